@@ -1,1 +1,1 @@
-"""The command line: parse, call a workflow, show the result."""
+"""The command line: read the options, call one workflow, show its result."""

@@ -1,4 +1,4 @@
-"""`rightsize analyze`: verdicts and scores."""
+"""`rightsize analyze`: show verdicts on all that is granted, with scores of creep and risk."""
 
 from __future__ import annotations
 

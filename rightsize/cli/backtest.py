@@ -1,4 +1,4 @@
-"""`rightsize backtest`: how often plans would have broken somebody, measured on days that they had not seen."""
+"""`rightsize backtest`: measure how often plans break somebody, on later days of the logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize can` and `rightsize who-can`: effective access, with what decides it."""
+"""`rightsize can` and `rightsize who-can`: show effective access, and the assignments that decide it."""
 
 from __future__ import annotations
 

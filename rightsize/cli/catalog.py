@@ -1,4 +1,4 @@
-"""`rightsize catalog`: operations and roles, without which nothing unused can be named."""
+"""`rightsize catalog`: import the catalogue of operations, roles and Graph permissions, and show its state."""
 
 from __future__ import annotations
 

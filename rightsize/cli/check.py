@@ -1,4 +1,4 @@
-"""`rightsize check`: controls, and the gate that pipelines stop at."""
+"""`rightsize check`: judge the store by controls, and fail a pipeline on findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize collect`: a tenant as it is, into raw pages and then into the store."""
+"""`rightsize collect`: collect a tenant into raw pages, then load them into the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize contain`: the smallest change that stops a principal under suspicion, as a plan; nothing is sent."""
+"""`rightsize contain`: write the smallest plan that stops a suspected principal; send nothing."""
 
 from __future__ import annotations
 

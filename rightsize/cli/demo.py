@@ -1,4 +1,4 @@
-"""`rightsize demo`: the whole way on a tenant that is made up, in one command."""
+"""`rightsize demo`: generate a tenant, load it, judge it and plan, in one command."""
 
 from __future__ import annotations
 

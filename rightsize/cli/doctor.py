@@ -1,4 +1,4 @@
-"""`rightsize doctor`: what a collection would miss, and what to ask for."""
+"""`rightsize doctor`: list the sources that a collection could not read, and the rights to ask for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize events`: logs in, normalised events out, without a store."""
+"""`rightsize events`: parse logs into normalised events, without a store."""
 
 from __future__ import annotations
 

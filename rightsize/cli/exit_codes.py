@@ -1,4 +1,4 @@
-"""The exit code is the contract: which error ends in which number."""
+"""Map each error to its exit code, which scripts rely on."""
 
 from __future__ import annotations
 

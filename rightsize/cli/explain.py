@@ -1,4 +1,4 @@
-"""`rightsize explain`: everything known about one principal."""
+"""`rightsize explain`: show everything known about one principal."""
 
 from __future__ import annotations
 

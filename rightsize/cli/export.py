@@ -1,4 +1,4 @@
-"""`rightsize export`: the tables behind the report, for auditors and spreadsheets."""
+"""`rightsize export`: write the tables behind the report as files, for auditors and spreadsheets."""
 
 from __future__ import annotations
 

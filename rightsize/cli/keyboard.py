@@ -1,4 +1,4 @@
-"""Keys and lines from a terminal: one key without Enter, one line with it, and nothing lost that was typed ahead."""
+"""Read single keys and whole lines from a terminal, without losing what was typed ahead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize layers`: who can defeat several layers of defence."""
+"""`rightsize layers`: show the principals that can defeat several layers of defence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize load`: exports of any form into the store."""
+"""`rightsize load`: load exports of any form into the store."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The entry point: the commands, and what happens when one of them ends badly.
+"""The entry point: register the commands, run one, and turn its error into an exit code.
 
-A command module imports only typer and `rightsize.cli`; a command body imports its workflow. So `--help` loads none
-of duckdb, polars, azure and msgraph.
+A command module imports only typer and `rightsize.cli`; the body of a command imports its workflow. So `--help` does
+not load duckdb, polars, azure or msgraph.
 """
 
 from __future__ import annotations

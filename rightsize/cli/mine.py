@@ -1,4 +1,4 @@
-"""`rightsize mine`: role mining on plain pairs."""
+"""`rightsize mine`: mine roles from plain pairs of user and permission."""
 
 from __future__ import annotations
 

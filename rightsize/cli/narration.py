@@ -1,4 +1,4 @@
-"""stderr: what the program tells a person while it works. stdout belongs to the data."""
+"""Write progress and errors for people to stderr; stdout carries only data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options that every command takes, declared once."""
+"""The options that several commands share, each declared once."""
 
 from __future__ import annotations
 

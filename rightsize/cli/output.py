@@ -1,4 +1,4 @@
-"""stdout: the one writer of results."""
+"""Write results to stdout in the format that was asked for; nothing else writes there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize plan`: a plan that was written, in other forms."""
+"""`rightsize plan`: write an existing plan in other forms, as a comment, or sign it."""
 
 from __future__ import annotations
 

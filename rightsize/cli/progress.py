@@ -1,4 +1,4 @@
-"""How far a long read is, with its rate and the time that is left: one line of stderr, on a terminal only."""
+"""Show the progress of a long read with its rate and time left, on one line of a terminal."""
 
 from __future__ import annotations
 

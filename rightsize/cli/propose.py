@@ -1,4 +1,4 @@
-"""`rightsize propose`: the smallest role assignments that would have allowed what was done, as a plan to review."""
+"""`rightsize propose`: write a plan of the smallest role assignments that would have allowed the observed use."""
 
 from __future__ import annotations
 

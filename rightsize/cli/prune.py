@@ -1,4 +1,4 @@
-"""`rightsize prune`: the rows of old days go, what they said of each day stays."""
+"""`rightsize prune`: delete the rows of old days; usage, coverage and sign-ins by day stay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize queries`: the saved questions."""
+"""`rightsize queries`: list, show and run the saved questions."""
 
 from __future__ import annotations
 

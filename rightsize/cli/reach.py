@@ -1,4 +1,4 @@
-"""`rightsize reach`: what falls when one identity or one machine falls."""
+"""`rightsize reach`: show what an attacker gains from each principal or resource, step by step."""
 
 from __future__ import annotations
 

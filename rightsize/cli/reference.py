@@ -1,4 +1,4 @@
-"""The reference page of the commands, written from the commands themselves.
+"""Write the reference page of the commands from the commands themselves.
 
 `python -m rightsize.cli.reference` prints it; `docs/commands.md` is its output, and a test compares the two.
 """

@@ -1,4 +1,4 @@
-"""`rightsize report`: everything on one page, for people who decide."""
+"""`rightsize report`: write the whole analysis as one HTML page, for the people who decide."""
 
 from __future__ import annotations
 

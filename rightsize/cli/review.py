@@ -1,4 +1,4 @@
-"""`rightsize review`: decisions on the proposals of a plan, kept in a file that lives in git."""
+"""`rightsize review`: record decisions on the proposals of a plan in a file that lives in git."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Walking through the proposals of a plan in a terminal: one a screen, a key a decision."""
+"""Walk through the proposals of a plan in a terminal: one proposal a screen, one key a decision."""
 
 from __future__ import annotations
 

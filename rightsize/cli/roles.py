@@ -1,4 +1,4 @@
-"""`rightsize roles`: the algebra on role-definition files."""
+"""`rightsize roles`: compare, expand and convert role definitions in files."""
 
 from __future__ import annotations
 

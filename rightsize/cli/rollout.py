@@ -1,4 +1,4 @@
-"""`rightsize rollout`: the one command that writes to Azure, in steps that can be undone."""
+"""`rightsize rollout`: bring an accepted plan into Azure in reversible steps; the only command that writes there."""
 
 from __future__ import annotations
 

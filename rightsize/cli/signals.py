@@ -1,4 +1,4 @@
-"""`rightsize signals`: what the monitoring says, and what it holds in quarantine."""
+"""`rightsize signals`: list alerts, risk and odd days, and the calls that they hold in quarantine."""
 
 from __future__ import annotations
 

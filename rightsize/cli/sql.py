@@ -1,4 +1,4 @@
-"""`rightsize sql`: one statement that reads."""
+"""`rightsize sql`: run one read-only SQL statement on the store."""
 
 from __future__ import annotations
 

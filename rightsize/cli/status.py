@@ -1,4 +1,4 @@
-"""`rightsize status`: what is loaded, and what the logs cover."""
+"""`rightsize status`: show what is loaded, what the logs cover, and what could not be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize verify`: does a plan still stand on what is known today?"""
+"""`rightsize verify`: prove a plan again on the store of today, and refuse it where it is stale."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize watch`: what is new, what changed by it, and whom to tell."""
+"""`rightsize watch`: load what is new, compare with the last pass, and deliver the changes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The one generator of tenants: exports as real tools write them, with the truth planted in them, at any size."""
+"""Generate demo tenants of any size: exports as real tools write them, with the truth beside them."""

@@ -1,4 +1,4 @@
-"""What the Azure CLI and Resource Manager answer about access: assignments, definitions, denies, PIM, scopes."""
+"""Write the demo's listings of access: assignments, definitions, deny assignments, PIM and scopes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def write_access(tenant: SampleTenant, folder: Folder) -> None:
 
 
 def _write_assignments(tenant: SampleTenant, folder: Folder) -> None:
-    """`az role assignment list --all` once a subscription, so that what stands above comes in each."""
+    """Write `az role assignment list --all` once a subscription; each lists the assignments above it, too."""
     people = tenant.principals_by_id()
     standing = [grant for grant in tenant.grants if grant.listed and grant.state != "eligible"]
     ancestors = _ancestors(tenant)
@@ -81,7 +81,7 @@ def _cli_assignment(grant: SampleGrant, principal: Principal) -> dict[str, Any]:
         "name": grant.grant_id,
         "principalId": grant.principal_id,
         "principalName": _name_in_listing(principal),
-        # The directory no longer says what a deleted principal was; what Resource Manager kept differs by age.
+        # The directory no longer has a deleted principal's type; the type in Resource Manager differs by age.
         "principalType": "Unknown" if principal.kind == "app" and "gone" in principal.options else principal.arm_type,
         **({"resourceGroup": parts[4]} if len(parts) > 4 and parts[3] == "resourceGroups" else {}),
         "roleDefinitionId": _role_id(grant),
@@ -94,7 +94,7 @@ def _cli_assignment(grant: SampleGrant, principal: Principal) -> dict[str, Any]:
 
 
 def _name_in_listing(principal: Principal) -> str:
-    """The CLI asks Graph for names: UPN, group name, application id; who is gone has none."""
+    """Return the name that the CLI gets from Graph: UPN, group name or application id; empty after deletion."""
     if principal.options & {"gone", "soft_deleted"}:
         return ""
     return principal.user_principal_name or principal.app_id or principal.name
@@ -179,7 +179,7 @@ def _write_pim(tenant: SampleTenant, folder: Folder) -> None:
 
 
 def activations(tenant: SampleTenant) -> list[SampleGrant]:
-    """Return the activations of eligible assignments, today's and those that ended, each once, the oldest first."""
+    """Return the activations of eligible assignments, present and ended ones, each once, the oldest first."""
     current = {grant.grant_id: grant for grant in tenant.grants if grant.eligibility_id}
     last = tenant.spec.end_day
     for habit in tenant.habits:
@@ -191,7 +191,7 @@ def activations(tenant: SampleTenant) -> list[SampleGrant]:
 
 
 def activation_request(tenant: SampleTenant, grant: SampleGrant) -> dict[str, Any]:
-    """Return the request that made an activation; every third one gave no reason."""
+    """Return the request that made an activation; every third one has no justification."""
     seed = tenant.spec.seed
     name = guid(seed, "activation request", grant.grant_id)
     start = f"{grant.created_on.isoformat()}T{'05:41' if grant.state == 'eligible' else '09:14'}:07.318Z"
@@ -297,7 +297,7 @@ def _expanded(tenant: SampleTenant, grant: SampleGrant, principal: Principal) ->
 
 
 def _group_tree(tenant: SampleTenant, scope: SampleScope) -> dict[str, Any]:
-    """`az account management-group show --name ROOT --expand --recurse`."""
+    """Return the output of `az account management-group show --name ROOT --expand --recurse`."""
     tree = _group_node(tenant, scope)
     return tree | {
         "details": {"managementGroupAncestors": [], "parent": None, "updatedBy": None, "version": 4},

@@ -1,4 +1,4 @@
-"""Which file holds which part of the Activity Log: the shapes and overlaps of a tenant that grew over years."""
+"""Write the demo's Activity Log as overlapping exports of several shapes, one file or tree for each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PORTAL_LIMIT = 30_000
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One export: the log of a scope, some of its days, in one shape."""
+    """One export: some days of the log of a scope, in one shape."""
 
     home: str
     name: str
@@ -38,7 +38,7 @@ class Route:
 
 
 def write_activity(tenant: SampleTenant, folder: Folder) -> pl.DataFrame:
-    """Write all exports of the Activity Log; return the rows that at least one of them holds, as `activity_rows`."""
+    """Write all exports of the Activity Log; return the rows in at least one of them, as `activity_rows`."""
     texts = write_texts(tenant)
     rows = _outside_silence(tenant, activity_rows(tenant, texts), homes(texts))
     writer = _Writer(tenant, folder, RowTexts(tenant, texts), homes(texts))
@@ -48,9 +48,9 @@ def write_activity(tenant: SampleTenant, folder: Folder) -> pl.DataFrame:
 
 
 def routes(tenant: SampleTenant) -> list[Route]:
-    """Return the exports; together they hold every day of every log that has one, some days twice.
+    """Return the exports; together they hold every existing day of every log, some days twice.
 
-    Azure keeps the log for 90 days, so what REST and the Azure CLI give is that long.
+    Azure keeps the log for 90 days, so exports of REST and the Azure CLI have 90 days.
     """
     last = tenant.spec.days - 1
     recent = last - WINDOW_DAYS + 1
@@ -76,7 +76,7 @@ def routes(tenant: SampleTenant) -> list[Route]:
 
 
 def _outside_silence(tenant: SampleTenant, rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
-    """Drop what happened while a subscription had no log."""
+    """Return the rows without those from days on which a subscription had no log."""
     for scope, (first, last) in tenant.missing.items():
         if scope in names:
             days = ((first - tenant.spec.first_day).days, (last - tenant.spec.first_day).days)
@@ -137,7 +137,7 @@ class _Writer:
         self._folder.write(self._path(route, ".json.gz"), gzip_chunks(self._batches(rows)), records=rows.height)
 
     def _batches(self, rows: pl.DataFrame) -> Iterator[bytes]:
-        """Batches of a day, one after the other, as the capture of an Event Hub has them."""
+        """Yield the batches of a day, one after the other, as the capture of an Event Hub has them."""
         for part in self._slices(rows):
             texts = part.select("day", self._shapes.diagnostic(part).alias("text"))
             days = texts.group_by("day", maintain_order=True).agg(pl.col("text").str.join(","))
@@ -158,7 +158,7 @@ class _Writer:
         self._folder.write(self._path(route, ".zip"), zip_bytes(members), records=rows.height)
 
     def _blobs(self, route: Route, rows: pl.DataFrame) -> None:
-        """The tree that diagnostic settings write into a storage account; a blob is named after the hour received."""
+        """Write diagnostic settings' folder tree in a storage account; a blob is named after the hour received."""
         hour = pl.col("row_time").dt.truncate("1h") + pl.duration(hours="lag")
         received_rows = rows.with_columns(hour.alias("hour")).sort("hour", "row_time", maintain_order=True)
         for part in self._slices(received_rows):

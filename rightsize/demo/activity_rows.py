@@ -1,4 +1,4 @@
-"""From calls to the rows of the Activity Log: begin, accept and end, and the rows of other categories beside them."""
+"""Turn calls into Activity Log rows: begin, accept and end of each call, and rows of other categories."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PHASES = pl.DataFrame(
 
 
 def activity_rows(tenant: SampleTenant, texts: ActivityTexts) -> pl.DataFrame:
-    """Return one row a log record, ordered by time: what it says as small numbers, not yet as text.
+    """Return one row a log record, ordered by time, with its values as small numbers, not yet as text.
 
     Columns: those of `SampleTenant.calls`, `phase`, `code` (see `failures`), `category`, `row_time`, `lag` (hours until
     the record was received), `digit` (the last of seven digits of a second), `home` (index into `homes`).
@@ -62,7 +62,7 @@ def _homes(texts: ActivityTexts) -> list[int]:
 
 
 def _other_categories(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows that are no use: policy evaluations of a call, and incidents of the platform."""
+    """Return the rows that show no use: policy evaluations of a call, and incidents of the platform."""
     begun = rows.filter(pl.col("code") == BEGUN)
     policy = begun.filter(pl.col("chance") // 2**10 % 25 == 0).with_columns(
         pl.lit(POLICY, dtype=pl.Int8).alias("category"), pl.lit(DONE, dtype=pl.Int8).alias("code")
@@ -82,7 +82,7 @@ class RowTexts:
         self._policy_insights = guid(tenant.spec.seed, "policy-insights")
 
     def of(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the rows with the columns that templates fill in."""
+        """Return the rows with the text columns that templates need."""
         seed = self._tenant.spec.seed
         habit = rows["habit"]
         told = self._texts.habits[habit].drop("code", "home")
@@ -97,7 +97,7 @@ class RowTexts:
 
     def _told_by_others(self, frame: pl.DataFrame) -> pl.DataFrame:
         policy, health = pl.col("category") == POLICY, pl.col("category") == SERVICE_HEALTH
-        # A policy row repeats the request's authorization for a new resource; for an existing one it names a read.
+        # A policy row repeats the authorization of the request for a new resource; for an existing one it has a read.
         existing = policy & (pl.col("call") % 2 == 1)
         compliance = pl.concat_str(
             pl.lit('{"action":"Microsoft.Resources/checkPolicyCompliance/read","scope":'), "scope", pl.lit("}")

@@ -1,4 +1,4 @@
-"""The shapes of the Activity Log: diagnostic records, REST and the Azure CLI, and the portal's CSV of Log Analytics."""
+"""Write Activity Log rows in four shapes: diagnostic records, REST, Azure CLI, and the portal's CSV."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _CSV_COLUMNS = (
     ("TenantId", "workspace"),
     ("Type", "table"),
 )
-# What is text already; the other columns are JSON strings without anything to escape in them.
+# The text columns; the other columns are JSON strings that need no escaping.
 _RAW = {"authorization", "claims_shown", "properties", "group_raw", "caller_raw", "scope_raw"}
 
 _GENERAL_ERRORS = {code: json_text(general_error(code)) for code in (DONE, CONFLICT, BAD_REQUEST)}
 
 
 class Shapes:
-    """Writes rows with text columns as records, one string a row."""
+    """Renders rows with text columns as records, one string a row."""
 
     def __init__(self, tenant: SampleTenant) -> None:
         self._tenant = tenant
@@ -60,19 +60,19 @@ class Shapes:
         self._properties_with_body = Template(_PROPERTIES | {"requestbody": "@{asked}"})
 
     def diagnostic(self, frame: pl.DataFrame) -> pl.Series:
-        """Return the record that diagnostic settings write, as compact JSON."""
+        """Return the records that diagnostic settings write, as compact JSON."""
         return self._diagnostic.fill(self._common(frame))
 
     def rest(self, frame: pl.DataFrame) -> pl.Series:
-        """Return the record that the REST interface answers, as compact JSON."""
+        """Return the records that the REST interface answers, as compact JSON."""
         return self._rest.fill(self._common(frame))
 
     def cli(self, frame: pl.DataFrame) -> pl.Series:
-        """Return the record that `az monitor activity-log list` prints, indented; it has no evidence."""
+        """Return the records that `az monitor activity-log list` prints, indented, without evidence."""
         return self._cli.fill(self._common(frame))
 
     def portal_csv(self, frame: pl.DataFrame) -> pl.Series:
-        """Return the line that the portal exports from Log Analytics, without a line end."""
+        """Return the lines that the portal exports from Log Analytics, without line ends."""
         common = self._common(frame)
         cells = [
             for_csv_cell(pl.col(column) if column in _RAW else _unquoted(pl.col(column))) for _, column in _CSV_COLUMNS
@@ -81,7 +81,7 @@ class Shapes:
 
     @staticmethod
     def portal_header() -> str:
-        """Return the portal's first line: a byte-order mark and the names."""
+        """Return the portal's first line: a byte-order mark and the names of the columns."""
         return "\ufeff" + ",".join(f'"{name}"' if " " in name else name for name, _ in _CSV_COLUMNS)
 
     def _common(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -103,7 +103,7 @@ class Shapes:
                 pl.lit('""').alias("empty"),
                 _quoted("correlation").alias("correlation_json"),
                 _quoted("event").alias("event_json"),
-                # Older diagnostic settings put the kind of operation here, and the category into the properties.
+                # Older diagnostic settings write the kind of operation here, and the category into the properties.
                 pl.when((pl.col("category") == ADMINISTRATIVE) & (pl.col("home") % 2 == 0)).then("verb")
                 .otherwise("category_name").alias("diagnostic_category"),
                 pl.when("has_claims").then("claims").otherwise(pl.lit("{}")).alias("claims_shown"),
@@ -115,7 +115,7 @@ class Shapes:
                 _portal("submitted").alias("portal_submission"),
             )
             .with_columns(
-                # The row that begins a call has the body of its request, the only one of a call as well.
+                # The first row of a call has the body of its request, and so has the only row of a call.
                 (
                     (pl.col("asked") != '""') & (pl.col("category") == ADMINISTRATIVE)
                     & ((pl.col("code") == BEGUN) | (pl.col("pattern") == END_ONLY))
@@ -130,7 +130,7 @@ class Shapes:
 
 
 def _status_words() -> pl.DataFrame:
-    """One row a code, in the order of the codes, so that a code is an index."""
+    """Return one row a status code, in the order of the codes, so that a code is an index."""
     statuses = [STATUSES[code] for code in range(len(STATUSES))]
     return pl.DataFrame([_words(status) for status in statuses])
 
@@ -158,7 +158,7 @@ def _unquoted(text: pl.Expr) -> pl.Expr:
 
 
 def _portal(column: str) -> pl.Expr:
-    """A time as the portal writes it for an American reader: `4/28/2021, 2:31:30.021 PM`."""
+    """Return a time as the portal writes it in American format: `4/28/2021, 2:31:30.021 PM`."""
     return pl.concat_str(pl.lit('"'), pl.col(column).dt.strftime("%-m/%-d/%Y, %-I:%M:%S%.3f %p"), pl.lit('"'))
 
 

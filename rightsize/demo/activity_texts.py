@@ -1,4 +1,4 @@
-"""The parts of an Activity Log record that depend on the habit or the principal, written once for each of them."""
+"""Write the parts of Activity Log records that depend on habit or principal, once for each of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _METHODS = {"write": "PUT", "delete": "DELETE", "action": "POST"}
 
 @dataclass(frozen=True, slots=True)
 class ActivityTexts:
-    """Frames to gather from: a row a habit, and a row a principal.
+    """The texts of records in two frames, with one row a habit and one row a principal.
 
     Attributes:
         habits: Columns of JSON text, a row a habit; `principal` is an index into `principals`.
@@ -53,7 +53,7 @@ def log_scope(scope: str) -> str:
 
 
 def hierarchy(tenant_id: str, scope: str, parents: Mapping[str, str]) -> str:
-    """Return the names of the management groups from the root down to a scope's subscription, as the log has them."""
+    """Return the path of management groups from the root to a scope's subscription, as the log has it."""
     names = []
     current = log_scope(scope)
     while current:
@@ -100,7 +100,7 @@ def _habit_texts(
 
 
 def _asked(habit: Habit) -> str:
-    """Return the body of the request that makes a role assignment, as the log has it: text within the record."""
+    """Return the body of the request that makes a role assignment, as text within the record."""
     if habit.assigned is None:
         return ""
     role, kind = habit.assigned
@@ -121,7 +121,7 @@ def _principal_texts(tenant: SampleTenant, principal: Principal) -> dict[str, st
 
 
 def _evidence(grant: SampleGrant, holder: Principal) -> dict[str, str]:
-    """The assignment that allowed a call; its ids have no dashes here, and the holder may be a group."""
+    """Return the evidence of the assignment that allowed a call; ids have no dashes, the holder may be a group."""
     return {
         "role": grant.role.role_name,
         "roleAssignmentScope": grant.scope,

@@ -1,4 +1,4 @@
-"""Gzip and zip files whose bytes depend on their content only, whatever zlib is installed and whatever the clock says.
+"""Write gzip and zip files whose bytes depend on their content only, not on zlib or the clock.
 
 Compressed bytes differ between zlib versions, so members are stored: real archives, readable by everything.
 """
@@ -28,7 +28,7 @@ def gzip_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def zip_bytes(members: Mapping[str, bytes]) -> bytes:
-    """Return a zip archive of stored members, in the given order, all of the same old date."""
+    """Return a zip archive of stored members in the given order, all with the same fixed date."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():

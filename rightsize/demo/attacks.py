@@ -1,7 +1,7 @@
-"""Attacks that are planted beside the life of a tenant: what they did, and what the monitoring saw of it.
+"""Write the demo's planted attacks: their calls, sign-ins, risk detections and alerts.
 
-An attacker works with what somebody was granted. The calls stand in a file of their own, with the sign-in behind those
-that came from elsewhere, and, where the monitoring noticed, a risk detection of Entra ID Protection and an alert.
+An attacker uses the access of a principal. The calls are in a file of their own, with the sign-ins behind calls from
+other addresses and, where the monitoring noticed, a risk detection of Entra ID Protection and an alert.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rightsize.demo.writing import Folder
 
 FOREIGN_ADDRESS = "192.0.2.66"
 NOTICED = ("user_takeover", "workload_takeover", "machine_takeover", "log_tampering")
-"""The attacks that raised an alert; slow creep raises none, and only the logs speak of it."""
+"""The attacks that raised an alert; slow creep raises none, and only the logs show it."""
 
 _LATE = dt.timedelta(minutes=95)
 _CONTRIBUTOR = "b24988ac-6180-42a0-ab88-20f7382dd24c"
@@ -95,7 +95,7 @@ def _write_calls(
 
 
 def _asked(call: dict[str, Any]) -> dict[str, str]:
-    """Return the body of a request that gives a role."""
+    """Return the body of a request that assigns a role."""
     if not call["given_to"]:
         return {}
     role = f"/providers/Microsoft.Authorization/roleDefinitions/{_CONTRIBUTOR}"
@@ -106,7 +106,7 @@ def _asked(call: dict[str, Any]) -> dict[str, str]:
 def _write_activations(
     tenant: SampleTenant, folder: Folder, people: dict[str, Principal], calls: list[dict[str, Any]]
 ) -> None:
-    """Write two months of activations at nine with a reason, and the one that the calls follow."""
+    """Write two months of activations at nine with a reason, and the activation before the attack's calls."""
     if not calls:
         return
     who, begun = people[calls[0]["principal_id"]], calls[0]["time"]

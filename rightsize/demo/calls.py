@@ -1,4 +1,4 @@
-"""From habits to calls: which day and minute each one falls on, and how it ends. Columns, no loop over calls."""
+"""Expand habits into calls, with a day, a minute and an outcome each, as columns without a Python loop."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rightsize.demo.hashing import below, mixed, number
 from rightsize.demo.spec import TenantSpec
 from rightsize.demo.tenant import Habit
 
-# What becomes of a call, in its column `failed`: done, or failed after it was authorised.
+# The outcome of a call, in its column `failed`: done, or failed after it was authorised.
 DONE, CONFLICT, BAD_REQUEST = 0, 1, 2
-# How many rows a call has in the log, in its column `pattern`.
+# The log rows of a call, in its column `pattern`.
 BEGIN_END, BEGIN_ACCEPT_END, END_ONLY, BEGIN_ONLY = 0, 1, 2, 3
 
 CALLS_SCHEMA: dict[str, pl.DataType] = {
@@ -62,7 +62,7 @@ def expand_habits(spec: TenantSpec, habits: Sequence[Habit]) -> pl.DataFrame:
 
 
 def request_numbers(spec: TenantSpec, habits: Sequence[Habit]) -> pl.Series:
-    """Return a number a habit; habits of one bundle happen in one request and have the same."""
+    """Return a request number for each habit; habits of one bundle share a request and have the same number."""
     names = (
         f"bundle:{habit.principal_id}:{habit.bundle}" if habit.bundle else f"habit:{index}"
         for index, habit in enumerate(habits)
@@ -71,7 +71,7 @@ def request_numbers(spec: TenantSpec, habits: Sequence[Habit]) -> pl.Series:
 
 
 def _day_index() -> pl.Expr:
-    """Spread few calls evenly, the first one on the last day; let many go round all days."""
+    """Return the day of each call: few calls are spread evenly, the first on the last day; many go round all days."""
     spread = pl.col("length") - 1 - (pl.col("call") * pl.col("length")) // pl.col("count")
     return pl.when(pl.col("count") >= pl.col("length")).then(pl.col("call") % pl.col("length")).otherwise(spread)
 
@@ -95,9 +95,10 @@ def _counts(spec: TenantSpec, habits: Sequence[Habit], plans: Sequence[Sequence[
 
 
 def _is_free(habit: Habit) -> bool:
-    """Nightly work makes days without events rare, what happens once stays once, and nothing counts silent calls.
+    """Return whether the number of calls of a habit may be scaled to the number of events that a spec asks for.
 
-    What happens once a month or in a cycle does so in each, or it would follow no calendar.
+    Nightly work keeps its number so that days without events are rare, and unique calls stay unique. Silent calls do
+    not count. Work once a month or in a cycle keeps its number, or it would not follow the calendar.
     """
     return habit.cadence in ("weekday", "weekly") and not habit.by_lot and habit.kind in ("logged", "storage")
 
@@ -136,14 +137,14 @@ def _with_chance(spec: TenantSpec, calls: pl.DataFrame) -> pl.DataFrame:
 
 
 class _Calendar:
-    """The days of a habit, as offsets from the first day."""
+    """The days of habits, as offsets from the first day."""
 
     def __init__(self, spec: TenantSpec) -> None:
         self._spec = spec
         self._dates = [spec.first_day + dt.timedelta(days=offset) for offset in range(spec.days)]
 
     def days_of(self, habit: Habit) -> list[int]:
-        """Return the days on which the habit may happen, oldest first; of one by lot those on which it does."""
+        """Return the days on which a habit may happen, oldest first; for a habit by lot, the days drawn for it."""
         days = self._cadence_of(habit)
         if habit.by_lot:
             lot = (self._spec.seed, "lot", habit.principal_id, habit.operation)

@@ -1,7 +1,7 @@
-"""The tenant's own small catalogue: operations and built-in roles of Azure, in the shapes of the Azure CLI.
+"""Read the demo's own small catalogue of Azure operations and built-in roles, in the Azure CLI's shapes.
 
-Facts are from Microsoft's provider operations and built-in role pages. `data/operations.txt` has a resource type a
-line: its control-plane operations, and after a bar its data actions.
+The facts are from Microsoft's pages on provider operations and built-in roles. `data/operations.txt` has one resource
+type a line: its control-plane operations, then a bar, then its data actions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role definition with one permission block, as all of the demo's are."""
+    """A role definition with one permission block, like all roles of the demo."""
 
     role_definition_id: str
     role_name: str

@@ -1,4 +1,4 @@
-"""The token claims that the Activity Log keeps with each call, for users, applications and managed identities."""
+"""Return the token claims that the Activity Log keeps with each call, by kind of principal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ AZURE_CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 
 
 def client_of(tenant: SampleTenant, principal: Principal) -> str:
-    """Return the application id of the client that a principal works with."""
+    """Return the application id of the client that a principal uses."""
     if principal.app_id:
         return principal.app_id
     return (AZURE_PORTAL, AZURE_CLI)[below(2, tenant.spec.seed, "client", principal.principal_id)]

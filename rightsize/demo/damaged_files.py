@@ -1,4 +1,4 @@
-"""A file as a broken pipe leaves it: some records whole, some beyond use."""
+"""Write a log file as a broken pipe leaves it: some records whole, some damaged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rightsize.demo.writing import Folder
 
 PATH = "activity/damaged.jsonl"
 DAMAGED_CALLS = 1
-"""Calls that its good records show, and no habit made."""
+"""Number of calls in the good records that no habit made."""
 
 
 def write_damaged(tenant: SampleTenant, folder: Folder) -> None:
@@ -29,7 +29,7 @@ def write_damaged(tenant: SampleTenant, folder: Folder) -> None:
 
 
 def _record(tenant: SampleTenant, result: str) -> dict[str, object]:
-    # A subscription whose log has no gap, so that the record adds no day.
+    # The log of this subscription has no gap, so that the record adds no day.
     scope = [scope.scope for scope in tenant.scopes if scope.kind == "subscription"][3]
     action = "Microsoft.Resources/tags/write"
     tagger = next(principal for principal in tenant.principals if "tagger" in principal.options)

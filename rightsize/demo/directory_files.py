@@ -1,4 +1,4 @@
-"""What Microsoft Graph answers about a tenant's directory, page by page."""
+"""Write the demo's directory as Microsoft Graph returns it, page by page."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _write_pages(folder: Folder, name: str, context: str, objects: Sequence[dict
 def _write_members(
     tenant: SampleTenant, folder: Folder, group: str, members: Sequence[str], *, named_by_context: bool
 ) -> None:
-    """Graph names the group in the context of a page where properties were selected; else only the file can."""
+    """Write the members of a group, named by the page's context (with selected properties) or only by the file name."""
     people = tenant.principals_by_id()
     objects = [_member(people[member]) for member in members]
     if named_by_context:
@@ -75,7 +75,7 @@ def _write_members(
 
 
 def transitive_members(tenant: SampleTenant, group: str) -> list[str]:
-    """Return everybody below a group, groups included, without itself, sorted; cycles end."""
+    """Return the sorted transitive members of a group, groups included, without the group itself, also in cycles."""
     found: set[str] = set()
     waiting = [group]
     while waiting:
@@ -116,7 +116,7 @@ def _user(principal: Principal, activity: dict[str, str] | None) -> dict[str, An
 
 
 def _last_sign_ins(tenant: SampleTenant, sign_ins: pl.DataFrame) -> dict[str, dict[str, str]]:
-    """Return signInActivity by user; attempts count for the first two times, success for the third."""
+    """Return signInActivity by user: the first two times count attempts, the third counts successes."""
     of_people = sign_ins.filter(pl.col("kind").is_in([INTERACTIVE, NON_INTERACTIVE]))
     worked = pl.col("error") == 0
     last = of_people.group_by("principal").agg(
@@ -171,7 +171,7 @@ def _service_principal(tenant: SampleTenant, principal: Principal) -> dict[str, 
 
 
 def _alternative_names(principal: Principal) -> Iterable[str]:
-    """A managed identity is explicit where it is a resource of its own, and names the resource it belongs to."""
+    """Return the alternative names of a managed identity: whether it is user-assigned, and the id of its resource."""
     if principal.resource_id:
         yield f"isExplicit={'user_assigned' in principal.options}"
         yield principal.resource_id

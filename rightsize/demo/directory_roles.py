@@ -1,7 +1,7 @@
-"""Directory roles of the cast, what it does in the directory, and the audit log that shows it, in three shapes.
+"""Write the cast's directory roles, their use, and the audit log that shows it, in three shapes.
 
-The log is an export of Microsoft Graph for the oldest days, of a diagnostic setting for the middle, and a table of Log
-Analytics for the newest; neighbours overlap, so that many a record stands in two files.
+The log is an export of Microsoft Graph for the oldest days, of a diagnostic setting for the days in the middle, and a
+table of Log Analytics for the newest days. Neighbouring exports overlap, so many records are in two files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _GRAPH = "https://graph.microsoft.com/v1.0/$metadata#"
 _ROLES = "roleManagement/directory"
 _GRAPH_UNTIL, _TABLE_FROM, _OVERLAP = 75, 35, 4
 _ACTIVATION = "Add member to role completed (PIM activation)"
-# Which days ago who activated what, and whether with a reason.
+# Activations: principal, days ago, and whether with a reason.
 _ACTIVATIONS = (("priya-roles", 61, True), ("priya-roles", 27, False))
 _HOURS = 4
 
@@ -42,7 +42,7 @@ def _defined() -> tuple[dict[str, Any], ...]:
 
 
 def write_directory_roles(tenant: SampleTenant, folder: Folder) -> None:
-    """Write directory roles, who holds them, requests to activate them, and the audit log."""
+    """Write directory roles, their assignments, requests to activate them, and the audit log."""
     roles = [_role(role) for role in _defined()]
     _write_page(folder, "directory-roles", f"{_ROLES}/roleDefinitions", roles)
     held = [_holding(tenant, row) for row in _rows("directory_assignments.csv")]
@@ -56,7 +56,7 @@ def write_directory_roles(tenant: SampleTenant, folder: Folder) -> None:
 
 
 def directory_truth(tenant: SampleTenant) -> dict[str, Any]:
-    """Return what is true of directory roles: needs, what a plan ought to do, and activations."""
+    """Return the truth about directory roles: needs, the changes a plan should make, and activations."""
     people = people_of(tenant)
     needs = {
         (row["assignment"], people[row["actor"]].principal_id, row["action"], _place(tenant, row["unit"]))
@@ -83,13 +83,13 @@ def directory_truth(tenant: SampleTenant) -> dict[str, Any]:
 
 
 def people_of(tenant: SampleTenant) -> Mapping[str, Principal]:
-    """Return the cast by the words of its data file."""
+    """Return the cast by their keys in the data file."""
     keys = _rows("principals.csv")
     return {row["key"]: principal for row, principal in zip(keys, tenant.principals, strict=False)}
 
 
 def _id(tenant: SampleTenant, key: str) -> str:
-    # The directory writes ids of assignments as text of its own, in which capitals count.
+    # The directory's ids of assignments are case-sensitive text.
     plain = guid(tenant.spec.seed, "directory assignment", key).replace("-", "")
     return "".join(letter.upper() if number % 3 else letter for number, letter in enumerate(plain)) + "-1"
 
@@ -167,7 +167,7 @@ def _request(tenant: SampleTenant, key: str, ago: int, reasoned: bool) -> dict[s
 
 
 def _records(tenant: SampleTenant) -> Iterator[dict[str, Any]]:
-    """Yield audit records in the form of Microsoft Graph; a service writes one every night, so no day is silent."""
+    """Yield audit records in the form of Microsoft Graph; a service writes one every night, so every day has one."""
     days = tenant.spec.days
     for ago in range(days - 1, -1, -1):
         yield _record(tenant, ("nightly", ago), ago, 2, "Synchronization rule action", "Account Provisioning",

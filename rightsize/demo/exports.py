@@ -1,4 +1,4 @@
-"""Writes a tenant as the folder of exports that its administrators would have made, and its truth."""
+"""Write a tenant as the folder of exports that its administrators would have made, and return its truth."""
 
 from __future__ import annotations
 

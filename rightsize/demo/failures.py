@@ -1,4 +1,4 @@
-"""How a call ends in the log: the status words of each shape, and Resource Manager's own error texts."""
+"""The status words of each log shape for failed calls, and Resource Manager's own error texts."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from rightsize.demo.calls import BAD_REQUEST, CONFLICT, DONE
 from rightsize.demo.templates import json_text
 from rightsize.demo.tenant import Habit, Principal
 
-# Codes of a row's status: those of a finished call, the failures of habits, then the rows before the end.
+# Codes of a row's status: of finished calls, of failing habits, then of the rows before the end.
 DENIED, LINKED, POLICY, LOCKED, BEGUN, ACCEPTED = 3, 4, 5, 6, 7, 8
 HABIT_CODES = {"": DONE, "denied": DENIED, "linked": LINKED, "policy": POLICY, "locked": LOCKED}
 
 
 @dataclass(frozen=True, slots=True)
 class FailureStatus:
-    """The words of one status: REST, Log Analytics, and the diagnostic record, and the HTTP status behind them."""
+    """The words of one status in REST, Log Analytics and the diagnostic record, and its HTTP status."""
 
     rest: str
     log_analytics: str
@@ -38,7 +38,7 @@ STATUSES = {
 
 
 def general_error(code: int) -> str:
-    """Return the statusMessage of a status whose text depends on nothing else; empty where nothing failed."""
+    """Return the statusMessage of a status with a fixed text; empty where nothing failed."""
     if code == CONFLICT:
         return _error(
             "AnotherOperationInProgress",
@@ -50,7 +50,7 @@ def general_error(code: int) -> str:
 
 
 def habit_error(code: int, habit: Habit, principal: Principal) -> str:
-    """Return the statusMessage of a habit that always fails, or an empty string where it does not."""
+    """Return the statusMessage of a habit that always fails, or an empty string for other habits."""
     client = f"The client '{principal.caller}' with object id '{principal.principal_id}'"
     if code == DENIED:
         return _error(

@@ -1,4 +1,4 @@
-"""Staff beyond the cast: teams with a resource group, people, a pipeline and an identity each, made up by the seed."""
+"""Generate staff beyond the cast: teams with a resource group, people, a pipeline and an identity each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rightsize.demo.tenant import Habit, HabitKind, Principal, PrincipalKind, Sa
 
 TEAM_SIZE = 12
 _SMALL = 5
-"""Teams of no more than so many have no assignment besides the usual ones."""
+"""The largest team size without any assignment besides the usual ones."""
 _MANAGEMENT_GROUP = "avh-landingzones"
 
 # (operation, type and name below the resource group, cadence, rate), all within Contributor.
@@ -42,13 +42,13 @@ _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 
 @cache
 def _names() -> tuple[tuple[str, ...], ...]:
-    """First names, last names, and wards of a hospital."""
+    """Return first names, last names, and wards of a hospital."""
     return tuple(tuple(line.split()) for line in read_data("names.txt").splitlines())
 
 
 @dataclass(slots=True)
 class Filling:
-    """What is added to the cast."""
+    """The principals, scopes, grants and habits that are added to the cast."""
 
     scopes: list[SampleScope] = field(default_factory=list)
     principals: list[Principal] = field(default_factory=list)
@@ -64,7 +64,7 @@ def fill(spec: TenantSpec, cast: Cast) -> Filling:
     subscriptions = [scope.scope for scope in cast.scopes if scope.kind == "subscription"]
     extra = list(_extra_subscriptions(spec, cast))
     filling.scopes.extend(extra)
-    # Teams live in subscriptions of their own, where there are any, so that the cast's stay readable.
+    # Teams use subscriptions of their own where there are any, so that those of the cast stay readable.
     homes = [scope.scope for scope in extra] or subscriptions
     tagger = next(principal for principal in cast.principals if "tagger" in principal.options)
     tags = next(grant for grant in cast.grants if grant.principal_id == tagger.principal_id)
@@ -90,7 +90,7 @@ def _nightly(actor: Principal, grant: SampleGrant, operation: str, scope: str) -
 
 
 class _Team:
-    """One team: a group that holds the assignment, its people, a pipeline and an identity."""
+    """One team: a group with the assignment, its people, a pipeline and an identity."""
 
     def __init__(
         self, spec: TenantSpec, filling: Filling, roles: dict[str, Role], subscription: str, index: int
@@ -106,7 +106,7 @@ class _Team:
     def found(self, size: int) -> None:
         """Add `size` principals: the group first, then a pipeline and an identity, then people."""
         group = self._principal("group", self._name, 0)
-        # Every third team was given the whole subscription: it was quicker.
+        # Every third team has an assignment on the whole subscription, as people do it in a hurry.
         scope = self._subscription if self._index % 3 == 0 else self._group
         grant = self._grant(group, "Contributor", scope, "group")
         if size > 1:
@@ -163,7 +163,7 @@ class _Team:
             self._habit(person, operation, self._full(below_group), "logged", cadence, rate, grant)
 
     def _seasonal(self, number: int, what: str, cadence: str, operation: str, below_group: str) -> None:
-        """An application that works by the calendar, and now and then does something more."""
+        """Add an application that works by the calendar, and now and then does something more."""
         app = self._principal("app", f"{what}-{self._names['app']}", 3 + number)
         grant = self._grant(app, "Contributor", self._group, what)
         self._habit(app, operation, self._full(below_group), "logged", cadence, 1.0, grant)
@@ -171,7 +171,7 @@ class _Team:
         self._habit(app, more, self._full(there), "logged", cadence, NEW_IN_A_CYCLE, grant, by_lot=True)
 
     def _idle(self, person: Principal) -> None:
-        """An assignment of a person's own that lies idle, but for some days perhaps."""
+        """Add an assignment of one person that is unused, except perhaps on some days."""
         grant = self._grant(person, "Contributor", self._subscription, "spare")
         stirring = stirring_days(self._spec, self._index)
         if stirring is not None:

@@ -1,4 +1,4 @@
-"""From a spec to a tenant."""
+"""Generate the sample tenant that a spec describes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tenant's applications may do in Microsoft Graph and do there: a small map, grants, and the activity log.
+"""Write the demo's Microsoft Graph data: a small permission map, the grants, and the activity log.
 
 The map is made up for the demo: permissions and paths are Graph's, and far fewer than there are.
 """
@@ -28,7 +28,7 @@ _ACCESS = {"application": "Application", "delegated": "DelegatedWork"}
 
 
 def write_graph(tenant: SampleTenant, folder: Folder) -> None:
-    """Write the map, the APIs, the grants and the log."""
+    """Write Graph's permission map, the APIs, the grants and the log."""
     people = _people(tenant)
     _write_map(folder)
     _write_apis(tenant, folder)
@@ -37,12 +37,12 @@ def write_graph(tenant: SampleTenant, folder: Folder) -> None:
 
 
 def graph_truth(tenant: SampleTenant) -> list[dict[str, Any]]:
-    """Return what each application really needs: what its requests show, and what no log does."""
+    """Return the needs of each application: those that its requests show, and those that no log shows."""
     return list(_truth(_people(tenant)))
 
 
 def _people(tenant: SampleTenant) -> dict[str, Principal]:
-    """Return the cast by the words of its data file; it comes first among the principals."""
+    """Return the cast by their keys in the data file; the cast comes first among the principals."""
     return dict(zip((row["key"] for row in _rows("principals.csv")), tenant.principals, strict=False))
 
 
@@ -146,7 +146,7 @@ def _assignment(tenant: SampleTenant, client: Principal, permission: str, api: s
 
 
 def grant_id(tenant: SampleTenant, client: Principal, what: str) -> str:
-    """Return an id in the form that Graph gives: letters of both cases, which it tells apart."""
+    """Return an id in Graph's form: case-sensitive letters of both cases."""
     return guid(tenant.spec.seed, "grant", client.principal_id, what).replace("-", "Q").replace("a", "A") + "_w"
 
 

@@ -1,4 +1,4 @@
-"""Chance without a generator: integers and GUIDs that depend on names only.
+"""Derive integers and GUIDs from names, in place of a random generator.
 
 Python's `random` and `hash()`, and the hash of polars, may change between versions; this does not. The mixing
 function is the finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
@@ -16,7 +16,7 @@ _WORDS = pl.Series([f"{number:04x}" for number in range(65_536)])
 
 
 def number(*parts: object) -> int:
-    """Return 64 bits that depend on the parts."""
+    """Return a 64-bit integer that depends on the parts."""
     text = "\x1f".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
@@ -35,7 +35,7 @@ def guid(*parts: object) -> str:
 
 
 def mixed(seed: int, *columns: pl.Series) -> pl.Series:
-    """Return 64 bits a row that depend on the seed and on the row's integers."""
+    """Return a 64-bit integer for each row that depends on the seed and on the row's integers."""
     state = pl.repeat(seed & (2**64 - 1), len(columns[0]), dtype=pl.UInt64, eager=True)
     for column in columns:
         state = _finalised((state ^ column.cast(pl.UInt64)) + pl.Series([_GOLDEN], dtype=pl.UInt64))
@@ -43,7 +43,7 @@ def mixed(seed: int, *columns: pl.Series) -> pl.Series:
 
 
 def guids(seed: int, *columns: pl.Series) -> pl.Series:
-    """Return one GUID a row, in the form of a random one."""
+    """Return one GUID for each row, in the form of a random one."""
     high, low = mixed(seed, *columns), mixed(seed ^ _GOLDEN, *columns)
     word = [(part // 2**shift) % 65_536 for part in (high, low) for shift in (48, 32, 16, 0)]
     word[3] = word[3] % 4096 + 0x4000

@@ -1,4 +1,4 @@
-"""What there is: resources as Resource Manager lists them, with their settings, and the diagnostic settings of some."""
+"""Write the demo's resources with their settings, and the diagnostic settings of those that send a log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rightsize.demo.trust_files import CLUSTER_ISSUER
 from rightsize.demo.writing import Folder
 
 _RESOURCE = re.compile(r"^(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)", re.IGNORECASE)
-# What stands on a scope is listed by listings of its own.
+# Providers of extension resources, which have listings of their own.
 _OF_OTHERS = ("microsoft.authorization", "microsoft.resources", "microsoft.insights", "microsoft.consumption")
 _PROPERTIES: dict[str, dict[str, Any]] = {
     "Microsoft.KeyVault/vaults": {"enableRbacAuthorization": True, "enableSoftDelete": True},
@@ -37,7 +37,7 @@ _CATEGORIES = {
 
 
 def write_inventory(tenant: SampleTenant, folder: Folder) -> None:
-    """Write a page of resources a subscription, and the diagnostic settings of those that send their log."""
+    """Write one page of resources for each subscription, and the diagnostic settings of logged resources."""
     by_subscription: dict[str, list[dict[str, Any]]] = {}
     for resource in _resources(tenant):
         by_subscription.setdefault(resource.split("/")[2], []).append(_document(resource))
@@ -49,7 +49,7 @@ def write_inventory(tenant: SampleTenant, folder: Folder) -> None:
 
 
 def logged_resources(tenant: SampleTenant) -> list[str]:
-    """Return the resources that send a log of their data plane, ordered."""
+    """Return the resources that send a log of their data plane, sorted."""
     asked = (habit.scope for habit in tenant.habits if habit.kind in ("storage", "request"))
     return sorted({found[1] for scope in asked if (found := _RESOURCE.match(scope))})
 

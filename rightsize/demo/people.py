@@ -1,7 +1,7 @@
-"""The cast: the hospital group whose sixty principals, assignments and habits are written down in `data/`.
+"""Read the cast: the hospital group's sixty principals, their assignments and habits, from `data/`.
 
-A scope is written short in the data files: `portal` is a subscription, `portal:rg-web` a resource group, `mg:avh` a
-management group, `/` the root, and `//` stands before each provider, as `portal:rg-web//Microsoft.Web/sites/x`.
+The data files abbreviate scopes: `portal` is a subscription, `portal:rg-web` a resource group, `mg:avh` a management
+group, `/` the root; `//` precedes each provider, as in `portal:rg-web//Microsoft.Web/sites/x`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FIRST_PARTY_APPS = {
 LOGGED_ACCOUNT = "records:rg-records-data//Microsoft.Storage/storageAccounts/strecordsarchive"
 SILENT_SUBSCRIPTION = "sandbox"
 SILENT_AGO = (59, 39)
-# As the portal's condition editor writes it: reads and writes of blobs in one container only.
+# In the form of the portal's condition editor: reads and writes of blobs in one container only.
 _CONTAINER_CONDITION = (
     "((!(ActionMatches{'Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read'}) AND "
     "!(ActionMatches{'Microsoft.Storage/storageAccounts/blobServices/containers/blobs/write'})) OR "
@@ -38,12 +38,12 @@ _CONTAINER_CONDITION = (
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Turns the short form of a scope into the full one."""
+    """Expands abbreviated scopes into full resource ids."""
 
     bases: Mapping[str, str]
 
     def full(self, short: str) -> str:
-        """Return the resource id that the short form stands for."""
+        """Return the resource id of an abbreviated scope."""
         place, *providers = short.split("//") if short != "/" else ["/"]
         key, _, group = place.partition(":") if not place.startswith("mg:") else (place, "", "")
         base = self.bases[key] + (f"/resourceGroups/{group}" if group else "")
@@ -52,7 +52,7 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """What the data files say, with full ids."""
+    """The contents of the data files, with full ids."""
 
     tenant_id: str
     places: Places
@@ -201,7 +201,7 @@ def _habits(
         credited = grant.grant_id if grant and grant.listed else ""
         outcome = row["outcome"]
         if grant and outcome == "activation":
-            # An activation has an assignment id of its own, gone from the listings when it ends.
+            # An activation has an assignment id of its own, which leaves the listings when it ends.
             grant = replace(grant, grant_id=guid(spec.seed, "activation", credited, row["from_ago"]))
         names = {"guid": guid(spec.seed, "made", index), "samuel-portal": grants["samuel-portal"].grant_id}
         scope = places.full(row["scope"])
@@ -227,12 +227,12 @@ def _habits(
 
 
 def _assigned(text: str) -> tuple[str, str] | None:
-    """Return the id of the role and the type of principal that `Role name:Type` says, None where it says nothing."""
+    """Return role id and principal type of a text `Role name:Type`, or None for an empty text."""
     name, _, kind = text.partition(":")
     ids = {role.role_name: role.role_definition_id for role in built_in_roles()}
     return (ids[name], kind) if name else None
 
 
 def silent_days(spec: TenantSpec) -> tuple[dt.date, dt.date]:
-    """Return the first and last day that the log of the silent subscription lacks."""
+    """Return the first and last missing day in the log of the silent subscription."""
     return spec.day_ago(SILENT_AGO[0]), spec.day_ago(SILENT_AGO[1])

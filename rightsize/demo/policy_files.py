@@ -1,4 +1,4 @@
-"""What the Azure CLI and Resource Manager answer about Azure Policy: assignments with their identities, definitions."""
+"""Write the demo's Azure Policy listings: assignments with their identities, and their definitions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ASSIGNMENTS = f"{_AUTHORIZATION}/policyAssignments/"
 
 
 def write_policies(tenant: SampleTenant, folder: Folder) -> None:
-    """Write `az policy assignment list`, and the definitions of these as Resource Manager lists them."""
+    """Write `az policy assignment list`, and the policy definitions as Resource Manager lists them."""
     identities = [one for one in tenant.principals if _ASSIGNMENTS in one.resource_id]
     assignments = [_assignment(tenant, one) for one in identities]
     folder.write_json("access/policy-assignments.json", assignments, records=len(assignments))
@@ -48,7 +48,7 @@ def _assignment(tenant: SampleTenant, identity: Principal) -> dict[str, Any]:
 
 
 def _definition(tenant: SampleTenant, identity: Principal) -> dict[str, Any]:
-    """Return the definition, which names the roles that the identity was given for it."""
+    """Return a policy definition that names the roles its identity was assigned."""
     name = identity.resource_id.rsplit("/", 1)[-1]
     path = _definition_id(tenant, name)
     roles = [f"{_AUTHORIZATION}/roleDefinitions/{role}" for role in sorted(_roles(tenant, identity))]

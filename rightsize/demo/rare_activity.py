@@ -1,8 +1,8 @@
-"""What staff beyond the cast does seldom, by the calendar, or not at all: the cases that chances of breaking are for.
+"""Choose the rare, calendar-bound and unused work of generated staff, which tests the break estimate.
 
-Everyday work tells nothing new from month to month. So some teams have people who now and then do what they did never
-before, and every second team an assignment of its own that serves a month end, a recovery drill or the rotation of
-certificates, or that somebody was given and does not use, or hardly ever.
+Everyday work is the same every month, so it cannot test the break estimate. Therefore some teams have people who now
+and then do something for the first time. Every second team also has one more assignment: for a month end, a recovery
+drill or the rotation of certificates, or one that its holder never or hardly ever uses.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SELDOM = (
 
 Case = Literal["", "month_end", "drill", "rotation", "silent", "unused"]
 _CASES: tuple[Case, ...] = ("month_end", "drill", "rotation", "silent", "silent", "unused", "unused", "", "", "", "")
-# What an assignment that follows the calendar is for: the name of its holder, the cadence, operation and place.
+# Assignments that follow the calendar: name of the holder, cadence, operation and place.
 SEASONS = {
     "month_end": (
         "closing",
@@ -47,16 +47,16 @@ SEASONS = {
     "rotation": ("rotate", "monthly", "Microsoft.Web/certificates/Write", "Microsoft.Web/certificates/{app}"),
 }
 NEW_IN_A_CYCLE = 0.15
-"""How often a cycle brings something that the others did not."""
+"""Chance that a cycle has an operation that the other cycles lack."""
 _STIRRING = 8
-"""One in so many of those who were given what they do not use comes to use it for some days after all."""
+"""One in this many holders of an unused assignment uses it for some days after all."""
 _SPELL_DAYS = 5
 _LEAST, _SPREAD = 0.004, 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """Something done seldom: the operation and where, and its chance on each day of the cadence."""
+    """A rare operation: its place, and its chance on each day of the cadence."""
 
     operation: str
     below_group: str
@@ -64,12 +64,12 @@ class Occasion:
 
 
 def case_of(spec: TenantSpec, team: int) -> Case:
-    """Return what the assignment is for that a team has besides its group's."""
+    """Return the purpose of the assignment that a team has besides its group's."""
     return _CASES[below(len(_CASES), spec.seed, "case", team)]
 
 
 def seldom_work(spec: TenantSpec, team: int, person: int) -> Iterator[Occasion]:
-    """Yield what a member of a team does seldom; half of the teams do nothing that they do not do often."""
+    """Yield the rare operations of a member of a team; half of the teams have none."""
     restless = below(4, spec.seed, "restless", team)
     if restless < 2 or (restless == 2 and person) or person % 2:
         return
@@ -81,7 +81,7 @@ def seldom_work(spec: TenantSpec, team: int, person: int) -> Iterator[Occasion]:
 
 
 def stirring_days(spec: TenantSpec, team: int) -> tuple[int, int] | None:
-    """Return the first and last day, counted backwards, of the spell in which what lay idle was used; mostly None."""
+    """Return first and last day, counted backwards, on which an idle assignment was used after all; mostly None."""
     if below(_STIRRING, spec.seed, "stirs", team):
         return None
     first = _SPELL_DAYS + below(spec.days - _SPELL_DAYS, spec.seed, "stirring", team)

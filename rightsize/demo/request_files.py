@@ -1,7 +1,7 @@
-"""The logs of requests: a vault, a namespace of queues, a cluster and a registry, each in another shape of export.
+"""Write request logs of a vault, a queue namespace, a cluster and a registry, each in another export shape.
 
-Lines of diagnostic settings, the answer of a Log Analytics query, the envelope of Event Hubs, and the portal's CSV; and
-beside them what Azure roles do not decide, a database's log in AzureDiagnostics.
+The shapes are lines of diagnostic settings, the answer of a Log Analytics query, the envelope of Event Hubs, and the
+portal's CSV. Also written is what Azure roles do not decide: a database's log in AzureDiagnostics.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from rightsize.demo.writing import Folder
 _OBJECT_ID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
 _UPN = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn"
 _SECRETS = ("db-password", "signing-key", "smtp-password")
-# Verb and kind of what the cluster was asked, by the last steps of the data action.
+# Verb and kind of a request to the cluster, by the last segments of the data action.
 _VERBS = {"read": "list", "write": "patch", "delete": "delete"}
 
 Record = dict[str, Any]
 
 
 def write_requests(tenant: SampleTenant, folder: Folder) -> pl.DataFrame:
-    """Write one file a service; return the calls that they hold, without those that no role decided."""
+    """Write one file a service; return the calls in them, without those that no role decided."""
     shown = pl.Series([habit.kind == "request" for habit in tenant.habits])
     calls = tenant.calls.filter(shown.gather(tenant.calls["habit"])).sort("time", "habit", "call")
     people = tenant.principals_by_id()
@@ -49,7 +49,7 @@ def write_requests(tenant: SampleTenant, folder: Folder) -> pl.DataFrame:
 
 
 class _Call:
-    """A call with everything that a record says of it."""
+    """A call with all data of its log record."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ def _service_of(operation: str) -> tuple[str, Callable[[_Call], list[Record]]]:
 
 
 def _vault(call: _Call) -> list[Record]:
-    """Return the question without a token, which clients ask first, and the answer."""
+    """Return two records: the request without a token, which clients send first, and the answered request."""
     vault = call.habit.scope.partition("/secrets/")[0]
     name = vault.rsplit("/", 1)[-1]
     secret = call.habit.scope.rsplit("/", 1)[-1]
@@ -198,7 +198,7 @@ def _image(call: _Call) -> list[Record]:
 
 
 def _by_the_cluster(tenant: SampleTenant, records: list[Record]) -> Iterator[Record]:
-    """Yield what accounts of the cluster itself do every night, by its own bindings."""
+    """Yield nightly records of the cluster's own accounts, allowed by its own role bindings."""
     for index in range(tenant.spec.days if records else 0):
         event = json.loads(records[0]["properties"]["log"]) | {
             "auditID": guid(tenant.spec.seed, "service account", index),
@@ -210,7 +210,7 @@ def _by_the_cluster(tenant: SampleTenant, records: list[Record]) -> Iterator[Rec
 
 
 def _noise(tenant: SampleTenant, records: list[Record]) -> Iterator[Record]:
-    """Yield what a vault also writes: that an event was published."""
+    """Yield the further records of a vault: that an event was published."""
     for index, record in enumerate(records[:2]):
         yield record | {
             "operationName": "SecretNearExpiryEventGridNotification",
@@ -220,7 +220,7 @@ def _noise(tenant: SampleTenant, records: list[Record]) -> Iterator[Record]:
 
 
 def _by_policy(tenant: SampleTenant, rows: list[Record]) -> Iterator[Record]:
-    """Yield messages that a shared access policy sent: use of its key, and of nobody's role."""
+    """Yield messages sent with a shared access policy: they use its key, and nobody's role."""
     for index, row in enumerate(rows[:4]):
         yield row | {
             "ActivityName": "SendMessage",
@@ -260,7 +260,7 @@ def _write_images(folder: Folder, rows: list[Record]) -> None:
 
 
 def _write_databases(tenant: SampleTenant, folder: Folder) -> None:
-    """Write statements and queries that roles of the service decided: flagged, and mapped to nothing."""
+    """Write statements and queries that the database's own roles decided: flagged, and mapped to no permission."""
     group = next(h.scope for h in tenant.habits if h.kind == "request").partition("/providers/")[0]
     rows: list[Record] = []
     for index in range(tenant.spec.days):

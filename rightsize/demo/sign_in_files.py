@@ -1,4 +1,4 @@
-"""Sign-in logs as Graph pages and as diagnostic settings write them."""
+"""Write sign-in logs as Graph pages and as records of diagnostic settings."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _frame(tenant: SampleTenant, texts: pl.DataFrame, rows: pl.DataFrame) -> pl.
         pl.when(failed).then(pl.lit("FAILURE")).otherwise(pl.lit("SUCCESS")).alias("signature"),
     ).with_columns(
         instant("time", "digit").alias("instant"),
-        # What the Activity Log's claims have is the id of a token for Azure Resource Manager.
+        # The claims in the Activity Log have the id of a token for Azure Resource Manager.
         pl.when((pl.col("service") == SERVICES.index(ARM)) & ~failed).then("uti")
         .otherwise(pl.col("id").str.replace_all("-", "").str.slice(0, 22)).alias("token"),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Who got a token for which service on which day: what the four sign-in logs show."""
+"""Derive the sign-ins of the four logs from the calls: who got a token for which service on which day."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 from rightsize.demo.hashing import mixed, number
 from rightsize.demo.tenant import UNRULED_CHECK, Habit, Principal, SampleTenant
 
-# Application ids of the services that tokens are for; Microsoft's, the same in every tenant.
+# Microsoft's application ids of the services that tokens are for; the same in every tenant.
 ARM = ("797f4846-ba00-4fd7-ba43-dac1f8f63013", "Windows Azure Service Management API")
 EXCHANGE = ("00000002-0000-0ff1-ce00-000000000000", "Office 365 Exchange Online")
 _DATA_SERVICES = {
@@ -32,7 +32,7 @@ _SCHEMA: dict[str, pl.DataType] = {
 
 
 def service_of(habit: Habit) -> tuple[str, str]:
-    """Return the service that the token of a habit is for."""
+    """Return the service for which a habit needs a token."""
     if habit.kind in ("logged", "read", "linked", UNRULED_CHECK):
         return ARM
     return _DATA_SERVICES.get(habit.operation.split("/")[0], ARM)
@@ -66,12 +66,12 @@ def _kind(principal: Principal) -> int:
 
 
 def _shown(principal: Principal) -> bool:
-    """Applications of Microsoft often have no sign-in rows; policy identities act through the platform."""
+    """Return whether the logs show sign-ins of a principal: not of Microsoft's applications and policy identities."""
     return not principal.options & {"first_party", "policy", "gone"}
 
 
 def _for_work(tenant: SampleTenant) -> pl.DataFrame:
-    """A token a day for each service that somebody used, some minutes before the first call."""
+    """Return one token a day for each principal and used service, some minutes before the first call."""
     index = {principal.principal_id: number for number, principal in enumerate(tenant.principals)}
     services = {service: number for number, service in enumerate(SERVICES)}
     principal = pl.Series([index[habit.principal_id] for habit in tenant.habits], dtype=pl.Int64)
@@ -90,7 +90,7 @@ def _for_work(tenant: SampleTenant) -> pl.DataFrame:
 
 
 def _for_mail(tenant: SampleTenant) -> pl.DataFrame:
-    """Staff read mail on most days, whether or not they touch Azure."""
+    """Return the sign-ins of staff to mail on most days, whether or not they use Azure."""
     staff = [
         number
         for number, principal in enumerate(tenant.principals)
@@ -113,7 +113,7 @@ def _for_mail(tenant: SampleTenant) -> pl.DataFrame:
 
 
 def _on_call(tenant: SampleTenant, rows: pl.DataFrame) -> pl.DataFrame:
-    """Somebody is on call every day, so that no day is without a sign-in of people."""
+    """Return the sign-ins of people on call, so that every day has a sign-in of a person."""
     people = [number for number, principal in enumerate(tenant.principals) if "on_call" in principal.options]
     every = pl.DataFrame({"principal": people}, schema={"principal": pl.Int64()}).join(
         pl.DataFrame({"day": range(tenant.spec.days)}, schema={"day": pl.Int64()}), how="cross"

@@ -1,4 +1,4 @@
-"""What a tenant is asked to be: its size, its days, its seed."""
+"""The options of a generated tenant: its size, its days, its seed and its attacks."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class TenantSpec:
     """The options of a tenant. The same options give the same bytes, on every machine.
 
     Attributes:
-        seed: Chooses ids, times and who of the generated staff does what; the cast and its story stay.
-        principals: How many principals live in the tenant; the first 60 are the cast.
+        seed: Chooses ids, times and the work of generated staff; the cast and its story stay the same.
+        principals: Number of principals; the first 60 are the cast.
         days: Days of exported activity, the last of which is `end_day`.
         end_day: The last day with activity.
-        events: About how many calls the exports hold, or None for what the habits give by themselves.
-        subscriptions: How many subscriptions there are; the first six are the cast's.
-        attacks: The attacks that are planted, by their names in `ATTACKS`.
+        events: Approximate number of calls in the exports; None leaves it to the habits.
+        subscriptions: Number of subscriptions; the first six are the cast's.
+        attacks: The planted attacks, by their names in `ATTACKS`.
     """
 
     seed: int = 0
@@ -49,7 +49,7 @@ class TenantSpec:
     attacks: tuple[str, ...] = ("user_takeover",)
 
     def __post_init__(self) -> None:
-        """Refuse a size in which the story would not fit.
+        """Raise UsageError for a size that does not fit the story.
 
         Raises:
             UsageError: A size is out of its bounds, or an attack is not known.

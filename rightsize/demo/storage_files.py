@@ -1,4 +1,4 @@
-"""The log of the one storage account whose data plane is logged, in the shape of diagnostic settings."""
+"""Write the data-plane log of the one logged storage account, as records of diagnostic settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SLICE = 20_000
 
 
 def write_storage(tenant: SampleTenant, folder: Folder) -> pl.DataFrame:
-    """Write one file a category; return the calls that they hold, without those signed with a key."""
+    """Write one file a category; return the calls in them, without those signed with a key."""
     shown = pl.Series([habit.kind == "storage" for habit in tenant.habits])
     calls = tenant.calls.filter(shown.gather(tenant.calls["habit"]))
     principals = tenant.principals_by_id()
@@ -110,7 +110,7 @@ def _requester(tenant: SampleTenant, principal: Principal) -> dict[str, str]:
 
 
 def _signed_with_key(tenant: SampleTenant, category: str) -> list[str]:
-    """A few requests that prove the use of a key, and nothing about anybody's role."""
+    """Return a few requests that were signed with a key, and so show no use of a role."""
     if category != "StorageRead":
         return []
     account = tenant.logged_resources[0]

@@ -1,4 +1,4 @@
-"""Records as text, a column at a time: the skeleton of a record once, the parts that vary as columns."""
+"""Render many log records from one skeleton, filling its slots from columns."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def json_text(value: object) -> str:
 
 
 def indented(value: object, depth: int) -> str:
-    """Return JSON indented by two, to stand at a depth inside other indented JSON."""
+    """Return JSON indented by two, for a place at a depth inside other indented JSON."""
     return json.dumps(value, ensure_ascii=False, indent=2).replace("\n", "\n" + "  " * depth)
 
 
 class Template:
-    """A record with slots: `"@{name}"` becomes the column's JSON, quotes and all; `#{name}` its text in a string."""
+    """A record with slots: `"@{name}"`, with its quotes, becomes the column's JSON; `#{name}` its text in a string."""
 
     def __init__(self, skeleton: Any, *, depth: int | None = None) -> None:
-        """Compile a skeleton; with a depth it is indented by two and stands at that depth."""
+        """Compile a skeleton; with a depth, its JSON is indented by two for that depth."""
         text = json_text(skeleton) if depth is None else indented(skeleton, depth)
         self._expression = compile_text(text)
 
@@ -49,7 +49,7 @@ def compile_text(text: str) -> pl.Expr:
 
 
 def joined(texts: pl.Series, separator: str) -> bytes:
-    """Return all texts as UTF-8, parted by the separator."""
+    """Return all texts as UTF-8, joined by the separator."""
     return separator.join(texts.to_list()).encode()
 
 

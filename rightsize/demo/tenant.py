@@ -1,4 +1,4 @@
-"""The nouns of a generated tenant: who is there, what they hold, what they do."""
+"""The data classes of a generated tenant: principals, scopes, grants, habits and calls."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rightsize.demo.catalogue import Role
 from rightsize.demo.spec import TenantSpec
 
 PrincipalKind = Literal["user", "guest", "group", "app", "identity"]
-# What shows a use: the Activity Log, the storage log of the one account that has it, the log of another resource's
-# requests, or nothing.
+# The evidence of a use: the Activity Log, the storage log of the one account that has it, the request log of another
+# resource, or none.
 HabitKind = Literal["logged", "storage", "request", "read", "linked", "unruled_check", "unlogged_data", "data_endpoint"]
 Outcome = Literal["", "denied", "linked", "policy", "locked"]
 UNRULED_CHECK = "unruled_check"
-"""An operation that a provider is made up to check inside a write, as providers do that nobody has written down: the
-rules of linked checks do not have the pair, and must not."""
+"""An invented operation that a provider checks inside a write, like undocumented checks of real providers: the rules
+of linked checks do not have the pair, and must not."""
 SILENT_KINDS = ("read", "linked", UNRULED_CHECK, "unlogged_data", "data_endpoint")
 
 
@@ -26,7 +26,7 @@ SILENT_KINDS = ("read", "linked", UNRULED_CHECK, "unlogged_data", "data_endpoint
 class Principal:
     """A user, guest, group, application or managed identity.
 
-    `options` are words: emergency, young, gone (deleted for good), soft_deleted, first_party, foreign, policy,
+    `options` are words: emergency, young, gone (deleted permanently), soft_deleted, first_party, foreign, policy,
     user_assigned, synced, dynamic, role_assignable, idle, on_call, tagger (tags every
     night), deployer (spared by the deny).
     """
@@ -48,7 +48,7 @@ class Principal:
 
     @property
     def caller(self) -> str:
-        """How the Activity Log names it: a user's UPN, an application's object id."""
+        """The caller in the Activity Log: a user's UPN, an application's object id."""
         return self.user_principal_name or self.principal_id
 
 
@@ -86,7 +86,7 @@ class SampleGrant:
 
     @property
     def state(self) -> str:
-        """The state of it as the store has it."""
+        """The state of the grant as the store has it."""
         return next((word for word in ("eligible", "activated") if word in self.options), "active")
 
     @property
@@ -97,18 +97,18 @@ class SampleGrant:
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """Something that a principal does again and again, at one scope, under one assignment.
+    """A repeated operation of a principal, at one scope, under one assignment.
 
     Attributes:
-        grant: The assignment that allows it, None where nothing of today does.
+        grant: The assignment that allows it, None where no present one does.
         credited_to: The assignment of today that the truth credits; for an ended activation the eligibility.
         cadence: nightly, weekday, weekly, monthly, four_weekly, month_end or once.
         rate: Calls a day of the cadence.
         by_lot: The rate is the chance of one call on each day of the cadence, whatever `TenantSpec.events` asks for.
         bundle: Habits of one bundle happen as one request and share its correlation id.
-        first_ago: First day of it, counted backwards from the last day; `last_ago` the last one.
-        linked_operation: For the outcome `linked`, the linked check that was refused, and `linked_scope` where.
-        assigned: For a role assignment that it makes, the id of the role and the type of principal that gets it.
+        first_ago: Its first day, counted backwards from the last day; `last_ago` is its last day.
+        linked_operation: For the outcome `linked`, the refused linked check, at `linked_scope`.
+        assigned: For a role assignment that it makes, the id of the role and the type of its principal.
     """
 
     principal_id: str
@@ -131,7 +131,7 @@ class Habit:
 
 @dataclass(frozen=True, slots=True)
 class SampleTenant:
-    """A tenant: what its directory and Resource Manager hold, and the calls of its days.
+    """A tenant: the contents of its directory and of Resource Manager, and its calls.
 
     Attributes:
         calls: One row a call: `habit` (index), `call` (number within the habit), `day` (offset), `time`,

@@ -1,7 +1,7 @@
-"""Who owns, who is trusted from outside, who administers a part, and who may become an owner of a group.
+"""Write the demo's owners, federated credentials, administrative unit, eligible ownership and user consent.
 
-Each is a way to more than any role says: a developer who owns the application that deploys, a branch of a repository
-that is that application, a pod that is a managed identity, a ward's coordinator who resets the sign-ins of its members.
+Each gives more access than any role assignment shows: a developer owns the application that deploys, a branch of a
+repository signs in as it, a pod as a managed identity, a ward's coordinator resets the sign-ins of its members.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _eligibility(tenant: SampleTenant) -> dict[str, Any]:
 
 
 def _write_consent(tenant: SampleTenant, folder: Folder) -> None:
-    """Write that one user let an application act in Azure as him, and the API that it acts on."""
+    """Write the consent of one user for an application to act in Azure as that user, and the API."""
     client, user = (people_of(tenant)[key] for key in _CONSENT)
     api = guid(tenant.spec.seed, "api", ARM_APP_ID)
     scope = {"id": guid("azure permission", "user_impersonation"), "value": "user_impersonation", "isEnabled": True}

@@ -1,6 +1,6 @@
-"""What is true of a generated tenant: what each principal needs, and what an analysis ought to find.
+"""Compute the truth of a generated tenant: each principal's needs, and the findings an analysis should make.
 
-Exports hold only what logs show; the truth also holds the reads, linked checks and data-plane use that they do not.
+Exports hold only logged use; the truth also holds reads, linked checks and data-plane use that no log shows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rightsize.demo.sign_ins import principals_without_arm_token
 from rightsize.demo.tenant import SILENT_KINDS, Habit, SampleGrant, SampleTenant
 from rightsize.demo.writing import Folder
 
-# What an analysis may do with an assignment on its own; groups of words that options of a grant stand for.
+# Options of a grant that exclude its assignment from changes.
 EXCLUDED = ("emergency", "first_party", "policy", "young")
 
 
@@ -93,7 +93,7 @@ def plant_truth(
 
 
 def _seen(tenant: SampleTenant, activity: pl.DataFrame, storage: pl.DataFrame) -> list[dict[str, Any]]:
-    """For each habit: calls in the window, those among them that a log shows, the first and the last one."""
+    """Return for each habit its number of calls in the window, how many a log shows, and the first and last call."""
     start = (tenant.spec.window_start - tenant.spec.first_day).days
     keys = ["habit", "call"]
     logged = pl.concat([activity.filter(pl.col("category") == 0).select(keys).unique(), storage.select(keys)])
@@ -180,7 +180,7 @@ def _listed(tenant: SampleTenant) -> set[str]:
 
 
 def _counts(activity: pl.DataFrame, storage: pl.DataFrame) -> dict[str, Any]:
-    """Distinct calls by log and outcome, whatever the number of rows and files that show them."""
+    """Return the distinct calls by log and outcome, independent of the number of rows and files that show them."""
     administrative = activity.filter(pl.col("category") == 0)
     calls = administrative.unique(["habit", "call"], maintain_order=True)
     refused = pl.col("outcome").is_in([HABIT_CODES["denied"], HABIT_CODES["linked"]])

@@ -1,4 +1,4 @@
-"""The folder of exports, and how many records each of its files holds."""
+"""Write the files of an export folder, and count the records of each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Folder:
     rejected: dict[str, int] = field(default_factory=dict)
 
     def write(self, path: str, content: bytes | Iterable[bytes], *, records: int, rejected: int = 0) -> None:
-        """Write a file that holds that many records, of which some cannot be used."""
+        """Write a file, and count its records and the rejected ones among them."""
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as stream:
@@ -27,7 +27,7 @@ class Folder:
             self.rejected[path] = rejected
 
     def append(self, path: str, content: bytes, *, records: int) -> None:
-        """Write a file, or add to the one that this folder has already written."""
+        """Write a file, or append to it where this folder has already written it."""
         known = self.records.get(path, 0)
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)

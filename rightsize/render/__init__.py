@@ -1,1 +1,1 @@
-"""One writer a format; everything hostile is escaped in one place."""
+"""Write results in each output format; `render.escape` escapes hostile text for all of them."""

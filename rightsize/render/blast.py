@@ -1,4 +1,4 @@
-"""The blast radius as a picture: SVG without script, whole in itself, and as a page that reads at any width."""
+"""Draw a blast radius as self-contained SVG without script, and as a page that fits any width."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COUNTS = (("identities", "identities"), ("resources", "resources with code"), (
 
 
 def shape_blast(blast: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a blast radius with its texts made harmless and its bars measured, in hundredths of their column."""
+    """Return a blast radius with harmless texts, and with bar widths in hundredths of their column."""
     today, after = blast["today"], blast["after"]
     return {
         "name": for_terminal(blast["name"]),
@@ -44,7 +44,7 @@ def shape_blast(blast: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _branches(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the branches as they are told; what is gone is said once, where it begins."""
+    """Return the branches as lines to show; a removed part is marked once, at its first branch."""
     told: list[dict[str, Any]] = []
     above: dict[int, bool] = {}
     for one in found:
@@ -107,7 +107,7 @@ def draw_blast(blast: Mapping[str, Any]) -> str:
 
 
 def _fitted(branch: Mapping[str, Any], room: int) -> dict[str, str]:
-    """Cut the texts of a line so that both fit: the name first, then why."""
+    """Return the texts of a line, cut so that both fit: the name first, then the reason."""
     notes = [branch["fate"] and f"{branch['fate']} under the plan", "" if branch["certain"] else "possible",
              f"{branch['hidden']} more below" if branch["hidden"] else ""]  # fmt: skip
     tail = ", ".join(filter(None, notes))
@@ -123,7 +123,7 @@ def _cut(text: str, room: int) -> str:
 
 
 def write_blast_page(blast: Mapping[str, Any]) -> str:
-    """Return a page with the picture as text, tables and lists, which needs no script and reads at any width."""
+    """Return a page with the picture as text, tables and lists, without script, for any width."""
     style = report_part("report.css")
     policy = f"default-src 'none'; style-src {policy_source(style)}; base-uri 'none'; form-action 'none'"
     return (

@@ -1,4 +1,4 @@
-"""GitHub: annotations of a workflow's run, and the summary of its step.
+"""Write a check report for GitHub: annotations of the workflow run, and the summary of its step.
 
 Source: GitHub Docs, "Workflow commands for GitHub Actions", and its limit of ten annotations of a level a step.
 """

@@ -1,4 +1,4 @@
-"""JUnit XML, as the test reports of Jenkins, GitLab and Azure DevOps read it: a test case for each control."""
+"""Write a check report as JUnit XML for Jenkins, GitLab and Azure DevOps: one test case for each control."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from rightsize.analyze.control_findings import CheckReport, ControlFinding, Cont
 from rightsize.render.escape import for_xml
 
 _SHOWN = 200
-"""Findings of one control in its failure; a report of a hundred thousand lines is read by nobody."""
+"""The most findings in the failure of one control; nobody reads a hundred thousand lines."""
 
 
 def write_junit(report: CheckReport) -> str:
-    """Return a report as one test suite: failures count, what is not known is skipped, what is excused is output."""
+    """Return a report as one test suite: failures fail, unknown results are skipped, exempt findings are output."""
     failures = sum(outcome.status == "fail" for outcome in report.outcomes)
     skipped = sum(outcome.status == "unknown" for outcome in report.outcomes)
     counts = f'tests="{len(report.outcomes)}" failures="{failures}" errors="0" skipped="{skipped}"'

@@ -1,4 +1,4 @@
-"""OCSF 1.6.0: Compliance Finding (2003) for what each control says, IAM Analysis Finding (2008) for each identity.
+"""Write a check report as OCSF 1.6.0: Compliance Finding (2003) and IAM Analysis Finding (2008).
 
 Source: Open Cybersecurity Schema Framework, schema 1.6.0, classes `compliance_finding` and `iam_analysis_finding`.
 """
@@ -37,8 +37,8 @@ _USER_TYPES = {"User": (1, "User"), "ServicePrincipal": (4, "Service"), "Managed
 def write_ocsf(report: CheckReport) -> str:
     """Return a report as JSON lines, one event each, all of the day of the check.
 
-    A control that passes is one Compliance Finding; else every resource that fails (status Fail) or is not known
-    (status Warning, which OCSF gives to missing information) is one. Each principal with a failure, of its own or of an
+    A control that passes is one Compliance Finding. Otherwise each resource that fails (status Fail) or is unknown
+    (status Warning, OCSF's status for missing information) is one. Each principal with a failure, of its own or of an
     assignment, is one IAM Analysis Finding with the roles that were judged.
     """
     events = [*_compliance(report), *_identities(report)]

@@ -1,4 +1,4 @@
-"""What controls say, as rows: one a control for people, one a finding for programs."""
+"""Turn a check report into rows: one a control for people, one a finding for programs."""
 
 from __future__ import annotations
 

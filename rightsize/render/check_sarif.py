@@ -1,4 +1,4 @@
-"""SARIF 2.1.0, within what GitHub's code scanning takes.
+"""Write a check report as SARIF 2.1.0, within the limits of GitHub's code scanning.
 
 Sources: OASIS, "Static Analysis Results Interchange Format 2.1.0"; GitHub Docs, "SARIF support for code scanning".
 """
@@ -15,7 +15,7 @@ from rightsize.analyze.control_findings import SEVERITIES, CheckReport, ControlF
 from rightsize.render.escape import for_terminal
 
 MAX_RESULTS = 25_000
-"""GitHub refuses a run with more; of these it shows the worst 5,000."""
+"""The most results in a run that GitHub accepts; it shows the worst 5,000 of them."""
 MAX_TAGS = 20
 MAX_TEXT, MAX_NAME = 1_024, 255
 
@@ -28,7 +28,7 @@ _SCORES: dict[Severity, str] = {"critical": "9.5", "high": "8.0", "medium": "5.5
 def write_sarif(report: CheckReport) -> str:
     """Return a report as one SARIF log: a rule for each control, a result for each failure, the worst first.
 
-    What is not known is no result: it stands as a notification, since there is nothing to mend in a repository.
+    An unknown result is written as a notification, not as a result, since a repository has nothing to fix for it.
     """
     index = {outcome.name: number for number, outcome in enumerate(report.outcomes)}
     failing = sorted(
@@ -118,7 +118,7 @@ def _result(finding: ControlFinding, rule: int, report: CheckReport) -> dict[str
 
 
 def _uri(place: str, finding: ControlFinding) -> str:
-    """Return a path for what no file holds: code scanning takes no result without one."""
+    """Return a path for a finding without a file: code scanning accepts no result without one."""
     parts = [part for part in (*place.split("/"), finding.resource.rpartition("/")[2]) if part not in ("", ".", "..")]
     return "azure/" + "/".join(quote(part, safe="") for part in dict.fromkeys(parts)) if parts else "azure/tenant"
 

@@ -1,7 +1,7 @@
-"""A plan, or the difference of two roles, as a comment on a pull request: what somebody decides on in a minute.
+"""Write a plan, or the difference of two roles, as a comment on a pull request.
 
-Names stand as code, since whoever chose them may want to be a link, a mention or a table. A host takes 65,536
-characters; what does not fit is cut at a row, and the top says so.
+Names are written as code, since an attacker may choose a name that is a link, a mention or a table. A host takes 65,536
+characters; a longer text is cut at a row, and its top says so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rightsize.render.separation import separation_lines
 from rightsize.render.summary import short_scope
 
 LONGEST = 65_536
-"""Characters of a comment on GitHub; counted as bytes here, which are never fewer."""
+"""The most characters of a comment on GitHub; counted as bytes here, which are never fewer."""
 
 _PLACES, _ROLES, _REASON, _SHORT = 2, 3, 160, 8
 _NOTE = 400
@@ -29,8 +29,8 @@ def write_comment(plan: Plan, names: Mapping[str, str], states: Mapping[str, str
 
     Args:
         plan: The plan.
-        names: What people call principals, roles and high scopes.
-        states: How each proposal stands in a review, by id, where there is one.
+        names: Display names of principals, roles and high scopes.
+        states: The status of each proposal in a review, by id, where there is a review.
     """
     changed = sorted(
         (one for one in plan.all_proposals if one.kind != "keep"),
@@ -48,10 +48,10 @@ def write_comment(plan: Plan, names: Mapping[str, str], states: Mapping[str, str
 
 
 def write_difference(old: RoleDefinition, new: RoleDefinition, rows: Sequence[Mapping[str, str]]) -> str:
-    """Return what one role grants and another does not, as a comment.
+    """Return the operations that only one of two roles grants, as a comment.
 
     Args:
-        old: The role that goes, and `new` the one that comes.
+        old: The role before the change; `new` is the role after it.
         new: See `old`.
         rows: `only_in` (A for `old`), `operation`, `plane`, `from` (witness, catalogue), as `roles diff` gives them.
     """
@@ -82,7 +82,7 @@ def write_difference(old: RoleDefinition, new: RoleDefinition, rows: Sequence[Ma
 
 
 def short_ids(ids: Sequence[str]) -> dict[str, str]:
-    """Return for each id the shortest beginning that no other has, and at least 8 characters after a plane's word."""
+    """Return for each id its shortest unique beginning, of at least 8 characters after the plane's name."""
     ordered = sorted(ids)
     found = {}
     for before, one, after in zip(["", *ordered], ordered, [*ordered[1:], ""], strict=False):
@@ -185,7 +185,7 @@ def _foot(plan: Plan) -> Iterator[str]:
 
 
 def _fit(head: list[str], columns: Sequence[str], rows: Sequence[str], foot: Sequence[str], what: str) -> str:
-    """Return everything that fits; where rows do not, the top says how many are there and how many are not."""
+    """Return the text with the rows that fit; where some do not, the top gives both numbers."""
     whole = _joined(head, columns, rows, foot) if rows else "\n".join([*head, *foot]) + "\n"
     if len(whole.encode()) <= LONGEST:
         return whole

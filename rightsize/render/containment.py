@@ -1,4 +1,4 @@
-"""A containment as a page for whoever is called at night: what changes, what is left, what may be sent besides."""
+"""Write a containment plan as a page for the person on call: changes, rest, and optional requests."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _STEPS = {"today": "today", "after": "after the plan", "and_options": "and all r
 
 
 def write_page(document: Mapping[str, Any], plan: Plan) -> str:
-    """Return the page, as Markdown.
+    """Return the page as Markdown.
 
     Args:
         document: The containment as plain values.
-        plan: Its plan.
+        plan: The plan of the containment.
     """
     changes = document["changes"]
     lines = [f"# Containment of {for_markdown(document['name'])}", ""]
@@ -59,5 +59,5 @@ _WHY = {"suspect": "suspect calls went through it", "leads_on": "what it grants 
 
 
 def _body(request: Mapping[str, Any]) -> str:
-    # ASCII: no name in it can end the block or turn its direction.
+    # ASCII, so that no name can end the block or turn the direction of its text.
     return json.dumps(plain(request), ensure_ascii=True, sort_keys=True)

@@ -1,4 +1,4 @@
-"""The page of all controls, written from their headers."""
+"""Write the page of all controls from their headers."""
 
 from __future__ import annotations
 

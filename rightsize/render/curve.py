@@ -1,6 +1,6 @@
-"""The curve "number of new roles against excess" as a picture: an SVG without script, and its numbers for a table.
+"""Draw the curve of excess against number of new roles, as SVG without script and as numbers.
 
-The last roles save little and the first ones nearly all, so the excess stands on a scale of tens.
+The first roles save nearly all of the excess and the last ones little, so the axis of excess goes in powers of ten.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TICKS = 5
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One point of the curve, in the picture and in words."""
+    """One point of the curve, with its position in the picture and its text."""
 
     x: float
     y: float
@@ -29,16 +29,16 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What the template draws.
+    """The shapes and texts that the template draws.
 
     Attributes:
         marks: The points, by number of roles.
         line: The points of the curve as an SVG polyline.
-        bound: What is proved that no plan goes below, likewise; in steps, since a proof for so many roles holds for
-            fewer and says nothing of more.
+        bound: The proven lower bound of the excess, likewise; in steps, since a proof for a number of roles holds for
+            fewer roles and says nothing about more.
         across: (x, text) of the ticks of the number of roles.
         up: (y, text) of the ticks of the excess.
-        label: The curve in a sentence, for those who do not see it.
+        label: The curve in a sentence, for readers who cannot see it.
     """
 
     marks: tuple[Mark, ...]
@@ -54,7 +54,7 @@ def draw_curve(points: Sequence[Mapping[str, Any]], chosen: int) -> Picture | No
 
     Args:
         points: Each with `custom_roles`, `excess`, `lower_bound` and `assignments`.
-        chosen: How many new roles the plan has.
+        chosen: Number of new roles in the plan.
     """
     ordered = sorted(points, key=lambda point: point["custom_roles"])
     if len(ordered) < 2:
@@ -97,21 +97,21 @@ def draw_curve(points: Sequence[Mapping[str, Any]], chosen: int) -> Picture | No
 
 
 def _whole_ticks(most: int) -> list[int]:
-    """Return at most six whole numbers from 0 upwards, in steps of 1, 2 or 5 and as many zeros as it takes."""
+    """Return at most six whole numbers from 0 upwards, in steps of 1, 2 or 5 times a power of ten."""
     zeros = range(len(str(most)))
     step = next(digit * 10**zero for zero in zeros for digit in (1, 2, 5, 10) if digit * 10**zero * _TICKS >= most)
     return list(range(0, most + 1, step))
 
 
 def _tens(most: float) -> list[float]:
-    """Return 0 and at most five powers of ten up to the most; the most itself where it is below ten."""
+    """Return 0 and at most five powers of ten up to `most`; `most` itself where it is below ten."""
     top = math.floor(math.log10(most))
     powers = range(top, 0, -math.ceil(top / _TICKS)) if top else ()
     return [0.0, *(10.0**power for power in reversed(powers))] if powers else [0.0, most]
 
 
 def short_number(value: float) -> str:
-    """Return a number that fits beside an axis: `1.2 M`, `340 k`, `12`."""
+    """Return a number short enough for an axis: `1.2 M`, `340 k`, `12`."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             scaled = value / size

@@ -1,7 +1,7 @@
-"""The one place where hostile text is made harmless, one function an output.
+"""The single place that escapes hostile text, with one function for each output.
 
-Names of principals, roles and resources, user agents and descriptions are chosen by attackers. Nothing that leaves
-the program goes past this module.
+Attackers choose names of principals, roles and resources, user agents and descriptions. Every output of the program
+passes through this module.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import shlex
 # C0 and C1 controls, DEL, line and paragraph separators, zero-width and bidi controls, the byte-order mark.
 _TERMINAL_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _FORMULA_LEADS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-# XML 1.0, production 2: what a document cannot hold, not even as a reference; and what text would be read as markup.
+# XML 1.0, production 2: characters that no document may hold, not even as a reference, and markup characters.
 _XML_FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff"
     "\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
@@ -29,7 +29,7 @@ def for_terminal(text: str) -> str:
 
 
 def for_csv(text: str) -> str:
-    """Return `text` so that no spreadsheet runs it: a formula lead gets a quote before it (OWASP ASVS 1.2.10)."""
+    """Return `text` that no spreadsheet runs: a formula lead gets a quote before it (OWASP ASVS 1.2.10)."""
     if text.startswith(_FORMULA_LEADS) and not _NUMBER.match(text):
         return "'" + text
     return text
@@ -48,7 +48,7 @@ def for_xml(text: str) -> str:
 
 
 def for_github_message(text: str) -> str:
-    """Return `text` as the message of a workflow command of GitHub, so that it can start no other (actions/toolkit)."""
+    """Return `text` as the message of a GitHub workflow command that cannot start another one (actions/toolkit)."""
     return for_terminal(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -58,12 +58,12 @@ def for_github_property(text: str) -> str:
 
 
 def for_bicep(text: str) -> str:
-    """Return `text` as a string of Bicep, quotes included: no quote of its ends it, and `${` starts no expression."""
+    """Return `text` as a Bicep string, quotes included: no quote in it ends it, and `${` starts no expression."""
     return "'" + _BICEP_UNSAFE.sub(_bicep_escape, text) + "'"
 
 
 def _bicep_escape(found: re.Match[str]) -> str:
-    # A backslash as its code: readers of Bicep take `\\'` for a quote that is escaped.
+    # A backslash is written as its code: readers of Bicep take `\\'` for an escaped quote.
     return f"\\{found[0]}" if found[0] in "'$" else f"\\u{{{ord(found[0]):x}}}"
 
 
@@ -73,12 +73,12 @@ def for_terraform(text: str) -> str:
 
 
 def for_arm(text: str) -> str:
-    """Return `text` for a string of an ARM template, which would run what stands in brackets."""
+    """Return `text` for a string of an ARM template, which would evaluate text in brackets."""
     return "[" + text if text.startswith("[") and text.endswith("]") else text
 
 
 def for_shell(text: str) -> str:
-    """Return `text` as one word of bash; what a terminal would not show is written as an escape."""
+    """Return `text` as one word of bash; characters that a terminal does not show are written as escapes."""
     if not _TERMINAL_UNSAFE.search(text):
         return shlex.quote(text)
     shown = re.sub(r"[\\']", lambda match: "\\" + match[0], text)
@@ -86,7 +86,7 @@ def for_shell(text: str) -> str:
 
 
 def for_powershell(text: str) -> str:
-    """Return `text` as a string of PowerShell, quotes included; to it the quotes of typography are quotes, too."""
+    """Return `text` as a PowerShell string, quotes included; PowerShell reads typographic quotes as quotes, too."""
     return "'" + _POWERSHELL_QUOTES.sub(lambda match: match[0] * 2, text) + "'"
 
 
@@ -94,7 +94,7 @@ def for_comment(text: str) -> str:
     """Return `text` as code within a comment on a pull request: no markup, cell, link, mention or reference.
 
     Signs are written as entities, since neither backslashes nor quotes keep a host from turning `@team`, `#1` or
-    an address into a link; within `<code>` none does.
+    an address into a link; no host does so within `<code>`.
     """
     if not text:
         return ""

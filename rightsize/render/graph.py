@@ -1,6 +1,6 @@
-"""What a reviewer of Graph permissions needs: a page an application, a body for Graph, and commands to copy.
+"""Write a page, a request body and scripts for each application whose Graph permissions change.
 
-Every command names ids only; they are quoted for the shell that runs it. New permissions come before old ones go.
+Every command names only ids, quoted for its shell. New permissions are granted before old ones are removed.
 Source: Microsoft Learn, Graph v1.0 reference of appRoleAssignment and oAuth2PermissionGrant; application resource type.
 """
 
@@ -58,7 +58,7 @@ def graph_files(part: PlanePart, app_ids: Mapping[str, str], apis: Mapping[str, 
 
 
 def _steps(client: str, proposals: Sequence[Proposal], apis: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the requests in order: what is new, then smaller delegated grants, then what goes."""
+    """Return the requests in order: new grants, then reduced delegated grants, then removals."""
     new: dict[str, dict[str, Any]] = {}
     smaller, gone = [], []
     for proposal in proposals:
@@ -87,7 +87,7 @@ def _steps(client: str, proposals: Sequence[Proposal], apis: Mapping[str, str]) 
 def _body(
     client: str, proposals: Sequence[Proposal], steps: Sequence[Mapping[str, Any]], app_ids: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return what the application should ask for afterwards, and the requests that make it so."""
+    """Return the permissions that the application should declare afterwards, and the requests for that change."""
     asked: dict[str, dict[tuple[str, str], None]] = {}
     for proposal in proposals:
         evidence = proposal.evidence
@@ -131,12 +131,12 @@ def _powershell(steps: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _quoted_url(url: str) -> str:
-    """Return a URL without a letter that ends it, or a step of it, early: ids come from exports."""
+    """Return a URL whose ids are quoted, so that no character of theirs ends it or a segment early."""
     return re.sub(r"[^A-Za-z0-9/:._~-]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), url)
 
 
 def _single(text: str) -> str:
-    """Return a PowerShell string that expands nothing; it takes curly quotes for quotes too."""
+    """Return a PowerShell string that expands nothing; curly quotes are doubled, since they are quotes there, too."""
     return "'" + re.sub("['\u2018\u2019\u201a\u201b]", lambda found: found[0] * 2, text) + "'"
 
 
@@ -212,6 +212,6 @@ def _notes(proposals: Sequence[Proposal]) -> Iterator[str]:
 
 
 def _listed(title: str, notes: Iterable[str]) -> Iterator[str]:
-    """Yield a section of a sorted list; nothing where there is nothing to list."""
+    """Yield the lines of a section with a sorted list; none for an empty list."""
     lines = [f"- {for_markdown(note)}" for note in sorted(notes)]
     yield from (f"## {title}", "", *lines, "") if lines else ()

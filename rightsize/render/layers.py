@@ -1,4 +1,4 @@
-"""The matrix of principals and layers as a picture: SVG without script, whole in itself, safe inside a page."""
+"""Draw the matrix of principals and layers of defence as self-contained SVG that is safe inside a page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CHARACTERS = 24
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """In which share of the subscriptions a principal can defeat a layer: as granted, as used, as proposed."""
+    """The shares of subscriptions in which a principal can defeat a layer: as granted, as used, as proposed."""
 
     granted: float
     used: float
@@ -23,7 +23,7 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class MatrixRow:
-    """A principal, its six cells in the order of the layers, and how many (subscription, layer) it reaches today."""
+    """A principal, its six cells in the order of the layers, and its present number of (subscription, layer) pairs."""
 
     name: str
     cells: tuple[Cells, ...]
@@ -31,7 +31,7 @@ class MatrixRow:
 
 
 def draw_matrix(rows: Sequence[MatrixRow], title: str = "layers of defence that principals can defeat") -> str:
-    """Return the picture as SVG text, empty where there is no row."""
+    """Return the picture as SVG text, or an empty text where there are no rows."""
     if not rows:
         return ""
     from rightsize.render.templating import open_templates  # noqa: PLC0415  what draws nothing needs no templates
@@ -71,6 +71,6 @@ def _said(cell: Cells) -> str:
 
 
 def _short(name: str) -> str:
-    # The domain of a UPN says little, and room is short; the tooltip has it.
+    # Room is short, so the domain of a UPN is only in the tooltip.
     text = for_terminal(name.split("@", maxsplit=1)[0])
     return text if len(text) <= _CHARACTERS else text[: _CHARACTERS - 1] + "…"

@@ -1,7 +1,7 @@
-"""The plan folder: `plan.json`, a file a role, and for each role the evidence that a reviewer needs.
+"""Write the plan folder: `plan.json`, one file a role, and the evidence that a reviewer of each role needs.
 
-Every file is written whole or not at all, `plan.json` last. `manifest.json` says what was written, so that a later run
-takes away only files of its own that nobody has changed since. Text from the tenant is ASCII-escaped in JSON: no
+Every file is written whole or not at all, `plan.json` last. `manifest.json` lists the written files, so that a later
+run deletes only files of rightsize that nobody has changed since. Text from the tenant is ASCII-escaped in JSON: no
 invisible or direction-changing character reaches a diff.
 """
 
@@ -33,7 +33,7 @@ _FOLDERS = ("roles", "evidence", "graph", "directory", *PLAN_FORMS)
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A file that is too large to be held as a text: it lies beside its place, and was hashed as it was written."""
+    """A file that is too large for memory: written beside its final place, and hashed while it was written."""
 
     path: Path
     sha256: str
@@ -44,10 +44,10 @@ FileText = str | Prepared
 
 @contextmanager
 def prepared(directory: Path, texts: Iterable[tuple[str, Iterable[str]]]) -> Iterator[dict[str, Prepared]]:
-    """Write texts, each part by part, into a folder; they go away unless `write_folder` moves them to their places.
+    """Write texts, each part by part, into a folder; delete them at the end unless `write_folder` moved them.
 
     Args:
-        directory: The folder; it is made if it is not there.
+        directory: The folder; it is created where it is missing.
         texts: The name of each file and the parts of its text, one after the other.
 
     Raises:
@@ -77,11 +77,11 @@ def _hashed(parts: Iterable[str], found: hashlib._Hash) -> Iterator[bytes]:
 
 
 def write_folder(files: Mapping[str, FileText], directory: Path) -> list[str]:
-    """Write files into a folder of ours, take away what an earlier run wrote and this one does not, return all names.
+    """Write files into a plan folder, delete those that only an earlier run wrote, and return all names.
 
     Args:
-        files: The text of each file by its name; those of a plan are `plan_files`.
-        directory: Where; it is made if it is not there.
+        files: The text of each file by its name; `plan_files` returns those of a plan.
+        directory: The folder; it is created where it is missing.
 
     Raises:
         InputError: The folder cannot be written.
@@ -101,7 +101,7 @@ def write_folder(files: Mapping[str, FileText], directory: Path) -> list[str]:
 
 
 def note_file(directory: Path, name: str) -> None:
-    """Note a file that was made beside a plan, so that the next plan takes it away.
+    """Note a file that was made beside a plan, so that the next plan deletes it.
 
     Raises:
         InputError: The folder cannot be written.
@@ -114,19 +114,19 @@ def note_file(directory: Path, name: str) -> None:
 
 
 def plan_files(plan: Plan) -> dict[str, str]:
-    """Return the text of every file of a plan by its name."""
+    """Return the texts of all files of a plan by name."""
     return {name: "".join(parts) for name, parts in plan_texts(plan)}
 
 
 def plan_texts(plan: Plan) -> Iterator[tuple[str, Iterable[str]]]:
-    """Yield the name and the parts of the text of every file of a plan, one after the other."""
+    """Yield for each file of a plan its name and the parts of its text."""
     yield PLAN, plan_parts(plan)
     for name, text in _role_files(plan):
         yield name, (text,)
 
 
 def plan_parts(plan: Plan) -> Iterator[str]:
-    """Yield the text of `plan.json` in parts, a proposal each: of a large tenant it is a gigabyte."""
+    """Yield the text of `plan.json` in parts, one for each proposal: for a large tenant it is a gigabyte."""
     without = replace(plan, proposals=(), parts=tuple(replace(part, proposals=()) for part in plan.parts))
     before, begin, after = _json(plan_document(without)).partition(_NO_PROPOSALS)
     yield before + begin.removesuffix("]")
@@ -137,7 +137,7 @@ def plan_parts(plan: Plan) -> Iterator[str]:
 
 
 def _role_files(plan: Plan) -> Iterator[tuple[str, str]]:
-    """Yield the name and the text of every file of a plan but `plan.json`."""
+    """Yield name and text of every file of a plan except `plan.json`."""
     users_of: dict[str, list[Proposal]] = defaultdict(list)
     for proposal in plan.proposals:
         for role_id in sorted({one.role for one in proposal.assignments}):
@@ -209,7 +209,7 @@ def proposal_document(proposal: Proposal) -> dict[str, Any]:
 
 
 def _assignment(one: PlannedAssignment) -> dict[str, Any]:
-    """Return an assignment; `end_on` stands there only where it has one."""
+    """Return an assignment as plain values, with `end_on` only where it has an end."""
     return {
         "role": one.role,
         "scope": one.scope,
@@ -220,7 +220,7 @@ def _assignment(one: PlannedAssignment) -> dict[str, Any]:
 
 
 def _review_json(proposal: Proposal) -> dict[str, Any]:
-    """Return what a role's evidence says of a proposal that assigns it: what goes, how sure that is, the proof."""
+    """Return the part of a role's evidence about a proposal that assigns it: removals, certainty, proof."""
     document = proposal_document(proposal)
     keys = ("id", "principal_ids", "kind", "replaces", "assignments", "proof", "break_probability_30d")
     return {key: document[key] for key in keys} | {"removed": proposal.evidence.get("removed", {})}
@@ -240,7 +240,7 @@ def _unwritable(directory: Path, error: OSError) -> InputError:
 
 
 def _replace(path: Path, text: FileText) -> None:
-    """Move a file that was written beside its place there; a link that stands there is replaced, not followed."""
+    """Move a file from beside its place to its place; a symbolic link there is replaced, not followed."""
     beside = text.path if isinstance(text, Prepared) else _write_beside(path.parent, [text.encode()])
     try:
         beside.replace(path)
@@ -264,7 +264,7 @@ def _write_beside(directory: Path, parts: Iterable[bytes]) -> Path:
 
 
 def _read_manifest(directory: Path) -> dict[str, str]:
-    """Return what an earlier run says it wrote; a manifest that is not one of ours claims nothing."""
+    """Return the files that an earlier run says it wrote; a foreign manifest counts as empty."""
     try:
         found = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -275,7 +275,7 @@ def _read_manifest(directory: Path) -> dict[str, str]:
 
 
 def _is_own_name(name: str) -> bool:
-    """Return whether a name is one that a plan folder can hold: one within a folder of ours, or beside `plan.json`."""
+    """Return whether a plan folder can hold a name: inside one of its folders, or beside `plan.json`."""
     folder, slash, file = name.rpartition("/")
     plain_name = bool(file) and all(
         character.isascii() and (character.isalnum() or character in "-.") for character in file

@@ -1,4 +1,4 @@
-"""The page of each new role: what a reviewer needs to say yes or no, as Markdown."""
+"""Write the Markdown page of a new role, with what a reviewer needs to decide."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rightsize.render.rows import cell, write_markdown
 
 
 def write_review(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> str:
-    """Return the page of a role.
+    """Return the review page of a role as Markdown.
 
     Args:
         role: The role and its evidence.
         proposals: The proposals that assign it.
-        plan: The plan, for its window and the names of things.
+        plan: The plan, for its window and its names.
     """
     return "\n".join(_page(role, proposals, plan)).rstrip() + "\n"
 
@@ -95,7 +95,7 @@ def _removed(proposal: Proposal, names: Mapping[str, str]) -> Iterator[dict[str,
 
 
 def _actions(action: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Yield the row of an action, and for a pattern those of the operations that it stands for."""
+    """Yield the row of an action, and for a pattern the rows of the operations that it covers."""
     yield _action(action, names)
     for one in action.get("stands_for", ()):
         yield _action(one, names) | {"action": f"{one['action']} (in {action['action']})"}

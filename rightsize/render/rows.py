@@ -1,4 +1,4 @@
-"""Rows as JSON, JSON lines, CSV, TSV and Markdown. The order of rows and keys is the caller's."""
+"""Write rows as JSON, JSON lines, CSV, TSV or Markdown, in the caller's order of rows and keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 
 
 def plain(value: object) -> object:
-    """Return `value` as JSON has it: times as RFC 3339 with Z, days as ISO dates, containers likewise."""
+    """Return `value` as JSON values: times as RFC 3339 with Z, days as ISO dates, also inside containers."""
     if isinstance(value, dt.datetime):
         utc = value.astimezone(dt.UTC).replace(tzinfo=None) if value.tzinfo else value
         return utc.isoformat(timespec="microseconds").rstrip("0").rstrip(".") + "Z"
@@ -38,8 +38,8 @@ def indented(value: object, margin: str = "\n") -> str:
     """Return `value` as indented ASCII JSON, as `json.dumps(plain(value), indent=2)` does, in half the time.
 
     Args:
-        value: What `plain` takes.
-        margin: What stands before the closing bracket: the end of a line, and how far it is indented.
+        value: A value that `plain` takes.
+        margin: The text before the closing bracket: a line end and the indentation.
     """
     if isinstance(value, str):
         return encode_basestring_ascii(value)
@@ -56,7 +56,7 @@ def indented(value: object, margin: str = "\n") -> str:
 
 
 def cell(value: object) -> str:
-    """Return `value` as the text of one cell; null is empty, containers are compact JSON."""
+    """Return `value` as the text of one cell: null as an empty text, containers as compact JSON."""
     simple = plain(value)
     if simple is None:
         return ""
@@ -79,18 +79,18 @@ def write_jsonl(rows: Iterable[Row]) -> str:
 
 
 def jsonl_lines(rows: Iterable[Row]) -> Iterator[str]:
-    """Yield what `write_jsonl` returns, a line at a time."""
+    """Yield the lines of `write_jsonl`."""
     for row in rows:
         yield json.dumps(plain(row), ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def write_separated(rows: Iterable[Row], columns: Sequence[str], delimiter: str) -> str:
-    """Return RFC 4180 text (or its tab form) with a header; formula leads are defused."""
+    """Return RFC 4180 text (or its tab form) with a header; formula leads are escaped."""
     return "".join(separated_lines(rows, columns, delimiter))
 
 
 def separated_lines(rows: Iterable[Row], columns: Sequence[str], delimiter: str) -> Iterator[str]:
-    """Yield what `write_separated` returns, a row at a time."""
+    """Yield the text of `write_separated`, a row at a time."""
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\r\n" if delimiter == "," else "\n")
     writer.writerow([for_csv(name) for name in columns])
@@ -112,7 +112,7 @@ def write_markdown(rows: Iterable[Row], columns: Sequence[str]) -> str:
 
 
 def markdown_lines(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[str]:
-    """Yield what `write_markdown` returns, a line at a time."""
+    """Yield the lines of `write_markdown`."""
     yield "| " + " | ".join(for_markdown(name) for name in columns) + " |\n"
     yield "|" + " --- |" * len(columns) + "\n"
     for row in rows:

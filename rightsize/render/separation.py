@@ -1,4 +1,4 @@
-"""What the split of a plan by layers of defence comes to, in sentences: gain, price, and what stays."""
+"""Describe in sentences what a plan's split by layers of defence gains, costs and leaves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def separation_lines(told: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the sentences on the `separation` of a plan; none where it has none."""
+    """Yield the sentences about the `separation` of a plan; none where the plan has no separation."""
     if not told:
         return
     counts, cost = told["violations"], told["cost"]

@@ -1,7 +1,7 @@
-"""The HTML summary of a plan: one page, one screen for the numbers, everything else below it.
+"""Write the HTML summary of a plan: the numbers on the first screen, everything else below.
 
-No script, no outside resource, a strict policy, and every name escaped by the template engine: what principals call
-themselves stays text.
+It has no script, no outside resource and a strict policy. The template engine escapes every name, so that the name of
+a principal stays text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rightsize.render.templating import open_templates
 _TOP = 8
 _SHOWN_BEYOND = 50
 _MOST_ROWS = 2_000
-"""So many changes, and as many of what is kept, stand on the page: no browser shows a hundred thousand."""
+"""The most changes, and the most kept assignments, on the page: no browser shows a hundred thousand."""
 _BEYOND: Mapping[str, str] = {"graph": "Permissions of Microsoft Graph", "directory": "Directory roles"}
 _SHOWN_VERDICTS = ("used", "unused", "unobservable", "out_of_coverage")
 _KIND_ORDER = (
@@ -36,18 +36,18 @@ _KIND_ORDER = (
 
 
 def write_summary(plan: Plan, title: str = "Least privilege for this tenant", *, layers: str = "") -> str:
-    """Return the page.
+    """Return the summary page as HTML.
 
     Args:
         plan: The plan.
-        title: Its heading.
-        layers: The matrix of `render.layers`, empty for none.
+        title: The heading of the page.
+        layers: The matrix of `render.layers`; an empty text leaves it out.
     """
     return open_templates().get_template("summary.html.j2").render(_facts(plan, title), layers=layers)
 
 
 def short_scope(scope: str, names: Mapping[str, str]) -> str:
-    """Return a scope as people say it: the names in it without the fixed words, at most the last three.
+    """Return a short name of a scope: the names in it without the fixed words, at most the last three.
 
     Args:
         scope: The scope.
@@ -98,7 +98,7 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
 
 
 def _weightiest(proposals: Sequence[Proposal], left: Callable[[Proposal], float]) -> Sequence[Proposal]:
-    """Return those with most excess today beyond what is left of it, as many as the page has room for, in order."""
+    """Return the proposals that remove the most excess, as many as the page has room for, in the given order."""
     if len(proposals) <= _MOST_ROWS:
         return proposals
     kept = {one.id for one in nlargest(_MOST_ROWS, proposals, key=lambda one: (one.excess_before - left(one), one.id))}
@@ -106,7 +106,7 @@ def _weightiest(proposals: Sequence[Proposal], left: Callable[[Proposal], float]
 
 
 def _of_part(part: PlanePart, names: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the page says of a plane beyond Azure roles; its counts are no like units and are added to none."""
+    """Return the page's part on a plane beyond Azure roles; its counts have other units and are not added up."""
     changed = [one for one in part.proposals if one.kind != "keep"]
     changed.sort(key=lambda one: (one.excess_after - one.excess_before, one.id))
     return {

@@ -1,4 +1,4 @@
-"""The templates of pages and pictures: what is put into them is escaped, and nothing may be missing."""
+"""Open the templates of pages and pictures, with autoescape on and missing values as errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def open_templates(*, tight: bool = False) -> Environment:
-    """Return the templates, with the filters `number` and `words`; `tight` leaves out the lines of their own words."""
+    """Return the template environment, with filters `number` and `words`; `tight` trims the lines of template tags."""
     found = Environment(
         loader=PackageLoader("rightsize.render"),
         autoescape=True,
@@ -25,10 +25,10 @@ def open_templates(*, tight: bool = False) -> Environment:
 
 
 def report_part(name: str) -> str:
-    """Return a style or script of the report."""
+    """Return the text of a style or script of the report."""
     return (files("rightsize.render") / "templates" / "report" / name).read_text(encoding="utf-8")
 
 
 def policy_source(text: str) -> str:
-    """Return the word by which a Content-Security-Policy allows a style or script."""
+    """Return the source expression with which a Content-Security-Policy allows a style or script."""
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"

@@ -1,4 +1,4 @@
-"""Changes that a watch found, in the forms that others read: JSON lines, GitHub annotations, Teams, Slack.
+"""Write the changes of a watch as JSON lines, GitHub annotations, Teams messages or Slack messages.
 
 Sources: Microsoft Learn, "Create incoming webhooks with Workflows for Microsoft Teams" and "Format cards in Microsoft
 Teams" (28 KB a message); Slack API, "Sending messages using incoming webhooks", "Formatting text" and "Blocks" (50 a
@@ -17,7 +17,7 @@ from rightsize.render.rows import plain
 Change = Mapping[str, Any]
 
 A_MESSAGE = 15
-"""Changes a message of a chat; whoever reads more is not helped, and Teams takes 28 KB."""
+"""The most changes in one chat message: nobody reads more, and Teams takes 28 KB."""
 _LONGEST = 1000
 _LEVELS = {"critical": "error", "high": "error", "medium": "warning", "low": "notice"}
 _COLOURS = {"critical": "attention", "high": "attention", "medium": "warning", "low": "default"}
@@ -25,7 +25,7 @@ _ADAPTIVE = "application/vnd.microsoft.card.adaptive"
 
 
 def change_document(change: Change) -> dict[str, Any]:
-    """Return a change as other programs read it: a row of `watch_changes` with `detail` opened."""
+    """Return a change for other programs: a row of `watch_changes` with `detail` parsed."""
     document = {name: plain(value) for name, value in change.items() if name not in ("detail", "change_id")}
     detail = json.loads(change["detail"] or "{}")
     return {"id": change["change_id"], **document, "detail": detail}
@@ -39,7 +39,7 @@ def write_lines(changes: Sequence[Change]) -> str:
 
 
 def write_annotations(changes: Sequence[Change]) -> str:
-    """Return workflow commands of GitHub, one a change, the worst first."""
+    """Return GitHub workflow commands, one for each change, the worst first."""
     order = list(_LEVELS)
     lines = [
         f"::{_LEVELS[one['severity']]} title={for_github_property('rightsize watch: ' + one['kind'])}::"
@@ -50,7 +50,7 @@ def write_annotations(changes: Sequence[Change]) -> str:
 
 
 def batches(changes: Sequence[Change]) -> list[Sequence[Change]]:
-    """Return the changes in parts that a message holds."""
+    """Return the changes in parts that fit one message."""
     return [changes[start : start + A_MESSAGE] for start in range(0, len(changes), A_MESSAGE)]
 
 
@@ -78,7 +78,7 @@ def teams_message(changes: Sequence[Change]) -> dict[str, Any]:
 
 
 def slack_message(changes: Sequence[Change]) -> dict[str, Any]:
-    """Return the message of an incoming webhook of Slack: a section a change, in plain text, which no name can mark."""
+    """Return the message of a Slack webhook: a section a change, in plain text, where no name becomes markup."""
     blocks: list[dict[str, Any]] = [{"type": "header", "text": {"type": "plain_text", "text": _title(changes)}}]
     blocks += [
         {
@@ -91,12 +91,12 @@ def slack_message(changes: Sequence[Change]) -> dict[str, Any]:
         }
         for one in changes
     ]
-    # Clients without blocks show `text`, as mark-up, so that it names nobody.
+    # Clients without blocks show `text`, as markup, so it contains no names.
     return {"text": _title(changes), "blocks": blocks}
 
 
 def json_message(changes: Sequence[Change]) -> dict[str, Any]:
-    """Return the message for a program: all there is about each change."""
+    """Return the message for a program: all data about each change."""
     return {"source": "rightsize watch", "changes": [change_document(one) for one in changes]}
 
 

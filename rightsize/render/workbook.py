@@ -1,7 +1,7 @@
-"""Tables as one workbook, a sheet a table, for people who work with spreadsheets.
+"""Write tables as one workbook, one sheet a table, for people who work with spreadsheets.
 
-Every text is written as text, and one that a spreadsheet could take for a formula after it was saved as CSV has a quote
-before it, as in our CSV. The file has no clock in it: same tables, same bytes.
+Every text is written as text. A text that a spreadsheet could take for a formula after saving as CSV gets a leading
+quote, as in our CSV. The file holds no time: same tables, same bytes.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _LOOKED_AT = 200
 
 
 def write_workbook(tables: Mapping[str, tuple[Sequence[str], Sequence[Mapping[str, Any]]]]) -> bytes:
-    """Return the workbook.
+    """Return the workbook as bytes.
 
     Args:
-        tables: By name, in order: the names of the columns, and the rows.
+        tables: For each table by name, in order, the names of its columns and its rows.
 
     Raises:
         InputError: A table has more rows than a sheet can hold.
     """
     out = io.BytesIO()
     book = xlsxwriter.Workbook(out, _SETTINGS)
-    # The date of a zip member and of the properties would be the clock's.
+    # The dates of the zip members and of the properties would come from the clock.
     book.set_properties({"created": dt.datetime(1980, 1, 1)})
     head = book.add_format({"bold": True, "bottom": 1})
     for name, (columns, rows) in tables.items():

@@ -1,1 +1,1 @@
-"""Bringing an accepted plan into Azure, in steps that can be undone: the only part of rightsize that writes."""
+"""Bring an accepted plan into Azure in reversible steps; the only package that writes to Azure."""

@@ -1,4 +1,4 @@
-"""What a swap makes: the plan's roles, the rules of Privileged Identity Management, and the assignments that come."""
+"""Make what a swap adds: the plan's roles, their PIM rules, and the new assignments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rightsize.rollout.steps import Steps
 
 
 class Additions:
-    """Makes what comes with a swap; each step may be done twice. Every method raises RefusalError."""
+    """Makes the roles, rules and assignments that a swap adds; repeatable. Every method raises RefusalError."""
 
     def __init__(self, steps: Steps) -> None:
         self._steps, self._arm = steps, steps.arm
@@ -26,7 +26,7 @@ class Additions:
             self._create(swap, made)
 
     def needs(self, swap: Swap, rules: ScheduleRules) -> bool:
-        """Return whether another swap has had rules set on the same role at the same place, and is not taken back."""
+        """Return whether another swap, not rolled back, has set rules on the same role at the same scope."""
         steps = self._steps
         others = (one for one in steps.bundle.swaps if one.id != swap.id and steps.has(one, "rules-set", rules.key))
         return any(steps.state(one) in ("begun", "done", "stopped") for one in others)
@@ -42,7 +42,7 @@ class Additions:
         if live is not None and _hash(live) != _hash(body):
             raise RefusalError(f"role {role} is there already, and is another", "RoleChanged")
         if not steps.has(swap, "role-begin", role):
-            # A role that an earlier swap of this rollout made is ours, though it is there.
+            # An existing role that an earlier swap of this rollout made is ours.
             existed = steps.existed.setdefault(role, live is not None)
             steps.write(swap, "role-begin", role, {"existed": existed, "url": url})
         if live is None:
@@ -50,7 +50,7 @@ class Additions:
         steps.once(swap, "role-made", role)
 
     def _carry_over(self, swap: Swap, rules: ScheduleRules) -> None:
-        """Give a role the rules of the one that it replaces, before anybody holds it."""
+        """Set on a role the PIM rules of the role that it replaces, before anybody holds it."""
         steps, pim = self._steps, self._arm.pim
         if steps.has(swap, "rules-set", rules.key):
             return
@@ -65,7 +65,7 @@ class Additions:
             if same_rules(found, wanted):
                 steps.write(swap, "rules-set", rules.key)
                 return
-            # Rules are everybody's who holds the role there.
+            # Rules apply to every holder of the role at that scope.
             if self.needs(swap, rules) or steps.patiently(lambda: pim.holders(rules.scope, rules.role)):
                 said = f"role {rules.role} at {rules.scope} has other rules than the one it replaces, and other holders"
                 raise RefusalError(said, "RulesShared")
@@ -101,7 +101,7 @@ class Additions:
         steps.write(swap, "created", made.id, found)
 
     def _check_stays(self, made: Held, found: str) -> None:
-        """See that an assignment of somebody else, which is to serve instead of ours, will not go or end."""
+        """Raise RefusalError where an existing assignment that would replace ours is to be removed, or ends."""
         going = {fold(gone.id) for one in self._steps.bundle.swaps for gone in one.removes}
         if fold(found) in going:
             raise RefusalError(f"assignment {found} would serve, and is one of those that go", "SameAsGoing")

@@ -1,6 +1,6 @@
-"""Role assignments of every kind, role definitions and locks in Resource Manager: read, made and deleted.
+"""Read, make and delete role assignments of every kind, role definitions and locks in Resource Manager.
 
-*Gone* is said only of what Azure answers 404 for, while it answers 200 for its scope, and while we may read
+An assignment counts as *gone* only where Azure answers 404 for it and 200 for its scope, and where we may read
 assignments there: a subscription of another tenant, too, answers 404 to everything below it.
 """
 
@@ -26,11 +26,11 @@ T = TypeVar("T")
 
 
 class Arm:
-    """What a swap asks of Azure.
+    """The requests of a swap to Azure.
 
-    An assignment is told by its `url` (see `Held`): its own path, or what tells it apart in a listing of Privileged
-    Identity Management, which takes requests instead. Every method raises RefusalError (of it ScopeGoneError and
-    UnseenError), SettlingError, or a FaultError where Azure does not answer.
+    An assignment is identified by its `url` (see `Held`): its own path, or its key in a listing of Privileged Identity
+    Management, which takes requests instead. Every method raises RefusalError (ScopeGoneError and UnseenError are
+    kinds of it), SettlingError, or a FaultError where Azure does not answer.
     """
 
     def __init__(self, exchange: Exchange) -> None:
@@ -39,13 +39,13 @@ class Arm:
 
     @property
     def lost(self) -> int:
-        """How many tries have ended without a good answer so far; each may have been heard."""
+        """The number of tries without a good answer so far; Azure may have carried out any of them."""
         return self._rest.lost
 
     def assignment(self, url: str) -> dict[str, Any] | None:
         """Return the properties of an assignment, with its scope, or None where Azure shows none.
 
-        That it is gone is known only once every one of `scope_checks` holds, too.
+        None proves that it is gone only once every one of `scope_checks` holds, too.
         """
         return self._at(url, lambda: self._found(url))
 
@@ -57,7 +57,7 @@ class Arm:
             self._at(url, lambda: self._rest.write(url, _VERSION, "PUT", {"properties": dict(properties)}))
 
     def delete_assignment(self, url: str) -> bool:
-        """Delete an assignment; return False where Azure says that there was none."""
+        """Delete an assignment; return False where Azure answers that there was none."""
         if is_managed(url):
             return self._at(url, lambda: self.pim.remove(url))
         return bool(self._at(url, lambda: self._rest.write(url, _VERSION, "DELETE")))
@@ -67,13 +67,13 @@ class Arm:
         return self._at(url, lambda: self._rest.get(url, _VERSION))
 
     def put_definition(self, url: str, role: Mapping[str, Any]) -> None:
-        """Make a role definition, from what Azure or a role file says of one."""
+        """Make a role definition from the JSON of Azure or of a role file."""
         properties = {name: role["properties"][name] for name in _ROLE_FIELDS if name in role["properties"]}
         body = {"name": role.get("name"), "properties": properties}
         self._at(url, lambda: self._rest.write(url, _VERSION, "PUT", body))
 
     def delete_definition(self, url: str) -> None:
-        """Delete a role definition; one that is not there is deleted."""
+        """Delete a role definition; an absent one counts as deleted."""
         self._at(url, lambda: self._rest.write(url, _VERSION, "DELETE"))
 
     def same_assignment(self, held: Held) -> str | None:
@@ -88,7 +88,7 @@ class Arm:
         return None
 
     def assignments(self, scope: str, wanted: str = "") -> Iterator[Mapping[str, Any]]:
-        """Yield the role assignments at, above and below a scope, or those that a `$filter` wants."""
+        """Yield the role assignments at, above and below a scope, or those that match a `$filter`."""
         return self._rest.pages(
             f"{_base(scope)}{_PROVIDER}roleAssignments", _VERSION, wanted and f"$filter={quote(wanted)}"
         )
@@ -113,12 +113,12 @@ class Arm:
         return found
 
     def scope_checks(self, url: str) -> list[Callable[[], object]]:
-        """Return what has to hold, one request each, before an assignment that is not shown is gone.
+        """Return the checks, one request each, that must pass before an absent assignment counts as gone.
 
         They raise:
-            ScopeGoneError: What the scope lies in answers, and the scope is not there.
+            ScopeGoneError: The parent of the scope answers, and the scope does not exist.
             UnseenError: Its subscription cannot be seen.
-            RefusalError: We may not read there.
+            RefusalError: The caller may not read there.
         """
         scope = _scope_of(url)
         parts = scope.split("/")
@@ -147,7 +147,7 @@ class Arm:
         return found
 
     def _at(self, url: str, step: Callable[[], T]) -> T:
-        """Do a step; where Azure says that its scope is not there, look at that, too, before it is believed."""
+        """Do a step; where Azure says that its scope does not exist, check that as well before believing it."""
         try:
             return step()
         except ScopeGoneError as error:

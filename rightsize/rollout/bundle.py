@@ -1,4 +1,4 @@
-"""What a rollout does, written down before anything is done: swaps, in waves, each with what it makes and removes."""
+"""The bundle that a rollout carries out: swaps in waves, each with the assignments it makes and removes."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ _PROPERTIES = (
     "delegatedManagedIdentityResourceId",
     "endDateTime",
 )
-"""What makes an assignment what it is; the rest (createdOn, createdBy and their like) Azure sets itself."""
+"""The properties that define an assignment; Azure sets the others itself (createdOn, createdBy and the like)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A role assignment, as it is made or removed.
+    """A role assignment that a swap makes or removes.
 
     Attributes:
         id: Its GUID, the last part of its resource id.
-        scope: Where it is.
+        scope: Its scope.
         role: GUID of the role.
-        principal_id: Who holds it, and `principal_type` what that is.
+        principal_id: Its holder, with `principal_type`.
         condition: Its condition, with `condition_version`.
         description: Its description.
         state: `active` or `eligible`.
-        until: When it ends, where it does, as RFC 3339 in whole seconds.
-        lasts: How long it lasts from when it is made, as ISO 8601 writes it, where a rule wants an end.
+        until: Its end, if it has one, as RFC 3339 in whole seconds.
+        lasts: Its duration from when it is made, as an ISO 8601 duration, where a rule requires an end.
     """
 
     id: str
@@ -59,12 +59,12 @@ class Held:
 
     @property
     def is_managed(self) -> bool:
-        """Whether Privileged Identity Management holds it: it is eligible, or ends by itself."""
+        """Whether Privileged Identity Management manages it: it is eligible, or time-bound."""
         return self.state != "active" or self.until is not None
 
     @property
     def url(self) -> str:
-        """Its path in Resource Manager, or the listing that shows it and what tells it apart there."""
+        """Its path in Resource Manager, or the PIM listing that shows it with its key in there."""
         base = f"{'' if self.scope == '/' else self.scope}/providers/Microsoft.Authorization"
         if not self.is_managed:
             return f"{base}/roleAssignments/{self.id}"
@@ -79,11 +79,11 @@ class Held:
         )
 
     def properties(self) -> dict[str, Any]:
-        """Return its properties as a PUT takes them."""
+        """Return the properties of the assignment as a PUT takes them."""
         found: dict[str, str | None] = {
             "roleDefinitionId": role_path(self.scope, self.role),
             "principalId": self.principal_id,
-            # A request takes no type: Azure knows it.
+            # A PIM request has no principal type: Azure looks it up.
             "principalType": None if self.is_managed else arm_principal_type(self.principal_type),
             "condition": self.condition,
             "conditionVersion": self.condition_version if self.condition else None,
@@ -94,7 +94,7 @@ class Held:
         return {name: value for name, value in found.items() if value}
 
     def differs_from(self, live: Mapping[str, Any]) -> str | None:
-        """Return what Azure has otherwise, in one word, or None where it is this assignment."""
+        """Return in one word what differs in Azure, or None where it is this assignment."""
         said = {
             "principal": (self.principal_id, live.get("principalId")),
             "role": (self.role, str(live.get("roleDefinitionId", "")).rsplit("/", 1)[-1]),
@@ -113,7 +113,7 @@ class Held:
 
 
 def whole_seconds(moment: str | dt.datetime | None) -> str | None:
-    """Return a time in UTC, as Azure writes it or as the store has it, to the second; None for none."""
+    """Return a time, as Azure writes it or as the store has it, in UTC to the second; None for None."""
     if not moment:
         return None
     read = moment if isinstance(moment, dt.datetime) else dt.datetime.fromisoformat(moment)
@@ -122,17 +122,17 @@ def whole_seconds(moment: str | dt.datetime | None) -> str | None:
 
 
 def kept_properties(live: Mapping[str, Any]) -> dict[str, Any]:
-    """Return of an assignment that Azure shows what a PUT needs to make it again."""
+    """Return the properties of an Azure assignment that a PUT needs to make it again."""
     return {name: live[name] for name in _PROPERTIES if live.get(name) is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleRules:
-    """Whose rules of Privileged Identity Management a role takes over before anybody holds it there.
+    """A copy of PIM rules from one role to another, made before anybody holds the other role.
 
     Attributes:
-        scope: Where, and `role` which role takes them over.
-        of_scope: Where they stand today, and `of_role` for which role.
+        scope: The scope where `role` gets the rules.
+        of_scope: The scope where `of_role` has the rules today.
     """
 
     scope: str
@@ -142,26 +142,26 @@ class ScheduleRules:
 
     @property
     def key(self) -> str:
-        """What they are set on, told in one word."""
+        """The target of the rules as one word."""
         return f"{fold(self.scope)}|{fold(self.role)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """Everything that changes for principals whose changes hang together; it is done whole or not at all.
+    """All changes for a group of principals whose changes depend on each other; done whole or not at all.
 
     Attributes:
         id: Its name, the same for the same plan.
-        wave: The wave that it goes with, from 1.
+        wave: The number of its wave, from 1.
         proposals: The proposals that it brings into Azure.
-        creates: The assignments that come.
-        removes: Those that go, as the store knows them.
+        creates: The assignments that it makes.
+        removes: The assignments that it removes, as the store has them.
         roles: GUIDs of the plan's roles that it needs.
-        wait: Seconds that Azure needs to know what is new.
-        wait_back: Seconds that Azure needs to know what the way back makes again.
+        wait: Seconds that Azure needs to spread the new assignments.
+        wait_back: Seconds that Azure needs to spread what a rollback makes again.
         risk: The chance that it breaks somebody within 30 days.
-        covered: Removed operations that a log would show, and `blind` those that none would.
-        rules: Rules of Privileged Identity Management that are carried over first.
+        covered: Number of removed operations that a log would show; `blind` is that of those no log would show.
+        rules: PIM rules that are copied first.
     """
 
     id: str
@@ -180,7 +180,7 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An assignment that the plan changes and the rollout does not, with the reason."""
+    """An assignment that the plan changes and the rollout leaves alone, with the reason."""
 
     role_assignment_id: str
     reason: str
@@ -188,11 +188,11 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What `rollout plan` was asked for beside the plan, so that the same bundle can be derived again.
+    """The options of `rollout plan`, kept so that the same bundle can be derived again.
 
     Attributes:
-        canaries: Principals that go first.
-        wave_size: Swaps of each later wave.
+        canaries: Principals of the first wave.
+        wave_size: Number of swaps in each later wave.
         only: Proposals that are brought in; all of them where it is empty.
         accepts_short_window: Whether a plan may rest on a window of less than 90 days.
     """
@@ -214,11 +214,11 @@ class Bundle:
         plan: Hash of the `plan.json` that it brings into Azure.
         emergency: Emergency access accounts, which nothing here touches.
         swaps: Sorted by wave and id.
-        left_out: What the plan changes and this does not.
+        left_out: Assignments that the plan changes and this rollout does not.
         roles: The plan's roles in ARM's form, by GUID.
-        old_roles: Custom roles of the assignments that go, in ARM's form, by GUID: the way back may make these again.
-        order: What else `rollout plan` was asked for.
-        names: What people call the principals, roles and left out assignments that it names, by folded id.
+        old_roles: Custom roles of the removed assignments, in ARM's form, by GUID: a rollback may make them again.
+        order: The options of `rollout plan`.
+        names: Display names of its principals, roles and left-out assignments, by folded id.
     """
 
     plan: str
@@ -232,7 +232,7 @@ class Bundle:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the bundle as it is written."""
+        """The SHA-256 of the bundle as it is written."""
         return hashlib.sha256(write_bundle(self).encode()).hexdigest()
 
     @property
@@ -247,7 +247,7 @@ def write_bundle(bundle: Bundle) -> str:
 
 
 def read_bundle(text: bytes) -> Bundle:
-    """Read a bundle, or raise InputError where the text is none of this format."""
+    """Return the bundle of a text, or raise InputError where the text does not have this format."""
     document = load_json(text)
     if not isinstance(document, dict) or document.get("format_version") != FORMAT:
         raise InputError("`rollout.json` is no rollout of this version", hint=_AGAIN)

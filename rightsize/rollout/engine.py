@@ -1,8 +1,8 @@
-"""Does what a bundle says, swap by swap, with the way back written down before each step.
+"""Carry out the swaps of a bundle, one wave at a time, with a journal line before each step.
 
-A swap ends in the plan's state or in the original one, never between: it is done whole, or what was done of it is
-undone. A run that is killed goes on where its journal stands; every step may be done twice. Nothing is removed before
-what comes for it was read back from Azure twice, apart, after the wait.
+A swap ends in the plan's state or in the original one, never between: it is done whole, or the part that was done is
+undone. A run that is killed continues from its journal; every step may be done twice. An old assignment is removed only
+after the wait, when its replacement was read back from Azure twice, some seconds apart.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rightsize.rollout.way_back import WayBack
 
 
 class RolloutEngine:
-    """Carries out one bundle."""
+    """The engine that carries out the waves of one bundle, or rolls its swaps back."""
 
     def __init__(
         self, bundle: Bundle, arm: Arm, journal: Journal, clock: Clock, tell: Callable[[str], None] = lambda _: None
@@ -33,18 +33,18 @@ class RolloutEngine:
         self._way_back = WayBack(self._steps, self._additions)
 
     def apply(self, wave: int, known: PreflightFacts | None = None) -> None:
-        """Bring a wave into Azure: make everything that comes, wait once, read it back, then remove what goes.
+        """Bring a wave into Azure: make all new assignments, wait once, read them back, then remove the old ones.
 
         Args:
             wave: Its number.
-            known: Who runs it, and what the store says of people.
+            known: Who runs the rollout, and facts from the store about people.
 
         Raises:
-            AccessError: Something that has to be asked first may not be, or belongs to another tenant.
-            FaultError: Azure does not answer; the same call goes on later.
+            AccessError: A check before the wave may not be read, or belongs to another tenant.
+            FaultError: Azure does not answer; call again later to continue.
             GateError: Azure's limits leave no room.
             JournalError: The journal takes no line.
-            RefusalError: Azure does not take something back.
+            RefusalError: Azure refuses a step of a rollback.
         """
         steps = self._steps
         swaps = [swap for swap in steps.bundle.swaps if swap.wave == wave]
@@ -68,7 +68,7 @@ class RolloutEngine:
         self.roll_back(failed)
 
     def roll_back(self, swaps: Sequence[Swap]) -> None:
-        """Bring swaps back to what was there before them; see `WayBack.roll_back`."""
+        """Restore the state before some swaps; see `WayBack.roll_back`."""
         self._way_back.roll_back(swaps)
 
     def _is_going_back(self, swap: Swap) -> bool:
@@ -79,7 +79,7 @@ class RolloutEngine:
         return self._steps.state(swap) == "stopped" and not self._is_going_back(swap)
 
     def _each(self, swaps: Sequence[Swap], step: Callable[[Swap], None], failed: list[Swap]) -> list[Swap]:
-        """Do a step of each swap; return those that it was done of, and note those to be taken back."""
+        """Do a step of each swap; return the swaps where it succeeded, and add the others to `failed`."""
         steps, done = self._steps, []
         for swap in swaps:
             try:
@@ -118,6 +118,6 @@ class RolloutEngine:
             steps.write(swap, "remove-begin", gone.id, {"url": gone.url, "properties": kept_properties(live)})
             steps.delete(gone.url)
         elif steps.look(gone.url) is not None:
-            # An earlier run wrote that it would, and did not; one that did left nothing to delete.
+            # An earlier run noted the deletion but did not do it; if it had, nothing would be left to delete.
             steps.delete(gone.url)
         steps.write(swap, "removed", gone.id)

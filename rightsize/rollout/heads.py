@@ -1,7 +1,7 @@
-"""The head of each journal (number of lines, hash of the last), kept outside the folder of the rollout.
+"""Keep the head of each journal (number of lines, hash of the last) outside the folder of the rollout.
 
-Whoever can write into the folder can cut the journal, or write it anew with hashes that fit. What stands here tells
-it apart from the journal that was written: one small file a rollout, in a folder of the user's own.
+Whoever can write into the folder can cut the journal, or write it anew with hashes that fit. The head exposes that. It
+is one small file for each rollout, in a folder of the user's own.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where a journal ends.
+    """The end of a journal.
 
     Attributes:
-        bundle: Hash of the bundle that it belongs to.
-        lines: How many lines it has.
-        last: SHA-256 of the last one; empty where there is none.
-        coming: SHA-256 of the line that is written next, where one is being written, else empty.
+        bundle: Hash of the bundle that the journal belongs to.
+        lines: Number of its lines.
+        last: SHA-256 of the last line; empty where there is none.
+        coming: SHA-256 of the line that is being written, else empty.
     """
 
     bundle: str
@@ -34,7 +34,7 @@ class Head:
     coming: str = ""
 
     def fits(self, hashes: Sequence[str]) -> bool:
-        """Return whether a journal with lines of these hashes is the one that was written, to its end."""
+        """Return whether a journal with lines of these hashes is complete and unchanged."""
         if (self.lines, self.last) == (len(hashes), hashes[-1] if hashes else ""):
             return True
         one_more = len(hashes) == self.lines + 1 and bool(self.coming) and hashes[-1] == self.coming
@@ -42,7 +42,7 @@ class Head:
 
 
 def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder for heads: below XDG_STATE_HOME, else below the home of the user (XDG Base Directory)."""
+    """Return the folder for heads: below XDG_STATE_HOME, else below the user's home (XDG Base Directory)."""
     root = environment.get("XDG_STATE_HOME") or ""
     return (Path(root) if Path(root).is_absolute() else Path.home() / ".local/state") / "rightsize" / "rollouts"
 
@@ -54,10 +54,10 @@ class Heads:
         self._path, self._bundle = folder / f"{bundle}.json", bundle
 
     def read(self) -> Head | None:
-        """Return the head that is known here, or None.
+        """Return the head that this machine keeps, or None.
 
         Raises:
-            InputError: The file is there, and cannot be read.
+            InputError: The file exists, and cannot be read.
         """
         try:
             text = self._path.read_bytes()
@@ -68,7 +68,7 @@ class Heads:
         return read_head(text, self._path)
 
     def write(self, head: Head) -> None:
-        """Replace the head, whole and on the disk, or raise OSError."""
+        """Replace the head atomically and force it to the disk, or raise OSError."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
         file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -93,7 +93,7 @@ def write_head(head: Head) -> str:
 
 
 def read_head(text: bytes, path: Path) -> Head:
-    """Read a head, or raise InputError."""
+    """Return the head of a text, or raise InputError."""
     try:
         document = json.loads(text)
         if document.pop("format_version") != _FORMAT:

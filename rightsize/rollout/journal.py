@@ -1,11 +1,11 @@
-"""The journal of a rollout: what is about to be done is written before it is done, and what was done after it.
+"""Write the journal of a rollout: each step before it is done, and its result after it.
 
-One JSON object a line, each with the hash of the line before, forced to the disk before anything goes on. The space
-for all lines is filled with line ends before the first change, and each line is written over them. A line is whole or
-absent: where the disk takes a part of one only, that is cut off, and where that fails, too, nothing more is written.
+Each line is one JSON object with the hash of the line before, forced to the disk before the next step. The space for
+all lines is filled with line ends before the first change, and each line is written over them. A line is whole or
+absent: a line that the disk takes only in part is cut off; where cutting fails, too, nothing more is written.
 
-The first line says which bundle, plan, tenant and cloud the journal is of. What the last line was is kept outside the
-folder as well (`heads`): a journal that was cut, or written anew, does not fit.
+The first line names the bundle, plan, tenant and cloud that the journal belongs to. The hash of the last line is kept
+outside the folder as well (`heads`): a journal that was cut, or written anew, does not fit.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DAMAGED = "the way back rests on it: restore the file, or compare Azure with th
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line: which swap, what happened (`create-begin`, `created`, …), to what, when, and what belongs to it."""
+    """One line: the swap, the event (`create-begin`, `created`, …), its object, the time, and further data."""
 
     swap: str
     event: str
@@ -42,11 +42,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a journal belongs to, as its first line says it.
+    """The bundle, plan, tenant and cloud of a journal, as its first line names them.
 
     Attributes:
-        bundle: Hash of the bundle, and `plan` of the plan.
-        tenant: The tenant that is written to, and `cloud` where that is.
+        bundle: Hash of the bundle; `plan` is that of the plan.
+        tenant: The tenant that is written to; `cloud` is its cloud.
     """
 
     bundle: str
@@ -56,21 +56,21 @@ class Bound:
 
 
 class JournalError(ServiceError):
-    """The journal takes no line; whatever it was about must not be done."""
+    """A line cannot be written to the journal; its step must not be done."""
 
 
 class Journal:
     """An open journal; only one process may have it. Use it in a `with`."""
 
     def __init__(self, path: Path, bound: Bound, heads: Heads, *, room: int = 0, trusted: str | None = None) -> None:
-        """Take what the journal has to belong to.
+        """Set what the journal must belong to.
 
         Args:
-            path: The file; it is made with the first line.
-            bound: What it belongs to.
-            heads: Where its head is kept.
-            room: Bytes to set aside for it before its first line.
-            trusted: Hash of its last line, from somebody who knows it, where no head is kept here.
+            path: The file; it is created with the first line.
+            bound: The bundle, plan, tenant and cloud it belongs to.
+            heads: The place that keeps its head.
+            room: Bytes to reserve before the first line.
+            trusted: Hash of its last line from a trusted source, where this machine keeps no head.
         """
         self._path, self._bound, self._heads, self._room, self._trusted = path, bound, heads, room, trusted
         self.entries: list[Entry] = []
@@ -102,14 +102,14 @@ class Journal:
 
     @property
     def head(self) -> Head:
-        """Where the journal ends."""
+        """The head of the journal."""
         return Head(self._bound.bundle, len(self._hashes), self._hashes[-1] if self._hashes else "")
 
     def write(self, swap: str, event: str, key: str, at: str, data: dict[str, Any] | None = None) -> None:
         """Write one entry and force it to the disk.
 
         Raises:
-            JournalError: It cannot be written; it is not there then, and nothing may be done that it was about.
+            JournalError: The entry cannot be written; it is then absent, and its step must not be done.
         """
         if not self.entries and event != "begin":
             self.write("", "begin", self._bound.plan, at, asdict(self._bound))
@@ -136,7 +136,7 @@ class Journal:
         try:
             self._heads.write(self.head)
         except OSError as error:
-            # The line is there, and the head names it as coming: the next run takes both.
+            # The line is written, and the head names it as coming: the next run accepts both.
             self._is_closed = True
             raise JournalError(f"cannot keep the head of the journal: {error.strerror}") from error
 
@@ -154,11 +154,11 @@ class Journal:
         if self.entries:
             check_bound(self._path, self.entries[0], self._bound)
         if content[self._end :].strip(_FILLER):
-            # What a kill cut short was not written.
+            # A line that a kill cut short counts as not written.
             self._cut()
 
     def _fill(self, size: int) -> None:
-        """Set space aside up to a size, in whole chunks, or leave the file as it was and raise OSError."""
+        """Reserve space up to a size, in whole chunks, or leave the file unchanged and raise OSError."""
         if size <= self._size:
             return
         wanted = -(-size // _CHUNK) * _CHUNK
@@ -170,7 +170,7 @@ class Journal:
         self._size = wanted
 
     def _put(self, line: bytes) -> None:
-        """Write a line over the filler, whole, or leave the file as it was and raise OSError."""
+        """Write a whole line over the filler, or leave the file unchanged and raise OSError."""
         try:
             self._write_at(self._end, line)
         except OSError:
@@ -178,7 +178,7 @@ class Journal:
             raise
 
     def _cut(self) -> None:
-        """Cut off what is behind the last whole line; where that fails the journal takes no line any more."""
+        """Cut off everything after the last whole line; where that fails, the journal takes no more lines."""
         try:
             os.ftruncate(self._file, self._end)
             os.fsync(self._file)
@@ -197,7 +197,7 @@ class Journal:
 
 
 def _keep_name(path: Path) -> None:
-    """Force the name of a new file to the disk: a head that outlives its journal would refuse all that follows."""
+    """Force the name of a new file to the disk: a head that outlives its journal would refuse all later runs."""
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -209,7 +209,7 @@ def read_journal(path: Path, heads: Heads | None = None) -> list[Entry]:
     """Return the entries of a journal without opening it for writing; none where there is no file.
 
     Raises:
-        InputError: A line was changed, or it does not end as the head says that is kept here, where one is.
+        InputError: A line was changed, or the end differs from the head that this machine keeps.
     """
     content = path.read_bytes() if path.exists() else b""
     entries, hashes, _ = _read(content, path)
@@ -220,15 +220,15 @@ def read_journal(path: Path, heads: Heads | None = None) -> list[Entry]:
 
 
 def bound_of(first: Entry) -> Bound:
-    """Return what the first line of a journal says that it belongs to."""
+    """Return the bundle, plan, tenant and cloud that the first line of a journal names."""
     return Bound(**{name: str(first.data.get(name)) for name in Bound.__dataclass_fields__})
 
 
 def check_head(path: Path, hashes: Sequence[str], head: Head | None, trusted: str | None) -> None:
-    """See that a journal is the one that was written, to its end.
+    """Raise InputError where a journal is incomplete or changed.
 
     Raises:
-        InputError: It was cut or written anew, or nothing is known of it here.
+        InputError: The journal was cut or written anew, or this machine knows no head of it.
     """
     if head is not None and not head.fits(hashes):
         raise InputError(
@@ -247,7 +247,7 @@ def check_head(path: Path, hashes: Sequence[str], head: Head | None, trusted: st
 
 
 def check_bound(path: Path, first: Entry, bound: Bound) -> None:
-    """See that a journal belongs to this bundle, plan, tenant and cloud, or raise InputError."""
+    """Raise InputError where a journal does not belong to this bundle, plan, tenant and cloud."""
     said = asdict(bound_of(first))
     for name, ours in asdict(bound).items():
         if said[name] != ours:
@@ -267,7 +267,7 @@ def _line(entry: Entry, previous: str) -> bytes:
 
 
 def _read(content: bytes, path: Path) -> tuple[list[Entry], list[str], int]:
-    """Return entries, the hash of each line, and where the last whole line ends."""
+    """Return the entries, the hash of each line, and the offset where the last whole line ends."""
     entries: list[Entry] = []
     hashes: list[str] = []
     end = 0
@@ -290,7 +290,7 @@ def _read(content: bytes, path: Path) -> tuple[list[Entry], list[str], int]:
 
 
 def _is_torn(text: bytes) -> bool:
-    """Return whether a last line is a part of one: the beginning of a JSON object is never one itself."""
+    """Return whether a last line is incomplete: the beginning of a JSON object is never a whole object."""
     try:
         json.loads(text)
     except ValueError:

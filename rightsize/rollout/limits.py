@@ -1,4 +1,4 @@
-"""How many assignments and custom roles Azure allows, and where each assignment counts.
+"""Azure's limits for assignments and custom roles, and the scope where each assignment counts.
 
 Source: Microsoft Learn, "Troubleshoot Azure RBAC limits" and "Azure custom roles".
 """
@@ -12,11 +12,11 @@ MOST_CUSTOM_ROLES = 5_000
 
 
 def home_of(scope: str) -> str:
-    """Return where an assignment counts: its subscription, or its own scope above subscriptions; folded."""
+    """Return the folded scope where an assignment counts: its subscription, or its own scope above subscriptions."""
     parts = fold(scope).split("/")
     return "/".join(parts[:3]) if parts[1:2] == ["subscriptions"] else fold(scope)
 
 
 def most_at(home: str) -> int:
-    """Return how many assignments Azure allows where `home_of` says that they count."""
+    """Return the maximum number of assignments that Azure allows at a scope of `home_of`."""
     return MOST_A_SUBSCRIPTION if home.startswith("/subscriptions/") else MOST_A_GROUP

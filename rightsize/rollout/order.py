@@ -1,4 +1,4 @@
-"""From an accepted plan to swaps: what hangs together, in which wave it goes, and what is left to people."""
+"""Order an accepted plan into swaps and waves, and list what is left to people."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RolloutTenant:
-    """What a rollout has to know of the tenant, from the store.
+    """The facts about the tenant that a rollout needs, from the store.
 
     Attributes:
         assignments: Rows of `role_assignments`, in every state.
@@ -47,7 +47,7 @@ class RolloutTenant:
 
 @dataclass(slots=True)
 class _SwapPart:
-    """One assignment of today that goes, with everything that comes for it."""
+    """One assignment of today that is removed, with all that replaces it."""
 
     row: Row
     proposals: list[str] = field(default_factory=list)
@@ -68,18 +68,18 @@ def make_bundle(
     emergency: Collection[str],
     order: Order = DEFAULT_ORDER,
 ) -> Bundle:
-    """Order a plan.
+    """Return the bundle of a plan: its swaps in waves, and the assignments left out.
 
     Args:
-        plan: `plan.json`, verified against the store.
+        plan: The `plan.json`, verified against the store.
         plan_hash: Its hash.
-        roles: The roles that it brings, by GUID.
+        roles: The new roles of the plan, by GUID.
         tenant: The tenant that it was verified against.
-        emergency: Emergency access accounts; what they or their groups hold is left alone.
-        order: Who goes first, how large a wave is, and which proposals are accepted.
+        emergency: Emergency access accounts; their assignments and those of their groups are left alone.
+        order: The principals of the first wave, the size of waves, and the accepted proposals.
 
     Raises:
-        GateError: The assignments that come would not fit into Azure's limits beside those that are there.
+        GateError: The new assignments do not fit into Azure's limits beside the existing ones.
     """
     held = {
         fold(str(row["role_assignment_id"])): row
@@ -145,7 +145,7 @@ def _created(one: Mapping[str, Any], proposal: Mapping[str, Any], row: Row, tena
     principal = fold(one["principal_id"])
     condition, state = one.get("condition"), one["state"]
     made = assignment_id(one["scope"], one["role"], principal, condition)
-    # What ends by itself today ends then, whatever comes for it, and no later than the plan says.
+    # The replacement of a time-bound assignment ends with it, and no later than the plan says.
     until = min(filter(None, (whole_seconds(row["end_on"]), one.get("end_on"))), default=None)
     activation = proposal["evidence"].get("activation") or {}
     return Held(
@@ -170,7 +170,7 @@ def _leave_out(
     held: Mapping[str, Row],
     emergency: frozenset[str],
 ) -> tuple[dict[str, _SwapPart], dict[str, str]]:
-    """Take out what must not be touched, and whatever rests on it."""
+    """Take out the assignments that must not change, and those whose change depends on them."""
     left = dict(left)
     for key, part in parts.items():
         row = part.row
@@ -184,7 +184,7 @@ def _leave_out(
     for key in _last_owners(parts, held, left, tenant):
         left[key] = "nobody else would be an enabled, permanent and unconditional owner of a subscription"
     while True:
-        # What is removed because another assignment covers it stays where that one is not changed as planned.
+        # An assignment that another one covers stays where the other one is not changed as planned.
         open_ = {key for key, part in parts.items() if key not in left and part.rests_on & (left.keys() & parts.keys())}
         if not open_:
             return {key: part for key, part in parts.items() if key not in left}, left
@@ -256,12 +256,12 @@ def _swaps(
 
 
 def _longer(one: Held, other: Held) -> Held:
-    """Return of two of the same assignment the one that ends later, or never."""
+    """Return the one of two equal assignments that ends later, or never."""
     return max(one, other, key=lambda held: (held.until is None, held.until or ""))
 
 
 def _hang_together(parts: Mapping[str, _SwapPart]) -> list[list[str]]:
-    """Return the assignments that are changed together: of one principal, or resting on one another."""
+    """Return the groups of assignments that change together: of one principal, or depending on each other."""
     parent = {key: key for key in parts}
 
     def root(key: str) -> str:
@@ -303,14 +303,14 @@ def _removed(row: Row, tenant: RolloutTenant) -> Held:
 def _wait(made: Held, role: RoleDefinition | None) -> int:
     seconds = {row["kind"]: int(row["seconds"]) for row in rows_of("propagation")}
     at_group = fold(made.scope).startswith("/providers/microsoft.management/")
-    # Of a built-in role the plan does not say whether it has data actions; at a management group it may.
+    # The plan does not say whether a built-in role has data actions; at a management group it may have some.
     has_data = role is None or any(block.data_actions for block in role.permissions)
     kind = "data_at_management_group" if at_group and has_data else made.principal_type
     return seconds.get(kind, seconds["User"])
 
 
 def _check_room(swaps: Sequence[Swap], held: Mapping[str, Row]) -> None:
-    """Raise GateError where new assignments, made before old ones go, do not fit."""
+    """Raise GateError where new assignments do not fit beside the old ones, which are removed later."""
     taken: dict[str, int] = {}
     # Eligible assignments do not count (Microsoft Learn: Troubleshoot Azure RBAC limits).
     for row in (row for row in held.values() if row["state"] == "active"):
@@ -332,7 +332,7 @@ def _check_room(swaps: Sequence[Swap], held: Mapping[str, Row]) -> None:
 
 
 def _check_roles(needed: set[str], tenant: RolloutTenant) -> None:
-    """Raise GateError where new roles pass what Azure allows beside those that are there."""
+    """Raise GateError where the new roles exceed Azure's limit together with the existing ones."""
     number = len(needed | tenant.roles.keys())
     if needed - tenant.roles.keys() and number > MOST_CUSTOM_ROLES:
         raise GateError(

@@ -1,6 +1,6 @@
-"""Which Owners have to stay, so that every subscription keeps one who can act at any time.
+"""Choose the Owner assignments to keep, so that every subscription keeps an Owner who can act.
 
-One counts who is enabled, permanent and without a condition; a group counts by its members who are enabled.
+An Owner counts who is enabled and whose assignment is permanent and unconditional; a group counts by enabled members.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Owner:
 
     Attributes:
         id: Its folded id.
-        scope: Where, folded.
-        principal_id: Who holds it.
+        scope: Its folded scope.
+        principal_id: Its holder.
         is_lasting: Whether it is active, permanent and unconditional.
     """
 
@@ -39,11 +39,11 @@ def owners_to_keep(
     tree: Mapping[str, str],
     subscriptions: Collection[str],
 ) -> set[str]:
-    """Return the folded ids of the Owner assignments that may not go, of those that are going.
+    """Return the folded ids of Owner assignments that must stay, among those that are to be removed.
 
     Args:
-        owners: Every assignment of Owner that is known.
-        going: Folded ids of those that go.
+        owners: Every known assignment of Owner.
+        going: Folded ids of those that are to be removed.
         enabled: Principals known to be enabled, folded.
         members: Members of each group, nested ones included.
         tree: Parent of each folded management group and subscription.
@@ -61,7 +61,7 @@ def owners_to_keep(
                 continue
             if any(one.id in able and one.id in kept for one in others):
                 continue
-            # One who can act is enough; where nobody can, none of them goes.
+            # One Owner who can act is enough; where nobody can, all of them stay.
             kept |= set(sorted(leaving & able)[:1]) or leaving
     return kept
 

@@ -1,8 +1,8 @@
-"""What Privileged Identity Management holds: eligible and time-bound assignments, changed by requests, and its rules.
+"""Read eligible and time-bound assignments and their PIM rules, and change them by requests.
 
-An assignment of its own cannot be put or deleted. A request with a name that was never used before (`AdminAssign`,
-`AdminRemove`) asks for it, and listings of instances show what came of it. The name of a policy changes whenever its
-rules do, so it is looked up each time.
+PUT and DELETE do not work on these assignments. A request under a new name (`AdminAssign`, `AdminRemove`) asks for the
+change, and listings of instances show its result. The name of a policy changes whenever its rules do, so it is looked
+up each time.
 Sources: Microsoft Learn, REST reference of roleEligibilityScheduleRequests, roleAssignmentScheduleRequests, their
 instances, and roleManagementPolicies, all 2020-10-01; "Rules in PIM - mapping guide".
 """
@@ -24,25 +24,25 @@ from rightsize.rollout.rest import RefusalError, Rest, SettlingError
 _VERSION = "2020-10-01"
 _PROVIDER = "/providers/Microsoft.Authorization/"
 _JUSTIFICATION = "rightsize rollout"
-"""The rules of many roles ask an administrator for a reason."""
+"""The justification of requests; the rules of many roles require one from an administrator."""
 _REFUSED = frozenset(("denied", "admindenied", "failed", "canceled", "invalid", "timedout", "failedasresourceislocked"))
 _UNDECIDED = frozenset(("pendingapproval", "pendingadmindecision", "pendingapprovalprovisioning"))
 _ELIGIBILITY, _ASSIGNMENT = "roleEligibility", "roleAssignment"
 
 
 def is_managed(url: str) -> bool:
-    """Return whether a `url` of `Held` is one of Privileged Identity Management."""
+    """Return whether a `url` of `Held` belongs to Privileged Identity Management."""
     return "ScheduleInstances?" in url
 
 
 class Pim:
-    """Requests, instances and policies, all through `Rest`, with its errors."""
+    """Requests, instances and policies of PIM, all through `Rest`, with its errors."""
 
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
 
     def look(self, url: str) -> dict[str, Any] | None:
-        """Return the properties of an assignment as a role assignment has them, with `endDateTime`; None without."""
+        """Return an assignment's properties in a role assignment's form, with `endDateTime`; None if it is absent."""
         found = self._instance(url)
         if found is None:
             return None
@@ -59,7 +59,7 @@ class Pim:
         return {name: value for name, value in live.items() if value is not None}
 
     def assign(self, url: str, properties: Mapping[str, Any]) -> None:
-        """Ask for an assignment; one that is there already is not asked for."""
+        """Request an assignment, unless it already exists."""
         expiration: dict[str, Any] = {"type": "NoExpiration"}
         if properties.get("endDateTime"):
             expiration = {"type": "AfterDateTime", "endDateTime": properties["endDateTime"]}
@@ -76,12 +76,12 @@ class Pim:
         try:
             self._request(url, body)
         except RefusalError:
-            # A request whose answer was lost has been heard: what it asked for is there.
+            # A request whose answer was lost was carried out if the assignment exists.
             if self._instance(url) is None:
                 raise
 
     def remove(self, url: str) -> bool:
-        """Ask for the end of an assignment; return whether there was one."""
+        """Request the removal of an assignment; return whether it existed."""
         if self._instance(url) is None:
             return False
         place, _, principal, role = _parts(url)
@@ -100,7 +100,7 @@ class Pim:
         return True
 
     def is_activated(self, url: str) -> bool:
-        """Return whether somebody has activated an eligible assignment at the moment: removing it ends that, too."""
+        """Return whether an eligible assignment is activated at the moment: removing it ends the activation, too."""
         found = self._instance(url)
         if found is None:
             return False
@@ -111,14 +111,14 @@ class Pim:
         return any(_last((one.get("properties") or {}).get(link)) in mine for one in listed for link in links)
 
     def rules(self, scope: str, role: str) -> list[dict[str, Any]]:
-        """Return the rules of a role at a scope, by id; a policy that is not there yet settles."""
+        """Return the rules of a role at a scope, sorted by id; raise SettlingError while its policy does not exist."""
         return sorted(
             (dict(rule) for rule in self._policy(scope, role)["properties"].get("rules") or []),
             key=lambda rule: str(rule.get("id")),
         )
 
     def set_rules(self, scope: str, role: str, rules: list[dict[str, Any]]) -> None:
-        """Give a role at a scope these rules, and see that it has them."""
+        """Set these rules on a role at a scope, and check that it has them."""
         if same_rules(self.rules(scope, role), rules):
             return
         name = self._policy(scope, role)["name"]
@@ -126,7 +126,7 @@ class Pim:
         try:
             self._rest.write(url, _VERSION, "PATCH", {"properties": {"rules": rules}})
         except RefusalError as error:
-            # Where the answer was lost the rules are set, and the policy has another name since.
+            # Where the answer was lost, the rules may be set, and the policy then has another name.
             if self._policy(scope, role)["name"] == name:
                 raise
             raise SettlingError(error.reason) from error
@@ -134,12 +134,12 @@ class Pim:
             raise SettlingError(f"the rules of role {role} at {scope} do not read back as they were set")
 
     def ends(self, scope: str, role: str, held: Held) -> bool:
-        """Return whether an active assignment of this role to this principal at this scope is one that ends."""
+        """Return whether an active assignment of this role to this principal at this scope is time-bound."""
         wanted = f"principalId eq '{held.principal_id}' and roleDefinitionId eq '{role_path(scope, role)}'"
         return any(_is_at(one, scope) for one in self._ending(scope, wanted))
 
     def ending_of(self, principal: str, scope: str, before: dt.datetime) -> set[tuple[str, str]]:
-        """Return folded scope and role of the active assignments of a principal, also by groups, that end by then."""
+        """Return folded scope and role of a principal's active assignments, also through groups, that end by a time."""
         found = self._ending(scope, f"assignedTo('{principal}')")
         return {
             (fold(str(one.get("scope")).rstrip("/")), _last(one.get("roleDefinitionId")))
@@ -148,7 +148,7 @@ class Pim:
         }
 
     def ending_holders(self, scope: str, role: str) -> set[tuple[str, str]]:
-        """Return folded scope and principal of the active assignments of a role at and below a scope that end."""
+        """Return folded scope and principal of the time-bound active assignments of a role at and below a scope."""
         found = self._ending(scope, f"roleDefinitionId eq '{role_path(scope, role)}'")
         return {
             (fold(str(one.get("scope")).rstrip("/")), fold(str(one.get("principalId"))))
@@ -161,7 +161,7 @@ class Pim:
         try:
             found = list(self._rest.pages(url, _VERSION, f"$filter={quote(wanted)}"))
         except RefusalError as error:
-            # Without its licence nothing is activated, and nothing ends.
+            # Without a PIM licence nothing is activated, and nothing ends.
             if "licen" in fold(error.code) or "premium" in fold(error.code):
                 return []
             raise
@@ -169,7 +169,7 @@ class Pim:
         return [one for one in said if one.get("endDateTime") or fold(str(one.get("assignmentType"))) == "activated"]
 
     def holders(self, scope: str, role: str) -> set[str]:
-        """Return who holds a role at just this scope through Privileged Identity Management, folded."""
+        """Return the folded principals that hold a role at exactly this scope through PIM."""
         found: set[str] = set()
         wanted = quote(f"roleDefinitionId eq '{role_path(scope, role)}'")
         for kind in (_ELIGIBILITY, _ASSIGNMENT):
@@ -218,12 +218,12 @@ class Pim:
 
 
 def same_rules(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> bool:
-    """Return whether two lists say the same, whatever their order, with what is null or absent alike."""
+    """Return whether two lists of rules are equal in any order, with null and absent values alike."""
     return _canonical(ours) == _canonical(theirs)
 
 
 def has_ended(properties: Mapping[str, Any], now: dt.datetime) -> bool:
-    """Return whether an assignment with an end would be over by now."""
+    """Return whether an assignment has an end that is past."""
     end = properties.get("endDateTime")
     return bool(end) and dt.datetime.fromisoformat(str(end)) <= now
 
@@ -239,7 +239,7 @@ def _said(value: Any) -> Any:
 
 
 def _parts(url: str) -> tuple[str, str, str, str]:
-    """Return the place, the kind, the folded principal and the folded role of a `url` of `Held`."""
+    """Return scope, kind, folded principal and folded role of a `url` of `Held`."""
     path, _, query = url.partition("?")
     place, _, listing = path.rpartition(_PROVIDER)
     said = parse_qs(query)

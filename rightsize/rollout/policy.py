@@ -1,4 +1,4 @@
-"""What the rules of a role in Privileged Identity Management would refuse of a request, before it is made.
+"""Find out from a role's PIM rules whether they would refuse a request, before it is sent.
 
 Source: Microsoft Learn, "Rules in PIM - mapping guide": the rules for an administrator's requests.
 """
@@ -23,8 +23,8 @@ def refusal_of(rules: Iterable[Mapping[str, Any]], held: Held, now: dt.datetime,
     Args:
         rules: The rules of the role at its scope.
         held: The assignment, eligible or with an end.
-        now: When it is asked for.
-        has_mfa: Whether whoever asks has signed in by a second factor.
+        now: The time of the request.
+        has_mfa: Whether the caller signed in with a second factor.
     """
     by_id = {fold(str(rule.get("id"))): rule for rule in rules}
     kind = "assignment" if held.state == "active" else "eligibility"

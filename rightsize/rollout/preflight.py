@@ -1,4 +1,4 @@
-"""What is asked of Azure before a wave makes anything: whether each swap can be done, and taken back."""
+"""Ask Azure before a wave whether each of its swaps can be done and taken back."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _SPARE = dt.timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class PreflightFacts:
-    """What a run knows beside Azure: who runs it, and what the store says of people.
+    """The facts that a run has besides Azure's answers: who runs it, and what the store says about people.
 
     Attributes:
-        caller: Object id of whoever runs it.
-        has_mfa: Whether they signed in by a second factor.
-        tenant: The tenant of the token; empty where nobody asks.
+        caller: Object id of the principal that runs it.
+        has_mfa: Whether it signed in with a second factor.
+        tenant: The tenant of the token; empty where it is not checked.
         members: Members of each group, nested ones included, folded.
         enabled: Principals known to be enabled, folded.
         tree: Parent of each folded management group and subscription.
@@ -44,7 +44,7 @@ class PreflightFacts:
 
 
 class Preflight:
-    """Asks once a wave what concerns all its swaps, and then of each swap what concerns it.
+    """The checks before a wave: once for the whole wave, then for each swap.
 
     Raises:
         UnseenError: A subscription cannot be seen.
@@ -68,7 +68,7 @@ class Preflight:
         self._kept_owners = self._owners(swaps, listed)
 
     def check(self, swap: Swap) -> None:
-        """See that a swap can be done and taken back, or raise RefusalError."""
+        """Raise RefusalError where a swap cannot be done, or not be rolled back."""
         steps = self._steps
         going = [one for one in swap.removes if not steps.has(swap, "remove-begin", one.id)]
         self._check_people(going)
@@ -90,7 +90,7 @@ class Preflight:
             raise AccessError(f"`{place}` belongs to tenant `{theirs}`, and the sign-in to `{self._known.tenant}`")
 
     def _assigned_to(self, who: str) -> dict[str, Mapping[str, Any]]:
-        """Return what somebody holds, also through groups, by folded id, as Azure has it."""
+        """Return the assignments of a principal in Azure, also through groups, by folded id."""
         found: dict[str, Mapping[str, Any]] = {}
         for home in self._homes:
             listed = self._steps.patiently(lambda h=home: list(self._arm.assignments(h, f"assignedTo('{who}')")))  # type: ignore[misc]
@@ -113,7 +113,7 @@ class Preflight:
                 raise RefusalError(said, "LastOwner")
 
     def _check_own_right(self, seconds: int) -> None:
-        """See that the right to write does not rest on elevated access, or on an assignment that ends midway."""
+        """Raise an error where our right to write rests on elevated access, or on an assignment that ends midway."""
         if not self._own:
             return
         over = self._steps.clock.utc() + dt.timedelta(seconds=seconds) + _SPARE
@@ -122,7 +122,7 @@ class Preflight:
             try:
                 ending |= self._arm.pim.ending_of(self._known.caller, home, over)
             except RefusalError:
-                # Who may not read that may have no activation; Azure says so at the first write.
+                # A caller who may not read that may lack an activation; Azure then refuses the first write.
                 continue
         writing = [one for one in self._own.values() if self._may_write(one)]
         lasting = [one for one in writing if _place_of(one) != "" and (_place_of(one), _role_of(one)) not in ending]
@@ -144,7 +144,7 @@ class Preflight:
         return {fold(str(one["name"])): one.get("properties") or {} for one in found}
 
     def _check_room(self, swaps: Sequence[Swap], listed: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
-        """Raise GateError where old and new together pass what Azure allows."""
+        """Raise GateError where old and new assignments together exceed Azure's limits."""
         for home, there in listed.items():
             taken = {id_ for id_, one in there.items() if home_of(_place_of(one) or "/") == home}
             coming = {
@@ -201,7 +201,7 @@ class Preflight:
         return self._steps.patiently(lambda: self._arm.pim.ending_holders(home, OWNER))
 
     def _check_policy(self, swap: Swap) -> None:
-        """See that no request, and none of the way back, would be refused by the rules of its role."""
+        """Raise RefusalError where a role's PIM rules would refuse a request of the swap or of its rollback."""
         steps, pim, now = self._steps, self._arm.pim, self._steps.clock.utc()
         coming = [(made, rules) for made in swap.creates for rules in swap.rules if made.is_managed]
         asked = [(made, one.of_scope, one.of_role) for made, one in coming if one.key == _key_of(made)]
@@ -215,7 +215,7 @@ class Preflight:
 
 
 def check_unchanged(steps: Steps, gone: Held) -> dict[str, Any]:
-    """Return an assignment that is to go as Azure has it, or raise RefusalError where it is not the plan's."""
+    """Return Azure's version of an assignment to remove; raise RefusalError where it differs from the plan's."""
     live = steps.look(gone.url)
     difference = "it is gone" if live is None else gone.differs_from(live)
     if live is None or difference is not None:
@@ -227,7 +227,7 @@ def check_unchanged(steps: Steps, gone: Held) -> dict[str, Any]:
 
 
 def old_role(steps: Steps, gone: Held) -> dict[str, Any] | None:
-    """Return the custom role of an assignment that is to go, whole, as Azure has it; None for a built-in one."""
+    """Return Azure's whole custom role of an assignment to remove; None for a built-in role."""
     known = steps.bundle.old_roles.get(gone.role)
     if known is None:
         return None

@@ -1,4 +1,4 @@
-"""One thing of Resource Manager read, listed, made or deleted, and what an error of Azure means for a swap."""
+"""Read, list, make or delete one object of Resource Manager, and translate Azure's errors for a swap."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rightsize.rbac.text import fold
 _MOST_PAGES = 1_000
 _SOON, _LATER = 10.0, 60.0
 
-# What Azure says while one of its parts does not know yet what another was told a moment ago, and the seconds after
-# which it is worth asking again. Privileged Identity Management takes nothing back within five minutes.
+# Errors of Azure while a change has not reached all of its parts, and the seconds after which to ask again.
+# Privileged Identity Management removes nothing within five minutes of making it.
 _SETTLING = {
     "principalnotfound": _SOON,
     "subjectnotfound": _SOON,
@@ -27,16 +27,16 @@ _SETTLING = {
 
 # A subscription that the caller cannot see answers 404 to every question below it (ARM): it is not gone.
 _UNSEEN = frozenset(("subscriptionnotfound", "invalidsubscriptionid", "invalidauthenticationtokentenant"))
-# A 404 that speaks of where the thing would be, and not of the thing itself.
+# A 404 about the parent of the object, and not about the object itself.
 _SCOPE_MISSING = frozenset(("resourcegroupnotfound", "resourcenotfound", "parentresourcenotfound"))
-# 404s of the thing itself (REST reference of Microsoft.Authorization); any other says nothing of it.
+# 404s about the object itself (REST reference of Microsoft.Authorization); any other 404 says nothing about it.
 _THING_MISSING = frozenset(
     ("", "notfound", "roleassignmentnotfound", "roledefinitionnotfound", "roledefinitiondoesnotexist")
 )
 
 
 class RefusalError(Exception):
-    """Azure says no, and will say so again; `reason` is for a person."""
+    """A final refusal by Azure; `reason` is for a person."""
 
     def __init__(self, reason: str, code: str = "") -> None:
         super().__init__(reason)
@@ -45,21 +45,21 @@ class RefusalError(Exception):
 
 
 class ScopeGoneError(RefusalError):
-    """The scope of an assignment is not there any more, and whatever was assigned there went with it."""
+    """The scope of an assignment no longer exists, and its assignments went with it."""
 
     def __init__(self, scope: str) -> None:
         super().__init__(f"the scope {scope} is not there any more", "ScopeGone")
 
 
 class UnseenError(RefusalError):
-    """A subscription answers as if it were not there: it may be in another tenant, hidden, or deleted."""
+    """A subscription answers as if it did not exist: it may be in another tenant, hidden, or deleted."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, "SubscriptionNotFound")
 
 
 class SettlingError(Exception):
-    """Azure may say otherwise in a while; `seconds` is how long to leave it alone."""
+    """A refusal by Azure that may pass; `seconds` is the time to wait before the next try."""
 
     def __init__(self, reason: str, seconds: float = _SOON) -> None:
         super().__init__(reason)
@@ -67,7 +67,7 @@ class SettlingError(Exception):
 
 
 class Rest:
-    """Asks through `Exchange`, which waits and asks again where a service is busy or broken.
+    """A client of Resource Manager through `Exchange`, which waits and retries where a service is busy or broken.
 
     Every method raises RefusalError, SettlingError, or a FaultError where Azure does not answer at all.
     """
@@ -77,15 +77,15 @@ class Rest:
 
     @property
     def lost(self) -> int:
-        """How many tries have ended without a good answer so far; each may have been heard."""
+        """The number of tries without a good answer so far; Azure may have carried out any of them."""
         return self._exchange.tally.failed
 
     def get(self, url: str, version: str) -> dict[str, Any] | None:
-        """Return a thing, or None where Azure says of the thing itself that it is not there.
+        """Return an object, or None where Azure says that the object itself does not exist.
 
         Raises:
-            UnseenError: Its subscription is not seen.
-            ScopeGoneError: Azure says that the scope is not there.
+            UnseenError: Its subscription cannot be seen.
+            ScopeGoneError: Azure says that the scope does not exist.
         """
         try:
             return self._exchange.ask(WireRequest("arm", f"{url}?api-version={version}"), _object)
@@ -97,7 +97,7 @@ class Rest:
             raise _final(error) from error
 
     def pages(self, url: str, version: str, query: str = "") -> Iterator[Mapping[str, Any]]:
-        """Yield the things of a listing, page by page; `query` is what its question says besides the version."""
+        """Yield the objects of a listing, page by page; `query` is its query string besides the version."""
         asked, is_next = f"{url}?api-version={version}{query and '&'}{query}", False
         for _ in range(_MOST_PAGES):
             try:
@@ -115,9 +115,9 @@ class Rest:
     def write(
         self, url: str, version: str, method: Literal["PUT", "PATCH", "DELETE"], body: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Make, change or delete a thing, and return what Azure answers.
+        """Make, change or delete an object, and return Azure's answer.
 
-        A DELETE answers with what was deleted; with nothing (204) where there was nothing to delete.
+        A DELETE answers with the deleted object, or with nothing (204) where there was nothing to delete.
         """
         request = WireRequest(
             "arm",
@@ -138,7 +138,7 @@ class Rest:
 
 
 def _missing(error: AbsentError, url: str) -> Exception:
-    """Return what a 404 means that does not speak of the thing that was asked for."""
+    """Return the error for a 404 that is not about the requested object."""
     code = fold(error.code)
     if code in _UNSEEN:
         return UnseenError(error.reason)
@@ -148,7 +148,7 @@ def _missing(error: AbsentError, url: str) -> Exception:
 
 
 def _final(error: FaultError) -> Exception:
-    """Return what a fault means for a swap: to be asked again, to be given up, or to end the run for now."""
+    """Return the error that a fault means for a swap: retry, give up, or end the run for now."""
     code = fold(error.code)
     if isinstance(error, UnsettledError) and not code:
         return error
@@ -158,7 +158,7 @@ def _final(error: FaultError) -> Exception:
 
 
 def _taken(content: bytes) -> dict[str, Any]:
-    """Read the answer to a write: a page of somebody else's, with a good status, says nothing of what was done."""
+    """Return the JSON answer to a write; any other page with a good status does not prove that it was done."""
     return _object(content) if content.strip() else {}
 
 

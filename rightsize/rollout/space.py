@@ -1,4 +1,4 @@
-"""How many bytes the journal of a bundle takes at most, the way back included."""
+"""Compute how many bytes the journal of a bundle takes at most, the rollback included."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import asdict
 from rightsize.rollout.bundle import Bundle, Held, Swap
 
 _LINE = 640
-"""A line without what belongs to it: names of fields, ids, a time, two hashes."""
+"""Bytes of a line without its data: names of fields, ids, a time, two hashes."""
 _LINES_A_SWAP, _LINES_AN_ASSIGNMENT, _LINES_A_ROLE = 12, 6, 6
 _REASON = 2_048
-"""What Azure says of a refusal, cut at 300 characters, each of them up to six bytes."""
+"""Bytes of Azure's text on a refusal, cut at 300 characters of up to six bytes each."""
 _RULES = 65_536
-"""The rules of a role in Privileged Identity Management, which no bundle has."""
+"""Bytes of a role's rules in Privileged Identity Management, which no bundle has."""
 _SET_BY_AZURE = 4_096
-"""What Azure adds to a definition or an assignment (who made it and when)."""
+"""Bytes that Azure adds to a definition or an assignment (who made it and when)."""
 
 
 def room_for(bundle: Bundle) -> int:
-    """Return the bytes to set aside for the journal of a bundle."""
+    """Return the number of bytes to reserve for the journal of a bundle."""
     return sum(_of_swap(swap, bundle) for swap in bundle.swaps) + 2 * _LINE
 
 

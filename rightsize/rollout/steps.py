@@ -1,4 +1,4 @@
-"""What every part of a rollout does with Azure and the journal: ask with patience, write a line, read back, delete."""
+"""The steps that all parts of a rollout share: ask with patience, write a line, read back, delete."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ T = TypeVar("T")
 
 
 class NotRemovedError(RefusalError):
-    """Azure had nothing to delete, though it showed the assignment just before: somebody else is at work there."""
+    """Azure had nothing to delete, though it showed the assignment just before: another party is changing it."""
 
     def __init__(self, url: str) -> None:
         super().__init__(f"{url} was there, and Azure found nothing to delete: somebody else changed it", "NotRemoved")
 
 
 def state_of(entries: Iterable[Entry]) -> State:
-    """Return the state that the entries of a swap leave it in."""
+    """Return the state of a swap after its journal entries."""
     state: State = "open"
     for entry in entries:
         state = _ENDS.get(entry.event, "begun" if state == "open" else state)
@@ -44,7 +44,7 @@ def state_of(entries: Iterable[Entry]) -> State:
 
 
 def seconds_apart() -> float:
-    """Return the seconds between the two times that an assignment is read back (rules/propagation.csv)."""
+    """Return the seconds between the two reads of a new assignment (rules/propagation.csv)."""
     return next(float(row["seconds"]) for row in rows_of("propagation") if row["kind"] == "read_again")
 
 
@@ -54,7 +54,7 @@ def grants_the_same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
 
 
 class Steps:
-    """One bundle, the Azure that it is brought into, and its journal."""
+    """The steps on one bundle, with access to Azure and the journal."""
 
     def __init__(
         self, bundle: Bundle, arm: Arm, journal: Journal, clock: Clock, tell: Callable[[str], None] = lambda _: None
@@ -70,7 +70,7 @@ class Steps:
         return state_of(self.journal.of(swap.id))
 
     def latest(self, swap: Swap, event: str) -> list[Entry]:
-        """Return the entries of a swap of one kind, the oldest first."""
+        """Return the entries of one kind for a swap, the oldest first."""
         return [entry for entry in self.journal.of(swap.id) if entry.event == event]
 
     def has(self, swap: Swap, event: str, key: str) -> bool:
@@ -78,7 +78,7 @@ class Steps:
         return any(entry.key == key for entry in self.latest(swap, event))
 
     def once(self, swap: Swap, event: str, key: str) -> None:
-        """Write an entry unless it is there."""
+        """Write an entry unless it already exists."""
         if not self.has(swap, event, key):
             self.write(swap, event, key)
 
@@ -87,7 +87,7 @@ class Steps:
         self.journal.write(swap.id, event, key, self.clock.utc().isoformat(timespec="seconds"), data)
 
     def patiently(self, step: Callable[[], T]) -> T:
-        """Do a step again while Azure has not settled; raise RefusalError where it does not."""
+        """Do a step, and repeat it until Azure has settled; raise RefusalError where Azure does not settle."""
         for _ in range(_TRIES - 1):
             try:
                 return step()
@@ -99,7 +99,7 @@ class Steps:
             raise RefusalError(str(error), "NotSettled") from error
 
     def look(self, url: str) -> dict[str, Any] | None:
-        """Return the properties of an assignment as Azure shows it now, or None where it is gone."""
+        """Return the present properties of an assignment in Azure, or None where it is gone."""
         live = self.patiently(lambda: self.arm.assignment(url))
         if live is None:
             for check in self.arm.scope_checks(url):
@@ -107,7 +107,7 @@ class Steps:
         return live
 
     def read_back(self, url: str, held: Held) -> None:
-        """See that an assignment is there now as it was made; its description is nobody's access."""
+        """Raise an error where an assignment is not in Azure as it was made; the description may differ."""
 
         def step() -> None:
             live = self.look(url)
@@ -117,7 +117,7 @@ class Steps:
         self.patiently(step)
 
     def delete(self, url: str) -> None:
-        """Delete an assignment that Azure shows, and see that it is gone.
+        """Delete an assignment that Azure shows, and check that it is gone.
 
         Raises:
             NotRemovedError: Azure had nothing to delete.
@@ -127,7 +127,7 @@ class Steps:
         def step() -> None:
             nonlocal did
             removed = self.patiently(lambda: self.arm.delete_assignment(url))
-            # A try whose answer was lost may have done it.
+            # An earlier try whose answer was lost may have deleted it.
             if not removed and not did and self.arm.lost == lost:
                 raise NotRemovedError(url)
             did = True

@@ -1,6 +1,6 @@
-"""After a swap: who is refused what the removed assignment allowed, and what silence proves.
+"""Report for each swap the later refusals that its removed assignments would have allowed, or that it is closed.
 
-That silence closes only what a covered log would have shown is decided in docs/decisions/0012-swaps-are-whole.md.
+Days without a refusal close only what a covered log would have shown; docs/decisions/0012-swaps-are-whole.md says why.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Watch = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Calls of one day that were refused: who, what, where, on which plane, how often, and when last."""
+    """Refused calls of one day: principal, operation, scope, plane, number, and the time of the last one."""
 
     principal_id: str
     operation: str
@@ -40,7 +40,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class SeenUse:
-    """What is known of the time after the swaps.
+    """The facts from the store about the time after the swaps.
 
     Attributes:
         refusals: Refused calls.
@@ -48,7 +48,7 @@ class SeenUse:
         members: Members of each group, nested ones included.
         roles: Permission blocks of each role, the plan's included.
         tree: Parent of each folded management group and subscription.
-        today: The day that soaking counts to.
+        today: The day up to which soak days are counted.
     """
 
     refusals: Sequence[Refusal]
@@ -61,14 +61,14 @@ class SeenUse:
 
 @dataclass(frozen=True, slots=True)
 class SwapStatus:
-    """How a swap stands.
+    """The status of a swap.
 
     Attributes:
         swap: Its id.
         wave: Its wave.
-        state: What it is: not done, `watching`, `tripped`, `blind` (what no log shows is still open), or `closed`.
-        since: When it was done.
-        covered_days: Days since then that a log covers at all places where something was removed.
+        state: Not done, `watching`, `tripped`, `blind` (what no log shows is still open), or `closed`.
+        since: The time it was done.
+        covered_days: Days since then that a log covers at all scopes where something was removed.
         refusals: Refused calls that the removed assignments would have allowed: together the smallest add-back.
         reason: Why it failed, where it did.
     """
@@ -83,14 +83,14 @@ class SwapStatus:
 
 
 def standing_of(swap: Swap, entries: Sequence[Entry], seen: SeenUse, *, watch_days: int, soak_days: int) -> SwapStatus:
-    """Return how a swap stands.
+    """Return the status of a swap.
 
     Args:
         swap: The swap.
         entries: Its entries in the journal.
-        seen: What is known since.
-        watch_days: Covered days without a refusal that close what a log would show.
-        soak_days: Days after which what no log shows is closed, too.
+        seen: The facts from the store since then.
+        watch_days: Covered days without a refusal that close the operations that a log would show.
+        soak_days: Days after which the operations that no log shows are closed, too.
     """
     state: State = state_of(entries)
     since = next((dt.datetime.fromisoformat(one.at) for one in entries if one.event == "done"), None)
@@ -123,7 +123,7 @@ def _tripped(swap: Swap, refusal: Refusal, since: dt.datetime, seen: SeenUse) ->
 
 
 def _allows_alike(made: Held, gone: Held, refusal: Refusal, seen: SeenUse) -> bool:
-    """Return whether a new assignment allows what was refused for certain, or whenever the removed one did."""
+    """Return whether a new assignment certainly allows a refused call, or allows it whenever the removed one did."""
     new, old = seen.roles.get(made.role, ()), seen.roles.get(gone.role, ())
     return grants(new, refusal.operation, refusal.plane, Reading.LEAST) != "no" or grants_alike(
         new, old, refusal.operation, refusal.plane
@@ -144,7 +144,7 @@ def _has_data(gone: Held, seen: SeenUse) -> bool:
 
 
 def _covered_days(swap: Swap, day: dt.date, seen: SeenUse) -> int:
-    """Return on how many days since a log covers every place below which something was removed."""
+    """Return the number of days after `day` that a log covers for every scope where something was removed."""
     places = {place for gone in swap.removes for place in _logs_of(fold(gone.scope), seen.tree)}
     whole = seen.covered.get("/", frozenset())
     days = [seen.covered.get(place, frozenset()) | whole for place in sorted(places)]
@@ -152,7 +152,7 @@ def _covered_days(swap: Swap, day: dt.date, seen: SeenUse) -> int:
 
 
 def _logs_of(scope: str, tree: Mapping[str, str]) -> set[str]:
-    """Return where the logs are that a scope's calls stand in: its subscription's, or its own and all below it."""
+    """Return the scopes whose logs hold a scope's calls: its subscription, or itself and all below it."""
     parts = scope.split("/")
     if parts[1:2] == ["subscriptions"]:
         return {"/".join(parts[:3])}
@@ -163,7 +163,7 @@ def _logs_of(scope: str, tree: Mapping[str, str]) -> set[str]:
 
 
 def add_back(standing: SwapStatus) -> list[dict[str, Any]]:
-    """Return what a tripped swap lacks: each principal, operation and place that was refused, once."""
+    """Return the access that a tripped swap lacks: each refused principal, operation, scope and plane once."""
     calls: Counter[tuple[str, str, str, str]] = Counter()
     for one in standing.refusals:
         calls[one.principal_id, one.operation, one.scope, one.plane] += one.calls

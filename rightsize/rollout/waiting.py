@@ -1,4 +1,4 @@
-"""The wait until Azure knows everywhere what is new: once for all swaps, by the journal's own clock line."""
+"""Wait once for all swaps until Azure has spread the new assignments, and resume that wait from the journal."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rightsize.rollout.steps import Steps
 
 
 def wait_for(steps: Steps, swaps: Iterable[Swap], event: str, seconds: Callable[[Swap], int]) -> None:
-    """Wait until the last of some swaps has waited long enough; a run that goes on waits what is left.
+    """Wait until every swap has waited long enough; a resumed run waits only the rest.
 
     Args:
         steps: The rollout.
         swaps: The swaps.
-        event: The kind of entry that says until when, written before the wait begins.
-        seconds: How long a swap waits.
+        event: The kind of journal entry that holds the end of the wait, written before the wait begins.
+        seconds: Returns the seconds that a swap waits.
     """
     until = None
     for swap in swaps:

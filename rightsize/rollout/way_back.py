@@ -1,4 +1,4 @@
-"""The way back: what a swap removed is made again, waited for and read back twice, and only then what came goes.
+"""Roll swaps back: make again what was removed, wait, read it back twice, then delete what was added.
 
 What is made again is what the bundle says was removed, as the journal has it; never anything else.
 """
@@ -22,24 +22,24 @@ _OVER = ("open", "rolled_back", "scope_gone")
 
 
 class OldGoneError(RefusalError):
-    """What a swap was to remove is gone or another by somebody else's hand: what came for it has to stay."""
+    """Another party removed or changed an assignment that a swap was to remove: its replacement has to stay."""
 
     def __init__(self, held: Held) -> None:
         super().__init__(f"assignment {held.id} is gone or another now, and not by this rollout", "OldGone")
 
 
 class WayBack:
-    """Takes swaps of one bundle back."""
+    """The rollback of swaps of one bundle."""
 
     def __init__(self, steps: Steps, additions: Additions) -> None:
         self._steps, self._arm, self._additions = steps, steps.arm, additions
 
     def roll_back(self, swaps: Sequence[Swap]) -> None:
-        """Bring swaps back to what was there before them, all of them that can be.
+        """Restore the state before some swaps, for all of them where Azure allows it.
 
         Raises:
-            FaultError: Azure does not answer; the same call goes on later.
-            RefusalError: Azure does not take something back; the first of them, after the others are done.
+            FaultError: Azure does not answer; call again later to continue.
+            RefusalError: Azure refuses a step; the first refusal, raised after the other swaps are done.
         """
         steps = self._steps
         back = [swap for swap in swaps if steps.state(swap) not in _OVER]
@@ -58,7 +58,7 @@ class WayBack:
             raise refused[0]
 
     def _each(self, swaps: Iterable[Swap], step: Callable[[Swap], None], refused: list[RefusalError]) -> list[Swap]:
-        """Do a step of each swap, and return those that it was done of."""
+        """Do a step of each swap, and return the swaps where it succeeded."""
         done = []
         for swap in swaps:
             try:
@@ -83,7 +83,7 @@ class WayBack:
                 self._steps.tell(f"swap {swap.id}: {error.reason}")
 
     def _removed(self, swap: Swap, entry: Entry) -> Held:
-        """Return the assignment of the bundle that an entry of the journal says was removed."""
+        """Return the assignment of the bundle whose removal a journal entry notes."""
         for gone in swap.removes:
             live = {**entry.data["properties"], "scope": gone.scope}
             if gone.id == entry.key and gone.url == entry.data["url"] and gone.differs_from(live) is None:
@@ -105,7 +105,7 @@ class WayBack:
         steps.write(swap, "restored", entry.key)
 
     def _bring_role_back(self, swap: Swap, gone: Held) -> None:
-        """Make the custom role of an assignment again, where it was deleted since."""
+        """Make the custom role of an assignment again, where it was deleted in the meantime."""
         for entry in self._steps.latest(swap, "old-role"):
             body, known = entry.data["role"], self._steps.bundle.old_roles.get(gone.role)
             if entry.key != gone.role:
@@ -127,7 +127,7 @@ class WayBack:
             raise SettlingError(f"{url} does not read back as it was")
 
     def _read_old(self, swap: Swap) -> None:
-        """See that everything of before is there now, where something that came is to go."""
+        """Raise an error where an old assignment is not in Azure, if new ones are to be deleted."""
         steps = self._steps
         if not self._to_undo(swap):
             return
@@ -148,7 +148,7 @@ class WayBack:
         return has_ended({"endDateTime": gone.until}, self._steps.clock.utc())
 
     def _to_undo(self, swap: Swap) -> list[Entry]:
-        """Return the entries of the assignments that came with a swap, and have not gone yet."""
+        """Return the entries of the assignments that a swap made and that are not deleted yet."""
         steps = self._steps
         begun = [entry for entry in steps.latest(swap, "create-begin") if not entry.data["existed"]]
         return [entry for entry in begun if not steps.has(swap, "deleted", entry.key)]
@@ -178,7 +178,7 @@ class WayBack:
         if created is None or not created.data.get("as"):
             try:
                 if steps.look(made.url) is None:
-                    # Azure may show late what it took: a DELETE that finds nothing is as good.
+                    # Azure may show late what it accepted: send the DELETE anyway; finding nothing is fine, too.
                     steps.patiently(lambda: self._arm.delete_assignment(made.url))
                 else:
                     steps.delete(made.url)
@@ -188,20 +188,20 @@ class WayBack:
         steps.write(swap, "deleted", entry.key)
 
     def _give_back(self, swap: Swap, rules: ScheduleRules) -> None:
-        """Give a role its own rules back, unless another swap needs those that it has."""
+        """Restore the former rules of a role, unless another swap needs the present ones."""
         steps = self._steps
         if steps.has(swap, "rules-back", rules.key):
             return
         if not self._additions.needs(swap, rules):
             begun = (entry for one in steps.bundle.swaps for entry in steps.latest(one, "rules-begin"))
             for before in [entry.data["rules"] for entry in begun if entry.key == rules.key][:1]:
-                # Where the scope is gone, so are its rules.
+                # Where the scope is gone, its rules are gone, too.
                 with suppress(ScopeGoneError):
                     steps.patiently(lambda: self._arm.pim.set_rules(rules.scope, rules.role, before))  # noqa: B023
         steps.write(swap, "rules-back", rules.key)
 
     def _drop_role(self, swap: Swap, entry: Entry) -> None:
-        """Delete a role that came with the rollout, unless another swap or anybody else uses it."""
+        """Delete a role that the rollout made, unless another swap or another party uses it."""
         steps = self._steps
         if steps.has(swap, "role-dropped", entry.key):
             return
@@ -216,6 +216,6 @@ class WayBack:
                 if fold(error.code) != "roledefinitionhasassignments":
                     raise
             else:
-                # Another swap that needs it makes it anew, and it is still ours.
+                # Another swap that needs it makes it again, and it still belongs to this rollout.
                 steps.existed[entry.key] = False
         steps.write(swap, "role-dropped", entry.key)

@@ -1,1 +1,1 @@
-"""Compare a store with the last pass: what changed, whom to tell, and whom to contain."""
+"""Compare a store with the last pass: what changed, where to send it, and whom to contain."""

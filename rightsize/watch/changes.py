@@ -1,4 +1,4 @@
-"""From what a pass finds to changes: each with a name that is always the same, a weight, and one sentence."""
+"""Turn the results of a pass into changes: each with a stable name, a severity and one sentence."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _CUT = 160
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What people call principals, roles and places, by folded id; a scope is cut to its last part."""
+    """Display names of principals, roles and places, by folded id; a scope is cut to its last part."""
 
     principals: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
 
     def who(self, principal: str | None) -> str:
-        """Return a principal's name, its id where nothing is known."""
+        """Return a principal's name, or its id where no name is known."""
         return self.principals.get(principal, principal) if principal else _UNKNOWN
 
     def where(self, scope: str | None) -> str:
-        """Return a short name of a scope; of a role assignment that of the place where it is."""
+        """Return a short name of a scope; for a role assignment, that of the scope it is at."""
         place = (scope or "/").rstrip("/")
         home, found, _ = place.lower().rpartition("/providers/microsoft.authorization/")
         place = place[: len(home)] if found else place
@@ -50,30 +50,30 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who grants by code: ids and names, folded, of principals and applications; empty where nobody said so."""
+    """The principals and applications that grant by code, as folded ids and names; empty where none was named."""
 
     automation: frozenset[str] = frozenset()
 
     def way_of(self, names: Collection[str | None], *, through_pim: bool = False) -> str:
-        """Return how a grant came about: pim, code or outside."""
+        """Return the way of a grant: pim, code or outside."""
         known = {fold(name) for name in names if name}
         if through_pim or known & {fold(row["app_id"]) for row in rows_of("log_activation_writers")}:
             return "pim"
         return "code" if known & self.automation else "outside"
 
     def said(self, way: str) -> str:
-        """Return it in words."""
+        """Return a way of granting in words."""
         return _WAYS.get(way) or ("outside PIM and code" if self.automation else "outside PIM")
 
 
 def event_changes(events: pl.DataFrame, strong: Collection[str], origin: Origin, names: Names) -> pl.DataFrame:
-    """Return the changes that events tell, as the table `watch_changes` without numbers.
+    """Return the changes of events, as the table `watch_changes` without numbers.
 
     Args:
         events: As `store.watching.watched_events`.
         strong: Ids of the roles that can assign roles.
-        origin: Who grants by code.
-        names: Names.
+        origin: The principals that grant by code.
+        names: Display names.
     """
     return _table(_event_change(row, strong, origin, names) for row in events.to_dicts())
 
@@ -107,7 +107,7 @@ def _event_change(row: Row, strong: Collection[str], origin: Origin, names: Name
 
 
 def _role_id(role: str | None) -> str | None:
-    """Return a role as an id; what a consent grants has none."""
+    """Return the id of a role; None for the grant of a consent."""
     return None if read_consent(role) else role
 
 
@@ -120,7 +120,7 @@ def _role_said(role: str, names: Names) -> str:
 
 
 def _weighed(way: str, severity: str, strong: bool) -> tuple[str, str]:
-    """Return kind and severity of a grant: what comes by the arranged ways weighs less, what can assign roles more."""
+    """Return kind and severity of a grant: less severe through PIM or code, more severe if it can assign roles."""
     if severity == "critical":
         return ("grant" if way == "pim" else "grant_outside"), severity
     if way in _WAYS:
@@ -129,7 +129,7 @@ def _weighed(way: str, severity: str, strong: bool) -> tuple[str, str]:
 
 
 def events_told(events: pl.DataFrame) -> pl.DataFrame:
-    """Return what is known once events were told, as `store.watching.SEEN`: the events, what they gave and took."""
+    """Return the rows of `store.watching.SEEN` for reported events: the events, and what they granted and revoked."""
     day = pl.col("time").dt.date()
     name = pl.col("scope").str.to_lowercase().str.split("/").list.last()
     told = [events.select(kind=pl.lit("event"), name=pl.col("event_key"), value=pl.lit(""), day=day)]
@@ -142,7 +142,7 @@ def events_told(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def marks_told(kind: str, marks: pl.DataFrame, day: dt.date | None = None) -> pl.DataFrame:
-    """Return marks of `analyze.echoes` as `store.watching.SEEN`."""
+    """Return marks of grants as rows of `store.watching.SEEN`."""
     at = pl.col("time").dt.date() if day is None else pl.coalesce(pl.col("time").dt.date(), pl.lit(day))
     return marks.select(kind=pl.lit(kind), name=named(marks), value=pl.lit(""), day=at)
 
@@ -150,15 +150,15 @@ def marks_told(kind: str, marks: pl.DataFrame, day: dt.date | None = None) -> pl
 def standing_changes(
     now: pl.DataFrame, known: pl.DataFrame, said: pl.DataFrame, as_of: dt.date, origin: Origin, names: Names
 ) -> pl.DataFrame:
-    """Return the changes between what stands now and what was known, as the table `watch_changes` without numbers.
+    """Return the changes between the known state and the present one, as the table `watch_changes` without numbers.
 
     Args:
-        now: What stands, as `analyze.standing.STANDING`.
-        known: What was known, as `store.watching.SEEN`.
-        said: `kind, name` of what listings show and a log has told already.
-        as_of: The day up to which it stands.
-        origin: Who grants by code.
-        names: Names.
+        now: The present state, as `STANDING` of `analyze.state_snapshot`.
+        known: The known state, as `store.watching.SEEN`.
+        said: `kind, name` of listed grants that a log has already reported.
+        as_of: The first day after the present state.
+        origin: The principals that grant by code.
+        names: Display names.
     """
     key = ["kind", "name"]
     fresh = now.join(known.select(*key, was="value"), on=key, how="left").filter(
@@ -234,12 +234,12 @@ def _went(row: Row, as_of: dt.date, names: Names) -> dict[str, Any]:
 
 
 def gone_changes(gone: pl.DataFrame, as_of: dt.date, names: Names) -> pl.DataFrame:
-    """Return the changes that tell of grants that listings have no more, and that no log said were removed.
+    """Return the changes that report grants that vanished from listings without a removal in a log.
 
     Args:
         gone: As `store.listings.gone_grants`.
-        as_of: The day up to which it stands.
-        names: Names.
+        as_of: The first day after the state that the listings show.
+        names: Display names.
     """
     return _table(_is_gone(row, as_of, names) for row in gone.sort("kind", "name").to_dicts())
 
@@ -256,7 +256,7 @@ def _is_gone(row: Row, as_of: dt.date, names: Names) -> dict[str, Any]:
 
 
 def behaviour_changes(found: pl.DataFrame, names: Names) -> pl.DataFrame:
-    """Return the changes that tell of behaviour.
+    """Return the changes that report unusual behaviour.
 
     Args:
         found: As the table `behaviour_findings`.
@@ -305,12 +305,12 @@ def _change(
 
 
 def note_change(kind: str, mark: Sequence[str], text: str, severity: str, day: dt.date) -> pl.DataFrame:
-    """Return a change that is about the watch itself, as a table of one row."""
+    """Return a change about the watch itself, as a table of one row."""
     return _table([_change(kind, mark, text, severity=severity, day=day, names=Names())])
 
 
 def at_least(severity: str, least: str) -> bool:
-    """Return whether a severity is one or worse."""
+    """Return whether `severity` is at least as severe as `least`."""
     return SEVERITIES.index(severity) >= SEVERITIES.index(least)
 
 
@@ -320,7 +320,7 @@ def _cut(text: str | None) -> str:
 
 
 def no_changes() -> pl.DataFrame:
-    """Return the table of changes without a row and without numbers."""
+    """Return the empty table of changes without numbers."""
     return _table(())
 
 

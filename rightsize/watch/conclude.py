@@ -1,7 +1,7 @@
-"""One pass of a watch: take in what is new, conclude what changed, write both down, and tell.
+"""Compare the store with the last pass of a watch, and commit the changes and the new state together.
 
-What a pass concludes is committed in one step with the mark of how far it has come, and what is to be told stands in
-an outbox until it was. So a pass may be killed anywhere: the next one concludes the same again, or goes on telling.
+The results of a pass are committed in one transaction with the mark of how far it has read. Changes wait in an outbox
+until they are delivered. So a pass may be killed anywhere: the next one computes the same again, or goes on delivering.
 """
 
 from __future__ import annotations
@@ -52,21 +52,21 @@ from rightsize.workflow.names import read_names
 from rightsize.workflow.planes import judge_planes
 
 SKEW = dt.timedelta(hours=1)
-"""How far the clock of whoever writes a log may be ahead; what is dated later is told, and not believed."""
+"""How far the clock of a log's writer may be ahead; records dated later are reported and ignored."""
 CATCH_UP_DAYS = 92
-"""A watch that was away for longer concludes for the last so many days."""
+"""Number of days that a watch catches up at most after a longer break."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchSettings:
-    """What a watch looks at.
+    """The settings of a watch.
 
     Attributes:
-        automation: Who grants by code: ids, UPNs, names or application ids.
+        automation: Principals that grant by code: ids, UPNs, names or application ids.
         applied: Folders of plans that were applied.
         min_window: Days of the window of use.
-        forget_days: How old use from before the window may be to count, in days.
-        sinks: Where changes are to be delivered.
+        forget_days: Use from before the window counts up to this age, in days.
+        sinks: Names of the places that changes are delivered to.
     """
 
     automation: tuple[str, ...] = ()
@@ -78,15 +78,15 @@ class WatchSettings:
 
 @dataclass(frozen=True, slots=True)
 class Concluded:
-    """What a pass concluded.
+    """The result of comparing the store in one pass.
 
     Attributes:
-        is_first: Whether it was the first one: it takes what stands as known, and tells nothing of it.
-        changes: How many changes are new.
-        days: The whole days that were concluded.
-        as_of: Up to which day conclusions speak, exclusive.
-        standing: How many things stand.
-        seconds: What it took of the processor.
+        is_first: Whether it was the first pass, which takes the present state as known and reports none of it.
+        changes: Number of new changes.
+        days: Number of whole days that were concluded.
+        as_of: The first day after the days that the results cover.
+        standing: Number of rows in the present state.
+        seconds: Seconds of processor time.
     """
 
     is_first: bool
@@ -105,19 +105,19 @@ def conclude(
     now: dt.datetime | None = None,
     failed: Mapping[str, str] | None = None,
 ) -> Concluded:
-    """Compare the store with what the last pass left, and commit what changed, with the mark, in one transaction.
+    """Compare the store with the state of the last pass; commit the changes and the mark in one transaction.
 
     Args:
         db: The store.
-        question: What is looked at.
-        taken: What was taken in.
-        now: UTC, without a zone: records that are dated later say nothing of how far the logs have come, and their days
-            wait. Everything is believed for None.
-        failed: The sources that a collection could not read wholly, and why; None where nothing was collected.
+        question: The settings.
+        taken: The newly loaded files.
+        now: The time, UTC without a zone: records dated later do not count for the progress of the logs, and their days
+        wait. With None all records count.
+        failed: The sources that a collection could not read completely, and why; None where nothing was collected.
 
     Raises:
         InputError: There is no store, it is in use, or an applied plan cannot be read.
-        UsageError: Nobody is called as `automation` says.
+        UsageError: A name in `automation` is not known.
     """
     began = time.process_time()
     applied = read_applied(question.applied)
@@ -160,19 +160,19 @@ def conclude(
 
 
 def _believed(touched: Touched, limit: dt.datetime) -> Touched:
-    """Return what was touched without days that lie in the future: they stay for the pass of their time."""
+    """Return the touched days and tables without future days, which wait for a later pass."""
     return Touched(tuple(day for day in touched.days if day <= limit.date()), touched.tables)
 
 
 def _days(until: dt.date | None, newest: dt.date, touched: Touched, *, has_logs: bool) -> list[dt.date]:
-    """Return the days before which conclusions are to be drawn; the last one again where only a listing changed."""
+    """Return each day whose preceding day is to be concluded; the last one again where only a listing changed."""
     if until is None:
         return [newest]
     if not has_logs:
         return [max(until, newest)] if touched.tables else []
     first = max(until + dt.timedelta(days=1), newest - dt.timedelta(days=CATCH_UP_DAYS))
     days = [first + dt.timedelta(days=number) for number in range((newest - first).days + 1)]
-    # A listing says how things are now, and speaks from the first of these days on.
+    # A listing shows the present state, so it counts from the first of these days on.
     return days or ([until] if touched.tables else [])
 
 
@@ -192,7 +192,7 @@ def _conclude_all(
     last = days[-1] if days else newest
     report_events(telling, [day for day in touched.days if day >= horizon(last)], "succeeded", found)
     ended = {day - dt.timedelta(days=1) for day in days}
-    # The first pass takes all that it finds as told.
+    # The first pass marks all that it finds as reported.
     report_behaviour(telling, ended | set(touched.days), newest, found)
     if not days:
         return
@@ -210,7 +210,7 @@ def _conclude_all(
 
 
 def _since(store: Store, window: Window) -> Callable[[str], pl.DataFrame]:
-    """Return a reader of tables that leaves out the days before a window, of use those that no longer count."""
+    """Return a reader of tables that leaves out days before a window; for use, only the days that no longer count."""
 
     def read(name: str) -> pl.DataFrame:
         columns = schema_of(name)
@@ -234,10 +234,10 @@ def _names(store: Store) -> Names:
 
 
 def _automation(store: Store, given: Sequence[str]) -> frozenset[str]:
-    """Return ids and application ids of whoever is said to grant by code.
+    """Return ids and application ids of the principals that the settings name as granting by code.
 
     Raises:
-        UsageError: Nothing that is loaded is called so.
+        UsageError: No loaded principal has the name.
     """
     if not given:
         return frozenset()

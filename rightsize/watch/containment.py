@@ -1,4 +1,4 @@
-"""Containment by a watch: whoever a strong signal names gets a plan at once; handed on only where a file says so."""
+"""Write a containment plan for each principal that a strong signal names, and queue it where rules allow."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ QUEUE = "queue"
 
 @dataclass(frozen=True, slots=True)
 class ContainmentRules:
-    """When a containment is made, and when it is handed on.
+    """The rules for making a containment and for handing it on to a rollout.
 
     Attributes:
-        severity: The least severity of a signal that asks for one.
+        severity: The lowest severity of a signal that causes one.
         hand_on: Whether rollouts are put into the queue at all.
-        principals: Whose; `*` for everybody.
-        kinds: Kinds of proposals; a containment with any other is not handed on.
+        principals: Principals whose containment may be handed on; `*` means all.
+        kinds: Allowed kinds of proposals; a containment with another kind is not handed on.
         quiet_hours: `HH:MM-HH:MM` in UTC, in which nothing is handed on.
-        emergency_accounts: Emergency access accounts: never contained, and named to the rollout.
+        emergency_accounts: Emergency access accounts; never contained, and passed to the rollout.
     """
 
     severity: str = "high"
@@ -51,10 +51,10 @@ class ContainmentRules:
 
 
 def read_rules(path: Path | None) -> ContainmentRules:
-    """Read a file of rules (TOML); without one containments are made for high signals, and none is handed on.
+    """Read the rules from a TOML file; without a file, high signals cause containments, and none is handed on.
 
     Raises:
-        InputError: It cannot be read, or says what no rule is.
+        InputError: The file cannot be read, or has an invalid rule.
     """
     if path is None:
         return ContainmentRules()
@@ -101,9 +101,9 @@ def why_not(rules: ContainmentRules, principals: Collection[str], result: Contai
 
     Args:
         rules: The rules.
-        principals: Ids of those whom the rules name.
+        principals: Ids of the principals that the rules name.
         result: The containment.
-        now: UTC.
+        now: The time in UTC.
     """
     kinds = {one.kind for one in result.containment.plan.proposals}
     if not rules.hand_on:
@@ -120,14 +120,14 @@ def why_not(rules: ContainmentRules, principals: Collection[str], result: Contai
 def contain_signalled(
     db: Path, out: Path, rules: ContainmentRules, sinks: Sequence[str], now: dt.datetime, min_window: int
 ) -> list[ContainResult]:
-    """Make a containment for whoever a strong signal of the outbox names and that none was made for.
+    """Write a containment for each principal that a strong signal of the outbox names, once for each signal.
 
     Args:
         db: The store.
-        out: A folder; each principal has one in it, and what is handed on stands in `queue`.
-        rules: When.
-        sinks: Where the changes that tell of them are to be delivered.
-        now: UTC.
+        out: The folder that gets one folder a principal; containments that are handed on are in its `queue`.
+        rules: The rules.
+        sinks: Names of the places that the changes about containments are delivered to.
+        now: The time in UTC.
         min_window: As for a plan.
     """
     waiting, chosen = _waiting(db, rules)
@@ -147,12 +147,12 @@ def contain_signalled(
 
 
 def no_seen() -> pl.DataFrame:
-    """Return nothing that is known."""
+    """Return an empty table of known rows."""
     return pl.DataFrame(schema=SEEN)
 
 
 def _waiting(db: Path, rules: ContainmentRules) -> tuple[dict[str, list[dict[str, Any]]], frozenset[str]]:
-    """Return the signals that ask for a containment, by principal, and ids of the principals that the rules name."""
+    """Return the signals that need a containment, by principal, and the ids of the principals that the rules name."""
     with open_store(db, read_only=True) as store:
         done = set(read_seen(store, (_KIND,))["name"])
         rows = store.frame(
@@ -179,7 +179,7 @@ def _contain(
     now: dt.datetime,
     min_window: int,
 ) -> tuple[str, ContainResult | None]:
-    """Return the sentence that tells of a containment, and what it is; None where there can be none."""
+    """Return the sentence about a containment, and the containment, None where it cannot be made."""
     folder = out / principal
     try:
         result = contain_principal(db, principal, folder, emergency=rules.emergency_accounts, min_window=min_window)
@@ -194,10 +194,10 @@ def _contain(
     if not reason:
         queue = out / QUEUE / f"{principal}-{signals[0]['change_id']}"
         if (queue / BUNDLE).exists():
-            # A pass that was cut has put it there, and it may have begun.
+            # An earlier, interrupted pass has queued it, and its rollout may have begun.
             return f"{text}; handed on to {queue}", result
         try:
-            # A containment takes access away on purpose, and not for want of use: its window decides nothing.
+            # A containment removes access on suspicion, not for lack of use: its window may be short.
             order = Order(accepts_short_window=True)
             plan_rollout(db, folder, queue, emergency=_ids(db, rules.emergency_accounts), order=order)
         except RightsizeError as error:
@@ -214,7 +214,7 @@ def _ids(db: Path, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _dwell(result: ContainResult, signals: Sequence[Mapping[str, Any]], now: dt.datetime) -> str:
-    """Return how long it took from the first suspect record, and from the signal, to the plan."""
+    """Return the time from the first suspect record, and from the signal, to the plan, as text."""
     plain = now.astimezone(dt.UTC).replace(tzinfo=None) if now.tzinfo else now
     marks = [("the first suspect record", result.first_suspect)]
     marks.append(("the signal", min((one["time"] for one in signals if one["time"]), default=None)))

@@ -1,8 +1,8 @@
-"""Delivering changes: each place gets each change, in order, until it says that it has it.
+"""Deliver changes to files and webhooks, in order, until each place confirms them.
 
-The outbox stands in the store. A file gets each change exactly once: what it holds is read from its end before anything
-is added. stdout and webhooks get each at least once, with an id that is always the same: a pass that is killed between
-sending and writing that down sends again.
+The outbox is in the store. A file gets each change exactly once: its last change is read before more are added. stdout
+and webhooks get each change at least once, always with the same id: a pass that is killed after sending, and before
+noting it, sends again.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ _FORMS: dict[str, Callable[[Changes], dict[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A place that takes messages over HTTP: `form` is teams, slack or json; the address is a secret."""
+    """A receiver of messages over HTTP: `form` is teams, slack or json; the address is a secret."""
 
     form: str
     url: str
 
     @property
     def sink(self) -> str:
-        """Its name in the outbox, which says nothing of the address."""
+        """The name of the webhook in the outbox, which does not reveal the address."""
         return f"{self.form}:{hashlib.sha256(self.url.encode()).hexdigest()[:12]}"
 
 
 def read_webhook(text: str) -> Webhook:
-    """Return the webhook that `FORM=URL` or `FORM=env:NAME` means.
+    """Return the webhook of a text `FORM=URL` or `FORM=env:NAME`.
 
     Raises:
         UsageError: The form is unknown, the variable is not set, or the address is neither https nor loopback.
     """
     form, equals, url = text.partition("=")
     if not equals or form not in _FORMS:
-        # The address is a secret, and so not repeated.
+        # The address is a secret, so the message does not repeat it.
         raise UsageError("a webhook has no form that is known", hint="write it as teams=URL, slack=URL or json=URL")
     if url.startswith("env:"):
         url = os.environ.get(url[4:], "")
@@ -75,7 +75,7 @@ def read_webhook(text: str) -> Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What became of a sink: how many changes it has got, and why others are left."""
+    """The result of a delivery to one sink: number of delivered changes, and why others wait."""
 
     sink: str
     count: int
@@ -83,7 +83,7 @@ class Delivered:
 
 
 def send_to_webhook(store: Store, webhook: Webhook, clock: Clock) -> Delivered:
-    """Send all that a webhook still has to get, message by message; what fails waits for the next pass."""
+    """Send all waiting changes to a webhook, message by message; a failed message waits for the next pass."""
     sent = 0
     for part in forms.batches(pending_changes(store, webhook.sink)):
         problem = _post(webhook, part, clock)
@@ -95,7 +95,7 @@ def send_to_webhook(store: Store, webhook: Webhook, clock: Clock) -> Delivered:
 
 
 def _post(webhook: Webhook, changes: Changes, clock: Clock) -> str:
-    """Send one message; return why it was not taken, or the empty string."""
+    """Send one message; return why it was not accepted, or the empty string."""
     body = json.dumps(_FORMS[webhook.form](changes), ensure_ascii=True).encode()
     mark = hashlib.sha256("".join(one["change_id"] for one in changes).encode()).hexdigest()[:32]
     headers = {"Content-Type": "application/json", "User-Agent": "rightsize", "Idempotency-Key": mark}
@@ -119,7 +119,7 @@ def _post(webhook: Webhook, changes: Changes, clock: Clock) -> str:
 
 
 def _ask(url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, float]:
-    """Return the status of an answer and the seconds that it asks to wait. A redirection is no answer: none follows."""
+    """Return the status of an answer and the seconds it asks to wait; redirections are not followed."""
     parts = urllib.parse.urlsplit(url)
     host = parts.hostname or ""
     connection: http.client.HTTPConnection
@@ -141,10 +141,10 @@ def _ask(url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, float]
 
 
 def write_to_file(store: Store, path: Path) -> Delivered:
-    """Add to a file of JSON lines what it does not hold yet, and write down that it does.
+    """Append to a file of JSON lines the changes it lacks, and mark them as delivered.
 
     Raises:
-        InputError: It cannot be written.
+        InputError: The file cannot be written.
     """
     sink = file_sink(path)
     waiting = pending_changes(store, sink)
@@ -171,7 +171,7 @@ def file_sink(path: Path) -> str:
 
 
 def _last_change(file: BinaryIO) -> str:
-    """Return the id of the last change that a file holds whole, empty for none; a torn last line is cut off."""
+    """Return the id of the last complete change in a file, empty for none; cut off an incomplete last line."""
     size = file.seek(0, os.SEEK_END)
     start = size
     tail = b""

@@ -1,4 +1,4 @@
-"""What a pass tells once: events of logs, grants of listings, what went from listings, and behaviour."""
+"""Find the changes that a pass reports: log events, new and vanished grants, behaviour, problems of sources."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from rightsize.watch.changes import (
 from rightsize.workflow.behaviour import behaviour_of_days
 
 FAILED = "source_failed"
-"""The kind of change that tells of a source that a collection could not read, until it can."""
+"""The kind of change about a source that a collection could not read, until it can."""
 
 _KEY = ["kind", "name"]
 _ECHO = "microsoft.authorization/roleassignments/write"
-# A log that ends so long before a listing says nothing about who took what is missing in it.
+# A log that ends this long before a listing cannot show who removed a grant that the listing lacks.
 _LOG_WAITS = dt.timedelta(days=2)
 
 
 @dataclass(slots=True)
 class Found:
-    """What a pass has found so far.
+    """The results of a pass so far.
 
     Attributes:
-        seen: What stands, as it is known, as `store.watching.SEEN`.
-        told: What was told in this pass besides, as `SEEN`.
-        changes: As the table `watch_changes`, without numbers.
+        seen: The known state, as `store.watching.SEEN`.
+        told: Further reports of this pass, as `SEEN`.
+        changes: The changes, as the table `watch_changes`, without numbers.
     """
 
     seen: pl.DataFrame
@@ -52,13 +52,13 @@ class Found:
     changes: list[pl.DataFrame] = field(default_factory=list)
 
     def known(self, store: Store, kind: str) -> pl.DataFrame:
-        """Return what was told of a kind, in earlier passes and in this one."""
+        """Return the reports of a kind, from earlier passes and from this one."""
         return pl.concat([read_seen(store, (kind,)), self.told.filter(pl.col("kind") == kind)])
 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """What telling needs: `strong` has the roles that can assign roles, folded; the first pass tells nothing."""
+    """The inputs of reports: `strong` has the roles that can assign roles, folded; the first pass reports nothing."""
 
     store: Store
     origin: Origin
@@ -68,13 +68,13 @@ class Telling:
 
 
 def report_events(telling: Telling, days: Sequence[dt.date], outcome: str, found: Found) -> None:
-    """Tell the events of some days that were not told yet, and that no listing told; the first pass takes them as told.
+    """Add the changes of events that neither a pass nor a listing has reported; the first pass marks all as reported.
 
     Args:
-        telling: What telling needs.
+        telling: The inputs of reports.
         days: Days of the logs.
-        outcome: Of the events: `succeeded`, or `started` for those of which no log says how they ended.
-        found: Is added to.
+        outcome: Outcome of the events: `succeeded`, or `started` for events whose end no log shows.
+        found: Gets the changes.
     """
     store = telling.store
     events = watched_events(store, days, watched_operations()).filter(pl.col("outcome") == outcome)
@@ -91,7 +91,7 @@ def report_events(telling: Telling, days: Sequence[dt.date], outcome: str, found
 
 
 def _said_already(fresh: pl.DataFrame, store: Store, found: Found) -> pl.DataFrame:
-    """Return the `event_key` of events that a listing told before, or that PIM wrote for a request that is told."""
+    """Return the `event_key` of events that a listing has reported, or that PIM wrote for a reported request."""
     marks = marks_of_events(fresh)
     by_listing = said_before(read_named(found.known(store, "listed")["name"]), marks, ["event_key"])
     writers = [row["app_id"] for row in rows_of("log_activation_writers")]
@@ -102,19 +102,19 @@ def _said_already(fresh: pl.DataFrame, store: Store, found: Found) -> pl.DataFra
 
 
 def report_state(telling: Telling, now: pl.DataFrame, as_of: dt.date, newest: dt.date, found: Found) -> None:
-    """Tell what stands, and what stood and does not any more; a grant that a log told is not told again.
+    """Add the changes between the known state and the present one; a grant that a log reported is not reported again.
 
     Args:
-        telling: What telling needs.
-        now: What stands at the end of the day before `as_of`, as `analyze.standing.STANDING`.
-        as_of: That day.
+        telling: The inputs of reports.
+        now: The state at the end of the day before `as_of`, as `STANDING` of `analyze.state_snapshot`.
+        as_of: The day after the state.
         newest: The newest day of the logs.
-        found: Is added to, and knows what stands from then on.
+        found: Gets the changes, and the state as the known one.
     """
-    # What is known and listings have no more; of some of it the log may still say who took it.
+    # Known grants that listings lack now; for some of them the log may still show who removed them.
     gone = gone_grants(telling.store).join(found.seen, on=_KEY, how="semi")
     if not telling.is_first:
-        # With what it was worth: of a delegated grant the permissions may grow.
+        # Compared with its value, since the permissions of a delegated grant may grow.
         listed = now.filter(pl.col("kind").is_in(LISTED)).join(found.seen, on=[*_KEY, "value"], how="anti")
         said = _said_by_logs(listed, as_of, telling.store, found)
         found.changes.append(standing_changes(now, found.seen, said, as_of, telling.origin, telling.names))
@@ -126,7 +126,7 @@ def report_state(telling: Telling, now: pl.DataFrame, as_of: dt.date, newest: dt
 
 
 def _said_by_logs(listed: pl.DataFrame, as_of: dt.date, store: Store, found: Found) -> pl.DataFrame:
-    """Return `kind, name` of what listings show for the first time and a log told."""
+    """Return `kind, name` of grants that listings show for the first time and that a log has reported."""
     granted = found.known(store, "granted")["name"]
     by_id = listed.filter(
         (pl.col("kind") == LISTED[0]) & pl.col("name").str.split("|").list.first().is_in(granted.implode())
@@ -139,7 +139,7 @@ def _said_by_logs(listed: pl.DataFrame, as_of: dt.date, store: Store, found: Fou
 
 
 def _mark_listed(listed: pl.DataFrame, said: pl.DataFrame, as_of: dt.date, found: Found) -> None:
-    """Remember which grants a listing told, so that a log that comes later does not tell them again."""
+    """Mark the grants that a listing reported, so that a log that is loaded later does not report them again."""
     marks = marks_of_listed(listed.join(said, on=_KEY, how="anti"), as_of).filter(pl.col("asks") != "pim_assignment")
     told = marks_told("listed", marks, as_of).join(found.told, on=_KEY, how="anti")
     found.told = pl.concat([found.told, told.unique(_KEY, keep="first", maintain_order=True)])
@@ -157,13 +157,13 @@ def _tell_gone(telling: Telling, gone: pl.DataFrame, as_of: dt.date, found: Foun
 
 
 def report_behaviour(telling: Telling, days: Collection[dt.date], newest: dt.date, found: Found) -> None:
-    """Tell of days that are over what nobody did before; of each principal and day once.
+    """Add the changes about unusual behaviour on complete days, once for each principal and day.
 
     Args:
-        telling: What telling needs.
-        days: The days that came to an end, and those that records came for afterwards.
-        newest: The newest day of the logs, which is not over.
-        found: Is added to.
+        telling: The inputs of reports.
+        days: The days that are now complete, and earlier days with late records.
+        newest: The newest day of the logs, which is not complete.
+        found: Gets the changes.
     """
     over = {day for day in days if horizon(newest) <= day < newest}
     if not over:
@@ -178,13 +178,13 @@ def report_behaviour(telling: Telling, days: Collection[dt.date], newest: dt.dat
 
 
 def report_expiries(store: Store, limit: dt.datetime, day: dt.date, found: Found) -> None:
-    """Tell how many records of each log are dated later than a time.
+    """Add the changes that say how many records of each log are dated later than a time.
 
     Args:
         store: The store.
-        limit: What is dated later is not believed.
-        day: The day that it is told for.
-        found: Is added to.
+        limit: Records dated later are ignored.
+        day: The day of the changes.
+        found: Gets the changes.
     """
     for source, count, latest in records_ahead(store, limit):
         text = f"{count} records of the {source.replace('_', ' ')} are dated in the future, up to "
@@ -194,13 +194,13 @@ def report_expiries(store: Store, limit: dt.datetime, day: dt.date, found: Found
 
 
 def report_failures(store: Store, failed: Mapping[str, str] | None, day: dt.date, found: Found) -> pl.DataFrame:
-    """Tell which sources a collection cannot read any more and which it can again; return what is known, as `SEEN`.
+    """Add the changes about sources that became unreadable or readable again; return the known ones as `SEEN`.
 
     Args:
         store: The store.
-        failed: The sources that were not read wholly, and why; None where nothing was collected, which tells nothing.
-        day: The day that it is told for.
-        found: Is added to.
+        failed: The sources that were not read completely, and why; None where nothing was collected.
+        day: The day of the changes.
+        found: Gets the changes.
     """
     known = read_seen(store, (FAILED,))
     if failed is None:

@@ -1,4 +1,4 @@
-"""Drift: custom roles in the tenant that are no longer what an applied plan made them."""
+"""Find custom roles in the tenant that differ from the applied plan that made them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from rightsize.workflow.text_files import read_bytes
 
 
 def read_applied(folders: Sequence[Path]) -> dict[str, RoleDefinition]:
-    """Return the roles of applied plans, by folded id; of plans that name the same role the last one counts.
+    """Return the roles of applied plans by folded id; where several plans have the same role, the last one counts.
 
     Args:
-        folders: Plan folders, or folders of rollouts, which have their plan within.
+        folders: Plan folders, or folders of rollouts, which contain their plan.
 
     Raises:
-        InputError: A folder has no plan, or its role files say something else than the plan.
+        InputError: A folder has no plan, or its role files differ from the plan.
     """
     roles: dict[str, RoleDefinition] = {}
     for given in folders:
@@ -38,7 +38,7 @@ def read_applied(folders: Sequence[Path]) -> dict[str, RoleDefinition]:
 
 
 def drifted_roles(applied: dict[str, RoleDefinition], inputs: Inputs) -> pl.DataFrame:
-    """Return the applied roles that listings show otherwise, as `STANDING`; a role that none shows is left out."""
+    """Return the applied roles that listings show differently, as `STANDING`; unlisted roles are left out."""
     return pl.DataFrame(list(_drifts(applied, inputs)), schema=dict(STANDING))
 
 

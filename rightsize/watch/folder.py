@@ -1,4 +1,4 @@
-"""Folders that fill up: what is new in them is loaded once, and a file that is damaged holds up no other."""
+"""Load new files of watched folders once, and let no damaged file hold up the others."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rightsize.store.watching import keep_files, known_files
 from rightsize.workflow.load import UNKNOWN, load_paths
 
 Stamp = tuple[int, int]
-"""Size, and time of the last change in nanoseconds."""
+"""Size of a file, and the time of its last change in nanoseconds."""
 _UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A file that could not be loaded, with the reason and what it looked like; it is tried again when it changes."""
+    """A file that could not be loaded, with the reason, size and time; it is tried again when it changes."""
 
     path: str
     reason: str
@@ -30,7 +30,7 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What was taken in: the files that are new, the records of them that were, and what could not be read."""
+    """The result of loading: the new files, the number of their new records, and the unreadable files."""
 
     files: int = 0
     new: int = 0
@@ -38,10 +38,9 @@ class Taken:
 
 
 def take_new(db: Path, paths: Sequence[Path]) -> Taken:
-    """Load the files and collected runs behind `paths` that no pass before has seen as they are now.
+    """Load the files and collected runs behind `paths` that are new or changed since the earlier passes.
 
-    What was loaded is written down after the load: a pass that is killed in between loads the same again, which
-    changes nothing.
+    Loaded files are noted after the load: a pass that is killed in between loads them again, which changes nothing.
 
     Raises:
         InputError: A path does not exist, or the store cannot be written.
@@ -58,7 +57,7 @@ def take_new(db: Path, paths: Sequence[Path]) -> Taken:
     told = tuple(Unread(path, reason, fresh.get(path, (0, 0))) for path, reason in unread)
     failed = {one.path for one in told}
     with open_store(db, read_only=False) as store:
-        # What could not be read is written down once that was told.
+        # Unreadable files are noted later, with the change that reports them.
         keep_files(store, {path: stamp for path, stamp in fresh.items() if path not in failed}, gone)
     return Taken(len(fresh), new, told)
 
@@ -81,11 +80,11 @@ def _present(paths: Sequence[Path]) -> Iterator[tuple[str, Stamp]]:
 
 
 def _load(db: Path, paths: Sequence[Path]) -> tuple[int, list[tuple[str, str]]]:
-    """Load files together; where one is damaged, halves of them, until it stands alone."""
+    """Load files together; where one is damaged, load each half, until the damaged file is alone."""
     try:
         report = load_paths(db, paths, named=False)
     except InputError as error:
-        # Whoever holds the store damages no file.
+        # Raises if another process has the store open: then no file is to blame.
         open_store(db, read_only=False).close()
         if len(paths) == 1:
             return 0, [(str(paths[0]), error.message)] if paths[0].exists() else []

@@ -1,4 +1,4 @@
-"""A watch: passes one after the other, each from what is new to what was told."""
+"""Run passes of a watch one after the other: load, conclude, deliver."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ KINDS = (
     "record_ahead",
     "source_failed",
 )
-"""Kinds of changes that a gate may name; those that end (`unused_gone` and so on) stop nothing."""
+"""Kinds of changes that a gate may name; kinds that report an end (`unused_gone` and so on) fail no gate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outlets:
-    """Where changes go.
+    """The receivers of changes.
 
     Attributes:
         show: Writes them to stdout.
@@ -64,21 +64,21 @@ class Outlets:
 
     @property
     def sinks(self) -> tuple[str, ...]:
-        """Their names in the outbox."""
+        """The names of the outlets in the outbox."""
         files = (file_sink(self.file),) if self.file is not None else ()
         return (STDOUT, *files, *(webhook.sink for webhook in self.webhooks))
 
 
 @dataclass(frozen=True, slots=True)
 class WatchResult:
-    """What a pass did.
+    """The result of a pass.
 
     Attributes:
-        taken: What was taken in; None where a collection did it.
-        concluded: What changed.
-        told: What stdout got: the changes of this pass, and those of passes that were cut before they told them.
-        delivered: What became of the other outlets.
-        waiting: How many changes each outlet still has to get, also those that are no longer given.
+        taken: The loaded files; None where a collection loaded them.
+        concluded: The result of the comparison.
+        told: The changes that stdout got: those of this pass, and of interrupted passes before it.
+        delivered: The result of the delivery to each other outlet.
+        waiting: Number of changes that wait for each outlet, outlets of earlier calls included.
     """
 
     taken: Taken | None
@@ -98,21 +98,21 @@ def run_pass(
     contain: tuple[Path, ContainmentRules] | None = None,
     clock: Clock | None = None,
 ) -> WatchResult:
-    """Take in what is new, conclude, and tell.
+    """Load what is new, compare with the last pass, and deliver the changes.
 
     Args:
         db: The store.
         paths: Folders that fill up.
-        question: What is looked at.
-        outlets: Where changes go.
-        collect: Collects and loads what is new in the tenant; returns the sources that it could not read wholly, and
-            why.
-        contain: Where containments go of whoever a strong signal names, and when they are made and handed on.
-        clock: Time; the real one for None.
+        question: The settings.
+        outlets: The receivers of changes.
+        collect: Collects and loads what is new in the tenant; returns the sources that it could not read completely,
+        and why.
+        contain: The folder for containments of principals that a strong signal names, and the rules for them.
+        clock: The clock; None means the real one.
 
     Raises:
-        InputError: A path or the store cannot be read, or the file of changes not be written.
-        UsageError: Somebody in the question is not known.
+        InputError: A path or the store cannot be read, or the file of changes cannot be written.
+        UsageError: A principal in the settings is not known.
     """
     clock = clock or Clock()
     taken = take_new(db, paths) if paths else None
@@ -133,9 +133,9 @@ def run_pass(
 
 
 def passes(one: Callable[[], WatchResult], every: float, clock: Clock) -> Iterator[WatchResult | RightsizeError]:
-    """Yield what passes do, one after the other, `every` so many seconds from start to start, until the clock stops.
+    """Yield the results of passes that start `every` seconds, one after the other, until the clock stops.
 
-    What goes wrong in a pass is yielded, and the next one tries again; what makes no sense is raised.
+    The error of a failed pass is yielded, and the next pass tries again; usage errors are raised.
     """
     while not clock.is_stopped:
         began = clock.now()
@@ -149,7 +149,7 @@ def passes(one: Callable[[], WatchResult], every: float, clock: Clock) -> Iterat
 
 
 def check_gate(words: Collection[str]) -> None:
-    """Refuse words that are neither a kind of change nor a severity, before anything is done.
+    """Raise UsageError, before anything is done, for words that are neither a kind of change nor a severity.
 
     Raises:
         UsageError: A word is neither.
@@ -161,7 +161,7 @@ def check_gate(words: Collection[str]) -> None:
 
 
 def gate(told: Changes, words: Collection[str]) -> GateError | None:
-    """Return the refusal where a change is of a kind that `words` name, or as severe as one says, or worse."""
+    """Return the refusal where a change is of a kind in `words`, or at least as severe as a severity in them."""
     levels = [word for word in words if word in SEVERITIES]
     hits = [
         one for one in told

@@ -1,1 +1,1 @@
-"""One use case a module: wires the packages below, returns a result, prints nothing."""
+"""One use case a module: each calls the packages below, returns a result, and prints nothing."""

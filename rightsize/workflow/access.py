@@ -1,6 +1,6 @@
-"""Who may do what: `can` and `who-can`, answered from the store.
+"""Answer `can` and `who-can` questions about effective access from the store.
 
-The tables are read once and indexed, so a batch of thousands costs little more than one question.
+The tables are read once and indexed, so thousands of questions cost little more than one.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Answers:
     """Answers in the order of their questions.
 
     Attributes:
-        rows: One a question, as the JSON contract has it.
+        rows: One row a question, as the JSON contract has it.
         notes: What a reader has to know beside them, one sentence each.
-        names: What people call the principals and groups in them; who has no name is not there.
+        names: Display names of the principals and groups in them; those without a name are absent.
     """
 
     rows: list[dict[str, Any]]
@@ -43,7 +43,7 @@ def read_questions(path: Path, plane: str | None) -> list[AccessQuestion]:
         plane: The plane for lines without one.
 
     Raises:
-        InputError: A line is no question.
+        InputError: A line is not a question.
     """
     questions = []
     for number, line in read_json_lines(path):
@@ -69,14 +69,14 @@ def can(
 
     Args:
         db: The store.
-        questions: What is asked.
-        as_of: Assignments that had ended by then, or had not begun, do not count; without it all do.
-        strict: A name that nothing loaded has is an error; without it, who has it may do nothing, with a note.
+        questions: The questions.
+        as_of: Count only assignments that are in force then; without it all count.
+        strict: A name that no loaded principal has is an error; without `strict`, the answer is no, with a note.
 
     Raises:
         EvidenceError: The store has no assignments.
         InputError: A scope is none.
-        UsageError: `strict`, and nothing that is loaded is called so, or several are.
+        UsageError: `strict` is set, and no loaded principal has the name, or several have.
     """
     tenant = _open(db, as_of)
     rows = [tenant.answer(question, strict=strict) for question in questions]
@@ -86,9 +86,9 @@ def can(
 def who_can(
     db: Path, operation: str, scope: str, *, plane: str | None = None, as_of: dt.datetime | None = None
 ) -> Answers:
-    """Return all whom an assignment lets perform an operation at a scope, conditionally and eligibly included.
+    """Return all principals that an assignment allows an operation at a scope, conditional and eligible ones included.
 
-    Groups stand beside their members; whom a deny assignment refuses is left out.
+    Groups are listed beside their members; principals that a deny assignment refuses are left out.
 
     Raises:
         EvidenceError: The store has no assignments.

@@ -1,4 +1,4 @@
-"""Analyse the store: verdicts and findings are written back, counts and scores returned."""
+"""Analyse the store: write verdicts and findings back, and return counts and scores."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ Subject = Literal["principal", "assignment"]
 
 @dataclass(frozen=True, slots=True)
 class AnalysisResult:
-    """What `analyze` answers.
+    """The result of `analyze`.
 
     Attributes:
-        window: The days it speaks of.
+        window: The days that were analysed.
         rows: One row a (principal, plane) or (assignment, plane), the worst creep first.
         unexplained: Uses that no assignment explains.
         findings: Number of findings.
@@ -58,12 +58,12 @@ def analyze_store(
     forget_days: int = DEFAULT_FORGET_DAYS,
     by: Subject = "principal",
 ) -> AnalysisResult:
-    """Judge every grant in the store over the `min_window` days before `as_of`, without what is `forget_days` old.
+    """Judge every grant in the store over the `min_window` days before `as_of`, ignoring use older than `forget_days`.
 
     Raises:
         EvidenceError: The store has neither assignments nor usage.
     """
-    # A store that is not there is an error, and not made by asking.
+    # A missing store is an error; the analysis does not create one.
     with open_store(db, read_only=False, existing=True) as store:
         behaviour = find_behaviour(store)
         inputs = Inputs.read(store.table)
@@ -92,9 +92,9 @@ def write_conclusions(
     behaviour: pl.DataFrame,
     planes: Sequence[PlaneAnalysis],
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Write verdicts, findings and activations of all planes back into the store; return the former two.
+    """Write verdicts, findings and activations of all planes back into the store; return verdicts and findings.
 
-    `behaviour` are the days to look at: `find_behaviour` reads all use, best while nothing else is in memory.
+    `behaviour` has the unusual days. `find_behaviour` reads all use, so call it while nothing else is in memory.
     """
     verdicts = with_planes(analysis.verdicts, planes)
     store.write_answer("behaviour_findings", behaviour)

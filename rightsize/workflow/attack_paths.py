@@ -1,4 +1,4 @@
-"""What falls with one principal or resource, and by which steps, as things are granted now."""
+"""Compute what an attacker gains from one principal or resource, with the steps to it."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ KINDS = {
     "o": "outsider",
     "d": "consent",
 }
-"""What a node stands for, by its letter."""
+"""The type of a node, by its letter."""
 
 _FIRST = {"a": 0, "x": 0, "p": 1, "s": 2, "r": 3}
 
 
 @dataclass(frozen=True, slots=True)
 class ReachResult:
-    """What falls with one subject.
+    """What an attacker gains from one subject.
 
     Attributes:
-        subject: Its id, `kind` what it is, `name` what people call it.
-        counts: As the table `reach`, as granted.
-        ways: What can be had, each with the steps of the shortest way to it.
+        subject: Its id; `kind` is its type, `name` its display name.
+        counts: As in the table `reach`, as granted.
+        ways: Each thing that can be gained, with the steps of the shortest way to it.
     """
 
     subject: str
@@ -60,16 +60,16 @@ class ReachResult:
 
 
 def reach_from(db: Path, subject: str, *, eligible: bool = False) -> ReachResult:
-    """Return what falls with a principal or a resource, and how, as things are granted now.
+    """Return what an attacker gains from a principal or a resource, and how, by what is granted now.
 
     Args:
         db: The store.
         subject: An id, UPN or name of a principal, the id or unique name of a resource that has an identity, or the
             subject of an outside issuer that is trusted, alone or behind the issuer.
-        eligible: Count what could be activated as standing.
+        eligible: Count eligible assignments as permanent ones.
 
     Raises:
-        UsageError: Nothing or several are called so.
+        UsageError: The name fits nothing, or several subjects.
     """
     with open_store(db, read_only=True) as store:
         return in_small_steps(partial(_reach_in_store, store, subject, eligible=eligible))
@@ -86,7 +86,7 @@ def _reach_in_store(store: Store, subject: str, *, eligible: bool) -> ReachResul
 def reach_of_node(
     node: str, facts: Facts, inputs: Inputs, tenant: Tenant, names: Mapping[str, str], *, eligible: bool = False
 ) -> ReachResult:
-    """Return what falls with a node of the graph, as granted."""
+    """Return what an attacker gains from a node of the graph, as granted."""
     (found,) = reach_of_nodes([node], facts, inputs, tenant, names, eligible=eligible)
     return found
 
@@ -100,13 +100,13 @@ def reach_of_nodes(
     *,
     eligible: bool = False,
 ) -> list[ReachResult]:
-    """Return what falls with each of some nodes of the graph, as granted; the graph is built once."""
+    """Return what an attacker gains from each of some nodes of the graph, as granted; the graph is built once."""
     view = view_from(nodes, facts, tenant, inputs, granted_holdings(tenant), with_eligible=eligible)
     return [reach_in(view, node, names) for node in nodes]
 
 
 def reach_in(view: View, node: str, names: Mapping[str, str]) -> ReachResult:
-    """Return what falls with a node of a closed graph."""
+    """Return what an attacker gains from a node of a closed graph."""
     counts = described(view.frame, reached_of(view, node), own_of(view, node))
     ways = ways_from(view, node, ends_of(view, node))
     said: dict[Step, dict[str, Any]] = {}
@@ -125,12 +125,12 @@ def reach_in(view: View, node: str, names: Mapping[str, str]) -> ReachResult:
 
 
 def rank_of(node: str) -> int:
-    """Return where a node stands among others: the tenant first, then any access, identities, secrets, resources."""
+    """Return the rank of a node: the tenant first, then any access, identities, secrets, resources."""
     return -1 if node in ("x:tenant", "a:/") else _FIRST.get(node[0], 1)
 
 
 def ends_of(view: View, node: str) -> list[str]:
-    """Return the nodes that can be had, and the scopes and parts of the directory that the graph names."""
+    """Return the nodes that can be gained, and the scopes and parts of the directory that the graph names."""
     number = view.graph.numbers.get(node)
     if number is None:
         return []
@@ -145,7 +145,7 @@ def ends_of(view: View, node: str) -> list[str]:
 
 
 def step_of(step: Step, names: Mapping[str, str]) -> dict[str, Any]:
-    """Return a step in the words of people."""
+    """Return a step as a row for people, with names in place of ids."""
     why = step.why
     for word in why.replace(",", " ").split():
         if word in names or word.startswith("/subscriptions/"):
@@ -159,7 +159,7 @@ def step_of(step: Step, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def named(node: str, names: Mapping[str, str]) -> str:
-    """Return what people call a node."""
+    """Return the display name of a node."""
     letter, _, rest = node.partition(":")
     if letter == "x":
         part, _, unit = rest.partition("|")
@@ -181,7 +181,7 @@ def _last(scope: str) -> str:
 
 
 def node_of(store: Store, facts: Facts, inputs: Inputs, subject: str) -> str:
-    """Return the node that somebody means: an outside subject, a resource with an identity, else a principal.
+    """Return the node that a name means: an outside subject, a resource with an identity, else a principal.
 
     Raises:
         UsageError: Nothing or several are called so.
@@ -200,7 +200,7 @@ def _outside_node(facts: Facts, subject: str) -> str | None:
 
 
 def _resource_node(facts: Facts, subject: str) -> str | None:
-    """Return the node of a resource that an id or a unique last name means, None where nothing is called so."""
+    """Return the node of a resource by its id or unique last name, None where none fits."""
     place = place_of(pl.Series([subject])).item()
     scopes = facts.attached["scope"].unique().sort()
     found = [scope for scope in scopes if scope == place or (not place.startswith("/") and scope.endswith(f"/{place}"))]

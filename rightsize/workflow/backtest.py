@@ -1,4 +1,4 @@
-"""Backtest the planner on the store: plans learnt from the first days, held against what came next."""
+"""Backtest the planner on the store: learn plans from the first days, test them on the next ones."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ DEFAULT_SETTINGS = (
     "reads=none,unobservable=drop",
     "reads=all,max-break=0.1",
 )
-"""From the most careful to the leanest, the first one being what `propose` does unless told otherwise."""
+"""Settings from the most careful to the leanest; the first one is the default of `propose`."""
 EVERY = "every"
-"""The word for each choice of reads with each of the other two dials that decide what stays."""
+"""The word that stands for all combinations of reads with the other two dials that decide what stays."""
 EVERY_SETTING = tuple(
     f"reads={reads}{unobservable}{lifecycle}"
     for reads in ("all", "namespace", "sibling", "none")
@@ -60,15 +60,15 @@ _INSTANT = "%Y-%m-%dT%H:%M:%S%.fZ"
 
 @dataclass(frozen=True, slots=True)
 class BacktestResult:
-    """What a backtest found.
+    """The result of a backtest.
 
     Attributes:
         history: The days that the logs cover.
-        folds: What was learnt from and tested on, oldest first.
+        folds: The training and test days of each fold, oldest first.
         left_out: For each fold, distinct calls of the test that no grant of the training allows.
         settings: For each setting of the dials, in the order given, its tally for each fold.
         baselines: The same for the trivial plans.
-        predictions: What the first setting said of each proposal, and what became of it.
+        predictions: The first setting's break chance for each proposal, and whether it broke somebody.
         with_truth: Whether planted needs were asked too.
         graph: The folds of Microsoft Graph, learnt with the first setting; empty where nothing of it is loaded.
     """
@@ -84,7 +84,7 @@ class BacktestResult:
 
     @property
     def headline(self) -> BacktestTally:
-        """The first setting over all folds."""
+        """The tally of the first setting over all folds."""
         return _together(next(iter(self.settings.values())))
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -98,7 +98,7 @@ class BacktestResult:
         return reliability(self.predictions)
 
     def document(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the result as plain values."""
         whole = describe(self.headline, self.with_truth)
         scores = brier(self.predictions)
         told = {
@@ -124,7 +124,7 @@ class BacktestResult:
         return told | ({"planted_needs": whole["planted_needs"]} if self.with_truth else {})
 
     def graph_document(self) -> dict[str, Any]:
-        """Return what became of Graph as plain values, over the folds whose training days its log covers."""
+        """Return the backtest of Graph as plain values, over the folds whose training days its log covers."""
         told = [one for one in self.graph if one.state == Unused.COVERED]
         said = [prediction for one in told for prediction in one.predictions]
         scores = brier(said)
@@ -174,7 +174,7 @@ def backtest_store(
     shared: Dials | None = None,
     narrate: Callable[[str], None] = lambda _: None,
 ) -> BacktestResult:
-    """Walk forward over the store; nothing is written.
+    """Backtest the store fold by fold, oldest first; write nothing.
 
     Args:
         db: The store.
@@ -183,8 +183,8 @@ def backtest_store(
         test_days: Days to test on.
         as_of: The first day after the last test; None for the end of the newest covered day.
         truth: The planted truth of a generated tenant.
-        shared: What all settings share.
-        narrate: Told what is being done.
+        shared: The dials that all settings share.
+        narrate: Is called with a sentence about each step.
 
     Raises:
         UsageError: A setting or a number of days makes no sense.
@@ -263,7 +263,7 @@ _DIALS: dict[str, Callable[[str], Any]] = {
 
 
 def setting_name(dials: Dials) -> str:
-    """Return how a setting is called: its reads, and every other dial that is not at its default."""
+    """Return the name of a setting: its reads, and every other dial that is not at its default."""
     usual = Dials()
     said = [f"reads={dials.reads}"]
     for name in _DIALS:
@@ -330,7 +330,7 @@ def describe(tally: BacktestTally, with_truth: bool) -> dict[str, Any]:
 
 
 def _first_breaks(days: Sequence[int]) -> dict[str, Any] | None:
-    """Return when the principals that were denied something met it first; None where nobody was."""
+    """Return when denied principals met their first refusal: earliest, median, and by week; None where nobody did."""
     if not days:
         return None
     by_week: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Behaviour read from the store: the days that a person should look at."""
+"""Find unusual days of principals in the store, for a person to look at."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rightsize.store.connection import Store
 from rightsize.store.habits import FIRST_ROWS, PLACES, USAGE_BY_DAY, active_days, first_places, logged_days
 
 _HISTORY_DAYS = 180
-# What somebody gave or ran is looked for that many days back.
+# Days of history in which earlier grants and runs are looked for.
 _STEPS_DAYS = 15
-# Somebody is given a role by name or through a group; the body of the call or the listing says whom.
+# A role is given to a principal by name or through a group; the body of the call or the listing says to whom.
 _GIVEN = """
     WITH writes AS (
         SELECT q.principal_id AS actor_id, coalesce(q.assigned_principal_id, a.principal_id) AS holder_id,
@@ -44,7 +44,7 @@ _ALL = {"first": dt.date.min, "last": dt.date.max}
 def behaviour_inputs(
     store: Store, span: Mapping[str, dt.date] | None = None, only: Collection[dt.date] | None = None
 ) -> BehaviourInputs:
-    """Read what behaviour is read from.
+    """Read the tables from which behaviour is judged.
 
     Args:
         store: The store.
@@ -84,21 +84,21 @@ def _of_days(store: Store, text: str, span: Mapping[str, dt.date], only: Collect
 
 
 def _machines(attached: pl.DataFrame, principals: pl.DataFrame) -> pl.DataFrame:
-    """Return `scope, principal_id`: what a listing attaches, and what the names of managed identities say."""
+    """Return `scope, principal_id` of machines, from attached identities and the names of managed identities."""
     listed = attached.filter(pl.col("kind") != "self").select("scope", "principal_id").drop_nulls("principal_id")
     named = principals.select(scope="alternative_names", principal_id="principal_id").explode("scope")
     return pl.concat([listed, named.filter(pl.col("scope").str.starts_with("/subscriptions/"))])
 
 
 def find_behaviour(store: Store) -> pl.DataFrame:
-    """Return the days to look at, of all that is loaded; see `analyze.behaviour.judge`."""
+    """Return the unusual days in all loaded logs; see `analyze.behaviour.judge`."""
     return _found(behaviour_inputs(store), _role_names(store))
 
 
 def behaviour_of_days(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
-    """Return the days to look at among some days, by what came at most `_HISTORY_DAYS` and a month before them.
+    """Return the unusual days among some days, judged by a history of `_HISTORY_DAYS` and a month before them.
 
-    The history begins with a month, so that a day is judged alike whichever other days are asked for with it.
+    The history begins at the start of a month, so that the verdict on a day is independent of the other days asked for.
     """
     by_start: dict[dt.date, list[dt.date]] = {}
     for day in sorted(days):
@@ -107,7 +107,7 @@ def behaviour_of_days(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
     roles = _role_names(store)
     for first, some in by_start.items():
         span = {"first": first, "last": some[-1]}
-        # How often such a day happens is asked of all days before it, which few days are worth.
+        # The frequency of such days is computed over all days before; few days are worth that cost.
         if days_told(read_behaviour(behaviour_inputs(store, span, some))).height:
             found = _found(behaviour_inputs(store, span), roles)
             parts.append(found.filter(pl.col("day").is_in(some)))
@@ -129,7 +129,7 @@ def _found(inputs: BehaviourInputs, roles: Mapping[str, str]) -> pl.DataFrame:
 
 
 def behaviour_rows(found: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of `findings`: of each principal the day with the highest score."""
+    """Return rows of `findings`: for each principal the day with the highest score."""
     highest = found.sort("score", "day", descending=True).unique("principal_id", keep="first", maintain_order=True)
     return highest.select(
         control=pl.lit("behaviour"),

@@ -1,4 +1,4 @@
-"""The blast radius of a subject as plain values: before and after a plan, for a picture, a page or a program."""
+"""Return the blast radius of a subject before and after a plan, as plain values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """What is granted, was used, and is left by a plan, closed."""
+    """The closed graphs of what is granted, what was used, and what a plan leaves."""
 
     granted: View
     used: View
@@ -39,15 +39,15 @@ class Views:
 def views_of(
     facts: Facts, inputs: Inputs, analysis: Analysis, table_of: TableOf, plan: Plan | None, *, eligible: bool
 ) -> Views:
-    """Close the views; what can be activated counts as standing where `eligible` says so.
+    """Return the closed graphs; eligible assignments count as permanent ones where `eligible` is set.
 
     Args:
-        facts: What is attached, owned and held beyond Azure roles.
+        facts: Attached identities, owners, and what is held beyond Azure roles.
         inputs: The tables of the analysis.
         analysis: Its verdicts.
-        table_of: Gives the other tables of the store.
-        plan: What is carried out in the last view.
-        eligible: Count what can be activated.
+        table_of: Returns the other tables of the store by name.
+        plan: The plan that the last graph assumes to be carried out.
+        eligible: Count eligible assignments.
     """
     tenant, holdings = analysis.tenant, read_holdings(analysis)
     granted = view_of(facts, tenant, inputs, holdings["granted"], with_eligible=eligible)
@@ -65,7 +65,7 @@ def blast_of(node: str, views: Views, names: Mapping[str, str]) -> dict[str, Any
     Returns:
         `name`, `today` and `after` (counts as the table `reach`; `after` is null without a plan), `grid` with a row a
         subscription (`at`, `subscriptions`, `cells` by column), `branches` with the ways, parents before children, and
-        `left_out`, the number of things that are in none of them.
+        `left_out`, the number of things in none of the branches.
     """
     view = views.granted
     ways = ways_from(view, node, ends_of(view, node))
@@ -96,16 +96,16 @@ def blast_from(
     plan: Path | None = None,
     eligible: bool = False,
 ) -> tuple[ReachResult, dict[str, Any]]:
-    """Return what falls with a principal, a resource or an outside subject, as `reach_from` does, and its blast radius.
+    """Return the reach of a principal, a resource or an outside subject, as `reach_from` does, and its blast radius.
 
     Args:
         db: The store.
         subject: As for `reach_from`.
-        plan: The folder of a plan, which brings its own window.
-        eligible: Count what could be activated as standing.
+        plan: The folder of a plan; its own window is used.
+        eligible: Count eligible assignments as permanent ones.
 
     Raises:
-        UsageError: Nothing or several are called so.
+        UsageError: The name fits nothing, or several subjects.
         InputError: The plan cannot be read.
     """
     read = read_plan_folder(plan) if plan is not None else None

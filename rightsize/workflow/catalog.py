@@ -1,4 +1,4 @@
-"""The catalogue: importing operations and roles, and what of them is loaded."""
+"""Import the catalogue of operations and roles, and report how much of it is loaded."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from rightsize.workflow.collect import collect_tenant
 from rightsize.workflow.load import LoadReport, load_catalogue
 
 SOURCES = ("operations", "role_definitions")
-"""What a catalogue of Azure is made of, as `loads` calls it."""
+"""The sources of Azure's catalogue, by their names in `loads`."""
 
 IMPORTED = (*SOURCES, "directory_roles", "graph_permissions", "api_permissions", "first_party_apps")
-"""What may be imported besides: directory roles, the map of Graph's permissions, their ids, Microsoft's own apps."""
+"""Other sources that may be imported: directory roles, the map of Graph's permissions, their ids, Microsoft's apps."""
 
 _COUNTS = """
 SELECT
@@ -50,30 +50,30 @@ SELECT
 _LEAST_SHARE = 0.9
 _GRAPH_PERMISSIONS = 'SELECT count(DISTINCT permission) AS "Graph permissions" FROM graph_permissions'
 GRAPH_MAP = "https://raw.githubusercontent.com/microsoftgraph/microsoft-graph-devx-content/master/permissions/new/permissions.json"
-"""Where Microsoft publishes which permission allows which request of Graph."""
-# Names of what a store remembers of its catalogue.
+"""The address where Microsoft publishes which permission allows which request of Graph."""
+# Names of the facts that a store keeps about its catalogue.
 _REFRESHED, _MAP_REFRESHED, _MAP_TAG = "catalogue_refreshed", "graph_map_refreshed", "graph_map_tag"
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogStatus:
-    """What of the catalogue is loaded.
+    """Counts and ages of the loaded catalogue.
 
     Attributes:
         operations: All operations.
-        control: Those of the control plane, `data` those of the data plane, for certain.
-        guessed: Those of which a source guesses the plane.
-        unknown: Those of which no source says the plane.
+        control: Operations certainly of the control plane; `data` those certainly of the data plane.
+        guessed: Operations whose plane a source infers.
+        unknown: Operations whose plane no source says.
         built_in_roles: Roles of Azure.
         custom_roles: Roles of the tenant.
         directory_roles: Roles of Microsoft Entra, built-in and custom.
         graph_permissions: Permissions of the map of Microsoft Graph.
         graph_requests: Requests (method and path) that the map knows.
         permission_ids: App roles and delegated permissions of all APIs whose ids are known.
-        first_party_apps: Applications of Microsoft that a list names.
-        catalogue_hash: The hash of the operations that a plan names, whatever files they came in.
-        refreshed_at: When Azure was last asked for it, None where it only came in files, and `age_days` since then.
-        graph_map_refreshed_at: When the published map of Graph's permissions was last asked for.
+        first_party_apps: Microsoft's own applications, by a loaded list.
+        catalogue_hash: The hash of the operations, as plans name it; independent of the files they came in.
+        refreshed_at: When it was last fetched from Azure, None where it only came in files; `age_days` since then.
+        graph_map_refreshed_at: When the published map of Graph's permissions was last fetched.
     """
 
     operations: int
@@ -94,15 +94,15 @@ class CatalogStatus:
     graph_map_refreshed_at: str | None
 
     def answer(self) -> dict[str, Any]:
-        """Return the answer of `catalog status`."""
+        """Return the JSON answer of `catalog status`."""
         return asdict(self)
 
 
 def import_catalogue(db: Path | str, paths: Sequence[str | Path]) -> LoadReport:
-    """Load operations, role definitions, directory roles, and what Graph's permissions are.
+    """Load operations, role definitions, directory roles, and Graph's permissions from files.
 
     Raises:
-        InputError: A file cannot be read, or holds something else. The store is as it was.
+        InputError: A file cannot be read, or holds something else. The store is unchanged.
     """
     return load_catalogue(db, paths, IMPORTED)
 
@@ -117,24 +117,24 @@ def refresh_catalogue(
     graph_map: str = GRAPH_MAP,
     clock: Clock | None = None,
 ) -> LoadReport:
-    """Load the operations and roles that Azure has now, and the map of Graph's permissions if it has changed.
+    """Fetch the current operations and roles from Azure, and the map of Graph's permissions if it has changed.
 
-    What is answered is compared with what an earlier refresh, or a file of the same origin, gave: a catalogue that
-    lost more than a tenth is no smaller Azure but a broken answer.
+    The answer is compared with an earlier refresh, or a file of the same origin: a catalogue that lost more than a
+    tenth is taken for a broken answer, not for a smaller Azure.
 
     Args:
         db: The store.
-        cloud: See `collect_tenant`; so for `auth` and `may_ask`.
+        cloud: As in `collect_tenant`, like `auth` and `may_ask`.
         auth: The way to sign in.
-        may_ask: Whether a person may be asked.
-        force: Whether a catalogue that shrank is taken.
-        graph_map: The address of the map, an empty text for leaving it.
-        clock: Time; the real one for None.
+        may_ask: Whether a person may be asked to sign in.
+        force: Whether to accept a catalogue that shrank.
+        graph_map: The address of the map; an empty text skips it.
+        clock: The clock; None means the real one.
 
     Raises:
-        AccessError: Nobody is signed in, or reading it is not allowed.
-        ServiceError: Azure did not answer to the end, or the map cannot be fetched. The store is as it was.
-        InputError: The catalogue shrank suspiciously, and `force` is not set. The store is as it was.
+        AccessError: Nobody is signed in, or reading the catalogue is not allowed.
+        ServiceError: Azure did not answer completely, or the map cannot be fetched. The store is unchanged.
+        InputError: The catalogue shrank suspiciously, and `force` is not set. The store is unchanged.
     """
     clock = clock or Clock()
     fetched = _fetch_map(db, graph_map, clock) if graph_map else None
@@ -163,7 +163,7 @@ def _fetch_map(db: Path | str, url: str, clock: Clock) -> Published:
     if Path(db).exists():
         with open_store(db, read_only=True) as store:
             tag = store.remembered(_MAP_TAG) or ""
-    # The tag belongs to the address: of another one nothing is known yet.
+    # The tag belongs to one address; another address has no known tag yet.
     known, _, address = tag.partition(" ")
     try:
         found = fetch_published(url, known if address == url else "", clock)
@@ -183,7 +183,7 @@ def _remember(db: Path | str, fetched: Published | None, clock: Clock) -> None:
 
 
 def _count_permissions(content: bytes) -> dict[str, int]:
-    """Count the permissions of a map, none where it is no map."""
+    """Count the permissions of a map; return 0 where it is not a map."""
     try:
         found = json.loads(content)
     except ValueError:
@@ -220,7 +220,7 @@ def _refuse_shrinking(found: Mapping[str, int], db: Path | str, loaded: str, who
 
 
 def read_catalogue_status(db: Path | str, clock: Clock | None = None) -> CatalogStatus:
-    """Return what of the catalogue is loaded, and how old it is by the clock.
+    """Return the counts of the loaded catalogue, and its age by the clock.
 
     Raises:
         InputError: There is no store.

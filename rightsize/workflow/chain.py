@@ -1,7 +1,7 @@
-"""The chain of hashes beside a plan: files that were loaded, content of the store, catalogue, plan, and all its files.
+"""Make and check the chain of hashes beside a plan: loaded files, store content, catalogue, plan and its files.
 
-Each link is the hash of the link before it and of its own part, so that the last one stands for all. The plan itself
-stays free of files and load times: the same content makes the same plan, by whatever files it came.
+Each link is the hash of the link before it and of its own part, so that the last link covers all. The plan itself names
+no files and load times: the same content makes the same plan, whatever files it came from.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _AGAIN = "write the plan anew with `rightsize propose`"
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain that fits what it stands beside.
+    """A chain of hashes that fits the plan folder it was read from.
 
     Attributes:
         head: The last link.
         store: Hash of the content of the store that the plan was made from.
-        inputs: Hashes of the files that were loaded by then, with their shape.
+        inputs: Hashes of the files that were loaded at that time, with their shape.
     """
 
     head: str
@@ -42,7 +42,7 @@ class Chain:
     inputs: frozenset[tuple[str, str]]
 
     def answer(self, store: str, loads: pl.DataFrame) -> dict[str, Any]:
-        """Return how a store of today compares: what was loaded is still there, and whether it holds the same."""
+        """Return how many loaded files the store of today lacks, and whether its content is the same."""
         known = set(loads.select("source", "sha256").iter_rows())
         return {
             "head": self.head,
@@ -53,12 +53,12 @@ class Chain:
 
 
 def make_chain(loads: pl.DataFrame, generated_from: Mapping[str, Any], files: Mapping[str, FileText]) -> str:
-    """Return the chain of a plan, as JSON.
+    """Return the chain of a plan as JSON.
 
     Args:
         loads: The table `loads`.
-        generated_from: What `plan.json` says of what it was made from.
-        files: Every file of the plan folder, by name; `plan.json` among them.
+        generated_from: The `generated_from` of `plan.json`: what the plan was made from.
+        files: Every file of the plan folder by name, including `plan.json`.
     """
     inputs = [
         {"source": source, "sha256": found} for source, found in sorted(loads.select("source", "sha256").iter_rows())
@@ -82,7 +82,7 @@ def read_chain(folder: Path, read: Callable[[Path], bytes] = read_bytes) -> Chai
     """Return the chain of a plan folder, or None where there is none.
 
     Raises:
-        InputError: It is no chain, it is broken, or the folder holds something else than it says.
+        InputError: The file is not a chain, the chain is broken, or the folder differs from it.
     """
     if not (folder / CHAIN).exists():
         return None
@@ -112,7 +112,7 @@ def read_chain(folder: Path, read: Callable[[Path], bytes] = read_bytes) -> Chai
 def _check_folder(
     folder: Path, hashes: Mapping[str, str], files: Mapping[str, str], read: Callable[[Path], bytes]
 ) -> None:
-    """Raise InputError where a file is not what the chain says, or the plan was made from something else."""
+    """Raise InputError where a file differs from the chain, or the plan was made from something else."""
     text = read(folder / PLAN)
     altered = [PLAN] if _digest(text) != hashes["plan"] else []
     for name, found in sorted(files.items()):

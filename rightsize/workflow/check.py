@@ -1,4 +1,4 @@
-"""Let controls judge the store: exemptions and a baseline are taken off, a gate looks at what is left."""
+"""Judge the store by controls, apply exemptions and a baseline, and gate on what is left."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _NAMED = """
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What `check` answers.
+    """The result of `check`.
 
     Attributes:
-        report: What the controls say, exemptions and baseline applied.
-        remarks: What people should know beside it, one sentence each.
-        refusal: The error to end with, or None where the gate holds.
+        report: The results of the controls, after exemptions and baseline.
+        remarks: Remarks for people, one sentence each.
+        refusal: The error to end with, or None where the gate passes.
     """
 
     report: CheckReport
@@ -59,7 +59,7 @@ class CheckResult:
 
 
 def list_controls(names: Sequence[str] = ()) -> list[Control]:
-    """Return the controls of these names, or all; raises UsageError for a name that is none."""
+    """Return the controls of these names, or all; raise UsageError for an unknown name."""
     return [read_control(name) for name in names or control_names()]
 
 
@@ -83,18 +83,18 @@ def check_store(
 
     Args:
         db: The store; it is only read.
-        as_of: The day by which exemptions end.
+        as_of: The day of the check; exemptions that expire before it no longer count.
         names: The controls; all of them where none is named.
         parameters: `CONTROL.NAME=VALUE` texts.
         exemptions: A file of exemptions.
-        baseline: A file of findings that were there before.
-        fail_on: The least severity at which a finding refuses.
-        fail_on_unknown: Whether what is not known refuses like what fails.
+        baseline: A file of findings that are already known.
+        fail_on: The lowest severity at which a finding fails the gate.
+        fail_on_unknown: Whether an unknown result fails the gate, too.
 
     Raises:
-        UsageError: A control or parameter is none.
-        InputError: There is no store, or a file is not what it should be.
-        EvidenceError: Nothing that is loaded supports any answer.
+        UsageError: A control or parameter does not exist.
+        InputError: There is no store, or a file has the wrong content.
+        EvidenceError: Nothing is loaded that any control could judge.
     """
     controls = list_controls(names)
     given = _parameters(parameters, controls)
@@ -147,7 +147,7 @@ def _read_exemption_file(path: Path) -> tuple[Exemption, ...]:
 
 
 def read_baseline(path: Path) -> frozenset[str]:
-    """Return the fingerprints of the failures that a baseline, or `check -o json`, wrote; else raise InputError."""
+    """Return the fingerprints of the failures in a baseline or in output of `check -o json`; else raise InputError."""
     document = load_json(read_bytes(path))
     findings = document.get("findings") if isinstance(document, dict) else None
     if not isinstance(findings, list):
@@ -163,7 +163,7 @@ def read_baseline(path: Path) -> frozenset[str]:
 
 
 def baseline_document(report: CheckReport) -> dict[str, Any]:
-    """Return the baseline that a report makes: every failure that nobody is exempt from, known ones included."""
+    """Return the baseline of a report: every failure without an exemption, known failures included."""
     failing = {finding.fingerprint: finding for finding in report.findings if finding.status == "fail"}
     return {
         "format_version": _BASELINE_FORMAT,
@@ -221,7 +221,7 @@ def _marked(
 
 
 def _ended(exempt: Sequence[Exemption], report: CheckReport, as_of: dt.date) -> list[Exemption]:
-    """Return the exemptions that have ended while something they spoke of still fails unexcused."""
+    """Return the exemptions that have expired while a finding they covered still fails without another exemption."""
     return [
         one
         for one in exempt

@@ -1,4 +1,4 @@
-"""Collecting a tenant as it is: a run that goes on where the last one was cut, and then loaded like any export."""
+"""Collect a tenant, resume a run that was cut, and load the run like any export."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from rightsize.workflow.load import LoadReport, load_paths
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a run has of a source.
+    """The part of a run that belongs to one source.
 
     Attributes:
         source: Its name.
         state: The worst of its units' states: complete, gone, refused, incomplete.
-        units: Its parts, and `complete` how many of them are.
-        pages: Answers, and `rows` the records in them.
+        units: Number of its parts; `complete` is the number of complete ones.
+        pages: Number of answers; `rows` is the number of records in them.
         missing: The right that a refusal asks for, and the smallest role that has it.
-        reason: Why it is not complete, of the first part that is not.
+        reason: Why the first incomplete part is incomplete.
     """
 
     source: str
@@ -56,7 +56,7 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """How far a run has come, for a person who waits."""
+    """The progress of a run, for a person who waits."""
 
     source: str
     rows: int
@@ -68,17 +68,17 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class CollectReport:
-    """What a collection did.
+    """The result of a collection.
 
     Attributes:
-        folder: Of the run.
-        resumed: Whether it went on with a run that was cut.
+        folder: The folder of the run.
+        resumed: Whether it resumed a run that was cut.
         is_whole: Whether nothing is left to ask.
-        rows: What it has of each source.
-        tally: The requests of this time.
+        rows: One entry for each source.
+        tally: The requests of this call.
         seconds: How long it took.
-        notes: What a person should know besides.
-        loaded: What the load did, where it was wanted.
+        notes: Notes for the person, one sentence each.
+        loaded: The result of the load, where one was wanted.
     """
 
     folder: Path
@@ -113,22 +113,22 @@ def collect_tenant(
     """Collect into a folder of runs and load the run.
 
     Args:
-        out: The folder of runs; made where there is none.
+        out: The folder of runs; it is made where there is none.
         cloud: Name of a cloud, or a file that describes one.
         auth: The way to sign in.
-        sources: What is collected, with what it rests on; everything for none.
-        subscriptions: Ids of subscriptions; all that can be seen for none.
+        sources: Sources to collect; those that they depend on are added. Empty means all.
+        subscriptions: Ids of subscriptions; empty means all visible ones.
         workspaces: Log Analytics workspaces, by workspace id.
         containers: `ACCOUNT/CONTAINER` of exported logs.
         days: Length of the window of logs.
-        until: Its end; now for None.
-        raw: Whether rows of Log Analytics are fetched instead of their reduction.
-        resume: Whether a run that was cut and was asked the same goes on.
+        until: The end of the window; None means now.
+        raw: Whether to fetch rows of Log Analytics instead of their reduction.
+        resume: Whether to resume a cut run that asked the same questions.
         may_ask: Whether a person may be asked to sign in.
-        db: The store to load into; None for not loading.
-        advance: Told after each answer.
-        signed_in: Told who is signed in.
-        clock: Time; the real one for None.
+        db: The store to load into; None does not load.
+        advance: Is called after each answer with the progress.
+        signed_in: Is called with who is signed in.
+        clock: The clock; None means the real one.
 
     Raises:
         UsageError: The question makes no sense.
@@ -234,7 +234,7 @@ def _finish(
     *,
     is_whole: bool,
 ) -> None:
-    """Write into the manifest what came of the run."""
+    """Write the result of the run into its manifest."""
     logs = {source.name: source.log for source in chosen if source.log}
     retention = {source.name: source.retention(known) for source in chosen if source.retention is not None}
     by_source: dict[str, list[Progress]] = {}
@@ -301,7 +301,7 @@ def _compare(known: RunKnown) -> list[str]:
 
 
 class _Meter:
-    """Tells a waiting person how far the run has come."""
+    """Reports the progress of a run to a waiting person."""
 
     def __init__(self, run: Run, tally: ExchangeTally, clock: Clock, advance: Callable[[Advance], None]) -> None:
         self._run = run

@@ -1,4 +1,4 @@
-"""One principal found, and judged as an analysis of the whole tenant would judge it, from the rows that concern it."""
+"""Find one principal, and judge it from the rows needed for the verdicts of a whole-tenant analysis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rightsize.workflow.principal_analysis import JudgedPrincipal
 
 GRANTED = ("role_definitions", "role_permissions", "role_operations", "operations")
-"""Tables that say what roles grant."""
+"""The tables of what roles grant."""
 _BESIDE = (
     "scopes",
     "group_schedule_instances",
@@ -32,20 +32,20 @@ _BESIDE = (
     "administrative_unit_members",
     "federated_credentials",
 )
-"""Other tables that are read whole, and before what is left."""
+"""Other tables that are read whole, before the remaining ones."""
 
 
 def judge_principal(
     ahead: Ahead, name: str, as_of: dt.date | None, min_window: int, forget_days: int = DEFAULT_FORGET_DAYS
 ) -> JudgedPrincipal:
-    """Judge the principal that a name means.
+    """Return the judged principal that a name means.
 
     Raises:
-        UsageError: No principal or several are called so.
-        EvidenceError: There is nothing that could be analysed.
+        UsageError: No principal has the name, or several have.
+        EvidenceError: Nothing is loaded that could be analysed.
     """
     principal_id, concern = _concern_of(ahead, name)
-    # What judges takes long to import; meanwhile it is found and read what concerns the principal.
+    # Importing the analysis takes long; meanwhile `ahead` finds and reads the rows about the principal.
     from rightsize.analyze.profiles import may_be_crowded  # noqa: PLC0415
     from rightsize.analyze.tenant import read_tenant  # noqa: PLC0415
     from rightsize.workflow.principal_analysis import judge_from  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Containing a principal: a plan like any other, requests that people may send besides, and what both leave."""
+"""Contain a suspected principal: write a plan, optional requests, and what an attacker keeps after both."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ _HOLDS_DAYS = 90
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """That a person takes what a principal did for an attacker's.
+    """A person's statement that the use of a principal, from some time on, was an attacker's.
 
     Attributes:
-        since: From when, UTC.
-        until: Until when; the newest record for None.
-        reason: Why.
-        owner: Who answers for it.
+        since: The beginning, UTC.
+        until: The end; None means the newest record.
+        reason: The reason.
+        owner: The person who answers for it.
     """
 
     since: dt.datetime
@@ -59,16 +59,16 @@ class Suspicion:
 
 @dataclass(frozen=True, slots=True)
 class ContainResult:
-    """What `contain` answers.
+    """The result of `contain`.
 
     Attributes:
-        principal_id: Whom it is about, `name` what people call it.
+        principal_id: The contained principal; `name` is its display name.
         containment: The containment.
-        options: Requests that people may send besides.
-        reach: Counts as the table `reach` for `today`, `after` the plan, and after the plan `and_options`.
-        suspect: How many of its calls are in quarantine.
-        first_suspect: The first of them.
-        seconds: What the answer took, from opening the store to the plan on disk.
+        options: Requests that people may send in addition.
+        reach: Counts as in the table `reach` for `today`, `after` the plan, and after the plan `and_options`.
+        suspect: Number of its calls in quarantine.
+        first_suspect: The time of the first of them.
+        seconds: Seconds from opening the store to the plan on disk.
         out: The folder that was written.
         files: Its files.
     """
@@ -85,10 +85,10 @@ class ContainResult:
     files: list[str]
 
     def dwell(self, now: dt.datetime) -> dt.timedelta | None:
-        """Return the time from the first suspect record to the plan; None where nothing is suspect.
+        """Return the time from the first suspect record to the plan, None where no call is suspect.
 
         Args:
-            now: When the plan stood, UTC without a zone.
+            now: When the plan was complete, UTC without a zone.
         """
         return None if self.first_suspect is None else now - self.first_suspect
 
@@ -135,14 +135,14 @@ def contain_principal(
         db: The store.
         principal: Its id, UPN, application id or name.
         out: The plan folder.
-        suspicion: What a person says of when; it is kept in the store as a decision, so that nothing learns from that
-            time and the plan verifies. Without it, what signals hold in quarantine is the suspect time.
+        suspicion: The suspect time that a person names; it is stored as a decision, so that nothing learns from that
+            time and the plan verifies. Without it, the suspect time is what signals hold in quarantine.
         emergency: Emergency access accounts.
         as_of: As for a plan.
-        min_window: As for a plan. What was used before the window only does not stay.
+        min_window: As for a plan. Use from before the window keeps nothing.
 
     Raises:
-        UsageError: Nobody is called so, or it is an emergency access account.
+        UsageError: No principal has the name, or it is an emergency access account.
         EvidenceError: No catalogue is loaded, or nothing that could be analysed.
     """
     began = time.monotonic()
@@ -176,7 +176,7 @@ def contain_principal(
     if not found.contained and not options and not found.stays:
         raise EvidenceError(f"`{principal}` holds nothing that is loaded", hint="load its assignments and groups")
     result = ContainResult(wanted, names.get(wanted, wanted), found, options, reach, held[0], held[1], 0.0, out, [])
-    # What a person may send stands beside the plan, and is no part of it.
+    # Requests that a person may send are written beside the plan, not as a part of it.
     extra = {
         REQUESTS: write_json(result.document() | {"seconds": None}),
         PAGE: write_page(result.document(), found.plan),
@@ -194,7 +194,7 @@ def _emergency_by_name(inputs: Inputs) -> set[str]:
 
 
 def _suspect(store: Store, principal: str, suspicion: Suspicion) -> None:
-    """Keep a person's suspicion as a decision, beside those that are there."""
+    """Store a person's suspicion as a decision, beside the existing decisions."""
     newest = store.frame("SELECT max(time) AS newest FROM base.events")["newest"][0]
     until = suspicion.until or newest or suspicion.since
     if until < suspicion.since:
@@ -212,7 +212,7 @@ def _suspect(store: Store, principal: str, suspicion: Suspicion) -> None:
 
 
 def _suspect_assignments(principal: str, inputs: Inputs, analysis: Analysis) -> set[Key]:
-    """Return the assignments that suspect calls of a principal went through, or would have."""
+    """Return the assignments that allowed suspect calls of a principal, or would have allowed them."""
     suspect = inputs.usage_days.filter((folded(pl.col("principal_id")) == principal) & (pl.col("suspect") > 0))
     calls = suspect.select(folded(pl.col("operation")), place_of(pl.col("scope"))).unique()
     seen = analysis.verdicts.filter(pl.col("principal_id") == principal).drop_nulls("operation")
@@ -223,7 +223,7 @@ def _suspect_assignments(principal: str, inputs: Inputs, analysis: Analysis) -> 
 
 
 def _reach(principal: str, inputs: Inputs, analysis: Analysis, plan: Plan, facts: Facts) -> dict[str, dict[str, Any]]:
-    """Return what falls with the principal today, after the plan, and after the plan and the options."""
+    """Return the reach of the principal today, after the plan, and after the plan and the options."""
     tenant = analysis.tenant
     granted = read_holdings(analysis)["granted"]
     after = holdings_after(plan, granted, inputs, tenant)
@@ -246,12 +246,12 @@ def _reach(principal: str, inputs: Inputs, analysis: Analysis, plan: Plan, facts
 
 
 def _counts(principal: str, inputs: Inputs, facts: Facts, tenant: Tenant, holdings: Holdings) -> dict[str, Any]:
-    """Return what falls with it, what can be activated included: whoever has its session may activate."""
+    """Return the counts of its reach, eligible assignments included: whoever has its session may activate."""
     view = view_of(facts, tenant, inputs, holdings, with_eligible=True)
     node = f"p:{principal}"
     return described(view.frame, reached_of(view, node), own_of(view, node))
 
 
 def span_told(span: dt.timedelta) -> str:
-    """Return a span in minutes, or in days where it is more than two."""
+    """Return a time span as text: in minutes, or in days where it is more than two days."""
     return f"{span.days} days" if span.days > 2 else f"{int(span.total_seconds() // 60)} minutes"

@@ -1,4 +1,4 @@
-"""The demo: a tenant made up with its truth, loaded, judged, planned, and the plan held against the truth."""
+"""Run the demo: generate a tenant, load it, judge it, plan, and compare the plan with the planted truth."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _REMOVALS = ("remove", "remove_orphan", "remove_duplicate")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A proposal that tells a story: who, what today's grant is, and what becomes of it."""
+    """A proposal to show as an example: the principal, today's grant, and its change."""
 
     principal: str
     role: str
@@ -43,18 +43,18 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """What the demo made and found.
+    """The result of the demo.
 
     Attributes:
-        folder: Where everything stands.
+        folder: The folder of the demo.
         store: The store in it.
-        principals: Principals of the tenant; `assignments` theirs, standing and eligible.
-        subscriptions: Subscriptions of the tenant; `days` of logs.
-        records: Records of all exports.
+        principals: Number of principals; `assignments` is that of their assignments, permanent and eligible.
+        subscriptions: Number of subscriptions; `days` is the number of days with logs.
+        records: Number of records in all exports.
         plan: The plan.
         kinds: Number of proposals of each kind for Azure RBAC, whose assignments the tenant counts.
         examples: The most telling proposals.
-        truth: How the plan stands up to what the tenant really needs.
+        truth: The comparison of the plan with what the tenant really needs.
     """
 
     folder: Path
@@ -70,7 +70,7 @@ class DemoResult:
     truth: TruthCheck
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the numbers, one a row."""
+        """Yield the numbers of the demo, one a row."""
         sections = {
             "tenant": {
                 "principals": self.principals,
@@ -91,7 +91,7 @@ class DemoResult:
                 yield {"section": section, "measure": measure, "value": value}
 
     def document(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the result as plain values."""
         return {
             "folder": str(self.folder),
             "store": str(self.store),
@@ -126,7 +126,7 @@ def make_demo(folder: Path, spec: TenantSpec, narrate: Callable[[str], None]) ->
     Args:
         folder: New, empty, or an earlier demo, which is replaced.
         spec: The tenant.
-        narrate: Told what is being done.
+        narrate: Is called with a sentence about each step.
 
     Raises:
         UsageError: The folder holds something else.
@@ -167,7 +167,7 @@ def write_demo(folder: Path, spec: TenantSpec) -> dict[str, Any]:
     _require_own(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # First of all, so that a demo that was stopped half-way is known as one.
+        # Written first, so that a demo that was stopped half-way is recognised as one.
         (folder / MARKER).write_text(_marker(spec), encoding="utf-8")
         if (folder / "exports").exists():
             shutil.rmtree(folder / "exports")
@@ -205,7 +205,7 @@ def _require_own(folder: Path) -> None:
 
 
 def _examples(plan: Plan, truth: dict[str, Any]) -> Iterator[Example]:
-    """The largest cut in a grant that is used, the riskiest grant that goes, the largest one that nobody can judge."""
+    """Yield the largest cut in a used grant, the riskiest removed grant, and the largest undecidable grant."""
     assignments = {one["role_assignment_id"]: one for one in truth["assignments"]}
     pools: tuple[tuple[Callable[[Proposal, dict[str, Any]], bool], Callable[[Proposal], float]], ...] = (
         (_is_a_cut, lambda one: (one.excess_before - one.excess_after) ** 2 / max(one.excess_before, 1.0)),
@@ -222,7 +222,7 @@ def _examples(plan: Plan, truth: dict[str, Any]) -> Iterator[Example]:
 
 
 def _is_a_cut(proposal: Proposal, assignment: dict[str, Any]) -> bool:
-    """A whole subscription, of which somebody uses a corner, is what a reader knows from home."""
+    """Return whether a used grant on a whole subscription is changed, as readers know it from their own tenant."""
     is_subscription = assignment["scope"].count("/") == 2 and assignment["scope"].startswith("/subscriptions/")
     return proposal.kind in _CHANGES and is_subscription and assignment["needs"].get("used", 0) > 1
 

@@ -1,8 +1,8 @@
-"""Holds a plan against a planted truth: is everything that the tenant really needs still allowed?
+"""Check that a plan still allows every need of a generated tenant's planted truth.
 
-The replay of a plan knows what logs show. A generated tenant also knows the reads, linked checks and unlogged data
-actions behind it, so here a plan that guesses wrongly about silence is found out. Some of its linked checks no rule
-knows: Azure has such, and they are counted apart, so that the figures of the others are no promise for them.
+The replay of a plan knows only logged use. The truth of a generated tenant also has the reads, linked checks and
+unlogged data actions, so this check finds a plan that wrongly takes missing logs for missing need. Some planted linked
+checks are in no rule, as in Azure; they are counted apart, so that the other figures promise nothing about them.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from rightsize.workflow.tenant_access import read_tenant_access
 
 @dataclass(frozen=True, slots=True)
 class TruthCheck:
-    """How the needs of a tenant fare under a plan.
+    """The answers to the needs of a tenant once a plan is carried out.
 
     Attributes:
-        needs: Number of needs by what shows them: used, read, linked, unlogged_data, data_endpoint, out_of_coverage.
+        needs: Number of needs by evidence: used, read, linked, unlogged_data, data_endpoint, out_of_coverage.
         answers: Number of needs by answer: yes, conditional, eligible or no.
         denied: The needs that are refused.
-        unruled: Number of needs beside these that no rule knows, by answer.
-        unruled_denied: Those of them that are refused.
+        unruled: Number of further needs that no rule knows, by answer.
+        unruled_denied: The further needs that are refused.
     """
 
     needs: Mapping[str, int]
@@ -44,7 +44,7 @@ class TruthCheck:
 
     @property
     def silent(self) -> int:
-        """Needs that no log shows."""
+        """The needs that no log shows."""
         return sum(self.needs.values()) - self.needs.get("used", 0)
 
     def document(self) -> dict[str, Any]:
@@ -58,12 +58,12 @@ class TruthCheck:
 
 
 def check_plan(db: Path, plan: Plan, needs: Sequence[Mapping[str, Any]]) -> TruthCheck:
-    """Ask for every need whether it is allowed once the plan is carried out.
+    """Return for every need whether it is allowed once the plan is carried out.
 
     Args:
         db: The store that the plan was made from.
         plan: The plan.
-        needs: `needs` of the truth.
+        needs: The `needs` of the truth.
     """
     with open_store(db, read_only=True) as store:
         changed = {
@@ -90,7 +90,7 @@ def check_plan(db: Path, plan: Plan, needs: Sequence[Mapping[str, Any]]) -> Trut
 
 
 def after_plan(plan: Plan, assignments: pl.DataFrame) -> pl.DataFrame:
-    """Return the assignments once the plan is carried out: what it replaces is gone, what it makes is there."""
+    """Return the assignments after the plan: without those it replaces, with those it makes."""
     replaced = {name for one in plan.proposals if one.kind != "keep" for name in one.replaces}
     made = [
         {

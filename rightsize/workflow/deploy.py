@@ -1,4 +1,4 @@
-"""A plan that was written, in the forms that teams deploy."""
+"""Write an existing plan in the forms that teams deploy, or as a pull-request comment."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COMMENT_FORM = "markdown"
 
 @dataclass(frozen=True, slots=True)
 class DeployResult:
-    """What was written: the names of the files, and what they make."""
+    """The names of the written files, and the roles and assignments they make."""
 
     files: list[str]
     contents: DeployContents
@@ -39,16 +39,16 @@ def write_deployment(
     """Write the roles and assignments of a plan into a folder of their own.
 
     Args:
-        db: The store, which knows what kind of principal somebody is.
+        db: The store, which has the types of principals.
         plan: The plan folder, or its `plan.json`.
         out: The folder that is written, not the plan's own.
-        forms: Of `render.deploy.files.PLAN_FORMS`.
-        review: Decisions; only what is accepted is written.
+        forms: Names from `render.deploy.files.PLAN_FORMS`.
+        review: A file of decisions; only accepted proposals are written.
 
     Raises:
         UsageError: The folder is the plan's.
-        EvidenceError: Nothing is accepted.
-        InputError: The plan cannot be read, or a form cannot say it; decisions contradict each other or have ended.
+        EvidenceError: No proposal is accepted.
+        InputError: The plan cannot be read, a form cannot express it, or decisions contradict each other or have ended.
     """
     if out.resolve() == plan_file(plan).parent.resolve():
         raise UsageError("the plan's own folder is not written over", hint="name another one with --out")
@@ -64,12 +64,12 @@ def write_deployment(
 
 
 def comment_on(db: Path, plan: Path, review: Path | None = None) -> str:
-    """Return a plan as a comment on a pull request; the store, where there is one, gives names.
+    """Return a plan as a comment on a pull request, with names from the store where there is one.
 
     Args:
         db: The store.
         plan: The plan folder, or its `plan.json`.
-        review: Decisions, where the comment shows how each proposal stands.
+        review: A file of decisions, to show the status of each proposal.
 
     Raises:
         InputError: The plan or the decisions cannot be read.

@@ -1,4 +1,4 @@
-"""The plane of directory roles from the store: judged, planned, verified."""
+"""Judge, plan and verify the plane of directory roles from the tables of the store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rightsize.analyze.directory.tables import DirectoryTables, directory_window
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.workflow.plane_steps import PlaneSteps, TableOf
 
-if TYPE_CHECKING:  # what only judges does without the planner, which takes longer to import than a plane to judge
+if TYPE_CHECKING:  # judging needs no planner, whose import takes longer than judging a plane
     from rightsize.model.plan import PlanePart
     from rightsize.propose.core.options import Dials
     from rightsize.propose.verify.plan_reader import WrittenPart
@@ -21,24 +21,24 @@ if TYPE_CHECKING:  # what only judges does without the planner, which takes long
 
 @dataclass(frozen=True, slots=True)
 class DirectoryJudged:
-    """The directory's roles, judged."""
+    """The verdicts on directory roles."""
 
     found: DirectoryAnalysis
 
     @property
     def analysis(self) -> PlaneAnalysis:
-        """What was concluded."""
+        """The analysis of directory roles."""
         return self.found.plane
 
     def plan(self, dials: Dials) -> PlanePart:
-        """Return what the plan says of directory roles."""
+        """Return the directory part of the plan."""
         from rightsize.propose.directory.plan import plan_directory  # noqa: PLC0415
 
         return plan_directory(self.found, dials)
 
 
 def judge_directory(table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int) -> DirectoryJudged | None:
-    """Judge every directory role that somebody holds; None where nothing says who holds one."""
+    """Return verdicts on every directory role that a principal holds; None where no assignments of them are loaded."""
     tables = DirectoryTables.read(table_of)
     if tables.is_empty:
         return None
@@ -48,7 +48,7 @@ def judge_directory(table_of: TableOf, as_of: dt.date | None, days: int, forget_
 def directory_of(
     table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int, holders: Collection[str]
 ) -> PlaneAnalysis | None:
-    """Return what is concluded of some principals, folded, and whatever else; None as `judge_directory` does."""
+    """Return verdicts on at least the given folded principals; None as `judge_directory` does."""
     tables = DirectoryTables.read(table_of)
     if tables.is_empty:
         return None
@@ -59,7 +59,7 @@ def directory_of(
 
 
 def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:
-    """Return what makes a written part stale, over its window and every day since."""
+    """Return what makes a written part of a plan stale, over its window and every day since."""
     from rightsize.propose.directory.verify import verify_directory  # noqa: PLC0415
 
     tables = DirectoryTables.read(table_of)

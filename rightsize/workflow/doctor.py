@@ -1,4 +1,4 @@
-"""Whether a collection would find everything, and whom to ask for what is missing."""
+"""Ask each source once whether a collection could read it, and list the roles to ask for."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ _MOST_SCOPES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What came of a source.
+    """The result of asking one source.
 
     Attributes:
-        source: Its name, and `title` what it is.
-        reach: readable, refused, not there or unreachable, the worst of its scopes.
-        scopes: Where it was asked for, and `readable` where it was answered.
-        permission: What it takes, where it was refused: the action or the permission of Graph.
-        role: The smallest built-in role that has it.
+        source: Its name; `title` describes it.
+        reach: readable, refused, not there or unreachable: the worst of its scopes.
+        scopes: The scopes where it was asked for; `readable` those that answered.
+        permission: The missing action or Graph permission, where it was refused.
+        role: The smallest built-in role that has the permission.
         at: The scopes where it was refused.
-        reason: What Azure says.
+        reason: The error that Azure returned.
     """
 
     source: str
@@ -74,14 +74,14 @@ class Examined:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What `doctor` found.
+    """The result of `doctor`.
 
     Attributes:
         who: Who is signed in.
-        rows: What came of each source.
-        roles: Roles of Azure to ask for, each with a scope, and `permissions` those of Graph.
-        role: A custom role that has what the sources take and nothing else, in ARM's form.
-        rollout_role: A custom role that has what `rollout` takes and nothing else.
+        rows: The result of each source.
+        roles: Azure roles to ask for, each with a scope; `permissions` those of Graph.
+        role: A custom role with the permissions that the sources need and no others, in ARM's form.
+        rollout_role: A custom role with the permissions that `rollout` needs and no others.
     """
 
     who: SignIn
@@ -107,7 +107,7 @@ def examine(
 ) -> Diagnosis:
     """Sign in and ask the first question of each source; see `collect_tenant` for the arguments.
 
-    `with_pim` makes the role for a rollout one that may change what Privileged Identity Management holds.
+    `with_pim` adds to the role for a rollout the permissions to change PIM assignments and rules.
 
     Raises:
         UsageError: The question makes no sense.
@@ -119,7 +119,7 @@ def examine(
     credential = open_credential(auth, place, clock, may_ask=may_ask)
     who = sign_in(credential, place)
     end = (until or clock.utc()).astimezone(dt.UTC).replace(microsecond=0)
-    # A day of logs shows as well as a window whether they can be read.
+    # One day is enough to see whether logs can be read.
     known = ProbeKnown(
         CollectionRequest(end, 1, tuple(sources), tuple(subscriptions), tuple(workspaces), tuple(containers))
     )
@@ -165,9 +165,9 @@ def _examined(source: Source, found: Sequence[Probed]) -> Examined:
 
 
 def collector_role(sources: Sequence[Source], subscriptions: Sequence[str]) -> dict[str, Any]:
-    """Return a custom role, in ARM's form, that can read the sources in these subscriptions and do nothing else.
+    """Return a custom role in ARM's form that can read the sources in these subscriptions, and do nothing else.
 
-    Management groups are left out: a role with data actions may not name one, and `Management Group Reader` is there.
+    Management groups are left out: a role with data actions may not name one, and `Management Group Reader` exists.
     """
     rights = [source.right for source in sources if _is_azure(source)]
     actions = {action for right in rights if not right.is_data_action for action in (right.permission, *right.also)}
@@ -177,10 +177,10 @@ def collector_role(sources: Sequence[Source], subscriptions: Sequence[str]) -> d
 
 
 def rollout_role(subscriptions: Sequence[str], *, with_pim: bool = False) -> dict[str, Any]:
-    """Return a custom role, in ARM's form, that can do in these subscriptions what a rollout does, and nothing else.
+    """Return a custom role in ARM's form that can carry out a rollout in these subscriptions, and do nothing else.
 
-    `with_pim` is for a rollout that changes eligible or time-bound assignments, which takes requests and rules. Whoever
-    may write role assignments may give themselves anything: it belongs to an identity of its own.
+    `with_pim` is for a rollout that changes eligible or time-bound assignments, which needs requests and rules. Who may
+    write role assignments may give themselves any role, so assign this one to an identity of its own.
     """
     text = "Makes and removes role assignments and definitions for a rollout of rightsize."
     actions = {*_ROLLOUT_ACTIONS, *(_MANAGED_ACTIONS if with_pim else ())}
@@ -212,7 +212,7 @@ def _custom_role(
 
 
 def write_role(role: dict[str, Any], path: Path) -> None:
-    """Write the custom role.
+    """Write a custom role to a file.
 
     Raises:
         EvidenceError: No subscription is visible in which it could be assigned.

@@ -1,4 +1,4 @@
-"""Parse logs without a store: the normalised events, and what was read and rejected on the way."""
+"""Parse logs without a store into normalised events, with counts of read and rejected records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = tuple(column.name for column in EVENT_COLUMNS)
 
 @dataclass(frozen=True, slots=True)
 class ParsedLogs:
-    """The outcome of parsing: `files` and `notes` for a person, `chunks` of events, which can be read once."""
+    """The result of parsing: `files` and `notes` for a person, and `chunks` of events, which can be read once."""
 
     files: tuple[StagedFile, ...]
     notes: tuple[str, ...]
@@ -22,13 +22,13 @@ class ParsedLogs:
 
 
 def parse_logs(paths: Sequence[str]) -> ParsedLogs:
-    """Read logs of any shape and merge the records of each call.
+    """Return the events of logs of any shape; the records of each call are merged.
 
     Args:
         paths: Files, folders, archives, and `-` for stdin.
 
     Raises:
-        InputError: A path cannot be read, is nothing that is known, or is damaged.
+        InputError: A path cannot be read, is of no known kind, or is damaged.
     """
     report, chunks = normalised_events(paths)
     return ParsedLogs(report.files, report.notes, chunks)

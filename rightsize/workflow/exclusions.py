@@ -1,4 +1,4 @@
-"""Files of exclusions: which form a file has, its name says."""
+"""Read a file of exclusions, in the format that the file's ending says."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def read_exclusion_file(path: Path) -> tuple[Exclusion, ...]:
     """Return the entries of a file of exclusions.
 
     Raises:
-        InputError: The file cannot be read, or is not what its ending says.
+        InputError: The file cannot be read, or its content does not fit its ending.
     """
     form = path.suffix.lower().removeprefix(".")
     if form not in get_args(Form):

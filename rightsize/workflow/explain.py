@@ -20,16 +20,16 @@ def explain(
 ) -> dict[str, Any]:
     """Return everything known about the principal that an id, UPN, application id or name means.
 
-    The answer has the window and the fields of `Explanation` over all planes, `reach` with what falls with the
-    principal and the shortest ways to it, `tokens` with what was done with the tokens of its sign-ins, and `planes`
-    with the window of each plane beyond Azure RBAC. It is computed from what the store holds now, not from an earlier
-    analysis, and says what an analysis of the whole tenant would, though it reads only what concerns the principal.
+    The answer has the window and the fields of `Explanation` over all planes, `reach` with what an attacker gains
+    from the principal and the shortest ways to it, `tokens` with the calls made with the tokens of its sign-ins, and
+    `planes` with the window of each plane beyond Azure RBAC. It is computed from the present store, not from an earlier
+    analysis. It equals the answer of a whole-tenant analysis, though only the rows about the principal are read.
 
     Raises:
-        UsageError: No principal or several are called so.
+        UsageError: No principal has the name, or several have.
     """
     with open_store(db, read_only=True) as store, Ahead(store) as ahead:
-        # The store answers meanwhile what it is asked of everybody.
+        # Meanwhile the store reads the tables that no principal decides.
         from rightsize.analyze.small_steps import in_small_steps  # noqa: PLC0415
         from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS  # noqa: PLC0415
         from rightsize.workflow.concern import judge_principal  # noqa: PLC0415

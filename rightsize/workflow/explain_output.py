@@ -1,4 +1,4 @@
-"""What is said of one principal that was judged."""
+"""Build the answer of `explain` from the analysis of one principal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rightsize.workflow.principal_analysis import JudgedPrincipal
 
 
 def report_principal(judged: JudgedPrincipal, names: Mapping[str, str]) -> dict[str, Any]:
-    """Return the answer of `explain`; `names` are what people call principals and places."""
+    """Return the answer of `explain`; `names` has the display names of principals and places."""
     inputs, analysis, principal_id = judged.inputs, judged.analysis, judged.principal_id
     explained = explain_principal(inputs, analysis, judged.findings, principal_id)
     reach = reach_of_node(f"p:{principal_id}", judged.facts, inputs, read_tenant(inputs), names)

@@ -1,4 +1,4 @@
-"""Export: the tables of the report, whole, as files for auditors."""
+"""Write the tables of the report as whole files, for auditors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ASSIGNS = ("proposal_id", "principal_id", "principal", "role_id", "role", "scop
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What `export` wrote: `{table, file, rows}`, and whether the plan was made of something else than is stored."""
+    """The result of `export`: `{table, file, rows}`, and whether the plan was made from another state of the store."""
 
     rows: list[dict[str, Any]]
     is_stale: bool
@@ -39,7 +39,7 @@ def export_store(db: Path, out: Path, form: Format, plan: Path | None = None) ->
 
     Raises:
         EvidenceError: Nothing is loaded that could be analysed.
-        InputError: The plan cannot be read, or a file not written.
+        InputError: The plan cannot be read, or a file cannot be written.
     """
     sources = read_sources(db, plan=plan)
     tables = dict(_tables(sources))

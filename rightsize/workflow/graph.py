@@ -1,4 +1,4 @@
-"""The plane of Microsoft Graph from the store: judged, planned, verified."""
+"""Judge, plan and verify the plane of Microsoft Graph from the tables of the store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.window import Window
 from rightsize.workflow.plane_steps import PlaneSteps, TableOf
 
-if TYPE_CHECKING:  # what only judges does without the planner, which takes longer to import than a plane to judge
+if TYPE_CHECKING:  # judging needs no planner, whose import takes longer than judging a plane
     from rightsize.analyze.graph.judge import GraphAnalysis
     from rightsize.model.plan import PlanePart
     from rightsize.propose.core.options import Dials
@@ -24,12 +24,12 @@ if TYPE_CHECKING:  # what only judges does without the planner, which takes long
 
 @dataclass(frozen=True, slots=True)
 class GraphJudged:
-    """Graph, judged."""
+    """The verdicts on permissions of Microsoft Graph."""
 
     analysis: GraphAnalysis
 
     def plan(self, dials: Dials) -> PlanePart:
-        """Return what the plan says of Graph, with its files."""
+        """Return the Graph part of the plan, with its files."""
         from rightsize.propose.graph.plan import plan_graph  # noqa: PLC0415
         from rightsize.render.graph import graph_files  # noqa: PLC0415
 
@@ -41,7 +41,7 @@ class GraphJudged:
 
 
 def judge_graph(table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int) -> GraphJudged | None:
-    """Judge every permission of Graph that is held; None where nothing of it is loaded."""
+    """Return verdicts on every Graph permission that is held; None where no data about Graph is loaded."""
     tables = GraphTables.read(table_of)
     if tables.is_empty:
         return None
@@ -51,7 +51,7 @@ def judge_graph(table_of: TableOf, as_of: dt.date | None, days: int, forget_days
 def graph_of(
     table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int, holders: Collection[str]
 ) -> PlaneAnalysis | None:
-    """Return what is concluded of some applications, folded, each by itself; None as `judge_graph` does."""
+    """Return verdicts on the given folded applications, each judged by itself; None as `judge_graph` does."""
     tables = GraphTables.read(table_of)
     if tables.is_empty:
         return None
@@ -62,7 +62,7 @@ def graph_of(
 
 
 def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:
-    """Return what makes a written part stale, over its window and every day since."""
+    """Return what makes a written part of a plan stale, over its window and every day since."""
     from rightsize.propose.graph.verify import verify_graph  # noqa: PLC0415
 
     tables = GraphTables.read(table_of)
@@ -72,7 +72,7 @@ def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:
 
 
 def _analysed(tables: GraphTables, window: Window, holders: Collection[str] | None = None) -> GraphAnalysis:
-    # Of most principals Graph says nothing, and what judges it need not be imported.
+    # Most principals hold nothing in Graph, and then its analysis need not be imported.
     from rightsize.analyze.graph.judge import analyse_graph  # noqa: PLC0415
     from rightsize.propose.graph.cover import cheapest_cover  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Layers of defence: measured with an analysis and with a plan, kept as answers, shown from them."""
+"""Measure layers of defence with an analysis and with a plan, store the answers, and show them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ANSWERS = ("layer_defeats", "layer_violations")
 
 @dataclass(frozen=True, slots=True)
 class LayersResult:
-    """What `layers` answers.
+    """The result of `layers`.
 
     Attributes:
         rows: Violations: one row a (principal, state), the widest reach first, or one a subscription.
@@ -44,13 +44,13 @@ class LayersResult:
 
 
 def measure_plan(inputs: Inputs, analysis: Analysis, plan: Plan) -> LayerAnswer:
-    """Return the layers that are granted, used, and left by a plan."""
+    """Return the layers that principals can defeat: as granted, as used, and as a plan leaves them."""
     tenant = analysis.tenant
     return measure_layers(analysis, assigned_after(plan, tenant), planned_grants(plan, inputs, tenant))
 
 
 def keep_layers(store: Store, answer: LayerAnswer) -> None:
-    """Write an answer into the store; without a plan in it, what the last plan would leave stays there."""
+    """Write an answer into the store; without a plan in it, the stored rows of the last plan stay."""
     for name, frame in zip(_ANSWERS, (answer.defeats, answer.violations), strict=True):
         earlier = store.table(name).filter(pl.col("basis") == "proposed")
         has_plan = not answer.defeats.filter(pl.col("basis") == "proposed").is_empty()
@@ -58,7 +58,7 @@ def keep_layers(store: Store, answer: LayerAnswer) -> None:
 
 
 def show_layers(db: Path, *, by_subscription: bool = False, plan: Path | None = None) -> LayersResult:
-    """Return the violations of independence and the matrix, as the last analysis and the last plan have them.
+    """Return the violations of independence and the matrix, from the last analysis and the last plan.
 
     Args:
         db: The store.
@@ -67,7 +67,7 @@ def show_layers(db: Path, *, by_subscription: bool = False, plan: Path | None = 
 
     Raises:
         EvidenceError: Nothing was analysed yet.
-        InputError: There is no plan, or it is not what a plan is.
+        InputError: There is no plan, or its folder does not hold one.
     """
     with open_store(db, read_only=True) as store:
         answer = _answer(store, plan)
@@ -85,7 +85,7 @@ def show_layers(db: Path, *, by_subscription: bool = False, plan: Path | None = 
 
 
 def _answer(store: Store, plan: Path | None) -> LayerAnswer:
-    """Return what is kept of layers, or what is measured of the plan in a folder."""
+    """Return the stored answer about layers, or the measured one of the plan in a folder."""
     if plan is None:
         return LayerAnswer(*(store.table(name) for name in _ANSWERS))
     read = read_plan_folder(plan)
@@ -94,7 +94,7 @@ def _answer(store: Store, plan: Path | None) -> LayerAnswer:
 
 
 def defeats_of(db: Path, principal: str, plan: Path | None = None) -> list[dict[str, Any]]:
-    """Return how one principal can defeat which layers, one row a (subscription, basis, state, layer).
+    """Return the layers that one principal can defeat, and how: one row a (subscription, basis, state, layer).
 
     Args:
         db: The store.
@@ -103,8 +103,8 @@ def defeats_of(db: Path, principal: str, plan: Path | None = None) -> list[dict[
 
     Raises:
         EvidenceError: Nothing was analysed yet.
-        InputError: There is no plan, or it is not what a plan is.
-        UsageError: No principal or several are called so.
+        InputError: There is no plan, or its folder does not hold one.
+        UsageError: No principal has the name, or several have.
     """
     with open_store(db, read_only=True) as store:
         defeats = _answer(store, plan).defeats
@@ -121,9 +121,9 @@ def defeats_of(db: Path, principal: str, plan: Path | None = None) -> list[dict[
 
 
 def matrix_rows(defeats: pl.DataFrame, names: Mapping[str, str]) -> list[MatrixRow]:
-    """Return the principals that can defeat most, each with its cells: subscriptions by layer and basis.
+    """Return the principals that can defeat the most layers, each with its cells: subscriptions by layer and basis.
 
-    What is eligible or hedged by a condition is left out: the picture is of what is standing.
+    Eligible and conditional access is left out: the picture shows permanent, unconditional access.
     """
     firm = defeats.filter((pl.col("state") == "active") & ~pl.col("conditional"))
     counted = firm.group_by("principal_id", "layer", "basis").agg(pl.col("scope").n_unique().alias("subscriptions"))
@@ -148,7 +148,7 @@ def _require(defeats: pl.DataFrame) -> None:
 
 
 def _violated(violations: pl.DataFrame, defeats: pl.DataFrame) -> pl.DataFrame:
-    """Return one row a (principal, subscription, state): what is granted, what was used there, what is proposed."""
+    """Return one row a (principal, subscription, state), with layers as granted, as used and as proposed."""
     key = ["principal_id", "scope", "state"]
     found = violations.filter(pl.col("basis") != "used").select(key).unique()
     used = (
@@ -172,7 +172,7 @@ def _violated(violations: pl.DataFrame, defeats: pl.DataFrame) -> pl.DataFrame:
 
 
 def _by_principal(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return one row a (principal, state): layers of any subscription where several fall, and in how many they do."""
+    """Return one row a (principal, state): the layers it can defeat, and the number of subscriptions with several."""
     sets = [pl.col(basis).list.explode().drop_nulls().unique().sort().alias(basis) for basis in BASES]
     return rows.group_by("principal_id", "state", maintain_order=True).agg(
         *sets,

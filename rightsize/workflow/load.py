@@ -1,4 +1,4 @@
-"""Loading exports: every file recognised and staged, then all of them merged in one transaction."""
+"""Load exports: recognise and stage every file, then merge all of them in one transaction."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from rightsize.collect.runs import Loadable
 
 UNKNOWN = "unknown"
-"""The source of a file in a folder or archive that is nothing rightsize knows."""
+"""The source that is counted for a file of unknown kind in a folder or archive."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What a load did: the files in order of reading, and what a person should know besides."""
+    """The result of a load: the files in order of reading, and notes for a person."""
 
     rows: tuple[MergedFile, ...]
     notes: tuple[str, ...]
@@ -44,22 +44,23 @@ def load_paths(
     spill_folder: Path | None = None,
     watch: Watch = unwatched,
 ) -> LoadReport:
-    """Load exports into a store, which is made where there is none.
+    """Load exports into a store, which is created where there is none.
 
-    A folder that a collection wrote is read with what its manifest says that it covers.
+    A folder that a collection wrote is read with the coverage that its manifest declares.
 
     Args:
         db: The store.
         paths: Files, folders, archives, and `-` for stdin.
         covers: `FROM..TO`, the whole UTC days for which the user declares that `source` was exported completely for
             `scope` and everything below it.
-        source: The log that the declaration speaks of.
-        scope: Where; the tenant for sign-in logs, which know no other.
-        named: Whether a person named the files among `paths`, so that one that is nothing known is an error; else it
-            is told as unknown.
-        memory_limit: Memory for tables and queries, as `2GiB`; None is what the environment says.
-        spill_folder: Where what does not fit goes; None is what the environment says, else beside the store.
-        watch: Is told how many bytes of how many are read.
+        source: The log that the declaration is about.
+        scope: The scope of the declaration; always the tenant for sign-in logs.
+        named: Whether a person named the files among `paths`, so that a file of unknown kind is an error; else it is
+        reported as unknown.
+        memory_limit: Memory for tables and queries, as `2GiB`; None takes it from the environment.
+        spill_folder: Folder for data that does not fit in memory; None takes it from the environment, else beside the
+        store.
+        watch: Is called with the bytes that are read and the bytes in all.
 
     Raises:
         InputError: A path cannot be read, is nothing that is known, or is damaged, or the disk is full. The store is
@@ -84,12 +85,12 @@ def load_paths(
 
 
 def _without_kept(rows: Sequence[MergedFile], collected: Sequence[Path]) -> tuple[tuple[MergedFile, ...], list[str]]:
-    """Take out the files of collections that nothing reads yet; return the others, and the sources of these."""
+    """Take out the collected files that no parser reads yet; return the other files, and the sources of the taken."""
     folders = {str(folder): folder.name for folder in collected}
     found: list[MergedFile] = []
     kept: set[str] = set()
     for row in rows:
-        # A page lies two folders below those of its source.
+        # A page is two levels below the folder of its source.
         source = folders.get(row.path.rsplit("/", 2)[0], "") if row.source == UNKNOWN else ""
         if source:
             kept.add(source)
@@ -101,7 +102,7 @@ def _without_kept(rows: Sequence[MergedFile], collected: Sequence[Path]) -> tupl
 def _open_collections(
     paths: Sequence[str | Path],
 ) -> tuple[list[str | Path], list[Path], list[Declaration], list[Listing], list[str]]:
-    """Put the pages of a collection in its place, and say what it covers, lists completely and lacks."""
+    """Replace a collection by its pages; return what it covers, lists completely and lacks."""
     given: list[str | Path] = []
     collected: list[Path] = []
     covered: list[Declaration] = []
@@ -127,10 +128,10 @@ def _open_runs(folder: Path) -> list[Loadable]:
 
 
 def load_catalogue(db: Path | str, paths: Sequence[str | Path], sources: Collection[str]) -> LoadReport:
-    """Load exports of the given sources and refuse all others, before anything of them is stored.
+    """Load exports of the given sources; refuse all others before anything is stored.
 
     Raises:
-        InputError: A path cannot be read, is of another source, or is damaged. The store is as it was.
+        InputError: A path cannot be read, is of another source, or is damaged. The store is unchanged.
     """
     return _load(Path(db), paths, (), sources)
 
@@ -142,7 +143,7 @@ def load_staged(
     finish: Callable[[Any], None],
     limits: ResourceLimits | None = None,
 ) -> LoadReport:
-    """Load files after `finish` has had a look at what was staged of them, and may have added to it.
+    """Load files; before the merge, `finish` sees the staged rows and may add to them.
 
     Raises:
         InputError: A path cannot be read, is nothing that is known, or is damaged. The store is as it was.
@@ -170,7 +171,7 @@ def _load(
             )
     except BaseException:
         if is_new:
-            # A store that this load made, and that holds nothing, is not left behind.
+            # Delete a store that this load created and that holds nothing.
             db.unlink(missing_ok=True)
             db.with_name(f"{db.name}.wal").unlink(missing_ok=True)
         raise
@@ -187,11 +188,11 @@ def _stage_and_merge(
     watch: Watch,
     finish: Callable[[Any], None] | None,
 ) -> LoadReport:
-    # The lines of rejects are counted in the order of reading; merging is faster without an order.
+    # Rejects are numbered in the order of reading; merging is faster without an order.
     store.connection.execute("SET preserve_insertion_order = true")
-    # What is dropped leaves its memory to what comes next, and not to the system, which would clear it once more.
+    # Freed memory stays with the process for the next step; the system would have to clear it again.
     store.connection.execute("SET block_allocator_memory = '1GiB'")
-    # What is staged is read once: making large groups of rows out of small ones costs more than it saves.
+    # Staged rows are read once, so merging small row groups into large ones costs more than it saves.
     store.connection.execute("SET max_vacuum_tasks = 0")
     create_staging(store.connection)
     report = stage(store.connection, paths, named=named, watch=watch)
@@ -215,10 +216,10 @@ def _refuse_others(files: Sequence[StagedFile], sources: Collection[str]) -> Non
 
 
 def declarations_of(covers: str | None, source: str | None, scope: str | None) -> tuple[Declaration, ...]:
-    """Return what the user declares to be covered, of the options `--covers`, `--source` and `--scope`.
+    """Return the coverage that the user declares by the options `--covers`, `--source` and `--scope`.
 
     Raises:
-        UsageError: They do not go together, or name no window of days.
+        UsageError: The options do not fit together, or name no window of days.
     """
     if covers is None:
         if source is not None or scope is not None:

@@ -1,4 +1,4 @@
-"""Loading logs that Spark reduces: they stay where they are, and only distinct use comes to the store."""
+"""Load logs that Spark reduces where they lie; only distinct use enters the store."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def load_on_spark(
     memory_limit: str | None = None,
     spill_folder: Path | None = None,
 ) -> LoadReport:
-    """Reduce logs on Spark and load what is left of them.
+    """Reduce logs on Spark and load the reduced rows.
 
-    The rows of the report speak of reduced rows and of refused records; the notes say what was read.
+    The rows of the report count reduced rows and rejected records; the notes say what was read.
 
     Args:
         db: The store.
         paths: Addresses as Spark reads them: files or folders of JSON lines or Parquet, Delta tables.
-        url: A master, or `sc://HOST:PORT`.
+        url: A Spark master, or `sc://HOST:PORT`.
         settings: Settings of Spark.
-        results: A folder that Spark writes reduced rows into and this machine reads; None where they may come through
-            the session, and fit in memory.
+        results: A folder that Spark writes reduced rows into and this machine reads; None sends them through the
+            session, and they must fit in memory.
         covers: As `load_paths`.
         source: As `load_paths`.
         scope: As `load_paths`.
@@ -47,7 +47,7 @@ def load_on_spark(
         spill_folder: Of DuckDB, as `load_paths`.
 
     Raises:
-        InputError: A path holds no log that is known.
+        InputError: A path holds no known log.
         ServiceError: Spark cannot be reached, or a path cannot be read there.
         UsageError: The declaration makes no sense, or a package is missing.
     """

@@ -1,4 +1,4 @@
-"""Role mining on plain `user permission` pairs: the fewest roles that give everybody exactly what they have."""
+"""Mine roles from `user permission` pairs: the fewest roles that give everybody exactly what they have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rightsize.propose.optimize.biclique_kernel import bits
 
 @dataclass(frozen=True, slots=True)
 class MinedRoles:
-    """The roles, as sorted names, with the proven bound."""
+    """The mined roles, as sorted names, with the proven lower bound."""
 
     roles: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
     lower_bound: int
@@ -32,7 +32,7 @@ class MinedRoles:
 
 
 def mine_roles(path: Path, *, time_limit: float) -> MinedRoles:
-    """Read pairs and return a minimum cover.
+    """Read pairs from a file and return the fewest roles that cover exactly them.
 
     Raises:
         InputError: The file cannot be read, or a line is not a user and a permission.
@@ -72,7 +72,7 @@ def _read_pairs(path: Path) -> dict[str, set[str]]:
 
 
 def write_roles(mined: MinedRoles, path: Path) -> None:
-    """Write one JSON object a role: its permissions and its users."""
+    """Write the roles to a file, one JSON object a role: its permissions and its users."""
     lines = (
         json.dumps({"permissions": permissions, "users": users}, ensure_ascii=False)
         for permissions, users in mined.roles

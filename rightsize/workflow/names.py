@@ -1,4 +1,4 @@
-"""What people call principals and places."""
+"""Read the display names of principals and places from the store."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rightsize.store.connection import Store
 
 
 def read_names(store: Store, inputs: Inputs | None = None) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what people call principals, by id, and places by folded scope.
+    """Return the display names of principals by id, and of places by folded scope.
 
-    Places are subscriptions, management groups and administrative units. `inputs` are the tables where they are read.
+    Places are subscriptions, management groups and administrative units. `inputs` are the tables, if already read.
     """
     if inputs is None:
         tables = ("principals", "role_assignments", "scopes")

@@ -1,4 +1,4 @@
-"""A catalogue of operations: from a file, or from the store."""
+"""Read a catalogue of operations from a file or from the store."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rightsize.rules.planes import planes_of
 from rightsize.workflow.text_files import read_bytes
 
 Operations = Sequence[tuple[str, Planes]]
-"""Names of operations and the planes that each is known to be on, none where nobody knows."""
+"""Names of operations and the planes that each is known to be on; no plane where no source says it."""
 
 _LISTS = ("value", "resourceTypes", "operations")
-"""Keys under which listings of operations nest: of ARM pages, providers and resource types."""
+"""Keys under which listings of operations are nested: in ARM pages, providers and resource types."""
 
 _GUESSES = ("arm-api-map", "sibling-inferred")
 """Values of `is_data_action_source` that say that the plane was inferred."""
@@ -26,7 +26,7 @@ _GUESSES = ("arm-api-map", "sibling-inferred")
 def read_operations(path: Path) -> Operations:
     """Return the operations of a file: CSV with `operation` and `is_data_action`, or JSON with names of operations.
 
-    JSON may be what `az provider operation list` or ARM returns, or a plain list of names.
+    JSON may be the output of `az provider operation list`, an answer of ARM, or a plain list of names.
 
     Raises:
         InputError: The file cannot be read, or names no operation.
@@ -47,7 +47,7 @@ def read_operations(path: Path) -> Operations:
 
 
 def stored_operations(db: Path) -> Operations:
-    """Return the catalogue of a store; what it holds as a guess is not known.
+    """Return the catalogue of a store; a guessed plane counts as unknown.
 
     Raises:
         EvidenceError: The store has no catalogue.

@@ -1,4 +1,4 @@
-"""A plan folder on disk: which files of it are read, and how."""
+"""Read a plan folder from disk: its `plan.json`, its roles and their evidence."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ PLAN = "plan.json"
 
 
 def plan_file(path: Path) -> Path:
-    """Return `plan.json`, whether the folder was named or the file."""
+    """Return the path of `plan.json`, given its folder or the file itself."""
     return path / PLAN if path.is_dir() else path
 
 
 def role_files(folder: Path, plan: WrittenPlan) -> dict[str, bytes]:
-    """Read the role files that are there; a link is no file of a plan, wherever it leads."""
+    """Return the contents of the role files of a plan; symbolic links are never read."""
     return _read([role.file for role in plan.roles], folder)
 
 
 def read_plan_folder(path: Path) -> ReviewablePlan:
-    """Read a plan with its roles and their evidence.
+    """Return a plan with its roles and their evidence.
 
     Raises:
-        InputError: There is no plan, or it is not what a plan is.
+        InputError: There is no plan, or the file is not a plan.
     """
     file = plan_file(path)
     text = read_bytes(file)

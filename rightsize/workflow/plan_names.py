@@ -1,4 +1,4 @@
-"""What people call the things of a plan: a plan folder holds ids, and the store knows the names."""
+"""Look up in the store the display names for the ids of a plan."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rightsize.workflow.names import read_names
 
 
 def names_in(db: Path, plan: Plan) -> dict[str, str]:
-    """Return the names that a store knows, and those of the roles of a plan; without a store only the latter."""
+    """Return display names from the store and of the plan's roles; without a store only those of the roles."""
     found: dict[str, str] = {}
     if db.exists():
         with open_store(db, read_only=True) as store:
@@ -28,7 +28,7 @@ def _names(store: Store) -> dict[str, str]:
 
 
 def scope_names(scopes: pl.DataFrame) -> dict[str, str]:
-    """Return what people call subscriptions and management groups, by scope as the store spells it."""
+    """Return the display names of subscriptions and management groups, by scope as the store spells it."""
     high = scopes.filter(
         pl.col("kind").is_in(["subscription", "management_group"]) & (pl.col("display_name").fill_null("") != "")
     )

@@ -1,4 +1,4 @@
-"""What a plane beyond Azure RBAC brings to the workflows: how it is judged, planned and verified."""
+"""The interface of a plane beyond Azure RBAC: how it is judged, planned and verified."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ TableOf = Callable[[str], pl.DataFrame]
 
 
 class Judged(Protocol):
-    """A plane that has been judged."""
+    """A judged plane: its analysis, and a way to plan from it."""
 
     @property
     def analysis(self) -> PlaneAnalysis:
-        """What was concluded."""
+        """The analysis of the plane."""
         ...
 
     def plan(self, dials: Dials) -> PlanePart:
-        """Return what the plan says of the plane."""
+        """Return the plane's part of the plan."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PlaneSteps:
-    """What a plane brings.
+    """The functions that judge and verify a plane.
 
     Attributes:
-        plane: Its word.
+        plane: The name of the plane.
         judge: Judges every grant of the plane over the `days` days before `as_of`, with use that is at most
             `forget_days` old as evidence too; None where nothing of the plane is loaded. Without `as_of` the window
             ends with the newest day that the plane's own log covers.
-        verify: What makes a written part stale, or what it does not cover, over the tables of today.
+            verify: Returns what makes a written part stale, or what the part does not cover, by the tables of today.
     """
 
     plane: Plane

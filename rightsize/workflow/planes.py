@@ -1,4 +1,4 @@
-"""The planes beyond Azure RBAC, in the order in which they stand in answers, asked one after the other."""
+"""Judge and verify the planes beyond Azure RBAC, one after the other, in the order of answers."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def judge_planes(
 
 
 def tables_beside(store: Store, inputs: Inputs) -> TableOf:
-    """Return the tables for these planes where those of Azure RBAC are read already: each stands in memory once.
+    """Return a reader of tables for these planes that reuses the tables of Azure RBAC: each is in memory once.
 
-    Of the use of Azure itself only a row of the newest day stays, which is all that they ask of it.
+    Of the use of Azure itself only a row of the newest day stays, since these planes need no more of it.
     """
     newest = inputs.usage_days.top_k(1, by="day")
 
     def table_of(name: str) -> pl.DataFrame:
         if name == "usage_days":
             return pl.concat([store.frame(_OTHER_USE, {"planes": list(RBAC_PLANES)}), newest])
-        # What is read of coverage there leaves out the logs of the tenant.
+        # The coverage that RBAC reads leaves out the logs of the tenant.
         if name == "coverage" or not hasattr(inputs, name):
             return store.table(name)
         found: pl.DataFrame = getattr(inputs, name)
@@ -58,6 +58,6 @@ def tables_beside(store: Store, inputs: Inputs) -> TableOf:
 def verify_parts(
     table_of: TableOf, plan: WrittenPlan, planes: Sequence[PlaneSteps] | None = None
 ) -> tuple[Change, ...]:
-    """Return what makes the parts of a plan beyond Azure RBAC stale."""
+    """Return the changes that make the parts of a plan beyond Azure RBAC stale."""
     steps: dict[str, PlaneSteps] = {one.plane: one for one in (PLANES if planes is None else planes)}
     return tuple(change for part in plan.parts for change in steps[part.plane].verify(table_of, part))

@@ -1,4 +1,4 @@
-"""One principal judged from tables, from all rows of a store or from those that concern it."""
+"""Judge one principal from the tables: all rows of a store, or only the rows that concern it."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from rightsize.workflow.planes import judge_planes
 from rightsize.workflow.rbac_analysis import analyse_inputs
 
 _LISTED = (*NAMING, *GRANTED, "scopes", "group_schedule_instances", "resources")
-"""Tables of the analysis that are read whole, and before its others."""
+"""Tables of the analysis that are read whole, before its other tables."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedPrincipal:
-    """What was read and concluded for the sake of one principal; of others it says what happens to be read.
+    """The tables and results that were computed for one principal; rows about others are incomplete.
 
     Attributes:
         principal_id: The principal, folded.
         inputs: The tables.
-        facts: What is attached, owned and held beyond Azure roles, of the whole tenant.
+        facts: Attached identities, owners, and what is held beyond Azure roles, for the whole tenant.
         planes: The planes beyond Azure RBAC.
         analysis: Azure RBAC.
         findings: As the table `findings`.
@@ -60,11 +60,11 @@ def judge_from(
     *,
     forget_days: int = DEFAULT_FORGET_DAYS,
 ) -> JudgedPrincipal:
-    """Judge a principal over the tables that `table_of` gives: all of them, or those of its `Concern`.
+    """Judge a principal by the tables that `table_of` returns: whole tables, or those of its `Concern`.
 
-    With the `concern`, nothing else is judged where it can be told apart.
+    With the `concern`, other principals are left out where they can be told apart.
     """
-    # What rests on nobody's use comes first: the tables of use are still being read.
+    # Results that need no use are computed first: the tables of use are still being read.
     read_granted(Inputs.of(**{name: table_of(name) for name in (*NAMING, *GRANTED)}))
     listed = Inputs.of(**{name: table_of(name) for name in _LISTED})
     facts = read_facts(listed, table_of)
@@ -88,7 +88,7 @@ def judge_from(
 def _beyond(
     table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int, holders: Sequence[str] | None
 ) -> list[PlaneAnalysis]:
-    """Return what is concluded of the other planes, of these holders or of all."""
+    """Return the analyses of the other planes, for these holders or for all."""
     if holders is None:
         return [one.analysis for one in judge_planes(table_of, as_of, days, forget_days)]
     found = (judge(table_of, as_of, days, forget_days, holders) for judge in (graph_of, directory_of))

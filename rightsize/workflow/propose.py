@@ -1,4 +1,4 @@
-"""Propose a plan from the store: the folder is written, the proposals are kept as an answer table."""
+"""Propose a plan from the store: write its folder, and store the proposals as a table."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ from rightsize.workflow.reach import keep_reach
 from rightsize.workflow.review import read_review
 
 _AT_ONCE = 5_000
-"""So many proposals become rows at a time, since each is a text of kilobytes."""
+"""Number of proposals that become rows at a time, since each is a text of kilobytes."""
 SUMMARY, COMMENT = "summary.html", "comment.md"
 
 
 @dataclass(frozen=True, slots=True)
 class ProposeResult:
-    """What `propose` answers.
+    """The result of `propose`.
 
     Attributes:
         plan: The plan.
         out: The folder that was written.
         files: Names of its files, sorted.
         planes: Number of proposals of each kind, for Azure roles and for each plane beyond them.
-        names: What people call principals, roles and scopes.
+        names: Display names of principals, roles and scopes.
         comment: The plan as a comment on a pull request.
-        unmatched: Decisions that speak of no proposal any more.
+        unmatched: Decisions whose proposal no longer exists.
     """
 
     plan: Plan
@@ -83,10 +83,10 @@ def propose_plan(
 
     Args:
         db: The store.
-        dials: What the person chose.
+        dials: The options that the person chose.
         out: The plan folder.
-        forms: Forms that stand in the folder, too: those of `render.deploy.files`, and `markdown`.
-        review: Decisions on proposals: what is rejected stays as it is.
+        forms: Further forms to write into the folder: those of `render.deploy.files`, and `markdown`.
+        review: A file of decisions: an assignment whose proposal was rejected stays as it is.
 
     Raises:
         EvidenceError: Nothing is loaded, there is no catalogue of operations, or no log covers any of the window.
@@ -98,7 +98,7 @@ def propose_plan(
         behaviour = find_behaviour(store)
         inputs = Inputs.read(store.table)
         judged = judge_planes(tables_beside(store, inputs), dials.as_of, dials.min_window, dials.forget_days)
-        # Who loaded nothing of Azure RBAC asks for a plan of the other planes alone.
+        # Where nothing of Azure RBAC is loaded, the plan is of the other planes alone.
         of_rbac = has_rbac(inputs) or not judged
         if of_rbac:
             require_catalogue(inputs)
@@ -112,7 +112,7 @@ def propose_plan(
         if of_rbac:
             require_coverage(inputs, analysis.window)
         plan = make_plan(inputs, analysis, dials, content_hash=digest_content(store))
-        # What follows looks at no single use any more, which is most of what was read.
+        # The following steps need no single use, which is most of the memory that was read.
         inputs = replace(inputs, usage_days=empty("usage_days"))
         analysis = replace(analysis, usage=analysis.usage.clear(), credited=analysis.credited.clear())
         plan = replace(plan, parts=tuple(one.plan(dials) for one in judged))
@@ -150,12 +150,12 @@ def propose_plan(
 
 
 def _with_layers(plan: Plan, found: pl.DataFrame, dials: Dials) -> tuple[Advice, ...]:
-    """Return the advice of a plan, with what the split by layers would be for where it was not asked for.
+    """Return the advice of a plan, with a hint at the split by layers where it would help and was not asked for.
 
     Args:
         plan: The plan.
-        found: What it leaves standing, as rows of `layer_violations`.
-        dials: What the person chose.
+        found: The violations that the plan leaves, as rows of `layer_violations`.
+        dials: The options that the person chose.
     """
     if dials.separate_layers or found.is_empty():
         return plan.advice
@@ -167,7 +167,7 @@ def _with_layers(plan: Plan, found: pl.DataFrame, dials: Dials) -> tuple[Advice,
 
 def answer_parts(plan: Plan) -> Iterator[pl.DataFrame]:
     """Yield the rows of the table `proposals`, some thousands at a time."""
-    # In the order of the plan, in which the uses behind it lie: in any other each proposal would read a page of them.
+    # In the plan's order, in which its uses are stored: any other order would read a page of uses for each proposal.
     every = plan.all_proposals
     for first in range(0, len(every), _AT_ONCE):
         yield pl.DataFrame([_answer(one) for one in every[first : first + _AT_ONCE]], schema=schema_of("proposals"))
@@ -188,7 +188,7 @@ def _answer(one: Proposal) -> dict[str, Any]:
 
 
 def require_catalogue(inputs: Inputs) -> None:
-    """Refuse to plan without a catalogue of operations.
+    """Raise EvidenceError where no catalogue of operations is loaded.
 
     Raises:
         EvidenceError: There is none.
@@ -202,7 +202,7 @@ def require_catalogue(inputs: Inputs) -> None:
 
 
 def require_coverage(inputs: Inputs, window: Window) -> None:
-    """Refuse to plan for a window that no log speaks of.
+    """Raise EvidenceError where no log of use covers any day of the window.
 
     Raises:
         EvidenceError: No log of use covers any day of it.
@@ -248,5 +248,5 @@ def _row(proposal: Proposal, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def change_of(before: float, after: float) -> str:
-    """Return the change in whole per cent, cut and not rounded: `-100 %` means that nothing is left."""
+    """Return the change in whole per cent, truncated, not rounded: `-100 %` means that nothing is left."""
     return f"{int(100 * (after - before) / before):+d} %" if before and before != after else "="

@@ -1,4 +1,4 @@
-"""Pruning a store: what would go, or what went."""
+"""Prune a store, or report what a pruning would delete."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rightsize.store.pruning import Pruning, compact, plan_pruning, prune
 
 
 def prune_store(db: Path | str, keep_days: int, *, done: bool) -> Pruning:
-    """Say what a pruning takes that leaves the rows of the last `keep_days` days, and do it where `done`.
+    """Return what a pruning to the last `keep_days` days deletes, and prune the store where `done` is set.
 
     Raises:
         EvidenceError: No log was loaded.
-        InputError: There is no store, another process holds it, or the disk has no room to write it anew.
+        InputError: There is no store, another process has it open, or the disk has no room to write it anew.
     """
     with open_store(db, read_only=not done, existing=True) as store:
         pruning = plan_pruning(store, keep_days)

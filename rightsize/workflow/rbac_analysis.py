@@ -1,4 +1,4 @@
-"""Azure RBAC judged from the tables: the analysis and its findings."""
+"""Analyse Azure RBAC from the tables, and compute its findings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rightsize.model.errors import EvidenceError
 
 
 def has_rbac(inputs: Inputs) -> bool:
-    """Return whether anything is loaded of which Azure RBAC speaks."""
+    """Return whether any data about Azure RBAC is loaded."""
     return not (inputs.role_assignments.is_empty() and inputs.usage_days.is_empty())
 
 
@@ -30,13 +30,13 @@ def analyse_inputs(
     only: pl.Series | None = None,
     principal_id: str | None = None,
 ) -> tuple[Analysis, pl.DataFrame]:
-    """Return the analysis of Azure RBAC over the tables, and its findings.
+    """Return the analysis of Azure RBAC by the tables, and its findings.
 
-    `planes`: what is concluded of other planes; where nothing of RBAC is loaded, the window is theirs. `only` and
-    `principal_id` as `analyse` takes them: then nothing is said of resources by themselves.
+    `planes` are the analyses of other planes; where nothing of RBAC is loaded, their window is used. `only` and
+    `principal_id` are as in `analyse`; with them, resources by themselves get no findings.
 
     Raises:
-        EvidenceError: There is nothing that could be analysed.
+        EvidenceError: Nothing is loaded that could be analysed.
     """
     if not has_rbac(inputs) and planes:
         as_of = planes[0].window.last_day + dt.timedelta(days=1)

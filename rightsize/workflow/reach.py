@@ -1,4 +1,4 @@
-"""Reach: measured with an analysis and with a plan, kept as answers, shown as a ranking and as a picture."""
+"""Measure reach with an analysis and with a plan, store it, and show it as ranking and picture."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DRAWN = 24
 
 
 def keep_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan | None = None) -> None:
-    """Measure what is granted, was used, and is left by a plan; without one, what the last plan leaves stays."""
+    """Measure and store reach as granted, used, and left by a plan; without a plan, the last plan's rows stay."""
     facts = read_facts(inputs, store.table)
     tenant = analysis.tenant
     holdings = read_holdings(analysis)
@@ -45,7 +45,7 @@ def keep_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan | No
 
 
 def show_reach(db: Path) -> list[dict[str, Any]]:
-    """Return every subject, what falls with it most first, with what the last plan leaves beside it.
+    """Return every subject, that with the widest reach first, with the reach that the last plan leaves.
 
     Raises:
         EvidenceError: Nothing was analysed yet.
@@ -59,7 +59,7 @@ def show_reach(db: Path) -> list[dict[str, Any]]:
 
 
 def rank_reach(table: pl.DataFrame, names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the rows of the table `reach` as granted, with what is used and proposed beside them, by what falls."""
+    """Return the rows of the table `reach` as granted, with those as used and proposed beside them, widest first."""
     key = ["subject", "kind", "state"]
     proposed = table.filter(pl.col("basis") == "proposed").select(
         *key, cells_proposed="cells", identities_proposed="identities"
@@ -87,7 +87,7 @@ def rank_reach(table: pl.DataFrame, names: Mapping[str, str]) -> list[dict[str, 
 
 
 def draw_reach(db: Path, ranked: Sequence[Mapping[str, Any]]) -> str:
-    """Return the first subjects by layers as SVG: in which share of the subscriptions each falls with whom."""
+    """Return the first subjects as an SVG matrix: the share of subscriptions in which each can defeat each layer."""
     with open_store(db, read_only=True) as store:
         direct, further = store.table("layer_defeats"), store.table("reach_layers")
         whole = max(1, store.table("scopes").filter(pl.col("kind") == "subscription").height)

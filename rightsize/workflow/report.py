@@ -1,4 +1,4 @@
-"""Report: what the store holds and what a plan proposes, as one page."""
+"""Write the report of a store, and of a plan where one is given, as one page."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ _CHANGED = (
 
 @dataclass(frozen=True, slots=True)
 class ReportResult:
-    """What `report` answers.
+    """The result of `report`.
 
     Attributes:
         out: The file.
         size: Its length in bytes.
-        principals: How many it shows; `assignments` and `proposals` likewise, the latter None without a plan.
-        is_stale: Whether the plan was made from something else than the store holds.
+        principals: Number of principals shown; `assignments` and `proposals` likewise, the latter None without a plan.
+        is_stale: Whether the plan was made from another state of the store.
     """
 
     out: Path
@@ -65,7 +65,7 @@ class ReportResult:
     is_stale: bool
 
     def document(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the result as plain values."""
         return {
             "file": str(self.out),
             "bytes": self.size,
@@ -86,12 +86,12 @@ def report_store(
     min_window: int | None = None,
     forget_days: int | None = None,
 ) -> ReportResult:
-    """Write the report of a store, and of a plan where one is given; the plan brings its own window.
+    """Write the report of a store, and of a plan where one is given, whose window is then used.
 
     Raises:
         UsageError: Both a plan and a window are named.
         EvidenceError: Nothing is loaded that could be analysed.
-        InputError: The plan cannot be read, or the file not written.
+        InputError: The plan cannot be read, or the file cannot be written.
     """
     sources = read_sources(db, plan=plan, title=title, as_of=as_of, min_window=min_window, forget_days=forget_days)
     text = write_report(sources).encode()
@@ -115,7 +115,7 @@ def read_sources(
     min_window: int | None = None,
     forget_days: int | None = None,
 ) -> Sources:
-    """Return everything that is shown of a store, and of a plan where one is given; the plan brings its own window.
+    """Return the inputs of a report of a store, and of a plan where one is given, whose window is then used.
 
     Raises:
         UsageError: Both a plan and a window are named.
@@ -172,7 +172,7 @@ def _first_blasts(
     plan: Plan | None,
     names: Mapping[str, str],
 ) -> list[dict[str, Any]]:
-    """Return the blast radius of the subjects with which most falls, machines and outside subjects among them."""
+    """Return the blast radius of the subjects with the widest reach, machines and outside subjects among them."""
     wide = [row for row in ranked if (row["cells"] or row["takes_tenant"]) and row["state"] == "active"]
     chosen = [row for kind, most in BLASTS_OF.items() for row in [one for one in wide if one["kind"] == kind][:most]]
     if not chosen:
@@ -201,7 +201,7 @@ def _all_names(store: Store) -> dict[str, str]:
 
 
 def _existing_roles(inputs: Inputs, wanted: set[str]) -> dict[str, RoleDefinition]:
-    """Return the roles that a plan assigns and nobody holds today."""
+    """Return the existing roles that a plan assigns and nobody holds today."""
     found = inputs.role_definitions.with_columns(key=folded(inputs.role_definitions["role_definition_id"])).filter(
         pl.col("key").is_in(list(wanted))
     )

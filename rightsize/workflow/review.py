@@ -1,4 +1,4 @@
-"""Reviews of plans: who decided what on which proposal, kept in a file beside the code."""
+"""Review a plan: record who decided what on which proposal, in a file that lives beside the code."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ REVIEW = Path("review.jsonl")
 
 @dataclass(slots=True)
 class Review:
-    """A plan beside the decisions on it.
+    """A plan with the decisions on its proposals.
 
     Attributes:
         plan: The plan.
-        names: What people call the things in it.
-        file: Where decisions stand.
-        day: The day that ends are looked at on, and decisions are made on.
+        names: Display names of the things in it.
+        file: The file of decisions.
+        day: The day of the review: decisions are made on it, and expire by it.
         decisions: Decisions by proposal.
-        found: How each proposal stands, in the plan's order.
+        found: The status of each proposal, in the plan's order.
         short: A short id for each proposal.
     """
 
@@ -53,24 +53,24 @@ class Review:
     short: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Look at how everything stands."""
+        """Compute the status of every proposal."""
         self.short = short_ids([one.id for one in self.plan.all_proposals])
         self.refresh()
 
     def refresh(self) -> None:
-        """Look again at how everything stands."""
+        """Compute the status of every proposal again."""
         self.found = standings(self.plan, self.decisions, self.day)
 
     def totals(self) -> Totals:
-        """Return what the review comes to."""
+        """Return the totals of the review."""
         return totals(self.found, self.plan)
 
     def unmatched(self) -> list[ReviewDecision]:
-        """Return decisions that speak of no proposal of the plan."""
+        """Return decisions on proposals that the plan does not have."""
         return unmatched(self.plan, self.decisions)
 
     def find(self, name: str) -> ReviewStatus:
-        """Return the proposal that an id, or the beginning of one, means, or raise UsageError."""
+        """Return the proposal of an id, or of the beginning of one, or raise UsageError."""
         fitting = [one for one in self.found if one.proposal.id.startswith(name.lower())]
         if len(fitting) == 1 and name:
             return fitting[0]
@@ -87,10 +87,10 @@ class Review:
     def decide(
         self, ids: Collection[str], kind: DecisionKind, by: str, reason: str, expires: dt.date | None = None
     ) -> list[ReviewStatus]:
-        """Decide on proposals, write the file, and return how they stand now.
+        """Decide on proposals, write the file, and return their new status.
 
         Raises:
-            UsageError: An id is none, the reason is missing, or the end is past.
+            UsageError: An id is unknown, the reason is missing, or the expiry is past.
             InputError: The file cannot be written.
         """
         chosen = [self.find(name) for name in ids]
@@ -109,7 +109,7 @@ class Review:
         return self._written({one.proposal.id for one in chosen})
 
     def reopen(self, ids: Collection[str]) -> list[ReviewStatus]:
-        """Take decisions out of the file; those on what is no proposal any more too.
+        """Remove decisions from the file, also those on proposals that no longer exist.
 
         Raises:
             UsageError: There is no decision on one of them.
@@ -126,7 +126,7 @@ class Review:
         return self._written(chosen)
 
     def ended(self) -> list[str]:
-        """Return the proposals whose decision has ended, and what decisions speak of that is no proposal."""
+        """Return the ids of proposals whose decision has expired, and of decisions without a proposal."""
         expired = [one.proposal.id for one in self.found if one.state == "expired"]
         return sorted({*expired, *(one.proposal for one in self.unmatched())})
 
@@ -136,13 +136,13 @@ class Review:
         return [one for one in self.found if one.proposal.id in ids]
 
     def rows(self, states: Collection[str] = ()) -> list[dict[str, Any]]:
-        """Return a row for each proposal in the wanted states, all without any; what is open first."""
+        """Return a row for each proposal in the given states, or for all; open ones first."""
         chosen = [one for one in self.found if not states or one.state in states]
         chosen.sort(key=lambda one: STATES.index(one.state))
         return [self.row(one) for one in chosen]
 
     def row(self, one: ReviewStatus) -> dict[str, Any]:
-        """Return a proposal and how it stands, for people and programs."""
+        """Return a proposal and its status as a row, for people and programs."""
         proposal, decision = one.proposal, one.decision
         return {
             "proposal": proposal.id,
@@ -165,7 +165,7 @@ class Review:
 
 
 def open_review(db: Path, plan: Path, file: Path, day: dt.date) -> Review:
-    """Return a plan beside the decisions of a file, which need not be there yet.
+    """Return a plan with the decisions of a file, which need not exist yet.
 
     Raises:
         InputError: The plan or the file cannot be read, or two decisions contradict each other.
@@ -176,16 +176,16 @@ def open_review(db: Path, plan: Path, file: Path, day: dt.date) -> Review:
 
 
 def read_review(file: Path) -> dict[str, ReviewDecision]:
-    """Return the decisions of a file that has to be there, or raise InputError."""
+    """Return the decisions of a file, or raise InputError where it does not exist or cannot be read."""
     return read_decisions(read_bytes(file), str(file))
 
 
 def accepted_of(plan: Plan, file: Path, day: dt.date) -> list[str]:
-    """Return the ids of the proposals that are accepted as they stand in a plan.
+    """Return the ids of the proposals that are accepted in their present form.
 
     Raises:
         InputError: The file cannot be read, two decisions contradict each other, or one has ended.
-        EvidenceError: None is accepted, or one that the plan was made without.
+        EvidenceError: No proposal is accepted, or one is that was rejected when the plan was made.
     """
     found = standings(plan, read_review(file), day)
     require_current(found)

@@ -1,4 +1,4 @@
-"""Gates for changes of role definitions: no change grants more, and no role grants what it must not."""
+"""Gate changes of role definitions: no change grants more, and no role grants forbidden operations."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rightsize.workflow.role_sources import ENDINGS, defines_roles, read_folder,
 from rightsize.workflow.text_files import read_bytes
 
 _SHOWN = 20
-"""Witnesses of one role; each stands for a part of the difference, and a few are enough to refuse it."""
+"""The most witnesses for one role; each stands for a part of the difference, and a few are enough to refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What a gate of roles says: one row for each operation that is too much, and what else people should know."""
+    """The result of a gate on roles: one row for each excessive operation that is shown, and notes for people."""
 
     rows: list[dict[str, Any]]
     remarks: tuple[str, ...]
@@ -29,12 +29,12 @@ class Gate:
 
 
 def no_new_access(old: Path, new: Path, *, allow_new_roles: bool = False) -> Gate:
-    """Compare the roles of two files, or two folders: the new ones may grant less, and never more.
+    """Return the gate's result: operations that the roles of a new file or folder grant beyond the old ones.
 
     Args:
         old: File or folder before the change.
         new: File or folder after it.
-        allow_new_roles: Whether a role that was not there before may grant something.
+        allow_new_roles: Whether a role that did not exist before may grant something.
 
     Raises:
         InputError: A file cannot be read, or what a role grants cannot be known before its deployment.
@@ -43,7 +43,7 @@ def no_new_access(old: Path, new: Path, *, allow_new_roles: bool = False) -> Gat
 
 
 def no_new_access_since(revision: str, paths: Sequence[Path], *, allow_new_roles: bool = False) -> Gate:
-    """Compare files with what they were at a revision of git; files that define no roles are passed over.
+    """Return the gate's result: operations that files grant beyond their git revision; files without roles are skipped.
 
     Raises:
         UsageError: There is no git, no repository, or no such revision.
@@ -65,7 +65,7 @@ def no_new_access_since(revision: str, paths: Sequence[Path], *, allow_new_roles
 
 
 def not_granted(place: Path, operations: Sequence[str], plane: str) -> Gate:
-    """Ask whether any role of a file or folder grants one of some operations, conditions held to be true.
+    """Return the gate's result: given operations that a role of a file or folder grants, conditions held to be true.
 
     Args:
         place: File or folder.
@@ -114,7 +114,7 @@ def _compare(
             count += 1
             was = by_id.get(role.role_definition_id) or by_name.get(fold(role.role_name))
             if was is None and alone[0] is not None and alone[1] is role:
-                was = alone[0]  # One role in one file, under another name: the same role, renamed.
+                was = alone[0]  # A file with one role before and after, under another name: the role was renamed.
             if was is None and allow_new_roles:
                 remarks.append(f"role `{role.role_name}` of `{file}` is new")
                 continue

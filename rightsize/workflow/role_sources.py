@@ -1,4 +1,4 @@
-"""Role definitions wherever they stand: files of every form, ARM templates, Bicep, Terraform, and folders of them."""
+"""Read role definitions from files of every form: JSON, ARM templates, Bicep, Terraform, and folders."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rightsize.model.role_templates import (
 from rightsize.workflow.text_files import read_bytes
 
 ENDINGS = (".json", ".bicep", ".tf")
-# A file of a folder that names none of these defines no role, whatever else is wrong with it.
+# A file in a folder that contains none of these words defines no role, whatever else is wrong with it.
 _SIGNS = re.compile(rb"roledefinitions|azurerm_role_definition|assignable_?scopes", re.IGNORECASE)
 _TEXTS = ("name", "role_definition_id", "description", "assignable_scopes")
 _EXTRA = "install the extra that reads it: `pip install 'rightsize[iac]'`"
@@ -36,10 +36,10 @@ _DEEPEST = 50
 
 
 def roles_of_bytes(content: bytes, name: str) -> tuple[RoleDefinition, ...]:
-    """Return the roles of a file; its ending says whether it is Bicep or Terraform, else it is JSON of any form.
+    """Return the roles of a file: Bicep or Terraform by its ending, else JSON of any form.
 
     Raises:
-        InputError: It cannot be read, or what a role grants cannot be known before its deployment.
+        InputError: The file cannot be read, or the permissions of a role are known only at its deployment.
         UsageError: The package that reads such files is not installed.
     """
     try:
@@ -97,7 +97,7 @@ def _bicep_roles(text: str) -> Iterator[RoleDefinition]:
         for _ in range(_DEEPEST):
             if not isinstance(value, str) or _NO_NAME.search(value):
                 break
-            # The parser gives names and strings alike: what could be no name of Bicep's is a string.
+            # The parser returns names and strings alike: a value that is no valid Bicep name is a string.
             if value not in variables:
                 raise unknown_value(place, value)
             value = variables[value]
@@ -128,7 +128,7 @@ def _bicep_roles(text: str) -> Iterator[RoleDefinition]:
 
 
 def _bicep_text(value: object) -> object:
-    """Return what a string of Bicep means; the parser leaves its escapes as they are written."""
+    """Return a Bicep string with its escapes resolved; the parser leaves them as they are written."""
     return _BICEP_ESCAPE.sub(_unescape, value) if isinstance(value, str) else value
 
 
@@ -180,14 +180,14 @@ def _unquoted(value: str, place: str) -> str:
 
 
 def _shown(value: object) -> object:
-    """Return a value without the quotes of a text; what Terraform's JSON would have there."""
+    """Return a value as Terraform's JSON would have it: text without its quotes."""
     if isinstance(value, list):
         return [_shown(item) for item in value]
     return _hcl_text(value) if isinstance(value, str) and _is_quoted(value) else value
 
 
 def _hcl_text(quoted: str) -> str:
-    """Return what stands between quotes; whatever JSON would not read, too, stays as it is written."""
+    """Return the text between quotes; where JSON cannot read it, its escapes stay as they are written."""
     try:
         return str(json.loads(quoted))
     except ValueError:

@@ -1,4 +1,4 @@
-"""The algebra on role definitions: containment, difference and expansion of roles in files."""
+"""Compare, expand and convert role definitions in files."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from rightsize.workflow.text_files import read_bytes, read_json_lines
 
 
 def read_role(place: str, role_name: str | None = None) -> RoleDefinition:
-    """Return the one role that a place means: a file, or `file#Role Name` where the file has several.
+    """Return the one role at a place: a file, or `file#Role Name` where the file has several roles.
 
     Args:
-        place: Path of a file in any form of `model.role_forms`, perhaps with the name or GUID of a role behind a `#`.
-        role_name: The name or GUID, where it is given apart.
+        place: Path of a file in any form of `model.role_forms`, optionally followed by `#` and a role's name or GUID.
+        role_name: The name or GUID, where it is given separately.
 
     Raises:
         InputError: The file cannot be read, or does not have exactly one such role.
@@ -43,7 +43,7 @@ def read_roles(path: Path) -> tuple[RoleDefinition, ...]:
 
 
 def choose_role(roles: Sequence[RoleDefinition], name: str | None, where: str) -> RoleDefinition:
-    """Return the only role of that name or GUID, or the only one where no name is given; else raise InputError."""
+    """Return the only role of a name or GUID, or the only role where no name is given; else raise InputError."""
     if name is None:
         if len(roles) == 1:
             return roles[0]
@@ -60,9 +60,9 @@ def choose_role(roles: Sequence[RoleDefinition], name: str | None, where: str) -
 
 
 def contains_answer(big: Sequence[PermissionBlock], small: Sequence[PermissionBlock]) -> dict[str, Any]:
-    """Return the JSON answer of `roles contains`: does `big` grant everything that `small` grants, by any reading.
+    """Return the JSON answer of `roles contains`: whether `big` grants all that `small` grants, by any reading.
 
-    `depends_on_reading` of the witness says that it is one by one reading of `/*/` only.
+    `depends_on_reading` is true where the witness is one only by one of the two readings of `/*/`.
     """
     witness = contains(big, small)
     return {"contains": witness is None, "witness": _document(witness) if witness else None}
@@ -72,10 +72,10 @@ def contains_pairs(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the answer for each line of a file of pairs, in order.
 
     A line is `{"big": …, "small": …}`; each side is a path as `read_role` takes it, a list of permission blocks, or a
-    role definition. A path is looked for from here, and else beside the file of pairs.
+    role definition. A path is looked up in the current folder, else beside the file of pairs.
 
     Raises:
-        InputError: A line is no such pair.
+        InputError: A line is not such a pair.
     """
     sides = _Sides(path.parent)
     for number, pair in read_json_lines(path):
@@ -117,7 +117,7 @@ class _Sides:
 
 @dataclass(frozen=True, slots=True)
 class OneSide:
-    """What only one of two roles grants.
+    """The permissions that only one of two roles grants.
 
     `witnesses` are examples over all strings, one for each part that the other does not grant; `operations` those
     of a catalogue, None without one.
@@ -127,7 +127,7 @@ class OneSide:
     operations: tuple[Witness, ...] | None
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return them as plain values for JSON."""
         operations = self.operations
         return {
             "witnesses": [_document(witness) for witness in self.witnesses],
@@ -138,7 +138,7 @@ class OneSide:
 def diff_roles(
     one: Sequence[PermissionBlock], other: Sequence[PermissionBlock], operations: Operations | None
 ) -> tuple[OneSide, OneSide]:
-    """Return what only the first grants, and what only the second does; conditions as containment has them."""
+    """Return the permissions that only the first role grants, and only the second; conditions as in containment."""
     either = sorted({(row.operation, row.plane) for row in expand_roles({"": [*one, *other]}, operations or ())})
     sides = []
     for ours, theirs in ((one, other), (other, one)):
@@ -150,7 +150,7 @@ def diff_roles(
 def _only(
     names: Iterable[tuple[str, GrantPlane]], ours: Sequence[PermissionBlock], theirs: Sequence[PermissionBlock]
 ) -> Iterator[Witness]:
-    """Yield the operations that only our side grants, by whatever reading, conditions held to be true."""
+    """Yield the operations that only our side grants, by some reading, conditions held to be true."""
     for name, plane in names:
         most, least = (grants(ours, name, plane, reading) != "no" for reading in Reading)
         their_most, their_least = (grants(theirs, name, plane, reading) != "no" for reading in Reading)
@@ -183,7 +183,7 @@ def expand_role(role: RoleDefinition, operations: Operations) -> list[dict[str, 
 
 
 def convert_role(role: RoleDefinition, form: str) -> str:
-    """Return a role in a form of `render.deploy.files.ROLE_FORMS`, or raise InputError where that cannot say it."""
+    """Return a role in a form of `render.deploy.files.ROLE_FORMS`, or raise InputError where that cannot express it."""
     return ROLE_FORMS[form](role)
 
 

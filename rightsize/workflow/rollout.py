@@ -1,4 +1,4 @@
-"""Order an accepted plan into a rollout, derive the same rollout again, and read what one has done so far."""
+"""Order an accepted plan into a rollout, derive the same rollout again, and read its progress."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from rightsize.workflow.verify import verify_plan
 
 BUNDLE, JOURNAL, PLAN = "rollout.json", "journal.jsonl", "plan"
 WHOLE_WINDOW = 90
-"""Days of use that a plan has to rest on, unless somebody accepts less."""
+"""Days of use that a plan must rest on, unless a person accepts fewer."""
 
 
 def plan_rollout(
@@ -42,7 +42,7 @@ def plan_rollout(
     order: Order = DEFAULT_ORDER,
     review: Path | None = None,
 ) -> Bundle:
-    """Order a plan and write the rollout into a folder, with the plan beside it; Azure is not asked.
+    """Order a plan and write the rollout into a folder, with the plan beside it, without a request to Azure.
 
     Raises:
         UsageError: No emergency access account is named, or the folder has a rollout already.
@@ -65,7 +65,7 @@ def plan_rollout(
 
 
 def derive_bundle(db: Path, folder: Path, emergency: Collection[str], order: Order) -> tuple[Bundle, WrittenPlan]:
-    """Return the rollout of a plan folder, proved against the store, and the plan; the same for the same of them.
+    """Return the rollout of a plan folder, proved against the store, and the plan; same inputs, same rollout.
 
     Raises:
         UsageError: An account or a canary is not known.
@@ -91,10 +91,10 @@ def derive_bundle(db: Path, folder: Path, emergency: Collection[str], order: Ord
 
 
 def check_derived(db: Path, folder: Path, bundle: Bundle) -> None:
-    """See that a bundle is the one that its plan makes: nothing else may be made or removed.
+    """Raise an error where a bundle differs from the one that its plan makes: nothing else may be made or removed.
 
     Raises:
-        InputError: It is another.
+        InputError: The bundle differs.
         EvidenceError: The plan is stale by now.
         GateError: The plan cannot be proved.
     """
@@ -117,7 +117,7 @@ def _check_window(document: Mapping[str, Any], order: Order) -> None:
 
 
 def _names(known: Mapping[str, str], roles: Mapping[str, RoleDefinition], bundle: Bundle) -> dict[str, str]:
-    """Return what people call principals and roles, by folded id, and subscriptions and groups as they are spelled."""
+    """Return display names of principals and roles by folded id, and of subscriptions and groups as spelled."""
     held = [one for swap in bundle.swaps for one in (*swap.creates, *swap.removes)]
     wanted = {fold(one.principal_id) for one in held} | {fold(one.role) for one in held}
     wanted |= {fold(one.role_assignment_id) for one in bundle.left_out}
@@ -132,7 +132,7 @@ def _home(scope: str) -> str:
 
 
 def _chosen(accepted: Collection[str], only: Collection[str]) -> Collection[str]:
-    """Return what is accepted, of what is named where something is."""
+    """Return the accepted proposals, limited to the named ones where any are named."""
     for name in only:
         if name not in accepted:
             raise UsageError(f"proposal `{name}` is not accepted", hint="`rightsize review accept` does that")
@@ -161,7 +161,7 @@ def open_bundle(folder: Path) -> Bundle:
 
 
 def swap_named(bundle: Bundle, name: str) -> Swap:
-    """Return the swap of an id, or of the beginning of one, or raise UsageError."""
+    """Return the swap of an id, or of the beginning of an id, or raise UsageError."""
     found = [swap for swap in bundle.swaps if swap.id.startswith(fold(name)) and name]
     if len(found) != 1:
         said = f"`{name}` is the beginning of {len(found)} swaps" if found else f"`{name}` is no swap of this rollout"
@@ -184,12 +184,12 @@ def swap_states(folder: Path) -> dict[str, str]:
 
 
 def heads_of(bundle: Bundle) -> Heads:
-    """Return where the head of a rollout's journal is kept on this machine."""
+    """Return the place on this machine that keeps the head of a rollout's journal."""
     return Heads(state_folder(), bundle.hash)
 
 
 def read_entries(folder: Path, bundle: Bundle) -> list[Entry]:
-    """Return the journal of a folder's rollout, or raise InputError where it is not the one that is known here."""
+    """Return the journal of a folder's rollout; raise InputError where it does not fit the head on this machine."""
     return read_journal(folder / JOURNAL, heads_of(bundle))
 
 

@@ -1,4 +1,4 @@
-"""A rollout as rows for people and programs: swaps, their steps, and how they stand, with names beside the ids."""
+"""Show a rollout as rows: swaps, their steps and their states, with names beside the ids."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rightsize.rollout.tripwire import SwapStatus, add_back
 
 
 def describe(swap: Swap, bundle: Bundle) -> dict[str, Any]:
-    """Return a swap as a row: whom it is about, what it makes and removes, and what is known of its risk."""
+    """Return a swap as a row: its principals, what it makes and removes, and its estimated risk."""
     return {
         "swap": swap.id,
         "wave": swap.wave,
@@ -32,7 +32,7 @@ def describe(swap: Swap, bundle: Bundle) -> dict[str, Any]:
 
 
 def steps_of(swap: Swap, bundle: Bundle) -> list[dict[str, Any]]:
-    """Return what a swap does, in order: a row for each step."""
+    """Return the steps of a swap in order, one row each."""
     rows: list[dict[str, Any]] = [_step("make role", role, None, bundle, role=role) for role in swap.roles]
     rows += [_step("carry rules over", one.role, one.scope, bundle, role=one.role) for one in swap.rules]
     rows += [_held("make assignment", one, one.role, bundle) for one in swap.creates]
@@ -50,7 +50,7 @@ def states_of(states: Mapping[str, str], bundle: Bundle, **more: Any) -> list[di
 
 
 def standings_of(standings: Iterable[SwapStatus], bundle: Bundle) -> list[dict[str, Any]]:
-    """Return how each swap stands as a row."""
+    """Return the status of each swap as a row."""
     swaps = {swap.id: swap for swap in bundle.swaps}
     return [
         {
@@ -69,14 +69,14 @@ def standings_of(standings: Iterable[SwapStatus], bundle: Bundle) -> list[dict[s
 
 
 def whom(swap: Swap, bundle: Bundle) -> str:
-    """Return the name of whom a swap is about, and how many others it is about."""
+    """Return the name of the first principal of a swap, and the number of its other principals."""
     ids = sorted({fold(one.principal_id) for one in (*swap.removes, *swap.creates)})
     names = sorted(bundle.names.get(id_, id_) for id_ in ids)
     return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def bundle_document(bundle: Bundle) -> dict[str, Any]:
-    """Return what `rollout plan -o json` writes."""
+    """Return the document that `rollout plan -o json` writes."""
     document: dict[str, Any] = json.loads(write_bundle(bundle))
     return document
 

@@ -1,4 +1,4 @@
-"""Carry out the waves of a rollout and take them back: sign in, see that all fits together, and let the engine work."""
+"""Carry out the waves of a rollout, or roll them back: sign in, check the bundle, run the engine."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ _AGAIN = "run the same command again: it goes on where this one stopped"
 
 @dataclass(frozen=True, slots=True)
 class RolloutAccess:
-    """Whom a rollout acts as, and how its journal is vouched for.
+    """The sign-in of a rollout, and the proof that its journal is unchanged.
 
     Attributes:
         auth: The way to sign in.
         cloud: The cloud.
-        may_ask: Whether somebody may be asked.
+        may_ask: Whether a person may be asked to sign in.
         clock: The clock.
-        key: A key that the head of the journal is signed with at the end, or None.
-        signers: Whose signature the head has to bear, or None; `signer` which one of them.
-        head: Hash of the journal's last line, where nothing is known of it here.
+        key: A key to sign the head of the journal with at the end, or None.
+        signers: A file of people whose signature the head must have, or None; `signer` names one of them.
+        head: Hash of the journal's last line, where this machine keeps no head of it.
     """
 
     auth: str
@@ -73,14 +73,14 @@ class RolloutAccess:
 
 
 def apply_wave(folder: Path, wave: int, access: RolloutAccess, *, db: Path, tell: Tell = print) -> dict[str, str]:
-    """Carry out a wave, and return the state of each of its swaps. This writes to Azure.
+    """Carry out a wave in Azure, and return the state of each of its swaps.
 
     Raises:
         EvidenceError: The plan is stale by now.
-        GateError: The plan cannot be proved, somebody who must not be touched would lose access, or there is no room.
+        GateError: The plan cannot be proved, a protected principal would lose access, or Azure's limits leave no room.
         InputError: The bundle is not what its plan makes, or the journal is not the one that was written.
         AccessError: Nobody is signed in, or to another tenant.
-        ServiceError: Azure does not answer, refuses the way back, or the journal takes no line; the same call goes on.
+        ServiceError: Azure does not answer or refuses a rollback, or the journal takes no line; call again to continue.
     """
     bundle = open_bundle(folder)
     if wave not in bundle.waves:
@@ -101,9 +101,9 @@ def apply_wave(folder: Path, wave: int, access: RolloutAccess, *, db: Path, tell
 
 
 def check_wave(db: Path, folder: Path, bundle: Bundle, wave: int) -> RolloutTenant:
-    """See, before a wave, that the plan still holds and no emergency access account would lose anything.
+    """Check before a wave that the plan still holds and no emergency access account loses anything; return the tenant.
 
-    Assignments that this rollout has removed already are no reason to call the plan stale. Returns the tenant.
+    Assignments that this rollout has already removed do not make the plan stale.
 
     Raises:
         EvidenceError: The plan is stale by now.
@@ -136,13 +136,13 @@ def check_wave(db: Path, folder: Path, bundle: Bundle, wave: int) -> RolloutTena
 def roll_back(
     folder: Path, access: RolloutAccess, *, swaps: Collection[str] = (), tell: Tell = print
 ) -> dict[str, str]:
-    """Take swaps back, the last first; all of them where none is named. This writes to Azure.
+    """Roll swaps back in Azure, the last first; all of them where none is named.
 
     Raises:
-        UsageError: A swap is none of this rollout.
+        UsageError: A swap does not belong to this rollout.
         InputError: The bundle or the journal is not the one that was written.
-        AccessError: Nobody is signed in, to another tenant, or a subscription cannot be seen.
-        ServiceError: Azure does not answer, or refuses something; the same call goes on where this one stopped.
+        AccessError: Nobody is signed in, the sign-in is to another tenant, or a subscription cannot be seen.
+        ServiceError: Azure does not answer, or refuses something; call again to continue.
     """
     bundle = open_bundle(folder)
     named = {swap_named(bundle, name).id for name in swaps}
@@ -155,7 +155,7 @@ def roll_back(
 
 
 def confirm_swaps(folder: Path, swaps: Sequence[str], person: str, clock: Clock | None = None) -> None:
-    """Write into the journal that somebody answers for what no log would show of these swaps.
+    """Note in the journal that a person confirms these swaps, whose effect no log would show.
 
     Raises:
         UsageError: A swap is not done.
@@ -193,7 +193,7 @@ def _carry_out(
         try:
             _work(place, credential, who, clock, bundle, journal, work, tell)
         except BaseException:
-            # Why the run ended matters more than a head that cannot be written, as on a full disk.
+            # The error that ended the run matters more than a head that cannot be written, as on a full disk.
             with suppress(RightsizeError):
                 _keep_head(folder, journal.head, access, tell)
             raise
@@ -226,7 +226,7 @@ def _work(
 
 
 def writes_of(bundle: Bundle) -> tuple[re.Pattern[str], ...]:
-    """Return the paths of Azure that a rollout of this bundle may write: those of what it makes and removes."""
+    """Return the Azure paths that a rollout of this bundle may write: those of what it makes and removes."""
     held = [one for swap in bundle.swaps for one in (*swap.creates, *swap.removes)]
     managed = {one.scope for one in held if one.is_managed}
     managed |= {rules.scope for swap in bundle.swaps for rules in swap.rules}
@@ -244,7 +244,7 @@ def _check_same_tenant(began: Bound, now: Bound) -> None:
 
 
 def _trusted(folder: Path, bundle: Bundle, access: RolloutAccess, tell: Tell) -> str | None:
-    """Return the hash of the journal's last line, where a person or a signature says it."""
+    """Return the hash of the journal's last line, where a person or a signature vouches for it."""
     if access.signers is None or not (folder / JOURNAL).exists():
         return access.head
     hint = "`--key FILE` signs it at the end of each run"
@@ -258,7 +258,7 @@ def _trusted(folder: Path, bundle: Bundle, access: RolloutAccess, tell: Tell) ->
 
 
 def _keep_head(folder: Path, head: Head, access: RolloutAccess, tell: Tell) -> None:
-    """Say the head of the journal, put it beside the journal, and sign it where a key is given."""
+    """Print the head of the journal, write it beside the journal, and sign it where a key is given."""
     if not head.lines:
         return
     write_text(folder / HEAD, write_head(head))

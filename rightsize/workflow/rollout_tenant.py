@@ -1,4 +1,4 @@
-"""What a rollout has to know of the tenant, from the store: assignments, groups, people, custom roles and names."""
+"""Read from the store what a rollout needs: assignments, groups, people, custom roles and names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rightsize.workflow.names import read_names
 
 
 def read_rollout_tenant(store: Store) -> RolloutTenant:
-    """Return the tenant of a store as a rollout sees it."""
+    """Return from a store the facts about the tenant that a rollout needs."""
     members: dict[str, set[str]] = {}
     for group, member in store.table("group_closure").select("group_id", "member_id").iter_rows():
         members.setdefault(fold(group), set()).add(fold(member))
@@ -42,7 +42,7 @@ def read_tree(store: Store) -> dict[str, str]:
 
 
 def read_held_names(store: Store, tenant: RolloutTenant) -> dict[str, str]:
-    """Return names of principals and roles, and of each assignment who holds which role, by folded id."""
+    """Return names by folded id: of principals and roles, and for each assignment its holder and role."""
     names, places = read_names(store)
     table = store.table("role_definitions").select("role_definition_id", "role_name")
     names |= {fold(id_): name for id_, name in table.iter_rows() if name}

@@ -1,4 +1,4 @@
-"""How the swaps of a rollout stand, from its journal and what the store has seen since."""
+"""Report the state of each swap of a rollout, from its journal and the logs loaded since."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rightsize.workflow.rollout_tenant import read_rollout_tenant
 
 
 def watch_rollout(db: Path, folder: Path, *, watch_days: int, soak_days: int, today: dt.date) -> list[SwapStatus]:
-    """Return how each swap stands, from the journal and what the store has seen since.
+    """Return the status of each swap, from the journal and the logs loaded since.
 
     Raises:
         InputError: There is no rollout, or no store.
@@ -56,7 +56,7 @@ def _seen(store: Store, bundle: Bundle, since: dt.datetime | None, today: dt.dat
 
 
 def _refusals(store: Store, since: dt.datetime) -> list[Refusal]:
-    """Return refused calls, a row a day; where events are stored, with the time and number of those since."""
+    """Return refused calls, one row a day; where events are stored, with the time and number of those since."""
     found = store.frame(
         """
         WITH days AS (

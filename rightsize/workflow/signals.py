@@ -1,4 +1,4 @@
-"""Signals and what they hold in quarantine: shown from the store, and decided by people."""
+"""Show signals and the calls they hold in quarantine, and store the decisions of people on them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _QUARANTINE = """
 
 @dataclass(frozen=True, slots=True)
 class SignalsResult:
-    """What `signals` answers: signals, the operations that they hold in quarantine, and what the logs alone tell."""
+    """The result of `signals`: signals, the operations they hold in quarantine, and unusual days in the logs."""
 
     signals: list[dict[str, Any]]
     quarantine: list[dict[str, Any]]
@@ -65,7 +65,7 @@ class SignalsResult:
 
 
 def show_signals(db: Path) -> SignalsResult:
-    """Return every signal, those that hold calls in quarantine first, what is in quarantine, and behaviour.
+    """Return every signal (those with calls in quarantine first), the operations in quarantine, and unusual days.
 
     `only_evidence` is true where nothing outside quarantine shows the use: its permissions are `out_of_coverage` until
     a person decides.
@@ -80,10 +80,10 @@ def show_signals(db: Path) -> SignalsResult:
 
 
 def decide_signals(db: Path, path: Path) -> int:
-    """Put the decisions of a file in the place of those before; return how many there are.
+    """Replace the stored decisions by those of a file; return their number.
 
     Raises:
-        InputError: The file cannot be read, or is not what its ending says.
+        InputError: The file cannot be read, or its content does not fit its ending.
     """
     form = path.suffix.lower().removeprefix(".")
     if form not in get_args(Form):

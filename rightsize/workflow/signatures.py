@@ -1,6 +1,6 @@
-"""Signatures of small files, by the tools that people have keys for: OpenSSH's `ssh-keygen -Y`, and minisign.
+"""Sign and check small files with the user's own tools: OpenSSH's `ssh-keygen -Y`, or minisign.
 
-Of a plan the chain of hashes beside it is signed, and so everything that it stands for.
+For a plan, the chain of hashes beside it is signed, and with it everything that the chain covers.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _MINISIGN_KEY = b"untrusted comment:"
 
 
 def sign_plan(plan: Path, key: Path) -> Path:
-    """Sign a plan, and return the signature's file, which stands beside it.
+    """Sign a plan, and return the path of the signature beside it.
 
-    The tool may ask for the key's passphrase on the terminal; the key is never read here but for its first words.
+    The tool may ask for the key's passphrase on the terminal; this process reads only the first words of the key.
 
     Raises:
-        InputError: There is no chain, the folder holds something else than it says, or there is no such key.
+        InputError: There is no chain, the folder differs from it, or there is no such key.
         UsageError: The tool is not installed, or refuses the key.
     """
     folder = plan_file(plan).parent
@@ -38,12 +38,12 @@ def sign_plan(plan: Path, key: Path) -> Path:
 
 
 def sign_file(file: Path, key: Path, namespace: str) -> Path:
-    """Sign a file, and return the signature's file, which stands beside it.
+    """Sign a file, and return the path of the signature beside it.
 
     Args:
         file: The file.
         key: A key of OpenSSH, or of minisign.
-        namespace: What OpenSSH's signature is for, so that it serves for nothing else.
+        namespace: The purpose of OpenSSH's signature, so that it is valid for no other.
 
     Raises:
         InputError: There is no such key.
@@ -51,7 +51,7 @@ def sign_file(file: Path, key: Path, namespace: str) -> Path:
     """
     is_minisign = read_bytes(key).startswith(_MINISIGN_KEY)
     made = _beside(file, _MINISIGN if is_minisign else _SSH)
-    made.unlink(missing_ok=True)  # ssh-keygen would ask before it writes over one
+    made.unlink(missing_ok=True)  # ssh-keygen would ask before it overwrites a signature
     if is_minisign:
         _sign(["minisign", "-S", "-s", str(key), "-m", str(file), "-x", str(made)])
     else:
@@ -60,13 +60,13 @@ def sign_file(file: Path, key: Path, namespace: str) -> Path:
 
 
 def signature_of(folder: Path) -> str | None:
-    """Return the name of a signature that stands beside a plan, unchecked, or None."""
+    """Return the name of a signature beside a plan, unchecked, or None."""
     names = (f"{CHAIN}{suffix}" for suffix in (_SSH, _MINISIGN))
     return next((name for name in names if (folder / name).is_file()), None)
 
 
 def check_signature(folder: Path, signers: Path, signer: str | None = None) -> str:
-    """Return who signed a plan, as the file of signers calls them; see `check_file`.
+    """Return the signer of a plan, by the name in the file of signers; see `check_file`.
 
     Args:
         folder: The plan folder; its chain has been read.
@@ -78,18 +78,18 @@ def check_signature(folder: Path, signers: Path, signer: str | None = None) -> s
 
 
 def check_file(file: Path, signers: Path, signer: str | None, *, namespace: str, what: str, hint: str) -> str:
-    """Return who signed a file, as the file of signers calls them.
+    """Return the signer of a file, by the name in the file of signers.
 
     Args:
         file: The file; its signature stands beside it.
         signers: OpenSSH's file of allowed signers (ssh-keygen(1)), or a public key of minisign.
         signer: Whose signature it has to be, in the first of these; anybody's of the file without it.
-        namespace: What OpenSSH's signature has to be for.
-        what: What the file is, for people.
-        hint: How it is signed.
+        namespace: The purpose that OpenSSH's signature must have.
+        what: A description of the file for people.
+        hint: The hint that says how to sign it.
 
     Raises:
-        GateError: It is not signed, or not by them.
+        GateError: The file is not signed, or not by one of the signers.
         UsageError: The tool is not installed.
     """
     is_minisign = read_bytes(signers).startswith(_MINISIGN_KEY)
@@ -112,7 +112,7 @@ def _beside(file: Path, suffix: str) -> Path:
 
 
 def _sign(command: list[str]) -> None:
-    """Run a tool that may ask for a passphrase: what it prints goes to stderr, since stdout is data."""
+    """Run a tool that may ask for a passphrase; its output goes to stderr, since stdout is data."""
     try:
         done = subprocess.run(command, stdout=_STDERR, stderr=subprocess.PIPE, check=False)  # noqa: S603
     except OSError:

@@ -1,4 +1,4 @@
-"""Ask the store: ad-hoc SQL and saved questions, read-only."""
+"""Run ad-hoc SQL and saved questions on the store, read-only."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rightsize.store.sandbox import Answer, run_statement
 
 
 def ask(db: Path, statement: str, given: Sequence[str], *, max_rows: int, timeout: float) -> Answer:
-    """Run one statement that reads; `-` reads it from stdin. `given` are `name=value` texts, bound as text.
+    """Run one read-only statement; `-` reads it from stdin. `given` are `name=value` texts, bound as text.
 
     Raises:
         UsageError: The statement is refused or does not run, or a parameter is wrong.
-        InputError: There is no store at `db`, or stdin is no text.
+        InputError: There is no store at `db`, or stdin is not text.
     """
     try:
         sql = sys.stdin.read() if statement == "-" else statement
@@ -26,7 +26,7 @@ def ask(db: Path, statement: str, given: Sequence[str], *, max_rows: int, timeou
 
 
 def ask_question(db: Path, name: str, given: Sequence[str], *, max_rows: int, timeout: float) -> Answer:
-    """Run a saved question; the values of its parameters have the types that it declares.
+    """Run a saved question; its parameters get the types that it declares.
 
     Raises:
         UsageError: There is no such question, or a parameter is wrong.
@@ -43,12 +43,12 @@ def list_questions() -> list[SavedQuery]:
 
 
 def show_question(name: str) -> SavedQuery:
-    """Return a saved question, or raise UsageError with the names that come close."""
+    """Return a saved question, or raise UsageError with similar names."""
     return read_question(name)
 
 
 def read_parameters(given: Sequence[str]) -> dict[str, str]:
-    """Read `name=value` texts; raises UsageError for a text without a name, and for a name that comes twice."""
+    """Return the parameters of `name=value` texts; raise UsageError for a missing or repeated name."""
     values: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")

@@ -1,4 +1,4 @@
-"""What is loaded: sources, counts, what the logs cover, what could not be used."""
+"""Report what a store holds: sources, counts, coverage of the logs, and unusable records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SOURCES = """
     SELECT source, count(*) AS files, sum(read)::BIGINT AS read, sum(rejected)::BIGINT AS rejected,
         sum(unused_record)::BIGINT AS unused_record
     FROM loads GROUP BY source ORDER BY source"""
-# The rows of the view `sign_ins` by kind. Its texts are the cost of counting millions, so a number stands for the key.
+# The rows of the view `sign_ins` by kind. Texts make counting millions slow, so a number stands for the key.
 _SIGN_INS = f"""
     SELECT kind, hash(principal_id, app_id, resource_id, day) AS key
     FROM (
@@ -30,7 +30,7 @@ _SIGN_INS = f"""
         UNION ALL SELECT sign_in_kind, principal_name, app_id, resource_id, day FROM base.reduced_sign_ins
         WHERE principal_id IS NULL) AS i
     LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = i.principal_name"""
-# The kinds of a table's rows; a table without rows has a row of its own, so that what is missing shows.
+# The kinds of a table's rows; a table without rows gets one row, so that a missing source is visible.
 _CONTENTS = f"""
     WITH counted AS (
         SELECT 1 AS place, 'principals' AS what, principal_type AS kind FROM principals
@@ -71,7 +71,7 @@ _UNKNOWN = "SELECT count(*) AS operations, coalesce(sum(events), 0)::BIGINT AS e
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """What a store holds.
+    """The contents of a store.
 
     Attributes:
         sources: `{source, files, read, rejected, unused_record}`; the last null where no file was counted so.
@@ -82,7 +82,7 @@ class StoreStatus:
         rejects: `{source, reason, records}`.
         unknown_operations: `{operations, events}`.
         requests: `{source, access, requests, resources}`: requests of data planes by what let them through.
-        unmapped: `{source, operations, requests}`: those of them whose operation no rule maps to a permission.
+        unmapped: `{source, operations, requests}`: requests whose operation no rule maps to a permission.
     """
 
     sources: list[dict[str, Any]]
@@ -127,7 +127,7 @@ class StoreStatus:
         }
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the same as one long table: `{section, subject, measure, value}`."""
+        """Yield the status as one long table: `{section, subject, measure, value}`."""
         for section, content in self.document().items():
             for entry in content if isinstance(content, list) else [content or {}]:
                 subject = " ".join(str(value) for value in entry.values() if isinstance(value, str))
@@ -137,7 +137,7 @@ class StoreStatus:
 
 
 def read_status(db: Path) -> StoreStatus:
-    """Read what the store at `db` holds; raises InputError where there is none."""
+    """Return the contents of the store at `db`; raise InputError where there is none."""
     with open_store(db, read_only=True) as store:
         return StoreStatus(
             sources=store.frame(_SOURCES).to_dicts(),

@@ -1,6 +1,6 @@
-"""The access of a tenant as the store has it: names resolved, planes chosen, what is missing remembered.
+"""Answer access questions from the tables of a store: resolve names, choose planes, note missing data.
 
-`rbac.access` decides; this module feeds it from the tables, and keeps what a reader of its answers has to know.
+`rbac.access` decides; this module gives it the tables, and collects the notes that a reader of the answers needs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rightsize.rbac.text import fold
 from rightsize.rules.planes import planes_of
 
 Person = tuple[str | None, str | None]
-"""Type of a principal, and what people call it."""
+"""Type and display name of a principal."""
 
 _TABLES = (
     "principals",
@@ -46,7 +46,7 @@ _TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class AccessQuestion:
-    """May this principal do that there? `plane` is asked for where the catalogue does not know it."""
+    """A question whether a principal may perform an operation at a scope; `plane` is used where no catalogue has it."""
 
     principal: str
     operation: str
@@ -56,7 +56,7 @@ class AccessQuestion:
 
 @dataclass(slots=True)
 class TenantAccess:
-    """The tables as questions need them."""
+    """The tables of a tenant, indexed for access questions."""
 
     access: Access
     inputs: Inputs
@@ -100,9 +100,9 @@ class TenantAccess:
         }
 
     def planes_of(self, operation: str, asked: str | None) -> tuple[str, ...]:
-        """Return where an operation is decided: where ARM says, else where the user does, else where roles do.
+        """Return the planes on which an operation is decided: as ARM says, else as the user says, else as roles say.
 
-        Where no role spells it out either, both planes are looked at.
+        Where no role spells it out either, both planes are returned.
         """
         key = (fold(operation), asked)
         if key not in self._planes:
@@ -117,7 +117,7 @@ class TenantAccess:
         return self._planes[key]
 
     def reaching_unread(self, scope: Scope) -> list[str]:
-        """Return the assignments at a scope or above whose role nobody loaded."""
+        """Return the assignments at a scope or above whose role is not loaded."""
         above = set(lineage(scope, self.tree))
         return [
             assignment.role_assignment_id
@@ -126,7 +126,7 @@ class TenantAccess:
         ]
 
     def notes(self) -> list[str]:
-        """Return what a reader has to know beside the answers."""
+        """Return the notes that a reader needs beside the answers."""
         rootless = self._rootless if self._has_group_assignments() else set[str]()
         said = (
             (
@@ -183,10 +183,10 @@ class TenantAccess:
 
 
 def read_tenant_access(table_of: Callable[[str], pl.DataFrame], *, as_of: dt.datetime | None = None) -> TenantAccess:
-    """Return the tenant of the tables that `table_of` gives by name.
+    """Return the tenant's access from the tables that `table_of` returns by name.
 
     Raises:
-        EvidenceError: There are no assignments.
+        EvidenceError: No assignments are loaded.
     """
     inputs = Inputs.of(**{name: table_of(name) for name in _TABLES})
     if inputs.role_assignments.is_empty():
@@ -229,7 +229,7 @@ def read_tenant_access(table_of: Callable[[str], pl.DataFrame], *, as_of: dt.dat
 
 
 def _assignments(frame: pl.DataFrame) -> tuple[list[RoleAssignment], set[str]]:
-    """Return the assignments, and the ids of those whose scope is none and which therefore reach nothing."""
+    """Return the assignments, and the ids of those whose scope is invalid and which therefore reach nothing."""
     found: list[RoleAssignment] = []
     misplaced: set[str] = set()
     columns = ("role_assignment_id", "principal_id", "role_definition_id", "scope", "state", "condition")
@@ -283,7 +283,7 @@ def _known_planes(operations: pl.DataFrame) -> dict[str, Planes]:
 
 
 def _people(principals: pl.DataFrame) -> dict[str, Person]:
-    """Return the type of each principal and what people call it."""
+    """Return the type and display name of each principal."""
     name = pl.coalesce("user_principal_name", "display_name")
     rows = principals.select(folded(pl.col("principal_id")), "principal_type", name=name).iter_rows()
     return {principal_id: (kind, called) for principal_id, kind, called in rows}

@@ -1,4 +1,4 @@
-"""Small files that a person names: read or written whole, with errors that say which line is wrong."""
+"""Read or write small files that a user names, with errors that name the wrong line."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield number and object of every line that is not blank.
+    """Yield line number and object of every non-blank line.
 
     Raises:
-        InputError: The file cannot be read, or a line is no JSON object.
+        InputError: The file cannot be read, or a line is not a JSON object.
     """
     for number, line in enumerate(read_bytes(path).split(b"\n"), 1):
         if not line.strip():

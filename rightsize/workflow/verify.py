@@ -38,14 +38,14 @@ _NOUNS = {
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """What `verify` answers.
+    """The result of `verify`.
 
     Attributes:
         document: The whole answer.
-        rows: What is wrong with the plan, one row each: first what makes it stale, then what cannot be proved.
-        refusal: The error to end with, or None where the plan stands.
+        rows: The faults of the plan, one row each: first what makes it stale, then what cannot be proved.
+        refusal: The error to end with, or None where the plan holds.
         summary: One sentence for people.
-        notes: What the chain and the signature say, for people.
+        notes: The results of checking the chain and the signature, for people.
     """
 
     document: dict[str, Any]
@@ -63,19 +63,19 @@ def verify_plan(
     signer: str | None = None,
     removed: Collection[str] = (),
 ) -> VerifyResult:
-    """Prove a plan against the store, look that its folder is what its chain of hashes says, and who signed that.
+    """Prove a plan against the store, and check its folder against its chain of hashes and their signature.
 
     Args:
         db: The store.
         path: The plan folder, or its `plan.json`.
-        signers: Whose signature is asked for, as `workflow.signatures` takes it; None where nobody's is.
-        signer: Which one of them.
-        removed: Assignments that a rollout of this same plan has removed: that they are gone changes nothing.
+        signers: A file of signers, as `workflow.signatures` takes it; None asks for no signature.
+        signer: The one signer whose signature is required.
+        removed: Assignments that a rollout of this plan has removed; their absence does not make it stale.
 
     Raises:
-        InputError: There is no plan, it is not what a plan is, its role files are missing or altered, or its folder
-            is not what the chain says.
-        GateError: It is not signed by whom it has to be.
+        InputError: There is no plan, the file is not a plan, its role files are missing or altered, or its folder
+            differs from the chain.
+            GateError: The plan is not signed by a required signer.
     """
     file = plan_file(path)
     chain = read_chain(file.parent)
@@ -100,7 +100,7 @@ def verify_plan(
 
 
 def _without(found: Verification, removed: frozenset[str]) -> Verification:
-    """Leave out what is said of assignments that were removed as planned."""
+    """Return the verification without remarks on assignments that were removed as planned."""
     changes = [one for one in found.changes if one.change != "gone" or one.id not in removed]
     proofs = [one for one in found.proofs if one.role_assignment_id not in removed]
     return replace(found, changes=tuple(changes), proofs=tuple(proofs))
@@ -120,7 +120,7 @@ def _notes(linked: Mapping[str, Any] | None, signed_by: str | None, signature: s
 
 
 def _names(inputs: Inputs) -> dict[str, str]:
-    """Return what people call principals and roles, by folded id."""
+    """Return the display names of principals and roles, by folded id."""
     roles = inputs.role_definitions.filter(pl.col("role_name").fill_null("") != "")
     named = [*principal_names(inputs).select("principal_id", "name").iter_rows()]
     named += roles.select("role_definition_id", "role_name").iter_rows()
@@ -186,7 +186,7 @@ def _proof_rows(found: Verification) -> list[dict[str, Any]]:
 
 
 def _refusal(found: Verification) -> RightsizeError | None:
-    """Return why the plan is refused: stale first, since what has changed explains most of what fails."""
+    """Return why the plan is refused: staleness first, since changes explain most failed proofs."""
     if found.changes:
         counted = Counter(change.what for change in found.changes)
         said = ", ".join(f"{number} {_NOUNS[what][number > 1]}" for what, number in counted.items())

@@ -1,1 +1,1 @@
-"""A plan in the forms that teams deploy: ARM templates, Bicep, Terraform, and scripts for az and PowerShell."""
+"""Write a plan in the forms that teams deploy: ARM templates, Bicep, Terraform, az and PowerShell scripts."""

@@ -1,4 +1,4 @@
-"""ARM templates: a role by itself, and one template that makes everything, with a nested deployment for each place."""
+"""Write ARM templates: one for a single role, and one for a whole plan, with a nested deployment a target."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _path(kind: str, name: str) -> str:
 
 
 def _nested(name: str, target: Target, resources: list[dict[str, Any]], after: Sequence[str] = ()) -> dict[str, Any]:
-    """Return a deployment within a deployment; only one of a resource group has no location of its own."""
+    """Return a nested deployment; only one at a resource group has no location of its own."""
     made: dict[str, Any] = {"type": "Microsoft.Resources/deployments", "apiVersion": "2022-09-01", "name": name}
     if target.subscription:
         made["subscriptionId"] = target.subscription
@@ -99,7 +99,7 @@ def _nested(name: str, target: Target, resources: list[dict[str, Any]], after: S
 
 
 def _literal(value: Any) -> Any:
-    """Return a document whose strings a deployment takes as they are."""
+    """Return a document whose strings a deployment does not evaluate."""
     if isinstance(value, str):
         return for_arm(value)
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Bicep: a file a role, a file a place where assignments come, and `main.bicep`, which deploys them all in order."""
+"""Write Bicep: one file a role, one a target of assignments, and `main.bicep`, which deploys them in order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rightsize.render.deploy.contents import (
 )
 from rightsize.render.escape import for_bicep, for_terminal
 
-# Bicep wants a version of a resource that is there already, and asks Azure nothing by it: only its id is used.
+# Bicep requires an API version for an existing resource, but sends no request with it: only the id is used.
 _EXISTING = "2021-04-01"
 
 

@@ -1,4 +1,4 @@
-"""What a deployment of a plan makes: its roles, and its assignments with their ids, whatever the language."""
+"""List the roles and assignments that a plan's deployment makes, with their ids, for every language."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ API = "2022-04-01"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Made:
-    """A role assignment that comes.
+    """A role assignment that a deployment makes.
 
     Attributes:
-        scope: Where.
-        id: Its GUID, made of all that it says.
-        role: GUID of its role, and `role_path` the id that an assignment names it by.
-        principal_id: Who gets it, and `principal_type` what that is to Resource Manager.
+        scope: Its scope.
+        id: Its GUID, derived from all of its properties.
+        role: GUID of its role; `role_path` is the id of the role in the assignment.
+        principal_id: Its holder, with the `principal_type` that Resource Manager uses.
         condition: Its condition.
-        description: Names the proposal that it comes from.
+        description: Its description, which names the proposal.
     """
 
     scope: str
@@ -40,7 +40,7 @@ class Made:
     description: str
 
     def properties(self) -> dict[str, str]:
-        """Return what a PUT says of it."""
+        """Return its properties as a PUT takes them."""
         found = {
             "roleDefinitionId": self.role_path,
             "principalId": self.principal_id,
@@ -58,9 +58,9 @@ class DeployContents:
 
     Attributes:
         roles: New roles.
-        assignments: Assignments that stand at once.
-        managed: How many become eligible or end by themselves: requests to Privileged Identity Management make these,
-            with their rules before them, and no file does.
+        assignments: Permanent, active assignments.
+        managed: Number of eligible or time-bound ones: no file makes them, since they need requests to Privileged
+        Identity Management, after their rules are set.
     """
 
     roles: tuple[PlannedRole, ...]
@@ -69,12 +69,12 @@ class DeployContents:
 
 
 def contents_of(plan: Plan, types: Mapping[str, str], only: Collection[str] | None = None) -> DeployContents:
-    """Return what bringing in a plan for Azure RBAC makes.
+    """Return the roles and assignments that deploying a plan for Azure RBAC makes.
 
     Args:
         plan: The plan.
-        types: Type of each principal, by folded id; who is not in it is a user.
-        only: Ids of the proposals that are brought in; None for all.
+        types: Type of each principal, by folded id; a missing one counts as a user.
+        only: Ids of the proposals to deploy; None means all.
     """
     made: dict[str, Made] = {}
     managed: set[str] = set()
@@ -104,10 +104,10 @@ def contents_of(plan: Plan, types: Mapping[str, str], only: Collection[str] | No
 
 @dataclass(frozen=True, slots=True, order=True)
 class Target:
-    """Where a deployment runs: the tenant, a management group, a subscription or a resource group.
+    """The target of a deployment: the tenant, a management group, a subscription or a resource group.
 
     Attributes:
-        level: Its kind, in Bicep's word.
+        level: Its kind, as Bicep's `targetScope` names it.
         group: Name of the management group.
         subscription: GUID of the subscription.
         resource_group: Name of the resource group.
@@ -120,7 +120,7 @@ class Target:
 
     @property
     def path(self) -> str:
-        """Its id, without a slash at the end."""
+        """The id of the target, without a slash at the end."""
         if self.group:
             return f"/providers/Microsoft.Management/managementGroups/{self.group}"
         below = f"/resourceGroups/{self.resource_group}" if self.resource_group else ""
@@ -128,7 +128,7 @@ class Target:
 
     @property
     def slug(self) -> str:
-        """A name for files and symbols, made of letters, digits and dashes; different for different targets."""
+        """A unique name of the target for files and symbols, of letters, digits and dashes."""
         said = self.resource_group or self.group or self.subscription or "tenant"
         plain = re.sub(r"[^a-z0-9]+", "-", said.lower()).strip("-")[:40]
         key = fold("/".join((self.level, self.group, self.subscription, self.resource_group)))
@@ -136,13 +136,13 @@ class Target:
 
 
 def target_of(scope: str) -> tuple[Target, list[tuple[str, str]]]:
-    """Return where a deployment runs that assigns something at a scope, and the resources on the way to the scope.
+    """Return the target of a deployment that makes an assignment at a scope, and the resources down to that scope.
 
-    Each of these is a type and a name as templates have them (`Microsoft.Storage/storageAccounts/blobServices`,
-    `account/default`); one after another extends the one before.
+    Each resource is a type and a name as in templates (`Microsoft.Storage/storageAccounts/blobServices`,
+    `account/default`); each one extends the one before.
 
     Raises:
-        InputError: The id ends in the middle.
+        InputError: The id is incomplete.
     """
     found = parse_scope(scope)
     head, *tail = re.split(r"/providers/", found.text, flags=re.IGNORECASE)
@@ -165,7 +165,7 @@ def _type_and_name(part: str, head: str, scope: str) -> tuple[str, str]:
 
 
 def outer_level(contents: DeployContents) -> str:
-    """Return the level at which one deployment can make everything: as low as may be."""
+    """Return the lowest level at which one deployment can make everything."""
     targets = {target_of(one.scope)[0] for one in contents.assignments}
     targets |= {home_of(role) for role in contents.roles}
     if any(one.level == "tenant" for one in targets):
@@ -175,12 +175,12 @@ def outer_level(contents: DeployContents) -> str:
 
 
 def home_of(role: PlannedRole) -> Target:
-    """Return where the deployment of a role runs: at the first scope where it can be assigned."""
+    """Return the target of a role's deployment: the first scope where it can be assigned."""
     return target_of(role.definition.assignable_scopes[0])[0]
 
 
 def by_target(contents: DeployContents) -> dict[Target, list[Made]]:
-    """Return the assignments by where their deployment runs, sorted."""
+    """Return the assignments by the target of their deployment, sorted."""
     found: dict[Target, list[Made]] = {}
     for one in contents.assignments:
         found.setdefault(target_of(one.scope)[0], []).append(one)

@@ -1,4 +1,4 @@
-"""The files of each form: of a role by itself, and of a whole plan."""
+"""Return the deployment files of a role or of a whole plan, in each form."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def deploy_files(contents: DeployContents, forms: Collection[str]) -> dict[str, 
     """Return the files of a plan in the wanted forms, by name.
 
     Args:
-        contents: What comes.
-        forms: Of `PLAN_FORMS`.
+        contents: The roles and assignments to make.
+        forms: Names from `PLAN_FORMS`.
 
     Raises:
-        InputError: A form cannot say a role or a scope.
+        InputError: A form cannot express a role or a scope.
     """
     files: dict[str, str] = {}
     for form in PLAN_FORMS:

@@ -1,7 +1,7 @@
-"""Scripts that make the roles and assignments of a plan, for az and for PowerShell.
+"""Write the az and PowerShell scripts that make the roles and assignments of a plan.
 
-`az role definition create` and `New-AzRoleDefinition` give a role an id of their own choice, and `New-AzRoleAssignment`
-an assignment; so the scripts send what has to keep its id to Resource Manager themselves.
+`az role definition create` and `New-AzRoleDefinition` choose the id of a role themselves, and `New-AzRoleAssignment`
+the id of an assignment. Where the id has to stay, the scripts therefore send the request to Resource Manager.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from rightsize.render.escape import for_powershell, for_shell
 
 
 def az_script(contents: DeployContents) -> str:
-    """Return the script for bash; it stands in a folder beside `roles`."""
+    """Return the script for bash; its folder is beside `roles`."""
     return "\n".join(_az_lines(contents)) + "\n"
 
 
 def powershell_script(contents: DeployContents) -> str:
-    """Return the script for PowerShell with Az.Accounts; it stands in a folder beside `roles`."""
+    """Return the script for PowerShell with Az.Accounts; its folder is beside `roles`."""
     return "\n".join(_powershell_lines(contents)) + "\n"
 
 
@@ -33,7 +33,7 @@ def _az_lines(contents: DeployContents) -> Iterator[str]:
     for role in contents.roles:
         yield f"az rest --method put --url {for_shell(_role_url(role))} --body @../roles/{role.slug}.json --output none"
     for one in contents.assignments:
-        if one.condition and one.condition.startswith("@"):  # az would take it for the name of a file
+        if one.condition and one.condition.startswith("@"):  # az would read it as the name of a file
             body = json.dumps({"properties": one.properties()})
             yield f"az rest --method put --url {for_shell(_url(one))} --body {for_shell(body)} --output none"
             continue

@@ -1,4 +1,4 @@
-"""Terraform: what azurerm makes roles and assignments of, as `.tf.json`."""
+"""Write the roles and assignments of a plan as Terraform JSON (`.tf.json`) for the azurerm provider."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def role_terraform(role: RoleDefinition) -> dict[str, Any]:
     """Return a document that makes a role.
 
     Raises:
-        InputError: A block has a condition, which `azurerm_role_definition` cannot say.
+        InputError: A block has a condition, which `azurerm_role_definition` cannot express.
     """
     if any(block.condition is not None or block.condition_version is not None for block in role.permissions):
         raise InputError(f"role `{role.role_name}` has a condition within it, which Terraform's azurerm cannot say")

@@ -1,1 +1,1 @@
-"""The report: one self-contained HTML file, readable without scripts, quick with them."""
+"""Write the report: one self-contained HTML file, readable without scripts, quicker with them."""

@@ -1,4 +1,4 @@
-"""What the page says beyond Azure RBAC: who falls with whom, and what is held of the directory and of Graph."""
+"""Compute the report's tables beyond Azure RBAC: reach, activations, directory roles and Graph."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rightsize.render.report.figures import SHOWN, Figures, bar
 from rightsize.render.report.sources import clean, name_of
 
 BLASTS_OF = {"principal": 6, "resource": 3, "outsider": 2}
-"""Of so many subjects of each kind the blast radius is drawn."""
+"""Number of subjects of each kind whose blast radius is drawn."""
 _DONE = 5
 _TITLES = {"directory": "Roles of the directory", "graph": "What applications hold of Microsoft Graph"}
 
 
 def plane_tables(figures: Figures) -> list[dict[str, Any]]:
-    """Return a table for each plane: what is held, most creep first, with the kind of its proposal."""
+    """Return a table for each plane: its grants, most creep first, with the kind of their proposals."""
     return [
         {
             "plane": one.plane,
@@ -43,13 +43,13 @@ def _held(figures: Figures, rows: list[dict[str, Any]], decisions: Mapping[str, 
 
 
 def _decisions(figures: Figures, plane: str) -> dict[str, str]:
-    """Return what a plan makes of each grant, by its folded id: the kind of the proposal."""
+    """Return the kind of the proposal for each grant, by its folded id."""
     proposals = [one for one in figures.sources.beyond if one["plane"] == plane]
     return {fold(id_): one["kind"] for one in proposals for id_ in one["replaces"]}
 
 
 def activation_rows(figures: Figures) -> list[dict[str, Any]]:
-    """Return the first activations, the newest first, each with what was done under it."""
+    """Return the newest activations, each with the operations used during it."""
     held = (one.assignments.select("role_definition_id", "role_name") for one in figures.sources.planes)
     directory = {fold(id_): name for frame in held for id_, name in frame.iter_rows() if id_}
     rows = sorted(figures.sources.activations, key=lambda row: row["activation_id"])
@@ -71,7 +71,7 @@ def activation_rows(figures: Figures) -> list[dict[str, Any]]:
 
 
 def reach_rows(figures: Figures) -> list[dict[str, Any]]:
-    """Return the first subjects, those with which most falls first."""
+    """Return the subjects with the widest reach."""
     return [
         dict(row) | {"name": name_of(row["name"], row["subject"]), "layers": len(row["layers"] or ())}
         for row in figures.sources.reach[:SHOWN]

@@ -1,4 +1,4 @@
-"""The coverage calendar: which log saw which day, as a picture of small squares, and as numbers."""
+"""Draw the coverage calendar: a square for each day of each log, with the counts of days."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import polars as pl
 from rightsize.analyze.window import Window
 
 STATES = ("observed", "declared_empty", "quiet", "missing")
-"""From the one that says most to the one that says nothing."""
+"""States of a day, from full coverage to none."""
 _MOST_ROWS = 40
 _CELL, _GAP, _HEIGHT = 7, 1, 14
 
@@ -21,10 +21,10 @@ class CalendarRow:
     """One log at one scope.
 
     Attributes:
-        source: The log; `category` what of it, `scope` where, or how many scopes a row of several speaks for.
-        paths: For each state that it has, the squares of its days as an SVG path.
+        source: The log; `category` its category; `scope` its scope, or the number of scopes of a shared row.
+        paths: For each state, the squares of its days as an SVG path.
         days: Number of days of each state.
-        covered: Share of the days that the log speaks of, 0 to 1.
+        covered: Share of the days that the log covers, 0 to 1.
     """
 
     source: str
@@ -37,7 +37,7 @@ class CalendarRow:
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """The rows, the picture's size, and where its months begin: (x, text)."""
+    """The rows, the picture's size, and the labels of months: (x, text)."""
 
     rows: tuple[CalendarRow, ...]
     width: int
@@ -49,7 +49,7 @@ class Calendar:
 def draw_calendar(coverage: pl.DataFrame, window: Window) -> Calendar:
     """Return the calendar of a window.
 
-    Above 40 logs, those of one source and category share a row, and a day there has the worst state of its scopes.
+    Above 40 logs, those of one source and category share a row; a day in it has the worst state of its scopes.
 
     Args:
         coverage: `(source, category, scope, day, state)`.
@@ -78,7 +78,7 @@ def draw_calendar(coverage: pl.DataFrame, window: Window) -> Calendar:
 
 
 def _by_day(coverage: pl.DataFrame, window: Window) -> pl.DataFrame:
-    """Return `(source, category, scope, offset, rank)`: one row a day that the table speaks of."""
+    """Return `(source, category, scope, offset, rank)`: one row for each day in the table."""
     ranks = {state: rank for rank, state in enumerate(STATES)}
     return (
         coverage.filter(window.holds("day"))

@@ -1,6 +1,6 @@
-"""The data that the page's script reads: columns of numbers, every text once.
+"""Build the JSON that the page's script reads: columns of numbers, with every text stored once.
 
-It stands in the page as JSON with `<` escaped, so that no text of a tenant can end the element that holds it.
+The page embeds it as JSON with `<` escaped, so that no text of a tenant can end the element that holds it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PLANES = {"control": 0, "data": 1}
 
 
 class _Pool:
-    """Texts by number, in the order in which they were first named."""
+    """A pool of texts that numbers each text at its first use."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
@@ -43,7 +43,7 @@ class _Pool:
 
 
 class Embedding:
-    """Builds the document; principals, roles and scopes are numbered in the order of their tables."""
+    """Builds the document, in which principals, roles and scopes are numbered in the order of their tables."""
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
@@ -52,7 +52,7 @@ class Embedding:
         self.rows_of: dict[str, list[int]] = {}
 
     def document(self) -> dict[str, Any]:
-        """Return the whole of it as plain values."""
+        """Return the whole document as plain values."""
         overview = self.sources.overview
         window = self.sources.window
         principals = self._principals(overview.principals)
@@ -174,7 +174,7 @@ class Embedding:
         }
 
     def _layers(self, table: pl.DataFrame) -> Columns:
-        """Return one row a principal, layer, basis and state: in how many subscriptions, and by what at worst."""
+        """Return one row a principal, layer, basis and state: the number of subscriptions, and the worst operation."""
         worst = {effect: rank for rank, effect in enumerate(EFFECTS)}
         key = ("principal_id", "layer", "basis", "state")
         rows = (
@@ -220,7 +220,7 @@ class Embedding:
         ]
 
     def _others(self, ids: Iterable[str]) -> list[int]:
-        """Return the numbers of other assignments that are named by their ids; those of one id lie side by side."""
+        """Return the numbers of other assignments by their ids; those of one id are neighbours."""
         return [row for id_ in ids for row in self.rows_of.get(fold(id_), ())]
 
     def _place(self, place: Mapping[str, Any]) -> list[Any]:
@@ -236,7 +236,7 @@ class Embedding:
         return [[self.words.add(reason), number] for reason, number in counts.items()]
 
     def _actions(self) -> dict[int, list[list[Any]]]:
-        """Return for each new role its strings with the reason of each: calls and days, or why it is kept unseen."""
+        """Return for each new role its action strings, each with calls and last day, or why it is kept without use."""
         return {
             self.roles.add(fold(id_)): [self._action(action) for action in evidence["actions"]]
             for id_, evidence in sorted(self.sources.evidence.items())
@@ -253,18 +253,18 @@ class Embedding:
         ]
 
     def _day(self, time: dt.datetime | None) -> int | None:
-        """Return a time as the number of its day in the window, from 0."""
+        """Return the number of a time's day in the window, from 0."""
         return None if time is None else (time.date() - self.sources.window.first_day).days
 
 
 def to_json(document: Mapping[str, Any]) -> str:
-    """Return a document as text that can stand in an element of a page."""
+    """Return a document as text that is safe inside an element of a page."""
     text = json.dumps(document, ensure_ascii=True, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _complete(columns: Columns, pool: _Pool, blank: Mapping[str, Any]) -> None:
-    """Whatever is named anywhere has a row, also where nothing is known of it but its id."""
+    """Add a row for every id that is named anywhere and has none, with nothing but the id."""
     length = len(next(iter(columns.values())))
     for id_ in list(pool.numbers)[length:]:
         for name, values in columns.items():
@@ -276,7 +276,7 @@ def _numbers(table: pl.DataFrame, *names: str) -> Columns:
 
 
 def _blocks(text: str | None) -> list[dict[str, Any]]:
-    """Return permission blocks with their strings made harmless; what a block lacks is left out."""
+    """Return permission blocks with harmless strings; absent fields of a block are left out."""
     found = []
     for block in permissions_from_json(text):
         strings = {

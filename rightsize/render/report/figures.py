@@ -1,4 +1,4 @@
-"""The numbers of the page's summary and of its tables, for readers without scripts."""
+"""Compute the numbers of the page's summary and tables, for readers without scripts."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from rightsize.render.summary import short_scope
 
 VERDICTS = COUNTS[1:]
 BASES = ("granted", "used", "proposed")
-"""On what it rests that somebody can defeat a layer."""
+"""The bases on which a principal can defeat a layer."""
 _MATRIX = 16
 MATTERING = 10
 SHOWN = 100
-"""How many rows a table has without scripts."""
+"""The most rows of a table without scripts."""
 _NAMED = 1
 _REASONS = 4
 _LEAST_SHARE = 1.5
@@ -39,7 +39,7 @@ _KINDS = (
 
 
 class Figures:
-    """Reads `Sources` for the template; names are made harmless here, markup in them by the template engine."""
+    """Computes the template's numbers from `Sources`; removes harmful characters, while the engine escapes markup."""
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
@@ -69,12 +69,12 @@ class Figures:
         return found
 
     def kinds(self) -> list[tuple[str, int]]:
-        """Return how many proposals there are of each kind."""
+        """Return the number of proposals of each kind."""
         counted: Counter[str] = Counter(one["kind"] for one in self.proposals)
         return [(kind, counted[kind]) for kind in _KINDS if counted[kind]]
 
     def reasons(self) -> list[dict[str, Any]]:
-        """Return the commonest reasons why use cannot be known."""
+        """Return the most frequent reasons why use cannot be decided."""
         rows = self.sources.overview.reasons.filter(pl.col("verdict").is_in(["unobservable", "out_of_coverage"]))
         return [
             {"operations": row["operations"], "text": sentence(row["reason"])}
@@ -82,7 +82,7 @@ class Figures:
         ]
 
     def mattering(self) -> list[dict[str, Any]]:
-        """Return the ten principals that matter: the most excess today; without a plan, the most creep."""
+        """Return the ten principals with the most excess today; without a plan, those with the most creep."""
         rows = {row["principal_id"]: row for row in self.sources.overview.principals.to_dicts()}
         before, after = self._excess_by_principal()
         order = sorted(rows, key=lambda id_: (-before[id_], -rows[id_]["creep"], -rows[id_]["risk"], id_))
@@ -138,19 +138,19 @@ class Figures:
         return [row | {"at": self.place(row["scope"]), "bar": bar(row)} for row in rows]
 
     def changes(self) -> list[dict[str, Any]]:
-        """Return the first proposals that change something, those that take most away first."""
+        """Return the first proposals that change something, the largest removals first."""
         changed = [one for one in self.proposals if one["kind"] != "keep"]
         changed.sort(key=lambda one: (one["excess_after"] - one["excess_before"], one["id"]))
         return [self._proposal(one) for one in changed[:SHOWN]]
 
     def kept(self) -> list[dict[str, Any]]:
-        """Return the first proposals that keep what there is, the largest excess first."""
+        """Return the first proposals that keep an assignment, the largest excess first."""
         kept = [one for one in self.proposals if one["kind"] == "keep"]
         kept.sort(key=lambda one: (-one["excess_before"], one["id"]))
         return [self._proposal(one) for one in kept[:SHOWN]]
 
     def beyond(self) -> list[dict[str, Any]]:
-        """Return the planes beyond Azure roles: counts of their proposals, and those that take most away first."""
+        """Return the planes beyond Azure roles: counts of their proposals, and the largest removals first."""
         found = []
         for plane, kinds in count_by_plane((one["plane"], one["kind"]) for one in self.sources.beyond).items():
             changed = [one for one in self.sources.beyond if one["plane"] == plane and one["kind"] != "keep"]
@@ -187,7 +187,7 @@ class Figures:
             }
 
     def layer_rows(self) -> list[dict[str, Any]]:
-        """Return the six layers: how many principals can defeat each, as granted, as used, and as proposed."""
+        """Return for each of the six layers how many principals can defeat it, as granted, used and proposed."""
         counted = self._standing().group_by("layer", "basis").agg(pl.col("principal_id").n_unique().alias("people"))
         found = {(layer, basis): number for layer, basis, number in counted.iter_rows()}
         most = max([1, *found.values()])
@@ -221,11 +221,11 @@ class Figures:
         ]  # fmt: skip
 
     def _standing(self) -> pl.DataFrame:
-        """Return what needs no activation and no condition."""
+        """Return the rows that need no activation and no condition."""
         return self.sources.layers.filter((pl.col("state") == "active") & ~pl.col("conditional"))
 
     def independence(self) -> dict[str, int]:
-        """Return how many principals can defeat several layers of one subscription, by basis."""
+        """Return the number of principals that can defeat several layers of one subscription, by basis."""
         table = self.sources.violations.filter(pl.col("state") == "active")
         counted = table.group_by("basis").agg(pl.col("principal_id").n_unique().alias("people"))
         return dict.fromkeys(BASES, 0) | dict(counted.iter_rows())
@@ -248,27 +248,27 @@ class Figures:
         ]
 
     def advice(self) -> list[dict[str, str]]:
-        """Return what only people can do."""
+        """Return the advice: changes that only people can make."""
         return [
             {"subject": self.principal_name(one["subject"]), "text": clean(one["text"])}
             for one in self.sources.plan.get("advice", ())[:SHOWN]
         ]
 
     def principal_name(self, id_: str) -> str:
-        """Return what people call a principal; its id where nothing is known."""
+        """Return the display name of a principal, or its id where no name is known."""
         return name_of(self.names.get(fold(id_)), id_)
 
     def role_name(self, id_: str) -> str:
-        """Return what a role is called; its id where nothing is known."""
+        """Return the name of a role, or its id where no name is known."""
         return name_of(self.roles.get(fold(id_)), id_)
 
     def place(self, scope: str) -> str:
-        """Return a scope as people say it."""
+        """Return a short name of a scope."""
         return clean(short_scope(scope, self.sources.scope_names))
 
 
 def bar(row: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    """Return the segments of a bar of 100: (verdict, from, width); what was used never vanishes from sight."""
+    """Return the segments of a bar of 100: (verdict, from, width); used permissions always stay visible."""
     whole = sum(row[name] for name in VERDICTS)
     if not whole:
         return []

@@ -1,7 +1,7 @@
-"""The page itself: static tables and pictures for every reader, the data and a script for those who want to dig.
+"""Write the report page: static tables and pictures for everybody, and data with a script to explore them.
 
-Nothing is asked of any network: the policy allows the one style and the one script whose hashes it names, and nothing
-else. The script makes elements and text nodes, and never reads text as markup.
+The page needs no network: its Content-Security-Policy allows only the one style and the one script whose hashes it
+names. The script makes elements and text nodes, and never reads text as markup.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SCRIPTS = ("base.js", "pictures.js", "explorer.js", "layers.js", "detail.js", "
 
 
 def write_report(sources: Sources) -> str:
-    """Return the page."""
+    """Return the report page as HTML."""
     style = report_part("report.css")
     script = "'use strict';\n(() => {\n" + "".join(report_part(name) for name in _SCRIPTS) + "})();\n"
     figures = Figures(sources)
@@ -112,7 +112,7 @@ def _sections(sources: Sources, has_findings: bool, has_advice: bool) -> list[tu
 
 
 def _policy(style: str, script: str) -> str:
-    """Return the Content-Security-Policy: these two texts, and nothing from anywhere."""
+    """Return the Content-Security-Policy that allows only this style and this script."""
     return (
         f"default-src 'none'; style-src {policy_source(style)}; script-src {policy_source(script)}; base-uri 'none'; "
         "form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"

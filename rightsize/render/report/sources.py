@@ -1,4 +1,4 @@
-"""What a report is made of, and how its texts become harmless."""
+"""The inputs of a report, and the functions that make their texts harmless."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ _LONGEST = 300
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Everything that the page shows.
+    """All data that the page shows.
 
     Attributes:
-        title: What the page is called.
-        window: The days that it speaks of.
+        title: The title of the page.
+        window: The days that were analysed.
         overview: Counts and scores of the tenant.
         coverage: As the table `coverage`.
         findings: As the table `findings`.
         scope_names: Display names of subscriptions and management groups, by scope.
         proposals: The proposals for Azure RBAC as `plan.json` has them, or None where there is no plan.
-        beyond: The proposals for planes beyond it, whose counts are not added to these.
+        beyond: The proposals for other planes, whose counts are not added to these.
         plan: The rest of `plan.json`: `generated_from`, `advice`, `replay`, `optimum`, `curve`.
         planned_roles: The roles that the plan assigns, by folded id.
-        evidence: The evidence of those that it introduces, by folded id, as the files beside the roles have it.
-        layers: Which layers of defence who can defeat: as the table `layer_defeats`.
-        violations: Who can defeat several layers of one subscription: as the table `layer_violations`.
-        planes: What was concluded of the planes beyond Azure RBAC.
-        reach: What falls with each principal and resource, worst first, as `reach` shows it.
-        blasts: For the first of each kind the blast radius, as `workflow.blast` returns it.
-        activations: As the table `activations`, of every plane.
-        stale: Why the plan does not speak of the store as it is, or None.
+        evidence: The evidence of its new roles, by folded id, as in the files beside the roles.
+        layers: The layers of defence that each principal can defeat: as the table `layer_defeats`.
+        violations: The principals that can defeat several layers of one subscription: as the table `layer_violations`.
+        planes: The analyses of the planes beyond Azure RBAC.
+        reach: The reach of each principal and resource, widest first, as `reach` shows it.
+        blasts: The blast radius of the first subjects of each kind, as `workflow.blast` returns it.
+        activations: As the table `activations`, for every plane.
+        stale: Why the plan does not fit the present store, or None.
     """
 
     title: str
@@ -63,15 +63,15 @@ class Sources:
 
 
 def clean(text: object) -> str:
-    """Return text without invisible and direction-changing characters, cut where nobody reads on.
+    """Return text without invisible and direction-changing characters, cut to a readable length.
 
-    Markup in it is not touched: the template engine escapes it, and the script only ever writes text.
+    Markup in it is unchanged: the template engine escapes it, and the script only writes text nodes.
     """
     shown = for_terminal("" if text is None else str(text))
     return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
 
 
 def name_of(name: str | None, id_: str) -> str:
-    """Return a name that can be shown and pressed: the id where it is blank, as names may be."""
+    """Return a name that can be shown as a link: the id where the name is blank."""
     shown = clean(name).strip()
     return shown or clean(id_)
