@@ -218,7 +218,7 @@ def _stage_directory_grants(con: duckdb.DuckDBPyConnection, file_ids: str, witho
 
 
 def _stage_consents(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:
-    """Stage the permissions that calls consented to for an application, in the text form of `analyze.grant_deduplication.consent`.
+    """Stage permissions that calls consented to for an application, as `analyze.grant_deduplication.consent` has them.
 
     Source: Microsoft Graph directoryAudit of "Add delegated permission grant", whose modified properties name the
     application and all permissions of the grant after the change.

@@ -11,7 +11,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text(encoding="
 KINDS = (
     reasons.Attribution,
     reasons.Unused,
-    reasons.Unobservable,
+    reasons.UnobservableReason,
     reasons.OutOfCoverage,
     reasons.Unexplained,
 )

@@ -133,6 +133,6 @@ def test_resource_graph_goes_on_with_a_token() -> None:
 
 
 def test_a_blob_ends_with_a_newline() -> None:
-    assert forms.read_blob(b'{"a":1}\n{"b":2}') == forms.Page(b'{"a":1}\n{"b":2}\n', 2)
-    assert forms.read_blob(b'{"a":1}\n') == forms.Page(b'{"a":1}\n', 1)
+    assert forms.read_blob(b'{"a":1}\n{"b":2}') == forms.CollectedPage(b'{"a":1}\n{"b":2}\n', 2)
+    assert forms.read_blob(b'{"a":1}\n') == forms.CollectedPage(b'{"a":1}\n', 1)
     assert forms.read_blob(b"").rows == 0
