@@ -34,7 +34,7 @@ def _texts(column: str, path: str) -> str:
 
 
 def project_audits(fields: Fields) -> str:
-    """Return the raw columns of the directory audit log over a relation of fields, one row a record."""
+    """Return SQL for the raw columns of the directory audit log over a relation of fields, one row a record."""
     within = "[" + ", ".join(f"'$.{key}'" for key in _WITHIN) + "]"
     initiator = "[" + ", ".join(f"'$.{key}'" for key in _INITIATOR) + "]"
     return f"""

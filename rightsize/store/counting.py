@@ -26,7 +26,7 @@ def begin_counting(con: duckdb.DuckDBPyConnection) -> None:
     A partly rejected record counts only as rejected.
     """
     con.execute("CREATE OR REPLACE TEMP TABLE new_lines (file_id INTEGER, line BIGINT)")
-    # The row about a page's listing does not come from a record.
+    # The row about the listing of a page does not belong to a record.
     con.execute("UPDATE stage_listings SET line = NULL")
     listed = " UNION ALL ".join(
         f"SELECT file_id, line FROM stage_{name}"

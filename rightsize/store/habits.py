@@ -123,5 +123,5 @@ def logged_days(places: str) -> str:
 
 
 def first_places(places: str) -> str:
-    """Return SQL for the first day of each principal with each network, country and client, as `PLACES`."""
+    """Return SQL for the first day of each principal with each network, country and client, from rows as `PLACES`."""
     return f"SELECT * EXCLUDE (day), min(day) AS day FROM ({places}) GROUP BY ALL"
