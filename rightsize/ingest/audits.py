@@ -26,7 +26,7 @@ _INITIATOR = (
 )  # fmt: skip
 
 UNMAPPED = "unmapped/"
-"""What stands before the name of an activity that no rule knows, in the place of an operation."""
+"""The prefix of the name of an activity that no rule knows, used as its operation."""
 
 
 def _texts(column: str, path: str) -> str:

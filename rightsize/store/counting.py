@@ -15,7 +15,7 @@ from rightsize.store.staging import STAGED_TABLES
 
 _SPLIT_LOGS = "'storage_log', 'entra_audit_log'"
 OF_SPLIT_LOGS = f"file_id IN (SELECT file_id FROM stage_files WHERE source IN ({_SPLIT_LOGS}))"
-"""A condition on staged rows: they are of a log of which one record may be several, one for each authorisation."""
+"""A condition on staged rows of logs in which one record may become several rows, one for each authorisation."""
 
 _USABLE = "(file_id, line) NOT IN (SELECT (file_id, line) FROM stage_rejects WHERE line IS NOT NULL)"
 

@@ -7,7 +7,7 @@
 | `groups('ID')/members`, `groups('ID')/transitiveMembers` | members of a group |
 | `directory/administrativeUnits('ID')/members` | members of an administrative unit |
 | `directory/deletedItems/…` | deleted objects that can be restored |
-| `directoryObjects` | answers to `getByIds`; members if the file or its folder says so, because Graph names no group there |
+| `directoryObjects` | answers to `getByIds`; members if the file or folder says so (Graph names no group there) |
 
 If the context of members has no group, these names give it (`ID` is its object id):
 
