@@ -121,7 +121,7 @@ class Concern:
 
     @property
     def creditable(self) -> pl.Series:
-        """Return the holders of assignments that may be credited with the use read, if no log names another assignment."""
+        """Return the holders of assignments that may be credited with the use read, if no log names another one."""
         return self._creditable.result()
 
     def _begin(self, ahead: Ahead, principal_id: str, open_groups: pl.Series) -> list[str]:
