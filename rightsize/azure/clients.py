@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from rightsize.azure.blobs import Blobs
 
 READ_TIMEOUT = 120.0
-"""Seconds that an answer may take; Log Analytics works on a query for up to ten minutes and then says so."""
+"""Seconds that an answer may take; Log Analytics may run a query for ten minutes before it reports a timeout."""
 _LOGS_TIMEOUT = 660.0
 _CONNECT_TIMEOUT = 30.0
 

@@ -124,7 +124,7 @@ CREDENTIALS: Mapping[str, Callable[[Cloud, PatientTransport], TokenCredential]] 
 """Ways to sign in. Secrets come from the environment that azure-identity documents, never from an option."""
 
 ASKING = ("browser", "device-code")
-"""Those that need a person."""
+"""The ways to sign in that need a person."""
 
 
 class RenewableCredential:

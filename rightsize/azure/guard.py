@@ -29,7 +29,7 @@ QUERY_POSTS = (
     re.compile(r"/providers/Microsoft\.Management/getEntities", re.IGNORECASE),
     re.compile(r"/v1\.0/directoryObjects/getByIds"),
 )
-"""Paths to which a POST may go."""
+"""Patterns of the paths to which a POST may be sent."""
 
 _AUTHORIZATION = r"/providers/Microsoft\.Authorization/"
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from rightsize.azure.wire import StoppedError
 
 LONGEST_WAIT = 300.0
-"""Seconds: a service that asks for more ends its source for now; the run goes on with others and can be resumed."""
+"""Maximum wait in seconds. If a service asks for more, its source stops; the run continues and can be resumed."""
 
 
 class Clock:
@@ -81,7 +81,7 @@ BUDGETS = {
     "logs": Budget(200, 30, 5),
     "storage": Budget(2000, 1, 8),
 }
-"""The budgets of Azure by name; `NAME:KEY` is a bucket of its own with the budget of NAME."""
+"""The budgets of Azure by name; `NAME:KEY` is a separate bucket with the budget of NAME."""
 
 
 @dataclass(slots=True)

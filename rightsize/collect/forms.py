@@ -69,13 +69,13 @@ def read_graph_query(content: bytes) -> CollectedPage:
 
 
 MOST_ROWS = 500_000
-"""Rows that Log Analytics answers with at most; an answer with as many has probably lost some."""
+"""Maximum rows of a Log Analytics answer; an answer with this many is probably cut."""
 
 
 _ROWS = re.compile(rb'"rows"\s*:\s*\[')
 _BETWEEN = re.compile(rb"\]\s*,\s*\[")
 ROWS_BYTES = 2 << 20
-"""Bytes of rows that are read at once: an answer has up to half a million rows, and several come at once."""
+"""Bytes of rows to parse at once: an answer has up to half a million rows, and several arrive in parallel."""
 
 
 def read_tables(content: bytes) -> CollectedPage:

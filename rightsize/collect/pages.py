@@ -36,8 +36,8 @@ JOURNAL = "journal.jsonl"
 PAGES = "pages"
 
 State = Literal["complete", "incomplete", "refused", "gone"]
-"""Of a unit: all of it is there; some is missing and can still come; a right or licence is missing; there is no such
-thing in Azure any more, or not in this cloud."""
+"""The end state of a unit: all was fetched; some is missing and can be fetched later; a right or licence is missing;
+the object no longer exists in Azure, or this cloud does not offer it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from rightsize.model.errors import InternalError
 from rightsize.store.queries import queries_folder
 
 REDUCTIONS = ("azure_activity", "storage_logs", "sign_ins")
-"""The texts there are; each says in its first lines what its rows are."""
+"""The names of the queries; the first lines of each describe its rows."""
 
 _BOUND = re.compile(r"^let (Start|End) = datetime\([^)]*\);$", re.MULTILINE)
 

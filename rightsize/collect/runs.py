@@ -16,7 +16,7 @@ from rightsize.rbac.text import fold
 from rightsize.store.listings import GRANT_SOURCES, Listing
 
 LATENESS = dt.timedelta(hours=3)
-"""Rows are all there so long after what they tell: the Activity Log takes up to 20 minutes, sign-ins up to 2 hours."""
+"""Time after which all rows of an event have arrived: the Activity Log takes up to 20 minutes, sign-ins 2 hours."""
 
 Window = tuple[dt.date, dt.date]
 Span = tuple[dt.datetime, dt.datetime]

@@ -26,7 +26,7 @@ _INITIATOR = (
 )  # fmt: skip
 
 UNMAPPED = "unmapped/"
-"""What stands before the name of an activity that no rule knows, in the place of an operation."""
+"""The prefix of the name of an activity that no rule knows, used as its operation."""
 
 
 def _texts(column: str, path: str) -> str:
@@ -34,7 +34,7 @@ def _texts(column: str, path: str) -> str:
 
 
 def project_audits(fields: Fields) -> str:
-    """Return the raw columns of the directory audit log over a relation of fields, one row a record."""
+    """Return SQL for the raw columns of the directory audit log over a relation of fields, one row a record."""
     within = "[" + ", ".join(f"'$.{key}'" for key in _WITHIN) + "]"
     initiator = "[" + ", ".join(f"'$.{key}'" for key in _INITIATOR) + "]"
     return f"""

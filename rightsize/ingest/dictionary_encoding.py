@@ -31,17 +31,17 @@ _PLACED = ("auth_action", "auth_scope")
 _WHO = tuple(name for name in (*AUTHORIZATION, *CLAIMS, "caller", "caller_ip") if name not in (*_OF_TOKEN, *_PLACED))
 _HOW = ("category", "status", "sub_status", "status_code", "error_code", "error_message")
 _PACKED: Mapping[str, tuple[str, ...]] = {"who": _WHO, "how": _HOW}
-"""What is read as one text. Raw columns are never empty, so an empty part is one that is null."""
+"""The columns that are read as one text. Raw columns are never empty, so an empty part means null."""
 
 _CALLED = ("auth_action", "operation_name")
 _WHERE = ("auth_scope", "resource_id")
 _KINDS: Mapping[str, tuple[str, ...]] = {"who": ("who",), "how": ("how",), "operation": _CALLED, "scope": _WHERE}
-"""The groups of texts that are normalised by themselves, by the columns in which rows have them."""
+"""The groups of texts that are normalised separately, with the columns that hold each."""
 
 _OF_ROW = ("time", "submitted", "correlation_id", "event_id", *_OF_TOKEN)
 _RAW = (*_OF_ROW, *_CALLED, *_WHERE, *_WHO, *_HOW)
 LEAST_BYTES = 8 << 20
-"""To ask for texts apart costs as much as to normalise what some thousand records say."""
+"""Least bytes for packed reading: normalising texts separately costs as much as some thousand whole records."""
 
 _BETWEEN = "chr(31)"
 # Valid values in place of columns that are not asked. An outcome has only a linked operation.

@@ -137,12 +137,12 @@ def _mark_damage(error: UnicodeError) -> tuple[str, int]:
 
 
 DAMAGE = "\x01"
-"""Stands where a byte was that no JSON text has; a JSON parser refuses it, so the line is rejected, not repaired."""
+"""Replaces bytes that are invalid in JSON text; a JSON parser refuses it, so the line is rejected, not repaired."""
 
 codecs.register_error("rightsize-damage", _mark_damage)
 
 MAX_RECORD_BYTES = 16 << 20
-"""A longer record is no record: the largest that Azure logs is 256 KiB (Event Hubs' limit) and pages are no lines."""
+"""Maximum bytes of a record: the largest that Azure logs is 256 KiB (Event Hubs' limit), and pages are not lines."""
 
 
 def write_readable_lines(path: Path, compression: Compression, target: Path, name: str) -> None:

@@ -18,7 +18,7 @@ from rightsize.store.sql import outcome
 MAX_URI = 16_384
 MAX_STEPS = 40
 UNREADABLE = "/{unreadable}"
-"""The path of a request whose URI is longer than any that Graph takes; nothing that it may stand for is ruled out."""
+"""The path of a request whose URI is longer than Graph accepts; it may stand for any path."""
 
 _GUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _ENCODED = {

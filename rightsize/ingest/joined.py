@@ -21,7 +21,7 @@ from rightsize.ingest.sources import NoRoomError, Scratch, SourceFile
 _BEGIN = re.compile(rb"\n\{")
 _SMALL = 1 << 20
 MOST_JOINED = 512 << 20
-"""As many bytes as the files of one copy are likely to have at most."""
+"""Maximum estimated bytes of the files in one copy."""
 
 
 def is_small(file: SourceFile, form: Form) -> bool:

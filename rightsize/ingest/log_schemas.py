@@ -177,7 +177,7 @@ _PASCAL: dict[str, tuple[str, ...]] = {
 }
 
 FIELDS = tuple(dict.fromkeys((*_CAMEL, *_PASCAL)))
-"""Every field that a record of either envelope may have, under one name each."""
+"""All fields that a record of either envelope may have, each under one name."""
 
 SOURCES = {
     "activity": "activity_log",
@@ -195,13 +195,13 @@ SOURCES = {
     "sql": "sql_audit_log",
     "signal": "signals",
 }
-"""The logs that are told apart, and their word in `loads`; `signal` is what an Event Hub sends between them."""
+"""The logs that are distinguished, and their word in `loads`; `signal` is a signal that an Event Hub mixes in."""
 
 REQUEST_LOGS = ("key_vault", "messaging", "cosmos", "kubernetes", "registry", "sql")
-"""Logs of what was asked of a resource, which one query normalises (`queries/reduce/requests.sql`)."""
+"""Logs of requests to resources, which one query normalises (`queries/reduce/requests.sql`)."""
 
 USED_LOGS = ("activity", "storage", "sign_in", "entra_audit", "graph_activity", *REQUEST_LOGS)
-"""Those that something is learnt from; the others are only counted."""
+"""The logs that are used; records of other logs are only counted."""
 
 _TIME_KEYS = {"time", "eventtimestamp", "event_timestamp"}
 _EVENT_KEYS = {"operationname", "operation_name", "category", "resourceid", "resource_id"}

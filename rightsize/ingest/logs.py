@@ -45,7 +45,7 @@ _SLOW_BYTES = 128 << 20
 _LOGS = list(SOURCES)
 _IDS_PER_FILE = 32
 NO_LOG = len(_LOGS)
-"""The place among a file's ids of what is no log."""
+"""The index, among the ids of a file, for content that is not a log."""
 
 _OF_LOGS = (
     "stage_events",

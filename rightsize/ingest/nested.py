@@ -51,7 +51,7 @@ NESTED: Mapping[str, tuple[Path, ...]] = {
     "properties": (("eventCategory",), ("statusCode",), ("statusMessage",), ("requestbody",), ("responseBody",)),
     "http_request": (("clientIpAddress",), ("client_ip_address",)),
 }
-"""The fields that are objects, with what is read of each, in order."""
+"""The fields that are objects, with the paths of the values read from each, in order."""
 
 VALUES = {
     "identity": "identity_values",
@@ -60,13 +60,13 @@ VALUES = {
     "properties": "property_values",
     "http_request": "request_values",
 }
-"""What the values within each of these fields are called."""
+"""The name of the values within each of these fields."""
 
 OTHER_BODIES: tuple[Path, ...] = (("requestBody",), ("responsebody",))
 """Bodies in other capitals, after those of `properties`; a struct, whose members fold, cannot have both."""
 
 FIRST_CLAIM = len(NESTED["authorization_json"])
-"""Where in the values of `identity` the claims begin."""
+"""The number of values of `identity` before the claims."""
 
 
 def json_paths(paths: Sequence[Path]) -> str:

@@ -43,7 +43,7 @@ _CHUNK_ROWS = 10_000
 _WORDS_TOLD = 20
 
 Watch = Callable[[int, int], object]
-"""Told how many bytes of files were read, and how many there are."""
+"""Called with the bytes of files read so far, and the total bytes."""
 
 
 _NOT_READ = "nothing is learnt from this log"
@@ -51,7 +51,7 @@ _NOT_USED = {
     "m365_audit_log": "what it says of the directory stands in the directory's own audit log, and the other services "
     "of Microsoft 365 decide by roles of their own"
 }
-"""Why a log that is recognised says nothing of what is used, where there is more to say."""
+"""The reason why a recognised log is not used, if there is more to say than `_NOT_READ`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def told_within(tell: Callable[[int], object], paths: Sequence[Path], *, every: 
     ended = Event()
 
     def look() -> None:
-        most = 0  # a file that was read is closed
+        most = 0  # the maximum, because a file is closed after it was read
         while not ended.wait(every):
             most = max(most, bytes_read(paths))
             tell(most)

@@ -29,7 +29,7 @@ RAW_EVENT_COLUMNS = (
     "status_code", "error_code", "error_message", "authentication", "authorization_result", "service",
     "object_key", "operation_index", "uri", "request_body", "ordinal", *READ_COLUMNS,
 )  # fmt: skip
-"""The common raw columns of events, and what is read of them; all but file_no, line and ordinal are text."""
+"""The common raw columns of events, and the columns extracted from them; all but file_no, line and ordinal are text."""
 
 RAW_SIGN_IN_COLUMNS = (
     "file_no", "line", "log", "time", "sign_in_id", "correlation_id", "user_id", "user_name", "service_principal_id",

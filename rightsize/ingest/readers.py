@@ -33,14 +33,14 @@ _DATA_ERRORS = (
 
 
 JSON_FORMS: Mapping[Form, str] = {"lines": "newline_delimited", "array": "array", "documents": "unstructured"}
-"""The forms whose fields DuckDB's JSON reader projects, and its words for them."""
+"""The forms whose fields DuckDB's JSON reader projects, and its names for them."""
 
 FILE_NO = "list_extract($numbers, CAST(file_index AS BIGINT) + 1)"
-"""SQL for the number of the file that a row of a reader comes from; `$numbers` stand in the order of `$paths`."""
+"""SQL for the number of the file that a row of a reader comes from; `$numbers` are in the order of `$paths`."""
 
 
 READ_ERRORS = (duckdb.Error, UnicodeDecodeError)
-"""What a statement that reads a file raises. DuckDB quotes the file in its messages and may cut a character in two."""
+"""Errors of statements that read a file. DuckDB quotes the file in its messages and may cut a character in two."""
 
 
 def is_damage(error: Exception) -> bool:

@@ -35,10 +35,10 @@ _READINGS: Mapping[str, Mapping[str, str]] = {
         "sub_status_name": "lower(regexp_extract(sub_status, '([A-Za-z]+) *([(].*)?$', 1))",
     },
 }
-"""By raw column of text, what is read of it, and how."""
+"""By raw column of text, the columns extracted from it and their SQL."""
 
 READ_COLUMNS = tuple(name for read in _READINGS.values() for name in read)
-"""The columns that are read; all are text."""
+"""The extracted columns; all are text."""
 
 
 def with_readings(rows: str, absent: Collection[str], table: str = "") -> str:

@@ -28,7 +28,7 @@ from rightsize.model.errors import InputError
 from rightsize.store.sql import literal
 
 MAX_RAW_CHARACTERS = 1 << 16
-"""As much of an unusable record as is kept."""
+"""Maximum characters kept of an unusable record."""
 
 # Rows of a reader are in the order of their files, so this is the position of a row within its file.
 _PLACE = "rowid - min(rowid) OVER (PARTITION BY file_index) + 1"

@@ -26,9 +26,9 @@ _RAW = (
 )  # fmt: skip
 """The raw columns of requests beside file_no, line, log, source and ordinal; all are text.
 
-`named` is who asked by a name or an id of unknown kind; `decision` who let it through where the record says so: roles,
-policy or local; `reason` the words of Kubernetes for it; `target` the URI or path that was asked for; `verb`,
-`api_group`, `kind` and `subresource` what Kubernetes was asked to do, and in which `namespace`.
+`named` is the caller by a name or an id of unknown kind. `decision` is what allowed the request, if the record has it:
+roles, policy or local; `reason` is Kubernetes' text for it. `target` is the requested URI or path. `verb`, `api_group`,
+`kind`, `subresource` and `namespace` describe a request to Kubernetes.
 """
 
 _PROPERTIES = (

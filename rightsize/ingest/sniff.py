@@ -12,9 +12,9 @@ from typing import Any, Literal
 Form = Literal["lines", "array", "documents", "csv", "parquet", "empty", "other"]
 
 ENVELOPES = ("value", "records", "tables")
-"""Keys of a page under which the records stand: REST and Graph, Event Hubs, Log Analytics.
+"""Keys of a page that hold the records: REST and Graph, Event Hubs, Log Analytics.
 
-Resource Graph has them under `data`, which counts only beside `count`, since records have a `data` too.
+Resource Graph has them under `data`, which counts only beside `count`, since records may have a `data` too.
 """
 
 _SAMPLES = 50

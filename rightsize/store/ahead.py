@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 NAMING = ("principals", "principal_aliases", "role_assignments", "group_members", "group_closure", "listings")
-"""Tables that say whom a name means."""
+"""The tables that resolve a name to a principal."""
 
 
 class Ahead:

@@ -35,9 +35,9 @@ _WATCHED = (
     "microsoft.insights/diagnosticsettings/write",
     "microsoft.insights/diagnosticsettings/delete",
 )
-"""Operations that say something of assignments and logs of others, whoever called them."""
+"""Operations that affect the assignments and logs of other principals; their calls are read for all callers."""
 _PARTIAL = ("role_assignment_requests", "usage_days", "sign_ins", "request_access", "token_calls")
-"""Tables of which only some rows are read, or that are read on the way to these."""
+"""Tables of which only some rows are read, and tables that are read to find these rows."""
 
 
 def find_principal(store: Store, inputs: Inputs, name: str) -> str:
@@ -121,7 +121,7 @@ class Concern:
 
     @property
     def creditable(self) -> pl.Series:
-        """Return the holders of assignments that may be credited with the use that was read."""
+        """Return the holders of assignments that may be credited with the use read, if no log names another one."""
         return self._creditable.result()
 
     def _begin(self, ahead: Ahead, principal_id: str, open_groups: pl.Series) -> list[str]:

@@ -29,9 +29,9 @@ _SETTINGS = {
 
 
 _ROWS_AT_ONCE = 100_000
-"""So many rows of an answer are written at a time."""
+"""Rows of an answer table that are written at a time."""
 _TAKEN = frozenset({"base", "main", "temp", "system", "compacted"})
-"""DuckDB calls a database as its file, and would take these for something else."""
+"""Reserved names: DuckDB names a database after its file, and these names have another meaning."""
 
 
 class Store:

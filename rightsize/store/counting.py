@@ -15,7 +15,7 @@ from rightsize.store.staging import STAGED_TABLES
 
 _SPLIT_LOGS = "'storage_log', 'entra_audit_log'"
 OF_SPLIT_LOGS = f"file_id IN (SELECT file_id FROM stage_files WHERE source IN ({_SPLIT_LOGS}))"
-"""A condition on staged rows: they are of a log of which one record may be several, one for each authorisation."""
+"""A condition on staged rows of logs in which one record may become several rows, one for each authorisation."""
 
 _USABLE = "(file_id, line) NOT IN (SELECT (file_id, line) FROM stage_rejects WHERE line IS NOT NULL)"
 
@@ -26,7 +26,7 @@ def begin_counting(con: duckdb.DuckDBPyConnection) -> None:
     A partly rejected record counts only as rejected.
     """
     con.execute("CREATE OR REPLACE TEMP TABLE new_lines (file_id INTEGER, line BIGINT)")
-    # The row about a page's listing does not come from a record.
+    # The row about the listing of a page does not belong to a record.
     con.execute("UPDATE stage_listings SET line = NULL")
     listed = " UNION ALL ".join(
         f"SELECT file_id, line FROM stage_{name}"

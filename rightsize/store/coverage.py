@@ -31,10 +31,10 @@ CATEGORIES = {
     "registry_log": ("ContainerRegistryRepositoryEvents",),
     "graph_activity_log": ("MicrosoftGraphActivityLogs",),
 }
-"""The categories of each log, which a declaration for all of them means."""
+"""The categories of each log; a declaration for all categories covers these."""
 
 TENANT_LOGS = ("sign_in_log", "entra_audit_log", "graph_activity_log")
-"""Logs of the tenant as a whole: their windows and days stand at the root, and nowhere below."""
+"""Logs of the whole tenant: their windows and days are stored at the root scope only."""
 
 _TENANT_LOGS = ", ".join(f"'{log}'" for log in TENANT_LOGS)
 RESOURCE_LOGS = (
@@ -46,7 +46,7 @@ RESOURCE_LOGS = (
     "cosmos_log",
     "sql_audit_log",
 )
-"""Logs that each resource sends by diagnostic settings of its own."""
+"""Logs that each resource sends by its own diagnostic settings."""
 
 _RESOURCE_LOGS = ", ".join(f"'{log}'" for log in RESOURCE_LOGS)
 # A storage account has its settings at each of its services, which the operation or the scope names.

@@ -114,7 +114,7 @@ _PLACES = f"""
     ) GROUP BY ALL"""
 
 DAY_TABLES = ("usage_days", *_OF_EVENTS, "sign_in_days", "observed_days", "place_days")
-"""The tables of schema `base` that hold a row or more a day."""
+"""The tables of schema `base` with one or more rows for each day."""
 
 
 def recompute_days(con: duckdb.DuckDBPyConnection) -> None:

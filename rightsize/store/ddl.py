@@ -27,8 +27,8 @@ MARKED_COLUMNS = (
     "token_id",
     "session_id",
 )
-"""Columns of an event that the highest-ranked row decides. They are stored behind one digit, 4 minus the rank of the
-row that gave them, so that the least value is the better one and merging stays associative over any number of loads."""
+"""Columns of an event that the highest-ranked row decides. They are stored after one digit, 4 minus the rank of their
+row, so that the least value is the better one and merging stays associative over any number of loads."""
 
 _BASE_TABLES = {
     "operation_names": (
@@ -110,7 +110,7 @@ _BASE_TABLES = {
     "watch_seen": "kind VARCHAR, name VARCHAR, value VARCHAR, day DATE",
     "watch_files": "path VARCHAR, size BIGINT, changed BIGINT",
 }
-"""Physical tables whose columns are not those of the table of the same name in `model`."""
+"""Physical tables whose columns differ from those of the table of the same name in `model`."""
 
 _VERSIONED = ("role_definitions", "deny_assignments", "operations", "signals")
 """Tables whose rows are replaced as a whole; `version` orders the rows of one key."""
@@ -124,12 +124,12 @@ RESOLVED = (
     "UNION ALL SELECT principal_id, principal_id FROM base.principals) "
     "GROUP BY alias HAVING min(principal_id) = max(principal_id)"
 )
-"""SQL for what a name means: `alias, principal_id`."""
+"""SQL for the principal of each name: `alias, principal_id`."""
 RESOLVED_ACTORS = (
     "SELECT a.actor_key, coalesce(a.principal_id, alias.principal_id) AS principal_id "
     f"FROM base.actors AS a LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = a.principal_name"
 )
-"""SQL for the principal of each actor, null where nobody knows it: `actor_key, principal_id`."""
+"""SQL for the principal of each actor, null if unknown: `actor_key, principal_id`."""
 
 
 def base_table(name: str) -> str:

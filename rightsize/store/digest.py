@@ -35,7 +35,7 @@ DIGESTED = (
     "sign_ins",
     "coverage",
 )
-"""What conclusions rest on."""
+"""The tables and views that the analysis depends on."""
 
 _FIELD, _NULL, _ITEM = "chr(31)", "chr(30)", "chr(29)"
 

@@ -19,7 +19,7 @@ USAGE_BY_DAY = f"""
             sum({_CALLS})::BIGINT AS calls
         FROM base.usage_days WHERE day BETWEEN $first AND $last AND {_CALLS} > 0 GROUP BY ALL
     ) AS u JOIN ({_PEOPLE}) AS p USING (actor_key)"""
-"""SQL for what each principal did on each day from `$first` to `$last`, as `active_days` takes it."""
+"""SQL for the calls of each principal on each day from `$first` to `$last`, as input of `active_days`."""
 
 PLACES = f"""
     SELECT coalesce(p.principal_id, alias.principal_id) AS principal_id, p.is_sign_in, p.app_id, p.network, p.country,
@@ -27,7 +27,7 @@ PLACES = f"""
     FROM base.place_days AS p LEFT JOIN ({RESOLVED}) AS alias
         ON p.principal_id IS NULL AND alias.alias = p.principal_name
     WHERE coalesce(p.principal_id, alias.principal_id) IS NOT NULL AND p.day BETWEEN $first AND $last"""
-"""SQL for where each principal called and signed in from on each day from `$first` to `$last`."""
+"""SQL for the places from which each principal called and signed in, on each day from `$first` to `$last`."""
 
 
 def _first_rows() -> str:
@@ -64,10 +64,10 @@ def _first_rows() -> str:
 
 
 FIRST_ROWS = _first_rows()
-"""SQL for the rows of `usage_days` from `$first` to `$last` that say when somebody did something first.
+"""SQL for the rows of `usage_days` from `$first` to `$last` that show the first time of each activity.
 
-These are, at least, the first rows of each principal with an operation, with a subscription or resource group and with
-a plane, and whatever it did of the operations in `$always`, folded, from `$lately` on.
+These are, at least, the first rows of each principal with each operation, each subscription or resource group and each
+plane, and all its rows with the operations in `$always`, folded, from `$lately` on.
 """
 
 
@@ -123,5 +123,5 @@ def logged_days(places: str) -> str:
 
 
 def first_places(places: str) -> str:
-    """Return SQL for the first day of each principal with each network, country and client, as `PLACES`."""
+    """Return SQL for the first day of each principal with each network, country and client, from rows as `PLACES`."""
     return f"SELECT * EXCLUDE (day), min(day) AS day FROM ({places}) GROUP BY ALL"

@@ -15,7 +15,7 @@ import duckdb
 from rightsize.model.errors import InputError, UsageError
 
 MEMORY, SPILL = "RIGHTSIZE_MEMORY_LIMIT", "RIGHTSIZE_SPILL_FOLDER"
-"""The environment variables that every command heeds."""
+"""The environment variables that every command uses."""
 
 _SIZE = re.compile(r"([0-9]+(?:[.][0-9]+)?) *([KMGT]i?)?B?", re.IGNORECASE)
 _LEAST_MEMORY = 64 << 20

@@ -28,7 +28,7 @@ _GRANTS = {
     "app_role_assignments": ("app_role_assignments", "app_role_assignment_id", None),
     "delegated_grants": ("permission_grants", "permission_grant_id", None),
 }
-"""Of each source of a collection that lists grants: the table that they go to, its id, and their state there."""
+"""For each source of a collection that lists grants: the table for them, its id column, and their state there."""
 
 GRANT_SOURCES = tuple(_GRANTS)
 

@@ -55,7 +55,7 @@ _MERGE_TABLES = (
     "log_senders",
     "standing_decisions",
 )
-"""Temporary tables that the steps of a merge leave."""
+"""Temporary tables that the steps of a merge leave behind."""
 
 
 @dataclass(frozen=True, slots=True)

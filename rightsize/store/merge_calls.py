@@ -17,7 +17,7 @@ from rightsize.store.ddl import MARKED_COLUMNS
 from rightsize.store.staging import CONTEXT_COLUMNS
 
 LEAST = ("time", "category", "correlation_id", *MARKED_COLUMNS)
-"""Columns of which the least value counts, and whose move makes a row new."""
+"""Columns of which the least value counts; a row that changes one of them is new."""
 
 STORED = (
     "event_key",
@@ -31,10 +31,10 @@ STORED = (
     "scope_key",
     *MARKED_COLUMNS,
 )
-"""What is stored of an event, but for what is derived from it."""
+"""The stored columns of an event, without the derived ones."""
 
 OF_CONTEXT = tuple(name for name in MARKED_COLUMNS if name in CONTEXT_COLUMNS)
-"""The marked columns that a staged row has by the number of its context."""
+"""The marked columns that a staged row has through the number of its context."""
 
 
 def mark(rank: str = "rank") -> str:

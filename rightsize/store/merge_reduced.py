@@ -20,7 +20,7 @@ _VALUES = (
     "category", "access", "first_seen", "last_seen", *_COUNTS, "other", "principal_name", "principal_type", "app_id"
 )  # fmt: skip
 REDUCED_CALLS = " + ".join((*_COUNTS, "other"))
-"""SQL for the calls that a row of `base.reduced_usage` speaks of, whatever came of them."""
+"""SQL for the number of calls in a row of `base.reduced_usage`, with any outcome."""
 _STORED = f"{_GROUP}, assignment_key, {', '.join(_VALUES)}, merit"
 _USE = "actor_key, operation_key, scope_key, plane, day"
 _MERIT = " || ".join(

@@ -23,7 +23,7 @@ _VERSIONS = {
     "signals": "coalesce(strftime(updated_on, '%Y%m%d%H%M%S%f'), '') || CASE WHEN dismissed THEN '1' ELSE '0' END",
     "operations": "CASE WHEN is_data_action IS NULL THEN '0' WHEN is_guess THEN '1' ELSE '2' END",
 }
-"""What orders the rows of one key before their text does."""
+"""SQL that orders the versions of a key; equal versions are ordered by their text."""
 
 _MUTABLE = {
     "role_assignments": ("condition", "condition_version", "description"),
@@ -50,13 +50,13 @@ _MUTABLE = {
         "member_versions",
     ),
 }
-"""Columns that Azure can change: they go together, as the row with the newest `updated_on` has them."""
+"""Columns that Azure can change: they are merged together, from the row with the newest `updated_on`."""
 
 _ORDER = {
     # The tenant's own listing takes precedence over a published catalogue of roles.
     "directory_roles": "CASE WHEN is_enabled IS NULL THEN '00000000000000000000' ELSE '00000000000000000001' END",
 }
-"""What orders the editions of a row that has no `updated_on`: twenty digits."""
+"""SQL that orders the editions of a row without `updated_on`: twenty digits."""
 
 _SILENT_WITHOUT = {
     "role_management_policies": "rules",
@@ -64,7 +64,7 @@ _SILENT_WITHOUT = {
     "policy_assignments": "principal_ids",
     "policy_definitions": "is_set",
 }
-"""The column without which a row says nothing of those that Azure can change."""
+"""The column that is null in a row without data for the columns that Azure can change."""
 
 _FOLDED_SCOPES = {"scope_listings", "scope_tags", "resources", "diagnostic_settings", "resource_identities"}
 """Tables whose key is a scope."""

@@ -221,7 +221,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     25: _add_display_names_and_sets,
     26: _derive_roles_again,
 }
-"""The step that leads from the version of its key to the next."""
+"""The step from each version to the next."""
 
 
 def migrate(

@@ -23,7 +23,7 @@ _ROWS = {
     "events": f"time < $before AND NOT ({KEPT_EVENTS})",
     "sign_in_rows": "time < $before",
 }
-"""What goes of each table. Calls that make and delete role assignments stay: the history of access is made of them."""
+"""The rows to delete. Calls that create or delete role assignments stay, because the history of access needs them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from rightsize.rbac.scopes import ScopeForm, ScopeKind, form_of, type_paths
 _FIXED_WORDS = ("", "providers", "subscriptions", "resourcegroups", "microsoft.management", "managementgroups")
 
 _DEEPEST = 64
-"""More parts than any id of Azure has. Each scope above a deeper one would be a scope of its own, and one line of a log
-could name thousands: such an id hangs below its resource group, subscription or management group at once."""
+"""More parts than any Azure id has. Each scope above a deeper one would become a separate scope, and one line of a log
+could add thousands. So the parent of such an id is its resource group, subscription or management group."""
 
 _FORMS = {
     "form": "VARCHAR",

@@ -7,12 +7,12 @@ import datetime as dt
 import duckdb
 
 SEALED = "sealed_before"
-"""Under what the store remembers the first day that is open."""
+"""The name in `base.meta` of the first open day."""
 
 KEPT_EVENTS = """operation_key IN (
     SELECT operation_key FROM base.operation_names WHERE folded IN (
         'microsoft.authorization/roleassignments/write', 'microsoft.authorization/roleassignments/delete'))"""
-"""The events that no pruning takes: the history of access is made of them."""
+"""A condition on events that pruning never deletes, because the history of access needs them."""
 
 
 def sealed_before(con: duckdb.DuckDBPyConnection) -> dt.date | None:

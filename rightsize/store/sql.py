@@ -6,7 +6,7 @@ UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LOWER = "abcdefghijklmnopqrstuvwxyz"
 
 RESOURCE = "^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)"
-"""The pattern that takes the resource of a folded scope, which may lie within it."""
+"""The pattern that extracts the resource from a folded scope at or below it."""
 
 
 def folded(expression: str) -> str:

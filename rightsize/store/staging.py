@@ -26,19 +26,19 @@ EVENT_KEY = (
     "CASE WHEN key_correlation IS NOT NULL AND key_operation IS NOT NULL AND key_scope IS NOT NULL "
     "THEN md5_number(concat(key_correlation, chr(31), key_operation, chr(31), key_scope)) END"
 )
-"""SQL for the key of a call, as it is staged and stored, over the folded texts that normalised rows have of it.
+"""SQL for the key of a call, as it is staged and stored, from the folded texts of normalised rows.
 
-concat() writes the text once where `||` would four times, but leaves out what is null.
+concat() writes the text once and `||` four times, but concat() skips nulls.
 """
 
 CALL_ROWS = f"""
 SELECT *, event_key AS key_correlation, {folded("operation")} AS key_operation, {folded("scope")} AS key_scope
 FROM stage_event_rows"""
-"""The staged rows as `queries/reduce/collapse.sql` reads them, to which keys are opaque."""
+"""SQL for the staged rows as input of `queries/reduce/collapse.sql`, which treats keys as opaque."""
 
 _OF_A_CALL = ("event_id", "token_id", "session_id")
 CONTEXT_COLUMNS = ("source", "plane", "category", *(name for name in MARKED_COLUMNS if name not in _OF_A_CALL))
-"""What many rows say alike: who called, by what, from where, and in which log. A row has the number of all of it."""
+"""Columns that many rows share: the caller, its access, address and log. A row has one number for all of them."""
 
 EVENT_TEXTS = (
     *(column.name for column in EVENT_COLUMNS if column.name != "outcome"),
@@ -48,7 +48,7 @@ EVENT_TEXTS = (
     "session_id",
     "rank",
 )
-"""The columns of a row of an event whose texts are not numbered yet, beside its file, its line and its key."""
+"""The columns of a row of an event before its texts are numbered, beside its file, line and key."""
 
 EVENT_ROW = (
     "file_id", "line", "event_key", "time", "rank", "context_no", "operation_no", "scope_no", "correlation_id",

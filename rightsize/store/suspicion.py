@@ -16,9 +16,9 @@ from rightsize.store.ddl import RESOLVED
 from rightsize.store.sql import folded
 
 FAMILIAR_DAYS, FRESH_DAYS = 30, 2
-"""An address of the month before is familiar; the attacker may have come on the last days before the signal, too."""
+"""An address used in the month before is familiar; the last days do not count, for the attacker may have used it."""
 SESSION_DAYS = 90
-"""How long a session may be used that nobody used meanwhile, and so how far before a signal it can have begun."""
+"""Days that an unused session stays valid, and so the most days before a signal that it can have started."""
 
 _SILENT = "'informational', 'none'"
 _KINDS = ("alert", "risk_detection", "risky_sign_in", "risky_principal", "confirmed_principal")

@@ -22,12 +22,12 @@ from rightsize.store.connection import Store
 from rightsize.store.sql import named
 
 KEEP_DAYS = 90
-"""How long delivered changes stay, in days before the newest."""
+"""Days before the newest day for which delivered changes are kept."""
 HORIZON_DAYS = 120
-"""Events that come so many days late, or later, are not told any more: what was told before them is forgotten."""
+"""Events that arrive this many days late or later are not reported: earlier reports are no longer known."""
 
 FORGOTTEN = ("event", "granted", "revoked", "asked", "listed", "behaviour")
-"""Kinds of what was told once, and is forgotten after `HORIZON_DAYS`."""
+"""Kinds of items that are reported once, and deleted after `HORIZON_DAYS`."""
 
 SEEN = {"kind": pl.String(), "name": pl.String(), "value": pl.String(), "day": pl.Date()}
 _AS_OF = "watch_as_of"

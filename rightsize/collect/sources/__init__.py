@@ -25,10 +25,10 @@ SOURCES: tuple[Source, ...] = (
     *WORKSPACE_SOURCES,
     *EXPORTED_SOURCES,
 )
-"""In the order in which they are reported."""
+"""All sources, in the order in which they are reported."""
 
 RAW_SOURCES = frozenset(source.name for source in SOURCES if source.is_raw)
-"""Those of which pages are kept and nothing is loaded."""
+"""The sources whose pages are kept but not loaded."""
 
 
 def chosen_sources(

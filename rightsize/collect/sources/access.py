@@ -131,4 +131,4 @@ ACCESS_SOURCES = (
         _lighthouse("registrationAssignments", expandRegistrationDefinition="true"), ("subscriptions",),
     ),
 )  # fmt: skip
-"""In the order in which they are reported."""
+"""The sources of access, in the order in which they are reported."""

@@ -55,4 +55,4 @@ ACTIVITY_SOURCES = (
         pool="activity",
     ),
 )
-"""One source, of many units."""
+"""One source with many units."""

@@ -234,4 +234,4 @@ DIRECTORY_SOURCES = (
              f"{_ENTITLEMENT}/assignments", role="Global Reader", licence="Microsoft Entra ID Governance",
              expand="target,accessPackage"),
 )  # fmt: skip
-"""In the order in which they are reported."""
+"""The sources of the directory, in the order in which they are reported."""

@@ -78,4 +78,4 @@ REPORT_SOURCES = (
         form=read_records, pool="reports",
     ),
 )  # fmt: skip
-"""In the order in which they are reported."""
+"""The sources of reports, in the order in which they are reported."""

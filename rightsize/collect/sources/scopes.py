@@ -117,7 +117,7 @@ _OBSERVED_TYPES: dict[str, tuple[str, ...]] = {
     "microsoft.sql/servers": ("",),
     "microsoft.operationalinsights/workspaces": ("",),
 }
-"""Types that have a data plane that logs can show, and where their diagnostic settings stand."""
+"""Resource types with a data plane that logs can show, and the paths to their diagnostic settings."""
 
 
 def _diagnostic_settings(known: Known) -> Iterator[CollectionUnit]:
@@ -194,4 +194,4 @@ SCOPE_SOURCES = (
     _settings_source("log_workspaces", "Log Analytics workspaces", "Microsoft.OperationalInsights/workspaces",
                      "2022-10-01"),
 )  # fmt: skip
-"""In the order in which they are reported."""
+"""The sources of scopes and resources, in the order in which they are reported."""

@@ -57,4 +57,4 @@ SECURITY_SOURCES = (
         "Security Reader"), _of_defender, ("subscriptions",),
     ),
 )  # fmt: skip
-"""In the order in which they are reported."""
+"""The security sources, in the order in which they are reported."""

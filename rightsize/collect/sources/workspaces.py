@@ -48,7 +48,7 @@ TABLES = (
     "AADServicePrincipalRiskEvents",
     "AADRiskyServicePrincipals",
 )
-"""Those that say something of principals and what they do."""
+"""The tables with data on principals and their activity."""
 
 REDUCED = (
     ("reduced_activity", "azure_activity", "use of the control plane, reduced in the workspace", ("AzureActivity",)),
@@ -70,7 +70,7 @@ REDUCED = (
         ),
     ),
 )
-"""Sources that are reduced to distinct use where the log is: the text of each, what it is, the tables that it reads."""
+"""Sources that are reduced to distinct use in the workspace: name, query, title, and the tables that it reads."""
 
 _WORKSPACE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _QUERY = "Microsoft.OperationalInsights/workspaces/query"
@@ -226,7 +226,7 @@ def _sources() -> Iterator[Source]:
 
 
 WORKSPACE_SOURCES = tuple(_sources())
-"""The reductions; and for each table, how many rows its hours have, and then the rows."""
+"""The reductions; and for each table, the number of rows by hour, then the rows."""
 
 
 def workspace_source_names(*, raw: bool) -> frozenset[str]:

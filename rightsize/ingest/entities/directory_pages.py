@@ -7,14 +7,14 @@
 | `groups('ID')/members`, `groups('ID')/transitiveMembers` | members of a group |
 | `directory/administrativeUnits('ID')/members` | members of an administrative unit |
 | `directory/deletedItems/…` | deleted objects that can be restored |
-| `directoryObjects` | answers to `getByIds`; members where the file or its folder says so: Graph names no group there |
+| `directoryObjects` | answers to `getByIds`; members if the file or folder says so (Graph names no group there) |
 
 If the context of members has no group, these names give it (`ID` is its object id):
 
 | file | |
 |---|---|
-| `members-ID.json`, `transitiveMembers_ID_2.json` | the file says both |
-| `group-members/ID.json`, `members-ID/1.json`, `group-members/ID/1.json` | the folder says that they are members |
+| `members-ID.json`, `transitiveMembers_ID_2.json` | the file names the listing and the group |
+| `group-members/ID.json`, `members-ID/1.json`, `group-members/ID/1.json` | the folder names the listing |
 | `groups/ID/members.json` | the folder names the group |
 
 `administrativeUnit` in any of these means members of a unit. A page of members without a group in any of these has

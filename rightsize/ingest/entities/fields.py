@@ -18,10 +18,10 @@ from rightsize.store.sql import LOWER, UPPER, folded, quoted
 FieldKind = Literal["text", "id", "scope", "time", "end", "bool", "texts", "members"]
 
 GUID = "[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}"
-"""The pattern of a folded id of the directory."""
+"""The pattern of a folded object id of the directory."""
 
 ROWS = "entity_rows"
-"""The table that `read_fields` fills: `file_id, page, line` and a column a field."""
+"""The table that `read_fields` fills: `file_id, page, line` and a column for each field."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from rightsize.model.errors import InputError
 from rightsize.store.sql import folded
 
 FROM_PROVIDER = "provider-operations"
-"""`is_data_action_source` of what Azure itself says."""
+"""The value of `is_data_action_source` for Azure's own answer."""
 
 GUESSES = ("arm-api-map", "sibling-inferred")
 """Sources of `is_data_action` that infer it, from the path of a request or from a neighbour in the catalogue."""

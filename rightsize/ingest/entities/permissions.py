@@ -109,7 +109,7 @@ _PUBLISHED = {
         "oauth2Permissions",
     ),
 }
-"""Where a service principal lists what it publishes, in the spellings of Graph, PowerShell and older versions."""
+"""Keys under which a service principal lists its permissions, as spelt by Graph, PowerShell and older versions."""
 
 
 def published_permissions(relation: str) -> str:

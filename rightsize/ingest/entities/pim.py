@@ -89,7 +89,7 @@ class RequestShape:
 
     @property
     def source(self) -> str:
-        """The word for it in `loads`."""
+        """Return the word for it in `loads`."""
         return self.name
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:

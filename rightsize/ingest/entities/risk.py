@@ -67,7 +67,7 @@ class RiskShape:
     signal: str
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
-        """Tell whether a record has this shape."""
+        """Return whether a record has this shape."""
         look = look_at(record)
         return _is_of(look, self.signal) and (
             self.signal != "risk_detection"

@@ -3,16 +3,16 @@ r"""Translate DuckDB's SQL to Spark's with sqlglot, and fix the expressions that
 | DuckDB | Spark |
 |---|---|
 | a list of JSON paths, each parsing the text | the text parsed once into a struct, and an array of its members |
-| `$` in a regular expression: the end of the text | `\z`; Java's `$` stands before a last line break too |
-| `.` in one: all but a line feed | `[^\n]`; Java's `.` is no carriage return either |
+| `$` in a regular expression: the end of the text | `\z`; Java's `$` also matches before a last line break |
+| `.` in one: all but a line feed | `[^\n]`; Java's `.` does not match a carriage return either |
 | `strlen` counts bytes | `octet_length` |
 | `try_strptime` with a list of formats | the first of `try_to_timestamp` that can read it |
 | `strftime` with letters in its format | `date_format` with these quoted |
-| `trim` without characters | the same of each space that Unicode knows; Spark's takes one |
-| `chr` of any character | the character; Spark's `chr` knows 256 |
+| `trim` without characters | `trim` of all Unicode spaces; Spark's removes only one kind |
+| `chr` of any character | the character; Spark's `chr` has only 256 |
 | `unnest(CASE WHEN len(x) > 0 THEN x ELSE [NULL] END)` | `explode_outer(x)` |
-| `row_number() OVER ()` | `monotonically_increasing_id()`: it only tells rows apart |
-| `TRY_CAST(x AS UUID)` of 32 or 36 characters | the same text, dashed and in small letters, where it is one |
+| `row_number() OVER ()` | `monotonically_increasing_id()`: it only distinguishes rows |
+| `TRY_CAST(x AS UUID)` of 32 or 36 characters | the same text, dashed and in lower case, if it is a UUID |
 | `TIMESTAMP` literals and casts | without a time zone, in a session whose zone is UTC |
 
 Names of members are case-sensitive, as set in the session (see `session`).

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 REDUCED_LOGS = ("activity", "storage", "sign_in")
-"""The logs that are reduced; records of others are counted, for they are loaded whole."""
+"""The logs that are reduced; records of other logs are only counted, because they are loaded whole."""
 
 _SAMPLES = 200
 EXAMPLES = 1000
-"""Of records that cannot be used, so many are kept for each reason; all are counted."""
+"""Maximum examples of unusable records kept for each reason; all are counted."""
 
 _REFERENCES = ("log_statuses", "log_error_codes", "log_storage_operations", "log_storage_actions")
 _TIMES = ("received", "first_seen", "last_seen")
