@@ -27,13 +27,13 @@ COUNTS = ("granted", "used", "unused", "unobservable", "out_of_coverage", "creep
 
 
 class By(StrEnum):
-    """What a row speaks of."""
+    """The unit of a row: a principal or an assignment, for each plane."""
 
     PRINCIPAL = "principal"
     ASSIGNMENT = "assignment"
 
 
-# What fits 80 columns beside a name; all other formats have every column.
+# The columns that fit 80 characters beside a name; all other formats have every column.
 _BRIEF = tuple(name for name in COUNTS if name != "risk")
 _COLUMNS: dict[By, tuple[tuple[str, ...], tuple[str, ...]]] = {
     By.PRINCIPAL: (("principal_id", "plane", *COUNTS, "name", "principal_type"), ("name", "plane", *_BRIEF)),

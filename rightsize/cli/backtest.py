@@ -138,7 +138,7 @@ def _show_calibration(document: Mapping[str, Any]) -> None:
 
 
 def _show_graph(document: Mapping[str, Any]) -> None:
-    """Say the same of the permissions of Microsoft Graph."""
+    """Show the backtest of the permissions of Microsoft Graph."""
     covered = sum(fold["state"] == "covered" for fold in document["folds"])
     write(
         f"\nMicrosoft Graph, {covered} of {len(document['folds'])} folds with its log complete in the training\n"

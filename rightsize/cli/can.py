@@ -17,7 +17,7 @@ from rightsize.cli.output import show, write
 from rightsize.model.errors import UsageError
 from rightsize.model.times import read_instant
 
-if TYPE_CHECKING:  # a workflow is imported by the command that runs it
+if TYPE_CHECKING:  # commands import their workflow only when they run
     from rightsize.workflow.access import Answers
 
 CAN_COLUMNS = ("principal_id", "operation", "scope", "plane", "allowed", "because", "denied_by", "depends_on_reading")

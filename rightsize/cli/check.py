@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class CheckFormat(StrEnum):
-    """How a report is written."""
+    """The output format of a report."""
 
     TABLE = "table"
     JSON = "json"
@@ -35,7 +35,7 @@ class CheckFormat(StrEnum):
 
 
 class SeverityName(StrEnum):
-    """The least severity at which the gate refuses."""
+    """The lowest severity at which the gate fails."""
 
     LOW = "low"
     MEDIUM = "medium"

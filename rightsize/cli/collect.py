@@ -147,7 +147,7 @@ def _tell(report: CollectReport) -> None:
 
 
 class _Progress:
-    """One line on a terminal that is written over and over."""
+    """A progress line on a terminal that is overwritten in place."""
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown

@@ -54,7 +54,7 @@ def demo(
 
 
 def write_page(result: DemoResult) -> Iterator[str]:
-    """Yield the lines of the page for a terminal; what is in them is harmless."""
+    """Yield the lines of the page for a terminal, with harmless text only."""
     window = result.plan.generated_from["window"]
     yield (
         f"A made-up hospital group: {result.principals:,} principals, {result.assignments:,} role assignments, "

@@ -32,7 +32,7 @@ def events(
     set_verbosity(verbose, quiet)
     parsed = parse_logs(paths)
     for file in parsed.files:
-        # A diagnostic export is thousands of files; what is wrong in one of them is always said.
+        # A diagnostic export has thousands of files; only files with rejected records are always named.
         detail = 0 if len(parsed.files) <= _FEW_FILES or file.rejected else 1
         say(f"{file.path}: {file.source}, {file.read:,} read, {file.rejected:,} rejected", level=detail)
     if len(parsed.files) > _FEW_FILES:
@@ -40,7 +40,7 @@ def events(
     for note in parsed.notes:
         say(note)
     if output is OutputFormat.JSONL:
-        # A filter passes on what it has: millions of events are never held at once.
+        # Write each chunk at once, so that millions of events are never in memory together.
         for chunk in parsed.chunks:
             show(chunk, COLUMNS, output)
     else:

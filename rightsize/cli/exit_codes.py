@@ -8,7 +8,7 @@ from rightsize.model import errors
 
 
 class ExitCode(IntEnum):
-    """How a run ended."""
+    """The exit code of a run."""
 
     OK = 0
     """Done."""

@@ -83,7 +83,7 @@ def _flat(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _flat_beside(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield what stands beside granted and used: calls by token, other access, findings, reach."""
+    """Yield the rows besides granted and used: calls by token, other access, findings, reach."""
     for item in answer["tokens"]:
         seen = {"first_seen": item["first_seen"], "last_seen": item["last_seen"]}
         yield _row("tokens", item["plane"], item["sign_in_kind"], item["calls"], why=item["source"], **seen)
@@ -197,7 +197,7 @@ def _verdict(item: dict[str, Any]) -> Iterator[str]:
 
 def _use(item: dict[str, Any]) -> Iterator[str]:
     if item["operation"] is None:
-        # What Microsoft's own applications ask of Graph is counted, and not told one by one.
+        # Requests of Microsoft's own applications to Graph are counted, not listed one by one.
         yield f"  several operations of {item['plane']}, by {item['reason']}"
         return
     yield f"  {_short(item['operation'], 2)}"
@@ -260,7 +260,7 @@ def _finding(item: dict[str, Any]) -> Iterator[str]:
 
 
 def _short(text: str, indent: int) -> str:
-    """Return text that fits the line, its middle left out; the ends of scopes and operations say most."""
+    """Return text that fits the line, its middle left out, since the ends of scopes and operations say most."""
     room = _WIDTH - indent
     if len(text) <= room:
         return text

@@ -14,7 +14,7 @@ from rightsize.cli.output import show
 
 
 class ExportFormat(StrEnum):
-    """What is written."""
+    """The format of the exported tables."""
 
     CSV = "csv"
     XLSX = "xlsx"

@@ -9,7 +9,7 @@ from types import TracebackType
 
 import typer
 
-if sys.platform != "win32":  # whose console gives keys by itself
+if sys.platform != "win32":  # the console of Windows returns single keys itself
     import termios
     import tty
 
@@ -17,10 +17,10 @@ _ESCAPE, _ENOUGH = b"\x1b", 0.05
 
 
 class Keyboard:
-    """A terminal that gives each key at once while it is open, and is afterwards as it was."""
+    """A terminal that returns each key at once while it is open; closing restores its former mode."""
 
     def __enter__(self) -> Keyboard:
-        """Take keys one by one from here on."""
+        """Switch the terminal to single keys."""
         self._descriptor = sys.stdin.fileno()
         if sys.platform != "win32":
             self._before = termios.tcgetattr(self._descriptor)
@@ -30,11 +30,11 @@ class Keyboard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal's former mode."""
         self._take_lines()
 
     def key(self) -> str:
-        """Return the next key; an arrow is its whole sequence, and nothing means that the terminal is gone."""
+        """Return the next key; an arrow is its whole sequence, and an empty text means that the terminal is gone."""
         if sys.platform == "win32":
             return typer.getchar()
         found = os.read(self._descriptor, 1)
@@ -49,7 +49,7 @@ class Keyboard:
         return found.decode(errors="replace")
 
     def line(self, prompt: str) -> str:
-        """Return the line that somebody types behind a prompt, without spaces around it."""
+        """Return the line that a person types after a prompt, without surrounding spaces."""
         self._take_lines()
         try:
             sys.stderr.write(prompt)

@@ -28,7 +28,7 @@ _DEFEATS = ("scope", "at", "basis", "state", "layer", "effect", "control", "oper
 
 
 class LayersBy(StrEnum):
-    """What a row speaks of."""
+    """The unit of a row: a principal or a subscription."""
 
     PRINCIPAL = "principal"
     SUBSCRIPTION = "subscription"
@@ -91,11 +91,11 @@ def layers(
 
 
 def _lettered(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row as a terminal shows it: a letter a layer, and how many operations are enough for all of them."""
+    """Return a row for a terminal: one letter a layer, and the number of operations that defeat all of them."""
     sets = {
         basis: "".join(letter if layer in (row[basis] or ()) else "·" for layer, letter in _LETTERS.items())
         for basis in ("granted", "used", "proposed")
     }
-    # The domain of a UPN says little, and a terminal is narrow.
+    # A terminal is narrow, so the domain of a UPN is left out.
     name = {"name": row["name"].split("@")[0]}
     return row | sets | name | {"enough": len(row["fewest"])}

@@ -24,7 +24,7 @@ _FEW = 20
 
 
 class Engine(StrEnum):
-    """Where logs are read."""
+    """The engine that reads the logs."""
 
     DUCKDB = "duckdb"
     SPARK = "spark"
@@ -121,8 +121,8 @@ def _settings(texts: Sequence[str]) -> dict[str, str]:
 
 
 def show_report(report: LoadReport, output: OutputFormat, *, by_file: bool) -> None:
-    """Write what a load did: its counts to stdout, a row a file or a source, what could not be used to stderr."""
-    # A store that was never pruned has nothing that could be late.
+    """Write the result of a load: counts to stdout, one row a file or a source; notes and unknown files to stderr."""
+    # A store that was never pruned has no late records.
     names = (*COLUMNS, "late") if any(row.late for row in report.rows) else COLUMNS
     rows = [{name: asdict(row)[name] for name in names} for row in report.rows]
     unknown = [row["path"] for row in rows if row["source"] == "unknown"]

@@ -107,18 +107,18 @@ app.command()(watch)
 
 
 _NEW_OBJECTS = 100_000
-"""So many objects are made before cycles among them are looked for: what is imported and read makes many objects and
-nearly no cycle. With Python's own 700, looking takes a twentieth of a short answer."""
+"""Number of new objects before the garbage collector looks for cycles: imports and reads make many objects and nearly
+no cycles. With Python's own 700, the collector takes a twentieth of the time of a short answer."""
 _PLANS = frozenset({"backtest", "propose"})
 _FREED = "dirty_decay_ms:0,muzzy_decay_ms:0"
-"""What plans a whole tenant gives memory that polars no longer needs back at once: kept for later it is a quarter of
-what the process holds after an analysis. To give it back takes time, a fifth of a short answer's, so others keep it.
+"""Commands that plan a whole tenant return memory that polars no longer needs at once: kept, it is a quarter of what
+the process holds after an analysis. Returning it takes a fifth of the time of a short answer, so others keep it.
 Read by jemalloc when polars is loaded (its documentation, TUNING.md)."""
 
 
 _ONE = frozenset({"can", "explain", "reach", "who-can"})
-"""What asks of one principal takes thousands of small steps, and to hand each to another thread takes longer than the
-step. Read by polars when it is loaded."""
+"""Commands about one principal take thousands of small steps, and handing a step to another thread takes longer than
+the step. Read by polars when it is loaded."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -130,15 +130,15 @@ def main(arguments: list[str] | None = None) -> None:
     if words and words[0] in _ONE:
         os.environ.setdefault("POLARS_MAX_THREADS", "1")
     code = run(words)
-    # Python looks for cycles once more when it ends, among all that was imported; what is frozen it leaves alone.
+    # Python looks for cycles among all objects once more at its end; frozen objects are skipped.
     gc.freeze()
     sys.exit(code)
 
 
 def _only(arguments: list[str]) -> typer.Typer:
-    """Return the app with no command but the one that is called, since to read the options of all takes long.
+    """Return the app with only the called command, since reading the options of all commands takes long.
 
-    Where the first word is no command, that is the whole app, which knows what comes close.
+    Where the first word is not a command, return the whole app, which can suggest similar commands.
     """
     name = arguments[0] if arguments else ""
     one = copy.copy(app)
@@ -172,7 +172,7 @@ def run(arguments: list[str]) -> int:
         complain("interrupted")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # The reader has what it wanted; keep the interpreter from complaining while it closes stdout.
+        # The reader closed the pipe; keep the interpreter from reporting that while it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     except Exception as error:

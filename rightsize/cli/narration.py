@@ -10,7 +10,7 @@ _verbosity = 0
 
 
 def set_verbosity(verbose: int, quiet: bool) -> None:
-    """Choose how much is said: -1 only errors, 0 the usual, 1 and more the details."""
+    """Set the verbosity: -1 only errors, 0 the usual messages, 1 and more the details."""
     global _verbosity  # noqa: PLW0603  one process, one stderr
     _verbosity = -1 if quiet else verbose
 
@@ -22,7 +22,7 @@ def say(text: str, *, level: int = 0) -> None:
 
 
 def is_watched() -> bool:
-    """Tell whether a person looks at stderr, and wants to hear more than errors."""
+    """Return whether stderr is a terminal and more than errors is wanted."""
     return _verbosity >= 0 and sys.stderr.isatty()
 
 

@@ -13,7 +13,7 @@ from rightsize.model.times import read_day
 
 
 class OutputFormat(StrEnum):
-    """How a result is written to stdout."""
+    """The output format of a result on stdout."""
 
     TABLE = "table"
     JSON = "json"
@@ -73,5 +73,5 @@ DEFAULT_DB = Path("rightsize.duckdb")
 
 
 def day_or_today(day: dt.date | None) -> dt.date:
-    """Return the day that was given, else the day that it is in UTC."""
+    """Return the given day, else today in UTC."""
     return day or dt.datetime.now(dt.UTC).date()

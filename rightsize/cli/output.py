@@ -27,11 +27,11 @@ def show(
     """Write a result to stdout.
 
     Args:
-        rows: The result as rows, which are read once, one after the other.
+        rows: The rows of the result, which are read once, in order.
         columns: Names of all columns, in order.
         output: The format.
-        document: What `json` writes where the contract is one object and not a list of rows.
-        table_columns: The columns that a terminal table shows, where all would be too many.
+        document: The object that `json` writes where the contract is one object, not a list of rows.
+        table_columns: The columns of a terminal table, where all columns would be too many.
     """
     from rightsize.render import rows as render  # noqa: PLC0415  kept out of `--help`
 
@@ -49,19 +49,19 @@ def show(
 
 
 def write(text: str) -> None:
-    """Write text to stdout as it is; the caller has escaped it."""
+    """Write text to stdout unchanged; the caller has escaped it."""
     sys.stdout.write(text)
 
 
 def copy_file(path: Path) -> None:
-    """Write a text file of ours to stdout, a part at a time."""
+    """Write a text file that rightsize made to stdout, a part at a time."""
     with path.open(encoding="utf-8", newline="") as file:
         shutil.copyfileobj(file, sys.stdout)
 
 
 _GAP = 2
 _LAID_OUT = 500
-"""So many lines of a table are laid out by rich at once; each takes it a third of a millisecond and kilobytes."""
+"""Number of table lines that rich lays out at once; each takes a third of a millisecond and kilobytes."""
 
 
 def _show_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -72,7 +72,7 @@ def _show_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> No
     from rightsize.render.rows import cell  # noqa: PLC0415
 
     console = Console(file=sys.stdout, highlight=False, soft_wrap=False)
-    # An underscore breaks no line, and a narrow window would cut the column's name anywhere.
+    # Lines do not wrap at an underscore, and a narrow window would cut the name of a column anywhere.
     headers = [for_terminal(name.replace("_", " ")) for name in columns]
     cells: list[list[str]] = []
     numeric = [True] * len(columns)
@@ -110,7 +110,7 @@ def _lay_out(
     widths: Sequence[int],
     headers: Sequence[str] | None = None,
 ) -> None:
-    """Print lines of a table, each cell in as many lines as it takes; the headers where they are given."""
+    """Print lines of a table, with wrapped cells, and the headers where they are given."""
     from rich import box  # noqa: PLC0415  kept out of `--help`
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -132,9 +132,9 @@ def _lay_out(
 def column_widths(
     headers: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool], width: int
 ) -> list[int]:
-    """Return how wide each column is: numbers keep their digits, and texts share what is left, the short ones first.
+    """Return the width of each column: numbers keep their digits, and texts share the rest, short ones first.
 
-    A header counts with its longest word, since it may wrap.
+    A header needs the width of its longest word, since it may wrap.
     """
     heads = [max((len(word) for word in header.split()), default=1) for header in headers]
     wanted = [max([head, *(len(line[i]) for line in cells)]) for i, head in enumerate(heads)]

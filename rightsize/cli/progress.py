@@ -9,14 +9,14 @@ from rightsize.cli.narration import is_watched
 
 
 class ReadProgress:
-    """A line that says how much was read; called with the bytes that are done and the bytes there are."""
+    """A line that shows the progress of reading; called with the bytes done and the bytes in all."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
         self._shown = False
 
     def __call__(self, done: int, total: int) -> None:
-        """Show how far it is; when all is read, say that the rest is being stored."""
+        """Show the progress; when all is read, say that the data is being stored."""
         if is_watched() and total:
             self._shown = True
             line = "storing what was read" if done >= total else line_of(done, total, time.monotonic() - self._begun)
@@ -24,14 +24,14 @@ class ReadProgress:
             sys.stderr.flush()
 
     def end(self) -> None:
-        """Take the line away."""
+        """Erase the line."""
         if self._shown:
             sys.stderr.write("\r\033[K")
             sys.stderr.flush()
 
 
 def line_of(done: int, total: int, seconds: float) -> str:
-    """Return how far it is in words: `read 120 of 300 MB, 14.2 MB/s, 13 s left`."""
+    """Return the progress as text: `read 120 of 300 MB, 14.2 MB/s, 13 s left`."""
     read = f"read {done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
     if not done or seconds <= 0:
         return read

@@ -45,7 +45,7 @@ WIDTH = 16
 
 
 class ReadsDial(StrEnum):
-    """How much of the reading part of today's grant stays."""
+    """The reading part of today's grant that stays."""
 
     NONE = "none"
     SIBLING = "sibling"
@@ -54,14 +54,14 @@ class ReadsDial(StrEnum):
 
 
 class UnobservableDial(StrEnum):
-    """What happens to what no log could show."""
+    """The treatment of operations that no log can show."""
 
     KEEP = "keep"
     DROP = "drop"
 
 
 class FormDial(StrEnum):
-    """A form that a plan is written in, too: its roles and assignments, or as a comment on a pull request."""
+    """A further form of a plan: its roles and assignments, or a comment on a pull request."""
 
     ARM = "arm"
     AZ = "az"
@@ -241,7 +241,7 @@ def propose(
 
 
 def shortened(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row whose names fit a line of 80 characters; the other formats have them whole."""
+    """Return a row whose names fit a line of 80 characters; other formats have the full names."""
     return {
         name: value if not isinstance(value, str) or len(value) <= WIDTH else value[: WIDTH - 1] + "…"
         for name, value in row.items()

@@ -76,7 +76,7 @@ def reach(
 
 
 def _show_all(db: Path, output: OutputFormat, *, plan: Path | None, picture: Path | None) -> None:
-    """Show every subject, the widest first."""
+    """Show every subject, the one with the widest reach first."""
     from rightsize.workflow.reach import show_reach  # noqa: PLC0415
 
     if plan is not None:
@@ -109,13 +109,13 @@ def _draw(blast: dict[str, Any], picture: Path) -> None:
 
 
 def _short(name: str) -> str:
-    # The domain of a UPN and the server of an issuer say little, and a terminal is narrow.
+    # A terminal is narrow, so the domain of a UPN and the server of an issuer are left out.
     text = name.split("@", maxsplit=1)[0] if "@" in name else name.split(" (token.", maxsplit=1)[0]
     return text if len(text) <= _NAME else f"{text[: _NAME // 2]}…{text[-(_NAME // 2 - 1) :]}"
 
 
 def way_lines(reach: dict[str, Any]) -> Iterator[str]:
-    """Yield what falls as lines, most important first; the caller escapes and wraps them."""
+    """Yield what an attacker gains as lines, most important first; the caller escapes and wraps them."""
     layers = ", ".join(layer.replace("_", " ") for layer in reach["layers"]) or "none"
     yield (
         f"  {reach['identities']} identities, {reach['resources']} resources with code, {reach['secrets']} stores of "

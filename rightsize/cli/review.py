@@ -40,7 +40,7 @@ _COLUMNS = (
 
 
 class _WalksByDefault(TyperGroup):
-    """A group whose first word, where it names no command, is the plan to walk through."""
+    """A command group that reads a first word that is no command as the plan to walk through."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] != "--help":
@@ -253,7 +253,7 @@ def _say_totals(found: Review) -> None:
 
 
 def totals_lines(found: Review) -> list[str]:
-    """Return what a review comes to, in lines for people."""
+    """Return the totals of a review, as lines for people."""
     from rightsize.propose.verify.review_status import STATES  # noqa: PLC0415
 
     all_ = found.totals()

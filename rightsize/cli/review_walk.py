@@ -41,7 +41,7 @@ _OPERATIONS, _PLACES = 8, 4
 
 
 class Walk:
-    """Where somebody stands in a review."""
+    """The state of a person's walk through a review."""
 
     def __init__(self, review: Review, by: str) -> None:
         self._review = review
@@ -56,7 +56,7 @@ class Walk:
         self._ids = self._chosen()
 
     def run(self) -> None:
-        """Show proposals and take keys until somebody leaves."""
+        """Show proposals and handle keys until the person quits."""
         with self._keyboard:
             while True:
                 self._draw()
@@ -93,7 +93,7 @@ class Walk:
             self._said = MORE
 
     def _chosen(self) -> list[str]:
-        """Return the proposals to walk through: what waits for a decision, or all, as far as the search finds them."""
+        """Return the proposals to walk through: those without a decision, or all, if they match the search."""
         return [
             one.proposal.id
             for one in sorted(

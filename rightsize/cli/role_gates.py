@@ -21,7 +21,7 @@ _SHOWN = ("role", "change", "operation", "plane")
 
 
 class GatePlane(StrEnum):
-    """Where an operation is looked for."""
+    """The planes on which operations are looked up."""
 
     CONTROL = "control"
     DATA = "data"

@@ -148,7 +148,7 @@ def expand(
 
 
 class RoleForm(StrEnum):
-    """A form that a role definition is written in."""
+    """A form for writing a role definition."""
 
     JSON = "json"
     ARM = "arm"

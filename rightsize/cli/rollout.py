@@ -278,7 +278,7 @@ def _show(
     *,
     document: Mapping[str, Any] | None = None,
 ) -> None:
-    """Show rows of swaps; a table has the beginning of their ids, which `--swap` takes as well."""
+    """Show rows of swaps; a table has only the beginning of their ids, which `--swap` accepts, too."""
     if output is OutputFormat.TABLE:
         rows = [{**row, "swap": row["swap"][:_SHORT]} for row in rows]
     show(rows, columns, output, document=document, table_columns=table_columns)

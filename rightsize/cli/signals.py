@@ -14,7 +14,7 @@ from rightsize.cli.output import show
 
 
 class SignalsShow(StrEnum):
-    """What is listed."""
+    """The kind of rows to list."""
 
     SIGNALS = "signals"
     QUARANTINE = "quarantine"

@@ -22,7 +22,7 @@ Parameters = Annotated[
 MaxRows = Annotated[int, typer.Option("--max-rows", min=1, help="Show no more rows than this.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Stop the statement after this many seconds.")]
 
-# Between two columns of a terminal table.
+# The spaces between two columns of a terminal table.
 _GAP = 3
 
 
@@ -47,9 +47,9 @@ def sql(
 
 
 def show_answer(answer: Answer, output: OutputFormat) -> None:
-    """Write the rows of an answer, and say when there were more.
+    """Write the rows of an answer, and say where rows were left out.
 
-    Rows that are too wide for the terminal stand below each other there, one column a line.
+    Rows that are too wide for the terminal are written one column a line.
     """
     lines = list(_records(answer)) if output is OutputFormat.TABLE and _is_too_wide(answer) else []
     if lines:

@@ -56,7 +56,7 @@ def _page(found: StoreStatus, width: int, *, all_scopes: bool) -> str:
 
 
 def _fit(lines: Iterator[str], width: int) -> Iterator[str]:
-    """Break lines that are too long for the terminal, and make what is in them harmless."""
+    """Yield the lines with harmless text, broken where they are too long for the terminal."""
     from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
 
     for line in lines:
@@ -67,7 +67,7 @@ def _fit(lines: Iterator[str], width: int) -> Iterator[str]:
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Align the cells of rows: names to the left, counts to the right."""
+    """Yield rows as lines with aligned cells: names to the left, counts to the right."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))] if rows else []
     for row in rows:
         counts = "  ".join(cell.rjust(size) for cell, size in zip(row[1:], widths[1:], strict=True))
@@ -108,7 +108,7 @@ def _window(found: StoreStatus) -> Iterator[str]:
 
 
 def _coverage(found: StoreStatus, *, all_scopes: bool) -> Iterator[str]:
-    """Say once what several scopes have in common."""
+    """Yield the lines about coverage; scopes with equal coverage share a line."""
     for log, of_log in groupby(found.coverage, key=lambda row: (row["source"], row["category"])):
         yield f"  {log[0]} {log[1]}"
         alike: dict[tuple[Any, ...], list[str]] = {}
@@ -142,7 +142,7 @@ _ACCESS = {
 
 
 def _requests(found: StoreStatus) -> Iterator[str]:
-    """Say of each log what let its requests through, with the share."""
+    """Yield for each log the kinds of access that allowed its requests, with their shares."""
     for source, of_source in groupby(found.requests, key=lambda row: row["source"]):
         rows = list(of_source)
         total = sum(row["requests"] for row in rows)

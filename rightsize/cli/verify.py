@@ -14,7 +14,7 @@ from rightsize.cli.output import show, write
 
 COLUMNS = ("what", "id", "name", "change", "operation", "plane", "scope", "role_assignment_ids", "detail")
 SHOWN = 20
-"""How many things people see; programs see all."""
+"""The most rows that people see; programs get all."""
 
 
 def verify(
@@ -57,7 +57,7 @@ def verify(
 
 
 def _lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield what is wrong, for people; every line is escaped."""
+    """Yield the faults of the plan as lines for people; every line is escaped."""
     from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
 
     for row in rows[:SHOWN]:

@@ -27,7 +27,7 @@ _COLLECT_DAYS = 90
 
 
 class WatchFormat(StrEnum):
-    """How changes are written to stdout."""
+    """The output format of changes on stdout."""
 
     JSONL = "jsonl"
     TABLE = "table"
@@ -146,7 +146,7 @@ def _end(done: WatchResult, outlets: Outlets, fail_on: list[str] | tuple[str, ..
 
 
 def _stay(found: Any, outlets: Outlets, fail_on: list[str] | tuple[str, ...], clock: Clock) -> None:
-    """Tell each pass until somebody ends it; a pass that has begun is ended, and a gate says no but stops nothing."""
+    """Report each pass until the user stops; a running pass is finished, and a failed gate is only reported."""
     from rightsize.azure.wire import StoppedError  # noqa: PLC0415
 
     for number in (signal.SIGINT, signal.SIGTERM):
