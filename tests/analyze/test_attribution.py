@@ -1,4 +1,4 @@
-"""Use is credited to the assignment that allowed it: the logged one, the only one left, or the smallest set that does."""
+"""Use is credited to the assignment that allowed it: the logged one, the only one left, or the smallest such set."""
 
 from __future__ import annotations
 
