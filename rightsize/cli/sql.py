@@ -22,7 +22,7 @@ Parameters = Annotated[
 MaxRows = Annotated[int, typer.Option("--max-rows", min=1, help="Show no more rows than this.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Stop the statement after this many seconds.")]
 
-# The spaces between two columns of a terminal table.
+# Number of spaces between two columns of a terminal table.
 _GAP = 3
 
 

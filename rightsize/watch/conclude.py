@@ -112,7 +112,7 @@ def conclude(
         question: The settings.
         taken: The newly loaded files.
         now: The time, UTC without a zone: records dated later do not count for the progress of the logs, and their days
-        wait. With None all records count.
+            wait. With None all records count.
         failed: The sources that a collection could not read completely, and why; None where nothing was collected.
 
     Raises:

@@ -106,7 +106,7 @@ def run_pass(
         question: The settings.
         outlets: The receivers of changes.
         collect: Collects and loads what is new in the tenant; returns the sources that it could not read completely,
-        and why.
+            and why.
         contain: The folder for containments of principals that a strong signal names, and the rules for them.
         clock: The clock; None means the real one.
 

@@ -40,7 +40,7 @@ _FIRST = {"a": 0, "x": 0, "p": 1, "s": 2, "r": 3}
 
 @dataclass(frozen=True, slots=True)
 class ReachResult:
-    """What an attacker gains from one subject.
+    """The reach of one subject: all that an attacker gains from it.
 
     Attributes:
         subject: Its id; `kind` is its type, `name` its display name.

@@ -56,10 +56,10 @@ def load_paths(
         source: The log that the declaration is about.
         scope: The scope of the declaration; always the tenant for sign-in logs.
         named: Whether a person named the files among `paths`, so that a file of unknown kind is an error; else it is
-        reported as unknown.
+            reported as unknown.
         memory_limit: Memory for tables and queries, as `2GiB`; None takes it from the environment.
         spill_folder: Folder for data that does not fit in memory; None takes it from the environment, else beside the
-        store.
+            store.
         watch: Is called with the bytes that are read and the bytes in all.
 
     Raises:

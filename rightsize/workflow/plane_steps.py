@@ -43,7 +43,7 @@ class PlaneSteps:
         judge: Judges every grant of the plane over the `days` days before `as_of`, with use that is at most
             `forget_days` old as evidence too; None where nothing of the plane is loaded. Without `as_of` the window
             ends with the newest day that the plane's own log covers.
-            verify: Returns what makes a written part stale, or what the part does not cover, by the tables of today.
+        verify: Returns what makes a written part stale, or what the part does not cover, by the tables of today.
     """
 
     plane: Plane

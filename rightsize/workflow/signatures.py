@@ -81,7 +81,7 @@ def check_file(file: Path, signers: Path, signer: str | None, *, namespace: str,
     """Return the signer of a file, by the name in the file of signers.
 
     Args:
-        file: The file; its signature stands beside it.
+        file: The file; its signature is beside it.
         signers: OpenSSH's file of allowed signers (ssh-keygen(1)), or a public key of minisign.
         signer: Whose signature it has to be, in the first of these; anybody's of the file without it.
         namespace: The purpose that OpenSSH's signature must have.

@@ -75,7 +75,7 @@ def verify_plan(
     Raises:
         InputError: There is no plan, the file is not a plan, its role files are missing or altered, or its folder
             differs from the chain.
-            GateError: The plan is not signed by a required signer.
+        GateError: The plan is not signed by a required signer.
     """
     file = plan_file(path)
     chain = read_chain(file.parent)

@@ -1,4 +1,4 @@
-"""Fixtures of the analysis."""
+"""Fixtures for the tests of the analysis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came before each active day, of rows of usage that stand in no store."""
+"""Compute the history before each active day from rows of usage that are in no store."""
 
 from __future__ import annotations
 

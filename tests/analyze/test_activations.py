@@ -1,4 +1,4 @@
-"""Activations are rebuilt from what is left of them, joined with use, and prove which eligibilities sleep."""
+"""Activations are rebuilt from incomplete records, joined with use, and prove which eligible assignments are unused."""
 
 from __future__ import annotations
 

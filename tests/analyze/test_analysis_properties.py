@@ -1,4 +1,4 @@
-"""What holds of every analysis, whatever the tenant."""
+"""Properties that every analysis has, for any tenant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Use belongs to the assignment that allowed it: named, left over, or the fewest that explain everything."""
+"""Use is credited to the assignment that allowed it: the logged one, the only one left, or the smallest such set."""
 
 from __future__ import annotations
 

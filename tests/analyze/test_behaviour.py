@@ -1,4 +1,4 @@
-"""Behaviour from the logs alone: what is rare for somebody and their peers is told, what work looks like is not."""
+"""Behaviour from logs alone: days that are rare for a principal and its peers are reported, normal work is not."""
 
 from __future__ import annotations
 

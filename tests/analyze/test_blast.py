@@ -1,4 +1,4 @@
-"""However much falls, the picture of it stays small, and loses no thing unsaid."""
+"""The picture of a blast radius stays small, and counts everything that it leaves out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The graph of names: distances count steps, and what only bundles costs nothing."""
+"""The closure of the graph: distances count steps, and edges that only bundle cost nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Findings about data planes: grants that do nothing, and ways past every grant."""
+"""Findings about data planes: grants without effect, and ways around every grant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts on data planes: by resource, category and day, by settings, and by what a request may have used."""
+"""Verdicts on data planes by resource, category and day, by settings, and by possible use of a request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Use before the window is evidence too, until it is forgotten; days after the window are never looked at."""
+"""Use before the window counts until it is forgotten; days after the window never count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything known about one principal, and the names by which people ask for it."""
+"""The explanation of one principal, and the names by which users ask for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Findings: orphans, duplicates, silent principals, standing privilege, and grants that give nobody anything."""
+"""Findings: orphans, duplicates, silent principals, permanent privilege, and grants that reach nobody."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What blocks grant, by columns: held to the algebra, which reads one operation at a time."""
+"""The columnar expansion of blocks into granted operations equals the algebra, which reads one operation at a time."""
 
 from __future__ import annotations
 

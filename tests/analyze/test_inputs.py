@@ -1,4 +1,4 @@
-"""Inputs: steps over the tables are taken once for the same tables, and kept no longer than these."""
+"""Inputs: derived tables are computed once for the same tables, and kept no longer than these."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who can defeat which layers where, and who can defeat several at once."""
+"""Principals that can defeat a layer of defence in a subscription, and those that can defeat several."""
 
 from __future__ import annotations
 

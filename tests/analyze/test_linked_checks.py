@@ -1,4 +1,4 @@
-"""A log that lacks an operation proves nothing where Azure may have checked it inside a write that somebody made."""
+"""An operation missing in a log is not unused where Azure may have checked it inside another write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planes beyond Azure RBAC: their conclusions stand beside those of RBAC and change none of them."""
+"""Planes beyond Azure RBAC: their results are listed beside those of RBAC and change none of them."""
 
 from __future__ import annotations
 

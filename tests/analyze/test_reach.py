@@ -1,4 +1,4 @@
-"""What falls with an identity or a machine: escalation edges, their closure, and the shortest way as explanation."""
+"""Reach of a principal or a machine: escalation edges, their closure, and the shortest way as explanation."""
 
 from __future__ import annotations
 

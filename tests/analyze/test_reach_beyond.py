@@ -1,4 +1,4 @@
-"""Ways through the directory: consent of users, roles over a part, groups under PIM, outside subjects."""
+"""Ways through the directory: user consent, roles over administrative units, groups in PIM, outside subjects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads of Azure Resource Manager are unused only where nobody who may read got a token for it."""
+"""Reads of Azure Resource Manager are unused only where no possible reader got a token for it."""
 
 from __future__ import annotations
 

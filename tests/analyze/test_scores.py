@@ -1,4 +1,4 @@
-"""Counts add up, the best verdict wins, and the creep score behaves."""
+"""Counts add up, the best verdict wins, and the creep score stays within its rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small steps of polars are taken by the thread that asks for them."""
+"""Small steps of polars run in the calling thread."""
 
 from __future__ import annotations
 

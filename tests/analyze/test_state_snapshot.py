@@ -1,4 +1,4 @@
-"""What is unused stands by grant, and by plane where only one of two is used."""
+"""The snapshot lists unused grants, by plane where only one of two planes is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A call whose log has a display name in place of the operation: read where the catalogue knows it, else held."""
+"""A call logged with a display name: mapped if the catalogue knows it, else no change of its type is unused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is not used is unused only where a log that would have shown it covers every day and every scope."""
+"""An operation is unused only where a log that would show it covers every day and every scope."""
 
 from __future__ import annotations
 

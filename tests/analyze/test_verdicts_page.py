@@ -1,4 +1,4 @@
-"""The page about verdicts says of every reason what the program says."""
+"""The page about verdicts explains every reason as the program does."""
 
 from __future__ import annotations
 

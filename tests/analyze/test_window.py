@@ -1,4 +1,4 @@
-"""The window is whole UTC days before a day that the data name, never the clock's."""
+"""The window is whole UTC days before a day from the data, never from the clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tiny tenant of frames: each test says what it holds and asks what follows."""
+"""Build a tiny tenant as frames: each test fills in what it holds, and checks the results."""
 
 from __future__ import annotations
 

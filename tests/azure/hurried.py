@@ -1,4 +1,4 @@
-"""Time for tests: it passes when somebody waits, and nobody does."""
+"""A clock for tests whose waits pass at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sender that answers what a script says."""
+"""A sender that answers from a script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clouds are known by name, or described in a file that cannot make a token travel in the clear."""
+"""Clouds are known by name, or described in a file that cannot make a token travel unencrypted."""
 
 from __future__ import annotations
 

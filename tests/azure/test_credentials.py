@@ -1,4 +1,4 @@
-"""Signing in says who answered, and never what the token is."""
+"""A sign-in names its source, and never shows the token."""
 
 from __future__ import annotations
 

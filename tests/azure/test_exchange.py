@@ -1,4 +1,4 @@
-"""A question is asked again where that may help, and ends in a word for it where it does not."""
+"""A request is repeated where that may help, and ends in a named error where it does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing but questions goes out, whatever a client thinks of on its own."""
+"""Only read requests are sent, whatever a client library adds."""
 
 from __future__ import annotations
 

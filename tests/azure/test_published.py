@@ -1,4 +1,4 @@
-"""A published file is fetched again only where it has changed, and nobody signs in for it."""
+"""A published file is fetched again only where it has changed, and without a sign-in."""
 
 from __future__ import annotations
 

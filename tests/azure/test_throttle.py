@@ -1,4 +1,4 @@
-"""Budgets are kept, pauses are kept, and whatever a service says of waiting is understood or ignored."""
+"""Budgets and pauses are kept; every form of a service's wait hint is understood or ignored."""
 
 from __future__ import annotations
 

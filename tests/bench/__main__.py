@@ -1,4 +1,4 @@
-"""Prints one table of measurements: `python -m tests.bench [--markdown] [NAME…]`. Nothing here passes or fails.
+"""Print one table of measurements: `python -m tests.bench [--markdown] [NAME…]`. Nothing here passes or fails.
 
 Each `bench_*.py` beside this file has a `run()` that returns rows of (what, value, against what, more of it), and
 perhaps HEADS, which names these columns.

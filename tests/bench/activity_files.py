@@ -1,4 +1,4 @@
-"""Activity Log exports of any size, made by DuckDB: JSON lines of about 2 KB as diagnostic settings write them."""
+"""Generate Activity Log exports of any size with DuckDB: 2 KB JSON lines as diagnostic settings write them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store of months of the same daily volume, with a detection a day, and single days to come after them."""
+"""Build a store of months with the same daily volume and a detection a day, and single days to add."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables that a bench made out of nothing, written as a store, without the exports that they would come from."""
+"""Write generated tables as a store, without the exports they would come from."""
 
 from __future__ import annotations
 

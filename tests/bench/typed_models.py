@@ -1,4 +1,4 @@
-"""The same listings through raw pages, as they are collected, and through the SDKs' typed models, rows a second."""
+"""Compare reading listings as raw pages with the SDKs' typed models, in rows a second."""
 
 from __future__ import annotations
 

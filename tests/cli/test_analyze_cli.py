@@ -1,4 +1,4 @@
-"""`rightsize analyze`: the JSON contract, the two groupings, and what goes to stderr."""
+"""`rightsize analyze`: the JSON contract, the two groupings, and the text on stderr."""
 
 from __future__ import annotations
 

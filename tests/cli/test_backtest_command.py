@@ -1,4 +1,4 @@
-"""`rightsize backtest`: the JSON that other programs read, the page for people, the exit codes, and every option."""
+"""`rightsize backtest`: the JSON for programs, the page for people, the exit codes, and every option."""
 
 from __future__ import annotations
 

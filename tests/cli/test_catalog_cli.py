@@ -1,4 +1,4 @@
-"""`rightsize catalog`: only catalogues are taken, and their state is told."""
+"""`rightsize catalog`: only catalogues are accepted, and their state is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize events` as a filter: what it prints where, and how it ends."""
+"""`rightsize events` as a filter: its output on stdout and stderr, and its exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize export`: whole tables, and no formula in them, whatever people are called."""
+"""`rightsize export`: whole tables without formulas, for any names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize layers` on the demo: who can defeat several layers, how, and what the plan leaves of it."""
+"""`rightsize layers` on the demo: principals that defeat several layers, how, and what remains after the plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize load`: counts a program can read, nothing lost in silence, and all or nothing."""
+"""`rightsize load`: counts for programs, no silent loss, and all files or none."""
 
 from __future__ import annotations
 

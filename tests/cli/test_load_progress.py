@@ -1,4 +1,4 @@
-"""How far a load is: said to a person at a terminal, and to nobody else."""
+"""The progress of a load is shown only on a terminal."""
 
 from __future__ import annotations
 

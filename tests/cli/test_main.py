@@ -1,4 +1,4 @@
-"""What is settled before a command begins."""
+"""The entry point: everything that is decided before a command begins."""
 
 from __future__ import annotations
 

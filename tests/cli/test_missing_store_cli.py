@@ -1,4 +1,4 @@
-"""A question to a store that is not there makes none."""
+"""A question to a missing store does not create one."""
 
 from __future__ import annotations
 

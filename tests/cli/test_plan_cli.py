@@ -1,4 +1,4 @@
-"""`rightsize plan`: a plan that was written, in the forms that teams deploy."""
+"""`rightsize plan`: an existing plan in the forms that teams deploy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chain of hashes beside a plan, and signatures of it: what was changed afterwards is found, whoever changed it."""
+"""The chain of hashes beside a plan and its signature: every later change is found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize propose`: the folder, stdout and stderr, the exit codes, and what every option changes."""
+"""`rightsize propose`: the folder, stdout and stderr, the exit codes, and the effect of every option."""
 
 from __future__ import annotations
 

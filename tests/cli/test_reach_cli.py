@@ -1,4 +1,4 @@
-"""`rightsize reach` on the demo: who takes what with him, by which steps, and what the plan leaves of it."""
+"""`rightsize reach` on the demo: what each subject gives an attacker, by which steps, and after the plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize review`: decisions by command and by key, the file they stand in, and who respects it."""
+"""`rightsize review`: decisions by command and by key, their file, and the commands that respect it."""
 
 from __future__ import annotations
 

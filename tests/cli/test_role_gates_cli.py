@@ -1,4 +1,4 @@
-"""`roles no-new-access` and `roles not-granted`: every form of a role, witnesses, and what cannot be judged."""
+"""`roles no-new-access` and `roles not-granted`: every form of a role, witnesses, and unjudgeable roles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize signals`: what stands, what it holds in quarantine, and what people decide about it."""
+"""`rightsize signals`: open signals, the calls they hold in quarantine, and decisions of people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize status`: what is loaded, readable on a narrow terminal and by a program."""
+"""`rightsize status`: the loaded data, readable on a narrow terminal and by a program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize verify`: exit codes, the list for people and the one for programs."""
+"""`rightsize verify`: exit codes, and the faults for people and for programs."""
 
 from __future__ import annotations
 

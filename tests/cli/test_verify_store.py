@@ -1,4 +1,4 @@
-"""A plan of a store that was loaded from exports, made stale by loading one more export, in each way there is."""
+"""A plan of a loaded store becomes stale by one more export, in each possible way."""
 
 from __future__ import annotations
 

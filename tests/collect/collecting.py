@@ -1,4 +1,4 @@
-"""Collecting from the loopback tenant, with a clock that nobody waits for."""
+"""Collect from the loopback tenant, with a clock whose waits pass at once."""
 
 from __future__ import annotations
 

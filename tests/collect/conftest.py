@@ -1,4 +1,4 @@
-"""Fixtures of the collectors' tests."""
+"""Fixtures for the tests of the collectors."""
 
 from tests.loopback.fixtures import loopback, loopback_service
 

@@ -1,4 +1,4 @@
-"""Both definitions of the reduction over the same rows: KQL run by duckdb-kql, and the SQL of `queries/reduce/`."""
+"""Run both definitions of the reduction over the same rows: KQL by duckdb-kql, and the SQL of `queries/reduce/`."""
 
 from __future__ import annotations
 

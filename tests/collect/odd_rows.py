@@ -1,4 +1,4 @@
-"""Rows of logs that are unlike each other in everything that decides what a reduction makes of them."""
+"""Log rows that differ in every field that decides the result of a reduction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exports of what the loopback service serves of a tenant."""
+"""The exports that hold what the loopback service serves of a tenant."""
 
 from __future__ import annotations
 

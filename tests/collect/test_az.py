@@ -1,4 +1,4 @@
-"""What is written for `az` is taken by `az`, and what `az` prints is taken here."""
+"""Commands written for `az` run in `az`, and the output of `az` is loaded here."""
 
 from __future__ import annotations
 

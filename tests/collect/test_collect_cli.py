@@ -1,4 +1,4 @@
-"""The commands around collecting: what they print where, and how they end."""
+"""The commands around collecting: their output on stdout and stderr, and their exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tenant collected through the real clients, whole and under faults, killed and resumed: always the same."""
+"""A tenant collected through the real clients gives the same result: whole, under faults, killed and resumed."""
 
 from __future__ import annotations
 

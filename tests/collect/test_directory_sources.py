@@ -1,4 +1,4 @@
-"""What is asked of the directory, by what was collected before."""
+"""The requests to the directory depend on what was collected before."""
 
 from __future__ import annotations
 

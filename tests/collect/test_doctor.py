@@ -1,4 +1,4 @@
-"""Doctor tells what a collection would miss, and exactly what to ask for."""
+"""Doctor lists what a collection would miss, and the exact rights to ask for."""
 
 from __future__ import annotations
 

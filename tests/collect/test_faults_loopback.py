@@ -1,4 +1,4 @@
-"""Faults that a service may have, each met on the way by the real clients; and every way to sign in."""
+"""Each fault of a service, met by the real clients; and every way to sign in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One unit, whatever the service does: complete, or honest about what is missing, and taken up where it stopped."""
+"""A unit is complete, or names what is missing, and resumes where it stopped, whatever the service does."""
 
 from __future__ import annotations
 

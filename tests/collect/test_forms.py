@@ -1,4 +1,4 @@
-"""Answers of every form become lines, and what is no answer is told from one."""
+"""Answers of every form become lines; anything that is no answer is recognised."""
 
 from __future__ import annotations
 

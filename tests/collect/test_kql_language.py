@@ -1,4 +1,4 @@
-"""The reductions are KQL that Log Analytics takes, and hold the same rules as the SQL."""
+"""The reductions are valid KQL for Log Analytics, and have the same rules as the SQL."""
 
 from __future__ import annotations
 

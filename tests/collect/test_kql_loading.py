@@ -1,4 +1,4 @@
-"""Use that was reduced where the logs are loads into the same store as the logs, alone and beside them."""
+"""Use reduced in Log Analytics loads into the same store as the logs, alone and together with them."""
 
 from __future__ import annotations
 

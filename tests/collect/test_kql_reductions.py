@@ -1,4 +1,4 @@
-"""The reductions of `queries/kql/` give what those of `queries/reduce/` give."""
+"""The reductions of `queries/kql/` give the same rows as those of `queries/reduce/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loopback service is what the other tests trust, so it is tested too."""
+"""The loopback service itself, which the other tests trust."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Journal and pages agree whenever a run is cut, and a page is there whole or not at all."""
+"""Journal and pages agree wherever a run is cut, and a page is whole or absent."""
 
 from __future__ import annotations
 

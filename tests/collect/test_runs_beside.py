@@ -1,4 +1,4 @@
-"""Which run goes on, what a later one fetches of a log, and which days a run covers."""
+"""Which run is resumed, what a later run fetches of a log, and which days a run covers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tenant that is collected gives the plan of its exports, whatever happens on the way."""
+"""A collected tenant gives the same plan as its exports, whatever faults happen on the way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alerts, incidents and risk collected from the services: their content, their later states, and a watch of it."""
+"""Alerts, incidents and risk collected from the services: content, later states, and a watch over them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`docs/sources.md` is what the sources say of themselves."""
+"""`docs/sources.md` agrees with the sources' own descriptions."""
 
 from __future__ import annotations
 

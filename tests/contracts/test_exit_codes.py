@@ -1,4 +1,4 @@
-"""The exit code is a contract with scripts: each error ends in its own number, and nothing else in that number."""
+"""Each kind of error has its own exit code, and no other error shares it."""
 
 from __future__ import annotations
 

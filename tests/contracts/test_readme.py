@@ -1,4 +1,4 @@
-"""The README's commands are the ones that CI runs, and the pages that are generated are current."""
+"""The README's commands are the ones that CI runs, and the generated pages are current."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every file of the project keeps to, whoever writes it."""
+"""Rules that every file of the project keeps."""
 
 from __future__ import annotations
 

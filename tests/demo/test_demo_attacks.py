@@ -1,4 +1,4 @@
-"""The planted session of the default demo: quarantined, told, and nothing of it learnt or taken away."""
+"""The planted session of the default demo: quarantined, reported, not learnt from, and not a reason to remove."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's catalogue is small, whole, and true to Azure."""
+"""The demo's catalogue is small, complete, and true to Azure."""
 
 from __future__ import annotations
 

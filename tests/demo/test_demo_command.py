@@ -1,4 +1,4 @@
-"""`rightsize demo`: the whole way, from nothing to a plan that stands up to the planted truth."""
+"""`rightsize demo`: from nothing to a plan that fits the planted truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The directory of the demo: its planted truth is found again, through every shape of its audit log."""
+"""The demo's directory: its planted truth is found through every shape of its audit log."""
 
 from __future__ import annotations
 

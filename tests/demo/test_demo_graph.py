@@ -1,4 +1,4 @@
-"""Graph in the demo: what each application really needs is found again, and nothing of it is taken away."""
+"""Graph in the demo: the needs of each application are found, and none is taken away."""
 
 from __future__ import annotations
 

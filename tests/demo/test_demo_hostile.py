@@ -1,4 +1,4 @@
-"""Names that somebody chose with malice are written as what they are, and change nothing else."""
+"""Malicious names are written unchanged as text, and change nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exports have the quirks of real ones: each of them once broke somebody's parser."""
+"""The exports have the quirks of real ones; each quirk once broke a parser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sizes are options, and the story fits in each of them."""
+"""Tenant sizes are options, and the demo's story fits each size."""
 
 from __future__ import annotations
 

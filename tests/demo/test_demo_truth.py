@@ -1,4 +1,4 @@
-"""The planted truth is true: of the logs, and of today's grants."""
+"""The planted truth agrees with the logs and with today's grants."""
 
 from __future__ import annotations
 

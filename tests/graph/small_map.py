@@ -1,4 +1,4 @@
-"""A small map of Graph and applications over it: each test says what is held and asked, and asks what follows."""
+"""A small map of Graph with applications: each test names grants and requests, and checks the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The backtest of Graph: plans of the training days, held against the requests of the test days."""
+"""The backtest of Graph: plans from the training days against the requests of the test days."""
 
 from __future__ import annotations
 

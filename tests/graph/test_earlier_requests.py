@@ -1,4 +1,4 @@
-"""A permission of Graph that only requests before the window used stays, until these are forgotten."""
+"""A Graph permission used only before the window stays, until that use is forgotten."""
 
 from __future__ import annotations
 

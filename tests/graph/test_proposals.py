@@ -1,4 +1,4 @@
-"""Proposals for Graph: never a needed permission away, never a new one beyond today's, and the cheapest that does."""
+"""Proposals for Graph: keep every needed permission, add none beyond today's, and cost the least."""
 
 from __future__ import annotations
 

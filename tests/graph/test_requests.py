@@ -1,4 +1,4 @@
-"""A request is found in a map however it is written, and what a map does not know is said to be unknown."""
+"""A request is found in a map in any spelling, and an unmapped request is reported as unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts over permissions of Graph: what explains a request is used, and what is unknown takes nothing away."""
+"""Verdicts on Graph permissions: explaining a request means used, and unknown requests take nothing away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Graph's whole map: its gaps and what it lists as alternatives take no permission away that a request needed."""
+"""Graph's whole map: its gaps and its alternatives never take a permission away that a request needed."""
 
 from __future__ import annotations
 

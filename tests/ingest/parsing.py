@@ -1,4 +1,4 @@
-"""Parsing in tests: records or bytes in, events out."""
+"""Parse records or bytes into events, for tests."""
 
 from __future__ import annotations
 

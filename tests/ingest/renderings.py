@@ -1,4 +1,4 @@
-"""One abstract call, written in every shape in which the Activity Log is exported."""
+"""Write one abstract call in every shape in which the Activity Log is exported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One request of each service in the shapes that people export: what the logs of requests are tested with."""
+"""Records of one request of each service, in the shapes that people export."""
 
 from __future__ import annotations
 

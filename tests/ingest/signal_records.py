@@ -1,4 +1,4 @@
-"""Records of every form in which alerts, incidents and risk come; the ids of one alert are the same in each."""
+"""Records of alerts, incidents and risk in every form; one alert has the same ids in each."""
 
 from __future__ import annotations
 

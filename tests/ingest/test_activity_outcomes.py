@@ -1,4 +1,4 @@
-"""What a record of the Activity Log means: outcome, principal, operation, scope."""
+"""Outcome, principal, operation and scope of an Activity Log record."""
 
 from __future__ import annotations
 

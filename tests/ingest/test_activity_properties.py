@@ -1,4 +1,4 @@
-"""What must not change the events: order, repetition, how files are cut, the case of ids."""
+"""Order, repetition, file boundaries and the case of ids do not change the events."""
 
 from __future__ import annotations
 

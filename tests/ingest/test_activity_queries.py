@@ -1,4 +1,4 @@
-"""The queries of the reduction: what they promise to other engines, and the laws of the merge."""
+"""The queries of the reduction: their contract with other engines, and the laws of the merge."""
 
 from __future__ import annotations
 

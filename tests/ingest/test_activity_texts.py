@@ -1,4 +1,4 @@
-"""Texts of the Activity Log that are not as most are: spaces, slashes, padding, ids and times in other forms."""
+"""Unusual texts in the Activity Log: spaces, slashes, padding, ids and times in other forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What records say alike is normalised once; what comes of each is what it says by itself."""
+"""Equal texts of records are normalised once, with the same result as for each record alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The directory audit log: the same event from every shape, the action that it needed, and what PIM records say."""
+"""The directory audit log: the same event from every shape, its required action, and PIM records."""
 
 from __future__ import annotations
 

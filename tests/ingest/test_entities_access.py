@@ -1,4 +1,4 @@
-"""Role assignments, PIM instances, definitions and denies: what their records become, and which are rejected."""
+"""Role assignments, PIM instances, definitions and deny assignments: their rows, and the rejected records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Agent identities, agent users, blueprint principals and types that no rule knows: principals, never absent ones."""
+"""Agent identities, agent users, blueprint principals and unknown types are principals, never absent ones."""
 
 from __future__ import annotations
 

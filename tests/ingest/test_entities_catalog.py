@@ -1,4 +1,4 @@
-"""Management groups, subscriptions and operations: their rows, and what is rejected."""
+"""Management groups, subscriptions and operations: their rows, and the rejected records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Directory roles, who holds them, and requests to Privileged Identity Management."""
+"""Directory roles, their assignments, and requests to Privileged Identity Management."""
 
 from __future__ import annotations
 

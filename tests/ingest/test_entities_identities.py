@@ -1,4 +1,4 @@
-"""Identities that are attached to resources, and owners of what can act: where escalation begins."""
+"""Identities attached to resources, and owners of objects that can act: the starts of escalation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Role management policies: what activating a role asks for, whichever listing says it."""
+"""Role management policies: the requirements for activating a role, from any listing."""
 
 from __future__ import annotations
 

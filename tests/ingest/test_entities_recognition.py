@@ -1,4 +1,4 @@
-"""What a listing is, its content says: exactly one shape takes it, whatever capitals its keys have."""
+"""The content of a listing decides its kind: exactly one shape matches, in any capitalisation of keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Azure Policy: who remediates for an assignment, and which roles its definitions name, whoever lists them."""
+"""Azure Policy: the remediating identity of an assignment, and the roles that definitions name, from any listing."""
 
 from __future__ import annotations
 

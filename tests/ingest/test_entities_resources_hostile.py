@@ -1,4 +1,4 @@
-"""Damaged and hostile listings of resources and diagnostic settings: each record is a row or a reject, no guess."""
+"""Damaged and hostile listings of resources and diagnostic settings: each record is a row or a reject."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alerts, incidents and risk of every export: one row a signal, and whom and what it names."""
+"""Alerts, incidents and risk of every export: one row a signal, with its principals and other names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tags: where they are listed, how they compare, and what is rejected."""
+"""Tags: the listings that have them, their comparison, and the rejected records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Grants of permissions and the map of Graph, in every form in which they are exported."""
+"""Permission grants and the map of Graph, in every form in which they are exported."""
 
 from __future__ import annotations
 

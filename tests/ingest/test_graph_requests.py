@@ -1,4 +1,4 @@
-"""Requests to Graph become events: one normalised path for all spellings, and only what the answer proves is use."""
+"""Requests to Graph become events: one normalised path for all spellings; only proven success is use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Input that is broken or means harm: a clear error or counted rejects, never a crash, never silent loss."""
+"""Broken or malicious input: a clear error or counted rejects, never a crash, never silent loss."""
 
 from __future__ import annotations
 

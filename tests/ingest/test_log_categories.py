@@ -1,4 +1,4 @@
-"""The category of a record says which log it is of, never the resource that sends it; an unknown one covers nothing."""
+"""The category of a record decides its log, never the resource that sends it; an unknown one covers nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of records, of Event Hubs, REST interfaces and Graph: read quickly where nothing is odd, and slowly else."""
+"""Pages of records, Event Hubs, REST and Graph: a fast reader for normal pages, a slow one for all others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress within a file, as far as the system tells it."""
+"""The progress within a file, where the system reports it."""
 
 from __future__ import annotations
 

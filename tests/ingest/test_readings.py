@@ -1,4 +1,4 @@
-"""What is read of texts that records share: by what rule, and that it is the same however it is looked up."""
+"""The reading of shared texts of records: its rules, and the same result by every lookup."""
 
 from __future__ import annotations
 

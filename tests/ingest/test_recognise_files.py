@@ -1,4 +1,4 @@
-"""Recognising by content, and what is said of what is not recognised."""
+"""Files are recognised by content, and unrecognised files get a clear message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the calls that make and delete role assignments say of the assignment: its role and for whom it is."""
+"""Role and principal of an assignment, from the bodies of the calls that make and delete it."""
 
 from __future__ import annotations
 

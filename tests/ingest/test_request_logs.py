@@ -1,4 +1,4 @@
-"""Logs of requests: which permission each one used, where, by whom, and what was let through by something else."""
+"""Request logs: the used permission, scope and principal, and requests that something else allowed."""
 
 from __future__ import annotations
 

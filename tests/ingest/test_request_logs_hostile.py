@@ -1,4 +1,4 @@
-"""Damaged, odd and hostile records of the logs of requests: each is an event or a reject, and never a wrong use."""
+"""Damaged, odd and hostile records of request logs: each is an event or a reject, never a wrong use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alerts and risk that an Event Hub sends between the records of logs are loaded as if they came alone."""
+"""Alerts and risk between the log records of an Event Hub load like separate files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many small files of lines are read as one; what is told of each is what it says by itself."""
+"""Many small files of lines are read as one, and each is reported as if it were read alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening: files, folders, stdin, compressed files and archives, mixed; and names that mean harm."""
+"""Opening files, folders, stdin, compressed files and archives, mixed, also with malicious names."""
 
 from __future__ import annotations
 

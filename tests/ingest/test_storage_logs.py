@@ -1,4 +1,4 @@
-"""Storage logs: the data action that a request needed, where, and by whom."""
+"""Storage logs: the data action that a request needed, its scope, and its principal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packed files of lines are read from plain copies; what is told of each is what it says when it is not packed."""
+"""Packed files of lines are read from unpacked copies, and reported like files that were never packed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tenant's Activity Log: the same rows as its exports have, no better told than the best of them tells each."""
+"""Serve the tenant's Activity Log: the rows of its exports, with no more detail than the best export has."""
 
 from __future__ import annotations
 

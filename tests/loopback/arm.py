@@ -1,4 +1,4 @@
-"""Resource Manager: the listings of access, scopes and resources, the Activity Log, and Resource Graph.
+"""Serve Resource Manager: listings of access, scopes and resources, the Activity Log, and Resource Graph.
 
 Sources: Microsoft Learn, REST reference of Microsoft.Authorization, Microsoft.Management, Microsoft.Resources,
 Microsoft.Insights and Microsoft.ResourceGraph.

@@ -1,4 +1,4 @@
-"""Writing role definitions and role assignments, with Resource Manager's limits and refusals.
+"""Serve writes of role definitions and role assignments, with Resource Manager's limits and refusals.
 
 Sources: Microsoft Learn, "Azure custom roles", "Troubleshoot Azure RBAC", "Troubleshoot Azure RBAC limits".
 """

@@ -1,4 +1,4 @@
-"""The command line of Azure, from a virtual environment of its own, signed in to the loopback service."""
+"""Run the Azure CLI from its own virtual environment, signed in to the loopback service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Azurite, the emulator of storage accounts, as a process of its own beside the loopback service."""
+"""Run Azurite, the emulator of storage accounts, as a process beside the loopback service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service's certificate: self-signed, for this machine's loopback addresses only."""
+"""Make the service's certificate: self-signed, for this machine's loopback addresses only."""
 
 from __future__ import annotations
 

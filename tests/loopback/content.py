@@ -1,4 +1,4 @@
-"""What the tenant holds, in the forms that the services answer with, from the same files as its exports."""
+"""Return the tenant's data in the forms of the services, from the same files as its exports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scripted faults: which request meets which, and what a client then sees.
+"""Scripted faults: the requests that meet them, and the answers that a client then gets.
 
 A fault is changed on the way of a good answer (`empty_page`), stands in place of one (`throttle`), or breaks the
 connection (`drop`). The README beside this file lists them.

@@ -1,4 +1,4 @@
-"""Microsoft Graph, v1.0 and beta: the listings of the directory and its logs, batches, and `getByIds`.
+"""Serve Microsoft Graph, v1.0 and beta: the listings of the directory and its logs, batches, and `getByIds`.
 
 Sources: Microsoft Learn, Microsoft Graph reference; "Use query parameters"; "Combine multiple HTTP requests using JSON
 batching".

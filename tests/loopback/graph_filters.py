@@ -1,4 +1,4 @@
-"""The part of OData's `$filter` that the listings here understand."""
+"""Evaluate the part of OData's `$filter` that the listings here support."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`auditLogs/signIns`: interactive sign-ins in v1.0, every kind in beta where `signInEventTypes` asks for it.
+"""Serve `auditLogs/signIns`: interactive sign-ins in v1.0, every kind in beta with `signInEventTypes`.
 
 Sources: Microsoft Learn, "List signIns"; "signIn resource type".
 """

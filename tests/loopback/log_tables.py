@@ -1,4 +1,4 @@
-"""The tables of a Log Analytics workspace: their columns, and how the tenant's logs fill them.
+"""Fill the tables of a Log Analytics workspace, with their columns, from the tenant's logs.
 
 Sources: Microsoft Learn, table reference of Azure Monitor. Columns that nothing here fills are null, as in a workspace.
 """

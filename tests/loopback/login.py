@@ -1,4 +1,4 @@
-"""The token endpoints: Entra's, of an App Service, and of a virtual machine; and which tokens are good.
+"""Serve the token endpoints of Entra, an App Service and a virtual machine, and check tokens.
 
 Sources: Microsoft Learn, "OAuth 2.0 client credentials flow", "How to use managed identities for App Service", "Claims
 challenges, claims requests and client capabilities".

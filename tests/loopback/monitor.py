@@ -1,4 +1,4 @@
-"""Log Analytics and Resource Graph: KQL, translated by duckdb-kql and run on the tenant's tables.
+"""Serve Log Analytics and Resource Graph: KQL, translated by duckdb-kql and run on the tenant's tables.
 
 Sources: Microsoft Learn, "Azure Monitor Log Analytics API", response format, timespan, and limits of the service.
 """

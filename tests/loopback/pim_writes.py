@@ -1,4 +1,4 @@
-"""Privileged Identity Management in Resource Manager: requests for assignments, and the rules of roles.
+"""Serve PIM writes in Resource Manager: requests for assignments, and the rules of roles.
 
 Sources: Microsoft Learn, REST reference of roleEligibilityScheduleRequests, roleAssignmentScheduleRequests and
 roleManagementPolicies, 2020-10-01; the rules a policy has from the start are those of "Rules in PIM - mapping guide".

@@ -1,4 +1,4 @@
-"""The service: one TLS listener for everything, one more that nothing should ever reach, and the log of requests."""
+"""Run the service: one TLS listener for everything, a second one that must get no requests, and the request log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cliques: what is listed, weighed, covered and left out of the search agrees with trying everything."""
+"""Cliques: listing, weights, cover and excluded cliques agree with an exhaustive search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Role mining gives everybody exactly what they have, with no more roles than it proves or says."""
+"""Role mining gives everybody exactly what they have, with no more roles than it proves or reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file of decisions: the same for the same decisions, and whatever contradicts itself is said."""
+"""The file of decisions: equal decisions give equal files, and contradictions are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms of role definitions: each is read, each that is written reads back the same, and bad ones are explained."""
+"""Forms of role definitions: each is read, each written form reads back the same, bad ones are explained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Days and times are taken in every form of ISO 8601, and nothing else is."""
+"""Days and times are accepted in every form of ISO 8601, and in no other form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The action, the hook and the container: what can be seen of them without a runner."""
+"""The action, the hook and the container, as far as they can be checked without a runner."""
 
 from __future__ import annotations
 

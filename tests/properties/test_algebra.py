@@ -1,4 +1,4 @@
-"""The algebra against oracles that share nothing with it: automata, regular expressions, and every short string."""
+"""The algebra against independent oracles: automata, regular expressions, and every short string."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small tenants with a longer history, and staff whose habits are drawn by lot, to test chances against what came."""
+"""Build small tenants with a long history and random habits, to test chances against what happened later."""
 
 from __future__ import annotations
 

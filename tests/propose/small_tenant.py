@@ -1,4 +1,4 @@
-"""Small tenants written by hand, as the frames that a store would hand out."""
+"""Build small tenants by hand, as the frames that a store would return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tenants on Azure's whole catalogue: the tables of a store that loaded it, and use drawn from what roles grant."""
+"""Build tenants on Azure's whole catalogue: the tables of a loaded store, and use drawn from granted roles."""
 
 from __future__ import annotations
 

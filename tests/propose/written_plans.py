@@ -1,4 +1,4 @@
-"""Plans of small tenants as they are written and read back, to be verified."""
+"""Write plans of small tenants and read them back, for verification."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditions: which operations they concern, as far as their text says it."""
+"""Conditions: the operations they concern, as far as their text says it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a resource action of a directory role allows."""
+"""The requests that a resource action of a directory role allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scopes: what a resource id says about itself, and what stands above it."""
+"""Scopes: the parts of a resource id, and the scopes above it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folding: the one way in which ids, operations and scopes compare."""
+"""Folding: the one way to compare ids, operations and scopes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real headless browser: pages are opened, steps taken, and what was seen comes back."""
+"""Run a real headless browser: open pages, take steps, and return what was shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports of a check, made by hand: hostile names, excuses, and what is not known."""
+"""Check reports made by hand: hostile names, exemptions, and unknown results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The blast radius as SVG and as a page: harmless, whole, said in words, and accessible."""
+"""The blast radius as SVG and as a page: harmless, complete, described in words, and accessible."""
 
 from __future__ import annotations
 

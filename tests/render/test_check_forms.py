@@ -1,4 +1,4 @@
-"""Each form of a check is what its readers take, and hostile names stay text in all of them."""
+"""Each form of a check report is valid for its readers, and hostile names stay text in all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan as a comment on a pull request: what it says, whatever people call themselves, and however long it is."""
+"""A plan as a comment on a pull request: its content, for any names and any length."""
 
 from __future__ import annotations
 

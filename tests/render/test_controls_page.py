@@ -1,4 +1,4 @@
-"""The page of controls is the one that their headers make."""
+"""The page of controls is the one generated from their headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan in the forms that teams deploy: each makes the same roles and the same assignments, at the same places."""
+"""A plan in the forms that teams deploy: each makes the same roles and assignments at the same scopes."""
 
 from __future__ import annotations
 

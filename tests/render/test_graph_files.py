@@ -1,4 +1,4 @@
-"""The files for Graph: new before old, each grant once, and nothing from an export can break out of a command."""
+"""The files for Graph: new before old, each grant once, and no text of an export breaks out of a command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan folder: what stands in it, byte by byte, whatever people call themselves, and what a second run does."""
+"""The plan folder: its bytes, for any names, and the effect of a second run."""
 
 from __future__ import annotations
 

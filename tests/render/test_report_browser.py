@@ -1,4 +1,4 @@
-"""The report in a real browser: nothing is asked of a network, nothing breaks, and everybody can read it."""
+"""The report in a real browser: no network request, no error, and readable by everybody."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report as bytes: its policy, its data, its tables, and what it does with plans that are not of this store."""
+"""The report as bytes: its policy, data and tables, and plans that do not fit the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A role in every form that is written: the readers of files give back the same role, whatever its names are."""
+"""A role in every written form reads back as the same role, for any names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes in the forms that others read: whatever names say, a message stays one message."""
+"""Changes in the forms for other programs: a message stays one message, for any names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixtures of the rollout's tests."""
+"""Fixtures for the tests of the rollout."""
 
 from __future__ import annotations
 

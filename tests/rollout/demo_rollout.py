@@ -1,4 +1,4 @@
-"""The rollout of the demo tenant's plan, over the real clients: fixtures and words for the command line."""
+"""The rollout of the demo tenant's plan over the real clients: fixtures, and arguments for the command line."""
 
 from __future__ import annotations
 

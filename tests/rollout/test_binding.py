@@ -1,4 +1,4 @@
-"""A rollout is bound to its plan, its tenant and its journal: whatever else is in the folder is refused."""
+"""A rollout is bound to its plan, tenant and journal; anything else in the folder is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A swap ends in the plan's state or in the original one, whatever happens on the way and wherever it is killed."""
+"""A swap ends in the plan's state or in the original one, whatever fails and wherever it is killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A disk that takes a part of a line, or nothing: nobody loses access, and the next run goes on or back."""
+"""A full disk that takes part of a line or nothing: nobody loses access, and the next run continues or rolls back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The journal: whole lines on the disk, one process at a time, and nothing that somebody changed is believed."""
+"""The journal: whole lines on the disk, one process at a time, and changed lines are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Privileged Identity Management holds is swapped by its requests, under the same promise, with its rules."""
+"""PIM assignments are swapped by PIM requests, with the same guarantee and their rules."""
 
 from __future__ import annotations
 

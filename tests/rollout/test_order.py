@@ -1,4 +1,4 @@
-"""From a plan to swaps: what hangs together, what goes first, what is left to people, and what has room."""
+"""From a plan to swaps: grouping, order of waves, assignments left to people, and Azure's limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before a wave makes anything: our own access, emergency accounts, owners, locks, rules of PIM, and limits."""
+"""Checks before a wave: our own access, emergency accounts, owners, locks, PIM rules, and limits."""
 
 from __future__ import annotations
 

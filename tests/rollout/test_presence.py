@@ -1,4 +1,4 @@
-"""What is there, what is gone, and what only looks so: nothing is concluded from an answer that does not say it."""
+"""Presence and absence in Azure: nothing is concluded from an answer that does not say it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rightsize rollout` on the loopback tenant: plan, waves, status and the way back, over the real clients."""
+"""`rightsize rollout` on the loopback tenant: plan, waves, status and rollback, over the real clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The role that `doctor` writes for a rollout has what a rollout asks Azure for, and nothing else."""
+"""The role that `doctor` writes for a rollout has the permissions that a rollout needs, and no others."""
 
 from __future__ import annotations
 

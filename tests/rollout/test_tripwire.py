@@ -1,4 +1,4 @@
-"""Refusals after a swap are put down to what it removed; silence closes only what a covered log would have shown."""
+"""Refusals after a swap are traced to its removals; silence closes only what a covered log would have shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of escalation name real permissions, and what they give."""
+"""The escalation rules name real permissions, and the access these give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which action of a directory role a request to Graph needs: real actions, real requests, never a member's default."""
+"""The directory action that a Graph request needs: real actions, real requests, never a member's default."""
 
 from __future__ import annotations
 

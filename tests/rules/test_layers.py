@@ -1,4 +1,4 @@
-"""The rules of layers name real operations, and say what each of them does to which layer."""
+"""The layer rules name real operations, and the effect of each on its layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of linked checks name operations that exist, and say of what they do not name what the facts say."""
+"""The rules of linked checks name existing operations, and agree with the facts on operations they omit."""
 
 from __future__ import annotations
 

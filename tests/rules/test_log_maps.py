@@ -1,4 +1,4 @@
-"""The maps from log operations to permissions are complete: against the documentation, and against the catalogue."""
+"""The maps from log operations to permissions are complete, by the documentation and by the catalogue."""
 
 from __future__ import annotations
 

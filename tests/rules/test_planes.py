@@ -1,4 +1,4 @@
-"""The planes of an operation: what a catalogue says, what Azure has on both, and what the built-in roles show."""
+"""The planes of an operation, from the catalogue, from Azure's operations on both planes, and from built-in roles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule files are whole, name only known words, and say of each operation what the facts say."""
+"""The rule files are complete, use only known words, and agree with the facts on each operation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One tenant that fails each control, and one that passes it: rows that come to the same small base."""
+"""One tenant that fails each control, and one that passes it: rows added to the same small base."""
 
 from __future__ import annotations
 

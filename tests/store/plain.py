@@ -1,4 +1,4 @@
-"""Stores whose tables and views are plain tables of the model: a test puts rows where a load would have."""
+"""Build stores whose tables and views are plain tables of the model, so that tests insert rows directly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stores filled through their staging tables by hand: what a load of files would have staged, without any file."""
+"""Fill stores through their staging tables by hand: the rows that a load would stage, without files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which days a log speaks of: rows prove their own days, short silences pass, declarations fill the rest."""
+"""The days that a log covers: rows prove their own days, short silences pass, declarations fill the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a deployment's correlation shows: each step is a call of its own, of whoever it ran as, where it happened."""
+"""Calls of a deployment, by its correlation id: each step is a call of its own principal at its own scope."""
 
 from __future__ import annotations
 

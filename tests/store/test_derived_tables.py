@@ -1,4 +1,4 @@
-"""What follows from loads: the tree of scopes, who is meant by a name, and who is in which group."""
+"""Tables derived from loads: the tree of scopes, the principals behind names, and group memberships."""
 
 from __future__ import annotations
 

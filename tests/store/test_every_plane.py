@@ -1,4 +1,4 @@
-"""One ledger: what is granted and used stands in one view each, whatever the plane."""
+"""One view lists all grants, and one lists all use, for every plane."""
 
 from __future__ import annotations
 

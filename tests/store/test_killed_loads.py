@@ -1,4 +1,4 @@
-"""A load that is killed leaves the store as it was, whenever it dies."""
+"""A load that is killed leaves the store unchanged, whenever it dies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory and disk: what may be asked for, and what is said when there is too little."""
+"""Memory and disk: the limits that may be set, and the message where they are too small."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A grant that complete listings have no more is gone; nothing else takes it away."""
+"""A grant that complete listings no longer have is gone; nothing else removes it."""
 
 from __future__ import annotations
 

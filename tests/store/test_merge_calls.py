@@ -1,4 +1,4 @@
-"""Which rows of a call say something new, and what the call is then, whatever its rows have in common."""
+"""New information in the rows of a call, and the merged call, whatever its rows have in common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of one call become one event, in whatever order and however often they come."""
+"""Records of one call become one event, in any order and any number of repetitions."""
 
 from __future__ import annotations
 

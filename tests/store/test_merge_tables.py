@@ -1,4 +1,4 @@
-"""Listings merge value by value, definitions as a whole, and it does not matter which came first."""
+"""Listings merge value by value, definitions as a whole, in any order."""
 
 from __future__ import annotations
 

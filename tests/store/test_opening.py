@@ -1,4 +1,4 @@
-"""What opens as a store, what does not, and how an older one becomes a newer one."""
+"""Which files open as a store, and how an older store is upgraded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Policies and requests merge to the same rows, whichever file comes first and however often."""
+"""Policies and requests merge to the same rows, in any order of files and any number of loads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pruning takes the rows of old days and nothing that is concluded from them; what comes late changes nothing."""
+"""Pruning deletes the rows of old days and no results of them; late rows change nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quarantine: what lies inside a signal is kept and shown, and counts as suspect whatever came first."""
+"""Quarantine: calls inside a signal are kept, shown and suspect, whichever was loaded first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quarantine is brought up to date by what changed, and is what a look at all calls for all signals finds."""
+"""The incremental update of quarantine gives the same as all calls against all signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SQL texts are found in every way in which rightsize is installed."""
+"""The SQL files are found in every kind of installation of rightsize."""
 
 from __future__ import annotations
 

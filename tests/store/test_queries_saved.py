@@ -1,4 +1,4 @@
-"""Every saved question runs over a store with data, and gives the columns that it declares."""
+"""Every saved question runs on a store with data, and returns the columns that it declares."""
 
 from __future__ import annotations
 

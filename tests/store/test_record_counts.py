@@ -1,4 +1,4 @@
-"""What `load` counts: each record once, as new, repeated, rejected, late, or read and not used."""
+"""The counts of `load`: each record once, as new, repeated, rejected, late, or read and unused."""
 
 from __future__ import annotations
 

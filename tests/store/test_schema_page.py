@@ -1,4 +1,4 @@
-"""The schema page, the comments in the store and the declared schema say the same."""
+"""The schema page, the comments in the store and the declared schema agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sign-ins and the calls of every log meet by the id of the token, in whatever shape either was exported."""
+"""Sign-ins and the calls of every log are joined by the id of the token, in any shape of export."""
 
 from __future__ import annotations
 

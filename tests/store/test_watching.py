@@ -1,4 +1,4 @@
-"""What a watch keeps is committed at once, small, and delivered until somebody says that he has it."""
+"""The state of a watch is committed in one transaction and stays small; changes wait until delivery is confirmed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tenant whose names were chosen by an attacker who has read how reports are made."""
+"""A tenant whose names were chosen by an attacker who knows how reports are made."""
 
 from __future__ import annotations
 

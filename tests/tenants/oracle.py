@@ -1,4 +1,4 @@
-"""Who may do what, decided slowly and plainly over the listings of a generated tenant."""
+"""Decide slowly and plainly who may do what, from the listings of a generated tenant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a folder of exports with nothing but the standard library: the oracle of tests on generated tenants."""
+"""Read a folder of exports with only the standard library, for the oracle of generated tenants."""
 
 from __future__ import annotations
 

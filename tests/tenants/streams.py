@@ -1,4 +1,4 @@
-"""A demo tenant as a folder that fills up: listings and a past at once, then its Activity Log piece by piece."""
+"""Write a demo tenant as a folder that fills up: listings and past logs first, then its Activity Log in pieces."""
 
 from __future__ import annotations
 

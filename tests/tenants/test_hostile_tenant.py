@@ -1,4 +1,4 @@
-"""A tenant of hostile names goes the whole way: loaded, judged, planned, written, and nothing of them runs."""
+"""A tenant of hostile names is loaded, judged, planned and written, and none of its names is executed."""
 
 from __future__ import annotations
 

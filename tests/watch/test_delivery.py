@@ -1,4 +1,4 @@
-"""Delivery: in order, again after a failure, and only to where a secret may go."""
+"""Delivery: in order, again after a failure, and secrets only to safe addresses."""
 
 from __future__ import annotations
 

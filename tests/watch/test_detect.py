@@ -1,4 +1,4 @@
-"""What a watch tells once: a grant of two sources, a grant that is gone, behaviour, what is unused on a plane."""
+"""Changes that a watch reports once: grants from two sources, gone grants, behaviour, grants unused on a plane."""
 
 from __future__ import annotations
 

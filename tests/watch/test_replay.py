@@ -1,4 +1,4 @@
-"""A watch tells each change exactly once, whatever the steps it goes in and wherever it is killed."""
+"""A watch reports each change exactly once, for any steps and any place of a kill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behaviour is read from the first rows of each habit; all rows of all days say the same."""
+"""Behaviour is read from the first rows of each habit, with the same result as from all rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of one principal from the rows that concern it is what an analysis of the whole tenant says."""
+"""The analysis of one principal from its own rows equals the analysis of the whole tenant."""
 
 from __future__ import annotations
 

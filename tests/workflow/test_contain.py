@@ -1,4 +1,4 @@
-"""Containment on the demo: what leads on goes, what was needed stays, and nobody else is touched."""
+"""Containment on the demo: further access goes, needed access stays, and nobody else is affected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Access as the store's tables have it: on which planes an operation is decided."""
+"""Access from the store's tables: the planes on which an operation is decided."""
 
 from __future__ import annotations
 

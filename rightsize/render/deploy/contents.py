@@ -60,7 +60,7 @@ class DeployContents:
         roles: New roles.
         assignments: Permanent, active assignments.
         managed: Number of eligible or time-bound ones: no file makes them, since they need requests to Privileged
-        Identity Management, after their rules are set.
+            Identity Management, after their rules are set.
     """
 
     roles: tuple[PlannedRole, ...]

@@ -1,4 +1,4 @@
-"""Verdicts on directory roles: what the audit log shows, what it cannot, and what nobody can have used."""
+"""Verdicts on directory roles: use in the audit log, operations that no log shows, and unusable roles."""
 
 from __future__ import annotations
 

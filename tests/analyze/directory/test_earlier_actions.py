@@ -1,4 +1,4 @@
-"""A directory role keeps what only days before the window show, until these are forgotten."""
+"""A directory role keeps actions used only before the window, until that use is forgotten."""
 
 from __future__ import annotations
 

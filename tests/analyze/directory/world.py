@@ -1,4 +1,4 @@
-"""A directory of frames: each test says who holds what and who did what, and asks what follows."""
+"""Build small directories as frames: each test names holders and calls, and checks the results."""
 
 from __future__ import annotations
 

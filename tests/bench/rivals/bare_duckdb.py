@@ -1,4 +1,4 @@
-"""The limit: DuckDB's own projection of the same fields from the same file, and a group-by."""
+"""The speed limit: DuckDB's own projection of the same fields from the same file, and a group-by."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What people write first: a loop over lines, a dictionary of what was used."""
+"""The first approach of most people: a loop over lines, and a dictionary of the use."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Effective permissions of many identities with arcet, everything it asks for in memory: no network in its time."""
+"""Effective permissions of many identities with arcet, all data in memory, so that no network time counts."""
 
 import json
 import sys

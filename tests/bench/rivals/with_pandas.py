@@ -1,4 +1,4 @@
-"""What people write next: a frame of all records, columns taken out of the nested ones, a group-by."""
+"""The second approach of most people: a frame of all records, columns from nested fields, a group-by."""
 
 import sys
 

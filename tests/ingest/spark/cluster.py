@@ -1,4 +1,4 @@
-"""A real Spark of several processes: two executors behind a Spark Connect server, all on loopback."""
+"""Start a real Spark of several processes: two executors behind a Spark Connect server, all on loopback."""
 
 from __future__ import annotations
 

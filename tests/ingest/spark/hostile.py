@@ -1,4 +1,4 @@
-"""Raw columns of log records whose texts two engines may read in two ways."""
+"""Raw columns of log records whose texts two engines might read differently."""
 
 from __future__ import annotations
 

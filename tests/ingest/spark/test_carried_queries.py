@@ -1,4 +1,4 @@
-"""What is carried to Spark means the same there: the known differences, looked at without a Spark."""
+"""Queries translated for Spark keep their meaning: the known differences, checked without a Spark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logs reduced on a real Spark of several processes end in the store that DuckDB makes of them."""
+"""Logs reduced on a real Spark of several processes give the same store as DuckDB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logs reduced by a Spark that a master URL names, its driver in the process of the command line."""
+"""Logs reduced by a Spark at a master URL, with its driver in the process of the command line."""
 
 from __future__ import annotations
 

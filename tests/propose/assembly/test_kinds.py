@@ -1,4 +1,4 @@
-"""What takes the place of an assignment: which kind, which roles, at which scopes."""
+"""The replacement of an assignment: its kind, roles and scopes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On random small tenants nothing used is denied and nothing new granted, says an evaluator of its own."""
+"""On random small tenants a plan denies no used operation and grants no new one, by an independent evaluator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tables of the directory and of Graph hold once a plan has been carried out."""
+"""The tables of the directory and of Graph after a plan is carried out."""
 
 from __future__ import annotations
 

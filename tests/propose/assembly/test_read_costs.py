@@ -1,4 +1,4 @@
-"""What each choice of `--reads` costs, against the needs that the choice makes."""
+"""The cost of each choice of `--reads`, against the needs that the choice creates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where Azure does not say whether `X/*/y` allows `X/y`: a need that rests on it keeps today's string."""
+"""Azure does not say whether `X/*/y` allows `X/y`: a need that depends on it keeps today's string."""
 
 from __future__ import annotations
 

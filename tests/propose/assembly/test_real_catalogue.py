@@ -1,4 +1,4 @@
-"""With all operations and built-in roles of Azure: what a plan writes, Azure would take."""
+"""With all operations and built-in roles of Azure, a plan contains only what Azure accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans on all operations and built-in roles of Azure: they change what they can, and prove what they do."""
+"""Plans on all operations and built-in roles of Azure: they change what they can, and prove every change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folds, the tables as they stood, what counts as a break, the baselines, and the calibration."""
+"""Folds, the tables as of each fold, the definition of a break, the baselines, and the calibration."""
 
 from __future__ import annotations
 

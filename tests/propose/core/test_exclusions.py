@@ -1,4 +1,4 @@
-"""Exclusions from a file: what they leave alone, when they end, and what is no file of exclusions."""
+"""Exclusions from a file: the assignments they keep, their expiry, and invalid files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What takes the place of an assignment with an end has that end: no later, no sooner, in plan, proof and replay."""
+"""The replacement of a time-bound assignment has exactly its end, in plan, proof and replay."""
 
 from __future__ import annotations
 

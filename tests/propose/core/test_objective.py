@@ -1,4 +1,4 @@
-"""Excess, roles, assignments and change: one after the other, or in one sum; with what is proved and the curve."""
+"""Excess, roles, assignments and change: in sequence or as one sum; with the proven bound and the curve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The small pure pieces: reading parts, limits, chances, sets of operations, the lock against cycles."""
+"""The small pure parts: reading parts, limits, chances, sets of operations, the lock against cycles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a use has to be granted, and why no narrower: resources that last, groups that come and go."""
+"""The scope at which a use must be granted, and why none narrower: lasting resources, changing groups."""
 
 from __future__ import annotations
 

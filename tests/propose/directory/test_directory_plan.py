@@ -1,4 +1,4 @@
-"""Proposals for directory roles: never more than today, everything used stays, and some roles are left alone."""
+"""Proposals for directory roles: never more than today, all use stays, and some roles are left alone."""
 
 from __future__ import annotations
 

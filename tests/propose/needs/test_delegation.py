@@ -1,4 +1,4 @@
-"""Who assigns roles is held to the roles and types of principals that the bodies of its requests name."""
+"""Principals that assign roles are limited to the roles and principal types in their request bodies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan keeps what was used before the window where it was used, says when that was, and verifies by it."""
+"""A plan keeps earlier use where it happened, states its time, and verifies by it."""
 
 from __future__ import annotations
 

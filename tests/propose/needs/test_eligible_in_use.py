@@ -1,4 +1,4 @@
-"""Eligible access that was activated and used is narrowed to what was done with it, and stays eligible."""
+"""Eligible access in use is narrowed to the operations of its activations, and stays eligible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Used operations that the catalogue lacks: the narrowest pattern that Azure accepts stays, never the whole role."""
+"""For a used operation missing in the catalogue, the narrowest pattern that Azure accepts stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What few of many members do may be theirs; the group keeps the rest, and nobody is given anything new."""
+"""Use by few of many members may move to them; the group keeps the rest, and nobody gets new access."""
 
 from __future__ import annotations
 

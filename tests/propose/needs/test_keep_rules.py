@@ -1,4 +1,4 @@
-"""Whatever must not be touched is kept, and the plan says why."""
+"""Protected assignments are kept, and the plan gives the reason."""
 
 from __future__ import annotations
 

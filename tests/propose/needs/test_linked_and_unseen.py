@@ -1,4 +1,4 @@
-"""Use at one place proves nothing about places that no log shows, and linked checks are asked of the caller."""
+"""Use at one scope proves nothing about scopes without logs, and linked checks concern the caller."""
 
 from __future__ import annotations
 

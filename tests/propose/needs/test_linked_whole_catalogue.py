@@ -1,4 +1,4 @@
-"""With all operations of Azure: a plan keeps what Azure checks inside the writes that it leaves to somebody."""
+"""With all operations of Azure, a plan keeps those that Azure checks inside the writes it leaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Identities that remediate for Azure Policy keep what the definitions name, and what they used; the rest is judged."""
+"""Identities that remediate for Azure Policy keep the definitions' roles and their own use; the rest is judged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What gives privilege, or reads secrets on few days, gets a role of its own, and sleeps where it can."""
+"""Privileged operations, and rare reads of secrets, get a role of their own, eligible where possible."""
 
 from __future__ import annotations
 

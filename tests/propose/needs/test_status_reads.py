@@ -1,4 +1,4 @@
-"""Who starts a long-running operation can follow it, whatever is decided about the reads that no log shows."""
+"""The caller of a long-running operation can follow it, whatever is decided about unlogged reads."""
 
 from __future__ import annotations
 

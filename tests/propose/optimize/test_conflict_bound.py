@@ -1,4 +1,4 @@
-"""Demands apart: no fewer roles serve their needs, and they prove more than single atoms do."""
+"""Demands that share no role: no fewer roles serve their needs, a stronger bound than single atoms give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shared roles: everybody gets what is needed and nothing beyond, with no more roles than there have to be."""
+"""Shared roles: everybody gets exactly what is needed, with the fewest possible roles."""
 
 from __future__ import annotations
 

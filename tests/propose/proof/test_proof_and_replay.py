@@ -1,4 +1,4 @@
-"""Proof and replay say no when they should, and name what speaks against it."""
+"""Proof and replay fail when they should, and name the reason."""
 
 from __future__ import annotations
 

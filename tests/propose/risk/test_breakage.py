@@ -1,4 +1,4 @@
-"""The chance of breaking: what silence, rare use, peers and the calendar make of it, and the gate on it."""
+"""The chance of breaking: the effect of silence, rare use, peers and the calendar, and the gate on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sets of atoms: what the numbers say of roles and needs is what the algebra says of their strings, in any order."""
+"""Sets of atoms: numbers for roles and needs agree with the algebra on their strings, in any order."""
 
 from __future__ import annotations
 

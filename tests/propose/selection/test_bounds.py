@@ -1,4 +1,4 @@
-"""What is proved of the excess holds for every choice of roles there is."""
+"""The proven bound on excess holds for every possible choice of roles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Needs without a role: what is an error, and what a reason says where there may be no more new roles."""
+"""Needs without a role: when that is an error, and the reason given where no new role is allowed."""
 
 from __future__ import annotations
 

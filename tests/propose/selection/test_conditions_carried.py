@@ -1,4 +1,4 @@
-"""Conditions go wherever what they decide goes, unchanged; what cannot carry one stays as it is."""
+"""A condition moves unchanged with the operations it decides; a grant that cannot carry one stays."""
 
 from __future__ import annotations
 

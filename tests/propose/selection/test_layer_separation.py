@@ -1,4 +1,4 @@
-"""Separation: who would defeat several layers gets a role a layer; those that guard the others sleep where they can."""
+"""Separation: a principal over several layers gets a role a layer; guarding roles become eligible where possible."""
 
 from __future__ import annotations
 

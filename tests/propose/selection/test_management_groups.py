@@ -1,4 +1,4 @@
-"""Below a management group: Azure takes no data action there, so what one role held becomes roles at two heights.
+"""No custom role with data actions at a management group: the data part of such a role moves to lower scopes.
 
 Source: Microsoft Learn, "Azure custom roles": a custom role with data actions cannot be assigned at a management group.
 """

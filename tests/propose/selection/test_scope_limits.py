@@ -1,4 +1,4 @@
-"""Where a subscription would get too many assignments, needs move up the tree, as few and as cheap as can be proved."""
+"""Where a subscription would get too many assignments, needs move to wider scopes, with a proven minimum of cost."""
 
 from __future__ import annotations
 

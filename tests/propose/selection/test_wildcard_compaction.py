@@ -1,4 +1,4 @@
-"""Patterns in place of operations: nothing more on today's catalogue, nothing beyond today's grant, fewest strings."""
+"""Patterns instead of operations: nothing more on today's catalogue or beyond today's grant, fewest strings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dial `--wildcards`: shorter roles that grant the same, and what a plan says of tomorrow."""
+"""The option `--wildcards`: shorter roles that grant the same, and the plan's remarks on future operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How proposals stand in a review: decisions hold while the change is the same, whatever the logs add to it."""
+"""The status of proposals in a review: decisions hold while the change is the same, whatever the logs add."""
 
 from __future__ import annotations
 

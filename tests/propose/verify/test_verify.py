@@ -1,4 +1,4 @@
-"""A plan is proved again on the tenant of today, and everything that makes it stale is named."""
+"""A plan is proved again on today's tenant, and everything that makes it stale is named."""
 
 from __future__ import annotations
 
