@@ -119,11 +119,13 @@ judged AS (
         -- A linked refusal is demand for the linked action and scope that the message names; the first, where several.
         CASE WHEN error_meaning = 'linked' AND NOT is_storage AND coalesce(status_meaning, '') <> 'succeeded' THEN
             regexp_extract(
-                error_message, 'does not have permission to perform action[(]?s?[)]? ''([^'',]+)[^'']*'' on the linked', 1
+                error_message,
+                'does not have (?:permission|authorization) to perform action[(]?s?[)]? ''([^'',]+)[^'']*'' (?:on the linked|over scope)',
+                1
             )
         END AS linked_action,
         CASE WHEN error_meaning = 'linked' AND NOT is_storage AND coalesce(status_meaning, '') <> 'succeeded' THEN
-            regexp_extract(error_message, 'on the linked scope[(]?s?[)]? ''([^'',]+)', 1)
+            regexp_extract(error_message, '(?:on the linked scope[(]?s?[)]?|over scope) ''([^'',]+)', 1)
         END AS linked_scope,
         CASE WHEN is_storage THEN coalesce(by_operation.level, by_action.level, 'container') END AS level,
         CASE

@@ -246,20 +246,9 @@ def _show(found: Review, changed: list[ReviewStatus], output: OutputFormat) -> N
 
 
 def _say_totals(found: Review) -> None:
+    from rightsize.cli.review_walk import totals_lines  # noqa: PLC0415  loads rich, which `--help` does without
+
     for line in totals_lines(found):
         say(line)
     for one in found.unmatched():
         say(f"{one.proposal} is no proposal any more, and was {one}")
-
-
-def totals_lines(found: Review) -> list[str]:
-    """Return the totals of a review, as lines for people."""
-    from rightsize.propose.verify.review_status import STATES  # noqa: PLC0415
-
-    all_ = found.totals()
-    return [
-        ", ".join(f"{all_.states.get(state, 0)} {state}" for state in STATES),
-        f"excess {all_.excess_today:,.0f} today, {all_.excess_accepted:,.0f} with what is accepted, "
-        f"{all_.excess_all:,.0f} with all that is not rejected",
-        f"accepted: {all_.roles} new roles, {all_.made} assignments come, {all_.gone} go",
-    ]

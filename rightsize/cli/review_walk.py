@@ -11,10 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from rightsize.cli.keyboard import Keyboard
-from rightsize.cli.review import totals_lines
 from rightsize.model.errors import UsageError
 from rightsize.model.times import read_day
-from rightsize.propose.verify.review_status import ReviewStatus
+from rightsize.propose.verify.review_status import STATES, ReviewStatus
 from rightsize.render.escape import for_terminal
 from rightsize.render.summary import short_scope
 from rightsize.workflow.review import Review
@@ -217,3 +216,14 @@ class Walk:
             counts = evidence.get(key) or {}
             if counts:
                 yield word, ", ".join(f"{number:,} {reason.replace('_', ' ')}" for reason, number in counts.items())
+
+
+def totals_lines(found: Review) -> list[str]:
+    """Return the totals of a review, as lines for people."""
+    all_ = found.totals()
+    return [
+        ", ".join(f"{all_.states.get(state, 0)} {state}" for state in STATES),
+        f"excess {all_.excess_today:,.0f} today, {all_.excess_accepted:,.0f} with what is accepted, "
+        f"{all_.excess_all:,.0f} with all that is not rejected",
+        f"accepted: {all_.roles} new roles, {all_.made} assignments come, {all_.gone} go",
+    ]

@@ -12,7 +12,8 @@ from __future__ import annotations
 import duckdb
 
 from rightsize.ingest.log_schemas import folded, with_log
-from rightsize.ingest.projections import ISO_TIME, Fields, session_id, token_id
+from rightsize.ingest.nested import Fields
+from rightsize.ingest.projections import ISO_TIME, session_id, token_id
 from rightsize.store.staging import EVENT_KEY
 
 _WITHIN = (

@@ -10,8 +10,8 @@ Sources: Microsoft Learn, "Microsoft Graph activity logs", "Use query parameters
 from __future__ import annotations
 
 from rightsize.ingest.log_schemas import folded, with_log
-from rightsize.ingest.nested import json_paths, paths_of, values_as_columns
-from rightsize.ingest.projections import ISO_TIME, Fields, session_id, token_id
+from rightsize.ingest.nested import Fields, json_paths, paths_of, values_as_columns
+from rightsize.ingest.projections import ISO_TIME, session_id, token_id
 from rightsize.rules.tables import rows_of
 from rightsize.store.sql import outcome
 

@@ -7,6 +7,7 @@ twice. If an export or a table has them as text, JSON paths extract them from it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 Path = tuple[str, ...]
 
@@ -67,6 +68,14 @@ OTHER_BODIES: tuple[Path, ...] = (("requestBody",), ("responsebody",))
 
 FIRST_CLAIM = len(NESTED["authorization_json"])
 """The number of values of `identity` before the claims."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """SQL for a relation of fields; with `opened`, the fields of NESTED are read as their values, not as text."""
+
+    sql: str
+    opened: bool = False
 
 
 def json_paths(paths: Sequence[Path]) -> str:

@@ -6,8 +6,6 @@ an object or a string with JSON, and text that is not JSON gives nulls.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rightsize.ingest.log_schemas import REQUEST_LOGS, SOURCES, folded, with_log
 from rightsize.ingest.nested import (
     AUTHORIZATION,
@@ -15,6 +13,7 @@ from rightsize.ingest.nested import (
     FIRST_CLAIM,
     NESTED,
     OTHER_BODIES,
+    Fields,
     json_paths,
     paths_of,
     value_at,
@@ -36,14 +35,6 @@ RAW_SIGN_IN_COLUMNS = (
     "service_principal_name", "app_id", "resource_app_id", "resource_name", "kind", "result", "token_id", "session_id",
     "caller_ip", "risk_level", "risk_state", "risk_detail", "country", "network_number", "operation_name", "ordinal",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """SQL for a relation of fields; with `opened`, the fields of NESTED are read as their values, not as text."""
-
-    sql: str
-    opened: bool = False
 
 
 def _unwrapped(column: str) -> str:

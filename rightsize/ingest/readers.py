@@ -14,8 +14,7 @@ import duckdb
 
 from rightsize.ingest.encoding import MAX_RECORD_BYTES, Compression
 from rightsize.ingest.log_schemas import FIELDS, Family
-from rightsize.ingest.nested import NESTED, struct_type, struct_values
-from rightsize.ingest.projections import Fields
+from rightsize.ingest.nested import NESTED, Fields, struct_type, struct_values
 from rightsize.ingest.sniff import Form
 from rightsize.ingest.sources import SourceFile
 from rightsize.model.errors import InputError

@@ -8,13 +8,9 @@ and their type. A projection only moves values; the query interprets them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from rightsize.ingest.log_schemas import with_log
-from rightsize.ingest.nested import CLAIMS, json_paths, paths_of
-
-if TYPE_CHECKING:
-    from rightsize.ingest.projections import Fields
+from rightsize.ingest.nested import CLAIMS, Fields, json_paths, paths_of
 
 # Each value as SQL over the fields, `property[n]` and, for some logs, other lists below.
 Values = Mapping[str, str]

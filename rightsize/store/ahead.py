@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NAMING = ("principals", "principal_aliases", "role_assignments", "group_members", "group_closure", "listings")
 """The tables that resolve a name to a principal."""
+GRANTED = ("role_definitions", "role_permissions", "role_operations", "operations")
+"""The tables that decide which operations roles grant."""
 
 
 class Ahead:

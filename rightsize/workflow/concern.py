@@ -12,14 +12,12 @@ from rightsize.analyze.data_use import alternatives
 from rightsize.analyze.graph.tables import GraphTables
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS
-from rightsize.store.ahead import Ahead
+from rightsize.store.ahead import GRANTED, Ahead
 from rightsize.store.concern import Concern, find_principal
 
 if TYPE_CHECKING:
     from rightsize.workflow.principal_analysis import JudgedPrincipal
 
-GRANTED = ("role_definitions", "role_permissions", "role_operations", "operations")
-"""The tables of what roles grant."""
 _BESIDE = (
     "scopes",
     "group_schedule_instances",

@@ -15,9 +15,8 @@ from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.tenant import read_granted
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS
-from rightsize.store.ahead import NAMING
+from rightsize.store.ahead import GRANTED, NAMING
 from rightsize.store.concern import Concern
-from rightsize.workflow.concern import GRANTED
 from rightsize.workflow.directory import directory_of
 from rightsize.workflow.graph import graph_of
 from rightsize.workflow.plane_steps import TableOf

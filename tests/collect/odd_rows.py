@@ -35,6 +35,8 @@ _MESSAGES = (
     "something on the linked scope that cannot be read",
     '{"error":{"code":"AuthorizationFailed","message":"no"}}',
     '{"error":{"code":"LinkedAuthorizationFailed","message":"' + _LINKED + '"}}',
+    '{"error":{"code":"LinkedAccessCheckFailed","message":"The client does not have authorization to perform action '
+    "'Microsoft.Compute/disks/write' over scope '/subscriptions/s/resourceGroups/r' or the scope is invalid.\"}}",
     '{"code":"ScopeLocked"}',
     '{"Code":"requestdisallowedbypolicy"}',
     '{"error": 7}',

@@ -120,6 +120,20 @@ def test_several_linked_actions_give_the_first(tmp_path: Path) -> None:
     assert (event["operation"], event["scope"]) == ("A.B/c/join/action", "/subscriptions/s/one")
 
 
+def test_a_linked_refusal_in_the_words_of_a_direct_one_names_what_is_linked(tmp_path: Path) -> None:
+    """Azure words it as "does not have authorization … over scope", too: Azure/mpf, issue 44."""
+    message = (
+        "The client 'x' with object id 'x' does not have authorization to perform action "
+        "'Microsoft.Network/virtualNetworks/subnets/join/action' over scope "
+        "'/subscriptions/s/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/v' or the scope is invalid."
+    )
+    record = diagnostic(Call(1, "denied", operation="Microsoft.Network/networkInterfaces/write"))
+    record["properties"] |= error("LinkedAccessCheckFailed", message)
+    (event,) = events_of_records(tmp_path, record)
+    assert (event["outcome"], event["operation"]) == ("denied", "Microsoft.Network/virtualNetworks/subnets/join/action")
+    assert event["scope"].endswith("/virtualNetworks/v")
+
+
 def test_a_linked_refusal_that_cannot_be_read_is_neither_use_nor_demand(tmp_path: Path) -> None:
     """The parent was not refused, and what was is not known."""
     record = diagnostic(Call(1, "denied"))

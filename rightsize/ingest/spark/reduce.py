@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from rightsize.ingest.log_schemas import FAMILIES, FIELDS, SOURCES, Family, with_log
-from rightsize.ingest.projections import PROJECTIONS, Fields, raw_events
+from rightsize.ingest.nested import Fields
+from rightsize.ingest.projections import PROJECTIONS, raw_events
 from rightsize.ingest.reference import create_reference_tables
 from rightsize.ingest.spark.carry import Nested, columns_of, to_spark
 from rightsize.ingest.spark.fields import LINES, TABLE, fields_of_lines, fields_of_table
