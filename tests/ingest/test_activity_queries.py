@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rightsize.ingest.log_schemas import FIELDS, with_log
-from rightsize.ingest.projections import PROJECTIONS, RAW_EVENT_COLUMNS, RAW_SIGN_IN_COLUMNS, Fields, raw_events
+from rightsize.ingest.nested import Fields
+from rightsize.ingest.projections import PROJECTIONS, RAW_EVENT_COLUMNS, RAW_SIGN_IN_COLUMNS, raw_events
 from rightsize.ingest.reference import create_reference_tables
 from rightsize.store.queries import query_text
 from rightsize.store.staging import CALL_ROWS, EVENT_KEY, EVENT_TEXTS, create_staging
