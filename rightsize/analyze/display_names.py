@@ -9,15 +9,14 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.text import folded, place_of
+from rightsize.rbac.text import OPERATION_FORM
 
 READ = "/read"
-_OPERATION = r"^[^/\s]+\.[^/\s]+/\S+$"
-"""A provider, which has a dot in its name, a slash, and the rest of an operation, without spaces."""
 
 
 def is_unnamed(operation: pl.Expr) -> pl.Expr:
     """Return whether a text of the control plane is a display name and no operation."""
-    return ~operation.str.contains(_OPERATION)
+    return ~operation.str.contains(OPERATION_FORM)
 
 
 def with_known_names(usage_days: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:

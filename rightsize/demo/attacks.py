@@ -18,6 +18,7 @@ from rightsize.demo.people import read_cast
 from rightsize.demo.sign_ins import ARM
 from rightsize.demo.tenant import Principal, SampleTenant
 from rightsize.demo.writing import Folder
+from rightsize.rbac.azure import OWNER
 
 FOREIGN_ADDRESS = "192.0.2.66"
 NOTICED = ("user_takeover", "workload_takeover", "machine_takeover", "log_tampering")
@@ -25,7 +26,6 @@ NOTICED = ("user_takeover", "workload_takeover", "machine_takeover", "log_tamper
 
 _LATE = dt.timedelta(minutes=95)
 _CONTRIBUTOR = "b24988ac-6180-42a0-ab88-20f7382dd24c"
-_OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 _ACTIVATED = "Add member to role requested (PIM activation)"
 
 
@@ -114,7 +114,7 @@ def _write_activations(
     records = [
         _activation(tenant, who, time, _CONTRIBUTOR, f"Change {1200 + number}") for number, time in enumerate(mornings)
     ]
-    records.append(_activation(tenant, who, begun - dt.timedelta(minutes=6), _OWNER, ""))
+    records.append(_activation(tenant, who, begun - dt.timedelta(minutes=6), OWNER, ""))
     page = {"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#auditLogs/directoryAudits", "value": records}
     folder.write_json("directory/directoryAudits-activations.json", page, records=len(records))
 

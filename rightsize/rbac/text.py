@@ -9,6 +9,12 @@ from __future__ import annotations
 
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
+OPERATION_FORM = r"^[^/\s]+[.][^/\s]+/\S+$"
+"""The form of an operation: a provider, which has a dot in its name, a slash, and the rest, without spaces.
+
+A display name of the Activity Log does not have it. The expression means the same in DuckDB and in polars.
+"""
+
 
 def fold(text: str) -> str:
     """Return `text` without surrounding spaces and with A to Z in lower case; every other character stays.

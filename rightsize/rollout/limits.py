@@ -1,14 +1,9 @@
-"""Azure's limits for assignments and custom roles, and the scope where each assignment counts.
-
-Source: Microsoft Learn, "Troubleshoot Azure RBAC limits" and "Azure custom roles".
-"""
+"""Find the scope where an assignment counts, and Azure's limit of assignments there."""
 
 from __future__ import annotations
 
+from rightsize.rbac.azure import ASSIGNMENTS_PER_MANAGEMENT_GROUP, ASSIGNMENTS_PER_SUBSCRIPTION
 from rightsize.rbac.text import fold
-
-MOST_A_SUBSCRIPTION, MOST_A_GROUP = 4_000, 500
-MOST_CUSTOM_ROLES = 5_000
 
 
 def home_of(scope: str) -> str:
@@ -19,4 +14,4 @@ def home_of(scope: str) -> str:
 
 def most_at(home: str) -> int:
     """Return the maximum number of assignments that Azure allows at a scope of `home_of`."""
-    return MOST_A_SUBSCRIPTION if home.startswith("/subscriptions/") else MOST_A_GROUP
+    return ASSIGNMENTS_PER_SUBSCRIPTION if home.startswith("/subscriptions/") else ASSIGNMENTS_PER_MANAGEMENT_GROUP

@@ -11,10 +11,11 @@ from rightsize.model.errors import GateError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import to_arm
 from rightsize.rbac.assignment_ids import assignment_id
+from rightsize.rbac.azure import CUSTOM_ROLES_PER_TENANT, OWNER
 from rightsize.rbac.text import fold
 from rightsize.rollout.bundle import DEFAULT_ORDER, Bundle, Held, LeftOut, Order, ScheduleRules, Swap, whole_seconds
-from rightsize.rollout.limits import MOST_CUSTOM_ROLES, home_of, most_at
-from rightsize.rollout.owners import OWNER, Owner, owners_to_keep
+from rightsize.rollout.limits import home_of, most_at
+from rightsize.rollout.owners import Owner, owners_to_keep
 from rightsize.rules.tables import rows_of
 
 _NAMESPACE = uuid.UUID("2f0a4c9e-6f0b-5d51-9c0e-5a7f0f6f7f21")
@@ -334,8 +335,8 @@ def _check_room(swaps: Sequence[Swap], held: Mapping[str, Row]) -> None:
 def _check_roles(needed: set[str], tenant: RolloutTenant) -> None:
     """Raise GateError where the new roles exceed Azure's limit together with the existing ones."""
     number = len(needed | tenant.roles.keys())
-    if needed - tenant.roles.keys() and number > MOST_CUSTOM_ROLES:
+    if needed - tenant.roles.keys() and number > CUSTOM_ROLES_PER_TENANT:
         raise GateError(
-            f"there would be {number} custom roles, and Azure allows {MOST_CUSTOM_ROLES}",
+            f"there would be {number} custom roles, and Azure allows {CUSTOM_ROLES_PER_TENANT}",
             hint="delete roles that nobody holds, or bring in fewer proposals: --proposal",
         )

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from rightsize.rbac.text import fold
 
-OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
-
 
 @dataclass(frozen=True, slots=True)
 class Owner:

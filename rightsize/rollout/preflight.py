@@ -10,10 +10,11 @@ from typing import Any
 from rightsize.model.errors import AccessError, GateError
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.rbac.algebra import grants
+from rightsize.rbac.azure import CUSTOM_ROLES_PER_TENANT, OWNER
 from rightsize.rbac.text import fold
 from rightsize.rollout.bundle import Held, Swap
-from rightsize.rollout.limits import MOST_CUSTOM_ROLES, home_of, most_at
-from rightsize.rollout.owners import OWNER, Owner, owners_to_keep
+from rightsize.rollout.limits import home_of, most_at
+from rightsize.rollout.owners import Owner, owners_to_keep
 from rightsize.rollout.policy import refusal_of
 from rightsize.rollout.rest import RefusalError
 from rightsize.rollout.steps import Steps, grants_the_same
@@ -166,9 +167,9 @@ class Preflight:
                 for home in self._homes
                 for role in self._steps.patiently(lambda h=home: self._arm.custom_roles(h))  # type: ignore[misc]
             }
-            if roles - there_now and len(there_now | roles) > MOST_CUSTOM_ROLES:
+            if roles - there_now and len(there_now | roles) > CUSTOM_ROLES_PER_TENANT:
                 raise GateError(
-                    f"there would be {len(there_now | roles)} custom roles, and Azure allows {MOST_CUSTOM_ROLES}"
+                    f"there would be {len(there_now | roles)} custom roles, and Azure allows {CUSTOM_ROLES_PER_TENANT}"
                 )
 
     def _owners(self, swaps: Sequence[Swap], listed: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> set[str]:

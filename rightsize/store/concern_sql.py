@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rightsize.rbac.text import OPERATION_FORM
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.sql import folded, tidy_scope
 
@@ -55,10 +56,10 @@ ACTS = (
 # Roles that may have allowed an operation: one of their allowing patterns matches it. A text that is not an operation
 # may be any operation, and so may one that stands for another (`loose`). A `/*/` may stand for `/`; with several
 # wildcards, `*/` may stand for any rest of a segment.
-GRANTS = r"""CREATE OR REPLACE TEMP TABLE c_grants AS
+GRANTS = f"""CREATE OR REPLACE TEMP TABLE c_grants AS
     WITH used AS (
         SELECT operation_key, folded,
-            NOT regexp_matches(folded, '^[^/\s]+[.][^/\s]+/\S+$') OR list_contains($loose, folded) AS loose
+            NOT regexp_matches(folded, '{OPERATION_FORM}') OR list_contains($loose, folded) AS loose
         FROM base.operation_names WHERE operation_key IN (SELECT DISTINCT operation_key FROM c_acts)),
     forms AS (
         SELECT DISTINCT pattern, unnest([pattern, CASE WHEN pattern LIKE '%*%*%' THEN replace(pattern, '*/', '*')

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from rightsize.azure import credentials
+from rightsize.rbac.azure import OWNER
 from rightsize.rollout.heads import state_folder
-from rightsize.rollout.owners import OWNER
 from rightsize.store.connection import open_store
 from tests.loopback.server import Loopback
 from tests.rollout.demo_rollout import Ask, azure_state, emergency_words, writing_words

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from rightsize.model.errors import AccessError, GateError
+from rightsize.rbac.azure import OWNER
 from rightsize.rollout.bundle import ScheduleRules
 from rightsize.rollout.journal import read_journal
-from rightsize.rollout.owners import OWNER
 from rightsize.rollout.preflight import PreflightFacts
 from rightsize.rollout.rest import RefusalError
 from tests.loopback.pim_writes import default_rules, rules_of

@@ -12,6 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.rbac.azure import (
+    ASSIGNMENTS_PER_MANAGEMENT_GROUP,
+    ASSIGNMENTS_PER_SUBSCRIPTION,
+    CUSTOM_ROLES_PER_TENANT,
+)
 from rightsize.rbac.text import fold
 
 _MANAGEMENT_GROUP = "/providers/microsoft.management/managementgroups/"
@@ -22,9 +27,9 @@ _SUBSCRIPTION = "/subscriptions/"
 class AzureLimits:
     """Azure's limits as numbers; for a tenant in 21Vianet China, set `custom_roles` to 2,000."""
 
-    custom_roles: int = 5_000
-    assignments_per_subscription: int = 4_000
-    assignments_per_management_group: int = 500
+    custom_roles: int = CUSTOM_ROLES_PER_TENANT
+    assignments_per_subscription: int = ASSIGNMENTS_PER_SUBSCRIPTION
+    assignments_per_management_group: int = ASSIGNMENTS_PER_MANAGEMENT_GROUP
     assignable_scopes: int = 2_000
     role_name: int = 128
     description: int = 2_048

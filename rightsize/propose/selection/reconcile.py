@@ -15,8 +15,8 @@ from rightsize.propose.core.expiry import lasts_as_long
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject
+from rightsize.rbac.azure import OWNER
 
-OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 """The built-in role Owner."""
 
 _REPLACED = ("custom", "builtin", "narrow_scope", "remove")
