@@ -136,12 +136,12 @@ def hostile_truth(hostile_exports: Path) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def hostile_planned(made_once: MadeOnce, hostile_exports: Path) -> Path:
     """A folder with the hostile tenant's `store.duckdb` and its `plan`. Read only: whoever writes takes a copy."""
-    from rightsize.propose.core.options import Dials  # noqa: PLC0415
+    from rightsize.propose.core.options import PlanOptions  # noqa: PLC0415
     from rightsize.workflow.load import load_paths  # noqa: PLC0415
     from rightsize.workflow.propose import propose_plan  # noqa: PLC0415
 
     def fill(folder: Path) -> None:
         load_paths(folder / "store.duckdb", [hostile_exports])
-        propose_plan(folder / "store.duckdb", Dials(), folder / "plan")
+        propose_plan(folder / "store.duckdb", PlanOptions(), folder / "plan")
 
     return made_once("hostile-planned", fill)

@@ -60,7 +60,7 @@ def backtest(
         int | None,
         typer.Option("--test-days", min=1, help="Days to test on; without it 30, or a third of a short history."),
     ] = None,
-    dials: Annotated[
+    options: Annotated[
         list[str] | None,
         typer.Option(
             "--dials",
@@ -89,18 +89,18 @@ def backtest(
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
     """Learn plans from the first days of the logs, and count whom they would have broken in the next ones."""
-    from rightsize.propose.core.options import Dials  # noqa: PLC0415
+    from rightsize.propose.core.options import PlanOptions  # noqa: PLC0415
     from rightsize.workflow.backtest import backtest_store  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     result = backtest_store(
         db,
-        dials or (),
+        options or (),
         train_days=train_days,
         test_days=test_days,
         as_of=as_of,
         truth=truth,
-        shared=Dials(
+        shared=PlanOptions(
             exclude=tuple(exclude or ()), emergency_access=tuple(emergency_access or ()), forget_days=forget_days
         ),
         narrate=say,

@@ -10,7 +10,7 @@ import typer
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show, write
-from rightsize.cli.propose import FormDial
+from rightsize.cli.propose import FormChoice
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -28,7 +28,7 @@ def plan() -> None:
 @app.command("files")
 def files_(
     folder: PlanFolder,
-    forms: Annotated[list[FormDial], typer.Option("--format", help="A form to write. Repeatable.")],
+    forms: Annotated[list[FormChoice], typer.Option("--format", help="A form to write. Repeatable.")],
     out: Annotated[Path, typer.Option("--out", help="The folder; earlier files of ours in it are replaced.")],
     review: Decisions = None,
     db: Db = DEFAULT_DB,

@@ -44,7 +44,7 @@ BRIEF = ("principal", "role", "at", "kind", "excess")
 WIDTH = 16
 
 
-class ReadsDial(StrEnum):
+class ReadsChoice(StrEnum):
     """The reading part of today's grant that stays."""
 
     NONE = "none"
@@ -53,14 +53,14 @@ class ReadsDial(StrEnum):
     ALL = "all"
 
 
-class UnobservableDial(StrEnum):
+class UnobservableChoice(StrEnum):
     """The treatment of operations that no log can show."""
 
     KEEP = "keep"
     DROP = "drop"
 
 
-class FormDial(StrEnum):
+class FormChoice(StrEnum):
     """A further form of a plan: its roles and assignments, or a comment on a pull request."""
 
     ARM = "arm"
@@ -76,13 +76,13 @@ def propose(
         Path, typer.Option("--out", help="The plan folder; earlier files of ours in it are replaced.")
     ] = Path("reports/plan"),
     reads: Annotated[
-        ReadsDial,
+        ReadsChoice,
         typer.Option("--reads", help="Unlogged reads of Azure Resource Manager that stay."),
-    ] = ReadsDial.ALL,
+    ] = ReadsChoice.ALL,
     unobservable: Annotated[
-        UnobservableDial,
+        UnobservableChoice,
         typer.Option("--unobservable", help="What happens to everything else that no log could show."),
-    ] = UnobservableDial.KEEP,
+    ] = UnobservableChoice.KEEP,
     lifecycle: Annotated[
         bool, typer.Option("--lifecycle", help="Add the delete and update siblings of what was created.")
     ] = False,
@@ -163,7 +163,7 @@ def propose(
         typer.Option("--emergency-access", help="An emergency access account (id or UPN), left alone. Repeatable."),
     ] = None,
     forms: Annotated[
-        list[FormDial] | None,
+        list[FormChoice] | None,
         typer.Option(
             "--format",
             help="Write roles and assignments in this form, too; markdown is a comment on a pull request. Repeatable.",
@@ -184,13 +184,13 @@ def propose(
 ) -> None:
     """Plan the smallest role assignments that would have allowed what was done, with evidence and proof."""
     from rightsize.propose.core.objective import read_weights  # noqa: PLC0415
-    from rightsize.propose.core.options import Dials, Reads, Unobservable  # noqa: PLC0415
+    from rightsize.propose.core.options import PlanOptions, Reads, Unobservable  # noqa: PLC0415
     from rightsize.render.separation import separation_lines  # noqa: PLC0415
     from rightsize.workflow.exclusions import read_exclusion_file  # noqa: PLC0415
     from rightsize.workflow.propose import propose_plan  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    dials = Dials(
+    options = PlanOptions(
         reads=Reads(reads.value),
         unobservable=Unobservable(unobservable.value),
         wildcards=wildcards,
@@ -210,7 +210,7 @@ def propose(
         emergency_access=tuple(emergency_access or ()),
         as_of=as_of,
     )
-    result = propose_plan(db, dials, out, forms=[form.value for form in forms or ()], review=review)
+    result = propose_plan(db, options, out, forms=[form.value for form in forms or ()], review=review)
     replayed = result.plan.replay
     for plane, kinds in result.planes.items():
         say(f"{plane.replace('_', ' ')}: {', '.join(f'{number} {kind}' for kind, number in kinds.items())}")

@@ -28,7 +28,7 @@ from rightsize.propose.backtest.backtest import (
     try_plan,
 )
 from rightsize.propose.backtest.folds import Fold, choose_folds, history_of
-from rightsize.propose.core.options import Dials, Reads, Unobservable
+from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.graph.backtest import GraphTrial, try_graph
 from rightsize.propose.risk.calibration import Prediction, brier, by_basis, reliability
 from rightsize.store.connection import open_store
@@ -171,7 +171,7 @@ def backtest_store(
     test_days: int | None = None,
     as_of: dt.date | None = None,
     truth: Path | None = None,
-    shared: Dials | None = None,
+    shared: PlanOptions | None = None,
     narrate: Callable[[str], None] = lambda _: None,
 ) -> BacktestResult:
     """Backtest the store fold by fold, oldest first; write nothing.
@@ -191,10 +191,10 @@ def backtest_store(
         InputError: The truth cannot be read.
         EvidenceError: There is no catalogue, or the logs do not cover enough days.
     """
-    shared = shared or Dials()
+    shared = shared or PlanOptions()
     asked = [one for text in settings or DEFAULT_SETTINGS for one in (EVERY_SETTING if text == EVERY else (text,))]
     read = [read_setting(text, shared) for text in asked]
-    chosen = {setting_name(dials): dials for dials in read}
+    chosen = {setting_name(options): options for options in read}
     needs = read_needs(truth) if truth is not None else None
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(store.table)
@@ -215,9 +215,9 @@ def backtest_store(
         require_coverage(inputs, fold.train)
         trial = prepare_trial(inputs, fold, replace(shared, min_window=fold.train.days), needs)
         left_out.append(trial.left_out)
-        for position, (name, dials) in enumerate(chosen.items()):
+        for position, (name, options) in enumerate(chosen.items()):
             narrate(f"fold {number} of {len(folds)}: {name}")
-            tally, said = try_plan(trial, replace(dials, min_window=fold.train.days))
+            tally, said = try_plan(trial, replace(options, min_window=fold.train.days))
             tried[name].append(tally)
             predictions.extend(said if position == 0 else ())
         for name, found in baselines.items():
@@ -227,16 +227,16 @@ def backtest_store(
     return BacktestResult(history, folds, tuple(left_out), tried, baselines, predictions, needs is not None, of_graph)
 
 
-def read_setting(text: str, shared: Dials) -> Dials:
+def read_setting(text: str, shared: PlanOptions) -> PlanOptions:
     """Read dials such as `reads=sibling,unobservable=drop,lifecycle,max-break=0.1`.
 
     Raises:
         UsageError: A dial is not known, or its value makes no sense.
     """
-    dials = shared
+    options = shared
     for item in text.split(","):
         name, _, value = item.strip().partition("=")
-        read = _DIALS.get(name)
+        read = _OPTIONS.get(name)
         if read is None or bool(value) == (name in _SWITCHES):
             raise UsageError(
                 f"`{item.strip()}` in `--dials {text}` is no dial",
@@ -244,14 +244,14 @@ def read_setting(text: str, shared: Dials) -> Dials:
                 "grace-days=N",
             )
         try:
-            dials = replace(dials, **{name.replace("-", "_"): read(value)})
+            options = replace(options, **{name.replace("-", "_"): read(value)})
         except ValueError:
             raise UsageError(f"`{item.strip()}` in `--dials {text}` has no such value") from None
-    return dials
+    return options
 
 
 _SWITCHES = ("lifecycle", "separate-layers")
-_DIALS: dict[str, Callable[[str], Any]] = {
+_OPTIONS: dict[str, Callable[[str], Any]] = {
     "reads": Reads,
     "unobservable": Unobservable,
     "lifecycle": lambda _: True,
@@ -262,12 +262,12 @@ _DIALS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def setting_name(dials: Dials) -> str:
+def setting_name(options: PlanOptions) -> str:
     """Return the name of a setting: its reads, and every other dial that is not at its default."""
-    usual = Dials()
-    said = [f"reads={dials.reads}"]
-    for name in _DIALS:
-        value = getattr(dials, name.replace("-", "_"))
+    usual = PlanOptions()
+    said = [f"reads={options.reads}"]
+    for name in _OPTIONS:
+        value = getattr(options, name.replace("-", "_"))
         if name != "reads" and value != getattr(usual, name.replace("-", "_")):
             said.append(name if name in _SWITCHES else f"{name}={value}")
     return ",".join(said)

@@ -24,7 +24,7 @@ from rightsize.model.plan import Plan
 from rightsize.propose.assembly.planned_state import holdings_after
 from rightsize.propose.containment.containment import Containment, contain
 from rightsize.propose.containment.graph_requests import Option, write_options
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.drafts import Key
 from rightsize.render.containment import write_page
 from rightsize.render.plan import plan_files, write_folder
@@ -163,9 +163,11 @@ def contain_principal(
             _suspect(store, wanted, suspicion)
             inputs = Inputs.read(store.table)
         analysis, _ = analyse_inputs(inputs, as_of=as_of, min_window=min_window, forget_days=0)
-        dials = Dials(emergency_access=tuple(sorted(emergency)), as_of=as_of, min_window=min_window, forget_days=0)
+        plan_options = PlanOptions(
+            emergency_access=tuple(sorted(emergency)), as_of=as_of, min_window=min_window, forget_days=0
+        )
         suspect = _suspect_assignments(wanted, inputs, analysis)
-        found = contain(inputs, analysis, wanted, dials, content_hash=digest_content(store), suspect=suspect)
+        found = contain(inputs, analysis, wanted, plan_options, content_hash=digest_content(store), suspect=suspect)
         names = dict(principal_names(inputs).select("principal_id", "name").iter_rows())
         options = write_options(wanted, kinds.get(wanted) or "User", store.table)
         reach = _reach(wanted, inputs, analysis, found.plan, read_facts(inputs, store.table))

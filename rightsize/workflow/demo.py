@@ -15,7 +15,7 @@ from rightsize.demo.generator import generate
 from rightsize.demo.spec import TenantSpec
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.plan import Plan, Proposal
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.workflow.demo_truth import TruthCheck, check_plan
 from rightsize.workflow.deploy import COMMENT_FORM
 from rightsize.workflow.load import load_paths
@@ -137,7 +137,7 @@ def make_demo(folder: Path, spec: TenantSpec, narrate: Callable[[str], None]) ->
     narrate(f"wrote {len(truth['files']):,} files of exports to {folder / 'exports'}")
     load_paths(store, [folder / "exports"])
     narrate(f"loaded them into {store}")
-    result = propose_plan(store, Dials(), folder, forms=[COMMENT_FORM])
+    result = propose_plan(store, PlanOptions(), folder, forms=[COMMENT_FORM])
     narrate(f"judged every grant and wrote the plan to {folder / 'plan.json'}")
     report = report_store(store, folder / REPORT, plan=folder, title=TITLE)
     narrate(f"wrote the report to {report.out}")

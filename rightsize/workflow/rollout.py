@@ -107,8 +107,8 @@ def check_derived(db: Path, folder: Path, bundle: Bundle) -> None:
 
 
 def _check_window(document: Mapping[str, Any], order: Order) -> None:
-    dials = document["generated_from"].get("dials") or {}
-    days = int(dials.get("min_window", WHOLE_WINDOW))
+    options = document["generated_from"].get("dials") or {}
+    days = int(options.get("min_window", WHOLE_WINDOW))
     if days < WHOLE_WINDOW and not order.accepts_short_window:
         raise EvidenceError(
             f"the plan is a preview: it rests on {days} days of use, not on {WHOLE_WINDOW}",

@@ -16,7 +16,7 @@ from rightsize.analyze.verdicts import VERDICTS_SCHEMA
 from rightsize.analyze.window import Window
 from rightsize.cli.main import run
 from rightsize.model.plan import PlanePart, Proof, Proposal
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import WrittenPart, read_plan
 from rightsize.propose.verify.verify import Change
 from rightsize.render.plan import plan_files
@@ -37,7 +37,7 @@ def rows(schema: dict[str, pl.DataType], **columns: object) -> pl.DataFrame:
 class Judged:
     analysis: PlaneAnalysis
 
-    def plan(self, dials: Dials) -> PlanePart:
+    def plan(self, options: PlanOptions) -> PlanePart:
         raise NotImplementedError
 
 

@@ -122,7 +122,7 @@ def test_the_same_store_gives_the_same_bytes(store: None, capsys: pytest.Capture
     assert json.dumps(_document(capsys)) == json.dumps(_document(capsys))
 
 
-def test_dials_are_tried_side_by_side(store: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_are_tried_side_by_side(store: None, capsys: pytest.CaptureFixture[str]) -> None:
     """What one creates one may delete, where the dial says so: here it saves the one that broke."""
     lean = "reads=none,unobservable=drop"
     document = _document(capsys, "--dials", "lifecycle", "--dials", lean, "--dials", "reads=all,max-break=0.0")
@@ -244,11 +244,13 @@ def test_csv_has_a_row_a_setting_and_baseline(store: None, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    "dials",
+    "options",
     ["", "reads", "reads=some", "write=all", "lifecycle=yes", "max-break=2", "max-break=x", "max-excess=-1", "reads="],
 )
-def test_dials_that_make_no_sense_are_usage_errors(store: None, capsys: pytest.CaptureFixture[str], dials: str) -> None:
-    assert run(["backtest", "--dials", dials]) == 2
+def test_options_that_make_no_sense_are_usage_errors(
+    store: None, capsys: pytest.CaptureFixture[str], options: str
+) -> None:
+    assert run(["backtest", "--dials", options]) == 2
     assert capsys.readouterr().out == ""
 
 
@@ -278,8 +280,8 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.Ca
 def test_the_demo_tenant(demo_made: DemoResult, capsys: pytest.CaptureFixture[str]) -> None:
     """90 days to learn from and 30 to test on; careful dials break fewer needs than lean ones, at a price."""
     truth = str(demo_made.folder / "truth.json")
-    dials = ("--dials", "reads=all", "--dials", "reads=none,unobservable=drop")
-    document = _document(capsys, "--db", str(demo_made.store), "--truth", truth, *dials)
+    options = ("--dials", "reads=all", "--dials", "reads=none,unobservable=drop")
+    document = _document(capsys, "--db", str(demo_made.store), "--truth", truth, *options)
     (fold,) = document["folds"]
     assert (fold["train"]["days"], fold["test"]["days"]) == (90, 30)
     assert document["break_rate_principals"] < 0.1

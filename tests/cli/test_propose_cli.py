@@ -167,7 +167,7 @@ def test_options_reach_the_plan(
         ["--lifecycle"],
     ],
 )
-def test_dials_are_recorded_and_change_the_plan(
+def test_options_are_recorded_and_change_the_plan(
     plain: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

@@ -12,7 +12,7 @@ import pytest
 from rightsize.collect import fetch
 from rightsize.demo.generator import generate
 from rightsize.demo.spec import TenantSpec
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
 from rightsize.workflow.load import load_paths
@@ -67,7 +67,7 @@ def digest_of(db: Path) -> str:
 
 def plan_of(db: Path, folder: Path) -> str:
     """Return the plan without the hash of everything that the store holds: a collection holds more than exports do."""
-    propose_plan(db, Dials(), folder)
+    propose_plan(db, PlanOptions(), folder)
     text = (folder / "plan.json").read_text(encoding="utf-8")
     return text.replace(json.loads(text)["generated_from"]["content_hash"], "")
 

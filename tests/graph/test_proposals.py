@@ -97,7 +97,7 @@ def test_a_users_own_grant_that_the_tenant_wide_one_contains_is_a_duplicate() ->
 
 
 @pytest.mark.parametrize(
-    ("more", "dials", "reason"),
+    ("more", "options", "reason"),
     [
         ({"owner_tenant_id": "f8cdef31-a31e-4b4a-93e4-5f571e91255a"}, {}, "first_party"),
         ({"deleted_on": dt.datetime(2026, 1, 5)}, {}, "unresolved_principal"),
@@ -106,9 +106,9 @@ def test_a_users_own_grant_that_the_tenant_wide_one_contains_is_a_duplicate() ->
         ({}, {"max_break": 0.0}, "risky"),
     ],
 )
-def test_some_applications_are_left_alone(more: dict[str, object], dials: dict[str, object], reason: str) -> None:
+def test_some_applications_are_left_alone(more: dict[str, object], options: dict[str, object], reason: str) -> None:
     apps = Apps().app("hr", **more).holds("hr", "User.Read.All")
-    proposal = apps.proposal("hr/User.Read.All", **dials)
+    proposal = apps.proposal("hr/User.Read.All", **options)
     assert (proposal.kind, proposal.reason) == ("keep", reason)
 
 

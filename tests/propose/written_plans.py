@@ -25,12 +25,12 @@ class Written:
     files: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, tenant: SmallTenant, **dials: Any) -> Written:
+    def of(cls, tenant: SmallTenant, **options: Any) -> Written:
         """Plan for a tenant, once for the same rows and dials, and write the plan."""
-        asked = repr((tenant, dials))
+        asked = repr((tenant, options))
         if asked not in _FILES:
             _FILES.clear()
-            _FILES[asked] = plan_files(tenant.plan(**dials))
+            _FILES[asked] = plan_files(tenant.plan(**options))
         return cls(dict(_FILES[asked]))
 
     @property

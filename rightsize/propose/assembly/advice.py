@@ -16,11 +16,13 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
 from rightsize.model.plan import Advice, Proposal
 from rightsize.propose.core.exclusions import advise_exclusions, names_scope
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.rbac.text import fold
 
 
-def write_advice(inputs: Inputs, analysis: Analysis, dials: Dials, proposals: Sequence[Proposal]) -> tuple[Advice, ...]:
+def write_advice(
+    inputs: Inputs, analysis: Analysis, options: PlanOptions, proposals: Sequence[Proposal]
+) -> tuple[Advice, ...]:
     """Return all advice, sorted."""
     return tuple(
         sorted(
@@ -28,7 +30,7 @@ def write_advice(inputs: Inputs, analysis: Analysis, dials: Dials, proposals: Se
                 *_idle_members(inputs, analysis),
                 *_young_members(inputs, analysis, proposals),
                 *_quarantined(analysis),
-                *_unknown_names(inputs, dials, analysis.window),
+                *_unknown_names(inputs, options, analysis.window),
             },
             key=lambda advice: (advice.subject, advice.text),
         )
@@ -107,26 +109,26 @@ def _quarantined(analysis: Analysis) -> list[Advice]:
     ]
 
 
-def _unknown_names(inputs: Inputs, dials: Dials, window: Window) -> list[Advice]:
+def _unknown_names(inputs: Inputs, options: PlanOptions, window: Window) -> list[Advice]:
     known = set(folded(inputs.principals["principal_id"])) | set(folded(inputs.role_assignments["principal_id"]))
     known |= set(folded(inputs.principals["user_principal_name"].drop_nulls()))
     roles = {*folded(inputs.role_definitions["role_definition_id"]), *folded(inputs.role_definitions["role_name"])}
     names = {"principal": frozenset(known), "role": frozenset(roles)}
     return [
-        *advise_exclusions(dials.exclusions, inputs, window, names),
+        *advise_exclusions(options.exclusions, inputs, window, names),
         *(
             Advice("--exclude", f"`{name}` names no principal or role that is loaded, and no scope")
-            for name in dials.exclude
+            for name in options.exclude
             if not name.startswith("/") and fold(name) not in known | roles
         ),
         *(
             Advice("--exclude", f"nothing that is loaded stands at `{name}` or below")
-            for name in dials.exclude
+            for name in options.exclude
             if name.startswith("/") and not names_scope(name, inputs)
         ),
         *(
             Advice("--emergency-access", f"`{name}` names no principal that is loaded")
-            for name in dials.emergency_access
+            for name in options.emergency_access
             if fold(name) not in known
         ),
     ]

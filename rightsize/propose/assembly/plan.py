@@ -24,7 +24,7 @@ from rightsize.propose.assembly.read_costs import price_reads
 from rightsize.propose.core.azure_limits import AzureLimits, refusals
 from rightsize.propose.core.expiry import AT_ONCE, last_of
 from rightsize.propose.core.fingerprint import take_readings
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.context import PlanContext, prepare, read_findings
 from rightsize.propose.needs.drafts import Draft, Key, Subject, first_draft, inherited_strings, keep_reason
 from rightsize.propose.needs.linked_checks import Writes, writes_within_reach
@@ -60,7 +60,7 @@ Roles = Mapping[str, tuple[PermissionBlock, ...]]
 def make_plan(
     inputs: Inputs,
     analysis: Analysis,
-    dials: Dials,
+    options: PlanOptions,
     *,
     content_hash: str,
     limits: AzureLimits | None = None,
@@ -70,7 +70,7 @@ def make_plan(
     Args:
         inputs: The tables.
         analysis: The verdicts of the window.
-        dials: The options of the command.
+        options: The options of the command.
         content_hash: Hash of the stored content that the plan is made from.
         limits: Azure's limits; None means the limits of the public cloud.
 
@@ -78,21 +78,21 @@ def make_plan(
         InternalError: A proposal cannot be proved, or the replay denies a call. No plan may be written then.
     """
     return plan_bench(
-        prepare(inputs, analysis, read_findings(inputs, analysis), dials, limits or AzureLimits()), content_hash
+        prepare(inputs, analysis, read_findings(inputs, analysis), options, limits or AzureLimits()), content_hash
     )
 
 
 def plan_bench(bench: PlanContext, content_hash: str) -> Plan:
     """Return the plan for a prepared context, as `make_plan` does."""
-    inputs, analysis, dials = bench.inputs, bench.analysis, bench.dials
+    inputs, analysis, options = bench.inputs, bench.analysis, bench.options
     bounds = break_bounds(bench)
     granted = _settled(bench, bounds)
     separated = None
-    if dials.separate_layers:
+    if options.separate_layers:
         bench, granted, separated = _separated(bench, granted, bounds)
     drafts = granted.drafts
     names = {id_: role.role_name for id_, role in bench.book.roles.items()}
-    if dials.wildcards:
+    if options.wildcards:
         drafts = with_wildcards(drafts, bench)
     new = name_roles([drafts[key] for key in sorted(drafts)], names, bench.spelling, bench.limits)
     _check_roles(new, drafts, bench)
@@ -111,7 +111,7 @@ def plan_bench(bench: PlanContext, content_hash: str) -> Plan:
                 "last_day": analysis.window.last_day.isoformat(),
                 "days": analysis.window.days,
             },
-            "dials": dials.as_json(),
+            "dials": options.as_json(),
         },
         proposals=proposals,
         roles=planned_roles(drafts, new, bench),
@@ -120,7 +120,7 @@ def plan_bench(bench: PlanContext, content_hash: str) -> Plan:
         verdicts=_count_verdicts(analysis),
         names=_names(bench, new),
         optimum=granted.optimum,
-        reads=price_reads(bench, stays_within_reach(NeedReader(bench.book, dials, bench.elsewhere), bench)),
+        reads=price_reads(bench, stays_within_reach(NeedReader(bench.book, options, bench.elsewhere), bench)),
         curve=granted.curve,
         separation=separation,
         rests_on=take_readings(inputs, (one.role for proposal in proposals for one in proposal.assignments)),
@@ -128,7 +128,7 @@ def plan_bench(bench: PlanContext, content_hash: str) -> Plan:
 
 
 def _advice(bench: PlanContext, proposals: Sequence[Proposal], separation: Mapping[str, Any]) -> tuple[Advice, ...]:
-    found = {*write_advice(bench.inputs, bench.analysis, bench.dials, proposals), *advise(separation)}
+    found = {*write_advice(bench.inputs, bench.analysis, bench.options, proposals), *advise(separation)}
     return tuple(sorted(found, key=lambda one: (one.subject, one.text)))
 
 
@@ -194,7 +194,7 @@ def catalogue_hash(operations: pl.DataFrame) -> str:
 
 def draft_all(bench: PlanContext) -> dict[Key, Draft]:
     """Return a draft for each assignment, decided without regard to the other drafts."""
-    reader = NeedReader(bench.book, bench.dials, bench.elsewhere)
+    reader = NeedReader(bench.book, bench.options, bench.elsewhere)
     around = stays_within_reach(reader, bench)
     return {subject.key: _draft_one(subject, reader, around, bench) for subject in bench.subjects}
 
@@ -240,9 +240,9 @@ def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes
     needs = reader.read(role, subject.place, profile, uses, around[fold(subject.principal_id)])
     by_layer = opened_by_layer(subject, role, needs, bench.privilege, bench.book.index)
     opened = by_layer is None and may_split(subject, profile, needs, bench.privilege, bench.book.index.reads)
-    draft = first_draft(subject, role, profile, needs, bench.book, bench.dials.max_excess, opens=opened)
+    draft = first_draft(subject, role, profile, needs, bench.book, bench.options.max_excess, opens=opened)
     if by_layer is not None and draft.kind == "keep":
-        draft = first_draft(subject, role, profile, by_layer, bench.book, bench.dials.max_excess, opens=True)
+        draft = first_draft(subject, role, profile, by_layer, bench.book, bench.options.max_excess, opens=True)
     if draft.open and subject.state == "eligible" and not bench.privilege.eligibility.knows(subject):
         return draft.kept("activation_rules_unknown")
     return draft

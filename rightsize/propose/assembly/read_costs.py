@@ -45,7 +45,7 @@ def price_reads(bench: PlanContext, around: Mapping[str, Writes]) -> dict[str, A
             totals[choice][0] += kept.bit_count()
             totals[choice][1] += (kept & pricer.sensitive).bit_count()
     return {
-        "chosen": str(bench.dials.reads),
+        "chosen": str(bench.options.reads),
         "choices": [
             {"reads": str(choice), "operations": operations, "sensitive": sensitive}
             for choice, (operations, sensitive) in totals.items()
@@ -58,8 +58,8 @@ class _Pricer:
 
     def __init__(self, bench: PlanContext) -> None:
         self._book, self._index = bench.book, bench.book.index
-        self._keeps_hidden = bench.dials.unobservable is Unobservable.KEEP
-        self._reader = NeedReader(bench.book, bench.dials, bench.elsewhere)
+        self._keeps_hidden = bench.options.unobservable is Unobservable.KEEP
+        self._reader = NeedReader(bench.book, bench.options, bench.elsewhere)
         self._all: dict[str, int] = {}
         told = PermissionBlock(actions=sensitive_reads())
         self.sensitive = self._index.granted_by([told]) & self._index.reads

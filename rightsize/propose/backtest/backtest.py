@@ -25,8 +25,8 @@ from rightsize.propose.assembly.plan import plan_bench
 from rightsize.propose.backtest.folds import Fold, cut_inputs
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.expiry import EVER
-from rightsize.propose.core.options import Dials
-from rightsize.propose.needs.context import PlanContext, prepare, read_findings, with_dials
+from rightsize.propose.core.options import PlanOptions
+from rightsize.propose.needs.context import PlanContext, prepare, read_findings, with_options
 from rightsize.propose.needs.drafts import Key, Subject
 from rightsize.propose.needs.needs import sibling_reads
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Blocks, Evaluator
@@ -119,18 +119,18 @@ class Trial:
     requests: pl.DataFrame
 
 
-def prepare_trial(inputs: Inputs, fold: Fold, dials: Dials, needs: pl.DataFrame | None = None) -> Trial:
+def prepare_trial(inputs: Inputs, fold: Fold, options: PlanOptions, needs: pl.DataFrame | None = None) -> Trial:
     """Return the trial of a fold: the analysis of its training days, and the calls of its test days that count.
 
     Args:
         inputs: All tables.
         fold: The days.
-        dials: The options that all settings share, such as the exclusions and the grace for young assignments.
+        options: The options that all settings share, such as the exclusions and the grace for young assignments.
         needs: Planted needs: `principal_id, operation, scope, plane, kind, first_seen, last_seen`; None for none.
     """
     then = cut_inputs(inputs, fold.train.last_day)
-    analysis = analyse(then, replace(fold.train, forget_days=dials.forget_days))
-    bench = prepare(then, analysis, read_findings(then, analysis), dials, AzureLimits())
+    analysis = analyse(then, replace(fold.train, forget_days=options.forget_days))
+    bench = prepare(then, analysis, read_findings(then, analysis), options, AzureLimits())
     today = _grants(subject for subject in bench.subjects if subject.key not in bench.findings.orphans)
     evaluator = Evaluator(_known_roles(bench), analysis.tenant.tree)
     tested = tested_uses(inputs, fold.test)
@@ -150,9 +150,9 @@ def prepare_trial(inputs: Inputs, fold: Fold, dials: Dials, needs: pl.DataFrame 
     )
 
 
-def try_plan(trial: Trial, dials: Dials) -> tuple[BacktestTally, list[Prediction]]:
+def try_plan(trial: Trial, options: PlanOptions) -> tuple[BacktestTally, list[Prediction]]:
     """Make a plan from the training days, and return the tally of the test calls and the outcome of its predictions."""
-    bench = with_dials(trial.bench, dials)
+    bench = with_options(trial.bench, options)
     plan = plan_bench(bench, content_hash="")
     roles = _known_roles(trial.bench) | {
         one.definition.role_definition_id: one.definition.permissions for one in plan.roles
@@ -165,7 +165,7 @@ def try_plan(trial: Trial, dials: Dials) -> tuple[BacktestTally, list[Prediction
         sum(one.excess_before for one in plan.proposals),
         sum(one.excess_after for one in plan.proposals),
     )
-    same = dials.lifecycle == trial.bench.dials.lifecycle
+    same = options.lifecycle == trial.bench.options.lifecycle
     bounds = trial.bounds if same else break_bounds(bench, trial.fold.test.days)
     return _tally(trial, denied, refused, before_and_after), _predictions(trial, plan, denied, evaluator, bounds)
 

@@ -24,7 +24,7 @@ from rightsize.model.plan import Plan
 from rightsize.propose.assembly.plan import plan_bench
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.fingerprint import POLICY_NEEDS
-from rightsize.propose.core.options import Dials, Reads, Unobservable
+from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.needs.context import PlanContext, prepare, read_findings
 from rightsize.propose.needs.drafts import Key, Subject, keep_reason
 from rightsize.propose.needs.needs import Profile
@@ -60,7 +60,7 @@ def contain(
     inputs: Inputs,
     analysis: Analysis,
     principal: str,
-    dials: Dials,
+    options: PlanOptions,
     *,
     content_hash: str,
     suspect: Collection[Key] = (),
@@ -71,14 +71,14 @@ def contain(
         inputs: The tables, without the calls of the principal in the suspect time.
         analysis: The verdicts from these tables.
         principal: Its folded id.
-        dials: The options: exclusions, emergency access accounts, and the window.
+        options: The options: exclusions, emergency access accounts, and the window.
         content_hash: Hash of the stored content that the plan is made from.
         suspect: Assignments that allowed suspect calls, besides those that the analysis names.
 
     Raises:
         InternalError: A proof or the replay failed.
     """
-    chosen = replace(dials, reads=Reads.NONE, unobservable=Unobservable.DROP, direct_assignments=False)
+    chosen = replace(options, reads=Reads.NONE, unobservable=Unobservable.DROP, direct_assignments=False)
     bench = prepare(inputs, analysis, read_findings(inputs, analysis), chosen, AzureLimits())
     own = {subject.key: subject for subject in bench.subjects if fold(subject.principal_id) == principal}
     why = _reasons(own, analysis, {*suspect, *_quarantined(analysis)})

@@ -77,24 +77,24 @@ class RoleRoom:
     Attributes:
         limits: Azure's limits.
         existing: The number of custom roles that the tenant has.
-        dial: The maximum number of new roles by `--max-custom-roles`; None if the option is not set.
+        option: The maximum number of new roles by `--max-custom-roles`; None if the option is not set.
     """
 
     limits: AzureLimits
     existing: int
-    dial: int | None = None
+    option: int | None = None
 
     @property
     def most(self) -> int:
         """The maximum number of new roles."""
         free = self._free
-        return free if self.dial is None else min(free, self.dial)
+        return free if self.option is None else min(free, self.option)
 
     def refusal(self, wanted: int) -> str:
         """Return the reason word and sentence for a need that gets no role because `wanted` new roles are too many."""
-        if self.dial is not None and self.dial <= self._free:
+        if self.option is not None and self.option <= self._free:
             return (
-                f"max_custom_roles: --max-custom-roles is {self.dial:,}, and without excess the plan makes {wanted:,}"
+                f"max_custom_roles: --max-custom-roles is {self.option:,}, and without excess the plan makes {wanted:,}"
             )
         limit = self.limits.custom_roles
         return (

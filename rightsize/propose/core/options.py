@@ -36,7 +36,7 @@ class Unobservable(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Dials:
+class PlanOptions:
     """The options of one run.
 
     Attributes:

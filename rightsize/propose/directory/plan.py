@@ -19,7 +19,7 @@ from rightsize.analyze.reasons import UnobservableReason, Unused
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.directory.breakage import case_bounds
 from rightsize.propose.directory.cases import REASONS, DirectoryAssignmentCase, read_cases
@@ -34,7 +34,7 @@ _CUSTOM_ROLES = 100
 """The limit of custom directory roles in a tenant: Microsoft Learn, "Microsoft Entra service limits"."""
 
 
-def plan_directory(analysis: DirectoryAnalysis, dials: Dials) -> PlanePart:
+def plan_directory(analysis: DirectoryAnalysis, options: PlanOptions) -> PlanePart:
     """Return the directory part of the plan.
 
     Raises:
@@ -42,7 +42,7 @@ def plan_directory(analysis: DirectoryAnalysis, dials: Dials) -> PlanePart:
     """
     tables = analysis.tables
     catalogue = read_catalogue(tables)
-    cases = read_cases(analysis, dials)
+    cases = read_cases(analysis, options)
     bounds = case_bounds(analysis, cases)
     worked = {row["a"]: row for row in standing_hours(analysis.days, analysis.plane.window, "a").iter_rows(named=True)}
     room = _CUSTOM_ROLES - len(tables.roles.filter(~pl.col("is_built_in").fill_null(True)))
@@ -54,7 +54,7 @@ def plan_directory(analysis: DirectoryAnalysis, dials: Dials) -> PlanePart:
         is_member = str(case.row["principal_id"]) in members
         bound = bounds.get((str(case.row["role_assignment_id"]), str(case.row["state"])))
         proposal, custom = _propose(
-            case, analysis, catalogue, dials, worked.get(case.a), is_member, len(roles) < room, bound
+            case, analysis, catalogue, options, worked.get(case.a), is_member, len(roles) < room, bound
         )
         proposals.append(proposal)
         if custom:
@@ -114,7 +114,7 @@ def _propose(
     case: DirectoryAssignmentCase,
     analysis: DirectoryAnalysis,
     catalogue: DirectoryRoleCatalog,
-    dials: Dials,
+    options: PlanOptions,
     worked: Mapping[str, Any] | None,
     is_member: bool,
     may_be_custom: bool,
@@ -129,9 +129,9 @@ def _propose(
             catalogue,
             may_be_custom=may_be_custom,
             is_member=is_member,
-            drops_unobservable=dials.unobservable is Unseen.DROP,
+            drops_unobservable=options.unobservable is Unseen.DROP,
         )
-    if dials.max_break is not None and bound is not None and bound.bound > dials.max_break:
+    if options.max_break is not None and bound is not None and bound.bound > options.max_break:
         choice = DirectoryChoice("keep", actions=today)
     risked = bound if choice.kind != "keep" else None
     kind: ProposalKind = choice.kind

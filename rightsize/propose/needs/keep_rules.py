@@ -20,7 +20,7 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
 from rightsize.propose.core.exclusions import Exclusion, place_named, related_places, tagged_places
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.scopes import anchor_of, is_below
 from rightsize.propose.needs.policy_identities import judge_policy_identities
 from rightsize.rbac.text import fold
@@ -92,7 +92,7 @@ _CREATION = "microsoft.authorization/roleassignments/write"
 class _Facts:
     inputs: Inputs
     analysis: Analysis
-    dials: Dials
+    options: PlanOptions
 
     @property
     def window(self) -> Window:
@@ -102,15 +102,15 @@ class _Facts:
     @property
     def threshold(self) -> dt.datetime:
         """The time since which created assignments and principals are too young."""
-        return self.dials.young_from(self.window)
+        return self.options.young_from(self.window)
 
 
-def find_keeps(inputs: Inputs, analysis: Analysis, dials: Dials) -> pl.DataFrame:
+def find_keeps(inputs: Inputs, analysis: Analysis, options: PlanOptions) -> pl.DataFrame:
     """Return `(role_assignment_id, state, untouched, undecided)`: the first reason of each kind, null for none.
 
     The word for an exclusion from a file is followed by the entry, and `policy_remediation` by its clause, if known.
     """
-    facts = _Facts(inputs, analysis, dials)
+    facts = _Facts(inputs, analysis, options)
     flags = _assignments(facts)
     for add in (_protected, _ages, _memberships, _roles):
         flags = add(flags, facts)
@@ -187,17 +187,17 @@ def _protected(flags: pl.DataFrame, facts: _Facts) -> pl.DataFrame:
     named_so = is_emergency_name(folded(pl.col("display_name")).fill_null("")) | is_emergency_name(
         folded(pl.col("user_principal_name")).fill_null("")
     )
-    listed_so = _named(facts.dials.emergency_access)
+    listed_so = _named(facts.options.emergency_access)
     found = principals.filter(named_so | listed_so)["principal_id"]
     # If a group has such a name or is listed, its members count as emergency access accounts, whatever their names.
     members = facts.inputs.group_closure.filter(pl.col("group_id").is_in(found.implode()))["member_id"]
     emergency = pl.concat([found, members]).unique()
-    excluded = principals.filter(_named(facts.dials.exclude))["principal_id"]
+    excluded = principals.filter(_named(facts.options.exclude))["principal_id"]
     flagged = flags.with_columns(
         first_party=_holds(first_party, facts),
         recovery=_holds(recovery, facts) | is_recovering,
-        emergency_access=_holds(emergency, facts) | _holder_is(facts.dials.emergency_access),
-        excluded=_holds(excluded, facts) | _holder_is(facts.dials.exclude) | _is_excluded_place_or_role(facts),
+        emergency_access=_holds(emergency, facts) | _holder_is(facts.options.emergency_access),
+        excluded=_holds(excluded, facts) | _holder_is(facts.options.exclude) | _is_excluded_place_or_role(facts),
         exclusion=_exclusion(flags, facts),
         system_managed=pl.col("created_by").is_in(first_party.implode()).fill_null(False),
     )
@@ -211,7 +211,7 @@ def _exclusion(flags: pl.DataFrame, facts: _Facts) -> pl.Expr:
     """Return as text the first exclusion from a file that applies to an assignment, or null."""
     said = [
         pl.when(_is_excluded(one, flags, facts)).then(pl.lit(str(one)))
-        for one in sorted(set(facts.dials.exclusions))
+        for one in sorted(set(facts.options.exclusions))
         if one.holds(facts.window)
     ]
     return pl.coalesce(*said, pl.lit(None, dtype=pl.String))
@@ -253,9 +253,9 @@ def _holds(protected: pl.Series, facts: _Facts) -> pl.Expr:
 
 
 def _is_excluded_place_or_role(facts: _Facts) -> pl.Expr:
-    places = [place_named(name) for name in facts.dials.exclude if name.startswith("/")]
+    places = [place_named(name) for name in facts.options.exclude if name.startswith("/")]
     return pl.any_horizontal(
-        _has_role(facts.dials.exclude, facts), *(_is_at_or_below(place, facts) for place in places)
+        _has_role(facts.options.exclude, facts), *(_is_at_or_below(place, facts) for place in places)
     )
 
 

@@ -129,7 +129,7 @@ def break_bounds(bench: PlanContext, horizon: int = HORIZON_DAYS) -> dict[Key, E
         horizon: Days ahead.
     """
     placed = bench.placed.filter(~pl.col("earlier"))
-    incidence = read_incidence(bench.inputs, bench.analysis, placed, _singled(bench), lifecycle=bench.dials.lifecycle)
+    incidence = read_incidence(bench.inputs, bench.analysis, placed, _singled(bench), lifecycle=bench.options.lifecycle)
     orphans = pl.DataFrame(sorted(bench.findings.orphans), schema=dict.fromkeys(KEY, pl.String), orient="row")
     alive = incidence.join(orphans, on=KEY, how="anti")
     return estimates_of(alive, bench.analysis.window, horizon)
@@ -143,7 +143,7 @@ def estimates_of(incidence: pl.DataFrame, window: Window, horizon: int = HORIZON
 
 def _singled(bench: PlanContext) -> pl.DataFrame:
     """Return the operations that are assigned to single members of a group, as `read_incidence` takes them."""
-    split = bench.groups.singled if bench.dials.direct_assignments else {}
+    split = bench.groups.singled if bench.options.direct_assignments else {}
     rows = [
         (*key, place, bit)
         for key, places in sorted(split.items())
@@ -176,7 +176,7 @@ def observable_loss(draft: Draft, bench: PlanContext) -> int:
 
 def keep_risky(drafts: Mapping[Key, Draft], bounds: Mapping[Key, Estimate], bench: PlanContext) -> dict[Key, Draft]:
     """Return the drafts, with `keep` for those whose break probability is above `--max-break`."""
-    most = bench.dials.max_break
+    most = bench.options.max_break
     if most is None:
         return dict(drafts)
     return {

@@ -154,13 +154,13 @@ def read_terms(bench: PlanContext) -> Terms:
         held[subject.principal_id, subject.place].add(subject.role_definition_id)
     custom = bench.inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height
     return Terms(
-        max_excess=bench.dials.max_excess,
+        max_excess=bench.options.max_excess,
         weigh=bench.scale.weigh,
         exposure=lambda unit: bench.reach.of(unit.place) * bench.groups.people_of(fold(unit.principal_id)),
         held={key: frozenset(roles) for key, roles in held.items()},
         tree=bench.analysis.tenant.tree,
-        room=RoleRoom(bench.limits, custom, bench.dials.max_custom_roles),
-        weights=bench.dials.weights,
+        room=RoleRoom(bench.limits, custom, bench.options.max_custom_roles),
+        weights=bench.options.weights,
         foreign=bench.privilege.layers.foreign(),
     )
 
@@ -204,7 +204,7 @@ def _singled_out(draft: Draft, place: str, need: Need, bench: PlanContext) -> di
     At the scope of the assignment itself, the group keeps the operations that are not proved unused by the others.
     Eligible access stays with the group: the others do not have it before an activation, so it is no active excess.
     """
-    if not bench.dials.direct_assignments or draft.profile is None or draft.subject.state == "eligible":
+    if not bench.options.direct_assignments or draft.profile is None or draft.subject.state == "eligible":
         return {}
     spare = need.operations & (draft.profile.unused if place == draft.subject.place else ~0)
     found = bench.groups.singled.get(draft.subject.key, {}).get(place, {})

@@ -173,8 +173,8 @@ def _window(fields: Mapping[str, Any], plan: Mapping[str, Any]) -> Window:
     if first > last:
         raise InputError("a window of `plan.json` ends before it begins", hint=_AGAIN)
     # A plan from before this option existed counts no use from before its window.
-    dials = _object(_object(plan.get("generated_from"), "generated_from").get("dials", {}), "dials")
-    forget_days = dials.get("forget_days", 0)
+    options = _object(_object(plan.get("generated_from"), "generated_from").get("dials", {}), "dials")
+    forget_days = options.get("forget_days", 0)
     if not isinstance(forget_days, int) or isinstance(forget_days, bool) or forget_days < 0:
         raise InputError("`forget_days` of `plan.json` is not a number of days", hint=_AGAIN)
     return Window(first, last, forget_days)

@@ -101,7 +101,7 @@ def test_an_existing_built_in_role_is_taken() -> None:
     assert plan.roles == ()
 
 
-def test_excess_of_a_built_in_role_is_limited_by_its_dial() -> None:
+def test_excess_of_a_built_in_role_is_limited_by_its_option() -> None:
     """One operation too many needs `--max-excess 1`."""
     tenant, user, assignment = _user_with(CONTRIBUTOR, SUB)
     restart = "Microsoft.Compute/virtualMachines/restart/action"
@@ -408,7 +408,7 @@ def test_a_used_operation_that_the_catalogue_lacks_keeps_its_narrowest_pattern()
         ("namespace", {"Microsoft.Compute/*/read"}),
     ],
 )
-def test_how_many_reads_stay_is_a_dial(reads: str, expected: set[str]) -> None:
+def test_how_many_reads_stay_is_an_option(reads: str, expected: set[str]) -> None:
     tenant, user, assignment = _user_with(CONTRIBUTOR, SUB)
     tenant.use(user, START, VM)
     plan = tenant.plan(reads=reads, unobservable="drop")

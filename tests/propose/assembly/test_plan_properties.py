@@ -85,7 +85,7 @@ uses = st.lists(
     max_size=8,
 )
 members = st.lists(st.tuples(st.sampled_from(GROUPS), st.sampled_from(PEOPLE)), max_size=4, unique=True)
-dials = st.fixed_dictionaries(
+options = st.fixed_dictionaries(
     {
         "reads": st.sampled_from(["none", "sibling", "namespace", "all"]),
         "unobservable": st.sampled_from(["keep", "drop"]),
@@ -152,7 +152,7 @@ def _after(today: list[RoleAssignment], plan: Plan) -> list[RoleAssignment]:
 
 
 @settings(_SETTINGS, max_examples=15)
-@given(held=assignments, done=uses, inside=members, silent=st.booleans(), chosen=dials)
+@given(held=assignments, done=uses, inside=members, silent=st.booleans(), chosen=options)
 def test_nothing_used_is_denied_and_nothing_new_is_granted(
     held: list[tuple[str, str, str, str]],
     done: list[tuple[str, str, str, int]],

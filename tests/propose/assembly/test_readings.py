@@ -235,10 +235,12 @@ def _again(whole: SmallTenant) -> SmallTenant:
 
 
 @pytest.mark.parametrize(
-    "dials", [{}, {"wildcards": True}, {"reads": "none", "unobservable": "drop"}], ids=["default", "wildcards", "least"]
+    "options",
+    [{}, {"wildcards": True}, {"reads": "none", "unobservable": "drop"}],
+    ids=["default", "wildcards", "least"],
 )
 def test_who_writes_machines_keeps_the_string_by_which_identities_are_assigned(
-    whole: SmallTenant, dials: dict[str, Any]
+    whole: SmallTenant, options: dict[str, Any]
 ) -> None:
     """Managed Identity Operator beside Virtual Machine Contributor: the check inside a machine's write is unlogged."""
     tenant = _again(whole)
@@ -247,7 +249,7 @@ def test_who_writes_machines_keeps_the_string_by_which_identities_are_assigned(
     operator = tenant.assign(101, user, IDENTITY_OPERATOR, SUB)
     tenant.assign(102, user, VM_CONTRIBUTOR, SUB)
     tenant.use(user, WRITE, VM)
-    plan = tenant.plan(**dials)
+    plan = tenant.plan(**options)
     given = {one.role for one in proposal_for(plan, operator).assignments}
     assert any(ASSIGN in strings(plan, role) for role in given)
     assert _holds(plan)

@@ -10,7 +10,7 @@ import pytest
 from rightsize.model.entries import Form
 from rightsize.model.errors import InputError, UsageError
 from rightsize.propose.core.exclusions import Exclusion, read_exclusions
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
@@ -230,15 +230,15 @@ def test_a_scope_at_which_nothing_stands_is_told() -> None:
 def test_a_slash_at_the_end_of_a_scope_means_the_same() -> None:
     tenant = SmallTenant()
     assignment = tenant.assign(101, tenant.principal(1), READER, APP)
-    for dials in ({"exclude": (f"{SUB}/",)}, {"exclusions": (_exclusion("scope", f"{SUB}//"),)}):
-        assert proposal_for(tenant.plan(**dials), assignment).reason.startswith("excluded")
+    for options in ({"exclude": (f"{SUB}/",)}, {"exclusions": (_exclusion("scope", f"{SUB}//"),)}):
+        assert proposal_for(tenant.plan(**options), assignment).reason.startswith("excluded")
 
 
 @pytest.mark.parametrize("option", ["exclude", "emergency_access"])
 @pytest.mark.parametrize("name", ["", "  "])
 def test_an_empty_name_is_refused(option: str, name: str) -> None:
     with pytest.raises(UsageError, match="names nothing"):
-        Dials(**{option: (name,)})  # type: ignore[arg-type]
+        PlanOptions(**{option: (name,)})  # type: ignore[arg-type]
 
 
 def test_a_grace_of_any_length_leaves_everything_alone() -> None:

@@ -11,7 +11,7 @@ from rightsize.model.errors import UsageError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.propose.core.azure_limits import AzureLimits, refusals
 from rightsize.propose.core.bitsets import OperationIndex, bits_of, index_operations
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.read_patterns import PatternPart, reading_parts, reading_pattern, without_redundant
 from rightsize.propose.core.role_catalog import Need, write_contents
 from rightsize.propose.core.weights import without_nested
@@ -181,6 +181,6 @@ def test_a_chain_of_duplicates_rests_on_its_end() -> None:
     "wrong",
     [{"max_excess": -1}, {"min_window": 0}, {"grace_days": -1}, {"reads": "some"}, {"unobservable": "perhaps"}],
 )
-def test_dials_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+def test_options_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
-        Dials(**wrong)  # type: ignore[arg-type]
+        PlanOptions(**wrong)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from rightsize.model.errors import UsageError
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.backtest.backtest import prepare_trial, try_plan
 from rightsize.propose.backtest.folds import choose_folds, history_of
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.render.review import write_review
 from tests.propose.histories import extend
 from tests.propose.small_tenant import (
@@ -79,7 +79,7 @@ def test_forget_days_says_how_long(forget: int, kept: bool) -> None:
 
 def test_negative_days_make_no_sense() -> None:
     with pytest.raises(UsageError, match="--forget-days -1"):
-        Dials(forget_days=-1)
+        PlanOptions(forget_days=-1)
 
 
 def test_the_evidence_says_when_it_was_used_last() -> None:
@@ -165,7 +165,7 @@ def test_older_use_that_is_loaded_later_makes_a_plan_stale() -> None:
     assert not Written.of(starter(), **LEAN).verify(older).changes
 
 
-def test_a_plan_from_before_the_dial_remembers_nothing() -> None:
+def test_a_plan_from_before_the_option_remembers_nothing() -> None:
     def forget(document: dict[str, object]) -> None:
         del document["generated_from"]["dials"]["forget_days"]  # type: ignore[index]
 
@@ -195,7 +195,7 @@ def test_a_backtest_learns_from_the_days_before_its_window_and_peeks_at_none_aft
     assert fold.train.first_day > dt.date(2026, 1, 3)
     tallies = {}
     for forget in (400, 0):
-        dials = Dials(**LEAN, min_window=60, forget_days=forget)
-        tallies[forget] = try_plan(prepare_trial(inputs, fold, dials), dials)[0]
+        options = PlanOptions(**LEAN, min_window=60, forget_days=forget)
+        tallies[forget] = try_plan(prepare_trial(inputs, fold, options), options)[0]
     assert (tallies[400].calls, tallies[400].denied_calls) == (3, 1)
     assert (tallies[0].calls, tallies[0].denied_calls) == (3, 2)

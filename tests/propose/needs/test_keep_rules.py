@@ -28,8 +28,8 @@ END_OF_WINDOW = dt.datetime.combine(DAY0 + dt.timedelta(days=DAYS), dt.time())
 START = "Microsoft.Compute/virtualMachines/start/action"
 
 
-def _kept(tenant: SmallTenant, assignment: str, word: str, state: str = "active", **dials: object) -> None:
-    proposal = proposal_for(tenant.plan(**dials), assignment, state)
+def _kept(tenant: SmallTenant, assignment: str, word: str, state: str = "active", **options: object) -> None:
+    proposal = proposal_for(tenant.plan(**options), assignment, state)
     assert (proposal.kind, proposal.reason.split(":")[0]) == ("keep", word)
     assert proposal.assignments == ()
     assert proposal.replaces == (assignment,)
@@ -312,10 +312,10 @@ def test_a_workload_with_a_role_for_recovery_is_kept_whole() -> None:
     _kept(tenant, guid(102), "recovery")
 
 
-@pytest.mark.parametrize("dials", [{}, {"emergency_access": (guid(3),)}])
-def test_members_of_a_group_of_emergency_accounts_are_emergency_accounts(dials: dict[str, object]) -> None:
+@pytest.mark.parametrize("options", [{}, {"emergency_access": (guid(3),)}])
+def test_members_of_a_group_of_emergency_accounts_are_emergency_accounts(options: dict[str, object]) -> None:
     """Also where only the group says it, by its name or on the command line."""
     tenant = SmallTenant()
     member = tenant.principal(1, display_name="adm-7")
-    tenant.group(3, [member], display_name="tier 0" if dials else "Break-glass accounts")
-    _kept(tenant, tenant.assign(101, member, CONTRIBUTOR, SUB), "emergency access", **dials)
+    tenant.group(3, [member], display_name="tier 0" if options else "Break-glass accounts")
+    _kept(tenant, tenant.assign(101, member, CONTRIBUTOR, SUB), "emergency access", **options)

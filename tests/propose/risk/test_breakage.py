@@ -14,7 +14,7 @@ from rightsize.model.errors import UsageError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.backtest.backtest import prepare_trial, try_plan
 from rightsize.propose.backtest.folds import choose_folds, history_of
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.breakage import break_bounds, estimate
 from rightsize.propose.risk.calibration import brier, reliability
 from rightsize.propose.risk.seasonality import MONTH_END, REGULAR, find_seasons
@@ -270,7 +270,7 @@ def test_the_gate_leaves_what_no_log_shows() -> None:
 @pytest.mark.parametrize("wrong", [-0.1, 1.5, float("nan")])
 def test_a_gate_that_is_no_probability_is_refused(wrong: float) -> None:
     with pytest.raises(UsageError, match="no probability"):
-        Dials(max_break=wrong)
+        PlanOptions(max_break=wrong)
 
 
 _ROWS = st.fixed_dictionaries(
@@ -382,7 +382,7 @@ def test_the_bound_holds_on_staff_drawn_by_lot(in_spells: bool) -> None:
     for seed in (1, 2):
         inputs = simulate(seed, 150, 120, in_spells=in_spells).inputs()
         (fold,) = choose_folds(history_of(inputs))
-        _, said = try_plan(prepare_trial(inputs, fold, Dials()), Dials())
+        _, said = try_plan(prepare_trial(inputs, fold, PlanOptions()), PlanOptions())
         predictions += said
     table = reliability(predictions)
     assert all(row["holds"] for row in table)

@@ -58,7 +58,7 @@ def test_a_full_tenant_is_said_with_its_numbers() -> None:
     ]
 
 
-def test_the_dial_is_said_as_the_dial() -> None:
+def test_the_option_is_said_as_the_option() -> None:
     """It is no limit of Azure, and nothing is said of one."""
     tenant, (first, second) = _tenant(START, WRITE)
     plan = tenant.plan(max_custom_roles=1, **LEAN)
@@ -78,7 +78,7 @@ def test_what_the_weights_leave_out_is_said_as_not_worth_a_role() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "existing", "dial", "most", "word"),
+    ("limits", "existing", "option", "most", "word"),
     [
         (AzureLimits(), 0, None, 4_750, "custom_role_limit"),
         (AzureLimits(), 4_998, None, 0, "custom_role_limit"),
@@ -87,9 +87,9 @@ def test_what_the_weights_leave_out_is_said_as_not_worth_a_role() -> None:
         (replace(AzureLimits(), custom_roles=2_000), 1_899, None, 1, "custom_role_limit"),
     ],
 )
-def test_the_smaller_of_dial_and_limit_is_what_a_refusal_names(
-    limits: AzureLimits, existing: int, dial: int | None, most: int, word: str
+def test_the_smaller_of_option_and_limit_is_what_a_refusal_names(
+    limits: AzureLimits, existing: int, option: int | None, most: int, word: str
 ) -> None:
-    room = RoleRoom(limits, existing, dial)
+    room = RoleRoom(limits, existing, option)
     assert room.most == most
     assert room.refusal(most + 1).partition(":")[0] == word

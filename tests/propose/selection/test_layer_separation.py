@@ -71,8 +71,8 @@ def tenant_of(*used: str, kind: str = "User", role: str = OWNER, scope: str = SU
     return tenant, holder, assignment
 
 
-def planned(tenant: SmallTenant, limits: AzureLimits | None = None, **dials: Any) -> Plan:
-    return tenant.plan(limits, **({"separate_layers": True, "exclude": (guid(2),), **LEAN} | dials))
+def planned(tenant: SmallTenant, limits: AzureLimits | None = None, **options: Any) -> Plan:
+    return tenant.plan(limits, **({"separate_layers": True, "exclude": (guid(2),), **LEAN} | options))
 
 
 def granted(plan: Plan, tenant: SmallTenant) -> dict[tuple[str, str, str], list[PermissionBlock]]:

@@ -127,7 +127,7 @@ def test_such_a_plan_is_verified(wildcards: bool) -> None:
 
 @given(st.sets(st.sampled_from(CHANGES), min_size=1), st.sets(st.sampled_from(CHANGES)), st.sampled_from([{}, LEAN]))
 @settings(deadline=None, max_examples=8)
-def test_the_dial_changes_no_grant_of_today(first: set[str], second: set[str], dials: dict[str, str]) -> None:
+def test_the_option_changes_no_grant_of_today(first: set[str], second: set[str], options: dict[str, str]) -> None:
     """Same kinds, same places, the same operations of the catalogue at each; no more strings than before."""
     tenant = SmallTenant()
     people = [tenant.principal(number) for number in (1, 2)]
@@ -136,7 +136,7 @@ def test_the_dial_changes_no_grant_of_today(first: set[str], second: set[str], d
         tenant.assign(number, person, CONTRIBUTOR, SUB if number == 101 else APP)
         for name in sorted(used):
             tenant.use(person, name, places[name])
-    off, on = tenant.plan(**dials), tenant.plan(wildcards=True, **dials)
+    off, on = tenant.plan(**options), tenant.plan(wildcards=True, **options)
     assert [one.kind for one in off.proposals] == [one.kind for one in on.proposals]
     assert all(one.proof.holds for one in on.proposals)
     assert _granted(off, tenant) == _granted(on, tenant)
