@@ -63,9 +63,9 @@ def backtest(
     options: Annotated[
         list[str] | None,
         typer.Option(
-            "--dials",
-            help="Dials to try, such as reads=sibling,unobservable=drop,lifecycle,max-break=0.1, or every. Repeatable; "
-            "the first gives the headline and the calibration.",
+            "--options",
+            help="Plan options to try, such as reads=sibling,unobservable=drop,lifecycle,max-break=0.1, or every. "
+            "Repeatable; the first gives the headline and the calibration.",
         ),
     ] = None,
     truth: Annotated[

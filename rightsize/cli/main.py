@@ -73,7 +73,8 @@ def _root(
 
 
 app.command()(analyze)
-app.command()(backtest)
+# `--dials` is the older name of `--options`, for those who have it in scripts.
+app.command(context_settings={"token_normalize_func": lambda word: "options" if word == "dials" else word})(backtest)
 app.command()(can)
 app.command("who-can")(who_can)
 app.add_typer(catalog, name="catalog")

@@ -47,7 +47,7 @@ DEFAULT_SETTINGS = (
 )
 """Settings from the most careful to the leanest; the first one is the default of `propose`."""
 EVERY = "every"
-"""The word that stands for all combinations of reads with the other two dials that decide what stays."""
+"""The word that stands for all combinations of reads with the other two options that decide what stays."""
 EVERY_SETTING = tuple(
     f"reads={reads}{unobservable}{lifecycle}"
     for reads in ("all", "namespace", "sibling", "none")
@@ -66,7 +66,7 @@ class BacktestResult:
         history: The days that the logs cover.
         folds: The training and test days of each fold, oldest first.
         left_out: For each fold, distinct calls of the test that no grant of the training allows.
-        settings: For each setting of the dials, in the order given, its tally for each fold.
+        settings: For each setting of the options, in the order given, its tally for each fold.
         baselines: The same for the trivial plans.
         predictions: The first setting's break chance for each proposal, and whether it broke somebody.
         with_truth: Whether planted needs were asked too.
@@ -89,7 +89,7 @@ class BacktestResult:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield one row a setting and baseline, over all folds."""
-        for what, tallies in (("dials", self.settings), ("baseline", self.baselines)):
+        for what, tallies in (("options", self.settings), ("baseline", self.baselines)):
             for name, found in tallies.items():
                 yield {"what": what, "name": name} | _flat(describe(_together(found), self.with_truth))
 
@@ -178,12 +178,12 @@ def backtest_store(
 
     Args:
         db: The store.
-        settings: Dials to try, as `read_setting` takes them, or `EVERY`; the defaults where there are none.
+        settings: Options to try, as `read_setting` takes them, or `EVERY`; the defaults where there are none.
         train_days: Days to learn from.
         test_days: Days to test on.
         as_of: The first day after the last test; None for the end of the newest covered day.
         truth: The planted truth of a generated tenant.
-        shared: The dials that all settings share.
+        shared: The options that all settings share.
         narrate: Is called with a sentence about each step.
 
     Raises:
@@ -228,10 +228,10 @@ def backtest_store(
 
 
 def read_setting(text: str, shared: PlanOptions) -> PlanOptions:
-    """Read dials such as `reads=sibling,unobservable=drop,lifecycle,max-break=0.1`.
+    """Read options such as `reads=sibling,unobservable=drop,lifecycle,max-break=0.1`.
 
     Raises:
-        UsageError: A dial is not known, or its value makes no sense.
+        UsageError: An option is not known, or its value makes no sense.
     """
     options = shared
     for item in text.split(","):
@@ -239,14 +239,14 @@ def read_setting(text: str, shared: PlanOptions) -> PlanOptions:
         read = _OPTIONS.get(name)
         if read is None or bool(value) == (name in _SWITCHES):
             raise UsageError(
-                f"`{item.strip()}` in `--dials {text}` is no dial",
-                hint="dials are reads=…, unobservable=…, lifecycle, separate-layers, max-excess=N, max-break=P and "
+                f"`{item.strip()}` in `--options {text}` is no option of a plan",
+                hint="options are reads=…, unobservable=…, lifecycle, separate-layers, max-excess=N, max-break=P and "
                 "grace-days=N",
             )
         try:
             options = replace(options, **{name.replace("-", "_"): read(value)})
         except ValueError:
-            raise UsageError(f"`{item.strip()}` in `--dials {text}` has no such value") from None
+            raise UsageError(f"`{item.strip()}` in `--options {text}` has no such value") from None
     return options
 
 
@@ -263,7 +263,7 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
 
 
 def setting_name(options: PlanOptions) -> str:
-    """Return the name of a setting: its reads, and every other dial that is not at its default."""
+    """Return the name of a setting: its reads, and every other option that is not at its default."""
     usual = PlanOptions()
     said = [f"reads={options.reads}"]
     for name in _OPTIONS:

@@ -161,7 +161,7 @@ def _with_layers(plan: Plan, found: pl.DataFrame, options: PlanOptions) -> tuple
         return plan.advice
     who, times = found["principal_id"].n_unique(), found.height
     text = f"{who} {'identity' if who == 1 else 'identities'} would defeat several layers of one subscription without "
-    text += f"activating anything, {times} times in all: the dial splits their roles, and says what that costs"
+    text += f"activating anything, {times} times in all: the option splits their roles and reports the cost"
     return tuple(sorted([*plan.advice, Advice(SEPARATE_LAYERS, text)], key=lambda one: (one.subject, one.text)))
 
 

@@ -73,7 +73,7 @@ def _busy() -> SmallTenant:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The plan of `_busy` as no dial is turned."""
+    """The plan of `_busy` with every option at its default."""
     out = tmp_path_factory.mktemp("plain")
     with pytest.MonkeyPatch.context() as patched:
         _open(patched, _busy())
@@ -174,7 +174,7 @@ def test_options_are_recorded_and_change_the_plan(
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
 ) -> None:
-    """No dial does nothing."""
+    """Every option has an effect."""
     _open(monkeypatch, _busy())
     turned, _ = _document(tmp_path, capsys, *arguments)
     assert plain["generated_from"]["dials"] != turned["generated_from"]["dials"]

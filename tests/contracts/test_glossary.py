@@ -34,13 +34,11 @@ COLUMNS = {
     "entity_kind": "Sentinel's name for what an alert names",
 }
 OPTIONS = {
-    "--dials": "stays as an alias for those who have it in scripts",
     "--standing-hours": "renaming it would break scripts",
 }
 HELP = {
     "rightsize check": "not yet written anew",
     "rightsize reach --eligible": "not yet written anew",
-    "rightsize backtest --dials": "not yet written anew",
     "rightsize mine": "not yet written anew",
     "rightsize propose --standing-hours": "not yet written anew",
     "rightsize prune": "not yet written anew",

@@ -26,7 +26,7 @@ class Written:
 
     @classmethod
     def of(cls, tenant: SmallTenant, **options: Any) -> Written:
-        """Plan for a tenant, once for the same rows and dials, and write the plan."""
+        """Plan for a tenant, once for the same rows and options, and write the plan."""
         asked = repr((tenant, options))
         if asked not in _FILES:
             _FILES.clear()

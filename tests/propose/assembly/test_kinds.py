@@ -367,7 +367,7 @@ def test_use_at_one_place_proves_nothing_about_others() -> None:
 
 
 def test_data_actions_without_an_inventory_stay() -> None:
-    """Nobody knows which resources log; the dial takes them away."""
+    """Nobody knows which resources log; the option takes them away."""
     tenant, _, assignment = _user_with(BLOB_READER, DATA)
     tenant.silent()
     proposal = proposal_for(tenant.plan(), assignment)

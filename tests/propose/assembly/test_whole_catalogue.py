@@ -132,7 +132,7 @@ def test_many_holders_of_one_role(folder: Path, role: str) -> None:
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_option(folder: Path, name: str) -> None:
-    """No crash, no false reason, and no more new roles than the dial allows."""
+    """No crash, no false reason, and no more new roles than the option allows."""
     options = OPTIONS[name]
     most = options.get("max_custom_roles")
     said = {"max custom roles"} if most is not None else {"not worth a role"} if "weights" in options else set[str]()

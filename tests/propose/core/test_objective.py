@@ -91,7 +91,7 @@ def test_the_weighted_sum_has_its_bound() -> None:
 @settings(deadline=None, max_examples=5)  # each of several plans
 @given(st.lists(st.sets(st.integers(0, 3), min_size=1), min_size=2, max_size=5))
 def test_the_curve_holds_for_every_number_of_roles(needs: list[set[int]]) -> None:
-    """What the curve promises the dial gives, and what it proves no plan goes below."""
+    """What the curve promises the option gives, and what it proves no plan goes below."""
     tenant = _tenant(needs)
     whole = tenant.plan(**LEAN)
     roles = [point["custom_roles"] for point in whole.curve]

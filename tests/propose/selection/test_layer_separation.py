@@ -164,7 +164,7 @@ def test_the_parts_together_are_what_the_need_was() -> None:
 
 
 def test_it_is_off_by_default_and_then_says_nothing() -> None:
-    """A plan without the dial has not a byte of it, and one with it records it among its dials."""
+    """A plan without the option has not a byte of it, and one with it records it among its options."""
     tenant, _, _ = tenant_of(RULES, LOGS)
     off, on = (plan_document(tenant.plan(**LEAN, separate_layers=flag)) for flag in (False, True))
     assert off == plan_document(tenant.plan(**LEAN))

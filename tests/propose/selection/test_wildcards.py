@@ -80,7 +80,7 @@ def test_the_page_of_a_role_lists_what_is_open() -> None:
 
 
 def test_reads_that_stay_as_patterns_are_open_too() -> None:
-    """They are there by another dial, and say the same of tomorrow; what a built-in role grants is Microsoft's."""
+    """They are there by another option, and say the same of tomorrow; what a built-in role grants is Microsoft's."""
     tenant = SmallTenant()
     user = tenant.principal(1)
     assignment = tenant.assign(101, user, VM_CONTRIBUTOR, SUB)
