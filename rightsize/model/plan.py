@@ -19,7 +19,8 @@ ProposalKind = Literal[
     "keep",
 ]
 
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
+"""The version of `plan.json` that is written. Version 1, which is still read, names the options `dials`."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -12,8 +12,7 @@ from typing import Any
 from rightsize.azure.throttle import Clock
 from rightsize.model.errors import EvidenceError, InputError, UsageError
 from rightsize.model.nouns import RoleDefinition
-from rightsize.model.role_forms import load_json
-from rightsize.propose.verify.plan_reader import WrittenPlan, read_plan, read_roles
+from rightsize.propose.verify.plan_reader import WrittenPlan, check_plan, load_plan, read_roles
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.rbac.text import fold
 from rightsize.rollout.bundle import DEFAULT_ORDER, Bundle, Order, Swap, read_bundle, write_bundle
@@ -76,10 +75,9 @@ def derive_bundle(db: Path, folder: Path, emergency: Collection[str], order: Ord
     if checked.refusal is not None:
         raise checked.refusal
     text = read_bytes(folder / "plan.json")
-    written = read_plan(text)
+    document = load_plan(text)
+    written = check_plan(document)
     roles = read_roles(written, role_files(folder, written))
-    document = load_json(text)
-    assert isinstance(document, dict)  # noqa: S101  `read_plan` has read it
     _check_window(document, order)
     with open_store(db, read_only=True) as store:
         tenant = read_rollout_tenant(store)
@@ -107,8 +105,7 @@ def check_derived(db: Path, folder: Path, bundle: Bundle) -> None:
 
 
 def _check_window(document: Mapping[str, Any], order: Order) -> None:
-    options = document["generated_from"].get("dials") or {}
-    days = int(options.get("min_window", WHOLE_WINDOW))
+    days = int(document["generated_from"]["options"].get("min_window", WHOLE_WINDOW))
     if days < WHOLE_WINDOW and not order.accepts_short_window:
         raise EvidenceError(
             f"the plan is a preview: it rests on {days} days of use, not on {WHOLE_WINDOW}",

@@ -177,7 +177,7 @@ def test_options_are_recorded_and_change_the_plan(
     """Every option has an effect."""
     _open(monkeypatch, _busy())
     turned, _ = _document(tmp_path, capsys, *arguments)
-    assert plain["generated_from"]["dials"] != turned["generated_from"]["dials"]
+    assert plain["generated_from"]["options"] != turned["generated_from"]["options"]
     assert plain["proposals"] != turned["proposals"]
 
 
@@ -189,7 +189,7 @@ def test_wildcards_reach_the_plan(
         tenant.use(guid(1), f"Microsoft.Compute/virtualMachines/{name}", VM)
     _open(monkeypatch, tenant)
     document, _ = _document(tmp_path, capsys, "--wildcards", "--unobservable", "drop", "--reads", "all")
-    assert document["generated_from"]["dials"]["wildcards"] is True
+    assert document["generated_from"]["options"]["wildcards"] is True
     written = [(tmp_path / role["file"]).read_text(encoding="utf-8") for role in document["roles"]]
     assert any('"Microsoft.Compute/virtualMachines/*/action"' in text for text in written)
 
@@ -273,7 +273,7 @@ def test_a_file_of_exclusions_reaches_the_plan(
     gone.write_text("role,reason,owner,expires\nReader,done,b,2026-01-01\n", encoding="utf-8")
     document, told = _document(tmp_path / "plan", capsys, "--exclude-from", str(keep), "--exclude-from", str(gone))
     assert _kinds(document)[guid(101)] == "keep"
-    assert [one["owner"] for one in document["generated_from"]["dials"]["exclusions"]] == ["a", "b"]
+    assert [one["owner"] for one in document["generated_from"]["options"]["exclusions"]] == ["a", "b"]
     assert "role `Reader` is no longer left alone" in told
 
 

@@ -52,6 +52,12 @@ class Written:
         return verify(plan, roles, today.inputs() if isinstance(today, SmallTenant) else today)
 
 
+def to_version_1(document: Document) -> None:
+    """Change a document to version 1 of the format, which names the options `dials`."""
+    document["format_version"] = 1
+    document["generated_from"]["dials"] = document["generated_from"].pop("options")
+
+
 def named(found: Verification) -> list[tuple[str, str, str]]:
     """Return what makes a plan stale, without the clauses for people."""
     return [(change.what, change.id, change.change) for change in found.changes]

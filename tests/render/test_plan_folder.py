@@ -107,7 +107,7 @@ def test_the_plan_has_the_keys_that_other_programs_read(files: dict[str, str]) -
         "planes",
         "rests_on",
     }
-    assert set(document["generated_from"]) == {"content_hash", "catalogue_hash", "window", "dials"}
+    assert set(document["generated_from"]) == {"content_hash", "catalogue_hash", "window", "options"}
     for proposal in document["proposals"]:
         assert set(proposal) == KEYS
         assert set(proposal["proof"]) == {"used_subset", "granted_superset", "witness", "tomorrow"}

@@ -17,6 +17,7 @@ from rightsize.rbac.azure import OWNER
 from rightsize.rollout.heads import state_folder
 from rightsize.store.connection import open_store
 from tests.loopback.server import Loopback
+from tests.propose.written_plans import to_version_1
 from tests.rollout.demo_rollout import Ask, azure_state, emergency_words, writing_words
 
 STRANGER = "66666666-6666-4666-8666-666666666666"
@@ -219,3 +220,15 @@ def test_a_preview_of_a_short_window_is_taken_only_where_that_is_said(ask: Ask, 
     code, _, err = ask(*words)
     assert code == 6 and "30 days" in err and not (tmp_path / "r").exists()
     assert ask(*words, "--accept-short-window")[0] == 0
+
+
+def test_a_preview_of_version_1_is_one_too(ask: Ask, demo: Path, tmp_path: Path) -> None:
+    """The window is read from the options of either version of the format."""
+    document = json.loads((demo / "plan.json").read_bytes())
+    to_version_1(document)
+    document["generated_from"]["dials"]["min_window"] = 30
+    plan = Path(shutil.copytree(demo, tmp_path / "plan"))
+    (plan / "chain.json").unlink()
+    (plan / "plan.json").write_text(json.dumps(document), encoding="utf-8")
+    code, _, err = ask("plan", plan, "--out", tmp_path / "r", *emergency_words(demo))
+    assert code == 6 and "30 days" in err and not (tmp_path / "r").exists()

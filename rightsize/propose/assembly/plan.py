@@ -111,7 +111,7 @@ def plan_bench(bench: PlanContext, content_hash: str) -> Plan:
                 "last_day": analysis.window.last_day.isoformat(),
                 "days": analysis.window.days,
             },
-            "dials": options.as_json(),
+            "options": options.as_json(),
         },
         proposals=proposals,
         roles=planned_roles(drafts, new, bench),

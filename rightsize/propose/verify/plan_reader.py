@@ -90,7 +90,16 @@ def read_plan(text: bytes) -> WrittenPlan:
     """Return the plan in `plan.json`.
 
     Raises:
-        InputError: The text is not JSON, or not a plan of this format; the message names the place.
+        InputError: The text is not JSON, or not a plan of a known format; the message names the place.
+    """
+    return check_plan(load_plan(text))
+
+
+def load_plan(text: bytes) -> dict[str, Any]:
+    """Return the document in `plan.json` in today's format: a plan of version 1 is brought to it.
+
+    Raises:
+        InputError: The text is not a JSON object, or its format version is not known.
     """
     load_json(text)  # its error message names the place where the text is not JSON
     try:
@@ -98,8 +107,32 @@ def read_plan(text: bytes) -> WrittenPlan:
     except ValueError as error:
         raise InputError(f"`plan.json` is not a plan: {error}", hint=_AGAIN) from None
     plan = _object(document, "plan.json")
-    if plan.get("format_version") != PLAN_FORMAT:
-        raise InputError(f"`plan.json` has another format than {PLAN_FORMAT}", hint=_AGAIN)
+    version = plan.get("format_version")
+    if type(version) is not int or version not in (1, PLAN_FORMAT):
+        raise InputError(
+            f"`plan.json` has the format version {json.dumps(version)[:40]}; versions 1 and {PLAN_FORMAT} can be read",
+            hint=_AGAIN,
+        )
+    return plan if version == PLAN_FORMAT else _from_version_1(plan)
+
+
+def _from_version_1(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a plan of version 1 as version 2: it names the options `dials`, and the oldest plans lack `forget_days`.
+
+    A plan from before `forget_days` counts no use from before its window.
+    """
+    origin = _object(plan.get("generated_from"), "generated_from")
+    options = {"forget_days": 0, **_object(origin.get("dials", {}), "dials")}
+    renamed = {("options" if name == "dials" else name): found for name, found in origin.items() if name != "options"}
+    return {**plan, "format_version": PLAN_FORMAT, "generated_from": {**renamed, "options": options}}
+
+
+def check_plan(plan: Mapping[str, Any]) -> WrittenPlan:
+    """Return the fields of a document of `load_plan` that its proof needs.
+
+    Raises:
+        InputError: The document is not a plan; the message names the place.
+    """
     window = _window(_object(plan.get("generated_from"), "generated_from"), plan)
     rests_on = _rests_on(plan.get("rests_on"))
     of_plane: dict[str, list[WrittenProposal]] = {}
@@ -172,9 +205,8 @@ def _window(fields: Mapping[str, Any], plan: Mapping[str, Any]) -> Window:
     first, last = (_day(window.get(name), name) for name in ("first_day", "last_day"))
     if first > last:
         raise InputError("a window of `plan.json` ends before it begins", hint=_AGAIN)
-    # A plan from before this option existed counts no use from before its window.
-    options = _object(_object(plan.get("generated_from"), "generated_from").get("dials", {}), "dials")
-    forget_days = options.get("forget_days", 0)
+    options = _object(_object(plan.get("generated_from"), "generated_from").get("options"), "options")
+    forget_days = options.get("forget_days")
     if not isinstance(forget_days, int) or isinstance(forget_days, bool) or forget_days < 0:
         raise InputError("`forget_days` of `plan.json` is not a number of days", hint=_AGAIN)
     return Window(first, last, forget_days)

@@ -13,7 +13,7 @@ from typing import Any
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Advice, Growth, Plan, PlannedAssignment, PlannedRole, Proof, Proposal
-from rightsize.propose.verify.plan_reader import WrittenPlan, read_plan, read_roles
+from rightsize.propose.verify.plan_reader import WrittenPlan, check_plan, load_plan, read_roles
 from rightsize.rbac.text import fold
 
 _AGAIN = "write the plan anew with `rightsize propose`"
@@ -41,7 +41,7 @@ class ReviewablePlan:
 
     Attributes:
         written: The fields that the proof needs.
-        document: `plan.json`; every value that a page shows has the right type.
+        document: `plan.json` in today's format; every value that a page shows has the right type.
         roles: The new roles of the plan, by folded id.
         evidence: Their evidence, by folded id: `actions`, each with `action`, `plane` and `why`.
     """
@@ -62,9 +62,9 @@ def read_reviewable(text: bytes, files: Mapping[str, bytes]) -> ReviewablePlan:
     Raises:
         InputError: The text is not a plan, or files are missing, altered, or of another form.
     """
-    written = read_plan(text)
+    document = load_plan(text)
+    written = check_plan(document)
     roles = read_roles(written, files)
-    document: dict[str, Any] = json.loads(text)
     for index, one in enumerate(document["proposals"], 1):
         _check_proposal(one, f"proposal {index}")
     _check_whole(document)

@@ -104,7 +104,7 @@ def test_the_plan_says_why_who_and_until_when() -> None:
     assert proposal_for(plan, guid(103)).reason == (
         "excluded: tag `criticality` until 2026-05-01: being moved (team a)"
     )
-    assert plan.generated_from["dials"]["exclusions"] == [
+    assert plan.generated_from["options"]["exclusions"] == [
         {"tag": "criticality", "reason": "being moved", "owner": "team a", "expires": "2026-05-01"}
     ]
 

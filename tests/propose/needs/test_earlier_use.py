@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from typing import Any
 
 import pytest
 
-from rightsize.model.errors import UsageError
+from rightsize.model.errors import InputError, UsageError
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.backtest.backtest import prepare_trial, try_plan
 from rightsize.propose.backtest.folds import choose_folds, history_of
@@ -25,7 +26,7 @@ from tests.propose.small_tenant import (
     proposal_for,
     strings,
 )
-from tests.propose.written_plans import Written, named, only
+from tests.propose.written_plans import Written, named, only, to_version_1
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 RESTART = "Microsoft.Compute/virtualMachines/restart/action"
@@ -74,7 +75,7 @@ def test_a_single_resource_takes_no_place_for_it() -> None:
 def test_forget_days_says_how_long(forget: int, kept: bool) -> None:
     plan = starter().plan(**LEAN, forget_days=forget)
     assert ("data" in granted(plan, proposal_for(plan, guid(101)))) == kept
-    assert plan.generated_from["dials"]["forget_days"] == forget
+    assert plan.generated_from["options"]["forget_days"] == forget
 
 
 def test_negative_days_make_no_sense() -> None:
@@ -166,12 +167,17 @@ def test_older_use_that_is_loaded_later_makes_a_plan_stale() -> None:
 
 
 def test_a_plan_from_before_the_option_remembers_nothing() -> None:
-    def forget(document: dict[str, object]) -> None:
-        del document["generated_from"]["dials"]["forget_days"]  # type: ignore[index]
+    """Such a plan is of version 1; a plan of today without the option is refused."""
+
+    def forget(document: dict[str, Any]) -> None:
+        del document["generated_from"]["options"]["forget_days"]
 
     later = starter()
     later.use(guid(1), NIC_WRITE, NIC, days=1, start=-200)
-    assert named(Written.of(starter(), **LEAN).edit(forget).verify(later)) == []
+    forgetful = Written.of(starter(), **LEAN).edit(forget)
+    with pytest.raises(InputError, match="forget_days"):
+        forgetful.verify(later)
+    assert named(forgetful.edit(to_version_1).verify(later)) == []
 
 
 def test_the_same_rows_give_the_same_bytes() -> None:

@@ -169,8 +169,8 @@ def test_it_is_off_by_default_and_then_says_nothing() -> None:
     off, on = (plan_document(tenant.plan(**LEAN, separate_layers=flag)) for flag in (False, True))
     assert off == plan_document(tenant.plan(**LEAN))
     assert "separation" not in off
-    assert "separate_layers" not in off["generated_from"]["dials"]
-    assert on["generated_from"]["dials"]["separate_layers"] is True
+    assert "separate_layers" not in off["generated_from"]["options"]
+    assert on["generated_from"]["options"]["separate_layers"] is True
     assert plan_document(tenant.plan(**LEAN))["proposals"] == off["proposals"]
 
 

@@ -57,7 +57,7 @@ def test_a_pattern_stands_for_what_is_needed() -> None:
     assert proposal.proof.holds
     assert proposal.proof.tomorrow == (Growth(plan.roles[0].definition.role_definition_id, "patterns"),)
     assert plan.replay == tenant.plan(**LEAN).replay
-    assert plan.generated_from["dials"]["wildcards"] is True
+    assert plan.generated_from["options"]["wildcards"] is True
 
 
 def test_the_evidence_says_what_a_pattern_stands_for_and_leaves_open() -> None:

@@ -509,7 +509,13 @@ def _put(value: Any, *path: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     "change",
     [
-        _put(2, "format_version"),
+        _put(3, "format_version"),
+        _put("2", "format_version"),
+        _put(True, "format_version"),
+        _drop("format_version"),
+        _drop("generated_from", "options"),
+        _put([], "generated_from", "options"),
+        _drop("generated_from", "options", "forget_days"),
         _drop("generated_from", "window"),
         _put("2026-13-01", "generated_from", "window", "first_day"),
         _put("2099-01-01", "generated_from", "window", "first_day"),
@@ -545,7 +551,7 @@ def test_what_is_no_plan_is_refused(written: Written, change: Callable[[dict[str
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "null", "{", "[" * 100_000, '{"format_version": 1, "format_version": 1}', "\x00"]
+    "text", ["", "[]", "null", "{", "[" * 100_000, '{"format_version": 2, "format_version": 2}', "\x00"]
 )
 def test_what_is_no_json_object_is_refused(text: str) -> None:
     with pytest.raises(InputError):
