@@ -20,6 +20,7 @@ from rightsize.watch.drift import read_applied
 from rightsize.workflow.plan_folder import read_plan_folder
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
 from tests.propose.written_plans import Written, named, to_version_1
+from tests.rollout.demo_rollout import emergency_words
 
 OLD = Path(__file__).parent / "plan_version_1"
 OPTIONS: dict[str, Any] = {"min_window": 60, "unobservable": "drop", "reads": "none"}
@@ -74,7 +75,7 @@ def test_the_ids_of_proposals_and_roles_are_those_of_version_1() -> None:
 def test_both_versions_hold_against_their_tenant(written: Written) -> None:
     found = written.verify(_tenant())
     assert (found.changes, found.failed) == ((), ())
-    assert [proof.role_assignment_id for proof in found.proofs] == [guid(101)]
+    assert [proof.role_assignment_id for proof in found.proofs] == [guid(101), guid(102)]
 
 
 def test_both_versions_remember_use_from_before_the_window(written: Written) -> None:
@@ -143,11 +144,10 @@ def demo_plans(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> d
 @pytest.mark.parametrize(
     "command",
     [
-        ("verify",),
+        ("verify", "-o", "json"),
         ("review", "list"),
         ("plan", "comment"),
         ("layers", "--plan"),
-        ("reach", "--plan"),
         ("rollout", "plan"),
     ],
     ids=" ".join,
@@ -159,7 +159,7 @@ def test_commands_answer_the_same_for_both_versions(
     for version, folder in demo_plans.items():
         words = [*command, str(folder)]
         if command[0] == "rollout":
-            words += ["--out", str(tmp_path / str(version))]
+            words += ["--out", str(tmp_path / str(version)), *emergency_words(folder)]
         if command != ("review", "list"):
             words += ["--db", str(folder / "demo.duckdb")]
         capsys.readouterr()
