@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.tiers import mark_tier
+
 if TYPE_CHECKING:
     from rightsize.demo.tenant import SampleTenant
     from rightsize.workflow.demo import DemoResult
@@ -36,6 +38,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Load the profile that `HYPOTHESIS_PROFILE` names; without it `full` where every test runs, otherwise `fast`."""
     every = "fast" if config.option.markexpr else "full"
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or every)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests into tiers, before pytest selects by marker."""
+    for item in items:
+        mark_tier(item)
 
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
