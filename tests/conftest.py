@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.tiers import mark_tier
+
 if TYPE_CHECKING:
     from rightsize.demo.tenant import SampleTenant
     from rightsize.workflow.demo import DemoResult
@@ -24,9 +26,25 @@ MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 # give a process of its own more.
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
-# The same tree gives the same answer, however slow the machine. `--hypothesis-profile default` draws other examples.
-settings.register_profile("suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("suite")
+# The same tree gives the same answer, however slow the machine; `fresh` draws other examples each time. Tests say by
+# `tests.examples` whether they draw fewer or more than a profile has.
+_REPEATED = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", _REPEATED, max_examples=12)
+settings.register_profile("full", _REPEATED, max_examples=100)
+settings.register_profile("fresh", _REPEATED, max_examples=100, derandomize=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the profile that `HYPOTHESIS_PROFILE` names; without it `full` where every test runs, otherwise `fast`."""
+    every = "fast" if config.option.markexpr else "full"
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or every)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests into tiers, before pytest selects by marker."""
+    for item in items:
+        mark_tier(item)
+
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

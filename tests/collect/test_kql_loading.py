@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.store.connection import Store, open_store
@@ -24,6 +24,7 @@ from rightsize.store.staging import create_staging
 from rightsize.workflow.load import load_paths
 from tests.collect.kql_twins import Row, export, insert, reduced_by_kql, workspace
 from tests.collect.odd_rows import Maker, activity_row, storage_row
+from tests.examples import FEW
 from tests.loopback.log_tables import COLUMNS, ensure_tables
 from tests.loopback.server import Loopback
 
@@ -286,7 +287,7 @@ snapshots = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=10)
+@FEW
 @given(st.lists(snapshots, min_size=1, max_size=3), st.randoms(use_true_random=False))
 def test_any_order_and_repetition_of_answers_gives_the_same_use(files: list[list[Row]], random: Any) -> None:
     shuffled = [*files, random.choice(files)]

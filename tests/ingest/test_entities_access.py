@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.ingest.entities import ENTITY_SHAPES
+from tests.examples import SOME
 from tests.ingest.entity_records import (
     ACTIVATION,
     BLOCK,
@@ -227,7 +228,7 @@ _RECORDS = [record for _, _, document in DOCUMENTS.values() for record in [docum
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=40)
+@SOME
 def test_no_value_of_any_field_crashes_and_none_vanishes(data: st.DataObject, tmp_path_factory: Any) -> None:
     """Any JSON in any field of any flat listing: the record is staged or rejected, and the one before it always."""
     (record,) = data.draw(st.sampled_from(_RECORDS))

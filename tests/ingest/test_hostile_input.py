@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rightsize.model.errors import InputError
+from tests.examples import FEW
 from tests.ingest.parsing import events_of, rejects_of, staged
 from tests.ingest.renderings import SHAPES, Call, diagnostic
 
@@ -173,7 +174,7 @@ def test_a_query_that_failed_in_part_is_told(tmp_path: Path) -> None:
     assert any("failed in part: too large" in note for note in report.notes)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_damage_to_a_line_loses_a_record(tmp_path: Path, data: st.DataObject) -> None:
     """Whatever happens to one line, every line is either used or rejected."""
@@ -194,7 +195,7 @@ def test_no_damage_to_a_line_loses_a_record(tmp_path: Path, data: st.DataObject)
     assert kept >= len(lines) - 1
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shape=st.sampled_from([name for name in SHAPES if name != "portal-csv"]), data=st.data())
 def test_no_bytes_crash_the_reader(tmp_path: Path, shape: str, data: st.DataObject) -> None:
     """An export with bytes changed, removed or added is read, in part rejected, or refused with a reason."""
@@ -210,7 +211,7 @@ def test_no_bytes_crash_the_reader(tmp_path: Path, shape: str, data: st.DataObje
         assert str(path) in error.message
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     record=st.dictionaries(
         st.sampled_from(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.model.errors import InputError
@@ -23,6 +23,7 @@ from rightsize.render.plan import digest_of, plan_files, plan_texts, prepared, w
 from rightsize.render.rows import indented, plain
 from rightsize.render.summary import short_scope, write_summary
 from rightsize.workflow.plan_folder import read_plan_folder
+from tests.examples import SOME
 from tests.propose.small_tenant import BLOB_READER, CONTRIBUTOR, DATA, READER, SUB, VM, SmallTenant, guid
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -373,7 +374,7 @@ def _texts_that_break() -> Iterator[tuple[str, list[str]]]:
     raise _BrokenError
 
 
-@settings(max_examples=30)
+@SOME
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.datetimes() | st.dates(),

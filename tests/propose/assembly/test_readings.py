@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.analyze.duplicates import find_duplicates
@@ -27,6 +27,7 @@ from rightsize.propose.proof.proof import Claim, ProvedGrant, prove
 from rightsize.rbac.algebra import grants, grants_alike
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import fold
+from tests.examples import FEW
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
@@ -320,7 +321,7 @@ holdings = st.lists(st.tuples(blocks, st.sampled_from([SUB, APP])), min_size=1, 
     st.sampled_from(["", "first"]),
     st.booleans(),
 )
-@settings(deadline=None, max_examples=25)
+@FEW
 def test_whatever_azure_means_a_plan_keeps_use_and_adds_nothing(
     held: list[tuple[list[PermissionBlock], str]], used: list[str], named: str, wildcards: bool
 ) -> None:

@@ -6,7 +6,7 @@ import datetime as dt
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.analyze.window import Window
@@ -18,6 +18,7 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.breakage import break_bounds, estimate
 from rightsize.propose.risk.calibration import brier, reliability
 from rightsize.propose.risk.seasonality import MONTH_END, REGULAR, find_seasons
+from tests.examples import SOME
 from tests.propose.histories import THINGS, bench_of, bounds_of, simulate, thing_of, with_things
 from tests.propose.small_tenant import (
     APP,
@@ -309,7 +310,7 @@ def _incidence(rows: list[dict[str, object]]) -> pl.DataFrame:
 _WINDOW = Window(DAY0, DAY0 + dt.timedelta(days=DAYS - 1))
 
 
-@settings(deadline=None, max_examples=60)
+@SOME
 @given(st.lists(_ROWS, min_size=1, max_size=25), st.integers(1, 120))
 def test_a_chance_is_a_chance(rows: list[dict[str, object]], horizon: int) -> None:
     """Whatever was counted; and the bound is never below what is expected."""
@@ -320,7 +321,7 @@ def test_a_chance_is_a_chance(rows: list[dict[str, object]], horizon: int) -> No
     assert (found["bound"] >= found["expected"] - 0.001).all()
 
 
-@settings(deadline=None, max_examples=40)
+@SOME
 @given(st.lists(_ROWS, min_size=2, max_size=25), st.randoms(use_true_random=False))
 def test_the_order_of_rows_changes_nothing(rows: list[dict[str, object]], lot: object) -> None:
     frame = _incidence(rows)
@@ -328,7 +329,7 @@ def test_the_order_of_rows_changes_nothing(rows: list[dict[str, object]], lot: o
     assert estimate(shuffled, _WINDOW, 30).equals(estimate(frame, _WINDOW, 30))
 
 
-@settings(deadline=None, max_examples=30)
+@SOME
 @given(st.lists(_ROWS, min_size=6, max_size=15), st.integers(1, 9))
 def test_what_came_unforetold_makes_all_peers_riskier(rows: list[dict[str, object]], more: int) -> None:
     """The same days, but that more came in the last third than the days before had foretold."""
@@ -367,7 +368,7 @@ def test_what_is_kept_with_what_was_created_is_no_novelty() -> None:
     assert kept.bound < once.bound
 
 
-@settings(deadline=None, max_examples=40)
+@SOME
 @given(st.lists(_ROWS, min_size=1, max_size=15), st.integers(0, 14))
 def test_a_longer_horizon_is_never_safer(rows: list[dict[str, object]], which: int) -> None:
     frame = _incidence(rows)

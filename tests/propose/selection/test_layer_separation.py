@@ -20,6 +20,7 @@ from rightsize.propose.verify.reviewable import plan_of, read_reviewable
 from rightsize.rbac.algebra import contains, grants
 from rightsize.render.plan import plan_document, plan_files
 from rightsize.rules.layers import layers_of
+from tests.examples import FEWEST
 from tests.propose.needs.test_privileged import ASSIGN, START, VMS, licensed, policy
 from tests.propose.small_tenant import (
     APP,
@@ -345,12 +346,7 @@ def test_the_same_rows_in_any_order_give_the_same_plan() -> None:
     assert len(set(texts)) == 1
 
 
-@settings(
-    deadline=None,
-    max_examples=8,
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@settings(FEWEST, phases=(Phase.explicit, Phase.reuse, Phase.generate), suppress_health_check=[HealthCheck.too_slow])
 @given(
     used=st.lists(
         st.tuples(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Growth, Plan
 from rightsize.rbac.algebra import contains, grants
+from tests.examples import FEWEST
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
@@ -126,7 +127,7 @@ def test_such_a_plan_is_verified(wildcards: bool) -> None:
 
 
 @given(st.sets(st.sampled_from(CHANGES), min_size=1), st.sets(st.sampled_from(CHANGES)), st.sampled_from([{}, LEAN]))
-@settings(deadline=None, max_examples=8)
+@FEWEST
 def test_the_option_changes_no_grant_of_today(first: set[str], second: set[str], options: dict[str, str]) -> None:
     """Same kinds, same places, the same operations of the catalogue at each; no more strings than before."""
     tenant = SmallTenant()
