@@ -82,7 +82,7 @@ def _stores_of_one(made_once: MadeOnce) -> Iterator[None]:
     """A store that is new is a copy of one without content: to make each takes a quarter of a second."""
     from rightsize.store import connection  # noqa: PLC0415  not every run of tests wants DuckDB
 
-    really = connection._reserve
+    really = connection.reserve_store
     made = made_once("store", lambda folder: connection.open_store(folder / "new.duckdb", read_only=False).close())
 
     def reserve(file: Path) -> None:
@@ -90,7 +90,7 @@ def _stores_of_one(made_once: MadeOnce) -> Iterator[None]:
         shutil.copy(made / "new.duckdb", file)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(connection, "_reserve", reserve)
+        patched.setattr(connection, "reserve_store", reserve)
         yield
 
 

@@ -30,7 +30,7 @@ _OF_TOKEN = ("claim_token_id", "claim_session_id")
 _PLACED = ("auth_action", "auth_scope")
 _WHO = tuple(name for name in (*AUTHORIZATION, *CLAIMS, "caller", "caller_ip") if name not in (*_OF_TOKEN, *_PLACED))
 _HOW = ("category", "status", "sub_status", "status_code", "error_code", "error_message")
-_PACKED: Mapping[str, tuple[str, ...]] = {"who": _WHO, "how": _HOW}
+PACKED: Mapping[str, tuple[str, ...]] = {"who": _WHO, "how": _HOW}
 """The columns that are read as one text. Raw columns are never empty, so an empty part means null."""
 
 _CALLED = ("auth_action", "operation_name")
@@ -56,7 +56,7 @@ def pays(batch: Batch, log: str) -> bool:
 def packed(projected: str) -> str:
     """Return SQL that packs the shared texts of a relation of raw columns of the Activity Log."""
     kept = ", ".join(("file_no", "line", "log", *_OF_ROW, *_CALLED, *_WHERE, "request_body", "ordinal"))
-    texts = ", ".join(f"concat({f', {_BETWEEN}, '.join(columns)}) AS {name}" for name, columns in _PACKED.items())
+    texts = ", ".join(f"concat({f', {_BETWEEN}, '.join(columns)}) AS {name}" for name, columns in PACKED.items())
     return f"SELECT {kept}, {texts} FROM ({projected})"
 
 
@@ -93,7 +93,7 @@ def forget_alike(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _part(name: str, column: str, parts: str) -> str:
-    return f"nullif({parts}[{_PACKED[name].index(column) + 1}], '')"
+    return f"nullif({parts}[{PACKED[name].index(column) + 1}], '')"
 
 
 def _split_texts(con: duckdb.DuckDBPyConnection) -> set[int]:
@@ -107,7 +107,7 @@ def _split_texts(con: duckdb.DuckDBPyConnection) -> set[int]:
         CREATE OR REPLACE TEMP TABLE alike_texts AS
         SELECT kind, {", ".join(columns)}, string_split(coalesce(who, how), {_BETWEEN}) AS parts FROM ({found})""")
     odd: set[int] = set()
-    for name, packed_columns in _PACKED.items():
+    for name, packed_columns in PACKED.items():
         split = f"SELECT {name} FROM alike_texts WHERE kind = '{name}' AND len(parts) <> {len(packed_columns)}"
         files = con.execute(f"SELECT DISTINCT file_no FROM ingest_raw WHERE {name} IN ({split})").fetchall()
         odd.update(number for (number,) in files)
@@ -129,14 +129,14 @@ def _normalised(values: Mapping[str, str], number: str, rows: str, line: str = "
 
 
 def _of_packed(name: str, parts: str) -> dict[str, str]:
-    return {column: _part(name, column, parts) for column in _PACKED[name]}
+    return {column: _part(name, column, parts) for column in PACKED[name]}
 
 
 def _normalise_texts(con: duckdb.DuckDBPyConnection) -> None:
     """Fill `alike_told` with the normalised columns of each text in `alike_texts`."""
     values = {
         column: f"CASE WHEN kind = '{name}' THEN {value} END"
-        for name in _PACKED
+        for name in PACKED
         for column, value in _of_packed(name, "parts").items()
     }
     values |= {

@@ -16,7 +16,7 @@ Compression = Literal["none", "gzip", "zip"]
 
 # Bytes to read at once, and to decompress at most: they fit in a processor's cache and need few calls.
 _CHUNK = 1 << 16
-_PLAIN_CHUNK = 1 << 19
+PLAIN_CHUNK = 1 << 19
 _PIECE = 1 << 20
 _GZIP = b"\x1f\x8b"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
@@ -64,7 +64,7 @@ def _gunzip(stored: Iterator[bytes], name: str) -> Iterator[bytes]:
                     # Tapes and block devices pad with zeros; gzip itself treats them as the end.
                     data = data.lstrip(b"\0")
                     started = bool(data)
-                yield member.decompress(data, _PLAIN_CHUNK)
+                yield member.decompress(data, PLAIN_CHUNK)
                 data = member.unconsumed_tail
                 if member.eof:
                     data = member.unused_data

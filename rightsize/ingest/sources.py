@@ -23,7 +23,7 @@ from rightsize.model.errors import InputError
 
 # An archive may unpack to this many bytes, or to this many times its own size if that is more. Deflate reaches at most
 # 1,032 times, logs about 20; an archive that claims more is built to fill a disk.
-_UNPACKED_AT_LEAST = 1 << 30
+UNPACKED_AT_LEAST = 1 << 30
 _UNPACKED_TIMES = 200
 _MAX_NESTING = 2
 _CHUNK = 1 << 20
@@ -225,7 +225,7 @@ def _files_of(archive: zipfile.ZipFile) -> Iterable[zipfile.ZipInfo]:
 def _refuse_bomb(found: _Found, members: Sequence[zipfile.ZipInfo]) -> None:
     size = found.path.stat().st_size
     unpacked = sum(member.file_size for member in members)
-    if unpacked > max(_UNPACKED_AT_LEAST, _UNPACKED_TIMES * size):
+    if unpacked > max(UNPACKED_AT_LEAST, _UNPACKED_TIMES * size):
         raise InputError(
             f"`{found.name}` would unpack to {unpacked:,} bytes from {size:,}",
             hint="unpack it yourself if it is what it says it is",

@@ -19,7 +19,7 @@ from rightsize.render.templating import open_templates
 
 _TOP = 8
 _SHOWN_BEYOND = 50
-_MOST_ROWS = 2_000
+MOST_ROWS = 2_000
 """The most changes, and the most kept assignments, on the page: no browser shows a hundred thousand."""
 _BEYOND: Mapping[str, str] = {"graph": "Permissions of Microsoft Graph", "directory": "Directory roles"}
 _SHOWN_VERDICTS = ("used", "unused", "unobservable", "out_of_coverage")
@@ -92,16 +92,16 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
             _row(one, plan.names)
             for one in _weightiest([one for one in plan.proposals if one.kind == "keep"], lambda _: 0.0)
         ],
-        "most_rows": _MOST_ROWS,
+        "most_rows": MOST_ROWS,
         "advice": [{"subject": _named(one.subject, plan.names), "text": _text(one.text)} for one in plan.advice],
     }
 
 
 def _weightiest(proposals: Sequence[Proposal], left: Callable[[Proposal], float]) -> Sequence[Proposal]:
     """Return the proposals that remove the most excess, as many as the page has room for, in the given order."""
-    if len(proposals) <= _MOST_ROWS:
+    if len(proposals) <= MOST_ROWS:
         return proposals
-    kept = {one.id for one in nlargest(_MOST_ROWS, proposals, key=lambda one: (one.excess_before - left(one), one.id))}
+    kept = {one.id for one in nlargest(MOST_ROWS, proposals, key=lambda one: (one.excess_before - left(one), one.id))}
     return [one for one in proposals if one.id in kept]
 
 

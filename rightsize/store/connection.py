@@ -153,7 +153,7 @@ def open_store(
     if file.stem.lower() in _TAKEN:
         raise InputError(f"a store cannot be called `{file.name}`", hint=f"not by any of {', '.join(sorted(_TAKEN))}")
     if not file.exists():
-        _reserve(file)
+        reserve_store(file)
     with _private_files():
         connection = _connect(file, read_only, settings)
         try:
@@ -170,8 +170,12 @@ def open_store(
     return Store(connection, file, read_only=read_only)
 
 
-def _reserve(file: Path) -> None:
-    """Create the folder of a new store."""
+def reserve_store(file: Path) -> None:
+    """Create the folder of a new store, and check that a file can be written there.
+
+    Raises:
+        InputError: The folder cannot be made or written to.
+    """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

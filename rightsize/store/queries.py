@@ -15,7 +15,7 @@ from pathlib import Path
 from rightsize.model.errors import InternalError, UsageError
 from rightsize.model.times import read_moment
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[1]
 _NAME = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*")
 _PARAMETER = re.compile(r"(?P<name>[a-z_]+) (?P<type>[a-z]+)(?: = (?P<default>'[^']*'|\S+))?  (?P<meaning>\S.*)")
 PARAMETER_TYPES = ("text", "integer", "day", "boolean")
@@ -56,7 +56,7 @@ class SavedQuery:
 
 def queries_folder() -> Path:
     """Return the folder of the SQL files; raises InternalError if the installation has none."""
-    for folder in (_PACKAGE / "_queries", _PACKAGE.parent / "queries"):
+    for folder in (PACKAGE / "_queries", PACKAGE.parent / "queries"):
         if folder.is_dir():
             return folder
     raise InternalError("the SQL texts of rightsize are not installed", hint="install rightsize again")

@@ -25,7 +25,7 @@ _MEMORY_LIMIT = "2GB"
 _AGAIN = 0.1
 # INVARIANT: no statement can loosen these, since `lock_configuration` follows before it runs. Without a directory for
 # temporary files, a statement that exceeds its memory limit fails and leaves nothing on the disk.
-_LOCKED: dict[str, str | bool | int | float | list[str]] = {
+LOCKED_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoload_known_extensions": "false",
     "autoinstall_known_extensions": "false",
@@ -82,7 +82,7 @@ def run_statement(
     clock.start()
     try:
         result = connection.execute(sql, bound or None)
-        columns = _distinct_names([column[0] for column in result.description or []])
+        columns = distinct_names([column[0] for column in result.description or []])
         rows = result.fetchmany(max_rows + 1)
     except duckdb.InterruptException as error:
         if not stopped.is_set():
@@ -155,7 +155,7 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     # `open_store` first checks that this is a store of a known version; then it is opened locked.
     open_store(path, read_only=True).close()
     try:
-        connection = duckdb.connect(str(path), read_only=True, config=_LOCKED)
+        connection = duckdb.connect(str(path), read_only=True, config=LOCKED_SETTINGS)
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET lock_configuration = true")
     except duckdb.Error as error:
@@ -190,7 +190,8 @@ def _first_line(error: duckdb.Error) -> str:
     return (text[:1].lower() + text[1:] if starts_a_sentence else text).rstrip("!.")
 
 
-def _distinct_names(names: Sequence[str]) -> tuple[str, ...]:
+def distinct_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of columns, each repeated one with a number behind it."""
     taken: set[str] = set()
     distinct = []
     for name in names:

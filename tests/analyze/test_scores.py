@@ -152,15 +152,15 @@ def test_scores_do_not_depend_on_which_profiles_count_as_wide(
 ) -> None:
     analysis = build(grants, used).analyse()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rightsize.analyze.counting._WIDE", 2)
+        patch.setattr("rightsize.analyze.counting.WIDE_PROFILE", 2)
         wide = score_principals(analysis)
     assert wide.equals(score_principals(analysis))
 
 
 @pytest.mark.parametrize("wide", [0, 3, 500])
 def test_counts_over_sets_are_those_of_plain_counting(monkeypatch: pytest.MonkeyPatch, wide: int) -> None:
-    monkeypatch.setattr("rightsize.analyze.counting._WIDE", wide)
-    monkeypatch.setattr("rightsize.analyze.counting._BATCH_ROWS", 3)
+    monkeypatch.setattr("rightsize.analyze.counting.WIDE_PROFILE", wide)
+    monkeypatch.setattr("rightsize.analyze.counting.BATCH_ROWS", 3)
     rng = random.Random(7)  # noqa: S311  test data
     for _ in range(5):
         grants = [

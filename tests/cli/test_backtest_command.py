@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from rightsize.analyze.graph.tables import GraphTables
@@ -15,6 +14,7 @@ from rightsize.workflow.demo import DemoResult
 from tests.graph.small_map import Apps
 from tests.propose.histories import extend
 from tests.propose.small_tenant import CONTRIBUTOR, DATA, READER, SUB, VM, SmallTenant, guid
+from tests.tenants.fake_store import FakeStore
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 WRITE_VM = "Microsoft.Compute/virtualMachines/write"
@@ -28,24 +28,6 @@ KEYS = {
     "brier",
     "baselines",
 }
-
-
-class FakeStore:
-    """Hands out the tables of a small tenant, and those of Graph; there is nothing to write with."""
-
-    def __init__(self, tenant: SmallTenant, graph: GraphTables | None = None) -> None:
-        self.inputs = tenant.inputs()
-        self.graph = graph or GraphTables.of()
-
-    def __enter__(self) -> FakeStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def table(self, name: str) -> pl.DataFrame:
-        found = [getattr(part, name) for part in (self.inputs, self.graph) if hasattr(part, name)]
-        return pl.concat(found)
 
 
 def _tenant(days: int = 120) -> SmallTenant:
@@ -62,8 +44,8 @@ def _tenant(days: int = 120) -> SmallTenant:
     return extend(tenant, days)
 
 
-def _open(monkeypatch: pytest.MonkeyPatch, tenant: SmallTenant, graph: GraphTables | None = None) -> None:
-    monkeypatch.setattr("rightsize.workflow.backtest.open_store", lambda *_, **__: FakeStore(tenant, graph))
+def _open(monkeypatch: pytest.MonkeyPatch, tenant: SmallTenant, *graph: GraphTables) -> None:
+    monkeypatch.setattr("rightsize.workflow.backtest.open_store", lambda *_, **__: FakeStore(tenant.inputs(), *graph))
 
 
 @pytest.fixture

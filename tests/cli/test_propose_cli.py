@@ -4,44 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
-from rightsize.analyze.inputs import empty
 from rightsize.cli.main import run
-from tests.analyze.tiny import ask_nothing
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
+from tests.tenants.fake_store import FakeStore
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 END = "2026-04-01"
-
-
-class FakeStore:
-    """Hands out the tables of a small tenant and remembers what is written."""
-
-    def __init__(self, tenant: SmallTenant) -> None:
-        self.inputs = tenant.inputs()
-        self.answers: dict[str, pl.DataFrame] = {}
-
-    def __enter__(self) -> FakeStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def table(self, name: str) -> pl.DataFrame:
-        frame: pl.DataFrame = getattr(self.inputs, name, empty(name))
-        return frame
-
-    def frame(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
-        return ask_nothing(sql, parameters)
-
-    def write_answer(self, name: str, rows: pl.DataFrame | Iterable[pl.DataFrame]) -> None:
-        self.answers[name] = rows if isinstance(rows, pl.DataFrame) else pl.concat([empty(name), *rows])
 
 
 def _tenant() -> SmallTenant:
@@ -54,7 +27,7 @@ def _tenant() -> SmallTenant:
 
 
 def _open(monkeypatch: pytest.MonkeyPatch, tenant: SmallTenant) -> FakeStore:
-    store = FakeStore(tenant)
+    store = FakeStore(tenant.inputs())
     monkeypatch.setattr("rightsize.workflow.propose.open_store", lambda *_, **__: store)
     monkeypatch.setattr("rightsize.workflow.propose.digest_content", lambda _: "f" * 64)
     return store

@@ -6,32 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from rightsize.cli.main import run
 from rightsize.render.plan import plan_files, write_folder
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
+from tests.tenants.fake_store import FakeStore
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 WRITE = "Microsoft.Compute/virtualMachines/write"
-
-
-class FakeStore:
-    """Hands out the tables of a small tenant."""
-
-    def __init__(self, tenant: SmallTenant) -> None:
-        self.inputs = tenant.inputs()
-
-    def __enter__(self) -> FakeStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def table(self, name: str) -> pl.DataFrame:
-        frame: pl.DataFrame = getattr(self.inputs, name)
-        return frame
 
 
 def _tenant() -> SmallTenant:
@@ -47,7 +30,7 @@ def _tenant() -> SmallTenant:
 def today(monkeypatch: pytest.MonkeyPatch) -> SmallTenant:
     """The tenant of today; a test changes it before it verifies."""
     tenant = _tenant()
-    monkeypatch.setattr("rightsize.workflow.verify.open_store", lambda *_, **__: FakeStore(tenant))
+    monkeypatch.setattr("rightsize.workflow.verify.open_store", lambda *_, **__: FakeStore(tenant.inputs()))
     return tenant
 
 

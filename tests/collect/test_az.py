@@ -28,6 +28,7 @@ from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.propose import propose_plan
 from tests.azure.hurried import Hurried
 from tests.loopback.az import Az, az_environment, sign_in_az
+from tests.loopback.fixtures import sign_in
 from tests.loopback.server import Loopback, Options
 
 FEW = 3
@@ -142,8 +143,7 @@ def test_whoever_az_signed_in_collects(
 def test_what_az_lists_is_what_is_collected(
     az: Az, writable: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in writable.environment().items():
-        monkeypatch.setenv(name, value)
+    sign_in(monkeypatch, writable)
     exports = tmp_path / "exports"
     exports.mkdir()
     for place in writable.content.subscriptions:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rightsize.cli.main import run
+from tests.loopback.fixtures import sign_in
 from tests.loopback.server import GRAPH_MAP, Loopback
 
 Run = Callable[..., int]
@@ -18,8 +19,7 @@ Run = Callable[..., int]
 @pytest.fixture
 def command(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Run a command against the loopback tenant."""
-    for name, value in loopback.environment().items():
-        monkeypatch.setenv(name, value)
+    sign_in(monkeypatch, loopback)
     monkeypatch.chdir(tmp_path)
 
     def start(*arguments: str) -> int:

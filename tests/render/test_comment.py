@@ -8,7 +8,6 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pytest
 from markdown_it import MarkdownIt
 
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
@@ -122,8 +121,6 @@ def test_the_example_is_the_demos_comment(demo_folder: Path) -> None:
     text = (demo_folder / "comment.md").read_text(encoding="utf-8")
     if os.environ.get("RIGHTSIZE_WRITE_GOLDEN"):
         EXAMPLE.write_text(text, encoding="utf-8")
-    if not EXAMPLE.exists():
-        pytest.skip("needs reports/example/comment.md: RIGHTSIZE_WRITE_GOLDEN=1 writes it")
     assert EXAMPLE.read_text(encoding="utf-8") == text
 
 

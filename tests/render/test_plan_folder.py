@@ -309,7 +309,7 @@ def test_planes_are_counted_apart() -> None:
 
 
 def test_a_page_of_a_large_plan_has_what_weighs_most(small: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rightsize.render.summary._MOST_ROWS", 2)
+    monkeypatch.setattr("rightsize.render.summary.MOST_ROWS", 2)
     one = small.proposals[0]
     made = [
         replace(one, id=f"{kind}{n}", kind=kind, reason=f"{kind} {n}", excess_before=float(10 - n), excess_after=left)

@@ -190,7 +190,7 @@ def test_an_endless_statement_is_stopped(store: Path, sql: str, timeout: float) 
 
 def test_a_statement_cannot_take_all_memory(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Past the limit it ends in an error, and spills nothing to the disk."""
-    monkeypatch.setitem(sandbox._LOCKED, "memory_limit", "64MB")
+    monkeypatch.setitem(sandbox.LOCKED_SETTINGS, "memory_limit", "64MB")
     with pytest.raises(UsageError, match="memory"):
         run_statement(store, "SELECT list(range) FROM range(100000000)", {})
     assert [path.name for path in store.parent.iterdir()] == ["store.duckdb"]
@@ -262,7 +262,7 @@ def test_no_text_does_harm(store: Path, sql: str) -> None:
 @SOME
 def test_names_of_columns_become_distinct(names: list[str]) -> None:
     """Every column keeps a name of its own, and the first of a name keeps it."""
-    distinct = sandbox._distinct_names(names)
+    distinct = sandbox.distinct_names(names)
     assert len(set(distinct)) == len(names) == len(distinct)
     for place, name in enumerate(names):
         assert distinct[place].startswith(name)

@@ -13,7 +13,7 @@ from rightsize.propose.proof.proof import Claim, ProvedGrant
 from rightsize.propose.verify.review_status import content_of
 from rightsize.rbac.text import fold
 from tests.propose.needs.test_privileged import policy
-from tests.propose.proof.test_proof_and_replay import _prove
+from tests.propose.proof.test_proof_and_replay import proved
 from tests.propose.small_tenant import APP, CONTRIBUTOR, DATA, READER, SUB, VM, SmallTenant, guid, proposal_for
 from tests.propose.written_plans import Document, Written, named, proposal_of
 
@@ -152,7 +152,7 @@ def test_a_proof_measures_ends_both_ways(
 ) -> None:
     today = ProvedGrant("wide", fold(SUB), end_on=held)
     claim = Claim("c", (ProvedGrant("start", fold(APP), end_on=given),), (), (today,), end_on=replaced)
-    assert _prove(claim)[:2] == proof
+    assert proved(claim)[:2] == proof
 
 
 def test_what_has_no_end_lasts_longest() -> None:
