@@ -26,7 +26,7 @@ _STATES: tuple[str, ...] = get_args(AssignmentState)
 _PARTS = ("graph", "directory")
 _FILE = re.compile(r"roles/[a-z0-9][a-z0-9-]{0,199}\.json")
 _END = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3])(:[0-5]\d){2}Z", re.ASCII)
-_AGAIN = "write the plan anew with `rightsize propose`"
+_AGAIN = "write the plan again with `rightsize propose`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +247,7 @@ def _role(document: object, index: int) -> WrittenRole:
 
 def _rests_on(document: object) -> Readings:
     if document is None:
-        raise InputError("`plan.json` does not say what it rests on, so nobody can tell if it is stale", hint=_AGAIN)
+        raise InputError("`plan.json` has no `rests_on`, so nothing shows whether it is stale", hint=_AGAIN)
     fields = _object(document, "rests_on")
     read: Readings = {}
     for word in WHAT:

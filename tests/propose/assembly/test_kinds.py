@@ -68,11 +68,11 @@ def test_nothing_needed_is_removed() -> None:
     assert proposal.excess_after == proposal.risk_after == 0
 
 
-def test_all_needed_is_kept() -> None:
+def test_an_assignment_without_anything_to_take_away_is_kept() -> None:
     tenant, _, assignment = _user_with(READER, SUB)
     proposal = proposal_for(tenant.plan(), assignment)
     assert proposal.kind == "keep"
-    assert proposal.reason.startswith("all needed here")
+    assert proposal.reason.startswith("cannot narrow: ")
     assert proposal.excess_before == proposal.excess_after
 
 
@@ -205,7 +205,7 @@ def test_a_duplicate_of_what_is_replaced_says_so() -> None:
     tenant.use(user, START, VM, role_assignment_id=other)
     plan = tenant.plan(reads="none", unobservable="drop")
     small = proposal_for(plan, other)
-    assert small.reason.endswith(f"assignment {wide} grants all of it today, and both end in the same assignments")
+    assert small.reason.endswith(f"assignment {wide} grants all of it today, and the same assignments replace both")
     assert small.evidence["duplicate_of"] == [wide]
     assert "grants all of it" not in proposal_for(plan, wide).reason
 
