@@ -143,7 +143,7 @@ def read_roles(plan: WrittenPlan, files: Mapping[str, bytes]) -> dict[str, RoleD
         else:
             roles[role.role] = found[0]
     if altered:
-        raise InputError(f"role files say something else than the plan: {_listed(altered)}", hint=_AGAIN)
+        raise InputError(f"role files differ from the plan: {_listed(altered)}", hint=_AGAIN)
     return roles
 
 
@@ -199,7 +199,7 @@ def _proposal(document: object, index: int) -> WrittenProposal:
     evidence = fields.get("evidence")
     state = evidence.get("state") if isinstance(evidence, dict) else None
     if state is not None and state not in _STATES:
-        raise InputError(f"{where} speaks of the unknown state `{state}`", hint=_AGAIN)
+        raise InputError(f"{where} has the unknown state `{state}`", hint=_AGAIN)
     replaces = tuple(
         fold(_text(id_, f"`replaces` of {where}")) for id_ in _list(fields.get("replaces"), f"`replaces` of {where}")
     )
@@ -224,7 +224,7 @@ def _assignment(document: object, where: str) -> PlannedAssignment:
         condition = _text(condition, f"`condition` of an assignment of {where}")
     end_on = fields.get("end_on")
     if end_on is not None and not _END.fullmatch(_text(end_on, f"`end_on` of an assignment of {where}")):
-        raise InputError(f"an assignment of {where} ends at `{end_on}`, which is no time in UTC", hint=_AGAIN)
+        raise InputError(f"an assignment of {where} ends at `{end_on}`, which is not a time in UTC", hint=_AGAIN)
     if state == "active":
         return PlannedAssignment(parse_scope(scope).key, fold(role), fold(principal), condition, "active", end_on)
     if state == "eligible":
@@ -237,7 +237,7 @@ def _role(document: object, index: int) -> WrittenRole:
     fields = _object(document, where)
     file = _text(fields.get("file"), f"`file` of {where}")
     if not _FILE.fullmatch(file):
-        raise InputError(f"{where} names `{file}`, which is no role file of a plan folder", hint=_AGAIN)
+        raise InputError(f"{where} names `{file}`, which is not a role file of a plan folder", hint=_AGAIN)
     return WrittenRole(
         fold(_text(fields.get("role"), f"`role` of {where}")),
         file,
@@ -275,7 +275,7 @@ def _text(value: object, where: str) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise InputError(f"{where} holds half of a character pair, which is no text") from None
+            raise InputError(f"{where} has an unpaired surrogate, which is not text") from None
     return value
 
 

@@ -188,7 +188,7 @@ def _read_evidence(names: Sequence[str], files: Mapping[str, bytes]) -> Mapping[
     try:
         document = json.loads(files[name])
     except ValueError as error:
-        raise InputError(f"`{name}` is no JSON: {error}", hint=_AGAIN) from None
+        raise InputError(f"`{name}` is not JSON: {error}", hint=_AGAIN) from None
     actions = document.get("actions") if isinstance(document, dict) else None
     if not isinstance(actions, list) or not all(_is_action(one) for one in actions):
         raise InputError(f"`{name}` is not the evidence of a role", hint=_AGAIN)

@@ -181,7 +181,7 @@ def test_an_empty_file_excludes_nothing(form: Form) -> None:
         ({"tag": None, "scope": "rg"}, "`scope` of entry 2"),
         ({"until": "2026-12-31"}, "unknown key `until`"),
         ({"reason": "x" * 1001}, "longer than"),
-        ({"owner": "\ud800"}, "half of a character pair"),
+        ({"owner": "\ud800"}, "an unpaired surrogate"),
     ],
 )
 def test_an_entry_that_lacks_something_is_refused_by_its_number(change: dict[str, object], message: str) -> None:

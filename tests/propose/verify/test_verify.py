@@ -465,9 +465,9 @@ def test_role_files_may_be_laid_out_differently(written: Written) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("start/action", "delete", "say something else"),
+        ("start/action", "delete", "differ from the plan"),
         ("resourceGroups/app", "resourceGroups/net", None),
-        ("Proposed by", "Written by", "say something else"),
+        ("Proposed by", "Written by", "differ from the plan"),
         ("{", "[", "cannot be read"),
     ],
 )
