@@ -109,7 +109,7 @@ def _define(
         role_name=name,
         permissions=(content.block,),
         role_type="CustomRole",
-        description=f"Proposed by rightsize: {counts} that were used, or whose use cannot be decided. "
+        description=f"Proposed by rightsize: {counts} that were used, or that no log could have shown. "
         f"The evidence for each is in evidence/{slug}.json.",
         assignable_scopes=tuple(sorted(scopes)),
     )
