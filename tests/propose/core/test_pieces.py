@@ -141,7 +141,8 @@ def test_what_azure_accepts_is_accepted() -> None:
 
 def test_a_description_has_its_limit() -> None:
     long = RoleDefinition("", "x", (PermissionBlock(actions=(DISKS,)),), description="d" * 20, assignable_scopes=(SUB,))
-    assert refusals(long, _index().lists, limits=AzureLimits(description=10)) == ["its description has 20 characters"]
+    (found,) = refusals(long, _index().lists, limits=AzureLimits(description=10))
+    assert found == "its description has 20 characters, and Azure accepts 10"
 
 
 def test_nested_grants_count_once() -> None:
