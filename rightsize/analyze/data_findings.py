@@ -47,7 +47,7 @@ def find_about_resources(inputs: Inputs, window: Window) -> list[pl.DataFrame]:
             with_answer(facts, ANONYMOUS, "yes"),
             "anonymous_allowed",
             "medium",
-            "anybody may be allowed to read it without saying who they are",
+            "anybody may be able to read it without signing in",
         ),
         _of_resources(
             facts.filter(
@@ -55,7 +55,7 @@ def find_about_resources(inputs: Inputs, window: Window) -> list[pl.DataFrame]:
             )["resource"],
             "access_beside_roles",
             "low",
-            "who gets at its data is not decided by Azure roles, but by access policies or roles of its own",
+            "access policies or roles of its own decide who reads and writes its data, and not Azure roles",
         ),
     ]
 
@@ -93,7 +93,7 @@ def find_inert_data_actions(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
     found = tenant.assignments.join(granted, on="role").join(told.drop_nulls("why"), on=["place", "kind"])
     reasons = found.with_columns(
         text=pl.format(
-            "its data actions do nothing at {} {}, {}, until that is changed", "count", pl.col("kind"), "why"
+            "its data actions have no effect at {} {}, {}, until that is changed", "count", pl.col("kind"), "why"
         )
     )
     rows = reasons.group_by(subject="role_assignment_id").agg(
@@ -116,12 +116,12 @@ def _keys(inputs: Inputs, window: Window, facts: pl.DataFrame) -> pl.DataFrame:
     seen = pl.format("{} requests used them on {} days", "requests", "days")
     told = rows.with_columns(
         reason=pl.format(
-            "keys or local accounts get past every role here, and {}",
-            pl.when(pl.col("requests").is_null()).then(pl.lit("no request that was seen used them")).otherwise(seen),
+            "keys or local accounts bypass every role here, and {}",
+            pl.when(pl.col("requests").is_null()).then(pl.lit("no log shows a request with them")).otherwise(seen),
         )
     )
     settled = facts.filter(pl.col("fact") == KEYS)["resource"].unique()
     others = used.filter(~pl.col("subject").is_in(settled.implode())).with_columns(
-        reason=pl.format("requests by key get past every role here: {} on {} days", "requests", "days")
+        reason=pl.format("requests by key bypass every role here: {} on {} days", "requests", "days")
     )
     return pl.concat([_named(told, "keys_allowed", "medium"), _named(others, "keys_used", "medium")])

@@ -63,7 +63,7 @@ def _orphans(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
         **_said("orphaned_assignment", "medium", "its principal no longer exists")
     )
     unresolved = holders.filter(pl.col("holder") == "unresolved").with_columns(
-        **_said("unresolved_principal", "low", "nothing loaded says who holds it, and nothing proves that nobody does")
+        **_said("unresolved_principal", "low", "no loaded listing has its holder, and nothing proves it deleted")
     )
     return pl.concat([orphans, unresolved]).select(_COLUMNS)
 
@@ -78,7 +78,7 @@ def _duplicates(analysis: Analysis) -> pl.DataFrame:
             **_said(
                 "duplicate_assignment",
                 "low",
-                pl.format("assignment {} grants everything that it grants", "contained_by"),
+                pl.format("assignment {} grants all of it", "contained_by"),
             ),
         )
         .select(_COLUMNS)
@@ -146,7 +146,7 @@ def _standing_privilege(analysis: Analysis) -> pl.DataFrame:
         & pl.col("role").is_in(roles.implode())
     )
     said = _said(
-        "standing_privilege", "medium", "it can give anybody rights, for good, without activation or condition"
+        "standing_privilege", "medium", "it can give anybody rights, permanently, without activation or condition"
     )
     severity = pl.when(pl.col("level").is_in(_WIDE)).then(pl.lit("high")).otherwise(pl.lit("medium"))
     return standing.with_columns(subject="role_assignment_id", **(said | {"severity": severity})).select(_COLUMNS)
@@ -181,7 +181,7 @@ def _inert(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
         (pl.col("role_known") & ~pl.col("role").is_in(allowing.implode()), "its role grants nothing"),
         (pl.col("principal_id").is_in(empty_groups.implode()), "its group has no members"),
         (pl.col("principal_id").is_in(folded(disabled).implode()), "its holder is not allowed to sign in"),
-        ((pl.col("end_on") < analysis.window.end).fill_null(False), "it ended before the window did"),
+        ((pl.col("end_on") < analysis.window.end).fill_null(False), "it ended before the end of the window"),
     )
     reason = pl.coalesce(pl.when(holds).then(pl.lit(text)) for holds, text in cases)
     found = tenant.assignments.with_columns(reason=reason).filter(pl.col("reason").is_not_null())

@@ -65,7 +65,7 @@ def _changed_nothing(analysis: Analysis) -> pl.DataFrame:
         .agg(times=pl.len(), done=pl.col("operations").sum())
         .filter(pl.col("done") == 0)
     )
-    text = pl.format("activated {} times, and nothing was changed under it: a role that reads may be enough", "times")
+    text = pl.format("activated {} times, and no log shows a change by it: a read-only role may be enough", "times")
     return _said(rows, "activated_only_to_read", "low", text)
 
 
@@ -98,9 +98,9 @@ def _asks_nothing(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
         rows.filter(bare),
         "activation_asks_nothing",
         "medium",
-        "activating it asks neither for a reason nor an approval",
+        "activating it needs neither a reason nor an approval",
     )
-    alone = _said(rows.filter(~bare), "activation_without_approval", "low", "activating it waits for nobody's approval")
+    alone = _said(rows.filter(~bare), "activation_without_approval", "low", "activating it needs no approval")
     return pl.concat([silent.select(_COLUMNS), alone.select(_COLUMNS)])
 
 
@@ -134,7 +134,7 @@ def _seldom_used(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     worked = seldom_at_work(inputs, analysis, SELDOM_HOURS)
     lengths = {hours: duration(hours) for hours in worked["hours_needed"].unique()}
     text = pl.format(
-        "at work {} hours a month, on {} days: eligible, an activation of {} would do on 95 of 100 days",
+        "used {} hours a month, on {} days: if it were eligible, an activation of {} would cover 95 of 100 days",
         pl.col("hours_a_month").round(1),
         "days",
         pl.col("hours_needed").replace_strict(lengths, default="", return_dtype=pl.String),

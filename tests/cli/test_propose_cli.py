@@ -170,7 +170,7 @@ def test_wildcards_reach_the_plan(
 def test_a_name_that_nobody_has_is_told(store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A mistyped emergency access account must not pass in silence."""
     document, told = _document(tmp_path, capsys, "--emergency-access", "glass@example.com")
-    assert "`glass@example.com` names no principal" in told
+    assert "`glass@example.com` is not a loaded principal" in told
     assert document["advice"][0]["subject"] == "--emergency-access"
 
 
@@ -247,7 +247,7 @@ def test_a_file_of_exclusions_reaches_the_plan(
     document, told = _document(tmp_path / "plan", capsys, "--exclude-from", str(keep), "--exclude-from", str(gone))
     assert _kinds(document)[guid(101)] == "keep"
     assert [one["owner"] for one in document["generated_from"]["options"]["exclusions"]] == ["a", "b"]
-    assert "role `Reader` is no longer left alone" in told
+    assert "the exclusion of role `Reader` ended on 2026-01-01" in told
 
 
 @pytest.mark.parametrize(("name", "text"), [("keep.yaml", ""), ("keep.toml", "[[exclude]]\n"), ("missing.json", None)])

@@ -69,7 +69,7 @@ def test_decisions_are_written_shown_and_taken_back(ask: Ask, changes: list[dict
         (("accept", ""), "no proposal of this plan"),
         (("reject", "ID", "--reason", " "), "it is not said why this is rejected"),
         (("defer", "ID", "--reason", "later", "--expires", "2020-01-01"), "2020-01-01 is past"),
-        (("defer", "ID", "--reason", "later", "--expires", "soon"), "`soon` is no day"),
+        (("defer", "ID", "--reason", "later", "--expires", "soon"), "`soon` is not a day"),
         (("reopen",), "proposals are named"),
         (("reopen", "ID"), "nothing that was decided on"),
         (("KEEP",), "a proposal that changes nothing"),

@@ -147,7 +147,7 @@ def test_convert_writes_what_is_read_again(
 def test_convert_refuses_what_a_form_cannot_say(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "two.json").write_text(json.dumps([{"actions": ["N.A/t/read"]}, {"actions": ["N.A/t/write"]}]))
     assert run(["roles", "convert", "two.json", "--to", "az"]) == 5
-    assert "cannot say" in capsys.readouterr().err
+    assert "cannot express" in capsys.readouterr().err
 
 
 def test_a_difference_in_markdown_is_a_comment(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,7 +60,7 @@ def test_contradicting_decisions_are_an_error_that_names_both(other: ReviewDecis
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("<<<<<<< HEAD", "the mark of a merge"),
+        ("<<<<<<< HEAD", "the mark of an unfinished merge"),
         ("{", "no valid JSON"),
         ("[]", "line 1"),
         (json.dumps({"proposal": "a"}), "has no `decision`"),

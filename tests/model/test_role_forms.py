@@ -119,7 +119,7 @@ def test_encodings_that_shells_write_are_read(encoding: str) -> None:
         ({"Name": "R", "Actions": [], "actions": ["a"]}, "has `actions` twice"),
         ({"Name": "R", "Actions": ["*"], "Permissions": [BLOCK]}, "gives its permissions twice, and differently"),
         ({"Name": "R", "Condition": "c", "Permissions": [BLOCK]}, "gives its condition twice"),
-        ({"Name": "\ud800", "Actions": []}, "half of a character pair"),
+        ({"Name": "\ud800", "Actions": []}, "an unpaired surrogate"),
     ],
 )
 def test_what_is_no_role_is_explained(document: object, said: str) -> None:

@@ -87,5 +87,5 @@ def test_a_condition_within_a_role_goes_where_it_can_be_said() -> None:
     for form in ("json", "arm", "bicep", "powershell-permissions"):
         assert _back(role, form) == (role,)
     for form in ("az", "powershell", "terraform"):
-        with pytest.raises(InputError, match="cannot say"):
+        with pytest.raises(InputError, match="cannot express"):
             ROLE_FORMS[form](role)

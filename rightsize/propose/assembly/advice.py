@@ -65,8 +65,8 @@ def _idle_members(inputs: Inputs, analysis: Analysis) -> list[Advice]:
     return [
         Advice(
             group_id,
-            f"{members - active} of {members} members used nothing that a log shows of what the group's assignments "
-            "grant: review the membership",
+            f"no log shows that {members - active} of {members} members used the group's assignments: "
+            "review the membership",
         )
         for group_id, members, active in counted.select("group_id", "members", "active").iter_rows()
     ]
@@ -85,7 +85,7 @@ def _young_members(inputs: Inputs, analysis: Analysis, proposals: Sequence[Propo
     return [
         Advice(
             group_id,
-            f"{members} members are younger than the window, and their needs are known from the other members only",
+            f"{members} members were created within the window: the plan knows their needs from other members only",
         )
         for group_id, members in counted.iter_rows()
     ]
@@ -100,8 +100,8 @@ def _quarantined(analysis: Analysis) -> list[Advice]:
     return [
         Advice(
             principal or name or "-",
-            f"{uses} uses are seen only in quarantine, and stay until a person decides (`rightsize signals --show "
-            f"quarantine`): {', '.join(operations)}",
+            f"{uses} uses are seen only in quarantine: access for them is kept until a person decides "
+            f"(`rightsize signals --show quarantine`): {', '.join(operations)}",
         )
         for principal, name, operations, uses in held.select(
             "principal_id", "principal_name", "operations", "uses"
@@ -117,17 +117,17 @@ def _unknown_names(inputs: Inputs, options: PlanOptions, window: Window) -> list
     return [
         *advise_exclusions(options.exclusions, inputs, window, names),
         *(
-            Advice("--exclude", f"`{name}` names no principal or role that is loaded, and no scope")
+            Advice("--exclude", f"`{name}` is neither a scope nor a loaded principal or role")
             for name in options.exclude
             if not name.startswith("/") and fold(name) not in known | roles
         ),
         *(
-            Advice("--exclude", f"nothing that is loaded stands at `{name}` or below")
+            Advice("--exclude", f"no loaded scope or assignment is at or below `{name}`")
             for name in options.exclude
             if name.startswith("/") and not names_scope(name, inputs)
         ),
         *(
-            Advice("--emergency-access", f"`{name}` names no principal that is loaded")
+            Advice("--emergency-access", f"`{name}` is not a loaded principal")
             for name in options.emergency_access
             if fold(name) not in known
         ),

@@ -33,10 +33,10 @@ from rightsize.rbac.text import fold
 _NAMESPACE = uuid.UUID("0b7e7c0e-93a4-5c0c-8a3b-3d1c8b8f6a52")
 """The UUID namespace of proposal ids; the name within it is made of the assignment that the proposal is about."""
 
-_ELIGIBLE_REASON = "it gives privilege, or reads secrets on few days: nobody needs to have it before it is activated"
+_ELIGIBLE_REASON = "it gives privilege, or reads secrets on few days: its holder can activate it for each use"
 _GUARD_REASON = (
     "it gives privilege, reads secrets on few days, or defeats identity control or monitoring, which guard all other "
-    "layers: nobody needs to have it before it is activated"
+    "layers: its holder can activate it for each use"
 )
 
 

@@ -272,7 +272,7 @@ def _check_roles(new: NewRoles, drafts: Mapping[Key, Draft], bench: PlanContext)
     for role in new.definitions.values():
         found = refusals(role, bench.book.index.lists, inherited, bench.limits)
         if found:
-            raise InternalError(f"the new role `{role.role_name}` would be refused: {found[0]}")
+            raise InternalError(f"Azure would refuse the new role `{role.role_name}`: {found[0]}")
 
 
 def _prove(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: PlanContext) -> dict[Key, Proof]:

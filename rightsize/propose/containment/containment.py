@@ -34,7 +34,7 @@ from rightsize.rbac.text import fold
 _STAYS = ("excluded", "emergency_access", "first_party", "policy_remediation", "recovery", "foreign", "system_managed",
           "activated")  # fmt: skip
 _BEYOND = "beyond_containment"
-_REMOVED = "nothing of what it grants was seen in use outside the suspect time"
+_REMOVED = "no log shows a use of it outside the suspect time"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ def end_text(column: str) -> pl.Expr:
 
 def said_of_end(end: str | None) -> str:
     """Return the clause about an end for a reason; empty if there is no end."""
-    return f"; it ends when today's does, on {end}" if end else ""
+    return f"; it ends like today's assignment, on {end}" if end else ""
 
 
 def last_of(end: str | None) -> str:

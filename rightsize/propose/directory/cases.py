@@ -23,19 +23,19 @@ from rightsize.rules.directory import roles_that
 from rightsize.rules.operations import first_party_tenants, is_emergency_name
 
 REASONS = {
-    "activated": "an activation follows its eligibility, which is what a plan would change",
+    "activated": "it is an activation; a plan changes the eligible assignment behind it",
     "excluded": "it was excluded by name",
-    "emergency_access": "it is an emergency access account's",
-    "last_global_administrator": "too few Global Administrators would be left to help each other",
-    "by_the_service": "a service of Microsoft's holds it for synchronisation",
-    "synced": "its holder is synchronised from another directory, which may write it anew",
-    "first_party": "its holder is an application of Microsoft's own",
+    "emergency_access": "its holder is an emergency access account",
+    "last_global_administrator": "without it fewer than two permanent Global Administrators would be left",
+    "by_the_service": "a Microsoft service holds it for synchronisation",
+    "synced": "its holder is synchronised from another directory, which may restore it",
+    "first_party": "its holder is a Microsoft application",
     "role_not_loaded": "its role definition is not loaded",
-    "unresolved_principal": "nothing loaded says who holds it",
-    "young": "it or its holder is younger than the window or the grace",
-    "time_bound": "it ends by itself",
-    "unknown_members": "the members of the group are not known",
-    "not_covered": "the audit log does not speak of every day of the window",
+    "unresolved_principal": "no loaded listing has its holder",
+    "young": "it or its holder was created within the window or the grace period",
+    "time_bound": "it is time-bound and ends by itself",
+    "unknown_members": "no complete listing has the members of the group",
+    "not_covered": "the audit log does not cover every day of the window",
 }
 """The reasons to leave a directory role unchanged: a sentence for each word."""
 

@@ -223,20 +223,25 @@ def _reason(case: DirectoryAssignmentCase, choice: DirectoryChoice, kind: str) -
         if reasons == {Unused.NEVER_ACTIVATED.value}:
             return "nobody activated it, and an activation would have been logged"
         if reasons == {Unused.NO_SIGN_IN.value}:
-            return "nobody who holds it signed in"
+            return "none of its holders signed in"
         if reasons & {word.value for word in UnobservableReason}:
-            return "nothing that it allows was seen in use, and what no log shows is to be dropped"
-        return "nothing that it allows was used, and the audit log would have shown it"
+            return "no log shows a use of it, and `--unobservable drop` removes the actions that no log can show"
+        return "none of its actions was used, and the audit log would have shown it"
     if kind == "make_eligible":
-        return "it is at work a few hours a month, and could be activated when it is"
+        return "it is used a few hours a month, and its holder can activate it for them"
     if kind == "narrow_scope":
-        return "everything that was done lies in one administrative unit"
+        return "every use was inside one administrative unit"
     if kind == "keep" and case.used & bound_actions():
-        return "smaller roles may not do it to everybody's account, and nothing says to whose it was done"
+        return "smaller roles may not do this to every account, and no log says whose account it was done to"
     if kind == "keep":
-        return "no smaller role allows what was used and what no log shows"
+        return f"no smaller role has all {_staying(case)}"
     words = {"builtin": f"{len(choice.roles)} smaller built-in roles", "custom": "a custom role"}
-    return f"{words[kind]} would allow what was used and what stays unseen"
+    return f"{words[kind]} would have all {_staying(case)}"
+
+
+def _staying(case: DirectoryAssignmentCase) -> str:
+    kept = f" and the {len(case.kept)} that cannot be decided" if case.kept else ""
+    return f"{len(case.used)} used actions{kept}"
 
 
 def _evidence(
@@ -270,7 +275,7 @@ def _evidence(
             "days": worked["days"],
             "hours_a_month": round(worked["hours_a_month"], 1),
             "activation": duration(worked["hours_needed"]),
-            "meaning": "an activation of this length would have been enough on 95 of 100 days",
+            "meaning": "an activation of this length would have covered the use on 95 of 100 days",
         }
     return found
 
@@ -318,8 +323,8 @@ def _advice(cases: Iterable[DirectoryAssignmentCase], catalogue: DirectoryRoleCa
             found.append(
                 Advice(
                     str(case.row["role_assignment_id"]),
-                    f"{name}: {others} of its actions belong to other services and {reads} are reads that no log "
-                    "shows; ask its holder, and plan again with `--unobservable drop` where they are not needed",
+                    f"{name}: {others} of its actions are checked by other services, and {reads} are reads that no "
+                    "log shows; ask its holder, and use `--unobservable drop` if they are not needed",
                 )
             )
     return tuple(found)
@@ -337,7 +342,7 @@ def _role_file(role: str, actions: frozenset[str], catalogue: DirectoryRoleCatal
     """Return the role as the body of `POST /roleManagement/directory/roleDefinitions`."""
     body = {
         "displayName": _custom_name(role),
-        "description": "Made of what was used and what no log shows.",
+        "description": "Has the actions that were used, and those whose use cannot be decided.",
         "isEnabled": True,
         "templateId": role,
         "rolePermissions": [{"allowedResourceActions": [catalogue.spelt[action] for action in sorted(actions)]}],

@@ -37,14 +37,13 @@ ONE_READING = "one_reading"
 WILDCARD = "wildcard"
 WHY = {
     USED: "it was used in the window",
-    LIFECYCLE: "it updates or deletes what was created",
+    LIFECYCLE: "it updates or deletes the objects that a used operation creates",
     SIBLING_READ: "it reads a type that was used, a parent of it, or what it references",
-    STATUS_READ: "inferred: it reads how far a write that stays has come, which whoever started it has to be able to",
+    STATUS_READ: "inferred: the caller of a write that is kept reads with it how far the write has come",
     NAMESPACE_READ: "it reads a resource provider that was used",
-    WILDCARD: "it stands for operations that are all needed, and for nothing else of the catalogue",
-    ONE_READING: "a need rests on it by one reading of `/*/`: Azure does not say whether that may stand for `/`, so "
-    "today's string stays",
-    NOT_IN_CATALOGUE: "it was used, and the catalogue lacks it, so the narrowest pattern that Azure accepts stays",
+    WILDCARD: "it matches operations that are kept, and no other operation of the catalogue",
+    ONE_READING: "Azure does not say whether `/*/` matches `/`; a need depends on it, so today's string is kept",
+    NOT_IN_CATALOGUE: "it was used, and the catalogue lacks it, so the narrowest pattern that Azure accepts is kept",
 }
 
 LIFECYCLE_SIBLINGS = {

@@ -277,7 +277,7 @@ def privileged_evidence(
     if subject.key in privilege.hours:
         found["seldom"] = {
             "activation": duration(privilege.hours[subject.key]),
-            "meaning": "an activation of this length would have been enough on 95 of 100 days of work",
+            "meaning": "an activation of this length would have covered the use on 95 of 100 days of work",
         }
     return found
 
@@ -294,8 +294,8 @@ def activation_evidence(draft: Draft, privilege: Privilege) -> dict[str, Any]:
             "policy_id": activation.policy_id,
             "of_role": subject.role_definition_id,
             "of_scope": subject.scope,
-            "meaning": "to be set on the management policy of each assigned role at its scope before anybody uses it; "
-            "a policy is shared by everybody who is eligible for that role there",
+            "meaning": "set these on the role management policy of each assigned role and scope before anybody uses "
+            "it; the policy holds for everybody who is eligible for the role there",
         }
     }
 

@@ -29,7 +29,7 @@ _ROUNDS = 3
 """Maximum rounds of widening scopes; after that, assignments that exceed a limit are kept."""
 
 
-_TOGETHER = "in one role at today's scope, since its condition decides nothing of a part"
+_TOGETHER = "in one role at today's scope, since its condition applies to no operation of a part"
 """The clause in the reason of an assignment whose whole need is granted in one role at its scope."""
 
 

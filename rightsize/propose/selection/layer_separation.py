@@ -248,11 +248,11 @@ def advise(told: Mapping[str, Any]) -> Iterator[Advice]:
         layers[who].add(row["layer"].replace("_", " "))
         places[who] += 1
     for (principal, word), found in sorted(layers.items()):
-        what = "give these roles to a second identity"
+        what = "give these roles to a second principal"
         if word in _LOADABLE:
-            what = f"load what is missing and propose again, or {what}"
+            what = f"load the missing export and propose again, or {what}"
         yield Advice(
             principal,
-            f"what defeats {' and '.join(sorted(found))} has {places[principal, word]} roles of its own that stay "
-            f"standing, since {WHY_ACTIVE[word]}: {what}",
+            f"{places[principal, word]} separate roles can defeat {' and '.join(sorted(found))} and stay active: "
+            f"{WHY_ACTIVE[word]}; {what}",
         )

@@ -26,7 +26,7 @@ _STATES: tuple[str, ...] = get_args(AssignmentState)
 _PARTS = ("graph", "directory")
 _FILE = re.compile(r"roles/[a-z0-9][a-z0-9-]{0,199}\.json")
 _END = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3])(:[0-5]\d){2}Z", re.ASCII)
-_AGAIN = "write the plan anew with `rightsize propose`"
+_AGAIN = "write the plan again with `rightsize propose`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ def read_roles(plan: WrittenPlan, files: Mapping[str, bytes]) -> dict[str, RoleD
         else:
             roles[role.role] = found[0]
     if altered:
-        raise InputError(f"role files say something else than the plan: {_listed(altered)}", hint=_AGAIN)
+        raise InputError(f"role files differ from the plan: {_listed(altered)}", hint=_AGAIN)
     return roles
 
 
@@ -231,7 +231,7 @@ def _proposal(document: object, index: int) -> WrittenProposal:
     evidence = fields.get("evidence")
     state = evidence.get("state") if isinstance(evidence, dict) else None
     if state is not None and state not in _STATES:
-        raise InputError(f"{where} speaks of the unknown state `{state}`", hint=_AGAIN)
+        raise InputError(f"{where} has the unknown state `{state}`", hint=_AGAIN)
     replaces = tuple(
         fold(_text(id_, f"`replaces` of {where}")) for id_ in _list(fields.get("replaces"), f"`replaces` of {where}")
     )
@@ -256,7 +256,7 @@ def _assignment(document: object, where: str) -> PlannedAssignment:
         condition = _text(condition, f"`condition` of an assignment of {where}")
     end_on = fields.get("end_on")
     if end_on is not None and not _END.fullmatch(_text(end_on, f"`end_on` of an assignment of {where}")):
-        raise InputError(f"an assignment of {where} ends at `{end_on}`, which is no time in UTC", hint=_AGAIN)
+        raise InputError(f"an assignment of {where} ends at `{end_on}`, which is not a time in UTC", hint=_AGAIN)
     if state == "active":
         return PlannedAssignment(parse_scope(scope).key, fold(role), fold(principal), condition, "active", end_on)
     if state == "eligible":
@@ -269,7 +269,7 @@ def _role(document: object, index: int) -> WrittenRole:
     fields = _object(document, where)
     file = _text(fields.get("file"), f"`file` of {where}")
     if not _FILE.fullmatch(file):
-        raise InputError(f"{where} names `{file}`, which is no role file of a plan folder", hint=_AGAIN)
+        raise InputError(f"{where} names `{file}`, which is not a role file of a plan folder", hint=_AGAIN)
     return WrittenRole(
         fold(_text(fields.get("role"), f"`role` of {where}")),
         file,
@@ -279,7 +279,7 @@ def _role(document: object, index: int) -> WrittenRole:
 
 def _rests_on(document: object) -> Readings:
     if document is None:
-        raise InputError("`plan.json` does not say what it rests on, so nobody can tell if it is stale", hint=_AGAIN)
+        raise InputError("`plan.json` has no `rests_on`, so nothing shows whether it is stale", hint=_AGAIN)
     fields = _object(document, "rests_on")
     read: Readings = {}
     for word in WHAT:
@@ -307,7 +307,7 @@ def _text(value: object, where: str) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise InputError(f"{where} holds half of a character pair, which is no text") from None
+            raise InputError(f"{where} has an unpaired surrogate, which is not text") from None
     return value
 
 

@@ -16,7 +16,7 @@ from rightsize.model.plan import Advice, Growth, Plan, PlannedAssignment, Planne
 from rightsize.propose.verify.plan_reader import WrittenPlan, check_plan, load_plan, read_roles
 from rightsize.rbac.text import fold
 
-_AGAIN = "write the plan anew with `rightsize propose`"
+_AGAIN = "write the plan again with `rightsize propose`"
 _PROPOSAL: Mapping[str, type | tuple[type, ...]] = {
     "plane": str,
     "principal_ids": list,
@@ -118,7 +118,7 @@ def evidence_files(role_file: str) -> tuple[str, str]:
 def _check_proposal(one: Mapping[str, Any], where: str) -> None:
     for name, kind in _PROPOSAL.items():
         if not isinstance(one.get(name), kind) or isinstance(one[name], bool):
-            raise InputError(f"{where} of `plan.json` has no `{name}` as a plan has it", hint=_AGAIN)
+            raise InputError(f"{where} of `plan.json` has no valid `{name}`", hint=_AGAIN)
     evidence, proof = one["evidence"], one["proof"]
     is_named = all(isinstance(evidence.get(name), str) for name in ("role", "scope"))
     counts = [evidence.get(name, {}) for name in ("removed", "kept_unseen")]
@@ -130,7 +130,7 @@ def _check_proposal(one: Mapping[str, Any], where: str) -> None:
     )
     people = one["principal_ids"] and all(isinstance(name, str) for name in one["principal_ids"])
     if not (is_named and counted and proved and grows and people):
-        raise InputError(f"{where} of `plan.json` has no evidence and proof as a plan has them", hint=_AGAIN)
+        raise InputError(f"{where} of `plan.json` has no valid evidence and proof", hint=_AGAIN)
 
 
 def _check_whole(document: Mapping[str, Any]) -> None:
@@ -146,9 +146,9 @@ def _check_whole(document: Mapping[str, Any]) -> None:
         and isinstance(document["generated_from"].get("content_hash"), str)
     )
     if not fine:
-        raise InputError("`plan.json` has no curve, advice and replay as a plan has them", hint=_AGAIN)
+        raise InputError("`plan.json` has no valid curve, advice and replay", hint=_AGAIN)
     if not _is_separation(document.get("separation", {})):
-        raise InputError("`plan.json` has no separation as a plan has it", hint=_AGAIN)
+        raise InputError("`plan.json` has no valid separation", hint=_AGAIN)
 
 
 def _is_separation(told: object) -> bool:
@@ -188,7 +188,7 @@ def _read_evidence(names: Sequence[str], files: Mapping[str, bytes]) -> Mapping[
     try:
         document = json.loads(files[name])
     except ValueError as error:
-        raise InputError(f"`{name}` is no JSON: {error}", hint=_AGAIN) from None
+        raise InputError(f"`{name}` is not JSON: {error}", hint=_AGAIN) from None
     actions = document.get("actions") if isinstance(document, dict) else None
     if not isinstance(actions, list) or not all(_is_action(one) for one in actions):
         raise InputError(f"`{name}` is not the evidence of a role", hint=_AGAIN)

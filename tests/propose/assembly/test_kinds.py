@@ -72,11 +72,11 @@ def test_nothing_needed_is_removed() -> None:
     assert proposal.excess_after == proposal.risk_after == 0
 
 
-def test_all_needed_is_kept() -> None:
+def test_an_assignment_without_anything_to_take_away_is_kept() -> None:
     tenant, _, assignment = _user_with(READER, SUB)
     proposal = proposal_for(tenant.plan(), assignment)
     assert proposal.kind == "keep"
-    assert proposal.reason.startswith("all needed here")
+    assert proposal.reason.startswith("cannot narrow: ")
     assert proposal.excess_before == proposal.excess_after
 
 
@@ -208,7 +208,7 @@ def test_a_duplicate_of_what_is_replaced_says_so() -> None:
     """Two proposals that belong together: one shows where the other goes."""
     plan, wide, other = _two_wide_roles()
     small = proposal_for(plan, other)
-    assert small.reason.endswith(f"assignment {wide} grants all of it today, and both end in the same assignments")
+    assert small.reason.endswith(f"assignment {wide} grants all of it today, and the same assignments replace both")
     assert small.evidence["duplicate_of"] == [wide]
     assert "grants all of it" not in proposal_for(plan, wide).reason
 
@@ -255,7 +255,7 @@ def test_a_group_needs_what_its_members_use() -> None:
     at_group = [one for one in proposal.assignments if one.scope == APP]
     assert strings(plan, at_group[0].role) == [START, WRITE_VM]
     assert {one.principal_id for one in proposal.assignments} == {group}
-    assert next(advice.text for advice in plan.advice if advice.subject == group).startswith("1 of 3 members")
+    assert "1 of 3 members" in next(advice.text for advice in plan.advice if advice.subject == group)
 
 
 def test_what_happens_at_a_management_group_stays_there() -> None:

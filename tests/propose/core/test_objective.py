@@ -115,7 +115,7 @@ def test_weights_are_read_from_a_list() -> None:
 
 @pytest.mark.parametrize("text", ["", "excess", "excess=", "excess=-1", "cost=1", "roles=1,roles=2", "roles=inf"])
 def test_what_is_no_list_of_weights_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="no list of weights"):
+    with pytest.raises(UsageError, match="not a list of weights"):
         read_weights(text)
 
 

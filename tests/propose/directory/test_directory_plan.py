@@ -54,7 +54,7 @@ def test_what_smaller_roles_do_for_fewer_accounts_keeps_its_role(world: World) -
     world.role("helpdesk", *both).role("admin", *both, f"{D}users/create")
     world.holds("ada", "admin").daily("ada", "users/password/update")
     proposal = world.proposal("ada-admin-active")
-    assert proposal.kind == "keep" and "everybody's account" in proposal.reason
+    assert proposal.kind == "keep" and "not do this to every account" in proposal.reason
     assert world.proposal("ada-admin-active", unobservable="drop").kind == "builtin"
 
 

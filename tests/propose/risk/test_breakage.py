@@ -270,7 +270,7 @@ def test_the_gate_leaves_what_no_log_shows() -> None:
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.5, float("nan")])
 def test_a_gate_that_is_no_probability_is_refused(wrong: float) -> None:
-    with pytest.raises(UsageError, match="no probability"):
+    with pytest.raises(UsageError, match="not a probability"):
         PlanOptions(max_break=wrong)
 
 

@@ -322,7 +322,7 @@ def test_a_lost_condition_fails() -> None:
 
     for condition in (None, "c2"):
         (proof,) = written.edit(narrow(condition)).verify(tenant).failed
-        assert proof.witness == "the condition of what is granted today is lost"
+        assert proof.witness == "the condition of today's assignment would be lost"
     assert written.edit(narrow("c1")).verify(tenant).failed == ()
 
 
@@ -439,7 +439,7 @@ def test_a_duplicate_whose_container_goes_as_well_fails(written: Written) -> Non
 
     (proof,) = written.edit(change).verify(_tenant()).failed
     assert proof.role_assignment_id == guid(105)
-    assert proof.witness == "no assignment that the plan leaves grants all of it"
+    assert proof.witness == "no assignment that stays grants all of it"
 
 
 def test_a_plan_that_takes_used_access_away_is_stale(written: Written) -> None:
@@ -465,9 +465,9 @@ def test_role_files_may_be_laid_out_differently(written: Written) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("start/action", "delete", "say something else"),
+        ("start/action", "delete", "differ from the plan"),
         ("resourceGroups/app", "resourceGroups/net", None),
-        ("Proposed by", "Written by", "say something else"),
+        ("Proposed by", "Written by", "differ from the plan"),
         ("{", "[", "cannot be read"),
     ],
 )
