@@ -134,7 +134,7 @@ class _Task:
         if page.is_partial and self._halve(request):
             return
         if page.is_partial:
-            self._left_out = "the service left something out that cannot be asked for in smaller parts"
+            self._left_out = "the service left rows out, and the request cannot be split further"
         follow = self._follow(request, page)
         self._pending[0:1] = follow
         self._buffer.add(page)
@@ -169,7 +169,7 @@ class _Task:
         self._empty = 0 if page.rows else self._empty + 1
         self._last = page.fingerprint
         if self._copies >= _MOST_COPIES or self._empty >= _MOST_EMPTY:
-            raise UnsettledError("the listing does not end: the same page came again and again")
+            raise UnsettledError("the listing does not end: the same page or an empty page came again and again")
         return [replace(request, url=link, method="GET", body=None, is_next=True)]
 
     def _finish(self) -> None:
@@ -182,7 +182,7 @@ class _Task:
         elif self._left_out:
             self.end("incomplete", self._left_out)
         else:
-            self.end("complete", f"without what was refused: {self._less}" if self._less else "")
+            self.end("complete", f"without the refused part: {self._less}" if self._less else "")
 
     def end(self, state: State, reason: str) -> None:
         """Write the buffered pages, and the end state of the unit."""

@@ -55,7 +55,7 @@ class RolloutEngine:
         try:
             preflight = Preflight(steps, known or PreflightFacts(), going)
         except RefusalError as error:
-            raise AccessError(f"wave {wave} cannot be checked before it begins: {error.reason}") from error
+            raise AccessError(f"cannot check wave {wave} before it begins: {error.reason}") from error
         failed: list[Swap] = []
         going = self._each(going, preflight.check, failed)
         going = self._each(going, self._additions.make, failed)

@@ -32,7 +32,7 @@ class NotRemovedError(RefusalError):
     """Azure had nothing to delete, though it showed the assignment just before: another party is changing it."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(f"{url} was there, and Azure found nothing to delete: somebody else changed it", "NotRemoved")
+        super().__init__(f"Azure showed {url}, but found nothing to delete: somebody else changed it", "NotRemoved")
 
 
 def state_of(entries: Iterable[Entry]) -> State:
@@ -112,7 +112,7 @@ class Steps:
         def step() -> None:
             live = self.look(url)
             if live is None or held.differs_from(live) not in (None, "description"):
-                raise SettlingError(f"assignment {held.id} does not read back as it was made")
+                raise SettlingError(f"Azure does not show assignment {held.id} as it was made")
 
         self.patiently(step)
 
@@ -132,7 +132,7 @@ class Steps:
                 raise NotRemovedError(url)
             did = True
             if self.look(url) is not None:
-                raise SettlingError(f"{url} is still there")
+                raise SettlingError(f"Azure still shows {url} after its deletion")
 
         self.patiently(step)
 

@@ -62,7 +62,9 @@ def declare_window(
         UsageError: The source cannot be declared, or the window ends before it starts.
     """
     if source not in CATEGORIES:
-        raise UsageError(f"`{source}` is no log that can be declared", hint=f"one of {', '.join(sorted(CATEGORIES))}")
+        raise UsageError(
+            f"`{source}` is not a log that can be declared", hint=f"one of {', '.join(sorted(CATEGORIES))}"
+        )
     if last < first:
         raise UsageError(f"the window `{first}..{last}` ends before it starts")
     values = [source, "*", scope.rstrip("/") or "/", first, last, declared_by]

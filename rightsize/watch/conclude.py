@@ -254,6 +254,6 @@ def _automation(store: Store, given: Sequence[str]) -> frozenset[str]:
             pl.any_horizontal((pl.col(column) == fold(one)).fill_null(False) for column in texts.columns)
         )
         if same.is_empty():
-            raise UsageError(f"nobody who is loaded is called `{one}`", hint="give an object or application id")
+            raise UsageError(f"no loaded principal is called `{one}`", hint="give an object or application id")
         found |= {text for row in same.select("principal_id", "app_id").iter_rows() for text in row if text}
     return frozenset(found)

@@ -188,7 +188,7 @@ def report_expiries(store: Store, limit: dt.datetime, day: dt.date, found: Found
     """
     for source, count, latest in records_ahead(store, limit):
         text = f"{count} records of the {source.replace('_', ' ')} are dated in the future, up to "
-        text += f"{latest:%Y-%m-%d %H:%M}; they are not believed before their time"
+        text += f"{latest:%Y-%m-%d %H:%M}; each is ignored until its time"
         mark = (source, latest.isoformat(), str(count))
         found.changes.append(note_change("record_ahead", mark, text, "medium", day))
 

@@ -55,7 +55,7 @@ def _drifts(applied: dict[str, RoleDefinition], inputs: Inputs) -> Iterator[dict
         ours, theirs = applied[role], tuple(blocks.get(role, ()))
         told = _difference(ours.permissions, theirs)
         if {fold(scope) for scope in scopes or ()} != {fold(scope) for scope in ours.assignable_scopes}:
-            told.append("may be assigned elsewhere")
+            told.append("has other assignable scopes")
         if told:
             yield dict.fromkeys(STANDING) | {
                 "kind": "drift",
@@ -64,7 +64,7 @@ def _drifts(applied: dict[str, RoleDefinition], inputs: Inputs) -> Iterator[dict
                 "severity": "high" if told[0].startswith("grants") else "medium",
                 "time": updated,
                 "role": role,
-                "what": f"({name}) is not as it was applied: it {' and '.join(told)}",
+                "what": f"({name}) differs from its applied version: it {' and '.join(told)}",
             }
 
 
@@ -76,4 +76,4 @@ def _difference(ours: Sequence[PermissionBlock], theirs: Sequence[PermissionBloc
         witness = contains(big, small)
         if witness is not None:
             told.append(f"{what} {witness.operation}")
-    return told or ["says the same with other words"]
+    return told or ["has the same permissions in other words"]

@@ -91,5 +91,5 @@ def _load(db: Path, paths: Sequence[Path]) -> tuple[int, list[tuple[str, str]]]:
         half = len(paths) // 2
         first, second = _load(db, paths[:half]), _load(db, paths[half:])
         return first[0] + second[0], first[1] + second[1]
-    unknown = [(row.path, "it is nothing that is known") for row in report.rows if row.source == UNKNOWN]
+    unknown = [(row.path, "it is not a known export") for row in report.rows if row.source == UNKNOWN]
     return sum(row.new for row in report.rows), unknown

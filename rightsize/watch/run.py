@@ -156,7 +156,7 @@ def check_gate(words: Collection[str]) -> None:
     """
     for word in words:
         if word not in (*KINDS, *SEVERITIES):
-            raise UsageError(f"`--fail-on {word}` is no change and no severity",
+            raise UsageError(f"`--fail-on {word}` is neither a kind of change nor a severity",
                              hint=f"one of {', '.join((*SEVERITIES, *KINDS))}")  # fmt: skip
 
 
@@ -171,4 +171,4 @@ def gate(told: Changes, words: Collection[str]) -> GateError | None:
     if not hits:
         return None
     kinds = sorted({one["kind"] for one in hits})
-    return GateError(f"{len(hits)} changes are of a kind that stops: {', '.join(kinds)}")
+    return GateError(f"{len(hits)} changes match `--fail-on`: {', '.join(kinds)}")

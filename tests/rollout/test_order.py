@@ -115,7 +115,7 @@ def test_the_order_of_proposals_does_not_matter() -> None:
         ({"evidence": {"state": "eligible"}}, [row(1, state="eligible", member_type="Inherited")], "scope above"),
         ({}, [row(1, condition="x")], "condition"),
         ({}, [row(1, role_definition_id=OWNER)], "owner"),
-        ({"id": "other"}, [row(1)], "not among those"),
+        ({"id": "other"}, [row(1)], "was not chosen"),
     ],
 )
 def test_what_must_not_be_touched_is_left_out(changes: dict[str, Any], rows: list[dict[str, Any]], why: str) -> None:

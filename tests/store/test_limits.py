@@ -37,7 +37,7 @@ def test_the_environment_says_what_is_not_given(tmp_path: Path) -> None:
     found = {"RIGHTSIZE_MEMORY_LIMIT": "1GiB", "RIGHTSIZE_SPILL_FOLDER": str(tmp_path)}
     assert limits_of(environment=found) == ResourceLimits(1 << 30, tmp_path)
     assert limits_of("2GiB", environment=found) == ResourceLimits(2 << 30, tmp_path)
-    with pytest.raises(UsageError, match="there is no folder"):
+    with pytest.raises(UsageError, match="the spill folder"):
         limits_of(spill=tmp_path / "none", environment={})
 
 
@@ -94,4 +94,4 @@ def test_every_command_refuses_limits_that_are_none(
 ) -> None:
     monkeypatch.setenv("RIGHTSIZE_MEMORY_LIMIT", "lots")
     assert run(["status", "--db", str(tmp_path / "s.duckdb")]) == 2
-    assert "`lots` is no size of memory" in capsys.readouterr().err
+    assert "`lots` is not a size of memory" in capsys.readouterr().err

@@ -75,7 +75,7 @@ def reduce_path(session: SparkSession, path: str, landing: Landing) -> SparkRedu
     for part in parts:
         _reduce_part(session, part, reduction, landing)
     if not any(reduction.read[log] for log in SOURCES):
-        raise InputError(f"`{path}` holds no log that is known")
+        raise InputError(f"`{path}` has no known log")
     return reduction
 
 
@@ -118,7 +118,7 @@ SELECT log, damage, count(*) AS records, CASE
 END AS whole
 FROM told_records GROUP BY log, damage, whole"""
 
-_NO_LOG = "it is no record of a known log"
+_NO_LOG = "it is not a record of a known log"
 
 
 class _Records:
@@ -176,9 +176,7 @@ def _family(samples: Sequence[Mapping[str, Any]], part: Part) -> Family:
         for family in FAMILIES:
             if family.recognises(record):
                 return family
-    raise InputError(
-        f"`{part.files[0]}` is no log that is known", hint="other exports are loaded without `--engine spark`"
-    )
+    raise InputError(f"`{part.files[0]}` is not a known log", hint="load other exports without `--engine spark`")
 
 
 def _reduce_log(
