@@ -57,9 +57,20 @@ class Steps:
     """The steps on one bundle, with access to Azure and the journal."""
 
     def __init__(
-        self, bundle: Bundle, arm: Arm, journal: Journal, clock: Clock, tell: Callable[[str], None] = lambda _: None
+        self,
+        bundle: Bundle,
+        arm: Arm,
+        journal: Journal,
+        clock: Clock,
+        report_progress: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.bundle, self.arm, self.journal, self.clock, self.tell = bundle, arm, journal, clock, tell
+        self.bundle, self.arm, self.journal, self.clock, self.report_progress = (
+            bundle,
+            arm,
+            journal,
+            clock,
+            report_progress,
+        )
         self.existed = {
             entry.key: bool(entry.data["existed"]) for entry in journal.entries if entry.event == "role-begin"
         }

@@ -65,9 +65,9 @@ class WayBack:
                 step(swap)
             except OldGoneError as error:
                 self._steps.write(swap, "stopped", swap.id, {"reason": error.reason, "code": error.code})
-                self._steps.tell(f"swap {swap.id}: stopped: {error.reason}; its replacement stays")
+                self._steps.report_progress(f"swap {swap.id}: stopped: {error.reason}; its replacement stays")
             except RefusalError as error:
-                self._steps.tell(f"swap {swap.id}: not rolled back: {error.reason}")
+                self._steps.report_progress(f"swap {swap.id}: not rolled back: {error.reason}")
                 refused.append(error)
             else:
                 done.append(swap)
@@ -80,7 +80,7 @@ class WayBack:
                 self._restore(swap, entry, gone)
             except ScopeGoneError as error:
                 self._steps.once(swap, "scope-missing", gone.id)
-                self._steps.tell(f"swap {swap.id}: {error.reason}")
+                self._steps.report_progress(f"swap {swap.id}: {error.reason}")
 
     def _removed(self, swap: Swap, entry: Entry) -> Held:
         """Return the assignment of the bundle whose removal a journal entry notes."""
@@ -169,7 +169,7 @@ class WayBack:
             entry for entry in steps.latest(swap, "failed") if entry.data.get("code") == "ScopeGone"
         ]
         steps.write(swap, "scope-gone" if lost else "rolled-back", swap.id)
-        steps.tell(f"swap {swap.id}: {'its scope is gone' if lost else 'rolled back'}")
+        steps.report_progress(f"swap {swap.id}: {'its scope is gone' if lost else 'rolled back'}")
 
     def _undo(self, swap: Swap, entry: Entry) -> None:
         steps = self._steps
@@ -186,7 +186,7 @@ class WayBack:
                     steps.delete(made.url)
             except ScopeGoneError as error:
                 # It went with its scope.
-                steps.tell(f"swap {swap.id}: {error.reason}")
+                steps.report_progress(f"swap {swap.id}: {error.reason}")
         steps.write(swap, "deleted", entry.key)
 
     def _give_back(self, swap: Swap, rules: ScheduleRules) -> None:
