@@ -128,20 +128,20 @@ def _weighed(way: str, severity: str, strong: bool) -> tuple[str, str]:
     return "grant_outside", "high" if strong else severity
 
 
-def events_told(events: pl.DataFrame) -> pl.DataFrame:
+def reported_events(events: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of `store.watching.SEEN` for reported events: the events, and what they granted and revoked."""
     day = pl.col("time").dt.date()
     name = pl.col("scope").str.to_lowercase().str.split("/").list.last()
-    told = [events.select(kind=pl.lit("event"), name=pl.col("event_key"), value=pl.lit(""), day=day)]
+    reported = [events.select(kind=pl.lit("event"), name=pl.col("event_key"), value=pl.lit(""), day=day)]
     for kind, operation in (("granted", _ASSIGNMENT), ("revoked", _REMOVAL)):
         made = events.filter(pl.col("operation") == operation)
-        told.append(made.select(kind=pl.lit(kind), name=name, value=pl.lit(""), day=day))
+        reported.append(made.select(kind=pl.lit(kind), name=name, value=pl.lit(""), day=day))
     asked = marks_of_events(events).filter(pl.col("asks") != "assignment")
-    told.append(marks_told("asked", asked))
-    return pl.concat(told).unique(["kind", "name"], keep="first", maintain_order=True)
+    reported.append(reported_marks("asked", asked))
+    return pl.concat(reported).unique(["kind", "name"], keep="first", maintain_order=True)
 
 
-def marks_told(kind: str, marks: pl.DataFrame, day: dt.date | None = None) -> pl.DataFrame:
+def reported_marks(kind: str, marks: pl.DataFrame, day: dt.date | None = None) -> pl.DataFrame:
     """Return marks of grants as rows of `store.watching.SEEN`."""
     at = pl.col("time").dt.date() if day is None else pl.coalesce(pl.col("time").dt.date(), pl.lit(day))
     return marks.select(kind=pl.lit(kind), name=named(marks), value=pl.lit(""), day=at)

@@ -137,11 +137,15 @@ def contain_signalled(
         day = max(one["day"] for one in signals)
         change = note_change(_KIND, sorted(one["change_id"] for one in signals), text, "high", day)
         change = change.with_columns(principal_id=pl.lit(principal))
-        told = pl.DataFrame([(_KIND, one["change_id"], "", one["day"]) for one in signals], schema=SEEN, orient="row")
+        reported = pl.DataFrame(
+            [(_KIND, one["change_id"], "", one["day"]) for one in signals], schema=SEEN, orient="row"
+        )
         with open_store(db, read_only=False) as store:
             as_of = watched_until(store) or day
             nothing = Touched((), frozenset())
-            commit_pass(store, Pass(as_of, no_seen(), (), told, pl.concat([no_changes(), change]), nothing, {}), sinks)
+            commit_pass(
+                store, Pass(as_of, no_seen(), (), reported, pl.concat([no_changes(), change]), nothing, {}), sinks
+            )
         made += [result] if result is not None else []
     return made
 
@@ -218,5 +222,5 @@ def _dwell(result: ContainResult, signals: Sequence[Mapping[str, Any]], now: dt.
     plain = now.astimezone(dt.UTC).replace(tzinfo=None) if now.tzinfo else now
     marks = [("the first suspect record", result.first_suspect)]
     marks.append(("the signal", min((one["time"] for one in signals if one["time"]), default=None)))
-    told = [f"{span_told(plain - time)} after {what}" for what, time in marks if time is not None]
-    return f", {' and '.join(told)}" if told else ""
+    reported = [f"{span_told(plain - time)} after {what}" for what, time in marks if time is not None]
+    return f", {' and '.join(reported)}" if reported else ""
