@@ -48,13 +48,13 @@ class _Buffer:
 
 
 class Fetch:
-    """A fetcher of units into a run; it calls `told` with the source and the number of rows of each answer."""
+    """A fetcher of units into a run; it reports the source and the number of rows of each answer."""
 
-    def __init__(self, exchange: Exchange, run: Run, clock: Clock, told: Callable[[str, int], None]) -> None:
+    def __init__(self, exchange: Exchange, run: Run, clock: Clock, report_progress: Callable[[str, int], None]) -> None:
         self._exchange = exchange
         self._run = run
         self._clock = clock
-        self._told = told
+        self._report_progress = report_progress
 
     def fetch(self, source: Source, unit: CollectionUnit, root: str) -> Progress:
         """Fetch the missing pages of a unit, and return its progress with its end state; the journal has it too.
@@ -138,7 +138,7 @@ class _Task:
         follow = self._follow(request, page)
         self._pending[0:1] = follow
         self._buffer.add(page)
-        self._fetch._told(self._source.name, page.rows)
+        self._fetch._report_progress(self._source.name, page.rows)
         age = self._fetch._clock.now() - self._buffer.since
         if self._pending and (self._buffer.size >= _BUFFER_BYTES or age >= _BUFFER_SECONDS):
             self._flush(None, "")

@@ -20,7 +20,7 @@ from rightsize.ingest.entities import ENTITY_SHAPES
 from rightsize.ingest.joined import MOST_JOINED, is_small
 from rightsize.ingest.log_schemas import SOURCES, USED_LOGS
 from rightsize.ingest.logs import NO_LOG, LogCounts, file_id, forget_readings, stage_logs
-from rightsize.ingest.positions import told_within
+from rightsize.ingest.positions import report_bytes_read
 from rightsize.ingest.readers import Batch, describe_parquet, parted
 from rightsize.ingest.recognise import Recognised, recognise
 from rightsize.ingest.records import read_whole
@@ -156,7 +156,7 @@ def _watching(watch: Watch, done: int, total: int, paths: Sequence[Path]) -> Abs
     if watch is unwatched:
         return nullcontext()
     # The total is reported only at the end, because files may have to be read a second time.
-    return told_within(lambda more: watch(min(done + more, total - 1), total), paths)
+    return report_bytes_read(lambda more: watch(min(done + more, total - 1), total), paths)
 
 
 def _stage_group(

@@ -86,7 +86,7 @@ def _folder_of(folder: Path) -> Path:
 
 
 @contextmanager
-def shortage_told(file: Path) -> Iterator[None]:
+def explain_shortage(file: Path) -> Iterator[None]:
     """Raise a clear error if DuckDB or the system runs out of memory or disk in the block.
 
     Raises:

@@ -81,9 +81,9 @@ def reduce_path(session: SparkSession, path: str, landing: Landing) -> SparkRedu
 
 def _reduce_part(session: SparkSession, part: Part, reduction: SparkReduction, landing: Landing) -> None:
     records = _Records(session, part)
-    told = with_log("SELECT * FROM record_fields")
-    records.lay_out(told)
-    session.sql(to_spark(told)).createOrReplaceTempView("told_records")
+    recognised = with_log("SELECT * FROM record_fields")
+    records.lay_out(recognised)
+    session.sql(to_spark(recognised)).createOrReplaceTempView("recognised_records")
     landed = landing.rows(session.sql(_COUNTED), "counts")
     with duckdb.connect() as con:
         counts = con.execute(
@@ -99,7 +99,7 @@ def _reduce_part(session: SparkSession, part: Part, reduction: SparkReduction, l
     if "" in present:
         _keep_examples(
             session,
-            f"SELECT coalesce(damage, '{_NO_LOG}') AS problem, raw FROM told_records "
+            f"SELECT coalesce(damage, '{_NO_LOG}') AS problem, raw FROM recognised_records "
             "WHERE log IS NULL OR damage IS NOT NULL",
             reduction,
         )
@@ -116,7 +116,7 @@ _COUNTED = r"""
 SELECT log, damage, count(*) AS records, CASE
     WHEN log = 'activity' AND damage IS NULL AND raw RLIKE '(?i)/roleassignments\\\\?/(write|delete)' THEN raw
 END AS whole
-FROM told_records GROUP BY log, damage, whole"""
+FROM recognised_records GROUP BY log, damage, whole"""
 
 _NO_LOG = "it is not a record of a known log"
 
