@@ -13,11 +13,11 @@ import polars as pl
 from rightsize.model.nouns import Plane, RoleDefinition
 from rightsize.model.plan import PlannedAssignment, PlannedRole, Proof, Proposal
 from rightsize.propose.assembly.evidence import Seen, declared_windows, proposal_evidence, role_evidence
-from rightsize.propose.core.expiry import said_of_end
+from rightsize.propose.core.expiry import describe_end
 from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.context import PlanContext
-from rightsize.propose.needs.delegation import said_of_delegation
+from rightsize.propose.needs.delegation import describe_delegation
 from rightsize.propose.needs.drafts import Draft, Key, Placement
 from rightsize.propose.needs.layer_parts import DAILY
 from rightsize.propose.needs.privileged import activation_evidence, privileged_evidence
@@ -86,7 +86,7 @@ def _parts(draft: Draft, why: str) -> Iterator[Draft]:
     if active or not eligible:
         yield replace(draft, placements=active)
     if eligible:
-        reason = f"{why}{said_of_end(draft.subject.end_on)}"
+        reason = f"{why}{describe_end(draft.subject.end_on)}"
         yield replace(draft, kind="make_eligible", reason=reason, placements=eligible)
 
 
@@ -139,7 +139,7 @@ def _proposal(
                 for placement in draft.placements
             )
         ),
-        reason="; ".join((draft.reason, *said_of_delegation(evidence))),
+        reason="; ".join((draft.reason, *describe_delegation(evidence))),
         evidence=evidence,
         proof=replace(
             proof, tomorrow=what_may_grow(((role_id_of(one, new), one.choice) for one in draft.placements), bench)

@@ -240,9 +240,9 @@ def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes
     needs = reader.read(role, subject.place, profile, uses, around[fold(subject.principal_id)])
     by_layer = opened_by_layer(subject, role, needs, bench.privilege, bench.book.index)
     opened = by_layer is None and may_split(subject, profile, needs, bench.privilege, bench.book.index.reads)
-    draft = first_draft(subject, role, profile, needs, bench.book, bench.dials.max_excess, opens=opened)
+    draft = first_draft(subject, role, profile, needs, bench.book, bench.dials.max_excess, may_split=opened)
     if by_layer is not None and draft.kind == "keep":
-        draft = first_draft(subject, role, profile, by_layer, bench.book, bench.dials.max_excess, opens=True)
+        draft = first_draft(subject, role, profile, by_layer, bench.book, bench.dials.max_excess, may_split=True)
     if draft.open and subject.state == "eligible" and not bench.privilege.eligibility.knows(subject):
         return draft.kept("activation_rules_unknown")
     return draft

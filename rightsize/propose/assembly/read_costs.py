@@ -61,8 +61,8 @@ class _Pricer:
         self._keeps_hidden = bench.dials.unobservable is Unobservable.KEEP
         self._reader = NeedReader(bench.book, bench.dials, bench.elsewhere)
         self._all: dict[str, int] = {}
-        told = PermissionBlock(actions=sensitive_reads())
-        self.sensitive = self._index.granted_by([told]) & self._index.reads
+        block = PermissionBlock(actions=sensitive_reads())
+        self.sensitive = self._index.granted_by([block]) & self._index.reads
         bits: dict[str, list[int]] = defaultdict(list)
         for bit, (_, name) in enumerate(self._index.names):
             bits[provider_of(name)].append(bit)

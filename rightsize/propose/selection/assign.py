@@ -62,7 +62,7 @@ def grant_needs(drafts: Mapping[Key, Draft], bench: PlanContext) -> GrantedNeeds
     gathered: set[Key] = set()
     while True:
         asked = [_moved(_gathered(demand, gathered), moves) for demand in demands(settled, bench)]
-        units = form_units(asked, standing(settled, bench), bench.book, bench.analysis.tenant.tree)
+        units = form_units(asked, kept_assignments(settled, bench), bench.book, bench.analysis.tenant.tree)
         solution = choose(units.units, bench.book, terms, carried)
         carried = solution.carried
         idle = list(_idle(solution, bench))
@@ -211,7 +211,7 @@ def _singled_out(draft: Draft, place: str, need: Need, bench: PlanContext) -> di
     return {member: mask & spare for member, mask in found.items() if mask & spare}
 
 
-def standing(drafts: Mapping[Key, Draft], bench: PlanContext) -> Iterator[KeptAssignment]:
+def kept_assignments(drafts: Mapping[Key, Draft], bench: PlanContext) -> Iterator[KeptAssignment]:
     """Yield the kept assignments that may serve a part of a need: those without any condition."""
     for key, draft in sorted(drafts.items()):
         subject = draft.subject

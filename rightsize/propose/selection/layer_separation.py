@@ -166,14 +166,14 @@ def report_separation(found: Separated, bench: PlanContext) -> dict[str, Any]:
     }
 
 
-def as_measured(told: Mapping[str, Any], frame: pl.DataFrame) -> dict[str, Any]:
+def as_measured(separation: Mapping[str, Any], frame: pl.DataFrame) -> dict[str, Any]:
     """Return the report on the split with the violations that remain after people's decisions on the plan.
 
     Args:
-        told: As `report_separation` returns it.
+        separation: As `report_separation` returns it.
         frame: Rows of `layer_violations` under the plan as it is written.
     """
-    return {**told, "violations": {**told["violations"], "split": _counted(frame)}} if told else {}
+    return {**separation, "violations": {**separation["violations"], "split": _counted(frame)}} if separation else {}
 
 
 def _counted(frame: pl.DataFrame) -> dict[str, int]:
@@ -239,11 +239,11 @@ def _standing(found: Separated, bench: PlanContext) -> list[dict[str, Any]]:
     ]
 
 
-def advise(told: Mapping[str, Any]) -> Iterator[Advice]:
+def advise(separation: Mapping[str, Any]) -> Iterator[Advice]:
     """Yield advice for people about the parts that stay active, one for each holder and reason."""
     layers: dict[tuple[str, str], set[str]] = defaultdict(set)
     places: Counter[tuple[str, str]] = Counter()
-    for row in told.get("standing", ()):
+    for row in separation.get("standing", ()):
         who = row["principal_id"], row["why_active"]
         layers[who].add(row["layer"].replace("_", " "))
         places[who] += 1
