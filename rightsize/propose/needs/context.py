@@ -163,12 +163,12 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
     )
 
 
-def with_dials(bench: PlanContext, dials: Dials) -> PlanContext:
+def with_dials(context: PlanContext, dials: Dials) -> PlanContext:
     """Return the context of the same tables for other options, without reading again what no option changes."""
-    if dials.standing_hours != bench.dials.standing_hours:
-        return prepare(bench.inputs, bench.analysis, bench.findings, dials, bench.limits)
-    untouched, undecided = _left_alone(bench.inputs, bench.analysis, bench.placed, dials)
-    return replace(bench, dials=dials, untouched=untouched, undecided=undecided)
+    if dials.standing_hours != context.dials.standing_hours:
+        return prepare(context.inputs, context.analysis, context.findings, dials, context.limits)
+    untouched, undecided = _left_alone(context.inputs, context.analysis, context.placed, dials)
+    return replace(context, dials=dials, untouched=untouched, undecided=undecided)
 
 
 def _left_alone(
