@@ -114,7 +114,7 @@ def test_the_order_of_proposals_does_not_matter() -> None:
         ({"evidence": {"state": "activated"}}, [row(1, state="activated")], "activation"),
         ({"evidence": {"state": "eligible"}}, [row(1, state="eligible", member_type="Inherited")], "scope above"),
         ({}, [row(1, condition="x")], "condition"),
-        ({}, [row(1, role_definition_id=OWNER)], "owner"),
+        ({}, [row(1, role_definition_id=OWNER)], "Owner of a subscription"),
         ({"id": "other"}, [row(1)], "was not chosen"),
     ],
 )
@@ -190,7 +190,7 @@ def test_an_owner_may_go_while_another_stays() -> None:
     rows = [row(1, role_definition_id=OWNER), row(2, role_definition_id=OWNER)]
     assert len(ordered(proposal(1, comes(1)), rows=rows).swaps) == 1
     both = ordered(proposal(1, comes(1)), proposal(2, comes(2)), rows=rows)
-    assert len(both.swaps) == 1 and "owner" in left(both)[guid(1)]
+    assert len(both.swaps) == 1 and "Owner" in left(both)[guid(1)]
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_an_owner_who_cannot_always_act_is_none_who_stays(other: dict[str, Any])
         enabled=frozenset({guid(1, "d"), guid(2, "d")}),
         members={guid(50, "d"): frozenset({guid(60, "d")})},
     )
-    assert found.swaps == () and "owner" in left(found)[guid(1)]
+    assert found.swaps == () and "Owner" in left(found)[guid(1)]
 
 
 def test_a_group_with_an_enabled_member_is_an_owner_who_stays() -> None:
