@@ -325,7 +325,7 @@ def _check_room(swaps: Sequence[Swap], held: Mapping[str, Row]) -> None:
             most = most_at(home)
             if number > most:
                 raise GateError(
-                    f"with wave {wave} `{home}` would have {number} role assignments, and Azure allows {most}",
+                    f"with wave {wave} `{home}` would have {number} assignments, and Azure allows {most}",
                     hint="plan smaller waves with `--wave-size`, or choose fewer proposals with `--proposal`",
                 )
         for gone in (gone for swap in members for gone in swap.removes if gone.state == "active"):

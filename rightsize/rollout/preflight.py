@@ -161,7 +161,7 @@ class Preflight:
             number, most = len(taken | coming), most_at(home)
             if coming - taken and number > most:
                 raise GateError(
-                    f"`{home}` would have {number} old and new role assignments, and Azure allows {most}",
+                    f"`{home}` would have {number} assignments, old and new, and Azure allows {most}",
                     hint="remove some there, or plan smaller waves with `--wave-size`",
                 )
         roles = {fold(role) for swap in swaps for role in swap.roles}

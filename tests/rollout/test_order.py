@@ -255,7 +255,7 @@ def test_what_rests_on_what_is_left_out_is_left_out() -> None:
     resting = proposal(2, kind="remove_duplicate")
     resting["evidence"] = {"state": "active", "rests_on": [guid(1)]}
     bundle = ordered(proposal(1, comes(1)), resting, rows=[row(1, principal_id=GLASS), row(2)])
-    assert bundle.swaps == () and "rests on" in left(bundle)[guid(2)]
+    assert bundle.swaps == () and "depends on" in left(bundle)[guid(2)]
 
 
 def test_what_does_not_fit_into_azures_limit_is_refused() -> None:
