@@ -262,7 +262,7 @@ def test_what_does_not_fit_into_azures_limit_is_refused() -> None:
     """New assignments come before old ones go, so a wave needs room; smaller waves need less."""
     rows = [row(number) for number in range(1, 4000)]
     many = [proposal(number, comes(number)) for number in (1, 2)]
-    with pytest.raises(GateError, match=f"`{SUB}` to 4001 assignments"):
+    with pytest.raises(GateError, match=f"`{SUB}` would have 4001 assignments"):
         ordered(*many, rows=rows)
     assert len(ordered(*many, rows=rows, wave_size=1).swaps) == 2
     eligible = [proposal(number, comes(number, state="eligible")) for number in (1, 2)]
