@@ -107,15 +107,17 @@ def _never_signed_in(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
 def _unexplained(analysis: Analysis) -> pl.DataFrame:
     rows = analysis.verdicts.filter(pl.col("verdict") == Verdict.UNEXPLAINED.value).drop_nulls("principal_id")
     words = rows["reason"].unique().to_list()
-    told = rows.with_columns(told=pl.col("reason").replace_strict({word: sentence(word) for word in words}, default=""))
+    reasons = rows.with_columns(
+        reasons=pl.col("reason").replace_strict({word: sentence(word) for word in words}, default="")
+    )
     return (
-        told.group_by(subject="principal_id")
-        .agg(principal_id=pl.col("principal_id").first(), count=pl.len(), told=pl.col("told").unique().sort())
+        reasons.group_by(subject="principal_id")
+        .agg(principal_id=pl.col("principal_id").first(), count=pl.len(), reasons=pl.col("reasons").unique().sort())
         .with_columns(
             **_said(
                 "unexplained_use",
                 "medium",
-                pl.format("no assignment explains {} of its uses: {}", "count", pl.col("told").list.join("; ")),
+                pl.format("no assignment explains {} of its uses: {}", "count", pl.col("reasons").list.join("; ")),
             )
         )
         .select(_COLUMNS)
@@ -138,7 +140,7 @@ def _standing_privilege(analysis: Analysis) -> pl.DataFrame:
     wanted = pl.DataFrame({"name": names}).with_columns(plane=pl.lit("control"))
     unconditional = tenant.patterns.filter(pl.col("condition").is_null())
     roles = granted_by_patterns(unconditional, wanted)["role"].unique()
-    standing = tenant.assignments.filter(
+    permanent = tenant.assignments.filter(
         (pl.col("state") == "active")
         & ~pl.col("twin")
         & pl.col("end_on").is_null()
@@ -149,7 +151,7 @@ def _standing_privilege(analysis: Analysis) -> pl.DataFrame:
         "standing_privilege", "medium", "it can give anybody rights, permanently, without activation or condition"
     )
     severity = pl.when(pl.col("level").is_in(_WIDE)).then(pl.lit("high")).otherwise(pl.lit("medium"))
-    return standing.with_columns(subject="role_assignment_id", **(said | {"severity": severity})).select(_COLUMNS)
+    return permanent.with_columns(subject="role_assignment_id", **(said | {"severity": severity})).select(_COLUMNS)
 
 
 def _emergency_access(inputs: Inputs) -> pl.DataFrame:

@@ -110,14 +110,14 @@ def seldom_at_work(inputs: Inputs, analysis: Analysis, below: float) -> pl.DataF
     Columns: `a`, `role_assignment_id`, `state`, `principal_id`, and those of `activation_use.standing_hours`.
     """
     people = described_principals(inputs).filter(pl.col("principal_type").is_in(list(_PEOPLE)))["principal_id"]
-    standing = analysis.tenant.assignments.filter(
+    permanent = analysis.tenant.assignments.filter(
         (pl.col("state") == "active")
         & ~pl.col("twin")
         & pl.col("end_on").is_null()
         & pl.col("principal_id").is_in(people.implode())
     ).select("a", "role_assignment_id", "state", "principal_id")
     calls = analysis.usage.lazy().select("u", *_CALL)
-    credited = analysis.credited.lazy().join(standing.lazy(), on="a", how="semi").join(calls, on="u")
+    credited = analysis.credited.lazy().join(permanent.lazy(), on="a", how="semi").join(calls, on="u")
     by_day = (
         use_by_day(inputs, analysis.window)
         .filter(pl.col("clean") > 0)
@@ -126,7 +126,7 @@ def seldom_at_work(inputs: Inputs, analysis: Analysis, below: float) -> pl.DataF
         .collect()
     )
     worked = standing_hours(by_day, analysis.window, "a").filter(pl.col("hours_a_month") < below)
-    return standing.join(worked, on="a").sort("a")
+    return permanent.join(worked, on="a").sort("a")
 
 
 def _seldom_used(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:

@@ -164,7 +164,7 @@ def apply_(
         return
     access = _access(auth, cloud, yes, bundle.plan, no_input)
     vouched = replace(access, key=key, signers=signers, signer=signer, head=head)
-    states = run.apply_wave(folder, chosen, vouched, db=db, tell=say)
+    states = run.apply_wave(folder, chosen, vouched, db=db, report_progress=say)
     _show(rows.states_of(states, bundle, wave=chosen), _STATES, output, _STATES)
     _fail_unless(states, ("done",), f"swaps of wave {chosen} were taken back or stopped")
 
@@ -200,7 +200,7 @@ def rollback_(
     if yes or ask:
         access = _access(auth, cloud, yes, bundle.plan, no_input)
         vouched = replace(access, key=key, signers=signers, signer=signer, head=head)
-        states = run.roll_back(folder, vouched, swaps=swap or (), tell=say)
+        states = run.roll_back(folder, vouched, swaps=swap or (), report_progress=say)
     else:
         states = work.swap_states(folder)
         say("nothing was done; --yes or --ask does it")
@@ -264,7 +264,7 @@ def status_(
         if not yes:
             raise UsageError("`--auto-rollback` writes to Azure", hint="add --yes")
         access = _access(auth, cloud, yes, "", no_input)
-        run.roll_back(folder, access, swaps=[one.swap for one in tripped], tell=say)
+        run.roll_back(folder, access, swaps=[one.swap for one in tripped], report_progress=say)
     if tripped:
         said = "were taken back" if auto_rollback else "are tripped"
         raise GateError(f"{len(tripped)} swaps {said}", hint="`rightsize rollout rollback --swap SWAP` takes one back")

@@ -140,7 +140,7 @@ def _end(done: WatchResult, outlets: Outlets, fail_on: list[str] | tuple[str, ..
     from rightsize.watch.run import gate  # noqa: PLC0415
 
     _say_pass(done, outlets)
-    refusal = gate(done.told, fail_on)
+    refusal = gate(done.reported, fail_on)
     if refusal is not None:
         raise refusal
 

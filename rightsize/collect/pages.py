@@ -118,9 +118,9 @@ class Run:
         try:
             manifest = json.loads((folder / MANIFEST).read_bytes())
         except (OSError, ValueError) as error:
-            raise InputError(f"`{folder}` has no manifest that can be read: {error}") from error
+            raise InputError(f"cannot read the manifest of `{folder}`: {error}") from error
         if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
-            raise InputError(f"`{folder}` is no collection")
+            raise InputError(f"`{folder}` is not a collection")
         if manifest.get("format") != FORMAT:
             raise InputError(f"`{folder}` has the format {manifest.get('format')}, which this version does not read")
         run = cls(folder, manifest)
@@ -333,5 +333,8 @@ def _lock_file(handle: int, folder: Path) -> None:
 
 def _disk_error(error: OSError) -> ServiceError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ServiceError("the disk is full", hint="free some space; the same command goes on where this one stopped")
-    return ServiceError(f"pages cannot be written: {error.strerror or error}")
+        return ServiceError(
+            "the disk is full",
+            hint="free some space and run the same command again: it continues",
+        )
+    return ServiceError(f"cannot write the pages: {error.strerror or error}")

@@ -88,7 +88,7 @@ def stage_alike(con: duckdb.DuckDBPyConnection, file_id: str) -> set[int]:
 
 def forget_alike(con: duckdb.DuckDBPyConnection) -> None:
     """Drop the temporary tables of the last batch, to free their memory."""
-    for name in ("texts", "told", "contexts", "outcomes", "operations", "scopes"):
+    for name in ("texts", "results", "contexts", "outcomes", "operations", "scopes"):
         con.execute(f"DROP TABLE IF EXISTS temp.alike_{name}")
 
 
@@ -133,7 +133,7 @@ def _of_packed(name: str, parts: str) -> dict[str, str]:
 
 
 def _normalise_texts(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `alike_told` with the normalised columns of each text in `alike_texts`."""
+    """Fill `alike_results` with the normalised columns of each text in `alike_texts`."""
     values = {
         column: f"CASE WHEN kind = '{name}' THEN {value} END"
         for name in PACKED
@@ -149,31 +149,33 @@ def _normalise_texts(con: duckdb.DuckDBPyConnection) -> None:
     carried = ("kind", *(column for listed in _KINDS.values() for column in listed))
     line = f"struct_pack({', '.join(f'{name} := {name}' for name in carried)})"
     con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE alike_told AS
+        CREATE OR REPLACE TEMP TABLE alike_results AS
         SELECT {", ".join(f"line.{name} AS {name}" for name in carried)}, {", ".join(CONTEXT_COLUMNS)}, rank, operation,
             scope, key_operation, key_scope, problem IS NULL AS is_sound
         FROM {_normalised(values, "0", "alike_texts", line)}""")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE alike_outcomes AS
-        SELECT how, rank::TINYINT AS rank, operation IS NOT NULL AS is_linked FROM alike_told WHERE kind = 'how'""")
+        SELECT how, rank::TINYINT AS rank, operation IS NOT NULL AS is_linked FROM alike_results WHERE kind = 'how'""")
 
 
 def _stage_contexts(con: duckdb.DuckDBPyConnection) -> None:
     """Stage a context for each distinct caller text, and fill `alike_contexts` with its number."""
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE alike_contexts AS
-        SELECT who, {NEXT_CONTEXT} AS context_no, {", ".join(CONTEXT_COLUMNS)} FROM alike_told WHERE kind = 'who'""")
+        SELECT who, {NEXT_CONTEXT} AS context_no, {", ".join(CONTEXT_COLUMNS)} FROM alike_results WHERE kind = 'who'""")
     con.execute("INSERT INTO stage_event_contexts BY NAME SELECT * EXCLUDE (who) FROM alike_contexts")
 
 
 def _number_texts(con: duckdb.DuckDBPyConnection, name: str) -> None:
     """Fill `alike_operations` or `alike_scopes` with the number and folded text of each distinct raw text."""
-    told = f"SELECT {', '.join(_KINDS[name])}, {name}, key_{name}, is_sound FROM alike_told WHERE kind = '{name}'"
-    number_texts(con, name, told)
+    normalised = (
+        f"SELECT {', '.join(_KINDS[name])}, {name}, key_{name}, is_sound FROM alike_results WHERE kind = '{name}'"
+    )
+    number_texts(con, name, normalised)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE alike_{name}s AS
         SELECT t.*, coalesce(s.{name}_no, 0) AS {name}_no
-        FROM ({told}) AS t LEFT JOIN stage_event_{name}s AS s USING ({name})""")
+        FROM ({normalised}) AS t LEFT JOIN stage_event_{name}s AS s USING ({name})""")
 
 
 def _same(columns: Sequence[str], alias: str) -> str:
@@ -198,7 +200,7 @@ def _stage_rows(con: duckdb.DuckDBPyConnection, file_id: str) -> None:
     """Stage each row with its remaining columns; its numbers pass through the query in the column `line`."""
     values = {"auth_action": _ACTION, "auth_scope": _SCOPE, **{column: f"r.{column}" for column in _OF_ROW}}
     carried = ", ".join(f"{name} := {value}" for name, value in _CARRIED.items())
-    told = _normalised(values, "r.file_no", f"{_JOINED} WHERE NOT h.is_linked", f"struct_pack({carried})")
+    normalised = _normalised(values, "r.file_no", f"{_JOINED} WHERE NOT h.is_linked", f"struct_pack({carried})")
     unpacked = ", ".join(f"line.{name} AS {name}" for name in _CARRIED)
     con.execute(f"""
         INSERT INTO stage_events BY NAME
@@ -206,7 +208,7 @@ def _stage_rows(con: duckdb.DuckDBPyConnection, file_id: str) -> None:
             SELECT *, {EVENT_KEY} AS event_key FROM (
                 SELECT {file_id} AS file_id, {unpacked}, key_correlation, correlation_id, event_id, token_id,
                     session_id, CASE WHEN problem IS NULL AND line.is_sound THEN time END AS time
-                FROM {told}))""")
+                FROM {normalised}))""")
 
 
 def _stage_linked(con: duckdb.DuckDBPyConnection, file_id: str) -> set[int]:

@@ -110,7 +110,7 @@ def to_utf8(path: Path, compression: Compression, head: bytes, new_path: Callabl
         InputError: The file is UTF-32, or its bytes are not valid UTF-16.
     """
     if head.startswith(_UTF32):
-        raise InputError(f"`{name}` is UTF-32, which no export is", hint="save it as UTF-8")
+        raise InputError(f"`{name}` is in UTF-32, which no export uses", hint="save it as UTF-8")
     encoding = next((encoding for mark, encoding in _UTF16 if head.startswith(mark)), None)
     if encoding is None and len(head) == 4 and head[1] == 0 and head[3] == 0 and head[0] in b"[{":
         encoding = "utf-16-le"

@@ -424,7 +424,7 @@ def _reject_the_rest(con: duckdb.DuckDBPyConnection, mains: Mapping[int, str], c
         FROM (
             SELECT file_no, line, reason, raw FROM ingest_damaged
             UNION ALL
-            SELECT file_no, line, 'it is no record of a known log', CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
+            SELECT file_no, line, 'it is not a record of a known log', CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
             FROM ingest_records JOIN ingest_logs USING (file_no, line) WHERE log IS NULL
         ) JOIN (SELECT unnest($numbers) AS file_no, unnest($targets) AS target) USING (file_no)
         """,

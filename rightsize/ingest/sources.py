@@ -173,7 +173,7 @@ def _prepare(found: _Found, scratch: Scratch, number: int, depth: int = 0) -> It
     compression = compression_of(found.path)
     if compression == "zip":
         if depth == _MAX_NESTING:
-            raise InputError(f"`{found.name}` is an archive within archives, deeper than anything that exports make")
+            raise InputError(f"`{found.name}` is an archive nested too deeply in other archives")
         for member in _unpack(found, scratch):
             for file in _prepare(member, scratch, number, depth + 1):
                 number = file.number + 1
@@ -228,5 +228,5 @@ def _refuse_bomb(found: _Found, members: Sequence[zipfile.ZipInfo]) -> None:
     if unpacked > max(UNPACKED_AT_LEAST, _UNPACKED_TIMES * size):
         raise InputError(
             f"`{found.name}` would unpack to {unpacked:,} bytes from {size:,}",
-            hint="unpack it yourself if it is what it says it is",
+            hint="if you trust it, unpack it yourself",
         )

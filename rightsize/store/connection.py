@@ -151,7 +151,9 @@ def open_store(
             f"there is no store at `{file}`", hint="`rightsize load PATH…` makes one, `rightsize demo` a sample"
         )
     if file.stem.lower() in _TAKEN:
-        raise InputError(f"a store cannot be called `{file.name}`", hint=f"not by any of {', '.join(sorted(_TAKEN))}")
+        raise InputError(
+            f"a store cannot be called `{file.name}`", hint=f"choose a name other than {', '.join(sorted(_TAKEN))}"
+        )
     if not file.exists():
         reserve_store(file)
     with _private_files():
@@ -160,7 +162,9 @@ def open_store(
             version = _version_of(connection)
             if version is None and _is_empty(connection):
                 if read_only:
-                    raise InputError(f"`{file}` is an empty database", hint="load something into it first")
+                    raise InputError(
+                        f"`{file}` is an empty database", hint="load exports into it first with `rightsize load PATH…`"
+                    )
                 _create(connection)
             else:
                 _check_version(connection, version, file, read_only)
@@ -179,7 +183,7 @@ def reserve_store(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot make the folder of `{file}`: {error.strerror}") from error
+        raise InputError(f"cannot create the folder of `{file}`: {error.strerror}") from error
     if not os.access(file.parent, os.W_OK):
         raise InputError(f"cannot write into the folder of `{file}`")
 

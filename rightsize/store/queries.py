@@ -117,7 +117,7 @@ def _value(parameter: Parameter, text: str) -> object:
     except (ValueError, KeyError) as error:
         example = {"integer": "a whole number", "day": "a day such as 2026-01-31", "boolean": "true or false"}
         raise UsageError(
-            f"`{text}` is no value for `{parameter.name}`", hint=f"give {example[parameter.type]}"
+            f"`{text}` is not a valid value of `{parameter.name}`", hint=f"give {example[parameter.type]}"
         ) from error
     return text
 

@@ -98,8 +98,8 @@ def write_conclusions(
     """
     verdicts = with_planes(analysis.verdicts, planes)
     store.write_answer("behaviour_findings", behaviour)
-    told = behaviour_rows(behaviour.filter(analysis.window.holds("day")))
-    found = pl.concat([findings, told, *(plane.findings for plane in planes)]).sort("control", "subject")
+    behaviour_findings = behaviour_rows(behaviour.filter(analysis.window.holds("day")))
+    found = pl.concat([findings, behaviour_findings, *(plane.findings for plane in planes)]).sort("control", "subject")
     store.write_answer("verdicts", verdicts)
     store.write_answer("verdict_operation_sets", sets_of_all(analysis.sets, planes))
     store.write_answer("findings", found)

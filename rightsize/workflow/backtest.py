@@ -101,7 +101,7 @@ class BacktestResult:
         """Return the result as plain values."""
         whole = describe(self.headline, self.with_truth)
         scores = brier(self.predictions)
-        told = {
+        document = {
             "label": LOGGED,
             "history": _days(self.history),
             "setting": next(iter(self.settings)),
@@ -120,16 +120,16 @@ class BacktestResult:
             "brier_base_rate": scores["base_rate"],
         }
         if self.graph:
-            told["planes"] = {"graph": self.graph_document()}
-        return told | ({"planted_needs": whole["planted_needs"]} if self.with_truth else {})
+            document["planes"] = {"graph": self.graph_document()}
+        return document | ({"planted_needs": whole["planted_needs"]} if self.with_truth else {})
 
     def graph_document(self) -> dict[str, Any]:
         """Return the backtest of Graph as plain values, over the folds whose training days its log covers."""
-        told = [one for one in self.graph if one.state == Unused.COVERED]
-        said = [prediction for one in told for prediction in one.predictions]
+        covered = [one for one in self.graph if one.state == Unused.COVERED]
+        said = [prediction for one in covered for prediction in one.predictions]
         scores = brier(said)
         return {
-            **describe(_together([one.tally for one in told]), with_truth=False),
+            **describe(_together([one.tally for one in covered]), with_truth=False),
             "folds": [
                 {
                     "train": _days(one.fold.train),
@@ -299,7 +299,7 @@ def _is_need(need: object) -> bool:
 
 def describe(tally: BacktestTally, with_truth: bool) -> dict[str, Any]:
     """Return a tally as plain values with its rates; a rate of nothing is None."""
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "principals": tally.principals,
         "principals_denied": tally.denied_principals,
         "break_rate_principals": _rate(tally.denied_principals, tally.principals),
@@ -316,7 +316,7 @@ def describe(tally: BacktestTally, with_truth: bool) -> dict[str, Any]:
     }
     if with_truth:
         needs, denied = sum(tally.needs.values()), sum(tally.denied_needs.values())
-        told["planted_needs"] = {
+        document["planted_needs"] = {
             "label": PLANTED,
             "needs": needs,
             "denied": denied,
@@ -326,7 +326,7 @@ def describe(tally: BacktestTally, with_truth: bool) -> dict[str, Any]:
                 for kind, number in sorted(tally.needs.items())
             },
         }
-    return told
+    return document
 
 
 def _first_breaks(days: Sequence[int]) -> dict[str, Any] | None:
@@ -340,10 +340,10 @@ def _first_breaks(days: Sequence[int]) -> dict[str, Any] | None:
     return {"earliest": min(days), "median": statistics.median(days), "principals": by_week}
 
 
-def _flat(told: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return a description as one row."""
-    first, planted = told["days_until_first_break"], told.get("planted_needs")
-    row = {name: value for name, value in told.items() if name not in ("days_until_first_break", "planted_needs")}
+    first, planted = document["days_until_first_break"], document.get("planted_needs")
+    row = {name: value for name, value in document.items() if name not in ("days_until_first_break", "planted_needs")}
     row["first_break_day"] = first["earliest"] if first else None
     row["median_break_day"] = first["median"] if first else None
     row["planted_needs"] = planted["needs"] if planted else None

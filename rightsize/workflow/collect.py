@@ -153,7 +153,7 @@ def collect_tenant(
         throttle = Throttle(clock, place.budgets)
         exchange = Exchange(clients, throttle, clock)
         meter = _Meter(run, exchange.tally, clock, advance)
-        runner = Runner(run, known, exchange, throttle, clock, clients.root, meter.told)
+        runner = Runner(run, known, exchange, throttle, clock, clients.root, meter.count)
         meter.runner = runner
         try:
             ended = runner.collect(chosen)
@@ -317,7 +317,7 @@ class _Meter:
         """Seconds since the run began."""
         return self._clock.now() - self._started
 
-    def told(self, source: str, rows: int) -> None:
+    def count(self, source: str, rows: int) -> None:
         """Count an answer."""
         self._rows += rows
         if self.runner is not None:

@@ -215,10 +215,10 @@ def _examples(plan: Plan, truth: dict[str, Any]) -> Iterator[Example]:
     for belongs, weight in pools:
         pool = [one for one in plan.proposals if belongs(one, assignments[one.replaces[0]])]
         if pool:
-            told = max(pool, key=lambda one: (weight(one), one.id))
-            assignment = assignments[told.replaces[0]]
+            shown = max(pool, key=lambda one: (weight(one), one.id))
+            assignment = assignments[shown.replaces[0]]
             scope = assignment["scope"]
-            yield Example(assignment["principal_name"], assignment["role_name"], assignment["scope_name"], scope, told)
+            yield Example(assignment["principal_name"], assignment["role_name"], assignment["scope_name"], scope, shown)
 
 
 def _is_a_cut(proposal: Proposal, assignment: dict[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from rightsize.model.errors import InputError, UsageError
 from rightsize.model.times import read_days
 from rightsize.store.connection import Store, open_store
 from rightsize.store.coverage import CATEGORIES, TENANT_LOGS
-from rightsize.store.limits import ResourceLimits, limits_of, shortage_told
+from rightsize.store.limits import ResourceLimits, explain_shortage, limits_of
 from rightsize.store.listings import Listing
 from rightsize.store.merge import Declaration, MergedFile, merge
 from rightsize.store.staging import create_staging
@@ -165,7 +165,7 @@ def _load(
 ) -> LoadReport:
     is_new = not db.exists()
     try:
-        with shortage_told(db), open_store(db, read_only=False, limits=limits) as store:
+        with explain_shortage(db), open_store(db, read_only=False, limits=limits) as store:
             return _stage_and_merge(
                 store, paths, declarations, sources, listings=listings, named=named, watch=watch, finish=finish
             )

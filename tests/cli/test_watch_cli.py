@@ -63,10 +63,10 @@ def test_annotations_for_a_pipeline(folder: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("words", "what"),
     [
-        (("--fail-on", "grants"), "is no change and no severity"),
+        (("--fail-on", "grants"), "is neither a kind of change nor a severity"),
         (("--every", "soon"), "is no time"),
-        (("--webhook", "json=http://example.com"), "is no https address"),
-        (("--automation", "nobody"), "nobody who is loaded"),
+        (("--webhook", "json=http://example.com"), "is not an https address"),
+        (("--automation", "nobody"), "no loaded principal"),
     ],
 )
 def test_what_makes_no_sense_is_said_before_anything_is_told(

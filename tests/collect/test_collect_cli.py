@@ -56,7 +56,7 @@ def test_an_incomplete_run_exits_7_and_the_same_command_goes_on(
     loopback.faults.add("throttle", "/v1.0/groups", retry_after="3600")
     assert command(*COLLECT) == 7
     captured = capsys.readouterr()
-    assert "groups: incomplete: graph wants to be left alone for 3,600 seconds" in captured.err
+    assert "groups: incomplete: graph asks for a wait of 3,600 seconds" in captured.err
     assert command(*COLLECT) == 0
     assert "went on with" in capsys.readouterr().err
 

@@ -350,7 +350,7 @@ def test_users_without_their_sign_ins_are_better_than_none(loopback: Loopback, c
     report = collect(sources=["users"])
     row = row_of(report, "users")
     assert (row.state, row.rows) == ("complete", len(loopback.content.directory("users")))
-    assert "without what was refused" in row.reason
+    assert "without the refused part" in row.reason
 
 
 def test_subscriptions_that_are_named_are_the_only_ones(loopback: Loopback, collect: Collect) -> None:

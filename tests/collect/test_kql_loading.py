@@ -241,12 +241,12 @@ def test_a_row_of_no_use_is_rejected(tmp_path: Path) -> None:
         ({"day": "yesterday"}, "one of its times or counts cannot be read"),
         ({"succeeded": -1}, "one of its counts is below zero"),
         ({"last_seen": dt.datetime(2026, 9, 9)}, "its calls are not within its day"),
-        ({"principal_id": "somebody"}, "one of its ids is no GUID"),
+        ({"principal_id": "somebody"}, "one of its ids is not a GUID"),
         ({"scope": "everywhere"}, "it names no resource or scope"),
         ({"operation": None}, "it names no operation"),
-        ({"log": "diary"}, "it is of no log that is known"),
-        ({"access": "roles"}, "it names no way of access that is known"),
-        ({"log": "storage_log", "access": "magic"}, "it names no way of access that is known"),
+        ({"log": "diary"}, "its log is unknown"),
+        ({"access": "roles"}, "its way of access is unknown"),
+        ({"log": "storage_log", "access": "magic"}, "its way of access is unknown"),
         ({"other": None}, "one of its times or counts cannot be read"),
     ]
     path = write_rows(tmp_path / "rows.jsonl", [use(), *(use(**changes) for changes, _ in rows)])

@@ -40,7 +40,7 @@ def extend(tenant: SmallTenant, days: int) -> SmallTenant:
     return tenant
 
 
-def bench_of(inputs: Inputs, days: int = DAYS, **options: object) -> PlanContext:
+def context_of(inputs: Inputs, days: int = DAYS, **options: object) -> PlanContext:
     """The workbench of the first days."""
     window = Window(DAY0, DAY0 + dt.timedelta(days=days - 1))
     analysis = analyse(inputs, window)
@@ -49,7 +49,7 @@ def bench_of(inputs: Inputs, days: int = DAYS, **options: object) -> PlanContext
 
 def bounds_of(tenant: SmallTenant, *, days: int = DAYS, horizon: int = 30) -> dict[str, Estimate]:
     """The estimates by assignment."""
-    return {key[0]: found for key, found in break_bounds(bench_of(tenant.inputs(), days), horizon).items()}
+    return {key[0]: found for key, found in break_bounds(context_of(tenant.inputs(), days), horizon).items()}
 
 
 def simulate(seed: int, people: int, days: int, *, in_spells: bool) -> SmallTenant:

@@ -90,18 +90,18 @@ def judge_behaviour(behaviour: Behaviour, names: dict[str, str]) -> pl.DataFrame
         names: Names of principals by id.
     """
     scores = _scores(behaviour)
-    told = _told(scores)
-    rows = [_finding(row, behaviour, scores, names) for row in told.iter_rows(named=True)]
+    reported = _reported(scores)
+    rows = [_finding(row, behaviour, scores, names) for row in reported.iter_rows(named=True)]
     frame = pl.DataFrame(rows, schema=FINDINGS_SCHEMA, orient="row")
     return frame.sort("score", "day", "principal_id", descending=[True, True, False])
 
 
-def days_told(behaviour: Behaviour) -> pl.DataFrame:
+def reported_days(behaviour: Behaviour) -> pl.DataFrame:
     """Return `principal_id, day` of the rows of `judge_behaviour`, without counting how often such a score occurs."""
-    return _told(_scores(behaviour)).select("principal_id", "day")
+    return _reported(_scores(behaviour)).select("principal_id", "day")
 
 
-def _told(scores: pl.DataFrame) -> pl.DataFrame:
+def _reported(scores: pl.DataFrame) -> pl.DataFrame:
     return scores.filter((pl.col("score") >= THRESHOLD) & (pl.col("families") >= 2))
 
 

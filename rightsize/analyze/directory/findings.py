@@ -106,7 +106,7 @@ def _standing_privilege(tables: DirectoryTables) -> pl.DataFrame:
 
 def _seldom_used(tables: DirectoryTables, window: Window, by_day: pl.DataFrame) -> pl.DataFrame:
     people = described_principals(tables.inputs).filter(pl.col("principal_type").is_in(list(_PEOPLE)))["principal_id"]
-    standing = tables.assignments.filter(
+    permanent = tables.assignments.filter(
         (pl.col("state") == "active") & pl.col("end_on").is_null() & pl.col("principal_id").is_in(people.implode())
     )
     worked = standing_hours(by_day, window, "a").filter(pl.col("hours_a_month") < SELDOM_HOURS)
@@ -118,4 +118,4 @@ def _seldom_used(tables: DirectoryTables, window: Window, by_day: pl.DataFrame) 
         "days",
         pl.col("hours_needed").replace_strict(lengths, default="", return_dtype=pl.String),
     )
-    return _said(standing.join(worked, on="a"), "directory_role_seldom_used", "low", text)
+    return _said(permanent.join(worked, on="a"), "directory_role_seldom_used", "low", text)

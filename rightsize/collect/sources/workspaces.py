@@ -105,7 +105,7 @@ def _bounded(text: str, first: dt.datetime, last: dt.datetime) -> str:
 def _workspaces(known: Known) -> Iterator[str]:
     for text in known.question.workspaces:
         if not _WORKSPACE.fullmatch(text):
-            raise UsageError(f"`{text}` is no workspace id", hint="the overview page of the workspace shows it")
+            raise UsageError(f"`{text}` is not a workspace id", hint="copy it from the overview page of the workspace")
         yield text.lower()
 
 

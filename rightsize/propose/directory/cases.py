@@ -193,12 +193,12 @@ def _holders(analysis: DirectoryAnalysis) -> pl.DataFrame:
 
 def _last_administrators(rows: pl.DataFrame, left: Mapping[int, str]) -> dict[int, str]:
     """Return the permanent Global Administrators that stay so that `LEAST_ADMINISTRATORS` are left, in order of id."""
-    standing = rows.filter(
+    permanent = rows.filter(
         pl.col("role").is_in(list(roles_that("last_of_its_kind")))
         & (pl.col("state") == "active")
         & pl.col("end_on").is_null()
         & (pl.col("place") == "/")
     ).sort("role_assignment_id")
-    stay = [a for a in standing["a"] if a in left]
-    free: Sequence[int] = [a for a in standing["a"] if a not in left]
+    stay = [a for a in permanent["a"] if a in left]
+    free: Sequence[int] = [a for a in permanent["a"] if a not in left]
     return dict.fromkeys(free[: max(0, LEAST_ADMINISTRATORS - len(stay))], "last_global_administrator")

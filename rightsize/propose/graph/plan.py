@@ -200,7 +200,8 @@ def _of_graph(
     needed = {one for one in {*staying, *instead} if one in choice.comes or _is_used(judgements.get(one))}
     evidence = _evidence(rows) | {
         "permissions": [
-            _told(one, ids[key[1], one], analysis, key, choice, stays=one not in going) for one in permissions
+            _permission_evidence(one, ids[key[1], one], analysis, key, choice, stays=one not in going)
+            for one in permissions
         ],
         "comes": [{"permission": one, "id": ids[key[1], one]} for one in instead],
         "unexplained": [
@@ -260,7 +261,7 @@ def _reason(kind: ProposalKind, going: list[str], choice: GraphChoice, judgement
     return "not used in the window" if words == {"unused"} else "other permissions that stay allow every request"
 
 
-def _told(
+def _permission_evidence(
     permission: str, id_: str, analysis: GraphAnalysis, key: CaseKey, choice: GraphChoice, *, stays: bool
 ) -> dict[str, Any]:
     """Return the evidence for one permission: decision, verdict, reason, requests and alternatives."""

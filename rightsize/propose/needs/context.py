@@ -165,12 +165,12 @@ def prepare(
     )
 
 
-def with_options(bench: PlanContext, options: PlanOptions) -> PlanContext:
+def with_options(context: PlanContext, options: PlanOptions) -> PlanContext:
     """Return the context of the same tables for other options, without reading again what no option changes."""
-    if options.standing_hours != bench.options.standing_hours:
-        return prepare(bench.inputs, bench.analysis, bench.findings, options, bench.limits)
-    untouched, undecided = _left_alone(bench.inputs, bench.analysis, bench.placed, options)
-    return replace(bench, options=options, untouched=untouched, undecided=undecided)
+    if options.standing_hours != context.options.standing_hours:
+        return prepare(context.inputs, context.analysis, context.findings, options, context.limits)
+    untouched, undecided = _left_alone(context.inputs, context.analysis, context.placed, options)
+    return replace(context, options=options, untouched=untouched, undecided=undecided)
 
 
 def _left_alone(

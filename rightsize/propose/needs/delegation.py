@@ -219,7 +219,7 @@ def _expression(source: str, roles: list[str], kinds: tuple[str, ...]) -> str:
     return f"{text} AND @{source}[{_ATTRIBUTE}PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {{{quoted}}}"
 
 
-def said_of_delegation(evidence: Mapping[str, Any]) -> list[str]:
+def describe_delegation(evidence: Mapping[str, Any]) -> list[str]:
     """Return the clause of a reason about the roles that may be assigned; empty if they are not constrained."""
     parts = (*evidence.get("privileged", ()), *evidence.get("separated", ()))
     found = [part["delegation"].get("may_assign", ()) for part in parts if "delegation" in part]

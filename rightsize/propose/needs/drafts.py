@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from rightsize.analyze.reasons import UnobservableReason
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import ProposalKind
-from rightsize.propose.core.expiry import said_of_end
+from rightsize.propose.core.expiry import describe_end
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook, RoleChoice
 from rightsize.propose.needs.keep_rules import REASONS
 from rightsize.propose.needs.needs import USED, USED_BEFORE, Needs, Profile
@@ -127,7 +127,7 @@ def first_draft(
     book: RoleBook,
     max_excess: int,
     *,
-    opens: bool = False,
+    may_split: bool = False,
 ) -> Draft:
     """Return the first draft for one assignment that the plan may change, from its own needs alone.
 
@@ -138,7 +138,7 @@ def first_draft(
         needs: The needs behind it.
         book: The roles.
         max_excess: Number of operations that a role may grant beyond the need.
-        opens: Whether a part of it can become eligible, so that it is not kept although all of it is needed.
+        may_split: Whether a part of it can become eligible, so that it is not kept although all of it is needed.
     """
     base = Draft(subject, "keep", "", needs=needs, profile=profile)
     if not role.granted:
@@ -149,8 +149,8 @@ def first_draft(
         return replace(base, kind="remove", reason=_unused_reason(role, profile))
     here = needs.by_scope.get(subject.place, Need(0))
     spare = role.granted & ~book.mask(here)
-    if spare.bit_count() <= max_excess and not opens:
-        return replace(base, reason=_whole_reason(role, profile, needs, spare))
+    if spare.bit_count() <= max_excess and not may_split:
+        return replace(base, reason=_needed_reason(role, profile, needs, spare))
     return replace(base, kind="custom", open=True)
 
 
@@ -241,4 +241,4 @@ def _narrow_reason(role: KnownRole, draft: Draft, places: int, book: RoleBook) -
     kept = f"keeps {(needed & role.granted).bit_count()} of {role.granted.bit_count()} operations at {where}"
     earlier = draft.needs.why.get(USED_BEFORE, 0) & role.granted if draft.needs else 0
     before = f", {earlier.bit_count()} of them used before the window only" if earlier else ""
-    return f"{kept}{before}{said_of_end(draft.subject.end_on)}"
+    return f"{needs}{before}, at {where}{describe_end(draft.subject.end_on)}"

@@ -267,10 +267,12 @@ def privileged_evidence(
     shown = [part for part in parts if (fold(part.principal_id), part.place, part.state) in given]
     if not shown:
         return {}
-    told = [(part, _part_json(part, draft.profile, privilege, index, names)) for part in shown]
+    described = [(part, _part_json(part, draft.profile, privilege, index, names)) for part in shown]
     by_word = {
-        "privileged": [said for part, said in told if part.apart not in privilege.layers.masks],
-        "separated": [{"layer": part.apart, **said} for part, said in told if part.apart in privilege.layers.masks],
+        "privileged": [said for part, said in described if part.apart not in privilege.layers.masks],
+        "separated": [
+            {"layer": part.apart, **said} for part, said in described if part.apart in privilege.layers.masks
+        ],
     }
     found: dict[str, Any] = {word: said for word, said in by_word.items() if said}
     subject = draft.subject

@@ -90,16 +90,16 @@ def choose(units: Sequence[GrantUnit], book: RoleBook, terms: Terms, carried: Ca
         # A pattern that a wider one covered is separate once the wider one is kept; the old numbering lacks it.
         carried = None
     atoms = carried.atoms if carried else Atoms.of((unit.need for unit in units), book)
-    shelf = CandidateIndex(book, atoms, terms.tree)
-    reader = CaseReader(shelf, terms.max_excess, terms.weigh)
-    classes = form_classes(units, shelf, terms.exposure, terms.held, terms.max_excess, terms.foreign)
+    candidates = CandidateIndex(book, atoms, terms.tree)
+    reader = CaseReader(candidates, terms.max_excess, terms.weigh)
+    classes = form_classes(units, candidates, terms.exposure, terms.held, terms.max_excess, terms.foreign)
     chooser = _Chooser(
         [one for one in classes if one.role_definition_id is not None],
         [reader.read(one) for one in classes if one.role_definition_id is None],
         book,
         atoms,
         terms,
-        Fallbacks(shelf, terms.weigh),
+        Fallbacks(candidates, terms.weigh),
     )
     return chooser.choose(carried)
 

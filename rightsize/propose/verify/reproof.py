@@ -174,10 +174,10 @@ def _beyond(
     above = [holding for holding in own if (one.scope, holding.place) in within]
     if not above:
         return f"nothing is granted today at {one.scope}"
-    standing = [holding for holding in above if one.state == "eligible" or holding.key[1] == "active"]
-    if not standing:
+    as_active = [holding for holding in above if one.state == "eligible" or holding.key[1] == "active"]
+    if not as_active:
         return "eligible access would become active"
-    lasting = [holding for holding in standing if lasts_as_long(holding.end_on, one.end_on)]
+    lasting = [holding for holding in as_active if lasts_as_long(holding.end_on, one.end_on)]
     if not lasting:
         return "it would last longer than today's assignment"
     unconditional = [holding for holding in lasting if holding.condition in (None, one.condition)]

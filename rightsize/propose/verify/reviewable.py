@@ -151,23 +151,23 @@ def _check_whole(document: Mapping[str, Any]) -> None:
         raise InputError("`plan.json` has no valid separation", hint=_AGAIN)
 
 
-def _is_separation(told: object) -> bool:
+def _is_separation(separation: object) -> bool:
     """Return whether the split by layers has the right form to be shown; a plan without a split has an empty one."""
-    if told == {}:
+    if separation == {}:
         return True
-    if not isinstance(told, dict):
+    if not isinstance(separation, dict):
         return False
-    counts, cost = told.get("violations"), told.get("cost")
+    counts, cost = separation.get("violations"), separation.get("cost")
     lists = {"standing": "meaning", "left_whole": "because"}
     return (
         isinstance(counts, dict)
         and isinstance(cost, dict)
         and all(_has_numbers(counts.get(word), _VIOLATIONS) for word in ("granted", "unsplit", "split"))
         and _has_numbers(cost, _COST)
-        and _is_number(told.get("assignments_split"))
+        and _is_number(separation.get("assignments_split"))
         and all(
-            isinstance(told.get(name), list)
-            and all(isinstance(row, dict) and isinstance(row.get(word), str) for row in told[name])
+            isinstance(separation.get(name), list)
+            and all(isinstance(row, dict) and isinstance(row.get(word), str) for row in separation[name])
             for name, word in lists.items()
         )
     )

@@ -132,7 +132,7 @@ def verify(plan: WrittenPlan, new_roles: Mapping[str, RoleDefinition], inputs: I
         changes=tuple(changes),
         proofs=tuple(prove_again(case, _lost(outcomes.denied, through))),
         replay={
-            "allowed": len(outcomes.standing),
+            "allowed": len(outcomes.active),
             "denied": len(outcomes.denied),
             "needs_activation": len(outcomes.waiting),
         },

@@ -44,24 +44,24 @@ def test_the_price_is_what_the_needs_of_that_choice_have_beyond_those_of_none(ch
     inputs = _tenant().inputs()
     analysis = analyse(inputs, choose_window(inputs, DAY0 + dt.timedelta(days=DAYS), DAYS))
     findings = read_findings(inputs, analysis)
-    bench = prepare(inputs, analysis, findings, PlanOptions(reads=choice), AzureLimits())
-    prices = price_reads(bench, stays_within_reach(NeedReader(bench.book, bench.options), bench))
+    context = prepare(inputs, analysis, findings, PlanOptions(reads=choice), AzureLimits())
+    prices = price_reads(context, stays_within_reach(NeedReader(context.book, context.options), context))
     assert prices["chosen"] == choice
 
     def needed(reads: Reads) -> list[int]:
-        drafts = draft_all(replace(bench, options=PlanOptions(reads=reads)))
+        drafts = draft_all(replace(context, options=PlanOptions(reads=reads)))
         found = []
         for _, draft in sorted(drafts.items()):
             mask = 0
             for need in draft.needs.by_scope.values() if draft.needs else ():
-                mask |= bench.book.mask(need)
+                mask |= context.book.mask(need)
             found.append(mask)
         return found
 
     added = [have & ~without for have, without in zip(needed(choice), needed(Reads.NONE), strict=True)]
     (price,) = [one for one in prices["choices"] if one["reads"] == choice]
     assert price["operations"] == sum(mask.bit_count() for mask in added)
-    told = [name for mask in added for _, name in bench.book.index.members(mask) if _is_told(name)]
+    told = [name for mask in added for _, name in context.book.index.members(mask) if _is_told(name)]
     assert price["sensitive"] == len(told)
 
 

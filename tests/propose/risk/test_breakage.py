@@ -18,8 +18,7 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.breakage import break_bounds, estimate
 from rightsize.propose.risk.calibration import brier, reliability
 from rightsize.propose.risk.seasonality import MONTH_END, REGULAR, find_seasons
-from tests.examples import SOME
-from tests.propose.histories import THINGS, bench_of, bounds_of, simulate, thing_of, with_things
+from tests.propose.histories import THINGS, bounds_of, context_of, simulate, thing_of, with_things
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
@@ -362,8 +361,8 @@ def test_what_is_kept_with_what_was_created_is_no_novelty() -> None:
     tenant.assign(101, user, CONTRIBUTOR, SUB)
     tenant.use(user, WRITE_VM, VM, days=90)
     tenant.use(user, DELETE_VM, VM, days=1, start=40)
-    (once,) = break_bounds(bench_of(tenant.inputs())).values()
-    (kept,) = break_bounds(bench_of(tenant.inputs(), lifecycle=True)).values()
+    (once,) = break_bounds(context_of(tenant.inputs())).values()
+    (kept,) = break_bounds(context_of(tenant.inputs(), lifecycle=True)).values()
     assert (once.once, kept.once) == (1, 0)
     assert kept.bound < once.bound
 

@@ -87,15 +87,15 @@ def test_parts_within_are_those_that_the_algebra_finds(
     def within(blocks: tuple[PermissionBlock, ...]) -> int:
         return sum(bit for part, bit in bit_of.items() if contains(blocks, [part.block]) is None)
 
-    shelf = CandidateIndex(book, atoms, NO_TREE)
+    candidates = CandidateIndex(book, atoms, NO_TREE)
     questions: list[tuple[Callable[[], int], tuple[PermissionBlock, ...]]] = []
     for role in book.roles.values():
         # As the table says, and as one would that lacks all rows of it.
         bare = replace(role, role_definition_id=f"bare {role.role_definition_id}", granted=0)
-        questions += [(partial(shelf.atoms_of, one), one.blocks) for one in (role, bare)]
+        questions += [(partial(candidates.atoms_of, one), one.blocks) for one in (role, bare)]
     for part in parts:
         bare = replace(book.roles[guid(1)], role_definition_id=f"bare {part}", blocks=(part.block,), granted=0)
-        questions.append((partial(shelf.atoms_of, bare), bare.blocks))
+        questions.append((partial(candidates.atoms_of, bare), bare.blocks))
         # Of a need that has nothing else, and of one that has other operations too.
         for extra in (0, (1 << 5) - 1):
             questions.append((partial(atoms.allowed, Need(extra, (part,))), (part.block,)))
