@@ -125,7 +125,8 @@ def _next(result: DemoResult) -> Iterator[str]:
     telling = next(iter(result.examples), None)
     yield "Look closer"
     yield f"  {result.folder / 'report.html'}  the whole analysis and all proposals, for a browser"
-    yield f"  {result.folder / 'roles'}  one file for each new role; {result.folder / 'evidence'} says why it has each action"
+    yield f"  {result.folder / 'roles'}  one file for each new role"
+    yield f"  {result.folder / 'evidence'}  the evidence for each action of these roles"
     if telling is not None:
         yield f'  rightsize explain "{telling.proposal.principal_ids[0]}" --db {result.store}'
     yield f"  rightsize analyze --by assignment --db {result.store}"

@@ -38,12 +38,7 @@ OPTIONS = {
     "--standing-hours": "renaming it would break scripts",
 }
 HELP = {
-    "rightsize check": "not yet written anew",
-    "rightsize reach --eligible": "not yet written anew",
     "rightsize backtest --dials": "not yet written anew",
-    "rightsize mine": "not yet written anew",
-    "rightsize propose --standing-hours": "not yet written anew",
-    "rightsize prune": "not yet written anew",
 }
 LABELS = {
     "identities": "not yet written anew",
