@@ -64,7 +64,7 @@ def test_annotations_for_a_pipeline(folder: Path, capsys: pytest.CaptureFixture[
     ("words", "what"),
     [
         (("--fail-on", "grants"), "is no change and no severity"),
-        (("--every", "soon"), "is no time"),
+        (("--every", "soon"), "is not an interval"),
         (("--webhook", "json=http://example.com"), "is no https address"),
         (("--automation", "nobody"), "nobody who is loaded"),
     ],
