@@ -186,11 +186,11 @@ def _assignment(item: dict[str, Any]) -> Iterator[str]:
         yield f"    if {_short(item['condition'], 7)}"
     for count in item["verdicts"]:
         number = "?" if count["operations"] is None else count["operations"]
-        yield f"    {count['plane']:8}{number:>6} {count['verdict']}: {count['reason']}"
+        yield f"    {count['plane']:8}{number:>6} {count['verdict'].replace('_', ' ')}: {count['reason']}"
 
 
 def _verdict(item: dict[str, Any]) -> Iterator[str]:
-    yield f"  {item['plane']:8}{item['operations']:>6} {item['verdict']}: {item['reason']}"
+    yield f"  {item['plane']:8}{item['operations']:>6} {item['verdict'].replace('_', ' ')}: {item['reason']}"
     if item["meaning"] != item["reason"]:
         yield f"                 {item['meaning']}"
 

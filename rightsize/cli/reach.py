@@ -128,7 +128,7 @@ def way_lines(reach: dict[str, Any]) -> Iterator[str]:
     layers = ", ".join(layer.replace("_", " ") for layer in reach["layers"]) or "none"
     yield f"  {reach_text(reach)}"
     yield f"  layers of defence in {reach['subscriptions']} subscriptions: {layers}"
-    yield f"  {reach['own_cells']} of the cells without a further step"
+    yield f"  {reach['own_cells']} of these cells without a further step"
     for way in reach["ways"][:_SHOWN]:
         yield f"  {way['kind']} {way['name']}" + ("" if way["certain"] else "  (possible)")
         for step in way["steps"]:
