@@ -81,7 +81,7 @@ def test_an_empty_store_does_not_support_an_answer(
 ) -> None:
     monkeypatch.setattr("rightsize.workflow.analyze.open_store", lambda *_, **__: FakeStore(Tiny()))
     assert run(["analyze"]) == 6
-    assert "nothing is loaded" in capsys.readouterr().err
+    assert "neither assignments nor use are loaded" in capsys.readouterr().err
 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,7 +89,7 @@ def test_a_stale_plan_ends_in_six_and_names_everything(
     ]
     assert answer["changes"][1]["operation"] == WRITE.lower()
     assert answer["changes"][1]["role_assignment_ids"] == [guid(101)]
-    assert "the plan is stale: 1 assignment, 1 use that it does not cover" in told
+    assert "the plan is stale: 1 assignment, 1 used operation that it does not cover" in told
     assert "rightsize propose" in told
 
 
