@@ -165,7 +165,7 @@ def swap_named(bundle: Bundle, name: str) -> Swap:
     found = [swap for swap in bundle.swaps if swap.id.startswith(fold(name)) and name]
     if len(found) != 1:
         said = (
-            f"`{name}` is the beginning of {len(found)} swaps" if found else f"`{name}` is not a swap of it"
+            f"`{name}` is the beginning of {len(found)} swaps" if found else f"`{name}` is not a swap of this rollout"
         )
         raise UsageError(said, hint="`rightsize rollout status` names them")
     return found[0]
