@@ -59,6 +59,11 @@ def copy_file(path: Path) -> None:
         shutil.copyfileobj(file, sys.stdout)
 
 
+def short_name(name: str) -> str:
+    """Return a name without the domain of a UPN, since a terminal is narrow; other formats have the whole name."""
+    return name.split("@", maxsplit=1)[0]
+
+
 _GAP = 2
 LINES_LAID_OUT = 500
 """Number of table lines that rich lays out at once; each takes a third of a millisecond and kilobytes."""

@@ -36,7 +36,7 @@ from rightsize.workflow.propose import require_catalogue, require_coverage
 from rightsize.workflow.text_files import read_bytes
 
 LOGGED = "logged operations only"
-PLANTED = "planted needs, those that no log shows included"
+PLANTED = "planted needs, including those that no log shows"
 DEFAULT_SETTINGS = (
     "reads=all",
     "reads=namespace",
@@ -289,7 +289,7 @@ def read_needs(path: Path) -> pl.DataFrame:
         if not timed["first_seen"].has_nulls() and not timed["last_seen"].has_nulls():
             return timed
     raise InputError(
-        f"`{path}` is no truth of a generated tenant", hint="`rightsize demo DIR` writes one: DIR/truth.json"
+        f"`{path}` is not the truth.json of a demo tenant", hint="`rightsize demo DIR` writes DIR/truth.json"
     )
 
 

@@ -154,11 +154,11 @@ def contain_principal(
         if wanted in protected:
             raise UsageError(
                 f"`{principal}` is an emergency access account",
-                hint="who may be the last way in is contained by people",
+                hint="people decide how to contain an account that may be the last way in",
             )
         kinds = dict(principal_names(inputs).select("principal_id", "principal_type").iter_rows())
         if kinds.get(wanted) == "Group":
-            raise UsageError(f"`{principal}` is a group", hint="contain the member that is suspected")
+            raise UsageError(f"`{principal}` is a group", hint="contain the suspected member")
         if suspicion is not None:
             _suspect(store, wanted, suspicion)
             inputs = Inputs.read(store.table)
@@ -176,7 +176,7 @@ def contain_principal(
             {"who": wanted},
         ).row(0)
     if not found.contained and not options and not found.stays:
-        raise EvidenceError(f"`{principal}` holds nothing that is loaded", hint="load its assignments and groups")
+        raise EvidenceError(f"`{principal}` has no loaded assignment", hint="load its assignments and groups")
     result = ContainResult(wanted, names.get(wanted, wanted), found, options, reach, held[0], held[1], 0.0, out, [])
     # Requests that a person may send are written beside the plan, not as a part of it.
     extra = {

@@ -138,7 +138,7 @@ def make_demo(folder: Path, spec: TenantSpec, narrate: Callable[[str], None]) ->
     load_paths(store, [folder / "exports"])
     narrate(f"loaded them into {store}")
     result = propose_plan(store, PlanOptions(), folder, forms=[COMMENT_FORM])
-    narrate(f"judged every grant and wrote the plan to {folder / 'plan.json'}")
+    narrate(f"judged every assignment and wrote the plan to {folder / 'plan.json'}")
     report = report_store(store, folder / REPORT, plan=folder, title=TITLE)
     narrate(f"wrote the report to {report.out}")
     plan = result.plan
@@ -199,7 +199,7 @@ def _require_own(folder: Path) -> None:
         raise InputError(f"`{folder}` cannot be read: {error.strerror}") from error
     if foreign:
         raise UsageError(
-            f"`{folder}` holds files and is no earlier demo",
+            f"`{folder}` holds files and is not an earlier demo",
             hint="name a folder that is new or empty: `rightsize demo DIR`",
         )
 

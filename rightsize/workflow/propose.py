@@ -160,8 +160,8 @@ def _with_layers(plan: Plan, found: pl.DataFrame, options: PlanOptions) -> tuple
     if options.separate_layers or found.is_empty():
         return plan.advice
     who, times = found["principal_id"].n_unique(), found.height
-    text = f"{who} {'identity' if who == 1 else 'identities'} would defeat several layers of one subscription without "
-    text += f"activating anything, {times} times in all: the option splits their roles and reports the cost"
+    text = f"{who} {'principal' if who == 1 else 'principals'} could defeat several layers of one subscription without "
+    text += f"an activation, in {times} cases in all: this option splits their roles, and shows the cost"
     return tuple(sorted([*plan.advice, Advice(SEPARATE_LAYERS, text)], key=lambda one: (one.subject, one.text)))
 
 
@@ -195,7 +195,7 @@ def require_catalogue(inputs: Inputs) -> None:
     """
     if inputs.operations.is_empty():
         raise EvidenceError(
-            "no catalogue of operations is loaded, so nobody can say what a role grants",
+            "no catalogue of operations is loaded, so the operations that a role grants are unknown",
             hint="export one with `az provider operation list -o json > operations.json`, then "
             "`rightsize catalog import operations.json`",
         )
@@ -221,7 +221,7 @@ def _what_is_covered(logs: pl.DataFrame) -> str:
         return "load an export of the Activity Log: `rightsize load PATH`"
     spans = logs.group_by("source").agg(first=pl.col("day").min(), last=pl.col("day").max()).sort("source")
     covered = ", ".join(f"{source} {first} to {last}" for source, first, last in spans.iter_rows())
-    return f"covered is: {covered}; choose the window with --as-of and --min-window"
+    return f"the logs cover {covered}; choose the window with --as-of and --min-window"
 
 
 def _row(proposal: Proposal, names: Mapping[str, str]) -> dict[str, Any]:

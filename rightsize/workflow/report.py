@@ -124,7 +124,7 @@ def read_sources(
     """
     if plan is not None and (as_of, min_window, forget_days) != (None, None, None):
         raise UsageError(
-            "a plan brings its own window, and another one is named",
+            "a plan has its own window, and the command names another one",
             hint="leave out --as-of, --min-window and --forget-days",
         )
     read = read_plan_folder(plan) if plan is not None else None

@@ -45,7 +45,7 @@ from rightsize.workflow.verify import verify_plan
 HEAD = "journal.head"
 NAMESPACE = "rightsize-rollout"
 ReportProgress = Callable[[str], None]
-_AGAIN = "run the same command again: it goes on where this one stopped"
+_AGAIN = "run the same command again: it continues where this one stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +119,7 @@ def check_wave(db: Path, folder: Path, bundle: Bundle, wave: int) -> RolloutTena
         tenant = read_rollout_tenant(store)
     for account in bundle.emergency:
         if fold(account) not in tenant.types:
-            raise GateError(
-                f"emergency access account `{account}` is no principal any more", hint="look before you go on"
-            )
+            raise GateError(f"emergency access account `{account}` no longer exists", hint="look before you go on")
         if fold(account) in tenant.disabled:
             raise GateError(
                 f"emergency access account `{account}` is disabled or deleted", hint="look before you go on"
@@ -169,7 +167,7 @@ def confirm_swaps(folder: Path, swaps: Sequence[str], person: str, clock: Clock 
     named = [swap_named(bundle, name) for name in swaps]
     for swap in named:
         if states[swap.id] != "done":
-            raise UsageError(f"`{swap.id}` is no swap that is done")
+            raise UsageError(f"`{swap.id}` is not a swap that is done")
     said = bound_of(entries[0])
     bound = Bound(bundle.hash, bundle.plan, said.tenant, said.cloud)
     with Journal(folder / JOURNAL, bound, heads_of(bundle)) as journal:
@@ -221,7 +219,7 @@ def _work(
         try:
             work(RolloutEngine(bundle, arm, journal, clock, report_progress), who)
         except NotSignedInError as error:
-            raise AccessError(f"the token is not taken: {error.reason}", hint=_AGAIN) from error
+            raise AccessError(f"Azure rejects the token: {error.reason}", hint=_AGAIN) from error
         except FaultError as error:
             raise ServiceError(f"Azure does not answer: {error.reason}", hint=_AGAIN) from error
         except UnseenError as error:

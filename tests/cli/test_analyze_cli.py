@@ -38,7 +38,7 @@ def test_a_row_speaks_of_a_principal_on_a_plane(store: FakeStore, capsys: pytest
     control = rows[0]
     assert [control[name] for name in KEYS[:5]] == [4, 1, 2, 1, 0]
     assert "window 2026-01-01 to 2026-01-10, 10 days" in err
-    assert "1 uses that no assignment explains" in err
+    assert "1 unexplained operations" in err
 
 
 def test_a_row_speaks_of_an_assignment_where_asked(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,7 +82,7 @@ def test_an_empty_store_does_not_support_an_answer(
 ) -> None:
     monkeypatch.setattr("rightsize.workflow.analyze.open_store", lambda *_, **__: FakeStore(Tiny().inputs()))
     assert run(["analyze"]) == 6
-    assert "nothing is loaded" in capsys.readouterr().err
+    assert "neither assignments nor use are loaded" in capsys.readouterr().err
 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

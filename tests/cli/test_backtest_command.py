@@ -96,7 +96,7 @@ def test_graph_is_told_beside_the_roles(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setenv("COLUMNS", "80")
     assert run(["backtest", "-q", "--options", "reads=all"]) == 0
     shown = capsys.readouterr().out
-    assert "applications refused something: 1 of 2" in shown
+    assert "applications with a denied request: 1 of 2" in shown
     assert [line for line in shown.splitlines() if len(line) > 80] == []
 
 
@@ -210,7 +210,7 @@ def test_without_anything_to_take_there_is_no_calibration(
     assert (document["brier"], document["calibration"]) == (None, [])
     assert document["break_rate_principals"] is None
     assert run(["backtest", "-q"]) == 0
-    assert "there is no chance to be right or wrong about" in capsys.readouterr().out
+    assert "there is no probability to check" in capsys.readouterr().out
 
 
 def test_csv_has_a_row_a_setting_and_baseline(store: None, capsys: pytest.CaptureFixture[str]) -> None:

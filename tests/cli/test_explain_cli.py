@@ -52,7 +52,14 @@ def test_the_text_fits_80_columns_and_is_harmless(capsys: pytest.CaptureFixture[
     text = shown(capsys, "table")
     assert "\x1b" not in text
     assert max(len(line) for line in text.splitlines()) <= 80
-    for title in ("assignments", "used", "unexplained use", "refused (demand, never use)", "sign-ins", "findings"):
+    for title in (
+        "assignments",
+        "used",
+        "unexplained use",
+        "denied calls (never count as use)",
+        "sign-ins",
+        "findings",
+    ):
         assert f"\n{title}\n" in text
 
 

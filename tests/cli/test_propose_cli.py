@@ -303,7 +303,7 @@ def test_what_is_rejected_is_kept_the_next_time(
     out, err = capsys.readouterr()
     (kept,) = [one for one in json.loads(out)["proposals"] if one["id"] == changed["id"]]
     assert (kept["kind"], kept["reason"]) == ("keep", "rejected by Mei: quarter end")
-    assert "gone is no proposal any more, and was rejected by Mei" in err
+    assert "no longer exists: gone, rejected by Mei" in err
     file.write_text(file.read_text().replace('"reject"', '"accept"'))
     files = ["plan", "files", str(plan), "--format", "az", "--out", str(tmp_path / "az"), "--review", str(file)]
     assert run([*files, "--db", str(tmp_path / "none.duckdb")]) == 6

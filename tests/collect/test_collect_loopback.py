@@ -224,7 +224,7 @@ def test_a_sign_in_that_is_lost_for_good_ends_the_run_and_keeps_it(
     loopback.faults.add("expire", "denyassignments", times=None)
     with pytest.raises(AccessError, match="the sign-in was lost") as caught:
         collect(sources=FEW)
-    assert "goes on" in str(caught.value.hint)
+    assert "continues" in str(caught.value.hint)
     loopback.faults.clear()
     report = collect(sources=FEW)
     assert report.resumed

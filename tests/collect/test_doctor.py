@@ -94,7 +94,7 @@ def test_only_what_is_used_is_in_the_role() -> None:
 
 
 def test_a_role_with_nowhere_to_be_assigned_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(EvidenceError, match="nowhere to be assigned"):
+    with pytest.raises(EvidenceError, match="no scope to be assigned"):
         write_role(collector_role(chosen_sources(()), []), tmp_path / "role.json")
     assert not (tmp_path / "role.json").exists()
 

@@ -36,13 +36,7 @@ COLUMNS = {
 OPTIONS = {
     "--standing-hours": "renaming it would break scripts",
 }
-HELP = {
-    "rightsize check": "not yet written anew",
-    "rightsize reach --eligible": "not yet written anew",
-    "rightsize mine": "not yet written anew",
-    "rightsize propose --standing-hours": "not yet written anew",
-    "rightsize prune": "not yet written anew",
-}
+HELP: dict[str, str] = {}
 LABELS = {
     "identities": "not yet written anew",
     "Layers of defence that one identity can defeat": "not yet written anew",

@@ -167,7 +167,7 @@ def test_rows_hold_every_number(made: DemoResult) -> None:
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     """Nobody's files are overwritten, and the hint says what to do."""
     (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
-    with pytest.raises(UsageError, match="holds files and is no earlier demo"):
+    with pytest.raises(UsageError, match="holds files and is not an earlier demo"):
         write_demo(tmp_path, TenantSpec())
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 

@@ -252,7 +252,7 @@ def test_a_plan_of_another_store_is_marked(
 def test_a_plan_and_a_window_together_are_a_wrong_use(demo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["report", "--db", str(demo_folder / STORE), "--plan", str(demo_folder), "--min-window", "30"]
     assert run(arguments) == 2
-    assert "brings its own window" in capsys.readouterr().err
+    assert "a plan has its own window" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

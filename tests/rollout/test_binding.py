@@ -65,7 +65,7 @@ def test_a_bundle_that_its_plan_does_not_make_is_refused(
     original = azure_state(azure)
     _edit(folder, change)
     code, _, err = ask("apply", folder, *writing_words(azure))
-    assert code == 5 and "not what its plan makes" in err
+    assert code == 5 and "does not match its plan" in err
     assert _writes(azure) == 0 and azure_state(azure) == original
 
 

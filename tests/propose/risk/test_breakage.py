@@ -18,6 +18,7 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.breakage import break_bounds, estimate
 from rightsize.propose.risk.calibration import brier, reliability
 from rightsize.propose.risk.seasonality import MONTH_END, REGULAR, find_seasons
+from tests.examples import SOME
 from tests.propose.histories import THINGS, bounds_of, context_of, simulate, thing_of, with_things
 from tests.propose.small_tenant import (
     APP,
