@@ -34,9 +34,10 @@ def main(words: list[str]) -> int:
     except FaultError as error:
         print(error, file=sys.stderr)
         return 2
-    by_default, by_all = sum(one.by_default is not None for one in found), sum(one.by_all is not None for one in found)
-    first = "" if asked.all_tiers else f"{by_default} found by the default tier, "
-    print(f"\n{len(found)} faults: {first}{by_all} found by all tiers")
+    print()
+    if not asked.all_tiers:
+        print(f"found by the default tier: {sum(one.by_default is not None for one in found)} of {len(found)}")
+    print(f"found by all tiers: {sum(one.by_all is not None for one in found)} of {len(found)}")
     return 0 if is_enough(found, only_all_tiers=asked.all_tiers) else 1
 
 
