@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from tests.planted_faults.faults import Fault, FaultError, changed_text, read_faults
-from tests.planted_faults.runs import ALL_TIERS, ROOT, Found, copy_tree, find, first_failure, is_enough
+from tests.planted_faults.runs import ROOT, Found, check_without_faults, copy_tree, find, is_enough
 
 _HEADS = ("fault", "module", "default tier", "all tiers", "first failing test")
 
@@ -53,15 +53,13 @@ def _plant(faults: list[Fault], *, only_all_tiers: bool) -> list[Found]:
         copy = copy_tree(Path(folder))
         for fault in faults:
             changed_text(fault, ROOT)
-        concerned = sorted({test for fault in faults for test in fault.tests})
-        if failing := first_failure(copy, concerned, ALL_TIERS if only_all_tiers else ()):
-            raise FaultError(f"a test fails without any fault: {failing}")
         widths = [max(map(len, texts)) for texts in zip(*((one.name, one.module) for one in faults), strict=True)]
-        print(_line(_HEADS, widths))
+        print(_line(_HEADS, widths), flush=True)
         found = []
         for fault in faults:
             found.append(find(fault, copy, only_all_tiers=only_all_tiers))
             print(_line(_cells(found[-1], only_all_tiers), widths), flush=True)
+        check_without_faults(copy, found)
         return found
 
 
