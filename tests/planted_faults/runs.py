@@ -59,8 +59,16 @@ def copy_tree(folder: Path) -> Path:
     return copy
 
 
-def first_failure(copy: Path, tests: Collection[str], options: Sequence[str] = ()) -> str | None:
-    """Run tests in a copy until one fails, and return this one; None where all pass or the tier has none of them.
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """The result of a run of tests: the first that failed, if any, and whether the tier left some of them out."""
+
+    failed: str | None
+    is_partial: bool = False
+
+
+def run_tests(copy: Path, tests: Collection[str], options: Sequence[str] = ()) -> Ran:
+    """Run tests in a copy until one fails.
 
     Raises:
         FaultError: pytest did not run.
@@ -68,21 +76,21 @@ def first_failure(copy: Path, tests: Collection[str], options: Sequence[str] = (
     try:
         done = _python(copy, "-m", "pytest", "-x", "-n", "0", "-p", "no:cacheprovider", *options, *tests)
     except subprocess.TimeoutExpired:
-        return ENDLESS
+        return Ran(ENDLESS)
     if done.returncode in (0, _NOTHING_RUN):
-        return None
+        return Ran(None, is_partial=" deselected" in done.stdout)
     failed = _FAILED.search(done.stdout)
     if failed is None:
         raise FaultError(f"pytest ended with {done.returncode} and names no test: {done.stdout[-2000:]}{done.stderr}")
-    return failed[1]
+    return Ran(failed[1])
 
 
 def find(fault: Fault, copy: Path, *, only_all_tiers: bool = False) -> Found:
     """Plant a fault and run its tests: the default tier first, and all tiers where it misses the fault."""
     with planted(fault, copy):
-        by_default = None if only_all_tiers else first_failure(copy, fault.tests)
-        by_all = by_default or first_failure(copy, fault.tests, ALL_TIERS)
-    return Found(fault, by_default, by_all)
+        first = Ran(None, is_partial=True) if only_all_tiers else run_tests(copy, fault.tests)
+        last = run_tests(copy, fault.tests, ALL_TIERS) if first.is_partial else first
+    return Found(fault, first.failed, last.failed)
 
 
 def check_without_faults(copy: Path, found: Sequence[Found]) -> None:
@@ -92,7 +100,7 @@ def check_without_faults(copy: Path, found: Sequence[Found]) -> None:
         FaultError: One of them fails there, too, so it proves nothing about its fault.
     """
     tests = sorted({one.by_all for one in found if one.by_all is not None and one.by_all != ENDLESS})
-    if tests and (failed := first_failure(copy, tests, ALL_TIERS)) is not None:
+    if tests and (failed := run_tests(copy, tests, ALL_TIERS).failed) is not None:
         raise FaultError(f"{failed} fails without a fault, too")
 
 
