@@ -79,10 +79,11 @@ def run_tests(copy: Path, tests: Collection[str], options: Sequence[str] = ()) -
         return Ran(ENDLESS)
     if done.returncode in (0, _NOTHING_RUN):
         return Ran(None, is_partial=" deselected" in done.stdout)
-    failed = _FAILED.search(done.stdout)
-    if failed is None:
+    failed = _FAILED.findall(done.stdout)
+    if not failed:
         raise FaultError(f"pytest ended with {done.returncode} and names no test: {done.stdout[-2000:]}{done.stderr}")
-    return Ran(failed[1])
+    # The summary comes last; a log that is shown before it may have such lines, too.
+    return Ran(failed[-1])
 
 
 def find(fault: Fault, copy: Path, *, only_all_tiers: bool = False) -> Found:
