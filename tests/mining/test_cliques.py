@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rightsize.mining.clique_cover import fewest_cliques
@@ -125,6 +125,7 @@ def test_a_widened_clique_is_maximal_and_holds_what_it_held(adjacent: list[int],
 
 @MANY
 @given(GRAPHS)
+@example([62, 61, 27, 7, 7, 3])  # The leader of one vertex is itself the follower of another.
 def test_reduced_and_lifted_again_a_cover_is_one_of_the_whole(adjacent: list[int]) -> None:
     """Whatever smallest cover is found of what is left, it comes back as a smallest cover of everything."""
     everything = (1 << len(adjacent)) - 1

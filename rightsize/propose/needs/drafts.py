@@ -150,7 +150,7 @@ def first_draft(
     here = needs.by_scope.get(subject.place, Need(0))
     spare = role.granted & ~book.mask(here)
     if spare.bit_count() <= max_excess and not may_split:
-        return replace(base, reason=_needed_reason(role, profile, needs, spare))
+        return replace(base, reason=_whole_reason(role, profile, needs, spare))
     return replace(base, kind="custom", open=True)
 
 
@@ -241,4 +241,4 @@ def _narrow_reason(role: KnownRole, draft: Draft, places: int, book: RoleBook) -
     kept = f"keeps {(needed & role.granted).bit_count()} of {role.granted.bit_count()} operations at {where}"
     earlier = draft.needs.why.get(USED_BEFORE, 0) & role.granted if draft.needs else 0
     before = f", {earlier.bit_count()} of them used before the window only" if earlier else ""
-    return f"{needs}{before}, at {where}{describe_end(draft.subject.end_on)}"
+    return f"{kept}{before}{describe_end(draft.subject.end_on)}"

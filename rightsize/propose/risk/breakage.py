@@ -182,7 +182,10 @@ def keep_risky(drafts: Mapping[Key, Draft], bounds: Mapping[Key, Estimate], cont
     if most is None:
         return dict(drafts)
     return {
-        key: draft.kept("break_risk")
+        key: draft.kept(
+            f"break_risk: within {HORIZON_DAYS} days it may break work with a probability of up to "
+            f"{bounds[key].bound:.4g}, and `--max-break` allows {most:g}"
+        )
         if key in bounds and bounds[key].bound > most and observable_loss(draft, context)
         else draft
         for key, draft in drafts.items()

@@ -264,6 +264,14 @@ def test_of_two_idle_owners_one_is_kept() -> None:
     assert proposal_for(plan, other).reason.startswith("last owner")
 
 
+def test_an_owner_who_has_to_activate_is_not_the_last_owner() -> None:
+    """The active owner stays, although the eligible one comes first by id."""
+    tenant = SmallTenant()
+    tenant.assign(101, tenant.principal(1), OWNER, SUB, state="eligible")
+    active = tenant.assign(102, tenant.principal(2), OWNER, SUB)
+    assert proposal_for(tenant.plan(unobservable="drop"), active).reason.startswith("last owner")
+
+
 def test_a_group_scope_below_needs_no_owner() -> None:
     """Owners of a resource group are owners of nothing else."""
     tenant = SmallTenant()

@@ -178,6 +178,7 @@ def test_a_short_window_says_nothing_of_a_long_horizon() -> None:
         ([29, 30, 58, 59, 88, 89], MONTH_END),
         ([10, 40, 70], REGULAR),
         ([5, 6, 26, 27, 47, 48, 68, 69], REGULAR),
+        ([5, 12, 35, 42, 65, 72], REGULAR),
         ([10, 17, 24, 31, 38, 45, 52], None),
         ([3, 30, 41], None),
         (list(range(0, 90, 2)), None),
@@ -185,7 +186,10 @@ def test_a_short_window_says_nothing_of_a_long_horizon() -> None:
     ],
 )
 def test_work_that_follows_the_calendar_is_recognised(days: list[int], period: str | None) -> None:
-    """Month ends, and what comes back after regular pauses of weeks; a weekly habit shows often enough as it is."""
+    """Month ends, and what comes back after regular pauses of weeks; a weekly habit shows often enough as it is.
+
+    A pause of exactly one week does not end a spell of work.
+    """
     use = pl.DataFrame({"who": ["a"] * len(days), "day": [DAY0 + dt.timedelta(days=day) for day in days]})
     found = find_seasons(use, ["who"])
     assert found["period"].to_list() == ([period] if period else [])
