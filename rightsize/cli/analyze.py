@@ -56,6 +56,7 @@ def analyze(
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
     """Judge all that is granted: used, unused, unobservable or out of coverage, with scores of creep and risk."""
+    from rightsize.model.plan import PLANE_NAMES  # noqa: PLC0415
     from rightsize.workflow.analyze import analyze_store  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
@@ -65,7 +66,9 @@ def analyze(
         f"window {window.first_day} to {window.last_day}, {window.days} days, "
         f"Activity Log for {result.covered:.0%} of subscriptions and days"
     )
-    say(f"{result.findings} findings, {result.unexplained} uses that no assignment explains")
+    parts = ", ".join(f"{PLANE_NAMES[plane]} {number:,}" for plane, number in result.unexplained.items())
+    unexplained = f"{sum(result.unexplained.values()):,} unexplained operations" + (f" ({parts})" if parts else "")
+    say(f"{result.findings:,} findings; {unexplained}")
     if not result.has_catalogue:
         say("no catalogue of operations is loaded, so only use is counted: `rightsize catalog import FILE`")
     columns, brief = _COLUMNS[by]

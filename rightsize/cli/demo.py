@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _VERDICTS = {
     "used": "seen in a log",
-    "unused": "a log would have shown it, and did not",
-    "unobservable": "no log could have shown it",
+    "unused": "a log would show it, and does not",
+    "unobservable": "no log can show it",
     "out_of_coverage": "the log that would show it is missing",
 }
 
@@ -61,10 +61,10 @@ def write_page(result: DemoResult) -> Iterator[str]:
         f"{result.subscriptions} subscriptions, {result.records:,} records of {result.days} days"
     )
     yield ""
-    yield f"What they may do, and what they did from {window['first_day']} to {window['last_day']}"
+    yield f"Azure roles: operations granted, and used from {window['first_day']} to {window['last_day']}"
     yield from _verdicts(result)
     yield ""
-    yield "What rightsize proposes, a line an assignment"
+    yield "Proposals, one for each role assignment"
     yield "  " + ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in result.kinds.items())
     yield from _proof(result)
     yield ""
@@ -83,18 +83,18 @@ def _verdicts(result: DemoResult) -> Iterator[str]:
         share = number / granted if granted else 0.0
         yield f"  {verdict.replace('_', ' '):<16}{number:>9,}  {share:>6.1%}  {meaning}"
     unexplained = result.plan.verdicts.get("unexplained", 0)
-    yield f"  {'unexplained':<16}{unexplained:>9,}          use that no assignment of today allows"
+    yield f"  {'unexplained':<16}{unexplained:>9,}          done, and no assignment of today allows it"
 
 
 def _proof(result: DemoResult) -> Iterator[str]:
     before = sum(one.excess_before for one in result.plan.proposals)
     after = sum(one.excess_after for one in result.plan.proposals)
     if before:
-        yield f"  that takes away {1 - after / before:.0%} of the risk-weighted excess"
+        yield f"  they remove {1 - after / before:.0%} of the excess, which weighs operations by their risk"
     replay = result.plan.replay
     yield (
-        f"  replayed: {replay['allowed']:,} distinct calls allowed, {replay['needs_activation']:,} "
-        f"after an activation, {replay['denied']:,} denied"
+        f"  replay: {replay['allowed']:,} distinct calls stay allowed, {replay['needs_activation']:,} "
+        f"need an activation, {replay['denied']:,} are denied"
     )
     truth = result.truth
     total = sum(truth.needs.values())

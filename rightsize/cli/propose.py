@@ -183,6 +183,7 @@ def propose(
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
     """Plan the smallest role assignments that would have allowed what was done, with evidence and proof."""
+    from rightsize.model.plan import PLANE_NAMES  # noqa: PLC0415
     from rightsize.propose.core.objective import read_weights  # noqa: PLC0415
     from rightsize.propose.core.options import Dials, Reads, Unobservable  # noqa: PLC0415
     from rightsize.render.separation import separation_lines  # noqa: PLC0415
@@ -213,16 +214,20 @@ def propose(
     result = propose_plan(db, dials, out, forms=[form.value for form in forms or ()], review=review)
     replayed = result.plan.replay
     for plane, kinds in result.planes.items():
-        say(f"{plane.replace('_', ' ')}: {', '.join(f'{number} {kind}' for kind, number in kinds.items())}")
+        say(f"{PLANE_NAMES[plane]}: {', '.join(f'{number} {kind}' for kind, number in kinds.items())}")
     if not result.planes:
         say("no assignments")
     say(
-        f"replayed: {replayed['allowed']} calls allowed, {replayed['needs_activation']} need an activation, "
-        f"{replayed['denied']} denied"
+        f"replay: {replayed['allowed']:,} distinct calls stay allowed, {replayed['needs_activation']:,} need an "
+        f"activation, {replayed['denied']:,} are denied; {result.plan.verdicts['unexplained']:,} unexplained operations"
     )
     for part in result.plan.parts:
         found = part.replay
-        say(f"{part.plane}: {found['allowed']} distinct requests stay allowed, {found['unknown']} nothing explains")
+        say(
+            f"replay of {PLANE_NAMES[part.plane]}: {found['allowed']:,} distinct calls stay allowed, "
+            f"{found['needs_activation']:,} need an activation, {found['denied']:,} are denied; "
+            f"{found['unknown']:,} unexplained operations"
+        )
     for line in separation_lines(result.plan.separation):
         say(line)
     for advice in result.plan.advice:
