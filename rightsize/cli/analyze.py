@@ -67,8 +67,8 @@ def analyze(
         f"Activity Log for {result.covered:.0%} of subscriptions and days"
     )
     parts = ", ".join(f"{PLANE_NAMES[plane]} {number:,}" for plane, number in result.unexplained.items())
-    unexplained = f"{sum(result.unexplained.values()):,} unexplained operations" + (f" ({parts})" if parts else "")
-    say(f"{result.findings:,} findings; {unexplained}")
+    unexplained = f"{sum(result.unexplained.values()):,}" + (f" ({parts})" if parts else "")
+    say(f"findings: {result.findings:,}; unexplained operations: {unexplained}")
     if not result.has_catalogue:
         say("no catalogue of operations is loaded, so only use is counted: `rightsize catalog import FILE`")
     columns, brief = _COLUMNS[by]

@@ -183,7 +183,7 @@ def propose(
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
     """Plan the smallest role assignments that would have allowed what was done, with evidence and proof."""
-    from rightsize.model.plan import PLANE_NAMES  # noqa: PLC0415
+    from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES  # noqa: PLC0415
     from rightsize.propose.core.objective import read_weights  # noqa: PLC0415
     from rightsize.propose.core.options import Dials, Reads, Unobservable  # noqa: PLC0415
     from rightsize.render.separation import separation_lines  # noqa: PLC0415
@@ -212,22 +212,14 @@ def propose(
         as_of=as_of,
     )
     result = propose_plan(db, dials, out, forms=[form.value for form in forms or ()], review=review)
-    replayed = result.plan.replay
     for plane, kinds in result.planes.items():
         say(f"{PLANE_NAMES[plane]}: {', '.join(f'{number} {kind}' for kind, number in kinds.items())}")
     if not result.planes:
         say("no assignments")
-    say(
-        f"replay: {replayed['allowed']:,} distinct calls stay allowed, {replayed['needs_activation']:,} need an "
-        f"activation, {replayed['denied']:,} are denied; {result.plan.verdicts['unexplained']:,} unexplained operations"
-    )
+    unexplained = result.plan.verdicts.get("unexplained", 0)
+    say(_replay_line(AZURE_ROLES, result.plan.replay, unexplained))
     for part in result.plan.parts:
-        found = part.replay
-        say(
-            f"replay of {PLANE_NAMES[part.plane]}: {found['allowed']:,} distinct calls stay allowed, "
-            f"{found['needs_activation']:,} need an activation, {found['denied']:,} are denied; "
-            f"{found['unknown']:,} unexplained operations"
-        )
+        say(_replay_line(part.plane, part.replay, part.replay["unknown"]))
     for line in separation_lines(result.plan.separation):
         say(line)
     for advice in result.plan.advice:
@@ -243,6 +235,17 @@ def propose(
         return
     rows = map(shortened, result.rows()) if output is OutputFormat.TABLE else result.rows()
     show(rows, COLUMNS, output, table_columns=BRIEF)
+
+
+def _replay_line(plane: str, replay: Mapping[str, int], unexplained: int) -> str:
+    """Return what the replay of a plane's calls found under the plan."""
+    from rightsize.model.plan import PLANE_NAMES  # noqa: PLC0415  kept out of `--help`
+
+    return (
+        f"replay of {PLANE_NAMES[plane]}: {replay['allowed']:,} distinct calls stay allowed, "
+        f"{replay['needs_activation']:,} need an activation, {replay['denied']:,} are denied; "
+        f"unexplained operations: {unexplained:,}"
+    )
 
 
 def shortened(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -160,8 +160,8 @@ def _with_layers(plan: Plan, found: pl.DataFrame, dials: Dials) -> tuple[Advice,
     if dials.separate_layers or found.is_empty():
         return plan.advice
     who, times = found["principal_id"].n_unique(), found.height
-    text = f"{who} {'identity' if who == 1 else 'identities'} would defeat several layers of one subscription without "
-    text += f"activating anything, {times} times in all: the dial splits their roles, and says what that costs"
+    text = f"{who} {'principal' if who == 1 else 'principals'} would defeat several layers of one subscription without "
+    text += f"an activation, in {times} cases: the option splits their roles, and the plan states the cost"
     return tuple(sorted([*plan.advice, Advice(SEPARATE_LAYERS, text)], key=lambda one: (one.subject, one.text)))
 
 

@@ -35,7 +35,7 @@ def test_names_are_text_whatever_they_are() -> None:
 
 def test_the_counts_stand_before_and_after_the_plan() -> None:
     drawn = "".join(ET.fromstring(draw_blast(blast())).itertext())  # noqa: S314  written by ourselves
-    assert "48 → 1 identities" in drawn
+    assert "48 → 1 principals" in drawn
     assert "takes the whole tenant, not under the plan" in drawn
     assert "acts in graph, not under the plan" in drawn
     assert "→" not in draw_blast(blast(after=None))
