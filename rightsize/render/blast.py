@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rightsize.analyze.blast import COLUMNS
-from rightsize.model.plan import PLANE_NAMES
 from rightsize.render.escape import for_terminal
 from rightsize.render.templating import open_templates, policy_source, report_part
 
@@ -18,6 +17,7 @@ _LETTER = 6.6
 BASES = ("granted", "proposed", "used")
 _WORDS = {"identity": "principals", "resource": "resources", "secrets": "stores of secrets or data", "access": "scopes",
           "directory": "parts of the directory", "outsider": "outside subjects", "consent": "users"}  # fmt: skip
+_PLANES = {"graph": "Microsoft Graph", "directory": "the directory"}
 _WORD = {"identity": "principal", "outsider": "outside subject", "consent": "user"}
 _COUNTS = (("identities", "principals"), ("resources", "resources with code"), ("secrets", "stores of secrets or data"),
            ("cells", "layers of defence, each in a subscription"))  # fmt: skip
@@ -33,7 +33,7 @@ def shape_blast(blast: Mapping[str, Any]) -> dict[str, Any]:
         "tenant_left": bool(after and after["takes_tenant"]),
         "counts": [(words, today[name], after[name] if after else None) for name, words in _COUNTS],
         "planes": [
-            (PLANE_NAMES[plane], plane in today["planes"], bool(after) and plane in after["planes"])
+            (_PLANES[plane], plane in today["planes"], bool(after) and plane in after["planes"])
             for plane in ("graph", "directory")
         ],
         "columns": list(COLUMNS),
