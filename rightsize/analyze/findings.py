@@ -13,6 +13,7 @@ from rightsize.analyze.pim_findings import find_about_pim
 from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.analyze.tenant import granted_by_patterns
 from rightsize.analyze.text import folded
+from rightsize.analyze.totals import unexplained_operations
 from rightsize.analyze.verdicts import Analysis
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import is_emergency_name, privilege_patterns
@@ -110,12 +111,16 @@ def _unexplained(analysis: Analysis) -> pl.DataFrame:
     told = rows.with_columns(told=pl.col("reason").replace_strict({word: sentence(word) for word in words}, default=""))
     return (
         told.group_by(subject="principal_id")
-        .agg(principal_id=pl.col("principal_id").first(), count=pl.len(), told=pl.col("told").unique().sort())
+        .agg(
+            principal_id=pl.col("principal_id").first(),
+            count=unexplained_operations(),
+            told=pl.col("told").unique().sort(),
+        )
         .with_columns(
             **_said(
                 "unexplained_use",
                 "medium",
-                pl.format("no assignment explains {} of its uses: {}", "count", pl.col("told").list.join("; ")),
+                pl.format("unexplained operations: {} ({})", "count", pl.col("told").list.join("; ")),
             )
         )
         .select(_COLUMNS)

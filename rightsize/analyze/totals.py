@@ -30,15 +30,20 @@ def count_verdicts(verdicts: pl.DataFrame) -> dict[str, int]:
     return {"granted": granted} | counts
 
 
-def count_unexplained(verdicts: pl.DataFrame) -> int:
-    """Return the number of unexplained operations: distinct by principal, plane, operation and scope.
+def unexplained_operations() -> pl.Expr:
+    """Return the number of unexplained operations in the rows of one principal: distinct by plane, operation and scope.
 
     A row that names no operation stands for `operations` of them.
     """
+    is_named = pl.col("operation").is_not_null()
+    operation = pl.struct("plane", folded(pl.col("operation")), place_of(pl.col("scope")))
+    return operation.filter(is_named).n_unique().cast(pl.Int64) + pl.col("operations").filter(~is_named).sum()
+
+
+def count_unexplained(verdicts: pl.DataFrame) -> int:
+    """Return the number of unexplained operations of all principals."""
     rows = verdicts.filter(pl.col("verdict") == Verdict.UNEXPLAINED)
-    key = ("principal_id", "plane", folded(pl.col("operation")), place_of(pl.col("scope")))
-    named = rows.drop_nulls("operation").select(key).unique().height
-    return named + int(rows.filter(pl.col("operation").is_null())["operations"].sum())
+    return int(rows.group_by("principal_id").agg(number=unexplained_operations())["number"].sum())
 
 
 def count_unexplained_by_plane(verdicts: pl.DataFrame) -> dict[str, int]:

@@ -141,7 +141,7 @@ def test_the_data_holds_every_principal_assignment_and_proposal(page: str, demo_
     plan = json.loads((demo_folder / "plan.json").read_text(encoding="utf-8"))
     ours = [one for one in plan["proposals"] if one["plane"] in ("control", "data")]
     assert [one[0] for one in data["proposals"]] == [one["id"] for one in ours]
-    for plane, title in (("graph", "Permissions of Microsoft Graph"), ("directory", "Directory roles")):
+    for plane, title in (("graph", "Microsoft Graph permissions"), ("directory", "Directory roles")):
         beyond = [one for one in plan["proposals"] if one["plane"] == plane]
         table = page.partition(f'<h3 class="shift">{title}</h3>')[2].partition("</table>")[0]
         assert table.count('<tr><td class="name">') == sum(one["kind"] != "keep" for one in beyond) > 0
