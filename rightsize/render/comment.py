@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from rightsize.analyze.reasons import SENTENCES
 from rightsize.model.nouns import RoleDefinition
-from rightsize.model.plan import PLANE_NAMES, Plan, Proposal, count_by_plane
+from rightsize.model.plan import Plan, Proposal, count_by_plane
 from rightsize.render.escape import for_comment
 from rightsize.render.separation import separation_lines
-from rightsize.render.summary import short_scope
+from rightsize.render.summary import plane_title, short_scope
 
 LONGEST = 65_536
 """The most characters of a comment on GitHub; counted as bytes here, which are never fewer."""
@@ -102,7 +103,7 @@ def _head(plan: Plan, changed: Sequence[Proposal]) -> Iterator[str]:
     parts = count_by_plane((one.plane, one.kind) for one in every)
     for plane, kinds in parts.items() if len(parts) > 1 else ():
         changes = sum(number for kind, number in kinds.items() if kind != "keep")
-        yield f"- {PLANE_NAMES[plane]}: {changes:,} changes of {sum(kinds.values()):,} assignments"
+        yield f"- {plane_title(plane)}: {changes:,} of {sum(kinds.values()):,} assignments change"
     if len(parts) > 1:
         yield ""
     yield (
@@ -138,7 +139,7 @@ def _cells(one: Proposal, names: Mapping[str, str]) -> list[str]:
         _named(one.principal_ids[0], names) + (f" and {more} more" if more > 0 else ""),
         f"{_named(one.evidence['role'], names)} at {_place(one.evidence['scope'], one, names)}{state}",
         "; ".join(comes[:_ROLES]) + (f"; and {len(comes) - _ROLES} more" if len(comes) > _ROLES else "") or "nothing",
-        for_comment(_cut(one.reason)),
+        for_comment(_cut(SENTENCES.get(one.reason, one.reason))),
         f"proved{grows}" if one.proof.holds else f"**fails**: {for_comment(one.proof.witness or '')}",
         f"≤ {100 * one.break_probability_30d:.1f} %",
     ]
@@ -173,7 +174,11 @@ def _cut(text: str) -> str:
 
 
 def _foot(plan: Plan) -> Iterator[str]:
-    kept = Counter(_cut(one.reason.partition(":")[0]) for one in plan.all_proposals if one.kind == "keep")
+    kept = Counter(
+        _cut(SENTENCES.get(one.reason, one.reason.partition(":")[0]))
+        for one in plan.all_proposals
+        if one.kind == "keep"
+    )
     if kept:
         yield ""
         yield f"<details><summary>{sum(kept.values()):,} assignments stay as they are</summary>"

@@ -63,7 +63,7 @@ def short_scope(scope: str, names: Mapping[str, str]) -> str:
 
 
 def plane_title(plane: str) -> str:
-    """Return the name of a plane beyond Azure roles as a heading."""
+    """Return the name of Azure roles, or of a plane beyond them, as a heading."""
     name = PLANE_NAMES[plane]
     return name[0].upper() + name[1:]
 
