@@ -13,6 +13,7 @@ from rightsize.analyze.pim_findings import find_about_pim
 from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.analyze.tenant import granted_by_patterns
 from rightsize.analyze.text import folded
+from rightsize.analyze.totals import unexplained_operations
 from rightsize.analyze.verdicts import Analysis
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import is_emergency_name, privilege_patterns
@@ -112,12 +113,16 @@ def _unexplained(analysis: Analysis) -> pl.DataFrame:
     )
     return (
         reasons.group_by(subject="principal_id")
-        .agg(principal_id=pl.col("principal_id").first(), count=pl.len(), reasons=pl.col("reasons").unique().sort())
+        .agg(
+            principal_id=pl.col("principal_id").first(),
+            count=unexplained_operations(),
+            reasons=pl.col("reasons").unique().sort(),
+        )
         .with_columns(
             **_said(
                 "unexplained_use",
                 "medium",
-                pl.format("no assignment explains {} of its uses: {}", "count", pl.col("reasons").list.join("; ")),
+                pl.format("unexplained operations: {} ({})", "count", pl.col("reasons").list.join("; ")),
             )
         )
         .select(_COLUMNS)

@@ -56,6 +56,7 @@ def analyze(
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
     """Judge each granted operation as used, unused, unobservable or out of coverage, and score creep and risk."""
+    from rightsize.model.plan import PLANE_NAMES  # noqa: PLC0415
     from rightsize.workflow.analyze import analyze_store  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
@@ -65,7 +66,9 @@ def analyze(
         f"window {window.first_day} to {window.last_day}, {window.days} days; "
         f"the Activity Log covers {result.covered:.0%} of the days of all subscriptions"
     )
-    say(f"{result.findings} findings of the analysis, {result.unexplained} unexplained operations on all planes")
+    parts = ", ".join(f"{PLANE_NAMES[plane]} {number:,}" for plane, number in result.unexplained.items())
+    unexplained = f"{sum(result.unexplained.values()):,}" + (f" ({parts})" if parts else "")
+    say(f"findings: {result.findings:,}; unexplained operations: {unexplained}")
     if not result.has_catalogue:
         say("no catalogue of operations is loaded, so only use is counted: `rightsize catalog import FILE` loads one")
     columns, brief = _COLUMNS[by]

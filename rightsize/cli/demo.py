@@ -64,10 +64,10 @@ def write_page(result: DemoResult) -> Iterator[str]:
     )
     yield f"{result.subscriptions} subscriptions, {result.records:,} records of {result.days} days"
     yield ""
-    yield f"Operations that Azure roles grant, with their verdicts from {window['first_day']} to {window['last_day']}"
+    yield f"Azure roles: operations granted, and used from {window['first_day']} to {window['last_day']}"
     yield from _verdicts(result)
     yield ""
-    yield "What rightsize proposes, one proposal for each role assignment"
+    yield "Proposals, one for each role assignment"
     yield "  " + ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in result.kinds.items())
     yield from _proof(result)
     yield ""
@@ -93,11 +93,11 @@ def _proof(result: DemoResult) -> Iterator[str]:
     before = sum(one.excess_before for one in result.plan.proposals)
     after = sum(one.excess_after for one in result.plan.proposals)
     if before:
-        yield f"  they remove {1 - after / before:.0%} of the risk-weighted excess"
+        yield f"  they remove {1 - after / before:.0%} of the excess, which weighs operations by their risk"
     replay = result.plan.replay
     yield (
-        f"  replay: {replay['allowed']:,} distinct calls allowed, {replay['needs_activation']:,} need an activation, "
-        f"{replay['denied']:,} denied"
+        f"  replay: {replay['allowed']:,} distinct calls stay allowed, {replay['needs_activation']:,} "
+        f"need an activation, {replay['denied']:,} are denied"
     )
     truth = result.truth
     total = sum(truth.needs.values())

@@ -191,6 +191,7 @@ def propose(
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
     """Write a plan of the smallest role assignments that would have allowed the observed use, with proof."""
+    from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES  # noqa: PLC0415
     from rightsize.propose.core.objective import read_weights  # noqa: PLC0415
     from rightsize.propose.core.options import PlanOptions, Reads, Unobservable  # noqa: PLC0415
     from rightsize.render.separation import separation_lines  # noqa: PLC0415
@@ -219,22 +220,14 @@ def propose(
         as_of=as_of,
     )
     result = propose_plan(db, options, out, forms=[form.value for form in forms or ()], review=review)
-    replayed = result.plan.replay
     for plane, kinds in result.planes.items():
-        counted = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in kinds.items())
-        say(f"proposals for {plane.replace('_', ' ')}: {counted}")
+        say(f"{PLANE_NAMES[plane]}: {', '.join(f'{number} {kind}' for kind, number in kinds.items())}")
     if not result.planes:
         say("no assignments are loaded")
-    say(
-        f"replay of azure roles: {replayed['allowed']:,} distinct calls allowed, {replayed['needs_activation']:,} need "
-        f"an activation, {replayed['denied']:,} denied; {result.plan.verdicts.get('unexplained', 0):,} unexplained"
-    )
+    unexplained = result.plan.verdicts.get("unexplained", 0)
+    say(_replay_line(AZURE_ROLES, result.plan.replay, unexplained))
     for part in result.plan.parts:
-        found = part.replay
-        say(
-            f"replay of {part.plane}: {found['allowed']:,} distinct requests stay allowed; "
-            f"{found['unknown']:,} unexplained"
-        )
+        say(_replay_line(part.plane, part.replay, part.replay["unknown"]))
     for line in separation_lines(result.plan.separation):
         say(line)
     for advice in result.plan.advice:
@@ -250,6 +243,17 @@ def propose(
         return
     rows = map(shortened, result.rows()) if output is OutputFormat.TABLE else result.rows()
     show(rows, COLUMNS, output, table_columns=BRIEF)
+
+
+def _replay_line(plane: str, replay: Mapping[str, int], unexplained: int) -> str:
+    """Return what the replay of a plane's calls found under the plan."""
+    from rightsize.model.plan import PLANE_NAMES  # noqa: PLC0415  kept out of `--help`
+
+    return (
+        f"replay of {PLANE_NAMES[plane]}: {replay['allowed']:,} distinct calls stay allowed, "
+        f"{replay['needs_activation']:,} need an activation, {replay['denied']:,} are denied; "
+        f"unexplained operations: {unexplained:,}"
+    )
 
 
 def shortened(row: Mapping[str, Any]) -> dict[str, Any]:

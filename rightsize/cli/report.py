@@ -11,7 +11,7 @@ from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, AsOf, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show
 
-COLUMNS = ("file", "bytes", "principals", "assignments", "proposals", "plan_is_of_this_store")
+COLUMNS = ("file", "bytes", "principals_with_access", "assignments", "proposals", "plan_is_of_this_store")
 
 
 def report(

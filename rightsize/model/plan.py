@@ -151,6 +151,12 @@ def count_by_plane(proposals: Iterable[tuple[str, str]]) -> dict[str, dict[str, 
 
 
 _OF_AZURE_ROLES = ("control", "data")
+PLANE_NAMES: Mapping[str, str] = {
+    AZURE_ROLES: "Azure roles",
+    "directory": "directory roles",
+    "graph": "Microsoft Graph permissions",
+}
+"""The names of Azure roles and of each plane beyond them in text for people."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest
 from typing import Any
 
-from rightsize.model.plan import Plan, PlanePart, Proposal
+from rightsize.model.plan import PLANE_NAMES, Plan, PlanePart, Proposal
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve
 from rightsize.render.escape import for_terminal
 from rightsize.render.separation import separation_lines
@@ -21,7 +21,6 @@ _TOP = 8
 _SHOWN_BEYOND = 50
 MOST_ROWS = 2_000
 """The most changes, and the most kept assignments, on the page: no browser shows a hundred thousand."""
-_BEYOND: Mapping[str, str] = {"graph": "Permissions of Microsoft Graph", "directory": "Directory roles"}
 _SHOWN_VERDICTS = ("used", "unused", "unobservable", "out_of_coverage")
 _KIND_ORDER = (
     "custom",
@@ -61,6 +60,12 @@ def short_scope(scope: str, names: Mapping[str, str]) -> str:
         named = parts[3:4] + parts[7::2] if len(parts) > 3 else []
         return "/".join([subscription, *named][-3:])
     return names.get(scope, parts[-1])
+
+
+def plane_title(plane: str) -> str:
+    """Return the name of Azure roles, or of a plane beyond them, as a heading."""
+    name = PLANE_NAMES[plane]
+    return name[0].upper() + name[1:]
 
 
 def _facts(plan: Plan, title: str) -> dict[str, Any]:
@@ -111,7 +116,7 @@ def _of_part(part: PlanePart, names: Mapping[str, str]) -> dict[str, Any]:
     changed.sort(key=lambda one: (one.excess_after - one.excess_before, one.id))
     return {
         "plane": part.plane,
-        "title": _BEYOND[part.plane],
+        "title": plane_title(part.plane),
         "proposals": len(part.proposals),
         "changes": len(changed),
         "replay": part.replay,

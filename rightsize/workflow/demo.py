@@ -16,6 +16,7 @@ from rightsize.demo.spec import TenantSpec
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.core.options import PlanOptions
+from rightsize.store.connection import open_store
 from rightsize.workflow.demo_truth import TruthCheck, check_plan
 from rightsize.workflow.deploy import COMMENT_FORM
 from rightsize.workflow.load import load_paths
@@ -48,7 +49,8 @@ class DemoResult:
     Attributes:
         folder: The folder of the demo.
         store: The store in it.
-        principals: Number of principals; `assignments` is that of their assignments, permanent and eligible.
+        principals: Number of principals in the store, the applications of Microsoft's included.
+        assignments: Number of role assignments in the store: active, eligible and activated.
         subscriptions: Number of subscriptions; `days` is the number of days with logs.
         records: Number of records in all exports.
         plan: The plan.
@@ -142,11 +144,13 @@ def make_demo(folder: Path, spec: TenantSpec, narrate: Callable[[str], None]) ->
     report = report_store(store, folder / REPORT, plan=folder, title=TITLE)
     narrate(f"wrote the report to {report.out}")
     plan = result.plan
+    with open_store(store, read_only=True) as opened:
+        principals, assignments = (opened.table(name).height for name in ("principals", "role_assignments"))
     return DemoResult(
         folder=folder,
         store=store,
-        principals=spec.principals,
-        assignments=len(truth["assignments"]),
+        principals=principals,
+        assignments=assignments,
         subscriptions=spec.subscriptions,
         days=spec.days,
         records=sum(counts["records"] for counts in truth["files"].values()),

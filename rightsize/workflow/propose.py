@@ -160,8 +160,8 @@ def _with_layers(plan: Plan, found: pl.DataFrame, options: PlanOptions) -> tuple
     if options.separate_layers or found.is_empty():
         return plan.advice
     who, times = found["principal_id"].n_unique(), found.height
-    text = f"{who} {'principal' if who == 1 else 'principals'} could defeat several layers of one subscription without "
-    text += f"an activation, in {times} cases in all: this option splits their roles, and shows the cost"
+    text = f"{who} {'principal' if who == 1 else 'principals'} would defeat several layers of one subscription without "
+    text += f"an activation, in {times} cases: the option splits their roles, and the plan states the cost"
     return tuple(sorted([*plan.advice, Advice(SEPARATE_LAYERS, text)], key=lambda one: (one.subject, one.text)))
 
 

@@ -38,7 +38,7 @@ def test_a_row_speaks_of_a_principal_on_a_plane(store: FakeStore, capsys: pytest
     control = rows[0]
     assert [control[name] for name in KEYS[:5]] == [4, 1, 2, 1, 0]
     assert "window 2026-01-01 to 2026-01-10, 10 days" in err
-    assert "1 unexplained operations" in err
+    assert "unexplained operations: 1 (Azure roles 1)" in err
 
 
 def test_a_row_speaks_of_an_assignment_where_asked(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,7 +72,7 @@ def test_json_is_the_plan_that_was_written(
     assert document == json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
     assert (tmp_path / "summary.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert "1 custom, 1 keep" in told
-    assert "1 calls allowed, 0 need an activation, 0 denied" in told
+    assert "1 distinct calls stay allowed, 0 need an activation, 0 are denied" in told
 
 
 def test_the_answer_tables_are_written(store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -283,7 +283,7 @@ def test_markdown_is_a_comment_on_a_pull_request(
     assert run(arguments) == 0
     out = capsys.readouterr().out
     assert out.startswith("### ")
-    assert "| proposal | who | goes | comes | why | proof | breaks |" in out
+    assert "| proposal | principal | today | becomes | because | proof | may break |" in out
     assert (tmp_path / "comment.md").read_text(encoding="utf-8") == out
 
 

@@ -279,7 +279,7 @@ def test_a_plane_beyond_azure_roles_has_a_table_of_its_own(small: Plan) -> None:
     replayed = {"allowed": 7, "needs_activation": 0, "denied": 0, "unknown": 0}
     part = PlanePart("graph", (one,), {}, replayed, {}, names={one.principal_ids[0]: "<i>app"})
     page = write_summary(replace(small, parts=(part,)))
-    assert "1 proposals, 1 of them changes; 7 distinct uses stay allowed, 0 are denied." in page
+    assert "1 proposals, 1 of them changes. Replay: 7 distinct calls stay allowed" in page
     assert "&lt;b&gt;nobody asked" in page and "&lt;i&gt;app" in page and "<i>app" not in page
 
 
@@ -317,7 +317,7 @@ def test_a_page_of_a_large_plan_has_what_weighs_most(small: Plan, monkeypatch: p
         for n in (3, 1, 2)
     ]
     page = write_summary(replace(small, proposals=tuple(made)))
-    assert "The 2 of 3 changes that take away most" in page and "Kept as they are (3)" in page
+    assert "The 2 of 3 changes that remove the most excess" in page and "Kept as they are (3)" in page
     assert [page.count(f"{kind} {n}<") for kind in ("remove", "keep") for n in (1, 2, 3)] == [1, 1, 0, 1, 1, 0]
     assert page.index("remove 1<") < page.index("remove 2<")
 

@@ -11,8 +11,8 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_names
-from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.totals import count_verdicts
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
@@ -117,7 +117,7 @@ def plan_from_context(context: PlanContext, content_hash: str) -> Plan:
         roles=planned_roles(drafts, new, context),
         advice=_advice(context, proposals, separation),
         replay=outcome.as_json(),
-        verdicts=_count_verdicts(analysis),
+        verdicts=count_verdicts(analysis.verdicts),
         names=_names(context, new),
         optimum=granted.optimum,
         reads=price_reads(context, stays_within_reach(NeedReader(context.book, options, context.elsewhere), context)),
@@ -157,19 +157,6 @@ def _separated(
         ours = all(key not in parts.whole and is_split(granted.drafts[key], split) for key in lost)
         whole |= lost
         parts = replace(parts, whole=frozenset(whole), pairs=parts.pairs if ours else frozenset())
-
-
-def _count_verdicts(analysis: Analysis) -> dict[str, int]:
-    """Return the number of granted operations by verdict; a used operation counts once for each assignment."""
-    is_seen = pl.col("verdict").is_in([Verdict.USED, Verdict.UNEXPLAINED])
-    seen = analysis.verdicts.filter(is_seen)
-    single = seen.select("role_assignment_id", "state", "plane", "operation", "verdict").unique()
-    counted = analysis.verdicts.filter(~is_seen)
-    counts = {verdict.value: 0 for verdict in Verdict}
-    counts |= dict(counted.group_by("verdict").agg(pl.col("operations").sum()).drop_nulls().iter_rows())
-    counts |= dict(single.group_by("verdict").len().iter_rows())
-    granted = sum(number for verdict, number in counts.items() if verdict != Verdict.UNEXPLAINED)
-    return {"granted": granted} | counts
 
 
 def _names(context: PlanContext, new: NewRoles) -> dict[str, str]:

@@ -16,6 +16,7 @@ from rightsize.analyze.directory.judge import DirectoryAnalysis
 from rightsize.analyze.directory.tables import DirectoryTables
 from rightsize.analyze.pim_findings import SELDOM_HOURS
 from rightsize.analyze.reasons import UnobservableReason, Unused
+from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
@@ -61,7 +62,7 @@ def plan_directory(analysis: DirectoryAnalysis, options: PlanOptions) -> PlanePa
             roles[proposal.assignments[0].role] = custom
         sleeps = proposal.kind == "make_eligible" or case.row["state"] == "eligible"
         outcomes["needs_activation" if sleeps else "allowed"] += len(case.used)
-    outcomes["unknown"] = len(analysis.plane.verdicts.filter(pl.col("verdict") == "unexplained"))
+    outcomes["unknown"] = count_unexplained(analysis.plane.verdicts)
     window = analysis.plane.window
     return PlanePart(
         plane="directory",

@@ -13,6 +13,7 @@ from rightsize.analyze.graph.cases import CaseKey
 from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict
+from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
 from rightsize.propose.core.options import PlanOptions, Unobservable
@@ -68,7 +69,7 @@ def plan_graph(analysis: GraphAnalysis, options: PlanOptions, horizon: int = HOR
             "allowed": sum(choice.allowed for choice in choices.values()),
             "needs_activation": 0,
             "denied": 0,
-            "unknown": sum(choice.unknown for choice in choices.values()),
+            "unknown": count_unexplained(analysis.verdicts),
         },
         rests_on={"grants": read_grants(analysis.held)},
         advice=_advice(choices, names),
@@ -175,7 +176,7 @@ def _dared(choice: GraphChoice, risked: Estimate | None, options: PlanOptions) -
     if options.max_break is None or risked is None or risked.bound <= options.max_break:
         return choice
     held = {*choice.stays, *choice.goes, *choice.duplicates}
-    return GraphChoice(dict.fromkeys(sorted(held), "risky"), allowed=choice.allowed, unknown=choice.unknown)
+    return GraphChoice(dict.fromkeys(sorted(held), "risky"), allowed=choice.allowed)
 
 
 def _of_graph(

@@ -76,7 +76,7 @@ def test_the_page_of_a_role_lists_what_is_open() -> None:
     tenant, _ = _packer()
     files = Written.of(tenant, wildcards=True, **LEAN).files
     (page,) = [text for name, text in files.items() if name.startswith("evidence/") and name.endswith(".md")]
-    assert "## What may be granted tomorrow" in page
+    assert "## What the role may grant later" in page
     assert page.count("(in Contoso.Boxes/boxes/\\*)") == len(BOXES)
 
 
