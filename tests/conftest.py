@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.tiers import mark_tier
+from tests.tiers import mark_tiers
 
 if TYPE_CHECKING:
     from rightsize.demo.tenant import SampleTenant
@@ -42,8 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort the tests into tiers, before pytest selects by marker."""
-    for item in items:
-        mark_tier(item)
+    mark_tiers(items)
 
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -1,14 +1,16 @@
-"""Sort tests into tiers by the fixtures and helper functions that each of them asks for.
+"""Sort tests into tiers by the fixtures and functions that each of them asks for.
 
-The default tier needs nothing but the environment and stays under three minutes on two cores. `slow` tests start
-loopback services, use a whole generated tenant, or plan on Azure's whole catalogue. `external` tests need a program
-beside the environment: az, node, Chromium, Java. `everyday` keeps a test in the default tier in spite of what it asks
-for: each stage has one such case from end to end.
+The default tier needs nothing but the environment, and stays under three minutes on two cores. It has every test of
+pure functions, and the first two cases of each module that plan, analyse, load or run a command.
+`slow` has the rest: further cases of that kind, loopback services, whole tenants, the whole catalogue, long random
+runs. `external` tests start a program beside the environment: az, node, Chromium, Java. `everyday` keeps a test in the
+default tier in spite of what it asks for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType
 
 import pytest
@@ -17,31 +19,47 @@ EXTERNAL = frozenset(
     {"CHECKOV", "az", "az_folder", "azurite", "cluster", "diagnose", "run_azurite", "spark_cluster", "visit"}
 )
 """Fixtures and functions that start a program beside the environment."""
+
 SLOW = frozenset(
     {
-        "demo_exports",
-        "demo_folder",
-        "demo_made",
-        "generate",
-        "hostile_exports",
-        "hostile_planned",
-        "loopback_service",
-        "make_demo",
-        "shared_data",
+        *("demo_exports", "demo_folder", "demo_made", "generate", "make_demo"),
+        *("hostile_exports", "hostile_planned", "loopback_service", "shared_data"),
+        *("Random", "SIGKILL", "reduced_by_kql"),
     }
 )
-"""Fixtures and functions that take seconds: services, whole tenants, the whole catalogue."""
+"""Fixtures and functions that take seconds: services, whole tenants, the whole catalogue, many random or killed runs."""
+
+WORK = frozenset(
+    {
+        *("SmallTenant", "bounds_of", "context_of", "plan", "simulate", "try_plan"),
+        *("analyse", "tiny"),
+        *("contents", "digest", "execute", "fresh", "load_paths", "open_store", "passes", "store"),
+        *("events_of", "events_of_records", "merged", "normalised_events", "stage_document", "staged", "write_lines"),
+        *("RolloutEngine", "engine", "invoke", "run"),
+    }
+)
+"""Fixtures and functions that plan, analyse, load or run a command: a third of a second each, in thousands of tests."""
+
+CASES = 2
+"""How many cases of `WORK` each module keeps in the default tier."""
 
 
-def mark_tier(item: pytest.Item) -> None:
-    """Add `external` or `slow` to a test that asks for something of theirs."""
-    asked = set(getattr(item, "fixturenames", ())) | set(_names(item))
-    if asked & EXTERNAL:
-        item.add_marker(pytest.mark.external)
-    if hasattr(getattr(item, "function", None), "hypothesis"):
-        item.add_marker(pytest.mark.random)
-    if asked & SLOW and item.get_closest_marker("everyday") is None:
-        item.add_marker(pytest.mark.slow)
+def mark_tiers(items: Iterable[pytest.Item]) -> None:
+    """Add the markers `external`, `slow` and `random` to the tests that they are for."""
+    kept: Counter[str] = Counter()
+    for item in items:
+        asked = {*getattr(item, "fixturenames", ()), *_names(item)}
+        is_random = hasattr(getattr(item, "function", None), "hypothesis")
+        if is_random:
+            item.add_marker(pytest.mark.random)
+        if asked & EXTERNAL:
+            item.add_marker(pytest.mark.external)
+        elif item.get_closest_marker("everyday"):
+            continue
+        elif asked & SLOW or (asked & WORK and (is_random or kept[str(item.path)] >= CASES)):
+            item.add_marker(pytest.mark.slow)
+        elif asked & WORK:
+            kept[str(item.path)] += 1
 
 
 def _names(item: pytest.Item) -> Iterator[str]:
@@ -54,9 +72,7 @@ def _names(item: pytest.Item) -> Iterator[str]:
     waiting, seen = [function.__code__], set[str]()
     while waiting:
         code = waiting.pop()
-        for name in (*code.co_names, *code.co_freevars):
-            if name in seen:
-                continue
+        for name in {*code.co_names, *code.co_freevars} - seen:
             seen.add(name)
             yield name
             found = scope.get(name)
