@@ -30,8 +30,8 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 # `tests.examples` whether they draw fewer or more than a profile has.
 _REPEATED = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fast", _REPEATED, max_examples=12)
-settings.register_profile("full", _REPEATED, max_examples=100)
-settings.register_profile("fresh", _REPEATED, max_examples=100, derandomize=False)
+settings.register_profile("full", _REPEATED, max_examples=60)
+settings.register_profile("fresh", _REPEATED, max_examples=60, derandomize=False)
 
 
 def pytest_configure(config: pytest.Config) -> None:

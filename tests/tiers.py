@@ -1,9 +1,9 @@
 """Sort tests into tiers by the fixtures and functions that each of them asks for.
 
 The default tier needs nothing but the environment, and stays under three minutes on two cores. It has every test of
-pure functions, and the first two cases of each module that plan, analyse, load or run a command.
-`slow` has the rest: further cases of that kind, loopback services, whole tenants, the whole catalogue, long random
-runs. `external` tests start a program beside the environment: az, node, Chromium, Java. `everyday` keeps a test in the
+pure functions, every analysis of a small tenant, and the first two cases of each module that plan, load or run a
+command. `slow` has the rest: further cases of that kind, loopback services, whole tenants, the whole catalogue, long
+random runs. `external` tests start a program beside the environment: az, node, Chromium, Java. `everyday` keeps a test in the
 default tier in spite of what it asks for.
 """
 
@@ -32,13 +32,12 @@ SLOW = frozenset(
 WORK = frozenset(
     {
         *("SmallTenant", "bounds_of", "context_of", "plan", "simulate", "try_plan"),
-        *("analyse", "tiny"),
         *("contents", "digest", "execute", "fresh", "load_paths", "open_store", "passes", "store"),
         *("events_of", "events_of_records", "merged", "normalised_events", "stage_document", "staged", "write_lines"),
         *("RolloutEngine", "engine", "invoke", "run"),
     }
 )
-"""Fixtures and functions that plan, analyse, load or run a command: a third of a second each, in thousands of tests."""
+"""Fixtures and functions that plan, load or run a command: a third of a second each, in thousands of tests."""
 
 CASES = 2
 """How many cases of `WORK` each module keeps in the default tier."""
