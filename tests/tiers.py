@@ -3,8 +3,8 @@
 The default tier needs nothing but the environment, and stays under three minutes on two cores. It has every test of
 pure functions, every analysis of a small tenant, and the first two cases of each module that plan, load or run a
 command. `slow` has the rest: further cases of that kind, loopback services, whole tenants, the whole catalogue, long
-random runs. `external` tests start a program beside the environment: az, node, Chromium, Java. `everyday` keeps a test in the
-default tier in spite of what it asks for.
+random runs. `external` tests start a program beside the environment: az, node, Chromium, Java. `everyday` keeps a test
+in the default tier in spite of what it asks for.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SLOW = frozenset(
         *("Random", "SIGKILL", "reduced_by_kql"),
     }
 )
-"""Fixtures and functions that take seconds: services, whole tenants, the whole catalogue, many random or killed runs."""
+"""Fixtures and functions that take seconds: services, whole tenants, the whole catalogue, many random runs."""
 
 WORK = frozenset(
     {

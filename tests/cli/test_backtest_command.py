@@ -182,7 +182,7 @@ def test_a_truth_with_a_wrong_value_is_an_input_error(
     store: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any]
 ) -> None:
     assert run(["backtest", "--truth", str(_truth(tmp_path, **change))]) == 5
-    assert "is no truth of a generated tenant" in capsys.readouterr().err
+    assert "is not the truth.json of a demo tenant" in capsys.readouterr().err
 
 
 def test_the_page_fits_a_narrow_terminal(

@@ -85,7 +85,10 @@ def test_the_hash_is_of_the_content_alone(
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("assignments.json", "holds role assignments, not operations or role definitions"), ("notes.json", "no export")],
+    [
+        ("assignments.json", "holds role assignments, not operations or role definitions"),
+        ("notes.json", "cannot recognise"),
+    ],
 )
 def test_anything_else_is_refused_and_nothing_is_kept(
     name: str, said: str, files: Path, capsys: pytest.CaptureFixture[str]

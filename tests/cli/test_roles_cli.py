@@ -157,7 +157,7 @@ def test_a_difference_in_markdown_is_a_comment(folder: Path, capsys: pytest.Capt
     )
     out = capsys.readouterr().out
     assert out.startswith("### Role <code>Reader</code> becomes <code>Writer</code>\n")
-    assert "| comes | <code>N.A/t/write</code> | control | the catalogue |" in out
+    assert "| added | <code>N.A/t/write</code> | control | the catalogue |" in out
 
 
 def test_what_one_reading_alone_decides_is_said(

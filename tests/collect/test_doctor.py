@@ -167,7 +167,7 @@ def _template(url: str) -> str:
         (["AzureActivity"], {}, "--workspace"),
         (["exported_logs"], {}, "--container"),
         (["AzureActivity"], {"with_workspaces": True}, "--raw"),
-        (["activity_log"], {"with_workspaces": True}, "take its place"),
+        (["activity_log"], {"with_workspaces": True}, "replace it"),
     ],
 )
 def test_a_source_that_does_not_apply_is_told(names: list[str], options: dict[str, bool], hint: str) -> None:

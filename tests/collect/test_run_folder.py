@@ -144,7 +144,7 @@ def test_a_full_disk_under_a_page_leaves_no_half_page(tmp_path: Path, monkeypatc
         patched.setattr(os, "fsync", full)
         with pytest.raises(ServiceError, match="the disk is full") as caught:
             write(run, b"{}\n")
-    assert "goes on" in str(caught.value.hint)
+    assert "it continues" in str(caught.value.hint)
     folder = run.unit_folder(run.progress("things", UNIT))
     assert list(folder.iterdir()) == []
     assert run.progress("things", UNIT).files == []

@@ -99,7 +99,7 @@ def test_members_name_their_group_in_the_context_or_the_file(
 def test_members_of_nobody_knows_what_are_rejected(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, page("directoryObjects", typed("user", USER)), "team-members.json")
     ((line, reason),) = staged.rejects
-    assert line == 1 and "whose members" in reason
+    assert line == 1 and "the group of these members is unknown" in reason
     assert staged.rows("principals", "principal_id") == []
 
 

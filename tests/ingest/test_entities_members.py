@@ -76,8 +76,8 @@ def test_members_of_no_known_group_are_rejects_and_no_principals(tmp_path: Path)
     staged = stage_files(write_pages(folder, "finance.json", page("directoryObjects", typed("user", USER))))
     assert [file.source for file in staged.report.files] == ["group_members"]
     ((_, reason),) = staged.rejects
-    assert "whose members" in reason
-    assert any("whose members" in note for note in staged.report.notes)
+    assert "the group of these members is unknown" in reason
+    assert any("the group of these members is unknown" in note for note in staged.report.notes)
 
 
 def test_a_file_is_the_same_from_within_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ PACKED = gzip.compress(LINES, mtime=0)
         (b"PAR1", "damaged"),
         (SHAPES["utf-16"](CALLS)[:-1], "UTF-16"),
         (LINES.decode().encode("utf-32"), "UTF-32"),
-        (b"\0" * 1000, "no export"),
+        (b"\0" * 1000, "cannot recognise"),
     ],
 )
 def test_damage_beyond_single_records_is_a_clear_error(content: bytes, said: str, tmp_path: Path) -> None:

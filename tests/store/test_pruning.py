@@ -113,7 +113,7 @@ def test_prune_says_what_would_go_and_does_it_when_told(whole: Store, capsys: py
     assert run(["prune", "--keep-days", "3", "--db", str(path), "-o", "csv"]) == 0
     told = capsys.readouterr()
     assert told.out.splitlines()[1].startswith("2026-01-08,10,7,1,")
-    assert "nothing was changed" in told.err
+    assert "nothing was deleted" in told.err
     assert path.read_bytes() == before
     assert run(["prune", "--keep-days", "3", "--yes", "--db", str(path), "-o", "csv"]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("2026-01-08,10,7,1,")

@@ -291,7 +291,7 @@ def test_behaviour_is_told_once_when_its_day_is_over(used_to_work: Watch) -> Non
         ("behaviour", HOLDER, "2026-02-11")
     ]
     assert "4 things for the first time" in told[0]["text"]
-    assert "days judged before, 0 scored as high" in told[0]["text"]
+    assert "days judged before, 0 scored at least as high" in told[0]["text"]
     late = calls(record(time="2026-02-11T22:50:00", operation="Microsoft.Web/sites/delete", correlation_id="late"))
     assert watch.passes(late) == []
 

@@ -12,7 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from rightsize.analyze.behaviour.facts import Behaviour, read_behaviour
-from rightsize.analyze.behaviour.judge import days_told, judge_behaviour
+from rightsize.analyze.behaviour.judge import judge_behaviour, reported_days
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.behaviour import behaviour_inputs
 from tests.analyze.habits import counted
@@ -57,4 +57,4 @@ def test_a_day_by_itself_is_judged_as_among_all(store: Store, whole: Behaviour) 
     alone = read_behaviour(behaviour_inputs(store, span, days))
     alike(alone, whole, days)
     expected = told.filter(pl.col("day").is_in(days)).select("principal_id", "day")
-    assert set(days_told(alone).rows()) == set(expected.rows())
+    assert set(reported_days(alone).rows()) == set(expected.rows())

@@ -19,7 +19,7 @@ def role_terraform(role: RoleDefinition) -> dict[str, Any]:
         InputError: A block has a condition, which `azurerm_role_definition` cannot express.
     """
     if any(block.condition is not None or block.condition_version is not None for block in role.permissions):
-        raise InputError(f"role `{role.role_name}` has a condition within it, which Terraform's azurerm cannot say")
+        raise InputError(f"role `{role.role_name}` has a condition within it, which Terraform's azurerm cannot express")
     body = {
         "name": for_terraform(role.role_name),
         "role_definition_id": for_terraform(role.role_definition_id),
