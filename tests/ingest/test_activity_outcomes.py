@@ -32,6 +32,7 @@ def error(code: str, message: str = "") -> dict[str, str]:
 POLICY = {"properties": error("RequestDisallowedByPolicy")}
 
 
+@pytest.mark.everyday
 @pytest.mark.parametrize(
     ("fields", "outcome"),
     [

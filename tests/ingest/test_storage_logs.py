@@ -131,6 +131,7 @@ def test_a_denied_authorisation_is_demand_and_a_failed_request_is_use(
     assert event["outcome"] == outcome
 
 
+@pytest.mark.everyday
 @pytest.mark.parametrize("kind", ["SAS Key", "Account Key", "Anonymous", "AccountKey", "SAS"])
 def test_keys_prove_no_data_action_and_nobody(kind: str, tmp_path: Path) -> None:
     """A request by key or signature is use of the key, whoever held it."""

@@ -7,6 +7,7 @@ import itertools
 import random
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,6 +80,7 @@ def test_ids_that_differ_in_case_only_are_one_call(store: Store) -> None:
     assert rows_of(store, "events", "outcome") == [("succeeded",)]
 
 
+@pytest.mark.everyday
 def test_denied_calls_are_no_use_and_outcomes_that_say_nothing_are_not_in_the_usage(store: Store) -> None:
     """A refusal is counted as denied; `other` is an event only."""
     load(store, calls(record("denied"), record("other", correlation_id="c2"), record("failed", correlation_id="c3")))

@@ -95,6 +95,7 @@ def test_a_session_is_followed_through_its_tokens(store: Store) -> None:
     }
 
 
+@pytest.mark.everyday
 def test_a_late_sign_in_gives_the_session_of_calls_two_days_later(store: Store) -> None:
     """A sign-in that is loaded after the call of its token, and lies two days before it, takes it out of quarantine."""
     risky = sign_in(NOON, sign_in_id="s1", token_id="T1", session_id="bad")

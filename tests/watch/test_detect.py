@@ -282,6 +282,7 @@ def used_to_work(worked: Path, tmp_path: Path) -> Watch:
     return Watch(Path(shutil.copy(worked, tmp_path / "w.duckdb")))
 
 
+@pytest.mark.everyday
 def test_behaviour_is_told_once_when_its_day_is_over(used_to_work: Watch) -> None:
     """With its sentence and how often that happens; what comes late for the day does not tell it again."""
     watch = used_to_work

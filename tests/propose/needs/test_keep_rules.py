@@ -264,6 +264,7 @@ def test_of_two_idle_owners_one_is_kept() -> None:
     assert proposal_for(plan, other).reason.startswith("last owner")
 
 
+@pytest.mark.everyday
 def test_an_owner_who_has_to_activate_is_not_the_last_owner() -> None:
     """The active owner stays, although the eligible one comes first by id."""
     tenant = SmallTenant()

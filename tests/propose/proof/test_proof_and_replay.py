@@ -212,6 +212,7 @@ def test_groups_count_in_replay() -> None:
     assert _replayed(tenant, [(group, fold(SUB), CONTRIBUTOR, "active")], [])[2] == 1
 
 
+@pytest.mark.everyday
 @pytest.mark.parametrize(
     ("principals", "spared", "own_scope_only", "refused"),
     [

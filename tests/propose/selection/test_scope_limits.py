@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from rightsize.model.plan import Plan
 from rightsize.propose.core.azure_limits import AzureLimits
 from tests.propose.small_tenant import CONTRIBUTOR, MG, SUB, SmallTenant, guid, proposal_for
@@ -113,6 +115,7 @@ def test_assigned_at_a_management_group_it_may_meet_there() -> None:
     assert guid(1) in {made.principal_id for made in proposal_for(plan, assignment).assignments}
 
 
+@pytest.mark.everyday
 def test_what_two_assignments_need_moves_no_higher_than_the_lower_one() -> None:
     """The needs of the higher one meet at the subscription; the lower one is granted nothing there."""
     tenant, high = _tenant()
