@@ -1,5 +1,6 @@
--- title: Who gets at data by something else than Azure roles
--- description: Requests that an access policy of a vault or the service's own roles let through: Cosmos DB, SQL, bindings and accounts inside a cluster.
+-- title: Who reaches data without Azure roles
+-- description: Requests that were authorised by an access policy of a vault or by roles of the service itself: Cosmos
+--   DB, SQL, bindings and accounts inside a cluster.
 -- columns: principal_id, name, resource, access, requests, days, last_day
 SELECT r.principal_id,
        coalesce(any_value(p.display_name), any_value(r.principal_name)) AS name,

@@ -1,5 +1,6 @@
 -- title: How often eligible access is activated
--- description: After `analyze`: for each eligible assignment its activations, those that changed something, how long they last.
+-- description: After `analyze`: each eligible assignment with its activations, those with changes, and how long they
+--   last.
 -- columns: role_assignment_id, principal_id, name, role_name, scope, activations, with_changes, hours_95, last_start
 SELECT a.role_assignment_id,
        a.principal_id,

@@ -1,5 +1,6 @@
 -- title: Activations and what was done with them
--- description: After `analyze`: every activation that could be rebuilt, the latest first; reads of resources leave no trace.
+-- description: After `analyze`: every activation that could be rebuilt, the latest first. Reads of resources are not
+--   in the logs.
 -- columns: start_on, hours, plane, principal_id, name, role_name, scope, justified, approved, seen_in, events, done
 SELECT v.start_on,
        round(v.hours, 1) AS hours,

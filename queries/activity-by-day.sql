@@ -1,5 +1,5 @@
 -- title: Activity by day
--- description: Calls and who made them, day by day: a day that stands out, or that is missing, shows here.
+-- description: Calls and principals of each day. It shows days that stand out or are missing.
 -- parameter: from_day day = 0001-01-01  first day to show
 -- parameter: to_day day = 9999-12-31  last day to show
 -- columns: day, plane, principals, operations, calls, failed, denied

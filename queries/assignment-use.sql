@@ -1,5 +1,5 @@
 -- title: First and last use of each assignment
--- description: After `analyze`: what is credited to each assignment, the longest silent first.
+-- description: After `analyze`: the calls that are credited to each assignment, the longest unused first.
 -- columns: role_assignment_id, state, principal_id, name, role_name, scope, used_operations, calls, first_seen, last_seen
 SELECT a.role_assignment_id,
        a.state,

@@ -1,5 +1,6 @@
--- title: Assignments at the top of the tree
--- description: Assignments at the root, a management group or a subscription, with how much their role grants.
+-- title: Assignments at a subscription or above
+-- description: Assignments at the root, a management group or a subscription, with the number of operations that
+--   their role grants.
 -- columns: scope, kind, principal_id, name, principal_type, role_name, state, operations, role_assignment_id
 WITH granted AS (SELECT role_definition_id, count(*) AS operations FROM role_operations GROUP BY role_definition_id)
 SELECT a.scope,

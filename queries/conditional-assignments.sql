@@ -1,5 +1,5 @@
 -- title: Assignments with a condition
--- description: Assignments that hold only under a condition, and the text of it.
+-- description: Assignments that hold only under a condition, with its text.
 -- columns: role_assignment_id, state, principal_id, name, role_name, scope, condition
 SELECT a.role_assignment_id,
        a.state,

@@ -1,5 +1,5 @@
 -- title: Days without a log
--- description: Runs of days for which a source has no log, by scope: nothing can be called unused over them.
+-- description: Runs of days for which a source has no log, by scope. No operation can be called unused over them.
 -- columns: source, category, scope, first_day, last_day, days
 WITH missing AS (
     SELECT source, category, scope, day,

@@ -1,6 +1,6 @@
--- title: Who asks for what they lack
--- description: Calls that authorisation refused: work that is blocked, or somebody who is trying doors.
--- parameter: least integer = 1  show no fewer refusals than this
+-- title: Who asks for access that they lack
+-- description: Calls that authorisation refused: blocked work, or somebody who tries what they can do.
+-- parameter: least integer = 1  fewest refusals to show
 -- columns: principal_id, name, operation, plane, scope, denied, also_allowed, days, first_day, last_day
 SELECT u.principal_id,
        coalesce(any_value(p.display_name), u.principal_name) AS name,

@@ -1,5 +1,5 @@
--- title: What is denied, whatever roles say
--- description: Deny assignments with whom they concern; `everybody` means all principals but the excluded ones.
+-- title: What deny assignments forbid
+-- description: Deny assignments and their principals; `everybody` means all principals but the excluded ones.
 -- columns: deny_assignment_id, name, scope, does_not_apply_to_child_scopes, is_system_protected, everybody, principals, excluded
 SELECT deny_assignment_id,
        deny_assignment_name AS name,

@@ -1,5 +1,5 @@
--- title: Roles assigned to people one by one
--- description: Role assignments made to a user and not to a group, which reviews and leavers' processes miss.
+-- title: Roles assigned to single users
+-- description: Role assignments of a user and not of a group. Access reviews and offboarding often miss them.
 -- columns: principal_id, name, role_name, scope, state, created_on, created_by, role_assignment_id
 SELECT a.principal_id,
        coalesce(p.display_name, a.principal_name) AS name,

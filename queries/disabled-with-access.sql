@@ -1,5 +1,5 @@
 -- title: Disabled accounts that still hold access
--- description: Principals that may not sign in, with the assignments that come back with them when they may again.
+-- description: Principals whose sign-in is disabled, with the assignments that work again once it is enabled.
 -- columns: principal_id, name, principal_type, role_name, scope, state, role_assignment_id
 SELECT p.principal_id,
        p.display_name AS name,

@@ -1,5 +1,5 @@
--- title: Eligibilities that nobody used
--- description: After `analyze`: eligible assignments that no call is credited to, also not through an activation.
+-- title: Eligible assignments that nobody used
+-- description: After `analyze`: eligible assignments without a credited call, activations included.
 -- columns: role_assignment_id, principal_id, name, role_name, scope, start_on, end_on, activated_now
 SELECT a.role_assignment_id,
        a.principal_id,

@@ -1,5 +1,5 @@
--- title: Which permissions give further access, to how much, and who holds them
--- description: The first steps only; `rightsize reach NAME` follows them to the end.
+-- title: Permissions that give further access, and who holds them
+-- description: The first step of each escalation. `rightsize reach NAME` follows all steps.
 -- columns: principal_id, name, rule, plane, permission, scope, state, targets, certain, what
 SELECT e.principal_id,
        coalesce(p.user_principal_name, p.display_name) AS name,

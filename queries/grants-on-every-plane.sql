@@ -1,6 +1,6 @@
--- title: What a principal holds itself, on every plane
--- description: Role assignments, permissions of applications, delegated permissions and directory roles that name the
---   principal; what it gets through groups is in `groups-of-principal`.
+-- title: What a principal holds on every plane
+-- description: Role assignments, application permissions, delegated permissions and directory roles of the principal
+--   itself. `groups-of-principal` shows its access through groups.
 -- parameter: principal text  object id, user principal name or application id
 -- columns: plane, access, granted, scope, state, conditional, grant_id
 WITH wanted AS (

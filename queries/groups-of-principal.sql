@@ -1,5 +1,5 @@
 -- title: Through which groups a principal gets access
--- description: Every group that a principal is in, nested ones included, with what is assigned to the group.
+-- description: Every group of a principal, nested ones included, with the roles that are assigned to the group.
 -- parameter: principal text  object id, user principal name or application id
 -- columns: group_id, group_name, depth, role_name, scope, state, role_assignment_id
 WITH wanted AS (

@@ -1,6 +1,6 @@
--- title: Groups that hold roles, and how many people that makes
--- description: Groups with assignments: their members through any nesting, guests and workloads among them, and whether
---   the members come from a rule or another directory.
+-- title: Groups that hold roles, with their number of members
+-- description: Groups with assignments: their members through any nesting, with guests and workloads among them. It
+--   also shows whether a rule or another directory decides the members.
 -- columns: group_id, name, assignments, members, guests, workloads, is_dynamic, is_synced
 WITH held AS (SELECT principal_id, count(*) AS assignments FROM role_assignments GROUP BY principal_id),
 members AS (

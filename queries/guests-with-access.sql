@@ -1,5 +1,5 @@
 -- title: Guests who hold access
--- description: Users of type Guest with a role assignment, of their own or through a group.
+-- description: Users of type Guest with a role assignment, directly or through a group.
 -- columns: principal_id, name, user_principal_name, last_sign_in, through_group, role_name, scope, state, role_assignment_id
 WITH held AS (
     SELECT a.*, a.principal_id AS holder, NULL AS through_group FROM role_assignments a

@@ -1,6 +1,6 @@
--- title: Who can defeat several layers of defence in one subscription, and what the last plan leaves of it
--- description: Granted beside proposed, the widest reach first, with the fewest operations that are enough today.
---   `rightsize analyze` measures what is granted and was used, `rightsize propose` what would be left.
+-- title: Who can defeat several layers of defence in one subscription, today and under the last plan
+-- description: Granted and proposed access, the widest reach first, with the fewest operations that suffice today.
+--   `rightsize analyze` computes what is granted and used, `rightsize propose` what the plan would leave.
 -- columns: principal_id, name, principal_type, subscription, state, granted, used, proposed, enough
 WITH used AS (
     SELECT principal_id, scope, list_sort(list(DISTINCT layer)) AS layers

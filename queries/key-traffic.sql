@@ -1,5 +1,6 @@
--- title: Requests by keys and signatures, or by nobody
--- description: Per resource, the requests that no role let through: account keys, shared access policies, signatures, anonymous readers. They prove use of the key, and by whom no log can say.
+-- title: Requests by keys, signatures or anonymous callers
+-- description: For each resource the requests that no role authorised: account keys, shared access signatures and
+--   anonymous reads. They prove use of the key; no log says who used it.
 -- columns: resource, source, access, requests, days, last_day
 SELECT resource, source, access, sum(events)::BIGINT AS requests, count(DISTINCT day) AS days, max(day) AS last_day
 FROM request_access

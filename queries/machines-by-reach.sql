@@ -1,4 +1,4 @@
--- title: What falls when one machine falls, today and under the last plan
+-- title: What falls with one machine, today and under the last plan
 -- description: Resources with a managed identity, the widest reach first.
 -- columns: resource, state, identities, resources, secrets, subscriptions, layers, cells, cells_proposed
 SELECT r.subject AS resource, r.state, r.identities, r.resources, r.secrets, r.subscriptions,

@@ -1,6 +1,6 @@
--- title: Who holds most that they did not use
--- description: After `analyze`: unused operations of each holder of assignments, each counted once per assignment, and
---   how many of the operations it used.
+-- title: Who has most unused access
+-- description: After `analyze`: the unused operations of each principal, counted once per assignment, beside the
+--   operations that it used.
 -- parameter: top integer = 25  how many holders to show
 -- columns: principal_id, name, principal_type, assignments, unused, unobservable, out_of_coverage, used_operations
 WITH held AS (

@@ -1,7 +1,7 @@
--- title: What principals began to do lately
--- description: Operations that a principal performed for the first time on or after a day, having been active before it:
---   a change of work, or a stolen credential.
--- parameter: since day  first day of what counts as lately
+-- title: Operations that a principal used for the first time
+-- description: Operations that a principal performed for the first time on or after a day, although it was active
+--   before: new work, or a stolen credential.
+-- parameter: since day  first day of the new operations
 -- columns: principal_id, name, operation, plane, first_day, days, calls
 WITH used AS (
     SELECT principal_id, operation, plane, min(day) AS first_day, count(DISTINCT day) AS days,

@@ -1,5 +1,6 @@
--- title: Which operations defeat the controls of a layer of defence
--- description: What the catalogue knows, and how many assigned roles grant each.
+-- title: Operations that defeat a layer of defence
+-- description: Operations of the catalogue that weaken, disable or bypass controls of the layer, with the number of
+--   assigned roles that grant each.
 -- parameter: layer text = 'monitoring'  host_integrity, compute_isolation, network_segmentation, data_protection,
 --   identity_control or monitoring
 -- columns: operation, plane, effect, control, roles

@@ -1,4 +1,4 @@
--- title: Assignments of principals that are gone
+-- title: Assignments of deleted principals
 -- description: Assignments whose principal is among the deleted items, unknown to the export that lists them, or absent
 --   from a listing of its kind that is complete. A principal of another tenant is no orphan.
 -- columns: role_assignment_id, state, principal_id, principal_type, role_name, scope, created_on, sign

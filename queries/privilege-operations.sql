@@ -1,6 +1,6 @@
--- title: How many can perform the operations that give privilege
--- description: Operations of a risk class, with the assignments that grant them, the principals that hold those, members
---   of groups included, and whether anybody performed them.
+-- title: How many principals can perform risky operations
+-- description: Operations of a class of risk, with the assignments that grant them and the principals that hold
+--   these, members of groups included. It also shows whether anybody performed them.
 -- parameter: risk text = privilege  class: privilege, secret, code_execution, destruction, evasion, exposure, data_access
 -- columns: operation, risk, assignments, principals, calls, last_seen
 WITH risky AS (SELECT operation, risk FROM operations WHERE risk = $risk),

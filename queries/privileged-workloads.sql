@@ -1,5 +1,5 @@
 -- title: Service principals and managed identities that can give privilege
--- description: Workloads whose roles grant operations of the class `privilege`, with whether a role is standing.
+-- description: Workloads whose roles grant operations of the class `privilege`, with whether a role is permanent.
 -- columns: principal_id, name, principal_type, owner_tenant_id, role_name, scope, state, privilege_operations, conditional
 WITH privileged AS (
     SELECT o.role_definition_id, count(*) AS privilege_operations, bool_and(o.conditional) AS conditional

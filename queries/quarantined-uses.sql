@@ -1,6 +1,6 @@
--- title: What is in quarantine, and what else shows it
--- description: Each use that lies inside an alert or a risky session, with the calls outside of it that show the same use.
---   Where there are none, its permissions are kept and a person has to decide.
+-- title: What is in quarantine, and calls outside it that show the same
+-- description: Each use inside an alert or a risky session, with the calls outside it that show the same use. Without
+--   such calls the access is kept until a person decides.
 -- columns: principal_id, name, operation, scope, calls, first_seen, last_seen, other_calls, signals
 WITH clean AS (
     SELECT principal_id, operation, scope, greatest(sum(succeeded + failed + started) - sum(suspect), 0)::BIGINT AS calls

@@ -1,5 +1,5 @@
 -- title: Records that could not be used, by reason
--- description: What was read and rejected, with one place to look at for each reason.
+-- description: Records that were rejected, with one example for each reason.
 -- columns: source, reason, records, files, example_path, example_line
 WITH placed AS (
     SELECT *, row_number() OVER (PARTITION BY source, reason ORDER BY path, line, sha256) AS place,

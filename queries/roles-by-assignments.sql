@@ -1,5 +1,5 @@
 -- title: Which roles are assigned most
--- description: Every assigned role with how often it is assigned, to how many holders, and how much it grants.
+-- description: Every assigned role with its number of assignments, holders and operations.
 -- columns: role_definition_id, role_name, role_type, assignments, eligible, holders, operations, privilege_operations
 WITH granted AS (
     SELECT o.role_definition_id, count(*) AS operations, count(*) FILTER (x.risk = 'privilege') AS privilege_operations

@@ -1,5 +1,6 @@
 -- title: Who read or renewed keys, secrets and credentials
--- description: Performed operations whose risk class is `secret`: listKeys, listSecrets, regenerateKey and their like.
+-- description: Operations of the risk class `secret` that were performed, such as listKeys, listSecrets and
+--   regenerateKey.
 -- columns: principal_id, name, operation, scope, calls, days, first_day, last_day
 SELECT u.principal_id,
        coalesce(any_value(p.display_name), u.principal_name) AS name,

@@ -1,6 +1,6 @@
--- title: What was done with the tokens of a sign-in
+-- title: Calls with the tokens of a sign-in
 -- description: Calls of every log that names the token, beside the sign-in that gave it. Without a sign-in the loaded
---   logs do not show who got the token and where: it may be older than they are, or aggregated there.
+--   logs do not show who got the token: it is older than they are, or they aggregate it.
 -- parameter: principal text = ''  object id, user principal name or application id; empty for everybody
 -- parameter: token text = ''  id of one token; empty for all
 -- columns: principal_id, name, signed_in, sign_in_kind, sign_in_ip, token_id, session_id, plane, source, calls, denied, operations, addresses, first_seen, last_seen

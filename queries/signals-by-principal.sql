@@ -1,6 +1,6 @@
--- title: Who is under a signal
--- description: Principals that alerts and risk name, with the signals that stand, the highest severity, and the odd days
---   that the logs alone tell.
+-- title: Principals with open signals
+-- description: Principals that alerts and risks name, with the open signals, the highest severity, and the days with
+--   unusual behaviour.
 -- columns: principal_id, name, signals, severity, last_time, odd_days
 SELECT e.principal_id, min(p.display_name) AS name, count(DISTINCT s.signal_id) AS signals,
        arg_min(s.severity, list_position(['high', 'medium', 'low', 'informational'], s.severity)) AS severity,

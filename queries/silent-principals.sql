@@ -1,6 +1,6 @@
--- title: Principals with access that have not signed in
--- description: Principals with an assignment, of their own or through a group, and no sign-in for so many days before
---   the newest day that any log covers. Without a sign-in log `last_sign_in` is what the directory says, or unknown.
+-- title: Principals with access and no sign-in
+-- description: Principals with an assignment, directly or through a group, and no sign-in for the given number of
+--   days before the newest covered day. Without a sign-in log `last_sign_in` is the directory's, or unknown.
 -- parameter: days integer = 90  days without a sign-in
 -- columns: principal_id, name, principal_type, account_enabled, assignments, last_sign_in, days_silent
 WITH newest AS (

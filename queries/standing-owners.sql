@@ -1,5 +1,5 @@
--- title: Who can give anybody any access, all the time
--- description: Holders of Owner, User Access Administrator and Role Based Access Control Administrator without an end,
+-- title: Who can permanently give anybody any access
+-- description: Permanent holders of Owner, User Access Administrator and Role Based Access Control Administrator,
 --   members of groups included.
 -- columns: principal_id, name, principal_type, through_group, role_name, scope, created_on, role_assignment_id
 WITH standing AS (

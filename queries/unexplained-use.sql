@@ -1,5 +1,5 @@
 -- title: Use that no assignment of today explains
--- description: After `analyze`: calls that were authorised although nothing that is loaded grants them, and why.
+-- description: After `analyze`: authorised calls that no loaded assignment grants, with the reason.
 -- columns: principal_id, name, operation, plane, scope, reason, calls, first_seen, last_seen
 SELECT v.principal_id,
        p.display_name AS name,

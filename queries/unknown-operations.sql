@@ -1,5 +1,6 @@
--- title: Operations that the catalogue does not know
--- description: Named by events or roles, and not in the catalogue: refresh the catalogue, or look at who spells them so.
+-- title: Operations that the catalogue does not have
+-- description: Operations that events or roles name and the catalogue lacks: update the catalogue, or correct their
+--   spelling.
 -- columns: operation, plane, events, first_seen, last_seen
 SELECT operation, plane, events, first_seen, last_seen
 FROM unknown_operations

@@ -1,5 +1,6 @@
--- title: Resources that hold data and send no log of it
--- description: Listed resources of which no diagnostic setting is loaded that sends a category, and of which no log has rows: what is done there, nobody can see.
+-- title: Data resources without a log of their data plane
+-- description: Listed resources without a loaded diagnostic setting that sends a log, and without rows in any log.
+--   Nobody can see what is done there.
 -- columns: scope, resource_type, sku
 SELECT r.scope, r.resource_type, r.sku
 FROM resources AS r

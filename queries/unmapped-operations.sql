@@ -1,5 +1,6 @@
 -- title: Operations of logs that no rule maps to a permission
--- description: Coverage that is lost: what these requests used, nobody can say, and whoever made them keeps what they may have used.
+-- description: Coverage that is lost: no rule says which permission these requests used, so their callers keep all
+--   that they may have used.
 -- columns: source, operation, events, resources, first_seen, last_seen
 SELECT source, operation, events, resources, first_seen, last_seen
 FROM unmapped_operations

@@ -1,6 +1,6 @@
--- title: Assignments without any use that a log shows
--- description: After `analyze`: assignments that no call is credited to, with what is known about their operations.
---   Only what is `unused` is sure; `unobservable` and `out_of_coverage` is what no log could show, or none was loaded for.
+-- title: Assignments without any use in the logs
+-- description: After `analyze`: assignments without a credited call, with the verdicts on their operations. Only
+--   `unused` is sure; for `unobservable` no log exists, and for `out_of_coverage` none is loaded.
 -- columns: role_assignment_id, state, principal_id, name, role_name, scope, created_on, unused, unobservable, out_of_coverage
 SELECT v.role_assignment_id,
        v.state,

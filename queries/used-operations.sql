@@ -1,5 +1,5 @@
 -- title: What a principal did
--- description: Operations that a principal was authorised for and performed, with how often and when.
+-- description: Authorised operations that a principal performed, with how often and when.
 -- parameter: principal text  object id, user principal name or application id
 -- columns: operation, plane, scope, calls, failed, days, first_seen, last_seen
 WITH wanted AS (

@@ -1,5 +1,5 @@
--- title: What is known about everything that is granted
--- description: After `analyze`: how many granted operations have which verdict, and why.
+-- title: Verdicts on everything that is granted
+-- description: After `analyze`: how many granted operations have each verdict, and why.
 -- columns: plane, verdict, reason, assignments, operations
 SELECT plane,
        verdict,

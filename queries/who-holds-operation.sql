@@ -1,6 +1,6 @@
 -- title: Who holds an operation, and through which role
--- description: Assignments whose role grants the operation, with the members of groups. Deny assignments and
---   conditions are not evaluated here: `who-can` does that.
+-- description: Assignments whose role grants the operation, members of groups included. It does not evaluate deny
+--   assignments and conditions: `who-can` does.
 -- parameter: operation text = Microsoft.Authorization/roleAssignments/write  the operation, whatever its case
 -- columns: principal_id, name, principal_type, through_group, role_name, scope, state, conditional, plane, role_assignment_id
 WITH granted AS (

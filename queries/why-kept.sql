@@ -1,6 +1,6 @@
--- title: Why an operation is kept, or may go
--- description: After `analyze`: each assignment that grants the operation, with the verdict, the reason and the last call
---   that counts. Only what is `unused` is taken away by default.
+-- title: Why an operation is kept or can go
+-- description: After `analyze`: each assignment that grants the operation, with the verdict, the reason and the last
+--   call that counts. By default a plan takes away only what is `unused`.
 -- parameter: operation text = Microsoft.Authorization/roleAssignments/write  the operation, whatever its case
 -- columns: principal_id, name, verdict, reason, calls, last_seen, scope, plane, role_assignment_id, state
 SELECT v.principal_id,

@@ -1,6 +1,6 @@
 -- title: Custom roles with wildcards
--- description: Strings with `*` that custom roles grant, with how many operations of the catalogue the role has and how
---   often it is assigned. What a wildcard grants grows with every operation that Azure adds.
+-- description: Strings with `*` that custom roles grant, with the number of operations and assignments of the role. A
+--   wildcard grants every matching operation that Azure adds.
 -- columns: role_definition_id, role_name, kind, pattern, operations_of_role, assignments
 SELECT p.role_definition_id,
        d.role_name,

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.tiers import mark_tier
+
 if TYPE_CHECKING:
     from rightsize.demo.tenant import SampleTenant
     from rightsize.workflow.demo import DemoResult
@@ -24,9 +26,25 @@ MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 # give a process of its own more.
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
-# The same tree gives the same answer, however slow the machine. `--hypothesis-profile default` draws other examples.
-settings.register_profile("suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("suite")
+# The same tree gives the same answer, however slow the machine; `fresh` draws other examples each time. Tests say by
+# `tests.examples` whether they draw fewer or more than a profile has.
+_REPEATED = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", _REPEATED, max_examples=12)
+settings.register_profile("full", _REPEATED, max_examples=100)
+settings.register_profile("fresh", _REPEATED, max_examples=100, derandomize=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the profile that `HYPOTHESIS_PROFILE` names; without it `full` where every test runs, otherwise `fast`."""
+    every = "fast" if config.option.markexpr else "full"
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or every)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests into tiers, before pytest selects by marker."""
+    for item in items:
+        mark_tier(item)
+
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -64,7 +82,7 @@ def _stores_of_one(made_once: MadeOnce) -> Iterator[None]:
     """A store that is new is a copy of one without content: to make each takes a quarter of a second."""
     from rightsize.store import connection  # noqa: PLC0415  not every run of tests wants DuckDB
 
-    really = connection._reserve
+    really = connection.reserve_store
     made = made_once("store", lambda folder: connection.open_store(folder / "new.duckdb", read_only=False).close())
 
     def reserve(file: Path) -> None:
@@ -72,7 +90,7 @@ def _stores_of_one(made_once: MadeOnce) -> Iterator[None]:
         shutil.copy(made / "new.duckdb", file)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(connection, "_reserve", reserve)
+        patched.setattr(connection, "reserve_store", reserve)
         yield
 
 
@@ -136,12 +154,12 @@ def hostile_truth(hostile_exports: Path) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def hostile_planned(made_once: MadeOnce, hostile_exports: Path) -> Path:
     """A folder with the hostile tenant's `store.duckdb` and its `plan`. Read only: whoever writes takes a copy."""
-    from rightsize.propose.core.options import Dials  # noqa: PLC0415
+    from rightsize.propose.core.options import PlanOptions  # noqa: PLC0415
     from rightsize.workflow.load import load_paths  # noqa: PLC0415
     from rightsize.workflow.propose import propose_plan  # noqa: PLC0415
 
     def fill(folder: Path) -> None:
         load_paths(folder / "store.duckdb", [hostile_exports])
-        propose_plan(folder / "store.duckdb", Dials(), folder / "plan")
+        propose_plan(folder / "store.duckdb", PlanOptions(), folder / "plan")
 
     return made_once("hostile-planned", fill)

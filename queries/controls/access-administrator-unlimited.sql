@@ -1,5 +1,6 @@
--- title: Who assigns roles is limited by a condition
--- description: Role Based Access Control Administrator without a condition on which roles may be given, to whom.
+-- title: A condition limits who can assign roles
+-- description: Role Based Access Control Administrator without a condition that limits which roles it may assign, and
+--   to whom.
 -- severity: high
 -- subject: role_assignment
 -- needs: assignments

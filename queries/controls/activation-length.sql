@@ -1,11 +1,11 @@
 -- title: Activations end the same day
--- description: Management policies of risky roles whose activations may last longer than so many hours.
+-- description: Role management policies of risky roles that allow activations longer than `hours`.
 -- severity: low
 -- subject: role_management_policy
 -- needs: policies, catalogue
 -- with: powers
 -- tags: MCSB PA-2, NIST AC-6
--- parameter: hours integer = 8  an activation may last so long
+-- parameter: hours integer = 8  longest activation that passes
 -- columns: resource, status, reason
 WITH lasting AS (
     SELECT r.*,
@@ -18,7 +18,7 @@ SELECT r.policy_id AS resource,
        CASE WHEN nullif(r.maximum_activation, '') IS NULL THEN 'unknown'
             WHEN r.hours > $hours THEN 'fail' ELSE 'pass' END AS status,
        concat('an activation of ', coalesce(d.role_name, r.role_definition_id), ' at ', r.scope,
-              CASE status WHEN 'unknown' THEN ' lasts as long as nothing loaded says'
+              CASE status WHEN 'unknown' THEN ': its rules are not loaded'
                    ELSE concat(' may last ', r.maximum_activation) END) AS reason
 FROM lasting r
 JOIN powers w ON w.role_definition_id = r.role_definition_id AND w.risky > 0

@@ -1,5 +1,5 @@
 -- title: The Activity Log has no gaps
--- description: Subscriptions with days for which no Activity Log is loaded: neither attack nor use could be seen there.
+-- description: Subscriptions with days without a loaded Activity Log. Attacks and use on these days are not visible.
 -- severity: medium
 -- subject: scope
 -- needs: subscriptions

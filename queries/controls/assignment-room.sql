@@ -1,11 +1,11 @@
--- title: There is room for assignments
--- description: Subscriptions close to the 4,000 assignments that Azure allows each: at the limit nobody can be given, or
---   swapped, anything. Eligible assignments do not count.
+-- title: Subscriptions are below the limit of role assignments
+-- description: Subscriptions close to Azure's limit of 4,000 role assignments. At the limit nobody can assign or
+--   replace a role. Eligible assignments do not count.
 -- severity: low
 -- subject: scope
 -- needs: assignments, subscriptions
 -- tags: NIST CP-2
--- parameter: most integer = 3600  so many are fine
+-- parameter: most integer = 3600  most role assignments that pass
 -- columns: resource, status, reason
 SELECT s.scope AS resource,
        CASE WHEN coalesce(a.held, 0) > $most THEN 'fail' ELSE 'pass' END AS status,

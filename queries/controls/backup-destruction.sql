@@ -1,5 +1,6 @@
 -- title: Few can destroy backups
--- description: Standing roles that delete vaults, protected items or restore points over a subscription or more: what ransom needs first.
+-- description: Permanent roles that delete vaults, protected items or restore points at a subscription or above.
+--   Ransomware deletes these first.
 -- severity: high
 -- subject: role_assignment
 -- needs: assignments, catalogue

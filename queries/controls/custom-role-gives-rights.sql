@@ -1,5 +1,6 @@
 -- title: No custom role gives rights without a condition
--- description: Custom roles that can assign roles, define roles or elevate access, with no condition in their blocks.
+-- description: Custom roles that can assign roles, define roles or elevate access, without a condition in their
+--   permission blocks.
 -- severity: high
 -- subject: role_definition
 -- needs: custom_roles, catalogue

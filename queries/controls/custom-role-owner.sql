@@ -1,4 +1,4 @@
--- title: No custom role is an owner by another name
+-- title: No custom role is equal to Owner
 -- description: Custom roles that grant `*` and can be assigned at a subscription or above.
 -- severity: high
 -- subject: role_definition

@@ -1,5 +1,6 @@
 -- title: Every custom role is assigned
--- description: Custom roles that no assignment uses, active or eligible: a door that is ready, and a place of 5,000.
+-- description: Custom roles without an active or eligible assignment. They can be assigned at any time, and count
+--   towards the limit of 5,000.
 -- severity: low
 -- subject: role_definition
 -- needs: custom_roles, assignments, eligibility

@@ -1,6 +1,6 @@
--- title: Custom roles grant what exists
--- description: Actions of custom roles, without a `*`, that the catalogue of operations does not have: a slip of the pen
---   that grants nothing today, and whatever gets that name tomorrow.
+-- title: Custom roles name operations that exist
+-- description: Actions of custom roles without `*` that the catalogue of operations does not have. A misspelt action
+--   grants nothing today, and grants any later operation of that name.
 -- severity: low
 -- subject: role_definition
 -- needs: custom_roles, catalogue

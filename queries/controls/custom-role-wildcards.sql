@@ -1,6 +1,6 @@
--- title: Custom roles name what they grant
--- description: Strings with `*` in actions or data actions of custom roles, reading apart (`*/read`): they grow with
---   every operation that Azure adds.
+-- title: Custom roles have no wildcards except for reads
+-- description: Strings with `*` in actions or data actions of custom roles, other than `*/read`. They grant every
+--   matching operation that Azure adds.
 -- severity: medium
 -- subject: role_definition
 -- needs: custom_roles

@@ -1,6 +1,6 @@
--- title: Data is not readable over whole subscriptions
--- description: Standing roles with data actions at a subscription or above: every account, vault and queue that is there
---   tomorrow is included.
+-- title: No role reaches the data of whole subscriptions
+-- description: Permanent roles with data actions at a subscription or above. They include every account, vault and
+--   queue that is created later.
 -- severity: medium
 -- subject: role_assignment
 -- needs: assignments, catalogue

@@ -1,5 +1,5 @@
 -- title: People hold roles through groups
--- description: Active roles assigned to single users, which reviews and leavers' processes miss.
+-- description: Active roles assigned to single users. Access reviews and offboarding often miss them.
 -- severity: low
 -- subject: role_assignment
 -- needs: assignments

@@ -1,12 +1,12 @@
 -- title: Fewer than five hold Global Administrator
--- description: People and workloads that hold Global Administrator, active or eligible, members of groups one by one.
+-- description: Users and workloads that hold Global Administrator, active or eligible, with each member of a group.
 --   Emergency access accounts count, too.
 -- severity: high
 -- subject: tenant
 -- needs: directory_roles
 -- with: directory
 -- tags: CIS 5.26, MCSB PA-1, NIST AC-6(5)
--- parameter: most integer = 4  as many of them are right
+-- parameter: most integer = 4  most holders that pass
 -- columns: resource, status, reason
 SELECT '/' AS resource, CASE WHEN count(DISTINCT d.holder) > $most THEN 'fail' ELSE 'pass' END AS status,
        concat(count(DISTINCT d.holder), ' hold Global Administrator') AS reason

@@ -1,6 +1,6 @@
 -- title: No guest holds a privileged directory role
--- description: Users of type Guest with a role that Microsoft marks as privileged, of their own or through a group, active or
---   eligible.
+-- description: Users of type Guest with a role that Microsoft marks as privileged, directly or through a group,
+--   active or eligible.
 -- severity: high
 -- subject: principal
 -- needs: directory_roles, users
@@ -12,7 +12,7 @@ SELECT p.principal_id AS resource,
             WHEN count(*) FILTER (NOT d.role_known) > 0 THEN 'unknown' ELSE 'pass' END AS status,
        concat(coalesce(nullif(p.display_name, ''), p.principal_id),
               CASE WHEN status = 'fail' THEN concat(' has ', min(d.assigned) FILTER (d.privileged))
-                   WHEN status = 'unknown' THEN ' has a role of which nothing loaded says what it is' END) AS reason
+                   WHEN status = 'unknown' THEN ' has a role whose definition is not loaded' END) AS reason
 FROM principals p
 LEFT JOIN directory d ON d.holder = p.principal_id
 WHERE p.user_type = 'Guest'

@@ -1,6 +1,6 @@
--- title: Nobody holds a privileged directory role all the time
--- description: Roles that Microsoft marks as privileged, active and without an end, of people and groups. Emergency access
---   accounts are meant to fail here, and belong into the file of exemptions.
+-- title: Nobody holds a privileged directory role permanently
+-- description: Users and groups with a permanent role that Microsoft marks as privileged. Emergency access accounts
+--   fail here by design: put them into the file of exemptions.
 -- severity: high
 -- subject: principal
 -- needs: directory_roles
@@ -13,7 +13,7 @@ SELECT d.principal_id AS resource,
        concat(any_value(d.who), ' has ',
               coalesce(min(d.assigned) FILTER (d.privileged AND d.standing), min(d.assigned)),
               CASE status WHEN 'fail' THEN ' for good'
-                   WHEN 'unknown' THEN ', of which nothing loaded says what it is' END) AS reason
+                   WHEN 'unknown' THEN ', whose definition is not loaded' END) AS reason
 FROM directory d
 WHERE d.through_group IS NULL AND d.assignee_type IN ('User', 'Group')
 GROUP BY d.principal_id

@@ -1,6 +1,6 @@
--- title: Who holds a privileged directory role is a cloud account
--- description: Users and groups synchronised from an on-premises directory that hold a role which Microsoft marks as
---   privileged: whoever takes the local directory takes the tenant.
+-- title: Only cloud accounts hold privileged directory roles
+-- description: Users and groups that are synchronised from an on-premises directory and hold a role that Microsoft
+--   marks as privileged. An attacker in that directory takes over the tenant.
 -- severity: high
 -- subject: principal
 -- needs: directory_roles, users

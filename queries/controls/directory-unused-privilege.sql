@@ -1,5 +1,5 @@
 -- title: Privileged directory roles are used
--- description: Roles that Microsoft marks as privileged, none of whose actions was used in the window, though the audit log
+-- description: Roles that Microsoft marks as privileged, without a used action in the window, although the audit log
 --   would have shown it.
 -- severity: high
 -- subject: principal

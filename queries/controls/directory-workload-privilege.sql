@@ -1,6 +1,6 @@
 -- title: No workload holds a privileged directory role
--- description: Service principals and managed identities with a role that Microsoft marks as privileged: nothing asks them
---   for a second factor, and whoever may add a credential to them has the role.
+-- description: Service principals and managed identities with a role that Microsoft marks as privileged. They need no
+--   second factor, and whoever can add a credential to them gets the role.
 -- severity: high
 -- subject: principal
 -- needs: directory_roles, service_principals

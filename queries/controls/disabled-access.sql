@@ -1,5 +1,6 @@
--- title: Who may not sign in holds no role
--- description: Disabled accounts with an assignment, of their own or through a group: whoever enables one gets it all.
+-- title: Disabled accounts hold no roles
+-- description: Disabled accounts with an assignment, directly or through a group. Whoever enables one gets its
+--   access.
 -- severity: medium
 -- subject: principal
 -- needs: assignments, users

@@ -1,5 +1,6 @@
 -- title: No assignment repeats another
--- description: Assignments that another, kept one contains: they hide what taking the other away would leave.
+-- description: Assignments that another, kept assignment contains. Removing one of the two leaves the access in
+--   place.
 -- severity: low
 -- subject: role_assignment
 -- needs: assignments, analysis

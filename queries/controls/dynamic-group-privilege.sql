@@ -1,5 +1,5 @@
--- title: No rule-based group holds a risky role
--- description: Groups with dynamic membership and a risky role: whoever may write the attribute that the rule reads gives
+-- title: No dynamic group holds a risky role
+-- description: Groups with dynamic membership and a risky role. Whoever can write the attribute of the rule can give
 --   the role.
 -- severity: high
 -- subject: principal

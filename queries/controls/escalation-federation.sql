@@ -1,6 +1,6 @@
--- title: Few can lend identities to strangers
--- description: Standing roles that write federated credentials of managed identities: whoever does so signs in as them from anywhere,
---   and no secret is ever read.
+-- title: Few can federate managed identities with outsiders
+-- description: Permanent roles that write federated credentials of managed identities. Whoever does so signs in as
+--   them from anywhere, without reading a secret.
 -- severity: high
 -- subject: role_assignment
 -- needs: assignments, catalogue

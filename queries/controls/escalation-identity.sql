@@ -1,6 +1,6 @@
--- title: Few can attach identities to what they run
--- description: Standing roles that assign managed identities to resources over a subscription or more: code that runs there acts with
---   everything that identity holds.
+-- title: Few can attach managed identities to resources
+-- description: Permanent roles that assign managed identities to resources at a subscription or above. Code on such a
+--   resource acts with all access of the managed identity.
 -- severity: medium
 -- subject: role_assignment
 -- needs: assignments, catalogue

@@ -1,6 +1,6 @@
--- title: Few can have policy act for them
--- description: Standing roles that assign policies over a subscription or more: a policy that deploys acts with an identity of its
---   own, which may hold more than who assigned it.
+-- title: Few can assign policies
+-- description: Permanent roles that assign policies at a subscription or above. A policy that deploys acts as a
+--   managed identity, which may have more access than whoever assigned the policy.
 -- severity: high
 -- subject: role_assignment
 -- needs: assignments, catalogue

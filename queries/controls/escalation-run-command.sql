@@ -1,6 +1,6 @@
 -- title: Few can run commands on machines
--- description: Standing roles that run commands or extensions on machines over a subscription or more: they act with the identity of each
---   machine, and as its local administrator.
+-- description: Permanent roles that run commands or extensions on machines at a subscription or above. They act as
+--   the managed identity and the local administrator of each machine.
 -- severity: high
 -- subject: role_assignment
 -- needs: assignments, catalogue

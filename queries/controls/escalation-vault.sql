@@ -1,5 +1,6 @@
--- title: Few can let themselves into vaults
--- description: Standing roles that write access policies or vaults: on a vault with access policies its writer reads every secret.
+-- title: Few can give themselves access to vaults
+-- description: Permanent roles that write access policies or vaults. On a vault with access policies they can read
+--   every secret.
 -- severity: high
 -- subject: role_assignment
 -- needs: assignments, catalogue

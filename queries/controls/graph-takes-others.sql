@@ -1,6 +1,6 @@
--- title: No permission of Microsoft Graph gives other identities
--- description: Applications with an application permission by which they can act as other applications, groups or users:
---   credentials, members, sign-in methods (rules of escalation).
+-- title: No Microsoft Graph permission gives access as other principals
+-- description: Applications with an application permission to act as other applications, groups or users, through
+--   credentials, members or sign-in methods.
 -- severity: high
 -- subject: principal
 -- needs: graph_permissions, analysis

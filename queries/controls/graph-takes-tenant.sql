@@ -1,6 +1,6 @@
--- title: No permission of Microsoft Graph gives the whole tenant
--- description: Applications with an application permission by which they can assign themselves any directory role or grant
---   themselves any other permission (rules of escalation).
+-- title: No Microsoft Graph permission gives the whole tenant
+-- description: Applications with an application permission to assign themselves any directory role or any other
+--   permission.
 -- severity: critical
 -- subject: principal
 -- needs: graph_permissions, analysis

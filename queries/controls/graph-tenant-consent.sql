@@ -1,11 +1,11 @@
--- title: No consent for all users is far-reaching
--- description: Delegated permissions of Microsoft Graph that an application has for every user of the tenant, and that the
---   imported map puts at a high level of privilege.
+-- title: No consent for all users has high privilege
+-- description: Delegated permissions of Microsoft Graph that an application has for every user, with a high level of
+--   privilege in the permission map.
 -- severity: medium
 -- subject: principal
 -- needs: consents, graph_map
 -- tags: MCSB PA-7, NIST AC-6
--- parameter: least integer = 4  levels of privilege, 1 to 5, from which on a permission is far-reaching
+-- parameter: least integer = 4  lowest level of privilege, 1 to 5, that fails
 -- columns: resource, status, reason
 WITH held AS (
     SELECT g.client_id, g.consent_type, unnest(g.permissions) AS permission FROM permission_grants g

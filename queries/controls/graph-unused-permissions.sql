@@ -1,6 +1,6 @@
--- title: Permissions of Microsoft Graph are used
--- description: Applications that hold a permission of Microsoft Graph of which no request was seen in the window, though the
---   log of Graph would have shown it.
+-- title: Microsoft Graph permissions are used
+-- description: Applications with a permission of Microsoft Graph and no request for it in the window, although the
+--   log of Microsoft Graph would have shown it.
 -- severity: medium
 -- subject: principal
 -- needs: graph_permissions, analysis

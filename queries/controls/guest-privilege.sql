@@ -1,6 +1,6 @@
 -- title: No guest holds a risky role
--- description: Users of type Guest with a role that gives privilege, reads secrets, runs code, destroys or blinds, of their
---   own or through a group, active or eligible.
+-- description: Users of type Guest with a role that gives privilege, reads secrets, runs code, destroys, or switches
+--   off monitoring. Roles count directly or through a group, active or eligible.
 -- severity: high
 -- subject: principal
 -- needs: assignments, users, catalogue

@@ -1,5 +1,5 @@
--- title: No guest has access for good
--- description: Users of type Guest with any active assignment without an end, of their own or through a group.
+-- title: No guest has permanent access
+-- description: Users of type Guest with a permanent assignment, directly or through a group.
 -- severity: medium
 -- subject: principal
 -- needs: assignments, users

@@ -1,6 +1,6 @@
--- title: Every assignment gives something
--- description: Assignments with an empty role, an empty group, a disabled holder or an end that has passed: nobody misses them, and
---   one change elsewhere brings them to life.
+-- title: Every assignment gives access
+-- description: Assignments with an empty role, an empty group, a disabled holder or an end that has passed. They give
+--   no access today, and a change elsewhere can make them work again.
 -- severity: low
 -- subject: role_assignment
 -- needs: assignments, analysis

@@ -1,12 +1,12 @@
--- title: No identity can weaken several layers of defence
--- description: Holders whose standing roles reach operations that weaken so many layers (host, compute isolation, network,
---   data, identity, monitoring) within one subscription: layers fail together where one identity falls.
+-- title: No principal can weaken several layers of defence
+-- description: Holders whose permanent roles can weaken `least` or more layers within one subscription: host, compute
+--   isolation, network, data, identity control, monitoring. These layers all fail together with one principal.
 -- severity: medium
 -- subject: principal
 -- needs: assignments, catalogue
 -- with: held, powers, opaque
 -- tags: MCSB PA-7, NIST AC-5
--- parameter: least integer = 3  so many layers are too many
+-- parameter: least integer = 3  fewest layers that fail
 -- columns: resource, status, reason
 WITH places AS (
     SELECT h.holder, h.who, w.layers, h.role_known,

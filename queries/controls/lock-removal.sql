@@ -1,5 +1,5 @@
 -- title: Few can remove locks
--- description: Standing roles that delete locks over a subscription or more, outside a role made for it.
+-- description: Permanent roles that delete locks at a subscription or above and are not made for it.
 -- severity: medium
 -- subject: role_assignment
 -- needs: assignments, catalogue

@@ -1,5 +1,6 @@
--- title: Few can switch off logs
--- description: Standing roles that delete diagnostic settings, log profiles or workspaces over a subscription or more.
+-- title: Few can delete logs
+-- description: Permanent roles that delete diagnostic settings, log profiles or workspaces at a subscription or
+--   above.
 -- severity: high
 -- subject: role_assignment
 -- needs: assignments, catalogue

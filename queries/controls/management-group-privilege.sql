@@ -1,6 +1,6 @@
--- title: No risky role stands at a management group
--- description: Roles with operations that give privilege, read secrets, run code, destroy or blind, active without an end
---   at a management group: one identity falls, and every subscription below it with it.
+-- title: No risky role is permanent at a management group
+-- description: Permanent roles at a management group that give privilege, read secrets, run code, destroy, or switch
+--   off monitoring. An attacker with one of them reaches every subscription below.
 -- severity: high
 -- subject: role_assignment
 -- needs: assignments, catalogue

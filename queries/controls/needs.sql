@@ -1,6 +1,6 @@
--- title: What controls rest on, and whether it is loaded
--- description: One row for each thing that a control names under `needs`; where it is not met, the control's answer is
---   `unknown`, for the reason given.
+-- title: The inputs of controls, and whether they are loaded
+-- description: One row for each input that a control names under `needs`. Without it the answer of the control is
+--   `unknown`, with the reason given here.
 -- columns: need, met, reason
 SELECT 'assignments' AS need, EXISTS (SELECT 1 FROM role_assignments) AS met,
        'no role assignments are loaded' AS reason
@@ -13,7 +13,7 @@ SELECT 'custom_roles',
        'no listing of role definitions is loaded'
 UNION ALL
 SELECT 'catalogue', EXISTS (SELECT 1 FROM operations) AND EXISTS (SELECT 1 FROM role_operations),
-       'no catalogue of operations is loaded, so nothing says what roles give'
+       'no catalogue of operations is loaded, so it is not known what roles grant'
 UNION ALL
 SELECT 'users', EXISTS (SELECT 1 FROM listings WHERE listing = 'users' AND complete),
        'no complete listing of users is loaded'
@@ -33,7 +33,7 @@ SELECT 'policies', EXISTS (SELECT 1 FROM role_management_policies WHERE rules IS
        'no role management policies are loaded'
 UNION ALL
 SELECT 'analysis', EXISTS (SELECT 1 FROM verdicts),
-       'the store has not been analysed: `rightsize analyze` does it'
+       'no analysis is stored: run `rightsize analyze`'
 UNION ALL
 SELECT 'activity_log', EXISTS (SELECT 1 FROM coverage WHERE source = 'activity_log' AND state <> 'missing'),
        'no Activity Log is loaded'
@@ -42,7 +42,7 @@ SELECT 'sign_in_log', EXISTS (SELECT 1 FROM coverage WHERE source = 'sign_in_log
        'no sign-in log is loaded'
 UNION ALL
 SELECT 'signals', EXISTS (SELECT 1 FROM usage_days WHERE suspect > 0),
-       'no alert or risky sign-in is loaded that falls into the time of any call'
+       'no loaded alert or risky sign-in is at the time of a call'
 UNION ALL
 SELECT 'directory_roles',
        EXISTS (SELECT 1 FROM directory_role_assignments) AND EXISTS (SELECT 1 FROM directory_roles),
@@ -54,7 +54,7 @@ UNION ALL
 SELECT 'consents', EXISTS (SELECT 1 FROM permission_grants), 'no delegated permission grants are loaded'
 UNION ALL
 SELECT 'graph_map', EXISTS (SELECT 1 FROM graph_permissions WHERE privilege_level IS NOT NULL),
-       'no map of the permissions of Microsoft Graph is loaded'
+       'the permission map of Microsoft Graph is not loaded'
 UNION ALL
 SELECT 'usage', EXISTS (SELECT 1 FROM usage_days), 'no use is loaded'
 UNION ALL

@@ -1,6 +1,6 @@
--- title: Every assignment has somebody
--- description: Assignments whose principal is among the deleted items, unknown to the export that lists it, or in no
---   complete listing of its kind. Principals of other tenants are no orphans.
+-- title: The principal of every assignment exists
+-- description: Assignments whose principal is among the deleted items, unknown to the export that lists the
+--   assignment, or in no complete listing of its kind. Principals of other tenants are not orphaned.
 -- severity: medium
 -- subject: role_assignment
 -- needs: assignments
@@ -29,5 +29,5 @@ SELECT j.role_assignment_id AS resource,
                    WHEN j.listed OR j.named THEN NULL
                    WHEN j.nameless THEN ', whom the export does not know'
                    WHEN j.complete THEN ', who is in no listing'
-                   ELSE ', and no complete listing is loaded that would know' END) AS reason
+                   ELSE ', and no complete listing of its kind is loaded' END) AS reason
 FROM judged j

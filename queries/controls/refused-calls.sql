@@ -1,11 +1,11 @@
--- title: Nobody tries doors
--- description: Principals with refused calls of so many different operations: a script with the wrong identity, or somebody
---   who looks for what they may do.
+-- title: No principal tries operations that it lacks
+-- description: Principals with refused calls of `least` or more different operations: a script that signs in as the
+--   wrong principal, or somebody who tests their access.
 -- severity: low
 -- subject: principal
 -- needs: activity_log, usage
 -- tags: MCSB LT-1, NIST AU-6
--- parameter: least integer = 5  so many different operations are too many
+-- parameter: least integer = 5  fewest different refused operations that fail
 -- columns: resource, status, reason
 SELECT coalesce(u.principal_id, u.principal_name) AS resource,
        CASE WHEN count(DISTINCT u.operation) FILTER (u.denied > 0) >= $least THEN 'fail' ELSE 'pass' END AS status,

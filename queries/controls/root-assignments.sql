@@ -1,6 +1,6 @@
 -- title: Nothing is assigned at the root
--- description: Assignments at `/` reach every subscription of the tenant; mostly they are what is left of elevated
---   access, which should be taken back after use.
+-- description: Assignments at `/` reach every subscription of the tenant. Most are left over from elevated access,
+--   which should be removed after use.
 -- severity: critical
 -- subject: role_assignment
 -- needs: assignments

@@ -1,6 +1,6 @@
--- title: Nobody gave themselves a role
--- description: Assignments whose principal made them. Who deploys with its own identity does this by habit; who does it by
---   hand got past the second pair of eyes.
+-- title: Nobody assigned a role to themselves
+-- description: Assignments that their own principal created. Deployments do this by design; a person who does it
+--   avoids a second approver.
 -- severity: medium
 -- subject: role_assignment
 -- needs: assignments
@@ -12,6 +12,6 @@ SELECT h.role_assignment_id AS resource,
             WHEN h.created_by = h.principal_id THEN 'fail' ELSE 'pass' END AS status,
        concat(h.who, ' has ', h.assigned,
               CASE status WHEN 'unknown' THEN ', and the export does not say who made it'
-                   WHEN 'fail' THEN ', made by itself' END) AS reason
+                   WHEN 'fail' THEN ', which it assigned itself' END) AS reason
 FROM held h
 WHERE h.through_group IS NULL AND h.state = 'active'

@@ -1,6 +1,6 @@
 -- title: Few can read keys that bypass roles
--- description: Holders of a role that reads storage, database, bus or search keys over a whole subscription or more: with a
---   key, no role, log or Conditional Access stands in the way any more.
+-- description: Holders of a role that reads storage, database, bus or search keys at a subscription or above. A key
+--   bypasses roles and Conditional Access, and its calls do not name a principal.
 -- severity: high
 -- subject: role_assignment
 -- needs: assignments, catalogue

@@ -1,6 +1,6 @@
--- title: Nobody works with shared keys
--- description: Resources whose keys were read in the loaded time: there, work goes by a key, and whoever has it needs no role.
---   Keys that were copied before are not seen.
+-- title: Nobody uses shared keys
+-- description: Resources whose keys were read in the loaded time. Whoever has a key needs no role. Keys that were
+--   copied before are not visible.
 -- severity: medium
 -- subject: scope
 -- needs: activity_log, usage

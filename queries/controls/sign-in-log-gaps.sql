@@ -1,6 +1,6 @@
 -- title: The sign-in logs have no gaps
--- description: The four kinds of sign-in logs, with days that are missing. Workloads have logs of their own, which many
---   exports leave out.
+-- description: The four kinds of sign-in logs, with their missing days. Workloads have sign-in logs of their own,
+--   which many exports leave out.
 -- severity: low
 -- subject: tenant
 -- needs: sign_in_log

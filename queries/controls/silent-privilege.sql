@@ -1,6 +1,6 @@
--- title: Who holds a risky role signs in
--- description: Holders of risky roles without a sign-in for so many days before the newest covered day. Emergency access
---   accounts are meant to fail here, and belong into the file of exemptions.
+-- title: Holders of risky roles sign in
+-- description: Holders of risky roles without a sign-in for `days` days before the newest covered day. Emergency
+--   access accounts fail here by design: put them into the file of exemptions.
 -- severity: medium
 -- subject: principal
 -- needs: assignments, catalogue, sign_in_log

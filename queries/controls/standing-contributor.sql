@@ -1,6 +1,6 @@
--- title: No person has a risky role for good over a whole subscription
--- description: People, directly or through a group, whose active role without an end can run code, read secrets, destroy
---   or blind across a subscription or more. Roles that give rights have controls of their own.
+-- title: No person has a permanent risky role over a whole subscription
+-- description: People, directly or through a group, with a permanent role that can run code, read secrets, destroy,
+--   or switch off monitoring at a subscription or above. Other controls cover roles that give rights.
 -- severity: medium
 -- subject: role_assignment
 -- needs: assignments, catalogue

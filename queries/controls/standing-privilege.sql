@@ -1,6 +1,6 @@
--- title: No role that gives rights is held all the time
--- description: Any role, custom ones included, that can give anybody any right (assign roles, define roles, elevate),
---   active without an end or condition, at any scope. Owner at subscriptions and above has its own control.
+-- title: No role that gives rights is permanent
+-- description: Permanent roles without a condition, custom ones included, that can assign roles, define roles or
+--   elevate access, at any scope. Another control covers Owner at subscriptions and above.
 -- severity: high
 -- subject: role_assignment
 -- needs: assignments, catalogue

@@ -1,6 +1,6 @@
 -- title: Every storage account logs its data plane
--- description: Storage accounts that the store knows and no storage log covers: who reads what there, nothing shows, and
---   data actions there can never be called unused.
+-- description: Known storage accounts that no storage log covers. Nothing shows who reads their data, and their data
+--   actions can never be called unused.
 -- severity: medium
 -- subject: scope
 -- needs: assignments

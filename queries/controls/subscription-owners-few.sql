@@ -1,12 +1,12 @@
--- title: At most three owners a subscription
--- description: People and workloads that hold Owner at the subscription itself, members of groups one by one. Owners
---   from above count in `management-group-privilege` and `root-assignments`.
+-- title: At most three owners per subscription
+-- description: People and workloads with Owner at the subscription itself, with each member of a group.
+--   `management-group-privilege` and `root-assignments` count Owners from above.
 -- severity: high
 -- subject: scope
 -- needs: assignments, subscriptions
 -- with: held, opaque
 -- tags: CIS 5.27, MCSB PA-1, NIST AC-6(5)
--- parameter: most integer = 3  as many owners are right
+-- parameter: most integer = 3  most owners that pass
 -- columns: resource, status, reason
 WITH owners AS (
     SELECT lower(h.scope) AS place,
@@ -22,7 +22,7 @@ SELECT s.scope AS resource,
        CASE WHEN coalesce(o.owners, 0) > $most THEN 'fail'
             WHEN coalesce(o.opaque, 0) > 0 THEN 'unknown' ELSE 'pass' END AS status,
        concat(coalesce(o.owners, 0), ' hold Owner',
-              CASE WHEN o.opaque > 0 THEN concat(', and who is in ', o.opaque, ' more groups is not loaded') END) AS reason
+              CASE WHEN o.opaque > 0 THEN concat(', and the members of ', o.opaque, ' more groups are not loaded') END) AS reason
 FROM scopes s
 LEFT JOIN owners o ON o.place = lower(s.scope)
 WHERE s.kind = 'subscription'

@@ -1,11 +1,12 @@
--- title: At least two owners a subscription
--- description: A single owner who leaves locks everybody out; those of management groups above count too.
+-- title: At least two owners per subscription
+-- description: Subscriptions with too few owners, those of management groups above included. If a single owner
+--   leaves, nobody can manage access.
 -- severity: medium
 -- subject: scope
 -- needs: assignments, subscriptions
 -- with: held, opaque
 -- tags: CIS 5.27, MCSB PA-5, NIST AC-2
--- parameter: least integer = 2  so many owners there have to be
+-- parameter: least integer = 2  fewest owners that pass
 -- columns: resource, status, reason
 WITH RECURSIVE above AS (
     SELECT scope AS subscription, lower(scope) AS place, lower(parent_scope) AS parent
@@ -28,7 +29,7 @@ SELECT s.scope AS resource,
        CASE WHEN coalesce(o.owners, 0) >= $least THEN 'pass'
             WHEN coalesce(o.opaque, 0) > 0 THEN 'unknown' ELSE 'fail' END AS status,
        concat(coalesce(o.owners, 0), ' can be owners',
-              CASE WHEN o.opaque > 0 THEN concat(', and who is in ', o.opaque, ' more groups is not loaded') END) AS reason
+              CASE WHEN o.opaque > 0 THEN concat(', and the members of ', o.opaque, ' more groups are not loaded') END) AS reason
 FROM scopes s
 LEFT JOIN owners o ON o.subscription = s.scope
 WHERE s.kind = 'subscription'

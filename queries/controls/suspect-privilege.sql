@@ -1,6 +1,5 @@
--- title: No risky role was used under suspicion
--- description: Holders of risky roles whose calls fell into the time of an alert or a risky sign-in: look there before
---   anything else here.
+-- title: No suspect call used a risky role
+-- description: Holders of risky roles with calls during an alert or a risky sign-in. Look at these first.
 -- severity: critical
 -- subject: principal
 -- needs: assignments, catalogue, usage, signals

@@ -1,6 +1,6 @@
--- title: Who can give rights is a cloud account
--- description: Users and groups synchronised from an on-premises directory that hold a role giving rights: whoever takes the
---   local directory takes the cloud.
+-- title: Only cloud accounts can give rights
+-- description: Users and groups that are synchronised from an on-premises directory and hold a role that gives
+--   rights. An attacker in that directory takes over the cloud.
 -- severity: high
 -- subject: principal
 -- needs: assignments, users, catalogue

@@ -1,5 +1,5 @@
--- title: Every use has a grant that explains it
--- description: Use that no loaded assignment explains: access that came and went, keys, or an export that lacks something.
+-- title: An assignment explains every use
+-- description: Use that no loaded assignment explains: removed assignments, keys, or an incomplete export.
 -- severity: medium
 -- subject: principal
 -- needs: assignments, analysis

@@ -1,6 +1,6 @@
 -- title: Groups that give rights are role-assignable
--- description: Groups with a role that gives rights which are not role-assignable: their owners, and every administrator
---   of groups or users, can add themselves. An escalation that no Azure log shows.
+-- description: Groups with a role that gives rights and that are not role-assignable. Their owners, and every
+--   administrator of groups or users, can add themselves, and no Azure log shows it.
 -- severity: high
 -- subject: principal
 -- needs: assignments, groups, catalogue

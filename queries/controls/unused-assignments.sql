@@ -1,6 +1,6 @@
 -- title: Active assignments are used
--- description: Active assignments none of whose operations was used in the window, though a complete log would have shown
---   it. Roles that only read are unknown here: no log shows reading.
+-- description: Active assignments without a used operation in the window, although a complete log would have shown
+--   it. Roles that only read are unknown here: no log shows reads.
 -- severity: medium
 -- subject: role_assignment
 -- needs: assignments, analysis

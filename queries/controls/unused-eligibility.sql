@@ -1,5 +1,5 @@
--- title: Eligibilities are activated
--- description: Eligible assignments without any use that is credited to them or to an activation of them.
+-- title: Eligible assignments are activated
+-- description: Eligible assignments without any use, directly or through an activation.
 -- severity: low
 -- subject: role_assignment
 -- needs: eligibility, analysis

@@ -1,6 +1,6 @@
 -- title: Privileged roles are used
--- description: Assignments of roles that give rights, none of whose operations was used in the window, though a complete
---   log would have shown it.
+-- description: Assignments of roles that give rights, without a used operation in the window, although a complete log
+--   would have shown it.
 -- severity: high
 -- subject: role_assignment
 -- needs: assignments, catalogue, analysis

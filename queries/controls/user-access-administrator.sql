@@ -1,6 +1,6 @@
 -- title: User Access Administrator is restricted
--- description: The role that gives every right and is left behind where a global administrator elevated themselves. It
---   passes where it is eligible only, or where a condition limits which roles may be given.
+-- description: User Access Administrator can give every right, and often stays after a Global Administrator elevated
+--   their access. It passes where it is only eligible, or where a condition limits the roles that it may assign.
 -- severity: high
 -- subject: role_assignment
 -- needs: assignments

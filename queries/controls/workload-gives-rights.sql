@@ -1,6 +1,6 @@
 -- title: No workload can give rights
--- description: Service principals and managed identities with an unconditional role that can give anybody any right: whoever
---   has its secret, or runs code where it lives, is everybody.
+-- description: Service principals and managed identities with an unconditional role that can give anybody any right.
+--   An attacker with its secret, or with code on its machine, gets all access.
 -- severity: high
 -- subject: principal
 -- needs: assignments, catalogue

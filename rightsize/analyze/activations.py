@@ -340,7 +340,7 @@ def _dormant(
 
 def _opaque_places(inputs: Inputs, window: Window, eligible: pl.DataFrame, tenant: Tenant) -> pl.Series:
     """Return the scopes of assignments made in the window whose role or holder no log names."""
-    told = inputs.role_assignment_requests.filter(
+    named = inputs.role_assignment_requests.filter(
         pl.col("assigned_role_id").is_not_null() & pl.col("assigned_principal_id").is_not_null()
     )
     writes = named_use(inputs.usage_days, _WRITES).filter(window.holds("day"))
@@ -349,7 +349,7 @@ def _opaque_places(inputs: Inputs, window: Window, eligible: pl.DataFrame, tenan
         & ~folded(writes["principal_id"]).is_in(_others(inputs, eligible, tenant).implode()).fill_null(False)
     )
     places = place_of(done["scope"]).unique()
-    return places.filter(~places.is_in(place_of(told["scope"]).implode()))
+    return places.filter(~places.is_in(place_of(named["scope"]).implode()))
 
 
 def _others(inputs: Inputs, eligible: pl.DataFrame, tenant: Tenant) -> pl.Series:

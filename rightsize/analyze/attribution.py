@@ -286,8 +286,8 @@ def _expand(pairs: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     if pairs.is_empty():
         return pl.DataFrame(schema=_CREDIT)
     assignments = tenant.assignments.select("a", "id", "state", "eligibility")
-    standing = assignments.filter(pl.col("state").is_in(_STANDING))
-    twins = standing.join(standing, on="id", suffix="_other").select("a", other="a_other")
+    active = assignments.filter(pl.col("state").is_in(_STANDING))
+    twins = active.join(active, on="id", suffix="_other").select("a", other="a_other")
     behind = assignments.filter(pl.col("state") == "activated").join(
         assignments.filter(pl.col("state") == "eligible").select(eligible="a", id="id"),
         left_on="eligibility",

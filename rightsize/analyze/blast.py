@@ -159,18 +159,18 @@ def _cut(branches: list[Branch]) -> tuple[list[Branch], int]:
         level = [below for branch in level if id(branch) in kept for below in branch.below]
         if len(kept) >= BRANCHES:
             break
-    told: list[Branch] = []
-    left_out = _tell(branches, kept, told)
-    return told, left_out
+    shown: list[Branch] = []
+    left_out = _show(branches, kept, shown)
+    return shown, left_out
 
 
-def _tell(branches: Sequence[Branch], kept: Collection[int], told: list[Branch]) -> int:
+def _show(branches: Sequence[Branch], kept: Collection[int], shown: list[Branch]) -> int:
     """Add the branches that are kept, and return how many things are in the others."""
     hidden = 0
     for branch in branches:
         if id(branch) in kept:
-            told.append(branch)
-            branch.hidden = _tell(branch.below, kept, told)
+            shown.append(branch)
+            branch.hidden = _show(branch.below, kept, shown)
         else:
             hidden += _things(branch)
     return hidden

@@ -16,9 +16,9 @@ from rightsize.analyze.reasons import Verdict
 # Best first: the best verdict counts for an operation that several assignments grant.
 RANK = {Verdict.OUT_OF_COVERAGE.value: 3, Verdict.UNOBSERVABLE.value: 2, Verdict.UNUSED.value: 1}
 # A profile with more operations is wide; bounds the work, does not change the result.
-_WIDE = 500
+WIDE_PROFILE = 500
 # Rows of narrow operations that are counted together; bounds memory, does not change the result.
-_BATCH_ROWS = 2_000_000
+BATCH_ROWS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def read_judgements(profile_operations: pl.DataFrame, weights: pl.DataFrame) -> 
     judged = profile_operations.join(operations, on=["operation", "plane"]).select(
         "profile_id", "op", rank=pl.col("verdict").replace_strict(RANK, return_dtype=pl.Int64)
     )
-    is_wide = pl.len().over("profile_id") > _WIDE
+    is_wide = pl.len().over("profile_id") > WIDE_PROFILE
     wide = judged.filter(is_wide).sort("op", "profile_id")
     signatures = (
         wide.group_by("op", maintain_order=True)
@@ -84,7 +84,7 @@ def count_sets(judgements: Judgements, sets: pl.DataFrame) -> pl.DataFrame:
     counts = [_summed(by_class)]
     rows = judgements.narrow.group_by("profile_id").agg(rows=pl.len().cast(pl.Int64))
     costs = sets.join(rows, on="profile_id").group_by("set").agg(pl.col("rows").sum()).sort("set")
-    batches = costs.with_columns(batch=pl.col("rows").cum_sum() // _BATCH_ROWS)
+    batches = costs.with_columns(batch=pl.col("rows").cum_sum() // BATCH_ROWS)
     for part in batches.partition_by("batch"):
         narrow = _said_by_narrow(judgements, sets.join(part, on="set", how="semi"))
         counts.append(_summed(_against_wide(judgements, narrow, said)))

@@ -47,7 +47,7 @@ def find_about_resources(inputs: Inputs, window: Window) -> list[pl.DataFrame]:
             with_answer(facts, ANONYMOUS, "yes"),
             "anonymous_allowed",
             "medium",
-            "anybody may be allowed to read it without saying who they are",
+            "anybody may be able to read it without signing in",
         ),
         _of_resources(
             facts.filter(
@@ -55,7 +55,7 @@ def find_about_resources(inputs: Inputs, window: Window) -> list[pl.DataFrame]:
             )["resource"],
             "access_beside_roles",
             "low",
-            "who gets at its data is not decided by Azure roles, but by access policies or roles of its own",
+            "access policies or roles of its own decide who reads and writes its data, and not Azure roles",
         ),
     ]
 
@@ -66,10 +66,10 @@ def _of_resources(resources: pl.Series, control: str, severity: str, reason: str
 
 
 def _named(rows: pl.DataFrame, control: str, severity: str) -> pl.DataFrame:
-    told = rows.with_columns(control=pl.lit(control), severity=pl.lit(severity))
-    if "principal_id" not in told.columns:
-        told = told.with_columns(principal_id=pl.lit(None, dtype=pl.String))
-    return told.select(_COLUMNS)
+    described = rows.with_columns(control=pl.lit(control), severity=pl.lit(severity))
+    if "principal_id" not in described.columns:
+        described = described.with_columns(principal_id=pl.lit(None, dtype=pl.String))
+    return described.select(_COLUMNS)
 
 
 def find_inert_data_actions(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
@@ -89,11 +89,11 @@ def find_inert_data_actions(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
     around = pl.concat([inside, below]).unique().join(resources.select("resource", "kind"), on="resource")
     judged = around.with_columns(deaf=pl.col("resource").is_in(deaf["resource"].unique().implode()))
     silent = judged.group_by("place", "kind").agg(pl.col("deaf").all(), count=pl.len()).filter("deaf")
-    told = silent.with_columns(why=pl.col("kind").replace_strict(_WHY_INERT, default=None, return_dtype=pl.String))
-    found = tenant.assignments.join(granted, on="role").join(told.drop_nulls("why"), on=["place", "kind"])
+    described = silent.with_columns(why=pl.col("kind").replace_strict(_WHY_INERT, default=None, return_dtype=pl.String))
+    found = tenant.assignments.join(granted, on="role").join(described.drop_nulls("why"), on=["place", "kind"])
     reasons = found.with_columns(
         text=pl.format(
-            "its data actions do nothing at {} {}, {}, until that is changed", "count", pl.col("kind"), "why"
+            "its data actions have no effect at {} {}, {}, until that is changed", "count", pl.col("kind"), "why"
         )
     )
     rows = reasons.group_by(subject="role_assignment_id").agg(
@@ -114,14 +114,14 @@ def _keys(inputs: Inputs, window: Window, facts: pl.DataFrame) -> pl.DataFrame:
         used, on="subject", how="left"
     )
     seen = pl.format("{} requests used them on {} days", "requests", "days")
-    told = rows.with_columns(
+    described = rows.with_columns(
         reason=pl.format(
-            "keys or local accounts get past every role here, and {}",
-            pl.when(pl.col("requests").is_null()).then(pl.lit("no request that was seen used them")).otherwise(seen),
+            "keys or local accounts bypass every role here, and {}",
+            pl.when(pl.col("requests").is_null()).then(pl.lit("no log shows a request with them")).otherwise(seen),
         )
     )
     settled = facts.filter(pl.col("fact") == KEYS)["resource"].unique()
     others = used.filter(~pl.col("subject").is_in(settled.implode())).with_columns(
-        reason=pl.format("requests by key get past every role here: {} on {} days", "requests", "days")
+        reason=pl.format("requests by key bypass every role here: {} on {} days", "requests", "days")
     )
-    return pl.concat([_named(told, "keys_allowed", "medium"), _named(others, "keys_used", "medium")])
+    return pl.concat([_named(described, "keys_allowed", "medium"), _named(others, "keys_used", "medium")])

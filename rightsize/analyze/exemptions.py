@@ -69,7 +69,7 @@ def _read(entry: object, where: str) -> Exemption:
     control, reason, owner = (text_of(fields, key, where, _HINT) for key in ("control", "reason", "owner"))
     chosen = {key: text_of(fields, key, where, _HINT) for key in ("resource", "principal") if key in fields}
     if len(chosen) > 1:
-        raise InputError(f"{where} names a resource and a principal, and may name one", hint=_HINT)
+        raise InputError(f"{where} names a resource and a principal, and only one is allowed", hint=_HINT)
     if control == "*" and not chosen:
         raise InputError(f"{where} would exempt everything from every control", hint=_HINT)
     return Exemption(

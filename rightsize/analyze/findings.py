@@ -13,6 +13,7 @@ from rightsize.analyze.pim_findings import find_about_pim
 from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.analyze.tenant import granted_by_patterns
 from rightsize.analyze.text import folded
+from rightsize.analyze.totals import unexplained_operations
 from rightsize.analyze.verdicts import Analysis
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import is_emergency_name, privilege_patterns
@@ -63,7 +64,7 @@ def _orphans(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
         **_said("orphaned_assignment", "medium", "its principal no longer exists")
     )
     unresolved = holders.filter(pl.col("holder") == "unresolved").with_columns(
-        **_said("unresolved_principal", "low", "nothing loaded says who holds it, and nothing proves that nobody does")
+        **_said("unresolved_principal", "low", "no loaded listing has its holder, and nothing proves it deleted")
     )
     return pl.concat([orphans, unresolved]).select(_COLUMNS)
 
@@ -78,7 +79,7 @@ def _duplicates(analysis: Analysis) -> pl.DataFrame:
             **_said(
                 "duplicate_assignment",
                 "low",
-                pl.format("assignment {} grants everything that it grants", "contained_by"),
+                pl.format("assignment {} grants all of it", "contained_by"),
             ),
         )
         .select(_COLUMNS)
@@ -107,15 +108,21 @@ def _never_signed_in(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
 def _unexplained(analysis: Analysis) -> pl.DataFrame:
     rows = analysis.verdicts.filter(pl.col("verdict") == Verdict.UNEXPLAINED.value).drop_nulls("principal_id")
     words = rows["reason"].unique().to_list()
-    told = rows.with_columns(told=pl.col("reason").replace_strict({word: sentence(word) for word in words}, default=""))
+    reasons = rows.with_columns(
+        reasons=pl.col("reason").replace_strict({word: sentence(word) for word in words}, default="")
+    )
     return (
-        told.group_by(subject="principal_id")
-        .agg(principal_id=pl.col("principal_id").first(), count=pl.len(), told=pl.col("told").unique().sort())
+        reasons.group_by(subject="principal_id")
+        .agg(
+            principal_id=pl.col("principal_id").first(),
+            count=unexplained_operations(),
+            reasons=pl.col("reasons").unique().sort(),
+        )
         .with_columns(
             **_said(
                 "unexplained_use",
                 "medium",
-                pl.format("no assignment explains {} of its uses: {}", "count", pl.col("told").list.join("; ")),
+                pl.format("unexplained operations: {} ({})", "count", pl.col("reasons").list.join("; ")),
             )
         )
         .select(_COLUMNS)
@@ -138,7 +145,7 @@ def _standing_privilege(analysis: Analysis) -> pl.DataFrame:
     wanted = pl.DataFrame({"name": names}).with_columns(plane=pl.lit("control"))
     unconditional = tenant.patterns.filter(pl.col("condition").is_null())
     roles = granted_by_patterns(unconditional, wanted)["role"].unique()
-    standing = tenant.assignments.filter(
+    permanent = tenant.assignments.filter(
         (pl.col("state") == "active")
         & ~pl.col("twin")
         & pl.col("end_on").is_null()
@@ -146,10 +153,10 @@ def _standing_privilege(analysis: Analysis) -> pl.DataFrame:
         & pl.col("role").is_in(roles.implode())
     )
     said = _said(
-        "standing_privilege", "medium", "it can give anybody rights, for good, without activation or condition"
+        "standing_privilege", "medium", "it can give anybody rights, permanently, without activation or condition"
     )
     severity = pl.when(pl.col("level").is_in(_WIDE)).then(pl.lit("high")).otherwise(pl.lit("medium"))
-    return standing.with_columns(subject="role_assignment_id", **(said | {"severity": severity})).select(_COLUMNS)
+    return permanent.with_columns(subject="role_assignment_id", **(said | {"severity": severity})).select(_COLUMNS)
 
 
 def _emergency_access(inputs: Inputs) -> pl.DataFrame:
@@ -181,7 +188,7 @@ def _inert(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
         (pl.col("role_known") & ~pl.col("role").is_in(allowing.implode()), "its role grants nothing"),
         (pl.col("principal_id").is_in(empty_groups.implode()), "its group has no members"),
         (pl.col("principal_id").is_in(folded(disabled).implode()), "its holder is not allowed to sign in"),
-        ((pl.col("end_on") < analysis.window.end).fill_null(False), "it ended before the window did"),
+        ((pl.col("end_on") < analysis.window.end).fill_null(False), "it ended before the end of the window"),
     )
     reason = pl.coalesce(pl.when(holds).then(pl.lit(text)) for holds, text in cases)
     found = tenant.assignments.with_columns(reason=reason).filter(pl.col("reason").is_not_null())

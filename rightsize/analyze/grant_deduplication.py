@@ -146,8 +146,10 @@ def said_before(made: pl.DataFrame, asked: pl.DataFrame, keep: list[str], *, by_
 
 def named(marks: pl.DataFrame) -> pl.Series:
     """Return marks as texts that can be stored."""
-    told = (pl.col(name) if name != "time" else pl.col(name).dt.to_string("iso:strict").fill_null("") for name in MARKS)
-    return marks.select(pl.concat_str(list(told), separator=_APART))["asks"]
+    texts = (
+        pl.col(name) if name != "time" else pl.col(name).dt.to_string("iso:strict").fill_null("") for name in MARKS
+    )
+    return marks.select(pl.concat_str(list(texts), separator=_APART))["asks"]
 
 
 def read_named(names: pl.Series) -> pl.DataFrame:

@@ -238,11 +238,11 @@ def ways_beyond(facts: Facts, tenant: Tenant) -> pl.DataFrame:
     governed = facts.governed.group_by("principal_id", "access", "state").agg(targets=pl.len().cast(pl.Int64))
     trusted = facts.trusted.group_by("outsider", "kind").agg(targets=pl.len().cast(pl.Int64))
     delegated = delegated_ways(facts, tenant, with_eligible=True)
-    standing = delegated_ways(facts, tenant, with_eligible=False).select("client_id", "permission", "node")
+    active = delegated_ways(facts, tenant, with_eligible=False).select("client_id", "permission", "node")
     key = ["client_id", "permission", "node"]
     delegated = pl.concat([
-        delegated.join(standing, on=key, how="semi").with_columns(state=pl.lit("active")),
-        delegated.join(standing, on=key, how="anti").with_columns(state=pl.lit("eligible")),
+        delegated.join(active, on=key, how="semi").with_columns(state=pl.lit("active")),
+        delegated.join(active, on=key, how="anti").with_columns(state=pl.lit("eligible")),
     ]).unique(
         ["client_id", "permission", "gains", "state"], keep="first", maintain_order=True)  # fmt: skip
     plain = (

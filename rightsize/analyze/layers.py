@@ -194,8 +194,8 @@ def _defeats(found: pl.DataFrame, harm: pl.DataFrame) -> pl.DataFrame:
         .join(spelt, on="rank")
     )
     effects = layers_of(spelt.select("name", "plane")).select("name", "plane", "layer", "effect", "control")
-    told = best.join(effects, on=["name", "plane", "layer"])
-    return told.select(*_cast("layer_defeats")).sort(*_KEY, "layer")
+    defeats = best.join(effects, on=["name", "plane", "layer"])
+    return defeats.select(*_cast("layer_defeats")).sort(*_KEY, "layer")
 
 
 def violations_in(found: pl.DataFrame, harm: pl.DataFrame) -> pl.DataFrame:

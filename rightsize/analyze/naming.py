@@ -36,7 +36,7 @@ def resolve_principal(inputs: Inputs, name: str) -> str:
             f"`{name}` names {len(found)} principals", hint=f"give one of the ids {', '.join(sorted(found))}"
         )
     raise UsageError(
-        f"nothing that is loaded is called `{name}`",
+        f"no loaded principal is called `{name}`",
         hint="give an object id, a UPN, an application id or a display name",
     )
 

@@ -11,6 +11,7 @@ from rightsize.analyze.naming import principal_names
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.scores import score_assignments, score_principals
 from rightsize.analyze.text import folded
+from rightsize.analyze.totals import count_verdicts
 from rightsize.analyze.verdicts import Analysis
 
 COUNTS = ("granted", "used", "unused", "unobservable", "out_of_coverage")
@@ -33,6 +34,7 @@ class Overview:
         providers: `role, provider, operations`: how much of each provider a role grants.
         reasons: `verdict, reason, operations`: why granted operations have the verdict that they have, the commonest
             first; used operations are not among them.
+        totals: The counts of all assignments together, and `unexplained`.
     """
 
     principals: pl.DataFrame
@@ -44,6 +46,7 @@ class Overview:
     unexplained: pl.DataFrame
     providers: pl.DataFrame
     reasons: pl.DataFrame
+    totals: dict[str, int]
 
 
 def survey(inputs: Inputs, analysis: Analysis) -> Overview:
@@ -59,6 +62,7 @@ def survey(inputs: Inputs, analysis: Analysis) -> Overview:
         unexplained=_unexplained(analysis),
         providers=_providers(inputs, analysis),
         reasons=_reasons(analysis),
+        totals=count_verdicts(analysis.verdicts),
     )
 
 

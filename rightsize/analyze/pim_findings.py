@@ -65,7 +65,7 @@ def _changed_nothing(analysis: Analysis) -> pl.DataFrame:
         .agg(times=pl.len(), done=pl.col("operations").sum())
         .filter(pl.col("done") == 0)
     )
-    text = pl.format("activated {} times, and nothing was changed under it: a role that reads may be enough", "times")
+    text = pl.format("activated {} times, and no log shows a change by it: a read-only role may be enough", "times")
     return _said(rows, "activated_only_to_read", "low", text)
 
 
@@ -98,9 +98,9 @@ def _asks_nothing(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
         rows.filter(bare),
         "activation_asks_nothing",
         "medium",
-        "activating it asks neither for a reason nor an approval",
+        "activating it needs neither a reason nor an approval",
     )
-    alone = _said(rows.filter(~bare), "activation_without_approval", "low", "activating it waits for nobody's approval")
+    alone = _said(rows.filter(~bare), "activation_without_approval", "low", "activating it needs no approval")
     return pl.concat([silent.select(_COLUMNS), alone.select(_COLUMNS)])
 
 
@@ -110,14 +110,14 @@ def seldom_at_work(inputs: Inputs, analysis: Analysis, below: float) -> pl.DataF
     Columns: `a`, `role_assignment_id`, `state`, `principal_id`, and those of `activation_use.standing_hours`.
     """
     people = described_principals(inputs).filter(pl.col("principal_type").is_in(list(_PEOPLE)))["principal_id"]
-    standing = analysis.tenant.assignments.filter(
+    permanent = analysis.tenant.assignments.filter(
         (pl.col("state") == "active")
         & ~pl.col("twin")
         & pl.col("end_on").is_null()
         & pl.col("principal_id").is_in(people.implode())
     ).select("a", "role_assignment_id", "state", "principal_id")
     calls = analysis.usage.lazy().select("u", *_CALL)
-    credited = analysis.credited.lazy().join(standing.lazy(), on="a", how="semi").join(calls, on="u")
+    credited = analysis.credited.lazy().join(permanent.lazy(), on="a", how="semi").join(calls, on="u")
     by_day = (
         use_by_day(inputs, analysis.window)
         .filter(pl.col("clean") > 0)
@@ -126,7 +126,7 @@ def seldom_at_work(inputs: Inputs, analysis: Analysis, below: float) -> pl.DataF
         .collect()
     )
     worked = standing_hours(by_day, analysis.window, "a").filter(pl.col("hours_a_month") < below)
-    return standing.join(worked, on="a").sort("a")
+    return permanent.join(worked, on="a").sort("a")
 
 
 def _seldom_used(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
@@ -134,7 +134,7 @@ def _seldom_used(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     worked = seldom_at_work(inputs, analysis, SELDOM_HOURS)
     lengths = {hours: duration(hours) for hours in worked["hours_needed"].unique()}
     text = pl.format(
-        "at work {} hours a month, on {} days: eligible, an activation of {} would do on 95 of 100 days",
+        "used {} hours a month, on {} days: if it were eligible, an activation of {} would cover 95 of 100 days",
         pl.col("hours_a_month").round(1),
         "days",
         pl.col("hours_needed").replace_strict(lengths, default="", return_dtype=pl.String),

@@ -138,16 +138,16 @@ def measure_reach(
         views = [("active", active)]
         if any("eligible" in held["state"] for held in (holdings.assigned, facts.roles, facts.scoped, facts.governed)):
             views.append(("eligible", view_of(facts, analysis.tenant, inputs, holdings, with_eligible=True)))
-        told: dict[tuple[str, str], dict[str, object]] = {}
+        rows_by_subject: dict[tuple[str, str], dict[str, object]] = {}
         for state, view in views:
             steps = view.graph.distances(_WHOLE, _is_step)
             for subject, kind, reached, own in subjects_of(view, facts, analysis.tenant):
                 number = view.graph.numbers[f"{LETTERS[kind]}:{subject}"]
                 row = described(view.frame, reached, own) | {"tenant_steps": steps[number]}
                 if row["cells"] or row["identities"] or row["secrets"] or row["resources"]:
-                    if told.get((subject, kind)) == row:
+                    if rows_by_subject.get((subject, kind)) == row:
                         continue
-                    told[subject, kind] = row
+                    rows_by_subject[subject, kind] = row
                     rows.append({"subject": subject, "kind": kind, "basis": basis, "state": state} | row)
                     layers.append((subject, basis, state, reached & ~own, view.frame))
     return _table("reach", rows), _layer_rows(layers)

@@ -256,12 +256,12 @@ def sleeping_memberships(governed: pl.DataFrame, membership: pl.DataFrame) -> pl
     may = governed.filter(pl.col("access") == "member")
     step = pl.DataFrame({"inner": folded(may["principal_id"]), "group": folded(may["group_id"])}).drop_nulls().unique()
     own = pl.concat([step["inner"], step["group"]]).unique()
-    standing = pl.concat([membership, pl.DataFrame({"principal_id": own, "holder": own})])
+    active = pl.concat([membership, pl.DataFrame({"principal_id": own, "holder": own})])
     pair = ["principal_id", "holder"]
-    found, reached = membership.clear(), standing
+    found, reached = membership.clear(), active
     while not step.is_empty() and not reached.is_empty():
         woken = reached.join(step, left_on="holder", right_on="inner").select("principal_id", inner="group")
-        onwards = woken.join(standing, left_on="inner", right_on="principal_id").select(pair).unique()
+        onwards = woken.join(active, left_on="inner", right_on="principal_id").select(pair).unique()
         reached = onwards.join(found, on=pair, how="anti")
         found = pl.concat([found, reached])
     others = found.filter(pl.col("principal_id") != pl.col("holder"))

@@ -84,12 +84,12 @@ def choose_window(
         UsageError: A number of days makes no sense.
     """
     if days < 1:
-        raise UsageError(f"a window of `{days}` days has no day", hint="give --min-window at least 1")
+        raise UsageError(f"a window of `{days}` days is too short", hint="give `--min-window` 1 or more")
     if forget_days < 0:
         raise UsageError(f"`--forget-days {forget_days}` is below zero")
     end = as_of or _newest_day(inputs) + dt.timedelta(days=1)
     if days >= end.toordinal():
-        raise UsageError(f"a window of `{days}` days before {end} begins before the calendar does")
+        raise UsageError(f"a window of `{days}` days before {end} begins before the year 1")
     last_day = end - dt.timedelta(days=1)
     return Window(last_day - dt.timedelta(days=days - 1), last_day, forget_days)
 

@@ -20,7 +20,7 @@ from rightsize.azure.clouds import Cloud
 from rightsize.azure.guard import GuardedTransport, RequestGuard
 from rightsize.azure.wire import DroppedError, Response, WireRequest
 
-_BLOBS_A_PAGE = 5000
+BLOBS_A_PAGE = 5000
 
 
 class Blobs:
@@ -83,7 +83,7 @@ class Blobs:
 def _listing(container: ContainerClient, url: str, query: dict[str, list[str]]) -> bytes:
     prefix = query.get("prefix", [""])[0]
     marker = query.get("marker", [""])[0] or None
-    pages: Any = container.list_blobs(name_starts_with=prefix or None, results_per_page=_BLOBS_A_PAGE)
+    pages: Any = container.list_blobs(name_starts_with=prefix or None, results_per_page=BLOBS_A_PAGE)
     found = pages.by_page(marker)
     blobs: list[BlobProperties] = list(next(found, []))
     document: dict[str, Any] = {

@@ -109,14 +109,14 @@ def read_cloud(text: str) -> Cloud:
     path = Path(text)
     if not path.is_file():
         raise UsageError(
-            f"`{text}` is no cloud that is known", hint=f"one of {', '.join(CLOUDS)}, or a JSON file with its endpoints"
+            f"`{text}` is not a known cloud", hint=f"one of {', '.join(CLOUDS)}, or a JSON file with its endpoints"
         )
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"`{text}` is no JSON file: {error}") from error
+        raise InputError(f"`{text}` is not a JSON file: {error}") from error
     if not isinstance(document, dict):
-        raise InputError(f"`{text}` does not describe a cloud: it is no JSON object")
+        raise InputError(f"`{text}` does not describe a cloud: it is not a JSON object")
     return _described(document, text)
 
 
@@ -125,7 +125,7 @@ def _described(document: Mapping[str, Any], text: str) -> Cloud:
     missing = sorted(names - document.keys() - set(_OPTIONAL))
     unknown = sorted(document.keys() - names)
     if missing or unknown:
-        what = f"lacks {', '.join(missing)}" if missing else f"has the unknown {', '.join(unknown)}"
+        what = f"lacks {', '.join(missing)}" if missing else f"has the unknown keys {', '.join(unknown)}"
         raise InputError(f"`{text}` does not describe a cloud: it {what}")
     values = dict(document)
     for name in (*_URLS, "storage"):
@@ -135,12 +135,12 @@ def _described(document: Mapping[str, Any], text: str) -> Cloud:
     for name in _URLS:
         # A token must never travel unencrypted, in any cloud.
         if urlsplit(values[name]).scheme != "https" or not urlsplit(values[name]).netloc:
-            raise InputError(f"`{name}` in `{text}` is no https URL")
+            raise InputError(f"`{name}` in `{text}` is not an https URL")
     try:
         values["budgets"] = {
             str(name): (float(requests), float(seconds))
             for name, (requests, seconds) in dict(values.get("budgets", {})).items()
         }
     except (TypeError, ValueError) as error:
-        raise InputError(f"`budgets` in `{text}` has something else than pairs of requests and seconds") from error
+        raise InputError(f"`budgets` in `{text}` has a value that is not a pair of requests and seconds") from error
     return Cloud(**values)

@@ -55,7 +55,7 @@ class PatientTransport(RequestsTransport):  # type: ignore[misc]  # azure-core h
             StoppedError: The run was asked to stop.
         """
         if duration > LONGEST_WAIT:
-            raise UnsettledError(f"sign-in wants to be left alone for {duration:,.0f} seconds")
+            raise UnsettledError(f"sign-in asks for a wait of {duration:,.0f} seconds, longer than allowed")
         self._clock.sleep(duration)
 
 
@@ -162,9 +162,9 @@ def open_credential(auth: str, cloud: Cloud, clock: Clock, *, may_ask: bool = Tr
         AccessError: A setting that it needs is missing.
     """
     if auth not in CREDENTIALS:
-        raise UsageError(f"`{auth}` is no way to sign in", hint=f"one of {', '.join(CREDENTIALS)}")
+        raise UsageError(f"`{auth}` is not a way to sign in", hint=f"one of {', '.join(CREDENTIALS)}")
     if auth in ASKING and not may_ask:
-        raise UsageError(f"`--auth {auth}` asks a person, and `--no-input` forbids it")
+        raise UsageError(f"`--auth {auth}` asks a person, which `--no-input` forbids")
     # azure-identity warns at length about each credential of the chain that is not set up.
     logging.getLogger("azure").setLevel(logging.ERROR)
     try:
@@ -187,7 +187,7 @@ def sign_in(credential: RenewableCredential, cloud: Cloud) -> SignIn:
             if isinstance(found := reason_of(error), UnsettledError):
                 raise ServiceError(found.reason, hint="try again later") from error
             raise AccessError(
-                f"sign-in failed: {first_line(error)}", hint="`az login`, or one of the ways that `--auth` names"
+                f"sign-in failed: {first_line(error)}", hint="run `az login`, or choose another way with `--auth`"
             ) from error
         except (AzureError, ValueError) as error:
             raise AccessError(f"sign-in failed: {first_line(error)}") from error

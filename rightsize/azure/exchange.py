@@ -138,12 +138,12 @@ class Exchange:
                     self._throttle.answered(budget)
                     return found
             elif response is not None and request.service == "logs" and response.status in _TOO_MUCH:
-                raise TooMuchError(f"the query was not done in time: status {response.status}")
+                raise TooMuchError(f"the query is too large or too slow: status {response.status}")
             elif response is not None and response.status == 429:
                 throttled += 1
                 wait = self._wait(request, response, throttled)
                 if throttled >= _THROTTLED_TRIES:
-                    raise UnsettledError(f"{request.service} refused {throttled} times because of too many requests")
+                    raise UnsettledError(f"{request.service} throttled the request {throttled} times")
                 self._throttle.refused(budget, wait)
                 continue
             elif response is not None and response.status not in _SERVER_FAULTS:
@@ -178,7 +178,7 @@ class Exchange:
         if asked is None:
             return min(_FIRST_WAIT * 2.0 ** (tries - 1), _SLOWEST_WAIT)
         if asked > LONGEST_WAIT:
-            raise UnsettledError(f"{request.service} wants to be left alone for {asked:,.0f} seconds")
+            raise UnsettledError(f"{request.service} asks for a wait of {asked:,.0f} seconds, longer than allowed")
         return asked
 
 
@@ -186,7 +186,7 @@ def _raise_final(request: WireRequest, response: Response) -> None:
     code, message = error_of(response.content)
     said = f"{code or response.status}: {message}" if message else code or f"status {response.status}"
     if response.status == 401:
-        raise NotSignedInError(f"{request.service} does not take the token: {said}", code)
+        raise NotSignedInError(f"{request.service} rejects the token: {said}", code)
     # Kusto's error number for an unknown name: the workspace has no such table.
     if code.lower() in _NOT_OFFERED or b"SEM0100" in response.content:
         raise AbsentError(said, code)

@@ -41,7 +41,7 @@ def fetch_published(url: str, etag: str, clock: Clock) -> Published:
     """
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname:
-        raise UsageError(f"`{url}` is no https address")
+        raise UsageError(f"`{url}` is not an https address")
     wait = _FIRST_WAIT
     with GuardedTransport(
         RequestGuard.of([url]), RequestsTransport(connection_timeout=30, read_timeout=120)
@@ -68,4 +68,4 @@ def fetch_published(url: str, etag: str, clock: Clock) -> Published:
                 break
             clock.sleep(wait)
             wait *= 2
-    raise ServiceError(f"`{url}` cannot be fetched: {said}")
+    raise ServiceError(f"cannot download `{url}`: {said}")

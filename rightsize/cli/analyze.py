@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,7 +21,7 @@ from rightsize.cli.options import (
     Quiet,
     Verbose,
 )
-from rightsize.cli.output import show
+from rightsize.cli.output import short_name, show
 
 COUNTS = ("granted", "used", "unused", "unobservable", "out_of_coverage", "creep", "risk")
 
@@ -33,8 +33,8 @@ class By(StrEnum):
     ASSIGNMENT = "assignment"
 
 
-# The columns that fit 80 characters beside a name; all other formats have every column.
-_BRIEF = tuple(name for name in COUNTS if name != "risk")
+# The columns that fit 80 characters beside two names; all other formats have every column.
+_BRIEF = ("granted", "used", "unused", "cannot_decide", "creep")
 _COLUMNS: dict[By, tuple[tuple[str, ...], tuple[str, ...]]] = {
     By.PRINCIPAL: (("principal_id", "plane", *COUNTS, "name", "principal_type"), ("name", "plane", *_BRIEF)),
     By.ASSIGNMENT: (
@@ -45,7 +45,7 @@ _COLUMNS: dict[By, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def analyze(
-    by: Annotated[By, typer.Option("--by", help="What a row speaks of, for each plane.")] = By.PRINCIPAL,
+    by: Annotated[By, typer.Option("--by", help="Unit of a row, on each plane.")] = By.PRINCIPAL,
     as_of: AsOf = None,
     min_window: MinWindow = 90,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
@@ -55,18 +55,30 @@ def analyze(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Judge all that is granted: used, unused, unobservable or out of coverage, with scores of creep and risk."""
+    """Judge each granted operation as used, unused, unobservable or out of coverage, and score creep and risk."""
+    from rightsize.model.plan import PLANE_NAMES  # noqa: PLC0415
     from rightsize.workflow.analyze import analyze_store  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     result = analyze_store(db, as_of=as_of, min_window=min_window, forget_days=forget_days, by=by.value)
     window = result.window
     say(
-        f"window {window.first_day} to {window.last_day}, {window.days} days, "
-        f"Activity Log for {result.covered:.0%} of subscriptions and days"
+        f"window {window.first_day} to {window.last_day}, {window.days} days; "
+        f"the Activity Log covers {result.covered:.0%} of the days of all subscriptions"
     )
-    say(f"{result.findings} findings, {result.unexplained} uses that no assignment explains")
+    parts = ", ".join(f"{PLANE_NAMES[plane]} {number:,}" for plane, number in result.unexplained.items())
+    unexplained = f"{sum(result.unexplained.values()):,}" + (f" ({parts})" if parts else "")
+    say(f"findings: {result.findings:,}; unexplained operations: {unexplained}")
     if not result.has_catalogue:
-        say("no catalogue of operations is loaded, so only use is counted: `rightsize catalog import FILE`")
+        say("no catalogue of operations is loaded, so only use is counted: `rightsize catalog import FILE` loads one")
     columns, brief = _COLUMNS[by]
-    show(result.rows, columns, output, table_columns=brief)
+    is_table = output is OutputFormat.TABLE
+    show([_shortened(row) for row in result.rows] if is_table else result.rows, columns, output, table_columns=brief)
+
+
+def _shortened(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row for a terminal: a short name, and one count of the operations that no log decides."""
+    return row | {
+        "name": short_name(row["name"] or row["principal_id"]),
+        "cannot_decide": row["unobservable"] + row["out_of_coverage"],
+    }

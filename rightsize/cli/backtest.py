@@ -54,23 +54,25 @@ _CALIBRATION = ("bound", "proposals", "bound mean", "expected", "broke", "observ
 def backtest(
     train_days: Annotated[
         int | None,
-        typer.Option("--train-days", min=1, help="Days to learn from; without it 90, or what the logs allow."),
+        typer.Option("--train-days", min=1, help="Days to learn from. Default: 90, or fewer where the logs are short."),
     ] = None,
     test_days: Annotated[
         int | None,
-        typer.Option("--test-days", min=1, help="Days to test on; without it 30, or a third of a short history."),
+        typer.Option("--test-days", min=1, help="Days to test on. Default: 30, or a third of a short history."),
     ] = None,
-    dials: Annotated[
+    options: Annotated[
         list[str] | None,
         typer.Option(
-            "--dials",
-            help="Dials to try, such as reads=sibling,unobservable=drop,lifecycle,max-break=0.1, or every. Repeatable; "
-            "the first gives the headline and the calibration.",
+            "--options",
+            help="Plan options to try, such as reads=sibling,unobservable=drop,lifecycle,max-break=0.1, or every. "
+            "Repeatable; the first gives the headline and the calibration.",
         ),
     ] = None,
     truth: Annotated[
         Path | None,
-        typer.Option("--truth", help="The truth of a generated tenant; its needs, unlogged ones too, are tested."),
+        typer.Option(
+            "--truth", help="File truth.json of a demo tenant: also test its real needs, unlogged ones included."
+        ),
     ] = None,
     exclude: Annotated[
         list[str] | None,
@@ -88,19 +90,19 @@ def backtest(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Learn plans from the first days of the logs, and count whom they would have broken in the next ones."""
-    from rightsize.propose.core.options import Dials  # noqa: PLC0415
+    """Make plans from the first days of the logs, and count the later calls that these plans would have denied."""
+    from rightsize.propose.core.options import PlanOptions  # noqa: PLC0415
     from rightsize.workflow.backtest import backtest_store  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     result = backtest_store(
         db,
-        dials or (),
+        options or (),
         train_days=train_days,
         test_days=test_days,
         as_of=as_of,
         truth=truth,
-        shared=Dials(
+        shared=PlanOptions(
             exclude=tuple(exclude or ()), emergency_access=tuple(emergency_access or ()), forget_days=forget_days
         ),
         narrate=say,
@@ -117,15 +119,17 @@ def _show_page(result: BacktestResult) -> None:
     first, last = folds[0]["test"]["first_day"], folds[-1]["test"]["last_day"]
     write(
         f"{len(folds)} {'fold' if len(folds) == 1 else 'folds'} of {folds[0]['train']['days']} days to learn from and "
-        f"{folds[0]['test']['days']} to test on\n"
+        f"{folds[0]['test']['days']} days to test on\n"
         f"tested from {first} to {last}, {document['label']}\n\n"
     )
     columns = (*_RATES, "needs") if result.with_truth else _RATES
     show(list(_rates(result)), columns, OutputFormat.TABLE)
-    write("\ndenied of all that the grants at the end of the training allow\n")
+    write("\nprincipals, calls: denied, of those allowed by the assignments at the end of the\ntraining days\n")
     if result.with_truth:
-        write("needs are the planted ones, those that no log shows included\n")
-    write(f"\nwas the chance of breaking right? a line a range of its bound, for\n{document['setting']}\n\n")
+        write("needs: planted needs denied, including those that no log shows\n")
+    write(
+        f"\ncalibration of the break probability, one line for each range of its bound, for\n{document['setting']}\n\n"
+    )
     _show_calibration(document)
     graph = document.get("planes", {}).get("graph")
     if graph is not None:
@@ -141,9 +145,9 @@ def _show_graph(document: Mapping[str, Any]) -> None:
     """Show the backtest of the permissions of Microsoft Graph."""
     covered = sum(fold["state"] == "covered" for fold in document["folds"])
     write(
-        f"\nMicrosoft Graph, {covered} of {len(document['folds'])} folds with its log complete in the training\n"
-        f"applications refused something: {document['principals_denied']} of {document['principals']}\n"
-        f"requests refused: {document['calls_denied']} of {document['calls']}\n"
+        f"\nMicrosoft Graph: its log is complete in the training days of {covered} of {len(document['folds'])} folds\n"
+        f"applications with a denied request: {document['principals_denied']} of {document['principals']}\n"
+        f"denied requests: {document['calls_denied']} of {document['calls']}\n"
         f"excess removed: {_percent(document['excess_removed'])}\n\n"
     )
     _show_calibration(document)
@@ -178,13 +182,13 @@ def _scores(document: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines under the table of calibration."""
     rows = document["calibration"]
     if not rows:
-        yield "no plan takes away what a log would show, so there is no chance to be right or wrong about"
+        yield "no plan removes an operation that a log would show, so there is no probability to check"
         return
     held = sum(row["holds"] for row in rows)
-    yield f"the bound holds in {held} of {len(rows)} ranges: there, what broke is not surely more"
+    yield f"the bound holds in {held} of {len(rows)} ranges: the interval does not lie above it"
     bound, expected = document["brier"], document["brier_expected"]
-    yield f"Brier score, less is better: bound {bound}, expected {expected},"
-    yield f"and {document['brier_base_rate']} had the share that broke in the end been said of each"
+    yield f"Brier score (lower is better): bound {bound}, expected {expected};"
+    yield f"{document['brier_base_rate']} for a forecast that gives each proposal the share that broke"
 
 
 def _percent(share: float | None) -> str:

@@ -33,7 +33,7 @@ class AskedPlane(StrEnum):
 
 Plane = Annotated[
     AskedPlane | None,
-    typer.Option("--plane", help="Plane of the operation, where the catalogue does not know it."),
+    typer.Option("--plane", help="Plane of the operation, if the catalogue does not know it."),
 ]
 AsOf = Annotated[
     dt.datetime | None,
@@ -41,8 +41,7 @@ AsOf = Annotated[
         "--as-of",
         parser=read_instant,
         metavar="TIME",
-        help="A day or time, in UTC. Time-bound assignments that had ended, or not begun, do not count; without it all "
-        "do.",
+        help="A day or time in UTC: assignments that had ended or not begun do not count. Default: all count.",
     ),
 ]
 
@@ -60,7 +59,7 @@ def can(
         Path | None,
         typer.Option(
             "--batch",
-            help='Answer many, in order: JSON lines `{"principal_id", "operation", "scope"}`; - is stdin.',
+            help='File of questions, as JSON lines `{"principal_id", "operation", "scope"}`; - reads stdin.',
         ),
     ] = None,
     plane: Plane = None,
@@ -72,7 +71,7 @@ def can(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Ask whether a principal may perform an operation at a scope, and which assignments decide it.
+    """Show whether a principal may perform an operation at a scope, and which assignments decide it.
 
     The answer is yes, no, eligible (after a PIM activation) or conditional (where a condition holds).
     """
@@ -83,10 +82,12 @@ def can(
     set_verbosity(verbose, quiet)
     if batch is not None:
         if principal or operation or at:
-            raise UsageError("`--batch` stands alone: each of its lines is a question")
+            raise UsageError("`--batch` takes no PRINCIPAL, OPERATION or `--at`: each of its lines has all three")
         questions = read_questions(batch, plane)
     elif principal is None or operation is None or at is None:
-        raise UsageError("a question has three parts", hint="`rightsize can PRINCIPAL OPERATION --at SCOPE`")
+        raise UsageError(
+            "a principal, an operation and a scope are needed", hint="`rightsize can PRINCIPAL OPERATION --at SCOPE`"
+        )
     else:
         questions = [AccessQuestion(principal, operation, at, plane)]
     answers = ask(db, questions, as_of=as_of, strict=batch is None)
@@ -111,12 +112,17 @@ def who_can(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """List who may perform an operation at a scope, groups beside their members, and which assignments decide it."""
+    """List the principals that may perform an operation at a scope, and the assignments that decide it.
+
+    Groups are listed beside their members.
+    """
     from rightsize.workflow.access import who_can as ask  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     answers = ask(db, operation, at, plane=plane, as_of=as_of)
     _show(answers, WHO_COLUMNS, output)
+    if not answers.rows:
+        say("no loaded assignment allows this operation there")
     for note in answers.notes:
         say(note)
     if exit_code and not answers.rows:
@@ -154,7 +160,9 @@ def _text(row: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
         if reason["condition"]:
             yield f"     where {reason['condition']}"
     for deny in row["denied_by"]:
-        yield f"  {'refused' if row['allowed'] == 'no' else 'perhaps refused'} by deny assignment {deny}"
+        yield f"  {'denied' if row['allowed'] == 'no' else 'perhaps denied'} by deny assignment {deny}"
+    if row["allowed"] == "no" and not row["denied_by"]:
+        yield "  no loaded assignment allows it"
 
 
 def _called(principal_id: str, names: Mapping[str, str]) -> str:

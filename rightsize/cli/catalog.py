@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def catalog() -> None:
-    """Import the catalogue of operations, built-in roles and Graph permissions, and show what of it is loaded."""
+    """Load the catalogue of operations, roles and Graph permissions, and show its state."""
 
 
 @app.command("import")
@@ -25,9 +25,9 @@ def import_files(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="What `az provider operation list` and `az role definition list` print, a CSV of operations, or "
-            "a list of directory roles; Graph's permissions.json, provisioningInfo.json, lists of its app roles and "
-            "scopes, and of Microsoft's apps."
+            help="Output of `az provider operation list` or `az role definition list`, a CSV of operations, a list of "
+            "directory roles. Of Graph: permissions.json, provisioningInfo.json, lists of app roles, scopes and "
+            "Microsoft's apps."
         ),
     ],
     db: Db = DEFAULT_DB,
@@ -36,7 +36,7 @@ def import_files(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Import operations, roles and Graph's permissions, known by their content; anything else is refused."""
+    """Load operations, roles and Graph permissions from files, recognised by content; other files are refused."""
     from rightsize.workflow.catalog import import_catalogue  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
@@ -48,12 +48,12 @@ def refresh(
     cloud: Cloud = "public",
     auth: Auth = "default",
     force: Annotated[
-        bool, typer.Option("--force", help="Load a catalogue that lost more than a tenth of what is loaded.")
+        bool, typer.Option("--force", help="Load it even if it has over a tenth fewer entries than the store.")
     ] = False,
     graph_map: Annotated[
         str | None,
         typer.Option(
-            "--graph-map", help="Where the map of Graph's permissions is published; an empty text leaves it as it is."
+            "--graph-map", help="Address of the published map of Graph permissions; an empty text skips the map."
         ),
     ] = None,
     db: Db = DEFAULT_DB,
@@ -62,9 +62,9 @@ def refresh(
     quiet: Quiet = False,
     no_input: NoInput = False,
 ) -> None:
-    """Load the operations and roles that Azure has now, and the published map of Graph's permissions if it changed.
+    """Load today's operations and roles from Azure, and the published map of Graph permissions if it changed.
 
-    Nothing that is loaded is taken away.
+    No loaded entry is removed.
     """
     from rightsize.workflow.catalog import GRAPH_MAP, refresh_catalogue  # noqa: PLC0415
 
@@ -82,10 +82,9 @@ def status(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Show how many operations and roles are loaded, and the hash of the catalogue that plans name.
+    """Show the number of loaded operations and roles, and the hash of the catalogue that plans name.
 
-    The planes count what is certain; `guessed` are operations of which a source infers the plane, `unknown` those of
-    which none says it.
+    `control` and `data` count operations of certain planes, `guessed` those of inferred planes, `unknown` the rest.
     """
     from rightsize.workflow.catalog import read_catalogue_status  # noqa: PLC0415
 

@@ -48,13 +48,14 @@ _ROWS = ("table", "json", "jsonl", "csv", "tsv")
 
 def check(
     controls: Annotated[
-        list[str] | None, typer.Argument(metavar="[CONTROL]...", help="Names of controls; all without one.")
+        list[str] | None, typer.Argument(metavar="[CONTROL]...", help="Names of controls. Default: all.")
     ] = None,
     fail_on: Annotated[
-        SeverityName | None, typer.Option("--fail-on", help="Exit 3 where a finding is as severe as this, or worse.")
+        SeverityName | None,
+        typer.Option("--fail-on", help="Exit with 3 if a finding has this severity or a higher one."),
     ] = None,
     fail_on_unknown: Annotated[
-        bool, typer.Option("--fail-on-unknown", help="Exit 3 also where something that a control rests on is missing.")
+        bool, typer.Option("--fail-on-unknown", help="Exit with 3 also if data that a control needs is not loaded.")
     ] = False,
     exemptions: Annotated[
         Path | None,
@@ -63,34 +64,34 @@ def check(
         ),
     ] = None,
     baseline: Annotated[
-        Path | None, typer.Option("--baseline", help="File of findings that were there before; only new ones count.")
+        Path | None, typer.Option("--baseline", help="File of known findings; only new ones count.")
     ] = None,
     write_baseline: Annotated[
-        Path | None, typer.Option("--write-baseline", help="Write what fails now as a baseline, and refuse nothing.")
+        Path | None,
+        typer.Option("--write-baseline", help="Write today's findings to this file as a baseline, and exit with 0."),
     ] = None,
     parameters: Annotated[
-        list[str] | None, typer.Option("-p", "--parameter", help="CONTROL.NAME=VALUE for a control's parameter.")
+        list[str] | None,
+        typer.Option("-p", "--parameter", help="Parameter of a control, as CONTROL.NAME=VALUE. Repeatable."),
     ] = None,
     as_of: Today = None,
     writes: Annotated[
-        list[str] | None, typer.Option("--write", help="FORMAT=FILE: write the same report into a file as well.")
+        list[str] | None, typer.Option("--write", help="FORMAT=FILE: also write the report to this file. Repeatable.")
     ] = None,
-    list_: Annotated[bool, typer.Option("--list", help="List the controls, and judge nothing.")] = False,
-    statement: Annotated[
-        bool, typer.Option("--sql", help="Print the whole SQL of the one control that is named.")
-    ] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Only list the controls.")] = False,
+    statement: Annotated[bool, typer.Option("--sql", help="Print the SQL of the one control that is named.")] = False,
     db: Db = DEFAULT_DB,
     output: Annotated[CheckFormat, typer.Option("-o", "--output", help="How to write the report.")] = CheckFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Judge the store by controls: who is owner, what stands for good, what nobody uses, what escalates.
+    """Judge the store by controls on owners, permanent privileged roles, unused access and ways to gain rights.
 
-    A control passes, fails, or is unknown where what it rests on is not loaded. `--fail-on` makes a gate of it: exit
-    code 3 where something fails that no exemption excuses and no baseline has. An exemption that has ended while what
-    it excused still fails is exit code 3, too. `ocsf` is JSON lines; `github` writes annotations, and the summary of
-    the step where GITHUB_STEP_SUMMARY names its file.
+    A control passes, fails, or is unknown because data that it needs is not loaded. With `--fail-on`, the exit code is
+    3 if a finding of that severity or higher has no exemption and is not in the baseline. It is also 3 if an exemption
+    has ended and its finding still fails. `-o ocsf` writes JSON lines. `-o github` writes annotations, and a summary
+    to the file that GITHUB_STEP_SUMMARY names.
     """
     from rightsize.workflow.check import check_store  # noqa: PLC0415
 
@@ -126,11 +127,11 @@ def _show_controls(names: tuple[str, ...], output: CheckFormat, *, statement: bo
 
     if statement:
         if len(names) != 1:
-            raise UsageError("`--sql` prints one control", hint="name it: `rightsize check --sql CONTROL`")
+            raise UsageError("`--sql` takes exactly one control", hint="`rightsize check --sql CONTROL`")
         write(control_statement(names[0]))
         return
     if output.value not in (*_ROWS, "markdown"):
-        raise UsageError(f"a list of controls has no form `{output.value}`")
+        raise UsageError(f"`--list` has no format `{output.value}`", hint=f"formats: {', '.join((*_ROWS, 'markdown'))}")
     rows = [
         {
             "severity": control.severity,
@@ -150,7 +151,7 @@ def _show_controls(names: tuple[str, ...], output: CheckFormat, *, statement: bo
 def _file_of(text: str) -> tuple[CheckFormat, Path]:
     form, equals, path = text.partition("=")
     if not equals or not path or form not in [one.value for one in CheckFormat if one is not CheckFormat.TABLE]:
-        raise UsageError(f"`--write {text}` names no form and file", hint="for example `--write sarif=check.sarif`")
+        raise UsageError(f"`--write {text}` is not FORMAT=FILE", hint="for example `--write sarif=check.sarif`")
     return CheckFormat(form), Path(path)
 
 
@@ -161,11 +162,11 @@ def _show(report: CheckReport, output: CheckFormat, named: tuple[str, ...]) -> N
         shown = [row for row in rows.control_rows(report) if row["status"] != "pass"]
         show(shown, rows.CONTROL_COLUMNS, OutputFormat.TABLE, table_columns=rows.CONTROL_TABLE)
         passed = len(report.outcomes) - len(shown)
-        say(f"{len(report.counting)} findings; {passed} of {len(report.outcomes)} controls pass")
-        say("`rightsize check CONTROL` lists the findings of one")
+        say(f"{len(report.counting)} findings of controls; {passed} of {len(report.outcomes)} controls pass")
+        say("`rightsize check CONTROL` lists the findings of one control")
     elif output is CheckFormat.TABLE:
         show(rows.finding_rows(report), rows.FINDING_COLUMNS, OutputFormat.TABLE, table_columns=rows.FINDING_TABLE)
-        say(f"{sum(outcome.passed for outcome in report.outcomes)} resources pass")
+        say(f"{sum(outcome.passed for outcome in report.outcomes)} others pass")
     else:
         write(_text(report, output))
     if output is CheckFormat.GITHUB and os.environ.get("GITHUB_STEP_SUMMARY"):
@@ -200,7 +201,7 @@ def _write_baseline(report: CheckReport, path: Path) -> None:
 
     document = baseline_document(report)
     _save(path, write_json(document))
-    say(f"{len(document['findings'])} findings are the baseline now")
+    say(f"wrote a baseline of {len(document['findings'])} findings to {path}")
 
 
 def _save(path: Path, text: str, *, mode: str = "w") -> None:

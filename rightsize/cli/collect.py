@@ -28,49 +28,47 @@ _SECONDS_BETWEEN = 0.5
 DEFAULT_OUT = Path("rightsize-collected")
 
 Cloud = Annotated[
-    str, typer.Option("--cloud", help="public, usgov, china, or a JSON file with the endpoints of another.")
+    str, typer.Option("--cloud", help="public, usgov, china, or a JSON file with the endpoints of another cloud.")
 ]
 Auth = Annotated[
     str,
-    typer.Option("--auth", help="default, cli, env, managed-identity, workload, browser or device-code."),
+    typer.Option("--auth", help="How to sign in: default, cli, env, managed-identity, workload, browser, device-code."),
 ]
 Sources = Annotated[
-    list[str] | None, typer.Option("--source", help="Only this source and what it rests on; may be repeated.")
+    list[str] | None, typer.Option("--source", help="Only this source and the sources it needs. Repeatable.")
 ]
 Subscriptions = Annotated[
-    list[str] | None, typer.Option("--subscription", help="Only this subscription, by id; may be repeated.")
+    list[str] | None, typer.Option("--subscription", help="Only this subscription, by id. Repeatable.")
 ]
 Workspaces = Annotated[
     list[str] | None,
-    typer.Option("--workspace", help="A Log Analytics workspace, by workspace id, instead of the REST logs."),
+    typer.Option(
+        "--workspace", help="Read logs from this Log Analytics workspace, by workspace id, not by REST. Repeatable."
+    ),
 ]
 Containers = Annotated[
-    list[str] | None, typer.Option("--container", help="ACCOUNT/CONTAINER of exported logs; may be repeated.")
+    list[str] | None, typer.Option("--container", help="Read exported logs from this ACCOUNT/CONTAINER. Repeatable.")
 ]
 
 
 def collect(
-    out: Annotated[Path, typer.Option("--out", help="The folder of runs; each run is a folder in it.")] = DEFAULT_OUT,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the runs; each run has a folder in it.")] = DEFAULT_OUT,
     cloud: Cloud = "public",
     auth: Auth = "default",
     subscription: Subscriptions = None,
     source: Sources = None,
     workspace: Workspaces = None,
     container: Containers = None,
-    days: Annotated[int, typer.Option("--days", help="Length of the window of logs.")] = 90,
+    days: Annotated[int, typer.Option("--days", help="Number of days of logs to collect.")] = 90,
     until: Annotated[
         datetime | None,
-        typer.Option(
-            "--until", parser=read_instant, metavar="TIME", help="Its end, in UTC; now unless said otherwise."
-        ),
+        typer.Option("--until", parser=read_instant, metavar="TIME", help="End of these days, in UTC. Default: now."),
     ] = None,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Fetch the rows of workspaces instead of their reduction to distinct use.")
-    ] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Fetch all rows of workspaces, not only distinct use.")] = False,
     resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Go on with a run that was cut and was asked the same.")
+        bool, typer.Option("--resume/--no-resume", help="Continue an interrupted run with the same options.")
     ] = True,
-    load: Annotated[bool, typer.Option("--load/--no-load", help="Load what was collected into the store.")] = True,
+    load: Annotated[bool, typer.Option("--load/--no-load", help="Load the collected data into the store.")] = True,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -79,9 +77,9 @@ def collect(
 ) -> None:
     """Collect a tenant from Azure, Graph, Log Analytics and storage into raw pages, then load them.
 
-    Nothing is written to the tenant. A run that was cut goes on where it stopped, and a later one fetches of the logs
-    only what is new. What could not be read is told with the right that is missing; exit code 7 says that something
-    is incomplete and the same command would go on.
+    Nothing is written to the tenant. The same command continues an interrupted run; a later run fetches only new log
+    records. Each source that could not be read is listed with the missing right. Exit code 7 means that something is
+    incomplete and that the same command would continue.
     """
     from rightsize.workflow.collect import collect_tenant  # noqa: PLC0415
 
@@ -126,17 +124,17 @@ def _tell(report: CollectReport) -> None:
         f", {states.count(state)} {state}" for state in ("incomplete", "refused", "gone") if states.count(state)
     )
     say(
-        f"{'went on with' if report.resumed else 'collected into'} {report.folder}: {len(states)} sources{rest}; "
+        f"{'continued' if report.resumed else 'collected into'} {report.folder}: {len(states)} sources{rest}; "
         f"{tally.requests:,} requests ({tally.throttled:,} throttled, {tally.failed:,} failed), "
         f"{tally.bytes / 1e6:,.1f} MB in {report.seconds:,.1f} s"
     )
     for row in report.rows:
         if row.state == "refused":
-            say(f"{row.source}: not allowed to read it: {row.missing}")
+            say(f"{row.source}: access refused, it needs {row.missing}")
         elif row.state == "incomplete":
             say(f"{row.source}: incomplete: {row.reason}")
         elif row.state == "gone":
-            say(f"{row.source}: not there: {row.reason}", level=1)
+            say(f"{row.source}: does not exist: {row.reason}", level=1)
     for note in report.notes:
         say(note)
     if report.loaded is not None:

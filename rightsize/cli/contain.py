@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("role_assignment_id", "kind", "role", "scope", "why", "assignments")
 _BRIEF = ("kind", "role", "at", "why", "assignments")
-_COUNTS = ("identities", "resources", "secrets", "cells")
-_STEPS = {"today": "today", "after": "after the plan", "and_options": "with all requests"}
+_STEPS = {"today": "today", "after": "after the plan", "and_options": "after the plan and all requests"}
 
 
 def contain(
-    principal: Annotated[str, typer.Argument(help="Id, UPN, application id or name of who is suspected.")],
+    principal: Annotated[str, typer.Argument(help="Id, UPN, application id or name of the suspected principal.")],
     out: Annotated[Path, typer.Option("--out", help="The plan folder.")] = Path("reports/containment"),
     since: Annotated[
         datetime | None,
@@ -32,30 +31,31 @@ def contain(
             "--since",
             parser=read_instant,
             metavar="TIME",
-            help="From when, in UTC, its calls count as an attacker's; kept as a decision.",
+            help="Time in UTC from which its calls count as an attacker's; stored as a decision.",
         ),
     ] = None,
     until: Annotated[
         datetime | None,
-        typer.Option("--until", parser=read_instant, metavar="TIME", help="Until when; the newest record without it."),
+        typer.Option("--until", parser=read_instant, metavar="TIME", help="End of this time. Default: newest record."),
     ] = None,
-    reason: Annotated[str, typer.Option("--reason", help="Why, for the decision.")] = "containment",
-    owner: Annotated[str, typer.Option("--owner", help="Who answers for the decision.")] = "whoever ran contain",
+    reason: Annotated[str, typer.Option("--reason", help="Reason of the decision.")] = "containment",
+    owner: Annotated[str, typer.Option("--owner", help="Who is responsible for the decision.")] = "whoever ran contain",
     emergency_account: Annotated[
-        list[str] | None, typer.Option("--emergency-account", help="An emergency access account; may be repeated.")
+        list[str] | None, typer.Option("--emergency-account", help="An emergency access account. Repeatable.")
     ] = None,
-    min_window: Annotated[int, typer.Option("--min-window", help="Length of the window of use in days.")] = 90,
+    min_window: Annotated[int, typer.Option("--min-window", help="Length of the observation window in days.")] = 90,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Write the smallest change that stops a principal under suspicion and what it could come to do, as a plan.
+    """Write a plan with the smallest change that stops a suspected principal and the access it could gain next.
 
-    Changed is what suspect calls went through and what leads on to more; what it needed outside the suspect time stays.
-    The plan verifies and is carried out like any other (`verify`, `rollout`). Requests that block its sign-in, end its
-    sessions or take it out of groups stand beside it, with the way back; nothing sends them.
+    The plan changes assignments that suspect calls used and assignments that lead to more access. Access that the
+    principal needed outside the suspect time stays. `verify` and `rollout` take the plan like any other. Requests that
+    block its sign-in, end its sessions or remove it from groups are written beside the plan, each with its reversal;
+    nothing sends them.
     """
     from rightsize.workflow.contain import contain_principal  # noqa: PLC0415
 
@@ -86,19 +86,19 @@ def _suspicion(since: datetime | None, until: datetime | None, reason: str, owne
 
 
 def _tell(result: ContainResult, dwell: timedelta | None) -> None:
+    from rightsize.cli.reach import reach_text  # noqa: PLC0415
     from rightsize.workflow.contain import span_told  # noqa: PLC0415
 
     if result.first_suspect is None:
-        say("no call of it is suspect, so that all it did counts as need: `--since` says from when it is")
+        say("none of its calls is suspect, so all of them count as need: `--since` sets the start of the suspect time")
     else:
-        say(f"{result.suspect} suspect calls since {result.first_suspect:%Y-%m-%d %H:%M} UTC count as no need")
+        say(f"{result.suspect} suspect calls since {result.first_suspect:%Y-%m-%d %H:%M} UTC do not count as need")
     for name, counts in result.reach.items():
-        told = ", ".join(f"{counts[word]} {word}" for word in _COUNTS)
-        say(f"{_STEPS[name]}: {told}" + (", and the tenant" if counts["takes_tenant"] else ""))
+        say(f"reach {_STEPS[name]}: {reach_text(counts)}")
     for key, why in result.containment.stays.items():
         say(f"{key[0]} stays: {why}")
     if result.options:
-        say(f"{len(result.options)} requests for people stand in {result.out / 'containment.md'}; nothing sends them")
+        say(f"wrote {len(result.options)} requests for people to {result.out / 'containment.md'}; nothing sends them")
     if dwell is not None:
-        say(f"the plan stood {span_told(dwell)} after the first suspect record")
-    say(f"written to {result.out} in {result.seconds:.1f} s; `rightsize verify {result.out}`, then `rightsize rollout`")
+        say(f"the plan was ready {span_told(dwell)} after the first suspect record")
+    say(f"wrote the plan to {result.out} in {result.seconds:.1f} s; next: `rightsize verify {result.out}`")

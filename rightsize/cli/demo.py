@@ -17,30 +17,32 @@ if TYPE_CHECKING:
 
 _VERDICTS = {
     "used": "seen in a log",
-    "unused": "a log would have shown it, and did not",
-    "unobservable": "no log could have shown it",
+    "unused": "a log would show it, and does not",
+    "unobservable": "no log can show it",
     "out_of_coverage": "the log that would show it is missing",
 }
 
 
 def demo(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Where everything goes: a new folder, or an earlier demo.")
+        Path, typer.Argument(metavar="DIR", help="Folder for all files: a new one, or an earlier demo.")
     ] = Path("reports/demo"),
-    principals: Annotated[int, typer.Option("--principals", help="Principals of the tenant, 60 or more.")] = 60,
-    subscriptions: Annotated[int, typer.Option("--subscriptions", help="Subscriptions, 6 or more.")] = 6,
-    days: Annotated[int, typer.Option("--days", help="Days of logs, 100 or more.")] = 120,
+    principals: Annotated[
+        int, typer.Option("--principals", help="Users, groups and workloads of the tenant, 60 or more.")
+    ] = 60,
+    subscriptions: Annotated[int, typer.Option("--subscriptions", help="Subscriptions of the tenant, 6 or more.")] = 6,
+    days: Annotated[int, typer.Option("--days", help="Days with logs, 100 or more.")] = 120,
     events: Annotated[
-        int | None, typer.Option("--events", help="About how many calls the logs hold.", show_default=False)
+        int | None, typer.Option("--events", help="Approximate number of calls in the logs.", show_default=False)
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Another number is another tenant.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Another number gives another tenant.")] = 0,
     db: Db = DEFAULT_DB,  # noqa: ARG001  every command takes it; the demo has a store of its own, in its folder
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Make up a tenant, load its exports, judge every grant and plan; everything stays in DIR, the store too."""
+    """Generate a sample tenant, load its exports, judge its assignments, and write a plan and a report into DIR."""
     from rightsize.demo.spec import TenantSpec  # noqa: PLC0415  kept out of `--help`
     from rightsize.workflow.demo import make_demo  # noqa: PLC0415
 
@@ -57,18 +59,19 @@ def write_page(result: DemoResult) -> Iterator[str]:
     """Yield the lines of the page for a terminal, with harmless text only."""
     window = result.plan.generated_from["window"]
     yield (
-        f"A made-up hospital group: {result.principals:,} principals, {result.assignments:,} role assignments, "
-        f"{result.subscriptions} subscriptions, {result.records:,} records of {result.days} days"
+        f"A made-up hospital group: {result.principals:,} users, groups and workloads, "
+        f"{result.assignments:,} role assignments,"
     )
+    yield f"{result.subscriptions} subscriptions, {result.records:,} records of {result.days} days"
     yield ""
-    yield f"What they may do, and what they did from {window['first_day']} to {window['last_day']}"
+    yield f"Azure roles: operations granted, and used from {window['first_day']} to {window['last_day']}"
     yield from _verdicts(result)
     yield ""
-    yield "What rightsize proposes, a line an assignment"
+    yield "Proposals, one for each role assignment"
     yield "  " + ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in result.kinds.items())
     yield from _proof(result)
     yield ""
-    yield "Three of them"
+    yield "Three of the proposals"
     for example in result.examples:
         yield from _told(example)
     yield ""
@@ -83,28 +86,28 @@ def _verdicts(result: DemoResult) -> Iterator[str]:
         share = number / granted if granted else 0.0
         yield f"  {verdict.replace('_', ' '):<16}{number:>9,}  {share:>6.1%}  {meaning}"
     unexplained = result.plan.verdicts.get("unexplained", 0)
-    yield f"  {'unexplained':<16}{unexplained:>9,}          use that no assignment of today allows"
+    yield f"  {'unexplained':<16}{unexplained:>9,}          done, and no assignment of today allows it"
 
 
 def _proof(result: DemoResult) -> Iterator[str]:
     before = sum(one.excess_before for one in result.plan.proposals)
     after = sum(one.excess_after for one in result.plan.proposals)
     if before:
-        yield f"  that takes away {1 - after / before:.0%} of the risk-weighted excess"
+        yield f"  they remove {1 - after / before:.0%} of the excess, which weighs operations by their risk"
     replay = result.plan.replay
     yield (
-        f"  replayed: {replay['allowed']:,} distinct calls allowed, {replay['needs_activation']:,} "
-        f"after an activation, {replay['denied']:,} denied"
+        f"  replay: {replay['allowed']:,} distinct calls stay allowed, {replay['needs_activation']:,} "
+        f"need an activation, {replay['denied']:,} are denied"
     )
     truth = result.truth
     total = sum(truth.needs.values())
     yield (
-        f"  this tenant's real needs are known: {total:,}, of which no log shows {truth.silent:,}; "
-        f"the plan denies {len(truth.denied):,} of them"
+        f"  real needs of this tenant: {total:,}, of which {truth.silent:,} are in no log; "
+        f"the plan denies {len(truth.denied):,}"
     )
     yield (
-        f"  needs that no rule knows: {sum(truth.unruled.values()):,} more, "
-        f"of which the plan denies {len(truth.unruled_denied):,}"
+        f"  real needs that no rule of rightsize knows: {sum(truth.unruled.values()):,} more; "
+        f"the plan denies {len(truth.unruled_denied):,}"
     )
 
 
@@ -121,8 +124,9 @@ def _told(example: Example) -> Iterator[str]:
 def _next(result: DemoResult) -> Iterator[str]:
     telling = next(iter(result.examples), None)
     yield "Look closer"
-    yield f"  {result.folder / 'report.html'}   everything, for a browser: who holds what, and every proposal"
-    yield f"  {result.folder / 'roles'}   a file a role, and in {result.folder / 'evidence'} why each action is in it"
+    yield f"  {result.folder / 'report.html'}  the whole analysis and all proposals, for a browser"
+    yield f"  {result.folder / 'roles'}  one file for each new role"
+    yield f"  {result.folder / 'evidence'}  the evidence for each action of these roles"
     if telling is not None:
         yield f'  rightsize explain "{telling.proposal.principal_ids[0]}" --db {result.store}'
     yield f"  rightsize analyze --by assignment --db {result.store}"

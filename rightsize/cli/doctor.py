@@ -34,33 +34,37 @@ def doctor(
             "--until",
             parser=read_instant,
             metavar="TIME",
-            help="End of the day of logs that is asked for; now by default.",
+            help="End of the one day of logs that is tried, in UTC. Default: now.",
         ),
     ] = None,
     role_out: Annotated[
-        Path | None, typer.Option("--role-out", help="Write a custom role with just what collecting takes here.")
+        Path | None,
+        typer.Option("--role-out", help="Write a custom role with exactly the rights that `collect` needs here."),
     ] = None,
     rollout_role: Annotated[
-        Path | None, typer.Option("--rollout-role", help="Write a custom role with just what `rollout apply` takes.")
+        Path | None,
+        typer.Option("--rollout-role", help="Write a custom role with exactly the rights that `rollout apply` needs."),
     ] = None,
     with_pim: Annotated[
         bool,
-        typer.Option("--with-pim", help="That role also changes eligible and time-bound assignments and their rules."),
+        typer.Option(
+            "--with-pim", help="Let that role also change eligible and time-bound assignments and their rules."
+        ),
     ] = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     no_input: NoInput = False,
 ) -> None:
-    """Sign in, ask each source its first question, and list what a collection would miss and what to ask for.
+    """Sign in, try each source once, and list the sources that `collect` could not read and the missing rights.
 
-    Exit code 4 says that something is refused. Nothing is written to the tenant.
+    Exit code 4 means that access to a source is refused. Nothing is written to the tenant.
     """
     from rightsize.workflow.doctor import examine, write_role  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     if with_pim and rollout_role is None:
-        raise UsageError("`--with-pim` is said of no role", hint="add --rollout-role FILE")
+        raise UsageError("`--with-pim` needs `--rollout-role`", hint="add --rollout-role FILE")
     found = examine(
         cloud=cloud,
         auth=auth,
@@ -83,7 +87,7 @@ def doctor(
         say(f"wrote a custom role to {role_out}")
     if rollout_role is not None:
         write_role(found.rollout_role, rollout_role)
-        say(f"wrote a custom role to {rollout_role}: it belongs to an identity that does nothing else")
+        say(f"wrote a custom role to {rollout_role}: assign it to a principal that does nothing else")
     rows = [{**asdict(row), "at": ", ".join(row.at)} for row in found.rows]
     if output is OutputFormat.TABLE and not verbose:
         show([row for row in rows if row["reach"] != "readable"] or rows, _SHORT, output)

@@ -22,10 +22,10 @@ def events(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Parse logs and print their normalised events, one a call, ordered by time.
+    """Parse logs and print normalised events, one for each call, in order of time.
 
-    Any shape of the Activity Log and of storage logs gives the same events. Other exports are read and counted; only
-    these two logs hold events.
+    Every export format of the Activity Log and of storage logs gives the same events. Other exports are read and
+    counted; only these two logs hold events.
     """
     from rightsize.workflow.events import COLUMNS, parse_logs  # noqa: PLC0415
 

@@ -41,7 +41,7 @@ def explain(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Show everything known about one principal: granted, used, verdicts, evidence."""
+    """Show everything known about one principal: assignments, use, verdicts and evidence."""
     from rightsize.workflow.explain import explain as explain_workflow  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
@@ -135,20 +135,20 @@ def _text(answer: dict[str, Any]) -> Iterator[str]:
     yield f"  window: {window['first_day']} to {window['last_day']}"
     for item in answer["scores"]:
         yield (
-            f"  {item['plane']}: {item['granted']} granted, {item['used']} used; "
+            f"  {item['plane']}: {item['granted']} operations granted, {item['used']} used; "
             f"creep {item['creep']:.0f} ({item['bucket']}), risk {item['risk']:.0f}"
         )
     yield from _section("groups", answer["groups"], _group)
     yield from _section("assignments", answer["assignments"], _assignment)
     yield from _section("verdicts", answer["verdicts"], _verdict)
     yield from _section("used", answer["used"], _use)
-    yield from _section("used before the window, and not forgotten", answer["used_earlier"], _earlier_use)
+    yield from _section("used before the window, still kept", answer["used_earlier"], _earlier_use)
     yield from _section("unexplained use", answer["unexplained"], _use)
-    yield from _section("refused (demand, never use)", answer["denied"], _refusal)
+    yield from _section("denied calls (never count as use)", answer["denied"], _refusal)
     yield from _section("activations", answer["activations"], _activation)
     yield from _section("sign-ins", answer["sign_ins"], _sign_in)
     yield from _section("calls by token", answer["tokens"], _token)
-    yield from _section("access beside Azure roles", answer["other_access"], _other_access)
+    yield from _section("access without Azure roles", answer["other_access"], _other_access)
     yield from _section("findings", answer["findings"], _finding)
     yield from _reach(answer["reach"])
 
@@ -156,7 +156,7 @@ def _text(answer: dict[str, Any]) -> Iterator[str]:
 def _reach(reach: dict[str, Any]) -> Iterator[str]:
     if reach["ways"] or reach["cells"]:
         yield ""
-        yield "what falls with it"
+        yield "what an attacker gains with it"
         yield from way_lines(reach)
 
 
@@ -186,11 +186,11 @@ def _assignment(item: dict[str, Any]) -> Iterator[str]:
         yield f"    if {_short(item['condition'], 7)}"
     for count in item["verdicts"]:
         number = "?" if count["operations"] is None else count["operations"]
-        yield f"    {count['plane']:8}{number:>6} {count['verdict']}: {count['reason']}"
+        yield f"    {count['plane']:8}{number:>6} {count['verdict'].replace('_', ' ')}: {count['reason']}"
 
 
 def _verdict(item: dict[str, Any]) -> Iterator[str]:
-    yield f"  {item['plane']:8}{item['operations']:>6} {item['verdict']}: {item['reason']}"
+    yield f"  {item['plane']:8}{item['operations']:>6} {item['verdict'].replace('_', ' ')}: {item['reason']}"
     if item["meaning"] != item["reason"]:
         yield f"                 {item['meaning']}"
 
@@ -224,22 +224,23 @@ def _activation(item: dict[str, Any]) -> Iterator[str]:
     yield f"  {item['start_on']:%Y-%m-%d %H:%M}{until}{reason}"
     yield f"    at {_short(item['scope'], 7)}"
     if not item["events"]:
-        yield "    no log shows anything done under it"
+        yield "    no log shows a call during it"
     for name in item["done"]:
         yield f"    {_short(name, 4)}"
 
 
 def _sign_in(item: dict[str, Any]) -> Iterator[str]:
     what = item["resource_name"] or item["resource_id"]
-    yield f"  {what}: {item['succeeded']} {item['kind']} on {item['days']} days"
+    yield f"  {what}: {item['succeeded']} {item['kind'].replace('_', '-')} on {item['days']} days"
 
 
 def _token(item: dict[str, Any]) -> Iterator[str]:
-    of = f"{item['sign_in_kind']} sign-ins" if item["sign_in_kind"] else "sign-ins that no loaded log shows"
+    kind = item["sign_in_kind"]
+    of = f"{kind.replace('_', '-')} sign-ins" if kind else "sign-ins that no loaded log shows"
     tokens = f"{item['tokens']} token{'s' if item['tokens'] != 1 else ''}"
     yield f"  {item['plane']}: {item['calls']} calls with {tokens} of {of}"
     if item["moved"]:
-        yield f"    {item['moved']} of them from several addresses"
+        yield f"    {item['moved']} of these tokens were used from several addresses"
 
 
 _ACCESS = {

@@ -21,14 +21,14 @@ class ExportFormat(StrEnum):
 
 
 def export(
-    out: Annotated[Path, typer.Option("--out", help="The folder; files of the same names in it are replaced.")] = Path(
-        "reports/export"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder to write to; files of the same names are replaced.")
+    ] = Path("reports/export"),
     form: Annotated[
-        ExportFormat, typer.Option("--format", help="A CSV file a table, or one workbook with a sheet a table.")
+        ExportFormat, typer.Option("--format", help="One CSV file or one sheet of a workbook for each table.")
     ] = ExportFormat.CSV,
     plan: Annotated[
-        Path | None, typer.Option("--plan", help="A plan folder of `propose`: its proposals too, and its window.")
+        Path | None, typer.Option("--plan", help="Plan folder: also export its proposals, and use its window.")
     ] = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
@@ -36,14 +36,14 @@ def export(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Write principals, assignments, roles, scopes, use, layers, coverage, findings and proposals as whole tables.
+    """Write principals, assignments, roles, scopes, use, layers, coverage, findings and proposals as complete tables.
 
-    No cell is a formula, whatever it says.
+    No cell is written as a formula.
     """
     from rightsize.workflow.export import export_store  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     result = export_store(db, out, form.value, plan)
     if result.is_stale:
-        say(f"what is loaded has changed since the plan was made: `rightsize verify {plan}` says whether it holds")
+        say(f"the loaded data has changed since the plan was made: `rightsize verify {plan}` checks whether it holds")
     show(result.rows, ("table", "file", "rows"), output)

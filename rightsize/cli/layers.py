@@ -10,7 +10,7 @@ import typer
 
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show
+from rightsize.cli.output import short_name, show
 
 _LETTERS = {
     "host_integrity": "H",
@@ -48,19 +48,20 @@ _COLUMNS: dict[LayersBy, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 def layers(
     principal: Annotated[
-        str | None, typer.Argument(help="Id, UPN or name: how this one defeats which layer.", show_default=False)
+        str | None,
+        typer.Argument(help="Id, UPN or name of one principal: list how it defeats each layer.", show_default=False),
     ] = None,
-    by: Annotated[LayersBy, typer.Option("--by", help="A row a principal, or one a subscription of it.")] = (
-        LayersBy.PRINCIPAL
-    ),
+    by: Annotated[
+        LayersBy, typer.Option("--by", help="Unit of a row: a principal, or a principal in one subscription.")
+    ] = (LayersBy.PRINCIPAL),
     picture: Annotated[
-        Path | None, typer.Option("--picture", help="Write the matrix as SVG to this file.", show_default=False)
+        Path | None, typer.Option("--picture", help="Write the matrix to this SVG file.", show_default=False)
     ] = None,
     plan: Annotated[
         Path | None,
         typer.Option(
             "--plan",
-            help="Measure the plan in this folder, instead of showing what the last plan would leave.",
+            help="Show what the plan in this folder would leave, not the last plan.",
             show_default=False,
         ),
     ] = None,
@@ -70,7 +71,7 @@ def layers(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Show who can defeat two or more layers of defence in one subscription: as granted, used and proposed."""
+    """Show principals that can defeat two or more layers of defence in one subscription: granted, used and proposed."""
     from rightsize.workflow.layers import defeats_of, show_layers  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
@@ -85,9 +86,9 @@ def layers(
     columns, brief = _COLUMNS[by]
     is_table = output is OutputFormat.TABLE
     show([_lettered(row) for row in found.rows] if is_table else found.rows, columns, output, table_columns=brief)
-    say(f"{_LEGEND}; `enough` is how few operations defeat them all, `violated` in how many subscriptions")
+    say(f"{_LEGEND}; `enough` is the least number of operations that defeat them all, `violated` that of subscriptions")
     if not found.has_plan:
-        say("no plan was made yet, so nothing is proposed: `rightsize propose`")
+        say("there is no plan yet, so the proposed columns are empty: `rightsize propose` writes one")
 
 
 def _lettered(row: dict[str, Any]) -> dict[str, Any]:
@@ -96,6 +97,4 @@ def _lettered(row: dict[str, Any]) -> dict[str, Any]:
         basis: "".join(letter if layer in (row[basis] or ()) else "·" for layer, letter in _LETTERS.items())
         for basis in ("granted", "used", "proposed")
     }
-    # A terminal is narrow, so the domain of a UPN is left out.
-    name = {"name": row["name"].split("@")[0]}
-    return row | sets | name | {"enough": len(row["fewest"])}
+    return row | sets | {"name": short_name(row["name"]), "enough": len(row["fewest"])}

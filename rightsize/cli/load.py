@@ -40,28 +40,28 @@ def load(
         typer.Option("--covers", help="FROM..TO, whole UTC days for which the log was exported completely."),
     ] = None,
     source: Annotated[
-        str | None, typer.Option("--source", help="The log that --covers speaks of: activity_log, sign_in_log, …")
+        str | None, typer.Option("--source", help="The log of --covers: activity_log, sign_in_log, …")
     ] = None,
     scope: Annotated[
-        str | None, typer.Option("--scope", help="Where it was exported: a subscription or management group.")
+        str | None, typer.Option("--scope", help="The subscription or management group of --covers.")
     ] = None,
     memory_limit: Memory = None,
     spill_folder: Spill = None,
     engine: Annotated[
-        Engine, typer.Option("--engine", help="Where logs are read: here, or reduced on a Spark beside the lake.")
+        Engine, typer.Option("--engine", help="Read logs on this machine, or reduce them on a Spark cluster first.")
     ] = Engine.DUCKDB,
     spark: Annotated[
         str,
-        typer.Option("--spark", envvar="SPARK_REMOTE", help="A master, or sc://HOST:PORT for Spark Connect."),
+        typer.Option("--spark", envvar="SPARK_REMOTE", help="Spark master, or sc://HOST:PORT for Spark Connect."),
     ] = "local[*]",
     spark_conf: Annotated[
-        list[str] | None, typer.Option("--spark-conf", help="NAME=VALUE, a setting of Spark; may be repeated.")
+        list[str] | None, typer.Option("--spark-conf", help="Setting of Spark, as NAME=VALUE. Repeatable.")
     ] = None,
     spark_results: Annotated[
         str | None,
         typer.Option(
             "--spark-results",
-            help="A folder that Spark writes reduced rows to and this machine reads, where they do not fit in memory.",
+            help="Folder for reduced rows that do not fit in memory: Spark writes it and this machine reads it.",
         ),
     ] = None,
     db: Db = DEFAULT_DB,
@@ -70,10 +70,10 @@ def load(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Load exports, recognised by their content; loading the same again changes nothing.
+    """Load exports, recognised by their content; loading the same export again changes nothing.
 
-    The table has a row a source, with -v a row a file, as the other formats have. With `--engine spark` the paths are
-    addresses that Spark reads (JSON lines, Parquet, Delta tables), and only distinct use comes to the store.
+    The table has one row for each source; with -v and in other formats it has one for each file. With `--engine spark`
+    the paths are addresses that Spark reads (JSON lines, Parquet, Delta tables), and the store gets only distinct use.
     """
     set_verbosity(verbose, quiet)
     if engine is Engine.SPARK:
@@ -93,7 +93,7 @@ def load(
         )
     else:
         if spark_conf or spark_results:
-            raise UsageError("`--spark-conf` and `--spark-results` speak of `--engine spark`, which is missing")
+            raise UsageError("`--spark-conf` and `--spark-results` need `--engine spark`")
         report = _load_here(
             db, paths, covers=covers, source=source, scope=scope, memory_limit=memory_limit, spill_folder=spill_folder
         )
@@ -115,7 +115,9 @@ def _settings(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not (name and equals):
-            raise UsageError(f"`{text}` is no setting", hint="write it as --spark-conf spark.executor.memory=4g")
+            raise UsageError(
+                f"`--spark-conf {text}` is not NAME=VALUE", hint="for example --spark-conf spark.executor.memory=4g"
+            )
         settings[name] = value
     return settings
 
@@ -127,10 +129,10 @@ def show_report(report: LoadReport, output: OutputFormat, *, by_file: bool) -> N
     rows = [{name: asdict(row)[name] for name in names} for row in report.rows]
     unknown = [row["path"] for row in rows if row["source"] == "unknown"]
     for path in unknown[:_FEW]:
-        say(f"unknown: {path}")
+        say(f"cannot recognise `{path}`: not an Azure, Entra or log export")
     for note in report.notes[:_FEW]:
         say(note)
-    for said, kind in ((unknown, "unknown files"), (report.notes, "notes")):
+    for said, kind in ((unknown, "files that cannot be recognised"), (report.notes, "notes")):
         if len(said) > _FEW:
             say(f"and {len(said) - _FEW:,} more {kind}")
     if any(row["rejected"] for row in rows):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import gc
 import os
+import re
 import sys
 
 import typer
@@ -73,7 +74,8 @@ def _root(
 
 
 app.command()(analyze)
-app.command()(backtest)
+# `--dials` is the older name of `--options`, for those who have it in scripts.
+app.command(context_settings={"token_normalize_func": lambda word: "options" if word == "dials" else word})(backtest)
 app.command()(can)
 app.command("who-can")(who_can)
 app.add_typer(catalog, name="catalog")
@@ -151,6 +153,12 @@ def _only(arguments: list[str]) -> typer.Typer:
     return one if one.registered_commands or one.registered_groups else app
 
 
+def _plain(message: str) -> str:
+    """Return a message of typer in the form of all errors: lower case, names in backticks, no full stop."""
+    text = re.sub(r"'([^'\s]+)'", r"`\1`", message)
+    return text[:1].lower() + text[1:].removesuffix(".")
+
+
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     debug = bool(os.environ.get("RIGHTSIZE_DEBUG"))
@@ -166,7 +174,7 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as stop:
         return int(stop.exit_code)
     except TyperException as error:
-        complain(error.format_message(), "`rightsize COMMAND --help` lists what it takes")
+        complain(_plain(error.format_message()), "`rightsize COMMAND --help` lists arguments and options")
         return ExitCode.USAGE
     except (KeyboardInterrupt, typer.Abort):
         complain("interrupted")

@@ -14,16 +14,18 @@ from rightsize.cli.output import show
 
 def mine(
     file: Annotated[Path, typer.Argument(help="Text file with a user and a permission on each line.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Write the roles here, one JSON object a line.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the roles to this file, one JSON object on each line.")
+    ] = None,
     time_limit: Annotated[
-        float, typer.Option("--time-limit", min=0.1, help="Seconds that the solver may take.")
+        float, typer.Option("--time-limit", min=0.1, help="Time limit of the solver, in seconds.")
     ] = 60.0,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Find the fewest roles that give every user exactly what they have, with the number that is proven least."""
+    """Find the fewest roles that give each user exactly the listed permissions, with a proven lower bound."""
     from rightsize.workflow.mine import mine_roles, write_roles  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)

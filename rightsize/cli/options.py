@@ -34,26 +34,26 @@ AsOf = Annotated[
         "--as-of",
         parser=read_day,
         metavar="DAY",
-        help="The window ends before this UTC day, or before the day of a time; without it, with the newest day that a "
-        "log covers.",
+        help="End the window before this day, or the day of this time, in UTC. Default: with the newest day that a log "
+        "covers.",
     ),
 ]
 Today = Annotated[
     dt.date | None,
-    typer.Option("--as-of", parser=read_day, metavar="DAY", help="The day it is; today, in UTC, without it."),
+    typer.Option("--as-of", parser=read_day, metavar="DAY", help="The day to judge by. Default: today, in UTC."),
 ]
 Expires = Annotated[
     dt.date | None,
-    typer.Option("--expires", parser=read_day, metavar="DAY", help="The last day on which it holds."),
+    typer.Option("--expires", parser=read_day, metavar="DAY", help="The last day on which the decision holds."),
 ]
-MinWindow = Annotated[int, typer.Option("--min-window", min=1, help="Days of the observation window.")]
+MinWindow = Annotated[int, typer.Option("--min-window", min=1, help="Length of the observation window in days.")]
 ForgetDays = Annotated[
     int,
     typer.Option(
         "--forget-days",
         min=0,
-        help="Keep what was used before the window, as far as it is loaded and no older than this many days; 0 for "
-        "nothing.",
+        help="Keep operations that were last used before the window but within this many days, if that use is loaded; "
+        "0 keeps none.",
     ),
 ]
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more on stderr.", show_default=False)]
@@ -61,11 +61,15 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing on stder
 NoInput = Annotated[bool, typer.Option("--no-input", help="Never ask; fail where an answer would be needed.")]
 Memory = Annotated[
     str | None,
-    typer.Option("--memory-limit", envvar="RIGHTSIZE_MEMORY_LIMIT", help="Memory for tables and queries, as 2GiB."),
+    typer.Option(
+        "--memory-limit", envvar="RIGHTSIZE_MEMORY_LIMIT", help="Memory limit of tables and queries, for example 2GiB."
+    ),
 ]
 Spill = Annotated[
     Path | None,
-    typer.Option("--spill-folder", envvar="RIGHTSIZE_SPILL_FOLDER", help="Where what does not fit in memory goes."),
+    typer.Option(
+        "--spill-folder", envvar="RIGHTSIZE_SPILL_FOLDER", help="Folder for data that does not fit in memory."
+    ),
 ]
 
 DEFAULT_FORGET_DAYS = 400

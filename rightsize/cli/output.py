@@ -59,8 +59,13 @@ def copy_file(path: Path) -> None:
         shutil.copyfileobj(file, sys.stdout)
 
 
+def short_name(name: str) -> str:
+    """Return a name without the domain of a UPN, since a terminal is narrow; other formats have the whole name."""
+    return name.split("@", maxsplit=1)[0]
+
+
 _GAP = 2
-_LAID_OUT = 500
+LINES_LAID_OUT = 500
 """Number of table lines that rich lays out at once; each takes a third of a millisecond and kilobytes."""
 
 
@@ -82,13 +87,13 @@ def _show_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> No
         numeric = [known and isinstance(value, _NUMBERS) for known, value in zip(numeric, values, strict=True)]
     numeric = [known and bool(cells) for known in numeric]
     widths = column_widths(headers, cells, numeric, console.width)
-    _lay_out(console, cells[:_LAID_OUT], numeric, widths, headers)
+    _lay_out(console, cells[:LINES_LAID_OUT], numeric, widths, headers)
     fits = sum(widths) + _GAP * (len(widths) - 1) <= console.width
     waiting: list[list[str]] = []
-    for line in cells[_LAID_OUT:]:
+    for line in cells[LINES_LAID_OUT:]:
         spare = [width - cell_len(text) for text, width in zip(line, widths, strict=True)]
         plainly = fits and min(spare, default=-1) >= 0
-        if waiting and (plainly or len(waiting) == _LAID_OUT):
+        if waiting and (plainly or len(waiting) == LINES_LAID_OUT):
             _lay_out(console, waiting, numeric, widths)
             waiting = []
         if plainly:

@@ -10,26 +10,26 @@ import typer
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show, write
-from rightsize.cli.propose import FormDial
+from rightsize.cli.propose import FormChoice
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 Decisions = Annotated[
-    Path | None, typer.Option("--review", help="Decisions, as `rightsize review` writes them.", show_default=False)
+    Path | None, typer.Option("--review", help="File of decisions, from `rightsize review`.", show_default=False)
 ]
 PlanFolder = Annotated[Path, typer.Argument(metavar="PLAN", help="The plan folder, or its plan.json.")]
 
 
 @app.callback()
 def plan() -> None:
-    """Write a plan in the forms that teams deploy and review."""
+    """Write a plan as files to deploy or as a comment to review, and sign it."""
 
 
 @app.command("files")
 def files_(
     folder: PlanFolder,
-    forms: Annotated[list[FormDial], typer.Option("--format", help="A form to write. Repeatable.")],
-    out: Annotated[Path, typer.Option("--out", help="The folder; earlier files of ours in it are replaced.")],
+    forms: Annotated[list[FormChoice], typer.Option("--format", help="Format to write. Repeatable.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to; earlier files of rightsize are replaced.")],
     review: Decisions = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
@@ -37,11 +37,11 @@ def files_(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Write the roles and assignments that a plan brings, to be deployed by other tools; they remove nothing.
+    """Write the new roles and assignments of a plan for other deployment tools; the files remove nothing.
 
-    Every role and assignment has the id that `rollout` gives it. What is to become eligible or to end by itself is left
-    out: that takes requests to Privileged Identity Management, and its rules first. With --review only what is accepted
-    is written.
+    Each role and assignment has the same id as in `rollout`. Assignments that become eligible or time-bound are left
+    out: they take requests to Privileged Identity Management, after its rules. With --review, only accepted proposals
+    are written.
     """
     from rightsize.workflow.deploy import write_deployment  # noqa: PLC0415
 
@@ -49,9 +49,9 @@ def files_(
     made = write_deployment(db, folder, out, [form.value for form in forms], review)
     show([{"file": name} for name in made.files], ("file",), output)
     contents = made.contents
-    say(f"{len(contents.roles)} roles, {len(contents.assignments)} assignments; in {out}")
+    say(f"wrote {len(contents.roles)} roles and {len(contents.assignments)} assignments to {out}")
     if contents.managed:
-        say(f"left out: {contents.managed} assignments that are to become eligible, or to end by themselves")
+        say(f"left out: {contents.managed} assignments that become eligible or time-bound")
 
 
 @app.command("comment")
@@ -63,10 +63,10 @@ def comment_(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Write a plan to stdout as a comment on a pull request: what goes, what comes, why, the proof, and what may break.
+    """Write a plan to stdout as a pull request comment: changes, reasons, proof and what may break.
 
-    It is never longer than a host takes; where not all changes fit, its top says how many do not. The store gives the
-    names.
+    The comment keeps to the length that hosts accept. If some changes do not fit, its top says how many. Names come
+    from the store.
     """
     from rightsize.workflow.deploy import comment_on  # noqa: PLC0415
 
@@ -80,7 +80,7 @@ def sign_(
     key: Annotated[
         Path,
         typer.Option(
-            "--key", help="A key of OpenSSH (a public one whose other half the agent holds will do), or of minisign."
+            "--key", help="Key of OpenSSH or minisign. A public OpenSSH key is enough if the agent has the private one."
         ),
     ],
     verbose: Verbose = 0,
@@ -88,7 +88,7 @@ def sign_(
     db: Db = DEFAULT_DB,  # noqa: ARG001  every command takes it; files need no store
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; what asks is the tool
 ) -> None:
-    """Sign a plan by the chain of hashes beside it, with `ssh-keygen` or `minisign`; `verify --signers` checks it."""
+    """Sign the chain of hashes of a plan with `ssh-keygen` or `minisign`; `verify --signers` checks the signature."""
     from rightsize.workflow.signatures import sign_plan  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +24,7 @@ from rightsize.cli.options import (
     Quiet,
     Verbose,
 )
-from rightsize.cli.output import copy_file, show, write
+from rightsize.cli.output import copy_file, short_name, show, write
 
 COLUMNS = (
     "id",
@@ -42,9 +43,11 @@ COLUMNS = (
 )
 BRIEF = ("principal", "role", "at", "kind", "excess")
 WIDTH = 16
+_OTHERS = 32
+"""Width of the columns beside the names, with all gaps."""
 
 
-class ReadsDial(StrEnum):
+class ReadsChoice(StrEnum):
     """The reading part of today's grant that stays."""
 
     NONE = "none"
@@ -53,14 +56,14 @@ class ReadsDial(StrEnum):
     ALL = "all"
 
 
-class UnobservableDial(StrEnum):
+class UnobservableChoice(StrEnum):
     """The treatment of operations that no log can show."""
 
     KEEP = "keep"
     DROP = "drop"
 
 
-class FormDial(StrEnum):
+class FormChoice(StrEnum):
     """A further form of a plan: its roles and assignments, or a comment on a pull request."""
 
     ARM = "arm"
@@ -73,45 +76,49 @@ class FormDial(StrEnum):
 
 def propose(
     out: Annotated[
-        Path, typer.Option("--out", help="The plan folder; earlier files of ours in it are replaced.")
+        Path, typer.Option("--out", help="The plan folder; earlier files of rightsize are replaced.")
     ] = Path("reports/plan"),
     reads: Annotated[
-        ReadsDial,
-        typer.Option("--reads", help="Unlogged reads of Azure Resource Manager that stay."),
-    ] = ReadsDial.ALL,
+        ReadsChoice,
+        typer.Option("--reads", help="Which reads of Azure Resource Manager stay; no log shows them."),
+    ] = ReadsChoice.ALL,
     unobservable: Annotated[
-        UnobservableDial,
-        typer.Option("--unobservable", help="What happens to everything else that no log could show."),
-    ] = UnobservableDial.KEEP,
+        UnobservableChoice,
+        typer.Option("--unobservable", help="Keep or drop all other operations that no log can show."),
+    ] = UnobservableChoice.KEEP,
     lifecycle: Annotated[
-        bool, typer.Option("--lifecycle", help="Add the delete and update siblings of what was created.")
+        bool, typer.Option("--lifecycle", help="Also grant update and delete for each used create operation.")
     ] = False,
     wildcards: Annotated[
         bool,
         typer.Option(
             "--wildcards",
-            help="Write patterns in new roles where they grant nothing more on today's catalogue.",
+            help="Use wildcards in new roles where they grant nothing more in today's catalogue.",
         ),
     ] = False,
     max_excess: Annotated[
-        int, typer.Option("--max-excess", min=0, help="Operations that an existing role may grant beyond the need.")
+        int,
+        typer.Option("--max-excess", min=0, help="Number of operations that an existing role may grant beyond need."),
     ] = 0,
     max_break: Annotated[
         float | None,
         typer.Option(
-            "--max-break", min=0, max=1, help="Keep what is likelier than this to break something within 30 days."
+            "--max-break",
+            min=0,
+            max=1,
+            help="Keep an assignment whose change breaks something within 30 days with more than this probability.",
         ),
     ] = None,
     max_custom_roles: Annotated[
         int | None,
-        typer.Option("--max-custom-roles", min=0, help="The most new custom roles; fewer cost excess."),
+        typer.Option("--max-custom-roles", min=0, help="Maximum number of new custom roles; fewer leave more excess."),
     ] = None,
     weights: Annotated[
         str | None,
         typer.Option(
             "--weights",
             metavar="TERM=NUMBER,…",
-            help="Weigh excess, roles, assignments and change in one sum, instead of one after the other.",
+            help="Minimise a weighted sum of excess, roles, assignments and change, not one after the other.",
         ),
     ] = None,
     grace_days: Annotated[
@@ -119,14 +126,15 @@ def propose(
         typer.Option(
             "--grace-days",
             min=0,
-            help="Leave alone what is younger than so many days, and in any case what is younger than the window.",
+            help="Keep what was created within the last N days, and always what was created within the window.",
         ),
     ] = 14,
     direct_assignments: Annotated[
         bool,
         typer.Option(
             "--direct-assignments/--no-direct-assignments",
-            help="What only few members of a group do: assignments of their own, or kept in the group's role.",
+            help="Give operations that only few members of a group use to these members, or keep them in the group's "
+            "role.",
         ),
     ] = True,
     standing_hours: Annotated[
@@ -135,14 +143,14 @@ def propose(
             "--standing-hours",
             min=0,
             max=744,
-            help="What people change with access that works fewer hours a month becomes eligible; 0 for never.",
+            help="Make changes by people eligible if their access is used fewer hours a month; 0 for never.",
         ),
     ] = 0.0,
     separate_layers: Annotated[
         bool,
         typer.Option(
             "--separate-layers",
-            help="Split by layer of defence the roles of whoever would defeat several layers of a subscription.",
+            help="Split roles by layer of defence for principals that could defeat several layers of a subscription.",
         ),
     ] = False,
     exclude: Annotated[
@@ -154,8 +162,8 @@ def propose(
         typer.Option(
             "--exclude-from",
             metavar="FILE",
-            help="Leave alone what a .toml, .json or .csv file names: principals, roles, scopes and tags, each with "
-            "reason, owner and the day on which that ends. Repeatable.",
+            help="Leave alone the principals, roles, scopes and tags in a .toml, .json or .csv file, each with reason, "
+            "owner and last day. Repeatable.",
         ),
     ] = None,
     emergency_access: Annotated[
@@ -163,15 +171,15 @@ def propose(
         typer.Option("--emergency-access", help="An emergency access account (id or UPN), left alone. Repeatable."),
     ] = None,
     forms: Annotated[
-        list[FormDial] | None,
+        list[FormChoice] | None,
         typer.Option(
             "--format",
-            help="Write roles and assignments in this form, too; markdown is a comment on a pull request. Repeatable.",
+            help="Also write roles and assignments in this format; markdown is a pull request comment. Repeatable.",
         ),
     ] = None,
     review: Annotated[
         Path | None,
-        typer.Option("--review", help="Decisions, as `rightsize review` writes them: what is rejected is kept."),
+        typer.Option("--review", help="File of decisions, from `rightsize review`: rejected changes are not made."),
     ] = None,
     as_of: AsOf = None,
     min_window: MinWindow = 90,
@@ -182,15 +190,16 @@ def propose(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Plan the smallest role assignments that would have allowed what was done, with evidence and proof."""
+    """Write a plan of the smallest role assignments that would have allowed the observed use, with proof."""
+    from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES  # noqa: PLC0415
     from rightsize.propose.core.objective import read_weights  # noqa: PLC0415
-    from rightsize.propose.core.options import Dials, Reads, Unobservable  # noqa: PLC0415
+    from rightsize.propose.core.options import PlanOptions, Reads, Unobservable  # noqa: PLC0415
     from rightsize.render.separation import separation_lines  # noqa: PLC0415
     from rightsize.workflow.exclusions import read_exclusion_file  # noqa: PLC0415
     from rightsize.workflow.propose import propose_plan  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    dials = Dials(
+    options = PlanOptions(
         reads=Reads(reads.value),
         unobservable=Unobservable(unobservable.value),
         wildcards=wildcards,
@@ -210,25 +219,21 @@ def propose(
         emergency_access=tuple(emergency_access or ()),
         as_of=as_of,
     )
-    result = propose_plan(db, dials, out, forms=[form.value for form in forms or ()], review=review)
-    replayed = result.plan.replay
+    result = propose_plan(db, options, out, forms=[form.value for form in forms or ()], review=review)
     for plane, kinds in result.planes.items():
-        say(f"{plane.replace('_', ' ')}: {', '.join(f'{number} {kind}' for kind, number in kinds.items())}")
+        say(f"{PLANE_NAMES[plane]}: {', '.join(f'{number} {kind}' for kind, number in kinds.items())}")
     if not result.planes:
-        say("no assignments")
-    say(
-        f"replayed: {replayed['allowed']} calls allowed, {replayed['needs_activation']} need an activation, "
-        f"{replayed['denied']} denied"
-    )
+        say("no assignments are loaded")
+    unexplained = result.plan.verdicts.get("unexplained", 0)
+    say(_replay_line(AZURE_ROLES, result.plan.replay, unexplained))
     for part in result.plan.parts:
-        found = part.replay
-        say(f"{part.plane}: {found['allowed']} distinct requests stay allowed, {found['unknown']} nothing explains")
+        say(_replay_line(part.plane, part.replay, part.replay["unknown"]))
     for line in separation_lines(result.plan.separation):
         say(line)
     for advice in result.plan.advice:
         say(f"{advice.subject}: {advice.text}", level=0 if advice.subject.startswith("--") else 1)
     for one in result.unmatched:
-        say(f"{one.proposal} is no proposal any more, and was {one}")
+        say(f"decision on a proposal that no longer exists: {one.proposal}, {one}")
     say(f"wrote {len(result.files)} files to {out}")
     if output is OutputFormat.MARKDOWN:
         write(result.comment)
@@ -240,9 +245,22 @@ def propose(
     show(rows, COLUMNS, output, table_columns=BRIEF)
 
 
+def _replay_line(plane: str, replay: Mapping[str, int], unexplained: int) -> str:
+    """Return what the replay of a plane's calls found under the plan."""
+    from rightsize.model.plan import PLANE_NAMES  # noqa: PLC0415  kept out of `--help`
+
+    return (
+        f"replay of {PLANE_NAMES[plane]}: {replay['allowed']:,} distinct calls stay allowed, "
+        f"{replay['needs_activation']:,} need an activation, {replay['denied']:,} are denied; "
+        f"unexplained operations: {unexplained:,}"
+    )
+
+
 def shortened(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row whose names fit a line of 80 characters; other formats have the full names."""
+    """Return a row whose three names fit a line of the terminal; other formats have the full names."""
+    width = max(WIDTH, (shutil.get_terminal_size((80, 24)).columns - _OTHERS) // 3)
+    short = {**row, "principal": short_name(row["principal"])}
     return {
-        name: value if not isinstance(value, str) or len(value) <= WIDTH else value[: WIDTH - 1] + "…"
-        for name, value in row.items()
+        name: value if not isinstance(value, str) or len(value) <= width else value[: width - 1] + "…"
+        for name, value in short.items()
     }

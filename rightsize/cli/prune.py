@@ -16,16 +16,17 @@ COLUMNS = ("sealed_before", "events", "sign_ins", "kept", "bytes_before", "bytes
 
 def prune(
     keep_days: Annotated[
-        int, typer.Option("--keep-days", min=1, help="How many days keep their rows, the newest logged one included.")
+        int,
+        typer.Option("--keep-days", min=1, help="Number of days that keep their rows, up to the newest logged day."),
     ],
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; else only say what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete the rows. Without --yes they are only counted.")] = False,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Take the rows of old days out of the store and make its file small; usage, coverage and sign-ins by day stay.
+    """Delete the single events and sign-ins of old days and shrink the store; daily use, coverage and sign-ins stay.
 
     Pruned days are sealed: rows that are loaded for them later are counted as `late` and change nothing.
     """
@@ -35,4 +36,4 @@ def prune(
     pruning = prune_store(db, keep_days, done=yes)
     show([{**asdict(pruning), "sealed_before": pruning.before}], COLUMNS, output)
     if not yes:
-        say("nothing was changed: `--yes` does it, and what goes cannot be brought back")
+        say("nothing was deleted: add `--yes` to delete; deleted rows cannot be restored")

@@ -11,9 +11,11 @@ from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat,
 from rightsize.cli.output import show, write
 from rightsize.cli.sql import MaxRows, Parameters, Timeout, show_answer
 
-queries = typer.Typer(help="Saved questions about the store.", no_args_is_help=True, rich_markup_mode=None)
+queries = typer.Typer(
+    help="List, show and run the saved questions about the store.", no_args_is_help=True, rich_markup_mode=None
+)
 
-Name = Annotated[str, typer.Argument(help="Name of a saved question; `queries list` names them.")]
+Name = Annotated[str, typer.Argument(help="Name of a saved question, from `queries list`.")]
 
 
 @queries.command("list")
@@ -47,7 +49,7 @@ def show_(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Print the SQL of a saved question, with what it takes and gives."""
+    """Print the SQL of a saved question, with its parameters and columns."""
     from rightsize.workflow.sql import show_question  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from textwrap import wrap
 from typing import Annotated, Any
@@ -11,14 +11,14 @@ import typer
 
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show, write
+from rightsize.cli.output import short_name, show, write
 from rightsize.model.errors import UsageError
 
 _COLUMNS = (
     "subject", "kind", "state", "identities", "resources", "secrets", "subscriptions", "layers", "planes", "cells",
     "own_cells", "takes_tenant", "tenant_steps", "cells_used", "cells_proposed", "identities_proposed", "name",
 )  # fmt: skip
-_BRIEF = ("name", "state", "tenant_steps", "identities", "secrets", "cells", "cells_proposed")
+_BRIEF = ("name", "state", "tenant_steps", "principals_reached", "secrets", "cells", "cells_proposed")
 _WAYS = ("target", "kind", "name", "certain", "steps")
 _SHOWN = 25
 _WIDTH = 80
@@ -28,20 +28,18 @@ _NAME = 40
 def reach(
     subject: Annotated[
         str | None,
-        typer.Argument(help="A principal, or a resource with an identity: what falls with it, and how."),
+        typer.Argument(help="A principal, or a resource with a managed identity: show what it gives, and how."),
     ] = None,
-    eligible: Annotated[bool, typer.Option("--eligible", help="Count what can be activated as standing.")] = False,
+    eligible: Annotated[bool, typer.Option("--eligible", help="Count eligible assignments as activated.")] = False,
     plan: Annotated[
         Path | None,
-        typer.Option(
-            "--plan", help="Show what the plan in this folder leaves, beside what falls today.", show_default=False
-        ),
+        typer.Option("--plan", help="Also show the reach that the plan in this folder leaves.", show_default=False),
     ] = None,
     picture: Annotated[
         Path | None,
         typer.Option(
             "--picture",
-            help="Draw it into this file: .svg, or .html for a page that reads at any width.",
+            help="Draw the reach into this file: .svg, or .html for a page that fits any width.",
             show_default=False,
         ),
     ] = None,
@@ -51,7 +49,7 @@ def reach(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Show what falls with each identity and machine, through any number of steps, and what the plan leaves of it."""
+    """Show what an attacker gains with each principal or machine in any number of steps, today and under the plan."""
     set_verbosity(verbose, quiet)
     if subject is None:
         _show_all(db, output, plan=plan, picture=picture)
@@ -80,22 +78,24 @@ def _show_all(db: Path, output: OutputFormat, *, plan: Path | None, picture: Pat
     from rightsize.workflow.reach import show_reach  # noqa: PLC0415
 
     if plan is not None:
-        raise UsageError("`--plan` needs a subject", hint="what the last plan leaves of everybody is shown without it")
+        raise UsageError("`--plan` needs a subject", hint="without `--plan`, the table shows what the last plan leaves")
     rows = show_reach(db)
     if picture is not None:
         from rightsize.workflow.reach import draw_reach  # noqa: PLC0415
         from rightsize.workflow.text_files import write_text  # noqa: PLC0415
 
         if picture.suffix.lower() != ".svg":
-            raise UsageError("the picture of everybody is an .svg", hint="name a subject for a page")
+            raise UsageError("`--picture` without a subject takes an .svg file", hint="name a subject for a page")
         write_text(picture, draw_reach(db, rows))
     if output is not OutputFormat.TABLE:
         show(rows, _COLUMNS, output)
         return
-    show([row | {"name": _short(row["name"])} for row in rows[:_SHOWN]], _COLUMNS, output, table_columns=_BRIEF)
-    say("a cell is a layer of defence in a subscription; `rightsize reach NAME` shows the ways")
+    shown = [row | {"name": _short(row["name"]), "principals_reached": row["identities"]} for row in rows[:_SHOWN]]
+    show(shown, _COLUMNS, output, table_columns=_BRIEF)
+    say("a cell is one layer of defence in one subscription; `tenant steps` is the number of steps to the whole tenant")
+    say("`rightsize reach NAME` shows the steps")
     if len(rows) > _SHOWN:
-        say(f"{len(rows) - _SHOWN} more: `-o json`, or the table `reach` in SQL")
+        say(f"{len(rows) - _SHOWN} more rows: `-o json`, or the table `reach` in SQL")
 
 
 def _draw(blast: dict[str, Any], picture: Path) -> None:
@@ -104,27 +104,31 @@ def _draw(blast: dict[str, Any], picture: Path) -> None:
 
     writers = {".svg": draw_blast, ".html": write_blast_page}
     if picture.suffix.lower() not in writers:
-        raise UsageError(f"`{picture.name}` is neither .svg nor .html", hint="end the name in one of them")
+        raise UsageError(f"`{picture.name}` is neither .svg nor .html", hint="name a file that ends in .svg or .html")
     write_text(picture, writers[picture.suffix.lower()](blast))
 
 
 def _short(name: str) -> str:
-    # A terminal is narrow, so the domain of a UPN and the server of an issuer are left out.
-    text = name.split("@", maxsplit=1)[0] if "@" in name else name.split(" (token.", maxsplit=1)[0]
+    # The server of an issuer is left out, as the domain of a UPN is.
+    text = short_name(name) if "@" in name else name.split(" (token.", maxsplit=1)[0]
     return text if len(text) <= _NAME else f"{text[: _NAME // 2]}…{text[-(_NAME // 2 - 1) :]}"
+
+
+def reach_text(counts: Mapping[str, Any]) -> str:
+    """Return the counts of a reach as text."""
+    text = (
+        f"{counts['identities']} principals, {counts['resources']} resources with code, {counts['secrets']} stores of "
+        f"secrets or data, {counts['cells']} cells (layers of defence in subscriptions)"
+    )
+    return text + (", the whole tenant" if counts["takes_tenant"] else "")
 
 
 def way_lines(reach: dict[str, Any]) -> Iterator[str]:
     """Yield what an attacker gains as lines, most important first; the caller escapes and wraps them."""
     layers = ", ".join(layer.replace("_", " ") for layer in reach["layers"]) or "none"
-    yield (
-        f"  {reach['identities']} identities, {reach['resources']} resources with code, {reach['secrets']} stores of "
-        f"secrets or data"
-    )
-    yield f"  layers in {reach['subscriptions']} subscriptions: {layers}"
-    yield f"  {reach['cells']} (layer, subscription) in all, {reach['own_cells']} of them without a further step"
-    if reach["takes_tenant"]:
-        yield "  it can take the whole tenant"
+    yield f"  {reach_text(reach)}"
+    yield f"  layers of defence in {reach['subscriptions']} subscriptions: {layers}"
+    yield f"  {reach['own_cells']} of these cells without a further step"
     for way in reach["ways"][:_SHOWN]:
         yield f"  {way['kind']} {way['name']}" + ("" if way["certain"] else "  (possible)")
         for step in way["steps"]:
@@ -136,12 +140,10 @@ def way_lines(reach: dict[str, Any]) -> Iterator[str]:
 def _page(name: str, reach: dict[str, Any], blast: dict[str, Any] | None) -> Iterator[str]:
     from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
 
-    lines = [f"What falls with {name}", *way_lines(reach)]
+    lines = [f"What an attacker gains with {name}", *way_lines(reach)]
     if blast is not None and blast["after"] is not None:
         left = blast["after"]
-        words = f"{left['identities']} identities, {left['resources']} resources with code, {left['secrets']} stores, "
-        words += f"{left['cells']} (layer, subscription)" + (", the whole tenant" if left["takes_tenant"] else "")
-        lines.insert(1, f"  under the plan: {words}")
+        lines.insert(1, f"  under the plan: {reach_text(left)}")
     for line in lines:
         safe = for_terminal(line)
         indent = " " * (len(safe) - len(safe.lstrip()) + 2)

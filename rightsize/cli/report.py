@@ -11,23 +11,26 @@ from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, AsOf, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show
 
-COLUMNS = ("file", "bytes", "principals", "assignments", "proposals", "plan_is_of_this_store")
+COLUMNS = ("file", "bytes", "principals_with_access", "assignments", "proposals", "plan_is_of_this_store")
 
 
 def report(
     out: Annotated[Path, typer.Option("--out", help="The HTML file; it is replaced.")] = Path("reports/report.html"),
     plan: Annotated[
         Path | None,
-        typer.Option("--plan", help="A plan folder of `propose`, to show its proposals; it brings its own window."),
+        typer.Option("--plan", help="Plan folder: also show its proposals, and use its window."),
     ] = None,
-    title: Annotated[str, typer.Option("--title", help="What the page is called.")] = "Least privilege for this tenant",
+    title: Annotated[str, typer.Option("--title", help="Title of the page.")] = "Least privilege for this tenant",
     as_of: AsOf = None,
     min_window: Annotated[
-        int | None, typer.Option("--min-window", min=1, help="Days of the observation window; 90 without a plan.")
+        int | None,
+        typer.Option(
+            "--min-window", min=1, help="Length of the observation window in days. Default: 90, or that of the plan."
+        ),
     ] = None,
     forget_days: Annotated[
         int | None,
-        typer.Option("--forget-days", min=0, help="As for `analyze`; 400 without a plan, which brings its own."),
+        typer.Option("--forget-days", min=0, help="As for `analyze`. Default: 400, or that of the plan."),
     ] = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
@@ -35,12 +38,12 @@ def report(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Write one HTML file that needs no network: granted, used and unknown, drill-down, coverage, and the proposals."""
+    """Write the analysis and the proposals of a plan as one HTML file, which needs no network."""
     from rightsize.workflow.report import report_store  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     result = report_store(db, out, plan=plan, title=title, as_of=as_of, min_window=min_window, forget_days=forget_days)
     if result.is_stale:
-        say(f"what is loaded has changed since the plan was made: `rightsize verify {plan}` says whether it holds")
+        say(f"the loaded data has changed since the plan was made: `rightsize verify {plan}` checks whether it holds")
     say(f"wrote {result.out}, {result.size / 1024:,.0f} KiB")
     show([result.document()], COLUMNS, output, document=result.document(), table_columns=COLUMNS[:-1])

@@ -55,14 +55,14 @@ PlanOption = Annotated[Path, typer.Option("--plan", help="The plan folder, or it
 File = Annotated[
     Path, typer.Option("--review", envvar="RIGHTSIZE_REVIEW", help="The file of decisions.", show_default=True)
 ]
-Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Proposals: ids, or their beginnings.")]
-By = Annotated[str | None, typer.Option("--by", help="Who decides; without it, whom git knows.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why.")]
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of proposals, or their first characters.")]
+By = Annotated[str | None, typer.Option("--by", help="Who decides. Default: the user of git.")]
+Reason = Annotated[str, typer.Option("--reason", help="Reason of the decision.")]
 
 
 @app.callback()
 def review() -> None:
-    """Decide on the proposals of a plan: `review PLAN` walks through them, the other commands do it without asking."""
+    """Decide on the proposals of a plan: `review PLAN` asks for each of them, the other commands never ask."""
 
 
 @app.command("walk")
@@ -78,7 +78,7 @@ def walk(
 ) -> None:
     """Walk through the open proposals, one a screen, with a key for each decision; `?` shows the keys.
 
-    Each decision is in the file at once, and the totals say what it changes.
+    Each decision is written to the file at once, and the totals show its effect.
     """
     from rightsize.cli.review_walk import Walk  # noqa: PLC0415
     from rightsize.workflow.review import open_review, who_am_i  # noqa: PLC0415
@@ -86,7 +86,8 @@ def walk(
     set_verbosity(verbose, quiet)
     if no_input or not sys.stdin.isatty():
         raise UsageError(
-            "nobody is there to ask", hint="`rightsize review list`, `accept`, `reject`, `defer`, `reopen`"
+            "cannot ask: stdin is no terminal, or `--no-input` is set",
+            hint="use `rightsize review list`, `accept`, `reject`, `defer` or `reopen`",
         )
     found = open_review(db, plan, file, day_or_today(as_of))
     Walk(found, by or who_am_i()).run()
@@ -99,7 +100,9 @@ def list_(
     file: File = DEFAULT_REVIEW,
     states: Annotated[
         list[str] | None,
-        typer.Option("--state", help="Only these: open, outdated, expired, deferred, accepted, rejected. Repeatable."),
+        typer.Option(
+            "--state", help="Only this state: open, outdated, expired, deferred, accepted, rejected. Repeatable."
+        ),
     ] = None,
     as_of: Today = None,
     db: Db = DEFAULT_DB,
@@ -108,9 +111,9 @@ def list_(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Show how each proposal stands, and what the review comes to.
+    """Show the state of each proposal, and the totals of the review.
 
-    `outdated` is what was decided on when it was another change; `expired`, whose decision was for a time that is past.
+    `outdated`: the proposed change differs from the one decided on. `expired`: the last day of the decision has passed.
     """
     from rightsize.propose.verify.review_status import STATES  # noqa: PLC0415
     from rightsize.workflow.propose import change_of  # noqa: PLC0415
@@ -123,7 +126,7 @@ def list_(
     set_verbosity(verbose, quiet)
     for one in states or ():
         if one not in STATES:
-            raise UsageError(f"`{one}` is no state of a proposal", hint=", ".join(STATES))
+            raise UsageError(f"`{one}` is not a state of a proposal", hint=f"states: {', '.join(STATES)}")
     found = open_review(db, plan, file, day_or_today(as_of))
     rows = found.rows(states or ())
     decided = bool(states) and not {"open"} & set(states or ())
@@ -151,7 +154,7 @@ def accept(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Accept proposals: `rollout plan --review` brings them in."""
+    """Accept proposals: `rollout plan --review` includes only accepted ones."""
     set_verbosity(verbose, quiet)
     _decide("accept", ids, reason, by, expires, _open(db, plan, file, as_of), output)
 
@@ -171,7 +174,7 @@ def reject(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Reject proposals: `propose --review` keeps what they speak of, with the reason."""
+    """Reject proposals: `propose --review` keeps the assignments that they would change, with the reason."""
     set_verbosity(verbose, quiet)
     _decide("reject", ids, reason, by, expires, _open(db, plan, file, as_of), output)
 
@@ -191,7 +194,7 @@ def defer(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Defer proposals: they stay in the plan, and no rollout takes them."""
+    """Defer proposals: they stay in the plan, and no rollout includes them."""
     set_verbosity(verbose, quiet)
     _decide("defer", ids, reason, by, expires, _open(db, plan, file, as_of), output)
 
@@ -199,10 +202,10 @@ def defer(
 @app.command("reopen")
 def reopen(
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID...]", help="Proposals: ids, or their beginnings.")
+        list[str] | None, typer.Argument(metavar="[ID...]", help="Ids of proposals, or their first characters.")
     ] = None,
     ended: Annotated[
-        bool, typer.Option("--ended", help="All whose decision has ended, and those that are no proposal any more.")
+        bool, typer.Option("--ended", help="All decisions that have ended or whose proposal no longer exists.")
     ] = False,
     plan: PlanOption = DEFAULT_PLAN,
     file: File = DEFAULT_REVIEW,
@@ -213,10 +216,10 @@ def reopen(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Take decisions out of the file."""
+    """Remove decisions from the file."""
     set_verbosity(verbose, quiet)
     if bool(ids) == ended:
-        raise UsageError("proposals are named, or `--ended` is given")
+        raise UsageError("`reopen` takes either ids or `--ended`", hint="`rightsize review list` shows the ids")
     found = _open(db, plan, file, as_of)
     _show(found, found.reopen(ids or found.ended()), output)
     _say_totals(found)
@@ -251,4 +254,4 @@ def _say_totals(found: Review) -> None:
     for line in totals_lines(found):
         say(line)
     for one in found.unmatched():
-        say(f"{one.proposal} is no proposal any more, and was {one}")
+        say(f"decision on a proposal that no longer exists: {one.proposal}, {one}")

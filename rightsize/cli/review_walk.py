@@ -30,8 +30,8 @@ KEYS = (
     ("?", ""),
 )
 MORE = (
-    "o takes a decision back; * shows all, or only what waits; arrows, space, j and k move; decisions are in the file "
-    "at once"
+    "o removes a decision; * shows all proposals, or only undecided ones; arrows, space, j and k move; each decision "
+    "is written at once"
 )
 _FORWARD, _BACK = ("n", "j", " ", "\x1b[C", "\x1b[B"), ("p", "k", "\x1b[D", "\x1b[A")
 _DECISIONS: Mapping[str, Any] = {"a": "accept", "r": "reject", "d": "defer"}
@@ -83,7 +83,7 @@ class Walk:
         elif key == "e":
             self._evidence = not self._evidence
         elif key == "/":
-            self._searched = self._keyboard.line("Search (nothing shows all): ").lower()
+            self._searched = self._keyboard.line("Search (empty shows all): ").lower()
             self._ids, self._at = self._chosen(), 0
         elif key == "*":
             self._all = not self._all
@@ -115,21 +115,21 @@ class Walk:
         before = self._review.totals()
         reason = self._keyboard.line("Reason (may be empty): " if key == "a" else "Reason: ")
         if key != "a" and not reason:
-            self._said = "nothing is decided without a reason"
+            self._said = "a reason is needed: nothing was decided"
             return
-        until = self._keyboard.line("Until which day (nothing: no end): ")
+        until = self._keyboard.line("Last day (empty for no end): ")
         try:
             expires = read_day(until) if until else None
         except UsageError as error:
-            self._said = f"{error.message}; nothing is decided"
+            self._said = f"{error.message}: nothing was decided"
             return
         (now,) = self._review.decide([self._ids[self._at]], _DECISIONS[key], self._by, reason, expires)
         after = self._review.totals()
         self._said = (
             f"{self._review.short[now.proposal.id]} is {now.state}: "
             f"excess {after.excess_accepted - before.excess_accepted:+,.0f}, "
-            f"new roles {after.roles - before.roles:+d}, assignments come {after.made - before.made:+d}, "
-            f"go {after.gone - before.gone:+d}"
+            f"new roles {after.roles - before.roles:+d}, new assignments {after.made - before.made:+d}, "
+            f"removed assignments {after.gone - before.gone:+d}"
         )
         self._move(1)
 
@@ -140,7 +140,7 @@ class Walk:
             console.print(Text(line, style="dim"))
         if not self._ids:
             console.print(Rule(style="dim"))
-            console.print(Text("nothing is left here: * shows all, / searches, q leaves"))
+            console.print(Text("no proposals are left: * shows all, / searches, q leaves"))
         else:
             one = self._review.find(self._ids[self._at])
             place = f"{self._at + 1} of {len(self._ids)}" + (f", found by {self._searched}" if self._searched else "")
@@ -167,33 +167,33 @@ class Walk:
         names, proposal = self._review.names, one.proposal
         more = len(proposal.principal_ids) - 1
         yield (
-            "who",
+            "principal",
             names.get(proposal.principal_ids[0], proposal.principal_ids[0]) + (f" and {more} more" if more else ""),
         )
         role, scope = proposal.evidence["role"], proposal.evidence["scope"]
-        yield "goes", f"{names.get(role, role)} at {self._place(scope)}"
+        yield "removes", f"{names.get(role, role)} at {self._place(scope)}"
         places: dict[tuple[str, str], list[str]] = {}
         for made in proposal.assignments if proposal.is_of_rbac else ():
             places.setdefault((made.role, made.state), []).append(self._place(made.scope))
         for (role, state), found in places.items():
             rest = f" and {len(found) - _PLACES} more" if len(found) > _PLACES else ""
             eligible = " (eligible)" if state == "eligible" else ""
-            yield "comes", f"{names.get(role, role)} at {', '.join(found[:_PLACES])}{rest}{eligible}"
+            yield "adds", f"{names.get(role, role)} at {', '.join(found[:_PLACES])}{rest}{eligible}"
         for name in proposal.comes_beyond:
-            yield "comes", name
+            yield "adds", name
         if not proposal.assignments:
-            yield "comes", "nothing"
+            yield "adds", "nothing"
         yield "why", f"{proposal.kind}: {proposal.reason}"
         yield "excess", f"{proposal.excess_before:,.0f} → {proposal.excess_after:,.0f}"
         proof = "used ⊆ proposed ⊆ granted" if proposal.proof.holds else f"FAILS: {proposal.proof.witness}"
         yield (
             "proof",
-            proof + ("; may come to grant more (patterns, or built-in roles)" if proposal.proof.tomorrow else ""),
+            proof + ("; may grant more later (wildcards, or built-in roles)" if proposal.proof.tomorrow else ""),
         )
         yield "breaks", f"at most {100 * proposal.break_probability_30d:.1f} % within 30 days (logged operations only)"
         decided = str(one.decision or "")
         yield (
-            "stands",
+            "state",
             decided if decided.startswith(one.state) else f"{one.state} {decided and f'({decided})'}".strip(),
         )
 
@@ -204,7 +204,7 @@ class Walk:
     def _shown_evidence(one: ReviewStatus) -> Iterator[tuple[str, str]]:
         evidence = one.proposal.evidence
         yield "id", one.proposal.id
-        yield "goes from", f"{', '.join(one.proposal.replaces)} at {evidence['scope']}"
+        yield "replaces", f"{', '.join(one.proposal.replaces)} at {evidence['scope']}"
         operations = [found for found in evidence.get("operations", ()) if isinstance(found, Mapping)]
         for found in operations[:_OPERATIONS]:
             last = str(found.get("last_seen", ""))[:10]
@@ -212,7 +212,7 @@ class Walk:
             yield "used", f"{found.get('operation')}: {seen}"
         if len(operations) > _OPERATIONS:
             yield "", f"and {len(operations) - _OPERATIONS} more operations that were used"
-        for word, key in (("taken", "removed"), ("kept", "kept_unseen")):
+        for word, key in (("removed", "removed"), ("kept", "kept_unseen")):
             counts = evidence.get(key) or {}
             if counts:
                 yield word, ", ".join(f"{number:,} {reason.replace('_', ' ')}" for reason, number in counts.items())
@@ -223,7 +223,7 @@ def totals_lines(found: Review) -> list[str]:
     all_ = found.totals()
     return [
         ", ".join(f"{all_.states.get(state, 0)} {state}" for state in STATES),
-        f"excess {all_.excess_today:,.0f} today, {all_.excess_accepted:,.0f} with what is accepted, "
-        f"{all_.excess_all:,.0f} with all that is not rejected",
-        f"accepted: {all_.roles} new roles, {all_.made} assignments come, {all_.gone} go",
+        f"excess {all_.excess_today:,.0f} today, {all_.excess_accepted:,.0f} with the accepted proposals, "
+        f"{all_.excess_all:,.0f} with all but the rejected ones",
+        f"accepted: {all_.roles} new roles, {all_.made} new assignments, {all_.gone} removed assignments",
     ]

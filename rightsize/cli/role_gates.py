@@ -33,22 +33,20 @@ def no_new_access(
         list[Path],
         typer.Argument(metavar="OLD NEW", help="Two files or folders; with --since, the files to compare with git."),
     ],
-    since: Annotated[
-        str | None, typer.Option("--since", help="Compare files with what they were at this revision.")
-    ] = None,
+    since: Annotated[str | None, typer.Option("--since", help="Compare the files with this git revision.")] = None,
     allow_new_roles: Annotated[
-        bool, typer.Option("--allow-new-roles", help="Let a role that was not there before grant something.")
+        bool, typer.Option("--allow-new-roles", help="Accept roles that did not exist before.")
     ] = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Ask whether a change of role definitions grants anything that was not granted before; exit 3 when it does.
+    """Check that a change of role definitions grants nothing new; exit with 3 if it does.
 
-    Roles stand in JSON of any form, in ARM templates, Bicep (.bicep) or Terraform (.tf, .tf.json); a role is the same
-    by its GUID or its name. The answer holds for all operations there can be; each witness is one that only the new
-    role grants. What a template leaves to its deployment cannot be judged, and is exit code 5.
+    Roles are read from JSON of any form, ARM templates, Bicep (.bicep) or Terraform (.tf, .tf.json), and matched by
+    GUID or name. The answer holds for all possible operations; each witness is an operation that only the new role
+    grants. Values that are only known at deployment cannot be judged: exit code 5.
     """
     from rightsize.workflow import role_gates as gates  # noqa: PLC0415
 
@@ -58,7 +56,7 @@ def no_new_access(
     elif len(places) == 2:
         found = gates.no_new_access(places[0], places[1], allow_new_roles=allow_new_roles)
     else:
-        raise UsageError("two files or folders are compared", hint="OLD NEW, or --since REVISION FILE…")
+        raise UsageError("two files or folders are needed", hint="OLD NEW, or --since REVISION FILE…")
     _show(found, output)
     if found.rows:
         first = found.rows[0]
@@ -70,15 +68,18 @@ def not_granted(
     role: Annotated[Path, typer.Argument(metavar="ROLE", help="File or folder with role definitions of any form.")],
     operations: Annotated[
         list[str] | None,
-        typer.Option("--operation", help="An operation, or a pattern of operations; as often as needed."),
+        typer.Option("--operation", help="An operation, or a pattern of operations. Repeatable."),
     ] = None,
-    plane: Annotated[GatePlane, typer.Option("--plane", help="Where it is looked for.")] = GatePlane.BOTH,
+    plane: Annotated[GatePlane, typer.Option("--plane", help="Plane of the operations.")] = GatePlane.BOTH,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Ask whether no role of a file or folder grants some operations; exit 3 when one does, conditions or not."""
+    """Check that no role in a file or folder grants given operations, with or without a condition.
+
+    The exit code is 3 if one does.
+    """
     from rightsize.workflow import role_gates as gates  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
@@ -87,7 +88,7 @@ def not_granted(
     if found.rows:
         first = found.rows[0]
         raise GateError(f"role `{first['role']}` grants `{first['operation']}` ({first['plane']})")
-    say(f"{found.roles} roles grant none of it")
+    say(f"none of {found.roles} roles grants these operations")
 
 
 def _verb(change: str) -> str:

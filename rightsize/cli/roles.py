@@ -17,16 +17,19 @@ from rightsize.model.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-_FORMS = "file in any form of a role definition; `FILE#NAME` where it holds several roles"
+_FORMS = "a file with a role definition in any form, or `FILE#NAME` if it has several roles"
 Catalogue = Annotated[
     Path | None,
-    typer.Option("--operations", help="Catalogue: CSV, or what `az provider operation list` prints; else the store's."),
+    typer.Option(
+        "--operations",
+        help="Catalogue file: CSV, or output of `az provider operation list`. Default: the store's catalogue.",
+    ),
 ]
 
 
 @app.callback()
 def roles() -> None:
-    """Compare and expand role definitions in files, for all operations there can be."""
+    """Compare, expand and convert role definitions in files, for all possible operations."""
 
 
 @app.command("contains")
@@ -41,7 +44,8 @@ def contains(
         Path | None,
         typer.Option(
             "--pairs",
-            help='Answer many: JSON lines `{"big", "small"}`, each a path or a list of permission blocks; - is stdin.',
+            help='File of pairs, as JSON lines `{"big", "small"}`, each a file or a list of permission blocks; - reads '
+            "stdin.",
         ),
     ] = None,
     big_role: Annotated[str | None, typer.Option("--big-role", help="Name or GUID of the role in BIG.")] = None,
@@ -52,7 +56,7 @@ def contains(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Ask whether BIG grants everything that SMALL grants, for all strings; exit 3 when it does not.
+    """Check that BIG grants everything that SMALL grants, for all possible operations; exit with 3 if it does not.
 
     The witness is an operation that SMALL grants and BIG does not. A conditional block of BIG counts only where the
     block of SMALL has the same condition. Azure does not say whether `/*/` may stand for `/`: where that alone decides,
@@ -63,10 +67,10 @@ def contains(
     set_verbosity(verbose, quiet)
     if pairs is not None:
         if big or small or big_role or small_role:
-            raise UsageError("`--pairs` stands alone: each of its lines names both sides")
+            raise UsageError("`--pairs` takes no BIG or SMALL: each of its lines has both")
         answers = list(contains_pairs(pairs))
     elif big is None or small is None:
-        raise UsageError("two roles are compared", hint="`rightsize roles contains BIG SMALL`, or `--pairs FILE`")
+        raise UsageError("two roles are needed", hint="`rightsize roles contains BIG SMALL`, or `--pairs FILE`")
     else:
         answers = [contains_answer(read_role(big, big_role).permissions, read_role(small, small_role).permissions)]
     _show_answers(answers, output, many=pairs is not None)
@@ -77,7 +81,7 @@ def contains(
 @app.command("diff")
 def diff(
     one: Annotated[str, typer.Argument(metavar="A", help=f"A role: {_FORMS}.")],
-    other: Annotated[str, typer.Argument(metavar="B", help=f"The other: {_FORMS}.")],
+    other: Annotated[str, typer.Argument(metavar="B", help=f"The other role: {_FORMS}.")],
     operations: Catalogue = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
@@ -85,12 +89,12 @@ def diff(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Show what only A grants, and what only B does.
+    """Show the operations that only A grants, and those that only B grants.
 
-    Witnesses are examples over all strings, one for each part that the other role does not grant. With a catalogue, all
-    its operations that only one of them grants are listed too. One that depends on the reading is granted by only one
-    of them if `/*/` may stand for `/`, or only if it may not. `-o markdown` is a comment on a pull request by
-    which A becomes B.
+    Witnesses are examples among all possible operations, one for each part that the other role does not grant. With a
+    catalogue, its operations that only one role grants are listed too. If an operation depends on the reading, the
+    answer holds only if `/*/` may stand for `/`, or only if it may not. `-o markdown` writes a pull request comment
+    for the change from A to B.
     """
     from rightsize.render.comment import write_difference  # noqa: PLC0415
     from rightsize.workflow.operations import read_operations, stored_operations  # noqa: PLC0415
@@ -118,9 +122,9 @@ def diff(
     else:
         show(rows, ("only_in", "operation", "plane", "from", "depends_on_reading"), output, document=document)
     if not rows:
-        say("both grant the same, for all operations there can be")
+        say("both grant the same, for all possible operations")
     elif catalogue is None:
-        say("no catalogue of operations: `--operations FILE` lists the operations behind the witnesses")
+        say("there is no catalogue of operations: `--operations FILE` lists the operations behind the witnesses")
 
 
 @app.command("expand")
@@ -133,10 +137,10 @@ def expand(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """List the operations of a catalogue that a role grants: the store's, or those of `--operations`.
+    """List the operations that a role grants, from the store's catalogue or that of `--operations`.
 
-    An operation is conditional where only blocks with a condition grant it. It depends on the reading where Azure
-    would have to read `/*/` in favour of the role, since it does not say whether that may stand for `/`.
+    An operation is conditional if only blocks with a condition grant it. It depends on the reading if `/*/` has to be
+    read in favour of the role: Azure does not say whether `/*/` may stand for `/`.
     """
     from rightsize.workflow.operations import read_operations, stored_operations  # noqa: PLC0415
     from rightsize.workflow.roles import expand_role, read_role  # noqa: PLC0415
@@ -164,14 +168,14 @@ def convert(
     role: Annotated[str, typer.Argument(metavar="ROLE", help=f"A role: {_FORMS}.")],
     to: Annotated[
         RoleForm,
-        typer.Option("--to", help="The form: json is what Resource Manager takes, arm a template around it."),
+        typer.Option("--to", help="The form: json for Resource Manager, arm for a template with it."),
     ],
     db: Db = DEFAULT_DB,  # noqa: ARG001  every command takes it; files need no store
     verbose: Verbose = 0,
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Write a role in another form to stdout; whatever the form cannot say is an error, and nothing is left out."""
+    """Write a role in another form to stdout; it is an error if the form cannot hold the whole role."""
     from rightsize.workflow.roles import convert_role, read_role  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
@@ -189,7 +193,7 @@ def _show_answers(answers: list[dict[str, Any]], output: OutputFormat, *, many: 
     witnesses = [answer["witness"] for answer in answers if answer["witness"]]
     resting = [witness["operation"] for witness in witnesses if witness["depends_on_reading"]]
     if resting:
-        reading = "no by one reading only, since Azure does not say whether `/*/` may stand for `/`"
+        reading = "the answer no depends on the reading: Azure does not say whether `/*/` may stand for `/`"
         say(f"{reading}: {', '.join(resting[:5])}{', …' if len(resting) > 5 else ''}")
 
 

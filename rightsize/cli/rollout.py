@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the rollout.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the rollout.")]
 Auth = Annotated[
     str | None,
     typer.Option(
@@ -29,10 +29,12 @@ Auth = Annotated[
         help="How to sign in for writing: default, cli, env, managed-identity, workload, browser, device-code.",
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do it, without asking; without this and --ask nothing is done.")]
-Ask = Annotated[bool, typer.Option("--ask", help="Do it, once the name of the rollout is typed.")]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Change Azure without asking; without --yes or --ask nothing is changed.")
+]
+Ask = Annotated[bool, typer.Option("--ask", help="Change Azure after you type the name of the rollout.")]
 SwapNames = Annotated[
-    list[str] | None, typer.Option("--swap", help="Only this swap (its id or the beginning of it); may be repeated.")
+    list[str] | None, typer.Option("--swap", help="Only this swap: its id, or the first characters. Repeatable.")
 ]
 Key = Annotated[
     Path | None,
@@ -41,13 +43,15 @@ Key = Annotated[
 Signers = Annotated[
     Path | None,
     typer.Option(
-        "--signers", help="Whose signature the head has to bear: OpenSSH's allowed signers, or a key of minisign."
+        "--signers", help="Accepted signers of the head: a file of OpenSSH's allowed signers, or a key of minisign."
     ),
 ]
-Signer = Annotated[str | None, typer.Option("--signer", metavar="NAME", help="Which one of OpenSSH's allowed signers.")]
+Signer = Annotated[
+    str | None, typer.Option("--signer", metavar="NAME", help="Name of the signer among OpenSSH's allowed signers.")
+]
 HeadHash = Annotated[
     str | None,
-    typer.Option("--head", metavar="HASH", help="Hash of the journal's last line, where it was not written here."),
+    typer.Option("--head", metavar="HASH", help="Hash of the journal's last line, if it was written elsewhere."),
 ]
 _SHORT = 8
 _PLAN = (
@@ -63,30 +67,34 @@ _STANDING_TABLE = ("wave", "swap", "principal", "state", "covered_days", "refuse
 
 @app.callback()
 def rollout() -> None:
-    """Bring an accepted plan into Azure, watch it, and take it back."""
+    """Apply an accepted plan to Azure, watch it, and roll it back."""
 
 
 @app.command("plan")
 def plan_(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan folder, or its plan.json.")],
-    out: Annotated[Path, typer.Option("--out", help="The folder of the rollout; it must not have begun.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the rollout, which must not have begun.")],
     emergency: Annotated[
         list[str] | None,
-        typer.Option("--emergency-account", help="Object id of an emergency access account; name every one."),
+        typer.Option(
+            "--emergency-account", help="Object id of an emergency access account; name all of them. Repeatable."
+        ),
     ] = None,
     canary: Annotated[
-        list[str] | None, typer.Option("--canary", help="Object id of a principal that goes first; may be repeated.")
+        list[str] | None, typer.Option("--canary", help="Object id of a principal that goes first. Repeatable.")
     ] = None,
-    wave_size: Annotated[int, typer.Option("--wave-size", min=1, help="Swaps of a wave, after the canaries.")] = 25,
+    wave_size: Annotated[
+        int, typer.Option("--wave-size", min=1, help="Number of swaps in a wave after the canaries.")
+    ] = 25,
     proposal: Annotated[
-        list[str] | None, typer.Option("--proposal", help="Only this proposal; may be repeated. All without it.")
+        list[str] | None, typer.Option("--proposal", help="Only this proposal. Repeatable. Default: all.")
     ] = None,
     review: Annotated[
         Path | None,
-        typer.Option("--review", help="Decisions, as `rightsize review` writes them: only what is accepted is taken."),
+        typer.Option("--review", help="File of decisions, from `rightsize review`: only accepted proposals are taken."),
     ] = None,
     accept_short_window: Annotated[
-        bool, typer.Option("--accept-short-window", help="Take a plan that rests on less than 90 days of use.")
+        bool, typer.Option("--accept-short-window", help="Accept a plan that rests on less than 90 days of use.")
     ] = False,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
@@ -94,12 +102,12 @@ def plan_(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Order a plan into swaps and waves, and check what must hold before anything is done. Azure is not asked.
+    """Order a plan into swaps and waves, and check its preconditions. Azure is not asked.
 
-    What hangs together is one swap: it is done whole, or taken back whole. Left out, each with its reason, are
-    emergency access accounts, the last owner of a subscription, conditions that would be lost, activations, and
-    whatever rests on those. What Privileged Identity Management holds is changed by its requests, with its end and
-    its rules.
+    Changes that belong together are one swap: all are made, or all are rolled back. Some assignments are left out, each
+    with its reason: those of emergency access accounts and of the last owner of a subscription, activations, conditions
+    that would be lost, and all that depend on these. Assignments of Privileged Identity Management are changed by its
+    requests, with their end and rules.
     """
     from rightsize.rollout.bundle import Order  # noqa: PLC0415
     from rightsize.workflow.rollout import plan_rollout  # noqa: PLC0415
@@ -125,7 +133,7 @@ def plan_(
 @app.command("apply")
 def apply_(
     folder: Folder,
-    wave: Annotated[int | None, typer.Option("--wave", help="The wave to carry out; the next one without it.")] = None,
+    wave: Annotated[int | None, typer.Option("--wave", help="The wave to apply. Default: the next one.")] = None,
     auth: Auth = None,
     cloud: Cloud = "public",
     yes: Yes = False,
@@ -140,12 +148,12 @@ def apply_(
     quiet: Quiet = False,
     no_input: NoInput = False,
 ) -> None:
-    """Carry out a wave: make what comes, wait, read it back twice, then remove what goes.
+    """Apply a wave: make new assignments, wait, read them back twice, then remove the old ones.
 
-    Without --yes or --ask the steps are only shown. Each step is in the journal before it is done. A run that is cut
-    goes on with the same command; a swap that Azure refuses is taken back whole. Exit code 3 says that swaps were taken
-    back or stopped, 4 that the sign-in is to another tenant, 5 that bundle or journal were changed, 7 that the run has
-    to go on later.
+    Without --yes or --ask the steps are only shown. Each step is in the journal before it is done. The same command
+    continues an interrupted run; a swap that Azure refuses is rolled back whole. Exit code 3 means that swaps were
+    rolled back or stopped, 4 that the sign-in is to another tenant, 5 that bundle or journal were changed, 7 that the
+    run has to continue later.
     """
     from rightsize.workflow import rollout as work  # noqa: PLC0415
     from rightsize.workflow import rollout_rows as rows  # noqa: PLC0415
@@ -155,18 +163,18 @@ def apply_(
     bundle = work.open_bundle(folder)
     chosen = wave or work.next_wave(folder)
     if chosen is None:
-        say("every swap is done or taken back")
+        say("every swap is done or rolled back")
         return
     if not (yes or ask):
         steps = [step for swap in bundle.swaps if swap.wave == chosen for step in rows.steps_of(swap, bundle)]
         _show(steps, _STEPS, output, _STEPS_TABLE)
-        say(f"wave {chosen}: nothing was done; --yes or --ask does it")
+        say(f"wave {chosen}: nothing was changed; --yes or --ask applies it")
         return
     access = _access(auth, cloud, yes, bundle.plan, no_input)
     vouched = replace(access, key=key, signers=signers, signer=signer, head=head)
-    states = run.apply_wave(folder, chosen, vouched, db=db, tell=say)
+    states = run.apply_wave(folder, chosen, vouched, db=db, report_progress=say)
     _show(rows.states_of(states, bundle, wave=chosen), _STATES, output, _STATES)
-    _fail_unless(states, ("done",), f"swaps of wave {chosen} were taken back or stopped")
+    _fail_unless(states, ("done",), f"swaps of wave {chosen} were rolled back or stopped")
 
 
 @app.command("rollback")
@@ -186,10 +194,10 @@ def rollback_(
     quiet: Quiet = False,
     no_input: NoInput = False,
 ) -> None:
-    """Take swaps back: what was removed comes back with its id, condition and description, then the new ones go.
+    """Roll swaps back: restore removed assignments with id, condition and description, then remove the new ones.
 
-    Without --yes or --ask the states are only shown. What came goes only once what was there before was read back
-    twice. What Azure sets itself (createdOn, createdBy) is new.
+    Without --yes or --ask the states are only shown. New assignments are removed only after the restored ones were read
+    back twice. Azure sets createdOn and createdBy anew.
     """
     from rightsize.workflow import rollout as work  # noqa: PLC0415
     from rightsize.workflow import rollout_run as run  # noqa: PLC0415
@@ -200,30 +208,31 @@ def rollback_(
     if yes or ask:
         access = _access(auth, cloud, yes, bundle.plan, no_input)
         vouched = replace(access, key=key, signers=signers, signer=signer, head=head)
-        states = run.roll_back(folder, vouched, swaps=swap or (), tell=say)
+        states = run.roll_back(folder, vouched, swaps=swap or (), report_progress=say)
     else:
         states = work.swap_states(folder)
-        say("nothing was done; --yes or --ask does it")
+        say("nothing was changed; --yes or --ask rolls back")
     _show(states_of(states, bundle), ("swap", "principal", "state"), output, ("swap", "principal", "state"))
     if yes or ask:
-        _fail_unless(states, ("open", "rolled_back", "scope_gone"), "swaps stopped on the way back")
+        _fail_unless(states, ("open", "rolled_back", "scope_gone"), "swaps stopped during the rollback")
 
 
 @app.command("status")
 def status_(
     folder: Folder,
     watch_days: Annotated[
-        int, typer.Option("--watch-days", help="Covered days without a refusal that close a swap.")
+        int, typer.Option("--watch-days", help="Covered days without a denied call that close a swap.")
     ] = 7,
     soak_days: Annotated[
-        int, typer.Option("--soak-days", help="Days after which what no log would show is closed, too.")
+        int, typer.Option("--soak-days", help="Days that close a swap whose removed access no log would show.")
     ] = 30,
     confirm: Annotated[
-        list[str] | None, typer.Option("--confirm", help="Swap whose owner answers for what no log would show.")
+        list[str] | None,
+        typer.Option("--confirm", help="Swap whose owner confirms what no log would show. Repeatable."),
     ] = None,
     confirmed_by: Annotated[str | None, typer.Option("--by", help="Who confirms.")] = None,
     auto_rollback: Annotated[
-        bool, typer.Option("--auto-rollback", help="Take back what is tripped; needs --auth and --yes.")
+        bool, typer.Option("--auto-rollback", help="Roll back tripped swaps; needs --auth and --yes.")
     ] = False,
     auth: Auth = None,
     cloud: Cloud = "public",
@@ -235,10 +244,10 @@ def status_(
     quiet: Quiet = False,
     no_input: NoInput = False,
 ) -> None:
-    """Show how each swap stands, from the journal and the logs that were loaded since; exit 3 where one is tripped.
+    """Show the state of each swap, from the journal and the logs loaded since; exit with 3 if one is tripped.
 
-    `tripped`: somebody was refused what the removed assignment allowed; the smallest add-back is named. `watching`: too
-    few days are covered by a log. `blind`: no log would show some of what went, and nobody has confirmed it yet.
+    `tripped`: a call was denied that the removed assignment allowed; the smallest add-back is named. `watching`: a log
+    covers too few days. `blind`: no log would show some of the removed access, and nobody has confirmed it yet.
     """
     from rightsize.rollout.tripwire import add_back  # noqa: PLC0415
     from rightsize.workflow import rollout as work  # noqa: PLC0415
@@ -249,7 +258,7 @@ def status_(
     set_verbosity(verbose, quiet)
     if confirm:
         if not confirmed_by:
-            raise UsageError("a confirmation has no name to it", hint="say who: --by NAME")
+            raise UsageError("`--confirm` needs the name of the person", hint="add --by NAME")
         run.confirm_swaps(folder, confirm, confirmed_by)
     day = day_or_today(as_of)
     found = watch_rollout(db, folder, watch_days=watch_days, soak_days=soak_days, today=day)
@@ -264,10 +273,10 @@ def status_(
         if not yes:
             raise UsageError("`--auto-rollback` writes to Azure", hint="add --yes")
         access = _access(auth, cloud, yes, "", no_input)
-        run.roll_back(folder, access, swaps=[one.swap for one in tripped], tell=say)
+        run.roll_back(folder, access, swaps=[one.swap for one in tripped], report_progress=say)
     if tripped:
-        said = "were taken back" if auto_rollback else "are tripped"
-        raise GateError(f"{len(tripped)} swaps {said}", hint="`rightsize rollout rollback --swap SWAP` takes one back")
+        said = "were rolled back" if auto_rollback else "are tripped"
+        raise GateError(f"{len(tripped)} swaps {said}", hint="`rightsize rollout rollback --swap SWAP` rolls one back")
 
 
 def _show(
@@ -288,8 +297,8 @@ def _access(auth: str | None, cloud: str, yes: bool, plan: str, no_input: bool) 
     from rightsize.workflow.rollout_run import RolloutAccess  # noqa: PLC0415
 
     if auth is None:
-        hint = "--auth, with a credential of its own: `rightsize doctor --rollout-role FILE` writes its role"
-        raise UsageError("it is not said who writes", hint=hint)
+        hint = "use a credential of its own; `rightsize doctor --rollout-role FILE` writes its role"
+        raise UsageError("writing to Azure needs `--auth`", hint=hint)
     if not yes:
         _ask(plan[:8], no_input)
     return RolloutAccess(auth, cloud, may_ask=not no_input)
@@ -297,11 +306,11 @@ def _access(auth: str | None, cloud: str, yes: bool, plan: str, no_input: bool) 
 
 def _ask(name: str, no_input: bool) -> None:
     if no_input:
-        raise UsageError("`--ask` asks, and `--no-input` forbids it", hint="use --yes")
-    sys.stderr.write(f"This changes who may do what in Azure. Type {name} to go on: ")
+        raise UsageError("`--ask` and `--no-input` exclude each other", hint="use --yes")
+    sys.stderr.write(f"This changes access in Azure. Type {name} to continue: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip() != name:
-        raise UsageError("it was not typed, and nothing was done")
+        raise UsageError("the name was not typed, so nothing was changed")
 
 
 def _fail_unless(states: Mapping[str, str], good: tuple[str, ...], what: str) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show
+from rightsize.cli.output import short_name, show
 
 
 class SignalsShow(StrEnum):
@@ -47,7 +47,7 @@ def signals(
         Path | None,
         typer.Option(
             "--decisions",
-            help="First take the decisions of this file (.toml, .json, .csv) in the place of those before.",
+            help="First replace all decisions by those of this file (.toml, .json, .csv).",
             show_default=False,
         ),
     ] = None,
@@ -57,24 +57,24 @@ def signals(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """List alerts and risk with whom they name, calls that nothing is learnt from because of them, and odd days."""
+    """List alerts and risks with the principals that they name, calls in quarantine, or unusual days."""
     from rightsize.workflow.signals import decide_signals, show_signals  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     if decisions is not None:
-        say(f"{decide_signals(db, decisions)} decisions hold from now on; `rightsize analyze` judges anew")
+        say(f"{decide_signals(db, decisions)} decisions are stored; `rightsize analyze` applies them")
     found = show_signals(db)
     rows: list[dict[str, Any]] = getattr(found, listed.value)
     columns, brief = _COLUMNS[listed]
     if output is OutputFormat.TABLE:
         show([_short(row) for row in rows[:_SHOWN]], columns, output, table_columns=brief)
         if len(rows) > _SHOWN:
-            say(f"{len(rows) - _SHOWN} more: `-o json`")
+            say(f"{len(rows) - _SHOWN} more rows: `-o json`")
         if listed is SignalsShow.BEHAVIOUR:
             return
         alone = sum(1 for row in found.quarantine if row["only_evidence"])
         calls = sum(row["calls"] for row in found.quarantine)
-        say(f"{calls} calls in quarantine; uses without other evidence, which wait for a person to decide: {alone}")
+        say(f"{calls} calls in quarantine; {alone} used operations have no other evidence and wait for a decision")
     else:
         show(rows, columns, output)
 
@@ -83,8 +83,8 @@ def _short(row: dict[str, Any]) -> dict[str, Any]:
     if "sentence" in row:
         return row
     if "scope" in row:
-        return row | {"at": row["scope"].rsplit("/", 1)[-1] or "/", "name": str(row["name"] or "").split("@")[0]}
+        return row | {"at": row["scope"].rsplit("/", 1)[-1] or "/", "name": short_name(row["name"] or "")}
     return row | {
         "day": row["last_time"].date() if row["last_time"] else None,
-        "who": str(row["who"] or "").split("@")[0],
+        "who": short_name(row["who"] or ""),
     }

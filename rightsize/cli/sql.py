@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Parameters = Annotated[
     list[str] | None,
-    typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Value for `$NAME`; may be given again."),
+    typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Value for `$NAME`. Repeatable."),
 ]
 MaxRows = Annotated[int, typer.Option("--max-rows", min=1, help="Show no more rows than this.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Stop the statement after this many seconds.")]
@@ -39,7 +39,10 @@ def sql(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Run one SQL statement that reads the store. Values of `-p` are text: cast them, as in `$n::INTEGER`."""
+    """Run one SQL statement that reads the store.
+
+    Values of `-p` are text: cast them, as in `$n::INTEGER`.
+    """
     from rightsize.workflow.sql import ask  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)

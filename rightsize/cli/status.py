@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _STATES = ("observed", "declared_empty", "quiet", "missing")
 _FEW = 3
+_LABELS = {"principals": "principals in listings"}
 
 
 def status(
@@ -26,7 +27,7 @@ def status(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Show what is loaded, what the logs cover day by day, and what could not be used; `-v` names every scope."""
+    """Show the loaded data, the days that each log covers, and the rejected records; `-v` names every scope."""
     from rightsize.workflow.status import read_status  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
@@ -75,29 +76,24 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
 
 
 def _sources(found: StoreStatus) -> Iterator[str]:
-    yield from _columns(
-        [
-            (
-                row["source"],
-                _count(row["files"], "file"),
-                f"{row['read']:,} read",
-                f"{row['rejected']:,} rejected",
-                f"{row['unused_record'] or 0:,} not used",
-            )
-            for row in found.sources
-        ]
-    )
-    if not found.sources:
-        yield "  none"
+    counts = [
+        (
+            row["source"],
+            *(f"{row[name] or 0:,}" for name in ("files", "read", "rejected", "unused_record")),
+        )
+        for row in found.sources
+    ]
+    yield from _columns([("", "files", "records", "rejected", "not used"), *counts]) if counts else ("  none",)
 
 
 def _contents(found: StoreStatus) -> Iterator[str]:
     for what, rows in groupby(found.contents, key=lambda row: row["what"]):
         kinds = [(row["kind"], row["rows"]) for row in rows]
         total = sum(count for _, count in kinds)
-        named = ", ".join(f"{kind or 'not said'} {count:,}" for kind, count in kinds)
+        named = ", ".join(f"{kind or 'unknown'} {count:,}" for kind, count in kinds)
         is_plain = total == 0 or all(kind is None for kind, _ in kinds)
-        yield f"  {what}: {total:,}" if is_plain else f"  {what}: {total:,} ({named})"
+        label = _LABELS.get(what, what)
+        yield f"  {label}: {total:,}" if is_plain else f"  {label}: {total:,} ({named})"
 
 
 def _window(found: StoreStatus) -> Iterator[str]:
@@ -137,7 +133,7 @@ _ACCESS = {
     "own_roles": "by roles of the service",
     "none": "needed no permission",
     "unmapped": "not mapped to a permission",
-    "unsaid": "by nobody that the record names",
+    "unsaid": "by a caller that the record does not name",
 }
 
 

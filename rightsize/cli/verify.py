@@ -22,11 +22,11 @@ def verify(
     signers: Annotated[
         Path | None,
         typer.Option(
-            "--signers", help="Whose signature it has to bear: OpenSSH's allowed signers, or a public key of minisign."
+            "--signers", help="Accepted signers: a file of OpenSSH's allowed signers, or a public key of minisign."
         ),
     ] = None,
     signer: Annotated[
-        str | None, typer.Option("--signer", metavar="NAME", help="Which one of OpenSSH's allowed signers.")
+        str | None, typer.Option("--signer", metavar="NAME", help="Name of the signer among OpenSSH's allowed signers.")
     ] = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
@@ -34,12 +34,12 @@ def verify(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Prove a plan again, against the store of today, and refuse it where it is stale.
+    """Prove a plan again on today's store, and refuse it if it is stale.
 
-    Stale is a plan when an assignment, a role definition, a membership or a deny that it read has changed, or when
-    there is a use that it does not cover: exit code 6, with everything that changed. Exit code 3 means that nothing
-    has changed, and the plan still does not hold, or that it is not signed as --signers asks. The folder has to be what
-    the chain of hashes beside the plan says, else it is exit code 5.
+    A plan is stale if an assignment, role definition, membership or deny assignment that it read has changed, or if the
+    logs show use that it does not cover. Exit code 6 comes with all changes. Exit code 3 means that nothing has changed
+    and the plan still does not hold, or that it lacks a signature of --signers. Exit code 5 means that the folder
+    differs from the chain of hashes beside the plan.
     """
     from rightsize.workflow.verify import verify_plan  # noqa: PLC0415
 
@@ -64,7 +64,7 @@ def _lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for line in _text(row):
             yield for_terminal(line) + "\n"
     if len(rows) > SHOWN:
-        yield f"and {len(rows) - SHOWN} more: `-o json` has all\n"
+        yield f"and {len(rows) - SHOWN} more: `-o json` lists all\n"
 
 
 def _text(row: Mapping[str, Any]) -> Iterator[str]:
@@ -72,6 +72,6 @@ def _text(row: Mapping[str, Any]) -> Iterator[str]:
     yield f"{row['what'].replace('_', ' ')} {row['change'].replace('_', ' ')}: {called}"
     if row["what"] == "use":
         yield f"  {row['operation']} ({row['plane']}) at {row['scope']}"
-        yield f"  by what the plan takes away: {', '.join(row['role_assignment_ids'])}"
+        yield f"  allowed by assignments that the plan removes: {', '.join(row['role_assignment_ids'])}"
     else:
         yield f"  {row['detail']}"

@@ -37,46 +37,46 @@ class WatchFormat(StrEnum):
 def watch(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]...", help="Folders that fill up with exports or collected runs."),
+        typer.Argument(metavar="[PATH]...", help="Folders that receive exports or collected runs."),
     ] = None,
     collect: Annotated[
         Path | None,
         typer.Option(
-            "--collect", help="Collect what is new in the tenant into this folder of runs.", show_default=False
+            "--collect", help="First collect new data of the tenant into this folder of runs.", show_default=False
         ),
     ] = None,
     every: Annotated[
         str | None,
-        typer.Option("--every", help="Stay, and pass again so often: 90s, 15m, 1h. Without it one pass is made."),
+        typer.Option("--every", help="Repeat at this interval: 90s, 15m, 1h, 1d. Default: one pass."),
     ] = None,
     automation: Annotated[
         list[str] | None,
-        typer.Option("--automation", help="Who grants by code: an id, UPN, name or application id; may be repeated."),
+        typer.Option("--automation", help="Principal that assigns by code: id, UPN, name, application id. Repeatable."),
     ] = None,
     applied: Annotated[
         list[Path] | None,
-        typer.Option("--applied", help="Folder of an applied plan or rollout, whose roles must stay; may be repeated."),
+        typer.Option("--applied", help="Folder of an applied plan or rollout whose roles must stay. Repeatable."),
     ] = None,
     fail_on: Annotated[
         list[str] | None,
-        typer.Option("--fail-on", help="Exit 3 on a kind of change, or a severity and worse; may be repeated."),
+        typer.Option("--fail-on", help="Exit with 3 on this kind of change, or this severity or higher. Repeatable."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Add changes to this file, JSON lines, each exactly once.")
+        Path | None, typer.Option("--out", help="Append changes to this file as JSON lines, each exactly once.")
     ] = None,
     webhook: Annotated[
         list[str] | None,
-        typer.Option("--webhook", help="teams=URL, slack=URL or json=URL; env:NAME for the URL reads a variable."),
+        typer.Option("--webhook", help="Send to teams=URL, slack=URL or json=URL; env:NAME reads the URL. Repeatable."),
     ] = None,
     contain: Annotated[
         Path | None,
-        typer.Option("--contain", help="Write a containment of whoever a strong signal names into this folder."),
+        typer.Option("--contain", help="Write a containment plan for each principal that a strong signal names here."),
     ] = None,
     contain_rules: Annotated[
         Path | None,
-        typer.Option("--contain-rules", help="TOML: when containments are made, and when they are handed on."),
+        typer.Option("--contain-rules", help="TOML file: rules for making containments and queueing their rollouts."),
     ] = None,
-    min_window: Annotated[int, typer.Option("--min-window", help="Length of the window of use in days.")] = 90,
+    min_window: Annotated[int, typer.Option("--min-window", help="Length of the observation window in days.")] = 90,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     cloud: Cloud = "public",
     auth: Auth = "default",
@@ -90,10 +90,11 @@ def watch(
     quiet: Quiet = False,
     no_input: NoInput = False,
 ) -> None:
-    """Take in what is new, compare with the last pass, and tell what changed: once each, and nothing is lost.
+    """Load new data, compare it with the last pass, and report each change exactly once.
 
-    The first pass takes what stands as known. Later ones tell new grants and by whom, grants outside PIM and code,
-    what is newly unused, new ways to more, new violations of independence, and drift of applied roles.
+    The first pass takes everything as known. Later passes report new assignments and who made them, assignments made
+    outside PIM and code, newly unused access, new ways to gain rights, new violations of layer independence, and drift
+    of applied roles.
     """
     from rightsize.azure.throttle import Clock  # noqa: PLC0415
     from rightsize.watch.conclude import WatchSettings  # noqa: PLC0415
@@ -105,7 +106,7 @@ def watch(
     seconds = _seconds(every)
     check_gate(fail_on or ())
     if not paths and collect is None and not db.exists():
-        raise UsageError("there is nothing to watch", hint="name a folder that fills up, or --collect RUNS")
+        raise UsageError("there is nothing to watch", hint="name a folder of exports, or --collect RUNS")
     rules = read_rules(contain_rules)
     if contain_rules is not None and contain is None:
         raise UsageError("`--contain-rules` needs `--contain DIR`")
@@ -140,7 +141,7 @@ def _end(done: WatchResult, outlets: Outlets, fail_on: list[str] | tuple[str, ..
     from rightsize.watch.run import gate  # noqa: PLC0415
 
     _say_pass(done, outlets)
-    refusal = gate(done.told, fail_on)
+    refusal = gate(done.reported, fail_on)
     if refusal is not None:
         raise refusal
 
@@ -169,7 +170,7 @@ def _seconds(text: str | None) -> float | None:
         return None
     number, unit = text[:-1], text[-1:]
     if unit not in _UNITS or not number.isdigit() or int(number) == 0:
-        raise UsageError(f"`--every {text}` is no time", hint="for example 90s, 15m, 1h or 1d")
+        raise UsageError(f"`--every {text}` is not an interval", hint="for example 90s, 15m, 1h or 1d")
     return float(int(number) * _UNITS[unit])
 
 
@@ -185,7 +186,7 @@ def _collector(folder: Path, db: Path, **asked: Any) -> Callable[[], dict[str, s
             if row.state in ("refused", "incomplete")
         }
         for source, why in failed.items():
-            say(f"{source} is {why}")
+            say(f"{source}: {why}")
         return failed
 
     return collect
@@ -207,16 +208,16 @@ def _shower(output: WatchFormat) -> Callable[[Any], None]:
 def _say_pass(done: WatchResult, outlets: Outlets) -> None:
     concluded = done.concluded
     if done.taken is not None:
-        say(f"{done.taken.files} files are new, with {done.taken.new:,} new records")
+        say(f"loaded {done.taken.files} new files with {done.taken.new:,} new records")
     if concluded.is_first:
-        say(f"first pass: {concluded.standing:,} things stand on {concluded.as_of}, and later passes tell what changes")
+        say(f"first pass: {concluded.standing:,} items are known up to {concluded.as_of}; later passes report changes")
     else:
-        say(f"{concluded.changes} changes; concluded up to {concluded.as_of}")
+        say(f"{concluded.changes} changes up to {concluded.as_of}")
     for one in done.delivered:
         if one.problem:
             say(f"{one.sink}: {one.problem}; the next pass tries again")
     for sink, count in done.waiting.items():
         if sink not in outlets.sinks:
-            say(f"{count} changes wait for {sink}, which is not given")
+            say(f"{count} changes wait for {sink}, which this command does not name")
         elif sink != "stdout":
             say(f"{count} changes wait for {sink}")

@@ -48,13 +48,13 @@ class _Buffer:
 
 
 class Fetch:
-    """A fetcher of units into a run; it calls `told` with the source and the number of rows of each answer."""
+    """A fetcher of units into a run; it reports the source and the number of rows of each answer."""
 
-    def __init__(self, exchange: Exchange, run: Run, clock: Clock, told: Callable[[str, int], None]) -> None:
+    def __init__(self, exchange: Exchange, run: Run, clock: Clock, report_progress: Callable[[str, int], None]) -> None:
         self._exchange = exchange
         self._run = run
         self._clock = clock
-        self._told = told
+        self._report_progress = report_progress
 
     def fetch(self, source: Source, unit: CollectionUnit, root: str) -> Progress:
         """Fetch the missing pages of a unit, and return its progress with its end state; the journal has it too.
@@ -134,11 +134,11 @@ class _Task:
         if page.is_partial and self._halve(request):
             return
         if page.is_partial:
-            self._left_out = "the service left something out that cannot be asked for in smaller parts"
+            self._left_out = "the service left rows out, and the request cannot be split further"
         follow = self._follow(request, page)
         self._pending[0:1] = follow
         self._buffer.add(page)
-        self._fetch._told(self._source.name, page.rows)
+        self._fetch._report_progress(self._source.name, page.rows)
         age = self._fetch._clock.now() - self._buffer.since
         if self._pending and (self._buffer.size >= _BUFFER_BYTES or age >= _BUFFER_SECONDS):
             self._flush(None, "")
@@ -169,7 +169,7 @@ class _Task:
         self._empty = 0 if page.rows else self._empty + 1
         self._last = page.fingerprint
         if self._copies >= _MOST_COPIES or self._empty >= _MOST_EMPTY:
-            raise UnsettledError("the listing does not end: the same page came again and again")
+            raise UnsettledError("the listing does not end: the same page or an empty page came again and again")
         return [replace(request, url=link, method="GET", body=None, is_next=True)]
 
     def _finish(self) -> None:
@@ -182,7 +182,7 @@ class _Task:
         elif self._left_out:
             self.end("incomplete", self._left_out)
         else:
-            self.end("complete", f"without what was refused: {self._less}" if self._less else "")
+            self.end("complete", f"without the refused part: {self._less}" if self._less else "")
 
     def end(self, state: State, reason: str) -> None:
         """Write the buffered pages, and the end state of the unit."""

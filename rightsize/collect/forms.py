@@ -98,7 +98,7 @@ def read_tables(content: bytes) -> CollectedPage:
             lines.append(_lines(dict(zip(names, row, strict=True)) for row in tables[0]["rows"]))
             rows += len(tables[0]["rows"])
         except (KeyError, TypeError, ValueError) as error:
-            raise BadAnswerError("a table that is none") from error
+            raise BadAnswerError("a table whose rows do not match its columns") from error
     return CollectedPage(b"".join(lines), rows, is_partial=is_partial or rows >= MOST_ROWS)
 
 
@@ -152,9 +152,9 @@ def _object(content: bytes) -> Mapping[str, Any]:
     try:
         document = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise BadAnswerError("something that is no JSON") from error
+        raise BadAnswerError("content that is not JSON") from error
     if not isinstance(document, dict):
-        raise BadAnswerError("JSON that is no object")
+        raise BadAnswerError("JSON that is not an object")
     return document
 
 
@@ -162,6 +162,6 @@ def _next_of(document: Mapping[str, Any]) -> str:
     for key in _NEXT:
         if found := document.get(key):
             if not isinstance(found, str):
-                raise BadAnswerError("a next link that is none")
+                raise BadAnswerError("a next link that is not text")
             return found
     return ""

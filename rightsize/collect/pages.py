@@ -118,9 +118,9 @@ class Run:
         try:
             manifest = json.loads((folder / MANIFEST).read_bytes())
         except (OSError, ValueError) as error:
-            raise InputError(f"`{folder}` has no manifest that can be read: {error}") from error
+            raise InputError(f"cannot read the manifest of `{folder}`: {error}") from error
         if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
-            raise InputError(f"`{folder}` is no collection")
+            raise InputError(f"`{folder}` is not a collection")
         if manifest.get("format") != FORMAT:
             raise InputError(f"`{folder}` has the format {manifest.get('format')}, which this version does not read")
         run = cls(folder, manifest)
@@ -229,7 +229,7 @@ class Run:
     def save(self) -> None:
         """Write the manifest."""
         try:
-            _write_whole(
+            write_whole(
                 self.folder / MANIFEST, json.dumps(self.manifest, indent=2, ensure_ascii=False).encode() + b"\n"
             )
         except OSError as error:
@@ -241,7 +241,7 @@ class Run:
         name = f"{len(at.files) + 1:05d}{'-' if label else ''}{label}.jsonl.gz"
         # Level 3 takes a quarter of the time of level 6 for a tenth more bytes.
         packed = gzip.compress(lines, 3, mtime=0)
-        _write_whole(folder / name, packed)
+        write_whole(folder / name, packed)
         return PageFile(name, hashlib.sha256(packed).hexdigest(), rows, pages)
 
     def _append(self, entry: dict[str, Any]) -> None:
@@ -290,7 +290,7 @@ def _text(moment: dt.datetime | None) -> str:
     return moment.isoformat() if moment else ""
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write a file atomically: it has all its content, or does not exist."""
     beside = path.with_name(f".{path.name}.part")
     try:
@@ -333,5 +333,8 @@ def _lock_file(handle: int, folder: Path) -> None:
 
 def _disk_error(error: OSError) -> ServiceError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ServiceError("the disk is full", hint="free some space; the same command goes on where this one stopped")
-    return ServiceError(f"pages cannot be written: {error.strerror or error}")
+        return ServiceError(
+            "the disk is full",
+            hint="free some space and run the same command again: it continues",
+        )
+    return ServiceError(f"cannot write the pages: {error.strerror or error}")

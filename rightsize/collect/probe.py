@@ -77,7 +77,7 @@ def probe(sources: Sequence[Source], known: ProbeKnown, exchange: Exchange) -> l
             ready = [source for source in waiting if not names & set(source.after)]
             waiting = [source for source in waiting if source not in ready]
             asked = [(source, unit) for source in ready for unit in _first_of_each_scope(source, known)]
-            found += pool.map(lambda pair: _ask(pair[0], pair[1], known, exchange), asked)
+            found += pool.map(lambda pair: probe_unit(pair[0], pair[1], known, exchange), asked)
     return found
 
 
@@ -88,7 +88,12 @@ def _first_of_each_scope(source: Source, known: ProbeKnown) -> list[CollectionUn
     return list(firsts.values())
 
 
-def _ask(source: Source, unit: CollectionUnit, known: ProbeKnown, exchange: Exchange) -> Probed:
+def probe_unit(source: Source, unit: CollectionUnit, known: ProbeKnown, exchange: Exchange) -> Probed:
+    """Send the first request of a unit, keep its answer in `known`, and return how it ended.
+
+    Raises:
+        NotSignedInError: The sign-in is lost, so no further request can succeed.
+    """
     try:
         known.keep(source.name, unit.key, exchange.ask(unit.requests[0], source.form))
     except NotSignedInError:

@@ -27,6 +27,6 @@ def reduction_text(name: str, first: dt.datetime, end: dt.datetime) -> str:
         raise InternalError(f"there is no reduction `{name}`")
     bounds = {"Start": first.astimezone(dt.UTC), "End": end.astimezone(dt.UTC)}
     if any(bound.minute or bound.second or bound.microsecond for bound in bounds.values()):
-        raise InternalError(f"`{first}` to `{end}` is no slice of whole hours")
+        raise InternalError(f"`{first}` to `{end}` is not a range of whole hours")
     text = (queries_folder() / "kql" / f"{name}.kql").read_text(encoding="utf-8")
     return _BOUND.sub(lambda found: f"let {found[1]} = datetime({bounds[found[1]]:%Y-%m-%dT%H:%M:%SZ});", text)

@@ -35,14 +35,14 @@ class Runner:
         throttle: Throttle,
         clock: Clock,
         root: Callable[[Service], str],
-        told: Callable[[str, int], None] = lambda _source, _rows: None,
+        report_progress: Callable[[str, int], None] = lambda _source, _rows: None,
     ) -> None:
         self._run = run
         self._known = known
         self._throttle = throttle
         self._clock = clock
         self._root = root
-        self._fetch = Fetch(exchange, run, clock, told)
+        self._fetch = Fetch(exchange, run, clock, report_progress)
         self._pools: dict[str, ThreadPoolExecutor] = {}
         self._running: dict[Future[Progress], str] = {}
         self._units = 0

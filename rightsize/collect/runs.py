@@ -246,7 +246,9 @@ def open_loadable(folder: Path, raw: Collection[str]) -> Loadable:
             except OSError as error:
                 raise InputError(f"`{path}` cannot be read: {error.strerror or error}") from error
             if not is_same:
-                raise InputError(f"`{path}` is not what was collected", hint="collect again into another folder")
+                raise InputError(
+                    f"`{path}` was changed after it was collected", hint="collect again into another folder"
+                )
     covers = tuple(
         Covered(
             item["source"], item["scope"], dt.date.fromisoformat(item["first"]), dt.date.fromisoformat(item["last"])
@@ -277,7 +279,7 @@ def _listings(run: Run) -> Iterator[Listing]:
 
 def _notes(run: Run) -> Iterator[str]:
     if not run.manifest["finished"]:
-        yield f"the collection `{run.folder}` is not finished: `rightsize collect` goes on with it"
+        yield f"the collection `{run.folder}` is not finished: continue it with `rightsize collect`"
     for unit in run.units.values():
         if unit.state in (None, "incomplete"):
             place = unit.scope or unit.key

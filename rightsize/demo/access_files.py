@@ -39,13 +39,13 @@ def write_access(tenant: SampleTenant, folder: Folder) -> None:
 def _write_assignments(tenant: SampleTenant, folder: Folder) -> None:
     """Write `az role assignment list --all` once a subscription; each lists the assignments above it, too."""
     people = tenant.principals_by_id()
-    standing = [grant for grant in tenant.grants if grant.listed and grant.state != "eligible"]
+    active = [grant for grant in tenant.grants if grant.listed and grant.state != "eligible"]
     ancestors = _ancestors(tenant)
     subscriptions = [scope for scope in tenant.scopes if scope.kind == "subscription"]
     below: dict[str, list[SampleGrant]] = {}
-    for grant in standing:
+    for grant in active:
         below.setdefault("/".join(grant.scope.split("/")[:3]), []).append(grant)
-    above = [grant for grant in standing if not grant.scope.startswith("/subscriptions/")]
+    above = [grant for grant in active if not grant.scope.startswith("/subscriptions/")]
     for number, subscription in enumerate(subscriptions, start=1):
         here = [grant for grant in above if grant.scope in ancestors[subscription.scope]]
         here += below.get(subscription.scope, [])

@@ -40,7 +40,7 @@ class Route:
 def write_activity(tenant: SampleTenant, folder: Folder) -> pl.DataFrame:
     """Write all exports of the Activity Log; return the rows in at least one of them, as `activity_rows`."""
     texts = write_texts(tenant)
-    rows = _outside_silence(tenant, activity_rows(tenant, texts), homes(texts))
+    rows = outside_silence(tenant, activity_rows(tenant, texts), homes(texts))
     writer = _Writer(tenant, folder, RowTexts(tenant, texts), homes(texts))
     for route in routes(tenant):
         writer.write(route, rows)
@@ -75,7 +75,7 @@ def routes(tenant: SampleTenant) -> list[Route]:
     return [*found, *(Route(group.scope, "management-groups", "rest", 0, last) for group in groups[1:2])]
 
 
-def _outside_silence(tenant: SampleTenant, rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+def outside_silence(tenant: SampleTenant, rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     """Return the rows without those from days on which a subscription had no log."""
     for scope, (first, last) in tenant.missing.items():
         if scope in names:

@@ -85,17 +85,17 @@ class RowTexts:
         """Return the rows with the text columns that templates need."""
         seed = self._tenant.spec.seed
         habit = rows["habit"]
-        told = self._texts.habits[habit].drop("code", "home")
-        acting = self._texts.principals[told["principal"]]
+        described = self._texts.habits[habit].drop("code", "home")
+        acting = self._texts.principals[described["principal"]]
         keys = (habit, rows["call"], rows["phase"], rows["category"])
-        frame = rows.hstack(told.drop("principal")).hstack(acting).with_columns(
+        frame = rows.hstack(described.drop("principal")).hstack(acting).with_columns(
             guids(number(seed, "correlation"), self._requests.gather(habit), rows["call"]).alias("correlation"),
             guids(number(seed, "operation"), habit, rows["call"]).alias("operation_id"),
             guids(number(seed, "event"), *keys).alias("event"),
         )  # fmt: skip
-        return self._told_by_others(frame)
+        return self._named_by_others(frame)
 
-    def _told_by_others(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def _named_by_others(self, frame: pl.DataFrame) -> pl.DataFrame:
         policy, health = pl.col("category") == POLICY, pl.col("category") == SERVICE_HEALTH
         # A policy row repeats the authorization of the request for a new resource; for an existing one it has a read.
         existing = policy & (pl.col("call") % 2 == 1)

@@ -61,19 +61,19 @@ class Shapes:
 
     def diagnostic(self, frame: pl.DataFrame) -> pl.Series:
         """Return the records that diagnostic settings write, as compact JSON."""
-        return self._diagnostic.fill(self._common(frame))
+        return self._diagnostic.fill(self.common(frame))
 
     def rest(self, frame: pl.DataFrame) -> pl.Series:
         """Return the records that the REST interface answers, as compact JSON."""
-        return self._rest.fill(self._common(frame))
+        return self._rest.fill(self.common(frame))
 
     def cli(self, frame: pl.DataFrame) -> pl.Series:
         """Return the records that `az monitor activity-log list` prints, indented, without evidence."""
-        return self._cli.fill(self._common(frame))
+        return self._cli.fill(self.common(frame))
 
     def portal_csv(self, frame: pl.DataFrame) -> pl.Series:
         """Return the lines that the portal exports from Log Analytics, without line ends."""
-        common = self._common(frame)
+        common = self.common(frame)
         cells = [
             for_csv_cell(pl.col(column) if column in _RAW else _unquoted(pl.col(column))) for _, column in _CSV_COLUMNS
         ]
@@ -84,7 +84,8 @@ class Shapes:
         """Return the portal's first line: a byte-order mark and the names of the columns."""
         return "\ufeff" + ",".join(f'"{name}"' if " " in name else name for name, _ in _CSV_COLUMNS)
 
-    def _common(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def common(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return rows with the texts that every shape is written from."""
         words = _status_words()
         code = frame["code"].cast(pl.Int64)
         submitted = pl.col("row_time") + pl.duration(seconds=95, hours="lag")

@@ -54,7 +54,7 @@ def write_attacks(tenant: SampleTenant, folder: Folder) -> list[dict[str, Any]]:
     _write_signals(tenant, folder, by_id, calls)
     _write_activations(tenant, folder, by_id, [call for call in calls if call["attack"] == "night_activation"])
     return [
-        {name: told for name, told in call.items() if name != "given_to"} | {"time": _instant(call["time"])}
+        {name: value for name, value in call.items() if name != "given_to"} | {"time": _instant(call["time"])}
         for call in calls
     ]
 

@@ -56,7 +56,7 @@ class TenantSpec:
         """
         unknown = sorted(set(self.attacks) - set(ATTACKS))
         if unknown:
-            raise UsageError(f"`{unknown[0]}` is no attack", hint=f"one of {', '.join(ATTACKS)}")
+            raise UsageError(f"`{unknown[0]}` is not an attack", hint=f"one of {', '.join(ATTACKS)}")
         if self.principals < MIN_PRINCIPALS:
             raise _too_small("principals", self.principals, MIN_PRINCIPALS)
         if self.days < MIN_DAYS:
@@ -64,7 +64,9 @@ class TenantSpec:
         if self.subscriptions < MIN_SUBSCRIPTIONS:
             raise _too_small("subscriptions", self.subscriptions, MIN_SUBSCRIPTIONS)
         if self.subscriptions > MAX_SUBSCRIPTIONS:
-            raise UsageError(f"a demo tenant of `{self.subscriptions}` subscriptions is more than {MAX_SUBSCRIPTIONS}")
+            raise UsageError(
+                f"a demo tenant of `{self.subscriptions}` subscriptions is too large: at most {MAX_SUBSCRIPTIONS}"
+            )
         if self.events is not None and self.events < 1:
             raise _too_small("events", self.events, 1)
 

@@ -42,9 +42,9 @@ def write_storage(tenant: SampleTenant, folder: Folder) -> pl.DataFrame:
 
 
 def _records(tenant: SampleTenant, texts: pl.DataFrame, calls: pl.DataFrame) -> pl.Series:
-    told = texts[calls["text"]].drop("category")
+    described = texts[calls["text"]].drop("category")
     keys = (calls["habit"], calls["call"])
-    frame = calls.drop("text").hstack(told).with_columns(
+    frame = calls.drop("text").hstack(described).with_columns(
         guids(number(tenant.spec.seed, "storage"), *keys).alias("request"),
         (pl.col("call") * 7 % 10).cast(pl.String).alias("digit"),
         (pl.col("call") % 40).cast(pl.String).str.zfill(3).alias("blob"),

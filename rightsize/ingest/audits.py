@@ -93,7 +93,7 @@ def _guid(text: str) -> str:
 
 AUDIT_ROWS = f"""
 -- From the raw columns of audit records to events, one row a record and the action that it needed.
-WITH told AS (
+WITH described AS (
     SELECT *, {_ACTIVITY} AS activity_key, {_activity("other_name")} AS other_key,
         {folded("trim(service)")} AS service_key, {folded("trim(result)")} AS done,
         coalesce({_guid("initiator[1]")}, {_guid("initiator[4]")}) AS principal_id,
@@ -110,9 +110,9 @@ WITH told AS (
         timezone('UTC', TRY_CAST(time AS TIMESTAMPTZ)) AS time_utc
     FROM raw_audits
 ), ruled AS (
-    SELECT told.*, rule.action, rule.property,
+    SELECT described.*, rule.action, rule.property,
         bool_or(rule.property <> '') OVER (PARTITION BY file_no, line) AS by_property
-    FROM told LEFT JOIN log_directory_audit AS rule ON rule.activity IN (activity_key, other_key)
+    FROM described LEFT JOIN log_directory_audit AS rule ON rule.activity IN (activity_key, other_key)
         AND rule.service IN ('', coalesce(service_key, rule.service))
         AND (rule.property = '' OR list_contains(changed, rule.property))
 ), placed AS (

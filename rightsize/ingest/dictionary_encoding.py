@@ -30,7 +30,7 @@ _OF_TOKEN = ("claim_token_id", "claim_session_id")
 _PLACED = ("auth_action", "auth_scope")
 _WHO = tuple(name for name in (*AUTHORIZATION, *CLAIMS, "caller", "caller_ip") if name not in (*_OF_TOKEN, *_PLACED))
 _HOW = ("category", "status", "sub_status", "status_code", "error_code", "error_message")
-_PACKED: Mapping[str, tuple[str, ...]] = {"who": _WHO, "how": _HOW}
+PACKED: Mapping[str, tuple[str, ...]] = {"who": _WHO, "how": _HOW}
 """The columns that are read as one text. Raw columns are never empty, so an empty part means null."""
 
 _CALLED = ("auth_action", "operation_name")
@@ -56,7 +56,7 @@ def pays(batch: Batch, log: str) -> bool:
 def packed(projected: str) -> str:
     """Return SQL that packs the shared texts of a relation of raw columns of the Activity Log."""
     kept = ", ".join(("file_no", "line", "log", *_OF_ROW, *_CALLED, *_WHERE, "request_body", "ordinal"))
-    texts = ", ".join(f"concat({f', {_BETWEEN}, '.join(columns)}) AS {name}" for name, columns in _PACKED.items())
+    texts = ", ".join(f"concat({f', {_BETWEEN}, '.join(columns)}) AS {name}" for name, columns in PACKED.items())
     return f"SELECT {kept}, {texts} FROM ({projected})"
 
 
@@ -88,12 +88,12 @@ def stage_alike(con: duckdb.DuckDBPyConnection, file_id: str) -> set[int]:
 
 def forget_alike(con: duckdb.DuckDBPyConnection) -> None:
     """Drop the temporary tables of the last batch, to free their memory."""
-    for name in ("texts", "told", "contexts", "outcomes", "operations", "scopes"):
+    for name in ("texts", "results", "contexts", "outcomes", "operations", "scopes"):
         con.execute(f"DROP TABLE IF EXISTS temp.alike_{name}")
 
 
 def _part(name: str, column: str, parts: str) -> str:
-    return f"nullif({parts}[{_PACKED[name].index(column) + 1}], '')"
+    return f"nullif({parts}[{PACKED[name].index(column) + 1}], '')"
 
 
 def _split_texts(con: duckdb.DuckDBPyConnection) -> set[int]:
@@ -107,7 +107,7 @@ def _split_texts(con: duckdb.DuckDBPyConnection) -> set[int]:
         CREATE OR REPLACE TEMP TABLE alike_texts AS
         SELECT kind, {", ".join(columns)}, string_split(coalesce(who, how), {_BETWEEN}) AS parts FROM ({found})""")
     odd: set[int] = set()
-    for name, packed_columns in _PACKED.items():
+    for name, packed_columns in PACKED.items():
         split = f"SELECT {name} FROM alike_texts WHERE kind = '{name}' AND len(parts) <> {len(packed_columns)}"
         files = con.execute(f"SELECT DISTINCT file_no FROM ingest_raw WHERE {name} IN ({split})").fetchall()
         odd.update(number for (number,) in files)
@@ -129,14 +129,14 @@ def _normalised(values: Mapping[str, str], number: str, rows: str, line: str = "
 
 
 def _of_packed(name: str, parts: str) -> dict[str, str]:
-    return {column: _part(name, column, parts) for column in _PACKED[name]}
+    return {column: _part(name, column, parts) for column in PACKED[name]}
 
 
 def _normalise_texts(con: duckdb.DuckDBPyConnection) -> None:
-    """Fill `alike_told` with the normalised columns of each text in `alike_texts`."""
+    """Fill `alike_results` with the normalised columns of each text in `alike_texts`."""
     values = {
         column: f"CASE WHEN kind = '{name}' THEN {value} END"
-        for name in _PACKED
+        for name in PACKED
         for column, value in _of_packed(name, "parts").items()
     }
     values |= {
@@ -149,31 +149,33 @@ def _normalise_texts(con: duckdb.DuckDBPyConnection) -> None:
     carried = ("kind", *(column for listed in _KINDS.values() for column in listed))
     line = f"struct_pack({', '.join(f'{name} := {name}' for name in carried)})"
     con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE alike_told AS
+        CREATE OR REPLACE TEMP TABLE alike_results AS
         SELECT {", ".join(f"line.{name} AS {name}" for name in carried)}, {", ".join(CONTEXT_COLUMNS)}, rank, operation,
             scope, key_operation, key_scope, problem IS NULL AS is_sound
         FROM {_normalised(values, "0", "alike_texts", line)}""")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE alike_outcomes AS
-        SELECT how, rank::TINYINT AS rank, operation IS NOT NULL AS is_linked FROM alike_told WHERE kind = 'how'""")
+        SELECT how, rank::TINYINT AS rank, operation IS NOT NULL AS is_linked FROM alike_results WHERE kind = 'how'""")
 
 
 def _stage_contexts(con: duckdb.DuckDBPyConnection) -> None:
     """Stage a context for each distinct caller text, and fill `alike_contexts` with its number."""
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE alike_contexts AS
-        SELECT who, {NEXT_CONTEXT} AS context_no, {", ".join(CONTEXT_COLUMNS)} FROM alike_told WHERE kind = 'who'""")
+        SELECT who, {NEXT_CONTEXT} AS context_no, {", ".join(CONTEXT_COLUMNS)} FROM alike_results WHERE kind = 'who'""")
     con.execute("INSERT INTO stage_event_contexts BY NAME SELECT * EXCLUDE (who) FROM alike_contexts")
 
 
 def _number_texts(con: duckdb.DuckDBPyConnection, name: str) -> None:
     """Fill `alike_operations` or `alike_scopes` with the number and folded text of each distinct raw text."""
-    told = f"SELECT {', '.join(_KINDS[name])}, {name}, key_{name}, is_sound FROM alike_told WHERE kind = '{name}'"
-    number_texts(con, name, told)
+    normalised = (
+        f"SELECT {', '.join(_KINDS[name])}, {name}, key_{name}, is_sound FROM alike_results WHERE kind = '{name}'"
+    )
+    number_texts(con, name, normalised)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE alike_{name}s AS
         SELECT t.*, coalesce(s.{name}_no, 0) AS {name}_no
-        FROM ({told}) AS t LEFT JOIN stage_event_{name}s AS s USING ({name})""")
+        FROM ({normalised}) AS t LEFT JOIN stage_event_{name}s AS s USING ({name})""")
 
 
 def _same(columns: Sequence[str], alias: str) -> str:
@@ -198,7 +200,7 @@ def _stage_rows(con: duckdb.DuckDBPyConnection, file_id: str) -> None:
     """Stage each row with its remaining columns; its numbers pass through the query in the column `line`."""
     values = {"auth_action": _ACTION, "auth_scope": _SCOPE, **{column: f"r.{column}" for column in _OF_ROW}}
     carried = ", ".join(f"{name} := {value}" for name, value in _CARRIED.items())
-    told = _normalised(values, "r.file_no", f"{_JOINED} WHERE NOT h.is_linked", f"struct_pack({carried})")
+    normalised = _normalised(values, "r.file_no", f"{_JOINED} WHERE NOT h.is_linked", f"struct_pack({carried})")
     unpacked = ", ".join(f"line.{name} AS {name}" for name in _CARRIED)
     con.execute(f"""
         INSERT INTO stage_events BY NAME
@@ -206,7 +208,7 @@ def _stage_rows(con: duckdb.DuckDBPyConnection, file_id: str) -> None:
             SELECT *, {EVENT_KEY} AS event_key FROM (
                 SELECT {file_id} AS file_id, {unpacked}, key_correlation, correlation_id, event_id, token_id,
                     session_id, CASE WHEN problem IS NULL AND line.is_sound THEN time END AS time
-                FROM {told}))""")
+                FROM {normalised}))""")
 
 
 def _stage_linked(con: duckdb.DuckDBPyConnection, file_id: str) -> set[int]:

@@ -16,7 +16,7 @@ Compression = Literal["none", "gzip", "zip"]
 
 # Bytes to read at once, and to decompress at most: they fit in a processor's cache and need few calls.
 _CHUNK = 1 << 16
-_PLAIN_CHUNK = 1 << 19
+PLAIN_CHUNK = 1 << 19
 _PIECE = 1 << 20
 _GZIP = b"\x1f\x8b"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
@@ -64,7 +64,7 @@ def _gunzip(stored: Iterator[bytes], name: str) -> Iterator[bytes]:
                     # Tapes and block devices pad with zeros; gzip itself treats them as the end.
                     data = data.lstrip(b"\0")
                     started = bool(data)
-                yield member.decompress(data, _PLAIN_CHUNK)
+                yield member.decompress(data, PLAIN_CHUNK)
                 data = member.unconsumed_tail
                 if member.eof:
                     data = member.unused_data
@@ -110,7 +110,7 @@ def to_utf8(path: Path, compression: Compression, head: bytes, new_path: Callabl
         InputError: The file is UTF-32, or its bytes are not valid UTF-16.
     """
     if head.startswith(_UTF32):
-        raise InputError(f"`{name}` is UTF-32, which no export is", hint="save it as UTF-8")
+        raise InputError(f"`{name}` is in UTF-32, which no export uses", hint="save it as UTF-8")
     encoding = next((encoding for mark, encoding in _UTF16 if head.startswith(mark)), None)
     if encoding is None and len(head) == 4 and head[1] == 0 and head[3] == 0 and head[0] in b"[{":
         encoding = "utf-16-le"

@@ -19,14 +19,14 @@ from rightsize.ingest.sniff import Form
 from rightsize.ingest.sources import NoRoomError, Scratch, SourceFile
 
 _BEGIN = re.compile(rb"\n\{")
-_SMALL = 1 << 20
+SMALL_BYTES = 1 << 20
 MOST_JOINED = 512 << 20
 """Maximum estimated bytes of the files in one copy."""
 
 
 def is_small(file: SourceFile, form: Form) -> bool:
     """Return whether a file is small enough to be joined with others of its form."""
-    return form == "lines" and plain_size(file, form) <= _SMALL
+    return form == "lines" and plain_size(file, form) <= SMALL_BYTES
 
 
 def joined(batch: Batch, scratch: Scratch, digests: Digests) -> Iterator[Batch]:

@@ -260,7 +260,7 @@ def _stage_whole(
     for log in USED_LOGS:
         if any(log in logs for logs in found.values()):
             con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log](fields)}")
-            _normalise(con, log)
+            normalise_rows(con, log)
             _stage_rows(con, log, set())
             _stage_requests(con, log)
             _count_words(con, log, set(), counts)
@@ -309,7 +309,7 @@ FROM ingest_raw JOIN (
 def _normalised(con: duckdb.DuckDBPyConnection, log: str) -> str:
     """Return SQL for the normalised rows of `log` in `ingest_raw`, each with its problem, if any."""
     relation, query = _QUERIES.get(log, _EVENT_QUERY)
-    _number_rows(con, log)
+    number_rows(con, log)
     raw = "FROM ingest_numbered"
     if relation == _EVENT_QUERY[0]:
         raw = raw_events(log, raw, "ingest_raw")
@@ -317,7 +317,8 @@ def _normalised(con: duckdb.DuckDBPyConnection, log: str) -> str:
     return normalised_requests() if log == "graph_activity" else query_text(query) if query else AUDIT_ROWS
 
 
-def _number_rows(con: duckdb.DuckDBPyConnection, log: str) -> None:
+def number_rows(con: duckdb.DuckDBPyConnection, log: str) -> None:
+    """Make the view `ingest_numbered` of the rows of `log` in `ingest_raw`, each with its number in its file."""
     con.execute(f"CREATE OR REPLACE TEMP VIEW ingest_numbered AS {_NUMBERED_ROWS} WHERE log = '{log}'")
 
 
@@ -327,16 +328,16 @@ def _stage_normalised(con: duckdb.DuckDBPyConnection, batch: Batch, log: str, od
     With packed reading, the rows of these files are staged too, and `stage_logs` deletes them.
     """
     if pays(batch, log):
-        _number_rows(con, log)
+        number_rows(con, log)
         odd = odd | stage_alike(con, _log_file(log))
         found = con.execute("SELECT DISTINCT file_id FROM stage_events WHERE time IS NULL").fetchall()
         return odd | {part // _IDS_PER_FILE for (part,) in found}
-    problems = odd | _normalise(con, log)
+    problems = odd | normalise_rows(con, log)
     _stage_rows(con, log, problems)
     return problems
 
 
-def _normalise(con: duckdb.DuckDBPyConnection, log: str) -> set[int]:
+def normalise_rows(con: duckdb.DuckDBPyConnection, log: str) -> set[int]:
     """Normalise the rows of `log` from `ingest_raw` into `ingest_rows`; return the files with problems."""
     con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_rows AS {_normalised(con, log)}")
     return {
@@ -423,7 +424,7 @@ def _reject_the_rest(con: duckdb.DuckDBPyConnection, mains: Mapping[int, str], c
         FROM (
             SELECT file_no, line, reason, raw FROM ingest_damaged
             UNION ALL
-            SELECT file_no, line, 'it is no record of a known log', CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
+            SELECT file_no, line, 'it is not a record of a known log', CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
             FROM ingest_records JOIN ingest_logs USING (file_no, line) WHERE log IS NULL
         ) JOIN (SELECT unnest($numbers) AS file_no, unnest($targets) AS target) USING (file_no)
         """,

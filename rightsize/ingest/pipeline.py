@@ -20,7 +20,7 @@ from rightsize.ingest.entities import ENTITY_SHAPES
 from rightsize.ingest.joined import MOST_JOINED, is_small
 from rightsize.ingest.log_schemas import SOURCES, USED_LOGS
 from rightsize.ingest.logs import NO_LOG, LogCounts, file_id, forget_readings, stage_logs
-from rightsize.ingest.positions import told_within
+from rightsize.ingest.positions import report_bytes_read
 from rightsize.ingest.readers import Batch, describe_parquet, parted
 from rightsize.ingest.recognise import Recognised, recognise
 from rightsize.ingest.records import read_whole
@@ -46,10 +46,10 @@ Watch = Callable[[int, int], object]
 """Called with the bytes of files read so far, and the total bytes."""
 
 
-_NOT_READ = "nothing is learnt from this log"
+_NOT_READ = "verdicts do not use this log"
 _NOT_USED = {
-    "m365_audit_log": "what it says of the directory stands in the directory's own audit log, and the other services "
-    "of Microsoft 365 decide by roles of their own"
+    "m365_audit_log": "the directory audit log has its changes of the directory, and the other Microsoft 365 services "
+    "have roles of their own"
 }
 """The reason why a recognised log is not used, if there is more to say than `_NOT_READ`."""
 
@@ -156,7 +156,7 @@ def _watching(watch: Watch, done: int, total: int, paths: Sequence[Path]) -> Abs
     if watch is unwatched:
         return nullcontext()
     # The total is reported only at the end, because files may have to be read a second time.
-    return told_within(lambda more: watch(min(done + more, total - 1), total), paths)
+    return report_bytes_read(lambda more: watch(min(done + more, total - 1), total), paths)
 
 
 def _stage_group(
@@ -289,7 +289,8 @@ def _notes(
             yield f"{source}: {read:,} records recognised and not used: {_NOT_USED.get(source, _NOT_READ)}"
     yield from _audit_shares(con)
     for category, records in sorted(counts.other_categories.most_common(_WORDS_TOLD)):
-        yield f"{records:,} records of the Activity Log have the category `{category}`, which is no use of a permission"
+        shown = f"the category `{category}`, which shows no use of a permission"
+        yield f"{records:,} records of the Activity Log have {shown}"
     for status, records in sorted(counts.unknown_statuses.most_common(_WORDS_TOLD)):
         yield f"{records:,} records of the Activity Log have the unknown status `{status}`"
     names = {part // file_id(1, 0): file.name for part, (file, _, _) in parts.items()}
@@ -299,7 +300,7 @@ def _notes(
         yield f"`{names.get(number, '')}` is the result of a query that failed in part: {error}"
     for listing, places, records in con.execute(_BROKEN_LISTINGS).fetchall():
         named = f"listing of {listing}" if places == 1 else f"{places:,} listings of {listing}"
-        yield (f"{named} not complete: {records:,} records rejected, and who is not listed may be one of these")
+        yield f"{named} incomplete: {records:,} records rejected, and a principal that is not listed may be one of them"
     for reason, records in con.execute("SELECT reason, count(*) FROM stage_rejects GROUP BY 1 ORDER BY 1").fetchall():
         yield f"{records:,} records rejected: {reason}"
 
@@ -323,8 +324,8 @@ def _audit_shares(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
     ).fetchall()[0]
     if used + known + unknown:
         yield (
-            f"of the directory audit log {used:,} records needed a resource action, {known:,} need none, "
-            f"{unknown:,} are in no rule"
+            f"directory audit log: {used:,} records needed a resource action, {known:,} needed none, "
+            f"{unknown:,} have an activity without a rule"
         )
     rows = con.execute(
         "SELECT substr(operation, len($mark) + 1), count(*) FROM stage_event_rows "
@@ -332,7 +333,7 @@ def _audit_shares(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
         {"mark": UNMAPPED, "most": _WORDS_TOLD},
     ).fetchall()
     for name, records in rows:
-        yield f"{records:,} records of the directory audit log are of the activity `{name[:100]}`, which is in no rule"
+        yield f"{records:,} records of the directory audit log have the activity `{name[:100]}`, which has no rule"
 
 
 def normalised_events(

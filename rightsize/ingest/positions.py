@@ -35,18 +35,20 @@ def _position(opened: Path, wanted: set[str]) -> tuple[str, int] | None:
         path = str(opened.readlink())
         if path not in wanted:
             return None
-        told = Path("/proc/self/fdinfo", opened.name).read_text(encoding="ascii")
+        text = Path("/proc/self/fdinfo", opened.name).read_text(encoding="ascii")
     except OSError:
         return None  # closed meanwhile
-    return path, int(told.split(None, 2)[1])
+    return path, int(text.split(None, 2)[1])
 
 
 @contextmanager
-def told_within(tell: Callable[[int], object], paths: Sequence[Path], *, every: float = _SECONDS) -> Iterator[None]:
-    """Call `tell` repeatedly with the most bytes read from `paths`, while the block runs.
+def report_bytes_read(
+    report_progress: Callable[[int], object], paths: Sequence[Path], *, every: float = _SECONDS
+) -> Iterator[None]:
+    """Call `report_progress` repeatedly with the most bytes read from `paths`, while the block runs.
 
     Args:
-        tell: The function to call, from another thread; never after the end.
+        report_progress: The function to call, from another thread; never after the end.
         paths: The files.
         every: Seconds between two calls.
     """
@@ -56,7 +58,7 @@ def told_within(tell: Callable[[int], object], paths: Sequence[Path], *, every: 
         most = 0  # the maximum, because a file is closed after it was read
         while not ended.wait(every):
             most = max(most, bytes_read(paths))
-            tell(most)
+            report_progress(most)
 
     looking = Thread(target=look, daemon=True)
     looking.start()

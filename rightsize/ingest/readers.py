@@ -256,7 +256,7 @@ def _positions(batch: Batch, header: Sequence[str]) -> dict[str, int]:
         bare, bracket, zone = name.partition(" [")
         if bracket and bare in {"timegenerated", "timestamp"} and zone != "utc]":
             raise InputError(
-                f"the column `{column}` of `{batch.files[0].name}` is in local time, which says no instant",
+                f"the column `{column}` of `{batch.files[0].name}` is in local time without a time zone",
                 hint="set the time zone of the logs page to UTC and export again",
             )
         positions.setdefault(bare if bracket else name, position)

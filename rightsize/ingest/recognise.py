@@ -64,7 +64,7 @@ def recognise(file: SourceFile, shapes: Sequence[Shape], columns: Sequence[str] 
         if found.source != "unknown" or found.family is not None or len(head) < size:
             break
     if file.named and found.family is None and found.source == "unknown":
-        raise InputError(f"`{file.name}` is no export that is known: {_describe(found.sniff)}", hint=EXPECTED)
+        raise InputError(f"cannot recognise `{file.name}`: {_describe(found.sniff)}", hint=EXPECTED)
     return found
 
 

@@ -114,7 +114,7 @@ def _read_lines(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) 
             CASE
                 WHEN strlen(line) > {MAX_RECORD_BYTES} THEN 'it is longer than 16 MiB'
                 WHEN NOT json_valid(line) THEN 'it is not valid JSON'
-                WHEN json_type(line) <> 'OBJECT' THEN 'it is no JSON object'
+                WHEN json_type(line) <> 'OBJECT' THEN 'it is not a JSON object'
                 WHEN len(json_keys(line)) <> len(list_distinct(json_keys(line))) THEN 'it names a key twice'
             END AS reason
         FROM ingest_lines WHERE trim(line, ' \t') <> ''
@@ -136,7 +136,7 @@ def _read_lines(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) 
 _SPLIT_OBJECTS = f"""
 INSERT INTO ingest_damaged
 SELECT file_no, line,
-    CASE WHEN json_type(record) = 'OBJECT' THEN 'it names a key twice' ELSE 'it is no JSON object' END,
+    CASE WHEN json_type(record) = 'OBJECT' THEN 'it names a key twice' ELSE 'it is not a JSON object' END,
     CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
 FROM ingest_judged
 WHERE json_type(record) <> 'OBJECT' OR len(json_keys(record)) <> len(list_distinct(json_keys(record)))
@@ -170,8 +170,8 @@ def _read_documents(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scrat
     size = max(*(path.stat().st_size + 1 for path in paths), MAX_RECORD_BYTES)
     if size > MAX_PAGE_BYTES:
         raise InputError(
-            f"`{batch.files[0].name}` holds {size:,} bytes in pages, too much to take apart at once",
-            hint="write its records one a line (JSON lines)",
+            f"`{batch.files[0].name}` holds {size:,} bytes in JSON pages, too many to read at once",
+            hint="write one record a line (JSON lines)",
         )
     con.execute(
         "CREATE OR REPLACE TEMP TABLE ingest_values AS SELECT file_index, json FROM read_json_objects($paths, "
@@ -275,11 +275,11 @@ def _read_csv(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) ->
     con.execute(
         f"""
         INSERT INTO ingest_damaged
-        SELECT file_no, line, 'it has bytes that are no text', CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
+        SELECT file_no, line, 'it has bytes that are not text', CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
         FROM ingest_records WHERE contains(CAST(record AS VARCHAR), '\\u0001')
         UNION ALL
         SELECT list_extract($numbers, list_position($paths, file_path)), line,
-            any_value('it is no row of the table: ' || lower(replace(CAST(error_type AS VARCHAR), '_', ' '))),
+            any_value('it is not a row of the table: ' || lower(replace(CAST(error_type AS VARCHAR), '_', ' '))),
             any_value(csv_line[:{MAX_RAW_CHARACTERS}])
         FROM ingest_csv_errors JOIN ingest_csv_scans USING (scan_id, file_id)
         GROUP BY file_path, line

@@ -23,7 +23,7 @@ from rightsize.model.errors import InputError
 
 # An archive may unpack to this many bytes, or to this many times its own size if that is more. Deflate reaches at most
 # 1,032 times, logs about 20; an archive that claims more is built to fill a disk.
-_UNPACKED_AT_LEAST = 1 << 30
+UNPACKED_AT_LEAST = 1 << 30
 _UNPACKED_TIMES = 200
 _MAX_NESTING = 2
 _CHUNK = 1 << 20
@@ -173,7 +173,7 @@ def _prepare(found: _Found, scratch: Scratch, number: int, depth: int = 0) -> It
     compression = compression_of(found.path)
     if compression == "zip":
         if depth == _MAX_NESTING:
-            raise InputError(f"`{found.name}` is an archive within archives, deeper than anything that exports make")
+            raise InputError(f"`{found.name}` is an archive nested too deeply in other archives")
         for member in _unpack(found, scratch):
             for file in _prepare(member, scratch, number, depth + 1):
                 number = file.number + 1
@@ -225,8 +225,8 @@ def _files_of(archive: zipfile.ZipFile) -> Iterable[zipfile.ZipInfo]:
 def _refuse_bomb(found: _Found, members: Sequence[zipfile.ZipInfo]) -> None:
     size = found.path.stat().st_size
     unpacked = sum(member.file_size for member in members)
-    if unpacked > max(_UNPACKED_AT_LEAST, _UNPACKED_TIMES * size):
+    if unpacked > max(UNPACKED_AT_LEAST, _UNPACKED_TIMES * size):
         raise InputError(
             f"`{found.name}` would unpack to {unpacked:,} bytes from {size:,}",
-            hint="unpack it yourself if it is what it says it is",
+            hint="if you trust it, unpack it yourself",
         )

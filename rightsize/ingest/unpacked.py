@@ -17,8 +17,8 @@ from rightsize.ingest.readers import Batch
 from rightsize.ingest.sources import NoRoomError, Scratch, SourceFile
 
 # The first part is short, so that DuckDB starts early; later ones are longer, since small batches are laid out twice.
-_FIRST_PART = 128 << 20
-_LONGEST_PART = 512 << 20
+FIRST_PART_BYTES = 128 << 20
+LONGEST_PART_BYTES = 512 << 20
 
 
 def unpacked(batch: Batch, scratch: Scratch, digests: Digests) -> Iterator[Batch]:
@@ -28,7 +28,7 @@ def unpacked(batch: Batch, scratch: Scratch, digests: Digests) -> Iterator[Batch
         NoRoomError: There is no space for a copy; the batches yielded before are not all.
         InputError: A file is damaged.
     """
-    unpacker = _Unpacker(scratch, digests)
+    unpacker = Unpacker(scratch, digests)
     parts = unpacker.parts(batch)
     with ThreadPoolExecutor(max_workers=1) as ahead:
         coming = ahead.submit(next, parts, None)
@@ -43,7 +43,7 @@ def unpacked(batch: Batch, scratch: Scratch, digests: Digests) -> Iterator[Batch
             unpacker.remove()
 
 
-class _Unpacker:
+class Unpacker:
     """A writer of plain copies that overwrites copies already read, because their disk pages are allocated."""
 
     def __init__(self, scratch: Scratch, digests: Digests) -> None:
@@ -52,9 +52,14 @@ class _Unpacker:
         self._made: list[Path] = []
         self._free: list[Path] = []
         self._filled = 0
-        self._most = _FIRST_PART
+        self._most = FIRST_PART_BYTES
 
     def parts(self, batch: Batch) -> Generator[Batch]:
+        """Yield a compressed batch as batches of plain copies.
+
+        Raises:
+            NoRoomError: A copy cannot be written.
+        """
         copies: list[tuple[Path, int]] = []
         try:
             for file in batch.files:
@@ -79,7 +84,7 @@ class _Unpacker:
 
     def _copied(self, file: SourceFile) -> Iterator[tuple[Path, bool]]:
         """Yield each copy of some lines of a file, at least one, and whether it completes a part."""
-        path, copy = self._new_copy()
+        path, copy = self.new_copy()
         try:
             for chunk in self._digests.chunks(file):
                 end = chunk.rfind(b"\n") + 1 if self._filled + len(chunk) > self._most else 0
@@ -87,9 +92,9 @@ class _Unpacker:
                     copy.write(chunk[:end])
                     copy.truncate()
                     copy.close()
-                    self._filled, self._most = 0, min(2 * self._most, _LONGEST_PART)
+                    self._filled, self._most = 0, min(2 * self._most, LONGEST_PART_BYTES)
                     yield path, True
-                    path, copy = self._new_copy()
+                    path, copy = self.new_copy()
                 copy.write(chunk[end:])
                 self._filled += len(chunk) - end
             copy.truncate()
@@ -97,7 +102,8 @@ class _Unpacker:
             copy.close()
         yield path, False
 
-    def _new_copy(self) -> tuple[Path, IO[bytes]]:
+    def new_copy(self) -> tuple[Path, IO[bytes]]:
+        """Open a scratch file to write, one that was released if there is any."""
         if self._free:
             path = self._free.pop()
             return path, path.open("r+b")

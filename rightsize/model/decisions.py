@@ -72,9 +72,7 @@ def read_decisions(content: bytes, name: str) -> dict[str, ReviewDecision]:
             continue
         where = f"line {number} of `{name}`"
         if line.startswith((b"<<<<<<<", b"=======", b">>>>>>>")):
-            raise InputError(
-                f"{where} is the mark of a merge that nobody has finished", hint="keep one line a proposal"
-            )
+            raise InputError(f"{where} is the mark of an unfinished merge", hint="keep one line per proposal")
         one = _read(line, where)
         other = found.get(one.proposal)
         if other is not None and (other.decision, other.content) != (one.decision, one.content):

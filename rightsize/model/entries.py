@@ -41,7 +41,7 @@ def _entries(text: str, form: Form, key: str) -> list[Any]:
     if isinstance(document, dict):
         strange = sorted(set(document) - {key})
         if strange:
-            raise InputError(f"`{strange[0]}` is no key of such a file")
+            raise InputError(f"`{strange[0]}` is not a key of this file")
         document = document.get(key, [])
     if not isinstance(document, list):
         raise InputError(f"`{key}` is not a list of entries")
@@ -69,7 +69,7 @@ def text_of(entry: Mapping[str, Any], key: str, where: str, hint: str) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise InputError(f"`{key}` of {where} holds half of a character pair, which is no text") from None
+            raise InputError(f"`{key}` of {where} has an unpaired surrogate, which is not text") from None
     return value.strip()
 
 

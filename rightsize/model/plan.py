@@ -19,7 +19,8 @@ ProposalKind = Literal[
     "keep",
 ]
 
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
+"""The version of `plan.json` that is written. Version 1, which is still read, names the options `dials`."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -150,6 +151,12 @@ def count_by_plane(proposals: Iterable[tuple[str, str]]) -> dict[str, dict[str, 
 
 
 _OF_AZURE_ROLES = ("control", "data")
+PLANE_NAMES: Mapping[str, str] = {
+    AZURE_ROLES: "Azure roles",
+    "directory": "directory roles",
+    "graph": "Microsoft Graph permissions",
+}
+"""The names of Azure roles and of each plane beyond them in text for people."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ def to_flat_input(role: RoleDefinition) -> dict[str, Any]:
     """
     if not _is_flat(role):
         raise InputError(
-            f"role `{role.role_name}` has several permission blocks or a condition, which this form cannot say",
+            f"role `{role.role_name}` has several permission blocks or a condition, which this form cannot express",
             hint="ARM, Bicep and the newer input of PowerShell can",
         )
     return _input(role, _strings_of(role.permissions[0], _PASCAL))
@@ -270,7 +270,7 @@ def _whole(value: object, where: str) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise InputError(f"{where} holds half of a character pair, which is no text") from None
+            raise InputError(f"{where} has an unpaired surrogate, which is not text") from None
     return value
 
 

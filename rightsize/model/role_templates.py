@@ -70,7 +70,7 @@ def make_role(
     if isinstance(blocks, Mapping):
         blocks = [blocks]
     if not isinstance(blocks, list):
-        raise InputError(f"`permissions` of {where} is no list of permission blocks")
+        raise InputError(f"`permissions` of {where} is not a list of permission blocks")
     made = {
         "name": identifier if isinstance(identifier, str) else "",
         "properties": {
@@ -88,7 +88,7 @@ def make_role(
 
 def _block(block: object, where: str, resolve: Resolve) -> dict[str, Any]:
     if not isinstance(block, Mapping):
-        raise InputError(f"a permission block of {where} is none")
+        raise InputError(f"a permission block of {where} is not an object")
     made: dict[str, Any] = {}
     for key, value in block.items():
         name = next((one for one in _FIELDS if one.lower() == str(key).lower()), _SNAKE.get(str(key)))
@@ -101,7 +101,7 @@ def _block(block: object, where: str, resolve: Resolve) -> dict[str, Any]:
         if items is None:
             continue
         if not isinstance(items, list):
-            raise InputError(f"{place} is no list of strings")
+            raise InputError(f"{place} is not a list of strings")
         made[name] = list(_strings(items, place, resolve))
     return made
 
@@ -117,7 +117,7 @@ def _strings(items: list[object], place: str, resolve: Resolve) -> Iterator[obje
 def unknown_value(place: str, value: object) -> InputError:
     """Return the error for an expression that only a deployment knows."""
     return InputError(
-        f"{place} holds an expression that only a deployment knows: `{str(value)[:80]}`",
+        f"{place} has an expression whose value only a deployment knows: `{str(value)[:80]}`",
         hint="write the actions out, or give the compiled template",
     )
 
@@ -184,7 +184,7 @@ def _terraform_json_roles(kinds: object) -> Iterator[RoleDefinition]:
 def terraform_role(body: object, resolve: Resolve) -> RoleDefinition:
     """Return the role of an `azurerm_role_definition`, or raise InputError."""
     if not isinstance(body, Mapping):
-        raise InputError(f"an `{TERRAFORM_TYPE}` is no block")
+        raise InputError(f"an `{TERRAFORM_TYPE}` is not a block")
     if "dynamic" in body:
         raise unknown_value(f"`permissions` of role `{body.get('name')}`", "dynamic")
     scopes = body.get("assignable_scopes")

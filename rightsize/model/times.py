@@ -118,7 +118,7 @@ def _read(text: str) -> Moment:
     try:
         return read_moment(text)
     except ValueError:
-        raise UsageError(f"`{text}` is no day or time", hint=_EXAMPLES) from None
+        raise UsageError(f"`{text}` is not a day or time", hint=_EXAMPLES) from None
 
 
 def _calendar_day(found: re.Match[str]) -> dt.date:

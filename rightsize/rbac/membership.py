@@ -43,10 +43,10 @@ class Membership:
         """Return the groups that a principal is in only after it activates a membership, each with a chain to it."""
         if not self.eligible:
             return {}
-        standing = self.chains(principal_id)
-        found = dict(standing)
+        active = self.chains(principal_id)
+        found = dict(active)
         _walk(found, [self.direct, self.transitive, self.eligible])
-        return {group: chain for group, chain in found.items() if group not in standing}
+        return {group: chain for group, chain in found.items() if group not in active}
 
     def below(self, group_id: str) -> set[str]:
         """Return all members of a group, by any chain, with nested groups and eligible members."""

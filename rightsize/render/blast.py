@@ -15,9 +15,11 @@ _BAR = _CELL - 10
 _HEAD = 118
 _LETTER = 6.6
 BASES = ("granted", "proposed", "used")
-_WORDS = {"identity": "identities", "resource": "resources", "secrets": "stores of secrets or data", "access": "scopes",
+_WORDS = {"identity": "principals", "resource": "resources", "secrets": "stores of secrets or data", "access": "scopes",
           "directory": "parts of the directory", "outsider": "outside subjects", "consent": "users"}  # fmt: skip
-_COUNTS = (("identities", "identities"), ("resources", "resources with code"), ("secrets", "stores of secrets or data"),
+_PLANES = {"graph": "Microsoft Graph", "directory": "the directory"}
+_WORD = {"identity": "principal", "outsider": "outside subject", "consent": "user"}
+_COUNTS = (("identities", "principals"), ("resources", "resources with code"), ("secrets", "stores of secrets or data"),
            ("cells", "layers of defence, each in a subscription"))  # fmt: skip
 
 
@@ -31,7 +33,7 @@ def shape_blast(blast: Mapping[str, Any]) -> dict[str, Any]:
         "tenant_left": bool(after and after["takes_tenant"]),
         "counts": [(words, today[name], after[name] if after else None) for name, words in _COUNTS],
         "planes": [
-            (plane, plane in today["planes"], bool(after) and plane in after["planes"])
+            (_PLANES[plane], plane in today["planes"], bool(after) and plane in after["planes"])
             for plane in ("graph", "directory")
         ],
         "columns": list(COLUMNS),
@@ -80,6 +82,7 @@ def _branch(one: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "depth": one["depth"],
         "kind": one["kind"],
+        "word": _WORD.get(one["kind"], one["kind"]),
         "text": text + (f" and {more} more" if more > 0 else ""),
         "why": for_terminal(one["why"]),
         "certain": one["certain"],

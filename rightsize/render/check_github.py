@@ -40,7 +40,7 @@ def write_summary(report: CheckReport) -> str:
     unknown = [outcome for outcome in report.outcomes if outcome.status == "unknown"]
     head = (
         f"## rightsize check\n\n{len(report.counting)} findings of {len(failing)} controls; "
-        f"{len(unknown)} of {len(report.outcomes)} controls have no whole answer.\n\n"
+        f"{len(unknown)} of {len(report.outcomes)} controls lack data for a whole answer.\n\n"
     )
     rows = [
         f"| {o.severity} | {for_markdown(o.name)} | {len(o.counting)} | {o.unknown} | {o.passed} | "
@@ -48,7 +48,7 @@ def write_summary(report: CheckReport) -> str:
         for o in report.outcomes
         if o.status != "pass"
     ]
-    table = "| severity | control | failing | unknown | passed | what is asked |\n|---|---|---:|---:|---:|---|\n"
+    table = "| severity | control | failing | unknown | passed | question |\n|---|---|---:|---:|---:|---|\n"
     text = head + (table + "".join(row + "\n" for row in rows) if rows else "Every control passes.\n")
     for outcome in failing:
         section = _section(outcome)

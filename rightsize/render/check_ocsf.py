@@ -79,7 +79,7 @@ def _identities(report: CheckReport) -> Iterator[dict[str, Any]]:
         yield _event(report, 2008, _SEVERITY[worst]) | {
             "finding_info": {
                 "uid": fingerprint("iam-analysis", principal_id),
-                "title": "What an identity holds fails controls",
+                "title": "Access of a principal fails controls",
                 "desc": "; ".join(failed),
                 "types": sorted({finding.control for finding in findings}),
                 "analytic": {"type_id": 1, "type": "Rule", "name": "rightsize check", "uid": "rightsize/check"},

@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from rightsize.analyze.reasons import SENTENCES
 from rightsize.model.nouns import RoleDefinition
-from rightsize.model.plan import Plan, Proposal
+from rightsize.model.plan import Plan, Proposal, count_by_plane
 from rightsize.render.escape import for_comment
 from rightsize.render.separation import separation_lines
-from rightsize.render.summary import short_scope
+from rightsize.render.summary import plane_title, short_scope
 
 LONGEST = 65_536
 """The most characters of a comment on GitHub; counted as bytes here, which are never fewer."""
 
 _PLACES, _ROLES, _REASON, _SHORT = 2, 3, 160, 8
 _NOTE = 400
-_COLUMNS = ("proposal", "who", "goes", "comes", "why", "proof", "breaks")
-_DIFF = ("", "operation", "plane", "known from")
+_COLUMNS = ("proposal", "principal", "today", "becomes", "because", "proof", "may break")
+_DIFF = ("", "operation", "plane", "found in")
 
 
 def write_comment(plan: Plan, names: Mapping[str, str], states: Mapping[str, str] | None = None) -> str:
@@ -44,7 +45,7 @@ def write_comment(plan: Plan, names: Mapping[str, str], states: Mapping[str, str
         rows.append(_line([*cells, (states.get(one.id) or "open")] if states is not None else cells))
     head = list(_head(plan, changed))
     foot = list(_foot(plan))
-    return _fit(head, columns, rows, foot, "changes, those that take away most")
+    return _fit(head, columns, rows, foot, "changes, those that remove the most excess")
 
 
 def write_difference(old: RoleDefinition, new: RoleDefinition, rows: Sequence[Mapping[str, str]]) -> str:
@@ -58,19 +59,19 @@ def write_difference(old: RoleDefinition, new: RoleDefinition, rows: Sequence[Ma
     known = Counter(row["only_in"] for row in rows if row["from"] == "catalogue")
     more, less = (any(row["only_in"] == side for row in rows) for side in ("B", "A"))
     said = {
-        (False, False): "Both grant the same, for all operations there can be.",
-        (False, True): "The new one grants nothing that the old one does not, for all operations there can be.",
-        (True, False): "**The new one grants more**, and everything that the old one does.",
-        (True, True): "**The new one grants what the old one does not**, and not all that the old one does.",
+        (False, False): "Both roles grant the same, for every possible operation.",
+        (False, True): "The new role grants only a part of what the old role grants, for every possible operation.",
+        (True, False): "**The new role grants more** than the old role, and everything that the old role grants.",
+        (True, True): "**The new role grants operations that the old role does not**, and lacks others.",
     }[more, less]
     head = [f"### Role {for_comment(old.role_name or 'A')} becomes {for_comment(new.role_name or 'B')}", "", said]
     if known:
-        head[-1] += f" Of today's operations {known['A']:,} go and {known['B']:,} come."
+        head[-1] += f" Of the operations of the catalogue, {known['A']:,} are removed and {known['B']:,} are added."
     ordered = sorted(rows, key=lambda row: (row["only_in"] != "B", row["from"] != "witness"))
     lines = [
         _line(
             [
-                "comes" if row["only_in"] == "B" else "goes",
+                "added" if row["only_in"] == "B" else "removed",
                 for_comment(row["operation"]),
                 row["plane"],
                 "an example" if row["from"] == "witness" else "the catalogue",
@@ -78,7 +79,7 @@ def write_difference(old: RoleDefinition, new: RoleDefinition, rows: Sequence[Ma
         )
         for row in ordered
     ]
-    return _fit(head, _DIFF, lines, [], "operations, what comes first")
+    return _fit(head, _DIFF, lines, [], "operations, the added ones first")
 
 
 def short_ids(ids: Sequence[str]) -> dict[str, str]:
@@ -97,17 +98,24 @@ def _head(plan: Plan, changed: Sequence[Proposal]) -> Iterator[str]:
     window, replay = plan.generated_from["window"], plan.replay
     every = plan.all_proposals
     gone, come = (sum(len(getattr(one, name)) for one in changed) for name in ("replaces", "assignments"))
-    yield f"### {len(changed):,} of {len(every):,} grants change"
+    yield f"### {len(changed):,} of {len(every):,} assignments change"
     yield ""
+    parts = count_by_plane((one.plane, one.kind) for one in every)
+    for plane, kinds in parts.items() if len(parts) > 1 else ():
+        changes = sum(number for kind, number in kinds.items() if kind != "keep")
+        yield f"- {plane_title(plane)}: {changes:,} of {sum(kinds.values()):,} assignments change"
+    if len(parts) > 1:
+        yield ""
     yield (
-        f"{gone:,} go, {come:,} come in their place, with {len(plan.roles):,} new roles. "
+        f"The plan removes {gone:,} assignments and makes {come:,}, with {len(plan.roles):,} new roles. "
         f"{_excess([one for one in every if one.is_of_rbac])} "
-        f"Of the calls of {window['first_day']} to {window['last_day']} {replay.get('allowed', 0):,} stay allowed, "
-        f"{replay.get('needs_activation', 0):,} need an activation, **{replay.get('denied', 0):,} would be denied**."
+        f"Replay of {window['first_day']} to {window['last_day']}, Azure roles: {replay.get('allowed', 0):,} distinct "
+        f"calls stay allowed, {replay.get('needs_activation', 0):,} need an activation, "
+        f"**{replay.get('denied', 0):,} are denied**."
     )
     if plan.separation:
         yield ""
-        yield "Split by layer of defence:"
+        yield "Effect of the split by layers of defence:"
         yield ""
         yield from (f"- {for_comment(line)}" for line in separation_lines(plan.separation))
     unproved = sum(not one.proof.holds for one in changed)
@@ -119,19 +127,19 @@ def _head(plan: Plan, changed: Sequence[Proposal]) -> Iterator[str]:
 def _excess(proposals: Sequence[Proposal]) -> str:
     before, after = (sum(getattr(one, name) for one in proposals) for name in ("excess_before", "excess_after"))
     share = f" ({100 * (before - after) / before:.0f} % less)" if before else ""
-    return f"What Azure roles grant beyond use weighs {before:,.0f} today and {after:,.0f} then{share}."
+    return f"The excess of Azure roles is {before:,.0f} today and {after:,.0f} under the plan{share}."
 
 
 def _cells(one: Proposal, names: Mapping[str, str]) -> list[str]:
     more = len(one.principal_ids) - 1
     comes = list(_comes(one, names))
     state = "" if one.evidence.get("state", "active") == "active" else f" ({one.evidence['state']})"
-    grows = ", may grow" if one.proof.tomorrow else ""
+    grows = ", may grant more later" if one.proof.tomorrow else ""
     return [
         _named(one.principal_ids[0], names) + (f" and {more} more" if more > 0 else ""),
         f"{_named(one.evidence['role'], names)} at {_place(one.evidence['scope'], one, names)}{state}",
         "; ".join(comes[:_ROLES]) + (f"; and {len(comes) - _ROLES} more" if len(comes) > _ROLES else "") or "nothing",
-        for_comment(_cut(one.reason)),
+        for_comment(_cut(SENTENCES.get(one.reason, one.reason))),
         f"proved{grows}" if one.proof.holds else f"**fails**: {for_comment(one.proof.witness or '')}",
         f"≤ {100 * one.break_probability_30d:.1f} %",
     ]
@@ -166,20 +174,25 @@ def _cut(text: str) -> str:
 
 
 def _foot(plan: Plan) -> Iterator[str]:
-    kept = Counter(_cut(one.reason.partition(":")[0]) for one in plan.all_proposals if one.kind == "keep")
+    kept = Counter(
+        _cut(SENTENCES.get(one.reason, one.reason.partition(":")[0]))
+        for one in plan.all_proposals
+        if one.kind == "keep"
+    )
     if kept:
         yield ""
-        yield f"<details><summary>{sum(kept.values()):,} stay as they are</summary>"
+        yield f"<details><summary>{sum(kept.values()):,} assignments stay as they are</summary>"
         yield ""
-        yield _table(("because", "grants"))
+        yield _table(("because", "assignments"))
         for reason, number in sorted(kept.items(), key=lambda item: (-item[1], item[0]))[:20]:
             yield _line([for_comment(reason), f"{number:,}"])
         yield ""
         yield "</details>"
     yield ""
     yield (
-        "*breaks*: at most so likely is something needed within 30 days that goes, and that a log would have shown. "
-        "The evidence for each action stands in `evidence/`, a page and its JSON a role. "
+        "*may break*: an upper bound of the chance that a removed operation is needed within 30 days. "
+        "It covers logged operations only. "
+        "`evidence/` has the evidence for each action: a page and a JSON file for each role. "
         f"Plan of {for_comment(str(plan.generated_from['content_hash'])[:12])}."
     )
 
@@ -196,9 +209,7 @@ def _fit(head: list[str], columns: Sequence[str], rows: Sequence[str], foot: Seq
         if room < 0:
             break
         shown += 1
-    note = (
-        f"**A comment has no room for all: below stand {shown:,} of {len(rows):,} {what}.** `plan.json` has every one."
-    )
+    note = f"**A comment has no room for all. The table has {shown:,} of {len(rows):,} {what}; `plan.json` has all.**"
     return _joined([*head, "", note], columns, rows[:shown], foot)
 
 

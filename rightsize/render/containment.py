@@ -10,7 +10,13 @@ from rightsize.model.plan import Plan
 from rightsize.render.escape import for_markdown
 from rightsize.render.rows import plain
 
-_COUNTS = ("identities", "resources", "secrets", "cells", "takes_tenant")
+_COUNTS = {
+    "identities": "principals",
+    "resources": "resources with code",
+    "secrets": "stores of secrets or data",
+    "cells": "layers of defence, each in a subscription",
+    "takes_tenant": "takes the whole tenant",
+}
 _STEPS = {"today": "today", "after": "after the plan", "and_options": "and all requests below"}
 
 
@@ -31,7 +37,7 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
     lines += ["## What the plan changes", ""]
     lines += [
         f"- {for_markdown(one['kind'])}: {for_markdown(str(one['role']))} at {for_markdown(one['scope'])} "
-        f"({' and '.join(_WHY[word] for word in one['why'])}); {one['assignments']} assignments take its place"
+        f"({' and '.join(_WHY[word] for word in one['why'])}); {one['assignments']} assignments replace it"
         for one in changes
     ] or ["Nothing."]
     if document["stays"]:
@@ -39,23 +45,31 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
         lines += [f"- {one['role_assignment_id']} stays: {for_markdown(one['reason'])}" for one in document["stays"]]
     if document["groups"]:
         named = ", ".join(for_markdown(plan.names.get(group, group)) for group in document["groups"])
-        lines += ["", f"It also acts through the groups {named}, which no plan changes."]
-    lines += ["", "## What falls with it", "", "| | " + " | ".join(_COUNTS) + " |", "|---|" + "---|" * len(_COUNTS)]
+        lines += ["", f"It also has access through the groups {named}, which no plan changes."]
+    lines += [
+        "",
+        "## What an attacker reaches from it",
+        "",
+        "| | " + " | ".join(_COUNTS.values()) + " |",
+        "|---|" + "---|" * len(_COUNTS),
+    ]
     lines += [
         f"| {_STEPS[name]} | " + " | ".join(str(counts[word]) for word in _COUNTS) + " |"
         for name, counts in document["reach"].items()
     ]
-    lines += ["", "## Requests that a person may send to Microsoft Graph", "", "Nothing sends them.", ""]
+    lines += ["", "## Requests that a person may send to Microsoft Graph", "", "rightsize never sends them.", ""]
     for one in document["options"]:
         lines += [f"- {one['name']}: {for_markdown(one['text'])}", "", "```json", _body(one["request"]), "```"]
         back = _body(one["undo"]) if one["undo"] else None
         lines += (
-            ["", "  There is no way back.", ""] if back is None else ["", "  Back:", "", "```json", back, "```", ""]
+            ["", "  It cannot be undone.", ""]
+            if back is None
+            else ["", "  To undo it:", "", "```json", back, "```", ""]
         )
     return "\n".join(lines) + "\n"
 
 
-_WHY = {"suspect": "suspect calls went through it", "leads_on": "what it grants leads on"}
+_WHY = {"suspect": "suspect calls went through it", "leads_on": "it grants a further step"}
 
 
 def _body(request: Mapping[str, Any]) -> str:

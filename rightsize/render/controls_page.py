@@ -9,10 +9,10 @@ from rightsize.store.controls import Control
 
 _HEAD = """# Controls
 
-Written from the headers of `queries/controls/`; do not edit. How gates, exemptions and baselines work stands in
-[gates](gates.md).
+Written from the headers of `queries/controls/`; do not edit. [Gates](gates.md) explains gates, exemptions and
+baselines.
 
-| severity | control | what is asked | rests on | checks |
+| severity | control | question | rests on | checks |
 |---|---|---|---|---|
 """
 

@@ -21,14 +21,14 @@ from rightsize.render.rows import plain, write_markdown
 _BASE = "https://graph.microsoft.com/v1.0"
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OWN_REASONS = {
-    "excluded": "left alone, as it was asked for",
-    "first_party": "an application of Microsoft's is left alone",
-    "unresolved_principal": "no listing says what application this is",
-    "young": "it is younger than the window or the grace",
-    "narrower": "a narrower permission allows every request that was seen",
-    "redundant": "other permissions that stay allow every request that was seen",
-    "duplicate": "the tenant-wide grant of the application gives it",
-    "risky": "taking it away is likelier to break something than `--max-break` allows",
+    "excluded": "left alone, because an exclusion names it",
+    "first_party": "an application of Microsoft is left alone",
+    "unresolved_principal": "no listing names this application",
+    "young": "it was created after the window began, or within `--grace-days`",
+    "narrower": "a narrower permission allows every observed request",
+    "redundant": "other permissions, which stay, allow every observed request",
+    "duplicate": "the tenant-wide grant of the application has it",
+    "risky": "the chance that its removal breaks something exceeds `--max-break`",
 }
 
 
@@ -146,11 +146,11 @@ def _page(client: str, proposals: Sequence[Proposal], part: PlanePart) -> Iterat
     yield ""
     yield f"- Service principal: {for_markdown(client)}"
     yield f"- Observation window: {window['first_day']} to {window['last_day']}, {window['days']} days"
-    yield f"- Break within 30 days: {max(one.break_probability_30d for one in proposals):.1%}"
+    yield f"- May break within 30 days: at most {max(one.break_probability_30d for one in proposals):.1%}"
     holds = all(one.proof.used_subset and one.proof.granted_superset for one in proposals)
-    yield f"- Proof: {'every request that was explained stays allowed, and nothing is new' if holds else 'none'}"
+    yield f"- Proof: {'every explained request stays allowed, and no new access is granted' if holds else 'fails'}"
     yield ""
-    yield "## What becomes of each permission"
+    yield "## Decision on each permission"
     yield ""
     rows = [
         _row(proposal, one)
@@ -158,20 +158,20 @@ def _page(client: str, proposals: Sequence[Proposal], part: PlanePart) -> Iterat
         for one in proposal.evidence["permissions"]
     ]
     yield write_markdown(rows, ("permission", "access", "decision", "instead", "level", "because"))
-    yield "## The requests behind each"
+    yield "## Requests that use each permission"
     yield ""
     requests = [
         {
             "permission": one["permission"],
             "request": request["operation"],
-            "times": request["events"],
-            "last": request["last_seen"],
+            "calls": request["events"],
+            "last seen": request["last_seen"],
         }
         for proposal in proposals
         for one in proposal.evidence["permissions"]
         for request in one.get("requests", ())
     ]
-    yield write_markdown(requests, ("permission", "request", "times", "last"))
+    yield write_markdown(requests, ("permission", "request", "calls", "last seen"))
     unknown = sorted(
         {
             (one["operation"], one["reason"])
@@ -180,7 +180,7 @@ def _page(client: str, proposals: Sequence[Proposal], part: PlanePart) -> Iterat
         }
     )
     if unknown:
-        yield "## Requests that no permission explains"
+        yield "## Unexplained operations"
         yield ""
         told = [{"request": operation, "because": sentence(reason)} for operation, reason in unknown]
         yield write_markdown(told, ("request", "because"))
@@ -202,13 +202,13 @@ def _row(proposal: Proposal, one: Mapping[str, Any]) -> dict[str, Any]:
 def _notes(proposals: Sequence[Proposal]) -> Iterator[str]:
     permissions = [one for proposal in proposals for one in proposal.evidence["permissions"]]
     missing = {f"{one['permission']}: {note}" for one in permissions for note in one.get("without_it", ())}
-    yield from _listed("What is missing without a permission", missing)
+    yield from _listed("What stops working without a permission", missing)
     narrower = {
-        f"{one['permission']}: {other['instead']} would do for {other['only']}"
+        f"{one['permission']}: {other['instead']} is enough for {other['only']}"
         for one in permissions
         for other in one.get("alternatives", ())
     }
-    yield from _listed("Narrower still, for chosen resources", narrower)
+    yield from _listed("Narrower permissions for selected resources", narrower)
 
 
 def _listed(title: str, notes: Iterable[str]) -> Iterator[str]:

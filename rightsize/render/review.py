@@ -36,13 +36,13 @@ def _page(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> Itera
         yield f"- Layer of defence that it defeats: {found or 'none'}"
     yield f"- Assignable at: {', '.join(for_markdown(scope) for scope in definition.assignable_scopes)}"
     yield ""
-    yield "## Who gets it, in place of what"
+    yield "## Who gets this role, and what it replaces"
     yield ""
     yield write_markdown(
         [_user(proposal, definition.role_definition_id, plan.names) for proposal in proposals],
-        ("principal", "today", "at", "assigned at", "break within 30 days", "proof"),
+        ("principal", "today", "scope today", "new scope", "may break within 30 days", "proof"),
     )
-    yield "## What is taken away, and how sure that is"
+    yield "## Removed operations, by reason"
     yield ""
     yield write_markdown(
         [row for proposal in proposals for row in _removed(proposal, plan.names)],
@@ -52,25 +52,25 @@ def _page(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> Itera
     yield ""
     yield write_markdown(
         [row for action in role.evidence["actions"] for row in _actions(action, plan.names)],
-        ("action", "plane", "why", "events", "first seen", "last seen", "by"),
+        ("action", "plane", "because", "calls", "first seen", "last seen", "by"),
     )
     patterns = [action for action in role.evidence["actions"] if "opens" in action]
     built_in = sorted(
         {one.role for proposal in proposals for one in proposal.proof.tomorrow if one.because == "built_in"}
     )
     if patterns or built_in:
-        yield "## What may be granted tomorrow"
+        yield "## What the role may grant later"
         yield ""
-        yield "The proof is about all operations there can be: whatever a pattern takes in, today's role takes in too."
+        yield "The proof covers every possible operation: today's role grants all that a pattern of this role matches."
         yield ""
     if patterns:
         yield write_markdown(
             [_opening(action) for action in patterns],
-            ("pattern", "plane", "operations today", "leaves open", "such as"),
+            ("pattern", "plane", "operations today", "matches", "for example"),
         )
     if built_in:
         named = ", ".join(for_markdown(_named(role_id, plan.names)) for role_id in built_in)
-        yield f"Beside it these proposals assign built-in roles, and Microsoft may change what these grant: {named}"
+        yield f"These proposals also assign built-in roles, and Microsoft may change what these grant: {named}"
 
 
 def _user(proposal: Proposal, role_id: str, names: Mapping[str, str]) -> dict[str, Any]:
@@ -82,9 +82,9 @@ def _user(proposal: Proposal, role_id: str, names: Mapping[str, str]) -> dict[st
     return {
         "principal": _named(proposal.principal_ids[0], names),
         "today": _named(proposal.evidence["role"], names),
-        "at": proposal.evidence["scope"],
-        "assigned at": ", ".join(places),
-        "break within 30 days": f"at most {proposal.break_probability_30d:.2%} (logged operations only)",
+        "scope today": proposal.evidence["scope"],
+        "new scope": ", ".join(places),
+        "may break within 30 days": f"at most {proposal.break_probability_30d:.2%} (logged operations only)",
         "proof": "used ⊆ proposed ⊆ granted" if proposal.proof.holds else f"fails: {proposal.proof.witness}",
     }
 
@@ -106,8 +106,8 @@ def _opening(action: Mapping[str, Any]) -> dict[str, Any]:
         "pattern": action["action"],
         "plane": action["plane"],
         "operations today": action["operations"],
-        "leaves open": action["opens"],
-        "such as": action["for_example"],
+        "matches": action["opens"],
+        "for example": action["for_example"],
     }
 
 
@@ -117,8 +117,8 @@ def _action(action: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, An
     return {
         "action": action["action"],
         "plane": action["plane"],
-        "why": "used" if action["why"] == "used" else "; ".join(action.get("meaning", ())) or action["why"],
-        "events": action.get("events"),
+        "because": "used" if action["why"] == "used" else "; ".join(action.get("meaning", ())) or action["why"],
+        "calls": action.get("events"),
         "first seen": cell(action.get("first_seen"))[:10],
         "last seen": cell(action.get("last_seen"))[:10],
         "by": ", ".join(people) + (f" and {more} more" if more > 0 else ""),

@@ -15,18 +15,19 @@ def separation_lines(told: Mapping[str, Any]) -> Iterator[str]:
     sets = [counts[word] for word in ("granted", "unsplit", "split")]
     today, unsplit, split = (f"{one['standing']:,} ({one['standing_with_guards']:,})" for one in sets)
     yield (
-        "one identity defeats several layers of a subscription, in brackets with identity control or monitoring among "
-        f"them: {today} times today, {unsplit} under the plan without the split, {split} with it, and "
-        f"{sets[-1]['by_activation']:,} more after an activation"
+        f"one principal defeats several layers of a subscription {today} times today, {unsplit} times under the plan "
+        f"without the split, {split} times with it"
     )
+    yield "the numbers in brackets count the cases with identity control or monitoring among the layers"
+    yield f"with the split, {sets[-1]['by_activation']:,} more cases need an activation"
     yield (
-        f"to split {told['assignments_split']:,} assignments takes {cost['roles']:+,} new roles, "
-        f"{cost['assignments']:+,} standing and {cost['eligible_assignments']:+,} eligible assignments"
+        f"the split of {told['assignments_split']:,} assignments costs {cost['roles']:+,} new roles, "
+        f"{cost['assignments']:+,} active and {cost['eligible_assignments']:+,} eligible assignments"
     )
     words = Counter(row["meaning"] for row in told["standing"])
     for meaning, number in sorted(words.items(), key=lambda item: (-item[1], item[0])):
-        parts = "part" if number == 1 else "parts"
-        yield f"{number:,} {parts} of identity control and monitoring standing: {meaning}"
+        parts = "part stays" if number == 1 else "parts stay"
+        yield f"{number:,} {parts} active with identity control or monitoring: {meaning}"
     left = Counter(row["because"] for row in told["left_whole"])
     for reason, number in sorted(left.items(), key=lambda item: (-item[1], item[0])):
-        yield f"{number:,} left whole, since split it would be kept as it is: {reason}"
+        yield f"{number:,} not split, because the plan would then keep the assignment unchanged: {reason}"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest
 from typing import Any
 
-from rightsize.model.plan import Plan, PlanePart, Proposal
+from rightsize.model.plan import PLANE_NAMES, Plan, PlanePart, Proposal
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve
 from rightsize.render.escape import for_terminal
 from rightsize.render.separation import separation_lines
@@ -19,9 +19,8 @@ from rightsize.render.templating import open_templates
 
 _TOP = 8
 _SHOWN_BEYOND = 50
-_MOST_ROWS = 2_000
+MOST_ROWS = 2_000
 """The most changes, and the most kept assignments, on the page: no browser shows a hundred thousand."""
-_BEYOND: Mapping[str, str] = {"graph": "Permissions of Microsoft Graph", "directory": "Directory roles"}
 _SHOWN_VERDICTS = ("used", "unused", "unobservable", "out_of_coverage")
 _KIND_ORDER = (
     "custom",
@@ -63,6 +62,12 @@ def short_scope(scope: str, names: Mapping[str, str]) -> str:
     return names.get(scope, parts[-1])
 
 
+def plane_title(plane: str) -> str:
+    """Return the name of Azure roles, or of a plane beyond them, as a heading."""
+    name = PLANE_NAMES[plane]
+    return name[0].upper() + name[1:]
+
+
 def _facts(plan: Plan, title: str) -> dict[str, Any]:
     changed = [one for one in plan.proposals if one.kind != "keep"]
     kinds: Counter[str] = Counter(one.kind for one in plan.proposals)
@@ -92,16 +97,16 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
             _row(one, plan.names)
             for one in _weightiest([one for one in plan.proposals if one.kind == "keep"], lambda _: 0.0)
         ],
-        "most_rows": _MOST_ROWS,
+        "most_rows": MOST_ROWS,
         "advice": [{"subject": _named(one.subject, plan.names), "text": _text(one.text)} for one in plan.advice],
     }
 
 
 def _weightiest(proposals: Sequence[Proposal], left: Callable[[Proposal], float]) -> Sequence[Proposal]:
     """Return the proposals that remove the most excess, as many as the page has room for, in the given order."""
-    if len(proposals) <= _MOST_ROWS:
+    if len(proposals) <= MOST_ROWS:
         return proposals
-    kept = {one.id for one in nlargest(_MOST_ROWS, proposals, key=lambda one: (one.excess_before - left(one), one.id))}
+    kept = {one.id for one in nlargest(MOST_ROWS, proposals, key=lambda one: (one.excess_before - left(one), one.id))}
     return [one for one in proposals if one.id in kept]
 
 
@@ -111,7 +116,7 @@ def _of_part(part: PlanePart, names: Mapping[str, str]) -> dict[str, Any]:
     changed.sort(key=lambda one: (one.excess_after - one.excess_before, one.id))
     return {
         "plane": part.plane,
-        "title": _BEYOND[part.plane],
+        "title": plane_title(part.plane),
         "proposals": len(part.proposals),
         "changes": len(changed),
         "replay": part.replay,

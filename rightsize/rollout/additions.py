@@ -40,7 +40,7 @@ class Additions:
             return
         live = steps.patiently(lambda: self._arm.definition(url))
         if live is not None and _hash(live) != _hash(body):
-            raise RefusalError(f"role {role} is there already, and is another", "RoleChanged")
+            raise RefusalError(f"role {role} already exists and differs from the plan", "RoleChanged")
         if not steps.has(swap, "role-begin", role):
             # An existing role that an earlier swap of this rollout made is ours.
             existed = steps.existed.setdefault(role, live is not None)
@@ -58,7 +58,7 @@ class Additions:
         for other in (one for one in swap.rules if one.key == rules.key and one != rules):
             others = steps.patiently(lambda place=other: pim.rules(place.of_scope, place.of_role))  # type: ignore[misc]
             if not same_rules(wanted, others):
-                said = f"role {rules.role} at {rules.scope} replaces roles of different rules"
+                said = f"role {rules.role} at {rules.scope} replaces roles whose PIM rules differ"
                 raise RefusalError(said, "RulesDiffer")
         if not steps.has(swap, "rules-begin", rules.key):
             found = steps.patiently(lambda: pim.rules(rules.scope, rules.role))
@@ -67,7 +67,9 @@ class Additions:
                 return
             # Rules apply to every holder of the role at that scope.
             if self.needs(swap, rules) or steps.patiently(lambda: pim.holders(rules.scope, rules.role)):
-                said = f"role {rules.role} at {rules.scope} has other rules than the one it replaces, and other holders"
+                said = (
+                    f"role {rules.role} at {rules.scope} has other holders and other PIM rules than the replaced role"
+                )
                 raise RefusalError(said, "RulesShared")
             steps.write(swap, "rules-begin", rules.key, {"rules": found})
         steps.patiently(lambda: pim.set_rules(rules.scope, rules.role, wanted))
@@ -80,7 +82,7 @@ class Additions:
         if not steps.has(swap, "create-begin", made.id):
             live = steps.look(made.url)
             if live is not None and made.differs_from(live) not in (None, "description"):
-                raise RefusalError(f"assignment {made.id} is there already, and is another", "Changed")
+                raise RefusalError(f"assignment {made.id} already exists and differs from the plan", "Changed")
             if live is not None:
                 self._check_stays(made, made.id)
             steps.write(swap, "create-begin", made.id, {"existed": live is not None, "url": made.url})
@@ -104,9 +106,9 @@ class Additions:
         """Raise RefusalError where an existing assignment that would replace ours is to be removed, or ends."""
         going = {fold(gone.id) for one in self._steps.bundle.swaps for gone in one.removes}
         if fold(found) in going:
-            raise RefusalError(f"assignment {found} would serve, and is one of those that go", "SameAsGoing")
+            raise RefusalError(f"assignment {found} grants the same, but this rollout removes it", "SameAsGoing")
         if not made.is_managed and self._steps.patiently(lambda: self._arm.pim.ends(made.scope, made.role, made)):
-            raise RefusalError(f"assignment {found} would serve, and ends by itself: it is an activation", "Ends")
+            raise RefusalError(f"assignment {found} grants the same, but ends by itself: it is an activation", "Ends")
 
 
 def _hash(role: object) -> str:

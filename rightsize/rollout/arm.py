@@ -153,7 +153,9 @@ class Arm:
         except ScopeGoneError as error:
             for check in self.scope_checks(url):
                 check()
-            raise RefusalError(f"Azure shows {_scope_of(url)}, and says that it is not there", error.code) from error
+            raise RefusalError(
+                f"Azure shows {_scope_of(url)}, but answers that it does not exist", error.code
+            ) from error
 
 
 def _scope_of(url: str) -> str:

@@ -15,7 +15,10 @@ from rightsize.rbac.assignment_ids import arm_principal_type, role_path
 from rightsize.rbac.text import fold
 
 FORMAT = 2
-_AGAIN = "make it anew: `rightsize rollout plan`; one that has begun is taken back by the version that began it"
+_AGAIN = (
+    "make it again with `rightsize rollout plan`; "
+    "where it has begun, roll it back with the version of rightsize that began it"
+)
 _PROPERTIES = (
     "roleDefinitionId",
     "principalId",
@@ -250,7 +253,7 @@ def read_bundle(text: bytes) -> Bundle:
     """Return the bundle of a text, or raise InputError where the text does not have this format."""
     document = load_json(text)
     if not isinstance(document, dict) or document.get("format_version") != FORMAT:
-        raise InputError("`rollout.json` is no rollout of this version", hint=_AGAIN)
+        raise InputError("`rollout.json` is not a rollout of this version", hint=_AGAIN)
     try:
         order = dict(document["order"])
         return Bundle(
@@ -264,7 +267,7 @@ def read_bundle(text: bytes) -> Bundle:
             names=dict(document["names"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"`rollout.json` is not whole: {error}", hint=_AGAIN) from None
+        raise InputError(f"`rollout.json` is incomplete or damaged: {error}", hint=_AGAIN) from None
 
 
 def _swap(document: Mapping[str, Any]) -> Swap:

@@ -26,9 +26,14 @@ class RolloutEngine:
     """The engine that carries out the waves of one bundle, or rolls its swaps back."""
 
     def __init__(
-        self, bundle: Bundle, arm: Arm, journal: Journal, clock: Clock, tell: Callable[[str], None] = lambda _: None
+        self,
+        bundle: Bundle,
+        arm: Arm,
+        journal: Journal,
+        clock: Clock,
+        report_progress: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._steps = Steps(bundle, arm, journal, clock, tell)
+        self._steps = Steps(bundle, arm, journal, clock, report_progress)
         self._additions = Additions(self._steps)
         self._way_back = WayBack(self._steps, self._additions)
 
@@ -55,7 +60,7 @@ class RolloutEngine:
         try:
             preflight = Preflight(steps, known or PreflightFacts(), going)
         except RefusalError as error:
-            raise AccessError(f"wave {wave} cannot be checked before it begins: {error.reason}") from error
+            raise AccessError(f"cannot check wave {wave} before it begins: {error.reason}") from error
         failed: list[Swap] = []
         going = self._each(going, preflight.check, failed)
         going = self._each(going, self._additions.make, failed)
@@ -64,7 +69,7 @@ class RolloutEngine:
         if going:
             steps.clock.sleep(seconds_apart())
         for swap in self._each(going, self._finish, failed):
-            steps.tell(f"swap {swap.id}: done")
+            steps.report_progress(f"swap {swap.id}: done")
         self.roll_back(failed)
 
     def roll_back(self, swaps: Sequence[Swap]) -> None:
@@ -86,10 +91,10 @@ class RolloutEngine:
                 step(swap)
             except NotRemovedError as error:
                 steps.write(swap, "stopped", swap.id, {"reason": error.reason, "code": error.code})
-                steps.tell(f"swap {swap.id}: stopped: {error.reason}")
+                steps.report_progress(f"swap {swap.id}: stopped: {error.reason}")
             except RefusalError as error:
                 steps.write(swap, "failed", swap.id, {"reason": error.reason, "code": error.code})
-                steps.tell(f"swap {swap.id}: {error.reason}")
+                steps.report_progress(f"swap {swap.id}: {error.reason}")
                 failed.append(swap)
             else:
                 done.append(swap)

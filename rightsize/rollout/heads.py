@@ -97,7 +97,7 @@ def read_head(text: bytes, path: Path) -> Head:
     try:
         document = json.loads(text)
         if document.pop("format_version") != _FORMAT:
-            raise ValueError("it is of another version")
+            raise ValueError("it has another format version")
         return Head(**document)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"`{path}` is no head of a journal: {error}") from None
+        raise InputError(f"`{path}` is not the head of a journal: {error}") from None

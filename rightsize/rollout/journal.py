@@ -26,7 +26,7 @@ from rightsize.rollout.heads import Head, Heads
 
 _FILLER = b"\n"
 _CHUNK = 1 << 16
-_DAMAGED = "the way back rests on it: restore the file, or compare Azure with the plan by hand"
+_DAMAGED = "a rollback needs the journal: restore the file, or compare Azure with the plan by hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._file)
-            raise UsageError(f"`{self._path}` is in use: another rollout is at work") from None
+            raise UsageError(f"`{self._path}` is in use: another rollout is running") from None
         try:
             self._take_over()
         except BaseException:
@@ -118,7 +118,7 @@ class Journal:
         found = hashlib.sha256(line).hexdigest()
         try:
             if self._is_closed:
-                raise OSError(errno.EIO, "it could not be cut back before")
+                raise OSError(errno.EIO, "an incomplete line could not be cut off before")
             if not self._hashes:
                 self._fill(self._room)
             self._fill(self._end + len(line))
@@ -127,7 +127,7 @@ class Journal:
         except OSError as error:
             raise JournalError(
                 f"cannot write the journal `{self._path}`: {error.strerror}",
-                hint="nothing more was done in Azure; make room, and run the same command again",
+                hint="nothing more was changed in Azure; free some space and run the same command again",
             ) from error
         self._end += len(line)
         self._hashes.append(found)
@@ -138,7 +138,7 @@ class Journal:
         except OSError as error:
             # The line is written, and the head names it as coming: the next run accepts both.
             self._is_closed = True
-            raise JournalError(f"cannot keep the head of the journal: {error.strerror}") from error
+            raise JournalError(f"cannot write the head of the journal: {error.strerror}") from error
 
     def of(self, swap: str) -> Sequence[Entry]:
         """Return the entries of a swap, the oldest first."""
@@ -191,7 +191,7 @@ class Journal:
         while content:
             written = os.pwrite(self._file, content, offset)
             if written <= 0:
-                raise OSError(errno.EIO, "the disk takes nothing")
+                raise OSError(errno.EIO, "the disk takes no data")
             offset, content = offset + written, content[written:]
         os.fsync(self._file)
 
@@ -232,7 +232,7 @@ def check_head(path: Path, hashes: Sequence[str], head: Head | None, trusted: st
     """
     if head is not None and not head.fits(hashes):
         raise InputError(
-            f"the journal `{path}` is not the one that was written: it should have {head.lines} lines, the last of "
+            f"the journal `{path}` was cut or changed: it should have {head.lines} lines, the last of "
             f"hash {head.last[:12] or 'none'}, and has {len(hashes)}",
             hint=_DAMAGED,
         )
@@ -240,9 +240,9 @@ def check_head(path: Path, hashes: Sequence[str], head: Head | None, trusted: st
         raise InputError(f"the journal `{path}` does not end with the line of hash {trusted[:12]}", hint=_DAMAGED)
     if hashes and head is None and trusted is None:
         raise InputError(
-            f"nothing is known here of the journal `{path}`, so it may have been cut or written anew",
-            hint="go on where it was written; or name the hash of its last line, as the last run said it: --head HASH; "
-            "or --signers FILE, where its head was signed",
+            f"this machine did not write the journal `{path}`, so it may have been cut or changed",
+            hint="continue on the machine that wrote it; or give the hash of its last line, as the last run printed "
+            "it, with `--head HASH`; or, where its head was signed, give `--signers FILE`",
         )
 
 
@@ -280,7 +280,7 @@ def _read(content: bytes, path: Path) -> tuple[list[Entry], list[str], int]:
             document = json.loads(line)
             entry = Entry(*(document[name] for name in ("swap", "event", "key", "at", "data")))
             if document["prev"] != previous or _line(entry, previous) != line:
-                raise ValueError("it does not follow from the line before")
+                raise ValueError("it does not continue the line before")
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"line {number} of the journal `{path}` was changed: {error}", hint=_DAMAGED) from None
         entries.append(entry)

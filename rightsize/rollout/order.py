@@ -117,9 +117,9 @@ def _parts(
             continue
         for replaced in map(fold, proposal["replaces"]):
             if only and fold(proposal["id"]) not in only:
-                left[replaced] = "its proposal is not among those that are brought in"
+                left[replaced] = "its proposal was not chosen for this rollout"
             elif replaced not in held:
-                left[replaced] = "it is an activation, which follows its eligibility"
+                left[replaced] = "it is an activation: it changes with its eligible assignment"
             else:
                 _add(parts.setdefault(replaced, _SwapPart(held[replaced])), proposal, tenant)
     return {key: part for key, part in parts.items() if key not in left}, left
@@ -179,17 +179,17 @@ def _leave_out(
         if emergency & ({holder} | tenant.members.get(holder, frozenset())):
             left[key] = "an emergency access account holds it"
         elif fold(str(row["member_type"] or "Direct")) != "direct":
-            left[key] = "it comes from a scope above or from a group, and is changed there"
+            left[key] = "it is inherited from a scope above or from a group: change it there"
         elif row["condition"] and any(made.condition != row["condition"] for made in part.creates.values()):
-            left[key] = "what comes for it does not carry its condition"
+            left[key] = "its replacement does not keep its condition"
     for key in _last_owners(parts, held, left, tenant):
-        left[key] = "nobody else would be an enabled, permanent and unconditional owner of a subscription"
+        left[key] = "no other enabled principal would be a permanent, unconditional Owner of a subscription"
     while True:
         # An assignment that another one covers stays where the other one is not changed as planned.
         open_ = {key for key, part in parts.items() if key not in left and part.rests_on & (left.keys() & parts.keys())}
         if not open_:
             return {key: part for key, part in parts.items() if key not in left}, left
-        left |= dict.fromkeys(open_, "it rests on an assignment that is left out")
+        left |= dict.fromkeys(open_, "it depends on an assignment that is left out")
 
 
 def _last_owners(
@@ -325,8 +325,8 @@ def _check_room(swaps: Sequence[Swap], held: Mapping[str, Row]) -> None:
             most = most_at(home)
             if number > most:
                 raise GateError(
-                    f"wave {wave} would bring `{home}` to {number} assignments, and Azure allows {most}",
-                    hint="smaller waves need less room: --wave-size; or bring in fewer proposals: --proposal",
+                    f"with wave {wave} `{home}` would have {number} assignments, and Azure allows {most}",
+                    hint="plan smaller waves with `--wave-size`, or choose fewer proposals with `--proposal`",
                 )
         for gone in (gone for swap in members for gone in swap.removes if gone.state == "active"):
             taken[home_of(gone.scope)] -= 1
@@ -338,5 +338,5 @@ def _check_roles(needed: set[str], tenant: RolloutTenant) -> None:
     if needed - tenant.roles.keys() and number > CUSTOM_ROLES_PER_TENANT:
         raise GateError(
             f"there would be {number} custom roles, and Azure allows {CUSTOM_ROLES_PER_TENANT}",
-            hint="delete roles that nobody holds, or bring in fewer proposals: --proposal",
+            hint="delete roles that nobody holds, or choose fewer proposals with `--proposal`",
         )

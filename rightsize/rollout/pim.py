@@ -131,7 +131,7 @@ class Pim:
                 raise
             raise SettlingError(error.reason) from error
         if not same_rules(self.rules(scope, role), rules):
-            raise SettlingError(f"the rules of role {role} at {scope} do not read back as they were set")
+            raise SettlingError(f"Azure does not show the PIM rules of role {role} at {scope} as they were set")
 
     def ends(self, scope: str, role: str, held: Held) -> bool:
         """Return whether an active assignment of this role to this principal at this scope is time-bound."""
@@ -185,7 +185,7 @@ class Pim:
         url = f"{_base(scope)}{_PROVIDER}roleManagementPolicies"
         found = list(self._rest.pages(url, _VERSION, f"$filter={wanted}"))
         if len(found) != 1:
-            raise SettlingError(f"there are {len(found)} policies for role {role} at {scope}")
+            raise SettlingError(f"Azure shows {len(found)} PIM policies instead of one for role {role} at {scope}")
         return found[0]
 
     def _instance(self, url: str) -> Mapping[str, Any] | None:
@@ -214,7 +214,9 @@ class Pim:
             raise RefusalError(f"the request for {url} ended as `{status}`", status)
         if fold(status) in _UNDECIDED:
             asked = name.rsplit("/", 1)[-1]
-            raise RefusalError(f"request {asked} waits for somebody's approval: cancel it, or it may come true", status)
+            raise RefusalError(
+                f"request {asked} waits for approval: cancel it, or somebody may still approve it", status
+            )
 
 
 def same_rules(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> bool:

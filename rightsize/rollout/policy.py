@@ -33,14 +33,14 @@ def refusal_of(rules: Iterable[Mapping[str, Any]], held: Held, now: dt.datetime,
     if expiry.get("isExpirationRequired"):
         most = _seconds(str(expiry.get("maximumDuration") or ""))
         if lasts is None:
-            return "its rules want an end, and it has none"
+            return "the PIM rules require an end, and it has none"
         if most is not None and lasts > most:
-            return f"its rules allow {expiry['maximumDuration']}, and it would last longer"
+            return f"the PIM rules allow {expiry['maximumDuration']}, and it would last longer"
     wanted = {fold(str(one)) for one in by_id.get(f"enablement_admin_{kind}", {}).get("enabledRules") or ()}
     if "multifactorauthentication" in wanted and not has_mfa:
-        return "its rules want multifactor authentication of whoever assigns it"
+        return "the PIM rules require multifactor authentication to assign it"
     if "ticketing" in wanted:
-        return "its rules want a ticket of whoever assigns it"
+        return "the PIM rules require a ticket to assign it"
     return None
 
 

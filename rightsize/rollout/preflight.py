@@ -76,10 +76,12 @@ class Preflight:
         for one in (*swap.creates, *swap.removes):
             for lock in sorted(self._locked):
                 if fold(one.scope) == lock or fold(one.scope).startswith(f"{lock}/"):
-                    raise RefusalError(f"a lock at {lock} keeps assignments at {one.scope} as they are", "ScopeLocked")
+                    raise RefusalError(
+                        f"a lock at {lock} prevents changes of assignments at {one.scope}", "ScopeLocked"
+                    )
         clash = {fold(one.id) for one in swap.creates} & {fold(one.id) for one in swap.removes}
         if clash:
-            raise RefusalError(f"assignment {min(clash)} would both come and go", "SameAsGoing")
+            raise RefusalError(f"the swap would both create and remove assignment {min(clash)}", "SameAsGoing")
         for gone in going:
             check_unchanged(steps, gone)
         self._check_policy(swap)
@@ -88,7 +90,7 @@ class Preflight:
         found = self._steps.patiently(lambda: self._arm.subscription(place))
         theirs = str(found.get("tenantId") or "")
         if self._known.tenant and theirs and fold(theirs) != fold(self._known.tenant):
-            raise AccessError(f"`{place}` belongs to tenant `{theirs}`, and the sign-in to `{self._known.tenant}`")
+            raise AccessError(f"`{place}` belongs to tenant `{theirs}`, but the sign-in to `{self._known.tenant}`")
 
     def _assigned_to(self, who: str) -> dict[str, Mapping[str, Any]]:
         """Return the assignments of a principal in Azure, also through groups, by folded id."""
@@ -104,13 +106,15 @@ class Preflight:
         for gone in going:
             id_, holder = fold(gone.id), fold(gone.principal_id)
             if id_ in self._own or holder in groups | {fold(known.caller)}:
-                raise RefusalError(f"it would take away access of whoever runs this: {gone.principal_id}", "OwnAccess")
+                raise RefusalError(
+                    f"it would remove access of the principal that runs it: {gone.principal_id}", "OwnAccess"
+                )
             through = set(map(fold, known.members.get(holder, ())))
             if id_ in self._emergency or ({holder} | through) & set(map(fold, self._steps.bundle.emergency)):
-                said = f"an emergency access account holds assignment {gone.id}, by now"
+                said = f"an emergency access account now holds assignment {gone.id}"
                 raise RefusalError(said, "EmergencyAccess")
             if id_ in self._kept_owners:
-                said = f"nobody else would be an enabled, permanent and unconditional Owner of {gone.scope}"
+                said = f"no other enabled principal would be a permanent, unconditional Owner of {gone.scope}"
                 raise RefusalError(said, "LastOwner")
 
     def _check_own_right(self, seconds: int) -> None:
@@ -129,8 +133,8 @@ class Preflight:
         lasting = [one for one in writing if _place_of(one) != "" and (_place_of(one), _role_of(one)) not in ending]
         if writing and not lasting:
             raise AccessError(
-                "the right to write rests on elevated access at `/`, or ends before the wave may be over",
-                hint="`rightsize doctor --rollout-role FILE` writes a role for it",
+                "the right to write comes from elevated access at `/`, or may end before the wave does",
+                hint="assign a role for rollouts: `rightsize doctor --rollout-role FILE` writes one",
             )
 
     def _may_write(self, one: Mapping[str, Any]) -> bool:
@@ -157,8 +161,8 @@ class Preflight:
             number, most = len(taken | coming), most_at(home)
             if coming - taken and number > most:
                 raise GateError(
-                    f"old and new together are {number} assignments at `{home}`, and Azure allows {most}",
-                    hint="make room there, or plan smaller waves: --wave-size",
+                    f"`{home}` would have {number} assignments, old and new, and Azure allows {most}",
+                    hint="remove some there, or plan smaller waves with `--wave-size`",
                 )
         roles = {fold(role) for swap in swaps for role in swap.roles}
         if roles:
@@ -211,19 +215,19 @@ class Preflight:
             rules = steps.patiently(lambda s=scope, r=role: pim.rules(s, r))  # type: ignore[misc]
             why = refusal_of(rules, held, now, has_mfa=self._known.has_mfa)
             if why is not None:
-                which = "the way back would be refused" if held in swap.removes else "it would be refused"
+                which = "PIM would refuse the rollback" if held in swap.removes else "PIM would refuse it"
                 raise RefusalError(f"{which} for role {held.role} at {held.scope}: {why}", "PolicyRefuses")
 
 
 def check_unchanged(steps: Steps, gone: Held) -> dict[str, Any]:
     """Return Azure's version of an assignment to remove; raise RefusalError where it differs from the plan's."""
     live = steps.look(gone.url)
-    difference = "it is gone" if live is None else gone.differs_from(live)
+    difference = "it no longer exists" if live is None else gone.differs_from(live)
     if live is None or difference is not None:
-        what = difference if live is None else f"its {difference} is another"
+        what = difference if live is None else f"its {difference} differs"
         raise RefusalError(f"assignment {gone.id} was changed by somebody else: {what}", "Changed")
     if gone.state == "eligible" and steps.patiently(lambda: steps.arm.pim.is_activated(gone.url)):
-        raise RefusalError(f"assignment {gone.id} is activated, and in use, at the moment", "Activated")
+        raise RefusalError(f"assignment {gone.id} is activated and in use now", "Activated")
     return live
 
 
@@ -234,7 +238,7 @@ def old_role(steps: Steps, gone: Held) -> dict[str, Any] | None:
         return None
     live = steps.patiently(lambda: steps.arm.definition(gone.role_url))
     if live is None or not grants_the_same(known, live):
-        raise RefusalError(f"role {gone.role} is not the one that the plan read", "RoleChanged")
+        raise RefusalError(f"role {gone.role} was changed since the plan", "RoleChanged")
     return live
 
 

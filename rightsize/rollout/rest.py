@@ -48,7 +48,7 @@ class ScopeGoneError(RefusalError):
     """The scope of an assignment no longer exists, and its assignments went with it."""
 
     def __init__(self, scope: str) -> None:
-        super().__init__(f"the scope {scope} is not there any more", "ScopeGone")
+        super().__init__(f"the scope {scope} no longer exists", "ScopeGone")
 
 
 class UnseenError(RefusalError):
@@ -166,7 +166,7 @@ def _object(content: bytes) -> dict[str, Any]:
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):
-        raise BadAnswerError("something that is no JSON") from None
+        raise BadAnswerError("content that is not JSON") from None
     if not isinstance(document, dict):
-        raise BadAnswerError("something that is no object")
+        raise BadAnswerError("JSON that is not an object")
     return document

@@ -32,7 +32,7 @@ class NotRemovedError(RefusalError):
     """Azure had nothing to delete, though it showed the assignment just before: another party is changing it."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(f"{url} was there, and Azure found nothing to delete: somebody else changed it", "NotRemoved")
+        super().__init__(f"Azure showed {url}, but found nothing to delete: somebody else changed it", "NotRemoved")
 
 
 def state_of(entries: Iterable[Entry]) -> State:
@@ -57,9 +57,20 @@ class Steps:
     """The steps on one bundle, with access to Azure and the journal."""
 
     def __init__(
-        self, bundle: Bundle, arm: Arm, journal: Journal, clock: Clock, tell: Callable[[str], None] = lambda _: None
+        self,
+        bundle: Bundle,
+        arm: Arm,
+        journal: Journal,
+        clock: Clock,
+        report_progress: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.bundle, self.arm, self.journal, self.clock, self.tell = bundle, arm, journal, clock, tell
+        self.bundle, self.arm, self.journal, self.clock, self.report_progress = (
+            bundle,
+            arm,
+            journal,
+            clock,
+            report_progress,
+        )
         self.existed = {
             entry.key: bool(entry.data["existed"]) for entry in journal.entries if entry.event == "role-begin"
         }
@@ -112,7 +123,7 @@ class Steps:
         def step() -> None:
             live = self.look(url)
             if live is None or held.differs_from(live) not in (None, "description"):
-                raise SettlingError(f"assignment {held.id} does not read back as it was made")
+                raise SettlingError(f"Azure does not show assignment {held.id} as it was made")
 
         self.patiently(step)
 
@@ -132,7 +143,7 @@ class Steps:
                 raise NotRemovedError(url)
             did = True
             if self.look(url) is not None:
-                raise SettlingError(f"{url} is still there")
+                raise SettlingError(f"Azure still shows {url} after its deletion")
 
         self.patiently(step)
 

@@ -162,10 +162,10 @@ def _logs_of(scope: str, tree: Mapping[str, str]) -> set[str]:
     return found
 
 
-def add_back(standing: SwapStatus) -> list[dict[str, Any]]:
+def add_back(status: SwapStatus) -> list[dict[str, Any]]:
     """Return the access that a tripped swap lacks: each refused principal, operation, scope and plane once."""
     calls: Counter[tuple[str, str, str, str]] = Counter()
-    for one in standing.refusals:
+    for one in status.refusals:
         calls[one.principal_id, one.operation, one.scope, one.plane] += one.calls
     return [
         {"principal_id": who, "operation": operation, "scope": scope, "plane": plane, "calls": calls[key]}

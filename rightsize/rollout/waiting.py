@@ -26,5 +26,5 @@ def wait_for(steps: Steps, swaps: Iterable[Swap], event: str, seconds: Callable[
         entry = steps.latest(swap, event)[-1]
         until = max(filter(None, (until, dt.datetime.fromisoformat(entry.data["until"]))))
     if until is not None and (left := (until - steps.clock.utc()).total_seconds()) > 0:
-        steps.tell(f"waiting {left:,.0f} s until Azure knows everywhere what is new")
+        steps.report_progress(f"waiting {left:,.0f} s until the changes reach all of Azure")
         steps.clock.sleep(left)

@@ -25,7 +25,7 @@ class OldGoneError(RefusalError):
     """Another party removed or changed an assignment that a swap was to remove: its replacement has to stay."""
 
     def __init__(self, held: Held) -> None:
-        super().__init__(f"assignment {held.id} is gone or another now, and not by this rollout", "OldGone")
+        super().__init__(f"somebody else removed or changed assignment {held.id}", "OldGone")
 
 
 class WayBack:
@@ -65,9 +65,9 @@ class WayBack:
                 step(swap)
             except OldGoneError as error:
                 self._steps.write(swap, "stopped", swap.id, {"reason": error.reason, "code": error.code})
-                self._steps.tell(f"swap {swap.id}: stopped: {error.reason}; what came for it stays")
+                self._steps.report_progress(f"swap {swap.id}: stopped: {error.reason}; its replacement stays")
             except RefusalError as error:
-                self._steps.tell(f"swap {swap.id}: not taken back: {error.reason}")
+                self._steps.report_progress(f"swap {swap.id}: not rolled back: {error.reason}")
                 refused.append(error)
             else:
                 done.append(swap)
@@ -80,7 +80,7 @@ class WayBack:
                 self._restore(swap, entry, gone)
             except ScopeGoneError as error:
                 self._steps.once(swap, "scope-missing", gone.id)
-                self._steps.tell(f"swap {swap.id}: {error.reason}")
+                self._steps.report_progress(f"swap {swap.id}: {error.reason}")
 
     def _removed(self, swap: Swap, entry: Entry) -> Held:
         """Return the assignment of the bundle whose removal a journal entry notes."""
@@ -88,7 +88,7 @@ class WayBack:
             live = {**entry.data["properties"], "scope": gone.scope}
             if gone.id == entry.key and gone.url == entry.data["url"] and gone.differs_from(live) is None:
                 return gone
-        raise RefusalError(f"the journal would bring back {entry.key}, which the plan does not have so", "NotInPlan")
+        raise RefusalError(f"the journal would restore {entry.key}, which differs from the plan", "NotInPlan")
 
     def _restore(self, swap: Swap, entry: Entry, gone: Held) -> None:
         steps = self._steps
@@ -111,7 +111,9 @@ class WayBack:
             if entry.key != gone.role:
                 continue
             if known is None or not grants_the_same(known, body) or fold(str(body.get("name"))) != gone.role:
-                raise RefusalError(f"the journal would bring back role {gone.role}, which was another", "NotInPlan")
+                raise RefusalError(
+                    f"the journal would restore role {gone.role}, which differs from the plan", "NotInPlan"
+                )
             url = gone.role_url
             if self._steps.patiently(lambda: self._arm.definition(url)) is None:  # noqa: B023
                 self._steps.patiently(lambda: self._arm.put_definition(url, body))  # noqa: B023
@@ -124,7 +126,7 @@ class WayBack:
         self._steps.patiently(lambda: self._arm.put_assignment(url, properties))
         live = self._steps.look(url)
         if live is None or kept_properties(live) != properties:
-            raise SettlingError(f"{url} does not read back as it was")
+            raise SettlingError(f"Azure does not show {url} as it was")
 
     def _read_old(self, swap: Swap) -> None:
         """Raise an error where an old assignment is not in Azure, if new ones are to be deleted."""
@@ -167,13 +169,13 @@ class WayBack:
             entry for entry in steps.latest(swap, "failed") if entry.data.get("code") == "ScopeGone"
         ]
         steps.write(swap, "scope-gone" if lost else "rolled-back", swap.id)
-        steps.tell(f"swap {swap.id}: {'its scope is gone' if lost else 'rolled back'}")
+        steps.report_progress(f"swap {swap.id}: {'its scope is gone' if lost else 'rolled back'}")
 
     def _undo(self, swap: Swap, entry: Entry) -> None:
         steps = self._steps
         made = next((one for one in swap.creates if one.id == entry.key and one.url == entry.data["url"]), None)
         if made is None:
-            raise RefusalError(f"the journal would delete {entry.key}, which the plan does not make so", "NotInPlan")
+            raise RefusalError(f"the journal would delete {entry.key}, which the plan does not create", "NotInPlan")
         created = {one.key: one for one in steps.latest(swap, "created")}.get(entry.key)
         if created is None or not created.data.get("as"):
             try:
@@ -184,7 +186,7 @@ class WayBack:
                     steps.delete(made.url)
             except ScopeGoneError as error:
                 # It went with its scope.
-                steps.tell(f"swap {swap.id}: {error.reason}")
+                steps.report_progress(f"swap {swap.id}: {error.reason}")
         steps.write(swap, "deleted", entry.key)
 
     def _give_back(self, swap: Swap, rules: ScheduleRules) -> None:
@@ -206,7 +208,9 @@ class WayBack:
         if steps.has(swap, "role-dropped", entry.key):
             return
         if entry.key not in swap.roles or not entry.data["url"].endswith(f"/roleDefinitions/{entry.key}"):
-            raise RefusalError(f"the journal would delete role {entry.key}, which the plan does not make", "NotInPlan")
+            raise RefusalError(
+                f"the journal would delete role {entry.key}, which the plan does not create", "NotInPlan"
+            )
         users = {one.id for one in steps.bundle.swaps if entry.key in one.roles and one.id != swap.id}
         in_use = any(steps.state(one) in ("begun", "done", "stopped") for one in steps.bundle.swaps if one.id in users)
         if not in_use:

@@ -11,7 +11,9 @@ from functools import cache
 
 import polars as pl
 
-from rightsize.rules.matching import first_match, folded, matches, matching_pairs
+from rightsize.rbac.patterns import parse_pattern
+from rightsize.rbac.text import fold
+from rightsize.rules.matching import first_match, folded, matching_pairs
 from rightsize.rules.tables import Row, rows_of
 
 _LINKED_CHECK = "linked_check"
@@ -58,10 +60,11 @@ def _callable_rows() -> tuple[Row, ...]:
     return tuple(row for row in rows_of("linked_checks") if not _is_never_called(row["checked"]))
 
 
+@cache
 def _writes_of(rules: str, checked: str) -> tuple[str, ...]:
-    names = pl.DataFrame({"name": folded(pl.Series([checked]))})
-    rows = [row for row in rows_of(rules) if names.select(matches(pl.col("name"), row["checked"])).item()]
-    return tuple(row["write"] for row in rows)
+    # One name at a time: building a frame for each of hundreds of patterns costs far more than the matching.
+    name = fold(checked)
+    return tuple(row["write"] for row in rows_of(rules) if parse_pattern(row["checked"]).matches(name))
 
 
 @cache

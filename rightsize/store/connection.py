@@ -151,16 +151,20 @@ def open_store(
             f"there is no store at `{file}`", hint="`rightsize load PATH…` makes one, `rightsize demo` a sample"
         )
     if file.stem.lower() in _TAKEN:
-        raise InputError(f"a store cannot be called `{file.name}`", hint=f"not by any of {', '.join(sorted(_TAKEN))}")
+        raise InputError(
+            f"a store cannot be called `{file.name}`", hint=f"choose a name other than {', '.join(sorted(_TAKEN))}"
+        )
     if not file.exists():
-        _reserve(file)
+        reserve_store(file)
     with _private_files():
         connection = _connect(file, read_only, settings)
         try:
             version = _version_of(connection)
             if version is None and _is_empty(connection):
                 if read_only:
-                    raise InputError(f"`{file}` is an empty database", hint="load something into it first")
+                    raise InputError(
+                        f"`{file}` is an empty database", hint="load exports into it first with `rightsize load PATH…`"
+                    )
                 _create(connection)
             else:
                 _check_version(connection, version, file, read_only)
@@ -170,12 +174,16 @@ def open_store(
     return Store(connection, file, read_only=read_only)
 
 
-def _reserve(file: Path) -> None:
-    """Create the folder of a new store."""
+def reserve_store(file: Path) -> None:
+    """Create the folder of a new store, and check that a file can be written there.
+
+    Raises:
+        InputError: The folder cannot be made or written to.
+    """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot make the folder of `{file}`: {error.strerror}") from error
+        raise InputError(f"cannot create the folder of `{file}`: {error.strerror}") from error
     if not os.access(file.parent, os.W_OK):
         raise InputError(f"cannot write into the folder of `{file}`")
 

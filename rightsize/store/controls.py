@@ -72,7 +72,7 @@ def parse_control(name: str, text: str) -> Control:
     question = question_of(name, text, fields)
     severity, subject = ("".join(fields[label]) for label in ("severity", "subject"))
     if severity not in SEVERITIES or subject not in SUBJECTS or question.columns != _COLUMNS:
-        raise InternalError(f"the header of the control `{name}` has no severity or subject that is known")
+        raise InternalError(f"the header of the control `{name}` has an unknown severity, subject or list of columns")
     return Control(
         question=question,
         severity=severity,

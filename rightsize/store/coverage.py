@@ -62,7 +62,9 @@ def declare_window(
         UsageError: The source cannot be declared, or the window ends before it starts.
     """
     if source not in CATEGORIES:
-        raise UsageError(f"`{source}` is no log that can be declared", hint=f"one of {', '.join(sorted(CATEGORIES))}")
+        raise UsageError(
+            f"`{source}` is not a log that can be declared", hint=f"one of {', '.join(sorted(CATEGORIES))}"
+        )
     if last < first:
         raise UsageError(f"the window `{first}..{last}` ends before it starts")
     values = [source, "*", scope.rstrip("/") or "/", first, last, declared_by]
@@ -80,7 +82,7 @@ def observed_days(days: str) -> str:
         days: A condition on the column `time`.
     """
     return f"""
-        WITH told AS (
+        WITH counted AS (
             SELECT source, category, scope_key, operation_key, time::DATE AS day, 1 AS events, false AS is_reduced
             FROM base.events WHERE {days}
             UNION ALL
@@ -93,7 +95,7 @@ def observed_days(days: str) -> str:
                     WHEN folded LIKE '/providers/microsoft.management/managementgroups/_%' THEN
                         '/providers/microsoft.management/managementgroups/' || string_split(folded, '/')[5]
                     ELSE '/' END AS place
-            FROM base.scope_names WHERE scope_key IN (SELECT scope_key FROM told)
+            FROM base.scope_names WHERE scope_key IN (SELECT scope_key FROM counted)
         ), placed AS (
             SELECT e.source, coalesce(e.category, 'Administrative') AS category, CASE
                     WHEN e.source = 'storage_log' AND resource IS NOT NULL THEN
@@ -101,7 +103,7 @@ def observed_days(days: str) -> str:
                     WHEN e.source IN ({_RESOURCE_LOGS}) THEN coalesce(resource, place)
                     ELSE place END AS scope,
                 e.day, sum(e.events) AS events, e.is_reduced
-            FROM told AS e JOIN places AS n USING (scope_key)
+            FROM counted AS e JOIN places AS n USING (scope_key)
             LEFT JOIN (SELECT operation_key, {_SERVICE} AS service FROM base.operation_names) AS o
                 USING (operation_key)
             GROUP BY ALL

@@ -68,25 +68,25 @@ def memory_of(connection: duckdb.DuckDBPyConnection) -> int:
 def _bytes_of(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"`{text}` is no size of memory", hint="write it as 512MB, 2GiB or 1.5G")
+        raise UsageError(f"`{text}` is not a size of memory", hint="write it as 512MB, 2GiB or 1.5G")
     unit = (match[2] or "").lower()
     base = 1000 if len(unit) == 1 else 1024
     size = int(float(match[1]) * base ** ("kmgt".index(unit[0]) + 1 if unit else 0))
     if size < _LEAST_MEMORY:
-        raise UsageError(f"`{text}` of memory is too little for anything", hint="64MiB is the least, 1GiB is plenty")
+        raise UsageError(f"`{text}` of memory is too little", hint="give at least 64MiB; 1GiB is plenty")
     return size
 
 
 def _folder_of(folder: Path) -> Path:
     if not folder.is_dir():
-        raise UsageError(f"there is no folder `{folder}` to spill into", hint="make it, or name another")
+        raise UsageError(f"the spill folder `{folder}` does not exist", hint="create it, or name another folder")
     if not os.access(folder, os.W_OK):
-        raise UsageError(f"cannot write into `{folder}`, the folder to spill into")
+        raise UsageError(f"cannot write into the spill folder `{folder}`")
     return folder
 
 
 @contextmanager
-def shortage_told(file: Path) -> Iterator[None]:
+def explain_shortage(file: Path) -> Iterator[None]:
     """Raise a clear error if DuckDB or the system runs out of memory or disk in the block.
 
     Raises:
@@ -97,14 +97,14 @@ def shortage_told(file: Path) -> Iterator[None]:
     except (duckdb.Error, OSError) as error:
         if is_full(error):
             raise InputError(
-                "the disk is full: what does not fit into memory and the store itself need room",
-                hint=f"free some beside `{file}`, or name a folder with room by `--spill-folder` or {SPILL}; "
-                "the store is as it was",
+                "the disk is full: the store needs space, and so do data that do not fit into memory",
+                hint=f"free space beside `{file}`, or name a folder with space by `--spill-folder` or {SPILL}; "
+                "the store is unchanged",
             ) from error
         if isinstance(error, duckdb.OutOfMemoryException):
             raise InputError(
                 "there was too little memory for this load",
-                hint=f"raise `--memory-limit` or {MEMORY}, or load fewer files at once; the store is as it was",
+                hint=f"raise `--memory-limit` or {MEMORY}, or load fewer files at once; the store is unchanged",
             ) from error
         raise
 

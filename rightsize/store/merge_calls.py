@@ -187,13 +187,13 @@ def _compare_rows(con: duckdb.DuckDBPyConnection) -> None:
         UNION ALL
         SELECT place, event_key, rows_before, best {_PLACE}, false, true FROM ordered
         WHERE best {_PLACE} <> place AND NOT (is_behind AND lead = best)""")
-    told = " OR ".join(
+    is_new = " OR ".join(
         (*(_tells(name) for name in ("category", "correlation_id")), *map(_tells_better, MARKED_COLUMNS))
     )
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_additions AS
         SELECT * FROM (
-            SELECT p.*, {told} AS is_new, {_tells("source")} OR {_tells("plane")} AS is_elsewhere
+            SELECT p.*, {is_new} AS is_new, {_tells("source")} OR {_tells("plane")} AS is_elsewhere
             FROM merge_pairs AS p JOIN {_ROWS} AS r USING (place) JOIN {_ROWS} AS o ON o.place = p.other)
         WHERE is_new OR is_elsewhere""")
     con.execute("""

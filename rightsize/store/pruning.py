@@ -14,7 +14,7 @@ import duckdb
 
 from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import base_names
-from rightsize.store.limits import shortage_told
+from rightsize.store.limits import explain_shortage
 from rightsize.store.quarantine import forget_keys
 from rightsize.store.sealing import KEPT_EVENTS, seal, sealed_before
 from rightsize.store.sql import literal, quoted
@@ -85,7 +85,7 @@ def compact(store: Store) -> None:
     file = store.path
     target = file.with_name(f"{file.name}.{secrets.token_hex(4)}.compacting")
     try:
-        with shortage_told(file):
+        with explain_shortage(file):
             open_store(target, read_only=False).close()
             store.connection.execute(f"ATTACH {literal(target)} AS compacted")
             with store.transaction() as con:

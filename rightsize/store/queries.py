@@ -15,7 +15,7 @@ from pathlib import Path
 from rightsize.model.errors import InternalError, UsageError
 from rightsize.model.times import read_moment
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[1]
 _NAME = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*")
 _PARAMETER = re.compile(r"(?P<name>[a-z_]+) (?P<type>[a-z]+)(?: = (?P<default>'[^']*'|\S+))?  (?P<meaning>\S.*)")
 PARAMETER_TYPES = ("text", "integer", "day", "boolean")
@@ -56,7 +56,7 @@ class SavedQuery:
 
 def queries_folder() -> Path:
     """Return the folder of the SQL files; raises InternalError if the installation has none."""
-    for folder in (_PACKAGE / "_queries", _PACKAGE.parent / "queries"):
+    for folder in (PACKAGE / "_queries", PACKAGE.parent / "queries"):
         if folder.is_dir():
             return folder
     raise InternalError("the SQL texts of rightsize are not installed", hint="install rightsize again")
@@ -117,7 +117,7 @@ def _value(parameter: Parameter, text: str) -> object:
     except (ValueError, KeyError) as error:
         example = {"integer": "a whole number", "day": "a day such as 2026-01-31", "boolean": "true or false"}
         raise UsageError(
-            f"`{text}` is no value for `{parameter.name}`", hint=f"give {example[parameter.type]}"
+            f"`{text}` is not a valid value of `{parameter.name}`", hint=f"give {example[parameter.type]}"
         ) from error
     return text
 

@@ -25,7 +25,7 @@ _MEMORY_LIMIT = "2GB"
 _AGAIN = 0.1
 # INVARIANT: no statement can loosen these, since `lock_configuration` follows before it runs. Without a directory for
 # temporary files, a statement that exceeds its memory limit fails and leaves nothing on the disk.
-_LOCKED: dict[str, str | bool | int | float | list[str]] = {
+LOCKED_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoload_known_extensions": "false",
     "autoinstall_known_extensions": "false",
@@ -82,7 +82,7 @@ def run_statement(
     clock.start()
     try:
         result = connection.execute(sql, bound or None)
-        columns = _distinct_names([column[0] for column in result.description or []])
+        columns = distinct_names([column[0] for column in result.description or []])
         rows = result.fetchmany(max_rows + 1)
     except duckdb.InterruptException as error:
         if not stopped.is_set():
@@ -112,7 +112,7 @@ def _gate(sql: str) -> duckdb.Statement:
     if not statements:
         raise UsageError("there is no statement", hint=_HINT_ONE)
     if len(statements) > 1:
-        raise UsageError(f"there are {len(statements)} statements, and one is run at a time", hint=_HINT_ONE)
+        raise UsageError(f"there are {len(statements)} statements, but only one can be run at a time", hint=_HINT_ONE)
     statement = statements[0]
     if statement.type is duckdb.StatementType.SELECT:
         return statement
@@ -122,7 +122,7 @@ def _gate(sql: str) -> duckdb.Statement:
     if statement.type is duckdb.StatementType.MULTI:
         # PIVOT without IN first stores the values of its column as a type, in a separate statement.
         raise UsageError("PIVOT must list its values", hint="write `FROM t PIVOT (sum(x) FOR y IN ('a', 'b'))`")
-    raise UsageError(f"a {statement.type.name} statement is not run here, only what reads", hint=_HINT_ONE)
+    raise UsageError(f"cannot run a {statement.type.name} statement: only statements that read are run", hint=_HINT_ONE)
 
 
 def _gate_explained(sql: str) -> None:
@@ -155,7 +155,7 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     # `open_store` first checks that this is a store of a known version; then it is opened locked.
     open_store(path, read_only=True).close()
     try:
-        connection = duckdb.connect(str(path), read_only=True, config=_LOCKED)
+        connection = duckdb.connect(str(path), read_only=True, config=LOCKED_SETTINGS)
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET lock_configuration = true")
     except duckdb.Error as error:
@@ -167,18 +167,18 @@ def _in_the_users_terms(error: duckdb.Error) -> RightsizeError:
     text = _first_line(error)
     if isinstance(error, duckdb.OutOfMemoryException):
         return UsageError(
-            f"the statement needs more than the {_MEMORY_LIMIT} of memory that it may have", hint="narrow or aggregate"
+            f"the statement needs more memory than its limit of {_MEMORY_LIMIT}", hint="narrow it, or aggregate"
         )
     if isinstance(error, duckdb.PermissionException):
         return UsageError("the statement reaches outside the store", hint="only its tables and views can be read")
     if "read-only mode" in text:
-        return UsageError("the statement would change the store, which is only read here", hint=_HINT_ONE)
+        return UsageError("the statement would change the store, which is open for reading only", hint=_HINT_ONE)
     if isinstance(error, (duckdb.InternalException, duckdb.FatalException)):
         return InternalError(f"DuckDB failed: {text}")
     hint = None
     if isinstance(error, (duckdb.CatalogException, duckdb.BinderException)):
-        hint = "`SHOW TABLES` and `DESCRIBE table` say what there is"
-    return UsageError(f"the statement does not run: {text}", hint=hint)
+        hint = "`SHOW TABLES` lists the tables, `DESCRIBE table` the columns of one"
+    return UsageError(f"the statement fails: {text}", hint=hint)
 
 
 def _first_line(error: duckdb.Error) -> str:
@@ -190,7 +190,8 @@ def _first_line(error: duckdb.Error) -> str:
     return (text[:1].lower() + text[1:] if starts_a_sentence else text).rstrip("!.")
 
 
-def _distinct_names(names: Sequence[str]) -> tuple[str, ...]:
+def distinct_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of columns, each repeated one with a number behind it."""
     taken: set[str] = set()
     distinct = []
     for name in names:

@@ -40,9 +40,9 @@ bold identify a row together.
 def write_schema_page() -> str:
     """Return the page as Markdown."""
     lines = [_INTRODUCTION]
-    lines += ["| name | one row |", "| --- | --- |"]
+    lines += ["| name | one row per |", "| --- | --- |"]
     lines += [
-        f"| [`{table.name}`](#{table.name}) | {_cell(table.grain.removeprefix('one row '))} |" for table in TABLES
+        f"| [`{table.name}`](#{table.name}) | {_cell(table.grain.removeprefix('one row per '))} |" for table in TABLES
     ]
     lines.append("")
     for table in TABLES:

@@ -52,7 +52,7 @@ class Pass:
         as_of: The day up to which the results hold, exclusive.
         seen: The known items of `kinds`, as `SEEN`; they replace the stored items of these kinds.
         kinds: The kinds that `seen` replaces.
-        told: Reported events to add to the known items.
+        reported: Reported events to add to the known items.
         changes: The changes, as the table `watch_changes`, without numbers.
         touched: The days and tables that the pass has handled.
         unread: Files that could not be read, which `changes` reports: size and modification time in ns, by path.
@@ -61,7 +61,7 @@ class Pass:
     as_of: dt.date
     seen: pl.DataFrame
     kinds: tuple[str, ...]
-    told: pl.DataFrame
+    reported: pl.DataFrame
     changes: pl.DataFrame
     touched: Touched
     unread: Mapping[str, tuple[int, int]]
@@ -180,13 +180,13 @@ def commit_pass(store: Store, done: Pass, sinks: Sequence[str]) -> int:
     laid_out = {
         "pass_changes": fresh,
         "pass_seen": done.seen,
-        "pass_told": done.told,
+        "pass_reported": done.reported,
         "read_files": _stamps(done.unread),
     }
     with _registered(store.connection, laid_out), store.transaction() as con:
         con.execute(f"INSERT INTO base.watch_changes ({columns}) SELECT {columns} FROM pass_changes")
         con.execute("DELETE FROM base.watch_seen WHERE kind IN (SELECT unnest($kinds))", {"kinds": list(done.kinds)})
-        for name in ("pass_seen", "pass_told"):
+        for name in ("pass_seen", "pass_reported"):
             con.execute(f"INSERT INTO base.watch_seen SELECT kind, name, value, day FROM {name}")
         con.execute(
             "DELETE FROM base.touched WHERE day IN (SELECT unnest($days)) OR what IN (SELECT unnest($tables))",

@@ -24,7 +24,7 @@ Row = Mapping[str, Any]
 _ASSIGNMENT = "microsoft.authorization/roleassignments/write"
 _REMOVAL = "microsoft.authorization/roleassignments/delete"
 _WAYS = {"pim": "through PIM", "code": "by code"}
-_UNKNOWN = "somebody unknown"
+_UNKNOWN = "an unknown principal"
 _CUT = 160
 
 
@@ -97,7 +97,7 @@ def _event_change(row: Row, strong: Collection[str], origin: Origin, names: Name
         said += f", {origin.said(way)}"
         kind, severity = _weighed(way, severity, role in strong)
     if row["outcome"] == "started":
-        said += "; how it ended no log says"
+        said += "; no log shows how it ended"
     return _change(
         kind, (row["event_key"],), said, severity=severity, time=row["time"], day=row["time"].date(), names=names,
         principal_id=holder, actor_id=row["actor_id"], scope=row["scope"],
@@ -116,7 +116,7 @@ def _role_said(role: str, names: Names) -> str:
     if consented is None:
         return names.roles.get(role, role)
     whom, permissions = consented
-    return f"{_cut(', '.join(permissions))} for {'everybody' if whom == 'allprincipals' else 'one user'}"
+    return f"{_cut(', '.join(permissions))} for {'all users' if whom == 'allprincipals' else 'one user'}"
 
 
 def _weighed(way: str, severity: str, strong: bool) -> tuple[str, str]:
@@ -128,20 +128,20 @@ def _weighed(way: str, severity: str, strong: bool) -> tuple[str, str]:
     return "grant_outside", "high" if strong else severity
 
 
-def events_told(events: pl.DataFrame) -> pl.DataFrame:
+def reported_events(events: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of `store.watching.SEEN` for reported events: the events, and what they granted and revoked."""
     day = pl.col("time").dt.date()
     name = pl.col("scope").str.to_lowercase().str.split("/").list.last()
-    told = [events.select(kind=pl.lit("event"), name=pl.col("event_key"), value=pl.lit(""), day=day)]
+    reported = [events.select(kind=pl.lit("event"), name=pl.col("event_key"), value=pl.lit(""), day=day)]
     for kind, operation in (("granted", _ASSIGNMENT), ("revoked", _REMOVAL)):
         made = events.filter(pl.col("operation") == operation)
-        told.append(made.select(kind=pl.lit(kind), name=name, value=pl.lit(""), day=day))
+        reported.append(made.select(kind=pl.lit(kind), name=name, value=pl.lit(""), day=day))
     asked = marks_of_events(events).filter(pl.col("asks") != "assignment")
-    told.append(marks_told("asked", asked))
-    return pl.concat(told).unique(["kind", "name"], keep="first", maintain_order=True)
+    reported.append(reported_marks("asked", asked))
+    return pl.concat(reported).unique(["kind", "name"], keep="first", maintain_order=True)
 
 
-def marks_told(kind: str, marks: pl.DataFrame, day: dt.date | None = None) -> pl.DataFrame:
+def reported_marks(kind: str, marks: pl.DataFrame, day: dt.date | None = None) -> pl.DataFrame:
     """Return marks of grants as rows of `store.watching.SEEN`."""
     at = pl.col("time").dt.date() if day is None else pl.coalesce(pl.col("time").dt.date(), pl.lit(day))
     return marks.select(kind=pl.lit(kind), name=named(marks), value=pl.lit(""), day=at)
@@ -207,10 +207,10 @@ def _held(row: Row, role: str | None) -> str:
 def _concluded(kind: str, row: Row, who: str, where: str, role: str | None) -> str:
     layers = (row["what"] or "").replace("_", " ")
     of_plane = f"the {row['value']} plane of " if row["value"] else ""
-    before = f", before {row['was'].replace('_', ' ')}" if row["was"] else ""
+    before = f", until now {row['was'].replace('_', ' ')}" if row["was"] else ""
     return {
-        "unused": f"{who} has used nothing of {of_plane}{role} at {where} in the whole window; "
-        f"a log would have shown {row['what']} of its operations",
+        "unused": f"{who} did not use {of_plane}{role} at {where} in the whole window; "
+        f"a log would show {row['what']} of its operations",
         "escalation": f"{who} {row['what']}, from {where}",
         "violation": f"{who} alone can defeat {layers} of {where}{before}",
         "drift": f"the role {role} {row['what']}",
@@ -221,11 +221,11 @@ def _went(row: Row, as_of: dt.date, names: Names) -> dict[str, Any]:
     first, *rest = row["name"].split("|")
     said = {
         "unused": f"the assignment {first} is in use again",
-        "escalation": f"{names.who(first)} has lost a way to more: {rest[0].replace('_', ' ') if rest else ''}"
+        "escalation": f"{names.who(first)} can no longer escalate: {rest[0].replace('_', ' ') if rest else ''}"
         f" from {names.where(rest[1] if len(rest) > 1 else None)}",
         "violation": f"{names.who(first)} alone can no longer defeat {row['value'].replace('_', ' ')} of "
         f"{names.where(rest[0] if rest else None)}",
-        "drift": f"the role {names.roles.get(first, first)} is again as it was applied",
+        "drift": f"the role {names.roles.get(first, first)} again matches its applied version",
         "signal": f"the signal {first} was dismissed",
     }[row["kind"]]
     kind, mark = f"{row['kind']}_gone", (row["name"], as_of.isoformat())
@@ -247,7 +247,7 @@ def gone_changes(gone: pl.DataFrame, as_of: dt.date, names: Names) -> pl.DataFra
 def _is_gone(row: Row, as_of: dt.date, names: Names) -> dict[str, Any]:
     role = names.roles.get(row["role"] or "", row["role"])
     said = f"{names.who(row['principal_id'])} no longer holds {_held(row, role)} at {names.where(row['scope'])}: "
-    said += f"listed last on {row['last_listed_on']:%Y-%m-%d %H:%M}, and no log shows who took it"
+    said += f"last listed on {row['last_listed_on']:%Y-%m-%d %H:%M}, and no log shows who removed it"
     return _change(
         "revocation", (row["kind"], row["name"], row["missing_on"].isoformat()), said, severity="low", day=as_of,
         time=row["missing_on"], names=names, principal_id=row["principal_id"], scope=row["scope"],

@@ -39,7 +39,7 @@ from rightsize.watch.changes import Names, Origin, no_changes, note_change
 from rightsize.watch.detect import (
     FAILED,
     Found,
-    Telling,
+    ReportContext,
     report_behaviour,
     report_events,
     report_expiries,
@@ -141,13 +141,13 @@ def conclude(
             _conclude_all(store, question, applied, touched, days, newest, found, is_first=is_first)
         changes = pl.concat([no_changes(), *found.changes]).unique("change_id", keep="first", maintain_order=True)
         changes = changes.join(known_changes(store, "record_ahead"), on="change_id", how="anti")
-        told = commit_pass(
+        reported = commit_pass(
             store,
             Pass(
                 as_of=days[-1] if days else until or newest,
                 seen=pl.concat([found.seen, failing]),
                 kinds=(*LISTED, *CONCLUDED, FAILED),
-                told=found.told,
+                reported=found.reported,
                 changes=changes,
                 touched=touched,
                 unread={one.path: one.stamp for one in unread},
@@ -156,7 +156,7 @@ def conclude(
         )
     seconds = time.process_time() - began
     whole = len([day for day in days if until is None or day > until])
-    return Concluded(is_first, told, whole, days[-1] if days else until or newest, len(found.seen), seconds)
+    return Concluded(is_first, reported, whole, days[-1] if days else until or newest, len(found.seen), seconds)
 
 
 def _believed(touched: Touched, limit: dt.datetime) -> Touched:
@@ -188,12 +188,12 @@ def _conclude_all(
     is_first: bool,
 ) -> None:
     strong = set(privileged_roles(store.table("role_operations"))) if touched.days else set()
-    telling = Telling(store, Origin(_automation(store, question.automation)), _names(store), strong, is_first)
+    context = ReportContext(store, Origin(_automation(store, question.automation)), _names(store), strong, is_first)
     last = days[-1] if days else newest
-    report_events(telling, [day for day in touched.days if day >= horizon(last)], "succeeded", found)
+    report_events(context, [day for day in touched.days if day >= horizon(last)], "succeeded", found)
     ended = {day - dt.timedelta(days=1) for day in days}
     # The first pass marks all that it finds as reported.
-    report_behaviour(telling, ended | set(touched.days), newest, found)
+    report_behaviour(context, ended | set(touched.days), newest, found)
     if not days:
         return
     yesterday = days[0] - dt.timedelta(days=1)
@@ -201,12 +201,12 @@ def _conclude_all(
     table_of = _since(store, oldest)
     inputs = Inputs.read(table_of)
     for as_of in days:
-        report_events(telling, [as_of - dt.timedelta(days=1)], "started", found)
+        report_events(context, [as_of - dt.timedelta(days=1)], "started", found)
         analysis = analyse(inputs, choose_window(inputs, as_of, question.min_window, question.forget_days))
         judged = judge_planes(table_of, as_of, question.min_window, question.forget_days)
         planes = [one.analysis for one in judged]
         now = standing_of(inputs, analysis, planes, store.table, drifted_roles(applied, inputs))
-        report_state(telling, now, as_of, newest, found)
+        report_state(context, now, as_of, newest, found)
 
 
 def _since(store: Store, window: Window) -> Callable[[str], pl.DataFrame]:
@@ -254,6 +254,6 @@ def _automation(store: Store, given: Sequence[str]) -> frozenset[str]:
             pl.any_horizontal((pl.col(column) == fold(one)).fill_null(False) for column in texts.columns)
         )
         if same.is_empty():
-            raise UsageError(f"nobody who is loaded is called `{one}`", hint="give an object or application id")
+            raise UsageError(f"no loaded principal is called `{one}`", hint="give an object or application id")
         found |= {text for row in same.select("principal_id", "app_id").iter_rows() for text in row if text}
     return frozenset(found)

@@ -25,7 +25,7 @@ from rightsize.workflow.rollout import BUNDLE, plan_rollout
 from rightsize.workflow.text_files import read_bytes
 
 _KIND = "containment"
-_HINT = "docs/containment.md lists what a file of rules may say"
+_HINT = "docs/containment.md lists the rules and their types"
 QUEUE = "queue"
 
 
@@ -61,21 +61,21 @@ def read_rules(path: Path | None) -> ContainmentRules:
     try:
         found = tomllib.loads(read_bytes(path).decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"`{path}` is no TOML: {error}") from None
+        raise InputError(f"`{path}` is not TOML: {error}") from None
     known = {one.name: getattr(ContainmentRules(), one.name) for one in fields(ContainmentRules)}
     for name, value in found.items():
         if name not in known or type(value) is not (list if isinstance(known[name], tuple) else type(known[name])):
-            raise InputError(f"`{name}` of `{path}` is no rule, or not of its type", hint=_HINT)
+            raise InputError(f"`{name}` of `{path}` is not a rule, or has the wrong type", hint=_HINT)
         if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-            raise InputError(f"`{name}` of `{path}` has something else than text", hint=_HINT)
+            raise InputError(f"`{name}` of `{path}` has an item that is not text", hint=_HINT)
     given: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in found.items()}
     rules = ContainmentRules(**given)
     if rules.severity not in SEVERITIES or set(rules.kinds) - set(get_args(ProposalKind)):
-        raise InputError(f"`severity` or `kinds` of `{path}` is unknown", hint=_HINT)
+        raise InputError(f"`severity` or `kinds` of `{path}` has an unknown value", hint=_HINT)
     for span in rules.quiet_hours:
         _span(span)
     if rules.hand_on and not rules.emergency_accounts:
-        raise InputError(f"`{path}` hands on without naming an emergency access account", hint=_HINT)
+        raise InputError(f"`{path}` hands containments on but names no emergency access account", hint=_HINT)
     return rules
 
 
@@ -84,7 +84,7 @@ def _span(text: str) -> tuple[dt.time, dt.time]:
     try:
         return dt.time.fromisoformat(first), dt.time.fromisoformat(last)
     except ValueError:
-        raise InputError(f"`{text}` are no hours", hint="write them as 22:00-06:00, UTC") from None
+        raise InputError(f"`{text}` is not a span of hours", hint="write them as 22:00-06:00, UTC") from None
 
 
 def is_quiet(rules: ContainmentRules, now: dt.datetime) -> bool:
@@ -107,14 +107,14 @@ def why_not(rules: ContainmentRules, principals: Collection[str], result: Contai
     """
     kinds = {one.kind for one in result.containment.plan.proposals}
     if not rules.hand_on:
-        return "no rule hands it on"
+        return "the rules do not set `hand_on`"
     if "*" not in rules.principals and result.principal_id not in principals:
-        return "its principal is not among those of the rules"
+        return "the rules do not name its principal"
     if kinds - set(rules.kinds):
-        return f"it has changes that are not handed on: {', '.join(sorted(kinds - set(rules.kinds)))}"
+        return f"the rules do not hand on changes of the kind {', '.join(sorted(kinds - set(rules.kinds)))}"
     if not kinds:
         return "it changes no assignment"
-    return "these are quiet hours" if is_quiet(rules, now) else ""
+    return "it is within the quiet hours" if is_quiet(rules, now) else ""
 
 
 def contain_signalled(
@@ -137,11 +137,15 @@ def contain_signalled(
         day = max(one["day"] for one in signals)
         change = note_change(_KIND, sorted(one["change_id"] for one in signals), text, "high", day)
         change = change.with_columns(principal_id=pl.lit(principal))
-        told = pl.DataFrame([(_KIND, one["change_id"], "", one["day"]) for one in signals], schema=SEEN, orient="row")
+        reported = pl.DataFrame(
+            [(_KIND, one["change_id"], "", one["day"]) for one in signals], schema=SEEN, orient="row"
+        )
         with open_store(db, read_only=False) as store:
             as_of = watched_until(store) or day
             nothing = Touched((), frozenset())
-            commit_pass(store, Pass(as_of, no_seen(), (), told, pl.concat([no_changes(), change]), nothing, {}), sinks)
+            commit_pass(
+                store, Pass(as_of, no_seen(), (), reported, pl.concat([no_changes(), change]), nothing, {}), sinks
+            )
         made += [result] if result is not None else []
     return made
 
@@ -187,7 +191,7 @@ def _contain(
         return f"{principal} is not contained: {error.message}", None
     changes = len(result.containment.plan.proposals)
     text = (
-        f"a containment of {result.name} stands in {folder}: {changes} changes, {len(result.options)} requests for "
+        f"a containment of {result.name} is in {folder}: {changes} changes, {len(result.options)} requests for "
         f"people{_dwell(result, signals, now)}"
     )
     reason = why_not(rules, chosen, result, now)
@@ -218,5 +222,5 @@ def _dwell(result: ContainResult, signals: Sequence[Mapping[str, Any]], now: dt.
     plain = now.astimezone(dt.UTC).replace(tzinfo=None) if now.tzinfo else now
     marks = [("the first suspect record", result.first_suspect)]
     marks.append(("the signal", min((one["time"] for one in signals if one["time"]), default=None)))
-    told = [f"{span_told(plain - time)} after {what}" for what, time in marks if time is not None]
-    return f", {' and '.join(told)}" if told else ""
+    reported = [f"{span_told(plain - time)} after {what}" for what, time in marks if time is not None]
+    return f", {' and '.join(reported)}" if reported else ""

@@ -61,15 +61,17 @@ def read_webhook(text: str) -> Webhook:
     form, equals, url = text.partition("=")
     if not equals or form not in _FORMS:
         # The address is a secret, so the message does not repeat it.
-        raise UsageError("a webhook has no form that is known", hint="write it as teams=URL, slack=URL or json=URL")
+        raise UsageError("a webhook has an unknown form", hint="write it as teams=URL, slack=URL or json=URL")
     if url.startswith("env:"):
         url = os.environ.get(url[4:], "")
         if not url:
-            raise UsageError(f"the variable `{text.partition('=env:')[2]}` is not set, so that the webhook is unknown")
+            raise UsageError(f"the variable `{text.partition('=env:')[2]}` with the webhook's address is not set")
     parts = urllib.parse.urlsplit(url)
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
     if not parts.hostname or not is_safe or parts.username:
-        raise UsageError(f"the {form} webhook is no https address", hint="plain http is for loopback only")
+        raise UsageError(
+            f"the {form} webhook is not an https address", hint="use https; plain http is for loopback only"
+        )
     return Webhook(form, url)
 
 
@@ -188,4 +190,4 @@ def _last_change(file: BinaryIO) -> str:
     try:
         return str(json.loads(lines[-1])["id"]) if lines else ""
     except (ValueError, KeyError, TypeError):
-        raise InputError("the file of changes ends with something else", hint="name another file") from None
+        raise InputError("the file of changes does not end with a change", hint="name another file") from None

@@ -20,10 +20,10 @@ from rightsize.watch.changes import (
     Origin,
     behaviour_changes,
     event_changes,
-    events_told,
     gone_changes,
-    marks_told,
     note_change,
+    reported_events,
+    reported_marks,
     standing_changes,
 )
 from rightsize.workflow.behaviour import behaviour_of_days
@@ -43,21 +43,21 @@ class Found:
 
     Attributes:
         seen: The known state, as `store.watching.SEEN`.
-        told: Further reports of this pass, as `SEEN`.
+        reported: Further reports of this pass, as `SEEN`.
         changes: The changes, as the table `watch_changes`, without numbers.
     """
 
     seen: pl.DataFrame
-    told: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SEEN))
+    reported: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SEEN))
     changes: list[pl.DataFrame] = field(default_factory=list)
 
     def known(self, store: Store, kind: str) -> pl.DataFrame:
         """Return the reports of a kind, from earlier passes and from this one."""
-        return pl.concat([read_seen(store, (kind,)), self.told.filter(pl.col("kind") == kind)])
+        return pl.concat([read_seen(store, (kind,)), self.reported.filter(pl.col("kind") == kind)])
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class ReportContext:
     """The inputs of reports: `strong` has the roles that can assign roles, folded; the first pass reports nothing."""
 
     store: Store
@@ -67,27 +67,27 @@ class Telling:
     is_first: bool
 
 
-def report_events(telling: Telling, days: Sequence[dt.date], outcome: str, found: Found) -> None:
+def report_events(context: ReportContext, days: Sequence[dt.date], outcome: str, found: Found) -> None:
     """Add the changes of events that neither a pass nor a listing has reported; the first pass marks all as reported.
 
     Args:
-        telling: The inputs of reports.
+        context: The inputs of reports.
         days: Days of the logs.
         outcome: Outcome of the events: `succeeded`, or `started` for events whose end no log shows.
         found: Gets the changes.
     """
-    store = telling.store
+    store = context.store
     events = watched_events(store, days, watched_operations()).filter(pl.col("outcome") == outcome)
     known = found.known(store, "event")
     fresh = events.join(known, left_on="event_key", right_on="name", how="anti").sort("time", "event_key")
     if fresh.is_empty():
         return
-    if not telling.is_first:
+    if not context.is_first:
         said = _said_already(fresh, store, found)
-        untold = fresh.join(said, on="event_key", how="anti")
-        found.changes.append(event_changes(untold, telling.strong, telling.origin, telling.names))
+        unreported = fresh.join(said, on="event_key", how="anti")
+        found.changes.append(event_changes(unreported, context.strong, context.origin, context.names))
     earlier = pl.concat([found.known(store, kind) for kind in ("granted", "revoked", "asked")])
-    found.told = pl.concat([found.told, events_told(fresh).join(earlier, on=_KEY, how="anti")])
+    found.reported = pl.concat([found.reported, reported_events(fresh).join(earlier, on=_KEY, how="anti")])
 
 
 def _said_already(fresh: pl.DataFrame, store: Store, found: Found) -> pl.DataFrame:
@@ -101,25 +101,25 @@ def _said_already(fresh: pl.DataFrame, store: Store, found: Found) -> pl.DataFra
     return pl.concat([by_listing, said_before(made, requests, ["event_key"])]).unique()
 
 
-def report_state(telling: Telling, now: pl.DataFrame, as_of: dt.date, newest: dt.date, found: Found) -> None:
+def report_state(context: ReportContext, now: pl.DataFrame, as_of: dt.date, newest: dt.date, found: Found) -> None:
     """Add the changes between the known state and the present one; a grant that a log reported is not reported again.
 
     Args:
-        telling: The inputs of reports.
+        context: The inputs of reports.
         now: The state at the end of the day before `as_of`, as `STANDING` of `analyze.state_snapshot`.
         as_of: The day after the state.
         newest: The newest day of the logs.
         found: Gets the changes, and the state as the known one.
     """
     # Known grants that listings lack now; for some of them the log may still show who removed them.
-    gone = gone_grants(telling.store).join(found.seen, on=_KEY, how="semi")
-    if not telling.is_first:
+    gone = gone_grants(context.store).join(found.seen, on=_KEY, how="semi")
+    if not context.is_first:
         # Compared with its value, since the permissions of a delegated grant may grow.
         listed = now.filter(pl.col("kind").is_in(LISTED)).join(found.seen, on=[*_KEY, "value"], how="anti")
-        said = _said_by_logs(listed, as_of, telling.store, found)
-        found.changes.append(standing_changes(now, found.seen, said, as_of, telling.origin, telling.names))
+        said = _said_by_logs(listed, as_of, context.store, found)
+        found.changes.append(standing_changes(now, found.seen, said, as_of, context.origin, context.names))
         _mark_listed(listed, said, as_of, found)
-        _tell_gone(telling, gone.join(now, on=_KEY, how="anti").filter(_log_is_over(as_of, newest)), as_of, found)
+        _report_gone(context, gone.join(now, on=_KEY, how="anti").filter(_log_is_over(as_of, newest)), as_of, found)
     waiting = gone.filter(~_log_is_over(as_of, newest))
     held = found.seen.join(waiting, on=_KEY, how="semi")
     found.seen = pl.concat([now.select(*_KEY, "value", day=pl.lit(as_of)), held.join(now, on=_KEY, how="anti")])
@@ -141,8 +141,8 @@ def _said_by_logs(listed: pl.DataFrame, as_of: dt.date, store: Store, found: Fou
 def _mark_listed(listed: pl.DataFrame, said: pl.DataFrame, as_of: dt.date, found: Found) -> None:
     """Mark the grants that a listing reported, so that a log that is loaded later does not report them again."""
     marks = marks_of_listed(listed.join(said, on=_KEY, how="anti"), as_of).filter(pl.col("asks") != "pim_assignment")
-    told = marks_told("listed", marks, as_of).join(found.told, on=_KEY, how="anti")
-    found.told = pl.concat([found.told, told.unique(_KEY, keep="first", maintain_order=True)])
+    reported = reported_marks("listed", marks, as_of).join(found.reported, on=_KEY, how="anti")
+    found.reported = pl.concat([found.reported, reported.unique(_KEY, keep="first", maintain_order=True)])
 
 
 def _log_is_over(as_of: dt.date, newest: dt.date) -> pl.Expr:
@@ -150,17 +150,17 @@ def _log_is_over(as_of: dt.date, newest: dt.date) -> pl.Expr:
     return (missing < as_of) | (missing - newest > _LOG_WAITS)
 
 
-def _tell_gone(telling: Telling, gone: pl.DataFrame, as_of: dt.date, found: Found) -> None:
-    revoked = found.known(telling.store, "revoked")["name"]
+def _report_gone(context: ReportContext, gone: pl.DataFrame, as_of: dt.date, found: Found) -> None:
+    revoked = found.known(context.store, "revoked")["name"]
     gone = gone.filter(~pl.col("grant_id").is_in(revoked.implode()))
-    found.changes.append(gone_changes(gone, as_of, telling.names))
+    found.changes.append(gone_changes(gone, as_of, context.names))
 
 
-def report_behaviour(telling: Telling, days: Collection[dt.date], newest: dt.date, found: Found) -> None:
+def report_behaviour(context: ReportContext, days: Collection[dt.date], newest: dt.date, found: Found) -> None:
     """Add the changes about unusual behaviour on complete days, once for each principal and day.
 
     Args:
-        telling: The inputs of reports.
+        context: The inputs of reports.
         days: The days that are now complete, and earlier days with late records.
         newest: The newest day of the logs, which is not complete.
         found: Gets the changes.
@@ -168,13 +168,13 @@ def report_behaviour(telling: Telling, days: Collection[dt.date], newest: dt.dat
     over = {day for day in days if horizon(newest) <= day < newest}
     if not over:
         return
-    rows = behaviour_of_days(telling.store, over)
+    rows = behaviour_of_days(context.store, over)
     name = pl.concat_str("principal_id", pl.col("day").cast(pl.String), separator="|")
     rows = rows.with_columns(kind=pl.lit("behaviour"), name=name)
-    fresh = rows.join(found.known(telling.store, "behaviour"), on=_KEY, how="anti")
-    if not telling.is_first:
-        found.changes.append(behaviour_changes(fresh, telling.names))
-    found.told = pl.concat([found.told, fresh.select(*_KEY, "day", value=pl.lit("")).select(list(SEEN))])
+    fresh = rows.join(found.known(context.store, "behaviour"), on=_KEY, how="anti")
+    if not context.is_first:
+        found.changes.append(behaviour_changes(fresh, context.names))
+    found.reported = pl.concat([found.reported, fresh.select(*_KEY, "day", value=pl.lit("")).select(list(SEEN))])
 
 
 def report_expiries(store: Store, limit: dt.datetime, day: dt.date, found: Found) -> None:
@@ -188,7 +188,7 @@ def report_expiries(store: Store, limit: dt.datetime, day: dt.date, found: Found
     """
     for source, count, latest in records_ahead(store, limit):
         text = f"{count} records of the {source.replace('_', ' ')} are dated in the future, up to "
-        text += f"{latest:%Y-%m-%d %H:%M}; they are not believed before their time"
+        text += f"{latest:%Y-%m-%d %H:%M}; each is ignored until its time"
         mark = (source, latest.isoformat(), str(count))
         found.changes.append(note_change("record_ahead", mark, text, "medium", day))
 

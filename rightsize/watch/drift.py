@@ -53,27 +53,27 @@ def _drifts(applied: dict[str, RoleDefinition], inputs: Inputs) -> Iterator[dict
     ).sort("role_definition_id").iter_rows():  # fmt: skip
         role = fold(spelt)
         ours, theirs = applied[role], tuple(blocks.get(role, ()))
-        told = _difference(ours.permissions, theirs)
+        differences = _difference(ours.permissions, theirs)
         if {fold(scope) for scope in scopes or ()} != {fold(scope) for scope in ours.assignable_scopes}:
-            told.append("may be assigned elsewhere")
-        if told:
+            differences.append("has other assignable scopes")
+        if differences:
             yield dict.fromkeys(STANDING) | {
                 "kind": "drift",
                 "name": role,
                 "value": hash_of_blocks(theirs) + " " + " ".join(sorted(fold(scope) for scope in scopes or ())),
-                "severity": "high" if told[0].startswith("grants") else "medium",
+                "severity": "high" if differences[0].startswith("grants") else "medium",
                 "time": updated,
                 "role": role,
-                "what": f"({name}) is not as it was applied: it {' and '.join(told)}",
+                "what": f"({name}) differs from its applied version: it {' and '.join(differences)}",
             }
 
 
 def _difference(ours: Sequence[PermissionBlock], theirs: Sequence[PermissionBlock]) -> list[str]:
     if hash_of_blocks(ours) == hash_of_blocks(theirs):
         return []
-    told = []
+    differences = []
     for big, small, what in ((ours, theirs, "grants"), (theirs, ours, "no longer grants")):
         witness = contains(big, small)
         if witness is not None:
-            told.append(f"{what} {witness.operation}")
-    return told or ["says the same with other words"]
+            differences.append(f"{what} {witness.operation}")
+    return differences or ["has the same permissions in other words"]

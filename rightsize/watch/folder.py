@@ -54,12 +54,12 @@ def take_new(db: Path, paths: Sequence[Path]) -> Taken:
     new, unread = _load(db, [Path(path) for path in fresh])
     roots = tuple(f"{path}/" for path in paths)
     gone = [path for path in known if path not in present and path.startswith(roots)]
-    told = tuple(Unread(path, reason, fresh.get(path, (0, 0))) for path, reason in unread)
-    failed = {one.path for one in told}
+    unloaded = tuple(Unread(path, reason, fresh.get(path, (0, 0))) for path, reason in unread)
+    failed = {one.path for one in unloaded}
     with open_store(db, read_only=False) as store:
         # Unreadable files are noted later, with the change that reports them.
         keep_files(store, {path: stamp for path, stamp in fresh.items() if path not in failed}, gone)
-    return Taken(len(fresh), new, told)
+    return Taken(len(fresh), new, unloaded)
 
 
 def _present(paths: Sequence[Path]) -> Iterator[tuple[str, Stamp]]:
@@ -91,5 +91,5 @@ def _load(db: Path, paths: Sequence[Path]) -> tuple[int, list[tuple[str, str]]]:
         half = len(paths) // 2
         first, second = _load(db, paths[:half]), _load(db, paths[half:])
         return first[0] + second[0], first[1] + second[1]
-    unknown = [(row.path, "it is nothing that is known") for row in report.rows if row.source == UNKNOWN]
+    unknown = [(row.path, "it is not a known export") for row in report.rows if row.source == UNKNOWN]
     return sum(row.new for row in report.rows), unknown

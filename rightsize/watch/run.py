@@ -76,14 +76,14 @@ class WatchResult:
     Attributes:
         taken: The loaded files; None where a collection loaded them.
         concluded: The result of the comparison.
-        told: The changes that stdout got: those of this pass, and of interrupted passes before it.
+        reported: The changes that stdout got: those of this pass, and of interrupted passes before it.
         delivered: The result of the delivery to each other outlet.
         waiting: Number of changes that wait for each outlet, outlets of earlier calls included.
     """
 
     taken: Taken | None
     concluded: Concluded
-    told: list[dict[str, Any]]
+    reported: list[dict[str, Any]]
     delivered: tuple[Delivered, ...]
     waiting: dict[str, int]
 
@@ -122,14 +122,14 @@ def run_pass(
     if contain is not None:
         contain_signalled(db, *contain, outlets.sinks, clock.utc(), question.min_window)
     with open_store(db, read_only=False) as store:
-        told = pending_changes(store, STDOUT)
-        if told:
-            outlets.show(told)
-            acknowledge(store, STDOUT, [one["seq"] for one in told])
+        reported = pending_changes(store, STDOUT)
+        if reported:
+            outlets.show(reported)
+            acknowledge(store, STDOUT, [one["seq"] for one in reported])
         delivered = [write_to_file(store, outlets.file)] if outlets.file is not None else []
         delivered += [send_to_webhook(store, webhook, clock) for webhook in outlets.webhooks]
         waiting = undelivered(store)
-    return WatchResult(taken, concluded, told, tuple(delivered), waiting)
+    return WatchResult(taken, concluded, reported, tuple(delivered), waiting)
 
 
 def passes(one: Callable[[], WatchResult], every: float, clock: Clock) -> Iterator[WatchResult | RightsizeError]:
@@ -156,19 +156,19 @@ def check_gate(words: Collection[str]) -> None:
     """
     for word in words:
         if word not in (*KINDS, *SEVERITIES):
-            raise UsageError(f"`--fail-on {word}` is no change and no severity",
+            raise UsageError(f"`--fail-on {word}` is neither a kind of change nor a severity",
                              hint=f"one of {', '.join((*SEVERITIES, *KINDS))}")  # fmt: skip
 
 
-def gate(told: Changes, words: Collection[str]) -> GateError | None:
+def gate(reported: Changes, words: Collection[str]) -> GateError | None:
     """Return the refusal where a change is of a kind in `words`, or at least as severe as a severity in them."""
     levels = [word for word in words if word in SEVERITIES]
     hits = [
-        one for one in told
+        one for one in reported
         if one["kind"] in words
         or (not one["kind"].endswith("_gone") and any(at_least(one["severity"], level) for level in levels))
     ]  # fmt: skip
     if not hits:
         return None
     kinds = sorted({one["kind"] for one in hits})
-    return GateError(f"{len(hits)} changes are of a kind that stops: {', '.join(kinds)}")
+    return GateError(f"{len(hits)} changes match `--fail-on`: {', '.join(kinds)}")

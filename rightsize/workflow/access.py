@@ -51,7 +51,7 @@ def read_questions(path: Path, plane: str | None) -> list[AccessQuestion]:
         own_plane = line.get("plane") or plane
         if not all(isinstance(text, str) for text in asked) or own_plane not in (None, *PLANES):
             raise InputError(
-                f"line {number} of `{path}` is no question",
+                f"line {number} of `{path}` is not a question",
                 hint='a line is `{"principal_id": "…", "operation": "…", "scope": "…"}`, perhaps with `plane`',
             )
         try:

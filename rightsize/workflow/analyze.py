@@ -15,8 +15,8 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import measure_layers
 from rightsize.analyze.naming import principal_names
 from rightsize.analyze.planes import PlaneAnalysis, sets_of_all, with_planes
-from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.scores import bucket_of, score_assignments, score_principals
+from rightsize.analyze.totals import count_unexplained_by_plane
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window
 from rightsize.store.connection import Store, open_store
@@ -36,7 +36,7 @@ class AnalysisResult:
     Attributes:
         window: The days that were analysed.
         rows: One row a (principal, plane) or (assignment, plane), the worst creep first.
-        unexplained: Uses that no assignment explains.
+        unexplained: Number of unexplained operations, for Azure roles and for each plane beyond them.
         findings: Number of findings.
         has_catalogue: Whether a catalogue of operations is loaded; without it only use is counted.
         covered: Share of (subscription, day) pairs of the window that an Activity Log covers.
@@ -44,7 +44,7 @@ class AnalysisResult:
 
     window: Window
     rows: list[dict[str, Any]]
-    unexplained: int
+    unexplained: dict[str, int]
     findings: int
     has_catalogue: bool
     covered: float
@@ -78,7 +78,7 @@ def analyze_store(
     return AnalysisResult(
         window=analysis.window,
         rows=score(inputs, analysis, planes),
-        unexplained=len(verdicts.filter(pl.col("verdict") == Verdict.UNEXPLAINED.value)),
+        unexplained=count_unexplained_by_plane(verdicts),
         findings=len(findings),
         has_catalogue=analysis.tenant.has_catalogue,
         covered=covered_share(inputs, analysis.window, analysis.tenant),
@@ -98,13 +98,20 @@ def write_conclusions(
     """
     verdicts = with_planes(analysis.verdicts, planes)
     store.write_answer("behaviour_findings", behaviour)
-    told = behaviour_rows(behaviour.filter(analysis.window.holds("day")))
-    found = pl.concat([findings, told, *(plane.findings for plane in planes)]).sort("control", "subject")
+    found = all_findings(analysis.window, findings, behaviour, planes)
     store.write_answer("verdicts", verdicts)
     store.write_answer("verdict_operation_sets", sets_of_all(analysis.sets, planes))
     store.write_answer("findings", found)
     store.write_answer("activations", pl.concat([analysis.activations, *(plane.activations for plane in planes)]))
     return verdicts, found
+
+
+def all_findings(
+    window: Window, findings: pl.DataFrame, behaviour: pl.DataFrame, planes: Sequence[PlaneAnalysis]
+) -> pl.DataFrame:
+    """Return the findings on Azure roles, on the unusual days of the window, and on each plane beyond Azure roles."""
+    unusual = behaviour_rows(behaviour.filter(window.holds("day")))
+    return pl.concat([findings, unusual, *(plane.findings for plane in planes)]).sort("control", "subject")
 
 
 def _by_principal(inputs: Inputs, analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> list[dict[str, Any]]:

@@ -110,7 +110,7 @@ def reach_in(view: View, node: str, names: Mapping[str, str]) -> ReachResult:
     counts = described(view.frame, reached_of(view, node), own_of(view, node))
     ways = ways_from(view, node, ends_of(view, node))
     said: dict[Step, dict[str, Any]] = {}
-    told = [
+    rows = [
         {
             "target": end[2:],
             "kind": KINDS[end[0]],
@@ -121,7 +121,7 @@ def reach_in(view: View, node: str, names: Mapping[str, str]) -> ReachResult:
         for end, steps in sorted(ways.items(), key=lambda item: (rank_of(item[0]), len(item[1]), item[0]))
     ]
     kind = next(kind for kind, letter in LETTERS.items() if letter == node[0])
-    return ReachResult(node[2:], kind, named(node, names), counts, told)
+    return ReachResult(node[2:], kind, named(node, names), counts, rows)
 
 
 def rank_of(node: str) -> int:

@@ -28,7 +28,7 @@ from rightsize.propose.backtest.backtest import (
     try_plan,
 )
 from rightsize.propose.backtest.folds import Fold, choose_folds, history_of
-from rightsize.propose.core.options import Dials, Reads, Unobservable
+from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.graph.backtest import GraphTrial, try_graph
 from rightsize.propose.risk.calibration import Prediction, brier, by_basis, reliability
 from rightsize.store.connection import open_store
@@ -36,7 +36,7 @@ from rightsize.workflow.propose import require_catalogue, require_coverage
 from rightsize.workflow.text_files import read_bytes
 
 LOGGED = "logged operations only"
-PLANTED = "planted needs, those that no log shows included"
+PLANTED = "planted needs, including those that no log shows"
 DEFAULT_SETTINGS = (
     "reads=all",
     "reads=namespace",
@@ -47,7 +47,7 @@ DEFAULT_SETTINGS = (
 )
 """Settings from the most careful to the leanest; the first one is the default of `propose`."""
 EVERY = "every"
-"""The word that stands for all combinations of reads with the other two dials that decide what stays."""
+"""The word that stands for all combinations of reads with the other two options that decide what stays."""
 EVERY_SETTING = tuple(
     f"reads={reads}{unobservable}{lifecycle}"
     for reads in ("all", "namespace", "sibling", "none")
@@ -66,7 +66,7 @@ class BacktestResult:
         history: The days that the logs cover.
         folds: The training and test days of each fold, oldest first.
         left_out: For each fold, distinct calls of the test that no grant of the training allows.
-        settings: For each setting of the dials, in the order given, its tally for each fold.
+        settings: For each setting of the options, in the order given, its tally for each fold.
         baselines: The same for the trivial plans.
         predictions: The first setting's break chance for each proposal, and whether it broke somebody.
         with_truth: Whether planted needs were asked too.
@@ -89,7 +89,7 @@ class BacktestResult:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield one row a setting and baseline, over all folds."""
-        for what, tallies in (("dials", self.settings), ("baseline", self.baselines)):
+        for what, tallies in (("options", self.settings), ("baseline", self.baselines)):
             for name, found in tallies.items():
                 yield {"what": what, "name": name} | _flat(describe(_together(found), self.with_truth))
 
@@ -101,7 +101,7 @@ class BacktestResult:
         """Return the result as plain values."""
         whole = describe(self.headline, self.with_truth)
         scores = brier(self.predictions)
-        told = {
+        document = {
             "label": LOGGED,
             "history": _days(self.history),
             "setting": next(iter(self.settings)),
@@ -120,16 +120,16 @@ class BacktestResult:
             "brier_base_rate": scores["base_rate"],
         }
         if self.graph:
-            told["planes"] = {"graph": self.graph_document()}
-        return told | ({"planted_needs": whole["planted_needs"]} if self.with_truth else {})
+            document["planes"] = {"graph": self.graph_document()}
+        return document | ({"planted_needs": whole["planted_needs"]} if self.with_truth else {})
 
     def graph_document(self) -> dict[str, Any]:
         """Return the backtest of Graph as plain values, over the folds whose training days its log covers."""
-        told = [one for one in self.graph if one.state == Unused.COVERED]
-        said = [prediction for one in told for prediction in one.predictions]
+        covered = [one for one in self.graph if one.state == Unused.COVERED]
+        said = [prediction for one in covered for prediction in one.predictions]
         scores = brier(said)
         return {
-            **describe(_together([one.tally for one in told]), with_truth=False),
+            **describe(_together([one.tally for one in covered]), with_truth=False),
             "folds": [
                 {
                     "train": _days(one.fold.train),
@@ -171,19 +171,19 @@ def backtest_store(
     test_days: int | None = None,
     as_of: dt.date | None = None,
     truth: Path | None = None,
-    shared: Dials | None = None,
+    shared: PlanOptions | None = None,
     narrate: Callable[[str], None] = lambda _: None,
 ) -> BacktestResult:
     """Backtest the store fold by fold, oldest first; write nothing.
 
     Args:
         db: The store.
-        settings: Dials to try, as `read_setting` takes them, or `EVERY`; the defaults where there are none.
+        settings: Options to try, as `read_setting` takes them, or `EVERY`; the defaults where there are none.
         train_days: Days to learn from.
         test_days: Days to test on.
         as_of: The first day after the last test; None for the end of the newest covered day.
         truth: The planted truth of a generated tenant.
-        shared: The dials that all settings share.
+        shared: The options that all settings share.
         narrate: Is called with a sentence about each step.
 
     Raises:
@@ -191,10 +191,10 @@ def backtest_store(
         InputError: The truth cannot be read.
         EvidenceError: There is no catalogue, or the logs do not cover enough days.
     """
-    shared = shared or Dials()
+    shared = shared or PlanOptions()
     asked = [one for text in settings or DEFAULT_SETTINGS for one in (EVERY_SETTING if text == EVERY else (text,))]
     read = [read_setting(text, shared) for text in asked]
-    chosen = {setting_name(dials): dials for dials in read}
+    chosen = {setting_name(options): options for options in read}
     needs = read_needs(truth) if truth is not None else None
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(store.table)
@@ -215,9 +215,9 @@ def backtest_store(
         require_coverage(inputs, fold.train)
         trial = prepare_trial(inputs, fold, replace(shared, min_window=fold.train.days), needs)
         left_out.append(trial.left_out)
-        for position, (name, dials) in enumerate(chosen.items()):
+        for position, (name, options) in enumerate(chosen.items()):
             narrate(f"fold {number} of {len(folds)}: {name}")
-            tally, said = try_plan(trial, replace(dials, min_window=fold.train.days))
+            tally, said = try_plan(trial, replace(options, min_window=fold.train.days))
             tried[name].append(tally)
             predictions.extend(said if position == 0 else ())
         for name, found in baselines.items():
@@ -227,31 +227,31 @@ def backtest_store(
     return BacktestResult(history, folds, tuple(left_out), tried, baselines, predictions, needs is not None, of_graph)
 
 
-def read_setting(text: str, shared: Dials) -> Dials:
-    """Read dials such as `reads=sibling,unobservable=drop,lifecycle,max-break=0.1`.
+def read_setting(text: str, shared: PlanOptions) -> PlanOptions:
+    """Read options such as `reads=sibling,unobservable=drop,lifecycle,max-break=0.1`.
 
     Raises:
-        UsageError: A dial is not known, or its value makes no sense.
+        UsageError: An option is not known, or its value makes no sense.
     """
-    dials = shared
+    options = shared
     for item in text.split(","):
         name, _, value = item.strip().partition("=")
-        read = _DIALS.get(name)
+        read = _OPTIONS.get(name)
         if read is None or bool(value) == (name in _SWITCHES):
             raise UsageError(
-                f"`{item.strip()}` in `--dials {text}` is no dial",
-                hint="dials are reads=…, unobservable=…, lifecycle, separate-layers, max-excess=N, max-break=P and "
+                f"`{item.strip()}` in `--options {text}` is no option of a plan",
+                hint="options are reads=…, unobservable=…, lifecycle, separate-layers, max-excess=N, max-break=P and "
                 "grace-days=N",
             )
         try:
-            dials = replace(dials, **{name.replace("-", "_"): read(value)})
+            options = replace(options, **{name.replace("-", "_"): read(value)})
         except ValueError:
-            raise UsageError(f"`{item.strip()}` in `--dials {text}` has no such value") from None
-    return dials
+            raise UsageError(f"`{item.strip()}` in `--options {text}` has no such value") from None
+    return options
 
 
 _SWITCHES = ("lifecycle", "separate-layers")
-_DIALS: dict[str, Callable[[str], Any]] = {
+_OPTIONS: dict[str, Callable[[str], Any]] = {
     "reads": Reads,
     "unobservable": Unobservable,
     "lifecycle": lambda _: True,
@@ -262,12 +262,12 @@ _DIALS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def setting_name(dials: Dials) -> str:
-    """Return the name of a setting: its reads, and every other dial that is not at its default."""
-    usual = Dials()
-    said = [f"reads={dials.reads}"]
-    for name in _DIALS:
-        value = getattr(dials, name.replace("-", "_"))
+def setting_name(options: PlanOptions) -> str:
+    """Return the name of a setting: its reads, and every other option that is not at its default."""
+    usual = PlanOptions()
+    said = [f"reads={options.reads}"]
+    for name in _OPTIONS:
+        value = getattr(options, name.replace("-", "_"))
         if name != "reads" and value != getattr(usual, name.replace("-", "_")):
             said.append(name if name in _SWITCHES else f"{name}={value}")
     return ",".join(said)
@@ -289,7 +289,7 @@ def read_needs(path: Path) -> pl.DataFrame:
         if not timed["first_seen"].has_nulls() and not timed["last_seen"].has_nulls():
             return timed
     raise InputError(
-        f"`{path}` is no truth of a generated tenant", hint="`rightsize demo DIR` writes one: DIR/truth.json"
+        f"`{path}` is not the truth.json of a demo tenant", hint="`rightsize demo DIR` writes DIR/truth.json"
     )
 
 
@@ -299,7 +299,7 @@ def _is_need(need: object) -> bool:
 
 def describe(tally: BacktestTally, with_truth: bool) -> dict[str, Any]:
     """Return a tally as plain values with its rates; a rate of nothing is None."""
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "principals": tally.principals,
         "principals_denied": tally.denied_principals,
         "break_rate_principals": _rate(tally.denied_principals, tally.principals),
@@ -316,7 +316,7 @@ def describe(tally: BacktestTally, with_truth: bool) -> dict[str, Any]:
     }
     if with_truth:
         needs, denied = sum(tally.needs.values()), sum(tally.denied_needs.values())
-        told["planted_needs"] = {
+        document["planted_needs"] = {
             "label": PLANTED,
             "needs": needs,
             "denied": denied,
@@ -326,7 +326,7 @@ def describe(tally: BacktestTally, with_truth: bool) -> dict[str, Any]:
                 for kind, number in sorted(tally.needs.items())
             },
         }
-    return told
+    return document
 
 
 def _first_breaks(days: Sequence[int]) -> dict[str, Any] | None:
@@ -340,10 +340,10 @@ def _first_breaks(days: Sequence[int]) -> dict[str, Any] | None:
     return {"earliest": min(days), "median": statistics.median(days), "principals": by_week}
 
 
-def _flat(told: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return a description as one row."""
-    first, planted = told["days_until_first_break"], told.get("planted_needs")
-    row = {name: value for name, value in told.items() if name not in ("days_until_first_break", "planted_needs")}
+    first, planted = document["days_until_first_break"], document.get("planted_needs")
+    row = {name: value for name, value in document.items() if name not in ("days_until_first_break", "planted_needs")}
     row["first_break_day"] = first["earliest"] if first else None
     row["median_break_day"] = first["median"] if first else None
     row["planted_needs"] = planted["needs"] if planted else None

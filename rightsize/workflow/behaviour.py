@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import polars as pl
 
 from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, read_behaviour
-from rightsize.analyze.behaviour.judge import FINDINGS_SCHEMA, HIGH, days_told, judge_behaviour
+from rightsize.analyze.behaviour.judge import FINDINGS_SCHEMA, HIGH, judge_behaviour, reported_days
 from rightsize.analyze.text import folded
 from rightsize.rules.escalation import escalation_rules
 from rightsize.store.connection import Store
@@ -108,7 +108,7 @@ def behaviour_of_days(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
     for first, some in by_start.items():
         span = {"first": first, "last": some[-1]}
         # The frequency of such days is computed over all days before; few days are worth that cost.
-        if days_told(read_behaviour(behaviour_inputs(store, span, some))).height:
+        if reported_days(read_behaviour(behaviour_inputs(store, span, some))).height:
             found = _found(behaviour_inputs(store, span), roles)
             parts.append(found.filter(pl.col("day").is_in(some)))
     return pl.concat(parts)

@@ -84,7 +84,7 @@ def blast_of(node: str, views: Views, names: Mapping[str, str]) -> dict[str, Any
             }
             for row in grid
         ],
-        "branches": [_told(one, names) for one in branches],
+        "branches": [_branch_document(one, names) for one in branches],
         "left_out": left_out,
     }
 
@@ -125,7 +125,7 @@ def _counts(view: View, node: str) -> dict[str, Any]:
     return described(view.frame, reached_of(view, node), 0)
 
 
-def _told(branch: Branch, names: Mapping[str, str]) -> dict[str, Any]:
+def _branch_document(branch: Branch, names: Mapping[str, str]) -> dict[str, Any]:
     return {
         "depth": branch.depth,
         "kind": KINDS[branch.nodes[0][0]],

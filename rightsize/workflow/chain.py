@@ -88,13 +88,13 @@ def read_chain(folder: Path, read: Callable[[Path], bytes] = read_bytes) -> Chai
         return None
     document = load_json(read(folder / CHAIN))
     if not isinstance(document, dict) or document.get("format_version") != _FORMAT:
-        raise InputError(f"`{CHAIN}` is no chain of this version", hint=_AGAIN)
+        raise InputError(f"`{CHAIN}` is not a chain of this version", hint=_AGAIN)
     try:
         links = [(str(one["of"]), str(one["sha256"]), str(one["link"])) for one in document["links"]]
         inputs = [{"source": str(one["source"]), "sha256": str(one["sha256"])} for one in document["inputs"]]
         files = {str(name): str(found) for name, found in document["files"].items()}
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"`{CHAIN}` is not whole: {error}", hint=_AGAIN) from None
+        raise InputError(f"`{CHAIN}` is incomplete: {error}", hint=_AGAIN) from None
     last = ""
     for part, (of, found, link) in zip(_PARTS, links, strict=False):
         last = _link(last, part, found)
@@ -118,7 +118,7 @@ def _check_folder(
     for name, found in sorted(files.items()):
         path = folder / name
         if ".." in Path(name).parts or Path(name).is_absolute():
-            raise InputError(f"`{CHAIN}` names `{name}`, which is no file of a plan folder", hint=_AGAIN)
+            raise InputError(f"`{CHAIN}` names `{name}`, which is not a file of a plan folder", hint=_AGAIN)
         if path.is_symlink() or not path.is_file() or _digest(read(path)) != found:
             altered.append(name)
     if altered:

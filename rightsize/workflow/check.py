@@ -130,9 +130,9 @@ def _parameters(texts: Sequence[str], controls: Sequence[Control]) -> dict[str, 
         place, equals, value = text.partition("=")
         control, dot, name = place.strip().partition(".")
         if not equals or not dot or not name:
-            raise UsageError(f"`{text}` is no parameter of a control", hint="write -p CONTROL.NAME=VALUE")
+            raise UsageError(f"`{text}` is not CONTROL.NAME=VALUE", hint="write -p CONTROL.NAME=VALUE")
         if control not in names:
-            raise UsageError(f"`{control}` is none of the controls that run")
+            raise UsageError(f"`{control}` is not one of the controls that run")
         given.setdefault(control, {})[name] = value
     return given
 
@@ -141,7 +141,7 @@ def _read_exemption_file(path: Path) -> tuple[Exemption, ...]:
     form = path.suffix.lower().removeprefix(".")
     if form not in get_args(Form):
         raise InputError(
-            f"`{path}` is not known as a file of exemptions", hint="its name has to end in .toml, .json or .csv"
+            f"cannot recognise `{path}` as a file of exemptions", hint="its name has to end in .toml, .json or .csv"
         )
     return read_exemptions(read_bytes(path), cast(Form, form), str(path))
 
@@ -151,7 +151,7 @@ def read_baseline(path: Path) -> frozenset[str]:
     document = load_json(read_bytes(path))
     findings = document.get("findings") if isinstance(document, dict) else None
     if not isinstance(findings, list):
-        raise InputError(f"`{path}` is no baseline", hint="`rightsize check --write-baseline FILE` writes one")
+        raise InputError(f"`{path}` is not a baseline", hint="`rightsize check --write-baseline FILE` writes one")
     prints = set()
     for number, entry in enumerate(findings, 1):
         name = entry.get("fingerprint") if isinstance(entry, dict) else None
@@ -246,10 +246,12 @@ def _remarks(
             said.append(f"an exemption covers nothing that fails: {one}")
     gone = len(before - {finding.fingerprint for finding in failing})
     if gone:
-        said.append(f"{gone} findings of the baseline no longer fail: write a new one, so that they cannot come back")
+        said.append(
+            f"{gone} findings of the baseline no longer fail: write a new baseline, so that they count if they return"
+        )
     unknown = sum(outcome.status == "unknown" for outcome in report.outcomes)
     if unknown:
-        said.append(f"{unknown} controls are not answered, since something they rest on is not loaded")
+        said.append(f"{unknown} controls are unknown, because data that they need is not loaded")
     return tuple(said)
 
 
@@ -258,8 +260,8 @@ def _refusal(
 ) -> RightsizeError | None:
     if ended:
         return GateError(
-            f"{len(ended)} exemptions have ended while what they excused still fails, the first of them {ended[0]}",
-            hint="renew them with a new reason and day, or mend what fails",
+            f"{len(ended)} exemptions have ended and their findings still fail, the first is {ended[0]}",
+            hint="renew them with a new reason and last day, or remove the cause of the findings",
         )
     if fail_on is not None:
         least = SEVERITIES.index(fail_on)
@@ -268,15 +270,15 @@ def _refusal(
             controls = list(dict.fromkeys(finding.control for finding in counting))
             first = ", ".join(f"`{name}`" for name in controls[:3]) + (" and others" if len(controls) > 3 else "")
             return GateError(
-                f"{len(counting)} findings of severity {fail_on} or worse, of {first}",
-                hint="`rightsize check CONTROL` lists them; exemptions or a baseline excuse what is accepted",
+                f"{len(counting)} findings of severity {fail_on} or higher, of {first}",
+                hint="`rightsize check CONTROL` lists them; exemptions or a baseline excuse accepted ones",
             )
     if fail_on_unknown:
         open_ = [o.name for o in report.outcomes if o.unknown and (not fail_on or _worse(o.severity, fail_on))]
         if open_:
             return GateError(
-                f"{len(open_)} controls have no whole answer, the first of them `{open_[0]}`",
-                hint="load what they rest on; `rightsize check CONTROL` says what that is",
+                f"{len(open_)} controls have no complete answer, the first is `{open_[0]}`",
+                hint="load the data that they need; `rightsize check CONTROL` names it",
             )
     return None
 

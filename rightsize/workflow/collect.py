@@ -137,7 +137,7 @@ def collect_tenant(
         InputError: A run in the folder is damaged.
     """
     if days < 1:
-        raise UsageError(f"`--days {days}` is no window", hint="at least one day")
+        raise UsageError(f"`--days {days}` is too short", hint="at least one day")
     clock = clock or Clock()
     place = read_cloud(cloud)
     chosen = chosen_sources(sources, with_workspaces=bool(workspaces), with_containers=bool(containers), raw=raw)
@@ -153,7 +153,7 @@ def collect_tenant(
         throttle = Throttle(clock, place.budgets)
         exchange = Exchange(clients, throttle, clock)
         meter = _Meter(run, exchange.tally, clock, advance)
-        runner = Runner(run, known, exchange, throttle, clock, clients.root, meter.told)
+        runner = Runner(run, known, exchange, throttle, clock, clients.root, meter.count)
         meter.runner = runner
         try:
             ended = runner.collect(chosen)
@@ -164,7 +164,7 @@ def collect_tenant(
     _finish(run, known, rows, chosen, exchange.tally, clock, is_whole=ended.is_whole)
     if ended.stopped_by is not None:
         raise AccessError(
-            f"the sign-in was lost: {ended.stopped_by.reason}", hint="sign in again; the same command goes on"
+            f"the sign-in was lost: {ended.stopped_by.reason}", hint="sign in again; the same command continues"
         )
     if not any(row.complete for row in rows):
         raise _nothing(rows)
@@ -317,7 +317,7 @@ class _Meter:
         """Seconds since the run began."""
         return self._clock.now() - self._started
 
-    def told(self, source: str, rows: int) -> None:
+    def count(self, source: str, rows: int) -> None:
         """Count an answer."""
         self._rows += rows
         if self.runner is not None:

@@ -24,7 +24,7 @@ from rightsize.model.plan import Plan
 from rightsize.propose.assembly.planned_state import holdings_after
 from rightsize.propose.containment.containment import Containment, contain
 from rightsize.propose.containment.graph_requests import Option, write_options
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.drafts import Key
 from rightsize.render.containment import write_page
 from rightsize.render.plan import plan_files, write_folder
@@ -154,18 +154,20 @@ def contain_principal(
         if wanted in protected:
             raise UsageError(
                 f"`{principal}` is an emergency access account",
-                hint="who may be the last way in is contained by people",
+                hint="people decide how to contain an account that may be the last way in",
             )
         kinds = dict(principal_names(inputs).select("principal_id", "principal_type").iter_rows())
         if kinds.get(wanted) == "Group":
-            raise UsageError(f"`{principal}` is a group", hint="contain the member that is suspected")
+            raise UsageError(f"`{principal}` is a group", hint="contain the suspected member")
         if suspicion is not None:
             _suspect(store, wanted, suspicion)
             inputs = Inputs.read(store.table)
         analysis, _ = analyse_inputs(inputs, as_of=as_of, min_window=min_window, forget_days=0)
-        dials = Dials(emergency_access=tuple(sorted(emergency)), as_of=as_of, min_window=min_window, forget_days=0)
+        plan_options = PlanOptions(
+            emergency_access=tuple(sorted(emergency)), as_of=as_of, min_window=min_window, forget_days=0
+        )
         suspect = _suspect_assignments(wanted, inputs, analysis)
-        found = contain(inputs, analysis, wanted, dials, content_hash=digest_content(store), suspect=suspect)
+        found = contain(inputs, analysis, wanted, plan_options, content_hash=digest_content(store), suspect=suspect)
         names = dict(principal_names(inputs).select("principal_id", "name").iter_rows())
         options = write_options(wanted, kinds.get(wanted) or "User", store.table)
         reach = _reach(wanted, inputs, analysis, found.plan, read_facts(inputs, store.table))
@@ -174,7 +176,7 @@ def contain_principal(
             {"who": wanted},
         ).row(0)
     if not found.contained and not options and not found.stays:
-        raise EvidenceError(f"`{principal}` holds nothing that is loaded", hint="load its assignments and groups")
+        raise EvidenceError(f"`{principal}` has no loaded assignment", hint="load its assignments and groups")
     result = ContainResult(wanted, names.get(wanted, wanted), found, options, reach, held[0], held[1], 0.0, out, [])
     # Requests that a person may send are written beside the plan, not as a part of it.
     extra = {

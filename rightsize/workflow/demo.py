@@ -15,7 +15,8 @@ from rightsize.demo.generator import generate
 from rightsize.demo.spec import TenantSpec
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.plan import Plan, Proposal
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
+from rightsize.store.connection import open_store
 from rightsize.workflow.demo_truth import TruthCheck, check_plan
 from rightsize.workflow.deploy import COMMENT_FORM
 from rightsize.workflow.load import load_paths
@@ -48,7 +49,8 @@ class DemoResult:
     Attributes:
         folder: The folder of the demo.
         store: The store in it.
-        principals: Number of principals; `assignments` is that of their assignments, permanent and eligible.
+        principals: Number of principals in the store, the applications of Microsoft's included.
+        assignments: Number of role assignments in the store: active, eligible and activated.
         subscriptions: Number of subscriptions; `days` is the number of days with logs.
         records: Number of records in all exports.
         plan: The plan.
@@ -137,16 +139,18 @@ def make_demo(folder: Path, spec: TenantSpec, narrate: Callable[[str], None]) ->
     narrate(f"wrote {len(truth['files']):,} files of exports to {folder / 'exports'}")
     load_paths(store, [folder / "exports"])
     narrate(f"loaded them into {store}")
-    result = propose_plan(store, Dials(), folder, forms=[COMMENT_FORM])
-    narrate(f"judged every grant and wrote the plan to {folder / 'plan.json'}")
+    result = propose_plan(store, PlanOptions(), folder, forms=[COMMENT_FORM])
+    narrate(f"judged every assignment and wrote the plan to {folder / 'plan.json'}")
     report = report_store(store, folder / REPORT, plan=folder, title=TITLE)
     narrate(f"wrote the report to {report.out}")
     plan = result.plan
+    with open_store(store, read_only=True) as opened:
+        principals, assignments = (opened.table(name).height for name in ("principals", "role_assignments"))
     return DemoResult(
         folder=folder,
         store=store,
-        principals=spec.principals,
-        assignments=len(truth["assignments"]),
+        principals=principals,
+        assignments=assignments,
         subscriptions=spec.subscriptions,
         days=spec.days,
         records=sum(counts["records"] for counts in truth["files"].values()),
@@ -199,7 +203,7 @@ def _require_own(folder: Path) -> None:
         raise InputError(f"`{folder}` cannot be read: {error.strerror}") from error
     if foreign:
         raise UsageError(
-            f"`{folder}` holds files and is no earlier demo",
+            f"`{folder}` holds files and is not an earlier demo",
             hint="name a folder that is new or empty: `rightsize demo DIR`",
         )
 
@@ -215,10 +219,10 @@ def _examples(plan: Plan, truth: dict[str, Any]) -> Iterator[Example]:
     for belongs, weight in pools:
         pool = [one for one in plan.proposals if belongs(one, assignments[one.replaces[0]])]
         if pool:
-            told = max(pool, key=lambda one: (weight(one), one.id))
-            assignment = assignments[told.replaces[0]]
+            shown = max(pool, key=lambda one: (weight(one), one.id))
+            assignment = assignments[shown.replaces[0]]
             scope = assignment["scope"]
-            yield Example(assignment["principal_name"], assignment["role_name"], assignment["scope_name"], scope, told)
+            yield Example(assignment["principal_name"], assignment["role_name"], assignment["scope_name"], scope, shown)
 
 
 def _is_a_cut(proposal: Proposal, assignment: dict[str, Any]) -> bool:

@@ -51,10 +51,10 @@ def write_deployment(
         InputError: The plan cannot be read, a form cannot express it, or decisions contradict each other or have ended.
     """
     if out.resolve() == plan_file(plan).parent.resolve():
-        raise UsageError("the plan's own folder is not written over", hint="name another one with --out")
+        raise UsageError("`--out` is the folder of the plan", hint="name another folder with --out")
     read = plan_of(read_plan_folder(plan))
     if COMMENT_FORM in forms:
-        raise UsageError("a comment is no form to deploy", hint="`rightsize plan comment PLAN` writes it")
+        raise UsageError("markdown is a comment, not a form to deploy", hint="`rightsize plan comment PLAN` writes it")
     only = None if review is None else accepted_of(read, review, dt.datetime.now(dt.UTC).date())
     with open_store(db, read_only=True) as store:
         types = types_of(store.table("principals"))

@@ -14,7 +14,7 @@ from rightsize.workflow.plane_steps import PlaneSteps, TableOf
 
 if TYPE_CHECKING:  # judging needs no planner, whose import takes longer than judging a plane
     from rightsize.model.plan import PlanePart
-    from rightsize.propose.core.options import Dials
+    from rightsize.propose.core.options import PlanOptions
     from rightsize.propose.verify.plan_reader import WrittenPart
     from rightsize.propose.verify.verify import Change
 
@@ -30,11 +30,11 @@ class DirectoryJudged:
         """The analysis of directory roles."""
         return self.found.plane
 
-    def plan(self, dials: Dials) -> PlanePart:
+    def plan(self, options: PlanOptions) -> PlanePart:
         """Return the directory part of the plan."""
         from rightsize.propose.directory.plan import plan_directory  # noqa: PLC0415
 
-        return plan_directory(self.found, dials)
+        return plan_directory(self.found, options)
 
 
 def judge_directory(table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int) -> DirectoryJudged | None:

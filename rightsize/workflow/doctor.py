@@ -128,7 +128,7 @@ def examine(
         try:
             found = probe(chosen, known, exchange)
         except NotSignedInError as error:
-            raise AccessError(f"the token is not taken: {error.reason}", hint="sign in again") from error
+            raise AccessError(f"Azure rejects the token: {error.reason}", hint="sign in again") from error
     rows = tuple(_examined(source, [one for one in found if one.source is source]) for source in chosen)
     refused = [one for one in found if one.reach == "refused"]
     return Diagnosis(
@@ -219,7 +219,7 @@ def write_role(role: dict[str, Any], path: Path) -> None:
     """
     if not role["properties"]["assignableScopes"]:
         raise EvidenceError(
-            "no subscription is visible, so that a role has nowhere to be assigned",
+            "no subscription is visible, so the role has no scope to be assigned at",
             hint="ask for `Reader` at the root management group, then run this again",
         )
     path.write_text(json.dumps(role, indent=2) + "\n", encoding="utf-8")

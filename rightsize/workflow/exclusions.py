@@ -20,6 +20,6 @@ def read_exclusion_file(path: Path) -> tuple[Exclusion, ...]:
     form = path.suffix.lower().removeprefix(".")
     if form not in get_args(Form):
         raise InputError(
-            f"`{path}` is not known as a file of exclusions", hint="its name has to end in .toml, .json or .csv"
+            f"cannot recognise `{path}` as a file of exclusions", hint="its name has to end in .toml, .json or .csv"
         )
     return read_exclusions(read_bytes(path), cast(Form, form), str(path))

@@ -34,7 +34,7 @@ def explain(
         from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS  # noqa: PLC0415
         from rightsize.workflow.concern import judge_principal  # noqa: PLC0415
 
-        def told() -> dict[str, Any]:
+        def document() -> dict[str, Any]:
             judged = judge_principal(
                 ahead,
                 principal,
@@ -48,4 +48,4 @@ def explain(
             names, places = read_names(store, judged.inputs)
             return report_principal(judged, names | places)
 
-        return in_small_steps(told)
+        return in_small_steps(document)

@@ -55,8 +55,10 @@ def export_store(db: Path, out: Path, form: Format, plan: Path | None = None) ->
             (out / name).write_bytes(content)
     except OSError as error:
         raise InputError(f"`{out}` cannot be written: {error.strerror}") from error
-    told = [{"table": name, "file": str(out / names[name]), "rows": len(rows)} for name, (_, rows) in tables.items()]
-    return ExportResult(told, sources.stale is not None)
+    exported = [
+        {"table": name, "file": str(out / names[name]), "rows": len(rows)} for name, (_, rows) in tables.items()
+    ]
+    return ExportResult(exported, sources.stale is not None)
 
 
 def _tables(sources: Sources) -> Iterator[tuple[str, Table]]:

@@ -17,7 +17,7 @@ from rightsize.workflow.plane_steps import PlaneSteps, TableOf
 if TYPE_CHECKING:  # judging needs no planner, whose import takes longer than judging a plane
     from rightsize.analyze.graph.judge import GraphAnalysis
     from rightsize.model.plan import PlanePart
-    from rightsize.propose.core.options import Dials
+    from rightsize.propose.core.options import PlanOptions
     from rightsize.propose.verify.plan_reader import WrittenPart
     from rightsize.propose.verify.verify import Change
 
@@ -28,12 +28,12 @@ class GraphJudged:
 
     analysis: GraphAnalysis
 
-    def plan(self, dials: Dials) -> PlanePart:
+    def plan(self, options: PlanOptions) -> PlanePart:
         """Return the Graph part of the plan, with its files."""
         from rightsize.propose.graph.plan import plan_graph  # noqa: PLC0415
         from rightsize.render.graph import graph_files  # noqa: PLC0415
 
-        part = plan_graph(self.analysis, dials)
+        part = plan_graph(self.analysis, options)
         listed = self.analysis.clients.filter(pl.col("app_id").is_not_null())
         app_ids = dict(listed.select("client_id", "app_id").iter_rows())
         apis = {app_id: client for client, app_id in sorted(app_ids.items(), reverse=True)}

@@ -75,13 +75,13 @@ def show_layers(db: Path, *, by_subscription: bool = False, plan: Path | None = 
     defeats, violations = answer.defeats, answer.violations
     _require(defeats)
     rows = _violated(violations, defeats)
-    told = (rows if by_subscription else _by_principal(rows)).to_dicts()
-    for row in told:
+    records = (rows if by_subscription else _by_principal(rows)).to_dicts()
+    for row in records:
         row["name"] = names.get(row["principal_id"], row["principal_id"])
         if by_subscription:
             row["at"] = places.get(row["scope"], row["scope"])
     has_plan = not defeats.filter(pl.col("basis") == "proposed").is_empty()
-    return LayersResult(told, draw_matrix(matrix_rows(defeats, names)), has_plan)
+    return LayersResult(records, draw_matrix(matrix_rows(defeats, names)), has_plan)
 
 
 def _answer(store: Store, plan: Path | None) -> LayerAnswer:

@@ -12,7 +12,7 @@ from rightsize.model.errors import InputError, UsageError
 from rightsize.model.times import read_days
 from rightsize.store.connection import Store, open_store
 from rightsize.store.coverage import CATEGORIES, TENANT_LOGS
-from rightsize.store.limits import ResourceLimits, limits_of, shortage_told
+from rightsize.store.limits import ResourceLimits, explain_shortage, limits_of
 from rightsize.store.listings import Listing
 from rightsize.store.merge import Declaration, MergedFile, merge
 from rightsize.store.staging import create_staging
@@ -80,7 +80,7 @@ def load_paths(
     )
     rows, kept = _without_kept(report.rows, collected)
     if kept:
-        notes.append(f"kept as raw pages, nothing is learnt from them yet: {', '.join(kept)}")
+        notes.append(f"kept as raw pages that no analysis uses yet: {', '.join(kept)}")
     return LoadReport(rows, (*notes, *report.notes))
 
 
@@ -165,7 +165,7 @@ def _load(
 ) -> LoadReport:
     is_new = not db.exists()
     try:
-        with shortage_told(db), open_store(db, read_only=False, limits=limits) as store:
+        with explain_shortage(db), open_store(db, read_only=False, limits=limits) as store:
             return _stage_and_merge(
                 store, paths, declarations, sources, listings=listings, named=named, watch=watch, finish=finish
             )
@@ -208,7 +208,7 @@ def _stage_and_merge(
 def _refuse_others(files: Sequence[StagedFile], sources: Collection[str]) -> None:
     for file in files:
         if file.source not in {*sources, "empty"}:
-            found = "nothing that is known" if file.source == UNKNOWN else file.source.replace("_", " ")
+            found = "nothing that can be recognised" if file.source == UNKNOWN else file.source.replace("_", " ")
             raise InputError(
                 f"`{file.path}` holds {found}, not {' or '.join(sources).replace('_', ' ')}",
                 hint="`rightsize load PATH…` takes every other export" if file.source != UNKNOWN else None,
@@ -223,7 +223,7 @@ def declarations_of(covers: str | None, source: str | None, scope: str | None) -
     """
     if covers is None:
         if source is not None or scope is not None:
-            raise UsageError("`--source` and `--scope` say what `--covers FROM..TO` speaks of, which is missing")
+            raise UsageError("`--source` and `--scope` need `--covers FROM..TO`")
         return ()
     if source is None:
         raise UsageError("`--covers` needs `--source`", hint=f"one of {', '.join(sorted(CATEGORIES))}")

@@ -82,5 +82,5 @@ def _notes(reductions: Sequence[SparkReduction]) -> list[str]:
         for (_, reason), records in sorted(found.refused.items()):
             notes.append(f"`{found.path}`: {records:,} records rejected: {reason}")
         if found.unread:
-            notes.append(f"`{found.path}`: {found.unread:,} files are no JSON lines, Parquet or Delta table")
+            notes.append(f"`{found.path}`: {found.unread:,} files are not JSON lines, Parquet or a Delta table")
     return notes

@@ -14,7 +14,7 @@ from rightsize.model.nouns import Plane
 
 if TYPE_CHECKING:
     from rightsize.model.plan import PlanePart
-    from rightsize.propose.core.options import Dials
+    from rightsize.propose.core.options import PlanOptions
     from rightsize.propose.verify.plan_reader import WrittenPart
     from rightsize.propose.verify.verify import Change
 
@@ -29,7 +29,7 @@ class Judged(Protocol):
         """The analysis of the plane."""
         ...
 
-    def plan(self, dials: Dials) -> PlanePart:
+    def plan(self, options: PlanOptions) -> PlanePart:
         """Return the plane's part of the plan."""
         ...
 

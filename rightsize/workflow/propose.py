@@ -16,7 +16,7 @@ from rightsize.model.decisions import ReviewDecision
 from rightsize.model.errors import EvidenceError
 from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
 from rightsize.propose.assembly.plan import make_plan
-from rightsize.propose.core.options import SEPARATE_LAYERS, Dials
+from rightsize.propose.core.options import SEPARATE_LAYERS, PlanOptions
 from rightsize.propose.selection.layer_separation import as_measured
 from rightsize.propose.verify.review_status import respect, review_states, unmatched
 from rightsize.render.comment import write_comment
@@ -77,13 +77,13 @@ class ProposeResult:
 
 
 def propose_plan(
-    db: Path, dials: Dials, out: Path, *, forms: Collection[str] = (), review: Path | None = None
+    db: Path, options: PlanOptions, out: Path, *, forms: Collection[str] = (), review: Path | None = None
 ) -> ProposeResult:
     """Judge every grant in the store, plan, prove, replay, and write the plan folder.
 
     Args:
         db: The store.
-        dials: The options that the person chose.
+        options: The options that the person chose.
         out: The plan folder.
         forms: Further forms to write into the folder: those of `render.deploy.files`, and `markdown`.
         review: A file of decisions: an assignment whose proposal was rejected stays as it is.
@@ -97,30 +97,30 @@ def propose_plan(
     with open_store(db, read_only=False, existing=True) as store:
         behaviour = find_behaviour(store)
         inputs = Inputs.read(store.table)
-        judged = judge_planes(tables_beside(store, inputs), dials.as_of, dials.min_window, dials.forget_days)
+        judged = judge_planes(tables_beside(store, inputs), options.as_of, options.min_window, options.forget_days)
         # Where nothing of Azure RBAC is loaded, the plan is of the other planes alone.
         of_rbac = has_rbac(inputs) or not judged
         if of_rbac:
             require_catalogue(inputs)
         analysis, findings = analyse_inputs(
             inputs,
-            as_of=dials.as_of,
-            min_window=dials.min_window,
-            forget_days=dials.forget_days,
+            as_of=options.as_of,
+            min_window=options.min_window,
+            forget_days=options.forget_days,
             planes=[one.analysis for one in judged],
         )
         if of_rbac:
             require_coverage(inputs, analysis.window)
-        plan = make_plan(inputs, analysis, dials, content_hash=digest_content(store))
+        plan = make_plan(inputs, analysis, options, content_hash=digest_content(store))
         # The following steps need no single use, which is most of the memory that was read.
         inputs = replace(inputs, usage_days=empty("usage_days"))
         analysis = replace(analysis, usage=analysis.usage.clear(), credited=analysis.credited.clear())
-        plan = replace(plan, parts=tuple(one.plan(dials) for one in judged))
+        plan = replace(plan, parts=tuple(one.plan(options) for one in judged))
         if decisions is not None:
             plan = respect(plan, decisions)
         layers = measure_plan(inputs, analysis, plan)
         left = layers.violations.filter(pl.col("basis") == "proposed")
-        advice = _with_layers(plan, left.filter(pl.col("state") == "active"), dials)
+        advice = _with_layers(plan, left.filter(pl.col("state") == "active"), options)
         plan = replace(plan, advice=advice, separation=as_measured(plan.separation, left))
         picture = draw_matrix(matrix_rows(layers.defeats, plan.names))
         extra = {SUMMARY: write_summary(plan, layers=picture)}
@@ -149,19 +149,19 @@ def propose_plan(
     )
 
 
-def _with_layers(plan: Plan, found: pl.DataFrame, dials: Dials) -> tuple[Advice, ...]:
+def _with_layers(plan: Plan, found: pl.DataFrame, options: PlanOptions) -> tuple[Advice, ...]:
     """Return the advice of a plan, with a hint at the split by layers where it would help and was not asked for.
 
     Args:
         plan: The plan.
         found: The violations that the plan leaves, as rows of `layer_violations`.
-        dials: The options that the person chose.
+        options: The options that the person chose.
     """
-    if dials.separate_layers or found.is_empty():
+    if options.separate_layers or found.is_empty():
         return plan.advice
     who, times = found["principal_id"].n_unique(), found.height
-    text = f"{who} {'identity' if who == 1 else 'identities'} would defeat several layers of one subscription without "
-    text += f"activating anything, {times} times in all: the dial splits their roles, and says what that costs"
+    text = f"{who} {'principal' if who == 1 else 'principals'} would defeat several layers of one subscription without "
+    text += f"an activation, in {times} cases: the option splits their roles, and the plan states the cost"
     return tuple(sorted([*plan.advice, Advice(SEPARATE_LAYERS, text)], key=lambda one: (one.subject, one.text)))
 
 
@@ -195,7 +195,7 @@ def require_catalogue(inputs: Inputs) -> None:
     """
     if inputs.operations.is_empty():
         raise EvidenceError(
-            "no catalogue of operations is loaded, so nobody can say what a role grants",
+            "no catalogue of operations is loaded, so the operations that a role grants are unknown",
             hint="export one with `az provider operation list -o json > operations.json`, then "
             "`rightsize catalog import operations.json`",
         )
@@ -221,7 +221,7 @@ def _what_is_covered(logs: pl.DataFrame) -> str:
         return "load an export of the Activity Log: `rightsize load PATH`"
     spans = logs.group_by("source").agg(first=pl.col("day").min(), last=pl.col("day").max()).sort("source")
     covered = ", ".join(f"{source} {first} to {last}" for source, first, last in spans.iter_rows())
-    return f"covered is: {covered}; choose the window with --as-of and --min-window"
+    return f"the logs cover {covered}; choose the window with --as-of and --min-window"
 
 
 def _row(proposal: Proposal, names: Mapping[str, str]) -> dict[str, Any]:

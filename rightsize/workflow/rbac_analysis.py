@@ -42,7 +42,7 @@ def analyse_inputs(
         as_of = planes[0].window.last_day + dt.timedelta(days=1)
     elif not has_rbac(inputs):
         raise EvidenceError(
-            "nothing is loaded that could be analysed",
+            "neither assignments nor use are loaded",
             hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
         )
     analysis = analyse(inputs, choose_window(inputs, as_of, min_window, forget_days), only, principal_id)

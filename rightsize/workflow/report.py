@@ -29,6 +29,7 @@ from rightsize.render.report.page import write_report
 from rightsize.render.report.sources import Sources
 from rightsize.store.connection import Store, open_store
 from rightsize.store.digest import digest_content
+from rightsize.workflow.analyze import all_findings
 from rightsize.workflow.blast import blast_of, views_of
 from rightsize.workflow.layers import measure_plan
 from rightsize.workflow.names import read_names
@@ -41,7 +42,7 @@ from rightsize.workflow.reach import rank_reach
 TITLE = "Least privilege for this tenant"
 _BEYOND = ("graph", "directory")
 _CHANGED = (
-    "What is loaded has changed since this plan was made. The numbers are of today, the proposals of then; "
+    "The loaded data has changed since this plan was made. The numbers are new, the proposals are not; "
     "`rightsize verify` says whether the plan still holds."
 )
 
@@ -53,13 +54,15 @@ class ReportResult:
     Attributes:
         out: The file.
         size: Its length in bytes.
-        principals: Number of principals shown; `assignments` and `proposals` likewise, the latter None without a plan.
+        principals_with_access: Number of principals that a role assignment reaches, directly or through groups.
+        assignments: Number of role assignments.
+        proposals: Number of proposals for them; None without a plan.
         is_stale: Whether the plan was made from another state of the store.
     """
 
     out: Path
     size: int
-    principals: int
+    principals_with_access: int
     assignments: int
     proposals: int | None
     is_stale: bool
@@ -69,7 +72,7 @@ class ReportResult:
         return {
             "file": str(self.out),
             "bytes": self.size,
-            "principals": self.principals,
+            "principals_with_access": self.principals_with_access,
             "assignments": self.assignments,
             "proposals": self.proposals,
             "plan_is_of_this_store": None if self.proposals is None else not self.is_stale,
@@ -99,7 +102,7 @@ def report_store(
     return ReportResult(
         out=out,
         size=len(text),
-        principals=sources.overview.principals.height,
+        principals_with_access=sources.overview.principals.height,
         assignments=sources.overview.assignments.height,
         proposals=len(sources.proposals) if sources.proposals is not None else None,
         is_stale=sources.stale is not None,
@@ -124,7 +127,7 @@ def read_sources(
     """
     if plan is not None and (as_of, min_window, forget_days) != (None, None, None):
         raise UsageError(
-            "a plan brings its own window, and another one is named",
+            "a plan has its own window, and the command names another one",
             hint="leave out --as-of, --min-window and --forget-days",
         )
     read = read_plan_folder(plan) if plan is not None else None
@@ -142,6 +145,7 @@ def read_sources(
         blasts = _first_blasts(ranked, inputs, analysis, store, planned, names)
         beside = tables_beside(store, inputs)
         planes = [one.analysis for one in judge_planes(beside, as_of, min_window, forget_days)]
+        findings = all_findings(analysis.window, findings, store.table("behaviour_findings"), planes)
         is_stale = read is not None and read.document["generated_from"]["content_hash"] != digest_content(store)
     overview = survey(inputs, analysis)
     layers = measure_layers(analysis) if planned is None else measure_plan(inputs, analysis, planned)

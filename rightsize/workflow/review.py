@@ -80,7 +80,7 @@ class Review:
             if fitting
             else "a proposal that changes nothing"
             if known
-            else "no proposal of this plan"
+            else "not a proposal of this plan"
         )
         raise UsageError(f"`{name}` is {why}", hint="`rightsize review list` shows the ids")
 
@@ -95,9 +95,9 @@ class Review:
         """
         chosen = [self.find(name) for name in ids]
         if kind != "accept" and not reason.strip():
-            raise UsageError(f"it is not said why this is {PARTICIPLE[kind]}", hint="--reason TEXT")
+            raise UsageError(f"a proposal that is {PARTICIPLE[kind]} needs a reason", hint="add --reason TEXT")
         if not by.strip():
-            raise UsageError("it is not said who decides", hint="--by NAME")
+            raise UsageError("the name of the person who decides is missing", hint="add --by NAME")
         if expires is not None and expires < self.day:
             raise UsageError(f"{expires} is past", hint="name a later day")
         for one in chosen:
@@ -193,8 +193,8 @@ def accepted_of(plan: Plan, file: Path, day: dt.date) -> list[str]:
     kept = [one.proposal.id for one in found if one.state == "accepted" and one.proposal.kind == "keep"]
     if kept:
         raise EvidenceError(
-            f"the plan was made while proposal `{kept[0]}` was rejected, so it does not say how that is done",
-            hint="make it anew: `rightsize propose --review FILE`",
+            f"the plan was made while proposal `{kept[0]}` was rejected, so it has no change for it",
+            hint="make a new plan: `rightsize propose --review FILE`",
         )
     if not accepted:
         counts = totals(found, plan).states
@@ -217,5 +217,5 @@ def who_am_i() -> str:
         done = None
     said = done.stdout.decode(errors="replace").rpartition(">")[0] if done and done.returncode == 0 else ""
     if not said:
-        raise UsageError("it is not said who decides", hint="--by NAME")
+        raise UsageError("the name of the person who decides is missing", hint="add --by NAME")
     return f"{said}>".strip()

@@ -49,7 +49,7 @@ def no_new_access_since(revision: str, paths: Sequence[Path], *, allow_new_roles
         UsageError: There is no git, no repository, or no such revision.
         InputError: A file cannot be read.
     """
-    _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", missing=f"git knows no revision `{revision}`")
+    _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", missing=f"git has no revision `{revision}`")
     before: dict[str, tuple[RoleDefinition, ...]] = {}
     after: dict[str, tuple[RoleDefinition, ...]] = {}
     for path in paths:
@@ -77,7 +77,7 @@ def not_granted(place: Path, operations: Sequence[str], plane: str) -> Gate:
         UsageError: There is no operation to ask for.
     """
     if not operations:
-        raise UsageError("there is no operation to ask for", hint="give --operation OPERATION, as often as needed")
+        raise UsageError("no operation is given", hint="add --operation OPERATION; it may be repeated")
     rows, count = [], 0
     for file, roles in _roles_at(place).items():
         for role in roles:
@@ -166,7 +166,7 @@ def _content_at(revision: str, path: Path) -> bytes | None:
 
 
 def _from_root(revision: str, path: Path) -> list[str]:
-    root = Path(_git("rev-parse", "--show-toplevel", missing="this is no repository of git").decode().strip())
+    root = Path(_git("rev-parse", "--show-toplevel", missing="this is not a git repository").decode().strip())
     try:
         return ["git", "show", f"{revision}:{path.resolve().relative_to(root.resolve()).as_posix()}"]
     except ValueError:

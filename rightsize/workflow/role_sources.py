@@ -90,7 +90,7 @@ def _bicep_roles(text: str) -> Iterator[RoleDefinition]:
     try:
         document: Mapping[str, Any] = BicepParser().parse(text=text)
     except Exception as error:
-        raise InputError(f"no valid Bicep: {_first(error)}") from error
+        raise InputError(f"not valid Bicep: {_first(error)}") from error
     variables = {str(name): one.get("value") for name, one in (document.get("variables") or {}).items()}
 
     def resolve(value: object, place: str) -> object:
@@ -147,7 +147,7 @@ def _terraform_roles(text: str) -> Iterator[RoleDefinition]:
     try:
         document: Mapping[str, Any] = hcl2.loads(text)
     except Exception as error:
-        raise InputError(f"no valid Terraform: {_first(error)}") from error
+        raise InputError(f"not valid Terraform: {_first(error)}") from error
     locals_ = {str(name): value for group in document.get("locals", []) for name, value in group.items()}
 
     def resolve(value: object, place: str) -> object:

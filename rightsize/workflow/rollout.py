@@ -12,8 +12,7 @@ from typing import Any
 from rightsize.azure.throttle import Clock
 from rightsize.model.errors import EvidenceError, InputError, UsageError
 from rightsize.model.nouns import RoleDefinition
-from rightsize.model.role_forms import load_json
-from rightsize.propose.verify.plan_reader import WrittenPlan, read_plan, read_roles
+from rightsize.propose.verify.plan_reader import WrittenPlan, check_plan, load_plan, read_roles
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.rbac.text import fold
 from rightsize.rollout.bundle import DEFAULT_ORDER, Bundle, Order, Swap, read_bundle, write_bundle
@@ -76,10 +75,9 @@ def derive_bundle(db: Path, folder: Path, emergency: Collection[str], order: Ord
     if checked.refusal is not None:
         raise checked.refusal
     text = read_bytes(folder / "plan.json")
-    written = read_plan(text)
+    document = load_plan(text)
+    written = check_plan(document)
     roles = read_roles(written, role_files(folder, written))
-    document = load_json(text)
-    assert isinstance(document, dict)  # noqa: S101  `read_plan` has read it
     _check_window(document, order)
     with open_store(db, read_only=True) as store:
         tenant = read_rollout_tenant(store)
@@ -101,18 +99,17 @@ def check_derived(db: Path, folder: Path, bundle: Bundle) -> None:
     derived, _ = derive_bundle(db, folder / PLAN, bundle.emergency, bundle.order)
     if replace(derived, names={}) != replace(bundle, names={}):
         raise InputError(
-            f"`{BUNDLE}` is not what its plan makes: it was changed, or the store says otherwise by now",
-            hint="make it anew: `rightsize rollout plan`",
+            f"`{BUNDLE}` does not match its plan: the bundle or the store has changed",
+            hint="make a new one with `rightsize rollout plan`",
         )
 
 
 def _check_window(document: Mapping[str, Any], order: Order) -> None:
-    dials = document["generated_from"].get("dials") or {}
-    days = int(dials.get("min_window", WHOLE_WINDOW))
+    days = int(document["generated_from"]["options"].get("min_window", WHOLE_WINDOW))
     if days < WHOLE_WINDOW and not order.accepts_short_window:
         raise EvidenceError(
             f"the plan is a preview: it rests on {days} days of use, not on {WHOLE_WINDOW}",
-            hint="what is done once a quarter may be in none of them; --accept-short-window takes it all the same",
+            hint="use that occurs once a quarter may be missing; --accept-short-window accepts this",
         )
 
 
@@ -142,7 +139,7 @@ def _chosen(accepted: Collection[str], only: Collection[str]) -> Collection[str]
 def _check_known(principals: Collection[str], tenant: RolloutTenant, what: str) -> None:
     for one in principals:
         if fold(one) not in tenant.types:
-            raise UsageError(f"`{one}` is no principal that is loaded, and so no {what}", hint="give the object id")
+            raise UsageError(f"`{one}` is not a loaded principal, so it cannot be a {what}", hint="give the object id")
 
 
 def _write(out: Path, bundle: Bundle, plan: Path, files: Sequence[str]) -> None:
@@ -164,7 +161,9 @@ def swap_named(bundle: Bundle, name: str) -> Swap:
     """Return the swap of an id, or of the beginning of an id, or raise UsageError."""
     found = [swap for swap in bundle.swaps if swap.id.startswith(fold(name)) and name]
     if len(found) != 1:
-        said = f"`{name}` is the beginning of {len(found)} swaps" if found else f"`{name}` is no swap of this rollout"
+        said = (
+            f"`{name}` is the beginning of {len(found)} swaps" if found else f"`{name}` is not a swap of this rollout"
+        )
         raise UsageError(said, hint="`rightsize rollout status` names them")
     return found[0]
 

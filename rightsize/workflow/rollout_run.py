@@ -44,8 +44,8 @@ from rightsize.workflow.verify import verify_plan
 
 HEAD = "journal.head"
 NAMESPACE = "rightsize-rollout"
-Tell = Callable[[str], None]
-_AGAIN = "run the same command again: it goes on where this one stopped"
+ReportProgress = Callable[[str], None]
+_AGAIN = "run the same command again: it continues where this one stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,9 @@ class RolloutAccess:
     head: str | None = None
 
 
-def apply_wave(folder: Path, wave: int, access: RolloutAccess, *, db: Path, tell: Tell = print) -> dict[str, str]:
+def apply_wave(
+    folder: Path, wave: int, access: RolloutAccess, *, db: Path, report_progress: ReportProgress = print
+) -> dict[str, str]:
     """Carry out a wave in Azure, and return the state of each of its swaps.
 
     Raises:
@@ -95,7 +97,7 @@ def apply_wave(folder: Path, wave: int, access: RolloutAccess, *, db: Path, tell
         )
         engine.apply(wave, known)
 
-    _carry_out(folder, bundle, access, work, tell)
+    _carry_out(folder, bundle, access, work, report_progress)
     states = swap_states(folder)
     return {swap.id: states[swap.id] for swap in bundle.swaps if swap.wave == wave}
 
@@ -117,9 +119,7 @@ def check_wave(db: Path, folder: Path, bundle: Bundle, wave: int) -> RolloutTena
         tenant = read_rollout_tenant(store)
     for account in bundle.emergency:
         if fold(account) not in tenant.types:
-            raise GateError(
-                f"emergency access account `{account}` is no principal any more", hint="look before you go on"
-            )
+            raise GateError(f"emergency access account `{account}` no longer exists", hint="look before you go on")
         if fold(account) in tenant.disabled:
             raise GateError(
                 f"emergency access account `{account}` is disabled or deleted", hint="look before you go on"
@@ -134,7 +134,7 @@ def check_wave(db: Path, folder: Path, bundle: Bundle, wave: int) -> RolloutTena
 
 
 def roll_back(
-    folder: Path, access: RolloutAccess, *, swaps: Collection[str] = (), tell: Tell = print
+    folder: Path, access: RolloutAccess, *, swaps: Collection[str] = (), report_progress: ReportProgress = print
 ) -> dict[str, str]:
     """Roll swaps back in Azure, the last first; all of them where none is named.
 
@@ -149,7 +149,7 @@ def roll_back(
     chosen: Sequence[Swap] = [swap for swap in reversed(bundle.swaps) if not swaps or swap.id in named]
     states = swap_states(folder)
     if any(states[swap.id] not in ("open", "rolled_back", "scope_gone") for swap in chosen):
-        _carry_out(folder, bundle, access, lambda engine, _: engine.roll_back(chosen), tell)
+        _carry_out(folder, bundle, access, lambda engine, _: engine.roll_back(chosen), report_progress)
     states = swap_states(folder)
     return {swap.id: states[swap.id] for swap in chosen}
 
@@ -167,7 +167,7 @@ def confirm_swaps(folder: Path, swaps: Sequence[str], person: str, clock: Clock 
     named = [swap_named(bundle, name) for name in swaps]
     for swap in named:
         if states[swap.id] != "done":
-            raise UsageError(f"`{swap.id}` is no swap that is done")
+            raise UsageError(f"`{swap.id}` is not a swap that is done")
     said = bound_of(entries[0])
     bound = Bound(bundle.hash, bundle.plan, said.tenant, said.cloud)
     with Journal(folder / JOURNAL, bound, heads_of(bundle)) as journal:
@@ -176,28 +176,32 @@ def confirm_swaps(folder: Path, swaps: Sequence[str], person: str, clock: Clock 
 
 
 def _carry_out(
-    folder: Path, bundle: Bundle, access: RolloutAccess, work: Callable[[RolloutEngine, SignIn], None], tell: Tell
+    folder: Path,
+    bundle: Bundle,
+    access: RolloutAccess,
+    work: Callable[[RolloutEngine, SignIn], None],
+    report_progress: ReportProgress,
 ) -> None:
     clock = access.clock or Clock()
     place = read_cloud(access.cloud)
-    trusted = _trusted(folder, bundle, access, tell)
+    trusted = _trusted(folder, bundle, access, report_progress)
     entries = read_entries(folder, bundle)
     credential = open_credential(access.auth, place, clock, may_ask=access.may_ask)
     who = sign_in(credential, place)
-    tell(f"signed in by {who.credential} as {who.name or who.principal_id}, to tenant {who.tenant_id}")
+    report_progress(f"signed in by {who.credential} as {who.name or who.principal_id}, to tenant {who.tenant_id}")
     bound = Bound(bundle.hash, bundle.plan, fold(who.tenant_id), place.arm)
     if entries:
         _check_same_tenant(bound_of(entries[0]), bound)
     journal = Journal(folder / JOURNAL, bound, heads_of(bundle), room=room_for(bundle), trusted=trusted)
     with journal:
         try:
-            _work(place, credential, who, clock, bundle, journal, work, tell)
+            _work(place, credential, who, clock, bundle, journal, work, report_progress)
         except BaseException:
             # The error that ended the run matters more than a head that cannot be written, as on a full disk.
             with suppress(RightsizeError):
-                _keep_head(folder, journal.head, access, tell)
+                _keep_head(folder, journal.head, access, report_progress)
             raise
-        _keep_head(folder, journal.head, access, tell)
+        _keep_head(folder, journal.head, access, report_progress)
 
 
 def _work(
@@ -208,14 +212,14 @@ def _work(
     bundle: Bundle,
     journal: Journal,
     work: Callable[[RolloutEngine, SignIn], None],
-    tell: Tell,
+    report_progress: ReportProgress,
 ) -> None:
     with Clients(place, credential, writes=writes_of(bundle)) as clients:
         arm = Arm(Exchange(clients, Throttle(clock, place.budgets), clock))
         try:
-            work(RolloutEngine(bundle, arm, journal, clock, tell), who)
+            work(RolloutEngine(bundle, arm, journal, clock, report_progress), who)
         except NotSignedInError as error:
-            raise AccessError(f"the token is not taken: {error.reason}", hint=_AGAIN) from error
+            raise AccessError(f"Azure rejects the token: {error.reason}", hint=_AGAIN) from error
         except FaultError as error:
             raise ServiceError(f"Azure does not answer: {error.reason}", hint=_AGAIN) from error
         except UnseenError as error:
@@ -243,7 +247,7 @@ def _check_same_tenant(began: Bound, now: Bound) -> None:
             )
 
 
-def _trusted(folder: Path, bundle: Bundle, access: RolloutAccess, tell: Tell) -> str | None:
+def _trusted(folder: Path, bundle: Bundle, access: RolloutAccess, report_progress: ReportProgress) -> str | None:
     """Return the hash of the journal's last line, where a person or a signature vouches for it."""
     if access.signers is None or not (folder / JOURNAL).exists():
         return access.head
@@ -253,15 +257,15 @@ def _trusted(folder: Path, bundle: Bundle, access: RolloutAccess, tell: Tell) ->
     head = read_head(read_bytes(folder / HEAD), folder / HEAD)
     if head.bundle != bundle.hash:
         raise InputError("the signed head is the one of another bundle", hint="the folder was changed: restore it")
-    tell(f"the head of the journal is signed by {who}")
+    report_progress(f"the head of the journal is signed by {who}")
     return head.last
 
 
-def _keep_head(folder: Path, head: Head, access: RolloutAccess, tell: Tell) -> None:
+def _keep_head(folder: Path, head: Head, access: RolloutAccess, report_progress: ReportProgress) -> None:
     """Print the head of the journal, write it beside the journal, and sign it where a key is given."""
     if not head.lines:
         return
     write_text(folder / HEAD, write_head(head))
     if access.key is not None:
         sign_file(folder / HEAD, access.key, NAMESPACE)
-    tell(f"journal: {head.lines} lines, head {head.last}")
+    report_progress(f"journal: {head.lines} lines, head {head.last}")

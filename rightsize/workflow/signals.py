@@ -88,7 +88,7 @@ def decide_signals(db: Path, path: Path) -> int:
     form = path.suffix.lower().removeprefix(".")
     if form not in get_args(Form):
         raise InputError(
-            f"`{path}` is not known as a file of decisions", hint="its name has to end in .toml, .json or .csv"
+            f"cannot recognise `{path}` as a file of decisions", hint="its name has to end in .toml, .json or .csv"
         )
     decisions = read_decisions(read_bytes(path), cast(Form, form), str(path))
     with open_store(db, read_only=False, existing=True) as store, store.transaction() as con:

@@ -137,4 +137,4 @@ def _missing(tool: str) -> UsageError:
 
 
 def _first(said: bytes) -> str:
-    return (said.decode(errors="replace").strip().splitlines() or ["it does not say why"])[0][:200]
+    return (said.decode(errors="replace").strip().splitlines() or ["the tool gives no reason"])[0][:200]

@@ -21,7 +21,7 @@ def ask(db: Path, statement: str, given: Sequence[str], *, max_rows: int, timeou
     try:
         sql = sys.stdin.read() if statement == "-" else statement
     except UnicodeDecodeError as error:
-        raise InputError("what comes from stdin is not UTF-8") from error
+        raise InputError("stdin is not UTF-8 text") from error
     return run_statement(db, sql, read_parameters(given), max_rows=max_rows, timeout=timeout)
 
 
@@ -54,7 +54,7 @@ def read_parameters(given: Sequence[str]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         name = name.strip().removeprefix("$")
         if not equals or not name:
-            raise UsageError(f"`{text}` is no parameter", hint="write -p name=value")
+            raise UsageError(f"`{text}` is not NAME=VALUE", hint="write -p name=value")
         if name in values:
             raise UsageError(f"parameter `{name}` is given twice")
         values[name] = value

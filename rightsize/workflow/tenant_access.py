@@ -131,11 +131,11 @@ class TenantAccess:
         said = (
             (
                 self.unread,
-                "the role of {n} that would count is not loaded, so {it} granted nothing: {which}",
+                "the role of {n} at or above the scope is not loaded, so {it} granted nothing: {which}",
                 "assignment",
             ),
-            (self.misplaced, "the scope of {n} cannot be read, so {it} counted nowhere: {which}", "assignment"),
-            (self._strangers, "nothing that is loaded names {n}: {which}", "principal"),
+            (self.misplaced, "the scope of {n} cannot be read, so {it} granted nothing: {which}", "assignment"),
+            (self._strangers, "no loaded listing or log names {n}: {which}", "principal"),
             (self._unlisted_operations, "the catalogue does not know the plane of {n}: {which}", "operation"),
             (
                 self._doubtful,

@@ -43,5 +43,5 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         except InputError as error:
             raise InputError(f"line {number} of `{path}`: {error.message}") from None
         if not isinstance(document, dict):
-            raise InputError(f"line {number} of `{path}` is no JSON object")
+            raise InputError(f"line {number} of `{path}` is not a JSON object")
         yield number, document

@@ -31,8 +31,8 @@ _NOUNS = {
     "group_members": ("membership", "memberships"),
     "deny_assignment": ("deny assignment", "deny assignments"),
     "principal": ("principal", "principals"),
-    "grant": ("grant of another plane", "grants of another plane"),
-    "use": ("use that it does not cover", "uses that it does not cover"),
+    "grant": ("assignment of another plane", "assignments of another plane"),
+    "use": ("used operation that it does not cover", "used operations that it does not cover"),
 }
 
 
@@ -108,14 +108,14 @@ def _without(found: Verification, removed: frozenset[str]) -> Verification:
 
 def _notes(linked: Mapping[str, Any] | None, signed_by: str | None, signature: str | None) -> list[str]:
     if linked is None:
-        return ["no chain of hashes stands beside the plan"]
+        return ["there is no chain of hashes beside the plan"]
     missing = f", {linked['inputs_missing']} of them not loaded here" if linked["inputs_missing"] else ""
-    same = "the same as then" if linked["store_is_the_same"] else "not the same as then"
-    notes = [f"chain {linked['head'][:12]}: whole, from {linked['inputs']} loaded files{missing}; the store is {same}"]
+    same = "has not changed since the plan" if linked["store_is_the_same"] else "has changed since the plan"
+    notes = [f"chain {linked['head'][:12]}: whole, from {linked['inputs']} loaded files{missing}; the store {same}"]
     if signed_by is not None:
         notes.append(f"signed by {signed_by}")
     elif signature is not None:
-        notes.append(f"{signature} was not looked at: --signers FILE says whose it may be")
+        notes.append(f"{signature} was not checked: --signers FILE names the accepted signers")
     return notes
 
 
@@ -191,13 +191,13 @@ def _refusal(found: Verification) -> RightsizeError | None:
         counted = Counter(change.what for change in found.changes)
         said = ", ".join(f"{number} {_NOUNS[what][number > 1]}" for what, number in counted.items())
         return EvidenceError(
-            f"the plan is stale: {said}", hint="make a new one with `rightsize propose`, and review what differs"
+            f"the plan is stale: {said}", hint="make a new one with `rightsize propose`, and review the differences"
         )
     if found.failed:
         first = found.failed[0]
         return GateError(
-            f"{len(found.failed)} of {len(found.proofs)} changes cannot be proved, the first of them for assignment "
+            f"{len(found.failed)} of {len(found.proofs)} changes cannot be proved, the first is for assignment "
             f"`{first.role_assignment_id}`: {first.witness}",
-            hint="nothing in the store has changed, so the plan was: do not apply it",
+            hint="the store has not changed, so somebody changed the plan: do not apply it",
         )
     return None

@@ -169,7 +169,7 @@ def test_a_member_activates_the_eligibility_of_the_group_at_a_narrower_scope() -
 def test_activations_without_a_reason_or_without_a_change_are_found(eligible: Tiny) -> None:
     found = controls(asked(eligible, justified=False))
     assert found["activation_without_reason"] == "1 of 1 activations gave no reason"
-    assert "activated 1 times, and nothing was changed under it" in found["activated_only_to_read"]
+    assert "activated 1 times, and no log shows a change by it" in found["activated_only_to_read"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import functools
 import random
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -18,6 +18,7 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.scopes import is_within, parse_scope
 from tests.analyze.tiny import CATALOGUE, MG, RG, SUB, VM, Tiny
+from tests.examples import FEW, SOME
 
 _SCOPES = [SUB, RG, VM, "/", MG, "/subscriptions/s2", f"{SUB}/resourceGroups/rg10"]
 _PRINCIPALS = ["p", "q", "g", "h"]
@@ -72,7 +73,7 @@ def used(analysis: Analysis) -> pl.DataFrame:
 
 
 @given(SEEDS)
-@settings(deadline=None, max_examples=12)
+@FEW
 def test_the_order_of_rows_changes_nothing(seed: int) -> None:
     tiny = tenant(seed)
     first, second = analysed(seed), tiny.analyse(shuffled=seed)
@@ -84,13 +85,13 @@ def test_the_order_of_rows_changes_nothing(seed: int) -> None:
 
 
 @given(SEEDS)
-@settings(deadline=None, max_examples=12)
+@FEW
 def test_coverage_never_changes_what_was_used(seed: int) -> None:
     assert_frame_equal(used(tenant(seed, coverage=False).analyse()), used(analysed(seed)))
 
 
 @given(SEEDS)
-@settings(deadline=None, max_examples=12)
+@FEW
 def test_use_is_credited_to_an_assignment_that_grants_it_at_its_scope(seed: int) -> None:
     tiny = tenant(seed)
     tree = {"/subscriptions/s1": MG}
@@ -110,7 +111,7 @@ def test_use_is_credited_to_an_assignment_that_grants_it_at_its_scope(seed: int)
 
 
 @given(SEEDS)
-@settings(deadline=None, max_examples=12)
+@FEW
 def test_every_call_is_used_unexplained_refused_or_in_quarantine(seed: int) -> None:
     tiny, analysis = tenant(seed), analysed(seed)
     answered = analysis.verdicts.filter(pl.col("verdict").is_in(["used", "unexplained"]))
@@ -132,7 +133,7 @@ def test_every_call_is_used_unexplained_refused_or_in_quarantine(seed: int) -> N
 
 
 @given(SEEDS)
-@settings(deadline=None, max_examples=12)
+@FEW
 def test_refused_calls_change_no_verdict(seed: int) -> None:
     tiny = tenant(seed)
     tiny.use("p", "Microsoft.Compute/virtualMachines/delete", succeeded=0, denied=7)
@@ -140,7 +141,7 @@ def test_refused_calls_change_no_verdict(seed: int) -> None:
 
 
 @given(SEEDS)
-@settings(deadline=None, max_examples=12)
+@FEW
 def test_every_assignment_has_a_profile_and_says_something(seed: int) -> None:
     tiny, analysis = tenant(seed), analysed(seed)
     keys = {(row["role_assignment_id"], row["state"]) for row in tiny.rows["role_assignments"]}
@@ -153,7 +154,7 @@ _BLOCK = st.tuples(*(st.lists(_PATTERN, max_size=2) for _ in range(4)))
 
 
 @given(st.lists(_BLOCK, min_size=1, max_size=3))
-@settings(deadline=None, max_examples=30)
+@SOME
 def test_granting_over_columns_is_the_granting_of_rbac(blocks: list[tuple[list[str], ...]]) -> None:
     kinds = ("action", "not_action", "data_action", "not_data_action")
     rows = [
@@ -178,7 +179,7 @@ _SOME = st.lists(st.sampled_from([scope.lower() for scope in _PLACES]), min_size
 
 
 @given(_SOME, _SOME, st.booleans())
-@settings(deadline=None, max_examples=30)
+@SOME
 def test_containment_of_scopes_over_columns_is_that_of_rbac(
     places: list[str], assigned: list[str], placed: bool
 ) -> None:

@@ -148,6 +148,13 @@ def test_an_assignment_made_after_the_last_use_does_not_explain_it(tiny: Tiny) -
     assert credited(tiny) == {(None, None, START, "unexplained", "granted_later")}
 
 
+def test_an_assignment_made_between_two_uses_explains_them(tiny: Tiny) -> None:
+    """It allowed the last of them; what allowed the first is gone."""
+    tiny.role("vm", "Microsoft.Compute/*").assign("a", "p", "vm", created_on=dt.datetime(2026, 1, 6))
+    tiny.use("p", START, day=dt.date(2026, 1, 5)).use("p", START, day=dt.date(2026, 1, 7))
+    assert credited(tiny) == {("a", "active", START, "used", "elimination")}
+
+
 def test_an_assignment_that_ended_before_the_first_use_does_not_explain_it(tiny: Tiny) -> None:
     tiny.role("vm", "Microsoft.Compute/*").assign("a", "p", "vm", end_on=dt.datetime(2026, 1, 4)).use("p", START)
     assert credited(tiny) == {(None, None, START, "unexplained", "granted_later")}

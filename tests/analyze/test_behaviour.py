@@ -183,7 +183,7 @@ def test_a_country_that_nobody_signs_in_from_is_told_beside_what_was_done(life: 
     """A country and the network there are one surprise, and not two."""
     signs_in_daily(life).did(ANN, KEYS).came(ANN, country="KP", network="192.0.2.0/24", network_number="64500")
     ((sentence, kinds, score),) = life.found().select("sentence", "kinds", "score").rows()
-    assert "from KP, a country that it never came from" in sentence
+    assert "from the country KP, which it never used before" in sentence
     assert "signed in from the network AS64500" in sentence
     assert {"country", "sign_in_network"} <= set(kinds)
     bits = life.facts()

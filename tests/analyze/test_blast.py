@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.analyze.blast import BRANCHES, COLUMNS, ROWS, draw_grid, grow_branches
@@ -14,6 +14,7 @@ from rightsize.analyze.facts import read_facts
 from rightsize.analyze.reach import View, read_holdings, view_of
 from tests.analyze.test_reach import NSG, RUN, frames, tenant
 from tests.analyze.tiny import RG, SUB, Tiny
+from tests.examples import FEW
 
 __all__ = ["tenant"]
 
@@ -71,7 +72,7 @@ def test_things_that_are_reached_alike_are_one_branch(number: int, branches: int
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=120))
-@settings(deadline=None, max_examples=25)
+@FEW
 def test_the_picture_is_bounded_and_counts_whatever_it_leaves_out(parents: list[int]) -> None:
     """A way to each thing from one that came before it; every thing is told, or counted below what is."""
     ways: dict[str, list[Step]] = {}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.analyze.closure import ReachGraph
+from tests.examples import SOME
 
 
 def distance(edges: list[tuple[str, str]], free: set[tuple[str, str]], start: str) -> int | None:
@@ -36,7 +37,7 @@ def test_the_fewest_steps_to_an_end(
 
 
 @given(edges=st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=16), start=st.integers(0, 7))
-@settings(deadline=None, max_examples=30)
+@SOME
 def test_what_one_node_gathers_is_what_the_closed_graph_says_of_it(edges: list[tuple[int, int]], start: int) -> None:
     """Around cycles too; a node that is not there gathers nothing."""
     graph = ReachGraph()

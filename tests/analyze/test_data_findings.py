@@ -85,7 +85,7 @@ def test_traffic_by_key_is_counted_with_what_allows_it(tiny: Tiny) -> None:
         row = {"source": "storage_log", "resource": ACCOUNT.lower(), "access": access, "day": day, "events": events}
         tiny.add("request_access", **row)
     key = ("keys_used", ACCOUNT.lower())
-    assert found(tiny, "keys_used")[key] == "requests by key get past every role here: 5 on 1 days"
+    assert found(tiny, "keys_used")[key] == "requests by key bypass every role here: 5 on 1 days"
     inventory(tiny, ACCOUNT, settings="{}")
     assert "5 requests used them on 1 days" in found(tiny, "keys_allowed")["keys_allowed", ACCOUNT.lower()]
     tiny.rows["resources"][0]["settings"] = '{"allowSharedKeyAccess":"false"}'

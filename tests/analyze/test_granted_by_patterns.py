@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.analyze.tenant import granted_by_patterns, with_doubt
 from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.permissions import Reading
+from tests.examples import SOME
 
 NAMES = ("a/b", "a/b/c", "a/c", "b/c", "a/b/b/c", "c")
 text = st.lists(st.sampled_from(["a", "b", "c", "*"]), min_size=1, max_size=4).map("/".join)
@@ -31,7 +32,7 @@ def _patterns(held: list[list[PermissionBlock]]) -> pl.DataFrame:
 
 
 @given(roles)
-@settings(deadline=None, max_examples=100)
+@SOME
 def test_columns_grant_what_the_algebra_grants_by_each_reading(held: list[list[PermissionBlock]]) -> None:
     """`yes` without a condition, `conditional` with one, and `doubtful` where the two readings differ."""
     wanted = pl.DataFrame({"name": NAMES}).with_columns(plane=pl.lit("control"))

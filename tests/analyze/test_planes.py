@@ -16,14 +16,15 @@ from rightsize.analyze.verdicts import VERDICTS_SCHEMA
 from rightsize.analyze.window import Window
 from rightsize.cli.main import run
 from rightsize.model.plan import PlanePart, Proof, Proposal
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import WrittenPart, read_plan
 from rightsize.propose.verify.verify import Change
 from rightsize.render.plan import plan_files
 from rightsize.workflow.plane_steps import PlaneSteps, TableOf
 from rightsize.workflow.planes import verify_parts
-from tests.analyze.tiny import RG, FakeStore, Tiny, judge_all
+from tests.analyze.tiny import RG, Tiny, judge_all
 from tests.propose.small_tenant import SmallTenant
+from tests.tenants.fake_store import FakeStore
 
 WINDOW = Window(dt.date(2026, 1, 1), dt.date(2026, 1, 10))
 COUNTS = {"granted": 1, "used": 0, "unused": 1, "unobservable": 0, "out_of_coverage": 0, "creep": 50.0, "risk": 60.0}
@@ -37,7 +38,7 @@ def rows(schema: dict[str, pl.DataType], **columns: object) -> pl.DataFrame:
 class Judged:
     analysis: PlaneAnalysis
 
-    def plan(self, dials: Dials) -> PlanePart:
+    def plan(self, options: PlanOptions) -> PlanePart:
         raise NotImplementedError
 
 
@@ -66,7 +67,7 @@ def unchanged(table_of: TableOf, part: WrittenPart) -> list[Change]:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     tiny = Tiny().role("vm", "Microsoft.Compute/*").assign("a", "p", "vm", RG).cover()
-    store = FakeStore(tiny.use("p", "Microsoft.Compute/virtualMachines/write", succeeded=2))
+    store = FakeStore(tiny.use("p", "Microsoft.Compute/virtualMachines/write", succeeded=2).inputs())
     for module in ("analyze", "explain"):
         monkeypatch.setattr(f"rightsize.workflow.{module}.open_store", lambda *_, **__: store)
     monkeypatch.setattr("rightsize.workflow.concern.judge_principal", judge_all)
@@ -100,16 +101,16 @@ def test_explain_shows_all_planes_of_a_principal(store: FakeStore, capsys: pytes
 
 def test_use_of_another_plane_is_none_of_rbac() -> None:
     tiny = Tiny().cover().use("p", "Microsoft.Compute/virtualMachines/write")
-    frames = FakeStore(tiny)
-    graph = frames.inputs.usage_days.with_columns(plane=pl.lit("graph"))
-    log = frames.inputs.coverage.with_columns(source=pl.lit("graph_activity_log"))
+    inputs = tiny.inputs()
+    graph = inputs.usage_days.with_columns(plane=pl.lit("graph"))
+    log = inputs.coverage.with_columns(source=pl.lit("graph_activity_log"))
     both = {
-        "usage_days": pl.concat([frames.inputs.usage_days, graph]),
-        "coverage": pl.concat([frames.inputs.coverage, log]),
+        "usage_days": pl.concat([inputs.usage_days, graph]),
+        "coverage": pl.concat([inputs.coverage, log]),
     }
-    read = Inputs.read(lambda name: both.get(name, frames.table(name)))
-    assert read.usage_days.equals(frames.inputs.usage_days)
-    assert read.coverage.equals(frames.inputs.coverage)
+    read = Inputs.read(lambda name: both.get(name, getattr(inputs, name)))
+    assert read.usage_days.equals(inputs.usage_days)
+    assert read.coverage.equals(inputs.coverage)
 
 
 def test_proposals_of_a_plane_stand_in_the_plan_and_are_asked_of_the_plane(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.analyze.closure import ReachGraph
@@ -15,6 +15,7 @@ from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import empty
 from rightsize.analyze.reach import measure_reach, read_holdings, view_of, ways_from
 from tests.analyze.tiny import RG, SUB, VM, Tiny
+from tests.examples import MANY
 
 RUN = "Microsoft.Compute/virtualMachines/runCommand/action"
 SECRET = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
@@ -265,7 +266,7 @@ def test_escalations_name_the_first_step_with_its_permission_and_place(tenant: T
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=40))
-@settings(deadline=None, max_examples=150)
+@MANY
 def test_the_closure_is_what_walking_finds(pairs: list[tuple[int, int]]) -> None:
     graph = ReachGraph()
     for number in range(13):

@@ -6,13 +6,14 @@ import random
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.analyze.scoping import REACH
 from rightsize.analyze.scores import bucket_of, score_assignments, score_principals
 from rightsize.rules.operations import risk_weights
 from tests.analyze.tiny import CATALOGUE, RG, SUB, VM, Tiny
+from tests.examples import FEW, FEWEST
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 DELETE = "Microsoft.Compute/virtualMachines/delete"
@@ -117,7 +118,7 @@ def build(grants: list[tuple[str, str, str]], used: list[str], *, covered: bool 
 
 
 @given(st.lists(_GRANT, min_size=1, max_size=4), _GRANT, st.lists(_USED, max_size=4, unique=True), _USED)
-@settings(deadline=None, max_examples=5)
+@FEWEST
 def test_granting_more_never_lowers_creep_and_using_more_never_raises_it(
     grants: list[tuple[str, str, str]], more: tuple[str, str, str], used: list[str], also: str
 ) -> None:
@@ -128,14 +129,14 @@ def test_granting_more_never_lowers_creep_and_using_more_never_raises_it(
 
 
 @given(st.lists(_GRANT, min_size=1, max_size=4))
-@settings(deadline=None, max_examples=6)
+@FEWEST
 def test_creep_is_zero_when_everything_granted_is_used(grants: list[tuple[str, str, str]]) -> None:
     everything = [name for name, data in CATALOGUE.items() if not data]
     assert scores(build(grants, everything))["creep"] == 0
 
 
 @given(st.lists(_GRANT, min_size=1, max_size=5), st.lists(_USED, max_size=4, unique=True), st.booleans())
-@settings(deadline=None, max_examples=10)
+@FEW
 def test_granted_is_the_sum_of_the_verdicts(grants: list[tuple[str, str, str]], used: list[str], covered: bool) -> None:
     analysis = build(grants, used, covered=covered).analyse()
     for table in (score_principals(analysis), score_assignments(analysis)):
@@ -145,21 +146,21 @@ def test_granted_is_the_sum_of_the_verdicts(grants: list[tuple[str, str, str]], 
 
 
 @given(st.lists(_GRANT, min_size=1, max_size=5), st.lists(_USED, max_size=4, unique=True))
-@settings(deadline=None, max_examples=10)
+@FEW
 def test_scores_do_not_depend_on_which_profiles_count_as_wide(
     grants: list[tuple[str, str, str]], used: list[str]
 ) -> None:
     analysis = build(grants, used).analyse()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rightsize.analyze.counting._WIDE", 2)
+        patch.setattr("rightsize.analyze.counting.WIDE_PROFILE", 2)
         wide = score_principals(analysis)
     assert wide.equals(score_principals(analysis))
 
 
 @pytest.mark.parametrize("wide", [0, 3, 500])
 def test_counts_over_sets_are_those_of_plain_counting(monkeypatch: pytest.MonkeyPatch, wide: int) -> None:
-    monkeypatch.setattr("rightsize.analyze.counting._WIDE", wide)
-    monkeypatch.setattr("rightsize.analyze.counting._BATCH_ROWS", 3)
+    monkeypatch.setattr("rightsize.analyze.counting.WIDE_PROFILE", wide)
+    monkeypatch.setattr("rightsize.analyze.counting.BATCH_ROWS", 3)
     rng = random.Random(7)  # noqa: S311  test data
     for _ in range(5):
         grants = [

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
-import duckdb
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs, empty, schema_of
+from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.naming import resolve_principal
 from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import Window
 from rightsize.rbac.text import fold
 from rightsize.rules.matching import matches
 from rightsize.store.ahead import Ahead
-from rightsize.store.connection import Store
-from rightsize.store.ddl import create_statements
 from rightsize.workflow.principal_analysis import JudgedPrincipal, judge_from
 
 FIRST = dt.date(2026, 1, 1)
@@ -186,44 +181,6 @@ class Tiny:
 def _frame(name: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
     schema = schema_of(name)
     return pl.DataFrame([{column: row.get(column) for column in schema} for row in rows], schema=schema)
-
-
-@cache
-def _store_of_nothing() -> Store:
-    connection = duckdb.connect()
-    for statement in create_statements():
-        connection.execute(statement)
-    return Store(connection, Path(), read_only=True)
-
-
-def ask_nothing(sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
-    """Ask a store without a row."""
-    return _store_of_nothing().frame(sql, parameters)
-
-
-class FakeStore:
-    """The frames of a tiny tenant behind the interface of a store; keeps the answers that are written."""
-
-    def __init__(self, tiny: Tiny) -> None:
-        self.inputs = tiny.inputs()
-        self.answers: dict[str, pl.DataFrame] = {}
-
-    def __enter__(self) -> FakeStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    def table(self, name: str, **where: str) -> pl.DataFrame:
-        found = self.answers.get(name, getattr(self.inputs, name, None))
-        return (empty(name) if found is None else found).filter(**where)
-
-    def frame(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
-        """Of single calls it holds none."""
-        return ask_nothing(sql, parameters)
-
-    def write_answer(self, name: str, frame: pl.DataFrame) -> None:
-        self.answers[name] = frame
 
 
 def judge_all(ahead: Ahead, name: str, as_of: dt.date | None, min_window: int, forget_days: int) -> JudgedPrincipal:

@@ -77,10 +77,10 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="lacks arm, arm_audience, authority"):
         read_cloud(str(path))
     path.write_text("[]")
-    with pytest.raises(InputError, match="no JSON object"):
+    with pytest.raises(InputError, match="not a JSON object"):
         read_cloud(str(path))
     path.write_text("{")
-    with pytest.raises(InputError, match="no JSON file"):
+    with pytest.raises(InputError, match="not a JSON file"):
         read_cloud(str(path))
 
 

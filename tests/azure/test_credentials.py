@@ -131,6 +131,6 @@ def test_the_waits_of_azure_identity_pass_by_the_clock_and_have_an_end(asked: fl
 def test_a_sign_in_that_wants_to_be_left_alone_is_the_services_affair() -> None:
     """azure-identity wraps what ends its waits."""
     wrapped = ClientAuthenticationError("Authentication failed")
-    wrapped.__cause__ = UnsettledError("sign-in wants to be left alone for 3,600 seconds")
-    with pytest.raises(ServiceError, match="left alone"):
+    wrapped.__cause__ = UnsettledError("sign-in asks for a wait of 3,600 seconds")
+    with pytest.raises(ServiceError, match="asks for a wait"):
         sign_in(renewable(Fake(wrapped)), PUBLIC)

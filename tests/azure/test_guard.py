@@ -19,12 +19,13 @@ from azure.core.pipeline.transport import HttpTransport
 from azure.core.rest import HttpRequest
 from azure.core.rest._requests_basic import RestRequestsTransportResponse
 from azure.mgmt.authorization import AuthorizationManagementClient
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import rightsize.azure
 from rightsize.azure.guard import GuardedAsyncTransport, GuardedTransport, RequestGuard
 from rightsize.model.errors import InternalError
+from tests.examples import MANY
 
 ARM = "https://management.azure.com"
 WORKSPACE = "0a0b0c0d-1111-2222-3333-444455556666"
@@ -89,7 +90,7 @@ def test_no_other_host_passes(url: str) -> None:
 
 
 @given(st.text(max_size=12), st.text(max_size=40))
-@settings(deadline=None, max_examples=300)
+@MANY
 def test_nothing_passes_by_accident(method: str, rest: str) -> None:
     """Of random methods and hosts none gets through."""
     if method == "GET" and rest.startswith(("management.azure.com/", "graph.microsoft.com/")):

@@ -6,12 +6,13 @@ import datetime as dt
 import threading
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.azure.throttle import Clock, Throttle, retry_after
 from rightsize.azure.wire import StoppedError
 from tests.azure.hurried import Hurried
+from tests.examples import MANY, SOME
 
 NOW = dt.datetime(2026, 10, 1, 12, 0, tzinfo=dt.UTC)
 
@@ -44,14 +45,14 @@ def test_what_a_service_says_of_waiting(headers: dict[str, str], seconds: float 
 
 
 @given(st.text(max_size=40))
-@settings(deadline=None, max_examples=200)
+@MANY
 def test_no_header_makes_it_fail(text: str) -> None:
     found = retry_after({"retry-after": text, "date": text}, NOW)
     assert found is None or found >= 0
 
 
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=60))
-@settings(deadline=None, max_examples=100)
+@SOME
 def test_no_window_of_time_sees_more_than_its_budget(pauses: list[float]) -> None:
     """Five reports in ten seconds, and after a burst no more than refills."""
     clock = Hurried()

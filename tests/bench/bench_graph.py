@@ -28,7 +28,7 @@ from rightsize.graph.permissions import Pair
 from rightsize.graph.requests import parse_request
 from rightsize.ingest.pipeline import normalised_events
 from rightsize.propose.backtest.folds import Fold
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.graph.backtest import try_graph
 from rightsize.propose.graph.cover import cheapest_cover
 from rightsize.propose.graph.narrower import lies_within
@@ -108,7 +108,7 @@ def _planted(tables: GraphTables, graph: GraphMap) -> Iterator[tuple[str, str, s
     usage = [_used(app["id"], f"{method} {path}", at) for app in apps for method, path in app["requests"]]
     begin = time.perf_counter()
     analysis = analyse_graph(_tables(tables, apps, usage, WINDOW), WINDOW, cheapest_cover)
-    part = plan_graph(analysis, Dials())
+    part = plan_graph(analysis, PlanOptions())
     took = time.perf_counter() - begin
     after: dict[str, set[str]] = {app["id"]: set() for app in apps}
     kinds: Counter[str] = Counter()
@@ -164,7 +164,7 @@ def _walked(tables: GraphTables, graph: GraphMap) -> Iterator[tuple[str, str, st
                 usage.append(_used(app["id"], f"{method} {path}", at))
     fold = Fold(WINDOW, Window(WINDOW.last_day + dt.timedelta(days=1), HISTORY.last_day))
     begin = time.process_time()
-    found = try_graph(_tables(tables, apps, usage, HISTORY), fold, Dials(grace_days=0))
+    found = try_graph(_tables(tables, apps, usage, HISTORY), fold, PlanOptions(grace_days=0))
     took = time.process_time() - begin
     tally = found.tally
     yield "backtest: 90 days and 30", f"{took:.1f} s", f"{len(usage):,} rows of usage, {found.left_out} left out"

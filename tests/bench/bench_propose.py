@@ -23,7 +23,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.verdicts import analyse
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly import plan as steps
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from tests.bench.bench_analyze import GROUPS, WINDOW, build
 from tests.bench.bench_collect import ENTRY
 from tests.bench.bench_collect import measure as run_command
@@ -67,7 +67,7 @@ def _in_memory(inputs: Inputs) -> Iterator[Row]:
     begin = _Clock()
     for name in _STEPS:
         setattr(steps, name, _timed(name, getattr(steps, name), rows))
-    plan = steps.make_plan(inputs, analysis, Dials(), content_hash="")
+    plan = steps.make_plan(inputs, analysis, PlanOptions(), content_hash="")
     yield from rows
     yield "make_plan, all of it", *begin.told()
     yield from _described(plan)

@@ -1,6 +1,6 @@
 """Logs reduced on Spark and loaded by DuckDB: seconds of CPU for a million records, and what leaves the lake.
 
-Seconds of CPU hold on a machine that does other things too; docs/scale.md is made of them.
+Seconds of CPU hold on a machine that does other things too; docs/figures.md has them.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from rightsize.cli.main import run
-from tests.analyze.tiny import FakeStore, Tiny
+from tests.analyze.tiny import Tiny
+from tests.tenants.fake_store import FakeStore
 
 KEYS = ["granted", "used", "unused", "unobservable", "out_of_coverage", "creep", "risk"]
 START = "Microsoft.Compute/virtualMachines/start/action"
@@ -20,7 +21,7 @@ START = "Microsoft.Compute/virtualMachines/start/action"
 def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     tiny = Tiny().role("vm", "Microsoft.Compute/*", data=["*"]).assign("a", "p", "vm", role_name="VM").cover()
     tiny.add("principals", principal_id="p", principal_type="User", display_name="\x1b[31mPat", listed=True)
-    store = FakeStore(tiny.use("p", START).use("p", "Contoso.X/y/write"))
+    store = FakeStore(tiny.use("p", START).use("p", "Contoso.X/y/write").inputs())
     monkeypatch.setattr("rightsize.workflow.analyze.open_store", lambda *_, **__: store)
     return store
 
@@ -37,7 +38,7 @@ def test_a_row_speaks_of_a_principal_on_a_plane(store: FakeStore, capsys: pytest
     control = rows[0]
     assert [control[name] for name in KEYS[:5]] == [4, 1, 2, 1, 0]
     assert "window 2026-01-01 to 2026-01-10, 10 days" in err
-    assert "1 uses that no assignment explains" in err
+    assert "unexplained operations: 1 (Azure roles 1)" in err
 
 
 def test_a_row_speaks_of_an_assignment_where_asked(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,9 +80,9 @@ def test_a_longer_window_than_the_data_leaves_nothing_unused(
 def test_an_empty_store_does_not_support_an_answer(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("rightsize.workflow.analyze.open_store", lambda *_, **__: FakeStore(Tiny()))
+    monkeypatch.setattr("rightsize.workflow.analyze.open_store", lambda *_, **__: FakeStore(Tiny().inputs()))
     assert run(["analyze"]) == 6
-    assert "nothing is loaded" in capsys.readouterr().err
+    assert "neither assignments nor use are loaded" in capsys.readouterr().err
 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from rightsize.analyze.graph.tables import GraphTables
@@ -15,6 +14,7 @@ from rightsize.workflow.demo import DemoResult
 from tests.graph.small_map import Apps
 from tests.propose.histories import extend
 from tests.propose.small_tenant import CONTRIBUTOR, DATA, READER, SUB, VM, SmallTenant, guid
+from tests.tenants.fake_store import FakeStore
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 WRITE_VM = "Microsoft.Compute/virtualMachines/write"
@@ -28,24 +28,6 @@ KEYS = {
     "brier",
     "baselines",
 }
-
-
-class FakeStore:
-    """Hands out the tables of a small tenant, and those of Graph; there is nothing to write with."""
-
-    def __init__(self, tenant: SmallTenant, graph: GraphTables | None = None) -> None:
-        self.inputs = tenant.inputs()
-        self.graph = graph or GraphTables.of()
-
-    def __enter__(self) -> FakeStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def table(self, name: str) -> pl.DataFrame:
-        found = [getattr(part, name) for part in (self.inputs, self.graph) if hasattr(part, name)]
-        return pl.concat(found)
 
 
 def _tenant(days: int = 120) -> SmallTenant:
@@ -62,8 +44,8 @@ def _tenant(days: int = 120) -> SmallTenant:
     return extend(tenant, days)
 
 
-def _open(monkeypatch: pytest.MonkeyPatch, tenant: SmallTenant, graph: GraphTables | None = None) -> None:
-    monkeypatch.setattr("rightsize.workflow.backtest.open_store", lambda *_, **__: FakeStore(tenant, graph))
+def _open(monkeypatch: pytest.MonkeyPatch, tenant: SmallTenant, *graph: GraphTables) -> None:
+    monkeypatch.setattr("rightsize.workflow.backtest.open_store", lambda *_, **__: FakeStore(tenant.inputs(), *graph))
 
 
 @pytest.fixture
@@ -103,7 +85,7 @@ def test_graph_is_told_beside_the_roles(monkeypatch: pytest.MonkeyPatch, capsys:
         apps.app(name).holds(name, "Directory.Read.All").asks(name, "GET /users", days=range(120))
     apps.asks("hr", "GET /devices", days=(95,))
     _open(monkeypatch, _tenant(), apps.tables())
-    document = _document(capsys, "--dials", "reads=all")
+    document = _document(capsys, "--options", "reads=all")
     graph = document["planes"]["graph"]
     assert (graph["principals"], graph["principals_denied"], graph["break_rate_principals"]) == (2, 1, 0.5)
     assert (graph["calls"], graph["calls_denied"]) == (3, 1)
@@ -112,9 +94,9 @@ def test_graph_is_told_beside_the_roles(monkeypatch: pytest.MonkeyPatch, capsys:
     assert sum(row["count"] for row in graph["calibration"]) == 2
     assert 0 < graph["brier"] < 1
     monkeypatch.setenv("COLUMNS", "80")
-    assert run(["backtest", "-q", "--dials", "reads=all"]) == 0
+    assert run(["backtest", "-q", "--options", "reads=all"]) == 0
     shown = capsys.readouterr().out
-    assert "applications refused something: 1 of 2" in shown
+    assert "applications with a denied request: 1 of 2" in shown
     assert [line for line in shown.splitlines() if len(line) > 80] == []
 
 
@@ -122,10 +104,10 @@ def test_the_same_store_gives_the_same_bytes(store: None, capsys: pytest.Capture
     assert json.dumps(_document(capsys)) == json.dumps(_document(capsys))
 
 
-def test_dials_are_tried_side_by_side(store: None, capsys: pytest.CaptureFixture[str]) -> None:
-    """What one creates one may delete, where the dial says so: here it saves the one that broke."""
+def test_options_are_tried_side_by_side(store: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """What one creates one may delete, where the option says so: here it saves the one that broke."""
     lean = "reads=none,unobservable=drop"
-    document = _document(capsys, "--dials", "lifecycle", "--dials", lean, "--dials", "reads=all,max-break=0.0")
+    document = _document(capsys, "--options", "lifecycle", "--options", lean, "--options", "reads=all,max-break=0.0")
     assert list(document["settings"]) == ["reads=all,lifecycle", lean, "reads=all,max-break=0.0"]
     assert document["setting"] == "reads=all,lifecycle"
     rates = [one["break_rate_principals"] for one in document["settings"].values()]
@@ -136,7 +118,7 @@ def test_dials_are_tried_side_by_side(store: None, capsys: pytest.CaptureFixture
 
 
 def test_folds_walk_back_through_the_history(store: None, capsys: pytest.CaptureFixture[str]) -> None:
-    document = _document(capsys, "--train-days", "40", "--test-days", "20", "--dials", "reads=all")
+    document = _document(capsys, "--train-days", "40", "--test-days", "20", "--options", "reads=all")
     assert [fold["test"]["first_day"] for fold in document["folds"]] == [
         "2026-02-10",
         "2026-03-02",
@@ -155,7 +137,7 @@ def test_as_of_ends_the_history(store: None, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("option", ["--exclude", "--emergency-access"])
 def test_who_is_left_alone_breaks_nothing(store: None, capsys: pytest.CaptureFixture[str], option: str) -> None:
-    document = _document(capsys, option, "mei@example.com", "--dials", "reads=all")
+    document = _document(capsys, option, "mei@example.com", "--options", "reads=all")
     assert document["break_rate_principals"] == 0
     assert document["baselines"]["used_only"]["break_rate_principals"] == 0.5
 
@@ -177,7 +159,7 @@ def _truth(tmp_path: Path, **changes: Any) -> Path:
 
 def test_the_truth_shows_what_no_log_does(store: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(_truth(tmp_path))
-    document = _document(capsys, "--truth", path, "--dials", "reads=all", "--dials", "reads=none,unobservable=drop")
+    document = _document(capsys, "--truth", path, "--options", "reads=all", "--options", "reads=none,unobservable=drop")
     assert document["planted_needs"]["break_rate"] == 0
     assert "no log shows" in document["planted_needs"]["label"]
     lean = document["settings"]["reads=none,unobservable=drop"]["planted_needs"]
@@ -224,31 +206,44 @@ def test_without_anything_to_take_there_is_no_calibration(
     tenant.assign(101, tenant.principal(1), READER, SUB)
     tenant.use(guid(1), START, VM, days=30)
     _open(monkeypatch, extend(tenant, 120))
-    document = _document(capsys, "--dials", "reads=all")
+    document = _document(capsys, "--options", "reads=all")
     assert (document["brier"], document["calibration"]) == (None, [])
     assert document["break_rate_principals"] is None
     assert run(["backtest", "-q"]) == 0
-    assert "there is no chance to be right or wrong about" in capsys.readouterr().out
+    assert "there is no probability to check" in capsys.readouterr().out
 
 
 def test_csv_has_a_row_a_setting_and_baseline(store: None, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["backtest", "--dials", "reads=all", "-q", "-o", "csv"]) == 0
+    assert run(["backtest", "--options", "reads=all", "-q", "-o", "csv"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("what,name,principals,principals_denied,break_rate_principals")
     assert [line.split(",")[:2] for line in lines[1:]] == [
-        ["dials", "reads=all"],
+        ["options", "reads=all"],
         ["baseline", "keep_everything"],
         ["baseline", "used_only"],
         ["baseline", "used_plus_sibling_reads"],
     ]
 
 
+def test_dials_is_the_older_name_of_options(store: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """Scripts with `--dials` get the same answer, in the order of the command line; the help names `--options` only."""
+    new = _document(capsys, "--options", "reads=sibling", "--options", "lifecycle")
+    old = _document(capsys, "--dials=reads=sibling", "--options", "lifecycle")
+    assert list(old["settings"]) == list(new["settings"]) == ["reads=sibling", "reads=all,lifecycle"]
+    assert old == new
+    assert run(["backtest", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--options" in shown and "--dials" not in shown
+
+
 @pytest.mark.parametrize(
-    "dials",
+    "options",
     ["", "reads", "reads=some", "write=all", "lifecycle=yes", "max-break=2", "max-break=x", "max-excess=-1", "reads="],
 )
-def test_dials_that_make_no_sense_are_usage_errors(store: None, capsys: pytest.CaptureFixture[str], dials: str) -> None:
-    assert run(["backtest", "--dials", dials]) == 2
+def test_options_that_make_no_sense_are_usage_errors(
+    store: None, capsys: pytest.CaptureFixture[str], options: str
+) -> None:
+    assert run(["backtest", "--options", options]) == 2
     assert capsys.readouterr().out == ""
 
 
@@ -276,10 +271,10 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_the_demo_tenant(demo_made: DemoResult, capsys: pytest.CaptureFixture[str]) -> None:
-    """90 days to learn from and 30 to test on; careful dials break fewer needs than lean ones, at a price."""
+    """90 days to learn from and 30 to test on; careful options break fewer needs than lean ones, at a price."""
     truth = str(demo_made.folder / "truth.json")
-    dials = ("--dials", "reads=all", "--dials", "reads=none,unobservable=drop")
-    document = _document(capsys, "--db", str(demo_made.store), "--truth", truth, *dials)
+    options = ("--options", "reads=all", "--options", "reads=none,unobservable=drop")
+    document = _document(capsys, "--db", str(demo_made.store), "--truth", truth, *options)
     (fold,) = document["folds"]
     assert (fold["train"]["days"], fold["test"]["days"]) == (90, 30)
     assert document["break_rate_principals"] < 0.1

@@ -193,9 +193,9 @@ def test_who_can_lists_groups_members_and_the_eligible(db: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["can", ANN, WRITE], 2, "three parts"),
+        (["can", ANN, WRITE], 2, "are needed"),
         (["can", ANN, WRITE, "--at", "nowhere"], 5, "`nowhere` is not a scope"),
-        (["can", ANN, "--batch", "x"], 2, "stands alone"),
+        (["can", ANN, "--batch", "x"], 2, "`--batch` takes no PRINCIPAL"),
         (["can", "--batch", "no-such-file"], 5, "cannot read"),
         (["who-can", WRITE, "--at", ""], 5, "not a scope"),
     ],

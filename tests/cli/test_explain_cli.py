@@ -10,7 +10,8 @@ import pytest
 
 from rightsize.cli.main import run
 from rightsize.workflow.explain import explain
-from tests.analyze.tiny import RG, FakeStore, Tiny, judge_all
+from tests.analyze.tiny import RG, Tiny, judge_all
+from tests.tenants.fake_store import FakeStore
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 
@@ -21,7 +22,7 @@ def _store(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny.assign("a", "p", "vm", f"{RG}/providers/Microsoft.Compute/virtualMachines/{'long' * 30}")
     tiny.assign("b", "g", "vm", RG).use("p", START, succeeded=2, denied=1).use("p", "=1+1/x")
     tiny.add("principals", principal_id="p", principal_type="User", display_name="Pat\x1b[2J", listed=True)
-    store = FakeStore(tiny.sign_in("p"))
+    store = FakeStore(tiny.sign_in("p").inputs())
     monkeypatch.setattr("rightsize.workflow.explain.open_store", lambda *_, **__: store)
     # What concerns a principal is asked in SQL, which the tiny tenant does not answer: all of it is read.
     monkeypatch.setattr("rightsize.workflow.concern.judge_principal", judge_all)
@@ -51,7 +52,14 @@ def test_the_text_fits_80_columns_and_is_harmless(capsys: pytest.CaptureFixture[
     text = shown(capsys, "table")
     assert "\x1b" not in text
     assert max(len(line) for line in text.splitlines()) <= 80
-    for title in ("assignments", "used", "unexplained use", "refused (demand, never use)", "sign-ins", "findings"):
+    for title in (
+        "assignments",
+        "used",
+        "unexplained use",
+        "denied calls (never count as use)",
+        "sign-ins",
+        "findings",
+    ):
         assert f"\n{title}\n" in text
 
 

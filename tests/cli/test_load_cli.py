@@ -93,7 +93,7 @@ def test_the_table_has_a_row_a_source_and_stderr_the_rest(
     captured = capsys.readouterr()
     assert "role_assignments" in captured.out
     assert str(exports) not in captured.out
-    assert f"unknown: {exports / 'notes.txt'}" in captured.err
+    assert f"cannot recognise `{exports / 'notes.txt'}`" in captured.err
     assert "it has no `scope`" in captured.err
     assert "FROM rejects" in captured.err
 

@@ -47,7 +47,7 @@ def test_many_rows_look_as_a_few_do(
     monkeypatch.setenv("COLUMNS", str(width))
     told = []
     for at_once in (5, 1000):
-        monkeypatch.setattr("rightsize.cli.output._LAID_OUT", at_once)
+        monkeypatch.setattr("rightsize.cli.output.LINES_LAID_OUT", at_once)
         show(iter(rows), ["name", "kind", "uses"], OutputFormat.TABLE)
         told.append(capsys.readouterr().out)
     assert told[0] == told[1]

@@ -15,7 +15,7 @@ def test_files_of_a_plan_stand_beside_one_another(
     """What is written is complete: the script names only files that are there, and twice is the same."""
     arguments = ["plan", "files", str(demo_folder), "--db", str(demo_folder / "demo.duckdb"), "--format", "az"]
     assert run([*arguments, "--format", "terraform", "--out", str(tmp_path / "one")]) == 0
-    assert " assignments; in " in capsys.readouterr().err
+    assert " assignments to " in capsys.readouterr().err
     script = (tmp_path / "one" / "az" / "deploy.sh").read_text(encoding="utf-8")
     named = {word.removeprefix("@../") for word in script.split() if word.startswith("@../")}
     assert named == {str(path.relative_to(tmp_path / "one")) for path in (tmp_path / "one" / "roles").iterdir()}
@@ -28,7 +28,7 @@ def test_files_of_a_plan_stand_beside_one_another(
 def test_the_plans_own_folder_is_not_written_over(demo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["plan", "files", str(demo_folder), "--db", str(demo_folder / "demo.duckdb"), "--format", "arm"]
     assert run([*arguments, "--out", str(demo_folder)]) == 2
-    assert "is not written over" in capsys.readouterr().err
+    assert "`--out` is the folder of the plan" in capsys.readouterr().err
 
 
 def test_the_comment_of_a_written_plan_has_names(demo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,44 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
-from rightsize.analyze.inputs import empty
 from rightsize.cli.main import run
-from tests.analyze.tiny import ask_nothing
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
+from tests.tenants.fake_store import FakeStore
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 END = "2026-04-01"
-
-
-class FakeStore:
-    """Hands out the tables of a small tenant and remembers what is written."""
-
-    def __init__(self, tenant: SmallTenant) -> None:
-        self.inputs = tenant.inputs()
-        self.answers: dict[str, pl.DataFrame] = {}
-
-    def __enter__(self) -> FakeStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def table(self, name: str) -> pl.DataFrame:
-        frame: pl.DataFrame = getattr(self.inputs, name, empty(name))
-        return frame
-
-    def frame(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
-        return ask_nothing(sql, parameters)
-
-    def write_answer(self, name: str, rows: pl.DataFrame | Iterable[pl.DataFrame]) -> None:
-        self.answers[name] = rows if isinstance(rows, pl.DataFrame) else pl.concat([empty(name), *rows])
 
 
 def _tenant() -> SmallTenant:
@@ -54,7 +27,7 @@ def _tenant() -> SmallTenant:
 
 
 def _open(monkeypatch: pytest.MonkeyPatch, tenant: SmallTenant) -> FakeStore:
-    store = FakeStore(tenant)
+    store = FakeStore(tenant.inputs())
     monkeypatch.setattr("rightsize.workflow.propose.open_store", lambda *_, **__: store)
     monkeypatch.setattr("rightsize.workflow.propose.digest_content", lambda _: "f" * 64)
     return store
@@ -73,7 +46,7 @@ def _busy() -> SmallTenant:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The plan of `_busy` as no dial is turned."""
+    """The plan of `_busy` with every option at its default."""
     out = tmp_path_factory.mktemp("plain")
     with pytest.MonkeyPatch.context() as patched:
         _open(patched, _busy())
@@ -99,7 +72,7 @@ def test_json_is_the_plan_that_was_written(
     assert document == json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
     assert (tmp_path / "summary.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert "1 custom, 1 keep" in told
-    assert "1 calls allowed, 0 need an activation, 0 denied" in told
+    assert "1 distinct calls stay allowed, 0 need an activation, 0 are denied" in told
 
 
 def test_the_answer_tables_are_written(store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,17 +140,17 @@ def test_options_reach_the_plan(
         ["--lifecycle"],
     ],
 )
-def test_dials_are_recorded_and_change_the_plan(
+def test_options_are_recorded_and_change_the_plan(
     plain: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
 ) -> None:
-    """No dial does nothing."""
+    """Every option has an effect."""
     _open(monkeypatch, _busy())
     turned, _ = _document(tmp_path, capsys, *arguments)
-    assert plain["generated_from"]["dials"] != turned["generated_from"]["dials"]
+    assert plain["generated_from"]["options"] != turned["generated_from"]["options"]
     assert plain["proposals"] != turned["proposals"]
 
 
@@ -189,7 +162,7 @@ def test_wildcards_reach_the_plan(
         tenant.use(guid(1), f"Microsoft.Compute/virtualMachines/{name}", VM)
     _open(monkeypatch, tenant)
     document, _ = _document(tmp_path, capsys, "--wildcards", "--unobservable", "drop", "--reads", "all")
-    assert document["generated_from"]["dials"]["wildcards"] is True
+    assert document["generated_from"]["options"]["wildcards"] is True
     written = [(tmp_path / role["file"]).read_text(encoding="utf-8") for role in document["roles"]]
     assert any('"Microsoft.Compute/virtualMachines/*/action"' in text for text in written)
 
@@ -197,7 +170,7 @@ def test_wildcards_reach_the_plan(
 def test_a_name_that_nobody_has_is_told(store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A mistyped emergency access account must not pass in silence."""
     document, told = _document(tmp_path, capsys, "--emergency-access", "glass@example.com")
-    assert "`glass@example.com` names no principal" in told
+    assert "`glass@example.com` is not a loaded principal" in told
     assert document["advice"][0]["subject"] == "--emergency-access"
 
 
@@ -273,8 +246,8 @@ def test_a_file_of_exclusions_reaches_the_plan(
     gone.write_text("role,reason,owner,expires\nReader,done,b,2026-01-01\n", encoding="utf-8")
     document, told = _document(tmp_path / "plan", capsys, "--exclude-from", str(keep), "--exclude-from", str(gone))
     assert _kinds(document)[guid(101)] == "keep"
-    assert [one["owner"] for one in document["generated_from"]["dials"]["exclusions"]] == ["a", "b"]
-    assert "role `Reader` is no longer left alone" in told
+    assert [one["owner"] for one in document["generated_from"]["options"]["exclusions"]] == ["a", "b"]
+    assert "the exclusion of role `Reader` ended on 2026-01-01" in told
 
 
 @pytest.mark.parametrize(("name", "text"), [("keep.yaml", ""), ("keep.toml", "[[exclude]]\n"), ("missing.json", None)])
@@ -310,7 +283,7 @@ def test_markdown_is_a_comment_on_a_pull_request(
     assert run(arguments) == 0
     out = capsys.readouterr().out
     assert out.startswith("### ")
-    assert "| proposal | who | goes | comes | why | proof | breaks |" in out
+    assert "| proposal | principal | today | becomes | because | proof | may break |" in out
     assert (tmp_path / "comment.md").read_text(encoding="utf-8") == out
 
 
@@ -330,7 +303,7 @@ def test_what_is_rejected_is_kept_the_next_time(
     out, err = capsys.readouterr()
     (kept,) = [one for one in json.loads(out)["proposals"] if one["id"] == changed["id"]]
     assert (kept["kind"], kept["reason"]) == ("keep", "rejected by Mei: quarter end")
-    assert "gone is no proposal any more, and was rejected by Mei" in err
+    assert "no longer exists: gone, rejected by Mei" in err
     file.write_text(file.read_text().replace('"reject"', '"accept"'))
     files = ["plan", "files", str(plan), "--format", "az", "--out", str(tmp_path / "az"), "--review", str(file)]
     assert run([*files, "--db", str(tmp_path / "none.duckdb")]) == 6

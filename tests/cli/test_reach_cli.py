@@ -78,7 +78,7 @@ def test_the_pages_fit_80_columns(
         assert run([*words, "--db", str(demo / "demo.duckdb")]) == 0
         text = capsys.readouterr().out
         assert max(len(line) for line in text.splitlines()) <= 80
-    assert "what falls with it" in text
+    assert "what an attacker gains" in text
 
 
 def test_a_name_that_nothing_bears_is_a_usage_error(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:

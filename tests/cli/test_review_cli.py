@@ -67,9 +67,9 @@ def test_decisions_are_written_shown_and_taken_back(ask: Ask, changes: list[dict
     [
         (("accept", "ffffffff-ffff"), "no proposal of this plan"),
         (("accept", ""), "no proposal of this plan"),
-        (("reject", "ID", "--reason", " "), "it is not said why this is rejected"),
+        (("reject", "ID", "--reason", " "), "a proposal that is rejected needs a reason"),
         (("defer", "ID", "--reason", "later", "--expires", "2020-01-01"), "2020-01-01 is past"),
-        (("defer", "ID", "--reason", "later", "--expires", "soon"), "`soon` is no day"),
+        (("defer", "ID", "--reason", "later", "--expires", "soon"), "`soon` is not a day"),
         (("reopen",), "proposals are named"),
         (("reopen", "ID"), "nothing that was decided on"),
         (("KEEP",), "a proposal that changes nothing"),
@@ -203,17 +203,17 @@ def test_somebody_walks_through_with_keys(terminal: Terminal) -> None:
     terminal.press("r")
     terminal.expect("Reason: ")
     terminal.press("\n")
-    terminal.expect("nothing is decided without a reason")
+    terminal.expect("a reason is needed")
     terminal.expect("q leave")
     assert not Path("review.jsonl").exists()
     terminal.press("a")
     terminal.expect("Reason (may be empty): ")
     terminal.press("agreed with the team\n")
-    terminal.expect("Until which day")
+    terminal.expect("Last day")
     terminal.press("2026-12-31\n")
     terminal.expect("1 accepted")
     terminal.expect("is accepted: excess -")
-    terminal.expect("assignments come +")
+    terminal.expect("new assignments +")
     (line,) = Path("review.jsonl").read_text(encoding="utf-8").splitlines()
     said = json.loads(line)
     assert (said["decision"], said["by"], said["reason"]) == ("accept", "Mei", "agreed with the team")

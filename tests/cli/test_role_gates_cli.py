@@ -174,6 +174,14 @@ def test_a_renamed_role_is_the_same_by_its_guid(ask: Ask, tmp_path: Path) -> Non
     assert ask("no-new-access", old, _file(tmp_path / "new", "r.json", arm_role(READ, name="After")))[0] == 0
 
 
+def test_a_role_without_a_guid_is_the_same_by_its_name_in_any_case(ask: Ask, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder, text in ((old, az_input(READ)), (new, az_input(READ).replace('"VM"', '"vM"'))):
+        _file(folder, "other.json", arm_role(START, name="Other"))
+        _file(folder, "role.json", text)
+    assert ask("no-new-access", old, new)[0] == 0
+
+
 def test_more_places_are_said_and_not_refused(ask: Ask, tmp_path: Path) -> None:
     old = _file(tmp_path / "old", "r.json", arm_role(READ))
     wider = _file(tmp_path / "new", "r.json", arm_role(READ).replace('["/s"]', '["/s", "/more"]'))

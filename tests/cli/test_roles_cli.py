@@ -75,8 +75,8 @@ def test_paths_in_pairs_may_be_relative_to_their_file(folder: Path, capsys: pyte
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["contains", "reader.json"], 2, "two roles are compared"),
-        (["contains", "a", "b", "--pairs", "c"], 2, "stands alone"),
+        (["contains", "reader.json"], 2, "two roles are needed"),
+        (["contains", "a", "b", "--pairs", "c"], 2, "`--pairs` takes no BIG"),
         (["contains", "both.json", "reader.json"], 5, "holds 2 roles, not one"),
         (["contains", "both.json#Nobody", "reader.json"], 5, "no role called `Nobody`"),
         (["contains", "nowhere.json", "reader.json"], 5, "cannot read `nowhere.json`"),
@@ -147,7 +147,7 @@ def test_convert_writes_what_is_read_again(
 def test_convert_refuses_what_a_form_cannot_say(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "two.json").write_text(json.dumps([{"actions": ["N.A/t/read"]}, {"actions": ["N.A/t/write"]}]))
     assert run(["roles", "convert", "two.json", "--to", "az"]) == 5
-    assert "cannot say" in capsys.readouterr().err
+    assert "cannot express" in capsys.readouterr().err
 
 
 def test_a_difference_in_markdown_is_a_comment(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,7 +173,7 @@ def test_what_one_reading_alone_decides_is_said(
     doubtful = {"operation": operation, "plane": "control", "depends_on_reading": True}
     assert answer(capsys, "contains", "star.json", "plain.json", code=3) == {"contains": False, "witness": doubtful}
     assert run(["roles", "contains", "star.json", "plain.json"]) == 3
-    assert "no by one reading only" in capsys.readouterr().err
+    assert "the answer no depends on the reading" in capsys.readouterr().err
     assert answer(capsys, "contains", "star.json", "star.json") == {"contains": True, "witness": None}
     listed = answer(capsys, "expand", "star.json", "--operations", "operations.csv")
     assert listed == [doubtful | {"conditional": False}]

@@ -66,7 +66,7 @@ def test_the_table_fits_a_terminal(db: Path, capsys: pytest.CaptureFixture[str])
         assert run(["signals", *words, "--db", str(db)]) == 0
         shown = capsys.readouterr()
         assert max(len(line) for line in shown.out.splitlines()) <= 80
-        assert "wait for a person to decide: 1" in " ".join(shown.err.split())
+        assert "1 used operations have no other evidence" in " ".join(shown.err.split())
 
 
 def decide(folder: Path, *entries: dict[str, Any]) -> str:

@@ -70,7 +70,7 @@ def test_a_cut_is_said_on_stderr(store: Path, capsys: pytest.CaptureFixture[str]
     [
         (["sql", "DROP TABLE t"], 2, "DROP"),
         (["sql", "SELECT x FROM t"], 2, "x"),
-        (["sql", "SELECT 1", "-p", "x"], 2, "`x` is no parameter"),
+        (["sql", "SELECT 1", "-p", "x"], 2, "`x` is not NAME=VALUE"),
         (["sql", "SELECT $x", "-p", "x=1", "-p", "x=2"], 2, "twice"),
         (["sql", "SELECT 1", "--max-rows", "0"], 2, "max-rows"),
         (["sql", "SELECT 1", "--db", "none.duckdb"], 5, "no store"),

@@ -53,9 +53,9 @@ def test_the_page_fits_the_terminal(
     assert all(len(line) <= width for line in captured.out.splitlines())
     assert "\x1b" not in captured.out
     flat = " ".join(captured.out.split())
-    assert "activity_log 2 files 12,350 read 2 rejected 40 not used" in flat
-    assert "graph_users 1 file 7 read 0 rejected 0 not used" in flat
-    assert "principals: 2 (Group 1, User 1)" in flat
+    assert "files records rejected not used activity_log 2 12,350 2 40" in flat
+    assert "graph_users 1 7 0 0" in flat
+    assert "principals in listings: 2 (Group 1, User 1)" in flat
     assert "2026-01-01 to 2026-01-10: observed 8, quiet 1, missing 1" in flat
     assert "2026-02-01 to 2026-02-02: declared empty 2" in flat
     assert "2 activity_log: no time \\u001b[2J" in flat

@@ -6,32 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from rightsize.cli.main import run
 from rightsize.render.plan import plan_files, write_folder
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
+from tests.tenants.fake_store import FakeStore
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 WRITE = "Microsoft.Compute/virtualMachines/write"
-
-
-class FakeStore:
-    """Hands out the tables of a small tenant."""
-
-    def __init__(self, tenant: SmallTenant) -> None:
-        self.inputs = tenant.inputs()
-
-    def __enter__(self) -> FakeStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def table(self, name: str) -> pl.DataFrame:
-        frame: pl.DataFrame = getattr(self.inputs, name)
-        return frame
 
 
 def _tenant() -> SmallTenant:
@@ -47,7 +30,7 @@ def _tenant() -> SmallTenant:
 def today(monkeypatch: pytest.MonkeyPatch) -> SmallTenant:
     """The tenant of today; a test changes it before it verifies."""
     tenant = _tenant()
-    monkeypatch.setattr("rightsize.workflow.verify.open_store", lambda *_, **__: FakeStore(tenant))
+    monkeypatch.setattr("rightsize.workflow.verify.open_store", lambda *_, **__: FakeStore(tenant.inputs()))
     return tenant
 
 
@@ -89,7 +72,7 @@ def test_a_stale_plan_ends_in_six_and_names_everything(
     ]
     assert answer["changes"][1]["operation"] == WRITE.lower()
     assert answer["changes"][1]["role_assignment_ids"] == [guid(101)]
-    assert "the plan is stale: 1 assignment, 1 use that it does not cover" in told
+    assert "the plan is stale: 1 assignment, 1 used operation that it does not cover" in told
     assert "rightsize propose" in told
 
 
@@ -100,11 +83,11 @@ def test_people_see_a_short_list(today: SmallTenant, folder: Path, capsys: pytes
     assert run(["verify", str(folder)]) == 6
     shown, told = capsys.readouterr()
     assert shown.count("use not covered: ") == 20
-    assert "and 10 more: `-o json` has all" in shown
-    assert "30 uses that it does not cover" in told
+    assert "and 10 more: `-o json` lists all" in shown
+    assert "30 used operations that it does not cover" in told
     assert "\x1b" not in shown + told
     assert f"  {WRITE.lower()} (control) at {VM.lower().replace('vm1', 'vm0')}\n" in shown
-    assert f"  by what the plan takes away: {guid(101)}\n" in shown
+    assert f"  allowed by assignments that the plan removes: {guid(101)}\n" in shown
 
 
 def test_a_plan_that_grants_more_ends_in_three(

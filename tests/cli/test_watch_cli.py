@@ -43,7 +43,7 @@ def test_the_second_pass_tells_what_came_and_a_gate_stops_on_it(
     assert watch(folder) == 0
     first = capsys.readouterr()
     assert first.out == ""
-    assert "first pass: 1 things stand" in first.err
+    assert "first pass: 1 items are known" in first.err
     (folder / "2.json").write_text(json.dumps([assignment(1), assignment(2)]), encoding="utf-8")
     assert watch(folder, "--fail-on", "grant_outside") == 3
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -63,10 +63,10 @@ def test_annotations_for_a_pipeline(folder: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("words", "what"),
     [
-        (("--fail-on", "grants"), "is no change and no severity"),
-        (("--every", "soon"), "is no time"),
-        (("--webhook", "json=http://example.com"), "is no https address"),
-        (("--automation", "nobody"), "nobody who is loaded"),
+        (("--fail-on", "grants"), "is neither a kind of change nor a severity"),
+        (("--every", "soon"), "is not an interval"),
+        (("--webhook", "json=http://example.com"), "is not an https address"),
+        (("--automation", "nobody"), "no loaded principal"),
     ],
 )
 def test_what_makes_no_sense_is_said_before_anything_is_told(

@@ -16,7 +16,7 @@ import pytest
 from rightsize.collect.sources import chosen_sources
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import read_role_definitions
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.render.deploy.contents import contents_of
 from rightsize.render.deploy.files import ROLE_FORMS, deploy_files
@@ -28,6 +28,7 @@ from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.propose import propose_plan
 from tests.azure.hurried import Hurried
 from tests.loopback.az import Az, az_environment, sign_in_az
+from tests.loopback.fixtures import sign_in
 from tests.loopback.server import Loopback, Options
 
 FEW = 3
@@ -74,7 +75,7 @@ def test_the_role_of_doctor_is_taken(az: Az, writable: Loopback, tmp_path: Path)
 
 def test_the_roles_of_a_plan_are_taken(az: Az, demo_exports: Path, tmp_path: Path) -> None:
     load_paths(tmp_path / "store.duckdb", [demo_exports])
-    propose_plan(tmp_path / "store.duckdb", Dials(), tmp_path / "plan")
+    propose_plan(tmp_path / "store.duckdb", PlanOptions(), tmp_path / "plan")
     plan = json.loads((tmp_path / "plan" / "plan.json").read_bytes())
     roles = [json.loads((tmp_path / "plan" / entry["file"]).read_bytes()) for entry in plan["roles"]]
     with_data = [role for role in roles if role["properties"]["permissions"][0]["dataActions"]]
@@ -142,8 +143,7 @@ def test_whoever_az_signed_in_collects(
 def test_what_az_lists_is_what_is_collected(
     az: Az, writable: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in writable.environment().items():
-        monkeypatch.setenv(name, value)
+    sign_in(monkeypatch, writable)
     exports = tmp_path / "exports"
     exports.mkdir()
     for place in writable.content.subscriptions:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rightsize.cli.main import run
+from tests.loopback.fixtures import sign_in
 from tests.loopback.server import GRAPH_MAP, Loopback
 
 Run = Callable[..., int]
@@ -18,8 +19,7 @@ Run = Callable[..., int]
 @pytest.fixture
 def command(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Run a command against the loopback tenant."""
-    for name, value in loopback.environment().items():
-        monkeypatch.setenv(name, value)
+    sign_in(monkeypatch, loopback)
     monkeypatch.chdir(tmp_path)
 
     def start(*arguments: str) -> int:
@@ -56,9 +56,9 @@ def test_an_incomplete_run_exits_7_and_the_same_command_goes_on(
     loopback.faults.add("throttle", "/v1.0/groups", retry_after="3600")
     assert command(*COLLECT) == 7
     captured = capsys.readouterr()
-    assert "groups: incomplete: graph wants to be left alone for 3,600 seconds" in captured.err
+    assert "groups: incomplete: graph asks for a wait of 3,600 seconds" in captured.err
     assert command(*COLLECT) == 0
-    assert "went on with" in capsys.readouterr().err
+    assert "continued" in capsys.readouterr().err
 
 
 def test_no_resume_starts_anew(loopback: Loopback, command: Run, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_no_resume_starts_anew(loopback: Loopback, command: Run, tmp_path: Path)
 def test_a_refusal_names_the_right(loopback: Loopback, command: Run, capsys: pytest.CaptureFixture[str]) -> None:
     loopback.faults.add("forbidden", "/v1.0/groups", times=None)
     assert command(*COLLECT) == 0
-    assert "groups: not allowed to read it: Group.Read.All (role `Directory Readers`)" in capsys.readouterr().err
+    assert "groups: access refused, it needs Group.Read.All (role `Directory Readers`)" in capsys.readouterr().err
 
 
 def test_nothing_that_may_be_read_exits_4(loopback: Loopback, command: Run, capsys: pytest.CaptureFixture[str]) -> None:

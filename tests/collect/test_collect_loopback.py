@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rightsize.azure.exchange import Exchange
 from rightsize.collect.pages import Run
 from rightsize.collect.runs import find_runs
 from rightsize.collect.sources import workspaces
@@ -19,8 +19,9 @@ from rightsize.store.connection import open_store
 from rightsize.workflow.collect import CollectReport, collect_tenant
 from rightsize.workflow.load import load_paths
 from tests.azure.hurried import Hurried
-from tests.collect.collecting import UNTIL, Collect, collector, ids, row_of
+from tests.collect.collecting import UNTIL, Collect, ids, row_of
 from tests.loopback.faults import ROTATION
+from tests.loopback.fixtures import sign_in
 from tests.loopback.server import Loopback
 
 FEW = ("role_assignments", "deny_assignments", "users", "groups", "group_members")
@@ -53,16 +54,6 @@ TABLES = (
     "sign_ins",
     "coverage",
 )
-
-
-@pytest.fixture
-def collect(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collect]:
-    """Collect from the loopback tenant, with a clock that nobody waits for."""
-    for name, value in loopback.environment().items():
-        monkeypatch.setenv(name, value)
-
-    yield collector(loopback, tmp_path)
-    loopback.faults.clear()
 
 
 def contents(db: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -100,8 +91,7 @@ def clean(loopback_service: Loopback, tmp_path_factory: pytest.TempPathFactory) 
     """What a store holds after a clean run."""
     folder = tmp_path_factory.mktemp("clean")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in loopback_service.environment().items():
-            patch.setenv(name, value)
+        sign_in(patch, loopback_service)
         cloud = str(loopback_service.cloud)
         db = folder / "clean.duckdb"
         collect_tenant(folder, cloud=cloud, auth="env", until=UNTIL, clock=Hurried(), sources=CORE, db=db)
@@ -125,20 +115,18 @@ def test_a_run_that_is_killed_goes_on_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """However far it had come, the run that follows asks for the rest, and the store is the same."""
-    from rightsize.collect import fetch  # noqa: PLC0415
-
     asked = 0
-    step = fetch._Task._step
+    ask = Exchange.ask
 
-    def cut(self: Any) -> None:
+    def cut(*request: Any) -> Any:
         nonlocal asked
         asked += 1
         if asked >= after:
             raise KeyboardInterrupt
-        step(self)
+        return ask(*request)
 
     with monkeypatch.context() as patched:
-        patched.setattr(fetch._Task, "_step", cut)
+        patched.setattr(Exchange, "ask", cut)
         with pytest.raises(KeyboardInterrupt):
             collect(sources=CORE)
     before = len(loopback.requests)
@@ -236,7 +224,7 @@ def test_a_sign_in_that_is_lost_for_good_ends_the_run_and_keeps_it(
     loopback.faults.add("expire", "denyassignments", times=None)
     with pytest.raises(AccessError, match="the sign-in was lost") as caught:
         collect(sources=FEW)
-    assert "goes on" in str(caught.value.hint)
+    assert "continues" in str(caught.value.hint)
     loopback.faults.clear()
     report = collect(sources=FEW)
     assert report.resumed
@@ -289,16 +277,12 @@ def test_a_source_that_never_answers_is_incomplete_and_nothing_else(
 
 
 def test_an_incomplete_listing_is_not_loaded_as_a_complete_one(
-    loopback: Loopback, collect: Collect, tmp_path: Path
+    loopback: Loopback, collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody who is absent from half a listing is not deleted."""
     loopback.faults.add("503", r"/v1.0/users\?.*skiptoken", times=None)
-    loopback.options = type(loopback.options)(page_size=10)
-    loopback._graph._page_size = 10
-    try:
-        report = collect(sources=["users", "groups"], db=tmp_path / "half.duckdb")
-    finally:
-        loopback._graph._page_size = None
+    monkeypatch.setattr(loopback.graph, "page_size", 10)
+    report = collect(sources=["users", "groups"], db=tmp_path / "half.duckdb")
     assert row_of(report, "users").state == "incomplete"
     assert row_of(report, "users").rows == 10
     with open_store(tmp_path / "half.duckdb", read_only=True) as store:
@@ -309,15 +293,14 @@ def test_an_incomplete_listing_is_not_loaded_as_a_complete_one(
     assert any("users" in note and "incomplete" in note for note in report.loaded.notes)
 
 
-def test_a_partial_answer_of_a_workspace_is_asked_for_in_halves(loopback: Loopback, collect: Collect) -> None:
+def test_a_partial_answer_of_a_workspace_is_asked_for_in_halves(
+    loopback: Loopback, collect: Collect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = loopback.content.workspace_id
     options = {"workspaces": [workspace], "sources": ["SigninLogs"], "raw": True, "days": 150}
     whole = row_of(collect("whole", **options), "SigninLogs")
-    loopback.monitor._limit = 300
-    try:
-        report = collect("halves", **options)
-    finally:
-        loopback.monitor._limit = 500_000
+    monkeypatch.setattr(loopback.monitor, "record_limit", 300)
+    report = collect("halves", **options)
     assert report.is_whole
     assert row_of(report, "SigninLogs").rows == whole.rows
     assert row_of(report, "SigninLogs").pages > whole.pages
@@ -328,7 +311,7 @@ def test_use_that_is_reduced_in_the_workspace_is_the_use_of_its_rows(
 ) -> None:
     """The reduction runs where the log is, whatever the slices, and far less comes back."""
     # To translate a query takes the loopback service longer than to run it.
-    monkeypatch.setattr(workspaces, "_REDUCED_DAYS", 90)
+    monkeypatch.setattr(workspaces, "REDUCED_DAYS", 90)
     options: dict[str, Any] = {"workspaces": [loopback.content.workspace_id], "days": 150}
     people = ["users", "service_principals", "operations"]
     names = ["reduced_activity", "reduced_storage", "reduced_sign_ins", *people]
@@ -367,7 +350,7 @@ def test_users_without_their_sign_ins_are_better_than_none(loopback: Loopback, c
     report = collect(sources=["users"])
     row = row_of(report, "users")
     assert (row.state, row.rows) == ("complete", len(loopback.content.directory("users")))
-    assert "without what was refused" in row.reason
+    assert "without the refused part" in row.reason
 
 
 def test_subscriptions_that_are_named_are_the_only_ones(loopback: Loopback, collect: Collect) -> None:

@@ -19,6 +19,7 @@ from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.workflow.doctor import Diagnosis, collector_role, examine, write_role
 from tests.azure.hurried import Hurried
+from tests.loopback.fixtures import sign_in
 from tests.loopback.server import Loopback
 
 Examine = Callable[..., Diagnosis]
@@ -27,8 +28,7 @@ SOME = ["role_assignments", "users", "sign_ins", "key_vaults"]
 
 @pytest.fixture
 def signed_in(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterator[Examine]:
-    for name, value in loopback.environment().items():
-        monkeypatch.setenv(name, value)
+    sign_in(monkeypatch, loopback)
 
     def ask(**options: Any) -> Diagnosis:
         return examine(cloud=str(loopback.cloud), auth="env", clock=Hurried(), **options)
@@ -94,7 +94,7 @@ def test_only_what_is_used_is_in_the_role() -> None:
 
 
 def test_a_role_with_nowhere_to_be_assigned_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(EvidenceError, match="nowhere to be assigned"):
+    with pytest.raises(EvidenceError, match="no scope to be assigned"):
         write_role(collector_role(chosen_sources(()), []), tmp_path / "role.json")
     assert not (tmp_path / "role.json").exists()
 
@@ -118,14 +118,14 @@ def test_every_graph_permission_reads_what_its_source_asks_for(
 ) -> None:
     """A permission that does not reach the path would be asked for, given, and still be refused."""
     asked: set[tuple[str, str, str]] = set()
-    ask = probe._ask
+    ask = probe.probe_unit
 
     def remember(source: Source, unit: CollectionUnit, *rest: Any) -> Any:
         if source.service == "graph":
             asked.add((source.name, source.right.permission, _template(unit.requests[0].url)))
         return ask(source, unit, *rest)
 
-    monkeypatch.setattr(probe, "_ask", remember)
+    monkeypatch.setattr(probe, "probe_unit", remember)
     signed_in()
     assert len(asked) > 20
     known = json.loads((shared_data / "graph" / "permissions.json").read_bytes())["permissions"]

@@ -18,6 +18,7 @@ from rightsize.workflow.collect import CollectReport, collect_tenant
 from rightsize.workflow.load import load_paths
 from tests.azure.hurried import Hurried
 from tests.loopback.azurite import ACCOUNT, Azurite, run_azurite
+from tests.loopback.fixtures import sign_in
 from tests.loopback.server import Loopback
 
 UNTIL = dt.datetime(2026, 10, 1, tzinfo=dt.UTC)
@@ -57,8 +58,7 @@ def fill(azurite: Azurite, name: str, tree: Path) -> None:
 
 @pytest.fixture
 def collect(loopback: Loopback, azurite: Azurite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collect]:
-    for name, value in loopback.environment().items():
-        monkeypatch.setenv(name, value)
+    sign_in(monkeypatch, loopback)
     cloud = tmp_path / "cloud.json"
     cloud.write_text(json.dumps({**json.loads(loopback.cloud.read_text()), "storage": azurite.url}))
 
@@ -87,7 +87,7 @@ def test_a_container_is_the_same_as_the_folder_of_its_files(
     azurite: Azurite, collect: Collect, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Listings of several pages.
-    monkeypatch.setattr(blobs, "_BLOBS_A_PAGE", 7)
+    monkeypatch.setattr(blobs, "BLOBS_A_PAGE", 7)
     fill(azurite, "whole", tree)
     report = collect("whole", db=tmp_path / "collected.duckdb")
     assert report.is_whole

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from rightsize.collect.pages import Run
 from rightsize.collect.runs import find_runs
 from rightsize.model.errors import ServiceError
 from tests.azure.hurried import Hurried
-from tests.collect.collecting import Collect, collector, ids, row_of
+from tests.collect.collecting import Collect, ids, row_of
 from tests.loopback.login import CLIENT_ID, FEDERATED_TOKEN, IDENTITY_HEADER
 from tests.loopback.server import Loopback
 
@@ -27,14 +26,6 @@ SIGN_IN = (
 )
 
 Whole = dict[str, set[str]]
-
-
-@pytest.fixture
-def collect(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collect]:
-    for name, value in loopback.environment().items():
-        monkeypatch.setenv(name, value)
-    yield collector(loopback, tmp_path)
-    loopback.faults.clear()
 
 
 @pytest.fixture
@@ -92,7 +83,7 @@ def test_a_fault_that_passes_loses_and_doubles_nothing(
 def test_a_full_disk_stops_the_run_and_the_rest_follows_when_there_is_room(
     collect: Collect, whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    write, written = pages._write_whole, 0
+    write, written = pages.write_whole, 0
 
     def fill(path: Path, content: bytes) -> None:
         nonlocal written
@@ -102,7 +93,7 @@ def test_a_full_disk_stops_the_run_and_the_rest_follows_when_there_is_room(
         write(path, content)
 
     with monkeypatch.context() as patched:
-        patched.setattr(pages, "_write_whole", fill)
+        patched.setattr(pages, "write_whole", fill)
         with pytest.raises(ServiceError, match="the disk is full"):
             collect(sources=SOURCES)
     (folder,) = find_runs(tmp_path / "runs")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.azure.exchange import Exchange
@@ -21,6 +21,7 @@ from rightsize.collect.listing import CollectionUnit, Right, Source
 from rightsize.collect.pages import Progress, Run
 from tests.azure.hurried import Hurried
 from tests.azure.scripted import Scripted, answer, error, page
+from tests.examples import SOME
 
 ROOT = "https://arm.example"
 SOURCE = Source("things", "arm", "things", Right("x/read"), lambda _: ())
@@ -213,7 +214,7 @@ def split_range(request: WireRequest) -> tuple[WireRequest, ...]:
 
 
 @given(st.integers(1, 64), st.integers(1, 20))
-@settings(deadline=None, max_examples=40)
+@SOME
 def test_partial_answers_are_halved_until_they_are_whole(tmp_path_factory: Any, rows: int, limit: int) -> None:
     """Whatever the limit of the service, every row comes, once, and in order."""
     case = Case(tmp_path_factory.mktemp("halved"))

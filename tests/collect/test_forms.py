@@ -7,11 +7,12 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.azure.wire import BadAnswerError
 from rightsize.collect import forms
+from tests.examples import MANY, SOME
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -21,7 +22,7 @@ JSON = st.recursive(
 
 
 @given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), max_size=4), st.sampled_from([None, 2]))
-@settings(deadline=None, max_examples=150)
+@MANY
 def test_a_page_is_kept_as_it_came_on_one_line(records: list[dict[str, Any]], indent: int | None) -> None:
     """However it was laid out, it says the same afterwards."""
     document = {"@odata.context": "c", "value": records, "nextLink": "https://x/y"}
@@ -34,7 +35,7 @@ def test_a_page_is_kept_as_it_came_on_one_line(records: list[dict[str, Any]], in
 
 
 @given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), max_size=4))
-@settings(deadline=None, max_examples=150)
+@MANY
 def test_records_of_logs_become_a_line_each(records: list[dict[str, Any]]) -> None:
     page = forms.read_records(json.dumps({"value": records}).encode())
     assert [json.loads(line) for line in page.lines.split(b"\n")[:-1]] == records
@@ -95,7 +96,7 @@ def test_a_table_of_another_width_is_none(rows: Any) -> None:
     st.booleans(),
     st.booleans(),
 )
-@settings(deadline=None, max_examples=80)
+@SOME
 def test_an_answer_that_is_read_in_parts_says_what_it_says_whole(
     rows: list[tuple[Any, str]], indent: int | None, others: bool, has_error: bool
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.store.connection import Store, open_store
@@ -24,6 +24,7 @@ from rightsize.store.staging import create_staging
 from rightsize.workflow.load import load_paths
 from tests.collect.kql_twins import Row, export, insert, reduced_by_kql, workspace
 from tests.collect.odd_rows import Maker, activity_row, storage_row
+from tests.examples import FEW
 from tests.loopback.log_tables import COLUMNS, ensure_tables
 from tests.loopback.server import Loopback
 
@@ -240,12 +241,12 @@ def test_a_row_of_no_use_is_rejected(tmp_path: Path) -> None:
         ({"day": "yesterday"}, "one of its times or counts cannot be read"),
         ({"succeeded": -1}, "one of its counts is below zero"),
         ({"last_seen": dt.datetime(2026, 9, 9)}, "its calls are not within its day"),
-        ({"principal_id": "somebody"}, "one of its ids is no GUID"),
+        ({"principal_id": "somebody"}, "one of its ids is not a GUID"),
         ({"scope": "everywhere"}, "it names no resource or scope"),
         ({"operation": None}, "it names no operation"),
-        ({"log": "diary"}, "it is of no log that is known"),
-        ({"access": "roles"}, "it names no way of access that is known"),
-        ({"log": "storage_log", "access": "magic"}, "it names no way of access that is known"),
+        ({"log": "diary"}, "its log is unknown"),
+        ({"access": "roles"}, "its way of access is unknown"),
+        ({"log": "storage_log", "access": "magic"}, "its way of access is unknown"),
         ({"other": None}, "one of its times or counts cannot be read"),
     ]
     path = write_rows(tmp_path / "rows.jsonl", [use(), *(use(**changes) for changes, _ in rows)])
@@ -286,7 +287,7 @@ snapshots = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=10)
+@FEW
 @given(st.lists(snapshots, min_size=1, max_size=3), st.randoms(use_true_random=False))
 def test_any_order_and_repetition_of_answers_gives_the_same_use(files: list[list[Row]], random: Any) -> None:
     shuffled = [*files, random.choice(files)]

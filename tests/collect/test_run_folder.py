@@ -156,7 +156,7 @@ def test_a_disk_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyte
     def broken(*_: Any) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(pages, "_write_whole", broken)
+    monkeypatch.setattr(pages, "write_whole", broken)
     with pytest.raises(ServiceError, match="Input/output error"):
         write(run, b"{}\n")
 

@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from rightsize.collect import fetch
+from rightsize.azure.exchange import Exchange
 from rightsize.demo.generator import generate
 from rightsize.demo.spec import TenantSpec
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
 from rightsize.workflow.load import load_paths
 from rightsize.workflow.propose import propose_plan
 from tests.collect.collecting import collector
 from tests.collect.served import write_served
+from tests.loopback.fixtures import sign_in
 from tests.loopback.server import Loopback
 
 # The service serves no attacks.
@@ -40,8 +41,7 @@ def service(tenant: Any) -> Any:
 @pytest.fixture(autouse=True)
 def _signed_in(service: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     service.forget()
-    for name, value in service.environment().items():
-        monkeypatch.setenv(name, value)
+    sign_in(monkeypatch, service)
 
 
 def options(service: Loopback, db: Path) -> dict[str, Any]:
@@ -54,8 +54,7 @@ def clean(service: Loopback, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of a collection to which nothing happened."""
     folder = tmp_path_factory.mktemp("clean")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in service.environment().items():
-            patch.setenv(name, value)
+        sign_in(patch, service)
         assert collector(service, folder)(**options(service, folder / "store.duckdb")).is_whole
     return folder / "store.duckdb"
 
@@ -67,7 +66,7 @@ def digest_of(db: Path) -> str:
 
 def plan_of(db: Path, folder: Path) -> str:
     """Return the plan without the hash of everything that the store holds: a collection holds more than exports do."""
-    propose_plan(db, Dials(), folder)
+    propose_plan(db, PlanOptions(), folder)
     text = (folder / "plan.json").read_text(encoding="utf-8")
     return text.replace(json.loads(text)["generated_from"]["content_hash"], "")
 
@@ -97,18 +96,18 @@ def test_a_run_that_is_killed_again_and_again_changes_nothing(
     """Faults come as well, and no page that was written is asked for again."""
     service.faults.every = 10
     chance = random.Random(1)  # noqa: S311  any points will do
-    step, left = fetch._Task._step, 0
+    ask, left = Exchange.ask, 0
 
-    def cut(self: Any) -> None:
+    def cut(*request: Any) -> Any:
         nonlocal left
         left -= 1
         if left < 0:
             raise KeyboardInterrupt
-        step(self)
+        return ask(*request)
 
     run = collector(service, tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr(fetch._Task, "_step", cut)
+        patched.setattr(Exchange, "ask", cut)
         for _ in range(TIMES_KILLED):
             left = chance.randrange(5, 80)
             with pytest.raises(KeyboardInterrupt):

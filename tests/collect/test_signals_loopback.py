@@ -26,6 +26,7 @@ from tests.ingest.signal_records import (
     RISKY_WORKLOAD,
     WORKLOAD_DETECTION,
 )
+from tests.loopback.fixtures import sign_in
 from tests.loopback.server import Loopback
 
 SOURCES = (
@@ -38,8 +39,7 @@ UNTIL = dt.datetime(2026, 2, 1, tzinfo=dt.UTC)
 @pytest.fixture
 def collect(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collect]:
     """Collect the signals, as they stand a month after they were raised, into a store."""
-    for name, value in loopback.environment().items():
-        monkeypatch.setenv(name, value)
+    sign_in(monkeypatch, loopback)
     subscription = loopback.content.subscriptions[0].scope
     loopback.content.signals = {
         "security/alerts_v2": [GRAPH_ALERT],

@@ -76,7 +76,7 @@ def test_a_week_gives_a_handful_to_look_at(store: Store) -> None:
 
 def test_attacks_have_names() -> None:
     assert len(ATTACKS) == 7
-    with pytest.raises(UsageError, match="is no attack"):
+    with pytest.raises(UsageError, match="is not an attack"):
         TenantSpec(attacks=("flood",))
 
 

@@ -61,7 +61,7 @@ def test_a_second_run_replaces_it_byte_for_byte(
     assert run(["demo", str(tmp_path / "demo"), "-o", "json"]) == 0
     captured = capsys.readouterr()
     document: dict[str, Any] = json.loads(captured.out)
-    assert document["principals"] == 60
+    assert document["principals"] == 63
     assert sum(document["proposals"].values()) == document["assignments"]
     assert len(captured.err.splitlines()) >= 4
     assert _plan_files(tmp_path / "demo") == before
@@ -159,7 +159,7 @@ def test_the_page_on_the_terminal_says_what_was_found(made: DemoResult) -> None:
 def test_rows_hold_every_number(made: DemoResult) -> None:
     """As the other formats write them."""
     rows = {(row["section"], row["measure"]): row["value"] for row in made.rows()}
-    assert rows["tenant", "principals"] == 60
+    assert rows["tenant", "principals"] == 63
     assert rows["replay", "denied"] == 0
     assert sum(value for (section, _), value in rows.items() if section == "needs") == sum(made.truth.needs.values())
 
@@ -167,7 +167,7 @@ def test_rows_hold_every_number(made: DemoResult) -> None:
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     """Nobody's files are overwritten, and the hint says what to do."""
     (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
-    with pytest.raises(UsageError, match="holds files and is no earlier demo"):
+    with pytest.raises(UsageError, match="holds files and is not an earlier demo"):
         write_demo(tmp_path, TenantSpec())
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 

@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from rightsize.analyze.directory.judge import DirectoryAnalysis, analyse_directory
 from rightsize.analyze.directory.tables import DirectoryTables, directory_window
 from rightsize.analyze.inputs import Inputs
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.directory.plan import plan_directory
 from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal
 from rightsize.rbac.text import fold
@@ -65,7 +65,7 @@ def test_every_planted_use_is_credited_to_the_role_that_allowed_it(
 def test_every_role_becomes_what_was_planted_and_no_need_is_taken(
     analysis: DirectoryAnalysis, demo_truth: dict[str, Any]
 ) -> None:
-    part = plan_directory(analysis, Dials())
+    part = plan_directory(analysis, PlanOptions())
     expected = {one["role_assignment_id"]: one["expected"] for one in demo_truth["directory"]["assignments"]}
     assert {one.replaces[0]: one.kind for one in part.proposals} == expected
     assert all(one.proof.holds for one in part.proposals)
@@ -89,7 +89,7 @@ def test_overlapping_shapes_and_a_second_load_change_nothing(demo_exports: Path,
 
 
 def test_a_plan_is_stale_when_a_role_or_its_use_changes(analysis: DirectoryAnalysis, store: Path) -> None:
-    part = plan_directory(analysis, Dials())
+    part = plan_directory(analysis, PlanOptions())
     proposals = tuple(
         WrittenProposal(one.id, one.kind, tuple(map(fold, one.replaces)), None, one.assignments)
         for one in part.proposals

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rightsize.model.plan import PlanePart
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
 from rightsize.workflow.graph import GRAPH
 from rightsize.workflow.load import load_paths
@@ -26,7 +26,7 @@ def part(store: Path) -> PlanePart:
     with open_store(store, read_only=True) as opened:
         judged = GRAPH.judge(opened.table, None, 90, 400)
     assert judged is not None
-    return judged.plan(Dials())
+    return judged.plan(PlanOptions())
 
 
 def _after(part: PlanePart) -> dict[tuple[str, str], set[str]]:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.demo.exports import write_exports
 from rightsize.demo.generator import generate
 from rightsize.demo.spec import MAX_SUBSCRIPTIONS, TenantSpec
 from rightsize.model.errors import UsageError
+from tests.examples import FEW
 from tests.tenants.oracle import Oracle
 
 
@@ -54,7 +55,7 @@ def test_a_larger_tenant_has_the_size_that_was_asked_for(tmp_path: Path) -> None
     events=st.none() | st.integers(1, 6000),
     subscriptions=st.integers(6, 12),
 )
-@settings(max_examples=15, deadline=None)
+@FEW
 def test_every_tenant_is_whole(seed: int, principals: int, days: int, events: int | None, subscriptions: int) -> None:
     """Ids are unique, habits point at people who exist, and calls fall on days of the spec."""
     spec = TenantSpec(seed, principals, days, events=events, subscriptions=subscriptions)

@@ -13,7 +13,7 @@ from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts, analyse_
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables
 from rightsize.analyze.window import Window
 from rightsize.model.plan import PlanePart, Proposal
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.graph.cover import cheapest_cover
 from rightsize.propose.graph.plan import plan_graph
 
@@ -139,17 +139,17 @@ class Apps:
         found: dict[str, GraphVerdicts] = dict(self.analysis().judgements[name, access, user])
         return {permission: (one.verdict.value, one.reason) for permission, one in found.items()}
 
-    def part(self, **dials: Any) -> PlanePart:
-        return plan_graph(self.analysis(), Dials(min_window=self.window.days, grace_days=0, **dials))
+    def part(self, **options: Any) -> PlanePart:
+        return plan_graph(self.analysis(), PlanOptions(min_window=self.window.days, grace_days=0, **options))
 
-    def proposal(self, grant: str, **dials: Any) -> Proposal:
-        (found,) = [one for one in self.part(**dials).proposals if one.replaces == (grant,)]
+    def proposal(self, grant: str, **options: Any) -> Proposal:
+        (found,) = [one for one in self.part(**options).proposals if one.replaces == (grant,)]
         return found
 
-    def after(self, name: str, **dials: Any) -> set[str]:
+    def after(self, name: str, **options: Any) -> set[str]:
         """Return the permissions that an application holds after the plan."""
         held: set[str] = set()
-        for one in self.part(**dials).proposals:
+        for one in self.part(**options).proposals:
             if one.principal_ids[0] == name:
                 held |= {p["permission"] for p in one.evidence["permissions"] if p["decision"] == "keep"}
                 held |= {p["permission"] for p in one.evidence.get("comes", ())}

@@ -6,7 +6,7 @@ import datetime as dt
 
 from rightsize.analyze.window import Window
 from rightsize.propose.backtest.folds import Fold
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.graph.backtest import GraphTrial, try_graph
 from tests.graph.small_map import WINDOW, Apps
 
@@ -15,7 +15,7 @@ FOLD = Fold(Window(WINDOW.first_day, CUT), Window(CUT + dt.timedelta(days=1), CU
 
 
 def _try(apps: Apps) -> GraphTrial:
-    return try_graph(apps.tables(), FOLD, Dials(min_window=60, grace_days=0))
+    return try_graph(apps.tables(), FOLD, PlanOptions(min_window=60, grace_days=0))
 
 
 def _apps(days: int = 90) -> Apps:

@@ -6,7 +6,7 @@ import datetime as dt
 import itertools
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.analyze.graph.cases import GraphMap
@@ -15,6 +15,7 @@ from rightsize.propose.graph.cover import cheapest_cover
 from rightsize.propose.graph.narrower import lies_within
 from rightsize.propose.graph.verify import verify_graph
 from rightsize.propose.verify.plan_reader import read_plan
+from tests.examples import SOME
 from tests.graph.small_map import PERMISSIONS, Apps
 from tests.propose.small_tenant import SmallTenant
 from tests.propose.written_plans import Written
@@ -97,7 +98,7 @@ def test_a_users_own_grant_that_the_tenant_wide_one_contains_is_a_duplicate() ->
 
 
 @pytest.mark.parametrize(
-    ("more", "dials", "reason"),
+    ("more", "options", "reason"),
     [
         ({"owner_tenant_id": "f8cdef31-a31e-4b4a-93e4-5f571e91255a"}, {}, "first_party"),
         ({"deleted_on": dt.datetime(2026, 1, 5)}, {}, "unresolved_principal"),
@@ -106,9 +107,9 @@ def test_a_users_own_grant_that_the_tenant_wide_one_contains_is_a_duplicate() ->
         ({}, {"max_break": 0.0}, "risky"),
     ],
 )
-def test_some_applications_are_left_alone(more: dict[str, object], dials: dict[str, object], reason: str) -> None:
+def test_some_applications_are_left_alone(more: dict[str, object], options: dict[str, object], reason: str) -> None:
     apps = Apps().app("hr", **more).holds("hr", "User.Read.All")
-    proposal = apps.proposal("hr/User.Read.All", **dials)
+    proposal = apps.proposal("hr/User.Read.All", **options)
     assert (proposal.kind, proposal.reason) == ("keep", reason)
 
 
@@ -129,7 +130,7 @@ names = st.sampled_from(sorted(set(PERMISSIONS) - {"User.Read"}))
 pairs = sorted({pair for _, allowed in PERMISSIONS.values() for pair in allowed if not pair[1].startswith("/me")})
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@SOME
 @given(st.sets(names, min_size=1, max_size=5), st.sets(st.sampled_from(pairs), max_size=4), st.randoms())
 def test_used_lies_within_proposed_lies_within_granted(
     held: set[str], asked: set[tuple[str, str]], chance: object
@@ -150,7 +151,7 @@ def test_used_lies_within_proposed_lies_within_granted(
     )
 
 
-@settings(max_examples=100, deadline=None)
+@SOME
 @given(
     st.lists(st.frozensets(st.sampled_from("abcdef"), min_size=1, max_size=4), max_size=6),
     st.fixed_dictionaries({name: st.integers(1, 9) for name in "abcdef"}),

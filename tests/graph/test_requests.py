@@ -10,6 +10,7 @@ from rightsize.graph.requests import parse_request
 ROWS = [
     ("Users", "GET", "/users/{id}", ()),
     ("Users", "GET", "/users/{id}/memberof", ()),
+    ("Changes", "GET", "/users/delta", ()),
     ("Groups", "GET", "/groups/{id}/members", ()),
     ("Groups", "POST", "/groups/{id}/members/$ref", ()),
     ("Groups", "GET", "/groups", ()),
@@ -50,6 +51,12 @@ def allowed(operation: str, access: str = "application") -> list[set[str]]:
 )
 def test_other_spellings_of_a_request_are_the_same_request(operation: str, permission: str) -> None:
     assert allowed(operation) == [{permission}]
+
+
+def test_a_step_that_the_map_spells_out_is_no_id() -> None:
+    """`/users/delta` is a path of its own, beside that of a user of any id."""
+    assert allowed("GET /users/delta") == [{"Changes"}]
+    assert allowed("GET /users/deltas") == [{"Users"}]
 
 
 def test_me_is_a_user_for_delegated_requests_and_nothing_for_applications() -> None:

@@ -12,7 +12,7 @@ import pytest
 from rightsize.analyze.graph.cases import GraphMap
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables
 from rightsize.graph.requests import parse_request
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.graph.plan import plan_graph
 from rightsize.rules.graph import changes, only_reads, writing_twin
 from rightsize.store.connection import open_store
@@ -54,7 +54,7 @@ def ask(apps: Apps, name: str, access: str, *operations: str) -> None:
 
 def left(apps: Apps) -> dict[str, set[str]]:
     """Return what each application holds after the plan."""
-    part = plan_graph(apps.analysis(), Dials(min_window=10, grace_days=0))
+    part = plan_graph(apps.analysis(), PlanOptions(min_window=10, grace_days=0))
     after: dict[str, set[str]] = {}
     for one in part.proposals:
         held = after.setdefault(one.principal_ids[0], set())

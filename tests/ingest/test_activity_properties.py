@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import FEWEST
 from tests.ingest.parsing import events_of
 from tests.ingest.renderings import SHAPES, STATUSES, Call, diagnostic, table_row
 
@@ -29,7 +30,7 @@ calls = st.lists(
     min_size=1,
     max_size=6,
 )
-quick = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(FEWEST, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def write_as(folder: Path, name: str, records: list[Any]) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.ingest.log_schemas import FIELDS, with_log
@@ -18,6 +18,7 @@ from rightsize.ingest.projections import PROJECTIONS, RAW_EVENT_COLUMNS, RAW_SIG
 from rightsize.ingest.reference import create_reference_tables
 from rightsize.store.queries import query_text
 from rightsize.store.staging import CALL_ROWS, EVENT_KEY, EVENT_TEXTS, create_staging
+from tests.examples import FEW, SOME
 
 QUERIES = ("reduce/normalise", "reduce/collapse", "reduce/sign_ins")
 
@@ -78,7 +79,7 @@ _WORDS = st.sampled_from([None, "Write", "AzureActivity", "StorageRead", "/tenan
     place=st.sampled_from(["/subscriptions/s", "/SUBSCRIPTIONS/S", "/tenants/t/providers/microsoft.aadiam", None]),
     category=st.sampled_from(["Write", "Delete", "Action", "Administrative"]),
 )
-@settings(max_examples=100)
+@SOME
 def test_the_log_of_a_record_is_the_same_whatever_the_case_of_its_words(
     record: dict[str, str | None], place: str | None, category: str
 ) -> None:
@@ -121,7 +122,7 @@ _ROW = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@FEW
 @given(st.lists(_ROW, min_size=1, max_size=5))
 def test_the_merge_is_commutative_and_idempotent(rows: list[dict[str, Any]]) -> None:
     """In any order and with rows repeated, one event comes out, the same one."""

@@ -64,7 +64,7 @@ def _each(rows: Sequence[dict[str, str | None]]) -> tuple[dict[int, tuple[Any, .
     """Return what each row says, and the rows with problems."""
     con = _raw(rows)
     con.execute("CREATE TEMP TABLE ingest_raw AS FROM raw")
-    problems = logs._normalise(con, "activity")
+    problems = logs.normalise_rows(con, "activity")
     found = con.execute(
         f"SELECT file_no, {EVENT_KEY}, {', '.join(SAID)} FROM ingest_rows WHERE problem IS NULL"
     ).fetchall()
@@ -75,7 +75,7 @@ def _alike(rows: Sequence[dict[str, str | None]]) -> tuple[dict[int, tuple[Any, 
     """Return the same of packed rows."""
     con = _raw(rows)
     con.execute(f"CREATE TEMP TABLE ingest_raw AS {alike.packed('FROM raw')}")
-    logs._number_rows(con, "activity")
+    logs.number_rows(con, "activity")
     odd = alike.stage_alike(con, "file_no")
     found = con.execute(f"SELECT file_id, event_key, {', '.join(SAID)} FROM stage_event_rows").fetchall()
     problems = odd | {
@@ -98,7 +98,7 @@ def test_hostile_rows_say_what_they_say_by_themselves(seed: int) -> None:
     assert _alike(rows) == (each, problems)
 
 
-@pytest.mark.parametrize("column", [*alike._WHO, *alike._HOW])
+@pytest.mark.parametrize("column", [name for names in alike.PACKED.values() for name in names])
 def test_no_text_passes_for_two(column: str) -> None:
     """What stands between packed texts makes a file with it within a text one that is read again as it stands."""
     rows: list[dict[str, str | None]] = [

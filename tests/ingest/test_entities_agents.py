@@ -79,7 +79,7 @@ def test_owners_on_a_page_with_a_cast_are_owners(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, agents_page(owned, more="(owners())"))
     assert staged.rows("principals", "principal_id") == [guid(60)]
     assert staged.rows("object_owners", "object_id", "owner_id") == [(guid(60), guid(10))]
-    assert staged.rejects == [(1, "an owner of it has no `id`")]
+    assert staged.rejects == [(1, "one of its owners has no `id`")]
 
 
 def test_owners_of_all_service_principals_are_no_listing_of_them(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_members_of_a_type_that_no_rule_knows_do_not_end_the_list_of_all(tmp_pat
 def test_a_list_of_objects_of_another_part_of_graph_is_no_list_of_principals(tmp_path: Path) -> None:
     place = {"@odata.type": "#microsoft.graph.ipNamedLocation", "id": guid(71), "displayName": "office"}
     for document in ([place], page("identity/conditionalAccess/namedLocations", place)):
-        with pytest.raises(InputError, match="is no export that is known"):
+        with pytest.raises(InputError, match="cannot recognise"):
             stage_document(tmp_path, document)
 
 
@@ -129,8 +129,8 @@ def test_a_listing_with_a_reject_is_not_complete(broken: dict[str, Any], tmp_pat
     last = write_pages(tmp_path, "2.json", page("servicePrincipals", BLUEPRINT))
     staged = stage_files(first, last)
     assert staged.rows("listings", "complete", "rejected") == [(False, 1), (True, 0)]
-    note = "listing of servicePrincipals not complete: 1 records rejected, and who is not listed may be one of these"
-    assert note in staged.report.notes
+    note = "listing of servicePrincipals incomplete: 1 records rejected"
+    assert any(note in one for one in staged.report.notes)
 
 
 def test_what_is_no_record_spoils_each_listing_of_its_file(tmp_path: Path) -> None:

@@ -62,12 +62,12 @@ def test_lists_of_nodes_name_the_parent(node: dict[str, Any], tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"id": None}, "a node of it has an `id` that is no management group or subscription"),
+        ({"id": None}, "the `id` of one of its nodes is not a management group or subscription"),
         ({"id": 5}, "`id` is not a string"),
-        ({"id": f"{SUB}/resourceGroups/rg"}, "a node of it has an `id` that is no management group or subscription"),
+        ({"id": f"{SUB}/resourceGroups/rg"}, "the `id` of one of its nodes is not a management group or subscription"),
         ({"children": "none"}, "`children` is not a list of nodes"),
-        ({"children": [{"id": "x"}]}, "a node of it has an `id` that is no management group or subscription"),
-        ({"parent": {"id": SUB}}, "its `parent` is no management group"),
+        ({"children": [{"id": "x"}]}, "the `id` of one of its nodes is not a management group or subscription"),
+        ({"parent": {"id": SUB}}, "its `parent` is not a management group"),
     ],
 )
 def test_a_damaged_tree_is_rejected_whole(change: dict[str, Any], reason: str, tmp_path: Path) -> None:

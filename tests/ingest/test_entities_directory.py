@@ -189,7 +189,7 @@ def test_answers_to_get_by_ids_are_listed_by_their_type(tmp_path: Path) -> None:
         ("Group", True),
         ("ServicePrincipal", True),
     ]
-    assert staged.rejects == [(4, "it is no user, group or service principal")]
+    assert staged.rejects == [(4, "it is not a user, group or service principal")]
     assert staged.rows("listings", "listing") == []
 
 

@@ -73,7 +73,7 @@ def test_owners_stand_beside_what_they_own(listing: str, tmp_path: Path) -> None
         (guid(20), guid(10), guid(13)),
         (guid(20), guid(11), guid(13)),
     ]
-    assert [reject[1] for reject in staged.rejects] == ["an owner of it has no `id`"]
+    assert [reject[1] for reject in staged.rejects] == ["one of its owners has no `id`"]
 
 
 def test_a_listing_of_owners_is_no_listing_of_service_principals(tmp_path: Path) -> None:

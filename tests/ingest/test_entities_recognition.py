@@ -122,7 +122,7 @@ def test_a_list_of_mixed_objects_is_no_list_of_users() -> None:
 
 
 def test_a_named_file_of_something_else_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no export that is known"):
+    with pytest.raises(InputError, match="cannot recognise"):
         stage_document(tmp_path, [_FOREIGN["application"]])
 
 

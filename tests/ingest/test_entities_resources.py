@@ -100,4 +100,4 @@ def test_a_log_without_a_name_is_rejected_and_the_others_are_kept(tmp_path: Path
     odd = setting(VAULT, {"category": "AuditEvent", "enabled": True}, {"category": 7, "enabled": "yes"})
     staged = stage_document(tmp_path, [odd])
     assert staged.rows("diagnostic_settings", "category") == ["auditevent"]
-    assert [reason for _, reason, *_ in staged.rejects] == ["a log of it names no category, or not whether it is sent"]
+    assert [reason for _, reason, *_ in staged.rejects] == ["one of its logs lacks its category or `enabled`"]

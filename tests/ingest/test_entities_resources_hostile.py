@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import FEW
 from tests.ingest.entity_records import SUB, Staged, stage_document
 from tests.ingest.test_entities_resources import VAULT, resource, setting
 
@@ -59,13 +60,14 @@ def _staged(folder: str, first: dict[str, Any], rest: list[dict[str, Any]]) -> S
     return stage_document(Path(folder), {"value": [first, *rest]})
 
 
-FEW = settings(
-    max_examples=12, deadline=None, phases=[Phase.explicit, Phase.generate],
+_FILES = settings(
+    FEW,
+    phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)  # fmt: skip
+)
 
 
-@FEW
+@_FILES
 @given(data=st.data())
 def test_every_resource_is_a_row_or_a_reject_and_no_setting_is_made_up(data: st.DataObject) -> None:
     found = [data.draw(mutants(_vault(number))) for number in range(1, 12)]
@@ -88,7 +90,7 @@ def test_every_resource_is_a_row_or_a_reject_and_no_setting_is_made_up(data: st.
             assert str(told).lower() == says["enableRbacAuthorization"], ("BAD", told, says, record)
 
 
-@FEW
+@_FILES
 @given(data=st.data())
 def test_every_diagnostic_setting_is_read_or_rejected_and_none_is_taken_for_on(data: st.DataObject) -> None:
     found = [data.draw(mutants(_setting(number))) for number in range(1, 12)]

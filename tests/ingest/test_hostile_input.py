@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rightsize.model.errors import InputError
+from tests.examples import FEW
 from tests.ingest.parsing import events_of, rejects_of, staged
 from tests.ingest.renderings import SHAPES, Call, diagnostic
 
@@ -66,12 +67,12 @@ def test_zeros_after_a_gzip_stream_are_padding(tmp_path: Path) -> None:
         (SECOND.replace(b"global", b"\\ud800"), "it is not valid JSON"),
         (b'{"time":"' + b"x" * 20_000_000 + b'"}', "it is longer than 16 MiB"),
         (b"hello", "it is not valid JSON"),
-        (b"5", "it is no JSON object"),
-        (b'["a"]', "it is no JSON object"),
-        (b"null", "it is no JSON object"),
-        (b"{}", "it is no record of a known log"),
+        (b"5", "it is not a JSON object"),
+        (b'["a"]', "it is not a JSON object"),
+        (b"null", "it is not a JSON object"),
+        (b"{}", "it is not a record of a known log"),
         (SECOND[:-1] + b',"time":"2025-01-01T00:00:00Z"}', "it names a key twice"),
-        (b'{"time":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "it is no record of a known log"),
+        (b'{"time":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "it is not a record of a known log"),
         (json.dumps(diagnostic(Call(1)) | {"time": 5}).encode(), "its time cannot be read"),
         (json.dumps(diagnostic(Call(1)) | {"time": ["2025-01-01"]}).encode(), "its time cannot be read"),
         (
@@ -150,7 +151,7 @@ def test_values_of_a_list_that_are_no_records_are_rejects(tmp_path: Path) -> Non
     path = tmp_path / "x"
     path.write_bytes(SHAPES["az-list"](CALLS).rstrip()[:-1] + b', 5, null, "x", [1]]')
     assert [(line, reason) for line, reason, _ in rejects_of(path)] == [
-        (n, "it is no JSON object") for n in (5, 6, 7, 8)
+        (n, "it is not a JSON object") for n in (5, 6, 7, 8)
     ]
     assert len(events_of(path)) == len(CALLS)
 
@@ -173,7 +174,7 @@ def test_a_query_that_failed_in_part_is_told(tmp_path: Path) -> None:
     assert any("failed in part: too large" in note for note in report.notes)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_damage_to_a_line_loses_a_record(tmp_path: Path, data: st.DataObject) -> None:
     """Whatever happens to one line, every line is either used or rejected."""
@@ -194,7 +195,7 @@ def test_no_damage_to_a_line_loses_a_record(tmp_path: Path, data: st.DataObject)
     assert kept >= len(lines) - 1
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shape=st.sampled_from([name for name in SHAPES if name != "portal-csv"]), data=st.data())
 def test_no_bytes_crash_the_reader(tmp_path: Path, shape: str, data: st.DataObject) -> None:
     """An export with bytes changed, removed or added is read, in part rejected, or refused with a reason."""
@@ -210,7 +211,7 @@ def test_no_bytes_crash_the_reader(tmp_path: Path, shape: str, data: st.DataObje
         assert str(path) in error.message
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     record=st.dictionaries(
         st.sampled_from(

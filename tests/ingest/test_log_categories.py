@@ -91,7 +91,7 @@ def test_a_log_of_the_tenant_that_no_rule_knows_is_read_and_covers_nothing(categ
 
 def test_a_record_of_the_tenant_without_a_category_is_rejected(tmp_path: Path) -> None:
     path = write_lines(tmp_path, [OF_MICROSOFT, of_tenant(None)])
-    assert [(line, reason) for line, reason, _ in rejects_of(path)] == [(2, "it is no record of a known log")]
+    assert [(line, reason) for line, reason, _ in rejects_of(path)] == [(2, "it is not a record of a known log")]
 
 
 def test_what_an_audit_record_is_about_counts_as_its_category(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 
-from rightsize.ingest.positions import bytes_read, told_within
+from rightsize.ingest.positions import bytes_read, report_bytes_read
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells where an open file is read")
@@ -30,11 +30,11 @@ def test_whoever_watches_is_told_while_something_runs_and_not_afterwards(tmp_pat
     told: list[int] = []
     heard = Event()
 
-    def tell(read: int) -> None:
+    def report_progress(read: int) -> None:
         told.append(read)
         heard.set()
 
-    with pytest.raises(RuntimeError), told_within(tell, [tmp_path], every=0.001):
+    with pytest.raises(RuntimeError), report_bytes_read(report_progress, [tmp_path], every=0.001):
         assert heard.wait(10)
         raise RuntimeError
     count = len(told)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 import duckdb
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.ingest.projections import RAW_EVENT_COLUMNS
 from rightsize.ingest.readings import READ_COLUMNS, with_readings
+from tests.examples import MANY
 
 GUID = "-".join(f"[0-9A-Fa-f]{{{digits}}}" for digits in (8, 4, 4, 4, 12))
 RAW = [name for name in RAW_EVENT_COLUMNS if name not in READ_COLUMNS]
@@ -32,7 +33,7 @@ def _guid(text: str | None) -> str | None:
 
 
 @given(st.lists(_TEXTS, min_size=1, max_size=30))
-@settings(max_examples=150)
+@MANY
 def test_the_guid_in_an_id_is_read_by_one_rule_whatever_stands_around_it(texts: list[str | None]) -> None:
     """Dashes at other places, braces that do not match and letters of other scripts make no GUID."""
     con = duckdb.connect()

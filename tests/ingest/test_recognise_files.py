@@ -30,7 +30,7 @@ def test_a_named_file_of_unknown_content_is_an_error(content: bytes, said: str, 
     """It says what it looks like, and the hint what was expected."""
     path = tmp_path / "activity_log.json"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="is no export that is known") as caught:
+    with pytest.raises(InputError, match="cannot recognise") as caught:
         events_of(path)
     assert said in caught.value.message
     assert len(caught.value.message) < 700

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import FEWEST
 from tests.ingest import request_records as records
 from tests.ingest.parsing import events_of_records, staged, write_lines
 from tests.ingest.request_records import OID, REGISTRY, VAULT
@@ -80,8 +81,7 @@ def mutants(draw: st.DrawFn, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", RENDERS)
 # Each example reads files, so shrinking a failure would take minutes and its records are small anyway.
 @settings(
-    max_examples=3,
-    deadline=None,
+    FEWEST,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -154,7 +154,7 @@ def test_large_files_are_read_by_themselves(tmp_path: Path, monkeypatch: pytest.
     """So is one alone."""
     batch = small(tmp_path, b'{"a":1}', b'{"a":2}')
     assert list(together(batch.only(batch.files[:1]), tmp_path)) == [batch.only(batch.files[:1])]
-    monkeypatch.setattr(joining, "_SMALL", 5)
+    monkeypatch.setattr(joining, "SMALL_BYTES", 5)
     assert list(together(batch, tmp_path)) == [batch]
 
 

@@ -25,10 +25,10 @@ from tests.ingest.renderings import SHAPES, Call
 @pytest.fixture(params=[5_000, 1 << 30])
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Unpack so many bytes at a time, a chunk of a few hundred at least, and never take a file for small."""
-    monkeypatch.setattr(joining, "_SMALL", 1)
-    monkeypatch.setattr("rightsize.ingest.encoding._PLAIN_CHUNK", 700)
-    monkeypatch.setattr(unpacking, "_FIRST_PART", request.param)
-    monkeypatch.setattr(unpacking, "_LONGEST_PART", 2 * request.param)
+    monkeypatch.setattr(joining, "SMALL_BYTES", 1)
+    monkeypatch.setattr("rightsize.ingest.encoding.PLAIN_CHUNK", 700)
+    monkeypatch.setattr(unpacking, "FIRST_PART_BYTES", request.param)
+    monkeypatch.setattr(unpacking, "LONGEST_PART_BYTES", 2 * request.param)
     most: int = request.param
     return most
 
@@ -135,19 +135,19 @@ def test_without_room_the_file_is_read_as_it_is(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "logs.json.gz"
     path.write_bytes(gzip.compress(lines_of(*range(25))))
     expected = told(staged(path)[0], {0: "file"})
-    monkeypatch.setattr("rightsize.ingest.encoding._PLAIN_CHUNK", 700)
-    monkeypatch.setattr(unpacking, "_FIRST_PART", 5_000)
+    monkeypatch.setattr("rightsize.ingest.encoding.PLAIN_CHUNK", 700)
+    monkeypatch.setattr(unpacking, "FIRST_PART_BYTES", 5_000)
     made: list[Path] = []
-    real = unpacking._Unpacker._new_copy
+    real = unpacking.Unpacker.new_copy
 
-    def full(self: unpacking._Unpacker) -> tuple[Path, IO[bytes]]:
+    def full(self: unpacking.Unpacker) -> tuple[Path, IO[bytes]]:
         if len(made) == 2:
             raise OSError(28, "No space left on device")
         path, copy = real(self)
         made.append(path)
         return path, copy
 
-    monkeypatch.setattr(unpacking._Unpacker, "_new_copy", full)
+    monkeypatch.setattr(unpacking.Unpacker, "new_copy", full)
     assert told(staged(path)[0], {0: "file"}) == expected
     assert len(made) == 2
     assert not any(path.exists() for path in made)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from rightsize.demo.activity_files import _outside_silence, routes
+from rightsize.demo.activity_files import outside_silence, routes
 from rightsize.demo.activity_rows import ADMINISTRATIVE, RowTexts, activity_rows, homes
 from rightsize.demo.activity_shapes import Shapes
 from rightsize.demo.activity_texts import write_texts
@@ -37,7 +37,7 @@ class Activity:
         self.names = homes(self._texts)
         self._row_texts = RowTexts(tenant, self._texts)
         self._shapes = Shapes(tenant)
-        rows = _outside_silence(tenant, activity_rows(tenant, self._texts), self.names)
+        rows = outside_silence(tenant, activity_rows(tenant, self._texts), self.names)
         held = dict.fromkeys(("told", "rich", "short", "diagnostic"), pl.lit(False))
         for route in routes(tenant):
             if route.home in self.names:
@@ -54,19 +54,21 @@ class Activity:
 
     def common(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows with the texts that every shape of them is written from."""
+        return self._shapes.common(self._frame(rows))
+
+    def records(self, rows: pl.DataFrame) -> list[str]:
+        """Return rows as the REST interface answers them."""
+        return self._shapes.rest(self._frame(rows)).to_list()
+
+    def _frame(self, rows: pl.DataFrame) -> pl.DataFrame:
         frame = self._row_texts.of(rows)
         poor = ~pl.col("rich") & (pl.col("category") == ADMINISTRATIVE)
-        frame = frame.with_columns(
+        return frame.with_columns(
             pl.when(poor).then("authorization_plain").otherwise("authorization").alias("authorization"),
             pl.when("short").then(pl.col("row_time").dt.truncate("1ms")).otherwise("row_time").alias("row_time"),
             pl.when("short").then(pl.lit("0")).otherwise("digit").alias("digit"),
             (pl.col("has_claims") | pl.col("diagnostic")).alias("has_claims"),
         )
-        return self._shapes._common(frame)
-
-    def records(self, rows: pl.DataFrame) -> list[str]:
-        """Return rows as the REST interface answers them."""
-        return self._shapes._rest.fill(self.common(rows)).to_list()
 
 
 class ActivityOnce:

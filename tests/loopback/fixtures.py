@@ -1,4 +1,4 @@
-"""The service as a fixture; a conftest imports `loopback` and `loopback_service` from here."""
+"""The service as a fixture, and the sign-in to it; a conftest imports the fixtures from here."""
 
 from __future__ import annotations
 
@@ -21,3 +21,9 @@ def loopback(loopback_service: Loopback) -> Loopback:
     """The service without faults, and with an empty log of requests."""
     loopback_service.forget()
     return loopback_service
+
+
+def sign_in(patch: pytest.MonkeyPatch, service: Loopback) -> None:
+    """Put the client that the service knows into the environment."""
+    for name, value in service.environment().items():
+        patch.setenv(name, value)

@@ -55,7 +55,7 @@ class Graph:
     """Answers the requests of Microsoft Graph."""
 
     def __init__(self, content: Content, page_size: int | None) -> None:
-        self._content, self._page_size = content, page_size
+        self._content, self.page_size = content, page_size
         self._listings: dict[str, Callable[[], list[Document]]] = {
             "users": lambda: content.directory("users"),
             "groups": lambda: content.directory("groups"),
@@ -122,7 +122,7 @@ class Graph:
             text = f"Invalid page size specified: '{asked}'. Must be between 1 and {most} inclusive."
             raise RefusalError(graph_error(400, "Request_UnsupportedQuery", text))
         size = int(asked) if asked else _PAGE
-        return min(size, self._page_size or size)
+        return min(size, self.page_size or size)
 
     def _page(self, request: Request, version: str, path: str, items: list[Document]) -> Answer:
         select = [name for name in request.query.get("$select", "").split(",") if name]

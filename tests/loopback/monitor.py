@@ -38,7 +38,7 @@ class Monitor:
     """Answers queries of the workspace, and of Resource Graph."""
 
     def __init__(self, content: Content, record_limit: int) -> None:
-        self._content, self._limit = content, record_limit
+        self._content, self.record_limit = content, record_limit
         self._lock = threading.Lock()
         self._listed = False
         # What happens after the tenant's last day has not happened yet.
@@ -89,7 +89,7 @@ class Monitor:
                     else ""
                 )
                 con.execute(f"CREATE TEMP VIEW {table} AS FROM logs.{table}{bounds}")
-            return self._run(con, text, self._limit)
+            return self._run(con, text, self.record_limit)
         finally:
             con.close()
 

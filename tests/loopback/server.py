@@ -105,7 +105,7 @@ class Loopback:
         self.content = Content(self.tenant, self.folder)
         self.monitor = Monitor(self.content, self.options.record_limit)
         self._arm = Arm(self.content, self.monitor, self.options.page_size, writes=self.options.writes)
-        self._graph = Graph(self.content, self.options.page_size)
+        self.graph = Graph(self.content, self.options.page_size)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, key)
         for address in ADDRESSES:
@@ -199,7 +199,7 @@ class Loopback:
             if not self.login.is_good(request):
                 return unauthorized(request, self.login)
             if request.path.startswith(("/v1.0", "/beta")):
-                return self._graph.answer(request)
+                return self.graph.answer(request)
             if request.path.startswith(_MONITOR_PREFIXES):
                 return self.monitor.answer(request)
             return self._arm.answer(request)

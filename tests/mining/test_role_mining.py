@@ -7,11 +7,12 @@ import random
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.mining.role_mining import Cover, minimum_cover
 from rightsize.propose.optimize.biclique_kernel import bits
+from tests.examples import MANY, SOME
 
 MATRICES = st.integers(1, 6).flatmap(
     lambda width: st.tuples(st.lists(st.integers(0, 2**width - 1), min_size=1, max_size=7), st.just(width))
@@ -48,7 +49,7 @@ def _fewest_by_brute_force(rows: list[int], width: int) -> int:
     raise AssertionError("each row alone is a role")
 
 
-@settings(deadline=None, max_examples=150)
+@MANY
 @given(MATRICES)
 def test_the_cover_is_exact_and_as_small_as_brute_force_finds(case: tuple[list[int], int]) -> None:
     """On small tables the number of roles is the least there is, and is proved to be."""
@@ -59,7 +60,7 @@ def test_the_cover_is_exact_and_as_small_as_brute_force_finds(case: tuple[list[i
     assert cover.optimal
 
 
-@settings(deadline=None, max_examples=40)
+@SOME
 @given(st.lists(st.integers(0, 2**14 - 1), min_size=8, max_size=16))
 def test_the_bound_never_passes_the_cover(rows: list[int]) -> None:
     """On denser tables the cover stays exact and the bound stays below it."""

@@ -8,11 +8,12 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.model.decisions import ReviewDecision, read_decisions, write_decisions
 from rightsize.model.errors import InputError
+from tests.examples import SOME
 
 DAY = dt.date(2026, 10, 1)
 ONE = ReviewDecision("a1", "accept", "c" * 64, "custom", "Mei <mei@example.com>", "", DAY)
@@ -26,7 +27,7 @@ def _read(text: str) -> dict[str, ReviewDecision]:
     return read_decisions(text.encode(), "review.jsonl")
 
 
-@settings(max_examples=30, deadline=None)
+@SOME
 @given(
     st.lists(st.builds(replace, st.just(TWO), proposal=TEXTS, by=TEXTS, reason=TEXTS), unique_by=lambda d: d.proposal)
 )
@@ -59,7 +60,7 @@ def test_contradicting_decisions_are_an_error_that_names_both(other: ReviewDecis
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("<<<<<<< HEAD", "the mark of a merge"),
+        ("<<<<<<< HEAD", "the mark of an unfinished merge"),
         ("{", "no valid JSON"),
         ("[]", "line 1"),
         (json.dumps({"proposal": "a"}), "has no `decision`"),

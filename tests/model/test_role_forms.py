@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.model.errors import InputError
@@ -21,6 +21,7 @@ from rightsize.model.role_forms import (
     to_az,
     to_input,
 )
+from tests.examples import MANY
 
 GUID = "8311e382-0749-4cb8-b61a-304f252e45ec"
 BLOCK = {"actions": ["A/read"], "notActions": [], "dataActions": ["A/d/read"], "notDataActions": None}
@@ -118,7 +119,7 @@ def test_encodings_that_shells_write_are_read(encoding: str) -> None:
         ({"Name": "R", "Actions": [], "actions": ["a"]}, "has `actions` twice"),
         ({"Name": "R", "Actions": ["*"], "Permissions": [BLOCK]}, "gives its permissions twice, and differently"),
         ({"Name": "R", "Condition": "c", "Permissions": [BLOCK]}, "gives its condition twice"),
-        ({"Name": "\ud800", "Actions": []}, "half of a character pair"),
+        ({"Name": "\ud800", "Actions": []}, "an unpaired surrogate"),
     ],
 )
 def test_what_is_no_role_is_explained(document: object, said: str) -> None:
@@ -153,7 +154,7 @@ roles = st.builds(
 
 
 @given(roles)
-@settings(deadline=None, max_examples=200)
+@MANY
 def test_what_is_written_reads_back_the_same(role: RoleDefinition) -> None:
     """In every form, through JSON text; parse after render is the identity."""
     for write in (to_arm, to_az, to_input):
@@ -178,7 +179,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
-@settings(deadline=None, max_examples=400)
+@MANY
 def test_any_json_is_read_or_explained(document: object) -> None:
     """No document ends in anything but roles or an error with a message."""
     try:

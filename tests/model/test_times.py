@@ -65,7 +65,7 @@ def test_a_time_is_utc_unless_it_says_another_offset(text: str, instant: dt.date
     ],
 )
 def test_anything_else_is_a_usage_error(text: str) -> None:
-    with pytest.raises(UsageError, match="is no day or time"):
+    with pytest.raises(UsageError, match="is not a day or time"):
         read_day(text)
 
 

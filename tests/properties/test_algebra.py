@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from rightsize.model.nouns import PermissionBlock
@@ -12,6 +12,7 @@ from rightsize.rbac import algebra
 from rightsize.rbac.automaton import Guard, shortest_string
 from rightsize.rbac.patterns import intersection, loosened, parse_pattern
 from rightsize.rbac.permissions import Reading
+from tests.examples import MANY, SOME
 from tests.rbac import naive
 
 LETTERS = "ab/"
@@ -48,11 +49,10 @@ segmented = st.lists(st.sampled_from(["a", "b", "*", "*"]), min_size=2, max_size
 """Strings in which most stars are whole segments, some between two others."""
 
 roles = st.one_of(blocks_of(pattern), blocks_of(simple_pattern), blocks_of(segmented).map(lambda role: role[:2]))
-quick = settings(deadline=None, max_examples=150)
 
 
 @given(pattern, st.text(alphabet="abAB/*\n" + naive.OTHER, max_size=7))
-@settings(deadline=None, max_examples=400)
+@MANY
 def test_a_pattern_matches_what_re_matches(text: str, operation: str) -> None:
     """Wildcards are those of regular expressions, line ends included."""
     assert parse_pattern(text).matches(operation.lower()) == naive.matches(text, operation)
@@ -61,7 +61,7 @@ def test_a_pattern_matches_what_re_matches(text: str, operation: str) -> None:
 @given(st.one_of(pattern, segmented, st.text(alphabet="a/*", max_size=9)), st.text(alphabet="ab/", max_size=7))
 @example("/*/*/a", "/a")
 @example("a" + "/*" * 8 + "/b", "a/b")
-@settings(deadline=None, max_examples=400)
+@MANY
 def test_a_star_between_slashes_may_stand_for_nothing(text: str, operation: str) -> None:
     """A pattern and its looser forms match what `/(?:.*/)?` in place of each `/*/` matches."""
     whole = parse_pattern(text)
@@ -87,7 +87,7 @@ def test_a_string_with_many_stars_has_one_looser_form_that_matches_them_all() ->
 
 
 @given(roles, roles)
-@settings(deadline=None, max_examples=400)
+@MANY
 def test_containment_is_that_of_automata(big: list[PermissionBlock], small: list[PermissionBlock]) -> None:
     """`contains` says what complement and product of textbook automata say, for every meaning of each `/*/`."""
     assume(len(naive.meanings([*big, *small])) <= 32)
@@ -95,7 +95,7 @@ def test_containment_is_that_of_automata(big: list[PermissionBlock], small: list
 
 
 @given(roles, roles)
-@quick
+@MANY
 def test_a_witness_is_granted_by_small_only(big: list[PermissionBlock], small: list[PermissionBlock]) -> None:
     """Each witness is granted by a small block and by nothing of big that counts against that block."""
     for witness in algebra.witnesses(big, small):
@@ -128,7 +128,7 @@ def _only_small(
 
 
 @given(roles, st.sampled_from(["control", "data"]))
-@quick
+@MANY
 def test_the_readings_are_the_bounds_of_what_azure_may_mean(role: list[PermissionBlock], plane: str) -> None:
     """Each short string is granted by `MOST` and `LEAST` as the oracle has them, and by `MOST` where by `LEAST`."""
     for text in SHORT[:400]:
@@ -168,7 +168,7 @@ def test_one_not_action_on_both_sides_means_the_same() -> None:
 
 
 @given(blocks_of(st.text(alphabet=" a*", max_size=4)), blocks_of(st.text(alphabet=" a*", max_size=4)))
-@quick
+@MANY
 def test_spaces_inside_are_letters(big: list[PermissionBlock], small: list[PermissionBlock]) -> None:
     """Spaces at the ends of patterns are trimmed, those inside count, and no witness begins or ends with one."""
     witness = algebra.contains(big, small)
@@ -179,7 +179,7 @@ def test_spaces_inside_are_letters(big: list[PermissionBlock], small: list[Permi
 
 
 @given(roles, roles)
-@settings(deadline=None, max_examples=60)
+@SOME
 def test_what_is_contained_holds_for_every_short_string(
     big: list[PermissionBlock], small: list[PermissionBlock]
 ) -> None:
@@ -194,7 +194,7 @@ def test_what_is_contained_holds_for_every_short_string(
 
 
 @given(roles, roles)
-@quick
+@MANY
 def test_intersection_and_emptiness_are_those_of_automata(
     left: list[PermissionBlock], right: list[PermissionBlock]
 ) -> None:
@@ -209,14 +209,14 @@ def test_intersection_and_emptiness_are_those_of_automata(
 
 
 @given(roles)
-@quick
+@MANY
 def test_every_role_contains_itself(role: list[PermissionBlock]) -> None:
     """Containment is reflexive, conditions included."""
     assert algebra.contains(role, role) is None
 
 
 @given(roles, roles, roles)
-@quick
+@MANY
 def test_containment_is_transitive(
     one: list[PermissionBlock], two: list[PermissionBlock], three: list[PermissionBlock]
 ) -> None:
@@ -231,7 +231,7 @@ def test_containment_is_transitive(
 
 
 @given(roles, roles, st.randoms(use_true_random=False))
-@quick
+@MANY
 def test_order_and_case_change_nothing(
     big: list[PermissionBlock], small: list[PermissionBlock], random: object
 ) -> None:
@@ -253,7 +253,7 @@ def _shout(texts: tuple[str, ...], random: object) -> tuple[str, ...]:
 
 
 @given(st.lists(pattern, min_size=1, max_size=2), st.lists(st.tuples(pattern, pattern), max_size=2))
-@quick
+@MANY
 def test_the_search_finds_a_shortest_string(required: list[str], guards: list[tuple[str, str]]) -> None:
     """What it finds fulfils all, nothing shorter does, and where it finds nothing no short string does."""
     found = shortest_string(
@@ -272,7 +272,7 @@ def test_the_search_finds_a_shortest_string(required: list[str], guards: list[tu
 
 
 @given(simple_pattern, simple_pattern)
-@quick
+@MANY
 def test_the_intersection_of_two_patterns_is_the_union_of_its_parts(left: str, right: str) -> None:
     """Every short string is in both patterns exactly when it is in one of the parts."""
     parts = [part.text for part in intersection(parse_pattern(left), parse_pattern(right))]
@@ -282,7 +282,7 @@ def test_the_intersection_of_two_patterns_is_the_union_of_its_parts(left: str, r
 
 
 @given(roles, pattern, pattern)
-@quick
+@MANY
 def test_adding_a_block_never_takes_away(role: list[PermissionBlock], allowed: str, excluded: str) -> None:
     """Not-actions subtract from their own block only: another block never takes anything away."""
     wider = [*role, PermissionBlock(actions=(allowed,), not_actions=(excluded,))]
@@ -290,7 +290,7 @@ def test_adding_a_block_never_takes_away(role: list[PermissionBlock], allowed: s
 
 
 @given(roles, roles, st.sampled_from(["a/b", "a/a/b", "/", "a/", "b/a", "a"]))
-@quick
+@MANY
 def test_one_operation_is_granted_alike_as_the_oracle_says(
     big: list[PermissionBlock], small: list[PermissionBlock], operation: str
 ) -> None:

@@ -10,7 +10,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.verdicts import analyse
 from rightsize.analyze.window import Window
 from rightsize.propose.core.azure_limits import AzureLimits
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.context import PlanContext, prepare, read_findings
 from rightsize.propose.risk.breakage import Estimate, break_bounds
 from tests.propose.small_tenant import CONTRIBUTOR, DAY0, DAYS, OWNER, SUB, SmallTenant
@@ -40,16 +40,16 @@ def extend(tenant: SmallTenant, days: int) -> SmallTenant:
     return tenant
 
 
-def bench_of(inputs: Inputs, days: int = DAYS, **dials: object) -> PlanContext:
+def context_of(inputs: Inputs, days: int = DAYS, **options: object) -> PlanContext:
     """The workbench of the first days."""
     window = Window(DAY0, DAY0 + dt.timedelta(days=days - 1))
     analysis = analyse(inputs, window)
-    return prepare(inputs, analysis, read_findings(inputs, analysis), Dials(**dials), AzureLimits())  # type: ignore[arg-type]
+    return prepare(inputs, analysis, read_findings(inputs, analysis), PlanOptions(**options), AzureLimits())  # type: ignore[arg-type]
 
 
 def bounds_of(tenant: SmallTenant, *, days: int = DAYS, horizon: int = 30) -> dict[str, Estimate]:
     """The estimates by assignment."""
-    return {key[0]: found for key, found in break_bounds(bench_of(tenant.inputs(), days), horizon).items()}
+    return {key[0]: found for key, found in break_bounds(context_of(tenant.inputs(), days), horizon).items()}
 
 
 def simulate(seed: int, people: int, days: int, *, in_spells: bool) -> SmallTenant:

@@ -17,7 +17,7 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.assembly.plan import make_plan
 from rightsize.propose.core.azure_limits import AzureLimits
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.rbac.expand import expand_roles
 from rightsize.rbac.scopes import ancestors, parse_scope
 from rightsize.rules.operations import annotate
@@ -276,9 +276,9 @@ class SmallTenant:
             for key, scope in spelled.items()
         ]
 
-    def plan(self, limits: AzureLimits | None = None, **dials: Any) -> Plan:
+    def plan(self, limits: AzureLimits | None = None, **options: Any) -> Plan:
         """Analyse, once for the same rows in the same order, and propose."""
-        chosen = Dials(**dials)
+        chosen = PlanOptions(**options)
         held = f"{self!r} {chosen.forget_days}"
         if held not in _ANALYSED:
             inputs = self.inputs()

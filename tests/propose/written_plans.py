@@ -25,12 +25,12 @@ class Written:
     files: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, tenant: SmallTenant, **dials: Any) -> Written:
-        """Plan for a tenant, once for the same rows and dials, and write the plan."""
-        asked = repr((tenant, dials))
+    def of(cls, tenant: SmallTenant, **options: Any) -> Written:
+        """Plan for a tenant, once for the same rows and options, and write the plan."""
+        asked = repr((tenant, options))
         if asked not in _FILES:
             _FILES.clear()
-            _FILES[asked] = plan_files(tenant.plan(**dials))
+            _FILES[asked] = plan_files(tenant.plan(**options))
         return cls(dict(_FILES[asked]))
 
     @property
@@ -50,6 +50,12 @@ class Written:
         plan = read_plan(self.files["plan.json"].encode())
         roles = read_roles(plan, {name: text.encode() for name, text in self.files.items()})
         return verify(plan, roles, today.inputs() if isinstance(today, SmallTenant) else today)
+
+
+def to_version_1(document: Document) -> None:
+    """Change a document to version 1 of the format, which names the options `dials`."""
+    document["format_version"] = 1
+    document["generated_from"]["dials"] = document["generated_from"].pop("options")
 
 
 def named(found: Verification) -> list[tuple[str, str, str]]:

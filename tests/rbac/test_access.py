@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.model.nouns import Decision, DenyAssignment, PermissionBlock, RoleAssignment
@@ -13,6 +13,7 @@ from rightsize.rbac.access import EVERYBODY, STRENGTH, Access, AssignedRole
 from rightsize.rbac.membership import read_membership
 from rightsize.rbac.permissions import read_permissions
 from rightsize.rbac.scopes import parse_scope
+from tests.examples import MANY
 
 SUB = "/subscriptions/s"
 RG = SUB + "/resourceGroups/rg"
@@ -237,7 +238,7 @@ questions = st.tuples(people, st.sampled_from([READ, WRITE, "a/delete"]), scopes
 
 
 @given(assignments, assignments, groups, questions)
-@settings(deadline=None, max_examples=150)
+@MANY
 def test_adding_an_assignment_never_removes_access(
     some: list[RoleAssignment],
     more: list[RoleAssignment],
@@ -252,7 +253,7 @@ def test_adding_an_assignment_never_removes_access(
 
 
 @given(assignments, groups, questions, st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=150)
+@MANY
 def test_order_and_case_change_nothing(
     some: list[RoleAssignment], members: tuple[tuple[str, str], ...], question: tuple[str, str, str, str], random: Any
 ) -> None:
@@ -265,7 +266,7 @@ def test_order_and_case_change_nothing(
 
 
 @given(assignments, groups, questions)
-@settings(deadline=None, max_examples=150)
+@MANY
 def test_whoever_may_is_among_the_holders(
     some: list[RoleAssignment], members: tuple[tuple[str, str], ...], question: tuple[str, str, str, str]
 ) -> None:

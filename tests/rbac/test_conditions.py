@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.model.role_forms import parse_role_definitions
 from rightsize.rbac.conditions import targets, truth_of
 from rightsize.rbac.permissions import Reading
+from tests.examples import MANY
 
 WRITE = "Microsoft.Authorization/roleAssignments/write"
 READ = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
@@ -89,7 +90,7 @@ def test_a_long_chain_is_decided() -> None:
 
 
 @given(st.text(alphabet="()!&|'{}[]@ \\ActionMatches{'x'} OR AND NOT", max_size=60))
-@settings(deadline=None, max_examples=300)
+@MANY
 def test_any_text_gives_an_answer(condition: str) -> None:
     """No text of a condition raises."""
     assert truth_of(condition, "x") in (True, False, None)

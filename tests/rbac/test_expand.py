@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.model.nouns import PermissionBlock
@@ -10,6 +10,7 @@ from rightsize.rbac.expand import Catalogue, Planes, expand_roles, planes_spelli
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.permissions import read_permissions
 from rightsize.rbac.text import fold
+from tests.examples import MANY
 from tests.rbac import naive
 
 
@@ -57,7 +58,7 @@ names = st.lists(st.text(alphabet="aB/\U0010ffff ", max_size=4), max_size=8)
 
 
 @given(names, st.text(alphabet="ab/*\U0010ffff", max_size=4))
-@settings(deadline=None, max_examples=300)
+@MANY
 def test_the_index_finds_what_re_finds(operations: list[str], pattern: str) -> None:
     """Whatever the names: doubled, in other case, with the last letter that there is."""
     found = Catalogue(operations).matching(parse_pattern(pattern))

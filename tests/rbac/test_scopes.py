@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.model.errors import InputError
 from rightsize.rbac.scopes import LONGEST_SCOPE, ancestors, is_within, lineage, parse_scope
+from tests.examples import MANY
 
 MG = "/providers/Microsoft.Management/managementGroups/"
 TREE = {"/subscriptions/s": MG + "Team", "/providers/microsoft.management/managementgroups/team": MG + "Tenant"}
@@ -94,7 +95,7 @@ def test_what_is_no_scope_is_refused(text: str) -> None:
         st.sampled_from(["providers", "subscriptions", "resourceGroups", "", "Ä", "\0", "x y", "N.P"]), max_size=12
     )
 )
-@settings(deadline=None, max_examples=200)
+@MANY
 def test_any_path_is_read_and_climbed(parts: list[str]) -> None:
     """Whatever stands between slashes, the chain above gets shorter step by step and ends at the root."""
     scope = parse_scope("/" + "/".join(parts))

@@ -35,9 +35,9 @@ def test_names_are_text_whatever_they_are() -> None:
 
 def test_the_counts_stand_before_and_after_the_plan() -> None:
     drawn = "".join(ET.fromstring(draw_blast(blast())).itertext())  # noqa: S314  written by ourselves
-    assert "48 → 1 identities" in drawn
+    assert "48 → 1 principals" in drawn
     assert "takes the whole tenant, not under the plan" in drawn
-    assert "acts in graph, not under the plan" in drawn
+    assert "acts in Microsoft Graph, not under the plan" in drawn
     assert "→" not in draw_blast(blast(after=None))
 
 
@@ -58,7 +58,7 @@ def test_what_the_plan_takes_is_said_where_it_begins() -> None:
         ("", False),
         ("2 left", False),
     ]
-    assert shaped[-1]["text"] == "9 identities: a, b, c and 6 more"
+    assert shaped[-1]["text"] == "9 principals: a, b, c and 6 more"
 
 
 def test_a_long_name_leaves_room_for_why() -> None:

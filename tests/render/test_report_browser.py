@@ -83,7 +83,7 @@ def test_a_proposal_shows_today_and_proposed_side_by_side(page: Path, tmp_path: 
         {"eval": "[document.querySelector('dialog').open, location.hash]"},
     )
     assert seen.results[1] == ["Today", "Proposed"]
-    for text in ("used ⊆ proposed ⊆ granted", "What is taken away, and how sure that is", "Why each action of", "≤"):
+    for text in ("used ⊆ proposed ⊆ granted", "Removed operations, by reason", "Why each action of", "≤"):
         assert text in seen.results[2]
     assert seen.results[3] == []
     assert not seen.results[5].startswith("Proposal for")
@@ -140,9 +140,9 @@ def test_without_scripts_there_are_tables_and_pictures(page: Path, tmp_path: Pat
     text = "document.querySelector('main').innerText"
     seen = visit(page, tmp_path, {"eval": text}, {"eval": "document.querySelectorAll('main a').length"}, scripts=False)
     for words in (
-        "The 10 principals that matter",
+        "The 10 principals with the most excess",
         "Patient Portal Team",
-        "What the logs saw",
+        "Days that the logs cover",
         "used ⊆ proposed",
         "Reader",
     ):

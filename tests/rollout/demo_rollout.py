@@ -13,6 +13,7 @@ from rightsize.cli.main import run
 from rightsize.rollout.bundle import kept_properties
 from rightsize.store.connection import open_store
 from tests.azure.hurried import Hurried
+from tests.loopback.fixtures import sign_in
 from tests.loopback.server import Loopback, Options
 
 Ask = Callable[..., tuple[int, str, str]]
@@ -28,8 +29,7 @@ def demo(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
     """The same tenant, as a service that may be written to; nobody waits for it."""
     with Loopback(options=Options(writes=True)).start() as service:
-        for name, value in service.environment().items():
-            monkeypatch.setenv(name, value)
+        sign_in(monkeypatch, service)
         monkeypatch.setattr("rightsize.workflow.rollout_run.Clock", Hurried)
         yield service
 

@@ -20,6 +20,7 @@ from rightsize.rollout.bundle import Bundle, Held, Swap, kept_properties
 from rightsize.rollout.engine import RolloutEngine
 from rightsize.rollout.heads import Heads
 from rightsize.rollout.journal import Bound, Journal
+from rightsize.rollout.preflight import PreflightFacts
 from tests.azure.hurried import Hurried
 from tests.loopback import wire
 from tests.loopback.arm_writes import write_role_object
@@ -282,9 +283,19 @@ class FrailJournal(Journal):
             raise Killed
 
 
+def _state_beside(path: Path) -> Path:
+    return path.parent / f"state-{path.name}"
+
+
 def heads_beside(path: Path) -> Heads:
     """Where the head of a test's journal is kept."""
-    return Heads(path.parent / f"state-{path.name}", BOUND.bundle)
+    return Heads(_state_beside(path), BOUND.bundle)
+
+
+def forget_heads(path: Path) -> None:
+    """Delete every head that is kept of a test's journal."""
+    for one in _state_beside(path).iterdir():
+        one.unlink()
 
 
 def journal_at(path: Path, **more: Any) -> Journal:
@@ -295,3 +306,22 @@ def journal_at(path: Path, **more: Any) -> Journal:
 def engine_of(room: Room, bundle: Bundle, journal: Journal, clock: Hurried | None = None) -> RolloutEngine:
     clock = clock or Hurried()
     return RolloutEngine(bundle, Arm(Exchange(room, Throttle(clock), clock)), journal, clock)
+
+
+def apply_first_wave(
+    room: Room, bundle: Bundle, path: Path, journal: Journal | None = None, known: PreflightFacts | None = None
+) -> Hurried:
+    """Apply the first wave while the room looks for losses; return the clock that passed."""
+    clock = Hurried()
+    room.watch(bundle)
+    with journal or journal_at(path) as opened:
+        engine_of(room, bundle, opened, clock).apply(1, known)
+    return clock
+
+
+def undo_each(room: Room, bundle: Bundle, path: Path, clock: Hurried | None = None) -> None:
+    """Roll back the swaps one by one, the last first."""
+    with journal_at(path) as journal:
+        engine = engine_of(room, bundle, journal, clock)
+        for one in reversed(bundle.swaps):
+            engine.roll_back([one])

@@ -17,6 +17,7 @@ from rightsize.rbac.azure import OWNER
 from rightsize.rollout.heads import state_folder
 from rightsize.store.connection import open_store
 from tests.loopback.server import Loopback
+from tests.propose.written_plans import to_version_1
 from tests.rollout.demo_rollout import Ask, azure_state, emergency_words, writing_words
 
 STRANGER = "66666666-6666-4666-8666-666666666666"
@@ -64,7 +65,7 @@ def test_a_bundle_that_its_plan_does_not_make_is_refused(
     original = azure_state(azure)
     _edit(folder, change)
     code, _, err = ask("apply", folder, *writing_words(azure))
-    assert code == 5 and "not what its plan makes" in err
+    assert code == 5 and "does not match its plan" in err
     assert _writes(azure) == 0 and azure_state(azure) == original
 
 
@@ -93,7 +94,7 @@ def test_a_journal_that_was_cut_or_written_anew_is_refused(ask: Ask, folder: Pat
     for words in (("apply", folder), ("rollback", folder), ("status", folder, "--as-of", "2026-10-02")):
         more = [] if words[0] == "status" else writing_words(azure)
         code, _, err = ask(*words, *more)
-        assert code == 5 and "not the one that was written" in err, words
+        assert code == 5 and "was cut or changed" in err, words
     assert _writes(azure) == before and azure_state(azure) == state
 
 
@@ -144,7 +145,7 @@ def test_on_another_machine_somebody_has_to_vouch_for_the_journal(ask: Ask, fold
     head = err.rsplit("head ", 1)[1].split()[0]
     shutil.rmtree(state_folder())
     code, _, err = ask("rollback", folder, *writing_words(azure))
-    assert code == 5 and "nothing is known here" in err
+    assert code == 5 and "this machine did not write" in err
     assert ask("rollback", folder, "--head", "0" * 64, *writing_words(azure))[0] == 5
     assert ask("rollback", folder, "--head", head, *writing_words(azure))[0] == 0
     assert azure_state(azure) == original
@@ -219,3 +220,15 @@ def test_a_preview_of_a_short_window_is_taken_only_where_that_is_said(ask: Ask, 
     code, _, err = ask(*words)
     assert code == 6 and "30 days" in err and not (tmp_path / "r").exists()
     assert ask(*words, "--accept-short-window")[0] == 0
+
+
+def test_a_preview_of_version_1_is_one_too(ask: Ask, demo: Path, tmp_path: Path) -> None:
+    """The window is read from the options of either version of the format."""
+    document = json.loads((demo / "plan.json").read_bytes())
+    to_version_1(document)
+    document["generated_from"]["dials"]["min_window"] = 30
+    plan = Path(shutil.copytree(demo, tmp_path / "plan"))
+    (plan / "chain.json").unlink()
+    (plan / "plan.json").write_text(json.dumps(document), encoding="utf-8")
+    code, _, err = ask("plan", plan, "--out", tmp_path / "r", *emergency_words(demo))
+    assert code == 6 and "30 days" in err and not (tmp_path / "r").exists()

@@ -12,7 +12,7 @@ import pytest
 
 from rightsize.azure.wire import FaultError
 from rightsize.rollout.bundle import Bundle, Held
-from rightsize.rollout.journal import Journal, read_journal
+from rightsize.rollout.journal import read_journal
 from rightsize.rollout.preflight import PreflightFacts
 from rightsize.rollout.rest import RefusalError
 from rightsize.rollout.steps import state_of
@@ -26,6 +26,7 @@ from tests.rollout.room import (
     FrailJournal,
     Killed,
     Room,
+    apply_first_wave,
     broad,
     bundle_of,
     engine_of,
@@ -34,6 +35,7 @@ from tests.rollout.room import (
     narrow,
     role,
     swap,
+    undo_each,
 )
 
 CONDITION = "((!(ActionMatches{'Microsoft.Authorization/roleAssignments/write'})))"
@@ -59,23 +61,6 @@ def _planned(room: Room, bundle: Bundle) -> dict[str, Any]:
     return state
 
 
-def _apply(
-    room: Room, bundle: Bundle, path: Path, journal: Journal | None = None, known: PreflightFacts | None = None
-) -> Hurried:
-    clock = Hurried()
-    room.watch(bundle)
-    with journal or journal_at(path) as opened:
-        engine_of(room, bundle, opened, clock).apply(1, known)
-    return clock
-
-
-def _undo(room: Room, bundle: Bundle, path: Path) -> None:
-    with journal_at(path) as journal:
-        engine = engine_of(room, bundle, journal)
-        for one in reversed(bundle.swaps):
-            engine.roll_back([one])
-
-
 def _states(bundle: Bundle, path: Path) -> list[str]:
     entries = read_journal(path)
     return [state_of(entry for entry in entries if entry.swap == one.id) for one in bundle.swaps]
@@ -89,7 +74,7 @@ def path(tmp_path: Path) -> Path:
 def test_a_wave_makes_before_it_removes(path: Path) -> None:
     """Nobody is without access in between: all that comes is there, and read back, before anything goes."""
     room, bundle = _tenant()
-    clock = _apply(room, bundle, path)
+    clock = apply_first_wave(room, bundle, path)
     assert room.state() == _planned(room, bundle)
     assert _states(bundle, path) == ["done", "done"]
     kinds = [line.split(" ")[0] for line in room.lines if not line.startswith("GET")]
@@ -99,9 +84,9 @@ def test_a_wave_makes_before_it_removes(path: Path) -> None:
 
 def test_a_wave_that_is_done_is_not_done_again(path: Path) -> None:
     room, bundle = _tenant()
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     before = len(room.lines)
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     assert [line for line in room.lines[before:] if not line.startswith("GET")] == []
 
 
@@ -109,11 +94,11 @@ def test_the_way_back_restores_everything(path: Path) -> None:
     """Ids, conditions and descriptions come back; what came goes, the role that came with it too."""
     room, bundle = _tenant()
     original = room.state()
-    _apply(room, bundle, path)
-    _undo(room, bundle, path)
+    apply_first_wave(room, bundle, path)
+    undo_each(room, bundle, path)
     assert room.state() == original
     assert _states(bundle, path) == ["rolled_back", "rolled_back"]
-    _undo(room, bundle, path)
+    undo_each(room, bundle, path)
     assert room.state() == original
 
 
@@ -121,7 +106,7 @@ def test_one_swap_may_be_taken_back_alone(path: Path) -> None:
     """The role that another swap still uses stays."""
     room, bundle = _tenant()
     original, planned = room.state(), _planned(room, bundle)
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     with journal_at(path) as journal:
         engine_of(room, bundle, journal).roll_back([bundle.swaps[0]])
     state = room.state()
@@ -143,7 +128,7 @@ REQUESTS, ENTRIES = 46, 26
 
 def test_the_kills_reach_the_end(tmp_path: Path) -> None:
     """The numbers below cover every step there is."""
-    requests, entries = _count(lambda room, bundle, path: _apply(room, bundle, path) and None, tmp_path / "j")
+    requests, entries = _count(lambda room, bundle, path: apply_first_wave(room, bundle, path) and None, tmp_path / "j")
     assert requests <= REQUESTS and entries <= ENTRIES
 
 
@@ -155,13 +140,13 @@ def test_a_kill_at_any_request_leaves_a_way_on_and_a_way_back(path: Path, number
     original, planned = room.state(), _planned(room, bundle)
     room.strike = lambda at, _: fault if at == number else None
     with suppress(Killed):
-        _apply(room, bundle, path)
+        apply_first_wave(room, bundle, path)
     room.strike = lambda *_: None
     if way == "on":
-        _apply(room, bundle, path)
+        apply_first_wave(room, bundle, path)
         assert room.state() == planned
     else:
-        _undo(room, bundle, path)
+        undo_each(room, bundle, path)
         assert room.state() == original
 
 
@@ -174,12 +159,12 @@ def test_a_kill_at_any_line_of_the_journal_leaves_a_way_on_and_a_way_back(
     room, bundle = _tenant()
     original, planned = room.state(), _planned(room, bundle)
     with suppress(Killed):
-        _apply(room, bundle, path, FrailJournal(path, last, after=after))
+        apply_first_wave(room, bundle, path, FrailJournal(path, last, after=after))
     if way == "on":
-        _apply(room, bundle, path)
+        apply_first_wave(room, bundle, path)
         assert room.state() == planned
     else:
-        _undo(room, bundle, path)
+        undo_each(room, bundle, path)
         assert room.state() == original
 
 
@@ -187,13 +172,13 @@ def test_a_kill_at_any_line_of_the_journal_leaves_a_way_on_and_a_way_back(
 def test_a_kill_on_the_way_back_goes_on_back(path: Path, number: int) -> None:
     room, bundle = _tenant()
     original = room.state()
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     room.requests = 0
     room.strike = lambda at, _: "kill after" if at == number else None
     with suppress(Killed):
-        _undo(room, bundle, path)
+        undo_each(room, bundle, path)
     room.strike = lambda *_: None
-    _undo(room, bundle, path)
+    undo_each(room, bundle, path)
     assert room.state() == original
 
 
@@ -204,7 +189,7 @@ def test_what_passes_by_does_not_matter(path: Path, fault: str, every: int) -> N
     room, bundle = _tenant()
     planned = _planned(room, bundle)
     room.strike = lambda at, line: fault if at % every == 0 and (fault != "html" or line.startswith("GET")) else None
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     assert room.state() == planned
 
 
@@ -225,7 +210,7 @@ def test_a_refusal_takes_the_swap_back_whole(path: Path, line: str, fault: str) 
 
     only = bundle_of(bundle.swaps[0])
     room.strike = strike
-    _apply(room, only, path)
+    apply_first_wave(room, only, path)
     assert begun
     assert room.state() == original
     assert _states(only, path) == ["rolled_back"]
@@ -236,7 +221,7 @@ def test_a_refusal_takes_the_swap_back_whole(path: Path, line: str, fault: str) 
 def test_one_refused_swap_does_not_hold_up_the_others(path: Path) -> None:
     room, bundle = _tenant()
     room.strike = lambda _, line: "forbidden" if line.startswith("DELETE") and guid(1) in line else None
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     assert _states(bundle, path) == ["rolled_back", "done"]
 
 
@@ -244,12 +229,12 @@ def test_a_way_back_that_is_refused_is_kept_open(path: Path) -> None:
     """Azure takes nothing back today: the journal knows, and another day it does."""
     room, bundle = _tenant()
     original = room.state()
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     room.strike = lambda _, line: "forbidden" if line.startswith("PUT") else None
     with pytest.raises(RefusalError):
-        _undo(room, bundle, path)
+        undo_each(room, bundle, path)
     room.strike = lambda *_: None
-    _undo(room, bundle, path)
+    undo_each(room, bundle, path)
     assert room.state() == original
 
 
@@ -259,9 +244,9 @@ def test_silence_ends_the_run_and_not_the_swap(path: Path) -> None:
     planned = _planned(room, bundle)
     room.strike = lambda at, _: "server" if at > 12 else None
     with pytest.raises(FaultError):
-        _apply(room, bundle, path)
+        apply_first_wave(room, bundle, path)
     room.strike = lambda *_: None
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     assert room.state() == planned
 
 
@@ -300,7 +285,7 @@ def test_what_somebody_else_changed_is_left_alone(path: Path, change: dict[str, 
     else:
         there["properties"].update(change)
     changed = room.state()
-    _apply(room, bundle_of(bundle.swaps[0]), path)
+    apply_first_wave(room, bundle_of(bundle.swaps[0]), path)
     assert room.state() == changed
 
 
@@ -314,7 +299,7 @@ def test_what_changes_between_making_and_removing_is_left_alone(path: Path) -> N
             there["properties"]["description"] = "somebody was here"
 
     room.strike = strike
-    _apply(room, bundle_of(bundle.swaps[0]), path)
+    apply_first_wave(room, bundle_of(bundle.swaps[0]), path)
     original["assignments"][guid(1)][1]["description"] = "somebody was here"
     assert room.state() == original
 
@@ -326,9 +311,9 @@ def test_what_is_there_already_is_used_and_not_taken_away(path: Path) -> None:
     room.hold(Held(guid(77), RG, NARROW, guid(1, "d"), "User"))
     original = room.state()
     only = bundle_of(bundle.swaps[0])
-    _apply(room, only, path)
+    apply_first_wave(room, only, path)
     assert guid(1) not in room.state()["assignments"] and guid(77) in room.state()["assignments"]
-    _undo(room, only, path)
+    undo_each(room, only, path)
     assert room.state() == original
 
 
@@ -336,7 +321,7 @@ def test_a_role_of_that_id_that_is_another_is_never_edited(path: Path) -> None:
     room, bundle = _tenant()
     room.role_definitions.append(role(NARROW, "Narrow", "*"))
     original = room.state()
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     assert room.state() == original
     assert _states(bundle, path) == ["rolled_back", "rolled_back"]
 
@@ -347,10 +332,10 @@ def test_own_access_is_not_taken_away(path: Path, caller: str) -> None:
     room, bundle = _tenant()
     original = room.state()
     known = PreflightFacts(caller, members={guid(1, "d"): {guid(7, "d")}, guid(2, "d"): {guid(8, "d")}})
-    _apply(room, bundle_of(bundle.swaps[0]), path, known=known)
+    apply_first_wave(room, bundle_of(bundle.swaps[0]), path, known=known)
     assert room.state() == original
     assert [entry.data["code"] for entry in read_journal(path) if entry.event == "failed"] == ["OwnAccess"]
-    _apply(room, bundle_of(bundle.swaps[1]), path, known=known)
+    apply_first_wave(room, bundle_of(bundle.swaps[1]), path, known=known)
     assert guid(2) not in room.state()["assignments"]
 
 
@@ -359,7 +344,7 @@ def test_a_lock_is_respected(path: Path, scope: str) -> None:
     room, bundle = _tenant()
     original = room.state()
     room.locks = [{"id": f"{scope}/providers/Microsoft.Authorization/locks/l", "properties": {"level": "ReadOnly"}}]
-    _apply(room, bundle_of(bundle.swaps[0]), path)
+    apply_first_wave(room, bundle_of(bundle.swaps[0]), path)
     assert room.state() == original
     (failed,) = [entry for entry in read_journal(path) if entry.event == "failed"]
     assert failed.data["code"] == "ScopeLocked"
@@ -368,7 +353,7 @@ def test_a_lock_is_respected(path: Path, scope: str) -> None:
 def test_waves_go_one_by_one(path: Path) -> None:
     room = Room().hold(broad(1), broad(2))
     bundle = bundle_of(swap(1), swap(2, 2))
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     assert guid(2) in room.state()["assignments"]
     assert _states(bundle, path) == ["done", "open"]
 
@@ -376,7 +361,7 @@ def test_waves_go_one_by_one(path: Path) -> None:
 def test_the_last_owner_is_refused_by_azure_and_comes_to_no_harm(path: Path) -> None:
     room = Room().hold(broad(1, role=OWNER))
     original = room.state()
-    _apply(room, bundle_of(swap(1, removes=(broad(1, role=OWNER),), creates=(narrow(1),))), path)
+    apply_first_wave(room, bundle_of(swap(1, removes=(broad(1, role=OWNER),), creates=(narrow(1),))), path)
     assert room.state() == original
 
 
@@ -384,7 +369,7 @@ def test_a_way_back_that_is_killed_after_every_line_comes_to_its_end(path: Path)
     """Each life of the process gets one line further; none writes what an earlier one wrote."""
     room, bundle = _tenant()
     original = room.state()
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     for _ in range(2 * ENTRIES):
         try:
             with FrailJournal(path, 1, after=True) as journal:

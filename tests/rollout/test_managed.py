@@ -14,7 +14,7 @@ from rightsize.azure.guard import RequestGuard
 from rightsize.model.errors import InternalError
 from rightsize.rollout.bundle import Bundle, Held, ScheduleRules
 from rightsize.rollout.engine import RolloutEngine
-from rightsize.rollout.journal import Journal, read_journal
+from rightsize.rollout.journal import read_journal
 from rightsize.rollout.pim import Pim
 from rightsize.rollout.rest import RefusalError
 from rightsize.rollout.steps import state_of
@@ -31,6 +31,7 @@ from tests.rollout.room import (
     FrailJournal,
     Killed,
     Room,
+    apply_first_wave,
     broad,
     bundle_of,
     engine_of,
@@ -38,6 +39,7 @@ from tests.rollout.room import (
     journal_at,
     narrow,
     swap,
+    undo_each,
 )
 
 END = "2027-03-01T22:00:00Z"
@@ -66,21 +68,6 @@ def _tenant() -> tuple[Room, Bundle]:
     return room, bundle_of(*swaps)
 
 
-def _apply(room: Room, bundle: Bundle, path: Path, journal: Journal | None = None) -> Hurried:
-    clock = Hurried()
-    room.watch(bundle)
-    with journal or journal_at(path) as opened:
-        engine_of(room, bundle, opened, clock).apply(1)
-    return clock
-
-
-def _undo(room: Room, bundle: Bundle, path: Path, clock: Hurried | None = None) -> None:
-    with journal_at(path) as journal:
-        engine = engine_of(room, bundle, journal, clock)
-        for one in reversed(bundle.swaps):
-            engine.roll_back([one])
-
-
 def _planned() -> dict[str, Any]:
     room, bundle = _tenant()
     state = room.state()
@@ -106,7 +93,7 @@ def path(tmp_path: Path) -> Path:
 def test_what_is_managed_is_asked_for_and_goes_back_with_its_end(path: Path) -> None:
     room, bundle = _tenant()
     original = room.state()
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     assert room.state() == _planned()
     written = [line for line in room.lines if not line.startswith("GET")]
     assert {line.split(" ")[0] + " " + line.split("/")[-2] for line in written} == {
@@ -116,13 +103,13 @@ def test_what_is_managed_is_asked_for_and_goes_back_with_its_end(path: Path) -> 
         "PUT roleAssignmentScheduleRequests",
         "DELETE roleAssignments",
     }
-    _undo(room, bundle, path)
+    undo_each(room, bundle, path)
     assert room.state() == original
 
 
 def test_rules_are_carried_over_before_anybody_holds_the_role(path: Path) -> None:
     room, bundle = _tenant()
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     written = [line.rsplit("/", 1)[0].rsplit("/", 1)[-1] for line in room.lines if not line.startswith("GET")]
     assert written.index("roleManagementPolicies") < written.index("roleEligibilityScheduleRequests")
 
@@ -133,7 +120,7 @@ REQUESTS, ENTRIES = 80, 38
 def test_the_kills_reach_the_end(path: Path) -> None:
     """The numbers below cover every step there is."""
     room, bundle = _tenant()
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     assert room.requests <= REQUESTS and len(read_journal(path)) <= ENTRIES
 
 
@@ -146,9 +133,9 @@ def test_a_kill_at_any_request_leaves_a_way_on_and_a_way_back(tmp_path: Path, fa
         room.strike = lambda at, _, number=number: fault if at == number else None  # type: ignore[misc]
         path = tmp_path / str(number)
         with suppress(Killed):
-            _apply(room, bundle, path)
+            apply_first_wave(room, bundle, path)
         room.strike = lambda *_: None
-        (_apply if way == "on" else _undo)(room, bundle, path)
+        (apply_first_wave if way == "on" else undo_each)(room, bundle, path)
         assert room.state() == (_planned() if way == "on" else original), number
 
 
@@ -160,8 +147,8 @@ def test_a_kill_at_any_line_of_the_journal_leaves_both_ways(tmp_path: Path, afte
         original = room.state()
         path = tmp_path / str(last)
         with suppress(Killed):
-            _apply(room, bundle, path, FrailJournal(path, last, after=after))
-        (_apply if way == "on" else _undo)(room, bundle, path)
+            apply_first_wave(room, bundle, path, FrailJournal(path, last, after=after))
+        (apply_first_wave if way == "on" else undo_each)(room, bundle, path)
         assert room.state() == (_planned() if way == "on" else original), last
 
 
@@ -170,13 +157,13 @@ def test_a_kill_on_the_way_back_goes_on_back(tmp_path: Path) -> None:
         room, bundle = _tenant()
         original = room.state()
         path = tmp_path / str(number)
-        _apply(room, bundle, path)
+        apply_first_wave(room, bundle, path)
         room.requests = 0
         room.strike = lambda at, _, number=number: "kill after" if at == number else None  # type: ignore[misc]
         with suppress(Killed):
-            _undo(room, bundle, path)
+            undo_each(room, bundle, path)
         room.strike = lambda *_: None
-        _undo(room, bundle, path)
+        undo_each(room, bundle, path)
         assert room.state() == original, number
 
 
@@ -187,9 +174,9 @@ def test_what_passes_by_does_not_matter(path: Path, fault: str, every: int) -> N
     room, bundle = _tenant()
     original = room.state()
     room.strike = lambda at, _: fault if at % every == 0 else None
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     assert room.state() == _planned()
-    _undo(room, bundle, path)
+    undo_each(room, bundle, path)
     assert room.state() == original
 
 
@@ -209,7 +196,7 @@ def test_a_refusal_takes_the_swap_back_whole(path: Path, line: str) -> None:
         return None
 
     room.strike = strike
-    _apply(room, only, path)
+    apply_first_wave(room, only, path)
     assert struck and room.state() == original
     assert _failed(path) == ["AuthorizationFailed"]
 
@@ -218,11 +205,11 @@ def test_what_is_too_young_to_be_taken_back_is_waited_for(path: Path) -> None:
     """Azure takes nothing back that is younger than five minutes."""
     room, bundle = _tenant()
     original = room.state()
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     refused = iter(["too short"] * 5)
     room.strike = lambda _, line: next(refused, None) if line.startswith("PUT") else None
     clock = Hurried()
-    _undo(room, bundle, path, clock)
+    undo_each(room, bundle, path, clock)
     # Three swaps are taken back one by one, each read back twice, sixty seconds apart.
     assert room.state() == original and clock.waits.count(60.0) == 5 + 3
 
@@ -235,7 +222,7 @@ def test_what_is_activated_at_the_moment_is_left_alone(path: Path) -> None:
     active |= {"endDateTime": None, "condition": None, "memberType": "Direct"}
     room.assignment_instances.append({"id": "a", "name": "a", "properties": active})
     original = room.state()
-    _apply(room, bundle_of(bundle.swaps[0]), path)
+    apply_first_wave(room, bundle_of(bundle.swaps[0]), path)
     assert room.state() == original and _failed(path) == ["Activated"]
 
 
@@ -247,10 +234,10 @@ def test_rules_that_other_holders_live_by_are_left_alone(path: Path) -> None:
     original = room.state()
     made = narrow(1, role=OWNER, state="eligible", until=END)
     one = replace(bundle.swaps[0], creates=(made,), roles=(), rules=(replace(CARRIED, role=OWNER),))
-    _apply(room, bundle_of(one), path)
+    apply_first_wave(room, bundle_of(one), path)
     assert room.state() == original and _failed(path) == ["RulesShared"]
     rules_of(room, RG, OWNER)["properties"]["rules"] = default_rules(approval=True, eligible="P365D")  # type: ignore[arg-type]
-    _apply(room, replace(bundle_of(one), swaps=(replace(one, id=guid(9, "f")),)), path)
+    apply_first_wave(room, replace(bundle_of(one), swaps=(replace(one, id=guid(9, "f")),)), path)
     assert _failed(path) == ["RulesShared"], "the same rules hurt nobody"
 
 
@@ -259,13 +246,13 @@ def test_roles_of_different_rules_are_not_merged_into_one(path: Path) -> None:
     rules_of(room, RG, OWNER)["properties"]["rules"] = default_rules()  # type: ignore[arg-type]
     original = room.state()
     one = replace(bundle.swaps[0], rules=(CARRIED, ScheduleRules(RG, NARROW, RG, OWNER)))
-    _apply(room, bundle_of(one), path)
+    apply_first_wave(room, bundle_of(one), path)
     assert room.state() == original and _failed(path) == ["RulesDiffer"]
 
 
 def test_rules_stay_while_another_swap_lives_by_them(path: Path) -> None:
     room, bundle = _tenant()
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     with journal_at(path) as journal:
         engine_of(room, bundle, journal).roll_back([bundle.swaps[0]])
     assert (RG.lower(), NARROW) in room.state()["rules"]
@@ -274,11 +261,11 @@ def test_rules_stay_while_another_swap_lives_by_them(path: Path) -> None:
 def test_what_would_have_ended_by_now_is_not_brought_back(path: Path) -> None:
     room, bundle = _tenant()
     only = bundle_of(bundle.swaps[1])
-    _apply(room, only, path)
+    apply_first_wave(room, only, path)
     clock = Hurried()
     clock.sleep((dt.datetime.fromisoformat(END) - clock.utc()).total_seconds() + 1)
     room.watched = ()  # what has ended is nobody's access
-    _undo(room, only, path, clock)
+    undo_each(room, only, path, clock)
     assert not [one for one in room.assignment_instances if BROAD in one["properties"]["roleDefinitionId"]]
     (entry,) = [one for one in read_journal(path) if one.event == "restored"]
     assert entry.data == {"ended": END}
@@ -289,7 +276,7 @@ def test_another_end_than_the_plan_knew_is_a_change(path: Path) -> None:
     room, bundle = _tenant()
     room.eligibility_instances[0]["properties"]["endDateTime"] = "2028-01-01T00:00:00Z"
     original = room.state()
-    _apply(room, bundle_of(bundle.swaps[0]), path)
+    apply_first_wave(room, bundle_of(bundle.swaps[0]), path)
     assert room.state() == original and _failed(path) == ["Changed"]
 
 
@@ -298,15 +285,15 @@ def test_a_full_subscription_keeps_what_came_until_there_is_room(path: Path) -> 
     room = Room().hold(broad(1), broad(2))
     original = room.state()
     bundle = bundle_of(swap(1), swap(2))
-    _apply(room, bundle, path)
+    apply_first_wave(room, bundle, path)
     others = [broad(number) for number in range(3, 4001)]
     room.hold(*others)
     with pytest.raises(RefusalError, match="RoleAssignmentLimitExceeded"):
-        _undo(room, bundle, path)
+        undo_each(room, bundle, path)
     assert {guid(1, "e"), guid(2, "e")} <= room.state()["assignments"].keys()
     gone = {one.id for one in others}
     room.role_assignments[:] = [one for one in room.role_assignments if one["name"] not in gone]
-    _undo(room, bundle, path)
+    undo_each(room, bundle, path)
     assert room.state() == original
 
 

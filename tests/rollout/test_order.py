@@ -114,8 +114,8 @@ def test_the_order_of_proposals_does_not_matter() -> None:
         ({"evidence": {"state": "activated"}}, [row(1, state="activated")], "activation"),
         ({"evidence": {"state": "eligible"}}, [row(1, state="eligible", member_type="Inherited")], "scope above"),
         ({}, [row(1, condition="x")], "condition"),
-        ({}, [row(1, role_definition_id=OWNER)], "owner"),
-        ({"id": "other"}, [row(1)], "not among those"),
+        ({}, [row(1, role_definition_id=OWNER)], "Owner of a subscription"),
+        ({"id": "other"}, [row(1)], "was not chosen"),
     ],
 )
 def test_what_must_not_be_touched_is_left_out(changes: dict[str, Any], rows: list[dict[str, Any]], why: str) -> None:
@@ -190,7 +190,7 @@ def test_an_owner_may_go_while_another_stays() -> None:
     rows = [row(1, role_definition_id=OWNER), row(2, role_definition_id=OWNER)]
     assert len(ordered(proposal(1, comes(1)), rows=rows).swaps) == 1
     both = ordered(proposal(1, comes(1)), proposal(2, comes(2)), rows=rows)
-    assert len(both.swaps) == 1 and "owner" in left(both)[guid(1)]
+    assert len(both.swaps) == 1 and "Owner" in left(both)[guid(1)]
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_an_owner_who_cannot_always_act_is_none_who_stays(other: dict[str, Any])
         enabled=frozenset({guid(1, "d"), guid(2, "d")}),
         members={guid(50, "d"): frozenset({guid(60, "d")})},
     )
-    assert found.swaps == () and "owner" in left(found)[guid(1)]
+    assert found.swaps == () and "Owner" in left(found)[guid(1)]
 
 
 def test_a_group_with_an_enabled_member_is_an_owner_who_stays() -> None:
@@ -255,14 +255,14 @@ def test_what_rests_on_what_is_left_out_is_left_out() -> None:
     resting = proposal(2, kind="remove_duplicate")
     resting["evidence"] = {"state": "active", "rests_on": [guid(1)]}
     bundle = ordered(proposal(1, comes(1)), resting, rows=[row(1, principal_id=GLASS), row(2)])
-    assert bundle.swaps == () and "rests on" in left(bundle)[guid(2)]
+    assert bundle.swaps == () and "depends on" in left(bundle)[guid(2)]
 
 
 def test_what_does_not_fit_into_azures_limit_is_refused() -> None:
     """New assignments come before old ones go, so a wave needs room; smaller waves need less."""
     rows = [row(number) for number in range(1, 4000)]
     many = [proposal(number, comes(number)) for number in (1, 2)]
-    with pytest.raises(GateError, match=f"`{SUB}` to 4001 assignments"):
+    with pytest.raises(GateError, match=f"`{SUB}` would have 4001 assignments"):
         ordered(*many, rows=rows)
     assert len(ordered(*many, rows=rows, wave_size=1).swaps) == 2
     eligible = [proposal(number, comes(number, state="eligible")) for number in (1, 2)]

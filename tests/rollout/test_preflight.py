@@ -168,7 +168,7 @@ def test_a_right_that_may_end_midway_lets_nothing_begin(path: Path, which: str) 
     if which == "lasting":
         assert _apply(room, path, swap(1), known=PreflightFacts(ME)) == []
         return
-    with pytest.raises(AccessError, match="rests on elevated access"):
+    with pytest.raises(AccessError, match="comes from elevated access"):
         _apply(room, path, swap(1), known=PreflightFacts(ME))
     assert read_journal(path) == []
 

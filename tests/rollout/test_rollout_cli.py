@@ -43,7 +43,7 @@ def test_a_rollout_comes_in_and_goes_back(ask: Ask, folder: Path, azure: Loopbac
 def test_nothing_is_written_unless_it_is_said(ask: Ask, folder: Path, azure: Loopback) -> None:
     """A dry run shows the steps; without a credential of its own, or a typed name, nothing begins."""
     code, out, err = ask("apply", folder, "-o", "json")
-    assert code == 0 and "nothing was done" in err
+    assert code == 0 and "nothing was changed" in err
     assert {row["step"] for row in json.loads(out)} >= {"make assignment", "remove assignment"}
     assert ask("apply", folder, "--yes")[0] == 2
     assert ask("apply", folder, "--ask", "--auth", "env", "--no-input")[0] == 2
@@ -154,7 +154,7 @@ def test_a_refusal_in_the_log_trips_and_may_be_taken_back(
     assert "lacks" in err
     assert ask("status", folder, "--auto-rollback", *words)[0] == 2
     code, _, err = ask("status", folder, "--auto-rollback", *words, *writing_words(azure))
-    assert code == 3 and "were taken back" in err
+    assert code == 3 and "were rolled back" in err
     state = azure_state(azure)["assignments"]
     for _, gone, _, _ in lost:
         assert state[gone["id"]] == original["assignments"][gone["id"]]

@@ -11,6 +11,7 @@ from rightsize.cli.main import run
 from rightsize.rollout.bundle import ScheduleRules
 from rightsize.rollout.preflight import PreflightFacts
 from rightsize.workflow.doctor import rollout_role
+from tests.loopback.fixtures import sign_in
 from tests.loopback.pim_writes import default_rules, rules_of
 from tests.loopback.server import Loopback
 from tests.rollout.room import (
@@ -70,13 +71,12 @@ def test_the_role_has_what_the_way_there_and_back_asks_for(tmp_path: Path, with_
 def test_doctor_writes_the_role(
     tmp_path: Path, loopback: Loopback, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in loopback.environment().items():
-        monkeypatch.setenv(name, value)
+    sign_in(monkeypatch, loopback)
     path = tmp_path / "role.json"
     words = ["doctor", "--cloud", str(loopback.cloud), "--auth", "env", "--source", "users", "--source", "key_vaults"]
     assert run([*words, "--rollout-role", str(path)]) == 0
     assert len(json.loads(path.read_text())["properties"]["permissions"][0]["actions"]) == 11
     assert run([*words, "--rollout-role", str(path), "--with-pim"]) == 0
     assert len(json.loads(path.read_text())["properties"]["permissions"][0]["actions"]) == 16
-    assert "an identity that does nothing else" in capsys.readouterr().err
+    assert "a principal that does nothing else" in capsys.readouterr().err
     assert run([*words, "--with-pim"]) == 2

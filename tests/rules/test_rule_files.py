@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.analyze.reasons import UnobservableReason
@@ -17,6 +17,7 @@ from rightsize.rbac.text import fold
 from rightsize.rules import operations as rules
 from rightsize.rules.matching import first_match, folded, matches, matches_any, matching_pairs
 from rightsize.rules.tables import rows_of
+from tests.examples import MANY
 
 FILES = (
     "observability",
@@ -215,7 +216,7 @@ _TEXT = st.text(alphabet="aA/*.kK", max_size=8)
 @given(
     patterns=st.lists(_TEXT, min_size=1, max_size=4), names=st.lists(st.text(alphabet="aA/.kK", max_size=8), min_size=1)
 )
-@settings(deadline=None, max_examples=150)
+@MANY
 def test_matching_over_columns_is_the_matching_of_rbac(patterns: list[str], names: list[str]) -> None:
     column = folded(pl.Series(names))
     for pattern in patterns:
@@ -234,7 +235,7 @@ def test_matching_over_columns_is_the_matching_of_rbac(patterns: list[str], name
 
 
 @given(st.text(max_size=12))
-@settings(deadline=None, max_examples=200)
+@MANY
 def test_folding_over_columns_is_the_folding_of_rbac(text: str) -> None:
     assert folded(pl.Series([text])).to_list() == [fold(text)]
 

@@ -175,7 +175,7 @@ def test_declarations_that_mean_nothing_are_refused(store: Store) -> None:
     """A log that nobody declares, and a window that ends before it starts; the load that brings one stores nothing."""
     before = content(store)
     create_staging(store.connection)
-    with pytest.raises(UsageError, match="`dns` is no log that can be declared"):
+    with pytest.raises(UsageError, match="`dns` is not a log that can be declared"):
         merge(store, [Declaration("activity_log", "/", day(1), day(1)), Declaration("dns", "/", day(1), day(1))])
     with pytest.raises(UsageError, match="ends before it starts"):
         declare(store, "/", 2, 1)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.rbac.scopes import parse_scope
 from rightsize.store.connection import Store
+from tests.examples import FEWEST
 from tests.store.staged import GROUP, SUBSCRIPTION, VM, calls, content, guid, load, record, rows_of, sign_in
 
 FRESH = Callable[[], Store]
@@ -68,7 +69,7 @@ def test_scopes_are_read_as_rbac_reads_them(store: Store) -> None:
 
 
 @given(ids=st.lists(IDS, min_size=20, max_size=120), half=st.integers(0, 20))
-@settings(deadline=None, max_examples=4)
+@FEWEST
 def test_generated_scopes_are_read_as_rbac_reads_them(fresh: FRESH, ids: list[str], half: int) -> None:
     """Also when some came before, and every scope has all that are above it."""
     store = fresh()

@@ -13,7 +13,7 @@ from rightsize.cli.main import run
 from rightsize.ingest.readers import is_damage
 from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import Store, open_store
-from rightsize.store.limits import ResourceLimits, limits_of, shortage_told
+from rightsize.store.limits import ResourceLimits, explain_shortage, limits_of
 from rightsize.store.merge import merge
 from tests.bench.bench_merge import stage_calls
 from tests.store.staged import calls, content, load, record
@@ -37,7 +37,7 @@ def test_the_environment_says_what_is_not_given(tmp_path: Path) -> None:
     found = {"RIGHTSIZE_MEMORY_LIMIT": "1GiB", "RIGHTSIZE_SPILL_FOLDER": str(tmp_path)}
     assert limits_of(environment=found) == ResourceLimits(1 << 30, tmp_path)
     assert limits_of("2GiB", environment=found) == ResourceLimits(2 << 30, tmp_path)
-    with pytest.raises(UsageError, match="there is no folder"):
+    with pytest.raises(UsageError, match="the spill folder"):
         limits_of(spill=tmp_path / "none", environment={})
 
 
@@ -66,7 +66,7 @@ def test_a_full_disk_is_told_and_leaves_the_store_as_it_was(store: Store, tmp_pa
     before = content(store)
     with limited(store, tmp_path) as little:
         little.connection.execute("SET max_temp_directory_size = '1MB'")
-        with pytest.raises(InputError, match="the disk is full"), shortage_told(little.path):
+        with pytest.raises(InputError, match="the disk is full"), explain_shortage(little.path):
             stage_calls(little, 120_000)
             merge(little)
     with open_store(store.path, read_only=False) as again:
@@ -83,9 +83,9 @@ def test_a_full_disk_is_no_damage_of_the_file_that_is_read() -> None:
     "error", [OSError(errno.ENOSPC, "No space left on device"), duckdb.OutOfMemoryException("Out of Memory Error")]
 )
 def test_too_little_is_told_and_everything_else_passes(error: Exception) -> None:
-    with pytest.raises(InputError, match=r"full|too little memory"), shortage_told(Path("s.duckdb")):
+    with pytest.raises(InputError, match=r"full|too little memory"), explain_shortage(Path("s.duckdb")):
         raise error
-    with pytest.raises(ZeroDivisionError), shortage_told(Path("s.duckdb")):
+    with pytest.raises(ZeroDivisionError), explain_shortage(Path("s.duckdb")):
         raise ZeroDivisionError
 
 
@@ -94,4 +94,4 @@ def test_every_command_refuses_limits_that_are_none(
 ) -> None:
     monkeypatch.setenv("RIGHTSIZE_MEMORY_LIMIT", "lots")
     assert run(["status", "--db", str(tmp_path / "s.duckdb")]) == 2
-    assert "`lots` is no size of memory" in capsys.readouterr().err
+    assert "`lots` is not a size of memory" in capsys.readouterr().err

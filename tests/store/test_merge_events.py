@@ -7,12 +7,13 @@ import itertools
 import random
 from collections.abc import Callable
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.store.connection import Store
 from rightsize.store.queries import query_text
 from rightsize.store.staging import CALL_ROWS
+from tests.examples import FEWEST
 from tests.store.staged import RANKS, VM, calls, content, guid, load, record, rows_of, sign_in
 
 FRESH = Callable[[], Store]
@@ -139,7 +140,7 @@ def log_records(draw: st.DrawFn) -> dict[str, object]:
     chance=st.randoms(use_true_random=False),
     names=st.lists(TEXTS, min_size=1, max_size=3),
 )
-@settings(deadline=None, max_examples=5)
+@FEWEST
 def test_loads_commute(
     fresh: FRESH, rows: list[dict[str, object]], chance: random.Random, names: list[str | None]
 ) -> None:
@@ -179,7 +180,7 @@ def test_loads_commute(
 
 
 @given(rows=st.lists(log_records(), min_size=4, max_size=40))
-@settings(deadline=None, max_examples=5)
+@FEWEST
 def test_merging_into_the_store_is_the_merge_of_rows_at_hand(fresh: FRESH, rows: list[dict[str, object]]) -> None:
     """`collapse.sql` over all rows gives the events that loads give; spellings are the tenant's, so folded."""
     store = fresh()

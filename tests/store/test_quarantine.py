@@ -95,6 +95,16 @@ def test_a_session_is_followed_through_its_tokens(store: Store) -> None:
     }
 
 
+def test_a_late_sign_in_gives_the_session_of_calls_two_days_later(store: Store) -> None:
+    """A sign-in that is loaded after the call of its token, and lies two days before it, takes it out of quarantine."""
+    risky = sign_in(NOON, sign_in_id="s1", token_id="T1", session_id="bad")
+    evening = call("evening", "2026-01-20T18:00:00", token_id="T2")
+    load(store, calls(evening), {"sign_in_rows": [risky]}, signals(signal(), OF_ANN, named("sign_in", "s1")))
+    assert suspects(store) == {"evening": "principal"}
+    load(store, {"sign_in_rows": [sign_in("2026-01-18T19:00:00", sign_in_id="s2", token_id="T2", session_id="good")]})
+    assert suspects(store) == {}
+
+
 def test_a_machine_that_an_alert_names_speaks_of_its_identities(store: Store) -> None:
     attached = {"scope": VM, "kind": "system", "identity_scope": "", "principal_id": MACHINE}
     alert = signal("1", "alert", status="new")

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def _package_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     package = tmp_path / "site" / "rightsize"
     package.mkdir(parents=True)
-    monkeypatch.setattr(queries, "_PACKAGE", package)
+    monkeypatch.setattr(queries, "PACKAGE", package)
     return package
 
 

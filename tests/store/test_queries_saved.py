@@ -429,8 +429,8 @@ def test_the_example_of_a_reject_is_the_first_place(store: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "given", "says"),
     [
-        ("most-over-granted", {"top": "many"}, "`many` is no value for `top`"),
-        ("activity-by-day", {"from_day": "yesterday"}, "`yesterday` is no value for `from_day`"),
+        ("most-over-granted", {"top": "many"}, "`many` is not a valid value of `top`"),
+        ("activity-by-day", {"from_day": "yesterday"}, "`yesterday` is not a valid value of `from_day`"),
         ("most-over-granted", {"limit": "1"}, "no parameter `limit`"),
         ("standing-owners", {"top": "1"}, "no parameter `top`"),
     ],

@@ -14,6 +14,7 @@ from rightsize.model.errors import InputError, UsageError
 from rightsize.store import sandbox
 from rightsize.store.connection import open_store
 from rightsize.store.sandbox import run_statement
+from tests.examples import SOME
 
 ESCAPES = {
     "writes a file": "COPY (SELECT 1) TO '{out}'",
@@ -189,7 +190,7 @@ def test_an_endless_statement_is_stopped(store: Path, sql: str, timeout: float) 
 
 def test_a_statement_cannot_take_all_memory(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Past the limit it ends in an error, and spills nothing to the disk."""
-    monkeypatch.setitem(sandbox._LOCKED, "memory_limit", "64MB")
+    monkeypatch.setitem(sandbox.LOCKED_SETTINGS, "memory_limit", "64MB")
     with pytest.raises(UsageError, match="memory"):
         run_statement(store, "SELECT list(range) FROM range(100000000)", {})
     assert [path.name for path in store.parent.iterdir()] == ["store.duckdb"]
@@ -244,7 +245,7 @@ _TEXTS = st.lists(
 
 
 @given(sql=_TEXTS)
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(SOME, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_text_does_harm(store: Path, sql: str) -> None:
     """Whatever is typed gives rows or a mistake of the user's, and the store stays as it is."""
     before = store.read_bytes()
@@ -258,10 +259,10 @@ def test_no_text_does_harm(store: Path, sql: str) -> None:
 
 
 @given(names=st.lists(st.sampled_from(["a", "a_2", "a_3", "b", "b_2"]), max_size=8))
-@settings(deadline=None, max_examples=100)
+@SOME
 def test_names_of_columns_become_distinct(names: list[str]) -> None:
     """Every column keeps a name of its own, and the first of a name keeps it."""
-    distinct = sandbox._distinct_names(names)
+    distinct = sandbox.distinct_names(names)
     assert len(set(distinct)) == len(names) == len(distinct)
     for place, name in enumerate(names):
         assert distinct[place].startswith(name)

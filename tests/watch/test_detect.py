@@ -234,7 +234,7 @@ def test_an_assignment_that_no_listing_has_any_more_is_told_as_gone_once(watch: 
     assert watch.passes({}, day("2026-01-03"), listings=listing("2026-01-03T10:00")) == []
     told = watch.passes(day("2026-01-04"))
     assert [(row["kind"], row["principal_id"]) for row in told] == [("revocation", HOLDER)]
-    assert "listed last on 2026-01-02 10:00, and no log shows who took it" in told[0]["text"]
+    assert "last listed on 2026-01-02 10:00, and no log shows who removed it" in told[0]["text"]
     assert watch.passes(day("2026-01-05")) == []
 
 

@@ -1,5 +1,5 @@
--- Directory roles by who holds them: the assignee itself and, for a group, everybody in it. `privileged` is what Microsoft
--- marks so; `standing` is active without an end and without an activation behind it; `assigned` and `who` are for people.
+-- Directory roles by who holds them: the assignee itself and, for a group, everybody in it. `privileged` is
+-- Microsoft's mark; `standing` is active without an end and without an activation; `assigned` and `who` are for people.
 WITH named AS (
     SELECT a.*, coalesce(r.is_privileged, false) AS privileged, r.directory_role_id IS NOT NULL AS role_known,
            a.state = 'active' AND a.end_on IS NULL AND NOT EXISTS (

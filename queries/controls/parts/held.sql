@@ -1,5 +1,5 @@
 -- Assignments by who holds them: the assignee itself and, for a group, everybody in it. `standing` is active without an
--- end and without an activation behind it; `assigned` and `who` are words for people.
+-- end and without an activation; `assigned` and `who` are for people.
 WITH named AS (
     SELECT a.*,
            CASE WHEN a.scope = '/' THEN 'root'

@@ -1,4 +1,4 @@
--- Groups that hold a role while nothing loaded says who is in them.
+-- Groups that hold a role and whose members are not loaded.
 SELECT DISTINCT a.principal_id AS group_id,
        coalesce(nullif(p.display_name, ''), nullif(a.principal_name, ''), a.principal_id) AS group_name
 FROM role_assignments a

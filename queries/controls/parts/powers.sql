@@ -1,5 +1,5 @@
--- What a role gives without any condition of its own: operations by class of risk, and the layers that they can weaken.
--- `gives_rights` is giving anybody any right: assignments, definitions, schedules, and elevating oneself.
+-- The risky operations of each role without a condition inside the role, and the layers that they can weaken.
+-- `gives_rights` means that it can give anybody any right: by assignments, definitions, schedules or elevated access.
 SELECT o.role_definition_id,
        count(*) FILTER (x.risk = 'privilege') AS privilege,
        count(*) FILTER (x.risk = 'secret') AS secret,

@@ -1,4 +1,4 @@
--- What an analysis says of each assignment, counted over its operations; reading is counted apart, since no log shows it.
+-- The verdicts of the analysis on each assignment, counted over operations; reads are counted apart: no log shows them.
 SELECT v.role_assignment_id,
        v.state,
        coalesce(sum(v.operations) FILTER (v.verdict = 'used'), 0) AS used,

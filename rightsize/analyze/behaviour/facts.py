@@ -197,9 +197,9 @@ def _hours(judged: pl.DataFrame) -> pl.DataFrame:
     """Return days with a call two or more hours outside the hours of the past."""
     early, late = pl.col("first_seen").dt.hour().cast(pl.Int32), pl.col("last_seen").dt.hour().cast(pl.Int32)
     away = pl.max_horizontal(pl.col("early") - early, late - pl.col("late"))
-    told = pl.when(late - pl.col("late") >= 2).then(pl.col("last_seen")).otherwise(pl.col("first_seen"))
+    time = pl.when(late - pl.col("late") >= 2).then(pl.col("last_seen")).otherwise(pl.col("first_seen"))
     return judged.filter(away >= 2).with_columns(
-        bits=0.5 * log2(1 + pl.col("before")), kind=pl.lit("hour"), what=told.dt.strftime("%H:%M")
+        bits=0.5 * log2(1 + pl.col("before")), kind=pl.lit("hour"), what=time.dt.strftime("%H:%M")
     )
 
 

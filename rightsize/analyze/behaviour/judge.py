@@ -64,15 +64,15 @@ _RISKS = {
 }
 
 _SAID = {
-    "network": "from the network {what} that it never used",
-    "sign_in_network": "signed in from the network {what} that it never came from",
-    "country": "from {what}, a country that it never came from",
+    "network": "from the network {what}, which it never used before",
+    "sign_in_network": "signed in from the network {what}, which it never used before",
+    "country": "from the country {what}, which it never used before",
     "application": "with another application ({what})",
     "hour": "at {what}, outside its hours of {early:02d} to {late:02d}",
     "activation_hour": "activated a role at {what}, outside its hours of activating",
     "activation_role": "activated {name} for the first time",
-    "activation_unjustified": "activated a role without the reason that it always gave",
-    "burst": "with {what} calls, four times its busiest day or more",
+    "activation_unjustified": "activated a role without a reason, which it always gave before",
+    "burst": "with {what} calls, at least four times its busiest day",
     "after_privilege": "within two weeks of giving privilege there",
     "after_grant": "within two weeks after {name} gave it a role there",
     "after_code": "within two hours after {name} ran code on its machine",
@@ -90,18 +90,18 @@ def judge_behaviour(behaviour: Behaviour, names: dict[str, str]) -> pl.DataFrame
         names: Names of principals by id.
     """
     scores = _scores(behaviour)
-    told = _told(scores)
-    rows = [_finding(row, behaviour, scores, names) for row in told.iter_rows(named=True)]
+    reported = _reported(scores)
+    rows = [_finding(row, behaviour, scores, names) for row in reported.iter_rows(named=True)]
     frame = pl.DataFrame(rows, schema=FINDINGS_SCHEMA, orient="row")
     return frame.sort("score", "day", "principal_id", descending=[True, True, False])
 
 
-def days_told(behaviour: Behaviour) -> pl.DataFrame:
+def reported_days(behaviour: Behaviour) -> pl.DataFrame:
     """Return `principal_id, day` of the rows of `judge_behaviour`, without counting how often such a score occurs."""
-    return _told(_scores(behaviour)).select("principal_id", "day")
+    return _reported(_scores(behaviour)).select("principal_id", "day")
 
 
-def _told(scores: pl.DataFrame) -> pl.DataFrame:
+def _reported(scores: pl.DataFrame) -> pl.DataFrame:
     return scores.filter((pl.col("score") >= THRESHOLD) & (pl.col("families") >= 2))
 
 
@@ -137,7 +137,7 @@ def _finding(row: dict[str, Any], behaviour: Behaviour, scores: pl.DataFrame, na
     who = names.get(row["principal_id"], row["principal_id"])
     before = row["before"] or 0
     sentence = f"{who} {', '.join(_parts(facts, novel, before, row, names))}"
-    sentence += f"; of {earlier.height:,} days judged before, {alike:,} scored as high"
+    sentence += f"; of {earlier.height:,} days judged before, {alike:,} scored at least as high"
     return {
         "principal_id": row["principal_id"],
         "day": row["day"],
@@ -157,7 +157,7 @@ def _parts(
 ) -> list[str]:
     parts = []
     if "dormant" in facts:
-        parts.append(f"woke after {facts['dormant']} days")
+        parts.append(f"was active again after {facts['dormant']} days")
     if novel.height == 1:
         parts.append(f"did {novel['operation'][0]} for the first time in {before} active days")
     elif novel.height:
@@ -172,4 +172,4 @@ def _parts(
         for kind, text in _SAID.items()
         if kind in facts
     ]
-    return parts or ["did what it had not done before"]
+    return parts or ["did something for the first time"]

@@ -83,14 +83,14 @@ def _asks_little(tables: DirectoryTables) -> tuple[pl.DataFrame, pl.DataFrame]:
         rows.filter(bare),
         "activation_asks_nothing",
         "medium",
-        pl.format("activating {} asks neither for a reason nor an approval", name),
+        pl.format("activating {} needs neither a reason nor an approval", name),
     )
     # Waiting for an approval is worth it only where a role gives privilege.
     alone = _said(
         rows.filter(~bare & pl.col("role").is_in(privileged.implode())),
         "activation_without_approval",
         "low",
-        pl.format("activating {} waits for nobody's approval", name),
+        pl.format("activating {} needs no approval", name),
     )
     return silent, alone
 
@@ -100,22 +100,22 @@ def _standing_privilege(tables: DirectoryTables) -> pl.DataFrame:
     rows = tables.assignments.filter(
         (pl.col("state") == "active") & pl.col("end_on").is_null() & pl.col("role").is_in(privileged.implode())
     )
-    text = pl.format("{} stands for good, without activation", pl.coalesce("role_name", "role"))
+    text = pl.format("{} is permanent and needs no activation", pl.coalesce("role_name", "role"))
     return _said(rows, "standing_directory_privilege", "medium", text)
 
 
 def _seldom_used(tables: DirectoryTables, window: Window, by_day: pl.DataFrame) -> pl.DataFrame:
     people = described_principals(tables.inputs).filter(pl.col("principal_type").is_in(list(_PEOPLE)))["principal_id"]
-    standing = tables.assignments.filter(
+    permanent = tables.assignments.filter(
         (pl.col("state") == "active") & pl.col("end_on").is_null() & pl.col("principal_id").is_in(people.implode())
     )
     worked = standing_hours(by_day, window, "a").filter(pl.col("hours_a_month") < SELDOM_HOURS)
     lengths = {hours: duration(hours) for hours in worked["hours_needed"].unique()}
     text = pl.format(
-        "{} at work {} hours a month, on {} days: eligible, an activation of {} would do on 95 of 100 days",
+        "{} used {} hours a month, on {} days: if it were eligible, an activation of {} would cover 95 of 100 days",
         pl.coalesce("role_name", "role"),
         pl.col("hours_a_month").round(1),
         "days",
         pl.col("hours_needed").replace_strict(lengths, default="", return_dtype=pl.String),
     )
-    return _said(standing.join(worked, on="a"), "directory_role_seldom_used", "low", text)
+    return _said(permanent.join(worked, on="a"), "directory_role_seldom_used", "low", text)

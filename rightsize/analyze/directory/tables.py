@@ -239,10 +239,10 @@ def _assignments(table: pl.DataFrame, roles: pl.DataFrame) -> pl.DataFrame:
 def _membership(inputs: Inputs, assignments: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
     named = pl.concat([assignments["principal_id"], days["principal_id"].drop_nulls(), principal_ids(inputs)]).unique()
     own = pl.DataFrame({"principal_id": named, "holder": named})
-    standing = pl.concat([own, members_of_groups(inputs)]).unique()
-    extra = sleeping_memberships(inputs.group_schedule_instances, standing)
+    active = pl.concat([own, members_of_groups(inputs)]).unique()
+    extra = sleeping_memberships(inputs.group_schedule_instances, active)
     return (
-        pl.concat([standing.with_columns(eligible=False), extra.with_columns(eligible=True)])
+        pl.concat([active.with_columns(eligible=False), extra.with_columns(eligible=True)])
         .drop_nulls()
         .sort("principal_id", "holder")
     )

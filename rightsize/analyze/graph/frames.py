@@ -162,7 +162,7 @@ def finding_rows(rows: pl.DataFrame, first_party: Collection[str]) -> pl.DataFra
             subject="grant_id",
             principal_id="client_id",
             severity=pl.when(unused).then(pl.lit("high")).otherwise(pl.lit("medium")),
-            reason=pl.format("holds {}, which leads to every other permission; it is {}", "permission", "verdict"),
+            reason=pl.format("holds {}, which can give it every other permission; it is {}", "permission", "verdict"),
         )
         .unique(["control", "subject"], keep="first", maintain_order=True)
         .select(pl.col(name).cast(kind) for name, kind in schema_of("findings").items())

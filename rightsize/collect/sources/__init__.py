@@ -56,7 +56,7 @@ def chosen_sources(
     }
     for name in names:
         if name not in known:
-            raise UsageError(f"`{name}` is no source", hint=f"one of {', '.join(sorted(known))}")
+            raise UsageError(f"`{name}` is not a source", hint=f"one of {', '.join(sorted(known))}")
         if name not in applies:
             raise UsageError(f"`--source {name}` does not apply", hint=_why(known[name], with_workspaces))
     wanted = set(names or applies)
@@ -73,4 +73,4 @@ def _why(source: Source, with_workspaces: bool) -> str:
         return "`--container` is missing"
     if source.service == "logs":
         return "`--raw` decides whether tables are reduced" if with_workspaces else "`--workspace` is missing"
-    return "the tables of the workspace take its place"
+    return "the tables of the workspace replace it"

@@ -81,14 +81,15 @@ ACCESS_SOURCES = (
     Source("role_definitions", "arm", "role definitions", _right("roleDefinitions"), _definitions, _SCOPES),
     _of_scopes("role_assignments", "role assignments", "roleAssignments", "2022-04-01"),
     _of_scopes("deny_assignments", "deny assignments", "denyAssignments", "2022-04-01"),
-    _of_scopes("policy_assignments", "assignments of policies, with who remediates for them", "policyAssignments",
+    _of_scopes("policy_assignments", "policy assignments with their managed identities", "policyAssignments",
                "2023-04-01"),
     Source(
-        "policy_definitions", "arm", "which roles remediating for a policy takes", _right("policyDefinitions"),
+        "policy_definitions", "arm", "policy definitions with the roles that remediation needs",
+        _right("policyDefinitions"),
         _policy_definitions("policyDefinitions"), _SCOPES,
     ),
     Source(
-        "policy_set_definitions", "arm", "which policies an initiative has", _right("policySetDefinitions"),
+        "policy_set_definitions", "arm", "policy initiatives with their policies", _right("policySetDefinitions"),
         _policy_definitions("policySetDefinitions"), _SCOPES,
     ),
     _of_scopes(
@@ -96,23 +97,23 @@ ACCESS_SOURCES = (
         licence=_P2,
     ),
     _of_scopes(
-        "role_assignment_instances", "activated assignments", "roleAssignmentScheduleInstances", "2020-10-01",
-        licence=_P2,
+        "role_assignment_instances", "active assignments, with activations", "roleAssignmentScheduleInstances",
+        "2020-10-01", licence=_P2,
     ),
     _of_scopes(
         "role_eligibility_requests", "requests for eligible assignments", "roleEligibilityScheduleRequests",
         "2020-10-01", licence=_P2,
     ),
     _of_scopes(
-        "role_assignment_requests", "past activations", "roleAssignmentScheduleRequests", "2020-10-01",
-        licence=_P2,
+        "role_assignment_requests", "requests for active assignments and activations",
+        "roleAssignmentScheduleRequests", "2020-10-01", licence=_P2,
     ),
     Source(
-        "role_management_policies", "arm", "rules of activation", _right("roleManagementPolicies", _P2),
+        "role_management_policies", "arm", "activation rules of roles", _right("roleManagementPolicies", _P2),
         _policies("roleManagementPolicies"), _SCOPES,
     ),
     Source(
-        "role_management_policy_assignments", "arm", "which role has which rules of activation",
+        "role_management_policy_assignments", "arm", "assignments of activation rules to roles",
         _right("roleManagementPolicyAssignments", _P2), _policies("roleManagementPolicyAssignments"), _SCOPES,
     ),
     Source(
@@ -126,7 +127,7 @@ ACCESS_SOURCES = (
         ("subscriptions",),
     ),
     Source(
-        "lighthouse_assignments", "arm", "where access is delegated to other tenants",
+        "lighthouse_assignments", "arm", "scopes delegated to other tenants",
         Right("Microsoft.ManagedServices/registrationAssignments/read"),
         _lighthouse("registrationAssignments", expandRegistrationDefinition="true"), ("subscriptions",),
     ),

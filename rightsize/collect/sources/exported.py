@@ -30,7 +30,7 @@ def _containers(known: Known) -> Iterator[CollectionUnit]:
     for text in known.question.containers:
         found = _CONTAINER.fullmatch(text)
         if found is None:
-            raise UsageError(f"`{text}` is no container of a storage account", hint="write it as ACCOUNT/CONTAINER")
+            raise UsageError(f"`{text}` is not a container of a storage account", hint="write it as ACCOUNT/CONTAINER")
         yield CollectionUnit(text, (WireRequest("storage", f"/{text}?prefix="),))
 
 

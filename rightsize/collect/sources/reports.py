@@ -73,7 +73,7 @@ REPORT_SOURCES = (
         log="sign_in_log", retention=report_retention, pool="reports",
     ),
     Source(
-        "directory_audits", "graph", "changes of the directory", Right("AuditLog.Read.All", "Reports Reader"),
+        "directory_audits", "graph", "directory audit log", Right("AuditLog.Read.All", "Reports Reader"),
         by_time("directory_audits", "/auditLogs/directoryAudits", "activityDateTime", "reports", "999"),
         form=read_records, pool="reports",
     ),

@@ -132,14 +132,14 @@ def _diagnostic_settings(known: Known) -> Iterator[CollectionUnit]:
 
 SCOPE_SOURCES = (
     Source(
-        "management_groups", "arm", "management groups and what is below them",
+        "management_groups", "arm", "management groups with their children",
         Right("Microsoft.Management/managementGroups/read", "Management Group Reader"), _management_groups,
     ),
     Source(
         "subscriptions", "arm", "subscriptions", Right("Microsoft.Resources/subscriptions/read"), _subscriptions
     ),
     Source(
-        "assignment_counts", "arm", "numbers of role assignments, by Resource Graph",
+        "assignment_counts", "arm", "counts of role assignments, from Resource Graph",
         Right("Microsoft.ResourceGraph/resources/read"), _counted, form=read_graph_query, is_raw=True,
         pool="resource_graph",
     ),
@@ -158,13 +158,13 @@ SCOPE_SOURCES = (
         "Microsoft.ManagedIdentity/userAssignedIdentities", "2023-01-31",
     ),
     Source(
-        "identity_federated_credentials", "arm", "who may act as a user-assigned identity",
+        "identity_federated_credentials", "arm", "federated credentials of user-assigned identities",
         Right("Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read"),
         _below("user_assigned_identities", "/federatedIdentityCredentials", "2023-01-31"),
         ("user_assigned_identities",),
     ),
     Source(
-        "diagnostic_settings", "arm", "what is logged of data planes",
+        "diagnostic_settings", "arm", "diagnostic settings of data planes",
         Right("Microsoft.Insights/diagnosticSettings/read"), _diagnostic_settings,
         ("resources",),
     ),

@@ -79,7 +79,7 @@ _LATENESS = dt.timedelta(hours=3)
 _SHORTEST = dt.timedelta(seconds=2)
 # A row of AzureActivity has some kilobytes, and an answer about 100 MB.
 _ROWS_A_SLICE = 20_000
-_REDUCED_DAYS = 7
+REDUCED_DAYS = 7
 _PATH = "/v1/workspaces/{}/query"
 _WAIT = {"Prefer": "wait=600"}
 
@@ -105,7 +105,7 @@ def _bounded(text: str, first: dt.datetime, last: dt.datetime) -> str:
 def _workspaces(known: Known) -> Iterator[str]:
     for text in known.question.workspaces:
         if not _WORKSPACE.fullmatch(text):
-            raise UsageError(f"`{text}` is no workspace id", hint="the overview page of the workspace shows it")
+            raise UsageError(f"`{text}` is not a workspace id", hint="copy it from the overview page of the workspace")
         yield text.lower()
 
 
@@ -179,7 +179,7 @@ def _reduced(name: str, text: str) -> Units:
         until = known.question.until.replace(minute=0, second=0, microsecond=0)
         for workspace in _workspaces(known):
             since = known.since(name, f"{workspace}/{name}", _LATENESS)
-            for first, last in slices(since, until, _REDUCED_DAYS):
+            for first, last in slices(since, until, REDUCED_DAYS):
                 # The query also reads a margin beyond its bounds, which a `timespan` would cut off.
                 body = {"query": reduction_text(text, first, last)}
                 request = WireRequest("logs", _PATH.format(workspace), "POST", json.dumps(body), headers=_WAIT)

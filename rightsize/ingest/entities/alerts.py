@@ -217,7 +217,7 @@ def _entities(signal_id: str, entities: list[Any]) -> _Found:
     found: set[tuple[str, str]] = set()
     for entity in entities:
         if not isinstance(entity, Mapping):
-            yield Unusable("an entity of it is no object", entity)
+            yield Unusable("one of its entities is not an object", entity)
             continue
         for mention in mentions_of(entity):
             key = (mention.kind, fold(mention.value))

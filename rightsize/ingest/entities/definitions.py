@@ -47,7 +47,7 @@ def _is_role_definition(look: Look) -> bool:
 def _read_role_definition(record: Mapping[str, Any]) -> Iterator[Row]:
     (role,) = read_role_definitions([record])
     if not role.role_definition_id:
-        raise InputError("it has no `name` or `id` that says which role it is")
+        raise InputError("neither its `name` nor its `id` identifies the role")
     look = look_at(record)
     yield {
         "role_definition_id": dashed(role.role_definition_id),
@@ -105,7 +105,7 @@ def _principals(fields: Mapping[str, Any], key: str) -> list[str]:
         raise InputError(f"`{key}` is not a list of principals")
     found = {dashed(text_of(fold_keys(item), "id")) for item in value}
     if "" in found:
-        raise InputError(f"`{key}` has one without an `id`")
+        raise InputError(f"`{key}` has a principal without an `id`")
     return sorted(found)
 
 

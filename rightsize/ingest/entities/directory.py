@@ -118,9 +118,9 @@ CREATE OR REPLACE TEMP TABLE entity_judged AS
 SELECT *, {{object_type}} AS object_type, CASE
     WHEN removed IS NOT NULL THEN 'it is an object that was removed since an earlier listing'
     WHEN is_member AND listing = '{UNNAMED}'
-        THEN 'nothing says whose members these are: name the file members-ID, with the object id of the group'
-    WHEN NOT is_member AND kind IS NULL THEN 'nothing says what kind of object it is'
-    WHEN NOT is_member AND kind = 'nobody' THEN 'it is no user, group or service principal'
+        THEN 'the group of these members is unknown: name the file members-ID, with the object id of the group'
+    WHEN NOT is_member AND kind IS NULL THEN 'its kind of object is unknown'
+    WHEN NOT is_member AND kind = 'nobody' THEN 'it is not a user, group or service principal'
 END AS problem
 FROM (
     SELECT *, {{kind}} AS kind, coalesce(deleted_on IS NOT NULL OR listing = 'deletedItems', false) AS is_deleted,
@@ -195,7 +195,7 @@ SELECT file_id, line, id, owner_id, app_id FROM entity_owners WHERE regexp_full_
 """
 _REJECT_OWNERS = f"""
 INSERT INTO stage_rejects (file_id, line, reason, raw)
-SELECT file_id, line, 'an owner of it has no `id`', CAST(owner AS VARCHAR)[:{MAX_RAW_CHARACTERS}] FROM entity_owners
+SELECT file_id, line, 'one of its owners has no `id`', CAST(owner AS VARCHAR)[:{MAX_RAW_CHARACTERS}] FROM entity_owners
 WHERE NOT coalesce(regexp_full_match(owner_id, '{GUID}'), false)
 """
 

@@ -174,7 +174,7 @@ def _checks(wanted: Field) -> str:
     if wanted.words:
         listed = ", ".join(f"'{word}'" for word in wanted.words)
         checks += f" WHEN trim({value}) <> '' AND {folded(value)} NOT IN ({listed}) "
-        checks += f"THEN '`{wanted.spoken}` is none of {' and '.join(wanted.words)}'"
+        checks += f"THEN '`{wanted.spoken}` is not one of: {', '.join(wanted.words)}'"
     if wanted.mandatory:
         # An id of only slashes names nothing, but the root is a scope.
         empty = f"trim({value}, ' /')" if wanted.kind == "id" else f"trim({value})"

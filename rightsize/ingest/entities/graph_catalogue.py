@@ -65,7 +65,7 @@ def _read_paths(name: str, fields: Mapping[str, Any]) -> Iterator[Beside | Unusa
         about = fold_keys(one) if isinstance(one, Mapping) else {}
         schemes, methods, paths = (about.get(key) for key in ("schemekeys", "methods", "paths"))
         if not isinstance(schemes, list) or not isinstance(methods, list) or not isinstance(paths, Mapping):
-            yield Unusable(f"a path set of `{name}` is not one", one)
+            yield Unusable(f"a path set of `{name}` has no usable `schemeKeys`, `methods` or `paths`", one)
             continue
         kinds = sorted({_ACCESS[fold(str(scheme))] for scheme in schemes if fold(str(scheme)) in _ACCESS})
         for path, marks in paths.items():

@@ -29,14 +29,14 @@ def _read_owners(record: Mapping[str, Any]) -> Iterator[Row | Unusable]:
     look = look_at(record)
     app_id = fold(text_of(look.outer, "appid")) or None
     if app_id is not None and not _GUID.fullmatch(app_id):
-        raise InputError("its `appId` is no GUID")
+        raise InputError("its `appId` is not a GUID")
     for owner in look.outer["owners"]:
         fields = fold_keys(owner) if isinstance(owner, Mapping) else {}
         owner_id = fields.get("id")
         if isinstance(owner_id, str) and _GUID.fullmatch(fold(owner_id)):
             yield {"object_id": look.text("id"), "owner_id": fold(owner_id), "app_id": app_id}
         else:
-            yield Unusable("an owner of it has no `id`", owner)
+            yield Unusable("one of its owners has no `id`", owner)
 
 
 class _OwnersShape(ObjectShape):

@@ -69,7 +69,7 @@ class ReducedShape:
                     THEN 'its calls are not within its day'
                 WHEN first_seen < TIMESTAMP '2010-01-01 00:00:00' OR last_seen >= TIMESTAMP '2050-01-01 00:00:00'
                     THEN 'its time is before 2010 or after 2049'
-                WHEN {wrong} THEN 'one of its ids is no GUID'
+                WHEN {wrong} THEN 'one of its ids is not a GUID'
                 ELSE {self.problem} END AS problem
             FROM (SELECT file_id, line, record, {", ".join(values)} FROM {relation})""")
         con.execute(f"""
@@ -95,13 +95,13 @@ REDUCED_SHAPES = (
         ("principal_id", "app_id", "role_assignment_id"),
         _COUNTS,
         """CASE
-            WHEN log IS NULL OR log NOT IN ('activity_log', 'storage_log') THEN 'it is of no log that is known'
-            WHEN plane IS NULL OR plane NOT IN ('control', 'data') THEN 'it is of no plane'
+            WHEN log IS NULL OR log NOT IN ('activity_log', 'storage_log') THEN 'its log is unknown'
+            WHEN plane IS NULL OR plane NOT IN ('control', 'data') THEN 'its plane is neither control nor data'
             WHEN operation IS NULL THEN 'it names no operation'
             WHEN scope IS NULL OR scope NOT LIKE '/%' THEN 'it names no resource or scope'
             WHEN access IS NOT NULL AND (log <> 'storage_log'
                 OR access NOT IN ('roles', 'key', 'sas', 'anonymous', 'unsaid', 'unmapped'))
-                THEN 'it names no way of access that is known' END""",
+                THEN 'its way of access is unknown' END""",
         newer=("access", "other"),
     ),
     ReducedShape(
@@ -115,7 +115,7 @@ REDUCED_SHAPES = (
             WHEN sign_in_kind IS NULL OR sign_in_kind NOT IN
                 ('interactive', 'non_interactive', 'service_principal', 'managed_identity',
                 'microsoft_service_principal')
-                THEN 'it is of no kind of sign-in'
+                THEN 'its kind of sign-in is unknown'
             WHEN coalesce(principal_id, principal_name) IS NULL THEN 'it names nobody who signed in' END""",
     ),
 )

@@ -139,19 +139,19 @@ def _read_diagnostic_setting(record: Mapping[str, Any]) -> Iterator[Row | Unusab
     look = look_at(record)
     scope, _, name = fold(text_of(look.outer, "id").strip()).rstrip("/").rpartition(_SETTING)
     if not scope.startswith("/") or not name:
-        raise InputError("its `id` is no diagnostic setting")
+        raise InputError("its `id` is not the id of a diagnostic setting")
     logs = look.value("logs")
     if not isinstance(logs, list):
         raise InputError("it has no list of logs")
     for log in logs:
         if not isinstance(log, Mapping):
-            yield Unusable("a log of it is no object", log)
+            yield Unusable("one of its logs is not an object", log)
             continue
         fields = fold_keys(log)
         category, group = fields.get("category"), fields.get("categorygroup")
         named = category or group
         if not isinstance(named, str) or not isinstance(fields.get("enabled"), bool):
-            yield Unusable("a log of it names no category, or not whether it is sent", log)
+            yield Unusable("one of its logs lacks its category or `enabled`", log)
             continue
         yield {
             "scope": scope,

@@ -51,7 +51,7 @@ def _read_management_group(record: Mapping[str, Any]) -> Iterator[Row]:
         scope = text_of(look.outer, "id").strip(" ").rstrip("/")
         kind = _kind_of(scope)
         if kind is None:
-            raise InputError("a node of it has an `id` that is no management group or subscription")
+            raise InputError("the `id` of one of its nodes is not a management group or subscription")
         fields = {**look.outer, **look.inner}
         yield {
             "scope": scope,
@@ -75,7 +75,7 @@ def _parent_of(look: Look) -> str | None:
         if isinstance(parent, Mapping):
             scope = text_of(fold_keys(parent), "id").strip(" ").rstrip("/")
             if scope and _kind_of(scope) != "management_group":
-                raise InputError("its `parent` is no management group")
+                raise InputError("its `parent` is not a management group")
             if scope:
                 return scope
     return None
@@ -98,7 +98,7 @@ def _read_subscription(record: Mapping[str, Any]) -> Iterator[Row | Beside | Unu
         # Resource Graph lists subscriptions and resource groups together.
         yield from read_tags(scope, fields.get("tags"))
     elif not identifier or _kind_of(scope) != "subscription":
-        yield Unusable("its `id` is no subscription" if identifier else "it has no `id`")
+        yield Unusable("its `id` is not a subscription" if identifier else "it has no `id`")
     elif "displayname" not in fields and fold(identifier) == fold(text_of(fields, "tenantid")):
         # `az account list` shows a tenant without subscriptions as if it were a subscription.
         yield Unusable("it is a tenant without subscriptions, not a subscription")

@@ -55,7 +55,7 @@ def _credential(fields: Mapping[str, Any]) -> dict[str, Any]:
     name, issuer = text_of(fields, "name") or text_of(fields, "id"), text_of(fields, "issuer").strip()
     subject = text_of(fields, "subject").strip() or said.strip()
     if not name or not issuer or not subject:
-        raise InputError("a federated credential of it has no name, issuer or subject")
+        raise InputError("one of its federated credentials lacks a name, issuer or subject")
     return {"name": fold(name), "issuer": issuer, "subject": subject, "is_expression": subject == said.strip()}
 
 

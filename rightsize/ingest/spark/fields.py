@@ -54,7 +54,7 @@ FROM (
             WHEN octet_length(raw) > {MAX_RECORD_BYTES} THEN 'it is longer than 16 MiB'
             WHEN (keys IS NULL OR size(records) <> 1)
                 AND coalesce(json_array_length(concat('[', raw, ']')), 0) <> 1 THEN 'it is not valid JSON'
-            WHEN keys IS NULL THEN 'it is no JSON object'
+            WHEN keys IS NULL THEN 'it is not a JSON object'
             WHEN size(keys) <> size(array_distinct(keys)) THEN 'it names a key twice'
             WHEN {table} contains(concat('\\n', lower(array_join(keys, '\\n')), '\\n'), '\\ntimegenerated\\n')
                 THEN 'it has another envelope than the first records of its path'

@@ -110,13 +110,11 @@ def _delta_files(address: str) -> tuple[str, ...]:
         features = set(table.protocol().reader_features or ())
         files = tuple(sorted(table.file_uris()))
     except Exception as error:
-        raise InputError(
-            f"`{address}` is no Delta table that can be read: {str(error).splitlines()[0][:200]}"
-        ) from error
+        raise InputError(f"cannot read `{address}` as a Delta table: {str(error).splitlines()[0][:200]}") from error
     if "deletionVectors" in features:
         raise InputError(
-            f"`{address}` may hold rows that deletion vectors take out, which its files do not show",
-            hint="REORG TABLE … APPLY (PURGE), or point at a table without them",
+            f"`{address}` uses deletion vectors: its files may still have deleted rows",
+            hint="run `REORG TABLE … APPLY (PURGE)`, or name a table without deletion vectors",
         )
     return tuple(f"file://{file}" if file.startswith("/") else file for file in files)
 

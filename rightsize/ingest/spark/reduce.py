@@ -75,15 +75,15 @@ def reduce_path(session: SparkSession, path: str, landing: Landing) -> SparkRedu
     for part in parts:
         _reduce_part(session, part, reduction, landing)
     if not any(reduction.read[log] for log in SOURCES):
-        raise InputError(f"`{path}` holds no log that is known")
+        raise InputError(f"`{path}` has no known log")
     return reduction
 
 
 def _reduce_part(session: SparkSession, part: Part, reduction: SparkReduction, landing: Landing) -> None:
     records = _Records(session, part)
-    told = with_log("SELECT * FROM record_fields")
-    records.lay_out(told)
-    session.sql(to_spark(told)).createOrReplaceTempView("told_records")
+    recognised = with_log("SELECT * FROM record_fields")
+    records.lay_out(recognised)
+    session.sql(to_spark(recognised)).createOrReplaceTempView("recognised_records")
     landed = landing.rows(session.sql(_COUNTED), "counts")
     with duckdb.connect() as con:
         counts = con.execute(
@@ -99,7 +99,7 @@ def _reduce_part(session: SparkSession, part: Part, reduction: SparkReduction, l
     if "" in present:
         _keep_examples(
             session,
-            f"SELECT coalesce(damage, '{_NO_LOG}') AS problem, raw FROM told_records "
+            f"SELECT coalesce(damage, '{_NO_LOG}') AS problem, raw FROM recognised_records "
             "WHERE log IS NULL OR damage IS NOT NULL",
             reduction,
         )
@@ -116,9 +116,9 @@ _COUNTED = r"""
 SELECT log, damage, count(*) AS records, CASE
     WHEN log = 'activity' AND damage IS NULL AND raw RLIKE '(?i)/roleassignments\\\\?/(write|delete)' THEN raw
 END AS whole
-FROM told_records GROUP BY log, damage, whole"""
+FROM recognised_records GROUP BY log, damage, whole"""
 
-_NO_LOG = "it is no record of a known log"
+_NO_LOG = "it is not a record of a known log"
 
 
 class _Records:
@@ -176,9 +176,7 @@ def _family(samples: Sequence[Mapping[str, Any]], part: Part) -> Family:
         for family in FAMILIES:
             if family.recognises(record):
                 return family
-    raise InputError(
-        f"`{part.files[0]}` is no log that is known", hint="other exports are loaded without `--engine spark`"
-    )
+    raise InputError(f"`{part.files[0]}` is not a known log", hint="load other exports without `--engine spark`")
 
 
 def _reduce_log(

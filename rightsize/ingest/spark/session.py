@@ -88,8 +88,8 @@ def _opened(url: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
                 session.conf.set(name, value)
     except (PySparkException, OSError, RuntimeError) as error:
         raise ServiceError(
-            f"no Spark could be reached at `{url}`: {str(error).splitlines()[0][:200]}",
-            hint="a master needs Java 17 or newer here; Spark Connect needs a server that listens there",
+            f"cannot reach Spark at `{url}`: {str(error).splitlines()[0][:200]}",
+            hint="a Spark master needs Java 17 or newer on this machine; Spark Connect needs a server at that address",
         ) from error
     try:
         yield session

@@ -14,8 +14,8 @@ TEXT, TEXTS, BOOL, INT, REAL, TIME = (
 ANSWER_TABLES = (
     Table(
         "verdicts",
-        "used and unexplained rows singly, and operations used before the window only; the rest one counted row an "
-        "(assignment, plane, scope, verdict, reason)",
+        "one row per operation that is used, unexplained or used before the window only; one counted row per "
+        "(assignment, plane, scope, verdict, reason) for all other operations",
         (
             key("role_assignment_id", TEXT, "the assignment or other grant; null for unexplained use"),
             key("state", TEXT, "state of the assignment; null for unexplained use"),
@@ -29,14 +29,12 @@ ANSWER_TABLES = (
                 TEXT,
                 "the operation; null for counted rows; of Graph the permission, unexplained the request",
             ),
-            Column(
-                "operations", INT, "operations that the row speaks for; a counted row counts none that has its own row"
-            ),
+            Column("operations", INT, "number of operations of the row, in a counted row without those of other rows"),
             Column(
                 "set_id",
                 TEXT,
-                "of a counted row its operations in verdict_operation_sets, those with a row of their own among them; "
-                "null for single rows, and where nothing lists the operations",
+                "for a counted row the set of its operations in verdict_operation_sets, including those with their own "
+                "row; null for other rows, and where no catalogue lists the operations",
             ),
             Column("events", INT, "calls"),
             Column("days", INT, "days with a call"),
@@ -47,7 +45,7 @@ ANSWER_TABLES = (
     ),
     Table(
         "verdict_operation_sets",
-        "the distinct sets of operations behind counted verdicts, each once: one row a (set, operation)",
+        "one row per (set, operation): the distinct sets of operations behind counted verdicts",
         (
             key("set_id", TEXT, "hash of the operations and planes of the set"),
             key("operation", TEXT, "the operation, or the action of a directory role"),
@@ -57,7 +55,7 @@ ANSWER_TABLES = (
     ),
     Table(
         "proposals",
-        "one row a proposal of the last plan",
+        "one row per proposal of the last plan",
         (
             key("proposal_id", TEXT, "stable id"),
             Column(
@@ -66,7 +64,7 @@ ANSWER_TABLES = (
                 "remove, remove_duplicate, remove_orphan, narrow_scope, builtin, custom, make_eligible or keep",
             ),
             Column("plane", TEXT, "control, data, graph or directory"),
-            Column("principal_ids", TEXTS, "whom it concerns, sorted"),
+            Column("principal_ids", TEXTS, "principals that it concerns, sorted"),
             Column("replaces", TEXTS, "assignments that it replaces, sorted"),
             Column("reason", TEXT, "why"),
             Column("excess_before", REAL, "risk-weighted excess today"),
@@ -77,11 +75,11 @@ ANSWER_TABLES = (
     ),
     Table(
         "findings",
-        "one row a finding of the last analysis",
+        "one row per finding of the last analysis",
         (
             key("control", TEXT, "name of the control"),
             key("subject", TEXT, "id of the assignment, principal or resource"),
-            Column("principal_id", TEXT, "whom it concerns"),
+            Column("principal_id", TEXT, "principal that it concerns"),
             Column("severity", TEXT, "low, medium or high"),
             Column("reason", TEXT, "one sentence"),
         ),
@@ -89,7 +87,7 @@ ANSWER_TABLES = (
     ),
     Table(
         "granted",
-        "one row a grant and plane that it reaches: role assignments, permissions of applications, directory roles",
+        "one row per role assignment, permission of an application or directory role, and plane that it reaches",
         (
             key("grant_id", TEXT, "id of the role assignment, app role assignment, permission grant or directory role"),
             key("state", TEXT, "active, eligible or activated"),
@@ -104,7 +102,7 @@ ANSWER_TABLES = (
     ),
     Table(
         "granted_operations",
-        "one row an (assignment, operation); never stored: filter by principal or operation",
+        "one row per (assignment, operation); never stored: filter by principal or operation",
         (
             key("role_assignment_id", TEXT, "the assignment"),
             key("state", TEXT, "its state"),
@@ -119,7 +117,7 @@ ANSWER_TABLES = (
     ),
     Table(
         "verdict_operations",
-        "one row an (assignment, operation) with its verdict by the last analysis; never stored: filter by principal "
+        "one row per (assignment, operation) with its verdict by the last analysis; never stored: filter by principal "
         "or operation",
         (
             key("role_assignment_id", TEXT, "the assignment or other grant"),

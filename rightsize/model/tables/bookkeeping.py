@@ -7,23 +7,23 @@ TEXT, INT, TIME, DAY = ColumnType.TEXT, ColumnType.INT, ColumnType.TIME, ColumnT
 BOOKKEEPING_TABLES = (
     Table(
         "loads",
-        "one row a distinct file content that was loaded; loading it again changes nothing",
+        "one row per distinct file content that was loaded; loading it again changes nothing",
         (
             key("sha256", TEXT, "hash of the bytes as stored on disk"),
             key("source", TEXT, "shape it was recognised as"),
-            Column("path", TEXT, "name of the file or archive member, the bytewise smallest it was loaded under"),
+            Column("path", TEXT, "name of the file or archive member; of several names the bytewise smallest"),
             Column("read", INT, "records read"),
             Column("rejected", INT, "records that could not be used"),
             Column(
                 "unused_record",
                 INT,
-                "records that were read and say nothing that the store keeps; null for files loaded before this count",
+                "records that were read and have nothing for the store; null for files loaded before this was counted",
             ),
         ),
     ),
     Table(
         "declared_windows",
-        "one row a window of days for which somebody declares that a source was exported completely",
+        "one row per window of days for which somebody declares that a source was exported completely",
         (
             key(
                 "source",
@@ -39,37 +39,37 @@ BOOKKEEPING_TABLES = (
     ),
     Table(
         "grant_listings",
-        "one row a listing of grants that a collection made completely, when it was made last",
+        "one row per listing of assignments or permissions that collections made completely, as of the newest",
         (
             key("source", TEXT, "what was listed, as `collect` calls it: role_assignments, app_role_assignments …"),
-            key("place", TEXT, "the scope that was asked, folded; / for what is listed for the whole directory"),
-            Column("taken_on", TIME, "when the newest collection that has all of it began"),
+            key("place", TEXT, "the scope that was listed, folded; / for the whole directory"),
+            Column("taken_on", TIME, "start of the newest collection that has all of it"),
         ),
     ),
     Table(
         "grant_sightings",
-        "one row a grant and listing of it by collections",
+        "one row per assignment or permission and collected listing that had it",
         (
             key("source", TEXT, "as in grant_listings"),
             key("place", TEXT, "as in grant_listings"),
             key("grant_id", TEXT, "id of the assignment or grant, as in its own table"),
-            Column("last_listed_on", TIME, "when the newest collection began in whose listing it was"),
+            Column("last_listed_on", TIME, "start of the newest collection whose listing had it"),
         ),
     ),
     Table(
         "vanished_grants",
-        "one row a grant that the newest complete listing of every place where it had been listed has no more",
+        "one row per removed assignment or permission: the newest complete listing of each of its places lacks it",
         (
             key("source", TEXT, "as in grant_listings"),
-            key("grant_id", TEXT, "id of the assignment or grant; what is granted leaves it out"),
-            Column("last_listed_on", TIME, "when the newest collection began that still had it"),
-            Column("missing_on", TIME, "when the newest collection began that had it no more"),
+            key("grant_id", TEXT, "id of the assignment or grant, which no longer counts as granted"),
+            Column("last_listed_on", TIME, "start of the newest collection that still had it"),
+            Column("missing_on", TIME, "start of the newest collection that no longer had it"),
         ),
         kind="view",
     ),
     Table(
         "rejects",
-        "one row a record that could not be used",
+        "one row per record that could not be used",
         (
             key("sha256", TEXT, "hash of the file"),
             key("line", INT, "line of the file, or index of the record in an array, from 1"),
@@ -81,7 +81,7 @@ BOOKKEEPING_TABLES = (
     ),
     Table(
         "unknown_operations",
-        "one row an operation that events or roles name and the catalogue lacks",
+        "one row per operation that events or roles name and the catalogue lacks",
         (
             key("operation", TEXT, "as it was written"),
             key("plane", TEXT, "control or data"),

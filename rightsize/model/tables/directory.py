@@ -13,7 +13,7 @@ TEXT, TEXTS, BOOL, INT, TIME = (
 DIRECTORY_TABLES = (
     Table(
         "principals",
-        "one row a principal that a listing names",
+        "one row per principal that a listing names",
         (
             key("principal_id", TEXT, "object id, dashed lower-case GUID"),
             Column(
@@ -24,13 +24,13 @@ DIRECTORY_TABLES = (
             Column(
                 "display_name",
                 TEXT,
-                "display name; chosen by whoever made the principal, so not to be trusted",
+                "display name; whoever created the principal chose it, so do not trust it",
             ),
             Column("user_principal_name", TEXT, "UPN of a user"),
             Column("app_id", TEXT, "application (client) id of a service principal, dashed lower-case GUID"),
             Column("account_enabled", BOOL, "whether sign-in is allowed"),
             Column("user_type", TEXT, "Member or Guest"),
-            Column("created_on", TIME, "when the principal was made"),
+            Column("created_on", TIME, "when the principal was created"),
             Column("deleted_on", TIME, "when it was deleted, where it was seen among the deleted items"),
             Column("owner_tenant_id", TEXT, "tenant that owns the application (appOwnerOrganizationId)"),
             Column("alternative_names", TEXTS, "for a managed identity the resource it belongs to"),
@@ -46,7 +46,7 @@ DIRECTORY_TABLES = (
             Column(
                 "object_type",
                 TEXT,
-                "type of the object as Graph names it where it is more than a user, group or service principal: "
+                "Graph's type of the object where it is more specific than user, group or service principal: "
                 "agentIdentity, agentUser, agentIdentityBlueprintPrincipal, or one that no rule knows",
             ),
             Column("blueprint_app_id", TEXT, "application id of the blueprint that an agent identity was made from"),
@@ -55,7 +55,7 @@ DIRECTORY_TABLES = (
     ),
     Table(
         "principal_aliases",
-        "one row an alias; a name that means two principals is in neither row",
+        "one row per alias; a name of two principals has no row",
         (
             key("kind", TEXT, "upn or app_id"),
             key("alias", TEXT, "the alias, ASCII lower case"),
@@ -65,7 +65,7 @@ DIRECTORY_TABLES = (
     ),
     Table(
         "group_members",
-        "one row a direct or transitive membership that a listing states",
+        "one row per direct or transitive membership that a listing states",
         (
             key("group_id", TEXT, "object id of the group"),
             key("member_id", TEXT, "object id of the member"),
@@ -75,7 +75,7 @@ DIRECTORY_TABLES = (
     ),
     Table(
         "group_closure",
-        "one row a (group, member) pair, through any chain; a group is not its own member, cycles end",
+        "one row per (group, member) pair, direct or through other groups; a group is never its own member",
         (
             key("group_id", TEXT, "object id of the group"),
             key("member_id", TEXT, "object id of the member, a group or not"),
@@ -89,7 +89,7 @@ DIRECTORY_TABLES = (
     ),
     Table(
         "object_owners",
-        "one row an owner of an application, service principal or group",
+        "one row per owner of an application, service principal or group",
         (
             key("object_id", TEXT, "object id of what is owned"),
             key("owner_id", TEXT, "object id of the owner"),
@@ -98,7 +98,7 @@ DIRECTORY_TABLES = (
     ),
     Table(
         "federated_credentials",
-        "one row an outside subject that an application or a user-assigned identity trusts",
+        "one row per outside subject that an application or a user-assigned identity trusts",
         (
             key("object_id", TEXT, "object id of the application, or resource id of the identity, ASCII lower case"),
             key("name", TEXT, "name of the credential, unique within its object"),
@@ -110,16 +110,16 @@ DIRECTORY_TABLES = (
     ),
     Table(
         "administrative_units",
-        "one row an administrative unit of the directory",
+        "one row per administrative unit of the directory",
         (
             key("unit_id", TEXT, "object id of the unit"),
             Column("display_name", TEXT, "display name"),
-            Column("is_restricted", BOOL, "only roles over the unit may change its members"),
+            Column("is_restricted", BOOL, "only directory roles with the unit as their scope may change its members"),
         ),
     ),
     Table(
         "administrative_unit_members",
-        "one row a direct member of an administrative unit; members of a group in it are none",
+        "one row per direct member of an administrative unit; members of a group in it are none",
         (
             key("unit_id", TEXT, "object id of the unit"),
             key("member_id", TEXT, "object id of the member"),
@@ -128,7 +128,7 @@ DIRECTORY_TABLES = (
     ),
     Table(
         "listings",
-        "one row a listing of the directory, with whether its end was seen",
+        "one row per listing of the directory, with whether it is complete",
         (
             key(
                 "listing",
@@ -146,12 +146,12 @@ DIRECTORY_TABLES = (
                 BOOL,
                 "a page without a next link was loaded, or an empty listing, and no record of it was rejected",
             ),
-            Column("rejected", INT, "most records that were rejected on one page of it"),
+            Column("rejected", INT, "largest number of records that were rejected on one of its pages"),
         ),
     ),
     Table(
         "scope_listings",
-        "one row a management group or subscription that a listing states",
+        "one row per management group or subscription that a listing states",
         (
             key("scope", TEXT, "resource id as listed"),
             Column("kind", TEXT, "management_group or subscription"),
@@ -161,7 +161,7 @@ DIRECTORY_TABLES = (
     ),
     Table(
         "scope_tags",
-        "one row a tag that a listing states of a scope; of a tag that changed, both values",
+        "one row per tag of a scope in a listing; a tag that changed has a row for each value",
         (
             key("scope", TEXT, "resource id of the subscription, resource group or resource, ASCII lower case"),
             key("name", TEXT, "name of the tag, ASCII lower case, since Azure compares names so"),
@@ -170,7 +170,7 @@ DIRECTORY_TABLES = (
     ),
     Table(
         "resources",
-        "one row a resource that a listing states, its settings as they were last changed",
+        "one row per resource that a listing states, with its newest settings",
         (
             key("scope", TEXT, "resource id, ASCII lower case"),
             Column("resource_type", TEXT, "for example Microsoft.KeyVault/vaults"),
@@ -181,13 +181,13 @@ DIRECTORY_TABLES = (
                 "the settings that decide who gets at its data (rules/), as canonical JSON; null until a listing with "
                 "properties is loaded",
             ),
-            Column("created_on", TIME, "when it was made"),
+            Column("created_on", TIME, "when it was created"),
             Column("updated_on", TIME, "when it was last changed"),
         ),
     ),
     Table(
         "resource_identities",
-        "one row a managed identity that a listing attaches to a resource, or that is a resource of its own",
+        "one row per managed identity that a listing attaches to a resource, or that is a resource of its own",
         (
             key("scope", TEXT, "resource id, ASCII lower case"),
             key("kind", TEXT, "system, user, or self where the resource is a user-assigned identity"),
@@ -197,18 +197,18 @@ DIRECTORY_TABLES = (
     ),
     Table(
         "diagnostic_settings",
-        "one row a category, or group of categories, of a diagnostic setting",
+        "one row per category, or group of categories, of a diagnostic setting",
         (
             key("scope", TEXT, "resource whose log it sends, ASCII lower case; of storage accounts the service"),
             key("name", TEXT, "name of the setting, ASCII lower case"),
             key("category", TEXT, "category or group of categories, ASCII lower case"),
             key("is_group", BOOL, "it is a group: allLogs or audit"),
-            Column("enabled", BOOL, "whether it is sent"),
+            Column("enabled", BOOL, "whether the category is sent"),
         ),
     ),
     Table(
         "scopes",
-        "one row a scope that a listing, an assignment or an event names, ancestors included",
+        "one row per scope that a listing, an assignment or an event names, ancestors included",
         (
             key("scope", TEXT, "resource id; / is the root; spelt as ARM spells it where that is known"),
             Column(

@@ -14,19 +14,19 @@ TEXT, TEXTS, BOOL, INT, TIME, DAY = (
 GRAPH_TABLES = (
     Table(
         "api_permissions",
-        "one row a permission that an API publishes: an app role, or a delegated permission",
+        "one row per permission that an API publishes: an app role, or a delegated permission",
         (
             key("api_app_id", TEXT, "application id of the API"),
             key("permission_id", TEXT, "GUID of the app role or of the delegated permission"),
             key("access", TEXT, "application (app role) or delegated"),
             Column("permission", TEXT, "its name, the value in tokens; null for a role without one"),
-            Column("display_name", TEXT, "what a consent says of it"),
+            Column("display_name", TEXT, "description that the consent page shows"),
             Column("is_enabled", BOOL, "it can be granted"),
         ),
     ),
     Table(
         "app_role_assignments",
-        "one row an app role that a principal holds of an API",
+        "one row per app role that a principal holds of an API",
         (
             key("app_role_assignment_id", TEXT, "id of the assignment"),
             Column("principal_id", TEXT, "who holds it"),
@@ -35,12 +35,12 @@ GRAPH_TABLES = (
             Column("resource_id", TEXT, "object id of the API's service principal"),
             Column("resource_name", TEXT, "name of the API in the export"),
             Column("app_role_id", TEXT, "GUID of the app role; the zero GUID is access without a role"),
-            Column("created_on", TIME, "when it was made"),
+            Column("created_on", TIME, "when it was created"),
         ),
     ),
     Table(
         "permission_grants",
-        "one row a delegated permission grant: what an application may do for its users",
+        "one row per delegated permission grant: what an application may do for its users",
         (
             key("permission_grant_id", TEXT, "id of the grant"),
             Column("client_id", TEXT, "object id of the application's service principal"),
@@ -52,30 +52,30 @@ GRAPH_TABLES = (
     ),
     Table(
         "graph_permissions",
-        "one row a permission of Microsoft Graph and kind of access, from the imported map",
+        "one row per permission of Microsoft Graph and kind of access, from the imported map",
         (
             key("permission", TEXT, "its name"),
             key("access", TEXT, "application or delegated"),
             Column("privilege_level", INT, "1 (least) to 5 as the map has it, null where it says nothing"),
-            Column("needs_admin_consent", BOOL, "an administrator has to consent"),
-            Column("display_name", TEXT, "what a consent says of it"),
+            Column("needs_admin_consent", BOOL, "it requires the consent of an administrator"),
+            Column("display_name", TEXT, "description that the consent page shows"),
         ),
     ),
     Table(
         "graph_permission_paths",
-        "one row a request that a permission allows, from the imported map",
+        "one row per request that a permission allows, from the imported map",
         (
             key("permission", TEXT, "name of the permission"),
             key("access", TEXT, "application or delegated"),
             key("method", TEXT, "HTTP method"),
             key("path", TEXT, "path with {id} and {value}, ASCII lower case"),
             Column("is_least", BOOL, "the map calls it the least privileged one for the request"),
-            Column("also_requires", TEXTS, "permissions of which one is needed besides, sorted"),
+            Column("also_requires", TEXTS, "further permissions, of which the request also needs one, sorted"),
         ),
     ),
     Table(
         "first_party_apps",
-        "one row an application of Microsoft, from an imported list",
+        "one row per application of Microsoft, from an imported list",
         (
             key("app_id", TEXT, "application id"),
             Column("display_name", TEXT, "its name"),
@@ -87,7 +87,7 @@ GRAPH_TABLES = (
 GRAPH_VIEWS = (
     Table(
         "graph_usage_days",
-        "one row an application, who acted, kind of access, request and day",
+        "one row per application, who acted, kind of access, request and day",
         (
             key("app_id", TEXT, "application that made the request; null where the log does not say it"),
             key("principal_id", TEXT, "user of a delegated request, else the service principal"),
@@ -96,12 +96,12 @@ GRAPH_VIEWS = (
             key("day", DAY, "UTC day"),
             Column("first_seen", TIME, "first request of the day"),
             Column("last_seen", TIME, "last request of the day"),
-            Column("succeeded", INT, "answered with 2xx or 3xx"),
-            Column("failed", INT, "failed after it was authorised: still use"),
-            Column("started", INT, "no answer seen: use, labelled"),
-            Column("denied", INT, "401 or 403: demand, never use"),
+            Column("succeeded", INT, "requests answered with 2xx or 3xx"),
+            Column("failed", INT, "requests that failed after authorisation; they count as use"),
+            Column("started", INT, "requests without an answer in the log; they count as use"),
+            Column("denied", INT, "requests refused with 401 or 403; they never count as use"),
             Column("suspect", INT, "requests in quarantine that were not refused, also counted in their outcome"),
-            Column("other", INT, "throttled, or an answer that says nothing of authorisation"),
+            Column("other", INT, "requests throttled, or answered without a sign of whether they were authorised"),
         ),
         kind="view",
     ),

@@ -5,7 +5,7 @@ from rightsize.model.schema import Column, ColumnType, Table, key
 TEXT, TEXTS, BOOL, INT = ColumnType.TEXT, ColumnType.TEXTS, ColumnType.BOOL, ColumnType.INT
 
 _WHO = (
-    key("principal_id", TEXT, "who can, by own assignments and those of its groups"),
+    key("principal_id", TEXT, "principal that can, by its own assignments and those of its groups"),
     key("scope", TEXT, "the subscription; a management group or the root where no subscription below it is known"),
     key("basis", TEXT, "granted (today), used (in the window), or proposed (under the last plan)"),
     key("state", TEXT, "active, or eligible: after an activation"),
@@ -14,7 +14,7 @@ _WHO = (
 LAYER_TABLES = (
     Table(
         "layer_defeats",
-        "one row a layer of defence that a principal can weaken, disable or bypass in a subscription",
+        "one row per layer of defence that a principal can weaken, disable or bypass in a subscription",
         (
             *_WHO,
             key("layer", TEXT, "the layer"),
@@ -22,20 +22,20 @@ LAYER_TABLES = (
             Column("plane", TEXT, "plane of that operation"),
             Column("effect", TEXT, "what that operation does: disable, bypass or weaken"),
             Column("control", TEXT, "the control that it defeats"),
-            Column("operations", INT, "at least so many operations defeat the layer"),
+            Column("operations", INT, "lower bound of the number of operations that defeat the layer"),
             Column("whole", BOOL, "in the whole subscription, not only in a part of it; false for what was used"),
-            Column("conditional", BOOL, "only as far as a condition of the assignment or the role lets it"),
+            Column("conditional", BOOL, "only under a condition of the assignment or the role"),
         ),
         kind="answer",
     ),
     Table(
         "layer_violations",
-        "one row a principal that can defeat two or more layers of one subscription, without what a condition hedges",
+        "one row per principal and subscription in which it can defeat two or more layers without a condition",
         (
             *_WHO,
             Column("layers", TEXTS, "the layers, from the inside to the outside"),
             Column("layer_count", INT, "their number"),
-            Column("fewest", TEXTS, "the fewest operations that defeat them all"),
+            Column("fewest", TEXTS, "the smallest set of operations that defeats them all"),
             Column("whole", BOOL, "two or more of them in the whole subscription"),
             Column("reach", INT, "layers of all subscriptions where the principal violates independence, summed"),
             Column("subscriptions", INT, "number of these subscriptions"),
@@ -44,7 +44,7 @@ LAYER_TABLES = (
     ),
     Table(
         "layer_matrix",
-        "one row a (principal, subscription, basis, state) with a column a layer; filter it",
+        "one row per (principal, subscription, basis, state) with a column a layer; filter it",
         (
             *_WHO,
             Column("host_integrity", BOOL, "can defeat host integrity"),

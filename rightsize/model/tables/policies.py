@@ -7,13 +7,13 @@ TEXT, TEXTS, BOOL, TIME = ColumnType.TEXT, ColumnType.TEXTS, ColumnType.BOOL, Co
 POLICY_TABLES = (
     Table(
         "policy_assignments",
-        "one row an assignment of Azure Policy, of a definition or of a set of them",
+        "one row per assignment of Azure Policy, of a definition or of a set of them",
         (
             key("policy_assignment_id", TEXT, "its resource id, folded"),
             Column("scope", TEXT, "where it holds"),
             Column("display_name", TEXT, "display name, else the name in its id"),
             Column("policy_definition_id", TEXT, "resource id of the definition or the set, folded"),
-            Column("definition_version", TEXT, "the version of that which it asks for, null for the newest"),
+            Column("definition_version", TEXT, "the version of the definition or the set, null for the newest"),
             Column(
                 "principal_ids",
                 TEXTS,
@@ -24,15 +24,15 @@ POLICY_TABLES = (
     ),
     Table(
         "policy_definitions",
-        "one row a definition of Azure Policy, or a set of them",
+        "one row per definition of Azure Policy, or a set of them",
         (
             key("policy_definition_id", TEXT, "its resource id, folded"),
             Column("is_set", BOOL, "whether it is a set (initiative), null where its rule was not listed"),
             Column("display_name", TEXT, "display name, else the name in its id"),
             Column("version", TEXT, "its version"),
-            Column("role_definition_ids", TEXTS, "GUIDs of the roles that remediating takes; null where not known"),
+            Column("role_definition_ids", TEXTS, "GUIDs of the roles that remediation needs; null where not known"),
             Column("member_ids", TEXTS, "of a set the resource ids of its definitions, folded and sorted"),
-            Column("member_versions", TEXTS, "the version of each that it asks for, in the same order; else empty"),
+            Column("member_versions", TEXTS, "the version of each, in the same order; empty where the set names none"),
             Column("updated_on", TIME, "when it was last changed"),
         ),
     ),

@@ -15,7 +15,7 @@ TEXT, TEXTS, BOOL, INT, REAL, TIME, DAY = (
 SIGNAL_TABLES = (
     Table(
         "signals",
-        "one row an alert, incident, risk detection or risky principal, in its newest state",
+        "one row per alert, incident, risk detection or risky principal, in its newest state",
         (
             key("signal_id", TEXT, "where it comes from and its id there: security_alert/…, risk_detection/…"),
             Column(
@@ -30,7 +30,7 @@ SIGNAL_TABLES = (
             Column("name", TEXT, "its title, or the type of risk; its words may quote an attacker's"),
             Column("severity", TEXT, "high, medium, low, informational, hidden, none or unknown"),
             Column("status", TEXT, "state of the alert or of the risk, as its source calls it, folded"),
-            Column("classification", TEXT, "what people judged it to be, or the detail of the risk; folded"),
+            Column("classification", TEXT, "classification that people gave it, or the detail of the risk; folded"),
             Column("first_time", TIME, "first activity that it is about; of a risky principal its last change"),
             Column("last_time", TIME, "last activity that it is about"),
             Column("created_on", TIME, "when it was raised"),
@@ -47,7 +47,7 @@ SIGNAL_TABLES = (
     ),
     Table(
         "signal_entities",
-        "one row a principal, resource, address, session, sign-in, alert or incident that a signal names",
+        "one row per principal, resource, address, session, sign-in, alert or incident that a signal names",
         (
             key("signal_id", TEXT, "the signal"),
             key("entity_kind", TEXT, "principal, resource, ip, session, sign_in, alert or incident"),
@@ -58,21 +58,21 @@ SIGNAL_TABLES = (
     ),
     Table(
         "signal_decisions",
-        "one row a decision of a person about what is suspect, as the file that was given last has it",
+        "one row per decision of a person about suspect calls, from the newest file of decisions",
         (
             key("signal_id", TEXT, "the signal it is about; null where it is about a principal"),
             key("principal", TEXT, "the principal it is about, by id or name; null where it is about a signal"),
-            key("from_time", TIME, "from when, for a principal"),
-            key("to_time", TIME, "until when, for a principal"),
+            key("from_time", TIME, "start of the decided time, for a principal"),
+            key("to_time", TIME, "end of the decided time, for a principal"),
             Column("decision", TEXT, "trust or quarantine"),
             Column("reason", TEXT, "why"),
-            Column("owner", TEXT, "who answers for it"),
+            Column("owner", TEXT, "person or team that is responsible for it"),
             Column("expires", DAY, "the last day on which it holds, against the newest day of the logs and signals"),
         ),
     ),
     Table(
         "quarantine_windows",
-        "one row a time in which the calls of a principal are looked at because of a signal",
+        "one row per time in which calls of a principal are suspect because of a signal",
         (
             key("signal_id", TEXT, "the signal, or the decision of a person"),
             key("principal_id", TEXT, "who; null where only addresses are named"),
@@ -89,16 +89,16 @@ SIGNAL_TABLES = (
     ),
     Table(
         "quarantine",
-        "one row a call and signal for which it is in quarantine: kept and shown, never learnt from",
+        "one row per quarantined call and signal behind it; the call is kept and shown, and nothing is learnt from it",
         (
             key("signal_id", TEXT, "the signal, or the decision of a person"),
-            Column("basis", TEXT, "decision, token, session, address, principal or machine: the surest that holds"),
+            Column("basis", TEXT, "decision, token, session, address, principal or machine: the surest link to it"),
             Column("time", TIME, "time of the call, UTC"),
             Column("source", TEXT, "the log that shows it"),
             Column("plane", TEXT, "control, data, graph or directory"),
             Column("principal_id", TEXT, "who acted"),
             Column("principal_name", TEXT, "the UPN, name or application id that the row names"),
-            Column("operation", TEXT, "the permission exercised"),
+            Column("operation", TEXT, "the permission that was used"),
             Column("scope", TEXT, "where"),
             Column("outcome", TEXT, "succeeded, failed, denied, started or other"),
             Column("ip", TEXT, "address of the caller"),
@@ -108,18 +108,18 @@ SIGNAL_TABLES = (
     ),
     Table(
         "behaviour_findings",
-        "one row a principal and day on which it did what it had not done before, as far as a person should look",
+        "one row per principal and day with unusual behaviour that a person should look at",
         (
             key("principal_id", TEXT, "who"),
             key("day", DAY, "UTC day"),
             Column("score", REAL, "bits of surprise, summed over its facts"),
-            Column("kinds", TEXTS, "what was surprising: operation, spree, network, hour, after_privilege and so on"),
-            Column("operations", TEXTS, "operations that it did for the first time"),
-            Column("first_time", TIME, "first call that was new"),
+            Column("kinds", TEXTS, "kinds of its facts: operation, spree, network, hour, after_privilege and so on"),
+            Column("operations", TEXTS, "operations that it used for the first time"),
+            Column("first_time", TIME, "first new call"),
             Column("last_time", TIME, "last call of the day"),
-            Column("sentence", TEXT, "all of it in one sentence"),
+            Column("sentence", TEXT, "description in one sentence"),
             Column("days_before", INT, "days of all principals that were judged before that day"),
-            Column("days_alike", INT, "those of them that scored as high: how often that happens"),
+            Column("days_alike", INT, "of these, the days that scored at least as high"),
         ),
         kind="answer",
     ),

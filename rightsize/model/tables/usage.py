@@ -22,7 +22,7 @@ EVENT_COLUMNS = (
     Column(
         "principal_id",
         TEXT,
-        "who acted, from the claims before the caller; null where a row names only a UPN or application id",
+        "who acted: from the claims, else the caller; null where a row names only a UPN or application id",
     ),
     Column("principal_type", TEXT, "User or ServicePrincipal where the row says it"),
     Column("principal_name", TEXT, "UPN or name in the row"),
@@ -30,9 +30,9 @@ EVENT_COLUMNS = (
     Column(
         "operation",
         TEXT,
-        "the permission exercised: authorization.action before operationName; of Graph method and normalised path",
+        "the permission that was used: authorization.action, else operationName; of Graph method and normalised path",
     ),
-    Column("scope", TEXT, "where: authorization.scope before resourceId; / for the tenant"),
+    Column("scope", TEXT, "the scope: authorization.scope, else resourceId; / for the tenant"),
     Column("outcome", TEXT, "succeeded, failed, denied, started or other"),
     Column("role_assignment_id", TEXT, "assignment that the log names as evidence, dashed GUID"),
     Column("role_definition_id", TEXT, "role that the log names as evidence, dashed GUID"),
@@ -51,24 +51,24 @@ _RESOLVED = Column("principal_id", TEXT, "who acted, aliases resolved; null whil
 USAGE_COLUMNS = (
     key("principal_id", TEXT, "who acted, aliases resolved; null while no listing resolves the name"),
     key("principal_name", TEXT, "the UPN or application id a row named, where it gave no object id"),
-    key("operation", TEXT, "the permission exercised"),
+    key("operation", TEXT, "the permission that was used"),
     key("scope", TEXT, "where"),
     key("plane", TEXT, "control, data, graph or directory"),
     key("role_assignment_id", TEXT, "assignment named as evidence, null where the log names none"),
     key("day", DAY, "UTC day"),
     Column("first_seen", TIME, "first call of the day"),
     Column("last_seen", TIME, "last call of the day"),
-    Column("succeeded", INT, "calls authorised and done"),
-    Column("failed", INT, "calls authorised, then failed: still use"),
-    Column("started", INT, "calls authorised, no end seen: use, labelled"),
-    Column("denied", INT, "calls refused: demand, never use"),
+    Column("succeeded", INT, "calls that succeeded"),
+    Column("failed", INT, "calls that failed after authorisation; they count as use"),
+    Column("started", INT, "authorised calls without an end in the log; they count as use"),
+    Column("denied", INT, "calls that were refused; they never count as use"),
     Column("suspect", INT, "calls in quarantine that were not refused, also counted in their outcome"),
 )
 
 USAGE_TABLES = (
     Table(
         "events",
-        "one row a call: begin, accept and end rows of one or several exports merged",
+        "one row per call, merged from its start, accept and end records in all exports",
         (
             *(_RESOLVED if column.name == "principal_id" else column for column in EVENT_COLUMNS),
             Column(
@@ -79,25 +79,25 @@ USAGE_TABLES = (
             Column(
                 "access",
                 TEXT,
-                "what let a request of the data plane through: roles, key, sas, anonymous, access_policy, own_roles; "
+                "how a request of the data plane was authorised: roles, key, sas, anonymous, access_policy, own_roles; "
                 "none where no permission was needed, unmapped where no rule knows the operation, unsaid where the "
-                "record does not say who asked; null else",
+                "record does not say who asked; null for other calls",
             ),
             Column("token_id", TEXT, "id of the token that the call came with, where the log has it"),
             Column("session_id", TEXT, "id of the session in which the token was issued, where the log has it"),
-            Column("event_key", TEXT, "folded (correlation_id, operation, scope), the identity of the call"),
+            Column("event_key", TEXT, "folded (correlation_id, operation, scope), the key of the call"),
         ),
         kind="view",
     ),
     Table(
         "usage_days",
-        "one row a principal, operation, scope, plane, assignment and day",
+        "one row per principal, operation, scope, plane, assignment and day",
         USAGE_COLUMNS,
         kind="view",
     ),
     Table(
         "usage",
-        "usage_days summed over days: the use of every plane",
+        "one row per principal, operation, scope, plane and assignment: usage_days summed over days",
         (
             *(column for column in USAGE_COLUMNS if column.name != "day"),
             Column("days", INT, "days with a call"),
@@ -106,11 +106,11 @@ USAGE_TABLES = (
     ),
     Table(
         "role_assignment_requests",
-        "one row a call that makes or deletes a role assignment, with what its bodies say of the assignment",
+        "one row per call that creates or deletes a role assignment, with the assignment as its bodies describe it",
         (
             key("correlation_id", TEXT, "correlation id of the call"),
             key("operation", TEXT, "Microsoft.Authorization/roleAssignments/write or delete"),
-            key("scope", TEXT, "the assignment that is made or deleted"),
+            key("scope", TEXT, "the assignment that is created or deleted"),
             Column("principal_id", TEXT, "who acted, aliases resolved; null while no listing resolves the name"),
             Column("principal_name", TEXT, "the UPN, name or application id that the row names"),
             Column("time", TIME, "earliest time of the call, UTC"),
@@ -124,7 +124,7 @@ USAGE_TABLES = (
     ),
     Table(
         "request_access",
-        "one row a log, resource, way of access, principal and day: requests of the data plane",
+        "one row per log, resource, way of access, principal and day: requests of the data plane",
         (
             key("source", TEXT, "the log"),
             key("resource", TEXT, "the resource that was asked, ASCII lower case"),
@@ -139,7 +139,7 @@ USAGE_TABLES = (
     ),
     Table(
         "unmapped_operations",
-        "one row a log and operation of it that no rule knows, so that nobody can say which permission it used",
+        "one row per log and operation of it that no rule maps to a permission",
         (
             key("source", TEXT, "the log"),
             key("operation", TEXT, "as the log writes it"),
@@ -152,7 +152,7 @@ USAGE_TABLES = (
     ),
     Table(
         "sign_ins",
-        "one row a principal, application, resource, kind of sign-in and day",
+        "one row per principal, application, resource, kind of sign-in and day",
         (
             key("principal_id", TEXT, "who signed in"),
             key("app_id", TEXT, "client application"),
@@ -168,7 +168,7 @@ USAGE_TABLES = (
     ),
     Table(
         "sign_in_events",
-        "one row a sign-in as the logs have it; reduced rows of sign-ins are not among them",
+        "one row per sign-in in the logs; summarised sign-ins are not included",
         (
             Column("time", TIME, "when, UTC"),
             Column("sign_in_id", TEXT, "id of the sign-in, which risk detections call request id"),
@@ -178,7 +178,7 @@ USAGE_TABLES = (
             Column("resource_id", TEXT, "application id of the resource the token was for"),
             Column("resource_name", TEXT, "display name of the resource"),
             Column("kind", TEXT, _KINDS),
-            Column("succeeded", BOOL, "it gave a token"),
+            Column("succeeded", BOOL, "whether it gave a token"),
             Column("correlation_id", TEXT, "correlation id"),
             Column("token_id", TEXT, "id of the token it gave, which the calls made with the token carry"),
             Column("session_id", TEXT, "id of the session, the same for all tokens of one interactive sign-in"),
@@ -190,7 +190,7 @@ USAGE_TABLES = (
     ),
     Table(
         "token_calls",
-        "one row a token, log, plane and caller: what was done with a token, and the sign-in that gave it",
+        "one row per token, log, plane and caller: what was done with a token, and the sign-in that gave it",
         (
             key("token_id", TEXT, "id of the token"),
             key("source", TEXT, "the log that shows the calls"),
@@ -215,7 +215,7 @@ USAGE_TABLES = (
     ),
     Table(
         "coverage",
-        "one row a source, category, scope and day",
+        "one row per source, category, scope and day",
         (
             key(
                 "source",

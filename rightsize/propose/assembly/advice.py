@@ -16,11 +16,13 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
 from rightsize.model.plan import Advice, Proposal
 from rightsize.propose.core.exclusions import advise_exclusions, names_scope
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.rbac.text import fold
 
 
-def write_advice(inputs: Inputs, analysis: Analysis, dials: Dials, proposals: Sequence[Proposal]) -> tuple[Advice, ...]:
+def write_advice(
+    inputs: Inputs, analysis: Analysis, options: PlanOptions, proposals: Sequence[Proposal]
+) -> tuple[Advice, ...]:
     """Return all advice, sorted."""
     return tuple(
         sorted(
@@ -28,7 +30,7 @@ def write_advice(inputs: Inputs, analysis: Analysis, dials: Dials, proposals: Se
                 *_idle_members(inputs, analysis),
                 *_young_members(inputs, analysis, proposals),
                 *_quarantined(analysis),
-                *_unknown_names(inputs, dials, analysis.window),
+                *_unknown_names(inputs, options, analysis.window),
             },
             key=lambda advice: (advice.subject, advice.text),
         )
@@ -63,8 +65,8 @@ def _idle_members(inputs: Inputs, analysis: Analysis) -> list[Advice]:
     return [
         Advice(
             group_id,
-            f"{members - active} of {members} members used nothing that a log shows of what the group's assignments "
-            "grant: review the membership",
+            f"no log shows that {members - active} of {members} members used the group's assignments: "
+            "review the membership",
         )
         for group_id, members, active in counted.select("group_id", "members", "active").iter_rows()
     ]
@@ -83,7 +85,7 @@ def _young_members(inputs: Inputs, analysis: Analysis, proposals: Sequence[Propo
     return [
         Advice(
             group_id,
-            f"{members} members are younger than the window, and their needs are known from the other members only",
+            f"{members} members were created within the window: the plan knows their needs from other members only",
         )
         for group_id, members in counted.iter_rows()
     ]
@@ -98,8 +100,8 @@ def _quarantined(analysis: Analysis) -> list[Advice]:
     return [
         Advice(
             principal or name or "-",
-            f"{uses} uses are seen only in quarantine, and stay until a person decides (`rightsize signals --show "
-            f"quarantine`): {', '.join(operations)}",
+            f"{uses} uses are seen only in quarantine: access for them is kept until a person decides "
+            f"(`rightsize signals --show quarantine`): {', '.join(operations)}",
         )
         for principal, name, operations, uses in held.select(
             "principal_id", "principal_name", "operations", "uses"
@@ -107,26 +109,26 @@ def _quarantined(analysis: Analysis) -> list[Advice]:
     ]
 
 
-def _unknown_names(inputs: Inputs, dials: Dials, window: Window) -> list[Advice]:
+def _unknown_names(inputs: Inputs, options: PlanOptions, window: Window) -> list[Advice]:
     known = set(folded(inputs.principals["principal_id"])) | set(folded(inputs.role_assignments["principal_id"]))
     known |= set(folded(inputs.principals["user_principal_name"].drop_nulls()))
     roles = {*folded(inputs.role_definitions["role_definition_id"]), *folded(inputs.role_definitions["role_name"])}
     names = {"principal": frozenset(known), "role": frozenset(roles)}
     return [
-        *advise_exclusions(dials.exclusions, inputs, window, names),
+        *advise_exclusions(options.exclusions, inputs, window, names),
         *(
-            Advice("--exclude", f"`{name}` names no principal or role that is loaded, and no scope")
-            for name in dials.exclude
+            Advice("--exclude", f"`{name}` is neither a scope nor a loaded principal or role")
+            for name in options.exclude
             if not name.startswith("/") and fold(name) not in known | roles
         ),
         *(
-            Advice("--exclude", f"nothing that is loaded stands at `{name}` or below")
-            for name in dials.exclude
+            Advice("--exclude", f"no loaded scope or assignment is at or below `{name}`")
+            for name in options.exclude
             if name.startswith("/") and not names_scope(name, inputs)
         ),
         *(
-            Advice("--emergency-access", f"`{name}` names no principal that is loaded")
-            for name in dials.emergency_access
+            Advice("--emergency-access", f"`{name}` is not a loaded principal")
+            for name in options.emergency_access
             if fold(name) not in known
         ),
     ]

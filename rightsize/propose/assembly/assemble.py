@@ -13,11 +13,11 @@ import polars as pl
 from rightsize.model.nouns import Plane, RoleDefinition
 from rightsize.model.plan import PlannedAssignment, PlannedRole, Proof, Proposal
 from rightsize.propose.assembly.evidence import Seen, declared_windows, proposal_evidence, role_evidence
-from rightsize.propose.core.expiry import said_of_end
+from rightsize.propose.core.expiry import describe_end
 from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.context import PlanContext
-from rightsize.propose.needs.delegation import said_of_delegation
+from rightsize.propose.needs.delegation import describe_delegation
 from rightsize.propose.needs.drafts import Draft, Key, Placement
 from rightsize.propose.needs.layer_parts import DAILY
 from rightsize.propose.needs.privileged import activation_evidence, privileged_evidence
@@ -33,10 +33,10 @@ from rightsize.rbac.text import fold
 _NAMESPACE = uuid.UUID("0b7e7c0e-93a4-5c0c-8a3b-3d1c8b8f6a52")
 """The UUID namespace of proposal ids; the name within it is made of the assignment that the proposal is about."""
 
-_ELIGIBLE_REASON = "it gives privilege, or reads secrets on few days: nobody needs to have it before it is activated"
+_ELIGIBLE_REASON = "it gives privilege, or reads secrets on few days: its holder can activate it for each use"
 _GUARD_REASON = (
     "it gives privilege, reads secrets on few days, or defeats identity control or monitoring, which guard all other "
-    "layers: nobody needs to have it before it is activated"
+    "layers: its holder can activate it for each use"
 )
 
 
@@ -60,18 +60,18 @@ def write_proposals(
     drafts: Mapping[Key, Draft],
     proofs: Mapping[Key, Proof],
     new: NewRoles,
-    bench: PlanContext,
+    context: PlanContext,
     bounds: Mapping[Key, Estimate],
 ) -> tuple[Proposal, ...]:
     """Return one proposal for each assignment, and a second one where a part of it becomes eligible.
 
     Proposals are sorted by principal, assignment and id.
     """
-    declared = _declared_by_anchor(bench)
+    declared = _declared_by_anchor(context)
     found = [
-        _proposal(part, proofs[key], new, bench, declared, bounds.get(key), whole=draft)
+        _proposal(part, proofs[key], new, context, declared, bounds.get(key), whole=draft)
         for key, draft in sorted(drafts.items())
-        for part in _parts(draft, _GUARD_REASON if is_split(draft, bench) else _ELIGIBLE_REASON)
+        for part in _parts(draft, _GUARD_REASON if is_split(draft, context) else _ELIGIBLE_REASON)
     ]
     return tuple(sorted(found, key=lambda proposal: (proposal.principal_ids, proposal.replaces, proposal.id)))
 
@@ -86,7 +86,7 @@ def _parts(draft: Draft, why: str) -> Iterator[Draft]:
     if active or not eligible:
         yield replace(draft, placements=active)
     if eligible:
-        reason = f"{why}{said_of_end(draft.subject.end_on)}"
+        reason = f"{why}{describe_end(draft.subject.end_on)}"
         yield replace(draft, kind="make_eligible", reason=reason, placements=eligible)
 
 
@@ -94,42 +94,42 @@ def _proposal(
     draft: Draft,
     proof: Proof,
     new: NewRoles,
-    bench: PlanContext,
+    context: PlanContext,
     declared: Mapping[str, tuple[str, ...]],
     estimate: Estimate | None,
     *,
     whole: Draft,
 ) -> Proposal:
     subject = draft.subject
-    role = bench.book.roles.get(subject.role_definition_id)
+    role = context.book.roles.get(subject.role_definition_id)
     granted = role.granted if role else 0
-    left = _left(whole, granted, bench)
+    left = _left(whole, granted, context)
     is_first = draft.kind != "make_eligible" or not any(one.state != "eligible" for one in whole.placements)
-    before = today_exposure(subject, granted, bench)
-    after = before if draft.kind == "keep" else planned_exposure(subject, draft.placements, bench)
-    used = used_weight(subject, bench)
-    uses = Uses(bench.rows, subject.key, bench.book.index)
-    earlier = Uses(bench.earlier_rows, subject.key, bench.book.index)
-    evidence = proposal_evidence(draft, uses, earlier, left, bench.book, declared.get(subject.anchor, ()))
-    if draft.placements and subject.key in bench.findings.containers:
-        evidence["duplicate_of"] = sorted(id_ for id_, _ in bench.findings.containers[subject.key])
-    parts = [one for one in demands_of(whole, bench) if one.apart not in ("", DAILY)]
-    names = {id_: known.role_name for id_, known in bench.book.roles.items()}
-    evidence |= privileged_evidence(draft, parts, bench.privilege, bench.book.index, names)
-    evidence |= activation_evidence(draft, bench.privilege)
-    risked = estimate if is_first and observable_loss(whole, bench) else None
+    before = today_exposure(subject, granted, context)
+    after = before if draft.kind == "keep" else planned_exposure(subject, draft.placements, context)
+    used = used_weight(subject, context)
+    uses = Uses(context.rows, subject.key, context.book.index)
+    earlier = Uses(context.earlier_rows, subject.key, context.book.index)
+    evidence = proposal_evidence(draft, uses, earlier, left, context.book, declared.get(subject.anchor, ()))
+    if draft.placements and subject.key in context.findings.containers:
+        evidence["duplicate_of"] = sorted(id_ for id_, _ in context.findings.containers[subject.key])
+    parts = [one for one in demands_of(whole, context) if one.apart not in ("", DAILY)]
+    names = {id_: known.role_name for id_, known in context.book.roles.items()}
+    evidence |= privileged_evidence(draft, parts, context.privilege, context.book.index, names)
+    evidence |= activation_evidence(draft, context.privilege)
+    risked = estimate if is_first and observable_loss(whole, context) else None
     if risked is not None:
         evidence["break_probability"] = risked.as_json()
     return Proposal(
         id=proposal_id(subject.role_assignment_id, subject.state, "eligible" if draft.kind == "make_eligible" else ""),
-        plane=_plane(granted, bench),
+        plane=_plane(granted, context),
         principal_ids=(subject.principal_id,),
         kind=draft.kind,
         replaces=(subject.role_assignment_id,),
         assignments=tuple(
             sorted(
                 PlannedAssignment(
-                    bench.spelling.get(placement.place, placement.place),
+                    context.spelling.get(placement.place, placement.place),
                     role_id_of(placement, new),
                     placement.principal_id,
                     placement.condition,
@@ -139,10 +139,10 @@ def _proposal(
                 for placement in draft.placements
             )
         ),
-        reason="; ".join((draft.reason, *said_of_delegation(evidence))),
+        reason="; ".join((draft.reason, *describe_delegation(evidence))),
         evidence=evidence,
         proof=replace(
-            proof, tomorrow=what_may_grow(((role_id_of(one, new), one.choice) for one in draft.placements), bench)
+            proof, tomorrow=what_may_grow(((role_id_of(one, new), one.choice) for one in draft.placements), context)
         ),
         break_probability_30d=risked.bound if risked is not None else 0.0,
         excess_before=max(0.0, before.cells - used) if is_first else 0.0,
@@ -152,7 +152,7 @@ def _proposal(
     )
 
 
-def _left(draft: Draft, granted: int, bench: PlanContext) -> int:
+def _left(draft: Draft, granted: int, context: PlanContext) -> int:
     """Return the operations that the holder keeps, by the new placements or by other assignments that it relies on."""
     if draft.kind == "keep":
         return granted
@@ -161,21 +161,21 @@ def _left(draft: Draft, granted: int, bench: PlanContext) -> int:
         left |= placement.choice.granted
     if draft.kind == "custom" or draft.rests_on or draft.together_with:
         for need in draft.needs.by_scope.values() if draft.needs else ():
-            left |= bench.book.mask(need)
+            left |= context.book.mask(need)
     return left
 
 
-def _plane(granted: int, bench: PlanContext) -> Plane:
+def _plane(granted: int, context: PlanContext) -> Plane:
     """Return `data` where the role grants any data action, else `control`; roles for data grant some reads as well."""
-    return "data" if granted & ~bench.book.index.control else "control"
+    return "data" if granted & ~context.book.index.control else "control"
 
 
-def _declared_by_anchor(bench: PlanContext) -> dict[str, tuple[str, ...]]:
+def _declared_by_anchor(context: PlanContext) -> dict[str, tuple[str, ...]]:
     """Return the windows that a user declared complete, as sentences by the subscription or group that they concern."""
-    declared = list(declared_windows(bench.inputs.coverage).iter_rows())
-    tree = bench.analysis.tenant.tree
+    declared = list(declared_windows(context.inputs.coverage).iter_rows())
+    tree = context.analysis.tenant.tree
     found: dict[str, tuple[str, ...]] = {}
-    for anchor in sorted({subject.anchor for subject in bench.subjects}) if declared else ():
+    for anchor in sorted({subject.anchor for subject in context.subjects}) if declared else ():
         groups, below = tree.below(anchor)
         concerned = {"/", anchor, *groups, *below, *tree.chain.filter(pl.col("node") == anchor)["ancestor"]}
         found[anchor] = tuple(
@@ -184,7 +184,7 @@ def _declared_by_anchor(bench: PlanContext) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def planned_roles(drafts: Mapping[Key, Draft], new: NewRoles, bench: PlanContext) -> tuple[PlannedRole, ...]:
+def planned_roles(drafts: Mapping[Key, Draft], new: NewRoles, context: PlanContext) -> tuple[PlannedRole, ...]:
     """Return the new roles with their evidence, sorted by id."""
     users: dict[str, list[Draft]] = defaultdict(list)
     for key in sorted(drafts):
@@ -193,32 +193,32 @@ def planned_roles(drafts: Mapping[Key, Draft], new: NewRoles, bench: PlanContext
             users[id_].append(drafts[key])
     replaced = _frame(((id_, *draft.subject.key) for id_, those in users.items() for draft in those), ("role", *KEY))
     named = _frame(
-        ((id_, plane, fold(name)) for id_, role in new.definitions.items() for plane, name in _named(role, bench)),
+        ((id_, plane, fold(name)) for id_, role in new.definitions.items() for plane, name in _named(role, context)),
         ("role", "plane", "name"),
     )
-    used, earlier = (rows.of_roles(replaced, named) for rows in (bench.rows, bench.earlier_rows))
+    used, earlier = (rows.of_roles(replaced, named) for rows in (context.rows, context.earlier_rows))
     return tuple(
         PlannedRole(
             role,
             new.slugs[id_],
-            role_evidence(role, users[id_], Seen(used.get(id_, {}), earlier.get(id_, {})), bench.book)
-            | _layers_of(role, bench),
+            role_evidence(role, users[id_], Seen(used.get(id_, {}), earlier.get(id_, {})), context.book)
+            | _layers_of(role, context),
         )
         for id_, role in sorted(new.definitions.items())
     )
 
 
-def _layers_of(role: RoleDefinition, bench: PlanContext) -> dict[str, Any]:
+def _layers_of(role: RoleDefinition, context: PlanContext) -> dict[str, Any]:
     """Return the layers of defence that a role can defeat, where needs are split by layer; else nothing."""
-    layers = bench.privilege.layers
-    return {"layers": list(layers.layers_of(bench.book.index.granted_by(role.permissions)))} if layers.pairs else {}
+    layers = context.privilege.layers
+    return {"layers": list(layers.layers_of(context.book.index.granted_by(role.permissions)))} if layers.pairs else {}
 
 
 def _frame(rows: Iterable[tuple[str, ...]], names: Iterable[str]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema=dict.fromkeys(names, pl.String), orient="row").unique()
 
 
-def _named(role: RoleDefinition, bench: PlanContext) -> Iterator[tuple[str, str]]:
+def _named(role: RoleDefinition, context: PlanContext) -> Iterator[tuple[str, str]]:
     """Yield `(plane, string)` for each string of a role, and `(plane, operation)` for each match of its patterns."""
     for block in role.permissions:
         planes = (("control", block.actions, block.not_actions), ("data", block.data_actions, block.not_data_actions))
@@ -226,4 +226,6 @@ def _named(role: RoleDefinition, bench: PlanContext) -> Iterator[tuple[str, str]
             for text in texts:
                 yield plane, text
                 if "*" in text:
-                    yield from bench.book.index.members(bench.book.part_mask(PatternPart((text,), taken_out, plane)))
+                    yield from context.book.index.members(
+                        context.book.part_mask(PatternPart((text,), taken_out, plane))
+                    )

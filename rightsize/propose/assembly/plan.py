@@ -11,8 +11,8 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_names
-from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.totals import count_verdicts
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
@@ -24,7 +24,7 @@ from rightsize.propose.assembly.read_costs import price_reads
 from rightsize.propose.core.azure_limits import AzureLimits, refusals
 from rightsize.propose.core.expiry import AT_ONCE, last_of
 from rightsize.propose.core.fingerprint import take_readings
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.context import PlanContext, prepare, read_findings
 from rightsize.propose.needs.drafts import Draft, Key, Subject, first_draft, inherited_strings, keep_reason
 from rightsize.propose.needs.linked_checks import Writes, writes_within_reach
@@ -60,7 +60,7 @@ Roles = Mapping[str, tuple[PermissionBlock, ...]]
 def make_plan(
     inputs: Inputs,
     analysis: Analysis,
-    dials: Dials,
+    options: PlanOptions,
     *,
     content_hash: str,
     limits: AzureLimits | None = None,
@@ -70,38 +70,38 @@ def make_plan(
     Args:
         inputs: The tables.
         analysis: The verdicts of the window.
-        dials: The options of the command.
+        options: The options of the command.
         content_hash: Hash of the stored content that the plan is made from.
         limits: Azure's limits; None means the limits of the public cloud.
 
     Raises:
         InternalError: A proposal cannot be proved, or the replay denies a call. No plan may be written then.
     """
-    return plan_bench(
-        prepare(inputs, analysis, read_findings(inputs, analysis), dials, limits or AzureLimits()), content_hash
+    return plan_from_context(
+        prepare(inputs, analysis, read_findings(inputs, analysis), options, limits or AzureLimits()), content_hash
     )
 
 
-def plan_bench(bench: PlanContext, content_hash: str) -> Plan:
+def plan_from_context(context: PlanContext, content_hash: str) -> Plan:
     """Return the plan for a prepared context, as `make_plan` does."""
-    inputs, analysis, dials = bench.inputs, bench.analysis, bench.dials
-    bounds = break_bounds(bench)
-    granted = _settled(bench, bounds)
+    inputs, analysis, options = context.inputs, context.analysis, context.options
+    bounds = break_bounds(context)
+    granted = _settled(context, bounds)
     separated = None
-    if dials.separate_layers:
-        bench, granted, separated = _separated(bench, granted, bounds)
+    if options.separate_layers:
+        context, granted, separated = _separated(context, granted, bounds)
     drafts = granted.drafts
-    names = {id_: role.role_name for id_, role in bench.book.roles.items()}
-    if dials.wildcards:
-        drafts = with_wildcards(drafts, bench)
-    new = name_roles([drafts[key] for key in sorted(drafts)], names, bench.spelling, bench.limits)
-    _check_roles(new, drafts, bench)
-    roles = {id_: role.blocks for id_, role in bench.book.roles.items()}
+    names = {id_: role.role_name for id_, role in context.book.roles.items()}
+    if options.wildcards:
+        drafts = with_wildcards(drafts, context)
+    new = name_roles([drafts[key] for key in sorted(drafts)], names, context.spelling, context.limits)
+    _check_roles(new, drafts, context)
+    roles = {id_: role.blocks for id_, role in context.book.roles.items()}
     roles |= {id_: role.permissions for id_, role in new.definitions.items()}
-    proofs = _prove(drafts, new, roles, bench)
-    outcome = _replay(drafts, new, roles, bench)
-    proposals = write_proposals(drafts, proofs, new, bench, bounds)
-    separation = report_separation(separated, bench) if separated is not None else {}
+    proofs = _prove(drafts, new, roles, context)
+    outcome = _replay(drafts, new, roles, context)
+    proposals = write_proposals(drafts, proofs, new, context, bounds)
+    separation = report_separation(separated, context) if separated is not None else {}
     return Plan(
         generated_from={
             "content_hash": content_hash,
@@ -111,44 +111,44 @@ def plan_bench(bench: PlanContext, content_hash: str) -> Plan:
                 "last_day": analysis.window.last_day.isoformat(),
                 "days": analysis.window.days,
             },
-            "dials": dials.as_json(),
+            "options": options.as_json(),
         },
         proposals=proposals,
-        roles=planned_roles(drafts, new, bench),
-        advice=_advice(bench, proposals, separation),
+        roles=planned_roles(drafts, new, context),
+        advice=_advice(context, proposals, separation),
         replay=outcome.as_json(),
-        verdicts=_count_verdicts(analysis),
-        names=_names(bench, new),
+        verdicts=count_verdicts(analysis.verdicts),
+        names=_names(context, new),
         optimum=granted.optimum,
-        reads=price_reads(bench, stays_within_reach(NeedReader(bench.book, dials, bench.elsewhere), bench)),
+        reads=price_reads(context, stays_within_reach(NeedReader(context.book, options, context.elsewhere), context)),
         curve=granted.curve,
         separation=separation,
         rests_on=take_readings(inputs, (one.role for proposal in proposals for one in proposal.assignments)),
     )
 
 
-def _advice(bench: PlanContext, proposals: Sequence[Proposal], separation: Mapping[str, Any]) -> tuple[Advice, ...]:
-    found = {*write_advice(bench.inputs, bench.analysis, bench.dials, proposals), *advise(separation)}
+def _advice(context: PlanContext, proposals: Sequence[Proposal], separation: Mapping[str, Any]) -> tuple[Advice, ...]:
+    found = {*write_advice(context.inputs, context.analysis, context.options, proposals), *advise(separation)}
     return tuple(sorted(found, key=lambda one: (one.subject, one.text)))
 
 
-def _settled(bench: PlanContext, bounds: Mapping[Key, Estimate]) -> GrantedNeeds:
+def _settled(context: PlanContext, bounds: Mapping[Key, Estimate]) -> GrantedNeeds:
     """Return the drafts of all assignments, made consistent with each other as one plan."""
-    return settle(keep_risky(draft_all(bench), bounds, bench), bench)
+    return settle(keep_risky(draft_all(context), bounds, context), context)
 
 
 def _separated(
-    bench: PlanContext, unsplit: GrantedNeeds, bounds: Mapping[Key, Estimate]
+    context: PlanContext, unsplit: GrantedNeeds, bounds: Mapping[Key, Estimate]
 ) -> tuple[PlanContext, GrantedNeeds, Separated]:
     """Split by layer the needs of principals that violate the independence of layers.
 
     An assignment that the split would keep unchanged is left whole. If the split prevents the change of an assignment
     that is not split itself, such as by a limit of Azure, then no layers are split at all.
     """
-    parts = find_parts(unsplit.drafts, bench)
+    parts = find_parts(unsplit.drafts, context)
     whole: dict[Key, str] = {}
     while True:
-        split = replace(bench, privilege=replace(bench.privilege, layers=parts))
+        split = replace(context, privilege=replace(context.privilege, layers=parts))
         granted = _settled(split, bounds)
         found = Separated(unsplit.drafts, granted.drafts, whole)
         lost = lost_by(found)
@@ -159,28 +159,15 @@ def _separated(
         parts = replace(parts, whole=frozenset(whole), pairs=parts.pairs if ours else frozenset())
 
 
-def _count_verdicts(analysis: Analysis) -> dict[str, int]:
-    """Return the number of granted operations by verdict; a used operation counts once for each assignment."""
-    is_seen = pl.col("verdict").is_in([Verdict.USED, Verdict.UNEXPLAINED])
-    seen = analysis.verdicts.filter(is_seen)
-    single = seen.select("role_assignment_id", "state", "plane", "operation", "verdict").unique()
-    counted = analysis.verdicts.filter(~is_seen)
-    counts = {verdict.value: 0 for verdict in Verdict}
-    counts |= dict(counted.group_by("verdict").agg(pl.col("operations").sum()).drop_nulls().iter_rows())
-    counts |= dict(single.group_by("verdict").len().iter_rows())
-    granted = sum(number for verdict, number in counts.items() if verdict != Verdict.UNEXPLAINED)
-    return {"granted": granted} | counts
-
-
-def _names(bench: PlanContext, new: NewRoles) -> dict[str, str]:
-    names: dict[str, str] = dict(principal_names(bench.inputs).select("principal_id", "name").iter_rows())
-    names |= {id_: role.role_name for id_, role in bench.book.roles.items() if role.role_name}
+def _names(context: PlanContext, new: NewRoles) -> dict[str, str]:
+    names: dict[str, str] = dict(principal_names(context.inputs).select("principal_id", "name").iter_rows())
+    names |= {id_: role.role_name for id_, role in context.book.roles.items() if role.role_name}
     names |= {id_: role.role_name for id_, role in new.definitions.items()}
-    high = bench.inputs.scopes.filter(
+    high = context.inputs.scopes.filter(
         pl.col("kind").is_in(["subscription", "management_group"]) & (pl.col("display_name").fill_null("") != "")
     )
     names |= {
-        bench.spelling.get(place, scope): name
+        context.spelling.get(place, scope): name
         for place, scope, name in high.select(place_of(pl.col("scope")), text="scope", name="display_name").iter_rows()
     }
     return dict(sorted(names.items()))
@@ -192,118 +179,118 @@ def catalogue_hash(operations: pl.DataFrame) -> str:
     return hashlib.sha256("\n".join("\t".join(row) for row in rows).encode()).hexdigest()
 
 
-def draft_all(bench: PlanContext) -> dict[Key, Draft]:
+def draft_all(context: PlanContext) -> dict[Key, Draft]:
     """Return a draft for each assignment, decided without regard to the other drafts."""
-    reader = NeedReader(bench.book, bench.dials, bench.elsewhere)
-    around = stays_within_reach(reader, bench)
-    return {subject.key: _draft_one(subject, reader, around, bench) for subject in bench.subjects}
+    reader = NeedReader(context.book, context.options, context.elsewhere)
+    around = stays_within_reach(reader, context)
+    return {subject.key: _draft_one(subject, reader, around, context) for subject in context.subjects}
 
 
-def stays_within_reach(reader: NeedReader, bench: PlanContext) -> Mapping[str, Writes]:
+def stays_within_reach(reader: NeedReader, context: PlanContext) -> Mapping[str, Writes]:
     """Return for each folded holder the writes that stay with all principals who reach its assignments.
 
     A running activation adds no writes: it ends, and use under it counts for the eligible assignment behind it.
     """
-    ending = {fold(one.role_assignment_id) for one in bench.subjects if one.state == "activated"}
-    staying = (one for one in bench.subjects if fold(one.role_assignment_id) not in ending)
+    ending = {fold(one.role_assignment_id) for one in context.subjects if one.state == "activated"}
+    staying = (one for one in context.subjects if fold(one.role_assignment_id) not in ending)
     return writes_within_reach(
-        ((fold(subject.principal_id), _staying(subject, reader, bench)) for subject in staying),
-        bench.analysis.tenant.may_reach,
+        ((fold(subject.principal_id), _staying(subject, reader, context)) for subject in staying),
+        context.analysis.tenant.may_reach,
     )
 
 
-def _staying(subject: Subject, reader: NeedReader, bench: PlanContext) -> Writes:
+def _staying(subject: Subject, reader: NeedReader, context: PlanContext) -> Writes:
     """Return the operations that stay of an assignment; all operations of its role where it is not analysed."""
-    profile = bench.profiles.get(subject.key)
-    role = bench.book.roles.get(subject.role_definition_id)
+    profile = context.profiles.get(subject.key)
+    role = context.book.roles.get(subject.role_definition_id)
     if role is None:
-        everything = (1 << len(bench.book.index.names)) - 1
+        everything = (1 << len(context.book.index.names)) - 1
         return Writes(everything, polls=reader.polls.asked(everything))
-    if profile is None or subject.key in bench.untouched or subject.key in bench.undecided:
-        staying = role.granted & ~bench.elsewhere
+    if profile is None or subject.key in context.untouched or subject.key in context.undecided:
+        staying = role.granted & ~context.elsewhere
         return Writes(staying, polls=reader.polls.asked(staying) & ~role.granted)
-    return reader.staying(profile, bench.uses.get(subject.key, {}))
+    return reader.staying(profile, context.uses.get(subject.key, {}))
 
 
-def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes], bench: PlanContext) -> Draft:
-    if subject.key in bench.untouched:
-        return Draft(subject, "keep", keep_reason(bench.untouched[subject.key]))
-    if subject.key in bench.findings.orphans:
+def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes], context: PlanContext) -> Draft:
+    if subject.key in context.untouched:
+        return Draft(subject, "keep", keep_reason(context.untouched[subject.key]))
+    if subject.key in context.findings.orphans:
         return Draft(subject, "remove_orphan", "its holder no longer exists")
-    if subject.key in bench.undecided:
-        return Draft(subject, "keep", keep_reason(bench.undecided[subject.key]))
-    profile = bench.profiles.get(subject.key)
+    if subject.key in context.undecided:
+        return Draft(subject, "keep", keep_reason(context.undecided[subject.key]))
+    profile = context.profiles.get(subject.key)
     if profile is None:
         return Draft(subject, "keep", keep_reason("not_analysed"))
-    role = bench.book.roles[subject.role_definition_id]
-    uses = bench.uses.get(subject.key, {})
+    role = context.book.roles[subject.role_definition_id]
+    uses = context.uses.get(subject.key, {})
     needs = reader.read(role, subject.place, profile, uses, around[fold(subject.principal_id)])
-    by_layer = opened_by_layer(subject, role, needs, bench.privilege, bench.book.index)
-    opened = by_layer is None and may_split(subject, profile, needs, bench.privilege, bench.book.index.reads)
-    draft = first_draft(subject, role, profile, needs, bench.book, bench.dials.max_excess, opens=opened)
+    by_layer = opened_by_layer(subject, role, needs, context.privilege, context.book.index)
+    opened = by_layer is None and may_split(subject, profile, needs, context.privilege, context.book.index.reads)
+    draft = first_draft(subject, role, profile, needs, context.book, context.options.max_excess, may_split=opened)
     if by_layer is not None and draft.kind == "keep":
-        draft = first_draft(subject, role, profile, by_layer, bench.book, bench.dials.max_excess, opens=True)
-    if draft.open and subject.state == "eligible" and not bench.privilege.eligibility.knows(subject):
+        draft = first_draft(subject, role, profile, by_layer, context.book, context.options.max_excess, may_split=True)
+    if draft.open and subject.state == "eligible" and not context.privilege.eligibility.knows(subject):
         return draft.kept("activation_rules_unknown")
     return draft
 
 
-def settle(drafts: dict[Key, Draft], bench: PlanContext) -> GrantedNeeds:
+def settle(drafts: dict[Key, Draft], context: PlanContext) -> GrantedNeeds:
     """Return the drafts with roles and places, consistent with duplicates, last owners and Azure's limits."""
     movable = {
         key: others
-        for key, others in bench.findings.containers.items()
-        if key in drafts and key not in bench.untouched and drafts[key].kind != "remove_orphan"
+        for key, others in context.findings.containers.items()
+        if key in drafts and key not in context.untouched and drafts[key].kind != "remove_orphan"
     }
     drafts = mark_duplicates(drafts, movable)
-    drafts = keep_last_owners(drafts, {key: number for key, (_, number) in bench.rows.spans.items()})
-    granted = grant_needs(drafts, bench)
+    drafts = keep_last_owners(drafts, {key: number for key, (_, number) in context.rows.spans.items()})
+    granted = grant_needs(drafts, context)
     drafts = rest_on_existing(granted.drafts)
-    custom = bench.inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height
-    active = [subject for subject in bench.subjects if subject.state == "active"]
-    drafts = say_duplicates(fit_limits(drafts, active, custom, bench.limits), bench.findings.containers)
+    custom = context.inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height
+    active = [subject for subject in context.subjects if subject.state == "active"]
+    drafts = say_duplicates(fit_limits(drafts, active, custom, context.limits), context.findings.containers)
     return replace(granted, drafts=drafts)
 
 
-def _check_roles(new: NewRoles, drafts: Mapping[Key, Draft], bench: PlanContext) -> None:
+def _check_roles(new: NewRoles, drafts: Mapping[Key, Draft], context: PlanContext) -> None:
     """Raise `InternalError` if Azure would refuse a new role."""
     replaced = {draft.subject.role_definition_id for draft in drafts.values() if draft.placements}
-    inherited = frozenset().union(*(inherited_strings(bench.book.roles[id_]) for id_ in replaced))
+    inherited = frozenset().union(*(inherited_strings(context.book.roles[id_]) for id_ in replaced))
     for role in new.definitions.values():
-        found = refusals(role, bench.book.index.lists, inherited, bench.limits)
+        found = refusals(role, context.book.index.lists, inherited, context.limits)
         if found:
-            raise InternalError(f"the new role `{role.role_name}` would be refused: {found[0]}")
+            raise InternalError(f"Azure would refuse the new role `{role.role_name}`: {found[0]}")
 
 
-def _prove(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: PlanContext) -> dict[Key, Proof]:
+def _prove(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, context: PlanContext) -> dict[Key, Proof]:
     """Return the proof of each draft; unchanged assignments and those of deleted holders hold without one."""
-    claims = make_claims(drafts, new, bench)
-    uses = bench.placed.select(
+    claims = make_claims(drafts, new, context)
+    uses = context.placed.select(
         "plane",
         "place",
         claim=pl.col("role_assignment_id") + " " + pl.col("state"),
         principal_id=folded(pl.col("principal_id")).fill_null(""),
         operation="name",
     ).unique()
-    proved = prove(claims, uses, roles, bench.analysis.tenant.tree, bench.requests)
+    proved = prove(claims, uses, roles, context.analysis.tenant.tree, context.requests)
     for name, proof in proved.items():
         if not proof.holds:
             raise InternalError(f"the proposal for assignment `{name}` cannot be proved: {proof.witness}")
     return {key: proved.get(claim_name(key), Proof(True, True)) for key in drafts}
 
 
-def _activations_of_changed(drafts: Mapping[Key, Draft], bench: PlanContext) -> set[str]:
+def _activations_of_changed(drafts: Mapping[Key, Draft], context: PlanContext) -> set[str]:
     """Return the folded ids of running activations whose eligible assignment changes; the replay ends them with it."""
     changed = {fold(id_) for (id_, state), draft in drafts.items() if state == "eligible" and draft.kind != "keep"}
-    rows = bench.analysis.tenant.assignments.filter(
+    rows = context.analysis.tenant.assignments.filter(
         (pl.col("state") == "activated") & pl.col("eligibility").is_in(sorted(changed))
     )
     return set(rows["id"])
 
 
-def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: PlanContext) -> Replay:
-    ending = _activations_of_changed(drafts, bench)
-    activated = {fold(one.role_assignment_id) for one in bench.subjects if one.state == "activated"}
+def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, context: PlanContext) -> Replay:
+    ending = _activations_of_changed(drafts, context)
+    activated = {fold(one.role_assignment_id) for one in context.subjects if one.state == "activated"}
     today: list[tuple[str | None, ...]] = []
     after: list[tuple[str | None, ...]] = []
     for key, draft in sorted(drafts.items()):
@@ -311,7 +298,7 @@ def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Pla
         holder = fold(subject.principal_id)
         last = AT_ONCE if fold(key[0]) in activated else last_of(subject.end_on)
         own = (holder, subject.place, subject.role_definition_id, subject.state, None, last)
-        if key in bench.findings.orphans:
+        if key in context.findings.orphans:
             continue
         today.append(own)
         if draft.kind == "keep" and fold(key[0]) not in ending:
@@ -328,12 +315,12 @@ def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, bench: Pla
             for placement in draft.placements
         )
     outcome = replay(
-        distinct_uses(bench.inputs, bench.analysis.window.remembered),
+        distinct_uses(context.inputs, context.analysis.window.remembered),
         pl.DataFrame(today, schema=GRANTS_SCHEMA, orient="row"),
         pl.DataFrame(after, schema=GRANTS_SCHEMA, orient="row"),
-        Evaluator(roles, bench.analysis.tenant.tree, bench.requests),
-        bench.analysis.tenant,
-        bench.inputs,
+        Evaluator(roles, context.analysis.tenant.tree, context.requests),
+        context.analysis.tenant,
+        context.inputs,
     )
     if outcome.denied:
         raise InternalError(

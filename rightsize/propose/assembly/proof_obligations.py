@@ -21,11 +21,11 @@ def claim_name(key: Key) -> str:
     return f"{key[0]} {key[1]}"
 
 
-def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: PlanContext) -> list[Claim]:
+def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, context: PlanContext) -> list[Claim]:
     """Return a claim for each draft that changes an assignment, except where the holder is deleted."""
     by_id: dict[str, list[Subject]] = defaultdict(list)
     held: dict[str, list[Subject]] = defaultdict(list)
-    for subject in bench.subjects:
+    for subject in context.subjects:
         by_id[subject.role_assignment_id].append(subject)
         held[fold(subject.principal_id)].append(subject)
     given: dict[str, dict[Placement, None]] = defaultdict(dict)
@@ -33,7 +33,7 @@ def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, bench: PlanContext) 
         for placement in draft.placements:
             given[fold(placement.principal_id)][placement] = None
     resting_owners = {fold(draft.subject.principal_id) for draft in drafts.values() if draft.rests_on}
-    reached = _reached({*given, *resting_owners}, bench)
+    reached = _reached({*given, *resting_owners}, context)
     # Access through groups counts too: the replacement may grant part of any of it.
     holders: dict[str, list[str]] = defaultdict(list)
     for group, members in sorted(reached.items()):
@@ -86,9 +86,9 @@ def _members(draft: Draft) -> list[str]:
     return sorted({fold(one.principal_id) for one in draft.placements} - {owner})
 
 
-def _reached(members: set[str], bench: PlanContext) -> dict[str, list[str]]:
+def _reached(members: set[str], context: PlanContext) -> dict[str, list[str]]:
     """Return for each folded group its members among `members`, sorted."""
-    within = bench.analysis.tenant.membership.filter(
+    within = context.analysis.tenant.membership.filter(
         pl.col("principal_id").is_in(sorted(members)) & (pl.col("principal_id") != pl.col("holder"))
     )
     return dict(within.group_by("holder").agg(pl.col("principal_id").unique().sort()).iter_rows())

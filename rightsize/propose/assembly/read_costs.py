@@ -21,31 +21,31 @@ from rightsize.rbac.text import fold
 from rightsize.rules.operations import sensitive_reads
 
 
-def price_reads(bench: PlanContext, around: Mapping[str, Writes]) -> dict[str, Any]:
+def price_reads(context: PlanContext, around: Mapping[str, Writes]) -> dict[str, Any]:
     """Return `chosen`, and for each choice `operations` and `sensitive`, summed over the analysed assignments.
 
     An operation counts once for each assignment that grants it today, where only the choice keeps it. The rule file
     `sensitive_reads` says which reads are sensitive.
 
     Args:
-        bench: The context of the plan.
+        context: The context of the plan.
         around: By folded holder, the writes that stay with the principals who reach its assignments, as
             `needs.linked_checks` has them.
     """
-    pricer = _Pricer(bench)
+    pricer = _Pricer(context)
     totals: dict[Reads, list[int]] = {choice: [0, 0] for choice in Reads}
-    for subject in bench.subjects:
+    for subject in context.subjects:
         key = subject.key
-        profile, role = bench.profiles.get(key), bench.book.roles.get(subject.role_definition_id)
-        left_alone = key in bench.untouched or key in bench.undecided or key in bench.findings.orphans
+        profile, role = context.profiles.get(key), context.book.roles.get(subject.role_definition_id)
+        left_alone = key in context.untouched or key in context.undecided or key in context.findings.orphans
         if profile is None or role is None or left_alone or not profile.reads:
             continue
         near = around[fold(subject.principal_id)]
-        for choice, kept in pricer.kept(role, profile, bench.uses.get(key, {}), near).items():
+        for choice, kept in pricer.kept(role, profile, context.uses.get(key, {}), near).items():
             totals[choice][0] += kept.bit_count()
             totals[choice][1] += (kept & pricer.sensitive).bit_count()
     return {
-        "chosen": str(bench.dials.reads),
+        "chosen": str(context.options.reads),
         "choices": [
             {"reads": str(choice), "operations": operations, "sensitive": sensitive}
             for choice, (operations, sensitive) in totals.items()
@@ -56,13 +56,13 @@ def price_reads(bench: PlanContext, around: Mapping[str, Writes]) -> dict[str, A
 class _Pricer:
     """The reads that each choice keeps, computed as bit sets: a tenant has tens of thousands of assignments."""
 
-    def __init__(self, bench: PlanContext) -> None:
-        self._book, self._index = bench.book, bench.book.index
-        self._keeps_hidden = bench.dials.unobservable is Unobservable.KEEP
-        self._reader = NeedReader(bench.book, bench.dials, bench.elsewhere)
+    def __init__(self, context: PlanContext) -> None:
+        self._book, self._index = context.book, context.book.index
+        self._keeps_hidden = context.options.unobservable is Unobservable.KEEP
+        self._reader = NeedReader(context.book, context.options, context.elsewhere)
         self._all: dict[str, int] = {}
-        told = PermissionBlock(actions=sensitive_reads())
-        self.sensitive = self._index.granted_by([told]) & self._index.reads
+        block = PermissionBlock(actions=sensitive_reads())
+        self.sensitive = self._index.granted_by([block]) & self._index.reads
         bits: dict[str, list[int]] = defaultdict(list)
         for bit, (_, name) in enumerate(self._index.names):
             bits[provider_of(name)].append(bit)

@@ -21,12 +21,12 @@ from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
-from rightsize.propose.assembly.plan import plan_bench
+from rightsize.propose.assembly.plan import plan_from_context
 from rightsize.propose.backtest.folds import Fold, cut_inputs
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.expiry import EVER
-from rightsize.propose.core.options import Dials
-from rightsize.propose.needs.context import PlanContext, prepare, read_findings, with_dials
+from rightsize.propose.core.options import PlanOptions
+from rightsize.propose.needs.context import PlanContext, prepare, read_findings, with_options
 from rightsize.propose.needs.drafts import Key, Subject
 from rightsize.propose.needs.needs import sibling_reads
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Blocks, Evaluator
@@ -98,7 +98,7 @@ class Trial:
         fold: Its days.
         inputs: The tables at the end of the training.
         analysis: The verdicts of the training.
-        bench: The plan context of the training.
+        context: The plan context of the training.
         today: The assignments at the end of the training, as `access_evaluator.GRANTS_SCHEMA`, labelled by state.
         asked: The calls of the test that count: `use, principal_id, place, plane, operation, events, first_day`.
         needs: The planted needs that count, in the same form, with their `kind`.
@@ -110,7 +110,7 @@ class Trial:
     fold: Fold
     inputs: Inputs
     analysis: Analysis
-    bench: PlanContext
+    context: PlanContext
     today: pl.DataFrame
     asked: pl.DataFrame
     needs: pl.DataFrame
@@ -119,20 +119,20 @@ class Trial:
     requests: pl.DataFrame
 
 
-def prepare_trial(inputs: Inputs, fold: Fold, dials: Dials, needs: pl.DataFrame | None = None) -> Trial:
+def prepare_trial(inputs: Inputs, fold: Fold, options: PlanOptions, needs: pl.DataFrame | None = None) -> Trial:
     """Return the trial of a fold: the analysis of its training days, and the calls of its test days that count.
 
     Args:
         inputs: All tables.
         fold: The days.
-        dials: The options that all settings share, such as the exclusions and the grace for young assignments.
+        options: The options that all settings share, such as the exclusions and the grace for young assignments.
         needs: Planted needs: `principal_id, operation, scope, plane, kind, first_seen, last_seen`; None for none.
     """
     then = cut_inputs(inputs, fold.train.last_day)
-    analysis = analyse(then, replace(fold.train, forget_days=dials.forget_days))
-    bench = prepare(then, analysis, read_findings(then, analysis), dials, AzureLimits())
-    today = _grants(subject for subject in bench.subjects if subject.key not in bench.findings.orphans)
-    evaluator = Evaluator(_known_roles(bench), analysis.tenant.tree)
+    analysis = analyse(then, replace(fold.train, forget_days=options.forget_days))
+    context = prepare(then, analysis, read_findings(then, analysis), options, AzureLimits())
+    today = _grants(subject for subject in context.subjects if subject.key not in context.findings.orphans)
+    evaluator = Evaluator(_known_roles(context), analysis.tenant.tree)
     tested = tested_uses(inputs, fold.test)
     asked = asked_uses(tested, today, evaluator, analysis.tenant, then)
     planted = _needs_within(needs, fold.test)
@@ -140,33 +140,33 @@ def prepare_trial(inputs: Inputs, fold: Fold, dials: Dials, needs: pl.DataFrame 
         fold=fold,
         inputs=then,
         analysis=analysis,
-        bench=bench,
+        context=context,
         today=today,
         asked=asked,
         needs=asked_uses(planted, today, evaluator, analysis.tenant, then),
         left_out=tested.height - asked.height,
-        bounds=break_bounds(bench, fold.test.days),
+        bounds=break_bounds(context, fold.test.days),
         requests=read_role_requests(inputs, fold.test),
     )
 
 
-def try_plan(trial: Trial, dials: Dials) -> tuple[BacktestTally, list[Prediction]]:
+def try_plan(trial: Trial, options: PlanOptions) -> tuple[BacktestTally, list[Prediction]]:
     """Make a plan from the training days, and return the tally of the test calls and the outcome of its predictions."""
-    bench = with_dials(trial.bench, dials)
-    plan = plan_bench(bench, content_hash="")
-    roles = _known_roles(trial.bench) | {
+    context = with_options(trial.context, options)
+    plan = plan_from_context(context, content_hash="")
+    roles = _known_roles(trial.context) | {
         one.definition.role_definition_id: one.definition.permissions for one in plan.roles
     }
     evaluator = Evaluator(roles, trial.analysis.tenant.tree, trial.requests)
-    after = _after(plan, trial.bench)
+    after = _after(plan, trial.context)
     denied = answer_uses(trial.asked, after, evaluator, trial.analysis.tenant).denied
     refused = answer_uses(trial.needs, after, evaluator, trial.analysis.tenant).denied
     before_and_after = (
         sum(one.excess_before for one in plan.proposals),
         sum(one.excess_after for one in plan.proposals),
     )
-    same = dials.lifecycle == trial.bench.dials.lifecycle
-    bounds = trial.bounds if same else break_bounds(bench, trial.fold.test.days)
+    same = options.lifecycle == trial.context.options.lifecycle
+    bounds = trial.bounds if same else break_bounds(context, trial.fold.test.days)
     return _tally(trial, denied, refused, before_and_after), _predictions(trial, plan, denied, evaluator, bounds)
 
 
@@ -177,24 +177,24 @@ def try_baseline(trial: Trial, name: str) -> BacktestTally:
     used under it, at its own scope. `used_plus_sibling_reads` adds the granted reads of their resource types, of the
     parent types and of the resource group.
     """
-    bench = trial.bench
+    context = trial.context
     nobody, no_need = trial.asked.clear(), trial.needs.clear()
     if name == KEEP_EVERYTHING:
-        before = sum(_excess_before(subject, bench) for subject in bench.subjects)
+        before = sum(_excess_before(subject, context) for subject in context.subjects)
         return _tally(trial, nobody, no_need, (before, before))
-    roles = _known_roles(bench)
+    roles = _known_roles(context)
     rows, before, after = [], 0.0, 0.0
-    for subject in bench.subjects:
-        own = _excess_before(subject, bench)
+    for subject in context.subjects:
+        own = _excess_before(subject, context)
         before += own
         if subject.state != "active":
             rows.append(subject)
             after += own
             continue
-        mask, blocks = _used(subject, bench, with_reads=name == USED_AND_READS)
+        mask, blocks = _used(subject, context, with_reads=name == USED_AND_READS)
         role = " ".join(subject.key)
         roles[role] = blocks
-        after += _excess(subject, mask, bench)
+        after += _excess(subject, mask, context)
         rows.append(replace(subject, role_definition_id=role))
     evaluator = Evaluator(roles, trial.analysis.tenant.tree)
     granted = _grants(rows)
@@ -288,8 +288,8 @@ def _predictions(
     return [found[key] for key in sorted(found)]
 
 
-def _known_roles(bench: PlanContext) -> dict[str, Blocks]:
-    return {id_: role.blocks for id_, role in bench.book.roles.items()}
+def _known_roles(context: PlanContext) -> dict[str, Blocks]:
+    return {id_: role.blocks for id_, role in context.book.roles.items()}
 
 
 def _grants(subjects: Iterable[Subject]) -> pl.DataFrame:
@@ -301,11 +301,11 @@ def _grants(subjects: Iterable[Subject]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={**GRANTS_SCHEMA, "key": pl.String()}, orient="row")
 
 
-def _after(plan: Plan, bench: PlanContext) -> pl.DataFrame:
+def _after(plan: Plan, context: PlanContext) -> pl.DataFrame:
     """Return the assignments after the plan is carried out, without those of deleted holders."""
     gone = {(id_, one.evidence["state"]) for one in plan.proposals if one.kind != "keep" for id_ in one.replaces}
-    kept = [one for one in bench.subjects if one.key not in gone and one.key not in bench.findings.orphans]
-    carried = {subject.key: subject.condition for subject in bench.subjects}
+    kept = [one for one in context.subjects if one.key not in gone and one.key not in context.findings.orphans]
+    carried = {subject.key: subject.condition for subject in context.subjects}
     made = [
         (
             fold(new.principal_id),
@@ -323,24 +323,24 @@ def _after(plan: Plan, bench: PlanContext) -> pl.DataFrame:
     ).unique()
 
 
-def _excess_before(subject: Subject, bench: PlanContext) -> float:
-    role = bench.book.roles.get(subject.role_definition_id)
-    return _excess(subject, role.granted if role else 0, bench)
+def _excess_before(subject: Subject, context: PlanContext) -> float:
+    role = context.book.roles.get(subject.role_definition_id)
+    return _excess(subject, role.granted if role else 0, context)
 
 
-def _excess(subject: Subject, granted: int, bench: PlanContext) -> float:
+def _excess(subject: Subject, granted: int, context: PlanContext) -> float:
     """Return the excess of an assignment if its role granted the operations `granted`."""
-    return max(0.0, today_exposure(subject, granted, bench).cells - used_weight(subject, bench))
+    return max(0.0, today_exposure(subject, granted, context).cells - used_weight(subject, context))
 
 
-def _used(subject: Subject, bench: PlanContext, *, with_reads: bool) -> tuple[int, Blocks]:
+def _used(subject: Subject, context: PlanContext, *, with_reads: bool) -> tuple[int, Blocks]:
     """Return the operations used under an assignment in the window, as a bit set and as the blocks of a role."""
-    index = bench.book.index
+    index = context.book.index
     names: set[tuple[str, str]] = set()
-    for use in bench.uses.get(subject.key, {}).values():
+    for use in context.uses.get(subject.key, {}).values():
         names |= {*index.members(use.operations & ~use.earlier), *use.unknown}
     if with_reads and names:
-        role = bench.book.roles.get(subject.role_definition_id)
+        role = context.book.roles.get(subject.role_definition_id)
         granted = role.granted if role else 0
         names |= set(index.members(index.mask(sibling_reads(sorted(names))) & granted))
     block = PermissionBlock(

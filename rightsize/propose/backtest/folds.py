@@ -59,7 +59,7 @@ def choose_folds(history: Window, train_days: int | None = None, test_days: int 
     """
     for option, days in (("--train-days", train_days), ("--test-days", test_days)):
         if days is not None and days < 1:
-            raise UsageError(f"`{option} {days}` is not a number of days", hint="give 1 or more")
+            raise UsageError(f"`{option} {days}` is less than 1 day", hint="give 1 or more")
     left = history.days - train_days if train_days else history.days // 3
     test = test_days or max(1, min(USUAL_TEST, left))
     train = train_days or max(1, min(LONGEST_TRAINING, history.days - test))

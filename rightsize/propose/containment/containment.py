@@ -21,10 +21,10 @@ from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.plan import Plan
-from rightsize.propose.assembly.plan import plan_bench
+from rightsize.propose.assembly.plan import plan_from_context
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.fingerprint import POLICY_NEEDS
-from rightsize.propose.core.options import Dials, Reads, Unobservable
+from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.needs.context import PlanContext, prepare, read_findings
 from rightsize.propose.needs.drafts import Key, Subject, keep_reason
 from rightsize.propose.needs.needs import Profile
@@ -34,7 +34,7 @@ from rightsize.rbac.text import fold
 _STAYS = ("excluded", "emergency_access", "first_party", "policy_remediation", "recovery", "foreign", "system_managed",
           "activated")  # fmt: skip
 _BEYOND = "beyond_containment"
-_REMOVED = "nothing of what it grants was seen in use outside the suspect time"
+_REMOVED = "no log shows a use of it outside the suspect time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def contain(
     inputs: Inputs,
     analysis: Analysis,
     principal: str,
-    dials: Dials,
+    options: PlanOptions,
     *,
     content_hash: str,
     suspect: Collection[Key] = (),
@@ -71,20 +71,20 @@ def contain(
         inputs: The tables, without the calls of the principal in the suspect time.
         analysis: The verdicts from these tables.
         principal: Its folded id.
-        dials: The options: exclusions, emergency access accounts, and the window.
+        options: The options: exclusions, emergency access accounts, and the window.
         content_hash: Hash of the stored content that the plan is made from.
         suspect: Assignments that allowed suspect calls, besides those that the analysis names.
 
     Raises:
         InternalError: A proof or the replay failed.
     """
-    chosen = replace(dials, reads=Reads.NONE, unobservable=Unobservable.DROP, direct_assignments=False)
-    bench = prepare(inputs, analysis, read_findings(inputs, analysis), chosen, AzureLimits())
-    own = {subject.key: subject for subject in bench.subjects if fold(subject.principal_id) == principal}
+    chosen = replace(options, reads=Reads.NONE, unobservable=Unobservable.DROP, direct_assignments=False)
+    context = prepare(inputs, analysis, read_findings(inputs, analysis), chosen, AzureLimits())
+    own = {subject.key: subject for subject in context.subjects if fold(subject.principal_id) == principal}
     why = _reasons(own, analysis, {*suspect, *_quarantined(analysis)})
-    stays = {key: bench.untouched[key] for key in why if bench.untouched.get(key, "").partition(":")[0] in _STAYS}
+    stays = {key: context.untouched[key] for key in why if context.untouched.get(key, "").partition(":")[0] in _STAYS}
     contained = tuple(sorted(key for key in why if key not in stays))
-    plan = plan_bench(_confined(bench, frozenset(contained)), content_hash)
+    plan = plan_from_context(_confined(context, frozenset(contained)), content_hash)
     refused = {
         (one.replaces[0], str(one.evidence["state"])): one.reason
         for one in plan.proposals
@@ -119,19 +119,19 @@ def _reasons(own: Mapping[Key, Subject], analysis: Analysis, suspect: Collection
     return found
 
 
-def _confined(bench: PlanContext, contained: frozenset[Key]) -> PlanContext:
+def _confined(context: PlanContext, contained: frozenset[Key]) -> PlanContext:
     """Return a plan context in which only the contained assignments may change, and keep only their used operations."""
-    untouched = {subject.key: bench.untouched.get(subject.key, _BEYOND) for subject in bench.subjects}
+    untouched = {subject.key: context.untouched.get(subject.key, _BEYOND) for subject in context.subjects}
     profiles = {
-        key: _bare(profile, is_used=bool(bench.uses.get(key))) if key in contained else profile
-        for key, profile in bench.profiles.items()
+        key: _bare(profile, is_used=bool(context.uses.get(key))) if key in contained else profile
+        for key, profile in context.profiles.items()
     }
     # An assignment without a profile has no known use.
     profiles |= {key: Profile() for key in contained if key not in profiles}
     return replace(
-        bench,
+        context,
         untouched={key: word for key, word in untouched.items() if key not in contained},
-        undecided={key: word for key, word in bench.undecided.items() if key not in contained or word in _HOLDING},
+        undecided={key: word for key, word in context.undecided.items() if key not in contained or word in _HOLDING},
         profiles=profiles,
     )
 

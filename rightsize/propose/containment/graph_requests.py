@@ -17,7 +17,7 @@ from rightsize.analyze.text import folded
 from rightsize.rules.escalation import escalation_rules
 
 _OBJECT = "https://graph.microsoft.com/v1.0/directoryObjects/"
-_ELSEWHERE = "a synced or dynamic group has to be changed where it comes from"
+_ELSEWHERE = "change a synced group in its own directory, and a dynamic group by its rule"
 _ALWAYS = "2000-01-01T00:00:00Z"
 
 
@@ -72,11 +72,11 @@ def _sign_in(principal: str, kind: str, table_of: Callable[[str], pl.DataFrame])
         place = f"/users/{principal}"
         yield Option("block_sign_in", "blocks every new sign-in", True, _ask("PATCH", place, {"accountEnabled": False}),
                      _ask("PATCH", place, {"accountEnabled": True}))  # fmt: skip
-        text = "ends all sessions: refresh tokens at once, access tokens when they run out, mostly within an hour"
+        text = "ends all sessions: refresh tokens at once, access tokens when they expire, mostly within an hour"
         yield Option("revoke_sessions", text, True, _ask("POST", f"{place}/revokeSignInSessions"), None)
     elif kind == "ServicePrincipal" and not _is_managed(principal, table_of):
         place = f"/servicePrincipals/{principal}"
-        yield Option("block_sign_in", "lets the application get no new token", True,
+        yield Option("block_sign_in", "blocks every new token of the application", True,
                      _ask("PATCH", place, {"accountEnabled": False}), _ask("PATCH", place, {"accountEnabled": True}),
                      )  # fmt: skip
 
@@ -101,7 +101,7 @@ def _groups(principal: str, table_of: Callable[[str], pl.DataFrame]) -> Iterator
         if not above & holders:
             continue
         member = f"/groups/{group}/members"
-        text = f"takes it out of the group {named.get(group) or group}; {_ELSEWHERE}"
+        text = f"removes it from the group {named.get(group) or group}; {_ELSEWHERE}"
         yield Option("leave_group", text, True, _ask("DELETE", f"{member}/{principal}/$ref"),
                      _ask("POST", f"{member}/$ref", {"@odata.id": _OBJECT + principal}))  # fmt: skip
 
@@ -171,6 +171,6 @@ def _owned(principal: str, table_of: Callable[[str], pl.DataFrame]) -> Iterator[
         name, kind = known.get(thing, (None, None))
         root = "groups" if kind == "Group" else "servicePrincipals" if kind else "applications"
         place = f"/{root}/{thing}/owners"
-        yield Option("remove_owner", f"takes it off the owners of {name or app or thing}", True,
+        yield Option("remove_owner", f"removes it from the owners of {name or app or thing}", True,
                      _ask("DELETE", f"{place}/{principal}/$ref"),
                      _ask("POST", f"{place}/$ref", {"@odata.id": _OBJECT + principal}))  # fmt: skip

@@ -58,8 +58,8 @@ class AzureLimits:
         """
         limit = self._limit_at(anchor)
         return (
-            f"assignment_limit: `{anchor}` has {there:,} role assignments of {limit:,} while old and new ones stand "
-            f"side by side, {limit - self._room(limit):,} stay free, and this would add {more:,}"
+            f"assignment_limit: during a rollout `{anchor}` has {there:,} of at most {limit:,} role assignments, old "
+            f"and new ones; {limit - self._room(limit):,} are kept free, and this would add {more:,}"
         )
 
     def _limit_at(self, anchor: str) -> int:
@@ -77,29 +77,30 @@ class RoleRoom:
     Attributes:
         limits: Azure's limits.
         existing: The number of custom roles that the tenant has.
-        dial: The maximum number of new roles by `--max-custom-roles`; None if the option is not set.
+        option: The maximum number of new roles by `--max-custom-roles`; None if the option is not set.
     """
 
     limits: AzureLimits
     existing: int
-    dial: int | None = None
+    option: int | None = None
 
     @property
     def most(self) -> int:
         """The maximum number of new roles."""
         free = self._free
-        return free if self.dial is None else min(free, self.dial)
+        return free if self.option is None else min(free, self.option)
 
     def refusal(self, wanted: int) -> str:
         """Return the reason word and sentence for a need that gets no role because `wanted` new roles are too many."""
-        if self.dial is not None and self.dial <= self._free:
+        if self.option is not None and self.option <= self._free:
             return (
-                f"max_custom_roles: --max-custom-roles is {self.dial:,}, and without excess the plan makes {wanted:,}"
+                f"max_custom_roles: `--max-custom-roles` allows {self.option:,} new roles, and a plan without excess "
+                f"has {wanted:,}"
             )
         limit = self.limits.custom_roles
         return (
-            f"custom_role_limit: the tenant has {self.existing:,} custom roles of {limit:,}, of which "
-            f"{limit - self.limits.room_for_custom_roles:,} stay free, and the plan would make {wanted:,} more"
+            f"custom_role_limit: the tenant has {self.existing:,} of at most {limit:,} custom roles, "
+            f"{limit - self.limits.room_for_custom_roles:,} are kept free, and the plan would add {wanted:,}"
         )
 
     @property
@@ -124,13 +125,13 @@ def refusals(
     limits = limits or AzureLimits()
     found = [*_text_refusals(role, limits), *_scope_refusals(role, limits)]
     if not any(block.actions or block.data_actions for block in role.permissions):
-        found.append("it grants nothing")
+        found.append("it has neither actions nor data actions")
     for block in role.permissions:
         for plane, text in _strings(block):
             if text.count("*") > 1:
-                found.append(f"`{text}` has more than one wildcard")
+                found.append(f"`{text}` has {text.count('*')} wildcards, and Azure accepts 1")
             elif "*" not in text and not known(plane, text) and (plane, fold(text)) not in inherited:
-                found.append(f"`{text}` is no operation of the {plane} plane in the catalogue")
+                found.append(f"the catalogue has no operation `{text}` of the {plane} plane")
     return found
 
 
@@ -144,9 +145,9 @@ def _strings(block: PermissionBlock) -> list[tuple[str, str]]:
 def _text_refusals(role: RoleDefinition, limits: AzureLimits) -> list[str]:
     found = []
     if not 0 < len(role.role_name) <= limits.role_name:
-        found.append(f"its name has {len(role.role_name)} characters")
+        found.append(f"its name has {len(role.role_name)} characters, and Azure accepts 1 to {limits.role_name}")
     if len(role.description) > limits.description:
-        found.append(f"its description has {len(role.description)} characters")
+        found.append(f"its description has {len(role.description)} characters, and Azure accepts {limits.description}")
     return found
 
 
@@ -155,15 +156,15 @@ def _scope_refusals(role: RoleDefinition, limits: AzureLimits) -> list[str]:
     groups = [scope for scope in scopes if scope.startswith(_MANAGEMENT_GROUP)]
     found = []
     if not scopes:
-        found.append("it may be assigned nowhere")
+        found.append("it has no assignable scope")
     if len(scopes) > limits.assignable_scopes:
-        found.append(f"it lists {len(scopes)} assignable scopes")
+        found.append(f"it lists {len(scopes)} assignable scopes, and Azure accepts {limits.assignable_scopes}")
     if any(scope in ("/", "*") for scope in scopes):
         found.append("a custom role cannot be assigned at the root")
     if any(not scope.startswith((_MANAGEMENT_GROUP, _SUBSCRIPTION)) for scope in scopes if scope not in ("/", "*")):
         found.append("an assignable scope is neither a management group nor in a subscription")
     if len(groups) > 1:
-        found.append("it lists more than one management group")
+        found.append(f"it lists {len(groups)} management groups, and Azure accepts 1")
     if groups and any(block.data_actions for block in role.permissions):
         found.append("a role with data actions cannot list a management group")
     return found

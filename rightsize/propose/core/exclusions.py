@@ -89,7 +89,7 @@ def _read(entry: object, where: str) -> Exclusion:
     kinds = [kind for kind in _KINDS if kind in fields]
     if len(kinds) != 1:
         said = " and ".join(kinds) or "none"
-        raise InputError(f"{where} has to name one of principal, role, scope and tag, and names {said}", hint=_HINT)
+        raise InputError(f"{where} names {said} instead of one of principal, role, scope and tag", hint=_HINT)
     name, reason, owner = (text_of(fields, key, where, _HINT) for key in (kinds[0], *_TEXTS))
     if kinds[0] == "scope":
         name = _scope(name, where)
@@ -152,13 +152,14 @@ def advise_exclusions(
     for one in exclusions:
         if not one.holds(window):
             text = (
-                f"{one.kind} `{one.name}` is no longer left alone: its exclusion ended on {one.expires} ({one.owner})"
+                f"the exclusion of {one.kind} `{one.name}` ended on {one.expires}, so the plan may change it "
+                f"({one.owner})"
             )
             found.append(Advice("--exclude-from", text))
         elif one.kind == "tag" and tagged_places(inputs, one.name).is_empty():
-            found.append(Advice("--exclude-from", f"no scope that is loaded has the tag `{one.name}`"))
+            found.append(Advice("--exclude-from", f"no loaded scope has the tag `{one.name}`"))
         elif one.kind == "scope" and not names_scope(one.name, inputs):
-            found.append(Advice("--exclude-from", f"nothing that is loaded stands at `{one.name}` or below"))
+            found.append(Advice("--exclude-from", f"no loaded scope or assignment is at or below `{one.name}`"))
         elif one.kind in known and fold(one.name) not in known[one.kind]:
-            found.append(Advice("--exclude-from", f"`{one.name}` names no {one.kind} that is loaded"))
+            found.append(Advice("--exclude-from", f"`{one.name}` is not a loaded {one.kind}"))
     return found

@@ -20,9 +20,9 @@ def end_text(column: str) -> pl.Expr:
     return pl.col(column).dt.to_string("%Y-%m-%dT%H:%M:%SZ")
 
 
-def said_of_end(end: str | None) -> str:
+def describe_end(end: str | None) -> str:
     """Return the clause about an end for a reason; empty if there is no end."""
-    return f"; it ends when today's does, on {end}" if end else ""
+    return f"; it ends like today's assignment, on {end}" if end else ""
 
 
 def last_of(end: str | None) -> str:

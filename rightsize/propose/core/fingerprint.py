@@ -79,8 +79,8 @@ def _assignments(inputs: Inputs, state: str) -> dict[str, str]:
         pl.col("condition").fill_null(""),
         pl.col("end_on").dt.to_string("%Y-%m-%dT%H:%M:%S%.f").fill_null(""),
     )
-    standing = rows.filter(~pl.col("role_assignment_id").is_in(activated.implode()))
-    return {id_: _hash(fields) for id_, *fields in standing.iter_rows()}
+    assigned = rows.filter(~pl.col("role_assignment_id").is_in(activated.implode()))
+    return {id_: _hash(fields) for id_, *fields in assigned.iter_rows()}
 
 
 def _definitions(inputs: Inputs, wanted: set[str]) -> dict[str, str]:

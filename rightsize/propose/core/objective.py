@@ -73,7 +73,7 @@ def read_weights(text: str) -> Weights:
             value = math.nan
         if name not in TERMS or name in found or not equals or not (0 <= value < math.inf):
             raise UsageError(
-                f"`--weights {text}` is no list of weights",
+                f"`--weights {text}` is not a list of weights",
                 hint=f"give some of {', '.join(f'{term}=NUMBER' for term in TERMS)}, separated by commas",
             )
         found[name] = value

@@ -36,7 +36,7 @@ class Unobservable(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Dials:
+class PlanOptions:
     """The options of one run.
 
     Attributes:
@@ -92,19 +92,22 @@ class Dials:
         if self.max_custom_roles is not None and self.max_custom_roles < 0:
             raise UsageError(f"`--max-custom-roles {self.max_custom_roles}` is below zero")
         if self.max_break is not None and not 0 <= self.max_break <= 1:
-            raise UsageError(f"`--max-break {self.max_break}` is no probability", hint="give a number from 0 to 1")
+            raise UsageError(f"`--max-break {self.max_break}` is not a probability", hint="give a number from 0 to 1")
         if self.min_window < 1:
-            raise UsageError(f"`--min-window {self.min_window}` is not a number of days", hint="give 1 or more")
+            raise UsageError(f"`--min-window {self.min_window}` is less than 1 day", hint="give 1 or more")
         if self.forget_days < 0:
             raise UsageError(f"`--forget-days {self.forget_days}` is below zero")
         if not 0 <= self.standing_hours <= 744:
-            raise UsageError(f"`--standing-hours {self.standing_hours}` is no number of hours in a month")
+            raise UsageError(
+                f"`--standing-hours {self.standing_hours}` is not a number of hours in a month",
+                hint="give a number from 0 to 744",
+            )
         if self.grace_days < 0:
             raise UsageError(f"`--grace-days {self.grace_days}` is below zero")
         for option, names in (("--exclude", self.exclude), ("--emergency-access", self.emergency_access)):
             if not all(name.strip() for name in names):
                 raise UsageError(
-                    f"`{option}` names nothing", hint="give a principal, for --exclude also a scope or role"
+                    f"`{option}` has an empty name", hint="give a principal, for `--exclude` also a scope or role"
                 )
 
     def young_from(self, window: Window) -> dt.datetime:
@@ -141,4 +144,4 @@ def _choice(kind: type[StrEnum], option: str, value: str) -> StrEnum:
     try:
         return kind(value)
     except ValueError:
-        raise UsageError(f"`{option} {value}` is none of {', '.join(kind)}") from None
+        raise UsageError(f"`{option} {value}` is not one of {', '.join(kind)}") from None

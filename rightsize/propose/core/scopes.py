@@ -31,21 +31,22 @@ FEW_PER_ASSIGNMENT = 10
 
 USED_HERE = "used_here"
 WIDER = {
-    USED_HERE: "it is done at this very scope",
-    "inside_resource": "what lies inside a resource or is attached to it counts at the resource",
+    USED_HERE: "it was used at exactly this scope",
+    "inside_resource": "the use of a child or an extension of a resource counts at the resource",
     "targets_group": "deployments and extension resources count at the resource group that they target",
-    "creates_resources": "who creates or deletes resources needs their resource group",
-    "resource_comes_and_goes": "a resource that is used was made, moved or deleted, or may have been",
-    "existence_unproved": "the log does not cover the window, so nobody knows which resources existed through it",
-    "many_resources": "more resources are used than assignments should be made for",
-    "group_needed_anyway": "something else that is needed there needs the resource group",
+    "creates_resources": "creating or deleting resources is granted at their resource group",
+    "resource_comes_and_goes": "a used resource was created, moved or deleted, or may have been",
+    "existence_unproved": "the log does not cover the window, so it is not known which resources existed throughout",
+    "many_resources": f"it was used on more than {FEW_RESOURCES} resources of a resource group, or the assignment on "
+    f"more than {FEW_PER_ASSIGNMENT} resources in all",
+    "group_needed_anyway": "another need there already has the resource group as its scope",
     "eligible_floor": "eligible access is not given at single resources",
-    "granted_here": "today's grant is at this scope, and stays inside it",
-    "creates_groups": "who creates or deletes resource groups needs their subscription",
-    "group_comes_and_goes": "the resource group was made or deleted, and the next one may have another name",
-    "subscription_use": "it is done at the subscription, or on what lives in no resource group",
-    "management_group_use": "it is done at the management group",
-    "tenant_use": "it is done at the tenant",
+    "granted_here": "today's assignment is at this scope, and no proposal reaches beyond it",
+    "creates_groups": "creating or deleting resource groups is granted at their subscription",
+    "group_comes_and_goes": "the resource group was created or deleted, and the next one may have another name",
+    "subscription_use": "it was used at the subscription, or on a resource outside all resource groups",
+    "management_group_use": "it was used at the management group",
+    "tenant_use": "it was used at the tenant",
 }
 """The reason why a need is at its scope and not at a narrower one, one sentence a word."""
 

@@ -15,7 +15,7 @@ from rightsize.analyze.coverage import described_principals, groups_with_known_m
 from rightsize.analyze.directory.judge import DirectoryAnalysis
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.text import folded
-from rightsize.propose.core.options import Dials, Reads
+from rightsize.propose.core.options import PlanOptions, Reads
 from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.rbac.resource_actions import is_read
 from rightsize.rbac.text import fold
@@ -23,19 +23,19 @@ from rightsize.rules.directory import roles_that
 from rightsize.rules.operations import first_party_tenants, is_emergency_name
 
 REASONS = {
-    "activated": "an activation follows its eligibility, which is what a plan would change",
+    "activated": "it is an activation; a plan changes the eligible assignment behind it",
     "excluded": "it was excluded by name",
-    "emergency_access": "it is an emergency access account's",
-    "last_global_administrator": "too few Global Administrators would be left to help each other",
-    "by_the_service": "a service of Microsoft's holds it for synchronisation",
-    "synced": "its holder is synchronised from another directory, which may write it anew",
-    "first_party": "its holder is an application of Microsoft's own",
+    "emergency_access": "its holder is an emergency access account",
+    "last_global_administrator": "without it fewer than two permanent Global Administrators would be left",
+    "by_the_service": "a Microsoft service holds it for synchronisation",
+    "synced": "its holder is synchronised from another directory, which may restore it",
+    "first_party": "its holder is a Microsoft application",
     "role_not_loaded": "its role definition is not loaded",
-    "unresolved_principal": "nothing loaded says who holds it",
-    "young": "it or its holder is younger than the window or the grace",
-    "time_bound": "it ends by itself",
-    "unknown_members": "the members of the group are not known",
-    "not_covered": "the audit log does not speak of every day of the window",
+    "unresolved_principal": "no loaded listing has its holder",
+    "young": "it or its holder was created within the window or the grace period",
+    "time_bound": "it is time-bound and ends by itself",
+    "unknown_members": "no complete listing has the members of the group",
+    "not_covered": "the audit log does not cover every day of the window",
 }
 """The reasons to leave a directory role unchanged: a sentence for each word."""
 
@@ -80,10 +80,10 @@ class DirectoryAssignmentCase:
         return self.used | frozenset(self.kept)
 
 
-def read_cases(analysis: DirectoryAnalysis, dials: Dials) -> list[DirectoryAssignmentCase]:
+def read_cases(analysis: DirectoryAnalysis, options: PlanOptions) -> list[DirectoryAssignmentCase]:
     """Return the cases in the order of the assignments."""
     tables = analysis.tables
-    left = _left_alone(analysis, dials)
+    left = _left_alone(analysis, options)
     types = dict(described_principals(tables.inputs).select("principal_id", "principal_type").iter_rows())
     by_case: dict[int, list[tuple[str, str, str]]] = {}
     for a, name, verdict, reason in analysis.judged.iter_rows():
@@ -95,7 +95,7 @@ def read_cases(analysis: DirectoryAnalysis, dials: Dials) -> list[DirectoryAssig
     found = []
     for row in tables.assignments.iter_rows(named=True):
         judged = by_case.get(row["a"], [])
-        kept = {name: reason for name, verdict, reason in judged if _stays(name, verdict, reason, dials)}
+        kept = {name: reason for name, verdict, reason in judged if _stays(name, verdict, reason, options)}
         found.append(
             DirectoryAssignmentCase(
                 a=row["a"],
@@ -117,26 +117,26 @@ def read_cases(analysis: DirectoryAnalysis, dials: Dials) -> list[DirectoryAssig
     return found
 
 
-def _stays(name: str, verdict: str, reason: str, dials: Dials) -> bool:
+def _stays(name: str, verdict: str, reason: str, options: PlanOptions) -> bool:
     """Return whether an action without use stays: always if out of coverage, else by `--reads` or `--unobservable`."""
     if verdict == Verdict.OUT_OF_COVERAGE.value:
         return True
     if verdict != Verdict.UNOBSERVABLE.value:
         return False
     if reason == UnobservableReason.DIRECTORY_READ.value or is_read(name):
-        return dials.reads is not Reads.NONE
-    return dials.unobservable is Unseen.KEEP
+        return options.reads is not Reads.NONE
+    return options.unobservable is Unseen.KEEP
 
 
-def _left_alone(analysis: DirectoryAnalysis, dials: Dials) -> dict[int, str]:
+def _left_alone(analysis: DirectoryAnalysis, options: PlanOptions) -> dict[int, str]:
     """Return the first reason why each assignment must not be changed; other assignments are left out."""
     tables = analysis.tables
     rows = tables.assignments.join(_holders(analysis), left_on="principal_id", right_on="holder", how="left")
-    excluded = {fold(name) for name in dials.exclude}
+    excluded = {fold(name) for name in options.exclude}
     window = analysis.plane.window
-    excluded |= {fold(one.name) for one in dials.exclusions if one.kind == "principal" and one.holds(window)}
-    emergency = {fold(name) for name in dials.emergency_access}
-    young = dials.young_from(window)
+    excluded |= {fold(one.name) for one in options.exclusions if one.kind == "principal" and one.holds(window)}
+    emergency = {fold(name) for name in options.emergency_access}
+    young = options.young_from(window)
     known = set(groups_with_known_members(tables.inputs, described_principals(tables.inputs)))
     found: dict[int, str] = {}
     for row in rows.iter_rows(named=True):
@@ -193,12 +193,12 @@ def _holders(analysis: DirectoryAnalysis) -> pl.DataFrame:
 
 def _last_administrators(rows: pl.DataFrame, left: Mapping[int, str]) -> dict[int, str]:
     """Return the permanent Global Administrators that stay so that `LEAST_ADMINISTRATORS` are left, in order of id."""
-    standing = rows.filter(
+    permanent = rows.filter(
         pl.col("role").is_in(list(roles_that("last_of_its_kind")))
         & (pl.col("state") == "active")
         & pl.col("end_on").is_null()
         & (pl.col("place") == "/")
     ).sort("role_assignment_id")
-    stay = [a for a in standing["a"] if a in left]
-    free: Sequence[int] = [a for a in standing["a"] if a not in left]
+    stay = [a for a in permanent["a"] if a in left]
+    free: Sequence[int] = [a for a in permanent["a"] if a not in left]
     return dict.fromkeys(free[: max(0, LEAST_ADMINISTRATORS - len(stay))], "last_global_administrator")

@@ -16,10 +16,11 @@ from rightsize.analyze.directory.judge import DirectoryAnalysis
 from rightsize.analyze.directory.tables import DirectoryTables
 from rightsize.analyze.pim_findings import SELDOM_HOURS
 from rightsize.analyze.reasons import UnobservableReason, Unused
+from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.directory.breakage import case_bounds
 from rightsize.propose.directory.cases import REASONS, DirectoryAssignmentCase, read_cases
@@ -34,7 +35,7 @@ _CUSTOM_ROLES = 100
 """The limit of custom directory roles in a tenant: Microsoft Learn, "Microsoft Entra service limits"."""
 
 
-def plan_directory(analysis: DirectoryAnalysis, dials: Dials) -> PlanePart:
+def plan_directory(analysis: DirectoryAnalysis, options: PlanOptions) -> PlanePart:
     """Return the directory part of the plan.
 
     Raises:
@@ -42,7 +43,7 @@ def plan_directory(analysis: DirectoryAnalysis, dials: Dials) -> PlanePart:
     """
     tables = analysis.tables
     catalogue = read_catalogue(tables)
-    cases = read_cases(analysis, dials)
+    cases = read_cases(analysis, options)
     bounds = case_bounds(analysis, cases)
     worked = {row["a"]: row for row in standing_hours(analysis.days, analysis.plane.window, "a").iter_rows(named=True)}
     room = _CUSTOM_ROLES - len(tables.roles.filter(~pl.col("is_built_in").fill_null(True)))
@@ -54,14 +55,14 @@ def plan_directory(analysis: DirectoryAnalysis, dials: Dials) -> PlanePart:
         is_member = str(case.row["principal_id"]) in members
         bound = bounds.get((str(case.row["role_assignment_id"]), str(case.row["state"])))
         proposal, custom = _propose(
-            case, analysis, catalogue, dials, worked.get(case.a), is_member, len(roles) < room, bound
+            case, analysis, catalogue, options, worked.get(case.a), is_member, len(roles) < room, bound
         )
         proposals.append(proposal)
         if custom:
             roles[proposal.assignments[0].role] = custom
         sleeps = proposal.kind == "make_eligible" or case.row["state"] == "eligible"
         outcomes["needs_activation" if sleeps else "allowed"] += len(case.used)
-    outcomes["unknown"] = len(analysis.plane.verdicts.filter(pl.col("verdict") == "unexplained"))
+    outcomes["unknown"] = count_unexplained(analysis.plane.verdicts)
     window = analysis.plane.window
     return PlanePart(
         plane="directory",
@@ -114,7 +115,7 @@ def _propose(
     case: DirectoryAssignmentCase,
     analysis: DirectoryAnalysis,
     catalogue: DirectoryRoleCatalog,
-    dials: Dials,
+    options: PlanOptions,
     worked: Mapping[str, Any] | None,
     is_member: bool,
     may_be_custom: bool,
@@ -129,9 +130,9 @@ def _propose(
             catalogue,
             may_be_custom=may_be_custom,
             is_member=is_member,
-            drops_unobservable=dials.unobservable is Unseen.DROP,
+            drops_unobservable=options.unobservable is Unseen.DROP,
         )
-    if dials.max_break is not None and bound is not None and bound.bound > dials.max_break:
+    if options.max_break is not None and bound is not None and bound.bound > options.max_break:
         choice = DirectoryChoice("keep", actions=today)
     risked = bound if choice.kind != "keep" else None
     kind: ProposalKind = choice.kind
@@ -223,20 +224,25 @@ def _reason(case: DirectoryAssignmentCase, choice: DirectoryChoice, kind: str) -
         if reasons == {Unused.NEVER_ACTIVATED.value}:
             return "nobody activated it, and an activation would have been logged"
         if reasons == {Unused.NO_SIGN_IN.value}:
-            return "nobody who holds it signed in"
+            return "none of its holders signed in"
         if reasons & {word.value for word in UnobservableReason}:
-            return "nothing that it allows was seen in use, and what no log shows is to be dropped"
-        return "nothing that it allows was used, and the audit log would have shown it"
+            return "no log shows a use of it, and `--unobservable drop` removes the actions that no log can show"
+        return "none of its actions was used, and the audit log would have shown it"
     if kind == "make_eligible":
-        return "it is at work a few hours a month, and could be activated when it is"
+        return "it is used a few hours a month, and its holder can activate it for them"
     if kind == "narrow_scope":
-        return "everything that was done lies in one administrative unit"
+        return "every use was inside one administrative unit"
     if kind == "keep" and case.used & bound_actions():
-        return "smaller roles may not do it to everybody's account, and nothing says to whose it was done"
+        return "smaller roles may not do this to every account, and no log says whose account it was done to"
     if kind == "keep":
-        return "no smaller role allows what was used and what no log shows"
+        return f"no smaller role has all {_staying(case)}"
     words = {"builtin": f"{len(choice.roles)} smaller built-in roles", "custom": "a custom role"}
-    return f"{words[kind]} would allow what was used and what stays unseen"
+    return f"{words[kind]} would have all {_staying(case)}"
+
+
+def _staying(case: DirectoryAssignmentCase) -> str:
+    kept = f" and the {len(case.kept)} that cannot be decided" if case.kept else ""
+    return f"{len(case.used)} used actions{kept}"
 
 
 def _evidence(
@@ -270,7 +276,7 @@ def _evidence(
             "days": worked["days"],
             "hours_a_month": round(worked["hours_a_month"], 1),
             "activation": duration(worked["hours_needed"]),
-            "meaning": "an activation of this length would have been enough on 95 of 100 days",
+            "meaning": "an activation of this length would have covered the use on 95 of 100 days",
         }
     return found
 
@@ -318,8 +324,8 @@ def _advice(cases: Iterable[DirectoryAssignmentCase], catalogue: DirectoryRoleCa
             found.append(
                 Advice(
                     str(case.row["role_assignment_id"]),
-                    f"{name}: {others} of its actions belong to other services and {reads} are reads that no log "
-                    "shows; ask its holder, and plan again with `--unobservable drop` where they are not needed",
+                    f"{name}: {others} of its actions are checked by other services, and {reads} are reads that no "
+                    "log shows; ask its holder, and use `--unobservable drop` if they are not needed",
                 )
             )
     return tuple(found)
@@ -337,7 +343,7 @@ def _role_file(role: str, actions: frozenset[str], catalogue: DirectoryRoleCatal
     """Return the role as the body of `POST /roleManagement/directory/roleDefinitions`."""
     body = {
         "displayName": _custom_name(role),
-        "description": "Made of what was used and what no log shows.",
+        "description": "Has the actions that were used, and those whose use cannot be decided.",
         "isEnabled": True,
         "templateId": role,
         "rolePermissions": [{"allowedResourceActions": [catalogue.spelt[action] for action in sorted(actions)]}],

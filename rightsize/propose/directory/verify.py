@@ -16,9 +16,9 @@ from rightsize.rules.directory import custom_actions
 def verify_directory(part: WrittenPart, today: DirectoryAnalysis) -> list[Change]:
     """Return the changes that make a part stale: changed assignments or roles, and use that the plan does not allow."""
     read, now = part.rests_on.get("grants", {}), read_grants(today.tables)
-    changes = list(_changed("grant", read, now, "its holder, role, scope or end is not what the plan read"))
+    changes = list(_changed("grant", read, now, "its holder, role, scope or end changed since the plan"))
     read, now = part.rests_on.get("role_definitions", {}), read_roles(today.tables)
-    changes += _changed("role_definition", read, now, "what it allows is not what the plan read")
+    changes += _changed("role_definition", read, now, "its actions changed since the plan")
     return [*changes, *_uncovered(part, today)]
 
 
@@ -27,7 +27,7 @@ def _changed(what: str, read: Mapping[str, str], now: Mapping[str, str], detail:
     for identifier, value in sorted(read.items()):
         found = today.get(fold(identifier))
         if found is None:
-            yield Change(what, identifier, "gone", "the plan read it, and it is not there any more")
+            yield Change(what, identifier, "gone", "the plan read it, and it no longer exists")
         elif found != value:
             yield Change(what, identifier, "changed", detail)
 
@@ -44,7 +44,7 @@ def _uncovered(part: WrittenPart, today: DirectoryAnalysis) -> Iterator[Change]:
         allowed = _allowed(proposal, catalogue.allows)
         inside = all(one.scope == "/" or fold(one.scope) == place for one in proposal.assignments)
         if not inside or not {name, way} & allowed:
-            detail = "today's role allows it, and what the plan leaves does not"
+            detail = "today's role allows it, and the planned roles do not"
             yield Change("use", principal or "", "not_covered", detail, operation, "directory", place)
 
 

@@ -22,7 +22,7 @@ from rightsize.graph.permissions import Clause
 from rightsize.model.plan import Proposal
 from rightsize.propose.backtest.backtest import BacktestTally
 from rightsize.propose.backtest.folds import Fold
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.graph.cover import cheapest_cover
 from rightsize.propose.graph.plan import plan_graph
 from rightsize.propose.risk.calibration import Prediction
@@ -85,11 +85,11 @@ def cut_graph(tables: GraphTables, last_day: dt.date) -> GraphTables:
     )
 
 
-def try_graph(tables: GraphTables, fold: Fold, dials: Dials) -> GraphTrial:
+def try_graph(tables: GraphTables, fold: Fold, options: PlanOptions) -> GraphTrial:
     """Make a plan from the training days, and return the outcome of the requests of the test days."""
-    train = replace(fold.train, forget_days=dials.forget_days)
+    train = replace(fold.train, forget_days=options.forget_days)
     analysis = analyse_graph(cut_graph(tables, train.last_day), train, cheapest_cover)
-    plan = plan_graph(analysis, dials, fold.test.days)
+    plan = plan_graph(analysis, options, fold.test.days)
     held = _read_held(analysis, plan.proposals)
     asked, left_out, broken = _ask(requests_of(tables, fold.test), analysis, held)
     before = sum(one.excess_before for one in plan.proposals)

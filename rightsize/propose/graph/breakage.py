@@ -20,7 +20,7 @@ from rightsize.propose.graph.choose import GraphChoice
 from rightsize.propose.risk.breakage import HORIZON_DAYS, Estimate, estimates_of
 from rightsize.propose.risk.incidence import KEY, count_incidence, sum_days
 
-_TOLD_BY_LOG = (Verdict.USED, Verdict.UNUSED)
+_DECIDED_BY_LOG = (Verdict.USED, Verdict.UNUSED)
 _CASE = ["client_id", "access", "user"]
 _UNITS = dict.fromkeys((*KEY, "role", "holder_type", "holder", *_CASE), pl.String)
 _ITEMS = dict.fromkeys((*KEY, "item", *_CASE, "operation"), pl.String)
@@ -60,8 +60,8 @@ def _of_one(user: str) -> pl.Expr:
 
 def _open(case: GraphCase, analysis: GraphAnalysis, left: Mapping[CaseKey, Mapping[str, str]]) -> frozenset[str]:
     """Return the permissions of a case that stay only where requests call for them."""
-    told = {one for one, found in analysis.judgements[case.key].items() if found.verdict in _TOLD_BY_LOG}
-    return frozenset(told) - frozenset(left.get(case.key, {}))
+    decided = {one for one, found in analysis.judgements[case.key].items() if found.verdict in _DECIDED_BY_LOG}
+    return frozenset(decided) - frozenset(left.get(case.key, {}))
 
 
 def _units(analysis: GraphAnalysis, left: Mapping[CaseKey, Mapping[str, str]]) -> Iterator[tuple[str, ...]]:

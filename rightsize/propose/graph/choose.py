@@ -25,7 +25,6 @@ class GraphChoice:
         comes: New permissions that are not held today.
         proof: The proof that every need is met after the plan, and no new access is granted.
         allowed: Number of requests that are explained today and stay allowed.
-        unknown: Number of requests that no permission explains today.
     """
 
     stays: Mapping[str, str]
@@ -34,7 +33,6 @@ class GraphChoice:
     comes: frozenset[str] = frozenset()
     proof: Proof = field(default_factory=lambda: Proof(used_subset=True, granted_superset=True))
     allowed: int = 0
-    unknown: int = 0
 
     @property
     def after(self) -> frozenset[str]:
@@ -63,10 +61,10 @@ def choose(
         is_covered: Whether the log covers the whole window; if not, nothing changes.
         beyond: The permissions of the tenant-wide grant after the plan, for a grant of one user.
     """
-    allowed, unknown = len(set(case.requests) - set(case.unexplained)), len(case.unexplained)
+    allowed = len(set(case.requests) - set(case.unexplained))
     if not is_covered:
         reasons = {one: found.reason for one, found in judgements.items()}
-        return GraphChoice(reasons, allowed=allowed, unknown=unknown)
+        return GraphChoice(reasons, allowed=allowed)
     stays = {
         permission: _why_kept(reason, judgements[permission])
         for permission, (reason, _) in case.kept.items()
@@ -96,7 +94,6 @@ def choose(
         comes=comes,
         proof=_prove(case, after, comes, graph),
         allowed=allowed,
-        unknown=unknown,
     )
 
 

@@ -13,9 +13,10 @@ from rightsize.analyze.graph.cases import CaseKey
 from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict
+from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
-from rightsize.propose.core.options import Dials, Unobservable
+from rightsize.propose.core.options import PlanOptions, Unobservable
 from rightsize.propose.graph.breakage import grant_bounds
 from rightsize.propose.graph.choose import GraphChoice, choose
 from rightsize.propose.risk.breakage import HORIZON_DAYS, Estimate
@@ -25,18 +26,18 @@ from rightsize.rules.graph import alternatives
 _TOLD = 50
 
 
-def plan_graph(analysis: GraphAnalysis, dials: Dials, horizon: int = HORIZON_DAYS) -> PlanePart:
+def plan_graph(analysis: GraphAnalysis, options: PlanOptions, horizon: int = HORIZON_DAYS) -> PlanePart:
     """Return the Graph part of the plan.
 
     Args:
         analysis: The verdicts.
-        dials: The options of the command.
+        options: The options of the command.
         horizon: The days ahead for the break probability; a backtest gives the number of its test days.
 
     Raises:
         InternalError: A proposal cannot be proved.
     """
-    leave = _left_alone(analysis, dials)
+    leave = _left_alone(analysis, options)
     choices: dict[CaseKey, GraphChoice] = {}
     for key, case in analysis.cases.items():
         # Cases are sorted, so a tenant-wide grant comes before the grants of single users.
@@ -45,7 +46,7 @@ def plan_graph(analysis: GraphAnalysis, dials: Dials, horizon: int = HORIZON_DAY
             analysis.judgements[key],
             analysis.graph,
             leave=leave.get(key, {}),
-            drops_unobservable=dials.unobservable is Unobservable.DROP,
+            drops_unobservable=options.unobservable is Unobservable.DROP,
             is_covered=analysis.state == Unused.COVERED,
             beyond=choices[*key[:2], ""].after if key[2] else frozenset(),
         )
@@ -53,7 +54,7 @@ def plan_graph(analysis: GraphAnalysis, dials: Dials, horizon: int = HORIZON_DAY
         if not (proof.used_subset and proof.granted_superset):
             raise InternalError(f"the proposal for Graph of `{key[0]}` cannot be proved: {proof.witness}")
     bounds = grant_bounds(analysis, choices, leave, horizon)
-    proposals = sorted(_proposals(analysis, choices, dials, bounds), key=lambda one: one.id)
+    proposals = sorted(_proposals(analysis, choices, options, bounds), key=lambda one: one.id)
     window = analysis.window
     names = dict(analysis.clients.select("client_id", "name").iter_rows())
     return PlanePart(
@@ -68,7 +69,7 @@ def plan_graph(analysis: GraphAnalysis, dials: Dials, horizon: int = HORIZON_DAY
             "allowed": sum(choice.allowed for choice in choices.values()),
             "needs_activation": 0,
             "denied": 0,
-            "unknown": sum(choice.unknown for choice in choices.values()),
+            "unknown": count_unexplained(analysis.verdicts),
         },
         rests_on={"grants": read_grants(analysis.held)},
         advice=_advice(choices, names),
@@ -88,12 +89,12 @@ def read_grants(held: pl.DataFrame) -> dict[str, str]:
     }
 
 
-def _left_alone(analysis: GraphAnalysis, dials: Dials) -> dict[CaseKey, dict[str, str]]:
+def _left_alone(analysis: GraphAnalysis, options: PlanOptions) -> dict[CaseKey, dict[str, str]]:
     """Return the permissions of each case that a plan does not touch, with the reason such as `excluded` or `young`."""
-    excluded = {fold(name) for name in dials.exclude}
-    excluded |= {fold(one.name) for one in dials.exclusions if one.kind == "principal" and one.holds(analysis.window)}
+    excluded = {fold(name) for name in options.exclude}
+    excluded |= {fold(one.name) for one in options.exclusions if one.kind == "principal" and one.holds(analysis.window)}
     known = {row["client_id"]: row for row in analysis.clients.iter_rows(named=True)}
-    young_from = dials.young_from(analysis.window)
+    young_from = options.young_from(analysis.window)
     young: dict[CaseKey, set[str]] = {}
     fresh = analysis.held.filter(pl.col("created_on") >= young_from)
     for client, access, user, permission in fresh.select("client_id", "access", "user_id", "permission").iter_rows():
@@ -115,7 +116,10 @@ def _left_alone(analysis: GraphAnalysis, dials: Dials) -> dict[CaseKey, dict[str
 
 
 def _proposals(
-    analysis: GraphAnalysis, choices: Mapping[CaseKey, GraphChoice], dials: Dials, bounds: Mapping[str, Estimate]
+    analysis: GraphAnalysis,
+    choices: Mapping[CaseKey, GraphChoice],
+    options: PlanOptions,
+    bounds: Mapping[str, Estimate],
 ) -> list[Proposal]:
     found = []
     grants = analysis.held.group_by("grant_id", maintain_order=True).agg(pl.all())
@@ -128,7 +132,7 @@ def _proposals(
         key = (first["client_id"], first["access"], first["user_id"] or "")
         if first["api_app_id"] == GRAPH_APP_ID:
             proposal = _of_graph(
-                grant["grant_id"], key, rows, analysis, _dared(choices[key], bounds.get(grant["grant_id"]), dials),
+                grant["grant_id"], key, rows, analysis, _dared(choices[key], bounds.get(grant["grant_id"]), options),
                 bounds.get(grant["grant_id"]),
             )  # fmt: skip
         else:
@@ -167,12 +171,12 @@ def _id_of(grant: str) -> str:
     return "graph-" + hashlib.sha256(grant.encode()).hexdigest()[:16]
 
 
-def _dared(choice: GraphChoice, risked: Estimate | None, dials: Dials) -> GraphChoice:
+def _dared(choice: GraphChoice, risked: Estimate | None, options: PlanOptions) -> GraphChoice:
     """Return the choice, or one that keeps everything where the break probability is above `--max-break`."""
-    if dials.max_break is None or risked is None or risked.bound <= dials.max_break:
+    if options.max_break is None or risked is None or risked.bound <= options.max_break:
         return choice
     held = {*choice.stays, *choice.goes, *choice.duplicates}
-    return GraphChoice(dict.fromkeys(sorted(held), "risky"), allowed=choice.allowed, unknown=choice.unknown)
+    return GraphChoice(dict.fromkeys(sorted(held), "risky"), allowed=choice.allowed)
 
 
 def _of_graph(
@@ -197,7 +201,8 @@ def _of_graph(
     needed = {one for one in {*staying, *instead} if one in choice.comes or _is_used(judgements.get(one))}
     evidence = _evidence(rows) | {
         "permissions": [
-            _told(one, ids[key[1], one], analysis, key, choice, stays=one not in going) for one in permissions
+            _permission_evidence(one, ids[key[1], one], analysis, key, choice, stays=one not in going)
+            for one in permissions
         ],
         "comes": [{"permission": one, "id": ids[key[1], one]} for one in instead],
         "unexplained": [
@@ -257,7 +262,7 @@ def _reason(kind: ProposalKind, going: list[str], choice: GraphChoice, judgement
     return "not used in the window" if words == {"unused"} else "other permissions that stay allow every request"
 
 
-def _told(
+def _permission_evidence(
     permission: str, id_: str, analysis: GraphAnalysis, key: CaseKey, choice: GraphChoice, *, stays: bool
 ) -> dict[str, Any]:
     """Return the evidence for one permission: decision, verdict, reason, requests and alternatives."""

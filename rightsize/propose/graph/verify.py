@@ -22,9 +22,9 @@ def _changed(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:
     for grant, read in sorted(part.rests_on.get("grants", {}).items()):
         found = now.get(fold(grant))
         if found is None:
-            yield Change("grant", grant, "gone", "the plan read it, and it is not there any more")
+            yield Change("grant", grant, "gone", "the plan read it, and it no longer exists")
         elif found != read:
-            yield Change("grant", grant, "changed", "its holder or its permissions are not those that the plan read")
+            yield Change("grant", grant, "changed", "its holder or its permissions changed since the plan")
 
 
 def _uncovered(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:
@@ -36,7 +36,7 @@ def _uncovered(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:
         for need in case.needs:
             if need.why != "correlated" and not (need.held | need.others) & present:
                 yield Change(
-                    "use", key[0], "not_covered", "today's permissions allow it, and what the plan leaves does not",
+                    "use", key[0], "not_covered", "today's permissions allow it, and the planned ones do not",
                     need.operations[0], "graph", "/",
                 )  # fmt: skip
 

@@ -18,7 +18,7 @@ from rightsize.analyze.text import place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.bitsets import OperationIndex, index_operations
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook, open_role_book
 from rightsize.propose.core.weights import Reach, Scale, read_reach, read_scale
 from rightsize.propose.needs.assignments import place_uses, read_profiles, read_subjects, read_uses
@@ -67,7 +67,7 @@ class PlanContext:
         inputs: The tables.
         analysis: The verdicts.
         findings: Orphans and duplicates.
-        dials: The options that the person chose.
+        options: The options that the person chose.
         limits: Azure's limits.
         book: The roles.
         subjects: Today's assignments.
@@ -90,7 +90,7 @@ class PlanContext:
     inputs: Inputs
     analysis: Analysis
     findings: Findings
-    dials: Dials
+    options: PlanOptions
     limits: AzureLimits
     book: RoleBook
     subjects: tuple[Subject, ...]
@@ -119,12 +119,14 @@ def read_findings(inputs: Inputs, analysis: Analysis) -> Findings:
     return Findings(frozenset(holders.select("role_assignment_id", "state").iter_rows()), containers)
 
 
-def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials, limits: AzureLimits) -> PlanContext:
+def prepare(
+    inputs: Inputs, analysis: Analysis, findings: Findings, options: PlanOptions, limits: AzureLimits
+) -> PlanContext:
     """Return the shared data of a plan, read from the tables and the verdicts."""
     tenant = analysis.tenant
     index = index_operations(tenant.operations, inputs.role_operations)
     placed = place_uses(inputs, analysis, tenant, index)
-    untouched, undecided = _left_alone(inputs, analysis, placed, dials)
+    untouched, undecided = _left_alone(inputs, analysis, placed, options)
     rows = UseRows.of(placed.filter(~pl.col("earlier")), inputs.role_assignments)
     earlier = placed.filter("earlier")
     subjects = tuple(read_subjects(inputs))
@@ -134,7 +136,7 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
         inputs=inputs,
         analysis=analysis,
         findings=findings,
-        dials=dials,
+        options=options,
         limits=limits,
         book=book,
         subjects=subjects,
@@ -156,26 +158,26 @@ def prepare(inputs: Inputs, analysis: Analysis, findings: Findings, dials: Dials
             rows,
             analysis.window.days,
             read_eligibility(inputs),
-            _seldom(inputs, analysis, dials),
+            _seldom(inputs, analysis, options),
             read_delegations(placed, requests, subjects, book),
         ),
         requests=requests,
     )
 
 
-def with_dials(bench: PlanContext, dials: Dials) -> PlanContext:
+def with_options(context: PlanContext, options: PlanOptions) -> PlanContext:
     """Return the context of the same tables for other options, without reading again what no option changes."""
-    if dials.standing_hours != bench.dials.standing_hours:
-        return prepare(bench.inputs, bench.analysis, bench.findings, dials, bench.limits)
-    untouched, undecided = _left_alone(bench.inputs, bench.analysis, bench.placed, dials)
-    return replace(bench, dials=dials, untouched=untouched, undecided=undecided)
+    if options.standing_hours != context.options.standing_hours:
+        return prepare(context.inputs, context.analysis, context.findings, options, context.limits)
+    untouched, undecided = _left_alone(context.inputs, context.analysis, context.placed, options)
+    return replace(context, options=options, untouched=untouched, undecided=undecided)
 
 
 def _left_alone(
-    inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, dials: Dials
+    inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, options: PlanOptions
 ) -> tuple[dict[Key, str], dict[Key, str]]:
     """Return the reasons why assignments are left alone, and the reasons why others cannot be narrowed."""
-    keeps = find_keeps(inputs, analysis, dials)
+    keeps = find_keeps(inputs, analysis, options)
     outside = placed.filter(~pl.col("inside")).select("role_assignment_id", "state").unique()
     undecided = dict.fromkeys(outside.iter_rows(), "scope_tree_unknown")
     return _words(keeps, "untouched"), undecided | _words(keeps, "undecided")
@@ -198,9 +200,9 @@ def _spelling(inputs: Inputs) -> dict[str, str]:
     return dict(pl.concat([named, listed]).select(place_of(pl.col("scope")), text="scope").iter_rows())
 
 
-def _seldom(inputs: Inputs, analysis: Analysis, dials: Dials) -> dict[Key, dict[str, Any]]:
+def _seldom(inputs: Inputs, analysis: Analysis, options: PlanOptions) -> dict[Key, dict[str, Any]]:
     """Return the assignments used fewer hours a month than `standing_hours`; none if that option is 0."""
-    if not dials.standing_hours:
+    if not options.standing_hours:
         return {}
-    rows = seldom_at_work(inputs, analysis, dials.standing_hours)
+    rows = seldom_at_work(inputs, analysis, options.standing_hours)
     return {(row["role_assignment_id"], row["state"]): row for row in rows.iter_rows(named=True)}

@@ -29,20 +29,21 @@ from rightsize.rbac.text import fold
 ADMINISTRATOR = "f58310d9-a9f6-439a-9e8d-f62e7b41a168"
 """The built-in role Role Based Access Control Administrator."""
 
+_LONGEST = 8_000
+"""Azure takes conditions of 8 KB (Microsoft Learn: Azure role assignment conditions, FAQ)."""
+
 WHY_UNCONSTRAINED = {
-    "own_condition": "today's assignment has a condition of its own, which goes along unchanged",
-    "not_contained": "today's grant does not contain all of Role Based Access Control Administrator",
-    "only_deletes": "it only takes assignments away, and the role for it would let it make some",
+    "own_condition": "today's assignment has a condition of its own, which the plan keeps unchanged",
+    "not_contained": "today's assignment does not grant all of Role Based Access Control Administrator",
+    "only_deletes": "it only deleted assignments, and Role Based Access Control Administrator could create them",
     "out_of_coverage": "some days have no log, and it may have assigned other roles on them",
     "no_body": "the log does not show for each of its requests which role it assigned",
-    "too_long": "the condition would be longer than Azure takes",
-    "assigned_there": "Azure takes one assignment of a role for a principal at a scope: add the condition to today's",
+    "too_long": f"the condition would be longer than {_LONGEST:,} characters, and Azure accepts 8 KB",
+    "assigned_there": "Azure accepts one assignment of a role for a principal at a scope: add the condition to today's",
 }
 """The reason why a principal may still assign any role, one sentence a word."""
 
 _ATTRIBUTE = "Microsoft.Authorization/roleAssignments:"
-_LONGEST = 8_000
-"""Azure takes conditions of 8 KB (Microsoft Learn: Azure role assignment conditions, FAQ)."""
 
 _SAID = 3
 """Maximum number of roles that a reason names; if there are more, it gives their number."""
@@ -77,8 +78,8 @@ class Delegation:
             "may_assign": _allowed_json(self.assigns, names),
             "may_take_away": _allowed_json(self.removes, names),
             "calls": self.calls,
-            "meaning": "it may assign the roles that the bodies of its requests name, to the types of principals that "
-            "they name; where no types stand, some request named none, and a condition on them would refuse it",
+            "meaning": "it may assign the roles that its requests named, to the types of principals that they named; "
+            "a role without types is for all types, because one of its requests named none",
         }
 
 
@@ -218,15 +219,15 @@ def _expression(source: str, roles: list[str], kinds: tuple[str, ...]) -> str:
     return f"{text} AND @{source}[{_ATTRIBUTE}PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {{{quoted}}}"
 
 
-def said_of_delegation(evidence: Mapping[str, Any]) -> list[str]:
+def describe_delegation(evidence: Mapping[str, Any]) -> list[str]:
     """Return the clause of a reason about the roles that may be assigned; empty if they are not constrained."""
     parts = (*evidence.get("privileged", ()), *evidence.get("separated", ()))
     found = [part["delegation"].get("may_assign", ()) for part in parts if "delegation" in part]
     named = {_said(one) for allowed in found for one in allowed}
     if not named:
         return []
-    which = "; ".join(sorted(named)) if len(named) <= _SAID else f"{len(named)} that it was seen to assign"
-    return [f"of all roles it may assign only {which}"]
+    which = "; ".join(sorted(named)) if len(named) <= _SAID else f"the {len(named)} roles that the log shows it assign"
+    return [f"it may assign only {which}"]
 
 
 def _said(one: Mapping[str, Any]) -> str:

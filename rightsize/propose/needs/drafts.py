@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from rightsize.analyze.reasons import UnobservableReason
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import ProposalKind
-from rightsize.propose.core.expiry import said_of_end
+from rightsize.propose.core.expiry import describe_end
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook, RoleChoice
 from rightsize.propose.needs.keep_rules import REASONS
 from rightsize.propose.needs.needs import USED, USED_BEFORE, Needs, Profile
@@ -96,16 +96,16 @@ class Draft:
 
 LATE_REASONS = {
     "relied_upon": "another proposal rests on it",
-    "nothing_known": "its role grants no operation that the catalogue knows",
-    "not_analysed": "nothing is known about the use of what it grants",
-    "break_risk": "it is likelier to break somebody's work than --max-break allows",
-    "idle_condition": "Azure takes a condition only on a role with something that it decides, which nothing needed is",
-    "other_condition": "Azure takes one assignment of a role for a principal at a scope, whatever its condition",
-    "other_end": "Azure takes one assignment of a role for a principal at a scope, and that one ends sooner",
-    "root": "a need at the root stays, and a new role cannot be assigned there",
-    "data_at_management_group": "a new role with data actions cannot be assigned at a management group",
-    "role_refused": "Azure would refuse the role that says what is needed",
-    "all_needed": "today's assignments grant nothing beyond what is needed",
+    "nothing_known": "its role grants no operation of the catalogue",
+    "not_analysed": "the analysis has no verdicts on its operations",
+    "idle_condition": "Azure accepts its condition only on a role with an operation it applies to, and none is kept",
+    "other_condition": "Azure accepts one assignment of a role for a principal at a scope, and one with another "
+    "condition is there",
+    "other_end": "Azure accepts one assignment of a role for a principal at a scope, and one that ends sooner is there",
+    "root": "a need at the root is kept, and Azure accepts no custom role there",
+    "data_at_management_group": "Azure accepts no custom role with data actions at a management group",
+    "role_refused": "Azure would refuse a custom role with exactly its needs",
+    "nothing_to_narrow": "today's assignments grant nothing beyond its needs",
 }
 
 
@@ -127,7 +127,7 @@ def first_draft(
     book: RoleBook,
     max_excess: int,
     *,
-    opens: bool = False,
+    may_split: bool = False,
 ) -> Draft:
     """Return the first draft for one assignment that the plan may change, from its own needs alone.
 
@@ -138,7 +138,7 @@ def first_draft(
         needs: The needs behind it.
         book: The roles.
         max_excess: Number of operations that a role may grant beyond the need.
-        opens: Whether a part of it can become eligible, so that it is not kept although all of it is needed.
+        may_split: Whether a part of it can become eligible, so that it is not kept although all of it is needed.
     """
     base = Draft(subject, "keep", "", needs=needs, profile=profile)
     if not role.granted:
@@ -146,11 +146,11 @@ def first_draft(
     if _names_unknown_provider(role, book):
         return base.kept("unknown_provider")
     if not needs.by_scope:
-        return replace(base, kind="remove", reason="nothing that it grants was used, and the logs would have shown it")
+        return replace(base, kind="remove", reason=_unused_reason(role, profile))
     here = needs.by_scope.get(subject.place, Need(0))
     spare = role.granted & ~book.mask(here)
-    if spare.bit_count() <= max_excess and not opens:
-        return replace(base, reason=_needed_reason(role, profile, needs, spare))
+    if spare.bit_count() <= max_excess and not may_split:
+        return replace(base, reason=_whole_reason(role, profile, needs, spare))
     return replace(base, kind="custom", open=True)
 
 
@@ -175,7 +175,7 @@ def with_roles(
         return replace(done, kind=_kind(chosen), reason=_narrow_reason(role, done, places, book), placements=chosen)
     others = [*done.rests_on, *done.together_with]
     return replace(
-        done, kind="remove", reason=f"all that it is needed for is granted in place of or by {', '.join(others)}"
+        done, kind="remove", reason=f"its needs are granted by {', '.join(others)} or by what replaces these"
     )
 
 
@@ -207,21 +207,29 @@ def _kind(placements: Sequence[Placement]) -> ProposalKind:
     return "builtin" if "builtin" in kinds else "narrow_scope"
 
 
-def _needed_reason(role: KnownRole, profile: Profile, needs: Needs, spare: int) -> str:
+def _unused_reason(role: KnownRole, profile: Profile) -> str:
+    unseen = (role.granted & ~profile.unused).bit_count()
+    if not unseen:
+        return "none of its operations was used, and the logs would have shown it"
+    shown = role.granted.bit_count() - unseen
+    return f"no log shows a use of it: {shown} operations would have been logged, for {unseen} no log can tell"
+
+
+def _whole_reason(role: KnownRole, profile: Profile, needs: Needs, spare: int) -> str:
     used = (needs.why.get(USED, 0) & role.granted).bit_count()
     earlier = needs.why.get(USED_BEFORE, 0) & role.granted
     kept = needs.why.get(UnobservableReason.LINKED_CHECK, 0) & ~needs.why.get(USED, 0)
     unseen = ((profile.reads | profile.linked | profile.hidden | kept) & role.granted & ~earlier).bit_count()
     open_ = (profile.open & role.granted & ~earlier).bit_count()
-    text = f"all needed here: of {role.granted.bit_count()} operations {used} were used"
+    text = f"cannot narrow: {used} of {role.granted.bit_count()} operations {'was' if used == 1 else 'were'} used"
     if earlier:
-        text += f", {earlier.bit_count()} were used before the window only"
+        text += f", {earlier.bit_count()} only before the window"
     if unseen:
-        text += f", {unseen} are unobservable"
+        text += f", for {unseen} no log can tell"
     if open_:
         text += f", {open_} are out of coverage"
     if spare:
-        text += f", {spare.bit_count()} are spare"
+        text += f", `--max-excess` leaves {spare.bit_count()} more"
     return text
 
 
@@ -230,7 +238,7 @@ def _narrow_reason(role: KnownRole, draft: Draft, places: int, book: RoleBook) -
     for need in draft.needs.by_scope.values() if draft.needs else ():
         needed |= book.mask(need)
     where = "1 scope" if places == 1 else f"{places} scopes"
-    needs = f"{(needed & role.granted).bit_count()} of {role.granted.bit_count()} operations are needed"
+    kept = f"keeps {(needed & role.granted).bit_count()} of {role.granted.bit_count()} operations at {where}"
     earlier = draft.needs.why.get(USED_BEFORE, 0) & role.granted if draft.needs else 0
     before = f", {earlier.bit_count()} of them used before the window only" if earlier else ""
-    return f"{needs}{before}, at {where}{said_of_end(draft.subject.end_on)}"
+    return f"{kept}{before}{describe_end(draft.subject.end_on)}"

@@ -23,14 +23,14 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.propose.needs.drafts import Subject
 
 WHY_ACTIVE = {
-    "workload_holder": "only users and groups can be eligible, and it is a workload's",
-    "workload_member": "a member of the group is a workload, which cannot activate anything",
-    "unknown_holder": "nothing loaded says that its holder is a user or a group",
-    "unknown_members": "the members of the group are not known, and one of them may be a workload",
-    "resource_scope": "at a resource somebody becomes eligible through Resource Manager only, not in the portal",
+    "workload_holder": "its holder is a workload, and only users and groups can be eligible",
+    "workload_member": "a member of the group is a workload, which cannot activate a role",
+    "unknown_holder": "nothing loaded shows that its holder is a user or a group",
+    "unknown_members": "no complete listing has the members of the group, and one of them may be a workload",
+    "resource_scope": "the portal cannot make anybody eligible at a single resource, only Resource Manager can",
     "root_scope": "no role is made eligible at the root",
-    "no_licence": "no export shows an eligible assignment, so no licence for it was seen",
-    "policy_unknown": "what activating today's role asks for is not loaded, so that it could not be carried over",
+    "no_licence": "no export shows an eligible assignment, so nothing shows a licence for one",
+    "policy_unknown": "the activation settings of today's role are not loaded, so they cannot be carried over",
 }
 """The reason why privileged access stays active instead of eligible, one sentence a word."""
 

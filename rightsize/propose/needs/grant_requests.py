@@ -113,18 +113,18 @@ _Identity = tuple[str, AssignmentState, str | None, str | None, str, str | None]
 
 
 def form_units(
-    demands: Iterable[GrantRequest], standing: Iterable[KeptAssignment], book: RoleBook, tree: ScopeTree
+    demands: Iterable[GrantRequest], kept_assignments: Iterable[KeptAssignment], book: RoleBook, tree: ScopeTree
 ) -> Units:
     """Return the units that demands join into, without what kept assignments and wider units grant.
 
     Args:
         demands: The demands of every assignment that does not stay as it is.
-        standing: The kept assignments that may serve a part of a need.
+        kept_assignments: The kept assignments that may serve a part of a need.
         book: The roles.
         tree: Management groups and subscriptions.
     """
     kept: dict[str, list[KeptAssignment]] = defaultdict(list)
-    for one in standing:
+    for one in kept_assignments:
         kept[fold(one.principal_id)].append(one)
     by_principal: dict[str, list[GrantRequest]] = defaultdict(list)
     for demand in demands:

@@ -20,35 +20,35 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
 from rightsize.propose.core.exclusions import Exclusion, place_named, related_places, tagged_places
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.scopes import anchor_of, is_below
 from rightsize.propose.needs.policy_identities import judge_policy_identities
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import first_party_tenants, is_emergency_name, recovery_roles
 
 REASONS = {
-    "activated": "an activation follows its eligibility, which is what a plan would change",
-    "ended": "it is over: it has an end, and that is no later than the end of the window",
-    "eligible": "its activations show no use, or the history of them is not known whole",
-    "activation_rules_unknown": "what activating it asks for is not loaded, so that it could not be carried over",
+    "activated": "it is an activation; a plan changes the eligible assignment behind it",
+    "ended": "it ended within or before the window",
+    "eligible": "its activations show no use, or not all of its activations are known",
+    "activation_rules_unknown": "its activation settings are not loaded, so they cannot be carried over",
     "excluded": "it was excluded by name",
-    "emergency_access": "it is an emergency access account's",
-    "first_party": "its holder is an application of Microsoft's own",
-    "policy_remediation": "its holder remediates for a policy, and what its policies need is not known whole",
-    "recovery": "its holder or its role is for backup and recovery, needed on the day that no window shows",
-    "foreign": "its holder lives in another tenant",
-    "system_managed": "Azure made it and would make it again",
-    "last_owner": "no other owner of the subscription would be left",
-    "young_assignment": "it is younger than the window or the grace",
-    "young_principal": "its holder is younger than the window or the grace",
-    "unknown_age": "it is not known how old it is: no creation time, and no complete log of its creation",
-    "unresolved_principal": "nothing loaded says who holds it, and nothing proves that nobody does",
+    "emergency_access": "its holder is or contains an emergency access account",
+    "first_party": "its holder is a Microsoft application",
+    "policy_remediation": "its holder remediates for a policy, and not all roles that its policies need are known",
+    "recovery": "its holder or its role is for backup and recovery, whose use may fall outside every window",
+    "foreign": "its holder belongs to another tenant",
+    "system_managed": "Azure created it and would create it again",
+    "last_owner": "without it the subscription would have no owner",
+    "young_assignment": "it was created within the window or the grace period",
+    "young_principal": "its holder was created within the window or the grace period",
+    "unknown_age": "its age is not known: it has no creation time, and no complete log shows its creation",
+    "unresolved_principal": "no loaded listing has its holder, and nothing proves that the holder was deleted",
     "role_not_loaded": "its role definition is not loaded",
-    "conditional": "its role grants a part under a condition of its own, and a new role could not say it",
-    "unknown_members": "the members of the group are not known",
-    "scope_tree_unknown": "it is not known what lies below its management group",
-    "beyond_containment": "containing its holder does not ask for a change of it",
-    "unknown_provider": "its role names a resource provider that the catalogue does not know",
+    "conditional": "its role has a condition on some of its operations, which a new role could not have",
+    "unknown_members": "no complete listing has the members of the group",
+    "scope_tree_unknown": "the scopes below its management group are not known",
+    "beyond_containment": "the containment of its holder does not need a change of it",
+    "unknown_provider": "its role names a resource provider that the catalogue does not have",
 }
 
 EXCLUDED = "excluded_by_file"
@@ -92,7 +92,7 @@ _CREATION = "microsoft.authorization/roleassignments/write"
 class _Facts:
     inputs: Inputs
     analysis: Analysis
-    dials: Dials
+    options: PlanOptions
 
     @property
     def window(self) -> Window:
@@ -102,15 +102,15 @@ class _Facts:
     @property
     def threshold(self) -> dt.datetime:
         """The time since which created assignments and principals are too young."""
-        return self.dials.young_from(self.window)
+        return self.options.young_from(self.window)
 
 
-def find_keeps(inputs: Inputs, analysis: Analysis, dials: Dials) -> pl.DataFrame:
+def find_keeps(inputs: Inputs, analysis: Analysis, options: PlanOptions) -> pl.DataFrame:
     """Return `(role_assignment_id, state, untouched, undecided)`: the first reason of each kind, null for none.
 
     The word for an exclusion from a file is followed by the entry, and `policy_remediation` by its clause, if known.
     """
-    facts = _Facts(inputs, analysis, dials)
+    facts = _Facts(inputs, analysis, options)
     flags = _assignments(facts)
     for add in (_protected, _ages, _memberships, _roles):
         flags = add(flags, facts)
@@ -187,17 +187,17 @@ def _protected(flags: pl.DataFrame, facts: _Facts) -> pl.DataFrame:
     named_so = is_emergency_name(folded(pl.col("display_name")).fill_null("")) | is_emergency_name(
         folded(pl.col("user_principal_name")).fill_null("")
     )
-    listed_so = _named(facts.dials.emergency_access)
+    listed_so = _named(facts.options.emergency_access)
     found = principals.filter(named_so | listed_so)["principal_id"]
     # If a group has such a name or is listed, its members count as emergency access accounts, whatever their names.
     members = facts.inputs.group_closure.filter(pl.col("group_id").is_in(found.implode()))["member_id"]
     emergency = pl.concat([found, members]).unique()
-    excluded = principals.filter(_named(facts.dials.exclude))["principal_id"]
+    excluded = principals.filter(_named(facts.options.exclude))["principal_id"]
     flagged = flags.with_columns(
         first_party=_holds(first_party, facts),
         recovery=_holds(recovery, facts) | is_recovering,
-        emergency_access=_holds(emergency, facts) | _holder_is(facts.dials.emergency_access),
-        excluded=_holds(excluded, facts) | _holder_is(facts.dials.exclude) | _is_excluded_place_or_role(facts),
+        emergency_access=_holds(emergency, facts) | _holder_is(facts.options.emergency_access),
+        excluded=_holds(excluded, facts) | _holder_is(facts.options.exclude) | _is_excluded_place_or_role(facts),
         exclusion=_exclusion(flags, facts),
         system_managed=pl.col("created_by").is_in(first_party.implode()).fill_null(False),
     )
@@ -211,7 +211,7 @@ def _exclusion(flags: pl.DataFrame, facts: _Facts) -> pl.Expr:
     """Return as text the first exclusion from a file that applies to an assignment, or null."""
     said = [
         pl.when(_is_excluded(one, flags, facts)).then(pl.lit(str(one)))
-        for one in sorted(set(facts.dials.exclusions))
+        for one in sorted(set(facts.options.exclusions))
         if one.holds(facts.window)
     ]
     return pl.coalesce(*said, pl.lit(None, dtype=pl.String))
@@ -253,9 +253,9 @@ def _holds(protected: pl.Series, facts: _Facts) -> pl.Expr:
 
 
 def _is_excluded_place_or_role(facts: _Facts) -> pl.Expr:
-    places = [place_named(name) for name in facts.dials.exclude if name.startswith("/")]
+    places = [place_named(name) for name in facts.options.exclude if name.startswith("/")]
     return pl.any_horizontal(
-        _has_role(facts.dials.exclude, facts), *(_is_at_or_below(place, facts) for place in places)
+        _has_role(facts.options.exclude, facts), *(_is_at_or_below(place, facts) for place in places)
     )
 
 

@@ -15,7 +15,7 @@ from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason
 from rightsize.analyze.resources import kind_at
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.bitsets import Interner, OperationIndex, bits_of
-from rightsize.propose.core.options import Dials, Reads, Unobservable
+from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.core.read_patterns import READ, PatternPart, reading_parts
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
 from rightsize.propose.core.scopes import group_at_least
@@ -37,14 +37,13 @@ ONE_READING = "one_reading"
 WILDCARD = "wildcard"
 WHY = {
     USED: "it was used in the window",
-    LIFECYCLE: "it updates or deletes what was created",
+    LIFECYCLE: "it updates or deletes the objects that a used operation creates",
     SIBLING_READ: "it reads a type that was used, a parent of it, or what it references",
-    STATUS_READ: "inferred: it reads how far a write that stays has come, which whoever started it has to be able to",
+    STATUS_READ: "inferred: the caller of a write that is kept reads with it how far the write has come",
     NAMESPACE_READ: "it reads a resource provider that was used",
-    WILDCARD: "it stands for operations that are all needed, and for nothing else of the catalogue",
-    ONE_READING: "a need rests on it by one reading of `/*/`: Azure does not say whether that may stand for `/`, so "
-    "today's string stays",
-    NOT_IN_CATALOGUE: "it was used, and the catalogue lacks it, so the narrowest pattern that Azure accepts stays",
+    WILDCARD: "it matches operations that are kept, and no other operation of the catalogue",
+    ONE_READING: "Azure does not say whether `/*/` matches `/`; a need depends on it, so today's string is kept",
+    NOT_IN_CATALOGUE: "it was used, and the catalogue lacks it, so the narrowest pattern that Azure accepts is kept",
 }
 
 LIFECYCLE_SIBLINGS = {
@@ -100,13 +99,13 @@ class NeedReader:
 
     Attributes:
         book: The roles.
-        dials: The options that the person chose.
+        options: The options that the person chose.
         elsewhere: Operations of the control plane that run on a service's own endpoint: Resource Manager, which
             checks linked actions, never sees them.
     """
 
     book: RoleBook
-    dials: Dials
+    options: PlanOptions
     elsewhere: int = 0
     _writes: dict[str, int] = field(default_factory=dict)
     _causes: dict[str, PermissionBlock] = field(default_factory=dict)
@@ -125,7 +124,7 @@ class NeedReader:
     def staying(self, profile: Profile, use: Mapping[str, Use]) -> Writes:
         """Return the operations of one assignment that stay, without its reads and linked checks."""
         used = _union(part.operations for part in use.values())
-        hidden = profile.hidden if self.dials.unobservable is Unobservable.KEEP else 0
+        hidden = profile.hidden if self.options.unobservable is Unobservable.KEEP else 0
         unknown = frozenset(name for part in use.values() for name in _control(part.unknown))
         polls = self.polls.asked((used | profile.open) & ~self.elsewhere, unknown) & ~profile.reads
         return Writes((used | profile.open | hidden) & ~self.elsewhere, unknown, polls)
@@ -148,21 +147,21 @@ class NeedReader:
         # log has a gap. An operation that is not proved unused stays at today's scope, whether it was seen or not.
         here = profile.open
         reads = _Reads()
-        if self.dials.unobservable is Unobservable.KEEP:
+        if self.options.unobservable is Unobservable.KEEP:
             here |= profile.hidden
         linked = self.linked(scope, profile, self.staying(profile, use) | (around or Writes()))
-        if self.dials.reads is Reads.ALL:
+        if self.options.reads is Reads.ALL:
             linked &= ~profile.reads
         here |= linked
         why[UnobservableReason.LINKED_CHECK] = linked
         by_scope = {target: part.operations for target, part in use.items()}
-        if self.dials.lifecycle:
+        if self.options.lifecycle:
             self._add_lifecycle(role, by_scope, why)
         if profile.reads:
             reads = self._reads(role, profile.reads, use, linked)
             why |= reads.why
         here |= reads.operations
-        if profile.reads and self.dials.reads is not Reads.ALL:
+        if profile.reads and self.options.reads is not Reads.ALL:
             why[STATUS_READ] = self._add_status_reads(scope, profile, use, around, by_scope)
         for target, extra in reads.by_scope.items():
             by_scope[target] = by_scope.get(target, 0) | extra
@@ -259,9 +258,9 @@ class NeedReader:
             why[LIFECYCLE] = why.get(LIFECYCLE, 0) | (added & ~why[USED] & ~why[USED_BEFORE])
 
     def _reads(self, role: KnownRole, reads: int, use: Mapping[str, Use], linked: int) -> _Reads:
-        if self.dials.reads is Reads.ALL:
+        if self.options.reads is Reads.ALL:
             return self._as_granted(reading_parts(role.blocks), reads)
-        if self.dials.reads is Reads.NAMESPACE:
+        if self.options.reads is Reads.NAMESPACE:
             providers = sorted({provider_of(name) for part in use.values() for _, name in self._names(part)})
             parts = tuple(
                 part for name in providers for part in reading_parts(role.blocks, within=self._provider(name))
@@ -271,7 +270,7 @@ class NeedReader:
             return _Reads(
                 found.operations, found.parts, {}, {NAMESPACE_READ: self.book.mask(Need(found.operations, parts))}
             )
-        if self.dials.reads is Reads.SIBLING:
+        if self.options.reads is Reads.SIBLING:
             by_scope = {
                 target: self.index.mask(sibling_reads(self._names(part))) & reads for target, part in use.items()
             }

@@ -78,9 +78,9 @@ class _PolicyFacts:
             elif lacking is not None:
                 need, role = lacking
                 what = self.names.get(role) or role
-                yield row, f"the policy {need.name} names the role {what}, which its holder does not hold there as such"
+                yield row, f"the policy {need.name} names the role {what}, which its holder does not have there"
             elif (row["role_assignment_id"], row["state"]) in self.used:
-                yield row, "its holder remediates for policies; none of them names the role, and it was used"
+                yield row, "its holder remediates for policies, and the role was used although none of them names it"
 
     def _lacking(self, held: Sequence[_Row], needs: Sequence[PolicyNeed]) -> Iterator[tuple[PolicyNeed, str]]:
         """Yield the roles that a policy names and its identity does not hold at the policy's scope or above."""

@@ -267,17 +267,19 @@ def privileged_evidence(
     shown = [part for part in parts if (fold(part.principal_id), part.place, part.state) in given]
     if not shown:
         return {}
-    told = [(part, _part_json(part, draft.profile, privilege, index, names)) for part in shown]
+    described = [(part, _part_json(part, draft.profile, privilege, index, names)) for part in shown]
     by_word = {
-        "privileged": [said for part, said in told if part.apart not in privilege.layers.masks],
-        "separated": [{"layer": part.apart, **said} for part, said in told if part.apart in privilege.layers.masks],
+        "privileged": [said for part, said in described if part.apart not in privilege.layers.masks],
+        "separated": [
+            {"layer": part.apart, **said} for part, said in described if part.apart in privilege.layers.masks
+        ],
     }
     found: dict[str, Any] = {word: said for word, said in by_word.items() if said}
     subject = draft.subject
     if subject.key in privilege.hours:
         found["seldom"] = {
             "activation": duration(privilege.hours[subject.key]),
-            "meaning": "an activation of this length would have been enough on 95 of 100 days of work",
+            "meaning": "an activation of this length would have covered the use on 95 of 100 days of work",
         }
     return found
 
@@ -294,8 +296,8 @@ def activation_evidence(draft: Draft, privilege: Privilege) -> dict[str, Any]:
             "policy_id": activation.policy_id,
             "of_role": subject.role_definition_id,
             "of_scope": subject.scope,
-            "meaning": "to be set on the management policy of each assigned role at its scope before anybody uses it; "
-            "a policy is shared by everybody who is eligible for that role there",
+            "meaning": "set these on the role management policy of each assigned role and scope before anybody uses "
+            "it; the policy holds for everybody who is eligible for the role there",
         }
     }
 

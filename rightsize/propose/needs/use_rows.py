@@ -112,16 +112,19 @@ class UseRows:
         found = rows.group_by(KEY).agg("bit")
         return {(id_, state): index.mask_of_bits(bits) for id_, state, bits in found.iter_rows()}
 
-    def tell(self, row: int, number: int, index: OperationIndex) -> list[dict[str, Any]]:
+    def records_at(self, row: int, number: int, index: OperationIndex) -> list[dict[str, Any]]:
         """Return `number` rows from `row` on in the form of a proposal's evidence."""
         page, begin = divmod(row, _AT_ONCE)
         if begin + number > _AT_ONCE:
-            return self._tell(self.frame.slice(row, number), index)
+            return self._records_of(self.frame.slice(row, number), index)
         if self._page.number != page:
-            self._page.number, self._page.rows = page, self._tell(self.frame.slice(page * _AT_ONCE, _AT_ONCE), index)
+            self._page.number, self._page.rows = (
+                page,
+                self._records_of(self.frame.slice(page * _AT_ONCE, _AT_ONCE), index),
+            )
         return self._page.rows[begin : begin + number]
 
-    def _tell(self, rows: pl.DataFrame, index: OperationIndex) -> list[dict[str, Any]]:
+    def _records_of(self, rows: pl.DataFrame, index: OperationIndex) -> list[dict[str, Any]]:
         columns = rows.select(
             "bit",
             "operation",
@@ -136,12 +139,12 @@ class UseRows:
             scopes=pl.col("scopes").list.len(),
             scope_ids=pl.col("scopes").list.head(_NAMED),
         ).with_columns(self._ago())
-        told = list(columns.iter_rows(named=True))
-        for row in told:
+        records = list(columns.iter_rows(named=True))
+        for row in records:
             bit = row.pop("bit")
             if bit is not None:
                 row["operation"] = index.names[bit][1]
-        return told
+        return records
 
     def of_roles(self, users: pl.DataFrame, wanted: pl.DataFrame) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
         """Return for each role the use of its operations under the assignments that it helps to replace.
@@ -212,19 +215,19 @@ class Uses(Sequence[Mapping[str, Any]]):
     def __getitem__(self, position: slice) -> Sequence[Mapping[str, Any]]: ...
 
     def __getitem__(self, position: int | slice) -> Mapping[str, Any] | Sequence[Mapping[str, Any]]:
-        return self._told()[position]
+        return self._records()[position]
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        return iter(self._told())
+        return iter(self._records())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
 
     def __repr__(self) -> str:
-        return repr(self._told())
+        return repr(self._records())
 
     __hash__ = None  # type: ignore[assignment]
 
-    def _told(self) -> list[dict[str, Any]]:
+    def _records(self) -> list[dict[str, Any]]:
         row, number = self.rows.spans.get(self.key, (0, 0))
-        return self.rows.tell(row, number, self.operations) if number else []
+        return self.rows.records_at(row, number, self.operations) if number else []

@@ -166,16 +166,16 @@ class Evaluator:
         """Return `_GRANTING` for the grants whose condition all known requests of the use meet."""
         who = uses.select("use", "principal_id", "place").unique("use")
         asked = bound.join(who, on="use").join(self.requests, on=["principal_id", "operation", "place"], how="left")
-        told = asked.select("condition", "operation", "role_right", "kind").unique()
+        conditions = asked.select("condition", "operation", "role_right", "kind").unique()
         met = pl.Series(
             [
                 truth_of(condition, operation, attributes_of(operation, role, kind), reading=Reading.LEAST) is True
-                for condition, operation, role, kind in told.iter_rows()
+                for condition, operation, role, kind in conditions.iter_rows()
             ],
             dtype=pl.Boolean,
         )
         judged = asked.join(
-            told.with_columns(met=met), on=["condition", "operation", "role_right", "kind"], nulls_equal=True
+            conditions.with_columns(met=met), on=["condition", "operation", "role_right", "kind"], nulls_equal=True
         )
         whole = judged.group_by(*_GRANTING, "condition").agg(pl.col("met").all())
         return whole.filter("met").select(_GRANTING)

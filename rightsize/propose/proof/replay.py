@@ -45,12 +45,12 @@ class Outcomes:
     """The outcome of each distinct use.
 
     Attributes:
-        standing: Numbers of the uses that are allowed without an activation.
+        active: Numbers of the uses that are allowed without an activation.
         waiting: Numbers of the uses that are allowed only after an activation.
         denied: The uses that are denied, as `distinct_uses` returns them.
     """
 
-    standing: pl.Series
+    active: pl.Series
     waiting: pl.Series
     denied: pl.DataFrame
 
@@ -90,7 +90,7 @@ def replay(
         inputs: The deny assignments.
     """
     ended = replay_uses(uses, today, after, evaluator, tenant, inputs)
-    return Replay(len(ended.standing), len(ended.waiting), len(ended.denied), _describe(ended.denied))
+    return Replay(len(ended.active), len(ended.waiting), len(ended.denied), _describe(ended.denied))
 
 
 def replay_uses(
@@ -121,14 +121,14 @@ def answer_uses(asked: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, 
     """Return the outcome of each use in `asked` under the assignments of `after`."""
     found = evaluator.kept_through(asked, tenant.membership, after)
     woken = evaluator.kept_through(asked, tenant.sleeping, after)
-    standing = found.filter(pl.col("label") != "eligible")["use"].unique()
+    active = found.filter(pl.col("label") != "eligible")["use"].unique()
     eligible = pl.concat([found.filter(pl.col("label") == "eligible")["use"], woken["use"]]).unique()
-    waiting = eligible.filter(~eligible.is_in(standing.implode()))
+    waiting = eligible.filter(~eligible.is_in(active.implode()))
     # A use that is allowed today until some day has to stay allowed until that day.
     lasting = pl.concat([found, woken]).group_by("use").agg(pl.col("last").max())
     kept = asked.join(lasting, on="use").filter(pl.col("last") >= pl.col("until"))["use"]
     denied = asked.filter(~pl.col("use").is_in(kept.implode())).sort("use")
-    return Outcomes(standing, waiting, denied)
+    return Outcomes(active, waiting, denied)
 
 
 def _refused(spread: pl.DataFrame, inputs: Inputs, tenant: Tenant) -> pl.Series:

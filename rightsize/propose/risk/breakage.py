@@ -121,18 +121,20 @@ class Estimate:
         return said
 
 
-def break_bounds(bench: PlanContext, horizon: int = HORIZON_DAYS) -> dict[Key, Estimate]:
+def break_bounds(context: PlanContext, horizon: int = HORIZON_DAYS) -> dict[Key, Estimate]:
     """Return the estimate of each assignment with operations whose use a log would show.
 
     Args:
-        bench: The context of the plan.
+        context: The context of the plan.
         horizon: Days ahead.
     """
-    placed = bench.placed.filter(~pl.col("earlier"))
-    incidence = read_incidence(bench.inputs, bench.analysis, placed, _singled(bench), lifecycle=bench.dials.lifecycle)
-    orphans = pl.DataFrame(sorted(bench.findings.orphans), schema=dict.fromkeys(KEY, pl.String), orient="row")
+    placed = context.placed.filter(~pl.col("earlier"))
+    incidence = read_incidence(
+        context.inputs, context.analysis, placed, _singled(context), lifecycle=context.options.lifecycle
+    )
+    orphans = pl.DataFrame(sorted(context.findings.orphans), schema=dict.fromkeys(KEY, pl.String), orient="row")
     alive = incidence.join(orphans, on=KEY, how="anti")
-    return estimates_of(alive, bench.analysis.window, horizon)
+    return estimates_of(alive, context.analysis.window, horizon)
 
 
 def estimates_of(incidence: pl.DataFrame, window: Window, horizon: int = HORIZON_DAYS) -> dict[Key, Estimate]:
@@ -141,9 +143,9 @@ def estimates_of(incidence: pl.DataFrame, window: Window, horizon: int = HORIZON
     return {(id_, state): Estimate(*values) for id_, state, *values in rows.iter_rows()}
 
 
-def _singled(bench: PlanContext) -> pl.DataFrame:
+def _singled(context: PlanContext) -> pl.DataFrame:
     """Return the operations that are assigned to single members of a group, as `read_incidence` takes them."""
-    split = bench.groups.singled if bench.dials.direct_assignments else {}
+    split = context.groups.singled if context.options.direct_assignments else {}
     rows = [
         (*key, place, bit)
         for key, places in sorted(split.items())
@@ -154,34 +156,37 @@ def _singled(bench: PlanContext) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def observable_loss(draft: Draft, bench: PlanContext) -> int:
+def observable_loss(draft: Draft, context: PlanContext) -> int:
     """Return the operations that a draft removes at today's scope and whose use a log would have shown.
 
     The removal of a duplicate or an orphan is no loss. An operation that stays only at narrower scopes is a loss.
     """
-    role = bench.book.roles.get(draft.subject.role_definition_id)
+    role = context.book.roles.get(draft.subject.role_definition_id)
     if role is None or draft.profile is None or draft.kind in _SAFE_KINDS:
         return 0
     subject = draft.subject
     need = draft.needs.by_scope.get(subject.place) if draft.needs else None
-    stays = bench.book.mask(need) if need else 0
+    stays = context.book.mask(need) if need else 0
     if any(fold(one.principal_id) != fold(subject.principal_id) for one in draft.placements):
         # An operation that single members get is lost for all other members.
-        stays &= ~reduce(or_, bench.groups.singled.get(subject.key, {}).get(subject.place, {}).values(), 0)
+        stays &= ~reduce(or_, context.groups.singled.get(subject.key, {}).get(subject.place, {}).values(), 0)
     for placement in draft.placements:
         if placement.place == subject.place and fold(placement.principal_id) == fold(subject.principal_id):
             stays |= placement.choice.granted
     return draft.profile.unused & role.granted & ~stays
 
 
-def keep_risky(drafts: Mapping[Key, Draft], bounds: Mapping[Key, Estimate], bench: PlanContext) -> dict[Key, Draft]:
+def keep_risky(drafts: Mapping[Key, Draft], bounds: Mapping[Key, Estimate], context: PlanContext) -> dict[Key, Draft]:
     """Return the drafts, with `keep` for those whose break probability is above `--max-break`."""
-    most = bench.dials.max_break
+    most = context.options.max_break
     if most is None:
         return dict(drafts)
     return {
-        key: draft.kept("break_risk")
-        if key in bounds and bounds[key].bound > most and observable_loss(draft, bench)
+        key: draft.kept(
+            f"break_risk: within {HORIZON_DAYS} days it may break work with a probability of up to "
+            f"{bounds[key].bound:.4g}, and `--max-break` allows {most:g}"
+        )
+        if key in bounds and bounds[key].bound > most and observable_loss(draft, context)
         else draft
         for key, draft in drafts.items()
     }

@@ -224,8 +224,8 @@ def _foretell() -> pl.Expr:
     """
     early = pl.col("early_days")
     late = pl.col("active_days") - early
-    told = corrected(early, *_EARLY[1:]) * late / early
-    return pl.when(early > 0).then(told).otherwise(0.0)
+    forecast = corrected(early, *_EARLY[1:]) * late / early
+    return pl.when(early > 0).then(forecast).otherwise(0.0)
 
 
 def _observable(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:

@@ -29,7 +29,7 @@ _ROUNDS = 3
 """Maximum rounds of widening scopes; after that, assignments that exceed a limit are kept."""
 
 
-_TOGETHER = "in one role at today's scope, since its condition decides nothing of a part"
+_TOGETHER = "in one role at today's scope, since its condition applies to no operation of a part"
 """The clause in the reason of an assignment whose whole need is granted in one role at its scope."""
 
 
@@ -48,24 +48,24 @@ class GrantedNeeds:
     curve: tuple[Mapping[str, Any], ...]
 
 
-def grant_needs(drafts: Mapping[Key, Draft], bench: PlanContext) -> GrantedNeeds:
+def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNeeds:
     """Choose scopes and roles for every open draft, and return all drafts.
 
     An assignment whose need cannot be granted by a new assignment is kept. Then the rest is chosen again, since a kept
     assignment may grant a part of it.
     """
     settled = dict(drafts)
-    terms = read_terms(bench)
+    terms = read_terms(context)
     moves: dict[Slot, str] = {}
     rooms: list[Room] = []
     carried: Carried | None = None
     gathered: set[Key] = set()
     while True:
-        asked = [_moved(_gathered(demand, gathered), moves) for demand in demands(settled, bench)]
-        units = form_units(asked, standing(settled, bench), bench.book, bench.analysis.tenant.tree)
-        solution = choose(units.units, bench.book, terms, carried)
+        asked = [_moved(_gathered(demand, gathered), moves) for demand in demands(settled, context)]
+        units = form_units(asked, kept_assignments(settled, context), context.book, context.analysis.tenant.tree)
+        solution = choose(units.units, context.book, terms, carried)
         carried = solution.carried
-        idle = list(_idle(solution, bench))
+        idle = list(_idle(solution, context))
         spread = {key for unit in idle for key in unit.subjects} - gathered
         gathered |= spread
         stays = dict.fromkeys((unit for unit in idle if spread.isdisjoint(unit.subjects)), "idle_condition")
@@ -76,7 +76,7 @@ def grant_needs(drafts: Mapping[Key, Draft], bench: PlanContext) -> GrantedNeeds
             continue
         if len(rooms) < _ROUNDS:
             made = {unit: len(found) for unit, found in solution.choices.items() if unit.state != "eligible"}
-            rooms.append(make_room(units.units, made, _tenant(bench)))
+            rooms.append(make_room(units.units, made, _tenant(context)))
             moves |= rooms[-1].places
             if rooms[-1].places:
                 continue
@@ -84,20 +84,20 @@ def grant_needs(drafts: Mapping[Key, Draft], bench: PlanContext) -> GrantedNeeds
         places: dict[Key, set[str]] = defaultdict(set)
         for demand in asked:
             places[demand.subject.key].add(demand.place)
-        chosen = _with_choices(settled, units, solution, places, bench)
+        chosen = _with_choices(settled, units, solution, places, context)
         for key in gathered:
             if chosen[key].placements:
                 chosen[key] = replace(chosen[key], reason=f"{chosen[key].reason}; {_TOGETHER}")
         return GrantedNeeds(chosen, optimum, solution.curve)
 
 
-def _idle(solution: Solution, bench: PlanContext) -> Iterator[GrantUnit]:
+def _idle(solution: Solution, context: PlanContext) -> Iterator[GrantUnit]:
     """Yield the units with a condition and a role that grants no operation to which the condition applies.
 
     Azure accepts conditions only on roles with blob or queue data actions, or with the assignment of roles. The
     condition cannot be dropped: an assignment without it would grant more than today's.
     """
-    names = bench.book.index.names
+    names = context.book.index.names
     for unit, choices in solution.choices.items():
         if unit.condition is not None and any(
             not any(targets(unit.condition, names[bit][1]) for bit in bits_of(choice.granted)) for choice in choices
@@ -134,50 +134,50 @@ def _places_json(rooms: list[Room]) -> dict[str, Any]:
     }
 
 
-def _tenant(bench: PlanContext) -> LimitContext:
+def _tenant(context: PlanContext) -> LimitContext:
     """Return the facts of the tenant that decide how many assignments fit where."""
     return LimitContext(
-        existing=Counter(subject.anchor for subject in bench.subjects if subject.state == "active"),
-        today={subject.key: subject.place for subject in bench.subjects},
-        limits=bench.limits,
-        tree=bench.analysis.tenant.tree,
-        weigh=lambda unit: bench.scale.weigh(bench.book.mask(unit.need)),
-        exposure=lambda principal, place: bench.reach.of(place) * bench.groups.people_of(fold(principal)),
-        has_data=lambda unit: bool(bench.book.mask(unit.need) & ~bench.book.index.control),
+        existing=Counter(subject.anchor for subject in context.subjects if subject.state == "active"),
+        today={subject.key: subject.place for subject in context.subjects},
+        limits=context.limits,
+        tree=context.analysis.tenant.tree,
+        weigh=lambda unit: context.scale.weigh(context.book.mask(unit.need)),
+        exposure=lambda principal, place: context.reach.of(place) * context.groups.people_of(fold(principal)),
+        has_data=lambda unit: bool(context.book.mask(unit.need) & ~context.book.index.control),
     )
 
 
-def read_terms(bench: PlanContext) -> Terms:
+def read_terms(context: PlanContext) -> Terms:
     """Return the terms of the choice of roles: weights, limits and roles held today."""
     held: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for subject in bench.subjects:
+    for subject in context.subjects:
         held[subject.principal_id, subject.place].add(subject.role_definition_id)
-    custom = bench.inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height
+    custom = context.inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height
     return Terms(
-        max_excess=bench.dials.max_excess,
-        weigh=bench.scale.weigh,
-        exposure=lambda unit: bench.reach.of(unit.place) * bench.groups.people_of(fold(unit.principal_id)),
+        max_excess=context.options.max_excess,
+        weigh=context.scale.weigh,
+        exposure=lambda unit: context.reach.of(unit.place) * context.groups.people_of(fold(unit.principal_id)),
         held={key: frozenset(roles) for key, roles in held.items()},
-        tree=bench.analysis.tenant.tree,
-        room=RoleRoom(bench.limits, custom, bench.dials.max_custom_roles),
-        weights=bench.dials.weights,
-        foreign=bench.privilege.layers.foreign(),
+        tree=context.analysis.tenant.tree,
+        room=RoleRoom(context.limits, custom, context.options.max_custom_roles),
+        weights=context.options.weights,
+        foreign=context.privilege.layers.foreign(),
     )
 
 
-def demands(drafts: Mapping[Key, Draft], bench: PlanContext) -> Iterator[GrantRequest]:
+def demands(drafts: Mapping[Key, Draft], context: PlanContext) -> Iterator[GrantRequest]:
     """Yield the demands of the open drafts, by assignment and place."""
     for _, draft in sorted(drafts.items()):
         if draft.open:
-            yield from demands_of(draft, bench)
+            yield from demands_of(draft, context)
 
 
-def demands_of(draft: Draft, bench: PlanContext) -> Iterator[GrantRequest]:
+def demands_of(draft: Draft, context: PlanContext) -> Iterator[GrantRequest]:
     """Yield the demands of one assignment, with parts for few group members and privileged parts as own demands."""
     subject = draft.subject
     state = _state_of(subject)
     for place, need in sorted(draft.needs.by_scope.items() if draft.needs else ()):
-        own = _singled_out(draft, place, need, bench)
+        own = _singled_out(draft, place, need, context)
         common = need.operations
         for mask in own.values():
             common &= ~mask
@@ -185,12 +185,12 @@ def demands_of(draft: Draft, bench: PlanContext) -> Iterator[GrantRequest]:
         parts = [(subject.principal_id, shared), *((member, Need(mask)) for member, mask in sorted(own.items()))]
         for principal, part in parts:
             asked = GrantRequest(subject, place, part, principal, state, subject.condition, subject.end_on)
-            yield from split(asked, draft.profile, bench.privilege)
+            yield from split(asked, draft.profile, context.privilege)
 
 
-def is_split(draft: Draft, bench: PlanContext) -> bool:
+def is_split(draft: Draft, context: PlanContext) -> bool:
     """Return whether any demand of an assignment is the part of a layer of defence."""
-    return any(part.apart in bench.privilege.layers.masks for part in demands_of(draft, bench))
+    return any(part.apart in context.privilege.layers.masks for part in demands_of(draft, context))
 
 
 def _state_of(subject: Subject) -> AssignmentState:
@@ -198,28 +198,28 @@ def _state_of(subject: Subject) -> AssignmentState:
     return "eligible" if subject.state == "eligible" else "active"
 
 
-def _singled_out(draft: Draft, place: str, need: Need, bench: PlanContext) -> dict[str, int]:
+def _singled_out(draft: Draft, place: str, need: Need, context: PlanContext) -> dict[str, int]:
     """Return the operations that only few members of a group need at a place, by member.
 
     At the scope of the assignment itself, the group keeps the operations that are not proved unused by the others.
     Eligible access stays with the group: the others do not have it before an activation, so it is no active excess.
     """
-    if not bench.dials.direct_assignments or draft.profile is None or draft.subject.state == "eligible":
+    if not context.options.direct_assignments or draft.profile is None or draft.subject.state == "eligible":
         return {}
     spare = need.operations & (draft.profile.unused if place == draft.subject.place else ~0)
-    found = bench.groups.singled.get(draft.subject.key, {}).get(place, {})
+    found = context.groups.singled.get(draft.subject.key, {}).get(place, {})
     return {member: mask & spare for member, mask in found.items() if mask & spare}
 
 
-def standing(drafts: Mapping[Key, Draft], bench: PlanContext) -> Iterator[KeptAssignment]:
+def kept_assignments(drafts: Mapping[Key, Draft], context: PlanContext) -> Iterator[KeptAssignment]:
     """Yield the kept assignments that may serve a part of a need: those without any condition."""
     for key, draft in sorted(drafts.items()):
         subject = draft.subject
-        role = bench.book.roles.get(subject.role_definition_id)
+        role = context.book.roles.get(subject.role_definition_id)
         rests = (
             draft.kind == "keep"
             and subject.condition is None
-            and bench.untouched.get(key) not in ("activated", "ended")
+            and context.untouched.get(key) not in ("activated", "ended")
         )
         if not rests or role is None or role.is_conditional:
             continue
@@ -230,7 +230,7 @@ def standing(drafts: Mapping[Key, Draft], bench: PlanContext) -> Iterator[KeptAs
 
 
 def _with_choices(
-    drafts: dict[Key, Draft], units: Units, solution: Solution, places: Mapping[Key, Set[str]], bench: PlanContext
+    drafts: dict[Key, Draft], units: Units, solution: Solution, places: Mapping[Key, Set[str]], context: PlanContext
 ) -> dict[Key, Draft]:
     of_subject: dict[Key, list[GrantUnit]] = defaultdict(list)
     for unit in units.units:
@@ -242,7 +242,9 @@ def _with_choices(
             continue
         own = of_subject[key]
         found = {
-            one: longest[_taken_once(one)] for unit in own for one in _placements(unit, draft, solution, drafts, bench)
+            one: longest[_taken_once(one)]
+            for unit in own
+            for one in _placements(unit, draft, solution, drafts, context)
         }
         longer = (unit for one, (end_on, unit) in found.items() if last_of(one.end_on) != end_on)
         near = [*own, *units.leans_on.get(key, ()), *longer]
@@ -252,8 +254,8 @@ def _with_choices(
             units.rests_on.get(key, ()),
             (id_ for unit in near for id_, _ in unit.subjects),
             len(places[key]),
-            bench.book.roles[draft.subject.role_definition_id],
-            bench.book,
+            context.book.roles[draft.subject.role_definition_id],
+            context.book,
         )
     return drafts
 
@@ -276,15 +278,15 @@ def _longest(units: Units, solution: Solution) -> dict[tuple[object, ...], tuple
 
 
 def _placements(
-    unit: GrantUnit, draft: Draft, solution: Solution, drafts: Mapping[Key, Draft], bench: PlanContext
+    unit: GrantUnit, draft: Draft, solution: Solution, drafts: Mapping[Key, Draft], context: PlanContext
 ) -> Iterator[Placement]:
     others = 0
     for key in unit.subjects:
         if key != draft.subject.key:
-            others |= _needed_at(drafts[key], unit.place, bench)
+            others |= _needed_at(drafts[key], unit.place, context)
     # If a new assignment replaces several, each counts only the operations that it grants today.
-    own = bench.book.roles[draft.subject.role_definition_id].granted
-    counted = own & (~others | _needed_at(draft, unit.place, bench))
+    own = context.book.roles[draft.subject.role_definition_id].granted
+    counted = own & (~others | _needed_at(draft, unit.place, context))
     for choice in solution.choices[unit]:
         own_part = choice.granted & counted
         yield Placement(
@@ -299,6 +301,6 @@ def _placements(
         )
 
 
-def _needed_at(draft: Draft, place: str, bench: PlanContext) -> int:
+def _needed_at(draft: Draft, place: str, context: PlanContext) -> int:
     need = draft.needs.by_scope.get(place) if draft.needs else None
-    return bench.book.mask(need) if need is not None else 0
+    return context.book.mask(need) if need is not None else 0

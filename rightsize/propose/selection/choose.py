@@ -26,7 +26,7 @@ from rightsize.propose.selection.merge_roles import Joining
 from rightsize.propose.selection.optimality import Judge, cost_of
 from rightsize.propose.selection.warm_start import Carried, Start, carry, no_answer, start_anew, start_from
 
-ALL_NEEDED = "all_needed"
+NOTHING_TO_NARROW = "nothing_to_narrow"
 """The word for a unit whose assignments of today grant nothing beyond its need, so that they are kept."""
 NOT_WORTH = "not_worth_a_role"
 """The word for a unit whose new role would cost more, by the weights, than the excess that it saves."""
@@ -90,16 +90,16 @@ def choose(units: Sequence[GrantUnit], book: RoleBook, terms: Terms, carried: Ca
         # A pattern that a wider one covered is separate once the wider one is kept; the old numbering lacks it.
         carried = None
     atoms = carried.atoms if carried else Atoms.of((unit.need for unit in units), book)
-    shelf = CandidateIndex(book, atoms, terms.tree)
-    reader = CaseReader(shelf, terms.max_excess, terms.weigh)
-    classes = form_classes(units, shelf, terms.exposure, terms.held, terms.max_excess, terms.foreign)
+    candidates = CandidateIndex(book, atoms, terms.tree)
+    reader = CaseReader(candidates, terms.max_excess, terms.weigh)
+    classes = form_classes(units, candidates, terms.exposure, terms.held, terms.max_excess, terms.foreign)
     chooser = _Chooser(
         [one for one in classes if one.role_definition_id is not None],
         [reader.read(one) for one in classes if one.role_definition_id is None],
         book,
         atoms,
         terms,
-        Fallbacks(shelf, terms.weigh),
+        Fallbacks(candidates, terms.weigh),
     )
     return chooser.choose(carried)
 
@@ -165,8 +165,8 @@ class _Chooser:
         if chosen != best:
             return self._joined(starts[chosen[1]], chosen[2]), room.refusal(best[2])
         said = (
-            f"{NOT_WORTH}: by --weights a plan with {best[2]:,} new roles counts {best[0][0]:,.0f}, "
-            f"and one with all {len(start.contents):,} counts {weights.weigh(cost_of(points[0][0])):,.0f}"
+            f"{NOT_WORTH}: by `--weights` a plan with {best[2]:,} new roles costs {best[0][0]:,.0f}, "
+            f"and one with all {len(start.contents):,} costs {weights.weigh(cost_of(points[0][0])):,.0f}"
         )
         return self._joined(starts[best[1]], best[2]), said
 
@@ -212,7 +212,7 @@ class _Chooser:
             missing = case.atoms
             for content in (*(state.roles[one].content for one in own), *(one.atoms for one in beside)):
                 missing &= ~content
-            word = "" if choices else refusal if self.fallbacks.of(case).weight else ALL_NEEDED
+            word = "" if choices else refusal if self.fallbacks.of(case).weight else NOTHING_TO_NARROW
             if missing and (choices or not word):
                 raise no_answer(case, missing, self.atoms)
             chosen.append((case.whole, tuple(choices), word))

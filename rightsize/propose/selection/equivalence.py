@@ -93,7 +93,7 @@ class ClassCase:
 
 def form_classes(
     units: Iterable[GrantUnit],
-    shelf: CandidateIndex,
+    candidates: CandidateIndex,
     exposure: Callable[[GrantUnit], int],
     held: Mapping[tuple[str, str], frozenset[str]],
     max_excess: int,
@@ -103,7 +103,7 @@ def form_classes(
 
     Args:
         units: The units.
-        shelf: The existing roles.
+        candidates: The existing roles.
         exposure: The number of resource groups times people that one more operation reaches.
         held: (principal, folded place) to the roles that the principal has there today.
         max_excess: Number of operations that an existing role may grant beyond a need.
@@ -112,10 +112,10 @@ def form_classes(
     fitting: dict[tuple[Need, tuple[str, ...]], tuple[str, ...]] = {}
     grouped: dict[NeedClass, list[GrantUnit]] = {}
     for unit in units:
-        own = shelf.assignable_at(unit.place)
+        own = candidates.assignable_at(unit.place)
         asked = (unit.need, own)
         if asked not in fitting:
-            fitting[asked] = tuple(_fitting(unit.need, own, shelf, max_excess)) if own else ()
+            fitting[asked] = tuple(_fitting(unit.need, own, candidates, max_excess)) if own else ()
         here = held.get((unit.principal_id, unit.place), frozenset())
         alike = NeedClass(
             domain_of(unit.place),
@@ -139,10 +139,10 @@ def domain_of(place: str) -> str:
     return place if place == ROOT or place.startswith(MANAGEMENT_GROUP) else ""
 
 
-def _fitting(need: Need, ids: Sequence[str], shelf: CandidateIndex, max_excess: int) -> Iterable[str]:
-    needed = shelf.book.mask(need)
+def _fitting(need: Need, ids: Sequence[str], candidates: CandidateIndex, max_excess: int) -> Iterable[str]:
+    needed = candidates.book.mask(need)
     for id_ in ids:
-        role = shelf.book.roles[id_]
+        role = candidates.book.roles[id_]
         if role.granted & needed and (role.granted & ~needed).bit_count() <= max_excess:
             yield id_
 
@@ -152,12 +152,12 @@ class CaseReader:
     """A reader that computes for each class the facts that the choice of roles needs.
 
     Attributes:
-        shelf: The existing roles.
+        candidates: The existing roles.
         max_excess: Number of operations that an existing role may grant beyond a need.
         weigh: The weight of a set of operations.
     """
 
-    shelf: CandidateIndex
+    candidates: CandidateIndex
     max_excess: int
     weigh: Callable[[int], int]
     _decided: dict[str, int] = field(default_factory=dict)
@@ -167,7 +167,7 @@ class CaseReader:
     @property
     def atoms(self) -> Atoms:
         """The numbering of operations and patterns."""
-        return self.shelf.atoms
+        return self.candidates.atoms
 
     def read(self, one: NeedClass) -> ClassCase:
         """Return a class with the facts for the choice of roles."""
@@ -198,7 +198,7 @@ class CaseReader:
         """Return the atoms that a ceiling grants, without the barred ones."""
         key = ceiling, barred
         if key not in self._ceilings:
-            book = self.shelf.book
+            book = self.candidates.book
             granted = _union(book.roles[id_].granted for id_ in ceiling)
             doubtful = granted & ~_union(book.roles[id_].certain for id_ in ceiling)
             whole = self.atoms.of_blocks(granted, doubtful, book.blocks(ceiling))
@@ -209,7 +209,7 @@ class CaseReader:
         """Return the undominated existing roles, best first: no other grants as much at the same or less excess."""
         ranked = sorted(
             ((self.weigh(role.spare) if role.spare else 0), role.kind != "own", role.role.role_definition_id, role)
-            for role in self.shelf.fitting(one.ceiling, one.custom, atoms, needed, self.max_excess)
+            for role in self.candidates.fitting(one.ceiling, one.custom, atoms, needed, self.max_excess)
             if not role.role.granted & one.foreign
             and (one.condition is None or role.role.granted & self._decided_by(one.condition))
         )
@@ -217,7 +217,7 @@ class CaseReader:
         for weight, _, id_, role in sorted(ranked, key=lambda item: -(item[3].atoms & atoms).bit_count()):
             useful = role.atoms & atoms
             is_dominated = any(not useful & ~other and price <= weight for price, other, _ in kept)
-            if not is_dominated and self.shelf.is_inside(role, one.ceiling):
+            if not is_dominated and self.candidates.is_inside(role, one.ceiling):
                 kept.append((weight, useful, id_))
         chosen = {id_ for _, _, id_ in kept}
         return tuple(role for _, _, id_, role in ranked if id_ in chosen)
@@ -225,9 +225,9 @@ class CaseReader:
     def _decided_by(self, condition: str) -> int:
         """Return the operations to which a condition applies; Azure accepts it only on roles with one of them."""
         if condition not in self._decided:
-            names = enumerate(self.shelf.book.index.names)
+            names = enumerate(self.candidates.book.index.names)
             bits = (bit for bit, (_, name) in names if targets(condition, name))
-            self._decided[condition] = self.shelf.book.index.mask_of_bits(bits)
+            self._decided[condition] = self.candidates.book.index.mask_of_bits(bits)
         return self._decided[condition]
 
     def _barred(self, one: NeedClass, atoms: int) -> tuple[int, str]:
@@ -242,8 +242,8 @@ class CaseReader:
 
     def _unwritable(self, one: NeedClass) -> int:
         """Return the atoms whose strings Azure would refuse."""
-        index = self.shelf.book.index
-        inherited = frozenset().union(*(inherited_strings(self.shelf.book.roles[id_]) for id_ in one.ceiling))
+        index = self.candidates.book.index
+        inherited = frozenset().union(*(inherited_strings(self.candidates.book.roles[id_]) for id_ in one.ceiling))
 
         def refuses(plane: str, text: str) -> bool:
             if "*" in text:

@@ -30,14 +30,14 @@ class Exposure:
         return Exposure(self.cells * factor, self.risky * factor)
 
 
-def today_exposure(subject: Subject, granted: int, bench: PlanContext) -> Exposure:
+def today_exposure(subject: Subject, granted: int, context: PlanContext) -> Exposure:
     """Return the exposure of one of today's assignments."""
-    people = bench.groups.people_of(fold(subject.principal_id))
+    people = context.groups.people_of(fold(subject.principal_id))
     weight = ELIGIBLE_WEIGHT if subject.state == "eligible" else 1.0
-    return _of_one({subject.place: granted}, bench).times(people * weight)
+    return _of_one({subject.place: granted}, context).times(people * weight)
 
 
-def planned_exposure(subject: Subject, placements: Iterable[Placement], bench: PlanContext) -> Exposure:
+def planned_exposure(subject: Subject, placements: Iterable[Placement], context: PlanContext) -> Exposure:
     """Return the exposure of an assignment's replacements; a member's own assignment adds to that of its group."""
     owner = fold(subject.principal_id)
     by_state: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
@@ -47,25 +47,25 @@ def planned_exposure(subject: Subject, placements: Iterable[Placement], bench: P
     for state, by_principal in sorted(by_state.items()):
         weight = ELIGIBLE_WEIGHT if state == "eligible" else 1.0
         shared = by_principal.pop(owner, {})
-        together = _of_one(shared, bench)
-        whole += together.times(bench.groups.people_of(owner) * weight)
+        together = _of_one(shared, context)
+        whole += together.times(context.groups.people_of(owner) * weight)
         for own in by_principal.values():
             both = {place: shared.get(place, 0) | own.get(place, 0) for place in {*shared, *own}}
-            whole += (_of_one(both, bench) + together.times(-1)).times(weight)
+            whole += (_of_one(both, context) + together.times(-1)).times(weight)
     return whole
 
 
-def used_weight(subject: Subject, bench: PlanContext) -> float:
+def used_weight(subject: Subject, context: PlanContext) -> float:
     """Return the weight of the used cells; a cell counts once for each principal that used it."""
-    counted = bench.groups.used_cells.get(subject.key)
+    counted = context.groups.used_cells.get(subject.key)
     if counted is not None:
-        return float(sum(bench.scale.weigh(1 << bit) * number for bit, number in counted))
-    uses = bench.uses.get(subject.key, {})
-    return float(sum(bench.scale.weigh(use.operations) for use in uses.values()))
+        return float(sum(context.scale.weigh(1 << bit) * number for bit, number in counted))
+    uses = context.uses.get(subject.key, {})
+    return float(sum(context.scale.weigh(use.operations) for use in uses.values()))
 
 
-def _of_one(granted: Mapping[str, int], bench: PlanContext) -> Exposure:
+def _of_one(granted: Mapping[str, int], context: PlanContext) -> Exposure:
     return Exposure(
-        float(cells(granted, bench.scale, bench.reach)),
-        float(cells(risky(granted, bench.scale), bench.scale, bench.reach)),
+        float(cells(granted, context.scale, context.reach)),
+        float(cells(risky(granted, context.scale), context.scale, context.reach)),
     )

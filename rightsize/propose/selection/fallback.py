@@ -27,11 +27,11 @@ class Fallbacks:
     """A finder of fallbacks that caches its answers.
 
     Attributes:
-        shelf: The existing roles.
+        candidates: The existing roles.
         weigh: The weight of a set of operations.
     """
 
-    shelf: CandidateIndex
+    candidates: CandidateIndex
     weigh: Callable[[int], int]
     _found: dict[int, tuple[ClassCase, Fallback]] = field(default_factory=dict)
 
@@ -53,26 +53,26 @@ class Fallbacks:
             case: The class.
             atoms: Atoms that no existing role grants without excess that counts.
         """
-        found = self.shelf.fitting(case.whole.ceiling, case.whole.custom, atoms, case.needed, None)
+        found = self.candidates.fitting(case.whole.ceiling, case.whole.custom, atoms, case.needed, None)
         return min((self.weigh(one.spare) for one in found), default=0)
 
     def _search(self, case: ClassCase) -> Fallback:
         whole = case.whole
         found = []
-        for one in self.shelf.fitting(whole.ceiling, whole.custom, case.atoms, case.needed, None):
+        for one in self.candidates.fitting(whole.ceiling, whole.custom, case.atoms, case.needed, None):
             left = case.atoms & ~one.atoms
             beside = [other for other in case.existing if not left & ~other.atoms] if left else [None]
             stays = one.kind == "own" and one.role.role_definition_id in whole.held
             if beside and not stays and not one.role.granted & whole.foreign:
                 found.append((self.weigh(one.spare), bool(left), one.kind != "own", one.role.role_definition_id, one))
         for weight, _, _, _, one in sorted(found, key=lambda item: item[:4]):
-            if self.shelf.is_inside(one, whole.ceiling):
+            if self.candidates.is_inside(one, whole.ceiling):
                 left = case.atoms & ~one.atoms
                 beside_it = next((other for other in case.existing if not left & ~other.atoms), None) if left else None
                 return Fallback((one,) if beside_it is None else (one, beside_it), weight)
         granted = 0
         for id_ in whole.ceiling:
-            granted |= self.shelf.book.roles[id_].granted
+            granted |= self.candidates.book.roles[id_].granted
         return Fallback((), self.weigh(granted & ~case.needed))
 
 

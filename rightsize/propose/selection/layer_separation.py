@@ -47,15 +47,15 @@ class Separated:
     whole: Mapping[Key, str] = field(default_factory=dict)
 
 
-def find_parts(drafts: Mapping[Key, Draft], bench: PlanContext) -> LayerParts:
+def find_parts(drafts: Mapping[Key, Draft], context: PlanContext) -> LayerParts:
     """Return the principals and subscriptions to split: those that violate independence under drafts with roles.
 
     A group's needs are split if each principal that acts through the group violates independence, so that nobody has
     to activate access because of another member.
     """
-    tenant = bench.analysis.tenant
+    tenant = context.analysis.tenant
     harm = harmful(tenant.operations)
-    found = violations(drafts, bench, harm).filter(pl.col("state") == "active").select("principal_id", "scope")
+    found = violations(drafts, context, harm).filter(pl.col("state") == "active").select("principal_id", "scope")
     acting = identities(tenant)
     number = acting.group_by("holder").agg(members=pl.len())
     all_of = (
@@ -66,22 +66,22 @@ def find_parts(drafts: Mapping[Key, Draft], bench: PlanContext) -> LayerParts:
         .filter(pl.col("violating") == pl.col("members"))
     )
     pairs = frozenset(all_of.select("holder", "scope").iter_rows())
-    return LayerParts(layer_masks(harm, bench.book.index), pairs, frozenset(), tenant.tree, bench.book)
+    return LayerParts(layer_masks(harm, context.book.index), pairs, frozenset(), tenant.tree, context.book)
 
 
-def violations(drafts: Mapping[Key, Draft], bench: PlanContext, harm: pl.DataFrame) -> pl.DataFrame:
+def violations(drafts: Mapping[Key, Draft], context: PlanContext, harm: pl.DataFrame) -> pl.DataFrame:
     """Return the violations of independence under drafts, in the form of the table `layer_violations`."""
-    tenant = bench.analysis.tenant
-    assigned, grants = _assigned(drafts, bench)
+    tenant = context.analysis.tenant
+    assigned, grants = _assigned(drafts, context)
     return violations_in(granted_defeats(assigned, grants, harm, tenant, "proposed"), harm)
 
 
-def _assigned(drafts: Mapping[Key, Draft], bench: PlanContext) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _assigned(drafts: Mapping[Key, Draft], context: PlanContext) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the assignments under drafts, as `layers.ASSIGNED_SCHEMA`, and the operations that their roles grant.
 
     New roles have no id yet, so each gets a number here.
     """
-    tenant = bench.analysis.tenant
+    tenant = context.analysis.tenant
     gone = [(fold(id_), state) for (id_, state), draft in drafts.items() if draft.kind != "keep"]
     schema: dict[str, Any] = {"id": pl.String, "state": pl.String}
     left = tenant.assignments.join(pl.DataFrame(gone, schema=schema, orient="row"), on=["id", "state"], how="anti")
@@ -94,7 +94,7 @@ def _assigned(drafts: Mapping[Key, Draft], bench: PlanContext) -> tuple[pl.DataF
             granted[role] = one.choice.granted
             rows.append((fold(one.principal_id), one.place, role, one.state, one.condition))
     placed = pl.DataFrame(rows, schema=ASSIGNED_SCHEMA, orient="row")
-    return pl.concat([today(left), placed]).unique(), pl.concat([tenant.grants, _grants(granted, tenant, bench)])
+    return pl.concat([today(left), placed]).unique(), pl.concat([tenant.grants, _grants(granted, tenant, context)])
 
 
 def _called(one: Placement, numbers: dict[object, str]) -> str:
@@ -102,13 +102,13 @@ def _called(one: Placement, numbers: dict[object, str]) -> str:
     return one.choice.role_definition_id if key is None else numbers.setdefault(key, f"new {len(numbers)}")
 
 
-def _grants(granted: Mapping[str, int], tenant: Tenant, bench: PlanContext) -> pl.DataFrame:
+def _grants(granted: Mapping[str, int], tenant: Tenant, context: PlanContext) -> pl.DataFrame:
     known = set(tenant.grants["role"])
     rows = [
         (role, fold(name), plane, False)
         for role, operations in granted.items()
         if role not in known
-        for plane, name in bench.book.index.members(operations)
+        for plane, name in context.book.index.members(operations)
     ]
     return pl.DataFrame(rows, schema=_GRANTS, orient="row").select(tenant.grants.columns)
 
@@ -130,35 +130,35 @@ def _word(draft: Draft) -> str:
     return f"{draft.kind} {draft.reason.partition(':')[0]}"
 
 
-def annotate_split(drafts: Mapping[Key, Draft], bench: PlanContext) -> dict[Key, Draft]:
+def annotate_split(drafts: Mapping[Key, Draft], context: PlanContext) -> dict[Key, Draft]:
     """Return the drafts; the reasons of those whose needs are split say so."""
     return {
         key: replace(draft, reason=f"{draft.reason}; split by layer of defence")
-        if draft.placements and is_split(draft, bench)
+        if draft.placements and is_split(draft, context)
         else draft
         for key, draft in drafts.items()
     }
 
 
-def report_separation(found: Separated, bench: PlanContext) -> dict[str, Any]:
+def report_separation(found: Separated, context: PlanContext) -> dict[str, Any]:
     """Return the report on the split for `plan.json`: violations before and after, cost, and parts that stay active.
 
     `granted`, `unsplit` and `split` count violations, each one identity in one subscription: those by active access,
     those of them with identity control or monitoring among their layers, and further ones that need an activation.
     """
-    tenant = bench.analysis.tenant
+    tenant = context.analysis.tenant
     harm = harmful(tenant.operations)
     now = violations_in(granted_defeats(today(tenant.assignments), tenant.grants, harm, tenant, "granted"), harm)
-    before, after = violations(found.unsplit, bench, harm), violations(found.drafts, bench, harm)
+    before, after = violations(found.unsplit, context, harm), violations(found.drafts, context, harm)
     cost_before, cost_after = _cost(found.unsplit), _cost(found.drafts)
     return {
         "violations": {
             word: _counted(frame) for word, frame in (("granted", now), ("unsplit", before), ("split", after))
         },
         "cost": {word: cost_after[word] - cost_before[word] for word in cost_before},
-        "assignments_split": sum(bool(one.placements) and is_split(one, bench) for one in found.drafts.values()),
+        "assignments_split": sum(bool(one.placements) and is_split(one, context) for one in found.drafts.values()),
         "identities": _identities(before, after),
-        "standing": _standing(found, bench),
+        "standing": _standing(found, context),
         "left_whole": [
             {"role_assignment_id": id_, "state": state, "because": why}
             for (id_, state), why in sorted(found.whole.items())
@@ -166,14 +166,14 @@ def report_separation(found: Separated, bench: PlanContext) -> dict[str, Any]:
     }
 
 
-def as_measured(told: Mapping[str, Any], frame: pl.DataFrame) -> dict[str, Any]:
+def as_measured(separation: Mapping[str, Any], frame: pl.DataFrame) -> dict[str, Any]:
     """Return the report on the split with the violations that remain after people's decisions on the plan.
 
     Args:
-        told: As `report_separation` returns it.
+        separation: As `report_separation` returns it.
         frame: Rows of `layer_violations` under the plan as it is written.
     """
-    return {**told, "violations": {**told["violations"], "split": _counted(frame)}} if told else {}
+    return {**separation, "violations": {**separation["violations"], "split": _counted(frame)}} if separation else {}
 
 
 def _counted(frame: pl.DataFrame) -> dict[str, int]:
@@ -215,16 +215,16 @@ def _identities(before: pl.DataFrame, after: pl.DataFrame) -> list[dict[str, Any
     return joined.with_columns(pl.col("standing", "by_activation").fill_null([])).sort(key).to_dicts()
 
 
-def _standing(found: Separated, bench: PlanContext) -> list[dict[str, Any]]:
+def _standing(found: Separated, context: PlanContext) -> list[dict[str, Any]]:
     """Return the parts of guarding layers that stay active, each with the reason."""
     rows: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
     for draft in found.drafts.values():
         given = {(fold(one.principal_id), one.place, one.state) for one in draft.placements}
-        for part in demands_of(draft, bench):
-            stands = part.apart in GUARDS and is_to_sleep(part, bench.privilege) and part.state == "active"
+        for part in demands_of(draft, context):
+            stands = part.apart in GUARDS and is_to_sleep(part, context.privilege) and part.state == "active"
             if stands and (fold(part.principal_id), part.place, "active") in given:
-                word = why_active(part, bench.privilege)
-                scope = bench.spelling.get(part.place, part.place)
+                word = why_active(part, context.privilege)
+                scope = context.spelling.get(part.place, part.place)
                 rows[part.principal_id, scope, part.apart, word].add(draft.subject.role_assignment_id)
     return [
         {
@@ -239,20 +239,20 @@ def _standing(found: Separated, bench: PlanContext) -> list[dict[str, Any]]:
     ]
 
 
-def advise(told: Mapping[str, Any]) -> Iterator[Advice]:
+def advise(separation: Mapping[str, Any]) -> Iterator[Advice]:
     """Yield advice for people about the parts that stay active, one for each holder and reason."""
     layers: dict[tuple[str, str], set[str]] = defaultdict(set)
     places: Counter[tuple[str, str]] = Counter()
-    for row in told.get("standing", ()):
+    for row in separation.get("standing", ()):
         who = row["principal_id"], row["why_active"]
         layers[who].add(row["layer"].replace("_", " "))
         places[who] += 1
     for (principal, word), found in sorted(layers.items()):
-        what = "give these roles to a second identity"
+        what = "give these roles to a second principal"
         if word in _LOADABLE:
-            what = f"load what is missing and propose again, or {what}"
+            what = f"load the missing export and propose again, or {what}"
         yield Advice(
             principal,
-            f"what defeats {' and '.join(sorted(found))} has {places[principal, word]} roles of its own that stay "
-            f"standing, since {WHY_ACTIVE[word]}: {what}",
+            f"{places[principal, word]} separate roles can defeat {' and '.join(sorted(found))} and stay active: "
+            f"{WHY_ACTIVE[word]}; {what}",
         )

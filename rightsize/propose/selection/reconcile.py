@@ -71,7 +71,7 @@ def say_duplicates(drafts: Mapping[Key, Draft], containers: Mapping[Key, Sequenc
         if draft is None or big is None or not draft.placements:
             continue
         both = set(draft.placements) <= set(drafts[big].placements)
-        end = "both end in the same assignments" if both else "it is replaced as well"
+        end = "the same assignments replace both" if both else "it is replaced as well"
         settled[key] = replace(draft, reason=f"{draft.reason}; assignment {big[0]} grants all of it today, and {end}")
     return settled
 

@@ -97,15 +97,15 @@ class Compactor:
         if plane not in self._names:
             self._names[plane] = _Names.of(plane, self.index)
         size = len(self.index.names) // 8 + 1
-        court = PatternValidator(
+        validator = PatternValidator(
             plane,
             self._names[plane],
             granted.to_bytes(size, "little"),
             tuple(taken_out),
             tuple(dict.fromkeys(ceilings)),
         )
-        stands = _candidates(explicit, court)
-        chosen = _draw_in(fewest_strings(stands), stands, explicit, court.names)
+        stands = _candidates(explicit, validator)
+        chosen = _draw_in(fewest_strings(stands), stands, explicit, validator.names)
         covered = set[int]().union(*chosen.values())
         left = (text for text in texts if STAR in text or self.index.bit(plane, text) not in covered)
         return tuple(sorted({*left, *chosen}))
@@ -182,7 +182,7 @@ class PatternValidator:
         return all(contains(ceiling, [block]) is None for ceiling in self.ceilings)
 
 
-def _candidates(explicit: Mapping[int, str], court: PatternValidator) -> Stands:
+def _candidates(explicit: Mapping[int, str], validator: PatternValidator) -> Stands:
     """Return the broadest permitted patterns, each with the bits of the needed operations that it matches."""
     found: set[tuple[str, str]] = set()
     for text in explicit.values():
@@ -194,13 +194,13 @@ def _candidates(explicit: Mapping[int, str], court: PatternValidator) -> Stands:
             next_end = min(end - 1, len(segments) - 1 - beginning)
             if next_end < 0:
                 break
-            if court.permits(head, _tail(segments, next_end)):
+            if validator.permits(head, _tail(segments, next_end)):
                 end = next_end
-                while end > 0 and court.permits(head, _tail(segments, end - 1)):
+                while end > 0 and validator.permits(head, _tail(segments, end - 1)):
                     end -= 1
                 found.add((head, _tail(segments, end)))
     return {
-        f"{head}{STAR}{tail}": frozenset(bit for bit in court.names.matching(head, tail) if bit in explicit)
+        f"{head}{STAR}{tail}": frozenset(bit for bit in validator.names.matching(head, tail) if bit in explicit)
         for head, tail in sorted(found)
     }
 

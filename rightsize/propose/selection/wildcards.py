@@ -13,7 +13,7 @@ from rightsize.propose.needs.drafts import Draft, Key, Placement
 from rightsize.propose.selection.wildcard_compaction import Compactor
 
 
-def with_wildcards(drafts: Mapping[Key, Draft], bench: PlanContext) -> dict[Key, Draft]:
+def with_wildcards(drafts: Mapping[Key, Draft], context: PlanContext) -> dict[Key, Draft]:
     """Return the drafts with patterns in their new roles, wherever these grant nothing more.
 
     A role that several drafts share is written once, within today's grant of each of them. The assignments are already
@@ -28,10 +28,10 @@ def with_wildcards(drafts: Mapping[Key, Draft], bench: PlanContext) -> dict[Key,
     for placement, roles in today.items():
         if placement.choice.content is not None:
             ceilings[placement.choice.content].add(tuple(sorted(roles)))
-    compactor = Compactor(bench.book.index)
+    compactor = Compactor(context.book.index)
     written = {}
     for content, role_ids in ceilings.items():
-        blocks: list[Blocks] = [bench.book.blocks(ids) for ids in sorted(role_ids)]
+        blocks: list[Blocks] = [context.book.blocks(ids) for ids in sorted(role_ids)]
         written[content] = compactor.compact(content, blocks)
     return {
         key: replace(draft, placements=tuple(_rewritten(one, written) for one in draft.placements))
@@ -47,16 +47,16 @@ def _rewritten(placement: Placement, written: Mapping[RoleContent, RoleContent])
     return replace(placement, choice=RoleChoice(choice.kind, "", content, (content.block,), choice.granted))
 
 
-def what_may_grow(placements: Iterable[tuple[str, RoleChoice]], bench: PlanContext) -> tuple[Growth, ...]:
+def what_may_grow(placements: Iterable[tuple[str, RoleChoice]], context: PlanContext) -> tuple[Growth, ...]:
     """Return the assigned roles that may grant more in the future, sorted.
 
     Args:
         placements: (role id, role choice) of each role that is assigned.
-        bench: The context, with the roles.
+        context: The context, with the roles.
     """
     found = set()
     for role_id, choice in placements:
-        known = bench.book.roles.get(role_id)
+        known = context.book.roles.get(role_id)
         if choice.content is not None and choice.content.wildcards:
             found.add(Growth(role_id, "patterns"))
         elif choice.content is None and known is not None and known.is_builtin:

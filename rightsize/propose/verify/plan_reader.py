@@ -26,7 +26,7 @@ _STATES: tuple[str, ...] = get_args(AssignmentState)
 _PARTS = ("graph", "directory")
 _FILE = re.compile(r"roles/[a-z0-9][a-z0-9-]{0,199}\.json")
 _END = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3])(:[0-5]\d){2}Z", re.ASCII)
-_AGAIN = "write the plan anew with `rightsize propose`"
+_AGAIN = "write the plan again with `rightsize propose`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,16 @@ def read_plan(text: bytes) -> WrittenPlan:
     """Return the plan in `plan.json`.
 
     Raises:
-        InputError: The text is not JSON, or not a plan of this format; the message names the place.
+        InputError: The text is not JSON, or not a plan of a known format; the message names the place.
+    """
+    return check_plan(load_plan(text))
+
+
+def load_plan(text: bytes) -> dict[str, Any]:
+    """Return the document in `plan.json` in today's format: a plan of version 1 is brought to it.
+
+    Raises:
+        InputError: The text is not a JSON object, or its format version is not known.
     """
     load_json(text)  # its error message names the place where the text is not JSON
     try:
@@ -98,8 +107,32 @@ def read_plan(text: bytes) -> WrittenPlan:
     except ValueError as error:
         raise InputError(f"`plan.json` is not a plan: {error}", hint=_AGAIN) from None
     plan = _object(document, "plan.json")
-    if plan.get("format_version") != PLAN_FORMAT:
-        raise InputError(f"`plan.json` has another format than {PLAN_FORMAT}", hint=_AGAIN)
+    version = plan.get("format_version")
+    if type(version) is not int or version not in (1, PLAN_FORMAT):
+        raise InputError(
+            f"`plan.json` has the format version {json.dumps(version)[:40]}; versions 1 and {PLAN_FORMAT} can be read",
+            hint=_AGAIN,
+        )
+    return plan if version == PLAN_FORMAT else _from_version_1(plan)
+
+
+def _from_version_1(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a plan of version 1 as version 2: it names the options `dials`, and the oldest plans lack `forget_days`.
+
+    A plan from before `forget_days` counts no use from before its window.
+    """
+    origin = _object(plan.get("generated_from"), "generated_from")
+    options = {"forget_days": 0, **_object(origin.get("dials", {}), "dials")}
+    renamed = {("options" if name == "dials" else name): found for name, found in origin.items() if name != "options"}
+    return {**plan, "format_version": PLAN_FORMAT, "generated_from": {**renamed, "options": options}}
+
+
+def check_plan(plan: Mapping[str, Any]) -> WrittenPlan:
+    """Return the fields of a document of `load_plan` that its proof needs.
+
+    Raises:
+        InputError: The document is not a plan; the message names the place.
+    """
     window = _window(_object(plan.get("generated_from"), "generated_from"), plan)
     rests_on = _rests_on(plan.get("rests_on"))
     of_plane: dict[str, list[WrittenProposal]] = {}
@@ -143,7 +176,7 @@ def read_roles(plan: WrittenPlan, files: Mapping[str, bytes]) -> dict[str, RoleD
         else:
             roles[role.role] = found[0]
     if altered:
-        raise InputError(f"role files say something else than the plan: {_listed(altered)}", hint=_AGAIN)
+        raise InputError(f"role files differ from the plan: {_listed(altered)}", hint=_AGAIN)
     return roles
 
 
@@ -172,9 +205,8 @@ def _window(fields: Mapping[str, Any], plan: Mapping[str, Any]) -> Window:
     first, last = (_day(window.get(name), name) for name in ("first_day", "last_day"))
     if first > last:
         raise InputError("a window of `plan.json` ends before it begins", hint=_AGAIN)
-    # A plan from before this option existed counts no use from before its window.
-    dials = _object(_object(plan.get("generated_from"), "generated_from").get("dials", {}), "dials")
-    forget_days = dials.get("forget_days", 0)
+    options = _object(_object(plan.get("generated_from"), "generated_from").get("options"), "options")
+    forget_days = options.get("forget_days")
     if not isinstance(forget_days, int) or isinstance(forget_days, bool) or forget_days < 0:
         raise InputError("`forget_days` of `plan.json` is not a number of days", hint=_AGAIN)
     return Window(first, last, forget_days)
@@ -199,7 +231,7 @@ def _proposal(document: object, index: int) -> WrittenProposal:
     evidence = fields.get("evidence")
     state = evidence.get("state") if isinstance(evidence, dict) else None
     if state is not None and state not in _STATES:
-        raise InputError(f"{where} speaks of the unknown state `{state}`", hint=_AGAIN)
+        raise InputError(f"{where} has the unknown state `{state}`", hint=_AGAIN)
     replaces = tuple(
         fold(_text(id_, f"`replaces` of {where}")) for id_ in _list(fields.get("replaces"), f"`replaces` of {where}")
     )
@@ -224,7 +256,7 @@ def _assignment(document: object, where: str) -> PlannedAssignment:
         condition = _text(condition, f"`condition` of an assignment of {where}")
     end_on = fields.get("end_on")
     if end_on is not None and not _END.fullmatch(_text(end_on, f"`end_on` of an assignment of {where}")):
-        raise InputError(f"an assignment of {where} ends at `{end_on}`, which is no time in UTC", hint=_AGAIN)
+        raise InputError(f"an assignment of {where} ends at `{end_on}`, which is not a time in UTC", hint=_AGAIN)
     if state == "active":
         return PlannedAssignment(parse_scope(scope).key, fold(role), fold(principal), condition, "active", end_on)
     if state == "eligible":
@@ -237,7 +269,7 @@ def _role(document: object, index: int) -> WrittenRole:
     fields = _object(document, where)
     file = _text(fields.get("file"), f"`file` of {where}")
     if not _FILE.fullmatch(file):
-        raise InputError(f"{where} names `{file}`, which is no role file of a plan folder", hint=_AGAIN)
+        raise InputError(f"{where} names `{file}`, which is not a role file of a plan folder", hint=_AGAIN)
     return WrittenRole(
         fold(_text(fields.get("role"), f"`role` of {where}")),
         file,
@@ -247,7 +279,7 @@ def _role(document: object, index: int) -> WrittenRole:
 
 def _rests_on(document: object) -> Readings:
     if document is None:
-        raise InputError("`plan.json` does not say what it rests on, so nobody can tell if it is stale", hint=_AGAIN)
+        raise InputError("`plan.json` has no `rests_on`, so nothing shows whether it is stale", hint=_AGAIN)
     fields = _object(document, "rests_on")
     read: Readings = {}
     for word in WHAT:
@@ -275,7 +307,7 @@ def _text(value: object, where: str) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise InputError(f"{where} holds half of a character pair, which is no text") from None
+            raise InputError(f"{where} has an unpaired surrogate, which is not text") from None
     return value
 
 

@@ -125,7 +125,7 @@ def prove_again(case: ProofContext, lost: Mapping[Key, str]) -> list[Reproof]:
         kinds = tuple(sorted({proposal.kind for proposal in proposals}))
         new = next((added[proposal.id] for proposal in proposals if proposal.id in added), None)
         if new is None and "remove_duplicate" in kinds and key in case.today and key not in duplicates:
-            new = "no assignment that the plan leaves grants all of it"
+            new = "no assignment that stays grants all of it"
         proofs.append(Reproof(*key, kinds, key not in lost, new is None, new or lost.get(key)))
     return proofs
 
@@ -156,7 +156,7 @@ def _more_than_today(case: ProofContext) -> dict[str, str]:
     for proposal in case.proposals():
         for one in proposal.assignments:
             if not replaced[proposal.id]:
-                reason: str | None = "the assignment that it replaces is not there"
+                reason: str | None = "the assignment that it replaces no longer exists"
             elif not replaced[proposal.id] & through[one.principal_id]:
                 reason = f"{one.principal_id} does not hold the assignment that is replaced"
             else:
@@ -174,15 +174,15 @@ def _beyond(
     above = [holding for holding in own if (one.scope, holding.place) in within]
     if not above:
         return f"nothing is granted today at {one.scope}"
-    standing = [holding for holding in above if one.state == "eligible" or holding.key[1] == "active"]
-    if not standing:
+    as_active = [holding for holding in above if one.state == "eligible" or holding.key[1] == "active"]
+    if not as_active:
         return "eligible access would become active"
-    lasting = [holding for holding in standing if lasts_as_long(holding.end_on, one.end_on)]
+    lasting = [holding for holding in as_active if lasts_as_long(holding.end_on, one.end_on)]
     if not lasting:
-        return "it would last longer than what is granted today"
+        return "it would last longer than today's assignment"
     unconditional = [holding for holding in lasting if holding.condition in (None, one.condition)]
     if not unconditional:
-        return "the condition of what is granted today is lost"
+        return "the condition of today's assignment would be lost"
     beyond = case.beyond([holding.role for holding in unconditional], one.role)
     return None if beyond is None else f"{beyond} is not granted today"
 

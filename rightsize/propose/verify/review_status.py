@@ -200,24 +200,24 @@ def _stem(name: str) -> str:
     return fold(name.rpartition("/")[2].partition(".")[0])
 
 
-def _is(standing: ReviewStatus | None, state: State) -> bool:
-    return standing is not None and standing.state == state
+def _is(status: ReviewStatus | None, state: State) -> bool:
+    return status is not None and status.state == state
 
 
-def _respected(one: Proposal, standing: ReviewStatus | None) -> Proposal:
-    if standing is None or standing.decision is None:
+def _respected(one: Proposal, status: ReviewStatus | None) -> Proposal:
+    if status is None or status.decision is None:
         return one
-    decision = standing.decision
+    decision = status.decision
     review: dict[str, Any] = {
-        "state": standing.state,
+        "state": status.state,
         "by": decision.by,
         "reason": decision.reason,
         "decided": decision.decided.isoformat(),
         "expires": decision.expires and decision.expires.isoformat(),
     }
-    if standing.state != "rejected":
+    if status.state != "rejected":
         return replace(one, evidence={**one.evidence, "review": review})
-    review |= {"content": standing.content, "proposed": one.kind, "because": one.reason}
+    review |= {"content": status.content, "proposed": one.kind, "because": one.reason}
     return replace(
         one,
         kind="keep",

@@ -13,10 +13,10 @@ from typing import Any
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Advice, Growth, Plan, PlannedAssignment, PlannedRole, Proof, Proposal
-from rightsize.propose.verify.plan_reader import WrittenPlan, read_plan, read_roles
+from rightsize.propose.verify.plan_reader import WrittenPlan, check_plan, load_plan, read_roles
 from rightsize.rbac.text import fold
 
-_AGAIN = "write the plan anew with `rightsize propose`"
+_AGAIN = "write the plan again with `rightsize propose`"
 _PROPOSAL: Mapping[str, type | tuple[type, ...]] = {
     "plane": str,
     "principal_ids": list,
@@ -41,7 +41,7 @@ class ReviewablePlan:
 
     Attributes:
         written: The fields that the proof needs.
-        document: `plan.json`; every value that a page shows has the right type.
+        document: `plan.json` in today's format; every value that a page shows has the right type.
         roles: The new roles of the plan, by folded id.
         evidence: Their evidence, by folded id: `actions`, each with `action`, `plane` and `why`.
     """
@@ -62,9 +62,9 @@ def read_reviewable(text: bytes, files: Mapping[str, bytes]) -> ReviewablePlan:
     Raises:
         InputError: The text is not a plan, or files are missing, altered, or of another form.
     """
-    written = read_plan(text)
+    document = load_plan(text)
+    written = check_plan(document)
     roles = read_roles(written, files)
-    document: dict[str, Any] = json.loads(text)
     for index, one in enumerate(document["proposals"], 1):
         _check_proposal(one, f"proposal {index}")
     _check_whole(document)
@@ -118,7 +118,7 @@ def evidence_files(role_file: str) -> tuple[str, str]:
 def _check_proposal(one: Mapping[str, Any], where: str) -> None:
     for name, kind in _PROPOSAL.items():
         if not isinstance(one.get(name), kind) or isinstance(one[name], bool):
-            raise InputError(f"{where} of `plan.json` has no `{name}` as a plan has it", hint=_AGAIN)
+            raise InputError(f"{where} of `plan.json` has no valid `{name}`", hint=_AGAIN)
     evidence, proof = one["evidence"], one["proof"]
     is_named = all(isinstance(evidence.get(name), str) for name in ("role", "scope"))
     counts = [evidence.get(name, {}) for name in ("removed", "kept_unseen")]
@@ -130,7 +130,7 @@ def _check_proposal(one: Mapping[str, Any], where: str) -> None:
     )
     people = one["principal_ids"] and all(isinstance(name, str) for name in one["principal_ids"])
     if not (is_named and counted and proved and grows and people):
-        raise InputError(f"{where} of `plan.json` has no evidence and proof as a plan has them", hint=_AGAIN)
+        raise InputError(f"{where} of `plan.json` has no valid evidence and proof", hint=_AGAIN)
 
 
 def _check_whole(document: Mapping[str, Any]) -> None:
@@ -146,28 +146,28 @@ def _check_whole(document: Mapping[str, Any]) -> None:
         and isinstance(document["generated_from"].get("content_hash"), str)
     )
     if not fine:
-        raise InputError("`plan.json` has no curve, advice and replay as a plan has them", hint=_AGAIN)
+        raise InputError("`plan.json` has no valid curve, advice and replay", hint=_AGAIN)
     if not _is_separation(document.get("separation", {})):
-        raise InputError("`plan.json` has no separation as a plan has it", hint=_AGAIN)
+        raise InputError("`plan.json` has no valid separation", hint=_AGAIN)
 
 
-def _is_separation(told: object) -> bool:
+def _is_separation(separation: object) -> bool:
     """Return whether the split by layers has the right form to be shown; a plan without a split has an empty one."""
-    if told == {}:
+    if separation == {}:
         return True
-    if not isinstance(told, dict):
+    if not isinstance(separation, dict):
         return False
-    counts, cost = told.get("violations"), told.get("cost")
+    counts, cost = separation.get("violations"), separation.get("cost")
     lists = {"standing": "meaning", "left_whole": "because"}
     return (
         isinstance(counts, dict)
         and isinstance(cost, dict)
         and all(_has_numbers(counts.get(word), _VIOLATIONS) for word in ("granted", "unsplit", "split"))
         and _has_numbers(cost, _COST)
-        and _is_number(told.get("assignments_split"))
+        and _is_number(separation.get("assignments_split"))
         and all(
-            isinstance(told.get(name), list)
-            and all(isinstance(row, dict) and isinstance(row.get(word), str) for row in told[name])
+            isinstance(separation.get(name), list)
+            and all(isinstance(row, dict) and isinstance(row.get(word), str) for row in separation[name])
             for name, word in lists.items()
         )
     )
@@ -188,7 +188,7 @@ def _read_evidence(names: Sequence[str], files: Mapping[str, bytes]) -> Mapping[
     try:
         document = json.loads(files[name])
     except ValueError as error:
-        raise InputError(f"`{name}` is no JSON: {error}", hint=_AGAIN) from None
+        raise InputError(f"`{name}` is not JSON: {error}", hint=_AGAIN) from None
     actions = document.get("actions") if isinstance(document, dict) else None
     if not isinstance(actions, list) or not all(_is_action(one) for one in actions):
         raise InputError(f"`{name}` is not the evidence of a role", hint=_AGAIN)

@@ -41,12 +41,12 @@ _SINGULAR = {
     POLICY_NEEDS: "policy_needs",
 }
 _CHANGED = {
-    "role_assignments": "its principal, role, scope, condition or end is not what the plan read",
-    "eligible_assignments": "its principal, role, scope, condition or end is not what the plan read",
-    "role_definitions": "its permissions are not those that the plan read",
-    "group_members": "its members are not those that the plan read",
-    "deny_assignments": "its scope, principals, permissions or condition are not those that the plan read",
-    POLICY_NEEDS: "what the policies of this identity need is not what the plan read",
+    "role_assignments": "its principal, role, scope, condition or end changed since the plan",
+    "eligible_assignments": "its principal, role, scope, condition or end changed since the plan",
+    "role_definitions": "its permissions changed since the plan",
+    "group_members": "its members changed since the plan",
+    "deny_assignments": "its scope, principals, permissions or condition changed since the plan",
+    POLICY_NEEDS: "the needs of the policies of this managed identity changed since the plan",
 }
 
 
@@ -132,7 +132,7 @@ def verify(plan: WrittenPlan, new_roles: Mapping[str, RoleDefinition], inputs: I
         changes=tuple(changes),
         proofs=tuple(prove_again(case, _lost(outcomes.denied, through))),
         replay={
-            "allowed": len(outcomes.standing),
+            "allowed": len(outcomes.active),
             "denied": len(outcomes.denied),
             "needs_activation": len(outcomes.waiting),
         },
@@ -161,7 +161,7 @@ def _going(plan: WrittenPlan, today: Mapping[Key, Holding]) -> dict[Key, list[Wr
         if "keep" in kinds:
             raise InputError(f"the plan both keeps and replaces the assignment `{key[0]}`")
         if key[1] == "activated" or key[0] not in plan.rests_on[_word(key[1])]:
-            raise InputError(f"the plan replaces the assignment `{key[0]}`, and does not say what it read of it")
+            raise InputError(f"the plan replaces the assignment `{key[0]}`, which its `rests_on` does not have")
         going[key] = proposals
     return going
 
@@ -176,7 +176,7 @@ def _changed(read: Readings, now: Readings) -> list[Change]:
             _SINGULAR[word],
             id_,
             "changed" if id_ in now[word] else "gone",
-            _CHANGED[word] if id_ in now[word] else "the plan read it, and it is not there any more",
+            _CHANGED[word] if id_ in now[word] else "the plan read it, and it no longer exists",
         )
         for word in WHAT
         for id_ in sorted(read[word])
@@ -196,7 +196,7 @@ def _clashing(case: ProofContext, new_roles: Mapping[str, RoleDefinition], hash_
     loaded = set(folded(case.inputs.role_definitions["role_definition_id"]))
     nothing = hash_of_blocks(())
     return [
-        Change("role_definition", role, "clashes", "the tenant has a role of this id that grants something else")
+        Change("role_definition", role, "clashes", "the tenant has a role with this id and other permissions")
         for role, definition in sorted(new_roles.items())
         if role in loaded and hash_of.get(role, nothing) != hash_of_blocks(definition.permissions)
     ]
@@ -214,7 +214,7 @@ def _returned(case: ProofContext) -> list[Change]:
     found = classify_holders(case.inputs).filter(pl.col("holder") == "orphan")
     gone = set(found.select(folded(pl.col("role_assignment_id")), "state").iter_rows())
     back = {case.today[key].holder for key in _orphaned(case) if key in case.today and key not in gone}
-    return [Change("principal", one, "returned", "nothing proves any more that it is gone") for one in sorted(back)]
+    return [Change("principal", one, "returned", "nothing proves any more that it was deleted") for one in sorted(back)]
 
 
 def _replay(case: ProofContext, uses: pl.DataFrame, window: Window) -> tuple[Outcomes, Mapping[int, tuple[Key, ...]]]:
@@ -275,7 +275,7 @@ def _uncovered(denied: pl.DataFrame, through: Mapping[int, tuple[Key, ...]]) -> 
             "use",
             row["principal_id"],
             "not_covered",
-            "today's assignments allow it, and what the plan leaves and makes does not",
+            "today's assignments allow it, and the planned ones do not",
             row["operation"],
             row["plane"],
             row["place"],

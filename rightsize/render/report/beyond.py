@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rightsize.analyze.totals import count_unexplained
 from rightsize.rbac.text import fold
 from rightsize.render.blast import shape_blast
 from rightsize.render.report.figures import SHOWN, Figures, bar
 from rightsize.render.report.sources import clean, name_of
+from rightsize.render.summary import plane_title
 
 BLASTS_OF = {"principal": 6, "resource": 3, "outsider": 2}
 """Number of subjects of each kind whose blast radius is drawn."""
 _DONE = 5
-_TITLES = {"directory": "Roles of the directory", "graph": "What applications hold of Microsoft Graph"}
 
 
 def plane_tables(figures: Figures) -> list[dict[str, Any]]:
@@ -21,8 +22,9 @@ def plane_tables(figures: Figures) -> list[dict[str, Any]]:
     return [
         {
             "plane": one.plane,
-            "title": _TITLES[one.plane],
+            "title": plane_title(one.plane),
             "window": one.window,
+            "unexplained": count_unexplained(one.verdicts),
             "whole": one.assignments.height,
             "rows": list(_held(figures, one.assignments.to_dicts(), _decisions(figures, one.plane))),
         }

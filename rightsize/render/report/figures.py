@@ -14,7 +14,7 @@ from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import count_by_plane
 from rightsize.rbac.text import fold
 from rightsize.render.report.sources import Sources, clean, name_of
-from rightsize.render.summary import short_scope
+from rightsize.render.summary import plane_title, short_scope
 
 VERDICTS = COUNTS[1:]
 BASES = ("granted", "used", "proposed")
@@ -50,11 +50,9 @@ class Figures:
         self.proposals = list(sources.proposals or ())
 
     def totals(self) -> dict[str, int]:
-        """Return the counts of all assignments together, and `unexplained`."""
-        summed = self.sources.overview.assignments.select(pl.col(name).sum() for name in COUNTS).row(0, named=True)
-        return {name: int(number) for name, number in summed.items()} | {
-            "unexplained": self.sources.overview.unexplained.height
-        }
+        """Return the counts of all assignments together, `unexplained`, and the calls behind it."""
+        overview = self.sources.overview
+        return overview.totals | {"unexplained_calls": int(overview.unexplained["events"].sum())}
 
     def exposure(self) -> dict[str, dict[str, float]] | None:
         """Return `excess` and `risk`, each `before`, `after` and the share `left`; None where there is no plan."""
@@ -156,7 +154,8 @@ class Figures:
             changed = [one for one in self.sources.beyond if one["plane"] == plane and one["kind"] != "keep"]
             changed.sort(key=lambda one: (one["excess_after"] - one["excess_before"], one["id"]))
             rows = [self._proposal(one) for one in changed[:SHOWN]]
-            found.append({"plane": plane, "kinds": list(kinds.items()), "changes": len(changed), "rows": rows})
+            part = {"plane": plane, "title": plane_title(plane), "kinds": list(kinds.items())}
+            found.append(part | {"changes": len(changed), "rows": rows})
         return found
 
     def _proposal(self, one: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rightsize.analyze.directory.tables import DirectoryTables
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.window import Window
 from rightsize.model.plan import PlanePart, Proposal
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.directory.plan import plan_directory
 
 FIRST, LAST = dt.date(2026, 1, 1), dt.date(2026, 3, 31)
@@ -110,8 +110,8 @@ class World:
         rows = analysis.judged.filter(pl.col("a") == number)
         return {name.removeprefix(D): (verdict, reason) for _, name, verdict, reason in rows.iter_rows()}
 
-    def plan(self, **dials: Any) -> PlanePart:
-        return plan_directory(self.analyse(), Dials(**dials))
+    def plan(self, **options: Any) -> PlanePart:
+        return plan_directory(self.analyse(), PlanOptions(**options))
 
-    def proposal(self, assignment: str, **dials: Any) -> Proposal:
-        return next(one for one in self.plan(**dials).proposals if one.replaces == (assignment,))
+    def proposal(self, assignment: str, **options: Any) -> Proposal:
+        return next(one for one in self.plan(**options).proposals if one.replaces == (assignment,))

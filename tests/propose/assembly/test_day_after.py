@@ -13,7 +13,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.window import choose_window
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.assembly.plan import make_plan
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
 from rightsize.workflow.rbac_analysis import analyse_inputs
 
@@ -30,9 +30,9 @@ def plans(demo_folder: Path) -> list[Plan]:
 
 
 def _plan(inputs: Inputs, last_day: dt.date) -> Plan:
-    dials = Dials(as_of=last_day + dt.timedelta(days=1))
-    analysis, _ = analyse_inputs(inputs, as_of=dials.as_of, min_window=dials.min_window)
-    return make_plan(inputs, analysis, dials, content_hash="")
+    options = PlanOptions(as_of=last_day + dt.timedelta(days=1))
+    analysis, _ = analyse_inputs(inputs, as_of=options.as_of, min_window=options.min_window)
+    return make_plan(inputs, analysis, options, content_hash="")
 
 
 def _evidence(proposal: Proposal) -> dict[str, Any]:

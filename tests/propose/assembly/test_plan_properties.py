@@ -12,6 +12,7 @@ from rightsize.rbac.membership import read_membership
 from rightsize.rbac.permissions import read_permissions
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
+from tests.examples import FEW
 from tests.propose.small_tenant import (
     APP,
     BLOB_READER,
@@ -30,8 +31,8 @@ from tests.propose.small_tenant import (
 )
 
 # A plan takes a quarter of a second, and shrinking a failure would take minutes; the examples are small as they come.
-_SETTINGS = settings(
-    deadline=None,
+_PLANS = settings(
+    FEW,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.too_slow],
 )
@@ -85,7 +86,7 @@ uses = st.lists(
     max_size=8,
 )
 members = st.lists(st.tuples(st.sampled_from(GROUPS), st.sampled_from(PEOPLE)), max_size=4, unique=True)
-dials = st.fixed_dictionaries(
+options = st.fixed_dictionaries(
     {
         "reads": st.sampled_from(["none", "sibling", "namespace", "all"]),
         "unobservable": st.sampled_from(["keep", "drop"]),
@@ -151,8 +152,8 @@ def _after(today: list[RoleAssignment], plan: Plan) -> list[RoleAssignment]:
     return [one for one in today if one.role_assignment_id not in gone] + new
 
 
-@settings(_SETTINGS, max_examples=15)
-@given(held=assignments, done=uses, inside=members, silent=st.booleans(), chosen=dials)
+@_PLANS
+@given(held=assignments, done=uses, inside=members, silent=st.booleans(), chosen=options)
 def test_nothing_used_is_denied_and_nothing_new_is_granted(
     held: list[tuple[str, str, str, str]],
     done: list[tuple[str, str, str, int]],
@@ -188,7 +189,7 @@ def test_nothing_used_is_denied_and_nothing_new_is_granted(
     assert plan.replay["denied"] == 0
 
 
-@settings(_SETTINGS, max_examples=10)
+@_PLANS
 @given(held=assignments, done=uses, inside=members)
 def test_an_unseen_assignment_is_kept_or_explained(
     held: list[tuple[str, str, str, str]], done: list[tuple[str, str, str, int]], inside: list[tuple[str, str]]

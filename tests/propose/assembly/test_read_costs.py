@@ -12,7 +12,7 @@ from rightsize.analyze.window import choose_window
 from rightsize.propose.assembly.plan import draft_all, stays_within_reach
 from rightsize.propose.assembly.read_costs import price_reads
 from rightsize.propose.core.azure_limits import AzureLimits
-from rightsize.propose.core.options import Dials, Reads
+from rightsize.propose.core.options import PlanOptions, Reads
 from rightsize.propose.needs.context import prepare, read_findings
 from rightsize.propose.needs.needs import NeedReader
 from tests.propose.small_tenant import APP, CONTRIBUTOR, DATA, DAY0, DAYS, OWNER, READER, SUB, VM, SmallTenant
@@ -44,24 +44,24 @@ def test_the_price_is_what_the_needs_of_that_choice_have_beyond_those_of_none(ch
     inputs = _tenant().inputs()
     analysis = analyse(inputs, choose_window(inputs, DAY0 + dt.timedelta(days=DAYS), DAYS))
     findings = read_findings(inputs, analysis)
-    bench = prepare(inputs, analysis, findings, Dials(reads=choice), AzureLimits())
-    prices = price_reads(bench, stays_within_reach(NeedReader(bench.book, bench.dials), bench))
+    context = prepare(inputs, analysis, findings, PlanOptions(reads=choice), AzureLimits())
+    prices = price_reads(context, stays_within_reach(NeedReader(context.book, context.options), context))
     assert prices["chosen"] == choice
 
     def needed(reads: Reads) -> list[int]:
-        drafts = draft_all(replace(bench, dials=Dials(reads=reads)))
+        drafts = draft_all(replace(context, options=PlanOptions(reads=reads)))
         found = []
         for _, draft in sorted(drafts.items()):
             mask = 0
             for need in draft.needs.by_scope.values() if draft.needs else ():
-                mask |= bench.book.mask(need)
+                mask |= context.book.mask(need)
             found.append(mask)
         return found
 
     added = [have & ~without for have, without in zip(needed(choice), needed(Reads.NONE), strict=True)]
     (price,) = [one for one in prices["choices"] if one["reads"] == choice]
     assert price["operations"] == sum(mask.bit_count() for mask in added)
-    told = [name for mask in added for _, name in bench.book.index.members(mask) if _is_told(name)]
+    told = [name for mask in added for _, name in context.book.index.members(mask) if _is_told(name)]
     assert price["sensitive"] == len(told)
 
 

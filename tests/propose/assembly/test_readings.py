@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.analyze.duplicates import find_duplicates
@@ -27,6 +27,7 @@ from rightsize.propose.proof.proof import Claim, ProvedGrant, prove
 from rightsize.rbac.algebra import grants, grants_alike
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import fold
+from tests.examples import FEW
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
@@ -235,10 +236,12 @@ def _again(whole: SmallTenant) -> SmallTenant:
 
 
 @pytest.mark.parametrize(
-    "dials", [{}, {"wildcards": True}, {"reads": "none", "unobservable": "drop"}], ids=["default", "wildcards", "least"]
+    "options",
+    [{}, {"wildcards": True}, {"reads": "none", "unobservable": "drop"}],
+    ids=["default", "wildcards", "least"],
 )
 def test_who_writes_machines_keeps_the_string_by_which_identities_are_assigned(
-    whole: SmallTenant, dials: dict[str, Any]
+    whole: SmallTenant, options: dict[str, Any]
 ) -> None:
     """Managed Identity Operator beside Virtual Machine Contributor: the check inside a machine's write is unlogged."""
     tenant = _again(whole)
@@ -247,7 +250,7 @@ def test_who_writes_machines_keeps_the_string_by_which_identities_are_assigned(
     operator = tenant.assign(101, user, IDENTITY_OPERATOR, SUB)
     tenant.assign(102, user, VM_CONTRIBUTOR, SUB)
     tenant.use(user, WRITE, VM)
-    plan = tenant.plan(**dials)
+    plan = tenant.plan(**options)
     given = {one.role for one in proposal_for(plan, operator).assignments}
     assert any(ASSIGN in strings(plan, role) for role in given)
     assert _holds(plan)
@@ -318,7 +321,7 @@ holdings = st.lists(st.tuples(blocks, st.sampled_from([SUB, APP])), min_size=1, 
     st.sampled_from(["", "first"]),
     st.booleans(),
 )
-@settings(deadline=None, max_examples=25)
+@FEW
 def test_whatever_azure_means_a_plan_keeps_use_and_adds_nothing(
     held: list[tuple[list[PermissionBlock], str]], used: list[str], named: str, wildcards: bool
 ) -> None:

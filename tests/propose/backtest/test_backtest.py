@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rightsize.analyze.window import Window
 from rightsize.model.errors import EvidenceError, UsageError
-from rightsize.propose.assembly.plan import plan_bench
+from rightsize.propose.assembly.plan import plan_from_context
 from rightsize.propose.backtest.backtest import (
     BASELINES,
     NEEDS_SCHEMA,
@@ -24,11 +24,11 @@ from rightsize.propose.backtest.backtest import (
     try_plan,
 )
 from rightsize.propose.backtest.folds import Fold, choose_folds, cut_inputs, history_of
-from rightsize.propose.core.options import Dials
-from rightsize.propose.needs.context import prepare, with_dials
+from rightsize.propose.core.options import PlanOptions
+from rightsize.propose.needs.context import prepare, with_options
 from rightsize.propose.risk.calibration import Prediction, brier, by_basis, exact_interval, reliability
 from rightsize.workflow.backtest import EVERY_SETTING, read_setting, setting_name
-from tests.propose.histories import bench_of, extend
+from tests.propose.histories import context_of, extend
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
@@ -120,12 +120,12 @@ def _worker(**more: Any) -> tuple[SmallTenant, str]:
     return tenant, user
 
 
-def _trial(tenant: SmallTenant, needs: pl.DataFrame | None = None, **dials: Any) -> Trial:
-    return prepare_trial(extend(tenant, DAYS).inputs(), FOLD, Dials(**dials), needs)
+def _trial(tenant: SmallTenant, needs: pl.DataFrame | None = None, **options: Any) -> Trial:
+    return prepare_trial(extend(tenant, DAYS).inputs(), FOLD, PlanOptions(**options), needs)
 
 
-def _tried(tenant: SmallTenant, **dials: Any) -> tuple[BacktestTally, list[Prediction]]:
-    return try_plan(_trial(tenant), Dials(**dials))
+def _tried(tenant: SmallTenant, **options: Any) -> tuple[BacktestTally, list[Prediction]]:
+    return try_plan(_trial(tenant), PlanOptions(**options))
 
 
 def test_what_goes_on_breaks_nothing() -> None:
@@ -137,22 +137,22 @@ def test_what_goes_on_breaks_nothing() -> None:
     assert said.broke is False
 
 
-def test_a_workbench_for_other_dials_is_what_would_be_read_anew() -> None:
+def test_a_workbench_for_other_options_is_what_would_be_read_anew() -> None:
     """The same plan, to the last number."""
     tenant, user = _worker()
     tenant.use(user, WRITE_VM, VM, days=3, start=20)
     tenant.assign(102, user, VM_CONTRIBUTOR, SUB, created_on=dt.datetime.combine(DAY0, dt.time()) + dt.timedelta(60))
-    bench = bench_of(tenant.inputs(), grace_days=60)
+    context = context_of(tenant.inputs(), grace_days=60)
     for text in (EVERY_SETTING[-1], "reads=all,grace-days=5", "reads=sibling,max-break=0.01"):
-        dials = read_setting(text, Dials())
-        anew = prepare(bench.inputs, bench.analysis, bench.findings, dials, bench.limits)
-        assert plan_bench(with_dials(bench, dials), "") == plan_bench(anew, "")
+        options = read_setting(text, PlanOptions())
+        anew = prepare(context.inputs, context.analysis, context.findings, options, context.limits)
+        assert plan_from_context(with_options(context, options), "") == plan_from_context(anew, "")
 
 
 def test_every_setting_is_another_one() -> None:
     """Four choices of reads, two of what no log shows, two of what was created; the default first."""
-    names = [setting_name(read_setting(text, Dials())) for text in EVERY_SETTING]
-    assert names[0] == setting_name(Dials())
+    names = [setting_name(read_setting(text, PlanOptions())) for text in EVERY_SETTING]
+    assert names[0] == setting_name(PlanOptions())
     assert len(set(names)) == 16
 
 
@@ -247,7 +247,7 @@ def test_baselines_stand_beside_the_plan() -> None:
     kept, used, read = (try_baseline(trial, name) for name in BASELINES)
     assert (kept.denied_calls, kept.excess_after) == (0, kept.excess_before)
     assert (used.denied_calls, read.denied_calls) == (1, 1)
-    assert used.excess_before == kept.excess_before == try_plan(trial, Dials())[0].excess_before
+    assert used.excess_before == kept.excess_before == try_plan(trial, PlanOptions())[0].excess_before
     assert used.excess_after < read.excess_after < kept.excess_after
 
 
@@ -263,8 +263,8 @@ def test_planted_needs_show_what_no_log_does() -> None:
     needs = _needs((user, START, VM, "used"), (user.upper(), READ_VM, DATA, "read"), (guid(9), READ_VM, VM, "read"))
     trial = _trial(tenant, needs)
     assert trial.needs.height == 2
-    for dials, denied in ((Dials(), {}), (Dials(reads="none", unobservable="drop"), {"read": 1})):
-        tally, _ = try_plan(trial, dials)
+    for options, denied in ((PlanOptions(), {}), (PlanOptions(reads="none", unobservable="drop"), {"read": 1})):
+        tally, _ = try_plan(trial, options)
         assert tally.denied_calls == 0
         assert dict(tally.needs) == {"used": 1, "read": 1}
         assert dict(tally.denied_needs) == denied

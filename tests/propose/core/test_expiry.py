@@ -13,7 +13,7 @@ from rightsize.propose.proof.proof import Claim, ProvedGrant
 from rightsize.propose.verify.review_status import content_of
 from rightsize.rbac.text import fold
 from tests.propose.needs.test_privileged import policy
-from tests.propose.proof.test_proof_and_replay import _prove
+from tests.propose.proof.test_proof_and_replay import proved
 from tests.propose.small_tenant import APP, CONTRIBUTOR, DATA, READER, SUB, VM, SmallTenant, guid, proposal_for
 from tests.propose.written_plans import Document, Written, named, proposal_of
 
@@ -44,7 +44,7 @@ def test_what_comes_ends_when_that_ends_which_goes(state: str, where: str) -> No
     proposal = proposal_for(plan, assignment, state)
     assert [(one.scope, one.state, one.end_on) for one in proposal.assignments] == [(where, state, SOON_TEXT)]
     assert proposal.proof.holds
-    assert proposal.reason.endswith(f"it ends when today's does, on {SOON_TEXT}")
+    assert proposal.reason.endswith(f"it ends like today's assignment, on {SOON_TEXT}")
     assert plan.replay["denied"] == 0
 
 
@@ -66,7 +66,7 @@ def test_a_plan_that_somebody_made_last_longer_is_not_believed() -> None:
         proposal_of(document, assignment)["assignments"][0]["end_on"] = LATE_TEXT
 
     (proof,) = Written.of(tenant, **LEAN).edit(_lengthen).verify(tenant).failed
-    assert proof.witness == "it would last longer than what is granted today"
+    assert proof.witness == "it would last longer than today's assignment"
     forever = Written.of(tenant, **LEAN).edit(lambda one: proposal_of(one, assignment)["assignments"][0].pop("end_on"))
     assert forever.verify(tenant).failed
 
@@ -152,7 +152,7 @@ def test_a_proof_measures_ends_both_ways(
 ) -> None:
     today = ProvedGrant("wide", fold(SUB), end_on=held)
     claim = Claim("c", (ProvedGrant("start", fold(APP), end_on=given),), (), (today,), end_on=replaced)
-    assert _prove(claim)[:2] == proof
+    assert proved(claim)[:2] == proof
 
 
 def test_what_has_no_end_lasts_longest() -> None:

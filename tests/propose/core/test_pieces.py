@@ -11,7 +11,7 @@ from rightsize.model.errors import UsageError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.propose.core.azure_limits import AzureLimits, refusals
 from rightsize.propose.core.bitsets import OperationIndex, bits_of, index_operations
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.read_patterns import PatternPart, reading_parts, reading_pattern, without_redundant
 from rightsize.propose.core.role_catalog import Need, write_contents
 from rightsize.propose.core.weights import without_nested
@@ -113,15 +113,15 @@ BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
 @pytest.mark.parametrize(
     ("role", "said"),
     [
-        (_role(), "grants nothing"),
-        (_role("*/a/*"), "more than one wildcard"),
-        (_role("Microsoft.Compute/discs/write"), "no operation of the control plane"),
-        (_role(BLOBS), "no operation of the control plane"),
-        (_role(DISKS, data=(DISKS,)), "no operation of the data plane"),
-        (_role(DISKS, scopes=()), "assigned nowhere"),
+        (_role(), "neither actions nor data actions"),
+        (_role("*/a/*"), "2 wildcards, and Azure accepts 1"),
+        (_role("Microsoft.Compute/discs/write"), "of the control plane"),
+        (_role(BLOBS), "of the control plane"),
+        (_role(DISKS, data=(DISKS,)), "of the data plane"),
+        (_role(DISKS, scopes=()), "no assignable scope"),
         (_role(DISKS, scopes=("/",)), "root"),
         (_role(DISKS, scopes=("/providers/Microsoft.Billing/billingAccounts/1",)), "neither a management group"),
-        (_role(DISKS, scopes=(MG, MG + "2")), "more than one management group"),
+        (_role(DISKS, scopes=(MG, MG + "2")), "2 management groups, and Azure accepts 1"),
         (_role(DISKS, scopes=tuple(f"/subscriptions/{n}" for n in range(2001))), "2001 assignable scopes"),
         (_role(data=(BLOBS,), scopes=(MG,)), "cannot list a management group"),
         (_role(DISKS, name="n" * 129), "129 characters"),
@@ -141,7 +141,8 @@ def test_what_azure_accepts_is_accepted() -> None:
 
 def test_a_description_has_its_limit() -> None:
     long = RoleDefinition("", "x", (PermissionBlock(actions=(DISKS,)),), description="d" * 20, assignable_scopes=(SUB,))
-    assert refusals(long, _index().lists, limits=AzureLimits(description=10)) == ["its description has 20 characters"]
+    (found,) = refusals(long, _index().lists, limits=AzureLimits(description=10))
+    assert found == "its description has 20 characters, and Azure accepts 10"
 
 
 def test_nested_grants_count_once() -> None:
@@ -181,6 +182,6 @@ def test_a_chain_of_duplicates_rests_on_its_end() -> None:
     "wrong",
     [{"max_excess": -1}, {"min_window": 0}, {"grace_days": -1}, {"reads": "some"}, {"unobservable": "perhaps"}],
 )
-def test_dials_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+def test_options_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
-        Dials(**wrong)  # type: ignore[arg-type]
+        PlanOptions(**wrong)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.analyze.verdicts import analyse
@@ -14,6 +14,7 @@ from rightsize.analyze.window import choose_window
 from rightsize.propose.core.bitsets import index_operations
 from rightsize.propose.core.scopes import FEW_PER_ASSIGNMENT, FEW_RESOURCES, WIDER, group_at_least
 from rightsize.propose.needs.assignments import place_uses
+from tests.examples import FEW
 from tests.propose.small_tenant import APP, CONTRIBUTOR, DAYS, MG, NET, OWNER, SUB, SUB2, VM, SmallTenant, guid
 
 START = "Microsoft.Compute/virtualMachines/start/action"
@@ -239,7 +240,7 @@ _USES = st.lists(
 
 
 @given(_USES, st.sampled_from([SUB, APP, VM, MG]), st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=12)
+@FEW
 def test_a_target_is_above_its_use_and_within_todays_grant(
     uses: list[tuple[str, str, int]], scope: str, random: Any
 ) -> None:

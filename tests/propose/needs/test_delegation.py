@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.analyze.role_requests import DELETE, WRITE, attributes_of
@@ -16,6 +16,7 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.needs.delegation import ADMINISTRATOR, WHY_UNCONSTRAINED, Delegation
 from rightsize.rbac.conditions import truth_of
+from tests.examples import SOME
 from tests.propose.needs.test_privileged import licensed, policy
 from tests.propose.small_tenant import (
     APP,
@@ -245,7 +246,7 @@ ALLOWED = st.dictionaries(
 ).map(lambda found: tuple(sorted(found.items())))
 
 
-@settings(max_examples=30, deadline=None)
+@SOME
 @given(ALLOWED, ALLOWED)
 def test_the_condition_says_exactly_what_is_allowed(assigns: Any, removes: Any) -> None:
     """Read back, it holds for each role and type that is listed, for no other, and for all other operations."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from typing import Any
 
 import pytest
 
-from rightsize.model.errors import UsageError
+from rightsize.model.errors import InputError, UsageError
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.backtest.backtest import prepare_trial, try_plan
 from rightsize.propose.backtest.folds import choose_folds, history_of
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.render.review import write_review
 from tests.propose.histories import extend
 from tests.propose.small_tenant import (
@@ -25,7 +26,7 @@ from tests.propose.small_tenant import (
     proposal_for,
     strings,
 )
-from tests.propose.written_plans import Written, named, only
+from tests.propose.written_plans import Written, named, only, to_version_1
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 RESTART = "Microsoft.Compute/virtualMachines/restart/action"
@@ -74,12 +75,12 @@ def test_a_single_resource_takes_no_place_for_it() -> None:
 def test_forget_days_says_how_long(forget: int, kept: bool) -> None:
     plan = starter().plan(**LEAN, forget_days=forget)
     assert ("data" in granted(plan, proposal_for(plan, guid(101)))) == kept
-    assert plan.generated_from["dials"]["forget_days"] == forget
+    assert plan.generated_from["options"]["forget_days"] == forget
 
 
 def test_negative_days_make_no_sense() -> None:
     with pytest.raises(UsageError, match="--forget-days -1"):
-        Dials(forget_days=-1)
+        PlanOptions(forget_days=-1)
 
 
 def test_the_evidence_says_when_it_was_used_last() -> None:
@@ -165,13 +166,18 @@ def test_older_use_that_is_loaded_later_makes_a_plan_stale() -> None:
     assert not Written.of(starter(), **LEAN).verify(older).changes
 
 
-def test_a_plan_from_before_the_dial_remembers_nothing() -> None:
-    def forget(document: dict[str, object]) -> None:
-        del document["generated_from"]["dials"]["forget_days"]  # type: ignore[index]
+def test_a_plan_from_before_the_option_remembers_nothing() -> None:
+    """Such a plan is of version 1; a plan of today without the option is refused."""
+
+    def forget(document: dict[str, Any]) -> None:
+        del document["generated_from"]["options"]["forget_days"]
 
     later = starter()
     later.use(guid(1), NIC_WRITE, NIC, days=1, start=-200)
-    assert named(Written.of(starter(), **LEAN).edit(forget).verify(later)) == []
+    forgetful = Written.of(starter(), **LEAN).edit(forget)
+    with pytest.raises(InputError, match="forget_days"):
+        forgetful.verify(later)
+    assert named(forgetful.edit(to_version_1).verify(later)) == []
 
 
 def test_the_same_rows_give_the_same_bytes() -> None:
@@ -195,7 +201,7 @@ def test_a_backtest_learns_from_the_days_before_its_window_and_peeks_at_none_aft
     assert fold.train.first_day > dt.date(2026, 1, 3)
     tallies = {}
     for forget in (400, 0):
-        dials = Dials(**LEAN, min_window=60, forget_days=forget)
-        tallies[forget] = try_plan(prepare_trial(inputs, fold, dials), dials)[0]
+        options = PlanOptions(**LEAN, min_window=60, forget_days=forget)
+        tallies[forget] = try_plan(prepare_trial(inputs, fold, options), options)[0]
     assert (tallies[400].calls, tallies[400].denied_calls) == (3, 1)
     assert (tallies[0].calls, tallies[0].denied_calls) == (3, 2)

@@ -28,8 +28,8 @@ END_OF_WINDOW = dt.datetime.combine(DAY0 + dt.timedelta(days=DAYS), dt.time())
 START = "Microsoft.Compute/virtualMachines/start/action"
 
 
-def _kept(tenant: SmallTenant, assignment: str, word: str, state: str = "active", **dials: object) -> None:
-    proposal = proposal_for(tenant.plan(**dials), assignment, state)
+def _kept(tenant: SmallTenant, assignment: str, word: str, state: str = "active", **options: object) -> None:
+    proposal = proposal_for(tenant.plan(**options), assignment, state)
     assert (proposal.kind, proposal.reason.split(":")[0]) == ("keep", word)
     assert proposal.assignments == ()
     assert proposal.replaces == (assignment,)
@@ -264,6 +264,14 @@ def test_of_two_idle_owners_one_is_kept() -> None:
     assert proposal_for(plan, other).reason.startswith("last owner")
 
 
+def test_an_owner_who_has_to_activate_is_not_the_last_owner() -> None:
+    """The active owner stays, although the eligible one comes first by id."""
+    tenant = SmallTenant()
+    tenant.assign(101, tenant.principal(1), OWNER, SUB, state="eligible")
+    active = tenant.assign(102, tenant.principal(2), OWNER, SUB)
+    assert proposal_for(tenant.plan(unobservable="drop"), active).reason.startswith("last owner")
+
+
 def test_a_group_scope_below_needs_no_owner() -> None:
     """Owners of a resource group are owners of nothing else."""
     tenant = SmallTenant()
@@ -312,10 +320,10 @@ def test_a_workload_with_a_role_for_recovery_is_kept_whole() -> None:
     _kept(tenant, guid(102), "recovery")
 
 
-@pytest.mark.parametrize("dials", [{}, {"emergency_access": (guid(3),)}])
-def test_members_of_a_group_of_emergency_accounts_are_emergency_accounts(dials: dict[str, object]) -> None:
+@pytest.mark.parametrize("options", [{}, {"emergency_access": (guid(3),)}])
+def test_members_of_a_group_of_emergency_accounts_are_emergency_accounts(options: dict[str, object]) -> None:
     """Also where only the group says it, by its name or on the command line."""
     tenant = SmallTenant()
     member = tenant.principal(1, display_name="adm-7")
-    tenant.group(3, [member], display_name="tier 0" if dials else "Break-glass accounts")
-    _kept(tenant, tenant.assign(101, member, CONTRIBUTOR, SUB), "emergency access", **dials)
+    tenant.group(3, [member], display_name="tier 0" if options else "Break-glass accounts")
+    _kept(tenant, tenant.assign(101, member, CONTRIBUTOR, SUB), "emergency access", **options)

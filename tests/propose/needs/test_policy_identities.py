@@ -77,7 +77,7 @@ def test_what_it_used_stays_though_no_policy_names_it() -> None:
     _definition(tenant)
     tenant.use(holder, WRITE, VM, role_assignment_id=spare)
     (kind, reason), (other, _) = _said(tenant, spare, needed)
-    assert (kind, reason.endswith("none of them names the role, and it was used")) == ("keep", True)
+    assert (kind, reason.endswith("the role was used although none of them names it")) == ("keep", True)
     assert other == "keep"
 
 
@@ -102,7 +102,7 @@ def test_where_something_is_not_loaded_all_of_it_stays(gap: str) -> None:
         tenant.rows["policy_definitions"][-2]["member_versions"] = ["", "3.*.*"]
     for kind, reason in _said(tenant, *assignments):
         assert (kind, reason.split(":")[0]) == ("keep", "policy remediation")
-        assert "not known whole" in reason
+        assert "not all roles that its policies need are known" in reason
 
 
 def test_a_set_needs_what_all_of_its_definitions_name() -> None:

@@ -12,7 +12,7 @@ from rightsize.model.errors import UsageError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.assembly.assemble import proposal_id
-from rightsize.propose.core.options import Dials
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.eligibility import WHY_ACTIVE
 from tests.propose.small_tenant import (
     APP,
@@ -85,8 +85,8 @@ def parts(plan: Plan, assignment: str) -> dict[str, Proposal]:
     return {one.kind: one for one in plan.proposals if one.replaces == (assignment,)}
 
 
-def planned(tenant: SmallTenant, **dials: Any) -> Plan:
-    return tenant.plan(**({"unobservable": "drop", "reads": "none"} | dials))
+def planned(tenant: SmallTenant, **options: Any) -> Plan:
+    return tenant.plan(**({"unobservable": "drop", "reads": "none"} | options))
 
 
 def test_what_gives_privilege_becomes_eligible_beside_the_daily_work() -> None:
@@ -333,7 +333,7 @@ def test_evidence_is_json() -> None:
         json.dumps(proposal.evidence, default=str)
 
 
-def test_what_works_a_few_hours_a_month_sleeps_where_the_dial_says_so() -> None:
+def test_access_used_a_few_hours_a_month_becomes_eligible_where_the_option_says_so() -> None:
     """The reads of the role stay standing, the changes become eligible, and the proposal says for how long."""
     tenant, holder, assignment = owner()
     tenant.use(holder, START, VM, days=3)
@@ -359,4 +359,4 @@ def test_what_cannot_sleep_is_not_split_for_working_seldom(changed: dict[str, An
 @pytest.mark.parametrize("hours", [-1, 745])
 def test_hours_that_no_month_has_are_refused(hours: float) -> None:
     with pytest.raises(UsageError, match="standing-hours"):
-        Dials(standing_hours=hours)
+        PlanOptions(standing_hours=hours)

@@ -38,9 +38,9 @@ def _tenant() -> SmallTenant:
     return tenant
 
 
-def _granted(tenant: SmallTenant, assignment: str, **dials: str) -> dict[str, set[str]]:
+def _granted(tenant: SmallTenant, assignment: str, **options: str) -> dict[str, set[str]]:
     """Return the strings that take the place of an assignment, by their scope."""
-    plan = tenant.plan(**dials)
+    plan = tenant.plan(**options)
     found: dict[str, set[str]] = {}
     for one in proposal_for(plan, assignment).assignments:
         found.setdefault(fold(one.scope), set()).update(strings(plan, one.role))

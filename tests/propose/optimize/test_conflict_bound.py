@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.propose.optimize.conflict_bound import ConflictDemand, Want, demands_apart, least_paid
 from rightsize.propose.optimize.rows import NeedRow, independent_cells, smallest_cover
+from tests.examples import SOME
 
 WIDTH = 4
 MASKS = st.integers(1, 2**WIDTH - 1)
@@ -32,7 +33,7 @@ def _wants(rows: list[NeedRow]) -> list[Want]:
     return [Want(row.must, row.allowed, row.most) for row in rows]
 
 
-@settings(deadline=None, max_examples=30)
+@SOME
 @given(st.lists(ROWS, min_size=1, max_size=4))
 def test_there_are_at_least_as_many_roles_as_demands(rows: list[NeedRow]) -> None:
     assert len(demands_apart(_wants(rows))) <= _fewest(rows)

@@ -7,10 +7,11 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.propose.optimize.ilp import Outcome, Program, Rows, solve
+from tests.examples import MANY
 
 INF = math.inf
 TRIANGLE = ([0, 2, 4, 6], [0, 1, 1, 2, 0, 2], [1.0] * 6)
@@ -35,7 +36,7 @@ def programs(draw: st.DrawFn) -> tuple[Program, list[list[int]]]:
     return Program(costs, lower, upper, starts, columns, coefficients), matrix
 
 
-@settings(deadline=None, max_examples=120)
+@MANY
 @given(programs())
 def test_the_outcome_is_what_trying_everything_finds(case: tuple[Program, list[list[int]]]) -> None:
     """The objective is the least of all feasible points, proved; or there is none, and that is said."""

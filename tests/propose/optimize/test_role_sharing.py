@@ -7,13 +7,14 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.propose.optimize import role_sharing_exact as sharing_parts
 from rightsize.propose.optimize.role_sharing import Sharing, UnansweredError, set_apart, share
 from rightsize.propose.optimize.role_sharing_search import search_fewer
 from rightsize.propose.optimize.rows import NeedRow, independent_cells, smallest_cover
+from tests.examples import SOME
 
 WIDTH = 5
 SETS = st.integers(0, 2**WIDTH - 1)
@@ -60,7 +61,7 @@ def _fewest(rows: list[NeedRow]) -> int:
     raise AssertionError("each row may have a role of its own")
 
 
-@settings(deadline=None, max_examples=60)
+@SOME
 @given(needs())
 def test_shared_roles_are_enough_and_as_few_as_trying_everything_finds(rows: list[NeedRow]) -> None:
     found = share(rows)
@@ -69,7 +70,7 @@ def test_shared_roles_are_enough_and_as_few_as_trying_everything_finds(rows: lis
     assert found.lower_bound == len(found.roles) == _fewest(rows)
 
 
-@settings(deadline=None, max_examples=60)
+@SOME
 @given(needs(), st.integers(0, 1000))
 def test_the_order_of_needs_matters_nowhere(rows: list[NeedRow], seed: int) -> None:
     order = list(range(len(rows)))
@@ -79,7 +80,7 @@ def test_the_order_of_needs_matters_nowhere(rows: list[NeedRow], seed: int) -> N
     assert again.covers == tuple(found.covers[number] for number in order)
 
 
-@settings(deadline=None, max_examples=60)
+@SOME
 @given(needs())
 def test_set_apart_each_need_takes_one_new_role_at_most(rows: list[NeedRow]) -> None:
     found = set_apart(rows)
@@ -87,7 +88,7 @@ def test_set_apart_each_need_takes_one_new_role_at_most(rows: list[NeedRow]) -> 
     assert all(sum(one >= 0 for one in cover) <= 1 for cover in found.covers)
 
 
-@settings(deadline=None, max_examples=60)
+@SOME
 @given(needs())
 def test_cells_apart_need_a_role_each(rows: list[NeedRow]) -> None:
     """No role that is inside what is allowed grants two of the cells."""
@@ -97,7 +98,7 @@ def test_cells_apart_need_a_role_each(rows: list[NeedRow]) -> None:
         assert both & ~(rows[one].allowed & rows[other].allowed)
 
 
-@settings(deadline=None, max_examples=60)
+@SOME
 @given(needs())
 def test_a_part_that_is_searched_keeps_to_the_same_rules(rows: list[NeedRow]) -> None:
     """Too large to be solved, the roles still suffice, and what is proved still holds."""
@@ -108,7 +109,7 @@ def test_a_part_that_is_searched_keeps_to_the_same_rules(rows: list[NeedRow]) ->
     assert found.lower_bound <= _fewest(rows) <= len(found.roles)
 
 
-@settings(deadline=None, max_examples=60)
+@SOME
 @given(needs())
 def test_search_never_ends_with_more_roles_than_it_began_with(rows: list[NeedRow]) -> None:
     plain = [NeedRow(row.must, row.allowed, (), row.most) for row in rows]

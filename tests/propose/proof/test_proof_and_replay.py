@@ -37,7 +37,7 @@ USES = pl.DataFrame(
 )
 
 
-def _prove(claim: Claim, uses: pl.DataFrame = USES) -> tuple[bool, bool, str]:
+def proved(claim: Claim, uses: pl.DataFrame = USES) -> tuple[bool, bool, str]:
     tree = read_tree(SCOPES, pl.Series([fold(SUB), fold(VM), fold(APP), fold(DATA)]))
     proof = prove([claim], uses, ROLES, tree)["c"]
     return proof.used_subset, proof.granted_superset, proof.witness or ""
@@ -53,55 +53,55 @@ def _claim(
 
 
 def test_a_right_claim_is_proved() -> None:
-    assert _prove(_claim("wide", fold(SUB), (("start", fold(APP)),))) == (True, True, "")
+    assert proved(_claim("wide", fold(SUB), (("start", fold(APP)),))) == (True, True, "")
 
 
 def test_a_management_group_is_above_its_subscriptions() -> None:
-    assert _prove(_claim("wide", fold(MG), (("start", fold(APP)),))) == (True, True, "")
+    assert proved(_claim("wide", fold(MG), (("start", fold(APP)),))) == (True, True, "")
 
 
 def test_a_use_that_nothing_grants_is_named() -> None:
-    used, granted, witness = _prove(_claim("wide", fold(SUB), (("write", fold(APP)),)))
+    used, granted, witness = proved(_claim("wide", fold(SUB), (("write", fold(APP)),)))
     assert (used, granted) == (False, True)
     assert fold(START) in witness
     assert fold(VM) in witness
 
 
 def test_a_use_outside_the_new_scope_is_named() -> None:
-    used, _, witness = _prove(_claim("wide", fold(SUB), (("start", fold(DATA)),)))
+    used, _, witness = proved(_claim("wide", fold(SUB), (("start", fold(DATA)),)))
     assert not used
     assert "not granted" in witness
 
 
 def test_a_removal_with_use_is_no_proof() -> None:
-    assert _prove(_claim("wide", fold(SUB), ()))[0] is False
+    assert proved(_claim("wide", fold(SUB), ()))[0] is False
 
 
 def test_what_rests_on_another_assignment_is_granted_by_it() -> None:
-    assert _prove(_claim("wide", fold(SUB), (), (("start", fold(SUB)),))) == (True, True, "")
+    assert proved(_claim("wide", fold(SUB), (), (("start", fold(SUB)),))) == (True, True, "")
 
 
 def test_a_new_permission_is_named() -> None:
-    used, granted, witness = _prove(_claim("start", fold(SUB), (("wide", fold(APP)),)))
+    used, granted, witness = proved(_claim("start", fold(SUB), (("wide", fold(APP)),)))
     assert (used, granted) == (True, False)
     assert "not granted today" in witness
 
 
 def test_an_operation_of_no_catalogue_is_new_all_the_same() -> None:
     """Containment is decided for all strings."""
-    _, granted, witness = _prove(_claim("wide", fold(SUB), (("future", fold(APP)),)))
+    _, granted, witness = proved(_claim("wide", fold(SUB), (("future", fold(APP)),)))
     assert not granted
     assert "Microsoft.ComputeSoon/read" in witness
 
 
 def test_a_wider_scope_is_named() -> None:
-    _, granted, witness = _prove(_claim("wide", fold(APP), (("start", fold(SUB)),)))
+    _, granted, witness = proved(_claim("wide", fold(APP), (("start", fold(SUB)),)))
     assert not granted
     assert "nothing is granted today at" in witness
 
 
 def test_what_is_not_known_today_proves_nothing() -> None:
-    assert _prove(_claim(None, fold(SUB), (("start", fold(APP)),)))[1] is False
+    assert proved(_claim(None, fold(SUB), (("start", fold(APP)),)))[1] is False
 
 
 def test_what_the_roles_of_today_grant_together_is_not_new() -> None:
@@ -129,14 +129,14 @@ def test_what_the_roles_of_today_grant_together_is_not_new() -> None:
 def test_only_what_is_no_more_conditional_stands_behind_a_grant(
     held: ProvedGrant, given: ProvedGrant, is_proved: bool
 ) -> None:
-    assert _prove(Claim("c", (given,), (), (held,)))[1] is is_proved
+    assert proved(Claim("c", (given,), (), (held,)))[1] is is_proved
 
 
 def test_what_one_member_is_given_covers_no_other() -> None:
     given = ProvedGrant("start", fold(APP), member="u")
     held = (ProvedGrant("wide", fold(SUB)),)
-    assert _prove(Claim("c", (given,), (), held))[0] is True
-    assert _prove(Claim("c", (ProvedGrant("start", fold(APP), member="v"),), (), held))[0] is False
+    assert proved(Claim("c", (given,), (), held))[0] is True
+    assert proved(Claim("c", (ProvedGrant("start", fold(APP), member="v"),), (), held))[0] is False
 
 
 def _replayed(

@@ -8,7 +8,7 @@ from functools import partial
 from random import Random
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.analyze.scoping import ScopeTree
@@ -20,6 +20,7 @@ from rightsize.propose.core.role_catalog import Need, RoleBook, open_role_book
 from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.candidates import CandidateIndex
 from rightsize.rbac.algebra import contains
+from tests.examples import SOME
 from tests.propose.small_tenant import SUB, SmallTenant, guid
 
 DUAL = "Microsoft.KeyVault/vaults/keys/read"
@@ -71,7 +72,7 @@ def _book(roles: list[list[PermissionBlock]]) -> RoleBook:
     return open_role_book(inputs, index_operations(read_tenant(inputs).operations, inputs.role_operations))
 
 
-@settings(max_examples=40)
+@SOME
 @given(
     st.lists(BLOCKS, min_size=1, max_size=3), st.lists(PARTS, min_size=1, max_size=4), st.randoms(use_true_random=False)
 )
@@ -86,15 +87,15 @@ def test_parts_within_are_those_that_the_algebra_finds(
     def within(blocks: tuple[PermissionBlock, ...]) -> int:
         return sum(bit for part, bit in bit_of.items() if contains(blocks, [part.block]) is None)
 
-    shelf = CandidateIndex(book, atoms, NO_TREE)
+    candidates = CandidateIndex(book, atoms, NO_TREE)
     questions: list[tuple[Callable[[], int], tuple[PermissionBlock, ...]]] = []
     for role in book.roles.values():
         # As the table says, and as one would that lacks all rows of it.
         bare = replace(role, role_definition_id=f"bare {role.role_definition_id}", granted=0)
-        questions += [(partial(shelf.atoms_of, one), one.blocks) for one in (role, bare)]
+        questions += [(partial(candidates.atoms_of, one), one.blocks) for one in (role, bare)]
     for part in parts:
         bare = replace(book.roles[guid(1)], role_definition_id=f"bare {part}", blocks=(part.block,), granted=0)
-        questions.append((partial(shelf.atoms_of, bare), bare.blocks))
+        questions.append((partial(candidates.atoms_of, bare), bare.blocks))
         # Of a need that has nothing else, and of one that has other operations too.
         for extra in (0, (1 << 5) - 1):
             questions.append((partial(atoms.allowed, Need(extra, (part,))), (part.block,)))
@@ -104,7 +105,7 @@ def test_parts_within_are_those_that_the_algebra_finds(
         assert ask() >> atoms.width << atoms.width == within(blocks)
 
 
-@settings(max_examples=40)
+@SOME
 @given(st.lists(BLOCKS, min_size=1, max_size=3))
 def test_what_a_role_grants_is_what_its_strings_say(roles: list[list[PermissionBlock]]) -> None:
     """On both planes, an operation on both and one whose plane nobody knows included."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.propose.core.role_catalog import Need
@@ -13,6 +13,7 @@ from rightsize.propose.optimize.biclique_kernel import bits
 from rightsize.propose.optimize.rows import smallest_cover
 from rightsize.propose.selection.bounds import bound_excess
 from rightsize.propose.selection.equivalence import ClassCase, NeedClass
+from tests.examples import MANY
 
 WIDTH = 4
 WEIGHTS = (1, 2, 3, 7)
@@ -70,7 +71,7 @@ def _cheapest(case: ClassCase, roles: tuple[int, ...]) -> int:
     return least
 
 
-@settings(deadline=None, max_examples=300)
+@MANY
 @given(cases())
 def test_no_choice_of_so_many_roles_has_less_excess_than_is_proved(found: list[ClassCase]) -> None:
     bound = bound_excess(found, _Operations(), _weigh, _Prices())  # type: ignore[arg-type]  # as much as is asked of them

@@ -54,16 +54,16 @@ def test_a_full_tenant_is_said_with_its_numbers() -> None:
     kept = [proposal_for(plan, one) for one in (first, second) if proposal_for(plan, one).kind == "keep"]
     assert len(plan.roles) == 1
     assert [one.reason for one in kept] == [
-        "custom role limit: the tenant has 0 custom roles of 20, of which 19 stay free, and the plan would make 2 more"
+        "custom role limit: the tenant has 0 of at most 20 custom roles, 19 are kept free, and the plan would add 2"
     ]
 
 
-def test_the_dial_is_said_as_the_dial() -> None:
+def test_the_option_is_said_as_the_option() -> None:
     """It is no limit of Azure, and nothing is said of one."""
     tenant, (first, second) = _tenant(START, WRITE)
     plan = tenant.plan(max_custom_roles=1, **LEAN)
     reasons = {proposal_for(plan, one).reason for one in (first, second)}
-    assert "max custom roles: --max-custom-roles is 1, and without excess the plan makes 2" in reasons
+    assert "max custom roles: `--max-custom-roles` allows 1 new roles, and a plan without excess has 2" in reasons
     assert not any("limit" in reason for reason in reasons)
 
 
@@ -73,12 +73,12 @@ def test_what_the_weights_leave_out_is_said_as_not_worth_a_role() -> None:
     assert plan.roles == ()
     for one in ids:
         reason = proposal_for(plan, one).reason
-        assert reason.startswith("not worth a role: by --weights a plan with 0 new roles counts ")
-        assert reason.endswith("and one with all 2 counts 2,000,000")
+        assert reason.startswith("not worth a role: by `--weights` a plan with 0 new roles costs ")
+        assert reason.endswith("and one with all 2 costs 2,000,000")
 
 
 @pytest.mark.parametrize(
-    ("limits", "existing", "dial", "most", "word"),
+    ("limits", "existing", "option", "most", "word"),
     [
         (AzureLimits(), 0, None, 4_750, "custom_role_limit"),
         (AzureLimits(), 4_998, None, 0, "custom_role_limit"),
@@ -87,9 +87,9 @@ def test_what_the_weights_leave_out_is_said_as_not_worth_a_role() -> None:
         (replace(AzureLimits(), custom_roles=2_000), 1_899, None, 1, "custom_role_limit"),
     ],
 )
-def test_the_smaller_of_dial_and_limit_is_what_a_refusal_names(
-    limits: AzureLimits, existing: int, dial: int | None, most: int, word: str
+def test_the_smaller_of_option_and_limit_is_what_a_refusal_names(
+    limits: AzureLimits, existing: int, option: int | None, most: int, word: str
 ) -> None:
-    room = RoleRoom(limits, existing, dial)
+    room = RoleRoom(limits, existing, option)
     assert room.most == most
     assert room.refusal(most + 1).partition(":")[0] == word

@@ -135,11 +135,11 @@ def test_what_exists_under_another_condition_is_not_made_again(there: str | None
 
 def test_use_without_a_condition_is_not_covered_under_one() -> None:
     """The proof counts only what asks for no more than what is replaced."""
-    from tests.propose.proof.test_proof_and_replay import _prove  # noqa: PLC0415
+    from tests.propose.proof.test_proof_and_replay import proved  # noqa: PLC0415
 
     given, held = ProvedGrant("start", APP.lower(), condition=NAMED), (ProvedGrant("wide", SUB.lower()),)
-    assert _prove(Claim("c", (given,), (), held))[0] is False
-    assert _prove(Claim("c", (given,), (), held, frozenset([None, NAMED])))[0] is True
+    assert proved(Claim("c", (given,), (), held))[0] is False
+    assert proved(Claim("c", (given,), (), held, frozenset([None, NAMED])))[0] is True
 
 
 def test_an_owner_under_a_condition_is_not_the_last_owner() -> None:

@@ -20,6 +20,7 @@ from rightsize.propose.verify.reviewable import plan_of, read_reviewable
 from rightsize.rbac.algebra import contains, grants
 from rightsize.render.plan import plan_document, plan_files
 from rightsize.rules.layers import layers_of
+from tests.examples import FEWEST
 from tests.propose.needs.test_privileged import ASSIGN, START, VMS, licensed, policy
 from tests.propose.small_tenant import (
     APP,
@@ -71,8 +72,8 @@ def tenant_of(*used: str, kind: str = "User", role: str = OWNER, scope: str = SU
     return tenant, holder, assignment
 
 
-def planned(tenant: SmallTenant, limits: AzureLimits | None = None, **dials: Any) -> Plan:
-    return tenant.plan(limits, **({"separate_layers": True, "exclude": (guid(2),), **LEAN} | dials))
+def planned(tenant: SmallTenant, limits: AzureLimits | None = None, **options: Any) -> Plan:
+    return tenant.plan(limits, **({"separate_layers": True, "exclude": (guid(2),), **LEAN} | options))
 
 
 def granted(plan: Plan, tenant: SmallTenant) -> dict[tuple[str, str, str], list[PermissionBlock]]:
@@ -164,13 +165,13 @@ def test_the_parts_together_are_what_the_need_was() -> None:
 
 
 def test_it_is_off_by_default_and_then_says_nothing() -> None:
-    """A plan without the dial has not a byte of it, and one with it records it among its dials."""
+    """A plan without the option has not a byte of it, and one with it records it among its options."""
     tenant, _, _ = tenant_of(RULES, LOGS)
     off, on = (plan_document(tenant.plan(**LEAN, separate_layers=flag)) for flag in (False, True))
     assert off == plan_document(tenant.plan(**LEAN))
     assert "separation" not in off
-    assert "separate_layers" not in off["generated_from"]["dials"]
-    assert on["generated_from"]["dials"]["separate_layers"] is True
+    assert "separate_layers" not in off["generated_from"]["options"]
+    assert on["generated_from"]["options"]["separate_layers"] is True
     assert plan_document(tenant.plan(**LEAN))["proposals"] == off["proposals"]
 
 
@@ -345,12 +346,7 @@ def test_the_same_rows_in_any_order_give_the_same_plan() -> None:
     assert len(set(texts)) == 1
 
 
-@settings(
-    deadline=None,
-    max_examples=8,
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@settings(FEWEST, phases=(Phase.explicit, Phase.reuse, Phase.generate), suppress_health_check=[HealthCheck.too_slow])
 @given(
     used=st.lists(
         st.tuples(

@@ -20,7 +20,7 @@ WIDE = guid(900)
 ACCOUNT = "/resourceGroups/data/providers/Microsoft.Storage/storageAccounts/acct"
 
 
-def _plan(*used: tuple[str, str], **dials: Any) -> Plan:
+def _plan(*used: tuple[str, str], **options: Any) -> Plan:
     tenant = SmallTenant()
     block = PermissionBlock(actions=("Microsoft.Compute/*",), data_actions=("Microsoft.Storage/*",))
     tenant.roles[WIDE] = ("Machines and blobs", [block])
@@ -28,10 +28,10 @@ def _plan(*used: tuple[str, str], **dials: Any) -> Plan:
     tenant.assign(101, user, WIDE, MG)
     for operation, scope in used:
         tenant.use(user, operation, scope)
-    return tenant.plan(**dials)
+    return tenant.plan(**options)
 
 
-@pytest.mark.parametrize("dials", [{}, {"reads": "none", "unobservable": "drop"}])
+@pytest.mark.parametrize("options", [{}, {"reads": "none", "unobservable": "drop"}])
 @pytest.mark.parametrize(
     "used",
     [
@@ -40,9 +40,9 @@ def _plan(*used: tuple[str, str], **dials: Any) -> Plan:
     ],
 )
 def test_no_new_role_takes_data_actions_to_a_management_group(
-    used: list[tuple[str, str]], dials: dict[str, Any]
+    used: list[tuple[str, str]], options: dict[str, Any]
 ) -> None:
-    plan = _plan(*used, **dials)
+    plan = _plan(*used, **options)
     placed: dict[str, set[str]] = {}
     for one in proposal_for(plan, guid(101)).assignments:
         placed.setdefault(fold(one.role), set()).add(fold(one.scope))

@@ -111,3 +111,16 @@ def test_assigned_at_a_management_group_it_may_meet_there() -> None:
     )
     assert [made.scope for made in proposal_for(plan, assignment).assignments] == [MG]
     assert guid(1) in {made.principal_id for made in proposal_for(plan, assignment).assignments}
+
+
+def test_what_two_assignments_need_moves_no_higher_than_the_lower_one() -> None:
+    """The needs of the higher one meet at the subscription; the lower one is granted nothing there."""
+    tenant, high = _tenant()
+    group = f"{SUB}/resourceGroups/rg1"
+    low = tenant.assign(102, guid(1), CONTRIBUTOR, group)
+    for assignment in (high, low):
+        machine = f"{group}/providers/Microsoft.Compute/virtualMachines/vm"
+        tenant.use(guid(1), START, machine, role_assignment_id=assignment)
+    plan = tenant.plan(_limit(GROUPS + 1), **LEAN)
+    assert {made.scope for made in proposal_for(plan, high).assignments} == {SUB}
+    assert (proposal_for(plan, low).kind, proposal_for(plan, low).assignments) == ("remove", ())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.model.nouns import PermissionBlock
@@ -20,6 +20,7 @@ from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.selection.wildcard_compaction import Compactor, describe_opening, fewest_strings
 from rightsize.rbac.algebra import contains, grants
 from rightsize.rbac.permissions import Reading
+from tests.examples import MANY
 
 OWNER = (PermissionBlock(actions=("*",), data_actions=("*",)),)
 NAMES = (
@@ -215,7 +216,7 @@ def _naive_fewest(needed: set[str], catalogue: set[str], ceiling: Sequence[Permi
 
 
 @given(catalogues, st.sets(st.integers(0, 13)), st.sampled_from(CEILINGS))
-@settings(deadline=None, max_examples=250)
+@MANY
 def test_fewest_strings_that_grant_the_same(
     catalogue: set[str], wanted: set[int], ceiling: tuple[PermissionBlock, ...]
 ) -> None:
@@ -238,7 +239,7 @@ def test_fewest_strings_that_grant_the_same(
 
 
 @given(st.dictionaries(st.integers(0, 30), st.frozensets(st.integers(0, 9), max_size=6), max_size=7))
-@settings(deadline=None, max_examples=200)
+@MANY
 def test_the_choice_of_patterns_is_a_best_one(stands: dict[int, frozenset[int]]) -> None:
     """Whatever overlaps what: counted against every choice."""
     named = {f"p{number:02}": bits for number, bits in stands.items() if bits}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Growth, Plan
 from rightsize.rbac.algebra import contains, grants
+from tests.examples import FEWEST
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
@@ -57,7 +58,7 @@ def test_a_pattern_stands_for_what_is_needed() -> None:
     assert proposal.proof.holds
     assert proposal.proof.tomorrow == (Growth(plan.roles[0].definition.role_definition_id, "patterns"),)
     assert plan.replay == tenant.plan(**LEAN).replay
-    assert plan.generated_from["dials"]["wildcards"] is True
+    assert plan.generated_from["options"]["wildcards"] is True
 
 
 def test_the_evidence_says_what_a_pattern_stands_for_and_leaves_open() -> None:
@@ -75,12 +76,12 @@ def test_the_page_of_a_role_lists_what_is_open() -> None:
     tenant, _ = _packer()
     files = Written.of(tenant, wildcards=True, **LEAN).files
     (page,) = [text for name, text in files.items() if name.startswith("evidence/") and name.endswith(".md")]
-    assert "## What may be granted tomorrow" in page
+    assert "## What the role may grant later" in page
     assert page.count("(in Contoso.Boxes/boxes/\\*)") == len(BOXES)
 
 
 def test_reads_that_stay_as_patterns_are_open_too() -> None:
-    """They are there by another dial, and say the same of tomorrow; what a built-in role grants is Microsoft's."""
+    """They are there by another option, and say the same of tomorrow; what a built-in role grants is Microsoft's."""
     tenant = SmallTenant()
     user = tenant.principal(1)
     assignment = tenant.assign(101, user, VM_CONTRIBUTOR, SUB)
@@ -126,8 +127,8 @@ def test_such_a_plan_is_verified(wildcards: bool) -> None:
 
 
 @given(st.sets(st.sampled_from(CHANGES), min_size=1), st.sets(st.sampled_from(CHANGES)), st.sampled_from([{}, LEAN]))
-@settings(deadline=None, max_examples=8)
-def test_the_dial_changes_no_grant_of_today(first: set[str], second: set[str], dials: dict[str, str]) -> None:
+@FEWEST
+def test_the_option_changes_no_grant_of_today(first: set[str], second: set[str], options: dict[str, str]) -> None:
     """Same kinds, same places, the same operations of the catalogue at each; no more strings than before."""
     tenant = SmallTenant()
     people = [tenant.principal(number) for number in (1, 2)]
@@ -136,7 +137,7 @@ def test_the_dial_changes_no_grant_of_today(first: set[str], second: set[str], d
         tenant.assign(number, person, CONTRIBUTOR, SUB if number == 101 else APP)
         for name in sorted(used):
             tenant.use(person, name, places[name])
-    off, on = tenant.plan(**dials), tenant.plan(wildcards=True, **dials)
+    off, on = tenant.plan(**options), tenant.plan(wildcards=True, **options)
     assert [one.kind for one in off.proposals] == [one.kind for one in on.proposals]
     assert all(one.proof.holds for one in on.proposals)
     assert _granted(off, tenant) == _granted(on, tenant)

@@ -322,7 +322,7 @@ def test_a_lost_condition_fails() -> None:
 
     for condition in (None, "c2"):
         (proof,) = written.edit(narrow(condition)).verify(tenant).failed
-        assert proof.witness == "the condition of what is granted today is lost"
+        assert proof.witness == "the condition of today's assignment would be lost"
     assert written.edit(narrow("c1")).verify(tenant).failed == ()
 
 
@@ -439,7 +439,7 @@ def test_a_duplicate_whose_container_goes_as_well_fails(written: Written) -> Non
 
     (proof,) = written.edit(change).verify(_tenant()).failed
     assert proof.role_assignment_id == guid(105)
-    assert proof.witness == "no assignment that the plan leaves grants all of it"
+    assert proof.witness == "no assignment that stays grants all of it"
 
 
 def test_a_plan_that_takes_used_access_away_is_stale(written: Written) -> None:
@@ -465,9 +465,9 @@ def test_role_files_may_be_laid_out_differently(written: Written) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("start/action", "delete", "say something else"),
+        ("start/action", "delete", "differ from the plan"),
         ("resourceGroups/app", "resourceGroups/net", None),
-        ("Proposed by", "Written by", "say something else"),
+        ("Proposed by", "Written by", "differ from the plan"),
         ("{", "[", "cannot be read"),
     ],
 )
@@ -509,7 +509,13 @@ def _put(value: Any, *path: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     "change",
     [
-        _put(2, "format_version"),
+        _put(3, "format_version"),
+        _put("2", "format_version"),
+        _put(True, "format_version"),
+        _drop("format_version"),
+        _drop("generated_from", "options"),
+        _put([], "generated_from", "options"),
+        _drop("generated_from", "options", "forget_days"),
         _drop("generated_from", "window"),
         _put("2026-13-01", "generated_from", "window", "first_day"),
         _put("2099-01-01", "generated_from", "window", "first_day"),
@@ -545,7 +551,7 @@ def test_what_is_no_plan_is_refused(written: Written, change: Callable[[dict[str
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "null", "{", "[" * 100_000, '{"format_version": 1, "format_version": 1}', "\x00"]
+    "text", ["", "[]", "null", "{", "[" * 100_000, '{"format_version": 2, "format_version": 2}', "\x00"]
 )
 def test_what_is_no_json_object_is_refused(text: str) -> None:
     with pytest.raises(InputError):

@@ -39,8 +39,8 @@ function principalView(i) {
     table('Its assignments', ['role', ...ASSIGNMENT_HEADS], assignmentRows(assignmentsOf(i))),
     table('Through groups', ['group', 'role', 'at', 'granted against used', '#granted'], through.map(([group, row]) => [
       principalLink(group), link('assignment', assignmentKey(row), R.name[A.role[row]]), scopeLink(A.scope[row]), countsBar(A, row), number(A.granted[row])])),
-    table('What was used', [...USE_HEADS, 'under'], useRows([...new Set([...usesBy(i), ...assignmentsOf(i).flatMap(usesOf)])])),
-    table('Use that no assignment explains', ['operation', 'at', '#calls', '#last seen', 'because'], unexplainedOf(i).map((row) => [
+    table('Used operations', [...USE_HEADS, 'under'], useRows([...new Set([...usesBy(i), ...assignmentsOf(i).flatMap(usesOf)])])),
+    table('Unexplained operations', ['operation', 'at', '#calls', '#last seen', 'because'], unexplainedOf(i).map((row) => [
       h('code', null, data.operations[data.unexplained.operation[row]]), data.unexplained.scope[row] === null ? '' : place(data.unexplained.scope[row]), number(data.unexplained.events[row]), day(data.unexplained.last[row]),
       data.words[data.unexplained.why[row]]])),
     table('Findings', ['severity', 'control', 'reason'], findingsOf(i).map((row) => [chip(data.findings.severity[row]), words(data.findings.control[row]), data.findings.reason[row]])),
@@ -57,7 +57,7 @@ function assignmentView(i) {
     countsBar(A, i, 'big'), legend(),
     proposalsFor(i).map((p) => proposalPart(proposals[p])),
     providersPicture(A.role[i], uses),
-    table('What was used', [...USE_HEADS, 'by'], useRows(uses, true)),
+    table('Used operations', [...USE_HEADS, 'by'], useRows(uses, true)),
   ]];
 }
 
@@ -93,17 +93,17 @@ function proposalPart(one) {
     spots.map((spot) => h('p', { class: 'small' }, 'at ', scopeLink(spot[1]), spot[2] === holder ? '' : [' for ', principalLink(spot[2])], spot[3] ? ` (${STATES[spot[3]]})` : '', spot[4] ? ' with the condition ' : '', spot[4] ? h('code', null, spot[4]) : '')),
     permissionList(role, 'comes', before)));
   const reasons = (counts) => counts.map(([word, times]) => [number(times), data.words[word]]);
-  return h('div', null, h('h3', null, 'What is proposed ', chip(kind)),
-    facts(['because', reason], ['excess', `${number(excess)} → ${number(excessAfter)}`], ['what attackers seek', `${number(risk)} → ${number(riskAfter)}`],
+  return h('div', null, h('h3', null, 'Proposal ', chip(kind)),
+    facts(['because', reason], ['excess', `${number(excess)} → ${number(excessAfter)}`], ['risk', `${number(risk)} → ${number(riskAfter)}`],
       ['may break', kind === 'keep' ? '' : `${chance(breaks)} within 30 days (logged operations only)`],
-      ['proof', kind === 'keep' ? '' : holds ? 'used ⊆ proposed ⊆ granted, for all operations there can be' : 'fails'],
-      ['rests on', restsOn.length ? ['what else is needed is granted by ', others(restsOn)] : ''], ['together with', together.length ? others(together) : ''],
-      ['tomorrow', tomorrow.length ? [tomorrow.map((role) => [R.name[role], ' ']), 'may come to grant more: as patterns take in, or as Microsoft changes it'] : '']),
+      ['proof', kind === 'keep' ? '' : holds ? 'used ⊆ proposed ⊆ granted, for every possible operation' : 'fails'],
+      ['rests on', restsOn.length ? ['other assignments grant the rest of what is needed: ', others(restsOn)] : ''], ['together with', together.length ? others(together) : ''],
+      ['later', tomorrow.length ? [tomorrow.map((role) => [R.name[role], ' ']), 'may grant more later: its patterns match new operations, or Microsoft changes it'] : '']),
     h('div', { class: 'pair' },
       h('div', { class: 'pane' }, h('h3', null, 'Today'), h('p', { class: 'name' }, roleLink(A.role[assignment])), h('p', { class: 'small' }, 'at ', scopeLink(A.scope[assignment])), permissionList(A.role[assignment], kind === 'keep' ? null : 'goes', after)),
       h('div', { class: 'pane' }, h('h3', null, 'Proposed'), proposed.length ? proposed : h('p', null, kind === 'keep' ? 'the same' : 'nothing'))),
-    table('What is taken away, and how sure that is', ['#operations', 'because'], reasons(removed)),
-    table('What stays though nobody saw it used', ['#operations', 'because'], reasons(kept)),
+    table('Removed operations, by reason', ['#operations', 'because'], reasons(removed)),
+    table('Kept operations without observed use, by reason', ['#operations', 'because'], reasons(kept)),
     [...byRole.keys()].map((role) => table(`Why each action of ${R.name[role]} is there`, ['action', 'plane', 'because'], actionRows(role))));
 }
 

@@ -84,7 +84,7 @@ const plain = (label, name, value) => ({ label, name, value, cell: value });
 function countColumns(table) {
   return [
     { label: 'granted against used', name: 'share', class: 'picture', value: (i) => table.used[i] / (table.granted[i] || 1), cell: (i) => countsBar(table, i) },
-    ...[['granted', 'granted'], ['used', 'used'], ['unused', 'unused'], ['unobservable', 'unobservable'], ['out_of_coverage', 'no log']]
+    ...[['granted', 'granted'], ['used', 'used'], ['unused', 'unused'], ['unobservable', 'unobservable'], ['out_of_coverage', 'out of coverage']]
       .map(([name, label]) => ({ label, name, isNumber: true, value: (i) => table[name][i], cell: (i) => number(table[name][i]) }))];
 }
 const score = (table, name) => ({ label: name, name, isNumber: true, value: (i) => table[name][i], cell: (i) => table[name][i].toFixed(1) });

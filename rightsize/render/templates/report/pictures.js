@@ -21,7 +21,7 @@ function countsBar(table, row, size) {
 }
 
 function legend() {
-  const texts = { used: 'used', unused: 'unused: a log would have shown it', unobservable: 'unobservable: no log shows it', out_of_coverage: 'out of coverage: the log is missing' };
+  const texts = { used: 'used', unused: 'unused: a log would show it', unobservable: 'unobservable: no log shows it', out_of_coverage: 'out of coverage: the log is missing' };
   return h('ul', { class: 'legend' }, VERDICTS.map((verdict) => h('li', null,
     s('svg', { viewBox: '0 0 10 10', 'aria-hidden': 'true' }, s('rect', { class: verdict, width: 10, height: 10 })), texts[verdict])));
 }

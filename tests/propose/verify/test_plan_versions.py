@@ -1,0 +1,168 @@
+"""Plans of both formats are read: version 1 names the options `dials`, version 2 `options`.
+
+The folder `plan_version_1` is a plan of `_tenant` as the last release with version 1 wrote it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rightsize.cli.main import run
+from rightsize.model.errors import InputError
+from rightsize.propose.verify.plan_reader import read_plan
+from rightsize.propose.verify.reviewable import ReviewablePlan, plan_of, read_reviewable
+from rightsize.watch.drift import read_applied
+from rightsize.workflow.plan_folder import read_plan_folder
+from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
+from tests.propose.written_plans import Written, named, to_version_1
+from tests.rollout.demo_rollout import emergency_words
+
+OLD = Path(__file__).parent / "plan_version_1"
+OPTIONS: dict[str, Any] = {"min_window": 60, "unobservable": "drop", "reads": "none"}
+START = "Microsoft.Compute/virtualMachines/start/action"
+WRITE = "Microsoft.Compute/virtualMachines/write"
+DEALLOCATE = "Microsoft.Compute/virtualMachines/deallocate/action"
+
+
+def _tenant() -> SmallTenant:
+    tenant = SmallTenant()
+    user = tenant.principal(1)
+    tenant.assign(101, user, CONTRIBUTOR, SUB)
+    tenant.assign(102, tenant.principal(2), READER, SUB)
+    tenant.use(user, START, VM)
+    tenant.use(user, WRITE, VM, days=1, start=-200)
+    return tenant
+
+
+def _old() -> Written:
+    return Written({str(path.relative_to(OLD)): path.read_text(encoding="utf-8") for path in OLD.rglob("*.json")})
+
+
+def _new() -> Written:
+    return Written.of(_tenant(), **OPTIONS)
+
+
+@pytest.fixture(params=[1, 2])
+def written(request: pytest.FixtureRequest) -> Written:
+    """The same plan in each version of the format."""
+    found = _old() if request.param == 1 else _new()
+    assert found.document["format_version"] == request.param
+    return found
+
+
+def test_a_plan_is_written_in_version_2() -> None:
+    document = _new().document
+    assert (document["format_version"], document["generated_from"]["options"]["min_window"]) == (2, 60)
+    assert "dials" not in document["generated_from"]
+
+
+def test_the_ids_of_proposals_and_roles_are_those_of_version_1() -> None:
+    """The name of a key decides no id: what was deployed from an older plan is found again."""
+    old, new = _old(), _new()
+    assert {name for name in old.files if name.startswith("roles/")} == {
+        name for name in new.files if name.startswith("roles/")
+    }
+    assert old.document["roles"] == new.document["roles"] != []
+    for key in ("id", "replaces", "assignments"):
+        assert [one[key] for one in old.document["proposals"]] == [one[key] for one in new.document["proposals"]]
+
+
+def test_both_versions_hold_against_their_tenant(written: Written) -> None:
+    found = written.verify(_tenant())
+    assert (found.changes, found.failed) == ((), ())
+    assert [proof.role_assignment_id for proof in found.proofs] == [guid(101), guid(102)]
+
+
+def test_both_versions_remember_use_from_before_the_window(written: Written) -> None:
+    """Use 200 days before the window makes the plan stale only if `forget_days` was read from it."""
+    later = _tenant()
+    later.use(guid(1), DEALLOCATE, VM, days=1, start=-200)
+    assert named(written.verify(later)) == [("use", guid(1), "not_covered")]
+
+
+def _reviewable(written: Written) -> ReviewablePlan:
+    files = {name: text.encode() for name, text in written.files.items()}
+    return read_reviewable(files["plan.json"], files)
+
+
+def test_a_plan_reads_the_same_from_both_versions() -> None:
+    """After reading, nobody can tell the version: options, proposals, roles and evidence are equal."""
+    old, new = _reviewable(_old()), _reviewable(_new())
+    assert old == new
+    assert plan_of(old) == plan_of(new)
+    assert plan_of(old).generated_from["options"]["forget_days"] == 400
+
+
+def test_the_folder_of_version_1_is_read_from_disk() -> None:
+    """The readers of folders take it too: review, plan files, reports, layers, and the drift of applied roles."""
+    read = read_plan_folder(OLD)
+    assert set(read_applied([OLD])) == set(read.roles) != set()
+
+
+@pytest.mark.parametrize("version", [0, 3, "2", 2.5, True, None, [2], {"\x1b[31m": 1}])
+def test_another_version_is_refused_with_the_versions_that_can_be_read(version: object) -> None:
+    document = _new().document | {"format_version": version}
+    with pytest.raises(InputError, match="versions 1 and 2 can be read") as raised:
+        read_plan(json.dumps(document).encode())
+    assert "rightsize propose" in (raised.value.hint or "")
+    assert json.dumps(version) in raised.value.message
+    assert "\x1b" not in raised.value.message
+
+
+@pytest.mark.parametrize(("version", "key"), [(1, "options"), (2, "dials")])
+def test_the_key_of_the_other_version_is_not_read(version: int, key: str) -> None:
+    """A plan of version 2 needs its options; in one of version 1 a key `options` means nothing."""
+    document = _new().document
+    document["format_version"] = version
+    document["generated_from"][key] = document["generated_from"].pop("options")
+    if version == 2:
+        with pytest.raises(InputError, match="options"):
+            read_plan(json.dumps(document).encode())
+    else:
+        assert read_plan(json.dumps(document).encode()).window.forget_days == 0
+
+
+@pytest.fixture(scope="module")
+def demo_plans(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """The demo's plan folder in both versions, without the chain, which binds every byte."""
+    made = {}
+    for version in (1, 2):
+        folder = made[version] = Path(shutil.copytree(demo_folder, tmp_path_factory.mktemp(f"v{version}") / "plan"))
+        (folder / "chain.json").unlink()
+        document = json.loads((folder / "plan.json").read_bytes())
+        if version == 1:
+            to_version_1(document)
+        (folder / "plan.json").write_text(json.dumps(document), encoding="utf-8")
+    return made
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("verify", "-o", "json"),
+        ("review", "list"),
+        ("plan", "comment"),
+        ("layers", "--plan"),
+        ("rollout", "plan"),
+    ],
+    ids=" ".join,
+)
+def test_commands_answer_the_same_for_both_versions(
+    command: tuple[str, ...], demo_plans: dict[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = {}
+    for version, folder in demo_plans.items():
+        words = [*command, str(folder)]
+        if command[0] == "rollout":
+            words += ["--out", str(tmp_path / str(version)), *emergency_words(folder)]
+        if command != ("review", "list"):
+            words += ["--db", str(folder / "demo.duckdb")]
+        capsys.readouterr()
+        answers[version] = (run(words), capsys.readouterr().out)
+    assert answers[1] == answers[2]
+    assert answers[1][0] == 0 and answers[1][1]
