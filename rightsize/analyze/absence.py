@@ -15,7 +15,7 @@ from rightsize.analyze.existence import GROUP, Existence
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reasons import Unused
 from rightsize.analyze.resources import kind_of, resource_of
-from rightsize.analyze.scoping import containing
+from rightsize.analyze.scoping import containing, node_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import place_of
 from rightsize.rules.inventory import extends_others, inventory_types, is_for_recovery, type_named
@@ -36,8 +36,8 @@ class Absences:
     Attributes:
         of: `(a, absent)`: the number of the set of types, `NONE` for the empty one.
         kinds: `(absent, kind, reason)`: the folded types of each set, `reason` a word of `reasons.BY_EXISTENCE`.
-        waiting: `(a, why)`: assignments that get no set because of what they are for: `eligible`, `empty` scope or
-            `recovery`.
+        waiting: `(a, why)`: assignments whose scope has a set, which they do not get because of what they are for:
+            `eligible`, `empty` scope or `recovery`.
         areas: `(place, node, at)`: the subscription or resource group that each assigned scope covers, of all that a
             proof about it rests on.
     """
@@ -71,7 +71,8 @@ def find_absences(existence: Existence, inputs: Inputs, tenant: Tenant, standby:
         .select("a", absent=pl.when("judged").then("absent").fill_null(NONE).cast(pl.Int64))
         .sort("a")
     )
-    return Absences(of, kinds, waiting, areas)
+    asked = tenant.assignments.join(sets, on="place", how="semi")
+    return Absences(of, kinds, waiting.join(asked, on="a", how="semi"), areas)
 
 
 def _areas(tenant: Tenant) -> pl.DataFrame:
@@ -269,7 +270,8 @@ def _empty_places(existence: Existence, inputs: Inputs, tenant: Tenant, areas: p
         tenant.assignments.filter(pl.col("level") == "resource")
         .select("place")
         .unique()
-        .with_columns(resource=resource_of("place"), found=pl.col("place").str.extract(GROUP))
+        .with_columns(resource=resource_of("place"), found=pl.col("place").str.extract(GROUP), node=node_of("place"))
+        .join(existence.problems.filter(pl.col("problem").is_null()), on="node", how="semi")
         .with_columns(kind=kind_of("resource"))
     )
     listed = pl.DataFrame({"resource": place_of(inputs.resources["scope"])}).unique()
