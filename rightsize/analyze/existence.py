@@ -17,11 +17,10 @@ from rightsize.analyze.coverage import covered_days_of, covered_subscriptions
 from rightsize.analyze.display_names import is_unnamed
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.inventory_readers import KINDS, LONGEST_GAP, choose_listings
-from rightsize.analyze.reasons import Unused
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window
-from rightsize.rules.inventory import change_named, extends_others, inventory_types, type_named
+from rightsize.rules.inventory import change_named, inventory_types, type_named
 
 GROUP = r"^(/subscriptions/[^/]+/resourcegroups/[^/]+)"
 _KIND = r"^/subscriptions/[^/]+(?:/resourcegroups/[^/]+)?/providers/([^/]+/[^/]+)(?:/|$)"
@@ -96,14 +95,17 @@ def _calls(inputs: Inputs, window: Window) -> pl.DataFrame:
     no operation), `sure` (not only refused), `first_day`, `last_day`. Days after the window count: a resource that was
     deleted then existed in the window.
     """
-    # A row without any number stands for calls of others, see `store.concern`.
-    sure = pl.sum_horizontal(pl.col(one).fill_null(0) for one in ("succeeded", "failed", "started", "suspect")) > 0
-    unsaid = pl.col("denied").is_null() & pl.col("succeeded").is_null()
+    counts = ("succeeded", "failed", "started", "suspect")
+    done = pl.sum_horizontal(pl.col(one).fill_null(0) for one in counts) > 0
+    # Rows that stand for calls of others have one number, a zero, and it says whether any was let through. Rows
+    # without a number only name a place (`store.concern`).
+    stands_for_done = pl.col("succeeded").is_null() & pl.col("failed").is_not_null()
+    says_something = pl.any_horizontal(pl.col(one).is_not_null() for one in (*counts, "denied"))
     calls = (
         inputs.usage_days.lazy()
-        .filter(pl.col("day") >= window.first_day)
+        .filter((pl.col("day") >= window.first_day) & says_something)
         .group_by("scope", "operation", "plane")
-        .agg(sure=(sure | unsaid).any(), first_day=pl.col("day").min(), last_day=pl.col("day").max())
+        .agg(sure=(done | stands_for_done).any(), first_day=pl.col("day").min(), last_day=pl.col("day").max())
         .collect()
     )
     scopes = pl.DataFrame({"scope": calls["scope"].unique()}).with_columns(place=place_of(pl.col("scope")))
@@ -244,50 +246,3 @@ def _unregistered(
         .unique(["node", "namespace"], keep="any")
         .sort("node", "namespace")
     )
-
-
-def states_of(existence: Existence) -> pl.DataFrame:
-    """Return one row a subscription and type, as the table `resource_existence` without the readers' words."""
-    kinds = pl.DataFrame({"kind": sorted(inventory_types())})
-    found = existence.present.group_by("node", "kind").agg(
-        pl.col("listed", "sure").any(), pl.col("first_day").min(), pl.col("last_day").max()
-    )
-    extending = extends_others(found["kind"].unique())
-    extra = pl.DataFrame({"kind": found["kind"].unique().filter(extending)})
-    found = found.join(extra, on="kind", how="anti")
-    nodes = existence.problems
-    rows = pl.concat([nodes.select("node").join(kinds, how="cross"), found.select("node", "kind")]).unique()
-    hidden = existence.changes.group_by("node").agg(change=pl.col("change").min())
-    unregistered = existence.unregistered.select(
-        "node", "namespace", of_provider=pl.col("reader_id"), provider_read=pl.col("read_on")
-    )
-    read = existence.subscriptions.group_by("node").agg(
-        reader_id=pl.col("reader_id").first(), read_on=pl.col("read_on").min()
-    )
-    return (
-        rows.join(found, on=["node", "kind"], how="left")
-        .join(nodes, on="node", how="left")
-        .join(hidden, on="node", how="left")
-        .join(read, on="node", how="left")
-        .with_columns(namespace=pl.col("kind").str.split("/").list.first())
-        .join(unregistered, on=["node", "namespace"], how="left")
-        .with_columns(_state())
-        .sort("node", "kind")
-    )
-
-
-def _state() -> list[pl.Expr]:
-    """Return `state` and `reason` of a subscription and type."""
-    decidable = pl.col("kind").is_in(list(inventory_types()))
-    proved = pl.col("problem").is_null() & pl.col("change").is_null() & decidable
-    cases = [
-        (pl.col("listed").fill_null(False), "exists", pl.lit("listed")),
-        (pl.col("sure").fill_null(False), "existed", pl.lit("in_log")),
-        (pl.col("sure").is_not_null(), "unknown", pl.lit("named_only")),
-        (proved, "absent", pl.lit(Unused.NO_SUCH_RESOURCE.value)),
-        (pl.col("of_provider").is_not_null() & decidable, "absent", pl.lit(Unused.PROVIDER_NOT_REGISTERED.value)),
-    ]
-    unknown = pl.coalesce(pl.when(~decidable).then(pl.lit("not_decidable")), "problem", "change")
-    states = [pl.when(condition).then(pl.lit(word)) for condition, word, _ in cases]
-    reasons = [pl.when(condition).then(why) for condition, _, why in cases]
-    return [pl.coalesce(*states, pl.lit("unknown")).alias("state"), pl.coalesce(*reasons, unknown).alias("reason")]

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.existence_tables import states_of
 from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import choose_window
 from tests.propose.small_tenant import CONTRIBUTOR, DAY0, DAYS, READER, SUB, VM, SmallTenant, guid
@@ -70,8 +71,6 @@ def judged(tenant: SmallTenant, assignment: str = guid(101), state: str = "activ
 
 def state_of(tenant: SmallTenant, kind: str, scope: str = SUB) -> tuple[str, str]:
     """Return (state, reason) of a type in a subscription."""
-    from rightsize.analyze.existence import states_of  # noqa: PLC0415
-
     rows = states_of(analysed(tenant).existence)
     found = rows.filter((pl.col("node") == scope.lower()) & (pl.col("kind") == kind.lower()))
     return found.select("state", "reason").row(0)
