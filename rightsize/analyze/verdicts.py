@@ -85,7 +85,13 @@ class Analysis:
     by_logs: pl.DataFrame
 
 
-def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, principal_id: str | None = None) -> Analysis:
+def analyse(
+    inputs: Inputs,
+    window: Window,
+    only: pl.Series | None = None,
+    principal_id: str | None = None,
+    standby: tuple[str, ...] = (),
+) -> Analysis:
     """Judge every granted operation over the window.
 
     Args:
@@ -94,6 +100,7 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         only: Credit use to the assignments of these principals, folded, and to those that the logs name beside the
             calls that were read: every assignment that may be credited with any of the calls has to be among them.
         principal_id: Judge operations without use only where they are granted to this principal.
+        standby: Scopes that wait for a failure elsewhere.
     """
     tenant = read_tenant(inputs)
     calls = _read_calls(inputs, window, tenant)
@@ -114,7 +121,7 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         .otherwise("reads")
     )
     existence = read_existence(inputs, window, everybody)
-    absences = find_absences(existence, inputs, judged)
+    absences = find_absences(existence, inputs, judged, standby)
     profiles = build_profiles(judged, control, reads, data_states(inputs, window, judged), credit.held, absences)
     profiles = with_linked_checks(profiles, judged, everybody, usage, control, credit.held)
     set_ids, sets = name_sets(profiles.operations, _GROUP)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
+import polars as pl
 import pytest
 
+from rightsize.analyze.verdicts import analyse
+from rightsize.analyze.window import choose_window
 from rightsize.model.plan import Plan
 from rightsize.propose.core.options import Reads, Unobservable
 from tests.propose.inventoried import CONTAINER_WRITE, JOIN, holder, inventoried, inventory, reader, resource
@@ -12,6 +17,9 @@ from tests.propose.small_tenant import (
     BLOB_READER,
     CONTRIBUTOR,
     DATA,
+    DAY0,
+    DAYS,
+    MG,
     SUB,
     SUB2,
     VM,
@@ -109,3 +117,16 @@ def test_a_plan_is_the_same_for_rows_in_another_order(scope: str) -> None:
     for rows in tenant.rows.values():
         rows.reverse()
     assert tenant.plan(**KEEP).proposals == first.proposals
+
+
+def test_a_scope_on_standby_keeps_what_does_not_exist_there() -> None:
+    """A person may say that a scope waits; what lies above it is judged."""
+    tenant = inventoried()
+    inputs = tenant.inputs()
+    window = choose_window(inputs, DAY0 + dt.timedelta(days=DAYS), DAYS)
+    for standby, expected in (((SUB.upper(),), set()), ((MG,), set()), ((f"{SUB}/resourceGroups/x",), {guid(101)})):
+        analysis = analyse(inputs, window, standby=standby)
+        rows = analysis.profile_operations.filter(pl.col("reason") == "no_such_resource").join(
+            analysis.profiles, on="profile_id"
+        )
+        assert set(rows["role_assignment_id"]) & {guid(101)} == expected
