@@ -10,7 +10,7 @@ import polars as pl
 from rightsize.analyze.existence import PROBLEMS
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reasons import BY_EXISTENCE, Unused, Verdict, sentence
-from rightsize.analyze.text import place_of
+from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.plan import Advice
 from rightsize.propose.core.bitsets import OperationIndex
@@ -167,10 +167,10 @@ def _open_operations(analysis: Analysis) -> pl.DataFrame:
         pl.col("verdict").is_in([Verdict.UNOBSERVABLE.value, Verdict.OUT_OF_COVERAGE.value])
     )
     names = pl.DataFrame({"operation": judged["operation"].unique()})
-    kinds = decided_type(names["operation"].str.to_lowercase().alias("name"))
-    typed = names.with_columns(kind=kinds).drop_nulls("kind")
-    reads = (pl.col("plane") == "control") & pl.col("operation").str.ends_with("/read")
-    decided = judged.filter(~reads).join(typed, on="operation").select("profile_id", "operation", "kind")
+    folded_names = folded(names["operation"])
+    typed = names.with_columns(kind=decided_type(folded_names), name=folded_names).drop_nulls("kind")
+    reads = (pl.col("plane") == "control") & pl.col("name").str.ends_with("/read")
+    decided = judged.join(typed, on="operation").filter(~reads).select("profile_id", "operation", "kind")
     held = analysis.tenant.assignments.filter((pl.col("state") == "active") & (pl.col("level") != "resource")).select(
         "role_assignment_id", "state", "place"
     )
