@@ -83,6 +83,12 @@ def covered_subscriptions(inputs: Inputs, window: Window, tenant: Tenant) -> pl.
     return pl.Series("place", [place for place in places if log.state(place) == COVERED], dtype=pl.String)
 
 
+def covered_days_of(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
+    """Return `(node, day)`: the days, in the window or not, that the Activity Log of each subscription covers."""
+    rows = _control_coverage(inputs)
+    return _days_of_scopes(rows, tenant).select(node="place", day="day").unique().sort("node", "day")
+
+
 def read_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
     """Return `(a, reads)`: `no_arm_token` where no holder of the assignment got a token, else `arm_read`.
 
@@ -149,20 +155,31 @@ def covered_sign_in_kinds(inputs: Inputs, window: Window) -> list[str]:
     ]
 
 
+def _control_coverage(inputs: Inputs) -> pl.DataFrame:
+    """Return the rows of the table `coverage` on which an Activity Log of administrative calls is covered."""
+    rows = inputs.coverage.filter((pl.col("source") == "activity_log") & (pl.col("state") != "missing"))
+    return rows.filter(folded(rows["category"]).is_in(_ADMINISTRATIVE))
+
+
+def _days_of_scopes(rows: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
+    """Return `(place, day)` that rows of coverage cover, with repeats.
+
+    Rows of a log cover their own scope; a declaration also covers everything below its scope.
+    """
+    places = rows.select(pl.col("scope").unique())
+    rows = rows.join(places.with_columns(place=place_of(places["scope"])), on="scope")
+    declared = rows.filter(pl.col("declared_by").is_not_null()).select(ancestor="place", day="day")
+    inherited = tenant.tree.chain.join(declared, on="ancestor").select(place="node", day="day")
+    return pl.concat([rows.select("place", "day"), inherited])
+
+
 class _CoveredDays:
     """The days of the window that the Activity Log of each scope covers."""
 
     def __init__(self, inputs: Inputs, window: Window, tenant: Tenant) -> None:
-        rows = inputs.coverage.filter((pl.col("source") == "activity_log") & (pl.col("state") != "missing"))
-        rows = rows.filter(folded(rows["category"]).is_in(_ADMINISTRATIVE))
+        rows = _control_coverage(inputs)
         self._loaded = not rows.is_empty()
-        rows = rows.filter(window.holds("day"))
-        places = rows.select(pl.col("scope").unique())
-        rows = rows.join(places.with_columns(place=place_of(places["scope"])), on="scope")
-        # Rows of a log cover their own scope; a declaration also covers everything below its scope.
-        declared = rows.filter(pl.col("declared_by").is_not_null()).select(ancestor="place", day="day")
-        inherited = tenant.tree.chain.join(declared, on="ancestor").select(place="node", day="day")
-        days = pl.concat([rows.select("place", "day"), inherited])
+        days = _days_of_scopes(rows.filter(window.holds("day")), tenant)
         counts = days.group_by("place").agg(days=pl.col("day").n_unique())
         self._days: dict[str, int] = dict(counts.iter_rows())
         self._wanted = window.days

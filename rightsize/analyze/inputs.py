@@ -71,6 +71,8 @@ class Inputs:
     usage_days: pl.DataFrame
     sign_ins: pl.DataFrame
     resources: pl.DataFrame
+    inventories: pl.DataFrame
+    provider_registrations: pl.DataFrame
     diagnostic_settings: pl.DataFrame
     request_access: pl.DataFrame
     coverage: pl.DataFrame

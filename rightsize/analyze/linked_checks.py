@@ -15,6 +15,7 @@ from rightsize.analyze.profiles import LINKED_ROWS, Profiles, log_state, operati
 from rightsize.analyze.reasons import UnobservableReason, Verdict
 from rightsize.analyze.resources import kind_of, resource_of
 from rightsize.analyze.tenant import Tenant
+from rightsize.rules.inventory import decided_type
 from rightsize.rules.linked import linked_pairs
 from rightsize.rules.matching import first_match
 from rightsize.rules.tables import rows_of
@@ -59,14 +60,18 @@ def with_linked_checks(
     )
     kinds = needed.with_columns(resource=resource_of("place")).select(kind_of("resource")).to_series()
     there = needed.filter(may_exist_below(kinds, needed["checked"]))
+    # Where there was no resource of the checked type all through the window, no write can have referenced one.
+    there = there.with_columns(kind=decided_type(there["checked"])).join(
+        profiles.absent, on=["profile_id", "kind"], how="anti"
+    )
     return _split(profiles, there.select("a", "profile_id", "checked").unique())
 
 
 def may_exist_below(kinds: pl.Series, checked: pl.Series) -> pl.Series:
     """Return whether a resource that each operation is checked on may exist at or below a scope.
 
-    Below a resource there is nothing but its own child types and what extends any resource. Above resources no listing
-    excludes a type: its reader may not have been allowed to see the resources that it lacks.
+    Below a resource there is nothing but its own child types and what extends any resource. Above resources only a
+    proof of `existence` excludes a type: the reader of a listing may not see the resources that it lacks.
 
     Args:
         kinds: Folded type of the top-level resource that a scope is or lies in, null above resources.
@@ -178,7 +183,15 @@ def _split(profiles: Profiles, needed: pl.DataFrame) -> Profiles:
     )
     kept = profiles.operations.join(of, on="profile_id", how="semi")
     rows = pl.concat([kept, judged.select(kept.columns)])
-    return Profiles(of, rows.sort("profile_id", "plane", "name"))
+    absent, by_logs = (_copied(frame, made, of) for frame in (profiles.absent, profiles.by_logs))
+    return Profiles(of, rows.sort("profile_id", "plane", "name"), absent, by_logs)
+
+
+def _copied(rows: pl.DataFrame, made: pl.DataFrame, of: pl.DataFrame) -> pl.DataFrame:
+    """Return rows by profile for the profiles that assignments have after the split."""
+    copies = made.select("profile_id", "new_id").join(rows, on="profile_id").with_columns(profile_id="new_id")
+    kept = rows.join(of, on="profile_id", how="semi")
+    return pl.concat([kept, copies.select(kept.columns)]).sort(kept.columns)
 
 
 def _together_where_crowded(sets: pl.DataFrame, needed: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFrame:

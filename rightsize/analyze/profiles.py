@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from rightsize.analyze.absence import Absences
 from rightsize.analyze.coverage import COVERED
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.resource_logs import rules_of
 from rightsize.analyze.tenant import Tenant
+from rightsize.rules.inventory import decided_type
 from rightsize.rules.operations import classify
 
-_BASE = ("role", "below", "groups", "top", "reads", "data")
+_BASE = ("role", "below", "groups", "top", "reads", "data", "absent")
 _KEY = (*_BASE, "held")
 # The most rows that the profiles of one role and coverage may have because they hold different operations. Beyond it
 # each profile holds the operations of all: that keeps more than it must, as in a store full of unresolved names.
@@ -38,14 +40,24 @@ class Profiles:
     Attributes:
         of: `(a, profile_id)`.
         operations: `(profile_id, name, operation, plane, verdict, reason)`.
+        absent: `(profile_id, kind, reason)`: the folded types of which there was no resource in the window.
+        by_logs: `(profile_id, name, operation, plane, verdict, reason)`: what the logs alone say of each operation
+            that is unused for want of a resource.
     """
 
     of: pl.DataFrame
     operations: pl.DataFrame
+    absent: pl.DataFrame
+    by_logs: pl.DataFrame
 
 
 def build_profiles(
-    tenant: Tenant, control: pl.DataFrame, reads: pl.DataFrame, data: pl.DataFrame, held: pl.DataFrame
+    tenant: Tenant,
+    control: pl.DataFrame,
+    reads: pl.DataFrame,
+    data: pl.DataFrame,
+    held: pl.DataFrame,
+    absences: Absences,
 ) -> Profiles:
     """Group the assignments into profiles, and judge the operations that each profile grants.
 
@@ -56,6 +68,7 @@ def build_profiles(
         data: `resource_logs.data_states`.
         held: `(a, name, operation, plane, reason)`: operations that may have been used, so that nobody can call them
             unused, whatever the logs cover.
+        absences: `absence.find_absences`.
     """
     sets = (
         held.sort("a", "plane", "name")
@@ -69,6 +82,7 @@ def build_profiles(
         .join(control, on="a")
         .join(reads, on="a")
         .join(sets, on="a", how="left")
+        .join(absences.of, on="a")
         .join(tenant.grants.group_by("role").agg(size=pl.len()), on="role", how="left")
         .with_columns(pl.col("held", "data").fill_null(""))
     )
@@ -77,7 +91,9 @@ def build_profiles(
     distinct = keyed.select(_KEY).unique().sort(_KEY).with_row_index("profile_id").cast({"profile_id": pl.Int64})
     of = keyed.join(distinct, on=_KEY, nulls_equal=True).select("a", "profile_id").sort("a")
     known = states.select("data", "rule", "data_state").unique()
-    return Profiles(of, _judged(tenant, distinct, known, _held_of(of, held)))
+    operations, by_logs = _judged(tenant, distinct, known, _held_of(of, held), absences.kinds)
+    absent = distinct.join(absences.kinds, on="absent").select("profile_id", "kind", "reason")
+    return Profiles(of, operations, absent.sort("profile_id", "kind"), by_logs)
 
 
 def may_be_crowded(tenant: Tenant, of: pl.DataFrame, operations: pl.DataFrame, principal_id: str) -> bool:
@@ -132,24 +148,41 @@ def _held_of(of: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     return pairs.sort(pairs.columns).unique(["profile_id", "name", "plane"], keep="first")
 
 
-def _judged(tenant: Tenant, profiles: pl.DataFrame, states: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+def _judged(
+    tenant: Tenant, profiles: pl.DataFrame, states: pl.DataFrame, held: pl.DataFrame, absent: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return `Profiles.operations` and `Profiles.by_logs`."""
     granted = profiles.select("role").unique().join(tenant.grants, on="role").select("name", "plane").unique()
     facts = operation_facts(tenant, granted).join(rules_of(granted), on=["name", "plane"], how="left")
     listed = (
         profiles.join(tenant.grants, on="role")
-        .join(facts, on=["name", "plane"])
+        .join(facts.with_columns(kind=decided_type(facts["name"])), on=["name", "plane"])
         .join(states, on=["data", "rule"], how="left")
+        .join(absent.rename({"reason": "lacking"}), on=["absent", "kind"], how="left")
     )
     state, verdict, reason = log_state(), _verdict(), _reason()
     judged = listed.with_columns(state=state).with_columns(verdict=verdict).with_columns(reason=reason)
     columns = ["profile_id", "name", "operation", "plane", "verdict", "reason"]
+    free = judged.join(held, on=["profile_id", "name", "plane"], how="anti")
+    by_logs = free.filter(_is_for_want_of_resource())
+    proved = by_logs.with_columns(verdict=pl.lit(Verdict.UNUSED.value), reason="lacking")
+    others = free.filter(~_is_for_want_of_resource())
     open_ones = held.with_columns(verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value))
-    return pl.concat(
-        [
-            judged.select(columns).join(held, on=["profile_id", "name", "plane"], how="anti"),
-            open_ones.select(columns),
-        ]
-    ).sort("profile_id", "plane", "name")
+    rows = pl.concat([part.select(columns) for part in (others, proved, open_ones)])
+    order = ["profile_id", "plane", "name"]
+    return rows.sort(order), by_logs.select(columns).sort(order)
+
+
+def _is_for_want_of_resource() -> pl.Expr:
+    """Return whether an operation that the logs leave open is unused, since there was no resource to perform it on.
+
+    Operations that can be performed above subscriptions need no resource below them. Reads of Resource Manager stay
+    open: a listing of resources that are not there can be read, and their patterns stay whole.
+    """
+    is_open = pl.col("verdict").is_in([Verdict.UNOBSERVABLE.value, Verdict.OUT_OF_COVERAGE.value])
+    lists = pl.col("rule").is_null() & (pl.col("why") != UnobservableReason.DATA_ENDPOINT.value).fill_null(True)
+    is_read = (pl.col("plane") == "control") & pl.col("name").str.ends_with("/read") & lists
+    return (pl.col("lacking").is_not_null() & is_open & (pl.col("levels") == "below") & ~is_read).fill_null(False)
 
 
 def operation_facts(tenant: Tenant, granted: pl.DataFrame) -> pl.DataFrame:

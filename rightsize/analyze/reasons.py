@@ -40,6 +40,12 @@ class Unused(StrEnum):
     NO_ARM_TOKEN = "no_arm_token"  # noqa: S105  a reason, not a secret
     NEVER_ACTIVATED = "never_activated"
     NO_SIGN_IN = "no_sign_in"
+    NO_SUCH_RESOURCE = "no_such_resource"
+    PROVIDER_NOT_REGISTERED = "provider_not_registered"
+
+
+BY_EXISTENCE = (Unused.NO_SUCH_RESOURCE, Unused.PROVIDER_NOT_REGISTERED)
+"""The reasons that rest on what existed, and not on a log that would show the operation."""
 
 
 class UnobservableReason(StrEnum):
@@ -114,6 +120,8 @@ SENTENCES: dict[str, str] = {
     Unused.NO_ARM_TOKEN: "the sign-in logs cover the window and show no token for Azure Resource Manager",
     Unused.NEVER_ACTIVATED: "nobody activated it on any day of the window, and an activation would have been logged",
     Unused.NO_SIGN_IN: "the sign-in logs cover the window and show no sign-in of anybody who holds it",
+    Unused.NO_SUCH_RESOURCE: "no resource of its type existed at or below the scope on any day of the window",
+    Unused.PROVIDER_NOT_REGISTERED: "its resource provider was not registered there on any day of the window",
     UnobservableReason.DIRECTORY_READ: "Microsoft Entra ID does not log reads of the directory",
     UnobservableReason.OTHER_SERVICE: "another service than the directory checks it, and has logs of its own",
     UnobservableReason.ARM_READ: "Azure does not log reads of resources",

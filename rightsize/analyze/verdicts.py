@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from rightsize.analyze.absence import Absences, find_absences
 from rightsize.analyze.activation_use import use_of_activations
 from rightsize.analyze.activations import covered_assignments, read_history
 from rightsize.analyze.attribution import Attributed
 from rightsize.analyze.coverage import control_states, open_groups, read_states
 from rightsize.analyze.data_use import Decided, attribute_data_use, decide, doubts
 from rightsize.analyze.earlier_use import credit_earlier, earlier_calls, earlier_operations, earlier_rows
+from rightsize.analyze.existence import Existence, read_existence
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.linked_checks import with_linked_checks
 from rightsize.analyze.profiles import Profiles, build_profiles
@@ -60,6 +62,10 @@ class Analysis:
         earlier: As the used rows of `verdicts`: use before the window that still counts, where the window does not
             show it at that place under the same assignment; the reason is `used_before_window`.
         covered: `a` of the assignments whose logs cover every day of the window.
+        existence: What existed in the window.
+        absences: The types of resource that were absent at and below the scope of each assignment.
+        absent: `(profile_id, kind, reason)`: the same by profile.
+        by_logs: As `profile_operations`: what the logs alone say of operations that are unused for want of a resource.
     """
 
     window: Window
@@ -73,9 +79,19 @@ class Analysis:
     sets: pl.DataFrame
     earlier: pl.DataFrame
     covered: pl.Series
+    existence: Existence
+    absences: Absences
+    absent: pl.DataFrame
+    by_logs: pl.DataFrame
 
 
-def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, principal_id: str | None = None) -> Analysis:
+def analyse(
+    inputs: Inputs,
+    window: Window,
+    only: pl.Series | None = None,
+    principal_id: str | None = None,
+    standby: tuple[str, ...] = (),
+) -> Analysis:
     """Judge every granted operation over the window.
 
     Args:
@@ -84,6 +100,7 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         only: Credit use to the assignments of these principals, folded, and to those that the logs name beside the
             calls that were read: every assignment that may be credited with any of the calls has to be among them.
         principal_id: Judge operations without use only where they are granted to this principal.
+        standby: Scopes that wait for a failure elsewhere.
     """
     tenant = read_tenant(inputs)
     calls = _read_calls(inputs, window, tenant)
@@ -103,7 +120,9 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         .then(pl.lit(Unused.NEVER_ACTIVATED.value))
         .otherwise("reads")
     )
-    profiles = build_profiles(judged, control, reads, data_states(inputs, window, judged), credit.held)
+    existence = read_existence(inputs, window, everybody)
+    absences = find_absences(existence, inputs, judged, standby)
+    profiles = build_profiles(judged, control, reads, data_states(inputs, window, judged), credit.held, absences)
     profiles = with_linked_checks(profiles, judged, everybody, usage, control, credit.held)
     set_ids, sets = name_sets(profiles.operations, _GROUP)
     used = _used(usage, attributed, tenant)
@@ -132,6 +151,10 @@ def analyse(inputs: Inputs, window: Window, only: pl.Series | None = None, princ
         sets=sets,
         earlier=_declared(earlier).sort(list(_KEY), nulls_last=True),
         covered=covered_assignments(control),
+        existence=existence,
+        absences=absences,
+        absent=profiles.absent,
+        by_logs=profiles.by_logs.select(*PROFILE_OPERATIONS_SCHEMA),
     )
 
 

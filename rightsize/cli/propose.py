@@ -166,6 +166,12 @@ def propose(
             "owner and last day. Repeatable.",
         ),
     ] = None,
+    standby: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--standby", help="A scope that waits for a failure elsewhere: what does not exist there stays. Repeatable."
+        ),
+    ] = None,
     emergency_access: Annotated[
         list[str] | None,
         typer.Option("--emergency-access", help="An emergency access account (id or UPN), left alone. Repeatable."),
@@ -217,6 +223,7 @@ def propose(
         exclude=tuple(exclude or ()),
         exclusions=tuple(entry for path in exclude_from or () for entry in read_exclusion_file(path)),
         emergency_access=tuple(emergency_access or ()),
+        standby=tuple(standby or ()),
         as_of=as_of,
     )
     result = propose_plan(db, options, out, forms=[form.value for form in forms or ()], review=review)

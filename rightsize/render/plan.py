@@ -223,7 +223,8 @@ def _review_json(proposal: Proposal) -> dict[str, Any]:
     """Return the part of a role's evidence about a proposal that assigns it: removals, certainty, proof."""
     document = proposal_document(proposal)
     keys = ("id", "principal_ids", "kind", "replaces", "assignments", "proof", "break_probability_30d")
-    return {key: document[key] for key in keys} | {"removed": proposal.evidence.get("removed", {})}
+    absent = {"absent": proposal.evidence["absent"]} if "absent" in proposal.evidence else {}
+    return {key: document[key] for key in keys} | {"removed": proposal.evidence.get("removed", {})} | absent
 
 
 def _json(document: object) -> str:

@@ -48,6 +48,11 @@ def _page(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> Itera
         [row for proposal in proposals for row in _removed(proposal, plan.names)],
         ("principal", "operations", "because"),
     )
+    absent = [row for proposal in proposals for row in _absent(proposal, plan.names)]
+    if absent:
+        yield "## What had no resource"
+        yield ""
+        yield write_markdown(absent, ("principal", "types", "operations", "because", "proof"))
     yield "## Why each action is there"
     yield ""
     yield write_markdown(
@@ -92,6 +97,24 @@ def _user(proposal: Proposal, role_id: str, names: Mapping[str, str]) -> dict[st
 def _removed(proposal: Proposal, names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     for reason, number in proposal.evidence.get("removed", {}).items():
         yield {"principal": _named(proposal.principal_ids[0], names), "operations": number, "because": sentence(reason)}
+
+
+def _absent(proposal: Proposal, names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each reason that rests on existence: the types, and the listings and days that prove it."""
+    for entry in proposal.evidence.get("absent", ()):
+        listings = ", ".join(
+            f"{one['kind']} of {one['subscriptions']} read by {_named(one['reader_id'], names)} "
+            f"{cell(one['read_from'])} to {cell(one['read_to'])}"
+            for one in entry.get("listings", ())
+        )
+        days = f"log of {entry['log_days']} of {entry['window_days']} days" if "log_days" in entry else entry["proof"]
+        yield {
+            "principal": _named(proposal.principal_ids[0], names),
+            "types": ", ".join(f"{kind} ({number})" for kind, number in entry["resource_types"].items()),
+            "operations": entry["operations"],
+            "because": entry["meaning"],
+            "proof": "; ".join(part for part in (listings, days) if part),
+        }
 
 
 def _actions(action: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[dict[str, Any]]:

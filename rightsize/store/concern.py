@@ -21,7 +21,8 @@ from rightsize.analyze.resources import logged_kinds
 from rightsize.analyze.text import folded as folded_text
 from rightsize.analyze.text import place_of
 from rightsize.model.tables import table
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import OPERATION_FORM, fold
+from rightsize.rules.inventory import change_named, inventory_types
 from rightsize.rules.linked import causes_of_callable_checks
 from rightsize.rules.matching import matches_any
 from rightsize.store.ahead import Ahead
@@ -213,7 +214,27 @@ class Concern:
                 OR operation_key IN (SELECT operation_key FROM base.operation_names WHERE folded IN ({watched}))"""
         return self._frame(f"""
             {view_text(table("usage_days"), usage_days=rows)}
-            UNION ALL BY NAME {_places_of_use()}""")
+            UNION ALL BY NAME {_places_of_use()}
+            {self._signs_of_existence()}""")
+
+    def _signs_of_existence(self) -> str:
+        """Return SQL for what calls of all callers say of the existence of resources; empty without listings."""
+        if not any(self._has_rows(f"base.{name}") for name in ("inventories", "provider_registrations")):
+            return ""
+        names = self._frame("SELECT DISTINCT folded FROM base.operation_names")["folded"]
+        changes = names.filter(change_named(names).is_not_null())
+        odd = f"NOT regexp_matches(o.folded, {literal(OPERATION_FORM)})"
+        named = ", ".join(literal(one) for one in changes.to_list()) or "NULL"
+        kinds = ", ".join(literal(one) for one in inventory_types())
+        return f"""
+            UNION ALL BY NAME {_types_of_use(kinds)}
+            UNION ALL BY NAME SELECT s.folded AS scope, o.folded AS operation, 'control' AS plane, max(u.day) AS day,
+                0 AS failed
+            FROM base.usage_days AS u JOIN base.scope_names AS s USING (scope_key)
+            JOIN base.operation_names AS o USING (operation_key)
+            WHERE u.plane = 'control' AND {_DONE} > 0
+                AND (o.folded IN ({named}) OR ({odd} AND regexp_full_match(s.folded, {literal(_GROUP_OR_WIDER)})))
+            GROUP BY ALL"""
 
     def _sign_ins(self) -> pl.DataFrame:
         theirs = "principal_id IS NULL OR principal_id IN (SELECT who FROM c_spelt)"
@@ -258,6 +279,34 @@ def _places_of_use() -> str:
             FROM base.scope_names WHERE scope_key IN (
                 SELECT DISTINCT scope_key FROM base.usage_days WHERE plane IN ('control', 'data')))
         WHERE scope IS NOT NULL"""
+
+
+_GROUP_OR_WIDER = "/subscriptions/[^/]+(/resourcegroups/[^/]+)?"
+_DONE = "u.succeeded + u.failed + u.started + u.suspect"
+
+
+def _types_of_use(kinds: str) -> str:
+    """Return SQL for one row of use for each resource group, or subscription, and type that any call names.
+
+    The scope of a row ends with the type, so that no analysis takes it for a resource. Its day is the newest such day;
+    it has no principal and no operation. `failed` is 0 if a call was let through; `denied` is 0 if all were refused.
+    """
+    return f"""SELECT * FROM (
+        WITH named AS (
+            SELECT u.day, {_DONE} > 0 AS done, o.folded AS operation, s.folded AS place,
+                regexp_extract(s.folded, '^({_GROUP_OR_WIDER})', 1) AS place_at
+            FROM base.usage_days AS u JOIN base.scope_names AS s USING (scope_key)
+            JOIN base.operation_names AS o USING (operation_key)
+            WHERE u.plane IN ('control', 'data') AND starts_with(s.folded, '/subscriptions/')),
+        typed AS (
+            SELECT day, done, place_at,
+                regexp_extract(place, '^{_GROUP_OR_WIDER}/providers/([^/]+/[^/]+)', 2) AS kind FROM named
+            UNION ALL SELECT day, done, place_at, regexp_extract(operation, '^([^/]+/[^/]+)/', 1) AS kind FROM named
+            WHERE regexp_extract(operation, '^([^/]+/[^/]+)/', 1) IN ({kinds})),
+        counted AS (SELECT place_at || '/providers/' || kind AS scope, day, done FROM typed WHERE kind <> '')
+        SELECT scope, 'control' AS plane, max(day) FILTER (done) AS day, 0 AS failed, NULL AS denied
+        FROM counted GROUP BY scope HAVING bool_or(done)
+        UNION ALL SELECT scope, 'control', max(day), NULL, 0 FROM counted GROUP BY scope)"""
 
 
 def _spelt(wanted: str) -> str:

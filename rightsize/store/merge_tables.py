@@ -28,6 +28,7 @@ _VERSIONS = {
 _MUTABLE = {
     "role_assignments": ("condition", "condition_version", "description"),
     "resources": ("sku", "settings"),
+    "provider_registrations": ("state", "policy", "reader_id"),
     "role_management_policies": (
         "maximum_activation",
         "requires_mfa",
@@ -61,12 +62,21 @@ _ORDER = {
 _SILENT_WITHOUT = {
     "role_management_policies": "rules",
     "resources": "settings",
+    "provider_registrations": "state",
     "policy_assignments": "principal_ids",
     "policy_definitions": "is_set",
 }
 """The column that is null in a row without data for the columns that Azure can change."""
 
-_FOLDED_SCOPES = {"scope_listings", "scope_tags", "resources", "diagnostic_settings", "resource_identities"}
+_FOLDED_SCOPES = {
+    "scope_listings",
+    "scope_tags",
+    "resources",
+    "diagnostic_settings",
+    "resource_identities",
+    "inventories",
+    "provider_registrations",
+}
 """Tables whose key is a scope."""
 
 

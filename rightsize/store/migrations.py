@@ -12,7 +12,7 @@ from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
 
-SCHEMA_VERSION = 27
+SCHEMA_VERSION = 28
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -191,6 +191,10 @@ def _derive_roles_again(connection: duckdb.DuckDBPyConnection) -> None:
     derive_roles(connection)
 
 
+def _add_existence(connection: duckdb.DuckDBPyConnection) -> None:
+    _create(connection, "inventories", "provider_registrations", "resource_types", "resource_existence")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -220,6 +224,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     24: _add_agents_and_rejected_listings,
     25: _add_display_names_and_sets,
     26: _derive_roles_again,
+    27: _add_existence,
 }
 """The step from each version to the next."""
 

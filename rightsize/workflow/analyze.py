@@ -11,6 +11,7 @@ from typing import Any, Literal
 import polars as pl
 
 from rightsize.analyze.coverage import covered_share
+from rightsize.analyze.existence_tables import existence_rows, type_rows
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import measure_layers
 from rightsize.analyze.naming import principal_names
@@ -92,7 +93,7 @@ def write_conclusions(
     behaviour: pl.DataFrame,
     planes: Sequence[PlaneAnalysis],
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Write verdicts, findings and activations of all planes back into the store; return verdicts and findings.
+    """Write verdicts, findings, activations and what existed back into the store; return verdicts and findings.
 
     `behaviour` has the unusual days. `find_behaviour` reads all use, so call it while nothing else is in memory.
     """
@@ -103,6 +104,9 @@ def write_conclusions(
     store.write_answer("verdict_operation_sets", sets_of_all(analysis.sets, planes))
     store.write_answer("findings", found)
     store.write_answer("activations", pl.concat([analysis.activations, *(plane.activations for plane in planes)]))
+    listed = type_rows(analysis.tenant, store.table("resources"), store.table("provider_registrations"))
+    store.write_answer("resource_types", listed)
+    store.write_answer("resource_existence", existence_rows(analysis.existence, analysis.tenant))
     return verdicts, found
 
 

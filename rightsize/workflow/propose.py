@@ -108,6 +108,7 @@ def propose_plan(
             min_window=options.min_window,
             forget_days=options.forget_days,
             planes=[one.analysis for one in judged],
+            standby=options.standby,
         )
         if of_rbac:
             require_coverage(inputs, analysis.window)

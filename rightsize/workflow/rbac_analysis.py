@@ -29,11 +29,12 @@ def analyse_inputs(
     planes: Sequence[PlaneAnalysis] = (),
     only: pl.Series | None = None,
     principal_id: str | None = None,
+    standby: tuple[str, ...] = (),
 ) -> tuple[Analysis, pl.DataFrame]:
     """Return the analysis of Azure RBAC by the tables, and its findings.
 
-    `planes` are the analyses of other planes; where nothing of RBAC is loaded, their window is used. `only` and
-    `principal_id` are as in `analyse`; with them, resources by themselves get no findings.
+    `planes` are the analyses of other planes; where nothing of RBAC is loaded, their window is used. `only`,
+    `principal_id` and `standby` are as in `analyse`; with them, resources by themselves get no findings.
 
     Raises:
         EvidenceError: Nothing is loaded that could be analysed.
@@ -45,5 +46,5 @@ def analyse_inputs(
             "neither assignments nor use are loaded",
             hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
         )
-    analysis = analyse(inputs, choose_window(inputs, as_of, min_window, forget_days), only, principal_id)
+    analysis = analyse(inputs, choose_window(inputs, as_of, min_window, forget_days), only, principal_id, standby)
     return analysis, find(inputs, analysis) if only is None else find_about_holders(inputs, analysis)

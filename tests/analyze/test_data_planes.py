@@ -136,7 +136,7 @@ def test_a_vault_that_only_an_assignment_names_counts_like_a_listed_one(tiny: Ti
 
 
 def test_where_no_resource_of_the_kind_is_nothing_is_proved(tiny: Tiny) -> None:
-    """A grant may wait for a vault that is made tomorrow."""
+    """A grant may wait for a vault that is made tomorrow; below a virtual machine nobody can make one."""
     inventory(tiny, VAULT)
     tiny.rows["resources"][0]["scope"] = f"/subscriptions/s2/resourcegroups/r/{VAULT.split('/', 5)[5]}".lower()
     tiny.add("scopes", scope="/subscriptions/s2", kind="subscription", parent_scope="/", listed=True)
@@ -144,7 +144,7 @@ def test_where_no_resource_of_the_kind_is_nothing_is_proved(tiny: Tiny) -> None:
         "b", "p", "secrets", f"{RG}/providers/Microsoft.Compute/virtualMachines/v"
     )
     assert tiny.judged("a")[GET] == ("unobservable", "no_resource")
-    assert tiny.judged("b")[GET] == ("unobservable", "no_resource")
+    assert tiny.judged("b")[GET] == ("unused", "no_such_resource")
 
 
 def test_days_before_a_resource_was_made_need_no_log(tiny: Tiny) -> None:

@@ -59,6 +59,8 @@ def test_verdicts_and_findings_are_written_to_the_store(store: FakeStore, capsys
         "reach",
         "reach_layers",
         "escalations",
+        "resource_types",
+        "resource_existence",
         "activations",
     }
     assert store.answers["verdicts"].filter(pl.col("verdict") == "used")["operation"].to_list() == [START]

@@ -90,6 +90,8 @@ def test_the_answer_tables_are_written(store: FakeStore, tmp_path: Path, capsys:
         "reach_layers",
         "escalations",
         "activations",
+        "resource_types",
+        "resource_existence",
     }
     stored = {row["proposal_id"]: json.loads(row["plan"]) for row in store.answers["proposals"].iter_rows(named=True)}
     assert stored == {one["id"]: one for one in document["proposals"]}

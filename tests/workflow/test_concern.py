@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from rightsize.analyze.existence_tables import states_of
 from rightsize.analyze.reach import View, granted_holdings, view_of
 from rightsize.analyze.reach_near import view_from
 from rightsize.store.ahead import Ahead
@@ -37,6 +38,12 @@ CHECKED_AND_WRITES = (
     "microsoft.compute/virtualmachines/delete",
 )
 """Six that are checked inside writes, or look like it, and six that they are checked in, or look like it."""
+SERVICES = (
+    "storage/storageaccounts search/searchservices cache/redis web/sites sql/servers containerregistry/registries "
+    "keyvault/vaults compute/virtualmachines network/virtualnetworks cdn/profiles batch/batchaccounts kusto/clusters"
+)
+ON_SERVICES = tuple(f"microsoft.{kind}/join/action" for kind in SERVICES.split())
+"""Operations that no log shows, on types of which a listing can prove that there is none."""
 SOME = 8
 """Of the demo's principals every eighth is asked."""
 DAYS = 90
@@ -121,6 +128,45 @@ def test_what_others_of_a_group_wrote_decides_its_linked_checks_alike(tmp_path: 
             name: _differs(store, whole, name) for name in (*(f"user{n}" for n in range(0, 24, 2)), "group1", "group4")
         }
         assert {who: differs for who, differs in found.items() if differs} == {}
+
+
+def test_what_others_called_decides_existence_alike(tmp_path: Path) -> None:
+    """A type that only others called existed; one that was refused to all may have; one that nobody called did not."""
+    with open_store(tmp_path / "existence.duckdb", read_only=False) as store:
+        _fill(store, random.Random(7), operations=ON_SERVICES)  # noqa: S311
+        _cover_window(store)
+        _list_resources(store)
+        whole = _whole(store)
+        reasons = dict(whole.analysis.profile_operations.select("operation", "reason").unique().iter_rows())
+        assert reasons["microsoft.web/sites/join/action"] != "no_such_resource"
+        assert "no_such_resource" in set(whole.analysis.profile_operations["reason"])
+        states = states_of(whole.analysis.existence)
+        for name in ("user0", "user7", "group1", "group4"):
+            judged = _judged(store, name)
+            assert _differs(store, whole, name) == []
+            found = states_of(judged.analysis.existence)
+            wanted = ["node", "kind", "state", "reason"]
+            assert found.select(wanted).equals(states.select(wanted))
+
+
+def _list_resources(store: Store) -> None:
+    """Add complete inventories whose reader may read, take use of two services away, and refuse that of a third."""
+    run = store.connection.execute
+    read_on = dt.datetime(2026, 3, 2, 6)
+    run("INSERT INTO base.role_definitions (role_definition_id, role_name) VALUES ('reads', 'reads')")
+    run("""INSERT INTO base.role_permissions (role_definition_id, block, kind, pattern)
+        VALUES ('reads', 0, 'action', '*/read')""")
+    run("""INSERT INTO base.role_assignments (role_assignment_id, state, principal_id, role_definition_id, scope)
+        VALUES ('lists', 'active', 'lister', 'reads', '/subscriptions/s1')""")
+    for kind in ("resource_list", "resource_graph"):
+        values = {"kind": kind, "read_on": read_on}
+        run("""INSERT INTO base.inventories (scope, kind, reader_id, read_on, complete)
+            VALUES ('/subscriptions/s1', $kind, 'lister', $read_on, true)""", values)  # fmt: skip
+    chosen = "SELECT operation_key FROM base.operation_names WHERE folded LIKE $like"
+    for service in ("microsoft.storage/%", "microsoft.search/%"):
+        run(f"DELETE FROM base.usage_days WHERE operation_key IN ({chosen})", {"like": service})
+    run(f"UPDATE base.usage_days SET succeeded = 0, denied = 1 WHERE operation_key IN ({chosen})",
+        {"like": "microsoft.cache/%"})  # fmt: skip
 
 
 def test_a_name_means_whom_it_means_in_an_analysis_of_everybody(demo_store: Store) -> None:

@@ -9,6 +9,7 @@ from rightsize.model.tables.answers import ANSWER_TABLES
 from rightsize.model.tables.bookkeeping import BOOKKEEPING_TABLES
 from rightsize.model.tables.directory import DIRECTORY_TABLES
 from rightsize.model.tables.directory_roles import DIRECTORY_ROLE_TABLES
+from rightsize.model.tables.existence import EXISTENCE_TABLES
 from rightsize.model.tables.graph import GRAPH_TABLES, GRAPH_VIEWS
 from rightsize.model.tables.layers import LAYER_TABLES
 from rightsize.model.tables.pim import ACTIVATION_TABLES, PIM_TABLES
@@ -20,6 +21,7 @@ from rightsize.model.tables.watch import WATCH_TABLES
 
 TABLES: tuple[Table, ...] = (
     *DIRECTORY_TABLES,
+    *EXISTENCE_TABLES,
     *ACCESS_TABLES,
     *POLICY_TABLES,
     *DIRECTORY_ROLE_TABLES,

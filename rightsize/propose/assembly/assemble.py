@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
 from rightsize.model.nouns import Plane, RoleDefinition
 from rightsize.model.plan import PlannedAssignment, PlannedRole, Proof, Proposal
+from rightsize.propose.assembly.absence import AbsenceProofs
 from rightsize.propose.assembly.evidence import Seen, declared_windows, proposal_evidence, role_evidence
 from rightsize.propose.core.expiry import describe_end
 from rightsize.propose.core.read_patterns import PatternPart
@@ -67,13 +68,21 @@ def write_proposals(
 
     Proposals are sorted by principal, assignment and id.
     """
-    declared = _declared_by_anchor(context)
+    said = _Said(_declared_by_anchor(context), AbsenceProofs(context.analysis))
     found = [
-        _proposal(part, proofs[key], new, context, declared, bounds.get(key), whole=draft)
+        _proposal(part, proofs[key], new, context, said, bounds.get(key), whole=draft)
         for key, draft in sorted(drafts.items())
         for part in _parts(draft, _GUARD_REASON if is_split(draft, context) else _ELIGIBLE_REASON)
     ]
     return tuple(sorted(found, key=lambda proposal: (proposal.principal_ids, proposal.replaces, proposal.id)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What proposals say of their evidence: windows that a user declared, by anchor, and proofs of absence."""
+
+    declared: Mapping[str, tuple[str, ...]]
+    absences: AbsenceProofs
 
 
 def _parts(draft: Draft, why: str) -> Iterator[Draft]:
@@ -95,7 +104,7 @@ def _proposal(
     proof: Proof,
     new: NewRoles,
     context: PlanContext,
-    declared: Mapping[str, tuple[str, ...]],
+    said: _Said,
     estimate: Estimate | None,
     *,
     whole: Draft,
@@ -110,7 +119,9 @@ def _proposal(
     used = used_weight(subject, context)
     uses = Uses(context.rows, subject.key, context.book.index)
     earlier = Uses(context.earlier_rows, subject.key, context.book.index)
-    evidence = proposal_evidence(draft, uses, earlier, left, context.book, declared.get(subject.anchor, ()))
+    evidence = proposal_evidence(draft, uses, earlier, left, context.book, said.declared.get(subject.anchor, ()))
+    if draft.profile is not None and (absent := said.absences.of(draft, granted & ~left, context.book.index)):
+        evidence["absent"] = absent
     if draft.placements and subject.key in context.findings.containers:
         evidence["duplicate_of"] = sorted(id_ for id_, _ in context.findings.containers[subject.key])
     parts = [one for one in demands_of(whole, context) if one.apart not in ("", DAILY)]

@@ -17,6 +17,7 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Advice, Plan, Proof, Proposal
+from rightsize.propose.assembly.absence import advise_existence
 from rightsize.propose.assembly.advice import write_advice
 from rightsize.propose.assembly.assemble import planned_roles, role_id_of, write_proposals
 from rightsize.propose.assembly.proof_obligations import claim_name, make_claims
@@ -129,6 +130,7 @@ def plan_from_context(context: PlanContext, content_hash: str) -> Plan:
 
 def _advice(context: PlanContext, proposals: Sequence[Proposal], separation: Mapping[str, Any]) -> tuple[Advice, ...]:
     found = {*write_advice(context.inputs, context.analysis, context.options, proposals), *advise(separation)}
+    found |= {*advise_existence(context.inputs, context.analysis)}
     return tuple(sorted(found, key=lambda one: (one.subject, one.text)))
 
 
@@ -227,7 +229,12 @@ def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes
     needs = reader.read(role, subject.place, profile, uses, around[fold(subject.principal_id)])
     by_layer = opened_by_layer(subject, role, needs, context.privilege, context.book.index)
     opened = by_layer is None and may_split(subject, profile, needs, context.privilege, context.book.index.reads)
-    draft = first_draft(subject, role, profile, needs, context.book, context.options.max_excess, may_split=opened)
+    by_logs = None
+    if profile.by_logs is not None and not needs.by_scope:
+        by_logs = reader.read(role, subject.place, profile.by_logs, uses, around[fold(subject.principal_id)])
+    draft = first_draft(
+        subject, role, profile, needs, context.book, context.options.max_excess, may_split=opened, by_logs=by_logs
+    )
     if by_layer is not None and draft.kind == "keep":
         draft = first_draft(subject, role, profile, by_layer, context.book, context.options.max_excess, may_split=True)
     if draft.open and subject.state == "eligible" and not context.privilege.eligibility.knows(subject):

@@ -62,6 +62,7 @@ class PlanOptions:
         exclude: Principals (id or UPN), scopes (with all below) and roles (id or name) that are left alone.
         exclusions: Further exclusions from files, each with its reason, owner and end.
         emergency_access: Emergency access accounts, by id or UPN.
+        standby: Scopes that wait for a failure elsewhere: nothing at or below them goes for want of a resource.
         as_of: The first day after the window; None for the end of the newest covered day.
     """
 
@@ -82,6 +83,7 @@ class PlanOptions:
     exclude: tuple[str, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
     emergency_access: tuple[str, ...] = ()
+    standby: tuple[str, ...] = ()
     as_of: dt.date | None = None
 
     def __post_init__(self) -> None:
@@ -110,6 +112,10 @@ class PlanOptions:
                     f"`{option}` has an empty name", hint="give a principal, for `--exclude` also a scope or role"
                 )
 
+        for name in self.standby:
+            if not name.strip().startswith("/"):
+                raise UsageError(f"`--standby {name}` is not a scope", hint="a scope begins with a slash")
+
     def young_from(self, window: Window) -> dt.datetime:
         """Return the time since which created things are too young: the start of the window or of a longer grace."""
         days = min(self.grace_days, (window.end - dt.datetime.min).days)
@@ -134,8 +140,9 @@ class PlanOptions:
             "unobservable": str(self.unobservable),
             "weights": self.weights.as_json() if self.weights is not None else None,
             "wildcards": self.wildcards,
-            # Written only when set: plans from before this option existed do not have the key.
+            # Written only when set: plans from before these options existed do not have the keys.
             **({"separate_layers": True} if self.separate_layers else {}),
+            **({"standby": sorted(set(self.standby))} if self.standby else {}),
         }
 
 

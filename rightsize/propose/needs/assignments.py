@@ -9,7 +9,7 @@ import polars as pl
 
 from rightsize.analyze.coverage import covered_subscriptions
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.reasons import UnobservableReason, Unused, Verdict
+from rightsize.analyze.reasons import BY_EXISTENCE, UnobservableReason, Unused, Verdict
 from rightsize.analyze.scoping import containing
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
@@ -20,6 +20,7 @@ from rightsize.propose.core.resource_lifetimes import read_lifetimes
 from rightsize.propose.core.scopes import anchor_of, place
 from rightsize.propose.needs.drafts import Subject
 from rightsize.propose.needs.needs import Profile, Use
+from rightsize.rules.inventory import decided_type
 
 Key = tuple[str, str]
 # The reasons that a read of Resource Manager may have. Reads of data endpoints have others and count as `hidden`.
@@ -44,19 +45,59 @@ def read_subjects(inputs: Inputs) -> list[Subject]:
 
 def read_profiles(analysis: Analysis, index: OperationIndex) -> dict[Key, Profile]:
     """Return the profile of each assignment: its unused operations by verdict; equal profiles share one object."""
-    judged = (
-        analysis.profile_operations.with_columns(name=folded(pl.col("operation")))
+    reasons = _reasons(analysis.profile_operations, index)
+    by_logs = _reasons(analysis.by_logs, index)
+    lacking = _lacking(analysis, index)
+    profiles = {
+        profile_id: _whole(found, by_logs.get(profile_id, {}), lacking.get(profile_id, 0), index)
+        for profile_id, found in reasons.items()
+    }
+    rows = analysis.profiles.select("role_assignment_id", "state", "profile_id").iter_rows()
+    return {(id_, state): profiles.get(profile_id, Profile()) for id_, state, profile_id in rows}
+
+
+def _reasons(judged: pl.DataFrame, index: OperationIndex) -> dict[int, dict[tuple[str, str], int]]:
+    """Return by profile the operations of each (verdict, reason)."""
+    rows = (
+        judged.with_columns(name=folded(pl.col("operation")))
         .join(index.frame(), on=["plane", "name"])
         .group_by("profile_id", "verdict", "reason")
         .agg("bit")
         .sort("profile_id", "verdict", "reason")
     )
     reasons: dict[int, dict[tuple[str, str], int]] = {}
-    for profile_id, verdict, reason, bits in judged.iter_rows():
+    for profile_id, verdict, reason, bits in rows.iter_rows():
         reasons.setdefault(profile_id, {})[verdict, reason] = index.mask_of_bits(bits)
-    profiles = {profile_id: _profile(found, index) for profile_id, found in reasons.items()}
-    rows = analysis.profiles.select("role_assignment_id", "state", "profile_id").iter_rows()
-    return {(id_, state): profiles.get(profile_id, Profile()) for id_, state, profile_id in rows}
+    return reasons
+
+
+def _lacking(analysis: Analysis, index: OperationIndex) -> dict[int, int]:
+    """Return by profile the operations that can be performed only on types of which there was no resource."""
+    if analysis.absent.is_empty():
+        return {}
+    frame = index.frame()
+    typed = frame.with_columns(kind=decided_type(frame["name"])).drop_nulls("kind")
+    of_kind = {kind: index.mask_of_bits(bits) for kind, bits in typed.group_by("kind").agg("bit").iter_rows()}
+    found: dict[int, int] = {}
+    for profile_id, kind in analysis.absent.select("profile_id", "kind").iter_rows():
+        found[profile_id] = found.get(profile_id, 0) | of_kind.get(kind, 0)
+    return found
+
+
+def _whole(
+    reasons: Mapping[tuple[str, str], int],
+    by_logs: Mapping[tuple[str, str], int],
+    lacking: int,
+    index: OperationIndex,
+) -> Profile:
+    """Return a profile with the one that the logs alone would give."""
+    profile = replace(_profile(reasons, index), lacking=lacking)
+    if not by_logs:
+        return profile
+    alone = {key: mask for key, mask in reasons.items() if key[1] not in BY_EXISTENCE}
+    for key, mask in by_logs.items():
+        alone[key] = alone.get(key, 0) | mask
+    return replace(profile, by_logs=_profile(alone, index))
 
 
 def _profile(reasons: Mapping[tuple[str, str], int], index: OperationIndex) -> Profile:

@@ -96,6 +96,8 @@ class Draft:
 
 LATE_REASONS = {
     "relied_upon": "another proposal rests on it",
+    "only_absent": "what it allows beyond use in the logs had no resource there, and that alone removes no assignment: "
+    "ask its owner whether it waits for something",
     "nothing_known": "its role grants no operation of the catalogue",
     "not_analysed": "the analysis has no verdicts on its operations",
     "idle_condition": "Azure accepts its condition only on a role with an operation it applies to, and none is kept",
@@ -128,6 +130,7 @@ def first_draft(
     max_excess: int,
     *,
     may_split: bool = False,
+    by_logs: Needs | None = None,
 ) -> Draft:
     """Return the first draft for one assignment that the plan may change, from its own needs alone.
 
@@ -139,12 +142,15 @@ def first_draft(
         book: The roles.
         max_excess: Number of operations that a role may grant beyond the need.
         may_split: Whether a part of it can become eligible, so that it is not kept although all of it is needed.
+        by_logs: The needs that the logs alone would leave, or None where they are the same.
     """
     base = Draft(subject, "keep", "", needs=needs, profile=profile)
     if not role.granted:
         return base.kept("nothing_known")
     if _names_unknown_provider(role, book):
         return base.kept("unknown_provider")
+    if not needs.by_scope and by_logs is not None and by_logs.by_scope:
+        return base.kept("only_absent")
     if not needs.by_scope:
         return replace(base, kind="remove", reason=_unused_reason(role, profile))
     here = needs.by_scope.get(subject.place, Need(0))
@@ -209,9 +215,13 @@ def _kind(placements: Sequence[Placement]) -> ProposalKind:
 
 def _unused_reason(role: KnownRole, profile: Profile) -> str:
     unseen = (role.granted & ~profile.unused).bit_count()
-    if not unseen:
+    if not unseen and not role.granted & profile.absent:
         return "none of its operations was used, and the logs would have shown it"
-    shown = role.granted.bit_count() - unseen
+    absent = (role.granted & profile.absent).bit_count()
+    shown = role.granted.bit_count() - unseen - absent
+    if absent:
+        said = f"no log shows a use of it: {shown} operations would have been logged, {absent} had no resource there"
+        return f"{said}, for {unseen} no log can tell" if unseen else said
     return f"no log shows a use of it: {shown} operations would have been logged, for {unseen} no log can tell"
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from rightsize.analyze.linked_checks import may_exist_below
-from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason
+from rightsize.analyze.reasons import BY_EXISTENCE, OutOfCoverage, UnobservableReason, Verdict
 from rightsize.analyze.resources import kind_at
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.bitsets import Interner, OperationIndex, bits_of
@@ -61,7 +61,9 @@ class Profile:
 
     `reads`, `linked` and `hidden` are unobservable (reads of Resource Manager, linked checks, all others), `open` is
     out of coverage, and `unused` is proved unused. `covered` is the part of `unused` that a log proves; a log shows
-    calls, but no linked checks. `reasons` has the set of each (verdict, reason).
+    calls, but no linked checks. `reasons` has the set of each (verdict, reason). `lacking` are operations on types of
+    which there was no resource, whatever verdict they have. `by_logs` is the profile that the logs alone would give, or
+    None where it is the same.
     """
 
     reads: int = 0
@@ -71,6 +73,13 @@ class Profile:
     unused: int = 0
     covered: int = 0
     reasons: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    lacking: int = 0
+    by_logs: Profile | None = None
+
+    @property
+    def absent(self) -> int:
+        """The operations that are unused only for want of a resource."""
+        return _union(self.reasons.get((Verdict.UNUSED, reason), 0) for reason in BY_EXISTENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +194,10 @@ class NeedReader:
         """Return the linked checks that a kept write can cause; no option removes them from a write that stays.
 
         They include operations that no log shows, operations that a complete log does not name, and unlogged reads.
-        Azure checks them for each caller of the write, even if the write was not made in the window.
+        Azure checks them for each caller of the write, even if the write was not made in the window. A type of which
+        there was no resource all through the window keeps no check.
         """
-        callable_too = profile.covered | profile.reads
+        callable_too = (profile.covered | profile.reads) & ~profile.lacking
         if callable_too:
             callable_too &= self._callable_below(scope)
         unknown = sorted(staying.unknown)

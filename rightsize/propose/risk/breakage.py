@@ -157,7 +157,7 @@ def _singled(context: PlanContext) -> pl.DataFrame:
 
 
 def observable_loss(draft: Draft, context: PlanContext) -> int:
-    """Return the operations that a draft removes at today's scope and whose use a log would have shown.
+    """Return the operations that a draft removes at today's scope and whose first use a log or a listing would show.
 
     The removal of a duplicate or an orphan is no loss. An operation that stays only at narrower scopes is a loss.
     """
