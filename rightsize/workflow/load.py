@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rightsize.ingest.pipeline import StagedFile, Watch, stage, unwatched
+from rightsize.ingest.vouched import DeclaredReading
 from rightsize.model.errors import InputError, UsageError
-from rightsize.model.times import read_days
+from rightsize.model.times import read_days, read_instant
 from rightsize.store.connection import Store, open_store
 from rightsize.store.coverage import CATEGORIES, TENANT_LOGS
 from rightsize.store.limits import ResourceLimits, explain_shortage, limits_of
@@ -39,6 +40,8 @@ def load_paths(
     covers: str | None = None,
     source: str | None = None,
     scope: str | None = None,
+    inventory_by: str | None = None,
+    inventory_on: str | None = None,
     named: bool = True,
     memory_limit: str | None = None,
     spill_folder: Path | None = None,
@@ -55,6 +58,9 @@ def load_paths(
             `scope` and everything below it.
         source: The log that the declaration is about.
         scope: The scope of the declaration; always the tenant for sign-in logs.
+        inventory_by: The principal that read the listings of resources and providers that no manifest names: an object
+            id, a UPN or a name. The user declares that each is whole.
+        inventory_on: When it read them.
         named: Whether a person named the files among `paths`, so that a file of unknown kind is an error; else it is
             reported as unknown.
         memory_limit: Memory for tables and queries, as `2GiB`; None takes it from the environment.
@@ -68,6 +74,7 @@ def load_paths(
         UsageError: The declaration, the limit or the folder makes no sense.
     """
     limits = limits_of(memory_limit, spill_folder)
+    declared = _reading_of(inventory_by, inventory_on)
     given, collected, covered, listings, notes = _open_collections(paths)
     report = _load(
         Path(db),
@@ -77,6 +84,7 @@ def load_paths(
         named=named,
         limits=limits,
         watch=watch,
+        declared=declared,
     )
     rows, kept = _without_kept(report.rows, collected)
     if kept:
@@ -162,12 +170,21 @@ def _load(
     limits: ResourceLimits | None = None,
     watch: Watch = unwatched,
     finish: Callable[[Any], None] | None = None,
+    declared: DeclaredReading | None = None,
 ) -> LoadReport:
     is_new = not db.exists()
     try:
         with explain_shortage(db), open_store(db, read_only=False, limits=limits) as store:
             return _stage_and_merge(
-                store, paths, declarations, sources, listings=listings, named=named, watch=watch, finish=finish
+                store,
+                paths,
+                declarations,
+                sources,
+                listings=listings,
+                named=named,
+                watch=watch,
+                finish=finish,
+                declared=declared,
             )
     except BaseException:
         if is_new:
@@ -187,6 +204,7 @@ def _stage_and_merge(
     named: bool,
     watch: Watch,
     finish: Callable[[Any], None] | None,
+    declared: DeclaredReading | None,
 ) -> LoadReport:
     # Rejects are numbered in the order of reading; merging is faster without an order.
     store.connection.execute("SET preserve_insertion_order = true")
@@ -195,7 +213,7 @@ def _stage_and_merge(
     # Staged rows are read once, so merging small row groups into large ones costs more than it saves.
     store.connection.execute("SET max_vacuum_tasks = 0")
     create_staging(store.connection)
-    report = stage(store.connection, paths, named=named, watch=watch)
+    report = stage(store.connection, paths, named=named, watch=watch, declared=declared)
     store.connection.execute("RESET max_vacuum_tasks")
     if sources is not None:
         _refuse_others(report.files, sources)
@@ -233,3 +251,20 @@ def declarations_of(covers: str | None, source: str | None, scope: str | None) -
     if not place.startswith("/"):
         raise UsageError(f"`{scope}` is not a scope", hint="a scope begins with a slash, as /subscriptions/ID")
     return (Declaration(source, place, *read_days(covers)),)
+
+
+def _reading_of(reader: str | None, time: str | None) -> DeclaredReading | None:
+    """Return what the user declares by `--inventory-by` and `--inventory-on`.
+
+    Raises:
+        UsageError: One of the options is missing, or the time is none.
+    """
+    if reader is None and time is None:
+        return None
+    if reader is None or time is None:
+        missing = "`--inventory-by READER`" if reader is None else "`--inventory-on TIME`"
+        raise UsageError(
+            f"{missing} is missing",
+            hint="both say who read the listings of resources, and when; the time of a file is no evidence",
+        )
+    return DeclaredReading(reader, read_instant(time))
