@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rightsize.ingest.pipeline import StagedFile, Watch, stage, unwatched
-from rightsize.ingest.vouched import DeclaredReading
+from rightsize.ingest.vouched import DeclaredReading, Vouched
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.times import read_days, read_instant
 from rightsize.store.connection import Store, open_store
@@ -19,7 +19,7 @@ from rightsize.store.merge import Declaration, MergedFile, merge
 from rightsize.store.staging import create_staging
 
 if TYPE_CHECKING:
-    from rightsize.collect.runs import Loadable
+    from rightsize.collect.runs import CollectedInventory, Loadable
 
 UNKNOWN = "unknown"
 """The source that is counted for a file of unknown kind in a folder or archive."""
@@ -75,7 +75,7 @@ def load_paths(
     """
     limits = limits_of(memory_limit, spill_folder)
     declared = _reading_of(inventory_by, inventory_on)
-    given, collected, covered, listings, notes = _open_collections(paths)
+    given, collected, covered, listings, vouched, notes = _open_collections(paths)
     report = _load(
         Path(db),
         given,
@@ -84,6 +84,7 @@ def load_paths(
         named=named,
         limits=limits,
         watch=watch,
+        vouched=vouched,
         declared=declared,
     )
     rows, kept = _without_kept(report.rows, collected)
@@ -109,12 +110,13 @@ def _without_kept(rows: Sequence[MergedFile], collected: Sequence[Path]) -> tupl
 
 def _open_collections(
     paths: Sequence[str | Path],
-) -> tuple[list[str | Path], list[Path], list[Declaration], list[Listing], list[str]]:
-    """Replace a collection by its pages; return what it covers, lists completely and lacks."""
+) -> tuple[list[str | Path], list[Path], list[Declaration], list[Listing], list[Vouched], list[str]]:
+    """Replace a collection by its pages; return what it covers, lists completely, vouches for and lacks."""
     given: list[str | Path] = []
     collected: list[Path] = []
     covered: list[Declaration] = []
     listings: list[Listing] = []
+    vouched: list[Vouched] = []
     notes: list[str] = []
     for path in paths:
         runs = _open_runs(Path(path)) if str(path) != "-" and Path(path).is_dir() else []
@@ -124,8 +126,33 @@ def _open_collections(
         for run in runs:
             notes += run.notes
             listings += run.listings
+            vouched += [said for one in run.inventories for said in _vouched_of(one)]
             covered += [Declaration(**asdict(item), declared_by="manifest") for item in run.covers]
-    return given, collected, covered, listings, notes
+    return given, collected, covered, listings, vouched, notes
+
+
+def _vouched_of(one: CollectedInventory) -> Iterator[Vouched]:
+    """Yield what a collection says of each file of a listing; a listing without files has one statement."""
+    from rightsize.ingest.sources import address_of  # noqa: PLC0415  most loads are of files
+
+    files: list[tuple[str, str, int | None]] = [(address_of(path), path.name, rows) for path, rows in one.files]
+    for address, name, rows in files or [("", one.query, None)]:
+        yield Vouched(
+            address=address,
+            path=name,
+            kind="providers" if one.source == "providers" else "resources",
+            query=one.query,
+            subscriptions=(one.subscription,),
+            complete=not one.problem,
+            rows=rows,
+            size=None,
+            error=one.problem or None,
+            reader_id=one.reader_id,
+            read_on=one.read_on,
+            finished_on=one.finished_on,
+            vouched_by="collection",
+            listing=one.source,
+        )
 
 
 def _open_runs(folder: Path) -> list[Loadable]:
@@ -170,6 +197,7 @@ def _load(
     limits: ResourceLimits | None = None,
     watch: Watch = unwatched,
     finish: Callable[[Any], None] | None = None,
+    vouched: Sequence[Vouched] = (),
     declared: DeclaredReading | None = None,
 ) -> LoadReport:
     is_new = not db.exists()
@@ -184,6 +212,7 @@ def _load(
                 named=named,
                 watch=watch,
                 finish=finish,
+                vouched=vouched,
                 declared=declared,
             )
     except BaseException:
@@ -204,6 +233,7 @@ def _stage_and_merge(
     named: bool,
     watch: Watch,
     finish: Callable[[Any], None] | None,
+    vouched: Sequence[Vouched],
     declared: DeclaredReading | None,
 ) -> LoadReport:
     # Rejects are numbered in the order of reading; merging is faster without an order.
@@ -213,7 +243,7 @@ def _stage_and_merge(
     # Staged rows are read once, so merging small row groups into large ones costs more than it saves.
     store.connection.execute("SET max_vacuum_tasks = 0")
     create_staging(store.connection)
-    report = stage(store.connection, paths, named=named, watch=watch, declared=declared)
+    report = stage(store.connection, paths, named=named, watch=watch, vouched=vouched, declared=declared)
     store.connection.execute("RESET max_vacuum_tasks")
     if sources is not None:
         _refuse_others(report.files, sources)

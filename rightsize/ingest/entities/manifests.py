@@ -156,25 +156,20 @@ def _read_entry(entry: object, reading: _Reading, address: str, said_in: int, ki
         f"{_folder_of(address)}{path}",
         path,
         kind,
-        _text(query),
+        query,
         _subscriptions(fields.get("subscriptions")),
         complete,
         _count(fields, "rows"),
         _count(fields, "size"),
-        _text(error),
+        error,
         reading.reader_id,
         reading.read_on,
         reading.finished_on,
         "manifest",
-        _text(query) or "",
+        query or "",
         said_in,
         reading.tenant_id,
     )
-
-
-def _text(text: str | None) -> str | None:
-    """Return a text without halves of characters, which JSON can spell and no table can hold."""
-    return None if text is None else text.encode("utf-8", "replace").decode()
 
 
 def _folder_of(address: str) -> str:
