@@ -126,3 +126,28 @@ def test_a_store_without_anything_says_what_to_do(
     assert run(["status", "--db", str(path)]) == 5
     captured = capsys.readouterr()
     assert (captured.out, "rightsize load" in captured.err, path.exists()) == ("", True, False)
+
+
+def test_the_inventories_say_whether_they_are_whole(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The newest reading of each kind counts; a listed subscription without an inventory is named as well."""
+    with open_store(store, read_only=False) as opened:
+        for day, complete, problem in ((1, True, None), (2, False, "its last page was not read")):
+            opened.connection.execute(
+                "INSERT INTO base.inventories BY NAME SELECT $scope AS scope, 'resource_list' AS kind, "
+                "'r' AS reader_id, make_timestamp(2026, 1, $day, 0, 0, 0) AS read_on, $complete AS complete, $problem AS problem",
+                {"scope": SUB.format(1), "day": day, "complete": complete, "problem": problem},
+            )
+        opened.connection.execute(
+            "INSERT INTO base.scopes (scope, kind) VALUES ($one, 'subscription'), ($two, 'subscription')",
+            {"one": SUB.format(1), "two": SUB.format(2)},
+        )
+    assert run(["status"]) == 0
+    flat = " ".join(capsys.readouterr().out.split())
+    assert f"by `az resource list`: not complete: its last page was not read {SUB.format(1)}" in flat
+    assert f"no listing: not complete: nobody says who listed its resources {SUB.format(2)}" in flat
+    assert run(["status", "-o", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)["inventories"]
+    assert [(row["scope"], row["kind"], row["complete"]) for row in found] == [
+        (SUB.format(1), "resource_list", False),
+        (SUB.format(2), None, False),
+    ]
