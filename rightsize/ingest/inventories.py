@@ -15,13 +15,27 @@ from rightsize.ingest.entities.manifests import MANIFEST
 from rightsize.ingest.loaded_files import PROVIDERS, RESOURCES, LoadedFile
 from rightsize.ingest.named_files import find_reader, tenants_of
 from rightsize.ingest.unfiltered import Asked, read_query
-from rightsize.ingest.vouched import DeclaredReading, Vouched, add_vouched, read_vouched
+from rightsize.ingest.vouched import DeclaredReading, Vouched, add_vouched, insert_rows, read_vouched
 
 _LISTINGS = {RESOURCES: "resource_list", PROVIDERS: "providers"}
 _COMMANDS = {
     "resource_list": "`az resource list`",
     "resource_graph": "a Resource Graph query",
     PROVIDERS: "`az provider list`",
+}
+_ROW = {
+    "file_id": "INTEGER",
+    "line": "BIGINT",
+    "scope": "VARCHAR",
+    "kind": "VARCHAR",
+    "reader_id": "VARCHAR",
+    "read_on": "TIMESTAMP",
+    "finished_on": "TIMESTAMP",
+    "query": "VARCHAR",
+    "rows": "BIGINT",
+    "complete": "BOOLEAN",
+    "problem": "VARCHAR",
+    "vouched_by": "VARCHAR",
 }
 _MOST_NOTES = 8
 _NO_FILE = -1
@@ -85,12 +99,7 @@ def stage_inventories(con: duckdb.DuckDBPyConnection, files: Mapping[int, Loaded
             key = (subscription, kind, said.reader_id, said.read_on, said.vouched_by, said.listing, said.said_in)
             groups.setdefault(key, []).append((said, file))
     rows = [_row(str(key[0]), str(key[1]), parts) for key, parts in groups.items()]
-    if rows:
-        con.executemany(
-            "INSERT INTO stage_inventories (file_id, line, scope, kind, reader_id, read_on, finished_on, query, rows, "
-            "complete, problem, vouched_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            rows,
-        )
+    insert_rows(con, "stage_inventories", _ROW, rows)
     con.execute("""
         UPDATE stage_provider_registrations SET reader_id = said.reader_id, updated_on = said.read_on
         FROM (SELECT file_id, arg_max(reader_id, (read_on, reader_id)) AS reader_id, max(read_on) AS read_on

@@ -7,19 +7,37 @@ them; a statement belongs to a file by the file's address.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import duckdb
 
-from rightsize.store.sql import named
+from rightsize.store.sql import named, quoted
 
-CREATE_VOUCHED = """
-CREATE OR REPLACE TEMP TABLE stage_vouched (
-    file_id INTEGER, address VARCHAR, path VARCHAR, kind VARCHAR, query VARCHAR, subscriptions VARCHAR[],
-    complete BOOLEAN, rows BIGINT, size BIGINT, error VARCHAR, reader_id VARCHAR, read_on TIMESTAMP,
-    finished_on TIMESTAMP, vouched_by VARCHAR, listing VARCHAR, said_in INTEGER,
-    tenant_id VARCHAR)"""
+_TYPES = {
+    "file_id": "INTEGER",
+    "address": "VARCHAR",
+    "path": "VARCHAR",
+    "kind": "VARCHAR",
+    "query": "VARCHAR",
+    "subscriptions": "VARCHAR[]",
+    "complete": "BOOLEAN",
+    "rows": "BIGINT",
+    "size": "BIGINT",
+    "error": "VARCHAR",
+    "reader_id": "VARCHAR",
+    "read_on": "TIMESTAMP",
+    "finished_on": "TIMESTAMP",
+    "vouched_by": "VARCHAR",
+    "listing": "VARCHAR",
+    "said_in": "INTEGER",
+    "tenant_id": "VARCHAR",
+}
+CREATE_VOUCHED = (
+    "CREATE OR REPLACE TEMP TABLE stage_vouched "
+    f"({', '.join(f'{quoted(name)} {kind}' for name, kind in _TYPES.items())})"
+)
+"""SQL that creates `stage_vouched`; `file_id` is null until the file is found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +93,22 @@ _COLUMNS = tuple(one.name for one in fields(Vouched))
 
 def add_vouched(con: duckdb.DuckDBPyConnection, statements: Iterable[Vouched], file_id: int | None = None) -> None:
     """Add statements to `stage_vouched`, about the file with this number if it is known."""
-    rows = [[file_id, *(getattr(one, name) for name in _COLUMNS)] for one in statements]
+    insert_rows(
+        con,
+        "stage_vouched",
+        _TYPES,
+        [[file_id, *(getattr(one, name) for name in list(_TYPES)[1:])] for one in statements],
+    )
+
+
+def insert_rows(
+    con: duckdb.DuckDBPyConnection, table: str, types: Mapping[str, str], rows: Sequence[Sequence[object]]
+) -> None:
+    """Insert rows by one statement; `types` are the columns of their values."""
     if rows:
-        places = ", ".join("?" for _ in rows[0])
-        con.executemany(f"INSERT INTO stage_vouched (file_id, {named(*_COLUMNS)}) VALUES ({places})", rows)
+        cells = ", ".join(f"unnest(${name}::{kind}[])" for name, kind in types.items())
+        columns = {name: [row[place] for row in rows] for place, name in enumerate(types)}
+        con.execute(f"INSERT INTO {table} ({named(*types)}) SELECT {cells}", columns)
 
 
 def has_vouched(con: duckdb.DuckDBPyConnection) -> bool:

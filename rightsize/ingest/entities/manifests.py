@@ -21,7 +21,7 @@ import duckdb
 from rightsize.ingest.entities.look import fold_keys, look_at
 from rightsize.ingest.records import MAX_RAW_CHARACTERS
 from rightsize.ingest.shapes import Context
-from rightsize.ingest.vouched import Vouched, add_vouched
+from rightsize.ingest.vouched import Vouched, add_vouched, insert_rows
 from rightsize.model.errors import InputError
 from rightsize.model.times import read_moment
 from rightsize.rbac.text import fold
@@ -77,11 +77,13 @@ class ManifestShape:
             except InputError as error:
                 said, rejects = [], [(error.message, text)]
             add_vouched(con, said)
-            if rejects:
-                con.executemany(
-                    "INSERT INTO stage_rejects (file_id, line, reason, raw) VALUES (?, ?, ?, ?)",
-                    [[file_id, line, reason, raw[:MAX_RAW_CHARACTERS]] for reason, raw in rejects],
-                )
+            columns = {"file_id": "INTEGER", "line": "BIGINT", "reason": "VARCHAR", "raw": "VARCHAR"}
+            insert_rows(
+                con,
+                "stage_rejects",
+                columns,
+                [[file_id, line, reason, raw[:MAX_RAW_CHARACTERS]] for reason, raw in rejects],
+            )
 
 
 def _read(text: str, address: str, said_in: int, kinds: frozenset[str]) -> Iterator[Vouched | tuple[str, str]]:
