@@ -45,6 +45,17 @@ def load(
     scope: Annotated[
         str | None, typer.Option("--scope", help="The subscription or management group of --covers.")
     ] = None,
+    inventory_by: Annotated[
+        str | None,
+        typer.Option(
+            "--inventory-by",
+            help="READER of the listings of resources and providers that no manifest names: an object id, a UPN or a "
+            "name. Declares that each lists its whole subscription.",
+        ),
+    ] = None,
+    inventory_on: Annotated[
+        str | None, typer.Option("--inventory-on", help="The UTC time when that reading began, in ISO 8601.")
+    ] = None,
     memory_limit: Memory = None,
     spill_folder: Spill = None,
     engine: Annotated[
@@ -79,6 +90,9 @@ def load(
     if engine is Engine.SPARK:
         from rightsize.workflow.load_spark import load_on_spark  # noqa: PLC0415
 
+        if inventory_by or inventory_on:
+            raise UsageError("`--inventory-by` and `--inventory-on` are about files that this machine reads")
+
         report = load_on_spark(
             db,
             paths,
@@ -95,7 +109,15 @@ def load(
         if spark_conf or spark_results:
             raise UsageError("`--spark-conf` and `--spark-results` need `--engine spark`")
         report = _load_here(
-            db, paths, covers=covers, source=source, scope=scope, memory_limit=memory_limit, spill_folder=spill_folder
+            db,
+            paths,
+            covers=covers,
+            source=source,
+            scope=scope,
+            inventory_by=inventory_by,
+            inventory_on=inventory_on,
+            memory_limit=memory_limit,
+            spill_folder=spill_folder,
         )
     show_report(report, output, by_file=verbose > 0)
 

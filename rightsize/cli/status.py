@@ -49,6 +49,7 @@ def _page(found: StoreStatus, width: int, *, all_scopes: bool) -> str:
         ("Contents", _contents(found)),
         ("Window of an analysis", _window(found)),
         ("Coverage, in days", _coverage(found, all_scopes=all_scopes)),
+        ("Inventories, by subscription", _inventories(found, all_scopes=all_scopes)),
         ("Requests of data planes", _requests(found)),
         ("Rejected records", _rejects(found)),
         ("Unknown operations", _unknown(found)),
@@ -124,6 +125,28 @@ def _coverage(found: StoreStatus, *, all_scopes: bool) -> Iterator[str]:
         yield "  none"
 
 
+def _inventories(found: StoreStatus, *, all_scopes: bool) -> Iterator[str]:
+    """Yield whether resources and providers are listed completely; subscriptions with equal answers share a line."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for row in found.inventories:
+        answer = "complete" if row["complete"] else f"not complete: {row['problem']}"
+        alike.setdefault((_INVENTORIES[row["kind"]], answer), []).append(row["scope"])
+    for (kind, answer), scopes in sorted(alike.items()):
+        yield f"  {kind}: {answer}"
+        shown = scopes if all_scopes else scopes[:_FEW]
+        yield from (f"      {scope}" for scope in shown)
+        if len(scopes) > len(shown):
+            yield f"      and {len(scopes) - len(shown):,} more; -v names them"
+    if not found.inventories:
+        yield "  none"
+
+
+_INVENTORIES = {
+    None: "no listing",
+    "resource_list": "resources by `az resource list`",
+    "resource_graph": "resources by Resource Graph",
+    "providers": "resource providers",
+}
 _ACCESS = {
     "roles": "by Azure roles",
     "key": "by keys",

@@ -15,6 +15,9 @@ from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
 from rightsize.store.listings import GRANT_SOURCES, Listing
 
+ALL_RESOURCES = "resources | order by id asc"
+"""The query of Resource Graph for everything in a subscription; the order keeps its pages apart."""
+
 LATENESS = dt.timedelta(hours=3)
 """Time after which all rows of an event have arrived: the Activity Log takes up to 20 minutes, sign-ins 2 hours."""
 
@@ -217,14 +220,43 @@ def _common(streams: Sequence[Sequence[Window]]) -> list[Window]:
     return found
 
 
+INVENTORY_SOURCES = ("resources", "resource_graph", "providers")
+"""The sources that list what exists in each subscription."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedInventory:
+    """A listing of resources or providers of one subscription.
+
+    Attributes:
+        source: One of `INVENTORY_SOURCES`.
+        subscription: The folded id of the subscription.
+        query: The request that was made.
+        reader_id: Object id of the principal that made it, folded.
+        read_on: When the collection started; `finished_on` is when it ended, None if it did not. UTC.
+        files: Paths of its pages, each with the number of its records.
+        problem: Why it is not complete; empty if it is.
+    """
+
+    source: str
+    subscription: str
+    query: str
+    reader_id: str
+    read_on: dt.datetime
+    finished_on: dt.datetime | None
+    files: tuple[tuple[Path, int], ...]
+    problem: str
+
+
 @dataclass(frozen=True, slots=True)
 class Loadable:
-    """The parts of a run to load: folders of pages, covered days, notes for a person, and listings of grants."""
+    """The parts of a run to load: pages, covered days, notes for a person, listings of grants, and inventories."""
 
     pages: tuple[Path, ...]
     covers: tuple[Covered, ...]
     notes: tuple[str, ...]
     listings: tuple[Listing, ...] = ()
+    inventories: tuple[CollectedInventory, ...] = ()
 
 
 def open_loadable(folder: Path, raw: Collection[str]) -> Loadable:
@@ -257,7 +289,45 @@ def open_loadable(folder: Path, raw: Collection[str]) -> Loadable:
     )
     names = sorted({unit.source for unit in run.units.values() if unit.files})
     pages = tuple(folder / PAGES / name for name in names if name not in raw)
-    return Loadable(pages, covers, tuple(_notes(run)), tuple(_listings(run)))
+    return Loadable(pages, covers, tuple(_notes(run)), tuple(_listings(run)), tuple(_inventories(run)))
+
+
+def _inventories(run: Run) -> Iterator[CollectedInventory]:
+    """Yield the listings of resources and providers, each with why it is not complete.
+
+    Nothing is said of a collection whose reader is unknown, since its rights decide what a listing can have.
+    """
+    reader = fold(str(run.manifest.get("principal_id") or ""))
+    finished = run.manifest["finished"]
+    for unit in run.units.values():
+        if unit.source not in INVENTORY_SOURCES or not reader:
+            continue
+        problem = ""
+        if run.manifest.get("continued_by_others"):
+            problem = "two principals collected it one after the other"
+        elif unit.state != "complete" or unit.lost or not finished:
+            problem = unit.reason or next(iter(unit.lost), "the collection is not finished")
+        yield CollectedInventory(
+            unit.source,
+            fold(unit.scope).rpartition("/")[2],
+            asked_of(unit.source, unit.scope),
+            reader,
+            _utc(run.manifest["started"]),
+            _utc(finished) if finished else None,
+            tuple((run.unit_folder(unit) / file.name, file.rows) for file in unit.files),
+            problem,
+        )
+
+
+def asked_of(source: str, scope: str) -> str:
+    """Return the request of an inventory as text, as a manifest would have it."""
+    if source == "resource_graph":
+        return ALL_RESOURCES
+    return f"GET {scope}/{source}"
+
+
+def _utc(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text).astimezone(dt.UTC).replace(tzinfo=None)
 
 
 def _listings(run: Run) -> Iterator[Listing]:
@@ -265,7 +335,7 @@ def _listings(run: Run) -> Iterator[Listing]:
 
     Units that Graph returns piece by piece form one listing of the directory, because a grant may move between pieces.
     """
-    taken_on = dt.datetime.fromisoformat(run.manifest["started"]).astimezone(dt.UTC).replace(tzinfo=None)
+    taken_on = _utc(run.manifest["started"])
     found: dict[tuple[str, str], list[Progress]] = {}
     for unit in run.units.values():
         if unit.source in GRANT_SOURCES:

@@ -12,7 +12,7 @@ from rightsize.demo.damaged_files import write_damaged
 from rightsize.demo.directory_files import write_directory
 from rightsize.demo.directory_roles import write_directory_roles
 from rightsize.demo.graph_files import write_graph
-from rightsize.demo.inventory_files import write_inventory
+from rightsize.demo.inventory_files import write_inventories, write_inventory
 from rightsize.demo.request_files import write_requests
 from rightsize.demo.sign_in_files import write_sign_ins
 from rightsize.demo.sign_ins import sign_in_rows
@@ -36,6 +36,7 @@ def write_exports(tenant: SampleTenant, folder: Path) -> dict[str, Any]:
     storage = write_storage(tenant, exports)
     requests = write_requests(tenant, exports)
     write_inventory(tenant, exports)
+    write_inventories(tenant, exports)
     activity = write_activity(tenant, exports)
     write_damaged(tenant, exports)
     attacks = write_attacks(tenant, exports)

@@ -1,10 +1,16 @@
-"""Write the demo's resources with their settings, and the diagnostic settings of those that send a log."""
+"""Write the demo's resources with their settings, the diagnostic settings of those that send a log, and inventories.
+
+The inventories are what an auditor reads of each subscription: `az resource list`, Resource Graph and
+`az provider list`, with a manifest that vouches for them.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import Any
 
+from rightsize.demo.catalogue import provider_operations
 from rightsize.demo.tenant import SampleTenant
 from rightsize.demo.trust_files import CLUSTER_ISSUER
 from rightsize.demo.writing import Folder
@@ -46,6 +52,85 @@ def write_inventory(tenant: SampleTenant, folder: Folder) -> None:
         folder.write_json(name, {"value": documents}, records=len(documents))
     settings = [_setting(resource) for resource in logged_resources(tenant)]
     folder.write_json("inventory/diagnostic-settings.json", {"value": settings}, records=len(settings))
+
+
+# Providers that every subscription has without registration.
+_FREE = ("microsoft.authorization", "microsoft.resources", "microsoft.support", "microsoft.billing")
+
+
+def write_inventories(tenant: SampleTenant, folder: Folder) -> None:
+    """Write the listings of every subscription, also of those without resources, and their manifest."""
+    resources: dict[str, list[str]] = {}
+    for resource in _resources(tenant):
+        resources.setdefault(resource.split("/")[2], []).append(resource)
+    entries: list[dict[str, Any]] = []
+
+    def add(path: str, kind: str, query: str, subscription: str, document: object, rows: int) -> None:
+        folder.write_json(f"inventory/{path}", document, records=rows)
+        asked = {"path": path, "kind": kind, "query": query, "subscriptions": [subscription]}
+        entries.append(asked | {"complete": True, "rows": rows, "error": None})
+
+    used = _used_providers(tenant)
+    for scope in (scope.scope for scope in tenant.scopes if scope.kind == "subscription"):
+        name = scope.rpartition("/")[2]
+        documents = [_document(resource) for resource in resources.get(name, [])]
+        listed = [{key: value for key, value in one.items() if key != "properties"} for one in documents]
+        add(f"resource-list/{name}.json", "resources", f"az resource list --subscription {name} -o json", name,
+            listed, len(listed))  # fmt: skip
+        query = f'az graph query -q "resources | order by id asc" --first 1000 --subscriptions {name} -o json'
+        add(f"resource-graph/{name}.json", "resources", query, name, _answer(documents), len(documents))
+        providers = [_provider(scope, one["name"], used.get(scope, set())) for one in provider_operations()]
+        add(f"providers/{name}.json", "providers", f"az provider list --subscription {name} -o json", name,
+            providers, len(providers))  # fmt: skip
+    folder.write_json("inventory/manifest.json", _manifest(tenant, entries), records=1)
+
+
+def _manifest(tenant: SampleTenant, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the manifest of an auditor, who may read everything and reads on the morning after the last day."""
+    root = next(scope.scope for scope in tenant.scopes if not scope.parent)
+    grant = next(one for one in tenant.grants if one.scope == root and one.role.role_name == "Reader")
+    reader = tenant.principals_by_id()[tenant.members[grant.principal_id][0]]
+    morning = tenant.spec.end_day + dt.timedelta(days=1)
+    return {
+        "format": "rightsize-exports/1",
+        "tenant_id": tenant.tenant_id,
+        "reader": {"id": reader.principal_id, "name": reader.user_principal_name},
+        "started": f"{morning.isoformat()}T06:10:00Z",
+        "finished": f"{morning.isoformat()}T06:25:00Z",
+        "files": entries,
+    }
+
+
+def _answer(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return an answer of Resource Graph, which spells types in lower case."""
+    rows = [
+        {**one, "type": one["type"].lower(), "resourceGroup": one["id"].split("/")[4]}
+        | {"subscriptionId": one["id"].split("/")[2], "properties": one.get("properties", {})}
+        for one in documents
+    ]
+    return {"count": len(rows), "data": rows, "skip_token": None, "total_records": len(rows)}
+
+
+def _used_providers(tenant: SampleTenant) -> dict[str, set[str]]:
+    """Return the folded providers of the resources and operations of each subscription."""
+    found: dict[str, set[str]] = {}
+    for scope, what in (
+        *((habit.scope, habit.operation) for habit in tenant.habits),
+        *((resource, resource.split("/", 6)[6]) for resource in _resources(tenant)),
+    ):
+        found.setdefault("/".join(scope.split("/")[:3]), set()).add(what.split("/")[0].lower())
+    return found
+
+
+def _provider(scope: str, name: str, used: set[str]) -> dict[str, Any]:
+    is_free = name.lower() in _FREE
+    return {
+        "id": f"{scope}/providers/{name}",
+        "namespace": name,
+        "registrationPolicy": "RegistrationFree" if is_free else "RegistrationRequired",
+        "registrationState": "Registered" if is_free or name.lower() in used else "NotRegistered",
+        "resourceTypes": [],
+    }
 
 
 def logged_resources(tenant: SampleTenant) -> list[str]:

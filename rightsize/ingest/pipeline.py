@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,13 +13,17 @@ from typing import IO
 
 import duckdb
 
-from rightsize.ingest.audits import UNMAPPED
 from rightsize.ingest.copies import Copies, is_unpacked
 from rightsize.ingest.digests import Digests
 from rightsize.ingest.entities import ENTITY_SHAPES
+from rightsize.ingest.entities.manifests import MANIFEST
+from rightsize.ingest.inventories import refuse_other_tenants, stage_inventories, vouch_for_others
 from rightsize.ingest.joined import MOST_JOINED, is_small
-from rightsize.ingest.log_schemas import SOURCES, USED_LOGS
+from rightsize.ingest.loaded_files import loaded_files, read_facts
+from rightsize.ingest.log_schemas import SOURCES
 from rightsize.ingest.logs import NO_LOG, LogCounts, file_id, forget_readings, stage_logs
+from rightsize.ingest.named_files import match_files, name_places, open_named
+from rightsize.ingest.notes import notes_on_staged
 from rightsize.ingest.positions import report_bytes_read
 from rightsize.ingest.readers import Batch, describe_parquet, parted
 from rightsize.ingest.recognise import Recognised, recognise
@@ -28,6 +32,7 @@ from rightsize.ingest.reference import create_reference_tables
 from rightsize.ingest.shapes import Shape
 from rightsize.ingest.signals_in_logs import stage_signals
 from rightsize.ingest.sources import Scratch, SourceFile, open_sources
+from rightsize.ingest.vouched import CREATE_VOUCHED, DeclaredReading, Vouched, add_vouched, has_vouched
 from rightsize.model.tables.usage import EVENT_COLUMNS
 from rightsize.store.limits import memory_of
 from rightsize.store.queries import query_text
@@ -39,19 +44,9 @@ _BATCH_FILES = 1000
 _SMALL_FILES = 10_000
 _BATCH_BYTES = 1 << 30
 _CHUNK_ROWS = 10_000
-# The author of a file chooses these words; a person reads at most this many.
-_WORDS_TOLD = 20
 
 Watch = Callable[[int, int], object]
 """Called with the bytes of files read so far, and the total bytes."""
-
-
-_NOT_READ = "verdicts do not use this log"
-_NOT_USED = {
-    "m365_audit_log": "the directory audit log has its changes of the directory, and the other Microsoft 365 services "
-    "have roles of their own"
-}
-"""The reason why a recognised log is not used, if there is more to say than `_NOT_READ`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +78,8 @@ def stage(
     stdin: IO[bytes] | None = None,
     named: bool = True,
     watch: Watch = unwatched,
+    vouched: Sequence[Vouched] = (),
+    declared: DeclaredReading | None = None,
 ) -> StageReport:
     """Recognise every file behind `paths` by its content and fill the staging tables with its records.
 
@@ -93,14 +90,18 @@ def stage(
         stdin: The stream that `-` reads; None for the process's own.
         named: Whether a user named the files among `paths`, so that an unknown file is an error.
         watch: Is called with the bytes read and the total bytes.
+        vouched: What a collection says about its files.
+        declared: What the user says about listings for which nobody else vouches.
 
     Raises:
+        UsageError: `declared` names no principal that is loaded, or several.
         InputError: A path cannot be read, a named file is not recognised, or a file is damaged beyond single
             records. The staging tables are then unusable.
     """
     with tempfile.TemporaryDirectory(prefix="rightsize-") as folder, Digests() as digests:
         scratch = Scratch(Path(folder))
-        return _stage_files(con, open_sources(paths, scratch, stdin, named=named), digests, scratch, watch)
+        files = open_sources(paths, scratch, stdin, named=named)
+        return _stage_files(con, files, digests, scratch, watch, vouched, declared)
 
 
 def _stage_files(
@@ -109,30 +110,22 @@ def _stage_files(
     digests: Digests,
     scratch: Scratch,
     watch: Watch,
+    vouched: Sequence[Vouched],
+    declared: DeclaredReading | None,
 ) -> StageReport:
     create_reference_tables(con)
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE ingest_pages "
-        "(file_no INTEGER, page BIGINT, context VARCHAR, has_next BOOLEAN, records BIGINT, error VARCHAR)"
-    )
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE stage_pages "
-        "(file_id INTEGER, page BIGINT, context VARCHAR, has_next BOOLEAN, records BIGINT)"
-    )
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE stage_names AS SELECT unnest($numbers::INTEGER[]) AS file_id, "
-        "unnest($places::VARCHAR[]) AS place",
-        {"numbers": [file_id(file.number, NO_LOG) for file in files], "places": [file.place for file in files]},
-    )
+    _create_tables(con)
+    add_vouched(con, vouched)
+    parts: dict[int, tuple[SourceFile, str, int]] = {}
     recognised = [_recognise(con, file) for file in files]
+    recognised += _stage_manifests(con, recognised, scratch, parts)
     for found in recognised:
         if found.family is None or not is_unpacked(found.sniff.form, found.file.compression):
             digests.begin(found.file)
     copies = Copies(scratch, digests)
     counts = LogCounts()
-    parts: dict[int, tuple[SourceFile, str, int]] = {}
-    done, total = 0, sum(file.size for file in files)
-    for group in _groups(recognised, memory_of(con) // 2):
+    done, total = 0, sum(found.file.size for found in recognised)
+    for group in _groups([found for found in recognised if found.source != MANIFEST], memory_of(con) // 2):
         watch(done, total)
         with _watching(watch, done, total, [found.file.path for found in group]):
             _stage_group(con, group, copies, counts, parts)
@@ -143,13 +136,66 @@ def _stage_files(
             stage_signals(con, _batch([found]), scratch, number)
     forget_readings(con)
     watch(total, total)
-    by_number = {file.number: file for file in files}
+    by_number = {found.file.number: found.file for found in recognised}
     for found in recognised:
         if found.family is not None and not any(counts.read[found.file.number, log] for log in SOURCES):
             counts.read[found.file.number, found.log] = 0
     for (number, log), read in counts.read.items():
         parts[file_id(number, list(SOURCES).index(log))] = (by_number[number], SOURCES[log], read)
-    return _report(con, parts, digests, counts)
+    notes = _stage_inventories(con, recognised, parts, declared)
+    return _report(con, parts, digests, counts, notes)
+
+
+def _stage_manifests(
+    con: duckdb.DuckDBPyConnection,
+    recognised: Sequence[Recognised],
+    scratch: Scratch,
+    parts: dict[int, tuple[SourceFile, str, int]],
+) -> list[Recognised]:
+    """Stage the manifests; return the files that they name and the load does not have yet."""
+    files = [found.file for found in recognised]
+    name_places(con, files)
+    for group in _groups([found for found in recognised if found.source == MANIFEST], memory_of(con) // 2):
+        _stage_entities(con, group, scratch, parts)
+    match_files(con)
+    more = open_named(con, files, scratch)
+    name_places(con, more)
+    match_files(con)
+    # A manifest that another one names is none of its files.
+    return [found for found in (_recognise(con, file) for file in more) if found.source != MANIFEST]
+
+
+def _create_tables(con: duckdb.DuckDBPyConnection) -> None:
+    """Create the tables for what a load holds of its files, besides their records."""
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE ingest_pages "
+        "(file_no INTEGER, page BIGINT, context VARCHAR, has_next BOOLEAN, records BIGINT, error VARCHAR, "
+        "is_query BOOLEAN, total BIGINT)"
+    )
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE stage_pages "
+        "(file_id INTEGER, page BIGINT, context VARCHAR, has_next BOOLEAN, records BIGINT)"
+    )
+    con.execute("CREATE OR REPLACE TEMP TABLE stage_query_pages (file_id INTEGER, total BIGINT)")
+    con.execute("CREATE OR REPLACE TEMP TABLE stage_query_rows (file_id INTEGER)")
+    con.execute("CREATE OR REPLACE TEMP TABLE stage_names (file_id INTEGER, place VARCHAR, address VARCHAR)")
+    con.execute(CREATE_VOUCHED)
+
+
+def _stage_inventories(
+    con: duckdb.DuckDBPyConnection,
+    recognised: Sequence[Recognised],
+    parts: Mapping[int, tuple[SourceFile, str, int]],
+    declared: DeclaredReading | None,
+) -> list[str]:
+    """Stage what listings prove; return notes for a person."""
+    if declared is None and not has_vouched(con):
+        return []
+    refuse_other_tenants(con)
+    files = loaded_files(recognised, parts)
+    read_facts(con, files)
+    notes = [] if declared is None else list(vouch_for_others(con, files.values(), declared))
+    return notes + stage_inventories(con, files)
 
 
 def _watching(watch: Watch, done: int, total: int, paths: Sequence[Path]) -> AbstractContextManager[None]:
@@ -232,7 +278,12 @@ def _stage_shape(
     )
     con.execute(
         f"INSERT INTO stage_pages SELECT {_ENTITY_ID}, page, context, has_next, records FROM ingest_pages "
-        "WHERE list_contains($numbers, file_no)",
+        "WHERE list_contains($numbers, file_no) AND NOT is_query",
+        {"numbers": batch.numbers},
+    )
+    con.execute(
+        f"INSERT INTO stage_query_pages SELECT {_ENTITY_ID}, total FROM ingest_pages "
+        "WHERE list_contains($numbers, file_no) AND is_query",
         {"numbers": batch.numbers},
     )
     con.execute(
@@ -257,6 +308,7 @@ def _report(
     parts: dict[int, tuple[SourceFile, str, int]],
     digests: Digests,
     counts: LogCounts,
+    notes: Sequence[str],
 ) -> StageReport:
     # A record with several unusable parts counts once.
     rejected = dict(con.execute("SELECT file_id, count(DISTINCT line) FROM stage_rejects GROUP BY file_id").fetchall())
@@ -276,64 +328,7 @@ def _report(
             "rejected": [file.rejected for file in staged.values()],
         },
     )
-    return StageReport(tuple(staged.values()), tuple(_notes(con, parts, counts)))
-
-
-def _notes(
-    con: duckdb.DuckDBPyConnection, parts: dict[int, tuple[SourceFile, str, int]], counts: LogCounts
-) -> Iterator[str]:
-    used = {SOURCES[log] for log in (*USED_LOGS, "signal")}
-    for log, source in SOURCES.items():
-        read = sum(records for (_, name), records in counts.read.items() if name == log)
-        if read and source not in used:
-            yield f"{source}: {read:,} records recognised and not used: {_NOT_USED.get(source, _NOT_READ)}"
-    yield from _audit_shares(con)
-    for category, records in sorted(counts.other_categories.most_common(_WORDS_TOLD)):
-        shown = f"the category `{category}`, which shows no use of a permission"
-        yield f"{records:,} records of the Activity Log have {shown}"
-    for status, records in sorted(counts.unknown_statuses.most_common(_WORDS_TOLD)):
-        yield f"{records:,} records of the Activity Log have the unknown status `{status}`"
-    names = {part // file_id(1, 0): file.name for part, (file, _, _) in parts.items()}
-    for number, error in con.execute(
-        "SELECT file_no, any_value(error) FROM ingest_pages WHERE error IS NOT NULL GROUP BY 1"
-    ).fetchall():
-        yield f"`{names.get(number, '')}` is the result of a query that failed in part: {error}"
-    for listing, places, records in con.execute(_BROKEN_LISTINGS).fetchall():
-        named = f"listing of {listing}" if places == 1 else f"{places:,} listings of {listing}"
-        yield f"{named} incomplete: {records:,} records rejected, and a principal that is not listed may be one of them"
-    for reason, records in con.execute("SELECT reason, count(*) FROM stage_rejects GROUP BY 1 ORDER BY 1").fetchall():
-        yield f"{records:,} records rejected: {reason}"
-
-
-_BROKEN_LISTINGS = """
-    SELECT listing, count(DISTINCT "of"), sum(rejected)::BIGINT FROM stage_listings WHERE rejected > 0
-    GROUP BY listing ORDER BY listing"""
-
-
-def _audit_shares(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
-    """Yield the counts of directory audit records by their use, and the activities that no rule knows."""
-    used, known, unknown = con.execute(
-        """
-        SELECT count(DISTINCT (file_id, line)) FILTER (WHERE operation LIKE 'microsoft.directory/%'),
-            count(DISTINCT (file_id, line)) FILTER (WHERE operation NOT LIKE 'microsoft.directory/%'
-                AND NOT starts_with(operation, $mark)),
-            count(DISTINCT (file_id, line)) FILTER (WHERE starts_with(operation, $mark))
-        FROM stage_event_rows WHERE plane = 'directory'
-        """,
-        {"mark": UNMAPPED},
-    ).fetchall()[0]
-    if used + known + unknown:
-        yield (
-            f"directory audit log: {used:,} records needed a resource action, {known:,} needed none, "
-            f"{unknown:,} have an activity without a rule"
-        )
-    rows = con.execute(
-        "SELECT substr(operation, len($mark) + 1), count(*) FROM stage_event_rows "
-        "WHERE plane = 'directory' AND starts_with(operation, $mark) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT $most",
-        {"mark": UNMAPPED, "most": _WORDS_TOLD},
-    ).fetchall()
-    for name, records in rows:
-        yield f"{records:,} records of the directory audit log have the activity `{name[:100]}`, which has no rule"
+    return StageReport(tuple(staged.values()), (*notes, *notes_on_staged(con, parts, counts)))
 
 
 def normalised_events(

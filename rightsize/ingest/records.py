@@ -39,7 +39,8 @@ def read_records(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch)
 
     Fills `ingest_records (file_no INTEGER, page BIGINT, line BIGINT, record JSON)` with the records that are JSON
     objects, and `ingest_damaged (file_no, line, reason, raw)` with everything else. Adds to
-    `ingest_pages (file_no, page, context, has_next, records, error)`.
+    `ingest_pages (file_no, page, context, has_next, records, error, is_query, total)`; of a page of Resource Graph
+    `is_query` is true, and `total` is the number of records of all its pages.
 
     Raises:
         InputError: A file that is one JSON value or a table is damaged.
@@ -199,13 +200,18 @@ def _read_documents(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scrat
             END AS items,
             CASE WHEN starts_with(found[3], '[') THEN from_json(found[3], '["JSON"]') END AS tables,
             coalesce(starts_with(found[1], '['), false) AS is_page,
+            NOT coalesce(starts_with(found[1], '[') OR starts_with(found[2], '[') OR starts_with(found[3], '['), false)
+                AND coalesce(starts_with(found[4], '[') AND found[5] IS NOT NULL, false) AS is_query,
+            TRY_CAST(coalesce(found[10] ->> '$', found[11] ->> '$') AS BIGINT) AS total,
             coalesce(found[6] ->> '$', '') AS context,
-            nullif(coalesce(found[7] ->> '$', found[8] ->> '$'), '') IS NOT NULL AS has_next,
+            coalesce(nullif(found[7] ->> '$', ''), nullif(found[8] ->> '$', ''), nullif(found[12] ->> '$', ''),
+                nullif(found[13] ->> '$', '')) IS NOT NULL AS has_next,
             found[9] ->> '$' AS error
         FROM (
             -- Each function parses a page anew, and holds it until the last of a thousand pages is parsed.
             SELECT file_index, rowid AS top_no, top, json_extract(top, ['$.value', '$.records', '$.tables', '$.data',
-                '$.count', '$."@odata.context"', '$."@odata.nextLink"', '$.nextLink', '$.error.message']) AS found
+                '$.count', '$."@odata.context"', '$."@odata.nextLink"', '$.nextLink', '$.error.message',
+                '$.totalRecords', '$.total_records', '$."$skipToken"', '$.skip_token']) AS found
             FROM ingest_tops WHERE strlen(top) > 9 OR json_type(top) <> 'NULL'
         )
         """,
@@ -244,8 +250,9 @@ def _read_documents(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scrat
     )
     con.execute(
         """
-        INSERT INTO ingest_pages SELECT file_no, top_no, context, has_next, coalesce(len(items), 0), error
-        FROM ingest_lists WHERE is_page OR error IS NOT NULL
+        INSERT INTO ingest_pages
+        SELECT file_no, top_no, context, has_next, coalesce(len(items), 0), error, is_query, total
+        FROM ingest_lists WHERE is_page OR is_query OR error IS NOT NULL
         """
     )
     con.execute(_SPLIT_OBJECTS)

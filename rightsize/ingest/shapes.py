@@ -26,8 +26,9 @@ class Shape(Protocol):
 
     `stage` reads a relation `(file_id INTEGER, page BIGINT, line BIGINT, record JSON)` and inserts into the `stage_`
     tables; records that it cannot use go to `stage_rejects`. `stage_pages` `(file_id, page, context, has_next,
-    records)` has for each page of a listing whether another one follows, and `stage_names` `(file_id, place)` the name
-    of each file. Parts of a file that are not records are already in `stage_rejects`.
+    records)` has for each page of a listing whether another one follows, `stage_names` `(file_id, place, address)` the
+    names of each file, and `stage_vouched` what is said about files. Parts of a file that are not records are already
+    in `stage_rejects`.
     """
 
     @property

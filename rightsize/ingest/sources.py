@@ -57,10 +57,20 @@ class SourceFile:
     size: int
 
     @property
+    def is_in_folder(self) -> bool:
+        """Return whether it is a file of its own, not a member of an archive and not a stream."""
+        return self.name == _shown(self.stored)
+
+    @property
     def place(self) -> str:
         """Return the names of the two folders around the file and its own, with slashes; an archive is a folder."""
-        path = _shown(self.stored.absolute()) if self.name == _shown(self.stored) else self.name
+        path = _shown(self.stored.absolute()) if self.is_in_folder else self.name
         return "/".join(re.split(r"[/\\:]", path)[-_NAMES_OF_PLACE:])
+
+    @property
+    def address(self) -> str:
+        """Return a text that only this file has: its path, its folders without links; a member's name as shown."""
+        return address_of(self.stored) if self.is_in_folder else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,11 @@ class _Found:
     name: str
     path: Path
     named: bool
+
+
+def address_of(path: Path) -> str:
+    """Return the address that the file at a path has, or would have."""
+    return _shown(Path(os.path.realpath(path.parent), path.name))
 
 
 class NoRoomError(Exception):

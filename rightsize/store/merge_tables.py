@@ -28,6 +28,7 @@ _VERSIONS = {
 _MUTABLE = {
     "role_assignments": ("condition", "condition_version", "description"),
     "resources": ("sku", "settings"),
+    "inventories": ("finished_on", "query", "rows", "complete", "problem", "vouched_by"),
     "provider_registrations": ("state", "policy", "reader_id"),
     "role_management_policies": (
         "maximum_activation",
@@ -51,9 +52,12 @@ _MUTABLE = {
         "member_versions",
     ),
 }
-"""Columns that Azure can change: they are merged together, from the row with the newest `updated_on`."""
+"""Columns that are merged together, from the row with the newest `updated_on`: Azure can change them, or only together
+do they say what is true."""
 
 _ORDER = {
+    # One reading that is whole proves more than a file of it that was lost.
+    "inventories": "CASE WHEN complete THEN '00000000000000000001' ELSE '00000000000000000000' END",
     # The tenant's own listing takes precedence over a published catalogue of roles.
     "directory_roles": "CASE WHEN is_enabled IS NULL THEN '00000000000000000000' ELSE '00000000000000000001' END",
 }

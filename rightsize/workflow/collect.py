@@ -192,6 +192,10 @@ def _open_run(
         return run, RunKnown(run, question, earlier), False
     run = Run.read(found)
     run.open_journal()
+    if run.manifest["principal_id"] != who.principal_id:
+        # What a listing can have depends on who reads it.
+        run.manifest["continued_by_others"] = True
+        run.save()
     return run, RunKnown(run, read_question(run.manifest["question"]), earlier), True
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rightsize.ingest.pipeline import StagedFile, Watch, stage, unwatched
+from rightsize.ingest.vouched import DeclaredReading, Vouched
 from rightsize.model.errors import InputError, UsageError
-from rightsize.model.times import read_days
+from rightsize.model.times import read_days, read_instant
 from rightsize.store.connection import Store, open_store
 from rightsize.store.coverage import CATEGORIES, TENANT_LOGS
 from rightsize.store.limits import ResourceLimits, explain_shortage, limits_of
@@ -18,7 +19,7 @@ from rightsize.store.merge import Declaration, MergedFile, merge
 from rightsize.store.staging import create_staging
 
 if TYPE_CHECKING:
-    from rightsize.collect.runs import Loadable
+    from rightsize.collect.runs import CollectedInventory, Loadable
 
 UNKNOWN = "unknown"
 """The source that is counted for a file of unknown kind in a folder or archive."""
@@ -39,6 +40,8 @@ def load_paths(
     covers: str | None = None,
     source: str | None = None,
     scope: str | None = None,
+    inventory_by: str | None = None,
+    inventory_on: str | None = None,
     named: bool = True,
     memory_limit: str | None = None,
     spill_folder: Path | None = None,
@@ -55,6 +58,9 @@ def load_paths(
             `scope` and everything below it.
         source: The log that the declaration is about.
         scope: The scope of the declaration; always the tenant for sign-in logs.
+        inventory_by: The principal that read the listings of resources and providers that no manifest names: an object
+            id, a UPN or a name. The user declares that each is whole.
+        inventory_on: When it read them.
         named: Whether a person named the files among `paths`, so that a file of unknown kind is an error; else it is
             reported as unknown.
         memory_limit: Memory for tables and queries, as `2GiB`; None takes it from the environment.
@@ -68,7 +74,8 @@ def load_paths(
         UsageError: The declaration, the limit or the folder makes no sense.
     """
     limits = limits_of(memory_limit, spill_folder)
-    given, collected, covered, listings, notes = _open_collections(paths)
+    declared = _reading_of(inventory_by, inventory_on)
+    given, collected, covered, listings, vouched, notes = _open_collections(paths)
     report = _load(
         Path(db),
         given,
@@ -77,6 +84,8 @@ def load_paths(
         named=named,
         limits=limits,
         watch=watch,
+        vouched=vouched,
+        declared=declared,
     )
     rows, kept = _without_kept(report.rows, collected)
     if kept:
@@ -101,12 +110,13 @@ def _without_kept(rows: Sequence[MergedFile], collected: Sequence[Path]) -> tupl
 
 def _open_collections(
     paths: Sequence[str | Path],
-) -> tuple[list[str | Path], list[Path], list[Declaration], list[Listing], list[str]]:
-    """Replace a collection by its pages; return what it covers, lists completely and lacks."""
+) -> tuple[list[str | Path], list[Path], list[Declaration], list[Listing], list[Vouched], list[str]]:
+    """Replace a collection by its pages; return what it covers, lists completely, vouches for and lacks."""
     given: list[str | Path] = []
     collected: list[Path] = []
     covered: list[Declaration] = []
     listings: list[Listing] = []
+    vouched: list[Vouched] = []
     notes: list[str] = []
     for path in paths:
         runs = _open_runs(Path(path)) if str(path) != "-" and Path(path).is_dir() else []
@@ -116,8 +126,33 @@ def _open_collections(
         for run in runs:
             notes += run.notes
             listings += run.listings
+            vouched += [said for one in run.inventories for said in _vouched_of(one)]
             covered += [Declaration(**asdict(item), declared_by="manifest") for item in run.covers]
-    return given, collected, covered, listings, notes
+    return given, collected, covered, listings, vouched, notes
+
+
+def _vouched_of(one: CollectedInventory) -> Iterator[Vouched]:
+    """Yield what a collection says of each file of a listing; a listing without files has one statement."""
+    from rightsize.ingest.sources import address_of  # noqa: PLC0415  most loads are of files
+
+    files: list[tuple[str, str, int | None]] = [(address_of(path), path.name, rows) for path, rows in one.files]
+    for address, name, rows in files or [("", one.query, None)]:
+        yield Vouched(
+            address=address,
+            path=name,
+            kind="providers" if one.source == "providers" else "resources",
+            query=one.query,
+            subscriptions=(one.subscription,),
+            complete=not one.problem,
+            rows=rows,
+            size=None,
+            error=one.problem or None,
+            reader_id=one.reader_id,
+            read_on=one.read_on,
+            finished_on=one.finished_on,
+            vouched_by="collection",
+            listing=one.source,
+        )
 
 
 def _open_runs(folder: Path) -> list[Loadable]:
@@ -162,12 +197,23 @@ def _load(
     limits: ResourceLimits | None = None,
     watch: Watch = unwatched,
     finish: Callable[[Any], None] | None = None,
+    vouched: Sequence[Vouched] = (),
+    declared: DeclaredReading | None = None,
 ) -> LoadReport:
     is_new = not db.exists()
     try:
         with explain_shortage(db), open_store(db, read_only=False, limits=limits) as store:
             return _stage_and_merge(
-                store, paths, declarations, sources, listings=listings, named=named, watch=watch, finish=finish
+                store,
+                paths,
+                declarations,
+                sources,
+                listings=listings,
+                named=named,
+                watch=watch,
+                finish=finish,
+                vouched=vouched,
+                declared=declared,
             )
     except BaseException:
         if is_new:
@@ -187,6 +233,8 @@ def _stage_and_merge(
     named: bool,
     watch: Watch,
     finish: Callable[[Any], None] | None,
+    vouched: Sequence[Vouched],
+    declared: DeclaredReading | None,
 ) -> LoadReport:
     # Rejects are numbered in the order of reading; merging is faster without an order.
     store.connection.execute("SET preserve_insertion_order = true")
@@ -195,7 +243,7 @@ def _stage_and_merge(
     # Staged rows are read once, so merging small row groups into large ones costs more than it saves.
     store.connection.execute("SET max_vacuum_tasks = 0")
     create_staging(store.connection)
-    report = stage(store.connection, paths, named=named, watch=watch)
+    report = stage(store.connection, paths, named=named, watch=watch, vouched=vouched, declared=declared)
     store.connection.execute("RESET max_vacuum_tasks")
     if sources is not None:
         _refuse_others(report.files, sources)
@@ -233,3 +281,20 @@ def declarations_of(covers: str | None, source: str | None, scope: str | None) -
     if not place.startswith("/"):
         raise UsageError(f"`{scope}` is not a scope", hint="a scope begins with a slash, as /subscriptions/ID")
     return (Declaration(source, place, *read_days(covers)),)
+
+
+def _reading_of(reader: str | None, time: str | None) -> DeclaredReading | None:
+    """Return what the user declares by `--inventory-by` and `--inventory-on`.
+
+    Raises:
+        UsageError: One of the options is missing, or the time is none.
+    """
+    if reader is None and time is None:
+        return None
+    if reader is None or time is None:
+        missing = "`--inventory-by READER`" if reader is None else "`--inventory-on TIME`"
+        raise UsageError(
+            f"{missing} is missing",
+            hint="both say who read the listings of resources, and when; the time of a file is no evidence",
+        )
+    return DeclaredReading(reader, read_instant(time))

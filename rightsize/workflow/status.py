@@ -57,6 +57,15 @@ _COVERAGE = """
         count(*) FILTER (state = 'quiet') AS quiet,
         count(*) FILTER (state = 'missing') AS missing
     FROM coverage GROUP BY source, category, scope ORDER BY source, category, scope"""
+# The newest reading of each kind and reader counts; a subscription without an inventory is shown, too.
+_INVENTORIES = """
+    SELECT scope, kind, reader_id, read_on, complete, problem
+    FROM inventories
+    QUALIFY row_number() OVER (PARTITION BY scope, kind, reader_id ORDER BY read_on DESC) = 1
+    UNION ALL
+    SELECT lower(s.scope), NULL, NULL, NULL, false, 'nobody says who listed its resources'
+    FROM scopes AS s WHERE s.kind = 'subscription' AND lower(s.scope) NOT IN (SELECT scope FROM inventories)
+    ORDER BY scope, kind, reader_id"""
 _REJECTS = """
     SELECT source, reason, count(*) AS records FROM rejects
     GROUP BY source, reason ORDER BY records DESC, source, reason"""
@@ -83,6 +92,8 @@ class StoreStatus:
         unknown_operations: `{operations, events}`.
         requests: `{source, access, requests, resources}`: requests of data planes by what let them through.
         unmapped: `{source, operations, requests}`: requests whose operation no rule maps to a permission.
+        inventories: `{scope, kind, reader_id, read_on, complete, problem}`: what each reader last listed of each
+            subscription, and why that is not complete; a subscription without a listing has one row without a kind.
     """
 
     sources: list[dict[str, Any]]
@@ -93,6 +104,7 @@ class StoreStatus:
     unknown_operations: dict[str, int]
     requests: list[dict[str, Any]]
     unmapped: list[dict[str, Any]]
+    inventories: list[dict[str, Any]]
 
     @property
     def is_empty(self) -> bool:
@@ -124,6 +136,7 @@ class StoreStatus:
             "unknown_operations": self.unknown_operations,
             "requests": self.requests,
             "unmapped": self.unmapped,
+            "inventories": self.inventories,
         }
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -148,6 +161,7 @@ def read_status(db: Path) -> StoreStatus:
             unknown_operations=store.frame(_UNKNOWN).to_dicts()[0],
             requests=store.frame(_REQUESTS).to_dicts(),
             unmapped=store.frame(_UNMAPPED).to_dicts(),
+            inventories=store.frame(_INVENTORIES).to_dicts(),
         )
 
 

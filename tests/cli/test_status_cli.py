@@ -84,7 +84,8 @@ def test_json_is_an_object_with_sections(store: Path, capsys: pytest.CaptureFixt
     assert run(["status", "-o", "json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert set(document) == {
-        *("sources", "contents", "window", "coverage", "rejects", "unknown_operations", "requests", "unmapped")
+        *("sources", "contents", "window", "coverage", "rejects", "unknown_operations", "requests", "unmapped"),
+        "inventories",
     }
     counted = {"files": 2, "read": 12350, "rejected": 2, "unused_record": 40}
     assert document["sources"][0] == {"source": "activity_log"} | counted
@@ -126,3 +127,30 @@ def test_a_store_without_anything_says_what_to_do(
     assert run(["status", "--db", str(path)]) == 5
     captured = capsys.readouterr()
     assert (captured.out, "rightsize load" in captured.err, path.exists()) == ("", True, False)
+
+
+def test_the_inventories_say_whether_they_are_whole(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The newest reading of each kind counts; a listed subscription without an inventory is named as well."""
+    with open_store(store, read_only=False) as opened:
+        for day, complete, problem in ((1, True, None), (2, False, "its last page was not read")):
+            opened.connection.execute(
+                "INSERT INTO base.inventories BY NAME SELECT $scope AS scope, 'resource_list' AS kind, "
+                "'r' AS reader_id, make_timestamp(2026, 1, $day, 0, 0, 0) AS read_on, $complete AS complete, "
+                "$problem AS problem",
+                {"scope": SUB.format(1), "day": day, "complete": complete, "problem": problem},
+            )
+        for number in (1, 2):
+            folded = {"folded": SUB.format(number)}
+            execute = opened.connection.execute
+            execute("INSERT INTO base.scopes (folded, kind) VALUES ($folded, 'subscription')", folded)
+            execute("INSERT INTO base.scope_names (folded, spelling) VALUES ($folded, $folded)", folded)
+    assert run(["status"]) == 0
+    flat = " ".join(capsys.readouterr().out.split())
+    assert f"by `az resource list`: not complete: its last page was not read {SUB.format(1)}" in flat
+    assert f"no listing: not complete: nobody says who listed its resources {SUB.format(2)}" in flat
+    assert run(["status", "-o", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)["inventories"]
+    assert [(row["scope"], row["kind"], row["complete"]) for row in found] == [
+        (SUB.format(1), "resource_list", False),
+        (SUB.format(2), None, False),
+    ]

@@ -155,6 +155,21 @@ PROVIDER = {
         }
     ],
 }
+REGISTRATION = {
+    "id": f"{SUB}/providers/Contoso.Boxes",
+    "namespace": "Contoso.Boxes",
+    "registrationPolicy": "RegistrationRequired",
+    "registrationState": "NotRegistered",
+    "resourceTypes": [{"resourceType": "boxes", "locations": ["West Europe"], "capabilities": "SupportsTags"}],
+}
+MANIFEST = {
+    "format": "rightsize-exports/1",
+    "tenant_id": guid(99),
+    "reader": {"id": guid(10), "name": "ada@contoso.com"},
+    "started": "2026-10-01T02:00:00Z",
+    "finished": "2026-10-01T02:05:00Z",
+    "files": [],
+}
 OPERATION_ROW = {"operation": "Contoso.Boxes/boxes/read", "is_data_action": False, "is_data_action_source": "awsles"}
 USER = {"id": guid(10), "displayName": "Ada", "userPrincipalName": "ada@contoso.com", "userType": "Member"}
 GROUP = {"id": guid(11), "displayName": "Admins", "groupTypes": [], "securityEnabled": True, "mailEnabled": False}
@@ -346,7 +361,11 @@ DOCUMENTS: dict[str, tuple[str, str, Any]] = {
     "arm resource groups": ("a.json", "resource_groups", {"value": [RESOURCE_GROUP]}),
     "resources": ("a.json", "resources", [RESOURCE]),
     "untagged resources": ("a.json", "resources", [{key: RESOURCE[key] for key in RESOURCE if key != "tags"}]),
+    "chosen columns of resources": ("a.json", "resources", [{key: RESOURCE[key] for key in ("id", "type")}]),
     "providers": ("a.json", "operations", [PROVIDER]),
+    "az registrations": ("a.json", "providers", [REGISTRATION]),
+    "arm registrations": ("a.json", "providers", {"value": [REGISTRATION]}),
+    "manifest": ("a.json", "manifest", MANIFEST),
     "operation table": ("a.json", "operations", [OPERATION_ROW]),
     "users": ("a.json", "users", page("users", USER)),
     "selected users": ("a.json", "users", page("users(id,displayName)", {"id": guid(10), "displayName": "Ada"})),

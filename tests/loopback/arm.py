@@ -68,6 +68,7 @@ class Arm:
             (r"/subscriptions", self._subscriptions),
             (r"/subscriptions/[^/]+", self._subscription),
             (r"/subscriptions/[^/]+/resources", self._resources),
+            (r"/subscriptions/[^/]+/providers", self._providers),
             (r"/subscriptions/[^/]+/resourcegroups", self._resource_groups),
             (r"/subscriptions/[^/]+/resourcegroups/[^/]+", self._resource_group),
             (r"/providers/microsoft\.authorization/provideroperations(/[^/]+)?", self._operations),
@@ -120,6 +121,18 @@ class Arm:
         held = [resource for resource in held if not resource["type"].lower().startswith("microsoft.authorization/")]
         # The generic listing shows no properties.
         return self._page(request, [{k: v for k, v in resource.items() if k != "properties"} for resource in held])
+
+    def _providers(self, request: Request, _: re.Match[str]) -> Answer:
+        scope = request.path.rpartition("/")[0]
+        within = self._content.is_within
+        used = {r["type"].split("/")[0].lower() for r in self._content.resources if within(r["id"], scope)}
+        providers = [
+            {"id": f"{scope}/providers/{document['name']}", "namespace": document["name"], "resourceTypes": [],
+             "registrationState": "Registered" if document["name"].lower() in used else "NotRegistered",
+             "registrationPolicy": "RegistrationRequired"}
+            for document in self._content.provider_operations
+        ]  # fmt: skip
+        return self._page(request, providers)
 
     def _resource_groups(self, request: Request, _: re.Match[str]) -> Answer:
         scope = request.path.rpartition("/")[0].lower() + "/"

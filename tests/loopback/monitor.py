@@ -41,6 +41,8 @@ class Monitor:
         self._content, self.record_limit = content, record_limit
         self._lock = threading.Lock()
         self._listed = False
+        # Rows of a page of Resource Graph.
+        self.query_rows = 1_000
         # What happens after the tenant's last day has not happened yet.
         self.now = dt.datetime.combine(content.tenant.spec.end_day, dt.time()) + dt.timedelta(days=1)
 
@@ -111,19 +113,25 @@ class Monitor:
         self._list_resources()
         con = self._content.cursor()
         try:
-            document = json.loads(self._run(con, asked["query"], 1_000))
+            document = json.loads(self._run(con, asked["query"], 100_000))
         finally:
             con.close()
         table = document["tables"][0]
         names = [column["name"] for column in table["columns"]]
         data = [dict(zip(names, row, strict=True)) for row in table["rows"]]
+        if wanted := [text.lower() for text in asked.get("subscriptions", ())]:
+            data = [row for row in data if str(row.get("subscriptionId")).lower() in wanted]
+        options = asked.get("options", {})
+        start = int(options.get("$skipToken", 0))
+        end = start + min(int(options.get("$top", 1_000)), 1_000, self.query_rows)
         return Answer(
             document={
                 "totalRecords": len(data),
-                "count": len(data),
-                "data": data,
+                "count": len(data[start:end]),
+                "data": data[start:end],
                 "facets": [],
-                "resultTruncated": "true" if "error" in document else "false",
+                "resultTruncated": "true" if "error" in document or end < len(data) else "false",
+                **({"$skipToken": str(end)} if end < len(data) else {}),
             }
         )
 
@@ -138,13 +146,16 @@ class Monitor:
             ]
             access = [*content.role_assignments, *content.role_definitions]
             for table, found in (
-                ("resources", content.resources),
+                # Extensions of resources, such as role assignments, are in tables of their own.
+                ("resources", [r for r in content.resources if not r["type"].lower().startswith("microsoft.author")]),
                 ("resourcecontainers", scopes),
                 ("authorizationresources", access),
             ):
                 content.cursor().execute(
                     f"CREATE TABLE {table} AS SELECT r ->> '$.id' AS id, r ->> '$.name' AS name, "
                     "lower(r ->> '$.type') AS type, string_split(r ->> '$.id', '/')[3] AS subscriptionId, "
+                    "string_split(r ->> '$.id', '/')[5] AS resourceGroup, "
+                    "coalesce(r ->> '$.location', '') AS location, "
                     "r -> '$.properties' AS properties FROM (SELECT unnest($records::VARCHAR[])::JSON AS r)",
                     {"records": [json.dumps(record) for record in found]},
                 )

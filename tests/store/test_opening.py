@@ -299,6 +299,26 @@ def test_what_an_older_stores_roles_grant_is_derived_again(store: Store) -> None
         assert content(again) == before
 
 
+def test_an_older_store_gets_the_tables_about_what_exists(store: Store) -> None:
+    """What it holds stays, and a load fills the new tables."""
+    load(store, calls(record()))
+    before = content(store)
+    store.close()
+    tables = ("inventories", "provider_registrations", "resource_types", "resource_existence")
+    with duckdb.connect(str(store.path)) as con:
+        for name in tables:
+            con.execute(f"DROP VIEW main.{name}")
+            con.execute(f"DROP TABLE base.{name}")
+    stored_version(store.path, 27)
+    with open_store(store.path, read_only=False) as again:
+        assert content(again) == before
+        inventory = {"scope": "/subscriptions/X", "kind": "resource_list", "reader_id": guid(1), "complete": True}
+        load(again, {"inventories": [inventory | {"read_on": at("2026-01-05T10:00:00")}]})
+        assert rows_of(again, "inventories", "scope", "complete") == [("/subscriptions/x", True)]
+    with open_store(store.path, read_only=True) as again:
+        assert again.remembered("schema_version") == str(SCHEMA_VERSION)
+
+
 def test_an_older_stores_listing_with_rejects_is_complete_no_more(store: Store) -> None:
     """What was rejected may have been a principal that the listing is then taken to lack."""
     listings = [{"listing": name, "of": "", "complete": True} for name in ("servicePrincipals", "users")]

@@ -6,6 +6,7 @@ providers named below.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from rightsize.azure.wire import WireRequest
 from rightsize.collect.forms import read_graph_query
 from rightsize.collect.listing import CollectionUnit, Known, Right, Source, Units
+from rightsize.collect.runs import ALL_RESOURCES
 from rightsize.collect.sources.asking import arm, of_each_subscription, subscription_scope
 from rightsize.rbac.text import fold
 
@@ -40,6 +42,7 @@ def _subscriptions(known: Known) -> Iterator[CollectionUnit]:  # noqa: ARG001  i
     yield CollectionUnit("/", (arm("/subscriptions", "2022-12-01"),), "/")
 
 
+_QUERY_OPTIONS = {"resultFormat": "objectArray", "$top": 1000}
 _COUNT = (
     '{"query":"authorizationresources | where type =~ \'microsoft.authorization/roleassignments\' '
     '| summarize assignments = count() by subscriptionId","options":{"resultFormat":"objectArray"}}'
@@ -49,6 +52,15 @@ _COUNT = (
 def _counted(known: Known) -> Iterator[CollectionUnit]:  # noqa: ARG001  it answers for everything that the caller sees
     path = "/providers/Microsoft.ResourceGraph/resources?api-version=2022-10-01"
     yield CollectionUnit("/", (WireRequest("arm", path, "POST", _COUNT, budget="resource_graph"),), "/")
+
+
+def _queried(known: Known) -> Iterator[CollectionUnit]:
+    path = "/providers/Microsoft.ResourceGraph/resources?api-version=2022-10-01"
+    for identifier in known.subscriptions():
+        asked = {"subscriptions": [identifier], "query": ALL_RESOURCES, "options": _QUERY_OPTIONS}
+        request = WireRequest("arm", path, "POST", json.dumps(asked), budget="resource_graph")
+        scope = subscription_scope(identifier)
+        yield CollectionUnit(scope, (request,), scope)
 
 
 def _listed(path: str, version: str, **parameters: str) -> Units:
@@ -152,6 +164,16 @@ SCOPE_SOURCES = (
         "resources", "arm", "resources with their tags and identities",
         Right("Microsoft.Resources/subscriptions/resources/read"),
         _listed("/resources", "2021-04-01", expand="createdTime,changedTime"), ("subscriptions",),
+    ),
+    Source(
+        "resource_graph", "arm", "resources with their properties, from Resource Graph",
+        Right("Microsoft.ResourceGraph/resources/read"), _queried, ("subscriptions",), form=read_graph_query,
+        pool="resource_graph",
+    ),
+    Source(
+        "providers", "arm", "resource providers with their registration",
+        Right("Microsoft.Resources/subscriptions/providers/read"),
+        _listed("/providers", "2021-04-01"), ("subscriptions",),
     ),
     _settings_source(
         "user_assigned_identities", "user-assigned identities",

@@ -1,4 +1,4 @@
-"""List the shapes of all exported listings: principals, assignments, roles, policies, resources and catalogues."""
+"""List the shapes of all exports that are no logs: listings, catalogues, and the manifests of their folders."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from rightsize.ingest.entities.definitions import DEFINITION_SHAPES
 from rightsize.ingest.entities.directory import DIRECTORY_SHAPES
 from rightsize.ingest.entities.directory_roles import DIRECTORY_ROLE_SHAPES
 from rightsize.ingest.entities.graph_catalogue import GRAPH_CATALOGUE_SHAPES
+from rightsize.ingest.entities.manifests import ManifestShape
 from rightsize.ingest.entities.operations import OPERATION_SHAPES
 from rightsize.ingest.entities.owners import OWNER_SHAPES
 from rightsize.ingest.entities.permissions import PERMISSION_SHAPES
 from rightsize.ingest.entities.pim import PIM_SHAPES
 from rightsize.ingest.entities.policies import POLICY_SHAPES
+from rightsize.ingest.entities.providers import PROVIDER_SHAPES
 from rightsize.ingest.entities.reduced import REDUCED_SHAPES
 from rightsize.ingest.entities.resource_policies import RESOURCE_POLICY_SHAPES
 from rightsize.ingest.entities.resources import RESOURCE_SHAPES
@@ -20,9 +22,10 @@ from rightsize.ingest.entities.risk import RISK_SHAPES
 from rightsize.ingest.entities.scopes import SCOPE_SHAPES
 from rightsize.ingest.entities.tags import TAG_SHAPES
 from rightsize.ingest.entities.trust import TRUST_SHAPES
+from rightsize.ingest.log_schemas import SOURCES
 from rightsize.ingest.shapes import Shape
 
-ENTITY_SHAPES: tuple[Shape, ...] = (
+_LISTINGS: tuple[Shape, ...] = (
     *ASSIGNMENT_SHAPES,
     *DEFINITION_SHAPES,
     *POLICY_SHAPES,
@@ -32,6 +35,7 @@ ENTITY_SHAPES: tuple[Shape, ...] = (
     *SCOPE_SHAPES,
     *TAG_SHAPES,
     *RESOURCE_SHAPES,
+    *PROVIDER_SHAPES,
     *OPERATION_SHAPES,
     *OWNER_SHAPES,
     *TRUST_SHAPES,
@@ -42,4 +46,7 @@ ENTITY_SHAPES: tuple[Shape, ...] = (
     *RISK_SHAPES,
     *ALERT_SHAPES,
 )
+_KINDS = frozenset({*(shape.source for shape in _LISTINGS), *SOURCES.values()})
+
+ENTITY_SHAPES: tuple[Shape, ...] = (*_LISTINGS, ManifestShape(_KINDS))
 """Every shape; no record is recognised by two of them."""

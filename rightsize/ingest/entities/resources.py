@@ -28,6 +28,7 @@ from rightsize.store.sql import folded, quoted
 _RESOURCE = re.compile(r"/subscriptions/[^/]+(/resourcegroups/[^/]+)?(/providers/[^/]+(/[^/]+/[^/]+)+)+")
 # Types that are at a scope and have separate shapes.
 _OF_OTHERS = ("microsoft.authorization/", "microsoft.management/", "microsoft.insights/diagnosticsettings")
+_CHOSEN = frozenset({"id", "name", "type", "kind", "location", "resourcegroup", "subscriptionid", "tenantid"})
 _SETTING = "/providers/microsoft.insights/diagnosticsettings/"
 
 
@@ -78,6 +79,12 @@ _LISTED = f"""
         AND file_id IN (SELECT file_id FROM stage_pages WHERE NOT has_next)"""
 
 
+# `az resource list` names the subscription of a resource only in its id, Resource Graph also beside it.
+_QUERIED = """
+    INSERT INTO stage_query_rows
+    SELECT DISTINCT file_id FROM {relation} WHERE record ->> 'subscriptionId' IS NOT NULL"""
+
+
 def _attached(relation: str) -> str:
     """Return SQL that inserts the managed identities of resources.
 
@@ -116,11 +123,17 @@ class ResourceShape:
     source: str = "resources"
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
-        """Return whether a record has this shape: the id of a resource, and tags or the fields of every resource."""
+        """Return whether a record has this shape.
+
+        It has the id of a resource, and tags, or the fields of every resource, or only fields that say what it is, as a
+        query of Resource Graph may choose them.
+        """
         look = look_at(record)
         if look.type.startswith(_OF_OTHERS) or not _RESOURCE.fullmatch(look.text("id").rstrip("/")):
             return False
-        return "tags" in look.outer or {"name", "type", "location"} <= look.outer.keys()
+        if "tags" in look.outer or {"name", "type", "location"} <= look.outer.keys():
+            return True
+        return bool(look.type) and look.outer.keys() <= _CHOSEN
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the records of `relation` into the staging tables."""
@@ -129,6 +142,7 @@ class ResourceShape:
         con.execute(_insert(relation))
         con.execute(_LISTED)
         con.execute(_attached(relation))
+        con.execute(_QUERIED.format(relation=relation))
 
 
 def _is_diagnostic_setting(look: Look) -> bool:
