@@ -6,6 +6,7 @@ import datetime as dt
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -271,6 +272,16 @@ def setting_name(options: PlanOptions) -> str:
         if name != "reads" and value != getattr(usual, name.replace("-", "_")):
             said.append(name if name in _SWITCHES else f"{name}={value}")
     return ",".join(said)
+
+
+def single_settings(usual: PlanOptions) -> Iterator[PlanOptions]:
+    """Yield the given options, then each of these with one other choice of what stays without evidence."""
+    yield usual
+    for name, read in _OPTIONS.items():
+        field = name.replace("-", "_")
+        if isinstance(read, type) and issubclass(read, StrEnum):
+            yield from (replace(usual, **{field: value}) for value in read if value != getattr(usual, field))
+    yield replace(usual, lifecycle=True)
 
 
 def read_needs(path: Path) -> pl.DataFrame:

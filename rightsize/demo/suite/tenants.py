@@ -29,13 +29,20 @@ from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import fold
 
 _EVERY_FAMILY = ("base", "compute", "net", "web", "data", "aks", "backup", "integration", "ml", "dns")
-_CHANCES: Mapping[str, int] = {"logged": 72, "read": 85, "linked": 100, "unruled": 100, "endpoint": 90, "data": 90,
-                               "seasonal": 60}  # fmt: skip
-"""In per cent, how often a holder has a need of the job. Needs of linked checks follow their write."""
-_FUTURE = 4
-"""In per cent, how often a logged need of the job comes up for the first time in the days ahead."""
-_NEW_RESOURCE = 3
-"""In per cent, how often a logged need comes up on another resource of the type in the days ahead."""
+_CHANCES: Mapping[NeedKind, int] = {
+    "logged": 720,
+    "read": 850,
+    "linked": 1000,
+    "unruled": 1000,
+    "endpoint": 900,
+    "data": 900,
+    "seasonal": 150,
+}
+"""How often, in a thousand, a holder has a need of the job. Needs of linked checks follow their write."""
+_FUTURE = 15
+"""How often, in a thousand, a logged need of the job comes up for the first time in the days ahead."""
+_NEW_RESOURCE = 8
+"""How often, in a thousand, a logged need comes up on another resource of the type in the days ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +217,7 @@ class _Making:
         if kind == "future":
             return self.ahead(who, row)
         if row.every is None:
-            earlier = (self.lot(who, row, "earlier") % 2,) if self.lot(who, row, "seen") < 50 else ()
+            earlier = (self.lot(who, row, "earlier") % 2,) if self.lot(who, row, "seen") < 500 else ()
             return (*earlier, *self.ahead(who, row)[:1])
         return tuple(range(self.lot(who, row, "first") % row.every, SEEN_DAYS + AHEAD_DAYS, row.every))
 
@@ -220,8 +227,8 @@ class _Making:
         return tuple(range(first, SEEN_DAYS + AHEAD_DAYS, row.every or AHEAD_DAYS))
 
     def lot(self, who: SuitePrincipal, row: NeedRow, why: str) -> int:
-        """Return a number from 0 to 99 for a holder and a need of the job."""
-        return self.draw(100, who.name, row.kind, row.operation, row.target, why)
+        """Return a number from 0 to 999 for a holder and a need of the job."""
+        return self.draw(1000, who.name, row.kind, row.operation, row.target, why)
 
     def targets(self, target: str, home: SuiteScope) -> list[tuple[str, str]]:
         """Return (type, id) of what a need may be about, in a subscription."""
