@@ -25,7 +25,7 @@ from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.needs.context import PlanContext, prepare, read_findings, with_options
 from rightsize.propose.risk.calibration import brier, reliability
 from rightsize.store.connection import open_store
-from rightsize.workflow.backtest import read_setting, setting_name, single_settings
+from rightsize.workflow.backtest import read_settings, setting_name, single_settings
 from rightsize.workflow.load import load_paths
 from rightsize.workflow.rbac_analysis import analyse_inputs
 from rightsize.workflow.suite_contenders import Change, WrittenChange, change_of, read_change, siblings, used_only
@@ -127,7 +127,7 @@ def run_suite(
         seed: Another number gives other tenants.
         db: The store whose catalogue is taken if no files are given.
         catalogue: Exports of Azure's operations and built-in roles.
-        settings: Options to try, as `read_setting` takes them; every option alone where there are none.
+        settings: Options to try, as `read_settings` takes them; every option alone where there are none.
         plans: Plans that somebody wrote for tenants of the suite.
         exports: A folder that keeps the exports and the truth of each tenant.
         narrate: Is called with a sentence about each step.
@@ -139,7 +139,7 @@ def run_suite(
     """
     if suite not in SUITES:
         raise UsageError(f"`{suite}` is not a suite", hint=f"one of {', '.join(SUITES)}")
-    asked = [read_setting(text, PlanOptions()) for text in settings] or list(default_settings())
+    asked = read_settings(settings, PlanOptions()) or list(default_settings())
     chosen = {setting_name(options): options for options in asked}
     written = [read_change(path) for path in plans]
     tallies: dict[str, list[SuiteTally]] = {}

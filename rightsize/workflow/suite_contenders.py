@@ -102,9 +102,7 @@ def _rewritten(tenant: SuiteTenant, keep: Callable[[frozenset[Key], SuiteGrant],
         if kept:
             role = _role_of(kept)
             roles[role.role_definition_id] = role
-            made.append(
-                PlannedAssignment(grant.scope, role.role_definition_id, grant.principal_id, state=grant.state)
-            )
+            made.append(PlannedAssignment(grant.scope, role.role_definition_id, grant.principal_id, state=grant.state))
     return Change(frozenset(one.grant_id for one in tenant.grants), tuple(made), tuple(roles.values()))
 
 
@@ -164,7 +162,9 @@ def read_change(path: Path) -> WrittenChange:
     document = load_json(read_bytes(file))
     proposals = document.get("proposals") if isinstance(document, dict) else None
     if not isinstance(proposals, list) or not all(isinstance(one, dict) for one in proposals):
-        raise InputError(f"`{file}` is not a plan: it has no list `proposals`", hint="give what `rightsize propose` wrote")
+        raise InputError(
+            f"`{file}` is not a plan: it has no list `proposals`", hint="give what `rightsize propose` wrote"
+        )
     changed = [one for one in proposals if one.get("kind") != "keep" and one.get("plane") not in ("graph", "directory")]
     try:
         change = Change(

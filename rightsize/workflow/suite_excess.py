@@ -47,6 +47,9 @@ class Weight:
         return Weight(self.live - other.live, self.latent - other.latent)
 
 
+NOTHING = Weight()
+
+
 class Ledger:
     """Weighs access in one tenant.
 

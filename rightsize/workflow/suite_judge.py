@@ -21,7 +21,7 @@ from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
 from rightsize.workflow.demo_truth import with_assignments, with_roles
 from rightsize.workflow.suite_contenders import Change, Forecast, recorded_calls
-from rightsize.workflow.suite_excess import Held, Ledger, Weight
+from rightsize.workflow.suite_excess import NOTHING, Held, Ledger, Weight
 from rightsize.workflow.tenant_access import read_tenant_access
 
 
@@ -53,10 +53,10 @@ class SuiteTally:
     denied: int = 0
     principals: int = 0
     broken: int = 0
-    before: Weight = Weight()
-    after: Weight = Weight()
-    by_design: Weight = Weight()
-    everything: Weight = Weight()
+    before: Weight = NOTHING
+    after: Weight = NOTHING
+    by_design: Weight = NOTHING
+    everything: Weight = NOTHING
     role_sizes: tuple[int, ...] = ()
     explained: int = 0
     predictions: tuple[Prediction, ...] = ()
@@ -231,4 +231,4 @@ def _outcome(forecast: Forecast, lost: Sequence[tuple[SuiteNeed, Decision]]) -> 
 
 
 def _sum(weights: Iterable[Weight]) -> Weight:
-    return sum(weights, Weight())
+    return sum(weights, NOTHING)

@@ -44,7 +44,9 @@ def write_catalogue(catalogue: SuiteCatalogue, folder: Folder) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("operation", "is_data_action", "is_data_action_source"))
     for operation, is_data in catalogue.operations:
-        writer.writerow((operation, "" if is_data is None else str(is_data).lower(), "" if is_data is None else "suite"))
+        writer.writerow(
+            (operation, "" if is_data is None else str(is_data).lower(), "" if is_data is None else "suite")
+        )
     folder.write("catalogue/operations.csv", text.getvalue().encode(), records=len(catalogue.operations))
     roles = [
         {

@@ -116,7 +116,10 @@ def target_scope(operation: str, target_type: str, base: str) -> str:
     words = operation.split("/")
     types = words[: -2 if fold(words[-1]) == "action" else -1]
     own = target_type.split("/") if "/" in target_type else []
-    if fold("/".join(types)) in ("microsoft.resources/subscriptions", "microsoft.resources/subscriptions/resourcegroups"):
+    if fold("/".join(types)) in (
+        "microsoft.resources/subscriptions",
+        "microsoft.resources/subscriptions/resourcegroups",
+    ):
         return base
     if own and fold("/".join(types[: len(own)])) == fold(target_type):
         return base + "".join(f"/{word}/main" for word in types[len(own) :])

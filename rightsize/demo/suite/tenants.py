@@ -255,7 +255,10 @@ class _Making:
         elif lot < 54:
             held = [self.grant(who, self.role("Owner"), home.scope)]
         elif lot < 70 and job.narrow:
-            held = [self.grant(who, self.role(job.narrow), home.scope), self.grant(who, self.role("Reader"), home.scope)]
+            held = [
+                self.grant(who, self.role(job.narrow), home.scope),
+                self.grant(who, self.role("Reader"), home.scope),
+            ]
         elif lot < 82 and not job.is_app:
             held = [self.join(job, who, home, broad)]
         elif lot < 92 and all("/resourceGroups/" in group for group in groups):
