@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rightsize.cli.options import OutputFormat
@@ -54,10 +54,12 @@ def show_suite(result: SuiteResult) -> None:
         "\nlive, latent: excess removed, on types of resources that exist there and on others\n"
         "by design: live excess left with those whose access has to stay, of all\n"
         "broken: principals that lose a need of the next 30 days; denied: recorded calls\n"
-        "\nneeds lost, by what shows them\n\n"
+        "\nneeds lost that the log of the window does not show, by kind\n\n"
     )
-    kinds = list(rows[0]["needs_by_kind"])
-    show([_by_kind(row) for row in rows], ("plan", *kinds), OutputFormat.TABLE)
+    kinds = rows[0]["needs_by_kind"]
+    planted = {kind: one["needs"] for kind, one in kinds.items()}
+    shown = [{"plan": "(planted)", **planted}, *map(_by_kind, rows)]
+    show(shown, ("plan", *(kind for kind in kinds if kind != "logged")), OutputFormat.TABLE)
     write(
         "\nunruled: checked inside a write by a made-up pair, which no rule may know; they\ncount in no other figure\n"
         "\nnew roles, and the strings in each\n\n"
@@ -83,10 +85,7 @@ def _outcome(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _by_kind(row: Mapping[str, Any]) -> dict[str, Any]:
-    found: Iterator[tuple[str, str]] = (
-        (kind, f"{one['lost']}/{one['needs']}") for kind, one in row["needs_by_kind"].items()
-    )
-    return {"plan": row["plan"], **dict(found)}
+    return {"plan": row["plan"], **{kind: one["lost"] for kind, one in row["needs_by_kind"].items()}}
 
 
 def _roles(row: Mapping[str, Any]) -> dict[str, Any]:

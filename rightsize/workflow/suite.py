@@ -15,7 +15,7 @@ from typing import Any
 from rightsize.analyze.inputs import Inputs
 from rightsize.demo.suite.catalogue import read_catalogue, write_catalogue
 from rightsize.demo.suite.files import write_suite_exports, write_suite_truth
-from rightsize.demo.suite.model import NEED_KINDS, SuiteCatalogue, SuiteTenant
+from rightsize.demo.suite.model import NEED_KINDS, UNRULED, SuiteCatalogue, SuiteTenant
 from rightsize.demo.suite.tenants import SUITES, suite_tenants
 from rightsize.demo.writing import Folder
 from rightsize.model.errors import InputError, UsageError
@@ -32,7 +32,8 @@ from rightsize.workflow.suite_contenders import Change, WrittenChange, change_of
 from rightsize.workflow.suite_judge import SuiteJudge, SuiteTally
 
 KEEP, USED_ONLY, SIBLING, WRITTEN = "keep", "used-only", "sibling", "given plan"
-_UNRULED = "unruled"
+DEFAULT, DROP = "default", "drop"
+_ALL_UNUSED = PlanOptions(reads=Reads.NONE, unobservable=Unobservable.DROP)
 _LATE = ("seasonal", "future")
 
 
@@ -80,7 +81,7 @@ class SuiteResult:
 
 def describe(tally: SuiteTally) -> dict[str, Any]:
     """Return a tally as plain values; a share of nothing is None."""
-    ruled = [kind for kind in NEED_KINDS if kind != _UNRULED]
+    ruled = [kind for kind in NEED_KINDS if kind != UNRULED]
     strings = sum(tally.role_sizes)
     return {
         "tenants": tally.tenants,
@@ -93,8 +94,8 @@ def describe(tally: SuiteTally) -> dict[str, Any]:
         "needs": sum(tally.needs.get(kind, 0) for kind in ruled),
         "needs_lost": sum(tally.lost.get(kind, 0) for kind in ruled),
         "late_lost": _share(sum(tally.lost.get(kind, 0) for kind in _LATE), sum(tally.needs.values())),
-        "unruled": tally.needs.get(_UNRULED, 0),
-        "unruled_lost": tally.lost.get(_UNRULED, 0),
+        "unruled": tally.needs.get(UNRULED, 0),
+        "unruled_lost": tally.lost.get(UNRULED, 0),
         "needs_by_kind": {
             kind: {"needs": tally.needs.get(kind, 0), "lost": tally.lost.get(kind, 0)} for kind in NEED_KINDS
         },
@@ -140,7 +141,7 @@ def run_suite(
     if suite not in SUITES:
         raise UsageError(f"`{suite}` is not a suite", hint=f"one of {', '.join(SUITES)}")
     asked = read_settings(settings, PlanOptions()) or list(default_settings())
-    chosen = {setting_name(options): options for options in asked}
+    chosen = {name_of(options): options for options in asked}
     written = [read_change(path) for path in plans]
     tallies: dict[str, list[SuiteTally]] = {}
     numbers: dict[str, dict[str, int]] = {}
@@ -167,8 +168,15 @@ def run_suite(
 
 def default_settings() -> tuple[PlanOptions, ...]:
     """Return the settings to try: the default, each other value of an option alone, and all that is unused removed."""
-    usual = PlanOptions()
-    return (*single_settings(usual), PlanOptions(reads=Reads.NONE, unobservable=Unobservable.DROP))
+    return (*single_settings(PlanOptions()), _ALL_UNUSED)
+
+
+def name_of(options: PlanOptions) -> str:
+    """Return the name of a contender: the options that are not at their default."""
+    if options in (PlanOptions(), _ALL_UNUSED):
+        return DEFAULT if options == PlanOptions() else DROP
+    usual = setting_name(PlanOptions())
+    return setting_name(options).removeprefix(usual).removeprefix(",")
 
 
 def _judged(

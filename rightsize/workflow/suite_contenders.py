@@ -177,8 +177,10 @@ def read_change(path: Path) -> WrittenChange:
                 if one.get("break_probability_30d")
             ),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"`{file}` has a proposal that cannot be read: {type(error).__name__}: {error}") from None
+    except KeyError as error:
+        raise InputError(f"`{file}` has a proposal or assignment without `{error.args[0]}`") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"`{file}` has a proposal that cannot be read: {error}") from None
     brought = {fold(role.role_definition_id) for role in change.roles}
     return WrittenChange(file, change, frozenset({one.role for one in change.made} - brought))
 

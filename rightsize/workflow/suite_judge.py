@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, empty
-from rightsize.demo.suite.model import IN_LOG, SuiteNeed, SuiteTenant
+from rightsize.demo.suite.model import IN_LOG, UNRULED, SuiteNeed, SuiteTenant
 from rightsize.model.nouns import Decision, PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.propose.core.bitsets import OperationIndex
@@ -36,7 +36,7 @@ class SuiteTally:
         recorded: Number of distinct calls of the log that today's assignments allow.
         denied: Number of these that the change refuses.
         principals: Number of principals with a need in the next 30 days.
-        broken: Number of these that lose such a need.
+        broken: Number of these that lose such a need, apart from those that no rule may know.
         before: Excess today, of holders whose access may change.
         after: Their excess after the change.
         by_design: Excess after the change, of holders whose access has to stay.
@@ -126,7 +126,7 @@ class SuiteJudge:
             recorded=sum(need.is_recorded for need, _, _ in counted),
             denied=sum(need.is_recorded for need, _ in lost),
             principals=len({need.principal_id for need, _, _ in counted if need.comes_next}),
-            broken=len({need.principal_id for need, _ in lost if need.comes_next}),
+            broken=len({need.principal_id for need, _ in lost if need.comes_next and need.kind != UNRULED}),
             before=_sum(free[1].values()),
             after=_sum(free[0].values()),
             by_design=_sum(weights[0].values()) - _sum(free[0].values()),

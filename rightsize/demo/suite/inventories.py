@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from rightsize.demo.suite.model import FIRST_DAY, LAST_SEEN, SuiteCatalogue, SuiteTenant
+from rightsize.demo.suite.model import FIRST_DAY, LAST_SEEN, SuiteCatalogue, SuiteResource, SuiteTenant
 from rightsize.demo.writing import Folder
 from rightsize.rbac.text import fold
 
@@ -25,41 +25,15 @@ _CREATED = "2025-03-01T08:00:00+00:00"
 
 def write_inventories(tenant: SuiteTenant, catalogue: SuiteCatalogue, folder: Folder) -> None:
     """Write the listings of resources and providers of every subscription, and `manifest.json`."""
-    listed = [one for one in tenant.resources if one.listed]
     subscriptions = [one.scope.rsplit("/", 1)[-1] for one in tenant.subscriptions]
-    files = []
+    files: list[dict[str, Any]] = []
     for subscription in subscriptions:
-        here = [one for one in listed if one.scope.startswith(f"/subscriptions/{subscription}/")]
         path = f"resources/{subscription}.json"
-        rows = [
-            {
-                "id": one.scope,
-                "name": one.name,
-                "type": one.resource_type,
-                "resourceGroup": one.scope.split("/")[4],
-                "location": "westeurope",
-                "tags": {},
-                "identity": None,
-                "createdTime": _CREATED,
-                "changedTime": f"{FIRST_DAY.isoformat()}T08:00:00+00:00",
-            }
-            for one in here
-        ]
+        rows = [_listed(one) for one in _there(tenant) if one.scope.startswith(f"/subscriptions/{subscription}/")]
         folder.write_json(path, rows, records=len(rows))
         query = f"az resource list --subscription {subscription} -o json"
         files.append(_file(path, "resources", query, [subscription], len(rows)))
-    graph = [
-        {
-            "id": one.scope.lower(),
-            "name": one.name,
-            "type": one.resource_type.lower(),
-            "resourceGroup": one.scope.split("/")[4],
-            "subscriptionId": one.scope.split("/")[2],
-            "location": "westeurope",
-            "properties": dict(one.properties),
-        }
-        for one in listed
-    ]
+    graph = [_in_graph(one) for one in _there(tenant)]
     page = {"count": len(graph), "total_records": len(graph), "skip_token": None, "data": graph}
     folder.write_json("resource-graph.json", page, records=len(graph))
     files.append(
@@ -72,6 +46,38 @@ def write_inventories(tenant: SuiteTenant, catalogue: SuiteCatalogue, folder: Fo
         query = f"az provider list --subscription {subscription} -o json"
         files.append(_file(path, "providers", query, [subscription], len(providers)))
     _write_manifest(tenant, files, folder)
+
+
+def _there(tenant: SuiteTenant) -> list[SuiteResource]:
+    return [one for one in tenant.resources if one.listed]
+
+
+def _listed(one: SuiteResource) -> dict[str, Any]:
+    """Return a row of `az resource list`."""
+    return {
+        "id": one.scope,
+        "name": one.name,
+        "type": one.resource_type,
+        "resourceGroup": one.scope.split("/")[4],
+        "location": "westeurope",
+        "tags": {},
+        "identity": None,
+        "createdTime": _CREATED,
+        "changedTime": f"{FIRST_DAY.isoformat()}T08:00:00+00:00",
+    }
+
+
+def _in_graph(one: SuiteResource) -> dict[str, Any]:
+    """Return a row of Resource Graph."""
+    return {
+        "id": one.scope.lower(),
+        "name": one.name,
+        "type": one.resource_type.lower(),
+        "resourceGroup": one.scope.split("/")[4],
+        "subscriptionId": one.scope.split("/")[2],
+        "location": "westeurope",
+        "properties": dict(one.properties),
+    }
 
 
 def _write_manifest(tenant: SuiteTenant, files: list[dict[str, Any]], folder: Folder) -> None:

@@ -23,6 +23,7 @@ NeedKind = Literal["logged", "read", "linked", "unruled", "endpoint", "data", "s
 the window and comes back in the next days. `future` is a part of the job that its holder first uses in the next days.
 """
 NEED_KINDS: tuple[NeedKind, ...] = ("logged", "read", "linked", "unruled", "endpoint", "data", "seasonal", "future")
+UNRULED: NeedKind = "unruled"
 IN_LOG: tuple[NeedKind, ...] = ("logged", "seasonal", "future")
 """The kinds whose calls the Activity Log records on the days on which they are made."""
 

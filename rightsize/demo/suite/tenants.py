@@ -92,6 +92,7 @@ def make_tenant(shape: Shape, seed: int, catalogue: SuiteCatalogue) -> SuiteTena
         for job in jobs():
             for holder in range(job.weight):
                 making.hire(job, f"{number}.{holder}")
+    making.complete()
     making.add_bystanders()
     return SuiteTenant(
         f"{shape.name}-{seed}",
@@ -118,6 +119,7 @@ class _Making:
     grants: list[SuiteGrant] = field(default_factory=list)
     resources: list[SuiteResource] = field(default_factory=list)
     needs: dict[tuple[str, str, str], SuiteNeed] = field(default_factory=dict)
+    hired: list[tuple[Job, SuitePrincipal, SuiteScope, list[BuiltIn]]] = field(default_factory=list)
 
     def id(self, *words: object) -> str:
         """Return a GUID of the tenant."""
@@ -158,9 +160,32 @@ class _Making:
         who = self.add("app" if job.is_app else "user", name, job.name)
         wanted = [*self.wanted(job, who, home)]
         held = self.give(job, who, home, wanted)
+        self.hired.append((job, who, home, held))
         for need in wanted:
-            if any(grants(role.blocks, need.operation, need.plane) != "no" for role in held):
+            if _is_granted(need, held):
                 self.plant(need)
+
+    def complete(self) -> None:
+        """Plant a seasonal and a future need where chance has planted none, so that every tenant has every kind."""
+        for kind in ("seasonal", "future"):
+            if all(need.kind != kind for need in self.needs.values()):
+                found = (need for one in self.hired for need in self.rare(*one, kind == "future"))
+                for need in list(found)[:1]:
+                    self.plant(need)
+
+    def rare(
+        self, job: Job, who: SuitePrincipal, home: SuiteScope, held: Sequence[BuiltIn], is_future: bool
+    ) -> Iterator[SuiteNeed]:
+        """Yield the seasonal needs of a holder's job, or those that the holder does not have yet, as future needs."""
+        for row in job.needs:
+            base = self.targets(row.target, home)
+            if base and row.kind == ("logged" if is_future else "seasonal"):
+                kind: NeedKind = "future" if is_future else "seasonal"
+                scope = target_scope(row.operation, *base[0])
+                days = self.days(row, who, kind)
+                need = SuiteNeed(who.principal_id, row.operation, "control", scope, kind, days)
+                if _is_granted(need, held) and _key(need) not in self.needs:
+                    yield need
 
     def add(self, kind: Any, name: str, job: str = "", created_on: dt.date = dt.date(2024, 1, 8)) -> SuitePrincipal:
         """Add a principal."""
@@ -170,10 +195,9 @@ class _Making:
 
     def plant(self, need: SuiteNeed) -> None:
         """Plant a need; one that a log shows stands before the same need of another kind."""
-        key = (need.principal_id, fold(need.operation), fold(need.scope))
-        known = self.needs.get(key)
+        known = self.needs.get(_key(need))
         if known is None or (need.is_recorded and not known.is_recorded):
-            self.needs[key] = need
+            self.needs[_key(need)] = need
 
     def wanted(self, job: Job, who: SuitePrincipal, home: SuiteScope) -> Iterator[SuiteNeed]:
         """Yield the needs of a holder of a job; there is at least one."""
@@ -302,6 +326,14 @@ class _Making:
         for number in range(self.shape.idle):
             who = self.add("user", f"contractor-{number}@contoso.com")
             self.grant(who, self.role("Contributor"), subscriptions[number % len(subscriptions)].scope)
+
+
+def _key(need: SuiteNeed) -> tuple[str, str, str]:
+    return need.principal_id, fold(need.operation), fold(need.scope)
+
+
+def _is_granted(need: SuiteNeed, roles: Sequence[BuiltIn]) -> bool:
+    return any(grants(role.blocks, need.operation, need.plane) != "no" for role in roles)
 
 
 def _resources(scope: str, name: str, families: frozenset[str]) -> Iterator[SuiteResource]:
