@@ -287,9 +287,9 @@ def single_settings(usual: PlanOptions) -> Iterator[PlanOptions]:
     """Yield the given options, then each of these with one other choice of what stays without evidence."""
     yield usual
     for name, read in _OPTIONS.items():
-        field = name.replace("-", "_")
         if isinstance(read, type) and issubclass(read, StrEnum):
-            yield from (replace(usual, **{field: value}) for value in read if value != getattr(usual, field))
+            others = (value for value in read if value != getattr(usual, name.replace("-", "_")))
+            yield from (read_setting(f"{name}={value}", usual) for value in others)
     yield replace(usual, lifecycle=True)
 
 

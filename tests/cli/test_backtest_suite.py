@@ -13,7 +13,7 @@ from rightsize.cli.suite_page import COLUMNS, show_suite
 from rightsize.demo.hashing import guid
 from rightsize.workflow.suite import SuiteResult, run_suite
 
-MAIN = f"/subscriptions/{guid("suite", "small", 0, "subscription", "main")}"
+MAIN = "/subscriptions/" + guid("suite", "small", 0, "subscription", "main")
 IDLE = guid("suite", "small", 0, "grant", "contractor-0@contoso.com", "Contributor", MAIN, "active")
 FILES = ("built-in-roles.json", "operations.csv")
 
