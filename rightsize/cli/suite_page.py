@@ -46,12 +46,12 @@ def show_suite(result: SuiteResult) -> None:
     rows = list(result.rows())
     write(
         f"suite {result.suite}, seed {result.seed}: {', '.join(result.tenants)}\n"
-        f"{holders} principals with {needs} needs; "
+        f"{holders} principals with {needs} needs\n"
         "planned from 90 days, judged on every need and on the 30 days after\n\n"
     )
     show([_outcome(row) for row in rows], _OUTCOME, OutputFormat.TABLE)
     write(
-        "\nlive, latent: excess removed, on types of resources that exist there and on others\n"
+        "\nlive: excess removed, on types of resources that exist there; latent: on others\n"
         "by design: live excess left with those whose access has to stay, of all\n"
         "broken: principals that lose a need of the next 30 days; denied: recorded calls\n"
         "\nneeds lost that the log of the window does not show, by kind\n\n"
