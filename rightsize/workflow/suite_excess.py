@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from rightsize.demo.suite.model import SuiteNeed, SuiteTenant
 from rightsize.model.nouns import AssignmentState
@@ -160,6 +161,7 @@ def _kind_of(operation: str, places: Mapping[str, object]) -> str:
     return _ABSENT
 
 
+@cache
 def _extensions() -> tuple[Pattern, ...]:
     return tuple(parse_pattern(row["pattern"]) for row in rows_of("extension_types"))
 

@@ -29,11 +29,10 @@ def read_catalogue(operations: pl.DataFrame, definitions: pl.DataFrame) -> Suite
             hint="give `--catalogue` the outputs of `az provider operation list -o json` and "
             "`az role definition list -o json`",
         )
-    said = pl.when(pl.col("is_guess").fill_null(False)).then(None).otherwise("is_data_action")
     built_in = definitions.filter(pl.col("role_type") == "BuiltInRole").sort("role_definition_id")
     rows = built_in.select("role_definition_id", "role_name", "permissions").drop_nulls("role_name").iter_rows()
     return SuiteCatalogue(
-        tuple(operations.select("operation", said.alias("is_data_action")).sort("operation").iter_rows()),
+        tuple(operations.select("operation", "is_data_action", "is_data_action_source").sort("operation").iter_rows()),
         {name: BuiltIn(id_, name, permissions_from_json(permissions)) for id_, name, permissions in rows},
     )
 
@@ -43,10 +42,8 @@ def write_catalogue(catalogue: SuiteCatalogue, folder: Folder) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("operation", "is_data_action", "is_data_action_source"))
-    for operation, is_data in catalogue.operations:
-        writer.writerow(
-            (operation, "" if is_data is None else str(is_data).lower(), "" if is_data is None else "suite")
-        )
+    for operation, is_data, source in catalogue.operations:
+        writer.writerow((operation, "" if is_data is None else str(is_data).lower(), source or ""))
     folder.write("catalogue/operations.csv", text.getvalue().encode(), records=len(catalogue.operations))
     roles = [
         {

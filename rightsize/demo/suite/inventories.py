@@ -108,7 +108,7 @@ def _file(path: str, kind: str, query: str, subscriptions: list[str], rows: int)
 def _types(catalogue: SuiteCatalogue) -> dict[str, tuple[str, dict[str, str]]]:
     """Return by folded namespace its spelling and its types of resource, as far as operations name them."""
     found: dict[str, tuple[str, dict[str, str]]] = {}
-    for operation, _ in catalogue.operations:
+    for operation, *_ in catalogue.operations:
         namespace, *rest = operation.split("/")
         _, known = found.setdefault(fold(namespace), (namespace, {}))
         # A type stands between the namespace and the verb.

@@ -44,11 +44,11 @@ class SuiteCatalogue:
     """Azure's operations and built-in roles.
 
     Attributes:
-        operations: (operation, is a data action: true, false, or None where no source says it), sorted.
+        operations: (operation, is a data action: true, false, or None where no source says it; the source), sorted.
         roles: The built-in roles by name.
     """
 
-    operations: tuple[tuple[str, bool | None], ...]
+    operations: tuple[tuple[str, bool | None, str | None], ...]
     roles: Mapping[str, BuiltIn]
 
 

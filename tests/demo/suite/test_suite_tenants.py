@@ -26,7 +26,7 @@ WINDOW = 90
 def catalogue(shared_data: Path) -> SuiteCatalogue:
     """Azure's catalogue, read without a store."""
     with (shared_data / "catalog" / "operations.csv").open(encoding="utf-8-sig", newline="") as file:
-        operations = tuple((row["operation"], _PLANES[row["is_data_action"]]) for row in csv.DictReader(file))
+        operations = tuple((row["operation"], _PLANES[row["is_data_action"]], None) for row in csv.DictReader(file))
     roles = parse_role_definitions((shared_data / "catalog" / "built-in-roles.json").read_bytes())
     known = {one.role_name: BuiltIn(one.role_definition_id, one.role_name, one.permissions) for one in roles}
     return SuiteCatalogue(operations, known)
@@ -58,7 +58,7 @@ def test_the_days_of_a_need_fit_its_kind(tenant: SuiteTenant) -> None:
 
 def test_all_operations_of_the_jobs_exist_on_their_plane(catalogue: SuiteCatalogue) -> None:
     """A misspelt operation would be a need that no role of Azure's catalogue is about."""
-    known = {fold(operation): is_data for operation, is_data in catalogue.operations}
+    known = {fold(operation): is_data for operation, is_data, _ in catalogue.operations}
     rows = [row for job in jobs() for row in job.needs]
     assert [row.operation for row in rows if fold(row.operation) not in known] == []
     assert [row.operation for row in rows if (row.kind == "data") != bool(known[fold(row.operation)])] == []
