@@ -16,6 +16,8 @@ COLUMNS = (
     "tenants",
     "live_removed",
     "latent_removed",
+    "live_changes_removed",
+    "latent_changes_removed",
     "live_by_design",
     "latent_by_design",
     "recorded_calls",
@@ -34,7 +36,8 @@ COLUMNS = (
     "brier",
     "brier_expected",
 )
-_OUTCOME = ("plan", "live", "latent", "by design", "needs lost", "broken", "denied")
+_OUTCOME = ("plan", "live", "latent", "needs lost", "broken", "denied")
+_EXCESS = ("plan", "live changes", "latent changes", "by design")
 _ROLES = ("plan", "new roles", "median", "largest", "explained", "Brier", "expected")
 CALIBRATION = ("bound", "proposals", "bound mean", "expected", "broke", "observed", "95 % interval")
 
@@ -52,10 +55,11 @@ def show_suite(result: SuiteResult) -> None:
     show([_outcome(row) for row in rows], _OUTCOME, OutputFormat.TABLE)
     write(
         "\nlive: excess removed, on types of resources that exist there; latent: on others\n"
-        "by design: live excess left with those whose access has to stay, of all\n"
         "broken: principals that lose a need of the next 30 days; denied: recorded calls\n"
-        "\nneeds lost that the log of the window does not show, by kind\n\n"
+        "\nexcess removed without reads, and live excess left with those whose access has to\nstay, of all\n\n"
     )
+    show([_excess(row) for row in rows], _EXCESS, OutputFormat.TABLE)
+    write("\nneeds lost that the log of the window does not show, by kind\n\n")
     kinds = rows[0]["needs_by_kind"]
     planted = {kind: one["needs"] for kind, one in kinds.items()}
     shown = [{"plan": "(planted)", **planted}, *map(_by_kind, rows)]
@@ -77,10 +81,18 @@ def _outcome(row: Mapping[str, Any]) -> dict[str, Any]:
         "plan": row["plan"],
         "live": percent(row["live_removed"]),
         "latent": percent(row["latent_removed"]),
-        "by design": percent(row["live_by_design"]),
         "needs lost": f"{row['needs_lost']} of {row['needs']}",
         "broken": f"{row['principals_broken']} of {row['principals']}",
         "denied": row["recorded_calls_denied"],
+    }
+
+
+def _excess(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "plan": row["plan"],
+        "live changes": percent(row["live_changes_removed"]),
+        "latent changes": percent(row["latent_changes_removed"]),
+        "by design": percent(row["live_by_design"]),
     }
 
 

@@ -82,11 +82,18 @@ class SuiteResult:
 def describe(tally: SuiteTally) -> dict[str, Any]:
     """Return a tally as plain values; a share of nothing is None."""
     ruled = [kind for kind in NEED_KINDS if kind != UNRULED]
-    strings = sum(tally.role_sizes)
+    strings, before, after = sum(tally.role_sizes), tally.before, tally.after
     return {
         "tenants": tally.tenants,
-        "live_removed": _share(tally.before.live - tally.after.live, tally.before.live),
-        "latent_removed": _share(tally.before.latent - tally.after.latent, tally.before.latent),
+        "live_removed": _share(before.live - after.live, before.live),
+        "latent_removed": _share(before.latent - after.latent, before.latent),
+        "live_changes_removed": _share(
+            before.live - before.live_reads - after.live + after.live_reads, before.live - before.live_reads
+        ),
+        "latent_changes_removed": _share(
+            before.latent - before.latent_reads - after.latent + after.latent_reads,
+            before.latent - before.latent_reads,
+        ),
         "live_by_design": _share(tally.by_design.live, tally.everything.live),
         "latent_by_design": _share(tally.by_design.latent, tally.everything.latent),
         "recorded_calls": tally.recorded,

@@ -8,7 +8,7 @@ each resource group. What only eligible assignments give counts a quarter. Needs
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cache
 
 from rightsize.demo.suite.model import SuiteNeed, SuiteTenant
@@ -36,16 +36,18 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """Live and latent weight of access; the two are never added up."""
+    """Live and latent weight of access, which are never added up, and the part of each that only reads."""
 
     live: float = 0.0
     latent: float = 0.0
+    live_reads: float = 0.0
+    latent_reads: float = 0.0
 
     def __add__(self, other: Weight) -> Weight:
-        return Weight(self.live + other.live, self.latent + other.latent)
+        return Weight(*(one + two for one, two in zip(astuple(self), astuple(other), strict=True)))
 
     def __sub__(self, other: Weight) -> Weight:
-        return Weight(self.live - other.live, self.latent - other.latent)
+        return Weight(*(one - two for one, two in zip(astuple(self), astuple(other), strict=True)))
 
 
 NOTHING = Weight()
@@ -83,7 +85,7 @@ class Ledger:
         """Return the weight of a need: its operation at one place."""
         bit = self._index.bit(need.plane, need.operation)
         weight = self._scale.weigh(1 << bit) * (ELIGIBLE_WEIGHT if is_eligible else 1.0) if bit is not None else 0.0
-        return Weight(latent=weight) if self.kind_of(need.operation) == _ABSENT else Weight(live=weight)
+        return _weight(self.kind_of(need.operation), weight, weight if _reads(need) else 0.0)
 
     def kind_of(self, operation: str) -> str:
         """Return the folded type of resource that an operation or pattern is about, if it exists in the tenant."""
@@ -106,8 +108,9 @@ class Ledger:
         for numbers, operations in parts.items():
             for kind, members in self._kinds.items():
                 if common := operations & members:
-                    cells = self._scale.weigh(common) * self._cells(kind, [held[number] for number in numbers])
-                    found += Weight(latent=cells) if kind == _ABSENT else Weight(live=cells)
+                    cells = self._cells(kind, [held[number] for number in numbers])
+                    reads = self._scale.weigh(common & self._index.reads)
+                    found += _weight(kind, self._scale.weigh(common) * cells, reads * cells)
         return found
 
     def _cells(self, kind: str, held: Sequence[Held]) -> float:
@@ -130,6 +133,15 @@ class Ledger:
                 if any(f"{place}/".startswith(f"{root}/") or f"{root}/".startswith(f"{place}/") for root in roots)
             )
         return self._reached[key]
+
+
+def _weight(kind: str, weight: float, reads: float) -> Weight:
+    return Weight(latent=weight, latent_reads=reads) if kind == _ABSENT else Weight(live=weight, live_reads=reads)
+
+
+def _reads(need: SuiteNeed) -> bool:
+    """Return whether a need is a read of the control plane, as `OperationIndex.reads` has them."""
+    return need.plane == "control" and fold(need.operation).endswith("/read")
 
 
 def _split(parts: Mapping[tuple[int, ...], int], operations: int, number: int) -> dict[tuple[int, ...], int]:

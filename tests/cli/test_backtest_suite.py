@@ -91,7 +91,7 @@ def test_the_page_fits_a_terminal(suite: SuiteResult, capsys: pytest.CaptureFixt
     page = capsys.readouterr().out
     assert [line for line in page.splitlines() if len(line) > 80] == []
     for name in ("default", "given plan", "used-only", "sibling", "keep"):
-        assert page.count(f"\n{name} ") == 3
+        assert page.count(f"\n{name} ") == 4
 
 
 def test_rows_have_the_columns_of_the_command(rows: dict[str, dict[str, Any]]) -> None:
