@@ -56,7 +56,7 @@ def show_suite(result: SuiteResult) -> None:
     write(
         "\nlive: excess removed, on types of resources that exist there; latent: on others\n"
         "broken: principals that lose a need of the next 30 days; denied: recorded calls\n"
-        "\nexcess removed without reads, and live excess left with those whose access has to\nstay, of all\n\n"
+        "\nexcess removed without reads, and live excess left with those whose access\nhas to stay, of all\n\n"
     )
     show([_excess(row) for row in rows], _EXCESS, OutputFormat.TABLE)
     write("\nneeds lost that the log of the window does not show, by kind\n\n")
