@@ -233,20 +233,20 @@ def _base_store(db: Path, files: Sequence[Path], folder: Path) -> tuple[SuiteCat
 
 
 def _load(tenant: SuiteTenant, known: SuiteCatalogue, base: Path, folder: Path, exports: Path | None) -> Inputs:
-    """Write the exports of a tenant, load them into a store of its own, and return its tables."""
+    """Write the exports of a tenant, load them into a store that has the catalogue, and return the tables."""
     root = (exports or folder) / tenant.name
     if root.exists():
         raise UsageError(f"`{root}` exists", hint="name a folder without tenants of an earlier run")
     try:
         write_suite_exports(tenant, known, root / "exports")
         write_suite_truth(tenant, root / "truth.json")
+        if exports is not None:
+            write_catalogue(known, Folder(root))
     except OSError as error:
         raise InputError(f"`{root}` cannot be written: {error.strerror or error}") from error
     store = folder / f"{tenant.name}.duckdb"
     shutil.copy(base, store)
-    # The catalogue is in the store already, and takes longer to load than the rest.
-    parts = [one for one in sorted((root / "exports").iterdir()) if one.name != "catalogue"]
-    load_paths(store, parts, named=False)
+    load_paths(store, [root / "exports"], named=False)
     with open_store(store, read_only=True) as opened:
         return Inputs.read(opened.table)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.demo.hashing import below, guid
-from rightsize.demo.suite.catalogue import write_catalogue
 from rightsize.demo.suite.inventories import write_inventories
 from rightsize.demo.suite.model import (
     FIRST_DAY,
@@ -28,9 +27,8 @@ _AUTHORIZATION = "/providers/Microsoft.Authorization"
 
 
 def write_suite_exports(tenant: SuiteTenant, catalogue: SuiteCatalogue, root: Path) -> None:
-    """Write all exports of a tenant below a folder, which may exist and should be empty."""
+    """Write the exports of a tenant, without the catalogue, below a folder, which may exist and should be empty."""
     folder = Folder(root)
-    write_catalogue(catalogue, folder)
     _write_directory(tenant, folder)
     _write_access(tenant, folder)
     write_inventories(tenant, catalogue, folder)
