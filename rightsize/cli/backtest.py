@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,9 @@ from rightsize.cli.options import (
     Verbose,
 )
 from rightsize.cli.output import show, write
+from rightsize.cli.suite_page import CALIBRATION, calibrated, percent, show_suite
+from rightsize.cli.suite_page import COLUMNS as SUITE_COLUMNS
+from rightsize.model.errors import UsageError
 
 if TYPE_CHECKING:
     from rightsize.workflow.backtest import BacktestResult
@@ -48,7 +52,13 @@ COLUMNS = (
     "break_rate_planted",
 )
 _RATES = ("plan", "principals", "calls", "first day", "excess removed")
-_CALIBRATION = ("bound", "proposals", "bound mean", "expected", "broke", "observed", "95 % interval")
+
+
+class SuiteChoice(StrEnum):
+    """A set of generated tenants: one small tenant, or two small ones and a large one."""
+
+    SMALL = "small"
+    FULL = "full"
 
 
 def backtest(
@@ -84,6 +94,33 @@ def backtest(
     ] = None,
     as_of: AsOf = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
+    suite: Annotated[
+        SuiteChoice | None,
+        typer.Option("--suite", help="Measure plans on generated tenants whose needs are known, not on the store."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="With --suite: another number gives other tenants. Default: 0.")
+    ] = None,
+    catalogue: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--catalogue",
+            metavar="FILE",
+            help="With --suite: Azure's operations or built-in roles. Repeatable. Default: those of the store.",
+        ),
+    ] = None,
+    plan: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--plan",
+            metavar="PATH",
+            help="With --suite: also judge this plan of a tenant of the suite, a folder or plan.json. Repeatable.",
+        ),
+    ] = None,
+    exports: Annotated[
+        Path | None,
+        typer.Option("--exports", metavar="DIR", help="With --suite: keep the exports and needs of each tenant here."),
+    ] = None,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
@@ -95,6 +132,20 @@ def backtest(
     from rightsize.workflow.backtest import backtest_store  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
+    of_store = {
+        "--train-days": train_days,
+        "--test-days": test_days,
+        "--truth": truth,
+        "--exclude": exclude,
+        "--emergency-access": emergency_access,
+        "--as-of": as_of,
+        "--forget-days": forget_days if forget_days != DEFAULT_FORGET_DAYS else None,
+    }
+    of_suite = {"--seed": seed, "--catalogue": catalogue, "--plan": plan, "--exports": exports}
+    _require_unset(of_suite if suite is None else of_store, suite)
+    if suite is not None:
+        _measure(suite, seed or 0, catalogue or (), plan or (), exports, options or (), db, output)
+        return
     result = backtest_store(
         db,
         options or (),
@@ -111,6 +162,42 @@ def backtest(
         _show_page(result)
     else:
         show(list(result.rows()), COLUMNS, output, document=result.document())
+
+
+def _require_unset(options: Mapping[str, object], suite: SuiteChoice | None) -> None:
+    """Raise UsageError for an option that has no effect with, or without, a suite."""
+    given = next((name for name, value in options.items() if value is not None and value != []), None)
+    if given is not None:
+        raise UsageError(f"`{given}` has no effect {'without' if suite is None else 'with'} `--suite`")
+
+
+def _measure(
+    suite: SuiteChoice,
+    seed: int,
+    catalogue: Sequence[Path],
+    plans: Sequence[Path],
+    exports: Path | None,
+    options: Sequence[str],
+    db: Path,
+    output: OutputFormat,
+) -> None:
+    """Run a suite, and show its outcome."""
+    from rightsize.workflow.suite import run_suite  # noqa: PLC0415  kept out of `--help`
+
+    result = run_suite(
+        suite.value,
+        seed,
+        db=db,
+        catalogue=catalogue,
+        settings=options,
+        plans=plans,
+        exports=exports,
+        narrate=say,
+    )
+    if output is OutputFormat.TABLE:
+        show_suite(result)
+    else:
+        show(list(result.rows()), SUITE_COLUMNS, output, document=result.document())
 
 
 def _show_page(result: BacktestResult) -> None:
@@ -137,7 +224,7 @@ def _show_page(result: BacktestResult) -> None:
 
 
 def _show_calibration(document: Mapping[str, Any]) -> None:
-    show([_calibrated(row) for row in document["calibration"]], _CALIBRATION, OutputFormat.TABLE)
+    show([calibrated(row) for row in document["calibration"]], CALIBRATION, OutputFormat.TABLE)
     write("\n" + "\n".join(_scores(document)) + "\n")
 
 
@@ -148,7 +235,7 @@ def _show_graph(document: Mapping[str, Any]) -> None:
         f"\nMicrosoft Graph: its log is complete in the training days of {covered} of {len(document['folds'])} folds\n"
         f"applications with a denied request: {document['principals_denied']} of {document['principals']}\n"
         f"denied requests: {document['calls_denied']} of {document['calls']}\n"
-        f"excess removed: {_percent(document['excess_removed'])}\n\n"
+        f"excess removed: {percent(document['excess_removed'])}\n\n"
     )
     _show_calibration(document)
 
@@ -161,21 +248,9 @@ def _rates(result: BacktestResult) -> Iterator[dict[str, Any]]:
             "principals": f"{row['principals_denied']} of {row['principals']}",
             "calls": f"{row['calls_denied']} of {row['calls']}",
             "first day": row["first_break_day"],
-            "excess removed": _percent(row["excess_removed"]),
+            "excess removed": percent(row["excess_removed"]),
             "needs": f"{row['planted_needs_denied']} of {row['planted_needs']}",
         }
-
-
-def _calibrated(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "bound": f"to {_percent(row['to'])}",
-        "proposals": row["count"],
-        "bound mean": _percent(row["predicted"]),
-        "expected": _percent(row["expected"]),
-        "broke": row["broke"],
-        "observed": _percent(row["observed"]),
-        "95 % interval": f"{_percent(row['low'])} to {_percent(row['high'])}",
-    }
 
 
 def _scores(document: Mapping[str, Any]) -> Iterator[str]:
@@ -189,7 +264,3 @@ def _scores(document: Mapping[str, Any]) -> Iterator[str]:
     bound, expected = document["brier"], document["brier_expected"]
     yield f"Brier score (lower is better): bound {bound}, expected {expected};"
     yield f"{document['brier_base_rate']} for a forecast that gives each proposal the share that broke"
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.1f} %"

@@ -6,6 +6,7 @@ import datetime as dt
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -192,8 +193,7 @@ def backtest_store(
         EvidenceError: There is no catalogue, or the logs do not cover enough days.
     """
     shared = shared or PlanOptions()
-    asked = [one for text in settings or DEFAULT_SETTINGS for one in (EVERY_SETTING if text == EVERY else (text,))]
-    read = [read_setting(text, shared) for text in asked]
+    read = read_settings(settings or DEFAULT_SETTINGS, shared)
     chosen = {setting_name(options): options for options in read}
     needs = read_needs(truth) if truth is not None else None
     with open_store(db, read_only=True) as store:
@@ -225,6 +225,16 @@ def backtest_store(
         if not graph.is_empty:
             of_graph.append(try_graph(graph, fold, replace(read[0], min_window=fold.train.days)))
     return BacktestResult(history, folds, tuple(left_out), tried, baselines, predictions, needs is not None, of_graph)
+
+
+def read_settings(texts: Sequence[str], shared: PlanOptions) -> list[PlanOptions]:
+    """Read several settings, each as `read_setting` takes it, or `EVERY`.
+
+    Raises:
+        UsageError: An option is not known, or its value makes no sense.
+    """
+    asked = [one for text in texts for one in (EVERY_SETTING if text == EVERY else (text,))]
+    return [read_setting(text, shared) for text in asked]
 
 
 def read_setting(text: str, shared: PlanOptions) -> PlanOptions:
@@ -271,6 +281,16 @@ def setting_name(options: PlanOptions) -> str:
         if name != "reads" and value != getattr(usual, name.replace("-", "_")):
             said.append(name if name in _SWITCHES else f"{name}={value}")
     return ",".join(said)
+
+
+def single_settings(usual: PlanOptions) -> Iterator[PlanOptions]:
+    """Yield the given options, then each of these with one other choice of what stays without evidence."""
+    yield usual
+    for name, read in _OPTIONS.items():
+        if isinstance(read, type) and issubclass(read, StrEnum):
+            others = (value for value in read if value != getattr(usual, name.replace("-", "_")))
+            yield from (read_setting(f"{name}={value}", usual) for value in others)
+    yield replace(usual, lifecycle=True)
 
 
 def read_needs(path: Path) -> pl.DataFrame:

@@ -17,7 +17,8 @@ import polars as pl
 
 from rightsize.analyze.inputs import schema_of
 from rightsize.demo.tenant import UNRULED_CHECK
-from rightsize.model.plan import Plan
+from rightsize.model.nouns import RoleDefinition
+from rightsize.model.plan import Plan, PlannedAssignment
 from rightsize.model.role_forms import permissions_to_json
 from rightsize.rbac.scopes import parse_scope
 from rightsize.store.connection import open_store
@@ -92,31 +93,40 @@ def check_plan(db: Path, plan: Plan, needs: Sequence[Mapping[str, Any]]) -> Trut
 def after_plan(plan: Plan, assignments: pl.DataFrame) -> pl.DataFrame:
     """Return the assignments after the plan: without those it replaces, with those it makes."""
     replaced = {name for one in plan.proposals if one.kind != "keep" for name in one.replaces}
-    made = [
+    made = [planned for proposal in plan.proposals for planned in proposal.assignments]
+    return with_assignments(assignments.filter(~pl.col("role_assignment_id").is_in(replaced)), made)
+
+
+def with_assignments(assignments: pl.DataFrame, made: Sequence[PlannedAssignment]) -> pl.DataFrame:
+    """Return the assignments with those that somebody would make."""
+    rows = [
         {
-            "role_assignment_id": f"{proposal.id}-{number}",
+            "role_assignment_id": f"planned-{number}",
             "state": planned.state,
             "principal_id": planned.principal_id,
             "role_definition_id": planned.role,
             "scope": planned.scope,
             "condition": planned.condition,
         }
-        for proposal in plan.proposals
-        for number, planned in enumerate(proposal.assignments)
+        for number, planned in enumerate(made)
     ]
-    kept = assignments.filter(~pl.col("role_assignment_id").is_in(replaced))
-    return pl.concat([kept, pl.DataFrame(made, schema=schema_of("role_assignments"))])
+    return pl.concat([assignments, pl.DataFrame(rows, schema=schema_of("role_assignments"))])
 
 
 def with_planned_roles(plan: Plan, definitions: pl.DataFrame) -> pl.DataFrame:
     """Return the role definitions with those that the plan introduces."""
-    made = [
+    return with_roles(definitions, [role.definition for role in plan.roles])
+
+
+def with_roles(definitions: pl.DataFrame, made: Sequence[RoleDefinition]) -> pl.DataFrame:
+    """Return the role definitions with those that somebody would make."""
+    rows = [
         {
-            "role_definition_id": role.definition.role_definition_id,
-            "role_name": role.definition.role_name,
-            "role_type": role.definition.role_type,
-            "permissions": permissions_to_json(role.definition.permissions),
+            "role_definition_id": role.role_definition_id,
+            "role_name": role.role_name,
+            "role_type": role.role_type,
+            "permissions": permissions_to_json(role.permissions),
         }
-        for role in plan.roles
+        for role in made
     ]
-    return pl.concat([definitions, pl.DataFrame(made, schema=schema_of("role_definitions"))])
+    return pl.concat([definitions, pl.DataFrame(rows, schema=schema_of("role_definitions"))])

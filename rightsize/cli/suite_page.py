@@ -1,0 +1,130 @@
+"""Show the outcome of the suite: what goes and what breaks, the needs lost by class, new roles, and the calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rightsize.cli.options import OutputFormat
+from rightsize.cli.output import show, write
+
+if TYPE_CHECKING:
+    from rightsize.workflow.suite import SuiteResult
+
+COLUMNS = (
+    "plan",
+    "tenants",
+    "live_removed",
+    "latent_removed",
+    "live_changes_removed",
+    "latent_changes_removed",
+    "live_by_design",
+    "latent_by_design",
+    "recorded_calls",
+    "recorded_calls_denied",
+    "needs",
+    "needs_lost",
+    "late_lost",
+    "unruled",
+    "unruled_lost",
+    "principals",
+    "principals_broken",
+    "new_roles",
+    "strings_median",
+    "strings_max",
+    "strings_explained",
+    "brier",
+    "brier_expected",
+)
+_OUTCOME = ("plan", "live", "latent", "needs lost", "broken", "denied")
+_EXCESS = ("plan", "live changes", "latent changes", "by design")
+_ROLES = ("plan", "new roles", "median", "largest", "explained", "Brier", "expected")
+CALIBRATION = ("bound", "proposals", "bound mean", "expected", "broke", "observed", "95 % interval")
+
+
+def show_suite(result: SuiteResult) -> None:
+    """Write the page of a suite for a terminal."""
+    holders = sum(numbers["holders"] for numbers in result.tenants.values())
+    needs = sum(numbers["needs"] for numbers in result.tenants.values())
+    rows = list(result.rows())
+    write(
+        f"suite {result.suite}, seed {result.seed}: {', '.join(result.tenants)}\n"
+        f"{holders} principals with {needs} needs\n"
+        "planned from 90 days, judged on every need and on the 30 days after\n\n"
+    )
+    show([_outcome(row) for row in rows], _OUTCOME, OutputFormat.TABLE)
+    write(
+        "\nlive: excess removed, on types of resources that exist there; latent: on others\n"
+        "broken: principals that lose a need of the next 30 days; denied: recorded calls\n"
+        "\nexcess removed without reads, and live excess left with those whose access\nhas to stay, of all\n\n"
+    )
+    show([_excess(row) for row in rows], _EXCESS, OutputFormat.TABLE)
+    write("\nneeds lost that the log of the window does not show, by kind\n\n")
+    kinds = rows[0]["needs_by_kind"]
+    planted = {kind: one["needs"] for kind, one in kinds.items()}
+    shown = [{"plan": "(planted)", **planted}, *map(_by_kind, rows)]
+    show(shown, ("plan", *(kind for kind in kinds if kind != "logged")), OutputFormat.TABLE)
+    write(
+        "\nunruled: checked inside a write by a made-up pair, which no rule may know; they\ncount in no other figure\n"
+        "\nnew roles, and the strings in each\n\n"
+    )
+    show([_roles(row) for row in rows], _ROLES, OutputFormat.TABLE)
+    write(
+        "\nexplained: strings that were observed, that read, or whose type exists there\n"
+        f"\ncalibration of the break probability for {result.setting}, logged operations\n\n"
+    )
+    show([calibrated(row) for row in result.calibration()], CALIBRATION, OutputFormat.TABLE)
+
+
+def _outcome(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "plan": row["plan"],
+        "live": percent(row["live_removed"]),
+        "latent": percent(row["latent_removed"]),
+        "needs lost": f"{row['needs_lost']} of {row['needs']}",
+        "broken": f"{row['principals_broken']} of {row['principals']}",
+        "denied": row["recorded_calls_denied"],
+    }
+
+
+def _excess(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "plan": row["plan"],
+        "live changes": percent(row["live_changes_removed"]),
+        "latent changes": percent(row["latent_changes_removed"]),
+        "by design": percent(row["live_by_design"]),
+    }
+
+
+def _by_kind(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"plan": row["plan"], **{kind: one["lost"] for kind, one in row["needs_by_kind"].items()}}
+
+
+def _roles(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "plan": row["plan"],
+        "new roles": row["new_roles"],
+        "median": row["strings_median"],
+        "largest": row["strings_max"],
+        "explained": percent(row["strings_explained"]),
+        "Brier": row["brier"],
+        "expected": row["brier_expected"],
+    }
+
+
+def calibrated(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of a reliability table, as text that fits a line of 80 characters."""
+    return {
+        "bound": f"to {percent(row['to'])}",
+        "proposals": row["count"],
+        "bound mean": percent(row["predicted"]),
+        "expected": percent(row["expected"]),
+        "broke": row["broke"],
+        "observed": percent(row["observed"]),
+        "95 % interval": f"{percent(row['low'])} to {percent(row['high'])}",
+    }
+
+
+def percent(share: float | None) -> str:
+    """Return a share in per cent with one decimal; empty where there is none."""
+    return "" if share is None else f"{100 * share:.1f} %"

@@ -1,0 +1,142 @@
+"""Write what exists in a suite tenant: both listings of resources, the providers, and the manifest of who read them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from rightsize.demo.suite.model import FIRST_DAY, LAST_SEEN, SuiteCatalogue, SuiteResource, SuiteTenant
+from rightsize.demo.writing import Folder
+from rightsize.rbac.text import fold
+
+_FREE = frozenset(
+    {
+        "microsoft.authorization",
+        "microsoft.billing",
+        "microsoft.consumption",
+        "microsoft.costmanagement",
+        "microsoft.resources",
+        "microsoft.support",
+    }
+)
+"""The providers that need no registration."""
+_CREATED = "2025-03-01T08:00:00+00:00"
+
+
+def write_inventories(tenant: SuiteTenant, catalogue: SuiteCatalogue, folder: Folder) -> None:
+    """Write the listings of resources and providers of every subscription, and `manifest.json`."""
+    subscriptions = [one.scope.rsplit("/", 1)[-1] for one in tenant.subscriptions]
+    files: list[dict[str, Any]] = []
+    for subscription in subscriptions:
+        path = f"resources/{subscription}.json"
+        rows = [_listed(one) for one in _there(tenant) if one.scope.startswith(f"/subscriptions/{subscription}/")]
+        folder.write_json(path, rows, records=len(rows))
+        query = f"az resource list --subscription {subscription} -o json"
+        files.append(_file(path, "resources", query, [subscription], len(rows)))
+    graph = [_in_graph(one) for one in _there(tenant)]
+    page = {"count": len(graph), "total_records": len(graph), "skip_token": None, "data": graph}
+    folder.write_json("resource-graph.json", page, records=len(graph))
+    files.append(
+        _file("resource-graph.json", "resources", 'az graph query -q "resources" -o json', subscriptions, len(graph))
+    )
+    types = _types(catalogue)
+    for subscription in subscriptions:
+        path, providers = f"providers/{subscription}.json", _providers(tenant, subscription, types)
+        folder.write_json(path, providers, records=len(providers))
+        query = f"az provider list --subscription {subscription} -o json"
+        files.append(_file(path, "providers", query, [subscription], len(providers)))
+    _write_manifest(tenant, files, folder)
+
+
+def _there(tenant: SuiteTenant) -> list[SuiteResource]:
+    return [one for one in tenant.resources if one.listed]
+
+
+def _listed(one: SuiteResource) -> dict[str, Any]:
+    """Return a row of `az resource list`."""
+    return {
+        "id": one.scope,
+        "name": one.name,
+        "type": one.resource_type,
+        "resourceGroup": one.scope.split("/")[4],
+        "location": "westeurope",
+        "tags": {},
+        "identity": None,
+        "createdTime": _CREATED,
+        "changedTime": f"{FIRST_DAY.isoformat()}T08:00:00+00:00",
+    }
+
+
+def _in_graph(one: SuiteResource) -> dict[str, Any]:
+    """Return a row of Resource Graph."""
+    return {
+        "id": one.scope.lower(),
+        "name": one.name,
+        "type": one.resource_type.lower(),
+        "resourceGroup": one.scope.split("/")[4],
+        "subscriptionId": one.scope.split("/")[2],
+        "location": "westeurope",
+        "properties": dict(one.properties),
+    }
+
+
+def _write_manifest(tenant: SuiteTenant, files: list[dict[str, Any]], folder: Folder) -> None:
+    day = LAST_SEEN + dt.timedelta(days=1)
+    manifest = {
+        "format": "rightsize-exports/1",
+        "tenant_id": tenant.tenant_id,
+        "reader": {"id": tenant.reader_id, "name": "inventory-reader"},
+        "started": f"{day.isoformat()}T02:00:00Z",
+        "finished": f"{day.isoformat()}T02:05:00Z",
+        "files": files,
+    }
+    folder.write_json("manifest.json", manifest, records=1)
+
+
+def _file(path: str, kind: str, query: str, subscriptions: list[str], rows: int) -> dict[str, Any]:
+    return {
+        "path": path,
+        "kind": kind,
+        "query": query,
+        "subscriptions": subscriptions,
+        "complete": True,
+        "rows": rows,
+        "error": None,
+    }
+
+
+def _types(catalogue: SuiteCatalogue) -> dict[str, tuple[str, dict[str, str]]]:
+    """Return by folded namespace its spelling and its types of resource, as far as operations name them."""
+    found: dict[str, tuple[str, dict[str, str]]] = {}
+    for operation, *_ in catalogue.operations:
+        namespace, *rest = operation.split("/")
+        _, known = found.setdefault(fold(namespace), (namespace, {}))
+        # A type stands between the namespace and the verb.
+        if len(rest) > (2 if fold(rest[-1]) == "action" else 1):
+            known.setdefault(fold(rest[0]), rest[0])
+    return found
+
+
+def _providers(
+    tenant: SuiteTenant, subscription: str, types: dict[str, tuple[str, dict[str, str]]]
+) -> list[dict[str, Any]]:
+    """Return the output of `az provider list`: those with resources or calls in the subscription are registered."""
+    here = f"/subscriptions/{subscription}/"
+    used = {fold(one.resource_type.split("/")[0]) for one in tenant.resources if one.scope.startswith(here)}
+    used |= {fold(one.operation.split("/")[0]) for one in tenant.needs if f"{one.scope}/".startswith(here)}
+    return [
+        {
+            "namespace": name,
+            "registrationPolicy": "RegistrationFree" if key in _FREE else "RegistrationRequired",
+            "registrationState": "Registered" if key in used | _FREE else "NotRegistered",
+            "resourceTypes": [
+                {
+                    "resourceType": one,
+                    "locations": ["West Europe"],
+                    "capabilities": "None" if word in ("locations", "operations") else "SupportsTags, SupportsLocation",
+                }
+                for word, one in sorted(known.items())
+            ],
+        }
+        for key, (name, known) in sorted(types.items())
+    ]

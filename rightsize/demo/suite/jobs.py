@@ -1,0 +1,146 @@
+"""Read the jobs of the suite, their needs and the resources that they work on, from tables beside this module."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from rightsize.demo.suite.model import NeedKind
+from rightsize.rbac.text import fold
+
+SUBSCRIPTION, GROUP = "subscription", "group"
+"""The targets of needs that are about no resource."""
+QUARTERLY = "quarterly"
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRow:
+    """A type of resource: the families of subscriptions that have it, its resource group, and its references.
+
+    `count` is the number of resources of a family; 0 means one that came and went. `references` are (path of the
+    property, type of the resource that it names).
+    """
+
+    resource_type: str
+    families: frozenset[str]
+    group: str
+    count: int
+    references: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NeedRow:
+    """A need of a job; `every` is the number of days between two uses, None for quarterly work."""
+
+    kind: NeedKind
+    operation: str
+    target: str
+    every: int | None
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A kind of work: who does it, which roles its holders have in real tenants, and what they need.
+
+    Attributes:
+        name: Its name.
+        family: The family of resources that it works on.
+        is_app: Whether an application does it.
+        broad: The broad role that covers all its needs but data actions.
+        narrow: A narrower built-in role that some holders have instead; empty for none.
+        data: A role with data actions that its holders have besides; empty for none.
+        weight: Its number of holders in the smallest tenant.
+        needs: Its needs.
+    """
+
+    name: str
+    family: str
+    is_app: bool
+    broad: str
+    narrow: str
+    data: str
+    weight: int
+    needs: tuple[NeedRow, ...]
+
+
+@cache
+def jobs() -> tuple[Job, ...]:
+    """Return the jobs, in the table's order."""
+    needs: dict[str, list[NeedRow]] = {}
+    for row in _rows("needs"):
+        every = None if row["cadence"] == QUARTERLY else int(row["cadence"])
+        needs.setdefault(row["job"], []).append(
+            NeedRow(_kind(row["class"]), row["operation"], row["target"], every, row["cause"])
+        )
+    return tuple(
+        Job(
+            row["job"],
+            row["family"],
+            row["kind"] == "app",
+            row["broad"],
+            row["narrow"],
+            row["data"],
+            int(row["weight"]),
+            tuple(needs[row["job"]]),
+        )
+        for row in _rows("jobs")
+    )
+
+
+@cache
+def resource_rows() -> tuple[ResourceRow, ...]:
+    """Return the types of resources, in the table's order."""
+    return tuple(
+        ResourceRow(
+            row["type"],
+            frozenset(row["families"].split()),
+            row["group"],
+            int(row["count"]),
+            tuple((path, named) for path, _, named in (one.partition("=") for one in row["references"].split())),
+        )
+        for row in _rows("resources")
+    )
+
+
+def target_scope(operation: str, target_type: str, base: str) -> str:
+    """Return the scope of a call: the object of the operation on a resource, in it, or as an extension of it.
+
+    Args:
+        operation: The operation.
+        target_type: The type of the resource, or `SUBSCRIPTION` or `GROUP`.
+        base: The id of the resource, resource group or subscription.
+    """
+    words = operation.split("/")
+    types = words[: -2 if fold(words[-1]) == "action" else -1]
+    own = target_type.split("/") if "/" in target_type else []
+    if fold("/".join(types)) in (
+        "microsoft.resources/subscriptions",
+        "microsoft.resources/subscriptions/resourcegroups",
+    ):
+        return base
+    if own and fold("/".join(types[: len(own)])) == fold(target_type):
+        return base + "".join(f"/{word}/main" for word in types[len(own) :])
+    if len(types) < 2:
+        return base
+    return f"{base}/providers/{types[0]}" + "".join(f"/{word}/main" for word in types[1:])
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    text = (files("rightsize.demo.suite") / "data" / f"{name}.csv").read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def _kind(word: str) -> NeedKind:
+    known: dict[str, NeedKind] = {
+        "logged": "logged",
+        "read": "read",
+        "linked": "linked",
+        "unruled": "unruled",
+        "endpoint": "endpoint",
+        "data": "data",
+        "seasonal": "seasonal",
+    }
+    return known[word]

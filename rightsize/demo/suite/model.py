@@ -1,0 +1,150 @@
+"""The data classes of a suite tenant: principals, grants, resources, and the needs that are planted as its truth."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rightsize.model.nouns import PermissionBlock, Plane
+
+SEEN_DAYS, AHEAD_DAYS = 92, 30
+"""The days that a plan may see, and the days after them on which it is judged."""
+LAST_SEEN = dt.date(2026, 9, 30)
+"""The last day that a plan may see."""
+
+NeedKind = Literal["logged", "read", "linked", "unruled", "endpoint", "data", "seasonal", "future"]
+"""How a need shows itself.
+
+`logged` is in the Activity Log. No log shows `read` (reads of Resource Manager), `linked` (checked inside a write, as
+`rules/linked_checks.csv` says), `unruled` (checked inside a write by a made-up pair that no rule may have), `endpoint`
+(a control-plane operation on the own endpoint of a service) and `data` (a data action). `seasonal` was last used before
+the window and comes back in the next days. `future` is a part of the job that its holder first uses in the next days.
+"""
+NEED_KINDS: tuple[NeedKind, ...] = ("logged", "read", "linked", "unruled", "endpoint", "data", "seasonal", "future")
+UNRULED: NeedKind = "unruled"
+IN_LOG: tuple[NeedKind, ...] = ("logged", "seasonal", "future")
+"""The kinds whose calls the Activity Log records on the days on which they are made."""
+
+FIRST_DAY = LAST_SEEN - dt.timedelta(days=SEEN_DAYS - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIn:
+    """A built-in role of the catalogue."""
+
+    role_id: str
+    name: str
+    blocks: tuple[PermissionBlock, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteCatalogue:
+    """Azure's operations and built-in roles.
+
+    Attributes:
+        operations: (operation, is a data action: true, false, or None where no source says it; the source), sorted.
+        roles: The built-in roles by name.
+    """
+
+    operations: tuple[tuple[str, bool | None, str | None], ...]
+    roles: Mapping[str, BuiltIn]
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteScope:
+    """A management group or subscription, with the families of resources that a subscription has."""
+
+    scope: str
+    name: str
+    parent: str
+    families: frozenset[str] = frozenset()
+
+    @property
+    def is_subscription(self) -> bool:
+        """Whether it is a subscription."""
+        return self.scope.startswith("/subscriptions/")
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteResource:
+    """A resource; one that is not `listed` came and went within the seen days, so that no listing has it."""
+
+    scope: str
+    resource_type: str
+    name: str
+    properties: Mapping[str, Any]
+    listed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SuitePrincipal:
+    """A user, application or group. `job` is empty for groups and for those without work."""
+
+    principal_id: str
+    kind: Literal["user", "app", "group"]
+    name: str
+    job: str = ""
+    created_on: dt.date = dt.date(2024, 1, 8)
+
+    @property
+    def arm_type(self) -> str:
+        """The principal type as role assignments name it."""
+        return {"user": "User", "group": "Group"}.get(self.kind, "ServicePrincipal")
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteGrant:
+    """A role assignment. `by_design` says why it has to stay as it is; it is empty where a plan may change it."""
+
+    grant_id: str
+    principal_id: str
+    role: BuiltIn
+    scope: str
+    state: Literal["active", "eligible"] = "active"
+    by_design: str = ""
+    created_on: dt.date = dt.date(2024, 1, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteNeed:
+    """An operation that a principal needs at a scope, on days that are counted from the first day of the log."""
+
+    principal_id: str
+    operation: str
+    plane: Plane
+    scope: str
+    kind: NeedKind
+    days: tuple[int, ...]
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the log of the seen days has a call of it."""
+        return self.kind in IN_LOG and any(day in range(SEEN_DAYS) for day in self.days)
+
+    @property
+    def comes_next(self) -> bool:
+        """Whether it comes in the days on which a plan is judged."""
+        return any(SEEN_DAYS <= day < SEEN_DAYS + AHEAD_DAYS for day in self.days)
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteTenant:
+    """A tenant of the suite with its truth."""
+
+    name: str
+    seed: int
+    tenant_id: str
+    reader_id: str
+    scopes: tuple[SuiteScope, ...]
+    principals: tuple[SuitePrincipal, ...]
+    members: Mapping[str, Sequence[str]]
+    grants: tuple[SuiteGrant, ...]
+    resources: tuple[SuiteResource, ...]
+    needs: tuple[SuiteNeed, ...]
+
+    @property
+    def subscriptions(self) -> tuple[SuiteScope, ...]:
+        """Its subscriptions."""
+        return tuple(scope for scope in self.scopes if scope.is_subscription)

@@ -1,0 +1,364 @@
+"""Generate the tenants of the suite from a seed: people with jobs, broad grants, resources, and planted needs."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rightsize.demo.hashing import below, guid
+from rightsize.demo.suite.jobs import GROUP, SUBSCRIPTION, Job, NeedRow, jobs, resource_rows, target_scope
+from rightsize.demo.suite.model import (
+    AHEAD_DAYS,
+    LAST_SEEN,
+    SEEN_DAYS,
+    BuiltIn,
+    NeedKind,
+    SuiteCatalogue,
+    SuiteGrant,
+    SuiteNeed,
+    SuitePrincipal,
+    SuiteResource,
+    SuiteScope,
+    SuiteTenant,
+)
+from rightsize.model.errors import InputError
+from rightsize.model.nouns import Plane
+from rightsize.rbac.algebra import grants
+from rightsize.rbac.text import fold
+
+_EVERY_FAMILY = ("base", "compute", "net", "web", "data", "aks", "backup", "integration", "ml", "dns")
+_CHANCES: Mapping[NeedKind, int] = {
+    "logged": 720,
+    "read": 850,
+    "linked": 1000,
+    "unruled": 1000,
+    "endpoint": 900,
+    "data": 900,
+    "seasonal": 150,
+}
+"""How often, in a thousand, a holder has a need of the job. Needs of linked checks follow their write."""
+_FUTURE = 15
+"""How often, in a thousand, a logged need of the job comes up for the first time in the days ahead."""
+_NEW_RESOURCE = 8
+"""How often, in a thousand, a logged need comes up on another resource of the type in the days ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The size of a tenant: subscriptions (name, management group or empty, families) and number of rounds of jobs."""
+
+    name: str
+    subscriptions: tuple[tuple[str, str, tuple[str, ...]], ...]
+    rounds: int
+    idle: int
+
+
+SMALL = Shape("small", (("main", "", _EVERY_FAMILY),), rounds=1, idle=1)
+LARGE = Shape(
+    "large",
+    (
+        ("apps", "production", ("base", "compute", "net", "web")),
+        ("data", "production", ("base", "data", "net", "integration")),
+        ("platform", "production", ("base", "aks", "compute", "net")),
+        ("research", "sandbox", ("base", "ml", "data")),
+        ("shared", "sandbox", ("base", "net", "dns", "backup")),
+    ),
+    rounds=4,
+    idle=5,
+)
+SUITES: Mapping[str, tuple[tuple[Shape, int], ...]] = {
+    "small": ((SMALL, 0),),
+    "full": ((SMALL, 0), (SMALL, 1), (LARGE, 0)),
+}
+"""The tenants of each suite: shape, and the number that is added to the seed."""
+
+
+def suite_tenants(suite: str, seed: int, catalogue: SuiteCatalogue) -> list[SuiteTenant]:
+    """Return the tenants of a suite."""
+    return [make_tenant(shape, seed + added, catalogue) for shape, added in SUITES[suite]]
+
+
+def make_tenant(shape: Shape, seed: int, catalogue: SuiteCatalogue) -> SuiteTenant:
+    """Return the tenant of a shape and a seed; the same arguments give the same tenant.
+
+    Raises:
+        InputError: The catalogue lacks a role that the tenant assigns.
+    """
+    making = _Making(shape, seed, catalogue)
+    making.place()
+    for number in range(shape.rounds):
+        for job in jobs():
+            for holder in range(job.weight):
+                making.hire(job, f"{number}.{holder}")
+    making.complete()
+    making.add_bystanders()
+    return SuiteTenant(
+        f"{shape.name}-{seed}",
+        seed,
+        making.id("tenant"),
+        making.id("principal", "inventory-reader"),
+        tuple(making.scopes),
+        tuple(making.principals),
+        making.members,
+        tuple(making.grants),
+        tuple(making.resources),
+        tuple(sorted(making.needs.values(), key=lambda one: (one.principal_id, one.plane, one.operation, one.scope))),
+    )
+
+
+@dataclass(slots=True)
+class _Making:
+    shape: Shape
+    seed: int
+    catalogue: SuiteCatalogue
+    scopes: list[SuiteScope] = field(default_factory=list)
+    principals: list[SuitePrincipal] = field(default_factory=list)
+    members: dict[str, list[str]] = field(default_factory=dict)
+    grants: list[SuiteGrant] = field(default_factory=list)
+    resources: list[SuiteResource] = field(default_factory=list)
+    needs: dict[tuple[str, str, str], SuiteNeed] = field(default_factory=dict)
+    hired: list[tuple[Job, SuitePrincipal, SuiteScope, list[BuiltIn]]] = field(default_factory=list)
+
+    def id(self, *words: object) -> str:
+        """Return a GUID of the tenant."""
+        return guid("suite", self.shape.name, self.seed, *words)
+
+    def draw(self, limit: int, *words: object) -> int:
+        """Return a number below a limit."""
+        return below(limit, "suite", self.shape.name, self.seed, *words)
+
+    def place(self) -> None:
+        """Make management groups, subscriptions and resources."""
+        root = f"/providers/Microsoft.Management/managementGroups/{self.id('tenant')}"
+        self.scopes.append(SuiteScope(root, "Tenant Root Group", ""))
+        groups = {}
+        for name in dict.fromkeys(group for _, group, _ in self.shape.subscriptions if group):
+            groups[name] = f"/providers/Microsoft.Management/managementGroups/{name}"
+            self.scopes.append(SuiteScope(groups[name], name, root))
+        for name, group, families in self.shape.subscriptions:
+            scope = f"/subscriptions/{self.id('subscription', name)}"
+            self.scopes.append(SuiteScope(scope, name, groups.get(group, root), frozenset(families)))
+            self.resources += _resources(scope, name, frozenset(families))
+
+    def role(self, name: str) -> BuiltIn:
+        """Return a built-in role by name."""
+        role = self.catalogue.roles.get(name)
+        if role is None:
+            raise InputError(
+                f"the catalogue has no built-in role `{name}`",
+                hint="give all built-in roles, from `az role definition list -o json`",
+            )
+        return role
+
+    def hire(self, job: Job, number: str) -> None:
+        """Add a holder of a job, with grants as real tenants have them, and its needs as far as these allow them."""
+        places = [scope for scope in self.scopes if scope.is_subscription and job.family in scope.families]
+        home = places[self.draw(len(places), job.name, number, "home")]
+        name = f"{job.name}-{number}" if job.is_app else f"{job.name}-{number}@contoso.com"
+        who = self.add("app" if job.is_app else "user", name, job.name)
+        wanted = [*self.wanted(job, who, home)]
+        held = self.give(job, who, home, wanted)
+        self.hired.append((job, who, home, held))
+        for need in wanted:
+            if _is_granted(need, held):
+                self.plant(need)
+
+    def complete(self) -> None:
+        """Plant a seasonal and a future need where chance has planted none, so that every tenant has every kind."""
+        for kind in ("seasonal", "future"):
+            if all(need.kind != kind for need in self.needs.values()):
+                found = (need for one in self.hired for need in self.rare(*one, kind == "future"))
+                for need in list(found)[:1]:
+                    self.plant(need)
+
+    def rare(
+        self, job: Job, who: SuitePrincipal, home: SuiteScope, held: Sequence[BuiltIn], is_future: bool
+    ) -> Iterator[SuiteNeed]:
+        """Yield the seasonal needs of a holder's job, or those that the holder does not have yet, as future needs."""
+        for row in job.needs:
+            base = self.targets(row.target, home)
+            if base and row.kind == ("logged" if is_future else "seasonal"):
+                kind: NeedKind = "future" if is_future else "seasonal"
+                scope = target_scope(row.operation, *base[0])
+                days = self.days(row, who, kind)
+                need = SuiteNeed(who.principal_id, row.operation, "control", scope, kind, days)
+                if _is_granted(need, held) and _key(need) not in self.needs:
+                    yield need
+
+    def add(self, kind: Any, name: str, job: str = "", created_on: dt.date = dt.date(2024, 1, 8)) -> SuitePrincipal:
+        """Add a principal."""
+        made = SuitePrincipal(self.id("principal", name), kind, name, job, created_on)
+        self.principals.append(made)
+        return made
+
+    def plant(self, need: SuiteNeed) -> None:
+        """Plant a need; one that a log shows stands before the same need of another kind."""
+        known = self.needs.get(_key(need))
+        if known is None or (need.is_recorded and not known.is_recorded):
+            self.needs[_key(need)] = need
+
+    def wanted(self, job: Job, who: SuitePrincipal, home: SuiteScope) -> Iterator[SuiteNeed]:
+        """Yield the needs of a holder of a job; there is at least one."""
+        made = {
+            row: need for row in job.needs if not row.cause for need in self.needs_of(row, who, home, certain=False)
+        }
+        if not made:
+            made = {row: need for row in job.needs[:1] for need in self.needs_of(row, who, home, certain=True)}
+        yield from made.values()
+        for row, need in list(made.items()):
+            others = [one for one in self.targets(row.target, home) if target_scope(row.operation, *one) != need.scope]
+            if row.kind == need.kind == "logged" and others and self.lot(who, row, "other") < _NEW_RESOURCE:
+                scope = target_scope(row.operation, *others[0])
+                yield SuiteNeed(who.principal_id, row.operation, "control", scope, "future", self.ahead(who, row))
+        for row in job.needs:
+            causes = [need.days for cause, need in made.items() if fold(cause.operation) == fold(row.cause)]
+            days = tuple(sorted({day for one in causes for day in one}))
+            base = self.targets(row.target, home)
+            if base and days and days[0] < SEEN_DAYS:
+                scope = target_scope(row.operation, *base[self.lot(who, row, "target") % len(base)])
+                yield SuiteNeed(who.principal_id, row.operation, "control", scope, row.kind, days)
+
+    def needs_of(self, row: NeedRow, who: SuitePrincipal, home: SuiteScope, *, certain: bool) -> Iterator[SuiteNeed]:
+        """Yield the need of one row of a job, if the holder has it."""
+        base = self.targets(row.target, home)
+        if not base:
+            return
+        lot = 0 if certain else self.lot(who, row, "has")
+        kind: NeedKind = row.kind
+        if lot >= _CHANCES[row.kind]:
+            if row.kind != "logged" or lot >= _CHANCES["logged"] + _FUTURE:
+                return
+            kind = "future"
+        scope = target_scope(row.operation, *base[self.lot(who, row, "target") % len(base)])
+        days = self.days(row, who, kind)
+        plane: Plane = "data" if row.kind == "data" else "control"
+        yield SuiteNeed(who.principal_id, row.operation, plane, scope, kind, days)
+
+    def days(self, row: NeedRow, who: SuitePrincipal, kind: NeedKind) -> tuple[int, ...]:
+        """Return the days of a need; quarterly work was last done just before the window, or before the log."""
+        if kind == "future":
+            return self.ahead(who, row)
+        if row.every is None:
+            earlier = (self.lot(who, row, "earlier") % 2,) if self.lot(who, row, "seen") < 500 else ()
+            return (*earlier, *self.ahead(who, row)[:1])
+        return tuple(range(self.lot(who, row, "first") % row.every, SEEN_DAYS + AHEAD_DAYS, row.every))
+
+    def ahead(self, who: SuitePrincipal, row: NeedRow) -> tuple[int, ...]:
+        """Return days ahead of the seen ones."""
+        first = SEEN_DAYS + self.lot(who, row, "ahead") % AHEAD_DAYS
+        return tuple(range(first, SEEN_DAYS + AHEAD_DAYS, row.every or AHEAD_DAYS))
+
+    def lot(self, who: SuitePrincipal, row: NeedRow, why: str) -> int:
+        """Return a number from 0 to 999 for a holder and a need of the job."""
+        return self.draw(1000, who.name, row.kind, row.operation, row.target, why)
+
+    def targets(self, target: str, home: SuiteScope) -> list[tuple[str, str]]:
+        """Return (type, id) of what a need may be about, in a subscription."""
+        if target == SUBSCRIPTION:
+            return [(target, home.scope)]
+        if target == GROUP:
+            return [(target, f"{home.scope}/resourceGroups/{name}") for name in ("app", "platform")]
+        return [
+            (one.resource_type, one.scope)
+            for one in self.resources
+            if one.resource_type == target and one.scope.startswith(f"{home.scope}/")
+        ]
+
+    def give(self, job: Job, who: SuitePrincipal, home: SuiteScope, wanted: Sequence[SuiteNeed]) -> list[BuiltIn]:
+        """Give a holder its assignments, and return their roles."""
+        lot = self.draw(100, who.name, "grant")
+        broad, held = self.role(job.broad), [self.role("Reader")]
+        groups = sorted({"/".join(need.scope.split("/")[:5]) for need in wanted})
+        above = home.parent if len(self.shape.subscriptions) > 1 else home.scope
+        if lot < 20:
+            held = [self.grant(who, broad, above)]
+        elif lot < 45:
+            held = [self.grant(who, broad, home.scope)]
+        elif lot < 54:
+            held = [self.grant(who, self.role("Owner"), home.scope)]
+        elif lot < 70 and job.narrow:
+            held = [
+                self.grant(who, self.role(job.narrow), home.scope),
+                self.grant(who, self.role("Reader"), home.scope),
+            ]
+        elif lot < 82 and not job.is_app:
+            held = [self.join(job, who, home, broad)]
+        elif lot < 92 and all("/resourceGroups/" in group for group in groups):
+            held = [self.grant(who, broad, group) for group in groups]
+        elif lot >= 94 and not job.is_app:
+            held = [self.grant(who, broad, home.scope, "eligible"), self.grant(who, self.role("Reader"), home.scope)]
+        else:
+            held = [self.grant(who, broad, home.scope)]
+        if job.data:
+            held.append(self.grant(who, self.role(job.data), home.scope))
+        return held
+
+    def join(self, job: Job, who: SuitePrincipal, home: SuiteScope, role: BuiltIn) -> BuiltIn:
+        """Put a holder into the group of the job in a subscription, which is made where there is none."""
+        name = f"{job.name}-{home.name}"
+        known = next((one for one in self.principals if one.name == name), None)
+        if known is None:
+            known = self.add("group", name)
+            self.grant(known, role, home.scope)
+        self.members.setdefault(known.principal_id, []).append(who.principal_id)
+        return role
+
+    def grant(self, who: SuitePrincipal, role: BuiltIn, scope: str, state: Any = "active", **more: Any) -> BuiltIn:
+        """Assign a role, and return it."""
+        id_ = self.id("grant", who.name, role.name, scope, state)
+        self.grants.append(SuiteGrant(id_, who.principal_id, role, scope, state, **more))
+        return role
+
+    def add_bystanders(self) -> None:
+        """Add those without a job: the reader of the inventory, emergency access, recovery, a newcomer, the idle."""
+        root = self.scopes[0].scope
+        subscriptions = [scope for scope in self.scopes if scope.is_subscription]
+        self.grant(self.add("app", "inventory-reader"), self.role("Reader"), root)
+        self.grant(self.add("user", "break-glass@contoso.com"), self.role("Owner"), subscriptions[0].scope,
+                   by_design="emergency access")  # fmt: skip
+        self.grant(self.add("app", "site-recovery"), self.role("Site Recovery Contributor"), subscriptions[-1].scope,
+                   by_design="recovery")  # fmt: skip
+        young = LAST_SEEN - dt.timedelta(days=20)
+        newcomer = self.add("user", "newcomer@contoso.com", created_on=young)
+        self.grant(newcomer, self.role("Reader"), subscriptions[0].scope, by_design="young", created_on=young)
+        for number in range(self.shape.idle):
+            who = self.add("user", f"contractor-{number}@contoso.com")
+            self.grant(who, self.role("Contributor"), subscriptions[number % len(subscriptions)].scope)
+
+
+def _key(need: SuiteNeed) -> tuple[str, str, str]:
+    return need.principal_id, fold(need.operation), fold(need.scope)
+
+
+def _is_granted(need: SuiteNeed, roles: Sequence[BuiltIn]) -> bool:
+    return any(grants(role.blocks, need.operation, need.plane) != "no" for role in roles)
+
+
+def _resources(scope: str, name: str, families: frozenset[str]) -> Iterator[SuiteResource]:
+    rows = [row for row in resource_rows() if row.families & families]
+    first = {row.resource_type: _resource_id(scope, row.group, row.resource_type, name, 0) for row in rows}
+    for row in rows:
+        for number in range(max(1, row.count)):
+            properties: dict[str, Any] = {}
+            for path, named in row.references:
+                if named in first:
+                    _set(properties, path.split("."), first[named])
+            id_ = _resource_id(scope, row.group, row.resource_type, name, number)
+            yield SuiteResource(id_, row.resource_type, id_.rsplit("/", 1)[-1], properties, listed=row.count > 0)
+
+
+def _resource_id(scope: str, group: str, resource_type: str, name: str, number: int) -> str:
+    short = resource_type.rsplit("/", 1)[-1].lower()[:12]
+    return f"{scope}/resourceGroups/{group}/providers/{resource_type}/{short}{name}{number}"
+
+
+def _set(properties: dict[str, Any], path: Sequence[str], id_: str) -> None:
+    """Set a reference as Resource Graph has it: lists of objects where a word is a plural."""
+    word, *rest = path
+    if not rest:
+        properties[word] = id_ if word.lower().endswith("id") or word in ("storageAccount", "keyVault") else {"id": id_}
+        return
+    inner = properties.setdefault(word, [{}] if word.endswith("s") else {})
+    _set(inner[0] if isinstance(inner, list) else inner, rest, id_)

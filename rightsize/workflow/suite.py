@@ -1,0 +1,268 @@
+"""Run the suite: plan on generated tenants with a known truth, and judge every contender by the same judge."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.demo.suite.catalogue import read_catalogue, write_catalogue
+from rightsize.demo.suite.files import write_suite_exports, write_suite_truth
+from rightsize.demo.suite.model import NEED_KINDS, UNRULED, SuiteCatalogue, SuiteTenant
+from rightsize.demo.suite.tenants import SUITES, suite_tenants
+from rightsize.demo.writing import Folder
+from rightsize.model.errors import InputError, UsageError
+from rightsize.propose.assembly.plan import plan_from_context
+from rightsize.propose.core.azure_limits import AzureLimits
+from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
+from rightsize.propose.needs.context import PlanContext, prepare, read_findings, with_options
+from rightsize.propose.risk.calibration import brier, reliability
+from rightsize.store.connection import open_store
+from rightsize.workflow.backtest import read_settings, setting_name, single_settings
+from rightsize.workflow.load import load_paths
+from rightsize.workflow.rbac_analysis import analyse_inputs
+from rightsize.workflow.suite_contenders import Change, WrittenChange, change_of, read_change, siblings, used_only
+from rightsize.workflow.suite_judge import SuiteJudge, SuiteTally
+
+KEEP, USED_ONLY, SIBLING, WRITTEN = "keep", "used-only", "sibling", "given plan"
+DEFAULT, DROP = "default", "drop"
+_ALL_UNUSED = PlanOptions(reads=Reads.NONE, unobservable=Unobservable.DROP)
+_LATE = ("seasonal", "future")
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteResult:
+    """The result of the suite.
+
+    Attributes:
+        suite: Its name.
+        seed: Its seed.
+        tenants: Number of holders and needs of each tenant, by name.
+        setting: The name of the setting that gives the calibration.
+        tallies: The outcome of each contender over all its tenants, in the order shown.
+    """
+
+    suite: str
+    seed: int
+    tenants: Mapping[str, Mapping[str, int]]
+    setting: str
+    tallies: Mapping[str, SuiteTally]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield one row a contender."""
+        for name, tally in self.tallies.items():
+            yield {"plan": name, **describe(tally)}
+
+    def calibration(self) -> list[dict[str, Any]]:
+        """Return the reliability table of the first setting."""
+        return reliability(self.tallies[self.setting].predictions)
+
+    def document(self) -> dict[str, Any]:
+        """Return the result as plain values."""
+        return {
+            "suite": self.suite,
+            "seed": self.seed,
+            "tenants": {name: dict(numbers) for name, numbers in self.tenants.items()},
+            "plans": list(self.rows()),
+            "calibration": {
+                "plan": self.setting,
+                **brier(self.tallies[self.setting].predictions),
+                "table": self.calibration(),
+            },
+        }
+
+
+def describe(tally: SuiteTally) -> dict[str, Any]:
+    """Return a tally as plain values; a share of nothing is None."""
+    ruled = [kind for kind in NEED_KINDS if kind != UNRULED]
+    strings, before, after = sum(tally.role_sizes), tally.before, tally.after
+    return {
+        "tenants": tally.tenants,
+        "live_removed": _share(before.live - after.live, before.live),
+        "latent_removed": _share(before.latent - after.latent, before.latent),
+        "live_changes_removed": _share(
+            before.live - before.live_reads - after.live + after.live_reads, before.live - before.live_reads
+        ),
+        "latent_changes_removed": _share(
+            before.latent - before.latent_reads - after.latent + after.latent_reads,
+            before.latent - before.latent_reads,
+        ),
+        "live_by_design": _share(tally.by_design.live, tally.everything.live),
+        "latent_by_design": _share(tally.by_design.latent, tally.everything.latent),
+        "recorded_calls": tally.recorded,
+        "recorded_calls_denied": tally.denied,
+        "needs": sum(tally.needs.get(kind, 0) for kind in ruled),
+        "needs_lost": sum(tally.lost.get(kind, 0) for kind in ruled),
+        "late_lost": _share(sum(tally.lost.get(kind, 0) for kind in _LATE), sum(tally.needs.values())),
+        "unruled": tally.needs.get(UNRULED, 0),
+        "unruled_lost": tally.lost.get(UNRULED, 0),
+        "needs_by_kind": {
+            kind: {"needs": tally.needs.get(kind, 0), "lost": tally.lost.get(kind, 0)} for kind in NEED_KINDS
+        },
+        "principals": tally.principals,
+        "principals_broken": tally.broken,
+        "new_roles": len(tally.role_sizes),
+        "strings_median": statistics.median(tally.role_sizes) if tally.role_sizes else None,
+        "strings_max": max(tally.role_sizes, default=None),
+        "strings_explained": _share(tally.explained, strings),
+        "brier": brier(tally.predictions)["bound"],
+        "brier_expected": brier(tally.predictions)["expected"],
+    }
+
+
+def run_suite(
+    suite: str,
+    seed: int,
+    *,
+    db: Path,
+    catalogue: Sequence[Path] = (),
+    settings: Sequence[str] = (),
+    plans: Sequence[Path] = (),
+    exports: Path | None = None,
+    narrate: Callable[[str], None] = lambda _: None,
+) -> SuiteResult:
+    """Generate the tenants of a suite, plan on them, and judge every contender.
+
+    Args:
+        suite: `small` or `full`.
+        seed: Another number gives other tenants.
+        db: The store whose catalogue is taken if no files are given.
+        catalogue: Exports of Azure's operations and built-in roles.
+        settings: Options to try, as `read_settings` takes them; every option alone where there are none.
+        plans: Plans that somebody wrote for tenants of the suite.
+        exports: A folder that keeps the exports and the truth of each tenant.
+        narrate: Is called with a sentence about each step.
+
+    Raises:
+        UsageError: The suite or a setting is not known, or the folder holds something else.
+        InputError: A file cannot be read, or a plan is for no tenant of the suite.
+        EvidenceError: There is no whole catalogue.
+    """
+    if suite not in SUITES:
+        raise UsageError(f"`{suite}` is not a suite", hint=f"one of {', '.join(SUITES)}")
+    asked = read_settings(settings, PlanOptions()) or list(default_settings())
+    chosen = {name_of(options): options for options in asked}
+    written = [read_change(path) for path in plans]
+    tallies: dict[str, list[SuiteTally]] = {}
+    numbers: dict[str, dict[str, int]] = {}
+    with tempfile.TemporaryDirectory(prefix="rightsize-suite-") as temporary:
+        folder = Path(temporary)
+        narrate("reading the catalogue")
+        known, base = _base_store(db, catalogue, folder)
+        tenants = suite_tenants(suite, seed, known)
+        _require_tenants(written, tenants)
+        for tenant in tenants:
+            narrate(f"{tenant.name}: writing and loading its exports")
+            inputs = _load(tenant, known, base, folder, exports)
+            numbers[tenant.name] = {"holders": len(tenant.principals), "needs": len(tenant.needs)}
+            for name, tally in _judged(tenant, inputs, chosen, written, narrate):
+                tallies.setdefault(name, []).append(tally)
+    return SuiteResult(
+        suite,
+        seed,
+        numbers,
+        next(iter(chosen)),
+        {name: reduce(add, found, SuiteTally()) for name, found in tallies.items()},
+    )
+
+
+def default_settings() -> tuple[PlanOptions, ...]:
+    """Return the settings to try: the default, each other value of an option alone, and all that is unused removed."""
+    return (*single_settings(PlanOptions()), _ALL_UNUSED)
+
+
+def name_of(options: PlanOptions) -> str:
+    """Return the name of a contender: the options that are not at their default."""
+    if options in (PlanOptions(), _ALL_UNUSED):
+        return DEFAULT if options == PlanOptions() else DROP
+    usual = setting_name(PlanOptions())
+    return setting_name(options).removeprefix(usual).removeprefix(",")
+
+
+def _judged(
+    tenant: SuiteTenant,
+    inputs: Inputs,
+    settings: Mapping[str, PlanOptions],
+    written: Sequence[WrittenChange],
+    narrate: Callable[[str], None],
+) -> Iterator[tuple[str, SuiteTally]]:
+    """Yield each contender with its outcome on a tenant."""
+    context = _context(inputs)
+    index = context.book.index
+    judge = SuiteJudge(tenant, inputs, index, context.scale)
+    for name, options in settings.items():
+        narrate(f"{tenant.name}: planning with {name}")
+        yield name, judge.judge(change_of(plan_from_context(with_options(context, options), content_hash="")))
+    for name, change in ((USED_ONLY, used_only(tenant)), (SIBLING, siblings(tenant, index)), (KEEP, Change())):
+        yield name, judge.judge(change)
+    for one in written:
+        if _is_for(one, tenant):
+            unknown = sorted(one.named - judge.knows)
+            if unknown:
+                raise InputError(
+                    f"`{one.file}` assigns the role `{unknown[0]}`, which neither the tenant nor the plan has",
+                    hint="put the definitions of new roles into the folder `roles` beside the plan",
+                )
+            yield WRITTEN, judge.judge(one.change)
+
+
+def _context(inputs: Inputs) -> PlanContext:
+    options = PlanOptions()
+    analysis, _ = analyse_inputs(inputs, min_window=options.min_window, forget_days=options.forget_days)
+    return prepare(inputs, analysis, read_findings(inputs, analysis), options, AzureLimits())
+
+
+def _base_store(db: Path, files: Sequence[Path], folder: Path) -> tuple[SuiteCatalogue, Path]:
+    """Return the catalogue of the files, else of the store, and a new store that has it alone."""
+    base = folder / "whole-catalogue.duckdb"
+    if files:
+        load_paths(base, files)
+    with open_store(base if files else db, read_only=True) as store:
+        known = read_catalogue(store.table("operations"), store.table("role_definitions"))
+    if not files:
+        write_catalogue(known, Folder(folder))
+        load_paths(base, [folder / "catalogue"])
+    return known, base
+
+
+def _load(tenant: SuiteTenant, known: SuiteCatalogue, base: Path, folder: Path, exports: Path | None) -> Inputs:
+    """Write the exports of a tenant, load them into a store that has the catalogue, and return the tables."""
+    root = (exports or folder) / tenant.name
+    if root.exists():
+        raise UsageError(f"`{root}` exists", hint="name a folder without tenants of an earlier run")
+    try:
+        write_suite_exports(tenant, known, root / "exports")
+        write_suite_truth(tenant, root / "truth.json")
+        if exports is not None:
+            write_catalogue(known, Folder(root))
+    except OSError as error:
+        raise InputError(f"`{root}` cannot be written: {error.strerror or error}") from error
+    store = folder / f"{tenant.name}.duckdb"
+    shutil.copy(base, store)
+    load_paths(store, [root / "exports"], named=False)
+    with open_store(store, read_only=True) as opened:
+        return Inputs.read(opened.table)
+
+
+def _require_tenants(written: Sequence[WrittenChange], tenants: Sequence[SuiteTenant]) -> None:
+    for one in written:
+        if not any(_is_for(one, tenant) for tenant in tenants):
+            raise InputError(
+                f"`{one.file}` replaces no assignment of a tenant of this suite",
+                hint="make it from the tenants that `--exports DIR` keeps, with the same suite and seed",
+            )
+
+
+def _is_for(written: WrittenChange, tenant: SuiteTenant) -> bool:
+    return any(grant.grant_id in written.change.replaced for grant in tenant.grants)
+
+
+def _share(part: float, whole: float) -> float | None:
+    return round(part / whole, 4) if whole else None

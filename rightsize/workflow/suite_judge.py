@@ -1,0 +1,234 @@
+"""Judge a change of a suite tenant's assignments by the planted truth: what is lost, what goes, and how it reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs, empty
+from rightsize.demo.suite.model import IN_LOG, UNRULED, SuiteNeed, SuiteTenant
+from rightsize.model.nouns import Decision, PermissionBlock, RoleDefinition
+from rightsize.model.role_forms import permissions_from_json
+from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.core.weights import Scale
+from rightsize.propose.risk.calibration import Prediction
+from rightsize.rbac.access import Access
+from rightsize.rbac.patterns import parse_pattern
+from rightsize.rbac.scopes import parse_scope
+from rightsize.rbac.text import fold
+from rightsize.workflow.demo_truth import with_assignments, with_roles
+from rightsize.workflow.suite_contenders import Change, Forecast, recorded_calls
+from rightsize.workflow.suite_excess import NOTHING, Held, Ledger, Weight
+from rightsize.workflow.tenant_access import read_tenant_access
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteTally:
+    """The outcome of one contender on one tenant; tallies of several tenants can be added.
+
+    Attributes:
+        tenants: Number of tenants.
+        needs: Number of planted needs that today's assignments allow, by kind.
+        lost: Number of these that the change refuses, by kind.
+        recorded: Number of distinct calls of the log that today's assignments allow.
+        denied: Number of these that the change refuses.
+        principals: Number of principals with a need in the next 30 days.
+        broken: Number of these that lose such a need, apart from those that no rule may know.
+        before: Excess today, of holders whose access may change.
+        after: Their excess after the change.
+        by_design: Excess after the change, of holders whose access has to stay.
+        everything: Excess today of all holders.
+        role_sizes: Number of strings of each new role.
+        explained: Number of these strings that were observed, that read, or whose type exists where they are granted.
+        predictions: What the plan says about breaking, with the outcome.
+    """
+
+    tenants: int = 0
+    needs: Mapping[str, int] = field(default_factory=dict)
+    lost: Mapping[str, int] = field(default_factory=dict)
+    recorded: int = 0
+    denied: int = 0
+    principals: int = 0
+    broken: int = 0
+    before: Weight = NOTHING
+    after: Weight = NOTHING
+    by_design: Weight = NOTHING
+    everything: Weight = NOTHING
+    role_sizes: tuple[int, ...] = ()
+    explained: int = 0
+    predictions: tuple[Prediction, ...] = ()
+
+    def __add__(self, other: SuiteTally) -> SuiteTally:
+        """Return the sum of both tallies."""
+        return SuiteTally(
+            self.tenants + other.tenants,
+            Counter(self.needs) + Counter(other.needs),
+            Counter(self.lost) + Counter(other.lost),
+            self.recorded + other.recorded,
+            self.denied + other.denied,
+            self.principals + other.principals,
+            self.broken + other.broken,
+            self.before + other.before,
+            self.after + other.after,
+            self.by_design + other.by_design,
+            self.everything + other.everything,
+            self.role_sizes + other.role_sizes,
+            self.explained + other.explained,
+            self.predictions + other.predictions,
+        )
+
+
+class SuiteJudge:
+    """Judges changes of one tenant.
+
+    Args:
+        tenant: The tenant with its truth.
+        inputs: The tables that a plan may see.
+        index: The operations.
+        scale: Their weights.
+    """
+
+    def __init__(self, tenant: SuiteTenant, inputs: Inputs, index: OperationIndex, scale: Scale) -> None:
+        self._tenant, self._inputs, self._index = tenant, inputs, index
+        self._ledger = Ledger(tenant, index, scale)
+        rows = inputs.role_definitions.select("role_definition_id", "permissions").iter_rows()
+        self._known = {fold(id_): permissions for id_, permissions in rows}
+        self._masks: dict[str, int] = {}
+        self._members = {group: tuple(members) for group, members in tenant.members.items()}
+        self._recorded = recorded_calls(tenant.needs)
+        self._by_design = {one.principal_id for one in tenant.grants if one.by_design}
+        self._today = self._decide(Change())
+
+    @property
+    def knows(self) -> frozenset[str]:
+        """The folded ids of the roles that exist in the tenant."""
+        return frozenset(self._known)
+
+    def judge(self, change: Change) -> SuiteTally:
+        """Return the outcome of a change."""
+        after = self._decide(change)
+        counted = [
+            (need, today, then)
+            for need, today, then in zip(self._tenant.needs, self._today, after, strict=True)
+            if today.allowed != "no"
+        ]
+        lost = [(need, today) for need, today, then in counted if not _is_kept(today, then)]
+        weights = self._weights(change, after), self._weights(Change(), self._today)
+        free = [{who: weight for who, weight in one.items() if who not in self._by_design} for one in weights]
+        sizes, explained = self._strings(change)
+        return SuiteTally(
+            tenants=1,
+            needs=Counter(need.kind for need, _, _ in counted),
+            lost=Counter(need.kind for need, _ in lost),
+            recorded=sum(need.is_recorded for need, _, _ in counted),
+            denied=sum(need.is_recorded for need, _ in lost),
+            principals=len({need.principal_id for need, _, _ in counted if need.comes_next}),
+            broken=len({need.principal_id for need, _ in lost if need.comes_next and need.kind != UNRULED}),
+            before=_sum(free[1].values()),
+            after=_sum(free[0].values()),
+            by_design=_sum(weights[0].values()) - _sum(free[0].values()),
+            everything=_sum(weights[1].values()),
+            role_sizes=sizes,
+            explained=explained,
+            predictions=tuple(_outcome(one, lost) for one in change.forecasts),
+        )
+
+    def _assignments(self, change: Change) -> pl.DataFrame:
+        """Return the assignments after a change, in the columns of the table."""
+        kept = self._inputs.role_assignments.filter(~pl.col("role_assignment_id").is_in(change.replaced))
+        return with_assignments(kept, change.made)
+
+    def _decide(self, change: Change) -> list[Decision]:
+        """Return for each need whether it is allowed after a change."""
+        assignments = self._assignments(change)
+        assigned = pl.col("role_definition_id").is_in(assignments["role_definition_id"].unique().implode())
+        definitions = with_roles(self._inputs.role_definitions.filter(assigned), change.roles)
+        # No question is asked of the plane of an operation, so the catalogue is not needed.
+        changed = {
+            "role_assignments": assignments,
+            "role_definitions": definitions,
+            "operations": empty("operations"),
+        }
+        access: Access = read_tenant_access(
+            lambda name: changed[name] if name in changed else getattr(self._inputs, name)
+        ).access
+        return [
+            access.decide(need.principal_id, need.operation, need.plane, parse_scope(need.scope))
+            for need in self._tenant.needs
+        ]
+
+    def _weights(self, change: Change, decisions: Sequence[Decision]) -> dict[str, Weight]:
+        """Return the excess of each principal after a change."""
+        new = {fold(one.role_definition_id): one for one in change.roles}
+        held: dict[str, list[Held]] = {}
+        columns = ("principal_id", "role_definition_id", "scope", "state")
+        for principal, role, scope, state in self._assignments(change).select(columns).iter_rows():
+            one = Held(self._granted(fold(role), new), fold(scope), state)
+            for who in self._members.get(principal, (principal,)):
+                held.setdefault(who, []).append(one)
+        excess = {who: self._ledger.of(many) for who, many in held.items()}
+        for need, decision in zip(self._tenant.needs, decisions, strict=True):
+            if decision.allowed != "no":
+                weight = self._ledger.of_need(need, is_eligible=decision.allowed == "eligible")
+                excess[need.principal_id] -= weight
+        return excess
+
+    def _granted(self, role: str, new: Mapping[str, RoleDefinition]) -> int:
+        if role in new:
+            return self._index.granted_by(new[role].permissions)
+        if role not in self._masks:
+            self._masks[role] = self._index.granted_by(permissions_from_json(self._known[role]))
+        return self._masks[role]
+
+    def _strings(self, change: Change) -> tuple[tuple[int, ...], int]:
+        """Return the number of strings of each new role, and how many strings are explained."""
+        sizes, explained = [], 0
+        for role in change.roles:
+            places = [one for one in change.made if fold(one.role) == fold(role.role_definition_id)]
+            seen = {
+                (plane, operation)
+                for one in places
+                for who in self._members.get(one.principal_id, (one.principal_id,))
+                for plane, operation, _ in self._recorded.get(who, ())
+            }
+            strings = list(strings_of(role.permissions))
+            sizes.append(len(strings))
+            explained += sum(self._is_explained(one, seen, [place.scope for place in places]) for one in strings)
+        return tuple(sizes), explained
+
+    def _is_explained(self, string: tuple[str, str], seen: set[tuple[str, str]], scopes: Sequence[str]) -> bool:
+        plane, text = string
+        if text.endswith("/read") or self._ledger.exists(text, scopes):
+            return True
+        pattern = parse_pattern(text)
+        return any(plane == one and pattern.matches(operation) for one, operation in seen)
+
+
+def strings_of(blocks: Iterable[PermissionBlock]) -> Iterable[tuple[str, str]]:
+    """Yield the plane and the folded text of each string that grants something."""
+    for block in blocks:
+        yield from (("control", fold(text)) for text in block.actions)
+        yield from (("data", fold(text)) for text in block.data_actions)
+
+
+def _is_kept(today: Decision, then: Decision) -> bool:
+    """Return whether a need is as certain after a change as it was before; an activation is no loss."""
+    return then.allowed != "no" and (today.depends_on_reading or not then.depends_on_reading)
+
+
+def _outcome(forecast: Forecast, lost: Sequence[tuple[SuiteNeed, Decision]]) -> Prediction:
+    """Return whether a proposal broke a logged operation in the next 30 days."""
+    broke = any(
+        need.comes_next
+        and need.kind in IN_LOG
+        and any(reason.role_assignment_id in forecast.replaced for reason in today.because)
+        for need, today in lost
+    )
+    return Prediction(forecast.bound, forecast.expected, broke, forecast.basis)
+
+
+def _sum(weights: Iterable[Weight]) -> Weight:
+    return sum(weights, NOTHING)

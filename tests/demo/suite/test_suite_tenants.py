@@ -1,0 +1,130 @@
+"""The tenants of the suite: every kind of need is planted, the exports agree with the truth, the seed decides all."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from rightsize.demo.suite.files import write_suite_exports, write_suite_truth
+from rightsize.demo.suite.jobs import jobs
+from rightsize.demo.suite.model import NEED_KINDS, SEEN_DAYS, BuiltIn, SuiteCatalogue, SuiteTenant
+from rightsize.demo.suite.tenants import LARGE, SMALL, Shape, make_tenant
+from rightsize.model.errors import InputError
+from rightsize.model.role_forms import parse_role_definitions
+from rightsize.rbac.patterns import parse_pattern
+from rightsize.rbac.text import fold
+from rightsize.rules.linked import linked_writes
+
+_PLANES = {"true": True, "false": False, "": None}
+WINDOW = 90
+
+
+@pytest.fixture(scope="module")
+def catalogue(shared_data: Path) -> SuiteCatalogue:
+    """Azure's catalogue, read without a store."""
+    with (shared_data / "catalog" / "operations.csv").open(encoding="utf-8-sig", newline="") as file:
+        operations = tuple((row["operation"], _PLANES[row["is_data_action"]], None) for row in csv.DictReader(file))
+    roles = parse_role_definitions((shared_data / "catalog" / "built-in-roles.json").read_bytes())
+    known = {one.role_name: BuiltIn(one.role_definition_id, one.role_name, one.permissions) for one in roles}
+    return SuiteCatalogue(operations, known)
+
+
+@pytest.fixture(scope="module", params=[(SMALL, 0), (SMALL, 1), (LARGE, 0)], ids=["small-0", "small-1", "large-0"])
+def tenant(request: pytest.FixtureRequest, catalogue: SuiteCatalogue) -> SuiteTenant:
+    """A tenant of the full suite."""
+    shape, seed = request.param
+    return make_tenant(shape, seed, catalogue)
+
+
+def test_every_kind_of_need_is_planted_in_every_tenant(tenant: SuiteTenant) -> None:
+    """There are needs that no log shows, and needs of later days; all operations are in Azure's catalogue."""
+    assert {need.kind for need in tenant.needs} == set(NEED_KINDS)
+    assert len({one.job for one in tenant.principals if one.job}) >= 15
+
+
+def test_the_days_of_a_need_fit_its_kind(tenant: SuiteTenant) -> None:
+    """Future needs begin after the seen days; the window shows no use of seasonal ones, and both come up next."""
+    for need in tenant.needs:
+        if need.kind == "future":
+            assert min(need.days) >= SEEN_DAYS
+        if need.kind == "seasonal":
+            assert not [day for day in need.days if SEEN_DAYS - WINDOW <= day < SEEN_DAYS]
+        if need.kind in ("seasonal", "future"):
+            assert need.comes_next
+
+
+def test_all_operations_of_the_jobs_exist_on_their_plane(catalogue: SuiteCatalogue) -> None:
+    """A misspelt operation would be a need that no role of Azure's catalogue is about."""
+    known = {fold(operation): is_data for operation, is_data, _ in catalogue.operations}
+    rows = [row for job in jobs() for row in job.needs]
+    assert [row.operation for row in rows if fold(row.operation) not in known] == []
+    assert [row.operation for row in rows if (row.kind == "data") != bool(known[fold(row.operation)])] == []
+    assert [row.cause for row in rows if row.cause and fold(row.cause) not in known] == []
+    assert {row.kind for row in rows} | {"future"} == set(NEED_KINDS)
+    assert len(jobs()) == 20
+
+
+def test_made_up_pairs_are_in_no_rule_and_all_others_are() -> None:
+    """Otherwise a plan could keep an unruled need by a rule, or lose a linked one for want of one."""
+    for job in jobs():
+        for row in job.needs:
+            if row.cause:
+                ruled = any(parse_pattern(one).matches(fold(row.cause)) for one in linked_writes(row.operation))
+                assert ruled is (row.kind == "linked"), (row.cause, row.operation)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_one_others(catalogue: SuiteCatalogue, tmp_path: Path) -> None:
+    """Nothing depends on the clock, the machine or the order of a set."""
+    for folder, seed in (("one", 3), ("two", 3), ("other", 4)):
+        made = make_tenant(SMALL, seed, catalogue)
+        write_suite_exports(made, catalogue, tmp_path / folder)
+        write_suite_truth(made, tmp_path / folder / "truth.json")
+    one, two, other = (_content(tmp_path / folder) for folder in ("one", "two", "other"))
+    assert one == two
+    assert one["truth.json"] != other["truth.json"]
+    assert one["activity/activity.jsonl"] != other["activity/activity.jsonl"]
+
+
+def test_the_manifest_has_every_listing_with_its_rows(
+    catalogue: SuiteCatalogue, tenant: SuiteTenant, tmp_path: Path
+) -> None:
+    """Both listings of resources and the providers of every subscription stand there, complete, with their reader."""
+    write_suite_exports(tenant, catalogue, tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["format"] == "rightsize-exports/1"
+    assert manifest["reader"]["id"] in {one.principal_id for one in tenant.principals}
+    assert len(manifest["files"]) == 2 * len(tenant.subscriptions) + 1
+    for entry in manifest["files"]:
+        document = json.loads((tmp_path / entry["path"]).read_text(encoding="utf-8"))
+        assert entry["rows"] == len(document["data"] if isinstance(document, dict) else document) > 0
+        assert (entry["complete"], entry["error"]) == (True, None)
+    # What came and went is in the log alone.
+    gone = [one for one in tenant.resources if not one.listed]
+    listed = (tmp_path / "resource-graph.json").read_text(encoding="utf-8")
+    assert gone
+    assert [one for one in gone if one.scope.lower() in listed] == []
+
+
+def test_the_log_ends_with_the_seen_days(catalogue: SuiteCatalogue, tenant: SuiteTenant, tmp_path: Path) -> None:
+    """A plan sees nothing of the days on which it is judged, and no call of a need that no log shows."""
+    write_suite_exports(tenant, catalogue, tmp_path)
+    lines = (tmp_path / "activity" / "activity.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    days = {row["eventTimestamp"][:10] for row in rows}
+    assert (min(days), max(days)) == ("2026-07-01", "2026-09-30")
+    logged = {row["authorization"]["action"] for row in rows}
+    silent = {need.operation for need in tenant.needs if need.kind in ("read", "data", "endpoint")}
+    assert logged & silent == set()
+
+
+def test_a_catalogue_without_a_role_is_an_error() -> None:
+    """A part of Azure's catalogue would give another tenant under the same name."""
+    with pytest.raises(InputError, match="the catalogue has no built-in role `Contributor`"):
+        make_tenant(Shape("small", SMALL.subscriptions, 1, 1), 0, SuiteCatalogue((), {}))
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}

@@ -1,0 +1,207 @@
+"""The judge of the suite, on one tenant made by hand: what is lost, what goes, and what stays by design."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.demo.suite.model import (
+    SEEN_DAYS,
+    BuiltIn,
+    NeedKind,
+    SuiteGrant,
+    SuiteNeed,
+    SuitePrincipal,
+    SuiteResource,
+    SuiteScope,
+    SuiteTenant,
+)
+from rightsize.model.nouns import PermissionBlock, Plane, RoleDefinition
+from rightsize.model.plan import PlannedAssignment
+from rightsize.model.role_forms import permissions_to_json
+from rightsize.propose.core.bitsets import OperationIndex, index_operations
+from rightsize.propose.core.weights import read_scale
+from rightsize.workflow.suite_contenders import Change, Forecast, siblings, used_only
+from rightsize.workflow.suite_judge import SuiteJudge, SuiteTally
+from tests.propose.small_tenant import CONTRIBUTOR, OPERATIONS, SUB, guid
+
+START = "Microsoft.Compute/virtualMachines/start/action"
+RESTART = "Microsoft.Compute/virtualMachines/restart/action"
+WRITE_VM = "Microsoft.Compute/virtualMachines/write"
+READ_VM = "Microsoft.Compute/virtualMachines/read"
+JOIN = "Microsoft.Network/networkInterfaces/join/action"
+KEYS = "Microsoft.Storage/storageAccounts/listKeys/action"
+VM = f"{SUB}/resourceGroups/app/providers/Microsoft.Compute/virtualMachines/vm"
+ROLE = BuiltIn(CONTRIBUTOR, "Contributor", (PermissionBlock(actions=("*",)),))
+WORKER, GUARD, GROUP, MEMBER = guid(1), guid(2), guid(3), guid(4)
+GRANTS = (
+    SuiteGrant(guid(101), WORKER, ROLE, SUB),
+    SuiteGrant(guid(102), GUARD, ROLE, SUB, by_design="emergency access"),
+    SuiteGrant(guid(103), GROUP, ROLE, SUB),
+)
+
+
+def _need(who: str, operation: str, kind: NeedKind, *days: int, plane: Plane = "control") -> SuiteNeed:
+    return SuiteNeed(who, operation, plane, f"{VM}1", kind, days)
+
+
+NEEDS = (
+    _need(WORKER, START, "logged", 5, 50, SEEN_DAYS + 3),
+    _need(WORKER, READ_VM, "read", 5, SEEN_DAYS + 3),
+    _need(WORKER, JOIN, "unruled", 5, SEEN_DAYS + 3),
+    _need(WORKER, RESTART, "future", SEEN_DAYS + 9),
+    _need(MEMBER, WRITE_VM, "logged", 8),
+)
+
+
+def _tenant() -> SuiteTenant:
+    types = {"Microsoft.Compute/virtualMachines": 2, "Microsoft.Network/networkInterfaces": 1}
+    resources = [
+        SuiteResource(f"{SUB}/resourceGroups/app/providers/{kind}/vm{number}", kind, f"vm{number}", {})
+        for kind, count in types.items()
+        for number in range(1, count + 1)
+    ]
+    people = (
+        SuitePrincipal(WORKER, "user", "worker"),
+        SuitePrincipal(GUARD, "user", "guard"),
+        SuitePrincipal(GROUP, "group", "team"),
+        SuitePrincipal(MEMBER, "user", "member"),
+    )
+    scopes = (
+        SuiteScope("/providers/Microsoft.Management/managementGroups/top", "top", ""),
+        SuiteScope(SUB, "main", ""),
+    )
+    members = {GROUP: (MEMBER,)}
+    return SuiteTenant("hand", 0, guid(9), guid(8), scopes, people, members, GRANTS, tuple(resources), NEEDS)
+
+
+def _frame(table: str, *rows: dict[str, object]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=schema_of(table))
+
+
+@pytest.fixture
+def index() -> OperationIndex:
+    return index_operations(_operations(), pl.DataFrame(schema=schema_of("role_operations")))
+
+
+def _operations() -> pl.DataFrame:
+    return pl.DataFrame(
+        [
+            {
+                "plane": "data" if is_data else "control",
+                "operation": name,
+                "name": name.lower(),
+                "in_catalogue": True,
+                "weight": 1,
+                "risk": None,
+            }
+            for name, is_data in OPERATIONS.items()
+        ],
+        schema_overrides={"risk": pl.String},
+    )
+
+
+@pytest.fixture
+def judge(index: OperationIndex) -> SuiteJudge:
+    assignments = [
+        {
+            "role_assignment_id": one.grant_id,
+            "state": one.state,
+            "principal_id": one.principal_id,
+            "role_definition_id": one.role.role_id,
+            "scope": one.scope,
+        }
+        for one in GRANTS
+    ]
+    role = {
+        "role_definition_id": ROLE.role_id,
+        "role_name": ROLE.name,
+        "role_type": "BuiltInRole",
+        "permissions": permissions_to_json(ROLE.blocks),
+    }
+    member = {"group_id": GROUP, "member_id": MEMBER, "listing": "members", "member_type": "User"}
+    inputs = Inputs.of(
+        role_assignments=_frame("role_assignments", *assignments),
+        role_definitions=_frame("role_definitions", role),
+        group_members=_frame("group_members", member),
+    )
+    return SuiteJudge(_tenant(), inputs, index, read_scale(_operations(), index))
+
+
+def test_keeping_everything_loses_nothing_and_removes_nothing(judge: SuiteJudge) -> None:
+    """Without a change every need is allowed, nobody breaks, and all excess is there after as before."""
+    tally = judge.judge(Change())
+    assert dict(tally.needs) == {"logged": 2, "read": 1, "unruled": 1, "future": 1}
+    assert (dict(tally.lost), tally.denied, tally.broken, tally.role_sizes) == ({}, 0, 0, ())
+    assert tally.before == tally.after
+    assert tally.before.live > 0
+    assert tally.before.latent > 0
+
+
+def test_used_only_keeps_recorded_calls_and_loses_what_no_log_shows(judge: SuiteJudge) -> None:
+    """It loses the read, the linked check and the new part of the job, and leaves no excess."""
+    tally = judge.judge(used_only(_tenant()))
+    assert dict(tally.lost) == {"read": 1, "unruled": 1, "future": 1}
+    assert (tally.recorded, tally.denied) == (2, 0)
+    assert (tally.principals, tally.broken) == (1, 1)
+    assert (tally.role_sizes, tally.explained) == ((1, 1), 2)
+    # The role is still given for both machines of the subscription, and the need is on one.
+    assert (tally.after.live, tally.after.latent) == (2.0, 0.0)
+    assert tally.by_design.live == 0
+
+
+def test_siblings_keep_the_operations_of_the_used_types(judge: SuiteJudge, index: OperationIndex) -> None:
+    """The new operation on the used type stays, and so does its read; the linked check of another type goes."""
+    tally = judge.judge(siblings(_tenant(), index))
+    assert dict(tally.lost) == {"unruled": 1}
+    assert tally.broken == 0
+
+
+def test_what_stays_by_design_is_in_no_denominator(judge: SuiteJudge) -> None:
+    """The excess of emergency access counts apart, whoever leaves it."""
+    tally = judge.judge(Change())
+    whole = tally.everything
+    assert (tally.by_design + tally.before) == whole
+    # Three people hold the same; two of them use one operation on one machine each, and need three more.
+    assert tally.by_design.live > 0
+    assert tally.by_design.latent * 2 == pytest.approx(tally.before.latent)
+
+
+def test_a_type_that_does_not_exist_is_latent_excess(judge: SuiteJudge) -> None:
+    """A role for storage accounts, of which there are none, is latent and its string is not explained."""
+    tally = _with_role(judge, KEYS)
+    assert (tally.after.live, tally.after.latent) == (0.0, 1.0)
+    assert (tally.role_sizes, tally.explained) == ((1,), 0)
+
+
+def test_an_eligible_assignment_keeps_a_need_and_weighs_a_quarter(judge: SuiteJudge) -> None:
+    """An activation is no loss; the other machine weighs a quarter."""
+    tally = _with_role(judge, START, state="eligible")
+    assert tally.lost["logged"] == 1  # the member of the group lost its own
+    assert tally.after.live == 0.25
+
+
+def test_a_forecast_counts_as_broken_where_a_logged_need_of_its_assignment_is_lost(judge: SuiteJudge) -> None:
+    """The worker loses a new part of the job by the first proposal; the second one takes from nobody who needs it."""
+    said = (Forecast((guid(101),), 0.2, 0.1, "used"), Forecast((guid(103),), 0.3, 0.1, "unused"))
+    made = (PlannedAssignment(SUB, guid(77), WORKER), PlannedAssignment(SUB, guid(77), GROUP))
+    role = RoleDefinition(guid(77), "new", (PermissionBlock(actions=(START, WRITE_VM, READ_VM, JOIN)),))
+    tally = judge.judge(Change(frozenset({guid(101), guid(103)}), made, (role,), said))
+    assert [(one.bound, one.broke) for one in tally.predictions] == [(0.2, True), (0.3, False)]
+
+
+def test_tallies_of_tenants_add_up(judge: SuiteJudge) -> None:
+    """Two tenants have twice the needs, the losses and the excess."""
+    one = judge.judge(used_only(_tenant()))
+    both = one + one
+    assert (both.tenants, both.lost["read"], both.role_sizes) == (2, 2, (1, 1, 1, 1))
+    assert both.before.live == 2 * one.before.live
+    assert one + SuiteTally() == one
+
+
+def _with_role(judge: SuiteJudge, operation: str, state: str = "active") -> SuiteTally:
+    """Judge that the worker gets one operation, and everybody else nothing."""
+    role = RoleDefinition(guid(77), "new", (PermissionBlock(actions=(operation,)),))
+    made = PlannedAssignment(SUB, guid(77), WORKER, state="eligible" if state == "eligible" else "active")
+    return judge.judge(Change(frozenset(one.grant_id for one in GRANTS), (made,), (role,)))
