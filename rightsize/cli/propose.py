@@ -57,9 +57,10 @@ class ReadsChoice(StrEnum):
 
 
 class UnobservableChoice(StrEnum):
-    """The treatment of operations that no log can show."""
+    """The operations that no log can show, besides reads and linked checks, that stay."""
 
     KEEP = "keep"
+    TOUCHED = "touched"
     DROP = "drop"
 
 
@@ -84,8 +85,12 @@ def propose(
     ] = ReadsChoice.ALL,
     unobservable: Annotated[
         UnobservableChoice,
-        typer.Option("--unobservable", help="Keep or drop all other operations that no log can show."),
-    ] = UnobservableChoice.KEEP,
+        typer.Option(
+            "--unobservable",
+            help="Which other operations stay that no log can show: all (keep); data actions, and what is on resource "
+            "types that the holder or a peer used (touched); none (drop).",
+        ),
+    ] = UnobservableChoice.TOUCHED,
     lifecycle: Annotated[
         bool, typer.Option("--lifecycle", help="Also grant update and delete for each used create operation.")
     ] = False,

@@ -6,13 +6,15 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import polars as pl
 
 from rightsize.model.nouns import Plane, RoleDefinition
 from rightsize.model.plan import PlannedAssignment, PlannedRole, Proof, Proposal
-from rightsize.propose.assembly.evidence import Seen, declared_windows, proposal_evidence, role_evidence
+from rightsize.propose.assembly.evidence import Seen, declared_windows, not_touched, proposal_evidence, role_evidence
 from rightsize.propose.core.expiry import describe_end
 from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.scopes import anchor_of_place
@@ -110,7 +112,9 @@ def _proposal(
     used = used_weight(subject, context)
     uses = Uses(context.rows, subject.key, context.book.index)
     earlier = Uses(context.earlier_rows, subject.key, context.book.index)
-    evidence = proposal_evidence(draft, uses, earlier, left, context.book, declared.get(subject.anchor, ()))
+    evidence = proposal_evidence(
+        draft, uses, earlier, left, context.book, declared.get(subject.anchor, ()), context.options.unobservable
+    )
     if draft.placements and subject.key in context.findings.containers:
         evidence["duplicate_of"] = sorted(id_ for id_, _ in context.findings.containers[subject.key])
     parts = [one for one in demands_of(whole, context) if one.apart not in ("", DAILY)]
@@ -201,11 +205,24 @@ def planned_roles(drafts: Mapping[Key, Draft], new: NewRoles, context: PlanConte
         PlannedRole(
             role,
             new.slugs[id_],
-            role_evidence(role, users[id_], Seen(used.get(id_, {}), earlier.get(id_, {})), context.book)
+            role_evidence(
+                role,
+                users[id_],
+                Seen(used.get(id_, {}), earlier.get(id_, {})),
+                context.book,
+                reduce(or_, (_untouched(draft, context) for draft in users[id_]), 0),
+            )
             | _layers_of(role, context),
         )
         for id_, role in sorted(new.definitions.items())
     )
+
+
+def _untouched(draft: Draft, context: PlanContext) -> int:
+    """Return the operations that the option `--unobservable touched` takes from the holder of a draft."""
+    role = context.book.roles.get(draft.subject.role_definition_id)
+    granted = role.granted if role else 0
+    return not_touched(draft, granted & ~_left(draft, granted, context), context.options.unobservable)
 
 
 def _layers_of(role: RoleDefinition, context: PlanContext) -> dict[str, Any]:
