@@ -196,9 +196,11 @@ def propose(
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
     """Write a plan of the smallest role assignments that would have allowed the observed use, with proof."""
+    from rightsize.model.excess import total_excess  # noqa: PLC0415
     from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES  # noqa: PLC0415
     from rightsize.propose.core.objective import read_weights  # noqa: PLC0415
     from rightsize.propose.core.options import PlanOptions, Reads, Unobservable  # noqa: PLC0415
+    from rightsize.render.excess import excess_lines  # noqa: PLC0415
     from rightsize.render.separation import separation_lines  # noqa: PLC0415
     from rightsize.workflow.exclusions import read_exclusion_file  # noqa: PLC0415
     from rightsize.workflow.propose import propose_plan  # noqa: PLC0415
@@ -233,7 +235,7 @@ def propose(
     say(_replay_line(AZURE_ROLES, result.plan.replay, unexplained))
     for part in result.plan.parts:
         say(_replay_line(part.plane, part.replay, part.replay["unknown"]))
-    for line in separation_lines(result.plan.separation):
+    for line in (*excess_lines(total_excess(result.plan.proposals)), *separation_lines(result.plan.separation)):
         say(line)
     for advice in result.plan.advice:
         say(f"{advice.subject}: {advice.text}", level=0 if advice.subject.startswith("--") else 1)

@@ -21,6 +21,7 @@ from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.needs import ONE_READING, USED, USED_BEFORE, WHY, WILDCARD
 from rightsize.propose.needs.status_reads import type_of
+from rightsize.propose.needs.undecided import what_would_tell
 from rightsize.propose.needs.use_rows import Used
 from rightsize.propose.selection.wildcard_compaction import describe_opening
 from rightsize.rbac.permissions import Reading
@@ -95,6 +96,8 @@ def proposal_evidence(
         gone = granted & ~granted_after
         evidence["kept_unseen"] = _counts(draft, granted_after, (Verdict.UNOBSERVABLE, Verdict.OUT_OF_COVERAGE))
         evidence["removed"] = _removed(draft, gone, choice)
+        if draft.kind == "keep" and evidence["kept_unseen"]:
+            evidence["would_tell"] = what_would_tell(evidence["kept_unseen"])
     if declared:
         evidence["declared_by_user"] = list(declared)
     return evidence
