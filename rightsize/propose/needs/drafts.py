@@ -237,7 +237,7 @@ def _whole_reason(role: KnownRole, profile: Profile, needs: Needs, spare: int) -
         text += f", {sum(open_.values())} are out of coverage ({describe_causes(open_)})"
     if spare:
         text += f", `--max-excess` leaves {spare.bit_count()} more"
-    return text + describe_tells(causes | open_)
+    return text + describe_tells(open_ | causes)
 
 
 def _narrow_reason(role: KnownRole, draft: Draft, places: int, book: RoleBook) -> str:

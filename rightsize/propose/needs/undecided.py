@@ -23,7 +23,7 @@ CAUSES: Mapping[str, Cause] = {
     UnobservableReason.ARM_READ: Cause(
         "reads", "sign-in logs of the whole window, if they show no token for Azure Resource Manager"
     ),
-    UnobservableReason.LINKED_CHECK: Cause("linked checks", "a complete inventory without a target of their types"),
+    UnobservableReason.LINKED_CHECK: Cause("linked checks", "a complete inventory without a resource of their types"),
     UnobservableReason.DATA_ENDPOINT: Cause(
         "on endpoints of services", "a complete inventory without a resource of their types"
     ),
