@@ -6,11 +6,14 @@ its assignments; by a member of the group that holds the assignment; or by a hol
 the same job if their assignments have the same role, the same kind of scope and the same set of used types.
 
 A type is the top-level resource type of an operation, with all types below it.
+
+Silence about a type says something only where a log would have shown work with it. So a type also counts as touched
+for an assignment of which operations on that type are out of coverage, or data actions on it that no log could show.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import reduce
 from operator import or_
@@ -58,6 +61,7 @@ def with_untouched(
     touched = {(id_, state): types for id_, state, types in _touched(placed, inputs, tenant).iter_rows()}
     of_type = _masks(index)
     masks: dict[str, int] = {}
+    silent: dict[int, int] = {}
     made: dict[tuple[int, str], Profile] = {}
     found = dict(profiles)
     for key, profile in profiles.items():
@@ -68,20 +72,23 @@ def with_untouched(
             masks[types] = reduce(or_, (of_type.get(one, 0) for one in types.split(_BETWEEN)), 0)
         shared = (id(profile), types)
         if shared not in made:
-            made[shared] = replace(profile, untouched=profile.hidden & index.control & ~masks[types])
+            if id(profile) not in silent:
+                silent[id(profile)] = _would_be_seen(profile, of_type.values(), index)
+            made[shared] = replace(profile, untouched=silent[id(profile)] & ~masks[types])
         found[key] = made[shared]
     return found
 
 
+def _would_be_seen(profile: Profile, types: Iterable[int], index: OperationIndex) -> int:
+    """Return the unlogged operations of the control plane on types of which a log would have shown other work."""
+    undecided = profile.open | profile.hidden & ~index.control
+    doubtful = reduce(or_, (operations for operations in types if operations & undecided), 0)
+    return profile.hidden & index.control & ~doubtful
+
+
 def _masks(index: OperationIndex) -> dict[str, int]:
-    """Return the operations of the control plane of each folded top-level type."""
-    rows = (
-        index.frame()
-        .filter(pl.col("plane") == "control")
-        .group_by(type=top_level_type(pl.col("name")))
-        .agg("bit")
-        .iter_rows()
-    )
+    """Return the operations of each folded top-level type, on both planes."""
+    rows = index.frame().group_by(type=top_level_type(pl.col("name"))).agg("bit").iter_rows()
     return {kind: index.mask_of_bits(bits) for kind, bits in rows}
 
 

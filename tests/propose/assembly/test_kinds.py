@@ -366,12 +366,7 @@ def test_use_at_one_place_proves_nothing_about_others() -> None:
     tenant, user, assignment = _user_with(CONTRIBUTOR, SUB)
     tenant.covered = (SUB2,)
     tenant.use(user, START, VM)
-    assert proposal_for(tenant.plan(unobservable="keep"), assignment).kind == "keep"
-    # By default only what no log could show on types that were not used goes; the rest stays at today's scope.
-    plan = tenant.plan()
-    proposal = proposal_for(plan, assignment)
-    assert {one.scope for one in proposal.assignments} == {SUB}
-    assert set(proposal.evidence["removed"]) == {"type_not_used"}
+    assert proposal_for(tenant.plan(), assignment).kind == "keep"
 
 
 def test_data_actions_without_an_inventory_stay() -> None:

@@ -17,6 +17,7 @@ from tests.propose.small_tenant import (
     SUB2,
     VM,
     SmallTenant,
+    guid,
     proposal_for,
     strings,
 )
@@ -96,13 +97,40 @@ def test_an_operation_below_the_type_touches_all_of_it() -> None:
     assert _everywhere(tenant.plan(), assignment) >= ON_ACCOUNTS
 
 
-def test_data_actions_stay_on_every_type() -> None:
+def test_data_actions_stay_on_every_type_with_what_runs_beside_them() -> None:
+    """No log shows whether the blobs were used, so nobody knows whether the accounts were."""
     tenant = _tenant()
     user = tenant.principal(1)
     assignment = tenant.assign(101, user, MIXED, SUB)
+    tenant.assign(102, user, CONTRIBUTOR, SUB2)
     tenant.use(user, START, VM)
+    plan = tenant.plan()
+    assert _everywhere(plan, assignment) >= {BLOB} | ON_ACCOUNTS
+    # Where no data action stays, the same operations go.
+    assert not _everywhere(plan, guid(102)) & ON_ACCOUNTS
+
+
+def test_a_type_whose_log_is_missing_counts_as_touched() -> None:
+    """In the subscription without a log the holder may have worked with anything; in the other one it did not."""
+    tenant = _tenant()
+    tenant.covered = (SUB,)
+    user = tenant.principal(1)
+    dark = tenant.assign(101, user, CONTRIBUTOR, SUB2)
+    lit = tenant.assign(102, user, CONTRIBUTOR, SUB)
+    tenant.use(user, START, VM)
+    plan = tenant.plan()
+    assert proposal_for(plan, dark).kind == "keep"
+    assert not _everywhere(plan, lit) & (ON_ACCOUNTS | ON_REGISTRIES)
+
+
+def test_a_call_in_quarantine_leaves_its_type_undecided() -> None:
+    tenant = _tenant()
+    user = tenant.principal(1)
+    assignment = tenant.assign(101, user, CONTRIBUTOR, SUB)
+    tenant.use(user, START, VM)
+    tenant.use(user, REGISTRY_WRITE, REGISTRY, days=1, suspect=2)
     kept = _everywhere(tenant.plan(), assignment)
-    assert BLOB in kept
+    assert PUSH in kept
     assert not kept & ON_ACCOUNTS
 
 
