@@ -33,7 +33,7 @@ class Adviser:
         word = word_of(draft.reason)
         if draft.kind != "keep" or word not in BY_DESIGN:
             return {}
-        smaller = self._smaller_role(draft)
+        smaller = self._smaller_role(draft) if BY_DESIGN[word].by_use else None
         named = f"; `{smaller.role_name}` grants all that a log shows it used" if smaller is not None else ""
         return {"by_design": word, "enough": BY_DESIGN[word].enough + named}
 
