@@ -79,9 +79,12 @@ def earlier_rows(credited: pl.DataFrame, used: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         credited: Rows of use as `verdicts` makes them, with `a` and `name`.
-        used: Those of the window: use at the same place under the same assignment in the window has no other row.
+        used: Those of the window: use by the same principal, at the same place, under the same assignment in the
+            window has no other row. What another member of a group used says nothing of this one, since an operation
+            may be given to few members only.
     """
-    return credited.join(used, on=["a", "name", "plane", "place"], how="anti", maintain_order="left").with_columns(
+    same = ["a", "name", "plane", "place", "principal_id"]
+    return credited.join(used, on=same, how="anti", nulls_equal=True, maintain_order="left").with_columns(
         verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value), reason=pl.lit(OutOfCoverage.USED_BEFORE_WINDOW.value)
     )
 

@@ -89,6 +89,12 @@ class OutOfCoverage(StrEnum):
     NO_PERMISSION_MAP = "no_permission_map"
 
 
+class Choice(StrEnum):
+    """The reasons why an option of a plan removes operations whose use no log could have shown."""
+
+    TYPE_NOT_USED = "type_not_used"
+
+
 class Unexplained(StrEnum):
     """The reasons why no assignment explains a call."""
 
@@ -155,6 +161,7 @@ SENTENCES: dict[str, str] = {
     OutOfCoverage.ROLE_DEFINITION_MISSING: "the role definition is not loaded, so its operations are not known",
     OutOfCoverage.NO_CATALOGUE: "no catalogue of operations is loaded, so the unused ones cannot be listed",
     OutOfCoverage.NOT_IN_CATALOGUE: "the catalogue has no operation that the role grants",
+    Choice.TYPE_NOT_USED: "no log could show it; `--unobservable touched` removes it: its resource type was not used",
     Unexplained.PRINCIPAL_UNRESOLVED: "no listing has the principal that the log names",
     Unexplained.ASSIGNMENT_GONE: "the assignment that the log names no longer exists, and no other grants the call",
     Unexplained.GRANT_CHANGED: "the assignment that the log names no longer grants the call, nor does another",

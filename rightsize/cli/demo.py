@@ -90,10 +90,14 @@ def _verdicts(result: DemoResult) -> Iterator[str]:
 
 
 def _proof(result: DemoResult) -> Iterator[str]:
-    before = sum(one.excess_before for one in result.plan.proposals)
-    after = sum(one.excess_after for one in result.plan.proposals)
-    if before:
-        yield f"  they remove {1 - after / before:.0%} of the excess, which weighs operations by their risk"
+    from rightsize.model.excess import total_excess  # noqa: PLC0415  kept out of `--help`
+    from rightsize.render.excess import by_design_text, change_text  # noqa: PLC0415
+
+    excess = total_excess(result.plan.proposals)
+    yield f"  they remove {excess.live.removed:.0%} of the live excess, which weighs operations by their risk"
+    yield f"  latent excess, on resource types that do not exist there: {change_text(excess.latent)}"
+    if excess.reasons:
+        yield f"  {by_design_text(excess)}"
     replay = result.plan.replay
     yield (
         f"  replay: {replay['allowed']:,} distinct calls stay allowed, {replay['needs_activation']:,} "

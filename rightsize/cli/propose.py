@@ -57,9 +57,10 @@ class ReadsChoice(StrEnum):
 
 
 class UnobservableChoice(StrEnum):
-    """The treatment of operations that no log can show."""
+    """The operations that no log can show, besides reads and linked checks, that stay."""
 
     KEEP = "keep"
+    TOUCHED = "touched"
     DROP = "drop"
 
 
@@ -84,8 +85,12 @@ def propose(
     ] = ReadsChoice.ALL,
     unobservable: Annotated[
         UnobservableChoice,
-        typer.Option("--unobservable", help="Keep or drop all other operations that no log can show."),
-    ] = UnobservableChoice.KEEP,
+        typer.Option(
+            "--unobservable",
+            help="Which other operations stay that no log can show: all (keep); data actions, and what is on resource "
+            "types that the holder or a peer used (touched); none (drop).",
+        ),
+    ] = UnobservableChoice.TOUCHED,
     lifecycle: Annotated[
         bool, typer.Option("--lifecycle", help="Also grant update and delete for each used create operation.")
     ] = False,
@@ -197,9 +202,11 @@ def propose(
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
     """Write a plan of the smallest role assignments that would have allowed the observed use, with proof."""
+    from rightsize.model.excess import total_excess  # noqa: PLC0415
     from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES  # noqa: PLC0415
     from rightsize.propose.core.objective import read_weights  # noqa: PLC0415
     from rightsize.propose.core.options import PlanOptions, Reads, Unobservable  # noqa: PLC0415
+    from rightsize.render.excess import excess_lines  # noqa: PLC0415
     from rightsize.render.separation import separation_lines  # noqa: PLC0415
     from rightsize.workflow.exclusions import read_exclusion_file  # noqa: PLC0415
     from rightsize.workflow.propose import propose_plan  # noqa: PLC0415
@@ -235,7 +242,7 @@ def propose(
     say(_replay_line(AZURE_ROLES, result.plan.replay, unexplained))
     for part in result.plan.parts:
         say(_replay_line(part.plane, part.replay, part.replay["unknown"]))
-    for line in separation_lines(result.plan.separation):
+    for line in (*excess_lines(total_excess(result.plan.proposals)), *separation_lines(result.plan.separation)):
         say(line)
     for advice in result.plan.advice:
         say(f"{advice.subject}: {advice.text}", level=0 if advice.subject.startswith("--") else 1)

@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from rightsize.analyze.reasons import SENTENCES
+from rightsize.model.excess import ExcessTotals, total_excess
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan, Proposal, count_by_plane
 from rightsize.render.escape import for_comment
+from rightsize.render.excess import by_design_text, change_text
 from rightsize.render.separation import separation_lines
 from rightsize.render.summary import plane_title, short_scope
 
@@ -125,9 +127,16 @@ def _head(plan: Plan, changed: Sequence[Proposal]) -> Iterator[str]:
 
 
 def _excess(proposals: Sequence[Proposal]) -> str:
-    before, after = (sum(getattr(one, name) for one in proposals) for name in ("excess_before", "excess_after"))
-    share = f" ({100 * (before - after) / before:.0f} % less)" if before else ""
-    return f"The excess of Azure roles is {before:,.0f} today and {after:,.0f} under the plan{share}."
+    live, latent, *by_design = _said(total_excess(proposals))
+    return "; ".join((f"Excess of Azure roles: {live}, {latent}", *by_design)) + "."
+
+
+def _said(totals: ExcessTotals) -> Iterator[str]:
+    """Yield the texts on live excess, on latent excess, and on what stays by design if anything does."""
+    yield f"live {change_text(totals.live)}"
+    yield f"latent {change_text(totals.latent)}"
+    if totals.reasons:
+        yield by_design_text(totals)
 
 
 def _cells(one: Proposal, names: Mapping[str, str]) -> list[str]:

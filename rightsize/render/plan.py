@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.model.errors import InputError
+from rightsize.model.excess import total_excess
 from rightsize.model.plan import PLAN_FORMAT, Plan, PlannedAssignment, Proposal
 from rightsize.model.role_forms import hash_of_role, to_arm
 from rightsize.render.deploy.files import PLAN_FORMS
@@ -128,7 +129,8 @@ def plan_texts(plan: Plan) -> Iterator[tuple[str, Iterable[str]]]:
 def plan_parts(plan: Plan) -> Iterator[str]:
     """Yield the text of `plan.json` in parts, one for each proposal: for a large tenant it is a gigabyte."""
     without = replace(plan, proposals=(), parts=tuple(replace(part, proposals=()) for part in plan.parts))
-    before, begin, after = _json(plan_document(without)).partition(_NO_PROPOSALS)
+    document = plan_document(without) | {"excess": total_excess(plan.proposals).as_json()}
+    before, begin, after = _json(document).partition(_NO_PROPOSALS)
     yield before + begin.removesuffix("]")
     number = 0
     for number, proposal in enumerate(plan.all_proposals, 1):
@@ -172,6 +174,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             for advice in (*plan.advice, *(one for part in plan.parts for one in part.advice))
         ],
         "replay": plan.replay,
+        "excess": total_excess(plan.proposals).as_json(),
         "optimum": plan.optimum,
         "reads": plan.reads,
         "curve": list(plan.curve),

@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest
 from typing import Any
 
+from rightsize.model.excess import total_excess
 from rightsize.model.plan import PLANE_NAMES, Plan, PlanePart, Proposal
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve
 from rightsize.render.escape import for_terminal
+from rightsize.render.excess import by_design_text
 from rightsize.render.separation import separation_lines
 from rightsize.render.templating import open_templates
 
@@ -71,8 +73,7 @@ def plane_title(plane: str) -> str:
 def _facts(plan: Plan, title: str) -> dict[str, Any]:
     changed = [one for one in plan.proposals if one.kind != "keep"]
     kinds: Counter[str] = Counter(one.kind for one in plan.proposals)
-    before = sum(one.excess_before for one in plan.proposals)
-    after = sum(one.excess_after for one in plan.proposals)
+    excess = total_excess(plan.proposals)
     return {
         "title": title,
         "window": plan.generated_from["window"],
@@ -82,7 +83,11 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
         "changes": len(changed),
         "verdicts": {name: plan.verdicts.get(name, 0) for name in ("granted", *_SHOWN_VERDICTS, "unexplained")},
         "shares": _shares(plan.verdicts),
-        "excess_removed": f"{100 * (before - after) / before:.0f} %" if before else "0 %",
+        "excess_removed": {
+            name: f"{100 * one.removed:.0f} %" for name, one in (("live", excess.live), ("latent", excess.latent))
+        },
+        "has_latent": bool(excess.latent.before),
+        "by_design": by_design_text(excess) if excess.reasons else "",
         "replay": plan.replay,
         "kinds": [(kind, kinds[kind]) for kind in _KIND_ORDER if kinds[kind]],
         "beyond": [_of_part(part, {**plan.names, **part.names}) for part in plan.parts if part.proposals],

@@ -40,19 +40,20 @@ LOGGED = "logged operations only"
 PLANTED = "planted needs, including those that no log shows"
 DEFAULT_SETTINGS = (
     "reads=all",
+    "reads=all,unobservable=keep",
     "reads=namespace",
     "reads=sibling",
     "reads=sibling,lifecycle",
     "reads=none,unobservable=drop",
     "reads=all,max-break=0.1",
 )
-"""Settings from the most careful to the leanest; the first one is the default of `propose`."""
+"""The default of `propose` first, then settings from the most careful to the leanest."""
 EVERY = "every"
 """The word that stands for all combinations of reads with the other two options that decide what stays."""
 EVERY_SETTING = tuple(
     f"reads={reads}{unobservable}{lifecycle}"
     for reads in ("all", "namespace", "sibling", "none")
-    for unobservable in ("", ",unobservable=drop")
+    for unobservable in ("", ",unobservable=keep", ",unobservable=drop")
     for lifecycle in ("", ",lifecycle")
 )
 _WEEK = 7

@@ -102,6 +102,7 @@ def test_the_plan_has_the_keys_that_other_programs_read(files: dict[str, str]) -
         "roles",
         "advice",
         "replay",
+        "excess",
         "optimum",
         "reads",
         "curve",

@@ -6,6 +6,8 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import polars as pl
@@ -13,7 +15,8 @@ import polars as pl
 from rightsize.model.nouns import Plane, RoleDefinition
 from rightsize.model.plan import PlannedAssignment, PlannedRole, Proof, Proposal
 from rightsize.propose.assembly.absence import AbsenceProofs
-from rightsize.propose.assembly.evidence import Seen, declared_windows, proposal_evidence, role_evidence
+from rightsize.propose.assembly.evidence import Seen, declared_windows, not_touched, proposal_evidence, role_evidence
+from rightsize.propose.assembly.stays_by_design import Adviser, describe_enough
 from rightsize.propose.core.expiry import describe_end
 from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.scopes import anchor_of_place
@@ -25,7 +28,7 @@ from rightsize.propose.needs.privileged import activation_evidence, privileged_e
 from rightsize.propose.needs.use_rows import KEY, Uses
 from rightsize.propose.risk.breakage import Estimate, observable_loss
 from rightsize.propose.selection.assign import demands_of, is_split
-from rightsize.propose.selection.exposure import planned_exposure, today_exposure, used_weight
+from rightsize.propose.selection.exposure import absent_types, planned_exposure, today_exposure, used_weight
 from rightsize.propose.selection.reconcile import role_key
 from rightsize.propose.selection.role_naming import NewRoles
 from rightsize.propose.selection.wildcards import what_may_grow
@@ -69,8 +72,9 @@ def write_proposals(
     Proposals are sorted by principal, assignment and id.
     """
     said = _Said(_declared_by_anchor(context), AbsenceProofs(context.analysis))
+    adviser = Adviser(context)
     found = [
-        _proposal(part, proofs[key], new, context, said, bounds.get(key), whole=draft)
+        _proposal(part, proofs[key], new, context, said, bounds.get(key), adviser, whole=draft)
         for key, draft in sorted(drafts.items())
         for part in _parts(draft, _GUARD_REASON if is_split(draft, context) else _ELIGIBLE_REASON)
     ]
@@ -106,6 +110,7 @@ def _proposal(
     context: PlanContext,
     said: _Said,
     estimate: Estimate | None,
+    adviser: Adviser,
     *,
     whole: Draft,
 ) -> Proposal:
@@ -119,7 +124,15 @@ def _proposal(
     used = used_weight(subject, context)
     uses = Uses(context.rows, subject.key, context.book.index)
     earlier = Uses(context.earlier_rows, subject.key, context.book.index)
-    evidence = proposal_evidence(draft, uses, earlier, left, context.book, said.declared.get(subject.anchor, ()))
+    evidence = proposal_evidence(
+        draft,
+        uses,
+        earlier,
+        left,
+        context.book,
+        said.declared.get(subject.anchor, ()),
+        context.options.unobservable,
+    )
     if draft.profile is not None and (absent := said.absences.of(draft, granted & ~left, context.book.index)):
         evidence["absent"] = absent
     if draft.placements and subject.key in context.findings.containers:
@@ -128,6 +141,8 @@ def _proposal(
     names = {id_: known.role_name for id_, known in context.book.roles.items()}
     evidence |= privileged_evidence(draft, parts, context.privilege, context.book.index, names)
     evidence |= activation_evidence(draft, context.privilege)
+    evidence |= adviser.evidence(draft)
+    evidence |= _latent(draft, granted, context, is_first=is_first)
     risked = estimate if is_first and observable_loss(whole, context) else None
     if risked is not None:
         evidence["break_probability"] = risked.as_json()
@@ -150,7 +165,7 @@ def _proposal(
                 for placement in draft.placements
             )
         ),
-        reason="; ".join((draft.reason, *describe_delegation(evidence))),
+        reason="; ".join((draft.reason, *describe_enough(evidence), *describe_delegation(evidence))),
         evidence=evidence,
         proof=replace(
             proof, tomorrow=what_may_grow(((role_id_of(one, new), one.choice) for one in draft.placements), context)
@@ -161,6 +176,17 @@ def _proposal(
         risk_before=before.risky if is_first else 0.0,
         risk_after=after.risky,
     )
+
+
+def _latent(draft: Draft, granted: int, context: PlanContext, *, is_first: bool) -> dict[str, Any]:
+    """Return the part of the excess on types that provably do not exist there; nothing where there is none."""
+    absent = absent_types(context.profiles.get(draft.subject.key)) & granted
+    if not absent:
+        return {}
+    before = today_exposure(draft.subject, absent, context).cells
+    placements = [replace(one, counted=one.counted & absent) for one in draft.placements]
+    after = before if draft.kind == "keep" else planned_exposure(draft.subject, placements, context).cells
+    return {"latent": {"before": before if is_first else 0.0, "after": after}}
 
 
 def _left(draft: Draft, granted: int, context: PlanContext) -> int:
@@ -212,11 +238,24 @@ def planned_roles(drafts: Mapping[Key, Draft], new: NewRoles, context: PlanConte
         PlannedRole(
             role,
             new.slugs[id_],
-            role_evidence(role, users[id_], Seen(used.get(id_, {}), earlier.get(id_, {})), context.book)
+            role_evidence(
+                role,
+                users[id_],
+                Seen(used.get(id_, {}), earlier.get(id_, {})),
+                context.book,
+                reduce(or_, (_untouched(draft, context) for draft in users[id_]), 0),
+            )
             | _layers_of(role, context),
         )
         for id_, role in sorted(new.definitions.items())
     )
+
+
+def _untouched(draft: Draft, context: PlanContext) -> int:
+    """Return the operations that the option `--unobservable touched` takes from the holder of a draft."""
+    role = context.book.roles.get(draft.subject.role_definition_id)
+    granted = role.granted if role else 0
+    return not_touched(draft, granted & ~_left(draft, granted, context), context.options.unobservable)
 
 
 def _layers_of(role: RoleDefinition, context: PlanContext) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import reduce
@@ -11,14 +11,17 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.reasons import Verdict, sentence
+from rightsize.analyze.reasons import Choice, Verdict, sentence
 from rightsize.analyze.text import folded
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.core.bitsets import OperationIndex, bits_of
+from rightsize.propose.core.options import Unobservable
 from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.needs import ONE_READING, USED, USED_BEFORE, WHY, WILDCARD
+from rightsize.propose.needs.status_reads import type_of
+from rightsize.propose.needs.undecided import what_would_tell
 from rightsize.propose.needs.use_rows import Used
 from rightsize.propose.selection.wildcard_compaction import describe_opening
 from rightsize.rbac.permissions import Reading
@@ -60,6 +63,7 @@ def proposal_evidence(
     granted_after: int,
     book: RoleBook,
     declared: Sequence[str],
+    choice: Unobservable,
 ) -> dict[str, Any]:
     """Return the evidence of one proposal as values that `render.rows.plain` accepts.
 
@@ -70,6 +74,7 @@ def proposal_evidence(
         granted_after: The operations that are granted after the change, as a bit set.
         book: The roles.
         declared: Sentences on windows that a user declared complete.
+        choice: The option that decides which unlogged operations stay.
     """
     role = book.roles.get(draft.subject.role_definition_id)
     granted = role.granted if role else 0
@@ -90,10 +95,27 @@ def proposal_evidence(
     if draft.profile is not None:
         gone = granted & ~granted_after
         evidence["kept_unseen"] = _counts(draft, granted_after, (Verdict.UNOBSERVABLE, Verdict.OUT_OF_COVERAGE))
-        evidence["removed"] = _counts(draft, gone, (Verdict.UNUSED, Verdict.UNOBSERVABLE))
+        evidence["removed"] = _removed(draft, gone, choice)
+        if draft.kind == "keep" and evidence["kept_unseen"]:
+            evidence["would_tell"] = what_would_tell(evidence["kept_unseen"])
     if declared:
         evidence["declared_by_user"] = list(declared)
     return evidence
+
+
+def _removed(draft: Draft, gone: int, choice: Unobservable) -> dict[str, int]:
+    """Return the number of removed operations by reason; those that a choice of the person removes have its reason."""
+    untouched = not_touched(draft, gone, choice)
+    found = _counts(draft, gone & ~untouched, (Verdict.UNUSED, Verdict.UNOBSERVABLE))
+    if untouched:
+        found[Choice.TYPE_NOT_USED] = untouched.bit_count()
+    return found
+
+
+def not_touched(draft: Draft, gone: int, choice: Unobservable) -> int:
+    """Return the removed operations that `--unobservable touched` removes."""
+    is_asked = draft.profile is not None and choice is Unobservable.TOUCHED
+    return draft.profile.untouched & gone if draft.profile is not None and is_asked else 0
 
 
 def _counts(draft: Draft, mask: int, verdicts: Iterable[str]) -> dict[str, int]:
@@ -109,7 +131,9 @@ def _counts(draft: Draft, mask: int, verdicts: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def role_evidence(role: RoleDefinition, drafts: Sequence[Draft], seen: Seen, book: RoleBook) -> dict[str, Any]:
+def role_evidence(
+    role: RoleDefinition, drafts: Sequence[Draft], seen: Seen, book: RoleBook, untouched: int
+) -> dict[str, Any]:
     """Return the evidence of a new role: the reasons for each string, and the assignments that it replaces in part.
 
     Args:
@@ -117,6 +141,7 @@ def role_evidence(role: RoleDefinition, drafts: Sequence[Draft], seen: Seen, boo
         drafts: The drafts that assign it.
         seen: The use under those assignments, by `(plane, folded operation)`.
         book: The roles of today.
+        untouched: The operations that `--unobservable touched` removes from the holders of the role.
     """
     kept = {
         (part.plane, fold(text))
@@ -151,6 +176,22 @@ def role_evidence(role: RoleDefinition, drafts: Sequence[Draft], seen: Seen, boo
             for draft in drafts
         ],
         "actions": actions,
+        **({"removed_unlogged": _removed_unlogged(untouched, book.index)} if untouched else {}),
+    }
+
+
+def _removed_unlogged(untouched: int, index: OperationIndex) -> dict[str, Any]:
+    """Return the number of operations that are removed since their type was not used, in all and by type."""
+    types: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for _, name in index.members(untouched):
+        kind = "/".join(type_of(name).split("/")[:2])
+        counts[types.setdefault(fold(kind), kind)] += 1
+    return {
+        "why": Choice.TYPE_NOT_USED,
+        "meaning": "removed by `--unobservable touched`: its type was not used",
+        "operations": untouched.bit_count(),
+        "types": dict(sorted(counts.items())),
     }
 
 

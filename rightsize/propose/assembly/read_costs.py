@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.core.options import Reads, Unobservable
+from rightsize.propose.core.options import Reads
 from rightsize.propose.core.read_patterns import reading_parts
 from rightsize.propose.core.role_catalog import KnownRole
 from rightsize.propose.needs.context import PlanContext
@@ -58,7 +58,7 @@ class _Pricer:
 
     def __init__(self, context: PlanContext) -> None:
         self._book, self._index = context.book, context.book.index
-        self._keeps_hidden = context.options.unobservable is Unobservable.KEEP
+        self._unobservable = context.options.unobservable
         self._reader = NeedReader(context.book, context.options, context.elsewhere)
         self._all: dict[str, int] = {}
         block = PermissionBlock(actions=sensitive_reads())
@@ -71,7 +71,7 @@ class _Pricer:
     def kept(self, role: KnownRole, profile: Profile, use: Mapping[str, Use], around: Writes) -> dict[Reads, int]:
         """Return the reads that each choice keeps, without those that are kept for another reason."""
         names = [name for part in use.values() for name in (*self._index.members(part.operations), *part.unknown)]
-        anyway = profile.open | (profile.hidden if self._keeps_hidden else 0)
+        anyway = profile.open | profile.kept_hidden(self._unobservable)
         for part in use.values():
             anyway |= part.operations
         # The cost of a read is the same at every place.

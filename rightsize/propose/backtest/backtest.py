@@ -19,6 +19,7 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.usage import use_by_day
 from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import Window
+from rightsize.model.excess import total_excess
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.plan import plan_from_context
@@ -26,6 +27,7 @@ from rightsize.propose.backtest.folds import Fold, cut_inputs
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.expiry import EVER
 from rightsize.propose.core.options import PlanOptions
+from rightsize.propose.needs.by_design import BY_DESIGN, word_of
 from rightsize.propose.needs.context import PlanContext, prepare, read_findings, with_options
 from rightsize.propose.needs.drafts import Key, Subject
 from rightsize.propose.needs.needs import sibling_reads
@@ -33,7 +35,7 @@ from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Blocks, Eval
 from rightsize.propose.proof.replay import answer_uses, asked_uses
 from rightsize.propose.risk.breakage import Estimate, break_bounds
 from rightsize.propose.risk.calibration import Prediction
-from rightsize.propose.selection.exposure import today_exposure, used_weight
+from rightsize.propose.selection.exposure import absent_types, today_exposure, used_weight
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
 
@@ -55,8 +57,8 @@ class BacktestTally:
         events: Number of calls that count.
         denied_events: Number of calls that are denied.
         first_breaks: For each principal with a denied call the day of the first one, counted from 1 in the test.
-        excess_before: Risk-weighted excess at the end of the training.
-        excess_after: Risk-weighted excess under the plan.
+        excess_before: Risk-weighted live excess at the end of the training, without what stays by design.
+        excess_after: The same under the plan.
         needs: Number of planted needs of the test days that count, by kind.
         denied_needs: Number of these that are denied, by kind.
     """
@@ -161,10 +163,8 @@ def try_plan(trial: Trial, options: PlanOptions) -> tuple[BacktestTally, list[Pr
     after = _after(plan, trial.context)
     denied = answer_uses(trial.asked, after, evaluator, trial.analysis.tenant).denied
     refused = answer_uses(trial.needs, after, evaluator, trial.analysis.tenant).denied
-    before_and_after = (
-        sum(one.excess_before for one in plan.proposals),
-        sum(one.excess_after for one in plan.proposals),
-    )
+    live = total_excess(plan.proposals).live
+    before_and_after = (live.before, live.after)
     same = options.lifecycle == trial.context.options.lifecycle
     bounds = trial.bounds if same else break_bounds(context, trial.fold.test.days)
     return _tally(trial, denied, refused, before_and_after), _predictions(trial, plan, denied, evaluator, bounds)
@@ -180,12 +180,13 @@ def try_baseline(trial: Trial, name: str) -> BacktestTally:
     context = trial.context
     nobody, no_need = trial.asked.clear(), trial.needs.clear()
     if name == KEEP_EVERYTHING:
-        before = sum(_excess_before(subject, context) for subject in context.subjects)
+        before = sum(_excess_before(subject, context) for subject in context.subjects if _may_change(subject, context))
         return _tally(trial, nobody, no_need, (before, before))
     roles = _known_roles(context)
     rows, before, after = [], 0.0, 0.0
     for subject in context.subjects:
-        own = _excess_before(subject, context)
+        counts = _may_change(subject, context)
+        own = _excess_before(subject, context) if counts else 0.0
         before += own
         if subject.state != "active":
             rows.append(subject)
@@ -194,7 +195,7 @@ def try_baseline(trial: Trial, name: str) -> BacktestTally:
         mask, blocks = _used(subject, context, with_reads=name == USED_AND_READS)
         role = " ".join(subject.key)
         roles[role] = blocks
-        after += _excess(subject, mask, context)
+        after += _excess(subject, mask, context) if counts else 0.0
         rows.append(replace(subject, role_definition_id=role))
     evaluator = Evaluator(roles, trial.analysis.tenant.tree)
     granted = _grants(rows)
@@ -328,8 +329,15 @@ def _excess_before(subject: Subject, context: PlanContext) -> float:
     return _excess(subject, role.granted if role else 0, context)
 
 
+def _may_change(subject: Subject, context: PlanContext) -> bool:
+    """Return whether the excess of an assignment counts: it does not stay by design, whatever is proposed."""
+    said = context.untouched.get(subject.key) or context.undecided.get(subject.key) or ""
+    return word_of(said) not in BY_DESIGN
+
+
 def _excess(subject: Subject, granted: int, context: PlanContext) -> float:
-    """Return the excess of an assignment if its role granted the operations `granted`."""
+    """Return the live excess of an assignment if its role granted the operations `granted`."""
+    granted &= ~absent_types(context.profiles.get(subject.key))
     return max(0.0, today_exposure(subject, granted, context).cells - used_weight(subject, context))
 
 

@@ -29,10 +29,16 @@ class Reads(StrEnum):
 
 
 class Unobservable(StrEnum):
-    """The treatment of all other operations that no log could have shown: keep or drop."""
+    """The share of all other operations that no log could have shown that stays."""
 
     KEEP = "keep"
+    """All of them, at today's scope."""
+    TOUCHED = "touched"
+    """Data actions; and of the control plane, what is on a resource type that the holder or a peer of it used.
+
+    A holder without observed use keeps all of them."""
     DROP = "drop"
+    """None of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ class PlanOptions:
 
     Attributes:
         reads: Which unlogged reads of Azure Resource Manager stay.
-        unobservable: Whether all other operations that no log could show stay.
+        unobservable: Which other operations that no log could show stay.
         wildcards: Write patterns in new roles where they grant nothing more on today's catalogue.
         lifecycle: Add the update and delete operations that belong to each used create operation.
         max_excess: Number of catalogue operations that an existing role may grant beyond the need.
@@ -67,7 +73,7 @@ class PlanOptions:
     """
 
     reads: Reads = Reads.ALL
-    unobservable: Unobservable = Unobservable.KEEP
+    unobservable: Unobservable = Unobservable.TOUCHED
     wildcards: bool = False
     lifecycle: bool = False
     max_excess: int = 0

@@ -125,7 +125,7 @@ def _stays(name: str, verdict: str, reason: str, options: PlanOptions) -> bool:
         return False
     if reason == UnobservableReason.DIRECTORY_READ.value or is_read(name):
         return options.reads is not Reads.NONE
-    return options.unobservable is Unseen.KEEP
+    return options.unobservable is not Unseen.DROP
 
 
 def _left_alone(analysis: DirectoryAnalysis, options: PlanOptions) -> dict[int, str]:

@@ -29,6 +29,7 @@ from rightsize.propose.needs.groups import Groups, read_groups
 from rightsize.propose.needs.keep_rules import find_keeps
 from rightsize.propose.needs.needs import Profile, Use
 from rightsize.propose.needs.privileged import Privilege, read_privilege
+from rightsize.propose.needs.touched_types import with_untouched
 from rightsize.propose.needs.use_rows import UseRows
 
 _PLACED = (
@@ -142,7 +143,7 @@ def prepare(
         subjects=subjects,
         untouched=untouched,
         undecided=undecided,
-        profiles=read_profiles(analysis, index),
+        profiles=with_untouched(read_profiles(analysis, index), placed, inputs, tenant, index),
         placed=placed.select(_PLACED),
         uses=read_uses(placed, index),
         rows=rows,

@@ -6,16 +6,18 @@ A draft begins as a decision on one assignment alone. Then `settle` (`assembly.p
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from rightsize.analyze.reasons import UnobservableReason
+from rightsize.analyze.reasons import UnobservableReason, Verdict
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import ProposalKind
 from rightsize.propose.core.expiry import describe_end
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook, RoleChoice
 from rightsize.propose.needs.keep_rules import REASONS
 from rightsize.propose.needs.needs import USED, USED_BEFORE, Needs, Profile
+from rightsize.propose.needs.undecided import count_causes, describe_causes, describe_tells
 from rightsize.rbac.text import fold
 
 Key = tuple[str, str]
@@ -104,10 +106,8 @@ LATE_REASONS = {
     "other_condition": "Azure accepts one assignment of a role for a principal at a scope, and one with another "
     "condition is there",
     "other_end": "Azure accepts one assignment of a role for a principal at a scope, and one that ends sooner is there",
-    "root": "a need at the root is kept, and Azure accepts no custom role there",
-    "data_at_management_group": "Azure accepts no custom role with data actions at a management group",
-    "role_refused": "Azure would refuse a custom role with exactly its needs",
-    "nothing_to_narrow": "today's assignments grant nothing beyond its needs",
+    "role_refused": "Azure would refuse a custom role with exactly what stays",
+    "nothing_to_narrow": "today's assignments grant nothing beyond what was used and what cannot be decided",
 }
 
 
@@ -181,7 +181,7 @@ def with_roles(
         return replace(done, kind=_kind(chosen), reason=_narrow_reason(role, done, places, book), placements=chosen)
     others = [*done.rests_on, *done.together_with]
     return replace(
-        done, kind="remove", reason=f"its needs are granted by {', '.join(others)} or by what replaces these"
+        done, kind="remove", reason=f"what stays of it is granted by {', '.join(others)} or by what replaces these"
     )
 
 
@@ -226,21 +226,28 @@ def _unused_reason(role: KnownRole, profile: Profile) -> str:
 
 
 def _whole_reason(role: KnownRole, profile: Profile, needs: Needs, spare: int) -> str:
+    """Return the reason of an assignment that stays whole: what was used, and what cannot be decided, by cause."""
     used = (needs.why.get(USED, 0) & role.granted).bit_count()
     earlier = needs.why.get(USED_BEFORE, 0) & role.granted
-    kept = needs.why.get(UnobservableReason.LINKED_CHECK, 0) & ~needs.why.get(USED, 0)
-    unseen = ((profile.reads | profile.linked | profile.hidden | kept) & role.granted & ~earlier).bit_count()
-    open_ = (profile.open & role.granted & ~earlier).bit_count()
+    mask = role.granted & ~earlier & ~spare
+    unseen = Counter(count_causes(profile.reasons, mask, Verdict.UNOBSERVABLE))
+    # A write that stays may cause checks of operations that a log would have shown as calls of their own.
+    checked = needs.why.get(UnobservableReason.LINKED_CHECK, 0) & ~needs.why.get(USED, 0)
+    unseen[UnobservableReason.LINKED_CHECK] += (
+        checked & mask & ~(profile.reads | profile.linked | profile.hidden)
+    ).bit_count()
+    open_ = count_causes(profile.reasons, mask, Verdict.OUT_OF_COVERAGE)
+    causes = {word: number for word, number in unseen.most_common() if number}
     text = f"cannot narrow: {used} of {role.granted.bit_count()} operations {'was' if used == 1 else 'were'} used"
     if earlier:
         text += f", {earlier.bit_count()} only before the window"
-    if unseen:
-        text += f", for {unseen} no log can tell"
+    if causes:
+        text += f", for {sum(causes.values())} no log can tell ({describe_causes(causes)})"
     if open_:
-        text += f", {open_} are out of coverage"
+        text += f", {sum(open_.values())} are out of coverage ({describe_causes(open_)})"
     if spare:
         text += f", `--max-excess` leaves {spare.bit_count()} more"
-    return text
+    return text + describe_tells(open_ | causes)
 
 
 def _narrow_reason(role: KnownRole, draft: Draft, places: int, book: RoleBook) -> str:

@@ -15,7 +15,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.tenant import Tenant
-from rightsize.analyze.text import folded
+from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window
 from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.needs.drafts import Key
@@ -63,14 +63,21 @@ def read_groups(inputs: Inputs, tenant: Tenant, window: Window, placed: pl.DataF
     """
     of_group = _people(inputs, tenant)
     counted = of_group.group_by("holder").agg(people=pl.len())
-    held = inputs.role_assignments.select("role_assignment_id", "state", holder=folded(pl.col("principal_id"))).join(
-        counted, on="holder"
-    )
+    held = inputs.role_assignments.select(
+        "role_assignment_id", "state", holder=folded(pl.col("principal_id")), at=place_of(pl.col("scope"))
+    ).join(counted, on="holder")
     uses = (
         placed.join(held, on=["role_assignment_id", "state"])
         .filter(pl.col("bit").is_not_null())
         .select(
-            "role_assignment_id", "state", "target", "bit", "holder", "people", member=folded(pl.col("principal_id"))
+            "role_assignment_id",
+            "state",
+            "target",
+            "bit",
+            "holder",
+            "people",
+            "at",
+            member=folded(pl.col("principal_id")),
         )
         .unique()
     )
@@ -85,7 +92,7 @@ def read_groups(inputs: Inputs, tenant: Tenant, window: Window, placed: pl.DataF
         used_cells[id_, state].append((bit, number))
     return Groups(
         people=dict(counted.sort("holder").iter_rows()),
-        singled=_singled(uses, of_group, _with_young_members(inputs, of_group, window), index),
+        singled=_singled(_with_use_below(uses), of_group, _with_young_members(inputs, of_group, window), index),
         used_cells={key: tuple(found) for key, found in used_cells.items()},
     )
 
@@ -106,6 +113,23 @@ def _people(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
 def _with_young_members(inputs: Inputs, of_group: pl.DataFrame, window: Window) -> pl.Series:
     young = folded(inputs.principals.filter(pl.col("created_on") >= window.start)["principal_id"])
     return of_group.filter(pl.col("member").is_in(young.implode()))["holder"].unique()
+
+
+def _with_use_below(uses: pl.DataFrame) -> pl.DataFrame:
+    """Return the uses with those of each place counted at the places above where the same operation was used, too.
+
+    A need at a place is not repeated below it. So whoever used an operation below needs it where it is granted above.
+    """
+    key = ["role_assignment_id", "state", "bit"]
+    places = uses.select(*key, "target").unique()
+    is_below = pl.col("below").str.starts_with(pl.col("target") + "/")
+    return (
+        uses.rename({"target": "below"})
+        .join(places, on=key)
+        .filter((pl.col("below") == pl.col("target")) | (pl.col("target") == pl.col("at")) | is_below)
+        .drop("below", "at")
+        .unique()
+    )
 
 
 def _singled(

@@ -22,29 +22,19 @@ from rightsize.analyze.window import Window
 from rightsize.propose.core.exclusions import Exclusion, place_named, related_places, tagged_places
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.scopes import anchor_of, is_below
+from rightsize.propose.needs.by_design import BY_DESIGN
 from rightsize.propose.needs.policy_identities import judge_policy_identities
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import first_party_tenants, is_emergency_name, recovery_roles
 
-REASONS = {
-    "activated": "it is an activation; a plan changes the eligible assignment behind it",
+REASONS = {word: stays.sentence for word, stays in BY_DESIGN.items()} | {
     "ended": "it ended within or before the window",
-    "eligible": "its activations show no use, or not all of its activations are known",
     "activation_rules_unknown": "its activation settings are not loaded, so they cannot be carried over",
-    "excluded": "it was excluded by name",
-    "emergency_access": "its holder is or contains an emergency access account",
-    "first_party": "its holder is a Microsoft application",
-    "policy_remediation": "its holder remediates for a policy, and not all roles that its policies need are known",
-    "recovery": "its holder or its role is for backup and recovery, whose use may fall outside every window",
-    "foreign": "its holder belongs to another tenant",
-    "system_managed": "Azure created it and would create it again",
-    "last_owner": "without it the subscription would have no owner",
     "young_assignment": "it was created within the window or the grace period",
     "young_principal": "its holder was created within the window or the grace period",
     "unknown_age": "its age is not known: it has no creation time, and no complete log shows its creation",
     "unresolved_principal": "no loaded listing has its holder, and nothing proves that the holder was deleted",
     "role_not_loaded": "its role definition is not loaded",
-    "conditional": "its role has a condition on some of its operations, which a new role could not have",
     "unknown_members": "no complete listing has the members of the group",
     "scope_tree_unknown": "the scopes below its management group are not known",
     "beyond_containment": "the containment of its holder does not need a change of it",

@@ -35,12 +35,14 @@ STATUS_READ = "status_read"
 NOT_IN_CATALOGUE = "not_in_catalogue"
 ONE_READING = "one_reading"
 WILDCARD = "wildcard"
+TOUCHED = "touched"
 WHY = {
     USED: "it was used in the window",
     LIFECYCLE: "it updates or deletes the objects that a used operation creates",
     SIBLING_READ: "it reads a type that was used, a parent of it, or what it references",
     STATUS_READ: "inferred: the caller of a write that is kept reads with it how far the write has come",
     NAMESPACE_READ: "it reads a resource provider that was used",
+    TOUCHED: "the holder, or a peer with the same group or job, used its resource type",
     WILDCARD: "it matches operations that are kept, and no other operation of the catalogue",
     ONE_READING: "Azure does not say whether `/*/` matches `/`; a need depends on it, so today's string is kept",
     NOT_IN_CATALOGUE: "it was used, and the catalogue lacks it, so the narrowest pattern that Azure accepts is kept",
@@ -61,9 +63,10 @@ class Profile:
 
     `reads`, `linked` and `hidden` are unobservable (reads of Resource Manager, linked checks, all others), `open` is
     out of coverage, and `unused` is proved unused. `covered` is the part of `unused` that a log proves; a log shows
-    calls, but no linked checks. `reasons` has the set of each (verdict, reason). `lacking` are operations on types of
-    which there was no resource, whatever verdict they have. `by_logs` is the profile that the logs alone would give, or
-    None where it is the same.
+    calls, but no linked checks. `reasons` has the set of each (verdict, reason). `untouched` is the part of `hidden` on
+    types of the control plane that neither the holder nor a peer used (see `needs.touched_types`). `lacking` are
+    operations on types of which there was no resource, whatever verdict they have. `by_logs` is the profile that the
+    logs alone would give, or None where it is the same.
     """
 
     reads: int = 0
@@ -73,6 +76,7 @@ class Profile:
     unused: int = 0
     covered: int = 0
     reasons: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    untouched: int = 0
     lacking: int = 0
     by_logs: Profile | None = None
 
@@ -80,6 +84,12 @@ class Profile:
     def absent(self) -> int:
         """The operations that are unused only for want of a resource."""
         return _union(self.reasons.get((Verdict.UNUSED, reason), 0) for reason in BY_EXISTENCE)
+
+    def kept_hidden(self, choice: Unobservable) -> int:
+        """Return the part of `hidden` that stays by an option."""
+        if choice is Unobservable.TOUCHED:
+            return self.hidden & ~self.untouched
+        return self.hidden if choice is Unobservable.KEEP else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +143,7 @@ class NeedReader:
     def staying(self, profile: Profile, use: Mapping[str, Use]) -> Writes:
         """Return the operations of one assignment that stay, without its reads and linked checks."""
         used = _union(part.operations for part in use.values())
-        hidden = profile.hidden if self.options.unobservable is Unobservable.KEEP else 0
+        hidden = profile.kept_hidden(self.options.unobservable)
         unknown = frozenset(name for part in use.values() for name in _control(part.unknown))
         polls = self.polls.asked((used | profile.open) & ~self.elsewhere, unknown) & ~profile.reads
         return Writes((used | profile.open | hidden) & ~self.elsewhere, unknown, polls)
@@ -154,10 +164,11 @@ class NeedReader:
         why = {USED: used, USED_BEFORE: _union(part.earlier for part in use.values()) & ~used}
         # INVARIANT: use at one place proves nothing about other places if no log could have shown use there, or the
         # log has a gap. An operation that is not proved unused stays at today's scope, whether it was seen or not.
-        here = profile.open
+        hidden = profile.kept_hidden(self.options.unobservable)
+        here = profile.open | hidden
         reads = _Reads()
-        if self.options.unobservable is Unobservable.KEEP:
-            here |= profile.hidden
+        if self.options.unobservable is Unobservable.TOUCHED and profile.untouched:
+            why[TOUCHED] = hidden & self.index.control & ~used
         linked = self.linked(scope, profile, self.staying(profile, use) | (around or Writes()))
         if self.options.reads is Reads.ALL:
             linked &= ~profile.reads

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ _PROPOSAL: Mapping[str, type | tuple[type, ...]] = {
     "risk_before": (int, float),
     "risk_after": (int, float),
 }
+_WORD = re.compile(r"-|[a-z_]{1,60}", re.ASCII)
 _CURVE = ("custom_roles", "excess", "lower_bound", "assignments")
 _VIOLATIONS = ("standing", "standing_with_guards", "by_activation", "identities_standing")
 _COST = ("roles", "assignments", "eligible_assignments")
@@ -121,6 +123,9 @@ def _check_proposal(one: Mapping[str, Any], where: str) -> None:
             raise InputError(f"{where} of `plan.json` has no valid `{name}`", hint=_AGAIN)
     evidence, proof = one["evidence"], one["proof"]
     is_named = all(isinstance(evidence.get(name), str) for name in ("role", "scope"))
+    latent = evidence.get("latent", {"before": 0, "after": 0})
+    stays = evidence.get("by_design", "-")
+    is_named &= isinstance(stays, str) and bool(_WORD.fullmatch(stays)) and _has_numbers(latent, ("before", "after"))
     counts = [evidence.get(name, {}) for name in ("removed", "kept_unseen")]
     counted = all(isinstance(found, dict) and all(isinstance(n, int) for n in found.values()) for found in counts)
     grown = proof.get("tomorrow", [])

@@ -10,9 +10,11 @@ import polars as pl
 
 from rightsize.analyze.overview import COUNTS
 from rightsize.analyze.reasons import sentence
+from rightsize.model.excess import Change, total_excess_of
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import count_by_plane
 from rightsize.rbac.text import fold
+from rightsize.render.excess import by_design_text
 from rightsize.render.report.sources import Sources, clean, name_of
 from rightsize.render.summary import plane_title, short_scope
 
@@ -55,16 +57,31 @@ class Figures:
         return overview.totals | {"unexplained_calls": int(overview.unexplained["events"].sum())}
 
     def exposure(self) -> dict[str, dict[str, float]] | None:
-        """Return `excess` and `risk`, each `before`, `after` and the share `left`; None where there is no plan."""
+        """Return the live excess, the latent one if there is any, and the risk; None where there is no plan.
+
+        Each has `before`, `after`, the share that is `left` and the share `removed`.
+        """
         if self.sources.proposals is None:
             return None
-        found = {}
-        for name in ("excess", "risk"):
-            before = sum(one[f"{name}_before"] for one in self.proposals)
-            after = sum(one[f"{name}_after"] for one in self.proposals)
-            left = 100 * after / before if before else 100.0
-            found[name] = {"before": before, "after": after, "left": left, "removed": 100 - left}
-        return found
+        excess = total_excess_of(self.proposals)
+        risk = Change(*(sum(one[f"risk_{when}"] for one in self.proposals) for when in ("before", "after")))
+        shown = {"excess": excess.live, "latent": excess.latent, "risk": risk}
+        if not excess.latent.before:
+            del shown["latent"]
+        return {
+            name: {
+                "before": one.before,
+                "after": one.after,
+                "left": 100 * (1 - one.removed),
+                "removed": 100 * one.removed,
+            }
+            for name, one in shown.items()
+        }
+
+    def by_design(self) -> str:
+        """Return what stays by design, as a sentence; empty where nothing does."""
+        excess = total_excess_of(self.proposals)
+        return by_design_text(excess) if excess.reasons else ""
 
     def kinds(self) -> list[tuple[str, int]]:
         """Return the number of proposals of each kind."""

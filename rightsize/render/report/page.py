@@ -58,6 +58,7 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "totals": totals,
         "total_bar": bar(totals),
         "exposure": figures.exposure(),
+        "by_design": figures.by_design(),
         "replay": sources.plan.get("replay", {}),
         "reasons": figures.reasons(),
         "mattering": figures.mattering(),

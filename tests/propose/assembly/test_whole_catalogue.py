@@ -41,6 +41,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "reads none": {"reads": "none"},
     "reads sibling": {"reads": "sibling"},
     "reads namespace": {"reads": "namespace"},
+    "unobservable keep": {"unobservable": "keep"},
     "unobservable drop": {"unobservable": "drop"},
     "lean": {"reads": "none", "unobservable": "drop"},
     "lifecycle": {"lifecycle": True, "unobservable": "drop"},
@@ -165,3 +166,18 @@ def _compare(name: str, plan: Plan) -> None:
         stored[name] = found
         GOLDEN.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     assert found == stored[name]
+
+
+def test_each_choice_of_what_no_log_shows_leaves_less(folder: Path) -> None:
+    """Holder by holder `touched` is between `keep` and `drop`; whoever used nothing is judged as with `keep`."""
+    keep, touched, drop = (
+        {one.id: one for one in _some(folder).plan(unobservable=choice).proposals}
+        for choice in ("keep", "touched", "drop")
+    )
+    silent = {id_ for id_, one in keep.items() if not one.evidence["used"] and not one.evidence.get("by_design")}
+    for id_, one in touched.items():
+        if "by_design" not in one.evidence:
+            assert drop[id_].excess_after <= one.excess_after <= keep[id_].excess_after, one
+        if id_ in silent:
+            assert one.excess_after == keep[id_].excess_after
+    assert sum(one.excess_after for one in touched.values()) < sum(one.excess_after for one in keep.values())

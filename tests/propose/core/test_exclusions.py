@@ -102,7 +102,8 @@ def test_a_tag_holds_for_what_is_in_the_tagged_scope() -> None:
 def test_the_plan_says_why_who_and_until_when() -> None:
     plan = _tenant().plan(exclusions=(_exclusion("tag", "criticality"),))
     assert proposal_for(plan, guid(103)).reason == (
-        "excluded: tag `criticality` until 2026-05-01: being moved (team a)"
+        "excluded: tag `criticality` until 2026-05-01: being moved (team a); "
+        "enough would be what a plan without the exclusion proposes"
     )
     assert plan.generated_from["options"]["exclusions"] == [
         {"tag": "criticality", "reason": "being moved", "owner": "team a", "expires": "2026-05-01"}

@@ -71,6 +71,24 @@ def test_a_single_resource_takes_no_place_for_it() -> None:
     assert granted(plan, proposal_for(plan, guid(101)))["app"] >= {DELETE}
 
 
+def test_what_one_member_used_before_the_window_stays_though_another_used_it_within() -> None:
+    """Only few of the members get the operation, and this one is among them."""
+    tenant = SmallTenant()
+    members = [tenant.principal(number) for number in range(1, 10)]
+    tenant.assign(101, tenant.group(20, members), CONTRIBUTOR, SUB)
+    tenant.use(members[0], RESTART, VM)
+    tenant.use(members[1], RESTART, VM, days=1, start=-3)
+    for member in members:
+        tenant.use(member, START, VM)
+    plan = tenant.plan(**LEAN)
+    assert plan.replay["denied"] == 0
+    new = {
+        role.definition.role_definition_id for role in plan.roles if RESTART in role.definition.permissions[0].actions
+    }
+    given = {one.principal_id for one in proposal_for(plan, guid(101)).assignments if one.role in new}
+    assert given == {members[0], members[1]}
+
+
 @pytest.mark.parametrize(("forget", "kept"), [(93, True), (92, False), (0, False)])
 def test_forget_days_says_how_long(forget: int, kept: bool) -> None:
     plan = starter().plan(**LEAN, forget_days=forget)

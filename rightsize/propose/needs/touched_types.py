@@ -1,0 +1,164 @@
+"""Find the unlogged operations of the control plane whose resource type neither a holder nor a peer of it used.
+
+No log shows these operations, so their own use is never known. Whoever works with a type leaves other calls on it that
+are logged. `--unobservable touched` therefore keeps them only on the types that were used: by the holder, under any of
+its assignments; by a member of the group that holds the assignment; or by a holder with the same job. Two holders have
+the same job if their assignments have the same role, the same kind of scope and the same set of used types.
+
+A type is the top-level resource type of an operation, with all types below it.
+
+Silence about a type says something only where a log would have shown work with it. So a type also counts as touched
+for an assignment of which operations on that type are out of coverage, or data actions on it that no log could show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import reduce
+from operator import or_
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.text import folded, place_of
+from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.core.scopes import MANAGEMENT_GROUP
+from rightsize.propose.needs.drafts import Key
+from rightsize.propose.needs.eligibility import GROUP_SEGMENTS
+from rightsize.propose.needs.needs import Profile
+
+_TOP = 2
+"""The number of segments of a top-level resource type: provider and type."""
+_BETWEEN = "\n"
+"""The text between types in the key of a set of types; no operation of a log or a catalogue has it."""
+
+
+def top_level_type(name: pl.Expr) -> pl.Expr:
+    """Return the top-level resource type of folded operations; of one without a type, the provider."""
+    segments = name.str.split("/")
+    verb = pl.when(name.str.ends_with("/action")).then(2).otherwise(1)
+    return (
+        segments.list.head(pl.max_horizontal(segments.list.len().cast(pl.Int64) - verb, 1))
+        .list.head(_TOP)
+        .list.join("/")
+    )
+
+
+def with_untouched(
+    profiles: Mapping[Key, Profile], placed: pl.DataFrame, inputs: Inputs, tenant: Tenant, index: OperationIndex
+) -> dict[Key, Profile]:
+    """Return the profiles with `untouched` set; of a holder without observed use nothing is untouched.
+
+    Args:
+        profiles: The profile of each assignment.
+        placed: As `assignments.place_uses` returns it: the use of the window, and use before it that still counts.
+        inputs: The tables.
+        tenant: The memberships.
+        index: The operations.
+    """
+    touched = {(id_, state): types for id_, state, types in _touched(placed, inputs, tenant).iter_rows()}
+    of_type = _masks(index)
+    masks: dict[str, int] = {}
+    silent: dict[int, int] = {}
+    made: dict[tuple[int, str], Profile] = {}
+    found = dict(profiles)
+    for key, profile in profiles.items():
+        types = touched.get(key)
+        if types is None or not profile.hidden & index.control:
+            continue
+        if types not in masks:
+            masks[types] = reduce(or_, (of_type.get(one, 0) for one in types.split(_BETWEEN)), 0)
+        shared = (id(profile), types)
+        if shared not in made:
+            if id(profile) not in silent:
+                silent[id(profile)] = _would_be_seen(profile, of_type.values(), index)
+            made[shared] = replace(profile, untouched=silent[id(profile)] & ~masks[types])
+        found[key] = made[shared]
+    return found
+
+
+def _would_be_seen(profile: Profile, types: Iterable[int], index: OperationIndex) -> int:
+    """Return the unlogged operations of the control plane on types of which a log would have shown other work."""
+    undecided = profile.open | profile.hidden & ~index.control
+    doubtful = reduce(or_, (operations for operations in types if operations & undecided), 0)
+    return profile.hidden & index.control & ~doubtful
+
+
+def _masks(index: OperationIndex) -> dict[str, int]:
+    """Return the operations of each folded top-level type, on both planes."""
+    rows = index.frame().group_by(type=top_level_type(pl.col("name"))).agg("bit").iter_rows()
+    return {kind: index.mask_of_bits(bits) for kind, bits in rows}
+
+
+def _touched(placed: pl.DataFrame, inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
+    """Return `(role_assignment_id, state, types)`: the touched types as one text, of holders with observed use."""
+    held = inputs.role_assignments.select(
+        "role_assignment_id",
+        "state",
+        holder=folded(pl.col("principal_id")),
+        role=folded(pl.col("role_definition_id")).fill_null(""),
+        kind=_kind_of_scope(place_of(pl.col("scope"))),
+    )
+    names = placed.select("name").unique().with_columns(type=top_level_type(pl.col("name")))
+    uses = (
+        placed.select("role_assignment_id", "state", "principal_id", "name")
+        .unique()
+        .join(names, on="name")
+        .join(held, on=["role_assignment_id", "state"])
+        .select("role_assignment_id", "state", "holder", "role", "kind", "type", who=folded(pl.col("principal_id")))
+        .unique()
+    )
+    # What a member of a group used through it is use of the group, and use of the member.
+    own = pl.concat(
+        [uses.select("type", person="holder"), uses.select("type", person=pl.coalesce("who", "holder"))]
+    ).unique()
+    holders = held.select("holder").unique()
+    reach = pl.concat(
+        [
+            tenant.may_reach.select(person=folded(pl.col("principal_id")), holder=folded(pl.col("holder"))),
+            holders.select(person="holder", holder="holder"),
+        ]
+    ).unique()
+    of_holder = reach.join(own, on="person").select("holder", "type").unique()
+    active = held.join(own.select(holder="person").unique(), on="holder", how="semi")
+    by_peers = _by_job(uses, of_holder).select("role_assignment_id", "state", "type")
+    return (
+        pl.concat([active.join(of_holder, on="holder").select("role_assignment_id", "state", "type"), by_peers])
+        .unique()
+        .sort("role_assignment_id", "state", "type")
+        .group_by("role_assignment_id", "state", maintain_order=True)
+        .agg(types=pl.col("type").str.join(_BETWEEN))
+    )
+
+
+def _by_job(uses: pl.DataFrame, of_holder: pl.DataFrame) -> pl.DataFrame:
+    """Return `(role_assignment_id, state, type)`: the types that the holders with the job of an assignment touched."""
+    jobs = (
+        uses.select("role_assignment_id", "state", "holder", "role", "kind", "type")
+        .unique()
+        .sort("type")
+        .group_by("role_assignment_id", "state", "holder", "role", "kind", maintain_order=True)
+        .agg(used=pl.col("type").str.join(_BETWEEN))
+    )
+    job = ["role", "kind", "used"]
+    shared = jobs.filter(pl.col("holder").n_unique().over(job) > 1)
+    types = shared.select("holder", *job).unique().join(of_holder, on="holder").select(*job, "type").unique()
+    return shared.join(types, on=job)
+
+
+def _kind_of_scope(place: pl.Expr) -> pl.Expr:
+    """Return the kind of a folded scope: management group, subscription, resource group, resource or root."""
+    depth = place.str.count_matches("/", literal=True)
+    return (
+        pl.when(place == "/")
+        .then(pl.lit("root"))
+        .when(place.str.starts_with(MANAGEMENT_GROUP))
+        .then(pl.lit("management_group"))
+        .when(depth < GROUP_SEGMENTS)
+        .then(pl.lit("subscription"))
+        .when(depth == GROUP_SEGMENTS)
+        .then(pl.lit("resource_group"))
+        .otherwise(pl.lit("resource"))
+    )

@@ -1,0 +1,266 @@
+"""`--unobservable touched`: unlogged operations of the control plane stay on the resource types that were used."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from rightsize.model.nouns import PermissionBlock
+from rightsize.model.plan import Plan
+from rightsize.propose.needs.touched_types import top_level_type
+from tests.propose.small_tenant import (
+    APP,
+    CONTRIBUTOR,
+    DATA,
+    NET,
+    SUB,
+    SUB2,
+    VM,
+    SmallTenant,
+    guid,
+    proposal_for,
+    strings,
+)
+
+START = "Microsoft.Compute/virtualMachines/start/action"
+ACCOUNT_WRITE = "Microsoft.Storage/storageAccounts/write"
+ACCOUNT = f"{DATA}/providers/Microsoft.Storage/storageAccounts/st1"
+REGISTRY = f"{NET}/providers/Microsoft.ContainerRegistry/registries/acr1"
+REGISTRY_WRITE = "Microsoft.ContainerRegistry/registries/write"
+PUSH = "Microsoft.ContainerRegistry/registries/push/write"
+KEY = "Microsoft.Storage/storageAccounts/blobServices/generateUserDelegationKey/action"
+CONTAINER = "Microsoft.Storage/storageAccounts/blobServices/containers/write"
+BLOB = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/write"
+ON_REGISTRIES, ON_ACCOUNTS = {PUSH}, {KEY, CONTAINER}
+MIXED = "99999999-0000-4000-8000-000000000001"
+
+
+def _tenant() -> SmallTenant:
+    """A tenant whose catalogue has registries, and a role of all operations on both planes."""
+    tenant = SmallTenant()
+    tenant.operations |= dict.fromkeys((REGISTRY_WRITE, PUSH), False)
+    tenant.roles[MIXED] = (
+        "Everything",
+        [
+            PermissionBlock(
+                actions=("Microsoft.Storage/*", "Microsoft.Compute/*"), data_actions=("Microsoft.Storage/*",)
+            )
+        ],
+    )
+    return tenant
+
+
+def _granted(plan: Plan, assignment: str) -> dict[str, set[str]]:
+    """Return the strings of the new roles of a proposal, by scope."""
+    new = {role.definition.role_definition_id for role in plan.roles}
+    found: dict[str, set[str]] = {}
+    for one in proposal_for(plan, assignment).assignments:
+        if one.role in new:
+            found.setdefault(one.scope, set()).update(strings(plan, one.role))
+    return found
+
+
+def _everywhere(plan: Plan, assignment: str) -> set[str]:
+    return {text for texts in _granted(plan, assignment).values() for text in texts}
+
+
+def test_it_is_the_default() -> None:
+    assert _tenant().plan().generated_from["options"]["unobservable"] == "touched"
+
+
+def test_what_no_log_shows_goes_on_types_that_were_not_used() -> None:
+    tenant = _tenant()
+    user = tenant.principal(1)
+    assignment = tenant.assign(101, user, CONTRIBUTOR, SUB)
+    tenant.use(user, START, VM)
+    assert _everywhere(tenant.plan(), assignment) == {START}
+    assert _everywhere(tenant.plan(unobservable="keep"), assignment) > {START} | ON_ACCOUNTS | ON_REGISTRIES
+
+
+def test_it_stays_at_the_scope_of_today_on_the_used_type() -> None:
+    """The use was in one group; that says nothing of the other groups, where no log could have shown it."""
+    tenant = _tenant()
+    user = tenant.principal(1)
+    assignment = tenant.assign(101, user, CONTRIBUTOR, SUB)
+    tenant.use(user, ACCOUNT_WRITE, ACCOUNT)
+    granted = _granted(tenant.plan(), assignment)
+    assert granted[SUB] >= ON_ACCOUNTS
+    assert not {text for texts in granted.values() for text in texts} & ON_REGISTRIES
+
+
+def test_an_operation_below_the_type_touches_all_of_it() -> None:
+    """A data action on a blob is work with the account."""
+    tenant = _tenant()
+    user = tenant.principal(1)
+    assignment = tenant.assign(101, user, MIXED, SUB)
+    tenant.use(user, BLOB, f"{ACCOUNT}/blobServices/default/containers/c")
+    assert _everywhere(tenant.plan(), assignment) >= ON_ACCOUNTS
+
+
+def test_data_actions_stay_on_every_type_with_what_runs_beside_them() -> None:
+    """No log shows whether the blobs were used, so nobody knows whether the accounts were."""
+    tenant = _tenant()
+    user = tenant.principal(1)
+    assignment = tenant.assign(101, user, MIXED, SUB)
+    tenant.assign(102, user, CONTRIBUTOR, SUB2)
+    tenant.use(user, START, VM)
+    plan = tenant.plan()
+    assert _everywhere(plan, assignment) >= {BLOB} | ON_ACCOUNTS
+    # Where no data action stays, the same operations go.
+    assert not _everywhere(plan, guid(102)) & ON_ACCOUNTS
+
+
+def test_a_type_whose_log_is_missing_counts_as_touched() -> None:
+    """In the subscription without a log the holder may have worked with anything; in the other one it did not."""
+    tenant = _tenant()
+    tenant.covered = (SUB,)
+    user = tenant.principal(1)
+    dark = tenant.assign(101, user, CONTRIBUTOR, SUB2)
+    lit = tenant.assign(102, user, CONTRIBUTOR, SUB)
+    tenant.use(user, START, VM)
+    plan = tenant.plan()
+    assert proposal_for(plan, dark).kind == "keep"
+    assert not _everywhere(plan, lit) & (ON_ACCOUNTS | ON_REGISTRIES)
+
+
+def test_a_call_in_quarantine_leaves_its_type_undecided() -> None:
+    tenant = _tenant()
+    user = tenant.principal(1)
+    assignment = tenant.assign(101, user, CONTRIBUTOR, SUB)
+    tenant.use(user, START, VM)
+    tenant.use(user, REGISTRY_WRITE, REGISTRY, days=1, suspect=2)
+    kept = _everywhere(tenant.plan(), assignment)
+    assert PUSH in kept
+    assert not kept & ON_ACCOUNTS
+
+
+@pytest.mark.parametrize("reads", ["all", "none"])
+def test_a_holder_without_use_keeps_what_keep_keeps(reads: str) -> None:
+    tenant = _tenant()
+    assignment = tenant.assign(101, tenant.principal(1), CONTRIBUTOR, SUB)
+    busy = tenant.principal(2)
+    tenant.assign(102, busy, CONTRIBUTOR, SUB)
+    tenant.use(busy, START, VM)
+    touched, keep = (tenant.plan(unobservable=choice, reads=reads) for choice in ("touched", "keep"))
+    assert _granted(touched, assignment) == _granted(keep, assignment) != {}
+
+
+def test_use_before_the_window_is_use() -> None:
+    tenant = _tenant()
+    user = tenant.principal(1)
+    assignment = tenant.assign(101, user, CONTRIBUTOR, SUB)
+    tenant.use(user, ACCOUNT_WRITE, ACCOUNT, days=1, start=-3)
+    assert _everywhere(tenant.plan(), assignment) >= ON_ACCOUNTS
+    assert not _everywhere(tenant.plan(), assignment) & ON_REGISTRIES
+
+
+def test_a_used_operation_that_the_catalogue_lacks_touches_its_type() -> None:
+    tenant = _tenant()
+    user = tenant.principal(1)
+    assignment = tenant.assign(101, user, CONTRIBUTOR, SUB)
+    tenant.use(user, "Microsoft.ContainerRegistry/registries/rotate/action", REGISTRY)
+    assert _everywhere(tenant.plan(), assignment) >= {PUSH}
+
+
+@pytest.mark.parametrize("through", ["another assignment", "a group"])
+def test_use_under_any_assignment_of_the_holder_counts(through: str) -> None:
+    tenant = _tenant()
+    user = tenant.principal(1)
+    assignment = tenant.assign(101, user, CONTRIBUTOR, APP)
+    other = user if through == "another assignment" else tenant.group(9, [user, tenant.principal(2)])
+    tenant.assign(102, other, CONTRIBUTOR, SUB2)
+    tenant.use(user, REGISTRY_WRITE, REGISTRY.replace(SUB, SUB2))
+    kept = _everywhere(tenant.plan(), assignment)
+    assert kept >= {PUSH}
+    assert not kept & ON_ACCOUNTS
+
+
+def test_what_a_member_touched_stays_with_the_group() -> None:
+    """One member works with machines through the group, another with registries through an assignment of its own."""
+    tenant = _tenant()
+    one, two = tenant.principal(1), tenant.principal(2)
+    team = tenant.assign(101, tenant.group(9, [one, two]), CONTRIBUTOR, SUB)
+    own = tenant.assign(102, two, CONTRIBUTOR, SUB2)
+    tenant.use(one, START, VM)
+    tenant.use(two, REGISTRY_WRITE, REGISTRY.replace(SUB, SUB2))
+    plan = tenant.plan()
+    assert _everywhere(plan, team) >= {PUSH}
+    assert not _everywhere(plan, team) & ON_ACCOUNTS
+    # The use of a colleague is no use of the member's own assignment.
+    assert START not in _everywhere(plan, own)
+
+
+@pytest.mark.parametrize(("scope", "is_peer"), [(NET, True), (SUB2, False)])
+def test_a_peer_has_the_same_job(scope: str, is_peer: bool) -> None:
+    """The peer starts machines with the same role at the same kind of scope, and works with accounts elsewhere."""
+    tenant = _tenant()
+    user, other = tenant.principal(1), tenant.principal(2)
+    assignment = tenant.assign(101, user, CONTRIBUTOR, APP)
+    tenant.assign(102, other, CONTRIBUTOR, scope)
+    tenant.assign(103, other, MIXED, DATA)
+    tenant.use(user, START, VM)
+    tenant.use(other, START, f"{scope}{VM[len(APP) :]}" if scope == NET else f"{SUB2}/resourceGroups/x{VM[len(APP) :]}")
+    tenant.use(other, ACCOUNT_WRITE, ACCOUNT)
+    assert (_everywhere(tenant.plan(), assignment) >= ON_ACCOUNTS) == is_peer
+
+
+def test_a_holder_of_another_role_is_no_peer() -> None:
+    tenant = _tenant()
+    user, other = tenant.principal(1), tenant.principal(2)
+    assignment = tenant.assign(101, user, CONTRIBUTOR, APP)
+    tenant.assign(102, other, MIXED, NET)
+    tenant.assign(103, other, CONTRIBUTOR, DATA)
+    tenant.use(user, START, VM)
+    tenant.use(other, START, VM.replace(APP, NET))
+    tenant.use(other, ACCOUNT_WRITE, ACCOUNT)
+    assert not _everywhere(tenant.plan(), assignment) & ON_ACCOUNTS
+
+
+def test_the_evidence_counts_what_goes_and_says_why_the_rest_stays() -> None:
+    tenant = _tenant()
+    user = tenant.principal(1)
+    assignment = tenant.assign(101, user, CONTRIBUTOR, SUB)
+    tenant.use(user, ACCOUNT_WRITE, ACCOUNT)
+    plan = tenant.plan()
+    assert proposal_for(plan, assignment).evidence["removed"]["type_not_used"] == len(ON_REGISTRIES)
+    (role,) = [one for one in plan.roles if KEY in one.definition.permissions[0].actions]
+    assert role.evidence["removed_unlogged"] == {
+        "why": "type_not_used",
+        "meaning": "removed by `--unobservable touched`: its type was not used",
+        "operations": 1,
+        "types": {"Microsoft.ContainerRegistry/registries": 1},
+    }
+    (said,) = [one for one in role.evidence["actions"] if one["action"] == KEY]
+    assert said["why"].split() == ["data_endpoint", "touched"]
+    assert "used its resource type" in said["meaning"][1]
+    kept = tenant.plan(unobservable="keep")
+    assert "type_not_used" not in proposal_for(kept, assignment).evidence["removed"]
+    assert all("removed_unlogged" not in one.evidence for one in kept.roles)
+
+
+def test_used_operations_of_the_plan_are_never_lost() -> None:
+    """The use of an operation that no log is known to show keeps it, since a log showed it after all."""
+    tenant = _tenant()
+    user = tenant.principal(1)
+    assignment = tenant.assign(101, user, CONTRIBUTOR, SUB)
+    tenant.use(user, PUSH, REGISTRY)
+    plan = tenant.plan()
+    assert plan.replay["denied"] == 0
+    assert _everywhere(plan, assignment) >= {PUSH}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("microsoft.compute/virtualmachines/start/action", "microsoft.compute/virtualmachines"),
+        ("microsoft.web/sites/config/write", "microsoft.web/sites"),
+        ("microsoft.web/sites/slots/config/list/action", "microsoft.web/sites"),
+        ("microsoft.insights/register/action", "microsoft.insights"),
+        ("microsoft.web/locations/runtimes/read", "microsoft.web/locations"),
+        ("action", "action"),
+        ("", ""),
+        ("/action", ""),
+    ],
+)
+def test_the_top_level_type_of_an_operation(name: str, kind: str) -> None:
+    assert pl.select(top_level_type(pl.lit(name))).item() == kind
