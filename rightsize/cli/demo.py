@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,10 +59,7 @@ def demo(
 def write_page(result: DemoResult) -> Iterator[str]:
     """Yield the lines of the page for a terminal, with harmless text only."""
     window = result.plan.generated_from["window"]
-    yield (
-        f"A made-up hospital group: {result.principals:,} users, groups and workloads, "
-        f"{result.assignments:,} role assignments,"
-    )
+    yield f"A made-up hospital group: {result.principals:,} principals, {result.assignments:,} role assignments,"
     yield f"{result.subscriptions} subscriptions, {result.records:,} records of {result.days} days"
     yield ""
     yield f"Azure roles: operations granted, and used from {window['first_day']} to {window['last_day']}"
@@ -97,7 +95,7 @@ def _proof(result: DemoResult) -> Iterator[str]:
     yield f"  they remove {excess.live.removed:.0%} of the live excess, which weighs operations by their risk"
     yield f"  latent excess, on resource types that do not exist there: {change_text(excess.latent)}"
     if excess.reasons:
-        yield f"  {by_design_text(excess)}"
+        yield from textwrap.wrap(by_design_text(excess), 78, initial_indent="  ", subsequent_indent="    ")
     replay = result.plan.replay
     yield (
         f"  replay: {replay['allowed']:,} distinct calls stay allowed, {replay['needs_activation']:,} "
@@ -122,7 +120,9 @@ def _told(example: Example) -> Iterator[str]:
     who = for_terminal(f"{example.principal}: {example.role} at {example.scope_name}")
     change = f"excess {proposal.excess_before:,.0f} → {proposal.excess_after:,.0f}"
     yield f"  {proposal.kind.replace('_', ' '):<16}{who}"
-    yield f"  {'':<16}{change}; {for_terminal(proposal.reason)}"
+    margin = " " * 18
+    text = f"{change}; {for_terminal(proposal.reason)}"
+    yield from textwrap.wrap(text, 98, initial_indent=margin, subsequent_indent=margin)
 
 
 def _next(result: DemoResult) -> Iterator[str]:

@@ -95,8 +95,8 @@ def _edit(path: Path, old: str, new: str) -> None:
         ),
         (lambda plan: _edit(plan / "chain.json", '"of": "store"', '"of": "shop"'), "broken at `store`"),
         (lambda plan: _edit(plan / "chain.json", '"sha256": "', '"sha256": "0'), "broken at `inputs`"),
-        (lambda plan: (plan / "chain.json").write_text("{}"), "no chain of this version"),
-        (lambda plan: (plan / "chain.json").write_text('{"format_version": 1}'), "is not whole"),
+        (lambda plan: (plan / "chain.json").write_text("{}"), "not a chain of this version"),
+        (lambda plan: (plan / "chain.json").write_text('{"format_version": 1}'), "is incomplete"),
     ],
 )
 def test_what_was_changed_afterwards_is_found(ask: Ask, plan: Path, change: Callable[[Path], Any], said: str) -> None:

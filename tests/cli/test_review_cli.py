@@ -65,12 +65,12 @@ def test_decisions_are_written_shown_and_taken_back(ask: Ask, changes: list[dict
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("accept", "ffffffff-ffff"), "no proposal of this plan"),
-        (("accept", ""), "no proposal of this plan"),
+        (("accept", "ffffffff-ffff"), "is not a proposal of this plan"),
+        (("accept", ""), "is not a proposal of this plan"),
         (("reject", "ID", "--reason", " "), "a proposal that is rejected needs a reason"),
         (("defer", "ID", "--reason", "later", "--expires", "2020-01-01"), "2020-01-01 is past"),
         (("defer", "ID", "--reason", "later", "--expires", "soon"), "`soon` is not a day"),
-        (("reopen",), "proposals are named"),
+        (("reopen",), "takes either ids or"),
         (("reopen", "ID"), "nothing that was decided on"),
         (("KEEP",), "a proposal that changes nothing"),
     ],

@@ -130,7 +130,7 @@ def test_a_watch_collects_tells_what_is_new_and_what_it_could_not_read(
     assert set(told) == {"signal", "source_failed"}
     assert "Mass download" in told["signal"]
     assert told["source_failed"].startswith("the source risky_users could not be read: refused, IdentityRiskyUser.Read")
-    assert "risky_users is refused" in second.err
+    assert "risky_users: refused" in second.err
     assert run(watch) == 0
     assert capsys.readouterr().out == "", "each change is told once, also one that goes on"
 

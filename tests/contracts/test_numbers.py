@@ -25,7 +25,7 @@ NUMBER = r"(\d[\d,]*)"
 # Each label, and where it stands: the place and the words around its number. The label of a number of one plane
 # names the plane, so that the unexplained operations of Azure roles and those of all planes are two labels.
 LABELS: Mapping[str, Mapping[str, str]] = {
-    "principals": {"demo": "{} principals", "status": "principals: {}"},
+    "principals": {"demo": "{} principals", "status": "principals in listings: {}"},
     "principals with access": {"report": "{} principals with access", "report answer": '"principals_with_access": {}'},
     "principals that hold role assignments": {
         "report": "{} principals hold",
@@ -83,11 +83,16 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "comment": "Azure roles: {} distinct calls stay allowed",
         "plan": "azure_roles: {} distinct calls stay allowed",
     },
-    "excess removed, in per cent": {
-        "demo": "they remove {}% of the excess",
-        "report": "Excess: access beyond use \\S+ \\S+ → \\S+ \\S+ \\S{} %",
-        "summary": "{} % of the excess removed",
-        "comment": "\\({} % less\\)",
+    "live excess removed, in per cent": {
+        "demo": "they remove {}% of the live excess",
+        "report": "Live excess: access beyond use \\S+ \\S+ → \\S+ \\S+ \\S{} %",
+        "summary": "{} % of the live excess removed",
+        "comment": "live [0-9,]+ → [0-9,]+ \\({}% removed\\)",
+    },
+    "latent excess removed, in per cent": {
+        "demo": "latent excess, .*? \\({}% removed\\)",
+        "summary": "{} % of the latent excess removed",
+        "comment": "latent [0-9,]+ → [0-9,]+ \\({}% removed\\)",
     },
     "principals that defeat several layers under the plan": {
         "report": "{} could under the plan",

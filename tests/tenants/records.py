@@ -107,7 +107,7 @@ def _records_of(document: Any) -> Iterator[dict[str, Any]]:
             names = [column["name"] for column in table["columns"]]
             yield from (dict(zip(names, row, strict=True)) for row in table["rows"])
     elif isinstance(document, dict):
-        inner = document.get("value", document.get("records"))
+        inner = document.get("value", document.get("records", document.get("data")))
         yield from inner if isinstance(inner, list) else [document]
 
 
