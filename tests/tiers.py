@@ -23,7 +23,7 @@ EXTERNAL = frozenset(
 SLOW = frozenset(
     {
         *("demo_exports", "demo_folder", "demo_made", "generate", "make_demo"),
-        *("hostile_exports", "hostile_planned", "loopback_service", "shared_data"),
+        *("hostile_exports", "hostile_planned", "shared_data", "Loopback", "loopback_service"),
         *("Random", "SIGKILL", "reduced_by_kql"),
     }
 )

@@ -40,6 +40,9 @@ DIGESTED = (
 )
 """The tables and views that the analysis depends on."""
 
+_READ_TIMES = {"inventories": ("read_on", "finished_on"), "provider_registrations": ("updated_on",)}
+"""Columns left out: when a listing was read. Reading the same again later changes no content."""
+
 _FIELD, _NULL, _ITEM = "chr(31)", "chr(30)", "chr(29)"
 
 
@@ -51,10 +54,13 @@ def digest_content(store: Store, names: Iterable[str] = DIGESTED) -> str:
     """
     lines = []
     for name in sorted(names):
-        row = ", ".join(_text(column) for column in table(name).columns)
+        columns = (column for column in table(name).columns if column.name not in _READ_TIMES.get(name, ()))
+        row = ", ".join(map(_text, columns))
+        # Two readings of one listing are one content, and their equal hashes would cancel each other out.
+        distinct = "DISTINCT" if name in _READ_TIMES else ""
         counted = store.frame(
-            f"SELECT count(*) AS rows, coalesce(bit_xor(md5_number(concat_ws({_FIELD}, {row}))), 0)::VARCHAR AS mixed "
-            f"FROM main.{name}"
+            "SELECT count(*) AS rows, coalesce(bit_xor(hash), 0)::VARCHAR AS mixed FROM ("
+            f"SELECT {distinct} md5_number(concat_ws({_FIELD}, {row})) AS hash FROM main.{name})"
         )
         lines.append(f"{name} {counted['rows'][0]} {counted['mixed'][0]}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

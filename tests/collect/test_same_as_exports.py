@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,14 @@ def digest_of(db: Path) -> str:
 
 
 def plan_of(db: Path, folder: Path) -> str:
-    """Return the plan without the hash of everything that the store holds: a collection holds more than exports do."""
+    """Return the plan without the hash of everything that the store holds: a collection holds more than exports do.
+
+    It also vouches for its listings, which exports without a manifest do not; so that is left out.
+    """
+    db = Path(shutil.copy(db, folder.with_suffix(".duckdb")))
+    with open_store(db, read_only=False) as store:
+        for name in ("inventories", "provider_registrations"):
+            store.connection.execute(f"DELETE FROM base.{name}")
     propose_plan(db, PlanOptions(), folder)
     text = (folder / "plan.json").read_text(encoding="utf-8")
     return text.replace(json.loads(text)["generated_from"]["content_hash"], "")
