@@ -1,7 +1,7 @@
 """Sort tests into tiers by the fixtures and functions that each of them asks for.
 
 The default tier needs nothing but the environment, and stays under three minutes on two cores. It has every test of
-pure functions, every analysis of a small tenant, and the first two cases of each module that plan, load or run a
+pure functions, every analysis of a small tenant, and the first case of each module that plans, loads or runs a
 command. `slow` has the rest: further cases of that kind, loopback services, whole tenants, the whole catalogue, long
 random runs. `external` tests start a program beside the environment: az, node, Chromium, Java. `everyday` keeps a test
 in the default tier in spite of what it asks for.
@@ -39,8 +39,8 @@ WORK = frozenset(
 )
 """Fixtures and functions that plan, load or run a command: a third of a second each, in thousands of tests."""
 
-CASES = 2
-"""How many cases of `WORK` each module keeps in the default tier."""
+CASES = 1
+"""The number of cases of `WORK` that each module keeps in the default tier."""
 
 
 def mark_tiers(items: Iterable[pytest.Item]) -> None:
