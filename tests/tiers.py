@@ -24,7 +24,7 @@ SLOW = frozenset(
     {
         *("demo_exports", "demo_folder", "demo_made", "generate", "make_demo"),
         *("hostile_exports", "hostile_planned", "shared_data", "Loopback", "loopback_service"),
-        *("Random", "SIGKILL", "reduced_by_kql"),
+        *("FaultyDisk", "Random", "SIGKILL", "collector", "reduced_by_kql", "undo_each", "write_served"),
     }
 )
 """Fixtures and functions that take seconds: services, whole tenants, the whole catalogue, many random runs."""
@@ -32,7 +32,8 @@ SLOW = frozenset(
 WORK = frozenset(
     {
         *("SmallTenant", "bounds_of", "context_of", "plan", "simulate", "try_plan"),
-        *("contents", "digest", "execute", "fresh", "load_paths", "open_store", "passes", "store"),
+        *("contents", "digest", "execute", "fresh", "lines_of", "load", "load_paths", "loaded", "open_store", "passes"),
+        *("planned", "store"),
         *("events_of", "events_of_records", "merged", "normalised_events", "stage_document", "staged", "write_lines"),
         *("RolloutEngine", "engine", "invoke", "run"),
     }
