@@ -31,7 +31,7 @@ SLOW = frozenset(
 
 WORK = frozenset(
     {
-        *("SmallTenant", "bounds_of", "context_of", "plan", "simulate", "try_plan"),
+        *("SmallTenant", "bounds_of", "context_of", "inventoried", "plan", "simulate", "try_plan"),
         *("contents", "digest", "execute", "fresh", "lines_of", "load", "load_paths", "loaded", "open_store", "passes"),
         *("planned", "store"),
         *("events_of", "events_of_records", "merged", "normalised_events", "stage_document", "staged", "write_lines"),
