@@ -69,10 +69,11 @@ def test_a_clean_run_is_whole_and_asks_nothing_twice(loopback: Loopback, collect
     report = collect(db=tmp_path / "clean.duckdb")
     assert report.is_whole
     assert states(report) == {"complete": len(report.rows)}
-    asked = Counter((entry.method, entry.target) for entry in loopback.requests if not _is_sign_in(entry.path))
-    # The two queries of Resource Graph and the entities are POSTs to one path each.
-    once = {what: times for what, times in asked.items() if "Microsoft.ResourceGraph" not in what[1]}
-    assert max(once.values()) == 1
+    # The queries of Resource Graph, one a subscription, and those of the entities are POSTs to one path each.
+    asked = Counter(
+        (entry.method, entry.target, entry.body) for entry in loopback.requests if not _is_sign_in(entry.path)
+    )
+    assert max(asked.values()) == 1
     assert sum(asked.values()) == report.tally.requests
     assert {entry.status for entry in loopback.requests} == {200}
     manifest = json.loads((report.folder / "manifest.json").read_text())

@@ -51,6 +51,7 @@ class Entry:
         token: Whether it carried a token, good or bad.
         fault: The kind of the fault that struck it, or empty.
         foreign: Whether it came to the listener that no client has a reason to call.
+        body: What it carried.
     """
 
     number: int
@@ -61,6 +62,7 @@ class Entry:
     token: bool
     fault: str = ""
     foreign: bool = False
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,7 @@ class Loopback:
                 "authorization" in request.headers,
                 fault.kind if fault else "",
                 foreign,
+                request.body,
             )
             self.requests.append(entry)
         return answer
