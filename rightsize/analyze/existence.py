@@ -48,7 +48,7 @@ PROBLEMS = {
 
 @dataclass(frozen=True, slots=True)
 class Existence:
-    """What existed in the window.
+    """The types of resource that existed in the window, and the listings and changes that decide it.
 
     Attributes:
         window: The window.
@@ -79,12 +79,15 @@ def read_existence(inputs: Inputs, window: Window, tenant: Tenant) -> Existence:
     calls = _calls(inputs, window)
     changes = _changes(calls)
     present = _present(inputs, window, calls)
+    # The first of 90 days is cut by retention, so that no export can have it.
+    rest = replace(window, first_day=window.first_day + dt.timedelta(days=1)) if window.days > 1 else window
+    logged = covered_subscriptions(inputs, rest, tenant)
     return Existence(
         window=window,
-        subscriptions=_subscriptions(inputs, window, tenant),
+        subscriptions=_subscriptions(inputs, window, tenant, logged),
         changes=changes.filter(pl.col("change") != REGISTRATION),
         present=present,
-        unregistered=_unregistered(inputs, window, tenant, present, changes),
+        unregistered=_unregistered(inputs, window, logged, present, changes),
     )
 
 
@@ -193,15 +196,15 @@ def _at_places(places: pl.Series, created: pl.Series) -> pl.DataFrame:
     return found.drop_nulls("kind").select("node", "kind", "created", at=pl.coalesce("group", "node"))
 
 
-def _subscriptions(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
-    """Return the known subscriptions with their listings and the first problem, as `Existence.subscriptions`."""
+def _subscriptions(inputs: Inputs, window: Window, tenant: Tenant, logged: pl.Series) -> pl.DataFrame:
+    """Return the known subscriptions with their listings and the first problem, as `Existence.subscriptions`.
+
+    `logged` are the subscriptions whose log covers the window.
+    """
     nodes = tenant.tree.subscriptions.select(node="place").sort("node")
-    listings = choose_listings(inputs, window, tenant, covered_days_of(inputs, tenant))
-    # The first of 90 days is cut by retention, so that no export can have it.
-    rest = replace(window, first_day=window.first_day + dt.timedelta(days=1)) if window.days > 1 else window
-    logged = covered_subscriptions(inputs, rest, tenant)
-    days = covered_days_of(inputs, tenant).filter(window.holds("day"))
-    counts = days.group_by("node").agg(days=pl.col("day").n_unique().cast(pl.Int64))
+    covered = covered_days_of(inputs, tenant)
+    listings = choose_listings(inputs, window, tenant, covered)
+    counts = covered.filter(window.holds("day")).group_by("node").agg(days=pl.col("day").n_unique().cast(pl.Int64))
     wanted = nodes.join(pl.DataFrame({"kind": list(KINDS)}), how="cross")
     joined = (
         wanted.join(listings, on=["node", "kind"], how="left")
@@ -221,12 +224,10 @@ def _subscriptions(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFra
 
 
 def _unregistered(
-    inputs: Inputs, window: Window, tenant: Tenant, present: pl.DataFrame, changes: pl.DataFrame
+    inputs: Inputs, window: Window, logged: pl.Series, present: pl.DataFrame, changes: pl.DataFrame
 ) -> pl.DataFrame:
     """Return the providers that were registered on no day of the window, as `Existence.unregistered`."""
     table = inputs.provider_registrations
-    rest = replace(window, first_day=window.first_day + dt.timedelta(days=1)) if window.days > 1 else window
-    logged = covered_subscriptions(inputs, rest, tenant)
     changed = changes.filter(pl.col("change") == REGISTRATION)["node"].unique()
     rows = table.filter(
         (folded(pl.col("state")) == "notregistered")

@@ -10,7 +10,7 @@ from rightsize.analyze.reasons import Unused
 from rightsize.analyze.resources import kind_of, resource_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
-from rightsize.rules.inventory import extends_others, inventory_types
+from rightsize.rules.inventory import extends_others, inventory_types, type_named
 
 
 def existence_rows(existence: Existence, tenant: Tenant) -> pl.DataFrame:
@@ -41,7 +41,7 @@ def type_rows(tenant: Tenant, resources: pl.DataFrame, registrations: pl.DataFra
     granted = tenant.operations.join(tenant.grants.select("name").unique(), on="name", how="semi")
     parts = pl.col("operation").str.split("/")
     typed = granted.filter(parts.list.len() > 2).select(
-        resource_type=parts.list.head(2).list.join("/"), kind=pl.col("name").str.extract(r"^([^/]+/[^/]+)/")
+        resource_type=parts.list.head(2).list.join("/"), kind=type_named(pl.col("name"))
     )
     places = pl.DataFrame({"place": place_of(resources["scope"])}).with_columns(resource=resource_of("place"))
     counts = places.select("resource").drop_nulls().unique().group_by(kind=kind_of("resource")).agg(number=pl.len())
@@ -69,9 +69,7 @@ def type_rows(tenant: Tenant, resources: pl.DataFrame, registrations: pl.DataFra
 def _spelling(tenant: Tenant) -> pl.DataFrame:
     """Return `(kind, spelt)`: types as the rules spell them, else as the catalogue does."""
     rules = pl.DataFrame(list(inventory_types().items()), schema={"kind": pl.String, "spelt": pl.String}, orient="row")
-    named = tenant.operations.select(
-        kind=pl.col("name").str.extract(r"^([^/]+/[^/]+)/"), spelt=pl.col("operation").str.extract(r"^([^/]+/[^/]+)/")
-    )
+    named = tenant.operations.select(kind=type_named(pl.col("name")), spelt=type_named(pl.col("operation")))
     others = named.drop_nulls().group_by("kind").agg(pl.col("spelt").min())
     return pl.concat([rules, others.join(rules, on="kind", how="anti")])
 

@@ -33,7 +33,7 @@ _FAULTS = (
 """In ascending order: of several faulty listings the one that is nearest to a proof is named."""
 
 LONGEST_GAP = 7
-"""How many days between the window and the reading may lack a log."""
+"""Maximum number of days without a log between the window and the reading."""
 
 
 def choose_listings(inputs: Inputs, window: Window, tenant: Tenant, logged_after: pl.DataFrame) -> pl.DataFrame:

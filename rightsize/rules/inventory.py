@@ -18,7 +18,7 @@ def inventory_types() -> dict[str, str]:
 
 
 def type_named(name: pl.Expr) -> pl.Expr:
-    """Return the folded top-level type that a folded operation names first, null where it names none."""
+    """Return the top-level type that an operation names first, spelt as in the operation; null where it names none."""
     return name.str.extract(_TYPE)
 
 

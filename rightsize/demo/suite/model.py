@@ -15,7 +15,7 @@ LAST_SEEN = dt.date(2026, 9, 30)
 """The last day that a plan may see."""
 
 NeedKind = Literal["logged", "read", "linked", "unruled", "endpoint", "data", "seasonal", "future"]
-"""How a need shows itself.
+"""The kinds of needs, by the log that shows them or the reason why none does.
 
 `logged` is in the Activity Log. No log shows `read` (reads of Resource Manager), `linked` (checked inside a write, as
 `rules/linked_checks.csv` says), `unruled` (checked inside a write by a made-up pair that no rule may have), `endpoint`
@@ -63,7 +63,7 @@ class SuiteScope:
 
     @property
     def is_subscription(self) -> bool:
-        """Whether it is a subscription."""
+        """Return whether this is a subscription, not a management group."""
         return self.scope.startswith("/subscriptions/")
 
 
@@ -120,12 +120,12 @@ class SuiteNeed:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether the log of the seen days has a call of it."""
+        """Return whether the Activity Log of the seen days has a call of this need."""
         return self.kind in IN_LOG and any(day in range(SEEN_DAYS) for day in self.days)
 
     @property
     def comes_next(self) -> bool:
-        """Whether it comes in the days on which a plan is judged."""
+        """Return whether the need comes up on a day on which a plan is judged."""
         return any(SEEN_DAYS <= day < SEEN_DAYS + AHEAD_DAYS for day in self.days)
 
 

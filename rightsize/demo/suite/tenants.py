@@ -38,11 +38,11 @@ _CHANCES: Mapping[NeedKind, int] = {
     "data": 900,
     "seasonal": 150,
 }
-"""How often, in a thousand, a holder has a need of the job. Needs of linked checks follow their write."""
+"""Of a thousand holders of a job, the number with each of its needs. Needs of linked checks follow their write."""
 _FUTURE = 15
-"""How often, in a thousand, a logged need of the job comes up for the first time in the days ahead."""
+"""Of a thousand logged needs, the number that come up for the first time in the days ahead."""
 _NEW_RESOURCE = 8
-"""How often, in a thousand, a logged need comes up on another resource of the type in the days ahead."""
+"""Of a thousand logged needs, the number that come up on another resource of the type in the days ahead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from rightsize.analyze.reasons import Verdict
 from rightsize.propose.core.weights import cells, risky
 from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Placement, Subject
@@ -15,10 +14,6 @@ from rightsize.rbac.text import fold
 
 ELIGIBLE_WEIGHT = 0.25
 """The weight of eligible access: it is excess too, but an activation is requested, limited in time, and logged."""
-
-
-ABSENT = ("no_such_resource", "provider_not_registered")
-"""The reasons of verdicts by which no resource of an operation's type exists in the scope of an assignment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +33,7 @@ class Exposure:
 
 def absent_types(profile: Profile | None) -> int:
     """Return the unused operations on resource types that the analysis proves absent: their excess is latent."""
-    found = 0
-    for (verdict, reason), members in profile.reasons.items() if profile is not None else ():
-        if verdict == Verdict.UNUSED and reason in ABSENT:
-            found |= members
-    return found
+    return profile.absent if profile is not None else 0
 
 
 def today_exposure(subject: Subject, granted: int, context: PlanContext) -> Exposure:

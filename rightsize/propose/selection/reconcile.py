@@ -17,8 +17,6 @@ from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject
 from rightsize.rbac.azure import OWNER
 
-"""The built-in role Owner."""
-
 _REPLACED = ("custom", "builtin", "narrow_scope", "remove")
 
 RoleKey = tuple[RoleContent, str]
