@@ -79,6 +79,15 @@ def test_a_fault_that_passes_loses_and_doubles_nothing(
     assert [entry.fault for entry in loopback.requests if entry.fault] == [kind]
 
 
+@pytest.mark.parametrize("kind", ["empty_page", "duplicate_page"])
+def test_next_links_of_a_listing_that_starts_with_post_are_followed_by_get(
+    loopback: Loopback, collect: Collect, kind: str
+) -> None:
+    loopback.faults.add(kind, "getEntities")
+    assert collect(sources=["management_groups"]).is_whole
+    assert [entry.method for entry in loopback.requests if "getEntities" in entry.path] == ["POST", "GET"]
+
+
 @pytest.mark.parametrize("after", [1, 4])
 def test_a_full_disk_stops_the_run_and_the_rest_follows_when_there_is_room(
     collect: Collect, whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int

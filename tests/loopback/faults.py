@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.loopback.login import OBJECT_ID, Login
-from tests.loopback.wire import Answer, Request, arm_error, graph_error
+from tests.loopback.wire import HOP, Answer, Request, arm_error, graph_error
 
 ROTATION: tuple[Mapping[str, Any], ...] = (
     {"kind": "throttle", "retry_after": "1"},
@@ -33,7 +33,6 @@ ROTATION: tuple[Mapping[str, Any], ...] = (
 )
 """What `every:N` goes through, in order; a retry of each succeeds."""
 
-HOP = "loopback-hop"
 _STATUSES = {
     "500": ("InternalServerError", "Encountered internal server error."),
     "502": ("BadGateway", "The gateway received an invalid response."),

@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 JSON = "application/json; charset=utf-8"
+HOP = "loopback-hop"
+"""The parameter of a next link that a fault added to a page."""
 
 
 @dataclass(frozen=True, slots=True)
