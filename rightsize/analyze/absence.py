@@ -75,6 +75,32 @@ def find_absences(existence: Existence, inputs: Inputs, tenant: Tenant, standby:
     return Absences(of, kinds, waiting.join(asked, on="a", how="semi"), areas)
 
 
+def hidden_places(existence: Existence, areas: pl.DataFrame) -> pl.DataFrame:
+    """Return `(place)` of the scopes at or below which listings and logs do not show all that existed.
+
+    `areas` is as in `Absences`.
+    """
+    known = existence.problems.filter(pl.col("problem").is_null())
+    lost = areas.join(known, on="node", how="anti").select("place")
+    changed = areas.join(existence.changes.rename({"at": "changed"}), on="node").filter(
+        pl.col("at").is_null() | (pl.col("changed") == pl.col("at")) | (pl.col("changed") == pl.col("node"))
+    )
+    return pl.concat([lost, changed.select("place")]).unique()
+
+
+def types_there(existence: Existence, areas: pl.DataFrame) -> pl.DataFrame:
+    """Return `(place, kind)` of the types that were or may have been at or below each scope.
+
+    `areas` is as in `Absences`.
+    """
+    return (
+        areas.join(existence.present.select("node", "kind", found="at"), on="node")
+        .filter(pl.col("at").is_null() | (pl.col("found") == pl.col("at")) | (pl.col("found") == pl.col("node")))
+        .select("place", "kind")
+        .unique()
+    )
+
+
 def _areas(tenant: Tenant) -> pl.DataFrame:
     """Return `(place, node, at)` of the assigned scopes above resources; `at` is null for a whole subscription.
 
@@ -103,8 +129,8 @@ def _sets(existence: Existence, tenant: Tenant, areas: pl.DataFrame) -> tuple[pl
         .drop_nulls("own")
         .select("place", key=pl.format("resource {}", "own"))
     )
-    hidden = _hidden(existence, areas)
-    there = _there(existence, areas)
+    hidden = hidden_places(existence, areas)
+    there = types_there(existence, areas).filter(pl.col("kind").is_in(list(inventory_types())))
     lacking = _lacking_providers(existence, areas)
     texts = (
         areas.select("place")
@@ -149,27 +175,6 @@ def _kinds_of(key: str) -> list[tuple[str, str]]:
 
 def _joined(rows: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
     return rows.group_by("place").agg(pl.col(column).unique().sort().str.join(" ").alias(name))
-
-
-def _hidden(existence: Existence, areas: pl.DataFrame) -> pl.DataFrame:
-    """Return `(place)` of the scopes at or below which listings and logs do not show all that existed."""
-    known = existence.problems.filter(pl.col("problem").is_null())
-    lost = areas.join(known, on="node", how="anti").select("place")
-    changed = areas.join(existence.changes.rename({"at": "changed"}), on="node").filter(
-        pl.col("at").is_null() | (pl.col("changed") == pl.col("at")) | (pl.col("changed") == pl.col("node"))
-    )
-    return pl.concat([lost, changed.select("place")]).unique()
-
-
-def _there(existence: Existence, areas: pl.DataFrame) -> pl.DataFrame:
-    """Return `(place, kind)` of the types that were or may have been at or below each scope."""
-    decided = existence.present.filter(pl.col("kind").is_in(list(inventory_types()))).rename({"at": "found"})
-    return (
-        areas.join(decided.select("node", "found", "kind"), on="node")
-        .filter(pl.col("at").is_null() | (pl.col("found") == pl.col("at")) | (pl.col("found") == pl.col("node")))
-        .select("place", "kind")
-        .unique()
-    )
 
 
 def _lacking_providers(existence: Existence, areas: pl.DataFrame) -> pl.DataFrame:

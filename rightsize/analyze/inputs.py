@@ -71,6 +71,7 @@ class Inputs:
     usage_days: pl.DataFrame
     sign_ins: pl.DataFrame
     resources: pl.DataFrame
+    resource_references: pl.DataFrame
     inventories: pl.DataFrame
     provider_registrations: pl.DataFrame
     diagnostic_settings: pl.DataFrame

@@ -93,6 +93,7 @@ class Choice(StrEnum):
     """The reasons why an option of a plan removes operations whose use no log could have shown."""
 
     TYPE_NOT_USED = "type_not_used"
+    NOTHING_REFERS = "nothing_refers"
 
 
 class Unexplained(StrEnum):
@@ -162,6 +163,8 @@ SENTENCES: dict[str, str] = {
     OutOfCoverage.NO_CATALOGUE: "no catalogue of operations is loaded, so the unused ones cannot be listed",
     OutOfCoverage.NOT_IN_CATALOGUE: "the catalogue has no operation that the role grants",
     Choice.TYPE_NOT_USED: "no log could show it; `--unobservable touched` removes it: its resource type was not used",
+    Choice.NOTHING_REFERS: "Azure checks it only inside other writes; no rule, reference or refusal ties it to a write "
+    "that is kept, or nothing of its type exists there",
     Unexplained.PRINCIPAL_UNRESOLVED: "no listing has the principal that the log names",
     Unexplained.ASSIGNMENT_GONE: "the assignment that the log names no longer exists, and no other grants the call",
     Unexplained.GRANT_CHANGED: "the assignment that the log names no longer grants the call, nor does another",

@@ -20,11 +20,8 @@ _LINKED_CHECK = "linked_check"
 
 
 def linked_writes(checked: str) -> tuple[str, ...]:
-    """Return the patterns of the writes inside which an operation is checked; empty for most operations.
-
-    For an operation that is only checked inside other writes, the pattern is any write if no rule names one.
-    """
-    return _writes_of("linked_checks", checked) or (("*/write",) if _is_never_called(checked) else ())
+    """Return the patterns of the writes inside which an operation is checked, by the rules; empty for most."""
+    return _writes_of("linked_checks", checked)
 
 
 def linkless_writes(checked: str) -> tuple[str, ...]:

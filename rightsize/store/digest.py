@@ -17,6 +17,7 @@ DIGESTED = (
     "scopes",
     "scope_tags",
     "resources",
+    "resource_references",
     "inventories",
     "provider_registrations",
     "role_definitions",

@@ -78,6 +78,7 @@ _FOLDED_SCOPES = {
     "resources",
     "diagnostic_settings",
     "resource_identities",
+    "resource_references",
     "inventories",
     "provider_registrations",
 }

@@ -12,7 +12,7 @@ from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
 
-SCHEMA_VERSION = 28
+SCHEMA_VERSION = 29
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -225,6 +225,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     25: _add_display_names_and_sets,
     26: _derive_roles_again,
     27: _add_existence,
+    28: lambda connection: _create(connection, "resource_references"),
 }
 """The step from each version to the next."""
 

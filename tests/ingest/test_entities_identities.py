@@ -1,4 +1,4 @@
-"""Identities attached to resources, and owners of objects that can act: the starts of escalation."""
+"""References of resources, the identities attached to them, and owners of objects that can act."""
 
 from __future__ import annotations
 
@@ -41,6 +41,36 @@ def test_a_machine_has_the_identities_that_its_listing_attaches(tmp_path: Path) 
         (MACHINE, "system", "", guid(1)),
         (MACHINE, "user", IDENTITY.lower(), guid(2)),
     ]
+    assert staged.rejects == []
+
+
+def test_a_resource_refers_to_what_its_record_names(tmp_path: Path) -> None:
+    """Properties, identities and the manager; not itself, its children, or text that holds an id."""
+    nic = f"{GROUP}/providers/Microsoft.Network/networkInterfaces/NIC1"
+    subnet = f"{GROUP}/providers/Microsoft.Network/virtualNetworks/v/subnets/s"
+    region = f"{SUB}/providers/Microsoft.Web/locations/westeurope/managedApis/slack"
+    properties = {
+        "networkProfile": {
+            "networkInterfaces": [{"id": nic}, {"id": nic.upper().replace("/SUBSCRIPTIONS", "/subscriptions")}]
+        },
+        "extension": f"{MACHINE}/extensions/e",
+        "api": {"id": f"{region}/"},
+        "note": f"see {subnet}",
+        "group": GROUP,
+        "vnet": subnet,
+    }
+    record = resource(
+        MACHINE,
+        "Microsoft.Compute/virtualMachines",
+        properties=properties,
+        managedBy=f"{GROUP}/providers/Microsoft.Contoso/managers/m'; DROP TABLE x",
+        identity={"type": "UserAssigned", "userAssignedIdentities": {IDENTITY: {}}},
+    )
+    staged = stage_document(tmp_path, [record])
+    expected = [nic, subnet, region, IDENTITY, f"{GROUP}/providers/Microsoft.Contoso/managers/m'; DROP TABLE x"]
+    assert sorted(staged.rows("resource_references", "scope", "target")) == sorted(
+        (MACHINE.lower(), target.lower()) for target in expected
+    )
     assert staged.rejects == []
 
 

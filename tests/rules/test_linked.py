@@ -12,10 +12,10 @@ from rightsize.rules.matching import folded, matching_pairs
 from rightsize.rules.tables import rows_of
 
 
-def test_a_check_that_is_never_called_may_stand_in_any_write_where_no_rule_names_one() -> None:
-    """A join is seen inside writes only; what is called by itself needs a rule."""
+def test_the_writes_of_a_check_are_those_of_the_rules() -> None:
+    """What no rule names has none; a plan looks for other evidence of it."""
     assert linked_writes("Microsoft.Web/serverFarms/Join/action")[0] == "Microsoft.Web/sites/write"
-    assert linked_writes("Contoso.Things/things/join/action") == ("*/write",)
+    assert linked_writes("Contoso.Things/things/join/action") == ()
     assert linked_writes("Microsoft.Web/sites/write") == ()
 
 

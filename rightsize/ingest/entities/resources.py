@@ -29,6 +29,9 @@ _RESOURCE = re.compile(r"/subscriptions/[^/]+(/resourcegroups/[^/]+)?(/providers
 # Types that are at a scope and have separate shapes.
 _OF_OTHERS = ("microsoft.authorization/", "microsoft.management/", "microsoft.insights/diagnosticsettings")
 _CHOSEN = frozenset({"id", "name", "type", "kind", "location", "resourcegroup", "subscriptionid", "tenantid"})
+# A resource id as a whole string of a JSON document, and the top-level resource at the beginning of a folded one.
+_NAMED = r'"(/subscriptions/[^"/]+/(?:resourceGroups/[^"/]+/)?providers/[^"/]+/[^"]+)"'
+_TOP_LEVEL = r"^/subscriptions/[^/]+/(?:resourcegroups/[^/]+/)?providers/[^/]+/[^/]+/[^/]+"
 _SETTING = "/providers/microsoft.insights/diagnosticsettings/"
 
 
@@ -115,6 +118,26 @@ def _attached(relation: str) -> str:
         {" UNION ALL ".join(parts)}"""
 
 
+def _references(relation: str) -> str:
+    """Return SQL that inserts the resources that a record names: in properties, as an identity, as its manager.
+
+    What a resource says of itself and of its own children is left out.
+    """
+    text = "replace(record::VARCHAR, '\\/', '/')"
+    named = f"unnest(regexp_extract_all({text}, '{_NAMED}', 1, 'i'))"
+    top = f"regexp_extract({{}}, '{_TOP_LEVEL}', 0)"
+    return f"""
+        INSERT INTO stage_resource_references (file_id, line, scope, target)
+        SELECT DISTINCT file_id, line, scope, target
+        FROM (
+            SELECT file_id, line, {folded("scope")} AS scope, rtrim({folded("named")}, '/') AS target
+            FROM (
+                SELECT r.file_id, r.line, r.scope, {named} AS named
+                FROM {ROWS} AS r JOIN {relation} USING (file_id, line)
+            )
+        ) WHERE {top.format("target")} <> '' AND {top.format("target")} <> {top.format("scope")}"""
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceShape:
     """A listing of resources with their types, tags and settings."""
@@ -142,6 +165,7 @@ class ResourceShape:
         con.execute(_insert(relation))
         con.execute(_LISTED)
         con.execute(_attached(relation))
+        con.execute(_references(relation))
         con.execute(_QUERIED.format(relation=relation))
 
 

@@ -196,6 +196,14 @@ DIRECTORY_TABLES = (
         ),
     ),
     Table(
+        "resource_references",
+        "one row per resource that the record of another resource names, as its properties, identity or manager",
+        (
+            key("scope", TEXT, "id of the resource that refers, ASCII lower case"),
+            key("target", TEXT, "id of the resource or child that it names, ASCII lower case"),
+        ),
+    ),
+    Table(
         "diagnostic_settings",
         "one row per category, or group of categories, of a diagnostic setting",
         (

@@ -106,9 +106,11 @@ def proposal_evidence(
 def _removed(draft: Draft, gone: int, choice: Unobservable) -> dict[str, int]:
     """Return the number of removed operations by reason; those that a choice of the person removes have its reason."""
     untouched = not_touched(draft, gone, choice)
-    found = _counts(draft, gone & ~untouched, (Verdict.UNUSED, Verdict.UNOBSERVABLE))
-    if untouched:
-        found[Choice.TYPE_NOT_USED] = untouched.bit_count()
+    loose = draft.needs.loose & gone if draft.needs is not None else 0
+    found = _counts(draft, gone & ~(untouched | loose), (Verdict.UNUSED, Verdict.UNOBSERVABLE))
+    for word, operations in ((Choice.TYPE_NOT_USED, untouched), (Choice.NOTHING_REFERS, loose)):
+        if operations:
+            found[word] = operations.bit_count()
     return found
 
 

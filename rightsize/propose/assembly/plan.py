@@ -121,7 +121,10 @@ def plan_from_context(context: PlanContext, content_hash: str) -> Plan:
         verdicts=count_verdicts(analysis.verdicts),
         names=_names(context, new),
         optimum=granted.optimum,
-        reads=price_reads(context, stays_within_reach(NeedReader(context.book, options, context.elsewhere), context)),
+        reads=price_reads(
+            context,
+            stays_within_reach(NeedReader(context.book, options, context.elsewhere, context.check_evidence), context),
+        ),
         curve=granted.curve,
         separation=separation,
         rests_on=take_readings(inputs, (one.role for proposal in proposals for one in proposal.assignments)),
@@ -183,7 +186,7 @@ def catalogue_hash(operations: pl.DataFrame) -> str:
 
 def draft_all(context: PlanContext) -> dict[Key, Draft]:
     """Return a draft for each assignment, decided without regard to the other drafts."""
-    reader = NeedReader(context.book, context.options, context.elsewhere)
+    reader = NeedReader(context.book, context.options, context.elsewhere, context.check_evidence)
     around = stays_within_reach(reader, context)
     return {subject.key: _draft_one(subject, reader, around, context) for subject in context.subjects}
 

@@ -59,7 +59,7 @@ class _Pricer:
     def __init__(self, context: PlanContext) -> None:
         self._book, self._index = context.book, context.book.index
         self._unobservable = context.options.unobservable
-        self._reader = NeedReader(context.book, context.options, context.elsewhere)
+        self._reader = NeedReader(context.book, context.options, context.elsewhere, context.check_evidence)
         self._all: dict[str, int] = {}
         block = PermissionBlock(actions=sensitive_reads())
         self.sensitive = self._index.granted_by([block]) & self._index.reads

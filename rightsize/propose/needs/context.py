@@ -27,9 +27,11 @@ from rightsize.propose.needs.drafts import Key, Subject
 from rightsize.propose.needs.eligibility import read_eligibility
 from rightsize.propose.needs.groups import Groups, read_groups
 from rightsize.propose.needs.keep_rules import find_keeps
+from rightsize.propose.needs.linked_checks import CheckEvidence
 from rightsize.propose.needs.needs import Profile, Use
 from rightsize.propose.needs.privileged import Privilege, read_privilege
 from rightsize.propose.needs.touched_types import with_untouched
+from rightsize.propose.needs.unruled_checks import read_check_evidence, with_untargeted
 from rightsize.propose.needs.use_rows import UseRows
 
 _PLACED = (
@@ -86,6 +88,7 @@ class PlanContext:
         groups: The members of the groups that hold assignments.
         privilege: The operations that get roles of their own, and the rules on who may become eligible.
         requests: The role and principal type that each call to assign a role asked for.
+        check_evidence: What shows inside which writes an operation without a rule is checked.
     """
 
     inputs: Inputs
@@ -109,6 +112,7 @@ class PlanContext:
     groups: Groups
     privilege: Privilege
     requests: pl.DataFrame
+    check_evidence: CheckEvidence
 
 
 def read_findings(inputs: Inputs, analysis: Analysis) -> Findings:
@@ -143,7 +147,9 @@ def prepare(
         subjects=subjects,
         untouched=untouched,
         undecided=undecided,
-        profiles=with_untouched(read_profiles(analysis, index), placed, inputs, tenant, index),
+        profiles=with_untargeted(
+            with_untouched(read_profiles(analysis, index), placed, inputs, tenant, index), analysis, index
+        ),
         placed=placed.select(_PLACED),
         uses=read_uses(placed, index),
         rows=rows,
@@ -163,6 +169,7 @@ def prepare(
             read_delegations(placed, requests, subjects, book),
         ),
         requests=requests,
+        check_evidence=read_check_evidence(inputs),
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -31,6 +31,31 @@ class Writes:
 
     def __or__(self, other: Writes) -> Writes:
         return Writes(self.operations | other.operations, self.unknown | other.unknown, self.polls | other.polls)
+
+
+ANY_WRITE = ("*/write",)
+"""The pattern of every write."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckEvidence:
+    """What shows inside which writes an operation without a rule is checked; all names are folded.
+
+    Attributes:
+        referrers: For a top-level type, the types whose resources refer to one of that type.
+        refused: Operations that a refusal in the log names.
+    """
+
+    referrers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
+
+    def writes_of(self, checked: str) -> tuple[str, ...]:
+        """Return the patterns of the writes that can cause a folded check without a rule."""
+        if checked in self.refused:
+            return ANY_WRITE
+        provider, _, rest = checked.partition("/")
+        referrers = self.referrers.get(f"{provider}/{rest.split('/', 1)[0]}", ())
+        return (f"{provider}/*/write", *(f"{kind}{end}" for kind in referrers for end in ("/write", "/*/write")))
 
 
 def writes_within_reach(kept: Iterable[tuple[str, Writes]], membership: pl.DataFrame) -> Mapping[str, Writes]:

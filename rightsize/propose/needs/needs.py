@@ -20,7 +20,7 @@ from rightsize.propose.core.read_patterns import READ, PatternPart, reading_part
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
 from rightsize.propose.core.scopes import group_at_least
 from rightsize.propose.needs.granting_patterns import parts_granting, unlisted_parts
-from rightsize.propose.needs.linked_checks import Writes
+from rightsize.propose.needs.linked_checks import ANY_WRITE, CheckEvidence, Writes
 from rightsize.propose.needs.status_reads import Polls, type_of, types_around
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import fold
@@ -65,8 +65,9 @@ class Profile:
     out of coverage, and `unused` is proved unused. `covered` is the part of `unused` that a log proves; a log shows
     calls, but no linked checks. `reasons` has the set of each (verdict, reason). `untouched` is the part of `hidden` on
     types of the control plane that neither the holder nor a peer used (see `needs.touched_types`). `lacking` are
-    operations on types of which there was no resource, whatever verdict they have. `by_logs` is the profile that the
-    logs alone would give, or None where it is the same.
+    operations on types of which there was no resource, whatever verdict they have. `untargeted` is the part of `linked`
+    without a rule on such types (see `needs.unruled_checks`). `by_logs` is the profile that the logs alone would give,
+    or None where it is the same.
     """
 
     reads: int = 0
@@ -78,6 +79,7 @@ class Profile:
     reasons: Mapping[tuple[str, str], int] = field(default_factory=dict)
     untouched: int = 0
     lacking: int = 0
+    untargeted: int = 0
     by_logs: Profile | None = None
 
     @property
@@ -106,10 +108,14 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The need at each folded scope, and the operations for each reason word."""
+    """The need at each folded scope, and the operations for each reason word.
+
+    `loose` are the linked checks beside kept writes that nothing ties to these writes: no rule, reference or refusal.
+    """
 
     by_scope: Mapping[str, Need]
     why: Mapping[str, int]
+    loose: int = 0
 
 
 @dataclass(slots=True)
@@ -121,15 +127,18 @@ class NeedReader:
         options: The options that the person chose.
         elsewhere: Operations of the control plane that run on a service's own endpoint: Resource Manager, which
             checks linked actions, never sees them.
+        evidence: What shows inside which writes an operation without a rule is checked.
     """
 
     book: RoleBook
     options: PlanOptions
     elsewhere: int = 0
+    evidence: CheckEvidence = field(default_factory=CheckEvidence)
     _writes: dict[str, int] = field(default_factory=dict)
     _causes: dict[str, PermissionBlock] = field(default_factory=dict)
     _sets: Interner = field(default_factory=Interner)
     _callable: dict[str | None, int] = field(default_factory=dict)
+    _any_write: int = 0
     polls: Polls = field(init=False)
 
     def __post_init__(self) -> None:
@@ -169,7 +178,9 @@ class NeedReader:
         reads = _Reads()
         if self.options.unobservable is Unobservable.TOUCHED and profile.untouched:
             why[TOUCHED] = hidden & self.index.control & ~used
-        linked = self.linked(scope, profile, self.staying(profile, use) | (around or Writes()))
+        staying = self.staying(profile, use) | (around or Writes())
+        linked = self.linked(scope, profile, staying)
+        loose = self._loose(profile, linked, staying)
         if self.options.reads is Reads.ALL:
             linked &= ~profile.reads
         here |= linked
@@ -199,24 +210,27 @@ class NeedReader:
         parts[scope] = (*parts[scope], *reads.parts)
         by_scope = {target: mask & ~role.doubtful for target, mask in by_scope.items()}
         found = {word: self._sets[mask] for word, mask in why.items()}
-        return Needs(self._without_repeats(scope, by_scope, parts), found)
+        return Needs(self._without_repeats(scope, by_scope, parts), found, loose)
 
     def linked(self, scope: str, profile: Profile, staying: Writes) -> int:
         """Return the linked checks that a kept write can cause; no option removes them from a write that stays.
 
         They include operations that no log shows, operations that a complete log does not name, and unlogged reads.
         Azure checks them for each caller of the write, even if the write was not made in the window. A type of which
-        there was no resource all through the window keeps no check.
+        there was no resource all through the window keeps no check. A check without a rule stays as `unruled_checks`
+        says; `--unobservable keep` keeps it beside any write.
         """
         callable_too = (profile.covered | profile.reads) & ~profile.lacking
         if callable_too:
             callable_too &= self._callable_below(scope)
         unknown = sorted(staying.unknown)
         found = []
-        for bit in bits_of(profile.linked | callable_too):
+        checks = profile.linked if self._keeps_all else profile.linked & ~profile.untargeted
+        for bit in bits_of(checks | callable_too):
             name = self.index.names[bit][1]
             if name not in self._writes:
-                block = PermissionBlock(actions=linked_writes(name), not_actions=linkless_writes(name))
+                writes = linked_writes(name) or (ANY_WRITE if self._keeps_all else self.evidence.writes_of(fold(name)))
+                block = PermissionBlock(actions=writes, not_actions=linkless_writes(name))
                 self._causes[name] = block
                 self._writes[name] = self.index.granted_by([block])
             causes = [self._causes[name]] if unknown else []
@@ -225,6 +239,23 @@ class NeedReader:
             ):
                 found.append(bit)
         return self.index.mask_of_bits(found)
+
+    @property
+    def _keeps_all(self) -> bool:
+        return self.options.unobservable is Unobservable.KEEP
+
+    def _loose(self, profile: Profile, linked: int, staying: Writes) -> int:
+        """Return the checks without a rule that are not in `linked`, and that `--unobservable keep` would keep."""
+        if self._keeps_all or not (profile.linked & ~linked):
+            return 0
+        if not self._any_write:
+            self._any_write = self.index.granted_by([PermissionBlock(actions=ANY_WRITE)])
+        if not (
+            self._any_write & staying.operations or any(name.endswith("/write") for name in map(fold, staying.unknown))
+        ):
+            return 0
+        rest = profile.linked & ~linked
+        return self.index.mask_of_bits(bit for bit in bits_of(rest) if not linked_writes(self.index.names[bit][1]))
 
     def _callable_below(self, scope: str) -> int:
         """Return the operations that, by the rules, writes check, limited to types that may exist below the scope."""
