@@ -5,19 +5,23 @@ Only people can act on it. A plan never changes a group, and it cannot guess the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.reasons import Verdict
+from rightsize.analyze.reasons import Choice, Verdict
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
 from rightsize.model.plan import Advice, Proposal
 from rightsize.propose.core.exclusions import advise_exclusions, names_scope
 from rightsize.propose.core.options import PlanOptions
+from rightsize.propose.needs.drafts import keep_reason
 from rightsize.rbac.text import fold
+
+_NOTHING_OBSERVED = keep_reason("nothing_observed").partition(":")[0]
 
 
 def write_advice(
@@ -30,6 +34,7 @@ def write_advice(
                 *_idle_members(inputs, analysis),
                 *_young_members(inputs, analysis, proposals),
                 *_quarantined(analysis),
+                *_unused(proposals),
                 *_unknown_names(inputs, options, analysis.window),
             },
             key=lambda advice: (advice.subject, advice.text),
@@ -89,6 +94,28 @@ def _young_members(inputs: Inputs, analysis: Analysis, proposals: Sequence[Propo
         )
         for group_id, members in counted.iter_rows()
     ]
+
+
+def _unused(proposals: Sequence[Proposal]) -> list[Advice]:
+    """Return by scope the question to the owners of what nobody was seen to use, where not all of it could be seen."""
+    asked = Counter(proposal.evidence["scope"] for proposal in proposals if _is_unseen(proposal))
+    return [
+        Advice(
+            scope,
+            f"no log shows a use of {number} assignment{'' if number == 1 else 's'} there, and no log could show all: "
+            "ask the owners what they are for",
+        )
+        for scope, number in sorted(asked.items())
+    ]
+
+
+def _is_unseen(proposal: Proposal) -> bool:
+    """Return whether a proposal is about an assignment without observed use, of which no log could show all use."""
+    evidence = proposal.evidence
+    if proposal.reason.startswith(_NOTHING_OBSERVED):
+        return True
+    narrows = proposal.kind not in ("keep", "remove_orphan") and Choice.TYPE_NOT_USED in evidence.get("removed", {})
+    return narrows and not evidence["used"] and "used_before" not in evidence
 
 
 def _quarantined(analysis: Analysis) -> list[Advice]:

@@ -89,6 +89,11 @@ class Draft:
     together_with: tuple[str, ...] = ()
     open: bool = False
 
+    @property
+    def is_observed(self) -> bool:
+        """Whether a log shows a use of the assignment, in the window or before it."""
+        return self.needs is not None and any(self.needs.why.get(word) for word in (USED, USED_BEFORE))
+
     def kept(self, word: str) -> Draft:
         """Return the draft as a `keep` with the given reason word."""
         return replace(
@@ -101,6 +106,8 @@ LATE_REASONS = {
     "only_absent": "what it allows beyond use in the logs had no resource there, and that alone removes no assignment: "
     "ask its owner whether it waits for something",
     "nothing_known": "its role grants no operation of the catalogue",
+    "nothing_observed": "no log shows a use of it, and no existing role grants just what no log could show: ask its "
+    "owner what it is for",
     "not_analysed": "the analysis has no verdicts on its operations",
     "idle_condition": "Azure accepts its condition only on a role with an operation it applies to, and none is kept",
     "other_condition": "Azure accepts one assignment of a role for a principal at a scope, and one with another "

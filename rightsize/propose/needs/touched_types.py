@@ -7,6 +7,9 @@ the same job if their assignments have the same role, the same kind of scope and
 
 A type is the top-level resource type of an operation, with all types below it.
 
+A person who used nothing touched nothing: these operations go, and the plan asks the owner of the assignment. A
+workload without observed use keeps them all, since it may work on an endpoint alone.
+
 Silence about a type says something only where a log would have shown work with it. So a type also counts as touched
 for an assignment of which operations on that type are out of coverage, or data actions on it that no log could show.
 """
@@ -49,7 +52,7 @@ def top_level_type(name: pl.Expr) -> pl.Expr:
 def with_untouched(
     profiles: Mapping[Key, Profile], placed: pl.DataFrame, inputs: Inputs, tenant: Tenant, index: OperationIndex
 ) -> dict[Key, Profile]:
-    """Return the profiles with `untouched` set; of a holder without observed use nothing is untouched.
+    """Return the profiles with `untouched` set; of a workload without observed use nothing is untouched.
 
     Args:
         profiles: The profile of each assignment.
@@ -59,13 +62,14 @@ def with_untouched(
         index: The operations.
     """
     touched = {(id_, state): types for id_, state, types in _touched(placed, inputs, tenant).iter_rows()}
+    people = _held_by_people(inputs, tenant)
     of_type = _masks(index)
     masks: dict[str, int] = {}
     silent: dict[int, int] = {}
     made: dict[tuple[int, str], Profile] = {}
     found = dict(profiles)
     for key, profile in profiles.items():
-        types = touched.get(key)
+        types = touched.get(key, "" if key in people else None)
         if types is None or not profile.hidden & index.control:
             continue
         if types not in masks:
@@ -77,6 +81,25 @@ def with_untouched(
             made[shared] = replace(profile, untouched=silent[id(profile)] & ~masks[types])
         found[key] = made[shared]
     return found
+
+
+def _held_by_people(inputs: Inputs, tenant: Tenant) -> frozenset[Key]:
+    """Return the assignments of users, and of groups of which every known member is a user."""
+    stated = inputs.role_assignments.select("principal_id", "principal_type")
+    kinds = (
+        pl.concat([inputs.principals.select("principal_id", "principal_type"), stated])
+        .drop_nulls("principal_type")
+        .select(person=folded(pl.col("principal_id")), kind="principal_type")
+        .unique("person", keep="first", maintain_order=True)
+    )
+    reach = (
+        tenant.may_reach.select(person=folded(pl.col("principal_id")), holder=folded(pl.col("holder")))
+        .join(kinds, on="person", how="left")
+        .filter(pl.col("kind").is_null() | (pl.col("kind") != "Group"))
+    )
+    human = reach.group_by("holder").agg(human=(pl.col("kind") == "User").fill_null(False).all()).filter("human")
+    held = inputs.role_assignments.select("role_assignment_id", "state", holder=folded(pl.col("principal_id")))
+    return frozenset(held.join(human, on="holder", how="semi").select("role_assignment_id", "state").iter_rows())
 
 
 def _would_be_seen(profile: Profile, types: Iterable[int], index: OperationIndex) -> int:

@@ -13,6 +13,7 @@ from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.azure_limits import RoleRoom
 from rightsize.propose.core.bitsets import bits_of
 from rightsize.propose.core.expiry import last_of
+from rightsize.propose.core.options import Unobservable
 from rightsize.propose.core.role_catalog import Need
 from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject, with_roles
@@ -69,10 +70,11 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
         spread = {key for unit in idle for key in unit.subjects} - gathered
         gathered |= spread
         stays = dict.fromkeys((unit for unit in idle if spread.isdisjoint(unit.subjects)), "idle_condition")
+        stays |= dict.fromkeys(_unobserved(solution, settled, context), "nothing_observed")
         for unit, word in (*solution.refused.items(), *stays.items()):
             for key in unit.subjects:
                 settled[key] = settled[key].kept(word)
-        if solution.refused or idle:
+        if solution.refused or idle or stays:
             continue
         if len(rooms) < _ROUNDS:
             made = {unit: len(found) for unit, found in solution.choices.items() if unit.state != "eligible"}
@@ -102,6 +104,24 @@ def _idle(solution: Solution, context: PlanContext) -> Iterator[GrantUnit]:
         if unit.condition is not None and any(
             not any(targets(unit.condition, names[bit][1]) for bit in bits_of(choice.granted)) for choice in choices
         ):
+            yield unit
+
+
+def _unobserved(solution: Solution, drafts: Mapping[Key, Draft], context: PlanContext) -> Iterator[GrantUnit]:
+    """Yield the units that get a new role of which nobody was observed to use anything.
+
+    `--unobservable keep` makes such roles, since it keeps whatever no log could show.
+    """
+    if context.options.unobservable is Unobservable.KEEP:
+        return
+    observed = {
+        choice.content
+        for unit, choices in solution.choices.items()
+        if any(drafts[key].is_observed for key in unit.subjects)
+        for choice in choices
+    }
+    for unit, choices in solution.choices.items():
+        if any(choice.content is not None and choice.content not in observed for choice in choices):
             yield unit
 
 
