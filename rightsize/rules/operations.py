@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from rightsize.rbac.text import fold
 from rightsize.rules.layers import first_layer
 from rightsize.rules.matching import first_match, folded, matches_any
 from rightsize.rules.tables import rows_of
@@ -101,6 +102,12 @@ def audience_ids(service: str) -> tuple[str, ...]:
 def audience_names(service: str) -> tuple[str, ...]:
     """Return the display names of these applications in sign-in logs."""
     return tuple(row["name"] for row in rows_of("audiences") if row["service"] == service)
+
+
+def endpoint_audiences() -> pl.DataFrame:
+    """Return `(app_id, type)`: the applications whose tokens only resources of one type take, and the folded type."""
+    rows = [(row["app_id"], fold(row["resource_type"])) for row in rows_of("endpoint_audiences")]
+    return pl.DataFrame(rows, schema={"app_id": pl.String, "type": pl.String}, orient="row")
 
 
 def first_party_tenants() -> tuple[str, ...]:

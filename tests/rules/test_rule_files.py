@@ -23,6 +23,7 @@ FILES = (
     "observability",
     "linked_checks",
     "linkless_writes",
+    "endpoint_audiences",
     "operation_polls",
     "sensitive_reads",
     "risk",

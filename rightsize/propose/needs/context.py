@@ -148,7 +148,7 @@ def prepare(
         untouched=untouched,
         undecided=undecided,
         profiles=with_untargeted(
-            with_untouched(read_profiles(analysis, index), placed, inputs, tenant, index), analysis, index
+            with_untouched(read_profiles(analysis, index), placed, inputs, analysis, index), analysis, index
         ),
         placed=placed.select(_PLACED),
         uses=read_uses(placed, index),

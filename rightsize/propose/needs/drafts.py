@@ -89,11 +89,6 @@ class Draft:
     together_with: tuple[str, ...] = ()
     open: bool = False
 
-    @property
-    def is_observed(self) -> bool:
-        """Whether a log shows a use of the assignment, in the window or before it."""
-        return self.needs is not None and any(self.needs.why.get(word) for word in (USED, USED_BEFORE))
-
     def kept(self, word: str) -> Draft:
         """Return the draft as a `keep` with the given reason word."""
         return replace(

@@ -7,6 +7,9 @@ the same job if their assignments have the same role, the same kind of scope and
 
 A type is the top-level resource type of an operation, with all types below it.
 
+A token for a service whose resources alone take it (`rules/endpoint_audiences.csv`) touches their type, too: a pipeline
+that works on a storage endpoint alone leaves a sign-in for Azure Storage. It is no use: nobody becomes active by it.
+
 A person who used nothing touched nothing: these operations go, and the plan asks the owner of the assignment. A
 workload without observed use keeps them all, since it may work on an endpoint alone.
 
@@ -16,7 +19,7 @@ for an assignment of which operations on that type are out of coverage, or data 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from functools import reduce
 from operator import or_
@@ -26,11 +29,14 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.window import Window
 from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
 from rightsize.propose.needs.drafts import Key
 from rightsize.propose.needs.eligibility import GROUP_SEGMENTS
 from rightsize.propose.needs.needs import Profile
+from rightsize.rules.operations import endpoint_audiences
 
 _TOP = 2
 """The number of segments of a top-level resource type: provider and type."""
@@ -50,7 +56,7 @@ def top_level_type(name: pl.Expr) -> pl.Expr:
 
 
 def with_untouched(
-    profiles: Mapping[Key, Profile], placed: pl.DataFrame, inputs: Inputs, tenant: Tenant, index: OperationIndex
+    profiles: Mapping[Key, Profile], placed: pl.DataFrame, inputs: Inputs, analysis: Analysis, index: OperationIndex
 ) -> dict[Key, Profile]:
     """Return the profiles with `untouched` set; of a workload without observed use nothing is untouched.
 
@@ -58,11 +64,14 @@ def with_untouched(
         profiles: The profile of each assignment.
         placed: As `assignments.place_uses` returns it: the use of the window, and use before it that still counts.
         inputs: The tables.
-        tenant: The memberships.
+        analysis: The window and the memberships.
         index: The operations.
     """
-    touched = {(id_, state): types for id_, state, types in _touched(placed, inputs, tenant).iter_rows()}
-    people = _held_by_people(inputs, tenant)
+    tenant = analysis.tenant
+    tokens, people = _tokens(inputs, analysis.window), _held_by_people(inputs, tenant)
+    touched = {
+        (id_, state): types for id_, state, types in _touched(placed, inputs, tenant, tokens, people).iter_rows()
+    }
     of_type = _masks(index)
     masks: dict[str, int] = {}
     silent: dict[int, int] = {}
@@ -115,8 +124,21 @@ def _masks(index: OperationIndex) -> dict[str, int]:
     return {kind: index.mask_of_bits(bits) for kind, bits in rows}
 
 
-def _touched(placed: pl.DataFrame, inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
-    """Return `(role_assignment_id, state, types)`: the touched types as one text, of holders with observed use."""
+def _tokens(inputs: Inputs, window: Window) -> pl.DataFrame:
+    """Return `(type, person)`: the types for which principals got a token in the window."""
+    given = inputs.sign_ins.filter(window.holds("day") & (pl.col("succeeded").fill_null(0) > 0))
+    named = given.select(app_id=folded(pl.col("resource_id")), person=folded(pl.col("principal_id"))).unique()
+    return named.join(endpoint_audiences(), on="app_id").select("type", "person").drop_nulls().unique()
+
+
+def _touched(
+    placed: pl.DataFrame, inputs: Inputs, tenant: Tenant, tokens: pl.DataFrame, people: Set[Key]
+) -> pl.DataFrame:
+    """Return `(role_assignment_id, state, types)`: the touched types as one text.
+
+    It has the holders with observed use, and the assignments in `people`. `tokens`, as `_tokens` returns it, adds types
+    to both.
+    """
     held = inputs.role_assignments.select(
         "role_assignment_id",
         "state",
@@ -144,8 +166,15 @@ def _touched(placed: pl.DataFrame, inputs: Inputs, tenant: Tenant) -> pl.DataFra
             holders.select(person="holder", holder="holder"),
         ]
     ).unique()
-    of_holder = reach.join(own, on="person").select("holder", "type").unique()
-    active = held.join(own.select(holder="person").unique(), on="holder", how="semi")
+    touched = pl.concat([own, tokens]).unique()
+    of_holder = reach.join(touched, on="person").select("holder", "type").unique()
+    human = pl.DataFrame(sorted(people), schema={"role_assignment_id": pl.String, "state": pl.String}, orient="row")
+    active = pl.concat(
+        [
+            held.join(own.select(holder="person").unique(), on="holder", how="semi"),
+            held.join(human, on=["role_assignment_id", "state"], how="semi"),
+        ]
+    ).unique()
     by_peers = _by_job(uses, of_holder).select("role_assignment_id", "state", "type")
     return (
         pl.concat([active.join(of_holder, on="holder").select("role_assignment_id", "state", "type"), by_peers])

@@ -61,6 +61,7 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
     rooms: list[Room] = []
     carried: Carried | None = None
     gathered: set[Key] = set()
+    active = _active_holders(context)
     while True:
         asked = [_moved(_gathered(demand, gathered), moves) for demand in demands(settled, context)]
         units = form_units(asked, kept_assignments(settled, context), context.book, context.analysis.tenant.tree)
@@ -70,7 +71,7 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
         spread = {key for unit in idle for key in unit.subjects} - gathered
         gathered |= spread
         stays = dict.fromkeys((unit for unit in idle if spread.isdisjoint(unit.subjects)), "idle_condition")
-        stays |= dict.fromkeys(_unobserved(solution, settled, context), "nothing_observed")
+        stays |= dict.fromkeys(_unobserved(solution, active, context), "nothing_observed")
         for unit, word in (*solution.refused.items(), *stays.items()):
             for key in unit.subjects:
                 settled[key] = settled[key].kept(word)
@@ -107,22 +108,25 @@ def _idle(solution: Solution, context: PlanContext) -> Iterator[GrantUnit]:
             yield unit
 
 
-def _unobserved(solution: Solution, drafts: Mapping[Key, Draft], context: PlanContext) -> Iterator[GrantUnit]:
-    """Yield the units that get a new role of which nobody was observed to use anything.
+def _unobserved(solution: Solution, active: Set[str], context: PlanContext) -> Iterator[GrantUnit]:
+    """Yield the units that get a new role which only holders without any observed use get.
 
     `--unobservable keep` makes such roles, since it keeps whatever no log could show.
     """
     if context.options.unobservable is Unobservable.KEEP:
         return
-    observed = {
-        choice.content
-        for unit, choices in solution.choices.items()
-        if any(drafts[key].is_observed for key in unit.subjects)
-        for choice in choices
-    }
+    busy = {unit for unit in solution.choices if fold(unit.principal_id) in active}
+    observed = {choice.content for unit in busy for choice in solution.choices[unit]}
     for unit, choices in solution.choices.items():
         if any(choice.content is not None and choice.content not in observed for choice in choices):
             yield unit
+
+
+def _active_holders(context: PlanContext) -> frozenset[str]:
+    """Return the folded principals of which a log shows any use, themselves or through a member."""
+    callers = context.placed["principal_id"].drop_nulls().unique()
+    holders = (subject.principal_id for subject in context.subjects if context.uses.get(subject.key))
+    return frozenset(map(fold, (*callers, *holders)))
 
 
 def _gathered(demand: GrantRequest, gathered: Set[Key]) -> GrantRequest:

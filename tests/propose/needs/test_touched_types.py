@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import polars as pl
 import pytest
 
@@ -12,7 +14,9 @@ from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
     DATA,
+    DAY0,
     NET,
+    READER,
     SUB,
     SUB2,
     VM,
@@ -134,15 +138,89 @@ def test_a_call_in_quarantine_leaves_its_type_undecided() -> None:
     assert not kept & ON_ACCOUNTS
 
 
-@pytest.mark.parametrize("reads", ["all", "none"])
-def test_a_holder_without_use_keeps_what_keep_keeps(reads: str) -> None:
+STORAGE_TOKENS = "e406a681-f3d4-42a8-90b6-c2b029497af1"
+
+
+def _sign_in(tenant: SmallTenant, principal: str, resource: str, *, succeeded: int = 1, day: int = 20) -> None:
+    tenant.add(
+        "sign_ins",
+        principal_id=principal,
+        app_id=guid(990),
+        resource_id=resource,
+        kind="service_principal",
+        day=DAY0 + dt.timedelta(days=day),
+        succeeded=succeeded,
+        failed=0,
+    )
+
+
+def test_a_person_without_use_gets_a_reading_role_and_the_owner_is_asked() -> None:
+    """What only an endpoint could show goes with the rest; nobody gets a new role of which nothing was observed."""
     tenant = _tenant()
     assignment = tenant.assign(101, tenant.principal(1), CONTRIBUTOR, SUB)
-    busy = tenant.principal(2)
-    tenant.assign(102, busy, CONTRIBUTOR, SUB)
-    tenant.use(busy, START, VM)
-    touched, keep = (tenant.plan(unobservable=choice, reads=reads) for choice in ("touched", "keep"))
-    assert _granted(touched, assignment) == _granted(keep, assignment) != {}
+    plan = tenant.plan()
+    proposal = proposal_for(plan, assignment)
+    assert [(one.role, one.scope) for one in proposal.assignments] == [(READER, SUB)]
+    assert proposal.evidence["removed"]["type_not_used"] == len(ON_REGISTRIES | ON_ACCOUNTS)
+    assert [one.subject for one in plan.advice if "ask the owners what they are for" in one.text] == [SUB]
+    assert _granted(tenant.plan(unobservable="keep"), assignment) != {}
+
+
+def test_a_workload_without_use_is_kept_and_the_owner_is_asked() -> None:
+    """It may work on an endpoint alone, and no existing role grants just what no log could show."""
+    tenant = _tenant()
+    assignment = tenant.assign(101, tenant.principal(1, "ServicePrincipal"), CONTRIBUTOR, SUB)
+    plan = tenant.plan()
+    proposal = proposal_for(plan, assignment)
+    assert (proposal.kind, proposal.reason.partition(":")[0]) == ("keep", "nothing observed")
+    assert [one.subject for one in plan.advice if "ask the owners what they are for" in one.text] == [SUB]
+
+
+@pytest.mark.parametrize(("kind", "is_kept"), [("User", False), ("ServicePrincipal", True)])
+def test_a_group_without_use_is_judged_by_its_members(kind: str, is_kept: bool) -> None:
+    tenant = _tenant()
+    group = tenant.group(50, [tenant.principal(1), tenant.principal(2, kind)])
+    assignment = tenant.assign(101, group, CONTRIBUTOR, SUB)
+    assert (proposal_for(tenant.plan(), assignment).kind == "keep") is is_kept
+
+
+def test_a_second_assignment_of_somebody_who_works_may_get_a_role_of_its_own() -> None:
+    """What stays there is what a write through the first one can cause."""
+    tenant = _tenant()
+    worker = tenant.principal(1, "ServicePrincipal")
+    tenant.assign(101, worker, CONTRIBUTOR, APP)
+    second = tenant.assign(102, worker, CONTRIBUTOR, NET)
+    tenant.use(worker, "Microsoft.Compute/virtualMachines/write", VM)
+    assert "Microsoft.Network/virtualNetworks/subnets/join/action" in _everywhere(tenant.plan(), second)
+
+
+@pytest.mark.parametrize(
+    ("resource", "more", "stays"),
+    [
+        (STORAGE_TOKENS, {}, True),
+        (STORAGE_TOKENS.upper(), {}, True),
+        (STORAGE_TOKENS, {"succeeded": 0}, False),
+        (STORAGE_TOKENS, {"day": -5}, False),
+        (guid(991), {}, False),
+    ],
+    ids=["a token", "capital letters", "none was given", "before the window", "of another service"],
+)
+def test_a_token_for_a_service_touches_its_type(resource: str, more: dict[str, int], stays: bool) -> None:
+    """Who works on an endpoint alone leaves no other trace than the sign-in for it."""
+    tenant = _tenant()
+    worker = tenant.principal(1, "ServicePrincipal")
+    assignment = tenant.assign(101, worker, CONTRIBUTOR, SUB)
+    tenant.use(worker, START, VM)
+    _sign_in(tenant, worker, resource, **more)
+    assert (_everywhere(tenant.plan(), assignment) >= ON_ACCOUNTS) is stays
+
+
+def test_a_token_alone_is_no_use() -> None:
+    tenant = _tenant()
+    worker = tenant.principal(1, "ServicePrincipal")
+    assignment = tenant.assign(101, worker, CONTRIBUTOR, SUB)
+    _sign_in(tenant, worker, STORAGE_TOKENS)
+    assert proposal_for(tenant.plan(), assignment).reason.startswith("nothing observed")
 
 
 def test_use_before_the_window_is_use() -> None:
