@@ -94,6 +94,13 @@ def propose(
     lifecycle: Annotated[
         bool, typer.Option("--lifecycle", help="Also grant update and delete for each used create operation.")
     ] = False,
+    peers: Annotated[
+        bool,
+        typer.Option(
+            "--peers/--no-peers",
+            help="Also keep what others with the same job used: same role, and same used types or same team.",
+        ),
+    ] = True,
     wildcards: Annotated[
         bool,
         typer.Option(
@@ -217,6 +224,7 @@ def propose(
         unobservable=Unobservable(unobservable.value),
         wildcards=wildcards,
         lifecycle=lifecycle,
+        peers=peers,
         max_excess=max_excess,
         max_custom_roles=max_custom_roles,
         weights=read_weights(weights) if weights is not None else None,

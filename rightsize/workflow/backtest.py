@@ -251,8 +251,8 @@ def read_setting(text: str, shared: PlanOptions) -> PlanOptions:
         if read is None or bool(value) == (name in _SWITCHES):
             raise UsageError(
                 f"`{item.strip()}` in `--options {text}` is no option of a plan",
-                hint="options are reads=…, unobservable=…, lifecycle, separate-layers, max-excess=N, max-break=P and "
-                "grace-days=N",
+                hint="options are reads=…, unobservable=…, lifecycle, peers=yes|no, separate-layers, max-excess=N, "
+                "max-break=P and grace-days=N",
             )
         try:
             options = replace(options, **{name.replace("-", "_"): read(value)})
@@ -261,11 +261,21 @@ def read_setting(text: str, shared: PlanOptions) -> PlanOptions:
     return options
 
 
+def _is_yes(text: str) -> bool:
+    """Return whether a text says yes.
+
+    Raises:
+        ValueError: It says neither yes nor no.
+    """
+    return ("no", "yes").index(text) == 1
+
+
 _SWITCHES = ("lifecycle", "separate-layers")
 _OPTIONS: dict[str, Callable[[str], Any]] = {
     "reads": Reads,
     "unobservable": Unobservable,
     "lifecycle": lambda _: True,
+    "peers": _is_yes,
     "separate-layers": lambda _: True,
     "max-excess": int,
     "max-break": float,
@@ -280,7 +290,8 @@ def setting_name(options: PlanOptions) -> str:
     for name in _OPTIONS:
         value = getattr(options, name.replace("-", "_"))
         if name != "reads" and value != getattr(usual, name.replace("-", "_")):
-            said.append(name if name in _SWITCHES else f"{name}={value}")
+            shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+            said.append(name if name in _SWITCHES else f"{name}={shown}")
     return ",".join(said)
 
 
@@ -292,6 +303,7 @@ def single_settings(usual: PlanOptions) -> Iterator[PlanOptions]:
             others = (value for value in read if value != getattr(usual, name.replace("-", "_")))
             yield from (read_setting(f"{name}={value}", usual) for value in others)
     yield replace(usual, lifecycle=True)
+    yield replace(usual, peers=not usual.peers)
 
 
 def read_needs(path: Path) -> pl.DataFrame:

@@ -214,7 +214,7 @@ def _staying(subject: Subject, reader: NeedReader, context: PlanContext) -> Writ
     if profile is None or subject.key in context.untouched or subject.key in context.undecided:
         staying = role.granted & ~context.elsewhere
         return Writes(staying, polls=reader.polls.asked(staying) & ~role.granted)
-    return reader.staying(profile, context.uses.get(subject.key, {}))
+    return reader.staying(profile, context.uses.get(subject.key, {}), context.peer_uses.get(subject.key))
 
 
 def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes], context: PlanContext) -> Draft:
@@ -229,7 +229,8 @@ def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes
         return Draft(subject, "keep", keep_reason("not_analysed"))
     role = context.book.roles[subject.role_definition_id]
     uses = context.uses.get(subject.key, {})
-    needs = reader.read(role, subject.place, profile, uses, around[fold(subject.principal_id)])
+    peers = context.peer_uses.get(subject.key)
+    needs = reader.read(role, subject.place, profile, uses, around[fold(subject.principal_id)], peers)
     by_layer = opened_by_layer(subject, role, needs, context.privilege, context.book.index)
     opened = by_layer is None and may_split(subject, profile, needs, context.privilege, context.book.index.reads)
     by_logs = None

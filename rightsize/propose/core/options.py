@@ -50,6 +50,7 @@ class PlanOptions:
         unobservable: Which other operations that no log could show stay.
         wildcards: Write patterns in new roles where they grant nothing more on today's catalogue.
         lifecycle: Add the update and delete operations that belong to each used create operation.
+        peers: Keep what a peer with the same job used, where the holder's role grants it.
         max_excess: Number of catalogue operations that an existing role may grant beyond the need.
         max_custom_roles: Maximum number of new custom roles; None for the number that Azure's limit leaves.
         weights: Weights of excess, roles, assignments and change; None to compare them one after the other, in this
@@ -76,6 +77,7 @@ class PlanOptions:
     unobservable: Unobservable = Unobservable.TOUCHED
     wildcards: bool = False
     lifecycle: bool = False
+    peers: bool = True
     max_excess: int = 0
     max_custom_roles: int | None = None
     weights: Weights | None = None
@@ -147,6 +149,7 @@ class PlanOptions:
             "weights": self.weights.as_json() if self.weights is not None else None,
             "wildcards": self.wildcards,
             # Written only when set: plans from before these options existed do not have the keys.
+            **({"peers": True} if self.peers else {}),
             **({"separate_layers": True} if self.separate_layers else {}),
             **({"standby": sorted(set(self.standby))} if self.standby else {}),
         }

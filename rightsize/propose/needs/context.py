@@ -29,6 +29,7 @@ from rightsize.propose.needs.groups import Groups, read_groups
 from rightsize.propose.needs.keep_rules import find_keeps
 from rightsize.propose.needs.linked_checks import CheckEvidence
 from rightsize.propose.needs.needs import Profile, Use
+from rightsize.propose.needs.peers import read_peer_uses
 from rightsize.propose.needs.privileged import Privilege, read_privilege
 from rightsize.propose.needs.touched_types import with_untouched
 from rightsize.propose.needs.unruled_checks import read_check_evidence, with_untargeted
@@ -89,6 +90,7 @@ class PlanContext:
         privilege: The operations that get roles of their own, and the rules on who may become eligible.
         requests: The role and principal type that each call to assign a role asked for.
         check_evidence: What shows inside which writes an operation without a rule is checked.
+        peer_uses: By assignment and scope, the operations that only peers of the holder used.
     """
 
     inputs: Inputs
@@ -113,6 +115,7 @@ class PlanContext:
     privilege: Privilege
     requests: pl.DataFrame
     check_evidence: CheckEvidence
+    peer_uses: Mapping[Key, Mapping[str, int]]
 
 
 def read_findings(inputs: Inputs, analysis: Analysis) -> Findings:
@@ -170,6 +173,7 @@ def prepare(
         ),
         requests=requests,
         check_evidence=read_check_evidence(inputs),
+        peer_uses=read_peer_uses(placed, inputs, book),
     )
 
 

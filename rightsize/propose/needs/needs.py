@@ -36,6 +36,7 @@ NOT_IN_CATALOGUE = "not_in_catalogue"
 ONE_READING = "one_reading"
 WILDCARD = "wildcard"
 TOUCHED = "touched"
+PEER = "peer"
 WHY = {
     USED: "it was used in the window",
     LIFECYCLE: "it updates or deletes the objects that a used operation creates",
@@ -43,6 +44,7 @@ WHY = {
     STATUS_READ: "inferred: the caller of a write that is kept reads with it how far the write has come",
     NAMESPACE_READ: "it reads a resource provider that was used",
     TOUCHED: "the holder, or a peer with the same group or job, used its resource type",
+    PEER: "a peer with the same job used it: same role, and same used types or same team",
     WILDCARD: "it matches operations that are kept, and no other operation of the catalogue",
     ONE_READING: "Azure does not say whether `/*/` matches `/`; a need depends on it, so today's string is kept",
     NOT_IN_CATALOGUE: "it was used, and the catalogue lacks it, so the narrowest pattern that Azure accepts is kept",
@@ -149,16 +151,27 @@ class NeedReader:
         """The index of operations."""
         return self.book.index
 
-    def staying(self, profile: Profile, use: Mapping[str, Use]) -> Writes:
-        """Return the operations of one assignment that stay, without its reads and linked checks."""
+    def staying(self, profile: Profile, use: Mapping[str, Use], peers: Mapping[str, int] | None = None) -> Writes:
+        """Return the operations of one assignment that stay, without its reads and linked checks.
+
+        The arguments are those of `read`; `peers` counts with `--peers` alone.
+        """
         used = _union(part.operations for part in use.values())
+        if self.options.peers and peers:
+            used |= _union(peers.values())
         hidden = profile.kept_hidden(self.options.unobservable)
         unknown = frozenset(name for part in use.values() for name in _control(part.unknown))
         polls = self.polls.asked((used | profile.open) & ~self.elsewhere, unknown) & ~profile.reads
         return Writes((used | profile.open | hidden) & ~self.elsewhere, unknown, polls)
 
     def read(
-        self, role: KnownRole, scope: str, profile: Profile, use: Mapping[str, Use], around: Writes | None = None
+        self,
+        role: KnownRole,
+        scope: str,
+        profile: Profile,
+        use: Mapping[str, Use],
+        around: Writes | None = None,
+        peers: Mapping[str, int] | None = None,
     ) -> Needs:
         """Return the needs of one assignment.
 
@@ -168,6 +181,7 @@ class NeedReader:
             profile: The verdicts on its unused operations.
             use: The use, by the folded scope at which it has to be granted.
             around: The writes that the principals which reach it keep through any assignment.
+            peers: Operations of the role that only peers used, by the folded scope where `--peers` keeps them.
         """
         used = _union(self._sets[part.operations & ~part.earlier] for part in use.values())
         why = {USED: used, USED_BEFORE: _union(part.earlier for part in use.values()) & ~used}
@@ -178,7 +192,7 @@ class NeedReader:
         reads = _Reads()
         if self.options.unobservable is Unobservable.TOUCHED and profile.untouched:
             why[TOUCHED] = hidden & self.index.control & ~used
-        staying = self.staying(profile, use) | (around or Writes())
+        staying = self.staying(profile, use, peers) | (around or Writes())
         linked = self.linked(scope, profile, staying)
         loose = self._loose(profile, linked, staying)
         if self.options.reads is Reads.ALL:
@@ -188,6 +202,10 @@ class NeedReader:
         by_scope = {target: part.operations for target, part in use.items()}
         if self.options.lifecycle:
             self._add_lifecycle(role, by_scope, why)
+        if self.options.peers and peers:
+            for target, operations in peers.items():
+                by_scope[target] = by_scope.get(target, 0) | operations
+            why[PEER] = _union(peers.values()) & ~used
         if profile.reads:
             reads = self._reads(role, profile.reads, use, linked)
             why |= reads.why

@@ -55,6 +55,37 @@ def top_level_type(name: pl.Expr) -> pl.Expr:
     )
 
 
+def kind_of_scope(place: pl.Expr) -> pl.Expr:
+    """Return the kind of a folded scope: management group, subscription, resource group, resource or root."""
+    depth = place.str.count_matches("/", literal=True)
+    return (
+        pl.when(place == "/")
+        .then(pl.lit("root"))
+        .when(place.str.starts_with(MANAGEMENT_GROUP))
+        .then(pl.lit("management_group"))
+        .when(depth < GROUP_SEGMENTS)
+        .then(pl.lit("subscription"))
+        .when(depth == GROUP_SEGMENTS)
+        .then(pl.lit("resource_group"))
+        .otherwise(pl.lit("resource"))
+    )
+
+
+def jobs_of(uses: pl.DataFrame) -> pl.DataFrame:
+    """Return `(role_assignment_id, state, holder, role, kind, used)`: `used` are the used types as one text.
+
+    Args:
+        uses: `(role_assignment_id, state, holder, role, kind, type)`; `kind` is that of the scope.
+    """
+    return (
+        uses.select("role_assignment_id", "state", "holder", "role", "kind", "type")
+        .unique()
+        .sort("type")
+        .group_by("role_assignment_id", "state", "holder", "role", "kind", maintain_order=True)
+        .agg(used=pl.col("type").str.join(_BETWEEN))
+    )
+
+
 def with_untouched(
     profiles: Mapping[Key, Profile], placed: pl.DataFrame, inputs: Inputs, analysis: Analysis, index: OperationIndex
 ) -> dict[Key, Profile]:
@@ -144,7 +175,7 @@ def _touched(
         "state",
         holder=folded(pl.col("principal_id")),
         role=folded(pl.col("role_definition_id")).fill_null(""),
-        kind=_kind_of_scope(place_of(pl.col("scope"))),
+        kind=kind_of_scope(place_of(pl.col("scope"))),
     )
     names = placed.select("name").unique().with_columns(type=top_level_type(pl.col("name")))
     uses = (
@@ -187,30 +218,8 @@ def _touched(
 
 def _by_job(uses: pl.DataFrame, of_holder: pl.DataFrame) -> pl.DataFrame:
     """Return `(role_assignment_id, state, type)`: the types that the holders with the job of an assignment touched."""
-    jobs = (
-        uses.select("role_assignment_id", "state", "holder", "role", "kind", "type")
-        .unique()
-        .sort("type")
-        .group_by("role_assignment_id", "state", "holder", "role", "kind", maintain_order=True)
-        .agg(used=pl.col("type").str.join(_BETWEEN))
-    )
     job = ["role", "kind", "used"]
+    jobs = jobs_of(uses)
     shared = jobs.filter(pl.col("holder").n_unique().over(job) > 1)
     types = shared.select("holder", *job).unique().join(of_holder, on="holder").select(*job, "type").unique()
     return shared.join(types, on=job)
-
-
-def _kind_of_scope(place: pl.Expr) -> pl.Expr:
-    """Return the kind of a folded scope: management group, subscription, resource group, resource or root."""
-    depth = place.str.count_matches("/", literal=True)
-    return (
-        pl.when(place == "/")
-        .then(pl.lit("root"))
-        .when(place.str.starts_with(MANAGEMENT_GROUP))
-        .then(pl.lit("management_group"))
-        .when(depth < GROUP_SEGMENTS)
-        .then(pl.lit("subscription"))
-        .when(depth == GROUP_SEGMENTS)
-        .then(pl.lit("resource_group"))
-        .otherwise(pl.lit("resource"))
-    )

@@ -1,0 +1,78 @@
+"""Find what peers of a holder used and the holder did not, for the option `--peers`.
+
+A peer holds the same role at the same kind of scope, and has the same job: it used the same set of resource types under
+that role, or it is a member of the same small group. What a peer used is likely to be what the holder does next. It is
+kept where the holder used the same type, else at today's scope.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.text import folded, place_of
+from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.needs.drafts import Key
+from rightsize.propose.needs.touched_types import jobs_of, kind_of_scope, top_level_type
+
+TEAM = 50
+"""The most direct members of a group that counts as a team; a group of everybody makes no peers."""
+_KEY = ["role_assignment_id", "state"]
+
+
+def read_peer_uses(placed: pl.DataFrame, inputs: Inputs, book: RoleBook) -> dict[Key, dict[str, int]]:
+    """Return for each assignment with use the operations that only its peers used, by the folded scope to keep them at.
+
+    Operations of the catalogue alone count, seen in the window, and granted by the role of the assignment.
+
+    Args:
+        placed: As `assignments.place_uses` returns it.
+        inputs: The tables.
+        book: The roles.
+    """
+    held = inputs.role_assignments.select(
+        *_KEY,
+        holder=folded(pl.col("principal_id")),
+        role=folded(pl.col("role_definition_id")).fill_null(""),
+        place=place_of(pl.col("scope")),
+        kind=kind_of_scope(place_of(pl.col("scope"))),
+    )
+    seen = placed.filter(~pl.col("earlier") & pl.col("bit").is_not_null()).select(*_KEY, "name", "bit", "target")
+    names = seen.select("name").unique().with_columns(type=top_level_type(pl.col("name")))
+    uses = seen.unique().join(names, on="name").join(held, on=_KEY)
+    teams = pl.concat([_by_types(uses), _by_group(uses, inputs)])
+    used = uses.select(*_KEY, "bit", "type").unique()
+    of_team = teams.join(used, on=_KEY).select("team", "bit", "type").unique()
+    own = used.select(*_KEY, "bit")
+    new = teams.join(of_team, on="team").select(*_KEY, "bit", "type").unique().join(own, on=[*_KEY, "bit"], how="anti")
+    places = uses.select(*_KEY, "type", "target").unique()
+    kept = (
+        new.join(places, on=[*_KEY, "type"], how="left")
+        .join(held.select(*_KEY, "place", "role"), on=_KEY)
+        .group_by(*_KEY, "role", target=pl.coalesce("target", "place"))
+        .agg("bit")
+        .sort(*_KEY, "target")
+    )
+    found: dict[Key, dict[str, int]] = {}
+    for id_, state, role, target, bits in kept.iter_rows():
+        granted = book.roles[role].granted if role in book.roles else 0
+        if mask := book.index.mask_of_bits(bits) & granted:
+            found.setdefault((id_, state), {})[target] = mask
+    return found
+
+
+def _by_types(uses: pl.DataFrame) -> pl.DataFrame:
+    """Return `(role_assignment_id, state, team)`: the holders who used the same types under the same role."""
+    jobs = jobs_of(uses)
+    job = ["role", "kind", "used"]
+    shared = jobs.filter(pl.col("holder").n_unique().over(job) > 1)
+    return shared.select(*_KEY, team=pl.format("{}\n{}\n{}", *job))
+
+
+def _by_group(uses: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
+    """Return `(role_assignment_id, state, team)`: the members of a small group that hold the same role directly."""
+    members = inputs.group_members.select(group=folded(pl.col("group_id")), holder=folded(pl.col("member_id"))).unique()
+    small = members.filter(pl.len().over("group") <= TEAM)
+    team = pl.format("{}\n{}\n{}", "group", "role", "kind")
+    rows = uses.select(*_KEY, "holder", "role", "kind").unique().join(small, on="holder").with_columns(team=team)
+    return rows.filter(pl.col("holder").n_unique().over("team") > 1).select(*_KEY, "team")
