@@ -277,8 +277,11 @@ class SmallTenant:
         ]
 
     def plan(self, limits: AzureLimits | None = None, **options: Any) -> Plan:
-        """Analyse, once for the same rows in the same order, and propose."""
-        chosen = PlanOptions(**options)
+        """Analyse, once for the same rows in the same order, and propose; without `--peers`, unless it is asked for.
+
+        Most tests are about one holder beside another one who does something else.
+        """
+        chosen = PlanOptions(**{"peers": False} | options)
         held = f"{self!r} {chosen.forget_days}"
         if held not in _ANALYSED:
             inputs = self.inputs()

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.azure_limits import RoleRoom
 from rightsize.propose.core.bitsets import bits_of
@@ -18,6 +19,7 @@ from rightsize.propose.core.role_catalog import Need
 from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject, with_roles
 from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, KeptAssignment, Units, form_units
+from rightsize.propose.needs.needs import Profile
 from rightsize.propose.needs.privileged import split
 from rightsize.propose.selection.choose import Solution, Terms, choose
 from rightsize.propose.selection.reconcile import role_key
@@ -123,10 +125,21 @@ def _unobserved(solution: Solution, active: Set[str], context: PlanContext) -> I
 
 
 def _active_holders(context: PlanContext) -> frozenset[str]:
-    """Return the folded principals of which a log shows any use, themselves or through a member."""
+    """Return the folded principals of which a log shows any call, themselves or through a member.
+
+    A call in quarantine counts: it is no need yet, and yet its holder did something.
+    """
     callers = context.placed["principal_id"].drop_nulls().unique()
-    holders = (subject.principal_id for subject in context.subjects if context.uses.get(subject.key))
+    holders = (
+        subject.principal_id
+        for subject in context.subjects
+        if context.uses.get(subject.key) or _has_quarantined(context.profiles.get(subject.key))
+    )
     return frozenset(map(fold, (*callers, *holders)))
+
+
+def _has_quarantined(profile: Profile | None) -> bool:
+    return profile is not None and any(reason == OutOfCoverage.QUARANTINED for _, reason in profile.reasons)
 
 
 def _gathered(demand: GrantRequest, gathered: Set[Key]) -> GrantRequest:

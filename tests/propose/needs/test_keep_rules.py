@@ -43,7 +43,7 @@ def _contributor(**assignment: object) -> tuple[SmallTenant, str]:
 def test_without_a_reason_it_is_narrowed() -> None:
     """The tenant that the other tests vary is one where the assignment would go."""
     tenant, assignment = _contributor()
-    assert proposal_for(tenant.plan(), assignment).kind == "custom"
+    assert proposal_for(tenant.plan(), assignment).kind == "builtin"
 
 
 def test_eligible_access_is_kept_where_an_activation_may_have_been_missed() -> None:
@@ -77,7 +77,7 @@ def test_what_is_excluded_by_name_is_kept(name: str) -> None:
 
 def test_another_subscription_that_is_excluded_says_nothing() -> None:
     tenant, assignment = _contributor()
-    assert proposal_for(tenant.plan(exclude=(SUB2,)), assignment).kind == "custom"
+    assert proposal_for(tenant.plan(exclude=(SUB2,)), assignment).kind == "builtin"
 
 
 @pytest.mark.parametrize("name", ["Break Glass 1", "emergency access", "Notfallkonto"])
@@ -139,7 +139,7 @@ def test_an_assignment_younger_than_the_window_is_kept() -> None:
 def test_an_assignment_younger_than_the_grace_is_kept() -> None:
     """A grace longer than the window counts from the same end."""
     tenant, assignment = _contributor(created_on=dt.datetime(2025, 12, 1))
-    assert proposal_for(tenant.plan(), assignment).kind == "custom"
+    assert proposal_for(tenant.plan(), assignment).kind == "builtin"
     _kept(tenant, assignment, "young assignment", grace_days=200)
 
 
@@ -151,7 +151,7 @@ def test_a_principal_younger_than_the_window_is_kept() -> None:
 
 def test_of_unknown_age_a_complete_log_without_the_creation_proves_it_old() -> None:
     tenant, assignment = _contributor(created_on=None)
-    assert proposal_for(tenant.plan(), assignment).kind == "custom"
+    assert proposal_for(tenant.plan(), assignment).kind == "builtin"
 
 
 def test_of_unknown_age_a_creation_in_the_log_proves_it_young() -> None:
@@ -173,7 +173,7 @@ def test_what_is_over_by_the_end_of_the_window_is_left_alone(state: str) -> None
     tenant, assignment = _contributor(state=state, end_on=END_OF_WINDOW)
     _kept(tenant, assignment, "ended", state)
     tenant, assignment = _contributor(end_on=END_OF_WINDOW + dt.timedelta(seconds=1))
-    assert proposal_for(tenant.plan(), assignment).kind == "custom"
+    assert proposal_for(tenant.plan(), assignment).kind == "builtin"
 
 
 def test_what_begins_late_is_as_young_as_its_beginning() -> None:
@@ -225,7 +225,7 @@ def test_a_role_of_a_provider_that_the_catalogue_lacks_is_kept() -> None:
 def test_at_the_root_only_a_built_in_role_may_take_the_place() -> None:
     """What stays at the root needs a role that may be assigned there; here it takes a new one."""
     tenant = SmallTenant()
-    _kept(tenant, tenant.assign(101, tenant.principal(1), CONTRIBUTOR, "/"), "root")
+    _kept(tenant, tenant.assign(101, tenant.principal(1), CONTRIBUTOR, "/"), "root", unobservable="keep")
 
 
 def test_at_the_root_a_built_in_role_does_take_the_place() -> None:
@@ -311,7 +311,7 @@ def test_a_role_for_recovery_is_kept() -> None:
     """Nobody fails over in most windows; what else a person holds is judged as ever."""
     tenant = _recovering("User")
     _kept(tenant, guid(101), "recovery")
-    assert proposal_for(tenant.plan(), guid(102)).kind == "custom"
+    assert proposal_for(tenant.plan(), guid(102)).kind == "remove"
 
 
 def test_a_workload_with_a_role_for_recovery_is_kept_whole() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rightsize.model.plan import Plan
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.peers import TEAM
 from tests.propose.small_tenant import (
     APP,
@@ -51,21 +52,25 @@ def granted(plan: Plan, operation: str, assignment: str = FIRST) -> set[str]:
 
 def test_what_a_peer_used_is_kept_where_the_holder_used_that_type() -> None:
     """Not where the peer works: the holder has its own machines."""
-    plan = tenant().plan()
+    plan = tenant().plan(peers=True)
     assert granted(plan, RESTART) == granted(plan, START) == {VM}
-    assert granted(tenant().plan(peers=False), RESTART) == set()
+    assert granted(tenant().plan(), RESTART) == set()
 
 
 def test_holders_with_one_job_share_a_role() -> None:
-    plan = tenant().plan()
+    plan = tenant().plan(peers=True)
     new = {role.definition.role_definition_id for role in plan.roles}
     first, second = ({one.role for one in proposal_for(plan, guid(number)).assignments} & new for number in (101, 102))
     assert first == second
 
 
+def test_it_is_the_default() -> None:
+    assert PlanOptions().peers
+
+
 def test_the_role_says_why() -> None:
     """The peer keeps its assignment here, so nobody uses the new role for it."""
-    plan = tenant().plan(exclude=(guid(2),))
+    plan = tenant().plan(peers=True, exclude=(guid(2),))
     whys = {one["action"]: one["why"] for role in plan.roles for one in role.evidence["actions"]}
     assert (whys[START], whys[RESTART]) == ("used", "peer")
 
@@ -80,16 +85,16 @@ def test_the_role_says_why() -> None:
     ids=["another role", "another kind of scope", "another machine"],
 )
 def test_a_peer_has_the_same_role_at_the_same_kind_of_scope(more: dict[str, str], is_peer: bool) -> None:
-    assert bool(granted(tenant(**more).plan(), RESTART)) is is_peer
+    assert bool(granted(tenant(**more).plan(peers=True), RESTART)) is is_peer
 
 
 def test_who_used_other_types_is_no_peer_but_by_a_team() -> None:
     """Members of a small group with the same role are peers whatever they used; what is new to the type stays above."""
     made = tenant()
     made.use(guid(2), DISK, DISK_AT)
-    assert granted(made.plan(), DISK) == granted(made.plan(), RESTART) == set()
+    assert granted(made.plan(peers=True), DISK) == granted(made.plan(peers=True), RESTART) == set()
     made.group(50, [guid(1), guid(2)])
-    plan = made.plan()
+    plan = made.plan(peers=True)
     assert granted(plan, RESTART) == {VM}
     assert granted(plan, DISK) == {SUB}
 
@@ -98,14 +103,14 @@ def test_a_group_of_everybody_makes_no_peers() -> None:
     made = tenant()
     made.use(guid(2), DISK, DISK_AT)
     made.group(50, [guid(1), guid(2), *(made.principal(number) for number in range(200, 199 + TEAM))])
-    assert granted(made.plan(), DISK) == set()
+    assert granted(made.plan(peers=True), DISK) == set()
 
 
 def test_a_write_of_a_peer_keeps_its_checks() -> None:
     """Otherwise the kept write would fail."""
     made = tenant()
     made.use(guid(2), "Microsoft.Compute/virtualMachines/write", OTHER_VM)
-    plan = made.plan()
+    plan = made.plan(peers=True)
     assert granted(plan, "Microsoft.Compute/virtualMachines/write") == {VM}
     assert granted(plan, "Microsoft.Network/virtualNetworks/subnets/join/action") == {SUB}
 
@@ -114,4 +119,4 @@ def test_a_holder_without_use_has_no_peers() -> None:
     made = tenant()
     idle = made.assign(103, made.principal(3), CONTRIBUTOR, SUB)
     made.group(50, [guid(2), guid(3)])
-    assert granted(made.plan(), RESTART, idle) == set()
+    assert granted(made.plan(peers=True), RESTART, idle) == set()

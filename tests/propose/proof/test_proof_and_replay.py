@@ -247,8 +247,8 @@ def test_a_plan_that_cannot_be_proved_is_not_made(monkeypatch: pytest.MonkeyPatc
     tenant.assign(101, user, CONTRIBUTOR, SUB)
     real = plan_module.NeedReader.read
 
-    def forget(self: object, role: object, scope: str, profile: object, use: object, around: object) -> object:
-        return real(self, role, scope, profile, {}, around)  # type: ignore[arg-type]
+    def forget(self: object, role: object, scope: str, profile: object, use: object, *others: object) -> object:
+        return real(self, role, scope, profile, {}, *others)  # type: ignore[arg-type]
 
     monkeypatch.setattr(plan_module.NeedReader, "read", forget)
     with pytest.raises(InternalError, match=r"cannot be proved.*start/action"):
