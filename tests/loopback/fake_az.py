@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import ssl
 import subprocess
 import sys
@@ -32,7 +33,10 @@ sys.exit(FakeAz(**{facts!r}).main(sys.argv[1:]))
 
 @dataclass
 class FakeAz:
-    """An `az` that is signed in to the service at a URL; a file `signed-out` in its folder signs it out."""
+    """An `az` that is signed in to the service at a URL.
+
+    A file `signed-out` in its folder signs it out; a file `interrupt` lets its next request press Ctrl-C.
+    """
 
     url: str
     tenant: str
@@ -70,6 +74,9 @@ class FakeAz:
         if words[:2] == ["cloud", "show"]:
             names = ("resourceManager", "microsoftGraphResourceId", "activeDirectoryResourceId")
             return 0, json.dumps({"name": "loopback", "endpoints": dict.fromkeys(names, self.url)}), ""
+        if Path(self.folder, "interrupt").exists():
+            Path(self.folder, "interrupt").unlink()
+            os.kill(os.getppid(), signal.SIGINT)
         return self._rest(words)
 
     def _rest(self, words: list[str]) -> tuple[int, str, str]:
@@ -77,11 +84,11 @@ class FakeAz:
         body = values.get("--body")
         headers = {"Authorization": f"Bearer {self._token()}", "Content-Type": "application/json"}
         headers |= dict(text.split("=", 1) for text in [values.get("--headers", "")] if text)
-        request = urllib.request.Request(
+        request = urllib.request.Request(  # noqa: S310  of the loopback service
             values["--url"], body.encode() if body else None, headers, method=values["--method"].upper()
         )
         try:
-            with urllib.request.urlopen(request, context=self._trust()) as answer:
+            with urllib.request.urlopen(request, context=self._trust()) as answer:  # noqa: S310
                 Path(values["--output-file"]).write_bytes(answer.read())
         except urllib.error.HTTPError as error:
             with error:
@@ -94,9 +101,8 @@ class FakeAz:
         if not self.token:
             form = {"grant_type": "client_credentials", "client_id": self.client, "client_secret": self.secret}
             url = f"{self.url}/{self.tenant}/oauth2/v2.0/token"
-            with urllib.request.urlopen(
-                url, urllib.parse.urlencode(form).encode(), context=self._trust()
-            ) as answer:
+            body = urllib.parse.urlencode(form).encode()
+            with urllib.request.urlopen(url, body, context=self._trust()) as answer:  # noqa: S310
                 self.token = json.load(answer)["access_token"]
         return self.token
 

@@ -6,6 +6,7 @@ ask the same in the same way, and no shell ever reads a URL or a name.
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from rightsize.model.errors import InternalError
 
 Shell = Literal["bash", "powershell"]
 
+_PARTS = ("az.py", "folder.py", "units.py", "fetch.py")
 _END = "END_OF_PROGRAM"
 _HEAD = """\
 Fetches what `rightsize load` reads of a tenant into a folder, with `az` as it is signed in. It changes nothing in
@@ -47,7 +49,7 @@ if (-not $python -or -not (Test-Path -LiteralPath $python)) {{
     exit 2
 }}
 $OutputEncoding = [System.Text.ASCIIEncoding]::new()
-$program | & $python - @args
+$program | & $python '-' @args
 exit $LASTEXITCODE
 """
 
@@ -108,14 +110,24 @@ def _comments(usage: str) -> Iterator[str]:
 
 def _program(requests: Sequence[FetchRequest], days: int, subscriptions: Sequence[str]) -> str:
     """Return the source of the program with its requests: ASCII, and no line that ends the text for a shell."""
-    source = (files("rightsize.render") / "exports" / "fetch.py").read_text(encoding="utf-8")
     lines = ",\n".join(
         # An apostrophe would end the text in Python.
         json.dumps({name: value for name, value in asdict(one).items() if value}).replace("'", "\\u0027")
         for one in requests
     )
     asked = f'{{"days": {days}, "subscriptions": {json.dumps(list(subscriptions))}, "requests": [\n{lines}\n]}}'
+    source = "\n\n".join(["from __future__ import annotations\n", *map(_part, _PARTS)])
     program = f"{source}\n\nASKED = r'''\n{asked}\n'''\n\nsys.exit(main(json.loads(ASKED), sys.argv[1:]))\n"
     if not program.isascii() or any(line.startswith(("'@", _END)) for line in program.splitlines()):
         raise InternalError("the program would end its own script")
     return program
+
+
+def _part(name: str) -> str:
+    """Return the source of a module without its imports of the other parts, which stand in the same text."""
+    text = (files("rightsize.render") / "exports" / name).read_text(encoding="utf-8")
+    lines = text.splitlines(keepends=True)
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("rightsize.", "__future__")):
+            lines[node.lineno - 1 : node.end_lineno] = [""] * ((node.end_lineno or node.lineno) - node.lineno + 1)
+    return "".join(lines)
