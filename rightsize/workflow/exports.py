@@ -147,7 +147,9 @@ def requests_of(names: Sequence[str] = (), *, with_groups: bool = True) -> list[
     asked = [one.name for one in chosen_sources(()) if not one.is_raw and one.name not in _LEFT_OUT]
     for name in names:
         if name not in asked:
-            raise UsageError(f"`{name}` is not a source that the script asks", hint=f"one of {', '.join(sorted(asked))}")
+            raise UsageError(
+                f"`{name}` is not a source that the script asks", hint=f"one of {', '.join(sorted(asked))}"
+            )
     chosen = [one for one in chosen_sources(names) if one.name in asked]
     tenant = _OneOfEverything(
         CollectionRequest(_UNTIL, _MOST_DAYS, subscriptions=() if with_groups else (_SUBSCRIPTION,))

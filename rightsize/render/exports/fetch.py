@@ -181,8 +181,8 @@ def _conclude(folder: Folder, again: int) -> int:
     return INCOMPLETE if again else OK
 
 
-def main(asked: dict[str, Any], words: Iterable[str]) -> int:
-    """Fetch everything that is asked for into a folder; return the exit code."""
+def main(asked: dict[str, Any], words: Iterable[str], now: dt.datetime | None = None) -> int:
+    """Fetch everything that is asked for into a folder, beginning `now`; return the exit code."""
     parser = argparse.ArgumentParser(prog="exports", description="Fetch what `rightsize load` reads of a tenant.")
     parser.add_argument("folder", nargs="?", default="exports", help="the folder to write; the default is exports")
     parser.add_argument("--until", type=_until, metavar="TIME", help="the end of the logs; the default is now, in UTC")
@@ -195,11 +195,11 @@ def main(asked: dict[str, Any], words: Iterable[str]) -> int:
         rest.unlink()
     az, folder = Az(work), Folder(place)
     signal.signal(signal.SIGTERM, _stop)
-    now = dt.datetime.now(UTC).replace(microsecond=0)
+    begun = now or dt.datetime.now(UTC).replace(microsecond=0)
     try:
-        until = given.until or now
+        until = given.until or begun
         which = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-        head = {**az.sign_in(), "started": instant(now), "until": instant(until), "asked": which}
+        head = {**az.sign_in(), "started": instant(begun), "until": instant(until), "asked": which}
         problem = folder.open(head)
         if not problem and given.until and folder.head["until"] != instant(until):
             problem = f"{shown(str(place))} was begun with --until {folder.head['until']}"
