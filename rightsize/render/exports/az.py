@@ -79,6 +79,8 @@ class Az:
         answer = json.loads(self._run("account", "get-access-token", "--resource", clouds["activeDirectoryResourceId"]))
         claims = answer["accessToken"].split(".")[1]
         reader = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4))).get("oid")
+        if not reader:
+            raise SignedOutError("the sign-in of az names no object id, so nobody can vouch for what it reads")
         return {"tenant_id": account["tenantId"], "reader": {"id": reader, "name": account["user"]["name"]}}
 
     def address(self, service: str, url: str) -> str:

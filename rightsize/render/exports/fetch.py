@@ -217,7 +217,7 @@ def main(asked: dict[str, Any], words: Iterable[str], now: dt.datetime | None = 
     except (KeyboardInterrupt, StoppedError):
         say("interrupted: the same command continues")
         code = INTERRUPTED
-    except OSError as error:
+    except (OSError, ValueError) as error:
         say(f"error: {shown(str(error))}")
         code = INCOMPLETE
     if folder.head:

@@ -56,7 +56,7 @@ Run = Callable[..., Fetched]
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Loopback]:
+def loopback_service() -> Iterator[Loopback]:
     """A tenant of which the reader may read everything: it is a Reader at the root management group."""
     with Loopback(options=Options()).start() as running:
         root = f"/providers/Microsoft.Management/managementGroups/{running.tenant.tenant_id}"
@@ -80,9 +80,9 @@ def asked(sources: tuple[str, ...] = (), subscriptions: tuple[str, ...] = ()) ->
     return {"days": 90, "subscriptions": list(subscriptions), "requests": listed}
 
 
-def runner(folder: Path, service: Loopback, patch: pytest.MonkeyPatch) -> Run:
+def runner(folder: Path, loopback_service: Loopback, patch: pytest.MonkeyPatch) -> Run:
     """Run the program in this process, where an `az` takes milliseconds and nobody waits."""
-    az = fake_az(service, folder)
+    az = fake_az(loopback_service, folder)
     patch.setattr(running.subprocess, "run", az.run)
     patch.setattr(running, "LONGEST_WAIT", 0.0)
     patch.setattr(fetch.os, "umask", lambda _: 0)
@@ -100,16 +100,16 @@ def runner(folder: Path, service: Loopback, patch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.fixture
-def run(tmp_path: Path, service: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    yield runner(tmp_path, service, monkeypatch)
-    service.faults.clear()
+def run(tmp_path: Path, loopback_service: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    yield runner(tmp_path, loopback_service, monkeypatch)
+    loopback_service.faults.clear()
 
 
 @pytest.fixture(scope="module")
-def fetched(service: Loopback, tmp_path_factory: pytest.TempPathFactory) -> Fetched:
+def fetched(loopback_service: Loopback, tmp_path_factory: pytest.TempPathFactory) -> Fetched:
     """The whole tenant, fetched once."""
     with pytest.MonkeyPatch.context() as patch:
-        return runner(tmp_path_factory.mktemp("fetched"), service, patch)()
+        return runner(tmp_path_factory.mktemp("fetched"), loopback_service, patch)()
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +118,8 @@ def loaded_tenant(fetched: Fetched) -> tuple[Path, LoadReport]:
     return db, load_paths(db, [fetched.folder])
 
 
-def subscriptions(service: Loopback) -> list[str]:
-    return sorted(place.scope.rsplit("/", 1)[-1] for place in service.content.subscriptions)
+def subscriptions(loopback_service: Loopback) -> list[str]:
+    return sorted(place.scope.rsplit("/", 1)[-1] for place in loopback_service.content.subscriptions)
 
 
 def calls(folder: Path) -> list[str]:
@@ -137,7 +137,7 @@ def test_every_file_is_named_with_what_it_holds(fetched: Fetched, loaded_tenant:
     assert not [note for note in report.notes if "manifest" in note or "reject" in note or "recognise" in note]
 
 
-def test_all_inventories_are_complete(service: Loopback, loaded_tenant: tuple[Path, LoadReport]) -> None:
+def test_all_inventories_are_complete(loopback_service: Loopback, loaded_tenant: tuple[Path, LoadReport]) -> None:
     with open_store(loaded_tenant[0], read_only=True) as store:
         rows = store.frame("SELECT scope, kind, complete, reader_id FROM inventories ORDER BY ALL").rows()
         days = store.frame(
@@ -145,14 +145,14 @@ def test_all_inventories_are_complete(service: Loopback, loaded_tenant: tuple[Pa
             "AND declared_by = 'manifest' AND state <> 'missing' AND starts_with(scope, '/subscriptions/') GROUP BY ALL"
         ).rows()
     kinds = ("providers", "resource_graph", "resource_list")
-    found = subscriptions(service)
+    found = subscriptions(loopback_service)
     assert rows == [(f"/subscriptions/{one}", kind, True, OBJECT_ID) for one in found for kind in kinds]
     # The newest day counts, since it was over when the reading began; of the oldest the log has only a part.
     assert dict(days) == {f"/subscriptions/{one}": 89 for one in found}
 
 
 def test_a_plan_has_verdicts_by_existence(
-    service: Loopback, loaded_tenant: tuple[Path, LoadReport], tmp_path: Path
+    loopback_service: Loopback, loaded_tenant: tuple[Path, LoadReport], tmp_path: Path
 ) -> None:
     """Every subscription has types of which the listings, the rights of their reader and the log prove absence."""
     propose_plan(loaded_tenant[0], PlanOptions(), tmp_path / "plan")
@@ -163,25 +163,26 @@ def test_a_plan_has_verdicts_by_existence(
     absent = {scope for scope, state, reason in states if (state, reason) == ("absent", "no_such_resource")}
     # What is not known elsewhere is for what happened there, not for the listings.
     assert {reason for _, state, reason in states if state == "unknown"} <= {"group_deleted", "moved", "restored"}
-    assert 3 < len(absent) <= len(subscriptions(service))
+    assert 3 < len(absent) <= len(subscriptions(loopback_service))
 
 
-def test_no_token_is_stored(fetched: Fetched, service: Loopback) -> None:
+def test_no_token_is_stored(fetched: Fetched, loopback_service: Loopback) -> None:
     texts = [path.read_bytes() for path in fetched.folder.rglob("*") if path.is_file()]
     assert texts
-    assert not any(b"eyJ" in text or service.tenant.tenant_id.encode() + b"secret" in text for text in texts)
+    assert not any(b"eyJ" in text or loopback_service.tenant.tenant_id.encode() + b"secret" in text for text in texts)
 
 
-def test_a_refused_subscription_is_incomplete_and_the_rest_goes_on(run: Run, service: Loopback) -> None:
-    refused, other, *_ = subscriptions(service)
-    service.faults.add("forbidden", rf"GET /subscriptions/{refused}/resources\?", times=None)
+def test_a_refused_subscription_is_incomplete_and_the_rest_goes_on(run: Run, loopback_service: Loopback) -> None:
+    refused, other, *_ = subscriptions(loopback_service)
+    loopback_service.faults.add("forbidden", rf"GET /subscriptions/{refused}/resources\?", times=None)
     done = run(INVENTORIES, (refused, other))
     entry = done.entry(f"resources/{refused}.jsonl")
     assert (done.code, entry["complete"], entry["rows"], entry["subscriptions"]) == (0, False, 0, [refused])
     assert entry["error"].startswith("Forbidden: AuthorizationFailed: The client")
     assert done.entry(f"resources/{other}.jsonl")["complete"]
     db = done.folder.parent / "store.duckdb"
-    load_paths(db, [done.folder])
+    notes = load_paths(db, [done.folder]).notes
+    assert [note for note in notes if f"resources/{refused}.jsonl`: Forbidden: AuthorizationFailed" in note]
     with open_store(db, read_only=True) as store:
         rows = store.frame(
             "SELECT scope, complete, problem FROM inventories WHERE kind = 'resource_list' ORDER BY ALL"
@@ -191,9 +192,9 @@ def test_a_refused_subscription_is_incomplete_and_the_rest_goes_on(run: Run, ser
 
 
 @pytest.mark.parametrize("kind", ["throttle", "503", "truncate", "html", "drop", "cut", "empty_page"])
-def test_a_passing_fault_changes_nothing(run: Run, service: Loopback, kind: str) -> None:
-    one = subscriptions(service)[0]
-    service.faults.add(kind, r"(resources|providers)\?", times=2)
+def test_a_passing_fault_changes_nothing(run: Run, loopback_service: Loopback, kind: str) -> None:
+    one = subscriptions(loopback_service)[0]
+    loopback_service.faults.add(kind, r"(resources|providers)\?", times=2)
     done = run(INVENTORIES, (one,))
     assert done.code == 0
     assert all(entry["complete"] for entry in done.manifest["files"])
@@ -208,23 +209,25 @@ def test_a_passing_fault_changes_nothing(run: Run, service: Loopback, kind: str)
         ("truncate", "the answer is cut, or is not JSON"),
     ],
 )
-def test_a_lasting_fault_is_said_and_the_next_run_mends_it(run: Run, service: Loopback, kind: str, said: str) -> None:
-    one = subscriptions(service)[0]
-    service.faults.add(kind, rf"GET /subscriptions/{one}/providers\?", times=None)
+def test_a_lasting_fault_is_said_and_the_next_run_mends_it(
+    run: Run, loopback_service: Loopback, kind: str, said: str
+) -> None:
+    one = subscriptions(loopback_service)[0]
+    loopback_service.faults.add(kind, rf"GET /subscriptions/{one}/providers\?", times=None)
     done = run(INVENTORIES, (one,))
     entry = done.entry(f"providers/{one}.jsonl")
     assert (done.code, entry["complete"]) == (7, False)
     assert entry["error"].startswith(said)
-    assert not [request for request in service.requests if request.foreign]
-    service.faults.clear()
+    assert not [request for request in loopback_service.requests if request.foreign]
+    loopback_service.faults.clear()
     before = len(calls(done.folder.parent))
     again = run(INVENTORIES, (one,))
     assert (again.code, again.entry(f"providers/{one}.jsonl")["complete"]) == (0, True)
     assert [url for url in calls(done.folder.parent)[before:] if "/providers?" not in url] == []
 
 
-def test_pages_of_resource_graph_go_by_token(run: Run, service: Loopback) -> None:
-    one = subscriptions(service)[0]
+def test_pages_of_resource_graph_go_by_token(run: Run, loopback_service: Loopback) -> None:
+    one = subscriptions(loopback_service)[0]
     done = run(("resource_graph",), (one,), top=4)
     entry = done.entry(f"resource_graph/{one}.jsonl")
     pages = [json.loads(line) for line in (done.folder / entry["path"]).read_text().splitlines()]
@@ -233,8 +236,8 @@ def test_pages_of_resource_graph_go_by_token(run: Run, service: Loopback) -> Non
     assert (entry["query"], entry["complete"]) == ("resources | order by id asc", True)
 
 
-def test_fewer_fields_are_asked_where_all_are_refused(run: Run, service: Loopback) -> None:
-    service.faults.add("forbidden", r"signInActivity", times=None)
+def test_fewer_fields_are_asked_where_all_are_refused(run: Run, loopback_service: Loopback) -> None:
+    loopback_service.faults.add("forbidden", r"signInActivity", times=None)
     done = run(("users",))
     entry = done.entry("users/tenant.jsonl")
     assert entry["complete"]
@@ -318,11 +321,11 @@ def script(tmp_path: Path, sources: tuple[str, ...], one: str) -> list[str]:
 
 
 def test_the_script_runs_in_bash_and_ctrl_c_leaves_what_the_next_run_continues(
-    service: Loopback, tmp_path: Path
+    loopback_service: Loopback, tmp_path: Path
 ) -> None:
-    az: FakeAz = fake_az(service, tmp_path)
+    az: FakeAz = fake_az(loopback_service, tmp_path)
     environment = install_fake_az(az)
-    command = script(tmp_path, INVENTORIES, subscriptions(service)[0])
+    command = script(tmp_path, INVENTORIES, subscriptions(loopback_service)[0])
     (tmp_path / "interrupt").touch()
     ended = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (128 + signal.SIGINT, "")
@@ -337,19 +340,25 @@ def test_the_script_runs_in_bash_and_ctrl_c_leaves_what_the_next_run_continues(
     assert {path.stat().st_mode & 0o077 for path in (tmp_path / "exports").rglob("*")} == {0}
 
 
-def test_az_itself_fetches(service: Loopback, tmp_path: Path) -> None:
+@pytest.fixture
+def az_folder(tmp_path: Path) -> Path:
+    return tmp_path / "az"
+
+
+@pytest.fixture
+def az(loopback_service: Loopback, az_folder: Path) -> Az:
+    return sign_in_az(loopback_service, az_folder)
+
+
+def test_az_itself_fetches(az: Az, az_folder: Path, loopback_service: Loopback, tmp_path: Path) -> None:
     """The real program asks, is refused one listing, and `load` finds the other two complete."""
-    az_folder = tmp_path / "az"
-    az: Az = sign_in_az(service, az_folder)
-    assert az("account", "show")
-    one = subscriptions(service)[0]
-    service.faults.add("forbidden", rf"GET /subscriptions/{one}/providers\?", times=None)
-    service.faults.add("throttle", rf"GET /subscriptions/{one}/resources\?", times=1, retry_after="0")
-    environment = {**os.environ, **az_environment(service, az_folder)}
-    done = subprocess.run(
-        script(tmp_path, (*INVENTORIES, "users"), one), check=False, env=environment, capture_output=True, text=True
-    )
-    service.faults.clear()
+    one = subscriptions(loopback_service)[0]
+    loopback_service.faults.add("forbidden", rf"GET /subscriptions/{one}/providers\?", times=None)
+    loopback_service.faults.add("throttle", rf"GET /subscriptions/{one}/resources\?", times=1, retry_after="0")
+    environment = {**os.environ, **az_environment(loopback_service, az_folder)}
+    command = script(tmp_path, (*INVENTORIES, "users"), one)
+    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+    loopback_service.faults.clear()
     assert done.returncode == 0, done.stderr
     db = tmp_path / "store.duckdb"
     load_paths(db, [tmp_path / "exports"])
