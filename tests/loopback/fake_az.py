@@ -35,7 +35,8 @@ sys.exit(FakeAz(**{facts!r}).main(sys.argv[1:]))
 class FakeAz:
     """An `az` that is signed in to the service at a URL.
 
-    A file `signed-out` in its folder signs it out; a file `interrupt` lets its next request press Ctrl-C.
+    A file `signed-out` in its folder signs it out, for the requests that have the text of the file; a file `interrupt`
+    lets its next request press Ctrl-C.
     """
 
     url: str
@@ -64,7 +65,8 @@ class FakeAz:
             log.write(json.dumps(words) + "\n")
         if words == ["--version"]:
             return 0, f"azure-cli 2.91.0\n\nPython location '{sys.executable}'\nConfig directory '/nowhere'\n", ""
-        if Path(self.folder, "signed-out").exists():
+        out = Path(self.folder, "signed-out")
+        if out.exists() and out.read_text() in " ".join(words):
             return 1, "", "ERROR: Please run 'az login' to setup account.\n"
         if words[:2] == ["account", "show"]:
             user = {"name": self.client, "type": "servicePrincipal"}

@@ -43,7 +43,7 @@ class FailedError(Exception):
 
 
 class SignedOutError(Exception):
-    """Nobody is signed in to az."""
+    """Nobody is signed in to az, or not for this service; nothing more is asked of it in this run."""
 
 
 class StoppedError(Exception):
@@ -66,6 +66,7 @@ class Az:
         self.work = work
         self.hosts: dict[str, str] = {}
         self.stopping = threading.Event()
+        self.signed_out: dict[str, str] = {}
         self._free_at: dict[str, float] = {}
 
     def sign_in(self) -> dict[str, Any]:
@@ -99,8 +100,13 @@ class Az:
         attempt = 0
         while True:
             self._wait(self._free_at.get(service, 0.0))
+            if service in self.signed_out:
+                raise SignedOutError(self.signed_out[service])
             try:
                 return self._answer(words)
+            except SignedOutError as error:
+                self.signed_out[service] = str(error)
+                raise
             except FailedError as error:
                 attempt += 1
                 if attempt == (TRIES if error.is_throttled else FEW_TRIES):
@@ -145,9 +151,9 @@ class Az:
 def _error_of(text: str) -> Exception:
     found = HTTP_ERROR.search(text)
     if found is None:
-        if SIGNED_OUT.search(text):
-            return SignedOutError(shown(text))
         message = shown(text.partition("ERROR: ")[2] or text) or "az failed without a message"
+        if SIGNED_OUT.search(text):
+            return SignedOutError(message)
         if "not found. Check the spelling" in text:
             return RefusedError(f"{message} (az account list --refresh may help)")
         return FailedError(message)

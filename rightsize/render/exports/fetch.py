@@ -28,6 +28,8 @@ from rightsize.render.exports.units import Plan
 
 AT_ONCE = 4
 OK, USAGE, NOT_SIGNED_IN, OTHER_FOLDER, INCOMPLETE, INTERRUPTED = 0, 2, 4, 5, 7, 130
+# Listings that are read long after the logs end prove nothing about the days of the logs.
+A_RUN = dt.timedelta(days=1)
 
 
 class Fetch:
@@ -42,7 +44,7 @@ class Fetch:
         """Fetch one unit and write what came of it; return whether another run may bring more.
 
         Raises:
-            SignedOutError, StoppedError: The run has to end; nothing is written of the unit.
+            StoppedError: The run has to end; nothing is written of the unit.
         """
         number, name = tempfile.mkstemp(dir=self.az.work)
         url, rows, error, may_come = unit.url, 0, None, False
@@ -57,8 +59,8 @@ class Fetch:
                     rows = self._pages(unit, url, part)
                 if not part.tell():
                     part.write(b"[]\n")
-            except (RefusedError, FailedError) as failure:
-                error, may_come = str(failure), isinstance(failure, FailedError)
+            except (RefusedError, FailedError, SignedOutError) as failure:
+                error, may_come = str(failure), not isinstance(failure, RefusedError)
                 part.flush()
                 rows = _count(unit.form, Path(name))
         with self._lock:
@@ -108,7 +110,7 @@ class Fetch:
         """Fetch units; return the number of those of which another run may bring more.
 
         Raises:
-            SignedOutError, StoppedError, KeyboardInterrupt: The run has to end.
+            StoppedError, KeyboardInterrupt: The run has to end.
         """
         pool = ThreadPoolExecutor(AT_ONCE)
         waiting = {pool.submit(self.fetch, unit): unit for unit in units}
@@ -169,7 +171,7 @@ def _until(text: str) -> dt.datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _conclude(folder: Folder, again: int) -> int:
+def _conclude(folder: Folder, again: int, signed_out: Iterable[str]) -> int:
     missing = [entry for _, entry in sorted(folder.entries.items()) if not entry["complete"]]
     for entry in missing[:20]:
         say(f"  {entry['path']}: {entry['error']}")
@@ -178,6 +180,9 @@ def _conclude(folder: Folder, again: int) -> int:
     say(f"{len(folder.entries) - len(missing)} of {len(folder.entries)} files are complete")
     if again:
         say("run the same command again for what failed")
+    for text in sorted(set(signed_out)):
+        say(f"error: {text}")
+        return NOT_SIGNED_IN
     return INCOMPLETE if again else OK
 
 
@@ -203,6 +208,8 @@ def main(asked: dict[str, Any], words: Iterable[str], now: dt.datetime | None = 
         problem = folder.open(head)
         if not problem and given.until and folder.head["until"] != instant(until):
             problem = f"{shown(str(place))} was begun with --until {folder.head['until']}"
+        if not problem and begun - _until(folder.head["started"]) > A_RUN:
+            problem = f"{shown(str(place))} was begun on {folder.head['started']}, and listings age"
         if problem:
             say(f"error: {problem}: name another folder")
             return OTHER_FOLDER
@@ -210,7 +217,7 @@ def main(asked: dict[str, Any], words: Iterable[str], now: dt.datetime | None = 
         again = fetch_all(az, folder, Plan(asked, folder, _until(folder.head["until"])))
         folder.write_manifest(dt.datetime.now(UTC))
         work.rmdir()
-        return _conclude(folder, again)
+        return _conclude(folder, again, az.signed_out.values())
     except (SignedOutError, RefusedError, FailedError) as error:
         say(f"error: {error}")
         code = NOT_SIGNED_IN

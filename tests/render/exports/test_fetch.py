@@ -263,6 +263,32 @@ def test_a_lost_sign_in_ends_the_run(run: Run, tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "exports" / "manifest.json").exists()
 
 
+def test_who_is_signed_in_for_azure_only_gets_what_azure_has(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Graph may ask for another sign-in; nothing more is asked of it, and each of its files says why."""
+    (tmp_path / "signed-out").write_text("/v1.0/")
+    done = run(("subscriptions", "users", "groups"))
+    assert done.code == fetch.NOT_SIGNED_IN
+    found = {entry["path"]: (entry["complete"], entry["error"]) for entry in done.manifest["files"]}
+    error = "Please run 'az login' to setup account."
+    assert found == {
+        "groups/tenant.jsonl": (False, error),
+        "subscriptions/tenant.jsonl": (True, None),
+        "users/tenant.jsonl": (False, error),
+    }
+    assert done.manifest["finished"] is not None
+    assert error in capsys.readouterr().err
+
+
+def test_a_folder_is_of_one_day(run: Run, tmp_path: Path) -> None:
+    """Listings of another week would be taken for those of the days that the logs cover."""
+    run(("subscriptions",))
+    journal = tmp_path / "exports" / ".journal.jsonl"
+    journal.write_text(journal.read_text().replace("2026-10-01T03:30:00Z", "2026-09-30T03:00:00Z"))
+    assert run(("subscriptions",)).code == fetch.OTHER_FOLDER
+
+
 def test_a_half_written_journal_is_continued(run: Run, tmp_path: Path) -> None:
     run(("subscriptions", "role_definitions"))
     journal = tmp_path / "exports" / ".journal.jsonl"
