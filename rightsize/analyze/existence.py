@@ -60,6 +60,8 @@ class Existence:
             group, or at an unknown place of the subscription. `listed` where a listing has one, `sure` where a listing
             or a call that was let through shows one.
         unregistered: `(node, namespace, reader_id, read_on)`: providers that were registered on no day of the window.
+        arrived: `(node, at, kind, new_to_node)`: types of which a first resource was created in the window at a
+            resource group where there was none before; `new_to_node` where the subscription had none either.
     """
 
     window: Window
@@ -67,6 +69,7 @@ class Existence:
     changes: pl.DataFrame
     present: pl.DataFrame
     unregistered: pl.DataFrame
+    arrived: pl.DataFrame
 
     @property
     def problems(self) -> pl.DataFrame:
@@ -88,6 +91,7 @@ def read_existence(inputs: Inputs, window: Window, tenant: Tenant) -> Existence:
         changes=changes.filter(pl.col("change") != REGISTRATION),
         present=present,
         unregistered=_unregistered(inputs, window, logged, present, changes),
+        arrived=_arrived(calls, present, window),
     )
 
 
@@ -181,6 +185,28 @@ def _present(inputs: Inputs, window: Window, calls: pl.DataFrame) -> pl.DataFram
         rows.with_columns(first_day=seen.then("first_day"), last_day=seen.then(pl.min_horizontal("last_day", last)))
         .group_by("node", "at", "kind")
         .agg(pl.col("listed", "sure").any(), pl.col("first_day").min(), pl.col("last_day").max())
+        .sort("node", "at", "kind")
+    )
+
+
+def _arrived(calls: pl.DataFrame, present: pl.DataFrame, window: Window) -> pl.DataFrame:
+    """Return the types that came in the window, as `Existence.arrived`: nothing shows one before its first write.
+
+    A write on the first day of the window is no arrival: what was there before that day is not known.
+    """
+    written = calls.filter(pl.col("control") & pl.col("sure")).with_columns(kind=pl.col("place").str.extract(_KIND))
+    first = (
+        written.filter((pl.col("name") == pl.col("kind") + "/write") & pl.col("kind").is_in(list(inventory_types())))
+        .group_by("node", "at", "kind")
+        .agg(day=pl.col("first_day").min())
+        .filter((pl.col("day") > window.first_day) & (pl.col("day") <= window.last_day))
+    )
+    before = pl.col("first_day").min()
+    return (
+        first.join(present.group_by("node", "at", "kind").agg(there=before), on=["node", "at", "kind"])
+        .join(present.group_by("node", "kind").agg(anywhere=before), on=["node", "kind"])
+        .filter(pl.col("day") <= pl.col("there"))
+        .select("node", "at", "kind", new_to_node=pl.col("day") <= pl.col("anywhere"))
         .sort("node", "at", "kind")
     )
 

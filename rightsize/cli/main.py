@@ -29,6 +29,7 @@ from rightsize.cli.events import events
 from rightsize.cli.exit_codes import ExitCode, exit_code_of
 from rightsize.cli.explain import explain
 from rightsize.cli.export import export
+from rightsize.cli.exports import exports
 from rightsize.cli.layers import layers
 from rightsize.cli.load import load
 from rightsize.cli.mine import mine
@@ -87,6 +88,7 @@ app.command()(doctor)
 app.command()(events)
 app.command()(explain)
 app.command()(export)
+app.command()(exports)
 app.command()(layers)
 app.command()(load)
 app.command()(mine)

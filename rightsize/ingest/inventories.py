@@ -13,6 +13,7 @@ import duckdb
 
 from rightsize.ingest.entities.manifests import MANIFEST
 from rightsize.ingest.loaded_files import PROVIDERS, RESOURCES, LoadedFile
+from rightsize.ingest.log_windows import LogWindow, read_windows
 from rightsize.ingest.named_files import find_reader, tenants_of
 from rightsize.ingest.unfiltered import Asked, read_query
 from rightsize.ingest.vouched import DeclaredReading, Vouched, add_vouched, insert_rows, read_vouched
@@ -83,16 +84,27 @@ def vouch_for_others(
         add_vouched(con, [said], file.file_id)
 
 
-def stage_inventories(con: duckdb.DuckDBPyConnection, files: Mapping[int, LoadedFile]) -> list[str]:
-    """Stage a row for each listing and subscription; return notes about files that differ from their manifest."""
+def stage_inventories(
+    con: duckdb.DuckDBPyConnection, files: Mapping[int, LoadedFile]
+) -> tuple[list[str], list[LogWindow]]:
+    """Stage a row for each listing and subscription.
+
+    Returns:
+        Notes about files that differ from their manifest or are incomplete, and the days of logs that manifests
+        declare.
+    """
     groups: dict[tuple[object, ...], list[tuple[Vouched, LoadedFile | None]]] = {}
     differing: dict[tuple[str, str], str] = {}
+    declared: list[tuple[Vouched, LoadedFile | None]] = []
     for said, file_id in read_vouched(con):
         file = None if file_id is None else files.get(file_id)
-        problem = _difference(said, file)
-        if problem and said.vouched_by == MANIFEST:
-            differing.setdefault((_manifest_name(said, files), said.path), problem)
-        if said.kind not in _LISTINGS:
+        if said.vouched_by == MANIFEST:
+            problem = _difference(said, file) or (None if said.complete else _incomplete(said))
+            if problem:
+                differing.setdefault((_manifest_name(said, files), said.path), problem)
+            declared.append((said, file))
+        # A listing of one type shows what exists, as one without a statement does.
+        if said.kind not in _LISTINGS or (said.query and read_query(said.query).kind == "one_type"):
             continue
         kind = _kind_of(said, file)
         for subscription in _subscriptions_of(said, file):
@@ -105,7 +117,7 @@ def stage_inventories(con: duckdb.DuckDBPyConnection, files: Mapping[int, Loaded
         FROM (SELECT file_id, arg_max(reader_id, (read_on, reader_id)) AS reader_id, max(read_on) AS read_on
             FROM stage_vouched WHERE kind = 'providers' GROUP BY file_id) AS said
         WHERE stage_provider_registrations.file_id = said.file_id""")
-    return list(_notes(differing))
+    return list(_notes(differing)), read_windows(declared)
 
 
 def _manifest_name(said: Vouched, files: Mapping[int, LoadedFile]) -> str:
@@ -117,7 +129,7 @@ def _notes(differing: Mapping[tuple[str, str], str]) -> Iterator[str]:
     for (manifest, path), problem in sorted(differing.items())[:_MOST_NOTES]:
         yield f"`{manifest}` names `{path}`: {problem}"
     if len(differing) > _MOST_NOTES:
-        yield f"{len(differing) - _MOST_NOTES:,} more files do not agree with their manifest"
+        yield f"{len(differing) - _MOST_NOTES:,} more files are incomplete, or do not agree with their manifest"
 
 
 def _kind_of(said: Vouched, file: LoadedFile | None) -> str:

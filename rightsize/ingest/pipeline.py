@@ -6,7 +6,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import IO
@@ -21,6 +21,7 @@ from rightsize.ingest.inventories import refuse_other_tenants, stage_inventories
 from rightsize.ingest.joined import MOST_JOINED, is_small
 from rightsize.ingest.loaded_files import loaded_files, read_facts
 from rightsize.ingest.log_schemas import SOURCES
+from rightsize.ingest.log_windows import LogWindow
 from rightsize.ingest.logs import NO_LOG, LogCounts, file_id, forget_readings, stage_logs
 from rightsize.ingest.named_files import match_files, name_places, open_named
 from rightsize.ingest.notes import notes_on_staged
@@ -61,10 +62,11 @@ class StagedFile:
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
-    """The result of `stage`: the files in order, and notes for a person."""
+    """The result of `stage`: the files in order, notes for a person, and the days of logs that manifests declare."""
 
     files: tuple[StagedFile, ...]
     notes: tuple[str, ...]
+    windows: tuple[LogWindow, ...] = ()
 
 
 def unwatched(done: int, total: int) -> None:
@@ -142,8 +144,8 @@ def _stage_files(
             counts.read[found.file.number, found.log] = 0
     for (number, log), read in counts.read.items():
         parts[file_id(number, list(SOURCES).index(log))] = (by_number[number], SOURCES[log], read)
-    notes = _stage_inventories(con, recognised, parts, declared)
-    return _report(con, parts, digests, counts, notes)
+    notes, windows = _stage_inventories(con, recognised, parts, declared)
+    return replace(_report(con, parts, digests, counts, notes), windows=tuple(windows))
 
 
 def _stage_manifests(
@@ -187,15 +189,16 @@ def _stage_inventories(
     recognised: Sequence[Recognised],
     parts: Mapping[int, tuple[SourceFile, str, int]],
     declared: DeclaredReading | None,
-) -> list[str]:
-    """Stage what listings prove; return notes for a person."""
+) -> tuple[list[str], list[LogWindow]]:
+    """Stage what listings prove; return notes for a person, and the days of logs that manifests declare."""
     if declared is None and not has_vouched(con):
-        return []
+        return [], []
     refuse_other_tenants(con)
     files = loaded_files(recognised, parts)
     read_facts(con, files)
     notes = [] if declared is None else list(vouch_for_others(con, files.values(), declared))
-    return notes + stage_inventories(con, files)
+    more, windows = stage_inventories(con, files)
+    return notes + more, windows
 
 
 def _watching(watch: Watch, done: int, total: int, paths: Sequence[Path]) -> AbstractContextManager[None]:

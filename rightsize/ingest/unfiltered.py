@@ -41,6 +41,7 @@ _COMMANDS: dict[tuple[str, ...], tuple[str, dict[str, int]]] = {
 }
 _LISTED = {"resources": "resource_list", "providers": "providers"}
 _PATH = re.compile(r"/subscriptions/(?P<subscription>[^/?#]+)/(?P<listed>resources|providers)/?")
+_ONE_TYPE = re.compile(r"/subscriptions/(?P<subscription>[^/?#]+)/providers/[^/?#]+/[^/?#]+/?")
 _PARAMETERS = {"api-version", "$expand"}
 _NAME = r"[a-z_][\w.]*"
 _HARMLESS = re.compile(
@@ -54,7 +55,8 @@ class Asked:
     """What a command or query asks.
 
     Attributes:
-        kind: resource_list, resource_graph, providers, or empty for anything else.
+        kind: resource_list, resource_graph, providers, one_type for the resources of one type, or empty for anything
+            else.
         problem: Why its answer may lack something, as a sentence; empty if it lacks nothing.
         subscriptions: The subscriptions that it names by id, folded; empty if it names none.
     """
@@ -134,7 +136,7 @@ def _read_url(url: str) -> Asked:
     parts = urlsplit(url)
     found = _PATH.fullmatch(fold(parts.path))
     if found is None:
-        return Asked("")
+        return Asked("one_type" if _ONE_TYPE.fullmatch(fold(parts.path)) else "")
     strange = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True) if fold(name) not in _PARAMETERS]
     problem = f"the request has `{strange[0][:_SHOWN]}`, which may leave something out" if strange else ""
     named = found["subscription"]

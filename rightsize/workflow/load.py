@@ -250,7 +250,8 @@ def _stage_and_merge(
     if finish is not None:
         finish(store.connection)
     store.connection.execute("SET preserve_insertion_order = false")
-    return LoadReport(merge(store, declarations, listings), report.notes)
+    declared_days = [Declaration(**asdict(window), declared_by="manifest") for window in report.windows]
+    return LoadReport(merge(store, (*declarations, *declared_days), listings), report.notes)
 
 
 def _refuse_others(files: Sequence[StagedFile], sources: Collection[str]) -> None:

@@ -49,7 +49,7 @@ def context_of(inputs: Inputs, days: int = DAYS, **options: object) -> PlanConte
 
 def bounds_of(tenant: SmallTenant, *, days: int = DAYS, horizon: int = 30) -> dict[str, Estimate]:
     """The estimates by assignment."""
-    return {key[0]: found for key, found in break_bounds(context_of(tenant.inputs(), days), horizon).items()}
+    return {key[0]: found for key, found in break_bounds(context_of(tenant.inputs(), days), horizon).by_logs.items()}
 
 
 def simulate(seed: int, people: int, days: int, *, in_spells: bool) -> SmallTenant:

@@ -111,7 +111,7 @@ def _in_units(asked: list[tuple[str, str]], version: str) -> Iterator[Collection
             yield CollectionUnit(f"{scope}#{fold(part[0][0])}", requests, scope)
 
 
-_OBSERVED_TYPES: dict[str, tuple[str, ...]] = {
+OBSERVED_TYPES: dict[str, tuple[str, ...]] = {
     # A storage account has its diagnostic settings at each of its services.
     "microsoft.storage/storageaccounts": tuple(
         f"/{service}Services/default" for service in ("blob", "file", "queue", "table")
@@ -137,7 +137,7 @@ def _diagnostic_settings(known: Known) -> Iterator[CollectionUnit]:
     for record in known.records("resources"):
         identifier, kind = record.get("id"), record.get("type")
         if isinstance(identifier, str) and isinstance(kind, str) and is_resource_id(identifier):
-            asked += [(identifier, part) for part in _OBSERVED_TYPES.get(fold(kind), ())]
+            asked += [(identifier, part) for part in OBSERVED_TYPES.get(fold(kind), ())]
     settings = "/providers/Microsoft.Insights/diagnosticSettings"
     yield from _in_units([(f"{resource}{part}", settings) for resource, part in sorted(asked)], "2021-05-01-preview")
 

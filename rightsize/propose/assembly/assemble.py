@@ -26,7 +26,7 @@ from rightsize.propose.needs.drafts import Draft, Key, Placement
 from rightsize.propose.needs.layer_parts import DAILY
 from rightsize.propose.needs.privileged import activation_evidence, privileged_evidence
 from rightsize.propose.needs.use_rows import KEY, Uses
-from rightsize.propose.risk.breakage import Estimate, observable_loss
+from rightsize.propose.risk.breakage import BreakBounds, Estimate
 from rightsize.propose.selection.assign import demands_of, is_split
 from rightsize.propose.selection.exposure import absent_types, planned_exposure, today_exposure, used_weight
 from rightsize.propose.selection.reconcile import role_key
@@ -65,7 +65,7 @@ def write_proposals(
     proofs: Mapping[Key, Proof],
     new: NewRoles,
     context: PlanContext,
-    bounds: Mapping[Key, Estimate],
+    bounds: BreakBounds,
 ) -> tuple[Proposal, ...]:
     """Return one proposal for each assignment, and a second one where a part of it becomes eligible.
 
@@ -74,7 +74,7 @@ def write_proposals(
     said = _Said(_declared_by_anchor(context), AbsenceProofs(context.analysis))
     adviser = Adviser(context)
     found = [
-        _proposal(part, proofs[key], new, context, said, bounds.get(key), adviser, whole=draft)
+        _proposal(part, proofs[key], new, context, said, bounds.of(draft, context), adviser, whole=draft)
         for key, draft in sorted(drafts.items())
         for part in _parts(draft, _GUARD_REASON if is_split(draft, context) else _ELIGIBLE_REASON)
     ]
@@ -143,7 +143,7 @@ def _proposal(
     evidence |= activation_evidence(draft, context.privilege)
     evidence |= adviser.evidence(draft)
     evidence |= _latent(draft, granted, context, is_first=is_first)
-    risked = estimate if is_first and observable_loss(whole, context) else None
+    risked = estimate if is_first else None
     if risked is not None:
         evidence["break_probability"] = risked.as_json()
     return Proposal(

@@ -34,7 +34,7 @@ from rightsize.propose.needs.privileged import may_split, opened_by_layer
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.proof.proof import prove
 from rightsize.propose.proof.replay import Replay, distinct_uses, replay
-from rightsize.propose.risk.breakage import Estimate, break_bounds, keep_risky
+from rightsize.propose.risk.breakage import BreakBounds, break_bounds, keep_risky
 from rightsize.propose.selection.assign import GrantedNeeds, grant_needs, is_split
 from rightsize.propose.selection.layer_separation import (
     Separated,
@@ -137,13 +137,13 @@ def _advice(context: PlanContext, proposals: Sequence[Proposal], separation: Map
     return tuple(sorted(found, key=lambda one: (one.subject, one.text)))
 
 
-def _settled(context: PlanContext, bounds: Mapping[Key, Estimate]) -> GrantedNeeds:
+def _settled(context: PlanContext, bounds: BreakBounds) -> GrantedNeeds:
     """Return the drafts of all assignments, made consistent with each other as one plan."""
     return settle(keep_risky(draft_all(context), bounds, context), context)
 
 
 def _separated(
-    context: PlanContext, unsplit: GrantedNeeds, bounds: Mapping[Key, Estimate]
+    context: PlanContext, unsplit: GrantedNeeds, bounds: BreakBounds
 ) -> tuple[PlanContext, GrantedNeeds, Separated]:
     """Split by layer the needs of principals that violate the independence of layers.
 

@@ -29,11 +29,11 @@ from rightsize.propose.core.expiry import EVER
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.by_design import BY_DESIGN, word_of
 from rightsize.propose.needs.context import PlanContext, prepare, read_findings, with_options
-from rightsize.propose.needs.drafts import Key, Subject
+from rightsize.propose.needs.drafts import Subject
 from rightsize.propose.needs.needs import sibling_reads
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Blocks, Evaluator
 from rightsize.propose.proof.replay import answer_uses, asked_uses
-from rightsize.propose.risk.breakage import Estimate, break_bounds
+from rightsize.propose.risk.breakage import BreakBounds, break_bounds
 from rightsize.propose.risk.calibration import Prediction
 from rightsize.propose.selection.exposure import absent_types, today_exposure, used_weight
 from rightsize.rbac.scopes import parse_scope
@@ -117,7 +117,7 @@ class Trial:
     asked: pl.DataFrame
     needs: pl.DataFrame
     left_out: int
-    bounds: Mapping[Key, Estimate]
+    bounds: BreakBounds
     requests: pl.DataFrame
 
 
@@ -269,7 +269,7 @@ def _tally(
 
 
 def _predictions(
-    trial: Trial, plan: Plan, denied: pl.DataFrame, evaluator: Evaluator, bounds: Mapping[Key, Estimate]
+    trial: Trial, plan: Plan, denied: pl.DataFrame, evaluator: Evaluator, bounds: BreakBounds
 ) -> list[Prediction]:
     """Return the prediction and outcome for each assignment that loses operations whose use a log would show.
 
@@ -283,8 +283,10 @@ def _predictions(
     found = {}
     for one in plan.proposals:
         key = (one.replaces[0], one.evidence["state"])
-        if one.break_probability_30d > 0 and key in bounds:
-            said = bounds[key]
+        if one.break_probability_30d > 0 and key in bounds.by_logs:
+            said = bounds.by_logs[key]
+            if "new_types" in one.evidence["break_probability"]:
+                said = said.with_new_types(bounds.by_arrival[key])
             found[key] = Prediction(said.bound, said.expected, " ".join(key) in broken, said.basis)
     return [found[key] for key in sorted(found)]
 

@@ -9,6 +9,8 @@ There are three questions, each with its own samples:
   (*silent*), the samples are all days.
 - *seasonal*: the same question as *used*, with cycles as samples, since days without a month end prove nothing here.
 
+A type that was absent may come; `risk.arrivals` adds that chance where operations on such types are taken away.
+
 All three use Turing's estimate for incidences (Good 1953; Chao and Jost 2012), pooled over similar assignments: a
 Gamma distribution of the peers' novelties, updated by the assignment's own. The chance of none in the days ahead is
 ((b + 1) / (b + 1 + r)) ** (a + novelties), with r the days ahead as a share of the sample, a and b the peers'. The
@@ -21,7 +23,7 @@ of the first two thirds for the last third, compared with the last third, gives 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -32,13 +34,13 @@ from rightsize.analyze.window import Window
 from rightsize.propose.core.bitsets import bits_of
 from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Draft, Key
+from rightsize.propose.risk.arrivals import NewTypes, new_types_of
 from rightsize.propose.risk.incidence import KEY, corrected, read_incidence
+from rightsize.propose.risk.limits import NORMAL, upper_limit
 from rightsize.propose.risk.seasonality import WEEK
 from rightsize.rbac.text import fold
 
 HORIZON_DAYS = 30
-_NORMAL = 1.6449
-"""The upper 95 % point of the normal distribution."""
 _ENOUGH = {"used": 5, "seasonal": 5, "unused": 10, "silent": 10}
 """The number of peers that suffices; with fewer, the next wider circle is used: same role, same type, all."""
 _CIRCLES: tuple[tuple[str, list[str]], ...] = (
@@ -51,6 +53,29 @@ _SHAPES = (0.1, 1.0)
 bounded by the number of days, so a small spread among peers is weak evidence that they are alike."""
 _LAST_THIRD = ("foretold_of_peers", "came_of_peers")
 _SAFE_KINDS = ("keep", "remove_duplicate", "remove_orphan")
+
+
+@dataclass(frozen=True, slots=True)
+class BreakBounds:
+    """The estimates of a plan's assignments by their key, each in two parts.
+
+    Attributes:
+        by_logs: What the days of the window say.
+        by_arrival: What types that come to a scope add, where operations on absent types are granted.
+    """
+
+    by_logs: Mapping[Key, Estimate]
+    by_arrival: Mapping[Key, NewTypes]
+
+    def of(self, draft: Draft, context: PlanContext) -> Estimate | None:
+        """Return the estimate of a draft; None where it takes away nothing whose use a log or a listing would show."""
+        key = draft.subject.key
+        found, loss = self.by_logs.get(key), observable_loss(draft, context)
+        if found is None or not loss:
+            return None
+        arrival = self.by_arrival.get(key)
+        is_asked = arrival is not None and draft.profile is not None and loss & draft.profile.absent
+        return found.with_new_types(arrival) if arrival is not None and is_asked else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +100,7 @@ class Estimate:
         period: The calendar pattern that the use follows, or None.
         seasonal_operations: The number of novelties that follow the calendar.
         beyond: Whether the horizon holds more samples than the window did; then nothing is known and the bound is 1.
+        new_types: The chance that comes from types of which there was no resource; None where none of it is lost.
     """
 
     bound: float
@@ -94,6 +120,16 @@ class Estimate:
     period: str | None
     seasonal_operations: int
     beyond: bool
+    new_types: NewTypes | None = None
+
+    def with_new_types(self, found: NewTypes) -> Estimate:
+        """Return the estimate with the chance that a new type is needed, taken as independent of the rest."""
+        return replace(
+            self,
+            bound=round(1 - (1 - self.bound) * (1 - found.bound), 4),
+            expected=round(1 - (1 - self.expected) * (1 - found.expected), 4),
+            new_types=found,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the estimate as values for the evidence of a proposal."""
@@ -118,11 +154,17 @@ class Estimate:
             said["seasonal_operations"] = self.seasonal_operations
         if self.beyond:
             said["beyond_the_sample"] = True
+        if self.new_types is not None:
+            said["new_types"] = self.new_types.as_json()
         return said
 
 
-def break_bounds(context: PlanContext, horizon: int = HORIZON_DAYS) -> dict[Key, Estimate]:
-    """Return the estimate of each assignment with operations whose use a log would show.
+_COLUMNS = tuple(name for name in Estimate.__slots__ if name != "new_types")
+"""The attributes of an estimate that are columns of `estimate`."""
+
+
+def break_bounds(context: PlanContext, horizon: int = HORIZON_DAYS) -> BreakBounds:
+    """Return the estimates of the assignments with operations whose use a log would show.
 
     Args:
         context: The context of the plan.
@@ -134,12 +176,13 @@ def break_bounds(context: PlanContext, horizon: int = HORIZON_DAYS) -> dict[Key,
     )
     orphans = pl.DataFrame(sorted(context.findings.orphans), schema=dict.fromkeys(KEY, pl.String), orient="row")
     alive = incidence.join(orphans, on=KEY, how="anti")
-    return estimates_of(alive, context.analysis.window, horizon)
+    by_logs = estimates_of(alive, context.analysis.window, horizon)
+    return BreakBounds(by_logs, new_types_of(context, horizon))
 
 
 def estimates_of(incidence: pl.DataFrame, window: Window, horizon: int = HORIZON_DAYS) -> dict[Key, Estimate]:
     """Return the estimate of each row of `read_incidence` by its key, for Azure roles or for another plane."""
-    rows = estimate(incidence, window, horizon).select(*KEY, *Estimate.__slots__)
+    rows = estimate(incidence, window, horizon).select(*KEY, *_COLUMNS)
     return {(id_, state): Estimate(*values) for id_, state, *values in rows.iter_rows()}
 
 
@@ -176,20 +219,21 @@ def observable_loss(draft: Draft, context: PlanContext) -> int:
     return draft.profile.unused & role.granted & ~stays
 
 
-def keep_risky(drafts: Mapping[Key, Draft], bounds: Mapping[Key, Estimate], context: PlanContext) -> dict[Key, Draft]:
+def keep_risky(drafts: Mapping[Key, Draft], bounds: BreakBounds, context: PlanContext) -> dict[Key, Draft]:
     """Return the drafts, with `keep` for those whose break probability is above `--max-break`."""
     most = context.options.max_break
     if most is None:
         return dict(drafts)
-    return {
-        key: draft.kept(
-            f"break_risk: within {HORIZON_DAYS} days it may break work with a probability of up to "
-            f"{bounds[key].bound:.4g}, and `--max-break` allows {most:g}"
-        )
-        if key in bounds and bounds[key].bound > most and observable_loss(draft, context)
-        else draft
-        for key, draft in drafts.items()
-    }
+    kept = {}
+    for key, draft in drafts.items():
+        found = bounds.of(draft, context)
+        kept[key] = draft
+        if found is not None and found.bound > most:
+            kept[key] = draft.kept(
+                f"break_risk: within {HORIZON_DAYS} days it may break work with a probability of up to "
+                f"{found.bound:.4g}, and `--max-break` allows {most:g}"
+            )
+    return kept
 
 
 def estimate(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFrame:
@@ -235,7 +279,7 @@ def _learnt() -> tuple[pl.Expr, pl.Expr]:
     """
     came, foretold = pl.col("came_of_peers") + 1.0, pl.col("foretold_of_peers") + 1.0
     ratio = came / foretold
-    return ratio, pl.max_horizontal(ratio, pl.min_horizontal(_upper_limit(came) / foretold, 1.0))
+    return ratio, pl.max_horizontal(ratio, pl.min_horizontal(upper_limit(came) / foretold, 1.0))
 
 
 def _samples(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFrame:
@@ -297,8 +341,8 @@ def _pool_novelties(rows: pl.DataFrame) -> pl.DataFrame:
     variance = pl.max_horizontal(pl.col("squares") / pl.col("peers") - mean * mean, 0.0)
     shape = pl.when(variance > mean).then(mean * mean / (variance - mean)).otherwise(_SHAPES[1]).clip(*_SHAPES)
     upper = pl.max_horizontal(
-        _upper_limit(pl.max_horizontal(pl.col("total"), 0.0)) / pl.col("peers"),
-        mean + _NORMAL * (variance / pl.col("peers")).sqrt(),
+        upper_limit(pl.max_horizontal(pl.col("total"), 0.0)) / pl.col("peers"),
+        mean + NORMAL * (variance / pl.col("peers")).sqrt(),
     )
     alone = pl.col("circle") == "none"
     # Peers without any novelty do not show how much they differ, and a few kinds of peers show less than it seems. So
@@ -307,7 +351,7 @@ def _pool_novelties(rows: pl.DataFrame) -> pl.DataFrame:
     middle = pl.max_horizontal(pl.col("total"), 0.0) + 0.5
     return asked.with_columns(
         upper_scale=pl.when(alone).then(0.0).otherwise(prior / upper),
-        upper_shape=pl.when(alone).then(_upper_limit(pl.col("novelty"))).otherwise(prior + pl.col("novelty")),
+        upper_shape=pl.when(alone).then(upper_limit(pl.col("novelty"))).otherwise(prior + pl.col("novelty")),
         wide_scale=pl.when(alone).then(0.0).otherwise(_SHAPES[0] / upper),
         wide_shape=pl.when(alone).then(0.0).otherwise(_SHAPES[0] + pl.col("novelty")),
         mean_scale=pl.when(alone).then(0.0).otherwise(prior * pl.col("peers") / middle),
@@ -343,7 +387,7 @@ def _pool_first_uses(rows: pl.DataFrame) -> pl.DataFrame:
         foretold_of_peers=0.0,
         came_of_peers=0.0,
         upper_scale=0.0,
-        upper_shape=_upper_limit(pl.col("total")) / pl.col("peers"),
+        upper_shape=upper_limit(pl.col("total")) / pl.col("peers"),
         wide_scale=0.0,
         wide_shape=0.0,
         mean_scale=0.0,
@@ -366,9 +410,3 @@ def _narrowest(rows: pl.DataFrame, measures: tuple[str, ...], *, or_none: bool) 
         for measure in measures
     ]
     return rows.with_columns(values).drop(f"{measure}_{name}" for measure in measures for name in asked)
-
-
-def _upper_limit(count: pl.Expr) -> pl.Expr:
-    """Return the upper 95 % limit of the mean of a Poisson count (Byar's approximation): 3 for the count 0."""
-    more = count + 1
-    return more * (1 - 1 / (9 * more) + _NORMAL / (3 * more.sqrt())).pow(3)

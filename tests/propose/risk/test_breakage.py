@@ -366,8 +366,8 @@ def test_what_is_kept_with_what_was_created_is_no_novelty() -> None:
     tenant.assign(101, user, CONTRIBUTOR, SUB)
     tenant.use(user, WRITE_VM, VM, days=90)
     tenant.use(user, DELETE_VM, VM, days=1, start=40)
-    (once,) = break_bounds(context_of(tenant.inputs())).values()
-    (kept,) = break_bounds(context_of(tenant.inputs(), lifecycle=True)).values()
+    (once,) = break_bounds(context_of(tenant.inputs())).by_logs.values()
+    (kept,) = break_bounds(context_of(tenant.inputs(), lifecycle=True)).by_logs.values()
     assert (once.once, kept.once) == (1, 0)
     assert kept.bound < once.bound
 

@@ -1,0 +1,1 @@
+"""Write the scripts that fetch a tenant's exports with `az`."""
