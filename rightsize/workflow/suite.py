@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import statistics
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -45,6 +46,7 @@ class SuiteResult:
         suite: Its name.
         seed: Its seed.
         tenants: Number of holders and needs of each tenant, by name.
+        by_design: Number of assignments that have to stay, by the word that says why.
         setting: The name of the setting that gives the calibration.
         tallies: The outcome of each contender over all its tenants, in the order shown.
     """
@@ -52,6 +54,7 @@ class SuiteResult:
     suite: str
     seed: int
     tenants: Mapping[str, Mapping[str, int]]
+    by_design: Mapping[str, int]
     setting: str
     tallies: Mapping[str, SuiteTally]
 
@@ -70,6 +73,7 @@ class SuiteResult:
             "suite": self.suite,
             "seed": self.seed,
             "tenants": {name: dict(numbers) for name, numbers in self.tenants.items()},
+            "by_design": dict(self.by_design),
             "plans": list(self.rows()),
             "calibration": {
                 "plan": self.setting,
@@ -94,6 +98,8 @@ def describe(tally: SuiteTally) -> dict[str, Any]:
             before.latent - before.latent_reads - after.latent + after.latent_reads,
             before.latent - before.latent_reads,
         ),
+        "assignments": tally.assignments,
+        "assignments_by_design": tally.staying,
         "live_by_design": _share(tally.by_design.live, tally.everything.live),
         "latent_by_design": _share(tally.by_design.latent, tally.everything.latent),
         "recorded_calls": tally.recorded,
@@ -152,6 +158,7 @@ def run_suite(
     written = [read_change(path) for path in plans]
     tallies: dict[str, list[SuiteTally]] = {}
     numbers: dict[str, dict[str, int]] = {}
+    by_design: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="rightsize-suite-") as temporary:
         folder = Path(temporary)
         narrate("reading the catalogue")
@@ -162,12 +169,14 @@ def run_suite(
             narrate(f"{tenant.name}: writing and loading its exports")
             inputs = _load(tenant, known, base, folder, exports)
             numbers[tenant.name] = {"holders": len(tenant.principals), "needs": len(tenant.needs)}
+            by_design.update(one.by_design for one in tenant.grants if one.by_design)
             for name, tally in _judged(tenant, inputs, chosen, written, narrate):
                 tallies.setdefault(name, []).append(tally)
     return SuiteResult(
         suite,
         seed,
         numbers,
+        dict(sorted(by_design.items())),
         next(iter(chosen)),
         {name: reduce(add, found, SuiteTally()) for name, found in tallies.items()},
     )

@@ -69,6 +69,15 @@ def test_a_plan_denies_no_recorded_call(rows: dict[str, dict[str, Any]]) -> None
     assert ours["brier"] is not None
 
 
+def test_what_stays_by_design_is_a_small_share(suite: SuiteResult, rows: dict[str, dict[str, Any]]) -> None:
+    """Ours leaves every such assignment; whoever takes one has removed nothing that counts."""
+    ours = rows["default"]
+    assert ours["assignments_by_design"] == sum(suite.by_design.values()) == 8
+    assert rows["used-only"]["assignments_by_design"] == 0
+    assert 0 < ours["live_by_design"] <= 0.1
+    assert 0 < ours["latent_by_design"] <= 0.1
+
+
 def test_used_only_is_the_other_end(rows: dict[str, dict[str, Any]]) -> None:
     """It removes more than ours, denies no recorded call either, and loses what no log shows."""
     used, ours = rows["used-only"], rows["default"]

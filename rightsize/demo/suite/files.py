@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.demo.hashing import below, guid
+from rightsize.demo.suite.activation_files import activation_of, write_activations
 from rightsize.demo.suite.inventories import write_inventories
 from rightsize.demo.suite.model import (
-    FIRST_DAY,
     SEEN_DAYS,
     SuiteCatalogue,
     SuiteGrant,
@@ -19,6 +19,7 @@ from rightsize.demo.suite.model import (
     SuitePrincipal,
     SuiteScope,
     SuiteTenant,
+    day_of,
 )
 from rightsize.demo.writing import Folder
 
@@ -44,7 +45,7 @@ def write_suite_truth(tenant: SuiteTenant, file: Path) -> None:
             "plane": need.plane,
             "scope": need.scope,
             "kind": need.kind,
-            "days": [(FIRST_DAY + dt.timedelta(days=day)).isoformat() for day in need.days],
+            "days": [day_of(day).isoformat() for day in need.days],
         }
         for need in tenant.needs
     ]
@@ -56,17 +57,19 @@ def write_suite_truth(tenant: SuiteTenant, file: Path) -> None:
 def _write_directory(tenant: SuiteTenant, folder: Folder) -> None:
     people = {one.principal_id: one for one in tenant.principals}
     for kind, name in (("user", "users"), ("app", "servicePrincipals"), ("group", "groups")):
-        page = [_entry(one) for one in tenant.principals if one.kind == kind]
+        page = [_entry(one, tenant.tenant_id) for one in tenant.principals if one.kind == kind]
         folder.write_json(f"directory/{name}.json", {"@odata.context": f"{_GRAPH}{name}", "value": page},
                           records=len(page))  # fmt: skip
     for group, members in sorted(tenant.members.items()):
-        page = [{"@odata.type": "#microsoft.graph.user", **_entry(people[member])} for member in members]
+        page = [
+            {"@odata.type": "#microsoft.graph.user", **_entry(people[member], tenant.tenant_id)} for member in members
+        ]
         context = f"{_GRAPH}groups('{group}')/members"
         folder.write_json(f"directory/members-{group}.json", {"@odata.context": context, "value": page},
                           records=len(page))  # fmt: skip
 
 
-def _entry(one: SuitePrincipal) -> dict[str, Any]:
+def _entry(one: SuitePrincipal, tenant_id: str) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "id": one.principal_id,
         "displayName": one.name,
@@ -77,7 +80,7 @@ def _entry(one: SuitePrincipal) -> dict[str, Any]:
     elif one.kind == "app":
         app_id = guid("suite app", one.principal_id)
         entry |= {"appId": app_id, "servicePrincipalType": "Application", "accountEnabled": True,
-                  "servicePrincipalNames": [app_id]}  # fmt: skip
+                  "servicePrincipalNames": [app_id], "appOwnerOrganizationId": one.owner or tenant_id}  # fmt: skip
     else:
         entry |= {"groupTypes": [], "mailEnabled": False, "securityEnabled": True}
     return entry
@@ -87,8 +90,7 @@ def _write_access(tenant: SuiteTenant, folder: Folder) -> None:
     people = {one.principal_id: one for one in tenant.principals}
     active = [_assignment(one, people[one.principal_id]) for one in tenant.grants if one.state == "active"]
     folder.write_json("access/role-assignments.json", active, records=len(active))
-    eligible = [_eligibility(one, people[one.principal_id]) for one in tenant.grants if one.state == "eligible"]
-    folder.write_json("access/eligible-assignments.json", {"value": eligible}, records=len(eligible))
+    write_activations(tenant, folder)
     tree = _node(tenant, tenant.scopes[0]) | {"tenantId": tenant.tenant_id}
     folder.write_json("scopes/management-groups.json", tree, records=1)
     subscriptions = [
@@ -131,31 +133,6 @@ def _assignment(grant: SuiteGrant, holder: SuitePrincipal) -> dict[str, Any]:
     }
 
 
-def _eligibility(grant: SuiteGrant, holder: SuitePrincipal) -> dict[str, Any]:
-    """Return a role eligibility schedule instance."""
-    created = f"{grant.created_on.isoformat()}T07:45:10Z"
-    schedule = guid("suite schedule", grant.grant_id)
-    return {
-        "id": f"{grant.scope}{_AUTHORIZATION}/RoleEligibilityScheduleInstances/{grant.grant_id}",
-        "name": grant.grant_id,
-        "type": "Microsoft.Authorization/RoleEligibilityScheduleInstances",
-        "properties": {
-            "scope": grant.scope,
-            "roleDefinitionId": _role_of(grant),
-            "principalId": grant.principal_id,
-            "principalType": holder.arm_type,
-            "status": "Provisioned",
-            "roleEligibilityScheduleId": f"{grant.scope}{_AUTHORIZATION}/RoleEligibilitySchedules/{schedule}",
-            "startDateTime": created,
-            "endDateTime": None,
-            "memberType": "Direct",
-            "createdOn": created,
-            "condition": None,
-            "conditionVersion": None,
-        },
-    }
-
-
 def _node(tenant: SuiteTenant, scope: SuiteScope) -> dict[str, Any]:
     """Return a node of `az account management-group show --expand --recurse`."""
     return {
@@ -174,8 +151,7 @@ def _write_activity(tenant: SuiteTenant, folder: Folder) -> None:
         row
         for need in tenant.needs
         if need.is_recorded
-        for day in need.days
-        if day < SEEN_DAYS
+        for day in need.seen
         for row in _records(need, day, people[need.principal_id], eligible.get(need.principal_id))
     ]
     lines = (json.dumps(row).encode() + b"\n" for row in sorted(rows, key=lambda one: str(one["eventTimestamp"])))
@@ -185,11 +161,11 @@ def _write_activity(tenant: SuiteTenant, folder: Folder) -> None:
 def _records(need: SuiteNeed, day: int, who: SuitePrincipal, eligible: SuiteGrant | None) -> Iterator[dict[str, Any]]:
     """Yield the two records of a call."""
     call = guid("suite call", need.principal_id, need.operation, need.scope, day)
-    start = dt.datetime.combine(FIRST_DAY + dt.timedelta(days=day), dt.time(7), dt.UTC)
+    start = dt.datetime.combine(day_of(day), dt.time(7), dt.UTC)
     start += dt.timedelta(minutes=below(500, call))
     authorization: dict[str, Any] = {"action": need.operation, "scope": need.scope}
     if eligible is not None:
-        authorization["evidence"] = _activation(eligible, day)
+        authorization["evidence"] = activation_of(eligible, day)
     for seconds, event, status in ((0, "BeginRequest", "Started"), (3, "EndRequest", "Succeeded")):
         yield {
             "authorization": authorization,
@@ -210,15 +186,3 @@ def _records(need: SuiteNeed, day: int, who: SuitePrincipal, eligible: SuiteGran
             "subStatus": {"value": "OK" if status == "Succeeded" else ""},
             "subscriptionId": need.scope.split("/")[2],
         }
-
-
-def _activation(eligible: SuiteGrant, day: int) -> dict[str, str]:
-    """Return the evidence of a call that was allowed by an activation of a day, which no listing has any more."""
-    return {
-        "role": eligible.role.name,
-        "roleAssignmentScope": eligible.scope,
-        "roleAssignmentId": guid("suite activation", eligible.grant_id, day).replace("-", ""),
-        "roleDefinitionId": eligible.role.role_id.replace("-", ""),
-        "principalId": eligible.principal_id.replace("-", ""),
-        "principalType": "User",
-    }

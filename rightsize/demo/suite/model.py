@@ -27,6 +27,7 @@ UNRULED: NeedKind = "unruled"
 IN_LOG: tuple[NeedKind, ...] = ("logged", "seasonal", "future")
 """The kinds whose calls the Activity Log records on the days on which they are made."""
 
+LAST_OWNER = "last_owner"
 FIRST_DAY = LAST_SEEN - dt.timedelta(days=SEEN_DAYS - 1)
 
 
@@ -80,13 +81,17 @@ class SuiteResource:
 
 @dataclass(frozen=True, slots=True)
 class SuitePrincipal:
-    """A user, application or group. `job` is empty for groups and for those without work."""
+    """A user, application or group. `job` is empty for groups and for those without work.
+
+    `owner` is the tenant that owns the application, empty for the tenant itself.
+    """
 
     principal_id: str
     kind: Literal["user", "app", "group"]
     name: str
     job: str = ""
     created_on: dt.date = dt.date(2024, 1, 8)
+    owner: str = ""
 
     @property
     def arm_type(self) -> str:
@@ -96,7 +101,12 @@ class SuitePrincipal:
 
 @dataclass(frozen=True, slots=True)
 class SuiteGrant:
-    """A role assignment. `by_design` says why it has to stay as it is; it is empty where a plan may change it."""
+    """A role assignment.
+
+    `by_design` is the word of `propose.needs.by_design` that says why it has to stay as it is; it is empty where a plan
+    may change it. Of several Owners of a subscription one has to stay, whichever it is; one of them has `LAST_OWNER`.
+    `activated` are the days of activations that made no call.
+    """
 
     grant_id: str
     principal_id: str
@@ -105,6 +115,17 @@ class SuiteGrant:
     state: Literal["active", "eligible"] = "active"
     by_design: str = ""
     created_on: dt.date = dt.date(2024, 1, 8)
+    activated: tuple[int, ...] = ()
+
+
+def day_of(number: int) -> dt.date:
+    """Return the date of a day that is counted from the first day of the log."""
+    return FIRST_DAY + dt.timedelta(days=number)
+
+
+def is_owner_of(grant: SuiteGrant, subscription: str) -> bool:
+    """Return whether an assignment makes its holder an Owner of a subscription, standing and at the subscription."""
+    return (grant.role.name, grant.scope, grant.state) == ("Owner", subscription, "active")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +140,14 @@ class SuiteNeed:
     days: tuple[int, ...]
 
     @property
+    def seen(self) -> tuple[int, ...]:
+        """The days of it that a plan may see, if a log shows it."""
+        return tuple(day for day in self.days if day < SEEN_DAYS)
+
+    @property
     def is_recorded(self) -> bool:
         """Return whether the Activity Log of the seen days has a call of this need."""
-        return self.kind in IN_LOG and any(day in range(SEEN_DAYS) for day in self.days)
+        return self.kind in IN_LOG and bool(self.seen)
 
     @property
     def comes_next(self) -> bool:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rightsize.demo.hashing import below, guid
-from rightsize.demo.suite.jobs import GROUP, SUBSCRIPTION, Job, NeedRow, jobs, resource_rows, target_scope
+from rightsize.demo.suite.jobs import (
+    GROUP,
+    SUBSCRIPTION,
+    Bystander,
+    Job,
+    NeedRow,
+    bystanders,
+    jobs,
+    rates,
+    resource_rows,
+    target_scope,
+)
 from rightsize.demo.suite.model import (
     AHEAD_DAYS,
+    LAST_OWNER,
     LAST_SEEN,
     SEEN_DAYS,
     BuiltIn,
@@ -22,6 +35,7 @@ from rightsize.demo.suite.model import (
     SuiteResource,
     SuiteScope,
     SuiteTenant,
+    is_owner_of,
 )
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import Plane
@@ -29,33 +43,24 @@ from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import fold
 
 _EVERY_FAMILY = ("base", "compute", "net", "web", "data", "aks", "backup", "integration", "ml", "dns")
-_CHANCES: Mapping[NeedKind, int] = {
-    "logged": 720,
-    "read": 850,
-    "linked": 1000,
-    "unruled": 1000,
-    "endpoint": 900,
-    "data": 900,
-    "seasonal": 150,
-}
-"""Of a thousand holders of a job, the number with each of its needs. Needs of linked checks follow their write."""
-_FUTURE = 15
-"""Of a thousand logged needs, the number that come up for the first time in the days ahead."""
-_NEW_RESOURCE = 8
-"""Of a thousand logged needs, the number that come up on another resource of the type in the days ahead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The size of a tenant: subscriptions (name, management group or empty, families) and number of rounds of jobs."""
+    """The size of a tenant.
+
+    Attributes:
+        name: Its name; `bystanders.csv` has a number for it.
+        subscriptions: (name, management group or empty, families) of each subscription.
+        rounds: Number of rounds of jobs.
+    """
 
     name: str
     subscriptions: tuple[tuple[str, str, tuple[str, ...]], ...]
     rounds: int
-    idle: int
 
 
-SMALL = Shape("small", (("main", "", _EVERY_FAMILY),), rounds=1, idle=1)
+SMALL = Shape("small", (("main", "", _EVERY_FAMILY),), rounds=1)
 LARGE = Shape(
     "large",
     (
@@ -66,7 +71,6 @@ LARGE = Shape(
         ("shared", "sandbox", ("base", "net", "dns", "backup")),
     ),
     rounds=4,
-    idle=5,
 )
 SUITES: Mapping[str, tuple[tuple[Shape, int], ...]] = {
     "small": ((SMALL, 0),),
@@ -94,11 +98,12 @@ def make_tenant(shape: Shape, seed: int, catalogue: SuiteCatalogue) -> SuiteTena
                 making.hire(job, f"{number}.{holder}")
     making.complete()
     making.add_bystanders()
+    making.name_last_owners()
     return SuiteTenant(
         f"{shape.name}-{seed}",
         seed,
         making.id("tenant"),
-        making.id("principal", "inventory-reader"),
+        making.id("principal", "inventory-reader-0"),
         tuple(making.scopes),
         tuple(making.principals),
         making.members,
@@ -187,9 +192,9 @@ class _Making:
                 if _is_granted(need, held) and _key(need) not in self.needs:
                     yield need
 
-    def add(self, kind: Any, name: str, job: str = "", created_on: dt.date = dt.date(2024, 1, 8)) -> SuitePrincipal:
+    def add(self, kind: Any, name: str, job: str = "", **more: Any) -> SuitePrincipal:
         """Add a principal."""
-        made = SuitePrincipal(self.id("principal", name), kind, name, job, created_on)
+        made = SuitePrincipal(self.id("principal", name), kind, name, job, **more)
         self.principals.append(made)
         return made
 
@@ -209,7 +214,7 @@ class _Making:
         yield from made.values()
         for row, need in list(made.items()):
             others = [one for one in self.targets(row.target, home) if target_scope(row.operation, *one) != need.scope]
-            if row.kind == need.kind == "logged" and others and self.lot(who, row, "other") < _NEW_RESOURCE:
+            if row.kind == need.kind == "logged" and others and self.lot(who, row, "other") < rates()["new_resource"]:
                 scope = target_scope(row.operation, *others[0])
                 yield SuiteNeed(who.principal_id, row.operation, "control", scope, "future", self.ahead(who, row))
         for row in job.needs:
@@ -227,8 +232,8 @@ class _Making:
             return
         lot = 0 if certain else self.lot(who, row, "has")
         kind: NeedKind = row.kind
-        if lot >= _CHANCES[row.kind]:
-            if row.kind != "logged" or lot >= _CHANCES["logged"] + _FUTURE:
+        if lot >= rates()[row.kind]:
+            if row.kind != "logged" or lot >= rates()["logged"] + rates()["future"]:
                 return
             kind = "future"
         scope = target_scope(row.operation, *base[self.lot(who, row, "target") % len(base)])
@@ -312,20 +317,34 @@ class _Making:
         return role
 
     def add_bystanders(self) -> None:
-        """Add those without a job: the reader of the inventory, emergency access, recovery, a newcomer, the idle."""
-        root = self.scopes[0].scope
-        subscriptions = [scope for scope in self.scopes if scope.is_subscription]
-        self.grant(self.add("app", "inventory-reader"), self.role("Reader"), root)
-        self.grant(self.add("user", "break-glass@contoso.com"), self.role("Owner"), subscriptions[0].scope,
-                   by_design="emergency access")  # fmt: skip
-        self.grant(self.add("app", "site-recovery"), self.role("Site Recovery Contributor"), subscriptions[-1].scope,
-                   by_design="recovery")  # fmt: skip
-        young = LAST_SEEN - dt.timedelta(days=20)
-        newcomer = self.add("user", "newcomer@contoso.com", created_on=young)
-        self.grant(newcomer, self.role("Reader"), subscriptions[0].scope, by_design="young", created_on=young)
-        for number in range(self.shape.idle):
-            who = self.add("user", f"contractor-{number}@contoso.com")
-            self.grant(who, self.role("Contributor"), subscriptions[number % len(subscriptions)].scope)
+        """Add those without a job: who stays by design, the reader of the inventory, newcomers, and the idle."""
+        for row in bystanders():
+            for number in range(row.counts[self.shape.name]):
+                created = dt.date(2024, 1, 8) if row.age is None else LAST_SEEN - dt.timedelta(days=row.age)
+                name = f"{row.name}-{number}" + ("" if row.kind == "app" else "@contoso.com")
+                who = self.add(row.kind, name, created_on=created, owner=row.owner)
+                self.grant(who, self.role(row.role), self.place_of(row, number), row.state, by_design=row.by_design,
+                           created_on=created, activated=row.activated)  # fmt: skip
+
+    def place_of(self, row: Bystander, number: int) -> str:
+        """Return the scope of the assignment of one of those without a job; numbers go round."""
+        if row.place in ("root", "top"):
+            return "/" if row.place == "root" else self.scopes[0].scope
+        places = [one.scope for one in self.scopes if one.is_subscription]
+        if row.place != SUBSCRIPTION:
+            places = [one.scope for one in self.resources if one.resource_type == row.place]
+        return places[number % len(places)]
+
+    def name_last_owners(self) -> None:
+        """Mark for each subscription with Owners the assignment of the one who has most recorded days there."""
+        days: Counter[str] = Counter()
+        for need in self.needs.values():
+            days[need.principal_id] += len(need.days) if need.is_recorded else 0
+        for scope in [one.scope for one in self.scopes if one.is_subscription]:
+            found = [one for one in self.grants if is_owner_of(one, scope)]
+            if found:
+                last = min(found, key=lambda one: (-days[one.principal_id], one.grant_id))
+                self.grants[self.grants.index(last)] = replace(last, by_design=LAST_OWNER)
 
 
 def _key(need: SuiteNeed) -> tuple[str, str, str]:

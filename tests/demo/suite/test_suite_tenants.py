@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from rightsize.demo.suite.model import NEED_KINDS, SEEN_DAYS, BuiltIn, SuiteCata
 from rightsize.demo.suite.tenants import LARGE, SMALL, Shape, make_tenant
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import parse_role_definitions
+from rightsize.propose.needs.by_design import BY_DESIGN
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import fold
 from rightsize.rules.linked import linked_writes
@@ -76,6 +78,16 @@ def test_made_up_pairs_are_in_no_rule_and_all_others_are() -> None:
                 assert ruled is (row.kind == "linked"), (row.cause, row.operation)
 
 
+def test_what_stays_by_design_has_a_word_of_the_product(tenant: SuiteTenant) -> None:
+    """The truth knows no reason that a plan could not give, and every kind of such access is there."""
+    words = Counter(one.by_design for one in tenant.grants if one.by_design)
+    assert set(words) == {"emergency_access", "last_owner", "recovery", "first_party", "conditional", "eligible"}
+    assert set(words) <= set(BY_DESIGN)
+    assert words["emergency_access"] == 2
+    assert words["last_owner"] == len(tenant.subscriptions)
+    assert sum(words.values()) < len(tenant.grants) / 5
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(catalogue: SuiteCatalogue, tmp_path: Path) -> None:
     """Nothing depends on the clock, the machine or the order of a set."""
     for folder, seed in (("one", 3), ("two", 3), ("other", 4)):
@@ -123,7 +135,7 @@ def test_the_log_ends_with_the_seen_days(catalogue: SuiteCatalogue, tenant: Suit
 def test_a_catalogue_without_a_role_is_an_error() -> None:
     """A part of Azure's catalogue would give another tenant under the same name."""
     with pytest.raises(InputError, match="the catalogue has no built-in role `Contributor`"):
-        make_tenant(Shape("small", SMALL.subscriptions, 1, 1), 0, SuiteCatalogue((), {}))
+        make_tenant(Shape("small", SMALL.subscriptions, 1), 0, SuiteCatalogue((), {}))
 
 
 def _content(folder: Path) -> dict[str, bytes]:
