@@ -41,6 +41,7 @@ COLUMNS = (
 )
 _OUTCOME = ("plan", "live", "latent", "needs lost", "broken", "denied")
 _EXCESS = ("plan", "live changes", "latent changes", "stay", "live by design", "latent by design")
+EXISTENCE = ("subscription", "there", "absent", "not registered", "unknown", "judged", "waiting", "why")
 _ROLES = ("plan", "new roles", "median", "largest", "explained", "Brier", "expected")
 CALIBRATION = ("bound", "proposals", "bound mean", "expected", "broke", "observed", "95 % interval")
 
@@ -77,8 +78,11 @@ def show_suite(result: SuiteResult) -> None:
     show([_roles(row) for row in rows], _ROLES, OutputFormat.TABLE)
     write(
         "\nexplained: strings that were observed, that read, or whose type exists there\n"
-        f"\ncalibration of the break probability for {result.setting}, logged operations\n\n"
+        "\ntypes of resources by what is known of them, and assignments that absent types\n"
+        "decide, or that wait for something to come\n\n"
     )
+    show([_exists(row, result) for row in result.existence], EXISTENCE, OutputFormat.TABLE)
+    write(f"\ncalibration of the break probability for {result.setting}, logged operations\n\n")
     show([calibrated(row) for row in result.calibration()], CALIBRATION, OutputFormat.TABLE)
 
 
@@ -102,6 +106,11 @@ def _excess(row: Mapping[str, Any]) -> dict[str, Any]:
         "live by design": percent(row["live_by_design"]),
         "latent by design": percent(row["latent_by_design"]),
     }
+
+
+def _exists(row: Mapping[str, Any], result: SuiteResult) -> dict[str, Any]:
+    name = row["subscription"] if len(result.tenants) == 1 else f"{row['tenant']} {row['subscription']}"
+    return {**row, "subscription": name, "why": row["why"].replace("_", " ")}
 
 
 def _by_kind(row: Mapping[str, Any]) -> dict[str, Any]:

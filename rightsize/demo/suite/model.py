@@ -28,6 +28,8 @@ IN_LOG: tuple[NeedKind, ...] = ("logged", "seasonal", "future")
 """The kinds whose calls the Activity Log records on the days on which they are made."""
 
 LAST_OWNER = "last_owner"
+READABLE = "platform"
+"""The resource group that the reader of the inventory may read in an unreadable subscription."""
 FIRST_DAY = LAST_SEEN - dt.timedelta(days=SEEN_DAYS - 1)
 
 
@@ -53,6 +55,15 @@ class SuiteCatalogue:
     roles: Mapping[str, BuiltIn]
 
 
+Gap = Literal["", "unlisted", "unreadable", "emptied", "standby"]
+GAPS: tuple[Gap, ...] = ("unlisted", "unreadable", "emptied", "standby")
+"""What cannot be known of a subscription.
+
+`unlisted` is in no inventory. Of `unreadable` the reader may read one resource group, and its lists are short. In
+`emptied` a resource group was deleted within the seen days. `standby` is empty, and waits for a failure elsewhere.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class SuiteScope:
     """A management group or subscription, with the families of resources that a subscription has."""
@@ -61,6 +72,7 @@ class SuiteScope:
     name: str
     parent: str
     families: frozenset[str] = frozenset()
+    gap: Gap = ""
 
     @property
     def is_subscription(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from rightsize.demo.suite.model import (
     AHEAD_DAYS,
     LAST_OWNER,
     LAST_SEEN,
+    READABLE,
     SEEN_DAYS,
     BuiltIn,
     NeedKind,
@@ -37,46 +38,17 @@ from rightsize.demo.suite.model import (
     SuiteTenant,
     is_owner_of,
 )
+from rightsize.demo.suite.shapes import SUITES, Shape
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import Plane
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import fold
 
-_EVERY_FAMILY = ("base", "compute", "net", "web", "data", "aks", "backup", "integration", "ml", "dns")
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The size of a tenant.
-
-    Attributes:
-        name: Its name; `bystanders.csv` has a number for it.
-        subscriptions: (name, management group or empty, families) of each subscription.
-        rounds: Number of rounds of jobs.
-    """
-
-    name: str
-    subscriptions: tuple[tuple[str, str, tuple[str, ...]], ...]
-    rounds: int
-
-
-SMALL = Shape("small", (("main", "", _EVERY_FAMILY),), rounds=1)
-LARGE = Shape(
-    "large",
-    (
-        ("apps", "production", ("base", "compute", "net", "web")),
-        ("data", "production", ("base", "data", "net", "integration")),
-        ("platform", "production", ("base", "aks", "compute", "net")),
-        ("research", "sandbox", ("base", "ml", "data")),
-        ("shared", "sandbox", ("base", "net", "dns", "backup")),
-    ),
-    rounds=4,
-)
-SUITES: Mapping[str, tuple[tuple[Shape, int], ...]] = {
-    "small": ((SMALL, 0),),
-    "full": ((SMALL, 0), (SMALL, 1), (LARGE, 0)),
-}
-"""The tenants of each suite: shape, and the number that is added to the seed."""
+_BUS = "Microsoft.ServiceBus/namespaces"
+_LAB = f"/resourceGroups/lab/providers/{_BUS}/lab"
+"""A resource that goes with its resource group: no listing has it, and no log names it."""
+_GROUP_TYPE = "Microsoft.Resources/subscriptions/resourceGroups"
+_SCAN = "Microsoft.PolicyInsights/policyStates/triggerEvaluation/action"
 
 
 def suite_tenants(suite: str, seed: int, catalogue: SuiteCatalogue) -> list[SuiteTenant]:
@@ -98,6 +70,8 @@ def make_tenant(shape: Shape, seed: int, catalogue: SuiteCatalogue) -> SuiteTena
                 making.hire(job, f"{number}.{holder}")
     making.complete()
     making.add_bystanders()
+    making.fill_gaps()
+    making.limit_reader()
     making.name_last_owners()
     return SuiteTenant(
         f"{shape.name}-{seed}",
@@ -144,8 +118,11 @@ class _Making:
             self.scopes.append(SuiteScope(groups[name], name, root))
         for name, group, families in self.shape.subscriptions:
             scope = f"/subscriptions/{self.id('subscription', name)}"
-            self.scopes.append(SuiteScope(scope, name, groups.get(group, root), frozenset(families)))
+            gap = self.shape.gaps.get(name, "")
+            self.scopes.append(SuiteScope(scope, name, groups.get(group, root), frozenset(families), gap))
             self.resources += _resources(scope, name, frozenset(families))
+            if gap == "emptied":
+                self.resources.append(SuiteResource(f"{scope}{_LAB}", _BUS, "lab", {}, listed=False))
 
     def role(self, name: str) -> BuiltIn:
         """Return a built-in role by name."""
@@ -158,8 +135,10 @@ class _Making:
         return role
 
     def hire(self, job: Job, number: str) -> None:
-        """Add a holder of a job, with grants as real tenants have them, and its needs as far as these allow them."""
+        """Add a holder of a job, if a subscription has a place for it, with the needs that its grants allow."""
         places = [scope for scope in self.scopes if scope.is_subscription and job.family in scope.families]
+        if not places:
+            return
         home = places[self.draw(len(places), job.name, number, "home")]
         name = f"{job.name}-{number}" if job.is_app else f"{job.name}-{number}@contoso.com"
         who = self.add("app" if job.is_app else "user", name, job.name)
@@ -319,21 +298,51 @@ class _Making:
     def add_bystanders(self) -> None:
         """Add those without a job: who stays by design, the reader of the inventory, newcomers, and the idle."""
         for row in bystanders():
-            for number in range(row.counts[self.shape.name]):
+            places = self.places_of(row)
+            for number in range(row.counts[self.shape.size] if places else 0):
                 created = dt.date(2024, 1, 8) if row.age is None else LAST_SEEN - dt.timedelta(days=row.age)
                 name = f"{row.name}-{number}" + ("" if row.kind == "app" else "@contoso.com")
                 who = self.add(row.kind, name, created_on=created, owner=row.owner)
-                self.grant(who, self.role(row.role), self.place_of(row, number), row.state, by_design=row.by_design,
+                self.grant(who, self.role(row.role), places[number % len(places)], row.state, by_design=row.by_design,
                            created_on=created, activated=row.activated)  # fmt: skip
 
-    def place_of(self, row: Bystander, number: int) -> str:
-        """Return the scope of the assignment of one of those without a job; numbers go round."""
+    def places_of(self, row: Bystander) -> list[str]:
+        """Return the scopes where those without a job may hold their role; there may be none."""
         if row.place in ("root", "top"):
-            return "/" if row.place == "root" else self.scopes[0].scope
-        places = [one.scope for one in self.scopes if one.is_subscription]
-        if row.place != SUBSCRIPTION:
-            places = [one.scope for one in self.resources if one.resource_type == row.place]
-        return places[number % len(places)]
+            return ["/" if row.place == "root" else self.scopes[0].scope]
+        places = [one for one in self.scopes if one.is_subscription]
+        if row.place == SUBSCRIPTION:
+            return [one.scope for one in places]
+        found = [one.scope for one in places if one.gap == row.place]
+        return found or [one.scope for one in self.resources if one.resource_type == row.place]
+
+    def fill_gaps(self) -> None:
+        """Plant needs in subscriptions of which not everything can be known, and the deletion of a resource group."""
+        people = {one.name.partition("-0")[0]: one.principal_id for one in self.principals}
+        every_day = tuple(range(SEEN_DAYS + AHEAD_DAYS))
+        for scope in (one for one in self.scopes if one.gap):
+            if who := people.get(f"scanner-{scope.gap}"):
+                self.plant(SuiteNeed(who, _SCAN, "control", scope.scope, "logged", every_day))
+            if who := people.get(f"sender-{scope.gap}"):
+                buses = [one for one in self.resources if one.resource_type == _BUS]
+                bus = next(one.scope for one in buses if one.scope.startswith(f"{scope.scope}/"))
+                # What was in a deleted resource group is made anew after the seen days.
+                days = (*range(2, 35, 3), SEEN_DAYS + 4) if scope.gap == "emptied" else every_day[2::3]
+                self.plant(SuiteNeed(who, f"{_BUS}/messages/send/action", "data", bus, "data", days))
+            if scope.gap == "emptied":
+                group = f"{scope.scope}/resourceGroups/lab"
+                self.plant(SuiteNeed(people["lab-owner"], f"{_GROUP_TYPE}/delete", "control", group, "logged", (40,)))
+
+    def limit_reader(self) -> None:
+        """Let the reader of the inventory read only one resource group of an unreadable subscription."""
+        found = [one for one in self.scopes if one.is_subscription]
+        if not any(one.gap == "unreadable" for one in found):
+            return
+        reader = next(one for one in self.principals if one.name == "inventory-reader-0")
+        self.grants = [one for one in self.grants if one.principal_id != reader.principal_id]
+        for one in found:
+            place = f"{one.scope}/resourceGroups/{READABLE}" if one.gap == "unreadable" else one.scope
+            self.grant(reader, self.role("Reader"), place)
 
     def name_last_owners(self) -> None:
         """Mark for each subscription with Owners the assignment of the one who has most recorded days there."""

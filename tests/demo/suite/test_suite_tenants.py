@@ -12,7 +12,8 @@ import pytest
 from rightsize.demo.suite.files import write_suite_exports, write_suite_truth
 from rightsize.demo.suite.jobs import jobs
 from rightsize.demo.suite.model import NEED_KINDS, SEEN_DAYS, BuiltIn, SuiteCatalogue, SuiteTenant
-from rightsize.demo.suite.tenants import LARGE, SMALL, Shape, make_tenant
+from rightsize.demo.suite.shapes import LARGE, SMALL
+from rightsize.demo.suite.tenants import make_tenant
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import parse_role_definitions
 from rightsize.propose.needs.by_design import BY_DESIGN
@@ -135,7 +136,7 @@ def test_the_log_ends_with_the_seen_days(catalogue: SuiteCatalogue, tenant: Suit
 def test_a_catalogue_without_a_role_is_an_error() -> None:
     """A part of Azure's catalogue would give another tenant under the same name."""
     with pytest.raises(InputError, match="the catalogue has no built-in role `Contributor`"):
-        make_tenant(Shape("small", SMALL.subscriptions, 1), 0, SuiteCatalogue((), {}))
+        make_tenant(SMALL, 0, SuiteCatalogue((), {}))
 
 
 def _content(folder: Path) -> dict[str, bytes]:
