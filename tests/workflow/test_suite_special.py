@@ -1,4 +1,4 @@
-"""The special tenant of the suite: what is decided in subscriptions of which not everything is known, and what is not."""
+"""The special tenant of the suite: what is decided in subscriptions of which not everything can be known."""
 
 from __future__ import annotations
 

@@ -55,7 +55,6 @@ SPECIAL = Shape(
         ("emptied", _GROUP, ("base",)),
         ("standby", _GROUP, ()),
     ),
-    rounds=2,
     gaps={gap: gap for gap in GAPS},
 )
 """A tenant with one subscription of which everything can be known, and one of each kind of gap."""
