@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rightsize.demo.failures import authorization_failed, linked_authorization_failed
 from rightsize.demo.hashing import below, guid
 from rightsize.demo.suite.activation_files import activation_of, write_activations
 from rightsize.demo.suite.inventories import write_inventories
@@ -17,10 +18,12 @@ from rightsize.demo.suite.model import (
     SuiteGrant,
     SuiteNeed,
     SuitePrincipal,
+    SuiteRefusal,
     SuiteScope,
     SuiteTenant,
     day_of,
 )
+from rightsize.demo.suite.resource_logs import write_resource_logs
 from rightsize.demo.writing import Folder
 
 _GRAPH = "https://graph.microsoft.com/v1.0/$metadata#"
@@ -33,6 +36,7 @@ def write_suite_exports(tenant: SuiteTenant, catalogue: SuiteCatalogue, root: Pa
     _write_directory(tenant, folder)
     _write_access(tenant, folder)
     write_inventories(tenant, catalogue, folder)
+    write_resource_logs(tenant, folder)
     _write_activity(tenant, folder)
 
 
@@ -150,39 +154,67 @@ def _write_activity(tenant: SuiteTenant, folder: Folder) -> None:
     rows = [
         row
         for need in tenant.needs
-        if need.is_recorded
+        if need.is_recorded and not need.by_resource
         for day in need.seen
         for row in _records(need, day, people[need.principal_id], eligible.get(need.principal_id))
     ]
+    rows += [row for one in tenant.refusals for row in _refused(one, people[one.principal_id])]
     lines = (json.dumps(row).encode() + b"\n" for row in sorted(rows, key=lambda one: str(one["eventTimestamp"])))
     folder.write("activity/activity.jsonl", lines, records=len(rows))
 
 
 def _records(need: SuiteNeed, day: int, who: SuitePrincipal, eligible: SuiteGrant | None) -> Iterator[dict[str, Any]]:
-    """Yield the two records of a call."""
+    """Yield the two records of a call that was allowed."""
     call = guid("suite call", need.principal_id, need.operation, need.scope, day)
-    start = dt.datetime.combine(day_of(day), dt.time(7), dt.UTC)
-    start += dt.timedelta(minutes=below(500, call))
-    authorization: dict[str, Any] = {"action": need.operation, "scope": need.scope}
-    if eligible is not None:
-        authorization["evidence"] = activation_of(eligible, day)
-    for seconds, event, status in ((0, "BeginRequest", "Started"), (3, "EndRequest", "Succeeded")):
-        yield {
-            "authorization": authorization,
-            "caller": who.name if who.kind == "user" else who.principal_id,
-            "claims": {
-                "http://schemas.microsoft.com/identity/claims/objectidentifier": who.principal_id,
-                "idtyp": "user" if who.kind == "user" else "app",
-            },
-            "category": {"value": "Administrative"},
-            "correlationId": call,
-            "eventDataId": guid("suite event", call, status),
-            "eventName": {"value": event},
-            "eventTimestamp": (start + dt.timedelta(seconds=seconds)).isoformat(),
-            "level": "Informational",
-            "operationName": {"value": need.operation},
-            "resourceId": need.scope,
-            "status": {"value": status},
-            "subStatus": {"value": "OK" if status == "Succeeded" else ""},
-            "subscriptionId": need.scope.split("/")[2],
-        }
+    evidence = activation_of(eligible, day) if eligible is not None else None
+    for status in ("Started", "Succeeded"):
+        yield _record(need.operation, need.scope, day, who, call, status, evidence)
+
+
+def _refused(one: SuiteRefusal, who: SuitePrincipal) -> Iterator[dict[str, Any]]:
+    """Yield the two records of a call that Azure refused, for its own operation or for one that it checks within."""
+    call = guid("suite refusal", one.principal_id, one.operation, one.scope, one.linked, one.day)
+    told = _caller(who), one.principal_id, one.operation, one.scope
+    text = (
+        linked_authorization_failed(*told, one.linked, one.linked_scope) if one.linked else authorization_failed(*told)
+    )
+    for status in ("Started", "Failed"):
+        row = _record(one.operation, one.scope, one.day, who, call, status, None)
+        if status == "Failed":
+            row |= {
+                "level": "Error",
+                "subStatus": {"value": "Forbidden"},
+                "properties": {"statusCode": "Forbidden", "serviceRequestId": None, "statusMessage": text},
+            }
+        yield row
+
+
+def _record(
+    operation: str, scope: str, day: int, who: SuitePrincipal, call: str, status: str, evidence: dict[str, str] | None
+) -> dict[str, Any]:
+    """Return a record of a call, as the REST API of the Activity Log has it."""
+    begins = status == "Started"
+    start = dt.datetime.combine(day_of(day), dt.time(7), dt.UTC) + dt.timedelta(minutes=below(500, call))
+    return {
+        "authorization": {"action": operation, "scope": scope} | ({"evidence": evidence} if evidence else {}),
+        "caller": _caller(who),
+        "claims": {
+            "http://schemas.microsoft.com/identity/claims/objectidentifier": who.principal_id,
+            "idtyp": "user" if who.kind == "user" else "app",
+        },
+        "category": {"value": "Administrative"},
+        "correlationId": call,
+        "eventDataId": guid("suite event", call, status),
+        "eventName": {"value": "BeginRequest" if begins else "EndRequest"},
+        "eventTimestamp": (start + dt.timedelta(seconds=0 if begins else 3)).isoformat(),
+        "level": "Informational",
+        "operationName": {"value": operation},
+        "resourceId": scope,
+        "status": {"value": status},
+        "subStatus": {"value": "OK" if status == "Succeeded" else ""},
+        "subscriptionId": scope.split("/")[2],
+    }
+
+
+def _caller(who: SuitePrincipal) -> str:
+    return who.name if who.kind == "user" else who.principal_id

@@ -21,15 +21,18 @@ QUARTERLY = "quarterly"
 class ResourceRow:
     """A type of resource: the families of subscriptions that have it, its resource group, and its references.
 
-    `count` is the number of resources of a family; 0 means one that came and went. `references` are (path of the
-    property, type of the resource that it names).
+    `count` is the number of resources of a family; 0 means one that came and went. `logging` of them send the log of
+    their data plane, all of them in an audited subscription. `references` are (path of the property, type of the
+    resource that it names), and `switches` are paths of properties that are true.
     """
 
     resource_type: str
     families: frozenset[str]
     group: str
     count: int
+    logging: int
     references: tuple[tuple[str, str], ...]
+    switches: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,9 @@ def resource_rows() -> tuple[ResourceRow, ...]:
             frozenset(row["families"].split()),
             row["group"],
             int(row["count"]),
+            int(row["logging"]),
             tuple((path, named) for path, _, named in (one.partition("=") for one in row["references"].split())),
+            tuple(row["switches"].split()),
         )
         for row in _rows("resources")
     )
@@ -179,7 +184,11 @@ def target_scope(operation: str, target_type: str, base: str) -> str:
     ):
         return base
     if own and fold("/".join(types[: len(own)])) == fold(target_type):
-        return base + "".join(f"/{word}/main" for word in types[len(own) :])
+        below = types[len(own) :]
+        if below[:1] == ["blobServices"]:
+            # Azure decides about blobs at their container.
+            return f"{base}/blobServices/default" + ("/containers/main" if "containers" in below else "")
+        return base + "".join(f"/{word}/main" for word in below)
     if len(types) < 2:
         return base
     return f"{base}/providers/{types[0]}" + "".join(f"/{word}/main" for word in types[1:])

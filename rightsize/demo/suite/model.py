@@ -17,15 +17,16 @@ LAST_SEEN = dt.date(2026, 9, 30)
 NeedKind = Literal["logged", "read", "linked", "unruled", "endpoint", "data", "seasonal", "future"]
 """The kinds of needs, by the log that shows them or the reason why none does.
 
-`logged` is in the Activity Log. No log shows `read` (reads of Resource Manager), `linked` (checked inside a write, as
-`rules/linked_checks.csv` says), `unruled` (checked inside a write by a made-up pair that no rule may have), `endpoint`
-(a control-plane operation on the own endpoint of a service) and `data` (a data action). `seasonal` was last used before
-the window and comes back in the next days. `future` is a part of the job that its holder first uses in the next days.
+`logged` is in the Activity Log, or in the log of a resource that sends its own. No log shows `read` (reads of Resource
+Manager), `linked` (checked inside a write, as `rules/linked_checks.csv` says), `unruled` (checked inside a write by a
+made-up pair that no rule may have), `endpoint` (a control-plane operation on the own endpoint of a service) and `data`
+(a data action). `seasonal` was last used before the window and comes back in the next days. `future` is a part of the
+job that its holder first uses in the next days.
 """
 NEED_KINDS: tuple[NeedKind, ...] = ("logged", "read", "linked", "unruled", "endpoint", "data", "seasonal", "future")
 UNRULED: NeedKind = "unruled"
 IN_LOG: tuple[NeedKind, ...] = ("logged", "seasonal", "future")
-"""The kinds whose calls the Activity Log records on the days on which they are made."""
+"""The kinds whose calls a log records on the days on which they are made."""
 
 LAST_OWNER = "last_owner"
 READABLE = "platform"
@@ -82,13 +83,17 @@ class SuiteScope:
 
 @dataclass(frozen=True, slots=True)
 class SuiteResource:
-    """A resource; one that is not `listed` came and went within the seen days, so that no listing has it."""
+    """A resource; one that is not `listed` came and went within the seen days, so that no listing has it.
+
+    `sends_log` says whether a diagnostic setting sends the log of its data plane, which the exports have.
+    """
 
     scope: str
     resource_type: str
     name: str
     properties: Mapping[str, Any]
     listed: bool = True
+    sends_log: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +147,10 @@ def is_owner_of(grant: SuiteGrant, subscription: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SuiteNeed:
-    """An operation that a principal needs at a scope, on days that are counted from the first day of the log."""
+    """An operation that a principal needs at a scope, on days that are counted from the first day of the log.
+
+    `by_resource` says that the log which shows it is that of the resource, not the Activity Log.
+    """
 
     principal_id: str
     operation: str
@@ -150,6 +158,7 @@ class SuiteNeed:
     scope: str
     kind: NeedKind
     days: tuple[int, ...]
+    by_resource: bool = False
 
     @property
     def seen(self) -> tuple[int, ...]:
@@ -158,13 +167,25 @@ class SuiteNeed:
 
     @property
     def is_recorded(self) -> bool:
-        """Return whether the Activity Log of the seen days has a call of this need."""
+        """Return whether a log of the seen days has a call of this need."""
         return self.kind in IN_LOG and bool(self.seen)
 
     @property
     def comes_next(self) -> bool:
         """Return whether the need comes up on a day on which a plan is judged."""
         return any(SEEN_DAYS <= day < SEEN_DAYS + AHEAD_DAYS for day in self.days)
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteRefusal:
+    """A call that Azure refused on a seen day; `linked` is the operation that its caller lacked, if not its own."""
+
+    principal_id: str
+    operation: str
+    scope: str
+    day: int
+    linked: str = ""
+    linked_scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +202,7 @@ class SuiteTenant:
     grants: tuple[SuiteGrant, ...]
     resources: tuple[SuiteResource, ...]
     needs: tuple[SuiteNeed, ...]
+    refusals: tuple[SuiteRefusal, ...] = ()
 
     @property
     def subscriptions(self) -> tuple[SuiteScope, ...]:

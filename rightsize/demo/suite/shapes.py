@@ -10,6 +10,8 @@ from rightsize.demo.suite.model import GAPS, Gap
 
 _EVERY_FAMILY = ("base", "compute", "net", "web", "data", "aks", "backup", "integration", "ml", "dns")
 _GROUP = "production"
+AUDITED = "audited"
+"""The family of a subscription in which every resource that can send the log of its data plane does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ LARGE = Shape(
     "large",
     (
         ("apps", _GROUP, ("base", "compute", "net", "web")),
-        ("data", _GROUP, ("base", "data", "net", "integration")),
+        ("data", _GROUP, ("base", "data", "net", "integration", AUDITED)),
         ("platform", _GROUP, ("base", "aks", "compute", "net")),
         ("research", "sandbox", ("base", "ml", "data")),
         ("shared", "sandbox", ("base", "net", "dns", "backup")),

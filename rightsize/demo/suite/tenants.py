@@ -18,7 +18,6 @@ from rightsize.demo.suite.jobs import (
     bystanders,
     jobs,
     rates,
-    resource_rows,
     target_scope,
 )
 from rightsize.demo.suite.model import (
@@ -33,11 +32,13 @@ from rightsize.demo.suite.model import (
     SuiteGrant,
     SuiteNeed,
     SuitePrincipal,
+    SuiteRefusal,
     SuiteResource,
     SuiteScope,
     SuiteTenant,
     is_owner_of,
 )
+from rightsize.demo.suite.resources import resources_of
 from rightsize.demo.suite.shapes import SUITES, Shape
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import Plane
@@ -48,6 +49,7 @@ _BUS = "Microsoft.ServiceBus/namespaces"
 _LAB = f"/resourceGroups/lab/providers/{_BUS}/lab"
 """A resource that goes with its resource group: no listing has it, and no log names it."""
 _GROUP_TYPE = "Microsoft.Resources/subscriptions/resourceGroups"
+_ASSIGN = "Microsoft.Authorization/roleAssignments/write"
 _SCAN = "Microsoft.PolicyInsights/policyStates/triggerEvaluation/action"
 
 
@@ -84,6 +86,7 @@ def make_tenant(shape: Shape, seed: int, catalogue: SuiteCatalogue) -> SuiteTena
         tuple(making.grants),
         tuple(making.resources),
         tuple(sorted(making.needs.values(), key=lambda one: (one.principal_id, one.plane, one.operation, one.scope))),
+        tuple(making.refusals),
     )
 
 
@@ -98,6 +101,8 @@ class _Making:
     grants: list[SuiteGrant] = field(default_factory=list)
     resources: list[SuiteResource] = field(default_factory=list)
     needs: dict[tuple[str, str, str], SuiteNeed] = field(default_factory=dict)
+    logging: set[str] = field(default_factory=set)
+    refusals: list[SuiteRefusal] = field(default_factory=list)
     hired: list[tuple[Job, SuitePrincipal, SuiteScope, list[BuiltIn]]] = field(default_factory=list)
 
     def id(self, *words: object) -> str:
@@ -120,9 +125,11 @@ class _Making:
             scope = f"/subscriptions/{self.id('subscription', name)}"
             gap = self.shape.gaps.get(name, "")
             self.scopes.append(SuiteScope(scope, name, groups.get(group, root), frozenset(families), gap))
-            self.resources += _resources(scope, name, frozenset(families))
+            self.resources += resources_of(scope, name, frozenset(families))
             if gap == "emptied":
                 self.resources.append(SuiteResource(f"{scope}{_LAB}", _BUS, "lab", {}, listed=False))
+
+        self.logging = {one.scope for one in self.resources if one.sends_log}
 
     def role(self, name: str) -> BuiltIn:
         """Return a built-in role by name."""
@@ -148,6 +155,30 @@ class _Making:
         for need in wanted:
             if _is_granted(need, held):
                 self.plant(need)
+        self.refusals += self.refused(job, who, wanted, held)
+
+    def refused(
+        self, job: Job, who: SuitePrincipal, wanted: Sequence[SuiteNeed], held: Sequence[BuiltIn]
+    ) -> Iterator[SuiteRefusal]:
+        """Yield the calls of a holder that Azure refused: parts of the job, checks inside a write, and a try."""
+        causes = {row.operation: fold(row.cause) for row in job.needs if row.cause}
+        writes = {fold(need.operation): need for need in wanted if need.seen and _is_granted(need, held)}
+        for need in wanted:
+            write = writes.get(causes.get(need.operation, ""))
+            if write is not None:
+                place = "" if _is_granted(need, held) else need.scope
+                if self.draw(1000, who.name, need.operation, "refused link") < rates()["refused_link"]:
+                    # A resource in a subscription of others, where the holder has no right.
+                    place = "/".join(("", "subscriptions", self.id("others"), *need.scope.split("/")[3:]))
+                if place:
+                    yield SuiteRefusal(who.principal_id, write.operation, write.scope, write.seen[0],
+                                       need.operation, place)  # fmt: skip
+            elif need.kind == "logged" and need.seen and not need.by_resource and not _is_granted(need, held):
+                yield SuiteRefusal(who.principal_id, need.operation, need.scope, need.seen[0])
+        group = next((need.scope for need in wanted if "/resourceGroups/" in need.scope), "")
+        tried = SuiteNeed(who.principal_id, _ASSIGN, "control", "/".join(group.split("/")[:5]), "logged", ())
+        if group and self.draw(1000, who.name, "refused") < rates()["refused"] and not _is_granted(tried, held):
+            yield SuiteRefusal(who.principal_id, tried.operation, tried.scope, self.draw(SEEN_DAYS, who.name, "tried"))
 
     def complete(self) -> None:
         """Plant a seasonal and a future need where chance has planted none, so that every tenant has every kind."""
@@ -215,10 +246,13 @@ class _Making:
             if row.kind != "logged" or lot >= rates()["logged"] + rates()["future"]:
                 return
             kind = "future"
-        scope = target_scope(row.operation, *base[self.lot(who, row, "target") % len(base)])
+        target = base[self.lot(who, row, "target") % len(base)]
+        scope = target_scope(row.operation, *target)
         days = self.days(row, who, kind)
         plane: Plane = "data" if row.kind == "data" else "control"
-        yield SuiteNeed(who.principal_id, row.operation, plane, scope, kind, days)
+        by_resource = row.kind in ("data", "endpoint") and target[1] in self.logging
+        shown: NeedKind = "logged" if by_resource else kind
+        yield SuiteNeed(who.principal_id, row.operation, plane, scope, shown, days, by_resource)
 
     def days(self, row: NeedRow, who: SuitePrincipal, kind: NeedKind) -> tuple[int, ...]:
         """Return the days of a need; quarterly work was last done just before the window, or before the log."""
@@ -276,7 +310,9 @@ class _Making:
         else:
             held = [self.grant(who, broad, home.scope)]
         if job.data:
-            held.append(self.grant(who, self.role(job.data), home.scope))
+            resources = sorted({"/".join(need.scope.split("/")[:9]) for need in wanted if need.plane == "data"})
+            narrow = self.draw(1000, who.name, "data grant") < rates()["data_at_resource"]
+            held += [self.grant(who, self.role(job.data), place) for place in (narrow and resources) or [home.scope]]
         return held
 
     def join(self, job: Job, who: SuitePrincipal, home: SuiteScope, role: BuiltIn) -> BuiltIn:
@@ -362,31 +398,3 @@ def _key(need: SuiteNeed) -> tuple[str, str, str]:
 
 def _is_granted(need: SuiteNeed, roles: Sequence[BuiltIn]) -> bool:
     return any(grants(role.blocks, need.operation, need.plane) != "no" for role in roles)
-
-
-def _resources(scope: str, name: str, families: frozenset[str]) -> Iterator[SuiteResource]:
-    rows = [row for row in resource_rows() if row.families & families]
-    first = {row.resource_type: _resource_id(scope, row.group, row.resource_type, name, 0) for row in rows}
-    for row in rows:
-        for number in range(max(1, row.count)):
-            properties: dict[str, Any] = {}
-            for path, named in row.references:
-                if named in first:
-                    _set(properties, path.split("."), first[named])
-            id_ = _resource_id(scope, row.group, row.resource_type, name, number)
-            yield SuiteResource(id_, row.resource_type, id_.rsplit("/", 1)[-1], properties, listed=row.count > 0)
-
-
-def _resource_id(scope: str, group: str, resource_type: str, name: str, number: int) -> str:
-    short = resource_type.rsplit("/", 1)[-1].lower()[:12]
-    return f"{scope}/resourceGroups/{group}/providers/{resource_type}/{short}{name}{number}"
-
-
-def _set(properties: dict[str, Any], path: Sequence[str], id_: str) -> None:
-    """Set a reference as Resource Graph has it: lists of objects where a word is a plural."""
-    word, *rest = path
-    if not rest:
-        properties[word] = id_ if word.lower().endswith("id") or word in ("storageAccount", "keyVault") else {"id": id_}
-        return
-    inner = properties.setdefault(word, [{}] if word.endswith("s") else {})
-    _set(inner[0] if isinstance(inner, list) else inner, rest, id_)
