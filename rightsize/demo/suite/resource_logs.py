@@ -35,7 +35,7 @@ _SIGNED = ("blobs/read", "blobs/write", "blobs/delete")
 
 
 def write_resource_logs(tenant: SuiteTenant, folder: Folder) -> None:
-    """Write one file of settings, and one file a category of log."""
+    """Write one file of settings, and one file of logs for each service."""
     logging = [one for one in tenant.resources if one.sends_log]
     settings = [_setting(one) for one in logging]
     folder.write_json("diagnostic-settings.json", {"value": settings}, records=len(settings))
@@ -48,9 +48,9 @@ def write_resource_logs(tenant: SuiteTenant, folder: Folder) -> None:
         for day in need.seen
     ]
     rows.sort(key=lambda row: (row["time"], row["correlationId"]))
-    for category in sorted({row["category"] for row in rows}):
-        lines = [json.dumps(row).encode() + b"\n" for row in rows if row["category"] == category]
-        folder.write(f"resource-logs/insights-logs-{category.lower()}.jsonl", lines, records=len(lines))
+    for name, is_vault in (("storage", False), ("vaults", True)):
+        lines = [json.dumps(row).encode() + b"\n" for row in rows if (row["category"] == "AuditEvent") is is_vault]
+        folder.write(f"resource-logs/{name}.jsonl", lines, records=len(lines))
 
 
 def _setting(one: SuiteResource) -> dict[str, Any]:
