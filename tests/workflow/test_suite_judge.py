@@ -56,7 +56,7 @@ NEEDS = (
 )
 
 
-def _tenant(grants: tuple[SuiteGrant, ...] = GRANTS) -> SuiteTenant:
+def _tenant(grants: tuple[SuiteGrant, ...] = GRANTS, needs: tuple[SuiteNeed, ...] = NEEDS) -> SuiteTenant:
     types = {"Microsoft.Compute/virtualMachines": 2, "Microsoft.Network/networkInterfaces": 1}
     resources = [
         SuiteResource(f"{SUB}/resourceGroups/app/providers/{kind}/vm{number}", kind, f"vm{number}", {})
@@ -74,7 +74,7 @@ def _tenant(grants: tuple[SuiteGrant, ...] = GRANTS) -> SuiteTenant:
         SuiteScope(SUB, "main", ""),
     )
     members = {GROUP: (MEMBER,)}
-    return SuiteTenant("hand", 0, guid(9), guid(8), scopes, people, members, grants, tuple(resources), NEEDS)
+    return SuiteTenant("hand", 0, guid(9), guid(8), scopes, people, members, grants, tuple(resources), needs)
 
 
 def _frame(table: str, *rows: dict[str, object]) -> pl.DataFrame:
@@ -108,7 +108,9 @@ def judge(index: OperationIndex) -> SuiteJudge:
     return _judge_of(GRANTS, index)
 
 
-def _judge_of(grants: tuple[SuiteGrant, ...], index: OperationIndex) -> SuiteJudge:
+def _judge_of(
+    grants: tuple[SuiteGrant, ...], index: OperationIndex, needs: tuple[SuiteNeed, ...] = NEEDS
+) -> SuiteJudge:
     assignments = [
         {
             "role_assignment_id": one.grant_id,
@@ -134,7 +136,7 @@ def _judge_of(grants: tuple[SuiteGrant, ...], index: OperationIndex) -> SuiteJud
         role_definitions=_frame("role_definitions", *roles),
         group_members=_frame("group_members", member),
     )
-    return SuiteJudge(_tenant(grants), inputs, index, read_scale(_operations(), index))
+    return SuiteJudge(_tenant(grants, needs), inputs, index, read_scale(_operations(), index))
 
 
 def test_keeping_everything_loses_nothing_and_removes_nothing(judge: SuiteJudge) -> None:
@@ -212,6 +214,21 @@ def test_a_type_that_does_not_exist_is_latent_excess(judge: SuiteJudge) -> None:
     tally = _with_role(judge, KEYS)
     assert (tally.after.live, tally.after.latent) == (0.0, 1.0)
     assert (tally.role_sizes, tally.explained) == ((1,), 0)
+
+
+def test_a_type_of_which_a_log_has_a_call_is_there(index: OperationIndex) -> None:
+    """A call of somebody else on a storage account explains the string, though no resource of the type is listed."""
+    account = f"{SUB}/resourceGroups/app/providers/Microsoft.Storage/storageAccounts/one"
+    write = SuiteNeed(MEMBER, "Microsoft.Storage/storageAccounts/write", "control", account, "logged", (8,))
+    tally = _with_role(_judge_of(GRANTS, index, (*NEEDS, write)), KEYS)
+    assert (tally.role_sizes, tally.explained) == ((1,), 1)
+
+
+def test_a_plan_that_removes_every_assignment_loses_every_need(judge: SuiteJudge) -> None:
+    """Nothing is left that could be asked."""
+    tally = judge.judge(Change(frozenset(_ids(GRANTS))))
+    assert tally.lost == tally.needs
+    assert (tally.after.live, tally.after.latent) == (0, 0)
 
 
 def test_an_eligible_assignment_keeps_a_need_and_weighs_a_quarter(judge: SuiteJudge) -> None:
