@@ -49,6 +49,7 @@ _BUS = "Microsoft.ServiceBus/namespaces"
 _LAB = f"/resourceGroups/lab/providers/{_BUS}/lab"
 """A resource that goes with its resource group: no listing has it, and no log names it."""
 _GROUP_TYPE = "Microsoft.Resources/subscriptions/resourceGroups"
+_MACHINE = "Microsoft.Compute/virtualMachines"
 _ASSIGN = "Microsoft.Authorization/roleAssignments/write"
 _SCAN = "Microsoft.PolicyInsights/policyStates/triggerEvaluation/action"
 
@@ -168,8 +169,8 @@ class _Making:
             if write is not None:
                 place = "" if _is_granted(need, held) else need.scope
                 if self.draw(1000, who.name, need.operation, "refused link") < rates()["refused_link"]:
-                    # A resource in a subscription of others, where the holder has no right.
-                    place = "/".join(("", "subscriptions", self.id("others"), *need.scope.split("/")[3:]))
+                    elsewhere = self.out_of_reach(who)
+                    place = "/".join((elsewhere, *need.scope.split("/")[3:])) if elsewhere else place
                 if place:
                     yield SuiteRefusal(who.principal_id, write.operation, write.scope, write.seen[0],
                                        need.operation, place)  # fmt: skip
@@ -179,6 +180,14 @@ class _Making:
         tried = SuiteNeed(who.principal_id, _ASSIGN, "control", "/".join(group.split("/")[:5]), "logged", ())
         if group and self.draw(1000, who.name, "refused") < rates()["refused"] and not _is_granted(tried, held):
             yield SuiteRefusal(who.principal_id, tried.operation, tried.scope, self.draw(SEEN_DAYS, who.name, "tried"))
+
+    def out_of_reach(self, who: SuitePrincipal) -> str:
+        """Return a subscription where a holder has no right; that of others where the tenant has only one."""
+        groups = {group for group, members in self.members.items() if who.principal_id in members}
+        held = {one.scope for one in self.grants if one.principal_id in {who.principal_id, *groups}}
+        known = [one for one in self.scopes if one.is_subscription]
+        free = [one.scope for one in known if one.parent not in held and not any(one.scope in scope for scope in held)]
+        return free[0] if free else f"/subscriptions/{self.id('others')}" if len(known) == 1 else ""
 
     def complete(self) -> None:
         """Plant a seasonal and a future need where chance has planted none, so that every tenant has every kind."""
@@ -365,6 +374,10 @@ class _Making:
                 # What was in a deleted resource group is made anew after the seen days.
                 days = (*range(2, 35, 3), SEEN_DAYS + 4) if scope.gap == "emptied" else every_day[2::3]
                 self.plant(SuiteNeed(who, f"{_BUS}/messages/send/action", "data", bus, "data", days))
+            if scope.gap == "standby":
+                machine = f"{scope.scope}/resourceGroups/app/providers/{_MACHINE}/one"
+                self.plant(SuiteNeed(people["standby-operator"], f"{_MACHINE}/write", "control", machine, "future",
+                                     (SEEN_DAYS + 12,)))  # fmt: skip
             if scope.gap == "emptied":
                 group = f"{scope.scope}/resourceGroups/lab"
                 self.plant(SuiteNeed(people["lab-owner"], f"{_GROUP_TYPE}/delete", "control", group, "logged", (40,)))
