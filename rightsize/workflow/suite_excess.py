@@ -183,9 +183,15 @@ def _kind_of(operation: str, places: Mapping[str, object]) -> str:
     kind = _type_of(operation)
     if kind in places:
         return kind
-    if operation.startswith(_BEYOND_RESOURCES) or any(pattern.matches(kind) for pattern in _extensions()):
+    if operation.startswith(_BEYOND_RESOURCES) or _extends_others(kind):
         return _EVERYWHERE
     return _ABSENT
+
+
+@cache
+def _extends_others(kind: str) -> bool:
+    """Return whether objects of a folded type extend resources of other types."""
+    return any(pattern.matches(kind) for pattern in _extensions())
 
 
 @cache

@@ -106,6 +106,7 @@ class SuiteJudge:
         self._members = {group: tuple(members) for group, members in tenant.members.items()}
         self._recorded = recorded_calls(tenant.needs)
         self._today = self._decide(Change())
+        self._weighed_today: dict[frozenset[str], tuple[Weight, Weight]] = {}
 
     @property
     def knows(self) -> frozenset[str]:
@@ -123,7 +124,9 @@ class SuiteJudge:
         lost = [(need, today) for need, today, then in counted if not _is_kept(today, then)]
         stays = self._stays(change.replaced)
         free, by_design = self._weights(change, after, stays)
-        free_today, by_design_today = self._weights(Change(), self._today, stays)
+        if stays not in self._weighed_today:
+            self._weighed_today[stays] = self._weights(Change(), self._today, stays)
+        free_today, by_design_today = self._weighed_today[stays]
         sizes, explained = self._strings(change)
         return SuiteTally(
             tenants=1,
