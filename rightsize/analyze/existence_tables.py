@@ -80,8 +80,8 @@ def states_of(existence: Existence) -> pl.DataFrame:
     found = existence.present.group_by("node", "kind").agg(
         pl.col("listed", "sure").any(), pl.col("first_day").min(), pl.col("last_day").max()
     )
-    extending = extends_others(found["kind"].unique())
-    extra = pl.DataFrame({"kind": found["kind"].unique().filter(extending)})
+    named = found["kind"].unique().sort()
+    extra = pl.DataFrame({"kind": named.filter(extends_others(named))})
     found = found.join(extra, on="kind", how="anti")
     nodes = existence.problems
     rows = pl.concat([nodes.select("node").join(kinds, how="cross"), found.select("node", "kind")]).unique()

@@ -55,10 +55,11 @@ _RATES = ("plan", "principals", "calls", "first day", "excess removed")
 
 
 class SuiteChoice(StrEnum):
-    """A set of generated tenants: one small tenant, or two small ones and a large one."""
+    """A set of generated tenants: a small one, two small ones and a large one, or one that is not known whole."""
 
     SMALL = "small"
     FULL = "full"
+    SPECIAL = "special"
 
 
 def backtest(

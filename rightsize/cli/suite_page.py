@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ COLUMNS = (
     "latent_removed",
     "live_changes_removed",
     "latent_changes_removed",
+    "assignments",
+    "assignments_by_design",
     "live_by_design",
     "latent_by_design",
     "recorded_calls",
@@ -37,7 +40,8 @@ COLUMNS = (
     "brier_expected",
 )
 _OUTCOME = ("plan", "live", "latent", "needs lost", "broken", "denied")
-_EXCESS = ("plan", "live changes", "latent changes", "by design")
+_EXCESS = ("plan", "live changes", "latent changes", "stay", "live by design", "latent by design")
+EXISTENCE = ("subscription", "there", "absent", "not registered", "unknown", "judged", "waiting", "why")
 _ROLES = ("plan", "new roles", "median", "largest", "explained", "Brier", "expected")
 CALIBRATION = ("bound", "proposals", "bound mean", "expected", "broke", "observed", "95 % interval")
 
@@ -50,13 +54,16 @@ def show_suite(result: SuiteResult) -> None:
     write(
         f"suite {result.suite}, seed {result.seed}: {', '.join(result.tenants)}\n"
         f"{holders} principals with {needs} needs\n"
-        "planned from 90 days, judged on every need and on the 30 days after\n\n"
+        "planned from 90 days, judged on every need and on the 30 days after\n"
     )
+    words = ", ".join(f"{number} {word.replace('_', ' ')}" for word, number in result.by_design.items())
+    write("\n".join(textwrap.wrap(f"stay by design: {words}", 80)) + "\n\n")
     show([_outcome(row) for row in rows], _OUTCOME, OutputFormat.TABLE)
     write(
         "\nlive: excess removed, on types of resources that exist there; latent: on others\n"
         "broken: principals that lose a need of the next 30 days; denied: recorded calls\n"
-        "\nexcess removed without reads, and live excess left with those whose access\nhas to stay, of all\n\n"
+        "\nexcess removed without reads, assignments left of those that have to stay by\n"
+        "design, and their share of all excess of today, which counts nowhere else\n\n"
     )
     show([_excess(row) for row in rows], _EXCESS, OutputFormat.TABLE)
     write("\nneeds lost that the log of the window does not show, by kind\n\n")
@@ -71,8 +78,11 @@ def show_suite(result: SuiteResult) -> None:
     show([_roles(row) for row in rows], _ROLES, OutputFormat.TABLE)
     write(
         "\nexplained: strings that were observed, that read, or whose type exists there\n"
-        f"\ncalibration of the break probability for {result.setting}, logged operations\n\n"
+        "\ntypes of resources by what is known of them, and assignments that absent types\n"
+        "decide, or that wait for something to come\n\n"
     )
+    show([_exists(row, result) for row in result.existence], EXISTENCE, OutputFormat.TABLE)
+    write(f"\ncalibration of the break probability for {result.setting}, logged operations\n\n")
     show([calibrated(row) for row in result.calibration()], CALIBRATION, OutputFormat.TABLE)
 
 
@@ -92,8 +102,15 @@ def _excess(row: Mapping[str, Any]) -> dict[str, Any]:
         "plan": row["plan"],
         "live changes": percent(row["live_changes_removed"]),
         "latent changes": percent(row["latent_changes_removed"]),
-        "by design": percent(row["live_by_design"]),
+        "stay": f"{row['assignments_by_design']} of {row['assignments']}",
+        "live by design": percent(row["live_by_design"]),
+        "latent by design": percent(row["latent_by_design"]),
     }
+
+
+def _exists(row: Mapping[str, Any], result: SuiteResult) -> dict[str, Any]:
+    name = row["subscription"] if len(result.tenants) == 1 else f"{row['tenant']} {row['subscription']}"
+    return {**row, "subscription": name, "why": row["why"].replace("_", " ")}
 
 
 def _by_kind(row: Mapping[str, Any]) -> dict[str, Any]:

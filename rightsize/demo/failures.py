@@ -51,19 +51,12 @@ def general_error(code: int) -> str:
 
 def habit_error(code: int, habit: Habit, principal: Principal) -> str:
     """Return the statusMessage of a habit that always fails, or an empty string for other habits."""
-    client = f"The client '{principal.caller}' with object id '{principal.principal_id}'"
+    who = principal.caller, principal.principal_id
     if code == DENIED:
-        return _error(
-            "AuthorizationFailed",
-            f"{client} does not have authorization to perform action '{habit.operation}' over scope '{habit.scope}' "
-            "or the scope is invalid. If access was recently granted, please refresh your credentials.",
-        )
+        return authorization_failed(*who, habit.operation, habit.scope)
     if code == LINKED:
-        return _error(
-            "LinkedAuthorizationFailed",
-            f"{client} has permission to perform action '{habit.operation}' on scope '{habit.scope}'; however, it "
-            f"does not have permission to perform action(s) '{habit.linked_operation}' on the linked scope(s) "
-            f"'{habit.linked_scope}' (respectively) or the linked scope(s) are invalid.",
+        return linked_authorization_failed(
+            *who, habit.operation, habit.scope, habit.linked_operation, habit.linked_scope
         )
     resource = habit.scope.rsplit("/", 1)[-1]
     if code == POLICY:
@@ -75,6 +68,28 @@ def habit_error(code: int, habit: Habit, principal: Principal) -> str:
             f"'{habit.scope}'. Please remove the lock and try again.",
         )
     return ""
+
+
+def authorization_failed(caller: str, object_id: str, operation: str, scope: str) -> str:
+    """Return the statusMessage of a call that no assignment of its caller allows."""
+    return _error(
+        "AuthorizationFailed",
+        f"The client '{caller}' with object id '{object_id}' does not have authorization to perform action "
+        f"'{operation}' over scope '{scope}' or the scope is invalid. If access was recently granted, please refresh "
+        "your credentials.",
+    )
+
+
+def linked_authorization_failed(
+    caller: str, object_id: str, operation: str, scope: str, linked: str, linked_scope: str
+) -> str:
+    """Return the statusMessage of a call that is allowed itself, and checks an operation that is not."""
+    return _error(
+        "LinkedAuthorizationFailed",
+        f"The client '{caller}' with object id '{object_id}' has permission to perform action '{operation}' on scope "
+        f"'{scope}'; however, it does not have permission to perform action(s) '{linked}' on the linked scope(s) "
+        f"'{linked_scope}' (respectively) or the linked scope(s) are invalid.",
+    )
 
 
 def _error(code: str, message: str) -> str:

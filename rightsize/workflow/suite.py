@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import statistics
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -16,7 +17,8 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.demo.suite.catalogue import read_catalogue, write_catalogue
 from rightsize.demo.suite.files import write_suite_exports, write_suite_truth
 from rightsize.demo.suite.model import NEED_KINDS, UNRULED, SuiteCatalogue, SuiteTenant
-from rightsize.demo.suite.tenants import SUITES, suite_tenants
+from rightsize.demo.suite.shapes import SUITES
+from rightsize.demo.suite.tenants import suite_tenants
 from rightsize.demo.writing import Folder
 from rightsize.model.errors import InputError, UsageError
 from rightsize.propose.assembly.plan import plan_from_context
@@ -29,6 +31,7 @@ from rightsize.workflow.backtest import read_settings, setting_name, single_sett
 from rightsize.workflow.load import load_paths
 from rightsize.workflow.rbac_analysis import analyse_inputs
 from rightsize.workflow.suite_contenders import Change, WrittenChange, change_of, read_change, siblings, used_only
+from rightsize.workflow.suite_existence import existence_of
 from rightsize.workflow.suite_judge import SuiteJudge, SuiteTally
 
 KEEP, USED_ONLY, SIBLING, WRITTEN = "keep", "used-only", "sibling", "given plan"
@@ -45,6 +48,8 @@ class SuiteResult:
         suite: Its name.
         seed: Its seed.
         tenants: Number of holders and needs of each tenant, by name.
+        by_design: Number of assignments that have to stay, by the word that says why.
+        existence: What listings and logs decide in each subscription, as `suite_existence` counts it.
         setting: The name of the setting that gives the calibration.
         tallies: The outcome of each contender over all its tenants, in the order shown.
     """
@@ -52,6 +57,8 @@ class SuiteResult:
     suite: str
     seed: int
     tenants: Mapping[str, Mapping[str, int]]
+    by_design: Mapping[str, int]
+    existence: Sequence[Mapping[str, Any]]
     setting: str
     tallies: Mapping[str, SuiteTally]
 
@@ -70,6 +77,8 @@ class SuiteResult:
             "suite": self.suite,
             "seed": self.seed,
             "tenants": {name: dict(numbers) for name, numbers in self.tenants.items()},
+            "by_design": dict(self.by_design),
+            "existence": [dict(row) for row in self.existence],
             "plans": list(self.rows()),
             "calibration": {
                 "plan": self.setting,
@@ -94,6 +103,8 @@ def describe(tally: SuiteTally) -> dict[str, Any]:
             before.latent - before.latent_reads - after.latent + after.latent_reads,
             before.latent - before.latent_reads,
         ),
+        "assignments": tally.assignments,
+        "assignments_by_design": tally.staying,
         "live_by_design": _share(tally.by_design.live, tally.everything.live),
         "latent_by_design": _share(tally.by_design.latent, tally.everything.latent),
         "recorded_calls": tally.recorded,
@@ -131,7 +142,7 @@ def run_suite(
     """Generate the tenants of a suite, plan on them, and judge every contender.
 
     Args:
-        suite: `small` or `full`.
+        suite: `small`, `full` or `special`.
         seed: Another number gives other tenants.
         db: The store whose catalogue is taken if no files are given.
         catalogue: Exports of Azure's operations and built-in roles.
@@ -152,6 +163,8 @@ def run_suite(
     written = [read_change(path) for path in plans]
     tallies: dict[str, list[SuiteTally]] = {}
     numbers: dict[str, dict[str, int]] = {}
+    by_design: Counter[str] = Counter()
+    existence: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="rightsize-suite-") as temporary:
         folder = Path(temporary)
         narrate("reading the catalogue")
@@ -160,14 +173,18 @@ def run_suite(
         _require_tenants(written, tenants)
         for tenant in tenants:
             narrate(f"{tenant.name}: writing and loading its exports")
-            inputs = _load(tenant, known, base, folder, exports)
+            context = _context(_load(tenant, known, base, folder, exports))
+            existence += existence_of(tenant, context.analysis)
             numbers[tenant.name] = {"holders": len(tenant.principals), "needs": len(tenant.needs)}
-            for name, tally in _judged(tenant, inputs, chosen, written, narrate):
+            by_design.update(one.by_design for one in tenant.grants if one.by_design)
+            for name, tally in _judged(tenant, context, chosen, written, narrate):
                 tallies.setdefault(name, []).append(tally)
     return SuiteResult(
         suite,
         seed,
         numbers,
+        dict(sorted(by_design.items())),
+        existence,
         next(iter(chosen)),
         {name: reduce(add, found, SuiteTally()) for name, found in tallies.items()},
     )
@@ -188,15 +205,14 @@ def name_of(options: PlanOptions) -> str:
 
 def _judged(
     tenant: SuiteTenant,
-    inputs: Inputs,
+    context: PlanContext,
     settings: Mapping[str, PlanOptions],
     written: Sequence[WrittenChange],
     narrate: Callable[[str], None],
 ) -> Iterator[tuple[str, SuiteTally]]:
     """Yield each contender with its outcome on a tenant."""
-    context = _context(inputs)
     index = context.book.index
-    judge = SuiteJudge(tenant, inputs, index, context.scale)
+    judge = SuiteJudge(tenant, context.inputs, index, context.scale)
     for name, options in settings.items():
         narrate(f"{tenant.name}: planning with {name}")
         yield name, judge.judge(change_of(plan_from_context(with_options(context, options), content_hash="")))

@@ -71,6 +71,10 @@ class Ledger:
         self._kinds = _kinds_of(index, self._places)
         groups = {"/".join(fold(one.scope).split("/")[:5]) for one in tenant.resources}
         self._places[_EVERYWHERE] = self._places[_ABSENT] = sorted(groups)
+        self._called: dict[str, set[str]] = {}
+        for need in tenant.needs:
+            if need.is_recorded:
+                self._called.setdefault(_type_of(fold(need.operation)), set()).add(fold(need.scope))
         self._reached: dict[tuple[str, str], int] = {}
         self._weighed: dict[tuple[Held, ...], Weight] = {}
 
@@ -92,9 +96,16 @@ class Ledger:
         return _kind_of(fold(operation), self._places)
 
     def exists(self, text: str, scopes: Iterable[str]) -> bool:
-        """Return whether what a string of a role is about exists at or below one of some scopes."""
-        kind = self.kind_of(text)
-        return kind == _EVERYWHERE or (kind != _ABSENT and any(self._reach(kind, fold(scope)) for scope in scopes))
+        """Return whether the type that a string of a role is about is there at or below one of some scopes.
+
+        It is there if a resource of the type is, or was, or if a log has a call on the type by anybody.
+        """
+        kind, places = self.kind_of(text), [fold(scope) for scope in scopes]
+        if kind == _EVERYWHERE or (kind != _ABSENT and any(self._reach(kind, place) for place in places)):
+            return True
+        called = self._called.get(_type_of(fold(text)), ())
+        roots = [root for place in places for root in self._below.get(place, (place,))]
+        return any(f"{scope}/".startswith(f"{root}/") for scope in called for root in roots)
 
     def _weigh(self, held: Sequence[Held]) -> Weight:
         parts: dict[tuple[int, ...], int] = {}
@@ -162,15 +173,25 @@ def _kinds_of(index: OperationIndex, places: Mapping[str, object]) -> dict[str, 
     return {kind: index.mask_of_bits(found) for kind, found in sorted(bits.items())}
 
 
+def _type_of(text: str) -> str:
+    """Return the top-level type of a folded operation or pattern; of one without a type, its provider."""
+    words = text.split("/")
+    return "/".join(words[: -2 if words[-1] == "action" else -1][:2])
+
+
 def _kind_of(operation: str, places: Mapping[str, object]) -> str:
-    words = operation.split("/")
-    types = words[: -2 if words[-1] == "action" else -1]
-    kind = "/".join(types[:2])
+    kind = _type_of(operation)
     if kind in places:
         return kind
-    if operation.startswith(_BEYOND_RESOURCES) or any(pattern.matches(kind) for pattern in _extensions()):
+    if operation.startswith(_BEYOND_RESOURCES) or _extends_others(kind):
         return _EVERYWHERE
     return _ABSENT
+
+
+@cache
+def _extends_others(kind: str) -> bool:
+    """Return whether objects of a folded type extend resources of other types."""
+    return any(pattern.matches(kind) for pattern in _extensions())
 
 
 @cache

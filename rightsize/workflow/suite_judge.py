@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, empty
-from rightsize.demo.suite.model import IN_LOG, UNRULED, SuiteNeed, SuiteTenant
+from rightsize.demo.suite.model import IN_LOG, LAST_OWNER, UNRULED, SuiteNeed, SuiteTenant, is_owner_of
 from rightsize.model.nouns import Decision, PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.propose.core.bitsets import OperationIndex
@@ -37,10 +37,12 @@ class SuiteTally:
         denied: Number of these that the change refuses.
         principals: Number of principals with a need in the next 30 days.
         broken: Number of these that lose such a need, apart from those that no rule may know.
-        before: Excess today, of holders whose access may change.
-        after: Their excess after the change.
-        by_design: Excess after the change, of holders whose access has to stay.
-        everything: Excess today of all holders.
+        assignments: Number of assignments today.
+        staying: Number of assignments that have to stay, and that the change leaves.
+        before: Excess today, without what assignments give that have to stay.
+        after: The same after the change.
+        by_design: Excess that assignments give which have to stay, and which the change leaves.
+        everything: All excess today.
         role_sizes: Number of strings of each new role.
         explained: Number of these strings that were observed, that read, or whose type exists where they are granted.
         predictions: What the plan says about breaking, with the outcome.
@@ -53,6 +55,8 @@ class SuiteTally:
     denied: int = 0
     principals: int = 0
     broken: int = 0
+    assignments: int = 0
+    staying: int = 0
     before: Weight = NOTHING
     after: Weight = NOTHING
     by_design: Weight = NOTHING
@@ -71,6 +75,8 @@ class SuiteTally:
             self.denied + other.denied,
             self.principals + other.principals,
             self.broken + other.broken,
+            self.assignments + other.assignments,
+            self.staying + other.staying,
             self.before + other.before,
             self.after + other.after,
             self.by_design + other.by_design,
@@ -99,8 +105,8 @@ class SuiteJudge:
         self._masks: dict[str, int] = {}
         self._members = {group: tuple(members) for group, members in tenant.members.items()}
         self._recorded = recorded_calls(tenant.needs)
-        self._by_design = {one.principal_id for one in tenant.grants if one.by_design}
         self._today = self._decide(Change())
+        self._weighed_today: dict[frozenset[str], tuple[Weight, Weight]] = {}
 
     @property
     def knows(self) -> frozenset[str]:
@@ -116,8 +122,11 @@ class SuiteJudge:
             if today.allowed != "no"
         ]
         lost = [(need, today) for need, today, then in counted if not _is_kept(today, then)]
-        weights = self._weights(change, after), self._weights(Change(), self._today)
-        free = [{who: weight for who, weight in one.items() if who not in self._by_design} for one in weights]
+        stays = self._stays(change.replaced)
+        free, by_design = self._weights(change, after, stays)
+        if stays not in self._weighed_today:
+            self._weighed_today[stays] = self._weights(Change(), self._today, stays)
+        free_today, by_design_today = self._weighed_today[stays]
         sizes, explained = self._strings(change)
         return SuiteTally(
             tenants=1,
@@ -127,10 +136,12 @@ class SuiteJudge:
             denied=sum(need.is_recorded for need, _ in lost),
             principals=len({need.principal_id for need, _, _ in counted if need.comes_next}),
             broken=len({need.principal_id for need, _ in lost if need.comes_next and need.kind != UNRULED}),
-            before=_sum(free[1].values()),
-            after=_sum(free[0].values()),
-            by_design=_sum(weights[0].values()) - _sum(free[0].values()),
-            everything=_sum(weights[1].values()),
+            assignments=len(self._tenant.grants),
+            staying=len(stays - change.replaced),
+            before=free_today,
+            after=free,
+            by_design=by_design,
+            everything=free_today + by_design_today,
             role_sizes=sizes,
             explained=explained,
             predictions=tuple(_outcome(one, lost) for one in change.forecasts),
@@ -144,6 +155,8 @@ class SuiteJudge:
     def _decide(self, change: Change) -> list[Decision]:
         """Return for each need whether it is allowed after a change."""
         assignments = self._assignments(change)
+        if assignments.is_empty():
+            return [Decision("no")] * len(self._tenant.needs)
         assigned = pl.col("role_definition_id").is_in(assignments["role_definition_id"].unique().implode())
         definitions = with_roles(self._inputs.role_definitions.filter(assigned), change.roles)
         # No question is asked of the plane of an operation, so the catalogue is not needed.
@@ -160,21 +173,45 @@ class SuiteJudge:
             for need in self._tenant.needs
         ]
 
-    def _weights(self, change: Change, decisions: Sequence[Decision]) -> dict[str, Weight]:
-        """Return the excess of each principal after a change."""
+    def _stays(self, replaced: frozenset[str]) -> frozenset[str]:
+        """Return the assignments that have to stay.
+
+        Of several Owners of a subscription one has to stay, and a plan may choose which. It is the one that the truth
+        names if the change leaves it or leaves no Owner, else the first that the change leaves.
+        """
+        found = set()
+        for grant in self._tenant.grants:
+            if grant.by_design == LAST_OWNER:
+                others = sorted(one.grant_id for one in self._tenant.grants if is_owner_of(one, grant.scope))
+                left = [id_ for id_ in (grant.grant_id, *others) if id_ not in replaced]
+                found.add(left[0] if left else grant.grant_id)
+            elif grant.by_design:
+                found.add(grant.grant_id)
+        return frozenset(found)
+
+    def _weights(self, change: Change, decisions: Sequence[Decision], stays: frozenset[str]) -> tuple[Weight, Weight]:
+        """Return the excess after a change: what may change, and what the assignments give that have to stay.
+
+        What somebody holds by an assignment that stays counts there alone, whatever else gives it, too.
+        """
         new = {fold(one.role_definition_id): one for one in change.roles}
         held: dict[str, list[Held]] = {}
-        columns = ("principal_id", "role_definition_id", "scope", "state")
-        for principal, role, scope, state in self._assignments(change).select(columns).iter_rows():
+        staying: dict[str, list[Held]] = {}
+        columns = ("role_assignment_id", "principal_id", "role_definition_id", "scope", "state")
+        for id_, principal, role, scope, state in self._assignments(change).select(columns).iter_rows():
             one = Held(self._granted(fold(role), new), fold(scope), state)
             for who in self._members.get(principal, (principal,)):
                 held.setdefault(who, []).append(one)
-        excess = {who: self._ledger.of(many) for who, many in held.items()}
+                if id_ in stays:
+                    staying.setdefault(who, []).append(one)
+        whole, by_design = (_sum(map(self._ledger.of, many.values())) for many in (held, staying))
         for need, decision in zip(self._tenant.needs, decisions, strict=True):
             if decision.allowed != "no":
                 weight = self._ledger.of_need(need, is_eligible=decision.allowed == "eligible")
-                excess[need.principal_id] -= weight
-        return excess
+                whole -= weight
+                if any(reason.role_assignment_id in stays for reason in decision.because):
+                    by_design -= weight
+        return whole - by_design, by_design
 
     def _granted(self, role: str, new: Mapping[str, RoleDefinition]) -> int:
         if role in new:

@@ -7,10 +7,15 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import polars as pl
 import pytest
 
+from rightsize.analyze.existence import Existence
+from rightsize.analyze.existence_tables import states_of
 from rightsize.analyze.reasons import Unused
+from rightsize.analyze.window import Window
 from rightsize.model.nouns import PermissionBlock
+from rightsize.rules.inventory import inventory_types
 from tests.propose.inventoried import (
     BLOB_WRITE,
     CONTAINER_WRITE,
@@ -366,3 +371,32 @@ def test_order_and_kinds_of_listings_do_not_matter() -> None:
         rows.reverse()
     assert judged(tenant) == first
     assert set(KINDS) == {row["kind"] for row in tenant.rows["inventories"]}
+
+
+def test_every_listed_type_exists_whatever_extends_others() -> None:
+    """Of many types of a subscription only those that extend others are left out; no listed type counts as absent."""
+    kinds = sorted(inventory_types())[:200]
+    extending = "microsoft.authorization/roleassignments"
+    rows = [
+        {"node": SUB.lower(), "at": SUB.lower(), "kind": kind, "listed": True, "sure": True, "first_day": None}
+        for kind in (*kinds, extending)
+    ]
+    dates = {"first_day": pl.Date, "last_day": pl.Date}
+    known = {"node": SUB.lower(), "problem": None, "detail": None, "kind": "resource_list", "reader_id": "r"}
+    subscriptions = pl.DataFrame(
+        [known | {"read_on": None, "days": 90}],
+        schema_overrides={"problem": pl.String, "detail": pl.String, "read_on": pl.Datetime("us")},
+    )
+    existence = Existence(
+        Window(DAY0, DAY0),
+        subscriptions,
+        pl.DataFrame(schema={"node": pl.String, "at": pl.String, "change": pl.String}),
+        pl.DataFrame([row | {"last_day": None} for row in rows], schema_overrides=dates),
+        pl.DataFrame(
+            schema={"node": pl.String, "namespace": pl.String, "reader_id": pl.String, "read_on": pl.Datetime("us")}
+        ),
+    )
+    for _ in range(20):
+        states = dict(states_of(existence).select("kind", "state").iter_rows())
+        assert {states[kind] for kind in kinds} == {"exists"}
+        assert extending not in states

@@ -35,9 +35,10 @@ KEYS = "Microsoft.Storage/storageAccounts/listKeys/action"
 VM = f"{SUB}/resourceGroups/app/providers/Microsoft.Compute/virtualMachines/vm"
 ROLE = BuiltIn(CONTRIBUTOR, "Contributor", (PermissionBlock(actions=("*",)),))
 WORKER, GUARD, GROUP, MEMBER = guid(1), guid(2), guid(3), guid(4)
+OWNER = BuiltIn(guid(78), "Owner", ROLE.blocks)
 GRANTS = (
     SuiteGrant(guid(101), WORKER, ROLE, SUB),
-    SuiteGrant(guid(102), GUARD, ROLE, SUB, by_design="emergency access"),
+    SuiteGrant(guid(102), GUARD, ROLE, SUB, by_design="emergency_access"),
     SuiteGrant(guid(103), GROUP, ROLE, SUB),
 )
 
@@ -55,7 +56,7 @@ NEEDS = (
 )
 
 
-def _tenant() -> SuiteTenant:
+def _tenant(grants: tuple[SuiteGrant, ...] = GRANTS, needs: tuple[SuiteNeed, ...] = NEEDS) -> SuiteTenant:
     types = {"Microsoft.Compute/virtualMachines": 2, "Microsoft.Network/networkInterfaces": 1}
     resources = [
         SuiteResource(f"{SUB}/resourceGroups/app/providers/{kind}/vm{number}", kind, f"vm{number}", {})
@@ -73,7 +74,7 @@ def _tenant() -> SuiteTenant:
         SuiteScope(SUB, "main", ""),
     )
     members = {GROUP: (MEMBER,)}
-    return SuiteTenant("hand", 0, guid(9), guid(8), scopes, people, members, GRANTS, tuple(resources), NEEDS)
+    return SuiteTenant("hand", 0, guid(9), guid(8), scopes, people, members, grants, tuple(resources), needs)
 
 
 def _frame(table: str, *rows: dict[str, object]) -> pl.DataFrame:
@@ -104,6 +105,12 @@ def _operations() -> pl.DataFrame:
 
 @pytest.fixture
 def judge(index: OperationIndex) -> SuiteJudge:
+    return _judge_of(GRANTS, index)
+
+
+def _judge_of(
+    grants: tuple[SuiteGrant, ...], index: OperationIndex, needs: tuple[SuiteNeed, ...] = NEEDS
+) -> SuiteJudge:
     assignments = [
         {
             "role_assignment_id": one.grant_id,
@@ -112,21 +119,24 @@ def judge(index: OperationIndex) -> SuiteJudge:
             "role_definition_id": one.role.role_id,
             "scope": one.scope,
         }
-        for one in GRANTS
+        for one in grants
     ]
-    role = {
-        "role_definition_id": ROLE.role_id,
-        "role_name": ROLE.name,
-        "role_type": "BuiltInRole",
-        "permissions": permissions_to_json(ROLE.blocks),
-    }
+    roles = [
+        {
+            "role_definition_id": one.role_id,
+            "role_name": one.name,
+            "role_type": "BuiltInRole",
+            "permissions": permissions_to_json(one.blocks),
+        }
+        for one in (ROLE, OWNER)
+    ]
     member = {"group_id": GROUP, "member_id": MEMBER, "listing": "members", "member_type": "User"}
     inputs = Inputs.of(
         role_assignments=_frame("role_assignments", *assignments),
-        role_definitions=_frame("role_definitions", role),
+        role_definitions=_frame("role_definitions", *roles),
         group_members=_frame("group_members", member),
     )
-    return SuiteJudge(_tenant(), inputs, index, read_scale(_operations(), index))
+    return SuiteJudge(_tenant(grants, needs), inputs, index, read_scale(_operations(), index))
 
 
 def test_keeping_everything_loses_nothing_and_removes_nothing(judge: SuiteJudge) -> None:
@@ -168,11 +178,57 @@ def test_what_stays_by_design_is_in_no_denominator(judge: SuiteJudge) -> None:
     assert tally.by_design.latent * 2 == pytest.approx(tally.before.latent)
 
 
+def test_what_an_assignment_gives_that_stays_counts_there_alone(index: OperationIndex) -> None:
+    """Its holder's other assignment gives nothing more here, so that taking it removes nothing."""
+    other = SuiteGrant(guid(104), GUARD, ROLE, VM + "1")
+    judge = _judge_of((*GRANTS, other), index)
+    tally = judge.judge(Change(frozenset({other.grant_id})))
+    assert tally.before == tally.after
+    assert (tally.assignments, tally.staying) == (4, 1)
+    wider = _judge_of((GRANTS[0], SuiteGrant(guid(102), GUARD, ROLE, VM + "1", by_design="conditional")), index)
+    assert wider.judge(Change()).by_design.live < tally.by_design.live
+
+
+def test_one_owner_of_a_subscription_stays_and_a_plan_chooses_which(index: OperationIndex) -> None:
+    """Two Owners hold the same: whichever a plan leaves is by design, and the excess of the other one goes."""
+    owners = (
+        SuiteGrant(guid(105), GUARD, OWNER, SUB, by_design="last_owner"),
+        SuiteGrant(guid(106), GROUP, OWNER, SUB),
+    )
+    judge = _judge_of(owners, index)
+    named, other, none = (
+        judge.judge(Change(frozenset(gone))) for gone in ({guid(106)}, {guid(105)}, set(_ids(owners)))
+    )
+    assert [one.staying for one in (named, other, none)] == [1, 1, 0]
+    assert (named.after.live, other.after.live) == (0, 0)
+    assert named.before.live == none.before.live > 0
+    assert other.by_design.live > none.by_design.live == 0
+
+
+def _ids(grants: tuple[SuiteGrant, ...]) -> list[str]:
+    return [one.grant_id for one in grants]
+
+
 def test_a_type_that_does_not_exist_is_latent_excess(judge: SuiteJudge) -> None:
     """A role for storage accounts, of which there are none, is latent and its string is not explained."""
     tally = _with_role(judge, KEYS)
     assert (tally.after.live, tally.after.latent) == (0.0, 1.0)
     assert (tally.role_sizes, tally.explained) == ((1,), 0)
+
+
+def test_a_type_of_which_a_log_has_a_call_is_there(index: OperationIndex) -> None:
+    """A call of somebody else on a storage account explains the string, though no resource of the type is listed."""
+    account = f"{SUB}/resourceGroups/app/providers/Microsoft.Storage/storageAccounts/one"
+    write = SuiteNeed(MEMBER, "Microsoft.Storage/storageAccounts/write", "control", account, "logged", (8,))
+    tally = _with_role(_judge_of(GRANTS, index, (*NEEDS, write)), KEYS)
+    assert (tally.role_sizes, tally.explained) == ((1,), 1)
+
+
+def test_a_plan_that_removes_every_assignment_loses_every_need(judge: SuiteJudge) -> None:
+    """Nothing is left that could be asked."""
+    tally = judge.judge(Change(frozenset(_ids(GRANTS))))
+    assert tally.lost == tally.needs
+    assert (tally.after.live, tally.after.latent) == (0, 0)
 
 
 def test_an_eligible_assignment_keeps_a_need_and_weighs_a_quarter(judge: SuiteJudge) -> None:

@@ -8,18 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rightsize.demo.failures import authorization_failed, linked_authorization_failed
 from rightsize.demo.hashing import below, guid
+from rightsize.demo.suite.activation_files import activation_of, write_activations
 from rightsize.demo.suite.inventories import write_inventories
 from rightsize.demo.suite.model import (
-    FIRST_DAY,
     SEEN_DAYS,
     SuiteCatalogue,
     SuiteGrant,
     SuiteNeed,
     SuitePrincipal,
+    SuiteRefusal,
     SuiteScope,
     SuiteTenant,
+    day_of,
 )
+from rightsize.demo.suite.resource_logs import write_resource_logs
 from rightsize.demo.writing import Folder
 
 _GRAPH = "https://graph.microsoft.com/v1.0/$metadata#"
@@ -32,6 +36,7 @@ def write_suite_exports(tenant: SuiteTenant, catalogue: SuiteCatalogue, root: Pa
     _write_directory(tenant, folder)
     _write_access(tenant, folder)
     write_inventories(tenant, catalogue, folder)
+    write_resource_logs(tenant, folder)
     _write_activity(tenant, folder)
 
 
@@ -44,7 +49,7 @@ def write_suite_truth(tenant: SuiteTenant, file: Path) -> None:
             "plane": need.plane,
             "scope": need.scope,
             "kind": need.kind,
-            "days": [(FIRST_DAY + dt.timedelta(days=day)).isoformat() for day in need.days],
+            "days": [day_of(day).isoformat() for day in need.days],
         }
         for need in tenant.needs
     ]
@@ -56,17 +61,19 @@ def write_suite_truth(tenant: SuiteTenant, file: Path) -> None:
 def _write_directory(tenant: SuiteTenant, folder: Folder) -> None:
     people = {one.principal_id: one for one in tenant.principals}
     for kind, name in (("user", "users"), ("app", "servicePrincipals"), ("group", "groups")):
-        page = [_entry(one) for one in tenant.principals if one.kind == kind]
+        page = [_entry(one, tenant.tenant_id) for one in tenant.principals if one.kind == kind]
         folder.write_json(f"directory/{name}.json", {"@odata.context": f"{_GRAPH}{name}", "value": page},
                           records=len(page))  # fmt: skip
     for group, members in sorted(tenant.members.items()):
-        page = [{"@odata.type": "#microsoft.graph.user", **_entry(people[member])} for member in members]
+        page = [
+            {"@odata.type": "#microsoft.graph.user", **_entry(people[member], tenant.tenant_id)} for member in members
+        ]
         context = f"{_GRAPH}groups('{group}')/members"
         folder.write_json(f"directory/members-{group}.json", {"@odata.context": context, "value": page},
                           records=len(page))  # fmt: skip
 
 
-def _entry(one: SuitePrincipal) -> dict[str, Any]:
+def _entry(one: SuitePrincipal, tenant_id: str) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "id": one.principal_id,
         "displayName": one.name,
@@ -77,7 +84,7 @@ def _entry(one: SuitePrincipal) -> dict[str, Any]:
     elif one.kind == "app":
         app_id = guid("suite app", one.principal_id)
         entry |= {"appId": app_id, "servicePrincipalType": "Application", "accountEnabled": True,
-                  "servicePrincipalNames": [app_id]}  # fmt: skip
+                  "servicePrincipalNames": [app_id], "appOwnerOrganizationId": one.owner or tenant_id}  # fmt: skip
     else:
         entry |= {"groupTypes": [], "mailEnabled": False, "securityEnabled": True}
     return entry
@@ -87,8 +94,7 @@ def _write_access(tenant: SuiteTenant, folder: Folder) -> None:
     people = {one.principal_id: one for one in tenant.principals}
     active = [_assignment(one, people[one.principal_id]) for one in tenant.grants if one.state == "active"]
     folder.write_json("access/role-assignments.json", active, records=len(active))
-    eligible = [_eligibility(one, people[one.principal_id]) for one in tenant.grants if one.state == "eligible"]
-    folder.write_json("access/eligible-assignments.json", {"value": eligible}, records=len(eligible))
+    write_activations(tenant, folder)
     tree = _node(tenant, tenant.scopes[0]) | {"tenantId": tenant.tenant_id}
     folder.write_json("scopes/management-groups.json", tree, records=1)
     subscriptions = [
@@ -131,31 +137,6 @@ def _assignment(grant: SuiteGrant, holder: SuitePrincipal) -> dict[str, Any]:
     }
 
 
-def _eligibility(grant: SuiteGrant, holder: SuitePrincipal) -> dict[str, Any]:
-    """Return a role eligibility schedule instance."""
-    created = f"{grant.created_on.isoformat()}T07:45:10Z"
-    schedule = guid("suite schedule", grant.grant_id)
-    return {
-        "id": f"{grant.scope}{_AUTHORIZATION}/RoleEligibilityScheduleInstances/{grant.grant_id}",
-        "name": grant.grant_id,
-        "type": "Microsoft.Authorization/RoleEligibilityScheduleInstances",
-        "properties": {
-            "scope": grant.scope,
-            "roleDefinitionId": _role_of(grant),
-            "principalId": grant.principal_id,
-            "principalType": holder.arm_type,
-            "status": "Provisioned",
-            "roleEligibilityScheduleId": f"{grant.scope}{_AUTHORIZATION}/RoleEligibilitySchedules/{schedule}",
-            "startDateTime": created,
-            "endDateTime": None,
-            "memberType": "Direct",
-            "createdOn": created,
-            "condition": None,
-            "conditionVersion": None,
-        },
-    }
-
-
 def _node(tenant: SuiteTenant, scope: SuiteScope) -> dict[str, Any]:
     """Return a node of `az account management-group show --expand --recurse`."""
     return {
@@ -173,52 +154,67 @@ def _write_activity(tenant: SuiteTenant, folder: Folder) -> None:
     rows = [
         row
         for need in tenant.needs
-        if need.is_recorded
-        for day in need.days
-        if day < SEEN_DAYS
+        if need.is_recorded and not need.by_resource
+        for day in need.seen
         for row in _records(need, day, people[need.principal_id], eligible.get(need.principal_id))
     ]
+    rows += [row for one in tenant.refusals for row in _refused(one, people[one.principal_id])]
     lines = (json.dumps(row).encode() + b"\n" for row in sorted(rows, key=lambda one: str(one["eventTimestamp"])))
     folder.write("activity/activity.jsonl", lines, records=len(rows))
 
 
 def _records(need: SuiteNeed, day: int, who: SuitePrincipal, eligible: SuiteGrant | None) -> Iterator[dict[str, Any]]:
-    """Yield the two records of a call."""
+    """Yield the two records of a call that was allowed."""
     call = guid("suite call", need.principal_id, need.operation, need.scope, day)
-    start = dt.datetime.combine(FIRST_DAY + dt.timedelta(days=day), dt.time(7), dt.UTC)
-    start += dt.timedelta(minutes=below(500, call))
-    authorization: dict[str, Any] = {"action": need.operation, "scope": need.scope}
-    if eligible is not None:
-        authorization["evidence"] = _activation(eligible, day)
-    for seconds, event, status in ((0, "BeginRequest", "Started"), (3, "EndRequest", "Succeeded")):
-        yield {
-            "authorization": authorization,
-            "caller": who.name if who.kind == "user" else who.principal_id,
-            "claims": {
-                "http://schemas.microsoft.com/identity/claims/objectidentifier": who.principal_id,
-                "idtyp": "user" if who.kind == "user" else "app",
-            },
-            "category": {"value": "Administrative"},
-            "correlationId": call,
-            "eventDataId": guid("suite event", call, status),
-            "eventName": {"value": event},
-            "eventTimestamp": (start + dt.timedelta(seconds=seconds)).isoformat(),
-            "level": "Informational",
-            "operationName": {"value": need.operation},
-            "resourceId": need.scope,
-            "status": {"value": status},
-            "subStatus": {"value": "OK" if status == "Succeeded" else ""},
-            "subscriptionId": need.scope.split("/")[2],
-        }
+    evidence = activation_of(eligible, day) if eligible is not None else None
+    for status in ("Started", "Succeeded"):
+        yield _record(need.operation, need.scope, day, who, call, status, evidence)
 
 
-def _activation(eligible: SuiteGrant, day: int) -> dict[str, str]:
-    """Return the evidence of a call that was allowed by an activation of a day, which no listing has any more."""
+def _refused(one: SuiteRefusal, who: SuitePrincipal) -> Iterator[dict[str, Any]]:
+    """Yield the two records of a call that Azure refused, for its own operation or for one that it checks within."""
+    call = guid("suite refusal", one.principal_id, one.operation, one.scope, one.linked, one.day)
+    told = _caller(who), one.principal_id, one.operation, one.scope
+    text = (
+        linked_authorization_failed(*told, one.linked, one.linked_scope) if one.linked else authorization_failed(*told)
+    )
+    for status in ("Started", "Failed"):
+        row = _record(one.operation, one.scope, one.day, who, call, status, None)
+        if status == "Failed":
+            row |= {
+                "level": "Error",
+                "subStatus": {"value": "Forbidden"},
+                "properties": {"statusCode": "Forbidden", "serviceRequestId": None, "statusMessage": text},
+            }
+        yield row
+
+
+def _record(
+    operation: str, scope: str, day: int, who: SuitePrincipal, call: str, status: str, evidence: dict[str, str] | None
+) -> dict[str, Any]:
+    """Return a record of a call, as the REST API of the Activity Log has it."""
+    begins = status == "Started"
+    start = dt.datetime.combine(day_of(day), dt.time(7), dt.UTC) + dt.timedelta(minutes=below(500, call))
     return {
-        "role": eligible.role.name,
-        "roleAssignmentScope": eligible.scope,
-        "roleAssignmentId": guid("suite activation", eligible.grant_id, day).replace("-", ""),
-        "roleDefinitionId": eligible.role.role_id.replace("-", ""),
-        "principalId": eligible.principal_id.replace("-", ""),
-        "principalType": "User",
+        "authorization": {"action": operation, "scope": scope} | ({"evidence": evidence} if evidence else {}),
+        "caller": _caller(who),
+        "claims": {
+            "http://schemas.microsoft.com/identity/claims/objectidentifier": who.principal_id,
+            "idtyp": "user" if who.kind == "user" else "app",
+        },
+        "category": {"value": "Administrative"},
+        "correlationId": call,
+        "eventDataId": guid("suite event", call, status),
+        "eventName": {"value": "BeginRequest" if begins else "EndRequest"},
+        "eventTimestamp": (start + dt.timedelta(seconds=0 if begins else 3)).isoformat(),
+        "level": "Informational",
+        "operationName": {"value": operation},
+        "resourceId": scope,
+        "status": {"value": status},
+        "subStatus": {"value": "OK" if status == "Succeeded" else ""},
+        "subscriptionId": scope.split("/")[2],
     }
+
+
+def _caller(who: SuitePrincipal) -> str:
+    return who.name if who.kind == "user" else who.principal_id

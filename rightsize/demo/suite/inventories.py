@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
-from rightsize.demo.suite.model import FIRST_DAY, LAST_SEEN, SuiteCatalogue, SuiteResource, SuiteTenant
+from rightsize.demo.suite.model import (
+    FIRST_DAY,
+    LAST_SEEN,
+    READABLE,
+    SuiteCatalogue,
+    SuiteResource,
+    SuiteScope,
+    SuiteTenant,
+)
 from rightsize.demo.writing import Folder
 from rightsize.rbac.text import fold
 
@@ -24,23 +33,26 @@ _CREATED = "2025-03-01T08:00:00+00:00"
 
 
 def write_inventories(tenant: SuiteTenant, catalogue: SuiteCatalogue, folder: Folder) -> None:
-    """Write the listings of resources and providers of every subscription, and `manifest.json`."""
-    subscriptions = [one.scope.rsplit("/", 1)[-1] for one in tenant.subscriptions]
+    """Write the listings of resources and providers, as far as their reader got them, and `manifest.json`."""
+    asked = [one for one in tenant.subscriptions if one.gap != "unlisted"]
+    subscriptions = [one.scope.rsplit("/", 1)[-1] for one in asked]
     files: list[dict[str, Any]] = []
     for subscription in subscriptions:
         path = f"resources/{subscription}.json"
-        rows = [_listed(one) for one in _there(tenant) if one.scope.startswith(f"/subscriptions/{subscription}/")]
+        rows = [
+            _listed(one) for one in _there(tenant, asked) if one.scope.startswith(f"/subscriptions/{subscription}/")
+        ]
         folder.write_json(path, rows, records=len(rows))
         query = f"az resource list --subscription {subscription} -o json"
         files.append(_file(path, "resources", query, [subscription], len(rows)))
-    graph = [_in_graph(one) for one in _there(tenant)]
+    graph = [_in_graph(one) for one in _there(tenant, asked)]
     page = {"count": len(graph), "total_records": len(graph), "skip_token": None, "data": graph}
     folder.write_json("resource-graph.json", page, records=len(graph))
     files.append(
         _file("resource-graph.json", "resources", 'az graph query -q "resources" -o json', subscriptions, len(graph))
     )
     types = _types(catalogue)
-    for subscription in subscriptions:
+    for subscription in [one.scope.rsplit("/", 1)[-1] for one in asked if one.gap != "unreadable"]:
         path, providers = f"providers/{subscription}.json", _providers(tenant, subscription, types)
         folder.write_json(path, providers, records=len(providers))
         query = f"az provider list --subscription {subscription} -o json"
@@ -48,8 +60,10 @@ def write_inventories(tenant: SuiteTenant, catalogue: SuiteCatalogue, folder: Fo
     _write_manifest(tenant, files, folder)
 
 
-def _there(tenant: SuiteTenant) -> list[SuiteResource]:
-    return [one for one in tenant.resources if one.listed]
+def _there(tenant: SuiteTenant, asked: Sequence[SuiteScope]) -> list[SuiteResource]:
+    """Return the resources that a listing of some subscriptions has; one that may not be read is left out silently."""
+    readable = [f"{one.scope}/resourceGroups/{READABLE}" if one.gap == "unreadable" else one.scope for one in asked]
+    return [one for one in tenant.resources if one.listed and any(one.scope.startswith(f"{at}/") for at in readable)]
 
 
 def _listed(one: SuiteResource) -> dict[str, Any]:

@@ -1,11 +1,13 @@
-"""Read the jobs of the suite, their needs and the resources that they work on, from tables beside this module."""
+"""Read the tables beside this module: jobs and their needs, those without a job, resources, and chances."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Literal, cast
 
 from rightsize.demo.suite.model import NeedKind
 from rightsize.rbac.text import fold
@@ -19,15 +21,18 @@ QUARTERLY = "quarterly"
 class ResourceRow:
     """A type of resource: the families of subscriptions that have it, its resource group, and its references.
 
-    `count` is the number of resources of a family; 0 means one that came and went. `references` are (path of the
-    property, type of the resource that it names).
+    `count` is the number of resources of a family; 0 means one that came and went. `logging` of them send the log of
+    their data plane, all of them in an audited subscription. `references` are (path of the property, type of the
+    resource that it names), and `switches` are paths of properties that are true.
     """
 
     resource_type: str
     families: frozenset[str]
     group: str
     count: int
+    logging: int
     references: tuple[tuple[str, str], ...]
+    switches: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,61 @@ class Job:
     needs: tuple[NeedRow, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Bystander:
+    """Those without a job who hold one kind of assignment.
+
+    Attributes:
+        name: Their name, which gets a number.
+        kind: Whether they are users or applications.
+        role: The role.
+        place: `root`, `top` for the top management group, `subscription`, or a type of resource.
+        state: Whether the assignment is active or eligible.
+        counts: Their number by shape of the tenant.
+        by_design: The word that says why the assignment has to stay; empty where it does not.
+        owner: The tenant that owns the applications, empty for the tenant itself.
+        age: The age of account and assignment in days, None for old ones.
+        activated: The days on which the assignment was activated without a call.
+    """
+
+    name: str
+    kind: Literal["user", "app"]
+    role: str
+    place: str
+    state: Literal["active", "eligible"]
+    counts: Mapping[str, int]
+    by_design: str
+    owner: str
+    age: int | None
+    activated: tuple[int, ...]
+
+
+@cache
+def bystanders() -> tuple[Bystander, ...]:
+    """Return those without a job, in the table's order."""
+    return tuple(
+        Bystander(
+            row["name"],
+            "app" if row["kind"] == "app" else "user",
+            row["role"],
+            row["place"],
+            "eligible" if row["state"] == "eligible" else "active",
+            {"small": int(row["small"]), "large": int(row["large"])},
+            row["by_design"],
+            row["owner"],
+            int(row["created"]) if row["created"] else None,
+            tuple(map(int, row["activated"].split())),
+        )
+        for row in _rows("bystanders")
+    )
+
+
+@cache
+def rates() -> Mapping[str, int]:
+    """Return the chances, of a thousand; the table has the reason of each."""
+    return {row["what"]: int(row["of_a_thousand"]) for row in _rows("rates")}
+
+
 @cache
 def jobs() -> tuple[Job, ...]:
     """Return the jobs, in the table's order."""
@@ -73,7 +133,7 @@ def jobs() -> tuple[Job, ...]:
     for row in _rows("needs"):
         every = None if row["cadence"] == QUARTERLY else int(row["cadence"])
         needs.setdefault(row["job"], []).append(
-            NeedRow(_kind(row["class"]), row["operation"], row["target"], every, row["cause"])
+            NeedRow(cast(NeedKind, row["class"]), row["operation"], row["target"], every, row["cause"])
         )
     return tuple(
         Job(
@@ -99,7 +159,9 @@ def resource_rows() -> tuple[ResourceRow, ...]:
             frozenset(row["families"].split()),
             row["group"],
             int(row["count"]),
+            int(row["logging"]),
             tuple((path, named) for path, _, named in (one.partition("=") for one in row["references"].split())),
+            tuple(row["switches"].split()),
         )
         for row in _rows("resources")
     )
@@ -122,7 +184,11 @@ def target_scope(operation: str, target_type: str, base: str) -> str:
     ):
         return base
     if own and fold("/".join(types[: len(own)])) == fold(target_type):
-        return base + "".join(f"/{word}/main" for word in types[len(own) :])
+        below = types[len(own) :]
+        if below[:1] == ["blobServices"]:
+            # Azure decides about blobs at their container.
+            return f"{base}/blobServices/default" + ("/containers/main" if "containers" in below else "")
+        return base + "".join(f"/{word}/main" for word in below)
     if len(types) < 2:
         return base
     return f"{base}/providers/{types[0]}" + "".join(f"/{word}/main" for word in types[1:])
@@ -131,16 +197,3 @@ def target_scope(operation: str, target_type: str, base: str) -> str:
 def _rows(name: str) -> list[dict[str, str]]:
     text = (files("rightsize.demo.suite") / "data" / f"{name}.csv").read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
-
-
-def _kind(word: str) -> NeedKind:
-    known: dict[str, NeedKind] = {
-        "logged": "logged",
-        "read": "read",
-        "linked": "linked",
-        "unruled": "unruled",
-        "endpoint": "endpoint",
-        "data": "data",
-        "seasonal": "seasonal",
-    }
-    return known[word]

@@ -17,16 +17,20 @@ LAST_SEEN = dt.date(2026, 9, 30)
 NeedKind = Literal["logged", "read", "linked", "unruled", "endpoint", "data", "seasonal", "future"]
 """The kinds of needs, by the log that shows them or the reason why none does.
 
-`logged` is in the Activity Log. No log shows `read` (reads of Resource Manager), `linked` (checked inside a write, as
-`rules/linked_checks.csv` says), `unruled` (checked inside a write by a made-up pair that no rule may have), `endpoint`
-(a control-plane operation on the own endpoint of a service) and `data` (a data action). `seasonal` was last used before
-the window and comes back in the next days. `future` is a part of the job that its holder first uses in the next days.
+`logged` is in the Activity Log, or in the log of a resource that sends its own. No log shows `read` (reads of Resource
+Manager), `linked` (checked inside a write, as `rules/linked_checks.csv` says), `unruled` (checked inside a write by a
+made-up pair that no rule may have), `endpoint` (a control-plane operation on the own endpoint of a service) and `data`
+(a data action). `seasonal` was last used before the window and comes back in the next days. `future` is a part of the
+job that its holder first uses in the next days.
 """
 NEED_KINDS: tuple[NeedKind, ...] = ("logged", "read", "linked", "unruled", "endpoint", "data", "seasonal", "future")
 UNRULED: NeedKind = "unruled"
 IN_LOG: tuple[NeedKind, ...] = ("logged", "seasonal", "future")
-"""The kinds whose calls the Activity Log records on the days on which they are made."""
+"""The kinds whose calls a log records on the days on which they are made."""
 
+LAST_OWNER = "last_owner"
+READABLE = "platform"
+"""The resource group that the reader of the inventory may read in an unreadable subscription."""
 FIRST_DAY = LAST_SEEN - dt.timedelta(days=SEEN_DAYS - 1)
 
 
@@ -52,6 +56,15 @@ class SuiteCatalogue:
     roles: Mapping[str, BuiltIn]
 
 
+Gap = Literal["", "unlisted", "unreadable", "emptied", "standby"]
+GAPS: tuple[Gap, ...] = ("unlisted", "unreadable", "emptied", "standby")
+"""What cannot be known of a subscription.
+
+`unlisted` is in no inventory. Of `unreadable` the reader may read one resource group, and its lists are short. In
+`emptied` a resource group was deleted within the seen days. `standby` is empty, and waits for a failure elsewhere.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class SuiteScope:
     """A management group or subscription, with the families of resources that a subscription has."""
@@ -60,6 +73,7 @@ class SuiteScope:
     name: str
     parent: str
     families: frozenset[str] = frozenset()
+    gap: Gap = ""
 
     @property
     def is_subscription(self) -> bool:
@@ -69,24 +83,32 @@ class SuiteScope:
 
 @dataclass(frozen=True, slots=True)
 class SuiteResource:
-    """A resource; one that is not `listed` came and went within the seen days, so that no listing has it."""
+    """A resource; one that is not `listed` came and went within the seen days, so that no listing has it.
+
+    `sends_log` says whether a diagnostic setting sends the log of its data plane, which the exports have.
+    """
 
     scope: str
     resource_type: str
     name: str
     properties: Mapping[str, Any]
     listed: bool = True
+    sends_log: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SuitePrincipal:
-    """A user, application or group. `job` is empty for groups and for those without work."""
+    """A user, application or group. `job` is empty for groups and for those without work.
+
+    `owner` is the tenant that owns the application, empty for the tenant itself.
+    """
 
     principal_id: str
     kind: Literal["user", "app", "group"]
     name: str
     job: str = ""
     created_on: dt.date = dt.date(2024, 1, 8)
+    owner: str = ""
 
     @property
     def arm_type(self) -> str:
@@ -96,7 +118,12 @@ class SuitePrincipal:
 
 @dataclass(frozen=True, slots=True)
 class SuiteGrant:
-    """A role assignment. `by_design` says why it has to stay as it is; it is empty where a plan may change it."""
+    """A role assignment.
+
+    `by_design` is the word of `propose.needs.by_design` that says why it has to stay as it is; it is empty where a plan
+    may change it. Of several Owners of a subscription one has to stay, whichever it is; one of them has `LAST_OWNER`.
+    `activated` are the days of activations that made no call.
+    """
 
     grant_id: str
     principal_id: str
@@ -105,11 +132,25 @@ class SuiteGrant:
     state: Literal["active", "eligible"] = "active"
     by_design: str = ""
     created_on: dt.date = dt.date(2024, 1, 8)
+    activated: tuple[int, ...] = ()
+
+
+def day_of(number: int) -> dt.date:
+    """Return the date of a day that is counted from the first day of the log."""
+    return FIRST_DAY + dt.timedelta(days=number)
+
+
+def is_owner_of(grant: SuiteGrant, subscription: str) -> bool:
+    """Return whether an assignment makes its holder an Owner of a subscription, standing and at the subscription."""
+    return (grant.role.name, grant.scope, grant.state) == ("Owner", subscription, "active")
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteNeed:
-    """An operation that a principal needs at a scope, on days that are counted from the first day of the log."""
+    """An operation that a principal needs at a scope, on days that are counted from the first day of the log.
+
+    `by_resource` says that the log which shows it is that of the resource, not the Activity Log.
+    """
 
     principal_id: str
     operation: str
@@ -117,16 +158,34 @@ class SuiteNeed:
     scope: str
     kind: NeedKind
     days: tuple[int, ...]
+    by_resource: bool = False
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """The days of it that a plan may see, if a log shows it."""
+        return tuple(day for day in self.days if day < SEEN_DAYS)
 
     @property
     def is_recorded(self) -> bool:
-        """Return whether the Activity Log of the seen days has a call of this need."""
-        return self.kind in IN_LOG and any(day in range(SEEN_DAYS) for day in self.days)
+        """Return whether a log of the seen days has a call of this need."""
+        return self.kind in IN_LOG and bool(self.seen)
 
     @property
     def comes_next(self) -> bool:
         """Return whether the need comes up on a day on which a plan is judged."""
         return any(SEEN_DAYS <= day < SEEN_DAYS + AHEAD_DAYS for day in self.days)
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteRefusal:
+    """A call that Azure refused on a seen day; `linked` is the operation that its caller lacked, if not its own."""
+
+    principal_id: str
+    operation: str
+    scope: str
+    day: int
+    linked: str = ""
+    linked_scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +202,7 @@ class SuiteTenant:
     grants: tuple[SuiteGrant, ...]
     resources: tuple[SuiteResource, ...]
     needs: tuple[SuiteNeed, ...]
+    refusals: tuple[SuiteRefusal, ...] = ()
 
     @property
     def subscriptions(self) -> tuple[SuiteScope, ...]:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rightsize.demo.hashing import below, guid
-from rightsize.demo.suite.jobs import GROUP, SUBSCRIPTION, Job, NeedRow, jobs, resource_rows, target_scope
+from rightsize.demo.suite.jobs import (
+    GROUP,
+    SUBSCRIPTION,
+    Bystander,
+    Job,
+    NeedRow,
+    bystanders,
+    jobs,
+    rates,
+    target_scope,
+)
 from rightsize.demo.suite.model import (
     AHEAD_DAYS,
+    LAST_OWNER,
     LAST_SEEN,
+    READABLE,
     SEEN_DAYS,
     BuiltIn,
     NeedKind,
@@ -19,60 +32,26 @@ from rightsize.demo.suite.model import (
     SuiteGrant,
     SuiteNeed,
     SuitePrincipal,
+    SuiteRefusal,
     SuiteResource,
     SuiteScope,
     SuiteTenant,
+    is_owner_of,
 )
+from rightsize.demo.suite.resources import resources_of
+from rightsize.demo.suite.shapes import SUITES, Shape
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import Plane
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import fold
 
-_EVERY_FAMILY = ("base", "compute", "net", "web", "data", "aks", "backup", "integration", "ml", "dns")
-_CHANCES: Mapping[NeedKind, int] = {
-    "logged": 720,
-    "read": 850,
-    "linked": 1000,
-    "unruled": 1000,
-    "endpoint": 900,
-    "data": 900,
-    "seasonal": 150,
-}
-"""Of a thousand holders of a job, the number with each of its needs. Needs of linked checks follow their write."""
-_FUTURE = 15
-"""Of a thousand logged needs, the number that come up for the first time in the days ahead."""
-_NEW_RESOURCE = 8
-"""Of a thousand logged needs, the number that come up on another resource of the type in the days ahead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The size of a tenant: subscriptions (name, management group or empty, families) and number of rounds of jobs."""
-
-    name: str
-    subscriptions: tuple[tuple[str, str, tuple[str, ...]], ...]
-    rounds: int
-    idle: int
-
-
-SMALL = Shape("small", (("main", "", _EVERY_FAMILY),), rounds=1, idle=1)
-LARGE = Shape(
-    "large",
-    (
-        ("apps", "production", ("base", "compute", "net", "web")),
-        ("data", "production", ("base", "data", "net", "integration")),
-        ("platform", "production", ("base", "aks", "compute", "net")),
-        ("research", "sandbox", ("base", "ml", "data")),
-        ("shared", "sandbox", ("base", "net", "dns", "backup")),
-    ),
-    rounds=4,
-    idle=5,
-)
-SUITES: Mapping[str, tuple[tuple[Shape, int], ...]] = {
-    "small": ((SMALL, 0),),
-    "full": ((SMALL, 0), (SMALL, 1), (LARGE, 0)),
-}
-"""The tenants of each suite: shape, and the number that is added to the seed."""
+_BUS = "Microsoft.ServiceBus/namespaces"
+_LAB = f"/resourceGroups/lab/providers/{_BUS}/lab"
+"""A resource that goes with its resource group: no listing has it, and no log names it."""
+_GROUP_TYPE = "Microsoft.Resources/subscriptions/resourceGroups"
+_MACHINE = "Microsoft.Compute/virtualMachines"
+_ASSIGN = "Microsoft.Authorization/roleAssignments/write"
+_SCAN = "Microsoft.PolicyInsights/policyStates/triggerEvaluation/action"
 
 
 def suite_tenants(suite: str, seed: int, catalogue: SuiteCatalogue) -> list[SuiteTenant]:
@@ -94,17 +73,21 @@ def make_tenant(shape: Shape, seed: int, catalogue: SuiteCatalogue) -> SuiteTena
                 making.hire(job, f"{number}.{holder}")
     making.complete()
     making.add_bystanders()
+    making.fill_gaps()
+    making.limit_reader()
+    making.name_last_owners()
     return SuiteTenant(
         f"{shape.name}-{seed}",
         seed,
         making.id("tenant"),
-        making.id("principal", "inventory-reader"),
+        making.id("principal", "inventory-reader-0"),
         tuple(making.scopes),
         tuple(making.principals),
         making.members,
         tuple(making.grants),
         tuple(making.resources),
         tuple(sorted(making.needs.values(), key=lambda one: (one.principal_id, one.plane, one.operation, one.scope))),
+        tuple(making.refusals),
     )
 
 
@@ -119,6 +102,8 @@ class _Making:
     grants: list[SuiteGrant] = field(default_factory=list)
     resources: list[SuiteResource] = field(default_factory=list)
     needs: dict[tuple[str, str, str], SuiteNeed] = field(default_factory=dict)
+    logging: set[str] = field(default_factory=set)
+    refusals: list[SuiteRefusal] = field(default_factory=list)
     hired: list[tuple[Job, SuitePrincipal, SuiteScope, list[BuiltIn]]] = field(default_factory=list)
 
     def id(self, *words: object) -> str:
@@ -139,8 +124,13 @@ class _Making:
             self.scopes.append(SuiteScope(groups[name], name, root))
         for name, group, families in self.shape.subscriptions:
             scope = f"/subscriptions/{self.id('subscription', name)}"
-            self.scopes.append(SuiteScope(scope, name, groups.get(group, root), frozenset(families)))
-            self.resources += _resources(scope, name, frozenset(families))
+            gap = self.shape.gaps.get(name, "")
+            self.scopes.append(SuiteScope(scope, name, groups.get(group, root), frozenset(families), gap))
+            self.resources += resources_of(scope, name, frozenset(families))
+            if gap == "emptied":
+                self.resources.append(SuiteResource(f"{scope}{_LAB}", _BUS, "lab", {}, listed=False))
+
+        self.logging = {one.scope for one in self.resources if one.sends_log}
 
     def role(self, name: str) -> BuiltIn:
         """Return a built-in role by name."""
@@ -153,8 +143,10 @@ class _Making:
         return role
 
     def hire(self, job: Job, number: str) -> None:
-        """Add a holder of a job, with grants as real tenants have them, and its needs as far as these allow them."""
+        """Add a holder of a job, if a subscription has a place for it, with the needs that its grants allow."""
         places = [scope for scope in self.scopes if scope.is_subscription and job.family in scope.families]
+        if not places:
+            return
         home = places[self.draw(len(places), job.name, number, "home")]
         name = f"{job.name}-{number}" if job.is_app else f"{job.name}-{number}@contoso.com"
         who = self.add("app" if job.is_app else "user", name, job.name)
@@ -164,6 +156,38 @@ class _Making:
         for need in wanted:
             if _is_granted(need, held):
                 self.plant(need)
+        self.refusals += self.refused(job, who, wanted, held)
+
+    def refused(
+        self, job: Job, who: SuitePrincipal, wanted: Sequence[SuiteNeed], held: Sequence[BuiltIn]
+    ) -> Iterator[SuiteRefusal]:
+        """Yield the calls of a holder that Azure refused: parts of the job, checks inside a write, and a try."""
+        causes = {row.operation: fold(row.cause) for row in job.needs if row.cause}
+        writes = {fold(need.operation): need for need in wanted if need.seen and _is_granted(need, held)}
+        for need in wanted:
+            write = writes.get(causes.get(need.operation, ""))
+            if write is not None:
+                place = "" if _is_granted(need, held) else need.scope
+                if self.draw(1000, who.name, need.operation, "refused link") < rates()["refused_link"]:
+                    elsewhere = self.out_of_reach(who)
+                    place = "/".join((elsewhere, *need.scope.split("/")[3:])) if elsewhere else place
+                if place:
+                    yield SuiteRefusal(who.principal_id, write.operation, write.scope, write.seen[0],
+                                       need.operation, place)  # fmt: skip
+            elif need.kind == "logged" and need.seen and not need.by_resource and not _is_granted(need, held):
+                yield SuiteRefusal(who.principal_id, need.operation, need.scope, need.seen[0])
+        group = next((need.scope for need in wanted if "/resourceGroups/" in need.scope), "")
+        tried = SuiteNeed(who.principal_id, _ASSIGN, "control", "/".join(group.split("/")[:5]), "logged", ())
+        if group and self.draw(1000, who.name, "refused") < rates()["refused"] and not _is_granted(tried, held):
+            yield SuiteRefusal(who.principal_id, tried.operation, tried.scope, self.draw(SEEN_DAYS, who.name, "tried"))
+
+    def out_of_reach(self, who: SuitePrincipal) -> str:
+        """Return a subscription where a holder has no right; that of others where the tenant has only one."""
+        groups = {group for group, members in self.members.items() if who.principal_id in members}
+        held = {one.scope for one in self.grants if one.principal_id in {who.principal_id, *groups}}
+        known = [one for one in self.scopes if one.is_subscription]
+        free = [one.scope for one in known if one.parent not in held and not any(one.scope in scope for scope in held)]
+        return free[0] if free else f"/subscriptions/{self.id('others')}" if len(known) == 1 else ""
 
     def complete(self) -> None:
         """Plant a seasonal and a future need where chance has planted none, so that every tenant has every kind."""
@@ -187,9 +211,9 @@ class _Making:
                 if _is_granted(need, held) and _key(need) not in self.needs:
                     yield need
 
-    def add(self, kind: Any, name: str, job: str = "", created_on: dt.date = dt.date(2024, 1, 8)) -> SuitePrincipal:
+    def add(self, kind: Any, name: str, job: str = "", **more: Any) -> SuitePrincipal:
         """Add a principal."""
-        made = SuitePrincipal(self.id("principal", name), kind, name, job, created_on)
+        made = SuitePrincipal(self.id("principal", name), kind, name, job, **more)
         self.principals.append(made)
         return made
 
@@ -209,7 +233,7 @@ class _Making:
         yield from made.values()
         for row, need in list(made.items()):
             others = [one for one in self.targets(row.target, home) if target_scope(row.operation, *one) != need.scope]
-            if row.kind == need.kind == "logged" and others and self.lot(who, row, "other") < _NEW_RESOURCE:
+            if row.kind == need.kind == "logged" and others and self.lot(who, row, "other") < rates()["new_resource"]:
                 scope = target_scope(row.operation, *others[0])
                 yield SuiteNeed(who.principal_id, row.operation, "control", scope, "future", self.ahead(who, row))
         for row in job.needs:
@@ -227,14 +251,17 @@ class _Making:
             return
         lot = 0 if certain else self.lot(who, row, "has")
         kind: NeedKind = row.kind
-        if lot >= _CHANCES[row.kind]:
-            if row.kind != "logged" or lot >= _CHANCES["logged"] + _FUTURE:
+        if lot >= rates()[row.kind]:
+            if row.kind != "logged" or lot >= rates()["logged"] + rates()["future"]:
                 return
             kind = "future"
-        scope = target_scope(row.operation, *base[self.lot(who, row, "target") % len(base)])
+        target = base[self.lot(who, row, "target") % len(base)]
+        scope = target_scope(row.operation, *target)
         days = self.days(row, who, kind)
         plane: Plane = "data" if row.kind == "data" else "control"
-        yield SuiteNeed(who.principal_id, row.operation, plane, scope, kind, days)
+        by_resource = row.kind in ("data", "endpoint") and target[1] in self.logging
+        shown: NeedKind = "logged" if by_resource else kind
+        yield SuiteNeed(who.principal_id, row.operation, plane, scope, shown, days, by_resource)
 
     def days(self, row: NeedRow, who: SuitePrincipal, kind: NeedKind) -> tuple[int, ...]:
         """Return the days of a need; quarterly work was last done just before the window, or before the log."""
@@ -292,7 +319,9 @@ class _Making:
         else:
             held = [self.grant(who, broad, home.scope)]
         if job.data:
-            held.append(self.grant(who, self.role(job.data), home.scope))
+            resources = sorted({"/".join(need.scope.split("/")[:9]) for need in wanted if need.plane == "data"})
+            narrow = self.draw(1000, who.name, "data grant") < rates()["data_at_resource"]
+            held += [self.grant(who, self.role(job.data), place) for place in (narrow and resources) or [home.scope]]
         return held
 
     def join(self, job: Job, who: SuitePrincipal, home: SuiteScope, role: BuiltIn) -> BuiltIn:
@@ -312,20 +341,68 @@ class _Making:
         return role
 
     def add_bystanders(self) -> None:
-        """Add those without a job: the reader of the inventory, emergency access, recovery, a newcomer, the idle."""
-        root = self.scopes[0].scope
-        subscriptions = [scope for scope in self.scopes if scope.is_subscription]
-        self.grant(self.add("app", "inventory-reader"), self.role("Reader"), root)
-        self.grant(self.add("user", "break-glass@contoso.com"), self.role("Owner"), subscriptions[0].scope,
-                   by_design="emergency access")  # fmt: skip
-        self.grant(self.add("app", "site-recovery"), self.role("Site Recovery Contributor"), subscriptions[-1].scope,
-                   by_design="recovery")  # fmt: skip
-        young = LAST_SEEN - dt.timedelta(days=20)
-        newcomer = self.add("user", "newcomer@contoso.com", created_on=young)
-        self.grant(newcomer, self.role("Reader"), subscriptions[0].scope, by_design="young", created_on=young)
-        for number in range(self.shape.idle):
-            who = self.add("user", f"contractor-{number}@contoso.com")
-            self.grant(who, self.role("Contributor"), subscriptions[number % len(subscriptions)].scope)
+        """Add those without a job: who stays by design, the reader of the inventory, newcomers, and the idle."""
+        for row in bystanders():
+            places = self.places_of(row)
+            for number in range(row.counts[self.shape.size] if places else 0):
+                created = dt.date(2024, 1, 8) if row.age is None else LAST_SEEN - dt.timedelta(days=row.age)
+                name = f"{row.name}-{number}" + ("" if row.kind == "app" else "@contoso.com")
+                who = self.add(row.kind, name, created_on=created, owner=row.owner)
+                self.grant(who, self.role(row.role), places[number % len(places)], row.state, by_design=row.by_design,
+                           created_on=created, activated=row.activated)  # fmt: skip
+
+    def places_of(self, row: Bystander) -> list[str]:
+        """Return the scopes where those without a job may hold their role; there may be none."""
+        if row.place in ("root", "top"):
+            return ["/" if row.place == "root" else self.scopes[0].scope]
+        places = [one for one in self.scopes if one.is_subscription]
+        if row.place == SUBSCRIPTION:
+            return [one.scope for one in places]
+        found = [one.scope for one in places if one.gap == row.place]
+        return found or [one.scope for one in self.resources if one.resource_type == row.place]
+
+    def fill_gaps(self) -> None:
+        """Plant needs in subscriptions of which not everything can be known, and the deletion of a resource group."""
+        people = {one.name.partition("-0")[0]: one.principal_id for one in self.principals}
+        every_day = tuple(range(SEEN_DAYS + AHEAD_DAYS))
+        for scope in (one for one in self.scopes if one.gap):
+            if who := people.get(f"scanner-{scope.gap}"):
+                self.plant(SuiteNeed(who, _SCAN, "control", scope.scope, "logged", every_day))
+            if who := people.get(f"sender-{scope.gap}"):
+                buses = [one for one in self.resources if one.resource_type == _BUS]
+                bus = next(one.scope for one in buses if one.scope.startswith(f"{scope.scope}/"))
+                # What was in a deleted resource group is made anew after the seen days.
+                days = (*range(2, 35, 3), SEEN_DAYS + 4) if scope.gap == "emptied" else every_day[2::3]
+                self.plant(SuiteNeed(who, f"{_BUS}/messages/send/action", "data", bus, "data", days))
+            if scope.gap == "standby":
+                machine = f"{scope.scope}/resourceGroups/app/providers/{_MACHINE}/one"
+                self.plant(SuiteNeed(people["standby-operator"], f"{_MACHINE}/write", "control", machine, "future",
+                                     (SEEN_DAYS + 12,)))  # fmt: skip
+            if scope.gap == "emptied":
+                group = f"{scope.scope}/resourceGroups/lab"
+                self.plant(SuiteNeed(people["lab-owner"], f"{_GROUP_TYPE}/delete", "control", group, "logged", (40,)))
+
+    def limit_reader(self) -> None:
+        """Let the reader of the inventory read only one resource group of an unreadable subscription."""
+        found = [one for one in self.scopes if one.is_subscription]
+        if not any(one.gap == "unreadable" for one in found):
+            return
+        reader = next(one for one in self.principals if one.name == "inventory-reader-0")
+        self.grants = [one for one in self.grants if one.principal_id != reader.principal_id]
+        for one in found:
+            place = f"{one.scope}/resourceGroups/{READABLE}" if one.gap == "unreadable" else one.scope
+            self.grant(reader, self.role("Reader"), place)
+
+    def name_last_owners(self) -> None:
+        """Mark for each subscription with Owners the assignment of the one who has most recorded days there."""
+        days: Counter[str] = Counter()
+        for need in self.needs.values():
+            days[need.principal_id] += len(need.days) if need.is_recorded else 0
+        for scope in [one.scope for one in self.scopes if one.is_subscription]:
+            found = [one for one in self.grants if is_owner_of(one, scope)]
+            if found:
+                last = min(found, key=lambda one: (-days[one.principal_id], one.grant_id))
+                self.grants[self.grants.index(last)] = replace(last, by_design=LAST_OWNER)
 
 
 def _key(need: SuiteNeed) -> tuple[str, str, str]:
@@ -334,31 +411,3 @@ def _key(need: SuiteNeed) -> tuple[str, str, str]:
 
 def _is_granted(need: SuiteNeed, roles: Sequence[BuiltIn]) -> bool:
     return any(grants(role.blocks, need.operation, need.plane) != "no" for role in roles)
-
-
-def _resources(scope: str, name: str, families: frozenset[str]) -> Iterator[SuiteResource]:
-    rows = [row for row in resource_rows() if row.families & families]
-    first = {row.resource_type: _resource_id(scope, row.group, row.resource_type, name, 0) for row in rows}
-    for row in rows:
-        for number in range(max(1, row.count)):
-            properties: dict[str, Any] = {}
-            for path, named in row.references:
-                if named in first:
-                    _set(properties, path.split("."), first[named])
-            id_ = _resource_id(scope, row.group, row.resource_type, name, number)
-            yield SuiteResource(id_, row.resource_type, id_.rsplit("/", 1)[-1], properties, listed=row.count > 0)
-
-
-def _resource_id(scope: str, group: str, resource_type: str, name: str, number: int) -> str:
-    short = resource_type.rsplit("/", 1)[-1].lower()[:12]
-    return f"{scope}/resourceGroups/{group}/providers/{resource_type}/{short}{name}{number}"
-
-
-def _set(properties: dict[str, Any], path: Sequence[str], id_: str) -> None:
-    """Set a reference as Resource Graph has it: lists of objects where a word is a plural."""
-    word, *rest = path
-    if not rest:
-        properties[word] = id_ if word.lower().endswith("id") or word in ("storageAccount", "keyVault") else {"id": id_}
-        return
-    inner = properties.setdefault(word, [{}] if word.endswith("s") else {})
-    _set(inner[0] if isinstance(inner, list) else inner, rest, id_)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rightsize.demo.suite.files import write_suite_exports, write_suite_truth
-from rightsize.demo.suite.jobs import jobs
+from rightsize.demo.suite.jobs import jobs, rates
 from rightsize.demo.suite.model import NEED_KINDS, SEEN_DAYS, BuiltIn, SuiteCatalogue, SuiteTenant
-from rightsize.demo.suite.tenants import LARGE, SMALL, Shape, make_tenant
+from rightsize.demo.suite.shapes import LARGE, SMALL
+from rightsize.demo.suite.tenants import make_tenant
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import parse_role_definitions
+from rightsize.propose.needs.by_design import BY_DESIGN
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import fold
 from rightsize.rules.linked import linked_writes
@@ -76,6 +81,16 @@ def test_made_up_pairs_are_in_no_rule_and_all_others_are() -> None:
                 assert ruled is (row.kind == "linked"), (row.cause, row.operation)
 
 
+def test_what_stays_by_design_has_a_word_of_the_product(tenant: SuiteTenant) -> None:
+    """The truth knows no reason that a plan could not give, and every kind of such access is there."""
+    words = Counter(one.by_design for one in tenant.grants if one.by_design)
+    assert set(words) == {"emergency_access", "last_owner", "recovery", "first_party", "conditional", "eligible"}
+    assert set(words) <= set(BY_DESIGN)
+    assert words["emergency_access"] == 2
+    assert words["last_owner"] == len(tenant.subscriptions)
+    assert sum(words.values()) < len(tenant.grants) / 5
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(catalogue: SuiteCatalogue, tmp_path: Path) -> None:
     """Nothing depends on the clock, the machine or the order of a set."""
     for folder, seed in (("one", 3), ("two", 3), ("other", 4)):
@@ -120,10 +135,76 @@ def test_the_log_ends_with_the_seen_days(catalogue: SuiteCatalogue, tenant: Suit
     assert logged & silent == set()
 
 
+def test_resources_with_a_log_show_every_need_on_them(
+    catalogue: SuiteCatalogue, tenant: SuiteTenant, tmp_path: Path
+) -> None:
+    """Part of the resources send a log of their data plane: it has each need on them, and rows of every day."""
+    write_suite_exports(tenant, catalogue, tmp_path)
+    lines = [line for file in sorted((tmp_path / "resource-logs").iterdir()) for line in file.read_text().splitlines()]
+    rows = [json.loads(line) for line in lines]
+    sending = {fold(one.scope) for one in tenant.resources if one.sends_log}
+    assert sending
+    assert sending < {fold(one.scope) for one in tenant.resources if one.resource_type in {*_LOGGING}}
+    days = Counter({(_resource(row), row["time"][:10]) for row in rows})
+    assert Counter(resource for resource, _ in days) == dict.fromkeys(sending, SEEN_DAYS)
+    shown = {(need.principal_id, _ten(need.scope)) for need in tenant.needs if need.by_resource and need.is_recorded}
+    assert {(who, _resource(row)) for row in rows if (who := _caller(row))} == shown
+    assert {need.kind for need in tenant.needs if need.by_resource} == {"logged"}
+    silent = [_ten(need.scope) for need in tenant.needs if need.kind == "data"]
+    assert silent
+    assert sending.isdisjoint(silent)
+    # Roles with data actions are assigned at resources, where such a log decides, and above, where all have to log.
+    places = {
+        one.scope.count("/") > 4 for one in tenant.grants if one.role.blocks[0].data_actions and not one.by_design
+    }
+    assert places == {True, False}
+
+
+_LOGGING = ("Microsoft.Storage/storageAccounts", "Microsoft.KeyVault/vaults")
+
+
+def _ten(scope: str) -> str:
+    return fold("/".join(scope.split("/")[:9]))
+
+
+def _resource(row: dict[str, Any]) -> str:
+    return _ten(row["resourceId"])
+
+
+def _caller(row: dict[str, Any]) -> str:
+    identity = row["identity"]
+    claims = identity.get("claim") or {"objectidentifier": identity.get("requester", {}).get("objectId", "")}
+    return str(next(value for name, value in claims.items() if name.endswith("objectidentifier")))
+
+
+def test_what_azure_refused_is_no_need(catalogue: SuiteCatalogue, tenant: SuiteTenant, tmp_path: Path) -> None:
+    """Both forms of a refusal are in the log, with Azure's code; the refused operation is no need at that scope."""
+    assert {bool(one.linked) for one in tenant.refusals} == {True, False}
+    needs = {(one.principal_id, fold(one.operation), fold(one.scope)) for one in tenant.needs}
+    for one in tenant.refusals:
+        lacked = (one.linked, one.linked_scope) if one.linked else (one.operation, one.scope)
+        assert (one.principal_id, *map(fold, lacked)) not in needs
+    write_suite_exports(tenant, catalogue, tmp_path)
+    lines = (tmp_path / "activity" / "activity.jsonl").read_text(encoding="utf-8").splitlines()
+    failed = [row for row in map(json.loads, lines) if row["status"]["value"] == "Failed"]
+    codes = Counter(json.loads(row["properties"]["statusMessage"])["error"]["code"] for row in failed)
+    linked = sum(bool(one.linked) for one in tenant.refusals)
+    assert codes == {"LinkedAuthorizationFailed": linked, "AuthorizationFailed": len(tenant.refusals) - linked}
+
+
+def test_chances_have_a_reason() -> None:
+    """Each kind of need has a chance, with its reason beside it; so has each row of those without a job."""
+    folder = files("rightsize.demo.suite") / "data"
+    for name, column in (("rates", "reason"), ("bystanders", "source")):
+        rows = list(csv.DictReader((folder / f"{name}.csv").read_text(encoding="utf-8").splitlines()))
+        assert [row for row in rows if len(row[column] or "") < 20] == []
+    assert set(NEED_KINDS) <= rates().keys()
+
+
 def test_a_catalogue_without_a_role_is_an_error() -> None:
     """A part of Azure's catalogue would give another tenant under the same name."""
     with pytest.raises(InputError, match="the catalogue has no built-in role `Contributor`"):
-        make_tenant(Shape("small", SMALL.subscriptions, 1, 1), 0, SuiteCatalogue((), {}))
+        make_tenant(SMALL, 0, SuiteCatalogue((), {}))
 
 
 def _content(folder: Path) -> dict[str, bytes]:

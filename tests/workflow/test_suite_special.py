@@ -1,0 +1,65 @@
+"""The special tenant of the suite: what is decided in subscriptions of which not everything can be known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rightsize.workflow.suite import SuiteResult, run_suite
+
+
+@pytest.fixture(scope="module")
+def special(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> SuiteResult:
+    """The special suite with the default options."""
+    catalogue = [shared_data / "catalog" / name for name in ("built-in-roles.json", "operations.csv")]
+    nowhere = tmp_path_factory.mktemp("special") / "none.duckdb"
+    return run_suite("special", 0, db=nowhere, catalogue=catalogue, settings=["reads=all"])
+
+
+@pytest.fixture(scope="module")
+def known(special: SuiteResult) -> dict[str, dict[str, Any]]:
+    return {row["subscription"]: dict(row) for row in special.existence}
+
+
+def test_no_need_is_lost_where_existence_cannot_be_known(special: SuiteResult) -> None:
+    """Data actions on resources that neither a listing nor a log names stay, as does all that a log or rule shows."""
+    (row,) = (one for one in special.rows() if one["plan"] == "default")
+    lost = {kind: one["lost"] for kind, one in row["needs_by_kind"].items()}
+    assert row["needs_by_kind"]["data"]["needs"] >= 3
+    assert [lost[kind] for kind in ("logged", "read", "linked", "data")] == [0, 0, 0, 0]
+    assert row["recorded_calls_denied"] == 0
+    assert row["assignments_by_design"] == sum(special.by_design.values())
+
+
+def test_a_subscription_with_listings_and_a_log_is_decided(known: dict[str, dict[str, Any]]) -> None:
+    """Each type is there or absent, and absences decide assignments."""
+    assert known["apps"]["unknown"] == 0
+    assert known["apps"]["absent"] > 300
+    assert known["apps"]["judged"] > 0
+    assert known["apps"]["why"] == ""
+
+
+@pytest.mark.parametrize(("subscription", "why"), [("unlisted", "no_listing"), ("unreadable", "reader_without_right")])
+def test_a_short_listing_proves_no_absence(known: dict[str, dict[str, Any]], subscription: str, why: str) -> None:
+    """What is known to be there is, all else is unknown, and no assignment is narrowed for want of a resource."""
+    row = known[subscription]
+    assert row["there"] > 0
+    assert (row["absent"], row["not registered"], row["judged"], row["why"]) == (0, 0, 0, why)
+
+
+def test_a_deleted_resource_group_hides_what_was_in_it(known: dict[str, dict[str, Any]]) -> None:
+    """Only what its provider's registration excludes is absent; the provider of the lost resource is registered."""
+    row = known["emptied"]
+    assert (row["absent"], row["why"]) == (0, "group_deleted")
+    assert row["not registered"] > 300
+    assert row["unknown"] > 0
+
+
+def test_an_empty_subscription_waits(known: dict[str, dict[str, Any]]) -> None:
+    """All types are proved absent, and still no assignment of it is narrowed for that: it gets a question."""
+    row = known["standby"]
+    assert (row["there"], row["unknown"], row["judged"]) == (0, 0, 0)
+    assert row["absent"] > 300
+    assert row["waiting"] == 3
