@@ -60,14 +60,24 @@ class ScopeTree:
         return bool(self.groups.filter(pl.col("place") == place)["listed"].any())
 
 
-def read_tree(scopes: pl.DataFrame, places: pl.Series) -> ScopeTree:
-    """Build the tree from the table `scopes`, and from `places`, the folded scopes that anything names."""
+def read_tree(scopes: pl.DataFrame, places: pl.Series, refused: pl.Series | None = None) -> ScopeTree:
+    """Build the tree from the table `scopes`, and from `places`, the folded scopes that anything names.
+
+    Subscriptions that only `refused` names, the folded scopes of refused calls, are left out: they may be of another
+    tenant. What a listing shows or anything else names is not.
+    """
     known = scopes.select(
         place=place_of(scopes["scope"]),
         parent=place_of(scopes["parent_scope"]),
         listed=pl.col("listed").fill_null(False),
     )
     named = pl.DataFrame({"place": places.unique()}).select(place=node_of("place"), parent=None, listed=False)
+    if refused is not None:
+        doubtful = pl.DataFrame({"place": refused.unique()}).select(place=node_of("place")).unique()
+        foreign = doubtful.join(named, on="place", how="anti")
+        known = pl.concat(
+            [known.filter("listed"), known.filter(~pl.col("listed")).join(foreign, on="place", how="anti")]
+        )
     nodes = (
         pl.concat([known, named.cast({"parent": pl.String})])
         .filter(is_node("place"))

@@ -99,15 +99,27 @@ class GrantedOperations(NamedTuple):
 def read_tenant(inputs: Inputs) -> Tenant:
     """Return the frames that the steps of an analysis share."""
     granted = read_granted(inputs)
-    named = [inputs.coverage["scope"], inputs.usage_days["scope"]]
-    places = pl.concat([granted.assignments["place"], *(place_of(scopes.drop_nulls().unique()) for scopes in named)])
+    is_refused = _is_refused(inputs.usage_days)
+    calls = inputs.usage_days.filter(~is_refused)
+    named = [table["scope"].drop_nulls().unique() for table in (inputs.coverage, calls, inputs.resources)]
+    places = pl.concat([granted.assignments["place"], *map(place_of, named)])
+    refused = place_of(inputs.usage_days.filter(is_refused)["scope"].drop_nulls().unique())
     membership = _membership(inputs)
     return Tenant(
         **granted._asdict(),
         membership=membership,
         sleeping=sleeping_memberships(inputs.group_schedule_instances, membership),
-        tree=read_tree(inputs.scopes, places),
+        tree=read_tree(inputs.scopes, places, refused),
     )
+
+
+def _is_refused(usage: pl.DataFrame) -> pl.Series:
+    """Return whether all calls of a row were refused; a refusal may name a scope of another tenant.
+
+    A row of `store.concern` without any number stands for a place with a call that was let through.
+    """
+    counts = [pl.col(one).fill_null(0) for one in ("succeeded", "failed", "started", "suspect")]
+    return usage.select(((pl.sum_horizontal(counts) == 0) & pl.col("denied").is_not_null()).alias("refused"))["refused"]
 
 
 @once("role_assignments", "role_definitions", "role_permissions", "role_operations", "operations")

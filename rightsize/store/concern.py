@@ -262,27 +262,33 @@ class Concern:
 _KIND = "regexp_extract(folded, '^/subscriptions/[^/]+/resourcegroups/[^/]+/providers/([^/]+/[^/]+)/', 1)"
 
 
+_DONE = "u.succeeded + u.failed + u.started + u.suspect"
+
+
 def _places_of_use() -> str:
     """Return SQL for one row of use for each subscription, management group or logged resource with any use.
 
-    Its day is the newest day of all use; it has no principal and no operation.
+    Its day is the newest day of all use; it has no principal and no operation. `denied` is 0 if all calls there were
+    refused.
     """
     kinds = ", ".join(literal(kind) for kind in logged_kinds())
-    return f"""
+    return f"""SELECT * FROM (
+        WITH used AS (
+            SELECT scope_key, bool_or({_DONE} > 0) AS done FROM base.usage_days AS u
+            WHERE plane IN ('control', 'data') GROUP BY scope_key)
         SELECT scope, 'control' AS plane,
-            (SELECT max(day) FROM base.usage_days WHERE plane IN ('control', 'data')) AS day
+            (SELECT max(day) FROM base.usage_days WHERE plane IN ('control', 'data')) AS day,
+            CASE WHEN NOT bool_or(done) THEN 0 END AS denied
         FROM (
-            SELECT DISTINCT unnest([
+            SELECT done, unnest([
                 CASE WHEN starts_with(folded, '/subscriptions/')
                     THEN array_to_string(string_split(folded, '/')[:3], '/') ELSE folded END,
                 CASE WHEN {_KIND} IN ({kinds}) THEN regexp_extract(folded, '{RESOURCE}', 1) END]) AS scope
-            FROM base.scope_names WHERE scope_key IN (
-                SELECT DISTINCT scope_key FROM base.usage_days WHERE plane IN ('control', 'data')))
-        WHERE scope IS NOT NULL"""
+            FROM base.scope_names JOIN used USING (scope_key))
+        WHERE scope IS NOT NULL GROUP BY scope)"""
 
 
 _GROUP_OR_WIDER = "/subscriptions/[^/]+(/resourcegroups/[^/]+)?"
-_DONE = "u.succeeded + u.failed + u.started + u.suspect"
 
 
 def _types_of_use(kinds: str) -> str:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.absence import hidden_places
 from rightsize.analyze.duplicates import find_duplicates
 from rightsize.analyze.holders import classify_holders
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.pim_findings import seldom_at_work
 from rightsize.analyze.reasons import UnobservableReason
 from rightsize.analyze.role_requests import read_role_requests
-from rightsize.analyze.text import place_of
+from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.bitsets import OperationIndex, index_operations
@@ -192,7 +193,25 @@ def _left_alone(
     keeps = find_keeps(inputs, analysis, options)
     outside = placed.filter(~pl.col("inside")).select("role_assignment_id", "state").unique()
     undecided = dict.fromkeys(outside.iter_rows(), "scope_tree_unknown")
-    return _words(keeps, "untouched"), undecided | _words(keeps, "undecided")
+    waits = dict.fromkeys(_waiting(inputs, analysis, placed), "waits")
+    return _words(keeps, "untouched"), waits | undecided | _words(keeps, "undecided")
+
+
+def _waiting(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame) -> Iterator[Key]:
+    """Yield the assignments of holders without use at scopes that wait: without a resource, or for recovery.
+
+    A scope is known to be empty only by complete listings.
+    """
+    absences = analysis.absences
+    hidden = hidden_places(analysis.existence, absences.areas).with_columns(why=pl.lit("empty"))
+    rows = absences.waiting.filter(pl.col("why").is_in(["empty", "recovery"])).join(analysis.tenant.assignments, on="a")
+    waiting = rows.join(hidden, on=["place", "why"], how="anti")
+    held = inputs.role_assignments.select("role_assignment_id", "state", holder=folded(pl.col("principal_id")))
+    used = placed.select("role_assignment_id", "state").unique().join(held, on=["role_assignment_id", "state"])
+    active = pl.concat([used["holder"], folded(placed["principal_id"].drop_nulls().unique())]).unique()
+    idle = held.filter(~pl.col("holder").is_in(active.implode()))
+    keys = waiting.join(idle, on=["role_assignment_id", "state"], how="semi").filter(pl.col("state") == "active")
+    yield from keys.select("role_assignment_id", "state").iter_rows()
 
 
 def _words(keeps: pl.DataFrame, column: str) -> dict[Key, str]:

@@ -38,6 +38,8 @@ REASONS = {word: stays.sentence for word, stays in BY_DESIGN.items()} | {
     "unknown_members": "no complete listing has the members of the group",
     "scope_tree_unknown": "the scopes below its management group are not known",
     "beyond_containment": "the containment of its holder does not need a change of it",
+    "waits": "nothing exists at its scope yet, or it is for recovery, and its holder used nothing: ask its owner "
+    "whether it waits for something",
     "unknown_provider": "its role names a resource provider that the catalogue does not have",
 }
 

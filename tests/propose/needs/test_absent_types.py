@@ -130,3 +130,18 @@ def test_a_scope_on_standby_keeps_what_does_not_exist_there() -> None:
             analysis.profiles, on="profile_id"
         )
         assert set(rows["role_assignment_id"]) & {guid(101)} == expected
+
+
+@pytest.mark.parametrize("kind", ["User", "ServicePrincipal"])
+def test_whoever_used_nothing_keeps_what_waits(kind: str) -> None:
+    """An empty group may be for something to come; its owner is asked. Who works elsewhere is judged as ever."""
+    tenant = inventoried()
+    empty = f"{SUB}/resourceGroups/later"
+    tenant.assign(105, tenant.principal(5, kind), CONTRIBUTOR, empty)
+    tenant.assign(106, guid(1), CONTRIBUTOR, empty)
+    plan = tenant.plan()
+    assert proposal_for(plan, guid(105)).reason.partition(":")[0] == "waits"
+    assert proposal_for(plan, guid(106)).kind != "keep"
+    without_listing = SmallTenant()
+    without_listing.assign(105, without_listing.principal(5), CONTRIBUTOR, empty)
+    assert proposal_for(without_listing.plan(), guid(105)).kind == "builtin"

@@ -328,3 +328,16 @@ def test_members_of_a_group_of_emergency_accounts_are_emergency_accounts(options
     member = tenant.principal(1, display_name="adm-7")
     tenant.group(3, [member], display_name="tier 0" if options else "Break-glass accounts")
     _kept(tenant, tenant.assign(101, member, CONTRIBUTOR, SUB), "emergency access", **options)
+
+
+def test_a_refusal_that_names_a_subscription_of_others_says_nothing_of_ours() -> None:
+    """A linked check may be refused in another tenant, whose subscriptions are not below our groups."""
+    tenant = SmallTenant()
+    user = tenant.principal(1)
+    assignment = tenant.assign(101, user, CONTRIBUTOR, MG)
+    tenant.use(user, "Microsoft.Compute/virtualMachines/start/action", VM)
+    foreign = VM.replace(SUB, "/subscriptions/00000000-0000-0000-0000-0000000000ff")
+    for counts, is_ours in (({"succeeded": 0, "denied": 2}, False), ({"succeeded": 1}, True)):
+        tenant.use(guid(8), "Microsoft.Network/virtualNetworks/subnets/join/action", foreign, **counts)
+        kept = proposal_for(tenant.plan(), assignment).evidence["kept_unseen"]
+        assert ("scope_not_covered" in kept) is is_ours
