@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.analyze.absence import Absences
-from rightsize.analyze.coverage import COVERED
+from rightsize.analyze.log_days import is_shown
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.resource_logs import rules_of
 from rightsize.analyze.tenant import Tenant
@@ -220,8 +220,9 @@ def log_state() -> pl.Expr:
         pl.when(pl.col("levels").str.contains("management_group", literal=True)).then("groups"),
         pl.when(pl.col("levels").str.contains("tenant", literal=True)).then("top"),
     ]
-    uncovered = [pl.when(state != COVERED).then(state) for state in states]
-    return pl.coalesce(*uncovered, pl.coalesce(*states), "below")
+    outside = [pl.when(~is_shown(state)).then(state) for state in states]
+    in_part = [pl.when(state == Unused.COVERED_IN_PART.value).then(state) for state in states]
+    return pl.coalesce(*outside, *in_part, *states, "below")
 
 
 # A role may grant operations of a resource type with a log where no such resource exists.
@@ -237,7 +238,7 @@ def _verdict() -> pl.Expr:
         # An assignment that was never active allowed nothing, whatever log would show its use.
         pl.when(pl.col("reads") == Unused.NEVER_ACTIVATED.value)
         .then(pl.lit(Verdict.UNUSED.value))
-        .when(by_resource & (_DATA_STATE == COVERED))
+        .when(by_resource & is_shown(_DATA_STATE))
         .then(pl.lit(Verdict.UNUSED.value))
         .when(by_resource & _DATA_STATE.is_in([word.value for word in OutOfCoverage]))
         .then(pl.lit(Verdict.OUT_OF_COVERAGE.value))
@@ -247,7 +248,7 @@ def _verdict() -> pl.Expr:
         .then(pl.lit(Verdict.UNUSED.value))
         .when(~logged.fill_null(False))
         .then(pl.lit(Verdict.UNOBSERVABLE.value))
-        .when(pl.col("state") == COVERED)
+        .when(is_shown(pl.col("state")))
         .then(pl.lit(Verdict.UNUSED.value))
         .otherwise(pl.lit(Verdict.OUT_OF_COVERAGE.value))
     )
@@ -264,9 +265,7 @@ def _reason() -> pl.Expr:
         .then(_DATA_STATE)
         .when(unused & is_read)
         .then(pl.lit(Unused.NO_ARM_TOKEN.value))
-        .when(unused)
-        .then(pl.lit(COVERED))
-        .when(pl.col("verdict") == Verdict.OUT_OF_COVERAGE.value)
+        .when(unused | (pl.col("verdict") == Verdict.OUT_OF_COVERAGE.value))
         .then("state")
         # A data action that some log shows, but no rule says at which resource.
         .otherwise(pl.coalesce("why", pl.lit(UnobservableReason.NO_DIAGNOSTIC_INVENTORY.value)))

@@ -11,7 +11,7 @@ from rightsize.analyze.absence import Absences, find_absences
 from rightsize.analyze.activation_use import use_of_activations
 from rightsize.analyze.activations import covered_assignments, read_history
 from rightsize.analyze.attribution import Attributed
-from rightsize.analyze.coverage import control_states, open_groups, read_states
+from rightsize.analyze.coverage import control_gaps, control_states, open_groups, read_states
 from rightsize.analyze.data_use import Decided, attribute_data_use, decide, doubts
 from rightsize.analyze.earlier_use import credit_earlier, earlier_calls, earlier_operations, earlier_rows
 from rightsize.analyze.existence import Existence, read_existence
@@ -66,6 +66,8 @@ class Analysis:
         absences: The types of resource that were absent at and below the scope of each assignment.
         absent: `(profile_id, kind, reason)`: the same by profile.
         by_logs: As `profile_operations`: what the logs alone say of operations that are unused for want of a resource.
+        gaps: `(place, plane, day)`: the days of the window that logs at and below the scope of an assignment do not
+            cover, though they are evidence for the others (`covered_in_part`).
     """
 
     window: Window
@@ -83,6 +85,7 @@ class Analysis:
     absences: Absences
     absent: pl.DataFrame
     by_logs: pl.DataFrame
+    gaps: pl.DataFrame
 
 
 def analyse(
@@ -122,7 +125,10 @@ def analyse(
     )
     existence = read_existence(inputs, window, everybody)
     absences = find_absences(existence, inputs, judged, standby)
-    profiles = build_profiles(judged, control, reads, data_states(inputs, window, judged), credit.held, absences)
+    of_data, data_gaps = data_states(inputs, window, judged)
+    of_control = control_gaps(inputs, window, judged).select("place", pl.lit("control").alias("plane"), "day")
+    gaps = pl.concat([of_control, data_gaps]).unique().sort("place", "plane", "day")
+    profiles = build_profiles(judged, control, reads, of_data, credit.held, absences)
     profiles = with_linked_checks(profiles, judged, everybody, usage, control, credit.held)
     set_ids, sets = name_sets(profiles.operations, _GROUP)
     used = _used(usage, attributed, tenant)
@@ -134,7 +140,11 @@ def analyse(
         _declared(_unexplained(usage, attributed)),
         _declared(_unexplained_rows(calls.decided.aside)),
         _declared(_unexplained_rows(_unread(calls.unnamed))),
-        _declared(_counted(pl.concat([_named(used), _named(singly)]), profiles, set_ids, judged)),
+        _declared(
+            _with_covered_days(
+                _counted(pl.concat([_named(used), _named(singly)]), profiles, set_ids, judged), gaps, window
+            )
+        ),
         _declared(_unlisted(profiles, judged)),
     ]
     return Analysis(
@@ -155,6 +165,7 @@ def analyse(
         absences=absences,
         absent=profiles.absent,
         by_logs=profiles.by_logs.select(*PROFILE_OPERATIONS_SCHEMA),
+        gaps=gaps,
     )
 
 
@@ -325,7 +336,16 @@ def _counted(named: pl.DataFrame, profiles: Profiles, set_ids: pl.DataFrame, ten
         .with_columns(operations=pl.col("total") - pl.col("taken").fill_null(0))
         .filter(pl.col("operations") > 0)
         .join(set_ids, on=list(_GROUP), how="left")
-        .join(tenant.assignments.select("a", "role_assignment_id", "state", "principal_id", "scope"), on="a")
+        .join(tenant.assignments.select("a", "role_assignment_id", "state", "principal_id", "scope", "place"), on="a")
+    )
+
+
+def _with_covered_days(counted: pl.DataFrame, gaps: pl.DataFrame, window: Window) -> pl.DataFrame:
+    """Add `covered_days` to rows that rest on logs of a part of the window: the days that all of these logs cover."""
+    missing = gaps.group_by("place", "plane").agg(missing=pl.len().cast(pl.Int64))
+    in_part = pl.col("reason") == Unused.COVERED_IN_PART.value
+    return counted.join(missing, on=["place", "plane"], how="left").with_columns(
+        covered_days=pl.when(in_part).then(window.days - pl.col("missing"))
     )
 
 

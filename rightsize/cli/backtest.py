@@ -230,9 +230,11 @@ def _show_calibration(document: Mapping[str, Any]) -> None:
 
 def _show_graph(document: Mapping[str, Any]) -> None:
     """Show the backtest of the permissions of Microsoft Graph."""
-    covered = sum(fold["state"] == "covered" for fold in document["folds"])
+    from rightsize.analyze.reasons import SHOWN  # noqa: PLC0415  kept out of `--help`
+
+    covered = sum(fold["state"] in SHOWN for fold in document["folds"])
     write(
-        f"\nMicrosoft Graph: its log is complete in the training days of {covered} of {len(document['folds'])} folds\n"
+        f"\nMicrosoft Graph: its log is evidence for the training days of {covered} of {len(document['folds'])} folds\n"
         f"applications with a denied request: {document['principals_denied']} of {document['principals']}\n"
         f"denied requests: {document['calls_denied']} of {document['calls']}\n"
         f"excess removed: {percent(document['excess_removed'])}\n\n"

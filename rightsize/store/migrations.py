@@ -12,7 +12,7 @@ from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
 
-SCHEMA_VERSION = 28
+SCHEMA_VERSION = 29
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -195,6 +195,10 @@ def _add_existence(connection: duckdb.DuckDBPyConnection) -> None:
     _create(connection, "inventories", "provider_registrations", "resource_types", "resource_existence")
 
 
+def _add_covered_days(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("ALTER TABLE base.verdicts ADD COLUMN IF NOT EXISTS covered_days BIGINT")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -225,6 +229,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     25: _add_display_names_and_sets,
     26: _derive_roles_again,
     27: _add_existence,
+    28: _add_covered_days,
 }
 """The step from each version to the next."""
 

@@ -15,7 +15,7 @@ from rightsize.analyze.activation_use import duration, standing_hours
 from rightsize.analyze.directory.judge import DirectoryAnalysis
 from rightsize.analyze.directory.tables import DirectoryTables
 from rightsize.analyze.pim_findings import SELDOM_HOURS
-from rightsize.analyze.reasons import UnobservableReason, Unused
+from rightsize.analyze.reasons import SHOWN, UnobservableReason, Unused
 from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
@@ -205,7 +205,7 @@ def _may_sleep(case: DirectoryAssignmentCase, analysis: DirectoryAnalysis, worke
     )
     # No log shows how seldom a role is used that only reads, or whose use only other services log.
     changes = {reason for name, reason in case.gone.items() if not is_read(name)}
-    judged = bool(case.used) or Unused.COVERED.value in changes
+    judged = bool(case.used) or not changes.isdisjoint(SHOWN)
     seldom = worked["hours_a_month"] < SELDOM_HOURS
     return bool(licensed and people and judged and case.row["state"] == "active" and seldom)
 

@@ -16,7 +16,7 @@ import polars as pl
 
 from rightsize.analyze.graph.judge import GraphAnalysis, analyse_graph
 from rightsize.analyze.graph.tables import GraphTables, requests_of
-from rightsize.analyze.reasons import Unused
+from rightsize.analyze.reasons import SHOWN
 from rightsize.analyze.window import Window
 from rightsize.graph.permissions import Clause
 from rightsize.model.plan import Proposal
@@ -99,7 +99,7 @@ def try_graph(tables: GraphTables, fold: Fold, options: PlanOptions) -> GraphTri
         state=analysis.state,
         tally=_tally(asked, fold.test, before, after),
         left_out=left_out,
-        predictions=tuple(_predictions(plan.proposals, broken)) if analysis.state == Unused.COVERED else (),
+        predictions=tuple(_predictions(plan.proposals, broken)) if analysis.state in SHOWN else (),
     )
 
 

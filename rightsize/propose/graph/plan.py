@@ -12,7 +12,7 @@ import polars as pl
 from rightsize.analyze.graph.cases import CaseKey
 from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
-from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict
+from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Verdict
 from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
@@ -47,7 +47,7 @@ def plan_graph(analysis: GraphAnalysis, options: PlanOptions, horizon: int = HOR
             analysis.graph,
             leave=leave.get(key, {}),
             drops_unobservable=options.unobservable is Unobservable.DROP,
-            is_covered=analysis.state == Unused.COVERED,
+            is_covered=analysis.state in SHOWN,
             beyond=choices[*key[:2], ""].after if key[2] else frozenset(),
         )
         proof = choices[key].proof

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from rightsize.analyze.reasons import UnobservableReason, Verdict
+from rightsize.analyze.reasons import UnobservableReason, Verdict, covered_of
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import ProposalKind
 from rightsize.propose.core.expiry import describe_end
@@ -215,14 +215,24 @@ def _kind(placements: Sequence[Placement]) -> ProposalKind:
 
 def _unused_reason(role: KnownRole, profile: Profile) -> str:
     unseen = (role.granted & ~profile.unused).bit_count()
+    days = _covered_days(profile, role.granted)
     if not unseen and not role.granted & profile.absent:
-        return "none of its operations was used, and the logs would have shown it"
+        return f"none of its operations was used, and the logs would have shown it{days}"
     absent = (role.granted & profile.absent).bit_count()
     shown = role.granted.bit_count() - unseen - absent
     if absent:
-        said = f"no log shows a use of it: {shown} operations would have been logged, {absent} had no resource there"
+        said = (
+            f"no log shows a use of it: {shown} operations would have been logged{days}, {absent} had no resource there"
+        )
         return f"{said}, for {unseen} no log can tell" if unseen else said
-    return f"no log shows a use of it: {shown} operations would have been logged, for {unseen} no log can tell"
+    return f"no log shows a use of it: {shown} operations would have been logged{days}, for {unseen} no log can tell"
+
+
+def _covered_days(profile: Profile | None, gone: int) -> str:
+    """Return the clause for the days that the logs cover, if removed operations rest on a part of the window."""
+    if profile is None or profile.coverage is None or not gone & profile.shown_in_part:
+        return ""
+    return f" ({covered_of(*profile.coverage)})"
 
 
 def _whole_reason(role: KnownRole, profile: Profile, needs: Needs, spare: int) -> str:
@@ -258,4 +268,5 @@ def _narrow_reason(role: KnownRole, draft: Draft, places: int, book: RoleBook) -
     kept = f"keeps {(needed & role.granted).bit_count()} of {role.granted.bit_count()} operations at {where}"
     earlier = draft.needs.why.get(USED_BEFORE, 0) & role.granted if draft.needs else 0
     before = f", {earlier.bit_count()} of them used before the window only" if earlier else ""
-    return f"{kept}{before}{describe_end(draft.subject.end_on)}"
+    days = _covered_days(draft.profile, role.granted & ~needed)
+    return f"{kept}{before}{days}{describe_end(draft.subject.end_on)}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from rightsize.analyze.linked_checks import may_exist_below
-from rightsize.analyze.reasons import BY_EXISTENCE, OutOfCoverage, UnobservableReason, Verdict
+from rightsize.analyze.reasons import BY_EXISTENCE, OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.resources import kind_at
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.bitsets import Interner, OperationIndex, bits_of
@@ -66,7 +66,8 @@ class Profile:
     calls, but no linked checks. `reasons` has the set of each (verdict, reason). `untouched` is the part of `hidden` on
     types of the control plane that neither the holder nor a peer used (see `needs.touched_types`). `lacking` are
     operations on types of which there was no resource, whatever verdict they have. `by_logs` is the profile that the
-    logs alone would give, or None where it is the same.
+    logs alone would give, or None where it is the same. `coverage` is how many days of the window the logs behind
+    `unused` cover, and the days of the window; None where they cover all.
     """
 
     reads: int = 0
@@ -79,6 +80,12 @@ class Profile:
     untouched: int = 0
     lacking: int = 0
     by_logs: Profile | None = None
+    coverage: tuple[int, int] | None = None
+
+    @property
+    def shown_in_part(self) -> int:
+        """The operations that are unused by a log of a part of the window."""
+        return self.reasons.get((Verdict.UNUSED, Unused.COVERED_IN_PART), 0)
 
     @property
     def absent(self) -> int:

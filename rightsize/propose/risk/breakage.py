@@ -252,11 +252,13 @@ def _samples(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFr
         .otherwise(pl.lit("silent"))
     )
     units = {"seasonal": "cycles", "used": "active_days", "unused": "active_days", "silent": "days"}
-    samples = pl.when(seasonal).then("cycles").when(active > 0).then(active).otherwise(window.days)
+    # Days without a log are no samples.
+    covered = window.days - pl.col("missing_days")
+    samples = pl.when(seasonal).then("cycles").when(active > 0).then(active).otherwise(covered)
     # A holder that began late in the window is expected to go on as densely. One mean pause is added, since the window
     # may begin within a pause.
     since = (pl.lit(window.last_day) - pl.coalesce("active_since", pl.lit(window.first_day))).dt.total_days() + 1
-    span = pl.min_horizontal(since * (1 + 1 / active), window.days)
+    span = pl.min_horizontal((since - pl.col("missing_since")) * (1 + 1 / active), covered)
     cycles_ahead = (horizon / pl.col("every")).ceil()
     # The sort fixes the order in which the values of peers are summed, whatever the order of the input rows.
     return incidence.sort(KEY).with_columns(
