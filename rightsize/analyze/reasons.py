@@ -189,3 +189,9 @@ def covered_of(days: int, window_days: int) -> str:
 def sentence(reason: str) -> str:
     """Return the sentence for a reason; a word that is not in `SENTENCES` is returned as it is."""
     return SENTENCES.get(reason, reason)
+
+
+def sentence_on(reason: str, covered_days: int | None, window_days: int) -> str:
+    """Return the sentence for a reason; `covered_days` as in the table `verdicts`."""
+    said = sentence(reason)
+    return said if covered_days is None else f"{covered_of(covered_days, window_days)}: {said}"

@@ -89,6 +89,19 @@ def days_asked(days: int, min_days: int | None = None) -> int:
     return min(-(-2 * days // 3), MOST_DAYS_ASKED) if min_days is None else min_days
 
 
+def preview_of(days: int, min_days: int | None = None) -> str | None:
+    """Return the sentence that says why conclusions are a preview; None if a whole window is asked for.
+
+    Args:
+        days: The days of the window.
+        min_days: As `Window` has it.
+    """
+    asked, whole = days_asked(days, min_days), days_asked(DEFAULT_DAYS)
+    if days < DEFAULT_DAYS:
+        return f"it rests on {days} days of use, not on {DEFAULT_DAYS}"
+    return f"its logs had to cover {asked} days, not {whole}" if asked < whole else None
+
+
 def choose_window(
     inputs: Inputs,
     as_of: dt.date | None = None,

@@ -16,6 +16,7 @@ from rightsize.cli.options import (
     AsOf,
     Db,
     ForgetDays,
+    MinDays,
     NoInput,
     Output,
     OutputFormat,
@@ -93,6 +94,7 @@ def backtest(
         typer.Option("--emergency-access", help="An emergency access account (id or UPN), left alone. Repeatable."),
     ] = None,
     as_of: AsOf = None,
+    min_days: MinDays = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     suite: Annotated[
         SuiteChoice | None,
@@ -139,6 +141,7 @@ def backtest(
         "--exclude": exclude,
         "--emergency-access": emergency_access,
         "--as-of": as_of,
+        "--min-days": min_days,
         "--forget-days": forget_days if forget_days != DEFAULT_FORGET_DAYS else None,
     }
     of_suite = {"--seed": seed, "--catalogue": catalogue, "--plan": plan, "--exports": exports}
@@ -154,7 +157,10 @@ def backtest(
         as_of=as_of,
         truth=truth,
         shared=PlanOptions(
-            exclude=tuple(exclude or ()), emergency_access=tuple(emergency_access or ()), forget_days=forget_days
+            exclude=tuple(exclude or ()),
+            emergency_access=tuple(emergency_access or ()),
+            forget_days=forget_days,
+            min_days=min_days,
         ),
         narrate=say,
     )

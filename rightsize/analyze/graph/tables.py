@@ -78,7 +78,11 @@ class GraphTables:
 
 
 def graph_window(
-    tables: GraphTables, as_of: dt.date | None, days: int, forget_days: int = DEFAULT_FORGET_DAYS
+    tables: GraphTables,
+    as_of: dt.date | None,
+    days: int,
+    forget_days: int = DEFAULT_FORGET_DAYS,
+    min_days: int | None = None,
 ) -> Window:
     """Return the window; without `as_of` it ends with the newest day that the log of Graph covers or shows.
 
@@ -88,7 +92,7 @@ def graph_window(
     usage = tables.graph_usage_days.select("day")
     if log.is_empty() and usage.is_empty():
         log = tables.coverage
-    return choose_window(Inputs.of(coverage=log, usage_days=usage), as_of, days, forget_days)
+    return choose_window(Inputs.of(coverage=log, usage_days=usage), as_of, days, forget_days, min_days)
 
 
 def covered_days(tables: GraphTables, window: Window) -> pl.Series:

@@ -87,7 +87,7 @@ def cut_graph(tables: GraphTables, last_day: dt.date) -> GraphTables:
 
 def try_graph(tables: GraphTables, fold: Fold, options: PlanOptions) -> GraphTrial:
     """Make a plan from the training days, and return the outcome of the requests of the test days."""
-    train = replace(fold.train, forget_days=options.forget_days)
+    train = replace(fold.train, forget_days=options.forget_days, min_days=options.min_days)
     analysis = analyse_graph(cut_graph(tables, train.last_day), train, cheapest_cover)
     plan = plan_graph(analysis, options, fold.test.days)
     held = _read_held(analysis, plan.proposals)
