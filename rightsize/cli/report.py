@@ -30,9 +30,7 @@ def report(
     ] = None,
     min_days: Annotated[
         int | None,
-        typer.Option(
-            "--min-days", min=1, help="As for `analyze`. Default: two thirds of the window, or that of the plan."
-        ),
+        typer.Option("--min-days", min=1, help="As for `analyze`. Default: its default, or that of the plan."),
     ] = None,
     forget_days: Annotated[
         int | None,

@@ -97,7 +97,7 @@ def plan_(
         bool,
         typer.Option(
             "--accept-short-window",
-            help="Accept a plan that is a preview: its `--min-window` or `--min-days` asked for little.",
+            help="Accept a preview: a plan that rests on less than 90 days of use, or on a lower `--min-days`.",
         ),
     ] = False,
     db: Db = DEFAULT_DB,

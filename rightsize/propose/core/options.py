@@ -57,8 +57,8 @@ class PlanOptions:
         max_break: Keep an assignment whose change is likelier than this to break something within 30 days; None for
             no such check.
         min_window: Length of the observation window in whole UTC days.
-        min_days: Number of days of the window that a log has to cover to be evidence; None for two thirds of the window,
-            at most 60.
+        min_days: Number of days of the window that a log has to cover to be evidence; None for two thirds of the
+            window, at most 60.
         forget_days: Use before the window is evidence too, up to this many days before the end of the window.
         grace_days: Assignments and principals younger than this many days are left alone, and so are those younger
             than the window.
