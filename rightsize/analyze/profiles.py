@@ -174,12 +174,13 @@ def _judged(
 
 
 def _is_for_want_of_resource() -> pl.Expr:
-    """Return whether an operation that the logs leave open is unused, since there was no resource to perform it on.
+    """Return whether an operation is unused since there was no resource to perform it on.
 
-    Operations that can be performed above subscriptions need no resource below them. Reads of Resource Manager stay
+    Only logs of the whole window say as much; where they leave it open, or cover a part, existence decides. Operations that can be performed above subscriptions need no resource below them. Reads of Resource Manager stay
     open: a listing of resources that are not there can be read, and their patterns stay whole.
     """
     is_open = pl.col("verdict").is_in([Verdict.UNOBSERVABLE.value, Verdict.OUT_OF_COVERAGE.value])
+    is_open |= pl.col("reason") == Unused.COVERED_IN_PART.value
     lists = pl.col("rule").is_null() & (pl.col("why") != UnobservableReason.DATA_ENDPOINT.value).fill_null(True)
     is_read = (pl.col("plane") == "control") & pl.col("name").str.ends_with("/read") & lists
     return (pl.col("lacking").is_not_null() & is_open & (pl.col("levels") == "below") & ~is_read).fill_null(False)
