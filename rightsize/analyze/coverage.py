@@ -48,7 +48,7 @@ def control_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFra
     where an assignment does not reach so high. A state is `covered`, `covered_in_part` (enough days to be evidence) or
     a word of `OutOfCoverage`.
     """
-    log = _CoveredDays(inputs, window, tenant)
+    log = CoveredDays(inputs, window, tenant)
     assignments = tenant.assignments.select("a", "place", "level")
     high = assignments.filter(pl.col("level").is_in(["management_group", "root"]))["place"].unique().sort()
     rows = [(place, *_high_states(place, tenant, log)) for place in high]
@@ -77,7 +77,7 @@ def control_gaps(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame
 
     A day counts for each scope of an assignment with such a log at or below it.
     """
-    missing = _CoveredDays(inputs, window, tenant).missing
+    missing = CoveredDays(inputs, window, tenant).missing
     places = tenant.assignments.select("place", "level").unique()
     is_high = pl.col("level").is_in(["management_group", "root"])
     low = places.filter(~is_high).select("place", node=node_of("place").fill_null(ROOT))
@@ -95,7 +95,7 @@ def control_gaps(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame
 
 def covered_share(inputs: Inputs, window: Window, tenant: Tenant) -> float:
     """Return the share of (subscription, day) pairs of the window that the Activity Log covers, 0 to 1."""
-    log = _CoveredDays(inputs, window, tenant)
+    log = CoveredDays(inputs, window, tenant)
     subscriptions = tenant.tree.subscriptions["place"].to_list()
     wanted = len(subscriptions) * window.days
     return sum(log.days(place) for place in subscriptions) / wanted if wanted else 0.0
@@ -103,7 +103,7 @@ def covered_share(inputs: Inputs, window: Window, tenant: Tenant) -> float:
 
 def covered_subscriptions(inputs: Inputs, window: Window, tenant: Tenant) -> pl.Series:
     """Return the folded subscriptions whose Activity Log covers every day of the window."""
-    log = _CoveredDays(inputs, window, tenant)
+    log = CoveredDays(inputs, window, tenant)
     places = tenant.tree.subscriptions["place"]
     return pl.Series("place", [place for place in places if log.state(place) == COVERED], dtype=pl.String)
 
@@ -198,7 +198,7 @@ def _days_of_scopes(rows: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     return pl.concat([rows.select("place", "day"), inherited])
 
 
-class _CoveredDays:
+class CoveredDays:
     """The days of the window that the Activity Log of each scope covers.
 
     Attributes:
@@ -233,7 +233,7 @@ class _CoveredDays:
         return max((self.state(place) for place in places), key=_STATES.index)
 
 
-def _high_states(place: str, tenant: Tenant, log: _CoveredDays) -> tuple[str, str, str | None]:
+def _high_states(place: str, tenant: Tenant, log: CoveredDays) -> tuple[str, str, str | None]:
     groups, subscriptions = tenant.tree.below(place)
     top = log.state(ROOT) if place == ROOT else None
     if not tenant.tree.is_listed(place):

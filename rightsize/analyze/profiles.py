@@ -50,6 +50,10 @@ class Profiles:
     absent: pl.DataFrame
     by_logs: pl.DataFrame
 
+    def cleared(self) -> Profiles:
+        """Return no profiles."""
+        return Profiles(*(frame.clear() for frame in (self.of, self.operations, self.absent, self.by_logs)))
+
 
 def build_profiles(
     tenant: Tenant,
@@ -176,8 +180,9 @@ def _judged(
 def _is_for_want_of_resource() -> pl.Expr:
     """Return whether an operation is unused since there was no resource to perform it on.
 
-    Only logs of the whole window say as much; where they leave it open, or cover a part, existence decides. Operations that can be performed above subscriptions need no resource below them. Reads of Resource Manager stay
-    open: a listing of resources that are not there can be read, and their patterns stay whole.
+    Only logs of the whole window say as much; where they leave it open, or cover a part, existence decides. Operations
+    that can be performed above subscriptions need no resource below them. Reads of Resource Manager stay open: a
+    listing of resources that are not there can be read, and their patterns stay whole.
     """
     is_open = pl.col("verdict").is_in([Verdict.UNOBSERVABLE.value, Verdict.OUT_OF_COVERAGE.value])
     is_open |= pl.col("reason") == Unused.COVERED_IN_PART.value
