@@ -28,6 +28,7 @@ from rightsize.propose.needs.eligibility import read_eligibility
 from rightsize.propose.needs.groups import Groups, read_groups
 from rightsize.propose.needs.keep_rules import find_keeps
 from rightsize.propose.needs.needs import Profile, Use
+from rightsize.propose.needs.parts import Part, read_parts
 from rightsize.propose.needs.privileged import Privilege, read_privilege
 from rightsize.propose.needs.touched_types import with_untouched
 from rightsize.propose.needs.use_rows import UseRows
@@ -86,6 +87,7 @@ class PlanContext:
         groups: The members of the groups that hold assignments.
         privilege: The operations that get roles of their own, and the rules on who may become eligible.
         requests: The role and principal type that each call to assign a role asked for.
+        divisible: The assignments that can be decided in parts, since the subscriptions below them differ in coverage.
     """
 
     inputs: Inputs
@@ -109,6 +111,21 @@ class PlanContext:
     groups: Groups
     privilege: Privilege
     requests: pl.DataFrame
+    divisible: Mapping[Key, Part]
+
+    @property
+    def parts(self) -> dict[Key, Part]:
+        """The assignments of which more goes if they are decided in parts."""
+        found = {}
+        for subject in self.subjects:
+            part = self.divisible.get(subject.key)
+            role = self.book.roles.get(subject.role_definition_id)
+            whole = self.profiles.get(subject.key)
+            if part is None or role is None or whole is None:
+                continue
+            if part.is_less(whole, role, subject.place, self.options, self.scale, self.reach):
+                found[subject.key] = part
+        return found
 
 
 def read_findings(inputs: Inputs, analysis: Analysis) -> Findings:
@@ -163,6 +180,7 @@ def prepare(
             read_delegations(placed, requests, subjects, book),
         ),
         requests=requests,
+        divisible=read_parts(analysis, subjects, placed, inputs, index),
     )
 
 

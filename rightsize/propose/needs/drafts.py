@@ -7,7 +7,7 @@ A draft begins as a decision on one assignment alone. Then `settle` (`assembly.p
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rightsize.analyze.reasons import UnobservableReason, Verdict, covered_of
@@ -96,6 +96,9 @@ class Draft:
         )
 
 
+LATER_COST = "a subscription that joins the group later gets only what stays at the group"
+"""What it costs to decide an assignment at a management group in parts."""
+
 LATE_REASONS = {
     "relied_upon": "another proposal rests on it",
     "only_absent": "what it allows beyond use in the logs had no resource there, and that alone removes no assignment: "
@@ -151,7 +154,7 @@ def first_draft(
         return base.kept("unknown_provider")
     if not needs.by_scope and by_logs is not None and by_logs.by_scope:
         return base.kept("only_absent")
-    if not needs.by_scope:
+    if not needs.by_scope and not needs.stays_at:
         return replace(base, kind="remove", reason=_unused_reason(role, profile))
     here = needs.by_scope.get(subject.place, Need(0))
     spare = role.granted & ~book.mask(here)
@@ -269,4 +272,11 @@ def _narrow_reason(role: KnownRole, draft: Draft, places: int, book: RoleBook) -
     earlier = draft.needs.why.get(USED_BEFORE, 0) & role.granted if draft.needs else 0
     before = f", {earlier.bit_count()} of them used before the window only" if earlier else ""
     days = _covered_days(draft.profile, role.granted & ~needed)
-    return f"{kept}{before}{days}{describe_end(draft.subject.end_on)}"
+    parts = _describe_parts(draft.needs.stays_at) if draft.needs and draft.needs.stays_at else ""
+    return f"{kept}{before}{days}{parts}{describe_end(draft.subject.end_on)}"
+
+
+def _describe_parts(stays_at: Mapping[str, str]) -> str:
+    """Return the clause for the scopes where today's role stays whole, and what the change costs."""
+    where = "1 scope" if len(stays_at) == 1 else f"{len(stays_at)} scopes"
+    return f"; its role stays whole at {where} below, where the logs say too little; {LATER_COST}"

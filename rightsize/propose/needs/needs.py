@@ -113,10 +113,14 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The need at each folded scope, and the operations for each reason word."""
+    """The need at each folded scope, and the operations for each reason word.
+
+    `stays_at` are folded scopes where today's role stays whole, each with the reason.
+    """
 
     by_scope: Mapping[str, Need]
     why: Mapping[str, int]
+    stays_at: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

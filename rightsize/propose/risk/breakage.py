@@ -32,6 +32,7 @@ from rightsize.analyze.window import Window
 from rightsize.propose.core.bitsets import bits_of
 from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Draft, Key
+from rightsize.propose.needs.parts import as_parts
 from rightsize.propose.risk.incidence import KEY, corrected, read_incidence
 from rightsize.propose.risk.seasonality import WEEK
 from rightsize.rbac.text import fold
@@ -128,9 +129,18 @@ def break_bounds(context: PlanContext, horizon: int = HORIZON_DAYS) -> dict[Key,
         context: The context of the plan.
         horizon: Days ahead.
     """
-    placed = context.placed.filter(~pl.col("earlier"))
+    parts = context.parts
+    tree = context.analysis.tenant.tree
+    stays = [
+        (*key, target)
+        for key, part in parts.items()
+        for target in set(context.uses.get(key, {})) - set(part.outside(context.uses.get(key, {}), tree))
+    ]
+    of_nodes = pl.DataFrame(stays, schema=dict.fromkeys((*KEY, "target"), pl.String), orient="row")
+    placed = context.placed.filter(~pl.col("earlier")).join(of_nodes, on=[*KEY, "target"], how="anti")
+    keys = pl.DataFrame(list(parts), schema=dict.fromkeys(KEY, pl.String), orient="row")
     incidence = read_incidence(
-        context.inputs, context.analysis, placed, _singled(context), lifecycle=context.options.lifecycle
+        context.inputs, as_parts(context.analysis, keys), placed, _singled(context), lifecycle=context.options.lifecycle
     )
     orphans = pl.DataFrame(sorted(context.findings.orphans), schema=dict.fromkeys(KEY, pl.String), orient="row")
     alive = incidence.join(orphans, on=KEY, how="anti")

@@ -186,6 +186,18 @@ def demands_of(draft: Draft, context: PlanContext) -> Iterator[GrantRequest]:
         for principal, part in parts:
             asked = GrantRequest(subject, place, part, principal, state, subject.condition, subject.end_on)
             yield from split(asked, draft.profile, context.privilege)
+    role = context.book.roles.get(subject.role_definition_id)
+    for place in sorted(draft.needs.stays_at) if draft.needs and role else ():
+        yield GrantRequest(
+            subject,
+            place,
+            Need(role.certain if role else 0),
+            subject.principal_id,
+            state,
+            subject.condition,
+            subject.end_on,
+            role_definition_id=subject.role_definition_id,
+        )
 
 
 def is_split(draft: Draft, context: PlanContext) -> bool:
