@@ -115,7 +115,7 @@ class PlanContext:
 
     @property
     def parts(self) -> dict[Key, Part]:
-        """The assignments of which more goes if they are decided in parts."""
+        """The assignments of which enough more goes if they are decided in parts."""
         found = {}
         for subject in self.subjects:
             part = self.divisible.get(subject.key)
@@ -123,7 +123,7 @@ class PlanContext:
             whole = self.profiles.get(subject.key)
             if part is None or role is None or whole is None:
                 continue
-            if part.is_less(whole, role, subject.place, self.options, self.scale, self.reach):
+            if part.is_worth(whole, role, subject.place, self.options, self.scale, self.reach):
                 found[subject.key] = part
         return found
 

@@ -26,6 +26,8 @@ from rightsize.propose.needs.needs import Profile, Use
 from rightsize.propose.needs.touched_types import with_untouched
 
 _KEY = ["role_assignment_id", "state"]
+_LEAST_GAIN = 0.1
+"""The least share of what would stay that has to go by deciding in parts: less is not worth the assignments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,14 @@ class Part:
             if not any(is_at_or_below(target, node, tree) for node in self.nodes)
         }
 
-    def is_less(
+    def is_worth(
         self, whole: Profile, role: KnownRole, place: str, options: PlanOptions, scale: Scale, reach: Reach
     ) -> bool:
-        """Return whether more goes by deciding in parts than by the logs of all subscriptions together."""
+        """Return whether enough more goes by deciding in parts than by the logs of all subscriptions together."""
         stays, all_stays = (_stays(one, options) & role.granted for one in (self.profile, whole))
         beside = sum(scale.weigh(role.granted & ~stays) * reach.of(node) for node in self.nodes)
-        return scale.weigh(stays) * reach.of(place) + beside < scale.weigh(all_stays) * reach.of(place)
+        before = scale.weigh(all_stays) * reach.of(place)
+        return scale.weigh(stays) * reach.of(place) + beside < before * (1 - _LEAST_GAIN)
 
 
 def _stays(profile: Profile, options: PlanOptions) -> int:
