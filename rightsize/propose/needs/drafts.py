@@ -267,6 +267,7 @@ def _narrow_reason(role: KnownRole, draft: Draft, places: int, book: RoleBook) -
     needed = 0
     for need in draft.needs.by_scope.values() if draft.needs else ():
         needed |= book.mask(need)
+    places -= len(draft.needs.stays_at) if draft.needs else 0
     where = "1 scope" if places == 1 else f"{places} scopes"
     kept = f"keeps {(needed & role.granted).bit_count()} of {role.granted.bit_count()} operations at {where}"
     earlier = draft.needs.why.get(USED_BEFORE, 0) & role.granted if draft.needs else 0

@@ -96,6 +96,7 @@ def test_who_did_nothing_in_the_covered_part_keeps_the_other_part() -> None:
     found = proposal_for(tenant.plan(**LEAN), guid(101))
     assert whole_at(found) == [SUB2]
     assert found.evidence["removed"]["covered"] > 0
+    assert found.reason.startswith("keeps 4 of 28 operations at 1 scope; its role stays whole at 1 scope below")
 
 
 def test_a_log_of_some_days_decides_its_part() -> None:
@@ -116,12 +117,14 @@ def test_a_log_of_some_days_decides_its_part() -> None:
 def test_at_most_three_assignments_more(number: int) -> None:
     """With four subscriptions without a log the assignment stays as it is."""
     tenant = corporate((SUB, SUB2, MG, "/"), dict.fromkeys(DARK[:number], MG))
+    for group in range(9):
+        tenant.use(guid(1), START, f"{SUB}/resourceGroups/g{group}/providers/Microsoft.Compute/virtualMachines/v")
     found = proposal_for(tenant.plan(), guid(101))
     assert whole_at(found) == (DARK[:3] if number == 3 else [])
     assert ("stays_at" in found.evidence) is (number == 3)
 
 
-def test_it_is_not_divided_where_more_would_stay() -> None:
+def test_it_is_not_divided_where_little_would_go() -> None:
     """The options take reads and unlogged operations from the whole; at three of the nodes they would be back."""
     tenant = corporate((SUB, SUB2, MG, "/"), dict.fromkeys(DARK[:3], MG))
     assert "stays_at" not in proposal_for(tenant.plan(**LEAN), guid(101)).evidence
