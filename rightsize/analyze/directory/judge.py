@@ -51,6 +51,7 @@ class DirectoryAnalysis:
         plane: The frames for the tables and for people.
         tables: The tables that it read.
         state: `covered`, `covered_in_part`, or the reason why the audit log decides nothing.
+        covered_days: The number of days of the window that the audit log covers.
         judged: `(a, name, verdict, reason)`: the verdict of each action that an assignment grants.
         used: `(a, principal_id, name, place, way, reason, events, …)`: use with the assignment it is credited to.
         earlier: The same of the days before the window that still count.
@@ -61,6 +62,7 @@ class DirectoryAnalysis:
     plane: PlaneAnalysis
     tables: DirectoryTables
     state: str
+    covered_days: int
     judged: pl.DataFrame
     used: pl.DataFrame
     earlier: pl.DataFrame
@@ -72,7 +74,7 @@ def analyse_directory(tables: DirectoryTables, window: Window) -> DirectoryAnaly
     """Judge every directory role over the window."""
     days = tables.days.filter(window.holds("day"))
     state = _coverage_state(tables, window)
-    missing = days_missing(tables.coverage["day"], window)
+    covered = window.days - len(days_missing(tables.coverage["day"], window))
     activations = rebuild_activations(tables)
     usage = _observe(days)
     credited, left = _attribute(usage, days, tables, activations)
@@ -85,9 +87,7 @@ def analyse_directory(tables: DirectoryTables, window: Window) -> DirectoryAnaly
     analysis = PlaneAnalysis(
         plane="directory",
         window=window,
-        verdicts=verdict_rows(
-            judged, used, before, left.join(usage, on="u"), groups, tables, window.days - len(missing)
-        ),
+        verdicts=verdict_rows(judged, used, before, left.join(usage, on="u"), groups, tables, covered),
         principals=principal_rows(judged, tables),
         assignments=assignment_rows(judged, tables),
         denied=denied_rows(usage),
@@ -99,6 +99,7 @@ def analyse_directory(tables: DirectoryTables, window: Window) -> DirectoryAnaly
         plane=analysis,
         tables=tables,
         state=state,
+        covered_days=covered,
         judged=judged,
         used=used,
         earlier=before,

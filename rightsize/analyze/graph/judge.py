@@ -63,6 +63,7 @@ class GraphAnalysis(PlaneAnalysis):
         cases: What each application holds and needs.
         judgements: The verdict on each permission of each case.
         state: `covered`, `covered_in_part`, or the reason why the log decides nothing.
+        covered_days: The number of days of the window that the log covers.
     """
 
     tables: GraphTables
@@ -72,6 +73,7 @@ class GraphAnalysis(PlaneAnalysis):
     cases: Mapping[CaseKey, GraphCase]
     judgements: Mapping[CaseKey, Mapping[str, GraphVerdicts]]
     state: str
+    covered_days: int
 
 
 def analyse_graph(
@@ -89,7 +91,8 @@ def analyse_graph(
     judgements = {key: judge(case, graph, state, cover) for key, case in cases.items()}
     rows = _permission_rows(held, judgements, graph)
     first_party = set(clients.filter("is_first_party")["client_id"])
-    verdicts = verdict_rows(rows, cases, first_party, len(covered_days(tables, window)))
+    covered = len(covered_days(tables, window))
+    verdicts = verdict_rows(rows, cases, first_party, covered)
     return GraphAnalysis(
         plane="graph",
         window=window,
@@ -105,6 +108,7 @@ def analyse_graph(
         cases=cases,
         judgements=judgements,
         state=state,
+        covered_days=covered,
     )
 
 
