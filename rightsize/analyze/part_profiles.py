@@ -18,7 +18,7 @@ from rightsize.analyze.scoping import ROOT, ScopeTree
 from rightsize.analyze.tenant import Tenant
 
 MOST_NODES = 3
-"""The most nodes at which an assignment may stay beside its narrower part: each takes an assignment more."""
+"""The most nodes at which an assignment may stay beside its narrower part, and the most assignments more in all."""
 
 _NODES = {"place": pl.String, "node": pl.String, "state": pl.String}
 

@@ -123,7 +123,8 @@ class PlanContext:
             whole = self.profiles.get(subject.key)
             if part is None or role is None or whole is None:
                 continue
-            if part.is_worth(whole, role, subject.place, self.options, self.scale, self.reach):
+            used = len(part.outside(self.uses.get(subject.key, {}), self.analysis.tenant.tree).keys() - {subject.place})
+            if part.is_worth(whole, role, subject.place, self.options, self.scale, self.reach, used):
                 found[subject.key] = part
         return found
 

@@ -96,6 +96,8 @@ class Draft:
         )
 
 
+TOO_MANY_PARTS = "too_many_parts"
+"""The word for an assignment that would take too many assignments if it were decided in parts."""
 LATER_COST = "a subscription that joins the group later gets only what stays at the group"
 """What it costs to decide an assignment at a management group in parts."""
 

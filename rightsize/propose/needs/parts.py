@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.part_profiles import MOST_NODES
 from rightsize.analyze.scoping import ScopeTree
 from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.core.bitsets import OperationIndex
@@ -51,10 +52,15 @@ class Part:
         }
 
     def is_worth(
-        self, whole: Profile, role: KnownRole, place: str, options: PlanOptions, scale: Scale, reach: Reach
+        self, whole: Profile, role: KnownRole, place: str, options: PlanOptions, scale: Scale, reach: Reach, used: int
     ) -> bool:
-        """Return whether enough more goes by deciding in parts than by the logs of all subscriptions together."""
+        """Return whether enough more goes by deciding in parts than by the logs of all subscriptions together.
+
+        `used` is the number of scopes of use outside the nodes: each takes an assignment.
+        """
         stays, all_stays = (_stays(one, options) & role.granted for one in (self.profile, whole))
+        if used + len(self.nodes) + bool(stays) - 1 > MOST_NODES:
+            return False
         beside = sum(scale.weigh(role.granted & ~stays) * reach.of(node) for node in self.nodes)
         before = scale.weigh(all_stays) * reach.of(place)
         return scale.weigh(stays) * reach.of(place) + beside < before * (1 - _LEAST_GAIN)

@@ -9,13 +9,14 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.part_profiles import MOST_NODES
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.azure_limits import RoleRoom
 from rightsize.propose.core.bitsets import bits_of
 from rightsize.propose.core.expiry import last_of
 from rightsize.propose.core.role_catalog import Need
 from rightsize.propose.needs.context import PlanContext
-from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject, with_roles
+from rightsize.propose.needs.drafts import TOO_MANY_PARTS, Draft, Key, Placement, Subject, with_roles
 from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, KeptAssignment, Units, form_units
 from rightsize.propose.needs.privileged import split
 from rightsize.propose.selection.choose import Solution, Terms, choose
@@ -84,11 +85,23 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
         places: dict[Key, set[str]] = defaultdict(set)
         for demand in asked:
             places[demand.subject.key].add(demand.place)
-        chosen = _with_choices(settled, units, solution, places, context)
+        chosen = _with_choices(dict(settled), units, solution, places, context)
+        crowded = {key: said for key, draft in chosen.items() if (said := _too_many_parts(draft)) is not None}
+        if crowded:
+            settled |= {key: settled[key].kept(said) for key, said in crowded.items()}
+            continue
         for key in gathered:
             if chosen[key].placements:
                 chosen[key] = replace(chosen[key], reason=f"{chosen[key].reason}; {_TOGETHER}")
         return GrantedNeeds(chosen, optimum, solution.curve)
+
+
+def _too_many_parts(draft: Draft) -> str | None:
+    """Return the reason why a draft that is decided in parts is kept: it takes too many assignments; else None."""
+    more = len(draft.placements) - 1
+    if draft.needs is None or not draft.needs.stays_at or more <= MOST_NODES:
+        return None
+    return f"{TOO_MANY_PARTS}: to decide it in parts takes {more} assignments more, and at most {MOST_NODES} are made"
 
 
 def _idle(solution: Solution, context: PlanContext) -> Iterator[GrantUnit]:

@@ -40,6 +40,13 @@ def corporate(covered: Iterable[str] = (SUB, MG, "/"), parents: dict[str, str] |
     return tenant
 
 
+def widen(tenant: SmallTenant) -> None:
+    """Let the first subscription have more resource groups."""
+    tenant.principal(900)
+    for group in range(1, 9):
+        tenant.assign(900 + group, guid(900), READER, f"{SUB}/resourceGroups/g{group}")
+
+
 def whole_at(proposal: Proposal) -> list[str]:
     """Return the scopes at which a proposal assigns today's role again."""
     return [one.scope for one in proposal.assignments if one.role == CONTRIBUTOR]
@@ -117,11 +124,30 @@ def test_a_log_of_some_days_decides_its_part() -> None:
 def test_at_most_three_assignments_more(number: int) -> None:
     """With four subscriptions without a log the assignment stays as it is."""
     tenant = corporate((SUB, SUB2, MG, "/"), dict.fromkeys(DARK[:number], MG))
-    for group in range(9):
-        tenant.use(guid(1), START, f"{SUB}/resourceGroups/g{group}/providers/Microsoft.Compute/virtualMachines/v")
-    found = proposal_for(tenant.plan(), guid(101))
+    tenant.rows.pop("usage_days")
+    widen(tenant)
+    found = proposal_for(tenant.plan(reads="none"), guid(101))
     assert whole_at(found) == (DARK[:3] if number == 3 else [])
     assert ("stays_at" in found.evidence) is (number == 3)
+    assert number == 4 or len(found.assignments) <= 4
+
+
+def test_scopes_of_use_take_assignments_too() -> None:
+    """Two scopes of use, the group, and the scope where the role stays are three more than today; one more is not."""
+    tenant = corporate()
+    tenant.use(guid(1), START, f"{SUB}/resourceGroups/g1/providers/Microsoft.Compute/virtualMachines/v")
+    assert len(proposal_for(tenant.plan(**LEAN), guid(101)).assignments) == 4
+    tenant.use(guid(1), START, f"{SUB}/resourceGroups/g2/providers/Microsoft.Compute/virtualMachines/v")
+    assert "stays_at" not in proposal_for(tenant.plan(**LEAN), guid(101)).evidence
+
+
+def test_a_group_that_needs_two_roles_is_counted_with_both() -> None:
+    """The reads and the rest at the group are two assignments: with two scopes of use it would be four more."""
+    tenant = corporate()
+    tenant.use(guid(1), START, f"{SUB}/resourceGroups/g1/providers/Microsoft.Compute/virtualMachines/v")
+    kept = proposal_for(tenant.plan(), guid(101))
+    assert kept.kind == "keep"
+    assert kept.reason == ("too many parts: to decide it in parts takes 4 assignments more, and at most 3 are made")
 
 
 def test_it_is_not_divided_where_little_would_go() -> None:
@@ -132,10 +158,12 @@ def test_it_is_not_divided_where_little_would_go() -> None:
 
 def test_subscriptions_without_a_log_below_one_group_are_one_scope() -> None:
     tenant = corporate((SUB, SUB2, MG, "/"), {CHILD: MG, **dict.fromkeys(DARK, CHILD)})
+    tenant.rows["usage_days"] = [row for row in tenant.rows["usage_days"] if row["scope"] == VM]
+    widen(tenant)
     found = proposal_for(tenant.plan(**LEAN), guid(101))
     assert whole_at(found) == [CHILD]
     # One subscription of the child group has a log: then its others are scopes of their own.
-    tenant = corporate((SUB, SUB2, MG, "/", *DARK[:3]), {CHILD: MG, **dict.fromkeys(DARK, CHILD)})
+    tenant.covered = (SUB, SUB2, MG, CHILD, "/", *DARK[:3])
     assert whole_at(proposal_for(tenant.plan(**LEAN), guid(101))) == DARK[3:]
 
 
