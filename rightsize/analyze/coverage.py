@@ -10,6 +10,7 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, once
+from rightsize.analyze.log_days import judge_days, missing_days
 from rightsize.analyze.naming import principal_ids
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused
 from rightsize.analyze.scoping import ROOT, node_of
@@ -19,9 +20,11 @@ from rightsize.analyze.window import Window
 from rightsize.rules.operations import audience_ids, audience_names
 
 COVERED = Unused.COVERED.value
+COVERED_IN_PART = Unused.COVERED_IN_PART.value
 # In ascending order: the last of several states decides for all of them.
 _STATES = (
     COVERED,
+    COVERED_IN_PART,
     OutOfCoverage.DAYS_MISSING.value,
     OutOfCoverage.SCOPE_NOT_COVERED.value,
     OutOfCoverage.NO_LOG_LOADED.value,
@@ -42,9 +45,10 @@ def control_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFra
     """Return `(a, below, groups, top)`: the state of the logs that would show the use of an assignment.
 
     `below` is about subscriptions, `groups` about management groups and `top` about the tenant; the latter two are null
-    where an assignment does not reach so high. A state is `covered` or a word of `OutOfCoverage`.
+    where an assignment does not reach so high. A state is `covered`, `covered_in_part` (enough days to be evidence) or
+    a word of `OutOfCoverage`.
     """
-    log = _CoveredDays(inputs, window, tenant)
+    log = CoveredDays(inputs, window, tenant)
     assignments = tenant.assignments.select("a", "place", "level")
     high = assignments.filter(pl.col("level").is_in(["management_group", "root"]))["place"].unique().sort()
     rows = [(place, *_high_states(place, tenant, log)) for place in high]
@@ -68,9 +72,30 @@ def control_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFra
     ).sort("a")
 
 
+def control_gaps(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
+    """Return `(place, day)`: the days that logs do not cover which are evidence for a part of the window.
+
+    A day counts for each scope of an assignment with such a log at or below it.
+    """
+    missing = CoveredDays(inputs, window, tenant).missing
+    places = tenant.assignments.select("place", "level").unique()
+    is_high = pl.col("level").is_in(["management_group", "root"])
+    low = places.filter(~is_high).select("place", node=node_of("place").fill_null(ROOT))
+    high = [
+        (place, node)
+        for place in places.filter(is_high)["place"].sort()
+        if not missing.is_empty()
+        for found in tenant.tree.below(place)
+        for node in found
+    ]
+    top = places.filter(pl.col("place") == ROOT).select("place", node="place")
+    logs = pl.concat([low, pl.DataFrame(high, schema=low.schema, orient="row"), top])
+    return logs.join(missing, left_on="node", right_on="place").select("place", "day").unique().sort("place", "day")
+
+
 def covered_share(inputs: Inputs, window: Window, tenant: Tenant) -> float:
     """Return the share of (subscription, day) pairs of the window that the Activity Log covers, 0 to 1."""
-    log = _CoveredDays(inputs, window, tenant)
+    log = CoveredDays(inputs, window, tenant)
     subscriptions = tenant.tree.subscriptions["place"].to_list()
     wanted = len(subscriptions) * window.days
     return sum(log.days(place) for place in subscriptions) / wanted if wanted else 0.0
@@ -78,7 +103,7 @@ def covered_share(inputs: Inputs, window: Window, tenant: Tenant) -> float:
 
 def covered_subscriptions(inputs: Inputs, window: Window, tenant: Tenant) -> pl.Series:
     """Return the folded subscriptions whose Activity Log covers every day of the window."""
-    log = _CoveredDays(inputs, window, tenant)
+    log = CoveredDays(inputs, window, tenant)
     places = tenant.tree.subscriptions["place"]
     return pl.Series("place", [place for place in places if log.state(place) == COVERED], dtype=pl.String)
 
@@ -173,29 +198,33 @@ def _days_of_scopes(rows: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     return pl.concat([rows.select("place", "day"), inherited])
 
 
-class _CoveredDays:
-    """The days of the window that the Activity Log of each scope covers."""
+class CoveredDays:
+    """The days of the window that the Activity Log of each scope covers.
+
+    Attributes:
+        missing: `(place, day)`: the other days of the window, of the logs that are evidence for a part of it.
+    """
 
     def __init__(self, inputs: Inputs, window: Window, tenant: Tenant) -> None:
         rows = _control_coverage(inputs)
         self._loaded = not rows.is_empty()
-        days = _days_of_scopes(rows.filter(window.holds("day")), tenant)
-        counts = days.group_by("place").agg(days=pl.col("day").n_unique())
-        self._days: dict[str, int] = dict(counts.iter_rows())
-        self._wanted = window.days
+        days = _days_of_scopes(rows.filter(window.holds("day")), tenant).unique()
+        logs = days.select("place").unique().with_columns(since=pl.lit(window.first_day))
+        judged = judge_days(days, window, logs)
+        self._days: dict[str, int] = dict(judged.select("place", "days").iter_rows())
+        self._states: dict[str, str] = dict(judged.select("place", "state").iter_rows())
+        in_part = judged.filter(pl.col("state") == COVERED_IN_PART)
+        self.missing = missing_days(days, window, logs.join(in_part, on="place", how="semi"))
 
     def days(self, place: str) -> int:
         """Return how many days of the window the log of this one scope covers."""
         return self._days.get(place, 0)
 
     def state(self, place: str) -> str:
-        """Return `covered`, or the reason why the log of this one scope does not cover the window."""
+        """Return what the log of this one scope is evidence of, as `control_states` does."""
         if not self._loaded:
             return OutOfCoverage.NO_LOG_LOADED.value
-        days = self.days(place)
-        if days == self._wanted:
-            return COVERED
-        return OutOfCoverage.DAYS_MISSING.value if days else OutOfCoverage.SCOPE_NOT_COVERED.value
+        return self._states.get(place, OutOfCoverage.SCOPE_NOT_COVERED.value)
 
     def state_of_all(self, places: list[str]) -> str:
         """Return the state that decides for several scopes; without scopes nothing is known."""
@@ -204,7 +233,7 @@ class _CoveredDays:
         return max((self.state(place) for place in places), key=_STATES.index)
 
 
-def _high_states(place: str, tenant: Tenant, log: _CoveredDays) -> tuple[str, str, str | None]:
+def _high_states(place: str, tenant: Tenant, log: CoveredDays) -> tuple[str, str, str | None]:
     groups, subscriptions = tenant.tree.below(place)
     top = log.state(ROOT) if place == ROOT else None
     if not tenant.tree.is_listed(place):

@@ -10,7 +10,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_ids, principal_names
-from rightsize.analyze.reasons import Verdict, sentence
+from rightsize.analyze.reasons import Verdict, sentence_on
 from rightsize.analyze.scores import bucket_of, score_principals
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
@@ -218,7 +218,15 @@ def _verdicts(analysis: Analysis, reached: pl.DataFrame, used: pl.DataFrame, ear
     )
     exercised = seen.group_by("plane", "verdict", "reason").agg(operations=pl.len().cast(pl.Int64))
     rows = pl.concat([exercised, left]).sort("plane", "verdict", "reason").to_dicts()
-    return [row | {"meaning": sentence(row["reason"])} for row in rows]
+    held = analysis.verdicts.join(reached, on=["role_assignment_id", "state"], how="semi").drop_nulls("covered_days")
+    fewest = {
+        (plane, reason): days
+        for plane, reason, days in held.group_by("plane", "reason").agg(pl.col("covered_days").min()).iter_rows()
+    }
+    return [
+        row | {"meaning": sentence_on(row["reason"], fewest.get((row["plane"], row["reason"])), analysis.window.days)}
+        for row in rows
+    ]
 
 
 def _denied(analysis: Analysis, principal_id: str) -> Rows:

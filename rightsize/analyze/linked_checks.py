@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.coverage import COVERED
+from rightsize.analyze.log_days import is_shown
 from rightsize.analyze.profiles import LINKED_ROWS, Profiles, log_state, operation_facts
 from rightsize.analyze.reasons import UnobservableReason, Verdict
 from rightsize.analyze.resources import kind_of, resource_of
@@ -42,7 +42,7 @@ def with_linked_checks(
         held: `(a, name, plane)`: operations that may have been used, whatever the logs cover.
     """
     proved = profiles.operations.filter(
-        (pl.col("plane") == "control") & (pl.col("verdict") == Verdict.UNUSED.value) & (pl.col("reason") == COVERED)
+        (pl.col("plane") == "control") & (pl.col("verdict") == Verdict.UNUSED.value) & is_shown(pl.col("reason"))
     ).select("profile_id", checked="name")
     made = usage.filter((pl.col("plane") == "control") & (pl.col("events") > 0)).select("principal_id", "name")
     granted = everybody.grants.filter(pl.col("plane") == "control")
@@ -106,13 +106,11 @@ def _unproved(
         .join(known.select("name", "levels", "observable_by", "why"), on="name", how="left")
         .join(doubtful, on=["a", "name"], how="left")
     )
-    is_shown = ((pl.col("observable_by") == "activity_log") & (log_state() == COVERED)).fill_null(False)
+    shown = ((pl.col("observable_by") == "activity_log") & is_shown(log_state())).fill_null(False)
     # Azure Resource Manager neither sees nor checks operations on the own endpoint of a service.
     elsewhere = (pl.col("why") == UnobservableReason.DATA_ENDPOINT.value).fill_null(False)
     may_be = (
-        ~(is_shown | elsewhere)
-        | pl.col("doubtful").fill_null(False)
-        | pl.col("name").is_in(by_nobody.unique().implode())
+        ~(shown | elsewhere) | pl.col("doubtful").fill_null(False) | pl.col("name").is_in(by_nobody.unique().implode())
     )
     return (
         allowed.filter(may_be)

@@ -14,7 +14,7 @@ import polars as pl
 
 from rightsize.analyze.activation_use import ACTIVATIONS_SCHEMA
 from rightsize.analyze.inputs import schema_of
-from rightsize.analyze.reasons import OutOfCoverage, Verdict, sentence
+from rightsize.analyze.reasons import OutOfCoverage, Verdict, sentence_on
 from rightsize.analyze.scores import SCORE_COLUMNS, bucket_of
 from rightsize.analyze.verdict_sets import SETS_SCHEMA
 from rightsize.analyze.verdicts import VERDICTS_SCHEMA
@@ -126,13 +126,15 @@ def ledger(plane: PlaneAnalysis, holders: dict[str, list[str]], principal_id: st
     days_ago = plane.window.days_ago(pl.col("last_seen"))
     counted = (
         mine.group_by("role_assignment_id", "state", "plane", "verdict", "reason")
-        .agg(pl.col("operations").sum())
+        .agg(pl.col("operations").sum(), pl.col("covered_days").min())
         .sort("role_assignment_id", "state", "verdict", "reason")
     )
     counts: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in counted.iter_rows(named=True):
+    for row in counted.drop("covered_days").iter_rows(named=True):
         counts.setdefault((row.pop("role_assignment_id"), row.pop("state")), []).append(row)
-    totals = counted.group_by("plane", "verdict", "reason").agg(pl.col("operations").sum())
+    totals = counted.group_by("plane", "verdict", "reason").agg(
+        pl.col("operations").sum(), pl.col("covered_days").min()
+    )
     named = ("role_assignment_id", "state", "role_name", "scope", "created_on", "end_on", "role_definition_id")
     return {
         "assignments": [
@@ -149,7 +151,8 @@ def ledger(plane: PlaneAnalysis, holders: dict[str, list[str]], principal_id: st
             for row in plane.principals.filter(own).drop("principal_id").to_dicts()
         ],
         "verdicts": [
-            row | {"meaning": sentence(row["reason"])}
+            {"plane": row["plane"], "verdict": row["verdict"], "reason": row["reason"], "operations": row["operations"]}
+            | {"meaning": sentence_on(row["reason"], row["covered_days"], plane.window.days)}
             for row in totals.sort("plane", "verdict", "reason").iter_rows(named=True)
         ],
         "used": used.sort("last_seen", "operation", descending=[True, False], nulls_last=True)

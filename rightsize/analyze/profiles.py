@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.analyze.absence import Absences
-from rightsize.analyze.coverage import COVERED
+from rightsize.analyze.log_days import is_shown
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.resource_logs import rules_of
 from rightsize.analyze.tenant import Tenant
@@ -49,6 +49,10 @@ class Profiles:
     operations: pl.DataFrame
     absent: pl.DataFrame
     by_logs: pl.DataFrame
+
+    def cleared(self) -> Profiles:
+        """Return no profiles."""
+        return Profiles(*(frame.clear() for frame in (self.of, self.operations, self.absent, self.by_logs)))
 
 
 def build_profiles(
@@ -174,12 +178,14 @@ def _judged(
 
 
 def _is_for_want_of_resource() -> pl.Expr:
-    """Return whether an operation that the logs leave open is unused, since there was no resource to perform it on.
+    """Return whether an operation is unused since there was no resource to perform it on.
 
-    Operations that can be performed above subscriptions need no resource below them. Reads of Resource Manager stay
-    open: a listing of resources that are not there can be read, and their patterns stay whole.
+    Only logs of the whole window say as much; where they leave it open, or cover a part, existence decides. Operations
+    that can be performed above subscriptions need no resource below them. Reads of Resource Manager stay open: a
+    listing of resources that are not there can be read, and their patterns stay whole.
     """
     is_open = pl.col("verdict").is_in([Verdict.UNOBSERVABLE.value, Verdict.OUT_OF_COVERAGE.value])
+    is_open |= pl.col("reason") == Unused.COVERED_IN_PART.value
     lists = pl.col("rule").is_null() & (pl.col("why") != UnobservableReason.DATA_ENDPOINT.value).fill_null(True)
     is_read = (pl.col("plane") == "control") & pl.col("name").str.ends_with("/read") & lists
     return (pl.col("lacking").is_not_null() & is_open & (pl.col("levels") == "below") & ~is_read).fill_null(False)
@@ -220,8 +226,9 @@ def log_state() -> pl.Expr:
         pl.when(pl.col("levels").str.contains("management_group", literal=True)).then("groups"),
         pl.when(pl.col("levels").str.contains("tenant", literal=True)).then("top"),
     ]
-    uncovered = [pl.when(state != COVERED).then(state) for state in states]
-    return pl.coalesce(*uncovered, pl.coalesce(*states), "below")
+    outside = [pl.when(~is_shown(state)).then(state) for state in states]
+    in_part = [pl.when(state == Unused.COVERED_IN_PART.value).then(state) for state in states]
+    return pl.coalesce(*outside, *in_part, *states, "below")
 
 
 # A role may grant operations of a resource type with a log where no such resource exists.
@@ -237,7 +244,7 @@ def _verdict() -> pl.Expr:
         # An assignment that was never active allowed nothing, whatever log would show its use.
         pl.when(pl.col("reads") == Unused.NEVER_ACTIVATED.value)
         .then(pl.lit(Verdict.UNUSED.value))
-        .when(by_resource & (_DATA_STATE == COVERED))
+        .when(by_resource & is_shown(_DATA_STATE))
         .then(pl.lit(Verdict.UNUSED.value))
         .when(by_resource & _DATA_STATE.is_in([word.value for word in OutOfCoverage]))
         .then(pl.lit(Verdict.OUT_OF_COVERAGE.value))
@@ -247,7 +254,7 @@ def _verdict() -> pl.Expr:
         .then(pl.lit(Verdict.UNUSED.value))
         .when(~logged.fill_null(False))
         .then(pl.lit(Verdict.UNOBSERVABLE.value))
-        .when(pl.col("state") == COVERED)
+        .when(is_shown(pl.col("state")))
         .then(pl.lit(Verdict.UNUSED.value))
         .otherwise(pl.lit(Verdict.OUT_OF_COVERAGE.value))
     )
@@ -264,9 +271,7 @@ def _reason() -> pl.Expr:
         .then(_DATA_STATE)
         .when(unused & is_read)
         .then(pl.lit(Unused.NO_ARM_TOKEN.value))
-        .when(unused)
-        .then(pl.lit(COVERED))
-        .when(pl.col("verdict") == Verdict.OUT_OF_COVERAGE.value)
+        .when(unused | (pl.col("verdict") == Verdict.OUT_OF_COVERAGE.value))
         .then("state")
         # A data action that some log shows, but no rule says at which resource.
         .otherwise(pl.coalesce("why", pl.lit(UnobservableReason.NO_DIAGNOSTIC_INVENTORY.value)))

@@ -37,12 +37,16 @@ class Unused(StrEnum):
     """The reasons why it is certain that an operation was not used."""
 
     COVERED = "covered"
+    COVERED_IN_PART = "covered_in_part"
     NO_ARM_TOKEN = "no_arm_token"  # noqa: S105  a reason, not a secret
     NEVER_ACTIVATED = "never_activated"
     NO_SIGN_IN = "no_sign_in"
     NO_SUCH_RESOURCE = "no_such_resource"
     PROVIDER_NOT_REGISTERED = "provider_not_registered"
 
+
+SHOWN = (Unused.COVERED.value, Unused.COVERED_IN_PART.value)
+"""The reasons that rest on a log that would show the operation; also the states of such a log."""
 
 BY_EXISTENCE = (Unused.NO_SUCH_RESOURCE, Unused.PROVIDER_NOT_REGISTERED)
 """The reasons that rest on what existed, and not on a log that would show the operation."""
@@ -124,6 +128,7 @@ SENTENCES: dict[str, str] = {
     Attribution.FEWEST: "several assignments allow the call; the fewest and least powerful that explain all were kept",
     Attribution.READING: "this assignment may have allowed the call: that depends on how Azure reads `/*/` in a role",
     Unused.COVERED: "a log that shows it covers every day and scope of the window, and does not name it",
+    Unused.COVERED_IN_PART: "a log that shows it covers enough days of the window, and does not name it on any of them",
     Unused.NO_ARM_TOKEN: "the sign-in logs cover the window and show no token for Azure Resource Manager",
     Unused.NEVER_ACTIVATED: "nobody activated it on any day of the window, and an activation would have been logged",
     Unused.NO_SIGN_IN: "the sign-in logs cover the window and show no sign-in of anybody who holds it",
@@ -179,6 +184,17 @@ SENTENCES: dict[str, str] = {
 }
 
 
+def covered_of(days: int, window_days: int) -> str:
+    """Return the text that says how many days of the window the logs behind a verdict cover."""
+    return f"covered {days} of {window_days} days"
+
+
 def sentence(reason: str) -> str:
     """Return the sentence for a reason; a word that is not in `SENTENCES` is returned as it is."""
     return SENTENCES.get(reason, reason)
+
+
+def sentence_on(reason: str, covered_days: int | None, window_days: int) -> str:
+    """Return the sentence for a reason; `covered_days` as in the table `verdicts`."""
+    said = sentence(reason)
+    return said if covered_days is None else f"{covered_of(covered_days, window_days)}: {said}"

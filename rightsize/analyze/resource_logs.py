@@ -11,6 +11,7 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.log_days import judge_days, missing_days
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused
 from rightsize.analyze.resources import known_resources, listed_kinds, resource_of
 from rightsize.analyze.scoping import containing, node_of
@@ -27,6 +28,7 @@ from rightsize.rules.tables import rows_of
 _ORDER = (
     UnobservableReason.NO_RESOURCE.value,
     Unused.COVERED.value,
+    Unused.COVERED_IN_PART.value,
     UnobservableReason.NO_DIAGNOSTIC_INVENTORY.value,
     UnobservableReason.NO_DIAGNOSTIC_SETTING.value,
     OutOfCoverage.DAYS_MISSING.value,
@@ -36,6 +38,8 @@ _RANK = {state: rank for rank, state in enumerate(_ORDER)}
 _CHANGES = r"^(.*)/providers/microsoft\.insights/diagnosticsettings/([^/]+)$"
 _SETTING_WRITES = ("microsoft.insights/diagnosticsettings/write", "microsoft.insights/diagnosticsettings/delete")
 _DECLARED = "declared_empty"
+_LOG = ["rule", "scope"]
+_IS_WHOLE = pl.col("group").n_unique() == pl.col("wanted").first()
 
 
 def rules_of(operations: pl.DataFrame) -> pl.DataFrame:
@@ -68,11 +72,14 @@ def log_rules() -> pl.DataFrame:
     return pl.DataFrame(rules, schema=said, orient="row")
 
 
-def data_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
-    """Return `(a, rule, data_state)`: the state of the logs below each assignment for each row of `resource_logs`.
+def data_states(inputs: Inputs, window: Window, tenant: Tenant) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the state of the logs below each assignment, and the days that some of them do not cover.
 
-    A state is `covered` or a word of `OutOfCoverage` or `UnobservableReason`. An assignment inside a resource of
-    another type has no state for a rule.
+    Returns:
+        `(a, rule, data_state)`, for each row of `resource_logs`: `covered`, `covered_in_part` (enough days to be
+        evidence), or a word of `OutOfCoverage` or `UnobservableReason`. An assignment inside a resource of another type
+        has no state for a rule. And `(place, plane, day)`: the days that logs do not cover which are evidence for a
+        part of the window.
     """
     places = tenant.assignments["place"].unique()
     resources = known_resources(inputs, inputs.coverage["scope"], inputs.usage_days["scope"])
@@ -84,19 +91,22 @@ def data_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
     )
     above = containing(resources["resource"], places, tenant.tree).select(place="assigned", resource="place")
     held = pl.concat([inside, above.select("place", "resource")]).unique()
-    logs = _log_states(inputs, window, resources.join(held, on="resource", how="semi"))
+    logs, missing = _log_states(inputs, window, resources.join(held, on="resource", how="semi"))
     known = held.join(logs, on="resource").select("place", "rule", "state")
+    planes = pl.Series([row["plane"] for row in rows_of("resource_logs")], dtype=pl.String)
+    gaps = held.join(missing.with_columns(plane=planes.gather(missing["rule"])), on="resource")
     high = pl.DataFrame({"place": places}).filter(resource_of("place").is_null() & ~_is_deep("place"))
     states = pl.concat([known, _of_high_places(inputs, tenant, high)])
     ranked = states.with_columns(rank=pl.col("state").replace_strict(_RANK, return_dtype=pl.Int64))
     worst = ranked.group_by("place", "rule").agg(pl.col("rank").max())
     words = {rank: state for state, rank in _RANK.items()}
-    return (
+    found = (
         tenant.assignments.select("a", "place")
         .join(worst, on="place")
         .select("a", "rule", data_state=pl.col("rank").replace_strict(words, return_dtype=pl.String))
         .sort("a", "rule")
     )
+    return found, gaps.select("place", "plane", "day").unique()
 
 
 def _is_deep(place: str) -> pl.Expr:
@@ -123,12 +133,15 @@ def _of_high_places(inputs: Inputs, tenant: Tenant, high: pl.DataFrame) -> pl.Da
     )
 
 
-def _log_states(inputs: Inputs, window: Window, resources: pl.DataFrame) -> pl.DataFrame:
-    """Return `(resource, rule, state)`: whether the log of each resource covers the window."""
+def _log_states(inputs: Inputs, window: Window, resources: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return `(resource, rule, state)`: what the log of each resource is evidence of, since the resource was made.
+
+    And `(resource, rule, day)`: the other days, of the logs that are evidence for a part of the window.
+    """
     if resources.is_empty():
-        return pl.DataFrame(schema={"resource": pl.String, "rule": pl.Int64, "state": pl.String})
+        key = {"resource": pl.String(), "rule": pl.Int64()}
+        return pl.DataFrame(schema={**key, "state": pl.String()}), pl.DataFrame(schema={**key, "day": pl.Date()})
     enabled = _enabled(inputs, window)
-    days = _covered_days(inputs, window, enabled)
     first = pl.lit(window.first_day)
     silent = (
         UnobservableReason.NO_DIAGNOSTIC_INVENTORY
@@ -139,18 +152,31 @@ def _log_states(inputs: Inputs, window: Window, resources: pl.DataFrame) -> pl.D
         scope=pl.col("resource") + pl.col("part"),
         since=pl.max_horizontal(pl.col("created").fill_null(first), first),
     )
-    judged = _with_days(of_rule, days, enabled, _words())
-    needed = (pl.lit(window.last_day) - pl.col("since")).dt.total_days() + 1
+    days = _days_of_logs(of_rule, _covered_days(inputs, window, enabled))
+    whole = days.filter("is_whole").select(*_LOG, "day")
+    since = of_rule.select(*_LOG, "since").unique()
+    covered = judge_days(whole, window, since)
+    judged = (
+        of_rule.join(covered, on=_LOG)
+        .join(days.select(_LOG).unique().with_columns(some=pl.lit(True)), on=_LOG, how="left")
+        .join(_sent(enabled), on=_LOG, how="left")
+        .with_columns(pl.col("some", "sent").fill_null(False))
+    )
     state = (
-        pl.when((pl.col("whole") >= needed) & (needed > 0))
-        .then(pl.lit(Unused.COVERED.value))
-        .when(pl.col("some") > 0)
+        pl.when(pl.col("state") != OutOfCoverage.DAYS_MISSING.value)
+        .then("state")
+        .when("some")
         .then(pl.lit(OutOfCoverage.DAYS_MISSING.value))
         .when("sent")
         .then(pl.lit(OutOfCoverage.NO_LOG_LOADED.value))
         .otherwise(pl.lit(silent.value))
     )
-    return judged.select("resource", "rule", state=state)
+    in_part = covered.filter(pl.col("state") == Unused.COVERED_IN_PART.value)
+    missing = missing_days(whole, window, since.join(in_part, on=_LOG, how="semi"))
+    return (
+        judged.select("resource", "rule", state=state),
+        of_rule.select("resource", *_LOG).join(missing, on=_LOG).select("resource", "rule", "day"),
+    )
 
 
 def _words() -> pl.DataFrame:
@@ -167,33 +193,26 @@ def _words() -> pl.DataFrame:
     return pl.DataFrame(words, schema=named, orient="row")
 
 
-def _with_days(resources: pl.DataFrame, days: pl.DataFrame, enabled: pl.DataFrame, words: pl.DataFrame) -> pl.DataFrame:
-    """Add `whole` and `some`, the days with all or some categories covered, and `sent`: whether settings send all.
+def _days_of_logs(resources: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    """Return `(rule, scope, day, is_whole)`: the days with all (`is_whole`) or some of the categories of a rule.
 
     Args:
         resources: One row per resource and rule: `rule` and `source` as `log_rules` has them, `scope`, where the
             settings stand, and `since`, the first day that counts.
         days: The covered days.
-        enabled: The categories that settings send.
-        words: The categories that a rule needs.
     """
-    key = ["rule", "scope"]
-    is_whole = pl.col("group").n_unique() == pl.col("wanted").first()
-    covered = (
-        days.join(resources.select(*key, "source", "since"), on=["source", "scope"])
-        .filter(pl.col("day") >= pl.col("since"))
-        .join(words, on=["rule", "category"])
-        .group_by(*key, "day")
-        .agg(is_whole=is_whole)
-        .group_by(key)
-        .agg(whole=pl.col("is_whole").sum().cast(pl.Int64), some=pl.len().cast(pl.Int64))
-    )
-    sent = enabled.join(words, on="category").group_by(key).agg(sent=is_whole)
     return (
-        resources.join(covered, on=key, how="left")
-        .join(sent, on=key, how="left")
-        .with_columns(pl.col("whole", "some").fill_null(0), pl.col("sent").fill_null(False))
+        days.join(resources.select(*_LOG, "source", "since"), on=["source", "scope"])
+        .filter(pl.col("day") >= pl.col("since"))
+        .join(_words(), on=["rule", "category"])
+        .group_by(*_LOG, "day")
+        .agg(is_whole=_IS_WHOLE)
     )
+
+
+def _sent(enabled: pl.DataFrame) -> pl.DataFrame:
+    """Return `(rule, scope, sent)`: whether settings send all categories of a rule."""
+    return enabled.join(_words(), on="category").group_by(_LOG).agg(sent=_IS_WHOLE)
 
 
 def _covered_days(inputs: Inputs, window: Window, enabled: pl.DataFrame) -> pl.DataFrame:

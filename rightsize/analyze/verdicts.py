@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -11,12 +11,13 @@ from rightsize.analyze.absence import Absences, find_absences
 from rightsize.analyze.activation_use import use_of_activations
 from rightsize.analyze.activations import covered_assignments, read_history
 from rightsize.analyze.attribution import Attributed
-from rightsize.analyze.coverage import control_states, open_groups, read_states
+from rightsize.analyze.coverage import CoveredDays, control_gaps, control_states, open_groups, read_states
 from rightsize.analyze.data_use import Decided, attribute_data_use, decide, doubts
 from rightsize.analyze.earlier_use import credit_earlier, earlier_calls, earlier_operations, earlier_rows
 from rightsize.analyze.existence import Existence, read_existence
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.linked_checks import with_linked_checks
+from rightsize.analyze.part_profiles import Parts, find_nodes, renumbered
 from rightsize.analyze.profiles import Profiles, build_profiles
 from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Unused, Verdict
 from rightsize.analyze.resource_logs import data_states
@@ -66,6 +67,9 @@ class Analysis:
         absences: The types of resource that were absent at and below the scope of each assignment.
         absent: `(profile_id, kind, reason)`: the same by profile.
         by_logs: As `profile_operations`: what the logs alone say of operations that are unused for want of a resource.
+        gaps: `(place, plane, day)`: the days of the window that logs at and below the scope of an assignment do not
+            cover, though they are evidence for the others (`covered_in_part`).
+        parts: The assignments that can be judged in parts, since the subscriptions below them differ in coverage.
     """
 
     window: Window
@@ -83,6 +87,8 @@ class Analysis:
     absences: Absences
     absent: pl.DataFrame
     by_logs: pl.DataFrame
+    gaps: pl.DataFrame
+    parts: Parts
 
 
 def analyse(
@@ -122,8 +128,16 @@ def analyse(
     )
     existence = read_existence(inputs, window, everybody)
     absences = find_absences(existence, inputs, judged, standby)
-    profiles = build_profiles(judged, control, reads, data_states(inputs, window, judged), credit.held, absences)
-    profiles = with_linked_checks(profiles, judged, everybody, usage, control, credit.held)
+    of_data, data_gaps = data_states(inputs, window, judged)
+    of_control = control_gaps(inputs, window, judged).select("place", pl.lit("control").alias("plane"), "day")
+    gaps = pl.concat([of_control, data_gaps]).unique().sort("place", "plane", "day")
+
+    def profiles_of(tenant: Tenant, states: pl.DataFrame) -> Profiles:
+        found = build_profiles(tenant, states, reads, of_data, credit.held, absences)
+        return with_linked_checks(found, tenant, everybody, usage, control, credit.held)
+
+    profiles = profiles_of(judged, control)
+    nodes, below = find_nodes(judged, CoveredDays(inputs, window, tenant))
     set_ids, sets = name_sets(profiles.operations, _GROUP)
     used = _used(usage, attributed, tenant)
     earlier = earlier_rows(_used(credit.past, credit.past_attributed, tenant), used)
@@ -134,15 +148,17 @@ def analyse(
         _declared(_unexplained(usage, attributed)),
         _declared(_unexplained_rows(calls.decided.aside)),
         _declared(_unexplained_rows(_unread(calls.unnamed))),
-        _declared(_counted(pl.concat([_named(used), _named(singly)]), profiles, set_ids, judged)),
+        _declared(
+            _with_covered_days(
+                _counted(pl.concat([_named(used), _named(singly)]), profiles, set_ids, judged), gaps, window
+            )
+        ),
         _declared(_unlisted(profiles, judged)),
     ]
     return Analysis(
         window=window,
         verdicts=pl.concat(rows).sort(list(_KEY), nulls_last=True),
-        profiles=profiles.of.join(tenant.assignments.select("a", "role_assignment_id", "state"), on="a")
-        .sort("a")
-        .select(*PROFILES_SCHEMA),
+        profiles=_of_assignments(profiles, tenant),
         profile_operations=profiles.operations.select(*PROFILE_OPERATIONS_SCHEMA),
         tenant=tenant,
         usage=usage,
@@ -155,7 +171,37 @@ def analyse(
         absences=absences,
         absent=profiles.absent,
         by_logs=profiles.by_logs.select(*PROFILE_OPERATIONS_SCHEMA),
+        gaps=gaps,
+        parts=_in_parts(nodes, below, judged, control, profiles, profiles_of),
     )
+
+
+def _in_parts(
+    nodes: pl.DataFrame,
+    below: pl.DataFrame,
+    tenant: Tenant,
+    control: pl.DataFrame,
+    whole: Profiles,
+    profiles_of: Callable[[Tenant, pl.DataFrame], Profiles],
+) -> Parts:
+    """Return the assignments whose scopes `find_nodes` found, judged by the state of the logs that decide."""
+    split = replace(tenant, assignments=tenant.assignments.join(below, on="place", how="semi"))
+    lit = split.assignments.select("a", "place").join(below, on="place").select("a", "below")
+    states = lit.join(control.drop("below"), on="a")
+    found = renumbered(profiles_of(split, states), whole) if len(lit) else whole.cleared()
+    return Parts(
+        nodes,
+        _of_assignments(found, tenant),
+        found.operations.select(*PROFILE_OPERATIONS_SCHEMA),
+        found.by_logs.select(*PROFILE_OPERATIONS_SCHEMA),
+        found.absent,
+    )
+
+
+def _of_assignments(profiles: Profiles, tenant: Tenant) -> pl.DataFrame:
+    """Return the profile of each assignment, in the columns of PROFILES_SCHEMA."""
+    keys = tenant.assignments.select("a", "role_assignment_id", "state")
+    return profiles.of.join(keys, on="a").sort("a").select(*PROFILES_SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +371,16 @@ def _counted(named: pl.DataFrame, profiles: Profiles, set_ids: pl.DataFrame, ten
         .with_columns(operations=pl.col("total") - pl.col("taken").fill_null(0))
         .filter(pl.col("operations") > 0)
         .join(set_ids, on=list(_GROUP), how="left")
-        .join(tenant.assignments.select("a", "role_assignment_id", "state", "principal_id", "scope"), on="a")
+        .join(tenant.assignments.select("a", "role_assignment_id", "state", "principal_id", "scope", "place"), on="a")
+    )
+
+
+def _with_covered_days(counted: pl.DataFrame, gaps: pl.DataFrame, window: Window) -> pl.DataFrame:
+    """Add `covered_days` to rows that rest on logs of a part of the window: the days that all of these logs cover."""
+    missing = gaps.group_by("place", "plane").agg(missing=pl.len().cast(pl.Int64))
+    in_part = pl.col("reason") == Unused.COVERED_IN_PART.value
+    return counted.join(missing, on=["place", "plane"], how="left").with_columns(
+        covered_days=pl.when(in_part).then(window.days - pl.col("missing"))
     )
 
 

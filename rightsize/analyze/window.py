@@ -12,6 +12,8 @@ from rightsize.model.errors import UsageError
 
 DEFAULT_DAYS = 90
 DEFAULT_FORGET_DAYS = 400
+MOST_DAYS_ASKED = 60
+"""A log is evidence if it covers two thirds of the window, or this many days of a long one."""
 # A day for stores without any log: it gives them a window, so that the clock is never read.
 _WITHOUT_LOGS = dt.date(1970, 1, 1)
 
@@ -25,11 +27,14 @@ class Window:
         last_day: Its last day.
         forget_days: Use counts as evidence for this many days, counted from the day after the last, also where it lies
             before the window.
+        min_days: The number of days that a log has to cover to be evidence; None for two thirds of the window, at most
+            `MOST_DAYS_ASKED`.
     """
 
     first_day: dt.date
     last_day: dt.date
     forget_days: int = DEFAULT_FORGET_DAYS
+    min_days: int | None = None
 
     @property
     def earlier(self) -> Window | None:
@@ -59,6 +64,17 @@ class Window:
         """Return the first instant after the window, UTC without an offset."""
         return dt.datetime.combine(self.last_day + dt.timedelta(days=1), dt.time())
 
+    @property
+    def days_asked(self) -> int:
+        """Return the number of days that a log has to cover to be evidence."""
+        return days_asked(self.days, self.min_days)
+
+    def days_asked_of(self, length: pl.Expr) -> pl.Expr:
+        """Return the same for the last `length` days of the window."""
+        if self.min_days is not None:
+            return pl.min_horizontal(length, self.min_days)
+        return pl.min_horizontal((length * 2 + 2) // 3, MOST_DAYS_ASKED)
+
     def days_ago(self, moment: pl.Expr) -> pl.Expr:
         """Return the number of days from a time to the day after the window."""
         return (pl.lit(self.end.date()) - moment.dt.date()).dt.total_days()
@@ -68,17 +84,36 @@ class Window:
         return pl.col(column).is_between(self.first_day, self.last_day)
 
 
+def days_asked(days: int, min_days: int | None = None) -> int:
+    """Return the number of days that a log has to cover to be evidence for a window of `days` days."""
+    return min(-(-2 * days // 3), MOST_DAYS_ASKED) if min_days is None else min_days
+
+
+def preview_of(days: int, min_days: int | None = None) -> str | None:
+    """Return the sentence that says why conclusions are a preview; None if a whole window is asked for.
+
+    Args:
+        days: The days of the window.
+        min_days: As `Window` has it.
+    """
+    asked, whole = days_asked(days, min_days), days_asked(DEFAULT_DAYS)
+    if days < DEFAULT_DAYS:
+        return f"it rests on {days} days of use, not on {DEFAULT_DAYS}"
+    return f"its logs had to cover {asked} days, not {whole}" if asked < whole else None
+
+
 def choose_window(
     inputs: Inputs,
     as_of: dt.date | None = None,
     days: int = DEFAULT_DAYS,
     forget_days: int = DEFAULT_FORGET_DAYS,
+    min_days: int | None = None,
 ) -> Window:
     """Return the `days` whole UTC days before the day `as_of`.
 
     Without `as_of` the window ends with the newest day that a log of use covers, else that any log covers, else
     that anything loaded names; never with the clock's. Days before the data begin stay in the window as missing days.
-    `forget_days` as `Window` has it.
+    `forget_days` and `min_days` are as `Window` has them.
 
     Raises:
         UsageError: A number of days makes no sense.
@@ -87,11 +122,16 @@ def choose_window(
         raise UsageError(f"a window of `{days}` days is too short", hint="give `--min-window` 1 or more")
     if forget_days < 0:
         raise UsageError(f"`--forget-days {forget_days}` is below zero")
+    if min_days is not None and not 1 <= min_days <= days:
+        raise UsageError(
+            f"`--min-days {min_days}` does not fit a window of {days} days",
+            hint=f"give a number from 1 to {days}, or another `--min-window`",
+        )
     end = as_of or _newest_day(inputs) + dt.timedelta(days=1)
     if days >= end.toordinal():
         raise UsageError(f"a window of `{days}` days before {end} begins before the year 1")
     last_day = end - dt.timedelta(days=1)
-    return Window(last_day - dt.timedelta(days=days - 1), last_day, forget_days)
+    return Window(last_day - dt.timedelta(days=days - 1), last_day, forget_days, min_days)
 
 
 def _newest_day(inputs: Inputs) -> dt.date:

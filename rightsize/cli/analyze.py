@@ -14,6 +14,7 @@ from rightsize.cli.options import (
     AsOf,
     Db,
     ForgetDays,
+    MinDays,
     MinWindow,
     NoInput,
     Output,
@@ -48,6 +49,7 @@ def analyze(
     by: Annotated[By, typer.Option("--by", help="Unit of a row, on each plane.")] = By.PRINCIPAL,
     as_of: AsOf = None,
     min_window: MinWindow = 90,
+    min_days: MinDays = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
@@ -60,7 +62,9 @@ def analyze(
     from rightsize.workflow.analyze import analyze_store  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    result = analyze_store(db, as_of=as_of, min_window=min_window, forget_days=forget_days, by=by.value)
+    result = analyze_store(
+        db, as_of=as_of, min_window=min_window, forget_days=forget_days, min_days=min_days, by=by.value
+    )
     window = result.window
     say(
         f"window {window.first_day} to {window.last_day}, {window.days} days; "

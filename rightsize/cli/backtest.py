@@ -16,6 +16,7 @@ from rightsize.cli.options import (
     AsOf,
     Db,
     ForgetDays,
+    MinDays,
     NoInput,
     Output,
     OutputFormat,
@@ -94,6 +95,7 @@ def backtest(
         typer.Option("--emergency-access", help="An emergency access account (id or UPN), left alone. Repeatable."),
     ] = None,
     as_of: AsOf = None,
+    min_days: MinDays = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     suite: Annotated[
         SuiteChoice | None,
@@ -140,6 +142,7 @@ def backtest(
         "--exclude": exclude,
         "--emergency-access": emergency_access,
         "--as-of": as_of,
+        "--min-days": min_days,
         "--forget-days": forget_days if forget_days != DEFAULT_FORGET_DAYS else None,
     }
     of_suite = {"--seed": seed, "--catalogue": catalogue, "--plan": plan, "--exports": exports}
@@ -155,7 +158,10 @@ def backtest(
         as_of=as_of,
         truth=truth,
         shared=PlanOptions(
-            exclude=tuple(exclude or ()), emergency_access=tuple(emergency_access or ()), forget_days=forget_days
+            exclude=tuple(exclude or ()),
+            emergency_access=tuple(emergency_access or ()),
+            forget_days=forget_days,
+            min_days=min_days,
         ),
         narrate=say,
     )
@@ -231,9 +237,11 @@ def _show_calibration(document: Mapping[str, Any]) -> None:
 
 def _show_graph(document: Mapping[str, Any]) -> None:
     """Show the backtest of the permissions of Microsoft Graph."""
-    covered = sum(fold["state"] == "covered" for fold in document["folds"])
+    from rightsize.analyze.reasons import SHOWN  # noqa: PLC0415  kept out of `--help`
+
+    covered = sum(fold["state"] in SHOWN for fold in document["folds"])
     write(
-        f"\nMicrosoft Graph: its log is complete in the training days of {covered} of {len(document['folds'])} folds\n"
+        f"\nMicrosoft Graph: its log is evidence for the training days of {covered} of {len(document['folds'])} folds\n"
         f"applications with a denied request: {document['principals_denied']} of {document['principals']}\n"
         f"denied requests: {document['calls_denied']} of {document['calls']}\n"
         f"excess removed: {percent(document['excess_removed'])}\n\n"

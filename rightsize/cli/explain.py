@@ -15,6 +15,7 @@ from rightsize.cli.options import (
     AsOf,
     Db,
     ForgetDays,
+    MinDays,
     MinWindow,
     NoInput,
     Output,
@@ -34,6 +35,7 @@ def explain(
     principal: Annotated[str, typer.Argument(help="Object id, UPN, application id, or a display name that is unique.")],
     as_of: AsOf = None,
     min_window: MinWindow = 90,
+    min_days: MinDays = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,
@@ -45,7 +47,9 @@ def explain(
     from rightsize.workflow.explain import explain as explain_workflow  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    answer = explain_workflow(db, principal, as_of=as_of, min_window=min_window, forget_days=forget_days)
+    answer = explain_workflow(
+        db, principal, as_of=as_of, min_window=min_window, forget_days=forget_days, min_days=min_days
+    )
     if output is OutputFormat.TABLE:
         write("".join(_lines(answer)))
     else:

@@ -47,6 +47,14 @@ Expires = Annotated[
     typer.Option("--expires", parser=read_day, metavar="DAY", help="The last day on which the decision holds."),
 ]
 MinWindow = Annotated[int, typer.Option("--min-window", min=1, help="Length of the observation window in days.")]
+MinDays = Annotated[
+    int | None,
+    typer.Option(
+        "--min-days",
+        min=1,
+        help="Days of the window that a log has to cover to be evidence. Default: two thirds of it, at most 60.",
+    ),
+]
 ForgetDays = Annotated[
     int,
     typer.Option(

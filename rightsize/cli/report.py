@@ -28,6 +28,10 @@ def report(
             "--min-window", min=1, help="Length of the observation window in days. Default: 90, or that of the plan."
         ),
     ] = None,
+    min_days: Annotated[
+        int | None,
+        typer.Option("--min-days", min=1, help="As for `analyze`. Default: its default, or that of the plan."),
+    ] = None,
     forget_days: Annotated[
         int | None,
         typer.Option("--forget-days", min=0, help="As for `analyze`. Default: 400, or that of the plan."),
@@ -42,7 +46,16 @@ def report(
     from rightsize.workflow.report import report_store  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    result = report_store(db, out, plan=plan, title=title, as_of=as_of, min_window=min_window, forget_days=forget_days)
+    result = report_store(
+        db,
+        out,
+        plan=plan,
+        title=title,
+        as_of=as_of,
+        min_window=min_window,
+        forget_days=forget_days,
+        min_days=min_days,
+    )
     if result.is_stale:
         say(f"the loaded data has changed since the plan was made: `rightsize verify {plan}` checks whether it holds")
     say(f"wrote {result.out}, {result.size / 1024:,.0f} KiB")

@@ -94,7 +94,11 @@ def plan_(
         typer.Option("--review", help="File of decisions, from `rightsize review`: only accepted proposals are taken."),
     ] = None,
     accept_short_window: Annotated[
-        bool, typer.Option("--accept-short-window", help="Accept a plan that rests on less than 90 days of use.")
+        bool,
+        typer.Option(
+            "--accept-short-window",
+            help="Accept a preview: a plan that rests on less than 90 days of use, or on a lower `--min-days`.",
+        ),
     ] = False,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,

@@ -13,7 +13,17 @@ import typer
 
 from rightsize.cli.collect import Auth, Cloud, Containers, Sources, Subscriptions, Workspaces
 from rightsize.cli.narration import complain, say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, DEFAULT_FORGET_DAYS, Db, ForgetDays, NoInput, OutputFormat, Quiet, Verbose
+from rightsize.cli.options import (
+    DEFAULT_DB,
+    DEFAULT_FORGET_DAYS,
+    Db,
+    ForgetDays,
+    MinDays,
+    NoInput,
+    OutputFormat,
+    Quiet,
+    Verbose,
+)
 from rightsize.cli.output import show, write
 from rightsize.model.errors import RightsizeError, UsageError
 
@@ -77,6 +87,7 @@ def watch(
         typer.Option("--contain-rules", help="TOML file: rules for making containments and queueing their rollouts."),
     ] = None,
     min_window: Annotated[int, typer.Option("--min-window", help="Length of the observation window in days.")] = 90,
+    min_days: MinDays = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     cloud: Cloud = "public",
     auth: Auth = "default",
@@ -111,7 +122,7 @@ def watch(
     if contain_rules is not None and contain is None:
         raise UsageError("`--contain-rules` needs `--contain DIR`")
     clock = Clock()
-    question = WatchSettings(tuple(automation or ()), tuple(applied or ()), min_window, forget_days)
+    question = WatchSettings(tuple(automation or ()), tuple(applied or ()), min_window, forget_days, min_days)
     outlets = Outlets(_shower(output), out, tuple(read_webhook(text) for text in webhook or ()))
     gather = None
     if collect is not None:

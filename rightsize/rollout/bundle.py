@@ -197,7 +197,8 @@ class Order:
         canaries: Principals of the first wave.
         wave_size: Number of swaps in each later wave.
         only: Proposals that are brought in; all of them where it is empty.
-        accepts_short_window: Whether a plan may rest on a window of less than 90 days.
+        accepts_short_window: Whether a plan may rest on a window of less than 90 days, or on logs that had to cover
+            less of it than is asked for by default.
     """
 
     canaries: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rightsize.analyze.reasons import SHOWN
 from rightsize.model.errors import GateError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import to_arm
@@ -131,8 +132,8 @@ def _add(part: _SwapPart, proposal: Mapping[str, Any], tenant: RolloutTenant) ->
     evidence = proposal["evidence"]
     part.rests_on.update(map(fold, evidence.get("rests_on") or ()))
     removed = evidence.get("removed") or {}
-    part.covered += sum(int(number) for reason, number in removed.items() if reason == "covered")
-    part.blind += sum(int(number) for reason, number in removed.items() if reason != "covered")
+    part.covered += sum(int(number) for reason, number in removed.items() if reason in SHOWN)
+    part.blind += sum(int(number) for reason, number in removed.items() if reason not in SHOWN)
     for one in proposal["assignments"]:
         made = _created(one, proposal, part.row, tenant)
         part.creates[made.id] = made

@@ -12,7 +12,7 @@ from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
 
-SCHEMA_VERSION = 29
+SCHEMA_VERSION = 30
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -195,6 +195,10 @@ def _add_existence(connection: duckdb.DuckDBPyConnection) -> None:
     _create(connection, "inventories", "provider_registrations", "resource_types", "resource_existence")
 
 
+def _add_covered_days(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("ALTER TABLE base.verdicts ADD COLUMN IF NOT EXISTS covered_days BIGINT")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -226,6 +230,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     26: _derive_roles_again,
     27: _add_existence,
     28: lambda connection: _create(connection, "resource_references"),
+    29: _add_covered_days,
 }
 """The step from each version to the next."""
 

@@ -66,6 +66,7 @@ class WatchSettings:
         applied: Folders of plans that were applied.
         min_window: Days of the window of use.
         forget_days: Use from before the window counts up to this age, in days.
+        min_days: Number of days that a log has to cover to be evidence; None for the default of `Window`.
         sinks: Names of the places that changes are delivered to.
     """
 
@@ -73,6 +74,7 @@ class WatchSettings:
     applied: tuple[Path, ...] = ()
     min_window: int = DEFAULT_DAYS
     forget_days: int = DEFAULT_FORGET_DAYS
+    min_days: int | None = None
     sinks: tuple[str, ...] = ()
 
 
@@ -202,8 +204,9 @@ def _conclude_all(
     inputs = Inputs.read(table_of)
     for as_of in days:
         report_events(context, [as_of - dt.timedelta(days=1)], "started", found)
-        analysis = analyse(inputs, choose_window(inputs, as_of, question.min_window, question.forget_days))
-        judged = judge_planes(table_of, as_of, question.min_window, question.forget_days)
+        span = question.min_window, question.forget_days, question.min_days
+        analysis = analyse(inputs, choose_window(inputs, as_of, *span))
+        judged = judge_planes(table_of, as_of, *span)
         planes = [one.analysis for one in judged]
         now = standing_of(inputs, analysis, planes, store.table, drifted_roles(applied, inputs))
         report_state(context, now, as_of, newest, found)

@@ -57,9 +57,12 @@ def analyze_store(
     as_of: dt.date | None = None,
     min_window: int = DEFAULT_DAYS,
     forget_days: int = DEFAULT_FORGET_DAYS,
+    min_days: int | None = None,
     by: Subject = "principal",
 ) -> AnalysisResult:
     """Judge every grant in the store over the `min_window` days before `as_of`, ignoring use older than `forget_days`.
+
+    `min_days` is how many days a log has to cover (`Window`).
 
     Raises:
         EvidenceError: The store has neither assignments nor usage.
@@ -68,9 +71,15 @@ def analyze_store(
     with open_store(db, read_only=False, existing=True) as store:
         behaviour = find_behaviour(store)
         inputs = Inputs.read(store.table)
-        planes = [one.analysis for one in judge_planes(tables_beside(store, inputs), as_of, min_window, forget_days)]
+        judged = judge_planes(tables_beside(store, inputs), as_of, min_window, forget_days, min_days)
+        planes = [one.analysis for one in judged]
         analysis, findings = analyse_inputs(
-            inputs, as_of=as_of, min_window=min_window, forget_days=forget_days, planes=planes
+            inputs,
+            as_of=as_of,
+            min_window=min_window,
+            forget_days=forget_days,
+            min_days=min_days,
+            planes=planes,
         )
         verdicts, findings = write_conclusions(store, analysis, findings, behaviour, planes)
         keep_layers(store, measure_layers(analysis))

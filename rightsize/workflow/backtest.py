@@ -16,7 +16,7 @@ import polars as pl
 
 from rightsize.analyze.graph.tables import GraphTables
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.reasons import Unused
+from rightsize.analyze.reasons import SHOWN
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.role_forms import load_json
@@ -126,8 +126,8 @@ class BacktestResult:
         return document | ({"planted_needs": whole["planted_needs"]} if self.with_truth else {})
 
     def graph_document(self) -> dict[str, Any]:
-        """Return the backtest of Graph as plain values, over the folds whose training days its log covers."""
-        covered = [one for one in self.graph if one.state == Unused.COVERED]
+        """Return the backtest of Graph as plain values, over the folds whose training days its log decides."""
+        covered = [one for one in self.graph if one.state in SHOWN]
         said = [prediction for one in covered for prediction in one.predictions]
         scores = brier(said)
         return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import fields
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from rightsize.analyze.coverage import open_groups
@@ -34,7 +34,12 @@ _BESIDE = (
 
 
 def judge_principal(
-    ahead: Ahead, name: str, as_of: dt.date | None, min_window: int, forget_days: int = DEFAULT_FORGET_DAYS
+    ahead: Ahead,
+    name: str,
+    as_of: dt.date | None,
+    min_window: int,
+    forget_days: int = DEFAULT_FORGET_DAYS,
+    min_days: int | None = None,
 ) -> JudgedPrincipal:
     """Return the judged principal that a name means.
 
@@ -48,10 +53,11 @@ def judge_principal(
     from rightsize.analyze.tenant import read_tenant  # noqa: PLC0415
     from rightsize.workflow.principal_analysis import judge_from  # noqa: PLC0415
 
-    judged = judge_from(principal_id, concern.table, as_of, min_window, concern, forget_days=forget_days)
+    judge = partial(judge_from, principal_id, forget_days=forget_days, min_days=min_days)
+    judged = judge(concern.table, as_of, min_window, concern)
     found = judged.analysis
     if may_be_crowded(read_tenant(judged.inputs), found.profiles, found.profile_operations, principal_id):
-        return judge_from(principal_id, cache(ahead.store.table), as_of, min_window, forget_days=forget_days)
+        return judge(cache(ahead.store.table), as_of, min_window)
     return judged
 
 

@@ -37,22 +37,29 @@ class DirectoryJudged:
         return plan_directory(self.found, options)
 
 
-def judge_directory(table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int) -> DirectoryJudged | None:
+def judge_directory(
+    table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int, min_days: int | None = None
+) -> DirectoryJudged | None:
     """Return verdicts on every directory role that a principal holds; None where no assignments of them are loaded."""
     tables = DirectoryTables.read(table_of)
     if tables.is_empty:
         return None
-    return DirectoryJudged(analyse_directory(tables, directory_window(tables, as_of, days, forget_days)))
+    return DirectoryJudged(analyse_directory(tables, directory_window(tables, as_of, days, forget_days, min_days)))
 
 
 def directory_of(
-    table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int, holders: Collection[str]
+    table_of: TableOf,
+    as_of: dt.date | None,
+    days: int,
+    forget_days: int,
+    min_days: int | None,
+    holders: Collection[str],
 ) -> PlaneAnalysis | None:
     """Return verdicts on at least the given folded principals; None as `judge_directory` does."""
     tables = DirectoryTables.read(table_of)
     if tables.is_empty:
         return None
-    window = directory_window(tables, as_of, days, forget_days)
+    window = directory_window(tables, as_of, days, forget_days, min_days)
     if not tables.speaks_of(holders):
         return PlaneAnalysis.of_nothing("directory", window)
     return analyse_directory(tables, window).plane

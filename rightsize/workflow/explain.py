@@ -17,6 +17,7 @@ def explain(
     as_of: dt.date | None = None,
     min_window: int | None = None,
     forget_days: int | None = None,
+    min_days: int | None = None,
 ) -> dict[str, Any]:
     """Return everything known about the principal that an id, UPN, application id or name means.
 
@@ -41,6 +42,7 @@ def explain(
                 as_of,
                 min_window or DEFAULT_DAYS,
                 DEFAULT_FORGET_DAYS if forget_days is None else forget_days,
+                min_days,
             )
             from rightsize.workflow.explain_output import report_principal  # noqa: PLC0415
             from rightsize.workflow.names import read_names  # noqa: PLC0415

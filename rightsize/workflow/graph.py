@@ -40,22 +40,29 @@ class GraphJudged:
         return replace(part, files=graph_files(part, app_ids, apis))
 
 
-def judge_graph(table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int) -> GraphJudged | None:
+def judge_graph(
+    table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int, min_days: int | None = None
+) -> GraphJudged | None:
     """Return verdicts on every Graph permission that is held; None where no data about Graph is loaded."""
     tables = GraphTables.read(table_of)
     if tables.is_empty:
         return None
-    return GraphJudged(_analysed(tables, graph_window(tables, as_of, days, forget_days)))
+    return GraphJudged(_analysed(tables, graph_window(tables, as_of, days, forget_days, min_days)))
 
 
 def graph_of(
-    table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int, holders: Collection[str]
+    table_of: TableOf,
+    as_of: dt.date | None,
+    days: int,
+    forget_days: int,
+    min_days: int | None,
+    holders: Collection[str],
 ) -> PlaneAnalysis | None:
     """Return verdicts on the given folded applications, each judged by itself; None as `judge_graph` does."""
     tables = GraphTables.read(table_of)
     if tables.is_empty:
         return None
-    window = graph_window(tables, as_of, days, forget_days)
+    window = graph_window(tables, as_of, days, forget_days, min_days)
     if not tables.speaks_of(holders):
         return PlaneAnalysis.of_nothing("graph", window)
     return _analysed(tables, window, holders)

@@ -41,11 +41,11 @@ class PlaneSteps:
     Attributes:
         plane: The name of the plane.
         judge: Judges every grant of the plane over the `days` days before `as_of`, with use that is at most
-            `forget_days` old as evidence too; None where nothing of the plane is loaded. Without `as_of` the window
-            ends with the newest day that the plane's own log covers.
+            `forget_days` old as evidence too, and with logs that cover `min_days` (`Window`); None where nothing of
+            the plane is loaded. Without `as_of` the window ends with the newest day that the plane's own log covers.
         verify: Returns what makes a written part stale, or what the part does not cover, by the tables of today.
     """
 
     plane: Plane
-    judge: Callable[[TableOf, dt.date | None, int, int], Judged | None]
+    judge: Callable[[TableOf, dt.date | None, int, int, int | None], Judged | None]
     verify: Callable[[TableOf, WrittenPart], Sequence[Change]]

@@ -29,10 +29,12 @@ def judge_planes(
     as_of: dt.date | None,
     days: int,
     forget_days: int = DEFAULT_FORGET_DAYS,
+    min_days: int | None = None,
     planes: Sequence[PlaneSteps] | None = None,
 ) -> list[Judged]:
     """Judge every plane of which something is loaded."""
-    judged = (steps.judge(table_of, as_of, days, forget_days) for steps in (PLANES if planes is None else planes))
+    chosen = PLANES if planes is None else planes
+    judged = (steps.judge(table_of, as_of, days, forget_days, min_days) for steps in chosen)
     return [one for one in judged if one is not None]
 
 

@@ -58,6 +58,7 @@ def judge_from(
     concern: Concern | None = None,
     *,
     forget_days: int = DEFAULT_FORGET_DAYS,
+    min_days: int | None = None,
 ) -> JudgedPrincipal:
     """Judge a principal by the tables that `table_of` returns: whole tables, or those of its `Concern`.
 
@@ -68,7 +69,7 @@ def judge_from(
     listed = Inputs.of(**{name: table_of(name) for name in _LISTED})
     facts = read_facts(listed, table_of)
     principal_names(listed)
-    beyond = _beyond(table_of, as_of, min_window, forget_days, None if concern is None else concern.holders)
+    beyond = _beyond(table_of, as_of, min_window, forget_days, min_days, None if concern is None else concern.holders)
     inputs = Inputs.read(table_of)
     only, judged = (None, None) if concern is None else (concern.creditable, principal_id)
     analysis, findings = analyse_inputs(
@@ -76,6 +77,7 @@ def judge_from(
         as_of=as_of,
         min_window=min_window,
         forget_days=forget_days,
+        min_days=min_days,
         planes=beyond,
         only=only,
         principal_id=judged,
@@ -85,10 +87,15 @@ def judge_from(
 
 
 def _beyond(
-    table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int, holders: Sequence[str] | None
+    table_of: TableOf,
+    as_of: dt.date | None,
+    days: int,
+    forget_days: int,
+    min_days: int | None,
+    holders: Sequence[str] | None,
 ) -> list[PlaneAnalysis]:
     """Return the analyses of the other planes, for these holders or for all."""
     if holders is None:
-        return [one.analysis for one in judge_planes(table_of, as_of, days, forget_days)]
-    found = (judge(table_of, as_of, days, forget_days, holders) for judge in (graph_of, directory_of))
+        return [one.analysis for one in judge_planes(table_of, as_of, days, forget_days, min_days)]
+    found = (judge(table_of, as_of, days, forget_days, min_days, holders) for judge in (graph_of, directory_of))
     return [one for one in found if one is not None]

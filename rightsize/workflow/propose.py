@@ -97,7 +97,9 @@ def propose_plan(
     with open_store(db, read_only=False, existing=True) as store:
         behaviour = find_behaviour(store)
         inputs = Inputs.read(store.table)
-        judged = judge_planes(tables_beside(store, inputs), options.as_of, options.min_window, options.forget_days)
+        judged = judge_planes(
+            tables_beside(store, inputs), options.as_of, options.min_window, options.forget_days, options.min_days
+        )
         # Where nothing of Azure RBAC is loaded, the plan is of the other planes alone.
         of_rbac = has_rbac(inputs) or not judged
         if of_rbac:
@@ -107,6 +109,7 @@ def propose_plan(
             as_of=options.as_of,
             min_window=options.min_window,
             forget_days=options.forget_days,
+            min_days=options.min_days,
             planes=[one.analysis for one in judged],
             standby=options.standby,
         )

@@ -26,6 +26,7 @@ def analyse_inputs(
     as_of: dt.date | None = None,
     min_window: int = DEFAULT_DAYS,
     forget_days: int = DEFAULT_FORGET_DAYS,
+    min_days: int | None = None,
     planes: Sequence[PlaneAnalysis] = (),
     only: pl.Series | None = None,
     principal_id: str | None = None,
@@ -46,5 +47,6 @@ def analyse_inputs(
             "neither assignments nor use are loaded",
             hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
         )
-    analysis = analyse(inputs, choose_window(inputs, as_of, min_window, forget_days), only, principal_id, standby)
+    window = choose_window(inputs, as_of, min_window, forget_days, min_days)
+    analysis = analyse(inputs, window, only, principal_id, standby)
     return analysis, find(inputs, analysis) if only is None else find_about_holders(inputs, analysis)

@@ -88,6 +88,7 @@ def report_store(
     as_of: dt.date | None = None,
     min_window: int | None = None,
     forget_days: int | None = None,
+    min_days: int | None = None,
 ) -> ReportResult:
     """Write the report of a store, and of a plan where one is given, whose window is then used.
 
@@ -96,7 +97,15 @@ def report_store(
         EvidenceError: Nothing is loaded that could be analysed.
         InputError: The plan cannot be read, or the file cannot be written.
     """
-    sources = read_sources(db, plan=plan, title=title, as_of=as_of, min_window=min_window, forget_days=forget_days)
+    sources = read_sources(
+        db,
+        plan=plan,
+        title=title,
+        as_of=as_of,
+        min_window=min_window,
+        forget_days=forget_days,
+        min_days=min_days,
+    )
     text = write_report(sources).encode()
     _write(out, text)
     return ReportResult(
@@ -117,6 +126,7 @@ def read_sources(
     as_of: dt.date | None = None,
     min_window: int | None = None,
     forget_days: int | None = None,
+    min_days: int | None = None,
 ) -> Sources:
     """Return the inputs of a report of a store, and of a plan where one is given, whose window is then used.
 
@@ -125,26 +135,29 @@ def read_sources(
         EvidenceError: Nothing is loaded that could be analysed.
         InputError: The plan cannot be read.
     """
-    if plan is not None and (as_of, min_window, forget_days) != (None, None, None):
+    if plan is not None and {as_of, min_window, forget_days, min_days} != {None}:
         raise UsageError(
             "a plan has its own window, and the command names another one",
-            hint="leave out --as-of, --min-window and --forget-days",
+            hint="leave out --as-of, --min-window, --min-days and --forget-days",
         )
     read = read_plan_folder(plan) if plan is not None else None
     if read is not None:
         window = read.written.window
         as_of, min_window, forget_days = window.end.date(), window.days, window.forget_days
+        min_days = window.min_days
     min_window = min_window or DEFAULT_DAYS
     forget_days = DEFAULT_FORGET_DAYS if forget_days is None else forget_days
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(store.table)
-        analysis, findings = analyse_inputs(inputs, as_of=as_of, min_window=min_window, forget_days=forget_days)
+        analysis, findings = analyse_inputs(
+            inputs, as_of=as_of, min_window=min_window, forget_days=forget_days, min_days=min_days
+        )
         reach, names = store.table("reach"), _all_names(store)
         ranked = rank_reach(reach, names)
         planned = plan_of(read) if read is not None else None
         blasts = _first_blasts(ranked, inputs, analysis, store, planned, names)
         beside = tables_beside(store, inputs)
-        planes = [one.analysis for one in judge_planes(beside, as_of, min_window, forget_days)]
+        planes = [one.analysis for one in judge_planes(beside, as_of, min_window, forget_days, min_days)]
         findings = all_findings(analysis.window, findings, store.table("behaviour_findings"), planes)
         is_stale = read is not None and read.document["generated_from"]["content_hash"] != digest_content(store)
     overview = survey(inputs, analysis)

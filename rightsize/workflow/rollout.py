@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rightsize.analyze.window import DEFAULT_DAYS, preview_of
 from rightsize.azure.throttle import Clock
 from rightsize.model.errors import EvidenceError, InputError, UsageError
 from rightsize.model.nouns import RoleDefinition
@@ -28,8 +29,6 @@ from rightsize.workflow.text_files import read_bytes
 from rightsize.workflow.verify import verify_plan
 
 BUNDLE, JOURNAL, PLAN = "rollout.json", "journal.jsonl", "plan"
-WHOLE_WINDOW = 90
-"""Days of use that a plan must rest on, unless a person accepts fewer."""
 
 
 def plan_rollout(
@@ -105,10 +104,11 @@ def check_derived(db: Path, folder: Path, bundle: Bundle) -> None:
 
 
 def _check_window(document: Mapping[str, Any], order: Order) -> None:
-    days = int(document["generated_from"]["options"].get("min_window", WHOLE_WINDOW))
-    if days < WHOLE_WINDOW and not order.accepts_short_window:
+    options = document["generated_from"]["options"]
+    short = preview_of(int(options.get("min_window", DEFAULT_DAYS)), options.get("min_days"))
+    if short is not None and not order.accepts_short_window:
         raise EvidenceError(
-            f"the plan is a preview: it rests on {days} days of use, not on {WHOLE_WINDOW}",
+            f"the plan is a preview: {short}",
             hint="use that occurs once a quarter may be missing; --accept-short-window accepts this",
         )
 

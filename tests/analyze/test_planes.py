@@ -42,7 +42,7 @@ class Judged:
         raise NotImplementedError
 
 
-def judge(table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int) -> Judged:
+def judge(table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int, min_days: int | None) -> Judged:
     grant = {"role_assignment_id": "grant", "state": "active", "principal_id": "p", "plane": "graph", "scope": "/"}
     verdict = grant | {"verdict": "unused", "reason": "covered", "operation": "User.Read.All", "operations": 1}
     return Judged(

@@ -183,7 +183,10 @@ def _frame(name: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame([{column: row.get(column) for column in schema} for row in rows], schema=schema)
 
 
-def judge_all(ahead: Ahead, name: str, as_of: dt.date | None, min_window: int, forget_days: int) -> JudgedPrincipal:
+def judge_all(
+    ahead: Ahead, name: str, as_of: dt.date | None, min_window: int, forget_days: int, min_days: int | None
+) -> JudgedPrincipal:
     """Judge one principal by all that a tiny tenant holds: it answers no SQL on what concerns somebody."""
     inputs = Inputs.read(ahead.store.table)
-    return judge_from(resolve_principal(inputs, name), ahead.store.table, as_of, min_window, forget_days=forget_days)
+    table_of, principal_id = ahead.store.table, resolve_principal(inputs, name)
+    return judge_from(principal_id, table_of, as_of, min_window, forget_days=forget_days, min_days=min_days)

@@ -54,10 +54,10 @@ def inventoried() -> SmallTenant:
     return tenant
 
 
-def analysed(tenant: SmallTenant) -> Analysis:
-    """Return the analysis of the window of small tenants."""
+def analysed(tenant: SmallTenant, **window: Any) -> Analysis:
+    """Return the analysis of the window of small tenants; `window` are further arguments of `choose_window`."""
     inputs = tenant.inputs()
-    return analyse(inputs, choose_window(inputs, DAY0 + dt.timedelta(days=DAYS), DAYS))
+    return analyse(inputs, choose_window(inputs, DAY0 + dt.timedelta(days=DAYS), DAYS, **window))
 
 
 def judged(tenant: SmallTenant, assignment: str = guid(101), state: str = "active") -> dict[str, tuple[str, str]]:

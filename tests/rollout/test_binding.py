@@ -222,6 +222,19 @@ def test_a_preview_of_a_short_window_is_taken_only_where_that_is_said(ask: Ask, 
     assert ask(*words, "--accept-short-window")[0] == 0
 
 
+def test_a_plan_on_fewer_days_than_are_asked_for_is_a_preview(ask: Ask, demo: Path, tmp_path: Path) -> None:
+    """Though its window is whole: `--min-days` let logs pass that cover less of it."""
+    document = json.loads((demo / "plan.json").read_bytes())
+    document["generated_from"]["options"]["min_days"] = 45
+    plan = Path(shutil.copytree(demo, tmp_path / "plan"))
+    (plan / "chain.json").unlink()
+    (plan / "plan.json").write_text(json.dumps(document), encoding="utf-8")
+    words = ["plan", plan, "--out", tmp_path / "r", *emergency_words(demo)]
+    code, _, err = ask(*words)
+    assert code == 6 and "its logs had to cover 45 days, not 60" in err and not (tmp_path / "r").exists()
+    assert ask(*words, "--accept-short-window")[0] == 0
+
+
 def test_a_preview_of_version_1_is_one_too(ask: Ask, demo: Path, tmp_path: Path) -> None:
     """The window is read from the options of either version of the format."""
     document = json.loads((demo / "plan.json").read_bytes())

@@ -6,7 +6,7 @@ import polars as pl
 
 from rightsize.analyze.directory.tables import DirectoryTables
 from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA
-from rightsize.analyze.reasons import OutOfCoverage, Verdict
+from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict
 from rightsize.analyze.verdicts import VERDICTS_SCHEMA
 
 # The mass of Global Administrator, which scores 100, and how fast the score rises; as for Azure roles.
@@ -31,6 +31,7 @@ def verdict_rows(
     left: pl.DataFrame,
     groups: pl.DataFrame,
     tables: DirectoryTables,
+    covered: int,
 ) -> pl.DataFrame:
     """Return the rows of the table `verdicts`.
 
@@ -41,7 +42,9 @@ def verdict_rows(
         left: Use that no role explains, with `reason`.
         groups: `(a, verdict, reason, set_id)` of the actions that are only counted.
         tables: The tables.
+        covered: The number of days of the window that the audit log covers.
     """
+    in_part = pl.col("reason") == Unused.COVERED_IN_PART.value
     about = tables.assignments.select("a", "role_assignment_id", "state", holder="principal_id", held_at="scope")
     single = used.join(about, on="a").with_columns(
         principal_id=pl.coalesce("principal_id", "principal_name"),
@@ -69,7 +72,7 @@ def verdict_rows(
         .agg(operations=pl.len().cast(pl.Int64))
         .join(groups, on=["a", "verdict", "reason"], how="left")
         .join(about, on="a")
-        .with_columns(principal_id="holder", scope="held_at")
+        .with_columns(principal_id="holder", scope="held_at", covered_days=pl.when(in_part).then(covered))
     )
     unknown = tables.assignments.filter(~pl.col("role_known")).with_columns(
         verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value), reason=pl.lit(OutOfCoverage.ROLE_DEFINITION_MISSING.value)

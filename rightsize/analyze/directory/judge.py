@@ -24,8 +24,17 @@ from rightsize.analyze.directory.frames import (
 )
 from rightsize.analyze.directory.history import rebuild_activations, use_of_activations
 from rightsize.analyze.directory.tables import DirectoryTables, ways_to
+from rightsize.analyze.log_days import days_missing, judge_log
 from rightsize.analyze.planes import PlaneAnalysis
-from rightsize.analyze.reasons import Attribution, OutOfCoverage, Unexplained, UnobservableReason, Unused, Verdict
+from rightsize.analyze.reasons import (
+    SHOWN,
+    Attribution,
+    OutOfCoverage,
+    Unexplained,
+    UnobservableReason,
+    Unused,
+    Verdict,
+)
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdict_sets import name_sets
 from rightsize.analyze.window import Window
@@ -41,7 +50,8 @@ class DirectoryAnalysis:
     Attributes:
         plane: The frames for the tables and for people.
         tables: The tables that it read.
-        state: `covered`, or the reason why the audit log does not cover the whole window.
+        state: `covered`, `covered_in_part`, or the reason why the audit log decides nothing.
+        covered_days: The number of days of the window that the audit log covers.
         judged: `(a, name, verdict, reason)`: the verdict of each action that an assignment grants.
         used: `(a, principal_id, name, place, way, reason, events, …)`: use with the assignment it is credited to.
         earlier: The same of the days before the window that still count.
@@ -52,6 +62,7 @@ class DirectoryAnalysis:
     plane: PlaneAnalysis
     tables: DirectoryTables
     state: str
+    covered_days: int
     judged: pl.DataFrame
     used: pl.DataFrame
     earlier: pl.DataFrame
@@ -63,6 +74,7 @@ def analyse_directory(tables: DirectoryTables, window: Window) -> DirectoryAnaly
     """Judge every directory role over the window."""
     days = tables.days.filter(window.holds("day"))
     state = _coverage_state(tables, window)
+    covered = window.days - len(days_missing(tables.coverage["day"], window))
     activations = rebuild_activations(tables)
     usage = _observe(days)
     credited, left = _attribute(usage, days, tables, activations)
@@ -75,7 +87,7 @@ def analyse_directory(tables: DirectoryTables, window: Window) -> DirectoryAnaly
     analysis = PlaneAnalysis(
         plane="directory",
         window=window,
-        verdicts=verdict_rows(judged, used, before, left.join(usage, on="u"), groups, tables),
+        verdicts=verdict_rows(judged, used, before, left.join(usage, on="u"), groups, tables, covered),
         principals=principal_rows(judged, tables),
         assignments=assignment_rows(judged, tables),
         denied=denied_rows(usage),
@@ -87,6 +99,7 @@ def analyse_directory(tables: DirectoryTables, window: Window) -> DirectoryAnaly
         plane=analysis,
         tables=tables,
         state=state,
+        covered_days=covered,
         judged=judged,
         used=used,
         earlier=before,
@@ -101,8 +114,7 @@ _CALL = ("principal_id", "principal_name", "name", "place")
 def _coverage_state(tables: DirectoryTables, window: Window) -> str:
     if tables.coverage.is_empty():
         return OutOfCoverage.NO_LOG_LOADED.value
-    covered = tables.coverage.filter(window.holds("day"))["day"].n_unique()
-    return Unused.COVERED.value if covered == window.days else OutOfCoverage.DAYS_MISSING.value
+    return judge_log(tables.coverage["day"], window)
 
 
 def _observe(days: pl.DataFrame) -> pl.DataFrame:
@@ -245,7 +257,7 @@ def _judge(
         .then(pl.lit(Verdict.UNUSED.value))
         .when(pl.col("why").is_not_null())
         .then(pl.lit(Verdict.UNOBSERVABLE.value))
-        .when(pl.lit(state) == Unused.COVERED.value)
+        .when(pl.lit(state in SHOWN))
         .then(pl.lit(Verdict.UNUSED.value))
         .otherwise(pl.lit(Verdict.OUT_OF_COVERAGE.value))
     )

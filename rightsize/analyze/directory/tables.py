@@ -86,7 +86,11 @@ class DirectoryTables:
 
 
 def directory_window(
-    tables: DirectoryTables, as_of: dt.date | None, days: int, forget_days: int = DEFAULT_FORGET_DAYS
+    tables: DirectoryTables,
+    as_of: dt.date | None,
+    days: int,
+    forget_days: int = DEFAULT_FORGET_DAYS,
+    min_days: int | None = None,
 ) -> Window:
     """Return the `days` whole UTC days before `as_of`, else up to the newest day that the audit log covers or shows.
 
@@ -96,7 +100,7 @@ def directory_window(
     newest = next((day for day in seen if isinstance(day, dt.date)), None)
     if as_of is None and newest is not None:
         as_of = newest + dt.timedelta(days=1)
-    return choose_window(tables.inputs, as_of, days, forget_days)
+    return choose_window(tables.inputs, as_of, days, forget_days, min_days)
 
 
 def _roles(table: pl.DataFrame) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import polars as pl
 from rightsize.analyze.graph.cases import CaseKey, GraphCase
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA
-from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Verdict
+from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Unused, Verdict
 from rightsize.analyze.verdicts import VERDICTS_SCHEMA
 
 # About the privilege of a tenant's most powerful applications, and how fast the scores rise towards it. With these
@@ -19,10 +19,13 @@ _RISE = 0.3
 _ESCALATES = 5
 
 
-def verdict_rows(rows: pl.DataFrame, cases: Mapping[CaseKey, GraphCase], first_party: Collection[str]) -> pl.DataFrame:
+def verdict_rows(
+    rows: pl.DataFrame, cases: Mapping[CaseKey, GraphCase], first_party: Collection[str], covered: int
+) -> pl.DataFrame:
     """Return the rows of the table `verdicts`: one a permission of a grant, and one a request that nothing explains.
 
-    Requests of Microsoft's applications without a grant are one counted row for each application.
+    Requests of Microsoft's applications without a grant are one counted row for each application. `covered` is the
+    number of days of the window that the log covers.
     """
     granted = rows.select(
         role_assignment_id="grant_id",
@@ -39,6 +42,7 @@ def verdict_rows(rows: pl.DataFrame, cases: Mapping[CaseKey, GraphCase], first_p
         days="days",
         first_seen="first_seen",
         last_seen="last_seen",
+        covered_days=pl.when(pl.col("reason") == Unused.COVERED_IN_PART.value).then(covered),
     )
     alone = []
     counted: dict[tuple[str, str], list[str]] = {}
@@ -73,6 +77,7 @@ def verdict_rows(rows: pl.DataFrame, cases: Mapping[CaseKey, GraphCase], first_p
             pl.col("days").max(),
             pl.col("first_seen").min(),
             pl.col("last_seen").max(),
+            pl.col("covered_days").min(),
         )
         .sort(key, nulls_last=True)
         .select(*VERDICTS_SCHEMA)

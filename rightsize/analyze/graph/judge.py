@@ -21,12 +21,13 @@ from rightsize.analyze.graph.tables import (
     GRAPH_APP_ID,
     GraphTables,
     coverage_state,
+    covered_days,
     held_permissions,
     remembered_requests,
 )
 from rightsize.analyze.graph.tables import service_principals as listed_principals
 from rightsize.analyze.planes import PlaneAnalysis
-from rightsize.analyze.reasons import Attribution, OutOfCoverage, UnobservableReason, Unused, Verdict
+from rightsize.analyze.reasons import SHOWN, Attribution, OutOfCoverage, UnobservableReason, Verdict
 from rightsize.analyze.window import Window
 
 Cover = Callable[[Sequence[frozenset[str]], Mapping[str, int], frozenset[str]], frozenset[str]]
@@ -61,7 +62,8 @@ class GraphAnalysis(PlaneAnalysis):
         clients: As `service_principals`.
         cases: What each application holds and needs.
         judgements: The verdict on each permission of each case.
-        state: `covered`, or the reason why the log does not cover the whole window.
+        state: `covered`, `covered_in_part`, or the reason why the log decides nothing.
+        covered_days: The number of days of the window that the log covers.
     """
 
     tables: GraphTables
@@ -71,6 +73,7 @@ class GraphAnalysis(PlaneAnalysis):
     cases: Mapping[CaseKey, GraphCase]
     judgements: Mapping[CaseKey, Mapping[str, GraphVerdicts]]
     state: str
+    covered_days: int
 
 
 def analyse_graph(
@@ -88,7 +91,8 @@ def analyse_graph(
     judgements = {key: judge(case, graph, state, cover) for key, case in cases.items()}
     rows = _permission_rows(held, judgements, graph)
     first_party = set(clients.filter("is_first_party")["client_id"])
-    verdicts = verdict_rows(rows, cases, first_party)
+    covered = len(covered_days(tables, window))
+    verdicts = verdict_rows(rows, cases, first_party, covered)
     return GraphAnalysis(
         plane="graph",
         window=window,
@@ -104,6 +108,7 @@ def analyse_graph(
         cases=cases,
         judgements=judgements,
         state=state,
+        covered_days=covered,
     )
 
 
@@ -133,7 +138,7 @@ def judge(case: GraphCase, graph: GraphMap, state: str, cover: Cover) -> dict[st
         elif permission in correlated:
             operations = correlated[permission].operations
             found[permission] = GraphVerdicts(Verdict.UNOBSERVABLE, UnobservableReason.CORRELATED.value, operations)
-        elif state == Unused.COVERED:
+        elif state in SHOWN:
             found[permission] = GraphVerdicts(Verdict.UNUSED, state)
         else:
             found[permission] = GraphVerdicts(Verdict.OUT_OF_COVERAGE, state)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.log_days import judge_log
+from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.analyze.text import folded
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window
 from rightsize.rules.tables import rows_of
@@ -76,7 +78,11 @@ class GraphTables:
 
 
 def graph_window(
-    tables: GraphTables, as_of: dt.date | None, days: int, forget_days: int = DEFAULT_FORGET_DAYS
+    tables: GraphTables,
+    as_of: dt.date | None,
+    days: int,
+    forget_days: int = DEFAULT_FORGET_DAYS,
+    min_days: int | None = None,
 ) -> Window:
     """Return the window; without `as_of` it ends with the newest day that the log of Graph covers or shows.
 
@@ -86,16 +92,19 @@ def graph_window(
     usage = tables.graph_usage_days.select("day")
     if log.is_empty() and usage.is_empty():
         log = tables.coverage
-    return choose_window(Inputs.of(coverage=log, usage_days=usage), as_of, days, forget_days)
+    return choose_window(Inputs.of(coverage=log, usage_days=usage), as_of, days, forget_days, min_days)
+
+
+def covered_days(tables: GraphTables, window: Window) -> pl.Series:
+    """Return the days of the window that the log of Graph covers."""
+    log = tables.coverage.filter((pl.col("source") == LOG) & window.holds("day") & (pl.col("state") != "missing"))
+    return log["day"].unique().sort()
 
 
 def coverage_state(tables: GraphTables, window: Window) -> str:
-    """Return `covered`, or the word of `OutOfCoverage` for why the log of Graph does not cover the whole window."""
-    log = tables.coverage.filter((pl.col("source") == LOG) & window.holds("day"))
-    covered = log.filter(pl.col("state") != "missing")["day"].n_unique()
-    if covered == window.days:
-        return "covered"
-    return "days_missing" if covered else "no_log_loaded"
+    """Return `covered`, `covered_in_part`, or the word of `OutOfCoverage` for why the log of Graph decides nothing."""
+    days = covered_days(tables, window)
+    return judge_log(days, window) if len(days) else OutOfCoverage.NO_LOG_LOADED.value
 
 
 def service_principals(tables: GraphTables) -> pl.DataFrame:

@@ -40,6 +40,11 @@ ANSWER_TABLES = (
             Column("days", INT, "days with a call"),
             Column("first_seen", TIME, "first call in the window, or in the days before it that count"),
             Column("last_seen", TIME, "last call in the window, or in the days before it that count"),
+            Column(
+                "covered_days",
+                INT,
+                "for the reason covered_in_part: the days of the window that all logs cover on which the row rests",
+            ),
         ),
         kind="answer",
     ),

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.reasons import sentence
 from rightsize.model.nouns import Plane, RoleDefinition
 from rightsize.model.plan import PlannedAssignment, PlannedRole, Proof, Proposal
 from rightsize.propose.assembly.absence import AbsenceProofs
@@ -22,7 +23,7 @@ from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.delegation import describe_delegation
-from rightsize.propose.needs.drafts import Draft, Key, Placement
+from rightsize.propose.needs.drafts import LATER_COST, Draft, Key, Placement
 from rightsize.propose.needs.layer_parts import DAILY
 from rightsize.propose.needs.privileged import activation_evidence, privileged_evidence
 from rightsize.propose.needs.use_rows import KEY, Uses
@@ -142,6 +143,7 @@ def _proposal(
     evidence |= privileged_evidence(draft, parts, context.privilege, context.book.index, names)
     evidence |= activation_evidence(draft, context.privilege)
     evidence |= adviser.evidence(draft)
+    evidence |= _parts_evidence(draft, context)
     evidence |= _latent(draft, granted, context, is_first=is_first)
     risked = estimate if is_first else None
     if risked is not None:
@@ -178,6 +180,19 @@ def _proposal(
     )
 
 
+def _parts_evidence(draft: Draft, context: PlanContext) -> dict[str, Any]:
+    """Return the scopes below where today's role stays, each with the reason, and the cost; nothing where none does."""
+    if draft.needs is None or not draft.needs.stays_at or draft.kind == "keep":
+        return {}
+    return {
+        "stays_at": [
+            {"scope": context.spelling.get(place, place), "why": why, "meaning": sentence(why)}
+            for place, why in sorted(draft.needs.stays_at.items())
+        ],
+        "cost": LATER_COST,
+    }
+
+
 def _latent(draft: Draft, granted: int, context: PlanContext, *, is_first: bool) -> dict[str, Any]:
     """Return the part of the excess on types that provably do not exist there; nothing where there is none."""
     absent = absent_types(context.profiles.get(draft.subject.key)) & granted
@@ -194,8 +209,10 @@ def _left(draft: Draft, granted: int, context: PlanContext) -> int:
     if draft.kind == "keep":
         return granted
     left = 0
+    stays_at = draft.needs.stays_at if draft.needs else {}
     for placement in draft.placements:
-        left |= placement.choice.granted
+        if placement.place not in stays_at:
+            left |= placement.choice.granted
     if draft.kind == "custom" or draft.rests_on or draft.together_with:
         for need in draft.needs.by_scope.values() if draft.needs else ():
             left |= context.book.mask(need)

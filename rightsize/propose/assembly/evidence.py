@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.reasons import Choice, Verdict, sentence
+from rightsize.analyze.reasons import Choice, Unused, Verdict, sentence
 from rightsize.analyze.text import folded
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.core.bitsets import OperationIndex, bits_of
@@ -96,6 +96,8 @@ def proposal_evidence(
         gone = granted & ~granted_after
         evidence["kept_unseen"] = _counts(draft, granted_after, (Verdict.UNOBSERVABLE, Verdict.OUT_OF_COVERAGE))
         evidence["removed"] = _removed(draft, gone, choice)
+        if draft.profile.coverage is not None and Unused.COVERED_IN_PART in evidence["removed"]:
+            evidence["covered_days"] = draft.profile.coverage[0]
         if draft.kind == "keep" and evidence["kept_unseen"]:
             evidence["would_tell"] = what_would_tell(evidence["kept_unseen"])
     if declared:

@@ -30,6 +30,7 @@ from rightsize.propose.needs.context import PlanContext, prepare, read_findings
 from rightsize.propose.needs.drafts import Draft, Key, Subject, first_draft, inherited_strings, keep_reason
 from rightsize.propose.needs.linked_checks import Writes, writes_within_reach
 from rightsize.propose.needs.needs import NeedReader
+from rightsize.propose.needs.parts import Part
 from rightsize.propose.needs.privileged import may_split, opened_by_layer
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.proof.proof import prove
@@ -188,7 +189,8 @@ def draft_all(context: PlanContext) -> dict[Key, Draft]:
     """Return a draft for each assignment, decided without regard to the other drafts."""
     reader = NeedReader(context.book, context.options, context.elsewhere, context.check_evidence)
     around = stays_within_reach(reader, context)
-    return {subject.key: _draft_one(subject, reader, around, context) for subject in context.subjects}
+    parts = context.parts
+    return {subject.key: _draft_one(subject, reader, around, context, parts) for subject in context.subjects}
 
 
 def stays_within_reach(reader: NeedReader, context: PlanContext) -> Mapping[str, Writes]:
@@ -217,7 +219,13 @@ def _staying(subject: Subject, reader: NeedReader, context: PlanContext) -> Writ
     return reader.staying(profile, context.uses.get(subject.key, {}), context.peer_uses.get(subject.key))
 
 
-def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes], context: PlanContext) -> Draft:
+def _draft_one(
+    subject: Subject,
+    reader: NeedReader,
+    around: Mapping[str, Writes],
+    context: PlanContext,
+    parts: Mapping[Key, Part],
+) -> Draft:
     if subject.key in context.untouched:
         return Draft(subject, "keep", keep_reason(context.untouched[subject.key]))
     if subject.key in context.findings.orphans:
@@ -230,7 +238,12 @@ def _draft_one(subject: Subject, reader: NeedReader, around: Mapping[str, Writes
     role = context.book.roles[subject.role_definition_id]
     uses = context.uses.get(subject.key, {})
     peers = context.peer_uses.get(subject.key)
+    part = parts.get(subject.key)
+    if part is not None:
+        profile, uses = part.profile, part.outside(uses, context.analysis.tenant.tree)
     needs = reader.read(role, subject.place, profile, uses, around[fold(subject.principal_id)], peers)
+    if part is not None:
+        needs = replace(needs, stays_at=part.nodes)
     by_layer = opened_by_layer(subject, role, needs, context.privilege, context.book.index)
     opened = by_layer is None and may_split(subject, profile, needs, context.privilege, context.book.index.reads)
     by_logs = None

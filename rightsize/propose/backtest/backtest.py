@@ -131,7 +131,8 @@ def prepare_trial(inputs: Inputs, fold: Fold, options: PlanOptions, needs: pl.Da
         needs: Planted needs: `principal_id, operation, scope, plane, kind, first_seen, last_seen`; None for none.
     """
     then = cut_inputs(inputs, fold.train.last_day)
-    analysis = analyse(then, replace(fold.train, forget_days=options.forget_days), standby=options.standby)
+    train = replace(fold.train, forget_days=options.forget_days, min_days=options.min_days)
+    analysis = analyse(then, train, standby=options.standby)
     context = prepare(then, analysis, read_findings(then, analysis), options, AzureLimits())
     today = _grants(subject for subject in context.subjects if subject.key not in context.findings.orphans)
     evaluator = Evaluator(_known_roles(context), analysis.tenant.tree)

@@ -58,6 +58,8 @@ class PlanOptions:
         max_break: Keep an assignment whose change is likelier than this to break something within 30 days; None for
             no such check.
         min_window: Length of the observation window in whole UTC days.
+        min_days: Number of days of the window that a log has to cover to be evidence; None for two thirds of the
+            window, at most 60.
         forget_days: Use before the window is evidence too, up to this many days before the end of the window.
         grace_days: Assignments and principals younger than this many days are left alone, and so are those younger
             than the window.
@@ -83,6 +85,7 @@ class PlanOptions:
     weights: Weights | None = None
     max_break: float | None = None
     min_window: int = 90
+    min_days: int | None = None
     forget_days: int = DEFAULT_FORGET_DAYS
     grace_days: int = 14
     direct_assignments: bool = True
@@ -105,6 +108,8 @@ class PlanOptions:
             raise UsageError(f"`--max-break {self.max_break}` is not a probability", hint="give a number from 0 to 1")
         if self.min_window < 1:
             raise UsageError(f"`--min-window {self.min_window}` is less than 1 day", hint="give 1 or more")
+        if self.min_days is not None and self.min_days < 1:
+            raise UsageError(f"`--min-days {self.min_days}` is less than 1 day", hint="give 1 or more")
         if self.forget_days < 0:
             raise UsageError(f"`--forget-days {self.forget_days}` is below zero")
         if not 0 <= self.standing_hours <= 744:
@@ -151,6 +156,7 @@ class PlanOptions:
             # Written only when set: plans from before these options existed do not have the keys.
             **({"peers": True} if self.peers else {}),
             **({"separate_layers": True} if self.separate_layers else {}),
+            **({"min_days": self.min_days} if self.min_days is not None else {}),
             **({"standby": sorted(set(self.standby))} if self.standby else {}),
         }
 

@@ -12,9 +12,12 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 
 from rightsize.analyze.directory.judge import DirectoryAnalysis
+from rightsize.analyze.log_days import days_missing
+from rightsize.analyze.log_gaps import Gaps
+from rightsize.analyze.reasons import Unused
 from rightsize.propose.directory.cases import DirectoryAssignmentCase
 from rightsize.propose.risk.breakage import HORIZON_DAYS, Estimate, estimates_of
-from rightsize.propose.risk.incidence import KEY, count_incidence, sum_days
+from rightsize.propose.risk.incidence import KEY, count_incidence
 from rightsize.rbac.resource_actions import is_read
 
 _UNITS: dict[str, pl.DataType] = {
@@ -52,7 +55,10 @@ def case_bounds(
         .select(*KEY, "novelty", "day")
         .unique()
     )
-    incidence = count_incidence(units.drop("a"), sum_days(active.select("holder", "day"), window), seen, window)
+    in_part = analysis.state == Unused.COVERED_IN_PART
+    missing = days_missing(analysis.tables.coverage["day"], window)
+    gaps = Gaps.of_one_log(units.select(KEY), missing if in_part else missing.clear())
+    incidence = count_incidence(units.drop("a"), active.select("holder", "day"), seen, window, gaps)
     return estimates_of(incidence, window, horizon)
 
 

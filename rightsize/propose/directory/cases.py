@@ -13,7 +13,7 @@ import polars as pl
 
 from rightsize.analyze.coverage import described_principals, groups_with_known_members
 from rightsize.analyze.directory.judge import DirectoryAnalysis
-from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused, Verdict
+from rightsize.analyze.reasons import SHOWN, OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.text import folded
 from rightsize.propose.core.options import PlanOptions, Reads
 from rightsize.propose.core.options import Unobservable as Unseen
@@ -35,7 +35,7 @@ REASONS = {
     "young": "it or its holder was created within the window or the grace period",
     "time_bound": "it is time-bound and ends by itself",
     "unknown_members": "no complete listing has the members of the group",
-    "not_covered": "the audit log does not cover every day of the window",
+    "not_covered": "the audit log does not cover enough days of the window",
 }
 """The reasons to leave a directory role unchanged: a sentence for each word."""
 
@@ -153,7 +153,7 @@ def _left_alone(analysis: DirectoryAnalysis, options: PlanOptions) -> dict[int, 
             else "unresolved_principal" if row["kind"] is None
             else "young" if _is_young(row, young)
             else "time_bound" if row["state"] == "active" and row["end_on"] is not None
-            else "not_covered" if analysis.state != Unused.COVERED.value and not whole
+            else "not_covered" if analysis.state not in SHOWN and not whole
             else "unknown_members" if row["kind"] == "Group" and row["principal_id"] not in known and not whole
             else ""
         )  # fmt: skip

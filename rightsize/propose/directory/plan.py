@@ -15,7 +15,7 @@ from rightsize.analyze.activation_use import duration, standing_hours
 from rightsize.analyze.directory.judge import DirectoryAnalysis
 from rightsize.analyze.directory.tables import DirectoryTables
 from rightsize.analyze.pim_findings import SELDOM_HOURS
-from rightsize.analyze.reasons import UnobservableReason, Unused
+from rightsize.analyze.reasons import SHOWN, UnobservableReason, Unused, covered_of
 from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
@@ -158,7 +158,7 @@ def _propose(
         kind=kind,
         replaces=(str(case.row["role_assignment_id"]),),
         assignments=after,
-        reason=_reason(case, choice, kind),
+        reason=_reason(case, choice, kind) + _on_days(case, analysis, kind),
         evidence=evidence,
         proof=proof,
         break_probability_30d=risked.bound if risked is not None else 0.0,
@@ -205,7 +205,7 @@ def _may_sleep(case: DirectoryAssignmentCase, analysis: DirectoryAnalysis, worke
     )
     # No log shows how seldom a role is used that only reads, or whose use only other services log.
     changes = {reason for name, reason in case.gone.items() if not is_read(name)}
-    judged = bool(case.used) or Unused.COVERED.value in changes
+    judged = bool(case.used) or not changes.isdisjoint(SHOWN)
     seldom = worked["hours_a_month"] < SELDOM_HOURS
     return bool(licensed and people and judged and case.row["state"] == "active" and seldom)
 
@@ -240,6 +240,13 @@ def _reason(case: DirectoryAssignmentCase, choice: DirectoryChoice, kind: str) -
     return f"{words[kind]} would have all {_staying(case)}"
 
 
+def _on_days(case: DirectoryAssignmentCase, analysis: DirectoryAnalysis, kind: str) -> str:
+    """Return the clause for the days that the audit log covers, if removed actions rest on a part of the window."""
+    if kind == "keep" or Unused.COVERED_IN_PART not in case.gone.values():
+        return ""
+    return f" ({covered_of(analysis.covered_days, analysis.plane.window.days)})"
+
+
 def _staying(case: DirectoryAssignmentCase) -> str:
     kept = f" and the {len(case.kept)} that cannot be decided" if case.kept else ""
     return f"{len(case.used)} used actions{kept}"
@@ -268,6 +275,7 @@ def _evidence(
         "removed": _counted(case.gone.values()),
         "mappable": _mappable(case),
         "coverage": analysis.state,
+        **({"covered_days": analysis.covered_days} if analysis.state == Unused.COVERED_IN_PART else {}),
     }
     if choice.roles and choice.kind == "builtin":
         found["comes"] = [catalogue.names[role] for role in choice.roles]

@@ -16,7 +16,7 @@ import polars as pl
 
 from rightsize.analyze.graph.judge import GraphAnalysis, analyse_graph
 from rightsize.analyze.graph.tables import GraphTables, requests_of
-from rightsize.analyze.reasons import Unused
+from rightsize.analyze.reasons import SHOWN
 from rightsize.analyze.window import Window
 from rightsize.graph.permissions import Clause
 from rightsize.model.plan import Proposal
@@ -87,7 +87,7 @@ def cut_graph(tables: GraphTables, last_day: dt.date) -> GraphTables:
 
 def try_graph(tables: GraphTables, fold: Fold, options: PlanOptions) -> GraphTrial:
     """Make a plan from the training days, and return the outcome of the requests of the test days."""
-    train = replace(fold.train, forget_days=options.forget_days)
+    train = replace(fold.train, forget_days=options.forget_days, min_days=options.min_days)
     analysis = analyse_graph(cut_graph(tables, train.last_day), train, cheapest_cover)
     plan = plan_graph(analysis, options, fold.test.days)
     held = _read_held(analysis, plan.proposals)
@@ -99,7 +99,7 @@ def try_graph(tables: GraphTables, fold: Fold, options: PlanOptions) -> GraphTri
         state=analysis.state,
         tally=_tally(asked, fold.test, before, after),
         left_out=left_out,
-        predictions=tuple(_predictions(plan.proposals, broken)) if analysis.state == Unused.COVERED else (),
+        predictions=tuple(_predictions(plan.proposals, broken)) if analysis.state in SHOWN else (),
     )
 
 

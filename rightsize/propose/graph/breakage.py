@@ -14,11 +14,13 @@ import polars as pl
 
 from rightsize.analyze.graph.cases import CaseKey, GraphCase, GraphNeed
 from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts
-from rightsize.analyze.graph.tables import request_days
-from rightsize.analyze.reasons import Unused, Verdict
+from rightsize.analyze.graph.tables import covered_days, request_days
+from rightsize.analyze.log_days import days_missing
+from rightsize.analyze.log_gaps import Gaps
+from rightsize.analyze.reasons import SHOWN, Verdict
 from rightsize.propose.graph.choose import GraphChoice
 from rightsize.propose.risk.breakage import HORIZON_DAYS, Estimate, estimates_of
-from rightsize.propose.risk.incidence import KEY, count_incidence, sum_days
+from rightsize.propose.risk.incidence import KEY, count_incidence
 
 _DECIDED_BY_LOG = (Verdict.USED, Verdict.UNUSED)
 _CASE = ["client_id", "access", "user"]
@@ -40,7 +42,7 @@ def grant_bounds(
         left: Permissions of each case that the plan does not touch, each with the reason.
         horizon: Days ahead.
     """
-    if analysis.state != Unused.COVERED:
+    if analysis.state not in SHOWN:
         return {}
     units = pl.DataFrame(list(_units(analysis, left)), schema=_UNITS, orient="row")
     if units.is_empty():
@@ -49,7 +51,8 @@ def grant_bounds(
     window = analysis.window
     days = request_days(analysis.tables, window).with_columns(user=pl.col("user_id").fill_null(""))
     active = pl.concat([days.select(holder="client_id", day="day"), days.select(holder=_of_one("user"), day="day")])
-    incidence = count_incidence(units.drop(_CASE), sum_days(active, window), _seen(items, days), window)
+    gaps = Gaps.of_one_log(units.select(KEY), days_missing(covered_days(analysis.tables, window), window))
+    incidence = count_incidence(units.drop(_CASE), active, _seen(items, days), window, gaps)
     return {grant: found for (grant, _), found in estimates_of(incidence, window, horizon).items()}
 
 

@@ -58,7 +58,7 @@ def choose(
         graph: The permission map.
         leave: Permissions that are not changed, each with the reason.
         drops_unobservable: Whether permissions are removed whose use no log can show.
-        is_covered: Whether the log covers the whole window; if not, nothing changes.
+        is_covered: Whether the log covers enough of the window; if not, nothing changes.
         beyond: The permissions of the tenant-wide grant after the plan, for a grant of one user.
     """
     allowed = len(set(case.requests) - set(case.unexplained))

@@ -12,7 +12,7 @@ import polars as pl
 from rightsize.analyze.graph.cases import CaseKey
 from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
-from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict
+from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Unused, Verdict, covered_of
 from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
@@ -47,7 +47,7 @@ def plan_graph(analysis: GraphAnalysis, options: PlanOptions, horizon: int = HOR
             analysis.graph,
             leave=leave.get(key, {}),
             drops_unobservable=options.unobservable is Unobservable.DROP,
-            is_covered=analysis.state == Unused.COVERED,
+            is_covered=analysis.state in SHOWN,
             beyond=choices[*key[:2], ""].after if key[2] else frozenset(),
         )
         proof = choices[key].proof
@@ -209,6 +209,7 @@ def _of_graph(
             {"operation": operation, "reason": reason} for operation, reason in sorted(case.unexplained.items())[:_TOLD]
         ],
         "coverage": analysis.state,
+        **({"covered_days": analysis.covered_days} if analysis.state == Unused.COVERED_IN_PART else {}),
     }
     risked = bound if kind not in ("keep", "remove_duplicate") else None
     if risked is not None:
@@ -223,7 +224,7 @@ def _of_graph(
         kind=kind,
         replaces=(grant,),
         assignments=tuple(PlannedAssignment("/", ids[key[1], one], key[0]) for one in sorted(after)),
-        reason=_reason(kind, going, choice, judgements),
+        reason=_reason(kind, going, choice, judgements) + ("" if kind == "keep" else _on_days(analysis)),
         evidence=evidence,
         proof=choice.proof,
         break_probability_30d=risked.bound if risked is not None else 0.0,
@@ -260,6 +261,12 @@ def _reason(kind: ProposalKind, going: list[str], choice: GraphChoice, judgement
         return "a narrower permission allows every request that was seen"
     words = {judgements[one].verdict.value for one in going}
     return "not used in the window" if words == {"unused"} else "other permissions that stay allow every request"
+
+
+def _on_days(analysis: GraphAnalysis) -> str:
+    """Return the clause for the days that the log covers, if these are a part of the window."""
+    in_part = analysis.state == Unused.COVERED_IN_PART
+    return f" ({covered_of(analysis.covered_days, analysis.window.days)})" if in_part else ""
 
 
 def _permission_evidence(

@@ -9,7 +9,8 @@ import polars as pl
 
 from rightsize.analyze.coverage import covered_subscriptions
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.reasons import BY_EXISTENCE, UnobservableReason, Unused, Verdict
+from rightsize.analyze.log_gaps import find_gaps
+from rightsize.analyze.reasons import BY_EXISTENCE, SHOWN, UnobservableReason, Verdict
 from rightsize.analyze.scoping import containing
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
@@ -45,6 +46,7 @@ def read_subjects(inputs: Inputs) -> list[Subject]:
 
 def read_profiles(analysis: Analysis, index: OperationIndex) -> dict[Key, Profile]:
     """Return the profile of each assignment: its unused operations by verdict; equal profiles share one object."""
+    window = analysis.window
     reasons = _reasons(analysis.profile_operations, index)
     by_logs = _reasons(analysis.by_logs, index)
     lacking = _lacking(analysis, index)
@@ -52,8 +54,18 @@ def read_profiles(analysis: Analysis, index: OperationIndex) -> dict[Key, Profil
         profile_id: _whole(found, by_logs.get(profile_id, {}), lacking.get(profile_id, 0), index)
         for profile_id, found in reasons.items()
     }
-    rows = analysis.profiles.select("role_assignment_id", "state", "profile_id").iter_rows()
-    return {(id_, state): profiles.get(profile_id, Profile()) for id_, state, profile_id in rows}
+    covered = find_gaps(analysis).covered(window)
+    rows = analysis.profiles.join(covered, on=["role_assignment_id", "state"], how="left", maintain_order="left")
+    in_part = rows.select("profile_id", "covered_days").drop_nulls().unique().sort("profile_id", "covered_days")
+    of_days = {
+        (profile_id, days): replace(profiles[profile_id], coverage=(days, window.days))
+        for profile_id, days in in_part.iter_rows()
+    }
+    found = rows.select("role_assignment_id", "state", "profile_id", "covered_days").iter_rows()
+    return {
+        (id_, state): of_days.get((profile_id, days)) or profiles.get(profile_id, Profile())
+        for id_, state, profile_id, days in found
+    }
 
 
 def _reasons(judged: pl.DataFrame, index: OperationIndex) -> dict[int, dict[tuple[str, str], int]]:
@@ -114,7 +126,9 @@ def _profile(reasons: Mapping[tuple[str, str], int], index: OperationIndex) -> P
             hidden |= mask & ~index.reads
         else:
             hidden |= mask
-    covered = reasons.get((Verdict.UNUSED, Unused.COVERED), 0)
+    covered = 0
+    for reason in SHOWN:
+        covered |= reasons.get((Verdict.UNUSED, reason), 0)
     return Profile(reads, linked, hidden, open_, unused, covered, reasons)
 
 

@@ -30,6 +30,7 @@ from rightsize.propose.needs.groups import Groups, read_groups
 from rightsize.propose.needs.keep_rules import find_keeps
 from rightsize.propose.needs.linked_checks import CheckEvidence
 from rightsize.propose.needs.needs import Profile, Use
+from rightsize.propose.needs.parts import Part, read_parts
 from rightsize.propose.needs.peers import read_peer_uses
 from rightsize.propose.needs.privileged import Privilege, read_privilege
 from rightsize.propose.needs.touched_types import with_untouched
@@ -92,6 +93,7 @@ class PlanContext:
         requests: The role and principal type that each call to assign a role asked for.
         check_evidence: What shows inside which writes an operation without a rule is checked.
         peer_uses: By assignment and scope, the operations that only peers of the holder used.
+        divisible: The assignments that can be decided in parts, since the subscriptions below them differ in coverage.
     """
 
     inputs: Inputs
@@ -117,6 +119,22 @@ class PlanContext:
     requests: pl.DataFrame
     check_evidence: CheckEvidence
     peer_uses: Mapping[Key, Mapping[str, int]]
+    divisible: Mapping[Key, Part]
+
+    @property
+    def parts(self) -> dict[Key, Part]:
+        """The assignments of which enough more goes if they are decided in parts."""
+        found = {}
+        for subject in self.subjects:
+            part = self.divisible.get(subject.key)
+            role = self.book.roles.get(subject.role_definition_id)
+            whole = self.profiles.get(subject.key)
+            if part is None or role is None or whole is None:
+                continue
+            used = len(part.outside(self.uses.get(subject.key, {}), self.analysis.tenant.tree).keys() - {subject.place})
+            if part.is_worth(whole, role, subject.place, self.options, self.scale, self.reach, used):
+                found[subject.key] = part
+        return found
 
 
 def read_findings(inputs: Inputs, analysis: Analysis) -> Findings:
@@ -175,6 +193,7 @@ def prepare(
         requests=requests,
         check_evidence=read_check_evidence(inputs),
         peer_uses=read_peer_uses(placed, inputs, book),
+        divisible=read_parts(analysis, subjects, placed, inputs, index),
     )
 
 

@@ -7,10 +7,10 @@ A draft begins as a decision on one assignment alone. Then `settle` (`assembly.p
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rightsize.analyze.reasons import UnobservableReason, Verdict
+from rightsize.analyze.reasons import UnobservableReason, Verdict, covered_of
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import ProposalKind
 from rightsize.propose.core.expiry import describe_end
@@ -96,6 +96,11 @@ class Draft:
         )
 
 
+TOO_MANY_PARTS = "too_many_parts"
+"""The word for an assignment that would take too many assignments if it were decided in parts."""
+LATER_COST = "a subscription that joins the group later gets only what stays at the group"
+"""What it costs to decide an assignment at a management group in parts."""
+
 LATE_REASONS = {
     "relied_upon": "another proposal rests on it",
     "only_absent": "what it allows beyond use in the logs had no resource there, and that alone removes no assignment: "
@@ -153,7 +158,7 @@ def first_draft(
         return base.kept("unknown_provider")
     if not needs.by_scope and by_logs is not None and by_logs.by_scope:
         return base.kept("only_absent")
-    if not needs.by_scope:
+    if not needs.by_scope and not needs.stays_at:
         return replace(base, kind="remove", reason=_unused_reason(role, profile))
     here = needs.by_scope.get(subject.place, Need(0))
     spare = role.granted & ~book.mask(here)
@@ -217,14 +222,24 @@ def _kind(placements: Sequence[Placement]) -> ProposalKind:
 
 def _unused_reason(role: KnownRole, profile: Profile) -> str:
     unseen = (role.granted & ~profile.unused).bit_count()
+    days = _covered_days(profile, role.granted)
     if not unseen and not role.granted & profile.absent:
-        return "none of its operations was used, and the logs would have shown it"
+        return f"none of its operations was used, and the logs would have shown it{days}"
     absent = (role.granted & profile.absent).bit_count()
     shown = role.granted.bit_count() - unseen - absent
     if absent:
-        said = f"no log shows a use of it: {shown} operations would have been logged, {absent} had no resource there"
+        said = (
+            f"no log shows a use of it: {shown} operations would have been logged{days}, {absent} had no resource there"
+        )
         return f"{said}, for {unseen} no log can tell" if unseen else said
-    return f"no log shows a use of it: {shown} operations would have been logged, for {unseen} no log can tell"
+    return f"no log shows a use of it: {shown} operations would have been logged{days}, for {unseen} no log can tell"
+
+
+def _covered_days(profile: Profile | None, gone: int) -> str:
+    """Return the clause for the days that the logs cover, if removed operations rest on a part of the window."""
+    if profile is None or profile.coverage is None or not gone & profile.shown_in_part:
+        return ""
+    return f" ({covered_of(*profile.coverage)})"
 
 
 def _whole_reason(role: KnownRole, profile: Profile, needs: Needs, spare: int) -> str:
@@ -256,8 +271,17 @@ def _narrow_reason(role: KnownRole, draft: Draft, places: int, book: RoleBook) -
     needed = 0
     for need in draft.needs.by_scope.values() if draft.needs else ():
         needed |= book.mask(need)
+    places -= len(draft.needs.stays_at) if draft.needs else 0
     where = "1 scope" if places == 1 else f"{places} scopes"
     kept = f"keeps {(needed & role.granted).bit_count()} of {role.granted.bit_count()} operations at {where}"
     earlier = draft.needs.why.get(USED_BEFORE, 0) & role.granted if draft.needs else 0
     before = f", {earlier.bit_count()} of them used before the window only" if earlier else ""
-    return f"{kept}{before}{describe_end(draft.subject.end_on)}"
+    days = _covered_days(draft.profile, role.granted & ~needed)
+    parts = _describe_parts(draft.needs.stays_at) if draft.needs and draft.needs.stays_at else ""
+    return f"{kept}{before}{days}{parts}{describe_end(draft.subject.end_on)}"
+
+
+def _describe_parts(stays_at: Mapping[str, str]) -> str:
+    """Return the clause for the scopes where today's role stays whole, and what the change costs."""
+    where = "1 scope" if len(stays_at) == 1 else f"{len(stays_at)} scopes"
+    return f"; its role stays whole at {where} below, where the logs say too little; {LATER_COST}"

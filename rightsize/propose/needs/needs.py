@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from rightsize.analyze.linked_checks import may_exist_below
-from rightsize.analyze.reasons import BY_EXISTENCE, OutOfCoverage, UnobservableReason, Verdict
+from rightsize.analyze.reasons import BY_EXISTENCE, OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.resources import kind_at
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.bitsets import Interner, OperationIndex, bits_of
@@ -69,7 +69,8 @@ class Profile:
     types of the control plane that neither the holder nor a peer used (see `needs.touched_types`). `lacking` are
     operations on types of which there was no resource, whatever verdict they have. `untargeted` is the part of `linked`
     without a rule on such types (see `needs.unruled_checks`). `by_logs` is the profile that the logs alone would give,
-    or None where it is the same.
+    or None where it is the same. `coverage` is how many days of the window the logs behind `unused` cover, and the days
+    of the window; None where they cover all.
     """
 
     reads: int = 0
@@ -83,6 +84,12 @@ class Profile:
     lacking: int = 0
     untargeted: int = 0
     by_logs: Profile | None = None
+    coverage: tuple[int, int] | None = None
+
+    @property
+    def shown_in_part(self) -> int:
+        """The operations that are unused by a log of a part of the window."""
+        return self.reasons.get((Verdict.UNUSED, Unused.COVERED_IN_PART), 0)
 
     @property
     def absent(self) -> int:
@@ -113,11 +120,13 @@ class Needs:
     """The need at each folded scope, and the operations for each reason word.
 
     `loose` are the linked checks beside kept writes that nothing ties to these writes: no rule, reference or refusal.
+    `stays_at` are folded scopes where today's role stays whole, each with the reason.
     """
 
     by_scope: Mapping[str, Need]
     why: Mapping[str, int]
     loose: int = 0
+    stays_at: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -34,6 +34,7 @@ from rightsize.analyze.window import Window
 from rightsize.propose.core.bitsets import bits_of
 from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Draft, Key
+from rightsize.propose.needs.parts import as_parts
 from rightsize.propose.risk.arrivals import NewTypes, new_types_of
 from rightsize.propose.risk.incidence import KEY, corrected, read_incidence
 from rightsize.propose.risk.limits import NORMAL, upper_limit
@@ -170,9 +171,18 @@ def break_bounds(context: PlanContext, horizon: int = HORIZON_DAYS) -> BreakBoun
         context: The context of the plan.
         horizon: Days ahead.
     """
-    placed = context.placed.filter(~pl.col("earlier"))
+    parts = context.parts
+    tree = context.analysis.tenant.tree
+    stays = [
+        (*key, target)
+        for key, part in parts.items()
+        for target in set(context.uses.get(key, {})) - set(part.outside(context.uses.get(key, {}), tree))
+    ]
+    of_nodes = pl.DataFrame(stays, schema=dict.fromkeys((*KEY, "target"), pl.String), orient="row")
+    placed = context.placed.filter(~pl.col("earlier")).join(of_nodes, on=[*KEY, "target"], how="anti")
+    keys = pl.DataFrame(list(parts), schema=dict.fromkeys(KEY, pl.String), orient="row")
     incidence = read_incidence(
-        context.inputs, context.analysis, placed, _singled(context), lifecycle=context.options.lifecycle
+        context.inputs, as_parts(context.analysis, keys), placed, _singled(context), lifecycle=context.options.lifecycle
     )
     orphans = pl.DataFrame(sorted(context.findings.orphans), schema=dict.fromkeys(KEY, pl.String), orient="row")
     alive = incidence.join(orphans, on=KEY, how="anti")
@@ -296,11 +306,13 @@ def _samples(incidence: pl.DataFrame, window: Window, horizon: int) -> pl.DataFr
         .otherwise(pl.lit("silent"))
     )
     units = {"seasonal": "cycles", "used": "active_days", "unused": "active_days", "silent": "days"}
-    samples = pl.when(seasonal).then("cycles").when(active > 0).then(active).otherwise(window.days)
+    # Days without a log are no samples.
+    covered = window.days - pl.col("missing_days")
+    samples = pl.when(seasonal).then("cycles").when(active > 0).then(active).otherwise(covered)
     # A holder that began late in the window is expected to go on as densely. One mean pause is added, since the window
     # may begin within a pause.
     since = (pl.lit(window.last_day) - pl.coalesce("active_since", pl.lit(window.first_day))).dt.total_days() + 1
-    span = pl.min_horizontal(since * (1 + 1 / active), window.days)
+    span = pl.min_horizontal((since - pl.col("missing_since")) * (1 + 1 / active), covered)
     cycles_ahead = (horizon / pl.col("every")).ceil()
     # The sort fixes the order in which the values of peers are summed, whatever the order of the input rows.
     return incidence.sort(KEY).with_columns(

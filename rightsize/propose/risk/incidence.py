@@ -12,6 +12,7 @@ import polars as pl
 
 from rightsize.analyze.coverage import arm_tokens
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.log_gaps import Gaps, find_gaps
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.text import folded
 from rightsize.analyze.usage import use_by_day
@@ -49,28 +50,34 @@ def read_incidence(
         group): days with a call or with a token for Azure Resource Manager, the first of them, `active_since`, and
         the `active_span` from it to the last; `use_days` and `use_span` of the assignment; `once` and `twice`,
         novelties of one spell of at most a week and of two spells; `new_weeks`, the weeks with a novelty that was
-        seen once; `foretold` and `came`, see `_foretell`; `period`, `every`, `cycles` and `new_cycles` where its use
-        follows the calendar; `seasonal_operations`, the number of its novelties that follow the calendar.
+        seen once; `missing_days`, the days of the window that its logs do not cover, and `missing_since`, those since
+        `active_since` (both are left out of all counts); `foretold` and `came`, see `_foretell`; `period`, `every`,
+        `cycles` and `new_cycles` where its use follows the calendar; `seasonal_operations`, the number of its novelties
+        that follow the calendar.
     """
     calls = _calls(inputs, analysis)
     seen = _novelties(calls, placed, singled, analysis, lifecycle=lifecycle)
     active = _active_days(inputs, analysis, calls)
-    return count_incidence(_observable(inputs, analysis), active, seen, analysis.window)
+    return count_incidence(_observable(inputs, analysis), active, seen, analysis.window, find_gaps(analysis))
 
 
-def count_incidence(units: pl.DataFrame, active: pl.DataFrame, seen: pl.DataFrame, window: Window) -> pl.DataFrame:
+def count_incidence(
+    units: pl.DataFrame, active: pl.DataFrame, seen: pl.DataFrame, window: Window, gaps: Gaps
+) -> pl.DataFrame:
     """Return the units with the counts of active days and novelties, in the columns of `read_incidence`.
 
     Args:
         units: `role_assignment_id`, `state`, `role`, `holder_type`, `holder`: the assignments or grants.
-        active: `holder`, `active_days`, `early_days`, `active_since`, `active_span`, as `sum_days` gives them.
+        active: `(holder, day)`, with repeats: the days on which each holder worked.
         seen: `role_assignment_id`, `state`, `novelty` (a number), `day`: the days of each novelty.
         window: The window of these days.
+        gaps: The days that logs do not cover: what happened on them is no sample.
     """
-    frame = units.with_row_index("unit")
-    seen = seen.join(frame.select(*KEY, *_UNIT), on=KEY).select(*_UNIT, *_ONE, "day")
+    frame = units.join(gaps.of, on=KEY, how="left", maintain_order="left").with_row_index("unit")
+    seen = seen.join(frame.select(*KEY, *_UNIT, "gap"), on=KEY).join(gaps.days, on=["gap", "day"], how="anti")
+    seen = seen.select(*_UNIT, *_ONE, "day")
     for part in (
-        active,
+        _worked(frame, active, window, gaps),
         seen.group_by(_UNIT).agg(use_days=pl.col("day").n_unique(), use_span=_span()),
         _counts(seen),
         _came(seen, _late_from(window)),
@@ -78,9 +85,9 @@ def count_incidence(units: pl.DataFrame, active: pl.DataFrame, seen: pl.DataFram
         _cycles(seen),
         find_seasons(seen, _ONE).join(_owners(seen), on=_ONE).group_by(_UNIT).agg(seasonal_operations=pl.len()),
     ):
-        on = _UNIT if "unit" in part.columns else ["holder"]
-        frame = frame.join(part, on=on, how="left")
-    numbers = [*_DAYS, *_COUNTS, "came", "seasonal_operations", *_EARLY]
+        on = _UNIT if "unit" in part.columns else ["holder", "gap"]
+        frame = frame.join(part, on=on, how="left", nulls_equal=True)
+    numbers = [*_DAYS, *_COUNTS, "came", "seasonal_operations", *_EARLY, "missing_days", "missing_since"]
     return (
         frame.with_columns(pl.col(numbers).fill_null(0).cast(pl.Int64))
         .with_columns(foretold=_foretell())
@@ -89,22 +96,33 @@ def count_incidence(units: pl.DataFrame, active: pl.DataFrame, seen: pl.DataFram
             cycles=pl.when(pl.col("period") == MONTH_END).then("ends").otherwise("spells").cast(pl.Int64),
             new_cycles=pl.when(pl.col("period") == MONTH_END).then("new_ends").otherwise("new_spells").cast(pl.Int64),
         )
-        .drop("ends", "spells", "new_ends", "new_spells", *_UNIT)
+        .drop("ends", "spells", "new_ends", "new_spells", "gap", *_UNIT)
         .sort(KEY)
     )
 
 
-def sum_days(days: pl.DataFrame, window: Window) -> pl.DataFrame:
-    """Return `holder, active_days, early_days, active_since, active_span` from rows of `holder, day`, with repeats.
+def _worked(units: pl.DataFrame, active: pl.DataFrame, window: Window, gaps: Gaps) -> pl.DataFrame:
+    """Return the days on which holders worked and the missing days, one row a holder and set of missing days.
 
-    `early_days` are the active days of the first two thirds of the window.
+    Columns: `holder`, `gap` (null for none), `active_days`, `early_days` (the active days of the first two thirds of
+    the window), `active_since`, `active_span`, `missing_days`, `missing_since`.
     """
-    return days.group_by("holder").agg(
+    pairs = units.select("holder", "gap").unique()
+    days = pairs.join(active.unique(), on="holder").join(gaps.days, on=["gap", "day"], how="anti")
+    summed = days.group_by("holder", "gap").agg(
         active_days=pl.col("day").n_unique(),
         early_days=pl.col("day").filter(pl.col("day") < _late_from(window)).n_unique(),
         active_since=pl.col("day").min(),
         active_span=_span(),
     )
+    known = pairs.join(summed, on=["holder", "gap"], how="left", nulls_equal=True)
+    since = pl.coalesce("active_since", pl.lit(window.first_day))
+    missing = (
+        known.join(gaps.days, on="gap")
+        .group_by("holder", "gap")
+        .agg(missing_days=pl.len(), missing_since=(pl.col("day") >= since).sum())
+    )
+    return known.join(missing, on=["holder", "gap"], how="left", nulls_equal=True)
 
 
 def _span() -> pl.Expr:
@@ -248,13 +266,13 @@ def _observable(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
 
 
 def _active_days(inputs: Inputs, analysis: Analysis, calls: pl.LazyFrame) -> pl.DataFrame:
-    """Return the columns of `sum_days` for each holder of an assignment; the days of a group are its members' days."""
+    """Return `(holder, day)` of the work of each holder of an assignment; the days of a group are its members' days."""
     tokens = arm_tokens(inputs, analysis.window).select("principal_id", "day").drop_nulls()
     called = calls.select("principal_id", "day").drop_nulls().unique().collect()
     days = pl.concat([called, tokens]).unique()
     holders = folded(inputs.role_assignments["principal_id"]).unique()
     through = analysis.tenant.membership.filter(pl.col("holder").is_in(holders.implode()))
-    return sum_days(days.join(through, on="principal_id"), analysis.window)
+    return days.join(through, on="principal_id").select("holder", "day")
 
 
 def _cycles(seen: pl.DataFrame) -> pl.DataFrame:

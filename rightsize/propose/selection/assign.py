@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.part_profiles import MOST_NODES
 from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.azure_limits import RoleRoom
@@ -17,7 +18,7 @@ from rightsize.propose.core.expiry import last_of
 from rightsize.propose.core.options import Unobservable
 from rightsize.propose.core.role_catalog import Need
 from rightsize.propose.needs.context import PlanContext
-from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject, with_roles
+from rightsize.propose.needs.drafts import TOO_MANY_PARTS, Draft, Key, Placement, Subject, with_roles
 from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, KeptAssignment, Units, form_units
 from rightsize.propose.needs.needs import Profile
 from rightsize.propose.needs.privileged import split
@@ -89,11 +90,23 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
         places: dict[Key, set[str]] = defaultdict(set)
         for demand in asked:
             places[demand.subject.key].add(demand.place)
-        chosen = _with_choices(settled, units, solution, places, context)
+        chosen = _with_choices(dict(settled), units, solution, places, context)
+        crowded = {key: said for key, draft in chosen.items() if (said := _too_many_parts(draft)) is not None}
+        if crowded:
+            settled |= {key: settled[key].kept(said) for key, said in crowded.items()}
+            continue
         for key in gathered:
             if chosen[key].placements:
                 chosen[key] = replace(chosen[key], reason=f"{chosen[key].reason}; {_TOGETHER}")
         return GrantedNeeds(chosen, optimum, solution.curve)
+
+
+def _too_many_parts(draft: Draft) -> str | None:
+    """Return the reason why a draft that is decided in parts is kept: it takes too many assignments; else None."""
+    more = len(draft.placements) - 1
+    if draft.needs is None or not draft.needs.stays_at or more <= MOST_NODES:
+        return None
+    return f"{TOO_MANY_PARTS}: to decide it in parts takes {more} assignments more, and at most {MOST_NODES} are made"
 
 
 def _idle(solution: Solution, context: PlanContext) -> Iterator[GrantUnit]:
@@ -223,6 +236,18 @@ def demands_of(draft: Draft, context: PlanContext) -> Iterator[GrantRequest]:
         for principal, part in parts:
             asked = GrantRequest(subject, place, part, principal, state, subject.condition, subject.end_on)
             yield from split(asked, draft.profile, context.privilege)
+    role = context.book.roles.get(subject.role_definition_id)
+    for place in sorted(draft.needs.stays_at) if draft.needs and role else ():
+        yield GrantRequest(
+            subject,
+            place,
+            Need(role.certain if role else 0),
+            subject.principal_id,
+            state,
+            subject.condition,
+            subject.end_on,
+            role_definition_id=subject.role_definition_id,
+        )
 
 
 def is_split(draft: Draft, context: PlanContext) -> bool:

@@ -209,7 +209,11 @@ def _window(fields: Mapping[str, Any], plan: Mapping[str, Any]) -> Window:
     forget_days = options.get("forget_days")
     if not isinstance(forget_days, int) or isinstance(forget_days, bool) or forget_days < 0:
         raise InputError("`forget_days` of `plan.json` is not a number of days", hint=_AGAIN)
-    return Window(first, last, forget_days)
+    # Only plans with the option have it.
+    min_days = options.get("min_days")
+    if min_days is not None and (not isinstance(min_days, int) or isinstance(min_days, bool) or min_days < 1):
+        raise InputError("`min_days` of `plan.json` is not a number of days", hint=_AGAIN)
+    return Window(first, last, forget_days, min_days)
 
 
 def _check_roles_known(proposals: Sequence[WrittenProposal], known: set[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+import polars as pl
 import pytest
 
 from tests.analyze.directory.world import FIRST, USER_ADMIN, WINDOW, D, World
@@ -56,3 +57,18 @@ def test_the_limit_is_held_against_the_bound(world: World) -> None:
     bound = world.proposal("u0-fe930b-active").break_probability_30d
     assert world.proposal("u0-fe930b-active", max_break=bound).kind == "builtin"
     assert world.proposal("u0-fe930b-active", max_break=bound / 2).kind == "keep"
+
+
+def test_days_without_an_audit_log_are_no_samples() -> None:
+    """Its log covers the newest 65 days; the plan says so, and what was done before them is no sample."""
+    world = World().person("u0").holds("u0", USER_ADMIN).daily("u0", "users/inviteGuest")
+    for offset in range(25, WINDOW.days):
+        day = FIRST + dt.timedelta(days=offset)
+        world.add("coverage", source="entra_audit_log", category="AuditLogs", scope="/", day=day, state="observed")
+    assert world.verdicts("u0-fe930b-active")["users/create"] == ("unused", "covered_in_part")
+    proposal = world.proposal("u0-fe930b-active")
+    assert proposal.reason.endswith(" (covered 65 of 90 days)")
+    assert proposal.evidence["covered_days"] == 65
+    assert proposal.evidence["break_probability"]["samples"] == len(range(26, WINDOW.days, 2))
+    rows = world.analyse().plane.verdicts.filter(pl.col("reason") == "covered_in_part")
+    assert set(rows["covered_days"]) == {65}

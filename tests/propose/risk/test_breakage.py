@@ -308,6 +308,8 @@ def _incidence(rows: list[dict[str, object]]) -> pl.DataFrame:
         every=pl.lit(30.0),
         new_cycles=pl.min_horizontal("cycles", "new_weeks"),
         seasonal_operations=pl.lit(0, dtype=pl.Int64),
+        missing_days=pl.lit(0, dtype=pl.Int64),
+        missing_since=pl.lit(0, dtype=pl.Int64),
     )
 
 

@@ -1,0 +1,205 @@
+"""An assignment at a management group is decided in parts where its subscriptions differ in coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from rightsize.model.plan import Plan, Proposal
+from tests.propose.histories import bounds_of
+from tests.propose.needs.test_partial_coverage import LEAN, START, cover
+from tests.propose.small_tenant import (
+    APP,
+    CONTRIBUTOR,
+    MG,
+    READER,
+    SUB,
+    SUB2,
+    VM,
+    SmallTenant,
+    guid,
+    proposal_for,
+    strings,
+)
+from tests.propose.written_plans import Written, named
+
+CHILD = "/providers/Microsoft.Management/managementGroups/child"
+DARK = [f"/subscriptions/00000000-0000-0000-0000-0000000000b{number}" for number in range(1, 6)]
+WRITE = "Microsoft.Compute/virtualMachines/write"
+FAR = f"{SUB2}/resourceGroups/far/providers/Microsoft.Compute/virtualMachines/vm9"
+
+
+def corporate(covered: Iterable[str] = (SUB, MG, "/"), parents: dict[str, str] | None = None) -> SmallTenant:
+    """A contributor of a group over two subscriptions, of which the second has no log; it works in both."""
+    tenant = SmallTenant(covered=tuple(covered))
+    tenant.parents |= parents or {}
+    tenant.assign(101, tenant.principal(1), CONTRIBUTOR, MG)
+    tenant.use(guid(1), START, VM)
+    tenant.use(guid(1), WRITE, FAR)
+    return tenant
+
+
+def widen(tenant: SmallTenant) -> None:
+    """Let the first subscription have more resource groups."""
+    tenant.principal(900)
+    for group in range(1, 9):
+        tenant.assign(900 + group, guid(900), READER, f"{SUB}/resourceGroups/g{group}")
+
+
+def whole_at(proposal: Proposal) -> list[str]:
+    """Return the scopes at which a proposal assigns today's role again."""
+    return [one.scope for one in proposal.assignments if one.role == CONTRIBUTOR]
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return corporate().plan(**LEAN)
+
+
+def test_the_role_stays_where_nothing_can_be_said_and_is_narrowed_elsewhere(plan: Plan) -> None:
+    found = proposal_for(plan, guid(101))
+    assert whole_at(found) == [SUB2]
+    narrow = {one.scope: strings(plan, one.role) for one in found.assignments if one.role != CONTRIBUTOR}
+    assert narrow[VM] == [START]
+    # What no log shows, and what a write in the other subscription may cause, stays at the group.
+    assert set(narrow) == {VM, MG}
+    assert not {WRITE, START} & set(narrow[MG])
+    assert found.proof.used_subset and found.proof.granted_superset
+    assert plan.replay["denied"] == 0
+    assert found.excess_after < found.excess_before / 2
+
+
+def test_it_says_where_and_why_and_what_it_costs(plan: Plan) -> None:
+    found = proposal_for(plan, guid(101))
+    assert "its role stays whole at 1 scope below, where the logs say too little" in found.reason
+    assert "a subscription that joins the group later gets only what stays at the group" in found.reason
+    assert found.evidence["cost"] in found.reason
+    (one,) = found.evidence["stays_at"]
+    assert (one["scope"], one["why"]) == (SUB2, "scope_not_covered")
+    assert found.evidence["removed"]["covered"] > 0
+    assert found.break_probability_30d > 0
+
+
+def test_the_plan_verifies_until_somebody_works_in_a_new_subscription() -> None:
+    """That subscription joined the group after the plan, and the role no longer reaches it."""
+    tenant = corporate()
+    written = Written.of(tenant, **LEAN)
+    assert named(written.verify(tenant)) == []
+    tenant.parents[DARK[0]] = MG
+    tenant.use(guid(1), START, f"{DARK[0]}/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/v", start=89)
+    assert any(what == "use" for what, _, _ in named(written.verify(tenant)))
+
+
+def test_the_default_options_keep_the_reads_at_the_group() -> None:
+    found = proposal_for(corporate().plan(), guid(101))
+    assert whole_at(found) == [SUB2]
+    assert READER in {one.role for one in found.assignments if one.scope == MG}
+
+
+def test_who_did_nothing_in_the_covered_part_keeps_the_other_part() -> None:
+    tenant = SmallTenant(covered=(SUB, MG, "/"))
+    tenant.assign(101, tenant.principal(1), CONTRIBUTOR, MG)
+    found = proposal_for(tenant.plan(**LEAN), guid(101))
+    assert whole_at(found) == [SUB2]
+    assert found.evidence["removed"]["covered"] > 0
+    assert found.reason.startswith("keeps 4 of 28 operations at 1 scope; its role stays whole at 1 scope below")
+
+
+def test_a_log_of_some_days_decides_its_part() -> None:
+    tenant = corporate((MG, "/"))
+    cover(tenant, range(25, 90), SUB)
+    cover(tenant, range(50, 90), SUB2)
+    found = proposal_for(tenant.plan(**LEAN), guid(101))
+    assert whole_at(found) == [SUB2]
+    assert found.evidence["stays_at"][0]["why"] == "days_missing"
+    assert found.evidence["covered_days"] == 65
+    assert "(covered 65 of 90 days)" in found.reason
+    # Its days of work had no log, so that they are no samples.
+    estimate = bounds_of(tenant)[guid(101)]
+    assert (estimate.basis, estimate.samples) == ("silent", 65)
+
+
+@pytest.mark.parametrize("number", [3, 4])
+def test_at_most_three_assignments_more(number: int) -> None:
+    """With four subscriptions without a log the assignment stays as it is."""
+    tenant = corporate((SUB, SUB2, MG, "/"), dict.fromkeys(DARK[:number], MG))
+    tenant.rows.pop("usage_days")
+    widen(tenant)
+    found = proposal_for(tenant.plan(reads="none"), guid(101))
+    assert whole_at(found) == (DARK[:3] if number == 3 else [])
+    assert ("stays_at" in found.evidence) is (number == 3)
+    assert number == 4 or len(found.assignments) <= 4
+
+
+def test_scopes_of_use_take_assignments_too() -> None:
+    """Two scopes of use, the group, and the scope where the role stays are three more than today; one more is not."""
+    tenant = corporate()
+    tenant.use(guid(1), START, f"{SUB}/resourceGroups/g1/providers/Microsoft.Compute/virtualMachines/v")
+    assert len(proposal_for(tenant.plan(**LEAN), guid(101)).assignments) == 4
+    tenant.use(guid(1), START, f"{SUB}/resourceGroups/g2/providers/Microsoft.Compute/virtualMachines/v")
+    assert "stays_at" not in proposal_for(tenant.plan(**LEAN), guid(101)).evidence
+
+
+def test_a_group_that_needs_two_roles_is_counted_with_both() -> None:
+    """The reads and the rest at the group are two assignments: with two scopes of use it would be four more."""
+    tenant = corporate()
+    tenant.use(guid(1), START, f"{SUB}/resourceGroups/g1/providers/Microsoft.Compute/virtualMachines/v")
+    kept = proposal_for(tenant.plan(), guid(101))
+    assert kept.kind == "keep"
+    assert kept.reason == ("too many parts: to decide it in parts takes 4 assignments more, and at most 3 are made")
+
+
+def test_it_is_not_divided_where_little_would_go() -> None:
+    """The options take reads and unlogged operations from the whole; at three of the nodes they would be back."""
+    tenant = corporate((SUB, SUB2, MG, "/"), dict.fromkeys(DARK[:3], MG))
+    assert "stays_at" not in proposal_for(tenant.plan(**LEAN), guid(101)).evidence
+
+
+def test_subscriptions_without_a_log_below_one_group_are_one_scope() -> None:
+    tenant = corporate((SUB, SUB2, MG, "/"), {CHILD: MG, **dict.fromkeys(DARK, CHILD)})
+    tenant.rows["usage_days"] = [row for row in tenant.rows["usage_days"] if row["scope"] == VM]
+    widen(tenant)
+    found = proposal_for(tenant.plan(**LEAN), guid(101))
+    assert whole_at(found) == [CHILD]
+    # One subscription of the child group has a log: then its others are scopes of their own.
+    tenant.covered = (SUB, SUB2, MG, CHILD, "/", *DARK[:3])
+    assert whole_at(proposal_for(tenant.plan(**LEAN), guid(101))) == DARK[3:]
+
+
+def test_a_subscription_that_may_be_elsewhere_prevents_it() -> None:
+    """To give the role there could give somebody access that the group does not."""
+    tenant = corporate((SUB, SUB2, MG, "/"))
+    tenant.use(guid(2), START, f"{DARK[0]}/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/v")
+    assert "stays_at" not in proposal_for(tenant.plan(**LEAN), guid(101)).evidence
+
+
+def test_an_assignment_that_is_there_already_is_not_made_twice() -> None:
+    tenant = corporate()
+    tenant.assign(102, guid(1), CONTRIBUTOR, SUB2)
+    plan = tenant.plan(**LEAN)
+    found = proposal_for(plan, guid(101))
+    assert whole_at(found) == []
+    assert guid(102) in found.evidence["rests_on"]
+    assert proposal_for(plan, guid(102)).kind == "keep"
+    assert plan.replay["denied"] == 0
+
+
+def test_a_group_of_people_keeps_it_as_a_group() -> None:
+    tenant = SmallTenant(covered=(SUB, MG, "/"))
+    members = [tenant.principal(number) for number in range(1, 10)]
+    tenant.assign(101, tenant.group(20, members), CONTRIBUTOR, MG)
+    tenant.use(members[0], START, VM)
+    tenant.use(members[1], WRITE, FAR)
+    found = proposal_for(tenant.plan(**LEAN), guid(101))
+    assert [(one.principal_id, one.scope) for one in found.assignments if one.role == CONTRIBUTOR] == [(guid(20), SUB2)]
+
+
+def test_below_the_group_nothing_changes() -> None:
+    """An assignment at one subscription is decided by its own log."""
+    tenant = corporate()
+    tenant.assign(102, tenant.principal(2), CONTRIBUTOR, APP)
+    tenant.assign(103, tenant.principal(3), CONTRIBUTOR, SUB2)
+    plan = tenant.plan(**LEAN)
+    assert proposal_for(plan, guid(102)).kind == "remove"
+    assert "stays_at" not in proposal_for(plan, guid(103)).evidence
