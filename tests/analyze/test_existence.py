@@ -395,6 +395,7 @@ def test_every_listed_type_exists_whatever_extends_others() -> None:
         pl.DataFrame(
             schema={"node": pl.String, "namespace": pl.String, "reader_id": pl.String, "read_on": pl.Datetime("us")}
         ),
+        pl.DataFrame(schema={"node": pl.String, "at": pl.String, "kind": pl.String, "new_to_node": pl.Boolean}),
     )
     for _ in range(20):
         states = dict(states_of(existence).select("kind", "state").iter_rows())
