@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import pickle
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,34 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or every)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Search for no garbage while tests are collected, nor later in what was collected: a quarter of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, pytest.CollectReport, Any]:
+    """Let every second worker collect folders from their end, so that each compiles one half of the files for both."""
+    report = yield
+    if isinstance(collector, pytest.Directory) and _WORKER and int(_WORKER.removeprefix("gw")) % 2:
+        report.result = report.result and report.result[::-1]
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests into tiers, before pytest selects by marker."""
+    """Give all workers the same order, and sort the tests into tiers before pytest selects by marker."""
+    if _WORKER:
+        items.sort(key=lambda item: item.path)
     mark_tiers(items)
 
 
