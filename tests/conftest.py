@@ -72,6 +72,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     mark_tiers(items)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    """Let the thread of a test take its steps of polars: a plan of a test takes thousands, over few rows."""
+    from rightsize.analyze.small_steps import in_small_steps  # noqa: PLC0415  not every run of tests wants polars
+
+    runner: Any = item.config.pluginmanager.get_plugin("runner")
+
+    def work() -> BaseException | None:
+        try:
+            runner.pytest_runtest_protocol(item, nextitem)
+        except BaseException as error:
+            return error
+        return None
+
+    if error := in_small_steps(work):
+        raise error
+    return True
+
+
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

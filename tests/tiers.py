@@ -23,7 +23,15 @@ EXTERNAL = frozenset(
 SLOW = frozenset(
     {
         *("demo_exports", "demo_folder", "demo_made", "generate", "make_demo"),
-        *("hostile_exports", "hostile_planned", "shared_data", "Loopback", "loopback_service"),
+        *(
+            "broken_lines",
+            "respelled",
+            "hostile_exports",
+            "hostile_planned",
+            "shared_data",
+            "Loopback",
+            "loopback_service",
+        ),
         *("FaultyDisk", "Random", "SIGKILL", "collector", "reduced_by_kql", "undo_each", "write_served"),
     }
 )
