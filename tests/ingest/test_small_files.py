@@ -94,6 +94,7 @@ def contents(*, damaged: bool) -> list[bytes]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "damaged"), [(1, False), (2, False), (3, True), (4, True)])
 def test_what_is_said_of_a_file_does_not_depend_on_its_neighbours(seed: int, damaged: bool, tmp_path: Path) -> None:
     """Rows, rejects with their lines, and counts are those of each file by itself, however the others are written."""
