@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import pickle
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 _REPEATED = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fast", _REPEATED, max_examples=12)
 settings.register_profile("full", _REPEATED, max_examples=60)
+settings.register_profile("nightly", _REPEATED, max_examples=240)
 settings.register_profile("fresh", _REPEATED, max_examples=60, derandomize=False)
 
 
@@ -40,9 +42,54 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or every)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Search for no garbage while tests are collected, nor later in what was collected: a quarter of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, pytest.CollectReport, Any]:
+    """Let every second worker collect folders from their end, so that each compiles one half of the files for both."""
+    report = yield
+    if isinstance(collector, pytest.Directory) and _WORKER and int(_WORKER.removeprefix("gw")) % 2:
+        report.result = report.result and report.result[::-1]
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests into tiers, before pytest selects by marker."""
+    """Give all workers the same order, and sort the tests into tiers before pytest selects by marker."""
+    if _WORKER:
+        items.sort(key=lambda item: item.path)
     mark_tiers(items)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    """Let the thread of a test take its steps of polars: a plan of a test takes thousands, over few rows."""
+    from rightsize.analyze.small_steps import in_small_steps  # noqa: PLC0415  not every run of tests wants polars
+
+    runner: Any = item.config.pluginmanager.get_plugin("runner")
+
+    def work() -> BaseException | None:
+        try:
+            runner.pytest_runtest_protocol(item, nextitem)
+        except BaseException as error:
+            return error
+        return None
+
+    if error := in_small_steps(work):
+        raise error
+    return True
 
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -4,7 +4,8 @@ The default tier needs nothing but the environment, and stays under three minute
 pure functions, every analysis of a small tenant, and the first case of each module that plans, loads or runs a
 command. `slow` has the rest: further cases of that kind, loopback services, whole tenants, the whole catalogue, long
 random runs. `external` tests start a program beside the environment: az, node, Chromium, Java. `everyday` keeps a test
-in the default tier in spite of what it asks for.
+in the default tier in spite of what it asks for, and `slow`, written at a test that takes many times as long as others
+of its module, leaves the place in the default tier to the next one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ EXTERNAL = frozenset(
 SLOW = frozenset(
     {
         *("demo_exports", "demo_folder", "demo_made", "generate", "make_demo"),
-        *("hostile_exports", "hostile_planned", "shared_data", "Loopback", "loopback_service"),
+        *(
+            "broken_lines",
+            "respelled",
+            "hostile_exports",
+            "hostile_planned",
+            "shared_data",
+            "Loopback",
+            "loopback_service",
+        ),
         *("FaultyDisk", "Random", "SIGKILL", "collector", "reduced_by_kql", "undo_each", "write_served"),
     }
 )
@@ -54,7 +63,7 @@ def mark_tiers(items: Iterable[pytest.Item]) -> None:
             item.add_marker(pytest.mark.random)
         if asked & EXTERNAL:
             item.add_marker(pytest.mark.external)
-        elif item.get_closest_marker("everyday"):
+        elif item.get_closest_marker("everyday") or item.get_closest_marker("slow"):
             continue
         elif asked & SLOW or (asked & WORK and (is_random or kept[str(item.path)] >= CASES)):
             item.add_marker(pytest.mark.slow)

@@ -24,6 +24,9 @@ from rightsize.rules.operations import recovery_roles
 NONE = -1
 """The number of the empty set of types."""
 
+_KINDS = {"absent": pl.Int64, "kind": pl.String, "reason": pl.String}
+_WAITING = {"a": pl.UInt32, "why": pl.String}
+
 # The most rows that the profiles of one role may have because types differ by scope. Beyond it each profile has the
 # types that are absent at all scopes of the role: that keeps more than it must.
 ABSENT_ROWS = 2_000_000
@@ -58,8 +61,11 @@ def find_absences(existence: Existence, inputs: Inputs, tenant: Tenant, standby:
         standby: Scopes that wait for a failure of others, as a person named them.
     """
     areas = _areas(tenant)
-    waiting = _waiting(existence, inputs, tenant, areas, standby)
     sets, kinds = _sets(existence, tenant, areas)
+    if sets.is_empty():
+        nothing = tenant.assignments.select("a", absent=pl.lit(NONE, dtype=pl.Int64)).sort("a")
+        return Absences(nothing, pl.DataFrame(schema=_KINDS), pl.DataFrame(schema=_WAITING), areas)
+    waiting = _waiting(existence, inputs, tenant, areas, standby)
     judged = tenant.assignments.filter((pl.col("state") == "active") & ~pl.col("twin")).join(
         waiting, on="a", how="anti"
     )

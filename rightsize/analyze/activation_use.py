@@ -11,8 +11,9 @@ import math
 
 import polars as pl
 
-from rightsize.analyze.inputs import schema_of
+from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.tenant import Tenant, granted_by_patterns
+from rightsize.analyze.usage import use_by_day
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import Plane
 
@@ -23,19 +24,22 @@ QUANTILE = 0.95
 """The share of days whose work fits into the length of an activation."""
 
 
-def use_of_activations(activations: pl.DataFrame, days: pl.LazyFrame, tenant: Tenant) -> pl.DataFrame:
+def use_of_activations(activations: pl.DataFrame, inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
     """Return the table `activations` for those of Azure roles.
 
     Args:
         activations: As `activations.History` has them.
-        days: As `usage.use_by_day` returns them.
+        inputs: The tables.
+        window: The days whose use is summed up.
         tenant: The tenant.
     """
+    if activations.is_empty():
+        return pl.DataFrame(schema=ACTIVATIONS_SCHEMA)
     concerned = pl.col("evidence").is_in(activations["id"].implode()) | pl.col("principal_id").is_in(
         activations["principal_id"].implode()
     )
     used = (
-        (days if activations.height else days.limit(0))
+        use_by_day(inputs, window)
         .filter((pl.col("use") > 0) & concerned)
         .select("principal_id", "name", "operation", "plane", "place", "evidence", "first_seen", "last_seen", "use")
         .collect()

@@ -48,6 +48,11 @@ RECORDS_SCHEMA: dict[str, pl.DataType] = {
 }
 """One row per record of an activation; `id` is the id of the assignment, `record` the id of the record."""
 
+_ACTIVATIONS = {name: type_ for name, type_ in RECORDS_SCHEMA.items() if name not in ("record", "source")} | {
+    "seen_in": pl.List(pl.String()),
+    "activation_id": pl.String(),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -176,6 +181,8 @@ def join_records(placed: pl.DataFrame, noted: pl.DataFrame) -> pl.DataFrame:
         placed: Records (RECORDS_SCHEMA) that name their scope.
         noted: Records that do not; they join an activation that begins at nearly the same time, else they stand alone.
     """
+    if placed.is_empty() and noted.is_empty():
+        return pl.DataFrame(schema=_ACTIVATIONS)
     key = ["principal_id", "role", "place"]
     # One assignment is one activation, however late it was approved.
     began = pl.when(pl.col("id").is_not_null()).then(pl.col("start_on").min().over("id")).otherwise("start_on")
@@ -226,6 +233,8 @@ def join_records(placed: pl.DataFrame, noted: pl.DataFrame) -> pl.DataFrame:
 
 def end_early(found: pl.DataFrame, deleted: pl.DataFrame, given_back: pl.DataFrame) -> pl.DataFrame:
     """Return the activations, ended early where somebody gave them back or their assignment was deleted."""
+    if found.is_empty():
+        return found
     key = ["principal_id", "role", "place"]
     backs = (
         found.join(given_back, on=key)
@@ -257,6 +266,8 @@ def match_eligibilities(
         membership: `(principal_id, holder)`.
         tree: The scopes.
     """
+    if found.is_empty():
+        return found
     within = containing(found["place"].drop_nulls(), eligible["place"], tree).rename({"assigned": "held_at"})
     held = eligible.select("role", matched="eligibility", holder="principal_id", held_at="place")
     reach = found.select("activation_id", "principal_id", "role", "place").join(membership, on="principal_id")
@@ -317,6 +328,8 @@ def _dormant(
     below the eligible assignment. Every such call also has to name its holder and role, or it may have activated this
     one.
     """
+    if eligible.is_empty():
+        return eligible["a"]
     began = (pl.col("start_on") < window.end) & (pl.col("end_on").fill_null(window.end) >= window.start)
     awake = found.filter(began)
     matched = awake["eligibility"].drop_nulls().unique()

@@ -25,6 +25,8 @@ _STANDING = ("active", "activated")
 _PAIR = {"u": pl.UInt32, "a": pl.UInt32}
 _CANDIDATE = _PAIR | {"conditional": pl.Boolean, "doubtful": pl.Boolean}
 _CREDIT = _PAIR | {"reason": pl.String}
+_UNEXPLAINED = {"u": pl.UInt32, "reason": pl.String}
+_DOUBTFUL = {"a": pl.UInt32, "name": pl.String, "plane": pl.String}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ def attribute(
         activations: `(id, eligibility)`: the eligible assignment behind an activation that may have ended.
         credited: `a` of assignments that other calls are credited to already.
     """
+    if usage.is_empty():
+        return _nothing_attributed()
     clean = usage.filter((pl.col("events") > 0) & ~pl.col("quarantined"))
     suspect = usage.filter(pl.col("quarantined"))
     grants = granted_in_use(usage, tenant)
@@ -81,18 +85,35 @@ def attribute(
     left = left.join(awake, on="u", how="anti")
     found = pl.concat([direct, chosen, awake])
     explained = _expand(pl.concat([found, _by_other_reading(found, clean, tenant, grants)]), tenant)
-    held, held_young = _candidates(suspect.join(evidenced, on="u", how="anti"), tenant, grants)
-    named = evidenced.join(suspect, on="u", how="semi").select("u", "a")
-    may_hold, _ = _candidates(suspect.join(evidenced, on="u", how="anti"), woken, grants)
-    possible = pl.concat([named, *(frame.select("u", "a") for frame in (held, held_young, may_hold))])
-    possible = _expand(possible.with_columns(reason=pl.lit("")), tenant).select("u", "a").unique().sort("u", "a")
     homeless = left.filter(node_of("place").is_in(_unplaced(tenant).implode()) & (pl.col("place") != ROOT))
     maybe, _ = _candidates(homeless, tenant, grants, level="management_group")
     return Attributed(
         used=explained,
         unexplained=_unexplained(left, too_young, maybe, tenant),
-        quarantined=possible,
+        quarantined=_quarantined(suspect, evidenced, tenant, woken, grants),
         doubtful=_doubtful(left, maybe, tenant, grants, open_groups),
+    )
+
+
+def _quarantined(
+    suspect: pl.DataFrame, evidenced: pl.DataFrame, tenant: Tenant, woken: Tenant, grants: pl.DataFrame
+) -> pl.DataFrame:
+    """Return `(u, a)`: every assignment that may have allowed a suspect call."""
+    if suspect.is_empty():
+        return pl.DataFrame(schema=_PAIR)
+    named = evidenced.join(suspect, on="u", how="semi").select("u", "a")
+    unnamed = suspect.join(evidenced, on="u", how="anti")
+    held = [*_candidates(unnamed, tenant, grants), _candidates(unnamed, woken, grants)[0]]
+    possible = pl.concat([named, *(frame.select("u", "a") for frame in held)])
+    return _expand(possible.with_columns(reason=pl.lit("")), tenant).select("u", "a").unique().sort("u", "a")
+
+
+def _nothing_attributed() -> Attributed:
+    return Attributed(
+        used=pl.DataFrame(schema=_CREDIT),
+        unexplained=pl.DataFrame(schema=_UNEXPLAINED),
+        quarantined=pl.DataFrame(schema=_PAIR),
+        doubtful=pl.DataFrame(schema=_DOUBTFUL),
     )
 
 
@@ -155,6 +176,8 @@ def _by_evidence(usage: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame) -> p
 def _by_history(usage: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame, activations: pl.DataFrame) -> pl.DataFrame:
     """Return `(u, a, reason)` where the log names an ended activation; `a` is the eligible assignment behind it."""
     ended = activations.select(evidence="id", named="eligibility").drop_nulls().unique("evidence", keep="first")
+    if ended.is_empty() or usage.is_empty():
+        return pl.DataFrame(schema=_CREDIT)
     named = usage.join(ended, on="evidence").with_columns(evidence="named").drop("named")
     # An activation names no state; of the rows of its id only the eligible one counts.
     eligible = tenant.assignments.filter(pl.col("state") == "eligible").select("a")
@@ -310,7 +333,7 @@ def _doubtful(
     assignments of groups that it may be a member of, and those at management groups that may contain the subscription.
     """
     if left.is_empty():
-        return pl.DataFrame(schema={"a": pl.UInt32, "name": pl.String, "plane": pl.String})
+        return pl.DataFrame(schema=_DOUBTFUL)
     assignments = tenant.assignments.select("a", "role", "principal_id", assigned="place")
     acts = left.select("place", "name", "plane", unknown=pl.col("principal_id").is_null()).unique()
     within = containing(acts["place"], assignments["assigned"], tenant.tree)
@@ -325,7 +348,7 @@ def _doubtful(
 def _unexplained(left: pl.DataFrame, too_young: pl.DataFrame, maybe: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     """Return `(u, reason)` of the calls that no assignment explains."""
     if left.is_empty():
-        return pl.DataFrame(schema={"u": pl.UInt32, "reason": pl.String})
+        return pl.DataFrame(schema=_UNEXPLAINED)
     missing_roles = tenant.assignments.filter(~pl.col("role_known"))
     unknown = (
         tenant.membership.join(missing_roles.select("principal_id", "place"), left_on="holder", right_on="principal_id")

@@ -180,6 +180,7 @@ def covered_sign_in_kinds(inputs: Inputs, window: Window) -> list[str]:
     ]
 
 
+@once("coverage")
 def _control_coverage(inputs: Inputs) -> pl.DataFrame:
     """Return the rows of the table `coverage` on which an Activity Log of administrative calls is covered."""
     rows = inputs.coverage.filter((pl.col("source") == "activity_log") & (pl.col("state") != "missing"))

@@ -7,6 +7,7 @@ some resources do not decide by Azure roles at all. None of this may make a gran
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import polars as pl
 
@@ -28,7 +29,7 @@ from rightsize.rbac.text import fold
 from rightsize.rules.tables import rows_of
 
 _REGISTRY = "microsoft.containerregistry/registries"
-_HELD = ("a", "name", "operation", "plane", "reason")
+_HELD = {"a": pl.UInt32, "name": pl.String, "operation": pl.String, "plane": pl.String, "reason": pl.String}
 _ASSIGNED = {"a": pl.UInt32, "name": pl.String, "plane": pl.String}
 
 
@@ -47,6 +48,8 @@ class Decided:
 
 def decide(usage: pl.DataFrame, inputs: Inputs) -> Decided:
     """Set aside calls that no role assignment decided; rename those to registries with repository permissions."""
+    if usage.is_empty():
+        return Decided(usage, usage.with_columns(reason=pl.lit(None, dtype=pl.String)))
     facts = setting_facts(inputs)
     placed = usage.with_columns(resource=resource_of("place"))
     own = with_answer(facts, AZURE_ROLES, "no")
@@ -66,6 +69,7 @@ def decide(usage: pl.DataFrame, inputs: Inputs) -> Decided:
     return Decided(renamed.select(usage.columns), aside.select(*usage.columns, "reason"))
 
 
+@cache
 def alternatives() -> pl.DataFrame:
     """Return `(name, order, other, other_operation)`: other permissions that one request may have used instead."""
     rows = [
@@ -102,6 +106,8 @@ def attribute_data_use(
         The calls, those under the other permission renamed, and their attribution.
     """
     attributed = attribute(usage, tenant, open_groups, activations, credited)
+    if attributed.unexplained.is_empty():
+        return usage, attributed
     left = usage.join(attributed.unexplained, on="u", how="semi").join(alternatives(), on="name")
     if left.is_empty():
         return usage, attributed
@@ -141,6 +147,8 @@ def doubts(
     allowed by an assignment inside the resource, where the log names only the resource. A call to a registry used one
     of two permissions where it is not known how the registry decides.
     """
+    if usage.is_empty() and decided.aside.is_empty():
+        return pl.DataFrame(schema=_HELD)
     maybe = _of_service(decided.aside.filter(pl.col("reason") == Unexplained.NOT_MAPPED.value), tenant)
     left = usage.join(attributed.unexplained, on="u", how="semi").filter(pl.col("events") > 0)
     inside = _reached(left, tenant).filter(pl.col("assigned").str.len_bytes() > pl.col("place").str.len_bytes())
@@ -155,7 +163,7 @@ def doubts(
         ]
     )
     spelt = rows.unique().join(spelling, on="name", how="left")
-    return spelt.with_columns(operation=pl.coalesce("spelt", "name")).select(_HELD).sort(_HELD)
+    return spelt.with_columns(operation=pl.coalesce("spelt", "name")).select(*_HELD).sort(*_HELD)
 
 
 def _of_service(unmapped: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:

@@ -28,6 +28,12 @@ _LAST_SUBSCRIPTION = r"(/subscriptions/[^/]+)$"
 _OF_GROUP = ("group_deleted", "moved", "unnamed_call")
 """Changes that concern a resource group alone if they were made at it."""
 REGISTRATION = "registration"
+_UNREGISTERED: dict[str, pl.DataType] = {
+    "node": pl.String(),
+    "namespace": pl.String(),
+    "reader_id": pl.String(),
+    "read_on": pl.Datetime("us"),
+}
 
 PROBLEMS = {
     "no_listing": "no complete listing of its resources by both Resource Manager and Resource Graph is loaded",
@@ -254,6 +260,8 @@ def _unregistered(
 ) -> pl.DataFrame:
     """Return the providers that were registered on no day of the window, as `Existence.unregistered`."""
     table = inputs.provider_registrations
+    if table.is_empty():
+        return pl.DataFrame(schema=_UNREGISTERED)
     changed = changes.filter(pl.col("change") == REGISTRATION)["node"].unique()
     rows = table.filter(
         (folded(pl.col("state")) == "notregistered")

@@ -32,6 +32,15 @@ _FAULTS = (
 )
 """In ascending order: of several faulty listings the one that is nearest to a proof is named."""
 
+_CHOSEN: dict[str, pl.DataType] = {
+    "node": pl.String(),
+    "kind": pl.String(),
+    "reader_id": pl.String(),
+    "read_on": pl.Datetime("us"),
+    "fault": pl.String(),
+    "problem": pl.String(),
+}
+
 LONGEST_GAP = 7
 """Maximum number of days without a log between the window and the reading."""
 
@@ -56,6 +65,8 @@ def choose_listings(inputs: Inputs, window: Window, tenant: Tenant, logged_after
         reader_id=folded(pl.col("reader_id")),
         complete=pl.col("complete").fill_null(False),
     )
+    if rows.is_empty():
+        return pl.DataFrame(schema=_CHOSEN)
     able = permitted_readers(rows.select("node", "reader_id", "read_on").unique(), inputs, tenant)
     judged = (
         _with_gap(rows, window, logged_after)

@@ -203,6 +203,8 @@ def with_doubt(grants: pl.DataFrame, patterns: pl.DataFrame) -> pl.DataFrame:
         patterns: The patterns of a `Tenant`.
     """
     loose = patterns["pattern"].filter(patterns["pattern"].str.contains("/*/", literal=True)).unique().sort()
+    if loose.is_empty() or grants.is_empty():
+        return grants.with_columns(doubtful=pl.lit(False))
     near = pairs_by_reading(grants["name"].unique().sort(), loose.to_list()).filter(~pl.col("strict"))["name"].unique()
     asked = grants.filter(pl.col("name").is_in(near.implode()))
     least = granted_by_patterns(
@@ -266,6 +268,8 @@ def sleeping_memberships(governed: pl.DataFrame, membership: pl.DataFrame) -> pl
         membership: `(principal_id, holder)`: the active memberships, each principal its own.
     """
     may = governed.filter(pl.col("access") == "member")
+    if may.is_empty():
+        return membership.clear()
     step = pl.DataFrame({"inner": folded(may["principal_id"]), "group": folded(may["group_id"])}).drop_nulls().unique()
     own = pl.concat([step["inner"], step["group"]]).unique()
     active = pl.concat([membership, pl.DataFrame({"principal_id": own, "holder": own})])

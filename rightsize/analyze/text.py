@@ -13,6 +13,8 @@ def place_of(scope: Text) -> Text:
     """Return scopes in the form that compares: folded, without doubled or trailing slashes; the root is `/`."""
     single = folded(scope)
     if isinstance(single, pl.Series):
+        if single.is_empty():
+            return single
         column = pl.col(single.name).str
         untidy = column.contains("//", literal=True) | (column.ends_with("/") & (column.len_bytes() > 1))
         # Nearly all scopes are tidy, and checking is quicker than replacing.

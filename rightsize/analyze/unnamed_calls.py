@@ -25,6 +25,8 @@ def held_by_unnamed(calls: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
         calls: Unnamed calls as `usage.observe` returns them; a call of an unknown caller may be anybody's.
         tenant: The tenant.
     """
+    if calls.is_empty():
+        return pl.DataFrame(schema=_HELD)
     suspect = pl.when("quarantined").then(pl.lit(OutOfCoverage.QUARANTINED.value))
     acts = calls.filter((pl.col("events") > 0) | pl.col("quarantined")).select(
         "principal_id",

@@ -23,7 +23,7 @@ from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Unused, Verdic
 from rightsize.analyze.resource_logs import data_states
 from rightsize.analyze.tenant import Tenant, read_tenant
 from rightsize.analyze.unnamed_calls import held_by_unnamed
-from rightsize.analyze.usage import observe, use_by_day
+from rightsize.analyze.usage import observe
 from rightsize.analyze.verdict_sets import name_sets
 from rightsize.analyze.window import Window
 
@@ -112,7 +112,7 @@ def analyse(
     calls = _read_calls(inputs, window, tenant)
     control = control_states(inputs, window, tenant)
     history = read_history(inputs, window, tenant, control)
-    activations = use_of_activations(history.activations, use_by_day(inputs, window), tenant)
+    activations = use_of_activations(history.activations, inputs, window, tenant)
     everybody = tenant
     if only is not None:
         named = pl.concat([calls.decided.usage["evidence"], calls.before.usage["evidence"]])
@@ -287,6 +287,8 @@ def _held(parts: Iterable[tuple[pl.DataFrame, Attributed, pl.DataFrame]], unname
     columns = ("a", "name", "operation", "plane", "reason")
     found = [unnamed.select(columns)]
     for usage, attributed, doubtful_use in parts:
+        if usage.is_empty() and doubtful_use.is_empty():
+            continue
         spelling = usage.group_by("name").agg(pl.col("operation").min())
         suspect = attributed.quarantined.join(usage.select("u", "name", "operation", "plane"), on="u")
         doubtful = attributed.doubtful.join(spelling, on="name")

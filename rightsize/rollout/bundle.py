@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from rightsize.model.errors import InputError
@@ -210,7 +211,7 @@ class Order:
 DEFAULT_ORDER = Order()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bundle:
     """A whole rollout.
 
@@ -234,7 +235,7 @@ class Bundle:
     order: Order = DEFAULT_ORDER
     names: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """The SHA-256 of the bundle as it is written."""
         return hashlib.sha256(write_bundle(self).encode()).hexdigest()

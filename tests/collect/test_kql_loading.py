@@ -24,7 +24,7 @@ from rightsize.store.staging import create_staging
 from rightsize.workflow.load import load_paths
 from tests.collect.kql_twins import Row, export, insert, reduced_by_kql, workspace
 from tests.collect.odd_rows import Maker, activity_row, storage_row
-from tests.examples import FEW
+from tests.examples import FEWEST
 from tests.loopback.log_tables import COLUMNS, ensure_tables
 from tests.loopback.server import Loopback
 
@@ -287,7 +287,7 @@ snapshots = st.lists(
 )
 
 
-@FEW
+@FEWEST
 @given(st.lists(snapshots, min_size=1, max_size=3), st.randoms(use_true_random=False))
 def test_any_order_and_repetition_of_answers_gives_the_same_use(files: list[list[Row]], random: Any) -> None:
     shuffled = [*files, random.choice(files)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.ingest.parsing import events_of_records, rejects_of, staged, write_lines
+from tests.ingest.parsing import events_of, events_of_records, staged, write_lines
 from tests.ingest.renderings import Call, diagnostic, rest, table_row
 
 OID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
@@ -32,45 +32,59 @@ def error(code: str, message: str = "") -> dict[str, str]:
 POLICY = {"properties": error("RequestDisallowedByPolicy")}
 
 
-@pytest.mark.everyday
+OUTCOMES: list[tuple[dict[str, Any], str]] = [
+    ({"resultType": "Start", "resultSignature": "Started."}, "started"),
+    ({"resultType": "Started"}, "started"),
+    ({"resultType": "Accept", "resultSignature": "Accepted.Accepted"}, "started"),
+    ({"resultType": "Accepted"}, "started"),
+    ({"resultType": "In Progress"}, "started"),
+    ({"resultType": "Success", "resultSignature": "Succeeded.Created"}, "succeeded"),
+    ({"resultType": "Succeeded", "resultSignature": "200"}, "succeeded"),
+    ({"resultType": "SUCCESS", "resultSignature": ""}, "succeeded"),
+    ({"resultType": "Failure", "resultSignature": "Failed.Conflict"}, "failed"),
+    ({"resultType": "Failed", "resultSignature": "400"}, "failed"),
+    ({"resultType": "Failed", "resultSignature": "404"}, "failed"),
+    ({"resultType": "Failed"}, "failed"),
+    ({"resultType": "Failure", "resultSignature": "Failed.Forbidden"}, "denied"),
+    ({"resultType": "Failed", "resultSignature": "403"}, "denied"),
+    ({"resultType": "Failed", "resultSignature": "Forbidden (HTTP Status Code: 403)"}, "denied"),
+    ({"resultType": "Failed", "resultSignature": "", "properties": {"statusCode": "Forbidden"}}, "denied"),
+    ({"resultType": "Failed", "resultSignature": "Failed.Unauthorized"}, "denied"),
+    ({"resultType": "Failed", "properties": error("AuthorizationFailed")}, "denied"),
+    ({"resultType": "Failed", "properties": {"statusMessage": UNAUTHORIZED}}, "denied"),
+    ({"resultType": "Failed", "resultSignature": "403"} | POLICY, "failed"),
+    ({"resultType": "Failed", "resultSignature": "403", "properties": error("ScopeLocked")}, "failed"),
+    ({"resultType": "Failed", "resultSignature": "409", "properties": error("ScopeLocked")}, "failed"),
+    ({"resultType": "Failed", "resultSignature": "403", "properties": error("SomethingNew")}, "denied"),
+    ({"resultType": "Erfolgreich", "resultSignature": "201"}, "succeeded"),
+    ({"resultType": "Fehler", "resultSignature": "Forbidden (HTTP Status Code: 403)"}, "denied"),
+    ({"resultType": "Erfolgreich", "resultSignature": ""}, "other"),
+    ({"resultType": "Active", "resultSignature": ""}, "other"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The outcome of each record, of files with one record each that are read at once."""
+    folder = tmp_path_factory.mktemp("outcomes")
+    plain = {"resultSignature": "", "properties": {"eventCategory": "Administrative"}}
+    calls = [Call(number) for number in range(len(OUTCOMES))]
+    paths = [
+        write_lines(folder, [diagnostic(call) | plain | fields], str(call.number))
+        for call, (fields, _) in zip(calls, OUTCOMES, strict=True)
+    ]
+    found = {event["correlation_id"]: event["outcome"] for event in events_of(*paths)}
+    return [found[call.correlation] for call in calls]
+
+
 @pytest.mark.parametrize(
-    ("fields", "outcome"),
-    [
-        ({"resultType": "Start", "resultSignature": "Started."}, "started"),
-        ({"resultType": "Started"}, "started"),
-        ({"resultType": "Accept", "resultSignature": "Accepted.Accepted"}, "started"),
-        ({"resultType": "Accepted"}, "started"),
-        ({"resultType": "In Progress"}, "started"),
-        ({"resultType": "Success", "resultSignature": "Succeeded.Created"}, "succeeded"),
-        ({"resultType": "Succeeded", "resultSignature": "200"}, "succeeded"),
-        ({"resultType": "SUCCESS", "resultSignature": ""}, "succeeded"),
-        ({"resultType": "Failure", "resultSignature": "Failed.Conflict"}, "failed"),
-        ({"resultType": "Failed", "resultSignature": "400"}, "failed"),
-        ({"resultType": "Failed", "resultSignature": "404"}, "failed"),
-        ({"resultType": "Failed"}, "failed"),
-        ({"resultType": "Failure", "resultSignature": "Failed.Forbidden"}, "denied"),
-        ({"resultType": "Failed", "resultSignature": "403"}, "denied"),
-        ({"resultType": "Failed", "resultSignature": "Forbidden (HTTP Status Code: 403)"}, "denied"),
-        ({"resultType": "Failed", "resultSignature": "", "properties": {"statusCode": "Forbidden"}}, "denied"),
-        ({"resultType": "Failed", "resultSignature": "Failed.Unauthorized"}, "denied"),
-        ({"resultType": "Failed", "properties": error("AuthorizationFailed")}, "denied"),
-        ({"resultType": "Failed", "properties": {"statusMessage": UNAUTHORIZED}}, "denied"),
-        ({"resultType": "Failed", "resultSignature": "403"} | POLICY, "failed"),
-        ({"resultType": "Failed", "resultSignature": "403", "properties": error("ScopeLocked")}, "failed"),
-        ({"resultType": "Failed", "resultSignature": "409", "properties": error("ScopeLocked")}, "failed"),
-        ({"resultType": "Failed", "resultSignature": "403", "properties": error("SomethingNew")}, "denied"),
-        ({"resultType": "Erfolgreich", "resultSignature": "201"}, "succeeded"),
-        ({"resultType": "Fehler", "resultSignature": "Forbidden (HTTP Status Code: 403)"}, "denied"),
-        ({"resultType": "Erfolgreich", "resultSignature": ""}, "other"),
-        ({"resultType": "Active", "resultSignature": ""}, "other"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
-def test_the_outcome_is_told_by_meaning(fields: dict[str, Any], outcome: str, tmp_path: Path) -> None:
+    "number",
+    range(len(OUTCOMES)),
+    ids=[f"{number} {outcome}" for number, (_, outcome) in enumerate(OUTCOMES)],
+)
+def test_the_outcome_is_told_by_meaning(outcomes: list[str], number: int) -> None:
     """Whether the permission was used or refused, not how the status is spelt."""
-    record = diagnostic(Call(1)) | {"resultSignature": "", "properties": {"eventCategory": "Administrative"}} | fields
-    (event,) = events_of_records(tmp_path, record)
-    assert event["outcome"] == outcome
+    assert outcomes[number] == OUTCOMES[number][1]
 
 
 @pytest.mark.parametrize("stringify", [True, False])
@@ -264,31 +278,50 @@ def test_log_analytics_cannot_move_an_event_behind_its_submission(tmp_path: Path
     assert event["time"] == dt.datetime(2025, 3, 4, 5, 8)
 
 
+UNUSABLE: list[tuple[dict[str, Any], str]] = [
+    ({"time": None}, "it has no time"),
+    ({"time": "yesterday"}, "its time cannot be read"),
+    ({"time": "2025-02-30T00:00:00Z"}, "its time cannot be read"),
+    ({"time": "infinity"}, "its time cannot be read"),
+    ({"time": "2999-01-01T00:00:00Z"}, "its time is before 2010 or after 2049"),
+    ({"time": "1970-01-01T00:00:00Z"}, "its time is before 2010 or after 2049"),
+    ({"operationName": None, "identity": None}, "it names no operation"),
+    ({"operationName": "A/" + "b" * 499, "identity": None}, "its operation is longer than 500 characters"),
+    ({"resourceId": None, "identity": None}, "it names no resource or scope"),
+    ({"resourceId": "", "identity": None}, "it names no resource or scope"),
+]
+
+
+@pytest.fixture(scope="module")
+def unusable(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[list[Any], tuple[int, int], list[int]]]:
+    """Of files with an unusable record: rejects, numbers of records read and rejected, and lines of events."""
+    folder = tmp_path_factory.mktemp("unusable")
+    paths = [
+        write_lines(folder, [diagnostic(Call(1)), "", diagnostic(Call(2)) | change, diagnostic(Call(3))], str(number))
+        for number, (change, _) in enumerate(UNUSABLE)
+    ]
+    con, report = staged(*paths)
+    counts = {Path(file.path): (file.read, file.rejected) for file in report.files}
+    found = []
+    for path in paths:
+        (file,) = con.execute("SELECT file_id FROM stage_files WHERE path = ?", [str(path)]).fetchone()
+        rejects = con.execute("SELECT line, reason, raw FROM stage_rejects WHERE file_id = ?", [file]).fetchall()
+        events = con.execute("SELECT line FROM stage_event_rows WHERE file_id = ? ORDER BY line", [file]).fetchall()
+        found.append((rejects, counts[path], [line for (line,) in events]))
+    return found
+
+
 @pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"time": None}, "it has no time"),
-        ({"time": "yesterday"}, "its time cannot be read"),
-        ({"time": "2025-02-30T00:00:00Z"}, "its time cannot be read"),
-        ({"time": "infinity"}, "its time cannot be read"),
-        ({"time": "2999-01-01T00:00:00Z"}, "its time is before 2010 or after 2049"),
-        ({"time": "1970-01-01T00:00:00Z"}, "its time is before 2010 or after 2049"),
-        ({"operationName": None, "identity": None}, "it names no operation"),
-        ({"operationName": "A/" + "b" * 499, "identity": None}, "its operation is longer than 500 characters"),
-        ({"resourceId": None, "identity": None}, "it names no resource or scope"),
-        ({"resourceId": "", "identity": None}, "it names no resource or scope"),
-    ],
+    "number", range(len(UNUSABLE)), ids=[f"{n} {reason}" for n, (_, reason) in enumerate(UNUSABLE)]
 )
-def test_what_cannot_be_used_is_rejected_with_its_line_and_text(change: Any, reason: str, tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_rejected_with_its_line_and_text(unusable: Any, number: int) -> None:
     """Nothing vanishes: the other records are kept, this one is counted and can be looked at."""
-    bad = diagnostic(Call(2)) | change
-    path = write_lines(tmp_path, [diagnostic(Call(1)), "", bad, diagnostic(Call(3))])
-    ((line, said, raw),) = rejects_of(path)
+    change, reason = UNUSABLE[number]
+    ((line, said, raw),), counts, events = unusable[number]
     assert (line, said) == (3, reason)
-    assert json.loads(raw) == bad
-    con, report = staged(path)
-    assert (report.files[0].read, report.files[0].rejected) == (3, 1)
-    assert con.execute("SELECT list(line ORDER BY line) FROM stage_event_rows").fetchall() == [([1, 4],)]
+    assert json.loads(raw) == diagnostic(Call(2)) | change
+    assert counts == (3, 1)
+    assert events == [1, 4]
 
 
 @pytest.mark.parametrize("text", ["Virtuellen Computer erstellen", "Create/Update Virtual Machine", "仮想マシンの開始"])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rightsize.ingest.entities import ENTITY_SHAPES
 from rightsize.ingest.log_schemas import FAMILIES
 from rightsize.ingest.shapes import Context
 from rightsize.model.errors import InputError
-from tests.ingest.entity_records import DOCUMENTS, GROUP, USER, Staged, guid, page, stage_document
+from tests.ingest.entity_records import DOCUMENTS, GROUP, USER, Staged, guid, page, stage_document, stage_files
 
 
 def _first(document: Any) -> tuple[Mapping[str, Any], str]:
@@ -54,25 +55,56 @@ def test_no_log_takes_a_listing(form: str) -> None:
     assert not any(family.recognises(record) for family in FAMILIES)
 
 
-def _contents(staged: Staged) -> dict[str, list[Any]]:
-    names = staged.con.execute(
-        "SELECT table_name FROM duckdb_tables() WHERE starts_with(table_name, 'stage_') AND table_name <> 'stage_files'"
+Rows = dict[str, list[Any]]
+Spelling = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def respelled(tmp_path_factory: pytest.TempPathFactory) -> dict[Spelling, dict[str, tuple[str, Rows]]]:
+    """For each spelling of keys the source and the rows of each document, all of them staged at once."""
+    return {recase: _said(recase, tmp_path_factory.mktemp("spelt")) for recase in (str, str.lower, str.upper)}
+
+
+def _said(recase: Spelling, folder: Path) -> dict[str, tuple[str, Rows]]:
+    paths = []
+    for number, (name, _, document) in enumerate(DOCUMENTS.values()):
+        # The keys around the records are the reader's, and Graph spells them in one way.
+        is_page = isinstance(document, dict) and "value" in document
+        inner = _recased(document["value"] if is_page else document, recase)
+        # The name of a file may say whose listing it is, so that each stands in a folder of its own.
+        paths.append(folder / str(number) / name)
+        paths[-1].parent.mkdir()
+        paths[-1].write_text(json.dumps({**document, "value": inner} if is_page else inner), encoding="utf-8")
+    staged = stage_files(*paths)
+    sources = {Path(file.path): file.source for file in staged.report.files}
+    numbers = dict(staged.con.execute("SELECT path, file_id FROM stage_files").fetchall())
+    rows = _rows_of_files(staged)
+    return {form: (sources[path], rows[numbers[str(path)]]) for form, path in zip(DOCUMENTS, paths, strict=True)}
+
+
+def _rows_of_files(staged: Staged) -> dict[int, Rows]:
+    """Return all that was staged, by the number of its file and by table."""
+    tables = staged.con.execute(
+        "SELECT table_name FROM duckdb_columns() WHERE column_name = 'file_id' AND starts_with(table_name, 'stage_') "
+        "AND table_name NOT IN ('stage_files', 'stage_names') ORDER BY table_name"
     ).fetchall()
-    return {name: staged.con.execute(f"SELECT * FROM {name} ORDER BY ALL").fetchall() for (name,) in names}
+    found: dict[int, Rows] = defaultdict(dict)
+    for (table,) in tables:
+        for number, *row in staged.con.execute(
+            f"SELECT file_id, * EXCLUDE (file_id) FROM {table} ORDER BY ALL"
+        ).fetchall():
+            found[number].setdefault(table, []).append(row)
+    return found
 
 
 @pytest.mark.parametrize("form", DOCUMENTS)
-def test_capitals_of_keys_change_neither_shape_nor_rows(form: str, tmp_path: Path) -> None:
-    name, source, document = DOCUMENTS[form]
-    expected = _contents(stage_document(tmp_path, document, name))
-    assert expected["stage_rejects"] == []
-    # The keys around the records are the reader's, and Graph spells them in one way.
-    is_page = isinstance(document, dict) and "value" in document
-    for recase in (str.lower, str.upper):
-        inner = _recased(document["value"] if is_page else document, recase)
-        staged = stage_document(tmp_path, {**document, "value": inner} if is_page else inner, name)
-        assert [file.source for file in staged.report.files] == [source]
-        assert _contents(staged) == expected
+def test_capitals_of_keys_change_neither_shape_nor_rows(
+    respelled: dict[Spelling, dict[str, tuple[str, Rows]]], form: str
+) -> None:
+    source, expected = respelled[str][form]
+    assert source == DOCUMENTS[form][1]
+    assert "stage_rejects" not in expected
+    assert respelled[str.lower][form] == respelled[str.upper][form] == (source, expected)
 
 
 _FOREIGN: dict[str, dict[str, Any]] = {

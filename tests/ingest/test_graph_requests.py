@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rightsize.ingest.pipeline import normalised_events
 from rightsize.store.connection import open_store
 from rightsize.workflow.load import load_paths
-from tests.examples import SOME
+from tests.examples import FEW
 
 APP = "aaaaaaaa-0000-4000-8000-000000000001"
 USER = "bbbbbbbb-0000-4000-8000-000000000002"
@@ -294,8 +294,8 @@ def test_enormous_uris_are_kept_as_what_nobody_can_read(tmp_path: Path) -> None:
     assert operations(tmp_path, deep, long) == ["GET /{unreadable}", "GET /{unreadable}"]
 
 
-@settings(SOME, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.text(max_size=60), min_size=1, max_size=8))
+@settings(FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(max_size=60), min_size=1, max_size=64))
 def test_hostile_paths_are_read_and_give_only_words_of_a_schema(tmp_path: Path, texts: list[str]) -> None:
     rows = [row(f"/v1.0/users/{text}", RequestId=f"r{number}") for number, text in enumerate(texts)]
     found = events(tmp_path, "\n".join(json.dumps(one) for one in rows))

@@ -57,43 +57,66 @@ def test_zeros_after_a_gzip_stream_are_padding(tmp_path: Path) -> None:
     assert len(events_of(path)) == len(CALLS)
 
 
+BROKEN: list[tuple[bytes, str]] = [
+    (SECOND[:-30], "it is not valid JSON"),
+    (SECOND.replace(b"global", b"glo\0bal"), "it is not valid JSON"),
+    (SECOND.replace(b"global", b"glo\xffbal"), "it is not valid JSON"),
+    (SECOND.replace(b"global", b"glo\2bal"), "it is not valid JSON"),
+    (SECOND.replace(b"global", b"\\ud800"), "it is not valid JSON"),
+    (b'{"time":"' + b"x" * 20_000_000 + b'"}', "it is longer than 16 MiB"),
+    (b"hello", "it is not valid JSON"),
+    (b"5", "it is not a JSON object"),
+    (b'["a"]', "it is not a JSON object"),
+    (b"null", "it is not a JSON object"),
+    (b"{}", "it is not a record of a known log"),
+    (SECOND[:-1] + b',"time":"2025-01-01T00:00:00Z"}', "it names a key twice"),
+    (b'{"time":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "it is not a record of a known log"),
+    (json.dumps(diagnostic(Call(1)) | {"time": 5}).encode(), "its time cannot be read"),
+    (json.dumps(diagnostic(Call(1)) | {"time": ["2025-01-01"]}).encode(), "its time cannot be read"),
+    (
+        json.dumps(diagnostic(Call(1)) | {"identity": 7, "operationName": ["x" * 500]}).encode(),
+        "its operation is longer than 500 characters",
+    ),
+]
+Packed = tuple[str, int]
+"""How a file is packed, and the number of its line in `BROKEN`."""
+
+
+@pytest.fixture(scope="module")
+def broken_lines(tmp_path_factory: pytest.TempPathFactory) -> dict[Packed, tuple[list[tuple[int, str, str]], int]]:
+    """The rejects of files with a broken line among good ones, and the number of their events; all staged at once."""
+    folder = tmp_path_factory.mktemp("broken")
+    paths: dict[Packed, Path] = {}
+    for number, (line, _) in enumerate(BROKEN):
+        content = FIRST + b"\n\n" + line + b"\r\n" + LINES.splitlines()[2] + b"\n"
+        for how, packed in (("plain", content), ("packed", gzip.compress(content))):
+            paths[how, number] = folder / f"{how}-{number}"
+            paths[how, number].write_bytes(packed)
+    con, _ = staged(*paths.values())
+    found = {}
+    for key, path in paths.items():
+        (file,) = con.execute("SELECT file_id FROM stage_files WHERE path = ?", [str(path)]).fetchone()
+        rejects = con.execute("SELECT line, reason, raw FROM stage_rejects WHERE file_id = ?", [file]).fetchall()
+        (events,) = con.execute("SELECT count(*) FROM stage_event_rows WHERE file_id = ?", [file]).fetchone()
+        found[key] = rejects, events
+    return found
+
+
 @pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        (SECOND[:-30], "it is not valid JSON"),
-        (SECOND.replace(b"global", b"glo\0bal"), "it is not valid JSON"),
-        (SECOND.replace(b"global", b"glo\xffbal"), "it is not valid JSON"),
-        (SECOND.replace(b"global", b"glo\2bal"), "it is not valid JSON"),
-        (SECOND.replace(b"global", b"\\ud800"), "it is not valid JSON"),
-        (b'{"time":"' + b"x" * 20_000_000 + b'"}', "it is longer than 16 MiB"),
-        (b"hello", "it is not valid JSON"),
-        (b"5", "it is not a JSON object"),
-        (b'["a"]', "it is not a JSON object"),
-        (b"null", "it is not a JSON object"),
-        (b"{}", "it is not a record of a known log"),
-        (SECOND[:-1] + b',"time":"2025-01-01T00:00:00Z"}', "it names a key twice"),
-        (b'{"time":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "it is not a record of a known log"),
-        (json.dumps(diagnostic(Call(1)) | {"time": 5}).encode(), "its time cannot be read"),
-        (json.dumps(diagnostic(Call(1)) | {"time": ["2025-01-01"]}).encode(), "its time cannot be read"),
-        (
-            json.dumps(diagnostic(Call(1)) | {"identity": 7, "operationName": ["x" * 500]}).encode(),
-            "its operation is longer than 500 characters",
-        ),
-    ],
-    ids=lambda value: value if isinstance(value, str) else value[:20].decode("latin-1"),
+    "number", range(len(BROKEN)), ids=[f"{line[:20].decode('latin-1')}-{reason}" for line, reason in BROKEN]
 )
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("how", ["plain", "packed"])
 def test_a_broken_line_is_a_reject_among_good_ones(
-    line: bytes, reason: str, pack: Callable[[bytes], bytes], tmp_path: Path
+    broken_lines: dict[Packed, tuple[list[tuple[int, str, str]], int]], how: str, number: int
 ) -> None:
     """With its line, reason and the beginning of its text; the others are kept."""
-    path = tmp_path / "x"
-    path.write_bytes(pack(FIRST + b"\n\n" + line + b"\r\n" + LINES.splitlines()[2] + b"\n"))
-    ((number, said, raw),) = rejects_of(path)
-    assert (number, said) == (3, reason)
+    line, reason = BROKEN[number]
+    rejects, events = broken_lines[how, number]
+    ((place, said, raw),) = rejects
+    assert (place, said) == (3, reason)
     assert len(raw) <= 1 << 16
     assert raw.startswith(line[:4].decode())
-    assert len(events_of(path)) == 2
+    assert events == 2
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ def write_tables(folder: Path, row: dict[str, Any]) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SERVICES)
 def test_every_shape_of_a_record_is_the_same_call(source: str, tmp_path: Path) -> None:
     """Portal CSV, the answer of a query, lines of diagnostic settings and an envelope of Event Hubs: one event."""

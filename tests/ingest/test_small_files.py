@@ -94,8 +94,17 @@ def contents(*, damaged: bool) -> list[bytes]:
     ]
 
 
+@pytest.fixture(scope="module")
+def told_alone() -> dict[bytes, dict[str, list[Any]]]:
+    """What is said of a file that is staged by itself, by its content; each test adds what it meets first."""
+    return {}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "damaged"), [(1, False), (2, False), (3, True), (4, True)])
-def test_what_is_said_of_a_file_does_not_depend_on_its_neighbours(seed: int, damaged: bool, tmp_path: Path) -> None:
+def test_what_is_said_of_a_file_does_not_depend_on_its_neighbours(
+    seed: int, damaged: bool, told_alone: dict[bytes, dict[str, list[Any]]], tmp_path: Path
+) -> None:
     """Rows, rejects with their lines, and counts are those of each file by itself, however the others are written."""
     files = contents(damaged=False) * 2 + [lines_of(n)[0] for n in range(20, 32)]
     files += contents(damaged=True) if damaged else []
@@ -105,12 +114,11 @@ def test_what_is_said_of_a_file_does_not_depend_on_its_neighbours(seed: int, dam
     paths = sorted(tmp_path.iterdir())
     together, _ = staged(tmp_path)
     alone: dict[str, list[Any]] = {table: [] for table in FILLED}
-    by_content: dict[bytes, dict[str, list[Any]]] = {}
     for path in paths:
         content = path.read_bytes()
-        if content not in by_content:
-            by_content[content] = told(staged(path)[0], {0: ""})
-        for table, rows in by_content[content].items():
+        if content not in told_alone:
+            told_alone[content] = told(staged(path)[0], {0: ""})
+        for table, rows in told_alone[content].items():
             alone[table] += [(path.name, *row[1:]) for row in rows]
     names = {number: path.name for number, path in enumerate(paths)}
     assert told(together, names) == {table: sorted(rows) for table, rows in alone.items()}

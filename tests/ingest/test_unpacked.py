@@ -47,6 +47,7 @@ def packed(folder: Path, *contents: bytes) -> Batch:
     return Batch("lines", "gzip", tuple(files))
 
 
+@pytest.mark.slow
 def test_a_packed_file_says_what_it_says_unpacked(parts: int, tmp_path: Path) -> None:
     """Rows, rejects with their lines, counts; damaged, odd and foreign lines among them, whatever their ends."""
     record = lines_of(9).strip()

@@ -47,6 +47,7 @@ def limited(store: Store, spill: Path) -> Store:
     return open_store(store.path, read_only=False, limits=ResourceLimits(96 << 20, spill))
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_in_memory_goes_to_disk(fresh: Callable[[], Store], tmp_path: Path) -> None:
     """The store is the same, and nothing is left in the folder."""
     plenty = fresh()

@@ -88,6 +88,7 @@ def kinds(told: list[dict[str, Any]]) -> list[str]:
     return [row["kind"] for row in told]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bodies", [(), (request(),)], ids=["log alone", "with the listing of requests"])
 def test_an_eligibility_is_told_once_whichever_source_comes_first(
     bodies: tuple[File, ...], begun: Path, tmp_path: Path
