@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 from rightsize.demo.suite.model import (
     FIRST_DAY,
@@ -29,6 +30,8 @@ _FREE = frozenset(
     }
 )
 """The providers that need no registration."""
+_READ_ON = LAST_SEEN + dt.timedelta(days=1)
+"""The day after the seen ones, on which everything was read; by its morning the log of the last day has arrived."""
 _CREATED = "2025-03-01T08:00:00+00:00"
 
 
@@ -57,7 +60,23 @@ def write_inventories(tenant: SuiteTenant, catalogue: SuiteCatalogue, folder: Fo
         folder.write_json(path, providers, records=len(providers))
         query = f"az provider list --subscription {subscription} -o json"
         files.append(_file(path, "providers", query, [subscription], len(providers)))
+    files += _write_group_logs(tenant, folder)
     _write_manifest(tenant, files, folder)
+
+
+def _write_group_logs(tenant: SuiteTenant, folder: Folder) -> list[dict[str, Any]]:
+    """Write the log of each management group itself, in which nothing happened, and return the entries of the manifest.
+
+    `rightsize exports` asks for these logs too. What happened below them is in the log of the subscriptions.
+    """
+    span = f"eventTimestamp ge '{FIRST_DAY}T00:00:00Z' and eventTimestamp le '{_READ_ON}T00:00:00Z'"
+    files = []
+    for group in [one.scope for one in tenant.scopes if not one.is_subscription]:
+        path = f"activity/{group.rsplit('/', 1)[-1]}.json"
+        folder.write_json(path, {"value": []}, records=0)
+        url = f"{group}/providers/microsoft.insights/eventtypes/management/values?api-version=2017-03-01-preview"
+        files.append(_file(path, "activity_log", f"GET {url}&$filter={quote(span)}", [], 0))
+    return files
 
 
 def _there(tenant: SuiteTenant, asked: Sequence[SuiteScope]) -> list[SuiteResource]:
@@ -95,13 +114,12 @@ def _in_graph(one: SuiteResource) -> dict[str, Any]:
 
 
 def _write_manifest(tenant: SuiteTenant, files: list[dict[str, Any]], folder: Folder) -> None:
-    day = LAST_SEEN + dt.timedelta(days=1)
     manifest = {
         "format": "rightsize-exports/1",
         "tenant_id": tenant.tenant_id,
         "reader": {"id": tenant.reader_id, "name": "inventory-reader"},
-        "started": f"{day.isoformat()}T02:00:00Z",
-        "finished": f"{day.isoformat()}T02:05:00Z",
+        "started": f"{_READ_ON.isoformat()}T06:00:00Z",
+        "finished": f"{_READ_ON.isoformat()}T06:05:00Z",
         "files": files,
     }
     folder.write_json("manifest.json", manifest, records=1)
