@@ -146,7 +146,7 @@ class Exchange:
                     raise UnsettledError(f"{request.service} throttled the request {throttled} times")
                 self._throttle.refused(budget, wait)
                 continue
-            elif response is not None and response.status not in _SERVER_FAULTS:
+            elif response is not None and response.status not in _SERVER_FAULTS and not _is_cut(response.content):
                 unauthorised += response.status == 401
                 if response.status != 401 or unauthorised >= _UNAUTHORISED_TRIES:
                     _raise_final(request, response)
@@ -180,6 +180,19 @@ class Exchange:
         if asked > LONGEST_WAIT:
             raise UnsettledError(f"{request.service} asks for a wait of {asked:,.0f} seconds, longer than allowed")
         return asked
+
+
+def _is_cut(content: bytes) -> bool:
+    """Return whether an answer is the beginning of a JSON document: its error code, which decides, is lost."""
+    if not content.lstrip().startswith(b"{"):
+        return False
+    try:
+        json.loads(content)
+    except ValueError:
+        return True
+    except RecursionError:
+        return False
+    return False
 
 
 def _raise_final(request: WireRequest, response: Response) -> None:

@@ -49,6 +49,7 @@ def exchange_of(*script: Any) -> tuple[Exchange, Scripted, Hurried]:
         (DroppedError("connection reset"), 1.0),
         (answer(200, b'{"value": [1, 2'), 1.0),
         (answer(200, b"<html>sign in</html>"), 1.0),
+        (answer(409, b'{"error": {"code": "RoleDefinitionHas'), 1.0),
         (answer(200, []), 1.0),
         (answer(200, {"other": 1}), 1.0),
     ],

@@ -148,7 +148,7 @@ def test_a_picture_shows_before_and_after_the_plan(
     found = answer(capsys, demo, *words, "--picture", str(tmp_path / "a.svg"))
     assert (found["takes_tenant"], found["after"]["takes_tenant"]) == (True, False)
     rows = [row["cells"]["monitoring"] for row in found["grid"]]
-    assert (sum(row["granted"] for row in rows), sum(row["proposed"] for row in rows)) == (6, 0)
+    assert (sum(row["granted"] for row in rows), sum(row["proposed"] for row in rows)) == (6, 1)
     assert found["after"]["cells"] < found["cells"]
     drawn = ET.fromstring((tmp_path / "a.svg").read_bytes())  # noqa: S314  written by ourselves
     assert "takes the whole tenant, not under the plan" in "".join(drawn.itertext())
