@@ -192,7 +192,7 @@ def prepare(
         ),
         requests=requests,
         check_evidence=read_check_evidence(inputs),
-        peer_uses=read_peer_uses(placed, inputs, book),
+        peer_uses=read_peer_uses(placed, inputs, book, tenant.operations),
         divisible=read_parts(analysis, subjects, placed, inputs, index),
     )
 

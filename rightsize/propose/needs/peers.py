@@ -3,6 +3,9 @@
 A peer holds the same role at the same kind of scope, and has the same job: it used the same set of resource types under
 that role, or it is a member of the same small group. What a peer used is likely to be what the holder does next. It is
 kept where the holder used the same type, else at today's scope.
+
+What gets a role of its own, as the rule file `split_off` says (assigning roles, reading secrets), is not kept for a
+peer's sake.
 """
 
 from __future__ import annotations
@@ -14,13 +17,16 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.drafts import Key
 from rightsize.propose.needs.touched_types import jobs_of, kind_of_scope, top_level_type
+from rightsize.rules.operations import split_off
 
 TEAM = 50
 """The most direct members of a group that counts as a team; a group of everybody makes no peers."""
 _KEY = ["role_assignment_id", "state"]
 
 
-def read_peer_uses(placed: pl.DataFrame, inputs: Inputs, book: RoleBook) -> dict[Key, dict[str, int]]:
+def read_peer_uses(
+    placed: pl.DataFrame, inputs: Inputs, book: RoleBook, operations: pl.DataFrame
+) -> dict[Key, dict[str, int]]:
     """Return for each assignment with use the operations that only its peers used, by the folded scope to keep them at.
 
     Operations of the catalogue alone count, seen in the window, and granted by the role of the assignment.
@@ -29,6 +35,7 @@ def read_peer_uses(placed: pl.DataFrame, inputs: Inputs, book: RoleBook) -> dict
         placed: As `assignments.place_uses` returns it.
         inputs: The tables.
         book: The roles.
+        operations: The annotated catalogue, as in `Tenant`.
     """
     held = inputs.role_assignments.select(
         *_KEY,
@@ -37,7 +44,9 @@ def read_peer_uses(placed: pl.DataFrame, inputs: Inputs, book: RoleBook) -> dict
         place=place_of(pl.col("scope")),
         kind=kind_of_scope(place_of(pl.col("scope"))),
     )
-    seen = placed.filter(~pl.col("earlier") & pl.col("bit").is_not_null()).select(*_KEY, "name", "bit", "target")
+    apart = operations.filter(split_off(operations) != "never").select("plane", "name")
+    common = placed.join(apart, on=["plane", "name"], how="anti")
+    seen = common.filter(~pl.col("earlier") & pl.col("bit").is_not_null()).select(*_KEY, "name", "bit", "target")
     names = seen.select("name").unique().with_columns(type=top_level_type(pl.col("name")))
     uses = seen.unique().join(names, on="name").join(held, on=_KEY)
     teams = pl.concat([_by_types(uses), _by_group(uses, inputs)])

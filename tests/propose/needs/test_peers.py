@@ -11,6 +11,7 @@ from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
     DATA,
+    OWNER,
     SUB,
     VM,
     VM_CONTRIBUTOR,
@@ -120,3 +121,15 @@ def test_a_holder_without_use_has_no_peers() -> None:
     idle = made.assign(103, made.principal(3), CONTRIBUTOR, SUB)
     made.group(50, [guid(2), guid(3)])
     assert granted(made.plan(peers=True), RESTART, idle) == set()
+
+
+def test_what_gives_privilege_is_kept_for_nobody_else() -> None:
+    """Who never assigned a role gets that right by no colleague."""
+    made = tenant(role=OWNER)
+    made.rows["role_assignments"][0]["role_definition_id"] = OWNER
+    assign = "Microsoft.Authorization/roleAssignments/write"
+    made.use(guid(2), assign, f"{OTHER_VM}/providers/Microsoft.Authorization/roleAssignments/{guid(7)}")
+    made.group(50, [guid(1), guid(2)])
+    plan = made.plan(peers=True, exclude=(guid(2),))
+    assert granted(plan, RESTART) == {VM}
+    assert granted(plan, assign) == set()
