@@ -43,12 +43,14 @@ class Absences:
             `eligible`, `empty` scope or `recovery`.
         areas: `(place, node, at)`: the subscription or resource group that each assigned scope covers, of all that a
             proof about it rests on.
+        hidden: `(place)` of the scopes at or below which listings and logs do not show all that existed.
     """
 
     of: pl.DataFrame
     kinds: pl.DataFrame
     waiting: pl.DataFrame
     areas: pl.DataFrame
+    hidden: pl.DataFrame
 
 
 def find_absences(existence: Existence, inputs: Inputs, tenant: Tenant, standby: tuple[str, ...] = ()) -> Absences:
@@ -61,10 +63,11 @@ def find_absences(existence: Existence, inputs: Inputs, tenant: Tenant, standby:
         standby: Scopes that wait for a failure of others, as a person named them.
     """
     areas = _areas(tenant)
-    sets, kinds = _sets(existence, tenant, areas)
+    hidden = _hidden(existence, areas)
+    sets, kinds = _sets(existence, tenant, areas, hidden)
     if sets.is_empty():
         nothing = tenant.assignments.select("a", absent=pl.lit(NONE, dtype=pl.Int64)).sort("a")
-        return Absences(nothing, pl.DataFrame(schema=_KINDS), pl.DataFrame(schema=_WAITING), areas)
+        return Absences(nothing, pl.DataFrame(schema=_KINDS), pl.DataFrame(schema=_WAITING), areas, hidden)
     waiting = _waiting(existence, inputs, tenant, areas, standby)
     judged = tenant.assignments.filter((pl.col("state") == "active") & ~pl.col("twin")).join(
         waiting, on="a", how="anti"
@@ -78,14 +81,11 @@ def find_absences(existence: Existence, inputs: Inputs, tenant: Tenant, standby:
         .sort("a")
     )
     asked = tenant.assignments.join(sets, on="place", how="semi")
-    return Absences(of, kinds, waiting.join(asked, on="a", how="semi"), areas)
+    return Absences(of, kinds, waiting.join(asked, on="a", how="semi"), areas, hidden)
 
 
-def hidden_places(existence: Existence, areas: pl.DataFrame) -> pl.DataFrame:
-    """Return `(place)` of the scopes at or below which listings and logs do not show all that existed.
-
-    `areas` is as in `Absences`.
-    """
+def _hidden(existence: Existence, areas: pl.DataFrame) -> pl.DataFrame:
+    """Return `Absences.hidden`."""
     known = existence.problems.filter(pl.col("problem").is_null())
     lost = areas.join(known, on="node", how="anti").select("place")
     changed = areas.join(existence.changes.rename({"at": "changed"}), on="node").filter(
@@ -124,7 +124,9 @@ def _areas(tenant: Tenant) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"place": pl.String, "node": pl.String, "at": pl.String}, orient="row")
 
 
-def _sets(existence: Existence, tenant: Tenant, areas: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _sets(
+    existence: Existence, tenant: Tenant, areas: pl.DataFrame, hidden: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return `(place, number)` of the assigned scopes with a set, and `(number, kind, reason)` of the sets."""
     inside = (
         tenant.assignments.filter(pl.col("level") == "resource")
@@ -135,7 +137,6 @@ def _sets(existence: Existence, tenant: Tenant, areas: pl.DataFrame) -> tuple[pl
         .drop_nulls("own")
         .select("place", key=pl.format("resource {}", "own"))
     )
-    hidden = hidden_places(existence, areas)
     there = types_there(existence, areas).filter(pl.col("kind").is_in(list(inventory_types())))
     lacking = _lacking_providers(existence, areas)
     texts = (

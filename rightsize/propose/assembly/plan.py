@@ -122,10 +122,7 @@ def plan_from_context(context: PlanContext, content_hash: str) -> Plan:
         verdicts=count_verdicts(analysis.verdicts),
         names=_names(context, new),
         optimum=granted.optimum,
-        reads=price_reads(
-            context,
-            stays_within_reach(NeedReader(context.book, options, context.elsewhere, context.check_evidence), context),
-        ),
+        reads=price_reads(context, stays_within_reach(context.need_reader(), context)),
         curve=granted.curve,
         separation=separation,
         rests_on=take_readings(inputs, (one.role for proposal in proposals for one in proposal.assignments)),
@@ -187,7 +184,7 @@ def catalogue_hash(operations: pl.DataFrame) -> str:
 
 def draft_all(context: PlanContext) -> dict[Key, Draft]:
     """Return a draft for each assignment, decided without regard to the other drafts."""
-    reader = NeedReader(context.book, context.options, context.elsewhere, context.check_evidence)
+    reader = context.need_reader()
     around = stays_within_reach(reader, context)
     parts = context.parts
     return {subject.key: _draft_one(subject, reader, around, context, parts) for subject in context.subjects}

@@ -16,7 +16,7 @@ from rightsize.propose.core.read_patterns import reading_parts
 from rightsize.propose.core.role_catalog import KnownRole
 from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.linked_checks import Writes
-from rightsize.propose.needs.needs import NeedReader, Profile, Use, provider_of, sibling_reads
+from rightsize.propose.needs.needs import Profile, Use, provider_of, sibling_reads
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import sensitive_reads
 
@@ -59,7 +59,7 @@ class _Pricer:
     def __init__(self, context: PlanContext) -> None:
         self._book, self._index = context.book, context.book.index
         self._unobservable = context.options.unobservable
-        self._reader = NeedReader(context.book, context.options, context.elsewhere, context.check_evidence)
+        self._reader = context.need_reader()
         self._all: dict[str, int] = {}
         block = PermissionBlock(actions=sensitive_reads())
         self.sensitive = self._index.granted_by([block]) & self._index.reads
@@ -78,7 +78,7 @@ class _Pricer:
         for polls in self._reader.status_reads("/", profile, use, around).values():
             anyway |= polls
         # The cost of a linked check is the same at every place.
-        linked = self._reader.linked("/", profile, self._reader.staying(profile, use) | around)
+        linked = self._reader.checks.kept("/", profile, self._reader.staying(profile, use) | around)
         anyway |= linked
         near = 0
         for provider in {provider_of(name) for _, name in names}:

@@ -8,7 +8,6 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.absence import hidden_places
 from rightsize.analyze.duplicates import find_duplicates
 from rightsize.analyze.holders import classify_holders
 from rightsize.analyze.inputs import Inputs
@@ -29,7 +28,7 @@ from rightsize.propose.needs.eligibility import read_eligibility
 from rightsize.propose.needs.groups import Groups, read_groups
 from rightsize.propose.needs.keep_rules import find_keeps
 from rightsize.propose.needs.linked_checks import CheckEvidence
-from rightsize.propose.needs.needs import Profile, Use
+from rightsize.propose.needs.needs import NeedReader, Profile, Use
 from rightsize.propose.needs.parts import Part, read_parts
 from rightsize.propose.needs.peers import read_peer_uses
 from rightsize.propose.needs.privileged import Privilege, read_privilege
@@ -120,6 +119,10 @@ class PlanContext:
     check_evidence: CheckEvidence
     peer_uses: Mapping[Key, Mapping[str, int]]
     divisible: Mapping[Key, Part]
+
+    def need_reader(self) -> NeedReader:
+        """Return a reader of needs by the options."""
+        return NeedReader(self.book, self.options, self.elsewhere, self.check_evidence)
 
     @property
     def parts(self) -> dict[Key, Part]:
@@ -222,15 +225,24 @@ def _waiting(inputs: Inputs, analysis: Analysis, placed: pl.DataFrame) -> Iterat
     A scope is known to be empty only by complete listings.
     """
     absences = analysis.absences
-    hidden = hidden_places(analysis.existence, absences.areas).with_columns(why=pl.lit("empty"))
+    hidden = absences.hidden.with_columns(why=pl.lit("empty"))
     rows = absences.waiting.filter(pl.col("why").is_in(["empty", "recovery"])).join(analysis.tenant.assignments, on="a")
     waiting = rows.join(hidden, on=["place", "why"], how="anti")
     held = inputs.role_assignments.select("role_assignment_id", "state", holder=folded(pl.col("principal_id")))
-    used = placed.select("role_assignment_id", "state").unique().join(held, on=["role_assignment_id", "state"])
-    active = pl.concat([used["holder"], folded(placed["principal_id"].drop_nulls().unique())]).unique()
-    idle = held.filter(~pl.col("holder").is_in(active.implode()))
+    idle = held.filter(~pl.col("holder").is_in(active_holders(inputs, placed).implode()))
     keys = waiting.join(idle, on=["role_assignment_id", "state"], how="semi").filter(pl.col("state") == "active")
     yield from keys.select("role_assignment_id", "state").iter_rows()
+
+
+def active_holders(inputs: Inputs, placed: pl.DataFrame) -> pl.Series:
+    """Return the folded principals of which a log shows any use, themselves or through a member.
+
+    `placed` has use under assignments, as `assignments.place_uses` returns it.
+    """
+    key = ["role_assignment_id", "state"]
+    used = inputs.role_assignments.join(placed.select(key).unique(), on=key, how="semi")
+    named = [folded(frame["principal_id"].drop_nulls().unique()) for frame in (used, placed)]
+    return pl.concat(named).unique().alias("principal_id")
 
 
 def _words(keeps: pl.DataFrame, column: str) -> dict[Key, str]:

@@ -8,23 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-import polars as pl
-
-from rightsize.analyze.linked_checks import may_exist_below
 from rightsize.analyze.reasons import BY_EXISTENCE, OutOfCoverage, UnobservableReason, Unused, Verdict
-from rightsize.analyze.resources import kind_at
-from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.core.bitsets import Interner, OperationIndex, bits_of
+from rightsize.propose.core.bitsets import Interner, OperationIndex
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.core.read_patterns import READ, PatternPart, reading_parts
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
 from rightsize.propose.core.scopes import group_at_least
+from rightsize.propose.needs.check_reader import CheckReader
 from rightsize.propose.needs.granting_patterns import parts_granting, unlisted_parts
-from rightsize.propose.needs.linked_checks import ANY_WRITE, CheckEvidence, Writes
+from rightsize.propose.needs.linked_checks import CheckEvidence, Writes
 from rightsize.propose.needs.status_reads import Polls, type_of, types_around
-from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import fold
-from rightsize.rules.linked import callable_checks, linked_writes, linkless_writes
 
 USED = "used"
 USED_BEFORE = OutOfCoverage.USED_BEFORE_WINDOW.value
@@ -139,20 +133,19 @@ class NeedReader:
         elsewhere: Operations of the control plane that run on a service's own endpoint: Resource Manager, which
             checks linked actions, never sees them.
         evidence: What shows inside which writes an operation without a rule is checked.
+        checks: The reader of linked checks.
     """
 
     book: RoleBook
     options: PlanOptions
     elsewhere: int = 0
     evidence: CheckEvidence = field(default_factory=CheckEvidence)
-    _writes: dict[str, int] = field(default_factory=dict)
-    _causes: dict[str, PermissionBlock] = field(default_factory=dict)
     _sets: Interner = field(default_factory=Interner)
-    _callable: dict[str | None, int] = field(default_factory=dict)
-    _any_write: int = 0
+    checks: CheckReader = field(init=False)
     polls: Polls = field(init=False)
 
     def __post_init__(self) -> None:
+        self.checks = CheckReader(self.index, self.evidence, self.options.unobservable is Unobservable.KEEP)
         self.polls = Polls(self.index)
 
     @property
@@ -202,8 +195,8 @@ class NeedReader:
         if self.options.unobservable is Unobservable.TOUCHED and profile.untouched:
             why[TOUCHED] = hidden & self.index.control & ~used
         staying = self.staying(profile, use, peers) | (around or Writes())
-        linked = self.linked(scope, profile, staying)
-        loose = self._loose(profile, linked, staying)
+        linked = self.checks.kept(scope, profile, staying)
+        loose = self.checks.loose(profile, linked, staying)
         if self.options.reads is Reads.ALL:
             linked &= ~profile.reads
         here |= linked
@@ -238,62 +231,6 @@ class NeedReader:
         by_scope = {target: mask & ~role.doubtful for target, mask in by_scope.items()}
         found = {word: self._sets[mask] for word, mask in why.items()}
         return Needs(self._without_repeats(scope, by_scope, parts), found, loose)
-
-    def linked(self, scope: str, profile: Profile, staying: Writes) -> int:
-        """Return the linked checks that a kept write can cause; no option removes them from a write that stays.
-
-        They include operations that no log shows, operations that a complete log does not name, and unlogged reads.
-        Azure checks them for each caller of the write, even if the write was not made in the window. A type of which
-        there was no resource all through the window keeps no check. A check without a rule stays as `unruled_checks`
-        says; `--unobservable keep` keeps it beside any write.
-        """
-        callable_too = (profile.covered | profile.reads) & ~profile.lacking
-        if callable_too:
-            callable_too &= self._callable_below(scope)
-        unknown = sorted(staying.unknown)
-        found = []
-        checks = profile.linked if self._keeps_all else profile.linked & ~profile.untargeted
-        for bit in bits_of(checks | callable_too):
-            name = self.index.names[bit][1]
-            if name not in self._writes:
-                writes = linked_writes(name) or (ANY_WRITE if self._keeps_all else self.evidence.writes_of(fold(name)))
-                block = PermissionBlock(actions=writes, not_actions=linkless_writes(name))
-                self._causes[name] = block
-                self._writes[name] = self.index.granted_by([block])
-            causes = [self._causes[name]] if unknown else []
-            if self._writes[name] & staying.operations or any(
-                grants(causes, write, "control") == "yes" for write in unknown
-            ):
-                found.append(bit)
-        return self.index.mask_of_bits(found)
-
-    @property
-    def _keeps_all(self) -> bool:
-        return self.options.unobservable is Unobservable.KEEP
-
-    def _loose(self, profile: Profile, linked: int, staying: Writes) -> int:
-        """Return the checks without a rule that are not in `linked`, and that `--unobservable keep` would keep."""
-        if self._keeps_all or not (profile.linked & ~linked):
-            return 0
-        if not self._any_write:
-            self._any_write = self.index.granted_by([PermissionBlock(actions=ANY_WRITE)])
-        if not (
-            self._any_write & staying.operations or any(name.endswith("/write") for name in map(fold, staying.unknown))
-        ):
-            return 0
-        rest = profile.linked & ~linked
-        return self.index.mask_of_bits(bit for bit in bits_of(rest) if not linked_writes(self.index.names[bit][1]))
-
-    def _callable_below(self, scope: str) -> int:
-        """Return the operations that, by the rules, writes check, limited to types that may exist below the scope."""
-        kind = kind_at(scope)
-        if kind not in self._callable:
-            listed = self.index.granted_by([PermissionBlock(actions=callable_checks())])
-            bits = list(bits_of(listed))
-            names = pl.Series([fold(self.index.names[bit][1]) for bit in bits], dtype=pl.String)
-            there = may_exist_below(pl.Series([kind] * len(bits), dtype=pl.String), names)
-            self._callable[kind] = self.index.mask_of_bits(bit for bit, here in zip(bits, there, strict=True) if here)
-        return self._callable[kind]
 
     def status_reads(
         self, scope: str, profile: Profile, use: Mapping[str, Use], around: Writes | None = None

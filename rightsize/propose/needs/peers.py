@@ -16,7 +16,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.text import folded, place_of
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.drafts import Key
-from rightsize.propose.needs.touched_types import jobs_of, kind_of_scope, top_level_type
+from rightsize.propose.needs.touched_types import JOB, kind_of_scope, shared_jobs, top_level_type
 from rightsize.rules.operations import split_off
 
 TEAM = 50
@@ -72,10 +72,7 @@ def read_peer_uses(
 
 def _by_types(uses: pl.DataFrame) -> pl.DataFrame:
     """Return `(role_assignment_id, state, team)`: the holders who used the same types under the same role."""
-    jobs = jobs_of(uses)
-    job = ["role", "kind", "used"]
-    shared = jobs.filter(pl.col("holder").n_unique().over(job) > 1)
-    return shared.select(*_KEY, team=pl.format("{}\n{}\n{}", *job))
+    return shared_jobs(uses).select(*_KEY, team=pl.format("{}\n{}\n{}", *JOB))
 
 
 def _by_group(uses: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:

@@ -44,6 +44,10 @@ _BETWEEN = "\n"
 """The text between types in the key of a set of types; no operation of a log or a catalogue has it."""
 
 
+JOB = ["role", "kind", "used"]
+"""What makes a job: the role, the kind of scope, and the used types as one text."""
+
+
 def top_level_type(name: pl.Expr) -> pl.Expr:
     """Return the top-level resource type of folded operations; of one without a type, the provider."""
     segments = name.str.split("/")
@@ -71,19 +75,20 @@ def kind_of_scope(place: pl.Expr) -> pl.Expr:
     )
 
 
-def jobs_of(uses: pl.DataFrame) -> pl.DataFrame:
-    """Return `(role_assignment_id, state, holder, role, kind, used)`: `used` are the used types as one text.
+def shared_jobs(uses: pl.DataFrame) -> pl.DataFrame:
+    """Return `(role_assignment_id, state, holder, *JOB)` of the assignments whose job several holders have.
 
     Args:
         uses: `(role_assignment_id, state, holder, role, kind, type)`; `kind` is that of the scope.
     """
-    return (
+    jobs = (
         uses.select("role_assignment_id", "state", "holder", "role", "kind", "type")
         .unique()
         .sort("type")
         .group_by("role_assignment_id", "state", "holder", "role", "kind", maintain_order=True)
         .agg(used=pl.col("type").str.join(_BETWEEN))
     )
+    return jobs.filter(pl.col("holder").n_unique().over(JOB) > 1)
 
 
 def with_untouched(
@@ -218,8 +223,6 @@ def _touched(
 
 def _by_job(uses: pl.DataFrame, of_holder: pl.DataFrame) -> pl.DataFrame:
     """Return `(role_assignment_id, state, type)`: the types that the holders with the job of an assignment touched."""
-    job = ["role", "kind", "used"]
-    jobs = jobs_of(uses)
-    shared = jobs.filter(pl.col("holder").n_unique().over(job) > 1)
-    types = shared.select("holder", *job).unique().join(of_holder, on="holder").select(*job, "type").unique()
-    return shared.join(types, on=job)
+    shared = shared_jobs(uses)
+    types = shared.select("holder", *JOB).unique().join(of_holder, on="holder").select(*JOB, "type").unique()
+    return shared.join(types, on=JOB)

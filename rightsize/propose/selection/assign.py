@@ -17,7 +17,7 @@ from rightsize.propose.core.bitsets import bits_of
 from rightsize.propose.core.expiry import last_of
 from rightsize.propose.core.options import Unobservable
 from rightsize.propose.core.role_catalog import Need
-from rightsize.propose.needs.context import PlanContext
+from rightsize.propose.needs.context import PlanContext, active_holders
 from rightsize.propose.needs.drafts import TOO_MANY_PARTS, Draft, Key, Placement, Subject, with_roles
 from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, KeptAssignment, Units, form_units
 from rightsize.propose.needs.needs import Profile
@@ -138,17 +138,12 @@ def _unobserved(solution: Solution, active: Set[str], context: PlanContext) -> I
 
 
 def _active_holders(context: PlanContext) -> frozenset[str]:
-    """Return the folded principals of which a log shows any call, themselves or through a member.
+    """Return the folded principals of which a log shows any call.
 
     A call in quarantine counts: it is no need yet, and yet its holder did something.
     """
-    callers = context.placed["principal_id"].drop_nulls().unique()
-    holders = (
-        subject.principal_id
-        for subject in context.subjects
-        if context.uses.get(subject.key) or _has_quarantined(context.profiles.get(subject.key))
-    )
-    return frozenset(map(fold, (*callers, *holders)))
+    suspects = (one.principal_id for one in context.subjects if _has_quarantined(context.profiles.get(one.key)))
+    return frozenset(active_holders(context.inputs, context.placed)) | frozenset(map(fold, suspects))
 
 
 def _has_quarantined(profile: Profile | None) -> bool:
