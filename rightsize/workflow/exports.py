@@ -63,7 +63,7 @@ _KINDS = {
     "sign_ins": "sign_in_log",
     "directory_audits": "entra_audit_log",
 }  # fmt: skip
-"""What `load` calls the content of a source, where it is not the source's name."""
+"""The names that `load` prints for sources which it does not call by their own name."""
 _NOT_READ = (
     "licences", "applications", "access_packages", "access_package_assignments", "classic_administrators",
     "cosmos_role_assignments", "cosmos_role_definitions", "lighthouse_definitions", "lighthouse_assignments",

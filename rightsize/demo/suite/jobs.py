@@ -73,7 +73,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Bystander:
-    """Those without a job who hold one kind of assignment.
+    """Principals without a job that hold one kind of assignment.
 
     Attributes:
         name: Their name, which gets a number.

@@ -58,7 +58,7 @@ class SuiteCatalogue:
 
 Gap = Literal["", "unlisted", "unreadable", "emptied", "standby"]
 GAPS: tuple[Gap, ...] = ("unlisted", "unreadable", "emptied", "standby")
-"""What cannot be known of a subscription.
+"""The reasons why existence decides nothing, or less, in a subscription.
 
 `unlisted` is in no inventory. Of `unreadable` the reader may read one resource group, and its lists are short. In
 `emptied` a resource group was deleted within the seen days. `standby` is empty, and waits for a failure elsewhere.

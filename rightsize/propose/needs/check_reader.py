@@ -26,7 +26,7 @@ class CheckReader:
 
     Attributes:
         index: The operations.
-        evidence: What shows inside which writes an operation without a rule is checked.
+        evidence: The evidence on linked checks that no rule pairs with a write.
         keeps_all: Whether a check without a rule stays beside any write, as `--unobservable keep` asks.
     """
 

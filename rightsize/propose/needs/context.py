@@ -90,7 +90,7 @@ class PlanContext:
         groups: The members of the groups that hold assignments.
         privilege: The operations that get roles of their own, and the rules on who may become eligible.
         requests: The role and principal type that each call to assign a role asked for.
-        check_evidence: What shows inside which writes an operation without a rule is checked.
+        check_evidence: The evidence on linked checks that no rule pairs with a write.
         peer_uses: By assignment and scope, the operations that only peers of the holder used.
         divisible: The assignments that can be decided in parts, since the subscriptions below them differ in coverage.
     """

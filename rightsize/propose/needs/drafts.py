@@ -99,7 +99,7 @@ class Draft:
 TOO_MANY_PARTS = "too_many_parts"
 """The word for an assignment that would take too many assignments if it were decided in parts."""
 LATER_COST = "a subscription that joins the group later gets only what stays at the group"
-"""What it costs to decide an assignment at a management group in parts."""
+"""The cost that a proposal states if an assignment at a management group is decided in parts."""
 
 LATE_REASONS = {
     "relied_upon": "another proposal rests on it",

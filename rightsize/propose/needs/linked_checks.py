@@ -39,7 +39,7 @@ ANY_WRITE = ("*/write",)
 
 @dataclass(frozen=True, slots=True)
 class CheckEvidence:
-    """What shows inside which writes an operation without a rule is checked; all names are folded.
+    """The evidence on linked checks that no rule pairs with a write; all names are folded.
 
     Attributes:
         referrers: For a top-level type, the types whose resources refer to one of that type.

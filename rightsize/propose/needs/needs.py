@@ -132,7 +132,7 @@ class NeedReader:
         options: The options that the person chose.
         elsewhere: Operations of the control plane that run on a service's own endpoint: Resource Manager, which
             checks linked actions, never sees them.
-        evidence: What shows inside which writes an operation without a rule is checked.
+        evidence: The evidence on linked checks that no rule pairs with a write.
         checks: The reader of linked checks.
     """
 

@@ -8,7 +8,8 @@ the same job if their assignments have the same role, the same kind of scope and
 A type is the top-level resource type of an operation, with all types below it.
 
 A token for a service whose resources alone take it (`rules/endpoint_audiences.csv`) touches their type, too: a pipeline
-that works on a storage endpoint alone leaves a sign-in for Azure Storage. It is no use: nobody becomes active by it.
+that works on a storage endpoint alone leaves a sign-in for Azure Storage. A token is not use: a holder with nothing but
+tokens counts as one without use.
 
 A person who used nothing touched nothing: these operations go, and the plan asks the owner of the assignment. A
 workload without observed use keeps them all, since it may work on an endpoint alone.

@@ -43,7 +43,7 @@ class FailedError(Exception):
 
 
 class SignedOutError(Exception):
-    """Nobody is signed in to az, or not for this service; nothing more is asked of it in this run."""
+    """az has no sign-in for a service; the run sends no more requests to that service."""
 
 
 class StoppedError(Exception):
