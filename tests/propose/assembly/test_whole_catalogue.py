@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +74,25 @@ def folder(shared_data: Path, made_once: MadeOnce) -> Path:
 
 
 @pytest.fixture(scope="module")
-def each(folder: Path) -> Plan:
+def each(folder: Path, made_once: MadeOnce) -> Plan:
     """The plan for one holder of every built-in role."""
-    return one_holder_each(folder).plan()
+    return _planned_once(made_once, "one holder each", lambda: one_holder_each(folder).plan())
+
+
+@pytest.fixture(scope="module")
+def some(folder: Path, made_once: MadeOnce) -> Callable[[str], Plan]:
+    """Gives the plan for some holders, by the name of its options."""
+    return lambda name: _planned_once(made_once, name, lambda: _some(folder).plan(**OPTIONS[name]))
+
+
+def _planned_once(made_once: MadeOnce, name: str, make: Callable[[], Plan]) -> Plan:
+    """Return a plan that whichever worker wants it first makes."""
+    place = made_once(f"plan-{name}", lambda folder: _write_plan(make(), folder)) / "plan"
+    return pickle.loads(place.read_bytes())  # noqa: S301  what this run wrote
+
+
+def _write_plan(plan: Plan, folder: Path) -> None:
+    (folder / "plan").write_bytes(pickle.dumps(plan))
 
 
 @pytest.fixture(scope="module")
@@ -138,13 +156,13 @@ def test_many_holders_of_one_role(folder: Path, role: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_every_option(folder: Path, name: str) -> None:
+def test_every_option(some: Callable[[str], Plan], name: str) -> None:
     """No crash, no false reason, and no more new roles than the option allows."""
     options = OPTIONS[name]
     most = options.get("max_custom_roles")
     said = {"max custom roles"} if most is not None else {"not worth a role"} if "weights" in options else set[str]()
     said |= {"break risk"} if "max_break" in options else set()
-    plan = _some(folder).plan(**options)
+    plan = some(name)
     check(plan, allowed=said)
     assert most is None or len(plan.roles) <= most
     _compare(name, plan)
@@ -174,10 +192,10 @@ def _compare(name: str, plan: Plan) -> None:
     assert found == stored[name]
 
 
-def test_each_choice_of_what_no_log_shows_leaves_less(folder: Path) -> None:
+def test_each_choice_of_what_no_log_shows_leaves_less(some: Callable[[str], Plan]) -> None:
     """Holder by holder `touched` is between `keep` and `drop`, but where nothing observed makes no new role."""
-    plans = {choice: _some(folder).plan(unobservable=choice) for choice in ("keep", "touched", "drop")}
-    keep, touched, drop = ({one.id: one for one in plan.proposals} for plan in plans.values())
+    plans = (some(name) for name in ("unobservable keep", "default", "unobservable drop"))
+    keep, touched, drop = ({one.id: one for one in plan.proposals} for plan in plans)
     dark = {id_ for id_, one in touched.items() if one.reason.startswith("nothing observed")}
     for id_, one in touched.items():
         if "by_design" not in one.evidence and id_ not in dark:
