@@ -7,9 +7,10 @@ from array import array
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import or_
 
-from rightsize.propose.optimize.biclique_kernel import bits
+from rightsize.propose.optimize.biclique_kernel import bits, bitset
 from rightsize.propose.optimize.conflict_bound import Want, demands_apart
 from rightsize.propose.optimize.ilp import Program, Rows, solve
 from rightsize.propose.optimize.role_sharing_search import search_fewer
@@ -39,15 +40,34 @@ def solve_part(rows: list[NeedRow]) -> tuple[list[int], int, bool]:
     """Return the contents of new roles for a part, a lower bound, and whether all contents were considered."""
     if len(rows) > EXACT_ROWS:
         return _solve(rows)
-    contents, bound, is_exact = _solve_once(tuple(rows))
-    return list(contents), bound, is_exact
+    masks = (mask for row in rows for mask in (row.must, row.allowed, row.common, *row.columns))
+    atoms = list(bits(reduce(or_, masks, 0)))
+    number_of = {atom: number for number, atom in enumerate(atoms)}
+
+    def numbered(mask: int) -> int:
+        return bitset(number_of[atom] for atom in bits(mask))
+
+    contents, bound, is_exact = _solve_once(
+        tuple(
+            replace(
+                row,
+                must=numbered(row.must),
+                allowed=numbered(row.allowed),
+                columns=tuple(map(numbered, row.columns)),
+                common=numbered(row.common),
+            )
+            for row in rows
+        )
+    )
+    return [bitset(atoms[number] for number in bits(content)) for content in contents], bound, is_exact
 
 
 @lru_cache(maxsize=64)
 def _solve_once(rows: tuple[NeedRow, ...]) -> tuple[tuple[int, ...], int, bool]:
-    """Return the answer for a small part: roles are chosen again whenever an assignment is kept, and most parts stay.
+    """Return the answer for a small part with atoms numbered from 0.
 
-    A 0/1 program takes seconds, which is felt: of 35 seconds for 928 holders, 11 were the same programs again.
+    Roles are chosen again whenever an assignment is kept, and most parts stay. A 0/1 program takes seconds, which is
+    felt: of 35 seconds for 928 holders, 11 were the same programs again.
     """
     contents, bound, is_exact = _solve(list(rows))
     return tuple(contents), bound, is_exact
