@@ -39,6 +39,7 @@ COLUMNS = (
     "excess_before",
     "excess_after",
     "break_probability_30d",
+    "break_bound_30d",
     "reason",
     "plane",
 )

@@ -1,10 +1,10 @@
-"""Compare predicted break probabilities with observed breaks: a table by bin, and the Brier score."""
+"""Compare predicted break probabilities with observed breaks: a table by range, and scores."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ class Prediction:
 
     Attributes:
         bound: The upper bound of the probability that it breaks something.
-        expected: The probability with the peers' mean instead of its upper limit.
+        expected: The probability.
         broke: Whether a call of the test days was denied because of this proposal.
         basis: The basis of the estimate, as in `Estimate.basis`.
     """
@@ -31,18 +31,24 @@ class Prediction:
 
 
 def reliability(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """Return one row for each bin of the bound that has at least one proposal.
+    """Return one row for each range of the expected probability that has at least one proposal.
 
-    Each row has `from`, `to` (included), `count`, `predicted` and `expected` (means), `broke`, `observed` (the share
-    that broke), `low` and `high` (its exact 95 % interval), and `holds`: whether `low` is at most `predicted`.
+    Each row has `from`, `to` (included), `count`, `expected` and `predicted` (the means of the probability and of its
+    bound), `broke`, `observed` (the share that broke), `low` and `high` (its exact 95 % interval), and `holds`: whether
+    `low` is at most `predicted`.
     """
-    rows = []
+    return [
+        {"from": low, "to": high} | summarise([predictions[number] for number in members])
+        for low, high, members in _ranges([one.expected for one in predictions])
+    ]
+
+
+def _ranges(said: Sequence[float]) -> Iterator[tuple[float, float, list[int]]]:
+    """Yield each range with a probability, and the positions of those in it; the lowest includes its lower edge."""
     for low, high in itertools.pairwise(_EDGES):
-        # The lowest bin includes its lower edge.
-        members = [one for one in predictions if low < one.bound <= high or one.bound == low == 0]
+        members = [number for number, one in enumerate(said) if low < one <= high or one == low == 0]
         if members:
-            rows.append({"from": low, "to": high} | summarise(members))
-    return rows
+            yield low, high, members
 
 
 def by_basis(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
@@ -83,6 +89,56 @@ def brier(predictions: Sequence[Prediction]) -> dict[str, float | None]:
         "expected": round(sum((one.expected - one.broke) ** 2 for one in predictions) / count, 4),
         "base_rate": round(rate * (1 - rate), 4),
     }
+
+
+def scores(predictions: Sequence[Prediction]) -> dict[str, float | None]:
+    """Return all scores as a document has them; all are None without predictions.
+
+    `brier`, `brier_expected` and `brier_base_rate` are those of `brier`. `calibration_error` and `area` are of the
+    expected probability, `calibration_error_bound` and `area_bound` of the bound.
+    """
+    errors = brier(predictions)
+    broke = [one.broke for one in predictions]
+    expected, bound = [one.expected for one in predictions], [one.bound for one in predictions]
+    return {
+        "brier": errors["bound"],
+        "brier_expected": errors["expected"],
+        "brier_base_rate": errors["base_rate"],
+        "calibration_error": calibration_error(expected, broke),
+        "calibration_error_bound": calibration_error(bound, broke),
+        "area": area_under_curve(expected, broke),
+        "area_bound": area_under_curve(bound, broke),
+    }
+
+
+def calibration_error(said: Sequence[float], broke: Sequence[bool]) -> float | None:
+    """Return the mean difference between the probability and the share that broke, over the ranges of the table.
+
+    A range weighs as many as it has proposals.
+    """
+    if not said:
+        return None
+    off = (abs(sum(said[i] - broke[i] for i in members)) for _, _, members in _ranges(said))
+    return round(math.fsum(off) / len(said), 4)
+
+
+def area_under_curve(said: Sequence[float], broke: Sequence[bool]) -> float | None:
+    """Return how often a proposal that broke had a higher probability than one that did not; a tie counts half.
+
+    It is the area under the ROC curve: 0.5 for a guess, 1 where all that broke stand before all others. None where all
+    broke, or none.
+    """
+    broken = sum(broke)
+    if broken in (0, len(broke)):
+        return None
+    below = wins = 0
+    for _, tied in itertools.groupby(sorted(zip(said, broke, strict=True)), key=lambda one: one[0]):
+        outcomes = [one for _, one in tied]
+        hit = sum(outcomes)
+        # Twice the number of pairs that are in order, so that a tie counts one.
+        wins += hit * (2 * below + len(outcomes) - hit)
+        below += len(outcomes) - hit
+    return round(wins / (2 * broken * (len(broke) - broken)), 4)
 
 
 def exact_interval(hits: int, count: int) -> tuple[float, float]:
