@@ -10,8 +10,8 @@ two integer counts: *n* assignments, and *k* of them for which something came. T
 - `type`: the same, and the same type of holder;
 - `role`: the same, and the same role.
 
-An assignment is looked up by its evidence of the whole window. Each other assignment counts once, in the narrowest cell
-that both are in: n'(basis) = n(basis) - n(operations), and so on; n'(role) = n(role); k' likewise. From the widest cell
+An assignment is looked up by its evidence of the whole window. Each assignment counts once, in the narrowest cell
+that has both: n'(basis) = n(basis) - n(operations), and so on; n'(role) = n(role); k' likewise. From the widest cell
 to the narrowest the chance within the tested days is, in shares from 0 to 1,
 
     p(measured) = k / n    of proposals on generated tenants with that basis and `weeks`, in `measured_breaks.csv`
@@ -22,7 +22,7 @@ So a cell borrows eight assignments from the wider ones, and its own count decid
 Efron and Morris 1975). `expected` is p(role). `bound` says what follows if all of a basis are riskier than they seem.
 With *k* and *n* of `basis`, and *m*, the share of all proposals of that basis in `measured_breaks.csv`, it is
 
-    bound = p(role) limit(k) / n / q,  q = (k + 32 m) / (n + 32)
+    bound = p(role) limit(k) / n / q,  q = (k + 8 m) / (n + 8)
 
 at least p(role), at most 1, and 1 where *n* is 0. *limit* is the upper 95 % limit of the mean of a count (Byar), so the
 bound rests on the tenant's own counts: where it has few assignments of a basis, the bound is near 1.
@@ -91,7 +91,7 @@ def _share() -> pl.Expr:
 def _limit() -> pl.Expr:
     """Return the share of the narrowest cell, if the share of its basis is at its upper limit."""
     n, k = pl.col("n_basis"), pl.col("k_basis")
-    like_all = (k + _BORROWED_FIRST * pl.col("m")) / (n + _BORROWED_FIRST)
+    like_all = (k + _BORROWED * pl.col("m")) / (n + _BORROWED)
     return pl.when(n > 0).then(_share() * upper_limit(k) / n / like_all).otherwise(1.0)
 
 
