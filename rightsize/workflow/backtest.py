@@ -31,7 +31,7 @@ from rightsize.propose.backtest.backtest import (
 from rightsize.propose.backtest.folds import Fold, choose_folds, history_of
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.graph.backtest import GraphTrial, try_graph
-from rightsize.propose.risk.calibration import Prediction, by_basis, reliability, scores
+from rightsize.propose.risk.calibration import Prediction, by_basis, by_weeks, reliability, scores
 from rightsize.store.connection import open_store
 from rightsize.workflow.propose import require_catalogue, require_coverage
 from rightsize.workflow.text_files import read_bytes
@@ -116,6 +116,7 @@ class BacktestResult:
             "baselines": self._over_all(self.baselines),
             "calibration": self.calibration(),
             "calibration_by_basis": by_basis(self.predictions),
+            "calibration_by_weeks": by_weeks(self.predictions),
             **scores(self.predictions),
         }
         if self.graph:
@@ -140,6 +141,7 @@ class BacktestResult:
             ],
             "calibration": reliability(said),
             "calibration_by_basis": by_basis(said),
+            "calibration_by_weeks": by_weeks(said),
             **scores(said),
         }
 

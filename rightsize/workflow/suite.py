@@ -25,7 +25,7 @@ from rightsize.propose.assembly.plan import plan_from_context
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.needs.context import PlanContext, prepare, read_findings, with_options
-from rightsize.propose.risk.calibration import brier, reliability, scores
+from rightsize.propose.risk.calibration import brier, by_weeks, reliability, scores
 from rightsize.store.connection import open_store
 from rightsize.workflow.backtest import read_settings, setting_name, single_settings
 from rightsize.workflow.load import load_paths
@@ -88,6 +88,7 @@ class SuiteResult:
                 "plan": self.setting,
                 **self.scores(),
                 "table": self.calibration(),
+                "by_weeks": by_weeks(self.tallies[self.setting].predictions),
             },
         }
 

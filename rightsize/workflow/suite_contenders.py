@@ -32,6 +32,7 @@ class Forecast:
     bound: float
     expected: float
     basis: str
+    new_weeks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,5 +212,9 @@ def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
 def _forecast(replaced: Iterable[str], expected: float, evidence: Mapping[str, Any]) -> Forecast:
     said = evidence.get("break_probability") or {}
     return Forecast(
-        tuple(map(fold, replaced)), float(said.get("bound", expected)), expected, str(said.get("basis", "unknown"))
+        tuple(map(fold, replaced)),
+        float(said.get("bound", expected)),
+        expected,
+        str(said.get("basis", "unknown")),
+        int(said.get("new_weeks", 0)),
     )

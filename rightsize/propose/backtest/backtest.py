@@ -289,7 +289,7 @@ def _predictions(
             said = bounds.by_logs[key]
             if "new_types" in shown:
                 said = said.with_new_types(bounds.by_arrival[key])
-            found[key] = Prediction(said.bound, said.expected, " ".join(key) in broken, said.basis)
+            found[key] = Prediction(said.bound, said.expected, " ".join(key) in broken, said.basis, said.new_weeks)
     return [found[key] for key in sorted(found)]
 
 

@@ -44,7 +44,7 @@ _COLUMNS = (("basis",), ("size",), ("weeks",), ("holder_type",), ("role",))
 """The column that each level adds to the one before."""
 _BORROWED_FIRST = 32
 _BORROWED = 8
-_MOST_WEEKS = 3
+MOST_WEEKS = 3
 _SIZES = tuple(2**power for power in range(24))
 
 
@@ -103,7 +103,7 @@ def _measured() -> pl.DataFrame:
     rows = [
         (one.what, weeks, one.broke, one.of)
         for one in measured_proposals()
-        for weeks in ([one.new_weeks] if one.new_weeks is not None else range(_MOST_WEEKS + 1))
+        for weeks in ([one.new_weeks] if one.new_weeks is not None else range(MOST_WEEKS + 1))
     ]
     schema = {"basis": pl.String(), **dict.fromkeys(("weeks", "k_measured", "n_measured"), pl.Int64())}
     frame = pl.DataFrame(rows, schema=schema, orient="row")
@@ -118,7 +118,7 @@ def _cells(rows: pl.DataFrame, of: str) -> pl.DataFrame:
         "role",
         basis=basis,
         size=pl.sum_horizontal(operations >= size for size in _SIZES),
-        weeks=pl.min_horizontal(weeks, _MOST_WEEKS),
+        weeks=pl.min_horizontal(weeks, MOST_WEEKS),
     )
 
 

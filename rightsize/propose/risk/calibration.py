@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rightsize.propose.risk.break_table import MOST_WEEKS
+
 _EDGES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _TAIL = 0.025
 _HALVINGS = 40
@@ -22,12 +24,14 @@ class Prediction:
         expected: The probability.
         broke: Whether a call of the test days was denied because of this proposal.
         basis: The basis of the estimate, as in `Estimate.basis`.
+        new_weeks: The weeks that brought something of their own, as in `Estimate.new_weeks`.
     """
 
     bound: float
     expected: float
     broke: bool
     basis: str
+    new_weeks: int = 0
 
 
 def reliability(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
@@ -55,6 +59,17 @@ def by_basis(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     """Return one row of the numbers of `summarise` for each basis of an estimate."""
     names = sorted({one.basis for one in predictions})
     return [{"basis": name} | summarise([one for one in predictions if one.basis == name]) for name in names]
+
+
+def by_weeks(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """Return one row of the numbers of `summarise` for each basis and number of `new_weeks`; 3 means 3 and more.
+
+    `measured_breaks.csv` has these counts of generated tenants.
+    """
+    cells: dict[tuple[str, int], list[Prediction]] = {}
+    for one in predictions:
+        cells.setdefault((one.basis, min(one.new_weeks, MOST_WEEKS)), []).append(one)
+    return [{"basis": basis, "new_weeks": weeks} | summarise(found) for (basis, weeks), found in sorted(cells.items())]
 
 
 def summarise(members: Sequence[Prediction]) -> dict[str, Any]:
