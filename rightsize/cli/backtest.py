@@ -24,7 +24,7 @@ from rightsize.cli.options import (
     Verbose,
 )
 from rightsize.cli.output import show, write
-from rightsize.cli.suite_page import CALIBRATION, calibrated, percent, show_suite
+from rightsize.cli.suite_page import CALIBRATION, calibrated, describe_scores, percent, show_suite
 from rightsize.cli.suite_page import COLUMNS as SUITE_COLUMNS
 from rightsize.model.errors import UsageError
 
@@ -221,9 +221,7 @@ def _show_page(result: BacktestResult) -> None:
     write("\nprincipals, calls: denied, of those allowed by the assignments at the end of the\ntraining days\n")
     if result.with_truth:
         write("needs: planted needs denied, including those that no log shows\n")
-    write(
-        f"\ncalibration of the break probability, one line for each range of its bound, for\n{document['setting']}\n\n"
-    )
+    write(f"\ncalibration of the break probability, one line for each range of it, for\n{document['setting']}\n\n")
     _show_calibration(document)
     graph = document.get("planes", {}).get("graph")
     if graph is not None:
@@ -265,11 +263,7 @@ def _rates(result: BacktestResult) -> Iterator[dict[str, Any]]:
 def _scores(document: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines under the table of calibration."""
     rows = document["calibration"]
-    if not rows:
-        yield "no plan removes an operation that a log would show, so there is no probability to check"
-        return
-    held = sum(row["holds"] for row in rows)
-    yield f"the bound holds in {held} of {len(rows)} ranges: the interval does not lie above it"
-    bound, expected = document["brier"], document["brier_expected"]
-    yield f"Brier score (lower is better): bound {bound}, expected {expected};"
-    yield f"{document['brier_base_rate']} for a forecast that gives each proposal the share that broke"
+    if rows:
+        held = sum(row["holds"] for row in rows)
+        yield f"the bound holds in {held} of {len(rows)} ranges: the interval does not lie above it"
+    yield from describe_scores(document)

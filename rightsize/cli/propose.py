@@ -39,6 +39,7 @@ COLUMNS = (
     "excess_before",
     "excess_after",
     "break_probability_30d",
+    "break_bound_30d",
     "reason",
     "plane",
 )
@@ -119,7 +120,8 @@ def propose(
             "--max-break",
             min=0,
             max=1,
-            help="Keep an assignment whose change breaks something within 30 days with more than this probability.",
+            help="Keep an assignment if the upper bound of the chance that its change breaks something within 30 days "
+            "is above this.",
         ),
     ] = None,
     max_custom_roles: Annotated[

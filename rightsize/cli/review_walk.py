@@ -14,6 +14,7 @@ from rightsize.cli.keyboard import Keyboard
 from rightsize.model.errors import UsageError
 from rightsize.model.times import read_day
 from rightsize.propose.verify.review_status import STATES, ReviewStatus
+from rightsize.render.chance import describe_chance
 from rightsize.render.escape import for_terminal
 from rightsize.render.summary import short_scope
 from rightsize.workflow.review import Review
@@ -190,7 +191,8 @@ class Walk:
             "proof",
             proof + ("; may grant more later (wildcards, or built-in roles)" if proposal.proof.tomorrow else ""),
         )
-        yield "breaks", f"at most {100 * proposal.break_probability_30d:.1f} % within 30 days (logged operations only)"
+        chance = describe_chance(proposal.break_probability_30d, proposal.evidence)
+        yield "breaks", f"{chance} within 30 days (logged operations only)"
         decided = str(one.decision or "")
         yield (
             "state",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rightsize.cli.options import OutputFormat
@@ -43,7 +43,7 @@ _OUTCOME = ("plan", "live", "latent", "needs lost", "broken", "denied")
 _EXCESS = ("plan", "live changes", "latent changes", "stay", "live by design", "latent by design")
 EXISTENCE = ("subscription", "there", "absent", "not registered", "unknown", "judged", "waiting", "why")
 _ROLES = ("plan", "new roles", "median", "largest", "explained", "Brier", "expected")
-CALIBRATION = ("bound", "proposals", "bound mean", "expected", "broke", "observed", "95 % interval")
+CALIBRATION = ("chance", "proposals", "expected", "bound", "broke", "observed", "95 % interval")
 
 
 def show_suite(result: SuiteResult) -> None:
@@ -84,6 +84,7 @@ def show_suite(result: SuiteResult) -> None:
     show([_exists(row, result) for row in result.existence], EXISTENCE, OutputFormat.TABLE)
     write(f"\ncalibration of the break probability for {result.setting}, logged operations\n\n")
     show([calibrated(row) for row in result.calibration()], CALIBRATION, OutputFormat.TABLE)
+    write("\n" + "\n".join(describe_scores(result.scores())) + "\n")
 
 
 def _outcome(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,14 +133,29 @@ def _roles(row: Mapping[str, Any]) -> dict[str, Any]:
 def calibrated(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row of a reliability table, as text that fits a line of 80 characters."""
     return {
-        "bound": f"to {percent(row['to'])}",
+        "chance": f"to {percent(row['to'])}",
         "proposals": row["count"],
-        "bound mean": percent(row["predicted"]),
         "expected": percent(row["expected"]),
+        "bound": percent(row["predicted"]),
         "broke": row["broke"],
         "observed": percent(row["observed"]),
         "95 % interval": f"{percent(row['low'])} to {percent(row['high'])}",
     }
+
+
+def describe_scores(scores: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines under a table of calibration: how well the probabilities fit what broke."""
+    if scores["brier"] is None:
+        yield "no plan removes an operation that a log would show, so there is no probability to check"
+        return
+    yield f"Brier score (lower is better): expected {scores['brier_expected']}, bound {scores['brier']};"
+    yield f"{scores['brier_base_rate']} for a forecast that gives each proposal the share that broke"
+    yield (
+        f"calibration error (0 is best): expected {scores['calibration_error']}, "
+        f"bound {scores['calibration_error_bound']}"
+    )
+    if scores["area"] is not None:
+        yield f"area under the curve (0.5 is a guess): expected {scores['area']}, bound {scores['area_bound']}"
 
 
 def percent(share: float | None) -> str:

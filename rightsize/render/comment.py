@@ -13,10 +13,12 @@ from rightsize.analyze.reasons import SENTENCES
 from rightsize.model.excess import ExcessTotals, total_excess
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan, Proposal, count_by_plane
+from rightsize.render.chance import describe_chance
 from rightsize.render.escape import for_comment
 from rightsize.render.excess import by_design_text, change_text
 from rightsize.render.separation import separation_lines
 from rightsize.render.summary import plane_title, short_scope
+from rightsize.rules.measured import describe_unlogged
 
 LONGEST = 65_536
 """The most characters of a comment on GitHub; counted as bytes here, which are never fewer."""
@@ -150,7 +152,7 @@ def _cells(one: Proposal, names: Mapping[str, str]) -> list[str]:
         "; ".join(comes[:_ROLES]) + (f"; and {len(comes) - _ROLES} more" if len(comes) > _ROLES else "") or "nothing",
         for_comment(_cut(SENTENCES.get(one.reason, one.reason))),
         f"proved{grows}" if one.proof.holds else f"**fails**: {for_comment(one.proof.witness or '')}",
-        f"≤ {100 * one.break_probability_30d:.1f} %",
+        describe_chance(one.break_probability_30d, one.evidence),
     ]
 
 
@@ -199,8 +201,8 @@ def _foot(plan: Plan) -> Iterator[str]:
         yield "</details>"
     yield ""
     yield (
-        "*may break*: an upper bound of the chance that a removed operation is needed within 30 days. "
-        "It covers logged operations only. "
+        "*may break*: the chance that a removed operation is needed within 30 days, and its upper bound. "
+        f"It covers logged operations only. {describe_unlogged()} "
         "`evidence/` has the evidence for each action: a page and a JSON file for each role. "
         f"Plan of {for_comment(str(plan.generated_from['content_hash'])[:12])}."
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 from rightsize.analyze.reasons import sentence
 from rightsize.model.plan import PlanePart, Proposal
+from rightsize.render.chance import describe_chance
 from rightsize.render.escape import for_markdown
 from rightsize.render.rows import plain, write_markdown
 
@@ -146,7 +147,8 @@ def _page(client: str, proposals: Sequence[Proposal], part: PlanePart) -> Iterat
     yield ""
     yield f"- Service principal: {for_markdown(client)}"
     yield f"- Observation window: {window['first_day']} to {window['last_day']}, {window['days']} days"
-    yield f"- May break within 30 days: at most {max(one.break_probability_30d for one in proposals):.1%}"
+    worst = max(proposals, key=lambda one: one.break_probability_30d)
+    yield f"- May break within 30 days: {describe_chance(worst.break_probability_30d, worst.evidence)}"
     holds = all(one.proof.used_subset and one.proof.granted_superset for one in proposals)
     yield f"- Proof: {'every explained request stays allowed, and no new access is granted' if holds else 'fails'}"
     yield ""

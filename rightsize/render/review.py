@@ -7,8 +7,10 @@ from typing import Any
 
 from rightsize.analyze.reasons import sentence
 from rightsize.model.plan import Plan, PlannedRole, Proposal
+from rightsize.render.chance import describe_chance
 from rightsize.render.escape import for_markdown
 from rightsize.render.rows import cell, write_markdown
+from rightsize.rules.measured import describe_unlogged
 
 
 def write_review(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> str:
@@ -42,6 +44,8 @@ def _page(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> Itera
         [_user(proposal, definition.role_definition_id, plan.names) for proposal in proposals],
         ("principal", "today", "scope today", "new scope", "may break within 30 days", "proof"),
     )
+    yield f"A chance of breaking covers logged operations; its upper bound stands beside it. {describe_unlogged()}"
+    yield ""
     yield "## Removed operations, by reason"
     yield ""
     yield write_markdown(
@@ -89,7 +93,7 @@ def _user(proposal: Proposal, role_id: str, names: Mapping[str, str]) -> dict[st
         "today": _named(proposal.evidence["role"], names),
         "scope today": proposal.evidence["scope"],
         "new scope": ", ".join(places),
-        "may break within 30 days": f"at most {proposal.break_probability_30d:.2%} (logged operations only)",
+        "may break within 30 days": describe_chance(proposal.break_probability_30d, proposal.evidence),
         "proof": "used ⊆ proposed ⊆ granted" if proposal.proof.holds else f"fails: {proposal.proof.witness}",
     }
 

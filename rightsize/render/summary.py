@@ -13,11 +13,13 @@ from typing import Any
 
 from rightsize.model.excess import total_excess
 from rightsize.model.plan import PLANE_NAMES, Plan, PlanePart, Proposal
+from rightsize.render.chance import describe_chance
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve
 from rightsize.render.escape import for_terminal
 from rightsize.render.excess import by_design_text
 from rightsize.render.separation import separation_lines
 from rightsize.render.templating import open_templates
+from rightsize.rules.measured import describe_unlogged
 
 _TOP = 8
 _SHOWN_BEYOND = 50
@@ -78,6 +80,7 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
         "title": title,
         "window": plan.generated_from["window"],
         "content_hash": plan.generated_from["content_hash"],
+        "unlogged": describe_unlogged(),
         "assignments": len(plan.proposals),
         "principals": {name for one in plan.proposals for name in one.principal_ids},
         "changes": len(changed),
@@ -161,7 +164,7 @@ def _row(proposal: Proposal, names: Mapping[str, str]) -> dict[str, Any]:
         "at": _text(short_scope(proposal.evidence["scope"], names)),
         "becomes": _becomes(proposal, names),
         "reason": _text(proposal.reason),
-        "breaks": f"{100 * proposal.break_probability_30d:.1f} %",
+        "breaks": describe_chance(proposal.break_probability_30d, proposal.evidence),
     }
 
 

@@ -31,7 +31,7 @@ from rightsize.propose.backtest.backtest import (
 from rightsize.propose.backtest.folds import Fold, choose_folds, history_of
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.graph.backtest import GraphTrial, try_graph
-from rightsize.propose.risk.calibration import Prediction, brier, by_basis, reliability
+from rightsize.propose.risk.calibration import Prediction, by_basis, by_weeks, reliability, scores
 from rightsize.store.connection import open_store
 from rightsize.workflow.propose import require_catalogue, require_coverage
 from rightsize.workflow.text_files import read_bytes
@@ -102,7 +102,6 @@ class BacktestResult:
     def document(self) -> dict[str, Any]:
         """Return the result as plain values."""
         whole = describe(self.headline, self.with_truth)
-        scores = brier(self.predictions)
         document = {
             "label": LOGGED,
             "history": _days(self.history),
@@ -117,9 +116,8 @@ class BacktestResult:
             "baselines": self._over_all(self.baselines),
             "calibration": self.calibration(),
             "calibration_by_basis": by_basis(self.predictions),
-            "brier": scores["bound"],
-            "brier_expected": scores["expected"],
-            "brier_base_rate": scores["base_rate"],
+            "calibration_by_weeks": by_weeks(self.predictions),
+            **scores(self.predictions),
         }
         if self.graph:
             document["planes"] = {"graph": self.graph_document()}
@@ -129,7 +127,6 @@ class BacktestResult:
         """Return the backtest of Graph as plain values, over the folds whose training days its log decides."""
         covered = [one for one in self.graph if one.state in SHOWN]
         said = [prediction for one in covered for prediction in one.predictions]
-        scores = brier(said)
         return {
             **describe(_together([one.tally for one in covered]), with_truth=False),
             "folds": [
@@ -144,9 +141,8 @@ class BacktestResult:
             ],
             "calibration": reliability(said),
             "calibration_by_basis": by_basis(said),
-            "brier": scores["bound"],
-            "brier_expected": scores["expected"],
-            "brier_base_rate": scores["base_rate"],
+            "calibration_by_weeks": by_weeks(said),
+            **scores(said),
         }
 
     def _fold(self, number: int) -> dict[str, Any]:

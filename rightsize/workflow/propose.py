@@ -19,6 +19,7 @@ from rightsize.propose.assembly.plan import make_plan
 from rightsize.propose.core.options import SEPARATE_LAYERS, PlanOptions
 from rightsize.propose.selection.layer_separation import as_measured
 from rightsize.propose.verify.review_status import respect, review_states, unmatched
+from rightsize.render.chance import bound_of
 from rightsize.render.comment import write_comment
 from rightsize.render.deploy.contents import contents_of
 from rightsize.render.deploy.files import deploy_files
@@ -247,6 +248,7 @@ def _row(proposal: Proposal, names: Mapping[str, str]) -> dict[str, Any]:
         "excess_after": proposal.excess_after,
         "excess": change_of(proposal.excess_before, proposal.excess_after),
         "break_probability_30d": proposal.break_probability_30d,
+        "break_bound_30d": bound_of(proposal.evidence),
         "reason": proposal.reason,
     }
 

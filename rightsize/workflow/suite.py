@@ -25,7 +25,7 @@ from rightsize.propose.assembly.plan import plan_from_context
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.needs.context import PlanContext, prepare, read_findings, with_options
-from rightsize.propose.risk.calibration import brier, reliability
+from rightsize.propose.risk.calibration import brier, by_weeks, reliability, scores
 from rightsize.store.connection import open_store
 from rightsize.workflow.backtest import read_settings, setting_name, single_settings
 from rightsize.workflow.load import load_paths
@@ -71,6 +71,10 @@ class SuiteResult:
         """Return the reliability table of the first setting."""
         return reliability(self.tallies[self.setting].predictions)
 
+    def scores(self) -> dict[str, float | None]:
+        """Return the scores of the probabilities of the first setting."""
+        return scores(self.tallies[self.setting].predictions)
+
     def document(self) -> dict[str, Any]:
         """Return the result as plain values."""
         return {
@@ -82,8 +86,9 @@ class SuiteResult:
             "plans": list(self.rows()),
             "calibration": {
                 "plan": self.setting,
-                **brier(self.tallies[self.setting].predictions),
+                **self.scores(),
                 "table": self.calibration(),
+                "by_weeks": by_weeks(self.tallies[self.setting].predictions),
             },
         }
 

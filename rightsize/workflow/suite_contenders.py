@@ -32,6 +32,7 @@ class Forecast:
     bound: float
     expected: float
     basis: str
+    new_weeks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def change_of(plan: Plan) -> Change:
         tuple(
             _forecast(one.replaces, one.break_probability_30d, one.evidence)
             for one in changed
-            if one.break_probability_30d > 0
+            if "break_probability" in one.evidence
         ),
     )
 
@@ -208,8 +209,12 @@ def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
     return tuple(str(one) for one in fields[name])
 
 
-def _forecast(replaced: Iterable[str], bound: float, evidence: Mapping[str, Any]) -> Forecast:
+def _forecast(replaced: Iterable[str], expected: float, evidence: Mapping[str, Any]) -> Forecast:
     said = evidence.get("break_probability") or {}
     return Forecast(
-        tuple(map(fold, replaced)), bound, float(said.get("expected", bound)), str(said.get("basis", "unknown"))
+        tuple(map(fold, replaced)),
+        float(said.get("bound", expected)),
+        expected,
+        str(said.get("basis", "unknown")),
+        int(said.get("new_weeks", 0)),
     )

@@ -264,7 +264,7 @@ def _outcome(forecast: Forecast, lost: Sequence[tuple[SuiteNeed, Decision]]) -> 
         and any(reason.role_assignment_id in forecast.replaced for reason in today.because)
         for need, today in lost
     )
-    return Prediction(forecast.bound, forecast.expected, broke, forecast.basis)
+    return Prediction(forecast.bound, forecast.expected, broke, forecast.basis, forecast.new_weeks)
 
 
 def _sum(weights: Iterable[Weight]) -> Weight:

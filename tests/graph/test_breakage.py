@@ -22,16 +22,16 @@ def _apps() -> Apps:
 
 def test_samples_are_the_days_with_a_request() -> None:
     told = _apps().proposal("sync0/Directory.Read.All").evidence["break_probability"]
-    assert (told["basis"], told["unit"], told["samples"], told["ahead"]) == ("used", "active_days", 90, 30.0)
-    assert (told["once"], told["pooled_from"], told["peers"]) == (0, 5, "role")
+    assert (told["basis"], told["active_days"], told["tested_days"]) == ("used", 90, 30)
+    assert (told["operations"], told["new_weeks"], told["counts"]["role"]) == (1, 0, [0, 6])
 
 
-def test_what_only_one_week_called_for_makes_a_break_likelier() -> None:
+def test_what_only_one_week_of_the_last_called_for_makes_a_break_likelier() -> None:
     steady = _apps()
-    stirred = _apps().asks("sync0", "GET /devices", days=(40, 41))
+    stirred = _apps().asks("sync0", "GET /devices", days=(70, 71))
     assert stirred.after("sync0") == {"Device.Read.All", "User.Read.All"}
     before, after = (one.proposal("sync0/Directory.Read.All") for one in (steady, stirred))
-    assert after.evidence["break_probability"]["once"] == 1
+    assert after.evidence["break_probability"]["new_weeks"] == 1
     assert after.break_probability_30d > before.break_probability_30d
     peer = stirred.proposal("sync1/Directory.Read.All")
     assert peer.break_probability_30d > before.break_probability_30d
@@ -39,12 +39,12 @@ def test_what_only_one_week_called_for_makes_a_break_likelier() -> None:
 
 def test_more_requests_of_the_same_permission_are_nothing_new() -> None:
     apps = _apps().asks("sync0", "GET /users/{id}/manager", days=(40,))
-    assert apps.proposal("sync0/Directory.Read.All").evidence["break_probability"]["once"] == 0
+    assert apps.proposal("sync0/Directory.Read.All").evidence["break_probability"]["operations"] == 1
 
 
-def test_grants_that_came_to_life_in_one_week_speak_for_those_that_did_not() -> None:
+def test_grants_that_came_to_life_lately_speak_for_those_that_did_not() -> None:
     quiet = _apps().proposal("sync0/Mail.Send")
-    woken = _apps().asks("sync1", "POST /users/{id}/sendmail", days=(60,)).proposal("sync0/Mail.Send")
+    woken = _apps().asks("sync1", "POST /users/{id}/sendmail", days=(65,)).proposal("sync0/Mail.Send")
     assert quiet.evidence["break_probability"]["basis"] == "unused"
     assert 0 < quiet.break_probability_30d < woken.break_probability_30d < 1
 
@@ -52,12 +52,13 @@ def test_grants_that_came_to_life_in_one_week_speak_for_those_that_did_not() -> 
 def test_an_application_without_a_request_is_silent() -> None:
     apps = _apps().app("old").holds("old", "Mail.Send")
     told = apps.proposal("old/Mail.Send").evidence["break_probability"]
-    assert (told["basis"], told["unit"], told["samples"]) == ("silent", "days", 90)
+    assert (told["basis"], told["active_days"]) == ("silent", 0)
 
 
 def test_a_window_shorter_than_the_days_ahead_says_nothing() -> None:
     apps = Apps().app("hr").holds("hr", "User.Read.All", "Mail.Send").asks("hr", "GET /users")
-    assert apps.proposal("hr/Mail.Send").break_probability_30d == 1
+    told = apps.proposal("hr/Mail.Send").evidence["break_probability"]
+    assert (told["bound"], told["beyond_the_sample"]) == (1, True)
     assert apps.proposal("hr/User.Read.All").break_probability_30d == 0
 
 
@@ -66,7 +67,7 @@ def test_a_grant_of_one_user_is_sampled_by_that_users_days() -> None:
     apps.delegated("web", "Mail.ReadWrite", user="ann").delegated("web", "Sites.Read.All", user="bob")
     apps.asks("web", "GET /me/messages", user="ann", days=range(0, 90, 2))
     told = apps.proposal("web/ann").evidence["break_probability"]
-    assert (told["basis"], told["samples"]) == ("used", 45)
+    assert (told["basis"], told["active_days"]) == ("used", 45)
     assert apps.proposal("web/bob").evidence["break_probability"]["basis"] == "silent"
 
 
@@ -80,9 +81,9 @@ def test_a_duplicate_takes_nothing_away() -> None:
 
 
 def test_the_limit_keeps_the_risky_grant_and_not_the_others() -> None:
-    apps = _apps().asks("sync0", "GET /devices", days=(40, 41))
-    limit = apps.proposal("sync0/Mail.Send").break_probability_30d
-    assert apps.proposal("sync0/Directory.Read.All").break_probability_30d > limit
+    apps = _apps().asks("sync0", "GET /devices", days=(70, 71))
+    limit = apps.proposal("sync0/Mail.Send").evidence["break_probability"]["bound"]
+    assert apps.proposal("sync0/Directory.Read.All").evidence["break_probability"]["bound"] > limit
     kept = apps.proposal("sync0/Directory.Read.All", max_break=limit)
     assert (kept.kind, kept.reason, kept.break_probability_30d) == ("keep", "risky", 0)
     assert apps.proposal("sync0/Mail.Send", max_break=limit).kind == "remove"

@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan
 from rightsize.render.comment import LONGEST, short_ids, write_comment, write_difference
+from rightsize.rules.measured import describe_unlogged
 from tests.propose.small_tenant import CONTRIBUTOR, SUB, VM, SmallTenant
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "reports" / "example" / "comment.md"
@@ -91,7 +92,9 @@ def test_a_reviewer_sees_what_goes_what_comes_and_how_sure_that_is() -> None:
     assert "<code>Contributor</code> at " in row
     assert plan.roles[0].definition.role_name in row.replace("&#43;", "+")
     assert "proved" in row
-    assert f"≤ {100 * changed.break_probability_30d:.1f} %" in row
+    bound = changed.evidence["break_probability"]["bound"]
+    assert f"{100 * changed.break_probability_30d:.1f} % (≤ {100 * bound:.1f} %)" in row
+    assert describe_unlogged() in text
     assert text.startswith("### 1 of 1 assignments change\n")
     assert "**0 are denied**" in text
 

@@ -42,6 +42,7 @@ FILES = (
     "inventory_exceptions",
     "existence_changes",
     "recovery_words",
+    "measured_breaks",
     "directory_bound_actions",
     "directory_custom_actions",
     "directory_object_types",

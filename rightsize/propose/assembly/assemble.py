@@ -27,7 +27,8 @@ from rightsize.propose.needs.drafts import LATER_COST, Draft, Key, Placement
 from rightsize.propose.needs.layer_parts import DAILY
 from rightsize.propose.needs.privileged import activation_evidence, privileged_evidence
 from rightsize.propose.needs.use_rows import KEY, Uses
-from rightsize.propose.risk.breakage import BreakBounds, Estimate
+from rightsize.propose.risk.breakage import BreakBounds
+from rightsize.propose.risk.estimate import Estimate
 from rightsize.propose.selection.assign import demands_of, is_split
 from rightsize.propose.selection.exposure import absent_types, planned_exposure, today_exposure, used_weight
 from rightsize.propose.selection.reconcile import role_key
@@ -172,7 +173,7 @@ def _proposal(
         proof=replace(
             proof, tomorrow=what_may_grow(((role_id_of(one, new), one.choice) for one in draft.placements), context)
         ),
-        break_probability_30d=risked.bound if risked is not None else 0.0,
+        break_probability_30d=risked.expected if risked is not None else 0.0,
         excess_before=max(0.0, before.cells - used) if is_first else 0.0,
         excess_after=max(0.0, after.cells - (used if is_first else 0.0)),
         risk_before=before.risky if is_first else 0.0,

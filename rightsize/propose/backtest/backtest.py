@@ -284,11 +284,12 @@ def _predictions(
     found = {}
     for one in plan.proposals:
         key = (one.replaces[0], one.evidence["state"])
-        if one.break_probability_30d > 0 and key in bounds.by_logs:
+        shown = one.evidence.get("break_probability")
+        if shown is not None and key in bounds.by_logs:
             said = bounds.by_logs[key]
-            if "new_types" in one.evidence["break_probability"]:
+            if "new_types" in shown:
                 said = said.with_new_types(bounds.by_arrival[key])
-            found[key] = Prediction(said.bound, said.expected, " ".join(key) in broken, said.basis)
+            found[key] = Prediction(said.bound, said.expected, " ".join(key) in broken, said.basis, said.new_weeks)
     return [found[key] for key in sorted(found)]
 
 

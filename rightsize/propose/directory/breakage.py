@@ -1,6 +1,6 @@
 """Estimate the break probability of each directory role assignment that is removed or reduced, from logged days.
 
-The estimate is that of Azure roles (`propose.risk.breakage`), for each assignment. Active days are the days on which
+The estimate is that of Azure roles (`propose.risk.break_table`), for each assignment. Active days are the days on which
 the directory's logs show an action of the holder, or of a member of the group. A *novelty* is an action at a scope:
 without the days of its use the plan would remove it. Reads are no novelties, since no log shows that one is unused.
 """
@@ -16,8 +16,8 @@ from rightsize.analyze.log_days import days_missing
 from rightsize.analyze.log_gaps import Gaps
 from rightsize.analyze.reasons import Unused
 from rightsize.propose.directory.cases import DirectoryAssignmentCase
-from rightsize.propose.risk.breakage import HORIZON_DAYS, Estimate, estimates_of
-from rightsize.propose.risk.incidence import KEY, count_incidence
+from rightsize.propose.risk.estimate import Estimate, estimates_of
+from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, count_incidence
 from rightsize.rbac.resource_actions import is_read
 
 _UNITS: dict[str, pl.DataType] = {

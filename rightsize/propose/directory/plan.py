@@ -25,7 +25,7 @@ from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.directory.breakage import case_bounds
 from rightsize.propose.directory.cases import REASONS, DirectoryAssignmentCase, read_cases
 from rightsize.propose.directory.choose import DirectoryChoice, DirectoryRoleCatalog, choose, read_catalogue
-from rightsize.propose.risk.breakage import Estimate
+from rightsize.propose.risk.estimate import Estimate
 from rightsize.rbac.resource_actions import is_read
 from rightsize.rules.directory import bound_actions
 
@@ -161,7 +161,7 @@ def _propose(
         reason=_reason(case, choice, kind) + _on_days(case, analysis, kind),
         evidence=evidence,
         proof=proof,
-        break_probability_30d=risked.bound if risked is not None else 0.0,
+        break_probability_30d=risked.expected if risked is not None else 0.0,
         excess_before=float(before - used) * (0.5 if case.row["state"] == "eligible" else 1.0),
         excess_after=float(max(0, left - used)) * weight,
         risk_before=float(before),

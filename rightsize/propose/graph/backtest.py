@@ -191,4 +191,4 @@ def _predictions(proposals: Collection[Proposal], broken: set[str]) -> Iterator[
         said = one.evidence.get("break_probability")
         if said is not None:
             broke = one.replaces[0] in broken
-            yield Prediction(one.break_probability_30d, said["expected"], broke, said["basis"])
+            yield Prediction(said["bound"], said["expected"], broke, said["basis"], said["new_weeks"])

@@ -1,6 +1,6 @@
 """Estimate the break probability of each Graph grant that is removed or reduced, from the requests of the window.
 
-The estimate is that of Azure roles (`propose.risk.breakage`). The unit is a grant. Its holder is the application, or
+The estimate is that of Azure roles (`propose.risk.break_table`). The unit is a grant. Its holder is the application, or
 the application's access for one user where only that user consented. Active days are days with a request. A *novelty*
 is a permission of the proposed set that requests call for: without the days of these requests it would be missing. A
 permission that stays whatever the requests is no novelty.
@@ -19,8 +19,8 @@ from rightsize.analyze.log_days import days_missing
 from rightsize.analyze.log_gaps import Gaps
 from rightsize.analyze.reasons import SHOWN, Verdict
 from rightsize.propose.graph.choose import GraphChoice
-from rightsize.propose.risk.breakage import HORIZON_DAYS, Estimate, estimates_of
-from rightsize.propose.risk.incidence import KEY, count_incidence
+from rightsize.propose.risk.estimate import Estimate, estimates_of
+from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, count_incidence
 
 _DECIDED_BY_LOG = (Verdict.USED, Verdict.UNUSED)
 _CASE = ["client_id", "access", "user"]

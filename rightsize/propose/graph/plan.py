@@ -19,7 +19,8 @@ from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Pr
 from rightsize.propose.core.options import PlanOptions, Unobservable
 from rightsize.propose.graph.breakage import grant_bounds
 from rightsize.propose.graph.choose import GraphChoice, choose
-from rightsize.propose.risk.breakage import HORIZON_DAYS, Estimate
+from rightsize.propose.risk.estimate import Estimate
+from rightsize.propose.risk.incidence import HORIZON_DAYS
 from rightsize.rbac.text import fold
 from rightsize.rules.graph import alternatives
 
@@ -227,7 +228,7 @@ def _of_graph(
         reason=_reason(kind, going, choice, judgements) + ("" if kind == "keep" else _on_days(analysis)),
         evidence=evidence,
         proof=choice.proof,
-        break_probability_30d=risked.bound if risked is not None else 0.0,
+        break_probability_30d=risked.expected if risked is not None else 0.0,
         excess_before=float(before - kept),
         excess_after=float(left - kept),
         risk_before=float(before),

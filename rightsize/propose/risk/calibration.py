@@ -1,12 +1,14 @@
-"""Compare predicted break probabilities with observed breaks: a table by bin, and the Brier score."""
+"""Compare predicted break probabilities with observed breaks: a table by range, and scores."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from rightsize.propose.risk.break_table import MOST_WEEKS
 
 _EDGES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _TAIL = 0.025
@@ -19,36 +21,55 @@ class Prediction:
 
     Attributes:
         bound: The upper bound of the probability that it breaks something.
-        expected: The probability with the peers' mean instead of its upper limit.
+        expected: The probability.
         broke: Whether a call of the test days was denied because of this proposal.
         basis: The basis of the estimate, as in `Estimate.basis`.
+        new_weeks: The weeks that brought something of their own, as in `Estimate.new_weeks`.
     """
 
     bound: float
     expected: float
     broke: bool
     basis: str
+    new_weeks: int = 0
 
 
 def reliability(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """Return one row for each bin of the bound that has at least one proposal.
+    """Return one row for each range of the expected probability that has at least one proposal.
 
-    Each row has `from`, `to` (included), `count`, `predicted` and `expected` (means), `broke`, `observed` (the share
-    that broke), `low` and `high` (its exact 95 % interval), and `holds`: whether `low` is at most `predicted`.
+    Each row has `from`, `to` (included), `count`, `expected` and `predicted` (the means of the probability and of its
+    bound), `broke`, `observed` (the share that broke), `low` and `high` (its exact 95 % interval), and `holds`: whether
+    `low` is at most `predicted`.
     """
-    rows = []
+    return [
+        {"from": low, "to": high} | summarise([predictions[number] for number in members])
+        for low, high, members in _ranges([one.expected for one in predictions])
+    ]
+
+
+def _ranges(said: Sequence[float]) -> Iterator[tuple[float, float, list[int]]]:
+    """Yield each range with a probability, and the positions of those in it; the lowest includes its lower edge."""
     for low, high in itertools.pairwise(_EDGES):
-        # The lowest bin includes its lower edge.
-        members = [one for one in predictions if low < one.bound <= high or one.bound == low == 0]
+        members = [number for number, one in enumerate(said) if low < one <= high or one == low == 0]
         if members:
-            rows.append({"from": low, "to": high} | summarise(members))
-    return rows
+            yield low, high, members
 
 
 def by_basis(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     """Return one row of the numbers of `summarise` for each basis of an estimate."""
     names = sorted({one.basis for one in predictions})
     return [{"basis": name} | summarise([one for one in predictions if one.basis == name]) for name in names]
+
+
+def by_weeks(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """Return one row of the numbers of `summarise` for each basis and number of `new_weeks`; 3 means 3 and more.
+
+    `measured_breaks.csv` has these counts of generated tenants.
+    """
+    cells: dict[tuple[str, int], list[Prediction]] = {}
+    for one in predictions:
+        cells.setdefault((one.basis, min(one.new_weeks, MOST_WEEKS)), []).append(one)
+    return [{"basis": basis, "new_weeks": weeks} | summarise(found) for (basis, weeks), found in sorted(cells.items())]
 
 
 def summarise(members: Sequence[Prediction]) -> dict[str, Any]:
@@ -83,6 +104,56 @@ def brier(predictions: Sequence[Prediction]) -> dict[str, float | None]:
         "expected": round(sum((one.expected - one.broke) ** 2 for one in predictions) / count, 4),
         "base_rate": round(rate * (1 - rate), 4),
     }
+
+
+def scores(predictions: Sequence[Prediction]) -> dict[str, float | None]:
+    """Return all scores as a document has them; all are None without predictions.
+
+    `brier`, `brier_expected` and `brier_base_rate` are those of `brier`. `calibration_error` and `area` are of the
+    expected probability, `calibration_error_bound` and `area_bound` of the bound.
+    """
+    errors = brier(predictions)
+    broke = [one.broke for one in predictions]
+    expected, bound = [one.expected for one in predictions], [one.bound for one in predictions]
+    return {
+        "brier": errors["bound"],
+        "brier_expected": errors["expected"],
+        "brier_base_rate": errors["base_rate"],
+        "calibration_error": calibration_error(expected, broke),
+        "calibration_error_bound": calibration_error(bound, broke),
+        "area": area_under_curve(expected, broke),
+        "area_bound": area_under_curve(bound, broke),
+    }
+
+
+def calibration_error(said: Sequence[float], broke: Sequence[bool]) -> float | None:
+    """Return the mean difference between the probability and the share that broke, over the ranges of the table.
+
+    A range weighs as many as it has proposals.
+    """
+    if not said:
+        return None
+    off = (abs(sum(said[i] - broke[i] for i in members)) for _, _, members in _ranges(said))
+    return round(math.fsum(off) / len(said), 4)
+
+
+def area_under_curve(said: Sequence[float], broke: Sequence[bool]) -> float | None:
+    """Return how often a proposal that broke had a higher probability than one that did not; a tie counts half.
+
+    It is the area under the ROC curve: 0.5 for a guess, 1 where all that broke stand before all others. None where all
+    broke, or none.
+    """
+    broken = sum(broke)
+    if broken in (0, len(broke)):
+        return None
+    below = wins = 0
+    for _, tied in itertools.groupby(sorted(zip(said, broke, strict=True)), key=lambda one: one[0]):
+        outcomes = [one for _, one in tied]
+        hit = sum(outcomes)
+        # Twice the number of pairs that are in order, so that a tie counts one.
+        wins += hit * (2 * below + len(outcomes) - hit)
+        below += len(outcomes) - hit
+    return round(wins / (2 * broken * (len(broke) - broken)), 4)
 
 
 def exact_interval(hits: int, count: int) -> tuple[float, float]:

@@ -2,6 +2,9 @@
 
 A *novelty* is an operation at a place where it would have to be granted. An operation counts only if a log would have
 shown it, and if a plan would remove it without its use. For all other operations the days are no evidence.
+
+Each assignment is counted twice: over the days before the last days of the window, to see what came in these last
+days, and over the whole window, to say what may come afterwards.
 """
 
 from __future__ import annotations
@@ -19,17 +22,23 @@ from rightsize.analyze.usage import use_by_day
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
 from rightsize.propose.needs.needs import LIFECYCLE_SIBLINGS
-from rightsize.propose.risk.seasonality import MONTH_END, WEEK, find_seasons, with_cycles
+from rightsize.propose.risk.seasonality import WEEK, find_seasons
 
 KEY = ["role_assignment_id", "state"]
-_DAYS = ["active_days", "active_span", "use_days", "use_span"]
-_COUNTS = ["once", "twice", "new_weeks"]
-_EARLY = ["early_days", *(f"early_{name}" for name in _COUNTS)]
+HORIZON_DAYS = 30
+CELL = ("basis", "operations", "new_weeks")
+"""The columns that say what kind of evidence an assignment has; with `early_` before them, for the early days."""
+EARLY = "early_"
 _NOVELTY = [*KEY, "plane", "name", "target", "member"]
 _ONE = ["novelty"]
 """The number of a novelty: millions of days are sorted by it, and the text columns of a novelty are long."""
 _UNIT = ["unit"]
 """The number of an assignment."""
+
+
+def tested_days(window: Window) -> int:
+    """Return the number of last days that show what came: as many as a chance is for, at most a third of the window."""
+    return max(1, min(HORIZON_DAYS, window.days // 3))
 
 
 def read_incidence(
@@ -46,14 +55,19 @@ def read_incidence(
         lifecycle: Whether a plan keeps update and delete wherever create was used; then they are no novelties there.
 
     Returns:
-        `role_assignment_id`, `state`, `role`, `holder_type`; `active_days` of the holder (or of the members of a
-        group): days with a call or with a token for Azure Resource Manager, the first of them, `active_since`, and
-        the `active_span` from it to the last; `use_days` and `use_span` of the assignment; `once` and `twice`,
-        novelties of one spell of at most a week and of two spells; `new_weeks`, the weeks with a novelty that was
-        seen once; `missing_days`, the days of the window that its logs do not cover, and `missing_since`, those since
-        `active_since` (both are left out of all counts); `foretold` and `came`, see `_foretell`; `period`, `every`,
-        `cycles` and `new_cycles` where its use follows the calendar; `seasonal_operations`, the number of its novelties
-        that follow the calendar.
+        `role_assignment_id`, `state`, `role`, `holder_type`, and
+
+        - `basis`: `seasonal` (use follows the calendar, see `seasonality`), `used`, `unused` (the holder worked, and
+          not by this assignment), or `silent` (the holder did nothing);
+        - `operations`: the number of novelties; `new_weeks`: weeks with a novelty that no other week has;
+        - `period`, the calendar pattern, or null;
+        - `active_days` of the holder (or of the members of a group): days with a call or with a token for Azure
+          Resource Manager; `span_days`: the days from the first of them to the end of the window, with one mean pause,
+          or all days where there is none; days without a log are in neither;
+        - `early_basis`, `early_operations`, `early_new_weeks`: the same over the days before the last `tested_days`;
+        - `came`: 1 where the last days brought a novelty that was not seen before, else 0;
+        - `is_tested`: whether `came` is evidence: the assignment existed before the last days, and logs cover at
+          least two thirds of them.
     """
     calls = _calls(inputs, analysis)
     seen = _novelties(calls, placed, singled, analysis, lifecycle=lifecycle)
@@ -67,67 +81,117 @@ def count_incidence(
     """Return the units with the counts of active days and novelties, in the columns of `read_incidence`.
 
     Args:
-        units: `role_assignment_id`, `state`, `role`, `holder_type`, `holder`: the assignments or grants.
+        units: `role_assignment_id`, `state`, `role`, `holder_type`, `holder`: the assignments or grants; `created_on`
+            where listings say it.
         active: `(holder, day)`, with repeats: the days on which each holder worked.
         seen: `role_assignment_id`, `state`, `novelty` (a number), `day`: the days of each novelty.
         window: The window of these days.
         gaps: The days that logs do not cover: what happened on them is no sample.
     """
+    late_from = window.last_day - dt.timedelta(days=tested_days(window) - 1)
     frame = units.join(gaps.of, on=KEY, how="left", maintain_order="left").with_row_index("unit")
     seen = seen.join(frame.select(*KEY, *_UNIT, "gap"), on=KEY).join(gaps.days, on=["gap", "day"], how="anti")
     seen = seen.select(*_UNIT, *_ONE, "day")
+    early = pl.col("day") < late_from
+    frame = frame.join(_worked(frame, active, window, gaps), on=["holder", "gap"], how="left", nulls_equal=True)
     for part in (
-        _worked(frame, active, window, gaps),
-        seen.group_by(_UNIT).agg(use_days=pl.col("day").n_unique(), use_span=_span()),
-        _counts(seen),
-        _came(seen, _late_from(window)),
-        find_seasons(seen.select(*_UNIT, "day"), _UNIT),
-        _cycles(seen),
-        find_seasons(seen, _ONE).join(_owners(seen), on=_ONE).group_by(_UNIT).agg(seasonal_operations=pl.len()),
+        _evidence(seen),
+        _evidence(seen.filter(early)).select(*_UNIT, pl.exclude(_UNIT).name.prefix(EARLY)),
+        _came(seen, late_from),
     ):
-        on = _UNIT if "unit" in part.columns else ["holder", "gap"]
-        frame = frame.join(part, on=on, how="left", nulls_equal=True)
-    numbers = [*_DAYS, *_COUNTS, "came", "seasonal_operations", *_EARLY, "missing_days", "missing_since"]
+        frame = frame.join(part, on=_UNIT, how="left")
+    made = pl.col("created_on").dt.date() if "created_on" in units.columns else pl.lit(None, dtype=pl.Date)
+    counts = [f"{of}{name}" for of in ("", EARLY) for name in ("active_days", "operations", "new_weeks")]
     return (
-        frame.with_columns(pl.col(numbers).fill_null(0).cast(pl.Int64))
-        .with_columns(foretold=_foretell())
-        .drop(_EARLY)
+        frame.with_columns(pl.col(*counts, "came", "late_missing").fill_null(0).cast(pl.Int64))
         .with_columns(
-            cycles=pl.when(pl.col("period") == MONTH_END).then("ends").otherwise("spells").cast(pl.Int64),
-            new_cycles=pl.when(pl.col("period") == MONTH_END).then("new_ends").otherwise("new_spells").cast(pl.Int64),
+            _basis("").alias("basis"),
+            _basis(EARLY).alias(f"{EARLY}basis"),
+            active_days=pl.max_horizontal("active_days", "use_days"),
+            is_tested=(made < late_from).fill_null(True) & (pl.col("late_missing") * 3 <= tested_days(window)),
         )
-        .drop("ends", "spells", "new_ends", "new_spells", "gap", *_UNIT)
+        .select(
+            *KEY,
+            *("role", "holder_type", "basis", "operations", "new_weeks", "period", "active_days", "span_days"),
+            *(f"{EARLY}{name}" for name in CELL),
+            *("came", "is_tested"),
+        )
         .sort(KEY)
     )
 
 
-def _worked(units: pl.DataFrame, active: pl.DataFrame, window: Window, gaps: Gaps) -> pl.DataFrame:
-    """Return the days on which holders worked and the missing days, one row a holder and set of missing days.
+def _basis(of: str) -> pl.Expr:
+    """Return the basis of the evidence; `of` is the beginning of the names of its columns."""
+    return (
+        pl.when(pl.col(f"{of}period").is_not_null())
+        .then(pl.lit("seasonal"))
+        .when(pl.col(f"{of}operations") > 0)
+        .then(pl.lit("used"))
+        .when(pl.col(f"{of}active_days") > 0)
+        .then(pl.lit("unused"))
+        .otherwise(pl.lit("silent"))
+    )
 
-    Columns: `holder`, `gap` (null for none), `active_days`, `early_days` (the active days of the first two thirds of
-    the window), `active_since`, `active_span`, `missing_days`, `missing_since`.
+
+def _worked(units: pl.DataFrame, active: pl.DataFrame, window: Window, gaps: Gaps) -> pl.DataFrame:
+    """Return the days on which holders worked, one row a holder and set of missing days.
+
+    Columns: `holder`, `gap` (null for none), `active_days`, `early_active_days`, `span_days`, `late_missing` (the last
+    days that logs do not cover).
     """
+    late = pl.col("day") > window.last_day - dt.timedelta(days=tested_days(window))
     pairs = units.select("holder", "gap").unique()
     days = pairs.join(active.unique(), on="holder").join(gaps.days, on=["gap", "day"], how="anti")
     summed = days.group_by("holder", "gap").agg(
-        active_days=pl.col("day").n_unique(),
-        early_days=pl.col("day").filter(pl.col("day") < _late_from(window)).n_unique(),
+        active_days=pl.len().cast(pl.Int64),
+        early_active_days=(~late).sum().cast(pl.Int64),
         active_since=pl.col("day").min(),
-        active_span=_span(),
     )
     known = pairs.join(summed, on=["holder", "gap"], how="left", nulls_equal=True)
     since = pl.coalesce("active_since", pl.lit(window.first_day))
     missing = (
         known.join(gaps.days, on="gap")
         .group_by("holder", "gap")
-        .agg(missing_days=pl.len(), missing_since=(pl.col("day") >= since).sum())
+        .agg(
+            missing=pl.len().cast(pl.Int64),
+            missing_since=(pl.col("day") >= since).sum().cast(pl.Int64),
+            late_missing=late.sum().cast(pl.Int64),
+        )
     )
-    return known.join(missing, on=["holder", "gap"], how="left", nulls_equal=True)
+    # The window may begin within a pause of the holder, so one mean pause is added to the days since the first.
+    last = pl.lit(window.last_day)
+    stretch = ((last - since).dt.total_days() + 1 - pl.col("missing_since")) * (1 + 1 / pl.col("active_days"))
+    covered = window.days - pl.col("missing")
+    return (
+        known.join(missing, on=["holder", "gap"], how="left", nulls_equal=True)
+        .with_columns(pl.col("missing", "missing_since", "late_missing").fill_null(0))
+        .with_columns(span_days=pl.min_horizontal(stretch, covered))
+        .drop("active_since", "missing", "missing_since")
+    )
 
 
-def _span() -> pl.Expr:
-    """Return the number of days from the first to the last, both included."""
-    return (pl.col("day").max() - pl.col("day").min()).dt.total_days() + 1
+def _evidence(seen: pl.DataFrame) -> pl.DataFrame:
+    """Return `use_days`, `operations`, `new_weeks` and `period` of each assignment, by its number.
+
+    Work comes in spells: an operation of Monday is often used on Tuesday too. So a novelty whose days all lie within
+    seven days counts for the week of the first one, and all novelties of a week count once.
+    """
+    found = seen.group_by(*_ONE, *_UNIT).agg(first=pl.col("day").min(), last=pl.col("day").max())
+    within = (pl.col("last") - pl.col("first")).dt.total_days() < WEEK
+    counts = found.group_by(_UNIT).agg(
+        operations=pl.len().cast(pl.Int64),
+        new_weeks=pl.col("first").filter(within).dt.truncate("1w").n_unique().cast(pl.Int64),
+    )
+    days = seen.select(*_UNIT, "day").unique()
+    used = days.group_by(_UNIT).agg(use_days=pl.len().cast(pl.Int64))
+    seasons = find_seasons(days, _UNIT).select(*_UNIT, "period")
+    return counts.join(used, on=_UNIT).join(seasons, on=_UNIT, how="left")
+
+
+def _came(seen: pl.DataFrame, late_from: dt.date) -> pl.DataFrame:
+    """Return `came`, 1, of the assignments with a novelty whose first day is not before `late_from`."""
+    firsts = seen.group_by(*_ONE, *_UNIT).agg(pl.col("day").min()).filter(pl.col("day") >= late_from)
+    return firsts.select(_UNIT).unique().with_columns(came=pl.lit(1, dtype=pl.Int64))
 
 
 def _calls(inputs: Inputs, analysis: Analysis) -> pl.LazyFrame:
@@ -181,71 +245,6 @@ def _siblings(shown: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(found).select(_NOVELTY).unique()
 
 
-def _owners(seen: pl.DataFrame) -> pl.DataFrame:
-    """Return the assignment of each novelty."""
-    return seen.select(*_UNIT, *_ONE).unique(_ONE)
-
-
-def _counts(seen: pl.DataFrame) -> pl.DataFrame:
-    """Return `once`, `twice` and `new_weeks` of each assignment.
-
-    Work comes in spells: an operation of Monday is often used on Tuesday too, so the days of one spell are not
-    independent samples. A novelty is seen once if all its days lie within a week, and twice if it has two spells with
-    a pause between them.
-    """
-    spells = (
-        with_cycles(seen, _ONE)
-        .group_by(_ONE)
-        .agg(first=pl.col("day").min(), last=pl.col("day").max(), spells=pl.col("spell").max() + 1)
-    )
-    within = (pl.col("last") - pl.col("first")).dt.total_days() < WEEK
-    return (
-        spells.join(_owners(seen), on=_ONE)
-        .group_by(_UNIT)
-        .agg(
-            once=within.sum(),
-            twice=(pl.col("spells") == 2).sum(),
-            new_weeks=pl.col("first").filter(within).dt.truncate("1w").n_unique(),
-        )
-    )
-
-
-def corrected(samples: pl.Expr, once: str, twice: str, new_weeks: str) -> pl.Expr:
-    """Return the number of weeks with a novelty, times the correction of Chao and Jost (2012) for those seen twice."""
-    weight = (samples - 1) * pl.col(once)
-    correction = pl.when(weight > 0).then(weight / (weight + 2 * pl.col(twice))).otherwise(1.0)
-    return pl.col(new_weeks) * correction
-
-
-def _late_from(window: Window) -> dt.date:
-    """Return the first day of the last third of a window."""
-    return window.last_day - dt.timedelta(days=window.days // 3 - 1)
-
-
-def _came(seen: pl.DataFrame, late_from: dt.date) -> pl.DataFrame:
-    """Return the counts of the first two thirds of the window, as `early_once` and so on, and `came`.
-
-    `came` is the number of weeks in the last third with a novelty that was not seen before. Only assignments that were
-    used in the first two thirds have a row.
-    """
-    early = _counts(seen.filter(pl.col("day") < late_from)).rename({name: f"early_{name}" for name in _COUNTS})
-    firsts = seen.group_by(*_UNIT, *_ONE).agg(pl.col("day").min()).filter(pl.col("day") >= late_from)
-    weeks = firsts.group_by(_UNIT).agg(came=pl.col("day").dt.truncate("1w").n_unique())
-    return early.join(weeks, on=_UNIT, how="left")
-
-
-def _foretell() -> pl.Expr:
-    """Return the number of weeks with a novelty that the first two thirds of the window forecast for the last third.
-
-    It is the same estimate that the whole window gives for the days ahead, here for the active days of the last third.
-    `came` beside it shows how well the estimate fits this kind of work.
-    """
-    early = pl.col("early_days")
-    late = pl.col("active_days") - early
-    forecast = corrected(early, *_EARLY[1:]) * late / early
-    return pl.when(early > 0).then(forecast).otherwise(0.0)
-
-
 def _observable(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     """Return the assignments with operations of the verdict `unused`, with holder, role and holder type."""
     concluded = analysis.profile_operations.filter(pl.col("verdict") == Verdict.UNUSED)["profile_id"].unique()
@@ -255,6 +254,7 @@ def _observable(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
         inputs.role_assignments.select(
             *KEY,
             "principal_type",
+            "created_on",
             holder=folded(pl.col("principal_id")),
             role=folded(pl.col("role_definition_id")),
         )
@@ -273,17 +273,3 @@ def _active_days(inputs: Inputs, analysis: Analysis, calls: pl.LazyFrame) -> pl.
     holders = folded(inputs.role_assignments["principal_id"]).unique()
     through = analysis.tenant.membership.filter(pl.col("holder").is_in(holders.implode()))
     return days.join(through, on="principal_id").select("holder", "day")
-
-
-def _cycles(seen: pl.DataFrame) -> pl.DataFrame:
-    """Return for each assignment the number of spells and month ends with use, and of those with a new novelty."""
-    marked = seen.join(with_cycles(seen, _UNIT), on=[*_UNIT, "day"])
-    columns = [("spell", "spells", "new_spells"), ("month_end", "ends", "new_ends")]
-    found = seen.select(_UNIT).unique()
-    for cycle, count, new in columns:
-        cycled = marked.filter(pl.col(cycle).is_not_null())
-        single = cycled.group_by(*_UNIT, *_ONE).agg(pl.col(cycle).min(), number=pl.col(cycle).n_unique())
-        every = cycled.group_by(_UNIT).agg(pl.col(cycle).n_unique().alias(count))
-        fresh = single.filter(pl.col("number") == 1).group_by(_UNIT).agg(pl.col(cycle).n_unique().alias(new))
-        found = found.join(every, on=_UNIT, how="left").join(fresh, on=_UNIT, how="left")
-    return found.with_columns(pl.col("spells", "new_spells", "ends", "new_ends").fill_null(0))

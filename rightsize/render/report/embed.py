@@ -17,6 +17,7 @@ from rightsize.analyze.reasons import SENTENCES
 from rightsize.model.nouns import LAYERS, RoleDefinition
 from rightsize.model.role_forms import permissions_from_json, permissions_to_json
 from rightsize.rbac.text import fold
+from rightsize.render.chance import bound_of
 from rightsize.render.report.figures import BASES
 from rightsize.render.report.sources import Sources, clean, name_of
 from rightsize.rules.layers import EFFECTS
@@ -208,7 +209,7 @@ class Embedding:
             one["kind"],
             self.assignments.add(f"{one['replaces'][0]} {state}"),
             clean(one["reason"]),
-            one["break_probability_30d"],
+            [one["break_probability_30d"], bound_of(evidence)],
             [round(one[name]) for name in ("excess_before", "excess_after", "risk_before", "risk_after")],
             [self._place(place) for place in one["assignments"]],
             self._reasons(evidence.get("removed", {})),

@@ -14,6 +14,7 @@ from rightsize.model.excess import Change, total_excess_of
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import count_by_plane
 from rightsize.rbac.text import fold
+from rightsize.render.chance import describe_chance
 from rightsize.render.excess import by_design_text
 from rightsize.render.report.sources import Sources, clean, name_of
 from rightsize.render.summary import plane_title, short_scope
@@ -183,7 +184,7 @@ class Figures:
             "at": self.place(one["evidence"]["scope"]),
             "becomes": list(self._becomes(one)),
             "reason": clean(one["reason"]),
-            "breaks": 100 * one["break_probability_30d"],
+            "breaks": describe_chance(one["break_probability_30d"], one["evidence"]),
             "before": one["excess_before"],
             "after": one["excess_after"],
             "holds": one["proof"]["used_subset"] and one["proof"]["granted_superset"],

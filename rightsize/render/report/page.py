@@ -19,6 +19,7 @@ from rightsize.render.report.figures import Figures, bar
 from rightsize.render.report.sources import Sources
 from rightsize.render.separation import separation_lines
 from rightsize.render.templating import open_templates, policy_source, report_part
+from rightsize.rules.measured import describe_unlogged
 
 _SCRIPTS = ("base.js", "pictures.js", "explorer.js", "layers.js", "detail.js", "main.js")
 
@@ -51,6 +52,7 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "window": sources.window,
         "stale": sources.stale,
         "has_plan": sources.proposals is not None,
+        "unlogged": describe_unlogged(),
         "content_hash": sources.plan.get("generated_from", {}).get("content_hash", ""),
         "overview": sources.overview,
         "holders": sources.overview.assignments["principal_id"].n_unique(),

@@ -26,7 +26,7 @@ from rightsize.propose.backtest.backtest import (
 from rightsize.propose.backtest.folds import Fold, choose_folds, cut_inputs, history_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.context import prepare, with_options
-from rightsize.propose.risk.calibration import Prediction, brier, by_basis, exact_interval, reliability
+from rightsize.propose.risk.calibration import Prediction, brier, by_basis, exact_interval, reliability, scores
 from rightsize.workflow.backtest import EVERY_SETTING, read_setting, setting_name
 from tests.propose.histories import context_of, extend
 from tests.propose.small_tenant import (
@@ -319,7 +319,7 @@ def test_every_prediction_is_in_one_bin(predictions: list[Prediction]) -> None:
         assert sum(row["broke"] for row in table) == sum(one.broke for one in predictions)
         assert all(row["low"] <= row["observed"] <= row["high"] for row in table)
     for row in reliability(predictions):
-        assert row["from"] - 1e-4 <= row["predicted"] <= row["to"] + 1e-4
+        assert row["from"] - 1e-4 <= row["expected"] <= row["to"] + 1e-4
 
 
 def test_brier_scores() -> None:
@@ -328,6 +328,36 @@ def test_brier_scores() -> None:
     right = [Prediction(1.0, 1.0, True, "used"), Prediction(0.0, 0.0, False, "used")]
     assert brier(right) == {"bound": 0.0, "expected": 0.0, "base_rate": 0.25}
     assert brier([Prediction(0.0, 0.5, True, "used")]) == {"bound": 1.0, "expected": 0.25, "base_rate": 0.0}
+
+
+def _said(*pairs: tuple[float, bool]) -> list[Prediction]:
+    return [Prediction(1.0, expected, broke, "used") for expected, broke in pairs]
+
+
+def test_the_calibration_error_is_the_distance_from_what_came() -> None:
+    """Over ranges: 10 % said where 30 % of ten broke, and 40 % said where half of ten did."""
+    low = [(0.1, number < 3) for number in range(10)]
+    high = [(0.4, number < 5) for number in range(10)]
+    found = scores(_said(*low, *high))
+    assert (found["calibration_error"], found["calibration_error_bound"]) == (0.15, 0.6)
+    assert scores(_said((1.0, True), (0.0, False)))["calibration_error"] == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "area"),
+    [
+        ([(0.1, False), (0.2, True)], 1.0),
+        ([(0.2, False), (0.1, True)], 0.0),
+        ([(0.2, False), (0.2, True)], 0.5),
+        ([(0.1, False), (0.2, True), (0.2, False), (0.3, False), (0.4, True)], 0.75),
+        ([(0.1, True), (0.2, True)], None),
+        ([(0.1, False)], None),
+        ([], None),
+    ],
+)
+def test_the_area_is_the_share_of_pairs_in_order(said: list[tuple[float, bool]], area: float | None) -> None:
+    """One that broke against one that did not; a tie counts half."""
+    assert scores(_said(*said))["area"] == area
 
 
 def test_a_range_that_breaks_more_than_it_said_does_not_hold() -> None:

@@ -24,14 +24,14 @@ def test_samples_are_the_days_on_which_the_holder_changed_something(world: World
     proposal = world.proposal("u0-fe930b-active")
     told = proposal.evidence["break_probability"]
     assert proposal.kind == "builtin"
-    assert (told["basis"], told["samples"]) == ("used", WINDOW.days // 2)
-    assert (told["once"], told["pooled_from"], told["peers"]) == (0, 5, "role")
-    assert 0 < told["expected"] < proposal.break_probability_30d < 1
+    assert (told["basis"], told["active_days"]) == ("used", WINDOW.days // 2)
+    assert (told["operations"], told["new_weeks"], told["counts"]["role"]) == (1, 0, [0, 6])
+    assert 0 < told["expected"] == proposal.break_probability_30d < told["bound"] < 1
 
 
-def test_what_one_week_alone_brought_makes_a_break_likelier_for_all_alike(world: World) -> None:
+def test_what_the_last_days_brought_makes_a_break_likelier_for_all_alike(world: World) -> None:
     before = world.proposal("u1-fe930b-active").break_probability_30d
-    world.did("u0", "users/create", FIRST + dt.timedelta(days=40))
+    world.did("u0", "users/create", FIRST + dt.timedelta(days=70))
     stirred = world.proposal("u1-fe930b-active")
     assert stirred.break_probability_30d > before
 
@@ -41,7 +41,7 @@ def test_days_of_a_member_are_days_of_the_group(world: World) -> None:
     world.add("group_closure", group_id="team", member_id="u0", depth=1)
     world.add("listings", listing="transitiveMembers", of="team", complete=True)
     told = world.proposal("team-groups-active").evidence["break_probability"]
-    assert (told["basis"], told["samples"]) == ("unused", WINDOW.days // 2)
+    assert (told["basis"], told["active_days"]) == ("unused", WINDOW.days // 2)
 
 
 def test_what_stays_or_only_sleeps_breaks_nothing(world: World) -> None:
@@ -54,7 +54,7 @@ def test_what_stays_or_only_sleeps_breaks_nothing(world: World) -> None:
 
 
 def test_the_limit_is_held_against_the_bound(world: World) -> None:
-    bound = world.proposal("u0-fe930b-active").break_probability_30d
+    bound = world.proposal("u0-fe930b-active").evidence["break_probability"]["bound"]
     assert world.proposal("u0-fe930b-active", max_break=bound).kind == "builtin"
     assert world.proposal("u0-fe930b-active", max_break=bound / 2).kind == "keep"
 
@@ -69,6 +69,6 @@ def test_days_without_an_audit_log_are_no_samples() -> None:
     proposal = world.proposal("u0-fe930b-active")
     assert proposal.reason.endswith(" (covered 65 of 90 days)")
     assert proposal.evidence["covered_days"] == 65
-    assert proposal.evidence["break_probability"]["samples"] == len(range(26, WINDOW.days, 2))
+    assert proposal.evidence["break_probability"]["active_days"] == len(range(26, WINDOW.days, 2))
     rows = world.analyse().plane.verdicts.filter(pl.col("reason") == "covered_in_part")
     assert set(rows["covered_days"]) == {65}

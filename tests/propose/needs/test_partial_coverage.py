@@ -62,21 +62,21 @@ def test_a_log_of_the_whole_window_needs_no_words() -> None:
 
 
 def test_the_chance_of_breaking_rests_on_the_covered_days() -> None:
-    """Fewer days of silence say less, and days without a log are no days of work either."""
-    whole, part = (bounds_of(staff(days)) for days in (range(90), range(25, 90)))
-    assert [found[guid(102)].samples for found in (whole, part)] == [90, 65]
-    assert part[guid(102)].bound > whole[guid(102)].bound
-    assert part[guid(102)].ahead == 30
+    """Days without a log are no days of work, and what a holder did on them brought nothing."""
     busy = {"days": 60, "start": 20}
-    whole, part = (bounds_of(staff(days, **busy)) for days in (range(90), range(25, 90)))
-    assert [found[guid(101)].samples for found in (whole, part)] == [60, 55]
-    assert part[guid(101)].ahead == pytest.approx(55 * 30 / 65, abs=0.1)
+    whole, part = (bounds_of(staff(days, **busy))[guid(101)] for days in (range(90), range(25, 90)))
+    assert [found.active_days for found in (whole, part)] == [60, 55]
+    before, part = (bounds_of(staff(days, days=3, start=5))[guid(101)] for days in (range(90), range(25, 90)))
+    assert [(found.basis, found.operations) for found in (before, part)] == [("used", 1), ("silent", 0)]
 
 
-def test_a_gap_in_the_days_of_work_is_no_pause() -> None:
-    tenant = staff([*range(50), *range(57, 90)], days=90, start=0)
-    found = bounds_of(tenant)[guid(101)]
-    assert (found.samples, found.ahead) == (83, 30)
+def test_last_days_of_which_a_third_has_no_log_test_nothing() -> None:
+    """Nothing that came on them would have been seen."""
+    some, many = range(60, 67), [*range(60, 67), *range(68, 75)]
+    for missing, tests in ((some, 2), (many, 0)):
+        tenant = staff([day for day in range(90) if day not in missing], days=90, start=0)
+        found = bounds_of(tenant).values()
+        assert sum(one.counts[1][1] for one in found) == tests
 
 
 def test_with_less_a_plan_keeps_the_assignment_and_says_what_is_missing() -> None:

@@ -120,7 +120,7 @@ def test_a_log_of_some_days_decides_its_part() -> None:
     assert "(covered 65 of 90 days)" in found.reason
     # Its days of work had no log, so that they are no samples.
     estimate = bounds_of(tenant)[guid(101)]
-    assert (estimate.basis, estimate.samples) == ("silent", 65)
+    assert (estimate.basis, estimate.active_days) == ("silent", 0)
 
 
 @pytest.mark.parametrize("number", [3, 4])

@@ -28,7 +28,7 @@ function short(value) {
   return number(value);
 }
 const plural = (count, one, many) => `${number(count)} ${count === 1 ? one : many || `${one}s`}`;
-const chance = (value) => `≤ ${(100 * value).toFixed(1)} %`;
+const chance = ([share, most]) => `${(100 * share).toFixed(1)} %${most === null ? '' : ` (≤ ${(100 * most).toFixed(1)} %)`}`;
 function day(offset) {
   if (offset === null) return '';
   return new Date(Date.parse(data.window[0]) + offset * 86400000).toISOString().slice(0, 10);

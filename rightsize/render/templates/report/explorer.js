@@ -129,7 +129,7 @@ const KINDS = {
         { label: 'becomes', name: 'becomes', value: (i) => proposals[i][6].length, cell: (i) => becomes(proposals[i]) },
         plain('because', 'because', (i) => proposals[i][3]),
         { label: 'excess', name: 'cut', isNumber: true, value: (i) => proposals[i][5][0] - proposals[i][5][1], cell: (i) => `${short(proposals[i][5][0])} → ${short(proposals[i][5][1])}` },
-        { label: 'may break', name: 'breaks', isNumber: true, value: (i) => proposals[i][4], cell: (i) => chance(proposals[i][4]) }],
+        { label: 'may break', name: 'breaks', isNumber: true, value: (i) => proposals[i][4][0], cell: (i) => chance(proposals[i][4]) }],
     };
   },
 };
