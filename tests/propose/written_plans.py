@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -72,17 +73,17 @@ def contents_of(files: Mapping[str, str | bytes]) -> dict[str, bytes]:
     return {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
 
 
-def to_version_1(document: Document, tables: Mapping[str, pl.DataFrame]) -> None:
+def to_version_1(document: Document, tables: Mapping[str, pl.DataFrame] = MappingProxyType({})) -> None:
     """Change a document to version 1 of the format: options are named `dials`, proposals have the rows of evidence.
 
     Args:
         document: The document.
-        tables: Its tables of evidence.
+        tables: Its tables of evidence; without them the proposals have no rows.
     """
     document["format_version"] = 1
     document["generated_from"]["dials"] = document["generated_from"].pop("options")
     document.pop("evidence")
-    for one in document["proposals"]:
+    for one in document["proposals"] if tables else ():
         mine = {name: frame.filter(pl.col("proposal_id") == one["id"]) for name, frame in tables.items()}
         for name, period in (("operations", "window"), ("used_before", "before")):
             rows = mine["operations"].filter(pl.col("period") == period).drop("proposal_id", "period")

@@ -21,7 +21,6 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.by_design import BY_DESIGN, word_of
 from rightsize.propose.needs.keep_rules import REASONS
 from rightsize.propose.needs.undecided import CAUSES, count_causes, describe_causes, what_would_tell
-from rightsize.propose.verify.reviewable import read_reviewable
 from rightsize.render.excess import excess_lines
 from rightsize.render.plan import plan_document, plan_files, plan_parts
 from rightsize.render.summary import write_summary
@@ -235,6 +234,5 @@ def test_causes_are_counted_by_verdict_and_cut() -> None:
 def test_hostile_parts_are_refused(evidence: dict[str, Any]) -> None:
     tenant = _starter()
     written = Written(plan_files(tenant.plan())).edit(lambda one: one["proposals"][0]["evidence"].update(evidence))
-    files = {name: text.encode() for name, text in written.files.items()}
     with pytest.raises(InputError, match="no valid evidence"):
-        read_reviewable(files["plan.json"], files)
+        written.read()
