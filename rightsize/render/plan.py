@@ -31,6 +31,8 @@ from rightsize.render.review import write_review
 from rightsize.render.rows import compact, indented
 
 PLAN = "plan.json"
+PLAN_SCHEMA = Path(__file__).with_name("plan.schema.json")
+"""The JSON Schema of `plan.json`."""
 MANIFEST = "manifest.json"
 _FOLDERS = ("roles", "evidence", "graph", "directory", *PLAN_FORMS)
 
