@@ -112,6 +112,14 @@ def test_a_key_that_is_not_described_is_found_by_tests_only(text: str, path: tup
         check_plan(document)
 
 
+def test_the_page_has_every_column_of_the_tables() -> None:
+    lines = (DOCS / "plan-format.md").read_text(encoding="utf-8").splitlines()
+    for table in EVIDENCE_TABLES:
+        rows = lines[lines.index(f"### {file_of(table)}") :][6:][: len(table.columns)]
+        assert [row.split("|")[1].strip().strip("*`") for row in rows] == [one.name for one in table.columns]
+        assert [row.split("|")[3].strip() for row in rows] == [one.comment for one in table.columns]
+
+
 def test_files_of_tables_stand_in_the_folder_of_evidence() -> None:
     assert {file_of(table) for table in EVIDENCE_TABLES} == {
         "evidence/operations.parquet",
