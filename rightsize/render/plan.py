@@ -227,6 +227,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "replay": plan.replay,
         "excess": total_excess(plan.proposals).as_json(),
         "evidence": [one.as_json() for one in files_of(evidence_tables(plan))],
+        "would_tell": plan.would_tell,
         "optimum": plan.optimum,
         "reads": plan.reads,
         "curve": list(plan.curve),

@@ -106,6 +106,7 @@ def test_the_plan_has_the_keys_that_other_programs_read(files: dict[str, str]) -
         "replay",
         "excess",
         "evidence",
+        "would_tell",
         "optimum",
         "reads",
         "curve",

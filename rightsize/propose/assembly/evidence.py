@@ -23,7 +23,7 @@ from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.needs import ONE_READING, USED, USED_BEFORE, WHY, WILDCARD
 from rightsize.propose.needs.status_reads import type_of
-from rightsize.propose.needs.undecided import what_would_tell
+from rightsize.propose.needs.undecided import cause_of
 from rightsize.propose.needs.use_rows import KEY, Used, UseRows
 from rightsize.propose.selection.wildcard_compaction import describe_opening
 from rightsize.rbac.permissions import Reading
@@ -99,8 +99,6 @@ def proposal_evidence(
         evidence["removed"] = _removed(draft, gone, choice)
         if draft.profile.coverage is not None and Unused.COVERED_IN_PART in evidence["removed"]:
             evidence["covered_days"] = draft.profile.coverage[0]
-        if draft.kind == "keep" and evidence["kept_unseen"]:
-            evidence["would_tell"] = what_would_tell(evidence["kept_unseen"])
     if declared:
         evidence["declared_by_user"] = list(declared)
     return evidence
@@ -121,6 +119,12 @@ def uses_of(proposals: Sequence[Proposal], rows: UseRows, earlier: UseRows, inde
         orient="row",
     )
     return pl.concat([rows.rows_of(keys, WINDOW, index), earlier.rows_of(keys, BEFORE, index)])
+
+
+def would_tell(proposals: Iterable[Proposal]) -> dict[str, str]:
+    """Return what would decide the use that kept assignments leave undecided, by its reason."""
+    words = {word for one in proposals if one.kind == "keep" for word in one.evidence.get("kept_unseen", ())}
+    return {word: cause_of(word).tells for word in sorted(words) if cause_of(word).tells}
 
 
 def _removed(draft: Draft, gone: int, choice: Unobservable) -> dict[str, int]:

@@ -95,6 +95,7 @@ def plan_of(read: ReviewablePlan) -> Plan:
         advice=tuple(Advice(one["subject"], one["text"]) for one in document["advice"]),
         replay=document["replay"],
         curve=tuple(document["curve"]),
+        would_tell=document.get("would_tell", {}),
         separation=document.get("separation", {}),
         uses=read.tables[OPERATIONS.name],
     )
