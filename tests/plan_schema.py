@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 
 from rightsize.render.plan import PLAN_SCHEMA
 
@@ -19,7 +19,8 @@ def check_plan(document: Any) -> None:
     """Raise ValidationError where a document is no plan of format version 2, or has a key that the schema lacks."""
     shapes = {_shape_of(one): one for one in document["proposals"]}
     new = {shape: one for shape, one in shapes.items() if shape not in _SEEN}
-    validator().validate(document | {"proposals": list(new.values())})
+    for error in validator().iter_errors(document | {"proposals": list(new.values())}):
+        raise ValidationError(f"{error.json_path}: {error.message[:500]}")
     _SEEN.update(new)
 
 

@@ -216,8 +216,8 @@ class Plan:
         names: Display names of principals and roles by id, and of subscriptions and management groups by scope; they
             are for people, and no part of the agreed plan.
         rests_on: The objects of the tenant that it read, as hashes by id; `verify` finds changes since then by them.
-        would_tell: What would decide the use that kept assignments leave undecided, by the words of `kept_unseen`.
         parts: The parts for planes beyond Azure RBAC; all other attributes are about RBAC alone.
+        would_tell: What would decide the use that kept assignments leave undecided, by the words of `kept_unseen`.
         uses: The use behind the proposals, as the table `operations` of `plan_evidence`; None where there is none. In a
             plan that was read it holds the use of all planes.
     """
@@ -234,8 +234,8 @@ class Plan:
     separation: Mapping[str, Any] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     rests_on: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    would_tell: Mapping[str, str] = field(default_factory=dict)
     parts: tuple[PlanePart, ...] = ()
+    would_tell: Mapping[str, str] = field(default_factory=dict)
     uses: Columns | None = field(default=None, compare=False, repr=False)
 
     @property

@@ -148,8 +148,11 @@ def _check_proposal(one: Mapping[str, Any], where: str) -> None:
 
 def _check_whole(document: Mapping[str, Any]) -> None:
     curve, advice, replay = document.get("curve"), document.get("advice"), document.get("replay")
+    tells = document.get("would_tell", {})
     fine = (
-        isinstance(curve, list)
+        isinstance(tells, dict)
+        and all(isinstance(text, str) for text in tells.values())
+        and isinstance(curve, list)
         and all(isinstance(point, dict) and all(_is_number(point.get(name)) for name in _CURVE) for point in curve)
         and isinstance(advice, list)
         and all(isinstance(one, dict) and isinstance(one.get("text"), str) for one in advice)
