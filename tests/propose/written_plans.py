@@ -81,7 +81,9 @@ def to_version_1(document: Document, tables: Mapping[str, pl.DataFrame] = Mappin
         tables: Its tables of evidence; without them the proposals have no rows.
     """
     document["format_version"] = 1
-    document["generated_from"]["dials"] = document["generated_from"].pop("options")
+    options = document["generated_from"].pop("options")
+    dials = {("exclusions" if name == "exclude_from" else name): found for name, found in options.items()}
+    document["generated_from"]["dials"] = dials
     document.pop("evidence")
     for one in document["proposals"] if tables else ():
         mine = {name: frame.filter(pl.col("proposal_id") == one["id"]) for name, frame in tables.items()}

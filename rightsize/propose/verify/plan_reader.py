@@ -130,12 +130,13 @@ def load_plan(text: bytes) -> dict[str, Any]:
 
 
 def _from_version_1(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a plan of version 1 as version 2: it names the options `dials`, and the oldest plans lack `forget_days`.
+    """Return a plan of version 1 as version 2: `dials` are `options`, and `exclusions` among them `exclude_from`.
 
-    A plan from before `forget_days` counts no use from before its window.
+    The oldest plans lack `forget_days`: they count no use from before their window.
     """
     origin = _object(plan.get("generated_from"), "generated_from")
-    options = {"forget_days": 0, **_object(origin.get("dials", {}), "dials")}
+    dials = {"forget_days": 0, **_object(origin.get("dials", {}), "dials")}
+    options = {("exclude_from" if name == "exclusions" else name): found for name, found in dials.items()}
     renamed = {("options" if name == "dials" else name): found for name, found in origin.items() if name != "options"}
     return {**plan, "format_version": PLAN_FORMAT, "generated_from": {**renamed, "options": options}}
 

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 from polars.testing import assert_frame_equal
+from typer.main import get_command
 
-from rightsize.cli.main import run
+from rightsize.cli.main import app, run
 from rightsize.model.errors import InputError
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import read_plan
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.watch.drift import read_applied
@@ -61,6 +63,15 @@ def test_a_plan_is_written_in_version_2() -> None:
     document = _new().document
     assert (document["format_version"], document["generated_from"]["options"]["min_window"]) == (2, 60)
     assert "dials" not in document["generated_from"]
+
+
+def test_options_have_the_names_of_the_command_line() -> None:
+    """What decides the plan is named like its option, and nothing else is there; the window has the day."""
+    command = get_command(app).commands["propose"]  # type: ignore[attr-defined]
+    names = {option.name for option in command.params}
+    every = PlanOptions(separate_layers=True, min_days=60, standby=("/subscriptions/a",)).as_json()
+    others = {"out", "forms", "review", "db", "output", "verbose", "quiet", "no_input", "as_of"}
+    assert names - others == set(every)
 
 
 def test_the_ids_of_proposals_and_roles_are_those_of_version_1() -> None:
