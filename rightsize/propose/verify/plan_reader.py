@@ -114,10 +114,10 @@ def load_plan(text: bytes) -> dict[str, Any]:
     Raises:
         InputError: The text is not a JSON object, or its format version is not known.
     """
-    load_json(text)  # its error message names the place where the text is not JSON
     try:
         document = json.loads(text, object_pairs_hook=_without_repeats)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
+        load_json(text)  # its error message names the place where the text is not JSON
         raise InputError(f"`plan.json` is not a plan: {error}", hint=AGAIN) from None
     plan = _object(document, "plan.json")
     version = plan.get("format_version")
