@@ -94,7 +94,7 @@ def take_rows(proposals: Iterable[tuple[str, str, Mapping[str, Any]]]) -> dict[s
             for entry in evidence.get("absent", ()):
                 rows[ABSENT.name] += _absent_rows(id_, entry)
                 rows[ABSENCE_PROOFS.name] += _proof_rows(id_, entry)
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             raise InputError(f"proposal `{id_}` of `plan.json` has no valid evidence", hint=AGAIN) from None
     try:
         return {
