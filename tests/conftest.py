@@ -140,6 +140,27 @@ def _stores_of_one(made_once: MadeOnce) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _plans_pass_their_schema() -> Iterator[None]:
+    """Every plan that a test writes is held against the published schema."""
+    from rightsize.render import plan as written  # noqa: PLC0415  not every run of tests wants polars
+
+    really = written.plan_parts
+
+    def checked(*given: Any) -> Iterator[str]:
+        from tests.plan_schema import check_plan  # noqa: PLC0415  not every test writes a plan
+
+        texts = []
+        for text in really(*given):
+            texts.append(text)
+            yield text
+        check_plan(json.loads("".join(texts)))
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(written, "plan_parts", checked)
+        yield
+
+
 def _write_tenant(tenant: SampleTenant, folder: Path) -> None:
     from rightsize.demo.exports import write_exports  # noqa: PLC0415  polars is not wanted by every test
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import cache, wraps
 from typing import TypeVar
@@ -11,7 +11,7 @@ from weakref import ref
 import polars as pl
 
 from rightsize.analyze.display_names import with_known_names
-from rightsize.model.schema import ColumnType
+from rightsize.model.schema import Column, ColumnType
 from rightsize.model.tables import table
 
 Tables = TypeVar("Tables")
@@ -30,7 +30,12 @@ _POLARS_TYPES: dict[ColumnType, pl.DataType] = {
 
 def schema_of(name: str) -> dict[str, pl.DataType]:
     """Return the polars schema of a table of the store, columns in declared order."""
-    return {column.name: _POLARS_TYPES[column.type] for column in table(name).columns}
+    return schema_of_columns(table(name).columns)
+
+
+def schema_of_columns(columns: Iterable[Column]) -> dict[str, pl.DataType]:
+    """Return the polars schema of declared columns."""
+    return {column.name: _POLARS_TYPES[column.type] for column in columns}
 
 
 @cache

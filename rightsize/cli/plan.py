@@ -1,4 +1,4 @@
-"""`rightsize plan`: write an existing plan in other forms, as a comment, or sign it."""
+"""`rightsize plan`: write an existing plan in other forms, as a comment, sign it, or write the schema of plans."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PlanFolder = Annotated[Path, typer.Argument(metavar="PLAN", help="The plan folde
 
 @app.callback()
 def plan() -> None:
-    """Write a plan as files to deploy or as a comment to review, and sign it."""
+    """Write a plan as files to deploy or as a comment to review, sign it, or write its schema."""
 
 
 @app.command("files")
@@ -93,3 +93,16 @@ def sign_(
 
     set_verbosity(verbose, quiet)
     say(f"signed: {sign_plan(folder, key)}")
+
+
+@app.command("schema")
+def schema_(
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+) -> None:
+    """Write the JSON Schema of plan.json to stdout."""
+    from rightsize.render.plan import PLAN_SCHEMA  # noqa: PLC0415
+
+    set_verbosity(verbose, quiet)
+    write(PLAN_SCHEMA.read_text(encoding="utf-8"))

@@ -202,16 +202,15 @@ class Walk:
     def _place(self, scope: str) -> str:
         return short_scope(scope, self._review.names)
 
-    @staticmethod
-    def _shown_evidence(one: ReviewStatus) -> Iterator[tuple[str, str]]:
+    def _shown_evidence(self, one: ReviewStatus) -> Iterator[tuple[str, str]]:
         evidence = one.proposal.evidence
         yield "id", one.proposal.id
         yield "replaces", f"{', '.join(one.proposal.replaces)} at {evidence['scope']}"
-        operations = [found for found in evidence.get("operations", ()) if isinstance(found, Mapping)]
+        operations = self._review.uses(one)
         for found in operations[:_OPERATIONS]:
-            last = str(found.get("last_seen", ""))[:10]
-            seen = f"{found.get('events', 0):,} times on {found.get('days', 0)} days, last {last}"
-            yield "used", f"{found.get('operation')}: {seen}"
+            last = str(found["last_seen"] or "")[:10]
+            seen = f"{found['events'] or 0:,} times on {found['days'] or 0} days, last {last}"
+            yield "used", f"{found['operation']}: {seen}"
         if len(operations) > _OPERATIONS:
             yield "", f"and {len(operations) - _OPERATIONS} more operations that were used"
         for word, key in (("removed", "removed"), ("kept", "kept_unseen")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from rightsize.model.nouns import AssignmentState, Plane, RoleDefinition
 
@@ -20,7 +20,18 @@ ProposalKind = Literal[
 ]
 
 PLAN_FORMAT = 2
-"""The version of `plan.json` that is written. Version 1, which is still read, names the options `dials`."""
+"""The version of `plan.json` that is written.
+
+Version 1, which is still read, names the options `dials` and has all evidence in the proposals.
+"""
+
+
+class Columns(Protocol):
+    """Rows in columns, in the form of Arrow's stream interface; a polars frame has it."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return the rows as a stream of Arrow."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -76,7 +87,7 @@ class Proposal:
     """The change to one assignment of today, and the reason.
 
     `replaces` names that assignment. `keep` has no assignments and means no change. `evidence` holds only values that
-    JSON has; sequences in it may be read late, so it is written by `rows.plain`.
+    `rows.plain` takes; the use behind it stands in `Plan.uses`.
     """
 
     id: str
@@ -206,6 +217,9 @@ class Plan:
             are for people, and no part of the agreed plan.
         rests_on: The objects of the tenant that it read, as hashes by id; `verify` finds changes since then by them.
         parts: The parts for planes beyond Azure RBAC; all other attributes are about RBAC alone.
+        would_tell: What would decide the use that kept assignments leave undecided, by the words of `kept_unseen`.
+        uses: The use behind the proposals, as the table `operations` of `plan_evidence`; None where there is none. In a
+            plan that was read it holds the use of all planes.
     """
 
     generated_from: Mapping[str, Any]
@@ -221,6 +235,8 @@ class Plan:
     names: Mapping[str, str] = field(default_factory=dict)
     rests_on: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     parts: tuple[PlanePart, ...] = ()
+    would_tell: Mapping[str, str] = field(default_factory=dict)
+    uses: Columns | None = field(default=None, compare=False, repr=False)
 
     @property
     def all_proposals(self) -> tuple[Proposal, ...]:

@@ -1,4 +1,4 @@
-"""Write the plan folder: `plan.json`, one file a role, and the evidence that a reviewer of each role needs.
+"""Write the plan folder: `plan.json`, one file a role, the evidence for each role, and tables of evidence in Parquet.
 
 Every file is written whole or not at all, `plan.json` last. `manifest.json` lists the written files, so that a later
 run deletes only files of rightsize that nobody has changed since. Text from the tenant is ASCII-escaped in JSON: no
@@ -12,23 +12,28 @@ import json
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
+from rightsize.analyze.plan_evidence import EvidenceFile, files_of, stays_inline, take_rows, write_table
 from rightsize.model.errors import InputError
 from rightsize.model.excess import total_excess
 from rightsize.model.plan import PLAN_FORMAT, Plan, PlannedAssignment, Proposal
+from rightsize.model.plan_evidence import OPERATIONS
 from rightsize.model.role_forms import hash_of_role, to_arm
 from rightsize.render.deploy.files import PLAN_FORMS
 from rightsize.render.review import write_review
-from rightsize.render.rows import indented
+from rightsize.render.rows import compact, indented
 
 PLAN = "plan.json"
+PLAN_SCHEMA = Path(__file__).with_name("plan.schema.json")
+"""The JSON Schema of `plan.json`."""
 MANIFEST = "manifest.json"
-_NO_PROPOSALS = '\n  "proposals": []'
 _FOLDERS = ("roles", "evidence", "graph", "directory", *PLAN_FORMS)
 
 
@@ -40,16 +45,16 @@ class Prepared:
     sha256: str
 
 
-FileText = str | Prepared
+FileText = str | bytes | Prepared
 
 
 @contextmanager
-def prepared(directory: Path, texts: Iterable[tuple[str, Iterable[str]]]) -> Iterator[dict[str, Prepared]]:
+def prepared(directory: Path, texts: Iterable[tuple[str, Iterable[str | bytes]]]) -> Iterator[dict[str, Prepared]]:
     """Write texts, each part by part, into a folder; delete them at the end unless `write_folder` moved them.
 
     Args:
         directory: The folder; it is created where it is missing.
-        texts: The name of each file and the parts of its text, one after the other.
+        texts: The name of each file and the parts of its content, one after the other.
 
     Raises:
         InputError: The folder cannot be written.
@@ -70,9 +75,9 @@ def prepared(directory: Path, texts: Iterable[tuple[str, Iterable[str]]]) -> Ite
             file.path.unlink(missing_ok=True)
 
 
-def _hashed(parts: Iterable[str], found: hashlib._Hash) -> Iterator[bytes]:
+def _hashed(parts: Iterable[str | bytes], found: hashlib._Hash) -> Iterator[bytes]:
     for part in parts:
-        written = part.encode()
+        written = _bytes_of(part)
         found.update(written)
         yield written
 
@@ -114,28 +119,74 @@ def note_file(directory: Path, name: str) -> None:
         raise _unwritable(directory, error) from error
 
 
-def plan_files(plan: Plan) -> dict[str, str]:
-    """Return the texts of all files of a plan by name."""
-    return {name: "".join(parts) for name, parts in plan_texts(plan)}
+def plan_files(plan: Plan) -> dict[str, str | bytes]:
+    """Return the contents of all files of a plan by name: texts, and bytes of Parquet."""
+    files: dict[str, str | bytes] = {}
+    for name, parts in plan_texts(plan):
+        listed = list(parts)
+        files[name] = "".join(map(str, listed)) if isinstance(listed[0], str) else bytes(listed[0])
+    return files
 
 
-def plan_texts(plan: Plan) -> Iterator[tuple[str, Iterable[str]]]:
-    """Yield for each file of a plan its name and the parts of its text."""
-    yield PLAN, plan_parts(plan)
+def plan_texts(plan: Plan) -> Iterator[tuple[str, Iterable[str | bytes]]]:
+    """Yield for each file of a plan its name and the parts of its content."""
+    tables = evidence_tables(plan)
+    listed = files_of(tables)
+    yield PLAN, plan_parts(plan, listed)
+    for one in listed:
+        yield one.file, (write_table(tables.pop(one.table)),)
     for name, text in _role_files(plan):
         yield name, (text,)
 
 
-def plan_parts(plan: Plan) -> Iterator[str]:
-    """Yield the text of `plan.json` in parts, one for each proposal: for a large tenant it is a gigabyte."""
-    without = replace(plan, proposals=(), parts=tuple(replace(part, proposals=()) for part in plan.parts))
-    document = plan_document(without) | {"excess": total_excess(plan.proposals).as_json()}
-    before, begin, after = _json(document).partition(_NO_PROPOSALS)
-    yield before + begin.removesuffix("]")
-    number = 0
-    for number, proposal in enumerate(plan.all_proposals, 1):
-        yield ("," if number > 1 else "") + "\n    " + indented(proposal_document(proposal), "\n    ")
-    yield ("\n  ]" if number else "]") + after
+def evidence_tables(plan: Plan) -> dict[str, pl.DataFrame]:
+    """Return the tables of evidence of a plan, in the order of its proposals."""
+    every = plan.all_proposals
+    tables = take_rows((one.id, one.plane, one.evidence) for one in every)
+    if plan.uses is not None:
+        uses = pl.concat([pl.DataFrame(plan.uses), tables[OPERATIONS.name]])
+        ids = pl.DataFrame({"proposal_id": [one.id for one in every]}, schema={"proposal_id": pl.String})
+        tables[OPERATIONS.name] = ids.join(uses, on="proposal_id", maintain_order="left_right").select(uses.columns)
+    return tables
+
+
+def plan_parts(plan: Plan, listed: Sequence[EvidenceFile] | None = None) -> Iterator[str]:
+    """Yield the text of `plan.json` in parts, one for each line: a proposal, a role and a hash have a line each.
+
+    Args:
+        plan: The plan.
+        listed: The files of its tables of evidence; None computes them.
+    """
+    without = replace(plan, proposals=(), parts=tuple(replace(part, proposals=()) for part in plan.parts), uses=None)
+    evidence = [one.as_json() for one in (files_of(evidence_tables(plan)) if listed is None else listed)]
+    document = plan_document(without) | {"excess": total_excess(plan.proposals).as_json(), "evidence": evidence}
+    lists: dict[str, Iterable[object]] = {name: found for name, found in document.items() if isinstance(found, list)}
+    lists["proposals"] = (proposal_document(one) for one in plan.all_proposals)
+    before = "{\n"
+    for name, value in document.items():
+        yield f"{before}{compact(name)}:"
+        before = ",\n"
+        if name in lists:
+            yield from _lined("[", "]", (compact(one) for one in lists[name]))
+        elif name == "rests_on":
+            yield from _lined("{", "}", (f"{compact(word)}:{_hashes(found)}" for word, found in value.items()))
+        else:
+            yield compact(value)
+    yield "\n}\n"
+
+
+def _hashes(found: Mapping[str, str]) -> str:
+    return "".join(_lined("{", "}", (f"{compact(id_)}:{compact(digest)}" for id_, digest in found.items())))
+
+
+def _lined(begin: str, end: str, items: Iterable[str]) -> Iterator[str]:
+    """Yield items between brackets, one a line."""
+    yield begin
+    before = "\n"
+    for item in items:
+        yield before + item
+        before = ",\n"
+    yield end if before == "\n" else "\n" + end
 
 
 def _role_files(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -175,6 +226,8 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         ],
         "replay": plan.replay,
         "excess": total_excess(plan.proposals).as_json(),
+        "evidence": [one.as_json() for one in files_of(evidence_tables(plan))],
+        "would_tell": plan.would_tell,
         "optimum": plan.optimum,
         "reads": plan.reads,
         "curve": list(plan.curve),
@@ -196,7 +249,7 @@ def proposal_document(proposal: Proposal) -> dict[str, Any]:
         "reason": proposal.reason,
         "replaces": list(proposal.replaces),
         "assignments": [_assignment(one) for one in proposal.assignments],
-        "evidence": proposal.evidence,
+        "evidence": stays_inline(proposal.evidence),
         "proof": {
             "used_subset": proposal.proof.used_subset,
             "granted_superset": proposal.proof.granted_superset,
@@ -236,7 +289,11 @@ def _json(document: object) -> str:
 
 def digest_of(text: FileText) -> str:
     """Return the SHA-256 of a file, as hexadecimal text."""
-    return text.sha256 if isinstance(text, Prepared) else hashlib.sha256(text.encode()).hexdigest()
+    return text.sha256 if isinstance(text, Prepared) else hashlib.sha256(_bytes_of(text)).hexdigest()
+
+
+def _bytes_of(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text
 
 
 def _unwritable(directory: Path, error: OSError) -> InputError:
@@ -245,7 +302,7 @@ def _unwritable(directory: Path, error: OSError) -> InputError:
 
 def _replace(path: Path, text: FileText) -> None:
     """Move a file from beside its place to its place; a symbolic link there is replaced, not followed."""
-    beside = text.path if isinstance(text, Prepared) else _write_beside(path.parent, [text.encode()])
+    beside = text.path if isinstance(text, Prepared) else _write_beside(path.parent, [_bytes_of(text)])
     try:
         beside.replace(path)
     finally:

@@ -55,6 +55,15 @@ def indented(value: object, margin: str = "\n") -> str:
     return json.dumps(plain(value))
 
 
+def compact(value: object) -> str:
+    """Return `value` as ASCII JSON on one line without spaces."""
+    try:
+        return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=plain)
+    except ValueError:
+        # A number that JSON lacks.
+        return json.dumps(plain(value), ensure_ascii=True, separators=(",", ":"))
+
+
 def cell(value: object) -> str:
     """Return `value` as the text of one cell: null as an empty text, containers as compact JSON."""
     simple = plain(value)

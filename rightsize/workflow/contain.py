@@ -27,7 +27,7 @@ from rightsize.propose.containment.graph_requests import Option, write_options
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.drafts import Key
 from rightsize.render.containment import write_page
-from rightsize.render.plan import plan_files, write_folder
+from rightsize.render.plan import FileText, plan_files, write_folder
 from rightsize.render.rows import write_json
 from rightsize.rules.operations import is_emergency_name
 from rightsize.store.connection import Store, open_store
@@ -179,11 +179,11 @@ def contain_principal(
         raise EvidenceError(f"`{principal}` has no loaded assignment", hint="load its assignments and groups")
     result = ContainResult(wanted, names.get(wanted, wanted), found, options, reach, held[0], held[1], 0.0, out, [])
     # Requests that a person may send are written beside the plan, not as a part of it.
-    extra = {
+    extra: dict[str, FileText] = {
         REQUESTS: write_json(result.document() | {"seconds": None}),
         PAGE: write_page(result.document(), found.plan),
     }
-    files = write_folder(plan_files(found.plan) | extra, out)
+    files = write_folder({**plan_files(found.plan), **extra}, out)
     return replace(result, files=files, seconds=time.monotonic() - began)
 
 

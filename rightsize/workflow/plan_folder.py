@@ -1,7 +1,8 @@
-"""Read a plan folder from disk: its `plan.json`, its roles and their evidence."""
+"""Read a plan folder from disk: its `plan.json`, its roles, and the evidence."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rightsize.propose.verify.plan_reader import WrittenPlan, read_plan
@@ -16,9 +17,9 @@ def plan_file(path: Path) -> Path:
     return path / PLAN if path.is_dir() else path
 
 
-def role_files(folder: Path, plan: WrittenPlan) -> dict[str, bytes]:
-    """Return the contents of the role files of a plan; symbolic links are never read."""
-    return _read([role.file for role in plan.roles], folder)
+def files_beside(folder: Path, plan: WrittenPlan) -> dict[str, bytes]:
+    """Return the contents of the role files and tables of evidence of a plan; symbolic links are never read."""
+    return _read(plan.files, folder)
 
 
 def read_plan_folder(path: Path) -> ReviewablePlan:
@@ -30,10 +31,10 @@ def read_plan_folder(path: Path) -> ReviewablePlan:
     file = plan_file(path)
     text = read_bytes(file)
     plan = read_plan(text)
-    names = [name for role in plan.roles for name in (role.file, *evidence_files(role.file))]
-    return read_reviewable(text, _read(names, file.parent))
+    names = [name for role in plan.roles for name in evidence_files(role.file)]
+    return read_reviewable(text, _read([*plan.files, *names], file.parent))
 
 
-def _read(names: list[str], folder: Path) -> dict[str, bytes]:
+def _read(names: Sequence[str], folder: Path) -> dict[str, bytes]:
     paths = {name: folder / name for name in names}
     return {name: read_bytes(path) for name, path in paths.items() if path.is_file() and not path.is_symlink()}

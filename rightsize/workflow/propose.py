@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +30,7 @@ from rightsize.render.plan import (
     proposal_document,
     write_folder,
 )
-from rightsize.render.rows import plain
+from rightsize.render.rows import compact
 from rightsize.render.summary import short_scope, write_summary
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
@@ -188,7 +187,7 @@ def _answer(one: Proposal) -> dict[str, Any]:
         "reason": one.reason,
         "excess_before": one.excess_before,
         "excess_after": one.excess_after,
-        "plan": json.dumps(plain(proposal_document(one)), ensure_ascii=True, separators=(",", ":")),
+        "plan": compact(proposal_document(one)),
     }
 
 

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from rightsize.model.decisions import PARTICIPLE, DecisionKind, ReviewDecision, read_decisions, write_decisions
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.plan import Plan
+from rightsize.model.plan_evidence import WINDOW
 from rightsize.propose.verify.review_status import (
     STATES,
     ReviewStatus,
@@ -140,6 +143,13 @@ class Review:
         chosen = [one for one in self.found if not states or one.state in states]
         chosen.sort(key=lambda one: STATES.index(one.state))
         return [self.row(one) for one in chosen]
+
+    def uses(self, one: ReviewStatus) -> list[dict[str, Any]]:
+        """Return the use in the window behind a proposal, as rows of the table `operations` of the plan's evidence."""
+        if self.plan.uses is None:
+            return []
+        mine = (pl.col("proposal_id") == one.proposal.id) & (pl.col("period") == WINDOW)
+        return pl.DataFrame(self.plan.uses).filter(mine).to_dicts()
 
     def row(self, one: ReviewStatus) -> dict[str, Any]:
         """Return a proposal and its status as a row, for people and programs."""

@@ -22,7 +22,7 @@ from rightsize.rollout.journal import Entry, read_journal
 from rightsize.rollout.order import RolloutTenant, make_bundle
 from rightsize.rollout.steps import state_of
 from rightsize.store.connection import open_store
-from rightsize.workflow.plan_folder import read_plan_folder, role_files
+from rightsize.workflow.plan_folder import files_beside, read_plan_folder
 from rightsize.workflow.review import accepted_of
 from rightsize.workflow.rollout_tenant import read_held_names, read_rollout_tenant
 from rightsize.workflow.text_files import read_bytes
@@ -58,7 +58,7 @@ def plan_rollout(
         order = replace(order, only=tuple(_chosen(accepted, order.only)))
     folder = plan if plan.is_dir() else plan.parent
     bundle, written = derive_bundle(db, folder, emergency, order)
-    _write(out, bundle, folder, [role.file for role in written.roles])
+    _write(out, bundle, folder, written.files)
     return bundle
 
 
@@ -76,7 +76,7 @@ def derive_bundle(db: Path, folder: Path, emergency: Collection[str], order: Ord
     text = read_bytes(folder / "plan.json")
     document = load_plan(text)
     written = check_plan(document)
-    roles = read_roles(written, role_files(folder, written))
+    roles = read_roles(written, files_beside(folder, written))
     _check_window(document, order)
     with open_store(db, read_only=True) as store:
         tenant = read_rollout_tenant(store)
@@ -144,8 +144,8 @@ def _check_known(principals: Collection[str], tenant: RolloutTenant, what: str) 
 
 def _write(out: Path, bundle: Bundle, plan: Path, files: Sequence[str]) -> None:
     try:
-        (out / PLAN / "roles").mkdir(parents=True, exist_ok=True)
         for name in ("plan.json", *files):
+            (out / PLAN / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(plan / name, out / PLAN / name)
         (out / BUNDLE).write_text(write_bundle(bundle), encoding="utf-8")
     except OSError as error:

@@ -12,6 +12,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_names
+from rightsize.analyze.plan_evidence import read_tables
 from rightsize.model.errors import EvidenceError, GateError, RightsizeError
 from rightsize.propose.verify.plan_reader import read_plan, read_roles
 from rightsize.propose.verify.verify import Change, Verification, verify
@@ -19,7 +20,7 @@ from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
 from rightsize.workflow.chain import read_chain
-from rightsize.workflow.plan_folder import plan_file, role_files
+from rightsize.workflow.plan_folder import files_beside, plan_file
 from rightsize.workflow.planes import verify_parts
 from rightsize.workflow.signatures import check_signature, signature_of
 from rightsize.workflow.text_files import read_bytes
@@ -73,15 +74,18 @@ def verify_plan(
         removed: Assignments that a rollout of this plan has removed; their absence does not make it stale.
 
     Raises:
-        InputError: There is no plan, the file is not a plan, its role files are missing or altered, or its folder
-            differs from the chain.
+        InputError: There is no plan, the file is not a plan, its role files or tables of evidence are missing or
+            altered, or its folder differs from the chain.
         GateError: The plan is not signed by a required signer.
     """
     file = plan_file(path)
     chain = read_chain(file.parent)
     signed_by = check_signature(file.parent, signers, signer) if signers is not None else None
     plan = read_plan(read_bytes(file))
-    roles = read_roles(plan, role_files(file.parent, plan))
+    files = files_beside(file.parent, plan)
+    roles = read_roles(plan, files)
+    read_tables(plan.evidence, files)
+    del files
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(store.table)
         beyond = verify_parts(store.table, plan)

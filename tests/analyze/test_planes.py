@@ -24,6 +24,7 @@ from rightsize.workflow.plane_steps import PlaneSteps, TableOf
 from rightsize.workflow.planes import verify_parts
 from tests.analyze.tiny import RG, Tiny, judge_all
 from tests.propose.small_tenant import SmallTenant
+from tests.propose.written_plans import contents_of
 from tests.tenants.fake_store import FakeStore
 
 WINDOW = Window(dt.date(2026, 1, 1), dt.date(2026, 1, 10))
@@ -126,11 +127,11 @@ def test_proposals_of_a_plane_stand_in_the_plan_and_are_asked_of_the_plane(tmp_p
         "graph", (proposal,), window, {"allowed": 1}, {"grants": {"grant": "x"}}, files={"graph/a.md": "A"}
     )
     object.__setattr__(plan, "parts", (part,))
-    files = plan_files(plan)
-    assert files["graph/a.md"] == "A"
+    files = contents_of(plan_files(plan))
+    assert files["graph/a.md"] == b"A"
     document = json.loads(files["plan.json"])
     assert [one["plane"] for one in document["proposals"]] == ["control", "graph"]
-    written = read_plan(files["plan.json"].encode())
+    written = read_plan(files["plan.json"])
     assert [one.id for one in written.parts[0].proposals] == ["graph-1"]
     assert "graph-1" not in {one.id for one in written.proposals}
     gone = Change("grant", "grant", "gone", "it is not there any more")

@@ -119,6 +119,8 @@ def _on_a_store(inputs: Inputs) -> Iterator[Row]:
         sizes = {path.name: path.stat().st_size for path in out.rglob("*") if path.is_file()}
         whole = f"{sum(sizes.values()) / 1e6:,.0f} MB in {len(sizes):,} files"
         yield "  plan.json", f"{sizes.get('plan.json', 0) / 1e6:,.0f} MB", whole
+        tables = sum(size for name, size in sizes.items() if name.endswith(".parquet"))
+        yield "  tables of evidence", f"{tables / 1e6:,.1f} MB", ""
 
 
 def tenant(assignments: int, uses: int) -> Inputs:

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from rightsize.analyze.plan_evidence import write_table
 from rightsize.cli.main import run
 
 Ask = Callable[..., tuple[int, str, str]]
@@ -103,6 +105,33 @@ def test_what_was_changed_afterwards_is_found(ask: Ask, plan: Path, change: Call
     """Whichever file it is, before anything is believed: exit code 5."""
     change(plan)
     code, _, err = ask("verify", plan)
+    assert code == 5
+    assert said in err
+
+
+OPERATIONS = "evidence/operations.parquet"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda file: file.unlink(), f"evidence files of the plan are missing: `{OPERATIONS}`"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-40]), f"`{OPERATIONS}` cannot be read as Parquet"),
+        (lambda file: file.write_bytes(b"events"), f"`{OPERATIONS}` cannot be read as Parquet"),
+        (
+            lambda file: file.write_bytes(write_table(pl.read_parquet(file).with_columns(events=9))),
+            f"`{OPERATIONS}` differs from the plan",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", [("verify",), ("plan", "comment")], ids=" ".join)
+def test_evidence_is_bound_to_the_plan_without_a_chain(
+    ask: Ask, plan: Path, command: tuple[str, ...], change: Callable[[Path], Any], said: str
+) -> None:
+    """Whoever reads the plan refuses tables that are missing, damaged or swapped: exit code 5."""
+    (plan / "chain.json").unlink()
+    change(plan / OPERATIONS)
+    code, _, err = ask(*command, plan)
     assert code == 5
     assert said in err
 

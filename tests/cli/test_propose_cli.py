@@ -248,7 +248,7 @@ def test_a_file_of_exclusions_reaches_the_plan(
     gone.write_text("role,reason,owner,expires\nReader,done,b,2026-01-01\n", encoding="utf-8")
     document, told = _document(tmp_path / "plan", capsys, "--exclude-from", str(keep), "--exclude-from", str(gone))
     assert _kinds(document)[guid(101)] == "keep"
-    assert [one["owner"] for one in document["generated_from"]["options"]["exclusions"]] == ["a", "b"]
+    assert [one["owner"] for one in document["generated_from"]["options"]["exclude_from"]] == ["a", "b"]
     assert "the exclusion of role `Reader` ended on 2026-01-01" in told
 
 

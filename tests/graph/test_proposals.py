@@ -175,7 +175,7 @@ def test_a_part_is_stale_when_a_grant_changes_or_a_use_is_not_covered() -> None:
     object.__setattr__(plan, "parts", (apps.part(),))
     from rightsize.render.plan import plan_files  # noqa: PLC0415  beside its only use
 
-    (part,) = read_plan(Written(plan_files(plan)).files["plan.json"].encode()).parts
+    (part,) = read_plan(Written(plan_files(plan)).contents["plan.json"]).parts
     assert verify_graph(part, apps.analysis()) == []
     more = (
         Apps().app("hr").holds("hr", "User.ReadWrite.All", "Mail.Send").asks("hr", "GET /users", "DELETE /users/{id}")

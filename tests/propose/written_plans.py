@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
+import polars as pl
+
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.plan_evidence import read_tables
 from rightsize.propose.verify.plan_reader import read_plan, read_roles
+from rightsize.propose.verify.reviewable import ReviewablePlan, read_reviewable
 from rightsize.propose.verify.verify import Change, Verification, verify
 from rightsize.render.plan import plan_files
+from rightsize.render.rows import plain
 from tests.propose.small_tenant import SmallTenant
 
 Document = dict[str, Any]
-_FILES: dict[str, dict[str, str]] = {}
+_FILES: dict[str, dict[str, str | bytes]] = {}
 """The last plan that was written: tests of one tenant stand beside each other."""
 
 
@@ -22,7 +28,7 @@ _FILES: dict[str, dict[str, str]] = {}
 class Written:
     """A plan as files; a test may alter them before it verifies."""
 
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str | bytes] = field(default_factory=dict)
 
     @classmethod
     def of(cls, tenant: SmallTenant, **options: Any) -> Written:
@@ -39,6 +45,15 @@ class Written:
         found: Document = json.loads(self.files["plan.json"])
         return found
 
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """The bytes of each file by its name."""
+        return contents_of(self.files)
+
+    def read(self) -> ReviewablePlan:
+        """Read the plan as a reviewer sees it."""
+        return read_reviewable(self.contents["plan.json"], self.contents)
+
     def edit(self, change: Callable[[Document], object]) -> Written:
         """Return the plan with a plan.json that somebody changed."""
         document = self.document
@@ -47,15 +62,50 @@ class Written:
 
     def verify(self, today: SmallTenant | Inputs) -> Verification:
         """Verify the plan against a tenant."""
-        plan = read_plan(self.files["plan.json"].encode())
-        roles = read_roles(plan, {name: text.encode() for name, text in self.files.items()})
+        plan = read_plan(self.contents["plan.json"])
+        roles = read_roles(plan, self.contents)
+        read_tables(plan.evidence, self.contents)
         return verify(plan, roles, today.inputs() if isinstance(today, SmallTenant) else today)
 
 
-def to_version_1(document: Document) -> None:
-    """Change a document to version 1 of the format, which names the options `dials`."""
+def contents_of(files: Mapping[str, str | bytes]) -> dict[str, bytes]:
+    """Return the bytes of each file by its name."""
+    return {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
+
+
+def to_version_1(document: Document, tables: Mapping[str, pl.DataFrame] = MappingProxyType({})) -> None:
+    """Change a document to version 1 of the format: options are named `dials`, proposals have the rows of evidence.
+
+    Args:
+        document: The document.
+        tables: Its tables of evidence; without them the proposals have no rows.
+    """
     document["format_version"] = 1
-    document["generated_from"]["dials"] = document["generated_from"].pop("options")
+    options = document["generated_from"].pop("options")
+    dials = {("exclusions" if name == "exclude_from" else name): found for name, found in options.items()}
+    document["generated_from"]["dials"] = dials
+    document.pop("evidence")
+    for one in document["proposals"] if tables else ():
+        mine = {name: frame.filter(pl.col("proposal_id") == one["id"]) for name, frame in tables.items()}
+        for name, period in (("operations", "window"), ("used_before", "before")):
+            rows = mine["operations"].filter(pl.col("period") == period).drop("proposal_id", "period")
+            if name == "operations" or not rows.is_empty():
+                one["evidence"][name] = plain(rows.to_dicts())
+        proofs = mine["absence-proofs"].group_by("reason", maintain_order=True)
+        absent = [_entry(mine["absent"].filter(pl.col("reason") == reason), rows) for (reason,), rows in proofs]
+        one["evidence"] |= {"absent": plain(absent)} if absent else {}
+
+
+def _entry(types: pl.DataFrame, proofs: pl.DataFrame) -> Document:
+    """Return what a plan of version 1 says of the types that did not exist for one reason."""
+    entry: Document = {"reason": types["reason"][0], "operations": types["operations"].sum()}
+    entry["resource_types"] = dict(types.select("resource_type", "operations").iter_rows())
+    first = proofs.row(0, named=True)
+    if first["proof"] is not None:
+        return entry | {"proof": first["proof"]}
+    names = ("kind", "reader_id", "subscriptions", "read_from", "read_to")
+    counts = {"subscriptions": first["of_subscriptions"], "log_days": first["log_days"]}
+    return entry | counts | {"window_days": first["window_days"], "listings": proofs.select(names).to_dicts()}
 
 
 def named(found: Verification) -> list[tuple[str, str, str]]:

@@ -245,3 +245,14 @@ def test_a_preview_of_version_1_is_one_too(ask: Ask, demo: Path, tmp_path: Path)
     (plan / "plan.json").write_text(json.dumps(document), encoding="utf-8")
     code, _, err = ask("plan", plan, "--out", tmp_path / "r", *emergency_words(demo))
     assert code == 6 and "30 days" in err and not (tmp_path / "r").exists()
+
+
+def test_the_evidence_of_a_plan_goes_with_its_rollout(ask: Ask, folder: Path, azure: Loopback, demo: Path) -> None:
+    """Before anything is written the plan is proved again, and its tables must be those that it names."""
+    table = folder / "plan" / "evidence" / "operations.parquet"
+    assert table.read_bytes() == (demo / "evidence" / "operations.parquet").read_bytes()
+    table.write_bytes((demo / "evidence" / "absent.parquet").read_bytes())
+    before = _writes(azure)
+    code, _, err = ask("apply", folder, *writing_words(azure), "--db", demo / "demo.duckdb")
+    assert (code, _writes(azure)) == (5, before)
+    assert "`evidence/operations.parquet` differs from the plan" in err

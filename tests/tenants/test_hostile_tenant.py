@@ -18,13 +18,16 @@ def test_every_call_arrives(hostile_planned: Path, hostile_truth: dict[str, Any]
 
 
 def test_no_name_reaches_a_plan_as_more_than_text(hostile_planned: Path) -> None:
-    """No markup, no control and no bidi character in any file, and no file named by anybody."""
+    """No markup, no control and no bidi character in any file of text, and no file named by anybody.
+
+    Tables of evidence are data: they hold each value as it is.
+    """
     plan = hostile_planned / "plan"
     assert json.loads((plan / "plan.json").read_text(encoding="utf-8"))["replay"]["denied"] == 0
     for path in plan.rglob("*"):
         assert path.name.isascii()
         assert ".." not in path.name
-        if path.is_file():
+        if path.is_file() and path.suffix != ".parquet":
             text = path.read_text(encoding="utf-8")
             assert not [bad for bad in ("\x1b", "\x9b", "\u202e", "\u2066", "\u200b") if bad in text], path
             if path.suffix == ".html":

@@ -26,7 +26,7 @@ from rightsize.propose.needs.delegation import describe_delegation
 from rightsize.propose.needs.drafts import LATER_COST, Draft, Key, Placement
 from rightsize.propose.needs.layer_parts import DAILY
 from rightsize.propose.needs.privileged import activation_evidence, privileged_evidence
-from rightsize.propose.needs.use_rows import KEY, Uses
+from rightsize.propose.needs.use_rows import KEY
 from rightsize.propose.risk.breakage import BreakBounds
 from rightsize.propose.risk.estimate import Estimate
 from rightsize.propose.selection.assign import demands_of, is_split
@@ -124,12 +124,10 @@ def _proposal(
     before = today_exposure(subject, granted, context)
     after = before if draft.kind == "keep" else planned_exposure(subject, draft.placements, context)
     used = used_weight(subject, context)
-    uses = Uses(context.rows, subject.key, context.book.index)
-    earlier = Uses(context.earlier_rows, subject.key, context.book.index)
     evidence = proposal_evidence(
         draft,
-        uses,
-        earlier,
+        context.rows.number_of(subject.key),
+        context.earlier_rows.number_of(subject.key),
         left,
         context.book,
         said.declared.get(subject.anchor, ()),

@@ -14,6 +14,8 @@ import polars as pl
 from rightsize.analyze.reasons import Choice, Unused, Verdict, sentence
 from rightsize.analyze.text import folded
 from rightsize.model.nouns import RoleDefinition
+from rightsize.model.plan import Proposal
+from rightsize.model.plan_evidence import BEFORE, WINDOW
 from rightsize.propose.core.bitsets import OperationIndex, bits_of
 from rightsize.propose.core.options import Unobservable
 from rightsize.propose.core.read_patterns import PatternPart
@@ -21,8 +23,8 @@ from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.needs import ONE_READING, USED, USED_BEFORE, WHY, WILDCARD
 from rightsize.propose.needs.status_reads import type_of
-from rightsize.propose.needs.undecided import what_would_tell
-from rightsize.propose.needs.use_rows import Used
+from rightsize.propose.needs.undecided import cause_of
+from rightsize.propose.needs.use_rows import KEY, Used, UseRows
 from rightsize.propose.selection.wildcard_compaction import describe_opening
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import fold
@@ -58,8 +60,8 @@ def last_used(days_ago: int) -> str:
 
 def proposal_evidence(
     draft: Draft,
-    uses: Sequence[Mapping[str, Any]],
-    earlier: Sequence[Mapping[str, Any]],
+    used: int,
+    used_before: int,
     granted_after: int,
     book: RoleBook,
     declared: Sequence[str],
@@ -69,8 +71,8 @@ def proposal_evidence(
 
     Args:
         draft: The draft.
-        uses: The use under its assignment, as `use_rows.Uses` has it.
-        earlier: The use before the window that still counts, in the same form.
+        used: The number of operations that were used under its assignment.
+        used_before: The number of those whose use before the window still counts.
         granted_after: The operations that are granted after the change, as a bit set.
         book: The roles.
         declared: Sentences on windows that a user declared complete.
@@ -83,11 +85,10 @@ def proposal_evidence(
         "scope": draft.subject.scope,
         "state": draft.subject.state,
         "granted": granted.bit_count(),
-        "used": len(uses),
-        "operations": uses,
+        "used": used,
     }
-    if earlier:
-        evidence["used_before"] = earlier
+    if used_before:
+        evidence["used_before"] = used_before
     if draft.rests_on:
         evidence["rests_on"] = list(draft.rests_on)
     if draft.together_with:
@@ -98,11 +99,32 @@ def proposal_evidence(
         evidence["removed"] = _removed(draft, gone, choice)
         if draft.profile.coverage is not None and Unused.COVERED_IN_PART in evidence["removed"]:
             evidence["covered_days"] = draft.profile.coverage[0]
-        if draft.kind == "keep" and evidence["kept_unseen"]:
-            evidence["would_tell"] = what_would_tell(evidence["kept_unseen"])
     if declared:
         evidence["declared_by_user"] = list(declared)
     return evidence
+
+
+def uses_of(proposals: Sequence[Proposal], rows: UseRows, earlier: UseRows, index: OperationIndex) -> pl.DataFrame:
+    """Return the use behind proposals as the table `operations` of a plan's evidence.
+
+    Args:
+        proposals: The proposals.
+        rows: The use in the window.
+        earlier: The use before it that still counts.
+        index: The operations.
+    """
+    keys = pl.DataFrame(
+        [(one.id, one.replaces[0], one.evidence["state"]) for one in proposals],
+        schema=dict.fromkeys(("proposal_id", *KEY), pl.String),
+        orient="row",
+    )
+    return pl.concat([rows.rows_of(keys, WINDOW, index), earlier.rows_of(keys, BEFORE, index)])
+
+
+def would_tell(proposals: Iterable[Proposal]) -> dict[str, str]:
+    """Return what would decide the use that kept assignments leave undecided, by its reason."""
+    words = {word for one in proposals if one.kind == "keep" for word in one.evidence.get("kept_unseen", ())}
+    return {word: cause_of(word).tells for word in sorted(words) if cause_of(word).tells}
 
 
 def _removed(draft: Draft, gone: int, choice: Unobservable) -> dict[str, int]:

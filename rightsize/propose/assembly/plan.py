@@ -20,6 +20,7 @@ from rightsize.model.plan import Advice, Plan, Proof, Proposal
 from rightsize.propose.assembly.absence import advise_existence
 from rightsize.propose.assembly.advice import write_advice
 from rightsize.propose.assembly.assemble import planned_roles, role_id_of, write_proposals
+from rightsize.propose.assembly.evidence import uses_of, would_tell
 from rightsize.propose.assembly.proof_obligations import claim_name, make_claims
 from rightsize.propose.assembly.read_costs import price_reads
 from rightsize.propose.core.azure_limits import AzureLimits, refusals
@@ -116,6 +117,8 @@ def plan_from_context(context: PlanContext, content_hash: str) -> Plan:
             "options": options.as_json(),
         },
         proposals=proposals,
+        uses=uses_of(proposals, context.rows, context.earlier_rows, context.book.index),
+        would_tell=would_tell(proposals),
         roles=planned_roles(drafts, new, context),
         advice=_advice(context, proposals, separation),
         replay=outcome.as_json(),

@@ -135,12 +135,15 @@ class PlanOptions:
         return min(window.start, window.end - dt.timedelta(days=days))
 
     def as_json(self) -> dict[str, object]:
-        """Return the options in the form of `plan.json`, sorted and independent of the current time."""
+        """Return the options in the form of `plan.json`, sorted and independent of the current time.
+
+        Each has the name of its command-line option; `exclude_from` holds the entries of the files, not their names.
+        """
         return {
             "direct_assignments": self.direct_assignments,
             "emergency_access": sorted(set(self.emergency_access)),
             "exclude": sorted(set(self.exclude)),
-            "exclusions": [one.as_json() for one in sorted(set(self.exclusions))],
+            "exclude_from": [one.as_json() for one in sorted(set(self.exclusions))],
             "forget_days": self.forget_days,
             "grace_days": self.grace_days,
             "lifecycle": self.lifecycle,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Verdict
 
 _NAMED = 3
-"""Maximum number of causes, and of things that would tell, that a reason names; the evidence has all of them."""
+"""Maximum number of causes, and of things that would tell, that a reason names; the plan has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,14 @@ def count_causes(reasons: Mapping[tuple[str, str], int], mask: int, verdict: Ver
 
 def describe_causes(counts: Mapping[str, int]) -> str:
     """Return counts of causes in words: the most frequent ones, and the number of the others."""
-    named = [f"{number} {_cause(reason).name}" for reason, number in list(counts.items())[:_NAMED]]
+    named = [f"{number} {cause_of(reason).name}" for reason, number in list(counts.items())[:_NAMED]]
     rest = sum(list(counts.values())[_NAMED:])
     return ", ".join([*named, *([f"{rest} others"] if rest else [])])
 
 
 def what_would_tell(counts: Mapping[str, int]) -> list[str]:
     """Return what would decide the causes, in their order, each once."""
-    return list(dict.fromkeys(tells for reason in counts if (tells := _cause(reason).tells)))
+    return list(dict.fromkeys(tells for reason in counts if (tells := cause_of(reason).tells)))
 
 
 def describe_tells(counts: Mapping[str, int]) -> str:
@@ -86,5 +86,6 @@ def describe_tells(counts: Mapping[str, int]) -> str:
     return f"; what would tell: {', or '.join(tells)}" if tells else ""
 
 
-def _cause(reason: str) -> Cause:
+def cause_of(reason: str) -> Cause:
+    """Return the cause of a reason; a word that no rule knows has its own name."""
     return CAUSES.get(reason) or Cause(reason.replace("_", " "), "")

@@ -1,4 +1,4 @@
-"""Sum the use behind a plan by assignment and operation in columns, and make row objects only on request.
+"""Sum the use behind a plan by assignment and operation, in columns.
 
 A tenant has millions of such rows, and each takes a kilobyte as an object.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, overload
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -23,14 +23,12 @@ KEY = ("role_assignment_id", "state")
 _ORDER = "order"
 _NAMED = 20
 """Maximum number of principals, assignments or scopes named one by one; all are counted."""
-_AT_ONCE = 50_000
-"""Number of rows that become objects at a time."""
 
 
 def summarise_uses(placed: pl.DataFrame, assignments: pl.DataFrame) -> pl.DataFrame:
     """Return one row for each (assignment, state, plane, operation) with its calls, days, principals and scopes.
 
-    The rows are sorted by the holder of the assignment, like proposals, so that writing proposals reads rows in order.
+    The rows are sorted by the holder of the assignment, like proposals.
 
     `days` is at most the number of days from the first to the last call. Below this bound, a day may count twice if an
     operation is used at several scopes on it.
@@ -55,14 +53,6 @@ def summarise_uses(placed: pl.DataFrame, assignments: pl.DataFrame) -> pl.DataFr
     )
 
 
-@dataclass(slots=True)
-class _Page:
-    """The rows that became objects last, kept because rows are read in order."""
-
-    number: int = -1
-    rows: list[dict[str, Any]] = field(default_factory=list)
-
-
 @dataclass(frozen=True, slots=True)
 class UseRows:
     """The rows of `summarise_uses`, indexed by assignment.
@@ -77,7 +67,6 @@ class UseRows:
     frame: pl.DataFrame
     spans: Mapping[Key, tuple[int, int]]
     as_of: dt.date | None = None
-    _page: _Page = field(default_factory=_Page)
 
     @classmethod
     def of(cls, placed: pl.DataFrame, assignments: pl.DataFrame, as_of: dt.date | None = None) -> UseRows:
@@ -86,11 +75,15 @@ class UseRows:
         spans = frame.with_row_index("row").group_by(KEY).agg(pl.col("row").min(), number=pl.len())
         return cls(frame, {(id_, state): (row, number) for id_, state, row, number in spans.iter_rows()}, as_of)
 
-    def _ago(self) -> list[pl.Expr]:
-        """Return the expression for the column `days_ago`, or no expression if `as_of` is None."""
+    def number_of(self, key: Key) -> int:
+        """Return the number of rows of an assignment."""
+        return self.spans.get(key, (0, 0))[1]
+
+    def _ago(self) -> pl.Expr:
+        """Return the expression for the days from the last call to `as_of`; null if `as_of` is None."""
         if self.as_of is None:
-            return []
-        return [(pl.lit(self.as_of) - pl.col("last_seen").dt.date()).dt.total_days().alias("days_ago")]
+            return pl.lit(None)
+        return (pl.lit(self.as_of) - pl.col("last_seen").dt.date()).dt.total_days()
 
     def bits(
         self, index: OperationIndex, among: Iterable[Key] | None = None, most_days: int | None = None
@@ -112,39 +105,31 @@ class UseRows:
         found = rows.group_by(KEY).agg("bit")
         return {(id_, state): index.mask_of_bits(bits) for id_, state, bits in found.iter_rows()}
 
-    def records_at(self, row: int, number: int, index: OperationIndex) -> list[dict[str, Any]]:
-        """Return `number` rows from `row` on in the form of a proposal's evidence."""
-        page, begin = divmod(row, _AT_ONCE)
-        if begin + number > _AT_ONCE:
-            return self._records_of(self.frame.slice(row, number), index)
-        if self._page.number != page:
-            self._page.number, self._page.rows = (
-                page,
-                self._records_of(self.frame.slice(page * _AT_ONCE, _AT_ONCE), index),
-            )
-        return self._page.rows[begin : begin + number]
+    def rows_of(self, proposals: pl.DataFrame, period: str, index: OperationIndex) -> pl.DataFrame:
+        """Return the use behind proposals as rows of the table `operations` of a plan's evidence, in their order.
 
-    def _records_of(self, rows: pl.DataFrame, index: OperationIndex) -> list[dict[str, Any]]:
-        columns = rows.select(
-            "bit",
-            "operation",
+        Args:
+            proposals: `(proposal_id, role_assignment_id, state)`.
+            period: The value of the column `period`.
+            index: The operations, whose spelling is used.
+        """
+        rows = proposals.join(self.frame, on=KEY, maintain_order="left_right")
+        bits = rows["bit"].drop_nulls().unique().sort()
+        spelt = bits.to_frame().with_columns(spelt=pl.Series([index.names[bit][1] for bit in bits], dtype=pl.String))
+        return rows.join(spelt, on="bit", how="left", maintain_order="left").select(
+            "proposal_id",
+            pl.lit(period).alias("period"),
             "plane",
-            "events",
-            "days",
-            "first_seen",
-            "last_seen",
+            pl.coalesce("spelt", "operation").alias("operation"),
+            pl.col("events", "days").cast(pl.Int64),
+            pl.col("first_seen", "last_seen").cast(pl.Datetime("us")),
+            days_ago=self._ago().cast(pl.Int64),
             attributed_by="attributed",
-            principals=pl.col("principals").list.len(),
+            principals=pl.col("principals").list.len().cast(pl.Int64),
             principal_ids=pl.col("principals").list.head(_NAMED),
-            scopes=pl.col("scopes").list.len(),
+            scopes=pl.col("scopes").list.len().cast(pl.Int64),
             scope_ids=pl.col("scopes").list.head(_NAMED),
-        ).with_columns(self._ago())
-        records = list(columns.iter_rows(named=True))
-        for row in records:
-            bit = row.pop("bit")
-            if bit is not None:
-                row["operation"] = index.names[bit][1]
-        return records
+        )
 
     def of_roles(self, users: pl.DataFrame, wanted: pl.DataFrame) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
         """Return for each role the use of its operations under the assignments that it helps to replace.
@@ -179,55 +164,10 @@ class UseRows:
                 role_assignments=pl.col("assignments").list.len(),
                 role_assignment_ids=pl.col("assignments").list.head(_NAMED),
             )
-            .with_columns(self._ago())
+            .with_columns([] if self.as_of is None else [self._ago().alias("days_ago")])
             .collect()
         )
         by_role: dict[str, dict[tuple[str, str], dict[str, Any]]] = defaultdict(dict)
         for row in found.iter_rows(named=True):
             by_role[row.pop("role")][row.pop("plane"), row.pop("name")] = row
         return by_role
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Uses(Sequence[Mapping[str, Any]]):
-    """The use under one assignment in the form of a proposal's evidence, as a lazy sequence.
-
-    It holds only a reference to the rows: as objects, the use of a large tenant takes more memory than all else of a
-    plan.
-
-    Attributes:
-        rows: The rows of all use.
-        key: The assignment.
-        operations: The operations.
-    """
-
-    rows: UseRows
-    key: Key
-    operations: OperationIndex
-
-    def __len__(self) -> int:
-        return self.rows.spans.get(self.key, (0, 0))[1]
-
-    @overload
-    def __getitem__(self, position: int) -> Mapping[str, Any]: ...
-
-    @overload
-    def __getitem__(self, position: slice) -> Sequence[Mapping[str, Any]]: ...
-
-    def __getitem__(self, position: int | slice) -> Mapping[str, Any] | Sequence[Mapping[str, Any]]:
-        return self._records()[position]
-
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        return iter(self._records())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and list(self) == list(other)
-
-    def __repr__(self) -> str:
-        return repr(self._records())
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def _records(self) -> list[dict[str, Any]]:
-        row, number = self.rows.spans.get(self.key, (0, 0))
-        return self.rows.records_at(row, number, self.operations) if number else []

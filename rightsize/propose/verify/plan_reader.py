@@ -1,4 +1,4 @@
-"""Read `plan.json` and the role files of a written plan, and check the form of every value before it is used.
+"""Read `plan.json`, the role files and the tables of evidence of a written plan, and check every value before use.
 
 A plan folder travels through pull requests and chats, so the files may come from somebody else.
 """
@@ -12,10 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+import polars as pl
+
+from rightsize.analyze.plan_evidence import AGAIN, EvidenceFile, files_of, read_tables, stays_inline, take_rows
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import AssignmentState, RoleDefinition
 from rightsize.model.plan import PLAN_FORMAT, PlannedAssignment, ProposalKind
+from rightsize.model.plan_evidence import EVIDENCE_TABLES, file_of
 from rightsize.model.role_forms import hash_of_role, load_json, read_role_definitions
 from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings
 from rightsize.rbac.scopes import parse_scope
@@ -26,7 +30,7 @@ _STATES: tuple[str, ...] = get_args(AssignmentState)
 _PARTS = ("graph", "directory")
 _FILE = re.compile(r"roles/[a-z0-9][a-z0-9-]{0,199}\.json")
 _END = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3])(:[0-5]\d){2}Z", re.ASCII)
-_AGAIN = "write the plan again with `rightsize propose`"
+_TABLES = {table.name: file_of(table) for table in EVIDENCE_TABLES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ class WrittenPlan:
         roles: Its new roles.
         rests_on: Hashes of the assignments, roles, groups and denies that it read.
         parts: Its parts for other planes.
+        evidence: The files of its tables of evidence.
     """
 
     window: Window
@@ -84,6 +89,12 @@ class WrittenPlan:
     roles: tuple[WrittenRole, ...]
     rests_on: Readings
     parts: tuple[WrittenPart, ...] = ()
+    evidence: tuple[EvidenceFile, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Return the names of the files that belong to the plan beside `plan.json`: roles and tables of evidence."""
+        return (*(role.file for role in self.roles), *(table.file for table in self.evidence))
 
 
 def read_plan(text: bytes) -> WrittenPlan:
@@ -98,31 +109,34 @@ def read_plan(text: bytes) -> WrittenPlan:
 def load_plan(text: bytes) -> dict[str, Any]:
     """Return the document in `plan.json` in today's format: a plan of version 1 is brought to it.
 
+    The proposals of a plan of version 1 keep their rows of evidence; `read_evidence` takes them out.
+
     Raises:
         InputError: The text is not a JSON object, or its format version is not known.
     """
-    load_json(text)  # its error message names the place where the text is not JSON
     try:
         document = json.loads(text, object_pairs_hook=_without_repeats)
-    except ValueError as error:
-        raise InputError(f"`plan.json` is not a plan: {error}", hint=_AGAIN) from None
+    except (ValueError, RecursionError) as error:
+        load_json(text)  # its error message names the place where the text is not JSON
+        raise InputError(f"`plan.json` is not a plan: {error}", hint=AGAIN) from None
     plan = _object(document, "plan.json")
     version = plan.get("format_version")
     if type(version) is not int or version not in (1, PLAN_FORMAT):
         raise InputError(
             f"`plan.json` has the format version {json.dumps(version)[:40]}; versions 1 and {PLAN_FORMAT} can be read",
-            hint=_AGAIN,
+            hint=AGAIN,
         )
     return plan if version == PLAN_FORMAT else _from_version_1(plan)
 
 
 def _from_version_1(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a plan of version 1 as version 2: it names the options `dials`, and the oldest plans lack `forget_days`.
+    """Return a plan of version 1 as version 2: `dials` are `options`, and `exclusions` among them `exclude_from`.
 
-    A plan from before `forget_days` counts no use from before its window.
+    The oldest plans lack `forget_days`: they count no use from before their window.
     """
     origin = _object(plan.get("generated_from"), "generated_from")
-    options = {"forget_days": 0, **_object(origin.get("dials", {}), "dials")}
+    dials = {"forget_days": 0, **_object(origin.get("dials", {}), "dials")}
+    options = {("exclude_from" if name == "exclusions" else name): found for name, found in dials.items()}
     renamed = {("options" if name == "dials" else name): found for name, found in origin.items() if name != "options"}
     return {**plan, "format_version": PLAN_FORMAT, "generated_from": {**renamed, "options": options}}
 
@@ -146,9 +160,9 @@ def check_plan(plan: Mapping[str, Any]) -> WrittenPlan:
     every = [one.id for found in of_plane.values() for one in found]
     for what, ids in (("proposal", every), ("role", [one.role for one in roles])):
         if len(set(ids)) < len(ids):
-            raise InputError(f"`plan.json` has a {what} twice", hint=_AGAIN)
+            raise InputError(f"`plan.json` has a {what} twice", hint=AGAIN)
     _check_roles_known(proposals, {one.role for one in roles} | set(rests_on["role_definitions"]))
-    return WrittenPlan(window, proposals, roles, rests_on, parts)
+    return WrittenPlan(window, proposals, roles, rests_on, parts, _evidence(plan))
 
 
 def read_roles(plan: WrittenPlan, files: Mapping[str, bytes]) -> dict[str, RoleDefinition]:
@@ -163,21 +177,60 @@ def read_roles(plan: WrittenPlan, files: Mapping[str, bytes]) -> dict[str, RoleD
     """
     missing = [role.file for role in plan.roles if role.file not in files]
     if missing:
-        raise InputError(f"role files of the plan are missing: {_listed(missing)}", hint=_AGAIN)
+        raise InputError(f"role files of the plan are missing: {_listed(missing)}", hint=AGAIN)
     roles: dict[str, RoleDefinition] = {}
     altered = []
     for role in plan.roles:
         try:
             found = read_role_definitions(load_json(files[role.file]))
         except InputError as error:
-            raise InputError(f"`{role.file}` cannot be read: {error.message}", hint=_AGAIN) from None
+            raise InputError(f"`{role.file}` cannot be read: {error.message}", hint=AGAIN) from None
         if len(found) != 1 or fold(found[0].role_definition_id) != role.role or hash_of_role(found[0]) != role.content:
             altered.append(role.file)
         else:
             roles[role.role] = found[0]
     if altered:
-        raise InputError(f"role files differ from the plan: {_listed(altered)}", hint=_AGAIN)
+        raise InputError(f"role files differ from the plan: {_listed(altered)}", hint=AGAIN)
     return roles
+
+
+def read_evidence(
+    plan: WrittenPlan, document: Mapping[str, Any], files: Mapping[str, bytes]
+) -> tuple[dict[str, Any], dict[str, pl.DataFrame]]:
+    """Return the document of a plan without rows of evidence, and its tables of evidence.
+
+    Args:
+        plan: The plan.
+        document: The document of `load_plan` that it was read from.
+        files: The content of each file that exists, by its name.
+
+    Raises:
+        InputError: Files are missing, are no such table, or differ from the table that the plan was made with.
+    """
+    if "evidence" in document:
+        return dict(document), read_tables(plan.evidence, files)
+    # Format version 1 has the rows in its proposals.
+    proposals = [one | {"evidence": _object(one.get("evidence", {}), "evidence")} for one in document["proposals"]]
+    tables = take_rows((one["id"], str(one.get("plane")), one["evidence"]) for one in proposals)
+    proposals = [one | {"evidence": stays_inline(one["evidence"])} for one in proposals]
+    listed = [one.as_json() for one in files_of(tables)]
+    return {**document, "proposals": proposals, "evidence": listed}, tables
+
+
+def _evidence(plan: Mapping[str, Any]) -> tuple[EvidenceFile, ...]:
+    """Return the tables of evidence that a plan lists; a plan of format version 1 lists none."""
+    listed = []
+    for index, one in enumerate(_list(plan.get("evidence", []), "evidence"), 1):
+        where = f"table {index} of evidence"
+        fields = _object(one, where)
+        table, content = (_text(fields.get(name), f"`{name}` of {where}") for name in ("table", "content"))
+        rows = fields.get("rows")
+        if fields.get("file") != _TABLES.get(table) or type(rows) is not int or rows < 1:
+            raise InputError(f"{where} is not a table of evidence that can be read", hint=AGAIN)
+        listed.append(EvidenceFile(table, _TABLES[table], rows, content))
+    if len({one.table for one in listed}) < len(listed):
+        raise InputError("`plan.json` has a table of evidence twice", hint=AGAIN)
+    return tuple(listed)
 
 
 def _plane_of(document: object) -> str:
@@ -204,15 +257,15 @@ def _window(fields: Mapping[str, Any], plan: Mapping[str, Any]) -> Window:
     window = _object(fields.get("window"), "window")
     first, last = (_day(window.get(name), name) for name in ("first_day", "last_day"))
     if first > last:
-        raise InputError("a window of `plan.json` ends before it begins", hint=_AGAIN)
+        raise InputError("a window of `plan.json` ends before it begins", hint=AGAIN)
     options = _object(_object(plan.get("generated_from"), "generated_from").get("options"), "options")
     forget_days = options.get("forget_days")
     if not isinstance(forget_days, int) or isinstance(forget_days, bool) or forget_days < 0:
-        raise InputError("`forget_days` of `plan.json` is not a number of days", hint=_AGAIN)
+        raise InputError("`forget_days` of `plan.json` is not a number of days", hint=AGAIN)
     # Only plans with the option have it.
     min_days = options.get("min_days")
     if min_days is not None and (not isinstance(min_days, int) or isinstance(min_days, bool) or min_days < 1):
-        raise InputError("`min_days` of `plan.json` is not a number of days", hint=_AGAIN)
+        raise InputError("`min_days` of `plan.json` is not a number of days", hint=AGAIN)
     return Window(first, last, forget_days, min_days)
 
 
@@ -222,7 +275,7 @@ def _check_roles_known(proposals: Sequence[WrittenProposal], known: set[str]) ->
             if one.role not in known:
                 raise InputError(
                     f"proposal `{proposal.id}` assigns the role `{one.role}`, which the plan neither brings nor read",
-                    hint=_AGAIN,
+                    hint=AGAIN,
                 )
 
 
@@ -231,11 +284,11 @@ def _proposal(document: object, index: int) -> WrittenProposal:
     fields = _object(document, where)
     kind = _text(fields.get("kind"), f"`kind` of {where}")
     if kind not in _KINDS:
-        raise InputError(f"{where} has the unknown kind `{kind}`", hint=_AGAIN)
+        raise InputError(f"{where} has the unknown kind `{kind}`", hint=AGAIN)
     evidence = fields.get("evidence")
     state = evidence.get("state") if isinstance(evidence, dict) else None
     if state is not None and state not in _STATES:
-        raise InputError(f"{where} has the unknown state `{state}`", hint=_AGAIN)
+        raise InputError(f"{where} has the unknown state `{state}`", hint=AGAIN)
     replaces = tuple(
         fold(_text(id_, f"`replaces` of {where}")) for id_ in _list(fields.get("replaces"), f"`replaces` of {where}")
     )
@@ -243,9 +296,9 @@ def _proposal(document: object, index: int) -> WrittenProposal:
         _assignment(one, where) for one in _list(fields.get("assignments"), f"`assignments` of {where}")
     )
     if not replaces:
-        raise InputError(f"{where} replaces nothing", hint=_AGAIN)
+        raise InputError(f"{where} replaces nothing", hint=AGAIN)
     if kind in ("keep", "remove", "remove_orphan", "remove_duplicate") and assignments:
-        raise InputError(f"{where} is a `{kind}` and assigns something", hint=_AGAIN)
+        raise InputError(f"{where} is a `{kind}` and assigns something", hint=AGAIN)
     return WrittenProposal(_text(fields.get("id"), f"`id` of {where}"), kind, replaces, state, assignments)
 
 
@@ -260,12 +313,12 @@ def _assignment(document: object, where: str) -> PlannedAssignment:
         condition = _text(condition, f"`condition` of an assignment of {where}")
     end_on = fields.get("end_on")
     if end_on is not None and not _END.fullmatch(_text(end_on, f"`end_on` of an assignment of {where}")):
-        raise InputError(f"an assignment of {where} ends at `{end_on}`, which is not a time in UTC", hint=_AGAIN)
+        raise InputError(f"an assignment of {where} ends at `{end_on}`, which is not a time in UTC", hint=AGAIN)
     if state == "active":
         return PlannedAssignment(parse_scope(scope).key, fold(role), fold(principal), condition, "active", end_on)
     if state == "eligible":
         return PlannedAssignment(parse_scope(scope).key, fold(role), fold(principal), condition, "eligible", end_on)
-    raise InputError(f"an assignment of {where} has the state `{state}`", hint=_AGAIN)
+    raise InputError(f"an assignment of {where} has the state `{state}`", hint=AGAIN)
 
 
 def _role(document: object, index: int) -> WrittenRole:
@@ -273,7 +326,7 @@ def _role(document: object, index: int) -> WrittenRole:
     fields = _object(document, where)
     file = _text(fields.get("file"), f"`file` of {where}")
     if not _FILE.fullmatch(file):
-        raise InputError(f"{where} names `{file}`, which is not a role file of a plan folder", hint=_AGAIN)
+        raise InputError(f"{where} names `{file}`, which is not a role file of a plan folder", hint=AGAIN)
     return WrittenRole(
         fold(_text(fields.get("role"), f"`role` of {where}")),
         file,
@@ -283,7 +336,7 @@ def _role(document: object, index: int) -> WrittenRole:
 
 def _rests_on(document: object) -> Readings:
     if document is None:
-        raise InputError("`plan.json` has no `rests_on`, so nothing shows whether it is stale", hint=_AGAIN)
+        raise InputError("`plan.json` has no `rests_on`, so nothing shows whether it is stale", hint=AGAIN)
     fields = _object(document, "rests_on")
     read: Readings = {}
     for word in WHAT:
@@ -294,19 +347,19 @@ def _rests_on(document: object) -> Readings:
 
 def _object(value: object, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InputError(f"{where} is not an object", hint=_AGAIN)
+        raise InputError(f"{where} is not an object", hint=AGAIN)
     return value
 
 
 def _list(value: object, where: str) -> list[Any]:
     if not isinstance(value, list):
-        raise InputError(f"{where} is not a list", hint=_AGAIN)
+        raise InputError(f"{where} is not a list", hint=AGAIN)
     return value
 
 
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str) or not value:
-        raise InputError(f"{where} is not a text", hint=_AGAIN)
+        raise InputError(f"{where} is not a text", hint=AGAIN)
     if not value.isascii():
         try:
             value.encode()
@@ -319,7 +372,7 @@ def _day(value: object, name: str) -> dt.date:
     try:
         return dt.date.fromisoformat(_text(value, f"`{name}` of the window"))
     except ValueError:
-        raise InputError(f"`{name}` of the window is not a day", hint=_AGAIN) from None
+        raise InputError(f"`{name}` of the window is not a day", hint=AGAIN) from None
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

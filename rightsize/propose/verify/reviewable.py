@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import polars as pl
+
+from rightsize.analyze.plan_evidence import AGAIN
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Advice, Growth, Plan, PlannedAssignment, PlannedRole, Proof, Proposal
-from rightsize.propose.verify.plan_reader import WrittenPlan, check_plan, load_plan, read_roles
+from rightsize.model.plan_evidence import OPERATIONS
+from rightsize.propose.verify.plan_reader import WrittenPlan, check_plan, load_plan, read_evidence, read_roles
 from rightsize.rbac.text import fold
 
-_AGAIN = "write the plan again with `rightsize propose`"
 _PROPOSAL: Mapping[str, type | tuple[type, ...]] = {
     "plane": str,
     "principal_ids": list,
@@ -46,12 +49,14 @@ class ReviewablePlan:
         document: `plan.json` in today's format; every value that a page shows has the right type.
         roles: The new roles of the plan, by folded id.
         evidence: Their evidence, by folded id: `actions`, each with `action`, `plane` and `why`.
+        tables: The tables of evidence, by the name of the table.
     """
 
     written: WrittenPlan
     document: Mapping[str, Any]
     roles: Mapping[str, RoleDefinition]
     evidence: Mapping[str, Mapping[str, Any]]
+    tables: Mapping[str, pl.DataFrame] = field(compare=False)
 
 
 def read_reviewable(text: bytes, files: Mapping[str, bytes]) -> ReviewablePlan:
@@ -70,10 +75,11 @@ def read_reviewable(text: bytes, files: Mapping[str, bytes]) -> ReviewablePlan:
     for index, one in enumerate(document["proposals"], 1):
         _check_proposal(one, f"proposal {index}")
     _check_whole(document)
+    document, tables = read_evidence(written, document, files)
     evidence = {}
     for role in written.roles:
         evidence[fold(role.role)] = _read_evidence(evidence_files(role.file), files)
-    return ReviewablePlan(written, document, roles, evidence)
+    return ReviewablePlan(written, document, roles, evidence, tables)
 
 
 def plan_of(read: ReviewablePlan) -> Plan:
@@ -89,7 +95,9 @@ def plan_of(read: ReviewablePlan) -> Plan:
         advice=tuple(Advice(one["subject"], one["text"]) for one in document["advice"]),
         replay=document["replay"],
         curve=tuple(document["curve"]),
+        would_tell=document.get("would_tell", {}),
         separation=document.get("separation", {}),
+        uses=read.tables[OPERATIONS.name],
     )
 
 
@@ -120,7 +128,7 @@ def evidence_files(role_file: str) -> tuple[str, str]:
 def _check_proposal(one: Mapping[str, Any], where: str) -> None:
     for name, kind in _PROPOSAL.items():
         if not isinstance(one.get(name), kind) or isinstance(one[name], bool):
-            raise InputError(f"{where} of `plan.json` has no valid `{name}`", hint=_AGAIN)
+            raise InputError(f"{where} of `plan.json` has no valid `{name}`", hint=AGAIN)
     evidence, proof = one["evidence"], one["proof"]
     is_named = all(isinstance(evidence.get(name), str) for name in ("role", "scope"))
     latent = evidence.get("latent", {"before": 0, "after": 0})
@@ -135,13 +143,16 @@ def _check_proposal(one: Mapping[str, Any], where: str) -> None:
     )
     people = one["principal_ids"] and all(isinstance(name, str) for name in one["principal_ids"])
     if not (is_named and counted and proved and grows and people):
-        raise InputError(f"{where} of `plan.json` has no valid evidence and proof", hint=_AGAIN)
+        raise InputError(f"{where} of `plan.json` has no valid evidence and proof", hint=AGAIN)
 
 
 def _check_whole(document: Mapping[str, Any]) -> None:
     curve, advice, replay = document.get("curve"), document.get("advice"), document.get("replay")
+    tells = document.get("would_tell", {})
     fine = (
-        isinstance(curve, list)
+        isinstance(tells, dict)
+        and all(isinstance(text, str) for text in tells.values())
+        and isinstance(curve, list)
         and all(isinstance(point, dict) and all(_is_number(point.get(name)) for name in _CURVE) for point in curve)
         and isinstance(advice, list)
         and all(isinstance(one, dict) and isinstance(one.get("text"), str) for one in advice)
@@ -151,9 +162,9 @@ def _check_whole(document: Mapping[str, Any]) -> None:
         and isinstance(document["generated_from"].get("content_hash"), str)
     )
     if not fine:
-        raise InputError("`plan.json` has no valid curve, advice and replay", hint=_AGAIN)
+        raise InputError("`plan.json` has no valid curve, advice and replay", hint=AGAIN)
     if not _is_separation(document.get("separation", {})):
-        raise InputError("`plan.json` has no valid separation", hint=_AGAIN)
+        raise InputError("`plan.json` has no valid separation", hint=AGAIN)
 
 
 def _is_separation(separation: object) -> bool:
@@ -189,14 +200,14 @@ def _is_number(value: object) -> bool:
 def _read_evidence(names: Sequence[str], files: Mapping[str, bytes]) -> Mapping[str, Any]:
     name = next((one for one in names if one in files), None)
     if name is None:
-        raise InputError(f"the plan folder has no `{names[0]}`", hint=_AGAIN)
+        raise InputError(f"the plan folder has no `{names[0]}`", hint=AGAIN)
     try:
         document = json.loads(files[name])
     except ValueError as error:
-        raise InputError(f"`{name}` is not JSON: {error}", hint=_AGAIN) from None
+        raise InputError(f"`{name}` is not JSON: {error}", hint=AGAIN) from None
     actions = document.get("actions") if isinstance(document, dict) else None
     if not isinstance(actions, list) or not all(_is_action(one) for one in actions):
-        raise InputError(f"`{name}` is not the evidence of a role", hint=_AGAIN)
+        raise InputError(f"`{name}` is not the evidence of a role", hint=AGAIN)
     found: dict[str, Any] = document
     return found
 

@@ -105,7 +105,7 @@ def test_the_plan_says_why_who_and_until_when() -> None:
         "excluded: tag `criticality` until 2026-05-01: being moved (team a); "
         "enough would be what a plan without the exclusion proposes"
     )
-    assert plan.generated_from["options"]["exclusions"] == [
+    assert plan.generated_from["options"]["exclude_from"] == [
         {"tag": "criticality", "reason": "being moved", "owner": "team a", "expires": "2026-05-01"}
     ]
 

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from typing import Any
 
+import polars as pl
 import pytest
 
 from rightsize.model.errors import InputError, UsageError
@@ -104,9 +105,10 @@ def test_negative_days_make_no_sense() -> None:
 def test_the_evidence_says_when_it_was_used_last() -> None:
     plan = starter().plan()
     proposal = proposal_for(plan, guid(101))
-    (before,) = proposal.evidence["used_before"]
-    assert (before["operation"], before["days_ago"], before["events"]) == (RESTART, 93, 2)
-    assert [one["operation"] for one in proposal.evidence["operations"]] == [START]
+    uses = pl.DataFrame(plan.uses).filter(pl.col("proposal_id") == proposal.id)
+    assert uses.select("period", "operation", "days_ago").rows() == [("window", START, None), ("before", RESTART, 93)]
+    assert uses["events"][1] == 2
+    assert (proposal.evidence["used"], proposal.evidence["used_before"]) == (1, 1)
     assert proposal.evidence["kept_unseen"]["used_before_window"] == 1
     assert "1 of them used before the window only" in proposal.reason
 

@@ -80,10 +80,11 @@ def test_last_days_of_which_a_third_has_no_log_test_nothing() -> None:
 
 
 def test_with_less_a_plan_keeps_the_assignment_and_says_what_is_missing() -> None:
-    kept = proposal_for(staff(range(31, 90)).plan(), guid(102))
+    plan = staff(range(31, 90)).plan()
+    kept = proposal_for(plan, guid(102))
     assert kept.kind == "keep"
     assert "on days without a log" in kept.reason
-    assert "the log of the missing days" in kept.evidence["would_tell"]
+    assert plan.would_tell["days_missing"] == "the log of the missing days"
 
 
 def test_existence_needs_its_days_whatever_min_days_says() -> None:

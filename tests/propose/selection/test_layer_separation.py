@@ -16,7 +16,7 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.needs.eligibility import WHY_ACTIVE
-from rightsize.propose.verify.reviewable import plan_of, read_reviewable
+from rightsize.propose.verify.reviewable import plan_of
 from rightsize.rbac.algebra import contains, grants
 from rightsize.render.plan import plan_document, plan_files
 from rightsize.rules.layers import layers_of
@@ -326,13 +326,11 @@ def test_a_plan_that_is_split_is_verified_and_goes_stale_like_any_other() -> Non
 def test_what_was_written_is_read_back_and_forgeries_are_refused() -> None:
     tenant, _, _ = tenant_of(RULES, LOGS, START)
     plan = planned(tenant)
-    files = {name: text.encode() for name, text in plan_files(plan).items()}
-    assert plan_of(read_reviewable(files["plan.json"], files)).separation == plan.separation
-    forged = Written({name: text.decode() for name, text in files.items()}).edit(
-        lambda document: document["separation"]["violations"]["split"].update(standing="<script>")
-    )
+    written = Written(plan_files(plan))
+    assert plan_of(written.read()).separation == plan.separation
+    forged = written.edit(lambda document: document["separation"]["violations"]["split"].update(standing="<script>"))
     with pytest.raises(InputError, match="separation"):
-        read_reviewable(forged.files["plan.json"].encode(), files)
+        forged.read()
 
 
 def test_the_same_rows_in_any_order_give_the_same_plan() -> None:

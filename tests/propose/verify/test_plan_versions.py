@@ -1,4 +1,4 @@
-"""Plans of both formats are read: version 1 names the options `dials`, version 2 `options`.
+"""Plans of both formats are read: version 1 names the options `dials` and has its evidence in the proposals.
 
 The folder `plan_version_1` is a plan of `_tenant` as the last release with version 1 wrote it.
 """
@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from polars.testing import assert_frame_equal
+from typer.main import get_command
 
-from rightsize.cli.main import run
+from rightsize.cli.main import app, run
 from rightsize.model.errors import InputError
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import read_plan
-from rightsize.propose.verify.reviewable import ReviewablePlan, plan_of, read_reviewable
+from rightsize.propose.verify.reviewable import plan_of
 from rightsize.watch.drift import read_applied
 from rightsize.workflow.plan_folder import read_plan_folder
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
@@ -61,6 +65,15 @@ def test_a_plan_is_written_in_version_2() -> None:
     assert "dials" not in document["generated_from"]
 
 
+def test_options_have_the_names_of_the_command_line() -> None:
+    """What decides the plan is named like its option, and nothing else is there; the window has the day."""
+    command = get_command(app).commands["propose"]  # type: ignore[attr-defined]
+    names = {option.name for option in command.params}
+    every = PlanOptions(separate_layers=True, min_days=60, standby=("/subscriptions/a",)).as_json()
+    others = {"out", "forms", "review", "db", "output", "verbose", "quiet", "no_input", "as_of"}
+    assert names - others == set(every)
+
+
 def test_the_ids_of_proposals_and_roles_are_those_of_version_1() -> None:
     """The name of a key decides no id: what was deployed from an older plan is found again."""
     old, new = _old(), _new()
@@ -85,16 +98,16 @@ def test_both_versions_remember_use_from_before_the_window(written: Written) -> 
     assert named(written.verify(later)) == [("use", guid(1), "not_covered")]
 
 
-def _reviewable(written: Written) -> ReviewablePlan:
-    files = {name: text.encode() for name, text in written.files.items()}
-    return read_reviewable(files["plan.json"], files)
-
-
 def test_a_plan_reads_the_same_from_both_versions() -> None:
-    """After reading, nobody can tell the version: options, proposals, roles and evidence are equal."""
-    old, new = _reviewable(_new().edit(to_version_1)), _reviewable(_new())
-    assert old == new
+    """After reading, nobody can tell the version: options, proposals, roles, evidence and its tables are equal."""
+    new = _new().read()
+    old = _new().edit(lambda document: to_version_1(document, new.tables)).read()
+    assert (old.written.evidence, len(new.written.evidence)) == ((), 1)
+    assert replace(old, written=replace(old.written, evidence=new.written.evidence)) == new
     assert plan_of(old) == plan_of(new)
+    for name, frame in new.tables.items():
+        assert_frame_equal(old.tables[name], frame)
+    assert new.tables["operations"]["period"].to_list() == ["window", "before"]
     assert plan_of(old).generated_from["options"]["forget_days"] == 400
 
 
@@ -102,6 +115,9 @@ def test_the_folder_of_version_1_is_read_from_disk() -> None:
     """The readers of folders take it too: review, plan files, reports, layers, and the drift of applied roles."""
     read = read_plan_folder(OLD)
     assert set(read_applied([OLD])) == set(read.roles) != set()
+    assert_frame_equal(
+        read.tables["operations"].drop("proposal_id"), _new().read().tables["operations"].drop("proposal_id")
+    )
 
 
 @pytest.mark.parametrize("version", [0, 3, "2", 2.5, True, None, [2], {"\x1b[31m": 1}])
@@ -136,7 +152,9 @@ def demo_plans(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> d
         (folder / "chain.json").unlink()
         document = json.loads((folder / "plan.json").read_bytes())
         if version == 1:
-            to_version_1(document)
+            to_version_1(document, read_plan_folder(folder).tables)
+            for file in (folder / "evidence").glob("*.parquet"):
+                file.unlink()
         (folder / "plan.json").write_text(json.dumps(document), encoding="utf-8")
     return made
 

@@ -560,8 +560,8 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
 
 def test_a_tenant_with_nothing_in_it_makes_everything_stale(written: Written) -> None:
     """An empty store is no reason to crash, and none to say yes."""
-    plan = read_plan(written.files["plan.json"].encode())
-    roles = read_roles(plan, {name: text.encode() for name, text in written.files.items()})
+    plan = read_plan(written.contents["plan.json"])
+    roles = read_roles(plan, written.contents)
     found = verify(plan, roles, Inputs.of(usage_days=pl.DataFrame()))
     assert {change.change for change in found.changes} >= {"gone"}
     assert len(found.changes) >= sum(len(read) for read in plan.rests_on.values())

@@ -1,0 +1,67 @@
+"""Declare the tables of evidence beside `plan.json`: use by operation, and what did not exist, by proposal."""
+
+from __future__ import annotations
+
+from rightsize.model.schema import Column, ColumnType, Table, key
+
+TEXT, TEXTS, INT, TIME = ColumnType.TEXT, ColumnType.TEXTS, ColumnType.INT, ColumnType.TIME
+WINDOW, BEFORE = "window", "before"
+"""The values of `period`: use in the window, and earlier use that still counts."""
+
+OPERATIONS = Table(
+    "operations",
+    "one row per proposal, period and operation that was used under its assignment",
+    (
+        key("proposal_id", TEXT, "id of the proposal"),
+        key("period", TEXT, "window, or before for earlier use that still counts"),
+        key("plane", TEXT, "control, data or directory"),
+        key("operation", TEXT, "the operation, or the action of a directory role"),
+        Column("events", INT, "calls"),
+        Column("days", INT, "at most the number of days with a call"),
+        Column("first_seen", TIME, "first call"),
+        Column("last_seen", TIME, "last call"),
+        Column("days_ago", INT, "days from the last call to the end of the window; null for use in the window"),
+        Column("attributed_by", TEXTS, "how calls were credited to the assignment, sorted"),
+        Column("principals", INT, "number of principals that called"),
+        Column("principal_ids", TEXTS, "the first 20 of them, sorted"),
+        Column("scopes", INT, "number of scopes of the calls"),
+        Column("scope_ids", TEXTS, "the first 20 of them, sorted"),
+    ),
+    kind="answer",
+)
+"""Directory roles have one row for each principal and scope of an action."""
+ABSENT = Table(
+    "absent",
+    "one row per proposal, reason and resource type whose operations it removes because none existed",
+    (
+        key("proposal_id", TEXT, "id of the proposal"),
+        key("reason", TEXT, "no_such_resource or provider_not_registered"),
+        key("resource_type", TEXT, "the resource type"),
+        Column("operations", INT, "number of removed operations"),
+    ),
+    kind="answer",
+)
+ABSENCE_PROOFS = Table(
+    "absence-proofs",
+    "one row per proposal, reason and listing that proves it",
+    (
+        key("proposal_id", TEXT, "id of the proposal"),
+        key("reason", TEXT, "no_such_resource or provider_not_registered"),
+        key("kind", TEXT, "kind of the listing; null where the scope itself is the proof"),
+        key("reader_id", TEXT, "principal that read the listing"),
+        Column("subscriptions", INT, "subscriptions of which it read them"),
+        Column("of_subscriptions", INT, "subscriptions at or below the scope"),
+        Column("read_from", TIME, "first of these readings"),
+        Column("read_to", TIME, "last of them"),
+        Column("log_days", INT, "days of the window that the log covers"),
+        Column("window_days", INT, "days of the window"),
+        Column("proof", TEXT, "what else proves it; null where listings do"),
+    ),
+    kind="answer",
+)
+EVIDENCE_TABLES = (OPERATIONS, ABSENT, ABSENCE_PROOFS)
+
+
+def file_of(table: Table) -> str:
+    """Return the name of the file of a table in the plan folder."""
+    return f"evidence/{table.name}.parquet"
