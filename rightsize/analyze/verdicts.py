@@ -128,7 +128,7 @@ def analyse(
     )
     existence = read_existence(inputs, window, everybody)
     absences = find_absences(existence, inputs, judged, standby)
-    of_data, data_gaps = data_states(inputs, window, judged)
+    of_data, data_gaps = data_states(inputs, window, judged, existence.whole)
     of_control = control_gaps(inputs, window, judged).select("place", pl.lit("control").alias("plane"), "day")
     gaps = pl.concat([of_control, data_gaps]).unique().sort("place", "plane", "day")
 
