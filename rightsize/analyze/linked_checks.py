@@ -84,10 +84,10 @@ def refused_pairs(inputs: Inputs, window: Window) -> pl.DataFrame:
     """Return `(principal_id, write, checked)`: what a refusal and a reference tie to a write of a caller.
 
     The log does not say in which write an operation was refused. It was one that its caller made on that day, and of a
-    type whose resources refer to the type of the operation.
+    type whose resources refer to the type of the operation. Days before the window count, too: Azure goes on checking.
     """
     days = inputs.usage_days.filter(
-        window.holds("day") & (pl.col("plane") == "control") & pl.col("principal_id").is_not_null()
+        (pl.col("day") <= window.last_day) & (pl.col("plane") == "control") & pl.col("principal_id").is_not_null()
     ).select(
         "day",
         principal_id=folded(pl.col("principal_id")),
