@@ -115,16 +115,22 @@ def covered_days_of(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
 
 
 def read_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
-    """Return `(a, reads)`: `no_arm_token` where no holder of the assignment got a token, else `arm_read`.
+    """Return `(a, reads)`: what sign-in logs say of the holders of each assignment.
 
-    A group got no token where all its members are known and none of them got one.
+    It is `no_sign_in` where no holder got any token, `no_arm_token` where none got one for Azure Resource Manager, else
+    `arm_read`. A group got no token where all its members are known and none of them got one. Whoever makes calls had a
+    token, whatever the sign-in logs show.
     """
-    silent = _silent_principals(inputs, window, tenant)
+    callers = _callers(inputs, window)
+    no_arm = _silent_principals(inputs, tenant, window, arm_tokens(inputs, window), callers.filter("control"))
+    nothing = _silent_principals(inputs, tenant, window, _tokens(inputs, window), callers)
     holders = tenant.assignments.select("a", "principal_id", "principal_tenant_id")
-    foreign = pl.col("principal_tenant_id").is_not_null()
+    own = pl.col("principal_tenant_id").is_null()
     return holders.select(
         "a",
-        reads=pl.when(pl.col("principal_id").is_in(silent.implode()) & ~foreign)
+        reads=pl.when(pl.col("principal_id").is_in(nothing.implode()) & own)
+        .then(pl.lit(Unused.NO_SIGN_IN.value))
+        .when(pl.col("principal_id").is_in(no_arm.implode()) & own)
         .then(pl.lit(Unused.NO_ARM_TOKEN.value))
         .otherwise(pl.lit(UnobservableReason.ARM_READ.value)),
     ).sort("a")
@@ -243,15 +249,33 @@ def _high_states(place: str, tenant: Tenant, log: CoveredDays) -> tuple[str, str
     return log.state_of_all(subscriptions), log.state_of_all(groups), top
 
 
-def _silent_principals(inputs: Inputs, window: Window, tenant: Tenant) -> pl.Series:
-    """Return the principals, groups included, for which no token for Azure Resource Manager can have been issued."""
+def _callers(inputs: Inputs, window: Window) -> pl.DataFrame:
+    """Return `(principal_id, control)`: who made calls in the window, and whether on the control plane."""
+    counts = ("succeeded", "failed", "started", "denied", "suspect")
+    made = pl.sum_horizontal(pl.col(one).fill_null(0) for one in counts) > 0
+    rows = inputs.usage_days.lazy().filter(window.holds("day") & made & pl.col("principal_id").is_not_null())
+    found = rows.group_by("principal_id").agg(control=(pl.col("plane") == "control").any()).collect()
+    return found.select("control", principal_id=folded(pl.col("principal_id")))
+
+
+def _silent_principals(
+    inputs: Inputs, tenant: Tenant, window: Window, tokens: pl.DataFrame, callers: pl.DataFrame
+) -> pl.Series:
+    """Return the principals, groups included, for which no such token can have been issued.
+
+    Args:
+        inputs: The tables.
+        tenant: The tenant.
+        window: The window.
+        tokens: `(kind, principal_id, day)` of the tokens.
+        callers: `(principal_id)` of those whose calls needed one.
+    """
     covered = covered_sign_in_kinds(inputs, window)
-    tokens = arm_tokens(inputs, window)
     # A token without a known owner may belong to any principal of that kind.
     anonymous = tokens.filter(pl.col("principal_id").is_null())["kind"].unique().to_list()
     usable = [kind for kind in covered if kind not in anonymous]
     described = described_principals(inputs)
-    heard = tokens["principal_id"].drop_nulls().unique()
+    heard = pl.concat([tokens["principal_id"].drop_nulls(), callers["principal_id"]]).unique()
     kinds_speak = pl.col("kinds").list.set_difference(usable).list.len() == 0
     silent = described.filter(kinds_speak.fill_null(False) & ~pl.col("principal_id").is_in(heard.implode()))
     devices = inputs.group_members.filter(pl.col("member_type") == "Device")["member_id"]
@@ -265,7 +289,6 @@ def _silent_principals(inputs: Inputs, window: Window, tenant: Tenant) -> pl.Ser
 
 def arm_tokens(inputs: Inputs, window: Window) -> pl.DataFrame:
     """Return `(kind, principal_id, day)` of the sign-ins that may have given a token for Azure Resource Manager."""
-    rows = inputs.sign_ins.filter(window.holds("day") & (pl.col("succeeded").fill_null(0) > 0))
     resource = folded(pl.col("resource_id"))
     # A row that does not name the resource of its token may be for Azure Resource Manager.
     unsaid = resource.is_null() | (resource == "")
@@ -274,9 +297,14 @@ def arm_tokens(inputs: Inputs, window: Window) -> pl.DataFrame:
         .is_in([name.lower() for name in audience_names("azure_resource_manager")])
         .fill_null(False)
     )
-    return rows.filter(unsaid | resource.is_in(audience_ids("azure_resource_manager")) | named).select(
-        "kind", "day", principal_id=folded(pl.col("principal_id"))
-    )
+    return _tokens(inputs, window, unsaid | resource.is_in(audience_ids("azure_resource_manager")) | named)
+
+
+def _tokens(inputs: Inputs, window: Window, which: pl.Expr | None = None) -> pl.DataFrame:
+    """Return `(kind, principal_id, day)` of the sign-ins that gave a token, all or those that fulfil a condition."""
+    given = window.holds("day") & (pl.col("succeeded").fill_null(0) > 0)
+    rows = inputs.sign_ins.filter(given if which is None else given & which)
+    return rows.select("kind", "day", principal_id=folded(pl.col("principal_id")))
 
 
 def groups_with_known_members(inputs: Inputs, described: pl.DataFrame) -> pl.Series:

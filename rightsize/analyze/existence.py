@@ -82,6 +82,12 @@ class Existence:
         """Return `(node, problem, detail)`, one row a subscription; null where its listings and logs are complete."""
         return self.subscriptions.select("node", "problem", "detail").unique(maintain_order=True)
 
+    @property
+    def whole(self) -> pl.Series:
+        """Return the subscriptions of which listings and logs show every resource that there was in the window."""
+        proved = self.problems.filter(pl.col("problem").is_null())
+        return proved.join(self.changes, on="node", how="anti")["node"].sort()
+
 
 def read_existence(inputs: Inputs, window: Window, tenant: Tenant) -> Existence:
     """Return what existed in the window, by the listings, the logs and the assignments of the tenant."""

@@ -4,23 +4,31 @@ Azure checks `storageAccounts/listKeys/action` of whoever writes a diagnostic se
 not name it. A covered log without the operation therefore proves nothing while somebody whom the assignment reaches
 made such a write, or may have made one that no log shows. For a principal that made none and cannot have made one,
 Azure did not check the operation.
+
+The rules do not know all such pairs. A refusal shows one for its caller, if the caller made a write on the same day, of
+a type whose resources refer to that of the refused operation: where the caller has the right, Azure checks it, too.
 """
 
 from __future__ import annotations
 
 import polars as pl
 
+from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.log_days import is_shown
 from rightsize.analyze.profiles import LINKED_ROWS, Profiles, log_state, operation_facts
 from rightsize.analyze.reasons import UnobservableReason, Verdict
 from rightsize.analyze.resources import kind_of, resource_of
 from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.text import folded
+from rightsize.analyze.window import Window
 from rightsize.rules.inventory import decided_type
 from rightsize.rules.linked import linked_pairs
 from rightsize.rules.matching import first_match
 from rightsize.rules.tables import rows_of
 
 _SEPARATOR = "\n"
+_TYPE = r"^/subscriptions/[^/]+/(?:resourcegroups/[^/]+/)?providers/([^/]+/[^/]+)/"
+"""The folded top-level type of a folded resource id."""
 
 
 def with_linked_checks(
@@ -30,6 +38,7 @@ def with_linked_checks(
     usage: pl.DataFrame,
     control: pl.DataFrame,
     held: pl.DataFrame,
+    refused: pl.DataFrame,
 ) -> Profiles:
     """Return the profiles in which an unused operation is `unobservable` where a write may have needed it.
 
@@ -40,6 +49,7 @@ def with_linked_checks(
         usage: The calls of the window, as `usage.observe` has them.
         control: `coverage.control_states` of everybody's assignments.
         held: `(a, name, plane)`: operations that may have been used, whatever the logs cover.
+        refused: `refused_pairs`.
     """
     proved = profiles.operations.filter(
         (pl.col("plane") == "control") & (pl.col("verdict") == Verdict.UNUSED.value) & is_shown(pl.col("reason"))
@@ -47,9 +57,12 @@ def with_linked_checks(
     made = usage.filter((pl.col("plane") == "control") & (pl.col("events") > 0)).select("principal_id", "name")
     granted = everybody.grants.filter(pl.col("plane") == "control")
     pairs = linked_pairs(proved["checked"], pl.concat([granted["name"], made["name"]]))
-    if pairs.is_empty():
+    if pairs.is_empty() and refused.is_empty():
         return profiles
-    by_caller = made.drop_nulls().unique().join(pairs, left_on="name", right_on="write")
+    calls = made.drop_nulls().unique()
+    ruled = calls.join(pairs, left_on="name", right_on="write").select("checked", "principal_id")
+    shown = calls.join(refused, left_on=["name", "principal_id"], right_on=["write", "principal_id"])
+    by_caller = pl.concat([ruled, shown.select("checked", "principal_id")])
     unproved = _unproved(everybody, made.filter(pl.col("principal_id").is_null())["name"], pairs, control, held)
     asked = pl.concat([by_caller.select("checked", node="principal_id"), unproved])
     needed = (
@@ -65,6 +78,43 @@ def with_linked_checks(
         profiles.absent, on=["profile_id", "kind"], how="anti"
     )
     return _split(profiles, there.select("a", "profile_id", "checked").unique())
+
+
+def refused_pairs(inputs: Inputs, window: Window) -> pl.DataFrame:
+    """Return `(principal_id, write, checked)`: what a refusal and a reference tie to a write of a caller.
+
+    The log does not say in which write an operation was refused. It was one that its caller made on that day, and of a
+    type whose resources refer to the type of the operation. Days before the window count, too: Azure goes on checking.
+    """
+    days = inputs.usage_days.filter(
+        (pl.col("day") <= window.last_day) & (pl.col("plane") == "control") & pl.col("principal_id").is_not_null()
+    ).select(
+        "day",
+        principal_id=folded(pl.col("principal_id")),
+        name=folded(pl.col("operation")),
+        denied=pl.col("denied").fill_null(0) > 0,
+        made=pl.sum_horizontal(pl.col(one).fill_null(0) for one in ("succeeded", "failed", "started")) > 0,
+    )
+    refusals = days.filter("denied").select("day", "principal_id", checked="name").unique()
+    writes = days.filter(pl.col("made") & pl.col("name").str.ends_with("/write"))
+    writes = writes.join(refusals, on=["day", "principal_id"], how="semi")
+    pairs = writes.select("day", "principal_id", write="name").unique().join(refusals, on=["day", "principal_id"])
+    types = pairs.with_columns(kind=_top_type("write"), target=_top_type("checked"))
+    return (
+        types.join(type_references(inputs), on=["kind", "target"]).select("principal_id", "write", "checked").unique()
+    )
+
+
+def type_references(inputs: Inputs) -> pl.DataFrame:
+    """Return `(kind, target)`: the folded types of resources that refer to one another, by their listed properties."""
+    pairs = inputs.resource_references.select(
+        kind=pl.col("scope").str.extract(_TYPE), target=pl.col("target").str.extract(_TYPE)
+    )
+    return pairs.drop_nulls().unique()
+
+
+def _top_type(name: str) -> pl.Expr:
+    return pl.col(name).str.split("/").list.head(2).list.join("/")
 
 
 def may_exist_below(kinds: pl.Series, checked: pl.Series) -> pl.Series:

@@ -166,6 +166,12 @@ def _judged(
     )
     state, verdict, reason = log_state(), _verdict(), _reason()
     judged = listed.with_columns(state=state).with_columns(verdict=verdict).with_columns(reason=reason)
+    # Whatever log would show it: whoever gets no token of any kind used nothing.
+    nobody = (pl.col("verdict") == Verdict.UNOBSERVABLE.value) & (pl.col("reads") == Unused.NO_SIGN_IN.value)
+    judged = judged.with_columns(
+        verdict=pl.when(nobody).then(pl.lit(Verdict.UNUSED.value)).otherwise("verdict"),
+        reason=pl.when(nobody).then(pl.lit(Unused.NO_SIGN_IN.value)).otherwise("reason"),
+    )
     columns = ["profile_id", "name", "operation", "plane", "verdict", "reason"]
     free = judged.join(held, on=["profile_id", "name", "plane"], how="anti")
     by_logs = free.filter(_is_for_want_of_resource())
@@ -237,7 +243,7 @@ _DATA_STATE = pl.col("data_state").fill_null(UnobservableReason.NO_RESOURCE.valu
 
 def _verdict() -> pl.Expr:
     is_read = pl.col("why") == UnobservableReason.ARM_READ.value
-    silent = pl.col("reads") == Unused.NO_ARM_TOKEN.value
+    silent = pl.col("reads").is_in([Unused.NO_ARM_TOKEN.value, Unused.NO_SIGN_IN.value])
     logged = pl.col("observable_by") == "activity_log"
     by_resource = pl.col("rule").is_not_null() & pl.col("why").is_null()
     return (

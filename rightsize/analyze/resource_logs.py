@@ -72,8 +72,14 @@ def log_rules() -> pl.DataFrame:
     return pl.DataFrame(rules, schema=said, orient="row")
 
 
-def data_states(inputs: Inputs, window: Window, tenant: Tenant) -> tuple[pl.DataFrame, pl.DataFrame]:
+def data_states(inputs: Inputs, window: Window, tenant: Tenant, whole: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the state of the logs below each assignment, and the days that some of them do not cover.
+
+    Args:
+        inputs: The tables.
+        window: The window.
+        tenant: The tenant; its assignments are judged.
+        whole: The subscriptions of which every resource is known, as `Existence.whole` has them.
 
     Returns:
         `(a, rule, data_state)`, for each row of `resource_logs`: `covered`, `covered_in_part` (enough days to be
@@ -96,7 +102,7 @@ def data_states(inputs: Inputs, window: Window, tenant: Tenant) -> tuple[pl.Data
     planes = pl.Series([row["plane"] for row in rows_of("resource_logs")], dtype=pl.String)
     gaps = held.join(missing.with_columns(plane=planes.gather(missing["rule"])), on="resource")
     high = pl.DataFrame({"place": places}).filter(resource_of("place").is_null() & ~_is_deep("place"))
-    states = pl.concat([known, _of_high_places(inputs, tenant, high)])
+    states = pl.concat([known, _of_high_places(inputs, tenant, high, whole)])
     ranked = states.with_columns(rank=pl.col("state").replace_strict(_RANK, return_dtype=pl.Int64))
     worst = ranked.group_by("place", "rule").agg(pl.col("rank").max())
     words = {rank: state for state, rank in _RANK.items()}
@@ -114,7 +120,7 @@ def _is_deep(place: str) -> pl.Expr:
     return pl.col(place).str.contains("/providers/", literal=True) & pl.col(place).str.starts_with("/subscriptions/")
 
 
-def _of_high_places(inputs: Inputs, tenant: Tenant, high: pl.DataFrame) -> pl.DataFrame:
+def _of_high_places(inputs: Inputs, tenant: Tenant, high: pl.DataFrame, whole: pl.Series) -> pl.DataFrame:
     """Return `(place, rule, state)` for scopes above resources: a listing is missing, or no resource is there."""
     rules = log_rules().select("rule", "kind")
     rows = []
@@ -124,7 +130,7 @@ def _of_high_places(inputs: Inputs, tenant: Tenant, high: pl.DataFrame) -> pl.Da
         known = not is_wide or tenant.tree.is_listed(place)
         rows += [(place, subscription if known else "") for subscription in below or [""]]
     wanted = pl.DataFrame(rows, schema={"place": pl.String, "node": pl.String}, orient="row").join(rules, how="cross")
-    lost = wanted.join(listed_kinds(inputs), on=["node", "kind"], how="anti")
+    lost = wanted.join(listed_kinds(inputs, whole), on=["node", "kind"], how="anti")
     return pl.concat(
         [
             wanted.select("place", "rule", state=pl.lit(UnobservableReason.NO_RESOURCE.value)),

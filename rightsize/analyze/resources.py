@@ -66,11 +66,20 @@ def known_resources(inputs: Inputs, *scopes: pl.Series) -> pl.DataFrame:
     )
 
 
-def listed_kinds(inputs: Inputs) -> pl.DataFrame:
-    """Return `(node, kind)`: the types of which a listing shows every resource of a subscription."""
+def listed_kinds(inputs: Inputs, whole: pl.Series) -> pl.DataFrame:
+    """Return `(node, kind)`: the types of which listings show every resource of a subscription.
+
+    A page of Resource Manager without a next link shows all resources of the types in it.
+
+    Args:
+        inputs: The tables.
+        whole: The subscriptions of which listings with a known reader show everything, as `Existence.whole` has them.
+    """
     rows = inputs.listings.filter((pl.col("listing") == "resources") & pl.col("complete").fill_null(False))
     parts = folded(rows["of"]).str.split(" ")
-    return pl.DataFrame({"node": parts.list.get(0, null_on_oob=True), "kind": parts.list.get(1, null_on_oob=True)})
+    paged = pl.DataFrame({"node": parts.list.get(0, null_on_oob=True), "kind": parts.list.get(1, null_on_oob=True)})
+    vouched = pl.DataFrame({"node": whole}).join(pl.DataFrame({"kind": logged_kinds()}), how="cross")
+    return pl.concat([paged, vouched]).unique().sort("node", "kind", nulls_last=True)
 
 
 @once("resources")

@@ -16,7 +16,7 @@ from rightsize.analyze.data_use import Decided, attribute_data_use, decide, doub
 from rightsize.analyze.earlier_use import credit_earlier, earlier_calls, earlier_operations, earlier_rows
 from rightsize.analyze.existence import Existence, read_existence
 from rightsize.analyze.inputs import Inputs, schema_of
-from rightsize.analyze.linked_checks import with_linked_checks
+from rightsize.analyze.linked_checks import refused_pairs, with_linked_checks
 from rightsize.analyze.part_profiles import Parts, find_nodes, renumbered
 from rightsize.analyze.profiles import Profiles, build_profiles
 from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Unused, Verdict
@@ -128,13 +128,15 @@ def analyse(
     )
     existence = read_existence(inputs, window, everybody)
     absences = find_absences(existence, inputs, judged, standby)
-    of_data, data_gaps = data_states(inputs, window, judged)
+    of_data, data_gaps = data_states(inputs, window, judged, existence.whole)
     of_control = control_gaps(inputs, window, judged).select("place", pl.lit("control").alias("plane"), "day")
     gaps = pl.concat([of_control, data_gaps]).unique().sort("place", "plane", "day")
 
+    refused = refused_pairs(inputs, window)
+
     def profiles_of(tenant: Tenant, states: pl.DataFrame) -> Profiles:
         found = build_profiles(tenant, states, reads, of_data, credit.held, absences)
-        return with_linked_checks(found, tenant, everybody, usage, control, credit.held)
+        return with_linked_checks(found, tenant, everybody, usage, control, credit.held, refused)
 
     profiles = profiles_of(judged, control)
     nodes, below = find_nodes(judged, CoveredDays(inputs, window, tenant))

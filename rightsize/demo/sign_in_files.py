@@ -19,7 +19,8 @@ _SLICE = 20_000
 _OUTLOOK = ("9199bf20-a13f-4107-85dc-02114787ef48", "One Outlook Web")
 _CLIENT_NAMES = {AZURE_PORTAL: "Azure Portal", AZURE_CLI: "Microsoft Azure CLI"}
 _MAIL = 1
-_CATEGORIES = {
+CATEGORIES = {
+    INTERACTIVE: "SignInLogs",
     NON_INTERACTIVE: "NonInteractiveUserSignInLogs",
     SERVICE_PRINCIPAL: "ServicePrincipalSignInLogs",
     MANAGED_IDENTITY: "ManagedIdentitySignInLogs",
@@ -30,10 +31,10 @@ def write_sign_ins(tenant: SampleTenant, folder: Folder, rows: pl.DataFrame) -> 
     """Write interactive sign-ins as Graph pages, the other three kinds as diagnostic records."""
     texts = pl.DataFrame([_principal_texts(tenant, principal) for principal in tenant.principals])
     _write_graph(tenant, folder, texts, rows.filter(pl.col("kind") == INTERACTIVE).reverse())
-    for kind, category in _CATEGORIES.items():
-        person = kind == NON_INTERACTIVE
-        record = _diagnostic(tenant.tenant_id, category, _USER if person else _APPLICATION)
-        template = Template(record)
+    for kind, category in CATEGORIES.items():
+        if kind == INTERACTIVE:
+            continue
+        template = sign_in_record(tenant.tenant_id, kind)
         held = rows.filter(pl.col("kind") == kind)
         parts = (_frame(tenant, texts, part) for part in held.iter_slices(_SLICE))
         lines = (joined(template.fill(part), "\n") + b"\n" for part in parts)
@@ -136,6 +137,15 @@ _GRAPH: dict[str, Any] = {
     "location": {"city": "Alder Valley", "state": "", "countryOrRegion": "GB", "geoCoordinates": {}},
     "appliedConditionalAccessPolicies": [],
 }
+
+
+def sign_in_record(tenant_id: str, kind: int) -> Template:
+    """Return the record of a sign-in of one kind, as diagnostic settings send it."""
+    if kind == INTERACTIVE:
+        who = _USER | {"isInteractive": True, "signInEventTypes": ["interactiveUser"]}
+    else:
+        who = _USER if kind == NON_INTERACTIVE else _APPLICATION
+    return Template(_diagnostic(tenant_id, CATEGORIES[kind], who))
 
 
 def _diagnostic(tenant_id: str, category: str, who: dict[str, Any]) -> dict[str, Any]:

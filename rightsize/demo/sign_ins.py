@@ -12,14 +12,15 @@ from rightsize.demo.tenant import UNRULED_CHECK, Habit, Principal, SampleTenant
 # Microsoft's application ids of the services that tokens are for; the same in every tenant.
 ARM = ("797f4846-ba00-4fd7-ba43-dac1f8f63013", "Windows Azure Service Management API")
 EXCHANGE = ("00000002-0000-0ff1-ce00-000000000000", "Office 365 Exchange Online")
-_DATA_SERVICES = {
+DATA_SERVICES = {
     "Microsoft.Storage": ("e406a681-f3d4-42a8-90b6-c2b029497af1", "Azure Storage"),
     "Microsoft.KeyVault": ("cfa8b339-82a2-471a-a3c9-0fc0be7a4093", "Azure Key Vault"),
     "Microsoft.ServiceBus": ("80a10ef9-8168-493d-abf9-3297c4ef6e3c", "Microsoft.ServiceBus"),
     "Microsoft.OperationalInsights": ("ca7f3f0b-7d91-482c-8e09-c5d840d0eac5", "Log Analytics API"),
     "Microsoft.Compute": ("372140e0-b3b7-4226-8ef9-d57986796201", "Azure Windows VM Sign-In"),
 }
-SERVICES = (ARM, EXCHANGE, *_DATA_SERVICES.values())
+"""The services that take tokens on endpoints of their own, by provider."""
+SERVICES = (ARM, EXCHANGE, *DATA_SERVICES.values())
 KINDS = ("interactive", "non_interactive", "service_principal", "managed_identity")
 INTERACTIVE, NON_INTERACTIVE, SERVICE_PRINCIPAL, MANAGED_IDENTITY = range(4)
 _WRONG_PASSWORD = 50126
@@ -35,7 +36,7 @@ def service_of(habit: Habit) -> tuple[str, str]:
     """Return the service for which a habit needs a token."""
     if habit.kind in ("logged", "read", "linked", UNRULED_CHECK):
         return ARM
-    return _DATA_SERVICES.get(habit.operation.split("/")[0], ARM)
+    return DATA_SERVICES.get(habit.operation.split("/")[0], ARM)
 
 
 def sign_in_rows(tenant: SampleTenant) -> pl.DataFrame:

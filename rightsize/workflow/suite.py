@@ -30,11 +30,20 @@ from rightsize.store.connection import open_store
 from rightsize.workflow.backtest import read_settings, setting_name, single_settings
 from rightsize.workflow.load import load_paths
 from rightsize.workflow.rbac_analysis import analyse_inputs
-from rightsize.workflow.suite_contenders import Change, WrittenChange, change_of, read_change, siblings, used_only
+from rightsize.workflow.suite_contenders import (
+    Change,
+    WrittenChange,
+    change_of,
+    needs_and_reads,
+    read_change,
+    siblings,
+    used_only,
+)
 from rightsize.workflow.suite_existence import existence_of
 from rightsize.workflow.suite_judge import SuiteJudge, SuiteTally
 
 KEEP, USED_ONLY, SIBLING, WRITTEN = "keep", "used-only", "sibling", "given plan"
+CEILING = "needs and reads"
 DEFAULT, DROP = "default", "drop"
 _ALL_UNUSED = PlanOptions(reads=Reads.NONE, unobservable=Unobservable.DROP)
 _LATE = ("seasonal", "future")
@@ -221,7 +230,12 @@ def _judged(
     for name, options in settings.items():
         narrate(f"{tenant.name}: planning with {name}")
         yield name, judge.judge(change_of(plan_from_context(with_options(context, options), content_hash="")))
-    for name, change in ((USED_ONLY, used_only(tenant)), (SIBLING, siblings(tenant, index)), (KEEP, Change())):
+    for name, change in (
+        (USED_ONLY, used_only(tenant)),
+        (SIBLING, siblings(tenant, index)),
+        (CEILING, needs_and_reads(tenant, index)),
+        (KEEP, Change()),
+    ):
         yield name, judge.judge(change)
     for one in written:
         if _is_for(one, tenant):

@@ -67,6 +67,38 @@ def change_of(plan: Plan) -> Change:
     )
 
 
+def needs_and_reads(tenant: SuiteTenant, index: OperationIndex) -> Change:
+    """Return the change that leaves every assignment exactly what is needed, and whatever reads it grants.
+
+    Who needs something on the control plane has a token for Azure Resource Manager, so that nobody can know what else
+    it reads. No plan that knew the truth, and kept all reading of such holders, could remove more. What has to stay by
+    design stays.
+    """
+    needs: dict[str, list[SuiteNeed]] = {}
+    for need in tenant.needs:
+        needs.setdefault(need.principal_id, []).append(need)
+    below = _containment(tenant)
+    made: list[PlannedAssignment] = []
+    roles: dict[str, RoleDefinition] = {}
+    changed = [grant for grant in tenant.grants if not grant.by_design]
+    for grant in changed:
+        holders = tenant.members.get(grant.principal_id, (grant.principal_id,))
+        own = [one for who in holders for one in needs.get(who, ())]
+        kept: set[Key] = {
+            (one.plane, fold(one.operation))
+            for one in own
+            if below(fold(one.scope), grant.scope) and grants(grant.role.blocks, one.operation, one.plane) != "no"
+        }
+        if any(one.plane == "control" for one in own):
+            reads = index.granted_by(grant.role.blocks) & index.reads
+            kept |= {(plane, fold(name)) for plane, name in index.members(reads)}
+        if kept:
+            role = _role_of(sorted(kept))
+            roles[role.role_definition_id] = role
+            made.append(PlannedAssignment(grant.scope, role.role_definition_id, grant.principal_id, state=grant.state))
+    return Change(frozenset(grant.grant_id for grant in changed), tuple(made), tuple(roles.values()))
+
+
 def used_only(tenant: SuiteTenant) -> Change:
     """Return the change that leaves every assignment exactly the operations that the log shows under it."""
     return _rewritten(tenant, lambda used, _: used)

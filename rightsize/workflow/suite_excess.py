@@ -1,8 +1,9 @@
 """Weigh the excess of a suite tenant: live on types of resources that exist there, latent on all others.
 
 An operation of a type is weighed once for each resource of the type that an assignment reaches. An operation that
-applies everywhere (role assignments, deployments, support) and one on a type that does not exist are weighed once for
-each resource group. What only eligible assignments give counts a quarter. Needs, logged or not, are no excess.
+applies everywhere (role assignments, deployments, support), and one on a type that does not exist within reach, are
+weighed once for each resource group. What only eligible assignments give counts a quarter. Needs, logged or not, are no
+excess.
 """
 
 from __future__ import annotations
@@ -119,9 +120,11 @@ class Ledger:
         for numbers, operations in parts.items():
             for kind, members in self._kinds.items():
                 if common := operations & members:
-                    cells = self._cells(kind, [held[number] for number in numbers])
+                    giving = [held[number] for number in numbers]
+                    here = kind if any(self._reach(kind, one.scope) for one in giving) else _ABSENT
+                    cells = self._cells(here, giving)
                     reads = self._scale.weigh(common & self._index.reads)
-                    found += _weight(kind, self._scale.weigh(common) * cells, reads * cells)
+                    found += _weight(here, self._scale.weigh(common) * cells, reads * cells)
         return found
 
     def _cells(self, kind: str, held: Sequence[Held]) -> float:

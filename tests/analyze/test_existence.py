@@ -32,6 +32,7 @@ from tests.propose.inventoried import (
 )
 from tests.propose.small_tenant import (
     APP,
+    BLOB_READER,
     CONTRIBUTOR,
     DATA,
     DAY0,
@@ -401,3 +402,47 @@ def test_every_listed_type_exists_whatever_extends_others() -> None:
         states = dict(states_of(existence).select("kind", "state").iter_rows())
         assert {states[kind] for kind in kinds} == {"exists"}
         assert extending not in states
+
+
+BLOB_READ = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
+
+
+def _with_logged_account() -> SmallTenant:
+    """Return the tenant with a storage account that sends a whole log, and a reader of blobs on the subscription."""
+    tenant = inventoried()
+    resource(tenant, ACCOUNT)
+    holder(tenant, role=BLOB_READER, number=2)
+    for category in ("StorageRead", "StorageWrite", "StorageDelete"):
+        for offset in range(DAYS):
+            row = {"source": "storage_log", "category": category, "day": DAY0 + dt.timedelta(days=offset)}
+            tenant.add("coverage", **row, scope=f"{ACCOUNT}/blobServices/default", events=1, state="observed")
+    return tenant
+
+
+def test_a_vouched_listing_shows_every_resource_whose_log_counts() -> None:
+    """Data actions above resources are decided without a page of Resource Manager, and by every account listed."""
+    tenant = _with_logged_account()
+    assert judged(tenant, guid(102))[BLOB_READ] == ("unused", "covered")
+    resource(tenant, f"{ACCOUNT}2")
+    assert judged(tenant, guid(102))[BLOB_READ][0] == "unobservable"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bare array",
+        "one kind missing",
+        "not complete",
+        "reader of one group",
+        "read too early",
+        "read long after",
+        "day of log missing",
+        "group deleted",
+        "restored",
+    ],
+)
+def test_each_condition_of_a_vouched_listing_counts_for_data_actions(name: str) -> None:
+    """Otherwise an account may be there that nobody knows, and its log is asked for."""
+    tenant = _with_logged_account()
+    BREAKS[name][0](tenant)
+    assert judged(tenant, guid(102))[BLOB_READ] == ("unobservable", "no_diagnostic_inventory")

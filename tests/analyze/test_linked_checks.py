@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -118,3 +120,50 @@ def test_the_verdict_rows_count_each_operation_once(holder: Tiny) -> None:
     """Whatever is granted is in one counted row or one used row."""
     holder.assign("a", "p", "all", SUB).use("p", SNAPSHOT).use("p", MACHINE)
     assert sum(row[4] for row in holder.verdicts() if row[0] == "a") == 8
+
+
+SITE, API_KEYS = "Microsoft.Web/sites/write", "Microsoft.Insights/Components/ApiKeys/Action"
+SITE_AT = f"{RG}/providers/Microsoft.Web/sites/one"
+COMPONENT_AT = f"{RG}/providers/Microsoft.Insights/components/one"
+
+
+@pytest.fixture
+def deployer(tiny: Tiny) -> Tiny:
+    """Somebody who writes a site that refers to a component, and was refused keys of another component on that day."""
+    tiny.catalogue(dict.fromkeys((SITE, API_KEYS), False)).role("all", SITE, API_KEYS).cover()
+    tiny.add("resource_references", scope=SITE_AT.lower(), target=COMPONENT_AT.lower())
+    tiny.assign("a", "p", "all").use("p", SITE, SITE_AT).assign("b", "q", "all").use("q", SITE, SITE_AT)
+    return tiny.use("p", API_KEYS, f"{S2}{COMPONENT_AT[len(SUB) :]}", succeeded=0, denied=1)
+
+
+def test_a_refusal_and_a_reference_tie_an_operation_to_a_write(deployer: Tiny) -> None:
+    """No rule has this pair; who was not refused did not show it."""
+    assert deployer.judged("a")[API_KEYS] == LINKED
+    assert deployer.judged("b")[API_KEYS] == UNUSED
+
+
+def test_a_refusal_before_the_window_tells_of_writes_within(deployer: Tiny) -> None:
+    """One after it tells nothing: a plan of that day could not know it."""
+    for row in (deployer.rows["usage_days"][0], deployer.rows["usage_days"][2]):
+        row.update(day=dt.date(2025, 12, 1))
+    deployer.use("p", SITE, SITE_AT)
+    assert deployer.judged("a")[API_KEYS] == LINKED
+    for row in (deployer.rows["usage_days"][0], deployer.rows["usage_days"][2]):
+        row.update(day=dt.date(2026, 2, 1))
+    assert deployer.judged("a")[API_KEYS] == UNUSED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tiny: tiny.rows.pop("resource_references"),
+        lambda tiny: tiny.rows["usage_days"][0].update(day=dt.date(2026, 1, 6)),
+        lambda tiny: tiny.rows["usage_days"][0].update(succeeded=0, denied=1),
+        lambda tiny: tiny.rows["usage_days"][2].update(principal_id="q"),
+    ],
+    ids=["no reference", "another day", "the write was refused", "of somebody else"],
+)
+def test_a_refusal_without_such_a_write_ties_nothing(deployer: Tiny, change: Callable[[Tiny], object]) -> None:
+    """It may have been a call of its own."""
+    change(deployer)
+    assert deployer.judged("a")[API_KEYS] == UNUSED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.analyze.tiny import SUB, Tiny
@@ -103,4 +105,48 @@ def test_a_foreign_principal_signs_in_elsewhere(reader: Tiny) -> None:
 def test_reads_on_data_endpoints_need_no_token_for_resource_manager(reader: Tiny) -> None:
     container = "Microsoft.Storage/storageAccounts/blobServices/containers/read"
     reader.catalogue({container: False}).assign("a", "p", "reader", SUB).cover_sign_ins(*USER_LOGS)
+    reader.sign_in("p", resource_id="storage")
     assert reader.judged("a")[container] == ("unobservable", "data_endpoint")
+
+
+CONTAINER = "Microsoft.Storage/storageAccounts/blobServices/containers/write"
+BLOB = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
+JOIN = "Microsoft.Network/virtualNetworks/subnets/join/action"
+WRITE = "Microsoft.Compute/virtualMachines/write"
+SILENT = ("unused", "no_sign_in")
+
+
+@pytest.fixture
+def holder(reader: Tiny) -> Tiny:
+    """Somebody who may do anything, whose sign-in logs are covered."""
+    return reader.role("all", "*", data=["*"]).assign("a", "p", "all").cover_sign_ins(*USER_LOGS)
+
+
+def test_who_got_no_token_at_all_used_nothing_that_no_log_shows(holder: Tiny) -> None:
+    """Endpoints, data planes and linked checks take a token of some kind; what a log shows is judged by that log."""
+    found = holder.judged("a")
+    assert found[CONTAINER] == found[BLOB] == found[JOIN] == SILENT
+    assert (found[READ], found[WRITE]) == (UNUSED, ("unused", "covered"))
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        lambda tiny: tiny.sign_in("p", resource_id="mail"),
+        lambda tiny: tiny.sign_in(None, resource_id="mail"),
+        lambda tiny: tiny.use("p", BLOB, plane="data"),
+        lambda tiny: tiny.use("p", WRITE, succeeded=0, denied=1),
+        lambda tiny: tiny.rows.update(coverage=tiny.rows["coverage"][:-1]),
+    ],
+    ids=["a token for mail", "of somebody unknown", "a call", "a refused call", "a day is missing"],
+)
+def test_any_sign_of_a_token_leaves_it_open(holder: Tiny, prepare: Callable[[Tiny], object]) -> None:
+    """A call without a sign-in shows that the sign-in logs do not have all of its caller."""
+    prepare(holder)
+    assert holder.judged("a")[CONTAINER] == ("unobservable", "data_endpoint")
+
+
+def test_a_call_without_a_token_takes_the_certainty_about_reads_away(holder: Tiny) -> None:
+    """An identity of Azure itself may act without a sign-in that the logs show."""
+    holder.use("p", WRITE)
+    assert holder.judged("a")[READ] == UNOBSERVABLE

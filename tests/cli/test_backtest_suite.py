@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rightsize.cli.main import run
+from rightsize.cli.suite_figures import main, write_figures
 from rightsize.cli.suite_page import COLUMNS, show_suite
 from rightsize.demo.hashing import guid
 from rightsize.workflow.suite import SuiteResult, run_suite
@@ -101,6 +102,28 @@ def test_the_page_fits_a_terminal(suite: SuiteResult, capsys: pytest.CaptureFixt
     assert [line for line in page.splitlines() if len(line) > 80] == []
     for name in ("default", "given plan", "used-only", "sibling", "keep"):
         assert page.count(f"\n{name} ") == 4
+
+
+def test_the_tables_of_the_page_of_figures_have_every_contender(suite: SuiteResult) -> None:
+    """Each table is whole: its rows have as many cells as its head, and each contender a row in three of them."""
+    tables = [part.splitlines() for part in write_figures(suite.document()).split("\n\n")[1:]]
+    assert [len({line.count("|") for line in table}) for table in tables] == [1] * 5
+    for name in ("default", "given plan", "used-only", "sibling", "keep"):
+        assert sum(line.startswith(f"| `{name}` |") for table in tables for line in table) == 3
+    ours = next(line for line in tables[1] if line.startswith("| `default` |"))
+    row = next(suite.rows())
+    assert f"| {row['needs_lost']} of {row['needs']} | {row['principals_broken']} of {row['principals']} | 0 |" in ours
+
+
+def test_a_file_that_is_no_result_has_no_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is printed for the result of another command, a broken file or none."""
+    for number, text in enumerate(("{}", "[]", '{"plans": []}', "{")):
+        file = tmp_path / f"{number}.json"
+        file.write_text(text, encoding="utf-8")
+        assert main([str(file)]) == 5
+    assert main([str(tmp_path / "none.json")]) == 5
+    assert main([]) == 2
+    assert capsys.readouterr().out == ""
 
 
 def test_rows_have_the_columns_of_the_command(rows: dict[str, dict[str, Any]]) -> None:

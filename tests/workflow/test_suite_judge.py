@@ -22,7 +22,7 @@ from rightsize.model.plan import PlannedAssignment
 from rightsize.model.role_forms import permissions_to_json
 from rightsize.propose.core.bitsets import OperationIndex, index_operations
 from rightsize.propose.core.weights import read_scale
-from rightsize.workflow.suite_contenders import Change, Forecast, siblings, used_only
+from rightsize.workflow.suite_contenders import Change, Forecast, needs_and_reads, siblings, used_only
 from rightsize.workflow.suite_judge import SuiteJudge, SuiteTally
 from tests.propose.small_tenant import CONTRIBUTOR, OPERATIONS, SUB, guid
 
@@ -168,6 +168,25 @@ def test_siblings_keep_the_operations_of_the_used_types(judge: SuiteJudge, index
     assert tally.broken == 0
 
 
+def test_the_truth_with_all_reads_is_the_most_that_a_plan_can_remove(judge: SuiteJudge, index: OperationIndex) -> None:
+    """Nothing is lost; who needs something keeps all reads of its role, and what stays by design is left."""
+    tally = judge.judge(needs_and_reads(_tenant(), index))
+    assert (dict(tally.lost), tally.broken, tally.staying) == ({}, 0, 1)
+    assert tally.after.live_reads > 0
+    assert tally.after.latent == tally.after.latent_reads > 0
+    assert tally.after.live < tally.before.live
+    idle = tuple(one for one in NEEDS if one.principal_id != MEMBER)
+    kept = needs_and_reads(_tenant(needs=idle), index).made
+    assert {one.principal_id for one in kept} == {WORKER}
+
+
+def test_a_type_that_exists_elsewhere_is_latent_excess_where_it_does_not(judge: SuiteJudge) -> None:
+    """Below a network interface there is no machine to start, though the tenant has two."""
+    at = f"{SUB}/resourceGroups/app/providers/Microsoft.Network/networkInterfaces/vm1"
+    tally = _with_role(judge, START, scope=at)
+    assert (tally.after.live, tally.after.latent) == (0.0, 1.0)
+
+
 def test_what_stays_by_design_is_in_no_denominator(judge: SuiteJudge) -> None:
     """The excess of emergency access counts apart, whoever leaves it."""
     tally = judge.judge(Change())
@@ -256,8 +275,8 @@ def test_tallies_of_tenants_add_up(judge: SuiteJudge) -> None:
     assert one + SuiteTally() == one
 
 
-def _with_role(judge: SuiteJudge, operation: str, state: str = "active") -> SuiteTally:
+def _with_role(judge: SuiteJudge, operation: str, state: str = "active", scope: str = SUB) -> SuiteTally:
     """Judge that the worker gets one operation, and everybody else nothing."""
     role = RoleDefinition(guid(77), "new", (PermissionBlock(actions=(operation,)),))
-    made = PlannedAssignment(SUB, guid(77), WORKER, state="eligible" if state == "eligible" else "active")
+    made = PlannedAssignment(scope, guid(77), WORKER, state="eligible" if state == "eligible" else "active")
     return judge.judge(Change(frozenset(one.grant_id for one in GRANTS), (made,), (role,)))

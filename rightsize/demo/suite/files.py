@@ -24,6 +24,7 @@ from rightsize.demo.suite.model import (
     day_of,
 )
 from rightsize.demo.suite.resource_logs import write_resource_logs
+from rightsize.demo.suite.sign_ins import write_sign_ins
 from rightsize.demo.writing import Folder
 
 _GRAPH = "https://graph.microsoft.com/v1.0/$metadata#"
@@ -37,6 +38,7 @@ def write_suite_exports(tenant: SuiteTenant, catalogue: SuiteCatalogue, root: Pa
     _write_access(tenant, folder)
     write_inventories(tenant, catalogue, folder)
     write_resource_logs(tenant, folder)
+    write_sign_ins(tenant, folder)
     _write_activity(tenant, folder)
 
 
@@ -60,8 +62,8 @@ def write_suite_truth(tenant: SuiteTenant, file: Path) -> None:
 
 def _write_directory(tenant: SuiteTenant, folder: Folder) -> None:
     people = {one.principal_id: one for one in tenant.principals}
-    for kind, name in (("user", "users"), ("app", "servicePrincipals"), ("group", "groups")):
-        page = [_entry(one, tenant.tenant_id) for one in tenant.principals if one.kind == kind]
+    for kind, name in (("User", "users"), ("ServicePrincipal", "servicePrincipals"), ("Group", "groups")):
+        page = [_entry(one, tenant.tenant_id) for one in tenant.principals if one.arm_type == kind]
         folder.write_json(f"directory/{name}.json", {"@odata.context": f"{_GRAPH}{name}", "value": page},
                           records=len(page))  # fmt: skip
     for group, members in sorted(tenant.members.items()):
@@ -81,6 +83,9 @@ def _entry(one: SuitePrincipal, tenant_id: str) -> dict[str, Any]:
     }
     if one.kind == "user":
         entry |= {"userPrincipalName": one.name, "userType": "Member", "accountEnabled": True}
+    elif one.kind == "identity":
+        entry |= {"appId": guid("suite app", one.principal_id), "servicePrincipalType": "ManagedIdentity",
+                  "accountEnabled": True, "appOwnerOrganizationId": None}  # fmt: skip
     elif one.kind == "app":
         app_id = guid("suite app", one.principal_id)
         entry |= {"appId": app_id, "servicePrincipalType": "Application", "accountEnabled": True,

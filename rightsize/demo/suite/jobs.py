@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal, cast
 
-from rightsize.demo.suite.model import NeedKind
+from rightsize.demo.suite.model import NeedKind, SignsIn
 from rightsize.rbac.text import fold
 
 SUBSCRIPTION, GROUP = "subscription", "group"
@@ -53,7 +53,7 @@ class Job:
     Attributes:
         name: Its name.
         family: The family of resources that it works on.
-        is_app: Whether an application does it.
+        kind: Whether a user, an application or a managed identity does it.
         broad: The broad role that covers all its needs but data actions.
         narrow: A narrower built-in role that some holders have instead; empty for none.
         data: A role with data actions that its holders have besides; empty for none.
@@ -63,7 +63,7 @@ class Job:
 
     name: str
     family: str
-    is_app: bool
+    kind: Literal["user", "app", "identity"]
     broad: str
     narrow: str
     data: str
@@ -77,8 +77,8 @@ class Bystander:
 
     Attributes:
         name: Their name, which gets a number.
-        kind: Whether they are users or applications.
-        role: The role.
+        kind: Whether they are users, applications or managed identities.
+        role: The role; empty for those who have none.
         place: `root`, `top` for the top management group, `subscription`, or a type of resource.
         state: Whether the assignment is active or eligible.
         counts: Their number by shape of the tenant.
@@ -86,10 +86,11 @@ class Bystander:
         owner: The tenant that owns the applications, empty for the tenant itself.
         age: The age of account and assignment in days, None for old ones.
         activated: The days on which the assignment was activated without a call.
+        signs_in: As in `SuitePrincipal`.
     """
 
     name: str
-    kind: Literal["user", "app"]
+    kind: Literal["user", "app", "identity"]
     role: str
     place: str
     state: Literal["active", "eligible"]
@@ -98,6 +99,7 @@ class Bystander:
     owner: str
     age: int | None
     activated: tuple[int, ...]
+    signs_in: SignsIn
 
 
 @cache
@@ -106,7 +108,7 @@ def bystanders() -> tuple[Bystander, ...]:
     return tuple(
         Bystander(
             row["name"],
-            "app" if row["kind"] == "app" else "user",
+            cast(Literal["user", "app", "identity"], row["kind"]),
             row["role"],
             row["place"],
             "eligible" if row["state"] == "eligible" else "active",
@@ -115,6 +117,7 @@ def bystanders() -> tuple[Bystander, ...]:
             row["owner"],
             int(row["created"]) if row["created"] else None,
             tuple(map(int, row["activated"].split())),
+            cast(SignsIn, row["signs_in"]),
         )
         for row in _rows("bystanders")
     )
@@ -139,7 +142,7 @@ def jobs() -> tuple[Job, ...]:
         Job(
             row["job"],
             row["family"],
-            row["kind"] == "app",
+            cast(Literal["user", "app", "identity"], row["kind"]),
             row["broad"],
             row["narrow"],
             row["data"],

@@ -96,19 +96,25 @@ class SuiteResource:
     sends_log: bool = False
 
 
+SignsIn = Literal["never", "some", "daily"]
+
+
 @dataclass(frozen=True, slots=True)
 class SuitePrincipal:
     """A user, application or group. `job` is empty for groups and for those without work.
 
-    `owner` is the tenant that owns the application, empty for the tenant itself.
+    An application whose credentials Azure keeps is an identity. `owner` is the tenant that owns the application, empty
+    for the tenant itself. `signs_in` says how often the principal gets tokens besides those for its needs: people for
+    mail, others for Microsoft Graph.
     """
 
     principal_id: str
-    kind: Literal["user", "app", "group"]
+    kind: Literal["user", "app", "identity", "group"]
     name: str
     job: str = ""
     created_on: dt.date = dt.date(2024, 1, 8)
     owner: str = ""
+    signs_in: SignsIn = "some"
 
     @property
     def arm_type(self) -> str:
@@ -189,8 +195,17 @@ class SuiteRefusal:
 
 
 @dataclass(frozen=True, slots=True)
+class SuiteSignIn:
+    """A sign-in of a seen day that gave a token for a service: (application id, name)."""
+
+    principal_id: str
+    service: tuple[str, str]
+    day: int
+
+
+@dataclass(frozen=True, slots=True)
 class SuiteTenant:
-    """A tenant of the suite with its truth."""
+    """A tenant of the suite with its truth; without `sign_ins` no log of them is exported."""
 
     name: str
     seed: int
@@ -203,6 +218,7 @@ class SuiteTenant:
     resources: tuple[SuiteResource, ...]
     needs: tuple[SuiteNeed, ...]
     refusals: tuple[SuiteRefusal, ...] = ()
+    sign_ins: tuple[SuiteSignIn, ...] = ()
 
     @property
     def subscriptions(self) -> tuple[SuiteScope, ...]:

@@ -24,6 +24,7 @@ class Shape:
         rounds: Number of rounds of jobs.
         size: The column of `bystanders.csv` with the numbers of those without a job.
         gaps: What cannot be known of some subscriptions, by their name.
+        logs_sign_ins: Whether the tenant keeps the logs of sign-ins, which Entra ID P1 allows.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Shape:
     rounds: int = 1
     size: Literal["small", "large"] = "small"
     gaps: Mapping[str, Gap] = field(default_factory=dict)
+    logs_sign_ins: bool = True
 
 
 SMALL = Shape("small", (("main", "", _EVERY_FAMILY),))
@@ -58,6 +60,7 @@ SPECIAL = Shape(
         ("standby", _GROUP, ()),
     ),
     gaps={gap: gap for gap in GAPS},
+    logs_sign_ins=False,
 )
 """A tenant with one subscription of which everything can be known, and one of each kind of gap."""
 SUITES: Mapping[str, tuple[tuple[Shape, int], ...]] = {

@@ -40,6 +40,7 @@ from rightsize.demo.suite.model import (
 )
 from rightsize.demo.suite.resources import resources_of
 from rightsize.demo.suite.shapes import SUITES, Shape
+from rightsize.demo.suite.sign_ins import sign_ins_of
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import Plane
 from rightsize.rbac.algebra import grants
@@ -51,6 +52,8 @@ _LAB = f"/resourceGroups/lab/providers/{_BUS}/lab"
 _GROUP_TYPE = "Microsoft.Resources/subscriptions/resourceGroups"
 _MACHINE = "Microsoft.Compute/virtualMachines"
 _ASSIGN = "Microsoft.Authorization/roleAssignments/write"
+_LIST = "Microsoft.Resources/subscriptions/resources/read"
+_MONTHLY = (0, 31, 62, SEEN_DAYS)
 _SCAN = "Microsoft.PolicyInsights/policyStates/triggerEvaluation/action"
 
 
@@ -74,9 +77,10 @@ def make_tenant(shape: Shape, seed: int, catalogue: SuiteCatalogue) -> SuiteTena
     making.complete()
     making.add_bystanders()
     making.fill_gaps()
+    making.plant_readings()
     making.limit_reader()
     making.name_last_owners()
-    return SuiteTenant(
+    made = SuiteTenant(
         f"{shape.name}-{seed}",
         seed,
         making.id("tenant"),
@@ -89,6 +93,7 @@ def make_tenant(shape: Shape, seed: int, catalogue: SuiteCatalogue) -> SuiteTena
         tuple(sorted(making.needs.values(), key=lambda one: (one.principal_id, one.plane, one.operation, one.scope))),
         tuple(making.refusals),
     )
+    return replace(made, sign_ins=tuple(sign_ins_of(made))) if shape.logs_sign_ins else made
 
 
 @dataclass(slots=True)
@@ -148,8 +153,8 @@ class _Making:
         if not places:
             return
         home = places[self.draw(len(places), job.name, number, "home")]
-        name = f"{job.name}-{number}" if job.is_app else f"{job.name}-{number}@contoso.com"
-        who = self.add("app" if job.is_app else "user", name, job.name)
+        name = f"{job.name}-{number}@contoso.com" if job.kind == "user" else f"{job.name}-{number}"
+        who = self.add(job.kind, name, job.name)
         wanted = [*self.wanted(job, who, home)]
         held = self.give(job, who, home, wanted)
         self.hired.append((job, who, home, held))
@@ -310,11 +315,11 @@ class _Making:
                 self.grant(who, self.role(job.narrow), home.scope),
                 self.grant(who, self.role("Reader"), home.scope),
             ]
-        elif lot < 82 and not job.is_app:
+        elif lot < 82 and job.kind == "user":
             held = [self.join(job, who, home, broad)]
         elif lot < 92 and all("/resourceGroups/" in group for group in groups):
             held = [self.grant(who, broad, group) for group in groups]
-        elif lot >= 94 and not job.is_app:
+        elif lot >= 94 and job.kind == "user":
             held = [self.grant(who, broad, home.scope, "eligible"), self.grant(who, self.role("Reader"), home.scope)]
         else:
             held = [self.grant(who, broad, home.scope)]
@@ -343,13 +348,14 @@ class _Making:
     def add_bystanders(self) -> None:
         """Add those without a job: who stays by design, the reader of the inventory, newcomers, and the idle."""
         for row in bystanders():
-            places = self.places_of(row)
+            places = self.places_of(row) if row.role else [""]
             for number in range(row.counts[self.shape.size] if places else 0):
                 created = dt.date(2024, 1, 8) if row.age is None else LAST_SEEN - dt.timedelta(days=row.age)
-                name = f"{row.name}-{number}" + ("" if row.kind == "app" else "@contoso.com")
-                who = self.add(row.kind, name, created_on=created, owner=row.owner)
-                self.grant(who, self.role(row.role), places[number % len(places)], row.state, by_design=row.by_design,
-                           created_on=created, activated=row.activated)  # fmt: skip
+                name = f"{row.name}-{number}" + ("@contoso.com" if row.kind == "user" else "")
+                who = self.add(row.kind, name, created_on=created, owner=row.owner, signs_in=row.signs_in)
+                if row.role:
+                    self.grant(who, self.role(row.role), places[number % len(places)], row.state,
+                               by_design=row.by_design, created_on=created, activated=row.activated)  # fmt: skip
 
     def places_of(self, row: Bystander) -> list[str]:
         """Return the scopes where those without a job may hold their role; there may be none."""
@@ -381,6 +387,11 @@ class _Making:
             if scope.gap == "emptied":
                 group = f"{scope.scope}/resourceGroups/lab"
                 self.plant(SuiteNeed(people["lab-owner"], f"{_GROUP_TYPE}/delete", "control", group, "logged", (40,)))
+
+    def plant_readings(self) -> None:
+        """Plant what the reader of the inventory reads in each subscription: once a month, and after the seen days."""
+        for scope in (one.scope for one in self.scopes if one.is_subscription):
+            self.plant(SuiteNeed(self.id("principal", "inventory-reader-0"), _LIST, "control", scope, "read", _MONTHLY))
 
     def limit_reader(self) -> None:
         """Let the reader of the inventory read only one resource group of an unreadable subscription."""

@@ -1,8 +1,8 @@
 """Find what peers of a holder used and the holder did not, for the option `--peers`.
 
-A peer holds the same role at the same kind of scope, and has the same job: it used the same set of resource types under
-that role, or it is a member of the same small group. What a peer used is likely to be what the holder does next. It is
-kept where the holder used the same type, else at today's scope.
+A peer has the same job: it used the same set of resource types under one of its assignments, whatever role that gives.
+Or it is a member of the same small group, and holds the same role at the same kind of scope. What a peer used is likely
+to be what the holder does next. It is kept where the holder used the same type, else at today's scope.
 
 What gets a role of its own, as the rule file `split_off` says (assigning roles, reading secrets), is not kept for a
 peer's sake.
@@ -71,8 +71,8 @@ def read_peer_uses(
 
 
 def _by_types(uses: pl.DataFrame) -> pl.DataFrame:
-    """Return `(role_assignment_id, state, team)`: the holders who used the same types under the same role."""
-    return shared_jobs(uses).select(*_KEY, team=pl.format("{}\n{}\n{}", *JOB))
+    """Return `(role_assignment_id, state, team)`: the holders who used the same types; their roles may differ."""
+    return shared_jobs(uses).select(*_KEY, team=JOB)
 
 
 def _by_group(uses: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:

@@ -2,8 +2,8 @@
 
 No log shows these operations, so their own use is never known. Whoever works with a type leaves other calls on it that
 are logged. `--unobservable touched` therefore keeps them only on the types that were used: by the holder, under any of
-its assignments; by a member of the group that holds the assignment; or by a holder with the same job. Two holders have
-the same job if their assignments have the same role, the same kind of scope and the same set of used types.
+its assignments; by a member of the group that holds the assignment; or by a holder with the same job and the same role
+at the same kind of scope. Two holders have the same job if the same set of types was used under an assignment of each.
 
 A type is the top-level resource type of an operation, with all types below it.
 
@@ -45,8 +45,10 @@ _BETWEEN = "\n"
 """The text between types in the key of a set of types; no operation of a log or a catalogue has it."""
 
 
-JOB = ["role", "kind", "used"]
-"""What makes a job: the role, the kind of scope, and the used types as one text."""
+JOB = "used"
+"""The column of what makes a job: the used types as one text."""
+_ROLE = ("role", "kind")
+_ALIKE = (*_ROLE, JOB)
 
 
 def top_level_type(name: pl.Expr) -> pl.Expr:
@@ -76,20 +78,22 @@ def kind_of_scope(place: pl.Expr) -> pl.Expr:
     )
 
 
-def shared_jobs(uses: pl.DataFrame) -> pl.DataFrame:
-    """Return `(role_assignment_id, state, holder, *JOB)` of the assignments whose job several holders have.
+def shared_jobs(uses: pl.DataFrame, *alike: str) -> pl.DataFrame:
+    """Return `(role_assignment_id, state, holder, *alike, JOB)` of the assignments whose job several holders have.
 
     Args:
-        uses: `(role_assignment_id, state, holder, role, kind, type)`; `kind` is that of the scope.
+        uses: `(role_assignment_id, state, holder, *alike, type)`.
+        alike: More columns in which these holders agree.
     """
+    own = ("role_assignment_id", "state", "holder", *alike)
     jobs = (
-        uses.select("role_assignment_id", "state", "holder", "role", "kind", "type")
+        uses.select(*own, "type")
         .unique()
         .sort("type")
-        .group_by("role_assignment_id", "state", "holder", "role", "kind", maintain_order=True)
-        .agg(used=pl.col("type").str.join(_BETWEEN))
+        .group_by(own, maintain_order=True)
+        .agg(pl.col("type").str.join(_BETWEEN).alias(JOB))
     )
-    return jobs.filter(pl.col("holder").n_unique().over(JOB) > 1)
+    return jobs.filter(pl.col("holder").n_unique().over(*alike, JOB) > 1)
 
 
 def with_untouched(
@@ -223,7 +227,7 @@ def _touched(
 
 
 def _by_job(uses: pl.DataFrame, of_holder: pl.DataFrame) -> pl.DataFrame:
-    """Return `(role_assignment_id, state, type)`: the types that the holders with the job of an assignment touched."""
-    shared = shared_jobs(uses)
-    types = shared.select("holder", *JOB).unique().join(of_holder, on="holder").select(*JOB, "type").unique()
-    return shared.join(types, on=JOB)
+    """Return `(role_assignment_id, state, type)`: the types that holders with the job and role of each touched."""
+    shared = shared_jobs(uses, *_ROLE)
+    types = shared.select("holder", *_ALIKE).unique().join(of_holder, on="holder").select(*_ALIKE, "type").unique()
+    return shared.join(types, on=_ALIKE)

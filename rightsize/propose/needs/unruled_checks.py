@@ -20,6 +20,7 @@ import polars as pl
 
 from rightsize.analyze.absence import types_there
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.linked_checks import type_references
 from rightsize.analyze.resources import kind_of, resource_of
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
@@ -32,8 +33,6 @@ from rightsize.rbac.text import fold
 from rightsize.rules.inventory import extends_others
 from rightsize.rules.linked import linked_writes
 
-_TYPE = r"^/subscriptions/[^/]+/(?:resourcegroups/[^/]+/)?providers/([^/]+/[^/]+)/"
-"""The folded top-level type of a folded resource id."""
 _PLACES = "/locations"
 """The end of a type that stands for a region: no listing of resources has it."""
 
@@ -42,10 +41,7 @@ def read_check_evidence(inputs: Inputs) -> CheckEvidence:
     """Return the references that listings show, and the operations that refusals in the log name."""
     denied = inputs.usage_days.filter((pl.col("plane") == "control") & (pl.col("denied").fill_null(0) > 0))
     refused = denied.select(name=folded(pl.col("operation")))["name"].drop_nulls().unique()
-    references = inputs.resource_references.select(
-        kind=pl.col("scope").str.extract(_TYPE), target=pl.col("target").str.extract(_TYPE)
-    )
-    pairs = references.drop_nulls().unique().sort("target", "kind")
+    pairs = type_references(inputs).sort("target", "kind")
     referrers = pairs.group_by("target", maintain_order=True).agg("kind")
     return CheckEvidence({target: tuple(kinds) for target, kinds in referrers.iter_rows()}, frozenset(refused))
 

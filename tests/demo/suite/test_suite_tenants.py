@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+from rightsize.demo.sign_in_files import CATEGORIES
+from rightsize.demo.sign_ins import ARM
 from rightsize.demo.suite.files import write_suite_exports, write_suite_truth
 from rightsize.demo.suite.jobs import jobs, rates
-from rightsize.demo.suite.model import NEED_KINDS, SEEN_DAYS, BuiltIn, SuiteCatalogue, SuiteTenant
-from rightsize.demo.suite.shapes import LARGE, SMALL
+from rightsize.demo.suite.model import NEED_KINDS, SEEN_DAYS, BuiltIn, SuiteCatalogue, SuiteTenant, day_of
+from rightsize.demo.suite.shapes import LARGE, SMALL, SPECIAL
+from rightsize.demo.suite.sign_ins import service_of
 from rightsize.demo.suite.tenants import make_tenant
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import parse_role_definitions
@@ -161,6 +164,43 @@ def test_resources_with_a_log_show_every_need_on_them(
         one.scope.count("/") > 4 for one in tenant.grants if one.role.blocks[0].data_actions and not one.by_design
     }
     assert places == {True, False}
+
+
+def test_sign_ins_show_a_token_for_every_day_of_every_need(
+    catalogue: SuiteCatalogue, tenant: SuiteTenant, tmp_path: Path
+) -> None:
+    """Reads count, too; each of the four logs has rows of every day, and who does nothing gets no token for Azure."""
+    write_suite_exports(tenant, catalogue, tmp_path)
+    tokens: dict[tuple[str, str], set[str]] = {}
+    days: dict[str, set[str]] = {}
+    for file in sorted((tmp_path / "sign-ins").iterdir()):
+        for row in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
+            said, day = row["properties"], row["time"][:10]
+            who = said.get("userId") or said["servicePrincipalId"]
+            tokens.setdefault((who, said["resourceDisplayName"]), set()).add(day)
+            days.setdefault(row["category"], set()).add(day)
+    assert {category: len(seen) for category, seen in days.items()} == dict.fromkeys(CATEGORIES.values(), SEEN_DAYS)
+    for need in tenant.needs:
+        _, service = service_of(need)
+        seen = {day_of(day).isoformat() for day in need.seen}
+        assert seen <= tokens.get((need.principal_id, service), set())
+    working = {need.principal_id for need in tenant.needs if need.seen} | {one.principal_id for one in tenant.refusals}
+    activated = {one.principal_id for one in tenant.grants if one.activated}
+    assert {who for who, service in tokens if service == ARM[1]} == {
+        one.principal_id for one in tenant.sign_ins if one.service == ARM
+    }
+    assert {who for who, service in tokens if service == ARM[1]} <= working | activated
+    kinds = {one.kind for one in tenant.principals if any((one.principal_id, name) in tokens for name in _ENDPOINTS)}
+    assert {"user", "app"} <= kinds
+
+
+_ENDPOINTS = ("Azure Storage", "Log Analytics API", "Azure Key Vault")
+
+
+def test_a_tenant_that_is_not_known_whole_has_no_sign_ins(catalogue: SuiteCatalogue, tmp_path: Path) -> None:
+    """Without Entra ID P1 nobody can export them."""
+    write_suite_exports(make_tenant(SPECIAL, 0, catalogue), catalogue, tmp_path)
+    assert not (tmp_path / "sign-ins").exists()
 
 
 _LOGGING = ("Microsoft.Storage/storageAccounts", "Microsoft.KeyVault/vaults")

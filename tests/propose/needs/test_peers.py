@@ -77,16 +77,17 @@ def test_the_role_says_why() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "is_peer"),
+    "more",
     [
-        ({"role": VM_CONTRIBUTOR}, False),
-        ({"scope": DATA}, False),
-        ({"place": f"{DATA}/providers/Microsoft.Compute/virtualMachines/vm3"}, True),
+        {"role": VM_CONTRIBUTOR},
+        {"scope": DATA},
+        {"place": f"{DATA}/providers/Microsoft.Compute/virtualMachines/vm3"},
     ],
     ids=["another role", "another kind of scope", "another machine"],
 )
-def test_a_peer_has_the_same_role_at_the_same_kind_of_scope(more: dict[str, str], is_peer: bool) -> None:
-    assert bool(granted(tenant(**more).plan(peers=True), RESTART)) is is_peer
+def test_a_peer_used_the_same_types_under_any_role(more: dict[str, str]) -> None:
+    """Two people with one job often got different roles."""
+    assert granted(tenant(**more).plan(peers=True), RESTART)
 
 
 def test_who_used_other_types_is_no_peer_but_by_a_team() -> None:
