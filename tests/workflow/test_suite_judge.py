@@ -259,7 +259,7 @@ def test_an_eligible_assignment_keeps_a_need_and_weighs_a_quarter(judge: SuiteJu
 
 def test_a_forecast_counts_as_broken_where_a_logged_need_of_its_assignment_is_lost(judge: SuiteJudge) -> None:
     """The worker loses a new part of the job by the first proposal; the second one takes from nobody who needs it."""
-    said = (Forecast((guid(101),), 0.2, 0.1, "used"), Forecast((guid(103),), 0.3, 0.1, "unused"))
+    said = (Forecast((guid(101),), 0.2, 0.1, "used", 0), Forecast((guid(103),), 0.3, 0.1, "unused", 0))
     made = (PlannedAssignment(SUB, guid(77), WORKER), PlannedAssignment(SUB, guid(77), GROUP))
     role = RoleDefinition(guid(77), "new", (PermissionBlock(actions=(START, WRITE_VM, READ_VM, JOIN)),))
     tally = judge.judge(Change(frozenset({guid(101), guid(103)}), made, (role,), said))
