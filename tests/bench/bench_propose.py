@@ -40,11 +40,11 @@ _STEPS = (
     "break_bounds",
     "draft_all",
     "settle",
-    "name_roles",
+    "identify_roles",
     "_prove",
     "_replay",
     "write_proposals",
-    "planned_roles",
+    "role_evidences",
     "price_reads",
 )
 Row = tuple[str, str, str]
