@@ -1,4 +1,4 @@
-"""Walk through the proposals of a plan in a terminal: one proposal a screen, one key a decision."""
+"""Walk through the proposals of a plan in a terminal: one proposal or new role a screen, one key a decision."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from rich.text import Text
 
 from rightsize.cli.keyboard import Keyboard
 from rightsize.model.errors import UsageError
+from rightsize.model.plan import PlannedRole
 from rightsize.model.times import read_day
 from rightsize.propose.verify.review_status import STATES, ReviewStatus
 from rightsize.render.escape import for_terminal
+from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
+from rightsize.render.rows import cell
 from rightsize.render.summary import short_scope
 from rightsize.workflow.review import Review
 
@@ -23,6 +26,7 @@ KEYS = (
     ("r", "reject"),
     ("d", "defer"),
     ("e", "evidence"),
+    ("s", "new role"),
     ("n", "next"),
     ("p", "back"),
     ("/", "search"),
@@ -30,8 +34,8 @@ KEYS = (
     ("?", ""),
 )
 MORE = (
-    "o removes a decision; * shows all proposals, or only undecided ones; arrows, space, j and k move; each decision "
-    "is written at once"
+    "s shows each new role of the proposal in turn; o removes a decision; * shows all proposals, or only undecided "
+    "ones; arrows, space, j and k move; each decision is written at once"
 )
 _FORWARD, _BACK = ("n", "j", " ", "\x1b[C", "\x1b[B"), ("p", "k", "\x1b[D", "\x1b[A")
 _DECISIONS: Mapping[str, Any] = {"a": "accept", "r": "reject", "d": "defer"}
@@ -50,6 +54,7 @@ class Walk:
         self._searched = ""
         self._all = False
         self._evidence = False
+        self._role = 0
         self._said = ""
         self._at = 0
         self._ids = self._chosen()
@@ -82,7 +87,12 @@ class Walk:
             self._said = "open again"
         elif key == "e":
             self._evidence = not self._evidence
+        elif key == "s" and self._ids:
+            roles = self._new_roles(self._review.find(self._ids[self._at]))
+            self._role = (self._role + 1) % (len(roles) + 1)
+            self._said = "" if roles else "the proposal assigns no new role"
         elif key == "/":
+            self._role = 0
             self._searched = self._keyboard.line("Search (empty shows all): ").lower()
             self._ids, self._at = self._chosen(), 0
         elif key == "*":
@@ -108,6 +118,7 @@ class Walk:
         return " ".join((proposal.id, proposal.kind, proposal.reason, proposal.evidence["scope"], one.state, named))
 
     def _move(self, step: int) -> None:
+        self._role = 0
         if self._ids:
             self._at = (self._at + step) % len(self._ids)
 
@@ -145,8 +156,11 @@ class Walk:
             one = self._review.find(self._ids[self._at])
             place = f"{self._at + 1} of {len(self._ids)}" + (f", found by {self._searched}" if self._searched else "")
             console.print(Rule(Text(for_terminal(f"{self._review.short[one.proposal.id]} · {place}")), style="dim"))
-            console.print(self._table(self._facts(one)))
-            if self._evidence:
+            if self._role:
+                self._draw_role(self._new_roles(one)[self._role - 1])
+            else:
+                console.print(self._table(self._facts(one)))
+            if self._evidence and not self._role:
                 console.print(Rule(Text("evidence"), style="dim"))
                 console.print(self._table(self._shown_evidence(one)))
         console.print(Rule(style="dim"))
@@ -154,10 +168,28 @@ class Walk:
             console.print(Text(for_terminal(self._said), style="bold"))
         console.print(Text("  ".join(f"{name} {what}" for name, what in KEYS), style="dim"))
 
+    def _new_roles(self, one: ReviewStatus) -> list[PlannedRole]:
+        """Return the new roles of a proposal that the plan has a summary of."""
+        made = {place.role for place in one.proposal.assignments}
+        known = [role for role in self._review.plan.roles if "summary" in role.evidence]
+        return [role for role in known if role.definition.role_definition_id in made]
+
+    def _draw_role(self, role: PlannedRole) -> None:
+        """Print the summary of a new role, as its page has it, and today's access beside what stays, by service."""
+        text = summary_text(role.evidence["summary"], self._review.names)
+        self._console.print(Rule(Text(for_terminal(role.definition.role_name)), style="dim"))
+        self._console.print(self._table(iter(text.lines), width=max(len(label) for label, _ in text.lines)))
+        services = Table(box=None, pad_edge=False, header_style="dim")
+        for name in SERVICE_COLUMNS:
+            services.add_column(name, justify="left" if name == SERVICE_COLUMNS[0] else "right", overflow="fold")
+        for row in text.services:
+            services.add_row(*(Text(for_terminal(cell(row[name]))) for name in SERVICE_COLUMNS))
+        self._console.print(services)
+
     @staticmethod
-    def _table(rows: Iterator[tuple[str, str]]) -> Table:
+    def _table(rows: Iterator[tuple[str, str]], width: int = 9) -> Table:
         table = Table(box=None, show_header=False, pad_edge=False)
-        table.add_column(width=9, style="dim")
+        table.add_column(width=width, style="dim")
         table.add_column(overflow="fold")
         for name, text in rows:
             table.add_row(Text(for_terminal(name)), Text(for_terminal(text)))

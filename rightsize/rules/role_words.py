@@ -22,6 +22,7 @@ ANY = "Resource"
 """The word for an operation pattern that names no provider."""
 
 _TYPE_ALONE = "-"
+_NO_TYPES = frozenset({"locations"})
 _VERBS = frozenset({"read", "write", "delete", "action", "*"})
 _PLANES = ("control", "data")
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
@@ -40,6 +41,7 @@ class RoleWords:
         thing: The resource that the operation is about, such as `NSG Rule`.
         agent: The part of the holder, such as `Editor`.
         rank: The weight of a day of use in the choice of a name; what only supports other work has a low one.
+        verb: For an action, what it does, such as `Restart`.
     """
 
     service: str
@@ -47,6 +49,7 @@ class RoleWords:
     thing: str
     agent: str
     rank: int
+    verb: str = ""
 
 
 def words_of(operations: Iterable[tuple[str, str]]) -> dict[tuple[str, str], RoleWords]:
@@ -68,6 +71,7 @@ def words_of(operations: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Rol
                 _thing(things[at], service, _types(about)),
                 agents[at],
                 int(ranks[at]),
+                _verb(about),
             )
     return found
 
@@ -102,7 +106,12 @@ def _types(text: str) -> list[str]:
     verb = parts.pop().lower() if parts and parts[-1].lower() in _VERBS else ""
     if verb == "action" and parts:
         parts.pop()
-    return [part for part in parts if "*" not in part and _WORD.search(part)]
+    return [part for part in parts if part.lower() not in _NO_TYPES and "*" not in part and _WORD.search(part)]
+
+
+def _verb(text: str) -> str:
+    parts = text.split("/")
+    return " ".join(read_words(parts[-2])) if parts[-1].lower() == "action" and len(parts) > 2 else ""
 
 
 def _top(text: str) -> str:

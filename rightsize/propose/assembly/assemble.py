@@ -107,7 +107,7 @@ def _proposal(
     subject = draft.subject
     role = context.book.roles.get(subject.role_definition_id)
     granted = role.granted if role else 0
-    left = _left(whole, granted, context)
+    left = left_of(whole, granted, context)
     is_first = draft.kind != "make_eligible" or not any(one.state != "eligible" for one in whole.placements)
     before = today_exposure(subject, granted, context)
     after = before if draft.kind == "keep" else planned_exposure(subject, draft.placements, context)
@@ -193,7 +193,7 @@ def _latent(draft: Draft, granted: int, context: PlanContext, *, is_first: bool)
     return {"latent": {"before": before if is_first else 0.0, "after": after}}
 
 
-def _left(draft: Draft, granted: int, context: PlanContext) -> int:
+def left_of(draft: Draft, granted: int, context: PlanContext) -> int:
     """Return the operations that the holder keeps, by the new placements or by other assignments that it relies on."""
     if draft.kind == "keep":
         return granted
@@ -246,7 +246,7 @@ def _untouched(draft: Draft, context: PlanContext) -> int:
     """Return the operations that the option `--unobservable touched` takes from the holder of a draft."""
     role = context.book.roles.get(draft.subject.role_definition_id)
     granted = role.granted if role else 0
-    return not_touched(draft, granted & ~_left(draft, granted, context), context.options.unobservable)
+    return not_touched(draft, granted & ~left_of(draft, granted, context), context.options.unobservable)
 
 
 def _layers_of(role: RoleDefinition, context: PlanContext) -> dict[str, Any]:

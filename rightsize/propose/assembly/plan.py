@@ -22,6 +22,7 @@ from rightsize.propose.assembly.advice import write_advice
 from rightsize.propose.assembly.assemble import role_evidences, write_proposals
 from rightsize.propose.assembly.proof_obligations import claim_name, make_claims
 from rightsize.propose.assembly.read_costs import price_reads
+from rightsize.propose.assembly.role_summary import summarise_roles
 from rightsize.propose.assembly.role_texts import give_texts
 from rightsize.propose.assembly.role_uses import read_role_uses, role_id_of
 from rightsize.propose.core.azure_limits import AzureLimits, refusals
@@ -108,6 +109,7 @@ def plan_from_context(context: PlanContext, content_hash: str) -> Plan:
     proofs = _prove(drafts, new, roles, context)
     outcome = _replay(drafts, new, roles, context)
     proposals = write_proposals(drafts, proofs, new, context, bounds)
+    summaries = summarise_roles(new.definitions, uses, evidence, proposals, context)
     separation = report_separation(separated, context) if separated is not None else {}
     return Plan(
         generated_from={
@@ -121,7 +123,10 @@ def plan_from_context(context: PlanContext, content_hash: str) -> Plan:
             "options": options.as_json(),
         },
         proposals=proposals,
-        roles=tuple(PlannedRole(role, new.slugs[id_], evidence[id_]) for id_, role in sorted(new.definitions.items())),
+        roles=tuple(
+            PlannedRole(role, new.slugs[id_], {**evidence[id_], "summary": summaries[id_]})
+            for id_, role in sorted(new.definitions.items())
+        ),
         advice=_advice(context, proposals, separation),
         replay=outcome.as_json(),
         verdicts=count_verdicts(analysis.verdicts),

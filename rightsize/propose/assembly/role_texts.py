@@ -79,7 +79,7 @@ def _describe(uses: RoleUses, evidence: Mapping[str, Any], people: Mapping[str, 
     text = " ".join(
         (
             f"For {_holders(uses, people)}.",
-            f"Of its {_counted(len(found))}, the logs of {days} show the use of {used:,}.",
+            f"Used, by the logs of {days}: {used:,} of {_counted(len(found))}.",
             *_unseen(found),
         )
     )

@@ -24,13 +24,13 @@ _SHARES = {1: _MOSTLY, 2: 0.66}
 """The share of the weight at which one resource, or two, stand for all."""
 _BESIDE = 0.1
 """The share of the weight under which changes are beside the purpose of a role that reads."""
-_DEPLOYS = 0.1
+_DEPLOYS = 0.04
 """The share of deployments in the weight from which a role that changes resources deploys them."""
 _LONGEST = 48
 _READ_ANYWAY = ("Contributor", "Editor", "Writer", "Remover", "Operator", "User", "Metadata Reader")
 """The parts of which everybody assumes that they read, too."""
 _CHANGES = ("Editor", "Writer", "Remover")
-_CONTRIBUTOR, _DEPLOYER, _USER = "Contributor", "Deployer", "User"
+_CONTRIBUTOR, _DEPLOYER, _OPERATOR, _USER = "Contributor", "Deployer", "Operator", "User"
 
 Level = Callable[[RoleWords], str]
 _LEVELS: tuple[Level, ...] = (attrgetter("thing"), attrgetter("top"), attrgetter("service"))
@@ -76,8 +76,12 @@ def _purposes(role: RoleUse, known: Mapping[OperationKey, RoleWords]) -> Iterato
     )
     working = weights if named.reads_most else _working(weights)
     found = [name for level, number in _STEPS if (name := named.by_share(working, level, number))]
-    yield from found or [f"{EVERYTHING} {named.agent(working)}"]
-    # Alike roles differ in the resource that comes second.
+    yield found[0] if found else f"{EVERYTHING} {named.agent(working)}"
+    # Alike roles differ in what their actions do, or in the resource that comes second.
+    if found and found[0].endswith(f" {_OPERATOR}"):
+        verbs = [verb for verb, _ in _ranked(working, attrgetter("verb")) if verb]
+        yield f"{found[0].removesuffix(f' {_OPERATOR}')} {' and '.join(verbs[:2])} {_OPERATOR}"
+    yield from found[1:]
     for level in _LEVELS[:2]:
         yield named.by_first(working, level, 2)
 
