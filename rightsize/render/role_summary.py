@@ -10,6 +10,7 @@ from rightsize.render.summary import short_scope
 
 SERVICE_COLUMNS = ("service", "today", "stays", "by this role", "used")
 """The columns of the table by service: operations of today's role, those that stay, those of the new role, and used."""
+_COUNTS = ("today", "stays", "here", "used")
 WHO, DID, UNSEEN, GOES, BREAKS, BACK = (
     "who gets it",
     "what they did",
@@ -18,7 +19,7 @@ WHO, DID, UNSEEN, GOES, BREAKS, BACK = (
     "what could break",
     "how to go back",
 )
-_HOLDERS, _PLACES, _KEPT, _REMOVED = 4, 2, 4, 4
+_HOLDERS, _PLACES, _USED, _KEPT, _REMOVED, _SERVICES = 4, 2, 4, 3, 3, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +72,15 @@ def _did(summary: Mapping[str, Any]) -> Iterator[str]:
     if not summary["used"]:
         yield "no log shows a use of its actions in the window"
         return
-    yield f"used {_counted(summary['used'], 'operation')} of it, {_counted(summary['events'], 'call')} in all"
-    for one in summary["most_used"]:
+    shown = summary["most_used"][:_USED]
+    for one in shown:
         yield (
             f"{one['action']}: {_counted(one['events'], 'call')} on {_counted(one['days'], 'day')}, "
             f"last {str(one['last_seen'])[:10]}"
         )
-    more = summary["used"] - len(summary["most_used"])
+    more = summary["used"] - len(shown)
     if more > 0:
-        yield f"and {_counted(more, 'more operation')}"
+        yield f"and {_counted(more, 'more operation')} of it; {_counted(summary['events'], 'call')} in all"
 
 
 def _unseen(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -108,8 +109,11 @@ def _goes(summary: Mapping[str, Any]) -> Iterator[str]:
     for one in rows[:_REMOVED]:
         least, most = f"{one['least']:,}", f"{one['most']:,}"
         yield f"{most if least == most else f'{least} to {most}'}: {one['meaning']}"
-    if len(rows) > _REMOVED:
-        yield f"and some for {_counted(len(rows) - _REMOVED, 'more reason')}"
+    others = rows[_REMOVED:]
+    if others and summary["assignments"] == 1:
+        yield f"{sum(one['most'] for one in others):,} for other reasons"
+    elif others:
+        yield f"and some for {_counted(len(others), 'other reason')}"
 
 
 def _breaks(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -122,10 +126,9 @@ def _breaks(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _back(summary: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
-    yield "`rightsize rollout rollback` gives back today's assignments, as its journal has them"
     holders = summary["holders"]
     today = _today(holders[0], names) if summary["assignments"] == 1 and holders else "the role of today to each holder"
-    yield f"by hand: assign {today} again, then remove the assignments of this role"
+    yield f"`rightsize rollout rollback`; or assign {today} again, then remove the assignments of this role"
 
 
 def _today(one: Mapping[str, Any], names: Mapping[str, str]) -> str:
@@ -134,14 +137,14 @@ def _today(one: Mapping[str, Any], names: Mapping[str, str]) -> str:
 
 
 def _services(summary: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    others = summary["other_services"]
     rows: Sequence[Mapping[str, Any]] = summary["services"]
-    if others["services"]:
-        rows = [*rows, {**others, "service": f"{_counted(others['services'], 'other service')}"}]
+    beyond = [*rows[_SERVICES:], summary["other_services"]]
+    others = {name: sum(row[name] for row in beyond) for name in _COUNTS}
+    number = len(rows[_SERVICES:]) + summary["other_services"]["services"]
+    if number:
+        rows = [*rows[:_SERVICES], {**others, "service": f"{_counted(number, 'other service')}"}]
     for row in rows:
-        yield dict(
-            zip(SERVICE_COLUMNS, (row["service"], row["today"], row["stays"], row["here"], row["used"]), strict=True)
-        )
+        yield dict(zip(SERVICE_COLUMNS, (row["service"], *(row[name] for name in _COUNTS)), strict=True))
 
 
 def _named(id_: str, names: Mapping[str, str]) -> str:
