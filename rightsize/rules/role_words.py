@@ -42,6 +42,7 @@ class RoleWords:
         agent: The part of the holder, such as `Editor`.
         rank: The weight of a day of use in the choice of a name; what only supports other work has a low one.
         verb: For an action, what it does, such as `Restart`.
+        detail: The resource as exactly as its type says, such as `Web App Host Name Binding`.
     """
 
     service: str
@@ -50,6 +51,7 @@ class RoleWords:
     agent: str
     rank: int
     verb: str = ""
+    detail: str = ""
 
 
 def words_of(operations: Iterable[tuple[str, str]]) -> dict[tuple[str, str], RoleWords]:
@@ -64,14 +66,10 @@ def words_of(operations: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Rol
         agents = _cells([about for _, about in own], "agent", plane)
         ranks = _cells([about for _, about in own], "rank", plane)
         for at, (text, about) in enumerate(own):
-            service = services[at] or _service(about)
+            service, types = services[at] or _service(about), _types(about)
+            top, thing = _thing(tops[at], service, types[:1]), _thing(things[at], service, types)
             found[plane, text] = RoleWords(
-                service,
-                _thing(tops[at], service, _types(about)[:1]),
-                _thing(things[at], service, _types(about)),
-                agents[at],
-                int(ranks[at]),
-                _verb(about),
+                service, top, thing, agents[at], int(ranks[at]), _verb(about), _detail(top, thing, types)
             )
     return found
 
@@ -139,6 +137,13 @@ def _thing(rule: str, service: str, types: list[str]) -> str:
     while own and own[0].lower() in known:
         own = own[1:]
     return " ".join([service, *own[-_MOST_WORDS:]])
+
+
+def _detail(top: str, thing: str, types: list[str]) -> str:
+    """Return the words of a resource that a rule names by the resource above it, with those of its own type."""
+    own = singular(read_words(types[-1])) if len(types) > 1 else []
+    known = {word.lower() for word in thing.split()}
+    return " ".join([top, *own[-_MOST_WORDS:]]) if any(word.lower() not in known for word in own) else thing
 
 
 def read_words(text: str) -> list[str]:

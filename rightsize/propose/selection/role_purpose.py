@@ -81,6 +81,7 @@ def _purposes(role: RoleUse, known: Mapping[OperationKey, RoleWords]) -> Iterato
     if found and found[0].endswith(f" {_OPERATOR}"):
         verbs = [verb for verb, _ in _ranked(working, attrgetter("verb")) if verb]
         yield f"{found[0].removesuffix(f' {_OPERATOR}')} {' and '.join(verbs[:2])} {_OPERATOR}"
+    yield from (named.by_first(working, attrgetter("detail"), number) for number in (1, 2))
     yield from found[1:]
     for level in _LEVELS[:2]:
         yield named.by_first(working, level, 2)
