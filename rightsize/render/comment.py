@@ -181,7 +181,7 @@ def _roles(plan: Plan, names: Mapping[str, str], room: int) -> str:
     if not shown:
         return ""
     some = f"the first {shown:,} of {len(known):,}" if shown < len(known) else f"{shown:,}"
-    return f"\n#### New roles: {some}\n\n" + "".join(texts[:shown])
+    return f"\n**New roles: {some}**\n\n" + "".join(texts[:shown])
 
 
 def _role(role: PlannedRole, names: Mapping[str, str]) -> Iterator[str]:

@@ -122,8 +122,10 @@ def _service(text: str) -> str:
     if "*" in namespace:
         return ANY
     publisher, _, name = namespace.partition(".")
-    words = read_words(name) if publisher.lower() == "microsoft" else [*read_words(publisher), *read_words(name)]
-    return " ".join(dict.fromkeys(words)) or ANY
+    words = " ".join(read_words(name))
+    if publisher.lower() != "microsoft":
+        words = _once(" ".join(read_words(publisher)), words.split())
+    return words or ANY
 
 
 def _thing(rule: str, service: str, types: list[str]) -> str:
@@ -133,17 +135,23 @@ def _thing(rule: str, service: str, types: list[str]) -> str:
     own = singular(read_words(types[-1])) if types else []
     if rule == _TYPE_ALONE:
         return " ".join(own[-_MOST_WORDS:]) or service
-    known = {word.lower() for word in service.split()}
+    known = {word.lower() for word in (*service.split(), *(singular([one])[0] for one in service.split()))}
     while own and own[0].lower() in known:
         own = own[1:]
-    return " ".join([service, *own[-_MOST_WORDS:]])
+    return _once(service, own)
 
 
 def _detail(top: str, thing: str, types: list[str]) -> str:
     """Return the words of a resource that a rule names by the resource above it, with those of its own type."""
     own = singular(read_words(types[-1])) if len(types) > 1 else []
     known = {word.lower() for word in thing.split()}
-    return " ".join([top, *own[-_MOST_WORDS:]]) if any(word.lower() not in known for word in own) else thing
+    return _once(top, own) if any(word.lower() not in known for word in own) else thing
+
+
+def _once(before: str, own: list[str]) -> str:
+    """Return the words of a type after those of its service or resource, without a word twice in a row."""
+    words = [*before.split(), *own[-_MOST_WORDS:]]
+    return " ".join(word for at, word in enumerate(words) if not at or word.lower() != words[at - 1].lower())
 
 
 def read_words(text: str) -> list[str]:

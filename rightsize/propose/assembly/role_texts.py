@@ -15,7 +15,7 @@ from rightsize.propose.needs.needs import USED, USED_BEFORE
 from rightsize.propose.selection.plain_names import fitted, plain_name
 from rightsize.propose.selection.role_naming import NewRoles, named_roles, role_names
 from rightsize.propose.selection.role_places import PlaceNames
-from rightsize.propose.selection.role_purpose import RoleUse, name_purposes
+from rightsize.propose.selection.role_purpose import RoleUse, days_of, name_purposes
 from rightsize.rbac.text import fold
 
 _LONGEST = 1_000
@@ -69,7 +69,7 @@ def _use_of(role: RoleDefinition, uses: RoleUses) -> RoleUse:
     block = role.permissions[0]
     strings = (*(("control", text) for text in block.actions), *(("data", text) for text in block.data_actions))
     seen = uses.seen.used or uses.seen.earlier
-    return RoleUse(strings, {key: int(found["days"]) for key, found in sorted(seen.items())})
+    return RoleUse(strings, {key: days_of(found["days"], found["events"]) for key, found in sorted(seen.items())})
 
 
 def _describe(uses: RoleUses, evidence: Mapping[str, Any], people: Mapping[str, str], days: str, file_name: str) -> str:

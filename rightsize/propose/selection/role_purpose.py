@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 
+from rightsize.rbac.text import fold
 from rightsize.rules.role_words import READER, RoleWords, words_of
 
 OperationKey = tuple[str, str]
@@ -49,11 +50,16 @@ class RoleUse:
 
     Attributes:
         strings: The operations and patterns of the role.
-        days: The number of days with use, by operation; only operations that were used.
+        days: The days with use as `days_of` counts them, by operation; only operations that were used.
     """
 
     strings: tuple[OperationKey, ...]
     days: Mapping[OperationKey, int]
+
+
+def days_of(days: int, calls: int) -> int:
+    """Return the days with use as hundredths, and the calls below one of them: of equal days more calls count."""
+    return 100 * days + min(calls, 99)
 
 
 def name_purposes(roles: Mapping[str, RoleUse]) -> dict[str, tuple[str, ...]]:
@@ -70,7 +76,7 @@ def _purposes(role: RoleUse, known: Mapping[OperationKey, RoleWords]) -> Iterato
         for key in role.strings:
             weights[known[key]] += known[key].rank
     named = _Named(
-        reads_only=all(known[key].agent == READER for key in role.strings),
+        reads_only=all(known[key].agent == READER or fold(key[1]).endswith("/read") for key in role.strings),
         reads_most=not role.days and _share_of_changes(weights) < _MOSTLY,
         deploys=_deploys(weights),
     )
