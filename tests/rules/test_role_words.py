@@ -49,7 +49,13 @@ def test_only_reads_are_a_readers(known: Known) -> None:
     for (_, name), words in known.items():
         if words.agent == READER:
             end = fold(name).rsplit("/", 1)[-1]
-            allowed = ("search/action", "query/action", "getsecret/action", "checknameavailability/action")
+            allowed = (
+                "search/action",
+                "query/action",
+                "getsecret/action",
+                "readmetadata/action",
+                "checknameavailability/action",
+            )
             listed = ("config/list/action", "exporttemplate/action")
             assert end == "read" or name.lower().endswith((*allowed, *listed)), name
 

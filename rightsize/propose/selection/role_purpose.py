@@ -28,7 +28,7 @@ _BESIDE = 0.1
 _DEPLOYS = 0.04
 """The share of deployments in the weight from which a role that changes resources deploys them."""
 _LONGEST = 48
-_READ_ANYWAY = ("Contributor", "Editor", "Writer", "Remover", "Operator", "User", "Metadata Reader")
+_READ_ANYWAY = ("Contributor", "Editor", "Writer", "Remover", "Operator", "User")
 """The parts of which everybody assumes that they read, too."""
 _CHANGES = ("Editor", "Writer", "Remover")
 _CONTRIBUTOR, _DEPLOYER, _OPERATOR, _USER = "Contributor", "Deployer", "Operator", "User"
