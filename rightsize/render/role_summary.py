@@ -90,8 +90,9 @@ def _unseen(summary: Mapping[str, Any]) -> Iterator[str]:
         yield "nothing: a log shows the use of each of its actions"
         return
     yield f"{whole:,} of its {_counted(summary['actions'], 'action')}"
-    for one in kept[:_KEPT]:
-        yield f"{one['actions']:,}: {one['meaning']}, such as {one['for_example']}"
+    for number, one in enumerate(kept[:_KEPT]):
+        example = "" if number else f", such as {one['for_example']}"
+        yield f"{one['actions']:,}: {one['meaning']}{example}"
     more = sum(one["actions"] for one in kept[_KEPT:])
     if more:
         yield f"{more:,} for other reasons"

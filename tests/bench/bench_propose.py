@@ -41,10 +41,13 @@ _STEPS = (
     "draft_all",
     "settle",
     "identify_roles",
+    "read_role_uses",
+    "role_evidences",
+    "give_texts",
     "_prove",
     "_replay",
     "write_proposals",
-    "role_evidences",
+    "summarise_roles",
     "price_reads",
 )
 Row = tuple[str, str, str]
