@@ -84,17 +84,20 @@ def unique_names(
             if len(ids) == 1 and name not in used:
                 found[ids[0]] = wanted[ids[0]][wish]
                 used.add(name)
+    numbers: dict[str, int] = {}
     for id_ in sorted(set(wanted) - set(found)):
-        found[id_] = _numbered(wanted[id_][0], used)
+        found[id_] = _numbered(wanted[id_][0], used, numbers)
         used.add(comparable(found[id_]))
     return found
 
 
-def _numbered(name: str, used: set[str]) -> str:
-    number, chosen = 1, name
+def _numbered(name: str, used: set[str], numbers: dict[str, int]) -> str:
+    """Return a name with the lowest number that is free, or without one; `numbers` has the last one of each name."""
+    number, chosen = numbers.get(name, 1), name
     while comparable(chosen) in used:
         number += 1
         chosen = f"{fitted(name, LONGEST - len(str(number)) - 1)} {number}"
+    numbers[name] = number
     return chosen
 
 
