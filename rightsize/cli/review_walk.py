@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
@@ -157,12 +157,12 @@ class Walk:
             place = f"{self._at + 1} of {len(self._ids)}" + (f", found by {self._searched}" if self._searched else "")
             console.print(Rule(Text(for_terminal(f"{self._review.short[one.proposal.id]} · {place}")), style="dim"))
             if self._role:
-                self._draw_role(self._new_roles(one)[self._role - 1])
+                console.print(role_screen(self._new_roles(one)[self._role - 1], self._review.names))
             else:
-                console.print(self._table(self._facts(one)))
+                console.print(_table(self._facts(one)))
             if self._evidence and not self._role:
                 console.print(Rule(Text("evidence"), style="dim"))
-                console.print(self._table(self._shown_evidence(one)))
+                console.print(_table(self._shown_evidence(one)))
         console.print(Rule(style="dim"))
         if self._said:
             console.print(Text(for_terminal(self._said), style="bold"))
@@ -173,27 +173,6 @@ class Walk:
         made = {place.role for place in one.proposal.assignments}
         known = [role for role in self._review.plan.roles if "summary" in role.evidence]
         return [role for role in known if role.definition.role_definition_id in made]
-
-    def _draw_role(self, role: PlannedRole) -> None:
-        """Print the summary of a new role, as its page has it, and today's access beside what stays, by service."""
-        text = summary_text(role.evidence["summary"], self._review.names)
-        self._console.print(Rule(Text(for_terminal(role.definition.role_name)), style="dim"))
-        self._console.print(self._table(iter(text.lines), width=max(len(label) for label, _ in text.lines)))
-        services = Table(box=None, pad_edge=False, header_style="dim")
-        for name in SERVICE_COLUMNS:
-            services.add_column(name, justify="left" if name == SERVICE_COLUMNS[0] else "right", overflow="fold")
-        for row in text.services:
-            services.add_row(*(Text(for_terminal(cell(row[name]))) for name in SERVICE_COLUMNS))
-        self._console.print(services)
-
-    @staticmethod
-    def _table(rows: Iterator[tuple[str, str]], width: int = 9) -> Table:
-        table = Table(box=None, show_header=False, pad_edge=False)
-        table.add_column(width=width, style="dim")
-        table.add_column(overflow="fold")
-        for name, text in rows:
-            table.add_row(Text(for_terminal(name)), Text(for_terminal(text)))
-        return table
 
     def _facts(self, one: ReviewStatus) -> Iterator[tuple[str, str]]:
         names, proposal = self._review.names, one.proposal
@@ -248,6 +227,27 @@ class Walk:
             counts = evidence.get(key) or {}
             if counts:
                 yield word, ", ".join(f"{number:,} {reason.replace('_', ' ')}" for reason, number in counts.items())
+
+
+def role_screen(role: PlannedRole, names: Mapping[str, str]) -> Group:
+    """Return the summary of a new role, as its page has it, and today's access beside what stays, by service."""
+    text = summary_text(role.evidence["summary"], names)
+    services = Table(box=None, pad_edge=False, header_style="dim")
+    for name in SERVICE_COLUMNS:
+        services.add_column(name, justify="left" if name == SERVICE_COLUMNS[0] else "right", overflow="fold")
+    for row in text.services:
+        services.add_row(*(Text(for_terminal(cell(row[name]))) for name in SERVICE_COLUMNS))
+    title = Rule(Text(for_terminal(role.definition.role_name)), style="dim")
+    return Group(title, _table(iter(text.lines), width=max(len(label) for label, _ in text.lines)), services)
+
+
+def _table(rows: Iterator[tuple[str, str]], width: int = 9) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(width=width, style="dim")
+    table.add_column(overflow="fold")
+    for name, text in rows:
+        table.add_row(Text(for_terminal(name)), Text(for_terminal(text)))
+    return table
 
 
 def totals_lines(found: Review) -> list[str]:
