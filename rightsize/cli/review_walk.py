@@ -1,21 +1,24 @@
-"""Walk through the proposals of a plan in a terminal: one proposal a screen, one key a decision."""
+"""Walk through the proposals of a plan in a terminal: one proposal or new role a screen, one key a decision."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
 from rightsize.cli.keyboard import Keyboard
 from rightsize.model.errors import UsageError
+from rightsize.model.plan import PlannedRole
 from rightsize.model.times import read_day
 from rightsize.propose.verify.review_status import STATES, ReviewStatus
 from rightsize.render.chance import describe_chance
 from rightsize.render.escape import for_terminal
+from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
+from rightsize.render.rows import cell
 from rightsize.render.summary import short_scope
 from rightsize.workflow.review import Review
 
@@ -24,6 +27,7 @@ KEYS = (
     ("r", "reject"),
     ("d", "defer"),
     ("e", "evidence"),
+    ("s", "new role"),
     ("n", "next"),
     ("p", "back"),
     ("/", "search"),
@@ -31,8 +35,8 @@ KEYS = (
     ("?", ""),
 )
 MORE = (
-    "o removes a decision; * shows all proposals, or only undecided ones; arrows, space, j and k move; each decision "
-    "is written at once"
+    "s shows each new role of the proposal in turn; o removes a decision; * shows all proposals, or only undecided "
+    "ones; arrows, space, j and k move; each decision is written at once"
 )
 _FORWARD, _BACK = ("n", "j", " ", "\x1b[C", "\x1b[B"), ("p", "k", "\x1b[D", "\x1b[A")
 _DECISIONS: Mapping[str, Any] = {"a": "accept", "r": "reject", "d": "defer"}
@@ -51,6 +55,7 @@ class Walk:
         self._searched = ""
         self._all = False
         self._evidence = False
+        self._role = 0
         self._said = ""
         self._at = 0
         self._ids = self._chosen()
@@ -83,7 +88,12 @@ class Walk:
             self._said = "open again"
         elif key == "e":
             self._evidence = not self._evidence
+        elif key == "s" and self._ids:
+            roles = self._new_roles(self._review.find(self._ids[self._at]))
+            self._role = (self._role + 1) % (len(roles) + 1)
+            self._said = "" if roles else "the proposal assigns no new role"
         elif key == "/":
+            self._role = 0
             self._searched = self._keyboard.line("Search (empty shows all): ").lower()
             self._ids, self._at = self._chosen(), 0
         elif key == "*":
@@ -109,6 +119,7 @@ class Walk:
         return " ".join((proposal.id, proposal.kind, proposal.reason, proposal.evidence["scope"], one.state, named))
 
     def _move(self, step: int) -> None:
+        self._role = 0
         if self._ids:
             self._at = (self._at + step) % len(self._ids)
 
@@ -146,23 +157,23 @@ class Walk:
             one = self._review.find(self._ids[self._at])
             place = f"{self._at + 1} of {len(self._ids)}" + (f", found by {self._searched}" if self._searched else "")
             console.print(Rule(Text(for_terminal(f"{self._review.short[one.proposal.id]} · {place}")), style="dim"))
-            console.print(self._table(self._facts(one)))
-            if self._evidence:
+            if self._role:
+                console.print(role_screen(self._new_roles(one)[self._role - 1], self._review.names))
+            else:
+                console.print(_table(self._facts(one)))
+            if self._evidence and not self._role:
                 console.print(Rule(Text("evidence"), style="dim"))
-                console.print(self._table(self._shown_evidence(one)))
+                console.print(_table(self._shown_evidence(one)))
         console.print(Rule(style="dim"))
         if self._said:
             console.print(Text(for_terminal(self._said), style="bold"))
         console.print(Text("  ".join(f"{name} {what}" for name, what in KEYS), style="dim"))
 
-    @staticmethod
-    def _table(rows: Iterator[tuple[str, str]]) -> Table:
-        table = Table(box=None, show_header=False, pad_edge=False)
-        table.add_column(width=9, style="dim")
-        table.add_column(overflow="fold")
-        for name, text in rows:
-            table.add_row(Text(for_terminal(name)), Text(for_terminal(text)))
-        return table
+    def _new_roles(self, one: ReviewStatus) -> list[PlannedRole]:
+        """Return the new roles of a proposal that the plan has a summary of."""
+        made = {place.role for place in one.proposal.assignments}
+        known = [role for role in self._review.plan.roles if "summary" in role.evidence]
+        return [role for role in known if role.definition.role_definition_id in made]
 
     def _facts(self, one: ReviewStatus) -> Iterator[tuple[str, str]]:
         names, proposal = self._review.names, one.proposal
@@ -217,6 +228,27 @@ class Walk:
             counts = evidence.get(key) or {}
             if counts:
                 yield word, ", ".join(f"{number:,} {reason.replace('_', ' ')}" for reason, number in counts.items())
+
+
+def role_screen(role: PlannedRole, names: Mapping[str, str]) -> Group:
+    """Return the summary of a new role, as its page has it, and today's access beside what stays, by service."""
+    text = summary_text(role.evidence["summary"], names)
+    services = Table(box=None, pad_edge=False, header_style="dim")
+    for name in SERVICE_COLUMNS:
+        services.add_column(name, justify="left" if name == SERVICE_COLUMNS[0] else "right", overflow="fold")
+    for row in text.services:
+        services.add_row(*(Text(for_terminal(cell(row[name]))) for name in SERVICE_COLUMNS))
+    title = Rule(Text(for_terminal(role.definition.role_name)), style="dim")
+    return Group(title, _table(iter(text.lines), width=max(len(label) for label, _ in text.lines)), services)
+
+
+def _table(rows: Iterator[tuple[str, str]], width: int = 9) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(width=width, style="dim")
+    table.add_column(overflow="fold")
+    for name, text in rows:
+        table.add_row(Text(for_terminal(name)), Text(for_terminal(text)))
+    return table
 
 
 def totals_lines(found: Review) -> list[str]:

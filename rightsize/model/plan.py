@@ -128,7 +128,7 @@ class Proposal:
 class PlannedRole:
     """A custom role that the plan introduces, with the evidence for each of its strings.
 
-    `slug` names its files: lower-case letters, digits and dashes, made of no name that people gave.
+    `slug` names its files: the role's name in lower-case letters, digits and dashes.
     """
 
     definition: RoleDefinition

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from rightsize.analyze.reasons import SENTENCES
 from rightsize.model.excess import ExcessTotals, total_excess
 from rightsize.model.nouns import RoleDefinition
-from rightsize.model.plan import Plan, Proposal, count_by_plane
+from rightsize.model.plan import Plan, PlannedRole, Proposal, count_by_plane
 from rightsize.render.chance import describe_chance
 from rightsize.render.escape import for_comment
 from rightsize.render.excess import by_design_text, change_text
+from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
 from rightsize.render.separation import separation_lines
 from rightsize.render.summary import plane_title, short_scope
 from rightsize.rules.measured import describe_unlogged
@@ -25,6 +26,8 @@ LONGEST = 65_536
 
 _PLACES, _ROLES, _REASON, _SHORT = 2, 3, 160, 8
 _NOTE = 400
+_SUMMARIES = 12
+"""The most summaries of new roles in a comment; each role has its page, too."""
 _COLUMNS = ("proposal", "principal", "today", "becomes", "because", "proof", "may break")
 _DIFF = ("", "operation", "plane", "found in")
 
@@ -49,7 +52,8 @@ def write_comment(plan: Plan, names: Mapping[str, str], states: Mapping[str, str
         rows.append(_line([*cells, (states.get(one.id) or "open")] if states is not None else cells))
     head = list(_head(plan, changed))
     foot = list(_foot(plan))
-    return _fit(head, columns, rows, foot, "changes, those that remove the most excess")
+    text = _fit(head, columns, rows, foot, "changes, those that remove the most excess")
+    return text + _roles(plan, names, LONGEST - len(text.encode()))
 
 
 def write_difference(old: RoleDefinition, new: RoleDefinition, rows: Sequence[Mapping[str, str]]) -> str:
@@ -170,6 +174,34 @@ def _comes(one: Proposal, names: Mapping[str, str]) -> Iterator[str]:
         yield f"{_named(role, names)} at {', '.join(found[:_PLACES])}{rest}{state}"
 
 
+def _roles(plan: Plan, names: Mapping[str, str], room: int) -> str:
+    """Return the summaries of some new roles, folded: those for the most assignments first, as room allows."""
+    known = [role for role in plan.roles if "summary" in role.evidence]
+    known.sort(key=lambda role: (-role.evidence["summary"]["assignments"], role.definition.role_name))
+    texts = ["\n".join(_role(role, names)) + "\n" for role in known]
+    shown = min(_SUMMARIES, _fitting(texts, room - _NOTE))
+    if not shown:
+        return ""
+    some = f"the first {shown:,} of {len(known):,}" if shown < len(known) else f"{shown:,}"
+    return f"\n**New roles: {some}**\n\n" + "".join(texts[:shown])
+
+
+def _role(role: PlannedRole, names: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines of a folded summary, as the page of the role has it."""
+    text = summary_text(role.evidence["summary"], names)
+    yield f"<details><summary>{for_comment(role.definition.role_name)}</summary>"
+    yield ""
+    yield _table(("", ""))
+    yield from (_line([label, for_comment(line)]) for label, line in text.lines)
+    yield ""
+    yield _table(SERVICE_COLUMNS)
+    for row in text.services:
+        service, *counts = (row[name] for name in SERVICE_COLUMNS)
+        yield _line([for_comment(service), *(f"{number:,}" for number in counts)])
+    yield ""
+    yield "</details>"
+
+
 def _place(scope: str, one: Proposal, names: Mapping[str, str]) -> str:
     if one.plane in ("graph", "directory") and scope == "/":
         return "Microsoft Graph" if one.plane == "graph" else "the directory"
@@ -213,15 +245,18 @@ def _fit(head: list[str], columns: Sequence[str], rows: Sequence[str], foot: Seq
     whole = _joined(head, columns, rows, foot) if rows else "\n".join([*head, *foot]) + "\n"
     if len(whole.encode()) <= LONGEST:
         return whole
-    room = LONGEST - _NOTE - len(_joined(head, columns, [], foot).encode())
-    shown = 0
-    for row in rows:
-        room -= len(row.encode()) + 1
-        if room < 0:
-            break
-        shown += 1
+    shown = _fitting(rows, LONGEST - _NOTE - len(_joined(head, columns, [], foot).encode()))
     note = f"**A comment has no room for all. The table has {shown:,} of {len(rows):,} {what}; `plan.json` has all.**"
     return _joined([*head, "", note], columns, rows[:shown], foot)
+
+
+def _fitting(texts: Sequence[str], room: int) -> int:
+    """Return how many of the texts, each with a line end, have room for that many bytes."""
+    for number, text in enumerate(texts):
+        room -= len(text.encode()) + 1
+        if room < 0:
+            return number
+    return len(texts)
 
 
 def _joined(head: Sequence[str], columns: Sequence[str], rows: Sequence[str], foot: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from rightsize.analyze.reasons import sentence
 from rightsize.model.plan import Plan, PlannedRole, Proposal
 from rightsize.render.chance import describe_chance
 from rightsize.render.escape import for_markdown
+from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
 from rightsize.render.rows import cell, write_markdown
 from rightsize.rules.measured import describe_unlogged
 
@@ -29,16 +30,18 @@ def _page(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> Itera
     window = plan.generated_from["window"]
     yield f"# {for_markdown(definition.role_name)}"
     yield ""
-    yield for_markdown(definition.description)
+    yield f"Observed from {window['first_day']} to {window['last_day']}, {window['days']} days."
+    yield ""
+    if "summary" in role.evidence:
+        yield from _summary(role, plan.names)
+    yield "## The role and its assignments"
     yield ""
     yield f"- Role definition: {definition.role_definition_id}"
-    yield f"- Observation window: {window['first_day']} to {window['last_day']}, {window['days']} days"
+    yield f"- Description: {for_markdown(definition.description)}"
     if "layers" in role.evidence:
         found = ", ".join(str(layer).replace("_", " ") for layer in role.evidence["layers"])
         yield f"- Layer of defence that it defeats: {found or 'none'}"
     yield f"- Assignable at: {', '.join(for_markdown(scope) for scope in definition.assignable_scopes)}"
-    yield ""
-    yield "## Who gets this role, and what it replaces"
     yield ""
     yield write_markdown(
         [_user(proposal, definition.role_definition_id, plan.names) for proposal in proposals],
@@ -46,6 +49,27 @@ def _page(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> Itera
     )
     yield f"A chance of breaking covers logged operations; its upper bound stands beside it. {describe_unlogged()}"
     yield ""
+    yield from _tables(role, proposals, plan)
+
+
+def _summary(role: PlannedRole, names: Mapping[str, str]) -> Iterator[str]:
+    """Yield the first screen: the lines of the summary, and today's access beside what stays, by service."""
+    text = summary_text(role.evidence["summary"], names)
+    for label, line in text.lines:
+        yield f"- **{label[:1].upper()}{label[1:]}**: {for_markdown(line)}" if label else f"  - {for_markdown(line)}"
+    yield ""
+    yield "Operations of the holders by service: of today's roles, those that stay, those of this role, and those used."
+    yield ""
+    yield write_markdown(text.services, SERVICE_COLUMNS)
+
+
+def _tables(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> Iterator[str]:
+    yield "## Why each action is there"
+    yield ""
+    yield write_markdown(
+        [row for action in role.evidence["actions"] for row in _actions(action, plan.names)],
+        ("action", "plane", "because", "calls", "first seen", "last seen", "by"),
+    )
     yield "## Removed operations, by reason"
     yield ""
     yield write_markdown(
@@ -57,12 +81,6 @@ def _page(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> Itera
         yield "## What had no resource"
         yield ""
         yield write_markdown(absent, ("principal", "types", "operations", "because", "proof"))
-    yield "## Why each action is there"
-    yield ""
-    yield write_markdown(
-        [row for action in role.evidence["actions"] for row in _actions(action, plan.names)],
-        ("action", "plane", "because", "calls", "first seen", "last seen", "by"),
-    )
     patterns = [action for action in role.evidence["actions"] if "opens" in action]
     built_in = sorted(
         {one.role for proposal in proposals for one in proposal.proof.tomorrow if one.because == "built_in"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rightsize.model.role_forms import hash_of_role, read_role_definitions
 from rightsize.rbac.text import fold
 from rightsize.rollout.bundle import Held, ScheduleRules, Swap
@@ -39,7 +41,7 @@ class Additions:
         if steps.has(swap, "role-made", role):
             return
         live = steps.patiently(lambda: self._arm.definition(url))
-        if live is not None and _hash(live) != _hash(body):
+        if live is not None and _grants(live) != _grants(body):
             raise RefusalError(f"role {role} already exists and differs from the plan", "RoleChanged")
         if not steps.has(swap, "role-begin", role):
             # An existing role that an earlier swap of this rollout made is ours.
@@ -111,5 +113,7 @@ class Additions:
             raise RefusalError(f"assignment {found} grants the same, but ends by itself: it is an activation", "Ends")
 
 
-def _hash(role: object) -> str:
-    return hash_of_role(read_role_definitions(dict(role))[0])  # type: ignore[call-overload]
+def _grants(role: object) -> str:
+    """Return the hash of what a role grants and where: an earlier plan may have named or described it otherwise."""
+    read = read_role_definitions(dict(role))[0]  # type: ignore[call-overload]
+    return hash_of_role(replace(read, role_name="", description=""))

@@ -40,11 +40,14 @@ _STEPS = (
     "break_bounds",
     "draft_all",
     "settle",
-    "name_roles",
+    "identify_roles",
+    "read_role_uses",
+    "role_evidences",
+    "give_texts",
     "_prove",
     "_replay",
     "write_proposals",
-    "planned_roles",
+    "summarise_roles",
     "price_reads",
 )
 Row = tuple[str, str, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 from dataclasses import replace
@@ -90,7 +91,7 @@ def test_a_reviewer_sees_what_goes_what_comes_and_how_sure_that_is() -> None:
     (row,) = [line for line in text.splitlines() if changed.id[:8] in line]
     assert "<code>Mei</code>" in row
     assert "<code>Contributor</code> at " in row
-    assert plan.roles[0].definition.role_name in row.replace("&#43;", "+")
+    assert plan.roles[0].definition.role_name in html.unescape(row)
     assert "proved" in row
     bound = changed.evidence["break_probability"]["bound"]
     assert f"{100 * changed.break_probability_30d:.1f} % (≤ {100 * bound:.1f} %)" in row

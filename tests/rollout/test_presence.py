@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,26 @@ def test_an_old_role_that_was_deleted_is_made_again(path: Path, kind: str) -> No
     assert room.state() == original
     (made,) = [one for one in room.role_definitions if one["name"] == BROAD]
     assert made["properties"]["permissions"] == role(BROAD, "Broad", "*")["properties"]["permissions"]
+
+
+@pytest.mark.parametrize("grants", ["the same", "more"])
+def test_a_new_role_that_is_there_is_taken_if_it_grants_the_same(path: Path, grants: str) -> None:
+    """An earlier plan may have made it, with another description: it is used as it is, and stays on the way back."""
+    room, bundle = _tenant()
+    there = copy.deepcopy(dict(bundle.roles[NARROW]))
+    there["properties"] |= {"roleName": "VM Operator", "description": "of another day"}
+    if grants == "more":
+        there["properties"]["permissions"][0]["actions"].append("*")
+    room.role_definitions.append(there)
+    original = room.state()
+    _apply(room, bundle, path)
+    assert [one for one in room.role_definitions if one["name"] == NARROW] == [there]
+    if grants == "more":
+        assert room.state() == original and _codes(path) == ["RoleChanged"]
+        return
+    assert guid(1, "e") in room.state()["assignments"]
+    _back(room, bundle, path)
+    assert room.state() == original
 
 
 def test_an_old_role_that_is_another_by_now_lets_nothing_begin(path: Path) -> None:

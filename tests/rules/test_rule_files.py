@@ -70,6 +70,8 @@ FILES = (
     "graph_reading_actions",
     "graph_sign_in_scopes",
     "graph_words",
+    "role_spellings",
+    "role_words",
 )
 LOGS = {
     "activity_log",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
@@ -14,27 +13,24 @@ import polars as pl
 
 from rightsize.analyze.reasons import sentence
 from rightsize.model.nouns import Plane, RoleDefinition
-from rightsize.model.plan import PlannedAssignment, PlannedRole, Proof, Proposal
+from rightsize.model.plan import PlannedAssignment, Proof, Proposal
 from rightsize.propose.assembly.absence import AbsenceProofs
-from rightsize.propose.assembly.evidence import Seen, declared_windows, not_touched, proposal_evidence, role_evidence
+from rightsize.propose.assembly.evidence import declared_windows, not_touched, proposal_evidence, role_evidence
+from rightsize.propose.assembly.role_uses import RoleUses, role_id_of
 from rightsize.propose.assembly.stays_by_design import Adviser, describe_enough
 from rightsize.propose.core.expiry import describe_end
-from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.delegation import describe_delegation
-from rightsize.propose.needs.drafts import LATER_COST, Draft, Key, Placement
+from rightsize.propose.needs.drafts import LATER_COST, Draft, Key
 from rightsize.propose.needs.layer_parts import DAILY
 from rightsize.propose.needs.privileged import activation_evidence, privileged_evidence
-from rightsize.propose.needs.use_rows import KEY
 from rightsize.propose.risk.breakage import BreakBounds
 from rightsize.propose.risk.estimate import Estimate
 from rightsize.propose.selection.assign import demands_of, is_split
 from rightsize.propose.selection.exposure import absent_types, planned_exposure, today_exposure, used_weight
-from rightsize.propose.selection.reconcile import role_key
 from rightsize.propose.selection.role_naming import NewRoles
 from rightsize.propose.selection.wildcards import what_may_grow
-from rightsize.rbac.text import fold
 
 _NAMESPACE = uuid.UUID("0b7e7c0e-93a4-5c0c-8a3b-3d1c8b8f6a52")
 """The UUID namespace of proposal ids; the name within it is made of the assignment that the proposal is about."""
@@ -52,14 +48,6 @@ def proposal_id(role_assignment_id: str, state: str, part: str = "") -> str:
     The part of an assignment that becomes eligible has a proposal of its own: `part` gives it a different id.
     """
     return str(uuid.uuid5(_NAMESPACE, f"{role_assignment_id} {state} {part}".rstrip()))
-
-
-def role_id_of(placement: Placement, new: NewRoles) -> str:
-    """Return the id of the role that a placement assigns: a new role or an existing one."""
-    key = role_key(placement)
-    if key is None:
-        return placement.choice.role_definition_id
-    return new.placed[key, anchor_of_place(placement.place)]
 
 
 def write_proposals(
@@ -119,7 +107,7 @@ def _proposal(
     subject = draft.subject
     role = context.book.roles.get(subject.role_definition_id)
     granted = role.granted if role else 0
-    left = _left(whole, granted, context)
+    left = left_of(whole, granted, context)
     is_first = draft.kind != "make_eligible" or not any(one.state != "eligible" for one in whole.placements)
     before = today_exposure(subject, granted, context)
     after = before if draft.kind == "keep" else planned_exposure(subject, draft.placements, context)
@@ -203,7 +191,7 @@ def _latent(draft: Draft, granted: int, context: PlanContext, *, is_first: bool)
     return {"latent": {"before": before if is_first else 0.0, "after": after}}
 
 
-def _left(draft: Draft, granted: int, context: PlanContext) -> int:
+def left_of(draft: Draft, granted: int, context: PlanContext) -> int:
     """Return the operations that the holder keeps, by the new placements or by other assignments that it relies on."""
     if draft.kind == "keep":
         return granted
@@ -237,61 +225,29 @@ def _declared_by_anchor(context: PlanContext) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def planned_roles(drafts: Mapping[Key, Draft], new: NewRoles, context: PlanContext) -> tuple[PlannedRole, ...]:
-    """Return the new roles with their evidence, sorted by id."""
-    users: dict[str, list[Draft]] = defaultdict(list)
-    for key in sorted(drafts):
-        ids = {role_id_of(one, new) for one in drafts[key].placements if one.choice.content is not None}
-        for id_ in sorted(ids):
-            users[id_].append(drafts[key])
-    replaced = _frame(((id_, *draft.subject.key) for id_, those in users.items() for draft in those), ("role", *KEY))
-    named = _frame(
-        ((id_, plane, fold(name)) for id_, role in new.definitions.items() for plane, name in _named(role, context)),
-        ("role", "plane", "name"),
-    )
-    used, earlier = (rows.of_roles(replaced, named) for rows in (context.rows, context.earlier_rows))
-    return tuple(
-        PlannedRole(
+def role_evidences(new: NewRoles, uses: Mapping[str, RoleUses], context: PlanContext) -> dict[str, Mapping[str, Any]]:
+    """Return the evidence of each new role, by its id."""
+    return {
+        id_: role_evidence(
             role,
-            new.slugs[id_],
-            role_evidence(
-                role,
-                users[id_],
-                Seen(used.get(id_, {}), earlier.get(id_, {})),
-                context.book,
-                reduce(or_, (_untouched(draft, context) for draft in users[id_]), 0),
-            )
-            | _layers_of(role, context),
+            uses[id_].drafts,
+            uses[id_].seen,
+            context.book,
+            reduce(or_, (_untouched(draft, context) for draft in uses[id_].drafts), 0),
         )
+        | _layers_of(role, context)
         for id_, role in sorted(new.definitions.items())
-    )
+    }
 
 
 def _untouched(draft: Draft, context: PlanContext) -> int:
     """Return the operations that the option `--unobservable touched` takes from the holder of a draft."""
     role = context.book.roles.get(draft.subject.role_definition_id)
     granted = role.granted if role else 0
-    return not_touched(draft, granted & ~_left(draft, granted, context), context.options.unobservable)
+    return not_touched(draft, granted & ~left_of(draft, granted, context), context.options.unobservable)
 
 
 def _layers_of(role: RoleDefinition, context: PlanContext) -> dict[str, Any]:
     """Return the layers of defence that a role can defeat, where needs are split by layer; else nothing."""
     layers = context.privilege.layers
     return {"layers": list(layers.layers_of(context.book.index.granted_by(role.permissions)))} if layers.pairs else {}
-
-
-def _frame(rows: Iterable[tuple[str, ...]], names: Iterable[str]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema=dict.fromkeys(names, pl.String), orient="row").unique()
-
-
-def _named(role: RoleDefinition, context: PlanContext) -> Iterator[tuple[str, str]]:
-    """Yield `(plane, string)` for each string of a role, and `(plane, operation)` for each match of its patterns."""
-    for block in role.permissions:
-        planes = (("control", block.actions, block.not_actions), ("data", block.data_actions, block.not_data_actions))
-        for plane, texts, taken_out in planes:
-            for text in texts:
-                yield plane, text
-                if "*" in text:
-                    yield from context.book.index.members(
-                        context.book.part_mask(PatternPart((text,), taken_out, plane))
-                    )

@@ -16,13 +16,16 @@ from rightsize.analyze.totals import count_verdicts
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
-from rightsize.model.plan import Advice, Plan, Proof, Proposal
+from rightsize.model.plan import Advice, Plan, PlannedRole, Proof, Proposal
 from rightsize.propose.assembly.absence import advise_existence
 from rightsize.propose.assembly.advice import write_advice
-from rightsize.propose.assembly.assemble import planned_roles, role_id_of, write_proposals
+from rightsize.propose.assembly.assemble import role_evidences, write_proposals
 from rightsize.propose.assembly.evidence import uses_of, would_tell
 from rightsize.propose.assembly.proof_obligations import claim_name, make_claims
 from rightsize.propose.assembly.read_costs import price_reads
+from rightsize.propose.assembly.role_summary import summarise_roles
+from rightsize.propose.assembly.role_texts import give_texts
+from rightsize.propose.assembly.role_uses import read_role_uses, role_id_of
 from rightsize.propose.core.azure_limits import AzureLimits, refusals
 from rightsize.propose.core.expiry import AT_ONCE, last_of
 from rightsize.propose.core.fingerprint import take_readings
@@ -53,7 +56,7 @@ from rightsize.propose.selection.reconcile import (
     rest_on_existing,
     say_duplicates,
 )
-from rightsize.propose.selection.role_naming import NewRoles, name_roles
+from rightsize.propose.selection.role_naming import NewRoles, identify_roles
 from rightsize.propose.selection.wildcards import with_wildcards
 from rightsize.rbac.text import fold
 
@@ -94,16 +97,20 @@ def plan_from_context(context: PlanContext, content_hash: str) -> Plan:
     if options.separate_layers:
         context, granted, separated = _separated(context, granted, bounds)
     drafts = granted.drafts
-    names = {id_: role.role_name for id_, role in context.book.roles.items()}
     if options.wildcards:
         drafts = with_wildcards(drafts, context)
-    new = name_roles([drafts[key] for key in sorted(drafts)], names, context.spelling, context.limits)
+    ordered = [drafts[key] for key in sorted(drafts)]
+    new = identify_roles(ordered, context.book.roles, context.spelling, context.limits)
+    uses = read_role_uses(drafts, new, context)
+    evidence = role_evidences(new, uses, context)
+    new = give_texts(new, uses, evidence, context)
     _check_roles(new, drafts, context)
     roles = {id_: role.blocks for id_, role in context.book.roles.items()}
     roles |= {id_: role.permissions for id_, role in new.definitions.items()}
     proofs = _prove(drafts, new, roles, context)
     outcome = _replay(drafts, new, roles, context)
     proposals = write_proposals(drafts, proofs, new, context, bounds)
+    summaries = summarise_roles(new.definitions, uses, evidence, proposals, context)
     separation = report_separation(separated, context) if separated is not None else {}
     return Plan(
         generated_from={
@@ -119,7 +126,10 @@ def plan_from_context(context: PlanContext, content_hash: str) -> Plan:
         proposals=proposals,
         uses=uses_of(proposals, context.rows, context.earlier_rows, context.book.index),
         would_tell=would_tell(proposals),
-        roles=planned_roles(drafts, new, context),
+        roles=tuple(
+            PlannedRole(role, new.slugs[id_], {**evidence[id_], "summary": summaries[id_]})
+            for id_, role in sorted(new.definitions.items())
+        ),
         advice=_advice(context, proposals, separation),
         replay=outcome.as_json(),
         verdicts=count_verdicts(analysis.verdicts),

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from rightsize.propose.assembly.assemble import role_id_of
+from rightsize.propose.assembly.role_uses import role_id_of
 from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject
 from rightsize.propose.proof.proof import Claim, ProvedGrant

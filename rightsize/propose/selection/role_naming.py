@@ -1,29 +1,28 @@
-"""Derive the id, name, file name and assignable scopes of each new role from its content and scopes.
+"""Identify the new roles by their content, and name each by its purpose and its place.
 
-The same content has the same id in every run. Names that people chose are not used, so neither a principal nor a role
-can smuggle text into a name or a path.
+The same content has the same id in every run. A name is a function of the purpose, the place and the tenant's names.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import uuid
-from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.drafts import Draft
+from rightsize.propose.selection.plain_names import LONGEST, comparable, file_names, fitted, unique_names
 from rightsize.propose.selection.reconcile import RoleKey, role_key
-from rightsize.rbac.text import fold
 
 _NAMESPACE = uuid.UUID("6f0f3a52-6a5c-5c0e-9d53-8f5c2d1f7b11")
-_NAMED_PROVIDERS = 2
-_VERBS = ("read", "write", "delete", "action")
+_BETWEEN = " \u2013 "
+_SHORTEST = 4
+"""The fewest characters to which a longer place may be cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +31,19 @@ class NewRoles:
 
     Attributes:
         definitions: The role definitions by id.
-        slugs: The base name of each role's files, by id.
         placed: The role id for (key of the new role, subscription or management group).
+        slugs: The base name of each role's files, by id; empty until the roles have names.
     """
 
     definitions: Mapping[str, RoleDefinition]
-    slugs: Mapping[str, str]
     placed: Mapping[tuple[RoleKey, str], str]
+    slugs: Mapping[str, str] = field(default_factory=dict)
 
 
-def name_roles(
-    drafts: Iterable[Draft], existing: Mapping[str, str], spelling: Mapping[str, str], limits: AzureLimits
+def identify_roles(
+    drafts: Iterable[Draft], existing: Container[str], spelling: Mapping[str, str], limits: AzureLimits
 ) -> NewRoles:
-    """Return the new roles of the drafts, with ids, names and assignable scopes.
+    """Return the new roles of the drafts, with ids and assignable scopes, but without names.
 
     The id is computed from the content of the role, so it stays the same if more or fewer subscriptions need the role.
     The assignable scopes are these subscriptions, or the management group. An existing role is never edited: if the
@@ -52,7 +51,7 @@ def name_roles(
 
     Args:
         drafts: The settled drafts.
-        existing: The ids and names of the tenant's roles.
+        existing: The ids of the tenant's roles.
         spelling: Folded scope to the scope as it is spelled.
         limits: Azure's limits; a role that would list more scopes than Azure accepts becomes several roles.
     """
@@ -62,9 +61,7 @@ def name_roles(
             key = role_key(placement)
             if key is not None:
                 anchors[key].add(anchor_of_place(placement.place))
-    names = {fold(name) for name in existing.values()}
     definitions: dict[str, RoleDefinition] = {}
-    slugs: dict[str, str] = {}
     placed: dict[tuple[RoleKey, str], str] = {}
     for key in sorted(anchors):
         ordered = sorted(anchors[key])
@@ -73,11 +70,11 @@ def name_roles(
             variant = [key[1], *(chunk if start else ())]
             if _role_id(key[0], variant) in existing:
                 variant = [key[1], "beside", *chunk]
-            role, slug = _define(key[0], variant, [spelling.get(anchor, anchor) for anchor in chunk], names)
-            definitions[role.role_definition_id] = role
-            slugs[role.role_definition_id] = slug
-            placed.update({(key, anchor): role.role_definition_id for anchor in chunk})
-    return NewRoles(definitions, slugs, placed)
+            id_ = _role_id(key[0], variant)
+            scopes = tuple(sorted(spelling.get(anchor, anchor) for anchor in chunk))
+            definitions[id_] = RoleDefinition(id_, "", (key[0].block,), "CustomRole", assignable_scopes=scopes)
+            placed.update({(key, anchor): id_ for anchor in chunk})
+    return NewRoles(definitions, placed)
 
 
 def _role_id(content: RoleContent, variant: Iterable[str]) -> str:
@@ -91,48 +88,40 @@ def _role_id(content: RoleContent, variant: Iterable[str]) -> str:
     return str(uuid.uuid5(_NAMESPACE, json.dumps(identity, sort_keys=True, separators=(",", ":"))))
 
 
-def _define(
-    content: RoleContent, variant: Iterable[str], scopes: Iterable[str], taken: Container[str]
-) -> tuple[RoleDefinition, str]:
-    role_id = _role_id(content, variant)
-    words = _words(content)
-    mark = role_id.split("-", 1)[0]
-    name = f"Rightsize {' '.join(words)} {mark}"
-    if fold(name) in taken:
-        # Role names are unique in a tenant, and another role may have this name.
-        mark = role_id
-        name = f"Rightsize {' '.join(words)} {mark}"
-    slug = "-".join(["rightsize", *(re.sub(r"[^a-z0-9]+", "", word.lower()) for word in words), mark])
-    counts = f"{len(content.actions)} actions and {len(content.data_actions)} data actions"
-    role = RoleDefinition(
-        role_definition_id=role_id,
-        role_name=name,
-        permissions=(content.block,),
-        role_type="CustomRole",
-        description=f"Proposed by rightsize: {counts} that were used, or that no log could have shown. "
-        f"The evidence for each is in evidence/{slug}.json.",
-        assignable_scopes=tuple(sorted(scopes)),
-    )
-    return role, slug
+def named_roles(
+    new: NewRoles, wanted: Mapping[str, Sequence[str]], taken: Iterable[str], earlier: Mapping[str, str] | None = None
+) -> NewRoles:
+    """Return the roles with their names, and file names like them.
+
+    Args:
+        new: The roles.
+        wanted: By id, the names that a role may have, the best first, as `role_names` returns them.
+        taken: The names of the tenant's roles.
+        earlier: By id, the names of roles in an earlier plan.
+    """
+    names = unique_names(wanted, taken, earlier)
+    definitions = {id_: replace(role, role_name=names[id_]) for id_, role in new.definitions.items()}
+    return replace(new, definitions=definitions, slugs=file_names(names))
 
 
-def _words(content: RoleContent) -> list[str]:
-    """Return the words of a role's name: its most frequent providers, the number of others, and its verbs."""
-    strings = [*content.actions, *content.data_actions]
-    providers = Counter(_provider(text) for text in strings)
-    foremost = sorted(providers, key=lambda name: (-providers[name], name))
-    words = foremost[:_NAMED_PROVIDERS]
-    if len(foremost) > _NAMED_PROVIDERS:
-        words.append(f"+{len(foremost) - _NAMED_PROVIDERS}")
-    verbs = {text.rsplit("/", 1)[-1].lower() for text in strings}
-    words.extend(verb for verb in _VERBS if verb in verbs)
-    if content.data_actions:
-        words.append("data")
-    return words
+def role_names(purposes: Sequence[str], places: Sequence[str]) -> tuple[str, ...]:
+    """Return the names that a role may have, the best first: its purpose with its place where that tells more.
+
+    Args:
+        purposes: As `role_purpose.name_purposes` returns them.
+        places: As `role_places.PlaceNames.of_role` returns them.
+    """
+    first, *others = purposes
+    found = [_at(first, place) for place in places] or [fitted(first, LONGEST)]
+    found += [_at(other, place) for place in places[:1] or ("",) for other in others]
+    return tuple(dict.fromkeys(found))
 
 
-def _provider(text: str) -> str:
-    namespace = text.split("/", 1)[0]
-    if "*" in namespace:
-        return "All"
-    return re.sub(r"[^A-Za-z0-9]+", "", namespace.rsplit(".", 1)[-1])[:30] or "Other"
+def _at(purpose: str, place: str) -> str:
+    """Return a purpose with its place; without it where its words say nothing new, or where it has no room."""
+    own = fitted(purpose, LONGEST)
+    rest = fitted(place, LONGEST - len(own) - len(_BETWEEN))
+    known = set(comparable(own).split())
+    if len(rest) < min(len(place), _SHORTEST) or known.issuperset(comparable(rest).split()):
+        return own
+    return f"{own}{_BETWEEN}{rest}"

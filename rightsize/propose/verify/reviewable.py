@@ -19,6 +19,7 @@ from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Advice, Growth, Plan, PlannedAssignment, PlannedRole, Proof, Proposal
 from rightsize.model.plan_evidence import OPERATIONS
 from rightsize.propose.verify.plan_reader import WrittenPlan, check_plan, load_plan, read_evidence, read_roles
+from rightsize.propose.verify.summary_form import is_summary
 from rightsize.rbac.text import fold
 
 _PROPOSAL: Mapping[str, type | tuple[type, ...]] = {
@@ -48,7 +49,8 @@ class ReviewablePlan:
         written: The fields that the proof needs.
         document: `plan.json` in today's format; every value that a page shows has the right type.
         roles: The new roles of the plan, by folded id.
-        evidence: Their evidence, by folded id: `actions`, each with `action`, `plane` and `why`.
+        evidence: Their evidence, by folded id: `actions`, each with `action`, `plane` and `why`; `summary` in plans
+            of this version.
         tables: The tables of evidence, by the name of the table.
     """
 
@@ -206,7 +208,8 @@ def _read_evidence(names: Sequence[str], files: Mapping[str, bytes]) -> Mapping[
     except ValueError as error:
         raise InputError(f"`{name}` is not JSON: {error}", hint=AGAIN) from None
     actions = document.get("actions") if isinstance(document, dict) else None
-    if not isinstance(actions, list) or not all(_is_action(one) for one in actions):
+    has_actions = isinstance(actions, list) and all(_is_action(one) for one in actions)
+    if not has_actions or not is_summary(document.get("summary")):
         raise InputError(f"`{name}` is not the evidence of a role", hint=AGAIN)
     found: dict[str, Any] = document
     return found

@@ -19,7 +19,8 @@ from rightsize.model.role_forms import permissions_from_json, permissions_to_jso
 from rightsize.rbac.text import fold
 from rightsize.render.chance import bound_of
 from rightsize.render.report.figures import BASES
-from rightsize.render.report.sources import Sources, clean, name_of
+from rightsize.render.report.sources import Sources, clean, name_of, summaries_of
+from rightsize.render.role_summary import SERVICE_COLUMNS
 from rightsize.rules.layers import EFFECTS
 
 Columns = dict[str, list[Any]]
@@ -74,6 +75,7 @@ class Embedding:
             "layers": self._layers(self.sources.layers),
             "proposals": self._proposals(),
             "actions": self._actions(),
+            "summaries": self._summaries(),
         }
         _complete(principals, self.principals, {"type": ""})
         _complete(roles, self.roles, {"type": "", "permissions": []})
@@ -242,6 +244,17 @@ class Embedding:
             self.roles.add(fold(id_)): [self._action(action) for action in evidence["actions"]]
             for id_, evidence in sorted(self.sources.evidence.items())
         }
+
+    def _summaries(self) -> dict[int, list[Any]]:
+        """Return for each new role the lines of its summary, and today's access beside what stays, by service."""
+        return {
+            self.roles.add(id_): [
+                [[label, clean(line)] for label, line in text.lines],
+                [[clean(row[name]) if name == SERVICE_COLUMNS[0] else row[name] for name in SERVICE_COLUMNS]
+                 for row in text.services],
+            ]
+            for id_, text in summaries_of(self.sources).items()
+        }  # fmt: skip
 
     def _action(self, action: Mapping[str, Any]) -> list[Any]:
         words = [] if action["why"] == "used" else list(action.get("meaning", ())) or [action["why"]]

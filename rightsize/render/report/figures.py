@@ -16,7 +16,8 @@ from rightsize.model.plan import count_by_plane
 from rightsize.rbac.text import fold
 from rightsize.render.chance import describe_chance
 from rightsize.render.excess import by_design_text
-from rightsize.render.report.sources import Sources, clean, name_of
+from rightsize.render.report.sources import Sources, clean, name_of, summaries_of
+from rightsize.render.role_summary import SERVICE_COLUMNS
 from rightsize.render.summary import plane_title, short_scope
 
 VERDICTS = COUNTS[1:]
@@ -26,6 +27,8 @@ _MATRIX = 16
 MATTERING = 10
 SHOWN = 100
 """The most rows of a table without scripts."""
+SHOWN_ROLES = 12
+"""The most summaries of new roles without scripts: each is a screen."""
 _NAMED = 1
 _REASONS = 4
 _LEAST_SHARE = 1.5
@@ -164,6 +167,20 @@ class Figures:
         kept = [one for one in self.proposals if one["kind"] == "keep"]
         kept.sort(key=lambda one: (-one["excess_before"], one["id"]))
         return [self._proposal(one) for one in kept[:SHOWN]]
+
+    def new_roles(self) -> list[dict[str, Any]]:
+        """Return the summaries of the new roles, those for the most assignments first."""
+        found = summaries_of(self.sources)
+        evidence = {fold(id_): one for id_, one in self.sources.evidence.items()}
+        order = sorted(found, key=lambda id_: (-evidence[id_]["summary"]["assignments"], self.role_name(id_)))
+        return [
+            {
+                "name": self.role_name(id_),
+                "lines": [(label, clean(line)) for label, line in found[id_].lines],
+                "services": [[clean(row[name]) for name in SERVICE_COLUMNS] for row in found[id_].services],
+            }
+            for id_ in order[:SHOWN_ROLES]
+        ]
 
     def beyond(self) -> list[dict[str, Any]]:
         """Return the planes beyond Azure roles: counts of their proposals, and the largest removals first."""

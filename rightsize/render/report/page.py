@@ -17,6 +17,7 @@ from rightsize.render.report.calendar import draw_calendar
 from rightsize.render.report.embed import Embedding, to_json
 from rightsize.render.report.figures import Figures, bar
 from rightsize.render.report.sources import Sources
+from rightsize.render.role_summary import SERVICE_COLUMNS
 from rightsize.render.separation import separation_lines
 from rightsize.render.templating import open_templates, policy_source, report_part
 from rightsize.rules.measured import describe_unlogged
@@ -53,6 +54,9 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "stale": sources.stale,
         "has_plan": sources.proposals is not None,
         "unlogged": describe_unlogged(),
+        "new_roles": figures.new_roles(),
+        "new_role_count": sum(1 for one in sources.evidence.values() if one.get("summary")),
+        "service_columns": SERVICE_COLUMNS,
         "content_hash": sources.plan.get("generated_from", {}).get("content_hash", ""),
         "overview": sources.overview,
         "holders": sources.overview.assignments["principal_id"].n_unique(),

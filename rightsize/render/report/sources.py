@@ -12,7 +12,9 @@ from rightsize.analyze.overview import Overview
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import RoleDefinition
+from rightsize.rbac.text import fold
 from rightsize.render.escape import for_terminal
+from rightsize.render.role_summary import SummaryText, summary_text
 
 _LONGEST = 300
 
@@ -75,3 +77,17 @@ def name_of(name: str | None, id_: str) -> str:
     """Return a name that can be shown as a link: the id where the name is blank."""
     shown = clean(name).strip()
     return shown or clean(id_)
+
+
+def summaries_of(sources: Sources) -> dict[str, SummaryText]:
+    """Return the summary of each new role in words, by folded id; a plan of an older version has none."""
+    overview = sources.overview
+    names = dict(overview.principals.select("principal_id", "name").iter_rows())
+    names |= dict(overview.roles.select("role", "role_name").iter_rows())
+    names |= {id_: role.role_name for id_, role in sources.planned_roles.items()}
+    names = {id_: name for id_, name in names.items() if name} | dict(sources.scope_names)
+    return {
+        fold(id_): summary_text(evidence["summary"], names)
+        for id_, evidence in sorted(sources.evidence.items())
+        if evidence.get("summary")
+    }

@@ -75,12 +75,14 @@ def test_options_have_the_names_of_the_command_line() -> None:
 
 
 def test_the_ids_of_proposals_and_roles_are_those_of_version_1() -> None:
-    """The name of a key decides no id: what was deployed from an older plan is found again."""
+    """Neither a key nor a role's name decides an id: what was deployed from an older plan is found again."""
     old, new = _old(), _new()
-    assert {name for name in old.files if name.startswith("roles/")} == {
-        name for name in new.files if name.startswith("roles/")
-    }
-    assert old.document["roles"] == new.document["roles"] != []
+    assert {one["role"] for one in old.document["roles"]} == {one["role"] for one in new.document["roles"]} != set()
+    for one in new.document["roles"]:
+        (before,) = (other for other in old.document["roles"] if other["role"] == one["role"])
+        grants = [json.loads(plan.files[role["file"]])["properties"] for plan, role in ((old, before), (new, one))]
+        assert grants[0]["permissions"] == grants[1]["permissions"]
+        assert grants[0]["assignableScopes"] == grants[1]["assignableScopes"]
     for key in ("id", "replaces", "assignments"):
         assert [one[key] for one in old.document["proposals"]] == [one[key] for one in new.document["proposals"]]
 

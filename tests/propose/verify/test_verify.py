@@ -467,7 +467,7 @@ def test_role_files_may_be_laid_out_differently(written: Written) -> None:
     [
         ("start/action", "delete", "differ from the plan"),
         ("resourceGroups/app", "resourceGroups/net", None),
-        ("Proposed by", "Written by", "differ from the plan"),
+        ("By rightsize", "Written by rightsize", "differ from the plan"),
         ("{", "[", "cannot be read"),
     ],
 )

@@ -80,6 +80,14 @@ function actionRows(role) {
     h('code', null, action), plane ? 'data' : 'control', why.length ? why.map((word) => data.words[word]).join('; ') : `used: ${plural(events, 'call')}, last ${last}`]);
 }
 
+// The first screen of a new role: lines with their labels, and today's access beside what stays, by service.
+function summaryPart(role) {
+  const [lines, services] = data.summaries[role] || [[], []];
+  if (!lines.length) return null;
+  return h('div', { class: 'role' }, h('dl', { class: 'facts' }, lines.map(([label, line]) => [label ? h('dt', null, label) : null, h('dd', null, line)])),
+    table('Operations by service', ['service', '#today', '#stays', '#by this role', '#used'], services.map(([service, ...counts]) => [service, ...counts.map(number)])));
+}
+
 const others = (rows) => rows.map((row, at) => [at ? ', ' : '', link('assignment', assignmentKey(row), `${R.name[A.role[row]]} of ${P.name[A.principal[row]]}`), ' at ', place(A.scope[row])]);
 
 function proposalPart(one) {
@@ -99,6 +107,7 @@ function proposalPart(one) {
       ['proof', kind === 'keep' ? '' : holds ? 'used ⊆ proposed ⊆ granted, for every possible operation' : 'fails'],
       ['rests on', restsOn.length ? ['other assignments grant the rest of what is needed: ', others(restsOn)] : ''], ['together with', together.length ? others(together) : ''],
       ['later', tomorrow.length ? [tomorrow.map((role) => [R.name[role], ' ']), 'may grant more later: its patterns match new operations, or Microsoft changes it'] : '']),
+    [...byRole.keys()].map((role) => data.summaries[role] ? [h('h3', null, R.name[role]), summaryPart(role)] : null),
     h('div', { class: 'pair' },
       h('div', { class: 'pane' }, h('h3', null, 'Today'), h('p', { class: 'name' }, roleLink(A.role[assignment])), h('p', { class: 'small' }, 'at ', scopeLink(A.scope[assignment])), permissionList(A.role[assignment], kind === 'keep' ? null : 'goes', after)),
       h('div', { class: 'pane' }, h('h3', null, 'Proposed'), proposed.length ? proposed : h('p', null, kind === 'keep' ? 'the same' : 'nothing'))),
@@ -118,6 +127,7 @@ function roleView(i) {
   return [R.name[i], [
     facts(['type', kindOf(R.type[i])], ['id', h('code', null, R.id[i])], ['assignments today', `${number(R.assignments[i])} of ${plural(R.principals[i], 'principal')}`]),
     R.granted[i] ? [countsBar(R, i, 'big'), legend()] : null,
+    summaryPart(i),
     h('h3', null, 'What it grants'), h('div', { class: 'pane' }, permissionList(i)),
     table('Why each action is there', ['action', 'plane', 'because'], actionRows(i)),
     table('Proposals that assign it', ['principal', 'kind', 'because'], assigning.map((p) => [link('proposal', proposals[p][0], P.name[A.principal[proposals[p][2]]]), chip(proposals[p][1]), proposals[p][3]])),

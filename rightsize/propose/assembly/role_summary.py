@@ -1,0 +1,170 @@
+"""Sum up a new role for its reviewer: who gets it, what they did, what stays and what goes, by reason and service.
+
+The summary is numbers and ids. `render.role_summary` writes it for each output, so that all of them say the same.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from rightsize.analyze.reasons import Choice, UnobservableReason, sentence
+from rightsize.model.nouns import RoleDefinition
+from rightsize.model.plan import Proposal
+from rightsize.propose.assembly.assemble import left_of
+from rightsize.propose.assembly.role_uses import RoleUses
+from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.needs.context import PlanContext
+from rightsize.propose.needs.drafts import Draft
+from rightsize.propose.needs.needs import USED, USED_BEFORE
+
+_MOST_SERVICES, _MOST_USED, _MOST_HOLDERS = 10, 5, 50
+_BLIND = (*UnobservableReason, *Choice)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The operations of each service, as sets by the name of its resource provider."""
+
+    masks: Mapping[str, int]
+
+    @classmethod
+    def of(cls, index: OperationIndex) -> Services:
+        """Group the operations of an index."""
+        bits: dict[str, list[int]] = defaultdict(list)
+        spelled: dict[str, str] = {}
+        for bit, (_, name) in enumerate(index.names):
+            service = name.split("/", 1)[0]
+            bits[spelled.setdefault(service.lower(), service)].append(bit)
+        return cls({service: index.mask_of_bits(found) for service, found in sorted(bits.items())})
+
+    def rows(self, sets: Mapping[str, int]) -> list[dict[str, Any]]:
+        """Return a row for each service that any of the sets has operations of, with the number in each set."""
+        whole = reduce(or_, sets.values(), 0)
+        return [
+            {"service": service, **{name: (mask & found).bit_count() for name, found in sets.items()}}
+            for service, mask in self.masks.items()
+            if mask & whole
+        ]
+
+
+def summarise_roles(
+    definitions: Mapping[str, RoleDefinition],
+    uses: Mapping[str, RoleUses],
+    evidence: Mapping[str, Mapping[str, Any]],
+    proposals: Sequence[Proposal],
+    context: PlanContext,
+) -> dict[str, dict[str, Any]]:
+    """Return the summary of each new role, by its id.
+
+    Args:
+        definitions: The new roles, by id.
+        uses: By id, what each role is assigned for.
+        evidence: By id, the evidence of each role.
+        proposals: The proposals of the plan.
+        context: The tables and options.
+    """
+    assigning: dict[str, list[Proposal]] = defaultdict(list)
+    for proposal in proposals:
+        for id_ in sorted({one.role for one in proposal.assignments} & definitions.keys()):
+            assigning[id_].append(proposal)
+    services = Services.of(context.book.index)
+    return {
+        id_: _holders(id_, assigning[id_])
+        | _uses(evidence[id_]["actions"])
+        | _removals(assigning[id_])
+        | _by_service(services, role, uses[id_].drafts, context)
+        for id_, role in definitions.items()
+    }
+
+
+def _holders(role_id: str, proposals: Sequence[Proposal]) -> dict[str, Any]:
+    """Return who gets the role, and today's assignment that it replaces: `of` is its holder, often the same."""
+    rows = []
+    for one in proposals:
+        places: dict[str, set[str]] = defaultdict(set)
+        for place in one.assignments:
+            if place.role == role_id:
+                places[place.principal_id].add(place.scope)
+        today = {"of": one.principal_ids[0], **{name: one.evidence[name] for name in ("role", "scope", "state")}}
+        rows += [{"principal_id": id_, "scopes": sorted(found), **today} for id_, found in sorted(places.items())]
+    return {
+        "holders": rows[:_MOST_HOLDERS],
+        "more_holders": len(rows[_MOST_HOLDERS:]),
+        "assignments": len(proposals),
+        "breaks": max((one.break_probability_30d for one in proposals), default=0.0),
+    }
+
+
+def _uses(actions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what was used, most first, and what is kept without use in the window, by reason."""
+    used = sorted(_used(actions), key=lambda one: (-one["days"], -one["events"], one["action"]))
+    kept: dict[str, dict[str, Any]] = {}
+    for one in actions:
+        if one["why"] == USED or any(part["why"] == USED for part in one.get("stands_for", ())):
+            continue
+        why = one["why"].split(" ")[0]
+        meaning = "it was used before the window" if why == USED_BEFORE else (one.get("meaning") or [why])[0]
+        found = kept.setdefault(why, {"why": why, "meaning": meaning, "actions": 0, "for_example": one["action"]})
+        found["actions"] += 1
+    keys = ("action", "events", "days", "last_seen")
+    return {
+        "actions": len(actions),
+        "used": len(used),
+        "events": sum(one["events"] for one in used),
+        "most_used": [{key: one[key] for key in keys} for one in used[:_MOST_USED]],
+        "kept_unseen": sorted(kept.values(), key=lambda one: (-one["actions"], one["why"])),
+    }
+
+
+def _used(actions: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for one in actions:
+        if one["why"] == USED:
+            yield one
+        yield from (part for part in one.get("stands_for", ()) if part["why"] == USED)
+
+
+def _removals(proposals: Sequence[Proposal]) -> dict[str, Any]:
+    """Return the removed operations by reason: the fewest and most of one assignment, and how many no log shows."""
+    counts = [one.evidence.get("removed", {}) for one in proposals]
+    reasons = sorted({reason for found in counts for reason in found})
+    rows = [
+        {
+            "why": reason,
+            "meaning": sentence(reason),
+            "least": min(found.get(reason, 0) for found in counts),
+            "most": max(found.get(reason, 0) for found in counts),
+        }
+        for reason in reasons
+    ]
+    return {
+        "removed": sorted(rows, key=lambda one: (-one["most"], one["why"])),
+        "blind": max((sum(found.get(reason, 0) for reason in _BLIND) for found in counts), default=0),
+    }
+
+
+def _by_service(
+    services: Services, role: RoleDefinition, drafts: Sequence[Draft], context: PlanContext
+) -> dict[str, Any]:
+    """Return today's access beside what stays, by service: those that the role concerns, then those that lose most."""
+    index = context.book.index
+    today = stays = used = 0
+    for draft in drafts:
+        known = context.book.roles.get(draft.subject.role_definition_id)
+        granted = known.granted if known else 0
+        today |= granted
+        stays |= left_of(draft, granted, context)
+        used |= draft.needs.why.get(USED, 0) if draft.needs else 0
+    here = index.granted_by(role.permissions)
+    rows = services.rows({"today": today, "stays": stays, "here": here, "used": used})
+    rows.sort(key=lambda row: (not row["here"], -row["used"], row["stays"] - row["today"], row["service"]))
+    shown, others = rows[:_MOST_SERVICES], rows[_MOST_SERVICES:]
+    names = ("today", "stays", "here", "used")
+    return {
+        "services": shown,
+        "other_services": {"services": len(others), **{name: sum(row[name] for row in others) for name in names}},
+    }

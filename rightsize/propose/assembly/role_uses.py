@@ -1,0 +1,78 @@
+"""Collect for each new role the drafts that assign it, and the use of its operations under the old assignments."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.model.nouns import RoleDefinition
+from rightsize.propose.assembly.evidence import Seen
+from rightsize.propose.core.read_patterns import PatternPart
+from rightsize.propose.core.scopes import anchor_of_place
+from rightsize.propose.needs.context import PlanContext
+from rightsize.propose.needs.drafts import Draft, Key, Placement
+from rightsize.propose.needs.use_rows import KEY
+from rightsize.propose.selection.reconcile import role_key
+from rightsize.propose.selection.role_naming import NewRoles
+from rightsize.rbac.text import fold
+
+
+@dataclass(frozen=True, slots=True)
+class RoleUses:
+    """The drafts that assign a new role, their placements of it, and the use of its operations."""
+
+    drafts: tuple[Draft, ...]
+    placements: tuple[Placement, ...]
+    seen: Seen
+
+
+def role_id_of(placement: Placement, new: NewRoles) -> str:
+    """Return the id of the role that a placement assigns: a new role or an existing one."""
+    key = role_key(placement)
+    if key is None:
+        return placement.choice.role_definition_id
+    return new.placed[key, anchor_of_place(placement.place)]
+
+
+def read_role_uses(drafts: Mapping[Key, Draft], new: NewRoles, context: PlanContext) -> dict[str, RoleUses]:
+    """Return what each new role is assigned for, by its id, sorted."""
+    users: dict[str, list[Draft]] = defaultdict(list)
+    placed: dict[str, list[Placement]] = defaultdict(list)
+    for key in sorted(drafts):
+        own: dict[str, list[Placement]] = defaultdict(list)
+        for one in drafts[key].placements:
+            if one.choice.content is not None:
+                own[role_id_of(one, new)].append(one)
+        for id_, placements in sorted(own.items()):
+            users[id_].append(drafts[key])
+            placed[id_].extend(placements)
+    replaced = _frame(((id_, *draft.subject.key) for id_, those in users.items() for draft in those), ("role", *KEY))
+    named = _frame(
+        ((id_, plane, fold(name)) for id_, role in new.definitions.items() for plane, name in _named(role, context)),
+        ("role", "plane", "name"),
+    )
+    used, earlier = (rows.of_roles(replaced, named) for rows in (context.rows, context.earlier_rows))
+    return {
+        id_: RoleUses(tuple(users[id_]), tuple(placed[id_]), Seen(used.get(id_, {}), earlier.get(id_, {})))
+        for id_ in sorted(new.definitions)
+    }
+
+
+def _frame(rows: Iterable[tuple[str, ...]], names: Iterable[str]) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), schema=dict.fromkeys(names, pl.String), orient="row").unique()
+
+
+def _named(role: RoleDefinition, context: PlanContext) -> Iterator[tuple[str, str]]:
+    """Yield `(plane, string)` for each string of a role, and `(plane, operation)` for each match of its patterns."""
+    for block in role.permissions:
+        planes = (("control", block.actions, block.not_actions), ("data", block.data_actions, block.not_data_actions))
+        for plane, texts, taken_out in planes:
+            for text in texts:
+                yield plane, text
+                if "*" in text:
+                    yield from context.book.index.members(
+                        context.book.part_mask(PatternPart((text,), taken_out, plane))
+                    )

@@ -1,0 +1,104 @@
+"""A role is named by what carries most of its observed use, and by what it keeps where nothing was observed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rightsize.propose.selection.role_purpose import RoleUse, days_of, name_purposes
+
+COMPUTE, WEB = "Microsoft.Compute/virtualMachines", "Microsoft.Web/sites"
+BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+
+
+def _named(days: dict[str, int], *unseen: str, plane: str = "control") -> str:
+    """Return the name of a role with used operations, by days, and others."""
+    strings = tuple((plane, name) for name in (*days, *unseen))
+    use = {(plane, name): days_of(number, number) for name, number in days.items()}
+    return name_purposes({"role": RoleUse(strings, use)})["role"][0]
+
+
+@pytest.mark.parametrize(
+    ("days", "unseen", "name"),
+    [
+        ({f"{WEB}/publishxml/action": 90, f"{WEB}/config/list/action": 90, f"{WEB}/write": 15}, (), "Web App Deployer"),
+        ({f"{COMPUTE}/start/action": 45, f"{COMPUTE}/restart/action": 18, f"{COMPUTE}/write": 1}, (), "VM Operator"),
+        ({f"{COMPUTE}/write": 9, f"{COMPUTE}/delete": 1}, (), "VM Contributor"),
+        ({f"{COMPUTE}/delete": 3}, (), "VM Remover"),
+        ({"Microsoft.Resources/deployments/write": 60, f"{WEB}/write": 50}, (), "Web App Deployer"),
+        ({"Microsoft.Resources/deployments/write": 60}, (), "Resource Deployer"),
+        ({f"{COMPUTE}/start/action": 50, f"{WEB}/restart/action": 40}, (), "VM and Web App Operator"),
+        ({}, ("Microsoft.Network/virtualNetworks/subnets/join/action", "Microsoft.Network/*/read"), "Subnet Joiner"),
+        ({}, ("Microsoft.Network/*/read", "Microsoft.Authorization/*/read"), "Network Reader"),
+        ({f"{COMPUTE}/read": 30}, (f"{COMPUTE}/write",), "VM User"),
+        ({f"{COMPUTE}/read": 30}, (f"{COMPUTE}/instanceView/read",), "VM Reader"),
+        ({"Contoso.Ovens/bakeries/bake/action": 5}, (), "Contoso Ovens Bakery Operator"),
+    ],
+)
+def test_a_role_is_named_by_what_it_was_used_for(days: dict[str, int], unseen: tuple[str, ...], name: str) -> None:
+    assert _named(days, *unseen) == name
+
+
+def test_reading_beside_writing_counts_less_than_writing() -> None:
+    """Who writes a thing reads it as well; who writes on one of a hundred days reads."""
+    assert _named({f"{BLOBS}/read": 90, f"{BLOBS}/write": 45}, plane="data") == "Storage Blob Data Writer"
+    assert _named({f"{BLOBS}/read": 90, f"{BLOBS}/write": 1}, plane="data") == "Storage Blob Data User"
+    assert _named({f"{BLOBS}/read": 90}, plane="data") == "Storage Blob Data Reader"
+
+
+def test_many_services_without_a_foremost_one_are_a_platform() -> None:
+    used = dict.fromkeys(
+        (
+            f"{COMPUTE}/write",
+            f"{WEB}/write",
+            "Microsoft.Sql/servers/write",
+            "Microsoft.KeyVault/vaults/write",
+            "Microsoft.Cdn/profiles/write",
+        ),
+        5,
+    )
+    assert _named(used) == "Platform Editor"
+
+
+def test_alike_roles_have_further_names_that_tell_them_apart() -> None:
+    roles = {
+        verb: RoleUse((("control", f"{COMPUTE}/{verb}/action"),), {("control", f"{COMPUTE}/{verb}/action"): 5})
+        for verb in ("start", "redeploy")
+    }
+    found = name_purposes(roles)
+    assert {names[0] for names in found.values()} == {"VM Operator"}
+    assert {names[1] for names in found.values()} == {"VM Start Operator", "VM Redeploy Operator"}
+
+
+def test_built_in_roles_would_get_decent_names(shared_data: Path) -> None:
+    """Microsoft's own roles by their content alone: a reader where all reads, and for most a service that they name."""
+    roles = {}
+    listed = {}
+    for role in json.loads((shared_data / "catalog" / "built-in-roles.json").read_text(encoding="utf-8")):
+        strings = tuple(
+            (plane, text)
+            for block in role["permissions"]
+            for plane, texts in (("control", block["actions"]), ("data", block["dataActions"]))
+            for text in texts
+        )
+        if strings:
+            roles[role["name"]] = RoleUse(strings, {})
+            listed[role["name"]] = role["roleName"]
+    names = {id_: found[0] for id_, found in name_purposes(roles).items()}
+    assert len(names) > 900
+    assert max(map(len, names.values())) <= 64
+    for id_, name in names.items():
+        reads = all(text.lower().endswith("/read") for _, text in roles[id_].strings)
+        assert not reads or name.endswith((" Reader", " Puller")), (listed[id_], name)
+    assert sum(name.startswith("Platform ") for name in names.values()) < 0.08 * len(names)
+    by_name = {listed[id_]: name for id_, name in names.items()}
+    assert {theirs: by_name[theirs] for theirs in ("AcrPush", "AcrPull", "Reader", "Contributor")} == {
+        "AcrPush": "Container Image Pusher",
+        "AcrPull": "Container Image Puller",
+        "Reader": "Resource Reader",
+        "Contributor": "Resource Contributor",
+    }
+    assert by_name["Key Vault Secrets User"] == "Key Vault Secret Reader"
+    assert by_name["Storage Queue Data Message Sender"] == "Storage Queue Message Sender"
