@@ -122,10 +122,16 @@ def propose(
             help="Keep an assignment whose change breaks something within 30 days with more than this probability.",
         ),
     ] = None,
-    max_custom_roles: Annotated[
-        int | None,
-        typer.Option("--max-custom-roles", min=0, help="Maximum number of new custom roles; fewer leave more excess."),
-    ] = None,
+    roles: Annotated[
+        str,
+        typer.Option(
+            "--roles",
+            "--max-custom-roles",
+            metavar="auto|max|N",
+            help="Number of new custom roles: those worth a role (auto), all (max), or at most N; fewer leave more "
+            "excess.",
+        ),
+    ] = "auto",
     weights: Annotated[
         str | None,
         typer.Option(
@@ -228,7 +234,7 @@ def propose(
         lifecycle=lifecycle,
         peers=peers,
         max_excess=max_excess,
-        max_custom_roles=max_custom_roles,
+        roles=roles,
         weights=read_weights(weights) if weights is not None else None,
         max_break=max_break,
         min_window=min_window,

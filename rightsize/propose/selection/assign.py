@@ -15,7 +15,7 @@ from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.azure_limits import RoleRoom
 from rightsize.propose.core.bitsets import bits_of
 from rightsize.propose.core.expiry import last_of
-from rightsize.propose.core.options import Unobservable
+from rightsize.propose.core.options import AUTO, Unobservable
 from rightsize.propose.core.role_catalog import Need
 from rightsize.propose.needs.context import PlanContext, active_holders
 from rightsize.propose.needs.drafts import TOO_MANY_PARTS, Draft, Key, Placement, Subject, with_roles
@@ -23,9 +23,11 @@ from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, Kept
 from rightsize.propose.needs.needs import Profile
 from rightsize.propose.needs.privileged import split
 from rightsize.propose.selection.choose import Solution, Terms, choose
+from rightsize.propose.selection.fewer_scopes import ScopeFacts, gather_scopes
 from rightsize.propose.selection.reconcile import role_key
 from rightsize.propose.selection.scope_limits import LimitContext, Room, Slot, make_room, slot_of
 from rightsize.propose.selection.warm_start import Carried
+from rightsize.propose.selection.worth import LEAST_WORTH, LEAST_WORTH_OF_ASSIGNMENT, read_prices
 from rightsize.rbac.conditions import targets
 from rightsize.rbac.text import fold
 
@@ -60,14 +62,17 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
     """
     settled = dict(drafts)
     terms = read_terms(context)
-    moves: dict[Slot, str] = {}
+    moves: dict[Slot, str] | None = None if context.options.roles == AUTO else {}
     rooms: list[Room] = []
     carried: Carried | None = None
     gathered: set[Key] = set()
     active = _active_holders(context)
     while True:
-        asked = [_moved(_gathered(demand, gathered), moves) for demand in demands(settled, context)]
+        asked = [_moved(_gathered(demand, gathered), moves or {}) for demand in demands(settled, context)]
         units = form_units(asked, kept_assignments(settled, context), context.book, context.analysis.tenant.tree)
+        if moves is None:
+            moves = gather_scopes(units.units, _scope_facts(context, terms))
+            continue
         solution = choose(units.units, context.book, terms, carried)
         carried = solution.carried
         idle = list(_idle(solution, context))
@@ -179,6 +184,16 @@ def _places_json(rooms: list[Room]) -> dict[str, Any]:
     }
 
 
+def _scope_facts(context: PlanContext, terms: Terms) -> ScopeFacts:
+    return ScopeFacts(
+        {subject.key: subject.place for subject in context.subjects},
+        context.analysis.tenant.tree,
+        context.book,
+        terms.prices,
+        LEAST_WORTH_OF_ASSIGNMENT,
+    )
+
+
 def _tenant(context: PlanContext) -> LimitContext:
     """Return the facts of the tenant that decide how many assignments fit where."""
     return LimitContext(
@@ -204,9 +219,11 @@ def read_terms(context: PlanContext) -> Terms:
         exposure=lambda unit: context.reach.of(unit.place) * context.groups.people_of(fold(unit.principal_id)),
         held={key: frozenset(roles) for key, roles in held.items()},
         tree=context.analysis.tenant.tree,
-        room=RoleRoom(context.limits, custom, context.options.max_custom_roles),
+        room=RoleRoom(context.limits, custom, context.options.most_roles),
         weights=context.options.weights,
         foreign=context.privilege.layers.foreign(),
+        prices=read_prices(context),
+        least_worth=LEAST_WORTH if context.options.roles == AUTO else None,
     )
 
 

@@ -25,6 +25,7 @@ from rightsize.propose.selection.fallback import Fallbacks
 from rightsize.propose.selection.merge_roles import Joining
 from rightsize.propose.selection.optimality import Judge, cost_of
 from rightsize.propose.selection.warm_start import Carried, Start, carry, no_answer, start_anew, start_from
+from rightsize.propose.selection.worth import Prices, describe_price
 
 NOTHING_TO_NARROW = "nothing_to_narrow"
 """The word for a unit whose assignments of today grant nothing beyond its need, so that they are kept."""
@@ -45,6 +46,8 @@ class Terms:
         room: The limit on new roles.
         weights: The weights of the four numbers; None to compare one number after the other.
         foreign: By the word for a part, the operations that no role for the part may grant.
+        prices: The prices of excess.
+        least_worth: The price that a new role has to save; None for as many roles as the limit allows.
     """
 
     max_excess: int
@@ -53,8 +56,10 @@ class Terms:
     held: Mapping[tuple[str, str], frozenset[str]]
     tree: ScopeTree
     room: RoleRoom
+    prices: Prices
     weights: Weights | None = None
     foreign: Mapping[str, int] = field(default_factory=dict)
+    least_worth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +97,14 @@ def choose(units: Sequence[GrantUnit], book: RoleBook, terms: Terms, carried: Ca
     atoms = carried.atoms if carried else Atoms.of((unit.need for unit in units), book)
     candidates = CandidateIndex(book, atoms, terms.tree)
     reader = CaseReader(candidates, terms.max_excess, terms.weigh)
-    classes = form_classes(units, candidates, terms.exposure, terms.held, terms.max_excess, terms.foreign)
+    classes = form_classes(units, candidates, terms.exposure, terms.held, terms.max_excess, terms.foreign, terms.prices)
     chooser = _Chooser(
         [one for one in classes if one.role_definition_id is not None],
         [reader.read(one) for one in classes if one.role_definition_id is None],
         book,
         atoms,
         terms,
-        Fallbacks(candidates, terms.weigh),
+        Fallbacks(candidates, terms.weigh, terms.prices),
     )
     return chooser.choose(carried)
 
@@ -174,7 +179,7 @@ class _Chooser:
         """Return the plan with as many new roles as the limit allows; without weights, also drop roles at no excess."""
         state = self._joined(start, self.terms.room.most)
         if self.terms.weights is None:
-            state.reduce_free()
+            state.reduce_worthless(self.terms.least_worth or 0)
         return state
 
     def _joined(self, start: Start, most: int) -> Joining:
@@ -184,7 +189,7 @@ class _Chooser:
             [set(new) for new in start.taken],
             list(start.beside),
             self.atoms,
-            self.terms.weigh,
+            self.terms.prices,
             self.fallbacks,
             fallen=set(start.fallen),
         )
@@ -212,7 +217,7 @@ class _Chooser:
             missing = case.atoms
             for content in (*(state.roles[one].content for one in own), *(one.atoms for one in beside)):
                 missing &= ~content
-            word = "" if choices else refusal if self.fallbacks.of(case).weight else NOTHING_TO_NARROW
+            word = "" if choices else self._why_not(case, refusal)
             if missing and (choices or not word):
                 raise no_answer(case, missing, self.atoms)
             chosen.append((case.whole, tuple(choices), word))
@@ -228,6 +233,15 @@ class _Chooser:
                 else:
                     refused[unit] = word
         return choices_of, refused
+
+    def _why_not(self, case: ClassCase, refusal: str) -> str:
+        """Return the reason why a class gets no role; `refusal` is the one of the limit, if the plan reached it."""
+        fallback, whole = self.fallbacks.of(case), case.whole
+        if not fallback.weight:
+            return NOTHING_TO_NARROW
+        if refusal:
+            return refusal
+        return f"{NOT_WORTH}: {describe_price(whole.price(fallback.spare, self.terms.prices), len(whole.units))}"
 
     def _new_choices(self, content: int) -> Iterator[RoleChoice]:
         need = self.atoms.need(content)

@@ -18,6 +18,7 @@ from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.optimize.rows import NeedRow, smallest_cover
 from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.candidates import CandidateIndex, Existing
+from rightsize.propose.selection.worth import Prices
 from rightsize.rbac.conditions import targets
 from rightsize.rbac.text import fold
 
@@ -41,6 +42,8 @@ class NeedClass:
         foreign: The operations that no role for it may grant, even if today's roles do.
         units: The units, sorted.
         exposure: The number of resource groups times people that one more operation reaches, summed over the units.
+        rate: The price of one unit of latent weight, summed over the units (see `worth`).
+        latent: The operations on types of which there is no resource for any of the units.
     """
 
     domain: str
@@ -53,11 +56,17 @@ class NeedClass:
     foreign: int = 0
     units: tuple[GrantUnit, ...] = ()
     exposure: int = 0
+    rate: int = 0
+    latent: int = 0
 
     @property
     def most_roles(self) -> int:
         """The maximum number of roles: 1 under a condition, as each role needs an operation to which it applies."""
         return MOST_ROLES if self.condition is None else 1
+
+    def price(self, operations: int, prices: Prices) -> int:
+        """Return the price of operations that all units get beyond their need."""
+        return self.rate * prices.live(operations, self.latent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,7 @@ def form_classes(
     held: Mapping[tuple[str, str], frozenset[str]],
     max_excess: int,
     foreign: Mapping[str, int],
+    prices: Prices,
 ) -> list[NeedClass]:
     """Return the classes of equal units.
 
@@ -108,6 +118,7 @@ def form_classes(
         held: (principal, folded place) to the roles that the principal has there today.
         max_excess: Number of operations that an existing role may grant beyond a need.
         foreign: By the word for a part, the operations that no role for the part may grant.
+        prices: The prices of excess.
     """
     fitting: dict[tuple[Need, tuple[str, ...]], tuple[str, ...]] = {}
     grouped: dict[NeedClass, list[GrantUnit]] = {}
@@ -129,7 +140,13 @@ def form_classes(
         )
         grouped.setdefault(alike, []).append(unit)
     return [
-        replace(alike, units=tuple(members), exposure=sum(exposure(unit) for unit in members))
+        replace(
+            alike,
+            units=tuple(members),
+            exposure=sum(exposure(unit) for unit in members),
+            rate=sum(prices.rate(unit) for unit in members),
+            latent=prices.latent_of(members),
+        )
         for alike, members in grouped.items()
     ]
 

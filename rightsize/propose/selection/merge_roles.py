@@ -1,15 +1,16 @@
 """Reduce the number of new roles at the price of excess: join two roles, or replace one by existing roles.
 
 It starts from the roles of `warm_start`, usually the fewest roles without excess. Each step removes the role whose
-removal adds the least excess. Either two roles become one that grants both, if today's grants of all its takers allow
-that, or all takers of a role fall back to existing roles. Steps have a fixed order, so a plan with one role less
-differs by one step.
+removal costs the least by the prices of `worth`. Either two roles become one that grants both, if today's grants of all
+its takers allow that, or all takers of a role fall back to existing roles. Steps have a fixed order, so a plan with one
+role less differs by one step. Steps that give anybody privileged operations come last, and steps that make a role
+longer than a reviewer reads come before them.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush, nsmallest
 from itertools import islice
@@ -19,11 +20,16 @@ from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.candidates import Existing
 from rightsize.propose.selection.equivalence import ClassCase
 from rightsize.propose.selection.fallback import Fallbacks
+from rightsize.propose.selection.worth import MOST_STRINGS, Prices
 
 _ALL_PAIRS = 300
 """With more roles than this, each role is paired only with the most similar ones."""
 _NEAR = 12
 _LOOKED_AT = 200
+
+Cost = tuple[int, int]
+"""The rank of a step (0, or one of the two below), and its price."""
+_LONG, _PRIVILEGED = 1, 2
 """Maximum number of roles that are compared with a role whose operations they share."""
 
 
@@ -55,7 +61,7 @@ class Joining:
         taken: For each class, the numbers of the new roles that it takes.
         beside: For each class, the positions of the existing roles that it takes.
         atoms: The numbering of operations and patterns.
-        weigh: The weight of a set of operations.
+        prices: The prices of excess.
         fallbacks: The existing roles that classes take without a new role.
         fallen: The classes that take their fallback.
         points: The four numbers after each step, the start first.
@@ -65,17 +71,18 @@ class Joining:
     taken: list[set[int]]
     beside: list[tuple[int, ...]]
     atoms: Atoms
-    weigh: Callable[[int], int]
+    prices: Prices
     fallbacks: Fallbacks
     roles: dict[int, _Role] = field(default_factory=dict)
     fallen: set[int] = field(default_factory=set)
     points: list[Point] = field(default_factory=list)
     _tallies: list[tuple[int, int, int]] = field(default_factory=list)
+    _paid: list[int] = field(default_factory=list)
     _reached: list[int] = field(default_factory=list)
     _sums: tuple[int, int, int] = (0, 0, 0)
     _next: int = 0
     _granting: dict[int, dict[int, None]] = field(default_factory=lambda: defaultdict(dict))
-    _heap: list[tuple[int, int, int]] = field(default_factory=list)
+    _heap: list[tuple[Cost, int, int]] = field(default_factory=list)
 
     def begin(self, contents: Sequence[tuple[str, int]]) -> None:
         """Set the new roles to start from, each with its domain; `taken` refers to them by position."""
@@ -88,6 +95,7 @@ class Joining:
         self._next = len(contents)
         self._tallies = [(0, 0, 0)] * len(self.cases)
         self._reached = [0] * len(self.cases)
+        self._paid = [0] * len(self.cases)
         for number in range(len(self.cases)):
             self._count(number)
         self.points.append(self._point())
@@ -99,9 +107,9 @@ class Joining:
         while len(self.roles) > most:
             self._step()
 
-    def reduce_free(self) -> None:
-        """Remove roles as long as that adds no excess."""
-        while self._heap and self._heap[0][0] <= 0:
+    def reduce_worthless(self, least: int) -> None:
+        """Remove roles as long as that costs nothing, or less than a role has to save."""
+        while self._heap and (self._heap[0][0] <= (0, 0) or self._heap[0][0] < (0, least)):
             self._step()
 
     def _step(self) -> None:
@@ -136,7 +144,7 @@ class Joining:
             del self._granting[atom][number]
         return role
 
-    def _entries(self, number: int, *, lower_only: bool) -> list[tuple[int, int, int]]:
+    def _entries(self, number: int, *, lower_only: bool) -> list[tuple[Cost, int, int]]:
         found = []
         for second in (-1, *self._near(number, lower_only=lower_only)):
             cost = self._cost(number, second)
@@ -175,27 +183,39 @@ class Joining:
             first.domain == second.domain and not second.content & ~first.within and not first.content & ~second.within
         )
 
-    def _cost(self, first: int, second: int) -> int | None:
-        """Return the excess that a step adds: joining two roles, or removing the first if `second` is below zero.
+    def _cost(self, first: int, second: int) -> Cost | None:
+        """Return the cost of a step: joining two roles, or removing the first if `second` is below zero.
 
         None if the two roles may not be joined.
         """
         own = self.roles[first]
         if second < 0:
-            return sum(
-                self.cases[number].whole.exposure * self.fallbacks.of(self.cases[number]).weight
-                - self._tallies[number][0]
-                for number in own.takers
-            )
+            return self._cost_to_drop(own)
         other = self.roles[second]
         if not self._may_join(own, other):
             return None
-        return sum(
-            self.cases[number].whole.exposure * self.weigh(more)
-            for takers, added in ((own.takers - other.takers, other), (other.takers - own.takers, own))
-            for number in takers
-            if (more := added.operations & ~self._reached[number])
-        )
+        price, privileged = 0, 0
+        for takers, added in ((own.takers - other.takers, other), (other.takers - own.takers, own)):
+            for number in takers:
+                if more := added.operations & ~self._reached[number]:
+                    price += self._price(number, more)
+                    privileged |= more & self.prices.privileged
+        if privileged:
+            return _PRIVILEGED, price
+        size = (own.content | other.content).bit_count()
+        is_long = size > max(MOST_STRINGS, own.content.bit_count(), other.content.bit_count())
+        return _LONG if is_long else 0, price
+
+    def _cost_to_drop(self, own: _Role) -> Cost:
+        price, privileged = 0, 0
+        for number in own.takers:
+            spare = self.fallbacks.of(self.cases[number]).spare
+            privileged |= spare & self.prices.privileged & ~self._reached[number]
+            price += self._price(number, spare) - self._paid[number]
+        return _PRIVILEGED if privileged else 0, price
+
+    def _price(self, number: int, operations: int) -> int:
+        return self.cases[number].whole.price(operations, self.prices)
 
     def _join(self, first: int, second: int) -> None:
         own, other = self._take(first), self._take(second)
@@ -241,9 +261,11 @@ class Joining:
         beyond = granted & ~case.needed
         # The operations needed or granted: anything beyond them that a role grants is added excess.
         self._reached[number] = granted | case.needed if beyond else case.needed
-        excess = case.whole.exposure * self.weigh(beyond) if beyond else 0
+        excess = case.whole.exposure * self.prices.weigh(beyond) if beyond else 0
         if number in self.fallen:
+            beyond = self.fallbacks.of(case).spare
             excess = case.whole.exposure * self.fallbacks.of(case).weight
+        self._paid[number] = self._price(number, beyond) if beyond else 0
         units = len(case.whole.units)
         now = (excess, units * (len(beside) + new), units * (sum(one.kind != "own" for one in beside) + new))
         before = self._tallies[number]

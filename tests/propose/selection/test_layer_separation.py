@@ -290,7 +290,7 @@ def test_no_existing_role_joins_layers_again() -> None:
 def test_few_roles_never_join_layers(most: int) -> None:
     """Where there are not enough roles for the parts, the assignment stays whole, as it would be without the split."""
     tenant, _, assignment = tenant_of(RULES, BACKUP, LOGS)
-    apart, whole = planned(tenant, max_custom_roles=most), planned(tenant, max_custom_roles=most, separate_layers=False)
+    apart, whole = planned(tenant, roles=most), planned(tenant, max_custom_roles=most, separate_layers=False)
     assert of(apart, assignment) == of(whole, assignment)
     assert [one["role_assignment_id"] for one in apart.separation["left_whole"]] == [assignment]
 
