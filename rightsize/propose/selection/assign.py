@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import polars as pl
@@ -19,7 +21,14 @@ from rightsize.propose.core.options import AUTO, Unobservable
 from rightsize.propose.core.role_catalog import Need
 from rightsize.propose.needs.context import PlanContext, active_holders
 from rightsize.propose.needs.drafts import TOO_MANY_PARTS, Draft, Key, Placement, Subject, with_roles
-from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, KeptAssignment, Units, form_units
+from rightsize.propose.needs.grant_requests import (
+    GrantRequest,
+    GrantUnit,
+    KeptAssignment,
+    Units,
+    form_units,
+    granted_above,
+)
 from rightsize.propose.needs.needs import Profile
 from rightsize.propose.needs.privileged import split
 from rightsize.propose.selection.choose import Solution, Terms, choose
@@ -73,7 +82,8 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
         if moves is None:
             moves = gather_scopes(units.units, _scope_facts(context, terms))
             continue
-        solution = choose(units.units, context.book, terms, carried)
+        above = granted_above(units.units, context.analysis.tenant.tree)
+        solution = choose(units.units, context.book, replace(terms, above=_granted_by(above, context)), carried)
         carried = solution.carried
         idle = list(_idle(solution, context))
         spread = {key for unit in idle for key in unit.subjects} - gathered
@@ -182,6 +192,21 @@ def _places_json(rooms: list[Room]) -> dict[str, Any]:
         "gap": round((excess - bound) / excess, 4) if excess else 0.0,
         "assignments_that_fit_nowhere": rooms[-1].left_over,
     }
+
+
+def _granted_by(above: Mapping[GrantUnit, Sequence[GrantUnit]], context: PlanContext) -> dict[GrantUnit, int]:
+    """Return for each unit the operations that the units above it grant by every reading, within its ceiling."""
+    found = {}
+    for unit, wider in above.items():
+        granted = _union(context.book.certain(one.need) for one in wider)
+        granted &= _union(context.book.roles[id_].certain for id_ in unit.ceiling)
+        if granted:
+            found[unit] = granted
+    return found
+
+
+def _union(masks: Iterable[int]) -> int:
+    return reduce(or_, masks, 0)
 
 
 def _scope_facts(context: PlanContext, terms: Terms) -> ScopeFacts:

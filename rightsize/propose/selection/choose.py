@@ -48,6 +48,7 @@ class Terms:
         foreign: By the word for a part, the operations that no role for the part may grant.
         prices: The prices of excess.
         least_worth: The price that a new role has to save; None for as many roles as the limit allows.
+        above: For a unit, the operations that wider needs of its principal grant at its place anyway.
     """
 
     max_excess: int
@@ -60,6 +61,7 @@ class Terms:
     weights: Weights | None = None
     foreign: Mapping[str, int] = field(default_factory=dict)
     least_worth: int | None = None
+    above: Mapping[GrantUnit, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def choose(units: Sequence[GrantUnit], book: RoleBook, terms: Terms, carried: Ca
     atoms = carried.atoms if carried else Atoms.of((unit.need for unit in units), book)
     candidates = CandidateIndex(book, atoms, terms.tree)
     reader = CaseReader(candidates, terms.max_excess, terms.weigh)
-    classes = form_classes(units, candidates, terms.exposure, terms.held, terms.max_excess, terms.foreign, terms.prices)
+    classes = form_classes(units, candidates, terms.exposure, terms.held, terms.max_excess, terms.foreign, terms.prices, terms.above)
     chooser = _Chooser(
         [one for one in classes if one.role_definition_id is not None],
         [reader.read(one) for one in classes if one.role_definition_id is None],
@@ -131,7 +133,8 @@ class _Chooser:
             start = start_from(self.cases, carried)
             state, refusal = self._fewer(start), carried.refusal
         else:
-            start = start_anew(self.cases, share, self.atoms)
+            method = share if self.terms.least_worth is None else set_apart
+            start = start_anew(self.cases, method, self.atoms)
             state, refusal = self._best(start)
         choices, refused = self._write(state, blocked, refusal)
         if refused:

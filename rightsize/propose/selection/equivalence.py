@@ -40,6 +40,7 @@ class NeedClass:
         condition: The condition of its assignments.
         role_definition_id: The one role that may grant it, if only one may.
         foreign: The operations that no role for it may grant, even if today's roles do.
+        above: The operations that wider needs of the same principals grant at its place anyway.
         units: The units, sorted.
         exposure: The number of resource groups times people that one more operation reaches, summed over the units.
         rate: The price of one unit of latent weight, summed over the units (see `worth`).
@@ -54,6 +55,7 @@ class NeedClass:
     condition: str | None
     role_definition_id: str | None
     foreign: int = 0
+    above: int = 0
     units: tuple[GrantUnit, ...] = ()
     exposure: int = 0
     rate: int = 0
@@ -77,7 +79,7 @@ class ClassCase:
         whole: The class.
         atoms: The atoms to grant.
         allowed: The atoms that a new role for it may have without granting more than is needed.
-        needed: The operations of the need.
+        needed: The operations of the need, and those that wider needs grant anyway.
         within: The atoms that a new role for it may have at all: today's grant without what a new role must not have.
         common: The part of `allowed` that comes from patterns, which many classes share.
         existing: The existing roles that grant a part of it, and no more excess than is free; the best first.
@@ -108,6 +110,7 @@ def form_classes(
     max_excess: int,
     foreign: Mapping[str, int],
     prices: Prices,
+    above: Mapping[GrantUnit, int],
 ) -> list[NeedClass]:
     """Return the classes of equal units.
 
@@ -119,6 +122,7 @@ def form_classes(
         max_excess: Number of operations that an existing role may grant beyond a need.
         foreign: By the word for a part, the operations that no role for the part may grant.
         prices: The prices of excess.
+        above: For a unit, the operations that wider needs of its principal grant at its place anyway.
     """
     fitting: dict[tuple[Need, tuple[str, ...]], tuple[str, ...]] = {}
     grouped: dict[NeedClass, list[GrantUnit]] = {}
@@ -137,6 +141,7 @@ def form_classes(
             unit.condition,
             unit.role_definition_id,
             foreign.get(unit.apart, 0),
+            above.get(unit, 0),
         )
         grouped.setdefault(alike, []).append(unit)
     return [
@@ -189,7 +194,7 @@ class CaseReader:
     def read(self, one: NeedClass) -> ClassCase:
         """Return a class with the facts for the choice of roles."""
         atoms = self._sets[self.atoms.of_need(one.need)]
-        needed = self.atoms.operations(atoms)
+        needed = self.atoms.operations(atoms) | one.above
         barred, word = self._barred(one, atoms)
         existing = self._existing(one, atoms, needed)
         columns = [role.atoms for role in existing]

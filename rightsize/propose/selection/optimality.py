@@ -116,11 +116,16 @@ class Judge:
         if weights is None and not point.excess:
             least = sum(self._least_roles(case) * len(case.whole.units) for case in self.cases)
             change = sum(self._least_new(case) * len(case.whole.units) for case in self.cases)
-            return Cost(self._always_bound, self.fewest, self._always_made + least, change)
+            fewest = max(self.fewest, self._fewest_with(0))
+            return Cost(self._always_bound, fewest, self._always_made + least, change)
         if weights is not None:
             return self._bound_with(0, self._always_bound)
-        fewest = bisect_left(range(self.excess.size), True, key=lambda n: self.excess.proved(n) <= point.excess)
+        fewest = self._fewest_with(point.excess)
         return self._bound_with(fewest, self._always_bound + self.excess.proved(point.custom_roles))
+
+    def _fewest_with(self, excess: int) -> int:
+        """Return the proved lower bound on the number of new roles with at most this excess."""
+        return bisect_left(range(self.excess.size), True, key=lambda n: self.excess.proved(n) <= excess)
 
     def _bound_with(self, roles: int, excess: int) -> Cost:
         """Return the bound for choices with excess: one assignment a unit, unless today's assignments may stay."""

@@ -18,8 +18,8 @@ from rightsize.rbac.text import fold
 
 WHOLE = 10**12
 """The price of all live access that one holder has today."""
-LEAST_WORTH = WHOLE // 100
-"""The least price that a new role has to save: a hundredth of what one holder has today."""
+LEAST_WORTH = WHOLE // 50
+"""The least price that a new role has to save: a fiftieth of what one holder has today."""
 LEAST_WORTH_OF_ASSIGNMENT = LEAST_WORTH // 20
 """The least price that a separate assignment of one principal has to save."""
 MOST_STRINGS = 60
