@@ -28,6 +28,7 @@ from rightsize.propose.needs.grant_requests import (
     Units,
     form_units,
     granted_above,
+    without_granted,
 )
 from rightsize.propose.needs.needs import Profile
 from rightsize.propose.needs.privileged import split
@@ -38,6 +39,7 @@ from rightsize.propose.selection.scope_limits import LimitContext, Room, Slot, m
 from rightsize.propose.selection.warm_start import Carried
 from rightsize.propose.selection.worth import LEAST_WORTH, LEAST_WORTH_OF_ASSIGNMENT, read_prices
 from rightsize.rbac.conditions import targets
+from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import fold
 
 _ROUNDS = 3
@@ -102,6 +104,7 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
             if rooms[-1].places:
                 continue
         optimum = {"places": _places_json(rooms), "roles": solution.optimum}
+        units, solution = _without_repeats(units, solution, above, context)
         places: dict[Key, set[str]] = defaultdict(set)
         for demand in asked:
             places[demand.subject.key].add(demand.place)
@@ -192,6 +195,28 @@ def _places_json(rooms: list[Room]) -> dict[str, Any]:
         "gap": round((excess - bound) / excess, 4) if excess else 0.0,
         "assignments_that_fit_nowhere": rooms[-1].left_over,
     }
+
+
+def _without_repeats(
+    units: Units, solution: Solution, above: Mapping[GrantUnit, Sequence[GrantUnit]], context: PlanContext
+) -> tuple[Units, Solution]:
+    """Return the units and choices without the new assignments whose need a wider one of the same principal grants.
+
+    A joined role may grant more than the need that it was chosen for, and so a narrower need as well.
+    """
+    book, choices, leans_on = context.book, dict(solution.choices), dict(units.leans_on)
+    for unit in units.units:
+        need, used = unit.need, []
+        for wide in above.get(unit, ()):
+            blocks = tuple(block for choice in choices[wide] for block in choice.blocks)
+            left = without_granted(need, book.index.granted_by(blocks, Reading.LEAST), blocks, book)
+            used += [wide] if left != need else []
+            need = left
+        if not need and any(choice.content is not None for choice in choices[unit]):
+            choices[unit] = ()
+            for key in unit.subjects:
+                leans_on[key] = (*leans_on.get(key, ()), *used)
+    return replace(units, leans_on=leans_on), replace(solution, choices=choices)
 
 
 def _granted_by(above: Mapping[GrantUnit, Sequence[GrantUnit]], context: PlanContext) -> dict[GrantUnit, int]:

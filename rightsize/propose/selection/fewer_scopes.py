@@ -2,8 +2,9 @@
 
 Needs are as narrow as their use shows. Several scopes of one principal take several assignments, and usually several
 roles. Two needs are gathered at a wider scope inside today's assignment if that costs less than an assignment is worth,
-or if the principal would get more than `MOST_ASSIGNMENTS` assignments for one of today. Needs with privileged
-operations, conditions or a forced role stay where they are.
+or if the principal would get more than `MOST_ASSIGNMENTS` assignments for one of today. Needs that give privilege,
+conditions or a forced role stay where they are. Needs to read secrets move no further than to their
+resource group, and only if the principal would get too many assignments.
 """
 
 from __future__ import annotations
@@ -73,11 +74,11 @@ class _Gathering:
             self._at[slot_of(unit)].append(unit)
         fixed = {slot for slot, members in self._at.items() if any(not self._is_movable(unit) for unit in members)}
         while True:
-            crowded = self._crowded()
+            crowded, secret = self._crowded(), self._secret()
             found = [
                 (price, slots, place)
-                for slots, place, price in self._steps(fixed)
-                if price < self.facts.least
+                for slots, place, price in self._steps(fixed, secret)
+                if (price < self.facts.least and secret.isdisjoint(slots))
                 or any(key in crowded for slot in slots for unit in self._at[slot] for key in unit.subjects)
             ]
             if not found:
@@ -91,8 +92,15 @@ class _Gathering:
             unit.apart
             or unit.condition is not None
             or unit.role_definition_id is not None
-            or self.facts.book.mask(unit.need) & self.facts.prices.privileged
+            or self.facts.book.mask(unit.need) & self.facts.prices.privilege
         )
+
+    def _secret(self) -> set[Slot]:
+        """Return the slots with a need to read secrets."""
+        secrets = self.facts.prices.privileged
+        return {
+            slot for slot, members in self._at.items() if any(self.facts.book.mask(unit.need) & secrets for unit in members)
+        }
 
     def _crowded(self) -> set[Key]:
         """Return the assignments of today for which the principal would get too many new ones."""
@@ -103,7 +111,7 @@ class _Gathering:
                 number[key] += any(unit.need.operations for unit in own) + any(unit.need.parts for unit in own)
         return {key for key, found in number.items() if found > MOST_ASSIGNMENTS}
 
-    def _steps(self, fixed: set[Slot]) -> Iterator[tuple[tuple[Slot, ...], str, int]]:
+    def _steps(self, fixed: set[Slot], secret: set[Slot]) -> Iterator[tuple[tuple[Slot, ...], str, int]]:
         """Yield the possible steps: one slot to a wider one that is there, or two to a wider place that is not."""
         alike: dict[Slot, list[Slot]] = defaultdict(list)
         for slot in self._at:
@@ -114,7 +122,9 @@ class _Gathering:
             for slot in slots:
                 if slot in fixed:
                     continue
-                for place in self._above(slot):
+                for place in self._above(slot)[: 1 if slot in secret else None]:
+                    if slot in secret and (slot[-1].count("/") < _GROUP or place.count("/") != _GROUP - 1):
+                        continue
                     price = self._price(slot, place)
                     if place in there:
                         yield (slot,), place, price

@@ -37,12 +37,14 @@ class Prices:
         rates: By folded principal and folded place, the price of one unit of latent weight there.
         latent: By assignment of today, the operations on types of which there is no resource.
         privileged: The operations that give privilege or read secrets: no merge may add them to anybody.
+        privilege: The part of these that gives privilege.
     """
 
     weigh: Callable[[int], int]
     rate: Callable[[GrantUnit], int] = lambda _: 1
     latent: Mapping[Key, int] = field(default_factory=dict)
     privileged: int = 0
+    privilege: int = 0
 
     def latent_of(self, units: Iterable[GrantUnit]) -> int:
         """Return the operations that are latent for all assignments of some units."""
@@ -90,4 +92,4 @@ def read_prices(context: PlanContext) -> Prices:
         people = context.groups.people_of(principal)
         return quarter * context.reach.of(unit.place) * people * WHOLE // max(1, today[principal])
 
-    return Prices(context.scale.weigh, rate, latent, context.privilege.always | context.privilege.secrets)
+    return Prices(context.scale.weigh, rate, latent, context.privilege.always | context.privilege.secrets, context.privilege.always)
