@@ -20,7 +20,7 @@ from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.candidates import Existing
 from rightsize.propose.selection.equivalence import ClassCase
 from rightsize.propose.selection.fallback import Fallbacks
-from rightsize.propose.selection.worth import MOST_STRINGS, Prices
+from rightsize.propose.selection.worth import FEW_STRINGS, MOST_STRINGS, Prices
 
 _ALL_PAIRS = 300
 """With more roles than this, each role is paired only with the most similar ones."""
@@ -202,9 +202,16 @@ class Joining:
                     privileged |= more & self.prices.privileged
         if privileged:
             return _PRIVILEGED, price
-        size = (own.content | other.content).bit_count()
-        is_long = size > max(MOST_STRINGS, own.content.bit_count(), other.content.bit_count())
-        return _LONG if is_long else 0, price
+        return _LONG if self._is_long(own, other) else 0, price
+
+    def _is_long(self, own: _Role, other: _Role) -> bool:
+        """Return whether a joined role would be too long for a reviewer, or mostly foreign to one of its takers."""
+        joined = own.content | other.content
+        size = joined.bit_count()
+        if size > max(MOST_STRINGS, own.content.bit_count(), other.content.bit_count()):
+            return True
+        needs = (self.cases[number].atoms | self.cases[number].needed for number in own.takers | other.takers)
+        return size > FEW_STRINGS and min((joined & need).bit_count() for need in needs) * 2 < size
 
     def _cost_to_drop(self, own: _Role) -> Cost:
         price, privileged = 0, 0
