@@ -24,7 +24,7 @@ LEAST_WORTH_OF_ASSIGNMENT = LEAST_WORTH // 20
 """The least price that a separate assignment of one principal has to save."""
 MOST_STRINGS = 60
 """A role that grows beyond this number of strings is worth less to a reviewer than two roles."""
-FEW_STRINGS = 10
+FEW_STRINGS = 12
 """Of a role with more strings than this, each holder needs at least half."""
 _LIVE = 10
 """The weight of a live operation, where a latent one weighs 1."""
