@@ -114,13 +114,15 @@ class Needs:
     """The need at each folded scope, and the operations for each reason word.
 
     `loose` are the linked checks beside kept writes that nothing ties to these writes: no rule, reference or refusal.
-    `stays_at` are folded scopes where today's role stays whole, each with the reason.
+    `stays_at` are folded scopes where today's role stays whole, each with the reason. `through` are the existing roles
+    that alone may grant the need at today's scope, each with its part: nobody was observed to use it.
     """
 
     by_scope: Mapping[str, Need]
     why: Mapping[str, int]
     loose: int = 0
     stays_at: Mapping[str, str] = field(default_factory=dict)
+    through: tuple[tuple[str, Need], ...] = ()
 
 
 @dataclass(slots=True)

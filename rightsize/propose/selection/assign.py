@@ -32,7 +32,12 @@ from rightsize.propose.needs.grant_requests import (
 )
 from rightsize.propose.needs.needs import Profile
 from rightsize.propose.needs.privileged import split
+from rightsize.propose.needs.unobserved_work import UnobservedWork
+from rightsize.propose.selection.atoms import Atoms
+from rightsize.propose.selection.candidates import CandidateIndex
 from rightsize.propose.selection.choose import Solution, Terms, choose
+from rightsize.propose.selection.equivalence import MOST_ROLES
+from rightsize.propose.selection.existing_cover import cover_with_existing
 from rightsize.propose.selection.fewer_scopes import ScopeFacts, gather_scopes
 from rightsize.propose.selection.reconcile import role_key
 from rightsize.propose.selection.scope_limits import LimitContext, Room, Slot, make_room, slot_of
@@ -78,6 +83,7 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
     carried: Carried | None = None
     gathered: set[Key] = set()
     active = _active_holders(context)
+    work = UnobservedWork(context.analysis, context.book.index)
     while True:
         asked = [_moved(_gathered(demand, gathered), moves or {}) for demand in demands(settled, context)]
         units = form_units(asked, kept_assignments(settled, context), context.book, context.analysis.tenant.tree)
@@ -91,11 +97,14 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
         spread = {key for unit in idle for key in unit.subjects} - gathered
         gathered |= spread
         stays = dict.fromkeys((unit for unit in idle if spread.isdisjoint(unit.subjects)), "idle_condition")
-        stays |= dict.fromkeys(_unobserved(solution, active, context), "nothing_observed")
+        unobserved = list(_unobserved(solution, active, context))
+        through = _through_existing({key for unit in unobserved for key in unit.subjects}, settled, work, context)
+        settled |= through
+        stays |= {unit: "nothing_observed" for unit in unobserved if through.keys().isdisjoint(unit.subjects)}
         for unit, word in (*solution.refused.items(), *stays.items()):
             for key in unit.subjects:
                 settled[key] = settled[key].kept(word)
-        if solution.refused or idle or stays:
+        if solution.refused or idle or stays or through:
             continue
         if len(rooms) < _ROUNDS:
             made = {unit: len(found) for unit, found in solution.choices.items() if unit.state != "eligible"}
@@ -153,6 +162,29 @@ def _unobserved(solution: Solution, active: Set[str], context: PlanContext) -> I
     for unit, choices in solution.choices.items():
         if any(choice.content is not None and choice.content not in observed for choice in choices):
             yield unit
+
+
+def _through_existing(
+    keys: Iterable[Key], drafts: Mapping[Key, Draft], work: UnobservedWork, context: PlanContext
+) -> dict[Key, Draft]:
+    """Return the drafts of workloads without observed use of which all that may be used has few existing roles."""
+    found = {}
+    for key in sorted(keys):
+        draft = drafts[key]
+        need = work.need(draft) if draft.needs is not None and not draft.needs.through else None
+        if need is None or draft.needs is None or draft.profile is None or draft.subject.condition is not None:
+            continue
+        candidates = CandidateIndex(context.book, Atoms.of([need], context.book), context.analysis.tenant.tree)
+        subject = draft.subject
+        roles = cover_with_existing(
+            need, subject.role_definition_id, subject.place, candidates, context.scale.weigh, MOST_ROLES
+        )
+        if roles:
+            gone = draft.needs.by_scope[subject.place].operations & ~need.operations
+            needs = replace(draft.needs, through=roles, by_scope={subject.place: need})
+            profile = replace(draft.profile, untouched=draft.profile.untouched | draft.profile.hidden & gone)
+            found[key] = replace(draft, needs=needs, profile=profile)
+    return found
 
 
 def _active_holders(context: PlanContext) -> frozenset[str]:
@@ -288,7 +320,7 @@ def demands_of(draft: Draft, context: PlanContext) -> Iterator[GrantRequest]:
     """Yield the demands of one assignment, with parts for few group members and privileged parts as own demands."""
     subject = draft.subject
     state = _state_of(subject)
-    for place, need in sorted(draft.needs.by_scope.items() if draft.needs else ()):
+    for place, need in sorted(draft.needs.by_scope.items() if draft.needs and not draft.needs.through else ()):
         own = _singled_out(draft, place, need, context)
         common = need.operations
         for mask in own.values():
@@ -299,6 +331,10 @@ def demands_of(draft: Draft, context: PlanContext) -> Iterator[GrantRequest]:
             asked = GrantRequest(subject, place, part, principal, state, subject.condition, subject.end_on)
             yield from split(asked, draft.profile, context.privilege)
     role = context.book.roles.get(subject.role_definition_id)
+    for role_id, part in draft.needs.through if draft.needs else ():
+        yield GrantRequest(
+            subject, subject.place, part, subject.principal_id, state, subject.condition, subject.end_on, role_id
+        )
     for place in sorted(draft.needs.stays_at) if draft.needs and role else ():
         yield GrantRequest(
             subject,
