@@ -99,7 +99,9 @@ def choose(units: Sequence[GrantUnit], book: RoleBook, terms: Terms, carried: Ca
     atoms = carried.atoms if carried else Atoms.of((unit.need for unit in units), book)
     candidates = CandidateIndex(book, atoms, terms.tree)
     reader = CaseReader(candidates, terms.max_excess, terms.weigh)
-    classes = form_classes(units, candidates, terms.exposure, terms.held, terms.max_excess, terms.foreign, terms.prices, terms.above)
+    classes = form_classes(
+        units, candidates, terms.exposure, terms.held, terms.max_excess, terms.foreign, terms.prices, terms.above
+    )
     chooser = _Chooser(
         [one for one in classes if one.role_definition_id is not None],
         [reader.read(one) for one in classes if one.role_definition_id is None],

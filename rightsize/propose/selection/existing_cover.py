@@ -42,7 +42,12 @@ def cover_with_existing(
 
 
 def _best(
-    found: list[Existing], left: int, granted: int, ceiling: str, candidates: CandidateIndex, weigh: Callable[[int], int]
+    found: list[Existing],
+    left: int,
+    granted: int,
+    ceiling: str,
+    candidates: CandidateIndex,
+    weigh: Callable[[int], int],
 ) -> Existing | None:
     """Return the role that adds the least weight for each atom of the need that is left."""
     ranked = sorted(

@@ -99,7 +99,9 @@ class _Gathering:
         """Return the slots with a need to read secrets."""
         secrets = self.facts.prices.privileged
         return {
-            slot for slot, members in self._at.items() if any(self.facts.book.mask(unit.need) & secrets for unit in members)
+            slot
+            for slot, members in self._at.items()
+            if any(self.facts.book.mask(unit.need) & secrets for unit in members)
         }
 
     def _crowded(self) -> set[Key]:

@@ -20,7 +20,7 @@ from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.candidates import Existing
 from rightsize.propose.selection.equivalence import ClassCase
 from rightsize.propose.selection.fallback import Fallbacks
-from rightsize.propose.selection.worth import FEW_STRINGS, MOST_STRINGS, Prices
+from rightsize.propose.selection.worth import MOST_FOREIGN, MOST_STRINGS, Prices
 
 _ALL_PAIRS = 300
 """With more roles than this, each role is paired only with the most similar ones."""
@@ -211,7 +211,8 @@ class Joining:
         if size > max(MOST_STRINGS, own.content.bit_count(), other.content.bit_count()):
             return True
         needs = (self.cases[number].atoms | self.cases[number].needed for number in own.takers | other.takers)
-        return size > FEW_STRINGS and min((joined & need).bit_count() for need in needs) * 2 < size
+        foreign = max((joined & ~need).bit_count() for need in needs)
+        return foreign > max(MOST_FOREIGN, size * 2 // 5)
 
     def _cost_to_drop(self, own: _Role) -> Cost:
         price, privileged = 0, 0

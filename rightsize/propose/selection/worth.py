@@ -24,8 +24,8 @@ LEAST_WORTH_OF_ASSIGNMENT = LEAST_WORTH // 20
 """The least price that a separate assignment of one principal has to save."""
 MOST_STRINGS = 60
 """A role that grows beyond this number of strings is worth less to a reviewer than two roles."""
-FEW_STRINGS = 12
-"""Of a role with more strings than this, each holder needs at least half."""
+MOST_FOREIGN = 5
+"""A holder gets no role with more strings that it does not need than this, or than two fifths of the role."""
 _LIVE = 10
 """The weight of a live operation, where a latent one weighs 1."""
 
@@ -94,4 +94,10 @@ def read_prices(context: PlanContext) -> Prices:
         people = context.groups.people_of(principal)
         return quarter * context.reach.of(unit.place) * people * WHOLE // max(1, today[principal])
 
-    return Prices(context.scale.weigh, rate, latent, context.privilege.always | context.privilege.secrets, context.privilege.always)
+    return Prices(
+        context.scale.weigh,
+        rate,
+        latent,
+        context.privilege.always | context.privilege.secrets,
+        context.privilege.always,
+    )
