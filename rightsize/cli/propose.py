@@ -132,6 +132,14 @@ def propose(
             "excess.",
         ),
     ] = "auto",
+    previous: Annotated[
+        Path | None,
+        typer.Option(
+            "--previous",
+            metavar="PLAN",
+            help="An earlier plan folder: its new roles stay as long as they are worth half of a new one.",
+        ),
+    ] = None,
     weights: Annotated[
         str | None,
         typer.Option(
@@ -224,6 +232,7 @@ def propose(
     from rightsize.render.excess import excess_lines  # noqa: PLC0415
     from rightsize.render.separation import separation_lines  # noqa: PLC0415
     from rightsize.workflow.exclusions import read_exclusion_file  # noqa: PLC0415
+    from rightsize.workflow.plan_folder import read_plan_folder  # noqa: PLC0415
     from rightsize.workflow.propose import propose_plan  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
@@ -235,6 +244,7 @@ def propose(
         peers=peers,
         max_excess=max_excess,
         roles=roles,
+        previous=tuple(read_plan_folder(previous).roles.values()) if previous is not None else (),
         weights=read_weights(weights) if weights is not None else None,
         max_break=max_break,
         min_window=min_window,

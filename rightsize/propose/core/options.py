@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
 from rightsize.model.errors import UsageError
+from rightsize.model.nouns import RoleDefinition
+from rightsize.model.role_forms import hash_of_role
 from rightsize.propose.core.exclusions import Exclusion
 from rightsize.propose.core.objective import Weights
 
@@ -56,6 +58,7 @@ class PlanOptions:
         max_excess: Number of catalogue operations that an existing role may grant beyond the need.
         roles: Number of new custom roles: `auto` for those that are worth a role, `max` for as many as Azure's limit
             leaves, or the maximum number.
+        previous: The new roles of an earlier plan: they stay as long as they are worth half of a new one.
         weights: Weights of excess, roles, assignments and change; None to compare them one after the other, in this
             order.
         max_break: Keep an assignment whose change is likelier than this to break something within 30 days; None for
@@ -85,6 +88,7 @@ class PlanOptions:
     peers: bool = True
     max_excess: int = 0
     roles: str | int = AUTO
+    previous: tuple[RoleDefinition, ...] = ()
     weights: Weights | None = None
     max_break: float | None = None
     min_window: int = 90
@@ -162,6 +166,7 @@ class PlanOptions:
             "wildcards": self.wildcards,
             # Written only when set: plans from before these options existed do not have the keys.
             **({"peers": True} if self.peers else {}),
+            **({"previous": sorted({hash_of_role(role) for role in self.previous})} if self.previous else {}),
             **({"separate_layers": True} if self.separate_layers else {}),
             **({"min_days": self.min_days} if self.min_days is not None else {}),
             **({"standby": sorted(set(self.standby))} if self.standby else {}),

@@ -99,8 +99,8 @@ class Draft:
 TOO_MANY_PARTS = "too_many_parts"
 """The word for an assignment that would take too many assignments if it were decided in parts."""
 UNOBSERVED = (
-    "; no log shows a use of it, and existing roles grant what could not be excluded for the resources that exist there: "
-    "ask its owner what it is for"
+    "; no log shows a use of it, and existing roles grant what could not be excluded for what exists "
+    "there: ask its owner what it is for"
 )
 """The clause in the reason of a workload's assignment that ends in existing roles without observed use."""
 LATER_COST = "a subscription that joins the group later gets only what stays at the group"

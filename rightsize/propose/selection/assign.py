@@ -305,6 +305,7 @@ def read_terms(context: PlanContext) -> Terms:
         weights=context.options.weights,
         foreign=context.privilege.layers.foreign(),
         prices=read_prices(context),
+        previous=context.options.previous,
         least_worth=LEAST_WORTH if context.options.roles == AUTO else None,
     )
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rightsize.analyze.scoping import ScopeTree
+from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.core.azure_limits import RoleRoom
 from rightsize.propose.core.objective import Weights, rank
 from rightsize.propose.core.role_catalog import ChoiceKind, KnownRole, RoleBook, RoleChoice, write_contents
 from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.optimize.role_sharing import set_apart, share
+from rightsize.propose.selection.adopted import Adopted
 from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.bounds import bound_excess
 from rightsize.propose.selection.candidates import CandidateIndex, Existing
@@ -49,6 +51,7 @@ class Terms:
         prices: The prices of excess.
         least_worth: The price that a new role has to save; None for as many roles as the limit allows.
         above: For a unit, the operations that wider needs of its principal grant at its place anyway.
+        previous: The new roles of an earlier plan, which stay as long as they are worth half of a new one.
     """
 
     max_excess: int
@@ -62,6 +65,7 @@ class Terms:
     foreign: Mapping[str, int] = field(default_factory=dict)
     least_worth: int | None = None
     above: Mapping[GrantUnit, int] = field(default_factory=dict)
+    previous: tuple[RoleDefinition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,7 @@ def choose(units: Sequence[GrantUnit], book: RoleBook, terms: Terms, carried: Ca
         atoms,
         terms,
         Fallbacks(candidates, terms.weigh, terms.prices),
+        Adopted.of(terms.previous, atoms),
     )
     return chooser.choose(carried)
 
@@ -121,6 +126,7 @@ class _Chooser:
     atoms: Atoms
     terms: Terms
     fallbacks: Fallbacks
+    adopted: Adopted
 
     def choose(self, carried: Carried | None) -> Solution:
         blocked = [case for case in self.cases if case.blocked]
@@ -135,8 +141,7 @@ class _Chooser:
             start = start_from(self.cases, carried)
             state, refusal = self._fewer(start), carried.refusal
         else:
-            method = share if self.terms.least_worth is None else set_apart
-            start = start_anew(self.cases, method, self.atoms)
+            start = self._start()
             state, refusal = self._best(start)
         choices, refused = self._write(state, blocked, refusal)
         if refused:
@@ -156,6 +161,13 @@ class _Chooser:
             self.fallbacks,
         )
         return Solution(choices, refused, judge.judge(point, self.terms.weights), judge.draw(state.points, point))
+
+    def _start(self) -> Start:
+        """Return the roles to begin with: one for each need and those adopted, or the fewest without excess."""
+        least = self.terms.least_worth
+        if least is None:
+            return start_anew(self.cases, share, self.atoms)
+        return self.adopted.start(self.cases, start_anew(self.cases, set_apart, self.atoms), self.terms.prices, least)
 
     def _best(self, start: Start) -> tuple[Joining, str]:
         """Return the best plan, and the reason (word and sentence) if it leaves out new roles, else an empty text."""
@@ -197,6 +209,7 @@ class _Chooser:
             self.terms.prices,
             self.fallbacks,
             fallen=set(start.fallen),
+            adopted=self.adopted.operations.keys(),
         )
         state.begin(start.contents)
         state.reduce_to(most)

@@ -10,7 +10,7 @@ longer than a reviewer reads come before them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush, nsmallest
 from itertools import islice
@@ -20,7 +20,7 @@ from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.candidates import Existing
 from rightsize.propose.selection.equivalence import ClassCase
 from rightsize.propose.selection.fallback import Fallbacks
-from rightsize.propose.selection.worth import MOST_FOREIGN, MOST_STRINGS, Prices
+from rightsize.propose.selection.worth import MOST_STRINGS, Prices, is_foreign
 
 _ALL_PAIRS = 300
 """With more roles than this, each role is paired only with the most similar ones."""
@@ -64,6 +64,7 @@ class Joining:
         prices: The prices of excess.
         fallbacks: The existing roles that classes take without a new role.
         fallen: The classes that take their fallback.
+        adopted: The roles of an earlier plan, by domain and content.
         points: The four numbers after each step, the start first.
     """
 
@@ -75,6 +76,7 @@ class Joining:
     fallbacks: Fallbacks
     roles: dict[int, _Role] = field(default_factory=dict)
     fallen: set[int] = field(default_factory=set)
+    adopted: Set[tuple[str, int]] = frozenset()
     points: list[Point] = field(default_factory=list)
     _tallies: list[tuple[int, int, int]] = field(default_factory=list)
     _paid: list[int] = field(default_factory=list)
@@ -200,9 +202,16 @@ class Joining:
                 if more := added.operations & ~self._reached[number]:
                     price += self._price(number, more)
                     privileged |= more & self.prices.privileged
+        price *= self._weight(own, other)
         if privileged:
             return _PRIVILEGED, price
         return _LONG if self._is_long(own, other) else 0, price
+
+    def _weight(self, own: _Role, other: _Role | None = None) -> int:
+        """Return 2 for a step after which an adopted role is gone, so that it leaves only at half the price; else 1."""
+        left = own.content | other.content if other is not None else 0
+        before = ((role.domain, role.content) for role in (own, other) if role is not None and role.content != left)
+        return 2 if any(one in self.adopted for one in before) else 1
 
     def _is_long(self, own: _Role, other: _Role) -> bool:
         """Return whether a joined role would be too long for a reviewer, or mostly foreign to one of its takers."""
@@ -211,8 +220,7 @@ class Joining:
         if size > max(MOST_STRINGS, own.content.bit_count(), other.content.bit_count()):
             return True
         needs = (self.cases[number].atoms | self.cases[number].needed for number in own.takers | other.takers)
-        foreign = max((joined & ~need).bit_count() for need in needs)
-        return foreign > max(MOST_FOREIGN, size * 2 // 5)
+        return any(is_foreign(joined, need) for need in needs)
 
     def _cost_to_drop(self, own: _Role) -> Cost:
         price, privileged = 0, 0
@@ -220,7 +228,7 @@ class Joining:
             spare = self.fallbacks.of(self.cases[number]).spare
             privileged |= spare & self.prices.privileged & ~self._reached[number]
             price += self._price(number, spare) - self._paid[number]
-        return _PRIVILEGED if privileged else 0, price
+        return _PRIVILEGED if privileged else 0, price * self._weight(own)
 
     def _price(self, number: int, operations: int) -> int:
         return self.cases[number].whole.price(operations, self.prices)

@@ -30,6 +30,11 @@ _LIVE = 10
 """The weight of a live operation, where a latent one weighs 1."""
 
 
+def is_foreign(role: int, need: int) -> bool:
+    """Return whether too many strings of a role are not needed by one of its holders."""
+    return (role & ~need).bit_count() > max(MOST_FOREIGN, role.bit_count() * 2 // 5)
+
+
 @dataclass(frozen=True, slots=True)
 class Prices:
     """The prices of excess.
