@@ -157,10 +157,8 @@ class _Gathering:
     def _price_of(self, unit: GrantUnit, place: str) -> int:
         prices = self.facts.prices
         here, there = prices.rate(unit), prices.rate(replace(unit, place=place))
-        if len(unit.place.split("/")) > _GROUP and unit.place.startswith("/subscriptions/"):
-            # A resource is less than its group, though both count as one group elsewhere.
-            here //= 2
-        return (there - here) * prices.live(self.facts.book.mask(unit.need), prices.latent_of([unit]))
+        # A wider scope is at least one more place: others may be made there later, or are not known.
+        return max(here, there - here) * prices.live(self.facts.book.mask(unit.need), prices.latent_of([unit]))
 
     def _move(self, slot: Slot, place: str) -> None:
         target = (*slot[:-1], place)

@@ -42,7 +42,7 @@ THREE = [{0}, {1}, {0, 1}]
 
 def test_without_weights_excess_decides_first_and_roles_second() -> None:
     """Two roles serve three needs without excess, at the price of one assignment more."""
-    plan = _tenant(THREE).plan(**LEAN)
+    plan = _tenant(THREE).plan(roles="max", **LEAN)
     assert _value(plan) == Cost(excess=0, roles=2, assignments=4, change=4)
     assert plan.optimum["roles"]["gap"] == {"excess": 0.0, "roles": 0.0, "assignments": 0.0, "change": 0.0} or (
         plan.optimum["roles"]["lower_bound"]["assignments"] <= 4

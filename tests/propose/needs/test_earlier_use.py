@@ -59,7 +59,7 @@ def granted(plan: Plan, proposal: Proposal) -> dict[str, set[str]]:
 
 
 def test_it_stays_where_it_was_used_and_nowhere_else() -> None:
-    plan = starter().plan(**LEAN)
+    plan = starter().plan(roles="max", **LEAN)
     assert granted(plan, proposal_for(plan, guid(101))) == {"vm1": {START}, "data": {RESTART}}
 
 

@@ -38,7 +38,7 @@ def _limit(number: int) -> AzureLimits:
 
 def test_with_room_the_narrowest_places_win() -> None:
     tenant, assignment = _tenant()
-    plan = tenant.plan(_limit(1 + GROUPS), **LEAN)
+    plan = tenant.plan(_limit(1 + GROUPS), roles="max", **LEAN)
     assert len(proposal_for(plan, assignment).assignments) == GROUPS
     assert _places(plan)["moved"] == 0
 
