@@ -37,8 +37,8 @@ class Picture:
     Attributes:
         marks: The points, by number of roles.
         line: The points of the curve as an SVG polyline.
-        bound: The most that can be removed, as proved, likewise; in steps, since a proof for a number of roles holds for
-            fewer roles and says nothing about more.
+        bound: The most that can be removed, as proved, likewise; in steps, since a proof for a number of roles holds
+            for fewer roles and says nothing about more.
         across: (x, text) of the ticks of the number of roles.
         up: (y, text) of the ticks of the removed share.
         label: The curve in a sentence, for readers who cannot see it.
