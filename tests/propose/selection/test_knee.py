@@ -1,4 +1,4 @@
-"""A new role is made where it is worth one: few roles, no privilege for their sake, and the same roles the day after."""
+"""A new role is made where it is worth one: few roles, no privilege for them, and the same roles the day after."""
 
 from __future__ import annotations
 
