@@ -42,7 +42,7 @@ from rightsize.propose.selection.fewer_scopes import ScopeFacts, gather_scopes
 from rightsize.propose.selection.reconcile import role_key
 from rightsize.propose.selection.scope_limits import LimitContext, Room, Slot, make_room, slot_of
 from rightsize.propose.selection.warm_start import Carried
-from rightsize.propose.selection.worth import LEAST_WORTH, LEAST_WORTH_OF_ASSIGNMENT, read_prices
+from rightsize.propose.selection.worth import LEAST_WORTH, LEAST_WORTH_OF_ASSIGNMENT, price_stays, read_prices
 from rightsize.rbac.conditions import targets
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import fold
@@ -91,7 +91,9 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
             moves = gather_scopes(units.units, _scope_facts(context, terms))
             continue
         above = granted_above(units.units, context.analysis.tenant.tree)
-        solution = choose(units.units, context.book, replace(terms, above=_granted_by(above, context)), carried)
+        prices = replace(terms.prices, stay=price_stays(units.units, terms.prices, context))
+        these = replace(terms, above=_granted_by(above, context), prices=prices)
+        solution = choose(units.units, context.book, these, carried)
         carried = solution.carried
         idle = list(_idle(solution, context))
         spread = {key for unit in idle for key in unit.subjects} - gathered

@@ -259,7 +259,8 @@ class _Chooser:
             return NOTHING_TO_NARROW
         if refusal:
             return refusal
-        return f"{NOT_WORTH}: {describe_price(whole.price(fallback.spare, self.terms.prices), len(whole.units))}"
+        price = max(whole.stay, whole.price(fallback.spare, self.terms.prices))
+        return f"{NOT_WORTH}: {describe_price(price, len(whole.units))}"
 
     def _new_choices(self, content: int) -> Iterator[RoleChoice]:
         need = self.atoms.need(content)

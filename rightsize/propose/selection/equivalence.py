@@ -45,6 +45,7 @@ class NeedClass:
         exposure: The number of resource groups times people that one more operation reaches, summed over the units.
         rate: The price of one unit of latent weight, summed over the units (see `worth`).
         latent: The operations on types of which there is no resource for any of the units.
+        stay: The price of today's assignments of the units, if these stay whole.
     """
 
     domain: str
@@ -60,6 +61,7 @@ class NeedClass:
     exposure: int = 0
     rate: int = 0
     latent: int = 0
+    stay: int = 0
 
     @property
     def most_roles(self) -> int:
@@ -151,6 +153,7 @@ def form_classes(
             exposure=sum(exposure(unit) for unit in members),
             rate=sum(prices.rate(unit) for unit in members),
             latent=prices.latent_of(members),
+            stay=sum(prices.stay.get(unit, 0) for unit in members),
         )
         for alike, members in grouped.items()
     ]

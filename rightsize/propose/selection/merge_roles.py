@@ -225,10 +225,24 @@ class Joining:
     def _cost_to_drop(self, own: _Role) -> Cost:
         price, privileged = 0, 0
         for number in own.takers:
-            spare = self.fallbacks.of(self.cases[number]).spare
-            privileged |= spare & self.prices.privileged & ~self._reached[number]
-            price += self._price(number, spare) - self._paid[number]
+            privileged |= self._spare(number) & self.prices.privileged & ~self._reached[number]
+            price += self._price_of_fallback(number) - self._paid[number]
+            if not self.fallbacks.of(self.cases[number]).roles and self.cases[number].whole.units[0].apart:
+                privileged = -1
         return _PRIVILEGED if privileged else 0, price * self._weight(own)
+
+    def _spare(self, number: int) -> int:
+        return self.fallbacks.of(self.cases[number]).spare
+
+    def _price_of_fallback(self, number: int) -> int:
+        """Return the price of the existing roles that a class falls back to, or of today's assignments."""
+        case = self.cases[number]
+        fallback = self.fallbacks.of(case)
+        return (
+            self._price(number, fallback.spare)
+            if fallback.roles
+            else max(case.whole.stay, self._price(number, fallback.spare))
+        )
 
     def _price(self, number: int, operations: int) -> int:
         return self.cases[number].whole.price(operations, self.prices)
@@ -279,9 +293,10 @@ class Joining:
         self._reached[number] = granted | case.needed if beyond else case.needed
         excess = case.whole.exposure * self.prices.weigh(beyond) if beyond else 0
         if number in self.fallen:
-            beyond = self.fallbacks.of(case).spare
             excess = case.whole.exposure * self.fallbacks.of(case).weight
-        self._paid[number] = self._price(number, beyond) if beyond else 0
+            self._paid[number] = self._price_of_fallback(number)
+        else:
+            self._paid[number] = self._price(number, beyond) if beyond else 0
         units = len(case.whole.units)
         now = (excess, units * (len(beside) + new), units * (sum(one.kind != "own" for one in beside) + new))
         before = self._tallies[number]

@@ -7,9 +7,9 @@ is no resource costs a tenth: its excess is latent, and becomes live only if som
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Key
@@ -30,6 +30,27 @@ _LIVE = 10
 """The weight of a live operation, where a latent one weighs 1."""
 
 
+def price_stays(units: Sequence[GrantUnit], prices: Prices, context: PlanContext) -> dict[GrantUnit, int]:
+    """Return for each unit the price of its assignments of today, if they stay whole since no role grants it.
+
+    An assignment with several units stays for all of them, so that all it grants is the price.
+    """
+    of_subject = Counter(key for unit in units for key in unit.subjects)
+    subjects = {subject.key: subject for subject in context.subjects}
+    found = {}
+    for unit in units:
+        price = 0
+        for key in unit.subjects:
+            subject = subjects[key]
+            granted = context.book.roles[subject.role_definition_id].granted
+            if of_subject[key] == 1 and subject.place == unit.place:
+                granted &= ~context.book.mask(unit.need)
+            there = replace(unit, place=subject.place, state="eligible" if subject.state == "eligible" else "active")
+            price += prices.rate(there) * prices.live(granted, prices.latent.get(key, 0))
+        found[unit] = price
+    return found
+
+
 def is_foreign(role: int, need: int) -> bool:
     """Return whether too many strings of a role are not needed by one of its holders."""
     return (role & ~need).bit_count() > max(MOST_FOREIGN, role.bit_count() * 2 // 5)
@@ -45,6 +66,7 @@ class Prices:
         latent: By assignment of today, the operations on types of which there is no resource.
         privileged: The operations that give privilege or read secrets: no merge may add them to anybody.
         privilege: The part of these that gives privilege.
+        stay: For each unit, the price of its assignments of today if no role grants it: they stay whole then.
     """
 
     weigh: Callable[[int], int]
@@ -52,6 +74,7 @@ class Prices:
     latent: Mapping[Key, int] = field(default_factory=dict)
     privileged: int = 0
     privilege: int = 0
+    stay: Mapping[GrantUnit, int] = field(default_factory=dict)
 
     def latent_of(self, units: Iterable[GrantUnit]) -> int:
         """Return the operations that are latent for all assignments of some units."""
