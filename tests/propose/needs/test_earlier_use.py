@@ -128,7 +128,9 @@ def test_the_page_of_the_role_says_it() -> None:
 
 
 def test_what_was_used_before_is_no_excess() -> None:
-    with_it, without = (proposal_for(starter().plan(**LEAN, forget_days=days), guid(101)) for days in (400, 0))
+    with_it, without = (
+        proposal_for(starter().plan(roles="max", **LEAN, forget_days=days), guid(101)) for days in (400, 0)
+    )
     assert with_it.excess_before < without.excess_before
     assert with_it.excess_after == without.excess_after == 0.0
 

@@ -86,16 +86,20 @@ def test_the_role_says_why() -> None:
     ids=["another role", "another kind of scope", "another machine"],
 )
 def test_a_peer_has_the_same_role_at_the_same_kind_of_scope(more: dict[str, str], is_peer: bool) -> None:
-    assert bool(granted(tenant(**more).plan(peers=True), RESTART)) is is_peer
+    assert bool(granted(tenant(**more).plan(peers=True, roles="max"), RESTART)) is is_peer
 
 
 def test_who_used_other_types_is_no_peer_but_by_a_team() -> None:
     """Members of a small group with the same role are peers whatever they used; what is new to the type stays above."""
     made = tenant()
     made.use(guid(2), DISK, DISK_AT)
-    assert granted(made.plan(peers=True), DISK) == granted(made.plan(peers=True), RESTART) == set()
+    assert (
+        granted(made.plan(peers=True, roles="max"), DISK)
+        == granted(made.plan(peers=True, roles="max"), RESTART)
+        == set()
+    )
     made.group(50, [guid(1), guid(2)])
-    plan = made.plan(peers=True)
+    plan = made.plan(peers=True, roles="max")
     assert granted(plan, RESTART) == {VM}
     assert granted(plan, DISK) == {SUB}
 
