@@ -3,8 +3,8 @@
 Needs are as narrow as their use shows. Several scopes of one principal take several assignments, and usually several
 roles. Two needs are gathered at a wider scope inside today's assignment if that costs less than an assignment is worth,
 or if the principal would get more than `MOST_ASSIGNMENTS` assignments for one of today. Needs that give privilege,
-conditions or a forced role stay where they are. Needs to read secrets move no further than to their
-resource group, and only if the principal would get too many assignments.
+conditions, a forced role or patterns that do more than read stay where they are. Needs to read secrets move no further
+than to their resource group, and only if the principal would get too many assignments.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rightsize.analyze.scoping import ScopeTree
+from rightsize.propose.core.read_patterns import READ
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.drafts import Key
@@ -93,6 +94,7 @@ class _Gathering:
             or unit.condition is not None
             or unit.role_definition_id is not None
             or self.facts.book.mask(unit.need) & self.facts.prices.privilege
+            or any(not fold(text).endswith(READ) for part in unit.need.parts for text in part.patterns)
         )
 
     def _secret(self) -> set[Slot]:
