@@ -12,14 +12,13 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.part_profiles import MOST_NODES
-from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.azure_limits import RoleRoom
 from rightsize.propose.core.bitsets import bits_of
 from rightsize.propose.core.expiry import last_of
-from rightsize.propose.core.options import AUTO, Unobservable
+from rightsize.propose.core.options import AUTO
 from rightsize.propose.core.role_catalog import Need
-from rightsize.propose.needs.context import PlanContext, active_holders
+from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import TOO_MANY_PARTS, Draft, Key, Placement, Subject, with_roles
 from rightsize.propose.needs.grant_requests import (
     GrantRequest,
@@ -30,17 +29,13 @@ from rightsize.propose.needs.grant_requests import (
     granted_above,
     without_granted,
 )
-from rightsize.propose.needs.needs import Profile
 from rightsize.propose.needs.privileged import split
 from rightsize.propose.needs.unobserved_work import UnobservedWork
-from rightsize.propose.selection.atoms import Atoms
-from rightsize.propose.selection.candidates import CandidateIndex
 from rightsize.propose.selection.choose import Solution, Terms, choose
-from rightsize.propose.selection.equivalence import MOST_ROLES
-from rightsize.propose.selection.existing_cover import cover_with_existing
 from rightsize.propose.selection.fewer_scopes import ScopeFacts, gather_scopes
 from rightsize.propose.selection.reconcile import role_key
 from rightsize.propose.selection.scope_limits import LimitContext, Room, Slot, make_room, slot_of
+from rightsize.propose.selection.unobserved import find_unobserved, grant_through_existing, read_active_holders
 from rightsize.propose.selection.warm_start import Carried
 from rightsize.propose.selection.worth import LEAST_WORTH, LEAST_WORTH_OF_ASSIGNMENT, price_stays, read_prices
 from rightsize.rbac.conditions import targets
@@ -82,7 +77,7 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
     rooms: list[Room] = []
     carried: Carried | None = None
     gathered: set[Key] = set()
-    active = _active_holders(context)
+    active = read_active_holders(context)
     work = UnobservedWork(context.analysis, context.book.index)
     while True:
         asked = [_moved(_gathered(demand, gathered), moves or {}) for demand in demands(settled, context)]
@@ -99,8 +94,8 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
         spread = {key for unit in idle for key in unit.subjects} - gathered
         gathered |= spread
         stays = dict.fromkeys((unit for unit in idle if spread.isdisjoint(unit.subjects)), "idle_condition")
-        unobserved = list(_unobserved(solution, active, context))
-        through = _through_existing({key for unit in unobserved for key in unit.subjects}, settled, work, context)
+        unobserved = list(find_unobserved(solution, active, context))
+        through = grant_through_existing({key for unit in unobserved for key in unit.subjects}, settled, work, context)
         settled |= through
         stays |= {unit: "nothing_observed" for unit in unobserved if through.keys().isdisjoint(unit.subjects)}
         for unit, word in (*solution.refused.items(), *stays.items()):
@@ -150,56 +145,6 @@ def _idle(solution: Solution, context: PlanContext) -> Iterator[GrantUnit]:
             not any(targets(unit.condition, names[bit][1]) for bit in bits_of(choice.granted)) for choice in choices
         ):
             yield unit
-
-
-def _unobserved(solution: Solution, active: Set[str], context: PlanContext) -> Iterator[GrantUnit]:
-    """Yield the units that get a new role which only holders without any observed use get.
-
-    `--unobservable keep` makes such roles, since it keeps whatever no log could show.
-    """
-    if context.options.unobservable is Unobservable.KEEP:
-        return
-    busy = {unit for unit in solution.choices if fold(unit.principal_id) in active}
-    observed = {choice.content for unit in busy for choice in solution.choices[unit]}
-    for unit, choices in solution.choices.items():
-        if any(choice.content is not None and choice.content not in observed for choice in choices):
-            yield unit
-
-
-def _through_existing(
-    keys: Iterable[Key], drafts: Mapping[Key, Draft], work: UnobservedWork, context: PlanContext
-) -> dict[Key, Draft]:
-    """Return the drafts of workloads without observed use of which all that may be used has few existing roles."""
-    found = {}
-    for key in sorted(keys):
-        draft = drafts[key]
-        need = work.need(draft) if draft.needs is not None and not draft.needs.through else None
-        if need is None or draft.needs is None or draft.profile is None or draft.subject.condition is not None:
-            continue
-        candidates = CandidateIndex(context.book, Atoms.of([need], context.book), context.analysis.tenant.tree)
-        subject = draft.subject
-        roles = cover_with_existing(
-            need, subject.role_definition_id, subject.place, candidates, context.scale.weigh, MOST_ROLES
-        )
-        if roles:
-            gone = draft.needs.by_scope[subject.place].operations & ~need.operations
-            needs = replace(draft.needs, through=roles, by_scope={subject.place: need})
-            profile = replace(draft.profile, untouched=draft.profile.untouched | draft.profile.hidden & gone)
-            found[key] = replace(draft, needs=needs, profile=profile)
-    return found
-
-
-def _active_holders(context: PlanContext) -> frozenset[str]:
-    """Return the folded principals of which a log shows any call.
-
-    A call in quarantine counts: it is no need yet, and yet its holder did something.
-    """
-    suspects = (one.principal_id for one in context.subjects if _has_quarantined(context.profiles.get(one.key)))
-    return frozenset(active_holders(context.inputs, context.placed)) | frozenset(map(fold, suspects))
-
-
-def _has_quarantined(profile: Profile | None) -> bool:
-    return profile is not None and any(reason == OutOfCoverage.QUARANTINED for _, reason in profile.reasons)
 
 
 def _gathered(demand: GrantRequest, gathered: Set[Key]) -> GrantRequest:
