@@ -35,6 +35,7 @@ GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "whole_catalogue.json"
 
 TRUE_KEEPS = {
     "cannot narrow",
+    "not worth a role",
     "last owner",
     "nothing known",
     "nothing observed",
