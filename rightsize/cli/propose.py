@@ -124,9 +124,23 @@ def propose(
             "is above this.",
         ),
     ] = None,
-    max_custom_roles: Annotated[
-        int | None,
-        typer.Option("--max-custom-roles", min=0, help="Maximum number of new custom roles; fewer leave more excess."),
+    roles: Annotated[
+        str,
+        typer.Option(
+            "--roles",
+            "--max-custom-roles",
+            metavar="auto|max|N",
+            help="Number of new custom roles: those worth a role (auto), all (max), or at most N; fewer leave more "
+            "excess.",
+        ),
+    ] = "auto",
+    previous: Annotated[
+        Path | None,
+        typer.Option(
+            "--previous",
+            metavar="PLAN",
+            help="An earlier plan folder: its new roles stay as long as they are worth half of a new one.",
+        ),
     ] = None,
     weights: Annotated[
         str | None,
@@ -220,6 +234,7 @@ def propose(
     from rightsize.render.excess import excess_lines  # noqa: PLC0415
     from rightsize.render.separation import separation_lines  # noqa: PLC0415
     from rightsize.workflow.exclusions import read_exclusion_file  # noqa: PLC0415
+    from rightsize.workflow.plan_folder import read_plan_folder  # noqa: PLC0415
     from rightsize.workflow.propose import propose_plan  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
@@ -230,7 +245,8 @@ def propose(
         lifecycle=lifecycle,
         peers=peers,
         max_excess=max_excess,
-        max_custom_roles=max_custom_roles,
+        roles=roles,
+        previous=tuple(read_plan_folder(previous).roles.values()) if previous is not None else (),
         weights=read_weights(weights) if weights is not None else None,
         max_break=max_break,
         min_window=min_window,

@@ -1,11 +1,10 @@
-"""Draw the curve of excess against number of new roles, as SVG without script and as numbers.
+"""Draw the share of the excess that new roles remove against their number, as SVG without script and as numbers.
 
-The first roles save nearly all of the excess and the last ones little, so the axis of excess goes in powers of ten.
+Both axes are linear, so the knee is seen: the first roles remove nearly all of the excess, and the last ones little.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +16,16 @@ _TICKS = 5
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One point of the curve, with its position in the picture and its text."""
+    """One point of the curve, with its position in the picture and its text.
+
+    `removed` is the share of the excess of the plan with the fewest new roles that it removes.
+    """
 
     x: float
     y: float
     custom_roles: int
     excess: float
+    removed: float
     assignments: int
     is_chosen: bool
 
@@ -34,10 +37,10 @@ class Picture:
     Attributes:
         marks: The points, by number of roles.
         line: The points of the curve as an SVG polyline.
-        bound: The proven lower bound of the excess, likewise; in steps, since a proof for a number of roles holds for
-            fewer roles and says nothing about more.
+        bound: The most that can be removed, as proved, likewise; in steps, since a proof for a number of roles holds
+            for fewer roles and says nothing about more.
         across: (x, text) of the ticks of the number of roles.
-        up: (y, text) of the ticks of the excess.
+        up: (y, text) of the ticks of the removed share.
         label: The curve in a sentence, for readers who cannot see it.
     """
 
@@ -62,12 +65,14 @@ def draw_curve(points: Sequence[Mapping[str, Any]], chosen: int) -> Picture | No
     most_roles = max(1, int(ordered[-1]["custom_roles"]))
     most_excess = max([1.0, *(float(point["excess"]) for point in ordered)])
 
+    def removed(excess: float) -> float:
+        return 1.0 - excess / most_excess
+
     def across(roles: float) -> float:
         return round(_LEFT + (WIDTH - _LEFT - _RIGHT) * roles / most_roles, 1)
 
     def up(excess: float) -> float:
-        share = math.log1p(excess) / math.log1p(most_excess)
-        return round(HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * share, 1)
+        return round(HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * removed(excess), 1)
 
     marks = tuple(
         Mark(
@@ -75,6 +80,7 @@ def draw_curve(points: Sequence[Mapping[str, Any]], chosen: int) -> Picture | No
             up(point["excess"]),
             point["custom_roles"],
             float(point["excess"]),
+            removed(float(point["excess"])),
             point["assignments"],
             point["custom_roles"] == chosen,
         )
@@ -90,7 +96,7 @@ def draw_curve(points: Sequence[Mapping[str, Any]], chosen: int) -> Picture | No
             for here, proved in ((point, point), (point, after))
         ),
         across=tuple((across(number), f"{number:,.0f}") for number in _whole_ticks(most_roles)),
-        up=tuple((up(number), short_number(number)) for number in _tens(most_excess)),
+        up=tuple((up(most_excess * (1 - tick / _TICKS)), f"{tick / _TICKS:.0%}") for tick in range(_TICKS + 1)),
         label=f"With {first.custom_roles} new roles an excess of {first.excess:,.0f} stays, "
         f"with {last.custom_roles} one of {last.excess:,.0f}.",
     )
@@ -101,13 +107,6 @@ def _whole_ticks(most: int) -> list[int]:
     zeros = range(len(str(most)))
     step = next(digit * 10**zero for zero in zeros for digit in (1, 2, 5, 10) if digit * 10**zero * _TICKS >= most)
     return list(range(0, most + 1, step))
-
-
-def _tens(most: float) -> list[float]:
-    """Return 0 and at most five powers of ten up to `most`; `most` itself where it is below ten."""
-    top = math.floor(math.log10(most))
-    powers = range(top, 0, -math.ceil(top / _TICKS)) if top else ()
-    return [0.0, *(10.0**power for power in reversed(powers))] if powers else [0.0, most]
 
 
 def short_number(value: float) -> str:

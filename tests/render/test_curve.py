@@ -15,46 +15,49 @@ POINTS = [
 ]
 
 
-def test_fewer_roles_stand_left_and_more_excess_stands_higher() -> None:
+def test_fewer_roles_stand_left_and_what_removes_more_stands_higher() -> None:
     picture = draw_curve(POINTS, chosen=6)
     assert picture is not None
     assert [mark.custom_roles for mark in picture.marks] == [0, 3, 6]
     assert [mark.is_chosen for mark in picture.marks] == [False, False, True]
     xs, ys = [mark.x for mark in picture.marks], [mark.y for mark in picture.marks]
     assert xs == sorted(xs)
-    assert ys == sorted(ys)
+    assert ys == sorted(ys, reverse=True)
+    assert [mark.removed for mark in picture.marks] == [0.0, 0.875, 1.0]
     assert all(0 <= x <= WIDTH for x in xs)
     assert all(0 <= y <= HEIGHT for y in ys)
     assert "4,000" in picture.label
 
 
-def test_the_bound_is_never_above_the_curve() -> None:
+def test_the_bound_is_never_below_the_curve() -> None:
     picture = draw_curve(POINTS, chosen=3)
     assert picture is not None
     bound = [tuple(map(float, point.split(","))) for point in picture.bound.split()]
     for mark in picture.marks:
-        assert all(y >= mark.y for x, y in bound if x == mark.x)
+        assert all(y <= mark.y for x, y in bound if x == mark.x)
 
 
 def test_between_two_points_only_the_proof_for_more_roles_holds() -> None:
-    """The dashed line is a stair that falls at once: what is proved for no role at all says nothing of one."""
+    """The dashed line is a stair that rises at once: what is proved for no role at all says nothing of one."""
     picture = draw_curve(POINTS, chosen=6)
     assert picture is not None
     bound = [tuple(map(float, point.split(","))) for point in picture.bound.split()]
     for (x, y), (next_x, next_y) in itertools.pairwise(bound):
         assert x == next_x or y == next_y
     left = [y for x, y in bound if x == picture.marks[0].x]
-    assert left[0] < left[-1]
+    assert left[0] > left[-1]
 
 
-def test_the_lines_stand_for_powers_of_ten() -> None:
-    """Else all but the first roles would lie on the ground."""
+def test_the_lines_stand_for_equal_shares() -> None:
+    """On such a scale the knee is seen: seven eighths are removed by half of the roles."""
     picture = draw_curve([*POINTS, {"custom_roles": 53, "excess": 0.0, "lower_bound": 0.0, "assignments": 9}], chosen=6)
     assert picture is not None
-    assert [text for _, text in picture.up] == ["0", "10", "100", "1.0 k"]
+    assert [text for _, text in picture.up] == ["0%", "20%", "40%", "60%", "80%", "100%"]
     assert [text for _, text in picture.across] == ["0", "20", "40"]
-    third = (HEIGHT - 40 - 14) / 3
-    assert next(mark for mark in picture.marks if mark.custom_roles == 3).y < HEIGHT - 40 - third
+    heights = [y for y, _ in picture.up]
+    assert len({round(above - below) for above, below in itertools.pairwise(heights)}) == 1
+    knee = next(mark for mark in picture.marks if mark.custom_roles == 3)
+    assert knee.y == pytest.approx(heights[0] + 0.875 * (heights[-1] - heights[0]), abs=0.1)
 
 
 def test_one_point_is_no_curve() -> None:

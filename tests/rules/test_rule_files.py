@@ -24,6 +24,7 @@ FILES = (
     "linked_checks",
     "linkless_writes",
     "endpoint_audiences",
+    "endpoint_work",
     "operation_polls",
     "sensitive_reads",
     "risk",

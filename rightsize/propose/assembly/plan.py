@@ -103,7 +103,8 @@ def plan_from_context(context: PlanContext, content_hash: str) -> Plan:
     new = identify_roles(ordered, context.book.roles, context.spelling, context.limits)
     uses = read_role_uses(drafts, new, context)
     evidence = role_evidences(new, uses, context)
-    new = give_texts(new, uses, evidence, context)
+    earlier = {one.role_definition_id: one.role_name for one in options.previous}
+    new = give_texts(new, uses, evidence, context, earlier)
     _check_roles(new, drafts, context)
     roles = {id_: role.blocks for id_, role in context.book.roles.items()}
     roles |= {id_: role.permissions for id_, role in new.definitions.items()}

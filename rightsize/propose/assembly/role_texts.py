@@ -29,7 +29,7 @@ def give_texts(
     uses: Mapping[str, RoleUses],
     evidence: Mapping[str, Mapping[str, Any]],
     context: PlanContext,
-    earlier: Mapping[str, str] | None = None,
+    earlier: Mapping[str, str],
 ) -> NewRoles:
     """Return the new roles with their names, file names and descriptions.
 

@@ -77,7 +77,7 @@ class RoleRoom:
     Attributes:
         limits: Azure's limits.
         existing: The number of custom roles that the tenant has.
-        option: The maximum number of new roles by `--max-custom-roles`; None if the option is not set.
+        option: The maximum number of new roles by `--roles`; None if the option is not set.
     """
 
     limits: AzureLimits
@@ -94,7 +94,7 @@ class RoleRoom:
         """Return the reason word and sentence for a need that gets no role because `wanted` new roles are too many."""
         if self.option is not None and self.option <= self._free:
             return (
-                f"max_custom_roles: `--max-custom-roles` allows {self.option:,} new roles, and a plan without excess "
+                f"max_custom_roles: `--roles` allows {self.option:,} new roles, and a plan without excess "
                 f"has {wanted:,}"
             )
         limit = self.limits.custom_roles

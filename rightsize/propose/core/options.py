@@ -8,9 +8,13 @@ from enum import StrEnum
 
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
 from rightsize.model.errors import UsageError
+from rightsize.model.nouns import RoleDefinition
+from rightsize.model.role_forms import hash_of_role
 from rightsize.propose.core.exclusions import Exclusion
 from rightsize.propose.core.objective import Weights
 
+AUTO, MAX = "auto", "max"
+"""The words for the number of new roles: those worth their price, or as many as there may be."""
 SEPARATE_LAYERS = "--separate-layers"
 """The subject of the advice to use this option."""
 
@@ -52,7 +56,9 @@ class PlanOptions:
         lifecycle: Add the update and delete operations that belong to each used create operation.
         peers: Keep what a peer with the same job used, where the holder's role grants it.
         max_excess: Number of catalogue operations that an existing role may grant beyond the need.
-        max_custom_roles: Maximum number of new custom roles; None for the number that Azure's limit leaves.
+        roles: Number of new custom roles: `auto` for those that are worth a role, `max` for as many as Azure's limit
+            leaves, or the maximum number.
+        previous: The new roles of an earlier plan: they stay as long as they are worth half of a new one.
         weights: Weights of excess, roles, assignments and change; None to compare them one after the other, in this
             order.
         max_break: Keep an assignment whose change is likelier than this to break something within 30 days; None for
@@ -81,7 +87,8 @@ class PlanOptions:
     lifecycle: bool = False
     peers: bool = True
     max_excess: int = 0
-    max_custom_roles: int | None = None
+    roles: str | int = AUTO
+    previous: tuple[RoleDefinition, ...] = ()
     weights: Weights | None = None
     max_break: float | None = None
     min_window: int = 90
@@ -102,8 +109,7 @@ class PlanOptions:
         object.__setattr__(self, "unobservable", _choice(Unobservable, "--unobservable", self.unobservable))
         if self.max_excess < 0:
             raise UsageError(f"`--max-excess {self.max_excess}` is below zero")
-        if self.max_custom_roles is not None and self.max_custom_roles < 0:
-            raise UsageError(f"`--max-custom-roles {self.max_custom_roles}` is below zero")
+        object.__setattr__(self, "roles", _number_of_roles(self.roles))
         if self.max_break is not None and not 0 <= self.max_break <= 1:
             raise UsageError(f"`--max-break {self.max_break}` is not a probability", hint="give a number from 0 to 1")
         if self.min_window < 1:
@@ -129,6 +135,11 @@ class PlanOptions:
             if not name.strip().startswith("/"):
                 raise UsageError(f"`--standby {name}` is not a scope", hint="a scope begins with a slash")
 
+    @property
+    def most_roles(self) -> int | None:
+        """The maximum number of new roles by option; None for no such maximum."""
+        return self.roles if isinstance(self.roles, int) else None
+
     def young_from(self, window: Window) -> dt.datetime:
         """Return the time since which created things are too young: the start of the window or of a longer grace."""
         days = min(self.grace_days, (window.end - dt.datetime.min).days)
@@ -148,20 +159,34 @@ class PlanOptions:
             "grace_days": self.grace_days,
             "lifecycle": self.lifecycle,
             "max_break": self.max_break,
-            "max_custom_roles": self.max_custom_roles,
             "max_excess": self.max_excess,
             "min_window": self.min_window,
             "reads": str(self.reads),
+            "roles": self.roles,
             "standing_hours": self.standing_hours,
             "unobservable": str(self.unobservable),
             "weights": self.weights.as_json() if self.weights is not None else None,
             "wildcards": self.wildcards,
             # Written only when set: plans from before these options existed do not have the keys.
             **({"peers": True} if self.peers else {}),
+            **({"previous": sorted({hash_of_role(role) for role in self.previous})} if self.previous else {}),
             **({"separate_layers": True} if self.separate_layers else {}),
             **({"min_days": self.min_days} if self.min_days is not None else {}),
             **({"standby": sorted(set(self.standby))} if self.standby else {}),
         }
+
+
+def _number_of_roles(value: str | int) -> str | int:
+    """Return the number of new roles, or one of the words for it."""
+    if value in (AUTO, MAX):
+        return value
+    try:
+        number = int(value)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise UsageError(f"`--roles {value}` is not a number of roles", hint=f"give `{AUTO}`, `{MAX}` or a number")
+    return number
 
 
 def _choice(kind: type[StrEnum], option: str, value: str) -> StrEnum:

@@ -51,12 +51,7 @@ def reading_parts(blocks: tuple[PermissionBlock, ...], *, within: str | None = N
             patterns = {narrow for pattern in patterns if (narrow := _of_provider(pattern, within)) is not None}
         if not patterns:
             continue
-        taken_out = tuple(
-            sorted(
-                {text.strip() for text in block.not_actions if _meets(text, patterns)},
-                key=lambda text: (fold(text), text),
-            )
-        )
+        taken_out = met((text.strip() for text in block.not_actions), patterns)
         merged.setdefault(taken_out, set()).update(patterns)
     return tuple(sorted(PatternPart(without_redundant(patterns), taken_out) for taken_out, patterns in merged.items()))
 
@@ -89,6 +84,12 @@ def without_redundant(patterns: Iterable[str]) -> tuple[str, ...]:
 
 def _pattern_contains(big: str, small: str) -> bool:
     return contains([PermissionBlock(actions=(big,))], [PermissionBlock(actions=(small,))]) is None
+
+
+def met(not_patterns: Iterable[str], patterns: Iterable[str]) -> tuple[str, ...]:
+    """Return the not-patterns that take something out of the patterns, sorted."""
+    wanted = tuple(patterns)
+    return tuple(sorted({text for text in not_patterns if _meets(text, wanted)}, key=lambda text: (fold(text), text)))
 
 
 def _meets(not_pattern: str, patterns: Iterable[str]) -> bool:

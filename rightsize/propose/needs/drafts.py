@@ -98,6 +98,11 @@ class Draft:
 
 TOO_MANY_PARTS = "too_many_parts"
 """The word for an assignment that would take too many assignments if it were decided in parts."""
+UNOBSERVED = (
+    "; no log shows a use of it, and existing roles grant what could not be excluded for what exists "
+    "there: ask its owner what it is for"
+)
+"""The clause in the reason of a workload's assignment that ends in existing roles without observed use."""
 LATER_COST = "a subscription that joins the group later gets only what stays at the group"
 """The cost that a proposal states if an assignment at a management group is decided in parts."""
 
@@ -278,7 +283,8 @@ def _narrow_reason(role: KnownRole, draft: Draft, places: int, book: RoleBook) -
     before = f", {earlier.bit_count()} of them used before the window only" if earlier else ""
     days = _covered_days(draft.profile, role.granted & ~needed)
     parts = _describe_parts(draft.needs.stays_at) if draft.needs and draft.needs.stays_at else ""
-    return f"{kept}{before}{days}{parts}{describe_end(draft.subject.end_on)}"
+    asks = UNOBSERVED if draft.needs and draft.needs.through else ""
+    return f"{kept}{before}{days}{parts}{asks}{describe_end(draft.subject.end_on)}"
 
 
 def _describe_parts(stays_at: Mapping[str, str]) -> str:

@@ -250,6 +250,25 @@ class _Former:
         return need
 
 
+def granted_above(units: Iterable[GrantUnit], tree: ScopeTree) -> dict[GrantUnit, tuple[GrantUnit, ...]]:
+    """Return for each unit the units of the same principal at wider scopes whose grants hold at its place as well."""
+    by_principal: dict[str, list[GrantUnit]] = defaultdict(list)
+    for unit in units:
+        by_principal[fold(unit.principal_id)].append(unit)
+    found = {}
+    for members in by_principal.values():
+        for unit in members:
+            identity = ("", unit.state, unit.condition, unit.role_definition_id, unit.apart, unit.end_on)
+            above = tuple(
+                one
+                for one in members
+                if is_below(unit.place, one.place, tree) and one.role_definition_id is None and _serves(one, identity)
+            )
+            if above:
+                found[unit] = above
+    return found
+
+
 def _serves(unit: GrantUnit, identity: _Identity) -> bool:
     """Return whether a unit can serve a demand: no stricter state, condition or role, and no earlier end."""
     _, state, condition, role, _, end_on = identity

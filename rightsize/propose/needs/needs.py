@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from rightsize.analyze.reasons import BY_EXISTENCE, OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.propose.core.bitsets import Interner, OperationIndex
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
-from rightsize.propose.core.read_patterns import READ, PatternPart, reading_parts
+from rightsize.propose.core.read_patterns import READ, PatternPart, met, reading_parts
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
 from rightsize.propose.core.scopes import group_at_least
 from rightsize.propose.needs.check_reader import CheckReader
@@ -114,13 +114,15 @@ class Needs:
     """The need at each folded scope, and the operations for each reason word.
 
     `loose` are the linked checks beside kept writes that nothing ties to these writes: no rule, reference or refusal.
-    `stays_at` are folded scopes where today's role stays whole, each with the reason.
+    `stays_at` are folded scopes where today's role stays whole, each with the reason. `through` are the existing roles
+    that alone may grant the need at today's scope, each with its part: nobody was observed to use it.
     """
 
     by_scope: Mapping[str, Need]
     why: Mapping[str, int]
     loose: int = 0
     stays_at: Mapping[str, str] = field(default_factory=dict)
+    through: tuple[tuple[str, Need], ...] = ()
 
 
 @dataclass(slots=True)
@@ -275,14 +277,14 @@ class NeedReader:
 
     def _reads(self, role: KnownRole, reads: int, use: Mapping[str, Use], linked: int) -> _Reads:
         if self.options.reads is Reads.ALL:
-            return self._as_granted(reading_parts(role.blocks), reads)
+            return self._as_granted(self._matching(reading_parts(role.blocks)), reads)
         if self.options.reads is Reads.NAMESPACE:
             providers = sorted({provider_of(name) for part in use.values() for _, name in self._names(part)})
             parts = tuple(
                 part for name in providers for part in reading_parts(role.blocks, within=self._provider(name))
             )
             members = ((plane, name) for plane, name in self.index.members(reads) if provider_of(name) in providers)
-            found = self._as_granted(parts, self.index.mask(members))
+            found = self._as_granted(self._matching(parts), self.index.mask(members))
             return _Reads(
                 found.operations, found.parts, {}, {NAMESPACE_READ: self.book.mask(Need(found.operations, parts))}
             )
@@ -297,6 +299,17 @@ class NeedReader:
     def _as_granted(self, parts: tuple[PatternPart, ...], reads: int) -> _Reads:
         said = self.book.certain(Need(0, parts))
         return _Reads(reads & ~said, parts, {}, {UnobservableReason.ARM_READ: reads | self.book.mask(Need(0, parts))})
+
+    def _matching(self, parts: Iterable[PatternPart]) -> tuple[PatternPart, ...]:
+        """Return the reading parts without patterns that certainly match no operation of the catalogue."""
+        found = []
+        for part in parts:
+            kept = tuple(text for text in part.patterns if self.book.certain_mask(PatternPart((text,), (), part.plane)))
+            if kept:
+                found.append(
+                    part if kept == part.patterns else PatternPart(kept, met(part.not_patterns, kept), part.plane)
+                )
+        return tuple(sorted(found))
 
     def _as_today(self, role: KnownRole, doubtful: int) -> list[PatternPart]:
         """Return a role's strings that stay for operations which the role grants by only one reading of `/*/`."""

@@ -41,6 +41,7 @@ class Privilege:
 
     Attributes:
         always: The operations that give privilege.
+        secrets: The operations that read secrets.
         rare: By assignment, the secret reads that were used under it on few days.
         seldom: By assignment used fewer hours a month than the option `standing_hours`, the changes made under it.
         hours: For the same assignments, the length in hours of an activation that is enough for 95 of 100 days of work.
@@ -50,6 +51,7 @@ class Privilege:
     """
 
     always: int = 0
+    secrets: int = 0
     rare: Mapping[Key, int] = field(default_factory=dict)
     seldom: Mapping[Key, int] = field(default_factory=dict)
     hours: Mapping[Key, float] = field(default_factory=dict)
@@ -96,6 +98,7 @@ def read_privilege(
     seldom = {key: found & ~reads for key, found in rows.bits(index, among=worked).items()}
     return Privilege(
         always,
+        rarely,
         rare,
         seldom,
         {key: row["hours_needed"] for key, row in worked.items()},

@@ -113,7 +113,7 @@ def with_untouched(
     touched = {
         (id_, state): types for id_, state, types in _touched(placed, inputs, tenant, tokens, people).iter_rows()
     }
-    of_type = _masks(index)
+    of_type = masks_by_type(index)
     masks: dict[str, int] = {}
     silent: dict[int, int] = {}
     made: dict[tuple[int, str], Profile] = {}
@@ -159,7 +159,7 @@ def _would_be_seen(profile: Profile, types: Iterable[int], index: OperationIndex
     return profile.hidden & index.control & ~doubtful
 
 
-def _masks(index: OperationIndex) -> dict[str, int]:
+def masks_by_type(index: OperationIndex) -> dict[str, int]:
     """Return the operations of each folded top-level type, on both planes."""
     rows = index.frame().group_by(type=top_level_type(pl.col("name"))).agg("bit").iter_rows()
     return {kind: index.mask_of_bits(bits) for kind, bits in rows}

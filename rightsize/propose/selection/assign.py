@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import polars as pl
 
 from rightsize.analyze.part_profiles import MOST_NODES
-from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.azure_limits import RoleRoom
 from rightsize.propose.core.bitsets import bits_of
 from rightsize.propose.core.expiry import last_of
-from rightsize.propose.core.options import Unobservable
+from rightsize.propose.core.options import AUTO
 from rightsize.propose.core.role_catalog import Need
-from rightsize.propose.needs.context import PlanContext, active_holders
+from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import TOO_MANY_PARTS, Draft, Key, Placement, Subject, with_roles
-from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, KeptAssignment, Units, form_units
-from rightsize.propose.needs.needs import Profile
+from rightsize.propose.needs.grant_requests import (
+    GrantRequest,
+    GrantUnit,
+    KeptAssignment,
+    Units,
+    form_units,
+    granted_above,
+    without_granted,
+)
 from rightsize.propose.needs.privileged import split
+from rightsize.propose.needs.unobserved_work import UnobservedWork
 from rightsize.propose.selection.choose import Solution, Terms, choose
+from rightsize.propose.selection.fewer_scopes import ScopeFacts, gather_scopes
 from rightsize.propose.selection.reconcile import role_key
 from rightsize.propose.selection.scope_limits import LimitContext, Room, Slot, make_room, slot_of
+from rightsize.propose.selection.unobserved import find_unobserved, grant_through_existing, read_active_holders
 from rightsize.propose.selection.warm_start import Carried
+from rightsize.propose.selection.worth import LEAST_WORTH, LEAST_WORTH_OF_ASSIGNMENT, price_stays, read_prices
 from rightsize.rbac.conditions import targets
+from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import fold
 
 _ROUNDS = 3
@@ -60,25 +73,35 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
     """
     settled = dict(drafts)
     terms = read_terms(context)
-    moves: dict[Slot, str] = {}
+    moves: dict[Slot, str] | None = None if context.options.roles == AUTO else {}
     rooms: list[Room] = []
     carried: Carried | None = None
     gathered: set[Key] = set()
-    active = _active_holders(context)
+    active = read_active_holders(context)
+    work = UnobservedWork(context.analysis, context.book.index)
     while True:
-        asked = [_moved(_gathered(demand, gathered), moves) for demand in demands(settled, context)]
+        asked = [_moved(_gathered(demand, gathered), moves or {}) for demand in demands(settled, context)]
         units = form_units(asked, kept_assignments(settled, context), context.book, context.analysis.tenant.tree)
-        solution = choose(units.units, context.book, terms, carried)
+        if moves is None:
+            moves = gather_scopes(units.units, _scope_facts(context, terms))
+            continue
+        above = granted_above(units.units, context.analysis.tenant.tree)
+        prices = replace(terms.prices, stay=price_stays(units.units, terms.prices, context))
+        these = replace(terms, above=_granted_by(above, context), prices=prices)
+        solution = choose(units.units, context.book, these, carried)
         carried = solution.carried
         idle = list(_idle(solution, context))
         spread = {key for unit in idle for key in unit.subjects} - gathered
         gathered |= spread
         stays = dict.fromkeys((unit for unit in idle if spread.isdisjoint(unit.subjects)), "idle_condition")
-        stays |= dict.fromkeys(_unobserved(solution, active, context), "nothing_observed")
+        unobserved = list(find_unobserved(solution, active, context))
+        through = grant_through_existing({key for unit in unobserved for key in unit.subjects}, settled, work, context)
+        settled |= through
+        stays |= {unit: "nothing_observed" for unit in unobserved if through.keys().isdisjoint(unit.subjects)}
         for unit, word in (*solution.refused.items(), *stays.items()):
             for key in unit.subjects:
                 settled[key] = settled[key].kept(word)
-        if solution.refused or idle or stays:
+        if solution.refused or idle or stays or through:
             continue
         if len(rooms) < _ROUNDS:
             made = {unit: len(found) for unit, found in solution.choices.items() if unit.state != "eligible"}
@@ -87,6 +110,7 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
             if rooms[-1].places:
                 continue
         optimum = {"places": _places_json(rooms), "roles": solution.optimum}
+        units, solution = _without_repeats(units, solution, above, context)
         places: dict[Key, set[str]] = defaultdict(set)
         for demand in asked:
             places[demand.subject.key].add(demand.place)
@@ -123,33 +147,6 @@ def _idle(solution: Solution, context: PlanContext) -> Iterator[GrantUnit]:
             yield unit
 
 
-def _unobserved(solution: Solution, active: Set[str], context: PlanContext) -> Iterator[GrantUnit]:
-    """Yield the units that get a new role which only holders without any observed use get.
-
-    `--unobservable keep` makes such roles, since it keeps whatever no log could show.
-    """
-    if context.options.unobservable is Unobservable.KEEP:
-        return
-    busy = {unit for unit in solution.choices if fold(unit.principal_id) in active}
-    observed = {choice.content for unit in busy for choice in solution.choices[unit]}
-    for unit, choices in solution.choices.items():
-        if any(choice.content is not None and choice.content not in observed for choice in choices):
-            yield unit
-
-
-def _active_holders(context: PlanContext) -> frozenset[str]:
-    """Return the folded principals of which a log shows any call.
-
-    A call in quarantine counts: it is no need yet, and yet its holder did something.
-    """
-    suspects = (one.principal_id for one in context.subjects if _has_quarantined(context.profiles.get(one.key)))
-    return frozenset(active_holders(context.inputs, context.placed)) | frozenset(map(fold, suspects))
-
-
-def _has_quarantined(profile: Profile | None) -> bool:
-    return profile is not None and any(reason == OutOfCoverage.QUARANTINED for _, reason in profile.reasons)
-
-
 def _gathered(demand: GrantRequest, gathered: Set[Key]) -> GrantRequest:
     """Return a gathered demand at the scope of its assignment, undivided; other demands stay as they are.
 
@@ -179,6 +176,53 @@ def _places_json(rooms: list[Room]) -> dict[str, Any]:
     }
 
 
+def _without_repeats(
+    units: Units, solution: Solution, above: Mapping[GrantUnit, Sequence[GrantUnit]], context: PlanContext
+) -> tuple[Units, Solution]:
+    """Return the units and choices without the new assignments whose need a wider one of the same principal grants.
+
+    A joined role may grant more than the need that it was chosen for, and so a narrower need as well.
+    """
+    book, choices, leans_on = context.book, dict(solution.choices), dict(units.leans_on)
+    for unit in units.units:
+        need, used = unit.need, []
+        for wide in above.get(unit, ()):
+            blocks = tuple(block for choice in choices[wide] for block in choice.blocks)
+            left = without_granted(need, book.index.granted_by(blocks, Reading.LEAST), blocks, book)
+            used += [wide] if left != need else []
+            need = left
+        if not need and any(choice.content is not None for choice in choices[unit]):
+            choices[unit] = ()
+            for key in unit.subjects:
+                leans_on[key] = (*leans_on.get(key, ()), *used)
+    return replace(units, leans_on=leans_on), replace(solution, choices=choices)
+
+
+def _granted_by(above: Mapping[GrantUnit, Sequence[GrantUnit]], context: PlanContext) -> dict[GrantUnit, int]:
+    """Return for each unit the operations that the units above it grant by every reading, within its ceiling."""
+    found = {}
+    for unit, wider in above.items():
+        granted = _union(context.book.certain(one.need) for one in wider)
+        granted &= _union(context.book.roles[id_].certain for id_ in unit.ceiling)
+        if granted:
+            found[unit] = granted
+    return found
+
+
+def _union(masks: Iterable[int]) -> int:
+    return reduce(or_, masks, 0)
+
+
+def _scope_facts(context: PlanContext, terms: Terms) -> ScopeFacts:
+    return ScopeFacts(
+        {subject.key: subject.place for subject in context.subjects},
+        context.analysis.tenant.tree,
+        context.book,
+        terms.prices,
+        LEAST_WORTH_OF_ASSIGNMENT,
+    )
+
+
 def _tenant(context: PlanContext) -> LimitContext:
     """Return the facts of the tenant that decide how many assignments fit where."""
     return LimitContext(
@@ -204,9 +248,12 @@ def read_terms(context: PlanContext) -> Terms:
         exposure=lambda unit: context.reach.of(unit.place) * context.groups.people_of(fold(unit.principal_id)),
         held={key: frozenset(roles) for key, roles in held.items()},
         tree=context.analysis.tenant.tree,
-        room=RoleRoom(context.limits, custom, context.options.max_custom_roles),
+        room=RoleRoom(context.limits, custom, context.options.most_roles),
         weights=context.options.weights,
         foreign=context.privilege.layers.foreign(),
+        prices=read_prices(context),
+        previous=context.options.previous,
+        least_worth=LEAST_WORTH if context.options.roles == AUTO else None,
     )
 
 
@@ -221,7 +268,7 @@ def demands_of(draft: Draft, context: PlanContext) -> Iterator[GrantRequest]:
     """Yield the demands of one assignment, with parts for few group members and privileged parts as own demands."""
     subject = draft.subject
     state = _state_of(subject)
-    for place, need in sorted(draft.needs.by_scope.items() if draft.needs else ()):
+    for place, need in sorted(draft.needs.by_scope.items() if draft.needs and not draft.needs.through else ()):
         own = _singled_out(draft, place, need, context)
         common = need.operations
         for mask in own.values():
@@ -232,6 +279,10 @@ def demands_of(draft: Draft, context: PlanContext) -> Iterator[GrantRequest]:
             asked = GrantRequest(subject, place, part, principal, state, subject.condition, subject.end_on)
             yield from split(asked, draft.profile, context.privilege)
     role = context.book.roles.get(subject.role_definition_id)
+    for role_id, part in draft.needs.through if draft.needs else ():
+        yield GrantRequest(
+            subject, subject.place, part, subject.principal_id, state, subject.condition, subject.end_on, role_id
+        )
     for place in sorted(draft.needs.stays_at) if draft.needs and role else ():
         yield GrantRequest(
             subject,

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rightsize.analyze.scoping import ScopeTree
+from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.core.azure_limits import RoleRoom
 from rightsize.propose.core.objective import Weights, rank
 from rightsize.propose.core.role_catalog import ChoiceKind, KnownRole, RoleBook, RoleChoice, write_contents
 from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.optimize.role_sharing import set_apart, share
+from rightsize.propose.selection.adopted import Adopted
 from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.bounds import bound_excess
 from rightsize.propose.selection.candidates import CandidateIndex, Existing
@@ -25,6 +27,7 @@ from rightsize.propose.selection.fallback import Fallbacks
 from rightsize.propose.selection.merge_roles import Joining
 from rightsize.propose.selection.optimality import Judge, cost_of
 from rightsize.propose.selection.warm_start import Carried, Start, carry, no_answer, start_anew, start_from
+from rightsize.propose.selection.worth import Prices, describe_price
 
 NOTHING_TO_NARROW = "nothing_to_narrow"
 """The word for a unit whose assignments of today grant nothing beyond its need, so that they are kept."""
@@ -45,6 +48,10 @@ class Terms:
         room: The limit on new roles.
         weights: The weights of the four numbers; None to compare one number after the other.
         foreign: By the word for a part, the operations that no role for the part may grant.
+        prices: The prices of excess.
+        least_worth: The price that a new role has to save; None for as many roles as the limit allows.
+        above: For a unit, the operations that wider needs of its principal grant at its place anyway.
+        previous: The new roles of an earlier plan, which stay as long as they are worth half of a new one.
     """
 
     max_excess: int
@@ -53,8 +60,12 @@ class Terms:
     held: Mapping[tuple[str, str], frozenset[str]]
     tree: ScopeTree
     room: RoleRoom
+    prices: Prices
     weights: Weights | None = None
     foreign: Mapping[str, int] = field(default_factory=dict)
+    least_worth: int | None = None
+    above: Mapping[GrantUnit, int] = field(default_factory=dict)
+    previous: tuple[RoleDefinition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +103,17 @@ def choose(units: Sequence[GrantUnit], book: RoleBook, terms: Terms, carried: Ca
     atoms = carried.atoms if carried else Atoms.of((unit.need for unit in units), book)
     candidates = CandidateIndex(book, atoms, terms.tree)
     reader = CaseReader(candidates, terms.max_excess, terms.weigh)
-    classes = form_classes(units, candidates, terms.exposure, terms.held, terms.max_excess, terms.foreign)
+    classes = form_classes(
+        units, candidates, terms.exposure, terms.held, terms.max_excess, terms.foreign, terms.prices, terms.above
+    )
     chooser = _Chooser(
         [one for one in classes if one.role_definition_id is not None],
         [reader.read(one) for one in classes if one.role_definition_id is None],
         book,
         atoms,
         terms,
-        Fallbacks(candidates, terms.weigh),
+        Fallbacks(candidates, terms.weigh, terms.prices),
+        Adopted.of(terms.previous, atoms),
     )
     return chooser.choose(carried)
 
@@ -112,6 +126,7 @@ class _Chooser:
     atoms: Atoms
     terms: Terms
     fallbacks: Fallbacks
+    adopted: Adopted
 
     def choose(self, carried: Carried | None) -> Solution:
         blocked = [case for case in self.cases if case.blocked]
@@ -126,7 +141,7 @@ class _Chooser:
             start = start_from(self.cases, carried)
             state, refusal = self._fewer(start), carried.refusal
         else:
-            start = start_anew(self.cases, share, self.atoms)
+            start = self._start()
             state, refusal = self._best(start)
         choices, refused = self._write(state, blocked, refusal)
         if refused:
@@ -146,6 +161,13 @@ class _Chooser:
             self.fallbacks,
         )
         return Solution(choices, refused, judge.judge(point, self.terms.weights), judge.draw(state.points, point))
+
+    def _start(self) -> Start:
+        """Return the roles to begin with: one for each need and those adopted, or the fewest without excess."""
+        least = self.terms.least_worth
+        if least is None:
+            return start_anew(self.cases, share, self.atoms)
+        return self.adopted.start(self.cases, start_anew(self.cases, set_apart, self.atoms), self.terms.prices, least)
 
     def _best(self, start: Start) -> tuple[Joining, str]:
         """Return the best plan, and the reason (word and sentence) if it leaves out new roles, else an empty text."""
@@ -174,7 +196,7 @@ class _Chooser:
         """Return the plan with as many new roles as the limit allows; without weights, also drop roles at no excess."""
         state = self._joined(start, self.terms.room.most)
         if self.terms.weights is None:
-            state.reduce_free()
+            state.reduce_worthless(self.terms.least_worth or 0)
         return state
 
     def _joined(self, start: Start, most: int) -> Joining:
@@ -184,9 +206,10 @@ class _Chooser:
             [set(new) for new in start.taken],
             list(start.beside),
             self.atoms,
-            self.terms.weigh,
+            self.terms.prices,
             self.fallbacks,
             fallen=set(start.fallen),
+            adopted=self.adopted.operations.keys(),
         )
         state.begin(start.contents)
         state.reduce_to(most)
@@ -212,7 +235,7 @@ class _Chooser:
             missing = case.atoms
             for content in (*(state.roles[one].content for one in own), *(one.atoms for one in beside)):
                 missing &= ~content
-            word = "" if choices else refusal if self.fallbacks.of(case).weight else NOTHING_TO_NARROW
+            word = "" if choices else self._why_not(case, refusal)
             if missing and (choices or not word):
                 raise no_answer(case, missing, self.atoms)
             chosen.append((case.whole, tuple(choices), word))
@@ -228,6 +251,16 @@ class _Chooser:
                 else:
                     refused[unit] = word
         return choices_of, refused
+
+    def _why_not(self, case: ClassCase, refusal: str) -> str:
+        """Return the reason why a class gets no role; `refusal` is the one of the limit, if the plan reached it."""
+        fallback, whole = self.fallbacks.of(case), case.whole
+        if not fallback.weight:
+            return NOTHING_TO_NARROW
+        if refusal:
+            return refusal
+        price = max(whole.stay, whole.price(fallback.spare, self.terms.prices))
+        return f"{NOT_WORTH}: {describe_price(price, len(whole.units))}"
 
     def _new_choices(self, content: int) -> Iterator[RoleChoice]:
         need = self.atoms.need(content)

@@ -18,6 +18,7 @@ from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.optimize.rows import NeedRow, smallest_cover
 from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.candidates import CandidateIndex, Existing
+from rightsize.propose.selection.worth import Prices
 from rightsize.rbac.conditions import targets
 from rightsize.rbac.text import fold
 
@@ -39,8 +40,12 @@ class NeedClass:
         condition: The condition of its assignments.
         role_definition_id: The one role that may grant it, if only one may.
         foreign: The operations that no role for it may grant, even if today's roles do.
+        above: The operations that wider needs of the same principals grant at its place anyway.
         units: The units, sorted.
         exposure: The number of resource groups times people that one more operation reaches, summed over the units.
+        rate: The price of one unit of latent weight, summed over the units (see `worth`).
+        latent: The operations on types of which there is no resource for any of the units.
+        stay: The price of today's assignments of the units, if these stay whole.
     """
 
     domain: str
@@ -51,13 +56,21 @@ class NeedClass:
     condition: str | None
     role_definition_id: str | None
     foreign: int = 0
+    above: int = 0
     units: tuple[GrantUnit, ...] = ()
     exposure: int = 0
+    rate: int = 0
+    latent: int = 0
+    stay: int = 0
 
     @property
     def most_roles(self) -> int:
         """The maximum number of roles: 1 under a condition, as each role needs an operation to which it applies."""
         return MOST_ROLES if self.condition is None else 1
+
+    def price(self, operations: int, prices: Prices) -> int:
+        """Return the price of operations that all units get beyond their need."""
+        return self.rate * prices.live(operations, self.latent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +81,7 @@ class ClassCase:
         whole: The class.
         atoms: The atoms to grant.
         allowed: The atoms that a new role for it may have without granting more than is needed.
-        needed: The operations of the need.
+        needed: The operations of the need, and those that wider needs grant anyway.
         within: The atoms that a new role for it may have at all: today's grant without what a new role must not have.
         common: The part of `allowed` that comes from patterns, which many classes share.
         existing: The existing roles that grant a part of it, and no more excess than is free; the best first.
@@ -98,6 +111,8 @@ def form_classes(
     held: Mapping[tuple[str, str], frozenset[str]],
     max_excess: int,
     foreign: Mapping[str, int],
+    prices: Prices,
+    above: Mapping[GrantUnit, int],
 ) -> list[NeedClass]:
     """Return the classes of equal units.
 
@@ -108,6 +123,8 @@ def form_classes(
         held: (principal, folded place) to the roles that the principal has there today.
         max_excess: Number of operations that an existing role may grant beyond a need.
         foreign: By the word for a part, the operations that no role for the part may grant.
+        prices: The prices of excess.
+        above: For a unit, the operations that wider needs of its principal grant at its place anyway.
     """
     fitting: dict[tuple[Need, tuple[str, ...]], tuple[str, ...]] = {}
     grouped: dict[NeedClass, list[GrantUnit]] = {}
@@ -126,10 +143,18 @@ def form_classes(
             unit.condition,
             unit.role_definition_id,
             foreign.get(unit.apart, 0),
+            above.get(unit, 0),
         )
         grouped.setdefault(alike, []).append(unit)
     return [
-        replace(alike, units=tuple(members), exposure=sum(exposure(unit) for unit in members))
+        replace(
+            alike,
+            units=tuple(members),
+            exposure=sum(exposure(unit) for unit in members),
+            rate=sum(prices.rate(unit) for unit in members),
+            latent=prices.latent_of(members),
+            stay=sum(prices.stay.get(unit, 0) for unit in members),
+        )
         for alike, members in grouped.items()
     ]
 
@@ -172,7 +197,7 @@ class CaseReader:
     def read(self, one: NeedClass) -> ClassCase:
         """Return a class with the facts for the choice of roles."""
         atoms = self._sets[self.atoms.of_need(one.need)]
-        needed = self.atoms.operations(atoms)
+        needed = self.atoms.operations(atoms) | one.above
         barred, word = self._barred(one, atoms)
         existing = self._existing(one, atoms, needed)
         columns = [role.atoms for role in existing]

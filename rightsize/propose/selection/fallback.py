@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from rightsize.propose.selection.candidates import CandidateIndex, Existing
 from rightsize.propose.selection.equivalence import ClassCase
+from rightsize.propose.selection.worth import Prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +17,12 @@ class Fallback:
     Attributes:
         roles: The existing roles; empty if today's assignments stay.
         weight: The weight of the operations granted beyond the need, at one place for one person.
+        spare: The operations granted beyond the need.
     """
 
     roles: tuple[Existing, ...]
     weight: int
+    spare: int = 0
 
 
 @dataclass(slots=True)
@@ -29,10 +32,12 @@ class Fallbacks:
     Attributes:
         candidates: The existing roles.
         weigh: The weight of a set of operations.
+        prices: The prices of excess, by which existing roles are compared.
     """
 
     candidates: CandidateIndex
     weigh: Callable[[int], int]
+    prices: Prices
     _found: dict[int, tuple[ClassCase, Fallback]] = field(default_factory=dict)
 
     def of(self, case: ClassCase) -> Fallback:
@@ -64,16 +69,18 @@ class Fallbacks:
             beside = [other for other in case.existing if not left & ~other.atoms] if left else [None]
             stays = one.kind == "own" and one.role.role_definition_id in whole.held
             if beside and not stays and not one.role.granted & whole.foreign:
-                found.append((self.weigh(one.spare), bool(left), one.kind != "own", one.role.role_definition_id, one))
-        for weight, _, _, _, one in sorted(found, key=lambda item: item[:4]):
+                ranked = bool(one.spare & self.prices.privileged), self.prices.live(one.spare, whole.latent)
+                found.append((*ranked, bool(left), one.kind != "own", one.role.role_definition_id, one))
+        for *_, one in sorted(found, key=lambda item: item[:5]):
             if self.candidates.is_inside(one, whole.ceiling):
                 left = case.atoms & ~one.atoms
                 beside_it = next((other for other in case.existing if not left & ~other.atoms), None) if left else None
-                return Fallback((one,) if beside_it is None else (one, beside_it), weight)
+                roles = (one,) if beside_it is None else (one, beside_it)
+                return Fallback(roles, self.weigh(one.spare), one.spare)
         granted = 0
         for id_ in whole.ceiling:
             granted |= self.candidates.book.roles[id_].granted
-        return Fallback((), self.weigh(granted & ~case.needed))
+        return Fallback((), self.weigh(granted & ~case.needed), granted & ~case.needed)
 
 
 def hard_atoms(case: ClassCase) -> int:

@@ -1,15 +1,16 @@
 """Reduce the number of new roles at the price of excess: join two roles, or replace one by existing roles.
 
 It starts from the roles of `warm_start`, usually the fewest roles without excess. Each step removes the role whose
-removal adds the least excess. Either two roles become one that grants both, if today's grants of all its takers allow
-that, or all takers of a role fall back to existing roles. Steps have a fixed order, so a plan with one role less
-differs by one step.
+removal costs the least by the prices of `worth`. Either two roles become one that grants both, if today's grants of all
+its takers allow that, or all takers of a role fall back to existing roles. Steps have a fixed order, so a plan with one
+role less differs by one step. Steps that give anybody privileged operations come last, and steps that make a role
+longer than a reviewer reads come before them.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush, nsmallest
 from itertools import islice
@@ -19,11 +20,16 @@ from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.candidates import Existing
 from rightsize.propose.selection.equivalence import ClassCase
 from rightsize.propose.selection.fallback import Fallbacks
+from rightsize.propose.selection.worth import MOST_STRINGS, Prices, is_foreign
 
 _ALL_PAIRS = 300
 """With more roles than this, each role is paired only with the most similar ones."""
 _NEAR = 12
 _LOOKED_AT = 200
+
+Cost = tuple[int, int]
+"""The rank of a step (0, or one of the two below), and its price."""
+_LONG, _PRIVILEGED = 1, 2
 """Maximum number of roles that are compared with a role whose operations they share."""
 
 
@@ -55,9 +61,10 @@ class Joining:
         taken: For each class, the numbers of the new roles that it takes.
         beside: For each class, the positions of the existing roles that it takes.
         atoms: The numbering of operations and patterns.
-        weigh: The weight of a set of operations.
+        prices: The prices of excess.
         fallbacks: The existing roles that classes take without a new role.
         fallen: The classes that take their fallback.
+        adopted: The roles of an earlier plan, by domain and content.
         points: The four numbers after each step, the start first.
     """
 
@@ -65,17 +72,19 @@ class Joining:
     taken: list[set[int]]
     beside: list[tuple[int, ...]]
     atoms: Atoms
-    weigh: Callable[[int], int]
+    prices: Prices
     fallbacks: Fallbacks
     roles: dict[int, _Role] = field(default_factory=dict)
     fallen: set[int] = field(default_factory=set)
+    adopted: Set[tuple[str, int]] = frozenset()
     points: list[Point] = field(default_factory=list)
     _tallies: list[tuple[int, int, int]] = field(default_factory=list)
+    _paid: list[int] = field(default_factory=list)
     _reached: list[int] = field(default_factory=list)
     _sums: tuple[int, int, int] = (0, 0, 0)
     _next: int = 0
     _granting: dict[int, dict[int, None]] = field(default_factory=lambda: defaultdict(dict))
-    _heap: list[tuple[int, int, int]] = field(default_factory=list)
+    _heap: list[tuple[Cost, int, int]] = field(default_factory=list)
 
     def begin(self, contents: Sequence[tuple[str, int]]) -> None:
         """Set the new roles to start from, each with its domain; `taken` refers to them by position."""
@@ -88,6 +97,7 @@ class Joining:
         self._next = len(contents)
         self._tallies = [(0, 0, 0)] * len(self.cases)
         self._reached = [0] * len(self.cases)
+        self._paid = [0] * len(self.cases)
         for number in range(len(self.cases)):
             self._count(number)
         self.points.append(self._point())
@@ -99,9 +109,9 @@ class Joining:
         while len(self.roles) > most:
             self._step()
 
-    def reduce_free(self) -> None:
-        """Remove roles as long as that adds no excess."""
-        while self._heap and self._heap[0][0] <= 0:
+    def reduce_worthless(self, least: int) -> None:
+        """Remove roles as long as that costs nothing, or less than a role has to save."""
+        while self._heap and (self._heap[0][0] <= (0, 0) or self._heap[0][0] < (0, least)):
             self._step()
 
     def _step(self) -> None:
@@ -136,7 +146,7 @@ class Joining:
             del self._granting[atom][number]
         return role
 
-    def _entries(self, number: int, *, lower_only: bool) -> list[tuple[int, int, int]]:
+    def _entries(self, number: int, *, lower_only: bool) -> list[tuple[Cost, int, int]]:
         found = []
         for second in (-1, *self._near(number, lower_only=lower_only)):
             cost = self._cost(number, second)
@@ -175,27 +185,67 @@ class Joining:
             first.domain == second.domain and not second.content & ~first.within and not first.content & ~second.within
         )
 
-    def _cost(self, first: int, second: int) -> int | None:
-        """Return the excess that a step adds: joining two roles, or removing the first if `second` is below zero.
+    def _cost(self, first: int, second: int) -> Cost | None:
+        """Return the cost of a step: joining two roles, or removing the first if `second` is below zero.
 
         None if the two roles may not be joined.
         """
         own = self.roles[first]
         if second < 0:
-            return sum(
-                self.cases[number].whole.exposure * self.fallbacks.of(self.cases[number]).weight
-                - self._tallies[number][0]
-                for number in own.takers
-            )
+            return self._cost_to_drop(own)
         other = self.roles[second]
         if not self._may_join(own, other):
             return None
-        return sum(
-            self.cases[number].whole.exposure * self.weigh(more)
-            for takers, added in ((own.takers - other.takers, other), (other.takers - own.takers, own))
-            for number in takers
-            if (more := added.operations & ~self._reached[number])
+        price, privileged = 0, 0
+        for takers, added in ((own.takers - other.takers, other), (other.takers - own.takers, own)):
+            for number in takers:
+                if more := added.operations & ~self._reached[number]:
+                    price += self._price(number, more)
+                    privileged |= more & self.prices.privileged
+        price *= self._weight(own, other)
+        if privileged:
+            return _PRIVILEGED, price
+        return _LONG if self._is_long(own, other) else 0, price
+
+    def _weight(self, own: _Role, other: _Role | None = None) -> int:
+        """Return 2 for a step after which an adopted role is gone, so that it leaves only at half the price; else 1."""
+        left = own.content | other.content if other is not None else 0
+        before = ((role.domain, role.content) for role in (own, other) if role is not None and role.content != left)
+        return 2 if any(one in self.adopted for one in before) else 1
+
+    def _is_long(self, own: _Role, other: _Role) -> bool:
+        """Return whether a joined role would be too long for a reviewer, or mostly foreign to one of its takers."""
+        joined = own.content | other.content
+        size = joined.bit_count()
+        if size > max(MOST_STRINGS, own.content.bit_count(), other.content.bit_count()):
+            return True
+        needs = (self.cases[number].atoms | self.cases[number].needed for number in own.takers | other.takers)
+        return any(is_foreign(joined, need) for need in needs)
+
+    def _cost_to_drop(self, own: _Role) -> Cost:
+        price, privileged = 0, 0
+        for number in own.takers:
+            privileged |= self._spare(number) & self.prices.privileged & ~self._reached[number]
+            price += self._price_of_fallback(number) - self._paid[number]
+            if not self.fallbacks.of(self.cases[number]).roles and self.cases[number].whole.units[0].apart:
+                privileged = -1
+        return _PRIVILEGED if privileged else 0, price * self._weight(own)
+
+    def _spare(self, number: int) -> int:
+        return self.fallbacks.of(self.cases[number]).spare
+
+    def _price_of_fallback(self, number: int) -> int:
+        """Return the price of the existing roles that a class falls back to, or of today's assignments."""
+        case = self.cases[number]
+        fallback = self.fallbacks.of(case)
+        return (
+            self._price(number, fallback.spare)
+            if fallback.roles
+            else max(case.whole.stay, self._price(number, fallback.spare))
         )
+
+    def _price(self, number: int, operations: int) -> int:
+        return self.cases[number].whole.price(operations, self.prices)
 
     def _join(self, first: int, second: int) -> None:
         own, other = self._take(first), self._take(second)
@@ -241,9 +291,12 @@ class Joining:
         beyond = granted & ~case.needed
         # The operations needed or granted: anything beyond them that a role grants is added excess.
         self._reached[number] = granted | case.needed if beyond else case.needed
-        excess = case.whole.exposure * self.weigh(beyond) if beyond else 0
+        excess = case.whole.exposure * self.prices.weigh(beyond) if beyond else 0
         if number in self.fallen:
             excess = case.whole.exposure * self.fallbacks.of(case).weight
+            self._paid[number] = self._price_of_fallback(number)
+        else:
+            self._paid[number] = self._price(number, beyond) if beyond else 0
         units = len(case.whole.units)
         now = (excess, units * (len(beside) + new), units * (sum(one.kind != "own" for one in beside) + new))
         before = self._tallies[number]

@@ -21,7 +21,9 @@ from rightsize.propose.selection.equivalence import MOST_ROLES, ClassCase
 from rightsize.propose.selection.fallback import Fallbacks, hard_atoms
 from rightsize.propose.selection.merge_roles import Point
 
-CURVE_POINTS = 12
+PROVED_POINTS = 12
+CURVE_POINTS = 200
+"""A curve with more points than this is thinned out; about `PROVED_POINTS` of them get the best proof."""
 _LOOKED_AT = 8
 
 
@@ -86,24 +88,26 @@ class Judge:
         return found
 
     def draw(self, points: Sequence[Point], chosen: Point) -> tuple[dict[str, Any], ...]:
-        """Return about a dozen points of the curve, most roles first, including the chosen one."""
+        """Return the points of the curve, most roles first, including the chosen one."""
         best: dict[int, Point] = {}
         for point in (*points, chosen):
             best.setdefault(point.custom_roles, point)
         numbers = sorted(best, reverse=True)
-        step = max(1.0, (len(numbers) - 1) / (CURVE_POINTS - 1)) if len(numbers) > 1 else 1.0
-        picked = {numbers[round(step * turn)] for turn in range(CURVE_POINTS) if round(step * turn) < len(numbers)}
-        return tuple(
-            self._point_json(best[number])
-            for number in sorted(picked | {numbers[-1], chosen.custom_roles}, reverse=True)
-        )
+        shown = _spread(numbers, CURVE_POINTS) | {chosen.custom_roles}
+        proved = _spread(numbers, PROVED_POINTS) | {chosen.custom_roles}
+        found, bound = [], 0
+        for number in sorted(shown | proved, reverse=True):
+            # What is proved for some number of roles holds for fewer.
+            bound = max(bound, self.excess.proved(number) if number in proved else self.excess.with_roles(number))
+            found.append(self._point_json(best[number], bound))
+        return tuple(found)
 
-    def _point_json(self, point: Point) -> dict[str, Any]:
+    def _point_json(self, point: Point, bound: int) -> dict[str, Any]:
         cost = self._whole(cost_of(point))
         return {
             "custom_roles": cost.roles,
             "excess": cost.excess,
-            "lower_bound": self._always_bound + self.excess.proved(point.custom_roles),
+            "lower_bound": self._always_bound + bound,
             "assignments": cost.assignments,
         }
 
@@ -116,11 +120,16 @@ class Judge:
         if weights is None and not point.excess:
             least = sum(self._least_roles(case) * len(case.whole.units) for case in self.cases)
             change = sum(self._least_new(case) * len(case.whole.units) for case in self.cases)
-            return Cost(self._always_bound, self.fewest, self._always_made + least, change)
+            fewest = max(self.fewest, self._fewest_with(0))
+            return Cost(self._always_bound, fewest, self._always_made + least, change)
         if weights is not None:
             return self._bound_with(0, self._always_bound)
-        fewest = bisect_left(range(self.excess.size), True, key=lambda n: self.excess.proved(n) <= point.excess)
+        fewest = self._fewest_with(point.excess)
         return self._bound_with(fewest, self._always_bound + self.excess.proved(point.custom_roles))
+
+    def _fewest_with(self, excess: int) -> int:
+        """Return the proved lower bound on the number of new roles with at most this excess."""
+        return bisect_left(range(self.excess.size), True, key=lambda n: self.excess.proved(n) <= excess)
 
     def _bound_with(self, roles: int, excess: int) -> Cost:
         """Return the bound for choices with excess: one assignment a unit, unless today's assignments may stay."""
@@ -147,3 +156,9 @@ class Judge:
     def _least(self, case: ClassCase) -> int:
         atoms = islice(bits(hard_atoms(case)), _LOOKED_AT)
         return max((self.fallbacks.bound(case, 1 << atom) for atom in atoms), default=0)
+
+
+def _spread(numbers: Sequence[int], most: int) -> set[int]:
+    """Return at most about `most` of the numbers, evenly spread, with the first and the last."""
+    step = max(1.0, (len(numbers) - 1) / (most - 1)) if len(numbers) > 1 else 1.0
+    return {numbers[round(step * turn)] for turn in range(most) if round(step * turn) < len(numbers)} | {numbers[-1]}

@@ -110,7 +110,7 @@ def test_excess_of_a_built_in_role_is_limited_by_its_option() -> None:
     tenant, user, assignment = _user_with(CONTRIBUTOR, SUB)
     tenant.roles[guid(78)] = ("Virtual Machine Operator", [PermissionBlock(actions=(START, RESTART))])
     tenant.use(user, START, VM)
-    assert proposal_for(tenant.plan(**LEAN), assignment).kind == "custom"
+    assert proposal_for(tenant.plan(roles="max", **LEAN), assignment).kind == "custom"
     assert proposal_for(tenant.plan(**LEAN, max_excess=1), assignment).kind == "builtin"
 
 
@@ -293,7 +293,7 @@ def test_tagging_an_old_resource_group_makes_it_no_new_one() -> None:
     tenant, user, assignment = _user_with(CONTRIBUTOR, SUB)
     tenant.use(user, START, VM, start=5)
     tenant.use(user, GROUP_WRITE, APP, start=10)
-    plan = tenant.plan(**LEAN)
+    plan = tenant.plan(roles="max", **LEAN)
     assert sorted((scope, strings(plan, role)) for role, scope in _places(plan, assignment) if scope != SUB) == [
         (VM, [START])
     ]
@@ -387,7 +387,7 @@ def test_a_used_operation_that_the_catalogue_lacks_keeps_its_narrowest_pattern()
     assignment = tenant.assign(101, user, guid(77), SUB)
     tenant.use(user, "Microsoft.Compute/virtualMachines/hibernate/action", VM)
     tenant.use(user, "Microsoft.Compute/disks/write", f"{APP}/providers/Microsoft.Compute/disks/d")
-    plan = tenant.plan(**LEAN)
+    plan = tenant.plan(roles="max", **LEAN)
     (role,) = [
         role for role in plan.roles if "Microsoft.Compute/virtualMachines/*" in role.definition.permissions[0].actions
     ]

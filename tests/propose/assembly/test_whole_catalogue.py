@@ -37,6 +37,7 @@ GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "whole_catalogue.json"
 
 TRUE_KEEPS = {
     "cannot narrow",
+    "not worth a role",
     "last owner",
     "nothing known",
     "nothing observed",
@@ -55,9 +56,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "lifecycle": {"lifecycle": True, "unobservable": "drop"},
     "wildcards": {"wildcards": True},
     "max excess": {"max_excess": 40},
-    "no new role": {"max_custom_roles": 0},
-    "one new role": {"max_custom_roles": 1},
-    "five new roles": {"max_custom_roles": 5},
+    "no new role": {"roles": 0},
+    "one new role": {"roles": 1},
+    "five new roles": {"roles": 5},
     "weights": {"weights": Weights(excess=1, roles=2_000, assignments=10, change=1)},
     "weights of roles alone": {"weights": Weights(roles=1)},
     "max break": {"max_break": 0.3},
@@ -159,7 +160,7 @@ def test_many_holders_of_one_role(folder: Path, role: str) -> None:
 def test_every_option(some: Callable[[str], Plan], name: str) -> None:
     """No crash, no false reason, and no more new roles than the option allows."""
     options = OPTIONS[name]
-    most = options.get("max_custom_roles")
+    most = options.get("roles")
     said = {"max custom roles"} if most is not None else {"not worth a role"} if "weights" in options else set[str]()
     said |= {"break risk"} if "max_break" in options else set()
     plan = some(name)

@@ -42,7 +42,7 @@ THREE = [{0}, {1}, {0, 1}]
 
 def test_without_weights_excess_decides_first_and_roles_second() -> None:
     """Two roles serve three needs without excess, at the price of one assignment more."""
-    plan = _tenant(THREE).plan(**LEAN)
+    plan = _tenant(THREE).plan(roles="max", **LEAN)
     assert _value(plan) == Cost(excess=0, roles=2, assignments=4, change=4)
     assert plan.optimum["roles"]["gap"] == {"excess": 0.0, "roles": 0.0, "assignments": 0.0, "change": 0.0} or (
         plan.optimum["roles"]["lower_bound"]["assignments"] <= 4
@@ -50,14 +50,14 @@ def test_without_weights_excess_decides_first_and_roles_second() -> None:
 
 
 def test_fewer_roles_cost_excess() -> None:
-    plan = _tenant(THREE).plan(max_custom_roles=1, **LEAN)
+    plan = _tenant(THREE).plan(roles=1, **LEAN)
     assert len(plan.roles) == 1
     assert _value(plan).excess > 0
     assert all(one.proof.used_subset and one.proof.granted_superset for one in plan.proposals)
 
 
 def test_with_no_new_role_the_narrowest_existing_one_is_taken() -> None:
-    plan = _tenant(THREE).plan(max_custom_roles=0, **LEAN)
+    plan = _tenant(THREE).plan(roles=0, **LEAN)
     assert plan.roles == ()
     assert {made.role for one in plan.proposals for made in one.assignments} == {VM_CONTRIBUTOR}
     assert {one.kind for one in plan.proposals} == {"builtin"}
@@ -66,7 +66,7 @@ def test_with_no_new_role_the_narrowest_existing_one_is_taken() -> None:
 def test_with_no_new_role_and_none_that_is_narrower_todays_stay() -> None:
     tenant = _tenant(THREE)
     tenant.roles = {CONTRIBUTOR: tenant.roles[CONTRIBUTOR]}
-    plan = tenant.plan(max_custom_roles=0, **LEAN)
+    plan = tenant.plan(roles=0, **LEAN)
     assert {one.kind for one in plan.proposals} == {"narrow_scope"}
     assert {made.role for one in plan.proposals for made in one.assignments} == {CONTRIBUTOR}
 
@@ -102,7 +102,7 @@ def test_the_curve_holds_for_every_number_of_roles(needs: list[set[int]]) -> Non
     assert whole.curve[-1]["custom_roles"] == 0
     for point in whole.curve:
         assert point["lower_bound"] <= point["excess"]
-        plan = tenant.plan(max_custom_roles=point["custom_roles"], **LEAN)
+        plan = tenant.plan(roles=point["custom_roles"], **LEAN)
         assert len(plan.roles) <= point["custom_roles"]
         if point["custom_roles"]:
             assert _value(plan).excess == point["excess"]

@@ -60,7 +60,7 @@ def granted(plan: Plan, proposal: Proposal) -> dict[str, set[str]]:
 
 
 def test_it_stays_where_it_was_used_and_nowhere_else() -> None:
-    plan = starter().plan(**LEAN)
+    plan = starter().plan(roles="max", **LEAN)
     assert granted(plan, proposal_for(plan, guid(101))) == {"vm1": {START}, "data": {RESTART}}
 
 
@@ -130,7 +130,9 @@ def test_the_page_of_the_role_says_it() -> None:
 
 
 def test_what_was_used_before_is_no_excess() -> None:
-    with_it, without = (proposal_for(starter().plan(**LEAN, forget_days=days), guid(101)) for days in (400, 0))
+    with_it, without = (
+        proposal_for(starter().plan(roles="max", **LEAN, forget_days=days), guid(101)) for days in (400, 0)
+    )
     assert with_it.excess_before < without.excess_before
     assert with_it.excess_after == without.excess_after == 0.0
 

@@ -139,16 +139,16 @@ def test_scopes_of_use_take_assignments_too() -> None:
     """Two scopes of use, the group, and the scope where the role stays are three more than today; one more is not."""
     tenant = corporate()
     tenant.use(guid(1), START, f"{SUB}/resourceGroups/g1/providers/Microsoft.Compute/virtualMachines/v")
-    assert len(proposal_for(tenant.plan(**LEAN), guid(101)).assignments) == 4
+    assert len(proposal_for(tenant.plan(roles="max", **LEAN), guid(101)).assignments) == 4
     tenant.use(guid(1), START, f"{SUB}/resourceGroups/g2/providers/Microsoft.Compute/virtualMachines/v")
-    assert "stays_at" not in proposal_for(tenant.plan(**LEAN), guid(101)).evidence
+    assert "stays_at" not in proposal_for(tenant.plan(roles="max", **LEAN), guid(101)).evidence
 
 
 def test_a_group_that_needs_two_roles_is_counted_with_both() -> None:
     """The reads and the rest at the group are two assignments: with two scopes of use it would be four more."""
     tenant = corporate()
     tenant.use(guid(1), START, f"{SUB}/resourceGroups/g1/providers/Microsoft.Compute/virtualMachines/v")
-    kept = proposal_for(tenant.plan(), guid(101))
+    kept = proposal_for(tenant.plan(roles="max"), guid(101))
     assert kept.kind == "keep"
     assert kept.reason == ("too many parts: to decide it in parts takes 4 assignments more, and at most 3 are made")
 

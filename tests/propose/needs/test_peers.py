@@ -53,9 +53,9 @@ def granted(plan: Plan, operation: str, assignment: str = FIRST) -> set[str]:
 
 def test_what_a_peer_used_is_kept_where_the_holder_used_that_type() -> None:
     """Not where the peer works: the holder has its own machines."""
-    plan = tenant().plan(peers=True)
+    plan = tenant().plan(peers=True, roles="max")
     assert granted(plan, RESTART) == granted(plan, START) == {VM}
-    assert granted(tenant().plan(), RESTART) == set()
+    assert granted(tenant().plan(roles="max"), RESTART) == set()
 
 
 def test_holders_with_one_job_share_a_role() -> None:
@@ -87,16 +87,20 @@ def test_the_role_says_why() -> None:
 )
 def test_a_peer_used_the_same_types_under_any_role(more: dict[str, str]) -> None:
     """Two people with one job often got different roles."""
-    assert granted(tenant(**more).plan(peers=True), RESTART)
+    assert granted(tenant(**more).plan(peers=True, roles="max"), RESTART)
 
 
 def test_who_used_other_types_is_no_peer_but_by_a_team() -> None:
     """Members of a small group with the same role are peers whatever they used; what is new to the type stays above."""
     made = tenant()
     made.use(guid(2), DISK, DISK_AT)
-    assert granted(made.plan(peers=True), DISK) == granted(made.plan(peers=True), RESTART) == set()
+    assert (
+        granted(made.plan(peers=True, roles="max"), DISK)
+        == granted(made.plan(peers=True, roles="max"), RESTART)
+        == set()
+    )
     made.group(50, [guid(1), guid(2)])
-    plan = made.plan(peers=True)
+    plan = made.plan(peers=True, roles="max")
     assert granted(plan, RESTART) == {VM}
     assert granted(plan, DISK) == {SUB}
 

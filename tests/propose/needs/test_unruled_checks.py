@@ -122,6 +122,6 @@ def test_without_a_kept_write_nothing_is_said_to_lack_a_reference() -> None:
     user = made.principal(2)
     made.assign(102, user, CONTRIBUTOR, SUB)
     made.use(user, "Microsoft.Compute/virtualMachines/start/action", VM)
-    plan = made.plan()
+    plan = made.plan(roles="max")
     assert checks(plan, guid(102)) == set()
     assert "nothing_refers" not in proposal_for(plan, guid(102)).evidence["removed"]

@@ -61,9 +61,9 @@ def test_a_full_tenant_is_said_with_its_numbers() -> None:
 def test_the_option_is_said_as_the_option() -> None:
     """It is no limit of Azure, and nothing is said of one."""
     tenant, (first, second) = _tenant(START, WRITE)
-    plan = tenant.plan(max_custom_roles=1, **LEAN)
+    plan = tenant.plan(roles=1, **LEAN)
     reasons = {proposal_for(plan, one).reason for one in (first, second)}
-    assert "max custom roles: `--max-custom-roles` allows 1 new roles, and a plan without excess has 2" in reasons
+    assert "max custom roles: `--roles` allows 1 new roles, and a plan without excess has 2" in reasons
     assert not any("limit" in reason for reason in reasons)
 
 

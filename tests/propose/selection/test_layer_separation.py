@@ -153,7 +153,7 @@ def test_the_parts_together_are_what_the_need_was() -> None:
     """At each place the split grants what the plan without it grants, for all strings, and nothing else."""
     tenant, _, _ = tenant_of(RULES, BACKUP, LOGS, ACCESS, START)
     both = []
-    for plan in (planned(tenant), planned(tenant, separate_layers=False)):
+    for plan in (planned(tenant, roles="max"), planned(tenant, roles="max", separate_layers=False)):
         whole: dict[tuple[str, str], list[PermissionBlock]] = defaultdict(list)
         for (who, scope, _), blocks in granted(plan, tenant).items():
             whole[who, scope].extend(blocks)
@@ -290,7 +290,7 @@ def test_no_existing_role_joins_layers_again() -> None:
 def test_few_roles_never_join_layers(most: int) -> None:
     """Where there are not enough roles for the parts, the assignment stays whole, as it would be without the split."""
     tenant, _, assignment = tenant_of(RULES, BACKUP, LOGS)
-    apart, whole = planned(tenant, max_custom_roles=most), planned(tenant, max_custom_roles=most, separate_layers=False)
+    apart, whole = planned(tenant, roles=most), planned(tenant, roles=most, separate_layers=False)
     assert of(apart, assignment) == of(whole, assignment)
     assert [one["role_assignment_id"] for one in apart.separation["left_whole"]] == [assignment]
 

@@ -38,7 +38,7 @@ def _limit(number: int) -> AzureLimits:
 
 def test_with_room_the_narrowest_places_win() -> None:
     tenant, assignment = _tenant()
-    plan = tenant.plan(_limit(1 + GROUPS), **LEAN)
+    plan = tenant.plan(_limit(1 + GROUPS), roles="max", **LEAN)
     assert len(proposal_for(plan, assignment).assignments) == GROUPS
     assert _places(plan)["moved"] == 0
 
@@ -46,7 +46,7 @@ def test_with_room_the_narrowest_places_win() -> None:
 def test_without_room_one_principal_gets_it_at_the_subscription() -> None:
     """One assignment less would do, but what moves up moves as a whole: six places become one."""
     tenant, assignment = _tenant()
-    plan = tenant.plan(_limit(GROUPS), **LEAN)
+    plan = tenant.plan(_limit(GROUPS), roles="max", **LEAN)
     (made,) = proposal_for(plan, assignment).assignments
     assert made.scope == SUB
     places = _places(plan)
@@ -108,9 +108,8 @@ def test_nothing_moves_above_todays_scope() -> None:
 
 def test_assigned_at_a_management_group_it_may_meet_there() -> None:
     tenant, assignment = _tenant(MG)
-    plan = tenant.plan(
-        AzureLimits(assignments_per_subscription=0, assignments_per_management_group=2, headroom=0), **LEAN
-    )
+    limits = AzureLimits(assignments_per_subscription=0, assignments_per_management_group=2, headroom=0)
+    plan = tenant.plan(limits, roles="max", **LEAN)
     assert [made.scope for made in proposal_for(plan, assignment).assignments] == [MG]
     assert guid(1) in {made.principal_id for made in proposal_for(plan, assignment).assignments}
 

@@ -48,7 +48,7 @@ def _old() -> Written:
 
 
 def _new() -> Written:
-    return Written.of(_tenant(), **OPTIONS)
+    return Written.of(_tenant(), roles="max", **OPTIONS)
 
 
 @pytest.fixture(params=[1, 2])

@@ -1,0 +1,174 @@
+"""Gather the needs of one principal at fewer scopes where a separate assignment is not worth its price.
+
+Needs are as narrow as their use shows. Several scopes of one principal take several assignments, and usually several
+roles. Two needs are gathered at a wider scope inside today's assignment if that costs less than an assignment is worth,
+or if the principal would get more than `MOST_ASSIGNMENTS` assignments for one of today. Needs that give privilege,
+conditions, a forced role or patterns that do more than read stay where they are. Needs to read secrets move no further
+than to their resource group, and only if the principal would get too many assignments.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from rightsize.analyze.scoping import ScopeTree
+from rightsize.propose.core.read_patterns import READ
+from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.core.scopes import anchor_of_place
+from rightsize.propose.needs.drafts import Key
+from rightsize.propose.needs.grant_requests import GrantUnit, is_at_or_below, is_below
+from rightsize.propose.selection.scope_limits import Slot, slot_of
+from rightsize.propose.selection.worth import Prices
+from rightsize.rbac.text import fold
+
+MOST_ASSIGNMENTS = 3
+"""Maximum number of assignments that one principal gets for one assignment of today, where scopes can be gathered."""
+_GROUP = 5
+"""Number of segments in the path of a resource group, with the empty one before the first slash."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeFacts:
+    """The facts that decide which scopes may be gathered.
+
+    Attributes:
+        today: The folded scope of each assignment of today.
+        tree: Management groups and subscriptions.
+        book: The roles.
+        prices: The prices of excess.
+        least: The price that a separate assignment has to save.
+    """
+
+    today: Mapping[Key, str]
+    tree: ScopeTree
+    book: RoleBook
+    prices: Prices
+    least: int
+
+
+def gather_scopes(units: Iterable[GrantUnit], facts: ScopeFacts) -> dict[Slot, str]:
+    """Return the wider place of each slot whose needs are gathered with others of the same principal."""
+    by_principal: dict[str, list[GrantUnit]] = defaultdict(list)
+    for unit in units:
+        by_principal[fold(unit.principal_id)].append(unit)
+    moves: dict[Slot, str] = {}
+    for _, members in sorted(by_principal.items()):
+        if len(members) > 1:
+            moves |= _Gathering(members, facts).run()
+    return moves
+
+
+@dataclass(slots=True)
+class _Gathering:
+    """The gathering of one principal's needs, step by step, the cheapest first."""
+
+    units: Sequence[GrantUnit]
+    facts: ScopeFacts
+    _at: dict[Slot, list[GrantUnit]] = field(default_factory=lambda: defaultdict(list))
+    _moves: dict[Slot, str] = field(default_factory=dict)
+    _prices: dict[tuple[Slot, str], int] = field(default_factory=dict)
+
+    def run(self) -> dict[Slot, str]:
+        for unit in self.units:
+            self._at[slot_of(unit)].append(unit)
+        fixed = {slot for slot, members in self._at.items() if any(not self._is_movable(unit) for unit in members)}
+        while True:
+            crowded, secret = self._crowded(), self._secret()
+            found = [
+                (price, slots, place)
+                for slots, place, price in self._steps(fixed, secret)
+                if (price < self.facts.least and secret.isdisjoint(slots))
+                or any(key in crowded for slot in slots for unit in self._at[slot] for key in unit.subjects)
+            ]
+            if not found:
+                return self._moves
+            _, slots, place = min(found, key=repr_of)
+            for slot in slots:
+                self._move(slot, place)
+
+    def _is_movable(self, unit: GrantUnit) -> bool:
+        return not (
+            unit.apart
+            or unit.condition is not None
+            or unit.role_definition_id is not None
+            or self.facts.book.mask(unit.need) & self.facts.prices.privilege
+            or any(not fold(text).endswith(READ) for part in unit.need.parts for text in part.patterns)
+        )
+
+    def _secret(self) -> set[Slot]:
+        """Return the slots with a need to read secrets."""
+        secrets = self.facts.prices.privileged
+        return {
+            slot
+            for slot, members in self._at.items()
+            if any(self.facts.book.mask(unit.need) & secrets for unit in members)
+        }
+
+    def _crowded(self) -> set[Key]:
+        """Return the assignments of today for which the principal would get too many new ones."""
+        number: Counter[Key] = Counter()
+        for members in self._at.values():
+            for key in {key for unit in members for key in unit.subjects}:
+                own = [unit for unit in members if key in unit.subjects]
+                number[key] += any(unit.need.operations for unit in own) + any(unit.need.parts for unit in own)
+        return {key for key, found in number.items() if found > MOST_ASSIGNMENTS}
+
+    def _steps(self, fixed: set[Slot], secret: set[Slot]) -> Iterator[tuple[tuple[Slot, ...], str, int]]:
+        """Yield the possible steps: one slot to a wider one that is there, or two to a wider place that is not."""
+        alike: dict[Slot, list[Slot]] = defaultdict(list)
+        for slot in self._at:
+            alike[(*slot[:-1], "")].append(slot)
+        for slots in alike.values():
+            there = {slot[-1] for slot in slots}
+            absent: dict[str, list[tuple[int, Slot]]] = defaultdict(list)
+            for slot in slots:
+                if slot in fixed:
+                    continue
+                for place in self._above(slot)[: 1 if slot in secret else None]:
+                    if slot in secret and (slot[-1].count("/") < _GROUP or place.count("/") != _GROUP - 1):
+                        continue
+                    price = self._price(slot, place)
+                    if place in there:
+                        yield (slot,), place, price
+                    else:
+                        absent[place].append((price, slot))
+            for place, found in absent.items():
+                if len(found) > 1:
+                    (one, first), (two, second) = sorted(found, key=lambda item: (item[0], item[1][-1]))[:2]
+                    yield (first, second), place, one + two
+
+    def _above(self, slot: Slot) -> list[str]:
+        """Return the wider places inside all of today's assignments: resource group, subscription, used groups."""
+        place, anchor = slot[-1], anchor_of_place(slot[-1])
+        segments = place.split("/")
+        found = []
+        if anchor.startswith("/subscriptions/"):
+            found = ["/".join(segments[:length]) for length in (_GROUP, 3) if len(segments) > length]
+        here = {other[-1] for other in self._at if other[:-1] == slot[:-1]}
+        found += [other for other in sorted(here - {*found}) if is_below(place, other, self.facts.tree)]
+        scopes = {self.facts.today[key] for unit in self._at[slot] for key in unit.subjects}
+        return [one for one in found if all(is_at_or_below(one, scope, self.facts.tree) for scope in scopes)]
+
+    def _price(self, slot: Slot, place: str) -> int:
+        if (slot, place) not in self._prices:
+            self._prices[slot, place] = sum(self._price_of(unit, place) for unit in self._at[slot])
+        return self._prices[slot, place]
+
+    def _price_of(self, unit: GrantUnit, place: str) -> int:
+        prices = self.facts.prices
+        here, there = prices.rate(unit), prices.rate(replace(unit, place=place))
+        # A wider scope is at least one more place: others may be made there later, or are not known.
+        return max(here, there - here) * prices.live(self.facts.book.mask(unit.need), prices.latent_of([unit]))
+
+    def _move(self, slot: Slot, place: str) -> None:
+        target = (*slot[:-1], place)
+        self._moves[slot] = place
+        self._at[target].extend(replace(unit, place=place) for unit in self._at.pop(slot))
+        self._prices = {key: price for key, price in self._prices.items() if key[0] != target}
+
+
+def repr_of(step: tuple[int, tuple[Slot, ...], str]) -> tuple[int, str]:
+    """Return the sort key of a step: its price, then its places."""
+    return step[0], repr(step[1:])

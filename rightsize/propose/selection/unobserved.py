@@ -1,0 +1,70 @@
+"""Find new roles for holders without observed use alone, and grant workloads theirs by existing roles instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import replace
+
+from rightsize.analyze.reasons import OutOfCoverage
+from rightsize.propose.core.options import Unobservable
+from rightsize.propose.needs.context import PlanContext, active_holders
+from rightsize.propose.needs.drafts import Draft, Key
+from rightsize.propose.needs.grant_requests import GrantUnit
+from rightsize.propose.needs.needs import Profile
+from rightsize.propose.needs.unobserved_work import UnobservedWork
+from rightsize.propose.selection.atoms import Atoms
+from rightsize.propose.selection.candidates import CandidateIndex
+from rightsize.propose.selection.choose import Solution
+from rightsize.propose.selection.equivalence import MOST_ROLES
+from rightsize.propose.selection.existing_cover import cover_with_existing
+from rightsize.rbac.text import fold
+
+
+def find_unobserved(solution: Solution, active: Set[str], context: PlanContext) -> Iterator[GrantUnit]:
+    """Yield the units that get a new role which only holders without any observed use get.
+
+    `--unobservable keep` makes such roles, since it keeps whatever no log could show.
+    """
+    if context.options.unobservable is Unobservable.KEEP:
+        return
+    busy = {unit for unit in solution.choices if fold(unit.principal_id) in active}
+    observed = {choice.content for unit in busy for choice in solution.choices[unit]}
+    for unit, choices in solution.choices.items():
+        if any(choice.content is not None and choice.content not in observed for choice in choices):
+            yield unit
+
+
+def grant_through_existing(
+    keys: Iterable[Key], drafts: Mapping[Key, Draft], work: UnobservedWork, context: PlanContext
+) -> dict[Key, Draft]:
+    """Return the drafts of workloads without observed use of which all that may be used has few existing roles."""
+    found = {}
+    for key in sorted(keys):
+        draft = drafts[key]
+        need = work.need(draft) if draft.needs is not None and not draft.needs.through else None
+        if need is None or draft.needs is None or draft.profile is None or draft.subject.condition is not None:
+            continue
+        candidates = CandidateIndex(context.book, Atoms.of([need], context.book), context.analysis.tenant.tree)
+        subject = draft.subject
+        roles = cover_with_existing(
+            need, subject.role_definition_id, subject.place, candidates, context.scale.weigh, MOST_ROLES
+        )
+        if roles:
+            gone = draft.needs.by_scope[subject.place].operations & ~need.operations
+            needs = replace(draft.needs, through=roles, by_scope={subject.place: need})
+            profile = replace(draft.profile, untouched=draft.profile.untouched | draft.profile.hidden & gone)
+            found[key] = replace(draft, needs=needs, profile=profile)
+    return found
+
+
+def read_active_holders(context: PlanContext) -> frozenset[str]:
+    """Return the folded principals of which a log shows any call.
+
+    A call in quarantine counts: it is no need yet, and yet its holder did something.
+    """
+    suspects = (one.principal_id for one in context.subjects if _has_quarantined(context.profiles.get(one.key)))
+    return frozenset(active_holders(context.inputs, context.placed)) | frozenset(map(fold, suspects))
+
+
+def _has_quarantined(profile: Profile | None) -> bool:
+    return profile is not None and any(reason == OutOfCoverage.QUARANTINED for _, reason in profile.reasons)

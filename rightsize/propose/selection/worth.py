@@ -1,0 +1,131 @@
+"""Price excess by what its holder has today, so that the worth of a new role is the same measure for all holders.
+
+The price of excess is its share of the live access that its holder has today, added up over the holders. One whole
+holder is `WHOLE`. So many holders of narrow roles weigh more than a few Owners. An operation on a type of which there
+is no resource costs a tenth: its excess is latent, and becomes live only if somebody creates such a resource.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from rightsize.propose.needs.context import PlanContext
+from rightsize.propose.needs.drafts import Key
+from rightsize.propose.needs.grant_requests import GrantUnit
+from rightsize.rbac.text import fold
+
+WHOLE = 10**12
+"""The price of all live access that one holder has today."""
+LEAST_WORTH = WHOLE // 50
+"""The least price that a new role has to save: a fiftieth of what one holder has today."""
+LEAST_WORTH_OF_ASSIGNMENT = LEAST_WORTH // 20
+"""The least price that a separate assignment of one principal has to save."""
+MOST_STRINGS = 60
+"""A role that grows beyond this number of strings is worth less to a reviewer than two roles."""
+MOST_FOREIGN = 5
+"""A holder gets no role with more strings that it does not need than this, or than two fifths of the role."""
+_LIVE = 10
+"""The weight of a live operation, where a latent one weighs 1."""
+
+
+def price_stays(units: Sequence[GrantUnit], prices: Prices, context: PlanContext) -> dict[GrantUnit, int]:
+    """Return for each unit the price of its assignments of today, if they stay whole since no role grants it.
+
+    An assignment with several units stays for all of them, so that all it grants is the price.
+    """
+    of_subject = Counter(key for unit in units for key in unit.subjects)
+    subjects = {subject.key: subject for subject in context.subjects}
+    found = {}
+    for unit in units:
+        price = 0
+        for key in unit.subjects:
+            subject = subjects[key]
+            granted = context.book.roles[subject.role_definition_id].granted
+            if of_subject[key] == 1 and subject.place == unit.place:
+                granted &= ~context.book.mask(unit.need)
+            there = replace(unit, place=subject.place, state="eligible" if subject.state == "eligible" else "active")
+            price += prices.rate(there) * prices.live(granted, prices.latent.get(key, 0))
+        found[unit] = price
+    return found
+
+
+def is_foreign(role: int, need: int) -> bool:
+    """Return whether too many strings of a role are not needed by one of its holders."""
+    return (role & ~need).bit_count() > max(MOST_FOREIGN, role.bit_count() * 2 // 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The prices of excess.
+
+    Attributes:
+        weigh: The weight of a set of operations.
+        rates: By folded principal and folded place, the price of one unit of latent weight there.
+        latent: By assignment of today, the operations on types of which there is no resource.
+        privileged: The operations that give privilege or read secrets: no merge may add them to anybody.
+        privilege: The part of these that gives privilege.
+        stay: For each unit, the price of its assignments of today if no role grants it: they stay whole then.
+    """
+
+    weigh: Callable[[int], int]
+    rate: Callable[[GrantUnit], int] = lambda _: 1
+    latent: Mapping[Key, int] = field(default_factory=dict)
+    privileged: int = 0
+    privilege: int = 0
+    stay: Mapping[GrantUnit, int] = field(default_factory=dict)
+
+    def latent_of(self, units: Iterable[GrantUnit]) -> int:
+        """Return the operations that are latent for all assignments of some units."""
+        found = -1
+        for unit in units:
+            for key in unit.subjects:
+                found &= self.latent.get(key, 0)
+        return max(found, 0)
+
+    def live(self, mask: int, latent: int) -> int:
+        """Return the weight of a set of operations, of which latent ones weigh a tenth."""
+        rest = mask & latent
+        return _LIVE * self.weigh(mask & ~latent) + (self.weigh(rest) if rest else 0)
+
+
+def describe_price(price: int, holders: int) -> str:
+    """Return the clause that says what a new role would save for some holders together, and what is asked."""
+    whose = "its holder has" if holders == 1 else f"one of {holders} holders has"
+    return (
+        f"a new role would save {price / WHOLE:.2%} of the access that {whose} today, and {LEAST_WORTH / WHOLE:.0%} is "
+        "asked (what has no resource there counts a tenth)"
+    )
+
+
+def read_prices(context: PlanContext) -> Prices:
+    """Return the prices of excess in a tenant."""
+    latent = {key: profile.lacking for key, profile in context.profiles.items() if profile.lacking}
+    plain = Prices(context.scale.weigh)
+    today: dict[str, int] = defaultdict(int)
+    weighed: dict[tuple[str, int], int] = {}
+    for subject in context.subjects:
+        role = context.book.roles.get(subject.role_definition_id)
+        if role is None:
+            continue
+        absent = latent.get(subject.key, 0)
+        known = subject.role_definition_id, id(absent)
+        if known not in weighed:
+            weighed[known] = plain.live(role.granted, absent)
+        quarter = 4 if subject.state == "active" else 1
+        today[fold(subject.principal_id)] += quarter * context.reach.of(subject.place) * weighed[known]
+
+    def rate(unit: GrantUnit) -> int:
+        principal = fold(unit.principal_id)
+        quarter = 4 if unit.state == "active" else 1
+        people = context.groups.people_of(principal)
+        return quarter * context.reach.of(unit.place) * people * WHOLE // max(1, today[principal])
+
+    return Prices(
+        context.scale.weigh,
+        rate,
+        latent,
+        context.privilege.always | context.privilege.secrets,
+        context.privilege.always,
+    )
