@@ -52,10 +52,10 @@ _OUTCOME = (
 )
 _ROLES = ("plan", "new roles", "strings, median", "strings, largest", "explained", "Brier, bound", "Brier, expected")
 _CALIBRATION = (
-    "bound of the chance",
+    "chance",
     "proposals",
+    "mean chance",
     "mean bound",
-    "mean expected",
     "broke",
     "observed",
     "95 % interval",

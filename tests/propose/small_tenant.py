@@ -198,6 +198,21 @@ class SmallTenant:
         for kind in kinds:
             self._cover("sign_in_log", kind, "/")
 
+    def sign_in(
+        self, principal: str, resource_id: str, *, kind: str = "interactive", succeeded: int = 1, day: int = 20
+    ) -> None:
+        """Let a principal ask for a token of a service on a day of the window."""
+        self.add(
+            "sign_ins",
+            principal_id=principal,
+            app_id=guid(990),
+            resource_id=resource_id,
+            kind=kind,
+            day=DAY0 + dt.timedelta(days=day),
+            succeeded=succeeded,
+            failed=0,
+        )
+
     def _cover(self, source: str, category: str, scope: str, **more: Any) -> None:
         for offset in range(DAYS):
             day = DAY0 + dt.timedelta(days=offset)

@@ -24,7 +24,7 @@ def review(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Revie
     return open_review(demo_folder / "demo.duckdb", demo_folder, file, dt.date(2026, 10, 1))
 
 
-@pytest.mark.parametrize(("width", "lines"), [(80, 44), (120, 34)])
+@pytest.mark.parametrize(("width", "lines"), [(80, 48), (120, 34)])
 def test_review_shows_each_new_role_on_a_screen(review: Review, width: int, lines: int) -> None:
     for role in review.plan.roles:
         console = Console(file=io.StringIO(), width=width)
@@ -58,7 +58,7 @@ def test_an_edited_summary_is_refused(demo_folder: Path, tmp_path: Path, broken:
     (folder / "roles").mkdir(parents=True)
     (folder / "evidence").mkdir()
     for name in ("plan.json", *(f"{part}/{file.name}" for part in ("roles", "evidence")
-                                for file in (demo_folder / part).glob("*.json"))):  # fmt: skip
+                                for file in (demo_folder / part).glob("*.[jp]*"))):  # fmt: skip
         (folder / name).write_bytes((demo_folder / name).read_bytes())
     file = min((folder / "evidence").glob("*.json"))
     document = json.loads(file.read_bytes())

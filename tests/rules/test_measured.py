@@ -31,7 +31,7 @@ def test_the_rates_of_proposals_are_those_of_the_page() -> None:
 
 def test_the_rate_of_needs_that_no_log_shows_is_that_of_the_page() -> None:
     """The planted needs of the suite that are in no log, and those of them that the default plan loses."""
-    head = "| plan | read | linked | unruled | endpoint | data | seasonal | future |"
+    head = "| needs lost | read | linked | unruled | endpoint | data | seasonal | future |"
     kinds = [one.strip() for one in head.strip("|").split("|")][1:]
     rows = {cells[0]: dict(zip(kinds, map(int, cells[1:]), strict=True)) for cells in _table(head)}
     unlogged = [kind for kind in kinds if kind not in IN_LOG]

@@ -371,8 +371,9 @@ def test_use_at_one_place_proves_nothing_about_others() -> None:
 
 def test_data_actions_without_an_inventory_stay() -> None:
     """Nobody knows which resources log; the option takes them away."""
-    tenant, _, assignment = _user_with(BLOB_READER, DATA)
+    tenant, user, assignment = _user_with(BLOB_READER, DATA)
     tenant.silent()
+    tenant.sign_in(user, "")
     proposal = proposal_for(tenant.plan(), assignment)
     assert (proposal.kind, proposal.plane) == ("keep", "data")
     assert proposal_for(tenant.plan(unobservable="drop"), assignment).kind == "remove"
@@ -462,10 +463,11 @@ def test_nested_scopes_grant_once() -> None:
 
 
 def test_denied_calls_are_no_use() -> None:
+    """They show a token, so that only the reading part of the assignment cannot be excluded."""
     tenant, user, assignment = _user_with(CONTRIBUTOR, SUB)
     tenant.silent()
     tenant.use(user, START, VM, succeeded=0, denied=4)
-    assert proposal_for(tenant.plan(unobservable="drop"), assignment).kind == "remove"
+    assert proposal_for(tenant.plan(unobservable="drop", reads="none"), assignment).kind == "remove"
 
 
 def test_quarantined_use_is_neither_learnt_nor_taken_away() -> None:

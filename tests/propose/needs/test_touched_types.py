@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 import polars as pl
 import pytest
 
@@ -14,7 +12,6 @@ from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
     DATA,
-    DAY0,
     NET,
     READER,
     SUB,
@@ -141,19 +138,6 @@ def test_a_call_in_quarantine_leaves_its_type_undecided() -> None:
 STORAGE_TOKENS = "e406a681-f3d4-42a8-90b6-c2b029497af1"
 
 
-def _sign_in(tenant: SmallTenant, principal: str, resource: str, *, succeeded: int = 1, day: int = 20) -> None:
-    tenant.add(
-        "sign_ins",
-        principal_id=principal,
-        app_id=guid(990),
-        resource_id=resource,
-        kind="service_principal",
-        day=DAY0 + dt.timedelta(days=day),
-        succeeded=succeeded,
-        failed=0,
-    )
-
-
 def test_a_person_without_use_gets_a_reading_role_and_the_owner_is_asked() -> None:
     """What only an endpoint could show goes with the rest; nobody gets a new role of which nothing was observed."""
     tenant = _tenant()
@@ -211,7 +195,7 @@ def test_a_token_for_a_service_touches_its_type(resource: str, more: dict[str, i
     worker = tenant.principal(1, "ServicePrincipal")
     assignment = tenant.assign(101, worker, CONTRIBUTOR, SUB)
     tenant.use(worker, START, VM)
-    _sign_in(tenant, worker, resource, **more)
+    tenant.sign_in(worker, resource, kind="service_principal", **more)
     assert (_everywhere(tenant.plan(), assignment) >= ON_ACCOUNTS) is stays
 
 
@@ -219,7 +203,7 @@ def test_a_token_alone_is_no_use() -> None:
     tenant = _tenant()
     worker = tenant.principal(1, "ServicePrincipal")
     assignment = tenant.assign(101, worker, CONTRIBUTOR, SUB)
-    _sign_in(tenant, worker, STORAGE_TOKENS)
+    tenant.sign_in(worker, STORAGE_TOKENS, kind="service_principal")
     assert proposal_for(tenant.plan(), assignment).reason.startswith("nothing observed")
 
 

@@ -301,7 +301,7 @@ def test_the_bound_holds_on_staff_drawn_by_lot(in_spells: bool) -> None:
     assert sum(one.broke for one in predictions) > 15
     found = scores(predictions)
     # The table rests on sixty days before the last ones and the plan on ninety, so it says rather too much.
-    assert 0 < sum(one.expected - one.broke for one in predictions) / len(predictions) < 0.05
+    assert 0 < sum(one.expected - one.broke for one in predictions) / len(predictions) < 0.06
     assert found["brier_expected"] < found["brier_base_rate"]
     assert found["calibration_error"] < 0.08
     assert found["area"] > 0.65

@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from rightsize.cli.main import app, run
 from rightsize.model.errors import InputError
+from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import read_plan
 from rightsize.propose.verify.reviewable import plan_of
@@ -69,7 +70,8 @@ def test_options_have_the_names_of_the_command_line() -> None:
     """What decides the plan is named like its option, and nothing else is there; the window has the day."""
     command = get_command(app).commands["propose"]  # type: ignore[attr-defined]
     names = {option.name for option in command.params}
-    every = PlanOptions(separate_layers=True, min_days=60, standby=("/subscriptions/a",)).as_json()
+    role = RoleDefinition(guid(77), "earlier", (PermissionBlock(actions=(READER,)),))
+    every = PlanOptions(separate_layers=True, min_days=60, standby=("/subscriptions/a",), previous=(role,)).as_json()
     others = {"out", "forms", "review", "db", "output", "verbose", "quiet", "no_input", "as_of"}
     assert names - others == set(every)
 
