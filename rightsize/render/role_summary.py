@@ -118,10 +118,9 @@ def _goes(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _breaks(summary: Mapping[str, Any]) -> Iterator[str]:
-    yield (
-        f"the chance that a removed operation is needed within 30 days is at most {100 * summary['breaks']:.1f} % "
-        "(logged operations only)"
-    )
+    chance = f"{100 * summary['breaks']:.1f} % (≤ {100 * summary['breaks_bound']:.1f} %)"
+    most = "up to " if summary["assignments"] > 1 else ""
+    yield f"the chance that a removed operation is needed within 30 days is {most}{chance}, by logged operations only"
     if summary["blind"]:
         yield f"beside that, no log can show the need of {_counted(summary['blind'], 'removed operation')}"
 

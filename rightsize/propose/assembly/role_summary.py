@@ -82,6 +82,11 @@ def summarise_roles(
     }
 
 
+def _bound_of(proposal: Proposal) -> float:
+    """Return the upper bound of the chance that a proposal breaks something."""
+    return float((proposal.evidence.get("break_probability") or {}).get("bound", proposal.break_probability_30d))
+
+
 def _holders(role_id: str, proposals: Sequence[Proposal]) -> dict[str, Any]:
     """Return who gets the role, and today's assignment that it replaces: `of` is its holder, often the same."""
     rows = []
@@ -97,6 +102,7 @@ def _holders(role_id: str, proposals: Sequence[Proposal]) -> dict[str, Any]:
         "more_holders": len(rows[_MOST_HOLDERS:]),
         "assignments": len(proposals),
         "breaks": max((one.break_probability_30d for one in proposals), default=0.0),
+        "breaks_bound": max((_bound_of(one) for one in proposals), default=0.0),
     }
 
 

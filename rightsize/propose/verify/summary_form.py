@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 _HOLDER = ("principal_id", "of", "role", "scope", "state")
-_COUNTS = ("more_holders", "assignments", "breaks", "actions", "used", "events", "blind")
+_COUNTS = ("more_holders", "assignments", "breaks", "breaks_bound", "actions", "used", "events", "blind")
 _BY_SERVICE = ("today", "stays", "here", "used")
 
 

@@ -106,6 +106,7 @@ def test_a_summary_agrees_with_the_plan(plan: Plan) -> None:
     assert sum(row["today"] - row["stays"] for row in rows) >= sum(proposal.evidence["removed"].values())
     assert all(row["used"] <= row["stays"] <= row["today"] and row["here"] <= row["today"] for row in rows)
     assert summary["breaks"] == proposal.break_probability_30d
+    assert summary["breaks_bound"] == proposal.evidence["break_probability"]["bound"] > summary["breaks"]
 
 
 def test_who_gets_a_role_is_the_one_that_is_assigned_it() -> None:
