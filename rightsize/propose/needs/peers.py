@@ -10,6 +10,13 @@ peer's sake.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Any
+
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
@@ -51,23 +58,55 @@ def read_peer_uses(
     uses = seen.unique().join(names, on="name").join(held, on=_KEY)
     teams = pl.concat([_by_types(uses), _by_group(uses, inputs)])
     used = uses.select(*_KEY, "bit", "type").unique()
-    of_team = teams.join(used, on=_KEY).select("team", "bit", "type").unique()
-    own = used.select(*_KEY, "bit")
-    new = teams.join(of_team, on="team").select(*_KEY, "bit", "type").unique().join(own, on=[*_KEY, "bit"], how="anti")
-    places = uses.select(*_KEY, "type", "target").unique()
-    kept = (
-        new.join(places, on=[*_KEY, "type"], how="left")
-        .join(held.select(*_KEY, "place", "role"), on=_KEY)
-        .group_by(*_KEY, "role", target=pl.coalesce("target", "place"))
-        .agg("bit")
-        .sort(*_KEY, "target")
+    masks = _Masks(
+        of_team=_masks_by(teams.join(used, on=_KEY), "team", book),
+        of_type=_masks_by(used, "type", book),
+        own=_masks_by(used, _KEY, book),
     )
+    targets: dict[Key, dict[str, list[str]]] = {}
+    for id_, state, type_, places in uses.group_by(*_KEY, "type").agg(pl.col("target").unique().sort()).iter_rows():
+        targets.setdefault((id_, state), {})[type_] = places
     found: dict[Key, dict[str, int]] = {}
-    for id_, state, role, target, bits in kept.iter_rows():
+    rows = teams.group_by(_KEY).agg("team").join(held, on=_KEY).select(*_KEY, "role", "place", "team").sort(_KEY)
+    for id_, state, role, place, own_teams in rows.iter_rows():
+        key = id_, state
         granted = book.roles[role].granted if role in book.roles else 0
-        if mask := book.index.mask_of_bits(bits) & granted:
-            found.setdefault((id_, state), {})[target] = mask
+        if new := masks.new(key, own_teams) & granted:
+            found[key] = masks.by_place(new, targets[key], place)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Masks:
+    """Sets of used operations by team, by resource type and by assignment: rows for each pair would be quadratic."""
+
+    of_team: Mapping[str, int]
+    of_type: Mapping[str, int]
+    own: Mapping[Key, int]
+
+    def new(self, key: Key, teams: Iterable[str]) -> int:
+        """Return what the teams of an assignment used and its holder did not."""
+        return reduce(or_, (self.of_team[team] for team in teams)) & ~self.own[key]
+
+    def by_place(self, new: int, targets: Mapping[str, Iterable[str]], place: str) -> dict[str, int]:
+        """Return operations by place: where the holder used the same type, else at the scope of the assignment."""
+        found: dict[str, int] = defaultdict(int)
+        rest = new
+        for type_, places in targets.items():
+            if part := new & self.of_type[type_]:
+                rest &= ~part
+                for target in places:
+                    found[target] |= part
+        if rest:
+            found[place] |= rest
+        return dict(sorted(found.items()))
+
+
+def _masks_by(rows: pl.DataFrame, by: str | list[str], book: RoleBook) -> dict[Any, int]:
+    """Return the operations in the column `bit` as a set, by the value of one column, or the values of several."""
+    grouped = rows.group_by(by).agg(pl.col("bit").unique())
+    width = grouped.width - 1
+    return {row[0] if width == 1 else row[:width]: book.index.mask_of_bits(row[width]) for row in grouped.iter_rows()}
 
 
 def _by_types(uses: pl.DataFrame) -> pl.DataFrame:

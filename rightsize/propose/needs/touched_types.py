@@ -32,7 +32,7 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
-from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.core.bitsets import OperationIndex, bits_of
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
 from rightsize.propose.needs.drafts import Key
 from rightsize.propose.needs.eligibility import GROUP_SEGMENTS
@@ -110,20 +110,19 @@ def with_untouched(
     """
     tenant = analysis.tenant
     tokens, people = _tokens(inputs, analysis.window), _held_by_people(inputs, tenant)
-    touched = {
-        (id_, state): types for id_, state, types in _touched(placed, inputs, tenant, tokens, people).iter_rows()
-    }
     of_type = masks_by_type(index)
-    masks: dict[str, int] = {}
+    names = sorted(of_type)
+    touched = _touched(placed, inputs, tenant, tokens, people, {name: number for number, name in enumerate(names)})
+    masks: dict[int, int] = {}
     silent: dict[int, int] = {}
-    made: dict[tuple[int, str], Profile] = {}
+    made: dict[tuple[int, int], Profile] = {}
     found = dict(profiles)
     for key, profile in profiles.items():
-        types = touched.get(key, "" if key in people else None)
+        types = touched.get(key, 0 if key in people else None)
         if types is None or not profile.hidden & index.control:
             continue
         if types not in masks:
-            masks[types] = reduce(or_, (of_type.get(one, 0) for one in types.split(_BETWEEN)), 0)
+            masks[types] = reduce(or_, (of_type[names[number]] for number in bits_of(types)), 0)
         shared = (id(profile), types)
         if shared not in made:
             if id(profile) not in silent:
@@ -173,9 +172,14 @@ def _tokens(inputs: Inputs, window: Window) -> pl.DataFrame:
 
 
 def _touched(
-    placed: pl.DataFrame, inputs: Inputs, tenant: Tenant, tokens: pl.DataFrame, people: Set[Key]
-) -> pl.DataFrame:
-    """Return `(role_assignment_id, state, types)`: the touched types as one text.
+    placed: pl.DataFrame,
+    inputs: Inputs,
+    tenant: Tenant,
+    tokens: pl.DataFrame,
+    people: Set[Key],
+    number_of: Mapping[str, int],
+) -> dict[Key, int]:
+    """Return the touched types of each assignment as a set of their numbers, which a row for each would make quadratic.
 
     It has the holders with observed use, and the assignments in `people`. `tokens`, as `_tokens` returns it, adds types
     to both.
@@ -208,7 +212,9 @@ def _touched(
         ]
     ).unique()
     touched = pl.concat([own, tokens]).unique()
-    of_holder = reach.join(touched, on="person").select("holder", "type").unique()
+    numbers = pl.DataFrame(list(number_of.items()), schema={"type": pl.String, "number": pl.Int64}, orient="row")
+    rows = reach.join(touched.join(numbers, on="type"), on="person").group_by("holder").agg(pl.col("number").unique())
+    of_holder = {holder: sum(1 << number for number in found) for holder, found in rows.iter_rows()}
     human = pl.DataFrame(sorted(people), schema={"role_assignment_id": pl.String, "state": pl.String}, orient="row")
     active = pl.concat(
         [
@@ -216,18 +222,17 @@ def _touched(
             held.join(human, on=["role_assignment_id", "state"], how="semi"),
         ]
     ).unique()
-    by_peers = _by_job(uses, of_holder).select("role_assignment_id", "state", "type")
-    return (
-        pl.concat([active.join(of_holder, on="holder").select("role_assignment_id", "state", "type"), by_peers])
-        .unique()
-        .sort("role_assignment_id", "state", "type")
-        .group_by("role_assignment_id", "state", maintain_order=True)
-        .agg(types=pl.col("type").str.join(_BETWEEN))
-    )
+    found = _by_job(uses, of_holder)
+    for id_, state, holder in active.select("role_assignment_id", "state", "holder").iter_rows():
+        found[id_, state] = found.get((id_, state), 0) | of_holder.get(holder, 0)
+    return found
 
 
-def _by_job(uses: pl.DataFrame, of_holder: pl.DataFrame) -> pl.DataFrame:
-    """Return `(role_assignment_id, state, type)`: the types that holders with the job and role of each touched."""
-    shared = shared_jobs(uses, *_ROLE)
-    types = shared.select("holder", *_ALIKE).unique().join(of_holder, on="holder").select(*_ALIKE, "type").unique()
-    return shared.join(types, on=_ALIKE)
+def _by_job(uses: pl.DataFrame, of_holder: Mapping[str, int]) -> dict[Key, int]:
+    """Return for each assignment the types that holders with its job and role touched."""
+    found: dict[Key, int] = {}
+    jobs = shared_jobs(uses, *_ROLE).group_by(_ALIKE).agg("role_assignment_id", "state", "holder")
+    for ids, states, holders in jobs.select("role_assignment_id", "state", "holder").iter_rows():
+        types = reduce(or_, (of_holder.get(holder, 0) for holder in set(holders)))
+        found |= dict.fromkeys(zip(ids, states, strict=True), types)
+    return found
