@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,7 +62,13 @@ def azure_state(azure: Loopback) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def planned(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The rollout of the demo's plan. Read only."""
+    """The rollout of the demo's plan: four changes that make assignments come first. Read only."""
+    made = (
+        one
+        for one in json.loads((demo / "plan.json").read_text(encoding="utf-8"))["proposals"]
+        if one["kind"] == "custom"
+    )
+    surest = sorted(made, key=lambda one: (one["break_probability_30d"], one["id"]))[:4]
     out = tmp_path_factory.mktemp("planned") / "rollout"
     words = [
         "rollout",
@@ -71,6 +78,7 @@ def planned(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         out,
         "--wave-size",
         "4",
+        *(word for one in surest for word in ("--canary", one["principal_ids"][0])),
         *emergency_words(demo),
         "--db",
         demo / "demo.duckdb",

@@ -170,7 +170,7 @@ def _lost(demo: Path, bundle: dict[str, Any]) -> Iterator[tuple[str, dict[str, A
     roles |= {id_: read_role_definitions(body)[0].permissions for id_, body in bundle["roles"].items()}
     for operation, plane in (
         ("Microsoft.Network/virtualNetworks/write", "control"),
-        ("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/delete", "data"),
+        ("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/deleteBlobVersion/action", "data"),
     ):
         # A swap that only removes may be of a holder that is gone.
         for one in (swap for swap in bundle["swaps"] if swap["creates"]):
