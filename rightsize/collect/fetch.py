@@ -135,9 +135,12 @@ class _Task:
             return
         if page.is_partial:
             self._left_out = "the service left rows out, and the request cannot be split further"
+        # A page that comes again under its next link would count its rows twice.
+        is_copy = bool(page.rows and page.fingerprint) and page.fingerprint == self._last
         follow = self._follow(request, page)
         self._pending[0:1] = follow
-        self._buffer.add(page)
+        if not is_copy:
+            self._buffer.add(page)
         self._fetch._report_progress(self._source.name, page.rows)
         age = self._fetch._clock.now() - self._buffer.since
         if self._pending and (self._buffer.size >= _BUFFER_BYTES or age >= _BUFFER_SECONDS):

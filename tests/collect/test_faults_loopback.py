@@ -37,6 +37,16 @@ def whole(loopback: Loopback, collect: Collect) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("source", SOURCES)
+def test_a_page_that_comes_again_counts_once(loopback: Loopback, collect: Collect, whole: Whole, source: str) -> None:
+    """The number of rows says whether a listing is complete."""
+    once = row_of(collect("once", sources=[source]), source).rows
+    loopback.forget()
+    loopback.faults.add("duplicate_page", PLACES[source])
+    report = collect("again", sources=[source])
+    assert (row_of(report, source).rows, ids(report, source)) == (once, whole[source])
+
+
+@pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize(
     ("headers", "waited"),
     [
