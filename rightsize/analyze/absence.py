@@ -94,6 +94,16 @@ def _hidden(existence: Existence, areas: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([lost, changed.select("place")]).unique()
 
 
+def shown_types(existence: Existence, absences: Absences) -> dict[str, set[str]]:
+    """Return the folded types that were there, by the scopes of which listings and logs show all that existed."""
+    shown = absences.areas.select("place").unique().join(absences.hidden, on="place", how="anti")
+    found: dict[str, set[str]] = {place: set() for place in shown["place"]}
+    for place, kind in types_there(existence, absences.areas).iter_rows():
+        if place in found:
+            found[place].add(kind)
+    return found
+
+
 def types_there(existence: Existence, areas: pl.DataFrame) -> pl.DataFrame:
     """Return `(place, kind)` of the types that were or may have been at or below each scope.
 

@@ -136,7 +136,7 @@ class _Task:
         if page.is_partial:
             self._left_out = "the service left rows out, and the request cannot be split further"
         # A page that comes again under its next link would count its rows twice.
-        is_copy = bool(page.rows and page.fingerprint) and page.fingerprint == self._last
+        is_copy = self._is_copy(page)
         follow = self._follow(request, page)
         self._pending[0:1] = follow
         if not is_copy:
@@ -168,12 +168,16 @@ class _Task:
         if link in self._seen:
             raise UnsettledError("the next links go in a circle")
         self._seen.add(link)
-        self._copies = self._copies + 1 if page.rows and page.fingerprint == self._last else 0
+        self._copies = self._copies + 1 if self._is_copy(page) else 0
         self._empty = 0 if page.rows else self._empty + 1
         self._last = page.fingerprint
         if self._copies >= _MOST_COPIES or self._empty >= _MOST_EMPTY:
             raise UnsettledError("the listing does not end: the same page or an empty page came again and again")
         return [replace(request, url=link, method="GET", body=None, is_next=True)]
+
+    def _is_copy(self, page: CollectedPage) -> bool:
+        """Return whether a page has the rows of the page before it; forms without next links give no fingerprint."""
+        return page.rows > 0 and page.fingerprint != 0 and page.fingerprint == self._last
 
     def _finish(self) -> None:
         lost = self._at.lost

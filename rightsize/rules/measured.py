@@ -11,7 +11,7 @@ _UNLOGGED = "unlogged"
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRate:
-    """How many of some proposals or needs broke, as `docs/figures.md` says it.
+    """The number of proposals that broke something, or of needs that were lost, as `docs/figures.md` has it.
 
     Attributes:
         what: The basis of the estimate of the proposals, or `unlogged`: needs that no log shows.

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Set
 from functools import reduce
 from operator import or_
 
-from rightsize.analyze.absence import types_there
+from rightsize.analyze.absence import shown_types
 from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.core.role_catalog import Need
@@ -34,12 +34,7 @@ class UnobservedWork:
     """
 
     def __init__(self, analysis: Analysis, index: OperationIndex) -> None:
-        self._hidden: Set[str] = frozenset(analysis.absences.hidden["place"])
-        self._there: dict[str, set[str]] = defaultdict(set)
-        areas = analysis.absences.areas
-        for place, kind in types_there(analysis.existence, areas).iter_rows():
-            self._there[place].add(kind)
-        self._listed: Set[str] = frozenset(areas["place"]) - self._hidden
+        self._there = shown_types(analysis.existence, analysis.absences)
         self._of_type: Mapping[str, int] = masks_by_type(index)
         self._work = _work(index)
 
@@ -60,7 +55,7 @@ class UnobservedWork:
         segments = place.split("/")
         if len(segments) >= _RESOURCE:
             return {f"{segments[6]}/{segments[7]}"}
-        return self._there.get(place, set()) if place in self._listed else None
+        return self._there.get(place)
 
 
 def _work(index: OperationIndex) -> dict[str, int]:

@@ -18,7 +18,7 @@ from operator import or_
 
 import polars as pl
 
-from rightsize.analyze.absence import types_there
+from rightsize.analyze.absence import shown_types
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.linked_checks import type_references
 from rightsize.analyze.resources import kind_of, resource_of
@@ -90,15 +90,10 @@ def _checks_by_type(linked: int, index: OperationIndex) -> dict[str, int]:
 
 def _absent_masks(analysis: Analysis, checks: Mapping[str, int]) -> dict[str, int]:
     """Return by folded scope the checks on types of which there was no resource at or below it."""
-    absences, tenant = analysis.absences, analysis.tenant
-    shown = absences.areas.select("place").unique().join(absences.hidden, on="place", how="anti")
-    there: dict[str, set[str]] = {place: set() for place in shown["place"]}
-    for place, kind in types_there(analysis.existence, absences.areas).iter_rows():
-        if place in there:
-            there[place].add(kind)
+    there = shown_types(analysis.existence, analysis.absences)
     # Below a resource there is nothing but resources of its own type.
     inside = (
-        tenant.assignments.filter(pl.col("level") == "resource")
+        analysis.tenant.assignments.filter(pl.col("level") == "resource")
         .select("place")
         .unique()
         .with_columns(resource=resource_of("place"))

@@ -46,7 +46,7 @@ _STEPS = (
 
 @dataclass(frozen=True, slots=True)
 class RoleUse:
-    """What a role holds, and the use of it.
+    """The operations and patterns of a role, and the days on which the operations were used.
 
     Attributes:
         strings: The operations and patterns of the role.
