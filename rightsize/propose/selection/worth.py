@@ -62,7 +62,7 @@ class Prices:
 
     Attributes:
         weigh: The weight of a set of operations.
-        rates: By folded principal and folded place, the price of one unit of latent weight there.
+        rate: The price of one unit of latent weight for a unit, by its principal and place.
         latent: By assignment of today, the operations on types of which there is no resource.
         privileged: The operations that give privilege or read secrets: no merge may add them to anybody.
         privilege: The part of these that gives privilege.
