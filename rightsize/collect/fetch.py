@@ -90,7 +90,7 @@ class _Task:
         self._root = root
         self._pending = list(unit.requests if at.pending is None else at.pending)
         self._seen: set[str] = set()
-        self._last = 0
+        self._last = at.last_page
         self._copies = 0
         self._empty = 0
         self._left_out = ""
@@ -135,12 +135,11 @@ class _Task:
             return
         if page.is_partial:
             self._left_out = "the service left rows out, and the request cannot be split further"
-        # A page that comes again under its next link would count its rows twice.
+        # A page that comes again under its next link would count its rows twice, but its own link may end the listing.
         is_copy = self._is_copy(page)
         follow = self._follow(request, page)
         self._pending[0:1] = follow
-        if not is_copy:
-            self._buffer.add(page)
+        self._buffer.add(replace(page, lines=page.envelope, rows=0) if is_copy else page)
         self._fetch._report_progress(self._source.name, page.rows)
         age = self._fetch._clock.now() - self._buffer.since
         if self._pending and (self._buffer.size >= _BUFFER_BYTES or age >= _BUFFER_SECONDS):
@@ -168,16 +167,20 @@ class _Task:
         if link in self._seen:
             raise UnsettledError("the next links go in a circle")
         self._seen.add(link)
-        self._copies = self._copies + 1 if self._is_copy(page) else 0
         self._empty = 0 if page.rows else self._empty + 1
-        self._last = page.fingerprint
+        if page.rows:
+            self._copies = self._copies + 1 if self._is_copy(page) else 0
+            self._last = page.fingerprint
         if self._copies >= _MOST_COPIES or self._empty >= _MOST_EMPTY:
             raise UnsettledError("the listing does not end: the same page or an empty page came again and again")
         return [replace(request, url=link, method="GET", body=None, is_next=True)]
 
     def _is_copy(self, page: CollectedPage) -> bool:
-        """Return whether a page has the rows of the page before it; forms without next links give no fingerprint."""
-        return page.rows > 0 and page.fingerprint != 0 and page.fingerprint == self._last
+        """Return whether a page has the rows of the last page that had any.
+
+        Forms without next links give no fingerprint, so that none of their pages is a copy.
+        """
+        return page.rows > 0 and page.fingerprint != "" and page.fingerprint == self._last
 
     def _finish(self) -> None:
         lost = self._at.lost
@@ -203,6 +206,7 @@ class _Task:
             rows=buffer.rows,
             pages=buffer.pages,
             pending=self._pending,
+            last_page=self._last,
             label=self._unit.label,
             state=state,
             reason=reason,

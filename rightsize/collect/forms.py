@@ -6,6 +6,7 @@ log is long, so each of its records becomes a line.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class CollectedPage:
         skip_token: The token of the next page, for a service that has no links.
         is_partial: Whether the service says that rows are missing.
         fingerprint: A hash of the records alone, to recognise the same page under another link.
+        envelope: Its line without the records, for a listing whose readers need the context and the link of each page.
     """
 
     lines: bytes
@@ -36,7 +38,8 @@ class CollectedPage:
     next_link: str = ""
     skip_token: str = ""
     is_partial: bool = False
-    fingerprint: int = 0
+    fingerprint: str = ""
+    envelope: bytes = b""
 
 
 Form = Callable[[bytes], CollectedPage]
@@ -47,14 +50,20 @@ def read_pages(content: bytes) -> CollectedPage:
     document, records = _envelope(content)
     # Newlines in JSON are only between its tokens, so removing them changes nothing.
     line = content.strip().translate(None, b"\r\n") + b"\n"
-    return CollectedPage(line, len(records), _next_of(document), fingerprint=hash(orjson.dumps(records)))
+    return CollectedPage(
+        line,
+        len(records),
+        _next_of(document),
+        fingerprint=_fingerprint(orjson.dumps(records)),
+        envelope=orjson.dumps({**document, "value": []}, option=orjson.OPT_APPEND_NEWLINE),
+    )
 
 
 def read_records(content: bytes) -> CollectedPage:
     """Return a page of a log, with one record a line."""
     document, records = _envelope(content)
     lines = _lines(records)
-    return CollectedPage(lines, len(records), _next_of(document), fingerprint=hash(lines))
+    return CollectedPage(lines, len(records), _next_of(document), fingerprint=_fingerprint(lines))
 
 
 def read_graph_query(content: bytes) -> CollectedPage:
@@ -134,6 +143,11 @@ def read_blob(content: bytes) -> CollectedPage:
     """Return a blob of exported records, kept unchanged: one record a line, or documents of records."""
     end = b"" if content.endswith(b"\n") or not content else b"\n"
     return CollectedPage(content + end, content.count(b"\n") + len(end))
+
+
+def _fingerprint(records: bytes) -> str:
+    """Return a hash that a later process computes alike: a run that goes on compares it with the journal's."""
+    return hashlib.sha256(records).hexdigest()[:32]
 
 
 def _lines(records: Iterable[Any]) -> bytes:

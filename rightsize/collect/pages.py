@@ -59,6 +59,7 @@ class Progress:
         state: The end state; None while the unit is being fetched.
         reason: Why it is not complete.
         lost: The reasons for its requests that were refused or not found.
+        last_page: The fingerprint of the last page that has rows and a next link, to recognise a page that comes again.
     """
 
     source: str
@@ -71,6 +72,7 @@ class Progress:
     state: State | None = None
     reason: str = ""
     lost: list[str] = field(default_factory=list)
+    last_page: str = ""
 
     @property
     def rows(self) -> int:
@@ -163,6 +165,7 @@ class Run:
         rows: int,
         pages: int,
         pending: Sequence[WireRequest],
+        last_page: str = "",
         label: str = "",
         state: State | None = None,
         reason: str = "",
@@ -182,6 +185,7 @@ class Run:
             "state": state,
             "reason": reason,
             "lost": at.lost,
+            "last_page": last_page,
         }
         try:
             if pages:
@@ -265,12 +269,13 @@ class Run:
         key = (entry["source"], entry["unit"])
         if entry.get("restart"):
             at = self.units.setdefault(key, Progress(*key))
-            at.files, at.pending, at.state, at.reason, at.lost = [], None, None, "", []
+            at.files, at.pending, at.state, at.reason, at.lost, at.last_page = [], None, None, "", [], ""
             return
         at = self.units.setdefault(key, Progress(*key))
         at.scope, at.first, at.last = entry["scope"], entry["first"], entry["last"]
         at.pending = [WireRequest(**(request | {"accepts": tuple(request["accepts"])})) for request in entry["pending"]]
         at.state, at.reason, at.lost = entry["state"], entry["reason"], list(entry["lost"])
+        at.last_page = entry.get("last_page", "")
         if file := entry.get("file"):
             at.files.append(PageFile(**file))
 

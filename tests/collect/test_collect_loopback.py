@@ -100,11 +100,12 @@ def clean(loopback_service: Loopback, tmp_path_factory: pytest.TempPathFactory) 
     return contents(folder / "clean.duckdb")
 
 
-def test_a_fault_every_tenth_request_changes_nothing(
-    loopback: Loopback, collect: Collect, tmp_path: Path, clean: dict[str, list[tuple[Any, ...]]]
+@pytest.mark.parametrize("every", [2, 3, 10])
+def test_faults_change_nothing(
+    loopback: Loopback, collect: Collect, tmp_path: Path, clean: dict[str, list[tuple[Any, ...]]], every: int
 ) -> None:
     """Throttled, cut, truncated, challenged, repeated: what is loaded in the end is the same."""
-    loopback.faults.every = 10
+    loopback.faults.every = every
     report = collect(sources=CORE, db=tmp_path / "faults.duckdb")
     assert report.is_whole
     assert {entry.fault for entry in loopback.requests if entry.fault} == {fault["kind"] for fault in ROTATION}

@@ -89,6 +89,16 @@ def test_a_fault_that_passes_loses_and_doubles_nothing(
     assert [entry.fault for entry in loopback.requests if entry.fault] == [kind]
 
 
+def test_a_page_that_comes_empty_then_twice_is_no_circle(loopback: Loopback, collect: Collect, whole: Whole) -> None:
+    """Faults that meet the same listing one after the other, as they do where requests run side by side."""
+    loopback.faults.add("duplicate_page", PLACES["groups"])
+    loopback.faults.add("empty_page", PLACES["groups"])
+    report = collect(sources=SOURCES)
+    assert report.is_whole
+    assert ids(report, "groups") == whole["groups"]
+    assert [entry.fault for entry in loopback.requests if entry.fault] == ["empty_page", "duplicate_page"]
+
+
 @pytest.mark.parametrize("kind", ["empty_page", "duplicate_page"])
 def test_next_links_of_a_listing_that_starts_with_post_are_followed_by_get(
     loopback: Loopback, collect: Collect, kind: str

@@ -197,6 +197,23 @@ def test_a_stop_keeps_what_came(case: Case) -> None:
     assert case.ids == [1]
 
 
+def test_a_page_that_comes_again_after_a_stop_counts_once(case: Case) -> None:
+    """The journal remembers the last page, so that a run that goes on knows its copy."""
+
+    def script(request: WireRequest) -> Any:
+        if request.url != FIRST.url:
+            case.clock.stop()
+            return answer(503)
+        return page({"id": 1}, next_link=f"{ROOT}/2")
+
+    with pytest.raises(StoppedError):
+        case.fetch(script)
+    case.clock = Hurried()
+    case.reopen()
+    at = case.fetch([page({"id": 1}, next_link=f"{ROOT}/3"), page({"id": 2})])
+    assert (at.state, at.rows, case.ids) == ("complete", 2, [1, 2])
+
+
 def halved(split: Callable[[WireRequest], tuple[WireRequest, ...]]) -> Source:
     return replace(SOURCE, form=read_tables, split=split)
 

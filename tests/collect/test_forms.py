@@ -32,6 +32,7 @@ def test_a_page_is_kept_as_it_came_on_one_line(records: list[dict[str, Any]], in
     assert page.lines.count(b"\n") == 1
     assert json.loads(page.lines) == document
     assert (page.rows, page.next_link) == (len(records), "https://x/y")
+    assert json.loads(page.envelope) == {**document, "value": []}
 
 
 @given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), max_size=4))

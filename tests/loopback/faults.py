@@ -231,12 +231,17 @@ def _with_link(request: Request, answer: Answer, url: str, items: Iterable[Any] 
     return Answer(answer.status, document, answer.headers, answer.content_type)
 
 
+def _hop(request: Request) -> str:
+    """Return a link to the same page that no earlier answer gave, so that a second fault makes no circle."""
+    return request.link(**{HOP: str(int(request.query.get(HOP, "0")) + 1)})
+
+
 def _empty_page(fault: Fault, request: Request, login: Login, answer: Callable[[], Answer], *_: Any) -> Answer:
-    return _with_link(request, answer(), request.link(**{HOP: "1"}), [])
+    return _with_link(request, answer(), _hop(request), [])
 
 
 def _duplicate_page(fault: Fault, request: Request, login: Login, answer: Callable[[], Answer], *_: Any) -> Answer:
-    return _with_link(request, answer(), request.link(**{HOP: "1"}))
+    return _with_link(request, answer(), _hop(request))
 
 
 def _loop(fault: Fault, request: Request, login: Login, answer: Callable[[], Answer], *_: Any) -> Answer:
