@@ -129,7 +129,7 @@ def test_a_plan_that_is_split_by_layer_is_measured_and_verified(
     assert [one["subject"] for one in hints] == ["--separate-layers"]
     monkeypatch.setenv("COLUMNS", "80")
     plan = tmp_path / "plan"
-    assert run(["propose", "--separate-layers", "--roles", "max", "--out", str(plan), "--db", db]) == 0
+    assert run(["propose", "--separate-layers", "--out", str(plan), "--db", db]) == 0
     shown = capsys.readouterr()
     assert max(len(line) for line in shown.out.splitlines()) <= 80
     told = json.loads((plan / "plan.json").read_text(encoding="utf-8"))["separation"]

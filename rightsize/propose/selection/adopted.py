@@ -12,7 +12,7 @@ from rightsize.propose.core.role_catalog import Need, RoleContent, write_content
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
 from rightsize.propose.optimize.rows import smallest_cover
 from rightsize.propose.selection.atoms import Atoms
-from rightsize.propose.selection.equivalence import ClassCase
+from rightsize.propose.selection.equivalence import ClassCase, share_domain
 from rightsize.propose.selection.warm_start import Start
 from rightsize.propose.selection.worth import Prices, is_foreign
 from rightsize.rbac.text import fold
@@ -59,8 +59,8 @@ class Adopted:
         """Return the existing roles (by position) and the adopted roles for a class; None if they do not fit."""
         own = []
         for domain, content in sorted(self.operations):
-            fits = domain == case.whole.domain and not content & ~case.within and content & case.atoms
-            if fits and not is_foreign(content, case.atoms | case.needed):
+            fits = share_domain(domain, case.whole.domain) and not content & ~case.within and content & case.atoms
+            if fits and not is_foreign(content, case.atoms | case.needed, prices.worked(case.needed & case.atoms)):
                 own.append((domain, content))
         columns = [*(one.atoms for one in case.existing), *(content for _, content in own)]
         costs = [0] * len(case.existing) + [1 + (content & ~case.atoms).bit_count() for _, content in own]

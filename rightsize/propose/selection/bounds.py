@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -24,7 +23,7 @@ from rightsize.propose.optimize.conflict_bound import Want, demands_apart, least
 from rightsize.propose.optimize.ilp import Program, Rows, solve
 from rightsize.propose.optimize.rows import independent_cells
 from rightsize.propose.selection.atoms import Atoms
-from rightsize.propose.selection.equivalence import ClassCase
+from rightsize.propose.selection.equivalence import ClassCase, share_domain
 from rightsize.propose.selection.fallback import Fallbacks, hard_atoms
 
 _MOST = 1_000
@@ -145,13 +144,8 @@ def bound_excess(
         # Patterns overlap with each other and with operations, so they have no price here.
         return weigh(1 << atom) if atom < atoms.width else 0
 
-    by_domain: dict[str, list[ClassCase]] = defaultdict(list)
-    for case in cases:
-        by_domain[case.whole.domain].append(case)
     found = [
-        (members[number], atom, price(atom))
-        for _, members in sorted(by_domain.items())
-        for number, atom in independent_cells([case.row for case in members], price)
+        (cases[number], atom, price(atom)) for number, atom in independent_cells([case.row for case in cases], price)
     ]
     cells = sorted(found, key=lambda cell: -cell[0].whole.exposure * cell[2])[:_MOST]
     alone = [case.whole.exposure * fallbacks.bound(case, 1 << atom) for case, atom, _ in cells]
@@ -160,7 +154,7 @@ def bound_excess(
     nearest = list(alone)
     for high, (one, atom, own) in enumerate(cells):
         for low, (other, other_atom, theirs) in enumerate(cells[:high]):
-            may_share = one.whole.domain == other.whole.domain
+            may_share = share_domain(one.whole.domain, other.whole.domain)
             if not may_share or not one.within >> other_atom & 1 or not other.within >> atom & 1:
                 continue
             cost = 0 if one.needed >> other_atom & 1 else one.whole.exposure * theirs
@@ -176,19 +170,16 @@ def bound_excess(
         joined,
         tuple(accumulate(sorted(nearest), initial=0)),
         tuple(tuple(accumulate(sorted(costs), initial=0)) for costs in pairs),
-        tuple(accumulate(sorted(_of_demands(by_domain.values(), atoms, price, fallbacks)), initial=0)),
+        tuple(accumulate(sorted(_of_demands(cases, atoms, price, fallbacks)), initial=0)),
     )
 
 
 def _of_demands(
-    domains: Iterable[Sequence[ClassCase]], atoms: Atoms, price: Callable[[int], int], fallbacks: Fallbacks
+    cases: Sequence[ClassCase], atoms: Atoms, price: Callable[[int], int], fallbacks: Fallbacks
 ) -> Iterator[int]:
-    """Yield the least price of each demand if it pays; demands of different domains share no role."""
+    """Yield the least price of each demand if it pays."""
     operations = (1 << atoms.width) - 1
-    for members in domains:
-        wants = [
-            Want(hard_atoms(case) & operations & case.needed, case.needed, case.whole.most_roles) for case in members
-        ]
-        found = demands_apart(wants)
-        alone = [members[one.number].whole.exposure * fallbacks.bound(members[one.number], one.atoms) for one in found]
-        yield from least_paid(found, wants, [case.whole.exposure for case in members], alone, price)
+    wants = [Want(hard_atoms(case) & operations & case.needed, case.needed, case.whole.most_roles) for case in cases]
+    found = demands_apart(wants)
+    alone = [cases[one.number].whole.exposure * fallbacks.bound(cases[one.number], one.atoms) for one in found]
+    yield from least_paid(found, wants, [case.whole.exposure for case in cases], alone, price)

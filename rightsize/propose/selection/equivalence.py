@@ -98,6 +98,11 @@ class ClassCase:
     common: int = 0
 
     @property
+    def is_apart(self) -> bool:
+        """Whether it has a part that was split off, as what gives privilege or reads secrets on few days."""
+        return any(unit.apart for unit in self.whole.units)
+
+    @property
     def row(self) -> NeedRow:
         """The class as a row for `share`."""
         columns = tuple(one.atoms for one in self.existing)
@@ -162,6 +167,14 @@ def form_classes(
 def domain_of(place: str) -> str:
     """Return the area in which a new role for a folded place may be shared, as in `NeedClass.domain`."""
     return place if place == ROOT or place.startswith(MANAGEMENT_GROUP) else ""
+
+
+def share_domain(first: str, second: str) -> bool:
+    """Return whether one new role may serve two domains: Azure accepts one management group beside subscriptions.
+
+    Source: learn.microsoft.com, role-based-access-control/custom-roles (one management group in AssignableScopes).
+    """
+    return first == second or not first or not second
 
 
 def _fitting(need: Need, ids: Sequence[str], candidates: CandidateIndex, max_excess: int) -> Iterable[str]:

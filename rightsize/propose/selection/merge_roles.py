@@ -18,7 +18,7 @@ from itertools import islice
 from rightsize.propose.optimize.biclique_kernel import bits
 from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.candidates import Existing
-from rightsize.propose.selection.equivalence import ClassCase
+from rightsize.propose.selection.equivalence import ClassCase, share_domain
 from rightsize.propose.selection.fallback import Fallbacks
 from rightsize.propose.selection.worth import MOST_STRINGS, Prices, is_foreign
 
@@ -182,7 +182,9 @@ class Joining:
 
     def _may_join(self, first: _Role, second: _Role) -> bool:
         return (
-            first.domain == second.domain and not second.content & ~first.within and not first.content & ~second.within
+            share_domain(first.domain, second.domain)
+            and not second.content & ~first.within
+            and not first.content & ~second.within
         )
 
     def _cost(self, first: int, second: int) -> Cost | None:
@@ -198,14 +200,15 @@ class Joining:
             return None
         price, privileged = 0, 0
         for takers, added in ((own.takers - other.takers, other), (other.takers - own.takers, own)):
+            daily = not any(self.cases[number].is_apart for number in added.takers)
             for number in takers:
                 if more := added.operations & ~self._reached[number]:
                     price += self._price(number, more)
-                    privileged |= more & self.prices.privileged
+                    privileged |= self.prices.barred(more, self.cases[number].needed, daily=daily)
         price *= self._weight(own, other)
         if privileged:
             return _PRIVILEGED, price
-        return _LONG if self._is_long(own, other) else 0, price
+        return _LONG if self._is_long(own, other) or self._widens(own, other) else 0, price
 
     def _weight(self, own: _Role, other: _Role | None = None) -> int:
         """Return 2 for a step after which an adopted role is gone, so that it leaves only at half the price; else 1."""
@@ -219,15 +222,29 @@ class Joining:
         size = joined.bit_count()
         if size > max(MOST_STRINGS, own.content.bit_count(), other.content.bit_count()):
             return True
-        needs = (self.cases[number].atoms | self.cases[number].needed for number in own.takers | other.takers)
-        return any(is_foreign(joined, need) for need in needs)
+        cases = (self.cases[number] for number in own.takers | other.takers)
+        return any(
+            is_foreign(joined, case.atoms | case.needed, self.prices.worked(case.needed & case.atoms)) for case in cases
+        )
+
+    def _widens(self, own: _Role, other: _Role) -> bool:
+        """Return whether a principal that needs one role at a management group needs the other one only below it.
+
+        What it does in a subscription would be granted to it in all that lies below the group.
+        """
+        if own.domain == other.domain:
+            return False
+        holders = (
+            {unit.principal_id for one in role.takers for unit in self.cases[one].whole.units} for role in (own, other)
+        )
+        return not set.isdisjoint(*holders)
 
     def _cost_to_drop(self, own: _Role) -> Cost:
         price, privileged = 0, 0
         for number in own.takers:
             privileged |= self._spare(number) & self.prices.privileged & ~self._reached[number]
             price += self._price_of_fallback(number) - self._paid[number]
-            if not self.fallbacks.of(self.cases[number]).roles and self.cases[number].whole.units[0].apart:
+            if not self.fallbacks.of(self.cases[number]).roles and self.cases[number].is_apart:
                 privileged = -1
         return _PRIVILEGED if privileged else 0, price * self._weight(own)
 
@@ -249,7 +266,7 @@ class Joining:
 
     def _join(self, first: int, second: int) -> None:
         own, other = self._take(first), self._take(second)
-        joined = self._role(own.domain, own.content | other.content, own.takers | other.takers)
+        joined = self._role(own.domain or other.domain, own.content | other.content, own.takers | other.takers)
         number = self._next
         self._next += 1
         self._put(number, joined)

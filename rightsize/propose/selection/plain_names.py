@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 LONGEST = 64
 """The most characters of a role's name: Azure accepts 512, its portal shows about as many as this in a column."""
 
+DASH = "\u2013"
+"""The dash between the purpose of a role and its place."""
 _INNER = frozenset("-_")
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 _MOST_MARKS = 2
@@ -50,7 +52,7 @@ def fitted(text: str, longest: int) -> str:
         return text
     cut = text[: max(0, longest)]
     at_word = cut.rpartition(" ")[0] if text[longest : longest + 1] != " " else cut
-    return (at_word if len(at_word) > longest // 2 else cut).rstrip(" -_\u2013")
+    return (at_word if len(at_word) > longest // 2 else cut).rstrip(f" -_{DASH}")
 
 
 def comparable(name: str) -> str:
@@ -66,13 +68,14 @@ def unique_names(
     Args:
         wanted: By id of a role, the names that it may have, the best first.
         taken: The names of the roles that the tenant has.
-        earlier: By id, the name that a role had in an earlier plan; it keeps the name where that is free.
+        earlier: By id, the name that a role had in an earlier plan; it keeps the name, made harmless, where that is
+            free.
     """
     used = {comparable(name) for name in taken}
     found: dict[str, str] = {}
     for id_ in sorted(set(wanted) & set(earlier or {})):
-        name = (earlier or {})[id_]
-        if comparable(name) not in used:
+        name = _plain_role_name((earlier or {})[id_])
+        if name and comparable(name) not in used:
             found[id_] = name
             used.add(comparable(name))
     for wish in range(max(map(len, wanted.values()), default=0)):
@@ -89,6 +92,12 @@ def unique_names(
         found[id_] = _numbered(wanted[id_][0], used, numbers)
         used.add(comparable(found[id_]))
     return found
+
+
+def _plain_role_name(name: str) -> str:
+    """Return the name of a role, as a file gives it, with what `plain_name` lets through on both sides of its dash."""
+    parts = (plain_name(part) for part in name[: 8 * LONGEST].split(f" {DASH} "))
+    return fitted(f" {DASH} ".join(part for part in parts if part), LONGEST)
 
 
 def _numbered(name: str, used: set[str], numbers: dict[str, int]) -> str:

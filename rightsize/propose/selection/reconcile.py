@@ -6,7 +6,7 @@ A draft that does not fit becomes a `keep`, which never takes away an assignment
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 from rightsize.model.nouns import AssignmentState
@@ -169,6 +169,11 @@ def role_key(placement: Placement) -> RoleKey | None:
     return content, placement.place if at_group else ""
 
 
+def _number_of_roles(keys: Set[RoleKey]) -> int:
+    """Return the number of new roles: a role for subscriptions is also that of one management group."""
+    return sum(1 for content, group in keys if group or not any(other for same, other in keys if same == content))
+
+
 def fit_limits(
     drafts: Mapping[Key, Draft], existing: Sequence[Subject], custom_roles: int, limits: AzureLimits
 ) -> dict[Key, Draft]:
@@ -189,7 +194,7 @@ def fit_limits(
     settled = dict(drafts)
     for key in sorted(drafts):
         draft = drafts[key]
-        new_roles = {found for placement in draft.placements if (found := role_key(placement)) is not None} - roles
+        new_roles = {found for placement in draft.placements if (found := role_key(placement)) is not None}
         wanted = {
             (placement.principal_id, role_key(placement) or placement.choice.role_definition_id, placement.place)
             for placement in draft.placements
@@ -200,8 +205,8 @@ def fit_limits(
         full = [
             anchor for anchor, number in sorted(added.items()) if per_anchor[anchor] + number > limits.room_at(anchor)
         ]
-        if len(roles) + len(new_roles) > room.most:
-            settled[key] = draft.kept(room.refusal(len(roles) + len(new_roles)))
+        if (number := _number_of_roles(roles | new_roles)) > room.most:
+            settled[key] = draft.kept(room.refusal(number))
         elif full:
             settled[key] = draft.kept(limits.refusal_at(full[0], per_anchor[full[0]], added[full[0]]))
         else:

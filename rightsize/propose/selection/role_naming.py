@@ -16,11 +16,11 @@ from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.drafts import Draft
-from rightsize.propose.selection.plain_names import LONGEST, comparable, file_names, fitted, unique_names
+from rightsize.propose.selection.plain_names import DASH, LONGEST, comparable, file_names, fitted, unique_names
 from rightsize.propose.selection.reconcile import RoleKey, role_key
 
 _NAMESPACE = uuid.UUID("6f0f3a52-6a5c-5c0e-9d53-8f5c2d1f7b11")
-_BETWEEN = " \u2013 "
+_BETWEEN = f" {DASH} "
 _SHORTEST = 4
 """The fewest characters to which a longer place may be cut."""
 
@@ -46,7 +46,8 @@ def identify_roles(
     """Return the new roles of the drafts, with ids and assignable scopes, but without names.
 
     The id is computed from the content of the role, so it stays the same if more or fewer subscriptions need the role.
-    The assignable scopes are these subscriptions, or the management group. An existing role is never edited: if the
+    The assignable scopes are these subscriptions, and a management group if one needs the role: Azure accepts one
+    beside subscriptions, and each further one gets a role of its own. An existing role is never edited: if the
     tenant already has a role with that id, and it was not chosen unchanged, the new role gets a different id.
 
     Args:
@@ -61,10 +62,14 @@ def identify_roles(
             key = role_key(placement)
             if key is not None:
                 anchors[key].add(anchor_of_place(placement.place))
+    groups: dict[RoleContent, str] = {content: group for content, group in sorted(anchors, reverse=True) if group}
+    keys_of: dict[RoleKey, list[RoleKey]] = defaultdict(list)
+    for content, group in sorted(anchors):
+        keys_of[content, group or groups.get(content, "")].append((content, group))
     definitions: dict[str, RoleDefinition] = {}
     placed: dict[tuple[RoleKey, str], str] = {}
-    for key in sorted(anchors):
-        ordered = sorted(anchors[key])
+    for key, members in sorted(keys_of.items()):
+        ordered = sorted(anchor for member in members for anchor in anchors[member])
         for start in range(0, len(ordered), limits.assignable_scopes):
             chunk = ordered[start : start + limits.assignable_scopes]
             variant = [key[1], *(chunk if start else ())]
@@ -73,7 +78,7 @@ def identify_roles(
             id_ = _role_id(key[0], variant)
             scopes = tuple(sorted(spelling.get(anchor, anchor) for anchor in chunk))
             definitions[id_] = RoleDefinition(id_, "", (key[0].block,), "CustomRole", assignable_scopes=scopes)
-            placed.update({(key, anchor): id_ for anchor in chunk})
+            placed.update({(one, anchor): id_ for one in members for anchor in chunk if anchor in anchors[one]})
     return NewRoles(definitions, placed)
 
 

@@ -7,10 +7,10 @@ may be, and keep more assignments each time.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rightsize.analyze.scoping import ROOT
 from rightsize.model.errors import InternalError
 from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.optimize.role_sharing import Sharing, UnansweredError
@@ -66,10 +66,8 @@ def start_anew(cases: Sequence[ClassCase], method: Callable[[Sequence[NeedRow]],
         InternalError: No role grants the need of a class.
     """
     start = Start([], [set() for _ in cases], [() for _ in cases])
-    by_domain: dict[str, list[int]] = defaultdict(list)
-    for number, case in enumerate(cases):
-        by_domain[case.whole.domain].append(number)
-    for domain, members in sorted(by_domain.items()):
+    bounds = []
+    for members in _sharing(cases):
         rows = [cases[number].row for number in members]
         try:
             sharing = method(rows)
@@ -77,12 +75,26 @@ def start_anew(cases: Sequence[ClassCase], method: Callable[[Sequence[NeedRow]],
             case = cases[members[rows.index(error.row)]]
             raise no_answer(case, case.atoms & ~case.allowed or case.atoms, atoms) from error
         first = len(start.contents)
-        start.contents.extend((domain, content) for content in sharing.roles)
-        start.fewest += sharing.lower_bound
+        domains = [""] * len(sharing.roles)
+        bounds.append(sharing.lower_bound)
         for number, cover in zip(members, sharing.covers, strict=True):
             start.taken[number] = {first + one for one in cover if one >= 0}
             start.beside[number] = tuple(-1 - one for one in cover if one < 0)
+            for one in cover:
+                if one >= 0:
+                    domains[one] = domains[one] or cases[number].whole.domain
+        start.contents.extend(zip(domains, sharing.roles, strict=True))
+    # A role of a further management group may also serve subscriptions, so the two bounds do not add up.
+    start.fewest = max(bounds[0], sum(bounds[1:])) if bounds else 0
     return start
+
+
+def _sharing(cases: Sequence[ClassCase]) -> Iterator[list[int]]:
+    """Yield the classes that may share roles: those of subscriptions with those of one management group."""
+    groups = sorted({case.whole.domain for case in cases} - {""}, key=lambda group: (group == ROOT, group))
+    for alike in (("", *groups[:1]), *((group,) for group in groups[1:])):
+        if members := [number for number, case in enumerate(cases) if case.whole.domain in alike]:
+            yield members
 
 
 def start_from(cases: Sequence[ClassCase], carried: Carried) -> Start:

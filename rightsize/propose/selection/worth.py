@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Key
 from rightsize.propose.needs.grant_requests import GrantUnit
+from rightsize.propose.selection.worked_types import WorkedTypes
 from rightsize.rbac.text import fold
 
 WHOLE = 10**12
@@ -51,9 +52,15 @@ def price_stays(units: Sequence[GrantUnit], prices: Prices, context: PlanContext
     return found
 
 
-def is_foreign(role: int, need: int) -> bool:
-    """Return whether too many strings of a role are not needed by one of its holders."""
-    return (role & ~need).bit_count() > max(MOST_FOREIGN, role.bit_count() * 2 // 5)
+def is_foreign(role: int, need: int, worked: int = 0) -> bool:
+    """Return whether too many strings of a role are strange to one of its holders.
+
+    Args:
+        role: The atoms of the role.
+        need: The atoms that the holder needs.
+        worked: The operations on the types that the holder works on, as others with its job do: none of these counts.
+    """
+    return (role & ~need & ~worked).bit_count() > max(MOST_FOREIGN, role.bit_count() * 2 // 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +71,11 @@ class Prices:
         weigh: The weight of a set of operations.
         rate: The price of one unit of latent weight for a unit, by its principal and place.
         latent: By assignment of today, the operations on types of which there is no resource.
-        privileged: The operations that give privilege or read secrets: no merge may add them to anybody.
+        privileged: The operations that give privilege or read secrets; `barred` says which a merge may add to whom.
         privilege: The part of these that gives privilege.
         stay: For each unit, the price of its assignments of today if no role grants it: they stay whole then.
+        types: The resource types that needs work on.
+        layers: The operations that defeat each layer of defence, if the plan is split by layer.
     """
 
     weigh: Callable[[int], int]
@@ -75,6 +84,32 @@ class Prices:
     privileged: int = 0
     privilege: int = 0
     stay: Mapping[GrantUnit, int] = field(default_factory=dict)
+    types: WorkedTypes | None = None
+    layers: tuple[int, ...] = ()
+
+    def worked(self, need: int) -> int:
+        """Return the operations on the types that a need works on."""
+        return self.types.worked(need) if self.types is not None else 0
+
+    def barred(self, operations: int, need: int, *, daily: bool) -> int:
+        """Return which operations no merge may add to the holder of a need.
+
+        Those that give privilege, and those that read secrets; but for secrets of types that the holder itself writes,
+        where the others read them in their daily work. Where a plan is split by layer, also those that defeat a layer
+        of defence which the need does not.
+
+        Args:
+            operations: The operations that would be added.
+            need: The operations that the holder needs.
+            daily: Whether the role that has them is for daily work, and not for what was split off.
+        """
+        found = operations & self.privileged
+        if found and daily and self.types is not None:
+            found &= self.privilege | ~self.types.written(need)
+        for layer in self.layers:
+            if not layer & need:
+                found |= operations & layer
+        return found
 
     def latent_of(self, units: Iterable[GrantUnit]) -> int:
         """Return the operations that are latent for all assignments of some units."""
@@ -128,4 +163,6 @@ def read_prices(context: PlanContext) -> Prices:
         latent,
         context.privilege.always | context.privilege.secrets,
         context.privilege.always,
+        types=WorkedTypes(context.book.index),
+        layers=tuple(context.privilege.layers.masks.values()),
     )

@@ -15,6 +15,7 @@ from tests.propose.small_tenant import APP, CONTRIBUTOR, OWNER, SUB, SmallTenant
 
 LEAN = {"reads": "none", "unobservable": "drop"}
 KEYS = "Microsoft.Storage/storageAccounts/listKeys/action"
+WRITE_ACCOUNT = "Microsoft.Storage/storageAccounts/write"
 ASSIGN = "Microsoft.Authorization/roleAssignments/write"
 APPS, FARMS = (
     [f"Contoso.{name}/items/step{number}/write" for number in range(size)]
@@ -64,6 +65,31 @@ def test_no_merge_gives_privilege_or_secrets(role: str, operation: str) -> None:
     plan = tenant.plan(exclude=(guid(60),), **LEAN)
     assert _granted(plan, 1) == set(APPS)
     assert operation in _granted(plan, 2)
+
+
+def _storage_admins(*needs: list[str], days: int = 30) -> Plan:
+    """Holders that used some operations in the resource group, the keys of its accounts on many days or few."""
+    tenant = _tenant(*needs)
+    for number, need in enumerate(needs, start=1):
+        if KEYS in need:
+            tenant.use(guid(number), KEYS, APP, days=days)
+    return tenant.plan(**LEAN)
+
+
+def test_who_writes_a_type_may_share_a_role_with_who_reads_its_secrets_daily() -> None:
+    """Deployers of the same sites share a role, though one of them alone reads the settings of the sites."""
+    plan = _storage_admins([WRITE_ACCOUNT, *APPS], [WRITE_ACCOUNT, *APPS, KEYS])
+    assert _roles_of(plan, 1) == _roles_of(plan, 2)
+    assert KEYS in _granted(plan, 1)
+
+
+@pytest.mark.parametrize(
+    ("own", "days"), [([], 30), ([WRITE_ACCOUNT], 3)], ids=["writes no such type", "few days only"]
+)
+def test_nobody_else_gets_secrets_by_a_merge(own: list[str], days: int) -> None:
+    plan = _storage_admins([*own, *APPS], [WRITE_ACCOUNT, *APPS, KEYS], days=days)
+    assert KEYS not in _granted(plan, 1)
+    assert KEYS in _granted(plan, 2)
 
 
 def test_a_role_of_one_action_joins_a_neighbour_that_fits_it() -> None:

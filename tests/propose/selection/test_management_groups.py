@@ -12,7 +12,7 @@ import pytest
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
 from rightsize.rbac.text import fold
-from tests.propose.small_tenant import MG, SUB, SUB2, SmallTenant, guid, proposal_for
+from tests.propose.small_tenant import CONTRIBUTOR, MG, SUB, SUB2, SmallTenant, guid, proposal_for
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 BLOB = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
@@ -67,3 +67,38 @@ def test_control_and_data_become_roles_of_their_own_where_the_height_differs() -
         if one.role in roles
     }
     assert found == {False: {False}, True: {True}}
+
+
+OTHER = "/providers/Microsoft.Management/managementGroups/lab"
+
+
+def _operators(*scopes: str, **options: Any) -> Plan:
+    """Holders of a broad role, each at a scope of its own; all start machines there."""
+    tenant = SmallTenant()
+    tenant.parents |= {OTHER: "/", SUB2: OTHER}
+    tenant.covered = (*tenant.covered, OTHER)
+    for number, scope in enumerate(scopes, start=1):
+        tenant.assign(100 + number, tenant.principal(number), CONTRIBUTOR, scope)
+        tenant.use(guid(number), START, scope)
+    return tenant.plan(reads="none", unobservable="drop", **options)
+
+
+@pytest.mark.parametrize("roles", ["auto", "max"])
+def test_one_role_serves_a_management_group_and_subscriptions(roles: str) -> None:
+    """Azure accepts one management group beside subscriptions: two roles alike would be one too many to review."""
+    plan = _operators(MG, SUB, SUB2, roles=roles)
+    (role,) = plan.roles
+    assert set(role.definition.assignable_scopes) == {MG, SUB, SUB2}
+    taken = {one.scope: one.role for proposal in plan.proposals for one in proposal.assignments}
+    assert taken == dict.fromkeys((MG, SUB, SUB2), role.definition.role_definition_id)
+    assert plan.optimum["roles"]["lower_bound"]["roles"] == 1
+    assert plan.replay["denied"] == 0
+
+
+@pytest.mark.parametrize("roles", ["auto", "max"])
+def test_two_management_groups_take_a_role_each(roles: str) -> None:
+    plan = _operators(MG, OTHER, SUB, roles=roles)
+    scopes = {role.definition.assignable_scopes for role in plan.roles}
+    assert len(scopes) == 2
+    assert all(sum(scope in (MG, OTHER) for scope in each) == 1 for each in scopes)
+    assert plan.replay["denied"] == 0

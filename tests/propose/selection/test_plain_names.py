@@ -118,3 +118,17 @@ def test_a_place_that_says_nothing_more_or_has_no_room_is_left_out() -> None:
     assert role_names(
         ["Storage Blob Data Contributor"], ["A very long name of a place in the west of the country"]
     ) == ("Storage Blob Data Contributor \u2013 A very long name of a place in",)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "name"),
+    [
+        ("VM Operator \u2013 Patient Portal", "VM Operator \u2013 Patient Portal"),
+        ('=cmd|"/c calc" \u2013 ${jndi:x}', "cmd c calc \u2013 jndi x"),
+        ("\u202e\u2066", "VM Operator"),
+        ("x" * 300, "x" * LONGEST),
+    ],
+)
+def test_a_name_of_an_earlier_plan_is_kept_and_made_harmless(earlier: str, name: str) -> None:
+    """The file of an earlier plan is an input like any other."""
+    assert unique_names({"a": ["VM Operator"]}, (), {"a": earlier}) == {"a": name}
