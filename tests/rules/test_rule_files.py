@@ -25,6 +25,7 @@ FILES = (
     "linkless_writes",
     "endpoint_audiences",
     "endpoint_work",
+    "service_roles",
     "operation_polls",
     "sensitive_reads",
     "risk",
@@ -249,11 +250,12 @@ def test_folding_over_columns_is_the_folding_of_rbac(text: str) -> None:
     assert folded(pl.Series([text])).to_list() == [fold(text)]
 
 
-def test_the_roles_for_recovery_are_built_in_ones(shared_data: Path) -> None:
+@pytest.mark.parametrize(("rule", "name"), [("recovery_roles", "name"), ("service_roles", "role_name")])
+def test_the_roles_that_rules_name_are_built_in_ones(shared_data: Path, rule: str, name: str) -> None:
     """Each is known under that id and that name."""
     roles = json.loads((shared_data / "catalog" / "built-in-roles.json").read_bytes())
     known = {(role["name"], role["roleName"]) for role in roles}
-    assert {(row["role_definition_id"], row["name"]) for row in rows_of("recovery_roles")} <= known
+    assert {(row["role_definition_id"], row[name]) for row in rows_of(rule)} <= known
 
 
 def test_what_a_watch_tells_is_an_operation_that_changes_something() -> None:

@@ -1,4 +1,7 @@
-"""Find the existing roles that may grant a part of a need: today's roles, custom roles and built-in roles."""
+"""Find the existing roles that may grant a part of a need: today's roles, custom roles and built-in roles.
+
+Built-in roles for a service or component of Azure (`rules/service_roles.csv`) are left out.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from rightsize.propose.core.role_catalog import ChoiceKind, KnownRole, RoleBook
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
 from rightsize.propose.needs.grant_requests import is_at_or_below
 from rightsize.propose.selection.atoms import Atoms
+from rightsize.rules.tables import rows_of
 
 _Sized = tuple[int, ChoiceKind, KnownRole]
 
@@ -51,10 +55,12 @@ class CandidateIndex:
     _inside: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[_Sized, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # A role that Azure made for one of its services fits by chance, and nobody would give it to a person.
+        service = {row["role_definition_id"] for row in rows_of("service_roles")}
         for role in self.book.roles.values():
             if role.is_conditional or not role.granted:
                 continue
-            if role.is_builtin:
+            if role.is_builtin and role.role_definition_id not in service:
                 self._builtin.append((role.granted.bit_count(), role))
             for scope in () if role.is_builtin else role.assignable:
                 self._by_scope.setdefault(scope, []).append(role)

@@ -98,6 +98,19 @@ def test_a_role_of_one_action_joins_a_neighbour_that_fits_it() -> None:
     assert _granted(plan, 2) == set(APPS[:6])
 
 
+@pytest.mark.parametrize(
+    ("role", "is_taken"),
+    [("9980e02c-c2be-4d73-94e8-173b1dc7cf3c", True), ("4436bae4-7702-4c84-919b-c4069ff25ee2", False)],
+    ids=["a role for people", "a role for a service"],
+)
+def test_no_built_in_role_for_a_service_of_azure_is_taken(role: str, *, is_taken: bool) -> None:
+    """It may grant exactly what is needed, and yet nobody would give the role of OpenShift to a person."""
+    tenant = _tenant(APPS)
+    tenant.roles[role] = ("Fits exactly", [PermissionBlock(actions=tuple(APPS))])
+    plan = tenant.plan(**LEAN)
+    assert (role in _roles_of(plan, 1)) == is_taken
+
+
 def test_what_saves_too_little_is_not_worth_a_role_and_says_how_much() -> None:
     """Of 50 equal operations one is unused: less than two of a hundred. With ten unused, there is a role."""
     tenant = _tenant()
