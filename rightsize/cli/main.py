@@ -22,6 +22,7 @@ from rightsize.cli.can import can, who_can
 from rightsize.cli.catalog import app as catalog
 from rightsize.cli.check import check
 from rightsize.cli.collect import collect
+from rightsize.cli.command_groups import CommandGroups
 from rightsize.cli.contain import contain
 from rightsize.cli.demo import demo
 from rightsize.cli.doctor import doctor
@@ -53,6 +54,8 @@ from rightsize.model.errors import RightsizeError
 
 app = typer.Typer(
     name="rightsize",
+    cls=CommandGroups,
+    context_settings={"max_content_width": 120},
     help="Least privilege for Azure and Entra: what is granted, what was used, and the smallest roles that cover it.",
     no_args_is_help=True,
     add_completion=False,
@@ -176,7 +179,12 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as stop:
         return int(stop.exit_code)
     except TyperException as error:
-        complain(_plain(error.format_message()), "`rightsize COMMAND --help` lists arguments and options")
+        message = error.format_message()
+        # Without a command, typer's message is the help.
+        if message.startswith("Usage: "):
+            typer.echo(message, err=True)
+        else:
+            complain(_plain(message), "`rightsize COMMAND --help` lists arguments and options")
         return ExitCode.USAGE
     except (KeyboardInterrupt, typer.Abort):
         complain("interrupted")
