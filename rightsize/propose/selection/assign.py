@@ -31,13 +31,19 @@ from rightsize.propose.needs.grant_requests import (
 )
 from rightsize.propose.needs.privileged import split
 from rightsize.propose.needs.unobserved_work import UnobservedWork
-from rightsize.propose.selection.choose import Solution, Terms, choose
+from rightsize.propose.selection.choose import Solution, Terms, choose, not_worth
 from rightsize.propose.selection.fewer_scopes import ScopeFacts, gather_scopes
 from rightsize.propose.selection.reconcile import role_key
 from rightsize.propose.selection.scope_limits import LimitContext, Room, Slot, make_room, slot_of
 from rightsize.propose.selection.unobserved import find_unobserved, grant_through_existing, read_active_holders
 from rightsize.propose.selection.warm_start import Carried
-from rightsize.propose.selection.worth import LEAST_WORTH, LEAST_WORTH_OF_ASSIGNMENT, price_stays, read_prices
+from rightsize.propose.selection.worth import (
+    LEAST_WORTH,
+    LEAST_WORTH_OF_ASSIGNMENT,
+    hardly_narrowed,
+    price_stays,
+    read_prices,
+)
 from rightsize.rbac.conditions import targets
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import fold
@@ -85,6 +91,9 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
         if moves is None:
             moves = gather_scopes(units.units, _scope_facts(context, terms))
             continue
+        if hardly := dict(hardly_narrowed(units.units, terms.prices, context, terms.least_worth or 0)):
+            settled |= {key: settled[key].kept(not_worth(price, 1)) for key, price in hardly.items()}
+            continue
         above = granted_above(units.units, context.analysis.tenant.tree)
         prices = replace(terms.prices, stay=price_stays(units.units, terms.prices, context))
         these = replace(terms, above=_granted_by(above, context), prices=prices)
@@ -109,12 +118,9 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
             moves |= rooms[-1].places
             if rooms[-1].places:
                 continue
-        optimum = {"places": _places_json(rooms), "roles": solution.optimum}
+        optimum, curve = {"places": _places_json(rooms), "roles": solution.optimum}, solution.curve
         units, solution = _without_repeats(units, solution, above, context)
-        places: dict[Key, set[str]] = defaultdict(set)
-        for demand in asked:
-            places[demand.subject.key].add(demand.place)
-        chosen = _with_choices(dict(settled), units, solution, places, context)
+        chosen = _with_choices(dict(settled), units, solution, _places_of(asked), context)
         crowded = {key: said for key, draft in chosen.items() if (said := _too_many_parts(draft)) is not None}
         if crowded:
             settled |= {key: settled[key].kept(said) for key, said in crowded.items()}
@@ -122,7 +128,15 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
         for key in gathered:
             if chosen[key].placements:
                 chosen[key] = replace(chosen[key], reason=f"{chosen[key].reason}; {_TOGETHER}")
-        return GrantedNeeds(chosen, optimum, solution.curve)
+        return GrantedNeeds(chosen, optimum, curve)
+
+
+def _places_of(asked: Iterable[GrantRequest]) -> dict[Key, set[str]]:
+    """Return the places of the demands of each assignment."""
+    places: dict[Key, set[str]] = defaultdict(set)
+    for demand in asked:
+        places[demand.subject.key].add(demand.place)
+    return places
 
 
 def _too_many_parts(draft: Draft) -> str | None:

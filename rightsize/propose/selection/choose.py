@@ -260,13 +260,18 @@ class _Chooser:
         if refusal:
             return refusal
         price = max(whole.stay, whole.price(fallback.spare, self.terms.prices))
-        return f"{NOT_WORTH}: {describe_price(price, len(whole.units))}"
+        return not_worth(price, len(whole.units))
 
     def _new_choices(self, content: int) -> Iterator[RoleChoice]:
         need = self.atoms.need(content)
         granted = self.book.mask(need)
         for written in write_contents(need, self.book.index):
             yield RoleChoice("custom", "", written, (written.block,), granted)
+
+
+def not_worth(price: int, holders: int) -> str:
+    """Return the reason (word and sentence) why no new role is made that would save a price for some holders."""
+    return f"{NOT_WORTH}: {describe_price(price, holders)}"
 
 
 def _existing_choice(role: KnownRole, ceiling: Sequence[str]) -> RoleChoice:

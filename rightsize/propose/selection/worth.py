@@ -8,7 +8,7 @@ is no resource costs a tenth: its excess is latent, and becomes live only if som
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rightsize.propose.needs.context import PlanContext
@@ -50,6 +50,40 @@ def price_stays(units: Sequence[GrantUnit], prices: Prices, context: PlanContext
             price += prices.rate(there) * prices.live(granted, prices.latent.get(key, 0))
         found[unit] = price
     return found
+
+
+def hardly_narrowed(
+    units: Sequence[GrantUnit], prices: Prices, context: PlanContext, least: int
+) -> Iterator[tuple[Key, int]]:
+    """Yield the assignments of which several parts together keep nearly everything, with the price of what would go.
+
+    Each part for itself seems to save much, since the other parts of the same assignment are beyond it. An assignment
+    that loses privilege or secrets, a place or its standing state is none of these.
+
+    Args:
+        units: The needs.
+        prices: The prices of excess.
+        context: The context of the plan.
+        least: The price that a change has to save.
+    """
+    parts: dict[Key, list[GrantUnit]] = defaultdict(list)
+    for unit in units:
+        for key in unit.subjects:
+            parts[key].append(unit)
+    subjects = {subject.key: subject for subject in context.subjects}
+    for key, own in sorted(parts.items()):
+        subject = subjects[key]
+        alike = all(
+            len(unit.subjects) == 1 and unit.place == subject.place and unit.state == subject.state for unit in own
+        )
+        if len(own) < 2 or not alike:
+            continue
+        left = context.book.roles[subject.role_definition_id].granted
+        for unit in own:
+            left &= ~context.book.mask(unit.need)
+        price = prices.rate(own[0]) * prices.live(left, prices.latent.get(key, 0))
+        if not left & prices.privileged and price < least:
+            yield key, price
 
 
 def is_foreign(role: int, need: int, worked: int = 0) -> bool:

@@ -128,6 +128,21 @@ def test_what_saves_too_little_is_not_worth_a_role_and_says_how_much() -> None:
     assert len(_granted(plan, 2)) == 40
 
 
+def test_parts_that_keep_nearly_everything_together_are_not_worth_their_roles() -> None:
+    """What gives privilege has a role of its own; both roles together are today's role without one operation."""
+    tenant = _tenant()
+    wide = [*APPS, *OTHERS[:80], ASSIGN]
+    tenant.roles[guid(70)] = ("Apps", [PermissionBlock(actions=tuple(wide))])
+    for number, unused in ((1, 1), (2, 20)):
+        tenant.assign(100 + number, tenant.principal(number), guid(70), SUB)
+        for operation in wide[unused:]:
+            tenant.use(guid(number), operation, SUB)
+    plan = tenant.plan(**LEAN)
+    assert proposal_for(plan, guid(101)).kind == "keep"
+    assert proposal_for(plan, guid(101)).reason.startswith("not worth a role: a new role would save ")
+    assert len(_roles_of(plan, 2)) == 2
+
+
 def test_few_owners_do_not_use_up_the_bound() -> None:
     """What an Owner has today is no measure for what a narrow role of somebody else leaves."""
     owners = [APPS[:4]] * 3
