@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Key
 from rightsize.propose.needs.grant_requests import GrantUnit
-from rightsize.propose.selection.worked_types import WorkedTypes
+from rightsize.propose.selection.written_types import WrittenTypes
 from rightsize.rbac.text import fold
 
 WHOLE = 10**12
@@ -86,15 +86,9 @@ def hardly_narrowed(
             yield key, price
 
 
-def is_foreign(role: int, need: int, worked: int = 0) -> bool:
-    """Return whether too many strings of a role are strange to one of its holders.
-
-    Args:
-        role: The atoms of the role.
-        need: The atoms that the holder needs.
-        worked: The operations on the types that the holder works on, as others with its job do: none of these counts.
-    """
-    return (role & ~need & ~worked).bit_count() > max(MOST_FOREIGN, role.bit_count() * 2 // 5)
+def is_foreign(role: int, need: int) -> bool:
+    """Return whether too many strings of a role are not needed by one of its holders."""
+    return (role & ~need).bit_count() > max(MOST_FOREIGN, role.bit_count() * 2 // 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +102,7 @@ class Prices:
         privileged: The operations that give privilege or read secrets; `barred` says which a merge may add to whom.
         privilege: The part of these that gives privilege.
         stay: For each unit, the price of its assignments of today if no role grants it: they stay whole then.
-        types: The resource types that needs work on.
+        types: The resource types that needs write.
         layers: The operations that defeat each layer of defence, if the plan is split by layer.
     """
 
@@ -118,12 +112,12 @@ class Prices:
     privileged: int = 0
     privilege: int = 0
     stay: Mapping[GrantUnit, int] = field(default_factory=dict)
-    types: WorkedTypes | None = None
+    types: WrittenTypes | None = None
     layers: tuple[int, ...] = ()
 
-    def worked(self, need: int) -> int:
-        """Return the operations on the types that a need works on."""
-        return self.types.worked(need) if self.types is not None else 0
+    def written(self, need: int) -> int:
+        """Return the operations on the resource types that a need writes."""
+        return self.types.of(need) if self.types is not None else 0
 
     def barred(self, operations: int, need: int, *, daily: bool) -> int:
         """Return which operations no merge may add to the holder of a need.
@@ -139,7 +133,7 @@ class Prices:
         """
         found = operations & self.privileged
         if found and daily and self.types is not None:
-            found &= self.privilege | ~self.types.written(need)
+            found &= self.privilege | ~self.written(need)
         for layer in self.layers:
             if not layer & need:
                 found |= operations & layer
@@ -197,6 +191,6 @@ def read_prices(context: PlanContext) -> Prices:
         latent,
         context.privilege.always | context.privilege.secrets,
         context.privilege.always,
-        types=WorkedTypes(context.book.index),
+        types=WrittenTypes(context.book.index),
         layers=tuple(context.privilege.layers.masks.values()),
     )
