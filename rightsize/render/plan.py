@@ -24,6 +24,7 @@ from rightsize.analyze.plan_evidence import EvidenceFile, files_of, stays_inline
 from rightsize.model.errors import InputError
 from rightsize.model.excess import total_excess
 from rightsize.model.plan import PLAN_FORMAT, Plan, PlannedAssignment, Proposal
+from rightsize.model.plan_defaults import shortened
 from rightsize.model.plan_evidence import OPERATIONS
 from rightsize.model.role_forms import hash_of_role, to_arm
 from rightsize.render.deploy.files import PLAN_FORMS
@@ -161,7 +162,7 @@ def plan_parts(plan: Plan, listed: Sequence[EvidenceFile] | None = None) -> Iter
     evidence = [one.as_json() for one in (files_of(evidence_tables(plan)) if listed is None else listed)]
     document = plan_document(without) | {"excess": total_excess(plan.proposals).as_json(), "evidence": evidence}
     lists: dict[str, Iterable[object]] = {name: found for name, found in document.items() if isinstance(found, list)}
-    lists["proposals"] = (proposal_document(one) for one in plan.all_proposals)
+    lists["proposals"] = (shortened(proposal_document(one)) for one in plan.all_proposals)
     before = "{\n"
     for name, value in document.items():
         yield f"{before}{compact(name)}:"
@@ -210,7 +211,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     return {
         "format_version": PLAN_FORMAT,
         "generated_from": plan.generated_from,
-        "proposals": [proposal_document(proposal) for proposal in plan.all_proposals],
+        "proposals": [shortened(proposal_document(proposal)) for proposal in plan.all_proposals],
         "roles": [
             {
                 "role": role.definition.role_definition_id,
@@ -240,7 +241,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 
 
 def proposal_document(proposal: Proposal) -> dict[str, Any]:
-    """Return a proposal as `plan.json` has it, as values that `rows.plain` takes."""
+    """Return a whole proposal as values that `rows.plain` takes; `plan.json` leaves out what goes without saying."""
     return {
         "id": proposal.id,
         "plane": proposal.plane,

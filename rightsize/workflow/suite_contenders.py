@@ -12,6 +12,7 @@ from rightsize.demo.suite.model import SuiteGrant, SuiteNeed, SuiteTenant
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan, PlannedAssignment
+from rightsize.model.plan_defaults import filled
 from rightsize.model.role_forms import load_json, read_role_definitions
 from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.rbac.algebra import grants
@@ -186,7 +187,8 @@ def read_change(path: Path) -> WrittenChange:
     """Read a plan from its folder or its `plan.json`; its new roles are in the files of the folder `roles` beside it.
 
     Of each proposal `replaces` and `assignments` are read, with `role`, `scope`, `principal_id` and, where given,
-    `state` and `condition`. A proposal of the kind `keep` changes nothing. `break_probability_30d` is optional.
+    `state` and `condition`; a scope or principal that is left out is that of the grant. A proposal of the kind `keep`
+    changes nothing. `break_probability_30d` is optional.
 
     Raises:
         InputError: The plan or a role cannot be read.
@@ -198,7 +200,8 @@ def read_change(path: Path) -> WrittenChange:
         raise InputError(
             f"`{file}` is not a plan: it has no list `proposals`", hint="give what `rightsize propose` wrote"
         )
-    changed = [one for one in proposals if one.get("kind") != "keep" and one.get("plane") not in ("graph", "directory")]
+    whole = map(filled, proposals)
+    changed = [one for one in whole if one.get("kind") != "keep" and one["plane"] not in ("graph", "directory")]
     try:
         change = Change(
             frozenset(fold(id_) for one in changed for id_ in _texts(one, "replaces")),

@@ -12,6 +12,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.plan_evidence import read_tables
+from rightsize.model.plan_defaults import filled
 from rightsize.propose.verify.plan_reader import read_plan, read_roles
 from rightsize.propose.verify.reviewable import ReviewablePlan, read_reviewable
 from rightsize.propose.verify.verify import Change, Verification, verify
@@ -74,7 +75,7 @@ def contents_of(files: Mapping[str, str | bytes]) -> dict[str, bytes]:
 
 
 def to_version_1(document: Document, tables: Mapping[str, pl.DataFrame] = MappingProxyType({})) -> None:
-    """Change a document to version 1 of the format: options are named `dials`, proposals have the rows of evidence.
+    """Change a document to version 1 of the format: options are named `dials`, proposals have all keys and rows.
 
     Args:
         document: The document.
@@ -85,6 +86,7 @@ def to_version_1(document: Document, tables: Mapping[str, pl.DataFrame] = Mappin
     dials = {("exclusions" if name == "exclude_from" else name): found for name, found in options.items()}
     document["generated_from"]["dials"] = dials
     document.pop("evidence")
+    document["proposals"] = [filled(one) for one in document["proposals"]]
     for one in document["proposals"] if tables else ():
         mine = {name: frame.filter(pl.col("proposal_id") == one["id"]) for name, frame in tables.items()}
         for name, period in (("operations", "window"), ("used_before", "before")):
@@ -94,6 +96,8 @@ def to_version_1(document: Document, tables: Mapping[str, pl.DataFrame] = Mappin
         proofs = mine["absence-proofs"].group_by("reason", maintain_order=True)
         absent = [_entry(mine["absent"].filter(pl.col("reason") == reason), rows) for (reason,), rows in proofs]
         one["evidence"] |= {"absent": plain(absent)} if absent else {}
+        for row in mine["chances"].drop("proposal_id").iter_rows(named=True):
+            one["evidence"]["break_probability"] = _chance(row)
 
 
 def _entry(types: pl.DataFrame, proofs: pl.DataFrame) -> Document:
@@ -106,6 +110,16 @@ def _entry(types: pl.DataFrame, proofs: pl.DataFrame) -> Document:
     names = ("kind", "reader_id", "subscriptions", "read_from", "read_to")
     counts = {"subscriptions": first["of_subscriptions"], "log_days": first["log_days"]}
     return entry | counts | {"window_days": first["window_days"], "listings": proofs.select(names).to_dicts()}
+
+
+def _chance(row: Document) -> Document:
+    """Return what a plan of version 1 says of a chance of breaking."""
+    types = {name.removeprefix("types_"): value for name, value in row.items() if name.startswith("types_")}
+    counts = {name.removesuffix("_of"): [row[name.removesuffix("of") + "came"], value] for name, value in row.items()
+              if name.endswith("_of") and value is not None}  # fmt: skip
+    said = {name: value for name, value in row.items() if not name.startswith("types_") and value is not None}
+    said = {name: value for name, value in said.items() if not name.endswith(("_of", "_came"))}
+    return said | {"counts": counts} | ({"new_types": types} if types["bound"] is not None else {})
 
 
 def named(found: Verification) -> list[tuple[str, str, str]]:

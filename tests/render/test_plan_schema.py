@@ -83,7 +83,7 @@ def _drop(*path: Any) -> Callable[[Any], None]:
         _drop("evidence"),
         _drop("generated_from", "options"),
         _drop("rests_on", "role_assignments"),
-        _drop("proposals", 0, "proof"),
+        _drop("proposals", 0, "assignments"),
         _change("proposals", 0, "kind", to="shrink"),
         _change("proposals", 0, "replaces", to=[]),
         _change("proposals", 0, "break_probability_30d", to=1.5),
@@ -125,4 +125,5 @@ def test_files_of_tables_stand_in_the_folder_of_evidence() -> None:
         "evidence/operations.parquet",
         "evidence/absent.parquet",
         "evidence/absence-proofs.parquet",
+        "evidence/chances.parquet",
     }

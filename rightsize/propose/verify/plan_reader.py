@@ -19,6 +19,7 @@ from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import AssignmentState, RoleDefinition
 from rightsize.model.plan import PLAN_FORMAT, PlannedAssignment, ProposalKind
+from rightsize.model.plan_defaults import filled
 from rightsize.model.plan_evidence import EVIDENCE_TABLES, file_of
 from rightsize.model.role_forms import hash_of_role, load_json, read_role_definitions
 from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings
@@ -107,7 +108,7 @@ def read_plan(text: bytes) -> WrittenPlan:
 
 
 def load_plan(text: bytes) -> dict[str, Any]:
-    """Return the document in `plan.json` in today's format: a plan of version 1 is brought to it.
+    """Return the document in `plan.json` in today's format, with whole proposals: a plan of version 1 is brought to it.
 
     The proposals of a plan of version 1 keep their rows of evidence; `read_evidence` takes them out.
 
@@ -126,7 +127,15 @@ def load_plan(text: bytes) -> dict[str, Any]:
             f"`plan.json` has the format version {json.dumps(version)[:40]}; versions 1 and {PLAN_FORMAT} can be read",
             hint=AGAIN,
         )
-    return plan if version == PLAN_FORMAT else _from_version_1(plan)
+    return _with_defaults(plan) if version == PLAN_FORMAT else _from_version_1(plan)
+
+
+def _with_defaults(plan: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what the proposals of a plan leave out; the plan itself is changed, since it can be large."""
+    proposals = plan.get("proposals")
+    if isinstance(proposals, list):
+        proposals[:] = (filled(one) if isinstance(one, dict) else one for one in proposals)
+    return plan
 
 
 def _from_version_1(plan: Mapping[str, Any]) -> dict[str, Any]:
