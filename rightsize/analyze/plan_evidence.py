@@ -23,6 +23,7 @@ from rightsize.model.plan_evidence import (
     CHANCES,
     EVIDENCE_TABLES,
     OPERATIONS,
+    READINGS,
     WINDOW,
     file_of,
 )
@@ -160,6 +161,12 @@ def _proof_rows(id_: str, entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield shared | times | {name: one[name] for name in ("kind", "reader_id", "subscriptions")}
     if not entry.get("listings"):
         yield shared | {"kind": None, "reader_id": None, "subscriptions": None, "read_from": None, "read_to": None}
+
+
+def readings_of(rests_on: Mapping[str, Mapping[str, str]]) -> pl.DataFrame:
+    """Return the table `readings` for hashes by id under a word for each kind of object."""
+    rows = [(what, id_, found) for what, hashes in rests_on.items() for id_, found in hashes.items()]
+    return pl.DataFrame(rows, schema=schema_of_columns(READINGS.columns), orient="row")
 
 
 def _chance_row(id_: str, chance: Mapping[str, Any]) -> dict[str, Any]:

@@ -100,7 +100,17 @@ CHANCES = Table(
     ),
     kind="answer",
 )
-EVIDENCE_TABLES = (OPERATIONS, ABSENT, ABSENCE_PROOFS, CHANCES)
+READINGS = Table(
+    "readings",
+    "one row per object of the tenant that the plan rests on: `verify` finds changes by them",
+    (
+        key("what", TEXT, "role_assignments, eligible_assignments, role_definitions and so on"),
+        key("id", TEXT, "its id"),
+        Column("content", TEXT, "hash of its content"),
+    ),
+    kind="answer",
+)
+EVIDENCE_TABLES = (OPERATIONS, ABSENT, ABSENCE_PROOFS, CHANCES, READINGS)
 
 
 def file_of(table: Table) -> str:

@@ -20,12 +20,19 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.plan_evidence import EvidenceFile, files_of, stays_inline, take_rows, write_table
+from rightsize.analyze.plan_evidence import (
+    EvidenceFile,
+    files_of,
+    readings_of,
+    stays_inline,
+    take_rows,
+    write_table,
+)
 from rightsize.model.errors import InputError
 from rightsize.model.excess import total_excess
 from rightsize.model.plan import PLAN_FORMAT, Plan, PlannedAssignment, Proposal
 from rightsize.model.plan_defaults import shortened
-from rightsize.model.plan_evidence import OPERATIONS
+from rightsize.model.plan_evidence import OPERATIONS, READINGS
 from rightsize.model.role_forms import hash_of_role, to_arm
 from rightsize.render.deploy.files import PLAN_FORMS
 from rightsize.render.review import write_review
@@ -144,6 +151,7 @@ def evidence_tables(plan: Plan) -> dict[str, pl.DataFrame]:
     """Return the tables of evidence of a plan, in the order of its proposals."""
     every = plan.all_proposals
     tables = take_rows((one.id, one.plane, one.evidence) for one in every)
+    tables[READINGS.name] = readings_of(plan.rests_on)
     if plan.uses is not None:
         uses = pl.concat([pl.DataFrame(plan.uses), tables[OPERATIONS.name]])
         ids = pl.DataFrame({"proposal_id": [one.id for one in every]}, schema={"proposal_id": pl.String})
@@ -152,7 +160,7 @@ def evidence_tables(plan: Plan) -> dict[str, pl.DataFrame]:
 
 
 def plan_parts(plan: Plan, listed: Sequence[EvidenceFile] | None = None) -> Iterator[str]:
-    """Yield the text of `plan.json` in parts, one for each line: a proposal, a role and a hash have a line each.
+    """Yield the text of `plan.json` in parts, one for each line: a proposal and a role have a line each.
 
     Args:
         plan: The plan.
@@ -169,15 +177,9 @@ def plan_parts(plan: Plan, listed: Sequence[EvidenceFile] | None = None) -> Iter
         before = ",\n"
         if name in lists:
             yield from _lined("[", "]", (compact(one) for one in lists[name]))
-        elif name == "rests_on":
-            yield from _lined("{", "}", (f"{compact(word)}:{_hashes(found)}" for word, found in value.items()))
         else:
             yield compact(value)
     yield "\n}\n"
-
-
-def _hashes(found: Mapping[str, str]) -> str:
-    return "".join(_lined("{", "}", (f"{compact(id_)}:{compact(digest)}" for id_, digest in found.items())))
 
 
 def _lined(begin: str, end: str, items: Iterable[str]) -> Iterator[str]:
@@ -233,7 +235,6 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "reads": plan.reads,
         "curve": list(plan.curve),
         **({"separation": plan.separation} if plan.separation else {}),
-        "rests_on": plan.rests_on,
         "planes": {
             part.plane: {"window": part.window, "replay": part.replay, "rests_on": part.rests_on} for part in plan.parts
         },

@@ -13,7 +13,8 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.plan_evidence import read_tables
 from rightsize.model.plan_defaults import filled
-from rightsize.propose.verify.plan_reader import read_plan, read_roles
+from rightsize.propose.core.fingerprint import WHAT
+from rightsize.propose.verify.plan_reader import read_plan, read_roles, with_readings
 from rightsize.propose.verify.reviewable import ReviewablePlan, read_reviewable
 from rightsize.propose.verify.verify import Change, Verification, verify
 from rightsize.render.plan import plan_files
@@ -47,6 +48,11 @@ class Written:
         return found
 
     @property
+    def rests_on(self) -> dict[str, dict[str, str]]:
+        """The hashes that the plan rests on, by what they are of."""
+        return rests_on(read_tables(read_plan(self.contents["plan.json"]).evidence, self.contents)["readings"])
+
+    @property
     def contents(self) -> dict[str, bytes]:
         """The bytes of each file by its name."""
         return contents_of(self.files)
@@ -65,7 +71,7 @@ class Written:
         """Verify the plan against a tenant."""
         plan = read_plan(self.contents["plan.json"])
         roles = read_roles(plan, self.contents)
-        read_tables(plan.evidence, self.contents)
+        plan = with_readings(plan, read_tables(plan.evidence, self.contents))
         return verify(plan, roles, today.inputs() if isinstance(today, SmallTenant) else today)
 
 
@@ -87,8 +93,10 @@ def to_version_1(document: Document, tables: Mapping[str, pl.DataFrame] = Mappin
     document["generated_from"]["dials"] = dials
     document.pop("evidence")
     document["proposals"] = [filled(one) for one in document["proposals"]]
+    document["rests_on"] = rests_on(tables["readings"]) if tables else {}
     for one in document["proposals"] if tables else ():
-        mine = {name: frame.filter(pl.col("proposal_id") == one["id"]) for name, frame in tables.items()}
+        ours = {name: frame for name, frame in tables.items() if name != "readings"}
+        mine = {name: frame.filter(pl.col("proposal_id") == one["id"]) for name, frame in ours.items()}
         for name, period in (("operations", "window"), ("used_before", "before")):
             rows = mine["operations"].filter(pl.col("period") == period).drop("proposal_id", "period")
             if name == "operations" or not rows.is_empty():
@@ -110,6 +118,14 @@ def _entry(types: pl.DataFrame, proofs: pl.DataFrame) -> Document:
     names = ("kind", "reader_id", "subscriptions", "read_from", "read_to")
     counts = {"subscriptions": first["of_subscriptions"], "log_days": first["log_days"]}
     return entry | counts | {"window_days": first["window_days"], "listings": proofs.select(names).to_dicts()}
+
+
+def rests_on(readings: pl.DataFrame) -> dict[str, dict[str, str]]:
+    """Return the hashes of the table `readings` as a plan of version 1 has them."""
+    found: dict[str, dict[str, str]] = {word: {} for word in WHAT}
+    for what, id_, content in readings.iter_rows():
+        found[what][id_] = content
+    return found
 
 
 def _chance(row: Document) -> Document:

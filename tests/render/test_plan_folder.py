@@ -112,7 +112,6 @@ def test_the_plan_has_the_keys_that_other_programs_read(files: dict[str, str]) -
         "reads",
         "curve",
         "planes",
-        "rests_on",
     }
     assert set(document["generated_from"]) == {"content_hash", "catalogue_hash", "window", "options"}
     for proposal in map(filled, document["proposals"]):

@@ -108,7 +108,7 @@ def test_a_plan_reads_the_same_from_both_versions() -> None:
     """After reading, nobody can tell the version: options, proposals, roles, evidence and its tables are equal."""
     new = _new().read()
     old = _new().edit(lambda document: to_version_1(document, new.tables)).read()
-    assert (old.written.evidence, len(new.written.evidence)) == ((), 2)
+    assert (old.written.evidence, len(new.written.evidence)) == ((), 3)
     assert replace(old, written=replace(old.written, evidence=new.written.evidence)) == new
     assert plan_of(old) == plan_of(new)
     for name, frame in new.tables.items():
@@ -147,6 +147,7 @@ def test_the_key_of_the_other_version_is_not_read(version: int, key: str) -> Non
             read_plan(json.dumps(document).encode())
     else:
         document["proposals"] = [filled(one) for one in document["proposals"]]
+        document["rests_on"] = _new().rests_on
         assert read_plan(json.dumps(document).encode()).window.forget_days == 0
 
 
