@@ -73,7 +73,7 @@ def stays_inline(evidence: Mapping[str, Any]) -> dict[str, Any]:
     """Return the evidence of a proposal as `plan.json` has it: without the rows that stand in tables.
 
     `used_before` is then the number of operations that were used before the window. Of the chance of breaking the
-    basis, bound and new weeks remain. Counts by reason without a reason are left out.
+    bound remains. Counts by reason without a reason are left out.
     """
     found = {name: value for name, value in evidence.items() if name not in ("operations", "absent")}
     found = {name: value for name, value in found.items() if name not in _REASONS or value != {}}
@@ -81,8 +81,7 @@ def stays_inline(evidence: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(before, Sequence):
         found["used_before"] = len(before)
     if isinstance(chance, Mapping):
-        inline = [name for name in ("basis", "bound") if name in chance] + ["new_weeks"] * bool(chance.get("new_weeks"))
-        found[_CHANCE] = {name: chance[name] for name in inline}
+        found[_CHANCE] = {name: chance[name] for name in ("bound",) if name in chance}
     return found
 
 

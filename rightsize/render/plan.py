@@ -31,7 +31,7 @@ from rightsize.analyze.plan_evidence import (
 from rightsize.model.errors import InputError
 from rightsize.model.excess import total_excess
 from rightsize.model.plan import PLAN_FORMAT, Plan, PlannedAssignment, Proposal
-from rightsize.model.plan_defaults import shortened
+from rightsize.model.plan_defaults import SaidOnce, shortened
 from rightsize.model.plan_evidence import OPERATIONS, READINGS
 from rightsize.model.role_forms import hash_of_role, to_arm
 from rightsize.render.deploy.files import PLAN_FORMS
@@ -170,7 +170,9 @@ def plan_parts(plan: Plan, listed: Sequence[EvidenceFile] | None = None) -> Iter
     evidence = [one.as_json() for one in (files_of(evidence_tables(plan)) if listed is None else listed)]
     document = plan_document(without) | {"excess": total_excess(plan.proposals).as_json(), "evidence": evidence}
     lists: dict[str, Iterable[object]] = {name: found for name, found in document.items() if isinstance(found, list)}
-    lists["proposals"] = (shortened(proposal_document(one)) for one in plan.all_proposals)
+    once = said_once(plan)
+    document["grows"] = once.grows
+    lists["proposals"] = (shortened(proposal_document(one), once) for one in plan.all_proposals)
     before = "{\n"
     for name, value in document.items():
         yield f"{before}{compact(name)}:"
@@ -210,10 +212,11 @@ def _role_files(plan: Plan) -> Iterator[tuple[str, str]]:
 
 def plan_document(plan: Plan) -> dict[str, Any]:
     """Return `plan.json` as values that `rows.plain` takes."""
+    once = said_once(plan)
     return {
         "format_version": PLAN_FORMAT,
         "generated_from": plan.generated_from,
-        "proposals": [shortened(proposal_document(proposal)) for proposal in plan.all_proposals],
+        "proposals": [shortened(proposal_document(proposal), once) for proposal in plan.all_proposals],
         "roles": [
             {
                 "role": role.definition.role_definition_id,
@@ -231,6 +234,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "excess": total_excess(plan.proposals).as_json(),
         "evidence": [one.as_json() for one in files_of(evidence_tables(plan))],
         "would_tell": plan.would_tell,
+        "grows": once.grows,
         "optimum": plan.optimum,
         "reads": plan.reads,
         "curve": list(plan.curve),
@@ -239,6 +243,12 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             part.plane: {"window": part.window, "replay": part.replay, "rests_on": part.rests_on} for part in plan.parts
         },
     }
+
+
+def said_once(plan: Plan) -> SaidOnce:
+    """Return what a plan says once for all of its proposals."""
+    grown = {one.role: str(one.because) for proposal in plan.all_proposals for one in proposal.proof.tomorrow}
+    return SaidOnce(dict(sorted(grown.items())), plan.would_tell)
 
 
 def proposal_document(proposal: Proposal) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.plan_evidence import read_tables
-from rightsize.model.plan_defaults import filled
+from rightsize.model.plan_defaults import SaidOnce, filled
 from rightsize.propose.core.fingerprint import WHAT
 from rightsize.propose.verify.plan_reader import read_plan, read_roles, with_readings
 from rightsize.propose.verify.reviewable import ReviewablePlan, read_reviewable
@@ -92,8 +92,9 @@ def to_version_1(document: Document, tables: Mapping[str, pl.DataFrame] = Mappin
     dials = {("exclusions" if name == "exclude_from" else name): found for name, found in options.items()}
     document["generated_from"]["dials"] = dials
     document.pop("evidence")
-    document["proposals"] = [filled(one) for one in document["proposals"]]
+    document["proposals"] = [filled(one, SaidOnce.of(document)) for one in document["proposals"]]
     document["rests_on"] = rests_on(tables["readings"]) if tables else {}
+    document.pop("grows")
     for one in document["proposals"] if tables else ():
         ours = {name: frame for name, frame in tables.items() if name != "readings"}
         mine = {name: frame.filter(pl.col("proposal_id") == one["id"]) for name, frame in ours.items()}

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from rightsize.azure import credentials
+from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.rbac.azure import OWNER
 from rightsize.rollout.heads import state_folder
 from rightsize.store.connection import open_store
@@ -224,7 +225,7 @@ def test_a_preview_of_a_short_window_is_taken_only_where_that_is_said(ask: Ask, 
 
 def test_a_plan_on_fewer_days_than_are_asked_for_is_a_preview(ask: Ask, demo: Path, tmp_path: Path) -> None:
     """Though its window is whole: `--min-days` let logs pass that cover less of it."""
-    document = json.loads((demo / "plan.json").read_bytes())
+    document = load_plan((demo / "plan.json").read_bytes())
     document["generated_from"]["options"]["min_days"] = 45
     plan = Path(shutil.copytree(demo, tmp_path / "plan"))
     (plan / "chain.json").unlink()
@@ -237,7 +238,7 @@ def test_a_plan_on_fewer_days_than_are_asked_for_is_a_preview(ask: Ask, demo: Pa
 
 def test_a_preview_of_version_1_is_one_too(ask: Ask, demo: Path, tmp_path: Path) -> None:
     """The window is read from the options of either version of the format."""
-    document = json.loads((demo / "plan.json").read_bytes())
+    document = load_plan((demo / "plan.json").read_bytes())
     to_version_1(document)
     document["generated_from"]["dials"]["min_window"] = 30
     plan = Path(shutil.copytree(demo, tmp_path / "plan"))

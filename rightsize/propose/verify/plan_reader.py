@@ -27,7 +27,7 @@ from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import AssignmentState, RoleDefinition
 from rightsize.model.plan import PLAN_FORMAT, PlannedAssignment, ProposalKind
-from rightsize.model.plan_defaults import filled
+from rightsize.model.plan_defaults import SaidOnce, filled
 from rightsize.model.plan_evidence import EVIDENCE_TABLES, READINGS, file_of
 from rightsize.model.role_forms import hash_of_role, load_json, read_role_definitions
 from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings
@@ -143,7 +143,9 @@ def _with_defaults(plan: dict[str, Any]) -> dict[str, Any]:
     """Fill in what the proposals of a plan leave out; the plan itself is changed, since it can be large."""
     proposals = plan.get("proposals")
     if isinstance(proposals, list):
-        proposals[:] = (filled(one) if isinstance(one, dict) else one for one in proposals)
+        once = SaidOnce.of(plan)
+        plan.pop("grows", None)
+        proposals[:] = (filled(one, once) if isinstance(one, dict) else one for one in proposals)
     return plan
 
 
@@ -166,7 +168,7 @@ def check_plan(plan: Mapping[str, Any]) -> WrittenPlan:
         InputError: The document is not a plan; the message names the place.
     """
     window = _window(_object(plan.get("generated_from"), "generated_from"), plan)
-    evidence = _evidence(plan)
+    evidence = evidence_files(plan)
     rests_on = _rests_on(plan["rests_on"]) if "rests_on" in plan else {}
     of_plane: dict[str, list[WrittenProposal]] = {}
     for index, one in enumerate(_list(plan.get("proposals"), "proposals"), 1):
@@ -255,8 +257,12 @@ def read_evidence(
     return {**whole, "proposals": proposals, "evidence": listed}, tables
 
 
-def _evidence(plan: Mapping[str, Any]) -> tuple[EvidenceFile, ...]:
-    """Return the tables of evidence that a plan lists; a plan of format version 1 lists none."""
+def evidence_files(plan: Mapping[str, Any]) -> tuple[EvidenceFile, ...]:
+    """Return the tables of evidence that a plan lists; a plan of format version 1 lists none.
+
+    Raises:
+        InputError: One of them is none that can be read, or is listed twice.
+    """
     listed = []
     for index, one in enumerate(_list(plan.get("evidence", []), "evidence"), 1):
         where = f"table {index} of evidence"
