@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _NUMBERS = ("break_probability_30d", "excess_before", "excess_after", "risk_before", "risk_after")
+_BEFORE = {"excess_after": "excess_before", "risk_after": "risk_before"}
 _PROOF: Mapping[str, Any] = {"used_subset": True, "granted_superset": True, "witness": None, "tomorrow": []}
 _PLACE: Mapping[str, Any] = {"condition": None, "state": "active"}
 _PLANE, _STATE = "control", "active"
@@ -59,7 +60,7 @@ def _texts(value: object) -> dict[str, str]:
 
 def shortened(proposal: Mapping[str, Any], once: SaidOnce) -> dict[str, Any]:
     """Return a whole proposal without what `filled` fills in."""
-    numbers = {name: _short(proposal[name]) for name in _NUMBERS if proposal[name] != 0}
+    numbers = {name: _short(proposal[name]) for name in _NUMBERS if proposal[name] != _usual(name, proposal)}
     usual = {**_PROOF, "tomorrow": once.tomorrow(proposal["assignments"])}
     proof = {name: value for name, value in proposal["proof"].items() if value != usual[name]}
     evidence, reason = proposal["evidence"], proposal["reason"]
@@ -78,7 +79,7 @@ def shortened(proposal: Mapping[str, Any], once: SaidOnce) -> dict[str, Any]:
 
 def filled(proposal: Mapping[str, Any], once: SaidOnce) -> dict[str, Any]:
     """Return a proposal of `plan.json` as a whole; a value of the wrong type stays as it is, for a check to find."""
-    found = {"plane": _PLANE, **dict.fromkeys(_NUMBERS, 0.0), **proposal}
+    found = {"plane": _PLANE, **{name: _usual(name, proposal) for name in _NUMBERS}, **proposal}
     for name in _NUMBERS:
         if type(found[name]) is int and abs(found[name]) < 2**53:
             found[name] = float(found[name])
@@ -95,6 +96,12 @@ def filled(proposal: Mapping[str, Any], once: SaidOnce) -> dict[str, Any]:
         today = _of_today(found)
         found["assignments"] = [{**today, **_PLACE, **one} if isinstance(one, dict) else one for one in assignments]
     return found
+
+
+def _usual(name: str, proposal: Mapping[str, Any]) -> Any:
+    """Return the value of a number that is left out: 0, and after a `keep` what was before."""
+    before = _BEFORE.get(name) if proposal.get("kind") == "keep" else None
+    return proposal.get(before, 0.0) if before else 0.0
 
 
 def _of_today(proposal: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,6 +74,13 @@ def test_whole_numbers_are_written_as_such() -> None:
     )
 
 
+def test_what_is_kept_is_after_it_as_before() -> None:
+    kept = PLAIN | {"kind": "keep", "excess_before": 5.0, "excess_after": 5.0, "risk_before": 3.0}
+    found = shortened(kept, ONCE)
+    assert "excess_after" not in found and found["risk_after"] == 0
+    assert filled(found, ONCE) == kept
+
+
 def test_an_assignment_of_several_holders_names_its_own() -> None:
     """Nobody can know which of them is meant."""
     assert shortened(PLAIN | {"principal_ids": ["u", "v"]}, ONCE)["assignments"] == [{"role": "r", "principal_id": "u"}]
@@ -103,6 +110,7 @@ CHANGES = st.fixed_dictionaries(
     {
         "reason": TEXTS | st.sampled_from(["r", "r" + clause_of_tells(["sign-in logs"])]),
         "plane": st.sampled_from(["control", "data", "graph"]),
+        "kind": st.sampled_from(["keep", "builtin"]),
         "principal_ids": st.lists(TEXTS, min_size=1, max_size=2),
         "assignments": st.lists(PLACES, max_size=2),
         "evidence": st.fixed_dictionaries(
