@@ -94,7 +94,7 @@ def to_version_1(document: Document, tables: Mapping[str, pl.DataFrame] = Mappin
     document.pop("evidence")
     document["proposals"] = [filled(one, SaidOnce.of(document)) for one in document["proposals"]]
     document["rests_on"] = rests_on(tables["readings"]) if tables else {}
-    document.pop("grows")
+    document.pop("grows", None)
     for one in document["proposals"] if tables else ():
         ours = {name: frame for name, frame in tables.items() if name != "readings"}
         mine = {name: frame.filter(pl.col("proposal_id") == one["id"]) for name, frame in ours.items()}

@@ -17,6 +17,7 @@ from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.rbac.azure import OWNER
 from rightsize.rollout.heads import state_folder
 from rightsize.store.connection import open_store
+from rightsize.workflow.plan_folder import read_plan_folder
 from tests.loopback.server import Loopback
 from tests.propose.written_plans import to_version_1
 from tests.rollout.demo_rollout import Ask, azure_state, emergency_words, writing_words
@@ -238,8 +239,8 @@ def test_a_plan_on_fewer_days_than_are_asked_for_is_a_preview(ask: Ask, demo: Pa
 
 def test_a_preview_of_version_1_is_one_too(ask: Ask, demo: Path, tmp_path: Path) -> None:
     """The window is read from the options of either version of the format."""
-    document = load_plan((demo / "plan.json").read_bytes())
-    to_version_1(document)
+    document = json.loads((demo / "plan.json").read_bytes())
+    to_version_1(document, read_plan_folder(demo).tables)
     document["generated_from"]["dials"]["min_window"] = 30
     plan = Path(shutil.copytree(demo, tmp_path / "plan"))
     (plan / "chain.json").unlink()
