@@ -20,8 +20,10 @@ from rightsize.model.plan_evidence import (
     ABSENCE_PROOFS,
     ABSENT,
     BEFORE,
+    CHANCES,
     EVIDENCE_TABLES,
     OPERATIONS,
+    READINGS,
     WINDOW,
     file_of,
 )
@@ -37,6 +39,8 @@ _GROUP = 65_536
 _LEVEL = 6
 _PERIODS = {"operations": WINDOW, "used_before": BEFORE}
 """The lists of use in the evidence of a proposal, and their value of `period`."""
+_REASONS = ("kept_unseen", "removed")
+_CHANCE = "break_probability"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,17 @@ def empty_of(table: Table) -> pl.DataFrame:
 def stays_inline(evidence: Mapping[str, Any]) -> dict[str, Any]:
     """Return the evidence of a proposal as `plan.json` has it: without the rows that stand in tables.
 
-    `used_before` is then the number of operations that were used before the window.
+    `used_before` is then the number of operations that were used before the window. Of the chance of breaking the
+    bound remains. Counts by reason without a reason are left out.
     """
     found = {name: value for name, value in evidence.items() if name not in ("operations", "absent")}
-    before = evidence.get("used_before")
-    return found | {"used_before": len(before)} if isinstance(before, Sequence) else found
+    found = {name: value for name, value in found.items() if name not in _REASONS or value != {}}
+    before, chance = evidence.get("used_before"), evidence.get(_CHANCE)
+    if isinstance(before, Sequence):
+        found["used_before"] = len(before)
+    if isinstance(chance, Mapping):
+        found[_CHANCE] = {name: chance[name] for name in ("bound",) if name in chance}
+    return found
 
 
 def take_rows(proposals: Iterable[tuple[str, str, Mapping[str, Any]]]) -> dict[str, pl.DataFrame]:
@@ -94,6 +104,8 @@ def take_rows(proposals: Iterable[tuple[str, str, Mapping[str, Any]]]) -> dict[s
             for entry in evidence.get("absent", ()):
                 rows[ABSENT.name] += _absent_rows(id_, entry)
                 rows[ABSENCE_PROOFS.name] += _proof_rows(id_, entry)
+            if chance := evidence.get(_CHANCE):
+                rows[CHANCES.name].append(_chance_row(id_, chance))
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             raise InputError(f"proposal `{id_}` of `plan.json` has no valid evidence", hint=AGAIN) from None
     try:
@@ -148,6 +160,21 @@ def _proof_rows(id_: str, entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield shared | times | {name: one[name] for name in ("kind", "reader_id", "subscriptions")}
     if not entry.get("listings"):
         yield shared | {"kind": None, "reader_id": None, "subscriptions": None, "read_from": None, "read_to": None}
+
+
+def readings_of(rests_on: Mapping[str, Mapping[str, str]]) -> pl.DataFrame:
+    """Return the table `readings` for hashes by id under a word for each kind of object."""
+    rows = [(what, id_, found) for what, hashes in rests_on.items() for id_, found in hashes.items()]
+    return pl.DataFrame(rows, schema=schema_of_columns(READINGS.columns), orient="row")
+
+
+def _chance_row(id_: str, chance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of `chances`. Plans of early versions estimated otherwise, so they lack most values."""
+    said = {"beyond_the_sample": False, **chance, "proposal_id": id_}
+    for cell, (came, of) in chance.get("counts", {}).items():
+        said |= {f"{cell}_came": came, f"{cell}_of": of}
+    said |= {f"types_{name}": value for name, value in chance.get("new_types", {}).items()}
+    return {one.name: said.get(one.name) for one in CHANCES.columns}
 
 
 def _time(value: object) -> dt.datetime | None:

@@ -1,10 +1,11 @@
-"""Declare the tables of evidence beside `plan.json`: use by operation, and what did not exist, by proposal."""
+"""Declare the tables of evidence beside `plan.json`: use by operation, what did not exist, and chances, by proposal."""
 
 from __future__ import annotations
 
 from rightsize.model.schema import Column, ColumnType, Table, key
 
 TEXT, TEXTS, INT, TIME = ColumnType.TEXT, ColumnType.TEXTS, ColumnType.INT, ColumnType.TIME
+REAL, BOOL = ColumnType.REAL, ColumnType.BOOL
 WINDOW, BEFORE = "window", "before"
 """The values of `period`: use in the window, and earlier use that still counts."""
 
@@ -59,7 +60,57 @@ ABSENCE_PROOFS = Table(
     ),
     kind="answer",
 )
-EVIDENCE_TABLES = (OPERATIONS, ABSENT, ABSENCE_PROOFS)
+_CELLS = {
+    "measured": "that were measured elsewhere",
+    "basis": "that have the same basis",
+    "operations": "that also have as many operations",
+    "weeks": "that also have as many new weeks",
+    "type": "that also have a holder of the same type",
+    "role": "that also have the same role",
+}
+CHANCES = Table(
+    "chances",
+    "one row per proposal with a chance of breaking: how it was estimated",
+    (
+        key("proposal_id", TEXT, "id of the proposal"),
+        Column("basis", TEXT, "used, unused, silent or seasonal"),
+        Column("expected", REAL, "the chance"),
+        Column("bound", REAL, "its upper bound"),
+        Column("operations", INT, "operations at a place that were new in the window"),
+        Column("new_weeks", INT, "weeks with one that no other week has"),
+        Column("active_days", INT, "days on which the holder worked"),
+        Column("tested_days", INT, "last days of the window in which it was counted what came"),
+        Column("seasonal", TEXT, "calendar pattern of the use; null without one"),
+        Column("beyond_the_sample", BOOL, "true where the sample is shorter than the horizon, so that the bound is 1"),
+        *(
+            Column(f"{cell}_{name}", INT, f"assignments {whose}{which}")
+            for cell, whose in _CELLS.items()
+            for name, which in (("came", " and brought something new"), ("of", ""))
+        ),
+        Column("types_expected", REAL, "the part of the chance from types that did not exist; null without one"),
+        Column("types_bound", REAL, "its upper bound"),
+        Column("types_a_month", REAL, "types that are expected to come to the scopes in 30 days"),
+        Column("types_came", INT, "types that came to the scopes in the window"),
+        Column("types_scopes", INT, "number of these scopes"),
+        Column("types_came_anywhere", INT, "types that came to any scope with complete logs and listings"),
+        Column("types_scopes_anywhere", INT, "number of those scopes"),
+        Column("types_lost", INT, "types of which it loses operations for want of a resource"),
+        Column("types_lost_share", REAL, "chance that a type that comes is one of these"),
+        Column("types_used_share", REAL, "share of the types there that the holder is expected to use"),
+    ),
+    kind="answer",
+)
+READINGS = Table(
+    "readings",
+    "one row per object of the tenant that the plan rests on: `verify` finds changes by them",
+    (
+        key("what", TEXT, "role_assignments, eligible_assignments, role_definitions and so on"),
+        key("id", TEXT, "its id"),
+        Column("content", TEXT, "hash of its content"),
+    ),
+    kind="answer",
+)
+EVIDENCE_TABLES = (OPERATIONS, ABSENT, ABSENCE_PROOFS, CHANCES, READINGS)
 
 
 def file_of(table: Table) -> str:

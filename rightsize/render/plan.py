@@ -20,11 +20,19 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.plan_evidence import EvidenceFile, files_of, stays_inline, take_rows, write_table
+from rightsize.analyze.plan_evidence import (
+    EvidenceFile,
+    files_of,
+    readings_of,
+    stays_inline,
+    take_rows,
+    write_table,
+)
 from rightsize.model.errors import InputError
 from rightsize.model.excess import total_excess
 from rightsize.model.plan import PLAN_FORMAT, Plan, PlannedAssignment, Proposal
-from rightsize.model.plan_evidence import OPERATIONS
+from rightsize.model.plan_defaults import SaidOnce, shortened
+from rightsize.model.plan_evidence import OPERATIONS, READINGS
 from rightsize.model.role_forms import hash_of_role, to_arm
 from rightsize.render.deploy.files import PLAN_FORMS
 from rightsize.render.review import write_review
@@ -143,6 +151,7 @@ def evidence_tables(plan: Plan) -> dict[str, pl.DataFrame]:
     """Return the tables of evidence of a plan, in the order of its proposals."""
     every = plan.all_proposals
     tables = take_rows((one.id, one.plane, one.evidence) for one in every)
+    tables[READINGS.name] = readings_of(plan.rests_on)
     if plan.uses is not None:
         uses = pl.concat([pl.DataFrame(plan.uses), tables[OPERATIONS.name]])
         ids = pl.DataFrame({"proposal_id": [one.id for one in every]}, schema={"proposal_id": pl.String})
@@ -151,7 +160,7 @@ def evidence_tables(plan: Plan) -> dict[str, pl.DataFrame]:
 
 
 def plan_parts(plan: Plan, listed: Sequence[EvidenceFile] | None = None) -> Iterator[str]:
-    """Yield the text of `plan.json` in parts, one for each line: a proposal, a role and a hash have a line each.
+    """Yield the text of `plan.json` in parts, one for each line: a proposal and a role have a line each.
 
     Args:
         plan: The plan.
@@ -161,22 +170,18 @@ def plan_parts(plan: Plan, listed: Sequence[EvidenceFile] | None = None) -> Iter
     evidence = [one.as_json() for one in (files_of(evidence_tables(plan)) if listed is None else listed)]
     document = plan_document(without) | {"excess": total_excess(plan.proposals).as_json(), "evidence": evidence}
     lists: dict[str, Iterable[object]] = {name: found for name, found in document.items() if isinstance(found, list)}
-    lists["proposals"] = (proposal_document(one) for one in plan.all_proposals)
+    once = said_once(plan)
+    document["grows"] = once.grows
+    lists["proposals"] = (shortened(proposal_document(one), once) for one in plan.all_proposals)
     before = "{\n"
     for name, value in document.items():
         yield f"{before}{compact(name)}:"
         before = ",\n"
         if name in lists:
             yield from _lined("[", "]", (compact(one) for one in lists[name]))
-        elif name == "rests_on":
-            yield from _lined("{", "}", (f"{compact(word)}:{_hashes(found)}" for word, found in value.items()))
         else:
             yield compact(value)
     yield "\n}\n"
-
-
-def _hashes(found: Mapping[str, str]) -> str:
-    return "".join(_lined("{", "}", (f"{compact(id_)}:{compact(digest)}" for id_, digest in found.items())))
 
 
 def _lined(begin: str, end: str, items: Iterable[str]) -> Iterator[str]:
@@ -207,10 +212,11 @@ def _role_files(plan: Plan) -> Iterator[tuple[str, str]]:
 
 def plan_document(plan: Plan) -> dict[str, Any]:
     """Return `plan.json` as values that `rows.plain` takes."""
+    once = said_once(plan)
     return {
         "format_version": PLAN_FORMAT,
         "generated_from": plan.generated_from,
-        "proposals": [proposal_document(proposal) for proposal in plan.all_proposals],
+        "proposals": [shortened(proposal_document(proposal), once) for proposal in plan.all_proposals],
         "roles": [
             {
                 "role": role.definition.role_definition_id,
@@ -228,19 +234,25 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "excess": total_excess(plan.proposals).as_json(),
         "evidence": [one.as_json() for one in files_of(evidence_tables(plan))],
         "would_tell": plan.would_tell,
+        "grows": once.grows,
         "optimum": plan.optimum,
         "reads": plan.reads,
         "curve": list(plan.curve),
         **({"separation": plan.separation} if plan.separation else {}),
-        "rests_on": plan.rests_on,
         "planes": {
             part.plane: {"window": part.window, "replay": part.replay, "rests_on": part.rests_on} for part in plan.parts
         },
     }
 
 
+def said_once(plan: Plan) -> SaidOnce:
+    """Return what a plan says once for all of its proposals."""
+    grown = {one.role: str(one.because) for proposal in plan.all_proposals for one in proposal.proof.tomorrow}
+    return SaidOnce(dict(sorted(grown.items())), plan.would_tell)
+
+
 def proposal_document(proposal: Proposal) -> dict[str, Any]:
-    """Return a proposal as `plan.json` has it, as values that `rows.plain` takes."""
+    """Return a whole proposal as values that `rows.plain` takes; `plan.json` leaves out what goes without saying."""
     return {
         "id": proposal.id,
         "plane": proposal.plane,

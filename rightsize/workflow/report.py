@@ -206,7 +206,7 @@ def _of_plan(read: ReviewablePlan | None, inputs: Inputs, overview: Overview) ->
     return {
         "proposals": proposals,
         "beyond": [one for one in read.document["proposals"] if one["plane"] in _BEYOND],
-        "plan": {key: value for key, value in read.document.items() if key not in ("proposals", "rests_on")},
+        "plan": {key: value for key, value in read.document.items() if key != "proposals"},
         "planned_roles": _existing_roles(inputs, assigned - set(overview.roles["role"])) | dict(read.roles),
         "evidence": read.evidence,
     }

@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rightsize.analyze.plan_evidence import read_tables
 from rightsize.demo.hashing import guid
 from rightsize.demo.suite.model import SuiteGrant, SuiteNeed, SuiteTenant
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan, PlannedAssignment
+from rightsize.model.plan_defaults import SaidOnce, filled
+from rightsize.model.plan_evidence import CHANCES
 from rightsize.model.role_forms import load_json, read_role_definitions
 from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.verify.plan_reader import evidence_files
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
@@ -60,7 +64,7 @@ def change_of(plan: Plan) -> Change:
         tuple(new for one in changed for new in one.assignments),
         tuple(role.definition for role in plan.roles),
         tuple(
-            _forecast(one.replaces, one.break_probability_30d, one.evidence)
+            _forecast(one.replaces, one.break_probability_30d, one.evidence["break_probability"])
             for one in changed
             if "break_probability" in one.evidence
         ),
@@ -186,7 +190,8 @@ def read_change(path: Path) -> WrittenChange:
     """Read a plan from its folder or its `plan.json`; its new roles are in the files of the folder `roles` beside it.
 
     Of each proposal `replaces` and `assignments` are read, with `role`, `scope`, `principal_id` and, where given,
-    `state` and `condition`. A proposal of the kind `keep` changes nothing. `break_probability_30d` is optional.
+    `state` and `condition`; a scope or principal that is left out is that of the grant. A proposal of the kind `keep`
+    changes nothing. `break_probability_30d` is optional.
 
     Raises:
         InputError: The plan or a role cannot be read.
@@ -194,18 +199,25 @@ def read_change(path: Path) -> WrittenChange:
     file = plan_file(path)
     document = load_json(read_bytes(file))
     proposals = document.get("proposals") if isinstance(document, dict) else None
-    if not isinstance(proposals, list) or not all(isinstance(one, dict) for one in proposals):
+    if (
+        not isinstance(document, dict)
+        or not isinstance(proposals, list)
+        or not all(isinstance(one, dict) for one in proposals)
+    ):
         raise InputError(
             f"`{file}` is not a plan: it has no list `proposals`", hint="give what `rightsize propose` wrote"
         )
-    changed = [one for one in proposals if one.get("kind") != "keep" and one.get("plane") not in ("graph", "directory")]
+    once = SaidOnce.of(document)
+    whole = [filled(one, once) for one in proposals]
+    changed = [one for one in whole if one.get("kind") != "keep" and one["plane"] not in ("graph", "directory")]
+    chances = _chances_beside(file, document)
     try:
         change = Change(
             frozenset(fold(id_) for one in changed for id_ in _texts(one, "replaces")),
             tuple(_assignment(new) for one in changed for new in one.get("assignments", ())),
             tuple(_roles_beside(file)),
             tuple(
-                _forecast(_texts(one, "replaces"), float(one["break_probability_30d"]), one.get("evidence") or {})
+                _forecast(_texts(one, "replaces"), float(one["break_probability_30d"]), chances.get(one.get("id"), {}))
                 for one in changed
                 if one.get("break_probability_30d")
             ),
@@ -241,8 +253,18 @@ def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
     return tuple(str(one) for one in fields[name])
 
 
-def _forecast(replaced: Iterable[str], expected: float, evidence: Mapping[str, Any]) -> Forecast:
-    said = evidence.get("break_probability") or {}
+def _chances_beside(file: Path, document: Mapping[str, Any]) -> dict[object, dict[str, Any]]:
+    """Return how the chances of breaking of a plan were estimated, by proposal; a plan that lists no table has none.
+
+    Raises:
+        InputError: The table is missing, damaged, or another one than the plan lists.
+    """
+    listed = [one for one in evidence_files(document) if one.table == CHANCES.name]
+    files = {one.file: read_bytes(file.parent / one.file) for one in listed}
+    return {row["proposal_id"]: row for row in read_tables(listed, files)[CHANCES.name].iter_rows(named=True)}
+
+
+def _forecast(replaced: Iterable[str], expected: float, said: Mapping[str, Any]) -> Forecast:
     return Forecast(
         tuple(map(fold, replaced)),
         float(said.get("bound", expected)),

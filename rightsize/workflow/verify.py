@@ -14,7 +14,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_names
 from rightsize.analyze.plan_evidence import read_tables
 from rightsize.model.errors import EvidenceError, GateError, RightsizeError
-from rightsize.propose.verify.plan_reader import read_plan, read_roles
+from rightsize.propose.verify.plan_reader import read_plan, read_roles, with_readings
 from rightsize.propose.verify.verify import Change, Verification, verify
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
@@ -84,7 +84,7 @@ def verify_plan(
     plan = read_plan(read_bytes(file))
     files = files_beside(file.parent, plan)
     roles = read_roles(plan, files)
-    read_tables(plan.evidence, files)
+    plan = with_readings(plan, read_tables(plan.evidence, files))
     del files
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(store.table)

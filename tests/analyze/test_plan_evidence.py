@@ -66,9 +66,21 @@ ABSENT: list[dict[str, Any]] = [
     },
     {"reason": "provider_not_registered", "operations": 1, "resource_types": {"A.B/c": 1}, "proof": "at another type"},
 ]
+CHANCE: dict[str, Any] = {
+    "expected": 0.0001,
+    "bound": 0.0297,
+    "basis": "used",
+    "operations": 2,
+    "new_weeks": 0,
+    "active_days": 52,
+    "tested_days": 30,
+    "counts": {"measured": [69, 1280], "basis": [2, 28]},
+    "seasonal": "month_end",
+    "new_types": {"bound": 1.0, "expected": 0.5, "came": 3},
+}
 PROPOSALS: list[tuple[str, str, dict[str, Any]]] = [
     ("p1", "control", {"operations": [USE], "used_before": [USE | {"days_ago": 93}], "absent": ABSENT, "used": 1}),
-    ("p2", "graph", {"comes": []}),
+    ("p2", "graph", {"comes": [], "break_probability": CHANCE, "removed": {}, "kept_unseen": {"arm_read": 1}}),
     ("p3", "directory", {"operations": [DIRECTORY_USE]}),
 ]
 
@@ -105,7 +117,28 @@ def test_rows_are_taken_out_of_every_plane(tables: dict[str, pl.DataFrame]) -> N
 
 def test_a_proposal_keeps_counts_in_place_of_rows() -> None:
     assert stays_inline(PROPOSALS[0][2]) == {"used": 1, "used_before": 1}
-    assert stays_inline({"used_before": 4, "removed": {}}) == {"used_before": 4, "removed": {}}
+    assert stays_inline({"used_before": 4, "removed": {"covered": 2}}) == {"used_before": 4, "removed": {"covered": 2}}
+
+
+def test_a_proposal_keeps_the_bound_of_its_chance() -> None:
+    """The expected chance is a key of the proposal itself."""
+    left = {"comes": [], "break_probability": {"bound": 0.0297}, "kept_unseen": {"arm_read": 1}}
+    assert stays_inline(PROPOSALS[1][2]) == left
+
+
+def test_a_chance_has_a_row_with_the_counts_behind_it(tables: dict[str, pl.DataFrame]) -> None:
+    (row,) = tables["chances"].to_dicts()
+    assert {name: value for name, value in row.items() if value is not None} == {
+        "proposal_id": "p2", "expected": 0.0001, "bound": 0.0297, "basis": "used", "operations": 2, "new_weeks": 0,
+        "active_days": 52, "tested_days": 30, "measured_came": 69, "measured_of": 1280, "basis_came": 2, "basis_of": 28,
+        "seasonal": "month_end", "beyond_the_sample": False, "types_bound": 1.0, "types_expected": 0.5, "types_came": 3,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("chance", ["often", {"bound": "high"}, {"counts": [1]}, {"counts": {"basis": 1}}])
+def test_a_chance_of_another_form_is_refused(chance: object) -> None:
+    with pytest.raises(InputError, match="evidence"):
+        take_rows([("p1", "control", {"break_probability": chance})])
 
 
 def test_tables_are_read_back(tables: dict[str, pl.DataFrame], files: dict[str, bytes]) -> None:
@@ -116,7 +149,7 @@ def test_tables_are_read_back(tables: dict[str, pl.DataFrame], files: dict[str, 
 
 def test_a_table_without_rows_has_no_file() -> None:
     assert files_of(take_rows([])) == []
-    assert [frame.height for frame in read_tables([], {}).values()] == [0, 0, 0]
+    assert [frame.height for frame in read_tables([], {}).values()] == [0, 0, 0, 0, 0]
 
 
 def test_the_hash_is_of_lines_of_json(tables: dict[str, pl.DataFrame]) -> None:

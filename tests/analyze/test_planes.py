@@ -17,7 +17,7 @@ from rightsize.analyze.window import Window
 from rightsize.cli.main import run
 from rightsize.model.plan import PlanePart, Proof, Proposal
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.verify.plan_reader import WrittenPart, read_plan
+from rightsize.propose.verify.plan_reader import WrittenPart, load_plan, read_plan
 from rightsize.propose.verify.verify import Change
 from rightsize.render.plan import plan_files
 from rightsize.workflow.plane_steps import PlaneSteps, TableOf
@@ -129,7 +129,7 @@ def test_proposals_of_a_plane_stand_in_the_plan_and_are_asked_of_the_plane(tmp_p
     object.__setattr__(plan, "parts", (part,))
     files = contents_of(plan_files(plan))
     assert files["graph/a.md"] == b"A"
-    document = json.loads(files["plan.json"])
+    document = load_plan(files["plan.json"])
     assert [one["plane"] for one in document["proposals"]] == ["control", "graph"]
     written = read_plan(files["plan.json"])
     assert [one.id for one in written.parts[0].proposals] == ["graph-1"]

@@ -11,6 +11,7 @@ import openpyxl
 import pytest
 
 from rightsize.cli.main import run
+from rightsize.propose.verify.plan_reader import load_plan
 
 TABLES = [
     "principals", "assignments", "roles", "scopes", "uses", "unexplained", "layers", "coverage", "findings",
@@ -33,7 +34,7 @@ def test_csv_has_every_table_whole(store: Path, tmp_path: Path, capsys: pytest.C
     assert run(_export(store, tmp_path, "-o", "json")) == 0
     told = json.loads(capsys.readouterr().out)
     assert [one["table"] for one in told] == TABLES
-    plan = json.loads((store.parent / "plan" / "plan.json").read_text(encoding="utf-8"))
+    plan = load_plan((store.parent / "plan" / "plan.json").read_bytes())
     ours = [one for one in plan["proposals"] if one["plane"] in ("control", "data")]
     for one in told:
         with Path(one["file"]).open(encoding="utf-8", newline="") as stream:

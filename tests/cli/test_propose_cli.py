@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rightsize.cli.main import run
+from rightsize.propose.verify.plan_reader import load_plan
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
 from tests.tenants.fake_store import FakeStore
 
@@ -51,7 +52,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patched:
         _open(patched, _busy())
         assert run(["propose", "--out", str(out), "--as-of", END, "-q"]) == 0
-    document: dict[str, Any] = json.loads((out / "plan.json").read_text(encoding="utf-8"))
+    document: dict[str, Any] = load_plan((out / "plan.json").read_bytes())
     return document
 
 
@@ -69,7 +70,7 @@ def test_json_is_the_plan_that_was_written(
     store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document, told = _document(tmp_path, capsys)
-    assert document == json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    assert document == load_plan((tmp_path / "plan.json").read_bytes())
     assert (tmp_path / "summary.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert "1 custom, 1 keep" in told
     assert "1 distinct calls stay allowed, 0 need an activation, 0 are denied" in told

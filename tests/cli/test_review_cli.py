@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from rightsize.cli.main import run
+from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.store.connection import open_store
 
 Ask = Callable[..., tuple[int, str, str]]
@@ -39,7 +40,7 @@ def ask(demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
 @pytest.fixture
 def changes(demo_folder: Path) -> list[dict[str, Any]]:
     """The demo's proposals of Azure RBAC that change something."""
-    document = json.loads((demo_folder / "plan.json").read_bytes())
+    document = load_plan((demo_folder / "plan.json").read_bytes())
     return [one for one in document["proposals"] if one["kind"] == "custom"]
 
 
@@ -80,7 +81,7 @@ def test_what_cannot_be_decided_is_said(
 ) -> None:
     """Nothing is written then."""
     kept = next(
-        one["id"] for one in json.loads((demo_folder / "plan.json").read_bytes())["proposals"] if one["kind"] == "keep"
+        one["id"] for one in load_plan((demo_folder / "plan.json").read_bytes())["proposals"] if one["kind"] == "keep"
     )
     words = (
         ("accept", kept) if words == ("KEEP",) else tuple(changes[0]["id"] if word == "ID" else word for word in words)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rightsize.cli.main import run
+from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.render.plan import plan_files, write_folder
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
 from tests.tenants.fake_store import FakeStore
@@ -94,7 +95,7 @@ def test_a_plan_that_grants_more_ends_in_three(
     today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing changed but the plan, and the witness says what it would give."""
-    document = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    document = load_plan((folder / "plan.json").read_bytes())
     (changed,) = [one for one in document["proposals"] if one["kind"] == "custom"]
     changed["assignments"][0]["scope"] = "/"
     (folder / "plan.json").write_text(json.dumps(document), encoding="utf-8")

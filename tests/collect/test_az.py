@@ -17,6 +17,7 @@ from rightsize.collect.sources import chosen_sources
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.propose.core.options import PlanOptions
+from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.render.deploy.contents import contents_of
 from rightsize.render.deploy.files import ROLE_FORMS, deploy_files
@@ -76,7 +77,7 @@ def test_the_role_of_doctor_is_taken(az: Az, writable: Loopback, tmp_path: Path)
 def test_the_roles_of_a_plan_are_taken(az: Az, demo_exports: Path, tmp_path: Path) -> None:
     load_paths(tmp_path / "store.duckdb", [demo_exports])
     propose_plan(tmp_path / "store.duckdb", PlanOptions(), tmp_path / "plan")
-    plan = json.loads((tmp_path / "plan" / "plan.json").read_bytes())
+    plan = load_plan((tmp_path / "plan" / "plan.json").read_bytes())
     roles = [json.loads((tmp_path / "plan" / entry["file"]).read_bytes()) for entry in plan["roles"]]
     with_data = [role for role in roles if role["properties"]["permissions"][0]["dataActions"]]
     chosen = [*roles[:FEW], *with_data[:FEW]]

@@ -16,6 +16,7 @@ import pytest
 
 from rightsize.cli.demo import write_page
 from rightsize.cli.main import run
+from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.store.connection import open_store
 from rightsize.workflow.demo import STORE, DemoResult
 
@@ -121,7 +122,7 @@ def texts(demo_made: DemoResult, demo_folder: Path, tmp_path_factory: pytest.Tem
     counted = {
         "demo": "\n".join(write_page(demo_made)),
         "comment": (demo_folder / "comment.md").read_text(encoding="utf-8"),
-        "plan": _plan(json.loads((demo_folder / "plan.json").read_text(encoding="utf-8"))),
+        "plan": _plan(load_plan((demo_folder / "plan.json").read_bytes())),
         "truth": f"{len(truth['unexplained'])} unexplained operations",
         "store": f"{findings} findings",
         "report data": f"{len(_data(demo_folder / PAGES['report'])['findings']['control'])} findings",

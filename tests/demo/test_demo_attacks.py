@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from rightsize.demo.generator import generate
 from rightsize.demo.spec import ATTACKS, TenantSpec
 from rightsize.demo.writing import Folder
 from rightsize.model.errors import UsageError
+from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.behaviour import behaviour_inputs
@@ -56,7 +56,7 @@ def test_nothing_seen_only_in_the_session_is_learnt(store: Store, calls: list[Ca
 
 
 def test_what_waits_for_a_person_is_kept_by_the_plan_and_listed_in_it(demo_folder: Path, calls: list[Call]) -> None:
-    plan = json.loads((demo_folder / "plan.json").read_text(encoding="utf-8"))
+    plan = load_plan((demo_folder / "plan.json").read_bytes())
     (advice,) = (item["text"] for item in plan["advice"] if item["subject"] == calls[0]["principal_id"]
                  and "quarantine" in item["text"])  # fmt: skip
     waiting = {call["operation"] for call in calls if "restart" not in call["operation"]}

@@ -17,6 +17,7 @@ from rightsize.cli.demo import write_page
 from rightsize.cli.main import run
 from rightsize.demo.spec import TenantSpec
 from rightsize.model.errors import UsageError
+from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.store.connection import open_store
 from rightsize.workflow.demo import MARKER, STORE, DemoResult, write_demo
 
@@ -121,7 +122,7 @@ def test_what_no_rule_knows_is_counted_apart(made: DemoResult) -> None:
 def test_orphans_go_and_emergency_access_stays(folder: Path) -> None:
     """What the truth says of whole assignments, the plan says too."""
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
-    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    plan = load_plan((folder / "plan.json").read_bytes())
     of_rbac = [one for one in plan["proposals"] if one["plane"] not in plan["planes"]]
     kinds = {name: one["kind"] for one in of_rbac for name in one["replaces"]}
     assert set(kinds) == {a["role_assignment_id"] for a in truth["assignments"]}
@@ -142,7 +143,7 @@ def test_the_story_has_a_proposal_of_every_telling_kind(made: DemoResult) -> Non
 
 def test_every_proposal_is_proved(folder: Path) -> None:
     """Used within proposed, proposed within granted."""
-    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    plan = load_plan((folder / "plan.json").read_bytes())
     assert all(one["proof"]["used_subset"] and one["proof"]["granted_superset"] for one in plan["proposals"])
 
 

@@ -12,7 +12,9 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.plan_evidence import read_tables
-from rightsize.propose.verify.plan_reader import read_plan, read_roles
+from rightsize.model.plan_defaults import SaidOnce, filled
+from rightsize.propose.core.fingerprint import WHAT
+from rightsize.propose.verify.plan_reader import read_plan, read_roles, with_readings
 from rightsize.propose.verify.reviewable import ReviewablePlan, read_reviewable
 from rightsize.propose.verify.verify import Change, Verification, verify
 from rightsize.render.plan import plan_files
@@ -46,6 +48,11 @@ class Written:
         return found
 
     @property
+    def rests_on(self) -> dict[str, dict[str, str]]:
+        """The hashes that the plan rests on, by what they are of."""
+        return rests_on(read_tables(read_plan(self.contents["plan.json"]).evidence, self.contents)["readings"])
+
+    @property
     def contents(self) -> dict[str, bytes]:
         """The bytes of each file by its name."""
         return contents_of(self.files)
@@ -64,7 +71,7 @@ class Written:
         """Verify the plan against a tenant."""
         plan = read_plan(self.contents["plan.json"])
         roles = read_roles(plan, self.contents)
-        read_tables(plan.evidence, self.contents)
+        plan = with_readings(plan, read_tables(plan.evidence, self.contents))
         return verify(plan, roles, today.inputs() if isinstance(today, SmallTenant) else today)
 
 
@@ -74,7 +81,7 @@ def contents_of(files: Mapping[str, str | bytes]) -> dict[str, bytes]:
 
 
 def to_version_1(document: Document, tables: Mapping[str, pl.DataFrame] = MappingProxyType({})) -> None:
-    """Change a document to version 1 of the format: options are named `dials`, proposals have the rows of evidence.
+    """Change a document to version 1 of the format: options are named `dials`, proposals have all keys and rows.
 
     Args:
         document: The document.
@@ -85,8 +92,12 @@ def to_version_1(document: Document, tables: Mapping[str, pl.DataFrame] = Mappin
     dials = {("exclusions" if name == "exclude_from" else name): found for name, found in options.items()}
     document["generated_from"]["dials"] = dials
     document.pop("evidence")
+    document["proposals"] = [filled(one, SaidOnce.of(document)) for one in document["proposals"]]
+    document["rests_on"] = rests_on(tables["readings"]) if tables else {}
+    document.pop("grows", None)
     for one in document["proposals"] if tables else ():
-        mine = {name: frame.filter(pl.col("proposal_id") == one["id"]) for name, frame in tables.items()}
+        ours = {name: frame for name, frame in tables.items() if name != "readings"}
+        mine = {name: frame.filter(pl.col("proposal_id") == one["id"]) for name, frame in ours.items()}
         for name, period in (("operations", "window"), ("used_before", "before")):
             rows = mine["operations"].filter(pl.col("period") == period).drop("proposal_id", "period")
             if name == "operations" or not rows.is_empty():
@@ -94,6 +105,8 @@ def to_version_1(document: Document, tables: Mapping[str, pl.DataFrame] = Mappin
         proofs = mine["absence-proofs"].group_by("reason", maintain_order=True)
         absent = [_entry(mine["absent"].filter(pl.col("reason") == reason), rows) for (reason,), rows in proofs]
         one["evidence"] |= {"absent": plain(absent)} if absent else {}
+        for row in mine["chances"].drop("proposal_id").iter_rows(named=True):
+            one["evidence"]["break_probability"] = _chance(row)
 
 
 def _entry(types: pl.DataFrame, proofs: pl.DataFrame) -> Document:
@@ -106,6 +119,24 @@ def _entry(types: pl.DataFrame, proofs: pl.DataFrame) -> Document:
     names = ("kind", "reader_id", "subscriptions", "read_from", "read_to")
     counts = {"subscriptions": first["of_subscriptions"], "log_days": first["log_days"]}
     return entry | counts | {"window_days": first["window_days"], "listings": proofs.select(names).to_dicts()}
+
+
+def rests_on(readings: pl.DataFrame) -> dict[str, dict[str, str]]:
+    """Return the hashes of the table `readings` as a plan of version 1 has them."""
+    found: dict[str, dict[str, str]] = {word: {} for word in WHAT}
+    for what, id_, content in readings.iter_rows():
+        found[what][id_] = content
+    return found
+
+
+def _chance(row: Document) -> Document:
+    """Return what a plan of version 1 says of a chance of breaking."""
+    types = {name.removeprefix("types_"): value for name, value in row.items() if name.startswith("types_")}
+    counts = {name.removesuffix("_of"): [row[name.removesuffix("of") + "came"], value] for name, value in row.items()
+              if name.endswith("_of") and value is not None}  # fmt: skip
+    said = {name: value for name, value in row.items() if not name.startswith("types_") and value is not None}
+    said = {name: value for name, value in said.items() if not name.endswith(("_of", "_came"))}
+    return said | {"counts": counts} | ({"new_types": types} if types["bound"] is not None else {})
 
 
 def named(found: Verification) -> list[tuple[str, str, str]]:

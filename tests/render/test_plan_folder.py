@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, PlanePart, count_by_plane
+from rightsize.model.plan_defaults import SaidOnce, filled
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.rbac.text import fold
 from rightsize.render.plan import digest_of, plan_files, plan_texts, prepared, write_folder
@@ -107,14 +108,14 @@ def test_the_plan_has_the_keys_that_other_programs_read(files: dict[str, str]) -
         "excess",
         "evidence",
         "would_tell",
+        "grows",
         "optimum",
         "reads",
         "curve",
         "planes",
-        "rests_on",
     }
     assert set(document["generated_from"]) == {"content_hash", "catalogue_hash", "window", "options"}
-    for proposal in document["proposals"]:
+    for proposal in (filled(one, SaidOnce.of(document)) for one in document["proposals"]):
         assert set(proposal) == KEYS
         assert set(proposal["proof"]) == {"used_subset", "granted_superset", "witness", "tomorrow"}
         for assignment in proposal["assignments"]:

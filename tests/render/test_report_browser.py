@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
+from rightsize.propose.verify.plan_reader import load_plan
 from tests.render.browser import visit
 
 TITLE = "document.getElementById('detail-title').textContent"
@@ -20,7 +20,7 @@ def page(demo_folder: Path) -> Path:
 
 def _first(page: Path, kind: str) -> str:
     """The id of a proposal of that kind."""
-    plan = json.loads((page.parent / "plan.json").read_text(encoding="utf-8"))
+    plan = load_plan((page.parent / "plan.json").read_bytes())
     return str(next(one["id"] for one in plan["proposals"] if one["kind"] == kind))
 
 

@@ -19,6 +19,7 @@ import pytest
 from rightsize.analyze.window import Window
 from rightsize.cli.main import run
 from rightsize.model.errors import InputError
+from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.render.report.calendar import draw_calendar
 from rightsize.render.report.embed import to_json
 from rightsize.render.report.figures import bar
@@ -105,7 +106,7 @@ def test_who_falls_with_whom_stands_on_the_page_with_the_shortest_ways(page: str
 def test_what_is_held_of_the_directory_and_of_graph_stands_on_the_page(page: str, demo_folder: Path) -> None:
     """Each grant once, with what was used of it and the kind of its proposal; its counts are added to no others."""
     section = page.partition('<section id="planes">')[2].partition("</section>")[0]
-    plan = json.loads((demo_folder / "plan.json").read_text(encoding="utf-8"))
+    plan = load_plan((demo_folder / "plan.json").read_bytes())
     for plane, title in (
         ("graph", "Microsoft Graph permissions</h3>"),
         ("directory", "Directory roles</h3>"),
@@ -138,7 +139,7 @@ def test_a_report_without_reach_or_other_planes_has_no_empty_section(hostile_pag
 def test_the_data_holds_every_principal_assignment_and_proposal(page: str, demo_folder: Path) -> None:
     """With numbers that point at rows that are there."""
     data = _data(page)
-    plan = json.loads((demo_folder / "plan.json").read_text(encoding="utf-8"))
+    plan = load_plan((demo_folder / "plan.json").read_bytes())
     ours = [one for one in plan["proposals"] if one["plane"] in ("control", "data")]
     assert [one[0] for one in data["proposals"]] == [one["id"] for one in ours]
     for plane, title in (("graph", "Microsoft Graph permissions"), ("directory", "Directory roles")):
@@ -181,7 +182,7 @@ def test_the_data_holds_every_principal_assignment_and_proposal(page: str, demo_
 def test_new_roles_stand_beside_those_of_today(page: str, demo_folder: Path) -> None:
     """Each with its strings, and the reason of each string."""
     data = _data(page)
-    plan = json.loads((demo_folder / "plan.json").read_text(encoding="utf-8"))
+    plan = load_plan((demo_folder / "plan.json").read_bytes())
     for role in plan["roles"]:
         row = data["roles"]["id"].index(role["role"])
         file = json.loads((demo_folder / role["file"]).read_text(encoding="utf-8"))["properties"]["permissions"][0]
@@ -200,7 +201,7 @@ def test_the_numbers_are_those_of_the_store_and_the_plan(page: str, demo_folder:
             ).iter_rows()
         )
     text = re.sub(r"<[^>]+>", " ", page)
-    plan = json.loads((demo_folder / "plan.json").read_text(encoding="utf-8"))
+    plan = load_plan((demo_folder / "plan.json").read_bytes())
     for words in (
         f"{counted['unused']:,}",
         f"{counted['unobservable']:,} unobservable, {counted['out_of_coverage']:,} out of coverage",
@@ -237,7 +238,7 @@ def test_a_plan_of_another_store_is_marked(
     for name in ("plan.json", "roles", "evidence"):
         source = demo_folder / name
         shutil.copytree(source, tmp_path / name) if source.is_dir() else shutil.copy(source, tmp_path / name)
-    plan = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    plan = load_plan((tmp_path / "plan.json").read_bytes())
     plan["generated_from"]["content_hash"] = "0" * 64
     (tmp_path / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     out = tmp_path / "report.html"
@@ -270,7 +271,7 @@ def test_a_plan_that_is_none_is_refused(demo_folder: Path, tmp_path: Path, key: 
     """With the place in it, and no page is written."""
     for name in ("roles", "evidence"):
         shutil.copytree(demo_folder / name, tmp_path / name)
-    plan = json.loads((demo_folder / "plan.json").read_text(encoding="utf-8"))
+    plan = load_plan((demo_folder / "plan.json").read_bytes())
     plan["proposals"][3][key] = value
     (tmp_path / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     with pytest.raises(InputError, match="proposal 4"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from rightsize.cli.main import run
+from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.rollout.bundle import kept_properties
 from rightsize.store.connection import open_store
 from tests.azure.hurried import Hurried
@@ -63,11 +63,7 @@ def azure_state(azure: Loopback) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def planned(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The rollout of the demo's plan: four changes that make assignments come first. Read only."""
-    made = (
-        one
-        for one in json.loads((demo / "plan.json").read_text(encoding="utf-8"))["proposals"]
-        if one["kind"] == "custom"
-    )
+    made = (one for one in load_plan((demo / "plan.json").read_bytes())["proposals"] if one["kind"] == "custom")
     surest = sorted(made, key=lambda one: (one["break_probability_30d"], one["id"]))[:4]
     out = tmp_path_factory.mktemp("planned") / "rollout"
     words = [

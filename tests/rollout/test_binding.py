@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from rightsize.azure import credentials
+from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.rbac.azure import OWNER
 from rightsize.rollout.heads import state_folder
 from rightsize.store.connection import open_store
+from rightsize.workflow.plan_folder import read_plan_folder
 from tests.loopback.server import Loopback
 from tests.propose.written_plans import to_version_1
 from tests.rollout.demo_rollout import Ask, azure_state, emergency_words, writing_words
@@ -224,7 +226,7 @@ def test_a_preview_of_a_short_window_is_taken_only_where_that_is_said(ask: Ask, 
 
 def test_a_plan_on_fewer_days_than_are_asked_for_is_a_preview(ask: Ask, demo: Path, tmp_path: Path) -> None:
     """Though its window is whole: `--min-days` let logs pass that cover less of it."""
-    document = json.loads((demo / "plan.json").read_bytes())
+    document = load_plan((demo / "plan.json").read_bytes())
     document["generated_from"]["options"]["min_days"] = 45
     plan = Path(shutil.copytree(demo, tmp_path / "plan"))
     (plan / "chain.json").unlink()
@@ -238,7 +240,7 @@ def test_a_plan_on_fewer_days_than_are_asked_for_is_a_preview(ask: Ask, demo: Pa
 def test_a_preview_of_version_1_is_one_too(ask: Ask, demo: Path, tmp_path: Path) -> None:
     """The window is read from the options of either version of the format."""
     document = json.loads((demo / "plan.json").read_bytes())
-    to_version_1(document)
+    to_version_1(document, read_plan_folder(demo).tables)
     document["generated_from"]["dials"]["min_window"] = 30
     plan = Path(shutil.copytree(demo, tmp_path / "plan"))
     (plan / "chain.json").unlink()

@@ -74,7 +74,7 @@ ANSWER_TABLES = (
             Column("reason", TEXT, "why"),
             Column("excess_before", REAL, "risk-weighted excess today"),
             Column("excess_after", REAL, "risk-weighted excess after it"),
-            Column("plan", TEXT, "the proposal as it stands in plan.json"),
+            Column("plan", TEXT, "the proposal of plan.json with all its keys"),
         ),
         kind="answer",
     ),

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Verdict
+from rightsize.model.plan_defaults import clause_of_tells
 
 _NAMED = 3
-"""Maximum number of causes, and of things that would tell, that a reason names; the plan has all of them."""
+"""Maximum number of causes that a reason names; the plan has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,7 @@ def what_would_tell(counts: Mapping[str, int]) -> list[str]:
 
 def describe_tells(counts: Mapping[str, int]) -> str:
     """Return the clause that says what would tell; empty where nothing is undecided."""
-    tells = what_would_tell(counts)[:_NAMED]
-    return f"; what would tell: {', or '.join(tells)}" if tells else ""
+    return clause_of_tells(what_would_tell(counts))
 
 
 def cause_of(reason: str) -> Cause:

@@ -15,6 +15,8 @@ from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
 from rightsize.rbac.algebra import contains
 
 Blocks = tuple[PermissionBlock, ...]
+CLAIMS_AT_ONCE = 20_000
+"""The number of claims in one part: the uses of each are copied, sorted and joined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,31 +99,39 @@ def _uncovered(claims: Sequence[Claim], uses: pl.DataFrame, evaluator: Evaluator
     shared = [f"{id(claim.resting_on)} {sorted(map(str, claim.conditions))} {claim.end_on}" for claim in claims]
     numbers = {key: str(number) for number, key in enumerate(dict.fromkeys(shared))}
     named = pl.DataFrame(
-        {"claim": [claim.name for claim in claims], "shared": [numbers[key] for key in shared]},
-        schema={"claim": pl.String, "shared": pl.String},
+        {
+            "claim": [claim.name for claim in claims],
+            "shared": [numbers[key] for key in shared],
+            "role": [claim.replaces for claim in claims],
+        },
+        schema={"claim": pl.String, "shared": pl.String, "role": pl.String},
     )
-    left = uses.join(named, on="claim").sort("claim", "plane", "operation", "place", "principal_id")
-    left = _resting_on(left, claims, evaluator).with_row_index("use")
     proposed = [(claim.name, grant, claim) for claim in claims for grant in claim.proposed]
     first = {numbers[key]: claim for key, claim in zip(reversed(shared), reversed(claims), strict=True)}
     resting = [(number, grant, claim) for number, claim in sorted(first.items()) for grant in claim.resting_on]
-    for column, grants in (("claim", proposed), ("shared", resting)):
-        assigned = _assigned(grants)
+    granted = {"claim": _assigned(proposed), "shared": _assigned(resting)}
+    # A use is covered or not whatever the others are, so only uncovered ones of each part are kept.
+    parts = list(named.iter_slices(CLAIMS_AT_ONCE)) or [named]
+    return pl.concat([_left_of(uses.join(part, on="claim"), granted, evaluator) for part in parts])
+
+
+def _left_of(uses: pl.DataFrame, granted: Mapping[str, pl.DataFrame], evaluator: Evaluator) -> pl.DataFrame:
+    """Return the uses that no grant covers, sorted; `granted` is by the column whose value begins their holder."""
+    left = uses.sort("claim", "plane", "operation", "place", "principal_id")
+    left = _resting_on(left, evaluator).with_row_index("use")
+    for column, assigned in granted.items():
         for holder in (pl.col(column), pl.col(column) + " " + pl.col("principal_id")):
             allowed = evaluator.kept(left.with_columns(holder=holder), assigned)["use"].unique()
             left = left.filter(~pl.col("use").is_in(allowed.implode()))
     return left
 
 
-def _resting_on(uses: pl.DataFrame, claims: Sequence[Claim], evaluator: Evaluator) -> pl.DataFrame:
-    """Add the column `by` for `Evaluator.kept`: the replaced role where it allows the use by one reading only."""
-    schema = {"claim": pl.String, "role": pl.String}
-    replaced = pl.DataFrame([(one.name, one.replaces) for one in claims], schema=schema, orient="row")
-    asked = uses.join(replaced, on="claim").select("role", "plane", "operation").unique()
+def _resting_on(uses: pl.DataFrame, evaluator: Evaluator) -> pl.DataFrame:
+    """Make of `role`, the replaced role, the column `by` for `Evaluator.kept`: it is null unless readings differ."""
+    asked = uses.select("role", "plane", "operation").unique()
     doubtful = asked.filter(pl.Series([evaluator.is_doubtful(*row) for row in asked.iter_rows()], dtype=pl.Boolean))
     by = doubtful.with_columns(by=pl.concat_list("role"))
-    named = uses.join(replaced, on="claim", maintain_order="left")
-    return named.join(by, on=["role", "plane", "operation"], how="left", maintain_order="left").drop("role")
+    return uses.join(by, on=["role", "plane", "operation"], how="left", maintain_order="left").drop("role")
 
 
 def _assigned(grants: Iterable[tuple[str, ProvedGrant, Claim]]) -> pl.DataFrame:

@@ -96,8 +96,16 @@ def replay(
 def replay_uses(
     uses: pl.DataFrame, today: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant, inputs: Inputs
 ) -> Outcomes:
-    """Return the outcome of each distinct use that is allowed today; the arguments are those of `replay`."""
-    return answer_uses(asked_uses(uses, today, evaluator, tenant, inputs), after, evaluator, tenant)
+    """Return the outcome of each distinct use that is allowed today; the arguments are those of `replay`.
+
+    A use has its outcome whatever the others are, so they are answered in parts: only their numbers are kept of all.
+    """
+    found = [
+        answer_uses(asked_uses(part, today, evaluator, tenant, inputs), after, evaluator, tenant)
+        for part in in_parts(uses)
+    ]
+    active, waiting = (pl.concat([getattr(one, name) for one in found]) for name in ("active", "waiting"))
+    return Outcomes(active, waiting, pl.concat([one.denied for one in found]))
 
 
 def asked_uses(

@@ -9,17 +9,26 @@ import datetime as dt
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import polars as pl
 
-from rightsize.analyze.plan_evidence import AGAIN, EvidenceFile, files_of, read_tables, stays_inline, take_rows
+from rightsize.analyze.plan_evidence import (
+    AGAIN,
+    EvidenceFile,
+    files_of,
+    read_tables,
+    readings_of,
+    stays_inline,
+    take_rows,
+)
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import AssignmentState, RoleDefinition
 from rightsize.model.plan import PLAN_FORMAT, PlannedAssignment, ProposalKind
-from rightsize.model.plan_evidence import EVIDENCE_TABLES, file_of
+from rightsize.model.plan_defaults import SaidOnce, filled
+from rightsize.model.plan_evidence import EVIDENCE_TABLES, READINGS, file_of
 from rightsize.model.role_forms import hash_of_role, load_json, read_role_definitions
 from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings
 from rightsize.rbac.scopes import parse_scope
@@ -79,7 +88,8 @@ class WrittenPlan:
         window: Its window, with the number of days for which earlier use counts.
         proposals: Its proposals for Azure RBAC.
         roles: Its new roles.
-        rests_on: Hashes of the assignments, roles, groups and denies that it read.
+        rests_on: Hashes of the assignments, roles, groups and denies that it read; empty until `with_readings`, unless
+            the plan is of version 1.
         parts: Its parts for other planes.
         evidence: The files of its tables of evidence.
     """
@@ -107,7 +117,7 @@ def read_plan(text: bytes) -> WrittenPlan:
 
 
 def load_plan(text: bytes) -> dict[str, Any]:
-    """Return the document in `plan.json` in today's format: a plan of version 1 is brought to it.
+    """Return the document in `plan.json` in today's format, with whole proposals: a plan of version 1 is brought to it.
 
     The proposals of a plan of version 1 keep their rows of evidence; `read_evidence` takes them out.
 
@@ -126,7 +136,17 @@ def load_plan(text: bytes) -> dict[str, Any]:
             f"`plan.json` has the format version {json.dumps(version)[:40]}; versions 1 and {PLAN_FORMAT} can be read",
             hint=AGAIN,
         )
-    return plan if version == PLAN_FORMAT else _from_version_1(plan)
+    return _with_defaults(plan) if version == PLAN_FORMAT else _from_version_1(plan)
+
+
+def _with_defaults(plan: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what the proposals of a plan leave out; the plan itself is changed, since it can be large."""
+    proposals = plan.get("proposals")
+    if isinstance(proposals, list):
+        once = SaidOnce.of(plan)
+        plan.pop("grows", None)
+        proposals[:] = (filled(one, once) if isinstance(one, dict) else one for one in proposals)
+    return plan
 
 
 def _from_version_1(plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,7 +168,8 @@ def check_plan(plan: Mapping[str, Any]) -> WrittenPlan:
         InputError: The document is not a plan; the message names the place.
     """
     window = _window(_object(plan.get("generated_from"), "generated_from"), plan)
-    rests_on = _rests_on(plan.get("rests_on"))
+    evidence = evidence_files(plan)
+    rests_on = _rests_on(plan["rests_on"]) if "rests_on" in plan else {}
     of_plane: dict[str, list[WrittenProposal]] = {}
     for index, one in enumerate(_list(plan.get("proposals"), "proposals"), 1):
         of_plane.setdefault(_plane_of(one), []).append(_proposal(one, index))
@@ -161,8 +182,25 @@ def check_plan(plan: Mapping[str, Any]) -> WrittenPlan:
     for what, ids in (("proposal", every), ("role", [one.role for one in roles])):
         if len(set(ids)) < len(ids):
             raise InputError(f"`plan.json` has a {what} twice", hint=AGAIN)
-    _check_roles_known(proposals, {one.role for one in roles} | set(rests_on["role_definitions"]))
-    return WrittenPlan(window, proposals, roles, rests_on, parts, _evidence(plan))
+    if not rests_on and proposals and all(one.table != READINGS.name for one in evidence):
+        raise InputError("`plan.json` has no readings, so nothing shows whether it is stale", hint=AGAIN)
+    written = WrittenPlan(window, proposals, roles, rests_on, parts, evidence)
+    return _with_known_roles(written) if rests_on else written
+
+
+def with_readings(plan: WrittenPlan, tables: Mapping[str, pl.DataFrame]) -> WrittenPlan:
+    """Return a plan with the hashes of its table `readings`; a plan of version 1 has them already.
+
+    Raises:
+        InputError: A proposal assigns a role that the plan neither brings nor read.
+    """
+    if plan.rests_on:
+        return plan
+    read: Readings = {word: {} for word in WHAT}
+    for word, id_, found in tables[READINGS.name].iter_rows():
+        if word in read and id_ and found:
+            read[word][fold(id_)] = found
+    return _with_known_roles(replace(plan, rests_on=read))
 
 
 def read_roles(plan: WrittenPlan, files: Mapping[str, bytes]) -> dict[str, RoleDefinition]:
@@ -213,12 +251,18 @@ def read_evidence(
     proposals = [one | {"evidence": _object(one.get("evidence", {}), "evidence")} for one in document["proposals"]]
     tables = take_rows((one["id"], str(one.get("plane")), one["evidence"]) for one in proposals)
     proposals = [one | {"evidence": stays_inline(one["evidence"])} for one in proposals]
+    tables[READINGS.name] = readings_of(plan.rests_on)
     listed = [one.as_json() for one in files_of(tables)]
-    return {**document, "proposals": proposals, "evidence": listed}, tables
+    whole = {name: value for name, value in document.items() if name != "rests_on"}
+    return {**whole, "proposals": proposals, "evidence": listed}, tables
 
 
-def _evidence(plan: Mapping[str, Any]) -> tuple[EvidenceFile, ...]:
-    """Return the tables of evidence that a plan lists; a plan of format version 1 lists none."""
+def evidence_files(plan: Mapping[str, Any]) -> tuple[EvidenceFile, ...]:
+    """Return the tables of evidence that a plan lists; a plan of format version 1 lists none.
+
+    Raises:
+        InputError: One of them is none that can be read, or is listed twice.
+    """
     listed = []
     for index, one in enumerate(_list(plan.get("evidence", []), "evidence"), 1):
         where = f"table {index} of evidence"
@@ -269,14 +313,16 @@ def _window(fields: Mapping[str, Any], plan: Mapping[str, Any]) -> Window:
     return Window(first, last, forget_days, min_days)
 
 
-def _check_roles_known(proposals: Sequence[WrittenProposal], known: set[str]) -> None:
-    for proposal in proposals:
+def _with_known_roles(plan: WrittenPlan) -> WrittenPlan:
+    known = {one.role for one in plan.roles} | set(plan.rests_on["role_definitions"])
+    for proposal in plan.proposals:
         for one in proposal.assignments:
             if one.role not in known:
                 raise InputError(
                     f"proposal `{proposal.id}` assigns the role `{one.role}`, which the plan neither brings nor read",
                     hint=AGAIN,
                 )
+    return plan
 
 
 def _proposal(document: object, index: int) -> WrittenProposal:
@@ -335,8 +381,6 @@ def _role(document: object, index: int) -> WrittenRole:
 
 
 def _rests_on(document: object) -> Readings:
-    if document is None:
-        raise InputError("`plan.json` has no `rests_on`, so nothing shows whether it is stale", hint=AGAIN)
     fields = _object(document, "rests_on")
     read: Readings = {}
     for word in WHAT:

@@ -18,7 +18,14 @@ from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Advice, Growth, Plan, PlannedAssignment, PlannedRole, Proof, Proposal
 from rightsize.model.plan_evidence import OPERATIONS
-from rightsize.propose.verify.plan_reader import WrittenPlan, check_plan, load_plan, read_evidence, read_roles
+from rightsize.propose.verify.plan_reader import (
+    WrittenPlan,
+    check_plan,
+    load_plan,
+    read_evidence,
+    read_roles,
+    with_readings,
+)
 from rightsize.propose.verify.summary_form import is_summary
 from rightsize.rbac.text import fold
 
@@ -78,6 +85,7 @@ def read_reviewable(text: bytes, files: Mapping[str, bytes]) -> ReviewablePlan:
         _check_proposal(one, f"proposal {index}")
     _check_whole(document)
     document, tables = read_evidence(written, document, files)
+    written = with_readings(written, tables)
     evidence = {}
     for role in written.roles:
         evidence[fold(role.role)] = _read_evidence(evidence_files(role.file), files)

@@ -16,6 +16,7 @@ from rightsize.model.errors import InputError
 from rightsize.model.excess import Change, ExcessTotals, total_excess, total_excess_of
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
+from rightsize.model.plan_defaults import SaidOnce, filled
 from rightsize.propose.assembly.plan import make_plan
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.by_design import BY_DESIGN, word_of
@@ -95,7 +96,8 @@ def test_the_plan_writes_the_parts_beside_each_other() -> None:
     assert written == plan_document(plan)["excess"] == total_excess(plan.proposals).as_json()
     assert written["live"]["before"] > written["live"]["after"]
     assert written["latent"]["removed"] == 1
-    assert total_excess_of(plan_document(plan)["proposals"]) == total_excess(plan.proposals)
+    whole = (filled(one, SaidOnce()) for one in plan_document(plan)["proposals"])
+    assert total_excess_of(whole) == total_excess(plan.proposals)
     assert "of the latent excess removed" in write_summary(plan)
     assert "of the latent excess removed" not in write_summary(_starter().plan())
 

@@ -18,6 +18,7 @@ from typer.main import get_command
 from rightsize.cli.main import app, run
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.plan_defaults import SaidOnce, filled
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import read_plan
 from rightsize.propose.verify.reviewable import plan_of
@@ -86,7 +87,8 @@ def test_the_ids_of_proposals_and_roles_are_those_of_version_1() -> None:
         assert grants[0]["permissions"] == grants[1]["permissions"]
         assert grants[0]["assignableScopes"] == grants[1]["assignableScopes"]
     for key in ("id", "replaces", "assignments"):
-        assert [one[key] for one in old.document["proposals"]] == [one[key] for one in new.document["proposals"]]
+        found = [filled(one, SaidOnce())[key] for one in new.document["proposals"]]
+        assert [one[key] for one in old.document["proposals"]] == found
 
 
 def test_both_versions_hold_against_their_tenant(written: Written) -> None:
@@ -106,7 +108,7 @@ def test_a_plan_reads_the_same_from_both_versions() -> None:
     """After reading, nobody can tell the version: options, proposals, roles, evidence and its tables are equal."""
     new = _new().read()
     old = _new().edit(lambda document: to_version_1(document, new.tables)).read()
-    assert (old.written.evidence, len(new.written.evidence)) == ((), 1)
+    assert (old.written.evidence, len(new.written.evidence)) == ((), 3)
     assert replace(old, written=replace(old.written, evidence=new.written.evidence)) == new
     assert plan_of(old) == plan_of(new)
     for name, frame in new.tables.items():
@@ -144,6 +146,8 @@ def test_the_key_of_the_other_version_is_not_read(version: int, key: str) -> Non
         with pytest.raises(InputError, match="options"):
             read_plan(json.dumps(document).encode())
     else:
+        document["proposals"] = [filled(one, SaidOnce.of(document)) for one in document["proposals"]]
+        document["rests_on"] = _new().rests_on
         assert read_plan(json.dumps(document).encode()).window.forget_days == 0
 
 

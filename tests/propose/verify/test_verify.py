@@ -13,9 +13,8 @@ import pytest
 from rightsize.analyze.inputs import Inputs
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.core.fingerprint import take_readings
-from rightsize.propose.verify.plan_reader import read_plan, read_roles
-from rightsize.propose.verify.verify import verify
+from rightsize.propose.core.fingerprint import WHAT, take_readings
+from rightsize.propose.verify.plan_reader import read_plan
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
@@ -245,7 +244,7 @@ def test_activations_come_and_go() -> None:
         tenant.assign(302, guid(1), CONTRIBUTOR, SUB2, state=state)
     busy = Written.of(tenant)
     assert calm.verify(tenant).changes == ()
-    assert calm.document["rests_on"] == busy.document["rests_on"]
+    assert calm.rests_on == busy.rests_on
     del tenant.rows["role_assignments"][-2:]
     assert busy.verify(tenant).changes == ()
     _assignment(tenant, 301)["end_on"] = dt.datetime(2027, 1, 1)
@@ -519,10 +518,11 @@ def _put(value: Any, *path: Any) -> Callable[[dict[str, Any]], None]:
         _drop("generated_from", "window"),
         _put("2026-13-01", "generated_from", "window", "first_day"),
         _put("2099-01-01", "generated_from", "window", "first_day"),
-        _drop("rests_on"),
-        _put([], "rests_on", "group_members"),
-        _put({}, "rests_on", "role_assignments"),
-        _put({guid(101): 7}, "rests_on", "role_assignments"),
+        _put([], "rests_on"),
+        _put({"group_members": []}, "rests_on"),
+        _put({key: {} for key in WHAT}, "rests_on"),
+        _put({key: {guid(101): 7} for key in WHAT}, "rests_on"),
+        _drop("evidence", -1),
         _put({}, "proposals"),
         _put([7], "proposals"),
         _put("demolish", "proposals", 0, "kind"),
@@ -560,11 +560,9 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
 
 def test_a_tenant_with_nothing_in_it_makes_everything_stale(written: Written) -> None:
     """An empty store is no reason to crash, and none to say yes."""
-    plan = read_plan(written.contents["plan.json"])
-    roles = read_roles(plan, written.contents)
-    found = verify(plan, roles, Inputs.of(usage_days=pl.DataFrame()))
+    found = written.verify(Inputs.of(usage_days=pl.DataFrame()))
     assert {change.change for change in found.changes} >= {"gone"}
-    assert len(found.changes) >= sum(len(read) for read in plan.rests_on.values())
+    assert len(found.changes) >= sum(len(read) for read in written.rests_on.values())
 
 
 def test_the_proposals_say_what_they_replace(written: Written) -> None:

@@ -1,0 +1,159 @@
+"""What a proposal leaves out in `plan.json` is what readers fill in, and what the published JSON Schema says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rightsize.model.plan_defaults import SaidOnce, clause_of_tells, filled, shortened
+from rightsize.render.plan import PLAN_SCHEMA
+from tests.examples import MANY
+
+TODAY = "/subscriptions/a"
+ONCE = SaidOnce({"v": "patterns"}, {"arm_read": "sign-in logs", "no_type": "a listing"})
+NUMBERS = ("break_probability_30d", "excess_before", "excess_after", "risk_before", "risk_after")
+PLAIN: dict[str, Any] = {
+    "id": "p",
+    "plane": "control",
+    "principal_ids": ["u"],
+    "kind": "builtin",
+    "reason": "r",
+    "replaces": ["a"],
+    "assignments": [{"role": "r", "scope": TODAY, "principal_id": "u", "condition": None, "state": "active"}],
+    "evidence": {"role": "o", "scope": TODAY, "state": "active"},
+    "proof": {"used_subset": True, "granted_superset": True, "witness": None, "tomorrow": []},
+    **dict.fromkeys(NUMBERS, 0.0),
+}
+
+
+def test_a_plain_proposal_says_what_a_person_reviews() -> None:
+    assert shortened(PLAIN, ONCE) == {
+        "id": "p",
+        "principal_ids": ["u"],
+        "kind": "builtin",
+        "reason": "r",
+        "replaces": ["a"],
+        "assignments": [{"role": "r"}],
+        "evidence": {"role": "o", "scope": TODAY},
+    }
+
+
+def test_a_proof_that_fails_is_said() -> None:
+    proof = {"used_subset": True, "granted_superset": False, "witness": "x", "tomorrow": []}
+    assert shortened(PLAIN | {"proof": proof}, ONCE)["proof"] == {"granted_superset": False, "witness": "x"}
+
+
+def test_a_role_that_may_grow_is_said_once() -> None:
+    place = PLAIN["assignments"][0] | {"role": "v"}
+    proof = PLAIN["proof"] | {"tomorrow": [{"role": "v", "because": "patterns"}]}
+    assert "proof" not in shortened(PLAIN | {"assignments": [place], "proof": proof}, ONCE)
+    assert shortened(PLAIN | {"assignments": [place]}, ONCE)["proof"] == {"tomorrow": []}
+
+
+def test_what_would_tell_is_said_once() -> None:
+    kept = {"evidence": PLAIN["evidence"] | {"kept_unseen": {"arm_read": 3, "odd": 1, "no_type": 1}}}
+    reason = "cannot narrow: 0 of 5; what would tell: sign-in logs, or a listing"
+    found = shortened(PLAIN | kept | {"reason": reason}, ONCE)
+    assert found["reason"] == "cannot narrow: 0 of 5; what would tell: see `would_tell`"
+    assert filled(found, ONCE)["reason"] == reason
+    assert shortened(PLAIN | kept, ONCE)["reason"] == PLAIN["reason"]
+
+
+def test_a_plan_of_somebody_else_says_what_it_says() -> None:
+    assert SaidOnce.of({"grows": [1], "would_tell": {"a": 1, "b": "c"}}) == SaidOnce({}, {"b": "c"})
+    assert filled(PLAIN | {"assignments": [3, {"role": []}]}, ONCE)["proof"]["tomorrow"] == []
+
+
+def test_whole_numbers_are_written_as_such() -> None:
+    assert json.dumps(shortened(PLAIN | {"excess_before": 12.0, "risk_before": 0.5}, ONCE)).endswith(
+        '"excess_before": 12, "risk_before": 0.5}'
+    )
+
+
+def test_what_is_kept_is_after_it_as_before() -> None:
+    kept = PLAIN | {"kind": "keep", "excess_before": 5.0, "excess_after": 5.0, "risk_before": 3.0}
+    found = shortened(kept, ONCE)
+    assert "excess_after" not in found and found["risk_after"] == 0
+    assert filled(found, ONCE) == kept
+
+
+def test_an_assignment_of_several_holders_names_its_own() -> None:
+    """Nobody can know which of them is meant."""
+    assert shortened(PLAIN | {"principal_ids": ["u", "v"]}, ONCE)["assignments"] == [{"role": "r", "principal_id": "u"}]
+    assert "principal_id" not in filled(shortened(PLAIN, ONCE) | {"principal_ids": ["u", "v"]}, ONCE)["assignments"][0]
+
+
+TEXTS = st.sampled_from([TODAY, "u", "v", "", "/subscriptions/A", "active", "control"])
+PLACES = st.fixed_dictionaries(
+    {
+        "role": TEXTS,
+        "scope": TEXTS,
+        "principal_id": TEXTS,
+        "condition": st.none() | TEXTS,
+        "state": st.sampled_from(["active", "eligible"]),
+    },
+    optional={"end_on": TEXTS},
+)
+PROOFS = st.fixed_dictionaries(
+    {
+        "used_subset": st.booleans(),
+        "granted_superset": st.booleans(),
+        "witness": st.none() | TEXTS,
+        "tomorrow": st.lists(st.fixed_dictionaries({"role": TEXTS, "because": TEXTS}), max_size=1),
+    }
+)
+CHANGES = st.fixed_dictionaries(
+    {
+        "reason": TEXTS | st.sampled_from(["r", "r" + clause_of_tells(["sign-in logs"])]),
+        "plane": st.sampled_from(["control", "data", "graph"]),
+        "kind": st.sampled_from(["keep", "builtin"]),
+        "principal_ids": st.lists(TEXTS, min_size=1, max_size=2),
+        "assignments": st.lists(PLACES, max_size=2),
+        "evidence": st.fixed_dictionaries(
+            {"scope": TEXTS, "state": st.sampled_from(["active", "eligible"])},
+            optional={"kept_unseen": st.just({"arm_read": 1})},
+        ),
+        "proof": PROOFS,
+        **dict.fromkeys(NUMBERS, st.sampled_from([0.0, -0.0, 1.0, 0.5, 1e300, -3.0])),
+    }
+)
+
+
+@MANY
+@given(CHANGES)
+def test_a_proposal_is_read_as_it_was(changes: dict[str, Any]) -> None:
+    whole = PLAIN | changes
+    assert filled(json.loads(json.dumps(shortened(whole, ONCE))), ONCE) == whole
+    assert filled(whole, ONCE) == whole
+    assert all(type(filled(shortened(whole, ONCE), ONCE)[name]) is float for name in NUMBERS)
+
+
+@pytest.mark.parametrize("key", ["plane", "principal_ids", "assignments", "evidence", "proof", *NUMBERS])
+@pytest.mark.parametrize("value", [None, "text", 3, True, [7], [None], {"scope": 3}])
+def test_a_value_of_another_type_is_left_to_the_check(key: str, value: object) -> None:
+    """Whoever wrote the plan, filling in never fails."""
+    found = filled(PLAIN | {key: value}, ONCE)
+    assert key in found
+
+
+def test_the_schema_has_the_same_defaults() -> None:
+    defined = json.loads(PLAN_SCHEMA.read_bytes())["$defs"]
+    proposal, place = defined["proposal"], defined["assignment"]
+    nothing = filled({"assignments": [{}], "evidence": {}, "principal_ids": []}, ONCE)
+    said = {name: one["default"] for name, one in proposal["properties"].items() if "default" in one}
+    assert said == {name: value for name, value in nothing.items() if name in said} | {"proof": {}}
+    assert {*said} == {"plane", "proof", *NUMBERS}
+    assert not {*said} & {*proposal["required"]}
+    nothing["proof"].pop("tomorrow")
+    for fields, found in (
+        (place, nothing["assignments"][0]),
+        (defined["proposal_evidence"], nothing["evidence"]),
+        (proposal["properties"]["proof"], nothing["proof"]),
+    ):
+        defaults = {name: one["default"] for name, one in fields["properties"].items() if "default" in one}
+        assert defaults == found | {name: {} for name in ("kept_unseen", "removed") if name in defaults}
+        assert not {*defaults} & {*fields.get("required", ())}
