@@ -10,10 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _NUMBERS = ("break_probability_30d", "excess_before", "excess_after", "risk_before", "risk_after")
-_BEFORE = {"excess_after": "excess_before", "risk_after": "risk_before"}
-_PROOF: Mapping[str, Any] = {"used_subset": True, "granted_superset": True, "witness": None, "tomorrow": []}
-_PLACE: Mapping[str, Any] = {"condition": None, "state": "active"}
-_PLANE, _STATE = "control", "active"
+_STATE = "active"
 _NAMED = 3
 """The largest number of things that would tell that a reason names."""
 _TOLD = "; what would tell: see `would_tell`"
@@ -59,61 +56,39 @@ def _texts(value: object) -> dict[str, str]:
 
 
 def shortened(proposal: Mapping[str, Any], once: SaidOnce) -> dict[str, Any]:
-    """Return a whole proposal without what `filled` fills in."""
-    numbers = {name: _short(proposal[name]) for name in _NUMBERS if proposal[name] != _usual(name, proposal)}
-    usual = {**_PROOF, "tomorrow": once.tomorrow(proposal["assignments"])}
-    proof = {name: value for name, value in proposal["proof"].items() if value != usual[name]}
-    evidence, reason = proposal["evidence"], proposal["reason"]
+    """Return a whole proposal without what `filled` fills in.
+
+    What programs read of every proposal stays: its plane, assignments, proof and numbers.
+    """
+    proof, evidence, reason = dict(proposal["proof"]), proposal["evidence"], proposal["reason"]
+    if proof["tomorrow"] == once.tomorrow(proposal["assignments"]):
+        del proof["tomorrow"]
     told = once.tells(evidence.get("kept_unseen", ()))
-    shorter = {
+    return {
+        **proposal,
         "reason": reason.removesuffix(told) + _TOLD if told and reason.endswith(told) else reason,
-        **({} if proposal["plane"] == _PLANE else {"plane": proposal["plane"]}),
-        "assignments": [_shortened_place(one, proposal) for one in proposal["assignments"]],
         "evidence": {name: value for name, value in evidence.items() if (name, value) != ("state", _STATE)},
-        **({"proof": proof} if proof else {}),
-        **numbers,
+        "proof": proof,
+        **{name: _short(proposal[name]) for name in _NUMBERS},
     }
-    every = (*_NUMBERS, "plane", "proof")
-    return {name: shorter.get(name, value) for name, value in proposal.items() if name in shorter or name not in every}
 
 
 def filled(proposal: Mapping[str, Any], once: SaidOnce) -> dict[str, Any]:
     """Return a proposal of `plan.json` as a whole; a value of the wrong type stays as it is, for a check to find."""
-    found = {"plane": _PLANE, **{name: _usual(name, proposal) for name in _NUMBERS}, **proposal}
+    found = dict(proposal)
     for name in _NUMBERS:
-        if type(found[name]) is int and abs(found[name]) < 2**53:
+        if type(found.get(name)) is int and abs(found[name]) < 2**53:
             found[name] = float(found[name])
-    proof, assignments, reason = found.get("proof", {}), found.get("assignments"), found.get("reason")
+    proof, assignments, reason = found.get("proof"), found.get("assignments"), found.get("reason")
     if isinstance(proof, dict):
         tomorrow = once.tomorrow(assignments if isinstance(assignments, list) else ())
-        found["proof"] = {**_PROOF, "tomorrow": tomorrow, **proof}
+        found["proof"] = {"tomorrow": tomorrow, **proof}
     if isinstance(found.get("evidence"), dict):
         found["evidence"] = {"state": _STATE, **found["evidence"]}
         kept = found["evidence"].get("kept_unseen")
         if isinstance(reason, str) and reason.endswith(_TOLD) and isinstance(kept, dict):
             found["reason"] = reason.removesuffix(_TOLD) + once.tells(kept)
-    if isinstance(assignments, list):
-        today = _of_today(found)
-        found["assignments"] = [{**today, **_PLACE, **one} if isinstance(one, dict) else one for one in assignments]
     return found
-
-
-def _usual(name: str, proposal: Mapping[str, Any]) -> Any:
-    """Return the value of a number that is left out: 0, and after a `keep` what was before."""
-    before = _BEFORE.get(name) if proposal.get("kind") == "keep" else None
-    return proposal.get(before, 0.0) if before else 0.0
-
-
-def _of_today(proposal: Mapping[str, Any]) -> dict[str, Any]:
-    """Return scope and holder of the grant of today: those of a new assignment that names no others."""
-    evidence, holders = proposal.get("evidence"), proposal.get("principal_ids")
-    today = {"scope": evidence["scope"]} if isinstance(evidence, dict) and "scope" in evidence else {}
-    return today | ({"principal_id": holders[0]} if isinstance(holders, list) and len(holders) == 1 else {})
-
-
-def _shortened_place(one: Mapping[str, Any], proposal: Mapping[str, Any]) -> dict[str, Any]:
-    known = {**_of_today(proposal), **_PLACE}
-    return {name: value for name, value in one.items() if name not in known or value != known[name]}
 
 
 def _short(number: float) -> float:
