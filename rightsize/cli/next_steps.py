@@ -11,24 +11,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show, write
+from rightsize.cli.options import DEFAULT_DB, DEFAULT_PLAN, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.output import short_name, show, write
 
 if TYPE_CHECKING:
     from rightsize.model.next_steps import NextStep
     from rightsize.workflow.next_steps import NextResult
 
-DEFAULT_PLAN = Path("reports/plan")
 SHOWN = 10
 """The most steps of a wave and plane, and the most assignments that are not worth a role, that people see at once."""
 _INDENT = 23
-_WIDEST = 140
+_NARROWEST, _WIDEST = 30, 140
+_JOINED = "\N{NO-BREAK SPACE}"
 
 
 def next_(
-    plan: Annotated[
-        Path, typer.Argument(metavar="[PLAN]", help="The plan folder, or its plan.json.")
-    ] = DEFAULT_PLAN,
+    plan: Annotated[Path, typer.Argument(metavar="[PLAN]", help="The plan folder, or its plan.json.")] = DEFAULT_PLAN,
     wave: Annotated[int | None, typer.Option("--wave", min=1, max=4, help="Only the steps of this wave.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Show all steps; other formats than table always do.")] = False,
     db: Db = DEFAULT_DB,
@@ -91,7 +89,7 @@ def _lines(found: NextResult, wave: int | None, *, every: bool) -> Iterator[str]
 def _step_lines(step: NextStep, found: NextResult, width: int) -> Iterator[str]:
     from rightsize.render.next_steps import describe_effort, describe_step  # noqa: PLC0415
 
-    name = found.names.get(step.principal_id, step.principal_id)
+    name = short_name(found.names.get(step.principal_id, step.principal_id))
     numbers = f"{step.rank:>3}  {step.share:>6.1%}  {step.total:>6.1%}  "
     first, *others = _wrapped(f"{name}: {describe_step(step, found.names)}", width) or [""]
     yield numbers + first
@@ -104,7 +102,9 @@ def _step_lines(step: NextStep, found: NextResult, width: int) -> Iterator[str]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    return wrap(text, max(width - _INDENT, 30), break_long_words=True, break_on_hyphens=False)
+    kept = text.replace(" %", f"{_JOINED}%")  # no line begins with the sign of a number
+    lines = wrap(kept, max(width - _INDENT, _NARROWEST), break_on_hyphens=False)
+    return [line.replace(_JOINED, " ") for line in lines]
 
 
 def _left_out(found: NextResult, width: int, *, every: bool) -> Iterator[str]:

@@ -75,7 +75,7 @@ def describe_step(step: NextStep, names: Mapping[str, str]) -> str:
     today = names.get(step.role, step.role) + (f" at {place}" if place else "")
     if step.kind in _REMOVES:
         return f"remove {today}"
-    if step.kind == "make_eligible" and set(step.becomes) == {step.role}:
+    if step.kind == "make_eligible" and (step.plane == "directory" or set(step.becomes) == {step.role}):
         return f"{today} becomes eligible"
     if step.kind == "narrow_scope":
         return f"narrow {today}"
@@ -98,6 +98,12 @@ def describe_effort(step: NextStep) -> str:
     if step.together_with:
         parts.append(f"goes together with {_number(len(step.together_with), 'other change')}")
     return "; ".join(parts)
+
+
+def describe_share(step: NextStep) -> str:
+    """Return such as `4.7% of what can be removed, 15.7% with the steps before`."""
+    before = f", {step.total:.1%} with the steps before" if step.total - step.share > _SEEN else ""
+    return f"{step.share:.1%} of what can be removed{before}"
 
 
 def describe_reached(step: NextStep) -> str:

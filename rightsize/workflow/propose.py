@@ -137,7 +137,7 @@ def propose_plan(
             extra |= deploy_files(contents_of(plan, types_of(inputs.principals)), forms)
         names = {**plan.names, **{id_: name for part in plan.parts for id_, name in part.names.items()}}
         steps = rank_steps(plan, reached_by(plan, inputs.principals, inputs.group_closure))
-        comment = write_comment(plan, names, review_states(plan) if decisions is not None else None)
+        comment = write_comment(plan, names, review_states(plan) if decisions is not None else None, steps)
         if COMMENT_FORM in forms:
             extra[COMMENT] = comment
         with prepared(out, plan_texts(plan)) as written:

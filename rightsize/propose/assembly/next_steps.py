@@ -45,8 +45,8 @@ def rank_steps(plan: Plan, reached: Mapping[str, Reached] | None = None) -> Next
     """
     new = {fold(role.definition.role_definition_id) for role in plan.roles}
     by_plane: dict[str, list[Proposal]] = defaultdict(list)
-    for one in plan.all_proposals:
-        by_plane[AZURE_ROLES if one.is_of_rbac else one.plane].append(one)
+    for proposal in plan.all_proposals:
+        by_plane[AZURE_ROLES if proposal.is_of_rbac else proposal.plane].append(proposal)
     placed: list[tuple[int, int, int, _Change, _Group, float, tuple[str, ...]]] = []
     removable: dict[str, float] = {}
     for number, plane in enumerate(plane for plane in PLANE_NAMES if plane in by_plane):
