@@ -72,7 +72,8 @@ def _lines(found: NextResult, wave: int | None, *, every: bool) -> Iterator[str]
     rows = [row for row in wave_rows(found.steps) if wave in (None, row["wave"])]
     for row in rows:
         of = "" if row["plane"] == AZURE_ROLES else f", {PLANE_NAMES[row['plane']]}"
-        yield f"Wave {row['wave']}, {row['name']}{of}: {describe_wave(row)}"
+        title = f"Wave {row['wave']}, {row['name']}{of}: {describe_wave(row)}"
+        yield from wrap(title, width, subsequent_indent="  ")
         yield f"{'':>3}  {'share':>6}  {'so far':>6}"
         steps = [one for one in found.steps.of_wave(row["wave"]) if one.plane == row["plane"]]
         shown = steps if every else steps[:SHOWN]
