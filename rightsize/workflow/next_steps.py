@@ -23,6 +23,7 @@ from rightsize.store.connection import open_store
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.plan_names import names_in
 
+_AT_ONCE = 5_000
 _WORKLOADS = ("serviceprincipal", "managedidentity")
 
 
@@ -144,22 +145,9 @@ def look_closer(db: Path | None, plan: Plan) -> Callable[[str], str]:
 
 
 def answer_rows(steps: NextSteps, names: Mapping[str, str]) -> Iterator[pl.DataFrame]:
-    """Yield the rows of the table `next_steps`."""
-    rows = [
-        {
-            "rank": row["rank"],
-            "wave": row["wave"],
-            "proposal_id": row["proposal"],
-            **{name: row[name] for name in _SAME},
-            "new_roles": row["new_roles"],
-            "together_with": row["together_with"],
-        }
-        for row in (step_row(step, names, lambda _: "") for step in steps.steps)
-    ]
-    yield pl.DataFrame(rows, schema=schema_of("next_steps"))
-
-
-_SAME = (
-    "plane", "kind", "principal_id", "principal", "role", "scope", "does", "excess_removed", "latent_removed", "share",
-    "running_share", "roles_to_create", "people", "workloads", "break_probability_30d", "break_bound_30d", "reason",
-)  # fmt: skip
+    """Yield the rows of the table `next_steps`, some thousands at a time."""
+    schema = schema_of("next_steps")
+    for first in range(0, len(steps.steps), _AT_ONCE):
+        rows = (step_row(step, names, lambda _: "") for step in steps.steps[first : first + _AT_ONCE])
+        written = ({**row, "proposal_id": row["proposal"]} for row in rows)
+        yield pl.DataFrame([{name: row[name] for name in schema} for row in written], schema=schema)
