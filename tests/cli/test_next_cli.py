@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,16 @@ import pytest
 from rich.cells import cell_len
 
 from rightsize.cli.main import run
+from rightsize.propose.verify.reviewable import plan_of
+from rightsize.render.plan import plan_files, write_folder
 from rightsize.store.connection import open_store
+from rightsize.workflow.demo_truth import check_plan
+from rightsize.workflow.next_steps import proposals_of_wave
+from rightsize.workflow.plan_folder import read_plan_folder
+from tests.propose.small_tenant import READER, SUB, SmallTenant
 from tests.rollout.demo_rollout import emergency_words
 
+OLD = Path(__file__).parents[1] / "propose" / "verify" / "plan_version_1"
 Ask = Callable[..., tuple[int, str, str]]
 
 
@@ -149,6 +157,28 @@ def test_a_wave_takes_what_is_accepted_of_it(
     assert json.loads((tmp_path / "one" / "rollout.json").read_bytes())["order"]["only"] == [accepted]
     code, _, err = ask(*words, "--wave", 2, "--out", tmp_path / "two")
     assert code == 6 and "no proposal of wave 2 is accepted" in err
+
+
+@pytest.mark.parametrize("waves", [(1,), (2,), (3,), (4,), (3, 4), (1, 2, 3)])
+def test_no_wave_needs_an_earlier_one(demo_folder: Path, store: Path, waves: tuple[int, ...]) -> None:
+    """The real needs of the tenant stay allowed, whichever waves are rolled out."""
+    plan = plan_of(read_plan_folder(demo_folder))
+    needs = json.loads((demo_folder / "truth.json").read_bytes())["needs"]
+    chosen = {id_ for wave in waves for id_ in proposals_of_wave(store, plan, wave)}
+    part = replace(plan, proposals=tuple(one for one in plan.proposals if one.id in chosen))
+    assert chosen and not check_plan(store, part, needs).denied
+
+
+def test_a_plan_of_the_first_format_and_one_without_changes_are_answered(ask: Ask, tmp_path: Path) -> None:
+    none = tmp_path / "none.duckdb"
+    code, out, _ = ask("next", OLD, "--db", none, "-o", "json")
+    assert code == 0 and json.loads(out)["steps"]
+    tenant = SmallTenant()
+    tenant.assign(101, tenant.principal(1), READER, SUB)
+    write_folder(plan_files(tenant.plan()), tmp_path / "plan")
+    code, out, err = ask("next", tmp_path / "plan", "--db", none)
+    assert (code, out, err) == (0, "", "the plan changes nothing\n")
+    assert json.loads(ask("next", tmp_path / "plan", "--db", none, "-o", "json")[1])["steps"] == []
 
 
 def test_review_lists_open_proposals_in_its_order(
