@@ -119,7 +119,7 @@ def _left_out(found: NextResult, width: int, *, every: bool) -> Iterator[str]:
     yield from wrap(left_out_line(found.steps).capitalize(), width)
     for row in (left_row(one, found.names) for one in (left if every else left[:SHOWN])):
         place = short_scope(row["scope"], found.names)
-        text = f"{row['principal']}: {row['role']} at {place}, up to {row['excess']:,.0f}; {row['saves']}"
+        text = f"{row['principal']}: {row['role']} at {place}, at most {row['excess']:,.0f}; {row['saves']}"
         yield from wrap(text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
     if not every and len(left) > SHOWN:
         yield f"  and {len(left) - SHOWN} more: --all"

@@ -167,13 +167,10 @@ def left_out_line(steps: NextSteps) -> str:
     """Return how many assignments are not worth a role, and their live excess; empty where there is none."""
     if not steps.left_out:
         return ""
-    number = len(steps.left_out)
     excess = sum(one.excess for one in steps.left_out)
-    whole = steps.removable.get(AZURE_ROLES, 0.0)
-    beside = f", {excess / whole:.1%} beside what can be removed" if whole else ""
     return (
-        f"not worth a role: {_number(number, 'assignment')}, with a live excess of {excess:,.0f}{beside}; "
-        "`--roles max` makes roles for them"
+        f"not worth a role: {_number(len(steps.left_out), 'assignment')} with a live excess of {excess:,.0f}, the most "
+        "that `--roles max` could free"
     )
 
 

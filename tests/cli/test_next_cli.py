@@ -14,13 +14,14 @@ import pytest
 from rich.cells import cell_len
 
 from rightsize.cli.main import run
+from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.render.plan import plan_files, write_folder
 from rightsize.store.connection import open_store
 from rightsize.workflow.demo_truth import check_plan
 from rightsize.workflow.next_steps import proposals_of_wave
 from rightsize.workflow.plan_folder import read_plan_folder
-from tests.propose.small_tenant import READER, SUB, SmallTenant
+from tests.propose.small_tenant import READER, SUB, SmallTenant, guid
 from tests.rollout.demo_rollout import emergency_words
 
 OLD = Path(__file__).parents[1] / "propose" / "verify" / "plan_version_1"
@@ -179,6 +180,27 @@ def test_a_plan_of_the_first_format_and_one_without_changes_are_answered(ask: As
     code, out, err = ask("next", tmp_path / "plan", "--db", none)
     assert (code, out, err) == (0, "", "the plan changes nothing\n")
     assert json.loads(ask("next", tmp_path / "plan", "--db", none, "-o", "json")[1])["steps"] == []
+
+
+def test_what_is_not_worth_a_role_stands_below_with_its_price(ask: Ask, tmp_path: Path) -> None:
+    """Of 51 equal operations one is unused; with eleven unused, there is a role."""
+    tenant = SmallTenant()
+    steps = [f"Contoso.Apps/items/step{number}/write" for number in range(51)]
+    tenant.operations |= dict.fromkeys(steps, False)
+    tenant.roles[guid(70)] = ("Apps", [PermissionBlock(actions=tuple(steps))])
+    for number, unused in ((1, 1), (2, 11)):
+        tenant.assign(100 + number, tenant.principal(number), guid(70), SUB)
+        for operation in steps[unused:]:
+            tenant.use(guid(number), operation, SUB)
+    write_folder(plan_files(tenant.plan(reads="none", unobservable="drop")), tmp_path / "plan")
+    words = ("next", tmp_path / "plan", "--db", tmp_path / "none.duckdb")
+    code, out, _ = ask(*words)
+    below = out.partition("Not worth a role: 1 assignment with ")[2]
+    assert code == 0 and re.search("a new role would save [0-9.]+% of", " ".join(below.split()))
+    (left,) = json.loads(ask(*words, "-o", "json")[1])["not_worth_a_role"]
+    assert left["principal_id"] == guid(1) and left["excess"] > 0
+    assert "Not worth a role" in ask("plan", "comment", tmp_path / "plan", "--db", tmp_path / "none.duckdb")[1]
+    assert "Not worth a role" not in ask(*words, "--wave", 3)[1]
 
 
 def test_review_lists_open_proposals_in_its_order(
