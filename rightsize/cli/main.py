@@ -35,6 +35,7 @@ from rightsize.cli.layers import layers
 from rightsize.cli.load import load
 from rightsize.cli.mine import mine
 from rightsize.cli.narration import complain
+from rightsize.cli.next_steps import next_
 from rightsize.cli.plan import app as plan
 from rightsize.cli.propose import propose
 from rightsize.cli.prune import prune
@@ -95,6 +96,7 @@ app.command()(exports)
 app.command()(layers)
 app.command()(load)
 app.command()(mine)
+app.command("next")(next_)
 app.add_typer(plan, name="plan")
 app.command()(propose)
 app.command()(prune)

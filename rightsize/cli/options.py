@@ -82,6 +82,7 @@ Spill = Annotated[
 
 DEFAULT_FORGET_DAYS = 400
 DEFAULT_DB = Path("rightsize.duckdb")
+DEFAULT_PLAN = Path("reports/plan")
 
 
 def day_or_today(day: dt.date | None) -> dt.date:

@@ -14,6 +14,7 @@ from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import (
     DEFAULT_DB,
     DEFAULT_FORGET_DAYS,
+    DEFAULT_PLAN,
     AsOf,
     Db,
     ForgetDays,
@@ -80,7 +81,7 @@ class FormChoice(StrEnum):
 def propose(
     out: Annotated[
         Path, typer.Option("--out", help="The plan folder; earlier files of rightsize are replaced.")
-    ] = Path("reports/plan"),
+    ] = DEFAULT_PLAN,
     reads: Annotated[
         ReadsChoice,
         typer.Option("--reads", help="Which reads of Azure Resource Manager stay; no log shows them."),
@@ -232,6 +233,7 @@ def propose(
     from rightsize.propose.core.objective import read_weights  # noqa: PLC0415
     from rightsize.propose.core.options import PlanOptions, Reads, Unobservable  # noqa: PLC0415
     from rightsize.render.excess import excess_lines  # noqa: PLC0415
+    from rightsize.render.next_steps import left_out_line, next_lines  # noqa: PLC0415
     from rightsize.render.separation import separation_lines  # noqa: PLC0415
     from rightsize.workflow.exclusions import read_exclusion_file  # noqa: PLC0415
     from rightsize.workflow.plan_folder import read_plan_folder  # noqa: PLC0415
@@ -273,11 +275,15 @@ def propose(
         say(_replay_line(part.plane, part.replay, part.replay["unknown"]))
     for line in (*excess_lines(total_excess(result.plan.proposals)), *separation_lines(result.plan.separation)):
         say(line)
+    for line in (*next_lines(result.steps), *filter(None, (left_out_line(result.steps),))):
+        say(line)
     for advice in result.plan.advice:
         say(f"{advice.subject}: {advice.text}", level=0 if advice.subject.startswith("--") else 1)
     for one in result.unmatched:
         say(f"decision on a proposal that no longer exists: {one.proposal}, {one}")
     say(f"wrote {len(result.files)} files to {out}")
+    if result.steps.steps:
+        say(f"next step: {_next_command(out, db)}")
     if output is OutputFormat.MARKDOWN:
         write(result.comment)
         return
@@ -286,6 +292,14 @@ def propose(
         return
     rows = map(shortened, result.rows()) if output is OutputFormat.TABLE else result.rows()
     show(rows, COLUMNS, output, table_columns=BRIEF)
+
+
+def _next_command(out: Path, db: Path) -> str:
+    """Return the command that shows what to do first."""
+    from rightsize.render.escape import for_shell  # noqa: PLC0415  kept out of `--help`
+
+    plan = "" if out == DEFAULT_PLAN else f" {for_shell(str(out))}"
+    return f"rightsize next{plan}" + ("" if db == DEFAULT_DB else f" --db {for_shell(str(db))}")
 
 
 def _replay_line(plane: str, replay: Mapping[str, int], unexplained: int) -> str:

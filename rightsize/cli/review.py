@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import (
     DEFAULT_DB,
+    DEFAULT_PLAN,
     Db,
     Expires,
     NoInput,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from rightsize.propose.verify.review_status import ReviewStatus
     from rightsize.workflow.review import Review
 
-DEFAULT_PLAN, DEFAULT_REVIEW = Path("reports/plan"), Path("review.jsonl")
+DEFAULT_REVIEW = Path("review.jsonl")
 _LISTED, _DECIDED = ("id", "state", "kind", "principal", "role", "excess"), ("id", "state", "by", "reason", "expires")
 _COLUMNS = (
     "proposal", "state", "kind", "plane", "principal_id", "principal", "role", "scope", "excess_before", "excess_after",

@@ -12,11 +12,13 @@ from rich.text import Text
 
 from rightsize.cli.keyboard import Keyboard
 from rightsize.model.errors import UsageError
+from rightsize.model.next_steps import WAVES
 from rightsize.model.plan import PlannedRole
 from rightsize.model.times import read_day
 from rightsize.propose.verify.review_status import STATES, ReviewStatus
 from rightsize.render.chance import describe_chance
 from rightsize.render.escape import for_terminal
+from rightsize.render.next_steps import describe_effort, describe_share
 from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
 from rightsize.render.rows import cell
 from rightsize.render.summary import short_scope
@@ -58,6 +60,7 @@ class Walk:
         self._role = 0
         self._said = ""
         self._at = 0
+        self._steps = {id_: step for step in review.steps.steps for id_ in (step.proposal, *step.also)}
         self._ids = self._chosen()
 
     def run(self) -> None:
@@ -106,9 +109,7 @@ class Walk:
         """Return the proposals to walk through: those without a decision, or all, if they match the search."""
         return [
             one.proposal.id
-            for one in sorted(
-                self._review.found, key=lambda one: one.proposal.excess_after - one.proposal.excess_before
-            )
+            for one in self._review.found
             if (self._all or one.state in _LEFT) and self._searched in self._text_of(one).lower()
         ]
 
@@ -197,6 +198,10 @@ class Walk:
             yield "adds", "nothing"
         yield "why", f"{proposal.kind}: {proposal.reason}"
         yield "excess", f"{proposal.excess_before:,.0f} → {proposal.excess_after:,.0f}"
+        step = self._steps.get(proposal.id)
+        if step is not None:
+            yield "step", f"{step.rank}, wave {step.wave} ({WAVES[step.wave]}): {describe_share(step)}"
+            yield "effort", describe_effort(step)
         proof = "used ⊆ proposed ⊆ granted" if proposal.proof.holds else f"FAILS: {proposal.proof.witness}"
         yield (
             "proof",

@@ -93,6 +93,10 @@ def plan_(
         Path | None,
         typer.Option("--review", help="File of decisions, from `rightsize review`: only accepted proposals are taken."),
     ] = None,
+    of_wave: Annotated[
+        int | None,
+        typer.Option("--wave", min=1, max=4, help="Only the changes in this wave of `rightsize next`. Default: all."),
+    ] = None,
     accept_short_window: Annotated[
         bool,
         typer.Option(
@@ -125,6 +129,7 @@ def plan_(
         emergency=emergency or (),
         order=Order(tuple(canary or ()), wave_size, tuple(proposal or ()), accept_short_window),
         review=review,
+        wave=of_wave,
     )
     rows = [describe(swap, made) for swap in made.swaps]
     _show(rows, _PLAN, output, _PLAN_TABLE, document=bundle_document(made))

@@ -14,5 +14,9 @@ def bound_of(evidence: Mapping[str, Any]) -> float | None:
 
 def describe_chance(expected: float, evidence: Mapping[str, Any]) -> str:
     """Return such as `4.2 % (≤ 9.1 %)` for a proposal; without the bound where its evidence has none."""
-    bound = bound_of(evidence)
+    return chance_text(expected, bound_of(evidence))
+
+
+def chance_text(expected: float, bound: float | None) -> str:
+    """Return such as `4.2 % (≤ 9.1 %)`; without the bound where there is none."""
     return f"{100 * expected:.1f} %" + ("" if bound is None else f" (≤ {100 * bound:.1f} %)")

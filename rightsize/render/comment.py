@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rightsize.analyze.reasons import SENTENCES
 from rightsize.model.excess import ExcessTotals, total_excess
+from rightsize.model.next_steps import NextSteps
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan, PlannedRole, Proposal, count_by_plane
 from rightsize.render.chance import describe_chance
 from rightsize.render.escape import for_comment
 from rightsize.render.excess import by_design_text, change_text
+from rightsize.render.next_steps import left_out_line, next_lines
 from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
 from rightsize.render.separation import separation_lines
 from rightsize.render.summary import plane_title, short_scope
@@ -32,17 +34,21 @@ _COLUMNS = ("proposal", "principal", "today", "becomes", "because", "proof", "ma
 _DIFF = ("", "operation", "plane", "found in")
 
 
-def write_comment(plan: Plan, names: Mapping[str, str], states: Mapping[str, str] | None = None) -> str:
+def write_comment(
+    plan: Plan, names: Mapping[str, str], states: Mapping[str, str] | None = None, steps: NextSteps | None = None
+) -> str:
     """Return a plan as a comment.
 
     Args:
         plan: The plan.
         names: Display names of principals, roles and high scopes.
         states: The status of each proposal in a review, by id, where there is a review.
+        steps: The order in which changes are best made, which opens the comment and orders its table.
     """
+    ranks = steps.ranks() if steps is not None else {}
     changed = sorted(
         (one for one in plan.all_proposals if one.kind != "keep"),
-        key=lambda one: (one.excess_after - one.excess_before, one.id),
+        key=lambda one: (ranks.get(one.id, 0), one.excess_after - one.excess_before, one.id),
     )
     short = short_ids([one.id for one in plan.all_proposals])
     columns = (*_COLUMNS, "review") if states is not None else _COLUMNS
@@ -50,9 +56,9 @@ def write_comment(plan: Plan, names: Mapping[str, str], states: Mapping[str, str
     for one in changed:
         cells = [f"<code>{short[one.id]}</code>", *_cells(one, names)]
         rows.append(_line([*cells, (states.get(one.id) or "open")] if states is not None else cells))
-    head = list(_head(plan, changed))
+    head = list(_head(plan, changed, steps or NextSteps()))
     foot = list(_foot(plan))
-    text = _fit(head, columns, rows, foot, "changes, those that remove the most excess")
+    text = _fit(head, columns, rows, foot, "changes, the best ones first")
     return text + _roles(plan, names, LONGEST - len(text.encode()))
 
 
@@ -102,12 +108,19 @@ def short_ids(ids: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _head(plan: Plan, changed: Sequence[Proposal]) -> Iterator[str]:
+def _head(plan: Plan, changed: Sequence[Proposal], steps: NextSteps) -> Iterator[str]:
     window, replay = plan.generated_from["window"], plan.replay
     every = plan.all_proposals
     gone, come = (sum(len(getattr(one, name)) for one in changed) for name in ("replaces", "assignments"))
     yield f"### {len(changed):,} of {len(every):,} assignments change"
     yield ""
+    first, *waves = [*next_lines(steps)] or [""]
+    if first:
+        yield first
+        yield ""
+        yield from (f"- Wave {line.strip()}" for line in waves)
+        yield from (f"- Not {line.removeprefix('not ')}" for line in (left_out_line(steps),) if line)
+        yield ""
     parts = count_by_plane((one.plane, one.kind) for one in every)
     for plane, kinds in parts.items() if len(parts) > 1 else ():
         changes = sum(number for kind, number in kinds.items() if kind != "keep")

@@ -18,6 +18,7 @@ from rightsize.render.deploy.contents import DeployContents, contents_of
 from rightsize.render.deploy.files import ROLE_FORMS, deploy_files
 from rightsize.render.plan import write_folder
 from rightsize.store.connection import open_store
+from rightsize.workflow.next_steps import steps_in
 from rightsize.workflow.plan_folder import plan_file, read_plan_folder
 from rightsize.workflow.plan_names import names_in
 from rightsize.workflow.review import accepted_of, read_review
@@ -79,7 +80,7 @@ def comment_on(db: Path, plan: Path, review: Path | None = None) -> str:
     if review is not None:
         found = standings(read, read_review(review), dt.datetime.now(dt.UTC).date())
         states = {one.proposal.id: str(one.state) for one in found}
-    return write_comment(read, names_in(db, read), states)
+    return write_comment(read, names_in(db, read), states, steps_in(db, read))
 
 
 def types_of(principals: pl.DataFrame) -> dict[str, str]:

@@ -13,7 +13,9 @@ from rightsize.analyze.inputs import Inputs, empty, schema_of
 from rightsize.analyze.window import Window
 from rightsize.model.decisions import ReviewDecision
 from rightsize.model.errors import EvidenceError
+from rightsize.model.next_steps import NextSteps
 from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
+from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.assembly.plan import make_plan
 from rightsize.propose.core.options import SEPARATE_LAYERS, PlanOptions
 from rightsize.propose.selection.layer_separation import as_measured
@@ -39,6 +41,7 @@ from rightsize.workflow.behaviour import find_behaviour
 from rightsize.workflow.chain import CHAIN, make_chain
 from rightsize.workflow.deploy import COMMENT_FORM, types_of
 from rightsize.workflow.layers import keep_layers, matrix_rows, measure_plan
+from rightsize.workflow.next_steps import answer_rows, reached_by
 from rightsize.workflow.planes import judge_planes, tables_beside
 from rightsize.workflow.rbac_analysis import analyse_inputs, has_rbac
 from rightsize.workflow.reach import keep_reach
@@ -60,6 +63,7 @@ class ProposeResult:
         planes: Number of proposals of each kind, for Azure roles and for each plane beyond them.
         names: Display names of principals, roles and scopes.
         comment: The plan as a comment on a pull request.
+        steps: The changes in the order in which they are best made.
         unmatched: Decisions whose proposal no longer exists.
     """
 
@@ -69,6 +73,7 @@ class ProposeResult:
     planes: dict[str, dict[str, int]]
     names: Mapping[str, str]
     comment: str
+    steps: NextSteps
     unmatched: list[ReviewDecision]
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -131,7 +136,8 @@ def propose_plan(
         if forms:
             extra |= deploy_files(contents_of(plan, types_of(inputs.principals)), forms)
         names = {**plan.names, **{id_: name for part in plan.parts for id_, name in part.names.items()}}
-        comment = write_comment(plan, names, review_states(plan) if decisions is not None else None)
+        steps = rank_steps(plan, reached_by(plan, inputs.principals, inputs.group_closure))
+        comment = write_comment(plan, names, review_states(plan) if decisions is not None else None, steps)
         if COMMENT_FORM in forms:
             extra[COMMENT] = comment
         with prepared(out, plan_texts(plan)) as written:
@@ -140,6 +146,7 @@ def propose_plan(
             files = write_folder(texts, out)
         write_conclusions(store, analysis, findings, behaviour, [one.analysis for one in judged])
         store.write_answer("proposals", answer_parts(plan))
+        store.write_answer("next_steps", answer_rows(steps, names))
         keep_layers(store, layers)
         keep_reach(store, inputs, analysis, plan)
     return ProposeResult(
@@ -150,6 +157,7 @@ def propose_plan(
         planes=count_by_plane((one.plane, one.kind) for one in plan.all_proposals),
         names=names,
         comment=comment,
+        steps=steps,
     )
 
 

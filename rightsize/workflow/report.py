@@ -19,9 +19,11 @@ from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.next_steps import NextSteps
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan
 from rightsize.model.role_forms import permissions_from_json
+from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.verify.reviewable import ReviewablePlan, plan_of
 from rightsize.rbac.text import fold
 from rightsize.render.report.beyond import BLASTS_OF
@@ -33,6 +35,7 @@ from rightsize.workflow.analyze import all_findings
 from rightsize.workflow.blast import blast_of, views_of
 from rightsize.workflow.layers import measure_plan
 from rightsize.workflow.names import read_names
+from rightsize.workflow.next_steps import reached_by
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.plan_names import scope_names
 from rightsize.workflow.planes import judge_planes, tables_beside
@@ -160,6 +163,9 @@ def read_sources(
         planes = [one.analysis for one in judge_planes(beside, as_of, min_window, forget_days, min_days)]
         findings = all_findings(analysis.window, findings, store.table("behaviour_findings"), planes)
         is_stale = read is not None and read.document["generated_from"]["content_hash"] != digest_content(store)
+    steps = (
+        rank_steps(planned, reached_by(planned, inputs.principals, inputs.group_closure)) if planned else NextSteps()
+    )
     overview = survey(inputs, analysis)
     layers = measure_layers(analysis) if planned is None else measure_plan(inputs, analysis, planned)
     activations = [analysis.activations, *(one.activations for one in planes)]
@@ -176,6 +182,7 @@ def read_sources(
         reach=ranked,
         blasts=blasts,
         activations=[row for table in activations for row in table.to_dicts()],
+        steps=steps,
         stale=_CHANGED if is_stale else None,
         **_of_plan(read, inputs, overview),
     )

@@ -13,6 +13,7 @@ import polars as pl
 
 from rightsize.model.decisions import PARTICIPLE, DecisionKind, ReviewDecision, read_decisions, write_decisions
 from rightsize.model.errors import EvidenceError, UsageError
+from rightsize.model.next_steps import NextSteps
 from rightsize.model.plan import Plan
 from rightsize.model.plan_evidence import WINDOW
 from rightsize.propose.verify.review_status import (
@@ -26,6 +27,7 @@ from rightsize.propose.verify.review_status import (
 )
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.render.comment import short_ids
+from rightsize.workflow.next_steps import steps_in
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.plan_names import names_in
 from rightsize.workflow.text_files import read_bytes, write_text
@@ -43,7 +45,8 @@ class Review:
         file: The file of decisions.
         day: The day of the review: decisions are made on it, and expire by it.
         decisions: Decisions by proposal.
-        found: The status of each proposal, in the plan's order.
+        steps: The order in which changes are best made.
+        found: The status of each proposal, in the order in which changes are best made.
         short: A short id for each proposal.
     """
 
@@ -52,6 +55,7 @@ class Review:
     file: Path
     day: dt.date
     decisions: dict[str, ReviewDecision]
+    steps: NextSteps
     found: list[ReviewStatus] = field(init=False)
     short: dict[str, str] = field(init=False)
 
@@ -62,7 +66,10 @@ class Review:
 
     def refresh(self) -> None:
         """Compute the status of every proposal again."""
+        ranks = self.steps.ranks()
         self.found = standings(self.plan, self.decisions, self.day)
+        # A change that a review took out of the plan has no rank.
+        self.found.sort(key=lambda one: ranks.get(one.proposal.id, len(ranks) + 1))
 
     def totals(self) -> Totals:
         """Return the totals of the review."""
@@ -182,7 +189,7 @@ def open_review(db: Path, plan: Path, file: Path, day: dt.date) -> Review:
     """
     read = plan_of(read_plan_folder(plan))
     decisions = read_decisions(read_bytes(file), str(file)) if file.exists() else {}
-    return Review(read, names_in(db, read), file, day, decisions)
+    return Review(read, names_in(db, read), file, day, decisions, steps_in(db, read))
 
 
 def read_review(file: Path) -> dict[str, ReviewDecision]:

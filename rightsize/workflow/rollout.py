@@ -22,6 +22,7 @@ from rightsize.rollout.journal import Entry, read_journal
 from rightsize.rollout.order import RolloutTenant, make_bundle
 from rightsize.rollout.steps import state_of
 from rightsize.store.connection import open_store
+from rightsize.workflow.next_steps import proposals_of_wave
 from rightsize.workflow.plan_folder import files_beside, read_plan_folder
 from rightsize.workflow.review import accepted_of
 from rightsize.workflow.rollout_tenant import read_held_names, read_rollout_tenant
@@ -39,11 +40,22 @@ def plan_rollout(
     emergency: Collection[str],
     order: Order = DEFAULT_ORDER,
     review: Path | None = None,
+    wave: int | None = None,
 ) -> Bundle:
     """Order a plan and write the rollout into a folder, with the plan beside it, without a request to Azure.
 
+    Args:
+        db: The store.
+        plan: The plan folder, or its `plan.json`.
+        out: The folder of the rollout.
+        emergency: Emergency access accounts; their assignments and those of their groups are left alone.
+        order: The options of the rollout.
+        review: A file of decisions: only accepted proposals are taken.
+        wave: Only the changes in this wave of `next` are taken.
+
     Raises:
-        UsageError: No emergency access account is named, or the folder has a rollout already.
+        UsageError: No emergency access account is named, the folder has a rollout already, or the wave has no change of
+            an Azure role.
         EvidenceError: The plan is stale, rests on too short a window, or nothing in it is accepted.
         GateError: The plan cannot be proved, or Azure's limits leave no room.
         InputError: Decisions contradict each other, or have ended.
@@ -53,9 +65,14 @@ def plan_rollout(
         raise UsageError("no emergency access account is named", hint=hint)
     if (out / JOURNAL).exists():
         raise UsageError(f"`{out}` holds a rollout that has begun", hint="choose another folder")
-    if review is not None:
-        accepted = accepted_of(plan_of(read_plan_folder(plan)), review, Clock().utc().date())
-        order = replace(order, only=tuple(_chosen(accepted, order.only)))
+    if review is not None or wave is not None:
+        read = plan_of(read_plan_folder(plan))
+        only: Collection[str] = order.only
+        if review is not None:
+            only = _chosen(accepted_of(read, review, Clock().utc().date()), only)
+        if wave is not None:
+            only = _chosen_of_wave(proposals_of_wave(db, read, wave), order.only, only, wave)
+        order = replace(order, only=tuple(only))
     folder = plan if plan.is_dir() else plan.parent
     bundle, written = derive_bundle(db, folder, emergency, order)
     _write(out, bundle, folder, written.files)
@@ -134,6 +151,24 @@ def _chosen(accepted: Collection[str], only: Collection[str]) -> Collection[str]
         if name not in accepted:
             raise UsageError(f"proposal `{name}` is not accepted", hint="`rightsize review accept` does that")
     return only or accepted
+
+
+def _chosen_of_wave(of_wave: Sequence[str], named: Collection[str], only: Collection[str], wave: int) -> Sequence[str]:
+    """Return the proposals of a wave, limited to some where any are given; those that a person named must be in it."""
+    known = set(map(fold, of_wave))
+    for name in named:
+        if fold(name) not in known:
+            raise UsageError(
+                f"proposal `{name}` is not a change of an Azure role in wave {wave}",
+                hint=f"`rightsize next --wave {wave}` shows them",
+            )
+    wanted = set(map(fold, only))
+    chosen = [one for one in of_wave if not wanted or fold(one) in wanted]
+    if not chosen:
+        raise EvidenceError(
+            f"no proposal of wave {wave} is accepted", hint="`rightsize review PLAN` decides on them, in their order"
+        )
+    return chosen
 
 
 def _check_known(principals: Collection[str], tenant: RolloutTenant, what: str) -> None:

@@ -85,6 +85,7 @@ def test_the_answer_tables_are_written(store: FakeStore, tmp_path: Path, capsys:
         "findings",
         "verdict_operation_sets",
         "proposals",
+        "next_steps",
         "layer_defeats",
         "layer_violations",
         "reach",

@@ -12,10 +12,12 @@ from typing import Any
 from rightsize.model.nouns import LAYERS
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
 from rightsize.render.escape import for_terminal
+from rightsize.render.next_steps import left_out_line
 from rightsize.render.report.beyond import activation_rows, blast_rows, plane_tables, reach_rows
 from rightsize.render.report.calendar import draw_calendar
 from rightsize.render.report.embed import Embedding, to_json
 from rightsize.render.report.figures import Figures, bar
+from rightsize.render.report.first import first_waves
 from rightsize.render.report.sources import Sources
 from rightsize.render.role_summary import SERVICE_COLUMNS
 from rightsize.render.separation import separation_lines
@@ -63,6 +65,8 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "assignment_count": sources.overview.assignments.height,
         "totals": totals,
         "total_bar": bar(totals),
+        "waves": first_waves(figures),
+        "not_worth": left_out_line(sources.steps),
         "exposure": figures.exposure(),
         "by_design": figures.by_design(),
         "replay": sources.plan.get("replay", {}),

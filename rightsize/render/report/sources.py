@@ -11,6 +11,7 @@ import polars as pl
 from rightsize.analyze.overview import Overview
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.window import Window
+from rightsize.model.next_steps import NextSteps
 from rightsize.model.nouns import RoleDefinition
 from rightsize.rbac.text import fold
 from rightsize.render.escape import for_terminal
@@ -41,6 +42,7 @@ class Sources:
         reach: The reach of each principal and resource, widest first, as `reach` shows it.
         blasts: The blast radius of the first subjects of each kind, as `workflow.blast` returns it.
         activations: As the table `activations`, for every plane.
+        steps: The order in which the changes of the plan are best made.
         stale: Why the plan does not fit the present store, or None.
     """
 
@@ -61,6 +63,7 @@ class Sources:
     reach: Sequence[Mapping[str, Any]] = ()
     blasts: Sequence[Mapping[str, Any]] = ()
     activations: Sequence[Mapping[str, Any]] = ()
+    steps: NextSteps = field(default_factory=NextSteps)
     stale: str | None = None
 
 

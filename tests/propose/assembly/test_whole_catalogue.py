@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from rightsize.analyze.reasons import Unused
 from rightsize.analyze.tenant import read_tenant
 from rightsize.analyze.verdicts import analyse
 from rightsize.analyze.window import choose_window
 from rightsize.model.plan import Plan
+from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.core.bitsets import index_operations
 from rightsize.propose.core.objective import Weights
 from rightsize.propose.core.read_patterns import reading_parts
@@ -204,3 +206,22 @@ def test_each_choice_of_what_no_log_shows_leaves_less(some: Callable[[str], Plan
     assert dark
     assert not any(touched[id_].evidence["used"] or touched[id_].assignments for id_ in dark)
     assert sum(one.excess_after for one in touched.values()) < sum(one.excess_after for one in keep.values())
+
+
+def test_the_changes_of_every_role_are_ranked_in_true_waves(each: Plan, some: Callable[[str], Plan]) -> None:
+    """Each change has one place, shares add up, and what is not worth a role is listed with the reason."""
+    steps = rank_steps(each)
+    changes = {one.id: one for one in each.proposals if one.kind != "keep"}
+    assert steps.ranks().keys() == changes.keys()
+    assert sum(step.share for step in steps.steps) == pytest.approx(1.0)
+    assert max(step.total for step in steps.steps) == pytest.approx(1.0)
+    made = [role for step in steps.steps for role in step.makes_roles]
+    assert sorted(made) == sorted({role for step in steps.steps for role in step.new_roles})
+    totals = [step.total for step in steps.steps]
+    assert totals == sorted(totals)
+    for step in steps.of_wave(2):
+        assert changes[step.proposal].kind == "remove" and not changes[step.proposal].assignments
+        assert set(changes[step.proposal].evidence["removed"]) <= {word.value for word in Unused}
+    assert len(steps.of_wave(3)) >= 5
+    left = [one for one in some("weights").proposals if one.reason.startswith("not worth a role")]
+    assert left and len(rank_steps(some("weights")).left_out) == len(left)

@@ -1,0 +1,295 @@
+"""Rank the changes of a plan by the excess that they remove per unit of effort and risk, in waves.
+
+The cost of a step is counted in reviews of one change:
+
+    1 for each assignment that changes
+  + 2 for each new role that no earlier step makes
+  + 1 for each doubling of the people and workloads that it touches
+  + 10 times the chance of breaking, and again as much for each doubling
+
+Excess is weighted by risk already. Shares count live excess, each plane for itself: the planes have different units.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from rightsize.analyze.reasons import Unused
+from rightsize.model.excess import latent_of
+from rightsize.model.next_steps import LeftOut, NextStep, NextSteps, Reached
+from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES, Plan, Proposal
+from rightsize.rbac.text import fold
+
+MOST_WORTH = 5
+"""The number of steps of a plane in the wave of those that buy most; what has to go together counts once."""
+NOT_WORTH = "not worth a role"
+"""The beginning of the reason of an assignment that stays since a new role is not worth it."""
+
+_ROLE, _BREAK = 2, 10
+_FIRST = ("remove_orphan", "remove_duplicate")
+_PROOFS = frozenset(word.value for word in Unused)
+_NOBODY = Reached()
+_ONE = Reached(people=1)
+
+
+def rank_steps(plan: Plan, reached: Mapping[str, Reached] | None = None) -> NextSteps:
+    """Return the changes of a plan in the order in which they are best made; ties go by the id of the proposal.
+
+    Args:
+        plan: The plan, as it was made or as it was read.
+        reached: The people and workloads behind a principal, by folded id; one that is missing counts as one person.
+    """
+    new = {fold(role.definition.role_definition_id) for role in plan.roles}
+    by_plane: dict[str, list[Proposal]] = defaultdict(list)
+    for proposal in plan.all_proposals:
+        by_plane[AZURE_ROLES if proposal.is_of_rbac else proposal.plane].append(proposal)
+    placed: list[tuple[int, int, int, _Change, _Group, float, tuple[str, ...]]] = []
+    removable: dict[str, float] = {}
+    for number, plane in enumerate(plane for plane in PLANE_NAMES if plane in by_plane):
+        groups = _groups(_changes(by_plane[plane], new, reached or {}))
+        removable[plane] = sum(one.removes for group in groups for one in group.changes)
+        total, made = 0.0, set[str]()
+        for place, (wave, group) in enumerate(_in_order(groups)):
+            for one in group.changes:
+                total += one.removes
+                makes = tuple(role for role in one.new_roles if role not in made)
+                made.update(makes)
+                placed.append((wave, number, place, one, group, total, makes))
+    placed.sort(key=lambda found: found[:3])
+    steps = tuple(
+        _step(rank, wave, one, group, total, makes, removable)
+        for rank, (wave, _, _, one, group, total, makes) in enumerate(placed, 1)
+    )
+    return NextSteps(steps, tuple(_left_out(plan.proposals)), removable)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """All that a plan does to one assignment."""
+
+    plane: str
+    proposals: tuple[Proposal, ...]
+    new_roles: tuple[str, ...]
+    reached: Reached
+    removes: float
+    latent: float
+
+    @property
+    def main(self) -> Proposal:
+        return self.proposals[0]
+
+    @property
+    def chance(self) -> float:
+        return max(one.break_probability_30d for one in self.proposals)
+
+    @property
+    def wave(self) -> int:
+        """Return the earliest wave that it may go in; 4 stands for waves 3 and 4."""
+        if all(one.kind in _FIRST for one in self.proposals):
+            return 1
+        return 2 if all(map(_is_proved_unused, self.proposals)) else 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Changes that have to go together."""
+
+    changes: tuple[_Change, ...]
+    wave: int
+    removes: float
+    fixed_cost: float
+    new_roles: frozenset[str]
+
+    def value(self, made: set[str]) -> float:
+        """Return the excess that it removes per unit of cost, where some new roles are made already."""
+        return self.removes / (self.fixed_cost + _ROLE * len(self.new_roles - made))
+
+
+def _is_proved_unused(one: Proposal) -> bool:
+    """Return whether a proposal only removes, and evidence says of every removed operation that nobody used it."""
+    if one.kind != "remove" or not one.proof.holds:
+        return False
+    if one.plane == "graph":
+        found = one.evidence.get("permissions") or ()
+        return bool(found) and all(said.get("verdict") == "unused" for said in found)
+    evidence = one.evidence
+    words = {word for word, number in (evidence.get("removed") or {}).items() if number}
+    kept = sum((evidence.get("kept_unseen") or {}).values())
+    removed = sum((evidence.get("removed") or {}).values())
+    # What nothing is said of is undecided.
+    return bool(words) and words <= _PROOFS and not kept and removed >= evidence.get("granted", 0)
+
+
+def _changes(
+    proposals: Sequence[Proposal], new: set[str], reached: Mapping[str, Reached]
+) -> dict[str, tuple[_Change, ...]]:
+    """Return the changes of a plane by the folded id of the assignment."""
+    parts: dict[str, list[Proposal]] = defaultdict(list)
+    for one in proposals:
+        if one.kind != "keep":
+            parts[fold(one.replaces[0])].append(one)
+    found: dict[str, tuple[_Change, ...]] = {}
+    for key, together in sorted(parts.items()):
+        # The first has the excess of today, the others become eligible.
+        together.sort(key=lambda one: (-one.excess_before, one.id))
+        live = latent = 0.0
+        for one in together:
+            absent = latent_of(one.kind, one.evidence)
+            latent += absent.before - absent.after
+            live += max(0.0, one.excess_before - absent.before) - max(0.0, one.excess_after - absent.after)
+        main = together[0]
+        plane = AZURE_ROLES if main.is_of_rbac else main.plane
+        roles = sorted({fold(made.role) for one in together for made in one.assignments} & new)
+        touched = _NOBODY if main.kind == "remove_orphan" else _sum(main.principal_ids, reached)
+        change = _Change(plane, tuple(together), tuple(roles), touched, max(0.0, live), max(0.0, latent))
+        found[key] = (*found.get(key, ()), change)
+    return found
+
+
+def _sum(principals: Iterable[str], reached: Mapping[str, Reached]) -> Reached:
+    found = [reached.get(fold(id_), _ONE) for id_ in principals]
+    return Reached(sum(one.people for one in found), sum(one.workloads for one in found))
+
+
+def _groups(changes: Mapping[str, tuple[_Change, ...]]) -> list[_Group]:
+    """Return the groups of changes of a plane that have to go together, by the evidence of the proposals."""
+    parent = {key: key for key in changes}
+
+    def root(key: str) -> str:
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    for key in changes:
+        for other in _relies_on(changes[key]):
+            if other in parent:
+                parent[root(key)] = root(other)
+    gathered: dict[str, list[_Change]] = defaultdict(list)
+    for key, found in changes.items():
+        gathered[root(key)] += found
+    return [_group(found) for _, found in sorted(gathered.items())]
+
+
+def _relies_on(changes: Iterable[_Change]) -> Iterator[str]:
+    """Yield the assignments whose own change grants a part of what stays; a duplicate needs only what is there."""
+    for change in changes:
+        for one in change.proposals if change.wave != 1 else ():
+            for name in ("rests_on", "together_with"):
+                yield from map(fold, one.evidence.get(name) or ())
+
+
+def _group(changes: Sequence[_Change]) -> _Group:
+    ordered = sorted(changes, key=lambda one: (-one.removes, one.main.id))
+    cost = 0.0
+    for one in ordered:
+        # The exponent of the next lower power of two, as a number without rounding.
+        doublings = max(one.reached.all.bit_length() - 1, 0)
+        cost += 1 + doublings + _BREAK * one.chance * (1 + doublings)
+    return _Group(
+        tuple(ordered),
+        max(one.wave for one in ordered),
+        sum(one.removes for one in ordered),
+        cost,
+        frozenset(role for one in ordered for role in one.new_roles),
+    )
+
+
+def _in_order(groups: Sequence[_Group]) -> Iterator[tuple[int, _Group]]:
+    """Yield groups, the best first within their wave, each with its wave; a role is paid for by its first step."""
+    made: set[str] = set()
+    for wave in (1, 2):
+        for group in _best_first([one for one in groups if one.wave == wave], made):
+            yield wave, group
+    for number, group in enumerate(_best_first([one for one in groups if one.wave > 2], made)):
+        # What removes nothing buys nothing, however few steps there are.
+        yield (3 if number < MOST_WORTH and group.removes else 4), group
+
+
+def _best_first(groups: Sequence[_Group], made: set[str]) -> Iterator[_Group]:
+    """Yield groups by value, which grows when another one makes a role that both need; `made` gets all roles."""
+    needing: dict[str, list[int]] = defaultdict(list)
+    for number, group in enumerate(groups):
+        for role in group.new_roles:
+            needing[role].append(number)
+    tickets = count()
+    latest: dict[int, int] = {}
+    heap: list[tuple[float, float, str, int, int]] = []
+
+    def offer(number: int) -> None:
+        group = groups[number]
+        latest[number] = next(tickets)
+        entry = (-group.value(made), -group.removes, group.changes[0].main.id, number, latest[number])
+        heapq.heappush(heap, entry)
+
+    for number in range(len(groups)):
+        offer(number)
+    while heap:
+        *_, number, ticket = heapq.heappop(heap)
+        if latest.get(number) != ticket:
+            continue
+        del latest[number]
+        yield groups[number]
+        fresh = groups[number].new_roles - made
+        made |= fresh
+        for other in sorted({one for role in fresh for one in needing[role]} & latest.keys()):
+            offer(other)
+
+
+def _step(
+    rank: int,
+    wave: int,
+    change: _Change,
+    group: _Group,
+    total: float,
+    makes: tuple[str, ...],
+    removable: Mapping[str, float],
+) -> NextStep:
+    main, whole = change.main, removable[change.plane]
+    beside = sorted(one.id for other in group.changes if other is not change for one in other.proposals)
+    becomes = dict.fromkeys(made.role for one in change.proposals for made in one.assignments)
+    bounds = [(one.evidence.get("break_probability") or {}).get("bound") for one in change.proposals]
+    return NextStep(
+        rank=rank,
+        wave=wave,
+        plane=change.plane,
+        proposal=main.id,
+        also=tuple(one.id for one in change.proposals[1:]),
+        together_with=tuple(beside),
+        principal_id=main.principal_ids[0],
+        role=str(main.evidence["role"]),
+        scope=str(main.evidence["scope"]),
+        kind=main.kind,
+        becomes=main.comes_beyond or tuple(becomes),
+        removes=change.removes,
+        latent=change.latent,
+        share=change.removes / whole if whole else 0.0,
+        total=min(1.0, total / whole) if whole else 0.0,
+        new_roles=change.new_roles,
+        makes_roles=makes,
+        reached=change.reached,
+        chance=change.chance,
+        bound=max((float(one) for one in bounds if one is not None), default=None),
+        reason=main.reason.partition("; ")[0],
+    )
+
+
+def _left_out(proposals: Iterable[Proposal]) -> Iterator[LeftOut]:
+    """Yield the assignments that stay since a new role is not worth it, the largest live excess first."""
+    found = [one for one in proposals if one.kind == "keep" and one.reason.startswith(NOT_WORTH)]
+    rows = [
+        LeftOut(
+            one.id,
+            one.principal_ids[0],
+            str(one.evidence["role"]),
+            str(one.evidence["scope"]),
+            max(0.0, one.excess_before - latent_of(one.kind, one.evidence).before),
+            one.reason.removeprefix(NOT_WORTH).lstrip(": "),
+        )
+        for one in found
+    ]
+    yield from sorted(rows, key=lambda row: (-row.excess, row.proposal))
