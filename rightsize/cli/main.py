@@ -32,6 +32,7 @@ from rightsize.cli.export import export
 from rightsize.cli.exports import exports
 from rightsize.cli.layers import layers
 from rightsize.cli.load import load
+from rightsize.cli.logs import logs
 from rightsize.cli.mine import mine
 from rightsize.cli.narration import complain
 from rightsize.cli.plan import app as plan
@@ -91,6 +92,7 @@ app.command()(export)
 app.command()(exports)
 app.command()(layers)
 app.command()(load)
+app.command()(logs)
 app.command()(mine)
 app.add_typer(plan, name="plan")
 app.command()(propose)

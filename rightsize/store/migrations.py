@@ -12,7 +12,7 @@ from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
 
-SCHEMA_VERSION = 30
+SCHEMA_VERSION = 31
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -231,6 +231,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     27: _add_existence,
     28: lambda connection: _create(connection, "resource_references"),
     29: _add_covered_days,
+    30: lambda connection: _create(connection, "observability_options", "observability_promises"),
 }
 """The step from each version to the next."""
 
