@@ -37,6 +37,7 @@ COLUMNS = (
 )  # fmt: skip
 _BRIEF = ("no.", "missing", "decides_up_to", "GB_a_month", "price_a_month", "decides_on")
 _FEW = 3
+_LEAST = 0.001
 
 
 def logs(
@@ -105,7 +106,7 @@ def _brief(row: dict[str, Any]) -> dict[str, Any]:
     found = {
         "no.": row["rank"],
         "missing": row["title"] + (" *" if row["needs"] and row["excess_alone"] < row["excess"] else ""),
-        "decides_up_to": f"{row['share']:.1%}",
+        "decides_up_to": f"{row['share']:.1%}" if row["share"] >= _LEAST or not row["excess"] else f"<{_LEAST:.1%}",
         "GB_a_month": _amount(row["gb_per_month"]),
         "price_a_month": "unknown" if price is None else "free" if price == 0 else f"{price:,.2f} {row['currency']}",
         "decides_on": row["decides_on"],
@@ -186,9 +187,11 @@ def _say_rest(result: LogsResult, rows: list[dict[str, Any]], bicep: Path | None
     if result.chosen is not None:
         _say_best(result, rows)
     for one in result.outcomes:
-        share = f"{one.came / one.promised:.0%}" if one.promised else "nothing to decide"
-        state = "still missing in part" if one.is_missing else "loaded"
-        say(f"promised on {one.promised_on} for {one.item}: came {share} of the upper bound ({state})")
+        if one.is_missing and not one.came:
+            continue
+        share = f"{one.came / one.promised:.0%}" if one.promised else "nothing"
+        state = "it is still missing in part" if one.is_missing else "it is no longer missing"
+        say(f"promised on {one.promised_on} for {one.item}: {share} of the upper bound is decided today; {state}")
     if bicep is not None:
         say(f"wrote {len(result.files)} templates to {bicep}")
     _say_next(result, rows)

@@ -16,9 +16,11 @@ from rightsize.analyze.resources import known_resources, resource_of
 from rightsize.analyze.text import place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
+from rightsize.rbac.text import fold
 from rightsize.render.escape import for_shell
 from rightsize.render.log_settings import FOLDER_OF_LOG, deployment_commands, entra_command
 from rightsize.rules.prices import LogTable, Price, Prices, log_tables
+from rightsize.rules.tables import rows_of
 
 _MONTH = 30
 _GB = 1e9
@@ -165,7 +167,7 @@ def _title(item: str, sources: Sources, lacking: Sequence[str], places: pl.Serie
     if item == ACTIVITY_LOG:
         return f"Activity Log of {_count(len(places), 'scope')}"
     if item.startswith(RESOURCE_LOG):
-        kind = _spelling(sources).get(item.removeprefix(RESOURCE_LOG), item.removeprefix(RESOURCE_LOG))
+        kind = _spelling()[item.removeprefix(RESOURCE_LOG)]
         return f"log of {kind.split('/', 1)[-1]}" + (f", {len(lacking)} without it" if lacking else "")
     return _TITLES[item]
 
@@ -174,23 +176,29 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _spelling(sources: Sources) -> dict[str, str]:
-    from rightsize.rbac.text import fold  # noqa: PLC0415
-    from rightsize.rules.tables import rows_of  # noqa: PLC0415
-
+def _spelling() -> dict[str, str]:
+    """Return the types of resource that send logs, folded to their spelling."""
     return {fold(row["resource_type"]): row["resource_type"] for row in rows_of("resource_logs")}
 
 
 def _places_without_log(sources: Sources) -> pl.Series:
     """Return the scopes whose Activity Log lacks days of the window."""
     inputs, window = sources.inputs, sources.window
-    known = sources.analysis.tenant.tree.subscriptions["place"]
+    known = pl.concat([sources.analysis.tenant.tree.subscriptions["place"], _high_places(sources)]).unique().sort()
     spelt = dict(inputs.scopes.select(place_of(pl.col("scope")), text="scope").iter_rows())
     named = pl.Series([spelt.get(place, place) for place in known], dtype=pl.String)
     logged = place_of(pl.concat([inputs.coverage["scope"].drop_nulls(), pl.Series([], dtype=pl.String)])).unique()
     fresh = named.filter(~place_of(named).is_in(logged.implode())) if len(named) else named
     found = pl.concat([outer_gaps(inputs, window, fresh)["scope"], inner_gaps(inputs, window)["scope"]])
     return found.unique().sort()
+
+
+def _high_places(sources: Sources) -> pl.Series:
+    """Return the management groups at and below assignments, and the root where something is assigned there."""
+    tenant = sources.analysis.tenant
+    high = tenant.assignments.filter(pl.col("level").is_in(["management_group", "root"]))["place"].unique().sort()
+    found = set(high) | {group for place in high for group in tenant.tree.below(place)[0]}
+    return pl.Series("place", sorted(found), dtype=pl.String)
 
 
 def _resources(sources: Sources) -> dict[str, tuple[str, ...]]:
@@ -240,9 +248,7 @@ def _volume(item: str, tables: Sequence[LogTable], sources: Sources, scopes: int
 
 def _records(item: str, table: LogTable, coverage: pl.DataFrame, scopes: int) -> int | None:
     """Return the records of a month by the days of like sources that this store has; None without any."""
-    rows = coverage.filter(
-        (pl.col("source") == table.log) & (pl.col("state") == "observed") & (pl.col("events") > 0)
-    )
+    rows = coverage.filter((pl.col("source") == table.log) & (pl.col("state") == "observed") & (pl.col("events") > 0))
     if item.startswith(RESOURCE_LOG):
         kinds = rows.select(place=place_of(rows["scope"])) if len(rows) else rows.select(place="scope")
         kind = item.removeprefix(RESOURCE_LOG)
@@ -293,7 +299,7 @@ def _commands(item: str, sources: Sources, lacking: Sequence[str], *, sent: bool
         settings = deployment_commands(item.removeprefix(RESOURCE_LOG), lacking)
         return (*settings, f"rightsize load {FOLDER_OF_LOG}")
     if item.startswith(_SIGN_INS):
-        days = min(window.days, min(table.retained_days for table in log_tables(item)))
+        days = min(window.days, *(table.retained_days for table in log_tables(item)))
         fetch = _fetch(("sign_ins",), days)
         return (entra_command(item), *fetch) if days < window.days else fetch
     if item == "graph_log":

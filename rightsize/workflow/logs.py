@@ -38,7 +38,7 @@ class Outcome:
         item: The missing thing that was promised to decide something.
         promised_on: The day of the promise.
         promised: The excess that it would decide at most.
-        came: How much less excess of the same assignments is undecided today, at most what was promised.
+        came: How much less excess of the same assignments is undecided today, without what is promised again.
         is_missing: Whether the thing, or a part of it, is still missing.
     """
 
@@ -208,11 +208,15 @@ def _outcomes(
 ) -> list[Outcome]:
     """Return what came of each earlier promise; assignments that are gone count neither as promised nor as come."""
     missing = {one.promise.item for one in options}
-    come = pl.col("undecided") - pl.col("now").fill_null(0)
+    still = by_assignment(cells).rename({"excess": "still"})
+    # A part that is promised again has not come, whatever else was decided of the same assignment.
+    due = pl.max_horizontal(pl.col("excess") - pl.col("still").fill_null(0), 0)
+    decided = pl.max_horizontal(pl.col("undecided") - pl.col("now").fill_null(0), 0)
     sums = (
         held.join(existing, on=list(ASSIGNMENT), how="semi")
         .join(_undecided(cells), on=[*ASSIGNMENT, "plane"], how="left")
-        .with_columns(came=pl.min_horizontal("excess", pl.max_horizontal(come, 0)))
+        .join(still, on=["item", *ASSIGNMENT, "plane"], how="left")
+        .with_columns(came=pl.min_horizontal(due, decided))
         .group_by("item", "promised_on")
         .agg(promised=pl.col("excess").sum(), came=pl.col("came").sum())
         .sort("promised_on", "item")

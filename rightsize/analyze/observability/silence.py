@@ -91,7 +91,7 @@ def _of_holders(
 def _of_groups(
     inputs: Inputs, tenant: Tenant, described: pl.DataFrame, persons: pl.DataFrame, groups: pl.Series
 ) -> pl.DataFrame:
-    """Return `(principal_id, missing)` of groups: what their members lack, and their members where not all are known."""
+    """Return `(principal_id, missing)` of groups: what members lack, and the members where not all are known."""
     known = groups_with_known_members(inputs, described)
     devices = folded(inputs.group_members.filter(pl.col("member_type") == "Device")["member_id"])
     members = (

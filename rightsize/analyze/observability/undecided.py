@@ -25,11 +25,12 @@ from rightsize.rules.operations import risk_weights
 
 UNDECIDED = (Verdict.UNOBSERVABLE.value, Verdict.OUT_OF_COVERAGE.value)
 ASSIGNMENT = ("role_assignment_id", "state")
-CLASS = ("plane", "verdict", "reason", "kind", "log", "is_read", "is_below")
+CLASS = ("plane", "verdict", "reason", "kind", "log", "is_read", "is_below", "is_logged")
 """What all operations of a class share.
 
 `kind` is the type whose absence would decide them, `log` the type of resource whose log would show them, `is_read`
-whether only a token of Azure Resource Manager shows them, `is_below` whether they happen only below management groups.
+whether only a token of Azure Resource Manager shows them, `is_below` whether they happen only below management groups,
+`is_logged` whether the Activity Log shows them.
 """
 CELLS: dict[str, pl.DataType] = {
     "role_assignment_id": pl.String(),
@@ -44,6 +45,7 @@ CELLS: dict[str, pl.DataType] = {
     "log": pl.String(),
     "is_read": pl.Boolean(),
     "is_below": pl.Boolean(),
+    "is_logged": pl.Boolean(),
     "operations": pl.Int64(),
     "excess": pl.Int64(),
 }
@@ -69,7 +71,7 @@ def operation_classes(analysis: Analysis) -> pl.DataFrame:
     names = said.select("operation", "plane").unique()
     names = names.with_columns(name=folded(names["operation"]))
     facts = operation_facts(tenant, names.select("name", "plane").unique()).select(
-        "name", "plane", "levels", "why"
+        "name", "plane", "levels", "why", "observable_by"
     )
     weights = tenant.operations.group_by("name").agg(weight=pl.col("weight").max())
     rules = rules_of(names).join(log_rules().select("rule", log="kind"), on="rule").select("name", "plane", "log")
@@ -82,6 +84,7 @@ def operation_classes(analysis: Analysis) -> pl.DataFrame:
             pl.col("weight").fill_null(risk_weights()["change"]),
             log=pl.when(pl.col("why").is_null()).then("log"),
             is_below=(pl.col("levels") == "below").fill_null(False),
+            is_logged=(pl.col("observable_by") == "activity_log").fill_null(False),
             is_read=(pl.col("why") == UnobservableReason.ARM_READ.value).fill_null(False),
         )
     )
@@ -140,8 +143,10 @@ def plane_cells(planes: Sequence[PlaneAnalysis]) -> pl.DataFrame:
         weights = pl.DataFrame(
             {"operation": names, "weight": pl.Series([weigh(name) for name in names], dtype=pl.Int64)}
         )
-        summed = rows.join(weights, on="operation").group_by(_OF_PLANE).agg(
-            operations=pl.len().cast(pl.Int64), excess=pl.col("weight").sum() * REACH["root"]
+        summed = (
+            rows.join(weights, on="operation")
+            .group_by(_OF_PLANE)
+            .agg(operations=pl.len().cast(pl.Int64), excess=pl.col("weight").sum() * REACH["root"])
         )
         found.append(
             summed.with_columns(
@@ -151,6 +156,7 @@ def plane_cells(planes: Sequence[PlaneAnalysis]) -> pl.DataFrame:
                 log=pl.lit(None, dtype=pl.String),
                 is_read=pl.lit(False),
                 is_below=pl.lit(False),
+                is_logged=pl.lit(False),
             ).select(pl.col(name).cast(kind) for name, kind in CELLS.items())
         )
     return pl.concat(found).sort(*ASSIGNMENT, *CLASS, nulls_last=True)

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from rightsize.analyze.absence import types_there
-from rightsize.analyze.coverage import control_states, covered_subscriptions
+from rightsize.analyze.coverage import control_states, covered_subscriptions, open_groups
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.log_days import is_shown
-from rightsize.analyze.observability.gaps import with_declared
+from rightsize.analyze.observability.gaps import inner_gaps, with_declared
 from rightsize.analyze.observability.silence import MEMBERS, missing_of_silence
 from rightsize.analyze.observability.undecided import UNDECIDED
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Verdict
@@ -71,13 +71,16 @@ def find_ways(cells: pl.DataFrame, inputs: Inputs, analysis: Analysis) -> pl.Dat
     ways = [
         *_by_activity_log(),
         *_by_absence(),
-        _by_resource_log(),
+        *_by_resource_log(has_settings=not inputs.diagnostic_settings.is_empty()),
+        *_by_linked_writes(facts.anywhere),
         _by_silence(),
         pl.when(pl.col("reason") == OutOfCoverage.UNEXPLAINED_USE.value).then(pl.lit(MEMBERS)),
     ]
     held_last = ways.pop()
     listed = pl.concat_list([pl.when(free).then(way) for way in ways] + [held_last])
-    return joined.with_columns(ways=listed.list.drop_nulls().list.unique().list.sort()).select(*undecided.columns, "ways")
+    return joined.with_columns(ways=listed.list.drop_nulls().list.unique().list.sort()).select(
+        *undecided.columns, "ways"
+    )
 
 
 def ways_on_planes(cells: pl.DataFrame) -> pl.DataFrame:
@@ -110,9 +113,12 @@ def _by_absence() -> list[pl.Expr]:
     above = (pl.col("state") == "active") & (pl.col("level") != "resource") & pl.col("kind").is_not_null()
     may_lack = above & ~pl.col("is_present").fill_null(False)
     tree = pl.when(pl.col("tree_unknown").fill_null(True)).then(pl.lit(SCOPES))
-    found = []
+    found: list[pl.Expr] = []
+    changed = pl.col("changed").fill_null(False)
     for item, hidden, fault, present in (
-        (INVENTORY, pl.col("changed").fill_null(False), pl.col("listing_fault"), pl.lit(False)),
+        (INVENTORY, changed, pl.col("listing_fault"), pl.lit(False)),
+        # The reader of the listings may have its right by a group whose members are not known.
+        (MEMBERS, changed | ~pl.col("only_right").fill_null(False), pl.lit(True), pl.lit(False)),
         (PROVIDERS, pl.lit(False), pl.col("providers_missing"), _namespace_present()),
     ):
         listing = pl.when(fault.fill_null(True)).then(pl.lit(item))
@@ -129,11 +135,31 @@ def _namespace_present() -> pl.Expr:
     return pl.col("namespaces").list.contains(namespace).fill_null(False)
 
 
-def _by_resource_log() -> pl.Expr:
+def _by_resource_log(*, has_settings: bool) -> list[pl.Expr]:
     wanted = pl.col("log").is_not_null() & pl.col("reason").is_in(_NO_RESOURCE_LOG)
-    listing = pl.when(pl.col("is_lost").fill_null(False)).then(pl.lit(INVENTORY))
+    lost = pl.col("is_lost").fill_null(False)
+    unlisted = wanted & lost & (pl.col("reason") == UnobservableReason.NO_DIAGNOSTIC_INVENTORY.value)
+    # Where settings are loaded, this reason says that the logs of all known resources suffice.
+    sends = wanted & ~unlisted if has_settings else wanted
+    listing = pl.when(lost).then(pl.lit(INVENTORY))
     parts = pl.concat_list([pl.lit(RESOURCE_LOG) + pl.col("log"), listing]).list.drop_nulls()
-    return pl.when(wanted).then(parts.list.sort().list.join("+"))
+    # A page of Resource Manager lists all of a type by itself; listings with a known reader also need a whole log.
+    listed, needs_log = ~pl.col("listing_fault").fill_null(True), pl.col("log_missing").fill_null(True)
+    by_right = unlisted & pl.col("only_right").fill_null(False)
+    return [
+        pl.when(unlisted).then(pl.lit(INVENTORY)),
+        pl.when(unlisted & listed & needs_log).then(pl.lit(ACTIVITY_LOG)),
+        pl.when(unlisted & listed & needs_log & pl.col("declared_logged").fill_null(False)).then(pl.lit(DECLARED)),
+        pl.when(by_right & ~needs_log).then(pl.lit(MEMBERS)),
+        pl.when(by_right & needs_log).then(pl.lit(f"{ACTIVITY_LOG}+{MEMBERS}")),
+        pl.when(sends).then(parts.list.sort().list.join("+")),
+    ]
+
+
+def _by_linked_writes(anywhere: frozenset[str]) -> list[pl.Expr]:
+    """Return the ways to know that nobody made a write which checks an operation: by whoever holds such a write."""
+    linked = (pl.col("reason") == UnobservableReason.LINKED_CHECK.value) & pl.col("is_logged")
+    return [pl.when(linked).then(pl.lit(item)) for item in sorted(anywhere)]
 
 
 def _by_silence() -> pl.Expr:
@@ -148,11 +174,13 @@ class _Facts:
 
     Attributes:
         assignments: `(a, is_covered, declared_below, declared_all, declared_whole)`.
-        places: `(place, tree_unknown, listing_fault, providers_missing, log_missing, declared_logged, changed)`.
+        places: `(place, tree_unknown, listing_fault, only_right, providers_missing, log_missing, declared_logged,
+            changed)`.
         present: `(place, kind, is_present)`.
         namespaces: `(place, namespaces)`: the providers of the types that are there.
         lost: `(place, log, is_lost)`: types of which not all resources are known there.
         silence: `silence.missing_of_silence`.
+        anywhere: What is missing for some scope or group, of what decides about the writes of others.
     """
 
     assignments: pl.DataFrame
@@ -161,6 +189,7 @@ class _Facts:
     namespaces: pl.DataFrame
     lost: pl.DataFrame
     silence: pl.DataFrame
+    anywhere: frozenset[str]
 
 
 def _read_facts(inputs: Inputs, analysis: Analysis) -> _Facts:
@@ -196,7 +225,19 @@ def _read_facts(inputs: Inputs, analysis: Analysis) -> _Facts:
         names.group_by("place").agg(namespaces=pl.col("namespace").unique().sort()),
         lost,
         missing_of_silence(inputs, window, tenant),
+        _anywhere(inputs, analysis, of_assignments),
     )
+
+
+def _anywhere(inputs: Inputs, analysis: Analysis, states: pl.DataFrame) -> frozenset[str]:
+    """Return `_Facts.anywhere`."""
+    found = {
+        ACTIVITY_LOG: not states["is_covered"].all(),
+        DECLARED: not inner_gaps(inputs, analysis.window).is_empty(),
+        MEMBERS: not open_groups(inputs).is_empty(),
+        INVENTORY: not analysis.existence.problems.drop_nulls("problem").is_empty(),
+    }
+    return frozenset(item for item, is_missing in found.items() if is_missing)
 
 
 def _of_places(inputs: Inputs, declared: Inputs, analysis: Analysis) -> pl.DataFrame:
@@ -207,6 +248,8 @@ def _of_places(inputs: Inputs, declared: Inputs, analysis: Analysis) -> pl.DataF
     faulty = existence.problems.filter(
         pl.col("problem").is_not_null() & (pl.col("problem") != OutOfCoverage.DAYS_MISSING.value)
     )["node"]
+    unread = existence.problems.filter(pl.col("problem") == "reader_without_right")["node"]
+    open_ones = not open_groups(inputs).is_empty()
     registered = inputs.provider_registrations.filter(
         pl.col("reader_id").is_not_null() & (pl.col("updated_on") >= window.end)
     )["scope"].unique()
@@ -222,6 +265,9 @@ def _of_places(inputs: Inputs, declared: Inputs, analysis: Analysis) -> pl.DataF
         .agg(
             tree_unknown=node.is_null().any(),
             listing_fault=node.is_in(faulty.implode()).any() | node.is_null().any(),
+            only_right=pl.lit(open_ones)
+            & node.is_in(unread.implode()).any()
+            & (node.is_in(unread.implode()) | ~node.is_in(faulty.implode())).all(),
             providers_missing=(~node.is_in(registered.implode())).fill_null(True).any(),
             log_missing=(~node.is_in(logged.implode())).fill_null(True).any(),
             declared_logged=node.is_in(could_be.implode()).fill_null(False).all(),

@@ -16,13 +16,15 @@ OBSERVABILITY_TABLES: tuple[Table, ...] = (
         "observability_options",
         "one row a missing listing, log, setting or declaration that would decide something, by the last run of `logs`",
         (
-            key("item", TEXT, "the missing thing, for example inventory, activity_log or log:microsoft.keyvault/vaults"),
+            key(
+                "item", TEXT, "the missing thing, for example inventory, activity_log or log:microsoft.keyvault/vaults"
+            ),
             Column("title", TEXT, "the same in words"),
             Column("rank", INT, "its place in the order of what it would decide"),
             Column("excess", INT, "excess that it would decide at most: weight by risk times reach of the assignment"),
             Column("excess_alone", INT, "the part of it for which nothing else is missing"),
             Column("share", REAL, "excess, as a share of all excess that is undecided, 0 to 1"),
-            Column("expected", INT, "excess that turns out unused if it is as in like scopes; null where none is alike"),
+            Column("expected", INT, "the part that is unused if it is as in like scopes; null where none is alike"),
             Column("operations", INT, "undecided operations behind it, over all assignments"),
             Column("assignments", INT, "assignments that grant them"),
             Column("needs", TEXTS, "other missing things that a part of the excess also needs, sorted"),
