@@ -25,6 +25,7 @@ from rightsize.rules.tables import rows_of
 _MONTH = 30
 _GB = 1e9
 _SIGN_INS = "sign_ins:"
+_TEMPLATES = "rightsize logs --bicep ."
 _TITLES = {
     "scopes": "management groups and subscriptions",
     "inventory": "complete inventory of resources",
@@ -297,16 +298,16 @@ def _commands(item: str, sources: Sources, lacking: Sequence[str], *, sent: bool
         if sent:
             return (f"rightsize load {FOLDER_OF_LOG}",)
         settings = deployment_commands(item.removeprefix(RESOURCE_LOG), lacking)
-        return (*settings, f"rightsize load {FOLDER_OF_LOG}")
+        return (*((_TEMPLATES, *settings) if settings else ()), f"rightsize load {FOLDER_OF_LOG}")
     if item.startswith(_SIGN_INS):
         days = min(window.days, *(table.retained_days for table in log_tables(item)))
         fetch = _fetch(("sign_ins",), days)
-        return (entra_command(item), *fetch) if days < window.days else fetch
+        return (_TEMPLATES, entra_command(item), *fetch) if days < window.days else fetch
     if item == "graph_log":
-        return (entra_command(item), f"rightsize load {FOLDER_OF_LOG}")
+        return (_TEMPLATES, entra_command(item), f"rightsize load {FOLDER_OF_LOG}")
     days = min((table.retained_days for table in log_tables(item)), default=window.days)
     fetch = _fetch(_EXPORTED[item], min(days, window.days))
-    return (entra_command(item), *fetch) if item == "directory_log" and days < window.days else fetch
+    return (_TEMPLATES, entra_command(item), *fetch) if item == "directory_log" and days < window.days else fetch
 
 
 def _fetch(names: Sequence[str], days: int) -> tuple[str, ...]:

@@ -158,7 +158,8 @@ def _by_resource_log(*, has_settings: bool) -> list[pl.Expr]:
 
 def _by_linked_writes(anywhere: frozenset[str]) -> list[pl.Expr]:
     """Return the ways to know that nobody made a write which checks an operation: by whoever holds such a write."""
-    linked = (pl.col("reason") == UnobservableReason.LINKED_CHECK.value) & pl.col("is_logged")
+    is_logged = pl.col("is_logged") | pl.col("log").is_not_null()
+    linked = (pl.col("reason") == UnobservableReason.LINKED_CHECK.value) & is_logged
     return [pl.when(linked).then(pl.lit(item)) for item in sorted(anywhere)]
 
 

@@ -20,7 +20,7 @@ def choose_under_budget(goals: Sequence[Goal], prices: Mapping[str, float], budg
 
     Args:
         goals: What may be covered.
-        prices: The price of each thing; what has no price here is not chosen.
+        prices: The price of each thing, the best one first; what has no price here is not chosen.
         budget: The most that the set may cost.
     """
     affordable = sorted(item for item, price in prices.items() if price <= budget)
@@ -68,10 +68,11 @@ def _solved(
 def _without_idle(
     chosen: frozenset[str], goals: Sequence[tuple[int, list[frozenset[str]]]], prices: Mapping[str, float]
 ) -> tuple[str, ...]:
-    """Return the set without what covers nothing more, the dearest such thing first."""
+    """Return the set without what covers nothing more: the dearest such thing goes first, then the last one."""
     whole = [(weight, tuple(ways)) for weight, ways in goals]
     wanted = covered(whole, chosen)
-    for item in sorted(chosen, key=lambda one: (-prices[one], one)):
+    place = {item: number for number, item in enumerate(prices)}
+    for item in sorted(chosen, key=lambda one: (-prices[one], -place[one])):
         if covered(whole, chosen - {item}) == wanted:
             chosen -= {item}
     return tuple(sorted(chosen))
