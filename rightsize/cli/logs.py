@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 COLUMNS = (
     "rank", "item", "title", "excess", "excess_alone", "share", "expected", "operations", "assignments", "needs",
     "gb_per_month", "gb_source", "records_per_month", "price_per_month", "currency", "plan", "price_as_of",
-    "price_source", "licence", "decides_on", "chosen", "commands",
+    "price_source", "is_sent", "licence", "decides_on", "chosen", "commands",
 )  # fmt: skip
 _BRIEF = ("no.", "missing", "decides_up_to", "GB_a_month", "price_a_month", "decides_on")
 _FEW = 3
 _LEAST = 0.001
+_TENTH = 0.1
+_CENT = 0.01
 
 
 def logs(
@@ -102,22 +104,34 @@ def logs(
 
 
 def _brief(row: dict[str, Any]) -> dict[str, Any]:
-    price = row["price_per_month"]
     found = {
         "no.": row["rank"],
         "missing": row["title"] + (" *" if row["needs"] and row["excess_alone"] < row["excess"] else ""),
         "decides_up_to": f"{row['share']:.1%}" if row["share"] >= _LEAST or not row["excess"] else f"<{_LEAST:.1%}",
         "GB_a_month": _amount(row["gb_per_month"]),
-        "price_a_month": "unknown" if price is None else "free" if price == 0 else f"{price:,.2f} {row['currency']}",
+        "price_a_month": _price(row),
         "decides_on": row["decides_on"],
     }
     return found | {"chosen": "yes" if row["chosen"] else ""}
 
 
+def _price(row: dict[str, Any]) -> str:
+    price = row["price_per_month"]
+    if price is None:
+        return "unknown"
+    if row["is_sent"]:
+        return "paid"
+    if price == 0:
+        return "free"
+    return f"{price:,.2f} {row['currency']}" if price >= _CENT else f"<{_CENT} {row['currency']}"
+
+
 def _amount(gigabytes: float | None) -> str:
     if gigabytes is None:
         return "unknown"
-    return f"{gigabytes:,.1f}" if gigabytes else "0"
+    if gigabytes == 0:
+        return "0"
+    return f"{gigabytes:,.1f}" if gigabytes >= _TENTH else f"<{_TENTH}"
 
 
 def _steps(rows: list[dict[str, Any]], *, everything: bool) -> Iterator[str]:
@@ -149,7 +163,7 @@ def _document(result: LogsResult, rows: list[dict[str, Any]]) -> dict[str, Any]:
             "items": list(chosen),
             "excess": decides,
             "share": round(result.share(decides), 4),
-            "price_per_month": round(price, 2),
+            "price_per_month": round(price, 4),
         }
     return {
         "window": {"first_day": result.window.first_day, "last_day": result.window.last_day},

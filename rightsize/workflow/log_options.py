@@ -85,7 +85,7 @@ class LogOption:
         licence: The licence that it takes; empty where it takes none.
         decides_on: The day on which it decides.
         commands: What to do, in order.
-        resources: The resources that would have to send it, folded.
+        is_sent: Whether diagnostic settings send it already, so that it only has to be loaded.
     """
 
     promise: Promise
@@ -95,7 +95,7 @@ class LogOption:
     licence: str
     decides_on: dt.date
     commands: tuple[str, ...]
-    resources: tuple[str, ...] = ()
+    is_sent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def _describe(promise: Promise, sources: Sources, resources: Mapping[str, tuple[
     places = _places_without_log(sources) if item == ACTIVITY_LOG else pl.Series([], dtype=pl.String)
     scopes = max(1, len(lacking) if item.startswith(RESOURCE_LOG) else len(places))
     volume = _volume(item, tables, sources, scopes)
-    cost = Cost(0.0, None, "it is sent already") if sent else _cost(item, tables, volume, sources)
+    cost = Cost(0.0, None, "diagnostic settings send it already") if sent else _cost(item, tables, volume, sources)
     waits = 0 if sent else max((_days_to_wait(item, table, sources.window) for table in tables), default=0)
     return LogOption(
         promise,
@@ -150,7 +150,7 @@ def _describe(promise: Promise, sources: Sources, resources: Mapping[str, tuple[
         "" if sent else next((table.licence for table in tables if table.licence), ""),
         sources.window.end.date() + dt.timedelta(days=waits),
         _commands(item, sources, lacking, sent=sent),
-        () if sent else lacking,
+        sent,
     )
 
 
@@ -277,7 +277,7 @@ def _cost(item: str, tables: Sequence[LogTable], volume: Volume, sources: Source
         return Cost(None, as_of, said)
     # All tables of one log have the price of the dearest one.
     dearest = max(known, key=lambda price: price.monthly(1.0, sources.window.days))
-    return Cost(round(dearest.monthly(volume.gigabytes, sources.window.days), 2), as_of, said)
+    return Cost(round(dearest.monthly(volume.gigabytes, sources.window.days), 4), as_of, said)
 
 
 def _is_free(price: Price) -> bool:

@@ -98,7 +98,7 @@ class LogsResult:
                 "operations": promise.operations,
                 "assignments": promise.assignments,
                 "needs": list(promise.needs),
-                "gb_per_month": None if option.volume.gigabytes is None else round(option.volume.gigabytes, 3),
+                "gb_per_month": None if option.volume.gigabytes is None else round(option.volume.gigabytes, 6),
                 "gb_source": option.volume.source or None,
                 "records_per_month": option.volume.records,
                 "price_per_month": option.cost.monthly,
@@ -106,6 +106,7 @@ class LogsResult:
                 "plan": self.plan,
                 "price_as_of": option.cost.as_of,
                 "price_source": option.cost.source or None,
+                "is_sent": option.is_sent,
                 "licence": option.licence or None,
                 "decides_on": option.decides_on,
                 "chosen": None if self.chosen is None else promise.item in self.chosen,
@@ -162,7 +163,8 @@ def find_missing(
         sets = decided_sets(cells)
         chosen = None if budget is None else _choose(options, sets, budget)
         held = store.table("observability_promises")
-        outcomes = _outcomes(held, cells, options, _existing(analysis, planes))
+        earlier = held.filter(pl.col("promised_on") <= analysis.window.end.date())
+        outcomes = _outcomes(earlier, cells, options, _existing(analysis, planes))
         result = LogsResult(
             analysis.window, options, sets, int(cells["excess"].sum()), known, plan, chosen, outcomes, []
         )
@@ -245,7 +247,7 @@ def _write(folder: Path, options: Sequence[LogOption]) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot write `{folder}`: {getattr(error, 'strerror', None) or error}") from None
-    wanted = [one.promise.item for one in options if one.cost.source != "it is sent already"]
+    wanted = [one.promise.item for one in options if not one.is_sent]
     files = template_files(wanted)
     for name, text in files.items():
         write_text(folder / name, text)

@@ -36,6 +36,7 @@ OBSERVABILITY_TABLES: tuple[Table, ...] = (
             Column("plan", TEXT, "plan or destination of the price"),
             Column("price_as_of", DAY, "day on which the oldest of its prices was read"),
             Column("price_source", TEXT, "where the prices were read"),
+            Column("is_sent", BOOL, "diagnostic settings send it already: it only has to be loaded"),
             Column("licence", TEXT, "licence that it takes, if any"),
             Column("decides_on", DAY, "day on which it decides if it is switched on at the end of the window"),
             Column("chosen", BOOL, "in the best set under --budget; null without a budget"),
