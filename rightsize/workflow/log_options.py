@@ -30,7 +30,7 @@ _TITLES = {
     "scopes": "management groups and subscriptions",
     "inventory": "complete inventory of resources",
     "providers": "registrations of providers",
-    "members": "members of groups",
+    "members": "principals and group members",
     "sign_ins:user": "sign-ins of users",
     "sign_ins:service_principal": "sign-ins of service principals",
     "sign_ins:managed_identity": "sign-ins of managed identities",
@@ -42,7 +42,7 @@ _EXPORTED = {
     "scopes": ("management_groups", "subscriptions"),
     "inventory": ("resources", "resource_graph", "role_assignments", "role_definitions"),
     "providers": ("providers",),
-    "members": ("group_members", "transitive_members", "nested_members"),
+    "members": ("users", "groups", "service_principals", "group_members", "transitive_members", "nested_members"),
     ACTIVITY_LOG: ("activity_log",),
     "directory_log": ("directory_audits",),
 }

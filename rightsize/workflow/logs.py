@@ -157,8 +157,10 @@ def find_missing(
         spared = findings.filter(pl.col("control") == "emergency_access_account")["principal_id"].drop_nulls()
         whole = weigh_cells(analysis, spared)
         of_roles = find_ways(whole, inputs, analysis)
-        cells = pl.concat([of_roles, ways_on_planes(plane_cells(planes)).select(of_roles.columns)])
-        sources = Sources(inputs, analysis, store.table("coverage"), cells, known, plan, region)
+        coverage = store.table("coverage")
+        beyond = ways_on_planes(plane_cells(planes), audited=_is_audited(coverage, analysis.window))
+        cells = pl.concat([of_roles, beyond.select(of_roles.columns)])
+        sources = Sources(inputs, analysis, coverage, cells, known, plan, region)
         options = describe_options(make_promises(cells, whole, analysis), sources)
         sets = decided_sets(cells)
         chosen = None if budget is None else _choose(options, sets, budget)
@@ -188,6 +190,12 @@ def _prices(path: Path | None, plan: str, region: str) -> Prices:
         if there and value not in there:
             raise UsageError(f"no price has the {name} `{value}`", hint=f"one of {', '.join(there)}")
     return found
+
+
+def _is_audited(coverage: pl.DataFrame, window: Window) -> bool:
+    """Return whether the audit log of the directory covers every day of the window."""
+    rows = coverage.filter((pl.col("source") == "entra_audit_log") & (pl.col("state") != "missing"))
+    return rows.filter(window.holds("day"))["day"].n_unique() == window.days
 
 
 def _choose(options: Sequence[LogOption], sets: Sequence[DecidedSet], budget: float) -> tuple[str, ...]:

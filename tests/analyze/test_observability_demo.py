@@ -78,6 +78,30 @@ def no_members(inputs: Inputs, _: Window) -> Inputs:
     return replace(inputs, listings=others, **gone)
 
 
+def no_sign_ins_of_users(inputs: Inputs, _: Window) -> Inputs:
+    kinds = ["interactive", "non_interactive"]
+    others = _covered(inputs, (pl.col("source") != "sign_in_log") | ~pl.col("category").is_in(kinds))
+    return replace(inputs, coverage=others, sign_ins=inputs.sign_ins.filter(~pl.col("kind").is_in(kinds)))
+
+
+def no_tree(inputs: Inputs, _: Window) -> Inputs:
+    unplaced = inputs.scopes.with_columns(listed=pl.lit(False), parent_scope=pl.lit(None, dtype=pl.String))
+    return replace(inputs, scopes=unplaced)
+
+
+def no_august(inputs: Inputs, _: Window) -> Inputs:
+    kept = (pl.col("source") != "activity_log") | (pl.col("day").dt.month() != 8)
+    return replace(inputs, coverage=_covered(inputs, kept))
+
+
+def no_log_of_registries(inputs: Inputs, _: Window) -> Inputs:
+    return replace(inputs, coverage=_covered(inputs, pl.col("source") != "registry_log"))
+
+
+def no_principals(inputs: Inputs, _: Window) -> Inputs:
+    return replace(inputs, principals=inputs.principals.clear())
+
+
 @pytest.mark.parametrize(
     ("without", "items"),
     [
@@ -87,6 +111,11 @@ def no_members(inputs: Inputs, _: Window) -> Inputs:
         (thirty_days, ("activity_log",)),
         (no_sign_ins, ("sign_ins:user", "sign_ins:service_principal", "sign_ins:managed_identity")),
         (no_members, ("members",)),
+        (no_sign_ins_of_users, ("sign_ins:user",)),
+        (no_tree, ("scopes",)),
+        (no_august, ("declared_days",)),
+        (no_log_of_registries, ("log:microsoft.containerregistry/registries",)),
+        (no_principals, None),
     ],
 )
 def test_no_assignment_gets_more_decided_than_was_promised(

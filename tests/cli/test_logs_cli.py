@@ -11,6 +11,7 @@ import pytest
 
 from rightsize.cli.main import run
 from rightsize.rules.prices import COLUMNS
+from rightsize.store.digest import DIGESTED
 from tests.propose.inventoried import inventoried, inventory, resource
 from tests.propose.small_tenant import BLOB_READER, DATA, DAY0, DAYS, SmallTenant
 from tests.tenants.fake_store import FakeStore
@@ -154,6 +155,11 @@ def test_what_came_is_held_against_what_was_promised(
     assert found[STORAGE]["is_missing"]
     assert run(["logs"]) == 0
     assert "for inventory:" in capsys.readouterr().err
+
+
+def test_no_digest_contains_what_logs_writes() -> None:
+    """Asking makes no plan stale."""
+    assert {"observability_options", "observability_promises"}.isdisjoint(DIGESTED)
 
 
 @pytest.mark.parametrize(

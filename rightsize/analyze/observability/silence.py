@@ -28,7 +28,12 @@ ITEM_OF_KIND = {
 """The missing thing that has each kind of sign-in."""
 
 MEMBERS = "members"
-SILENCE: dict[str, pl.DataType] = {"principal_id": pl.String(), "of_arm": pl.String(), "of_all": pl.String()}
+SILENCE: dict[str, pl.DataType] = {
+    "principal_id": pl.String(),
+    "of_arm": pl.String(),
+    "of_all": pl.String(),
+    "is_silent": pl.Boolean(),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,8 @@ def missing_of_silence(inputs: Inputs, window: Window, tenant: Tenant) -> pl.Dat
     """Return for each holder what is missing to know that it got no token, as `SILENCE` has it.
 
     `of_arm` is about tokens of Azure Resource Manager, `of_all` about tokens of any kind: the missing things joined by
-    `+`, or null where a token is known, where no log can tell, or where nothing is missing.
+    `+`, or null where a token is known, where no log can tell, or where nothing is missing. `is_silent` says whether it
+    is known already that the holder got no token of any kind.
     """
     callers = callers_of(inputs, window)
     heard_arm = _heard(arm_tokens(inputs, window), callers.filter("control"))
@@ -56,6 +62,8 @@ def missing_of_silence(inputs: Inputs, window: Window, tenant: Tenant) -> pl.Dat
     return (
         own.join(of_arm, on="principal_id", how="left")
         .join(of_all, on="principal_id", how="left")
+        .with_columns(is_silent=(pl.col("of_all") == "").fill_null(False))
+        .with_columns(pl.col("of_arm", "of_all").replace("", None))
         .select(*SILENCE)
         .sort("principal_id")
     )
@@ -85,7 +93,7 @@ def _of_holders(
     persons = single.filter(~pl.col("principal_id").is_in(groups.implode()))
     of_groups = _of_groups(inputs, tenant, described, persons, groups)
     found = pl.concat([persons.select("principal_id", "missing"), of_groups])
-    return found.filter(pl.col("missing").fill_null("") != "").unique("principal_id", keep="any")
+    return found.drop_nulls("missing").unique("principal_id", keep="any")
 
 
 def _of_groups(

@@ -25,11 +25,11 @@ from rightsize.rules.operations import risk_weights
 
 UNDECIDED = (Verdict.UNOBSERVABLE.value, Verdict.OUT_OF_COVERAGE.value)
 ASSIGNMENT = ("role_assignment_id", "state")
-CLASS = ("plane", "verdict", "reason", "kind", "log", "is_read", "is_below", "is_logged")
+CLASS = ("plane", "verdict", "reason", "kind", "log", "is_read", "levels", "is_logged")
 """What all operations of a class share.
 
 `kind` is the type whose absence would decide them, `log` the type of resource whose log would show them, `is_read`
-whether only a token of Azure Resource Manager shows them, `is_below` whether they happen only below management groups,
+whether only a token of Azure Resource Manager shows them, `levels` at which levels of scope they happen,
 `is_logged` whether the Activity Log shows them.
 """
 CELLS: dict[str, pl.DataType] = {
@@ -44,7 +44,7 @@ CELLS: dict[str, pl.DataType] = {
     "kind": pl.String(),
     "log": pl.String(),
     "is_read": pl.Boolean(),
-    "is_below": pl.Boolean(),
+    "levels": pl.String(),
     "is_logged": pl.Boolean(),
     "operations": pl.Int64(),
     "excess": pl.Int64(),
@@ -83,7 +83,6 @@ def operation_classes(analysis: Analysis) -> pl.DataFrame:
         .with_columns(
             pl.col("weight").fill_null(risk_weights()["change"]),
             log=pl.when(pl.col("why").is_null()).then("log"),
-            is_below=(pl.col("levels") == "below").fill_null(False),
             is_logged=(pl.col("observable_by") == "activity_log").fill_null(False),
             is_read=(pl.col("why") == UnobservableReason.ARM_READ.value).fill_null(False),
         )
@@ -91,7 +90,7 @@ def operation_classes(analysis: Analysis) -> pl.DataFrame:
     # As in `profiles`: reads of Resource Manager and what happens above subscriptions need no resource.
     lists = (pl.col("plane") == "control") & pl.col("name").str.ends_with("/read") & pl.col("log").is_null() & ~endpoint
     described = described.with_columns(kind=decided_type(described["name"])).with_columns(
-        kind=pl.when(pl.col("is_below") & ~lists).then("kind")
+        kind=pl.when((pl.col("levels") == "below") & ~lists).then("kind")
     )
     return said.join(described, on=["operation", "plane"]).select("profile_id", "operation", "weight", *CLASS)
 
@@ -155,7 +154,7 @@ def plane_cells(planes: Sequence[PlaneAnalysis]) -> pl.DataFrame:
                 kind=pl.lit(None, dtype=pl.String),
                 log=pl.lit(None, dtype=pl.String),
                 is_read=pl.lit(False),
-                is_below=pl.lit(False),
+                levels=pl.lit(None, dtype=pl.String),
                 is_logged=pl.lit(False),
             ).select(pl.col(name).cast(kind) for name, kind in CELLS.items())
         )

@@ -70,24 +70,30 @@ def find_ways(cells: pl.DataFrame, inputs: Inputs, analysis: Analysis) -> pl.Dat
     free = ~pl.col("reason").is_in(_HELD)
     ways = [
         *_by_activity_log(),
-        *_by_absence(),
-        *_by_resource_log(has_settings=not inputs.diagnostic_settings.is_empty()),
+        *_by_absence(facts.anywhere),
+        *_by_resource_log(facts.anywhere, has_settings=not inputs.diagnostic_settings.is_empty()),
         *_by_linked_writes(facts.anywhere),
         _by_silence(),
-        pl.when(pl.col("reason") == OutOfCoverage.UNEXPLAINED_USE.value).then(pl.lit(MEMBERS)),
+        pl.when((pl.col("state") == "eligible") & pl.col("is_covered")).then(pl.lit(MEMBERS)),
     ]
-    held_last = ways.pop()
-    listed = pl.concat_list([pl.when(free).then(way) for way in ways] + [held_last])
+    unexplained = pl.col("reason") == OutOfCoverage.UNEXPLAINED_USE.value
+    of_callers = [pl.when(unexplained).then(pl.lit(item)) for item in sorted({MEMBERS} | facts.anywhere & {SCOPES})]
+    listed = pl.concat_list([pl.when(free).then(way) for way in ways] + of_callers)
     return joined.with_columns(ways=listed.list.drop_nulls().list.unique().list.sort()).select(
         *undecided.columns, "ways"
     )
 
 
-def ways_on_planes(cells: pl.DataFrame) -> pl.DataFrame:
-    """Return the cells of Graph and of the directory with the same column."""
+def ways_on_planes(cells: pl.DataFrame, *, audited: bool) -> pl.DataFrame:
+    """Return the cells of Graph and of the directory with the same column.
+
+    `audited` says whether the audit log of the directory covers every day: then no more of it shows that an eligible
+    assignment was not activated.
+    """
+    sleeps = (pl.col("plane") == "directory") & (pl.col("state") == "eligible") & pl.lit(not audited)
     log = pl.when(pl.col("plane") == "graph").then(pl.lit(GRAPH_LOG)).otherwise(pl.lit(DIRECTORY_LOG))
     way = (
-        pl.when(pl.col("reason").is_in(_MISSING_LOG))
+        pl.when(pl.col("reason").is_in(_MISSING_LOG) | sleeps & ~pl.col("reason").is_in(_HELD))
         .then(log)
         .when(pl.col("reason") == OutOfCoverage.NO_PERMISSION_MAP.value)
         .then(pl.lit(GRAPH_MAP))
@@ -95,21 +101,32 @@ def ways_on_planes(cells: pl.DataFrame) -> pl.DataFrame:
     return cells.with_columns(ways=pl.concat_list([way]).list.drop_nulls())
 
 
+# Whether not all subscriptions below an assignment are known.
+_UNPLACED = pl.col("tree_unknown").fill_null(False)
+
+
 def _by_activity_log() -> list[pl.Expr]:
     by_log = (pl.col("plane") == "control") & pl.col("log").is_null() & (pl.col("verdict") == "out_of_coverage")
     missing = by_log & pl.col("reason").is_in(_MISSING_LOG)
-    declared = pl.when(pl.col("is_below")).then("declared_below").otherwise("declared_all")
+    declared = pl.lit(True)
+    for level, state in (
+        ("below", "declared_below"),
+        ("management_group", "declared_groups"),
+        ("tenant", "declared_top"),
+    ):
+        is_there = pl.col("levels").str.contains(level, literal=True).fill_null(level == "below")
+        declared &= ~is_there | pl.col(state).fill_null(True)
     unknown = by_log & (pl.col("reason") == OutOfCoverage.SCOPE_TREE_UNKNOWN.value)
     # An eligible assignment that nobody activated allowed nothing; only a log of every day shows that.
     sleeps = (pl.col("state") == "eligible") & ~pl.col("is_covered")
     return [
         pl.when(missing | sleeps).then(pl.lit(ACTIVITY_LOG)),
         pl.when(missing & declared | sleeps & pl.col("declared_whole")).then(pl.lit(DECLARED)),
-        pl.when(unknown).then(pl.lit(SCOPES)),
+        pl.when(unknown | sleeps & _UNPLACED).then(pl.lit(SCOPES)),
     ]
 
 
-def _by_absence() -> list[pl.Expr]:
+def _by_absence(anywhere: frozenset[str]) -> list[pl.Expr]:
     above = (pl.col("state") == "active") & (pl.col("level") != "resource") & pl.col("kind").is_not_null()
     may_lack = above & ~pl.col("is_present").fill_null(False)
     tree = pl.when(pl.col("tree_unknown").fill_null(True)).then(pl.lit(SCOPES))
@@ -117,17 +134,21 @@ def _by_absence() -> list[pl.Expr]:
     changed = pl.col("changed").fill_null(False)
     for item, hidden, fault, present in (
         (INVENTORY, changed, pl.col("listing_fault"), pl.lit(False)),
-        # The reader of the listings may have its right by a group whose members are not known.
+        # The reader of the listings may have its right by an unknown membership, or at an unknown place in the tree.
         (MEMBERS, changed | ~pl.col("only_right").fill_null(False), pl.lit(True), pl.lit(False)),
+        (SCOPES, changed | ~pl.col("only_right").fill_null(False), pl.lit(True), pl.lit(False)),
         (PROVIDERS, pl.lit(False), pl.col("providers_missing"), _namespace_present()),
     ):
+        if item in (MEMBERS, SCOPES) and item not in anywhere:
+            continue
         listing = pl.when(fault.fill_null(True)).then(pl.lit(item))
         for log, fits in ((ACTIVITY_LOG, pl.lit(True)), (DECLARED, pl.col("declared_logged"))):
             needs_log = pl.col("log_missing").fill_null(True)
             text = pl.concat_list([tree, listing, pl.when(needs_log).then(pl.lit(log))]).list.drop_nulls()
             fitting = may_lack & ~hidden & ~present & (~needs_log | fits.fill_null(False))
             found.append(pl.when(fitting & (text.list.len() > 0)).then(text.list.sort().list.join("+")))
-    return found
+    # Listings of the subscriptions that turn out to lie there may be complete already.
+    return [*found, pl.when(may_lack & _UNPLACED).then(pl.lit(SCOPES))]
 
 
 def _namespace_present() -> pl.Expr:
@@ -135,23 +156,26 @@ def _namespace_present() -> pl.Expr:
     return pl.col("namespaces").list.contains(namespace).fill_null(False)
 
 
-def _by_resource_log(*, has_settings: bool) -> list[pl.Expr]:
+def _by_resource_log(anywhere: frozenset[str], *, has_settings: bool) -> list[pl.Expr]:
     wanted = pl.col("log").is_not_null() & pl.col("reason").is_in(_NO_RESOURCE_LOG)
     lost = pl.col("is_lost").fill_null(False)
     unlisted = wanted & lost & (pl.col("reason") == UnobservableReason.NO_DIAGNOSTIC_INVENTORY.value)
     # Where settings are loaded, this reason says that the logs of all known resources suffice.
     sends = wanted & ~unlisted if has_settings else wanted
-    listing = pl.when(lost).then(pl.lit(INVENTORY))
+    # Of a holder without any token, it is enough that no log has missing days.
+    listing = pl.when(lost & ~pl.col("is_silent").fill_null(False)).then(pl.lit(INVENTORY))
     parts = pl.concat_list([pl.lit(RESOURCE_LOG) + pl.col("log"), listing]).list.drop_nulls()
     # A page of Resource Manager lists all of a type by itself; listings with a known reader also need a whole log.
     listed, needs_log = ~pl.col("listing_fault").fill_null(True), pl.col("log_missing").fill_null(True)
     by_right = unlisted & pl.col("only_right").fill_null(False)
+    by_group = by_right & pl.lit(MEMBERS in anywhere)
     return [
         pl.when(unlisted).then(pl.lit(INVENTORY)),
         pl.when(unlisted & listed & needs_log).then(pl.lit(ACTIVITY_LOG)),
         pl.when(unlisted & listed & needs_log & pl.col("declared_logged").fill_null(False)).then(pl.lit(DECLARED)),
-        pl.when(by_right & ~needs_log).then(pl.lit(MEMBERS)),
-        pl.when(by_right & needs_log).then(pl.lit(f"{ACTIVITY_LOG}+{MEMBERS}")),
+        pl.when(by_group & ~needs_log).then(pl.lit(MEMBERS)),
+        pl.when(by_group & needs_log).then(pl.lit(f"{ACTIVITY_LOG}+{MEMBERS}")),
+        pl.when(unlisted & (_UNPLACED | by_right & pl.lit(SCOPES in anywhere))).then(pl.lit(SCOPES)),
         pl.when(sends).then(parts.list.sort().list.join("+")),
     ]
 
@@ -174,7 +198,7 @@ class _Facts:
     """What the ways rest on.
 
     Attributes:
-        assignments: `(a, is_covered, declared_below, declared_all, declared_whole)`.
+        assignments: `(a, is_covered, declared_below, declared_groups, declared_top, declared_whole)`.
         places: `(place, tree_unknown, listing_fault, only_right, providers_missing, log_missing, declared_logged,
             changed)`.
         present: `(place, kind, is_present)`.
@@ -203,7 +227,8 @@ def _read_facts(inputs: Inputs, analysis: Analysis) -> _Facts:
         "a",
         is_covered=pl.col("a").is_in(analysis.covered.implode()),
         declared_below=shown[0],
-        declared_all=pl.all_horizontal(one.fill_null(True) for one in shown),
+        declared_groups=shown[1],
+        declared_top=shown[2],
         declared_whole=pl.all_horizontal(whole),
     )
     areas = analysis.absences.areas
@@ -232,10 +257,13 @@ def _read_facts(inputs: Inputs, analysis: Analysis) -> _Facts:
 
 def _anywhere(inputs: Inputs, analysis: Analysis, states: pl.DataFrame) -> frozenset[str]:
     """Return `_Facts.anywhere`."""
+    tree = analysis.tenant.tree
+    has_unplaced = not (tree.subscriptions["placed"].all() and analysis.absences.areas["node"].null_count() == 0)
     found = {
         ACTIVITY_LOG: not states["is_covered"].all(),
         DECLARED: not inner_gaps(inputs, analysis.window).is_empty(),
         MEMBERS: not open_groups(inputs).is_empty(),
+        SCOPES: has_unplaced,
         INVENTORY: not analysis.existence.problems.drop_nulls("problem").is_empty(),
     }
     return frozenset(item for item, is_missing in found.items() if is_missing)
@@ -250,7 +278,6 @@ def _of_places(inputs: Inputs, declared: Inputs, analysis: Analysis) -> pl.DataF
         pl.col("problem").is_not_null() & (pl.col("problem") != OutOfCoverage.DAYS_MISSING.value)
     )["node"]
     unread = existence.problems.filter(pl.col("problem") == "reader_without_right")["node"]
-    open_ones = not open_groups(inputs).is_empty()
     registered = inputs.provider_registrations.filter(
         pl.col("reader_id").is_not_null() & (pl.col("updated_on") >= window.end)
     )["scope"].unique()
@@ -266,8 +293,7 @@ def _of_places(inputs: Inputs, declared: Inputs, analysis: Analysis) -> pl.DataF
         .agg(
             tree_unknown=node.is_null().any(),
             listing_fault=node.is_in(faulty.implode()).any() | node.is_null().any(),
-            only_right=pl.lit(open_ones)
-            & node.is_in(unread.implode()).any()
+            only_right=node.is_in(unread.implode()).any()
             & (node.is_in(unread.implode()) | ~node.is_in(faulty.implode())).all(),
             providers_missing=(~node.is_in(registered.implode())).fill_null(True).any(),
             log_missing=(~node.is_in(logged.implode())).fill_null(True).any(),
