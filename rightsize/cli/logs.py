@@ -143,7 +143,7 @@ def _steps(rows: list[dict[str, Any]], *, everything: bool) -> Iterator[str]:
         notes = [f"needs also: {', '.join(row['needs'])}"] if row["needs"] else []
         notes += [f"licence: {row['licence']}"] if row["licence"] else []
         if row["expected"] is not None and row["excess"]:
-            notes.append(f"unused in like scopes here: {row['expected'] / row['excess']:.0%} of it")
+            notes.append(f"unused in like scopes here: {100 * row['expected'] // row['excess']}% of it")
         said = f"  {row['rank']}. {row['item']}" + (f" ({'; '.join(notes)})" if notes else "")
         yield for_terminal(said)
         commands = row["commands"]
@@ -168,6 +168,7 @@ def _document(result: LogsResult, rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "window": {"first_day": result.window.first_day, "last_day": result.window.last_day},
         "undecided_excess": result.undecided,
+        "assignments_without_bound": result.unlisted,
         "decidable_excess": result.decides([row["item"] for row in rows]),
         "options": rows,
         "best_set": best,
@@ -224,7 +225,23 @@ def _say_best(result: LogsResult, rows: list[dict[str, Any]]) -> None:
     )
 
 
+_CATALOGUE = "rightsize catalog import operations.json roles.json"
+_UNLISTED = {
+    "no_catalogue": "no catalogue of operations is loaded",
+    "not_in_catalogue": "the catalogue has no operation that their roles grant",
+    "role_definition_missing": "their role definitions are not loaded",
+}
+
+
 def _say_next(result: LogsResult, rows: list[dict[str, Any]]) -> None:
+    for reason, number in result.unlisted.items():
+        say(f"{number:,} assignments have no bound, since {_UNLISTED[reason]}: `{_CATALOGUE}`")
+    if not result.has_grants:
+        say("next: rightsize exports > get.sh; no assignment is loaded, so nothing can be decided")
+        return
+    if result.unlisted and not rows:
+        say(f"next: {_CATALOGUE}")
+        return
     if not rows:
         say("nothing is missing that would decide more; next: `rightsize propose`")
         return

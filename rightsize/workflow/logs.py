@@ -15,6 +15,7 @@ from rightsize.analyze.observability.promises import DecidedSet, by_assignment, 
 from rightsize.analyze.observability.undecided import ASSIGNMENT, plane_cells, weigh_cells
 from rightsize.analyze.observability.ways import find_ways, ways_on_planes
 from rightsize.analyze.planes import PlaneAnalysis
+from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window
 from rightsize.model.errors import InputError, UsageError
@@ -27,6 +28,11 @@ from rightsize.workflow.planes import judge_planes, tables_beside
 from rightsize.workflow.rbac_analysis import analyse_inputs
 from rightsize.workflow.text_files import read_bytes, write_text
 
+_UNLISTED = (
+    OutOfCoverage.NO_CATALOGUE.value,
+    OutOfCoverage.NOT_IN_CATALOGUE.value,
+    OutOfCoverage.ROLE_DEFINITION_MISSING.value,
+)
 _PROMISED = ("item", "promised_on", *ASSIGNMENT, "plane")
 
 
@@ -63,6 +69,8 @@ class LogsResult:
         chosen: The best set under the budget; None without a budget.
         outcomes: What came of earlier promises.
         files: The templates that were written.
+        unlisted: The number of assignments whose operations are not known, by the reason of their verdict.
+        has_grants: Whether anything is granted in the store.
     """
 
     window: Window
@@ -74,6 +82,8 @@ class LogsResult:
     chosen: tuple[str, ...] | None
     outcomes: list[Outcome]
     files: list[str]
+    unlisted: dict[str, int]
+    has_grants: bool
 
     def decides(self, items: Sequence[str]) -> int:
         """Return the excess that some missing things decide together at most; each operation counts once."""
@@ -166,9 +176,20 @@ def find_missing(
         chosen = None if budget is None else _choose(options, sets, budget)
         held = store.table("observability_promises")
         earlier = held.filter(pl.col("promised_on") <= analysis.window.end.date())
-        outcomes = _outcomes(earlier, cells, options, _existing(analysis, planes))
+        existing = _existing(analysis, planes)
+        outcomes = _outcomes(earlier, cells, options, existing)
         result = LogsResult(
-            analysis.window, options, sets, int(cells["excess"].sum()), known, plan, chosen, outcomes, []
+            window=analysis.window,
+            options=options,
+            sets=sets,
+            undecided=int(cells["excess"].sum()),
+            prices=known,
+            plan=plan,
+            chosen=chosen,
+            outcomes=outcomes,
+            files=[],
+            unlisted=_unlisted(analysis),
+            has_grants=not existing.is_empty(),
         )
         store.write_answer(
             "observability_options", pl.DataFrame(list(result.rows()), schema=schema_of("observability_options"))
@@ -201,6 +222,13 @@ def _is_audited(coverage: pl.DataFrame, window: Window) -> bool:
 def _choose(options: Sequence[LogOption], sets: Sequence[DecidedSet], budget: float) -> tuple[str, ...]:
     prices = {one.promise.item: one.cost.monthly for one in options if one.cost.monthly is not None}
     return choose_under_budget([(one.excess, one.ways) for one in sets], prices, budget)
+
+
+def _unlisted(analysis: Analysis) -> dict[str, int]:
+    """Return `LogsResult.unlisted`; such verdicts have no number of operations."""
+    rows = analysis.verdicts.filter(pl.col("reason").is_in(_UNLISTED) & pl.col("role_assignment_id").is_not_null())
+    counts = rows.group_by("reason").agg(number=pl.struct(ASSIGNMENT).n_unique()).sort("reason")
+    return dict(counts.iter_rows())
 
 
 def _existing(analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> pl.DataFrame:

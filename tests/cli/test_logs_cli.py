@@ -13,7 +13,7 @@ from rightsize.cli.main import run
 from rightsize.rules.prices import COLUMNS
 from rightsize.store.digest import DIGESTED
 from tests.propose.inventoried import inventoried, inventory, resource
-from tests.propose.small_tenant import BLOB_READER, DATA, DAY0, DAYS, SmallTenant
+from tests.propose.small_tenant import BLOB_READER, DATA, DAY0, DAYS, VM, SmallTenant
 from tests.tenants.fake_store import FakeStore
 
 HOSTILE = "a\x1b[31m'${x}"
@@ -155,6 +155,31 @@ def test_what_came_is_held_against_what_was_promised(
     assert found[STORAGE]["is_missing"]
     assert run(["logs"]) == 0
     assert "for inventory:" in capsys.readouterr().err
+
+
+def test_a_store_that_cannot_name_operations_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is missing only where something was judged: no catalogue and no assignment are said."""
+    tenant = bare_tenant()
+    tenant.with_catalogue = False
+    for held, said in (
+        (tenant, "since no catalogue of operations is loaded"),
+        (logs_only(), "no assignment is loaded"),
+    ):
+        stored = FakeStore(held.inputs())
+        monkeypatch.setattr("rightsize.workflow.logs.open_store", lambda *_, stored=stored, **__: stored)
+        assert run(["logs"]) == 0
+        err = capsys.readouterr().err
+        assert said in err
+        assert "nothing is missing" not in err
+
+
+def logs_only() -> SmallTenant:
+    """Return a tenant of which only a log is loaded."""
+    tenant = SmallTenant()
+    tenant.use(tenant.principal(1), "Microsoft.Compute/virtualMachines/start/action", VM)
+    return tenant
 
 
 def test_no_digest_contains_what_logs_writes() -> None:
