@@ -121,9 +121,9 @@ def read_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
     `arm_read`. A group got no token where all its members are known and none of them got one. Whoever makes calls had a
     token, whatever the sign-in logs show.
     """
-    callers = _callers(inputs, window)
+    callers = callers_of(inputs, window)
     no_arm = _silent_principals(inputs, tenant, window, arm_tokens(inputs, window), callers.filter("control"))
-    nothing = _silent_principals(inputs, tenant, window, _tokens(inputs, window), callers)
+    nothing = _silent_principals(inputs, tenant, window, tokens_of(inputs, window), callers)
     holders = tenant.assignments.select("a", "principal_id", "principal_tenant_id")
     own = pl.col("principal_tenant_id").is_null()
     return holders.select(
@@ -249,7 +249,7 @@ def _high_states(place: str, tenant: Tenant, log: CoveredDays) -> tuple[str, str
     return log.state_of_all(subscriptions), log.state_of_all(groups), top
 
 
-def _callers(inputs: Inputs, window: Window) -> pl.DataFrame:
+def callers_of(inputs: Inputs, window: Window) -> pl.DataFrame:
     """Return `(principal_id, control)`: who made calls in the window, and whether on the control plane."""
     counts = ("succeeded", "failed", "started", "denied", "suspect")
     made = pl.sum_horizontal(pl.col(one).fill_null(0) for one in counts) > 0
@@ -297,10 +297,10 @@ def arm_tokens(inputs: Inputs, window: Window) -> pl.DataFrame:
         .is_in([name.lower() for name in audience_names("azure_resource_manager")])
         .fill_null(False)
     )
-    return _tokens(inputs, window, unsaid | resource.is_in(audience_ids("azure_resource_manager")) | named)
+    return tokens_of(inputs, window, unsaid | resource.is_in(audience_ids("azure_resource_manager")) | named)
 
 
-def _tokens(inputs: Inputs, window: Window, which: pl.Expr | None = None) -> pl.DataFrame:
+def tokens_of(inputs: Inputs, window: Window, which: pl.Expr | None = None) -> pl.DataFrame:
     """Return `(kind, principal_id, day)` of the sign-ins that gave a token, all or those that fulfil a condition."""
     given = window.holds("day") & (pl.col("succeeded").fill_null(0) > 0)
     rows = inputs.sign_ins.filter(given if which is None else given & which)

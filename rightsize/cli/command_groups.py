@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 GROUPS = {
     "Start": ("demo", "exports", "collect", "doctor", "load", "catalog", "status"),
     "Ask": ("analyze", "explain", "can", "who-can", "check", "reach", "layers", "report"),
-    "Plan": ("propose", "plan", "verify", "roles", "mine", "backtest"),
+    "Plan": ("propose", "next", "logs", "plan", "verify", "roles", "mine", "backtest"),
     "Review": ("review",),
     "Change": ("rollout",),
     "Watch": ("watch", "signals", "contain"),

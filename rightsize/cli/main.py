@@ -33,6 +33,7 @@ from rightsize.cli.export import export
 from rightsize.cli.exports import exports
 from rightsize.cli.layers import layers
 from rightsize.cli.load import load
+from rightsize.cli.logs import logs
 from rightsize.cli.mine import mine
 from rightsize.cli.narration import complain
 from rightsize.cli.next_steps import next_
@@ -95,6 +96,7 @@ app.command()(export)
 app.command()(exports)
 app.command()(layers)
 app.command()(load)
+app.command()(logs)
 app.command()(mine)
 app.command("next")(next_)
 app.add_typer(plan, name="plan")

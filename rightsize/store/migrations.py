@@ -231,7 +231,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     27: _add_existence,
     28: lambda connection: _create(connection, "resource_references"),
     29: _add_covered_days,
-    30: lambda connection: _create(connection, "next_steps"),
+    30: lambda connection: _create(connection, "next_steps", "observability_options", "observability_promises"),
 }
 """The step from each version to the next."""
 

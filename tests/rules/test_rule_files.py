@@ -74,6 +74,8 @@ FILES = (
     "graph_words",
     "role_spellings",
     "role_words",
+    "prices",
+    "log_tables",
 )
 LOGS = {
     "activity_log",

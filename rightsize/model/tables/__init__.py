@@ -12,6 +12,7 @@ from rightsize.model.tables.directory_roles import DIRECTORY_ROLE_TABLES
 from rightsize.model.tables.existence import EXISTENCE_TABLES
 from rightsize.model.tables.graph import GRAPH_TABLES, GRAPH_VIEWS
 from rightsize.model.tables.layers import LAYER_TABLES
+from rightsize.model.tables.observability import OBSERVABILITY_TABLES
 from rightsize.model.tables.pim import ACTIVATION_TABLES, PIM_TABLES
 from rightsize.model.tables.policies import POLICY_TABLES
 from rightsize.model.tables.reach import REACH_TABLES
@@ -32,6 +33,7 @@ TABLES: tuple[Table, ...] = (
     *GRAPH_VIEWS,
     *BOOKKEEPING_TABLES,
     *ANSWER_TABLES,
+    *OBSERVABILITY_TABLES,
     *ACTIVATION_TABLES,
     *LAYER_TABLES,
     *REACH_TABLES,

@@ -1,0 +1,315 @@
+"""Describe each missing thing that would decide something: its volume, its price, its day, and what to do."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.observability.gaps import as_ranges, inner_gaps, outer_gaps
+from rightsize.analyze.observability.promises import Promise
+from rightsize.analyze.observability.ways import ACTIVITY_LOG, DECLARED, GRAPH_MAP, RESOURCE_LOG
+from rightsize.analyze.resources import known_resources, resource_of
+from rightsize.analyze.text import place_of
+from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.window import Window
+from rightsize.rbac.text import fold
+from rightsize.render.escape import for_shell
+from rightsize.render.log_settings import FOLDER_OF_LOG, deployment_commands, entra_command
+from rightsize.rules.prices import LogTable, Price, Prices, log_tables
+from rightsize.rules.tables import rows_of
+
+_MONTH = 30
+_GB = 1e9
+_SIGN_INS = "sign_ins:"
+_TEMPLATES = "rightsize logs --bicep ."
+_TITLES = {
+    "scopes": "management groups and subscriptions",
+    "inventory": "complete inventory of resources",
+    "providers": "registrations of providers",
+    "members": "principals and group members",
+    "sign_ins:user": "sign-ins of users",
+    "sign_ins:service_principal": "sign-ins of service principals",
+    "sign_ins:managed_identity": "sign-ins of managed identities",
+    "graph_log": "Microsoft Graph activity log",
+    "directory_log": "directory audit log",
+    "graph_map": "permission map of Microsoft Graph",
+}
+_EXPORTED = {
+    "scopes": ("management_groups", "subscriptions"),
+    "inventory": ("resources", "resource_graph", "role_assignments", "role_definitions"),
+    "providers": ("providers",),
+    "members": ("users", "groups", "service_principals", "group_members", "transitive_members", "nested_members"),
+    ACTIVITY_LOG: ("activity_log",),
+    "directory_log": ("directory_audits",),
+}
+"""The sources of `exports` that fetch a missing thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """The volume of a log in a month.
+
+    Attributes:
+        gigabytes: None where nothing says it.
+        records: By rows of like sources in this store; None without any.
+        source: Where the gigabytes come from; empty where they are not known.
+    """
+
+    gigabytes: float | None
+    records: int | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The price of a month of a log: None where the volume or a price is not known."""
+
+    monthly: float | None
+    as_of: dt.date | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogOption:
+    """A missing thing that would decide something.
+
+    Attributes:
+        promise: What it would decide.
+        title: Its name in words.
+        volume: Its volume.
+        cost: Its price.
+        licence: The licence that it takes; empty where it takes none.
+        decides_on: The day on which it decides.
+        commands: What to do, in order.
+        is_sent: Whether diagnostic settings send it already, so that it only has to be loaded.
+    """
+
+    promise: Promise
+    title: str
+    volume: Volume
+    cost: Cost
+    licence: str
+    decides_on: dt.date
+    commands: tuple[str, ...]
+    is_sent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the options are described from.
+
+    Attributes:
+        inputs: The tables.
+        analysis: The analysis.
+        coverage: The whole table `coverage`, logs of the tenant among them.
+        cells: The undecided cells, with their ways.
+        prices: The prices.
+        plan: The plan that prices are of.
+        region: The region that prices are of.
+    """
+
+    inputs: Inputs
+    analysis: Analysis
+    coverage: pl.DataFrame
+    cells: pl.DataFrame
+    prices: Prices
+    plan: str
+    region: str
+
+    @property
+    def window(self) -> Window:
+        """Return the window of the analysis."""
+        return self.analysis.window
+
+
+def describe_options(promises: Sequence[Promise], sources: Sources) -> list[LogOption]:
+    """Return an option for each promise, in their order."""
+    resources = _resources(sources)
+    return [_describe(promise, sources, resources) for promise in promises]
+
+
+def _describe(promise: Promise, sources: Sources, resources: Mapping[str, tuple[str, ...]]) -> LogOption:
+    item = promise.item
+    lacking = resources.get(item, ())
+    tables = log_tables(item)
+    sent = item.startswith(RESOURCE_LOG) and _is_sent(item, sources)
+    places = _places_without_log(sources) if item == ACTIVITY_LOG else pl.Series([], dtype=pl.String)
+    scopes = max(1, len(lacking) if item.startswith(RESOURCE_LOG) else len(places))
+    volume = _volume(item, tables, sources, scopes)
+    cost = Cost(0.0, None, "diagnostic settings send it already") if sent else _cost(item, tables, volume, sources)
+    waits = 0 if sent else max((_days_to_wait(item, table, sources.window) for table in tables), default=0)
+    return LogOption(
+        promise,
+        _title(item, sources, lacking, places),
+        volume,
+        cost,
+        "" if sent else next((table.licence for table in tables if table.licence), ""),
+        sources.window.end.date() + dt.timedelta(days=waits),
+        _commands(item, sources, lacking, sent=sent),
+        sent,
+    )
+
+
+def _days_to_wait(item: str, table: LogTable, window: Window) -> int:
+    """Return for how many days the log has to be collected, besides those that Azure has kept."""
+    # Tokens have to be known for every day; other logs are evidence by a part of the window.
+    wanted = window.days if item.startswith(_SIGN_INS) else window.days_asked
+    return max(0, wanted - table.retained_days)
+
+
+def _title(item: str, sources: Sources, lacking: Sequence[str], places: pl.Series) -> str:
+    if item == DECLARED:
+        days = inner_gaps(sources.inputs, sources.window)["day"].n_unique()
+        return f"declaration of {_count(days, 'day')} as covered"
+    if item == ACTIVITY_LOG:
+        return f"Activity Log of {_count(len(places), 'scope')}"
+    if item.startswith(RESOURCE_LOG):
+        kind = _spelling()[item.removeprefix(RESOURCE_LOG)]
+        return f"log of {kind.split('/', 1)[-1]}" + (f", {len(lacking)} without it" if lacking else "")
+    return _TITLES[item]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _spelling() -> dict[str, str]:
+    """Return the types of resource that send logs, folded to their spelling."""
+    return {fold(row["resource_type"]): row["resource_type"] for row in rows_of("resource_logs")}
+
+
+def _places_without_log(sources: Sources) -> pl.Series:
+    """Return the scopes whose Activity Log lacks days of the window."""
+    inputs, window = sources.inputs, sources.window
+    known = pl.concat([sources.analysis.tenant.tree.subscriptions["place"], _high_places(sources)]).unique().sort()
+    spelt = dict(inputs.scopes.select(place_of(pl.col("scope")), text="scope").iter_rows())
+    named = pl.Series([spelt.get(place, place) for place in known], dtype=pl.String)
+    logged = place_of(pl.concat([inputs.coverage["scope"].drop_nulls(), pl.Series([], dtype=pl.String)])).unique()
+    fresh = named.filter(~place_of(named).is_in(logged.implode())) if len(named) else named
+    found = pl.concat([outer_gaps(inputs, window, fresh)["scope"], inner_gaps(inputs, window)["scope"]])
+    return found.unique().sort()
+
+
+def _high_places(sources: Sources) -> pl.Series:
+    """Return the management groups at and below assignments, and the root where something is assigned there."""
+    tenant = sources.analysis.tenant
+    high = tenant.assignments.filter(pl.col("level").is_in(["management_group", "root"]))["place"].unique().sort()
+    found = set(high) | {group for place in high for group in tenant.tree.below(place)[0]}
+    return pl.Series("place", sorted(found), dtype=pl.String)
+
+
+def _resources(sources: Sources) -> dict[str, tuple[str, ...]]:
+    """Return the resources whose log does not cover the window, by missing thing."""
+    inputs, window = sources.inputs, sources.window
+    known = known_resources(inputs, inputs.coverage["scope"], inputs.usage_days["scope"])
+    rows = inputs.coverage.filter(window.holds("day") & (pl.col("state") != "missing"))
+    scopes = rows.select("scope").unique()
+    there = scopes.select(place=place_of(scopes["scope"])).select(resource_of("place")).to_series().drop_nulls()
+    lacking = known.filter(~pl.col("resource").is_in(there.implode())).sort("resource")
+    found: dict[str, list[str]] = {}
+    for resource, kind in lacking.select("resource", "kind").iter_rows():
+        found.setdefault(RESOURCE_LOG + kind, []).append(resource)
+    return {item: tuple(resources) for item, resources in found.items()}
+
+
+def _is_sent(item: str, sources: Sources) -> bool:
+    """Return whether diagnostic settings send the log already, so that it only has to be loaded."""
+    mine = sources.cells.filter(pl.col("log") == item.removeprefix(RESOURCE_LOG))
+    reasons = set(mine["reason"].unique())
+    return bool(reasons) and reasons <= {"no_log_loaded", "days_missing"}
+
+
+def _volume(item: str, tables: Sequence[LogTable], sources: Sources, scopes: int) -> Volume:
+    if item == DECLARED or not tables:
+        return Volume(0.0, 0, "nothing is sent")
+    users = sources.inputs.principals.filter(
+        (pl.col("principal_type") == "User") & pl.col("listed").fill_null(False)
+    ).height
+    total, records, said = 0.0, 0, []
+    unknown = False
+    for table in tables:
+        number = _records(item, table, sources.coverage, scopes)
+        records += number or 0
+        price = sources.prices.of(table.table, sources.plan, sources.region)
+        size = (price.bytes_per_record if price else None) or table.bytes_per_record
+        if number is not None and size is not None:
+            total += number * size / _GB
+            said.append(f"{table.table}: rows of this store, at {size:,.0f} bytes each")
+        elif table.gb_per_1000_users is not None and users:
+            total += table.gb_per_1000_users * users / 1000
+            said.append(f"{table.table}: {table.gb_per_1000_users:g} GB for 1,000 users ({table.source})")
+        else:
+            unknown = True
+    return Volume(None if unknown else total, records or None, "" if unknown else "; ".join(said))
+
+
+def _records(item: str, table: LogTable, coverage: pl.DataFrame, scopes: int) -> int | None:
+    """Return the records of a month by the days of like sources that this store has; None without any."""
+    rows = coverage.filter((pl.col("source") == table.log) & (pl.col("state") == "observed") & (pl.col("events") > 0))
+    if item.startswith(RESOURCE_LOG):
+        kinds = rows.select(place=place_of(rows["scope"])) if len(rows) else rows.select(place="scope")
+        kind = item.removeprefix(RESOURCE_LOG)
+        rows = rows.filter(kinds["place"].str.contains(f"/providers/{kind}/", literal=True))
+    else:
+        rows = rows.filter(pl.col("category").str.to_lowercase() == table.category.lower())
+    if rows.is_empty():
+        return None
+    days = rows.select("scope", "day").n_unique()
+    return round(int(rows["events"].sum()) / days * scopes * _MONTH)
+
+
+def _cost(item: str, tables: Sequence[LogTable], volume: Volume, sources: Sources) -> Cost:
+    if item == DECLARED or not tables:
+        return Cost(0.0, None, "a listing or a declaration costs nothing")
+    prices = [sources.prices.of(table.table, sources.plan, sources.region) for table in tables]
+    known = [price for price in prices if price is not None]
+    said = "; ".join(dict.fromkeys(price.source for price in known))
+    as_of = min((price.as_of for price in known), default=None)
+    if len(known) < len(prices):
+        return Cost(None, as_of, said)
+    if all(_is_free(price) for price in known):
+        return Cost(0.0, as_of, said)
+    if volume.gigabytes is None:
+        return Cost(None, as_of, said)
+    # All tables of one log have the price of the dearest one.
+    dearest = max(known, key=lambda price: price.monthly(1.0, sources.window.days))
+    return Cost(round(dearest.monthly(volume.gigabytes, sources.window.days), 4), as_of, said)
+
+
+def _is_free(price: Price) -> bool:
+    return price.per_gb == 0 and price.per_gb_month == 0
+
+
+def _commands(item: str, sources: Sources, lacking: Sequence[str], *, sent: bool) -> tuple[str, ...]:
+    window = sources.window
+    if item == DECLARED:
+        ranges = as_ranges(inner_gaps(sources.inputs, window))
+        return tuple(
+            f"rightsize load EXPORT --covers {first}..{last} --source activity_log --scope {for_shell(scope)}"
+            for scope, first, last in ranges.iter_rows()
+        )
+    if item == GRAPH_MAP:
+        return ("rightsize catalog refresh",)
+    if item.startswith(RESOURCE_LOG):
+        if sent:
+            return (f"rightsize load {FOLDER_OF_LOG}",)
+        settings = deployment_commands(item.removeprefix(RESOURCE_LOG), lacking)
+        return (*((_TEMPLATES, *settings) if settings else ()), f"rightsize load {FOLDER_OF_LOG}")
+    if item.startswith(_SIGN_INS):
+        days = min(window.days, *(table.retained_days for table in log_tables(item)))
+        fetch = _fetch(("sign_ins",), days)
+        return (_TEMPLATES, entra_command(item), *fetch) if days < window.days else fetch
+    if item == "graph_log":
+        return (_TEMPLATES, entra_command(item), f"rightsize load {FOLDER_OF_LOG}")
+    days = min((table.retained_days for table in log_tables(item)), default=window.days)
+    fetch = _fetch(_EXPORTED[item], min(days, window.days))
+    return (_TEMPLATES, entra_command(item), *fetch) if item == "directory_log" and days < window.days else fetch
+
+
+def _fetch(names: Sequence[str], days: int) -> tuple[str, ...]:
+    chosen = " ".join(f"--source {name}" for name in names)
+    return (f"rightsize exports {chosen} --days {days} > get.sh", "bash get.sh exports", "rightsize load exports")

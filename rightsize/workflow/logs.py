@@ -1,0 +1,290 @@
+"""Say what a store lacks: what each missing thing would decide, what it costs, and what came of earlier promises."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.observability.promises import DecidedSet, by_assignment, decided_sets, excess_of, make_promises
+from rightsize.analyze.observability.undecided import ASSIGNMENT, plane_cells, weigh_cells
+from rightsize.analyze.observability.ways import find_ways, ways_on_planes
+from rightsize.analyze.planes import PlaneAnalysis
+from rightsize.analyze.reasons import OutOfCoverage
+from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window
+from rightsize.model.errors import InputError, UsageError
+from rightsize.propose.optimize.best_set import choose_under_budget
+from rightsize.render.log_settings import template_files
+from rightsize.rules.prices import Prices, known_prices, read_prices
+from rightsize.store.connection import open_store
+from rightsize.workflow.log_options import LogOption, Sources, describe_options
+from rightsize.workflow.planes import judge_planes, tables_beside
+from rightsize.workflow.rbac_analysis import analyse_inputs
+from rightsize.workflow.text_files import read_bytes, write_text
+
+_UNLISTED = (
+    OutOfCoverage.NO_CATALOGUE.value,
+    OutOfCoverage.NOT_IN_CATALOGUE.value,
+    OutOfCoverage.ROLE_DEFINITION_MISSING.value,
+)
+_PROMISED = ("item", "promised_on", *ASSIGNMENT, "plane")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a promise.
+
+    Attributes:
+        item: The missing thing that was promised to decide something.
+        promised_on: The day of the promise.
+        promised: The excess that it would decide at most.
+        came: How much less excess of the same assignments is undecided today, without what is promised again.
+        is_missing: Whether the thing, or a part of it, is still missing.
+    """
+
+    item: str
+    promised_on: dt.date
+    promised: int
+    came: int
+    is_missing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogsResult:
+    """The result of `logs`.
+
+    Attributes:
+        window: The days that were analysed.
+        options: What is missing, the greatest promise first.
+        sets: The undecided operations by what would decide them.
+        undecided: All undecided excess.
+        prices: The prices.
+        plan: The plan of the prices.
+        chosen: The best set under the budget; None without a budget.
+        outcomes: What came of earlier promises.
+        files: The templates that were written.
+        unlisted: The number of assignments whose operations are not known, by the reason of their verdict.
+        has_grants: Whether anything is granted in the store.
+    """
+
+    window: Window
+    options: list[LogOption]
+    sets: list[DecidedSet]
+    undecided: int
+    prices: Prices
+    plan: str
+    chosen: tuple[str, ...] | None
+    outcomes: list[Outcome]
+    files: list[str]
+    unlisted: dict[str, int]
+    has_grants: bool
+
+    def decides(self, items: Sequence[str]) -> int:
+        """Return the excess that some missing things decide together at most; each operation counts once."""
+        return excess_of(self.sets, items)
+
+    def share(self, excess: int) -> float:
+        """Return an excess as a share of all undecided excess, 0 to 1."""
+        return excess / self.undecided if self.undecided else 0.0
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows of the table `observability_options`."""
+        for rank, option in enumerate(self.options, start=1):
+            promise = option.promise
+            yield {
+                "item": promise.item,
+                "title": option.title,
+                "rank": rank,
+                "excess": promise.excess,
+                "excess_alone": promise.excess_alone,
+                "share": round(self.share(promise.excess), 4),
+                "expected": promise.expected,
+                "operations": promise.operations,
+                "assignments": promise.assignments,
+                "needs": list(promise.needs),
+                "gb_per_month": None if option.volume.gigabytes is None else round(option.volume.gigabytes, 6),
+                "gb_source": option.volume.source or None,
+                "records_per_month": option.volume.records,
+                "price_per_month": option.cost.monthly,
+                "currency": self.prices.currency,
+                "plan": self.plan,
+                "price_as_of": option.cost.as_of,
+                "price_source": option.cost.source or None,
+                "is_sent": option.is_sent,
+                "licence": option.licence or None,
+                "decides_on": option.decides_on,
+                "chosen": None if self.chosen is None else promise.item in self.chosen,
+                "commands": list(option.commands),
+            }
+
+
+def find_missing(
+    db: Path,
+    *,
+    as_of: dt.date | None = None,
+    min_window: int = DEFAULT_DAYS,
+    forget_days: int = DEFAULT_FORGET_DAYS,
+    min_days: int | None = None,
+    prices: Path | None = None,
+    plan: str = "analytics",
+    region: str = "us",
+    budget: float | None = None,
+    templates: Path | None = None,
+) -> LogsResult:
+    """Return what is missing from the store at `db`, and write it back as `observability_options`.
+
+    Args:
+        db: The store.
+        as_of: As for `analyze`, and so are the next three.
+        min_window: See there.
+        forget_days: See there.
+        min_days: See there.
+        prices: A file of prices in the place of those of the rules.
+        plan: The plan or destination of the prices.
+        region: Their region.
+        budget: The most that the best set may cost a month.
+        templates: A folder for the diagnostic settings, as Bicep.
+
+    Raises:
+        EvidenceError: The store has neither assignments nor usage.
+        InputError: There is no store, or the file of prices is wrong.
+        UsageError: No price has the plan or the region.
+    """
+    known = _prices(prices, plan, region)
+    with open_store(db, read_only=False, existing=True) as store:
+        inputs = Inputs.read(store.table)
+        judged = judge_planes(tables_beside(store, inputs), as_of, min_window, forget_days, min_days)
+        planes = [one.analysis for one in judged]
+        analysis, findings = analyse_inputs(
+            inputs, as_of=as_of, min_window=min_window, forget_days=forget_days, min_days=min_days, planes=planes
+        )
+        spared = findings.filter(pl.col("control") == "emergency_access_account")["principal_id"].drop_nulls()
+        whole = weigh_cells(analysis, spared)
+        of_roles = find_ways(whole, inputs, analysis)
+        coverage = store.table("coverage")
+        beyond = ways_on_planes(plane_cells(planes), audited=_is_audited(coverage, analysis.window))
+        cells = pl.concat([of_roles, beyond.select(of_roles.columns)])
+        sources = Sources(inputs, analysis, coverage, cells, known, plan, region)
+        options = describe_options(make_promises(cells, whole, analysis), sources)
+        sets = decided_sets(cells)
+        chosen = None if budget is None else _choose(options, sets, budget)
+        held = store.table("observability_promises")
+        earlier = held.filter(pl.col("promised_on") <= analysis.window.end.date())
+        existing = _existing(analysis, planes)
+        outcomes = _outcomes(earlier, cells, options, existing)
+        result = LogsResult(
+            window=analysis.window,
+            options=options,
+            sets=sets,
+            undecided=int(cells["excess"].sum()),
+            prices=known,
+            plan=plan,
+            chosen=chosen,
+            outcomes=outcomes,
+            files=[],
+            unlisted=_unlisted(analysis),
+            has_grants=not existing.is_empty(),
+        )
+        store.write_answer(
+            "observability_options", pl.DataFrame(list(result.rows()), schema=schema_of("observability_options"))
+        )
+        store.write_answer("observability_promises", _kept(held, cells, analysis.window))
+    return result if templates is None else replace(result, files=_write(templates, options))
+
+
+def _prices(path: Path | None, plan: str, region: str) -> Prices:
+    if path is None:
+        found = known_prices()
+    else:
+        try:
+            text = read_bytes(path).decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise InputError(f"`{path}` is not UTF-8 text") from None
+        found = read_prices(text, str(path))
+    for name, value, there in (("plan", plan, found.plans), ("region", region, found.regions)):
+        if there and value not in there:
+            raise UsageError(f"no price has the {name} `{value}`", hint=f"one of {', '.join(there)}")
+    return found
+
+
+def _is_audited(coverage: pl.DataFrame, window: Window) -> bool:
+    """Return whether the audit log of the directory covers every day of the window."""
+    rows = coverage.filter((pl.col("source") == "entra_audit_log") & (pl.col("state") != "missing"))
+    return rows.filter(window.holds("day"))["day"].n_unique() == window.days
+
+
+def _choose(options: Sequence[LogOption], sets: Sequence[DecidedSet], budget: float) -> tuple[str, ...]:
+    prices = {one.promise.item: one.cost.monthly for one in options if one.cost.monthly is not None}
+    return choose_under_budget([(one.excess, one.ways) for one in sets], prices, budget)
+
+
+def _unlisted(analysis: Analysis) -> dict[str, int]:
+    """Return `LogsResult.unlisted`; such verdicts have no number of operations."""
+    rows = analysis.verdicts.filter(pl.col("reason").is_in(_UNLISTED) & pl.col("role_assignment_id").is_not_null())
+    counts = rows.group_by("reason").agg(number=pl.struct(ASSIGNMENT).n_unique()).sort("reason")
+    return dict(counts.iter_rows())
+
+
+def _existing(analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> pl.DataFrame:
+    """Return `(role_assignment_id, state)` of all that is granted today."""
+    frames = [analysis.tenant.assignments, *(plane.assignments for plane in planes)]
+    return pl.concat([frame.select(*ASSIGNMENT) for frame in frames]).unique()
+
+
+def _undecided(cells: pl.DataFrame) -> pl.DataFrame:
+    return cells.group_by(*ASSIGNMENT, "plane").agg(now=pl.col("excess").sum())
+
+
+def _outcomes(
+    held: pl.DataFrame, cells: pl.DataFrame, options: Sequence[LogOption], existing: pl.DataFrame
+) -> list[Outcome]:
+    """Return what came of each earlier promise; assignments that are gone count neither as promised nor as come."""
+    missing = {one.promise.item for one in options}
+    still = by_assignment(cells).rename({"excess": "still"})
+    # A part that is promised again has not come, whatever else was decided of the same assignment.
+    due = pl.max_horizontal(pl.col("excess") - pl.col("still").fill_null(0), 0)
+    decided = pl.max_horizontal(pl.col("undecided") - pl.col("now").fill_null(0), 0)
+    sums = (
+        held.join(existing, on=list(ASSIGNMENT), how="semi")
+        .join(_undecided(cells), on=[*ASSIGNMENT, "plane"], how="left")
+        .join(still, on=["item", *ASSIGNMENT, "plane"], how="left")
+        .with_columns(came=pl.min_horizontal(due, decided))
+        .group_by("item", "promised_on")
+        .agg(promised=pl.col("excess").sum(), came=pl.col("came").sum())
+        .sort("promised_on", "item")
+    )
+    return [
+        Outcome(item, day, promised, came, item in missing)
+        for item, day, promised, came in sums.select("item", "promised_on", "promised", "came").iter_rows()
+    ]
+
+
+def _kept(held: pl.DataFrame, cells: pl.DataFrame, window: Window) -> pl.DataFrame:
+    """Return the promises to keep: the first of each missing thing, and those of today for things without one."""
+    fresh = (
+        by_assignment(cells)
+        .join(_undecided(cells), on=[*ASSIGNMENT, "plane"])
+        .with_columns(promised_on=pl.lit(window.end.date()))
+        .rename({"now": "undecided"})
+        .join(held.select("item").unique(), on="item", how="anti")
+    )
+    columns = list(schema_of("observability_promises"))
+    return pl.concat([held.select(columns), fresh.select(columns)]).sort(_PROMISED)
+
+
+def _write(folder: Path, options: Sequence[LogOption]) -> list[str]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot write `{folder}`: {getattr(error, 'strerror', None) or error}") from None
+    wanted = [one.promise.item for one in options if not one.is_sent]
+    files = template_files(wanted)
+    for name, text in files.items():
+        write_text(folder / name, text)
+    return list(files)

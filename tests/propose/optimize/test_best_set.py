@@ -1,0 +1,46 @@
+"""The best set under a budget, compared with every set there is."""
+
+from __future__ import annotations
+
+import random
+from itertools import combinations
+
+import pytest
+
+from rightsize.propose.optimize.best_set import Goal, choose_under_budget, covered
+
+
+def best_by_trying(goals: list[Goal], prices: dict[str, float], budget: float) -> int:
+    sets = (frozenset(some) for size in range(len(prices) + 1) for some in combinations(prices, size))
+    return max(covered(goals, one) for one in sets if sum(prices[item] for item in one) <= budget + 1e-9)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_other_set_covers_more_for_the_money(seed: int) -> None:
+    """The set fits the budget, covers as much as any, and nothing in it could be left out."""
+    draw = random.Random(seed)  # noqa: S311  an example, not a secret
+    items = [f"i{number}" for number in range(7)]
+    prices = {item: float(draw.randint(0, 9)) for item in items}
+    goals = [
+        (draw.randint(1, 10**9), tuple(frozenset(draw.sample(items, draw.randint(1, 3))) for _ in range(2)))
+        for _ in range(12)
+    ]
+    budget = float(draw.randint(0, 25))
+    chosen = choose_under_budget(goals, prices, budget)
+    assert sum(prices[item] for item in chosen) <= budget
+    found = covered(goals, frozenset(chosen))
+    assert found == best_by_trying(goals, prices, budget)
+    assert all(covered(goals, frozenset(chosen) - {item}) < found for item in chosen)
+
+
+def test_overlapping_promises_count_once() -> None:
+    """Two things that cover the same are worth one of them; the cheaper one is bought."""
+    goals: list[Goal] = [(10, (frozenset("a"), frozenset("b"))), (3, (frozenset("c"),))]
+    assert choose_under_budget(goals, {"a": 2.0, "b": 1.0, "c": 1.0}, 3.0) == ("b", "c")
+
+
+def test_what_has_no_price_or_costs_too_much_is_not_chosen() -> None:
+    goals: list[Goal] = [(10, (frozenset("a"),)), (3, (frozenset("c"),))]
+    assert choose_under_budget(goals, {"c": 5.0}, 4.0) == ()
+    assert choose_under_budget(goals, {"c": 0.0}, 0.0) == ("c",)
+    assert choose_under_budget([], {}, 10.0) == ()
