@@ -134,9 +134,9 @@ def _next(result: DemoResult) -> Iterator[str]:
     if telling is not None:
         yield f'  rightsize explain "{telling.proposal.principal_ids[0]}" --db {result.store}'
     yield f"  rightsize analyze --by assignment --db {result.store}"
+    yield f"  rightsize next {result.folder} --db {result.store}"
     yield "On your own tenant"
-    yield "  az role assignment list --all -o json > assignments.json"
-    yield "  az role definition list -o json > roles.json; az provider operation list -o json > operations.json"
-    yield "  az monitor activity-log list --offset 90d --max-events 100000 -o json > activity.json"
-    yield "  rightsize load assignments.json activity.json; rightsize catalog import roles.json operations.json"
+    yield "  rightsize exports > get.sh; bash get.sh exports"
+    yield "  rightsize load exports"
     yield "  rightsize propose"
+    yield "  rightsize next"
