@@ -217,7 +217,7 @@ def propose(
         typer.Option("--review", help="File of decisions, from `rightsize review`: rejected changes are not made."),
     ] = None,
     as_of: AsOf = None,
-    min_window: MinWindow = 90,
+    min_window: MinWindow = None,
     min_days: MinDays = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     db: Db = DEFAULT_DB,

@@ -14,7 +14,7 @@ from rightsize.model.excess import ExcessTotals, total_excess
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan, PlannedRole, Proposal, count_by_plane
 from rightsize.render.chance import describe_chance
-from rightsize.render.escape import for_comment
+from rightsize.render.escape import for_comment, for_markdown
 from rightsize.render.excess import by_design_text, change_text
 from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
 from rightsize.render.separation import separation_lines
@@ -108,6 +108,9 @@ def _head(plan: Plan, changed: Sequence[Proposal]) -> Iterator[str]:
     gone, come = (sum(len(getattr(one, name)) for one in changed) for name in ("replaces", "assignments"))
     yield f"### {len(changed):,} of {len(every):,} assignments change"
     yield ""
+    if "preview" in window:
+        yield f"**This plan is a preview**: {for_markdown(window['preview'])}."
+        yield ""
     parts = count_by_plane((one.plane, one.kind) for one in every)
     for plane, kinds in parts.items() if len(parts) > 1 else ():
         changes = sum(number for kind, number in kinds.items() if kind != "keep")

@@ -32,7 +32,7 @@ def explain(
     with open_store(db, read_only=True) as store, Ahead(store) as ahead:
         # Meanwhile the store reads the tables that no principal decides.
         from rightsize.analyze.small_steps import in_small_steps  # noqa: PLC0415
-        from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS  # noqa: PLC0415
+        from rightsize.analyze.window import DEFAULT_FORGET_DAYS  # noqa: PLC0415
         from rightsize.workflow.concern import judge_principal  # noqa: PLC0415
 
         def document() -> dict[str, Any]:
@@ -40,7 +40,7 @@ def explain(
                 ahead,
                 principal,
                 as_of,
-                min_window or DEFAULT_DAYS,
+                min_window,
                 DEFAULT_FORGET_DAYS if forget_days is None else forget_days,
                 min_days,
             )

@@ -17,7 +17,7 @@ from rightsize.analyze.overview import Overview, survey
 from rightsize.analyze.reach import LETTERS
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
-from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan
@@ -145,7 +145,6 @@ def read_sources(
         window = read.written.window
         as_of, min_window, forget_days = window.end.date(), window.days, window.forget_days
         min_days = window.min_days
-    min_window = min_window or DEFAULT_DAYS
     forget_days = DEFAULT_FORGET_DAYS if forget_days is None else forget_days
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(store.table)

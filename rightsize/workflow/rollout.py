@@ -7,9 +7,8 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from rightsize.analyze.window import DEFAULT_DAYS, preview_of
+from rightsize.analyze.window import Window
 from rightsize.azure.throttle import Clock
 from rightsize.model.errors import EvidenceError, InputError, UsageError
 from rightsize.model.nouns import RoleDefinition
@@ -77,7 +76,7 @@ def derive_bundle(db: Path, folder: Path, emergency: Collection[str], order: Ord
     document = load_plan(text)
     written = check_plan(document)
     roles = read_roles(written, files_beside(folder, written))
-    _check_window(document, order)
+    _check_window(written.window, order)
     with open_store(db, read_only=True) as store:
         tenant = read_rollout_tenant(store)
         names = read_held_names(store, tenant)
@@ -103,9 +102,8 @@ def check_derived(db: Path, folder: Path, bundle: Bundle) -> None:
         )
 
 
-def _check_window(document: Mapping[str, Any], order: Order) -> None:
-    options = document["generated_from"]["options"]
-    short = preview_of(int(options.get("min_window", DEFAULT_DAYS)), options.get("min_days"))
+def _check_window(window: Window, order: Order) -> None:
+    short = window.preview
     if short is not None and not order.accepts_short_window:
         raise EvidenceError(
             f"the plan is a preview: {short}",
