@@ -87,6 +87,15 @@ Spill = Annotated[
     ),
 ]
 
+EmergencyAccess = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--emergency-access",
+        "--emergency-account",
+        help="An emergency access account: an id, a UPN, or the beginning of a name. Name all of them. Repeatable.",
+    ),
+]
+
 DEFAULT_FORGET_DAYS = 400
 DEFAULT_DB = Path("rightsize.duckdb")
 

@@ -16,6 +16,7 @@ from rightsize.cli.options import (
     DEFAULT_FORGET_DAYS,
     AsOf,
     Db,
+    EmergencyAccess,
     ForgetDays,
     MinDays,
     MinWindow,
@@ -201,10 +202,7 @@ def propose(
             "--standby", help="A scope that waits for a failure elsewhere: what does not exist there stays. Repeatable."
         ),
     ] = None,
-    emergency_access: Annotated[
-        list[str] | None,
-        typer.Option("--emergency-access", help="An emergency access account (id or UPN), left alone. Repeatable."),
-    ] = None,
+    emergency_access: EmergencyAccess = None,
     forms: Annotated[
         list[FormChoice] | None,
         typer.Option(

@@ -29,6 +29,7 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.behaviour import behaviour_rows, find_behaviour
+from rightsize.workflow.content import require_content
 from rightsize.workflow.layers import keep_layers
 from rightsize.workflow.planes import judge_planes, tables_beside
 from rightsize.workflow.rbac_analysis import analyse_inputs
@@ -76,6 +77,7 @@ def analyze_store(
     """
     # A missing store is an error; the analysis does not create one.
     with open_store(db, read_only=False, existing=True) as store:
+        require_content(store)
         behaviour = find_behaviour(store)
         inputs = Inputs.read(store.table)
         judged = judge_planes(tables_beside(store, inputs), as_of, min_window, forget_days, min_days)

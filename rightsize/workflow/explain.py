@@ -8,6 +8,7 @@ from typing import Any
 
 from rightsize.store.ahead import Ahead
 from rightsize.store.connection import open_store
+from rightsize.workflow.content import require_content
 
 
 def explain(
@@ -30,6 +31,7 @@ def explain(
         UsageError: No principal has the name, or several have.
     """
     with open_store(db, read_only=True) as store, Ahead(store) as ahead:
+        require_content(store)
         # Meanwhile the store reads the tables that no principal decides.
         from rightsize.analyze.small_steps import in_small_steps  # noqa: PLC0415
         from rightsize.analyze.window import DEFAULT_FORGET_DAYS  # noqa: PLC0415

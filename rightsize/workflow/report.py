@@ -31,6 +31,7 @@ from rightsize.store.connection import Store, open_store
 from rightsize.store.digest import digest_content
 from rightsize.workflow.analyze import all_findings
 from rightsize.workflow.blast import blast_of, views_of
+from rightsize.workflow.content import require_content
 from rightsize.workflow.layers import measure_plan
 from rightsize.workflow.names import read_names
 from rightsize.workflow.plan_folder import read_plan_folder
@@ -147,6 +148,7 @@ def read_sources(
         min_days = window.min_days
     forget_days = DEFAULT_FORGET_DAYS if forget_days is None else forget_days
     with open_store(db, read_only=True) as store:
+        require_content(store)
         inputs = Inputs.read(store.table)
         analysis, findings = analyse_inputs(
             inputs, as_of=as_of, min_window=min_window, forget_days=forget_days, min_days=min_days
