@@ -10,7 +10,7 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, once
-from rightsize.analyze.log_days import judge_days, missing_days
+from rightsize.analyze.log_days import administrative, days_of_scopes, judge_days, missing_days
 from rightsize.analyze.naming import principal_ids
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused
 from rightsize.analyze.scoping import ROOT, node_of
@@ -30,7 +30,6 @@ _STATES = (
     OutOfCoverage.NO_LOG_LOADED.value,
     OutOfCoverage.SCOPE_TREE_UNKNOWN.value,
 )
-_ADMINISTRATIVE = ("administrative", "*")
 # Which sign-in logs show the tokens of a principal. A service principal that no listing describes may be a managed
 # identity, so both logs must cover it (FACTS of Entra: four sign-in logs, one per kind).
 _KINDS = {
@@ -111,7 +110,7 @@ def covered_subscriptions(inputs: Inputs, window: Window, tenant: Tenant) -> pl.
 def covered_days_of(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
     """Return `(node, day)`: the days, in the window or not, that the Activity Log of each subscription covers."""
     rows = _control_coverage(inputs)
-    return _days_of_scopes(rows, tenant).select(node="place", day="day").unique().sort("node", "day")
+    return days_of_scopes(rows, tenant.tree).select(node="place", day="day").unique().sort("node", "day")
 
 
 def read_states(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
@@ -189,20 +188,7 @@ def covered_sign_in_kinds(inputs: Inputs, window: Window) -> list[str]:
 @once("coverage")
 def _control_coverage(inputs: Inputs) -> pl.DataFrame:
     """Return the rows of the table `coverage` on which an Activity Log of administrative calls is covered."""
-    rows = inputs.coverage.filter((pl.col("source") == "activity_log") & (pl.col("state") != "missing"))
-    return rows.filter(folded(rows["category"]).is_in(_ADMINISTRATIVE))
-
-
-def _days_of_scopes(rows: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
-    """Return `(place, day)` that rows of coverage cover, with repeats.
-
-    Rows of a log cover their own scope; a declaration also covers everything below its scope.
-    """
-    places = rows.select(pl.col("scope").unique())
-    rows = rows.join(places.with_columns(place=place_of(places["scope"])), on="scope")
-    declared = rows.filter(pl.col("declared_by").is_not_null()).select(ancestor="place", day="day")
-    inherited = tenant.tree.chain.join(declared, on="ancestor").select(place="node", day="day")
-    return pl.concat([rows.select("place", "day"), inherited])
+    return administrative(inputs.coverage)
 
 
 class CoveredDays:
@@ -215,7 +201,7 @@ class CoveredDays:
     def __init__(self, inputs: Inputs, window: Window, tenant: Tenant) -> None:
         rows = _control_coverage(inputs)
         self._loaded = not rows.is_empty()
-        days = _days_of_scopes(rows.filter(window.holds("day")), tenant).unique()
+        days = days_of_scopes(rows.filter(window.holds("day")), tenant.tree).unique()
         logs = days.select("place").unique().with_columns(since=pl.lit(window.first_day))
         judged = judge_days(days, window, logs)
         self._days: dict[str, int] = dict(judged.select("place", "days").iter_rows())

@@ -11,7 +11,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_ids, principal_names
 from rightsize.analyze.reasons import Verdict, sentence_on
-from rightsize.analyze.scores import bucket_of, score_principals
+from rightsize.analyze.scores import bucket_of, holders_of_unknown_roles, score_principals, unscored
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
 
@@ -86,7 +86,7 @@ def explain_principal(inputs: Inputs, analysis: Analysis, findings: pl.DataFrame
         assignments=_with_counts(reached, analysis.verdicts, chains),
         scores=[
             row | {"bucket": bucket_of(row["creep"])}
-            for row in score_principals(analysis, principal_id).drop("principal_id").to_dicts()
+            for row in _scores(analysis, principal_id).drop("principal_id").to_dicts()
         ],
         verdicts=_verdicts(analysis, reached, used, earlier),
         used=used.sort("last_seen", "operation", "scope", descending=[True, False, False])
@@ -108,6 +108,11 @@ def explain_principal(inputs: Inputs, analysis: Analysis, findings: pl.DataFrame
         .sort("start_on", "activation_id", descending=[True, False])
         .to_dicts(),
     )
+
+
+def _scores(analysis: Analysis, principal_id: str) -> pl.DataFrame:
+    unknown = holders_of_unknown_roles(analysis.tenant)
+    return unscored(score_principals(analysis, principal_id), "principal_id", unknown)
 
 
 def _chains(inputs: Inputs, analysis: Analysis, principal_id: str) -> dict[str, tuple[str, ...]]:

@@ -7,14 +7,39 @@ concluded.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import polars as pl
 
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Unused
-from rightsize.analyze.window import Window
+from rightsize.analyze.scoping import ScopeTree
+from rightsize.analyze.text import folded, place_of
+
+if TYPE_CHECKING:  # the choice of a window judges logs
+    from rightsize.analyze.window import Window
 
 NEWEST_DAYS = 14
 LONGEST_GAP = 7
 MONTH_ENDS = 2
+_ADMINISTRATIVE = ("administrative", "*")
+
+
+def administrative(coverage: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of the table `coverage` on which an Activity Log of administrative calls is covered."""
+    rows = coverage.filter((pl.col("source") == "activity_log") & (pl.col("state") != "missing"))
+    return rows.filter(folded(rows["category"]).is_in(_ADMINISTRATIVE))
+
+
+def days_of_scopes(rows: pl.DataFrame, tree: ScopeTree) -> pl.DataFrame:
+    """Return `(place, day)` that rows of coverage cover, with repeats.
+
+    Rows of a log cover their own scope; a declaration also covers everything below its scope.
+    """
+    places = rows.select(pl.col("scope").unique())
+    rows = rows.join(places.with_columns(place=place_of(places["scope"])), on="scope")
+    declared = rows.filter(pl.col("declared_by").is_not_null()).select(ancestor="place", day="day")
+    inherited = tree.chain.join(declared, on="ancestor").select(place="node", day="day")
+    return pl.concat([rows.select("place", "day"), inherited])
 
 
 def judge_days(days: pl.DataFrame, window: Window, since: pl.DataFrame) -> pl.DataFrame:

@@ -155,8 +155,36 @@ def _score(
     )
 
 
-def bucket_of(score: float) -> str:
-    """Return `low`, `medium` or `high` for a score of 0 to 100, rounded as people read it."""
+def unscored(scored: pl.DataFrame, subject: str, unknown: pl.Series) -> pl.DataFrame:
+    """Return the rows with null for a score of 0 whose subject holds roles with unknown operations: nobody judged it.
+
+    Args:
+        scored: Rows with `plane` and both scores.
+        subject: The column that names the subject.
+        unknown: The subjects that hold such a role.
+    """
+    is_unknown = pl.col(subject).is_in(unknown.implode()) & pl.col("plane").is_in(["control", "data"])
+    return scored.with_columns(
+        pl.when(is_unknown & (pl.col(score) == 0)).then(None).otherwise(pl.col(score)).alias(score)
+        for score in ("creep", "risk")
+    )
+
+
+def with_unknown_roles(tenant: Tenant) -> pl.DataFrame:
+    """Return the assignments whose role grants what is not known: no definition, or no catalogue, is loaded."""
+    return tenant.assignments.filter(~pl.col("role_known") | (not tenant.has_catalogue))
+
+
+def holders_of_unknown_roles(tenant: Tenant) -> pl.Series:
+    """Return the principals that such an assignment reaches."""
+    held = with_unknown_roles(tenant)["principal_id"]
+    return tenant.membership.filter(pl.col("holder").is_in(held.implode()))["principal_id"].unique()
+
+
+def bucket_of(score: float | None) -> str | None:
+    """Return `low`, `medium` or `high` for a score of 0 to 100, rounded as people read it; None for no score."""
+    if score is None:
+        return None
     return next(name for least, name in BUCKETS if round(score) >= least)
 
 

@@ -8,9 +8,14 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.log_days import administrative, days_of_scopes, is_shown, judge_days
+from rightsize.analyze.scoping import read_tree
+from rightsize.analyze.text import place_of
 from rightsize.model.errors import UsageError
 
 DEFAULT_DAYS = 90
+LEAST_DAYS = 30
+"""The shortest window that is chosen where the logs cover fewer than `DEFAULT_DAYS` days."""
 DEFAULT_FORGET_DAYS = 400
 MOST_DAYS_ASKED = 60
 """A log is evidence if it covers two thirds of the window, or this many days of a long one."""
@@ -65,6 +70,24 @@ class Window:
         return dt.datetime.combine(self.last_day + dt.timedelta(days=1), dt.time())
 
     @property
+    def preview(self) -> str | None:
+        """Return the sentence that says why conclusions are a preview; None for those of a whole window."""
+        asked, whole = self.days_asked, days_asked(DEFAULT_DAYS)
+        if self.days < DEFAULT_DAYS:
+            return f"it rests on {self.days} days of use, not on {DEFAULT_DAYS}"
+        return f"its logs had to cover {asked} days, not {whole}" if asked < whole else None
+
+    def as_json(self) -> dict[str, object]:
+        """Return the window in the form of `plan.json`; only that of a preview has the key `preview`."""
+        short = {"preview": self.preview} if self.preview else {}
+        return {
+            "first_day": self.first_day.isoformat(),
+            "last_day": self.last_day.isoformat(),
+            "days": self.days,
+            **short,
+        }
+
+    @property
     def days_asked(self) -> int:
         """Return the number of days that a log has to cover to be evidence."""
         return days_asked(self.days, self.min_days)
@@ -89,49 +112,86 @@ def days_asked(days: int, min_days: int | None = None) -> int:
     return min(-(-2 * days // 3), MOST_DAYS_ASKED) if min_days is None else min_days
 
 
-def preview_of(days: int, min_days: int | None = None) -> str | None:
-    """Return the sentence that says why conclusions are a preview; None if a whole window is asked for.
-
-    Args:
-        days: The days of the window.
-        min_days: As `Window` has it.
-    """
-    asked, whole = days_asked(days, min_days), days_asked(DEFAULT_DAYS)
-    if days < DEFAULT_DAYS:
-        return f"it rests on {days} days of use, not on {DEFAULT_DAYS}"
-    return f"its logs had to cover {asked} days, not {whole}" if asked < whole else None
-
-
 def choose_window(
     inputs: Inputs,
     as_of: dt.date | None = None,
-    days: int = DEFAULT_DAYS,
+    days: int | None = None,
     forget_days: int = DEFAULT_FORGET_DAYS,
     min_days: int | None = None,
 ) -> Window:
     """Return the `days` whole UTC days before the day `as_of`.
 
-    Without `as_of` the window ends with the newest day that a log of use covers, else that any log covers, else
-    that anything loaded names; never with the clock's. Days before the data begin stay in the window as missing days.
-    `forget_days` and `min_days` are as `Window` has them.
+    Without `days` it is `DEFAULT_DAYS`, or what `fitting_days` finds where the logs cover fewer. Without `as_of` the
+    window ends with the newest day that a log of use covers, else that any log covers, else that anything loaded
+    names; never with the clock's. Days before the data begin stay in the window as missing days. `forget_days` and
+    `min_days` are as `Window` has them.
 
     Raises:
         UsageError: A number of days makes no sense.
     """
-    if days < 1:
+    if days is not None and days < 1:
         raise UsageError(f"a window of `{days}` days is too short", hint="give `--min-window` 1 or more")
     if forget_days < 0:
         raise UsageError(f"`--forget-days {forget_days}` is below zero")
-    if min_days is not None and not 1 <= min_days <= days:
+    longest = days or DEFAULT_DAYS
+    if min_days is not None and not 1 <= min_days <= longest:
         raise UsageError(
-            f"`--min-days {min_days}` does not fit a window of {days} days",
-            hint=f"give a number from 1 to {days}, or another `--min-window`",
+            f"`--min-days {min_days}` does not fit a window of {longest} days",
+            hint=f"give a number from 1 to {longest}, or another `--min-window`",
         )
     end = as_of or _newest_day(inputs) + dt.timedelta(days=1)
-    if days >= end.toordinal():
-        raise UsageError(f"a window of `{days}` days before {end} begins before the year 1")
+    if longest >= end.toordinal():
+        raise UsageError(f"a window of `{longest}` days before {end} begins before the year 1")
     last_day = end - dt.timedelta(days=1)
+    if days is None:
+        days = fitting_days(_days_of_logs(inputs), last_day, min_days)
     return Window(last_day - dt.timedelta(days=days - 1), last_day, forget_days, min_days)
+
+
+def fitting_days(covered: pl.DataFrame, last_day: dt.date, min_days: int | None = None) -> int:
+    """Return the days of the window that ends with `last_day` and fits what the logs cover.
+
+    It is `DEFAULT_DAYS` if a log is evidence for so many days. Else it is the longest window, of `LEAST_DAYS` or more,
+    that begins with a covered day of a log which is evidence for it. Where no log is, it stays `DEFAULT_DAYS`.
+
+    Args:
+        covered: `(log, day)`, without repeats: the days that each log covers.
+        last_day: The last day of the window.
+        min_days: As `Window` has it.
+    """
+    whole = _ending(last_day, DEFAULT_DAYS, min_days)
+    recent = covered.filter(whole.holds("day"))
+    if _is_evidence(recent, whole):
+        return DEFAULT_DAYS
+    shortest = max(LEAST_DAYS, min_days or 0)
+    for first_day in recent["day"].unique().sort():
+        length: int = (last_day - first_day).days + 1
+        begun = recent.filter(pl.col("log").is_in(recent.filter(pl.col("day") == first_day)["log"].implode()))
+        if length >= shortest and _is_evidence(begun, _ending(last_day, length, min_days)):
+            return length
+    return DEFAULT_DAYS
+
+
+def _ending(last_day: dt.date, days: int, min_days: int | None) -> Window:
+    return Window(last_day - dt.timedelta(days=days - 1), last_day, min_days=min_days)
+
+
+def _is_evidence(covered: pl.DataFrame, window: Window) -> bool:
+    """Return whether the silence of any of these logs is evidence for a window."""
+    logs = covered.select("log").unique().with_columns(since=pl.lit(window.first_day))
+    return bool(judge_days(covered, window, logs).select(is_shown(pl.col("state")).any()).item())
+
+
+def _days_of_logs(inputs: Inputs) -> pl.DataFrame:
+    """Return `(log, day)`: the days that each Activity Log covers; without one, that each other log of use covers."""
+    rows = administrative(inputs.coverage)
+    if not rows.is_empty():
+        tree = read_tree(inputs.scopes, place_of(rows["scope"].unique()))
+        return days_of_scopes(rows, tree).select("day", log="place").unique()
+    others = inputs.coverage.filter((pl.col("state") != "missing") & (pl.col("source") != "sign_in_log"))
+    return others.select(
+        "day", log=pl.concat_str("source", "category", "scope", separator=" ", ignore_nulls=True)
+    ).unique()
 
 
 def _newest_day(inputs: Inputs) -> dt.date:

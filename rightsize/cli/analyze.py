@@ -48,7 +48,7 @@ _COLUMNS: dict[By, tuple[tuple[str, ...], tuple[str, ...]]] = {
 def analyze(
     by: Annotated[By, typer.Option("--by", help="Unit of a row, on each plane.")] = By.PRINCIPAL,
     as_of: AsOf = None,
-    min_window: MinWindow = 90,
+    min_window: MinWindow = None,
     min_days: MinDays = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     db: Db = DEFAULT_DB,
@@ -70,11 +70,16 @@ def analyze(
         f"window {window.first_day} to {window.last_day}, {window.days} days; "
         f"the Activity Log covers {result.covered:.0%} of the days of all subscriptions"
     )
+    if window.preview is not None:
+        say(f"this is a preview: {window.preview}")
     parts = ", ".join(f"{PLANE_NAMES[plane]} {number:,}" for plane, number in result.unexplained.items())
     unexplained = f"{sum(result.unexplained.values()):,}" + (f" ({parts})" if parts else "")
     say(f"findings: {result.findings:,}; unexplained operations: {unexplained}")
     if not result.has_catalogue:
         say("no catalogue of operations is loaded, so only use is counted: `rightsize catalog import FILE` loads one")
+    unscored = sum(row["creep"] is None for row in result.rows)
+    if unscored:
+        say(f"{unscored:,} rows have no score: a definition of their roles or the catalogue of operations is missing")
     columns, brief = _COLUMNS[by]
     is_table = output is OutputFormat.TABLE
     show([_shortened(row) for row in result.rows] if is_table else result.rows, columns, output, table_columns=brief)

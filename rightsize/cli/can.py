@@ -49,12 +49,17 @@ AsOf = Annotated[
 def can(
     principal: Annotated[
         str | None,
-        typer.Argument(metavar="[PRINCIPAL]", help="Object id, UPN, application id, or a display name that is unique."),
+        typer.Argument(
+            metavar="[PRINCIPAL]", help="Object id, UPN, application id or display name, or a beginning that is unique."
+        ),
     ] = None,
     operation: Annotated[
         str | None, typer.Argument(help="For example Microsoft.Compute/virtualMachines/write.")
     ] = None,
-    at: Annotated[str | None, typer.Option("--at", metavar="SCOPE", help="Scope: a resource id, or /.")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="SCOPE", help="Scope: a resource id, /, or the name of a loaded scope."),
+    ] = None,
     batch: Annotated[
         Path | None,
         typer.Option(
@@ -102,7 +107,9 @@ def who_can(
     operation: Annotated[
         str, typer.Argument(metavar="OPERATION", help="For example Microsoft.Compute/virtualMachines/write.")
     ],
-    at: Annotated[str, typer.Option("--at", metavar="SCOPE", help="Scope: a resource id, or /.")],
+    at: Annotated[
+        str, typer.Option("--at", metavar="SCOPE", help="Scope: a resource id, /, or the name of a loaded scope.")
+    ],
     plane: Plane = None,
     as_of: AsOf = None,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 3 when nobody can.")] = False,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.options import DEFAULT_DB, Db, EmergencyAccess, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show
 from rightsize.model.errors import UsageError
 from rightsize.model.times import read_instant
@@ -40,9 +40,7 @@ def contain(
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Reason of the decision.")] = "containment",
     owner: Annotated[str, typer.Option("--owner", help="Who is responsible for the decision.")] = "whoever ran contain",
-    emergency_account: Annotated[
-        list[str] | None, typer.Option("--emergency-account", help="An emergency access account. Repeatable.")
-    ] = None,
+    emergency_account: EmergencyAccess = None,
     min_window: Annotated[int, typer.Option("--min-window", help="Length of the observation window in days.")] = 90,
     db: Db = DEFAULT_DB,
     output: Output = OutputFormat.TABLE,

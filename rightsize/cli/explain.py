@@ -34,7 +34,7 @@ _WIDTH = 80
 def explain(
     principal: Annotated[str, typer.Argument(help="Object id, UPN, application id, or a display name that is unique.")],
     as_of: AsOf = None,
-    min_window: MinWindow = 90,
+    min_window: MinWindow = None,
     min_days: MinDays = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     db: Db = DEFAULT_DB,
@@ -140,7 +140,7 @@ def _text(answer: dict[str, Any]) -> Iterator[str]:
     for item in answer["scores"]:
         yield (
             f"  {item['plane']}: {item['granted']} operations granted, {item['used']} used; "
-            f"creep {item['creep']:.0f} ({item['bucket']}), risk {item['risk']:.0f}"
+            f"creep {_score(item['creep'], item['bucket'])}, risk {_score(item['risk'])}"
         )
     yield from _section("groups", answer["groups"], _group)
     yield from _section("assignments", answer["assignments"], _assignment)
@@ -155,6 +155,12 @@ def _text(answer: dict[str, Any]) -> Iterator[str]:
     yield from _section("access without Azure roles", answer["other_access"], _other_access)
     yield from _section("findings", answer["findings"], _finding)
     yield from _reach(answer["reach"])
+
+
+def _score(score: float | None, bucket: str | None = None) -> str:
+    if score is None:
+        return "not known"
+    return f"{score:.0f} ({bucket})" if bucket else f"{score:.0f}"
 
 
 def _reach(reach: dict[str, Any]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, Memory, NoInput, Output, OutputFormat, Quiet, Spill, Verbose
 from rightsize.cli.output import show
 from rightsize.cli.progress import ReadProgress
-from rightsize.model.errors import UsageError
+from rightsize.model.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from rightsize.workflow.load import LoadReport
@@ -120,6 +120,11 @@ def load(
             spill_folder=spill_folder,
         )
     show_report(report, output, by_file=verbose > 0)
+    if all(row.source == "unknown" for row in report.rows):
+        raise InputError(
+            "nothing here can be loaded: no file is an Azure, Entra or log export",
+            hint="`rightsize exports` writes a script that fetches what can be loaded",
+        )
 
 
 def _load_here(db: Path, paths: Sequence[str], **options: Any) -> LoadReport:

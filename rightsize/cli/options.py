@@ -46,7 +46,14 @@ Expires = Annotated[
     dt.date | None,
     typer.Option("--expires", parser=read_day, metavar="DAY", help="The last day on which the decision holds."),
 ]
-MinWindow = Annotated[int, typer.Option("--min-window", min=1, help="Length of the observation window in days.")]
+MinWindow = Annotated[
+    int | None,
+    typer.Option(
+        "--min-window",
+        min=1,
+        help="Length of the observation window in days. Default: 90, or the longest that the logs cover, at least 30.",
+    ),
+]
 MinDays = Annotated[
     int | None,
     typer.Option(
@@ -77,6 +84,15 @@ Spill = Annotated[
     Path | None,
     typer.Option(
         "--spill-folder", envvar="RIGHTSIZE_SPILL_FOLDER", help="Folder for data that does not fit in memory."
+    ),
+]
+
+EmergencyAccess = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--emergency-access",
+        "--emergency-account",
+        help="An emergency access account: an id, a UPN, or the beginning of a name. Name all of them. Repeatable.",
     ),
 ]
 

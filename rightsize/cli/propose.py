@@ -17,6 +17,7 @@ from rightsize.cli.options import (
     DEFAULT_PLAN,
     AsOf,
     Db,
+    EmergencyAccess,
     ForgetDays,
     MinDays,
     MinWindow,
@@ -202,10 +203,7 @@ def propose(
             "--standby", help="A scope that waits for a failure elsewhere: what does not exist there stays. Repeatable."
         ),
     ] = None,
-    emergency_access: Annotated[
-        list[str] | None,
-        typer.Option("--emergency-access", help="An emergency access account (id or UPN), left alone. Repeatable."),
-    ] = None,
+    emergency_access: EmergencyAccess = None,
     forms: Annotated[
         list[FormChoice] | None,
         typer.Option(
@@ -218,7 +216,7 @@ def propose(
         typer.Option("--review", help="File of decisions, from `rightsize review`: rejected changes are not made."),
     ] = None,
     as_of: AsOf = None,
-    min_window: MinWindow = 90,
+    min_window: MinWindow = None,
     min_days: MinDays = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     db: Db = DEFAULT_DB,

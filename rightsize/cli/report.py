@@ -24,9 +24,7 @@ def report(
     as_of: AsOf = None,
     min_window: Annotated[
         int | None,
-        typer.Option(
-            "--min-window", min=1, help="Length of the observation window in days. Default: 90, or that of the plan."
-        ),
+        typer.Option("--min-window", min=1, help="As for `analyze`. Default: its default, or that of the plan."),
     ] = None,
     min_days: Annotated[
         int | None,

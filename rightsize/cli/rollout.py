@@ -12,7 +12,18 @@ import typer
 
 from rightsize.cli.collect import Cloud
 from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Today, Verbose, day_or_today
+from rightsize.cli.options import (
+    DEFAULT_DB,
+    Db,
+    EmergencyAccess,
+    NoInput,
+    Output,
+    OutputFormat,
+    Quiet,
+    Today,
+    Verbose,
+    day_or_today,
+)
 from rightsize.cli.output import show
 from rightsize.model.errors import GateError, UsageError
 
@@ -74,12 +85,7 @@ def rollout() -> None:
 def plan_(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan folder, or its plan.json.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the rollout, which must not have begun.")],
-    emergency: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--emergency-account", help="Object id of an emergency access account; name all of them. Repeatable."
-        ),
-    ] = None,
+    emergency: EmergencyAccess = None,
     canary: Annotated[
         list[str] | None, typer.Option("--canary", help="Object id of a principal that goes first. Repeatable.")
     ] = None,

@@ -53,6 +53,7 @@ def _page(found: StoreStatus, width: int, *, all_scopes: bool) -> str:
         ("Requests of data planes", _requests(found)),
         ("Rejected records", _rejects(found)),
         ("Unknown operations", _unknown(found)),
+        ("Missing, and what it blocks", _missing(found)),
     )
     return "\n".join("\n".join([title, *_fit(lines, width), ""]) for title, lines in sections)
 
@@ -102,6 +103,8 @@ def _window(found: StoreStatus) -> Iterator[str]:
         yield "  none: no log is loaded"
     else:
         yield f"  {found.window.first_day} to {found.window.last_day}, {found.window.days} days"
+        if found.window.preview is not None:
+            yield f"  a preview: {found.window.preview}"
 
 
 def _coverage(found: StoreStatus, *, all_scopes: bool) -> Iterator[str]:
@@ -198,6 +201,12 @@ def _unknown(found: StoreStatus) -> Iterator[str]:
         yield f"  {unknown['operations']:,} in {calls}; `rightsize queries run unknown-operations` names them"
     else:
         yield "  none"
+
+
+def _missing(found: StoreStatus) -> Iterator[str]:
+    yield from (f"  {one.what}: {one.blocks}" for one in found.missing)
+    if not found.missing:
+        yield "  nothing"
 
 
 def _count(number: int, noun: str) -> str:

@@ -15,7 +15,7 @@ from rightsize.model.next_steps import NextSteps
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan, PlannedRole, Proposal, count_by_plane
 from rightsize.render.chance import describe_chance
-from rightsize.render.escape import for_comment
+from rightsize.render.escape import for_comment, for_markdown
 from rightsize.render.excess import by_design_text, change_text
 from rightsize.render.next_steps import left_out_line, next_lines
 from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
@@ -114,6 +114,9 @@ def _head(plan: Plan, changed: Sequence[Proposal], steps: NextSteps) -> Iterator
     gone, come = (sum(len(getattr(one, name)) for one in changed) for name in ("replaces", "assignments"))
     yield f"### {len(changed):,} of {len(every):,} assignments change"
     yield ""
+    if "preview" in window:
+        yield f"**This plan is a preview**: {for_markdown(window['preview'])}."
+        yield ""
     first, *waves = [*next_lines(steps)] or [""]
     if first:
         yield first

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from rightsize.model.errors import InputError
 from rightsize.rbac.access import STRENGTH
 from rightsize.rbac.permissions import PLANES
 from rightsize.rbac.scopes import parse_scope
-from rightsize.store.connection import open_store
+from rightsize.store.connection import Store, open_store
+from rightsize.workflow.asked_names import check_operation, find_scope
+from rightsize.workflow.content import require_content
 from rightsize.workflow.tenant_access import AccessQuestion, Person, TenantAccess, read_tenant_access
 from rightsize.workflow.text_files import read_json_lines
 
@@ -71,14 +73,19 @@ def can(
         db: The store.
         questions: The questions.
         as_of: Count only assignments that are in force then; without it all count.
-        strict: A name that no loaded principal has is an error; without `strict`, the answer is no, with a note.
+        strict: A principal, operation or scope that nothing loaded knows is an error; without `strict`, the answer is
+            no for such a principal, with a note.
 
     Raises:
         EvidenceError: The store has no assignments.
-        InputError: A scope is none.
+        InputError: A scope is none; or `strict` is set, and nothing knows a scope or an operation.
         UsageError: `strict` is set, and no loaded principal has the name, or several have.
     """
-    tenant = _open(db, as_of)
+    with open_store(db, read_only=True) as store:
+        require_content(store)
+        tenant = read_tenant_access(store.table, as_of=as_of)
+        if strict:
+            questions = [_known(store, tenant, question) for question in questions]
     rows = [tenant.answer(question, strict=strict) for question in questions]
     return Answers(rows, tenant.notes(), _names(tenant.people, rows))
 
@@ -92,9 +99,13 @@ def who_can(
 
     Raises:
         EvidenceError: The store has no assignments.
-        InputError: The scope is none.
+        InputError: Nothing knows the scope or the operation.
     """
-    tenant = _open(db, as_of)
+    with open_store(db, read_only=True) as store:
+        require_content(store)
+        tenant = read_tenant_access(store.table, as_of=as_of)
+        check_operation(store, tenant, operation)
+        scope = find_scope(store, scope)
     place = parse_scope(scope)
     planes = tenant.planes_of(operation, plane)
     found = sorted({holder for one in planes for holder in tenant.access.holders(operation, one, place)})
@@ -109,9 +120,10 @@ def who_can(
     return Answers(rows, tenant.notes(), _names(tenant.people, rows))
 
 
-def _open(db: Path, as_of: dt.datetime | None) -> TenantAccess:
-    with open_store(db, read_only=True) as store:
-        return read_tenant_access(store.table, as_of=as_of)
+def _known(store: Store, tenant: TenantAccess, question: AccessQuestion) -> AccessQuestion:
+    """Return a question with the scope that it names; raise where nothing knows its operation or its scope."""
+    check_operation(store, tenant, question.operation)
+    return replace(question, scope=find_scope(store, question.scope))
 
 
 def _names(people: Mapping[str, Person], rows: list[dict[str, Any]]) -> dict[str, str]:

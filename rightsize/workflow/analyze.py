@@ -16,12 +16,20 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import measure_layers
 from rightsize.analyze.naming import principal_names
 from rightsize.analyze.planes import PlaneAnalysis, sets_of_all, with_planes
-from rightsize.analyze.scores import bucket_of, score_assignments, score_principals
+from rightsize.analyze.scores import (
+    bucket_of,
+    holders_of_unknown_roles,
+    score_assignments,
+    score_principals,
+    unscored,
+    with_unknown_roles,
+)
 from rightsize.analyze.totals import count_unexplained_by_plane
 from rightsize.analyze.verdicts import Analysis
-from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.behaviour import behaviour_rows, find_behaviour
+from rightsize.workflow.content import require_content
 from rightsize.workflow.layers import keep_layers
 from rightsize.workflow.planes import judge_planes, tables_beside
 from rightsize.workflow.rbac_analysis import analyse_inputs
@@ -55,7 +63,7 @@ def analyze_store(
     db: Path,
     *,
     as_of: dt.date | None = None,
-    min_window: int = DEFAULT_DAYS,
+    min_window: int | None = None,
     forget_days: int = DEFAULT_FORGET_DAYS,
     min_days: int | None = None,
     by: Subject = "principal",
@@ -69,6 +77,7 @@ def analyze_store(
     """
     # A missing store is an error; the analysis does not create one.
     with open_store(db, read_only=False, existing=True) as store:
+        require_content(store)
         behaviour = find_behaviour(store)
         inputs = Inputs.read(store.table)
         judged = judge_planes(tables_beside(store, inputs), as_of, min_window, forget_days, min_days)
@@ -128,24 +137,34 @@ def all_findings(
 
 
 def _by_principal(inputs: Inputs, analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> list[dict[str, Any]]:
-    table = pl.concat([score_principals(analysis), *(plane.principals for plane in planes)])
+    scored = unscored(score_principals(analysis), "principal_id", holders_of_unknown_roles(analysis.tenant))
+    table = pl.concat([scored, *(plane.principals for plane in planes)])
     named = table.join(principal_names(inputs), on="principal_id", how="left", maintain_order="left")
     return _with_bucket(
         named.with_columns(name=pl.coalesce("name", "principal_id")).sort(
-            "creep", "risk", "principal_id", "plane", descending=[True, True, False, False]
+            "creep", "risk", "principal_id", "plane", descending=[True, True, False, False], nulls_last=True
         )
     )
 
 
 def _by_assignment(inputs: Inputs, analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> list[dict[str, Any]]:
     about = analysis.tenant.assignments.select("role_assignment_id", "state", "principal_id", "role_name", "scope")
-    scored = score_assignments(analysis).join(
+    unknown = with_unknown_roles(analysis.tenant)["role_assignment_id"]
+    scored = unscored(score_assignments(analysis), "role_assignment_id", unknown).join(
         about, on=["role_assignment_id", "state"], how="left", maintain_order="left"
     )
     return _with_bucket(
         pl.concat([scored, *(plane.assignments.select(scored.columns) for plane in planes)])
         .join(principal_names(inputs).select("principal_id", "name"), on="principal_id", how="left")
-        .sort("creep", "risk", "role_assignment_id", "state", "plane", descending=[True, True, False, False, False])
+        .sort(
+            "creep",
+            "risk",
+            "role_assignment_id",
+            "state",
+            "plane",
+            descending=[True, True, False, False, False],
+            nulls_last=True,
+        )
     )
 
 

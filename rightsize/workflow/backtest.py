@@ -16,6 +16,7 @@ import polars as pl
 
 from rightsize.analyze.graph.tables import GraphTables
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.naming import resolve_known
 from rightsize.analyze.reasons import SHOWN
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError, UsageError
@@ -190,12 +191,13 @@ def backtest_store(
         EvidenceError: There is no catalogue, or the logs do not cover enough days.
     """
     shared = shared or PlanOptions()
-    read = read_settings(settings or DEFAULT_SETTINGS, shared)
-    chosen = {setting_name(options): options for options in read}
     needs = read_needs(truth) if truth is not None else None
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(store.table)
         graph = GraphTables.read(store.table)
+    shared = replace(shared, emergency_access=resolve_known(inputs, shared.emergency_access))
+    read = read_settings(settings or DEFAULT_SETTINGS, shared)
+    chosen = {setting_name(options): options for options in read}
     require_catalogue(inputs)
     history = history_of(inputs, as_of)
     folds = choose_folds(history, train_days, test_days)

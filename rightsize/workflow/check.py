@@ -15,6 +15,7 @@ from rightsize.model.errors import EvidenceError, GateError, InputError, Rightsi
 from rightsize.model.role_forms import load_json
 from rightsize.store.connection import Store, open_store
 from rightsize.store.controls import Control, ControlResult, control_names, judge, read_control, whole_statement
+from rightsize.workflow.content import require_content
 from rightsize.workflow.text_files import read_bytes
 
 _BASELINE_FORMAT = 1
@@ -101,6 +102,7 @@ def check_store(
     exempt = _read_exemption_file(exemptions) if exemptions else ()
     before = read_baseline(baseline) if baseline else frozenset()
     with open_store(db, read_only=True) as store:
+        require_content(store)
         judgements = judge(store, controls, given)
         named = _named(store, judgements)
     if all(not judged.passed and judged.findings and _is_unmet(judged) for judged in judgements):

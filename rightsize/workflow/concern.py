@@ -37,7 +37,7 @@ def judge_principal(
     ahead: Ahead,
     name: str,
     as_of: dt.date | None,
-    min_window: int,
+    min_window: int | None,
     forget_days: int = DEFAULT_FORGET_DAYS,
     min_days: int | None = None,
 ) -> JudgedPrincipal:

@@ -14,7 +14,7 @@ import polars as pl
 from rightsize.analyze.escalation import Holdings
 from rightsize.analyze.facts import Facts, read_facts
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.naming import principal_names, resolve_principal
+from rightsize.analyze.naming import principal_names, resolve_known, resolve_principal
 from rightsize.analyze.reach import described, own_of, reached_of, read_holdings, view_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
@@ -164,7 +164,7 @@ def contain_principal(
             inputs = Inputs.read(store.table)
         analysis, _ = analyse_inputs(inputs, as_of=as_of, min_window=min_window, forget_days=0)
         plan_options = PlanOptions(
-            emergency_access=tuple(sorted(emergency)), as_of=as_of, min_window=min_window, forget_days=0
+            emergency_access=resolve_known(inputs, emergency), as_of=as_of, min_window=min_window, forget_days=0
         )
         suspect = _suspect_assignments(wanted, inputs, analysis)
         found = contain(inputs, analysis, wanted, plan_options, content_hash=digest_content(store), suspect=suspect)

@@ -38,7 +38,7 @@ class DirectoryJudged:
 
 
 def judge_directory(
-    table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int, min_days: int | None = None
+    table_of: TableOf, as_of: dt.date | None, days: int | None, forget_days: int, min_days: int | None = None
 ) -> DirectoryJudged | None:
     """Return verdicts on every directory role that a principal holds; None where no assignments of them are loaded."""
     tables = DirectoryTables.read(table_of)
@@ -50,7 +50,7 @@ def judge_directory(
 def directory_of(
     table_of: TableOf,
     as_of: dt.date | None,
-    days: int,
+    days: int | None,
     forget_days: int,
     min_days: int | None,
     holders: Collection[str],

@@ -8,6 +8,7 @@ from typing import Any
 
 from rightsize.store.ahead import Ahead
 from rightsize.store.connection import open_store
+from rightsize.workflow.content import require_content
 
 
 def explain(
@@ -30,9 +31,10 @@ def explain(
         UsageError: No principal has the name, or several have.
     """
     with open_store(db, read_only=True) as store, Ahead(store) as ahead:
+        require_content(store)
         # Meanwhile the store reads the tables that no principal decides.
         from rightsize.analyze.small_steps import in_small_steps  # noqa: PLC0415
-        from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS  # noqa: PLC0415
+        from rightsize.analyze.window import DEFAULT_FORGET_DAYS  # noqa: PLC0415
         from rightsize.workflow.concern import judge_principal  # noqa: PLC0415
 
         def document() -> dict[str, Any]:
@@ -40,7 +42,7 @@ def explain(
                 ahead,
                 principal,
                 as_of,
-                min_window or DEFAULT_DAYS,
+                min_window,
                 DEFAULT_FORGET_DAYS if forget_days is None else forget_days,
                 min_days,
             )

@@ -41,7 +41,7 @@ class GraphJudged:
 
 
 def judge_graph(
-    table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int, min_days: int | None = None
+    table_of: TableOf, as_of: dt.date | None, days: int | None, forget_days: int, min_days: int | None = None
 ) -> GraphJudged | None:
     """Return verdicts on every Graph permission that is held; None where no data about Graph is loaded."""
     tables = GraphTables.read(table_of)
@@ -53,7 +53,7 @@ def judge_graph(
 def graph_of(
     table_of: TableOf,
     as_of: dt.date | None,
-    days: int,
+    days: int | None,
     forget_days: int,
     min_days: int | None,
     holders: Collection[str],

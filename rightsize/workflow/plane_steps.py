@@ -47,5 +47,5 @@ class PlaneSteps:
     """
 
     plane: Plane
-    judge: Callable[[TableOf, dt.date | None, int, int, int | None], Judged | None]
+    judge: Callable[[TableOf, dt.date | None, int | None, int, int | None], Judged | None]
     verify: Callable[[TableOf, WrittenPart], Sequence[Change]]

@@ -27,7 +27,7 @@ _OTHER_USE = f"SELECT {named(*schema_of('usage_days'))} FROM usage_days WHERE NO
 def judge_planes(
     table_of: TableOf,
     as_of: dt.date | None,
-    days: int,
+    days: int | None,
     forget_days: int = DEFAULT_FORGET_DAYS,
     min_days: int | None = None,
     planes: Sequence[PlaneSteps] | None = None,

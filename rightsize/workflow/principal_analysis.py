@@ -54,7 +54,7 @@ def judge_from(
     principal_id: str,
     table_of: TableOf,
     as_of: dt.date | None,
-    min_window: int,
+    min_window: int | None,
     concern: Concern | None = None,
     *,
     forget_days: int = DEFAULT_FORGET_DAYS,
@@ -89,7 +89,7 @@ def judge_from(
 def _beyond(
     table_of: TableOf,
     as_of: dt.date | None,
-    days: int,
+    days: int | None,
     forget_days: int,
     min_days: int | None,
     holders: Sequence[str] | None,

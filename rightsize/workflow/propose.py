@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, empty, schema_of
+from rightsize.analyze.naming import resolve_known
 from rightsize.analyze.window import Window
 from rightsize.model.decisions import ReviewDecision
 from rightsize.model.errors import EvidenceError
@@ -39,6 +40,7 @@ from rightsize.store.digest import digest_content
 from rightsize.workflow.analyze import write_conclusions
 from rightsize.workflow.behaviour import find_behaviour
 from rightsize.workflow.chain import CHAIN, make_chain
+from rightsize.workflow.content import require_content
 from rightsize.workflow.deploy import COMMENT_FORM, types_of
 from rightsize.workflow.layers import keep_layers, matrix_rows, measure_plan
 from rightsize.workflow.next_steps import answer_rows, reached_by
@@ -100,8 +102,10 @@ def propose_plan(
     """
     decisions = read_review(review) if review is not None else None
     with open_store(db, read_only=False, existing=True) as store:
+        require_content(store)
         behaviour = find_behaviour(store)
         inputs = Inputs.read(store.table)
+        options = replace(options, emergency_access=resolve_known(inputs, options.emergency_access))
         judged = judge_planes(
             tables_beside(store, inputs), options.as_of, options.min_window, options.forget_days, options.min_days
         )

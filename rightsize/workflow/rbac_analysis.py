@@ -11,7 +11,7 @@ from rightsize.analyze.findings import find, find_about_holders
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.verdicts import Analysis, analyse
-from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, choose_window
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, choose_window
 from rightsize.model.errors import EvidenceError
 
 
@@ -24,7 +24,7 @@ def analyse_inputs(
     inputs: Inputs,
     *,
     as_of: dt.date | None = None,
-    min_window: int = DEFAULT_DAYS,
+    min_window: int | None = None,
     forget_days: int = DEFAULT_FORGET_DAYS,
     min_days: int | None = None,
     planes: Sequence[PlaneAnalysis] = (),

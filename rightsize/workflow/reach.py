@@ -20,6 +20,7 @@ from rightsize.propose.assembly.planned_state import holdings_after, tables_afte
 from rightsize.render.layers import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.attack_paths import named
+from rightsize.workflow.content import require_content
 from rightsize.workflow.layers import BASES
 from rightsize.workflow.names import read_names
 
@@ -51,6 +52,7 @@ def show_reach(db: Path) -> list[dict[str, Any]]:
         EvidenceError: Nothing was analysed yet.
     """
     with open_store(db, read_only=True) as store:
+        require_content(store)
         table = store.table("reach")
         names, _ = read_names(store)
     if table.is_empty():

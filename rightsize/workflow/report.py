@@ -17,7 +17,7 @@ from rightsize.analyze.overview import Overview, survey
 from rightsize.analyze.reach import LETTERS
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
-from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.next_steps import NextSteps
 from rightsize.model.nouns import RoleDefinition
@@ -33,6 +33,7 @@ from rightsize.store.connection import Store, open_store
 from rightsize.store.digest import digest_content
 from rightsize.workflow.analyze import all_findings
 from rightsize.workflow.blast import blast_of, views_of
+from rightsize.workflow.content import require_content
 from rightsize.workflow.layers import measure_plan
 from rightsize.workflow.names import read_names
 from rightsize.workflow.next_steps import reached_by
@@ -148,9 +149,9 @@ def read_sources(
         window = read.written.window
         as_of, min_window, forget_days = window.end.date(), window.days, window.forget_days
         min_days = window.min_days
-    min_window = min_window or DEFAULT_DAYS
     forget_days = DEFAULT_FORGET_DAYS if forget_days is None else forget_days
     with open_store(db, read_only=True) as store:
+        require_content(store)
         inputs = Inputs.read(store.table)
         analysis, findings = analyse_inputs(
             inputs, as_of=as_of, min_window=min_window, forget_days=forget_days, min_days=min_days

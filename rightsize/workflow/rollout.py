@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from rightsize.analyze.window import DEFAULT_DAYS, preview_of
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.naming import NAMED, resolve_known
+from rightsize.analyze.window import Window
 from rightsize.azure.throttle import Clock
 from rightsize.model.errors import EvidenceError, InputError, UsageError
 from rightsize.model.nouns import RoleDefinition
@@ -61,7 +62,7 @@ def plan_rollout(
         InputError: Decisions contradict each other, or have ended.
     """
     if not emergency:
-        hint = "name each: --emergency-account OBJECT-ID; none of them is touched"
+        hint = "name each: --emergency-access OBJECT-ID; none of them is touched"
         raise UsageError("no emergency access account is named", hint=hint)
     if (out / JOURNAL).exists():
         raise UsageError(f"`{out}` holds a rollout that has begun", hint="choose another folder")
@@ -94,10 +95,13 @@ def derive_bundle(db: Path, folder: Path, emergency: Collection[str], order: Ord
     document = load_plan(text)
     written = check_plan(document)
     roles = read_roles(written, files_beside(folder, written))
-    _check_window(document, order)
+    _check_window(written.window, order)
     with open_store(db, read_only=True) as store:
         tenant = read_rollout_tenant(store)
         names = read_held_names(store, tenant)
+        named = Inputs.of(**{name: store.table(name) for name in NAMED})
+    emergency = resolve_known(named, emergency)
+    order = replace(order, canaries=resolve_known(named, order.canaries))
     _check_known(emergency, tenant, "emergency access account")
     _check_known(order.canaries, tenant, "canary")
     bundle = make_bundle(document, hashlib.sha256(text).hexdigest(), roles, tenant, emergency=emergency, order=order)
@@ -120,9 +124,8 @@ def check_derived(db: Path, folder: Path, bundle: Bundle) -> None:
         )
 
 
-def _check_window(document: Mapping[str, Any], order: Order) -> None:
-    options = document["generated_from"]["options"]
-    short = preview_of(int(options.get("min_window", DEFAULT_DAYS)), options.get("min_days"))
+def _check_window(window: Window, order: Order) -> None:
+    short = window.preview
     if short is not None and not order.accepts_short_window:
         raise EvidenceError(
             f"the plan is a preview: {short}",
@@ -174,7 +177,10 @@ def _chosen_of_wave(of_wave: Sequence[str], named: Collection[str], only: Collec
 def _check_known(principals: Collection[str], tenant: RolloutTenant, what: str) -> None:
     for one in principals:
         if fold(one) not in tenant.types:
-            raise UsageError(f"`{one}` is not a loaded principal, so it cannot be a {what}", hint="give the object id")
+            raise UsageError(
+                f"`{one}` is not a loaded principal, so it cannot be a {what}",
+                hint="give an id or a name",
+            )
 
 
 def _write(out: Path, bundle: Bundle, plan: Path, files: Sequence[str]) -> None:

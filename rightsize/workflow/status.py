@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.window import Window, choose_window
 from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import RESOLVED
+from rightsize.workflow.status_missing import Missing, find_missing
 
 _SOURCES = """
     SELECT source, count(*) AS files, sum(read)::BIGINT AS read, sum(rejected)::BIGINT AS rejected,
@@ -94,6 +95,7 @@ class StoreStatus:
         unmapped: `{source, operations, requests}`: requests whose operation no rule maps to a permission.
         inventories: `{scope, kind, reader_id, read_on, complete, problem}`: what each reader last listed of each
             subscription, and why that is not complete; a subscription without a listing has one row without a kind.
+        missing: What the store lacks, and what that blocks.
     """
 
     sources: list[dict[str, Any]]
@@ -105,6 +107,7 @@ class StoreStatus:
     requests: list[dict[str, Any]]
     unmapped: list[dict[str, Any]]
     inventories: list[dict[str, Any]]
+    missing: list[Missing]
 
     @property
     def is_empty(self) -> bool:
@@ -126,6 +129,7 @@ class StoreStatus:
                 "last_day": self.window.last_day,
                 "days": self.window.days,
             }
+            | ({"preview": self.window.preview} if self.window.preview else {})
         )
         return {
             "sources": self.sources,
@@ -137,6 +141,7 @@ class StoreStatus:
             "requests": self.requests,
             "unmapped": self.unmapped,
             "inventories": self.inventories,
+            "missing": [asdict(one) for one in self.missing],
         }
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -152,22 +157,24 @@ class StoreStatus:
 def read_status(db: Path) -> StoreStatus:
     """Return the contents of the store at `db`; raise InputError where there is none."""
     with open_store(db, read_only=True) as store:
+        window = _window(store)
         return StoreStatus(
             sources=store.frame(_SOURCES).to_dicts(),
             contents=store.frame(_CONTENTS).to_dicts(),
-            window=_window(store),
+            window=window,
             coverage=store.frame(_COVERAGE).to_dicts(),
             rejects=store.frame(_REJECTS).to_dicts(),
             unknown_operations=store.frame(_UNKNOWN).to_dicts()[0],
             requests=store.frame(_REQUESTS).to_dicts(),
             unmapped=store.frame(_UNMAPPED).to_dicts(),
             inventories=store.frame(_INVENTORIES).to_dicts(),
+            missing=find_missing(store, window),
         )
 
 
 def _window(store: Store) -> Window | None:
     """Return the window that an analysis would choose, from the newest day of each table that decides it."""
-    coverage = store.frame("SELECT source, state, max(day) AS day FROM coverage GROUP BY source, state")
+    coverage = store.frame("SELECT source, category, scope, day, state, declared_by FROM coverage")
     usage = store.frame("SELECT max(day) AS day FROM base.usage_days")
     sign_ins = store.frame(
         "SELECT max(day) AS day FROM "
@@ -175,4 +182,5 @@ def _window(store: Store) -> Window | None:
     )
     if coverage.is_empty() and usage["day"].null_count() and sign_ins["day"].null_count():
         return None
-    return choose_window(Inputs.of(coverage=coverage, usage_days=usage, sign_ins=sign_ins))
+    scopes = store.table("scopes")
+    return choose_window(Inputs.of(coverage=coverage, scopes=scopes, usage_days=usage, sign_ins=sign_ins))

@@ -92,7 +92,7 @@ def test_a_principal_is_found_by_its_application_id(known: Tiny) -> None:
 def test_a_name_that_two_principals_share_is_refused_with_their_ids(known: Tiny) -> None:
     with pytest.raises(UsageError, match="names 2 principals") as raised:
         resolve_principal(known.inputs(), "twin")
-    assert raised.value.hint == "give one of the ids q, r"
+    assert raised.value.hint == "give one of the ids q (Twin), r (Twin)"
 
 
 def test_a_name_that_nothing_bears_is_refused(known: Tiny) -> None:

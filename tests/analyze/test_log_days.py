@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.log_days import days_missing, judge_log
-from rightsize.analyze.window import Window, days_asked, preview_of
+from rightsize.analyze.window import Window, days_asked
 
 LAST = dt.date(2026, 3, 31)
 WHOLE, PART, LESS = "covered", "covered_in_part", "days_missing"
@@ -110,6 +110,11 @@ def test_the_missing_days_are_those_of_the_window() -> None:
     [(90, None, False), (90, 60, False), (90, 80, False), (120, None, False), (30, None, True), (89, 60, True)],
 )
 def test_less_than_a_whole_window_is_a_preview(days: int, min_days: int | None, preview: bool) -> None:
+    last = dt.date(2026, 6, 30)
+
+    def preview_of(days: int, min_days: int | None) -> str | None:
+        return Window(last - dt.timedelta(days=days - 1), last, min_days=min_days).preview
+
     assert (preview_of(days, min_days) is not None) is preview
     assert preview_of(90, 59) == "its logs had to cover 59 days, not 60"
     assert days_asked(90) == 60

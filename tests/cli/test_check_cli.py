@@ -153,8 +153,8 @@ def test_an_empty_store_answers_nothing(tmp_path: Path, capsys: pytest.CaptureFi
     """A gate does not open because nothing was loaded."""
     with open_plain(tmp_path / "empty.duckdb"):
         pass
-    assert run(["check", "--db", str(tmp_path / "empty.duckdb"), "--fail-on", "high"]) == 6
-    assert "nothing that is loaded answers" in capsys.readouterr().err
+    assert run(["check", "--db", str(tmp_path / "empty.duckdb"), "--fail-on", "high"]) == 5
+    assert "nothing is loaded into this store" in capsys.readouterr().err
 
 
 def test_one_run_writes_many_forms(ask: Ask, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_json_is_an_object_with_sections(store: Path, capsys: pytest.CaptureFixt
     document = json.loads(capsys.readouterr().out)
     assert set(document) == {
         *("sources", "contents", "window", "coverage", "rejects", "unknown_operations", "requests", "unmapped"),
-        "inventories",
+        *("inventories", "missing"),
     }
     counted = {"files": 2, "read": 12350, "rejected": 2, "unused_record": 40}
     assert document["sources"][0] == {"source": "activity_log"} | counted
@@ -103,6 +103,22 @@ def test_json_is_an_object_with_sections(store: Path, capsys: pytest.CaptureFixt
         "missing": 1,
     }
     assert document["unknown_operations"] == {"operations": 0, "events": 0}
+
+
+def test_the_page_ends_with_what_is_missing_and_what_that_blocks(
+    store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each missing listing or log has a line, in the order in which it stops an analysis."""
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(["status"]) == 0
+    last = capsys.readouterr().out.partition("Missing, and what it blocks\n")[2].splitlines()
+    assert last[0] == "  role assignments: there is no access to judge"
+    assert last[1] == "  catalogue of operations: unused operations cannot be named, and `propose` stops"
+    assert last[2].startswith("  days of the Activity Log of 5 of 5 subscriptions: 60 days of the window, ")
+    assert last[3].startswith("  sign-in logs of people for the whole window (interactive, non interactive): ")
+    assert run(["status", "-o", "json"]) == 0
+    missing = json.loads(capsys.readouterr().out)["missing"]
+    assert [f"  {one['what']}: {one['blocks']}" for one in missing] == last
 
 
 def test_csv_is_one_long_table(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -291,16 +291,18 @@ class SmallTenant:
             for key, scope in spelled.items()
         ]
 
-    def plan(self, limits: AzureLimits | None = None, **options: Any) -> Plan:
+    def plan(self, limits: AzureLimits | None = None, *, window_days: int = DAYS, **options: Any) -> Plan:
         """Analyse, once for the same rows in the same order, and propose; without `--peers`, unless it is asked for.
 
         Most tests are about one holder beside another one who does something else.
         """
         chosen = PlanOptions(**{"peers": False} | options)
-        held = f"{self!r} {chosen.forget_days}"
+        held = f"{self!r} {window_days} {chosen.min_days} {chosen.forget_days}"
         if held not in _ANALYSED:
             inputs = self.inputs()
-            window = choose_window(inputs, DAY0 + dt.timedelta(days=DAYS), DAYS, chosen.forget_days)
+            window = choose_window(
+                inputs, DAY0 + dt.timedelta(days=DAYS), window_days, chosen.forget_days, chosen.min_days
+            )
             if len(_ANALYSED) == _KEPT:
                 del _ANALYSED[next(iter(_ANALYSED))]
             _ANALYSED[held] = inputs, analyse(inputs, window)

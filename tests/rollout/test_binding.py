@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 import subprocess
@@ -238,10 +239,12 @@ def test_a_plan_on_fewer_days_than_are_asked_for_is_a_preview(ask: Ask, demo: Pa
 
 
 def test_a_preview_of_version_1_is_one_too(ask: Ask, demo: Path, tmp_path: Path) -> None:
-    """The window is read from the options of either version of the format."""
+    """The window is read from a plan of either version of the format."""
     document = json.loads((demo / "plan.json").read_bytes())
     to_version_1(document, read_plan_folder(demo).tables)
-    document["generated_from"]["dials"]["min_window"] = 30
+    origin = document["generated_from"]
+    last = dt.date.fromisoformat(origin["window"]["last_day"])
+    origin["window"] |= {"first_day": (last - dt.timedelta(days=29)).isoformat(), "days": 30}
     plan = Path(shutil.copytree(demo, tmp_path / "plan"))
     (plan / "chain.json").unlink()
     (plan / "plan.json").write_text(json.dumps(document), encoding="utf-8")

@@ -88,7 +88,7 @@ class DirectoryTables:
 def directory_window(
     tables: DirectoryTables,
     as_of: dt.date | None,
-    days: int,
+    days: int | None,
     forget_days: int = DEFAULT_FORGET_DAYS,
     min_days: int | None = None,
 ) -> Window:
@@ -100,7 +100,11 @@ def directory_window(
     newest = next((day for day in seen if isinstance(day, dt.date)), None)
     if as_of is None and newest is not None:
         as_of = newest + dt.timedelta(days=1)
-    return choose_window(tables.inputs, as_of, days, forget_days, min_days)
+    inputs = tables.inputs
+    if not tables.coverage.is_empty():
+        log = tables.coverage.select("day", source=pl.lit(AUDIT_LOG), scope=pl.lit("/"), state=pl.lit("observed"))
+        inputs = Inputs.of(coverage=log)
+    return choose_window(inputs, as_of, days, forget_days, min_days)
 
 
 def _roles(table: pl.DataFrame) -> pl.DataFrame:

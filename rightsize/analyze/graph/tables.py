@@ -80,7 +80,7 @@ class GraphTables:
 def graph_window(
     tables: GraphTables,
     as_of: dt.date | None,
-    days: int,
+    days: int | None,
     forget_days: int = DEFAULT_FORGET_DAYS,
     min_days: int | None = None,
 ) -> Window:

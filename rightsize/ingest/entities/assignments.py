@@ -1,7 +1,8 @@
 """Read role assignments, and the schedule instances of Privileged Identity Management (PIM).
 
-ARM has the fields in `properties`; `az role assignment list` has them flat, with names from the directory. An instance
-of an assignment schedule is an activation of an eligible assignment, or an assignment that PIM manages.
+ARM has the fields in `properties`; `az role assignment list` has them flat, with names from the directory;
+`Get-AzRoleAssignment` has names of its own. An instance of an assignment schedule is an activation
+of an eligible assignment, or an assignment that PIM manages.
 Source: Microsoft Learn, REST reference of Microsoft.Authorization, versions 2022-04-01 and 2020-10-01.
 """
 
@@ -43,6 +44,22 @@ _ASSIGNMENT_FIELDS = (
     field("principal_tenant_id", *_both("principalTenantId"), kind="id"),
 )
 
+# The columns of `Get-AzRoleAssignment`, by ConvertTo-Json and Export-Csv.
+# Source: Microsoft Learn, "List Azure role assignments using Azure PowerShell": the output of its first example. It
+# writes `Unknown` as type where its caller may not read the directory (Learn, Get-AzRoleAssignment, description).
+_POWERSHELL_FIELDS = (
+    field("role_assignment_id", "RoleAssignmentId", "RoleAssignmentName", kind="id", mandatory=True),
+    field("principal_id", "ObjectId", kind="id", mandatory=True),
+    field("role_definition_id", "RoleDefinitionId", kind="id", mandatory=True),
+    field("scope", "Scope", kind="scope", mandatory=True),
+    field("principal_type", "ObjectType"),
+    field("condition", "Condition"),
+    field("condition_version", "ConditionVersion"),
+    field("principal_name", "SignInName", "DisplayName"),
+    field("role_name", "RoleDefinitionName"),
+    field("description", "Description"),
+)
+
 _EXPANDED = "properties/expandedProperties"
 _INSTANCE_FIELDS = (
     field("principal_name", f"{_EXPANDED}/principal/displayName", "expandedProperties/principal/displayName"),
@@ -72,6 +89,14 @@ SELECT file_id, line, 'active', {_COMMON}, nullif(description, ''), created_by, 
 FROM entity_rows
 """
 
+_INSERT_POWERSHELL = f"""
+{_INTO} description)
+SELECT file_id, line, 'active', role_assignment_id, principal_id, nullif(principal_type, 'Unknown'), principal_name,
+    role_definition_id, role_name, scope, nullif(trim(condition), ''), nullif(condition_version, ''), NULL,
+    nullif(description, '')
+FROM entity_rows
+"""
+
 _TYPE = folded("assignment_type")
 
 
@@ -89,6 +114,13 @@ def _is_assignment(look: Look) -> bool:
     return look.has("principalid", "roledefinitionid", "scope") and not any(look.has(key) for key in _MADE_BY_PIM)
 
 
+def _is_powershell(look: Look) -> bool:
+    # Assignments of Synapse have the same ids, and neither a name of the role nor a type of the object.
+    return look.has(
+        "roleassignmentid", "scope", "objectid", "objecttype", "roledefinitionid", "roledefinitionname"
+    ) and not any(look.has(key) for key in _MADE_BY_PIM)
+
+
 def _is_eligibility(look: Look) -> bool:
     if look.type:
         return look.type == f"{_AUTHORIZATION}roleeligibilityscheduleinstances"
@@ -104,6 +136,7 @@ def _is_instance(look: Look) -> bool:
 
 ASSIGNMENT_SHAPES = (
     ColumnShape("role_assignments", "role_assignments", _is_assignment, _ASSIGNMENT_FIELDS, _INSERT_ASSIGNMENTS),
+    ColumnShape("role_assignments", "role_assignments", _is_powershell, _POWERSHELL_FIELDS, _INSERT_POWERSHELL),
     ColumnShape(
         "role_eligibility_instances",
         "role_eligibility_instances",

@@ -14,7 +14,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reasons import Choice, Verdict
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
-from rightsize.analyze.window import DEFAULT_DAYS, Window, preview_of
+from rightsize.analyze.window import DEFAULT_DAYS, Window
 from rightsize.model.plan import Advice, Proposal
 from rightsize.propose.core.exclusions import advise_exclusions, names_scope
 from rightsize.propose.core.options import PlanOptions
@@ -35,7 +35,7 @@ def write_advice(
                 *_young_members(inputs, analysis, proposals),
                 *_quarantined(analysis),
                 *_unused(proposals),
-                *_preview(options),
+                *_preview(analysis.window),
                 *_unknown_names(inputs, options, analysis.window),
             },
             key=lambda advice: (advice.subject, advice.text),
@@ -43,13 +43,12 @@ def write_advice(
     )
 
 
-def _preview(options: PlanOptions) -> list[Advice]:
-    short = preview_of(options.min_window, options.min_days)
-    if short is None:
+def _preview(window: Window) -> list[Advice]:
+    if window.preview is None:
         return []
-    option = "--min-window" if options.min_window < DEFAULT_DAYS else "--min-days"
-    text = f"this plan is a preview: {short}. Use that occurs once a quarter may be missing, and `rollout` refuses it"
-    return [Advice(option, f"{text} without `--accept-short-window`")]
+    option = "--min-window" if window.days < DEFAULT_DAYS else "--min-days"
+    text = f"this plan is a preview: {window.preview}. Use that occurs once a quarter may be missing"
+    return [Advice(option, f"{text}, and `rollout` refuses it without `--accept-short-window`")]
 
 
 def _members(inputs: Inputs) -> pl.DataFrame:

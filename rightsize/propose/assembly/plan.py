@@ -117,12 +117,8 @@ def plan_from_context(context: PlanContext, content_hash: str) -> Plan:
         generated_from={
             "content_hash": content_hash,
             "catalogue_hash": catalogue_hash(inputs.operations),
-            "window": {
-                "first_day": analysis.window.first_day.isoformat(),
-                "last_day": analysis.window.last_day.isoformat(),
-                "days": analysis.window.days,
-            },
-            "options": options.as_json(),
+            "window": analysis.window.as_json(),
+            "options": options.as_json(analysis.window.days),
         },
         proposals=proposals,
         uses=uses_of(proposals, context.rows, context.earlier_rows, context.book.index),

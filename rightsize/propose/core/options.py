@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
+from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import hash_of_role
@@ -63,7 +63,7 @@ class PlanOptions:
             order.
         max_break: Keep an assignment whose change is likelier than this to break something within 30 days; None for
             no such check.
-        min_window: Length of the observation window in whole UTC days.
+        min_window: Length of the observation window in whole UTC days; None for 90, or what the logs cover of them.
         min_days: Number of days of the window that a log has to cover to be evidence; None for two thirds of the
             window, at most 60.
         forget_days: Use before the window is evidence too, up to this many days before the end of the window.
@@ -91,7 +91,7 @@ class PlanOptions:
     previous: tuple[RoleDefinition, ...] = ()
     weights: Weights | None = None
     max_break: float | None = None
-    min_window: int = 90
+    min_window: int | None = None
     min_days: int | None = None
     forget_days: int = DEFAULT_FORGET_DAYS
     grace_days: int = 14
@@ -112,7 +112,7 @@ class PlanOptions:
         object.__setattr__(self, "roles", _number_of_roles(self.roles))
         if self.max_break is not None and not 0 <= self.max_break <= 1:
             raise UsageError(f"`--max-break {self.max_break}` is not a probability", hint="give a number from 0 to 1")
-        if self.min_window < 1:
+        if self.min_window is not None and self.min_window < 1:
             raise UsageError(f"`--min-window {self.min_window}` is less than 1 day", hint="give 1 or more")
         if self.min_days is not None and self.min_days < 1:
             raise UsageError(f"`--min-days {self.min_days}` is less than 1 day", hint="give 1 or more")
@@ -145,10 +145,11 @@ class PlanOptions:
         days = min(self.grace_days, (window.end - dt.datetime.min).days)
         return min(window.start, window.end - dt.timedelta(days=days))
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self, window_days: int = DEFAULT_DAYS) -> dict[str, object]:
         """Return the options in the form of `plan.json`, sorted and independent of the current time.
 
         Each has the name of its command-line option; `exclude_from` holds the entries of the files, not their names.
+        `window_days` is the length of the chosen window, for where `min_window` leaves it open.
         """
         return {
             "direct_assignments": self.direct_assignments,
@@ -160,7 +161,7 @@ class PlanOptions:
             "lifecycle": self.lifecycle,
             "max_break": self.max_break,
             "max_excess": self.max_excess,
-            "min_window": self.min_window,
+            "min_window": self.min_window or window_days,
             "reads": str(self.reads),
             "roles": self.roles,
             "standing_hours": self.standing_hours,

@@ -63,15 +63,10 @@ def plan_directory(analysis: DirectoryAnalysis, options: PlanOptions) -> PlanePa
         sleeps = proposal.kind == "make_eligible" or case.row["state"] == "eligible"
         outcomes["needs_activation" if sleeps else "allowed"] += len(case.used)
     outcomes["unknown"] = count_unexplained(analysis.plane.verdicts)
-    window = analysis.plane.window
     return PlanePart(
         plane="directory",
         proposals=tuple(sorted(proposals, key=lambda one: one.id)),
-        window={
-            "first_day": window.first_day.isoformat(),
-            "last_day": window.last_day.isoformat(),
-            "days": window.days,
-        },
+        window=analysis.plane.window.as_json(),
         replay=outcomes,
         rests_on={"grants": read_grants(tables), "role_definitions": read_roles(tables)},
         advice=_advice(cases, catalogue),

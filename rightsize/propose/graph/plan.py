@@ -56,16 +56,11 @@ def plan_graph(analysis: GraphAnalysis, options: PlanOptions, horizon: int = HOR
             raise InternalError(f"the proposal for Graph of `{key[0]}` cannot be proved: {proof.witness}")
     bounds = grant_bounds(analysis, choices, leave, horizon)
     proposals = sorted(_proposals(analysis, choices, options, bounds), key=lambda one: one.id)
-    window = analysis.window
     names = dict(analysis.clients.select("client_id", "name").iter_rows())
     return PlanePart(
         plane="graph",
         proposals=tuple(proposals),
-        window={
-            "first_day": window.first_day.isoformat(),
-            "last_day": window.last_day.isoformat(),
-            "days": window.days,
-        },
+        window=analysis.window.as_json(),
         replay={
             "allowed": sum(choice.allowed for choice in choices.values()),
             "needs_activation": 0,

@@ -98,7 +98,7 @@ def test_existence_needs_its_days_whatever_min_days_says() -> None:
 
 @pytest.mark.parametrize(
     ("options", "subject"),
-    [({"min_window": 30}, "--min-window"), ({"min_days": 59}, "--min-days"), ({"min_days": 60}, None), ({}, None)],
+    [({"window_days": 30}, "--min-window"), ({"min_days": 59}, "--min-days"), ({"min_days": 60}, None), ({}, None)],
 )
 def test_a_plan_on_less_than_a_whole_window_says_that_it_is_a_preview(
     options: dict[str, int], subject: str | None
@@ -107,6 +107,16 @@ def test_a_plan_on_less_than_a_whole_window_says_that_it_is_a_preview(
     said = [one for one in advice if "preview" in one.text]
     assert [one.subject for one in said] == ([subject] if subject else [])
     assert all("`rollout` refuses it without `--accept-short-window`" in one.text for one in said)
+
+
+def test_a_plan_whose_window_was_fitted_says_so_where_its_window_stands() -> None:
+    """Its options have the number that was used, so that the same plan can be asked for."""
+    short = staff().plan(**LEAN, window_days=30).generated_from
+    assert short["window"]["preview"] == "it rests on 30 days of use, not on 90"
+    assert "preview" not in staff().plan(**LEAN).generated_from["window"]
+    assert short["options"]["min_window"] == 30
+    assert (PlanOptions().as_json(45)["min_window"], PlanOptions().as_json()["min_window"]) == (45, 90)
+    assert PlanOptions(min_window=60).as_json(60)["min_window"] == 60
 
 
 def test_the_option_stands_in_the_plan_where_it_is_given() -> None:
