@@ -82,7 +82,7 @@ def logs(
     result = find_missing(
         db,
         as_of=as_of,
-        min_window=min_window,
+        min_window=90 if min_window is None else min_window,
         forget_days=forget_days,
         min_days=min_days,
         prices=prices,
