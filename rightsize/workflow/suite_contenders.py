@@ -209,7 +209,7 @@ def read_change(path: Path) -> WrittenChange:
         )
     once = SaidOnce.of(document)
     whole = [filled(one, once) for one in proposals]
-    changed = [one for one in whole if one.get("kind") != "keep" and one["plane"] not in ("graph", "directory")]
+    changed = [one for one in whole if one.get("kind") != "keep" and one.get("plane") not in ("graph", "directory")]
     chances = _chances_beside(file, document)
     try:
         change = Change(
