@@ -12,8 +12,8 @@ from rightsize.render.next_steps import describe_effort, describe_step, wave_row
 from rightsize.render.report.figures import Figures
 from rightsize.render.report.sources import clean
 
-_SHOWN: Mapping[int, int] = {1: 2, 2: 2, 3: 6, 4: 0}
-"""The most steps of each wave on the card: the first screen has room for ten."""
+_SHOWN: Mapping[int, int] = {1: 1, 2: 1, 3: 5, 4: 0}
+"""The most steps of each wave on the card: the first screen has room for seven."""
 
 
 def first_waves(figures: Figures) -> list[dict[str, Any]]:
