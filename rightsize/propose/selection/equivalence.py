@@ -99,7 +99,7 @@ class ClassCase:
 
     @property
     def is_apart(self) -> bool:
-        """Whether it has a part that was split off, as what gives privilege or reads secrets on few days."""
+        """Whether it has a part that was split off: privilege, or secrets that were read on few days."""
         return any(unit.apart for unit in self.whole.units)
 
     @property

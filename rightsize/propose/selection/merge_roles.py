@@ -223,11 +223,10 @@ class Joining:
         if size > max(MOST_STRINGS, own.content.bit_count(), other.content.bit_count()):
             return True
         cases = [self.cases[number] for number in own.takers | other.takers]
-        strange = [joined & ~(case.atoms | case.needed) for case in cases]
-        # Holders of one job: whatever one of them does not need is on a type that it writes.
-        if not any(left & ~self.prices.written(case.needed) for left, case in zip(strange, cases, strict=True)):
+        if not any(is_foreign(joined, case.atoms | case.needed) for case in cases):
             return False
-        return any(is_foreign(joined, joined & ~left) for left in strange)
+        # Holders of one job: whatever one of them does not need is on a type that it writes.
+        return any(joined & ~(case.atoms | case.needed) & ~self.prices.written(case.needed) for case in cases)
 
     def _widens(self, own: _Role, other: _Role) -> bool:
         """Return whether a principal that needs one role at a management group needs the other one only below it.

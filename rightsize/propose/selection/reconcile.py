@@ -169,9 +169,9 @@ def role_key(placement: Placement) -> RoleKey | None:
     return content, placement.place if at_group else ""
 
 
-def _number_of_roles(keys: Set[RoleKey]) -> int:
-    """Return the number of new roles: a role for subscriptions is also that of one management group."""
-    return sum(1 for content, group in keys if group or not any(other for same, other in keys if same == content))
+def _roles_of(groups: Set[str]) -> int:
+    """Return the number of new roles of one content: one for each management group, of which one has subscriptions."""
+    return max(1, len(groups - {""})) if groups else 0
 
 
 def fit_limits(
@@ -189,12 +189,17 @@ def fit_limits(
         limits: The limits.
     """
     per_anchor = Counter(subject.anchor for subject in existing)
-    roles: set[RoleKey] = set()
+    groups_of: dict[RoleContent, set[str]] = defaultdict(set)
+    roles = 0
     assigned: set[tuple[str, RoleKey | str, str]] = set()
     settled = dict(drafts)
     for key in sorted(drafts):
         draft = drafts[key]
-        new_roles = {found for placement in draft.placements if (found := role_key(placement)) is not None}
+        wider: dict[RoleContent, set[str]] = {}
+        for placement in draft.placements:
+            if (found := role_key(placement)) is not None:
+                wider.setdefault(found[0], set(groups_of.get(found[0], ()))).add(found[1])
+        number = roles + sum(_roles_of(groups) - _roles_of(groups_of.get(one, set())) for one, groups in wider.items())
         wanted = {
             (placement.principal_id, role_key(placement) or placement.choice.role_definition_id, placement.place)
             for placement in draft.placements
@@ -205,12 +210,13 @@ def fit_limits(
         full = [
             anchor for anchor, number in sorted(added.items()) if per_anchor[anchor] + number > limits.room_at(anchor)
         ]
-        if (number := _number_of_roles(roles | new_roles)) > room.most:
+        if number > room.most:
             settled[key] = draft.kept(room.refusal(number))
         elif full:
             settled[key] = draft.kept(limits.refusal_at(full[0], per_anchor[full[0]], added[full[0]]))
         else:
-            roles |= new_roles
+            roles = number
+            groups_of |= wider
             assigned |= wanted
             per_anchor.update(added)
     return settled
