@@ -86,7 +86,7 @@ def _begun(inputs: Inputs, wanted: str) -> set[str]:
     return set(rows["principal_id"].drop_nulls())
 
 
-@once("principals", "principal_aliases", "role_assignments", "group_closure")
+@once(*NAMED)
 def _every_name(inputs: Inputs) -> pl.DataFrame:
     """Return `(principal_id, name)`: the ids, aliases and names of all principals."""
     principals, assignments = inputs.principals, inputs.role_assignments

@@ -81,7 +81,7 @@ def stays_inline(evidence: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(before, Sequence):
         found["used_before"] = len(before)
     if isinstance(chance, Mapping):
-        found[_CHANCE] = {name: chance[name] for name in ("bound",) if name in chance}
+        found[_CHANCE] = {"bound": chance["bound"]} if "bound" in chance else {}
     return found
 
 

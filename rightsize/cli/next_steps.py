@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, DEFAULT_PLAN, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.options import DEFAULT_DB, DEFAULT_PLAN, Db, NoInput, Output, OutputFormat, Quiet, Verbose, with_db
 from rightsize.cli.output import short_name, show, write
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def _closing(found: NextResult, plan: Path, db: Path) -> str:
 
     if not found.steps.steps:
         return "the plan changes nothing"
-    more = "" if db == DEFAULT_DB else f" --db {for_shell(str(db))}"
-    return f"next step: rightsize review {for_shell(str(plan))}{more}"
+    return f"next step: {with_db(f'rightsize review {for_shell(str(plan))}', db)}"
 
 
 def _lines(found: NextResult, wave: int | None, *, every: bool) -> Iterator[str]:

@@ -101,6 +101,13 @@ DEFAULT_DB = Path("rightsize.duckdb")
 DEFAULT_PLAN = Path("reports/plan")
 
 
+def with_db(command: str, db: Path) -> str:
+    """Return a command for a shell, with the store where it is not the usual one."""
+    from rightsize.render.escape import for_shell  # noqa: PLC0415  kept out of `--help`
+
+    return command if db == DEFAULT_DB else f"{command} --db {for_shell(str(db))}"
+
+
 def day_or_today(day: dt.date | None) -> dt.date:
     """Return the given day, else today in UTC."""
     return day or dt.datetime.now(dt.UTC).date()

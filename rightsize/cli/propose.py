@@ -26,6 +26,7 @@ from rightsize.cli.options import (
     OutputFormat,
     Quiet,
     Verbose,
+    with_db,
 )
 from rightsize.cli.output import copy_file, short_name, show, write
 
@@ -297,7 +298,7 @@ def _next_command(out: Path, db: Path) -> str:
     from rightsize.render.escape import for_shell  # noqa: PLC0415  kept out of `--help`
 
     plan = "" if out == DEFAULT_PLAN else f" {for_shell(str(out))}"
-    return f"rightsize next{plan}" + ("" if db == DEFAULT_DB else f" --db {for_shell(str(db))}")
+    return with_db(f"rightsize next{plan}", db)
 
 
 def _replay_line(plane: str, replay: Mapping[str, int], unexplained: int) -> str:

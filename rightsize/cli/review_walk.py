@@ -60,7 +60,7 @@ class Walk:
         self._role = 0
         self._said = ""
         self._at = 0
-        self._steps = {id_: step for step in review.steps.steps for id_ in (step.proposal, *step.also)}
+        self._steps = review.steps.by_proposal()
         self._ids = self._chosen()
 
     def run(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rightsize.cli.narration import say, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show, write
+from rightsize.model.wording import counted
 
 if TYPE_CHECKING:
     from rightsize.workflow.status import StoreStatus
@@ -168,7 +169,7 @@ def _requests(found: StoreStatus) -> Iterator[str]:
     for source, of_source in groupby(found.requests, key=lambda row: row["source"]):
         rows = list(of_source)
         total = sum(row["requests"] for row in rows)
-        yield f"  {source}: {_count(total, 'request')}"
+        yield f"  {source}: {counted(total, 'request')}"
         yield from _columns(
             [
                 (
@@ -181,7 +182,7 @@ def _requests(found: StoreStatus) -> Iterator[str]:
         )
     for row in found.unmapped:
         yield (
-            f"  {row['source']}: {_count(row['operations'], 'operation')} in no rule; "
+            f"  {row['source']}: {counted(row['operations'], 'operation')} in no rule; "
             "`rightsize queries run unmapped-operations` names them"
         )
     if not found.requests:
@@ -197,7 +198,7 @@ def _rejects(found: StoreStatus) -> Iterator[str]:
 def _unknown(found: StoreStatus) -> Iterator[str]:
     unknown = found.unknown_operations
     if unknown["operations"]:
-        calls = _count(unknown["events"], "call")
+        calls = counted(unknown["events"], "call")
         yield f"  {unknown['operations']:,} in {calls}; `rightsize queries run unknown-operations` names them"
     else:
         yield "  none"
@@ -207,7 +208,3 @@ def _missing(found: StoreStatus) -> Iterator[str]:
     yield from (f"  {one.what}: {one.blocks}" for one in found.missing)
     if not found.missing:
         yield "  nothing"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -119,6 +119,10 @@ class NextSteps:
         """Return the steps of a wave."""
         return tuple(step for step in self.steps if step.wave == wave)
 
+    def by_proposal(self) -> dict[str, NextStep]:
+        """Return the step of each proposal that changes something, by its id."""
+        return {id_: step for step in self.steps for id_ in (step.proposal, *step.also)}
+
     def ranks(self) -> dict[str, int]:
         """Return the rank of each proposal that changes something, by its id."""
-        return {id_: step.rank for step in self.steps for id_ in (step.proposal, *step.also)}
+        return {id_: step.rank for id_, step in self.by_proposal().items()}

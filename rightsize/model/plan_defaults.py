@@ -19,7 +19,7 @@ _TOLD = "; what would tell: see `would_tell`"
 
 @dataclass(frozen=True, slots=True)
 class SaidOnce:
-    """What a plan says once for all proposals.
+    """The facts that a plan states once for all its proposals.
 
     Attributes:
         grows: Why an assigned role may come to grant more, by role.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from rightsize.analyze.observability.ways import RESOURCE_LOG
 from rightsize.render.escape import for_bicep, for_shell
 from rightsize.rules.prices import log_tables
 from rightsize.rules.tables import rows_of
 
 FOLDER_OF_LOG = "EXPORT"
-"""What stands in commands for the folder or file that the log was exported to."""
+"""The placeholder in commands for the folder or file to which a person exported the log."""
 
 _VERSIONS = {
     "microsoft.storage/storageaccounts": "2023-01-01",
@@ -20,7 +21,6 @@ _VERSIONS = {
     "microsoft.containerservice/managedclusters": "2023-08-01",
     "microsoft.containerregistry/registries": "2023-07-01",
 }
-_RESOURCE = "log:"
 _ENTRA = {
     "sign_ins:user": ("SignInLogs", "NonInteractiveUserSignInLogs"),
     "sign_ins:service_principal": ("ServicePrincipalSignInLogs",),
@@ -39,8 +39,8 @@ def write_template(item: str) -> str | None:
     """Return the Bicep that switches a missing log on; None for what is no setting."""
     if item in _ENTRA:
         return "\n".join(_entra_lines(_ENTRA[item])) + "\n"
-    if item.startswith(_RESOURCE):
-        return "\n".join(_resource_lines(item.removeprefix(_RESOURCE))) + "\n"
+    if item.startswith(RESOURCE_LOG):
+        return "\n".join(_resource_lines(item.removeprefix(RESOURCE_LOG))) + "\n"
     return None
 
 
@@ -50,7 +50,7 @@ def deployment_commands(kind: str, resources: Sequence[str]) -> tuple[str, ...]:
     for resource in resources:
         parts = resource.split("/")
         groups.setdefault((parts[2], parts[4]), []).append(parts[8])
-    file = template_name(_RESOURCE + kind)
+    file = template_name(RESOURCE_LOG + kind)
     return tuple(
         f"az deployment group create --subscription {for_shell(subscription)} --resource-group {for_shell(group)} "
         f"--template-file {file} --parameters workspaceId=WORKSPACE names={for_shell(json.dumps(sorted(names)))}"
@@ -92,7 +92,7 @@ def _resource_lines(kind: str) -> Iterator[str]:
     rules = [row for row in rows_of("resource_logs") if row["resource_type"].lower() == kind]
     parts = list(dict.fromkeys(row["part"] for row in rules))
     spelt = rules[0]["resource_type"]
-    (table,) = log_tables(_RESOURCE + kind)
+    (table,) = log_tables(RESOURCE_LOG + kind)
     yield from _parameters("Resource id of the Log Analytics workspace that gets the log")
     yield "@description('Names of the resources in this resource group')"
     yield "param names array"

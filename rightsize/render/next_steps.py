@@ -7,6 +7,7 @@ from typing import Any
 
 from rightsize.model.next_steps import WAVES, LeftOut, NextStep, NextSteps
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES
+from rightsize.model.wording import counted
 from rightsize.render.chance import chance_text
 from rightsize.render.summary import short_scope
 
@@ -91,12 +92,12 @@ def describe_effort(step: NextStep) -> str:
     if step.new_roles:
         made = len(step.makes_roles)
         earlier = len(step.new_roles) - made
-        said = [_number(made, "new role")] if made else []
-        said += [f"{_number(earlier, 'role')} of earlier steps"] if earlier else []
+        said = [counted(made, "new role")] if made else []
+        said += [f"{counted(earlier, 'role')} of earlier steps"] if earlier else []
         parts.append(", ".join(said))
     parts.append(f"may break {chance_text(step.chance, step.bound)}")
     if step.together_with:
-        parts.append(f"goes together with {_number(len(step.together_with), 'other change')}")
+        parts.append(f"goes together with {counted(len(step.together_with), 'other change')}")
     return "; ".join(parts)
 
 
@@ -109,8 +110,8 @@ def describe_share(step: NextStep) -> str:
 def describe_reached(step: NextStep) -> str:
     """Return such as `touches 12 people and 1 workload`."""
     people, workloads = step.reached.people, step.reached.workloads
-    said = [_number(people, "person", "people")] if people else []
-    said += [_number(workloads, "workload")] if workloads else []
+    said = [counted(people, "person", "people")] if people else []
+    said += [counted(workloads, "workload")] if workloads else []
     return f"touches {' and '.join(said) or 'nobody'}"
 
 
@@ -137,9 +138,9 @@ def wave_rows(steps: NextSteps) -> list[dict[str, Any]]:
 
 def describe_wave(row: Mapping[str, Any]) -> str:
     """Return a wave in a line, such as `5 steps remove 61.5% (76.1% with the waves before)`."""
-    what = f"{_number(row['steps'], 'step')} {'removes' if row['steps'] == 1 else 'remove'} {row['share']:.1%}"
+    what = f"{counted(row['steps'], 'step')} {'removes' if row['steps'] == 1 else 'remove'} {row['share']:.1%}"
     before = f" ({row['running_share']:.1%} so far)" if row["running_share"] - row["share"] > _SEEN else ""
-    roles = f", {_number(row['roles_to_create'], 'new role')}" if row["roles_to_create"] else ""
+    roles = f", {counted(row['roles_to_create'], 'new role')}" if row["roles_to_create"] else ""
     return f"{what}{before}{roles}"
 
 
@@ -169,10 +170,6 @@ def left_out_line(steps: NextSteps) -> str:
         return ""
     excess = sum(one.excess for one in steps.left_out)
     return (
-        f"not worth a role: {_number(len(steps.left_out), 'assignment')} with a live excess of {excess:,.0f}, the most "
+        f"not worth a role: {counted(len(steps.left_out), 'assignment')} with a live excess of {excess:,.0f}, the most "
         "that `--roles max` could free"
     )
-
-
-def _number(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -16,6 +16,7 @@ from rightsize.analyze.resources import known_resources, resource_of
 from rightsize.analyze.text import place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
+from rightsize.model.wording import counted
 from rightsize.rbac.text import fold
 from rightsize.render.escape import for_shell
 from rightsize.render.log_settings import FOLDER_OF_LOG, deployment_commands, entra_command
@@ -100,7 +101,7 @@ class LogOption:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What the options are described from.
+    """The tables and prices that describe each missing thing.
 
     Attributes:
         inputs: The tables.
@@ -164,17 +165,13 @@ def _days_to_wait(item: str, table: LogTable, window: Window) -> int:
 def _title(item: str, sources: Sources, lacking: Sequence[str], places: pl.Series) -> str:
     if item == DECLARED:
         days = inner_gaps(sources.inputs, sources.window)["day"].n_unique()
-        return f"declaration of {_count(days, 'day')} as covered"
+        return f"declaration of {counted(days, 'day')} as covered"
     if item == ACTIVITY_LOG:
-        return f"Activity Log of {_count(len(places), 'scope')}"
+        return f"Activity Log of {counted(len(places), 'scope')}"
     if item.startswith(RESOURCE_LOG):
         kind = _spelling()[item.removeprefix(RESOURCE_LOG)]
         return f"log of {kind.split('/', 1)[-1]}" + (f", {len(lacking)} without it" if lacking else "")
     return _TITLES[item]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _spelling() -> dict[str, str]:

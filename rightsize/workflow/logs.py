@@ -38,7 +38,7 @@ _PROMISED = ("item", "promised_on", *ASSIGNMENT, "plane")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a promise.
+    """The result of an earlier promise.
 
     Attributes:
         item: The missing thing that was promised to decide something.

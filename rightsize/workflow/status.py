@@ -121,20 +121,10 @@ class StoreStatus:
 
     def document(self) -> dict[str, Any]:
         """Return the JSON answer of `status`."""
-        window = (
-            None
-            if self.window is None
-            else {
-                "first_day": self.window.first_day,
-                "last_day": self.window.last_day,
-                "days": self.window.days,
-            }
-            | ({"preview": self.window.preview} if self.window.preview else {})
-        )
         return {
             "sources": self.sources,
             "contents": self.contents,
-            "window": window,
+            "window": None if self.window is None else self.window.as_json(),
             "coverage": self.coverage,
             "rejects": self.rejects,
             "unknown_operations": self.unknown_operations,

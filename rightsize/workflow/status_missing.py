@@ -20,6 +20,7 @@ from rightsize.analyze.log_days import (
 from rightsize.analyze.scoping import read_tree
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window
+from rightsize.model.wording import counted
 from rightsize.store.connection import Store
 
 TABLES = (
@@ -75,7 +76,7 @@ def _of_grants(inputs: Inputs, has_catalogue: bool) -> Iterator[Missing]:
     unknown = held.filter(~held.is_in(known.implode())).len()
     if unknown:
         yield Missing(
-            f"definitions of {_count(unknown, 'assigned role')}",
+            f"definitions of {counted(unknown, 'assigned role')}",
             "what these roles grant is not known, so their assignments stay",
         )
     holders = folded(assignments["principal_id"].drop_nulls()).unique()
@@ -83,13 +84,13 @@ def _of_grants(inputs: Inputs, has_catalogue: bool) -> Iterator[Missing]:
     unlisted = holders.filter(~holders.is_in(listed.implode())).len()
     if unlisted:
         yield Missing(
-            f"listings of {_count(unlisted, 'holder')}", "whether they still exist is not known, and names are missing"
+            f"listings of {counted(unlisted, 'holder')}", "whether they still exist is not known, and names are missing"
         )
     groups = folded(assignments.filter(pl.col("principal_type") == "Group")["principal_id"].drop_nulls()).unique()
     closed = groups.filter(groups.is_in(open_groups(inputs).implode())).len()
     if closed:
         yield Missing(
-            f"members of {_count(closed, 'group')} with assignments", "who these groups reach, and who used them"
+            f"members of {counted(closed, 'group')} with assignments", "who these groups reach, and who used them"
         )
 
 
@@ -105,7 +106,7 @@ def _of_logs(inputs: Inputs, window: Window | None) -> Iterator[Missing]:
     dark = judged.filter(~is_shown(pl.col("state")))
     if not dark.is_empty():
         yield Missing(
-            f"days of the Activity Log of {dark.height:,} of {_count(judged.height, 'subscription')}: "
+            f"days of the Activity Log of {dark.height:,} of {counted(judged.height, 'subscription')}: "
             f"{window.days_asked} days of the window, the newest {NEWEST_DAYS} and no gap over {LONGEST_GAP} needed",
             "what was not used there cannot be shown, so assignments stay",
         )
@@ -137,8 +138,4 @@ def _of_inventories(inputs: Inputs, complete: pl.DataFrame) -> Iterator[Missing]
         done = folded(complete.filter(pl.col("is_providers") == is_providers)["scope"])
         lacking = places.filter(~places.is_in(done.implode())).len()
         if lacking:
-            yield Missing(f"{what} of {lacking:,} of {_count(places.len(), 'subscription')}", blocks)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+            yield Missing(f"{what} of {lacking:,} of {counted(places.len(), 'subscription')}", blocks)

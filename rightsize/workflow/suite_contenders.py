@@ -190,8 +190,7 @@ def read_change(path: Path) -> WrittenChange:
     """Read a plan from its folder or its `plan.json`; its new roles are in the files of the folder `roles` beside it.
 
     Of each proposal `replaces` and `assignments` are read, with `role`, `scope`, `principal_id` and, where given,
-    `state` and `condition`; a scope or principal that is left out is that of the grant. A proposal of the kind `keep`
-    changes nothing. `break_probability_30d` is optional.
+    `state` and `condition`. A proposal of the kind `keep` changes nothing. `break_probability_30d` is optional.
 
     Raises:
         InputError: The plan or a role cannot be read.

@@ -7,10 +7,8 @@ from dataclasses import replace
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
-from rightsize.analyze.text import folded
+from rightsize.analyze.log_days import administrative
 from rightsize.analyze.window import Window
-
-_ADMINISTRATIVE = ("administrative", "*")
 
 
 def inner_gaps(inputs: Inputs, window: Window) -> pl.DataFrame:
@@ -73,6 +71,4 @@ def with_declared(inputs: Inputs, window: Window) -> Inputs:
 
 def _logged(inputs: Inputs) -> pl.DataFrame:
     """Return `(scope, day)` of the days that the Activity Log covers."""
-    rows = inputs.coverage.filter((pl.col("source") == "activity_log") & (pl.col("state") != "missing"))
-    rows = rows.filter(folded(rows["category"]).is_in(_ADMINISTRATIVE))
-    return rows.select("scope", "day").unique()
+    return administrative(inputs.coverage).select("scope", "day").unique()

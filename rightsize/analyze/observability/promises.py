@@ -34,7 +34,7 @@ class DecidedSet:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What one missing thing could decide.
+    """A bound on what one missing thing could decide.
 
     Attributes:
         item: The missing thing.

@@ -26,7 +26,7 @@ from rightsize.rules.operations import risk_weights
 UNDECIDED = (Verdict.UNOBSERVABLE.value, Verdict.OUT_OF_COVERAGE.value)
 ASSIGNMENT = ("role_assignment_id", "state")
 CLASS = ("plane", "verdict", "reason", "kind", "log", "is_read", "levels", "is_logged")
-"""What all operations of a class share.
+"""The columns in which all operations of a class have one value.
 
 `kind` is the type whose absence would decide them, `log` the type of resource whose log would show them, `is_read`
 whether only a token of Azure Resource Manager shows them, `levels` at which levels of scope they happen,

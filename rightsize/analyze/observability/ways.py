@@ -195,7 +195,7 @@ def _by_silence() -> pl.Expr:
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What the ways rest on.
+    """The facts about assignments, scopes and holders from which ways follow.
 
     Attributes:
         assignments: `(a, is_covered, declared_below, declared_groups, declared_top, declared_whole)`.
