@@ -159,15 +159,10 @@ def open_store(
     with _private_files():
         connection = _connect(file, read_only, settings)
         try:
-            version = _version_of(connection)
-            if version is None and _is_empty(connection):
-                if read_only:
-                    raise InputError(
-                        f"`{file}` is an empty database", hint="load exports into it first with `rightsize load PATH…`"
-                    )
+            if not read_only and _version_of(connection) is None and _is_empty(connection):
                 _create(connection)
             else:
-                _check_version(connection, version, file, read_only)
+                require_store(connection, file, read_only=read_only)
         except BaseException:
             connection.close()
             raise
@@ -239,7 +234,17 @@ def _version_of(connection: duckdb.DuckDBPyConnection) -> int | None:
         return None
 
 
-def _check_version(connection: duckdb.DuckDBPyConnection, version: int | None, file: Path, read_only: bool) -> None:
+def require_store(connection: duckdb.DuckDBPyConnection, file: Path, *, read_only: bool = True) -> None:
+    """Check that a database is a store with the present schema; one that may be written is brought up to date.
+
+    Raises:
+        InputError: It is empty, something else, older (where it may not be written), or newer.
+    """
+    version = _version_of(connection)
+    if version is None and _is_empty(connection):
+        raise InputError(
+            f"`{file}` is an empty database", hint="load exports into it first with `rightsize load PATH…`"
+        )
     if version is None:
         raise InputError(f"`{file}` is a DuckDB database, but not a store of rightsize")
     if version > SCHEMA_VERSION:

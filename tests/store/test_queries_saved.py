@@ -14,9 +14,10 @@ from rightsize.model.errors import InternalError, UsageError
 from rightsize.store.connection import open_store
 from rightsize.store.merge import merge
 from rightsize.store.queries import bind_parameters, parse_question, question_names, read_question
-from rightsize.store.sandbox import Answer, run_statement
+from rightsize.store.sandbox import Answer
 from rightsize.store.staging import create_staging
 from tests.store.plain import fill, open_plain
+from tests.store.sql_here import run_here
 
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 CUSTOM = "c0000000-0000-0000-0000-000000000001"
@@ -253,7 +254,7 @@ def real_store(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 def _ask(store: Path, name: str, **given: str) -> Answer:
     question = read_question(name)
-    return run_statement(store, question.text, bind_parameters(question, {**GIVEN.get(name, {}), **given}))
+    return run_here(store, question.text, bind_parameters(question, {**GIVEN.get(name, {}), **given}))
 
 
 def _column(store: Path, name: str, column: str, **given: str) -> list[Any]:
