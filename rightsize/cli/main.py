@@ -11,6 +11,8 @@ import gc
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 from typer.exceptions import TyperException
@@ -54,6 +56,9 @@ from rightsize.cli.verify import verify
 from rightsize.cli.watch import watch
 from rightsize.model.errors import RightsizeError
 
+SHARED = "--shared"
+"""The option before a command that leaves the rights of new files to the umask."""
+
 app = typer.Typer(
     name="rightsize",
     cls=CommandGroups,
@@ -75,6 +80,9 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
+    shared: bool = typer.Option(
+        False, SHARED, help="Before a command: let others read what it writes, as far as the umask of the shell allows."
+    ),
 ) -> None:
     """Least privilege for Azure and Entra."""
 
@@ -136,9 +144,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with the exit code of the contract."""
     words = sys.argv[1:] if arguments is None else arguments
     gc.set_threshold(_NEW_OBJECTS)
-    if words and words[0] in _PLANS:
+    name = next((word for word in words if word != SHARED), "")
+    if name in _PLANS:
         os.environ.setdefault("_RJEM_MALLOC_CONF", _FREED)
-    if words and words[0] in _ONE:
+    if name in _ONE:
         os.environ.setdefault("POLARS_MAX_THREADS", "1")
     code = run(words)
     # Python looks for cycles among all objects once more at its end; frozen objects are skipped.
@@ -168,8 +177,35 @@ def _plain(message: str) -> str:
     return text[:1].lower() + text[1:].removesuffix(".")
 
 
+def _damage(error: Exception) -> RightsizeError | None:
+    """Return the error to tell if the store is damaged; only a command that loaded DuckDB has a store."""
+    if "duckdb" not in sys.modules:
+        return None
+    from rightsize.store.limits import explain_damage  # noqa: PLC0415
+
+    return explain_damage(error)
+
+
+@contextmanager
+def _private(is_shared: bool) -> Iterator[None]:
+    """Let only the user read the files and folders that the block makes: they have the names and rights of a tenant."""
+    mask = os.umask(0o077)
+    if is_shared:
+        os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(mask)
+
+
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
+    is_shared = arguments[:1] == [SHARED]
+    with _private(is_shared):
+        return _run(arguments[1:] if is_shared else arguments)
+
+
+def _run(arguments: list[str]) -> int:
     debug = bool(os.environ.get("RIGHTSIZE_DEBUG"))
     try:
         result = _only(arguments)(arguments, standalone_mode=False, prog_name="rightsize")
@@ -200,5 +236,9 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if debug:
             raise
+        damage = _damage(error)
+        if damage is not None:
+            complain(damage.message, damage.hint)
+            return exit_code_of(damage)
         complain(f"internal error: {type(error).__name__}: {error}", "set RIGHTSIZE_DEBUG=1 and report what it prints")
         return ExitCode.INTERNAL

@@ -26,6 +26,7 @@ from typing import Any, Literal
 import orjson
 
 from rightsize.azure.wire import WireRequest
+from rightsize.collect.entries import check_entry, check_manifest
 from rightsize.collect.listing import CollectionUnit
 from rightsize.model.errors import InputError, ServiceError, UsageError
 
@@ -115,7 +116,8 @@ class Run:
         """Return the run of a folder, with the progress of its units from the journal.
 
         Raises:
-            InputError: The folder is not a run, has another format version, or its journal is damaged.
+            InputError: The folder is not a run, has another format version, or its manifest or journal is damaged or
+            says something that no collection says.
         """
         try:
             manifest = json.loads((folder / MANIFEST).read_bytes())
@@ -125,6 +127,10 @@ class Run:
             raise InputError(f"`{folder}` is not a collection")
         if manifest.get("format") != FORMAT:
             raise InputError(f"`{folder}` has the format {manifest.get('format')}, which this version does not read")
+        try:
+            check_manifest(manifest)
+        except InputError as error:
+            raise InputError(f"the manifest of `{folder}` cannot be used: {error.message}") from error
         run = cls(folder, manifest)
         for line in _whole_lines(folder / JOURNAL):
             run._apply(line)
@@ -320,9 +326,13 @@ def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
         return
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
         try:
-            yield orjson.loads(line)
+            entry = orjson.loads(line)
+            check_entry(entry)
         except orjson.JSONDecodeError as error:
             raise InputError(f"line {number} of `{path}` is damaged: {error}") from error
+        except InputError as error:
+            raise InputError(f"line {number} of `{path}` cannot be used: {error.message}") from error
+        yield entry
 
 
 def _lock_file(handle: int, folder: Path) -> None:

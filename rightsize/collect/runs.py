@@ -259,25 +259,24 @@ class Loadable:
     inventories: tuple[CollectedInventory, ...] = ()
 
 
-def open_loadable(folder: Path, raw: Collection[str]) -> Loadable:
+def open_loadable(folder: Path, raw: Collection[str], known: Collection[str]) -> Loadable:
     """Return the parts of a run to load, after checking the hash of each of its files.
 
     Args:
         folder: The folder of the run.
         raw: Names of sources that are not loaded.
+        known: Names of all sources.
 
     Raises:
-        InputError: A file is missing, or differs from what the run wrote.
+        InputError: A file is missing or differs from what the run wrote, or the run has an unknown source.
     """
     run = Run.read(folder)
+    if unknown := sorted({unit.source for unit in run.units.values()} - set(known)):
+        raise InputError(f"`{folder}` has pages of `{unknown[0]}`, which is no source of this version")
     for unit in run.units.values():
         for file in unit.files:
             path = run.unit_folder(unit) / file.name
-            try:
-                is_same = hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
-            except OSError as error:
-                raise InputError(f"`{path}` cannot be read: {error.strerror or error}") from error
-            if not is_same:
+            if _hash_of(path, folder) != file.sha256:
                 raise InputError(
                     f"`{path}` was changed after it was collected", hint="collect again into another folder"
                 )
@@ -290,6 +289,16 @@ def open_loadable(folder: Path, raw: Collection[str]) -> Loadable:
     names = sorted({unit.source for unit in run.units.values() if unit.files})
     pages = tuple(folder / PAGES / name for name in names if name not in raw)
     return Loadable(pages, covers, tuple(_notes(run)), tuple(_listings(run)), tuple(_inventories(run)))
+
+
+def _hash_of(path: Path, folder: Path) -> str:
+    """Return the SHA-256 of a page file; raises InputError unless it is a regular file of the folder itself."""
+    try:
+        if path.is_symlink() or not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"`{path}` is missing, or no file of the collection", hint="collect again")
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"`{path}` cannot be read: {error.strerror or error}") from error
 
 
 def _inventories(run: Run) -> Iterator[CollectedInventory]:

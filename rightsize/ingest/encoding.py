@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -175,3 +176,30 @@ def _pieces(chunks: Iterator[bytes]) -> Iterator[bytes | None]:
         for start in range(0, len(chunk), _PIECE):
             yield chunk[start : start + _PIECE]
     yield None
+
+
+NO_TEXT = "\\u0001"
+"""The escape that `mend_json` puts where a JSON text has something that is no text."""
+_MOST_MENDED = 256 << 20
+# Any other escape is matched too, so that the second half of an escaped backslash begins none.
+_ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u([dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+)
+
+
+def mend_json(path: Path, target: Path) -> bool:
+    """Copy a plain JSON file with `NO_TEXT` for each lone surrogate and each byte that is not UTF-8.
+
+    So a reader of the copy can tell the records that have them. Returns whether the copy differs; a file of more than
+    256 MiB is not copied.
+    """
+    if path.stat().st_size > _MOST_MENDED:
+        return False
+    content = path.read_bytes()
+    escape = NO_TEXT.encode()
+    mended = _ESCAPES.sub(lambda found: escape if found[1] else found[0], content)
+    mended = mended.decode("utf-8", "rightsize-damage").replace(DAMAGE, NO_TEXT).encode()
+    if mended == content:
+        return False
+    target.write_bytes(mended)
+    return True

@@ -37,6 +37,7 @@ from rightsize.ingest.vouched import CREATE_VOUCHED, DeclaredReading, Vouched, a
 from rightsize.model.tables.usage import EVENT_COLUMNS
 from rightsize.store.limits import memory_of
 from rightsize.store.queries import query_text
+from rightsize.store.scratch import scratch_folder
 from rightsize.store.staging import CALL_ROWS, create_staging
 
 # The most that one statement reads: enough files that its overhead is small, and few enough bytes, as JSON lines, that
@@ -100,8 +101,8 @@ def stage(
         InputError: A path cannot be read, a named file is not recognised, or a file is damaged beyond single
             records. The staging tables are then unusable.
     """
-    with tempfile.TemporaryDirectory(prefix="rightsize-") as folder, Digests() as digests:
-        scratch = Scratch(Path(folder))
+    with scratch_folder() as folder, Digests() as digests:
+        scratch = Scratch(folder)
         files = open_sources(paths, scratch, stdin, named=named)
         return _stage_files(con, files, digests, scratch, watch, vouched, declared)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from rightsize.ingest.encoding import DAMAGE, MAX_RECORD_BYTES, plain_chunks, write_readable_lines
+from rightsize.ingest.encoding import DAMAGE, MAX_RECORD_BYTES, NO_TEXT, mend_json, plain_chunks, write_readable_lines
 from rightsize.ingest.readers import (
     FILE_NO,
     MAX_PAGE_BYTES,
@@ -30,6 +30,7 @@ from rightsize.store.sql import literal
 MAX_RAW_CHARACTERS = 1 << 16
 """Maximum characters kept of an unusable record."""
 
+_HAS_NO_TEXT = f"contains(CAST(record AS VARCHAR), '{NO_TEXT}')"
 # Rows of a reader are in the order of their files, so this is the position of a row within its file.
 _PLACE = "rowid - min(rowid) OVER (PARTITION BY file_index) + 1"
 
@@ -166,8 +167,26 @@ def _read_array(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
 
 
 def _read_documents(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> None:
-    """Read pages, objects and arrays in any sequence; the records of a page or of a list of pages become records."""
+    """Read pages, objects and arrays in any sequence; the records of a page or of a list of pages become records.
+
+    Of a file with half characters or bytes that are no text, the records that have them are damaged, and no others.
+    """
     paths = [file.path if file.compression == "none" else _plain_copy(file, scratch) for file in batch.files]
+    try:
+        _read_pages(con, batch, paths)
+    except READ_ERRORS as error:
+        mended = scratch.new_path()
+        if len(paths) > 1 or not is_damage(error) or not mend_json(paths[0], mended):
+            raise
+        _read_pages(con, batch, [mended])
+        con.execute(f"""
+            INSERT INTO ingest_damaged
+            SELECT file_no, line, 'it has characters that are not text', CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
+            FROM ingest_records WHERE {_HAS_NO_TEXT}""")
+        con.execute(f"DELETE FROM ingest_records WHERE {_HAS_NO_TEXT}")
+
+
+def _read_pages(con: duckdb.DuckDBPyConnection, batch: Batch, paths: Sequence[Path]) -> None:
     size = max(*(path.stat().st_size + 1 for path in paths), MAX_RECORD_BYTES)
     if size > MAX_PAGE_BYTES:
         raise InputError(
@@ -283,7 +302,7 @@ def _read_csv(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) ->
         f"""
         INSERT INTO ingest_damaged
         SELECT file_no, line, 'it has bytes that are not text', CAST(record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
-        FROM ingest_records WHERE contains(CAST(record AS VARCHAR), '\\u0001')
+        FROM ingest_records WHERE {_HAS_NO_TEXT}
         UNION ALL
         SELECT list_extract($numbers, list_position($paths, file_path)), line,
             any_value('it is not a row of the table: ' || lower(replace(CAST(error_type AS VARCHAR), '_', ' '))),
@@ -293,7 +312,7 @@ def _read_csv(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) ->
         """,
         {"paths": paths, "numbers": batch.numbers},
     )
-    con.execute("DELETE FROM ingest_records WHERE contains(CAST(record AS VARCHAR), '\\u0001')")
+    con.execute(f"DELETE FROM ingest_records WHERE {_HAS_NO_TEXT}")
     con.execute("DROP TABLE ingest_csv_errors; DROP TABLE ingest_csv_scans")
 
 

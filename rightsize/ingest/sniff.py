@@ -128,9 +128,14 @@ def _samples_of(pages: list[Any]) -> tuple[Mapping[str, Any], ...]:
 
 
 def _rows_of(table: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    names = [str(column.get("name")) for column in table["columns"] if isinstance(column, dict)]
-    for row in table["rows"] or [[]]:
-        yield dict(zip(names, row, strict=False)) if row else dict.fromkeys(names)
+    """Yield the rows of a table as records; columns and rows that are of another type give none."""
+    columns, rows = table["columns"], table["rows"] or [[]]
+    if not isinstance(columns, list) or not isinstance(rows, list):
+        return
+    names = [str(column.get("name")) for column in columns if isinstance(column, dict)]
+    for row in rows:
+        if isinstance(row, list):
+            yield dict(zip(names, row, strict=False)) if row else dict.fromkeys(names)
 
 
 def _records_of(page: Mapping[str, Any]) -> list[Any] | None:

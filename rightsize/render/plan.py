@@ -321,6 +321,12 @@ def _replace(path: Path, text: FileText) -> None:
         beside.unlink(missing_ok=True)
 
 
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
 def _write_beside(directory: Path, parts: Iterable[bytes]) -> Path:
     """Write a file into a folder under a name of its own."""
     handle, name = tempfile.mkstemp(dir=directory, prefix=".rightsize-", suffix=".tmp")
@@ -329,7 +335,7 @@ def _write_beside(directory: Path, parts: Iterable[bytes]) -> Path:
             stream.writelines(parts)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(name).chmod(0o644)
+        Path(name).chmod(0o666 & ~_umask())  # A temporary file is private whatever the umask.
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

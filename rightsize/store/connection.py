@@ -14,9 +14,11 @@ import duckdb
 from rightsize.model.errors import InputError
 from rightsize.model.tables import table
 from rightsize.store.ddl import create_statements
-from rightsize.store.limits import ResourceLimits, limits_of
+from rightsize.store.limits import ResourceLimits, explain_damage, limits_of
 from rightsize.store.migrations import SCHEMA_VERSION, migrate
+from rightsize.store.scratch import remove_spilled
 from rightsize.store.sql import named
+from rightsize.store.transactions import one_transaction
 
 if TYPE_CHECKING:
     import polars as pl
@@ -108,14 +110,8 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Run the block in one transaction: all of it is stored, or nothing."""
-        with _private_files():
-            self.connection.execute("BEGIN")
-            try:
-                yield self.connection
-                self.connection.execute("COMMIT")
-            except BaseException:
-                self.connection.execute("ROLLBACK")
-                raise
+        with _private_files(), one_transaction(self.connection):
+            yield self.connection
 
 
 @contextmanager
@@ -158,6 +154,8 @@ def open_store(
         reserve_store(file)
     with _private_files():
         connection = _connect(file, read_only, settings)
+        if not read_only:
+            remove_spilled(Path(settings.get("temp_directory", f"{file}.tmp")))
         try:
             if not read_only and _version_of(connection) is None and _is_empty(connection):
                 _create(connection)
@@ -195,7 +193,8 @@ def _connect(file: Path, read_only: bool, settings: Mapping[str, str]) -> duckdb
             ) from error
         raise InputError(f"cannot open `{file}` as a store: {text.splitlines()[0]}") from error
     except duckdb.Error as error:
-        raise InputError(f"cannot open `{file}` as a store: {str(error).splitlines()[0]}") from error
+        damage = explain_damage(error)
+        raise damage or InputError(f"cannot open `{file}` as a store: {str(error).splitlines()[0]}") from error
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET preserve_insertion_order = false")
     # stdout is data.

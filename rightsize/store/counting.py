@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import duckdb
 
+from rightsize.store.sealing import NOT_REJECTED
 from rightsize.store.sql import named, quoted
 from rightsize.store.staging import STAGED_TABLES
 
@@ -17,7 +18,7 @@ _SPLIT_LOGS = "'storage_log', 'entra_audit_log'"
 OF_SPLIT_LOGS = f"file_id IN (SELECT file_id FROM stage_files WHERE source IN ({_SPLIT_LOGS}))"
 """A condition on staged rows of logs in which one record may become several rows, one for each authorisation."""
 
-_USABLE = "(file_id, line) NOT IN (SELECT (file_id, line) FROM stage_rejects WHERE line IS NOT NULL)"
+_NOT_LATE = "(file_id, line) NOT IN (SELECT (file_id, line) FROM late_lines WHERE line IS NOT NULL)"
 
 
 def begin_counting(con: duckdb.DuckDBPyConnection) -> None:
@@ -41,7 +42,8 @@ def begin_counting(con: duckdb.DuckDBPyConnection) -> None:
         WITH of_logs AS (
             SELECT file_id, count(*) AS used FROM stage_events WHERE NOT {OF_SPLIT_LOGS} GROUP BY file_id
             UNION ALL
-            SELECT file_id, count(DISTINCT line) FROM stage_events WHERE {OF_SPLIT_LOGS} AND {_USABLE} GROUP BY file_id
+            SELECT file_id, count(DISTINCT line) FROM stage_events
+            WHERE {OF_SPLIT_LOGS} AND {NOT_REJECTED} GROUP BY file_id
             UNION ALL
             SELECT file_id, count(*) FROM stage_sign_in_rows GROUP BY file_id
         )
@@ -49,7 +51,7 @@ def begin_counting(con: duckdb.DuckDBPyConnection) -> None:
         UNION ALL
         SELECT file_id, count(*) FROM (
             SELECT DISTINCT file_id, line FROM ({listed})
-            WHERE line IS NOT NULL AND file_id NOT IN (SELECT file_id FROM of_logs) AND {_USABLE}
+            WHERE line IS NOT NULL AND file_id NOT IN (SELECT file_id FROM of_logs) AND {NOT_REJECTED}
         ) GROUP BY file_id""")
 
 
@@ -90,7 +92,9 @@ def _moves(column: str, function: str, better: str) -> str:
 
 
 def count_new_records(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """Return the number of records in `new_lines` by file, without partly rejected ones."""
+    """Return the number of records in `new_lines` by file, without partly rejected ones and late ones."""
     return dict(
-        con.execute(f"SELECT file_id, count(DISTINCT line) FROM new_lines WHERE {_USABLE} GROUP BY file_id").fetchall()
+        con.execute(
+            f"SELECT file_id, count(DISTINCT line) FROM new_lines WHERE {NOT_REJECTED} AND {_NOT_LATE} GROUP BY file_id"
+        ).fetchall()
     )

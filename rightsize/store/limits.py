@@ -1,4 +1,4 @@
-"""Read the memory limit and spill folder of a command, and explain when memory or disk runs out."""
+"""Read the memory limit and spill folder of a command; explain when memory or disk runs out or a store is damaged."""
 
 from __future__ import annotations
 
@@ -114,3 +114,16 @@ def is_full(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return any(word in str(error).lower() for word in _FULL)
+
+
+def explain_damage(error: BaseException) -> InputError | None:
+    """Return the error to tell if a page of the store differs from its checksum; None for any other error.
+
+    DuckDB compares each page when it is first read, so any statement may find it; the error may come through Arrow.
+    """
+    if "Corrupt database file" not in str(error):
+        return None
+    return InputError(
+        "the store is damaged: a page of its file does not have the checksum that was written with it",
+        hint="bring the file back from a copy, or load the exports into a new store",
+    )

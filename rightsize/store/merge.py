@@ -37,6 +37,7 @@ _MERGE_TABLES = (
     "merge_pairs",
     "merge_aside",
     "new_lines",
+    "late_lines",
     "used_records",
     "unused_records",
     "merge_additions",
@@ -56,6 +57,14 @@ _MERGE_TABLES = (
     "standing_decisions",
 )
 """Temporary tables that the steps of a merge leave behind."""
+
+_TIMED = {
+    "stage_events": "time",
+    "stage_sign_in_rows": "time",
+    "stage_reduced_usage": "day",
+    "stage_reduced_sign_ins": "day",
+}
+"""The staged tables whose rows belong to a day, each with its column of the time or the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +109,7 @@ def merge(
         for declaration in declarations:
             declare_window(con, **asdict(declaration))
         note_listings(con, listings)
-        late = _drop_late(con)
+        late = drop_late(con, _TIMED)
         begin_counting(con)
         unused = _count_unused(con, late)
         new = _merge_staged(con)
@@ -124,20 +133,6 @@ def _count_unused(con: duckdb.DuckDBPyConnection, late: Mapping[int, int]) -> di
         {"files": list(late), "late": list(late.values())},
     )
     return dict(con.execute("FROM unused_records").fetchall())
-
-
-def _drop_late(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    """Delete staged rows of sealed days; return the number of late records of each file."""
-    late: dict[int, int] = {}
-    for staged, time in (
-        ("stage_events", "time"),
-        ("stage_sign_in_rows", "time"),
-        ("stage_reduced_usage", "day"),
-        ("stage_reduced_sign_ins", "day"),
-    ):
-        for file_id, count in drop_late(con, staged, time).items():
-            late[file_id] = late.get(file_id, 0) + count
-    return late
 
 
 def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:

@@ -11,6 +11,7 @@ from rightsize.store.days import DAY_TABLES, fill_places, recompute_days
 from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
+from rightsize.store.transactions import one_transaction
 
 SCHEMA_VERSION = 31
 
@@ -244,14 +245,9 @@ def migrate(
 ) -> None:
     """Migrate a store from `version` to `target`; it stays unchanged if a step fails."""
     known = _STEPS if steps is None else steps
-    connection.execute("BEGIN")
-    try:
+    with one_transaction(connection):
         for step in range(version, target):
             known[step](connection)
         for statement in view_statements():
             connection.execute(statement)
         connection.execute("UPDATE base.meta SET value = ? WHERE name = 'schema_version'", [str(target)])
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise

@@ -19,6 +19,7 @@ import duckdb
 
 from rightsize.model.errors import InputError, InternalError, RightsizeError, UsageError
 from rightsize.store.connection import require_store
+from rightsize.store.limits import explain_damage
 from rightsize.store.sandbox_values import READY, decode, encode
 
 _AT_ONCE = 256
@@ -236,7 +237,8 @@ def _connect(path: Path, memory: int) -> duckdb.DuckDBPyConnection:
     try:
         connection = duckdb.connect(str(path), read_only=True, config=settings)
     except duckdb.Error as error:
-        raise InputError(f"`{path}` cannot be read: {_first_line(error)}", hint="try again") from error
+        damage = explain_damage(error)
+        raise damage or InputError(f"`{path}` cannot be read: {_first_line(error)}", hint="try again") from error
     require_store(connection, path)
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")
@@ -252,6 +254,8 @@ def _too_much(memory: int) -> dict[str, str]:
 
 
 def _in_the_users_terms(error: duckdb.Error, memory: int) -> RightsizeError:
+    if damage := explain_damage(error):
+        return damage
     text = _first_line(error)
     if isinstance(error, duckdb.OutOfMemoryException):
         said = _too_much(memory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 
 import duckdb
 
@@ -13,6 +14,9 @@ KEPT_EVENTS = """operation_key IN (
     SELECT operation_key FROM base.operation_names WHERE folded IN (
         'microsoft.authorization/roleassignments/write', 'microsoft.authorization/roleassignments/delete'))"""
 """A condition on events that pruning never deletes, because the history of access needs them."""
+
+NOT_REJECTED = "(file_id, line) NOT IN (SELECT (file_id, line) FROM stage_rejects WHERE line IS NOT NULL)"
+"""A condition on staged rows: their records are not rejected, not even in part."""
 
 
 def sealed_before(con: duckdb.DuckDBPyConnection) -> dt.date | None:
@@ -27,21 +31,28 @@ def seal(con: duckdb.DuckDBPyConnection, before: dt.date) -> None:
     con.execute("INSERT INTO base.meta VALUES (?, ?)", [SEALED, before.isoformat()])
 
 
-def drop_late(con: duckdb.DuckDBPyConnection, staged: str, time: str = "time") -> dict[int, int]:
-    """Delete the staged rows of sealed days from a table; return the number of late records of each file.
+def drop_late(con: duckdb.DuckDBPyConnection, staged: Mapping[str, str]) -> dict[int, int]:
+    """Delete the staged rows of sealed days; return the number of late records of each file.
+
+    Fills the temporary table `late_lines (file_id, line)` with these records. A rejected record is no late one.
 
     Args:
         con: The store's connection.
-        staged: A temporary table with `file_id` and `line`.
-        time: Its column with the time or the day.
+        staged: Temporary tables with `file_id` and `line`, each with its column of the time or the day.
     """
+    con.execute("CREATE OR REPLACE TEMP TABLE late_lines (file_id INTEGER, line BIGINT)")
     before = sealed_before(con)
     if before is None:
         return {}
-    late = con.execute(
-        f"SELECT file_id, count(DISTINCT line) FROM {staged} WHERE {time} < $before GROUP BY file_id",
-        {"before": before},
-    ).fetchall()
-    if late:
-        con.execute(f"DELETE FROM {staged} WHERE {time} < $before", {"before": before})
-    return dict(late)
+    for table, time in staged.items():
+        ((count,),) = con.execute(
+            f"INSERT INTO late_lines SELECT DISTINCT file_id, line FROM {table} WHERE {time} < $before",
+            {"before": before},
+        ).fetchall()
+        if count:
+            con.execute(f"DELETE FROM {table} WHERE {time} < $before", {"before": before})
+    return dict(
+        con.execute(
+            f"SELECT file_id, count(DISTINCT line) FROM late_lines WHERE {NOT_REJECTED} GROUP BY file_id"
+        ).fetchall()
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from rightsize.model.errors import InputError, ServiceError
 from rightsize.propose.assembly.plan import catalogue_hash
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
+from rightsize.store.scratch import scratch_folder
 from rightsize.workflow.collect import collect_tenant
 from rightsize.workflow.load import LoadReport, load_catalogue
 
@@ -138,8 +138,7 @@ def refresh_catalogue(
     """
     clock = clock or Clock()
     fetched = _fetch_map(db, graph_map, clock) if graph_map else None
-    with tempfile.TemporaryDirectory(prefix="rightsize-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         report = collect_tenant(folder, cloud=cloud, auth=auth, sources=SOURCES, may_ask=may_ask, clock=clock)
         incomplete = [row for row in report.rows if row.source in SOURCES and row.state == "incomplete"]
         if incomplete:

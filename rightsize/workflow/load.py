@@ -157,9 +157,10 @@ def _vouched_of(one: CollectedInventory) -> Iterator[Vouched]:
 
 def _open_runs(folder: Path) -> list[Loadable]:
     from rightsize.collect.runs import find_runs, open_loadable  # noqa: PLC0415  most loads are of files
-    from rightsize.collect.sources import RAW_SOURCES  # noqa: PLC0415
+    from rightsize.collect.sources import RAW_SOURCES, SOURCES  # noqa: PLC0415
 
-    return [open_loadable(run, RAW_SOURCES) for run in find_runs(folder)]
+    known = frozenset(source.name for source in SOURCES)
+    return [open_loadable(run, RAW_SOURCES, known) for run in find_runs(folder)]
 
 
 def load_catalogue(db: Path | str, paths: Sequence[str | Path], sources: Collection[str]) -> LoadReport:

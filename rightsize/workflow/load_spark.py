@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from rightsize.ingest.spark.reduce import REDUCED_LOGS, SparkReduction, reduce_p
 from rightsize.ingest.spark.session import spark_session
 from rightsize.ingest.spark.staging import stage_reductions
 from rightsize.store.limits import limits_of
+from rightsize.store.scratch import scratch_folder
 from rightsize.workflow.load import LoadReport, declarations_of, load_staged
 
 
@@ -53,8 +53,8 @@ def load_on_spark(
     """
     declared = declarations_of(covers, source, scope)
     limits = limits_of(memory_limit, spill_folder)
-    with tempfile.TemporaryDirectory(prefix="rightsize-") as folder:
-        landing = Landing(folder, results)
+    with scratch_folder() as folder:
+        landing = Landing(str(folder), results)
         with spark_session(url, settings) as session:
             reductions = [reduce_path(session, path, landing) for path in paths]
         landed = [path for found in reductions for _, path in (*found.results, *found.whole)]

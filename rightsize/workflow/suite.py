@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import statistics
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.needs.context import PlanContext, prepare, read_findings, with_options
 from rightsize.propose.risk.calibration import brier, by_weeks, reliability, scores
 from rightsize.store.connection import open_store
+from rightsize.store.scratch import scratch_folder
 from rightsize.workflow.backtest import read_settings, setting_name, single_settings
 from rightsize.workflow.load import load_paths
 from rightsize.workflow.rbac_analysis import analyse_inputs
@@ -179,8 +179,7 @@ def run_suite(
     numbers: dict[str, dict[str, int]] = {}
     by_design: Counter[str] = Counter()
     existence: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(prefix="rightsize-suite-") as temporary:
-        folder = Path(temporary)
+    with scratch_folder() as folder:
         narrate("reading the catalogue")
         known, base = _base_store(db, catalogue, folder)
         tenants = suite_tenants(suite, seed, known)

@@ -28,6 +28,7 @@ from rightsize.model.errors import InputError
 UNTIL = dt.datetime(2026, 10, 1, 0, 0, tzinfo=dt.UTC)
 LATER = dt.datetime(2026, 10, 3, 12, 0, tzinfo=dt.UTC)
 SUB = "/subscriptions/a"
+KNOWN = ("users", "activity_log")
 
 
 def day(number: int, month: int = 9) -> dt.datetime:
@@ -194,19 +195,21 @@ def test_pages_that_are_not_what_was_collected_are_not_loaded(tmp_path: Path) ->
     at = run.progress("users", CollectionUnit("/", ()))
     run.write(at, b'{"value":[]}\n', rows=0, pages=1, pending=[], state="complete")
     run.close()
-    assert open_loadable(run.folder, ()).pages == (run.folder / "pages" / "users",)
-    assert open_loadable(run.folder, ("users",)).pages == ()
+    assert open_loadable(run.folder, (), KNOWN).pages == (run.folder / "pages" / "users",)
+    assert open_loadable(run.folder, ("users",), KNOWN).pages == ()
     path = run.unit_folder(at) / at.files[0].name
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(InputError, match="was changed after it was collected"):
-        open_loadable(run.folder, ())
+        open_loadable(run.folder, (), KNOWN)
     path.unlink()
-    with pytest.raises(InputError, match="cannot be read"):
-        open_loadable(run.folder, ())
+    with pytest.raises(InputError, match="is missing, or no file of the collection"):
+        open_loadable(run.folder, (), KNOWN)
+    with pytest.raises(InputError, match="`users`, which is no source"):
+        open_loadable(run.folder, (), ())
 
 
 def test_what_is_missing_is_told_when_it_is_loaded(tmp_path: Path) -> None:
     run = run_of(tmp_path, [(SUB, SUB, day(1), UNTIL, "incomplete")], finished=False)
-    notes = open_loadable(run.folder, ()).notes
+    notes = open_loadable(run.folder, (), KNOWN).notes
     assert any("not finished" in note for note in notes)
     assert any(SUB in note for note in notes)

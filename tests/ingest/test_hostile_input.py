@@ -254,3 +254,17 @@ def test_no_record_crashes_the_reader(tmp_path: Path, record: dict[str, object])
     path.write_bytes(FIRST + b"\n" + json.dumps(record).encode() + b"\n")
     _, report = staged(path)
     assert sum(file.read for file in report.files) == 2
+
+
+@pytest.mark.parametrize("bad", [b"\\ud800", b"\\udc00", b"\\udc00\\ud800", b"a\xffb", b"\\\\\\ud800"])
+@pytest.mark.parametrize("shape", ["az-list", "rest-pages"])
+def test_half_a_character_refuses_one_record_of_a_document(shape: str, bad: bytes, tmp_path: Path) -> None:
+    """Of a page the other records count, those with whole pairs and escaped backslashes among them."""
+    good = SHAPES[shape](CALLS).replace(b"Some Body", b"\\ud83d\\ude00 \\\\ud800")
+    (tmp_path / "good").write_bytes(good)
+    path = tmp_path / "bad"
+    path.write_bytes(good.replace(b"\\ud83d", bad, 1).replace(b"\\ude00", b"", 1))
+    assert len(events_of(tmp_path / "good")) == len(CALLS)
+    assert len(events_of(path)) == len(CALLS) - 1
+    ((_, reason, _),) = rejects_of(path)
+    assert reason == "it has characters that are not text"

@@ -14,6 +14,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from rightsize.cli.main import run
 from rightsize.model.errors import InputError
 from rightsize.store.connection import Store, open_store
 from rightsize.store.days import DAY_TABLES
@@ -335,3 +336,27 @@ def test_an_older_stores_listing_with_rejects_is_complete_no_more(store: Store) 
             ("servicePrincipals", False),
             ("users", True),
         ]
+
+
+def test_the_first_error_of_a_transaction_is_told(store: Store) -> None:
+    """DuckDB ends a transaction itself where the disk is full; that none is left to roll back is not the error."""
+    with pytest.raises(OSError, match="no space"), store.transaction() as connection:
+        connection.execute("ROLLBACK")
+        raise OSError("no space")
+    with store.transaction() as connection:
+        connection.execute("SELECT 1")
+
+
+def test_a_damaged_page_is_said_to_be_one(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whichever statement first reads it: the file is at fault, not the program."""
+    load(store, calls(*(record(correlation_id=f"c{number}") for number in range(50))))
+    path = store.path
+    store.close()
+    content = path.read_bytes()
+    told = set()
+    for place in range(12_288 + 5_000, len(content), 262_144):
+        path.write_bytes(content[:place] + bytes(64 * [255]) + content[place + 64 :])
+        code = run(["sql", "SELECT sum(hash(e)) FROM events AS e", "--db", str(path)])
+        told.add((code, capsys.readouterr().err.partition(" of its file")[0]))
+    assert told <= {(0, ""), (5, "error: the store is damaged: a page")}
+    assert len(told) == 2

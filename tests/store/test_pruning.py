@@ -11,6 +11,7 @@ import pytest
 from rightsize.cli.main import run
 from rightsize.store.connection import Store, open_store
 from rightsize.store.pruning import compact, plan_pruning, prune
+from rightsize.workflow.load import load_paths
 from tests.store.staged import CONTENT, GROUP, File, Row, calls, content, guid, load, record, rows_of, sign_in
 
 ROWS = ("events", "sign_in_events", "token_calls", "loads", "rejects")
@@ -120,3 +121,16 @@ def test_prune_says_what_would_go_and_does_it_when_told(whole: Store, capsys: py
     assert path.stat().st_mode & 0o077 == 0
     assert [file.name for file in path.parent.glob(f"{path.name}*")] == [path.name]
     assert run(["prune", "--keep-days", "0", "--db", str(path)]) == 2
+
+
+def test_each_record_of_real_logs_is_counted_once_where_days_are_sealed(store: Store, shared_data: Path) -> None:
+    """A late sign-in may name an application that nobody knew: it is late all the same, and no count goes negative."""
+    load(store, calls(day(1), record(time="2026-12-01T10:00:00", correlation_id="last")))
+    with pruned(store, 1) as sealed:
+        path = sealed.path
+    files = load_paths(path, sorted((shared_data / "logs").glob("Azure_Audit__*.jsonl"))).rows
+    assert sum(file.late for file in files) > 0
+    for file in files:
+        parts = (file.new, file.duplicate, file.rejected, file.unused_record, file.late)
+        assert min(parts) >= 0
+        assert sum(parts) == file.read
