@@ -9,41 +9,61 @@ from __future__ import annotations
 import re
 import shlex
 
-# C0 and C1 controls, DEL, line and paragraph separators, zero-width and bidi controls, the byte-order mark.
-_TERMINAL_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+# Zero-width and bidi controls, line and paragraph separators, fillers that show nothing, the byte-order mark, tag
+# characters and the selectors that can hide a message in a name. (U+FE0F stays: names of teams have emoji.)
+_INVISIBLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
+    "\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+# C0 and C1 controls and DEL, too.
+_TERMINAL_UNSAFE = re.compile(f"[\x00-\x1f\x7f-\x9f{_INVISIBLE}]")
+# A cell may have tabs and line ends, and nothing else that drives a terminal.
+_CELL_UNSAFE = re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{_INVISIBLE}]")
+# Where the list separator is a semicolon, a spreadsheet begins a cell after one, whatever the file's own separator.
+_AFTER_SEPARATOR = re.compile("(;[ \"']*)(?=[=+@\t\uff1d\uff0b\uff0d\uff20]|-(?!\\d))")
+_LINK = re.compile(r"(?i):(?=//)|(?<=mailto):|(?<=xmpp):|(?<=www)[.]")
 _FORMULA_LEADS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 # XML 1.0, production 2: characters that no document may hold, not even as a reference, and markup characters.
-_XML_FORBIDDEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff"
-    "\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
-)
+_XML_FORBIDDEN = re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff{_INVISIBLE}]")
 _XML_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"})
 _BICEP_UNSAFE = re.compile(rf"[\\']|{_TERMINAL_UNSAFE.pattern}|\$(?=\{{)")
 _POWERSHELL_QUOTES = re.compile("['\u2018-\u201b]")
+_LAST_OF_FOUR = 0xFFFF
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?\Z")
 
 
 def for_terminal(text: str) -> str:
     """Return `text` with control, bidi and invisible characters shown as escapes, so that it cannot move the cursor."""
-    return _TERMINAL_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return _TERMINAL_UNSAFE.sub(_code_of, text)
+
+
+def _code_of(found: re.Match[str]) -> str:
+    """Return the escape of a character, with as many digits as its plane needs."""
+    code = ord(found[0])
+    return f"\\u{code:04x}" if code <= _LAST_OF_FOUR else f"\\U{code:08x}"
 
 
 def for_csv(text: str) -> str:
-    """Return `text` that no spreadsheet runs: a formula lead gets a quote before it (OWASP ASVS 1.2.10)."""
-    if text.startswith(_FORMULA_LEADS) and not _NUMBER.match(text):
-        return "'" + text
-    return text
+    """Return `text` that no spreadsheet runs and no terminal obeys.
+
+    A formula lead gets a quote before it (OWASP ASVS 1.2.10), also after a semicolon, and controls become escapes.
+    """
+    shown = _AFTER_SEPARATOR.sub(r"\1'", _CELL_UNSAFE.sub(_code_of, text))
+    # A control that leads is an escape now, and what follows it no formula.
+    if shown.startswith(_FORMULA_LEADS) and not _NUMBER.match(shown):
+        return "'" + shown
+    return shown
 
 
 def for_markdown(text: str) -> str:
-    """Return `text` as one table cell that starts no markup, link or HTML."""
-    safe = for_terminal(text)
-    return re.sub(r"([\\`*_{}\[\]<>|#!~@$])", r"\\\1", safe)
+    """Return `text` as one table cell that starts no markup, link or HTML; a bare address is no link either."""
+    safe = re.sub(r"([\\`*_{}\[\]<>|#!~@$])", r"\\\1", for_terminal(text))
+    return _LINK.sub(lambda found: "\\" + found[0], safe)  # GitHub links bare addresses
 
 
 def for_xml(text: str) -> str:
     """Return `text` for XML, as content or in an attribute; what XML 1.0 cannot hold is shown as an escape."""
-    shown = _XML_FORBIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    shown = _XML_FORBIDDEN.sub(_code_of, text)
     return shown.translate(_XML_ENTITIES)
 
 
@@ -82,7 +102,7 @@ def for_shell(text: str) -> str:
     if not _TERMINAL_UNSAFE.search(text):
         return shlex.quote(text)
     shown = re.sub(r"[\\']", lambda match: "\\" + match[0], text)
-    return "$'" + _TERMINAL_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", shown) + "'"
+    return "$'" + _TERMINAL_UNSAFE.sub(_code_of, shown) + "'"
 
 
 def for_powershell(text: str) -> str:

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rightsize.model.errors import InputError
 from rightsize.rbac.scopes import parse_scope
+from rightsize.store import derive
 from rightsize.store.connection import Store
 from tests.examples import FEWEST
 from tests.store.staged import GROUP, SUBSCRIPTION, VM, calls, content, guid, load, record, rows_of, sign_in
@@ -136,6 +138,17 @@ def test_groups_in_a_circle_contain_one_another_but_not_themselves(store: Store)
     load(store, {"group_members": [member(1, 2), member(2, 3), member(3, 1), member(1, 1), member(3, 9)]})
     pairs = [(1, 2, 1), (1, 3, 2), (1, 9, 3), (2, 1, 2), (2, 3, 1), (2, 9, 2), (3, 1, 1), (3, 2, 2), (3, 9, 1)]
     assert closure(store) == pairs
+
+
+def test_more_memberships_than_a_tenant_has_are_an_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A circle gives each of its groups the members of all; past the limit the load says so and changes nothing."""
+    monkeypatch.setattr(derive, "MOST_MEMBERSHIPS", 300)
+    circle = [member(number, number % 20 + 1) for number in range(1, 21)]
+    load(store, {"group_members": circle[:-1]})
+    before = closure(store)
+    with pytest.raises(InputError, match=r"400 memberships.* the limit is 300"):
+        load(store, {"group_members": circle})
+    assert closure(store) == before
 
 
 def test_a_pair_that_only_a_transitive_listing_knows_has_no_depth(store: Store) -> None:
