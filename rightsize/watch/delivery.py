@@ -8,10 +8,8 @@ noting it, sends again.
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import os
-import ssl
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,12 +99,14 @@ def _post(webhook: Webhook, changes: Changes, clock: Clock) -> str:
     body = json.dumps(_FORMS[webhook.form](changes), ensure_ascii=True).encode()
     mark = hashlib.sha256("".join(one["change_id"] for one in changes).encode()).hexdigest()[:32]
     headers = {"Content-Type": "application/json", "User-Agent": "rightsize", "Idempotency-Key": mark}
+    import httpx  # noqa: PLC0415  most passes have no webhook
+
     problem = ""
     for number in range(_TRIES):
         wait = 2.0**number
         try:
             status, asked = _ask(webhook.url, body, headers)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
             problem = f"it cannot be reached: {type(error).__name__}"
         else:
             if 200 <= status < 300:
@@ -121,25 +121,21 @@ def _post(webhook: Webhook, changes: Changes, clock: Clock) -> str:
 
 
 def _ask(url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, float]:
-    """Return the status of an answer and the seconds it asks to wait; redirections are not followed."""
-    parts = urllib.parse.urlsplit(url)
-    host = parts.hostname or ""
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(
-            host, parts.port, timeout=_TIMEOUT, context=ssl.create_default_context()
-        )
-    else:
-        connection = http.client.HTTPConnection(host, parts.port, timeout=_TIMEOUT)
-    try:
-        path = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
-        connection.request("POST", path, body, dict(headers))
-        answer = connection.getresponse()
-        answer.read(_TAIL)
-        asked = answer.getheader("Retry-After") or ""
-        return answer.status, float(asked) if asked.isdigit() else 0.0
-    finally:
-        connection.close()
+    """Return the status of an answer and the seconds it asks to wait.
+
+    Redirections are not followed. The proxies and certificates of the environment count (HTTPS_PROXY, NO_PROXY,
+    SSL_CERT_FILE).
+    """
+    import httpx  # noqa: PLC0415  most passes have no webhook
+
+    is_here = urllib.parse.urlsplit(url).hostname in _LOOPBACK
+    # The whole answer is of no use, and may be long.
+    with (
+        httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=not is_here) as client,
+        client.stream("POST", url, content=body, headers=dict(headers)) as answer,
+    ):
+        asked = answer.headers.get("Retry-After", "")
+        return answer.status_code, float(asked) if asked.isdigit() else 0.0
 
 
 def write_to_file(store: Store, path: Path) -> Delivered:

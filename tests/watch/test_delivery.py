@@ -48,6 +48,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
+    def do_CONNECT(self) -> None:
+        assert isinstance(self.server, Listener)
+        self.server.got.append((self.path, b""))
+        self.send_error(502)
+
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
@@ -102,6 +107,19 @@ def test_a_redirection_is_not_followed(store: Store, listener: Listener) -> None
     commit_pass(store, concluded(changes("a")), (webhook.sink,))
     listener.answers = [(307, {"Location": "http://127.0.0.1:1/else"})]
     assert send_to_webhook(store, webhook, Impatient()).problem == "it answered 307"
+
+
+def test_a_webhook_goes_through_the_proxy_of_the_environment(
+    store: Store, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for addresses that NO_PROXY names, and for loopback."""
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{listener.server_address[1]}")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    near, far = hook(listener), read_webhook("json=https://hooks.example/x")
+    commit_pass(store, concluded(changes("a")), (near.sink, far.sink))
+    assert send_to_webhook(store, near, Impatient()).problem == ""
+    assert "cannot be reached" in send_to_webhook(store, far, Impatient()).problem
+    assert {where for where, body in listener.got if not body} == {"hooks.example:443"}
 
 
 @pytest.mark.parametrize(
