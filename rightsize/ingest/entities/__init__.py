@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rightsize.ingest.entities.activity_downloads import DOWNLOAD_SHAPES
 from rightsize.ingest.entities.alerts import ALERT_SHAPES
 from rightsize.ingest.entities.assignments import ASSIGNMENT_SHAPES
 from rightsize.ingest.entities.definitions import DEFINITION_SHAPES
@@ -45,6 +46,7 @@ _LISTINGS: tuple[Shape, ...] = (
     *REDUCED_SHAPES,
     *RISK_SHAPES,
     *ALERT_SHAPES,
+    *DOWNLOAD_SHAPES,
 )
 _KINDS = frozenset({*(shape.source for shape in _LISTINGS), *SOURCES.values()})
 
