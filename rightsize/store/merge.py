@@ -17,6 +17,7 @@ from rightsize.store.listings import Listing, note_listings
 from rightsize.store.merge_events import merge_events, merge_requests, merge_sign_ins
 from rightsize.store.merge_reduced import merge_reduced_sign_ins
 from rightsize.store.merge_tables import merge_bookkeeping, merge_tables
+from rightsize.store.named_calls import name_calls, name_stored_calls
 from rightsize.store.quarantine import derive_quarantine
 from rightsize.store.scope_forms import drop_forms
 from rightsize.store.sealing import drop_late
@@ -54,6 +55,7 @@ _MERGE_TABLES = (
     "declared_days",
     "log_senders",
     "standing_decisions",
+    "meant_operations",
 )
 """Temporary tables that the steps of a merge leave behind."""
 
@@ -142,7 +144,10 @@ def _drop_late(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
 
 def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     touched = merge_tables(con)
+    name_calls(con, "base.operations")
     new = merge_events(con)
+    if "operations" in touched:
+        name_stored_calls(con)
     merge_sign_ins(con)
     merge_reduced_sign_ins(con)
     for file_id, count in count_new_records(con).items():
