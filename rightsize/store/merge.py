@@ -56,6 +56,7 @@ _MERGE_TABLES = (
     "log_senders",
     "standing_decisions",
     "meant_operations",
+    "named_days",
 )
 """Temporary tables that the steps of a merge leave behind."""
 
@@ -145,9 +146,11 @@ def _drop_late(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
 def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     touched = merge_tables(con)
     name_calls(con, "base.operations")
-    new = merge_events(con)
     if "operations" in touched:
         name_stored_calls(con)
+    new = merge_events(con)
+    if "operations" in touched:
+        con.execute("INSERT INTO touched_days SELECT day FROM named_days EXCEPT SELECT day FROM touched_days")
     merge_sign_ins(con)
     merge_reduced_sign_ins(con)
     for file_id, count in count_new_records(con).items():

@@ -6,6 +6,8 @@ anew, so the order of loads does not matter.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import duckdb
 
 from rightsize.rbac.text import OPERATION_FORM
@@ -22,6 +24,36 @@ _STORED = f"""
     SELECT DISTINCT o.spelling AS operation, s.spelling AS scope
     FROM base.events AS e JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
     WHERE category = '{DOWNLOADED}' AND {_IS_NAME.format("o.folded")}"""
+
+
+@dataclass(frozen=True, slots=True)
+class UnnamedRecords:
+    """The records of a load with a display name that stands for no one operation.
+
+    Attributes:
+        ambiguous: Records whose name several operations have, or one of another resource type or provider.
+        unknown: Records whose name no operation has.
+        nobody: Records that name their caller only by a display name, of which there may be several.
+        has_names: Whether the catalogue has any display name.
+    """
+
+    ambiguous: int
+    unknown: int
+    nobody: int
+    has_names: bool
+
+
+def unnamed_records(con: duckdb.DuckDBPyConnection, operations: str) -> UnnamedRecords:
+    """Count the staged records of downloads that remain without an operation or a caller, after `name_calls`."""
+    known = f"SELECT {folded('display_name')} FROM {operations} WHERE display_name IS NOT NULL"
+    ((ambiguous, unnamed, nobody, has_names),) = con.execute(f"""
+        SELECT count(*) FILTER (is_name AND {folded("operation")} IN ({known})), count(*) FILTER (is_name),
+            count(*) FILTER (principal_id IS NULL AND principal_type IS NULL AND principal_name IS NOT NULL),
+            EXISTS ({known})
+        FROM (
+            SELECT *, {_IS_NAME.format("operation")} AS is_name FROM stage_event_rows WHERE category = '{DOWNLOADED}'
+        )""").fetchall()
+    return UnnamedRecords(ambiguous, unnamed - ambiguous, nobody, has_names)
 
 
 def name_calls(con: duckdb.DuckDBPyConnection, operations: str = "stage_operations") -> None:
@@ -48,8 +80,9 @@ def name_calls(con: duckdb.DuckDBPyConnection, operations: str = "stage_operatio
 def name_stored_calls(con: duckdb.DuckDBPyConnection) -> None:
     """Merge stored calls whose display names the catalogue knows into the calls of their operations.
 
-    Adds their days to `touched_days`.
+    Fills `named_days` with their days.
     """
+    con.execute("CREATE OR REPLACE TEMP TABLE named_days (day DATE)")
     if not _find_meant(con, _STORED, "base.operations"):
         return
     con.execute(f"""
@@ -79,9 +112,8 @@ def name_stored_calls(con: duckdb.DuckDBPyConnection) -> None:
             WHERE event_key IN (SELECT event_key FROM named_events)
         ) GROUP BY event_key""")
     con.execute("""
-        INSERT INTO touched_days
-        SELECT DISTINCT time::DATE FROM (SELECT time FROM named_events UNION ALL SELECT time FROM named_calls)
-        EXCEPT SELECT day FROM touched_days""")
+        INSERT INTO named_days
+        SELECT time::DATE FROM named_events UNION SELECT time::DATE FROM named_calls""")
     con.execute("""
         DELETE FROM base.events WHERE rowid IN (SELECT stored_row FROM named_events)
             OR event_key IN (SELECT event_key FROM named_events)""")

@@ -10,6 +10,7 @@ from rightsize.ingest.entities.directory import DIRECTORY_SHAPES
 from rightsize.ingest.entities.directory_roles import DIRECTORY_ROLE_SHAPES
 from rightsize.ingest.entities.graph_catalogue import GRAPH_CATALOGUE_SHAPES
 from rightsize.ingest.entities.manifests import ManifestShape
+from rightsize.ingest.entities.member_tables import MEMBER_TABLES
 from rightsize.ingest.entities.operations import OPERATION_SHAPES
 from rightsize.ingest.entities.owners import OWNER_SHAPES
 from rightsize.ingest.entities.permissions import PERMISSION_SHAPES
@@ -40,6 +41,7 @@ _LISTINGS: tuple[Shape, ...] = (
     *OPERATION_SHAPES,
     *OWNER_SHAPES,
     *TRUST_SHAPES,
+    *MEMBER_TABLES,
     *DIRECTORY_SHAPES,
     *PERMISSION_SHAPES,
     *GRAPH_CATALOGUE_SHAPES,
