@@ -89,7 +89,9 @@ def read_fields(con: duckdb.DuckDBPyConnection, relation: str, fields: Sequence[
         paths.extend(_spelt(con, relation, wanted.paths, keys))
         places = range(first, len(paths) + 1)
         # An empty text is no value where another path may have one.
-        text = _coalesce([f"nullif(texts[{place}], '')" if place < len(paths) else f"texts[{place}]" for place in places])
+        text = _coalesce(
+            [f"nullif(texts[{place}], '')" if place < len(paths) else f"texts[{place}]" for place in places]
+        )
         kind = _coalesce([f"nullif(kinds[{place}], 'NULL')" for place in places])
         columns.append(f"{text} AS {quoted(wanted.name)}, {kind} AS {quoted('kind of ' + wanted.name)}")
     listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths) or "'$'"

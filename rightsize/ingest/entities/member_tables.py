@@ -16,6 +16,7 @@ import duckdb
 
 from rightsize.ingest.entities.directory import DirectoryShape
 from rightsize.ingest.entities.directory_pages import UNIT_MEMBERS, UNNAMED
+from rightsize.ingest.records import MAX_RAW_CHARACTERS
 from rightsize.ingest.shapes import Context
 from rightsize.store.sql import folded
 
@@ -41,8 +42,9 @@ _OF_POWERSHELL = f"""json_merge_patch(
 
 @dataclass(frozen=True, slots=True)
 class MemberTable(DirectoryShape):
-    """Members of a group in records that the directory does not write; `made` is SQL for a record of Graph."""
+    """Members of a group in records of others; `made` is SQL for a record of Graph, `identifier` the column of ids."""
 
+    identifier: str = "id"
     columns: frozenset[str] = frozenset()
     made: str = "record"
 
@@ -62,6 +64,10 @@ class MemberTable(DirectoryShape):
             f"SELECT file_id, page, line, CAST({self.made} AS JSON) AS record FROM {relation}"
         )
         DirectoryShape.stage(self, con, "member_records")
+        con.execute(f"""
+            UPDATE stage_rejects AS r SET reason = replace(reason, '`id`', '`{self.identifier}`'),
+                raw = CAST(given.record AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
+            FROM {relation} AS given WHERE given.file_id = r.file_id AND given.line = r.line""")
         con.execute("DROP TABLE member_records")
 
     def classify(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
@@ -74,6 +80,6 @@ class MemberTable(DirectoryShape):
 
 
 MEMBER_TABLES = (
-    MemberTable("members_powershell", columns=frozenset(_POWERSHELL), made=_OF_POWERSHELL),
-    MemberTable("members_portal", columns=frozenset(_PORTAL), made=_OF_PORTAL),
+    MemberTable("members_powershell", identifier="Id", columns=frozenset(_POWERSHELL), made=_OF_POWERSHELL),
+    MemberTable("members_portal", identifier="Object ID", columns=frozenset(_PORTAL), made=_OF_PORTAL),
 )
