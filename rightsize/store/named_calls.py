@@ -22,7 +22,8 @@ _STAGED = f"""
     WHERE category = '{DOWNLOADED}' AND {_IS_NAME.format("operation")}"""
 _STORED = f"""
     SELECT DISTINCT o.spelling AS operation, s.spelling AS scope
-    FROM base.events AS e JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
+    FROM base.events AS e JOIN base.operation_names AS o USING (operation_key)
+    JOIN base.scope_names AS s USING (scope_key)
     WHERE category = '{DOWNLOADED}' AND {_IS_NAME.format("o.folded")}"""
 
 

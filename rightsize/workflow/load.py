@@ -263,8 +263,8 @@ def _notes_on_downloads(store: Store, merged: Sequence[MergedFile]) -> Iterator[
     if not any(row.source == DOWNLOAD and row.read for row in merged):
         return
     yield (
-        "a download of the Activity Log shows use and covers no day: it tells neither its filter nor its end; "
-        "if you know that one is whole, add `--covers FROM..TO --source activity_log --scope SCOPE`"
+        "activity_log_download: it shows use and covers no day, since it tells neither its filter nor its end; "
+        "if you know that it is whole, add `--covers FROM..TO --source activity_log --scope SCOPE`"
     )
     found = unnamed_records(store.connection, "base.operations")
     for records, why in (
@@ -272,9 +272,9 @@ def _notes_on_downloads(store: Store, merged: Sequence[MergedFile]) -> Iterator[
         (found.ambiguous, "it may mean more than one"),
     ):
         if records:
-            why = why if found.has_names else "the catalogue has none: load the operations of the providers"
+            known = why if found.has_names else "the catalogue has none: `az provider operation list` writes one"
             said = counted(records, "record has", "records have")
-            yield f"{said} only the display name of an operation, and {why}; what may be meant counts as not judged"
+            yield f"{said} only the display name of an operation, and {known}; what it may mean is kept"
     if found.nobody:
         said = counted(found.nobody, "record names", "records name")
         yield f"{said} the caller only by a display name, which several applications may have: nobody's use"

@@ -33,9 +33,15 @@ from tests.ingest.parsing import events_of, rejects_of
 from tests.ingest.renderings import STATUSES, Call, rest
 
 CALLS = [
-    Call(number, status, is_user=number % 2 == 0, time=dt.datetime(2025, 3, 4, 15, 6, number, 890000), has_evidence=False)
+    Call(
+        number,
+        status,
+        is_user=number % 2 == 0,
+        time=dt.datetime(2025, 3, 4, 15, 6, number, 890000),
+        has_evidence=False,
+    )
     for number, status in enumerate([*STATUSES] * 2)
-]  # fmt: skip
+]
 SAME = ("correlation_id", "source", "plane", "operation", "scope", "time")
 OF_PERSON = (*SAME, "principal_type", "principal_name", "outcome")
 WHOLE = (*OF_PERSON, "principal_id", "app_id", "event_id", "ip")
@@ -202,7 +208,7 @@ def test_a_download_covers_no_day(tmp_path: Path) -> None:
     ]  # fmt: skip
     report = load_paths(tmp_path / "s.duckdb", files)
     assert sum(row.rejected for row in report.rows) == 0
-    assert any("covers no day" in note for note in report.notes)
+    assert any("shows use and covers no day" in note for note in report.notes)
     with open_store(tmp_path / "s.duckdb", read_only=True) as store:
         assert store.table("coverage").is_empty() and store.table("usage")["days"].to_list() == [40]
         assert store.table("role_assignments")["principal_name"].to_list() == [None]

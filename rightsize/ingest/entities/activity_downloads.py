@@ -1,9 +1,9 @@
 """Read the Activity Log as the portal's CSV and `Get-AzActivityLog` have it, as records of its REST interface.
 
 Neither says which filter it had, nor whether it was cut (`Get-AzActivityLog` ends after 1,000 events), so their events
-have a category of their own, which covers no day. The CSV has no claims, no permission and no code of an error: only
-the name that the portal shows of an operation, which the store looks up in the catalogue, and of the caller its UPN, its
-object id, or the display name of an application.
+have a category of their own, which covers no day. The CSV has no claims, no permission and no code of an error. It has
+the display name of an operation, which the store looks up in the catalogue, and of a caller the UPN, the object id, or
+the display name of an application.
 Sources: downloads named `QueryResult.csv` in public repositories, such as amitap16/azurefundamentals and
 Zahbee/COE_DE_week5_assignment; Azure/azure-powershell, PSEventData, PSEventDataAuthorization and PSDictionaryElement.
 """
@@ -79,8 +79,8 @@ WINDOW call AS (
 def _text(*paths: str) -> str:
     """Return SQL for the first of some values of a record that is a text."""
     texts = (
-        f"CASE WHEN json_type(record, {literal(path)}) = 'VARCHAR' THEN nullif(trim(record ->> {literal(path)}), '') END"
-        for path in paths
+        f"CASE WHEN json_type(record, {at}) = 'VARCHAR' THEN nullif(trim(record ->> {at}), '') END"
+        for at in map(literal, paths)
     )
     return f"coalesce({', '.join(texts)}, NULL)"
 

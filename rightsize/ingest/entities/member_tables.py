@@ -36,7 +36,8 @@ _PORTAL_TYPE = f"""CASE {folded(f"replace({_cell('Member type')}, ' ', '')")}
 _OF_PORTAL = f"""json_object('id', {_cell("Object ID")}, '@odata.type', {_PORTAL_TYPE},
     'displayName', {_cell("Display name")}, 'userPrincipalName', {_cell("User principal name")})"""
 _OF_POWERSHELL = f"""json_merge_patch(
-    CASE WHEN json_type(record, '$.AdditionalProperties') = 'OBJECT' THEN record -> '$.AdditionalProperties' ELSE '{{}}' END,
+    CASE WHEN json_type(record, '$.AdditionalProperties') = 'OBJECT'
+        THEN record -> '$.AdditionalProperties' ELSE '{{}}' END,
     json_object('id', {_cell("Id")}))"""
 
 
