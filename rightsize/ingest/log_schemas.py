@@ -237,7 +237,7 @@ def is_signal(record: Mapping[str, Any]) -> bool:
     return not table and any(keys <= named.keys() for keys in _SIGNAL_KEYS)
 
 
-POWERSHELL_EVENT = {"EventTimestamp", "OperationName", "CorrelationId", "Caller"}
+POWERSHELL_EVENT = frozenset({"EventTimestamp", "OperationName", "CorrelationId", "Caller"})
 """Members of an event of `Get-AzActivityLog`, which a shape reads; the interface that it asks spells them otherwise."""
 
 

@@ -64,6 +64,9 @@ def name_calls(con: duckdb.DuckDBPyConnection, operations: str = "stage_operatio
         con: A connection with the staging tables.
         operations: The table of the catalogue.
     """
+    # The contexts are few; most loads have no downloads among them.
+    if not con.execute(f"SELECT 1 FROM stage_event_contexts WHERE category = '{DOWNLOADED}' LIMIT 1").fetchall():
+        return
     if not _find_meant(con, _STAGED, operations):
         return
     number_texts(con, "operation", "SELECT meant AS operation FROM meant_operations")

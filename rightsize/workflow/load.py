@@ -255,17 +255,19 @@ def _stage_and_merge(
     store.connection.execute("SET preserve_insertion_order = false")
     declared_days = [Declaration(**asdict(window), declared_by="manifest") for window in report.windows]
     merged = merge(store, (*declarations, *declared_days), listings)
-    return LoadReport(merged, (*report.notes, *_notes_on_downloads(store, merged)))
+    is_declared = any(one.source == "activity_log" for one in declarations)
+    return LoadReport(merged, (*report.notes, *_notes_on_downloads(store, merged, is_declared)))
 
 
-def _notes_on_downloads(store: Store, merged: Sequence[MergedFile]) -> Iterator[str]:
-    """Yield what downloads of the Activity Log leave open: the days, the operations and the callers."""
+def _notes_on_downloads(store: Store, merged: Sequence[MergedFile], is_declared: bool) -> Iterator[str]:
+    """Yield what downloads of the Activity Log leave open: days that nobody declares, operations and callers."""
     if not any(row.source == DOWNLOAD and row.read for row in merged):
         return
-    yield (
-        "activity_log_download: it shows use and covers no day, since it tells neither its filter nor its end; "
-        "if you know that it is whole, add `--covers FROM..TO --source activity_log --scope SCOPE`"
-    )
+    if not is_declared:
+        yield (
+            "activity_log_download: it shows use and covers no day, since it tells neither its filter nor its end; "
+            "if you know that it is whole, add `--covers FROM..TO --source activity_log --scope SCOPE`"
+        )
     found = unnamed_records(store.connection, "base.operations")
     for records, why in (
         (found.unknown, "no operation of the catalogue has it"),

@@ -133,7 +133,8 @@ def test_powershell_without_details_has_the_permission(tmp_path: Path) -> None:
 
 
 def test_times_and_ids_that_excel_changed_are_rejected_with_their_form(tmp_path: Path) -> None:
-    rows = [portal_row(call) for call in CALLS[:6]]
+    rows = [portal_row(call) for call in (*CALLS[:6], CALLS[2])]
+    rows[6][2] = "Bem-sucedido"
     rows[1][5], rows[2][5], rows[3][5] = "28.11.2026 14:03", "11/28/2026 2:03:00 PM", "28-11-26"
     rows[4][0], rows[5][0] = "6,14E+35", ""
     path = _write(tmp_path, "a.csv", table(PORTAL_COLUMNS, rows, ";", csv.QUOTE_MINIMAL))
@@ -143,6 +144,7 @@ def test_times_and_ids_that_excel_changed_are_rejected_with_their_form(tmp_path:
         (4, "`Time` is a date in a local form (00-00-00), not in ISO 8601"),
         (5, "`Correlation id` is a number as Excel writes it (form 0.00E+00), and no id"),
         (6, "it has no `Correlation id`"),
+        (7, "its `Status` is no word that the Activity Log has in English"),
     ]
     local = powershell_csv(CALLS[:1]).replace(CALLS[0].stamp.encode(), b"3/4/2025 3:06:00 PM")
     ((_, reason, raw),) = rejects_of(_write(tmp_path, "b.csv", local))

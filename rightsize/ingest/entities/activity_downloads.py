@@ -41,7 +41,7 @@ PORTAL_COLUMNS = (
 )
 """The columns of "Download as CSV" of the Activity Log, in their order."""
 
-_NEEDED = {"Correlation id", "Operation name", "Status", "Event category", "Time", "Event initiated by", "Resource"}
+_UNREAD = {"Level", "Subscription", "Resource type", "Resource group"}
 
 
 _HERE = "<relation>"
@@ -54,7 +54,7 @@ def _cell(name: str) -> str:
 # A row that failed does not say whether the caller was refused, so the call is neither use nor demand unless another of
 # its rows shows that it was accepted. A row without a caller is nobody's.
 _OF_PORTAL = f"""
-SELECT file_id, line, record, 'Time' AS time_name, "time", 'Correlation id' AS id_name, correlation,
+SELECT file_id, line, record, 'Time' AS time_name, "time", 'Correlation id' AS id_name, correlation, category, status,
     json_object(
         'correlationId', correlation, 'operationName', operation, 'category', category, 'eventTimestamp', "time",
         'caller', caller, 'resourceId', resource, 'status', CASE
@@ -116,7 +116,8 @@ _CLAIM_KEYS = tuple(key for spellings in CLAIMS.values() for key in spellings)
 _RULE = _text("$.Authorization")
 _OF_POWERSHELL = f"""
 SELECT file_id, line, record, 'EventTimestamp' AS time_name, {_moment("EventTimestamp")} AS "time",
-    'CorrelationId' AS id_name, {_text("$.CorrelationId")} AS correlation,
+    'CorrelationId' AS id_name, {_text("$.CorrelationId")} AS correlation, {_words("Category")} AS category,
+    {_words("Status")} AS status,
     json_object(
         'authorization', json_object(
             'action', coalesce({_text("$.Authorization.Action")}, {_shown(_RULE, "Action")}),
@@ -141,6 +142,9 @@ SELECT file_id AS file_no, line, record AS given, CAST(made AS JSON) AS record, 
     WHEN "time" IS NULL THEN 'it has no `' || time_name || '`'
     WHEN {IS_LOCAL_DATE.format('"time"')}
         THEN {local_date("{time_name}", '"time"').replace("{time_name}", "' || time_name || '")}
+    WHEN {folded("category")} = 'administrative'
+        AND {folded("status")} NOT IN (SELECT spelling FROM log_statuses WHERE field = 'status')
+        THEN 'its `Status` is no word that the Activity Log has in English'
 END AS problem
 FROM ({_HERE})"""
 
@@ -151,17 +155,18 @@ class DownloadShape:
 
     Attributes:
         name: Its name.
+        columns: Members that its records have.
         made: SQL that makes a record of the REST interface of each record of a relation.
     """
 
     name: str
+    columns: frozenset[str]
     made: str
     source: str = SOURCE
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
         """Return whether a record has the columns of this form."""
-        needed = _NEEDED if self.made is _OF_PORTAL else POWERSHELL_EVENT
-        return needed <= record.keys()
+        return self.columns <= record.keys()
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the events of the records of `relation` into the staging tables, and what cannot be used."""
@@ -194,6 +199,6 @@ class DownloadShape:
 
 
 DOWNLOAD_SHAPES = (
-    DownloadShape("activity_log_portal", _OF_PORTAL),
-    DownloadShape("activity_log_powershell", _OF_POWERSHELL),
+    DownloadShape("activity_log_portal", frozenset(PORTAL_COLUMNS) - _UNREAD, _OF_PORTAL),
+    DownloadShape("activity_log_powershell", POWERSHELL_EVENT, _OF_POWERSHELL),
 )
