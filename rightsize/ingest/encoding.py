@@ -104,12 +104,53 @@ def digest(path: Path, compression: Compression, name: str) -> str:
     return seen.hexdigest()
 
 
+HEAD_OF_ENCODING = 16
+"""The bytes of a file that `to_utf8` looks at."""
+
+_NOTES = (b"sep=", b"#TYPE ")
+_UTF16_MARK = 4
+
+
 def to_utf8(path: Path, compression: Compression, head: bytes, new_path: Callable[[], Path], name: str) -> Path | None:
-    """Rewrite a UTF-16 file, such as redirected output of Windows PowerShell, as UTF-8; return None if it is UTF-8.
+    """Return a copy of a file as UTF-8 without a note before its table, or None if the file is so already.
+
+    Redirected output of Windows PowerShell is UTF-16. `Export-Csv` writes the type of its rows before a table, and
+    people write `sep=;` there for Excel.
+
+    Args:
+        path: The file.
+        compression: Its compression.
+        head: Its first HEAD_OF_ENCODING bytes, decompressed.
+        new_path: Returns an unused path for a copy.
+        name: Its name, for messages.
 
     Raises:
         InputError: The file is UTF-32, or its bytes are not valid UTF-16.
     """
+    copy = _from_utf16(path, compression, head[:_UTF16_MARK], new_path, name)
+    if copy is not None:
+        path, compression, head = copy, "none", read_head(copy, "none", HEAD_OF_ENCODING, name)
+    if not head.removeprefix(codecs.BOM_UTF8).startswith(_NOTES):
+        return copy
+    return _without_first_line(path, compression, new_path(), name)
+
+
+def _without_first_line(path: Path, compression: Compression, target: Path, name: str) -> Path:
+    begun = False
+    with target.open("wb") as copy:
+        for chunk in plain_chunks(path, compression, name):
+            if begun:
+                copy.write(chunk)
+            else:
+                _, end, rest = chunk.partition(b"\n")
+                begun = bool(end)
+                copy.write(rest)
+    return target
+
+
+def _from_utf16(
+    path: Path, compression: Compression, head: bytes, new_path: Callable[[], Path], name: str
+) -> Path | None:
     if head.startswith(_UTF32):
         raise InputError(f"`{name}` is in UTF-32, which no export uses", hint="save it as UTF-8")
     encoding = next((encoding for mark, encoding in _UTF16 if head.startswith(mark)), None)

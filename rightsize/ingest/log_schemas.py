@@ -237,6 +237,10 @@ def is_signal(record: Mapping[str, Any]) -> bool:
     return not table and any(keys <= named.keys() for keys in _SIGNAL_KEYS)
 
 
+POWERSHELL_EVENT = frozenset({"EventTimestamp", "OperationName", "CorrelationId", "Caller"})
+"""Members of an event of `Get-AzActivityLog`, which a shape reads; the interface that it asks spells them otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """Log records of one envelope: `spellings` has the keys that hold each field, the preferred one first."""
@@ -246,7 +250,7 @@ class Family:
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
         """Return whether a record has this envelope, in any capitalisation of its keys."""
-        if is_signal(record):
+        if is_signal(record) or record.keys() >= POWERSHELL_EVENT:
             return False
         named = {fold(str(key)).partition(" [")[0]: value for key, value in record.items()}
         keys = named.keys()
@@ -286,7 +290,10 @@ def spelt_keys(family: Family, samples: Sequence[Mapping[str, object]]) -> dict[
     }
 
 
-FAMILIES = (Family("camel", _CAMEL), Family("pascal", _PASCAL))
+RECORD_FAMILY = Family("camel", _CAMEL)
+"""The envelope of Azure Monitor's records and of the REST interfaces."""
+
+FAMILIES = (RECORD_FAMILY, Family("pascal", _PASCAL))
 
 
 def _one_of(column: str, words: str) -> str:

@@ -10,6 +10,7 @@ from rightsize.ingest.audits import UNMAPPED
 from rightsize.ingest.log_schemas import SOURCES, USED_LOGS
 from rightsize.ingest.logs import LogCounts, file_id
 from rightsize.ingest.sources import SourceFile
+from rightsize.model.wording import counted
 
 # The author of a file chooses these words; a person reads at most this many.
 _WORDS_TOLD = 20
@@ -45,7 +46,7 @@ def notes_on_staged(
         named = f"listing of {listing}" if places == 1 else f"{places:,} listings of {listing}"
         yield f"{named} incomplete: {records:,} records rejected, and a principal that is not listed may be one of them"
     for reason, records in con.execute("SELECT reason, count(*) FROM stage_rejects GROUP BY 1 ORDER BY 1").fetchall():
-        yield f"{records:,} records rejected: {reason}"
+        yield f"{counted(records, 'record')} rejected: {reason}"
 
 
 _BROKEN_LISTINGS = """

@@ -36,6 +36,7 @@ from rightsize.ingest.sources import Scratch, SourceFile, open_sources
 from rightsize.ingest.vouched import CREATE_VOUCHED, DeclaredReading, Vouched, add_vouched, has_vouched
 from rightsize.model.tables.usage import EVENT_COLUMNS
 from rightsize.store.limits import memory_of
+from rightsize.store.named_calls import name_calls
 from rightsize.store.queries import query_text
 from rightsize.store.scratch import scratch_folder
 from rightsize.store.staging import CALL_ROWS, create_staging
@@ -344,6 +345,7 @@ def normalised_events(
     con = duckdb.connect(config={"autoinstall_known_extensions": "false", "temp_directory": str(spill)})
     create_staging(con)
     report = stage(con, paths, stdin=stdin)
+    name_calls(con)
     return report, _chunks(con)
 
 

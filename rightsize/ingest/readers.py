@@ -309,8 +309,8 @@ def damaged(file: SourceFile, error: Exception) -> InputError:
     return InputError(f"`{file.name}` is damaged: {reason}", hint="export or copy it again")
 
 
-def select_record_fields(keys: Mapping[str, Sequence[str]]) -> Fields:
-    """Return SQL for the fields of `ingest_records`, as `select_fields` does, with the keys of `spelt_keys`."""
+def select_record_fields(keys: Mapping[str, Sequence[str]], records: str = "ingest_records") -> Fields:
+    """Return SQL for the fields of whole records, as `select_fields` does, with the keys of `spelt_keys`."""
     paths: list[str] = []
     items = []
     for field in FIELDS:
@@ -322,5 +322,5 @@ def select_record_fields(keys: Mapping[str, Sequence[str]]) -> Fields:
     listed = ", ".join(literal(path) for path in paths)
     return Fields(
         f"SELECT file_no, line, {', '.join(items)} FROM "
-        f"(SELECT file_no, line, json_extract_string(record, [{listed}]) AS found FROM ingest_records)"
+        f"(SELECT file_no, line, json_extract_string(record, [{listed}]) AS found FROM {records})"
     )

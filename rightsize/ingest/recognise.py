@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rightsize.ingest.encoding import read_head
+from rightsize.ingest.entities.activity_downloads import PORTAL_COLUMNS
+from rightsize.ingest.entities.fields import GUID
 from rightsize.ingest.log_schemas import FAMILIES, REQUEST_CATEGORIES, REQUEST_TABLES, Family, is_signal
 from rightsize.ingest.shapes import Context, Shape
 from rightsize.ingest.sniff import Sniff, sniff
@@ -64,8 +67,23 @@ def recognise(file: SourceFile, shapes: Sequence[Shape], columns: Sequence[str] 
         if found.source != "unknown" or found.family is not None or len(head) < size:
             break
     if file.named and found.family is None and found.source == "unknown":
+        if _is_foreign_download(found.sniff):
+            raise InputError(
+                f"`{file.name}` looks like a download of the Activity Log in another language",
+                hint="set the language of the portal to English, and download it again",
+            )
         raise InputError(f"cannot recognise `{file.name}`: {_describe(found.sniff)}", hint=EXPECTED)
     return found
+
+
+def _is_foreign_download(looked: Sniff) -> bool:
+    """Return whether a table has the columns of the portal's Activity Log under other names, in their order."""
+    if looked.form != "csv" or len(looked.header) != len(PORTAL_COLUMNS):
+        return False
+    cells = dict(zip(PORTAL_COLUMNS, looked.samples[0].values(), strict=False))
+    return all(re.fullmatch(GUID, fold(str(cells.get(name)))) for name in ("Correlation id", "Subscription")) and str(
+        cells.get("Resource")
+    ).startswith("/")
 
 
 def _match(file: SourceFile, looked: Sniff, shapes: Sequence[Shape]) -> Recognised:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from rightsize.ingest.encoding import Compression, compression_of, read_head, to_utf8
+from rightsize.ingest.encoding import HEAD_OF_ENCODING, Compression, compression_of, read_head, to_utf8
 from rightsize.model.errors import InputError
 
 # An archive may unpack to this many bytes, or to this many times its own size if that is more. Deflate reaches at most
@@ -194,7 +194,7 @@ def _prepare(found: _Found, scratch: Scratch, number: int, depth: int = 0) -> It
                 number = file.number + 1
                 yield file
         return
-    head = read_head(found.path, compression, 4, found.name)
+    head = read_head(found.path, compression, HEAD_OF_ENCODING, found.name)
     transcoded = to_utf8(found.path, compression, head, scratch.new_path, found.name)
     if transcoded:
         size = transcoded.stat().st_size

@@ -16,6 +16,7 @@ from rightsize.rbac.text import fold
 from rightsize.rules.tables import rows_of
 from rightsize.store.merge_reduced import REDUCED_CALLS
 from rightsize.store.sql import RESOURCE, folded
+from rightsize.store.staging import DOWNLOADED
 
 QUIET_DAYS = 2
 QUIET_SHARE = 0.9
@@ -84,7 +85,7 @@ def observed_days(days: str) -> str:
     return f"""
         WITH counted AS (
             SELECT source, category, scope_key, operation_key, time::DATE AS day, 1 AS events, false AS is_reduced
-            FROM base.events WHERE {days}
+            FROM base.events WHERE {days} AND category IS DISTINCT FROM '{DOWNLOADED}'
             UNION ALL
             SELECT log, category, scope_key, operation_key, day, {REDUCED_CALLS}, true
             FROM base.reduced_usage WHERE day IN (SELECT day FROM touched_days)

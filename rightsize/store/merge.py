@@ -17,6 +17,7 @@ from rightsize.store.listings import Listing, note_listings
 from rightsize.store.merge_events import merge_events, merge_requests, merge_sign_ins
 from rightsize.store.merge_reduced import merge_reduced_sign_ins
 from rightsize.store.merge_tables import merge_bookkeeping, merge_tables
+from rightsize.store.named_calls import name_calls, name_stored_calls
 from rightsize.store.quarantine import derive_quarantine
 from rightsize.store.scope_forms import drop_forms
 from rightsize.store.sealing import drop_late
@@ -55,6 +56,8 @@ _MERGE_TABLES = (
     "declared_days",
     "log_senders",
     "standing_decisions",
+    "meant_operations",
+    "named_days",
 )
 """Temporary tables that the steps of a merge leave behind."""
 
@@ -137,7 +140,12 @@ def _count_unused(con: duckdb.DuckDBPyConnection, late: Mapping[int, int]) -> di
 
 def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     touched = merge_tables(con)
+    name_calls(con, "base.operations")
+    if "operations" in touched:
+        name_stored_calls(con)
     new = merge_events(con)
+    if "operations" in touched:
+        con.execute("INSERT INTO touched_days SELECT day FROM named_days EXCEPT SELECT day FROM touched_days")
     merge_sign_ins(con)
     merge_reduced_sign_ins(con)
     for file_id, count in count_new_records(con).items():

@@ -36,6 +36,12 @@ SELECT *, event_key AS key_correlation, {folded("operation")} AS key_operation, 
 FROM stage_event_rows"""
 """SQL for the staged rows as input of `queries/reduce/collapse.sql`, which treats keys as opaque."""
 
+DOWNLOADED = "Download"
+"""The category of events from an export that tells neither its filter nor its end; it covers no day.
+
+It comes after `Administrative`, so a call that another export has too keeps the category of that one.
+"""
+
 _OF_A_CALL = ("event_id", "token_id", "session_id")
 CONTEXT_COLUMNS = ("source", "plane", "category", *(name for name in MARKED_COLUMNS if name not in _OF_A_CALL))
 """Columns that many rows share: the caller, its access, address and log. A row has one number for all of them."""

@@ -7,15 +7,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rightsize.ingest.entities.activity_downloads import SOURCE as DOWNLOAD
 from rightsize.ingest.pipeline import StagedFile, Watch, stage, unwatched
 from rightsize.ingest.vouched import DeclaredReading, Vouched
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.times import read_days, read_instant
+from rightsize.model.wording import counted
 from rightsize.store.connection import Store, open_store
 from rightsize.store.coverage import CATEGORIES, TENANT_LOGS
 from rightsize.store.limits import ResourceLimits, explain_shortage, limits_of
 from rightsize.store.listings import Listing
 from rightsize.store.merge import Declaration, MergedFile, merge
+from rightsize.store.named_calls import unnamed_records
 from rightsize.store.staging import create_staging
 
 if TYPE_CHECKING:
@@ -252,7 +255,32 @@ def _stage_and_merge(
         finish(store.connection)
     store.connection.execute("SET preserve_insertion_order = false")
     declared_days = [Declaration(**asdict(window), declared_by="manifest") for window in report.windows]
-    return LoadReport(merge(store, (*declarations, *declared_days), listings), report.notes)
+    merged = merge(store, (*declarations, *declared_days), listings)
+    is_declared = any(one.source == "activity_log" for one in declarations)
+    return LoadReport(merged, (*report.notes, *_notes_on_downloads(store, merged, is_declared)))
+
+
+def _notes_on_downloads(store: Store, merged: Sequence[MergedFile], is_declared: bool) -> Iterator[str]:
+    """Yield what downloads of the Activity Log leave open: days that nobody declares, operations and callers."""
+    if not any(row.source == DOWNLOAD and row.read for row in merged):
+        return
+    if not is_declared:
+        yield (
+            "activity_log_download: it shows use and covers no day, since it tells neither its filter nor its end; "
+            "if you know that it is whole, add `--covers FROM..TO --source activity_log --scope SCOPE`"
+        )
+    found = unnamed_records(store.connection, "base.operations")
+    for records, why in (
+        (found.unknown, "no operation of the catalogue has it"),
+        (found.ambiguous, "it may mean more than one"),
+    ):
+        if records:
+            known = why if found.has_names else "the catalogue has none: `az provider operation list` writes one"
+            said = counted(records, "record has", "records have")
+            yield f"{said} only the display name of an operation, and {known}; what it may mean is kept"
+    if found.nobody:
+        said = counted(found.nobody, "record names", "records name")
+        yield f"{said} the caller only by a display name, which several applications may have: nobody's use"
 
 
 def _refuse_others(files: Sequence[StagedFile], sources: Collection[str]) -> None:

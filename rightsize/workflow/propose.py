@@ -234,7 +234,7 @@ def require_coverage(inputs: Inputs, window: Window) -> None:
 
 def _what_is_covered(logs: pl.DataFrame) -> str:
     if logs.is_empty():
-        return "load an export of the Activity Log: `rightsize load PATH`"
+        return "load an export of the Activity Log: `rightsize load PATH`; a download of the portal covers no day"
     spans = logs.group_by("source").agg(first=pl.col("day").min(), last=pl.col("day").max()).sort("source")
     covered = ", ".join(f"{source} {first} to {last}" for source, first, last in spans.iter_rows())
     return f"the logs cover {covered}; choose the window with --as-of and --min-window"

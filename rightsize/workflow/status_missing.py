@@ -97,7 +97,7 @@ def _of_grants(inputs: Inputs, has_catalogue: bool) -> Iterator[Missing]:
 def _of_logs(inputs: Inputs, window: Window | None) -> Iterator[Missing]:
     rows = administrative(inputs.coverage)
     if rows.is_empty() or window is None:
-        yield Missing("Activity Log", "no use of Azure roles is known, so nothing can be shown as unused")
+        yield Missing("Activity Log", "it covers no day, so no operation can be shown as unused")
         return
     tree = read_tree(inputs.scopes, place_of(rows["scope"].unique()))
     places = tree.subscriptions.select("place").with_columns(since=pl.lit(window.first_day))

@@ -46,6 +46,18 @@ def test_a_name_that_two_operations_of_a_type_have_is_read_as_neither(owner: Tin
     assert owner.judged("a")[START] == owner.judged("a")[WRITE] == UNNAMED
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_the_one_operation_of_a_provider_with_a_name_is_meant(owner: Tiny, is_whole: bool) -> None:
+    """An entry may name the parent of what was changed; without all names of a provider, another may have it too."""
+    for row in owner.rows["operations"]:
+        row["display_name"] = "Add extension" if row["operation"] == RUN else f"Do {row['operation']}"
+        if row["operation"] == START and not is_whole:
+            row["display_name"] = None
+    owner.use("p", "Add extension")
+    assert owner.judged("a")[RUN] == (("used", "elimination") if is_whole else UNNAMED)
+    assert owner.judged("a")[WRITE] == (UNUSED if is_whole else UNNAMED)
+
+
 @pytest.mark.parametrize("text", [LOCAL, "Créer/mettre à jour une machine", "Erstellen/Aktualisieren", "?"])
 def test_a_text_that_nothing_knows_leaves_no_change_of_the_type_unused(owner: Tiny, text: str) -> None:
     """Changes of what lies inside a resource count too; reads are never logged, and other types are not touched."""

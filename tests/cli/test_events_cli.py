@@ -37,7 +37,7 @@ def test_json_lines_are_events_with_the_contracts_columns(log: Path, capsys: pyt
     assert all(list(event) == COLUMNS for event in events)
     assert events[0]["time"] == "2025-03-04T05:06:07.89Z"
     assert f"{log}: activity_log, 7 read, 1 rejected" in captured.err
-    assert "1 records rejected: it is not valid JSON" in captured.err
+    assert "1 record rejected: it is not valid JSON" in captured.err
 
 
 @pytest.mark.parametrize("output", ["csv", "tsv", "json", "markdown", "table"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rightsize.ingest.entities.activity_downloads import DOWNLOAD_SHAPES
 from rightsize.ingest.entities.alerts import ALERT_SHAPES
 from rightsize.ingest.entities.assignments import ASSIGNMENT_SHAPES
 from rightsize.ingest.entities.definitions import DEFINITION_SHAPES
@@ -9,6 +10,7 @@ from rightsize.ingest.entities.directory import DIRECTORY_SHAPES
 from rightsize.ingest.entities.directory_roles import DIRECTORY_ROLE_SHAPES
 from rightsize.ingest.entities.graph_catalogue import GRAPH_CATALOGUE_SHAPES
 from rightsize.ingest.entities.manifests import ManifestShape
+from rightsize.ingest.entities.member_tables import MEMBER_TABLES
 from rightsize.ingest.entities.operations import OPERATION_SHAPES
 from rightsize.ingest.entities.owners import OWNER_SHAPES
 from rightsize.ingest.entities.permissions import PERMISSION_SHAPES
@@ -39,12 +41,14 @@ _LISTINGS: tuple[Shape, ...] = (
     *OPERATION_SHAPES,
     *OWNER_SHAPES,
     *TRUST_SHAPES,
+    *MEMBER_TABLES,
     *DIRECTORY_SHAPES,
     *PERMISSION_SHAPES,
     *GRAPH_CATALOGUE_SHAPES,
     *REDUCED_SHAPES,
     *RISK_SHAPES,
     *ALERT_SHAPES,
+    *DOWNLOAD_SHAPES,
 )
 _KINDS = frozenset({*(shape.source for shape in _LISTINGS), *SOURCES.values()})
 

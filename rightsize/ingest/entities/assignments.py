@@ -46,7 +46,10 @@ _ASSIGNMENT_FIELDS = (
 
 # The columns of `Get-AzRoleAssignment`, by ConvertTo-Json and Export-Csv.
 # Source: Microsoft Learn, "List Azure role assignments using Azure PowerShell": the output of its first example. It
-# writes `Unknown` as type where its caller may not read the directory (Learn, Get-AzRoleAssignment, description).
+# writes `Unknown` as type where its caller may not read the directory (Learn, Get-AzRoleAssignment, description). The
+# portal's "Download role assignments" has the same columns, as CSV and JSON, without names and types where its user may
+# not read the directory, and without assignments of deleted principals (Learn, "List Azure role assignments using the
+# Azure portal"). So a missing name is no sign that a principal was deleted.
 _POWERSHELL_FIELDS = (
     field("role_assignment_id", "RoleAssignmentId", "RoleAssignmentName", kind="id", mandatory=True),
     field("principal_id", "ObjectId", kind="id", mandatory=True),
@@ -91,8 +94,9 @@ FROM entity_rows
 
 _INSERT_POWERSHELL = f"""
 {_INTO} description)
-SELECT file_id, line, 'active', role_assignment_id, principal_id, nullif(principal_type, 'Unknown'), principal_name,
-    role_definition_id, role_name, scope, nullif(trim(condition), ''), nullif(condition_version, ''), NULL,
+SELECT file_id, line, 'active', role_assignment_id, principal_id, nullif(nullif(principal_type, 'Unknown'), ''),
+    nullif(trim(principal_name), ''), role_definition_id, role_name, scope, nullif(trim(condition), ''),
+    nullif(condition_version, ''), NULL,
     nullif(description, '')
 FROM entity_rows
 """

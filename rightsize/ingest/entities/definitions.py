@@ -109,7 +109,18 @@ def _principals(fields: Mapping[str, Any], key: str) -> list[str]:
     return sorted(found)
 
 
+def _is_role_table(look: Look) -> bool:
+    return look.has("name", "id", "iscustom", "actions", "assignablescopes") and isinstance(
+        look.outer.get("actions"), str
+    )
+
+
+def _read_role_table(record: Mapping[str, Any]) -> Iterator[Row]:  # noqa: ARG001  no record of a table has lists
+    raise InputError("a table cannot hold the lists of a role definition: export it with ConvertTo-Json")
+
+
 DEFINITION_SHAPES = (
     ObjectShape("role_definitions", "role_definitions", _is_role_definition, "role_definitions", _read_role_definition),
+    ObjectShape("role_definition_table", "role_definitions", _is_role_table, "role_definitions", _read_role_table),
     ObjectShape("deny_assignments", "deny_assignments", _is_deny_assignment, "deny_assignments", _read_deny_assignment),
 )

@@ -233,7 +233,7 @@ class DirectoryShape:
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the records of `relation` into the staging tables."""
         read_fields(con, relation, _FIELDS)
-        _classify_pages(con, relation)
+        self.classify(con, relation)
         con.execute(_JUDGE.format(kind=_kind(), object_type=_object_type()), {"default": self.kind})
         owner_id = folded("owner ->> '$.id'")
         for statement in (
@@ -249,6 +249,10 @@ class DirectoryShape:
         ):
             con.execute(statement)
         con.execute("DROP TABLE entity_pages; DROP TABLE entity_judged; DROP TABLE entity_owners")
+
+    def classify(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
+        """Fill `entity_pages` with the listing of each page of `relation`."""
+        _classify_pages(con, relation)
 
 
 def _source_of(look: Look, context: Context) -> str | None:

@@ -20,6 +20,23 @@ FieldKind = Literal["text", "id", "scope", "time", "end", "bool", "texts", "memb
 GUID = "[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}"
 """The pattern of a folded object id of the directory."""
 
+# Excel writes texts of digits with an E among them as numbers, and dates in the form of its user's country.
+IS_NUMBER = "regexp_full_match(trim({0}), '[0-9]+([.,][0-9]+)?[eE][+-][0-9]{{1,3}}')"
+"""SQL that says whether an id was saved as a number, of which the last digits are lost."""
+
+NUMBER = "'`{0}` is a number as Excel writes it (form 0.00E+00), and no id'"
+"""SQL for the reason why such an id cannot be used, of the name of its column."""
+
+IS_LOCAL_DATE = "regexp_matches({0}, '^ *[0-9]{{1,2}}[./-][0-9]{{1,2}}[./-][0-9]{{2,4}}([ ,]|$)')"
+"""SQL that says whether a time was saved in the form of a country, which does not say which number is the month."""
+
+
+def local_date(column: str, value: str) -> str:
+    """Return SQL for the reason why a date of a country's form cannot be used, of the name of its column."""
+    form = f"regexp_replace(regexp_replace({value}[:30], '[0-9]', '0', 'g'), '[^0-9./:, APMapm-]', '?', 'g')"
+    return f"'`{column}` is a date in a local form (' || trim({form}) || '), not in ISO 8601'"
+
+
 ROWS = "entity_rows"
 """The table that `read_fields` fills: `file_id, page, line` and a column for each field."""
 
@@ -71,7 +88,10 @@ def read_fields(con: duckdb.DuckDBPyConnection, relation: str, fields: Sequence[
         first = len(paths) + 1
         paths.extend(_spelt(con, relation, wanted.paths, keys))
         places = range(first, len(paths) + 1)
-        text = _coalesce([f"texts[{place}]" for place in places])
+        # An empty text is no value where another path may have one.
+        text = _coalesce(
+            [f"nullif(texts[{place}], '')" if place < len(paths) else f"texts[{place}]" for place in places]
+        )
         kind = _coalesce([f"nullif(kinds[{place}], 'NULL')" for place in places])
         columns.append(f"{text} AS {quoted(wanted.name)}, {kind} AS {quoted('kind of ' + wanted.name)}")
     listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths) or "'$'"
@@ -169,6 +189,10 @@ def _checks(wanted: Field) -> str:
         checks = f"WHEN {kind} <> 'VARCHAR' {wrong}"
     if wanted.kind == "scope":
         checks += f" WHEN {value} <> '' AND trim({value}) NOT LIKE '/%' {wrong}"
+    if wanted.kind == "id":
+        checks += f" WHEN {IS_NUMBER.format(value)} THEN {NUMBER.format(wanted.spoken)}"
+    if wanted.kind in {"time", "end"}:
+        checks += f" WHEN {IS_LOCAL_DATE.format(value)} THEN {local_date(wanted.spoken, value)}"
     if wanted.kind == "end":
         checks += f" WHEN trim({value}) <> '' AND {utc_time(value)} IS NULL {wrong}"
     if wanted.words:
