@@ -9,10 +9,11 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.observability.gaps import as_ranges, inner_gaps, outer_gaps
-from rightsize.analyze.observability.promises import Promise, decided_sets, excess_of, make_promises
+from rightsize.analyze.observability.needs import read_needs
+from rightsize.analyze.observability.promises import Decidable, Promise, make_promises, read_decidable
 from rightsize.analyze.observability.undecided import UNDECIDED, weigh_cells
 from rightsize.analyze.observability.ways import find_ways
-from rightsize.analyze.verdicts import Analysis, analyse
+from rightsize.analyze.verdicts import analyse
 from rightsize.analyze.window import choose_window
 from tests.propose.inventoried import inventoried, inventory, resource
 from tests.propose.small_tenant import APP, BLOB_READER, CONTRIBUTOR, DATA, DAY0, DAYS, SUB, SUB2, VM, SmallTenant, guid
@@ -22,13 +23,13 @@ NOBODY = pl.Series([], dtype=pl.String)
 Change = Callable[[SmallTenant], None]
 
 
-def judged(tenant: SmallTenant) -> tuple[Analysis, pl.DataFrame, list[Promise]]:
-    """Return the analysis, the undecided cells with their ways, and the promises."""
+def judged(tenant: SmallTenant) -> tuple[Decidable, pl.DataFrame, list[Promise]]:
+    """Return what is decidable, the undecided cells with their ways, and the promises."""
     inputs = tenant.inputs()
     analysis = analyse(inputs, choose_window(inputs, DAY0 + dt.timedelta(days=DAYS), DAYS))
     whole = weigh_cells(analysis, NOBODY)
-    cells = find_ways(whole, inputs, analysis)
-    return analysis, cells, make_promises(cells, whole, analysis)
+    decidable, cells = read_decidable(find_ways(whole, inputs, analysis), read_needs(inputs, analysis))
+    return decidable, cells, make_promises(cells, decidable, whole, analysis)
 
 
 def promised(tenant: SmallTenant) -> dict[str, Promise]:
@@ -120,8 +121,8 @@ def test_no_more_becomes_decidable_than_was_promised(
 ) -> None:
     """Loading what was missing decides something, and at most the excess that was promised."""
     tenant = made()
-    _, cells, promises = judged(tenant)
-    together = excess_of(decided_sets(cells), items)
+    decidable, cells, promises = judged(tenant)
+    together = decidable.decided_by_items(items)
     assert set(items) <= {one.item for one in promises}
     before = int(cells["excess"].sum())
     load(tenant)
@@ -159,12 +160,11 @@ def test_an_operation_that_needs_two_things_is_promised_with_both() -> None:
 def test_shared_promises_count_once() -> None:
     tenant = with_thirty_days()
     del tenant.rows["inventories"]
-    _, cells, promises = judged(tenant)
-    sets = decided_sets(cells)
-    together = excess_of(sets, [one.item for one in promises])
+    decidable, cells, promises = judged(tenant)
+    together = decidable.decided_by_items([one.item for one in promises])
     assert together <= int(cells["excess"].sum())
     assert together <= sum(one.excess for one in promises)
-    assert excess_of(sets, []) == 0
+    assert decidable.decided_by_items([]) == decidable.decides([]) == 0
 
 
 def test_an_expected_value_needs_like_scopes() -> None:

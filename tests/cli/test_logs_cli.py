@@ -57,8 +57,11 @@ def test_options_are_ranked_and_written_to_the_store(store: FakeStore, capsys: p
     assert by_item["inventory"]["decides_on"] == str(DAY0 + dt.timedelta(days=DAYS))
     # A log that nobody sent has to be there for the days that a log needs to be evidence.
     assert by_item[STORAGE]["decides_on"] == str(DAY0 + dt.timedelta(days=DAYS + 60))
-    assert by_item[STORAGE]["price_per_month"] is None
-    assert by_item[STORAGE]["gb_per_month"] is None
+    # No like log is here, so its volume is assumed, and said to be.
+    assert by_item[STORAGE]["is_assumed"]
+    assert "assumed" in by_item[STORAGE]["gb_source"]
+    assert by_item[STORAGE]["price_per_month"] > 0
+    assert not by_item["inventory"]["is_assumed"]
     assert found["decidable_excess"] <= found["undecided_excess"]
     assert store.answers["observability_options"]["item"].to_list() == [row["item"] for row in options]
 
@@ -93,7 +96,7 @@ def test_a_budget_chooses_what_fits_and_counts_shared_promises_once(
 def test_prices_of_a_file_take_the_place_of_known_ones(
     store: FakeStore, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """A size of a record alone makes no volume: without rows of like sources it stays unknown."""
+    """They also say how large a record is; how many there are is assumed without rows of like sources."""
     path = tmp_path / "prices.csv"
     path.write_text(",".join(COLUMNS) + "\n*,cold,*,EUR,0,0,90,700,2026-01-01,contract\n", encoding="utf-8")
     found = answer(capsys, "--prices", str(path), "--plan", "cold", "--budget", "1")
