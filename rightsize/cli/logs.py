@@ -41,7 +41,7 @@ PART_COLUMNS = (
     "is_assumed", "price_per_month", "chosen", "commands", "policy_commands",
 )  # fmt: skip
 _BRIEF = ("no.", "missing", "decides_up_to", "GB_a_month", "price_a_month", "decides_on")
-_BY_SCOPE = ("no.", "missing", "scope", "decides_up_to", "GB_a_month", "price_a_month")
+_BY_SCOPE = _BRIEF[:-1]
 _FEW = 3
 _LEAST = 0.001
 _TENTH = 0.1
@@ -141,19 +141,17 @@ def _briefs(rows: Sequence[_Row], parts: Sequence[_Row]) -> Iterator[_Row]:
 
 
 def _part_briefs(rows: Sequence[_Row], parts: Sequence[_Row]) -> Iterator[_Row]:
+    """Yield each row followed by its scopes, the id of a subscription or the name of a management group."""
     for row in rows:
-        mine = _parts_of(row, parts) or [row | {"scope": "the whole tenant", "rank": None}]
-        for part in mine:
-            number = str(row["rank"]) if part["rank"] is None else f"{row['rank']}.{part['rank']}"
+        yield from _briefs([row], parts)
+        for part in _parts_of(row, parts):
             scope = part["scope"].rsplit("/", 1)[-1] or part["scope"] or "a scope that is not known"
-            sent = {"is_sent": row["is_sent"], "currency": row["currency"]}
+            own = part | {"is_sent": row["is_sent"], "currency": row["currency"]}
             yield {
-                "no.": number,
-                "missing": row["item"],
-                "scope": scope,
-                **_figures(part | sent),
+                "no.": "",
+                "missing": f" {'the tenant' if scope == '/' else scope}",
                 "chosen": "yes" if part["chosen"] else "",
-            }
+            } | _figures(own)
 
 
 def _parts_of(row: _Row, parts: Sequence[_Row]) -> list[_Row]:
@@ -207,15 +205,16 @@ def _steps(rows: Sequence[_Row], parts: Sequence[_Row], *, everything: bool) -> 
         mine = _parts_of(row, parts)
         wanted = [part for part in mine if part["chosen"]]
         in_part = 0 < len(wanted) < len(mine)
+        yield for_terminal(f"  {row['rank']}. {row['item']}")
         notes = [f"needs also: {', '.join(row['needs'])}"] if row["needs"] else []
         notes += [f"licence: {row['licence']}"] if row["licence"] else []
         notes += [f"chosen at {_chosen(row, parts)} scopes"] if in_part else []
         if row["expected"] is not None and row["excess"]:
             notes.append(f"unused in like scopes here: {100 * row['expected'] // row['excess']}% of it")
-        said = f"  {row['rank']}. {row['item']}" + (f" ({'; '.join(notes)})" if notes else "")
-        yield for_terminal(said)
+        yield from (for_terminal(f"     {note}") for note in notes)
         sources = wanted if in_part else [row]
-        commands = list(dict.fromkeys(command for one in sources for command in one["commands"]))
+        # Each script is run before the next one is written.
+        commands = [command for some in dict.fromkeys(tuple(one["commands"]) for one in sources) for command in some]
         shown = commands if everything else commands[:_FEW]
         yield from (for_terminal(f"     {command}") for command in shown)
         if len(commands) > len(shown):

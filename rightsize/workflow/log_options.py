@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.observability.gaps import as_ranges, inner_gaps, outer_gaps
+from rightsize.analyze.observability.gaps import as_ranges, inner_gaps
 from rightsize.analyze.observability.needs import part_of
 from rightsize.analyze.observability.promises import PartPromise, Promise
 from rightsize.analyze.observability.ways import (
@@ -199,14 +199,13 @@ def _describe(promise: Promise, sources: Sources, lacking: Sequence[str]) -> Log
     item = promise.item
     tables = log_tables(item)
     sent = item.startswith(RESOURCE_LOG) and _is_sent(item, sources)
-    places = _places_without_log(sources) if item == ACTIVITY_LOG else pl.Series([], dtype=pl.String)
-    scopes = max(1, len(lacking) if item.startswith(RESOURCE_LOG) else len(places))
-    volume = _volume(item, tables, sources, scopes)
+    scopes = len(lacking) if item.startswith(RESOURCE_LOG) else sum(bool(one.scope) for one in promise.parts)
+    volume = _volume(item, tables, sources, max(1, scopes))
     waits = 0 if sent else max((_days_to_wait(item, table, sources.window) for table in tables), default=0)
     parts = tuple(_describe_part(item, one, sources, lacking, sent=sent) for one in promise.parts)
     return LogOption(
         promise,
-        _title(item, sources, lacking, places),
+        _title(item, sources, scopes),
         volume,
         _SENT if sent else _cost(item, tables, volume, sources),
         "" if sent else next((table.licence for table in tables if table.licence), ""),
@@ -249,40 +248,20 @@ def _days_to_wait(item: str, table: LogTable, window: Window) -> int:
     return max(0, wanted - table.retained_days)
 
 
-def _title(item: str, sources: Sources, lacking: Sequence[str], places: pl.Series) -> str:
+def _title(item: str, sources: Sources, scopes: int) -> str:
     if item == DECLARED:
-        days = inner_gaps(sources.inputs, sources.window)["day"].n_unique()
-        return f"declaration of {counted(days, 'day')} as covered"
+        return f"declaration of {counted(inner_gaps(sources.inputs, sources.window)['day'].n_unique(), 'day')}"
     if item == ACTIVITY_LOG:
-        return f"Activity Log of {counted(len(places), 'scope')}"
+        return f"Activity Log of {counted(scopes, 'scope')}"
     if item.startswith(RESOURCE_LOG):
-        kind = _spelling()[item.removeprefix(RESOURCE_LOG)]
-        return f"log of {kind.split('/', 1)[-1]}" + (f", {len(lacking)} without it" if lacking else "")
+        kind = _spelling()[item.removeprefix(RESOURCE_LOG)].split("/", 1)[-1]
+        return f"log of {scopes:,} {kind}" if scopes else f"log of {kind}"
     return _TITLES[item]
 
 
 def _spelling() -> dict[str, str]:
     """Return the types of resource that send logs, folded to their spelling."""
     return {fold(row["resource_type"]): row["resource_type"] for row in rows_of("resource_logs")}
-
-
-def _places_without_log(sources: Sources) -> pl.Series:
-    """Return the scopes whose Activity Log lacks days of the window."""
-    inputs, window = sources.inputs, sources.window
-    known = pl.concat([sources.analysis.tenant.tree.subscriptions["place"], _high_places(sources)]).unique().sort()
-    named = pl.Series([sources.spelt.get(place, place) for place in known], dtype=pl.String)
-    logged = place_of(pl.concat([inputs.coverage["scope"].drop_nulls(), pl.Series([], dtype=pl.String)])).unique()
-    fresh = named.filter(~place_of(named).is_in(logged.implode())) if len(named) else named
-    found = pl.concat([outer_gaps(inputs, window, fresh)["scope"], inner_gaps(inputs, window)["scope"]])
-    return found.unique().sort()
-
-
-def _high_places(sources: Sources) -> pl.Series:
-    """Return the management groups at and below assignments, and the root where something is assigned there."""
-    tenant = sources.analysis.tenant
-    high = tenant.assignments.filter(pl.col("level").is_in(["management_group", "root"]))["place"].unique().sort()
-    found = set(high) | {group for place in high for group in tenant.tree.below(place)[0]}
-    return pl.Series("place", sorted(found), dtype=pl.String)
 
 
 def _resources(sources: Sources) -> dict[str, tuple[str, ...]]:

@@ -47,26 +47,29 @@ class Decidable:
     met: Mapping[str, frozenset[str]]
     of_parts: Mapping[str, frozenset[int]]
 
-    def parts(self, item: str) -> list[str]:
-        """Return the parts of a missing thing, sorted."""
-        return sorted(part for part in self.of_parts if item_of(part) == item)
-
     def of_item(self, item: str) -> list[DecidedSet]:
         """Return the operations that some part of a missing thing is on a way of."""
-        numbers: set[int] = set().union(*(self.of_parts[part] for part in self.parts(item)))
+        numbers: set[int] = set().union(*(self.of_parts[part] for part in self.parts_of([item])))
         return [self.sets[number] for number in sorted(numbers)]
 
     def decides(self, parts: Iterable[str]) -> int:
         """Return the excess that some parts decide together: each operation counts once."""
+        return sum(self.sets[number].excess for number in self.decided_sets(parts))
+
+    def decided_sets(self, parts: Iterable[str]) -> list[int]:
+        """Return the numbers of the sets that some parts decide together, sorted."""
         there = frozenset(parts)
         concerned: set[int] = set().union(*(self.of_parts.get(part, frozenset()) for part in there))
-        found = [self.sets[number] for number in concerned]
-        return sum(one.excess for one in found if any(self._is_met(way, there) for way in one.ways))
+        return sorted(number for number in concerned if any(self._is_met(way, there) for way in self.sets[number].ways))
 
     def decided_by_items(self, items: Iterable[str]) -> int:
         """Return the excess that all parts of some missing things decide together."""
+        return self.decides(self.parts_of(items))
+
+    def parts_of(self, items: Iterable[str]) -> list[str]:
+        """Return all parts of some missing things, sorted."""
         there = frozenset(items)
-        return self.decides(part for part in self.of_parts if item_of(part) in there)
+        return sorted(part for part in self.of_parts if item_of(part) in there)
 
     def _is_met(self, way: frozenset[str], there: frozenset[str]) -> bool:
         return all(not self.met[need].isdisjoint(there) for need in way)
@@ -123,7 +126,7 @@ _TEXT = pl.col("ways").list.join("|")
 
 
 def read_decidable(cells: pl.DataFrame, needs: Needs) -> tuple[Decidable, pl.DataFrame]:
-    """Return what missing things would decide, and the cells with `items`, the missing things of each, sorted.
+    """Return what missing things would decide, and the cells with `number`, their set, and `items`, what is missing.
 
     Args:
         cells: Undecided cells with `ways`.
@@ -144,26 +147,31 @@ def read_decidable(cells: pl.DataFrame, needs: Needs) -> tuple[Decidable, pl.Dat
     )
     by_number = list(known)
     found: dict[tuple[frozenset[str], ...], list[int]] = {}
-    items: list[list[str]] = []
+    of_rows: list[tuple[frozenset[str], ...]] = []
     for text, area, operations, excess in sums.iter_rows():
         ways = _minimal(
             frozenset().union(*(needs.at(need, by_number[area]) for need in way.split("+"))) for way in text.split("|")
         )
-        items.append(sorted({item_of(part) for way in ways for need in way for part in needs.met[need]}))
-        sum_ = found.setdefault(ways, [0, 0])
-        sum_[0] += operations
-        sum_[1] += excess
+        of_rows.append(ways)
+        numbers = found.setdefault(ways, [0, 0])
+        numbers[0] += operations
+        numbers[1] += excess
     sets = [DecidedSet(ways, *numbers) for ways, numbers in found.items()]
     sets.sort(key=lambda one: (-one.excess, [sorted(way) for way in one.ways]))
+    parts = [sorted({part for way in one.ways for need in way for part in needs.met[need]}) for one in sets]
     of_parts: dict[str, set[int]] = {}
-    for number, one in enumerate(sets):
-        for part in {part for way in one.ways for need in way for part in needs.met[need]}:
+    for number, mine in enumerate(parts):
+        for part in mine:
             of_parts.setdefault(part, set()).add(number)
-    of_text = sums.select("text", "area").with_columns(items=pl.Series(items, dtype=pl.List(pl.String)))
-    frozen = {part: frozenset(numbers) for part, numbers in sorted(of_parts.items())}
-    return Decidable(sets, needs.met, frozen), keyed.join(of_text, on=["text", "area"], how="left").select(
-        *cells.columns, pl.col("items").fill_null([])
+    place = {one.ways: number for number, one in enumerate(sets)}
+    of_text = sums.select("text", "area", number=pl.Series([place[ways] for ways in of_rows], dtype=pl.Int64))
+    items = pl.DataFrame(
+        {"number": range(len(sets)), "items": [sorted({item_of(part) for part in mine}) for mine in parts]},
+        schema={"number": pl.Int64, "items": pl.List(pl.String)},
     )
+    named = keyed.join(of_text, on=["text", "area"], how="left").join(items, on="number", how="left")
+    frozen = {part: frozenset(numbers) for part, numbers in sorted(of_parts.items())}
+    return Decidable(sets, needs.met, frozen), named.select(*cells.columns, "number", pl.col("items").fill_null([]))
 
 
 def _minimal(ways: Iterable[frozenset[str]]) -> tuple[frozenset[str], ...]:
@@ -198,10 +206,11 @@ def make_promises(
             item_of(part)
             for one in with_it
             for way in one.ways
-            if _is_on(item, way, decidable)
+            if any(_meets(item, need, decidable) for need in way)
             for need in way
+            if not _meets(item, need, decidable)
             for part in decidable.met[need]
-        } - {item}
+        }
         found.append(
             Promise(
                 item,
@@ -217,12 +226,12 @@ def make_promises(
     return sorted(found, key=lambda one: (-one.excess, -one.excess_alone, one.item))
 
 
-def _is_on(item: str, way: frozenset[str], decidable: Decidable) -> bool:
-    return any(item_of(part) == item for need in way for part in decidable.met[need])
+def _meets(item: str, need: str, decidable: Decidable) -> bool:
+    return any(item_of(part) == item for part in decidable.met[need])
 
 
 def _parts(item: str, decidable: Decidable) -> tuple[PartPromise, ...]:
-    parts = decidable.parts(item)
+    parts = decidable.parts_of([item])
     if parts == [item]:
         return ()
     found = []
