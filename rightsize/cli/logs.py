@@ -42,7 +42,7 @@ PART_COLUMNS = (
 )  # fmt: skip
 _BRIEF = ("no.", "missing", "decides_up_to", "GB_a_month", "price_a_month", "decides_on")
 _BY_SCOPE = _BRIEF[:-1]
-_FEW = 3
+_FEW, _FIRST = 3, 5
 _LEAST = 0.001
 _TENTH = 0.1
 _CENT = 0.01
@@ -135,7 +135,7 @@ _Row = dict[str, Any]
 
 def _briefs(rows: Sequence[_Row], parts: Sequence[_Row]) -> Iterator[_Row]:
     for row in rows:
-        marked = row["title"] + (" *" if row["needs"] and row["excess_alone"] < row["excess"] else "")
+        marked = row["title"] + ("*" if row["needs"] and row["excess_alone"] < row["excess"] else "")
         whole = {"no.": row["rank"], "missing": marked, "decides_on": row["decides_on"]}
         yield whole | _figures(row) | {"chosen": _chosen(row, parts)}
 
@@ -201,7 +201,9 @@ def _steps(rows: Sequence[_Row], parts: Sequence[_Row], *, everything: bool) -> 
     from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
 
     yield "What to do"
-    for row in rows:
+    wanted_rows = [row for row in rows if row["chosen"]] or list(rows)
+    first = wanted_rows if everything else wanted_rows[:_FIRST]
+    for row in first:
         mine = _parts_of(row, parts)
         wanted = [part for part in mine if part["chosen"]]
         in_part = 0 < len(wanted) < len(mine)
@@ -223,6 +225,8 @@ def _steps(rows: Sequence[_Row], parts: Sequence[_Row], *, everything: bool) -> 
         if policies:
             yield "     or by built-in policies, which also take in new resources" + (":" if everything else "; -v")
             yield from (for_terminal(f"     {command}") for command in policies if everything)
+    if len(wanted_rows) > len(first):
+        yield f"  and {len(wanted_rows) - len(first):,} more; -v shows what to do about them"
 
 
 def _document(result: LogsResult, rows: list[_Row], parts: list[_Row]) -> _Row:

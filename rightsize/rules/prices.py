@@ -188,7 +188,8 @@ class LogTable:
         table: The table of Log Analytics.
         gb_per_1000_users: The stated volume of a month for 1,000 users; None where none is stated.
         bytes_per_record: The stated size of a record; None where none is stated.
-        records_per_day: The records that a resource is assumed to write a day; None where nothing has to be assumed.
+        records_per_day: The records a day of a resource, of sign-ins those of a principal, as far as these have to be
+            assumed; None where nothing has to be.
         retained_days: The days for which Azure keeps the log without an export.
         licence: The licence that it takes; empty where it takes none.
         policies: The built-in policies that send it to a workspace, also from new resources: GUIDs of definitions.

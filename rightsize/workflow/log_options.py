@@ -54,7 +54,7 @@ _TITLES = {
     PIM_HISTORY: "requests and instances of PIM",
     ACTIVATION_RULES: "activation rules of eligible roles",
 }
-_EXPORTED = {
+EXPORTED = {
     "scopes": ("management_groups", "subscriptions"),
     "inventory": ("resources", "resource_graph", "role_assignments", "role_definitions"),
     "providers": ("providers",),
@@ -255,7 +255,7 @@ def _title(item: str, sources: Sources, scopes: int) -> str:
         return f"Activity Log of {counted(scopes, 'scope')}"
     if item.startswith(RESOURCE_LOG):
         kind = _spelling()[item.removeprefix(RESOURCE_LOG)].split("/", 1)[-1]
-        return f"log of {scopes:,} {kind}" if scopes else f"log of {kind}"
+        return f"log of {kind} ({scopes:,})" if scopes else f"log of {kind}"
     return _TITLES[item]
 
 
@@ -301,7 +301,10 @@ def _volume(item: str, tables: Sequence[LogTable], sources: Sources, scopes: int
             said.append(f"{table.table}: rows of this store, at {size:,.0f} bytes each")
         elif table.records_per_day is not None and size is not None and number is None:
             assumed = True
-            number, why = _assumed(table, sources, scopes)
+            number, why = _assumed(
+                table, sources, scopes if item.startswith(RESOURCE_LOG) else _signers(table, sources)
+            )
+            unknown = unknown or not number
             said.append(f"{table.table}, assumed: {why}, at {size:,.0f} bytes each")
         elif table.gb_per_1000_users is not None and users:
             total += table.gb_per_1000_users * users / 1000
@@ -314,17 +317,28 @@ def _volume(item: str, tables: Sequence[LogTable], sources: Sources, scopes: int
     return Volume(None if unknown else total, records or None, "" if unknown else "; ".join(said), assumed)
 
 
-def _assumed(table: LogTable, sources: Sources, scopes: int) -> tuple[int, str]:
-    """Return the records of a month that resources without a row at hand are assumed to write, and why."""
-    if sources.records_per_day is not None:
-        daily: float = sources.records_per_day
-        why = f"{daily:,} records a day and resource, as you say"
-    else:
-        like = _like_records(table, sources.coverage)
-        daily = table.records_per_day or 0 if like is None else like
-        other = f"{daily:,.0f} records a day and resource, as other logs of resources here have"
-        why = f"{daily:,} records a day and resource" if like is None else other
-    return round(daily * scopes * _MONTH), why
+_SIGNING = {"non_interactive": "User", "service_principal": "ServicePrincipal", "managed_identity": "ManagedIdentity"}
+"""By category of a sign-in log: the type of its principals."""
+
+
+def _signers(table: LogTable, sources: Sources) -> int:
+    """Return the number of listed principals whose sign-ins a log has."""
+    listed = sources.inputs.principals.filter(pl.col("listed").fill_null(False))
+    return listed.filter(pl.col("principal_type") == _SIGNING[table.category]).height
+
+
+def _assumed(table: LogTable, sources: Sources, writers: int) -> tuple[int, str]:
+    """Return the records of a month that resources or principals are assumed to write, and why."""
+    unit = "principal" if table.category in _SIGNING else "resource"
+    said = None if table.category in _SIGNING else sources.records_per_day
+    like = None if table.category in _SIGNING else _like_records(table, sources.coverage)
+    daily: float = table.records_per_day or 0
+    why = ""
+    if said is not None:
+        daily, why = said, ", as you say"
+    elif like is not None:
+        daily, why = like, ", as other logs of resources here have"
+    return round(daily * writers * _MONTH), f"{daily:,.0f} records a day and {unit}{why}"
 
 
 def _like_records(table: LogTable, coverage: pl.DataFrame) -> float | None:
@@ -394,7 +408,7 @@ def _commands(item: str, sources: Sources, lacking: Sequence[str], *, sent: bool
     if item == "graph_log":
         return (_TEMPLATES, entra_command(item), f"rightsize load {FOLDER_OF_LOG}")
     days = min((table.retained_days for table in log_tables(item)), default=window.days)
-    fetch = _fetch(_EXPORTED[item], min(days, window.days), place)
+    fetch = _fetch(EXPORTED[item], min(days, window.days), place)
     return (_TEMPLATES, entra_command(item), *fetch) if item == "directory_log" and days < window.days else fetch
 
 
