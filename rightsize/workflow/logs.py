@@ -13,6 +13,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.observability.needs import item_of, read_needs
 from rightsize.analyze.observability.promises import Decidable, by_assignment, make_promises, read_decidable
+from rightsize.analyze.observability.silence import silence_of
 from rightsize.analyze.observability.undecided import ASSIGNMENT, plane_cells, weigh_cells
 from rightsize.analyze.observability.ways import ACTIVATION_RULES, find_ways, held_for_rules, ways_on_planes
 from rightsize.analyze.planes import PlaneAnalysis
@@ -217,7 +218,10 @@ def find_missing(
         whole = weigh_cells(analysis, spared)
         of_roles = find_ways(whole, inputs, analysis)
         coverage = store.table("coverage")
-        beyond = ways_on_planes(plane_cells(planes), audited=_is_audited(coverage, inputs, analysis.window))
+        on_planes = plane_cells(planes)
+        silence = silence_of(inputs, analysis.window, on_planes["principal_id"].unique())
+        audited = _is_audited(coverage, inputs, analysis.window)
+        beyond = ways_on_planes(on_planes, silence, audited=audited)
         rules = held_for_rules(whole, analysis, _known_rules(inputs))
         needs = read_needs(inputs, analysis)
         shown = [of_roles, beyond.select(of_roles.columns), rules.select(of_roles.columns)]

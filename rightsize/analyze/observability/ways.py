@@ -93,21 +93,29 @@ def find_ways(cells: pl.DataFrame, inputs: Inputs, analysis: Analysis) -> pl.Dat
     )
 
 
-def ways_on_planes(cells: pl.DataFrame, *, audited: bool) -> pl.DataFrame:
+def ways_on_planes(cells: pl.DataFrame, silence: pl.DataFrame, *, audited: bool) -> pl.DataFrame:
     """Return the cells of Graph and of the directory with the same column.
 
-    `audited` says whether the audit log of the directory covers every day: then no more of it shows that an eligible
-    assignment was not activated.
+    Args:
+        cells: `undecided.plane_cells`.
+        silence: `silence.silence_of` the holders of directory roles.
+        audited: Whether the audit log of the directory covers every day and has activations: then no more of it shows
+            that an eligible assignment was not activated.
     """
-    sleeps = (pl.col("plane") == "directory") & (pl.col("state") == "eligible") & pl.lit(not audited)
+    in_directory = pl.col("plane") == "directory"
+    sleeps = in_directory & (pl.col("state") == "eligible") & pl.lit(not audited)
+    free = ~pl.col("reason").is_in(_HELD)
     log = pl.when(pl.col("plane") == "graph").then(pl.lit(GRAPH_LOG)).otherwise(pl.lit(DIRECTORY_LOG))
     way = (
-        pl.when(pl.col("reason").is_in(_MISSING_LOG) | sleeps & ~pl.col("reason").is_in(_HELD))
+        pl.when(pl.col("reason").is_in(_MISSING_LOG) | sleeps & free)
         .then(log)
         .when(pl.col("reason") == OutOfCoverage.NO_PERMISSION_MAP.value)
         .then(pl.lit(GRAPH_MAP))
     )
-    return cells.with_columns(ways=pl.concat_list([way]).list.drop_nulls())
+    silent = pl.when(in_directory & free).then(pl.col("silence")).fill_null(pl.lit([], dtype=pl.List(pl.String)))
+    return cells.join(silence, on="principal_id", how="left").select(
+        *cells.columns, ways=pl.concat_list([way, silent]).list.drop_nulls().list.unique().list.sort()
+    )
 
 
 def held_for_rules(cells: pl.DataFrame, analysis: Analysis, known: pl.DataFrame) -> pl.DataFrame:
