@@ -26,7 +26,8 @@ from rightsize.propose.optimize.best_set import choose_under_budget
 from rightsize.render.log_settings import template_files
 from rightsize.rules.prices import Prices, known_prices, read_prices
 from rightsize.store.connection import open_store
-from rightsize.workflow.log_options import LogOption, LogPart, Sources, describe_options, spelt_scopes
+from rightsize.workflow.log_options import LogOption, LogPart, describe_options, spelt_scopes
+from rightsize.workflow.log_volumes import Sources
 from rightsize.workflow.planes import judge_planes, tables_beside
 from rightsize.workflow.rbac_analysis import analyse_inputs
 from rightsize.workflow.text_files import read_bytes, write_text
