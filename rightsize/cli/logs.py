@@ -42,7 +42,7 @@ PART_COLUMNS = (
 )  # fmt: skip
 _BRIEF = ("no.", "missing", "decides_up_to", "GB_a_month", "price_a_month", "decides_on")
 _BY_SCOPE = _BRIEF[:-1]
-_FEW, _FIRST = 3, 5
+_FEW, _FIRST, _SCOPES = 3, 5, 10
 _LEAST = 0.001
 _TENTH = 0.1
 _CENT = 0.01
@@ -123,7 +123,9 @@ def logs(
         shown, names = (rows, COLUMNS) if by is Grouping.ITEM else (parts, PART_COLUMNS)
         show(shown, tuple(names), output, document=_document(result, rows, parts))
     elif rows:
-        brief, heads = (_briefs(rows, parts), _BRIEF) if by is Grouping.ITEM else (_part_briefs(rows, parts), _BY_SCOPE)
+        brief, heads = _briefs(rows, parts), _BRIEF
+        if by is Grouping.SCOPE:
+            brief, heads = _part_briefs(rows, parts, everything=verbose > 0), _BY_SCOPE
         columns = heads if budget is None else (*heads, "chosen")
         show(list(brief), columns, output, table_columns=columns)
         write("\n" + "\n".join(_steps(rows, parts, everything=verbose > 0)) + "\n")
@@ -140,11 +142,13 @@ def _briefs(rows: Sequence[_Row], parts: Sequence[_Row]) -> Iterator[_Row]:
         yield whole | _figures(row) | {"chosen": _chosen(row, parts)}
 
 
-def _part_briefs(rows: Sequence[_Row], parts: Sequence[_Row]) -> Iterator[_Row]:
+def _part_briefs(rows: Sequence[_Row], parts: Sequence[_Row], *, everything: bool) -> Iterator[_Row]:
     """Yield each row followed by its scopes, the id of a subscription or the name of a management group."""
     for row in rows:
         yield from _briefs([row], parts)
-        for part in _parts_of(row, parts):
+        mine = _parts_of(row, parts)
+        shown = mine if everything else mine[:_SCOPES]
+        for part in shown:
             scope = part["scope"].rsplit("/", 1)[-1] or part["scope"] or "a scope that is not known"
             own = part | {"is_sent": row["is_sent"], "currency": row["currency"]}
             yield {
@@ -152,6 +156,10 @@ def _part_briefs(rows: Sequence[_Row], parts: Sequence[_Row]) -> Iterator[_Row]:
                 "missing": f" {'the tenant' if scope == '/' else scope}",
                 "chosen": "yes" if part["chosen"] else "",
             } | _figures(own)
+        if len(mine) > len(shown):
+            yield dict.fromkeys(("no.", *_BRIEF, "chosen"), "") | {
+                "missing": f" and {len(mine) - len(shown):,} more; -v shows them"
+            }
 
 
 def _parts_of(row: _Row, parts: Sequence[_Row]) -> list[_Row]:
