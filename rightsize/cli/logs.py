@@ -40,7 +40,7 @@ PART_COLUMNS = (
     "item", "scope", "rank", "excess", "excess_alone", "share", "operations", "gb_per_month", "records_per_month",
     "is_assumed", "price_per_month", "chosen", "commands", "policy_commands",
 )  # fmt: skip
-_BRIEF = ("no.", "missing", "decides_up_to", "GB_a_month", "price_a_month", "decides_on")
+_BRIEF: tuple[str, ...] = ("no.", "missing", "decides_up_to", "GB_a_month", "price_a_month", "decides_on")
 _BY_SCOPE = _BRIEF[:-1]
 _FEW, _FIRST, _SCOPES = 3, 5, 10
 _LEAST = 0.001
