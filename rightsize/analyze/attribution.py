@@ -91,8 +91,26 @@ def attribute(
         used=explained,
         unexplained=_unexplained(left, too_young, maybe, tenant),
         quarantined=_quarantined(suspect, evidenced, tenant, woken, grants),
-        doubtful=_doubtful(left, maybe, tenant, grants, open_groups),
+        doubtful=pl.concat(
+            [_doubtful(left, maybe, tenant, grants, open_groups), _beside_unlisted(direct, clean, tenant, grants)]
+        ).unique(),
     )
+
+
+def _beside_unlisted(direct: pl.DataFrame, clean: pl.DataFrame, tenant: Tenant, grants: pl.DataFrame) -> pl.DataFrame:
+    """Return `(a, name, plane)`: other assignments that allow calls which only groups without the caller are named for.
+
+    The log says that the group allowed the call, and no listing has the caller in it: perhaps the members are not
+    known, perhaps the caller is no longer one. Then an assignment of the caller that also allows it has to stay so.
+    """
+    named = direct.join(tenant.assignments.select("a", holder="principal_id"), on="a").join(
+        clean.select("u", "principal_id"), on="u"
+    )
+    known = named.join(tenant.may_reach, on=["principal_id", "holder"], how="semi")["u"]
+    outside = named.drop_nulls("principal_id").filter(~pl.col("u").is_in(known.implode()))
+    calls = clean.join(outside, on="u", how="semi")
+    found = pl.concat(_candidates(calls, tenant, grants)).select("u", "a").join(outside, on=["u", "a"], how="anti")
+    return found.join(calls.select("u", "name", "plane"), on="u").select(*_DOUBTFUL).unique()
 
 
 def _quarantined(

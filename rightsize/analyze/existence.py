@@ -94,9 +94,7 @@ def read_existence(inputs: Inputs, window: Window, tenant: Tenant) -> Existence:
     calls = _calls(inputs, window)
     changes = _changes(calls)
     present = _present(inputs, window, calls)
-    # The first of 90 days is cut by retention, so that no export can have it.
-    rest = replace(window, first_day=window.first_day + dt.timedelta(days=1)) if window.days > 1 else window
-    logged = covered_subscriptions(inputs, rest, tenant)
+    logged = covered_subscriptions(inputs, logged_rest(window), tenant)
     return Existence(
         window=window,
         subscriptions=_subscriptions(inputs, window, tenant, logged),
@@ -105,6 +103,11 @@ def read_existence(inputs: Inputs, window: Window, tenant: Tenant) -> Existence:
         unregistered=_unregistered(inputs, window, logged, present, changes),
         arrived=_arrived(calls, present, window),
     )
+
+
+def logged_rest(window: Window) -> Window:
+    """Return the days of a window that an export can have: the first of 90 days is cut by retention."""
+    return replace(window, first_day=window.first_day + dt.timedelta(days=1)) if window.days > 1 else window
 
 
 def _calls(inputs: Inputs, window: Window) -> pl.DataFrame:

@@ -97,7 +97,7 @@ def data_states(inputs: Inputs, window: Window, tenant: Tenant, whole: pl.Series
     )
     above = containing(resources["resource"], places, tenant.tree).select(place="assigned", resource="place")
     held = pl.concat([inside, above.select("place", "resource")]).unique()
-    logs, missing = _log_states(inputs, window, resources.join(held, on="resource", how="semi"))
+    logs, missing = log_states(inputs, window, resources.join(held, on="resource", how="semi"))
     known = held.join(logs, on="resource").select("place", "rule", "state")
     planes = pl.Series([row["plane"] for row in rows_of("resource_logs")], dtype=pl.String)
     gaps = held.join(missing.with_columns(plane=planes.gather(missing["rule"])), on="resource")
@@ -139,7 +139,7 @@ def _of_high_places(inputs: Inputs, tenant: Tenant, high: pl.DataFrame, whole: p
     )
 
 
-def _log_states(inputs: Inputs, window: Window, resources: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def log_states(inputs: Inputs, window: Window, resources: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return `(resource, rule, state)`: what the log of each resource is evidence of, since the resource was made.
 
     And `(resource, rule, day)`: the other days, of the logs that are evidence for a part of the window.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,14 +33,26 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "rank", "item", "title", "excess", "excess_alone", "share", "expected", "operations", "assignments", "needs",
-    "gb_per_month", "gb_source", "records_per_month", "price_per_month", "currency", "plan", "price_as_of",
-    "price_source", "is_sent", "licence", "decides_on", "chosen", "commands",
+    "gb_per_month", "gb_source", "is_assumed", "records_per_month", "price_per_month", "currency", "plan",
+    "price_as_of", "price_source", "is_sent", "licence", "decides_on", "chosen", "commands", "policy_commands",
 )  # fmt: skip
-_BRIEF = ("no.", "missing", "decides_up_to", "GB_a_month", "price_a_month", "decides_on")
-_FEW = 3
+PART_COLUMNS = (
+    "item", "scope", "rank", "excess", "excess_alone", "share", "operations", "gb_per_month", "records_per_month",
+    "is_assumed", "price_per_month", "chosen", "commands", "policy_commands",
+)  # fmt: skip
+_BRIEF: tuple[str, ...] = ("no.", "missing", "decides_up_to", "GB_a_month", "price_a_month", "decides_on")
+_BY_SCOPE = _BRIEF[:-1]
+_FEW, _FIRST, _SCOPES = 3, 5, 10
 _LEAST = 0.001
 _TENTH = 0.1
 _CENT = 0.01
+
+
+class Grouping(StrEnum):
+    """What a row of the answer is about."""
+
+    ITEM = "item"
+    SCOPE = "scope"
 
 
 def logs(
@@ -55,6 +68,18 @@ def logs(
         str, typer.Option("--plan", help="The plan or destination of the prices: analytics, sentinel, storage …")
     ] = "analytics",
     region: Annotated[str, typer.Option("--region", help="The region of the prices.")] = "us",
+    records_per_day: Annotated[
+        int | None,
+        typer.Option(
+            "--records-per-day",
+            min=0,
+            help="Records a day of a resource whose log is missing, where no like log tells.",
+            show_default="assumed",
+        ),
+    ] = None,
+    by: Annotated[
+        Grouping, typer.Option("--by", help="One row each missing thing, or each scope that lacks it.")
+    ] = Grouping.ITEM,
     bicep: Annotated[
         Path | None,
         typer.Option("--bicep", help="Write the diagnostic settings into this folder.", show_default=False),
@@ -90,32 +115,77 @@ def logs(
         region=region,
         budget=budget,
         templates=bicep,
+        records_per_day=records_per_day,
     )
-    rows = list(result.rows())
+    rows, parts = list(result.rows()), list(result.part_rows())
     _say_window(result)
-    if output is OutputFormat.TABLE:
-        if rows:
-            columns = (*_BRIEF, "chosen") if budget is not None else _BRIEF
-            show([_brief(row) for row in rows], columns, output, table_columns=columns)
-            write("\n" + "\n".join(_steps(rows, everything=verbose > 0)) + "\n")
-    else:
-        show(rows, COLUMNS, output, document=_document(result, rows))
+    if output is not OutputFormat.TABLE:
+        shown, names = (rows, COLUMNS) if by is Grouping.ITEM else (parts, PART_COLUMNS)
+        show(shown, tuple(names), output, document=_document(result, rows, parts))
+    elif rows:
+        brief, heads = _briefs(rows, parts), _BRIEF
+        if by is Grouping.SCOPE:
+            brief, heads = _part_briefs(rows, parts, everything=verbose > 0), _BY_SCOPE
+        columns = heads if budget is None else (*heads, "chosen")
+        show(list(brief), columns, output, table_columns=columns)
+        write("\n" + "\n".join(_steps(rows, parts, everything=verbose > 0)) + "\n")
     _say_rest(result, rows, bicep)
 
 
-def _brief(row: dict[str, Any]) -> dict[str, Any]:
-    found = {
-        "no.": row["rank"],
-        "missing": row["title"] + (" *" if row["needs"] and row["excess_alone"] < row["excess"] else ""),
+_Row = dict[str, Any]
+
+
+def _briefs(rows: Sequence[_Row], parts: Sequence[_Row]) -> Iterator[_Row]:
+    for row in rows:
+        marked = row["title"] + ("*" if row["needs"] and row["excess_alone"] < row["excess"] else "")
+        whole = {"no.": row["rank"], "missing": marked, "decides_on": row["decides_on"]}
+        yield whole | _figures(row) | {"chosen": _chosen(row, parts)}
+
+
+def _part_briefs(rows: Sequence[_Row], parts: Sequence[_Row], *, everything: bool) -> Iterator[_Row]:
+    """Yield each row followed by its scopes, the id of a subscription or the name of a management group."""
+    for row in rows:
+        yield from _briefs([row], parts)
+        mine = _parts_of(row, parts)
+        shown = mine if everything else mine[:_SCOPES]
+        for part in shown:
+            scope = part["scope"].rsplit("/", 1)[-1] or part["scope"] or "a scope that is not known"
+            own = part | {"is_sent": row["is_sent"], "currency": row["currency"]}
+            yield {
+                "no.": "",
+                "missing": f" {'the tenant' if scope == '/' else scope}",
+                "chosen": "yes" if part["chosen"] else "",
+            } | _figures(own)
+        if len(mine) > len(shown):
+            yield dict.fromkeys(("no.", *_BRIEF, "chosen"), "") | {
+                "missing": f" and {len(mine) - len(shown):,} more; -v shows them"
+            }
+
+
+def _parts_of(row: _Row, parts: Sequence[_Row]) -> list[_Row]:
+    return [part for part in parts if part["item"] == row["item"]]
+
+
+def _chosen(row: _Row, parts: Sequence[_Row]) -> str:
+    mine = _parts_of(row, parts)
+    chosen = sum(bool(part["chosen"]) for part in mine)
+    return f"{chosen:,} of {len(mine):,}" if 0 < chosen < len(mine) else "yes" if row["chosen"] else ""
+
+
+def _figures(row: _Row) -> _Row:
+    return {
         "decides_up_to": f"{row['share']:.1%}" if row["share"] >= _LEAST or not row["excess"] else f"<{_LEAST:.1%}",
-        "GB_a_month": _amount(row["gb_per_month"]),
+        "GB_a_month": _guessed(row, _amount(row["gb_per_month"])),
         "price_a_month": _price(row),
-        "decides_on": row["decides_on"],
     }
-    return found | {"chosen": "yes" if row["chosen"] else ""}
 
 
-def _price(row: dict[str, Any]) -> str:
+def _guessed(row: _Row, text: str) -> str:
+    """Return a figure, with a mark where it rests on an assumption."""
+    return f"~{text}" if row["is_assumed"] and row["gb_per_month"] else text
+
+
+def _price(row: _Row) -> str:
     price = row["price_per_month"]
     if price is None:
         return "unknown"
@@ -123,7 +193,7 @@ def _price(row: dict[str, Any]) -> str:
         return "paid"
     if price == 0:
         return "free"
-    return f"{price:,.2f} {row['currency']}" if price >= _CENT else f"<{_CENT} {row['currency']}"
+    return _guessed(row, f"{price:,.2f} {row['currency']}" if price >= _CENT else f"<{_CENT} {row['currency']}")
 
 
 def _amount(gigabytes: float | None) -> str:
@@ -134,43 +204,58 @@ def _amount(gigabytes: float | None) -> str:
     return f"{gigabytes:,.1f}" if gigabytes >= _TENTH else f"<{_TENTH}"
 
 
-def _steps(rows: list[dict[str, Any]], *, everything: bool) -> Iterator[str]:
+def _steps(rows: Sequence[_Row], parts: Sequence[_Row], *, everything: bool) -> Iterator[str]:
     """Yield what to do for each row; without `everything` only the first commands."""
     from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
 
     yield "What to do"
-    for row in rows:
+    wanted_rows = [row for row in rows if row["chosen"]] or list(rows)
+    first = wanted_rows if everything else wanted_rows[:_FIRST]
+    for row in first:
+        mine = _parts_of(row, parts)
+        wanted = [part for part in mine if part["chosen"]]
+        in_part = 0 < len(wanted) < len(mine)
+        yield for_terminal(f"  {row['rank']}. {row['item']}")
         notes = [f"needs also: {', '.join(row['needs'])}"] if row["needs"] else []
         notes += [f"licence: {row['licence']}"] if row["licence"] else []
+        notes += [f"chosen at {_chosen(row, parts)} scopes"] if in_part else []
         if row["expected"] is not None and row["excess"]:
             notes.append(f"unused in like scopes here: {100 * row['expected'] // row['excess']}% of it")
-        said = f"  {row['rank']}. {row['item']}" + (f" ({'; '.join(notes)})" if notes else "")
-        yield for_terminal(said)
-        commands = row["commands"]
+        yield from (for_terminal(f"     {note}") for note in notes)
+        sources = wanted if in_part else [row]
+        # Each script is run before the next one is written.
+        commands = [command for some in dict.fromkeys(tuple(one["commands"]) for one in sources) for command in some]
         shown = commands if everything else commands[:_FEW]
         yield from (for_terminal(f"     {command}") for command in shown)
         if len(commands) > len(shown):
             yield f"     and {len(commands) - len(shown):,} more; -v shows them"
+        policies = [command for one in sources for command in one["policy_commands"]]
+        if policies:
+            yield "     or by built-in policies, which also take in new resources" + (":" if everything else "; -v")
+            yield from (for_terminal(f"     {command}") for command in policies if everything)
+    if len(wanted_rows) > len(first):
+        yield f"  and {len(wanted_rows) - len(first):,} more; -v shows what to do about them"
 
 
-def _document(result: LogsResult, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    chosen = result.chosen
+def _document(result: LogsResult, rows: list[_Row], parts: list[_Row]) -> _Row:
     best = None
-    if chosen is not None:
-        decides = result.decides(chosen)
-        price = sum(row["price_per_month"] for row in rows if row["item"] in chosen)
+    if result.chosen is not None:
+        decides = result.chosen_excess
+        chosen = [row for row in rows if row["chosen"]]
         best = {
-            "items": list(chosen),
+            "items": [row["item"] for row in chosen],
+            "parts": [{"item": part["item"], "scope": part["scope"]} for part in parts if part["chosen"]],
             "excess": decides,
             "share": round(result.share(decides), 4),
-            "price_per_month": round(price, 4),
+            "price_per_month": round(result.chosen_price, 4),
+            "is_assumed": any(row["is_assumed"] for row in chosen),
         }
     return {
         "window": {"first_day": result.window.first_day, "last_day": result.window.last_day},
         "undecided_excess": result.undecided,
         "assignments_without_bound": result.unlisted,
         "decidable_excess": result.decides([row["item"] for row in rows]),
-        "options": rows,
+        "options": [row | {"parts": [_without_item(part) for part in _parts_of(row, parts)]} for row in rows],
         "best_set": best,
         "promises": [
             {
@@ -185,12 +270,16 @@ def _document(result: LogsResult, rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _without_item(part: _Row) -> _Row:
+    return {name: value for name, value in part.items() if name != "item"}
+
+
 def _say_window(result: LogsResult) -> None:
     window = result.window
     say(f"window {window.first_day} to {window.last_day}, {window.days} days; prices of the plan {result.plan}")
 
 
-def _say_rest(result: LogsResult, rows: list[dict[str, Any]], bicep: Path | None) -> None:
+def _say_rest(result: LogsResult, rows: list[_Row], bicep: Path | None) -> None:
     if rows:
         whole = result.decides([row["item"] for row in rows])
         say(
@@ -199,6 +288,8 @@ def _say_rest(result: LogsResult, rows: list[dict[str, Any]], bicep: Path | None
         )
     if any(row["needs"] for row in rows):
         say("*: a part of it needs other missing things, too")
+    if any(row["is_assumed"] for row in rows):
+        say("~: assumed, since no like log is here to count; --records-per-day says how many records there are")
     if result.chosen is not None:
         _say_best(result, rows)
     for one in result.outcomes:
@@ -212,16 +303,17 @@ def _say_rest(result: LogsResult, rows: list[dict[str, Any]], bicep: Path | None
     _say_next(result, rows)
 
 
-def _say_best(result: LogsResult, rows: list[dict[str, Any]]) -> None:
+def _say_best(result: LogsResult, rows: list[_Row]) -> None:
     chosen = [row for row in rows if row["chosen"]]
     if not chosen:
         say("no set fits the budget: what is missing costs more, or its price is not known")
         return
-    decides = result.decides([row["item"] for row in chosen])
-    price = sum(row["price_per_month"] for row in chosen)
+    decides = result.chosen_excess
+    assumed = [row["item"] for row in chosen if row["is_assumed"]]
+    said = f"; the volume of {', '.join(assumed)} is assumed" if assumed else ""
     say(
         f"best set for the budget: {', '.join(row['item'] for row in chosen)}; it decides up to "
-        f"{result.share(decides):.1%} for {price:,.2f} {result.prices.currency} a month"
+        f"{result.share(decides):.1%} for {result.chosen_price:,.2f} {result.prices.currency} a month{said}"
     )
 
 
@@ -233,9 +325,14 @@ _UNLISTED = {
 }
 
 
-def _say_next(result: LogsResult, rows: list[dict[str, Any]]) -> None:
+_ELIGIBLE = "rightsize exports --source role_eligibility_instances > get.sh"
+
+
+def _say_next(result: LogsResult, rows: list[_Row]) -> None:
     for reason, number in result.unlisted.items():
         say(f"{number:,} assignments have no bound, since {_UNLISTED[reason]}: `{_CATALOGUE}`")
+    if result.sleeps_unlisted:
+        say(f"logs show activations, but no eligible assignment is listed, so these have no bound: `{_ELIGIBLE}`")
     if not result.has_grants:
         say("next: rightsize exports > get.sh; no assignment is loaded, so nothing can be decided")
         return

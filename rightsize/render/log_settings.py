@@ -66,6 +66,30 @@ def entra_command(item: str) -> str:
     )
 
 
+def policy_commands(item: str, policies: Sequence[str], subscriptions: Sequence[str]) -> tuple[str, ...]:
+    """Return the commands that send a log by built-in policies, from resources of today and those to come.
+
+    Args:
+        item: The missing log.
+        policies: The GUIDs of the policy definitions.
+        subscriptions: The folded scopes of the subscriptions.
+    """
+    target = for_shell(json.dumps({"logAnalytics": {"value": "WORKSPACE"}}))
+    kind = item.rsplit("/", 1)[-1]
+    found = []
+    for scope in subscriptions:
+        for number, policy in enumerate(policies, start=1):
+            name = f"rightsize-{kind}-{number}"
+            subscription = for_shell(scope.rsplit("/", 1)[-1])
+            found += [
+                f"az policy assignment create --name {name} --policy {policy} --scope {for_shell(scope)} "
+                f"--params {target} --mi-system-assigned --location eastus "
+                f"--identity-scope {for_shell(scope)} --role 'Log Analytics Contributor'",
+                f"az policy remediation create --name {name} --policy-assignment {name} --subscription {subscription}",
+            ]
+    return tuple(found)
+
+
 def template_files(items: Iterable[str]) -> Mapping[str, str]:
     """Return name and content of the files for missing logs; things that are no setting have none."""
     found = ((template_name(item), write_template(item)) for item in items)

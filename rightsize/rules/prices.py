@@ -188,8 +188,11 @@ class LogTable:
         table: The table of Log Analytics.
         gb_per_1000_users: The stated volume of a month for 1,000 users; None where none is stated.
         bytes_per_record: The stated size of a record; None where none is stated.
+        records_per_day: The records a day of a resource, of sign-ins those of a principal, as far as these have to be
+            assumed; None where nothing has to be.
         retained_days: The days for which Azure keeps the log without an export.
         licence: The licence that it takes; empty where it takes none.
+        policies: The built-in policies that send it to a workspace, also from new resources: GUIDs of definitions.
         source: Where this was read.
     """
 
@@ -198,8 +201,10 @@ class LogTable:
     table: str
     gb_per_1000_users: float | None
     bytes_per_record: float | None
+    records_per_day: int | None
     retained_days: int
     licence: str
+    policies: tuple[str, ...]
     source: str
 
 
@@ -221,7 +226,9 @@ def _log_table(row: Mapping[str, str]) -> LogTable:
         row["table"],
         float(volume) if volume else None,
         float(size) if size else None,
+        int(row["records_per_day"]) if row["records_per_day"] else None,
         int(row["retained_days"]),
         row["licence"],
+        tuple(row["policies"].split()),
         row["source"],
     )

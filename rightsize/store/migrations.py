@@ -13,7 +13,7 @@ from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
 from rightsize.store.transactions import one_transaction
 
-SCHEMA_VERSION = 31
+SCHEMA_VERSION = 32
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -200,6 +200,12 @@ def _add_covered_days(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("ALTER TABLE base.verdicts ADD COLUMN IF NOT EXISTS covered_days BIGINT")
 
 
+def _add_parts_of_options(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add what is missing scope by scope; the next run of `logs` writes its answer anew."""
+    connection.execute("DROP TABLE IF EXISTS base.observability_options")
+    _create(connection, "observability_options", "observability_parts")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -233,6 +239,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     28: lambda connection: _create(connection, "resource_references"),
     29: _add_covered_days,
     30: lambda connection: _create(connection, "next_steps", "observability_options", "observability_promises"),
+    31: _add_parts_of_options,
 }
 """The step from each version to the next."""
 

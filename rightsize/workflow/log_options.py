@@ -1,30 +1,41 @@
-"""Describe each missing thing that would decide something: its volume, its price, its day, and what to do."""
+"""Describe each missing thing that would decide something: its volume, its price, its day, and what to do.
+
+What is missing scope by scope is described whole and for each scope.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.observability.gaps import as_ranges, inner_gaps, outer_gaps
-from rightsize.analyze.observability.promises import Promise
-from rightsize.analyze.observability.ways import ACTIVITY_LOG, DECLARED, GRAPH_MAP, RESOURCE_LOG
+from rightsize.analyze.observability.gaps import as_ranges, inner_gaps
+from rightsize.analyze.observability.needs import part_of
+from rightsize.analyze.observability.promises import PartPromise, Promise
+from rightsize.analyze.observability.ways import (
+    ACTIVATION_RULES,
+    ACTIVITY_LOG,
+    DECLARED,
+    GRAPH_MAP,
+    PIM_HISTORY,
+    RESOURCE_LOG,
+)
 from rightsize.analyze.resources import known_resources, resource_of
+from rightsize.analyze.scoping import ROOT
 from rightsize.analyze.text import place_of
-from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
 from rightsize.model.wording import counted
 from rightsize.rbac.text import fold
 from rightsize.render.escape import for_shell
-from rightsize.render.log_settings import FOLDER_OF_LOG, deployment_commands, entra_command
-from rightsize.rules.prices import LogTable, Price, Prices, log_tables
+from rightsize.render.log_settings import FOLDER_OF_LOG, deployment_commands, entra_command, policy_commands
+from rightsize.rules.prices import LogTable, log_tables
 from rightsize.rules.tables import rows_of
+from rightsize.workflow.log_volumes import SENT, Cost, Sources, Volume, cost_of, volume_of
 
-_MONTH = 30
-_GB = 1e9
+_SUBSCRIPTION = "/subscriptions/"
 _SIGN_INS = "sign_ins:"
 _TEMPLATES = "rightsize logs --bicep ."
 _TITLES = {
@@ -38,40 +49,43 @@ _TITLES = {
     "graph_log": "Microsoft Graph activity log",
     "directory_log": "directory audit log",
     "graph_map": "permission map of Microsoft Graph",
+    PIM_HISTORY: "requests and instances of PIM",
+    ACTIVATION_RULES: "activation rules of eligible roles",
 }
-_EXPORTED = {
+EXPORTED = {
     "scopes": ("management_groups", "subscriptions"),
     "inventory": ("resources", "resource_graph", "role_assignments", "role_definitions"),
     "providers": ("providers",),
-    "members": ("users", "groups", "service_principals", "group_members", "transitive_members", "nested_members"),
+    "members": ("users", "groups", "service_principals", "group_members"),
     ACTIVITY_LOG: ("activity_log",),
     "directory_log": ("directory_audits",),
+    PIM_HISTORY: ("role_assignment_requests", "role_assignment_instances", "role_eligibility_instances"),
+    ACTIVATION_RULES: ("role_management_policies", "role_management_policy_assignments"),
 }
 """The sources of `exports` that fetch a missing thing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Volume:
-    """The volume of a log in a month.
+class LogPart:
+    """A missing thing at one scope.
 
     Attributes:
-        gigabytes: None where nothing says it.
-        records: By rows of like sources in this store; None without any.
-        source: Where the gigabytes come from; empty where they are not known.
+        name: Its name, `needs.part_of`.
+        scope: The scope, spelt as it was loaded; empty where nothing tells at which scope it is missing.
+        promise: What it would decide.
+        volume: Its volume.
+        cost: Its price.
+        commands: What to do, in order.
+        policies: The commands that assign built-in policies instead.
     """
 
-    gigabytes: float | None
-    records: int | None
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """The price of a month of a log: None where the volume or a price is not known."""
-
-    monthly: float | None
-    as_of: dt.date | None
-    source: str
+    name: str
+    scope: str
+    promise: PartPromise
+    volume: Volume
+    cost: Cost
+    commands: tuple[str, ...]
+    policies: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +100,9 @@ class LogOption:
         licence: The licence that it takes; empty where it takes none.
         decides_on: The day on which it decides.
         commands: What to do, in order.
+        policies: The commands that assign built-in policies instead, which also take in new resources.
         is_sent: Whether diagnostic settings send it already, so that it only has to be loaded.
+        parts: The same scope by scope; none for what is missing for the whole tenant.
     """
 
     promise: Promise
@@ -96,63 +112,70 @@ class LogOption:
     licence: str
     decides_on: dt.date
     commands: tuple[str, ...]
+    policies: tuple[str, ...] = ()
     is_sent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """The tables and prices that describe each missing thing.
-
-    Attributes:
-        inputs: The tables.
-        analysis: The analysis.
-        coverage: The whole table `coverage`, logs of the tenant among them.
-        cells: The undecided cells, with their ways.
-        prices: The prices.
-        plan: The plan that prices are of.
-        region: The region that prices are of.
-    """
-
-    inputs: Inputs
-    analysis: Analysis
-    coverage: pl.DataFrame
-    cells: pl.DataFrame
-    prices: Prices
-    plan: str
-    region: str
+    parts: tuple[LogPart, ...] = ()
 
     @property
-    def window(self) -> Window:
-        """Return the window of the analysis."""
-        return self.analysis.window
+    def prices(self) -> dict[str, float]:
+        """Return the known price of each part, of the whole where it has none."""
+        whole = ((self.promise.item, self.cost),)
+        known = ((one.name, one.cost) for one in self.parts) if self.parts else whole
+        return {name: cost.monthly for name, cost in known if cost.monthly is not None}
+
+
+def spelt_scopes(inputs: Inputs) -> dict[str, str]:
+    """Return by folded scope how it was loaded."""
+    return dict(inputs.scopes.select(place_of(pl.col("scope")), text="scope").iter_rows())
 
 
 def describe_options(promises: Sequence[Promise], sources: Sources) -> list[LogOption]:
     """Return an option for each promise, in their order."""
     resources = _resources(sources)
-    return [_describe(promise, sources, resources) for promise in promises]
+    return [_describe(promise, sources, resources.get(promise.item, ())) for promise in promises]
 
 
-def _describe(promise: Promise, sources: Sources, resources: Mapping[str, tuple[str, ...]]) -> LogOption:
+def _describe(promise: Promise, sources: Sources, lacking: Sequence[str]) -> LogOption:
     item = promise.item
-    lacking = resources.get(item, ())
     tables = log_tables(item)
     sent = item.startswith(RESOURCE_LOG) and _is_sent(item, sources)
-    places = _places_without_log(sources) if item == ACTIVITY_LOG else pl.Series([], dtype=pl.String)
-    scopes = max(1, len(lacking) if item.startswith(RESOURCE_LOG) else len(places))
-    volume = _volume(item, tables, sources, scopes)
-    cost = Cost(0.0, None, "diagnostic settings send it already") if sent else _cost(item, tables, volume, sources)
+    scopes = len(lacking) if item.startswith(RESOURCE_LOG) else sum(bool(one.scope) for one in promise.parts)
+    volume = volume_of(item, tables, sources, max(1, scopes))
     waits = 0 if sent else max((_days_to_wait(item, table, sources.window) for table in tables), default=0)
+    parts = tuple(_describe_part(item, one, sources, lacking, sent=sent) for one in promise.parts)
     return LogOption(
         promise,
-        _title(item, sources, lacking, places),
+        _title(item, sources, scopes),
         volume,
-        cost,
+        SENT if sent else cost_of(item, tables, volume, sources),
         "" if sent else next((table.licence for table in tables if table.licence), ""),
         sources.window.end.date() + dt.timedelta(days=waits),
         _commands(item, sources, lacking, sent=sent),
+        () if sent else _policies(item, lacking),
         sent,
+        parts,
     )
+
+
+def _describe_part(item: str, promise: PartPromise, sources: Sources, lacking: Sequence[str], *, sent: bool) -> LogPart:
+    tables = log_tables(item)
+    place = promise.scope
+    mine = [one for one in lacking if one.startswith(f"{place}/")] if place else lacking
+    volume = volume_of(item, tables, sources, max(1, len(mine)))
+    return LogPart(
+        part_of(item, place),
+        sources.spelt.get(place, place),
+        promise,
+        volume,
+        SENT if sent else cost_of(item, tables, volume, sources),
+        _commands(item, sources, mine, sent=sent, place=place),
+        () if sent else _policies(item, mine),
+    )
+
+
+def _policies(item: str, lacking: Iterable[str]) -> tuple[str, ...]:
+    policies = [policy for table in log_tables(item) for policy in table.policies]
+    return policy_commands(item, policies, sorted({"/".join(one.split("/")[:3]) for one in lacking}))
 
 
 def _days_to_wait(item: str, table: LogTable, window: Window) -> int:
@@ -162,41 +185,20 @@ def _days_to_wait(item: str, table: LogTable, window: Window) -> int:
     return max(0, wanted - table.retained_days)
 
 
-def _title(item: str, sources: Sources, lacking: Sequence[str], places: pl.Series) -> str:
+def _title(item: str, sources: Sources, scopes: int) -> str:
     if item == DECLARED:
-        days = inner_gaps(sources.inputs, sources.window)["day"].n_unique()
-        return f"declaration of {counted(days, 'day')} as covered"
+        return f"declaration of {counted(inner_gaps(sources.inputs, sources.window)['day'].n_unique(), 'day')}"
     if item == ACTIVITY_LOG:
-        return f"Activity Log of {counted(len(places), 'scope')}"
+        return f"Activity Log of {counted(scopes, 'scope')}"
     if item.startswith(RESOURCE_LOG):
-        kind = _spelling()[item.removeprefix(RESOURCE_LOG)]
-        return f"log of {kind.split('/', 1)[-1]}" + (f", {len(lacking)} without it" if lacking else "")
+        kind = _spelling()[item.removeprefix(RESOURCE_LOG)].split("/", 1)[-1]
+        return f"log of {kind} ({scopes:,})" if scopes else f"log of {kind}"
     return _TITLES[item]
 
 
 def _spelling() -> dict[str, str]:
     """Return the types of resource that send logs, folded to their spelling."""
     return {fold(row["resource_type"]): row["resource_type"] for row in rows_of("resource_logs")}
-
-
-def _places_without_log(sources: Sources) -> pl.Series:
-    """Return the scopes whose Activity Log lacks days of the window."""
-    inputs, window = sources.inputs, sources.window
-    known = pl.concat([sources.analysis.tenant.tree.subscriptions["place"], _high_places(sources)]).unique().sort()
-    spelt = dict(inputs.scopes.select(place_of(pl.col("scope")), text="scope").iter_rows())
-    named = pl.Series([spelt.get(place, place) for place in known], dtype=pl.String)
-    logged = place_of(pl.concat([inputs.coverage["scope"].drop_nulls(), pl.Series([], dtype=pl.String)])).unique()
-    fresh = named.filter(~place_of(named).is_in(logged.implode())) if len(named) else named
-    found = pl.concat([outer_gaps(inputs, window, fresh)["scope"], inner_gaps(inputs, window)["scope"]])
-    return found.unique().sort()
-
-
-def _high_places(sources: Sources) -> pl.Series:
-    """Return the management groups at and below assignments, and the root where something is assigned there."""
-    tenant = sources.analysis.tenant
-    high = tenant.assignments.filter(pl.col("level").is_in(["management_group", "root"]))["place"].unique().sort()
-    found = set(high) | {group for place in high for group in tenant.tree.below(place)[0]}
-    return pl.Series("place", sorted(found), dtype=pl.String)
 
 
 def _resources(sources: Sources) -> dict[str, tuple[str, ...]]:
@@ -220,75 +222,11 @@ def _is_sent(item: str, sources: Sources) -> bool:
     return bool(reasons) and reasons <= {"no_log_loaded", "days_missing"}
 
 
-def _volume(item: str, tables: Sequence[LogTable], sources: Sources, scopes: int) -> Volume:
-    if item == DECLARED or not tables:
-        return Volume(0.0, 0, "nothing is sent")
-    users = sources.inputs.principals.filter(
-        (pl.col("principal_type") == "User") & pl.col("listed").fill_null(False)
-    ).height
-    total, records, said = 0.0, 0, []
-    unknown = False
-    for table in tables:
-        number = _records(item, table, sources.coverage, scopes)
-        records += number or 0
-        price = sources.prices.of(table.table, sources.plan, sources.region)
-        size = (price.bytes_per_record if price else None) or table.bytes_per_record
-        if number is not None and size is not None:
-            total += number * size / _GB
-            said.append(f"{table.table}: rows of this store, at {size:,.0f} bytes each")
-        elif table.gb_per_1000_users is not None and users:
-            total += table.gb_per_1000_users * users / 1000
-            said.append(f"{table.table}: {table.gb_per_1000_users:g} GB for 1,000 users ({table.source})")
-        else:
-            unknown = True
-    return Volume(None if unknown else total, records or None, "" if unknown else "; ".join(said))
-
-
-def _records(item: str, table: LogTable, coverage: pl.DataFrame, scopes: int) -> int | None:
-    """Return the records of a month by the days of like sources that this store has; None without any."""
-    rows = coverage.filter((pl.col("source") == table.log) & (pl.col("state") == "observed") & (pl.col("events") > 0))
-    if item.startswith(RESOURCE_LOG):
-        kinds = rows.select(place=place_of(rows["scope"])) if len(rows) else rows.select(place="scope")
-        kind = item.removeprefix(RESOURCE_LOG)
-        rows = rows.filter(kinds["place"].str.contains(f"/providers/{kind}/", literal=True))
-    else:
-        rows = rows.filter(pl.col("category").str.to_lowercase() == table.category.lower())
-    if rows.is_empty():
-        return None
-    days = rows.select("scope", "day").n_unique()
-    return round(int(rows["events"].sum()) / days * scopes * _MONTH)
-
-
-def _cost(item: str, tables: Sequence[LogTable], volume: Volume, sources: Sources) -> Cost:
-    if item == DECLARED or not tables:
-        return Cost(0.0, None, "a listing or a declaration costs nothing")
-    prices = [sources.prices.of(table.table, sources.plan, sources.region) for table in tables]
-    known = [price for price in prices if price is not None]
-    said = "; ".join(dict.fromkeys(price.source for price in known))
-    as_of = min((price.as_of for price in known), default=None)
-    if len(known) < len(prices):
-        return Cost(None, as_of, said)
-    if all(_is_free(price) for price in known):
-        return Cost(0.0, as_of, said)
-    if volume.gigabytes is None:
-        return Cost(None, as_of, said)
-    # All tables of one log have the price of the dearest one.
-    dearest = max(known, key=lambda price: price.monthly(1.0, sources.window.days))
-    return Cost(round(dearest.monthly(volume.gigabytes, sources.window.days), 4), as_of, said)
-
-
-def _is_free(price: Price) -> bool:
-    return price.per_gb == 0 and price.per_gb_month == 0
-
-
-def _commands(item: str, sources: Sources, lacking: Sequence[str], *, sent: bool) -> tuple[str, ...]:
+def _commands(item: str, sources: Sources, lacking: Sequence[str], *, sent: bool, place: str = "") -> tuple[str, ...]:
+    """Return what to do about a missing thing, at one place or everywhere."""
     window = sources.window
     if item == DECLARED:
-        ranges = as_ranges(inner_gaps(sources.inputs, window))
-        return tuple(
-            f"rightsize load EXPORT --covers {first}..{last} --source activity_log --scope {for_shell(scope)}"
-            for scope, first, last in ranges.iter_rows()
-        )
+        return _declarations(sources, place)
     if item == GRAPH_MAP:
         return ("rightsize catalog refresh",)
     if item.startswith(RESOURCE_LOG):
@@ -303,10 +241,27 @@ def _commands(item: str, sources: Sources, lacking: Sequence[str], *, sent: bool
     if item == "graph_log":
         return (_TEMPLATES, entra_command(item), f"rightsize load {FOLDER_OF_LOG}")
     days = min((table.retained_days for table in log_tables(item)), default=window.days)
-    fetch = _fetch(_EXPORTED[item], min(days, window.days))
+    fetch = _fetch(EXPORTED[item], min(days, window.days), place)
     return (_TEMPLATES, entra_command(item), *fetch) if item == "directory_log" and days < window.days else fetch
 
 
-def _fetch(names: Sequence[str], days: int) -> tuple[str, ...]:
+def _declarations(sources: Sources, place: str) -> tuple[str, ...]:
+    gaps = inner_gaps(sources.inputs, sources.window)
+    if place and not gaps.is_empty():
+        # A declaration at a scope above covers this one, too.
+        above = {place, ROOT} | sources.analysis.tenant.tree.ancestors_of(place)
+        gaps = gaps.filter(place_of(gaps["scope"]).is_in(sorted(above)))
+    return tuple(
+        f"rightsize load EXPORT --covers {first}..{last} --source activity_log --scope {for_shell(scope)}"
+        for scope, first, last in as_ranges(gaps).iter_rows()
+    )
+
+
+def _fetch(names: Sequence[str], days: int, place: str = "") -> tuple[str, ...]:
     chosen = " ".join(f"--source {name}" for name in names)
-    return (f"rightsize exports {chosen} --days {days} > get.sh", "bash get.sh exports", "rightsize load exports")
+    where = f" --subscription {for_shell(place.removeprefix(_SUBSCRIPTION))}" if place.startswith(_SUBSCRIPTION) else ""
+    return (
+        f"rightsize exports {chosen}{where} --days {days} > get.sh",
+        "bash get.sh exports",
+        "rightsize load exports",
+    )

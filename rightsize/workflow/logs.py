@@ -11,19 +11,23 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
-from rightsize.analyze.observability.promises import DecidedSet, by_assignment, decided_sets, excess_of, make_promises
+from rightsize.analyze.observability.needs import item_of, read_needs
+from rightsize.analyze.observability.promises import Decidable, by_assignment, make_promises, read_decidable
+from rightsize.analyze.observability.silence import silence_of
 from rightsize.analyze.observability.undecided import ASSIGNMENT, plane_cells, weigh_cells
-from rightsize.analyze.observability.ways import find_ways, ways_on_planes
+from rightsize.analyze.observability.ways import ACTIVATION_RULES, find_ways, held_for_rules, ways_on_planes
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window
 from rightsize.model.errors import InputError, UsageError
+from rightsize.propose.needs.eligibility import read_eligibility
 from rightsize.propose.optimize.best_set import choose_under_budget
 from rightsize.render.log_settings import template_files
 from rightsize.rules.prices import Prices, known_prices, read_prices
 from rightsize.store.connection import open_store
-from rightsize.workflow.log_options import LogOption, Sources, describe_options
+from rightsize.workflow.log_options import LogOption, LogPart, describe_options, spelt_scopes
+from rightsize.workflow.log_volumes import Sources
 from rightsize.workflow.planes import judge_planes, tables_beside
 from rightsize.workflow.rbac_analysis import analyse_inputs
 from rightsize.workflow.text_files import read_bytes, write_text
@@ -62,20 +66,21 @@ class LogsResult:
     Attributes:
         window: The days that were analysed.
         options: What is missing, the greatest promise first.
-        sets: The undecided operations by what would decide them.
-        undecided: All undecided excess.
+        decidable: The undecided operations by what would decide them.
+        undecided: All undecided excess, and what is unused of eligible assignments without loaded activation rules.
         prices: The prices.
         plan: The plan of the prices.
-        chosen: The best set under the budget; None without a budget.
+        chosen: The parts (`needs.part_of`) of the best set under the budget; None without a budget.
         outcomes: What came of earlier promises.
         files: The templates that were written.
         unlisted: The number of assignments whose operations are not known, by the reason of their verdict.
         has_grants: Whether anything is granted in the store.
+        sleeps_unlisted: Whether logs show activations while no listing has an eligible assignment of Azure roles.
     """
 
     window: Window
     options: list[LogOption]
-    sets: list[DecidedSet]
+    decidable: Decidable
     undecided: int
     prices: Prices
     plan: str
@@ -84,10 +89,26 @@ class LogsResult:
     files: list[str]
     unlisted: dict[str, int]
     has_grants: bool
+    sleeps_unlisted: bool = False
 
     def decides(self, items: Sequence[str]) -> int:
         """Return the excess that some missing things decide together at most; each operation counts once."""
-        return excess_of(self.sets, items)
+        return self.decidable.decided_by_items(items)
+
+    @property
+    def chosen_excess(self) -> int:
+        """Return the excess that the best set decides at most."""
+        return self.decidable.decides(self.chosen or ())
+
+    @property
+    def chosen_price(self) -> float:
+        """Return the price of a month of the best set."""
+        prices = {name: price for one in self.options for name, price in one.prices.items()}
+        return sum(prices[name] for name in self.chosen or ())
+
+    def chosen_of(self, item: str) -> list[str]:
+        """Return the parts of a missing thing that are in the best set, sorted."""
+        return [part for part in self.chosen or () if item_of(part) == item]
 
     def share(self, excess: int) -> float:
         """Return an excess as a share of all undecided excess, 0 to 1."""
@@ -110,6 +131,7 @@ class LogsResult:
                 "needs": list(promise.needs),
                 "gb_per_month": None if option.volume.gigabytes is None else round(option.volume.gigabytes, 6),
                 "gb_source": option.volume.source or None,
+                "is_assumed": option.volume.is_assumed,
                 "records_per_month": option.volume.records,
                 "price_per_month": option.cost.monthly,
                 "currency": self.prices.currency,
@@ -119,9 +141,36 @@ class LogsResult:
                 "is_sent": option.is_sent,
                 "licence": option.licence or None,
                 "decides_on": option.decides_on,
-                "chosen": None if self.chosen is None else promise.item in self.chosen,
+                "chosen": None if self.chosen is None else bool(self.chosen_of(promise.item)),
                 "commands": list(option.commands),
+                "policy_commands": list(option.policies),
             }
+
+    def part_rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows of the table `observability_parts`."""
+        chosen = None if self.chosen is None else frozenset(self.chosen)
+        for option in self.options:
+            for rank, part in enumerate(option.parts, start=1):
+                yield {
+                    "item": option.promise.item,
+                    "scope": part.scope,
+                    "rank": rank,
+                    "excess": part.promise.excess,
+                    "excess_alone": part.promise.excess_alone,
+                    "share": round(self.share(part.promise.excess), 4),
+                    "operations": part.promise.operations,
+                    "gb_per_month": _rounded(part),
+                    "records_per_month": part.volume.records,
+                    "is_assumed": part.volume.is_assumed,
+                    "price_per_month": part.cost.monthly,
+                    "chosen": None if chosen is None else part.name in chosen,
+                    "commands": list(part.commands),
+                    "policy_commands": list(part.policies),
+                }
+
+
+def _rounded(part: LogPart) -> float | None:
+    return None if part.volume.gigabytes is None else round(part.volume.gigabytes, 6)
 
 
 def find_missing(
@@ -136,8 +185,9 @@ def find_missing(
     region: str = "us",
     budget: float | None = None,
     templates: Path | None = None,
+    records_per_day: int | None = None,
 ) -> LogsResult:
-    """Return what is missing from the store at `db`, and write it back as `observability_options`.
+    """Return what is missing from the store at `db`, and write it back: `observability_options` and `…_parts`.
 
     Args:
         db: The store.
@@ -150,6 +200,7 @@ def find_missing(
         region: Their region.
         budget: The most that the best set may cost a month.
         templates: A folder for the diagnostic settings, as Bicep.
+        records_per_day: The records that a resource writes a day where no row at hand tells; None to assume it.
 
     Raises:
         EvidenceError: The store has neither assignments nor usage.
@@ -168,12 +219,18 @@ def find_missing(
         whole = weigh_cells(analysis, spared)
         of_roles = find_ways(whole, inputs, analysis)
         coverage = store.table("coverage")
-        beyond = ways_on_planes(plane_cells(planes), audited=_is_audited(coverage, analysis.window))
-        cells = pl.concat([of_roles, beyond.select(of_roles.columns)])
-        sources = Sources(inputs, analysis, coverage, cells, known, plan, region)
-        options = describe_options(make_promises(cells, whole, analysis), sources)
-        sets = decided_sets(cells)
-        chosen = None if budget is None else _choose(options, sets, budget)
+        on_planes = plane_cells(planes)
+        silence = silence_of(inputs, analysis.window, on_planes["principal_id"].unique())
+        audited = _is_audited(coverage, inputs, analysis.window)
+        beyond = ways_on_planes(on_planes, silence, audited=audited)
+        rules = held_for_rules(whole, analysis, _known_rules(inputs))
+        needs = read_needs(inputs, analysis)
+        shown = [of_roles, beyond.select(of_roles.columns), rules.select(of_roles.columns)]
+        decidable, cells = read_decidable(pl.concat(shown), needs)
+        spelt = spelt_scopes(inputs)
+        sources = Sources(inputs, analysis, coverage, cells, known, plan, region, records_per_day, spelt)
+        options = describe_options(make_promises(cells, decidable, whole, analysis), sources)
+        chosen = None if budget is None else _choose(options, decidable, budget)
         held = store.table("observability_promises")
         earlier = held.filter(pl.col("promised_on") <= analysis.window.end.date())
         existing = _existing(analysis, planes)
@@ -181,7 +238,7 @@ def find_missing(
         result = LogsResult(
             window=analysis.window,
             options=options,
-            sets=sets,
+            decidable=decidable,
             undecided=int(cells["excess"].sum()),
             prices=known,
             plan=plan,
@@ -190,9 +247,13 @@ def find_missing(
             files=[],
             unlisted=_unlisted(analysis),
             has_grants=not existing.is_empty(),
+            sleeps_unlisted=_sleeps_unlisted(inputs, analysis),
         )
         store.write_answer(
             "observability_options", pl.DataFrame(list(result.rows()), schema=schema_of("observability_options"))
+        )
+        store.write_answer(
+            "observability_parts", pl.DataFrame(list(result.part_rows()), schema=schema_of("observability_parts"))
         )
         store.write_answer("observability_promises", _kept(held, cells, analysis.window))
     return result if templates is None else replace(result, files=_write(templates, options))
@@ -213,15 +274,27 @@ def _prices(path: Path | None, plan: str, region: str) -> Prices:
     return found
 
 
-def _is_audited(coverage: pl.DataFrame, window: Window) -> bool:
-    """Return whether the audit log of the directory covers every day of the window."""
+def _is_audited(coverage: pl.DataFrame, inputs: Inputs, window: Window) -> bool:
+    """Return whether the audit log of the directory covers every day of the window, and has activations at all."""
     rows = coverage.filter((pl.col("source") == "entra_audit_log") & (pl.col("state") != "missing"))
-    return rows.filter(window.holds("day"))["day"].n_unique() == window.days
+    whole = rows.filter(window.holds("day"))["day"].n_unique() == window.days
+    return whole and bool((inputs.pim_records["plane"] == "directory").any())
 
 
-def _choose(options: Sequence[LogOption], sets: Sequence[DecidedSet], budget: float) -> tuple[str, ...]:
-    prices = {one.promise.item: one.cost.monthly for one in options if one.cost.monthly is not None}
-    return choose_under_budget([(one.excess, one.ways) for one in sets], prices, budget)
+def _known_rules(inputs: Inputs) -> pl.DataFrame:
+    """Return `(place, role)` of the eligible roles whose activation rules are loaded, both folded."""
+    known = list(read_eligibility(inputs).policies)
+    return pl.DataFrame(known, schema={"place": pl.String, "role": pl.String}, orient="row")
+
+
+def _sleeps_unlisted(inputs: Inputs, analysis: Analysis) -> bool:
+    seen = (analysis.activations["plane"] == "control").any() or (inputs.pim_records["plane"] == "control").any()
+    return bool(seen) and not (inputs.role_assignments["state"] == "eligible").any()
+
+
+def _choose(options: Sequence[LogOption], decidable: Decidable, budget: float) -> tuple[str, ...]:
+    prices = {name: price for one in options for name, price in one.prices.items()}
+    return choose_under_budget([(one.excess, one.ways) for one in decidable.sets], prices, budget, decidable.met)
 
 
 def _unlisted(analysis: Analysis) -> dict[str, int]:
@@ -238,7 +311,12 @@ def _existing(analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> pl.DataFra
 
 
 def _undecided(cells: pl.DataFrame) -> pl.DataFrame:
-    return cells.group_by(*ASSIGNMENT, "plane").agg(now=pl.col("excess").sum())
+    """Return `(role_assignment_id, state, plane, of_rules, now)`: undecided excess, and what waits for rules."""
+    of_rules = pl.col("reason") == ACTIVATION_RULES
+    return cells.group_by(*ASSIGNMENT, "plane", of_rules=of_rules).agg(now=pl.col("excess").sum())
+
+
+_OF_RULES = (pl.col("item") == ACTIVATION_RULES).alias("of_rules")
 
 
 def _outcomes(
@@ -252,7 +330,8 @@ def _outcomes(
     decided = pl.max_horizontal(pl.col("undecided") - pl.col("now").fill_null(0), 0)
     sums = (
         held.join(existing, on=list(ASSIGNMENT), how="semi")
-        .join(_undecided(cells), on=[*ASSIGNMENT, "plane"], how="left")
+        .with_columns(_OF_RULES)
+        .join(_undecided(cells), on=[*ASSIGNMENT, "plane", "of_rules"], how="left")
         .join(still, on=["item", *ASSIGNMENT, "plane"], how="left")
         .with_columns(came=pl.min_horizontal(due, decided))
         .group_by("item", "promised_on")
@@ -269,7 +348,8 @@ def _kept(held: pl.DataFrame, cells: pl.DataFrame, window: Window) -> pl.DataFra
     """Return the promises to keep: the first of each missing thing, and those of today for things without one."""
     fresh = (
         by_assignment(cells)
-        .join(_undecided(cells), on=[*ASSIGNMENT, "plane"])
+        .with_columns(_OF_RULES)
+        .join(_undecided(cells), on=[*ASSIGNMENT, "plane", "of_rules"])
         .with_columns(promised_on=pl.lit(window.end.date()))
         .rename({"now": "undecided"})
         .join(held.select("item").unique(), on="item", how="anti")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.observability.promises import decided_sets, excess_of, make_promises
+from rightsize.analyze.observability.needs import item_of, read_needs, scope_of
+from rightsize.analyze.observability.promises import Decidable, read_decidable
 from rightsize.analyze.observability.undecided import weigh_cells
 from rightsize.analyze.observability.ways import find_ways
 from rightsize.analyze.verdicts import analyse
@@ -33,12 +34,12 @@ def whole(inputs: Inputs) -> pl.DataFrame:
     return _undecided(judged(inputs, choose_window(inputs))[0])
 
 
-def judged(inputs: Inputs, window: Window) -> tuple[pl.DataFrame, list[str]]:
-    """Return the undecided cells with their ways, and the names of what is missing."""
+def judged(inputs: Inputs, window: Window) -> tuple[pl.DataFrame, Decidable]:
+    """Return the undecided cells with their ways, and what missing things would decide."""
     analysis = analyse(inputs, window)
-    cells = weigh_cells(analysis, NOBODY)
-    open_ones = find_ways(cells, inputs, analysis)
-    return open_ones, [one.item for one in make_promises(open_ones, cells, analysis)]
+    ways = find_ways(weigh_cells(analysis, NOBODY), inputs, analysis)
+    decidable, cells = read_decidable(ways, read_needs(inputs, analysis))
+    return cells, decidable
 
 
 def _undecided(cells: pl.DataFrame) -> pl.DataFrame:
@@ -123,10 +124,14 @@ def test_no_assignment_gets_more_decided_than_was_promised(
 ) -> None:
     """What is loaded decides something, and for no assignment more than the ways to decide it promised."""
     window = choose_window(inputs)
-    cells, missing = judged(without(inputs, window), window)
-    loaded = list(missing if items is None else items)
-    way = pl.element().str.split("+").list.set_difference(pl.lit(loaded)).list.len() == 0
-    promised = cells.filter(pl.col("ways").list.eval(way).list.any())
+    cells, decidable = judged(without(inputs, window), window)
+    loaded = decidable.of_parts if items is None else decidable.parts_of(items)
+    hold(cells, decidable, loaded, whole)
+
+
+def hold(cells: pl.DataFrame, decidable: Decidable, loaded: Iterable[str], whole: pl.DataFrame) -> None:
+    """Hold what some parts decided against what they promised."""
+    promised = cells.filter(pl.col("number").is_in(decidable.decided_sets(loaded)))
     compared = (
         _undecided(cells)
         .join(whole.rename({"excess": "left"}), on=KEY, how="left")
@@ -135,4 +140,45 @@ def test_no_assignment_gets_more_decided_than_was_promised(
         .with_columns(came=pl.col("excess") - pl.col("left"))
     )
     assert compared.filter(pl.col("came") > pl.col("promised")).is_empty()
-    assert 0 < int(compared["came"].sum()) <= excess_of(decided_sets(cells), loaded)
+    assert 0 < int(compared["came"].sum()) <= decidable.decides(loaded)
+
+
+def no_inventory_and_thirty_days(inputs: Inputs, window: Window) -> Inputs:
+    return no_inventory(thirty_days(inputs, window), window)
+
+
+@pytest.mark.parametrize(
+    ("without", "items"),
+    [
+        (no_inventory_and_thirty_days, (("activity_log", "inventory"), ("activity_log",))),
+        (no_august, (("activity_log",), ("declared_days",))),
+    ],
+)
+def test_some_scopes_decide_no_more_than_their_parts_promised(
+    inputs: Inputs, without: Without, items: tuple[tuple[str, ...], tuple[str, ...]]
+) -> None:
+    """Where several subscriptions lack the same, it may come for some of them, or in another way for each half."""
+    window = choose_window(inputs)
+    bare = without(inputs, window)
+    cells, decidable = judged(bare, window)
+    scopes = sorted({scope_of(part) for part in decidable.parts_of(items[1]) if "/subscriptions/" in part})
+    assert len(scopes) > 2
+    for halves in ((scopes[::2], ()), (scopes[::2], scopes[1::2])):
+        some = [
+            part
+            for half, mine in zip(halves, items, strict=True)
+            for part in decidable.parts_of(mine)
+            if scope_of(part) in half
+        ]
+        there, _ = judged(_restored(bare, inputs, some), window)
+        hold(cells, decidable, some, _undecided(there))
+
+
+def _restored(bare: Inputs, inputs: Inputs, parts: Iterable[str]) -> Inputs:
+    """Return the tables with the days and listings of some parts as they were."""
+    days = [scope_of(part) for part in parts if item_of(part) in {"activity_log", "declared_days"}]
+    listings = [scope_of(part) for part in parts if item_of(part) == "inventory"]
+    of_days = pl.col("scope").str.to_lowercase().is_in(days) & (pl.col("source") == "activity_log")
+    coverage = pl.concat([bare.coverage.filter(~of_days), inputs.coverage.filter(of_days)])
+    inventories = inputs.inventories.filter(pl.col("scope").str.to_lowercase().is_in(listings))
+    return replace(bare, coverage=coverage, inventories=inventories)

@@ -7,13 +7,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from lark.exceptions import UnexpectedToken
+from pycep import BicepParser
 
+from rightsize.analyze.resources import logged_kinds
 from rightsize.cli.main import run
-from rightsize.rules.prices import COLUMNS
+from rightsize.render.log_settings import template_files
+from rightsize.rules.prices import COLUMNS, log_tables
+from rightsize.rules.tables import rows_of
 from rightsize.store.digest import DIGESTED
+from rightsize.workflow.exports import requests_of
+from rightsize.workflow.log_options import EXPORTED
 from tests.propose.inventoried import inventoried, inventory, resource
-from tests.propose.small_tenant import BLOB_READER, DATA, DAY0, DAYS, VM, SmallTenant
+from tests.propose.small_tenant import BLOB_READER, DATA, DAY0, DAYS, SUB, SUB2, VM, SmallTenant, guid
 from tests.tenants.fake_store import FakeStore
 
 HOSTILE = "a\x1b[31m'${x}"
@@ -57,8 +65,11 @@ def test_options_are_ranked_and_written_to_the_store(store: FakeStore, capsys: p
     assert by_item["inventory"]["decides_on"] == str(DAY0 + dt.timedelta(days=DAYS))
     # A log that nobody sent has to be there for the days that a log needs to be evidence.
     assert by_item[STORAGE]["decides_on"] == str(DAY0 + dt.timedelta(days=DAYS + 60))
-    assert by_item[STORAGE]["price_per_month"] is None
-    assert by_item[STORAGE]["gb_per_month"] is None
+    # No like log is here, so its volume is assumed, and said to be.
+    assert by_item[STORAGE]["is_assumed"]
+    assert "assumed" in by_item[STORAGE]["gb_source"]
+    assert by_item[STORAGE]["price_per_month"] > 0
+    assert not by_item["inventory"]["is_assumed"]
     assert found["decidable_excess"] <= found["undecided_excess"]
     assert store.answers["observability_options"]["item"].to_list() == [row["item"] for row in options]
 
@@ -93,7 +104,7 @@ def test_a_budget_chooses_what_fits_and_counts_shared_promises_once(
 def test_prices_of_a_file_take_the_place_of_known_ones(
     store: FakeStore, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """A size of a record alone makes no volume: without rows of like sources it stays unknown."""
+    """They also say how large a record is; how many there are is assumed without rows of like sources."""
     path = tmp_path / "prices.csv"
     path.write_text(",".join(COLUMNS) + "\n*,cold,*,EUR,0,0,90,700,2026-01-01,contract\n", encoding="utf-8")
     found = answer(capsys, "--prices", str(path), "--plan", "cold", "--budget", "1")
@@ -136,6 +147,112 @@ def test_templates_switch_on_what_is_no_listing(
     assert not any("\x1b" in one or "${x}" in one for one in files.values())
     assert "inventory.bicep" not in files
     assert store.answers
+
+
+def two_subscriptions() -> SmallTenant:
+    """Return a tenant whose second subscription has a holder and an account of its own."""
+    tenant = bare_tenant()
+    account = f"{SUB2}/resourceGroups/far/providers/Microsoft.Storage/storageAccounts/far"
+    tenant.assign(103, tenant.principal(3), BLOB_READER, account)
+    tenant.assign(104, tenant.principal(4), BLOB_READER, account)
+    resource(tenant, account)
+    # Whoever had a token may have used it, so that no sign-in log decides.
+    for number in (2, 3, 4):
+        tenant.sign_in(guid(number), guid(950))
+    return tenant
+
+
+def test_a_budget_picks_the_subscription_that_matters(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Where two lack a log and the money is for one, the one with more excess is in the best set."""
+    monkeypatch.setattr("rightsize.workflow.logs.open_store", lambda *_, **__: FakeStore(two_subscriptions().inputs()))
+    path = tmp_path / "prices.csv"
+    path.write_text(",".join(COLUMNS) + "\n*,p,us,USD,1,0,90,1000000,2026-01-01,contract\n", encoding="utf-8")
+    # 1,000 records a day of a megabyte each are 30 GB a month.
+    arguments = ["--prices", str(path), "--plan", "p", "--records-per-day", "1000"]
+    found = answer(capsys, *arguments, "--budget", "33")
+    row = next(one for one in found["options"] if one["item"] == STORAGE)
+    assert row["price_per_month"] == 60
+    assert [part["price_per_month"] for part in row["parts"]] == [30, 30]
+    assert [part["chosen"] for part in row["parts"]] == [True, False]
+    assert row["parts"][0]["excess"] > row["parts"][1]["excess"] > 0
+    assert row["parts"][0]["scope"] == SUB2
+    assert {"item": STORAGE, "scope": SUB2} in found["best_set"]["parts"]
+    # Sign-ins of the one service principal are 3 of it.
+    assert found["best_set"]["price_per_month"] == 33
+    assert found["best_set"]["is_assumed"]
+    for by, shown in (("item", "1 of 2"), ("scope", SUB2.rpartition("/")[2])):
+        assert run(["logs", *arguments, "--budget", "33", "--by", by]) == 0
+        out, err = capsys.readouterr()
+        assert shown in out
+        assert "~30.0" in out if by == "scope" else "~60.0" in out
+        assert "the volume of sign_ins:service_principal, " + STORAGE + " is assumed" in err
+
+
+def test_parts_are_written_to_the_store(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """One row each missing thing and scope; of what is missing for the whole tenant there is none."""
+    store = FakeStore(two_subscriptions().inputs())
+    monkeypatch.setattr("rightsize.workflow.logs.open_store", lambda *_, **__: store)
+    options = {one["item"]: one for one in answer(capsys)["options"]}
+    parts = store.answers["observability_parts"]
+    assert set(parts.filter(pl.col("item") == STORAGE)["scope"]) == {SUB, SUB2}
+    assert all(not row["parts"] for item, row in options.items() if item.startswith("sign_ins:"))
+    for row in parts.rows(named=True):
+        assert row["excess_alone"] <= row["excess"] <= options[row["item"]]["excess"]
+    assert run(["logs", "--by", "scope", "-o", "jsonl"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(parts)
+
+
+def test_a_command_fetches_what_is_missing_of_one_subscription() -> None:
+    """Every source that a command names is one that the script of `exports` knows."""
+    for names in EXPORTED.values():
+        assert requests_of(names)
+
+
+def test_policies_are_told_beside_settings(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
+    """The built-in ones for each service of an account, at its subscription; of a listing there is none."""
+    options = {one["item"]: one for one in answer(capsys)["options"]}
+    commands = options[STORAGE]["policy_commands"]
+    assert sum(command.startswith("az policy assignment create") for command in commands) == 4
+    assert all(SUB.rpartition("/")[2] in command for command in commands)
+    assert options["inventory"]["policy_commands"] == []
+    assert store.answers
+
+
+def test_every_template_is_bicep_that_sends_the_categories_of_its_log() -> None:
+    """A parser of Bicep reads each: every setting stands at a known part of a resource and sends what is needed."""
+    for kind in logged_kinds():
+        item = f"log:{kind}"
+        ((_, text),) = template_files([item]).items()
+        found = BicepParser().parse(text=text)
+        assert set(found["parameters"]) == {"workspaceId", "names"}
+        targets = {name: one for name, one in found["resources"].items() if one["existing"]}
+        parts = {row["part"].split("/")[0] for row in rows_of("resource_logs") if row["resource_type"].lower() == kind}
+        assert {one["type"].lower() for one in targets.values()} == {
+            f"{kind}/{part}".strip("/").lower() for part in parts
+        }
+        aimed = set()
+        for one in (one for one in found["resources"].values() if not one["existing"]):
+            config = one["config"]["config"]
+            aimed.add(config["scope"]["operator"]["operands"]["operand_1"])
+            assert one["type"] == "Microsoft.Insights/diagnosticSettings"
+            sent = {log["category"] for log in config["properties"]["logs"] if log["enabled"]}
+            assert sent == set(log_tables(item)[0].category.split())
+        assert aimed == set(targets)
+    with pytest.raises(UnexpectedToken):
+        BicepParser().parse(text=text.replace("= [", "= [["))
+
+
+def test_templates_of_the_directory_are_bicep_of_the_tenant() -> None:
+    for item in ("sign_ins:user", "sign_ins:service_principal", "sign_ins:managed_identity", "graph_log"):
+        ((_, text),) = template_files([item]).items()
+        found = BicepParser().parse(text=text)
+        assert found["globals"]["scope"]["value"] == "tenant"
+        (setting,) = found["resources"].values()
+        sent = [log["category"] for log in setting["config"]["properties"]["logs"]]
+        assert len(sent) == len(log_tables(item))
+        assert setting["config"]["properties"]["workspaceId"] == "workspaceId"
 
 
 def test_what_came_is_held_against_what_was_promised(

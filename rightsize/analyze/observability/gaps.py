@@ -1,4 +1,4 @@
-"""Find the days that the Activity Log lacks: those between its own days, and those outside them."""
+"""Find the days that the Activity Log lacks between its own days."""
 
 from __future__ import annotations
 
@@ -24,19 +24,6 @@ def inner_gaps(inputs: Inputs, window: Window) -> pl.DataFrame:
         .filter(pl.col("day").is_between("first", "last"))
         .select("scope", "day")
         .join(days, on=["scope", "day"], how="anti")
-        .sort("scope", "day")
-    )
-
-
-def outer_gaps(inputs: Inputs, window: Window, scopes: pl.Series) -> pl.DataFrame:
-    """Return `(scope, day)`: the other days of the window without a log, of these scopes and of those with a log."""
-    days = _logged(inputs)
-    every = pl.DataFrame({"day": pl.date_range(window.first_day, window.last_day, eager=True)})
-    known = pl.concat([days["scope"], scopes]).unique().to_frame("scope")
-    return (
-        known.join(every, how="cross")
-        .join(days, on=["scope", "day"], how="anti")
-        .join(inner_gaps(inputs, window), on=["scope", "day"], how="anti")
         .sort("scope", "day")
     )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from rightsize.analyze.observability.needs import Area, Needs, item_of, scope_of
 from rightsize.analyze.observability.undecided import ASSIGNMENT
 from rightsize.analyze.observability.ways import ACTIVITY_LOG, DECLARED, INVENTORY, RESOURCE_LOG
 from rightsize.analyze.reasons import BY_EXISTENCE, SHOWN, Verdict
@@ -22,7 +23,7 @@ class DecidedSet:
     """Undecided operations that the same missing things would decide.
 
     Attributes:
-        ways: The ways to decide them, each a set of missing things of which all are needed.
+        ways: The ways to decide them, each a set of needs of which all have to be met.
         operations: Their number, over all assignments.
         excess: Their excess.
     """
@@ -30,6 +31,65 @@ class DecidedSet:
     ways: tuple[frozenset[str], ...]
     operations: int
     excess: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decidable:
+    """What missing things would decide.
+
+    Attributes:
+        sets: The operations, the greatest excess first.
+        met: By need: the parts, `needs.part_of`, of which each meets it.
+        of_parts: By part: the numbers of the sets that it is on a way of.
+    """
+
+    sets: list[DecidedSet]
+    met: Mapping[str, frozenset[str]]
+    of_parts: Mapping[str, frozenset[int]]
+
+    def of_item(self, item: str) -> list[DecidedSet]:
+        """Return the operations that some part of a missing thing is on a way of."""
+        numbers: set[int] = set().union(*(self.of_parts[part] for part in self.parts_of([item])))
+        return [self.sets[number] for number in sorted(numbers)]
+
+    def decides(self, parts: Iterable[str]) -> int:
+        """Return the excess that some parts decide together: each operation counts once."""
+        return sum(self.sets[number].excess for number in self.decided_sets(parts))
+
+    def decided_sets(self, parts: Iterable[str]) -> list[int]:
+        """Return the numbers of the sets that some parts decide together, sorted."""
+        there = frozenset(parts)
+        concerned: set[int] = set().union(*(self.of_parts.get(part, frozenset()) for part in there))
+        return sorted(number for number in concerned if any(self._is_met(way, there) for way in self.sets[number].ways))
+
+    def decided_by_items(self, items: Iterable[str]) -> int:
+        """Return the excess that all parts of some missing things decide together."""
+        return self.decides(self.parts_of(items))
+
+    def parts_of(self, items: Iterable[str]) -> list[str]:
+        """Return all parts of some missing things, sorted."""
+        there = frozenset(items)
+        return sorted(part for part in self.of_parts if item_of(part) in there)
+
+    def _is_met(self, way: frozenset[str], there: frozenset[str]) -> bool:
+        return all(not self.met[need].isdisjoint(there) for need in way)
+
+
+@dataclass(frozen=True, slots=True)
+class PartPromise:
+    """A bound on what a missing thing at one scope could decide.
+
+    Attributes:
+        scope: The folded scope; empty where nothing tells at which scope it is missing.
+        excess: As in `Promise`, and so are the next two.
+        excess_alone: See there.
+        operations: See there.
+    """
+
+    scope: str
+    excess: int
+    excess_alone: int
+    operations: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +104,7 @@ class Promise:
         assignments: The number of assignments that they are granted by.
         needs: The other missing things that ways with this one have.
         share: The share of like operations that were unused where the same was there; None where nothing is alike.
+        parts: The same by scope, the greatest first; none of what is missing for the whole tenant.
     """
 
     item: str
@@ -53,6 +114,7 @@ class Promise:
     assignments: int
     needs: tuple[str, ...]
     share: float | None
+    parts: tuple[PartPromise, ...] = ()
 
     @property
     def expected(self) -> int | None:
@@ -60,68 +122,141 @@ class Promise:
         return None if self.share is None else round(self.excess * self.share)
 
 
-def decided_sets(cells: pl.DataFrame) -> list[DecidedSet]:
-    """Return the sets of operations that some missing things would decide, the greatest first.
+_TEXT = pl.col("ways").list.join("|")
+
+
+def read_decidable(cells: pl.DataFrame, needs: Needs) -> tuple[Decidable, pl.DataFrame]:
+    """Return what missing things would decide, and the cells with `number`, their set, and `items`, what is missing.
 
     Args:
         cells: Undecided cells with `ways`.
+        needs: What the scopes of the tenant lack.
     """
-    sums = (
-        cells.with_columns(text=pl.col("ways").list.join("|"))
-        .filter(pl.col("text") != "")
-        .group_by("text")
-        .agg(pl.col("operations").sum(), pl.col("excess").sum())
-        .sort("excess", "text", descending=[True, False])
+    known: dict[Area, int] = {}
+    places = cells["place"].unique()
+    areas = pl.DataFrame(
+        {"place": places, "area": [known.setdefault(needs.area(place), len(known)) for place in places]},
+        schema={"place": pl.String, "area": pl.Int64},
     )
-    return [
-        DecidedSet(tuple(frozenset(way.split("+")) for way in text.split("|")), operations, excess)
-        for text, operations, excess in sums.iter_rows()
-    ]
+    keyed = cells.with_columns(text=_TEXT).join(areas, on="place", how="left")
+    sums = (
+        keyed.filter(pl.col("text") != "")
+        .group_by("text", "area")
+        .agg(pl.col("operations").sum(), pl.col("excess").sum())
+        .sort("text", "area")
+    )
+    by_number = list(known)
+    found: dict[tuple[frozenset[str], ...], list[int]] = {}
+    of_rows: list[tuple[frozenset[str], ...]] = []
+    for text, area, operations, excess in sums.iter_rows():
+        ways = _minimal(
+            frozenset().union(*(needs.at(need, by_number[area]) for need in way.split("+"))) for way in text.split("|")
+        )
+        of_rows.append(ways)
+        numbers = found.setdefault(ways, [0, 0])
+        numbers[0] += operations
+        numbers[1] += excess
+    sets = [DecidedSet(ways, *numbers) for ways, numbers in found.items()]
+    sets.sort(key=lambda one: (-one.excess, [sorted(way) for way in one.ways]))
+    parts = [sorted({part for way in one.ways for need in way for part in needs.met[need]}) for one in sets]
+    of_parts: dict[str, set[int]] = {}
+    for number, mine in enumerate(parts):
+        for part in mine:
+            of_parts.setdefault(part, set()).add(number)
+    place = {one.ways: number for number, one in enumerate(sets)}
+    of_text = sums.select("text", "area", number=pl.Series([place[ways] for ways in of_rows], dtype=pl.Int64))
+    items = pl.DataFrame(
+        {"number": range(len(sets)), "items": [sorted({item_of(part) for part in mine}) for mine in parts]},
+        schema={"number": pl.Int64, "items": pl.List(pl.String)},
+    )
+    named = keyed.join(of_text, on=["text", "area"], how="left").join(items, on="number", how="left")
+    frozen = {part: frozenset(numbers) for part, numbers in sorted(of_parts.items())}
+    return Decidable(sets, needs.met, frozen), named.select(*cells.columns, "number", pl.col("items").fill_null([]))
 
 
-def excess_of(sets: Iterable[DecidedSet], items: Iterable[str]) -> int:
-    """Return the excess that some missing things decide together: each operation counts once."""
-    there = frozenset(items)
-    return sum(one.excess for one in sets if any(way <= there for way in one.ways))
+def _minimal(ways: Iterable[frozenset[str]]) -> tuple[frozenset[str], ...]:
+    """Return the ways, sorted, without those that contain another one."""
+    several = sorted(set(ways), key=lambda way: (len(way), sorted(way)))
+    kept: list[frozenset[str]] = []
+    for way in several:
+        if not any(other <= way for other in kept):
+            kept.append(way)
+    return tuple(kept)
 
 
-def make_promises(cells: pl.DataFrame, decided: pl.DataFrame, analysis: Analysis) -> list[Promise]:
+def make_promises(
+    cells: pl.DataFrame, decidable: Decidable, decided: pl.DataFrame, analysis: Analysis
+) -> list[Promise]:
     """Return the promise of each missing thing, the greatest first.
 
     Args:
-        cells: Undecided cells of all planes with `ways`.
+        cells: Undecided cells of all planes with `items`.
+        decidable: What missing things would decide.
         decided: All cells of Azure roles.
         analysis: The analysis.
     """
-    sets = decided_sets(cells)
-    items = sorted({item for one in sets for way in one.ways for item in way})
+    items = sorted({item_of(part) for part in decidable.of_parts})
     holders = by_assignment(cells).group_by("item").agg(assignments=pl.struct(ASSIGNMENT).n_unique())
     numbers = dict(holders.iter_rows())
     shares = _shares(items, decided, analysis)
     found = []
     for item in items:
-        with_it = [one for one in sets if any(item in way for way in one.ways)]
-        needs = {other for one in with_it for way in one.ways if item in way for other in way} - {item}
+        with_it = decidable.of_item(item)
+        needs = {
+            item_of(part)
+            for one in with_it
+            for way in one.ways
+            if any(_meets(item, need, decidable) for need in way)
+            for need in way
+            if not _meets(item, need, decidable)
+            for part in decidable.met[need]
+        }
         found.append(
             Promise(
                 item,
                 sum(one.excess for one in with_it),
-                excess_of(sets, [item]),
+                decidable.decided_by_items([item]),
                 sum(one.operations for one in with_it),
                 numbers.get(item, 0),
                 tuple(sorted(needs)),
                 shares.get(item),
+                _parts(item, decidable),
             )
         )
     return sorted(found, key=lambda one: (-one.excess, -one.excess_alone, one.item))
 
 
+def _meets(item: str, need: str, decidable: Decidable) -> bool:
+    return any(item_of(part) == item for part in decidable.met[need])
+
+
+def _parts(item: str, decidable: Decidable) -> tuple[PartPromise, ...]:
+    parts = decidable.parts_of([item])
+    if parts == [item]:
+        return ()
+    found = []
+    for part in parts:
+        sets = [decidable.sets[number] for number in decidable.of_parts[part]]
+        found.append(
+            PartPromise(
+                scope_of(part),
+                sum(one.excess for one in sets),
+                decidable.decides([part]),
+                sum(one.operations for one in sets),
+            )
+        )
+    return tuple(sorted(found, key=lambda one: (-one.excess, -one.excess_alone, one.scope)))
+
+
 def by_assignment(cells: pl.DataFrame) -> pl.DataFrame:
-    """Return `(item, role_assignment_id, state, plane, excess)`: what each missing thing could decide of whom."""
+    """Return `(item, role_assignment_id, state, plane, excess)`: what each missing thing could decide of whom.
+
+    Args:
+        cells: Undecided cells with `items`.
+    """
     return (
-        cells.select(*ASSIGNMENT, "plane", "excess", item=pl.col("ways").list.join("+"))
-        .filter(pl.col("item") != "")
-        .with_columns(item=pl.col("item").str.split("+").list.unique())
+        cells.select(*ASSIGNMENT, "plane", "excess", item="items")
+        .filter(pl.col("item").list.len() > 0)
         .explode("item")
         .group_by("item", *ASSIGNMENT, "plane")
         .agg(pl.col("excess").sum())

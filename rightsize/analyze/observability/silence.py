@@ -74,14 +74,32 @@ def _heard(tokens: pl.DataFrame, callers: pl.DataFrame) -> _Heard:
     return _Heard(pl.concat([tokens["principal_id"], callers["principal_id"]]).drop_nulls().unique(), anonymous)
 
 
-def _of_holders(
-    inputs: Inputs, tenant: Tenant, described: pl.DataFrame, covered: list[str], heard: _Heard
-) -> pl.DataFrame:
-    """Return `(principal_id, missing)` of the principals and groups that may be silent."""
+def silence_of(inputs: Inputs, window: Window, holders: pl.Series) -> pl.DataFrame:
+    """Return `(principal_id, silence)` of holders of directory roles: the ways to know that each got no token.
+
+    Members of a group count one by one; each thing that may be missing for some of them is a way of its own.
+    """
+    heard = _heard(tokens_of(inputs, window), callers_of(inputs, window))
+    covered = covered_sign_in_kinds(inputs, window)
+    described = described_principals(inputs)
+    is_group = pl.col("principal_type") == "Group"
+    single = _of_singles(described.filter(~is_group), covered, heard).filter(pl.col("missing") != "")
+    groups = described.filter(is_group & pl.col("principal_id").is_in(holders.implode()))["principal_id"]
+    lacking = sorted({item for kind, item in ITEM_OF_KIND.items() if kind not in covered})
+    known = groups_with_known_members(inputs, described).implode()
+    open_too = pl.when(~pl.col("principal_id").is_in(known)).then(pl.lit(MEMBERS))
+    of_groups = pl.DataFrame({"principal_id": groups}).select(
+        "principal_id", silence=pl.concat_list(pl.lit(lacking, dtype=pl.List(pl.String)), open_too).list.drop_nulls()
+    )
+    alone = single.filter(pl.col("principal_id").is_in(holders.implode()))
+    return pl.concat([alone.select("principal_id", silence=pl.concat_list("missing")), of_groups])
+
+
+def _of_singles(described: pl.DataFrame, covered: list[str], heard: _Heard) -> pl.DataFrame:
+    """Return the principals with `missing`: null where no log could tell, an empty text where nothing is missing."""
     lacking = pl.col("kinds").list.set_difference(covered)
     may_tell = pl.col("kinds").list.set_intersection(heard.kinds).list.len() == 0
-    # Null where no log could tell; an empty text where nothing is missing.
-    single = described.with_columns(
+    return described.with_columns(
         missing=pl.when(may_tell & ~pl.col("principal_id").is_in(heard.principals.implode())).then(
             lacking.list.eval(pl.element().replace_strict(ITEM_OF_KIND, default=None, return_dtype=pl.String))
             .list.unique()
@@ -89,6 +107,13 @@ def _of_holders(
             .list.join("+")
         )
     )
+
+
+def _of_holders(
+    inputs: Inputs, tenant: Tenant, described: pl.DataFrame, covered: list[str], heard: _Heard
+) -> pl.DataFrame:
+    """Return `(principal_id, missing)` of the principals and groups that may be silent."""
+    single = _of_singles(described, covered, heard)
     groups = described.filter(pl.col("principal_type") == "Group")["principal_id"]
     persons = single.filter(~pl.col("principal_id").is_in(groups.implode()))
     of_groups = _of_groups(inputs, tenant, described, persons, groups)

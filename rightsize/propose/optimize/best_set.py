@@ -12,42 +12,73 @@ _LEAST = 1e-4
 """The price of the whole budget in the objective: of sets that cover as much, the cheaper one is chosen."""
 
 Goal = tuple[int, tuple[frozenset[str], ...]]
-"""A weight, and the ways to cover it: of one way everything is needed."""
+"""A weight, and the ways to cover it: of one way every need has to be met."""
 
 
-def choose_under_budget(goals: Sequence[Goal], prices: Mapping[str, float], budget: float) -> tuple[str, ...]:
+def choose_under_budget(
+    goals: Sequence[Goal], prices: Mapping[str, float], budget: float, met: Mapping[str, frozenset[str]] | None = None
+) -> tuple[str, ...]:
     """Return the things of the best set, sorted; a thing that adds nothing to the others is not in it.
 
     Args:
         goals: What may be covered.
         prices: The price of each thing, the best one first; what has no price here is not chosen.
         budget: The most that the set may cost.
+        met: By need: the things of which each meets it; without it each need is the thing of that name.
     """
-    affordable = sorted(item for item, price in prices.items() if price <= budget)
-    known = set(affordable)
-    possible = [(weight, [way for way in ways if way <= known]) for weight, ways in goals]
+    affordable = frozenset(item for item, price in prices.items() if price <= budget)
+    names = {need for _, ways in goals for way in ways for need in way}
+    meets = {need: (frozenset({need}) if met is None else met[need]) & affordable for need in names}
+    possible = [(weight, tuple(way for way in ways if all(meets[need] for need in way))) for weight, ways in goals]
     possible = [(weight, ways) for weight, ways in possible if weight > 0 and ways]
     if not possible:
         return ()
-    chosen = _solved(possible, affordable, prices, budget)
-    return _without_idle(chosen, possible, prices)
+    # What costs nothing is taken first, so that the program has only what costs something.
+    free = frozenset(item for item in affordable if not prices[item])
+    chosen = free | _solved(_left(possible, meets, free), sorted(affordable - free), prices, budget)
+    return _without_idle(chosen, possible, meets, prices)
 
 
-def covered(goals: Sequence[Goal], chosen: frozenset[str]) -> int:
+def covered(goals: Sequence[Goal], chosen: frozenset[str], met: Mapping[str, frozenset[str]] | None = None) -> int:
     """Return the weight that a set covers."""
-    return sum(weight for weight, ways in goals if any(way <= chosen for way in ways))
+    return sum(weight for weight, ways in goals if any(_is_met(way, chosen, met) for way in ways))
+
+
+def _is_met(way: frozenset[str], chosen: frozenset[str], met: Mapping[str, frozenset[str]] | None) -> bool:
+    return way <= chosen if met is None else all(not met[need].isdisjoint(chosen) for need in way)
+
+
+def _left(
+    goals: Sequence[Goal], met: Mapping[str, frozenset[str]], free: frozenset[str]
+) -> list[tuple[int, tuple[frozenset[frozenset[str]], ...]]]:
+    """Return the goals that what is free does not cover; their ways have the things that meet each other need."""
+    found: dict[tuple[frozenset[frozenset[str]], ...], int] = {}
+    for weight, ways in goals:
+        rest = {frozenset(met[need] for need in way if met[need].isdisjoint(free)) for way in ways}
+        if frozenset() not in rest:
+            key = tuple(sorted(rest, key=_text))
+            found[key] = found.get(key, 0) + weight
+    return [(weight, ways) for ways, weight in found.items()]
+
+
+def _text(way: frozenset[frozenset[str]]) -> list[list[str]]:
+    return sorted(sorted(some) for some in way)
 
 
 def _solved(
-    goals: Sequence[tuple[int, list[frozenset[str]]]], items: Sequence[str], prices: Mapping[str, float], budget: float
+    goals: Sequence[tuple[int, tuple[frozenset[frozenset[str]], ...]]],
+    items: Sequence[str],
+    prices: Mapping[str, float],
+    budget: float,
 ) -> frozenset[str]:
     """Return the set that a program finds: one 0/1 column an item, one column a way and one a goal."""
+    if not goals or not items:
+        return frozenset()
     place = {item: column for column, item in enumerate(items)}
     largest = max(weight for weight, _ in goals)
-    costs = [_LEAST * prices[item] / budget if budget else 0.0 for item in items]
+    costs = [_LEAST * prices[item] / budget for item in items]
     rows = Rows()
-    if budget:
-        rows.add(((place[item], prices[item] / budget) for item in items if prices[item]), -math.inf, 1.0)
+    rows.add(((place[item], prices[item] / budget) for item in items), -math.inf, 1.0)
     continuous = []
     for weight, ways in goals:
         goal = len(costs)
@@ -57,8 +88,8 @@ def _solved(
         continuous += [goal, *columns]
         rows.add([(goal, 1.0), *((column, -1.0) for column in columns)], -math.inf, 0.0)
         for column, way in zip(columns, ways, strict=True):
-            for item in sorted(way):
-                rows.add([(column, 1.0), (place[item], -1.0)], -math.inf, 0.0)
+            for some in sorted(way, key=sorted):
+                rows.add([(column, 1.0), *((place[item], -1.0) for item in sorted(some))], -math.inf, 0.0)
     values = solve(rows.program(costs, continuous)).values
     if values is None:
         return frozenset()
@@ -66,13 +97,17 @@ def _solved(
 
 
 def _without_idle(
-    chosen: frozenset[str], goals: Sequence[tuple[int, list[frozenset[str]]]], prices: Mapping[str, float]
+    chosen: frozenset[str], goals: Sequence[Goal], met: Mapping[str, frozenset[str]], prices: Mapping[str, float]
 ) -> tuple[str, ...]:
     """Return the set without what covers nothing more: the dearest such thing goes first, then the last one."""
-    whole = [(weight, tuple(ways)) for weight, ways in goals]
-    wanted = covered(whole, chosen)
+    covered_goals = [ways for _, ways in goals if any(_is_met(way, chosen, met) for way in ways)]
+    of_item: dict[str, list[int]] = {}
+    for number, ways in enumerate(covered_goals):
+        for item in {item for way in ways for need in way for item in met[need]}:
+            of_item.setdefault(item, []).append(number)
     place = {item: number for number, item in enumerate(prices)}
     for item in sorted(chosen, key=lambda one: (-prices[one], -place[one])):
-        if covered(whole, chosen - {item}) == wanted:
-            chosen -= {item}
+        fewer = chosen - {item}
+        if all(any(_is_met(way, fewer, met) for way in covered_goals[one]) for one in of_item.get(item, ())):
+            chosen = fewer
     return tuple(sorted(chosen))

@@ -10,9 +10,11 @@ import pytest
 from rightsize.propose.optimize.best_set import Goal, choose_under_budget, covered
 
 
-def best_by_trying(goals: list[Goal], prices: dict[str, float], budget: float) -> int:
+def best_by_trying(
+    goals: list[Goal], prices: dict[str, float], budget: float, met: dict[str, frozenset[str]] | None = None
+) -> int:
     sets = (frozenset(some) for size in range(len(prices) + 1) for some in combinations(prices, size))
-    return max(covered(goals, one) for one in sets if sum(prices[item] for item in one) <= budget + 1e-9)
+    return max(covered(goals, one, met) for one in sets if sum(prices[item] for item in one) <= budget + 1e-9)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -44,3 +46,22 @@ def test_what_has_no_price_or_costs_too_much_is_not_chosen() -> None:
     assert choose_under_budget(goals, {"c": 5.0}, 4.0) == ()
     assert choose_under_budget(goals, {"c": 0.0}, 0.0) == ("c",)
     assert choose_under_budget([], {}, 10.0) == ()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_need_that_several_things_meet_is_met_by_the_best_of_them(seed: int) -> None:
+    """As above, where each need of a way is met by any of some things."""
+    draw = random.Random(seed)  # noqa: S311  an example, not a secret
+    items = [f"i{number}" for number in range(7)]
+    prices = {item: float(draw.choice([0, 0, draw.randint(1, 9)])) for item in items}
+    met = {f"n{number}": frozenset(draw.sample(items, draw.randint(1, 3))) for number in range(6)}
+    goals: list[Goal] = [
+        (draw.randint(1, 10**6), tuple(frozenset(draw.sample(list(met), draw.randint(1, 3))) for _ in range(2)))
+        for _ in range(10)
+    ]
+    budget = float(draw.randint(0, 15))
+    chosen = frozenset(choose_under_budget(goals, prices, budget, met))
+    found = covered(goals, chosen, met)
+    assert found == best_by_trying(goals, prices, budget, met)
+    assert sum(prices[item] for item in chosen) <= budget
+    assert all(covered(goals, chosen - {item}, met) < found for item in chosen)

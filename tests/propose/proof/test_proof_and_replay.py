@@ -21,7 +21,21 @@ from rightsize.propose.proof.proof import Claim, ProvedGrant, prove
 from rightsize.propose.proof.replay import distinct_uses, replay
 from rightsize.propose.selection.assign import GrantedNeeds
 from rightsize.rbac.text import fold
-from tests.propose.small_tenant import APP, CONTRIBUTOR, DATA, DAY0, DAYS, MG, READER, SUB, VM, SmallTenant, guid
+from tests.propose.small_tenant import (
+    APP,
+    CONTRIBUTOR,
+    DATA,
+    DAY0,
+    DAYS,
+    MG,
+    READER,
+    SUB,
+    VM,
+    SmallTenant,
+    guid,
+    proposal_for,
+    strings,
+)
 
 START, WRITE = "Microsoft.Compute/virtualMachines/start/action", "Microsoft.Compute/virtualMachines/write"
 ROLES = {
@@ -288,3 +302,20 @@ def test_an_analysis_of_another_window_sees_no_use() -> None:
     late = choose_window(inputs, DAY0 + dt.timedelta(days=DAYS), 30)
     assert distinct_uses(inputs, late).is_empty()
     assert analyse(inputs, late).verdicts.filter(pl.col("verdict") == "used").is_empty()
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_call_that_the_log_gives_to_a_group_without_its_caller_stays_allowed(complete: bool) -> None:
+    """No listing has the caller in the group, so that only its own assignment is sure to allow the call."""
+    tenant = SmallTenant()
+    person = tenant.principal(2)
+    team = tenant.group(1, [], complete=complete)
+    tenant.assign(101, team, CONTRIBUTOR, SUB, principal_type="Group")
+    tenant.assign(102, person, CONTRIBUTOR, APP)
+    tenant.use(person, "Microsoft.Compute/virtualMachines/restart/action", VM)
+    tenant.use(person, START, VM, role_assignment_id=guid(101))
+    plan = tenant.plan()
+    proposal = proposal_for(plan, guid(102))
+    assert proposal.kind != "keep"
+    granted = [text for one in proposal.assignments if one.role not in {READER} for text in strings(plan, one.role)]
+    assert START in granted
