@@ -1,0 +1,65 @@
+// One search over all tables: groups of links, each with its number, in the place of the page while something is typed.
+const FOUND = 8;
+const main = document.querySelector('main');
+const finder = h('input', { type: 'search', id: 'find', 'aria-keyshortcuts': '/', autocomplete: 'off', spellcheck: 'false', placeholder: PAGE < 20 ? 'Search' : 'Search: press /', 'aria-label': 'Search principals, roles, scopes and all tables', oninput: () => find() });
+const announced = h('p', { class: 'small soft', role: 'status' });
+const groups = h('div', { class: 'groups' });
+const results = h('section', { id: 'results', class: 'hidden', 'aria-label': 'Search results' }, h('h1', null, 'Search results'), announced, groups);
+
+// What is searched: each kind of thing with its rows, and the rows of the tables that have no explorer.
+const KIND_LINKS = {
+  proposals: (i) => [link('proposal', proposals[i][0], P.name[A.principal[proposals[i][2]]]), ` ${R.name[A.role[proposals[i][2]]]} at ${place(A.scope[proposals[i][2]])}: ${proposalKind(i)}`],
+  principals: (i) => [principalLink(i), ` ${kindOf(P.type[i])}`],
+  roles: (i) => [roleLink(i), ` ${kindOf(R.type[i])}${R.assignments[i] ? `, ${plural(R.assignments[i], 'assignment')}` : ''}`],
+  scopes: (i) => [scopeLink(i), ` ${plural(S.assignments[i], 'assignment')}`],
+  assignments: (i) => [link('assignment', assignmentKey(i), P.name[A.principal[i]]), ` ${R.name[A.role[i]]} at ${place(A.scope[i])}`],
+};
+
+const partTables = [...document.querySelectorAll('details.part')].map((part) => [part, [...part.querySelectorAll('tbody tr')].filter((row) => !row.closest('.explorer')).map((row) => [row, row.textContent.toLowerCase()])]).filter(([, rows]) => rows.length);
+
+function group(title, count, items, all) {
+  return h('div', null, h('h2', null, `${title} (${number(count)})`), h('ul', null, items.map((item) => h('li', null, item))),
+    count > items.length ? h('button', { type: 'button', onclick: all }, `Show all ${number(count)}`) : null);
+}
+
+// Leaves the search for a row of a table, which is marked and gets the focus.
+function goTo(row) {
+  clear();
+  reveal(row);
+  row.setAttribute('tabindex', '-1');
+  row.focus();
+}
+
+function find() {
+  const wanted = finder.value.trim().toLowerCase();
+  main.classList.toggle('searching', Boolean(wanted));
+  results.classList.toggle('hidden', !wanted);
+  if (!wanted) { groups.replaceChildren(); announced.textContent = ''; return; }
+  let whole = 0;
+  const found = [];
+  for (const [name, line] of Object.entries(KIND_LINKS)) {
+    const explorer = explorers.get(name);
+    const rows = explorer ? explorer.matching(wanted) : [];
+    whole += rows.length;
+    if (rows.length) found.push(group(explorer.kind.label, rows.length, rows.slice(0, FOUND).map(line), () => { const text = finder.value; clear(); explorer.narrow(text); reveal(explorer.host); explorer.search.focus(); }));
+  }
+  for (const [part, texts] of partTables) {
+    const rows = texts.filter(([, text]) => text.includes(wanted)).map(([row]) => row);
+    whole += rows.length;
+    const item = (row) => [h('button', { type: 'button', class: 'link-button', onclick: () => goTo(row) }, row.cells[0].textContent.trim() || row.cells[1].textContent), ` ${[...row.cells].slice(1, 3).map((cell) => cell.textContent.trim()).join(', ')}`.slice(0, 160)];
+    if (rows.length) found.push(group(part.querySelector('h2').textContent, rows.length, rows.slice(0, FOUND).map(item), () => goTo(rows[0])));
+  }
+  announced.textContent = whole ? `${plural(whole, 'result')} for “${finder.value.trim()}”` : `Nothing has “${finder.value.trim()}”`;
+  groups.replaceChildren(...found);
+  scrollTo(0, 0);
+}
+
+function clear() { finder.value = ''; find(); }
+
+document.querySelector('.top').append(h('div', { class: 'find', role: 'search' }, finder));
+main.prepend(results);
+document.addEventListener('keydown', (event) => {
+  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+  if (event.key === '/' && !typing && !event.ctrlKey && !event.metaKey && !event.altKey && !dialog.open) { event.preventDefault(); finder.focus(); finder.select(); }
+  else if (event.key === 'Escape' && finder.value && !dialog.open && (event.target === finder || results.contains(event.target))) { event.preventDefault(); clear(); finder.focus(); }
+});
