@@ -89,7 +89,9 @@ class Figures:
 
     def kinds(self) -> list[tuple[str, int]]:
         """Return the number of proposals of each kind; what stays by design is a kind of its own."""
-        counted: Counter[str] = Counter(BY_DESIGN if self.by_design_word(one) else one["kind"] for one in self.proposals)
+        counted: Counter[str] = Counter(
+            BY_DESIGN if self.by_design_word(one) else one["kind"] for one in self.proposals
+        )
         return [(kind, counted[kind]) for kind in (*_KINDS, BY_DESIGN) if counted[kind]]
 
     def reasons(self) -> list[dict[str, Any]]:

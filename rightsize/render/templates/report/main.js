@@ -8,9 +8,6 @@ const VIEWS = {
   assignment: [assignmentView, (key) => A.id.findIndex((_, i) => assignmentKey(i) === key)],
 };
 
-// The fragment without a view, which stands again when the view is closed.
-let base = '';
-
 function open() {
   const [, kind, key] = /^#(\w+)=(.*)$/.exec(location.hash) || [];
   let row = -1;
@@ -19,7 +16,7 @@ function open() {
     if (dialog.open) dialog.close();
     const named = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
     if (named && main.contains(named)) { if (finder.value) clear(); reveal(named); }
-    base = isView() ? '' : location.hash;
+    if (!isView()) base = location.hash;
     return;
   }
   const [title, parts] = VIEWS[kind][0](row);

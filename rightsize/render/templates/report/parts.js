@@ -3,7 +3,13 @@ const MOST_PRINTED = 1000;
 const explorers = new Map();
 const partOf = (id) => { const found = document.getElementById(id); return found && found.closest('details.part'); };
 const isView = () => /^#\w+=/.test(location.hash);
-const remember = (fragment) => history.replaceState(null, '', here + fragment);
+
+// The fragment of the part, which stands again when a view is closed.
+let base = isView() ? '' : location.hash;
+function remember(fragment) {
+  base = fragment;
+  history.replaceState(null, '', here + fragment);
+}
 
 // Opens what holds an element, and shows it below the header.
 function reveal(node) {

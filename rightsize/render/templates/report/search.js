@@ -1,5 +1,6 @@
 // One search over all tables: groups of links, each with its number, in the place of the page while something is typed.
 const FOUND = 8;
+const LONGEST = 160;
 const main = document.querySelector('main');
 const finder = h('input', { type: 'search', id: 'find', 'aria-keyshortcuts': '/', autocomplete: 'off', spellcheck: 'false', placeholder: PAGE < 20 ? 'Search' : 'Search: press /', 'aria-label': 'Search principals, roles, scopes and all tables', oninput: () => find() });
 const announced = h('p', { class: 'small soft', role: 'status' });
@@ -8,14 +9,19 @@ const results = h('section', { id: 'results', class: 'hidden', 'aria-label': 'Se
 
 // What is searched: each kind of thing with its rows, and the rows of the tables that have no explorer.
 const KIND_LINKS = {
-  proposals: (i) => [link('proposal', proposals[i][0], P.name[A.principal[proposals[i][2]]]), ` ${R.name[A.role[proposals[i][2]]]} at ${place(A.scope[proposals[i][2]])}: ${proposalKind(i)}`],
+  proposals: (i) => [link('proposal', proposals[i][0], P.name[A.principal[proposals[i][2]]]), ` ${R.name[A.role[proposals[i][2]]]} at ${place(A.scope[proposals[i][2]])}: ${words(proposalKind(i))}`],
   principals: (i) => [principalLink(i), ` ${kindOf(P.type[i])}`],
   roles: (i) => [roleLink(i), ` ${kindOf(R.type[i])}${R.assignments[i] ? `, ${plural(R.assignments[i], 'assignment')}` : ''}`],
   scopes: (i) => [scopeLink(i), ` ${plural(S.assignments[i], 'assignment')}`],
   assignments: (i) => [link('assignment', assignmentKey(i), P.name[A.principal[i]]), ` ${R.name[A.role[i]]} at ${place(A.scope[i])}`],
 };
 
-const partTables = [...document.querySelectorAll('details.part')].map((part) => [part, [...part.querySelectorAll('tbody tr')].filter((row) => !row.closest('.explorer')).map((row) => [row, row.textContent.toLowerCase()])]).filter(([, rows]) => rows.length);
+const isPlain = (table) => !table.closest('.explorer') && table.parentElement.closest('details') === table.closest('details.part');
+const plainTables = [...document.querySelectorAll('details.part table')].filter(isPlain).map((table) => ({
+  title: table.parentElement.getAttribute('aria-label').replace(/,? as a table$/, ''),
+  rows: [...table.tBodies].flatMap((body) => [...body.rows]).map((row) => [row, row.textContent.toLowerCase()]),
+}));
+const cellText = (cell) => (cell ? cell.textContent.trim() : '');
 
 function group(title, count, items, all) {
   return h('div', null, h('h2', null, `${title} (${number(count)})`), h('ul', null, items.map((item) => h('li', null, item))),
@@ -43,11 +49,11 @@ function find() {
     whole += rows.length;
     if (rows.length) found.push(group(explorer.kind.label, rows.length, rows.slice(0, FOUND).map(line), () => { const text = finder.value; clear(); explorer.narrow(text); reveal(explorer.host); explorer.search.focus(); }));
   }
-  for (const [part, texts] of partTables) {
-    const rows = texts.filter(([, text]) => text.includes(wanted)).map(([row]) => row);
-    whole += rows.length;
-    const item = (row) => [h('button', { type: 'button', class: 'link-button', onclick: () => goTo(row) }, row.cells[0].textContent.trim() || row.cells[1].textContent), ` ${[...row.cells].slice(1, 3).map((cell) => cell.textContent.trim()).join(', ')}`.slice(0, 160)];
-    if (rows.length) found.push(group(part.querySelector('h2').textContent, rows.length, rows.slice(0, FOUND).map(item), () => goTo(rows[0])));
+  for (const { title, rows } of plainTables) {
+    const matching = rows.filter(([, text]) => text.includes(wanted)).map(([row]) => row);
+    whole += matching.length;
+    const line = (row) => [h('button', { type: 'button', class: 'link-button', onclick: () => goTo(row) }, cellText(row.cells[0]) || cellText(row.cells[1])), ` ${[...row.cells].slice(1, 3).map(cellText).join(', ')}`.slice(0, LONGEST)];
+    if (matching.length) found.push(group(title, matching.length, matching.slice(0, FOUND).map(line), () => goTo(matching[0])));
   }
   announced.textContent = whole ? `${plural(whole, 'result')} for “${finder.value.trim()}”` : `Nothing has “${finder.value.trim()}”`;
   groups.replaceChildren(...found);
