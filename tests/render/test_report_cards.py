@@ -93,17 +93,17 @@ def test_what_stays_by_design_is_listed_with_what_would_be_enough() -> None:
         ("emergency_access", None, ""),
     ]
     assert part["rows"][0]["why"] == "nobody else"
-    assert part["fact"] == "1 assignment: 1 last owner; 89% of all excess; 1 assignment beyond Azure roles"
+    assert part["fact"] == "1 assignment with 89 % of all excess (1 last owner), 1 assignment beyond Azure roles"
 
 
 @pytest.mark.parametrize(
     ("row", "price", "volume", "share"),
     [
-        ({}, "free", "unknown", "50.0 %"),
-        ({"price_per_month": None, "gb_per_month": 0.0, "share": 0.0004}, "unknown", "0.0", "<0.1 %"),
-        ({"price_per_month": 4.5, "gb_per_month": 0.04, "share": 0.0}, "4.50 USD", "<0.1", "0.0 %"),
-        ({"price_per_month": 0.001, "gb_per_month": 12.0}, "<0.01 USD", "12.0", "50.0 %"),
-        ({"is_sent": True}, "paid", "unknown", "50.0 %"),
+        ({}, "free", "unknown volume", "50.0 %"),
+        ({"price_per_month": None, "gb_per_month": 0.0, "share": 0.0004}, "unknown", "no volume", "<0.1 %"),
+        ({"price_per_month": 4.5, "gb_per_month": 0.04, "share": 0.0}, "4.50 USD", "<0.1 GB a month", "0.0 %"),
+        ({"price_per_month": 0.001, "gb_per_month": 12.0}, "<0.01 USD", "12.0 GB a month", "50.0 %"),
+        ({"is_sent": True}, "paid", "unknown volume", "50.0 %"),
     ],
 )
 def test_an_option_says_its_price_as_logs_does(row: dict[str, Any], price: str, volume: str, share: str) -> None:

@@ -25,10 +25,11 @@ def by_design_part(figures: Figures) -> dict[str, Any]:
     beyond.sort(key=lambda one: (one["plane"], one["id"]))
     reasons = sorted(totals.reasons.items(), key=lambda one: (-one[1], one[0]))
     named = ", ".join(f"{number:,} {word.replace('_', ' ')}" for word, number in reasons)
-    fact = [f"{counted(len(own), 'assignment')}: {named}; {totals.share_by_design:.0%} of all excess"] if own else []
+    share = f"{100 * totals.share_by_design:.0f} % of all excess"
+    fact = [f"{counted(len(own), 'assignment')} with {share} ({named})"] if own else []
     fact += [f"{counted(len(beyond), 'assignment')} beyond Azure roles"] if beyond else []
     rows = [_row(one, figures) for one in own] + [_row_beyond(one, figures) for one in beyond]
-    return {"fact": "; ".join(fact), "rows": rows[:SHOWN], "whole": len(rows)}
+    return {"fact": ", ".join(fact), "rows": rows[:SHOWN], "whole": len(rows)}
 
 
 def _row(one: Any, figures: Figures) -> dict[str, Any]:

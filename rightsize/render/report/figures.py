@@ -95,10 +95,15 @@ class Figures:
         return [(kind, counted[kind]) for kind in (*_KINDS, BY_DESIGN) if counted[kind]]
 
     def reasons(self) -> list[dict[str, Any]]:
-        """Return the most frequent reasons why use cannot be decided."""
+        """Return the most frequent reasons why use cannot be decided, with what would tell, by the plan."""
+        tells = self.sources.plan.get("would_tell", {})
         rows = self.sources.overview.reasons.filter(pl.col("verdict").is_in(["unobservable", "out_of_coverage"]))
         return [
-            {"operations": row["operations"], "text": sentence(row["reason"])}
+            {
+                "operations": row["operations"],
+                "text": sentence(row["reason"]),
+                "tells": clean(tells.get(row["reason"], "")),
+            }
             for row in rows.head(_REASONS).iter_rows(named=True)
         ]
 

@@ -30,7 +30,7 @@ def describe_parts(figures: Figures, calendar: Calendar, by_design: Mapping[str,
 def _parts(figures: Figures, calendar: Calendar, by_design: Mapping[str, Any]) -> Iterator[tuple[str, Part]]:
     sources, overview = figures.sources, figures.sources.overview
     if by_design["rows"]:
-        yield "by-design", Part("What stays by design", "By design", f"in no share above: {by_design['fact']}")
+        yield "by-design", Part("What stays by design", "By design", f"{by_design['fact']}; in no share above")
     if sources.proposals is not None:
         kinds = ", ".join(f"{number:,} {kind.replace('_', ' ')}" for kind, number in figures.kinds())
         yield "proposals", Part("Proposals", "Proposals", kinds)

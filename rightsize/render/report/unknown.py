@@ -80,8 +80,10 @@ def _share_text(share: float) -> str:
 
 def _volume_text(gigabytes: float | None) -> str:
     if gigabytes is None:
-        return "unknown"
-    return f"{gigabytes:,.1f}" if gigabytes >= _TENTH or not gigabytes else f"<{_TENTH}"
+        return "unknown volume"
+    if not gigabytes:
+        return "no volume"
+    return f"{gigabytes:,.1f} GB a month" if gigabytes >= _TENTH else f"<{_TENTH} GB a month"
 
 
 def _price_text(row: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ const plainTables = [...document.querySelectorAll('details.part table')].filter(
   title: table.parentElement.getAttribute('aria-label').replace(/,? as a table$/, ''),
   rows: [...table.tBodies].flatMap((body) => [...body.rows]).map((row) => [row, row.textContent.toLowerCase()]),
 }));
-const cellText = (cell) => (cell ? cell.textContent.trim() : '');
+const cellText = (cell) => [...cell.childNodes].map((node) => node.textContent.trim()).join(' ').trim();
 
 function group(title, count, items, all) {
   return h('div', null, h('h2', null, `${title} (${number(count)})`), h('ul', null, items.map((item) => h('li', null, item))),
@@ -52,7 +52,11 @@ function find() {
   for (const { title, rows } of plainTables) {
     const matching = rows.filter(([, text]) => text.includes(wanted)).map(([row]) => row);
     whole += matching.length;
-    const line = (row) => [h('button', { type: 'button', class: 'link-button', onclick: () => goTo(row) }, cellText(row.cells[0]) || cellText(row.cells[1])), ` ${[...row.cells].slice(1, 3).map(cellText).join(', ')}`.slice(0, LONGEST)];
+    const line = (row) => {
+      const named = row.querySelector('.name')?.closest('td, th') || row.cells[0];
+      const rest = [...row.cells].filter((cell) => cell !== named).slice(0, 2).map(cellText).filter(Boolean);
+      return [h('button', { type: 'button', class: 'link-button', onclick: () => goTo(row) }, cellText(named)), ` ${rest.join(', ')}`.slice(0, LONGEST)];
+    };
     if (matching.length) found.push(group(title, matching.length, matching.slice(0, FOUND).map(line), () => goTo(matching[0])));
   }
   announced.textContent = whole ? `${plural(whole, 'result')} for “${finder.value.trim()}”` : `Nothing has “${finder.value.trim()}”`;
