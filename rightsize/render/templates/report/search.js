@@ -21,7 +21,7 @@ const plainTables = [...document.querySelectorAll('details.part table')].filter(
   title: table.parentElement.getAttribute('aria-label').replace(/,? as a table$/, ''),
   rows: [...table.tBodies].flatMap((body) => [...body.rows]).map((row) => [row, row.textContent.toLowerCase()]),
 }));
-const cellText = (cell) => [...cell.childNodes].map((node) => node.textContent.trim()).join(' ').trim();
+const cellText = (cell) => [...cell.childNodes].map((node) => (node.className === 'sub' ? ' ' : '') + node.textContent).join('').trim();
 
 function group(title, count, items, all) {
   return h('div', null, h('h2', null, `${title} (${number(count)})`), h('ul', null, items.map((item) => h('li', null, item))),
