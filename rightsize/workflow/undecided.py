@@ -65,7 +65,6 @@ def find_undecided(
     items = [option.promise.item for option in result.options]
     return Undecided(
         options=tuple(result.rows()),
-        operations=int(cells["operations"].sum()),
         decidable=result.share(excess_of(sets, items)),
         region=_REGION,
     )

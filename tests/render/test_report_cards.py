@@ -54,7 +54,7 @@ def figures_of(*options: dict[str, Any], beyond: tuple[dict[str, Any], ...] = ()
         principals=pl.DataFrame(schema={"principal_id": pl.String, **nothing}),
         roles=pl.DataFrame(schema={"role": pl.String, "role_name": pl.String}),
     )
-    undecided = Undecided(options, operations=7, decidable=0.6, region="us")
+    undecided = Undecided(options, decidable=0.6, region="us")
     sources = SimpleNamespace(
         overview=overview, planned_roles={}, proposals=PROPOSALS, beyond=beyond, undecided=undecided, scope_names={}
     )

@@ -26,13 +26,11 @@ class Undecided:
 
     Attributes:
         options: Rows as in the table `observability_options`, the greatest promise first.
-        operations: The number of undecided operations, over all assignments and planes.
         decidable: The share of the undecided excess that all options together decide at most, 0 to 1.
         region: The region of the prices.
     """
 
     options: tuple[Mapping[str, Any], ...] = ()
-    operations: int = 0
     decidable: float = 0.0
     region: str = ""
 

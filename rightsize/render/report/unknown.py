@@ -38,7 +38,6 @@ def unknown_card(figures: Figures) -> dict[str, Any]:
         "all": rows[:_LISTED],
         "count": len(rows),
         "decidable": undecided.decidable,
-        "operations": undecided.operations,
         "prices": {
             "plan": undecided.options[0]["plan"] if undecided.options else "",
             "region": undecided.region,
