@@ -9,9 +9,10 @@ import polars as pl
 from rightsize.analyze.directory.tables import AUDIT_LOG
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.observability.promises import decided_sets, excess_of, make_promises
-from rightsize.analyze.observability.undecided import plane_cells, weigh_cells
+from rightsize.analyze.observability.undecided import ASSIGNMENT, plane_cells, weigh_cells
 from rightsize.analyze.observability.ways import find_ways, ways_on_planes
 from rightsize.analyze.planes import PlaneAnalysis
+from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.analyze.verdicts import Analysis
 from rightsize.render.report.sources import Undecided
 from rightsize.rules.prices import known_prices
@@ -67,4 +68,13 @@ def find_undecided(
         options=tuple(result.rows()),
         decidable=result.share(excess_of(sets, items)),
         region=_REGION,
+        unlisted=_count_unlisted(analysis),
     )
+
+
+def _count_unlisted(analysis: Analysis) -> int:
+    """Return the number of assignments whose verdicts have no number of operations."""
+    words = [word.value for word in (OutOfCoverage.NO_CATALOGUE, OutOfCoverage.NOT_IN_CATALOGUE)]
+    words.append(OutOfCoverage.ROLE_DEFINITION_MISSING.value)
+    rows = analysis.verdicts.filter(pl.col("reason").is_in(words) & pl.col("role_assignment_id").is_not_null())
+    return rows.select(ASSIGNMENT).n_unique()

@@ -28,11 +28,13 @@ class Undecided:
         options: Rows as in the table `observability_options`, the greatest promise first.
         decidable: The share of the undecided excess that all options together decide at most, 0 to 1.
         region: The region of the prices.
+        unlisted: The number of assignments whose operations are not known, so that nothing bounds them.
     """
 
     options: tuple[Mapping[str, Any], ...] = ()
     decidable: float = 0.0
     region: str = ""
+    unlisted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

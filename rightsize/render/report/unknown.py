@@ -29,7 +29,7 @@ _UNDECIDED = {
 
 
 def unknown_card(figures: Figures) -> dict[str, Any]:
-    """Return the numbers of the card: `options`, `all`, `decidable`, `prices` and `stays`."""
+    """Return the numbers of the card: `options`, `all`, `count`, `decidable`, `unlisted`, `prices` and `stays`."""
     undecided = figures.sources.undecided
     rows = [_option(row) for row in undecided.options]
     known = [row for row in undecided.options if row["price_as_of"] is not None]
@@ -38,6 +38,7 @@ def unknown_card(figures: Figures) -> dict[str, Any]:
         "all": rows[:_LISTED],
         "count": len(rows),
         "decidable": undecided.decidable,
+        "unlisted": undecided.unlisted,
         "prices": {
             "plan": undecided.options[0]["plan"] if undecided.options else "",
             "region": undecided.region,
