@@ -215,39 +215,14 @@ def find_missing(
         analysis, findings = analyse_inputs(
             inputs, as_of=as_of, min_window=min_window, forget_days=forget_days, min_days=min_days, planes=planes
         )
-        spared = findings.filter(pl.col("control") == "emergency_access_account")["principal_id"].drop_nulls()
-        whole = weigh_cells(analysis, spared)
-        of_roles = find_ways(whole, inputs, analysis)
         coverage = store.table("coverage")
-        on_planes = plane_cells(planes)
-        silence = silence_of(inputs, analysis.window, on_planes["principal_id"].unique())
-        audited = _is_audited(coverage, inputs, analysis.window)
-        beyond = ways_on_planes(on_planes, silence, audited=audited)
-        rules = held_for_rules(whole, analysis, _known_rules(inputs))
-        needs = read_needs(inputs, analysis)
-        shown = [of_roles, beyond.select(of_roles.columns), rules.select(of_roles.columns)]
-        decidable, cells = read_decidable(pl.concat(shown), needs)
-        spelt = spelt_scopes(inputs)
-        sources = Sources(inputs, analysis, coverage, cells, known, plan, region, records_per_day, spelt)
-        options = describe_options(make_promises(cells, decidable, whole, analysis), sources)
-        chosen = None if budget is None else _choose(options, decidable, budget)
+        result, cells = rank_missing(inputs, coverage, analysis, findings, planes, known, plan, region, records_per_day)
         held = store.table("observability_promises")
         earlier = held.filter(pl.col("promised_on") <= analysis.window.end.date())
-        existing = _existing(analysis, planes)
-        outcomes = _outcomes(earlier, cells, options, existing)
-        result = LogsResult(
-            window=analysis.window,
-            options=options,
-            decidable=decidable,
-            undecided=int(cells["excess"].sum()),
-            prices=known,
-            plan=plan,
-            chosen=chosen,
-            outcomes=outcomes,
-            files=[],
-            unlisted=_unlisted(analysis),
-            has_grants=not existing.is_empty(),
-            sleeps_unlisted=_sleeps_unlisted(inputs, analysis),
+        result = replace(
+            result,
+            chosen=None if budget is None else _choose(result.options, result.decidable, budget),
+            outcomes=_outcomes(earlier, cells, result.options, _existing(analysis, planes)),
         )
         store.write_answer(
             "observability_options", pl.DataFrame(list(result.rows()), schema=schema_of("observability_options"))
@@ -256,7 +231,62 @@ def find_missing(
             "observability_parts", pl.DataFrame(list(result.part_rows()), schema=schema_of("observability_parts"))
         )
         store.write_answer("observability_promises", _kept(held, cells, analysis.window))
-    return result if templates is None else replace(result, files=_write(templates, options))
+    return result if templates is None else replace(result, files=_write(templates, result.options))
+
+
+def rank_missing(
+    inputs: Inputs,
+    coverage: pl.DataFrame,
+    analysis: Analysis,
+    findings: pl.DataFrame,
+    planes: Sequence[PlaneAnalysis],
+    prices: Prices,
+    plan: str,
+    region: str,
+    records_per_day: int | None = None,
+) -> tuple[LogsResult, pl.DataFrame]:
+    """Return what is missing by an analysis that is there, and the undecided cells; nothing is chosen or written.
+
+    Args:
+        inputs: The tables.
+        coverage: The whole table `coverage`, logs of the tenant among them.
+        analysis: The analysis.
+        findings: Its findings.
+        planes: The analyses of the planes beyond Azure RBAC.
+        prices: The prices; this and the next three are as in `find_missing`.
+        plan: See there.
+        region: See there.
+        records_per_day: See there.
+    """
+    spared = findings.filter(pl.col("control") == "emergency_access_account")["principal_id"].drop_nulls()
+    whole = weigh_cells(analysis, spared)
+    of_roles = find_ways(whole, inputs, analysis)
+    on_planes = plane_cells(planes)
+    silence = silence_of(inputs, analysis.window, on_planes["principal_id"].unique())
+    audited = _is_audited(coverage, inputs, analysis.window)
+    beyond = ways_on_planes(on_planes, silence, audited=audited)
+    rules = held_for_rules(whole, analysis, _known_rules(inputs))
+    needs = read_needs(inputs, analysis)
+    shown = [of_roles, beyond.select(of_roles.columns), rules.select(of_roles.columns)]
+    decidable, cells = read_decidable(pl.concat(shown), needs)
+    spelt = spelt_scopes(inputs)
+    sources = Sources(inputs, analysis, coverage, cells, prices, plan, region, records_per_day, spelt)
+    options = describe_options(make_promises(cells, decidable, whole, analysis), sources)
+    result = LogsResult(
+        window=analysis.window,
+        options=options,
+        decidable=decidable,
+        undecided=int(cells["excess"].sum()),
+        prices=prices,
+        plan=plan,
+        chosen=None,
+        outcomes=[],
+        files=[],
+        unlisted=_unlisted(analysis),
+        has_grants=not _existing(analysis, planes).is_empty(),
+        sleeps_unlisted=_sleeps_unlisted(inputs, analysis),
+    )
+    return result, cells
 
 
 def _prices(path: Path | None, plan: str, region: str) -> Prices:

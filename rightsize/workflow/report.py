@@ -42,6 +42,7 @@ from rightsize.workflow.plan_names import scope_names
 from rightsize.workflow.planes import judge_planes, tables_beside
 from rightsize.workflow.rbac_analysis import analyse_inputs
 from rightsize.workflow.reach import rank_reach
+from rightsize.workflow.undecided import find_undecided
 
 TITLE = "Least privilege for this tenant"
 _BEYOND = ("graph", "directory")
@@ -162,6 +163,7 @@ def read_sources(
         blasts = _first_blasts(ranked, inputs, analysis, store, planned, names)
         beside = tables_beside(store, inputs)
         planes = [one.analysis for one in judge_planes(beside, as_of, min_window, forget_days, min_days)]
+        undecided = find_undecided(inputs, store.table("coverage"), analysis, findings, planes)
         findings = all_findings(analysis.window, findings, store.table("behaviour_findings"), planes)
         is_stale = read is not None and read.document["generated_from"]["content_hash"] != digest_content(store)
     steps = (
@@ -184,6 +186,7 @@ def read_sources(
         blasts=blasts,
         activations=[row for table in activations for row in table.to_dicts()],
         steps=steps,
+        undecided=undecided,
         stale=_CHANGED if is_stale else None,
         **_of_plan(read, inputs, overview),
     )

@@ -121,7 +121,7 @@ def test_propose_ends_with_it_and_the_comment_begins_with_it(demo_folder: Path, 
     assert all(full.startswith(short) for short, full in zip(rows, expected, strict=False)) and len(rows) > 5
     page = (demo_folder / "report.html").read_text(encoding="utf-8")
     first = re.search("<section[^>]*>", page)
-    assert first is not None and "What first" in first[0]
+    assert first is not None and "What to do first" in first[0]
 
 
 def test_a_rollout_of_a_wave_takes_its_changes_of_azure_roles_alone(

@@ -26,6 +26,7 @@ from rightsize.render.report.figures import bar
 from rightsize.store.connection import open_store
 from rightsize.workflow.attack_paths import reach_from
 from rightsize.workflow.demo import STORE, TITLE
+from rightsize.workflow.logs import find_missing
 from rightsize.workflow.reach import show_reach
 from rightsize.workflow.report import report_store
 
@@ -93,13 +94,13 @@ def test_who_falls_with_whom_stands_on_the_page_with_the_shortest_ways(page: str
     rows = re.findall(r'<tr><td class="name">(?:<span[^>]*>)?(.*?)</?(?:span|td)', section)
     assert [html.unescape(name).strip() for name in rows] == [row["name"] for row in ranked][:100]
     assert section.count("the whole tenant</span>") == sum(row["takes_tenant"] for row in ranked[:100])
-    drawn = [html.unescape(name) for name in re.findall(r"<details><summary>(.*?) <span", section)]
+    drawn = [html.unescape(name) for name in re.findall(r'<details name="blast"><summary>(.*?) <span', section)]
     wide = [row for row in ranked if row["state"] == "active" and row["cells"]]
     kinds = {"principal": 6, "resource": 3, "outsider": 2}
     assert drawn == [name for kind, most in kinds.items()
                      for name in [row["name"] for row in wide if row["kind"] == kind][:most]]  # fmt: skip
     first = reach_from(demo_folder / STORE, ranked[0]["subject"]).ways[0]
-    told = section.partition("<details>")[2].partition("</details>")[0]
+    told = section.partition("<details name")[2].partition("</details>")[0]
     assert html.escape(first["name"]) in told and html.escape(first["steps"][0]["to"]) in told
 
 
@@ -134,6 +135,46 @@ def test_a_report_without_reach_or_other_planes_has_no_empty_section(hostile_pag
     text = hostile_page.read_text(encoding="utf-8")
     for name in ("escalation", "planes", "activations"):
         assert (f'<section id="{name}">' in text) == (f'<a href="#{name}">' in text)
+
+
+def test_what_stays_unknown_is_what_logs_says(page: str, demo_folder: Path, tmp_path: Path) -> None:
+    """The same missing things in the same order, with the same share, price and first command."""
+    shutil.copy(demo_folder / STORE, tmp_path / STORE)
+    result = find_missing(tmp_path / STORE)
+    rows = list(result.rows())
+    section = page.partition('<section class="unknown"')[2].partition("</section>")[0]
+    listed = section.partition("<ol ")[2].partition("</ol>")[0]
+    assert re.findall(r'<li><span class="name">(.*?)</span>', listed) == [row["title"] for row in rows] != []
+    shown = re.findall(r'<td class="name">(.*?)</td>.*?<span>(.*?)</span>.*?<code>(.*?)</code>', section)
+    assert [html.unescape(command) for *_, command in shown] == [row["commands"][0] for row in rows[: len(shown)]]
+    assert [share for _, share, _ in shown] == [f"{100 * row['share']:.1f} %" for row in rows[: len(shown)]]
+    decidable = result.share(result.decides([row["item"] for row in rows]))
+    assert f"together decide up to {100 * decidable:.1f} %" in section
+
+
+def test_what_stays_by_design_stands_apart(page: str, demo_folder: Path) -> None:
+    """Each such assignment once in its part, and none among what is kept for want of evidence."""
+    plan = load_plan((demo_folder / "plan.json").read_bytes())
+    apart = {one["id"] for one in plan["proposals"] if one["evidence"].get("by_design")}
+    section = page.partition('<section id="by-design">')[2].partition("</section>")[0]
+    assert set(re.findall(r'data-proposal="(.*?)"', section)) == apart != set()
+    assert section.count("emergency access account") >= 2
+    (kept,) = re.findall(r"Kept as they are \((\d+)\)", page)
+    ours = [one for one in plan["proposals"] if one["plane"] in ("control", "data") and one["kind"] == "keep"]
+    assert int(kept) == len(ours) - len(apart)
+    assert [one[0] for one in _data(page)["proposals"] if one[13]] == [one["id"] for one in ours if one["id"] in apart]
+
+
+def test_all_but_the_first_cards_opens_on_demand(page: str) -> None:
+    """Each part is closed, has a line on what is in it, and a link; nothing stands open but the summary."""
+    markup = page.partition("<main>")[2].partition("</main>")[0]
+    assert "<details open" not in markup
+    opening = (
+        r'<details class="part[^"]*"><summary><h2>[^<]+</h2> <span[^>]*>[^<]+</span></summary>\s*<section id="(.*?)">'
+    )
+    parts = re.findall(opening, markup)
+    assert len(parts) == markup.count('<details class="part') > 10
+    assert parts == re.findall(r'<a href="#(.*?)">', page.partition("<nav")[2].partition("</nav>")[0])[2:]
 
 
 def test_the_data_holds_every_principal_assignment_and_proposal(page: str, demo_folder: Path) -> None:

@@ -220,6 +220,7 @@ class Embedding:
             [self.roles.add(fold(grown["role"])) for grown in one["proof"].get("tomorrow", ())],
             self._others(evidence.get("rests_on", ())),
             self._others(evidence.get("together_with", ())),
+            int(bool(evidence.get("by_design"))),
         ]
 
     def _others(self, ids: Iterable[str]) -> list[int]:

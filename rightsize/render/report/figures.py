@@ -15,7 +15,6 @@ from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import count_by_plane
 from rightsize.rbac.text import fold
 from rightsize.render.chance import describe_chance
-from rightsize.render.excess import by_design_text
 from rightsize.render.report.sources import Sources, clean, name_of, summaries_of
 from rightsize.render.role_summary import SERVICE_COLUMNS
 from rightsize.render.summary import plane_title, short_scope
@@ -32,6 +31,7 @@ SHOWN_ROLES = 12
 _NAMED = 1
 _REASONS = 4
 _LEAST_SHARE = 1.5
+BY_DESIGN = "by design"
 _KINDS = (
     "custom",
     "builtin",
@@ -63,12 +63,13 @@ class Figures:
     def exposure(self) -> dict[str, dict[str, float]] | None:
         """Return the live excess, the latent one if there is any, and the risk; None where there is no plan.
 
-        Each has `before`, `after`, the share that is `left` and the share `removed`.
+        Each has `before`, `after`, the share that is `left` and the share `removed`. What stays by design is in none.
         """
         if self.sources.proposals is None:
             return None
         excess = total_excess_of(self.proposals)
-        risk = Change(*(sum(one[f"risk_{when}"] for one in self.proposals) for when in ("before", "after")))
+        judged = [one for one in self.proposals if not self.by_design_word(one)]
+        risk = Change(*(sum(one[f"risk_{when}"] for one in judged) for when in ("before", "after")))
         shown = {"excess": excess.live, "latent": excess.latent, "risk": risk}
         if not excess.latent.before:
             del shown["latent"]
@@ -82,26 +83,35 @@ class Figures:
             for name, one in shown.items()
         }
 
-    def by_design(self) -> str:
-        """Return what stays by design, as a sentence; empty where nothing does."""
-        excess = total_excess_of(self.proposals)
-        return by_design_text(excess) if excess.reasons else ""
+    def by_design_word(self, proposal: Mapping[str, Any]) -> str:
+        """Return why an assignment stays by design; empty where it does not."""
+        return str(proposal["evidence"].get("by_design") or "")
 
     def kinds(self) -> list[tuple[str, int]]:
-        """Return the number of proposals of each kind."""
-        counted: Counter[str] = Counter(one["kind"] for one in self.proposals)
-        return [(kind, counted[kind]) for kind in _KINDS if counted[kind]]
+        """Return the number of proposals of each kind; what stays by design is a kind of its own."""
+        counted: Counter[str] = Counter(
+            BY_DESIGN if self.by_design_word(one) else one["kind"] for one in self.proposals
+        )
+        return [(kind, counted[kind]) for kind in (*_KINDS, BY_DESIGN) if counted[kind]]
 
     def reasons(self) -> list[dict[str, Any]]:
-        """Return the most frequent reasons why use cannot be decided."""
+        """Return the most frequent reasons why use cannot be decided, with what would tell, by the plan."""
+        tells = self.sources.plan.get("would_tell", {})
         rows = self.sources.overview.reasons.filter(pl.col("verdict").is_in(["unobservable", "out_of_coverage"]))
         return [
-            {"operations": row["operations"], "text": sentence(row["reason"])}
+            {
+                "operations": row["operations"],
+                "text": sentence(row["reason"]),
+                "tells": clean(tells.get(row["reason"], "")),
+            }
             for row in rows.head(_REASONS).iter_rows(named=True)
         ]
 
     def mattering(self) -> list[dict[str, Any]]:
-        """Return the ten principals with the most excess today; without a plan, those with the most creep."""
+        """Return the ten principals with the most excess today; without a plan, those with the most creep.
+
+        Excess that stays by design is left out.
+        """
         rows = {row["principal_id"]: row for row in self.sources.overview.principals.to_dicts()}
         before, after = self._excess_by_principal()
         order = sorted(rows, key=lambda id_: (-before[id_], -rows[id_]["creep"], -rows[id_]["risk"], id_))
@@ -121,7 +131,7 @@ class Figures:
         before: Counter[str] = Counter()
         after: Counter[str] = Counter()
         for one in self.proposals:
-            for name in one["principal_ids"]:
+            for name in () if self.by_design_word(one) else one["principal_ids"]:
                 before[fold(name)] += one["excess_before"]
                 after[fold(name)] += one["excess_after"]
         return before, after
@@ -163,8 +173,8 @@ class Figures:
         return [self._proposal(one) for one in changed[:SHOWN]]
 
     def kept(self) -> list[dict[str, Any]]:
-        """Return the first proposals that keep an assignment, the largest excess first."""
-        kept = [one for one in self.proposals if one["kind"] == "keep"]
+        """Return the first proposals that keep an assignment, not by design, the largest excess first."""
+        kept = [one for one in self.proposals if one["kind"] == "keep" and not self.by_design_word(one)]
         kept.sort(key=lambda one: (-one["excess_before"], one["id"]))
         return [self._proposal(one) for one in kept[:SHOWN]]
 

@@ -51,6 +51,7 @@ def _row(step: NextStep, figures: Figures) -> dict[str, Any]:
     return {
         "rank": step.rank,
         "principal_id": step.principal_id,
+        "proposal": step.proposal if step.plane == AZURE_ROLES else "",
         "name": names[step.principal_id],
         "does": clean(describe_step(step, names)),
         "effort": clean(describe_effort(step)),

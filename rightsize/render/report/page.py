@@ -14,17 +14,20 @@ from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
 from rightsize.render.escape import for_terminal
 from rightsize.render.next_steps import left_out_line
 from rightsize.render.report.beyond import activation_rows, blast_rows, plane_tables, reach_rows
+from rightsize.render.report.by_design import by_design_part
 from rightsize.render.report.calendar import draw_calendar
 from rightsize.render.report.embed import Embedding, to_json
 from rightsize.render.report.figures import Figures, bar
 from rightsize.render.report.first import first_waves
+from rightsize.render.report.parts import describe_parts
 from rightsize.render.report.sources import Sources
+from rightsize.render.report.unknown import unknown_card
 from rightsize.render.role_summary import SERVICE_COLUMNS
 from rightsize.render.separation import separation_lines
 from rightsize.render.templating import open_templates, policy_source, report_part
 from rightsize.rules.measured import describe_unlogged
 
-_SCRIPTS = ("base.js", "pictures.js", "explorer.js", "layers.js", "detail.js", "main.js")
+_SCRIPTS = ("base.js", "pictures.js", "explorer.js", "layers.js", "detail.js", "parts.js", "search.js", "main.js")
 
 
 def write_report(sources: Sources) -> str:
@@ -49,9 +52,11 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
     changes = sum(1 for one in proposals if one["kind"] != "keep")
     totals = figures.totals()
     findings, advice = figures.findings(), figures.advice()
+    design = by_design_part(figures)
+    calendar = draw_calendar(sources.coverage, sources.window)
     return {
         "title": sources.title,
-        "sections": list(_sections(sources, bool(findings), bool(advice))),
+        "parts": describe_parts(figures, calendar, design),
         "window": sources.window,
         "stale": sources.stale,
         "has_plan": sources.proposals is not None,
@@ -68,7 +73,8 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "waves": first_waves(figures),
         "not_worth": left_out_line(sources.steps),
         "exposure": figures.exposure(),
-        "by_design": figures.by_design(),
+        "by_design": design,
+        "unknown": unknown_card(figures),
         "replay": sources.plan.get("replay", {}),
         "reasons": figures.reasons(),
         "mattering": figures.mattering(),
@@ -83,7 +89,7 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "reach_count": len(sources.reach),
         "blast_rows": blast_rows(figures),
         "kept": figures.kept(),
-        "kept_count": len(proposals) - changes,
+        "kept_count": len(proposals) - changes - sum(map(bool, map(figures.by_design_word, proposals))),
         "principals": figures.principals(),
         "assignments": figures.assignments(),
         "role_rows": figures.role_rows(),
@@ -95,31 +101,11 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "matrix": figures.matrix(),
         "independence": figures.independence(),
         "separation": [for_terminal(line) for line in separation_lines(sources.plan.get("separation", {}))],
-        "calendar": draw_calendar(sources.coverage, sources.window),
+        "calendar": calendar,
         "findings": findings,
         "finding_count": sources.findings.height,
         "advice": advice,
     }
-
-
-def _sections(sources: Sources, has_findings: bool, has_advice: bool) -> list[tuple[str, str]]:
-    found = [("summary", "Summary")]
-    if sources.proposals is not None:
-        found.append(("proposals", "Proposals"))
-    found += [("principals", "Principals"), ("assignments", "Assignments"), ("roles", "Roles"), ("scopes", "Scopes")]
-    found.append(("layers", "Layers"))
-    if sources.reach:
-        found.append(("escalation", "Escalation"))
-    if sources.planes:
-        found.append(("planes", "Directory and Graph"))
-    if sources.activations:
-        found.append(("activations", "Activations"))
-    found.append(("coverage", "Coverage"))
-    if has_findings:
-        found.append(("findings", "Findings"))
-    if has_advice:
-        found.append(("advice", "Advice"))
-    return found
 
 
 def _policy(style: str, script: str) -> str:

@@ -21,6 +21,23 @@ _LONGEST = 300
 
 
 @dataclass(frozen=True, slots=True)
+class Undecided:
+    """What is missing from a store, as `logs` answers.
+
+    Attributes:
+        options: Rows as in the table `observability_options`, the greatest promise first.
+        decidable: The share of the undecided excess that all options together decide at most, 0 to 1.
+        region: The region of the prices.
+        unlisted: The number of assignments whose operations are not known, so that nothing bounds them.
+    """
+
+    options: tuple[Mapping[str, Any], ...] = ()
+    decidable: float = 0.0
+    region: str = ""
+    unlisted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Sources:
     """All data that the page shows.
 
@@ -43,6 +60,7 @@ class Sources:
         blasts: The blast radius of the first subjects of each kind, as `workflow.blast` returns it.
         activations: As the table `activations`, for every plane.
         steps: The order in which the changes of the plan are best made.
+        undecided: What is missing, and what it would decide.
         stale: Why the plan does not fit the present store, or None.
     """
 
@@ -64,6 +82,7 @@ class Sources:
     blasts: Sequence[Mapping[str, Any]] = ()
     activations: Sequence[Mapping[str, Any]] = ()
     steps: NextSteps = field(default_factory=NextSteps)
+    undecided: Undecided = field(default_factory=Undecided)
     stale: str | None = None
 
 

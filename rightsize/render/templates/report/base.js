@@ -1,5 +1,6 @@
 // What the other parts share: the data, its indexes, and makers of elements. Text only ever becomes a text node.
 const data = JSON.parse(document.getElementById('data').textContent);
+const dialog = document.getElementById('detail');
 const STATES = ['active', 'eligible', 'activated'];
 const VERDICTS = ['used', 'unused', 'unobservable', 'out_of_coverage'];
 const SVG = 'http://www.w3.org/2000/svg';

@@ -1,25 +1,29 @@
 // Tables of any length: search, filters, order, and a page of rows at a time.
-const PAGE = 20;
+const PAGE = matchMedia('(max-width: 40rem)').matches ? 10 : 20;
 const NAMED = 1;
 
 class Explorer {
   // kind: {label, rows, columns: [{name, label, value, cell, isNumber}], text, filters: [{label, value}], order, down}
   constructor(host, kind) {
+    this.host = host;
     this.kind = kind;
     this.page = 0;
+    this.size = PAGE;
     this.order = kind.order;
     this.down = kind.down;
     this.chosen = kind.filters.map(() => '');
     this.texts = null;
     this.search = h('input', { type: 'search', oninput: () => this.again() });
     this.status = h('span', { class: 'small soft', role: 'status' });
-    this.table = h('table');
+    this.table = h('table', { class: kind.isStacked ? 'stack' : null });
     this.back = h('button', { type: 'button', onclick: () => this.turn(-1) }, 'Previous');
     this.next = h('button', { type: 'button', onclick: () => this.turn(1) }, 'Next');
     this.more = h('div', { class: 'more' }, this.back, this.next);
+    this.cut = h('p', { class: 'cut small soft' });
+    host.classList.add('paged');
     host.replaceChildren(
       h('div', { class: 'tools' }, h('label', null, 'Search', this.search), kind.filters.map((one, at) => this.filter(one, at)), this.status),
-      h('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': `${kind.label} as a table` }, this.table), this.more);
+      h('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': `${kind.label} as a table` }, this.table), this.cut, this.more);
     this.again();
   }
 
@@ -31,13 +35,21 @@ class Explorer {
     return h('label', null, `${one.label} `, select);
   }
 
+  matching(wanted) {
+    if (!wanted) return this.kind.rows;
+    this.texts ||= this.kind.rows.map((row) => this.kind.text(row).toLowerCase());
+    return this.kind.rows.filter((_, at) => this.texts[at].includes(wanted));
+  }
+
   again() {
-    const wanted = this.search.value.trim().toLowerCase();
-    this.texts ||= wanted ? this.kind.rows.map((row) => this.kind.text(row).toLowerCase()) : null;
-    this.found = this.kind.rows.filter((row, at) => (!wanted || this.texts[at].includes(wanted))
-      && this.kind.filters.every((one, which) => !this.chosen[which] || one.value(row) === this.chosen[which]));
+    const isChosen = (row) => this.kind.filters.every((one, which) => !this.chosen[which] || one.value(row) === this.chosen[which]);
+    this.found = this.matching(this.search.value.trim().toLowerCase()).filter(isChosen);
     this.sort();
   }
+
+  narrow(text) { this.search.value = text; this.again(); }
+
+  show(size) { this.size = size; this.page = 0; this.draw(); }
 
   sort() {
     const column = this.kind.columns.find((one) => one.name === this.order);
@@ -60,22 +72,24 @@ class Explorer {
       this.table.querySelector('th[aria-sort] button').focus();
     };
     return h('th', { scope: 'col', class: column.isNumber ? 'n' : null, 'aria-sort': isOrder ? (this.down ? 'descending' : 'ascending') : null },
-      h('button', { type: 'button', onclick: press }, column.label, isOrder ? h('span', { 'aria-hidden': 'true' }, this.down ? ' ↓' : ' ↑') : null));
+      // On paper a head with a button in it is not repeated on each page.
+      this.size > PAGE ? column.label : h('button', { type: 'button', onclick: press }, column.label, isOrder ? h('span', { 'aria-hidden': 'true' }, this.down ? ' ↓' : ' ↑') : null));
   }
 
   draw() {
-    const first = this.page * PAGE;
-    const rows = this.found.slice(first, first + PAGE);
+    const first = this.page * this.size;
+    const rows = this.found.slice(first, first + this.size);
     this.table.replaceChildren(
       h('thead', null, h('tr', null, this.kind.columns.map((column) => this.head(column)))),
       h('tbody', null, rows.length ? rows.map((row) => h('tr', null, this.kind.columns.map((column) =>
-        h('td', { class: column.isNumber ? 'n' : column.class || null }, column.cell(row)))))
+        h('td', { class: column.isNumber ? 'n' : column.class || null, 'data-label': this.kind.isStacked && column.isLabelled ? column.label : null }, column.cell(row)))))
         : h('tr', null, h('td', { colspan: this.kind.columns.length, class: 'soft' }, 'nothing'))));
-    this.status.textContent = this.found.length > PAGE
+    this.status.textContent = this.found.length > this.size
       ? `${number(first + 1)} to ${number(first + rows.length)} of ${number(this.found.length)}` : plural(this.found.length, 'row');
     this.back.disabled = first === 0;
-    this.next.disabled = first + PAGE >= this.found.length;
-    this.more.classList.toggle('hidden', this.found.length <= PAGE);
+    this.next.disabled = first + this.size >= this.found.length;
+    this.cut.textContent = this.found.length > this.size ? `The first ${number(rows.length)} of ${number(this.found.length)}.` : '';
+    this.more.classList.toggle('hidden', this.found.length <= this.size);
   }
 }
 
@@ -120,19 +134,21 @@ const KINDS = {
   proposals: () => {
     const of = (i) => proposals[i][2];
     return {
-      label: 'Proposals', rows: range(proposals.length), order: 'cut', down: true,
-      text: (i) => `${P.name[A.principal[of(i)]]} ${R.name[A.role[of(i)]]} ${data.scopeIds[A.scope[of(i)]]} ${place(A.scope[of(i)])} ${words(proposals[i][1])} ${proposals[i][3]}`,
-      filters: [{ label: 'Kind', value: (i) => proposals[i][1] }],
+      label: 'Proposals', rows: range(proposals.length).sort((a, b) => proposals[b][5][0] - proposals[a][5][0]), order: 'cut', down: true, isStacked: true,
+      text: (i) => `${P.name[A.principal[of(i)]]} ${R.name[A.role[of(i)]]} ${data.scopeIds[A.scope[of(i)]]} ${place(A.scope[of(i)])} ${words(proposalKind(i))} ${proposals[i][3]} ${proposals[i][6].map((spot) => R.name[spot[0]]).join(' ')}`,
+      filters: [{ label: 'Kind', value: proposalKind }],
       columns: [{ label: 'principal', name: 'name', class: 'name', value: (i) => P.name[A.principal[of(i)]].toLowerCase(), cell: (i) => link('proposal', proposals[i][0], P.name[A.principal[of(i)]]) },
-        { label: 'kind', name: 'kind', value: (i) => proposals[i][1], cell: (i) => chip(proposals[i][1]) },
-        { label: 'today', name: 'today', value: (i) => R.name[A.role[of(i)]], cell: (i) => [R.name[A.role[of(i)]], h('span', { class: 'sub' }, place(A.scope[of(i)]))] },
-        { label: 'becomes', name: 'becomes', value: (i) => proposals[i][6].length, cell: (i) => becomes(proposals[i]) },
+        { label: 'kind', name: 'kind', value: proposalKind, cell: (i) => chip(proposalKind(i)) },
+        { label: 'today', name: 'today', isLabelled: true, value: (i) => R.name[A.role[of(i)]], cell: (i) => [R.name[A.role[of(i)]], h('span', { class: 'sub' }, place(A.scope[of(i)]))] },
+        { label: 'becomes', name: 'becomes', isLabelled: true, value: (i) => proposals[i][6].length, cell: (i) => becomes(proposals[i]) },
         plain('because', 'because', (i) => proposals[i][3]),
-        { label: 'excess', name: 'cut', isNumber: true, value: (i) => proposals[i][5][0] - proposals[i][5][1], cell: (i) => `${short(proposals[i][5][0])} → ${short(proposals[i][5][1])}` },
-        { label: 'may break', name: 'breaks', isNumber: true, value: (i) => proposals[i][4][0], cell: (i) => chance(proposals[i][4]) }],
+        { label: 'excess', name: 'cut', isNumber: true, isLabelled: true, value: (i) => proposals[i][5][0] - proposals[i][5][1], cell: (i) => `${short(proposals[i][5][0])} → ${short(proposals[i][5][1])}` },
+        { label: 'may break', name: 'breaks', isNumber: true, isLabelled: true, value: (i) => proposals[i][4][0], cell: (i) => chance(proposals[i][4]) }],
     };
   },
 };
+
+const proposalKind = (i) => (proposals[i][13] ? 'by_design' : proposals[i][1]);
 
 function becomes(proposal) {
   const places = new Map();

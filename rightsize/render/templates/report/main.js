@@ -1,5 +1,4 @@
 // Ties it together: tables become explorers, and what stands after the # opens in the dialog.
-const dialog = document.getElementById('detail');
 const VIEWS = {
   principal: [principalView, (key) => P.id.indexOf(key)],
   role: [roleView, (key) => R.id.indexOf(key)],
@@ -13,7 +12,13 @@ function open() {
   const [, kind, key] = /^#(\w+)=(.*)$/.exec(location.hash) || [];
   let row = -1;
   try { row = kind in VIEWS ? VIEWS[kind][1](decodeURIComponent(key)) : -1; } catch { row = -1; }
-  if (row < 0) { if (dialog.open) dialog.close(); return; }
+  if (row < 0) {
+    if (dialog.open) dialog.close();
+    const named = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+    if (named && main.contains(named)) { if (finder.value) clear(); reveal(named); }
+    if (!isView()) base = location.hash;
+    return;
+  }
   const [title, parts] = VIEWS[kind][0](row);
   dialog.replaceChildren(
     h('div', { class: 'bar-top' }, dialog.open ? h('button', { type: 'button', onclick: () => history.back() }, 'Back') : h('span'), h('button', { type: 'button', onclick: () => dialog.close() }, 'Close')),
@@ -24,15 +29,23 @@ function open() {
 }
 
 dialog.addEventListener('close', () => {
-  if (/^#\w+=/.test(location.hash)) history.replaceState(null, '', location.href.split('#')[0]);
+  if (isView()) remember(base);
 });
 window.addEventListener('hashchange', open);
 for (const name of document.querySelectorAll('[data-principal]')) {
   name.replaceChildren(link('principal', name.dataset.principal, name.textContent));
 }
+for (const name of document.querySelectorAll('[data-proposal]')) {
+  name.replaceChildren(link('proposal', name.dataset.proposal, name.textContent));
+}
 for (const name of document.querySelectorAll('[data-layer]')) {
   name.replaceChildren(link('layer', name.dataset.layer, name.textContent));
 }
-for (const host of document.querySelectorAll('.explorer')) new Explorer(host, KINDS[host.dataset.table]());
+for (const host of document.querySelectorAll('.explorer')) explorers.set(host.dataset.table, new Explorer(host, KINDS[host.dataset.table]()));
+watchParts();
 document.documentElement.dataset.ready = 'true';
+// Whoever comes by a link to one thing finds its table open behind it.
+const SECTION_OF = { principal: 'principals', role: 'roles', scope: 'scopes', proposal: 'proposals', layer: 'layers', assignment: 'assignments' };
+const came = SECTION_OF[(/^#(\w+)=/.exec(location.hash) || [])[1]];
+if (came && partOf(came)) { reveal(document.getElementById(came)); base = `#${came}`; }
 open();
