@@ -113,7 +113,8 @@ def can(
     unknown = sum(row["allowed"] == UNKNOWN for row in answers.rows)
     if unknown:
         raise InputError(
-            f"{unknown:,} of {counted(len(answers.rows), 'question')} have a name that nothing or several things have",
+            f"{unknown:,} of {counted(len(answers.rows), 'question')} cannot be answered: a name in it "
+            "is not known, or is that of several",
             hint="the others are answered; rows that are `unknown` have the nearest names",
         )
     _say_next(answers, db, output)
