@@ -26,6 +26,7 @@ from rightsize.analyze.unnamed_calls import held_by_unnamed
 from rightsize.analyze.usage import observe
 from rightsize.analyze.verdict_sets import name_sets
 from rightsize.analyze.window import Window
+from rightsize.model.progress import step
 
 VERDICTS_SCHEMA = schema_of("verdicts")
 PROFILES_SCHEMA: dict[str, pl.DataType] = {
@@ -108,6 +109,7 @@ def analyse(
         principal_id: Judge operations without use only where they are granted to this principal.
         standby: Scopes that wait for a failure elsewhere.
     """
+    step("judging what is granted")
     tenant = read_tenant(inputs)
     calls = _read_calls(inputs, window, tenant)
     control = control_states(inputs, window, tenant)

@@ -172,6 +172,17 @@ def fitting_days(covered: pl.DataFrame, last_day: dt.date, min_days: int | None 
     return DEFAULT_DAYS
 
 
+def shortfall(inputs: Inputs, window: Window) -> int | None:
+    """Return the days of the window that fits the logs, where it is shorter than a window of a fixed length.
+
+    Args:
+        inputs: The tables; coverage and scopes are read.
+        window: The window.
+    """
+    fitting = fitting_days(_days_of_logs(inputs), window.last_day, window.min_days)
+    return fitting if fitting < window.days else None
+
+
 def _ending(last_day: dt.date, days: int, min_days: int | None) -> Window:
     return Window(last_day - dt.timedelta(days=days - 1), last_day, min_days=min_days)
 

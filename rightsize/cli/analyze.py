@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.narration import say, say_next, say_next_of_store, set_verbosity
 from rightsize.cli.options import (
     DEFAULT_DB,
     DEFAULT_FORGET_DAYS,
+    AllRows,
     AsOf,
     Db,
     ForgetDays,
@@ -21,6 +23,7 @@ from rightsize.cli.options import (
     OutputFormat,
     Quiet,
     Verbose,
+    with_db,
 )
 from rightsize.cli.output import short_name, show
 
@@ -34,13 +37,12 @@ class By(StrEnum):
     ASSIGNMENT = "assignment"
 
 
-# The columns that fit 80 characters beside two names; all other formats have every column.
 _BRIEF = ("granted", "used", "unused", "cannot_decide", "creep")
 _COLUMNS: dict[By, tuple[tuple[str, ...], tuple[str, ...]]] = {
     By.PRINCIPAL: (("principal_id", "plane", *COUNTS, "name", "principal_type"), ("name", "plane", *_BRIEF)),
     By.ASSIGNMENT: (
         ("role_assignment_id", "state", "plane", *COUNTS, "principal_id", "name", "role_name", "scope"),
-        ("role_name", "name", "plane", *_BRIEF),
+        ("name", "plane", *_BRIEF),
     ),
 }
 
@@ -52,6 +54,7 @@ def analyze(
     min_days: MinDays = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -82,12 +85,22 @@ def analyze(
         say(f"{unscored:,} rows have no score: a definition of their roles or the catalogue of operations is missing")
     columns, brief = _COLUMNS[by]
     is_table = output is OutputFormat.TABLE
-    show([_shortened(row) for row in result.rows] if is_table else result.rows, columns, output, table_columns=brief)
+    rows = [_shortened(row, result.places) for row in result.rows] if is_table else result.rows
+    below = "role_and_scope" if by is By.ASSIGNMENT else None
+    show(rows, columns, output, table_columns=brief, below=below, every=every)
+    if result.has_catalogue and any(row["used"] for row in result.rows):
+        say_next(with_db("rightsize propose", db), output=output)
+    else:
+        say_next_of_store(db, output)
 
 
-def _shortened(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row for a terminal: a short name, and one count of the operations that no log decides."""
+def _shortened(row: dict[str, Any], places: Mapping[str, str]) -> dict[str, Any]:
+    """Return a row for a terminal: a short name, one count of what no log decides, and role with scope."""
+    from rightsize.render.summary import describe_grant  # noqa: PLC0415  kept out of `--help`
+
+    granted = describe_grant(row["role_name"], row["scope"], row["plane"], places) if "role_name" in row else None
     return row | {
+        "role_and_scope": granted,
         "name": short_name(row["name"] or row["principal_id"]),
         "cannot_decide": row["unobservable"] + row["out_of_coverage"],
     }

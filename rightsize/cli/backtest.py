@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.narration import say, say_next, set_verbosity
 from rightsize.cli.options import (
     DEFAULT_DB,
     DEFAULT_FORGET_DAYS,
@@ -23,6 +23,7 @@ from rightsize.cli.options import (
     OutputFormat,
     Quiet,
     Verbose,
+    with_db,
 )
 from rightsize.cli.output import show, write
 from rightsize.cli.suite_page import CALIBRATION, calibrated, describe_scores, percent, show_suite
@@ -165,6 +166,7 @@ def backtest(
     )
     if output is OutputFormat.TABLE:
         _show_page(result)
+        say_next(with_db("rightsize propose", db))
     else:
         show(list(result.rows()), COLUMNS, output, document=result.document())
 
@@ -201,6 +203,7 @@ def _measure(
     )
     if output is OutputFormat.TABLE:
         show_suite(result)
+        say_next("rightsize backtest, which measures plans on your own logs")
     else:
         show(list(result.rows()), SUITE_COLUMNS, output, document=result.document())
 

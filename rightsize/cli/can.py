@@ -11,17 +11,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rightsize.cli.exit_codes import ExitCode
-from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show, write
-from rightsize.model.errors import UsageError
+from rightsize.cli.layout import terminal_width, wrapped
+from rightsize.cli.narration import say, say_next, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose, with_db
+from rightsize.cli.output import first_rows, show, write
+from rightsize.model.errors import InputError, UsageError
 from rightsize.model.times import read_instant
+from rightsize.model.wording import counted
 
 if TYPE_CHECKING:  # commands import their workflow only when they run
     from rightsize.workflow.access import Answers
 
 CAN_COLUMNS = ("principal_id", "operation", "scope", "plane", "allowed", "because", "denied_by", "depends_on_reading")
+BATCH_COLUMNS = (*CAN_COLUMNS, "unknown")
 WHO_COLUMNS = ("principal_id", "principal_type", "name", *CAN_COLUMNS[1:])
+UNKNOWN = "unknown"
+
+
+_SCOPE = "Scope: a resource id, /, or a loaded scope as tables print it, such as Production/rg-web."
 
 
 class AskedPlane(StrEnum):
@@ -58,19 +65,21 @@ def can(
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option("--at", metavar="SCOPE", help="Scope: a resource id, /, or the name of a loaded scope."),
+        typer.Option("--at", metavar="SCOPE", help=_SCOPE),
     ] = None,
     batch: Annotated[
         Path | None,
         typer.Option(
             "--batch",
-            help='File of questions, as JSON lines `{"principal_id", "operation", "scope"}`; - reads stdin.',
+            help='File of questions, as JSON lines `{"principal_id", "operation", "scope"}`; - reads stdin. Exit 5 if '
+            "a line names what nothing loaded knows: its answer is `unknown`.",
         ),
     ] = None,
     plane: Plane = None,
     as_of: AsOf = None,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 3 when an answer is no.")] = False,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -78,7 +87,8 @@ def can(
 ) -> None:
     """Show whether a principal may perform an operation at a scope, and which assignments decide it.
 
-    The answer is yes, no, eligible (after a PIM activation) or conditional (where a condition holds).
+    The answer is yes, no, eligible (after a PIM activation) or conditional (where a condition holds). In a batch it is
+    unknown where nothing loaded knows the principal, the operation or the scope; the nearest names stand beside it.
     """
     from rightsize.workflow.access import can as ask  # noqa: PLC0415
     from rightsize.workflow.access import read_questions  # noqa: PLC0415
@@ -96,9 +106,18 @@ def can(
     else:
         questions = [AccessQuestion(principal, operation, at, plane)]
     answers = ask(db, questions, as_of=as_of, strict=batch is None)
-    _show(answers, CAN_COLUMNS, output, document=answers.rows[0] if batch is None else None)
+    columns, document = (CAN_COLUMNS, answers.rows[0]) if batch is None else (BATCH_COLUMNS, None)
+    _show(answers, columns, output, document=document, every=every)
     for note in answers.notes:
         say(note)
+    unknown = sum(row["allowed"] == UNKNOWN for row in answers.rows)
+    if unknown:
+        raise InputError(
+            f"{unknown:,} of {counted(len(answers.rows), 'question')} cannot be answered: a name in it "
+            "is not known, or is that of several",
+            hint="the others are answered; rows that are `unknown` have the nearest names",
+        )
+    _say_next(answers, db, output)
     if exit_code and any(row["allowed"] == "no" for row in answers.rows):
         raise typer.Exit(ExitCode.GATE)
 
@@ -107,13 +126,12 @@ def who_can(
     operation: Annotated[
         str, typer.Argument(metavar="OPERATION", help="For example Microsoft.Compute/virtualMachines/write.")
     ],
-    at: Annotated[
-        str, typer.Option("--at", metavar="SCOPE", help="Scope: a resource id, /, or the name of a loaded scope.")
-    ],
+    at: Annotated[str, typer.Option("--at", metavar="SCOPE", help=_SCOPE)],
     plane: Plane = None,
     as_of: AsOf = None,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 3 when nobody can.")] = False,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -127,36 +145,60 @@ def who_can(
 
     set_verbosity(verbose, quiet)
     answers = ask(db, operation, at, plane=plane, as_of=as_of)
-    _show(answers, WHO_COLUMNS, output)
+    _show(answers, WHO_COLUMNS, output, every=every)
     if not answers.rows:
         say("no loaded assignment allows this operation there")
     for note in answers.notes:
         say(note)
+    _say_next(answers, db, output)
     if exit_code and not answers.rows:
         raise typer.Exit(ExitCode.GATE)
 
 
+def _say_next(answers: Answers, db: Path, output: OutputFormat) -> None:
+    """Say the next step: to look at the first principal of the answers, or at all access where there is none."""
+    from rightsize.render.escape import for_shell  # noqa: PLC0415  kept out of `--help`
+
+    who = next((row["principal_id"] for row in answers.rows), None)
+    step = "rightsize analyze" if who is None else f"rightsize explain {for_shell(who)}"
+    say_next(with_db(step, db), output=output)
+
+
 def _show(
-    answers: Answers, columns: tuple[str, ...], output: OutputFormat, *, document: Mapping[str, Any] | None = None
+    answers: Answers,
+    columns: tuple[str, ...],
+    output: OutputFormat,
+    *,
+    document: Mapping[str, Any] | None = None,
+    every: bool,
 ) -> None:
     if output is OutputFormat.TABLE:
-        write("".join(_lines(answers)))
+        write("".join(_lines(answers, every=every)))
     else:
         show(answers.rows, columns, output, document=document)
 
 
-def _lines(answers: Answers) -> Iterator[str]:
+def _lines(answers: Answers, *, every: bool) -> Iterator[str]:
     """Yield the answers as text, each with the chain behind it; every line is escaped."""
     from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
 
-    for row in answers.rows:
-        for line in _text(row, answers.names):
-            yield for_terminal(line) + "\n"
+    shown, rest = first_rows(answers.rows, every=every)
+    width = terminal_width()
+    for row in shown:
+        for line in map(for_terminal, _text(row, answers.names)):
+            margin = " " * (len(line) - len(line.lstrip()))
+            yield from (f"{part}\n" for part in wrapped(line.lstrip(), width, indent=margin, hanging=f"{margin}    "))
+    if rest:
+        yield f"{rest}\n"
 
 
 def _text(row: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
     yield f"{row['allowed']:<12} {_called(row['principal_id'], names)}"
-    yield f"  {row['operation']} ({row['plane']}) at {row['scope']}"
+    plane = f" ({row['plane']})" if row["plane"] else ""
+    yield f"  {row['operation']}{plane} at {row['scope']}"
+    if row["allowed"] == UNKNOWN:
+        yield f"  {row['unknown']}"
+        return
     if row["depends_on_reading"]:
         yield "  if `/*/` is read in favour of access: Azure does not say whether it may stand for `/`"
     for reason in row["because"]:

@@ -8,8 +8,8 @@ import typer
 
 from rightsize.cli.collect import Auth, Cloud
 from rightsize.cli.load import show_report
-from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.narration import say, say_next_of_store, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -31,6 +31,7 @@ def import_files(
         ),
     ],
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -40,7 +41,8 @@ def import_files(
     from rightsize.workflow.catalog import import_catalogue  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    show_report(import_catalogue(db, files), output, by_file=True)
+    show_report(import_catalogue(db, files), output, by_file=True, every=every)
+    say_next_of_store(db, output, is_changed=True)
 
 
 @app.command("refresh")
@@ -57,6 +59,7 @@ def refresh(
         ),
     ] = None,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -71,7 +74,8 @@ def refresh(
     set_verbosity(verbose, quiet)
     place = GRAPH_MAP if graph_map is None else graph_map
     report = refresh_catalogue(db, cloud=cloud, auth=auth, may_ask=not no_input, force=force, graph_map=place)
-    show_report(report, output, by_file=False)
+    show_report(report, output, by_file=False, every=every)
+    say_next_of_store(db, output, is_changed=True)
 
 
 @app.command("status")
@@ -91,8 +95,9 @@ def status(
     set_verbosity(verbose, quiet)
     found = read_catalogue_status(db).answer()
     if not found["operations"]:
-        say("no operations are loaded: `rightsize catalog refresh`, or `rightsize catalog import FILE…`")
+        say("no operations are loaded; `rightsize catalog refresh` fetches them, too")
     if output is OutputFormat.TABLE:
         show([{"what": what, "value": value} for what, value in found.items()], ("what", "value"), output)
     else:
         show([found], list(found), output, document=found)
+    say_next_of_store(db, output)

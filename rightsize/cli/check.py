@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, OutputFormat, Quiet, Today, Verbose, day_or_today
+from rightsize.cli.narration import say, say_next, set_verbosity
+from rightsize.cli.options import (
+    DEFAULT_DB,
+    AllRows,
+    Db,
+    NoInput,
+    OutputFormat,
+    Quiet,
+    Today,
+    Verbose,
+    day_or_today,
+    with_db,
+)
 from rightsize.cli.output import show, write
 from rightsize.model.errors import InputError, UsageError
 
@@ -81,6 +92,7 @@ def check(
     list_: Annotated[bool, typer.Option("--list", help="Only list the controls.")] = False,
     statement: Annotated[bool, typer.Option("--sql", help="Print the SQL of the one control that is named.")] = False,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Annotated[CheckFormat, typer.Option("-o", "--output", help="How to write the report.")] = CheckFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -99,6 +111,8 @@ def check(
     named = tuple(controls or ())
     if list_ or statement:
         _show_controls(named, output, statement=statement)
+        if output is CheckFormat.TABLE and not statement:
+            say_next(with_db("rightsize check", db))
         return
     files = [_file_of(text) for text in writes or ()]
     result = check_store(
@@ -111,7 +125,7 @@ def check(
         fail_on=fail_on.value if fail_on else None,
         fail_on_unknown=fail_on_unknown,
     )
-    _show(result.report, output, named)
+    _show(result.report, output, named, every=every)
     for form, path in files:
         _save(path, _text(result.report, form))
     for remark in result.remarks:
@@ -120,6 +134,14 @@ def check(
         _write_baseline(result.report, write_baseline)
     elif result.refusal is not None:
         raise result.refusal
+    if output is CheckFormat.TABLE:
+        say_next(with_db(_next(result.report, named), db))
+
+
+def _next(report: CheckReport, named: tuple[str, ...]) -> str:
+    """Return the next step: the findings of the first control that fails, else a plan."""
+    failing = next((outcome.name for outcome in report.outcomes if outcome.counting and not named), None)
+    return "rightsize propose" if failing is None else f"rightsize check {failing}"
 
 
 def _show_controls(names: tuple[str, ...], output: CheckFormat, *, statement: bool) -> None:
@@ -155,7 +177,7 @@ def _file_of(text: str) -> tuple[CheckFormat, Path]:
     return CheckFormat(form), Path(path)
 
 
-def _show(report: CheckReport, output: CheckFormat, named: tuple[str, ...]) -> None:
+def _show(report: CheckReport, output: CheckFormat, named: tuple[str, ...], *, every: bool) -> None:
     from rightsize.render import check_rows as rows  # noqa: PLC0415
 
     if output is CheckFormat.TABLE and not named:
@@ -163,9 +185,9 @@ def _show(report: CheckReport, output: CheckFormat, named: tuple[str, ...]) -> N
         show(shown, rows.CONTROL_COLUMNS, OutputFormat.TABLE, table_columns=rows.CONTROL_TABLE)
         passed = len(report.outcomes) - len(shown)
         say(f"{len(report.counting)} findings of controls; {passed} of {len(report.outcomes)} controls pass")
-        say("`rightsize check CONTROL` lists the findings of one control")
     elif output is CheckFormat.TABLE:
-        show(rows.finding_rows(report), rows.FINDING_COLUMNS, OutputFormat.TABLE, table_columns=rows.FINDING_TABLE)
+        found = rows.finding_rows(report)
+        show(found, rows.FINDING_COLUMNS, OutputFormat.TABLE, table_columns=rows.FINDING_TABLE, every=every)
         say(f"{sum(outcome.passed for outcome in report.outcomes)} others pass")
     else:
         write(_text(report, output))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,18 +11,17 @@ import typer
 
 from rightsize.cli.exit_codes import ExitCode
 from rightsize.cli.load import show_report
-from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.narration import say, say_next, say_next_of_store, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose, with_db
 from rightsize.cli.output import show
 from rightsize.model.times import read_instant
 
 if TYPE_CHECKING:
     from rightsize.azure.credentials import SignIn
-    from rightsize.workflow.collect import Advance, CollectReport
+    from rightsize.workflow.collect import CollectReport
 
 COLUMNS = ("source", "state", "units", "complete", "pages", "rows", "missing", "reason")
 _SHORT = ("source", "state", "units", "pages", "rows")
-_SECONDS_BETWEEN = 0.5
 DEFAULT_OUT = Path("rightsize-collected")
 
 Cloud = Annotated[
@@ -81,10 +78,10 @@ def collect(
     records. Each source that could not be read is listed with the missing right. Exit code 7 means that something is
     incomplete and that the same command would continue.
     """
+    from rightsize.render.escape import for_shell  # noqa: PLC0415
     from rightsize.workflow.collect import collect_tenant  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    progress = _Progress(shown=not quiet and sys.stderr.isatty())
     report = collect_tenant(
         out,
         cloud=cloud,
@@ -99,17 +96,20 @@ def collect(
         resume=resume,
         may_ask=not no_input,
         db=db if load else None,
-        advance=progress.advance,
         signed_in=_tell_sign_in,
     )
-    progress.end()
     _tell(report)
     rows = [asdict(row) for row in report.rows]
     show(rows, _SHORT if output is OutputFormat.TABLE and not verbose else COLUMNS, output)
     if report.loaded is not None and verbose:
         show_report(report.loaded, output, by_file=False)
     if not report.is_whole:
+        say_next("the same command, which continues", output=output)
         raise typer.Exit(ExitCode.SERVICE)
+    if report.loaded is None:
+        say_next(with_db(f"rightsize load {for_shell(str(report.folder))}", db), output=output)
+    else:
+        say_next_of_store(db, output, is_changed=True)
 
 
 def _tell_sign_in(who: SignIn) -> None:
@@ -142,31 +142,3 @@ def _tell(report: CollectReport) -> None:
         say(f"loaded {new:,} new records of {sum(row.read for row in report.loaded.rows):,}")
         for note in report.loaded.notes:
             say(note, level=1)
-
-
-class _Progress:
-    """A progress line on a terminal that is overwritten in place."""
-
-    def __init__(self, *, shown: bool) -> None:
-        self._shown = shown
-        self._last = 0.0
-        self._width = 0
-
-    def advance(self, at: Advance) -> None:
-        now = time.monotonic()
-        if not self._shown or now - self._last < _SECONDS_BETWEEN:
-            return
-        self._last = now
-        rate = at.rows / at.seconds if at.seconds else 0.0
-        left = at.seconds / at.units_done * (at.units - at.units_done) if at.units_done else 0.0
-        text = (
-            f"{at.source}: {at.units_done:,} of {at.units:,} parts, {at.rows:,} rows, {rate:,.0f} rows/s, "
-            f"about {left:,.0f} s left"
-        )
-        sys.stderr.write("\r" + text.ljust(self._width)[:200])
-        sys.stderr.flush()
-        self._width = len(text)
-
-    def end(self) -> None:
-        if self._width:
-            sys.stderr.write("\r" + " " * self._width + "\r")

@@ -8,8 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, EmergencyAccess, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.narration import say, say_next, set_verbosity
+from rightsize.cli.options import (
+    DEFAULT_DB,
+    AllRows,
+    Db,
+    EmergencyAccess,
+    NoInput,
+    Output,
+    OutputFormat,
+    Quiet,
+    Verbose,
+    WholeWindow,
+    with_db,
+)
 from rightsize.cli.output import show
 from rightsize.model.errors import UsageError
 from rightsize.model.times import read_instant
@@ -41,8 +53,9 @@ def contain(
     reason: Annotated[str, typer.Option("--reason", help="Reason of the decision.")] = "containment",
     owner: Annotated[str, typer.Option("--owner", help="Who is responsible for the decision.")] = "whoever ran contain",
     emergency_account: EmergencyAccess = None,
-    min_window: Annotated[int, typer.Option("--min-window", help="Length of the observation window in days.")] = 90,
+    min_window: WholeWindow = 90,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -55,6 +68,8 @@ def contain(
     block its sign-in, end its sessions or remove it from groups are written beside the plan, each with its reversal;
     nothing sends them.
     """
+    from rightsize.render.escape import for_shell  # noqa: PLC0415
+    from rightsize.render.summary import short_scope  # noqa: PLC0415
     from rightsize.workflow.contain import contain_principal  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
@@ -68,9 +83,18 @@ def contain(
     )
     dwell = result.dwell(datetime.now(UTC).replace(tzinfo=None))
     document = result.document() | {"dwell_seconds": None if dwell is None else int(dwell.total_seconds())}
-    rows = [row | {"at": row["scope"].rsplit("/", 1)[-1] or "/"} for row in document["changes"]]
-    show(rows, _COLUMNS, output, document=document, table_columns=_BRIEF)
+    places = result.containment.plan.names
+    rows = document["changes"]
+    if output is OutputFormat.TABLE:
+        rows = [
+            row
+            | {"kind": row["kind"].replace("_", " "), "why": ", ".join(row["why"]).replace("_", " ")}
+            | {"at": short_scope(row["scope"], places)}
+            for row in rows
+        ]
+    show(rows, _COLUMNS, output, document=document, table_columns=_BRIEF, every=every)
     _tell(result, dwell)
+    say_next(with_db(f"rightsize verify {for_shell(str(result.out))}", db), output=output)
 
 
 def _suspicion(since: datetime | None, until: datetime | None, reason: str, owner: str) -> Suspicion | None:
@@ -91,6 +115,11 @@ def _tell(result: ContainResult, dwell: timedelta | None) -> None:
         say("none of its calls is suspect, so all of them count as need: `--since` sets the start of the suspect time")
     else:
         say(f"{result.suspect} suspect calls since {result.first_suspect:%Y-%m-%d %H:%M} UTC do not count as need")
+    if result.fitting_days is not None:
+        say(
+            f"the logs fit a window of {result.fitting_days} days, which is shorter: what they do not cover counts as "
+            f"unknown, so it stays; `--min-window {result.fitting_days}` takes it as unused"
+        )
     for name, counts in result.reach.items():
         say(f"reach {_STEPS[name]}: {reach_text(counts)}")
     for key, why in result.containment.stays.items():
@@ -99,4 +128,4 @@ def _tell(result: ContainResult, dwell: timedelta | None) -> None:
         say(f"wrote {len(result.options)} requests for people to {result.out / 'containment.md'}; nothing sends them")
     if dwell is not None:
         say(f"the plan was ready {span_told(dwell)} after the first suspect record")
-    say(f"wrote the plan to {result.out} in {result.seconds:.1f} s; next: `rightsize verify {result.out}`")
+    say(f"wrote the plan to {result.out} in {result.seconds:.1f} s")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.layout import terminal_width, wrapped
+from rightsize.cli.narration import say, say_next, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show, write
 
@@ -22,6 +22,8 @@ _VERDICTS = {
     "unobservable": "no log can show it",
     "out_of_coverage": "the log that would show it is missing",
 }
+_DEEP = 4
+"""Text that is indented further is a column, whose lines stand below each other."""
 
 
 def demo(
@@ -45,6 +47,7 @@ def demo(
 ) -> None:
     """Generate a sample tenant, load its exports, judge its assignments, and write a plan and a report into DIR."""
     from rightsize.demo.spec import TenantSpec  # noqa: PLC0415  kept out of `--help`
+    from rightsize.render.escape import for_shell  # noqa: PLC0415
     from rightsize.workflow.demo import make_demo  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
@@ -52,12 +55,24 @@ def demo(
     result = make_demo(folder, spec, say)
     if output is OutputFormat.TABLE:
         write("\n".join(write_page(result)) + "\n")
+        say_next(f"rightsize next {for_shell(str(result.folder))} --db {for_shell(str(result.store))}")
     else:
         show(list(result.rows()), ("section", "measure", "value"), output, document=result.document())
 
 
 def write_page(result: DemoResult) -> Iterator[str]:
-    """Yield the lines of the page for a terminal, with harmless text only."""
+    """Yield the lines of the page for a terminal, with harmless text only, none wider than it but for commands."""
+    width = terminal_width()
+    for line in _page(result):
+        text = line.lstrip()
+        margin = " " * (len(line) - len(text))
+        if not text or text.startswith("rightsize "):
+            yield line
+        else:
+            yield from wrapped(text, width, indent=margin, hanging=margin if len(margin) > _DEEP else f"{margin}  ")
+
+
+def _page(result: DemoResult) -> Iterator[str]:
     window = result.plan.generated_from["window"]
     yield f"A made-up hospital group: {result.principals:,} principals, {result.assignments:,} role assignments,"
     yield f"{result.subscriptions} subscriptions, {result.records:,} records of {result.days} days"
@@ -84,7 +99,7 @@ def _verdicts(result: DemoResult) -> Iterator[str]:
         share = number / granted if granted else 0.0
         yield f"  {verdict.replace('_', ' '):<16}{number:>9,}  {share:>6.1%}  {meaning}"
     unexplained = result.plan.verdicts.get("unexplained", 0)
-    yield f"  {'unexplained':<16}{unexplained:>9,}          done, and no assignment of today allows it"
+    yield f"  {'unexplained':<16}{unexplained:>9,}          done, and no assignment today allows it"
 
 
 def _proof(result: DemoResult) -> Iterator[str]:
@@ -95,7 +110,7 @@ def _proof(result: DemoResult) -> Iterator[str]:
     yield f"  they remove {excess.live.removed:.0%} of the live excess, which weighs operations by their risk"
     yield f"  latent excess, on resource types that do not exist there: {change_text(excess.latent)}"
     if excess.reasons:
-        yield from textwrap.wrap(by_design_text(excess), 78, initial_indent="  ", subsequent_indent="    ")
+        yield f"  {by_design_text(excess)}"
     replay = result.plan.replay
     yield (
         f"  replay: {replay['allowed']:,} distinct calls stay allowed, {replay['needs_activation']:,} "
@@ -121,8 +136,7 @@ def _told(example: Example) -> Iterator[str]:
     change = f"excess {proposal.excess_before:,.0f} → {proposal.excess_after:,.0f}"
     yield f"  {proposal.kind.replace('_', ' '):<16}{who}"
     margin = " " * 18
-    text = f"{change}; {for_terminal(proposal.reason)}"
-    yield from textwrap.wrap(text, 98, initial_indent=margin, subsequent_indent=margin)
+    yield f"{margin}{change}; {for_terminal(proposal.reason)}"
 
 
 def _next(result: DemoResult) -> Iterator[str]:
@@ -134,7 +148,6 @@ def _next(result: DemoResult) -> Iterator[str]:
     if telling is not None:
         yield f'  rightsize explain "{telling.proposal.principal_ids[0]}" --db {result.store}'
     yield f"  rightsize analyze --by assignment --db {result.store}"
-    yield f"  rightsize next {result.folder} --db {result.store}"
     yield "On your own tenant"
     yield "  rightsize exports > get.sh; bash get.sh exports"
     yield "  rightsize load exports"

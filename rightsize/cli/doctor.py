@@ -11,7 +11,7 @@ import typer
 
 from rightsize.cli.collect import Auth, Cloud, Containers, Sources, Subscriptions, Workspaces
 from rightsize.cli.exit_codes import ExitCode
-from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.narration import say, say_next, set_verbosity
 from rightsize.cli.options import NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show
 from rightsize.model.errors import UsageError
@@ -94,4 +94,6 @@ def doctor(
     else:
         show(rows, _COLUMNS, output)
     if any(row["reach"] == "refused" for row in rows):
+        say_next("ask for what is missing, then `rightsize doctor` again", output=output)
         raise typer.Exit(ExitCode.ACCESS)
+    say_next("rightsize collect, with the same options", output=output)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.narration import say, say_next, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show
 
 _FEW_FILES = 40
@@ -17,6 +17,7 @@ _FEW_FILES = 40
 def events(
     paths: Annotated[list[str], typer.Argument(help="Log exports: files, folders, .gz, .zip, or - for stdin.")],
     db: Db = DEFAULT_DB,  # noqa: ARG001  every command takes it; parsing needs no store
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -27,6 +28,7 @@ def events(
     Every export format of the Activity Log and of storage logs gives the same events. Other exports are read and
     counted; only these two logs hold events.
     """
+    from rightsize.render.escape import for_shell  # noqa: PLC0415
     from rightsize.workflow.events import COLUMNS, parse_logs  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
@@ -45,4 +47,5 @@ def events(
             show(chunk, COLUMNS, output)
     else:
         table_columns = ("time", "principal_name", "principal_id", "operation", "scope", "outcome")
-        show(list(chain.from_iterable(parsed.chunks)), COLUMNS, output, table_columns=table_columns)
+        show(list(chain.from_iterable(parsed.chunks)), COLUMNS, output, table_columns=table_columns, every=every)
+        say_next(f"rightsize load {' '.join(map(for_shell, paths))}", output=output)

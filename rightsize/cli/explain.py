@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from textwrap import wrap
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.narration import set_verbosity
+from rightsize.cli.layout import terminal_width, wrapped
+from rightsize.cli.narration import say_next, set_verbosity
 from rightsize.cli.options import (
     DEFAULT_DB,
     DEFAULT_FORGET_DAYS,
@@ -22,17 +23,23 @@ from rightsize.cli.options import (
     OutputFormat,
     Quiet,
     Verbose,
+    with_db,
 )
 from rightsize.cli.output import show, write
 from rightsize.cli.reach import way_lines
 
 COLUMNS = ("section", "what", "where", "count", "first_seen", "last_seen", "why")
 _ABOUT = ("principal_id", "app_id", "display_name", "user_type", "account_enabled", "created_on", "last_sign_in")
-_WIDTH = 80
 
 
 def explain(
-    principal: Annotated[str, typer.Argument(help="Object id, UPN, application id, or a display name that is unique.")],
+    principal: Annotated[
+        str,
+        typer.Argument(
+            help="Object id, UPN, application id or display name, or a beginning that is unique; or the id of a "
+            "proposal, whose holder it shows."
+        ),
+    ],
     as_of: AsOf = None,
     min_window: MinWindow = None,
     min_days: MinDays = None,
@@ -52,8 +59,18 @@ def explain(
     )
     if output is OutputFormat.TABLE:
         write("".join(_lines(answer)))
+        say_next(_next(answer, db))
     else:
         show(list(_flat(answer)), COLUMNS, output, document=answer)
+
+
+def _next(answer: dict[str, Any], db: Path) -> str:
+    """Return the next step: what an attacker gains, the calls behind use that nothing allows, or a plan."""
+    from rightsize.render.escape import for_shell  # noqa: PLC0415  kept out of `--help`
+
+    if answer["reach"]["ways"]:
+        return with_db(f"rightsize reach {for_shell(answer['identity']['principal_id'])}", db)
+    return with_db("rightsize propose", db)
 
 
 def _flat(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -112,13 +129,15 @@ def _row(section: str, what: object, where: object = None, count: object = None,
 
 
 def _lines(answer: dict[str, Any]) -> Iterator[str]:
-    """Yield the answer as text of 80 columns; every line is escaped."""
+    """Yield the answer as text that fits the terminal; every line is escaped."""
     from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
 
+    width = terminal_width()
     for line in _text(answer):
         safe = for_terminal(line)
         indent = " " * (len(safe) - len(safe.lstrip()) + 2)
-        yield "\n".join(wrap(safe, _WIDTH, subsequent_indent=indent, break_long_words=False)) + "\n"
+        margin = indent[2:]
+        yield "\n".join(wrapped(safe[len(margin) :], width, indent=margin, hanging=indent)) + "\n"
 
 
 def _text(answer: dict[str, Any]) -> Iterator[str]:
@@ -189,11 +208,11 @@ def _group(item: dict[str, Any]) -> Iterator[str]:
 def _assignment(item: dict[str, Any]) -> Iterator[str]:
     until = f", until {item['end_on']:%Y-%m-%d}" if item["end_on"] else ""
     yield f"  {item['role_name']}  ({item['state']}{until})"
-    yield f"    at {_short(item['scope'], 7)}"
+    yield f"    at {item['scope']}"
     if item["via"]:
         yield f"    through group {' of group '.join(item['via'])}"
     if item["condition"]:
-        yield f"    if {_short(item['condition'], 7)}"
+        yield f"    if {item['condition']}"
     for count in item["verdicts"]:
         number = "?" if count["operations"] is None else count["operations"]
         yield f"    {count['plane']:8}{number:>6} {count['verdict'].replace('_', ' ')}: {count['reason']}"
@@ -210,33 +229,33 @@ def _use(item: dict[str, Any]) -> Iterator[str]:
         # Requests of Microsoft's own applications to Graph are counted, not listed one by one.
         yield f"  several operations of {item['plane']}, by {item['reason']}"
         return
-    yield f"  {_short(item['operation'], 2)}"
-    yield f"    at {_short(item['scope'], 7)}"
+    yield f"  {item['operation']}"
+    yield f"    at {item['scope']}"
     days = f"{item['events']} calls on {item['days']} days"
     yield f"    {days}, {item['first_seen']:%Y-%m-%d} to {item['last_seen']:%Y-%m-%d}, by {item['reason']}"
 
 
 def _earlier_use(item: dict[str, Any]) -> Iterator[str]:
-    yield f"  {_short(item['operation'], 2)}"
-    yield f"    at {_short(item['scope'], 7)}"
+    yield f"  {item['operation']}"
+    yield f"    at {item['scope']}"
     calls = "1 call" if item["events"] == 1 else f"{item['events']} calls"
     yield f"    last used {item['days_ago']} days ago, on {item['last_seen']:%Y-%m-%d}; {calls}"
 
 
 def _refusal(item: dict[str, Any]) -> Iterator[str]:
-    yield f"  {_short(item['operation'], 2)}"
-    yield f"    at {_short(item['scope'], 7)}, {item['denied']} times"
+    yield f"  {item['operation']}"
+    yield f"    at {item['scope']}, {item['denied']} times"
 
 
 def _activation(item: dict[str, Any]) -> Iterator[str]:
     until = f" to {item['end_on']:%m-%d %H:%M}" if item["end_on"] else ""
     reason = {True: "", False: ", without a reason", None: ""}[item["justified"]]
     yield f"  {item['start_on']:%Y-%m-%d %H:%M}{until}{reason}"
-    yield f"    at {_short(item['scope'], 7)}"
+    yield f"    at {item['scope']}"
     if not item["events"]:
         yield "    no log shows a call during it"
     for name in item["done"]:
-        yield f"    {_short(name, 4)}"
+        yield f"    {name}"
 
 
 def _sign_in(item: dict[str, Any]) -> Iterator[str]:
@@ -261,19 +280,10 @@ _ACCESS = {
 
 
 def _other_access(item: dict[str, Any]) -> Iterator[str]:
-    yield f"  {_short(item['resource'], 2)}"
+    yield f"  {item['resource']}"
     yield f"    {item['events']} requests on {item['days']} days {_ACCESS[item['access']]}"
 
 
 def _finding(item: dict[str, Any]) -> Iterator[str]:
     yield f"  {item['control']} ({item['severity']}): {item['reason']}"
     yield f"    {item['subject']}"
-
-
-def _short(text: str, indent: int) -> str:
-    """Return text that fits the line, its middle left out, since the ends of scopes and operations say most."""
-    room = _WIDTH - indent
-    if len(text) <= room:
-        return text
-    head = room // 3
-    return f"{text[:head]}…{text[len(text) - (room - head - 1) :]}"

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.narration import say, say_next, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose, with_db
 from rightsize.cli.output import show
 
 
@@ -47,3 +47,4 @@ def export(
     if result.is_stale:
         say(f"the loaded data has changed since the plan was made: `rightsize verify {plan}` checks whether it holds")
     show(result.rows, ("table", "file", "rows"), output)
+    say_next(with_db("rightsize report", db), output=output)

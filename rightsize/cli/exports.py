@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rightsize.cli.collect import Subscriptions
-from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.narration import say, say_next, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Quiet, Verbose
 from rightsize.cli.output import write
 
@@ -42,6 +42,7 @@ def exports(
     The script writes a folder with a manifest, which says who read each file and whether it is complete. A refusal
     stops nothing, and the same command continues an interrupted run. This command itself asks nothing of Azure.
     """
+    from rightsize.render.escape import for_shell  # noqa: PLC0415
     from rightsize.workflow.exports import write_exports_script  # noqa: PLC0415
     from rightsize.workflow.text_files import write_text  # noqa: PLC0415
 
@@ -52,4 +53,5 @@ def exports(
         return
     write_text(out, text)
     run = "bash" if shell is Shell.BASH else "pwsh"
-    say(f"wrote {out}; review it, sign in with `az login`, then run `{run} {out} exports` and `rightsize load exports`")
+    say(f"wrote {out}; review it and sign in with `az login`")
+    say_next(f"{run} {for_shell(str(out))} exports; rightsize load exports")

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.narration import say, say_next, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose, with_db
 from rightsize.cli.output import short_name, show
 
 _LETTERS = {
@@ -66,17 +66,21 @@ def layers(
         ),
     ] = None,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
     """Show principals that can defeat two or more layers of defence in one subscription: granted, used and proposed."""
+    from rightsize.render.escape import for_shell  # noqa: PLC0415
     from rightsize.workflow.layers import defeats_of, show_layers  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     if principal is not None:
-        show(defeats_of(db, principal, plan), _DEFEATS, output, table_columns=("at", "layer", "basis", "operation"))
+        rows = defeats_of(db, principal, plan)
+        show(rows, _DEFEATS, output, table_columns=("at", "layer", "basis", "operation"), every=every)
+        say_next(with_db(f"rightsize explain {for_shell(principal)}", db), output=output)
         return
     found = show_layers(db, by_subscription=by is LayersBy.SUBSCRIPTION, plan=plan)
     if picture is not None:
@@ -85,10 +89,19 @@ def layers(
         write_text(picture, found.picture)
     columns, brief = _COLUMNS[by]
     is_table = output is OutputFormat.TABLE
-    show([_lettered(row) for row in found.rows] if is_table else found.rows, columns, output, table_columns=brief)
+    show(
+        [_lettered(row) for row in found.rows] if is_table else found.rows,
+        columns,
+        output,
+        table_columns=brief,
+        every=every,
+    )
     say(f"{_LEGEND}; `enough` is the least number of operations that defeat them all, `violated` that of subscriptions")
     if not found.has_plan:
-        say("there is no plan yet, so the proposed columns are empty: `rightsize propose` writes one")
+        say("there is no plan yet, so the proposed columns are empty")
+    worst = next((row["principal_id"] for row in found.rows if found.has_plan), None)
+    step = "rightsize propose" if worst is None else f"rightsize layers {for_shell(worst)}"
+    say_next(with_db(step, db), output=output)
 
 
 def _lettered(row: dict[str, Any]) -> dict[str, Any]:

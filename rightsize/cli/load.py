@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, Memory, NoInput, Output, OutputFormat, Quiet, Spill, Verbose
+from rightsize.cli.narration import say, say_next_of_store, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, AllRows, Db, Memory, NoInput, Output, OutputFormat, Quiet, Spill, Verbose
 from rightsize.cli.output import show
-from rightsize.cli.progress import ReadProgress
 from rightsize.model.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +41,10 @@ def load(
         str | None, typer.Option("--source", help="The log of --covers: activity_log, sign_in_log, …")
     ] = None,
     scope: Annotated[
-        str | None, typer.Option("--scope", help="The subscription or management group of --covers.")
+        str | None,
+        typer.Option(
+            "--scope", help="The subscription or management group of --covers: its id, or its name if it is loaded."
+        ),
     ] = None,
     inventory_by: Annotated[
         str | None,
@@ -76,6 +77,7 @@ def load(
         ),
     ] = None,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -108,7 +110,9 @@ def load(
     else:
         if spark_conf or spark_results:
             raise UsageError("`--spark-conf` and `--spark-results` need `--engine spark`")
-        report = _load_here(
+        from rightsize.workflow.load import load_paths  # noqa: PLC0415
+
+        report = load_paths(
             db,
             paths,
             covers=covers,
@@ -119,22 +123,13 @@ def load(
             memory_limit=memory_limit,
             spill_folder=spill_folder,
         )
-    show_report(report, output, by_file=verbose > 0)
+    show_report(report, output, by_file=verbose > 0, every=every)
     if all(row.source == "unknown" for row in report.rows):
         raise InputError(
             "nothing here can be loaded: no file is an Azure, Entra or log export",
             hint="`rightsize exports` writes a script that fetches what can be loaded",
         )
-
-
-def _load_here(db: Path, paths: Sequence[str], **options: Any) -> LoadReport:
-    from rightsize.workflow.load import load_paths  # noqa: PLC0415
-
-    progress = ReadProgress()
-    try:
-        return load_paths(db, paths, watch=progress, **options)
-    finally:
-        progress.end()
+    say_next_of_store(db, output, is_changed=True)
 
 
 def _settings(texts: Sequence[str]) -> dict[str, str]:
@@ -149,7 +144,7 @@ def _settings(texts: Sequence[str]) -> dict[str, str]:
     return settings
 
 
-def show_report(report: LoadReport, output: OutputFormat, *, by_file: bool) -> None:
+def show_report(report: LoadReport, output: OutputFormat, *, by_file: bool, every: bool = False) -> None:
     """Write the result of a load: counts to stdout, one row a file or a source; notes and unknown files to stderr."""
     # A store that was never pruned has no late records.
     names = (*COLUMNS, "late") if any(row.late for row in report.rows) else COLUMNS
@@ -167,7 +162,7 @@ def show_report(report: LoadReport, output: OutputFormat, *, by_file: bool) -> N
     if output is OutputFormat.TABLE and not by_file:
         show(_by_source(rows), ("source", "files", *names[2:]), output)
     else:
-        show(rows, names, output)
+        show(rows, names, output, every=every)
 
 
 def _by_source(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

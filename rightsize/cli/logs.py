@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.narration import say, say_next, set_verbosity
 from rightsize.cli.options import (
     DEFAULT_DB,
     DEFAULT_FORGET_DAYS,
@@ -18,12 +18,12 @@ from rightsize.cli.options import (
     Db,
     ForgetDays,
     MinDays,
-    MinWindow,
     NoInput,
     Output,
     OutputFormat,
     Quiet,
     Verbose,
+    WholeWindow,
 )
 from rightsize.cli.output import show, write
 from rightsize.model.errors import UsageError
@@ -85,7 +85,7 @@ def logs(
         typer.Option("--bicep", help="Write the diagnostic settings into this folder.", show_default=False),
     ] = None,
     as_of: AsOf = None,
-    min_window: MinWindow = 90,
+    min_window: WholeWindow = 90,
     min_days: MinDays = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     db: Db = DEFAULT_DB,
@@ -107,7 +107,7 @@ def logs(
     result = find_missing(
         db,
         as_of=as_of,
-        min_window=90 if min_window is None else min_window,
+        min_window=min_window,
         forget_days=forget_days,
         min_days=min_days,
         prices=prices,
@@ -334,14 +334,16 @@ def _say_next(result: LogsResult, rows: list[_Row]) -> None:
     if result.sleeps_unlisted:
         say(f"logs show activations, but no eligible assignment is listed, so these have no bound: `{_ELIGIBLE}`")
     if not result.has_grants:
-        say("next: rightsize exports > get.sh; no assignment is loaded, so nothing can be decided")
+        say("no assignment is loaded, so nothing can be decided")
+        say_next("rightsize exports > get.sh; bash get.sh exports; rightsize load exports")
         return
     if result.unlisted and not rows:
-        say(f"next: {_CATALOGUE}")
+        say_next(_CATALOGUE)
         return
     if not rows:
-        say("nothing is missing that would decide more; next: `rightsize propose`")
+        say("nothing is missing that would decide more")
+        say_next("rightsize propose")
         return
     first = next((row for row in rows if row["chosen"]), rows[0]) if result.chosen else rows[0]
     if first["commands"]:
-        say(f"next: {first['commands'][0]}")
+        say_next(first["commands"][0])

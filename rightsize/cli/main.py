@@ -37,9 +37,10 @@ from rightsize.cli.layers import layers
 from rightsize.cli.load import load
 from rightsize.cli.logs import logs
 from rightsize.cli.mine import mine
-from rightsize.cli.narration import complain
+from rightsize.cli.narration import complain, is_watched
 from rightsize.cli.next_steps import next_
 from rightsize.cli.plan import app as plan
+from rightsize.cli.progress import begin_progress, end_progress
 from rightsize.cli.propose import propose
 from rightsize.cli.prune import prune
 from rightsize.cli.queries import queries
@@ -207,6 +208,7 @@ def run(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     debug = bool(os.environ.get("RIGHTSIZE_DEBUG"))
+    begin_progress(is_watched)
     try:
         result = _only(arguments)(arguments, standalone_mode=False, prog_name="rightsize")
         sys.stdout.flush()
@@ -242,3 +244,5 @@ def _run(arguments: list[str]) -> int:
             return exit_code_of(damage)
         complain(f"internal error: {type(error).__name__}: {error}", "set RIGHTSIZE_DEBUG=1 and report what it prints")
         return ExitCode.INTERNAL
+    finally:
+        end_progress()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.narration import say, say_next, set_verbosity
 from rightsize.cli.options import NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show
 
@@ -26,6 +26,7 @@ def mine(
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
     """Find the fewest roles that give each user exactly the listed permissions, with a proven lower bound."""
+    from rightsize.render.escape import for_shell  # noqa: PLC0415
     from rightsize.workflow.mine import mine_roles, write_roles  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
@@ -35,3 +36,5 @@ def mine(
         say(f"wrote {len(mined.roles)} roles to {out}")
     answer = mined.answer()
     show([answer], list(answer), output, document=answer)
+    step = f"read {out}" if out is not None else f"rightsize mine {for_shell(str(file))} --out roles.jsonl"
+    say_next(step, output=output)

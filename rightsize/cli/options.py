@@ -27,6 +27,11 @@ Db = Annotated[
     Path,
     typer.Option("--db", envvar="RIGHTSIZE_DB", help="The store, one DuckDB file.", show_default=True),
 ]
+MOST_ROWS = 200
+"""The most rows of a table that people see without `--all`."""
+AllRows = Annotated[
+    bool, typer.Option("--all", help=f"Show all rows of a table, not only the first {MOST_ROWS}; other formats do.")
+]
 Output = Annotated[OutputFormat, typer.Option("-o", "--output", help="How to write the result.")]
 AsOf = Annotated[
     dt.date | None,
@@ -52,6 +57,12 @@ MinWindow = Annotated[
         "--min-window",
         min=1,
         help="Length of the observation window in days. Default: 90, or the longest that the logs cover, at least 30.",
+    ),
+]
+WholeWindow = Annotated[
+    int,
+    typer.Option(
+        "--min-window", min=1, help="Length of the observation window in days, also where the logs cover fewer."
     ),
 ]
 MinDays = Annotated[

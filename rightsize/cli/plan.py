@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.narration import say, say_next, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose, with_db
 from rightsize.cli.output import show, write
 from rightsize.cli.propose import FormChoice
 
@@ -32,6 +32,7 @@ def files_(
     out: Annotated[Path, typer.Option("--out", help="Folder to write to; earlier files of rightsize are replaced.")],
     review: Decisions = None,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -43,15 +44,17 @@ def files_(
     out: they take requests to Privileged Identity Management, after its rules. With --review, only accepted proposals
     are written.
     """
+    from rightsize.render.escape import for_shell  # noqa: PLC0415
     from rightsize.workflow.deploy import write_deployment  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     made = write_deployment(db, folder, out, [form.value for form in forms], review)
-    show([{"file": name} for name in made.files], ("file",), output)
+    show([{"file": name} for name in made.files], ("file",), output, every=every)
     contents = made.contents
     say(f"wrote {len(contents.roles)} roles and {len(contents.assignments)} assignments to {out}")
     if contents.managed:
         say(f"left out: {contents.managed} assignments that become eligible or time-bound")
+    say_next(with_db(f"rightsize verify {for_shell(str(folder))}", db), output=output)
 
 
 @app.command("comment")
@@ -89,10 +92,12 @@ def sign_(
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; what asks is the tool
 ) -> None:
     """Sign the chain of hashes of a plan with `ssh-keygen` or `minisign`; `verify --signers` checks the signature."""
+    from rightsize.render.escape import for_shell  # noqa: PLC0415
     from rightsize.workflow.signatures import sign_plan  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     say(f"signed: {sign_plan(folder, key)}")
+    say_next(f"rightsize verify {for_shell(str(folder))} --signers FILE")
 
 
 @app.command("schema")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.narration import say, say_next, set_verbosity
 from rightsize.cli.options import (
     DEFAULT_DB,
     DEFAULT_FORGET_DAYS,
     DEFAULT_PLAN,
+    AllRows,
     AsOf,
     Db,
     EmergencyAccess,
@@ -45,11 +45,10 @@ COLUMNS = (
     "break_bound_30d",
     "reason",
     "plane",
+    "rank",
+    "share",
 )
-BRIEF = ("principal", "role", "at", "kind", "excess")
-WIDTH = 16
-_OTHERS = 32
-"""Width of the columns beside the names, with all gaps."""
+BRIEF = ("id", "share", "breaks", "change", "assignment")
 
 
 class ReadsChoice(StrEnum):
@@ -187,7 +186,10 @@ def propose(
     ] = False,
     exclude: Annotated[
         list[str] | None,
-        typer.Option("--exclude", help="Leave this alone: a principal (id or UPN), a scope, or a role. Repeatable."),
+        typer.Option(
+            "--exclude",
+            help="Leave this alone: a principal, a scope or a role, by id or as tables print it. Repeatable.",
+        ),
     ] = None,
     exclude_from: Annotated[
         list[Path] | None,
@@ -221,6 +223,7 @@ def propose(
     min_days: MinDays = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -264,8 +267,16 @@ def propose(
         as_of=as_of,
     )
     result = propose_plan(db, options, out, forms=[form.value for form in forms or ()], review=review)
+    if output is OutputFormat.MARKDOWN:
+        write(result.comment)
+    elif output is OutputFormat.JSON:
+        copy_file(result.out / "plan.json")
+    else:
+        rows = map(brief, result.rows()) if output is OutputFormat.TABLE else result.rows()
+        show(rows, COLUMNS, output, table_columns=BRIEF, below="reason", every=every)
     for plane, kinds in result.planes.items():
-        say(f"{PLANE_NAMES[plane]}: {', '.join(f'{number} {kind}' for kind, number in kinds.items())}")
+        counts = ", ".join(f"{number} {kind}" for kind, number in kinds.items()).replace("_", " ")
+        say(f"{PLANE_NAMES[plane]}: {counts}")
     if not result.planes:
         say("no assignments are loaded")
     unexplained = result.plan.verdicts.get("unexplained", 0)
@@ -281,24 +292,16 @@ def propose(
     for one in result.unmatched:
         say(f"decision on a proposal that no longer exists: {one.proposal}, {one}")
     say(f"wrote {len(result.files)} files to {out}")
-    if result.steps.steps:
-        say(f"next step: {_next_command(out, db)}")
-    if output is OutputFormat.MARKDOWN:
-        write(result.comment)
-        return
-    if output is OutputFormat.JSON:
-        copy_file(result.out / "plan.json")
-        return
-    rows = map(shortened, result.rows()) if output is OutputFormat.TABLE else result.rows()
-    show(rows, COLUMNS, output, table_columns=BRIEF)
+    # Without a change, only further logs or listings change the answer.
+    step = f"rightsize next{name_plan(out)}" if result.steps.steps else "rightsize logs"
+    say_next(with_db(step, db), output=output)
 
 
-def _next_command(out: Path, db: Path) -> str:
-    """Return the command that shows what to do first."""
+def name_plan(plan: Path) -> str:
+    """Return a plan folder as the argument of a command, with a space before it; empty for the usual one."""
     from rightsize.render.escape import for_shell  # noqa: PLC0415  kept out of `--help`
 
-    plan = "" if out == DEFAULT_PLAN else f" {for_shell(str(out))}"
-    return with_db(f"rightsize next{plan}", db)
+    return "" if plan == DEFAULT_PLAN else f" {for_shell(str(plan))}"
 
 
 def _replay_line(plane: str, replay: Mapping[str, int], unexplained: int) -> str:
@@ -312,11 +315,16 @@ def _replay_line(plane: str, replay: Mapping[str, int], unexplained: int) -> str
     )
 
 
-def shortened(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row whose three names fit a line of the terminal; other formats have the full names."""
-    width = max(WIDTH, (shutil.get_terminal_size((80, 24)).columns - _OTHERS) // 3)
-    short = {**row, "principal": short_name(row["principal"])}
+def brief(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row for a terminal; its id, names and scope are taken by other commands as they stand there."""
+    from rightsize.analyze.reasons import sentence  # noqa: PLC0415  kept out of `--help`
+
     return {
-        name: value if not isinstance(value, str) or len(value) <= width else value[: width - 1] + "…"
-        for name, value in short.items()
+        **row,
+        "id": row["short"],
+        "share": "" if row["share"] is None else f"{row['share']:.1%}",
+        "breaks": f"{100 * row['break_probability_30d']:.1f} %" if row["kind"] != "keep" else "",
+        "change": row["kind"].replace("_", " "),
+        "assignment": f"{short_name(row['principal'])}: {row['role_and_scope']}",
+        "reason": "; ".join(map(sentence, row["reason"].split("; "))),
     }

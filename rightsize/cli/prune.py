@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.narration import say, say_next, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose, with_db
 from rightsize.cli.output import show
 
 COLUMNS = ("sealed_before", "events", "sign_ins", "kept", "bytes_before", "bytes_after")
@@ -36,4 +36,6 @@ def prune(
     pruning = prune_store(db, keep_days, done=yes)
     show([{**asdict(pruning), "sealed_before": pruning.before}], COLUMNS, output)
     if not yes:
-        say("nothing was deleted: add `--yes` to delete; deleted rows cannot be restored")
+        say("nothing was deleted; deleted rows cannot be restored")
+    step = "rightsize status" if yes else f"rightsize prune --keep-days {keep_days} --yes"
+    say_next(with_db(step, db), output=output)

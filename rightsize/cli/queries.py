@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from rightsize.cli.narration import set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.narration import say_next, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show, write
 from rightsize.cli.sql import MaxRows, Parameters, Timeout, show_answer
 
@@ -40,6 +40,8 @@ def list_(
         for question in list_questions()
     ]
     show(rows, list(rows[0]) if rows else [], output, table_columns=("name", "title"))
+    if rows:
+        say_next(f"rightsize queries run {rows[0]['name']}", output=output)
 
 
 @queries.command("show")
@@ -63,6 +65,7 @@ def run(
     max_rows: MaxRows = 10_000,
     timeout: Timeout = 60.0,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -72,4 +75,4 @@ def run(
     from rightsize.workflow.sql import ask_question  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    show_answer(ask_question(db, name, parameters or [], max_rows=max_rows, timeout=timeout), output)
+    show_answer(ask_question(db, name, parameters or [], max_rows=max_rows, timeout=timeout), output, every=every)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from textwrap import wrap
 from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.layout import terminal_width, wrapped
+from rightsize.cli.narration import say, say_next, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose, with_db
 from rightsize.cli.output import short_name, show, write
 from rightsize.model.errors import UsageError
 
@@ -21,8 +21,6 @@ _COLUMNS = (
 _BRIEF = ("name", "state", "tenant_steps", "principals_reached", "secrets", "cells", "cells_proposed")
 _WAYS = ("target", "kind", "name", "certain", "steps")
 _SHOWN = 25
-_WIDTH = 80
-_NAME = 40
 
 
 def reach(
@@ -44,15 +42,18 @@ def reach(
         ),
     ] = None,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
     """Show what an attacker gains with each principal or machine in any number of steps, today and under the plan."""
+    from rightsize.render.escape import for_shell  # noqa: PLC0415  kept out of `--help`
+
     set_verbosity(verbose, quiet)
     if subject is None:
-        _show_all(db, output, plan=plan, picture=picture)
+        _show_all(db, output, plan=plan, picture=picture, every=every)
         return
     blast = None
     if plan is None and picture is None:
@@ -67,14 +68,17 @@ def reach(
             _draw(blast, picture)
     if output is OutputFormat.TABLE:
         write("".join(_page(found.name, found.document(), blast)))
+        more = f"reach {for_shell(found.subject)} --picture reach.html" if picture is None else "check"
+        say_next(with_db(f"rightsize {more}", db))
     else:
         rows = [way | {"steps": "; ".join(f"{s['why']} > {s['to']}" for s in way["steps"])} for way in found.ways]
         drawn = {"after": blast["after"], "grid": blast["grid"]} if blast is not None else {}
         show(rows, _WAYS, output, document=found.document() | drawn)
 
 
-def _show_all(db: Path, output: OutputFormat, *, plan: Path | None, picture: Path | None) -> None:
+def _show_all(db: Path, output: OutputFormat, *, plan: Path | None, picture: Path | None, every: bool) -> None:
     """Show every subject, the one with the widest reach first."""
+    from rightsize.render.escape import for_shell  # noqa: PLC0415
     from rightsize.workflow.reach import show_reach  # noqa: PLC0415
 
     if plan is not None:
@@ -90,12 +94,10 @@ def _show_all(db: Path, output: OutputFormat, *, plan: Path | None, picture: Pat
     if output is not OutputFormat.TABLE:
         show(rows, _COLUMNS, output)
         return
-    shown = [row | {"name": _short(row["name"]), "principals_reached": row["identities"]} for row in rows[:_SHOWN]]
-    show(shown, _COLUMNS, output, table_columns=_BRIEF)
+    shown = [row | {"name": _short(row["name"]), "principals_reached": row["identities"]} for row in rows]
+    show(shown, _COLUMNS, output, table_columns=_BRIEF, every=every)
     say("a cell is one layer of defence in one subscription; `tenant steps` is the number of steps to the whole tenant")
-    say("`rightsize reach NAME` shows the steps")
-    if len(rows) > _SHOWN:
-        say(f"{len(rows) - _SHOWN} more rows: `-o json`, or the table `reach` in SQL")
+    say_next(with_db(f"rightsize reach {for_shell(rows[0]['subject'])}" if rows else "rightsize analyze", db))
 
 
 def _draw(blast: dict[str, Any], picture: Path) -> None:
@@ -110,8 +112,7 @@ def _draw(blast: dict[str, Any], picture: Path) -> None:
 
 def _short(name: str) -> str:
     # The server of an issuer is left out, as the domain of a UPN is.
-    text = short_name(name) if "@" in name else name.split(" (token.", maxsplit=1)[0]
-    return text if len(text) <= _NAME else f"{text[: _NAME // 2]}…{text[-(_NAME // 2 - 1) :]}"
+    return short_name(name) if "@" in name else name.split(" (token.", maxsplit=1)[0]
 
 
 def reach_text(counts: Mapping[str, Any]) -> str:
@@ -147,4 +148,5 @@ def _page(name: str, reach: dict[str, Any], blast: dict[str, Any] | None) -> Ite
     for line in lines:
         safe = for_terminal(line)
         indent = " " * (len(safe) - len(safe.lstrip()) + 2)
-        yield "\n".join(wrap(safe, _WIDTH, subsequent_indent=indent)) + "\n"
+        margin = indent[2:]
+        yield "\n".join(wrapped(safe[len(margin) :], terminal_width(), indent=margin, hanging=indent)) + "\n"

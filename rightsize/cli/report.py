@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.narration import say, say_next, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, AsOf, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show
 
@@ -58,3 +58,4 @@ def report(
         say(f"the loaded data has changed since the plan was made: `rightsize verify {plan}` checks whether it holds")
     say(f"wrote {result.out}, {result.size / 1024:,.0f} KiB")
     show([result.document()], COLUMNS, output, document=result.document(), table_columns=COLUMNS[:-1])
+    say_next(f"open {result.out} in a browser", output=output)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.narration import say, say_next, set_verbosity
 from rightsize.cli.options import (
     DEFAULT_DB,
     DEFAULT_PLAN,
+    AllRows,
     Db,
     Expires,
     NoInput,
@@ -23,9 +24,9 @@ from rightsize.cli.options import (
     Today,
     Verbose,
     day_or_today,
+    with_db,
 )
-from rightsize.cli.output import show
-from rightsize.cli.propose import shortened
+from rightsize.cli.output import short_name, show
 from rightsize.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from rightsize.workflow.review import Review
 
 DEFAULT_REVIEW = Path("review.jsonl")
-_LISTED, _DECIDED = ("id", "state", "kind", "principal", "role", "excess"), ("id", "state", "by", "reason", "expires")
+_LISTED = ("id", "state", "change", "assignment", "excess")
+_DECIDED = ("id", "state", "by", "reason", "expires")
 _COLUMNS = (
     "proposal", "state", "kind", "plane", "principal_id", "principal", "role", "scope", "excess_before", "excess_after",
     "break_probability_30d", "by", "reason", "decided", "expires",
@@ -92,7 +94,7 @@ def walk(
         )
     found = open_review(db, plan, file, day_or_today(as_of))
     Walk(found, by or who_am_i()).run()
-    _say_totals(found)
+    _end(found, plan, db)
 
 
 @app.command("list")
@@ -107,6 +109,7 @@ def list_(
     ] = None,
     as_of: Today = None,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -117,12 +120,20 @@ def list_(
     `outdated`: the proposed change differs from the one decided on. `expired`: the last day of the decision has passed.
     """
     from rightsize.propose.verify.review_status import STATES  # noqa: PLC0415
+    from rightsize.render.summary import describe_grant  # noqa: PLC0415
     from rightsize.workflow.propose import change_of  # noqa: PLC0415
     from rightsize.workflow.review import open_review  # noqa: PLC0415
 
     def brief(row: dict[str, Any]) -> dict[str, Any]:
         excess = change_of(row["excess_before"], row["excess_after"])
-        return {**shortened(row), "reason": row["reason"], "id": row["short"], "excess": excess}
+        granted = describe_grant(row["role"], row["scope"], row["plane"], found.names)
+        return {
+            **row,
+            "id": row["short"],
+            "change": row["kind"].replace("_", " "),
+            "assignment": f"{short_name(row['principal'])}: {granted}",
+            "excess": excess,
+        }
 
     set_verbosity(verbose, quiet)
     for one in states or ():
@@ -136,8 +147,9 @@ def list_(
         _COLUMNS,
         output,
         table_columns=_DECIDED if decided else _LISTED,
+        every=every,
     )
-    _say_totals(found)
+    _end(found, plan, db, output)
 
 
 @app.command("accept")
@@ -150,6 +162,7 @@ def accept(
     file: File = DEFAULT_REVIEW,
     as_of: Today = None,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -157,7 +170,9 @@ def accept(
 ) -> None:
     """Accept proposals: `rollout plan --review` includes only accepted ones."""
     set_verbosity(verbose, quiet)
-    _decide("accept", ids, reason, by, expires, _open(db, plan, file, as_of), output)
+    found = _open(db, plan, file, as_of)
+    _show(found, _decide("accept", ids, reason, by, expires, found), output, every=every)
+    _end(found, plan, db, output)
 
 
 @app.command("reject")
@@ -170,6 +185,7 @@ def reject(
     file: File = DEFAULT_REVIEW,
     as_of: Today = None,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -177,7 +193,9 @@ def reject(
 ) -> None:
     """Reject proposals: `propose --review` keeps the assignments that they would change, with the reason."""
     set_verbosity(verbose, quiet)
-    _decide("reject", ids, reason, by, expires, _open(db, plan, file, as_of), output)
+    found = _open(db, plan, file, as_of)
+    _show(found, _decide("reject", ids, reason, by, expires, found), output, every=every)
+    _end(found, plan, db, output)
 
 
 @app.command("defer")
@@ -190,6 +208,7 @@ def defer(
     file: File = DEFAULT_REVIEW,
     as_of: Today = None,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -197,7 +216,9 @@ def defer(
 ) -> None:
     """Defer proposals: they stay in the plan, and no rollout includes them."""
     set_verbosity(verbose, quiet)
-    _decide("defer", ids, reason, by, expires, _open(db, plan, file, as_of), output)
+    found = _open(db, plan, file, as_of)
+    _show(found, _decide("defer", ids, reason, by, expires, found), output, every=every)
+    _end(found, plan, db, output)
 
 
 @app.command("reopen")
@@ -212,6 +233,7 @@ def reopen(
     file: File = DEFAULT_REVIEW,
     as_of: Today = None,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -222,8 +244,8 @@ def reopen(
     if bool(ids) == ended:
         raise UsageError("`reopen` takes either ids or `--ended`", hint="`rightsize review list` shows the ids")
     found = _open(db, plan, file, as_of)
-    _show(found, found.reopen(ids or found.ended()), output)
-    _say_totals(found)
+    _show(found, found.reopen(ids or found.ended()), output, every=every)
+    _end(found, plan, db, output)
 
 
 def _open(db: Path, plan: Path, file: Path, as_of: dt.date | None) -> Review:
@@ -233,20 +255,27 @@ def _open(db: Path, plan: Path, file: Path, as_of: dt.date | None) -> Review:
 
 
 def _decide(
-    kind: Any, ids: list[str], reason: str, by: str | None, expires: dt.date | None, found: Review, output: OutputFormat
-) -> None:
+    kind: Any, ids: list[str], reason: str, by: str | None, expires: dt.date | None, found: Review
+) -> list[ReviewStatus]:
     from rightsize.workflow.review import who_am_i  # noqa: PLC0415
 
-    decided = found.decide(ids, kind, by or who_am_i(), reason, expires)
-    _show(found, decided, output)
-    _say_totals(found)
+    return found.decide(ids, kind, by or who_am_i(), reason, expires)
 
 
-def _show(found: Review, changed: list[ReviewStatus], output: OutputFormat) -> None:
+def _show(found: Review, changed: list[ReviewStatus], output: OutputFormat, *, every: bool) -> None:
     rows = [found.row(one) for one in changed]
     if output is OutputFormat.TABLE:
         rows = [{**row, "id": row["short"]} for row in rows]
-    show(rows, _COLUMNS, output, table_columns=_DECIDED)
+    show(rows, _COLUMNS, output, table_columns=_DECIDED, every=every)
+
+
+def _end(found: Review, plan: Path, db: Path, output: OutputFormat | None = None) -> None:
+    """Say the totals, and the next step: to decide on what is left, else to roll out what is accepted."""
+    from rightsize.workflow.next_command import command_after_review  # noqa: PLC0415
+
+    _say_totals(found)
+    command = command_after_review(found.totals().states, plan, found.file, DEFAULT_REVIEW)
+    say_next(with_db(command, db), output=output)
 
 
 def _say_totals(found: Review) -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rightsize.cli.keyboard import Keyboard
+from rightsize.cli.progress import erase_progress
 from rightsize.model.errors import UsageError
 from rightsize.model.next_steps import WAVES
 from rightsize.model.plan import PlannedRole
@@ -65,6 +66,7 @@ class Walk:
 
     def run(self) -> None:
         """Show proposals and handle keys until the person quits."""
+        erase_progress()
         with self._keyboard:
             while True:
                 self._draw()
@@ -201,7 +203,7 @@ class Walk:
         step = self._steps.get(proposal.id)
         if step is not None:
             yield "step", f"{step.rank}, wave {step.wave} ({WAVES[step.wave]}): {describe_share(step)}"
-            yield "effort", describe_effort(step)
+            yield "effort", describe_effort(step, with_chance=False)
         proof = "used ⊆ proposed ⊆ granted" if proposal.proof.holds else f"FAILS: {proposal.proof.witness}"
         yield (
             "proof",

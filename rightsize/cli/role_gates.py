@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.narration import say, say_next, set_verbosity
+from rightsize.cli.options import AllRows, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show
 from rightsize.model.errors import GateError, UsageError
 
@@ -37,6 +37,7 @@ def no_new_access(
     allow_new_roles: Annotated[
         bool, typer.Option("--allow-new-roles", help="Accept roles that did not exist before.")
     ] = False,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -57,11 +58,12 @@ def no_new_access(
         found = gates.no_new_access(places[0], places[1], allow_new_roles=allow_new_roles)
     else:
         raise UsageError("two files or folders are needed", hint="OLD NEW, or --since REVISION FILE…")
-    _show(found, output)
+    _show(found, output, every=every)
     if found.rows:
         first = found.rows[0]
         raise GateError(f"role `{first['role']}` {_verb(first['change'])} `{first['operation']}` ({first['plane']})")
     say(f"{found.roles} roles grant no more than before")
+    say_next("merge the change", output=output)
 
 
 def not_granted(
@@ -71,6 +73,7 @@ def not_granted(
         typer.Option("--operation", help="An operation, or a pattern of operations. Repeatable."),
     ] = None,
     plane: Annotated[GatePlane, typer.Option("--plane", help="Plane of the operations.")] = GatePlane.BOTH,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -84,19 +87,20 @@ def not_granted(
 
     set_verbosity(verbose, quiet)
     found = gates.not_granted(role, operations or (), plane.value)
-    _show(found, output)
+    _show(found, output, every=every)
     if found.rows:
         first = found.rows[0]
         raise GateError(f"role `{first['role']}` grants `{first['operation']}` ({first['plane']})")
     say(f"none of {found.roles} roles grants these operations")
+    say_next("merge the change", output=output)
 
 
 def _verb(change: str) -> str:
     return "is new, and grants" if change == "new role" else "now grants"
 
 
-def _show(found: Gate, output: OutputFormat) -> None:
+def _show(found: Gate, output: OutputFormat, *, every: bool) -> None:
     if found.rows or output is not OutputFormat.TABLE:
-        show(found.rows, COLUMNS, output, table_columns=_SHOWN)
+        show(found.rows, COLUMNS, output, table_columns=_SHOWN, every=every)
     for remark in found.remarks:
         say(remark)

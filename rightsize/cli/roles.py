@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from rightsize.cli.exit_codes import ExitCode
-from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.narration import say, say_next, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show, write
 from rightsize.model.errors import UsageError
 
@@ -51,6 +51,7 @@ def contains(
     big_role: Annotated[str | None, typer.Option("--big-role", help="Name or GUID of the role in BIG.")] = None,
     small_role: Annotated[str | None, typer.Option("--small-role", help="Name or GUID of the role in SMALL.")] = None,
     db: Db = DEFAULT_DB,  # noqa: ARG001  every command takes it; files need no store
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -62,6 +63,7 @@ def contains(
     block of SMALL has the same condition. Azure does not say whether `/*/` may stand for `/`: where that alone decides,
     the answer is no, and the witness says so.
     """
+    from rightsize.render.escape import for_shell  # noqa: PLC0415
     from rightsize.workflow.roles import contains_answer, contains_pairs, read_role  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
@@ -73,7 +75,13 @@ def contains(
         raise UsageError("two roles are needed", hint="`rightsize roles contains BIG SMALL`, or `--pairs FILE`")
     else:
         answers = [contains_answer(read_role(big, big_role).permissions, read_role(small, small_role).permissions)]
-    _show_answers(answers, output, many=pairs is not None)
+    _show_answers(answers, output, many=pairs is not None, every=every)
+    if big is not None and small is not None and not (big_role or small_role):
+        say_next(f"rightsize roles diff {for_shell(big)} {for_shell(small)}", output=output)
+    elif pairs is None:
+        say_next("rightsize roles diff A B, with `FILE#NAME` for a role of a file", output=output)
+    else:
+        say_next("rightsize roles diff A B, for a pair", output=output)
     if not all(answer["contains"] for answer in answers):
         raise typer.Exit(ExitCode.GATE)
 
@@ -84,6 +92,7 @@ def diff(
     other: Annotated[str, typer.Argument(metavar="B", help=f"The other role: {_FORMS}.")],
     operations: Catalogue = None,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -97,6 +106,7 @@ def diff(
     for the change from A to B.
     """
     from rightsize.render.comment import write_difference  # noqa: PLC0415
+    from rightsize.render.escape import for_shell  # noqa: PLC0415
     from rightsize.workflow.operations import read_operations, stored_operations  # noqa: PLC0415
     from rightsize.workflow.roles import diff_roles, read_role  # noqa: PLC0415
 
@@ -120,11 +130,18 @@ def diff(
     if output is OutputFormat.MARKDOWN:
         write(write_difference(old, new, rows))
     else:
-        show(rows, ("only_in", "operation", "plane", "from", "depends_on_reading"), output, document=document)
+        show(
+            rows,
+            ("only_in", "operation", "plane", "from", "depends_on_reading"),
+            output,
+            document=document,
+            every=every,
+        )
     if not rows:
         say("both grant the same, for all possible operations")
     elif catalogue is None:
         say("there is no catalogue of operations: `--operations FILE` lists the operations behind the witnesses")
+    say_next(f"rightsize roles expand {for_shell(other)}", output=output)
 
 
 @app.command("expand")
@@ -132,6 +149,7 @@ def expand(
     role: Annotated[str, typer.Argument(metavar="ROLE", help=f"A role: {_FORMS}.")],
     operations: Catalogue = None,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -142,13 +160,15 @@ def expand(
     An operation is conditional if only blocks with a condition grant it. It depends on the reading if `/*/` has to be
     read in favour of the role: Azure does not say whether `/*/` may stand for `/`.
     """
+    from rightsize.render.escape import for_shell  # noqa: PLC0415
     from rightsize.workflow.operations import read_operations, stored_operations  # noqa: PLC0415
     from rightsize.workflow.roles import expand_role, read_role  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     rows = expand_role(read_role(role), read_operations(operations) if operations else stored_operations(db))
-    show(rows, ("operation", "plane", "conditional", "depends_on_reading"), output)
+    show(rows, ("operation", "plane", "conditional", "depends_on_reading"), output, every=every)
     say(f"{len(rows)} operations")
+    say_next(f"rightsize roles convert {for_shell(role)} --to bicep", output=output)
 
 
 class RoleForm(StrEnum):
@@ -182,14 +202,14 @@ def convert(
     write(convert_role(read_role(role), to.value))
 
 
-def _show_answers(answers: list[dict[str, Any]], output: OutputFormat, *, many: bool) -> None:
+def _show_answers(answers: list[dict[str, Any]], output: OutputFormat, *, many: bool, every: bool) -> None:
     if output in (OutputFormat.JSON, OutputFormat.JSONL):
         show(answers, ("contains", "witness"), output, document=None if many else answers[0])
     else:
         columns: tuple[str, ...] = ("contains", "operation", "plane")
         if output is not OutputFormat.TABLE:
             columns = (*columns, "depends_on_reading")
-        show(list(_flat(answers)), columns, output)
+        show(list(_flat(answers)), columns, output, every=every)
     witnesses = [answer["witness"] for answer in answers if answer["witness"]]
     resting = [witness["operation"] for witness in witnesses if witness["depends_on_reading"]]
     if resting:

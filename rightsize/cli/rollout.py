@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rightsize.cli.collect import Cloud
-from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.narration import say, say_next, set_verbosity
 from rightsize.cli.options import (
     DEFAULT_DB,
+    AllRows,
     Db,
     EmergencyAccess,
     NoInput,
@@ -23,8 +24,10 @@ from rightsize.cli.options import (
     Today,
     Verbose,
     day_or_today,
+    with_db,
 )
 from rightsize.cli.output import show
+from rightsize.cli.progress import erase_progress
 from rightsize.model.errors import GateError, UsageError
 
 if TYPE_CHECKING:
@@ -93,7 +96,10 @@ def plan_(
         int, typer.Option("--wave-size", min=1, help="Number of swaps in a wave after the canaries.")
     ] = 25,
     proposal: Annotated[
-        list[str] | None, typer.Option("--proposal", help="Only this proposal. Repeatable. Default: all.")
+        list[str] | None,
+        typer.Option(
+            "--proposal", help="Only this proposal: its id, or the first characters. Repeatable. Default: all."
+        ),
     ] = None,
     review: Annotated[
         Path | None,
@@ -111,6 +117,7 @@ def plan_(
         ),
     ] = False,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -138,11 +145,12 @@ def plan_(
         wave=of_wave,
     )
     rows = [describe(swap, made) for swap in made.swaps]
-    _show(rows, _PLAN, output, _PLAN_TABLE, document=bundle_document(made))
+    _show(rows, _PLAN, output, _PLAN_TABLE, document=bundle_document(made), every=every)
     for one in made.left_out:
         named = made.names.get(one.role_assignment_id, "")
         say(f"left out: {named} ({one.role_assignment_id}): {one.reason}")
     say(f"{len(made.swaps)} swaps in {len(made.waves)} waves, {len(made.left_out)} assignments left out; in {out}")
+    _say_next("apply", out, db, output)
 
 
 @app.command("apply")
@@ -158,6 +166,7 @@ def apply_(
     signer: Signer = None,
     head: HeadHash = None,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -179,17 +188,20 @@ def apply_(
     chosen = wave or work.next_wave(folder)
     if chosen is None:
         say("every swap is done or rolled back")
+        _say_next("status", folder, db, output)
         return
     if not (yes or ask):
         steps = [step for swap in bundle.swaps if swap.wave == chosen for step in rows.steps_of(swap, bundle)]
-        _show(steps, _STEPS, output, _STEPS_TABLE)
+        _show(steps, _STEPS, output, _STEPS_TABLE, every=every)
         say(f"wave {chosen}: nothing was changed; --yes or --ask applies it")
+        _say_next("apply", folder, db, output, f" --wave {chosen} --ask --auth {auth or 'cli'}")
         return
     access = _access(auth, cloud, yes, bundle.plan, no_input)
     vouched = replace(access, key=key, signers=signers, signer=signer, head=head)
     states = run.apply_wave(folder, chosen, vouched, db=db, report_progress=say)
-    _show(rows.states_of(states, bundle, wave=chosen), _STATES, output, _STATES)
+    _show(rows.states_of(states, bundle, wave=chosen), _STATES, output, _STATES, every=every)
     _fail_unless(states, ("done",), f"swaps of wave {chosen} were rolled back or stopped")
+    _say_next("status", folder, db, output)
 
 
 @app.command("rollback")
@@ -204,6 +216,7 @@ def rollback_(
     signers: Signers = None,
     signer: Signer = None,
     head: HeadHash = None,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -227,9 +240,13 @@ def rollback_(
     else:
         states = work.swap_states(folder)
         say("nothing was changed; --yes or --ask rolls back")
-    _show(states_of(states, bundle), ("swap", "principal", "state"), output, ("swap", "principal", "state"))
+    columns = ("swap", "principal", "state")
+    _show(states_of(states, bundle), columns, output, columns, every=every)
     if yes or ask:
         _fail_unless(states, ("open", "rolled_back", "scope_gone"), "swaps stopped during the rollback")
+        _say_next("status", folder, DEFAULT_DB, output)
+    else:
+        _say_next("rollback", folder, DEFAULT_DB, output, f" --ask --auth {auth or 'cli'}")
 
 
 @app.command("status")
@@ -254,6 +271,7 @@ def status_(
     yes: Yes = False,
     as_of: Today = None,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -278,7 +296,7 @@ def status_(
     day = day_or_today(as_of)
     found = watch_rollout(db, folder, watch_days=watch_days, soak_days=soak_days, today=day)
     bundle = work.open_bundle(folder)
-    _show(standings_of(found, bundle), _STANDING, output, _STANDING_TABLE)
+    _show(standings_of(found, bundle), _STANDING, output, _STANDING_TABLE, every=every)
     tripped = [one for one in found if one.state == "tripped"]
     for one in tripped:
         for lacking in add_back(one):
@@ -292,6 +310,22 @@ def status_(
     if tripped:
         said = "were rolled back" if auto_rollback else "are tripped"
         raise GateError(f"{len(tripped)} swaps {said}", hint="`rightsize rollout rollback --swap SWAP` rolls one back")
+    if work.next_wave(folder) is not None:
+        _say_next("apply", folder, db, output)
+    elif any(one.state in _WAITING for one in found):
+        _say_next("status", folder, db, output, ", when later logs are loaded")
+    else:
+        say_next(with_db("rightsize propose", db), output=output)
+
+
+_WAITING = ("watching", "blind")
+
+
+def _say_next(verb: str, folder: Path, db: Path, output: OutputFormat, more: str = "") -> None:
+    """Say the next command on the folder of a rollout."""
+    from rightsize.render.escape import for_shell  # noqa: PLC0415  kept out of `--help`
+
+    say_next(with_db(f"rightsize rollout {verb} {for_shell(str(folder))}", db) + more, output=output)
 
 
 def _show(
@@ -301,11 +335,12 @@ def _show(
     table_columns: tuple[str, ...],
     *,
     document: Mapping[str, Any] | None = None,
+    every: bool,
 ) -> None:
     """Show rows of swaps; a table has only the beginning of their ids, which `--swap` accepts, too."""
     if output is OutputFormat.TABLE:
         rows = [{**row, "swap": row["swap"][:_SHORT]} for row in rows]
-    show(rows, columns, output, document=document, table_columns=table_columns)
+    show(rows, columns, output, document=document, table_columns=table_columns, every=every)
 
 
 def _access(auth: str | None, cloud: str, yes: bool, plan: str, no_input: bool) -> RolloutAccess:
@@ -322,6 +357,7 @@ def _access(auth: str | None, cloud: str, yes: bool, plan: str, no_input: bool) 
 def _ask(name: str, no_input: bool) -> None:
     if no_input:
         raise UsageError("`--ask` and `--no-input` exclude each other", hint="use --yes")
+    erase_progress()
     sys.stderr.write(f"This changes access in Azure. Type {name} to continue: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip() != name:

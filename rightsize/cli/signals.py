@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli.narration import say, say_next, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose, with_db
 from rightsize.cli.output import short_name, show
 
 
@@ -38,7 +39,6 @@ _COLUMNS: dict[SignalsShow, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("day", "score", "sentence"),
     ),
 }  # fmt: skip
-_SHOWN = 25
 
 
 def signals(
@@ -52,6 +52,7 @@ def signals(
         ),
     ] = None,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -67,16 +68,27 @@ def signals(
     rows: list[dict[str, Any]] = getattr(found, listed.value)
     columns, brief = _COLUMNS[listed]
     if output is OutputFormat.TABLE:
-        show([_short(row) for row in rows[:_SHOWN]], columns, output, table_columns=brief)
-        if len(rows) > _SHOWN:
-            say(f"{len(rows) - _SHOWN} more rows: `-o json`")
-        if listed is SignalsShow.BEHAVIOUR:
-            return
+        show([_short(row) for row in rows], columns, output, table_columns=brief, every=every)
         alone = sum(1 for row in found.quarantine if row["only_evidence"])
-        calls = sum(row["calls"] for row in found.quarantine)
-        say(f"{calls} calls in quarantine; {alone} used operations have no other evidence and wait for a decision")
+        if listed is not SignalsShow.BEHAVIOUR:
+            calls = sum(row["calls"] for row in found.quarantine)
+            say(f"{calls} calls in quarantine; {alone} used operations have no other evidence and wait for a decision")
+        say_next(with_db(_next(listed, found.quarantine, rows, alone), db), output=output)
     else:
         show(rows, columns, output)
+
+
+def _next(
+    listed: SignalsShow, quarantine: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], alone: int
+) -> str:
+    """Return the next step: to see what waits for a decision, else who is behind the first row."""
+    from rightsize.render.escape import for_shell  # noqa: PLC0415  kept out of `--help`
+
+    if listed is not SignalsShow.QUARANTINE and alone:
+        return "rightsize signals --show quarantine"
+    held = [row["principal_id"] for row in (rows if listed is not SignalsShow.SIGNALS else quarantine)]
+    who = next(filter(None, held), None)
+    return "rightsize analyze" if who is None else f"rightsize explain {for_shell(who)}"
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.layout import terminal_width, wrapped
+from rightsize.cli.narration import say, say_next_of_store, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show, write
 from rightsize.model.wording import counted
@@ -34,14 +33,15 @@ def status(
     set_verbosity(verbose, quiet)
     found = read_status(db)
     if output is OutputFormat.TABLE:
-        write(_page(found, shutil.get_terminal_size((80, 24)).columns, all_scopes=verbose > 0))
+        write(_page(found, terminal_width(), all_scopes=verbose > 0))
     else:
         columns = ("section", "subject", "measure", "value")
         show(list(found.rows()), columns, output, document=found.document())
     if found.is_empty:
         say("nothing is loaded: `rightsize load PATH…` reads exports, `rightsize demo` makes a sample")
     elif not found.has_catalogue:
-        say("no catalogue of operations is loaded, so unused ones cannot be named: `rightsize catalog import FILE…`")
+        say("no catalogue of operations is loaded, so unused ones cannot be named")
+    say_next_of_store(db, output)
 
 
 def _page(found: StoreStatus, width: int, *, all_scopes: bool) -> str:
@@ -64,10 +64,8 @@ def _fit(lines: Iterator[str], width: int) -> Iterator[str]:
     from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
 
     for line in lines:
-        indent = " " * (len(line) - len(line.lstrip()) + 2)
-        yield from textwrap.wrap(
-            for_terminal(line), max(width, 20), subsequent_indent=indent, break_on_hyphens=False, drop_whitespace=True
-        )
+        margin = " " * (len(line) - len(line.lstrip()))
+        yield from wrapped(for_terminal(line.lstrip()), width, indent=margin, hanging=f"{margin}  ")
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -8,13 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show, write
+from rightsize.cli.narration import say, say_next, set_verbosity
+from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose, with_db
+from rightsize.cli.output import first_rows, show, write
 
 COLUMNS = ("what", "id", "name", "change", "operation", "plane", "scope", "role_assignment_ids", "detail")
-SHOWN = 20
-"""The most rows that people see; programs get all."""
 
 
 def verify(
@@ -29,6 +27,7 @@ def verify(
         str | None, typer.Option("--signer", metavar="NAME", help="Name of the signer among OpenSSH's allowed signers.")
     ] = None,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -41,12 +40,13 @@ def verify(
     and the plan still does not hold, or that it lacks a signature of --signers. Exit code 5 means that the folder
     differs from the chain of hashes beside the plan.
     """
+    from rightsize.render.escape import for_shell  # noqa: PLC0415
     from rightsize.workflow.verify import verify_plan  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
     result = verify_plan(db, plan, signers=signers, signer=signer)
     if output is OutputFormat.TABLE:
-        write("".join(_lines(result.rows)))
+        write("".join(_lines(result.rows, every=every)))
     else:
         show(result.rows, COLUMNS, output, document=result.document)
     for note in result.notes:
@@ -54,17 +54,19 @@ def verify(
     if result.refusal is not None:
         raise result.refusal
     say(f"verified: {result.summary}")
+    say_next(with_db(f"rightsize rollout plan {for_shell(str(plan))} --out rollout", db), output=output)
 
 
-def _lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _lines(rows: Sequence[Mapping[str, Any]], *, every: bool) -> Iterator[str]:
     """Yield the faults of the plan as lines for people; every line is escaped."""
     from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
 
-    for row in rows[:SHOWN]:
+    shown, rest = first_rows(rows, every=every)
+    for row in shown:
         for line in _text(row):
             yield for_terminal(line) + "\n"
-    if len(rows) > SHOWN:
-        yield f"and {len(rows) - SHOWN} more: `-o json` lists all\n"
+    if rest:
+        yield f"{rest}\n"
 
 
 def _text(row: Mapping[str, Any]) -> Iterator[str]:

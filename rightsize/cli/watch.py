@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rightsize.cli.collect import Auth, Cloud, Containers, Sources, Subscriptions, Workspaces
-from rightsize.cli.narration import complain, say, set_verbosity
+from rightsize.cli.narration import complain, say, say_next, set_verbosity
 from rightsize.cli.options import (
     DEFAULT_DB,
     DEFAULT_FORGET_DAYS,
@@ -23,6 +23,7 @@ from rightsize.cli.options import (
     OutputFormat,
     Quiet,
     Verbose,
+    WholeWindow,
 )
 from rightsize.cli.output import show, write
 from rightsize.model.errors import RightsizeError, UsageError
@@ -86,7 +87,7 @@ def watch(
         Path | None,
         typer.Option("--contain-rules", help="TOML file: rules for making containments and queueing their rollouts."),
     ] = None,
-    min_window: Annotated[int, typer.Option("--min-window", help="Length of the observation window in days.")] = 90,
+    min_window: WholeWindow = 90,
     min_days: MinDays = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     cloud: Cloud = "public",
@@ -144,6 +145,8 @@ def watch(
 
     if seconds is None:
         _end(one(), outlets, fail_on or ())
+        if output is WatchFormat.TABLE:
+            say_next("the same command, when there is new data, or with `--every 1h`")
         return
     _stay(passes(one, seconds, clock), outlets, fail_on or (), clock)
 
@@ -208,7 +211,7 @@ def _shower(output: WatchFormat) -> Callable[[Any], None]:
         from rightsize.render.watch import write_annotations, write_lines  # noqa: PLC0415
 
         if output is WatchFormat.TABLE:
-            show(changes, _COLUMNS, OutputFormat.TABLE, table_columns=("severity", "kind", "text"))
+            show(changes, _COLUMNS, OutputFormat.TABLE, table_columns=("severity", "kind", "text"), every=True)
         else:
             write(write_lines(changes) if output is WatchFormat.JSONL else write_annotations(changes))
         sys.stdout.flush()
@@ -224,6 +227,11 @@ def _say_pass(done: WatchResult, outlets: Outlets) -> None:
         say(f"first pass: {concluded.standing:,} items are known up to {concluded.as_of}; later passes report changes")
     else:
         say(f"{concluded.changes} changes up to {concluded.as_of}")
+    if concluded.fitting_days is not None:
+        say(
+            f"the logs fit a window of {concluded.fitting_days} days, which is shorter: access counts as newly unused "
+            "when they are evidence for the whole window, and not before"
+        )
     for one in done.delivered:
         if one.problem:
             say(f"{one.sink}: {one.problem}; the next pass tries again")

@@ -34,6 +34,7 @@ from rightsize.ingest.shapes import Shape
 from rightsize.ingest.signals_in_logs import stage_signals
 from rightsize.ingest.sources import Scratch, SourceFile, open_sources
 from rightsize.ingest.vouched import CREATE_VOUCHED, DeclaredReading, Vouched, add_vouched, has_vouched
+from rightsize.model.progress import is_heard, read_bytes
 from rightsize.model.tables.usage import EVENT_COLUMNS
 from rightsize.store.limits import memory_of
 from rightsize.store.named_calls import name_calls
@@ -93,7 +94,7 @@ def stage(
         paths: Files, folders, archives, and `-` for stdin.
         stdin: The stream that `-` reads; None for the process's own.
         named: Whether a user named the files among `paths`, so that an unknown file is an error.
-        watch: Is called with the bytes read and the total bytes.
+        watch: Is called with the bytes read and the total bytes; without it, they are progress of the command.
         vouched: What a collection says about its files.
         declared: What the user says about listings for which nobody else vouches.
 
@@ -102,6 +103,8 @@ def stage(
         InputError: A path cannot be read, a named file is not recognised, or a file is damaged beyond single
             records. The staging tables are then unusable.
     """
+    if watch is unwatched and is_heard():
+        watch = read_bytes
     with scratch_folder() as folder, Digests() as digests:
         scratch = Scratch(folder)
         files = open_sources(paths, scratch, stdin, named=named)

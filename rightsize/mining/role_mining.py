@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from rightsize.mining.clique_cover import fewest_cliques, part_of_time
 from rightsize.mining.cliques import reduce_vertices
+from rightsize.model.progress import step, through
 from rightsize.propose.optimize.biclique_kernel import (
     Biclique,
     PairGraph,
@@ -54,6 +55,7 @@ def minimum_cover(rows: Sequence[int], column_count: int, *, solver_seconds: flo
         solver_seconds: The time limit for all parts of the kernel together.
     """
     deadline = time.monotonic() + solver_seconds
+    step("reducing users and permissions")
     graph, row_groups, column_groups = _distinct(rows, column_count)
     forced, kernel = reduce_graph(graph)
     adjacent = kernel_graph(graph, kernel)
@@ -63,7 +65,7 @@ def minimum_cover(rows: Sequence[int], column_count: int, *, solver_seconds: flo
     parts = components(adjacent, reduction.left)
     listing_ends = part_of_time(LISTING_SHARE, deadline)
     listed = _listed_cliques(graph, kernel, reduction.left, listing_ends) if parts else None
-    for number, part in enumerate(parts):
+    for number, part in enumerate(through(parts, "covering what is left", "parts")):
         plain = [_cliques_by(kernel, part, side) for side in (0, 1)]
         its_own = None if listed is None else _maximal_in(adjacent, part, listed, listing_ends)
         seconds = (deadline - time.monotonic()) / (len(parts) - number)

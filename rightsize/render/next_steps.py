@@ -9,7 +9,7 @@ from rightsize.model.next_steps import WAVES, LeftOut, NextStep, NextSteps
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES
 from rightsize.model.wording import counted
 from rightsize.render.chance import chance_text
-from rightsize.render.summary import short_scope
+from rightsize.render.summary import describe_grant
 
 COLUMNS = (
     "rank", "wave", "proposal", "plane", "kind", "principal_id", "principal", "role", "scope", "does",
@@ -18,7 +18,6 @@ COLUMNS = (
 )  # fmt: skip
 _ROLES = 2
 _REMOVES = ("remove", "remove_orphan", "remove_duplicate")
-_ROOTS = {"graph": "", "directory": "the directory"}
 
 
 def step_row(step: NextStep, names: Mapping[str, str], look: Callable[[str], str]) -> dict[str, Any]:
@@ -72,8 +71,7 @@ def left_row(one: LeftOut, names: Mapping[str, str]) -> dict[str, Any]:
 
 def describe_step(step: NextStep, names: Mapping[str, str]) -> str:
     """Return what a step does, such as `Contributor at Sandbox becomes Reader`."""
-    place = _ROOTS.get(step.plane, "/") if step.scope == "/" else short_scope(step.scope, names)
-    today = names.get(step.role, step.role) + (f" at {place}" if place else "")
+    today = describe_grant(names.get(step.role, step.role), step.scope, step.plane, names)
     if step.kind in _REMOVES:
         return f"remove {today}"
     if step.kind == "make_eligible" and (step.plane == "directory" or set(step.becomes) == {step.role}):
@@ -86,8 +84,8 @@ def describe_step(step: NextStep, names: Mapping[str, str]) -> str:
     return f"{today} becomes {', '.join(comes[:_ROLES])}{more}{eligible}"
 
 
-def describe_effort(step: NextStep) -> str:
-    """Return the effort and risk of a step: whom it touches, new roles, the chance of breaking."""
+def describe_effort(step: NextStep, *, with_chance: bool = True) -> str:
+    """Return the effort of a step, whom it touches and its new roles, and its risk: the chance of breaking."""
     parts = [describe_reached(step)]
     if step.new_roles:
         made = len(step.makes_roles)
@@ -95,7 +93,8 @@ def describe_effort(step: NextStep) -> str:
         said = [counted(made, "new role")] if made else []
         said += [f"{counted(earlier, 'role')} of earlier steps"] if earlier else []
         parts.append(", ".join(said))
-    parts.append(f"may break {chance_text(step.chance, step.bound)}")
+    if with_chance:
+        parts.append(f"may break {chance_text(step.chance, step.bound)}")
     if step.together_with:
         parts.append(f"goes together with {counted(len(step.together_with), 'other change')}")
     return "; ".join(parts)

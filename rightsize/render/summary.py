@@ -54,16 +54,41 @@ def short_scope(scope: str, names: Mapping[str, str]) -> str:
 
     Args:
         scope: The scope.
-        names: Display names of subscriptions and management groups, by scope as it is spelled.
+        names: Display names of subscriptions and management groups, by scope as it is spelled or in lower case.
     """
+    return "/".join(_named_parts(scope, names)[-3:])
+
+
+def full_path(scope: str, names: Mapping[str, str]) -> str:
+    """Return all names in a scope without the fixed words, of which `short_scope` has the last three."""
+    return "/".join(_named_parts(scope, names))
+
+
+def _named_parts(scope: str, names: Mapping[str, str]) -> list[str]:
     parts = [part for part in scope.split("/") if part]
     if not parts:
-        return "/"
+        return ["/"]
     if len(parts) > 1 and parts[0].lower() == "subscriptions":
-        subscription = names.get("/".join(("", *parts[:2])), parts[1][-8:])
-        named = parts[3:4] + parts[7::2] if len(parts) > 3 else []
-        return "/".join([subscription, *named][-3:])
-    return names.get(scope, parts[-1])
+        place = "/".join(("", *parts[:2]))
+        subscription = names.get(place, names.get(place.lower(), parts[1][-8:]))
+        return [subscription, *(parts[3:4] + parts[7::2] if len(parts) > 3 else [])]
+    return [names.get(scope, names.get(scope.lower(), parts[-1]))]
+
+
+_ROOTS = {"graph": "", "directory": "the directory"}
+
+
+def describe_grant(role: str, scope: str, plane: str, names: Mapping[str, str]) -> str:
+    """Return such as `Contributor at Sandbox`; a permission of Graph has no place.
+
+    Args:
+        role: The name of a role or permission.
+        scope: Its scope.
+        plane: Its plane.
+        names: Display names of subscriptions and management groups.
+    """
+    place = _ROOTS.get(plane, "/") if scope == "/" else short_scope(scope, names)
+    return f"{role} at {place}" if place else role
 
 
 def plane_title(plane: str) -> str:

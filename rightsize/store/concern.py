@@ -16,7 +16,7 @@ from dataclasses import replace
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, empty
-from rightsize.analyze.naming import is_known, resolve_principal
+from rightsize.analyze.naming import is_known, resolve_known, resolve_principal
 from rightsize.analyze.resources import logged_kinds
 from rightsize.analyze.text import folded as folded_text
 from rightsize.analyze.text import place_of
@@ -44,12 +44,27 @@ _PARTIAL = ("role_assignment_requests", "usage_days", "sign_ins", "request_acces
 def find_principal(store: Store, inputs: Inputs, name: str) -> str:
     """Return the id of the principal with a name, although `inputs` lack use and sign-ins.
 
+    The id of a proposal of the last plan, or a unique beginning of it, means the holder of the assignment.
+
     Raises:
         UsageError: No principal or several principals have the name.
     """
     if is_known(inputs, name):
         return fold(name)
-    return resolve_principal(replace(inputs, **_seen_ids(store, name)), name)
+    inputs = replace(inputs, **_seen_ids(store, name))
+    if resolve_known(inputs, (name,)) == (name,):
+        name = _holder_in(store, name) or name
+    return resolve_principal(inputs, name)
+
+
+def _holder_in(store: Store, proposal: str) -> str | None:
+    """Return the holder of the assignment that a proposal of the last plan is about, where one alone has the id."""
+    wanted = fold(proposal).removesuffix("…")
+    rows = store.frame(
+        "SELECT DISTINCT principal_ids[1] AS holder FROM proposals WHERE starts_with(lower(proposal_id), $wanted)",
+        {"wanted": wanted},
+    )
+    return rows["holder"].item() if wanted and rows.height == 1 else None
 
 
 def _seen_ids(store: Store, name: str) -> dict[str, pl.DataFrame]:

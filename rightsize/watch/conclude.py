@@ -19,7 +19,7 @@ from rightsize.analyze.naming import principal_names
 from rightsize.analyze.state_snapshot import CONCLUDED, LISTED, privileged_roles, standing_of
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import analyse
-from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window, choose_window
+from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window, choose_window, shortfall
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.rbac.text import fold
@@ -89,6 +89,7 @@ class Concluded:
         as_of: The first day after the days that the results cover.
         standing: Number of rows in the present state.
         seconds: Seconds of processor time.
+        fitting_days: The days of the window that fits the logs, where it is shorter than the window of the watch.
     """
 
     is_first: bool
@@ -97,6 +98,7 @@ class Concluded:
     as_of: dt.date
     standing: int
     seconds: float
+    fitting_days: int | None = None
 
 
 def conclude(
@@ -156,9 +158,19 @@ def conclude(
             ),
             question.sinks,
         )
+        as_of = days[-1] if days else until or newest
+        fitting = _fitting_days(store, as_of, question)
     seconds = time.process_time() - began
     whole = len([day for day in days if until is None or day > until])
-    return Concluded(is_first, reported, whole, days[-1] if days else until or newest, len(found.seen), seconds)
+    return Concluded(is_first, reported, whole, as_of, len(found.seen), seconds, fitting)
+
+
+def _fitting_days(store: Store, as_of: dt.date, question: WatchSettings) -> int | None:
+    """Return the days of the window that fits the logs, where it is shorter than the one of the settings."""
+    inputs = Inputs.of(coverage=store.table("coverage"), scopes=store.table("scopes"))
+    last = as_of - dt.timedelta(days=1)
+    first = as_of - dt.timedelta(days=question.min_window)
+    return shortfall(inputs, Window(first, last, question.forget_days, question.min_days))
 
 
 def _believed(touched: Touched, limit: dt.datetime) -> Touched:

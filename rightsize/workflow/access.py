@@ -11,15 +11,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rightsize.model.errors import InputError
+from rightsize.model.errors import InputError, UsageError
+from rightsize.model.progress import through
 from rightsize.rbac.access import STRENGTH
 from rightsize.rbac.permissions import PLANES
 from rightsize.rbac.scopes import parse_scope
-from rightsize.store.connection import Store, open_store
-from rightsize.workflow.asked_names import check_operation, find_scope
+from rightsize.store.connection import open_store
+from rightsize.workflow.asked_names import AskedNames
 from rightsize.workflow.content import require_content
 from rightsize.workflow.tenant_access import AccessQuestion, Person, TenantAccess, read_tenant_access
 from rightsize.workflow.text_files import read_json_lines
+
+UNKNOWN = "unknown"
+"""The answer to a question of a batch that names what nothing loaded knows."""
 
 
 @dataclass(slots=True)
@@ -56,10 +60,6 @@ def read_questions(path: Path, plane: str | None) -> list[AccessQuestion]:
                 f"line {number} of `{path}` is not a question",
                 hint='a line is `{"principal_id": "…", "operation": "…", "scope": "…"}`, perhaps with `plane`',
             )
-        try:
-            parse_scope(line["scope"])
-        except InputError as error:
-            raise InputError(f"line {number} of `{path}`: {error.message}", hint=error.hint) from None
         questions.append(AccessQuestion(line["principal_id"], line["operation"], line["scope"], own_plane))
     return questions
 
@@ -73,8 +73,8 @@ def can(
         db: The store.
         questions: The questions.
         as_of: Count only assignments that are in force then; without it all count.
-        strict: A principal, operation or scope that nothing loaded knows is an error; without `strict`, the answer is
-            no for such a principal, with a note.
+        strict: A principal, operation or scope that nothing loaded knows, or whose name several have, is an error;
+            without `strict`, the answer to its question is `unknown`, with the error and its hint under `unknown`.
 
     Raises:
         EvidenceError: The store has no assignments.
@@ -84,10 +84,33 @@ def can(
     with open_store(db, read_only=True) as store:
         require_content(store)
         tenant = read_tenant_access(store.table, as_of=as_of)
-        if strict:
-            questions = [_known(store, tenant, question) for question in questions]
-    rows = [tenant.answer(question, strict=strict) for question in questions]
+        asked = AskedNames(store, tenant)
+        rows = [
+            _answer(asked, tenant, question, strict=strict) for question in through(questions, "asking", "questions")
+        ]
     return Answers(rows, tenant.notes(), _names(tenant.people, rows))
+
+
+def _answer(asked: AskedNames, tenant: TenantAccess, question: AccessQuestion, *, strict: bool) -> dict[str, Any]:
+    """Return the row of a question, with the scope that it names."""
+    try:
+        asked.check_operation(question.operation)
+        row = tenant.answer(replace(question, scope=asked.scopes.find(question.scope)), strict=True)
+    except (InputError, UsageError) as error:
+        if strict:
+            raise
+        return {
+            "principal_id": question.principal,
+            "operation": question.operation,
+            "scope": question.scope,
+            "plane": None,
+            "allowed": UNKNOWN,
+            "because": [],
+            "denied_by": [],
+            "depends_on_reading": False,
+            "unknown": "; ".join(filter(None, (error.message, error.hint))),
+        }
+    return row if strict else row | {"unknown": None}
 
 
 def who_can(
@@ -104,8 +127,9 @@ def who_can(
     with open_store(db, read_only=True) as store:
         require_content(store)
         tenant = read_tenant_access(store.table, as_of=as_of)
-        check_operation(store, tenant, operation)
-        scope = find_scope(store, scope)
+        asked = AskedNames(store, tenant)
+        asked.check_operation(operation)
+        scope = asked.scopes.find(scope)
     place = parse_scope(scope)
     planes = tenant.planes_of(operation, plane)
     found = sorted({holder for one in planes for holder in tenant.access.holders(operation, one, place)})
@@ -118,12 +142,6 @@ def who_can(
     rows.sort(key=lambda row: (-STRENGTH[row["allowed"]], row["principal_id"]))
     tenant.unread.update(tenant.reaching_unread(place))
     return Answers(rows, tenant.notes(), _names(tenant.people, rows))
-
-
-def _known(store: Store, tenant: TenantAccess, question: AccessQuestion) -> AccessQuestion:
-    """Return a question with the scope that it names; raise where nothing knows its operation or its scope."""
-    check_operation(store, tenant, question.operation)
-    return replace(question, scope=find_scope(store, question.scope))
 
 
 def _names(people: Mapping[str, Person], rows: list[dict[str, Any]]) -> dict[str, str]:

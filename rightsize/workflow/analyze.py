@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,10 +27,12 @@ from rightsize.analyze.scores import (
 from rightsize.analyze.totals import count_unexplained_by_plane
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
+from rightsize.model.progress import step
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.behaviour import behaviour_rows, find_behaviour
 from rightsize.workflow.content import require_content
 from rightsize.workflow.layers import keep_layers
+from rightsize.workflow.plan_names import scope_names
 from rightsize.workflow.planes import judge_planes, tables_beside
 from rightsize.workflow.rbac_analysis import analyse_inputs
 from rightsize.workflow.reach import keep_reach
@@ -49,6 +51,7 @@ class AnalysisResult:
         findings: Number of findings.
         has_catalogue: Whether a catalogue of operations is loaded; without it only use is counted.
         covered: Share of (subscription, day) pairs of the window that an Activity Log covers.
+        places: Display names of subscriptions and management groups, by scope in lower case.
     """
 
     window: Window
@@ -57,6 +60,7 @@ class AnalysisResult:
     findings: int
     has_catalogue: bool
     covered: float
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 def analyze_store(
@@ -90,6 +94,7 @@ def analyze_store(
             min_days=min_days,
             planes=planes,
         )
+        step("storing the answers")
         verdicts, findings = write_conclusions(store, analysis, findings, behaviour, planes)
         keep_layers(store, measure_layers(analysis))
         keep_reach(store, inputs, analysis)
@@ -101,6 +106,7 @@ def analyze_store(
         findings=len(findings),
         has_catalogue=analysis.tenant.has_catalogue,
         covered=covered_share(inputs, analysis.window, analysis.tenant),
+        places={scope.lower(): name for scope, name in scope_names(inputs.scopes).items()},
     )
 
 

@@ -1,15 +1,22 @@
-"""Check that the names in an access question are known, so that a misspelt one gets no answer that looks right."""
+"""Check that the names in a question are known, so that a misspelt one gets no answer that looks right."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import cached_property
+
 import polars as pl
 
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.naming import resolve_known
 from rightsize.analyze.nearest import hint_of, nearest, nearest_operations
 from rightsize.analyze.text import place_of
 from rightsize.model.errors import InputError, UsageError
 from rightsize.rbac.expand import planes_spelling_out
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
+from rightsize.render.summary import full_path
 from rightsize.store.connection import Store
 from rightsize.workflow.tenant_access import TenantAccess
 
@@ -20,81 +27,201 @@ _SCOPES = """
         UNION ALL SELECT spelling FROM base.scope_names)
     WHERE scope IS NOT NULL"""
 _MOST = 8
+_SEARCHED = 50
+"""The most unknown names for which the nearest are searched: each takes up to a tenth of a second."""
 
 
-def check_operation(store: Store, tenant: TenantAccess, operation: str) -> None:
-    """Raise InputError where neither the catalogue, a role nor a log names an operation; without a catalogue, never.
+class AskedScopes:
+    """The scopes that a store knows, by id and by the names that are printed.
 
-    Raises:
-        InputError: Nothing knows the operation.
+    Each text is looked up once, and the tables are read once, so that thousands of questions cost little more than one.
     """
-    catalogue = tenant.inputs.operations["operation"]
-    if catalogue.is_empty() or "*" in operation:
-        return
-    wanted = fold(operation)
-    if (catalogue.str.to_lowercase() == wanted).any():
-        return
-    if planes_spelling_out((role.permissions for role in tenant.roles.values()), operation):
-        return
-    used = store.frame("SELECT count(*) AS n FROM usage_days WHERE lower(operation) = $name", {"name": wanted})
-    if used["n"].item():
-        return
-    hint = hint_of(
-        nearest_operations(operation, catalogue), '`rightsize sql "SELECT operation FROM operations"` lists them'
-    )
-    raise InputError(f"neither the catalogue nor a role knows the operation `{operation}`", hint=hint)
 
+    def __init__(self, store: Store) -> None:
+        """Read nothing yet."""
+        self._store = store
+        self._found: dict[str, str | InputError | UsageError] = {}
+        self._searched = 0
 
-def find_scope(store: Store, text: str) -> str:
-    """Return the scope that a text names: an id, a subscription's id or name, or the unique last part of an id.
+    def find(self, text: str) -> str:
+        """Return the scope that a text names.
 
-    An id is known where something loaded names it, or something at, below or beside it: where nothing is listed at
-    its level, nobody can know.
+        It is an id, a subscription's id or name, the unique last part of an id, or the unique end of a scope as tables
+        print it, such as `Patient Portal/rg-web/plan-1`. An id is known where something loaded names it, or something
+        at, below or beside it: where nothing is listed at its level, nobody can know.
 
-    Raises:
-        InputError: Nothing knows the scope, or it is no scope.
-        UsageError: Several scopes have the name.
-    """
-    if not text.startswith("/"):
-        return _named_scope(store, text)
-    wanted = parse_scope(text)
-    places = place_of(store.frame(_SCOPES)["scope"])
-    known = set(places)
-    path = place_of(pl.Series([wanted.text])).item()
-    if path == "/" or not known or any(one == path or one.startswith(f"{path}/") for one in known):
+        Raises:
+            InputError: Nothing knows the scope, or it is no scope.
+            UsageError: Several scopes have the name.
+        """
+        if text not in self._found:
+            try:
+                self._found[text] = self._listed(text) if text.startswith("/") else self._named(text)
+            except (InputError, UsageError) as error:
+                self._found[text] = error
+        found = self._found[text]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def near(self, search: Callable[[], list[str]]) -> list[str]:
+        """Return the nearest names that a search finds; the first unknown names only are searched."""
+        self._searched += 1
+        return search() if self._searched <= _SEARCHED else []
+
+    @cached_property
+    def _scopes(self) -> pl.Series:
+        return self._store.frame(_SCOPES)["scope"]
+
+    @cached_property
+    def _places(self) -> set[str]:
+        return set(place_of(self._scopes))
+
+    @cached_property
+    def _below(self) -> dict[str, set[str]]:
+        """Return for each beginning of a known place the beginnings that are one part longer."""
+        found: dict[str, set[str]] = {}
+        for place in self._places:
+            parts = place.split("/")
+            for length in range(2, len(parts) + 1):
+                found.setdefault("/".join(parts[: length - 1]), set()).add("/".join(parts[:length]))
+        return found
+
+    def _listed(self, text: str) -> str:
+        wanted = parse_scope(text)
+        path = place_of(pl.Series([wanted.text])).item()
+        if path == "/" or not self._places:
+            return text
+        parts = path.split("/")
+        # The levels of an id: subscription or management group, resource group, then pairs of a type and a name.
+        lengths = [
+            one for one in range(3, len(parts) + 1, 2) if one != 7 and not (one == 3 and parts[1] == "providers")
+        ]
+        for length in lengths:
+            here, above = "/".join(parts[:length]), "/".join(parts[: length - 1])
+            beside = self._below.get(above, set())
+            if beside and here not in beside:
+                near = self.near(lambda here=here, beside=beside: nearest(here, beside))  # type: ignore[misc]
+                raise InputError(
+                    f"nothing loaded names the scope `{here}`", hint=hint_of(near, "load a listing that has it")
+                )
         return text
-    parts = path.split("/")
-    # The levels of an id: subscription or management group, resource group, then pairs of a type and a name.
-    lengths = [one for one in range(3, len(parts) + 1, 2) if one != 7 and not (one == 3 and parts[1] == "providers")]
-    for length in lengths:
-        here, above = "/".join(parts[:length]), "/".join(parts[: length - 1])
-        level = {"/".join(place.split("/")[:length]) for place in known}
-        beside = {one for one in level if one.startswith(f"{above}/")}
-        if beside and here not in beside:
-            near = nearest(here, beside)
-            raise InputError(
-                f"nothing loaded names the scope `{here}`", hint=hint_of(near, "load a listing that has it")
-            )
-    return text
+
+    @cached_property
+    def _every(self) -> pl.DataFrame:
+        """Return `(scope, name, last)`: each known scope, its display name, and the last part of its id."""
+        listed = self._store.table("scopes").select("scope", name="display_name")
+        others = pl.DataFrame({"scope": self._scopes}, schema={"scope": pl.String})
+        every = pl.concat([listed, others.with_columns(name=None)], how="vertical_relaxed").drop_nulls("scope")
+        return every.with_columns(last=pl.col("scope").str.split("/").list.last().str.to_lowercase())
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """Return the display names of scopes, by scope in lower case."""
+        rows = self._every.drop_nulls("name").select("scope", "name").sort("scope", "name").iter_rows()
+        return {scope.lower(): name for scope, name in rows}
+
+    def _named(self, name: str) -> str:
+        wanted = fold(name)
+        same = (pl.col("name").str.to_lowercase() == wanted).fill_null(False) | (pl.col("last") == wanted)
+        found = _unlike(self._every.filter(same if wanted else pl.lit(value=False))["scope"])
+        if not found and "/" in wanted:
+            last = self._every.filter(pl.col("last") == wanted.rpartition("/")[2])["scope"]
+            found = _unlike(one for one in last if f"/{full_path(one, self._names).lower()}".endswith(f"/{wanted}"))
+        if len(found) == 1:
+            return next(iter(found.values()))
+        if found:
+            shown = sorted(found.values())[:_MOST]
+            raise UsageError(f"`{name}` names {len(found):,} scopes", hint="give one of the ids " + ", ".join(shown))
+        near = self.near(lambda: nearest(name, {*self._every["name"].drop_nulls(), *self._every["last"]}))
+        raise InputError(
+            f"`{name}` is not a scope, and no loaded scope is called so",
+            hint=hint_of(near, "give a resource id: a scope begins with a slash"),
+        )
 
 
-def _named_scope(store: Store, name: str) -> str:
-    listed = store.table("scopes").select("scope", name="display_name")
-    others = store.frame(_SCOPES).select("scope")
-    wanted = fold(name)
-    every = pl.concat([listed, others.with_columns(name=None)], how="vertical_relaxed").drop_nulls("scope")
-    last = pl.col("scope").str.split("/").list.last().str.to_lowercase()
-    same = (pl.col("name").str.to_lowercase() == wanted).fill_null(False) | (last == wanted)
-    if not wanted:
-        same = pl.lit(value=False)
-    found: dict[str, str] = {fold(one): one for one in every.filter(same)["scope"].unique().sort()}
-    if len(found) == 1:
-        return next(iter(found.values()))
-    if found:
-        shown = sorted(found.values())[:_MOST]
-        raise UsageError(f"`{name}` names {len(found):,} scopes", hint="give one of the ids " + ", ".join(shown))
-    names = {*every["name"].drop_nulls(), *every.select(last)["scope"]}
-    raise InputError(
-        f"`{name}` is not a scope, and no loaded scope is called so",
-        hint=hint_of(nearest(name, names), "give a resource id: a scope begins with a slash"),
-    )
+class AskedNames:
+    """The operations and scopes that a store knows."""
+
+    def __init__(self, store: Store, tenant: TenantAccess) -> None:
+        """Read nothing yet."""
+        self._store = store
+        self._tenant = tenant
+        self._checked: dict[str, InputError | None] = {}
+        self.scopes = AskedScopes(store)
+
+    def check_operation(self, operation: str) -> None:
+        """Raise where neither the catalogue, a role nor a log names an operation; without a catalogue, never.
+
+        Raises:
+            InputError: Nothing knows the operation.
+        """
+        if operation not in self._checked:
+            self._checked[operation] = None if self._is_known(operation) else self._unknown(operation)
+        error = self._checked[operation]
+        if error is not None:
+            raise error
+
+    @cached_property
+    def _catalogue(self) -> set[str]:
+        return set(self._tenant.inputs.operations["operation"].str.to_lowercase())
+
+    @cached_property
+    def _used(self) -> set[str]:
+        return set(self._store.frame("SELECT DISTINCT lower(operation) AS operation FROM usage_days")["operation"])
+
+    def _is_known(self, operation: str) -> bool:
+        wanted = fold(operation)
+        if not self._catalogue or "*" in operation or wanted in self._catalogue:
+            return True
+        if planes_spelling_out((role.permissions for role in self._tenant.roles.values()), operation):
+            return True
+        return wanted in self._used
+
+    def _unknown(self, operation: str) -> InputError:
+        near = self.scopes.near(lambda: nearest_operations(operation, self._tenant.inputs.operations["operation"]))
+        hint = hint_of(near, '`rightsize sql "SELECT operation FROM operations"` lists them')
+        return InputError(f"neither the catalogue nor a role knows the operation `{operation}`", hint=hint)
+
+
+def resolve_scopes(store: Store, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the scopes that options name: ids as they are, and names as `AskedScopes.find` takes them.
+
+    Raises:
+        InputError: No loaded scope is called so.
+        UsageError: Several scopes are called so.
+    """
+    scopes = AskedScopes(store)
+    return tuple(name if name.startswith("/") else scopes.find(name) for name in names)
+
+
+def resolve_excluded(store: Store, inputs: Inputs, names: Iterable[str]) -> tuple[str, ...]:
+    """Return what `--exclude` names by id: principals, roles and scopes, as they are printed or by a unique beginning.
+
+    Ids, UPNs and names of roles stay as they are, and so does what nothing loaded is called.
+
+    Raises:
+        UsageError: Several principals or scopes are called so.
+    """
+    scopes = AskedScopes(store)
+    roles = {fold(one) for one in inputs.role_definitions["role_name"].drop_nulls()}
+    found: list[str] = []
+    for name in names:
+        if name.startswith("/") or fold(name) in roles or _is_upn(inputs, name):
+            found.append(name)
+            continue
+        (known,) = resolve_known(inputs, (name,))
+        if known == name:
+            with suppress(InputError):
+                known = scopes.find(name)
+        found.append(known)
+    return tuple(found)
+
+
+def _is_upn(inputs: Inputs, name: str) -> bool:
+    return bool((inputs.principals["user_principal_name"].str.to_lowercase() == fold(name)).any())
+
+
+def _unlike(scopes: Iterable[str]) -> dict[str, str]:
+    """Return scopes by their folded form, the first spelling of each."""
+    return {fold(one): one for one in sorted(scopes, reverse=True)}

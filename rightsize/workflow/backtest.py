@@ -20,6 +20,7 @@ from rightsize.analyze.naming import resolve_known
 from rightsize.analyze.reasons import SHOWN
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.progress import step, turn
 from rightsize.model.role_forms import load_json
 from rightsize.propose.backtest.backtest import (
     BASELINES,
@@ -207,6 +208,7 @@ def backtest_store(
     left_out: list[int] = []
     of_graph: list[GraphTrial] = []
     for number, fold in enumerate(folds, 1):
+        turn("plan", (number - 1) * len(chosen), len(folds) * len(chosen))
         narrate(
             f"fold {number} of {len(folds)}: learning from {fold.train.first_day} to {fold.train.last_day}, "
             f"testing on {fold.test.days} days"
@@ -215,11 +217,13 @@ def backtest_store(
         trial = prepare_trial(inputs, fold, replace(shared, min_window=fold.train.days), needs)
         left_out.append(trial.left_out)
         for position, (name, options) in enumerate(chosen.items()):
+            turn("plan", (number - 1) * len(chosen) + position, len(folds) * len(chosen))
             narrate(f"fold {number} of {len(folds)}: {name}")
             tally, said = try_plan(trial, replace(options, min_window=fold.train.days))
             tried[name].append(tally)
             predictions.extend(said if position == 0 else ())
         for name, found in baselines.items():
+            step("trying the trivial plans")
             found.append(try_baseline(trial, name))
         if not graph.is_empty:
             of_graph.append(try_graph(graph, fold, replace(read[0], min_window=fold.train.days)))

@@ -10,6 +10,7 @@ import polars as pl
 from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, read_behaviour
 from rightsize.analyze.behaviour.judge import FINDINGS_SCHEMA, HIGH, judge_behaviour, reported_days
 from rightsize.analyze.text import folded
+from rightsize.model.progress import step
 from rightsize.rules.escalation import escalation_rules
 from rightsize.store.connection import Store
 from rightsize.store.habits import FIRST_ROWS, PLACES, USAGE_BY_DAY, active_days, first_places, logged_days
@@ -92,6 +93,7 @@ def _machines(attached: pl.DataFrame, principals: pl.DataFrame) -> pl.DataFrame:
 
 def find_behaviour(store: Store) -> pl.DataFrame:
     """Return the unusual days in all loaded logs; see `analyze.behaviour.judge`."""
+    step("comparing each day with the days before")
     return _found(behaviour_inputs(store), _role_names(store))
 
 

@@ -28,6 +28,7 @@ from rightsize.collect.runs import (
 )
 from rightsize.collect.sources import chosen_sources
 from rightsize.model.errors import AccessError, ServiceError, UsageError
+from rightsize.model.progress import advance, step
 from rightsize.workflow.load import LoadReport, load_paths
 
 
@@ -52,18 +53,6 @@ class Collected:
     rows: int
     missing: str = ""
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Advance:
-    """The progress of a run, for a person who waits."""
-
-    source: str
-    rows: int
-    units_done: int
-    units: int
-    requests: int
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +95,6 @@ def collect_tenant(
     resume: bool = True,
     may_ask: bool = True,
     db: Path | None = None,
-    advance: Callable[[Advance], None] = lambda _: None,
     signed_in: Callable[[SignIn], None] = lambda _: None,
     clock: Clock | None = None,
 ) -> CollectReport:
@@ -126,7 +114,6 @@ def collect_tenant(
         resume: Whether to resume a cut run that asked the same questions.
         may_ask: Whether a person may be asked to sign in.
         db: The store to load into; None does not load.
-        advance: Is called after each answer with the progress.
         signed_in: Is called with who is signed in.
         clock: The clock; None means the real one.
 
@@ -152,10 +139,11 @@ def collect_tenant(
     with Clients(place, credential) as clients:
         throttle = Throttle(clock, place.budgets)
         exchange = Exchange(clients, throttle, clock)
-        meter = _Meter(run, exchange.tally, clock, advance)
+        meter = _Meter(clock)
         runner = Runner(run, known, exchange, throttle, clock, clients.root, meter.count)
         meter.runner = runner
         try:
+            step("collecting", 0, "parts")
             ended = runner.collect(chosen)
         except BaseException:
             run.close()
@@ -305,13 +293,10 @@ def _compare(known: RunKnown) -> list[str]:
 
 
 class _Meter:
-    """Reports the progress of a run to a waiting person."""
+    """Reports the progress of a run."""
 
-    def __init__(self, run: Run, tally: ExchangeTally, clock: Clock, advance: Callable[[Advance], None]) -> None:
-        self._run = run
-        self._tally = tally
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._advance = advance
         self._started = clock.now()
         self._rows = 0
         self.runner: Runner | None = None
@@ -326,4 +311,4 @@ class _Meter:
         self._rows += rows
         if self.runner is not None:
             done, units = self.runner.counts
-            self._advance(Advance(source, self._rows, done, units, self._tally.requests, self.seconds))
+            advance(done, units, f"{source}, {self._rows:,} rows")

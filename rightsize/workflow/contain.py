@@ -19,6 +19,7 @@ from rightsize.analyze.reach import described, own_of, reached_of, read_holdings
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.window import shortfall
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.planned_state import holdings_after
@@ -71,6 +72,7 @@ class ContainResult:
         seconds: Seconds from opening the store to the plan on disk.
         out: The folder that was written.
         files: Its files.
+        fitting_days: The days of the window that fits the logs, where it is shorter than the window of the plan.
     """
 
     principal_id: str
@@ -83,6 +85,7 @@ class ContainResult:
     seconds: float
     out: Path
     files: list[str]
+    fitting_days: int | None = None
 
     def dwell(self, now: dt.datetime) -> dt.timedelta | None:
         """Return the time from the first suspect record to the plan, None where no call is suspect.
@@ -184,7 +187,8 @@ def contain_principal(
         PAGE: write_page(result.document(), found.plan),
     }
     files = write_folder({**plan_files(found.plan), **extra}, out)
-    return replace(result, files=files, seconds=time.monotonic() - began)
+    fitting = shortfall(inputs, analysis.window)
+    return replace(result, fitting_days=fitting, files=files, seconds=time.monotonic() - began)
 
 
 def _emergency_by_name(inputs: Inputs) -> set[str]:

@@ -15,6 +15,7 @@ from rightsize.demo.generator import generate
 from rightsize.demo.spec import TenantSpec
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.plan import Plan, Proposal
+from rightsize.model.progress import step
 from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
 from rightsize.workflow.demo_truth import TruthCheck, check_plan
@@ -134,6 +135,7 @@ def make_demo(folder: Path, spec: TenantSpec, narrate: Callable[[str], None]) ->
         UsageError: The folder holds something else.
         InputError: The folder cannot be written.
     """
+    step("writing the exports of a tenant")
     truth = write_demo(folder, spec)
     store = folder / STORE
     narrate(f"wrote {len(truth['files']):,} files of exports to {folder / 'exports'}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rightsize.ingest.entities.activity_downloads import SOURCE as DOWNLOAD
-from rightsize.ingest.pipeline import StagedFile, Watch, stage, unwatched
+from rightsize.ingest.pipeline import StagedFile, stage
 from rightsize.ingest.vouched import DeclaredReading, Vouched
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.times import read_days, read_instant
@@ -48,7 +48,6 @@ def load_paths(
     named: bool = True,
     memory_limit: str | None = None,
     spill_folder: Path | None = None,
-    watch: Watch = unwatched,
 ) -> LoadReport:
     """Load exports into a store, which is created where there is none.
 
@@ -69,7 +68,6 @@ def load_paths(
         memory_limit: Memory for tables and queries, as `2GiB`; None takes it from the environment.
         spill_folder: Folder for data that does not fit in memory; None takes it from the environment, else beside the
             store.
-        watch: Is called with the bytes that are read and the bytes in all.
 
     Raises:
         InputError: A path cannot be read, is nothing that is known, or is damaged, or the disk is full. The store is
@@ -82,11 +80,10 @@ def load_paths(
     report = _load(
         Path(db),
         given,
-        (*declarations_of(covers, source, scope), *covered),
+        (*declarations_of(covers, source, _scope_named(Path(db), scope)), *covered),
         listings=listings,
         named=named,
         limits=limits,
-        watch=watch,
         vouched=vouched,
         declared=declared,
     )
@@ -199,7 +196,6 @@ def _load(
     listings: Sequence[Listing] = (),
     named: bool = True,
     limits: ResourceLimits | None = None,
-    watch: Watch = unwatched,
     finish: Callable[[Any], None] | None = None,
     vouched: Sequence[Vouched] = (),
     declared: DeclaredReading | None = None,
@@ -214,7 +210,6 @@ def _load(
                 sources,
                 listings=listings,
                 named=named,
-                watch=watch,
                 finish=finish,
                 vouched=vouched,
                 declared=declared,
@@ -235,7 +230,6 @@ def _stage_and_merge(
     *,
     listings: Sequence[Listing],
     named: bool,
-    watch: Watch,
     finish: Callable[[Any], None] | None,
     vouched: Sequence[Vouched],
     declared: DeclaredReading | None,
@@ -247,7 +241,7 @@ def _stage_and_merge(
     # Staged rows are read once, so merging small row groups into large ones costs more than it saves.
     store.connection.execute("SET max_vacuum_tasks = 0")
     create_staging(store.connection)
-    report = stage(store.connection, paths, named=named, watch=watch, vouched=vouched, declared=declared)
+    report = stage(store.connection, paths, named=named, vouched=vouched, declared=declared)
     store.connection.execute("RESET max_vacuum_tasks")
     if sources is not None:
         _refuse_others(report.files, sources)
@@ -291,6 +285,21 @@ def _refuse_others(files: Sequence[StagedFile], sources: Collection[str]) -> Non
                 f"`{file.path}` holds {found}, not {' or '.join(sources).replace('_', ' ')}",
                 hint="`rightsize load PATH…` takes every other export" if file.source != UNKNOWN else None,
             )
+
+
+def _scope_named(db: Path, scope: str | None) -> str | None:
+    """Return the scope that `--scope` names, by id or as tables print it; a name needs a store that knows it.
+
+    Raises:
+        InputError: No loaded scope is called so.
+        UsageError: Several scopes are called so.
+    """
+    if scope is None or scope.strip().startswith("/") or not db.exists():
+        return scope
+    from rightsize.workflow.asked_names import resolve_scopes  # noqa: PLC0415  few loads name a scope
+
+    with open_store(db, read_only=True) as store:
+        return resolve_scopes(store, [scope.strip()])[0]
 
 
 def declarations_of(covers: str | None, source: str | None, scope: str | None) -> tuple[Declaration, ...]:

@@ -17,6 +17,7 @@ from rightsize.model.plan import Plan
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.rbac.text import fold
+from rightsize.render.comment import short_ids
 from rightsize.render.escape import for_shell
 from rightsize.render.next_steps import left_row, step_row, wave_rows
 from rightsize.store.connection import open_store
@@ -35,11 +36,13 @@ class NextResult:
         steps: The steps.
         names: Display names of principals, roles and high scopes.
         look: Returns the command that shows a principal.
+        short: A short id for each proposal.
     """
 
     steps: NextSteps
     names: Mapping[str, str]
     look: Callable[[str], str]
+    short: Mapping[str, str]
 
     def rows(self, wave: int | None = None) -> list[dict[str, Any]]:
         """Return a row for each step, or for those of one wave."""
@@ -68,7 +71,8 @@ def next_of(db: Path, plan: Path, *, names_db: bool) -> NextResult:
         InputError: The plan cannot be read.
     """
     read = plan_of(read_plan_folder(plan))
-    return NextResult(steps_in(db, read), names_in(db, read), look_closer(db if names_db else None, read))
+    short = short_ids([one.id for one in read.all_proposals])
+    return NextResult(steps_in(db, read), names_in(db, read), look_closer(db if names_db else None, read), short)
 
 
 def steps_in(db: Path, plan: Plan) -> NextSteps:

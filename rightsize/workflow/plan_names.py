@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
 
+from rightsize.model.errors import UsageError
 from rightsize.model.plan import Plan
+from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.names import read_names
+
+
+def proposals_called(plan: Plan, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the ids of the proposals that names mean: ids, or unique beginnings of them.
+
+    Raises:
+        UsageError: A name means no proposal of the plan, or several.
+    """
+    ids = [one.id for one in plan.all_proposals]
+    found = []
+    for name in names:
+        wanted = fold(name).removesuffix("…")
+        fitting = [one for one in ids if fold(one) == wanted] or [one for one in ids if fold(one).startswith(wanted)]
+        if len(fitting) != 1 or not wanted:
+            why = "several proposals" if len(fitting) > 1 else "not a proposal of this plan"
+            raise UsageError(f"`{name}` is {why}", hint="`rightsize review list` shows the ids")
+        found += fitting
+    return tuple(dict.fromkeys(found))
 
 
 def names_in(db: Path, plan: Plan) -> dict[str, str]:

@@ -10,6 +10,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import RBAC_PLANES, Inputs, schema_of
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS
+from rightsize.model.progress import through
 from rightsize.store.connection import Store
 from rightsize.store.sql import named
 from rightsize.workflow.directory import DIRECTORY
@@ -34,7 +35,10 @@ def judge_planes(
 ) -> list[Judged]:
     """Judge every plane of which something is loaded."""
     chosen = PLANES if planes is None else planes
-    judged = (steps.judge(table_of, as_of, days, forget_days, min_days) for steps in chosen)
+    judged = (
+        steps.judge(table_of, as_of, days, forget_days, min_days)
+        for steps in through(chosen, "judging Graph and directory roles", "planes")
+    )
     return [one for one in judged if one is not None]
 
 

@@ -14,15 +14,16 @@ from rightsize.analyze.naming import resolve_known
 from rightsize.analyze.window import Window
 from rightsize.model.decisions import ReviewDecision
 from rightsize.model.errors import EvidenceError
-from rightsize.model.next_steps import NextSteps
+from rightsize.model.next_steps import NextStep, NextSteps
 from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
+from rightsize.model.progress import step
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.assembly.plan import make_plan
 from rightsize.propose.core.options import SEPARATE_LAYERS, PlanOptions
 from rightsize.propose.selection.layer_separation import as_measured
 from rightsize.propose.verify.review_status import respect, review_states, unmatched
 from rightsize.render.chance import bound_of
-from rightsize.render.comment import write_comment
+from rightsize.render.comment import short_ids, write_comment
 from rightsize.render.deploy.contents import contents_of
 from rightsize.render.deploy.files import deploy_files
 from rightsize.render.layers import draw_matrix
@@ -34,10 +35,11 @@ from rightsize.render.plan import (
     write_folder,
 )
 from rightsize.render.rows import compact
-from rightsize.render.summary import short_scope, write_summary
+from rightsize.render.summary import describe_grant, write_summary
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
 from rightsize.workflow.analyze import write_conclusions
+from rightsize.workflow.asked_names import resolve_excluded, resolve_scopes
 from rightsize.workflow.behaviour import find_behaviour
 from rightsize.workflow.chain import CHAIN, make_chain
 from rightsize.workflow.content import require_content
@@ -79,8 +81,15 @@ class ProposeResult:
     unmatched: list[ReviewDecision]
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield one row a proposal, for people."""
-        return (_row(proposal, self.names) for proposal in self.plan.all_proposals)
+        """Yield one row a proposal, for people: changes as `next` ranks them, then what stays, most excess first."""
+        steps = self.steps.by_proposal()
+        short = short_ids([one.id for one in self.plan.all_proposals])
+        last = len(steps) + 1
+        ordered = sorted(
+            self.plan.all_proposals,
+            key=lambda one: (steps[one.id].rank if one.id in steps else last, -one.excess_before, one.id),
+        )
+        return (_row(one, self.names, short[one.id], steps.get(one.id)) for one in ordered)
 
 
 def propose_plan(
@@ -105,7 +114,12 @@ def propose_plan(
         require_content(store)
         behaviour = find_behaviour(store)
         inputs = Inputs.read(store.table)
-        options = replace(options, emergency_access=resolve_known(inputs, options.emergency_access))
+        options = replace(
+            options,
+            emergency_access=resolve_known(inputs, options.emergency_access),
+            exclude=resolve_excluded(store, inputs, options.exclude),
+            standby=resolve_scopes(store, options.standby),
+        )
         judged = judge_planes(
             tables_beside(store, inputs), options.as_of, options.min_window, options.forget_days, options.min_days
         )
@@ -144,10 +158,12 @@ def propose_plan(
         comment = write_comment(plan, names, review_states(plan) if decisions is not None else None, steps)
         if COMMENT_FORM in forms:
             extra[COMMENT] = comment
+        step("writing the plan")
         with prepared(out, plan_texts(plan)) as written:
             texts: dict[str, FileText] = {**written, **extra}
             texts[CHAIN] = make_chain(store.table("loads"), plan.generated_from, texts)
             files = write_folder(texts, out)
+        step("storing the answers")
         write_conclusions(store, analysis, findings, behaviour, [one.analysis for one in judged])
         store.write_answer("proposals", answer_parts(plan))
         store.write_answer("next_steps", answer_rows(steps, names))
@@ -240,27 +256,34 @@ def _what_is_covered(logs: pl.DataFrame) -> str:
     return f"the logs cover {covered}; choose the window with --as-of and --min-window"
 
 
-def _row(proposal: Proposal, names: Mapping[str, str]) -> dict[str, Any]:
+def _row(proposal: Proposal, names: Mapping[str, str], short: str, step: NextStep | None) -> dict[str, Any]:
+    # What becomes eligible is a proposal of its own, and has no further share.
+    is_main = step is not None and step.proposal == proposal.id
+
     def named(id_: str) -> str:
         return names.get(id_, id_)
 
     return {
         "id": proposal.id,
+        "short": short,
         "principal": named(proposal.principal_ids[0]),
         "principal_id": proposal.principal_ids[0],
         "plane": proposal.plane,
         "kind": proposal.kind,
         "role": named(proposal.evidence["role"]),
-        "at": short_scope(proposal.evidence["scope"], names).rsplit("/", 1)[-1] or "/",
+        "role_and_scope": describe_grant(
+            named(proposal.evidence["role"]), proposal.evidence["scope"], proposal.plane, names
+        ),
         "scope": proposal.evidence["scope"],
         "role_assignment_id": proposal.replaces[0],
         "assignments": len(proposal.assignments),
         "excess_before": proposal.excess_before,
         "excess_after": proposal.excess_after,
-        "excess": change_of(proposal.excess_before, proposal.excess_after),
         "break_probability_30d": proposal.break_probability_30d,
         "break_bound_30d": bound_of(proposal.evidence),
         "reason": proposal.reason,
+        "rank": step.rank if step is not None else None,
+        "share": round(step.share, 6) if step is not None and is_main else None,
     }
 
 

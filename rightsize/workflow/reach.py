@@ -16,6 +16,7 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import EvidenceError
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
+from rightsize.model.progress import step
 from rightsize.propose.assembly.planned_state import holdings_after, tables_after
 from rightsize.render.layers import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store
@@ -30,6 +31,7 @@ _DRAWN = 24
 
 def keep_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan | None = None) -> None:
     """Measure and store reach as granted, used, and left by a plan; without a plan, the last plan's rows stay."""
+    step("measuring what each principal reaches")
     facts = read_facts(inputs, store.table)
     tenant = analysis.tenant
     holdings = read_holdings(analysis)

@@ -22,6 +22,7 @@ from rightsize.model.errors import InputError, UsageError
 from rightsize.model.next_steps import NextSteps
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan
+from rightsize.model.progress import step
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.verify.reviewable import ReviewablePlan, plan_of
@@ -111,6 +112,7 @@ def report_store(
         forget_days=forget_days,
         min_days=min_days,
     )
+    step("writing the page")
     text = write_report(sources).encode()
     _write(out, text)
     return ReportResult(

@@ -25,6 +25,7 @@ from rightsize.rollout.steps import state_of
 from rightsize.store.connection import open_store
 from rightsize.workflow.next_steps import proposals_of_wave
 from rightsize.workflow.plan_folder import files_beside, read_plan_folder
+from rightsize.workflow.plan_names import proposals_called
 from rightsize.workflow.review import accepted_of
 from rightsize.workflow.rollout_tenant import read_held_names, read_rollout_tenant
 from rightsize.workflow.text_files import read_bytes
@@ -55,8 +56,8 @@ def plan_rollout(
         wave: Only the changes in this wave of `next` are taken.
 
     Raises:
-        UsageError: No emergency access account is named, the folder has a rollout already, or the wave has no change of
-            an Azure role.
+        UsageError: No emergency access account is named, the folder has a rollout already, a proposal is not known, or
+            the wave has no change of an Azure role.
         EvidenceError: The plan is stale, rests on too short a window, or nothing in it is accepted.
         GateError: The plan cannot be proved, or Azure's limits leave no room.
         InputError: Decisions contradict each other, or have ended.
@@ -66,8 +67,9 @@ def plan_rollout(
         raise UsageError("no emergency access account is named", hint=hint)
     if (out / JOURNAL).exists():
         raise UsageError(f"`{out}` holds a rollout that has begun", hint="choose another folder")
-    if review is not None or wave is not None:
+    if review is not None or wave is not None or order.only:
         read = plan_of(read_plan_folder(plan))
+        order = replace(order, only=proposals_called(read, order.only))
         only: Collection[str] = order.only
         if review is not None:
             only = _chosen(accepted_of(read, review, Clock().utc().date()), only)

@@ -20,6 +20,7 @@ from rightsize.demo.suite.shapes import SUITES
 from rightsize.demo.suite.tenants import suite_tenants
 from rightsize.demo.writing import Folder
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.progress import turn
 from rightsize.propose.assembly.plan import plan_from_context
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
@@ -184,7 +185,8 @@ def run_suite(
         known, base = _base_store(db, catalogue, folder)
         tenants = suite_tenants(suite, seed, known)
         _require_tenants(written, tenants)
-        for tenant in tenants:
+        for number, tenant in enumerate(tenants):
+            turn("tenant", number, len(tenants))
             narrate(f"{tenant.name}: writing and loading its exports")
             context = _context(_load(tenant, known, base, folder, exports))
             existence += existence_of(tenant, context.analysis)

@@ -16,7 +16,7 @@ from rightsize.analyze.scores import (
     with_unknown_roles,
 )
 from rightsize.analyze.verdicts import analyse
-from rightsize.analyze.window import choose_window
+from rightsize.analyze.window import choose_window, shortfall
 from rightsize.model.errors import UsageError
 from tests.analyze.tiny import FIRST, LAST, MG, SUB, Tiny
 
@@ -119,3 +119,11 @@ def test_nobody_gets_a_score_of_zero_for_a_role_that_is_not_known(tiny: Tiny) ->
     by_assignment = unscored(score_assignments(analysis), "role_assignment_id", unknown)
     assert by_assignment["creep"].to_list() == [0.0, None, None]
     assert (bucket_of(None), bucket_of(0.0)) == (None, "low")
+
+
+def test_a_window_of_fixed_length_says_how_many_days_fit() -> None:
+    """A window that is no longer than what fits has nothing to say, and neither has a store without logs."""
+    short, whole = (Tiny().cover(days=days(covered)).inputs() for covered in (40, 90))
+    assert shortfall(short, choose_window(short, days=90)) == 40
+    assert shortfall(short, choose_window(short, days=40)) is None
+    assert shortfall(whole, choose_window(whole, days=90)) is None

@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.naming import NAMED
 from rightsize.cli.main import run
+from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import open_store
+from rightsize.workflow.asked_names import resolve_excluded, resolve_scopes
 
 SUB = "/subscriptions/60000000-0000-4000-8000-000000000000"
 GROUP = f"{SUB}/resourceGroups/rg-portal"
+DATA = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/data1"
 VM = f"{GROUP}/providers/Microsoft.Compute/virtualMachines/vm1"
 ANNA, ANNE, APP = (f"{n}0000000-0000-4000-8000-000000000000" for n in "123")
 ROLE = "b0000000-0000-4000-8000-000000000000"
@@ -49,7 +54,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "VALUES (?, 'Machines', 'CustomRole', ?)",
             [ROLE, permissions],
         )
-        for one, kind, name in ((SUB, "subscription", "Patient Portal"), (GROUP, "resource_group", None)):
+        for one, kind, name in (
+            (SUB, "subscription", "Patient Portal"),
+            (GROUP, "resource_group", None),
+            (DATA, "resource", None),
+        ):
             run_sql(
                 "INSERT INTO base.scopes (folded, kind, display_name, parent, listed) "
                 "VALUES (lower(?), ?, ?, '/', true)",
@@ -59,6 +68,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "INSERT INTO base.scope_names (scope_key, folded, spelling, stale) VALUES (?, lower(?), ?, false)",
                 [len(one), one, one],
             )
+        for proposal, holder in (("0ab1f00d-1", ANNE), ("0ab99999-2", ANNA), ("graph-7", ANNE)):
+            run_sql("INSERT INTO base.proposals (proposal_id, principal_ids) VALUES (?, ?)", [proposal, [holder]])
         for operation in (WRITE, "Microsoft.Compute/virtualMachines/read", "Microsoft.Network/virtualNetworks/read"):
             run_sql("INSERT INTO base.operations (operation, is_data_action) VALUES (?, false)", [operation])
     return path
@@ -150,19 +161,79 @@ def test_a_scope_is_known_where_something_names_it_or_nothing_is_listed_beside_i
 
 
 @pytest.mark.parametrize(
-    ("name", "scope"), [("patient portal", SUB), ("rg-portal", GROUP), (SUB.rpartition("/")[2], SUB)]
+    ("name", "scope"),
+    [
+        ("patient portal", SUB),
+        ("rg-portal", GROUP),
+        (SUB.rpartition("/")[2], SUB),
+        ("Patient Portal/rg-portal", GROUP),
+        ("patient portal/RG-PORTAL/data1", DATA),
+        ("rg-portal/data1", DATA),
+    ],
 )
 def test_a_scope_is_named_by_a_name_that_is_printed(ask: Ask, name: str, scope: str) -> None:
     code, out, _ = ask("can", "anna", WRITE, "--at", name, "-o", "json")
     assert (code, json.loads(out)["scope"]) == (0, scope)
 
 
-def test_a_batch_is_answered_as_it_is_asked(ask: Ask, tmp_path: Path) -> None:
-    """Programs ask by id; a line that nothing knows gets an answer, as before."""
-    lines = tmp_path / "q.jsonl"
-    lines.write_text(json.dumps({"principal_id": ANNA, "operation": "Contoso.None/x/read", "scope": SUB}) + "\n")
-    code, out, _ = ask("can", "--batch", str(lines), "-o", "json")
-    assert (code, json.loads(out)[0]["allowed"]) == (0, "no")
+def test_a_batch_answers_what_it_can_and_says_what_it_does_not_know(ask: Ask, tmp_path: Path) -> None:
+    """A misspelt name is no `no`; the other questions are answered all the same."""
+    questions = [
+        (ANNA, WRITE, SUB, None),
+        ("anna", WRITE, "patient portal/rg-portal", None),
+        (ANNA, "Microsoft.Compute/virtualMachines/wirte", SUB, WRITE),
+        (ANNA, WRITE, SUB[:-1] + "1", SUB),
+        (ANNA, WRITE, "Patient Porta", "Patient Portal"),
+        ("ann", WRITE, SUB, ANNE),
+        ("nobody", WRITE, SUB, "give an object id"),
+    ]
+    lines = [json.dumps({"principal_id": who, "operation": what, "scope": at}) for who, what, at, _ in questions]
+    (tmp_path / "q.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    code, out, err = ask("can", "--batch", str(tmp_path / "q.jsonl"), "-o", "json")
+    rows = json.loads(out)
+    assert (code, [row["allowed"] for row in rows]) == (5, ["yes"] * 2 + ["unknown"] * 5)
+    assert rows[1]["scope"] == GROUP
+    assert "5 of 7 questions" in err
+    for row, (*_, near) in zip(rows, questions, strict=True):
+        assert (near in row["unknown"]) if near else (row["unknown"] is None)
+    (tmp_path / "q.jsonl").write_text("\n".join(lines[:2]), encoding="utf-8")
+    assert ask("can", "--batch", str(tmp_path / "q.jsonl"))[0] == 0
+    told = ask("can", "--batch", str(tmp_path / "q.jsonl"), "-o", "csv")
+    assert told[1].splitlines()[0].endswith(",depends_on_reading,unknown") and "next step" not in told[2]
+
+
+def test_the_id_of_a_proposal_means_its_holder(ask: Ask) -> None:
+    """By a beginning that only proposals about one holder have; a principal of the name comes first."""
+    for name in ("0ab1f00d-1", "0ab1f", "graph-7"):
+        code, out, _ = ask("explain", name, "-o", "json")
+        assert (code, json.loads(out)["identity"]["principal_id"]) == (0, ANNE)
+    code, _, err = ask("explain", "0ab")
+    assert code == 2
+    assert "no loaded principal is called `0ab`" in err
+
+
+def test_options_of_a_plan_take_scopes_and_people_as_they_are_printed(store: Path) -> None:
+    with open_store(store, read_only=True) as opened:
+        inputs = Inputs.of(**{name: opened.table(name) for name in (*NAMED, "role_definitions")})
+        asked = ("anna", "Patient Portal/rg-portal", "machines", "nobody", SUB, "ANNE.DAHL@contoso.example")
+        found = resolve_excluded(opened, inputs, asked)
+        assert found == (ANNA, GROUP, "machines", "nobody", SUB, "ANNE.DAHL@contoso.example")
+        with pytest.raises(UsageError, match="names 2 principals"):
+            resolve_excluded(opened, inputs, ["ann"])
+        assert resolve_scopes(opened, ["rg-portal", SUB]) == (GROUP, SUB)
+        with pytest.raises(InputError, match="no loaded scope is called so"):
+            resolve_scopes(opened, ["rg-porta"])
+
+
+def test_a_declared_log_may_name_its_scope(store: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "s.duckdb"
+    copied.write_bytes(store.read_bytes())
+    covers = ["--covers", "2026-01-01..2026-01-09", "--source", "activity_log"]
+    (tmp_path / "a.json").write_text("[]", encoding="utf-8")
+    for name, code in (("patient portal", 0), ("Patient Porta", 5)):
+        assert run(["load", str(tmp_path / "a.json"), *covers, "--scope", name, "--db", str(copied), "-q"]) == code
+    with open_store(copied, read_only=True) as opened:
+        assert opened.table("declared_windows")["scope"].to_list() == [SUB]
 
 
 def test_what_who_can_prints_explain_and_can_take(ask: Ask) -> None:

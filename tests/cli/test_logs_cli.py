@@ -81,7 +81,7 @@ def test_a_table_shows_no_hostile_text_and_says_what_to_do_next(
     out, err = capsys.readouterr()
     assert "\x1b" not in out + err
     assert "complete inventory of resources" in out
-    assert err.strip().splitlines()[-1].startswith("next: rightsize ")
+    assert err.strip().splitlines()[-1].startswith("next step: rightsize ")
     (command,) = [line for line in out.splitlines() if "az deployment group create" in line]
     assert "u001b[31m" in command
     assert store.answers

@@ -111,6 +111,34 @@ def test_the_table_fits_a_narrow_terminal(
     assert "custom" in shown
 
 
+def test_the_table_has_changes_by_benefit_with_id_reason_and_chance(
+    store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `next` ranks first stands first, what stays stands last, and each id is one that `review` takes."""
+    monkeypatch.setenv("COLUMNS", "80")
+    tenant = _tenant()
+    tenant.assign(103, tenant.principal(3, user_principal_name="zoe@example.com"), CONTRIBUTOR, SUB)
+    tenant.use(guid(3), "Microsoft.Compute/virtualMachines/write", VM)
+    tenant.assign(104, guid(1), READER, VM)
+    _open(monkeypatch, tenant)
+    assert run(["propose", "--out", str(tmp_path), "--as-of", END]) == 0
+    shown, told = capsys.readouterr()
+    assert run(["next", str(tmp_path), "--db", "none", "-o", "json"]) == 0
+    steps = json.loads(capsys.readouterr().out)["steps"]
+    assert len(steps) >= 2
+    lines = shown.splitlines()
+    ids = [line.split()[0] for line in lines[2:] if line[:1].strip()]
+    assert [one["proposal"][:8] for one in steps] == ids[: len(steps)]
+    assert len(ids) == 4
+    first = next(place for place, line in enumerate(lines) if line.startswith(ids[0]))
+    assert f"{steps[0]['share']:.1%}" in lines[first]
+    assert f"{100 * steps[0]['break_probability_30d']:.1f} %" in lines[first]
+    assert steps[0]["reason"] in " ".join(" ".join(lines[first + 1 :]).split())
+    assert told.splitlines()[-1] == f"next step: rightsize next {tmp_path}"
+    assert run(["review", "accept", ids[0], "--plan", str(tmp_path), "--by", "A", "--review", str(tmp_path / "r")]) == 0
+    assert "next step: rightsize review" in capsys.readouterr().err
+
+
 def test_csv_has_one_row_a_proposal(store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["propose", "--out", str(tmp_path), "--as-of", END, "-o", "csv"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -79,13 +79,13 @@ def test_a_stale_plan_ends_in_six_and_names_everything(
 
 def test_people_see_a_short_list(today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Hostile names do not reach the terminal, and what is cut is counted."""
-    for number in range(30):
+    for number in range(210):
         today.use(guid(1), WRITE, VM.replace("vm1", f"vm{number}"))
     assert run(["verify", str(folder)]) == 6
     shown, told = capsys.readouterr()
-    assert shown.count("use not covered: ") == 20
-    assert "and 10 more: `-o json` lists all" in shown
-    assert "30 used operations that it does not cover" in told
+    assert shown.count("use not covered: ") == 200
+    assert "and 10 more rows: --all shows all 210" in shown
+    assert "210 used operations that it does not cover" in told
     assert "\x1b" not in shown + told
     assert f"  {WRITE.lower()} (control) at {VM.lower().replace('vm1', 'vm0')}\n" in shown
     assert f"  allowed by assignments that the plan removes: {guid(101)}\n" in shown

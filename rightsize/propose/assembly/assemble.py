@@ -14,6 +14,7 @@ import polars as pl
 from rightsize.analyze.reasons import sentence
 from rightsize.model.nouns import Plane, RoleDefinition
 from rightsize.model.plan import PlannedAssignment, Proof, Proposal
+from rightsize.model.progress import through
 from rightsize.propose.assembly.absence import AbsenceProofs
 from rightsize.propose.assembly.evidence import declared_windows, not_touched, proposal_evidence, role_evidence
 from rightsize.propose.assembly.role_uses import RoleUses, role_id_of
@@ -65,7 +66,7 @@ def write_proposals(
     adviser = Adviser(context)
     found = [
         _proposal(part, proofs[key], new, context, said, bounds.of(draft, context), adviser, whole=draft)
-        for key, draft in sorted(drafts.items())
+        for key, draft in through(sorted(drafts.items()), "writing the evidence", "assignments")
         for part in _parts(draft, _GUARD_REASON if is_split(draft, context) else _ELIGIBLE_REASON)
     ]
     return tuple(sorted(found, key=lambda proposal: (proposal.principal_ids, proposal.replaces, proposal.id)))

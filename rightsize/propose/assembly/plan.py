@@ -17,6 +17,7 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Advice, Plan, PlannedRole, Proof, Proposal
+from rightsize.model.progress import step, through
 from rightsize.propose.assembly.absence import advise_existence
 from rightsize.propose.assembly.advice import write_advice
 from rightsize.propose.assembly.assemble import role_evidences, write_proposals
@@ -99,6 +100,7 @@ def plan_from_context(context: PlanContext, content_hash: str) -> Plan:
     drafts = granted.drafts
     if options.wildcards:
         drafts = with_wildcards(drafts, context)
+    step("naming the roles")
     ordered = [drafts[key] for key in sorted(drafts)]
     new = identify_roles(ordered, context.book.roles, context.spelling, context.limits)
     uses = read_role_uses(drafts, new, context)
@@ -111,6 +113,7 @@ def plan_from_context(context: PlanContext, content_hash: str) -> Plan:
     proofs = _prove(drafts, new, roles, context)
     outcome = _replay(drafts, new, roles, context)
     proposals = write_proposals(drafts, proofs, new, context, bounds)
+    step("summing up the plan")
     summaries = summarise_roles(new.definitions, uses, evidence, proposals, context)
     separation = report_separation(separated, context) if separated is not None else {}
     return Plan(
@@ -197,7 +200,8 @@ def draft_all(context: PlanContext) -> dict[Key, Draft]:
     reader = context.need_reader()
     around = stays_within_reach(reader, context)
     parts = context.parts
-    return {subject.key: _draft_one(subject, reader, around, context, parts) for subject in context.subjects}
+    subjects = through(context.subjects, "deciding what each assignment needs", "assignments")
+    return {subject.key: _draft_one(subject, reader, around, context, parts) for subject in subjects}
 
 
 def stays_within_reach(reader: NeedReader, context: PlanContext) -> Mapping[str, Writes]:

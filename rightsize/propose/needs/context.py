@@ -16,6 +16,7 @@ from rightsize.analyze.reasons import UnobservableReason
 from rightsize.analyze.role_requests import read_role_requests
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
+from rightsize.model.progress import step
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.bitsets import OperationIndex, index_operations
 from rightsize.propose.core.options import PlanOptions
@@ -153,6 +154,7 @@ def prepare(
     inputs: Inputs, analysis: Analysis, findings: Findings, options: PlanOptions, limits: AzureLimits
 ) -> PlanContext:
     """Return the shared data of a plan, read from the tables and the verdicts."""
+    step("gathering use by assignment")
     tenant = analysis.tenant
     index = index_operations(tenant.operations, inputs.role_operations)
     placed = place_uses(inputs, analysis, tenant, index)

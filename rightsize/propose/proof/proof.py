@@ -10,6 +10,7 @@ import polars as pl
 from rightsize.analyze.scoping import ScopeTree, containing
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Proof
+from rightsize.model.progress import step, through
 from rightsize.propose.core.expiry import last_of, lasts_as_long
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
 from rightsize.rbac.algebra import contains
@@ -86,7 +87,7 @@ def prove(
     unproved = _first_by_claim(_uncovered(claims, uses, evaluator))
     judge = _Judge(roles, _within(claims, tree))
     proofs = {}
-    for claim in claims:
+    for claim in through(claims, "proving that nobody gets more", "assignments"):
         missing = unproved.get(claim.name)
         new = judge.new_grant(claim)
         proofs[claim.name] = Proof(missing is None, new is None, missing or new)
@@ -112,6 +113,7 @@ def _uncovered(claims: Sequence[Claim], uses: pl.DataFrame, evaluator: Evaluator
     granted = {"claim": _assigned(proposed), "shared": _assigned(resting)}
     # A use is covered or not whatever the others are, so only uncovered ones of each part are kept.
     parts = list(named.iter_slices(CLAIMS_AT_ONCE)) or [named]
+    step("proving that what was used stays")
     return pl.concat([_left_of(uses.join(part, on="claim"), granted, evaluator) for part in parts])
 
 

@@ -15,6 +15,7 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.usage import use_by_day
 from rightsize.analyze.window import Window
+from rightsize.model.progress import through
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.propose.proof.access_evaluator import Evaluator, in_parts, with_holders
 from rightsize.rbac.algebra import grants
@@ -102,7 +103,7 @@ def replay_uses(
     """
     found = [
         answer_uses(asked_uses(part, today, evaluator, tenant, inputs), after, evaluator, tenant)
-        for part in in_parts(uses)
+        for part in through(in_parts(uses), "replaying the calls", "parts")
     ]
     active, waiting = (pl.concat([getattr(one, name) for one in found]) for name in ("active", "waiting"))
     return Outcomes(active, waiting, pl.concat([one.denied for one in found]))

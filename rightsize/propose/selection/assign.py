@@ -13,6 +13,7 @@ import polars as pl
 
 from rightsize.analyze.part_profiles import MOST_NODES
 from rightsize.model.nouns import AssignmentState
+from rightsize.model.progress import step
 from rightsize.propose.core.azure_limits import RoleRoom
 from rightsize.propose.core.bitsets import bits_of
 from rightsize.propose.core.expiry import last_of
@@ -85,6 +86,7 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
     gathered: set[Key] = set()
     active = read_active_holders(context)
     work = UnobservedWork(context.analysis, context.book.index)
+    step("choosing roles")
     while True:
         asked = [_moved(_gathered(demand, gathered), moves or {}) for demand in demands(settled, context)]
         units = form_units(asked, kept_assignments(settled, context), context.book, context.analysis.tenant.tree)

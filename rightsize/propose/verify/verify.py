@@ -20,6 +20,7 @@ from rightsize.analyze.text import folded
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
+from rightsize.model.progress import step
 from rightsize.propose.core.expiry import AT_ONCE, last_of
 from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings, hash_of_blocks, take_readings
 from rightsize.propose.core.role_catalog import blocks_by_role
@@ -112,6 +113,7 @@ def verify(plan: WrittenPlan, new_roles: Mapping[str, RoleDefinition], inputs: I
     Raises:
         InputError: The plan contradicts itself.
     """
+    step("proving the plan again")
     here = {fold(role): blocks for role, blocks in blocks_by_role(inputs.role_permissions).items()}
     roles = here | {role: definition.permissions for role, definition in new_roles.items()}
     today = read_holdings(inputs)
