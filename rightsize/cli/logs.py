@@ -14,6 +14,7 @@ from rightsize.cli.narration import say, say_next, set_verbosity
 from rightsize.cli.options import (
     DEFAULT_DB,
     DEFAULT_FORGET_DAYS,
+    AllRows,
     AsOf,
     Db,
     ForgetDays,
@@ -89,6 +90,7 @@ def logs(
     min_days: MinDays = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     db: Db = DEFAULT_DB,
+    every: AllRows = False,
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -127,9 +129,10 @@ def logs(
         if by is Grouping.SCOPE:
             brief, heads = _part_briefs(rows, parts, everything=verbose > 0), _BY_SCOPE
         columns = heads if budget is None else (*heads, "chosen")
-        show(list(brief), columns, output, table_columns=columns)
+        show(list(brief), columns, output, table_columns=columns, every=every)
         write("\n" + "\n".join(_steps(rows, parts, everything=verbose > 0)) + "\n")
     _say_rest(result, rows, bicep)
+    _say_next(result, rows, output)
 
 
 _Row = dict[str, Any]
@@ -300,7 +303,6 @@ def _say_rest(result: LogsResult, rows: list[_Row], bicep: Path | None) -> None:
         say(f"promised on {one.promised_on} for {one.item}: {share} of the upper bound is decided today; {state}")
     if bicep is not None:
         say(f"wrote {len(result.files)} templates to {bicep}")
-    _say_next(result, rows)
 
 
 def _say_best(result: LogsResult, rows: list[_Row]) -> None:
@@ -328,22 +330,22 @@ _UNLISTED = {
 _ELIGIBLE = "rightsize exports --source role_eligibility_instances > get.sh"
 
 
-def _say_next(result: LogsResult, rows: list[_Row]) -> None:
+def _say_next(result: LogsResult, rows: list[_Row], output: OutputFormat) -> None:
     for reason, number in result.unlisted.items():
         say(f"{number:,} assignments have no bound, since {_UNLISTED[reason]}: `{_CATALOGUE}`")
     if result.sleeps_unlisted:
         say(f"logs show activations, but no eligible assignment is listed, so these have no bound: `{_ELIGIBLE}`")
     if not result.has_grants:
         say("no assignment is loaded, so nothing can be decided")
-        say_next("rightsize exports > get.sh; bash get.sh exports; rightsize load exports")
+        say_next("rightsize exports > get.sh; bash get.sh exports; rightsize load exports", output=output)
         return
     if result.unlisted and not rows:
-        say_next(_CATALOGUE)
+        say_next(_CATALOGUE, output=output)
         return
     if not rows:
         say("nothing is missing that would decide more")
-        say_next("rightsize propose")
+        say_next("rightsize propose", output=output)
         return
     first = next((row for row in rows if row["chosen"]), rows[0]) if result.chosen else rows[0]
     if first["commands"]:
-        say_next(first["commands"][0])
+        say_next(first["commands"][0], output=output)
