@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs, empty, schema_of
+from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.naming import resolve_known
 from rightsize.analyze.window import Window
 from rightsize.model.decisions import ReviewDecision
@@ -18,8 +18,9 @@ from rightsize.model.next_steps import NextStep, NextSteps
 from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
 from rightsize.model.progress import step
 from rightsize.propose.assembly.next_steps import rank_steps
-from rightsize.propose.assembly.plan import make_plan
+from rightsize.propose.assembly.plan import plan_from_basis, read_basis
 from rightsize.propose.core.options import SEPARATE_LAYERS, PlanOptions
+from rightsize.propose.needs.context import with_needed_calls
 from rightsize.propose.selection.layer_separation import as_measured
 from rightsize.propose.verify.review_status import respect, review_states, unmatched
 from rightsize.render.chance import bound_of
@@ -138,10 +139,12 @@ def propose_plan(
         )
         if of_rbac:
             require_coverage(inputs, analysis.window)
-        plan = make_plan(inputs, analysis, options, content_hash=digest_content(store))
+        analysis = with_needed_calls(analysis, options)
+        basis = read_basis(inputs, analysis, options)
         # The following steps need no single use, which is most of the memory that was read.
-        inputs = replace(inputs, usage_days=empty("usage_days"))
-        analysis = replace(analysis, usage=analysis.usage.clear(), credited=analysis.credited.clear())
+        inputs, analysis = basis.context.inputs, basis.context.analysis
+        plan = plan_from_basis(basis, digest_content(store))
+        del basis
         plan = replace(plan, parts=tuple(one.plan(options) for one in judged))
         if decisions is not None:
             plan = respect(plan, decisions)

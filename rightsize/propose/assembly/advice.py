@@ -63,10 +63,14 @@ def _members(inputs: Inputs) -> pl.DataFrame:
 def _idle_members(inputs: Inputs, analysis: Analysis) -> list[Advice]:
     held = inputs.role_assignments.select("role_assignment_id", "state", group_id="principal_id")
     used = (
-        analysis.verdicts.filter(pl.col("verdict") == Verdict.USED)
-        .join(held, on=["role_assignment_id", "state"])
-        .select("group_id", member_id="principal_id", active=True)
+        analysis.verdicts.lazy()
+        .filter(pl.col("verdict") == Verdict.USED)
+        .select("role_assignment_id", "state", member_id="principal_id")
         .unique()
+        .join(held.lazy(), on=["role_assignment_id", "state"])
+        .select("group_id", "member_id", active=True)
+        .unique()
+        .collect()
     )
     counted = (
         _members(inputs)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, empty
 from rightsize.analyze.naming import principal_names
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.totals import count_verdicts
@@ -31,7 +31,7 @@ from rightsize.propose.core.azure_limits import AzureLimits, refusals
 from rightsize.propose.core.expiry import AT_ONCE, last_of
 from rightsize.propose.core.fingerprint import take_readings
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.needs.context import PlanContext, prepare, read_findings
+from rightsize.propose.needs.context import PlanContext, prepare, quarantined_only, read_findings
 from rightsize.propose.needs.drafts import Draft, Key, Subject, first_draft, inherited_strings, keep_reason
 from rightsize.propose.needs.linked_checks import Writes, writes_within_reach
 from rightsize.propose.needs.needs import NeedReader
@@ -84,15 +84,53 @@ def make_plan(
     Raises:
         InternalError: A proposal cannot be proved, or the replay denies a call. No plan may be written then.
     """
-    return plan_from_context(
-        prepare(inputs, analysis, read_findings(inputs, analysis), options, limits or AzureLimits()), content_hash
-    )
+    return plan_from_basis(read_basis(inputs, analysis, options, limits), content_hash)
 
 
 def plan_from_context(context: PlanContext, content_hash: str) -> Plan:
     """Return the plan for a prepared context, as `make_plan` does."""
+    return plan_from_basis(_basis_of(context), content_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanBasis:
+    """The context of a plan without the single uses, which are most of its memory, and what was read from them.
+
+    Attributes:
+        context: The context; of the uses, its tables have none and its analysis has those in quarantine.
+        bounds: The estimates of what may break.
+        calls: The calls to replay, as `replay.distinct_uses` returns them.
+    """
+
+    context: PlanContext
+    bounds: BreakBounds
+    calls: pl.DataFrame
+
+
+def read_basis(
+    inputs: Inputs, analysis: Analysis, options: PlanOptions, limits: AzureLimits | None = None
+) -> PlanBasis:
+    """Return the basis of a plan; the arguments are those of `make_plan`.
+
+    A caller that drops its own tables and analysis then frees the single uses before roles are chosen.
+    """
+    return _basis_of(prepare(inputs, analysis, read_findings(inputs, analysis), options, limits or AzureLimits()))
+
+
+def _basis_of(context: PlanContext) -> PlanBasis:
+    inputs, analysis = context.inputs, context.analysis
+    lean = replace(
+        context,
+        inputs=replace(inputs, usage_days=empty("usage_days")),
+        analysis=quarantined_only(analysis),
+    )
+    return PlanBasis(lean, break_bounds(context), distinct_uses(inputs, analysis.window.remembered))
+
+
+def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
+    """Return the plan of a basis, as `make_plan` does."""
+    context, bounds = basis.context, basis.bounds
     inputs, analysis, options = context.inputs, context.analysis, context.options
-    bounds = break_bounds(context)
     granted = _settled(context, bounds)
     separated = None
     if options.separate_layers:
@@ -111,7 +149,7 @@ def plan_from_context(context: PlanContext, content_hash: str) -> Plan:
     roles = {id_: role.blocks for id_, role in context.book.roles.items()}
     roles |= {id_: role.permissions for id_, role in new.definitions.items()}
     proofs = _prove(drafts, new, roles, context)
-    outcome = _replay(drafts, new, roles, context)
+    outcome = _replay(basis.calls, drafts, new, roles, context)
     proposals = write_proposals(drafts, proofs, new, context, bounds)
     step("summing up the plan")
     summaries = summarise_roles(new.definitions, uses, evidence, proposals, context)
@@ -323,7 +361,9 @@ def _activations_of_changed(drafts: Mapping[Key, Draft], context: PlanContext) -
     return set(rows["id"])
 
 
-def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, context: PlanContext) -> Replay:
+def _replay(
+    calls: pl.DataFrame, drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, context: PlanContext
+) -> Replay:
     ending = _activations_of_changed(drafts, context)
     activated = {fold(one.role_assignment_id) for one in context.subjects if one.state == "activated"}
     today: list[tuple[str | None, ...]] = []
@@ -350,7 +390,7 @@ def _replay(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, context: P
             for placement in draft.placements
         )
     outcome = replay(
-        distinct_uses(context.inputs, context.analysis.window.remembered),
+        calls,
         pl.DataFrame(today, schema=GRANTS_SCHEMA, orient="row"),
         pl.DataFrame(after, schema=GRANTS_SCHEMA, orient="row"),
         Evaluator(roles, context.analysis.tenant.tree, context.requests),

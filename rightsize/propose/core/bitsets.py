@@ -129,6 +129,11 @@ def index_operations(operations: pl.DataFrame, role_operations: pl.DataFrame) ->
     )
 
 
+def without(mask: int, other: int) -> int:
+    """Return the difference of two sets: as `mask & ~other`, without a negative number, which is slow if it is long."""
+    return mask ^ (mask & other)
+
+
 def bits_of(mask: int) -> Iterator[int]:
     """Yield the positions of the bits that are set, lowest first."""
     for position, byte in enumerate(mask.to_bytes((mask.bit_length() + 7) // 8, "little")):

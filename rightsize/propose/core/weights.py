@@ -36,7 +36,11 @@ class Scale:
 
     def weigh(self, mask: int) -> int:
         """Return the total weight of a set of operations."""
-        return sum(weight * (mask & members).bit_count() for weight, members in self.classes)
+        total = 0
+        for weight, members in self.classes:
+            if part := mask & members:
+                total += weight * part.bit_count()
+        return total
 
 
 @dataclass(slots=True)

@@ -150,6 +150,19 @@ def read_findings(inputs: Inputs, analysis: Analysis) -> Findings:
     return Findings(frozenset(holders.select("role_assignment_id", "state").iter_rows()), containers)
 
 
+def with_needed_calls(analysis: Analysis, options: PlanOptions) -> Analysis:
+    """Return an analysis with only those calls of the window that `prepare` reads.
+
+    The option `standing_hours` needs all of them, to know when people work; without it, those in quarantine suffice.
+    """
+    return analysis if options.standing_hours else quarantined_only(analysis)
+
+
+def quarantined_only(analysis: Analysis) -> Analysis:
+    """Return an analysis of whose calls only those in quarantine are left."""
+    return replace(analysis, usage=analysis.usage.filter("quarantined"), credited=analysis.credited.clear())
+
+
 def prepare(
     inputs: Inputs, analysis: Analysis, findings: Findings, options: PlanOptions, limits: AzureLimits
 ) -> PlanContext:

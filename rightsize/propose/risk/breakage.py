@@ -64,7 +64,7 @@ def break_bounds(context: PlanContext, horizon: int = HORIZON_DAYS) -> BreakBoun
         for target in set(context.uses.get(key, {})) - set(part.outside(context.uses.get(key, {}), tree))
     ]
     of_nodes = pl.DataFrame(stays, schema=dict.fromkeys((*KEY, "target"), pl.String), orient="row")
-    placed = context.placed.filter(~pl.col("earlier")).join(of_nodes, on=[*KEY, "target"], how="anti")
+    placed = context.placed.lazy().filter(~pl.col("earlier")).join(of_nodes.lazy(), on=[*KEY, "target"], how="anti")
     keys = pl.DataFrame(list(parts), schema=dict.fromkeys(KEY, pl.String), orient="row")
     incidence = read_incidence(
         context.inputs, as_parts(context.analysis, keys), placed, _singled(context), lifecycle=context.options.lifecycle

@@ -42,7 +42,7 @@ def tested_days(window: Window) -> int:
 
 
 def read_incidence(
-    inputs: Inputs, analysis: Analysis, placed: pl.DataFrame, singled: pl.DataFrame, *, lifecycle: bool = False
+    inputs: Inputs, analysis: Analysis, placed: pl.LazyFrame, singled: pl.DataFrame, *, lifecycle: bool = False
 ) -> pl.DataFrame:
     """Return one row for each assignment with operations whose use a log would show.
 
@@ -204,7 +204,7 @@ def _calls(inputs: Inputs, analysis: Analysis) -> pl.LazyFrame:
 
 
 def _novelties(
-    calls: pl.LazyFrame, placed: pl.DataFrame, singled: pl.DataFrame, analysis: Analysis, *, lifecycle: bool
+    calls: pl.LazyFrame, placed: pl.LazyFrame, singled: pl.DataFrame, analysis: Analysis, *, lifecycle: bool
 ) -> pl.DataFrame:
     """Return the days of each novelty, by its number.
 
@@ -213,8 +213,7 @@ def _novelties(
     judged = analysis.profile_operations.filter(pl.col("verdict") == Verdict.UNUSED)
     concluded = judged.select("profile_id", "plane", name=folded(pl.col("operation")))
     shown = (
-        placed.lazy()
-        .join(singled.lazy().unique().with_columns(single=True), on=[*KEY, "target", "bit"], how="left")
+        placed.join(singled.lazy().unique().with_columns(single=True), on=[*KEY, "target", "bit"], how="left")
         .with_columns(member=pl.when(pl.col("single")).then("principal_id"))
         .select(*_NOVELTY, "principal_id", "place")
         .unique()
@@ -229,6 +228,8 @@ def _novelties(
     owners = numbers.select(*KEY, *_ONE)
     done = ["principal_id", "plane", "name", "place"]
     numbered = shown.lazy().join(numbers.lazy(), on=_NOVELTY, nulls_equal=True).select(*_ONE, *done).collect()
+    # Millions of rows: the join with the calls takes the most memory before roles are chosen.
+    del shown, numbers
     days = calls.join(numbered.lazy(), on=done).select("novelty", "day").unique().collect()
     return days.join(owners, on=_ONE)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush, nsmallest
 from itertools import islice
 
+from rightsize.propose.core.bitsets import without
 from rightsize.propose.optimize.biclique_kernel import bits
 from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.candidates import Existing
@@ -45,11 +46,18 @@ class Point:
 
 @dataclass(slots=True)
 class _Role:
+    """A new role: its area, its atoms and operations, the classes that take it, and what follows from these.
+
+    `outside` has the atoms that a role for at least one taker must not have; `is_apart` says whether a taker has a part
+    that was split off.
+    """
+
     domain: str
     content: int
     operations: int
-    within: int
     takers: set[int]
+    outside: int
+    is_apart: bool
 
 
 @dataclass(slots=True)
@@ -81,6 +89,10 @@ class Joining:
     _tallies: list[tuple[int, int, int]] = field(default_factory=list)
     _paid: list[int] = field(default_factory=list)
     _reached: list[int] = field(default_factory=list)
+    _asked: list[int] = field(default_factory=list)
+    _outside: list[int] = field(default_factory=list)
+    _apart: list[bool] = field(default_factory=list)
+    _falls: dict[int, int] = field(default_factory=dict)
     _sums: tuple[int, int, int] = (0, 0, 0)
     _next: int = 0
     _granting: dict[int, dict[int, None]] = field(default_factory=lambda: defaultdict(dict))
@@ -88,12 +100,23 @@ class Joining:
 
     def begin(self, contents: Sequence[tuple[str, int]]) -> None:
         """Set the new roles to start from, each with its domain; `taken` refers to them by position."""
+        # Positive masks: Python takes several times as long for `a & ~b` of numbers with thousands of digits.
+        whole = (1 << self.atoms.width + len(self.atoms.parts)) - 1
+        kept_out: dict[int, int] = {}
+        for case in self.cases:
+            if case.within not in kept_out:
+                kept_out[case.within] = whole & ~case.within
+        self._outside = [kept_out[case.within] for case in self.cases]
+        self._asked = [_joined(case.needed, case.atoms) for case in self.cases]
+        self._apart = [case.is_apart for case in self.cases]
         takers: list[set[int]] = [set() for _ in contents]
         for number, new in enumerate(self.taken):
             for one in new:
                 takers[one].add(number)
         for number, (domain, content) in enumerate(contents):
-            self._put(number, self._role(domain, content, takers[number]))
+            role = _Role(domain, content, self.atoms.operations(content), takers[number], 0, False)
+            self._limit(role)
+            self._put(number, role)
         self._next = len(contents)
         self._tallies = [(0, 0, 0)] * len(self.cases)
         self._reached = [0] * len(self.cases)
@@ -129,11 +152,12 @@ class Joining:
         else:
             self._join(first, second)
 
-    def _role(self, domain: str, content: int, takers: set[int]) -> _Role:
-        within = -1
-        for number in takers:
-            within &= self.cases[number].within
-        return _Role(domain, content, self.atoms.operations(content), within, takers)
+    def _limit(self, role: _Role) -> None:
+        """Set what follows for a role from its takers."""
+        role.outside = 0
+        for number in role.takers:
+            role.outside |= self._outside[number]
+        role.is_apart = any(self._apart[number] for number in role.takers)
 
     def _put(self, number: int, role: _Role) -> None:
         self.roles[number] = role
@@ -183,8 +207,8 @@ class Joining:
     def _may_join(self, first: _Role, second: _Role) -> bool:
         return (
             share_domain(first.domain, second.domain)
-            and not second.content & ~first.within
-            and not first.content & ~second.within
+            and not second.content & first.outside
+            and not first.content & second.outside
         )
 
     def _cost(self, first: int, second: int) -> Cost | None:
@@ -200,11 +224,10 @@ class Joining:
             return None
         price, privileged = 0, 0
         for takers, added in ((own.takers - other.takers, other), (other.takers - own.takers, own)):
-            daily = not any(self.cases[number].is_apart for number in added.takers)
             for number in takers:
-                if more := added.operations & ~self._reached[number]:
+                if more := without(added.operations, self._reached[number]):
                     price += self._price(number, more)
-                    privileged |= self.prices.barred(more, self.cases[number].needed, daily=daily)
+                    privileged |= self.prices.barred(more, self.cases[number].needed, daily=not added.is_apart)
         price *= self._weight(own, other)
         if privileged:
             return _PRIVILEGED, price
@@ -222,11 +245,14 @@ class Joining:
         size = joined.bit_count()
         if size > max(MOST_STRINGS, own.content.bit_count(), other.content.bit_count()):
             return True
-        cases = [self.cases[number] for number in own.takers | other.takers]
-        if not any(is_foreign(joined, case.atoms | case.needed) for case in cases):
+        takers = own.takers | other.takers
+        if not any(is_foreign(joined, self._asked[number]) for number in takers):
             return False
         # Holders of one job: whatever one of them does not need is on a type that it writes.
-        return any(joined & ~(case.atoms | case.needed) & ~self.prices.written(case.needed) for case in cases)
+        return any(
+            without(without(joined, self._asked[number]), self.prices.written(self.cases[number].needed))
+            for number in takers
+        )
 
     def _widens(self, own: _Role, other: _Role) -> bool:
         """Return whether a principal that needs one role at a management group needs the other one only below it.
@@ -243,9 +269,9 @@ class Joining:
     def _cost_to_drop(self, own: _Role) -> Cost:
         price, privileged = 0, 0
         for number in own.takers:
-            privileged |= self._spare(number) & self.prices.privileged & ~self._reached[number]
+            privileged |= without(self._spare(number) & self.prices.privileged, self._reached[number])
             price += self._price_of_fallback(number) - self._paid[number]
-            if not self.fallbacks.of(self.cases[number]).roles and self.cases[number].is_apart:
+            if not self.fallbacks.of(self.cases[number]).roles and self._apart[number]:
                 privileged = -1
         return _PRIVILEGED if privileged else 0, price * self._weight(own)
 
@@ -254,20 +280,26 @@ class Joining:
 
     def _price_of_fallback(self, number: int) -> int:
         """Return the price of the existing roles that a class falls back to, or of today's assignments."""
-        case = self.cases[number]
-        fallback = self.fallbacks.of(case)
-        return (
-            self._price(number, fallback.spare)
-            if fallback.roles
-            else max(case.whole.stay, self._price(number, fallback.spare))
-        )
+        if number not in self._falls:
+            case = self.cases[number]
+            fallback = self.fallbacks.of(case)
+            price = self._price(number, fallback.spare)
+            self._falls[number] = price if fallback.roles else max(case.whole.stay, price)
+        return self._falls[number]
 
     def _price(self, number: int, operations: int) -> int:
         return self.cases[number].whole.price(operations, self.prices)
 
     def _join(self, first: int, second: int) -> None:
         own, other = self._take(first), self._take(second)
-        joined = self._role(own.domain or other.domain, own.content | other.content, own.takers | other.takers)
+        joined = _Role(
+            own.domain or other.domain,
+            own.content | other.content,
+            own.operations | other.operations,
+            own.takers | other.takers,
+            own.outside | other.outside,
+            own.is_apart or other.is_apart,
+        )
         number = self._next
         self._next += 1
         self._put(number, joined)
@@ -284,7 +316,7 @@ class Joining:
             for one in self.taken[taker] - {first}:
                 self.roles[one].takers.discard(taker)
                 if self.roles[one].takers:
-                    self.roles[one].within = self._role("", 0, self.roles[one].takers).within
+                    self._limit(self.roles[one])
                 else:
                     self._take(one)
             self.taken[taker] = set()
@@ -306,7 +338,7 @@ class Joining:
         granted = 0
         for one in self.taken[number]:
             granted |= self.roles[one].operations
-        beyond = granted & ~case.needed
+        beyond = without(granted, case.needed)
         # The operations needed or granted: anything beyond them that a role grants is added excess.
         self._reached[number] = granted | case.needed if beyond else case.needed
         excess = case.whole.exposure * self.prices.weigh(beyond) if beyond else 0
@@ -327,3 +359,9 @@ class Joining:
 
     def _point(self) -> Point:
         return Point(len(self.roles), *self._sums)
+
+
+def _joined(mask: int, more: int) -> int:
+    """Return the union of two sets; if the first has it all, that object, since a set takes kilobytes."""
+    both = mask | more
+    return mask if both == mask else both

@@ -88,7 +88,8 @@ def hardly_narrowed(
 
 def is_foreign(role: int, need: int) -> bool:
     """Return whether too many strings of a role are not needed by one of its holders."""
-    return (role & ~need).bit_count() > max(MOST_FOREIGN, role.bit_count() * 2 // 5)
+    size = role.bit_count()
+    return size - (role & need).bit_count() > max(MOST_FOREIGN, size * 2 // 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ class Prices:
     def live(self, mask: int, latent: int) -> int:
         """Return the weight of a set of operations, of which latent ones weigh a tenth."""
         rest = mask & latent
-        return _LIVE * self.weigh(mask & ~latent) + (self.weigh(rest) if rest else 0)
+        return _LIVE * self.weigh(mask ^ rest) + (self.weigh(rest) if rest else 0)
 
 
 def describe_price(price: int, holders: int) -> str:
