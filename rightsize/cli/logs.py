@@ -45,8 +45,6 @@ _BRIEF: tuple[str, ...] = ("no.", "missing", "decides_up_to", "GB_a_month", "pri
 _BY_SCOPE = _BRIEF[:-1]
 _FEW, _FIRST, _SCOPES = 3, 5, 10
 _LEAST = 0.001
-_TENTH = 0.1
-_CENT = 0.01
 
 
 class Grouping(StrEnum):
@@ -176,35 +174,13 @@ def _chosen(row: _Row, parts: Sequence[_Row]) -> str:
 
 
 def _figures(row: _Row) -> _Row:
+    from rightsize.render.log_amounts import gigabytes_text, guessed, price_text  # noqa: PLC0415  kept out of `--help`
+
     return {
         "decides_up_to": f"{row['share']:.1%}" if row["share"] >= _LEAST or not row["excess"] else f"<{_LEAST:.1%}",
-        "GB_a_month": _guessed(row, _amount(row["gb_per_month"])),
-        "price_a_month": _price(row),
+        "GB_a_month": guessed(row, gigabytes_text(row["gb_per_month"])),
+        "price_a_month": price_text(row),
     }
-
-
-def _guessed(row: _Row, text: str) -> str:
-    """Return a figure, with a mark where it rests on an assumption."""
-    return f"~{text}" if row["is_assumed"] and row["gb_per_month"] else text
-
-
-def _price(row: _Row) -> str:
-    price = row["price_per_month"]
-    if price is None:
-        return "unknown"
-    if row["is_sent"]:
-        return "paid"
-    if price == 0:
-        return "free"
-    return _guessed(row, f"{price:,.2f} {row['currency']}" if price >= _CENT else f"<{_CENT} {row['currency']}")
-
-
-def _amount(gigabytes: float | None) -> str:
-    if gigabytes is None:
-        return "unknown"
-    if gigabytes == 0:
-        return "0"
-    return f"{gigabytes:,.1f}" if gigabytes >= _TENTH else f"<{_TENTH}"
 
 
 def _steps(rows: Sequence[_Row], parts: Sequence[_Row], *, everything: bool) -> Iterator[str]:

@@ -50,6 +50,27 @@ SENT = Cost(0.0, None, "diagnostic settings send it already")
 
 
 @dataclass(frozen=True, slots=True)
+class Tariff:
+    """The prices of logs, and what they are asked for.
+
+    Attributes:
+        prices: The prices.
+        plan: The plan that prices are of.
+        region: The region that prices are of.
+        records_per_day: The records that a resource writes a day, as a person says; None to assume it.
+    """
+
+    prices: Prices
+    plan: str = "analytics"
+    region: str = "us"
+    records_per_day: int | None = None
+
+    def of(self, table: str) -> Price | None:
+        """Return the price of a table."""
+        return self.prices.of(table, self.plan, self.region)
+
+
+@dataclass(frozen=True, slots=True)
 class Sources:
     """The tables and prices that describe each missing thing.
 
@@ -58,10 +79,7 @@ class Sources:
         analysis: The analysis.
         coverage: The whole table `coverage`, logs of the tenant among them.
         cells: The undecided cells, with their ways.
-        prices: The prices.
-        plan: The plan that prices are of.
-        region: The region that prices are of.
-        records_per_day: The records that a resource writes a day, as a person says; None to assume it.
+        tariff: The prices.
         spelt: By folded scope: how it was loaded.
     """
 
@@ -69,10 +87,7 @@ class Sources:
     analysis: Analysis
     coverage: pl.DataFrame
     cells: pl.DataFrame
-    prices: Prices
-    plan: str
-    region: str
-    records_per_day: int | None = None
+    tariff: Tariff
     spelt: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -92,7 +107,7 @@ def volume_of(item: str, tables: Sequence[LogTable], sources: Sources, scopes: i
     unknown = assumed = False
     for table in tables:
         number = _records(item, table, sources.coverage, scopes)
-        price = sources.prices.of(table.table, sources.plan, sources.region)
+        price = sources.tariff.of(table.table)
         size = (price.bytes_per_record if price else None) or table.bytes_per_record
         if number is not None and size is not None:
             said.append(f"{table.table}: rows of this store, at {size:,.0f} bytes each")
@@ -127,7 +142,7 @@ def _signers(table: LogTable, sources: Sources) -> int:
 def _assumed(table: LogTable, sources: Sources, writers: int) -> tuple[int, str]:
     """Return the records of a month that resources or principals are assumed to write, and why."""
     unit = "principal" if table.category in _SIGNING else "resource"
-    said = None if table.category in _SIGNING else sources.records_per_day
+    said = None if table.category in _SIGNING else sources.tariff.records_per_day
     like = None if table.category in _SIGNING else _like_records(table, sources.coverage)
     daily: float = table.records_per_day or 0
     why = ""
@@ -168,7 +183,7 @@ def cost_of(item: str, tables: Sequence[LogTable], volume: Volume, sources: Sour
     """Return the price of a month of a missing thing with a volume."""
     if item == DECLARED or not tables:
         return Cost(0.0, None, "a listing or a declaration costs nothing")
-    prices = [sources.prices.of(table.table, sources.plan, sources.region) for table in tables]
+    prices = [sources.tariff.of(table.table) for table in tables]
     known = [price for price in prices if price is not None]
     said = "; ".join(dict.fromkeys(price.source for price in known))
     as_of = min((price.as_of for price in known), default=None)

@@ -27,7 +27,7 @@ from rightsize.render.log_settings import template_files
 from rightsize.rules.prices import Prices, known_prices, read_prices
 from rightsize.store.connection import open_store
 from rightsize.workflow.log_options import LogOption, LogPart, describe_options, spelt_scopes
-from rightsize.workflow.log_volumes import Sources
+from rightsize.workflow.log_volumes import Sources, Tariff
 from rightsize.workflow.planes import judge_planes, tables_beside
 from rightsize.workflow.rbac_analysis import analyse_inputs
 from rightsize.workflow.text_files import read_bytes, write_text
@@ -207,7 +207,7 @@ def find_missing(
         InputError: There is no store, or the file of prices is wrong.
         UsageError: No price has the plan or the region.
     """
-    known = _prices(prices, plan, region)
+    tariff = Tariff(_prices(prices, plan, region), plan, region, records_per_day)
     with open_store(db, read_only=False, existing=True) as store:
         inputs = Inputs.read(store.table)
         judged = judge_planes(tables_beside(store, inputs), as_of, min_window, forget_days, min_days)
@@ -216,7 +216,7 @@ def find_missing(
             inputs, as_of=as_of, min_window=min_window, forget_days=forget_days, min_days=min_days, planes=planes
         )
         coverage = store.table("coverage")
-        result, cells = rank_missing(inputs, coverage, analysis, findings, planes, known, plan, region, records_per_day)
+        result, cells = rank_missing(inputs, coverage, analysis, findings, planes, tariff)
         held = store.table("observability_promises")
         earlier = held.filter(pl.col("promised_on") <= analysis.window.end.date())
         result = replace(
@@ -240,10 +240,7 @@ def rank_missing(
     analysis: Analysis,
     findings: pl.DataFrame,
     planes: Sequence[PlaneAnalysis],
-    prices: Prices,
-    plan: str,
-    region: str,
-    records_per_day: int | None = None,
+    tariff: Tariff,
 ) -> tuple[LogsResult, pl.DataFrame]:
     """Return what is missing by an analysis that is there, and the undecided cells; nothing is chosen or written.
 
@@ -253,10 +250,7 @@ def rank_missing(
         analysis: The analysis.
         findings: Its findings.
         planes: The analyses of the planes beyond Azure RBAC.
-        prices: The prices; this and the next three are as in `find_missing`.
-        plan: See there.
-        region: See there.
-        records_per_day: See there.
+        tariff: The prices, and what they are taken for.
     """
     spared = findings.filter(pl.col("control") == "emergency_access_account")["principal_id"].drop_nulls()
     whole = weigh_cells(analysis, spared)
@@ -270,15 +264,15 @@ def rank_missing(
     shown = [of_roles, beyond.select(of_roles.columns), rules.select(of_roles.columns)]
     decidable, cells = read_decidable(pl.concat(shown), needs)
     spelt = spelt_scopes(inputs)
-    sources = Sources(inputs, analysis, coverage, cells, prices, plan, region, records_per_day, spelt)
+    sources = Sources(inputs, analysis, coverage, cells, tariff, spelt)
     options = describe_options(make_promises(cells, decidable, whole, analysis), sources)
     result = LogsResult(
         window=analysis.window,
         options=options,
         decidable=decidable,
         undecided=int(cells["excess"].sum()),
-        prices=prices,
-        plan=plan,
+        prices=tariff.prices,
+        plan=tariff.plan,
         chosen=None,
         outcomes=[],
         files=[],

@@ -11,10 +11,8 @@ from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.verdicts import Analysis
 from rightsize.render.report.sources import Undecided
 from rightsize.rules.prices import known_prices
+from rightsize.workflow.log_volumes import Tariff
 from rightsize.workflow.logs import rank_missing
-
-_PLAN, _REGION = "analytics", "us"
-"""The plan and the region of the prices, as `logs` has them by default."""
 
 
 def find_undecided(
@@ -33,8 +31,9 @@ def find_undecided(
         findings: Its findings.
         planes: The analyses of the planes beyond Azure RBAC.
     """
-    result, _ = rank_missing(inputs, coverage, analysis, findings, planes, known_prices(), _PLAN, _REGION)
+    tariff = Tariff(known_prices())
+    result, _ = rank_missing(inputs, coverage, analysis, findings, planes, tariff)
     rows = tuple(result.rows())
     decided = result.decides([row["item"] for row in rows])
     unlisted = sum(result.unlisted.values())
-    return Undecided(options=rows, decidable=result.share(decided), region=_REGION, unlisted=unlisted)
+    return Undecided(options=rows, decidable=result.share(decided), region=tariff.region, unlisted=unlisted)

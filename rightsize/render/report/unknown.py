@@ -8,6 +8,7 @@ from typing import Any
 
 from rightsize.model.excess import latent_of
 from rightsize.model.wording import counted
+from rightsize.render.log_amounts import gigabytes_text, price_text
 from rightsize.render.report.figures import Figures
 from rightsize.render.report.sources import clean
 
@@ -17,7 +18,7 @@ _LISTED, _COMMANDS = 40, 12
 """The most options of the list, and the most commands of each."""
 _STAYS = 4
 """The most reasons to stay that have rows of their own."""
-_LEAST_SHARE, _CENT, _TENTH = 0.001, 0.01, 0.1
+_LEAST_SHARE = 0.001
 _IN_ROLES = "kept without evidence in new or smaller roles"
 _UNDECIDED = {
     "cannot narrow": "kept whole: for most of it no log can tell",
@@ -57,7 +58,7 @@ def _option(row: Mapping[str, Any]) -> dict[str, Any]:
         "width": round(100 * row["share"], 1),
         "notes": list(_notes(row)),
         "volume": _volume_text(row["gb_per_month"]),
-        "price": _price_text(row),
+        "price": price_text(row),
         "decides_on": row["decides_on"],
         "commands": commands[:_COMMANDS],
         "more": max(0, len(commands) - _COMMANDS),
@@ -81,23 +82,9 @@ def _share_text(share: float) -> str:
 
 
 def _volume_text(gigabytes: float | None) -> str:
-    if gigabytes is None:
-        return "unknown volume"
     if not gigabytes:
-        return "no volume"
-    return f"{gigabytes:,.1f} GB a month" if gigabytes >= _TENTH else f"<{_TENTH} GB a month"
-
-
-def _price_text(row: Mapping[str, Any]) -> str:
-    price = row["price_per_month"]
-    if price is None:
-        return "unknown"
-    if row["is_sent"]:
-        return "paid"
-    if price == 0:
-        return "free"
-    mark = "~" if row["is_assumed"] else ""
-    return mark + (f"{price:,.2f} {row['currency']}" if price >= _CENT else f"<{_CENT} {row['currency']}")
+        return "unknown volume" if gigabytes is None else "no volume"
+    return f"{gigabytes_text(gigabytes)} GB a month"
 
 
 def _stays(figures: Figures) -> Iterator[dict[str, Any]]:
