@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rightsize.cli.narration import say, say_next_of_store, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, AllRows, Db, Memory, NoInput, Output, OutputFormat, Quiet, Spill, Verbose
+from rightsize.cli.options import (
+    DEFAULT_DB,
+    AllRows,
+    Db,
+    Memory,
+    NoInput,
+    Output,
+    OutputFormat,
+    Quiet,
+    Spill,
+    TrustCollections,
+    Verbose,
+)
 from rightsize.cli.output import show
+from rightsize.cli.progress import erase_progress
 from rightsize.model.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -57,6 +72,7 @@ def load(
     inventory_on: Annotated[
         str | None, typer.Option("--inventory-on", help="The UTC time when that reading began, in ISO 8601.")
     ] = None,
+    trust_collections: TrustCollections = False,
     memory_limit: Memory = None,
     spill_folder: Spill = None,
     engine: Annotated[
@@ -81,7 +97,7 @@ def load(
     output: Output = OutputFormat.TABLE,
     verbose: Verbose = 0,
     quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    no_input: NoInput = False,
 ) -> None:
     """Load exports, recognised by their content; loading the same export again changes nothing.
 
@@ -122,6 +138,7 @@ def load(
             inventory_on=inventory_on,
             memory_limit=memory_limit,
             spill_folder=spill_folder,
+            trusts=lambda folder: trust_collections or (not no_input and _is_believed(folder)),
         )
     show_report(report, output, by_file=verbose > 0, every=every)
     if all(row.source == "unknown" for row in report.rows):
@@ -130,6 +147,19 @@ def load(
             hint="`rightsize exports` writes a script that fetches what can be loaded",
         )
     say_next_of_store(db, output, is_changed=True)
+
+
+def _is_believed(folder: Path) -> bool:
+    """Ask a person whether the word of a collection counts; where nobody can answer, it does not."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    erase_progress()
+    from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
+
+    shown = for_terminal(str(folder))
+    return typer.confirm(
+        f"This machine did not collect {shown}. Believe it which logs and listings it has completely?", err=True
+    )
 
 
 def _settings(texts: Sequence[str]) -> dict[str, str]:

@@ -122,3 +122,12 @@ def with_db(command: str, db: Path) -> str:
 def day_or_today(day: dt.date | None) -> dt.date:
     """Return the given day, else today in UTC."""
     return day or dt.datetime.now(dt.UTC).date()
+
+
+TrustCollections = Annotated[
+    bool,
+    typer.Option(
+        "--trust-collections",
+        help="Believe collections that this machine did not make: which logs and listings they have completely.",
+    ),
+]

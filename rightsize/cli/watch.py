@@ -22,6 +22,7 @@ from rightsize.cli.options import (
     NoInput,
     OutputFormat,
     Quiet,
+    TrustCollections,
     Verbose,
     WholeWindow,
 )
@@ -96,6 +97,7 @@ def watch(
     source: Sources = None,
     workspace: Workspaces = None,
     container: Containers = None,
+    trust_collections: TrustCollections = False,
     db: Db = DEFAULT_DB,
     output: Annotated[WatchFormat, typer.Option("-o", "--output", help="How to write changes.")] = WatchFormat.JSONL,
     verbose: Verbose = 0,
@@ -141,6 +143,7 @@ def watch(
             collect=gather,
             contain=(contain, rules) if contain is not None else None,
             clock=clock,
+            trusts=lambda _: trust_collections,
         )
 
     if seconds is None:
@@ -223,6 +226,8 @@ def _say_pass(done: WatchResult, outlets: Outlets) -> None:
     concluded = done.concluded
     if done.taken is not None:
         say(f"loaded {done.taken.files} new files with {done.taken.new:,} new records")
+        for note in done.taken.doubted:
+            say(note)
     if concluded.is_first:
         say(f"first pass: {concluded.standing:,} items are known up to {concluded.as_of}; later passes report changes")
     else:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rightsize.collect.listing import CollectionRequest
-from rightsize.collect.pages import KIND, MANIFEST, PAGES, Progress, Run
+from rightsize.collect.pages import JOURNAL, KIND, MANIFEST, PAGES, Progress, Run
+from rightsize.collect.seals import is_sealed_here
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
 from rightsize.store.listings import GRANT_SOURCES, Listing
@@ -250,13 +251,28 @@ class CollectedInventory:
 
 @dataclass(frozen=True, slots=True)
 class Loadable:
-    """The parts of a run to load: pages, covered days, notes for a person, listings of grants, and inventories."""
+    """The parts of a run to load.
+
+    Attributes:
+        pages: Folders of its pages.
+        covers: The days that it covers of each log, by its own word, as `listings` and `inventories`.
+        notes: Notes for a person.
+        listings: Its listings of grants.
+        inventories: Its listings of resources and providers.
+        is_own: Whether this machine collected it, so that its word counts.
+    """
 
     pages: tuple[Path, ...]
     covers: tuple[Covered, ...]
     notes: tuple[str, ...]
     listings: tuple[Listing, ...] = ()
     inventories: tuple[CollectedInventory, ...] = ()
+    is_own: bool = True
+
+    def without_its_word(self) -> Loadable:
+        """Return the same pages, of which nobody says that anything is complete."""
+        listings = tuple(replace(one, is_complete=False) for one in self.listings)
+        return replace(self, covers=(), listings=listings, inventories=())
 
 
 def open_loadable(folder: Path, raw: Collection[str], known: Collection[str]) -> Loadable:
@@ -288,7 +304,8 @@ def open_loadable(folder: Path, raw: Collection[str], known: Collection[str]) ->
     )
     names = sorted({unit.source for unit in run.units.values() if unit.files})
     pages = tuple(folder / PAGES / name for name in names if name not in raw)
-    return Loadable(pages, covers, tuple(_notes(run)), tuple(_listings(run)), tuple(_inventories(run)))
+    is_own = is_sealed_here(run.manifest, folder / JOURNAL)
+    return Loadable(pages, covers, tuple(_notes(run)), tuple(_listings(run)), tuple(_inventories(run)), is_own)
 
 
 def _hash_of(path: Path, folder: Path) -> str:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rightsize.model.errors import InputError
+from rightsize.model.state_folder import state_folder
 
 _FORMAT = 1
 
@@ -41,10 +42,9 @@ class Head:
         return one_more and (hashes[-2] if self.lines else "") == self.last
 
 
-def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder for heads: below XDG_STATE_HOME, else below the user's home (XDG Base Directory)."""
-    root = environment.get("XDG_STATE_HOME") or ""
-    return (Path(root) if Path(root).is_absolute() else Path.home() / ".local/state") / "rightsize" / "rollouts"
+def heads_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder for heads."""
+    return state_folder(environment) / "rollouts"
 
 
 class Heads:

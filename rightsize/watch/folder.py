@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,17 +30,26 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The result of loading: the new files, the number of their new records, and the unreadable files."""
+    """The result of loading.
+
+    Attributes:
+        files: The number of new files.
+        new: The number of their new records.
+        unread: The unreadable files.
+        doubted: Notes on collections whose word does not count.
+    """
 
     files: int = 0
     new: int = 0
     unread: tuple[Unread, ...] = ()
+    doubted: tuple[str, ...] = ()
 
 
-def take_new(db: Path, paths: Sequence[Path]) -> Taken:
+def take_new(db: Path, paths: Sequence[Path], *, trusts: Callable[[Path], bool] = lambda _: False) -> Taken:
     """Load the files and collected runs behind `paths` that are new or changed since the earlier passes.
 
     Loaded files are noted after the load: a pass that is killed in between loads them again, which changes nothing.
+    `trusts` is as in `load_paths`.
 
     Raises:
         InputError: A path does not exist, or the store cannot be written.
@@ -51,7 +60,7 @@ def take_new(db: Path, paths: Sequence[Path]) -> Taken:
     fresh = {path: stamp for path, stamp in present.items() if known.get(path) != stamp}
     if not fresh:
         return Taken()
-    new, unread = _load(db, [Path(path) for path in fresh])
+    new, unread, doubted = _load(db, [Path(path) for path in fresh], trusts)
     roots = tuple(f"{path}/" for path in paths)
     gone = [path for path in known if path not in present and path.startswith(roots)]
     unloaded = tuple(Unread(path, reason, fresh.get(path, (0, 0))) for path, reason in unread)
@@ -59,7 +68,7 @@ def take_new(db: Path, paths: Sequence[Path]) -> Taken:
     with open_store(db, read_only=False) as store:
         # Unreadable files are noted later, with the change that reports them.
         keep_files(store, {path: stamp for path, stamp in fresh.items() if path not in failed}, gone)
-    return Taken(len(fresh), new, unloaded)
+    return Taken(len(fresh), new, unloaded, tuple(doubted))
 
 
 def _present(paths: Sequence[Path]) -> Iterator[tuple[str, Stamp]]:
@@ -79,17 +88,19 @@ def _present(paths: Sequence[Path]) -> Iterator[tuple[str, Stamp]]:
             raise InputError(f"cannot read `{path}`: {error.strerror or error}") from error
 
 
-def _load(db: Path, paths: Sequence[Path]) -> tuple[int, list[tuple[str, str]]]:
+def _load(
+    db: Path, paths: Sequence[Path], trusts: Callable[[Path], bool]
+) -> tuple[int, list[tuple[str, str]], list[str]]:
     """Load files together; where one is damaged, load each half, until the damaged file is alone."""
     try:
-        report = load_paths(db, paths, named=False)
+        report = load_paths(db, paths, named=False, trusts=trusts)
     except InputError as error:
         # Raises if another process has the store open: then no file is to blame.
         open_store(db, read_only=False).close()
         if len(paths) == 1:
-            return 0, [(str(paths[0]), error.message)] if paths[0].exists() else []
+            return 0, [(str(paths[0]), error.message)] if paths[0].exists() else [], []
         half = len(paths) // 2
-        first, second = _load(db, paths[:half]), _load(db, paths[half:])
-        return first[0] + second[0], first[1] + second[1]
+        first, second = _load(db, paths[:half], trusts), _load(db, paths[half:], trusts)
+        return first[0] + second[0], first[1] + second[1], first[2] + second[2]
     unknown = [(row.path, "it is not a known export") for row in report.rows if row.source == UNKNOWN]
-    return sum(row.new for row in report.rows), unknown
+    return sum(row.new for row in report.rows), unknown, list(report.doubted)

@@ -97,6 +97,7 @@ def run_pass(
     collect: Callable[[], Mapping[str, str]] | None = None,
     contain: tuple[Path, ContainmentRules] | None = None,
     clock: Clock | None = None,
+    trusts: Callable[[Path], bool] = lambda _: False,
 ) -> WatchResult:
     """Load what is new, compare with the last pass, and deliver the changes.
 
@@ -109,13 +110,14 @@ def run_pass(
             and why.
         contain: The folder for containments of principals that a strong signal names, and the rules for them.
         clock: The clock; None means the real one.
+        trusts: Says whether the word of a collection counts that this machine did not make, as in `load_paths`.
 
     Raises:
         InputError: A path or the store cannot be read, or the file of changes cannot be written.
         UsageError: A principal in the settings is not known.
     """
     clock = clock or Clock()
-    taken = take_new(db, paths) if paths else None
+    taken = take_new(db, paths, trusts=trusts) if paths else None
     failed = collect() if collect is not None else None
     now = clock.utc().astimezone(dt.UTC).replace(tzinfo=None)
     concluded = conclude(db, replace(question, sinks=outlets.sinks), taken, now=now, failed=failed)

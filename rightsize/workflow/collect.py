@@ -16,7 +16,7 @@ from rightsize.azure.exchange import Exchange, ExchangeTally
 from rightsize.azure.throttle import Clock, Throttle
 from rightsize.collect.known import RunKnown
 from rightsize.collect.listing import CollectionRequest, Source
-from rightsize.collect.pages import Progress, Run
+from rightsize.collect.pages import JOURNAL, Progress, Run
 from rightsize.collect.runner import Runner
 from rightsize.collect.runs import (
     covered_days,
@@ -26,6 +26,7 @@ from rightsize.collect.runs import (
     read_question,
     unfinished_run,
 )
+from rightsize.collect.seals import SEAL, seal_of
 from rightsize.collect.sources import chosen_sources
 from rightsize.model.errors import AccessError, ServiceError, UsageError
 from rightsize.model.progress import advance, step
@@ -241,6 +242,7 @@ def _finish(
     run.manifest["sources"] = [
         {**asdict(row), "parts": [_part(unit) for unit in by_source.get(row.source, [])]} for row in rows
     ]
+    run.manifest[SEAL] = seal_of(run.manifest, run.folder / JOURNAL)
     run.save()
     run.close()
 

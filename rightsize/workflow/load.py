@@ -30,10 +30,17 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """The result of a load: the files in order of reading, and notes for a person."""
+    """The result of a load.
+
+    Attributes:
+        rows: The files in order of reading.
+        notes: Notes for a person.
+        doubted: The notes on collections whose word does not count, which are among `notes`.
+    """
 
     rows: tuple[MergedFile, ...]
     notes: tuple[str, ...]
+    doubted: tuple[str, ...] = ()
 
 
 def load_paths(
@@ -48,6 +55,7 @@ def load_paths(
     named: bool = True,
     memory_limit: str | None = None,
     spill_folder: Path | None = None,
+    trusts: Callable[[Path], bool] = lambda _: False,
 ) -> LoadReport:
     """Load exports into a store, which is created where there is none.
 
@@ -68,6 +76,8 @@ def load_paths(
         memory_limit: Memory for tables and queries, as `2GiB`; None takes it from the environment.
         spill_folder: Folder for data that does not fit in memory; None takes it from the environment, else beside the
             store.
+        trusts: Says whether the word of a collection counts that this machine did not make: which logs and listings it
+            has completely.
 
     Raises:
         InputError: A path cannot be read, is nothing that is known, or is damaged, or the disk is full. The store is
@@ -76,7 +86,7 @@ def load_paths(
     """
     limits = limits_of(memory_limit, spill_folder)
     declared = _reading_of(inventory_by, inventory_on)
-    given, collected, covered, listings, vouched, notes = _open_collections(paths)
+    given, collected, covered, listings, vouched, notes, doubted = _open_collections(paths, trusts)
     report = _load(
         Path(db),
         given,
@@ -90,7 +100,7 @@ def load_paths(
     rows, kept = _without_kept(report.rows, collected)
     if kept:
         notes.append(f"kept as raw pages that no analysis uses yet: {', '.join(kept)}")
-    return LoadReport(rows, (*notes, *report.notes))
+    return LoadReport(rows, (*doubted, *notes, *report.notes), tuple(doubted))
 
 
 def _without_kept(rows: Sequence[MergedFile], collected: Sequence[Path]) -> tuple[tuple[MergedFile, ...], list[str]]:
@@ -110,16 +120,23 @@ def _without_kept(rows: Sequence[MergedFile], collected: Sequence[Path]) -> tupl
 
 def _open_collections(
     paths: Sequence[str | Path],
-) -> tuple[list[str | Path], list[Path], list[Declaration], list[Listing], list[Vouched], list[str]]:
-    """Replace a collection by its pages; return what it covers, lists completely, vouches for and lacks."""
+    trusts: Callable[[Path], bool],
+) -> tuple[list[str | Path], list[Path], list[Declaration], list[Listing], list[Vouched], list[str], list[str]]:
+    """Replace a collection by its pages; return what it covers, lists completely, vouches for, lacks, and doubts."""
     given: list[str | Path] = []
     collected: list[Path] = []
     covered: list[Declaration] = []
     listings: list[Listing] = []
     vouched: list[Vouched] = []
     notes: list[str] = []
+    doubted: list[str] = []
     for path in paths:
-        runs = _open_runs(Path(path)) if str(path) != "-" and Path(path).is_dir() else []
+        runs = []
+        for folder, run in _open_runs(Path(path)) if str(path) != "-" and Path(path).is_dir() else ():
+            silent = run.without_its_word()
+            counts = run.is_own or run == silent or trusts(folder)
+            runs.append(run if counts else silent)
+            doubted += [] if counts else [_DOUBT.format(folder)]
         pages = [folder for run in runs for folder in run.pages]
         given += pages if runs else [path]
         collected += pages
@@ -128,7 +145,7 @@ def _open_collections(
             listings += run.listings
             vouched += [said for one in run.inventories for said in _vouched_of(one)]
             covered += [Declaration(**asdict(item), declared_by="manifest") for item in run.covers]
-    return given, collected, covered, listings, vouched, notes
+    return given, collected, covered, listings, vouched, notes, doubted
 
 
 def _vouched_of(one: CollectedInventory) -> Iterator[Vouched]:
@@ -155,12 +172,19 @@ def _vouched_of(one: CollectedInventory) -> Iterator[Vouched]:
         )
 
 
-def _open_runs(folder: Path) -> list[Loadable]:
+_DOUBT = (
+    "this machine did not collect `{}`, so its word that logs and listings are complete does not count, and nothing is "
+    "unused by it; `--trust-collections` counts it"
+)
+
+
+def _open_runs(folder: Path) -> Iterator[tuple[Path, Loadable]]:
     from rightsize.collect.runs import find_runs, open_loadable  # noqa: PLC0415  most loads are of files
     from rightsize.collect.sources import RAW_SOURCES, SOURCES  # noqa: PLC0415
 
     known = frozenset(source.name for source in SOURCES)
-    return [open_loadable(run, RAW_SOURCES, known) for run in find_runs(folder)]
+    for run in find_runs(folder):
+        yield run, open_loadable(run, RAW_SOURCES, known)
 
 
 def load_catalogue(db: Path | str, paths: Sequence[str | Path], sources: Collection[str]) -> LoadReport:

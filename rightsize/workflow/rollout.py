@@ -18,7 +18,7 @@ from rightsize.propose.verify.plan_reader import WrittenPlan, check_plan, load_p
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.rbac.text import fold
 from rightsize.rollout.bundle import DEFAULT_ORDER, Bundle, Order, Swap, read_bundle, write_bundle
-from rightsize.rollout.heads import Heads, state_folder
+from rightsize.rollout.heads import Heads, heads_folder
 from rightsize.rollout.journal import Entry, read_journal
 from rightsize.rollout.order import RolloutTenant, make_bundle
 from rightsize.rollout.steps import state_of
@@ -227,7 +227,7 @@ def swap_states(folder: Path) -> dict[str, str]:
 
 def heads_of(bundle: Bundle) -> Heads:
     """Return the place on this machine that keeps the head of a rollout's journal."""
-    return Heads(state_folder(), bundle.hash)
+    return Heads(heads_folder(), bundle.hash)
 
 
 def read_entries(folder: Path, bundle: Bundle) -> list[Entry]:

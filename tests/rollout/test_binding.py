@@ -16,7 +16,7 @@ import pytest
 from rightsize.azure import credentials
 from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.rbac.azure import OWNER
-from rightsize.rollout.heads import state_folder
+from rightsize.rollout.heads import heads_folder
 from rightsize.store.connection import open_store
 from rightsize.workflow.plan_folder import read_plan_folder
 from tests.loopback.server import Loopback
@@ -146,7 +146,7 @@ def test_on_another_machine_somebody_has_to_vouch_for_the_journal(ask: Ask, fold
     original = azure_state(azure)
     _, _, err = ask("apply", folder, *writing_words(azure))
     head = err.rsplit("head ", 1)[1].split()[0]
-    shutil.rmtree(state_folder())
+    shutil.rmtree(heads_folder())
     code, _, err = ask("rollback", folder, *writing_words(azure))
     assert code == 5 and "this machine did not write" in err
     assert ask("rollback", folder, "--head", "0" * 64, *writing_words(azure))[0] == 5
@@ -164,7 +164,7 @@ def test_a_signed_head_vouches_for_the_journal(ask: Ask, folder: Path, azure: Lo
     words = ["rollback", folder, "--signers", signers, *writing_words(azure)]
     assert ask(*words)[0] == 3, "it is signed by somebody else"
     assert ask("apply", folder, "--key", tmp_path / "good", *writing_words(azure))[0] == 0
-    shutil.rmtree(state_folder())
+    shutil.rmtree(heads_folder())
     path = folder / "journal.jsonl"
     whole = path.read_bytes()
     path.write_bytes(b"".join(line + b"\n" for line in whole.rstrip(b"\n").split(b"\n")[:-2]))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rightsize.model.errors import InputError, UsageError
-from rightsize.rollout.heads import Heads, state_folder
+from rightsize.rollout.heads import Heads, heads_folder
 from rightsize.rollout.journal import Journal, read_journal
 from rightsize.rollout.steps import state_of
 from tests.rollout.room import BOUND, heads_beside, journal_at
@@ -154,8 +154,8 @@ def test_the_journal_of_another_bundle_plan_tenant_or_cloud_is_refused(path: Pat
 
 
 def test_heads_are_kept_for_their_owner_alone(tmp_path: Path) -> None:
-    assert state_folder({"XDG_STATE_HOME": str(tmp_path)}) == tmp_path / "rightsize/rollouts"
-    assert state_folder({"XDG_STATE_HOME": "relative"}).is_relative_to(Path.home())
+    assert heads_folder({"XDG_STATE_HOME": str(tmp_path)}) == tmp_path / "rightsize/rollouts"
+    assert heads_folder({"XDG_STATE_HOME": "relative"}).is_relative_to(Path.home())
     with Journal(tmp_path / "j", BOUND, Heads(tmp_path / "heads", BOUND.bundle)) as journal:
         journal.write("s", "created", "1", AT)
     (file,) = (tmp_path / "heads").iterdir()
