@@ -174,11 +174,11 @@ def _chosen(row: _Row, parts: Sequence[_Row]) -> str:
 
 
 def _figures(row: _Row) -> _Row:
-    from rightsize.render.log_amounts import gigabytes_text, guessed, price_text  # noqa: PLC0415  kept out of `--help`
+    from rightsize.render.log_amounts import price_text, volume_text  # noqa: PLC0415  kept out of `--help`
 
     return {
         "decides_up_to": f"{row['share']:.1%}" if row["share"] >= _LEAST or not row["excess"] else f"<{_LEAST:.1%}",
-        "GB_a_month": guessed(row, gigabytes_text(row["gb_per_month"])),
+        "GB_a_month": volume_text(row),
         "price_a_month": price_text(row),
     }
 

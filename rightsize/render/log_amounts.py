@@ -20,7 +20,8 @@ def price_text(row: Mapping[str, Any]) -> str:
         return "paid"
     if price == 0:
         return "free"
-    return guessed(row, f"{price:,.2f} {row['currency']}" if price >= _CENT else f"<{_CENT} {row['currency']}")
+    mark = "~" if row["is_assumed"] else ""
+    return mark + (f"{price:,.2f} {row['currency']}" if price >= _CENT else f"<{_CENT} {row['currency']}")
 
 
 def gigabytes_text(gigabytes: float | None) -> str:
@@ -32,6 +33,7 @@ def gigabytes_text(gigabytes: float | None) -> str:
     return f"{gigabytes:,.1f}" if gigabytes >= _TENTH else f"<{_TENTH}"
 
 
-def guessed(row: Mapping[str, Any], text: str) -> str:
-    """Return a figure of a row, with a mark where it rests on an assumption."""
+def volume_text(row: Mapping[str, Any]) -> str:
+    """Return the gigabytes of a row, with `~` where they rest on an assumed number of records."""
+    text = gigabytes_text(row["gb_per_month"])
     return f"~{text}" if row["is_assumed"] and row["gb_per_month"] else text
