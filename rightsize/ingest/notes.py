@@ -44,7 +44,8 @@ def notes_on_staged(
         yield f"`{names.get(number, '')}` is the result of a query that failed in part: {error}"
     for listing, places, records in con.execute(_BROKEN_LISTINGS).fetchall():
         named = f"listing of {listing}" if places == 1 else f"{places:,} listings of {listing}"
-        yield f"{named} incomplete: {records:,} records rejected, and a principal that is not listed may be one of them"
+        rejected = f"{counted(records, 'record')} rejected"
+        yield f"{named} incomplete: {rejected}, and a principal that is not listed may be one of them"
     for reason, records in con.execute("SELECT reason, count(*) FROM stage_rejects GROUP BY 1 ORDER BY 1").fetchall():
         yield f"{counted(records, 'record')} rejected: {reason}"
 

@@ -11,6 +11,7 @@ from rightsize.ingest.spark.landing import Landing
 from rightsize.ingest.spark.reduce import REDUCED_LOGS, SparkReduction, reduce_path
 from rightsize.ingest.spark.session import spark_session
 from rightsize.ingest.spark.staging import stage_reductions
+from rightsize.model.wording import counted
 from rightsize.store.limits import limits_of
 from rightsize.store.scratch import scratch_folder
 from rightsize.workflow.load import LoadReport, declarations_of, load_staged
@@ -80,7 +81,7 @@ def _notes(reductions: Sequence[SparkReduction]) -> list[str]:
                     "load them without `--engine spark`"
                 )
         for (_, reason), records in sorted(found.refused.items()):
-            notes.append(f"`{found.path}`: {records:,} records rejected: {reason}")
+            notes.append(f"`{found.path}`: {counted(records, 'record')} rejected: {reason}")
         if found.unread:
             notes.append(f"`{found.path}`: {found.unread:,} files are not JSON lines, Parquet or a Delta table")
     return notes

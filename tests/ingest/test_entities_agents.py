@@ -129,7 +129,7 @@ def test_a_listing_with_a_reject_is_not_complete(broken: dict[str, Any], tmp_pat
     last = write_pages(tmp_path, "2.json", page("servicePrincipals", BLUEPRINT))
     staged = stage_files(first, last)
     assert staged.rows("listings", "complete", "rejected") == [(False, 1), (True, 0)]
-    note = "listing of servicePrincipals incomplete: 1 records rejected"
+    note = "listing of servicePrincipals incomplete: 1 record rejected"
     assert any(note in one for one in staged.report.notes)
 
 
