@@ -48,7 +48,7 @@ _LEAST = 0.001
 
 
 class Grouping(StrEnum):
-    """What a row of the answer is about."""
+    """The subject of a row: a missing thing, or one of the scopes that lack it."""
 
     ITEM = "item"
     SCOPE = "scope"

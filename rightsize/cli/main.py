@@ -11,8 +11,6 @@ import gc
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import typer
 from typer.exceptions import TyperException
@@ -56,6 +54,7 @@ from rightsize.cli.status import status
 from rightsize.cli.verify import verify
 from rightsize.cli.watch import watch
 from rightsize.model.errors import RightsizeError
+from rightsize.model.private_files import private_files
 
 SHARED = "--shared"
 """The option before a command that leaves the rights of new files to the umask."""
@@ -187,23 +186,13 @@ def _damage(error: Exception) -> RightsizeError | None:
     return explain_damage(error)
 
 
-@contextmanager
-def _private(is_shared: bool) -> Iterator[None]:
-    """Let only the user read the files and folders that the block makes: they have the names and rights of a tenant."""
-    mask = os.umask(0o077)
-    if is_shared:
-        os.umask(mask)
-    try:
-        yield
-    finally:
-        os.umask(mask)
-
-
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
-    is_shared = arguments[:1] == [SHARED]
-    with _private(is_shared):
-        return _run(arguments[1:] if is_shared else arguments)
+    if arguments[:1] == [SHARED]:
+        return _run(arguments[1:])
+    # What commands write has the names and rights of a tenant.
+    with private_files():
+        return _run(arguments)
 
 
 def _run(arguments: list[str]) -> int:

@@ -118,7 +118,7 @@ def erase_progress() -> None:
 
 
 def end_progress() -> None:
-    """Take the line away for good, and listen no more."""
+    """Erase the line, and draw none again."""
     global _line  # noqa: PLW0603  one process, one terminal
     if _line is not None:
         _line.end()

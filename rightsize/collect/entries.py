@@ -18,7 +18,7 @@ from rightsize.model.errors import InputError
 _OLDEST = dt.date(2010, 1, 1)
 """Azure began in this year; no log is older."""
 _AHEAD = dt.timedelta(days=1)
-"""How far a clock may be ahead."""
+"""The most by which the clock of the machine that collected may be ahead of this one."""
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _PAGE_FILE = re.compile(r"[0-9]{5,9}(-[A-Za-z0-9_.-]{1,200})?[.]jsonl[.]gz")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import duckdb
 
 from rightsize.model.errors import InputError
+from rightsize.model.private_files import private_files
 from rightsize.model.tables import table
 from rightsize.store.ddl import create_statements
 from rightsize.store.limits import ResourceLimits, explain_damage, limits_of
@@ -110,18 +111,17 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Run the block in one transaction: all of it is stored, or nothing."""
-        with _private_files(), one_transaction(self.connection):
+        # DuckDB writes its log beside a store.
+        with private_files(), one_transaction(self.connection):
             yield self.connection
 
 
-@contextmanager
-def _private_files() -> Iterator[None]:
-    """Create files that only the owner can read during the block: DuckDB writes its log beside a store."""
-    mask = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(mask)
+def require_file(file: Path) -> None:
+    """Raise InputError if there is no store."""
+    if not file.exists():
+        raise InputError(
+            f"there is no store at `{file}`", hint="`rightsize load PATH…` makes one, `rightsize demo` a sample"
+        )
 
 
 def open_store(
@@ -142,17 +142,15 @@ def open_store(
     """
     file = Path(path)
     settings = (limits_of() if limits is None else limits).settings(file)
-    if (read_only or existing) and not file.exists():
-        raise InputError(
-            f"there is no store at `{file}`", hint="`rightsize load PATH…` makes one, `rightsize demo` a sample"
-        )
+    if read_only or existing:
+        require_file(file)
     if file.stem.lower() in _TAKEN:
         raise InputError(
             f"a store cannot be called `{file.name}`", hint=f"choose a name other than {', '.join(sorted(_TAKEN))}"
         )
     if not file.exists():
         reserve_store(file)
-    with _private_files():
+    with private_files():
         connection = _connect(file, read_only, settings)
         if not read_only:
             remove_spilled(Path(settings.get("temp_directory", f"{file}.tmp")))

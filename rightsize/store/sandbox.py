@@ -25,7 +25,7 @@ from typing import IO, Any
 import rightsize
 from rightsize.model import errors
 from rightsize.model.errors import InputError, InternalError, RightsizeError, UsageError
-from rightsize.store.sandbox_values import READY, decode, encode
+from rightsize.store.sandbox_values import READY, decode, encode, too_much_memory
 
 _MEMORY = 2 << 30
 """Bytes for tables and queries, which DuckDB counts itself."""
@@ -75,10 +75,6 @@ def run_statement(
         InputError: There is no store at `path`, or it cannot be read.
     """
     require_size(sql)
-    if not path.exists():
-        raise InputError(
-            f"there is no store at `{path}`", hint="`rightsize load PATH…` makes one, `rightsize demo` a sample"
-        )
     request = {
         "store": str(path),
         "sql": sql,
@@ -212,9 +208,7 @@ def _answer_of(text: bytes, ended: int, reasons: list[str], timeout: float, memo
     if "start" in reasons:
         raise InputError(f"the store did not open within {_START:g} s", hint="try again")
     if "memory" in reasons:
-        raise UsageError(
-            f"the statement needs more memory than its limit of {memory >> 20} MiB", hint="narrow it, or aggregate"
-        )
+        raise too_much_memory(memory)
     try:
         document = json.loads(text)
         if "error" in document:

@@ -18,9 +18,9 @@ from typing import Any, BinaryIO
 import duckdb
 
 from rightsize.model.errors import InputError, InternalError, RightsizeError, UsageError
-from rightsize.store.connection import require_store
+from rightsize.store.connection import require_file, require_store
 from rightsize.store.limits import explain_damage
-from rightsize.store.sandbox_values import READY, decode, encode
+from rightsize.store.sandbox_values import READY, decode, encode, too_much_memory
 
 _AT_ONCE = 256
 """Rows that are fetched and written at a time."""
@@ -69,13 +69,17 @@ def main() -> None:
     try:
         document = answer(request, out)
     except RightsizeError as error:
-        document = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+        document = _told(error)
     except MemoryError:
-        document = {"error": "UsageError", **_too_much(request["memory"])}
+        document = _told(too_much_memory(request["memory"]))
     out.write(json.dumps(document, separators=(",", ":")).encode("ascii"))
     out.flush()
     # Threads of DuckDB and the one that waits for stdin are not worth waiting for.
     os._exit(0)
+
+
+def _told(error: RightsizeError) -> dict[str, Any]:
+    return {"error": type(error).__name__, "message": error.message, "hint": error.hint}
 
 
 def answer(request: Mapping[str, Any], out: BinaryIO | None = None) -> dict[str, Any]:
@@ -233,6 +237,7 @@ def _bind(statement: duckdb.Statement, parameters: Mapping[str, object]) -> dict
 
 
 def _connect(path: Path, memory: int) -> duckdb.DuckDBPyConnection:
+    require_file(path)
     settings = LOCKED_SETTINGS | {"memory_limit": f"{memory}B"}
     try:
         connection = duckdb.connect(str(path), read_only=True, config=settings)
@@ -246,20 +251,12 @@ def _connect(path: Path, memory: int) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _too_much(memory: int) -> dict[str, str]:
-    return {
-        "message": f"the statement needs more memory than its limit of {memory >> 20} MiB",
-        "hint": "narrow it, or aggregate",
-    }
-
-
 def _in_the_users_terms(error: duckdb.Error, memory: int) -> RightsizeError:
     if damage := explain_damage(error):
         return damage
     text = _first_line(error)
     if isinstance(error, duckdb.OutOfMemoryException):
-        said = _too_much(memory)
-        return UsageError(said["message"], hint=said["hint"])
+        return too_much_memory(memory)
     if isinstance(error, duckdb.PermissionException):
         return UsageError("the statement reaches outside the store", hint="only its tables and views can be read")
     if "read-only mode" in text:

@@ -13,6 +13,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from rightsize.model.errors import UsageError
+
 READY = b"ready\n"
 """The line that says that the store is open and the statement begins; the answer, or an error, is the next line."""
 _TAG = "$"
@@ -27,6 +29,13 @@ _READ: dict[str, Callable[[Any], object]] = {
     "text": str,
     "map": lambda pairs: {_hashable(decode(name)): decode(value) for name, value in pairs},
 }
+
+
+def too_much_memory(memory: int) -> UsageError:
+    """Return the error of a statement that needs more than `memory` bytes, whichever of the two processes finds it."""
+    return UsageError(
+        f"the statement needs more memory than its limit of {memory >> 20} MiB", hint="narrow it, or aggregate"
+    )
 
 
 def encode(value: object) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,21 +86,22 @@ def load_paths(
     """
     limits = limits_of(memory_limit, spill_folder)
     declared = _reading_of(inventory_by, inventory_on)
-    given, collected, covered, listings, vouched, notes, doubted = _open_collections(paths, trusts)
+    opened = _open_collections(paths, trusts)
     report = _load(
         Path(db),
-        given,
-        (*declarations_of(covers, source, _scope_named(Path(db), scope)), *covered),
-        listings=listings,
+        opened.given,
+        (*declarations_of(covers, source, _scope_named(Path(db), scope)), *opened.covered),
+        listings=opened.listings,
         named=named,
         limits=limits,
-        vouched=vouched,
+        vouched=opened.vouched,
         declared=declared,
     )
-    rows, kept = _without_kept(report.rows, collected)
+    rows, kept = _without_kept(report.rows, opened.collected)
+    notes = [*opened.doubted, *opened.notes]
     if kept:
         notes.append(f"kept as raw pages that no analysis uses yet: {', '.join(kept)}")
-    return LoadReport(rows, (*doubted, *notes, *report.notes), tuple(doubted))
+    return LoadReport(rows, (*notes, *report.notes), tuple(opened.doubted))
 
 
 def _without_kept(rows: Sequence[MergedFile], collected: Sequence[Path]) -> tuple[tuple[MergedFile, ...], list[str]]:
@@ -118,34 +119,49 @@ def _without_kept(rows: Sequence[MergedFile], collected: Sequence[Path]) -> tupl
     return tuple(found), sorted(kept)
 
 
-def _open_collections(
-    paths: Sequence[str | Path],
-    trusts: Callable[[Path], bool],
-) -> tuple[list[str | Path], list[Path], list[Declaration], list[Listing], list[Vouched], list[str], list[str]]:
-    """Replace a collection by its pages; return what it covers, lists completely, vouches for, lacks, and doubts."""
-    given: list[str | Path] = []
-    collected: list[Path] = []
-    covered: list[Declaration] = []
-    listings: list[Listing] = []
-    vouched: list[Vouched] = []
-    notes: list[str] = []
-    doubted: list[str] = []
+@dataclass(slots=True)
+class _Opened:
+    """The paths of a load in which each collection is replaced by its pages.
+
+    Attributes:
+        given: The paths.
+        collected: Folders of pages among them.
+        covered: The days that collections cover.
+        listings: Their listings of grants.
+        vouched: Their listings of resources and providers.
+        notes: Notes for a person.
+        doubted: Notes on collections whose word does not count.
+    """
+
+    given: list[str | Path] = field(default_factory=list)
+    collected: list[Path] = field(default_factory=list)
+    covered: list[Declaration] = field(default_factory=list)
+    listings: list[Listing] = field(default_factory=list)
+    vouched: list[Vouched] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    doubted: list[str] = field(default_factory=list)
+
+    def add(self, run: Loadable) -> None:
+        """Add the parts of a collection."""
+        self.given += run.pages
+        self.collected += run.pages
+        self.covered += [Declaration(**asdict(item), declared_by="manifest") for item in run.covers]
+        self.listings += run.listings
+        self.vouched += [said for one in run.inventories for said in _vouched_of(one)]
+        self.notes += run.notes
+
+
+def _open_collections(paths: Sequence[str | Path], trusts: Callable[[Path], bool]) -> _Opened:
+    opened = _Opened()
     for path in paths:
-        runs = []
-        for folder, run in _open_runs(Path(path)) if str(path) != "-" and Path(path).is_dir() else ():
+        runs = list(_open_runs(Path(path))) if str(path) != "-" and Path(path).is_dir() else []
+        for folder, run in runs:
             silent = run.without_its_word()
             counts = run.is_own or run == silent or trusts(folder)
-            runs.append(run if counts else silent)
-            doubted += [] if counts else [_DOUBT.format(folder)]
-        pages = [folder for run in runs for folder in run.pages]
-        given += pages if runs else [path]
-        collected += pages
-        for run in runs:
-            notes += run.notes
-            listings += run.listings
-            vouched += [said for one in run.inventories for said in _vouched_of(one)]
-            covered += [Declaration(**asdict(item), declared_by="manifest") for item in run.covers]
-    return given, collected, covered, listings, vouched, notes, doubted
+            opened.add(run if counts else silent)
+            opened.doubted += [] if counts else [_DOUBT.format(folder)]
+        opened.given += [] if runs else [path]
+    return opened
 
 
 def _vouched_of(one: CollectedInventory) -> Iterator[Vouched]:

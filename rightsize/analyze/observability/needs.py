@@ -88,7 +88,7 @@ _LEVELS = "below management_group tenant"
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What scopes lack, and what meets each need.
+    """The needs of ways at single scopes, and the parts that meet each.
 
     Attributes:
         areas: By assigned place.

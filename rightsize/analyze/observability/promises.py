@@ -35,7 +35,7 @@ class DecidedSet:
 
 @dataclass(frozen=True, slots=True)
 class Decidable:
-    """What missing things would decide.
+    """The undecided operations, by the missing things that would decide them.
 
     Attributes:
         sets: The operations, the greatest excess first.
@@ -191,7 +191,7 @@ def make_promises(
 
     Args:
         cells: Undecided cells of all planes with `items`.
-        decidable: What missing things would decide.
+        decidable: The undecided operations, by the missing things that would decide them.
         decided: All cells of Azure roles.
         analysis: The analysis.
     """
