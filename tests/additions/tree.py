@@ -1,0 +1,71 @@
+"""Copy the source tree, and add one file and one registration to the copy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One line that is added to a registry.
+
+    Attributes:
+        path: The file of the registry, below the root of the project.
+        after: The line, without its indentation, that stands before the new one; the file has it once.
+        text: The new line, with its indentation.
+    """
+
+    path: str
+    after: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A copy of the source tree."""
+
+    root: Path
+
+    def run(self, *arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run `rightsize` from the copy, and return what it printed; it has to end with `code`."""
+        return self.python("-m", "rightsize", *arguments, cwd=cwd, code=code)
+
+    def python(self, *arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run Python with the copy before the installed package; it has to end with `code`."""
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(self.root), "COLUMNS": "120"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        return done
+
+
+def with_addition(folder: Path, path: str, text: str, registration: Registration | None = None) -> Tree:
+    """Return a copy of the source tree in `folder` with one new file and one line more in a registry.
+
+    Without a registration, that the new file stands in its folder is the registration.
+    """
+    for name in ("rightsize", "queries"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    new = folder / path
+    assert not new.exists()
+    new.write_text(text, encoding="utf-8")
+    if registration is not None:
+        registry = folder / registration.path
+        lines = registry.read_text(encoding="utf-8").split("\n")
+        at = [number for number, line in enumerate(lines) if line.strip() == registration.after]
+        assert len(at) == 1, f"{registration.path} has {registration.after!r} {len(at)} times"
+        lines.insert(at[0] + 1, registration.text)
+        registry.write_text("\n".join(lines), encoding="utf-8")
+    return Tree(folder)
