@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,12 @@ from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, Outp
 from rightsize.cli.output import first_rows, show, write
 
 COLUMNS = ("what", "id", "name", "change", "operation", "plane", "scope", "role_assignment_ids", "detail")
+
+
+class Prover(StrEnum):
+    """The solvers that can be asked."""
+
+    SMT = "smt"
 
 
 def verify(
@@ -26,6 +33,14 @@ def verify(
     signer: Annotated[
         str | None, typer.Option("--signer", metavar="NAME", help="Name of the signer among OpenSSH's allowed signers.")
     ] = None,
+    prover: Annotated[
+        Prover | None,
+        typer.Option(
+            "--prover",
+            help="Also ask this solver, which knows nothing of rightsize, what each proof rests on. smt is Z3, of the "
+            "extra rightsize[prover].",
+        ),
+    ] = None,
     db: Db = DEFAULT_DB,
     every: AllRows = False,
     output: Output = OutputFormat.TABLE,
@@ -38,13 +53,14 @@ def verify(
     A plan is stale if an assignment, role definition, membership or deny assignment that it read has changed, or if the
     logs show use that it does not cover. Exit code 6 comes with all changes. Exit code 3 means that nothing has changed
     and the plan still does not hold, or that it lacks a signature of --signers. Exit code 5 means that the folder
-    differs from the chain of hashes beside the plan.
+    differs from the chain of hashes beside the plan. With --prover, exit code 3 also means that the solver found one of
+    our answers about roles wrong, and exit code 6 that it could not decide one.
     """
     from rightsize.render.escape import for_shell  # noqa: PLC0415
     from rightsize.workflow.verify import verify_plan  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    result = verify_plan(db, plan, signers=signers, signer=signer)
+    result = verify_plan(db, plan, signers=signers, signer=signer, with_solver=prover is Prover.SMT)
     if output is OutputFormat.TABLE:
         write("".join(_lines(result.rows, every=every)))
     else:

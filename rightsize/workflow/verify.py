@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from rightsize.analyze.naming import principal_names
 from rightsize.analyze.plan_evidence import read_tables
 from rightsize.model.errors import EvidenceError, GateError, RightsizeError
 from rightsize.propose.verify.plan_reader import read_plan, read_roles, with_readings
+from rightsize.propose.verify.smt_prover import Certificate, certify
 from rightsize.propose.verify.verify import Change, Verification, verify
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
@@ -63,6 +64,7 @@ def verify_plan(
     signers: Path | None = None,
     signer: str | None = None,
     removed: Collection[str] = (),
+    with_solver: bool = False,
 ) -> VerifyResult:
     """Prove a plan against the store, and check its folder against its chain of hashes and their signature.
 
@@ -72,8 +74,10 @@ def verify_plan(
         signers: A file of signers, as `workflow.signatures` takes it; None asks for no signature.
         signer: The one signer whose signature is required.
         removed: Assignments that a rollout of this plan has removed; their absence does not make it stale.
+        with_solver: Also ask an SMT solver what the proofs rest on (`smt_prover`).
 
     Raises:
+        UsageError: The solver is not installed.
         InputError: There is no plan, the file is not a plan, its role files or tables of evidence are missing or
             altered, or its folder differs from the chain.
         GateError: The plan is not signed by a required signer.
@@ -93,11 +97,23 @@ def verify_plan(
     found = verify(plan, roles, inputs)
     found = _without(replace(found, changes=(*found.changes, *beyond)), frozenset(map(fold, removed)))
     names = _names(inputs)
+    certificate = None
+    if with_solver:
+        new = {id_: role.role_name for id_, role in roles.items()}
+        certificate = certify(found.claims.listed(names | new))
     return VerifyResult(
-        document={**_document(found, names), "chain": linked, "signed_by": signed_by},
+        document={
+            **_document(found, names),
+            "chain": linked,
+            "signed_by": signed_by,
+            **({"certificate": asdict(certificate)} if certificate else {}),
+        },
         rows=[*(_change_row(change, names) for change in found.changes), *_proof_rows(found)],
-        refusal=_refusal(found),
-        notes=_notes(linked, signed_by, signature_of(file.parent)),
+        refusal=_disagreement(certificate) or _refusal(found) or _undecided(certificate),
+        notes=[
+            *_notes(linked, signed_by, signature_of(file.parent)),
+            *(_certified(certificate) if certificate else ()),
+        ],
         summary=f"{len(found.proofs)} changes proved, {found.replay['allowed']} calls of {found.window.first_day} to "
         f"{found.window.last_day} allowed, {found.replay['needs_activation']} need an activation",
     )
@@ -121,6 +137,30 @@ def _notes(linked: Mapping[str, Any] | None, signed_by: str | None, signature: s
     elif signature is not None:
         notes.append(f"{signature} was not checked: --signers FILE names the accepted signers")
     return notes
+
+
+def _certified(certificate: Certificate) -> list[str]:
+    return [f"{certificate.prover} agrees on {certificate.agreed} of {certificate.claims} claims about roles"]
+
+
+def _disagreement(certificate: Certificate | None) -> RightsizeError | None:
+    if certificate is None or not certificate.disagreements:
+        return None
+    first = certificate.disagreements[0]
+    return GateError(
+        f"{certificate.prover} disagrees on {len(certificate.disagreements)} of {certificate.claims} claims, the first "
+        f"is that {first.about}: rightsize says that {first.ours}, {certificate.prover} that {first.theirs}",
+        hint="one of the two is wrong: do not apply the plan, and please report both answers",
+    )
+
+
+def _undecided(certificate: Certificate | None) -> RightsizeError | None:
+    if certificate is None or not certificate.undecided:
+        return None
+    return EvidenceError(
+        f"{certificate.prover} could not decide {len(certificate.undecided)} of {certificate.claims} claims, the first "
+        f"is that {certificate.undecided[0]}"
+    )
 
 
 def _names(inputs: Inputs) -> dict[str, str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rightsize.cli.main import run
+from rightsize.model.nouns import Witness
 from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.render.plan import plan_files, write_folder
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
@@ -137,3 +139,33 @@ def test_csv_has_one_row_for_each_thing_that_is_wrong(
     head, *rows = capsys.readouterr().out.splitlines()
     assert head == "what,id,name,change,operation,plane,scope,role_assignment_ids,detail"
     assert len(rows) == 1
+
+
+def test_a_solver_agrees_with_the_proofs(today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", str(folder), "--prover", "smt", "-o", "json"]) == 0
+    written, told = capsys.readouterr()
+    certificate = json.loads(written)["certificate"]
+    assert certificate["agreed"] == certificate["claims"] > 1
+    assert (certificate["disagreements"], certificate["undecided"]) == ([], [])
+    assert f"agrees on {certificate['claims']} of {certificate['claims']} claims" in told
+
+
+def test_a_solver_that_disagrees_is_an_error_with_both_answers(
+    today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here our own algebra is made to find a witness that is none."""
+    wrong = Witness(WRITE, "control")
+    monkeypatch.setattr("rightsize.propose.verify.reproof.contains", lambda *_: wrong)
+    assert run(["verify", str(folder), "--prover", "smt"]) == 3
+    told = capsys.readouterr().err
+    assert "disagrees on 2 of 4 claims" in told
+    assert f"rightsize says that it does not hold for `{WRITE} (control)`, Z3" in told
+    assert "that it holds" in told
+
+
+def test_a_prover_that_is_not_installed_is_named(
+    today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "z3", None)
+    assert run(["verify", str(folder), "--prover", "smt"]) == 2
+    assert "pip install 'rightsize[prover]'" in capsys.readouterr().err

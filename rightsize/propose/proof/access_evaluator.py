@@ -64,6 +64,7 @@ class Evaluator:
     requests: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REQUESTS_SCHEMA))
     _literal: dict[str, dict[tuple[str, str], str]] = field(default_factory=dict)
     _answers: dict[tuple[str, str, str, Reading], bool] = field(default_factory=dict)
+    _alike: dict[tuple[str, str, str, str], bool] = field(default_factory=dict)
 
     def allowed(self, uses: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
         """Return `(use, label, last)` for each use and each label and end of an assignment that grants it.
@@ -118,15 +119,7 @@ class Evaluator:
         if pairs.is_empty():
             return found.clear().select(ANSWER)
         asked = pairs.select("role", "by", "plane", "operation").unique()
-        alike = asked.filter(
-            pl.Series(
-                [
-                    grants_alike(self.roles.get(role, ()), self.roles.get(by, ()), operation, plane)
-                    for role, by, plane, operation in asked.iter_rows()
-                ],
-                dtype=pl.Boolean,
-            )
-        )
+        alike = asked.filter(pl.Series([self._grants_alike(*row) for row in asked.iter_rows()], dtype=pl.Boolean))
         # Any of today's roles may be the one that allows the use, so each needs a role that allows it alike.
         kept = pairs.join(alike, on=asked.columns, how="semi")
         answered = kept.group_by("use").agg(number=pl.col("by").n_unique())
@@ -188,6 +181,28 @@ class Evaluator:
                 grants(self.roles.get(role, ()), operation, plane, reading) != "no"
             )
         return self._answers[key]
+
+    def granted_for_certain(self) -> dict[tuple[str, str], set[str]]:
+        """Return by role and plane the operations of which it was found that the role grants them by every reading."""
+        found: dict[tuple[str, str], set[str]] = {}
+        for (role, plane, operation, reading), answer in self._answers.items():
+            if answer and reading is Reading.LEAST:
+                found.setdefault((role, plane), set()).add(operation)
+        return found
+
+    def granted_alike(self) -> dict[tuple[str, str, str], set[str]]:
+        """Return by role, role of today and plane the operations that both were found to grant by the same readings."""
+        found: dict[tuple[str, str, str], set[str]] = {}
+        for (role, by, plane, operation), answer in self._alike.items():
+            if answer:
+                found.setdefault((role, by, plane), set()).add(operation)
+        return found
+
+    def _grants_alike(self, role: str, by: str, plane: str, operation: str) -> bool:
+        key = (role, by, plane, operation)
+        if key not in self._alike:
+            self._alike[key] = grants_alike(self.roles.get(role, ()), self.roles.get(by, ()), operation, plane)
+        return self._alike[key]
 
     def is_doubtful(self, role: str, plane: str, operation: str) -> bool:
         """Return whether a role grants an operation by one reading only."""

@@ -76,6 +76,11 @@ class ProofContext:
     going: Mapping[Key, Sequence[WrittenProposal]]
     _beyond: dict[tuple[tuple[str, ...], str], str | None] = field(default_factory=dict)
 
+    @property
+    def contained(self) -> Mapping[tuple[tuple[str, ...], str], str | None]:
+        """The answers that `beyond` has given."""
+        return self._beyond
+
     def beyond(self, big: Iterable[str], small: str) -> str | None:
         """Return an operation that the role `small` grants and the roles `big` together do not, or None."""
         key = (tuple(sorted(set(big))), small)

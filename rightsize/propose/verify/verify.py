@@ -28,6 +28,7 @@ from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.proof.replay import Outcomes, distinct_uses, replay_uses
 from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
 from rightsize.propose.verify.reproof import Holding, Key, ProofContext, Reproof, prove_again, read_holdings
+from rightsize.propose.verify.smt_prover import Claims
 from rightsize.rbac.text import fold
 
 _Row = tuple[str, str, str, str, str | None, str]
@@ -88,6 +89,7 @@ class Verification:
         replay: The number of distinct uses by outcome.
         unread: The number of assignments and denies that the plan did not read and does not touch.
         window: The days of the replayed use.
+        claims: What proofs and replay found of roles, for another prover to check.
     """
 
     changes: tuple[Change, ...]
@@ -95,6 +97,7 @@ class Verification:
     replay: Mapping[str, int]
     unread: Mapping[str, int]
     window: Window
+    claims: Claims
 
     @property
     def failed(self) -> tuple[Reproof, ...]:
@@ -122,7 +125,8 @@ def verify(plan: WrittenPlan, new_roles: Mapping[str, RoleDefinition], inputs: I
     # Use older than the plan counts is left out; use after its window is included.
     newest = max([plan.window.last_day, *inputs.usage_days["day"].drop_nulls().unique()])
     window = replace(plan.window.remembered, last_day=newest)
-    outcomes, through = _replay(case, distinct_uses(inputs, window), window)
+    evaluator = Evaluator(case.roles, case.tenant.tree, read_role_requests(inputs, window))
+    outcomes, through = _replay(case, distinct_uses(inputs, window), evaluator)
     changes = [
         *_changed(plan.rests_on, now),
         *_needed_since(case, now),
@@ -130,9 +134,10 @@ def verify(plan: WrittenPlan, new_roles: Mapping[str, RoleDefinition], inputs: I
         *_returned(case),
         *_uncovered(outcomes.denied, through),
     ]
+    proofs = tuple(prove_again(case, _lost(outcomes.denied, through)))
     return Verification(
         changes=tuple(changes),
-        proofs=tuple(prove_again(case, _lost(outcomes.denied, through))),
+        proofs=proofs,
         replay={
             "allowed": len(outcomes.active),
             "denied": len(outcomes.denied),
@@ -143,6 +148,7 @@ def verify(plan: WrittenPlan, new_roles: Mapping[str, RoleDefinition], inputs: I
             for word in ("role_assignments", "eligible_assignments", "deny_assignments")
         },
         window=window,
+        claims=Claims(case.contained, evaluator.granted_for_certain(), evaluator.granted_alike(), case.roles),
     )
 
 
@@ -219,7 +225,9 @@ def _returned(case: ProofContext) -> list[Change]:
     return [Change("principal", one, "returned", "nothing proves any more that it was deleted") for one in sorted(back)]
 
 
-def _replay(case: ProofContext, uses: pl.DataFrame, window: Window) -> tuple[Outcomes, Mapping[int, tuple[Key, ...]]]:
+def _replay(
+    case: ProofContext, uses: pl.DataFrame, evaluator: Evaluator
+) -> tuple[Outcomes, Mapping[int, tuple[Key, ...]]]:
     """Return the outcome of each use, and for each denied use the removed assignments that allow it today."""
     orphaned = _orphaned(case)
     present = [holding for key, holding in case.today.items() if key not in orphaned]
@@ -242,7 +250,6 @@ def _replay(case: ProofContext, uses: pl.DataFrame, window: Window) -> tuple[Out
         for one in proposal.assignments
         for is_carried in [(proposal.id, one.condition) in carried]
     ]
-    evaluator = Evaluator(case.roles, case.tenant.tree, read_role_requests(case.inputs, window))
     today = _grants(_row(holding, holding.key[1], activated) for holding in present)
     outcomes = replay_uses(uses, today, _grants(after), evaluator, case.tenant, case.inputs)
     keys = [holding.key for holding in present if holding.key in case.going]
