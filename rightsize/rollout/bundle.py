@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from rightsize.model.errors import InputError
+from rightsize.model.field_types import mistyped_field
 from rightsize.model.role_forms import load_json
 from rightsize.rbac.assignment_ids import arm_principal_type, role_path
 from rightsize.rbac.text import fold
@@ -258,7 +259,7 @@ def read_bundle(text: bytes) -> Bundle:
         raise InputError("`rollout.json` is not a rollout of this version", hint=_AGAIN)
     try:
         order = dict(document["order"])
-        return Bundle(
+        bundle = Bundle(
             plan=str(document["plan"]),
             emergency=tuple(document["emergency"]),
             swaps=tuple(_swap(one) for one in document["swaps"]),
@@ -270,6 +271,10 @@ def read_bundle(text: bytes) -> Bundle:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"`rollout.json` is incomplete or damaged: {error}", hint=_AGAIN) from None
+    wrong = mistyped_field(bundle)
+    if wrong is not None:
+        raise InputError(f"`rollout.json` is damaged: `{wrong}` has a wrong type", hint=_AGAIN)
+    return bundle
 
 
 def _swap(document: Mapping[str, Any]) -> Swap:

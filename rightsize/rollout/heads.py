@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rightsize.model.errors import InputError
+from rightsize.model.field_types import mistyped_field
 from rightsize.model.state_folder import state_folder
 
 _FORMAT = 1
@@ -98,6 +99,10 @@ def read_head(text: bytes, path: Path) -> Head:
         document = json.loads(text)
         if document.pop("format_version") != _FORMAT:
             raise ValueError("it has another format version")
-        return Head(**document)
+        head = Head(**document)
+        wrong = mistyped_field(head)
+        if wrong is not None:
+            raise ValueError(f"`{wrong}` has a wrong type")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"`{path}` is not the head of a journal: {error}") from None
+    return head

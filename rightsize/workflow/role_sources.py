@@ -148,7 +148,7 @@ def _terraform_roles(text: str) -> Iterator[RoleDefinition]:
         document: Mapping[str, Any] = hcl2.loads(text)
     except Exception as error:
         raise InputError(f"not valid Terraform: {_first(error)}") from error
-    locals_ = {str(name): value for group in document.get("locals", []) for name, value in group.items()}
+    locals_ = {str(name): value for group in _tables(document, "locals") for name, value in group.items()}
 
     def resolve(value: object, place: str) -> object:
         for _ in range(_DEEPEST):
@@ -160,13 +160,24 @@ def _terraform_roles(text: str) -> Iterator[RoleDefinition]:
             value = locals_[match[1]]
         return _unquoted(value, place) if isinstance(value, str) else value
 
-    for group in document.get("resource", []):
+    for group in _tables(document, "resource"):
         for kind, named in group.items():
-            for body in named.values():
+            for body in named.values() if isinstance(named, Mapping) else ():
+                if not isinstance(body, Mapping):
+                    raise InputError(f"not valid Terraform: a resource {kind} has no name")
                 if kind.strip('"') == TERRAFORM_TYPE:
                     yield terraform_role({**body, **{key: _shown(body.get(key)) for key in _TEXTS}}, resolve)
                 elif kind.strip('"').startswith("azapi_") and ROLE_TYPE in str(body.get("type", "")).lower():
                     raise unknown_value("an azapi resource that is a role definition", "body")
+
+
+def _tables(document: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the blocks of one name, which may also stand as a value where blocks belong."""
+    found = document.get(name, [])
+    for one in found if isinstance(found, list) else [found]:
+        if not isinstance(one, Mapping):
+            raise InputError(f"not valid Terraform: `{name}` is not a block")
+        yield one
 
 
 def _is_quoted(value: str) -> bool:

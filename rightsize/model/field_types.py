@@ -1,0 +1,49 @@
+"""Check that the fields of a dataclass that was read from a file have the types that it declares."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def mistyped_field(value: DataclassInstance, where: str = "") -> str | None:
+    """Return the path of the first field that does not have its declared type, such as `swaps[0].wave`, or None.
+
+    Known are texts, whole numbers, numbers (a whole one is one, too), truth values, None, unions of these, tuples of
+    any length, mappings with texts as keys, and dataclasses of all that. `Any` is not checked.
+    """
+    hints = get_type_hints(type(value))
+    for field in fields(value):
+        path = f"{where}.{field.name}" if where else field.name
+        found = _mistyped(getattr(value, field.name), hints[field.name], path)
+        if found is not None:
+            return found
+    return None
+
+
+def _mistyped(value: Any, wanted: Any, path: str) -> str | None:
+    origin, arguments = get_origin(wanted), get_args(wanted)
+    if wanted is Any:
+        return None
+    if origin in (Union, types.UnionType):
+        return None if any(_mistyped(value, one, path) is None for one in arguments) else path
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return path
+        found = (_mistyped(one, arguments[0], f"{path}[{at}]") for at, one in enumerate(value))
+        return next((one for one in found if one is not None), None)
+    if origin is Mapping:
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            return path
+        found = (_mistyped(one, arguments[1], f"{path}.{key}") for key, one in value.items())
+        return next((one for one in found if one is not None), None)
+    if wanted is float:
+        return None if isinstance(value, int | float) and not isinstance(value, bool) else path
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        return path
+    return mistyped_field(value, path) if is_dataclass(value) and not isinstance(value, type) else None
