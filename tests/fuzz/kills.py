@@ -25,6 +25,7 @@ from typing import Any, Self
 
 import duckdb
 
+from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.rollout.bundle import kept_properties
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
@@ -226,15 +227,18 @@ class Azure:
 
 
 def _rolled_out(root: Path, demo: Path, azure: Azure) -> Killed:
-    """Return the first wave of a rollout of the demo's plan."""
+    """Return the first wave of a rollout of the demo's plan: the four surest changes that make assignments."""
     folder = root / "rollout"
     folder.mkdir()
     shutil.copy(demo / "demo.duckdb", folder / "s.duckdb")
     with open_store(folder / "s.duckdb", read_only=True) as store:
         found = store.frame("SELECT subject FROM findings WHERE control = 'emergency_access_account' ORDER BY subject")
+    made = (one for one in load_plan((demo / "plan.json").read_bytes())["proposals"] if one["kind"] == "custom")
+    surest = sorted(made, key=lambda one: (one["break_probability_30d"], one["id"]))[:4]
+    canaries = [word for one in surest for word in ("--canary", one["principal_ids"][0])]
     emergency = [word for one in found["subject"] for word in ("--emergency-account", one)]
     planned = ["rollout", "plan", str(demo), "--out", str(folder / "out"), *emergency, "--db", str(folder / "s.duckdb")]
-    _quietly([*planned, "--wave-size", "4"])
+    _quietly([*planned, *canaries])
     swaps = json.loads((folder / "out" / "rollout.json").read_text())["swaps"]
 
     def nobody_has_less(_: Path) -> bool:
@@ -247,7 +251,7 @@ def _rolled_out(root: Path, demo: Path, azure: Azure) -> Killed:
 
     def applied(at: Path) -> list[str]:
         assert azure.service is not None
-        words = ["--auth", "env", "--cloud", str(azure.service.cloud), "--yes", "--no-input"]
+        words = ["--wave", "1", "--auth", "env", "--cloud", str(azure.service.cloud), "--yes", "--no-input"]
         return ["-c", ROLLOUT, "rollout", "apply", str(at / "out"), "--db", str(at / "s.duckdb"), *words]
 
     return Killed(
