@@ -136,10 +136,11 @@ def command(
         shared = {name: declared.get(name, one) for name, one in _options(Common).items() if name not in left_out}
         own: dict[str, inspect.Parameter] = {}
         for name, one in declared.items():
-            if name not in groups:
-                own |= {name: one} if name not in shared else {}
-            elif groups[name] is not Common:
-                own |= _options(groups[name])
+            group = groups.get(name)
+            if group is None and name not in shared:
+                own[name] = one
+            elif group is not None and group is not Common:
+                own |= _options(group)
         return Command(_with_options(function, own | shared, groups), older_names or {})
 
     return declare
