@@ -47,8 +47,8 @@ Containers = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The options that say which tenant is asked for what, and by whom."""
+class SourceOptions:
+    """The options that say which sources of a tenant are read, and how to sign in."""
 
     cloud: Cloud = "public"
     auth: Auth = "default"
@@ -73,7 +73,7 @@ class Asked:
 def collect(
     out: Annotated[Path, typer.Option("--out", help="Folder of the runs; each run has a folder in it.")] = DEFAULT_OUT,
     *,
-    asked: Asked,
+    sources: SourceOptions,
     days: Annotated[int, typer.Option("--days", help="Number of days of logs to collect.")] = 90,
     until: Annotated[
         datetime | None,
@@ -94,7 +94,7 @@ def collect(
     """
     report = workflow.collect_tenant(
         out,
-        **asked.arguments(),
+        **sources.arguments(),
         days=days,
         until=until.replace(tzinfo=UTC) if until else None,
         raw=raw,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rightsize.cli.collect import Asked
+from rightsize.cli.collect import SourceOptions
 from rightsize.cli.command import Common, command
 from rightsize.cli.exit_codes import ExitCode
 from rightsize.cli.narration import say
@@ -24,7 +24,7 @@ _SHORT = ("source", "reach", "scopes", "readable", "role")
 @command()
 def doctor(
     *,
-    asked: Asked,
+    sources: SourceOptions,
     until: Annotated[
         datetime | None,
         typer.Option(
@@ -57,7 +57,7 @@ def doctor(
     if with_pim and rollout_role is None:
         raise UsageError("`--with-pim` needs `--rollout-role`", hint="add --rollout-role FILE")
     found = workflow.examine(
-        **asked.arguments(),
+        **sources.arguments(),
         until=until.replace(tzinfo=UTC) if until else None,
         with_pim=with_pim,
         may_ask=not common.no_input,

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from rightsize.azure import throttle, wire
-from rightsize.cli.collect import Asked
+from rightsize.cli.collect import SourceOptions
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import complain, say
 from rightsize.cli.options import DEFAULT_FORGET_DAYS, ForgetDays, MinDays, OutputFormat, TrustCollections, WholeWindow
@@ -82,7 +82,7 @@ def watch(
     min_days: MinDays = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     *,
-    asked: Asked,
+    sources: SourceOptions,
     trust_collections: TrustCollections = False,
     output: Annotated[WatchFormat, typer.Option("-o", "--output", help="How to write changes.")] = WatchFormat.JSONL,
     common: Common,
@@ -105,7 +105,7 @@ def watch(
     outlets = run.Outlets(_shower(output), out, tuple(delivery.read_webhook(text) for text in webhook or ()))
     gather = None
     if collect is not None:
-        gather = _collector(collect, common.db, days=_COLLECT_DAYS, may_ask=not common.no_input, **asked.arguments())
+        gather = _collector(collect, common.db, days=_COLLECT_DAYS, may_ask=not common.no_input, **sources.arguments())
 
     def one() -> run.WatchResult:
         return run.run_pass(
