@@ -30,8 +30,9 @@ class _LazyFinder(MetaPathFinder):
 def lazy_modules() -> Iterator[None]:
     """Let `from rightsize.PACKAGE import MODULE` within the block load the module when it is first used.
 
-    `from rightsize.PACKAGE.MODULE import NAME` uses the module, so it loads it at once. Python before 3.11.9 does not guard
-    a first use by two threads; a command uses its workflow first in the thread that it runs in.
+    `from rightsize.PACKAGE.MODULE import NAME` uses the module, so it loads it at once.
+
+    Python before 3.11.9 does not guard a first use by two threads. A command first uses its workflow in its own thread.
     """
     finder = _LazyFinder()
     sys.meta_path.insert(0, finder)
