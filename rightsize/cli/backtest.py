@@ -5,33 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.narration import say, say_next, set_verbosity
-from rightsize.cli.options import (
-    DEFAULT_DB,
-    DEFAULT_FORGET_DAYS,
-    AsOf,
-    Db,
-    EmergencyAccess,
-    ForgetDays,
-    MinDays,
-    NoInput,
-    Output,
-    OutputFormat,
-    Quiet,
-    Verbose,
-    with_db,
-)
+from rightsize.analyze.reasons import SHOWN
+from rightsize.cli.command import Common, command
+from rightsize.cli.narration import say
+from rightsize.cli.options import DEFAULT_FORGET_DAYS, AsOf, EmergencyAccess, ForgetDays, MinDays, OutputFormat
 from rightsize.cli.output import show, write
 from rightsize.cli.suite_page import CALIBRATION, calibrated, describe_scores, percent, show_suite
 from rightsize.cli.suite_page import COLUMNS as SUITE_COLUMNS
 from rightsize.model.errors import UsageError
-
-if TYPE_CHECKING:
-    from rightsize.workflow.backtest import BacktestResult
+from rightsize.propose.core import options as plan_options
+from rightsize.workflow import backtest as workflow
+from rightsize.workflow import suite as suites
 
 COLUMNS = (
     "what",
@@ -65,6 +53,7 @@ class SuiteChoice(StrEnum):
     SPECIAL = "special"
 
 
+@command(older_names={"dials": "options"})
 def backtest(
     train_days: Annotated[
         int | None,
@@ -123,17 +112,10 @@ def backtest(
         Path | None,
         typer.Option("--exports", metavar="DIR", help="With --suite: keep the exports and needs of each tenant here."),
     ] = None,
-    db: Db = DEFAULT_DB,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """Make plans from the first days of the logs, and count the later calls that these plans would have denied."""
-    from rightsize.propose.core.options import PlanOptions  # noqa: PLC0415
-    from rightsize.workflow.backtest import backtest_store  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
     of_store = {
         "--train-days": train_days,
         "--test-days": test_days,
@@ -147,16 +129,16 @@ def backtest(
     of_suite = {"--seed": seed, "--catalogue": catalogue, "--plan": plan, "--exports": exports}
     _require_unset(of_suite if suite is None else of_store, suite)
     if suite is not None:
-        _measure(suite, seed or 0, catalogue or (), plan or (), exports, options or (), db, output)
+        _measure(suite, seed or 0, catalogue or (), plan or (), exports, options or (), common)
         return
-    result = backtest_store(
-        db,
+    result = workflow.backtest_store(
+        common.db,
         options or (),
         train_days=train_days,
         test_days=test_days,
         as_of=as_of,
         truth=truth,
-        shared=PlanOptions(
+        shared=plan_options.PlanOptions(
             exclude=tuple(exclude or ()),
             emergency_access=tuple(emergency_access or ()),
             forget_days=forget_days,
@@ -164,11 +146,11 @@ def backtest(
         ),
         narrate=say,
     )
-    if output is OutputFormat.TABLE:
+    if common.is_table:
         _show_page(result)
-        say_next(with_db("rightsize propose", db))
+        common.say_next(common.with_db("rightsize propose"))
     else:
-        show(list(result.rows()), COLUMNS, output, document=result.document())
+        common.show(list(result.rows()), COLUMNS, document=result.document())
 
 
 def _require_unset(options: Mapping[str, object], suite: SuiteChoice | None) -> None:
@@ -185,30 +167,27 @@ def _measure(
     plans: Sequence[Path],
     exports: Path | None,
     options: Sequence[str],
-    db: Path,
-    output: OutputFormat,
+    common: Common,
 ) -> None:
     """Run a suite, and show its outcome."""
-    from rightsize.workflow.suite import run_suite  # noqa: PLC0415  kept out of `--help`
-
-    result = run_suite(
+    result = suites.run_suite(
         suite.value,
         seed,
-        db=db,
+        db=common.db,
         catalogue=catalogue,
         settings=options,
         plans=plans,
         exports=exports,
         narrate=say,
     )
-    if output is OutputFormat.TABLE:
+    if common.is_table:
         show_suite(result)
-        say_next("rightsize backtest, which measures plans on your own logs")
+        common.say_next("rightsize backtest, which measures plans on your own logs")
     else:
-        show(list(result.rows()), SUITE_COLUMNS, output, document=result.document())
+        common.show(list(result.rows()), SUITE_COLUMNS, document=result.document())
 
 
-def _show_page(result: BacktestResult) -> None:
+def _show_page(result: workflow.BacktestResult) -> None:
     document = result.document()
     folds = document["folds"]
     first, last = folds[0]["test"]["first_day"], folds[-1]["test"]["last_day"]
@@ -236,8 +215,6 @@ def _show_calibration(document: Mapping[str, Any]) -> None:
 
 def _show_graph(document: Mapping[str, Any]) -> None:
     """Show the backtest of the permissions of Microsoft Graph."""
-    from rightsize.analyze.reasons import SHOWN  # noqa: PLC0415  kept out of `--help`
-
     covered = sum(fold["state"] in SHOWN for fold in document["folds"])
     write(
         f"\nMicrosoft Graph: its log is evidence for the training days of {covered} of {len(document['folds'])} folds\n"
@@ -248,7 +225,7 @@ def _show_graph(document: Mapping[str, Any]) -> None:
     _show_calibration(document)
 
 
-def _rates(result: BacktestResult) -> Iterator[dict[str, Any]]:
+def _rates(result: workflow.BacktestResult) -> Iterator[dict[str, Any]]:
     """Yield the rates of each setting and baseline, as text that fits a line of 80 characters."""
     for row in result.rows():
         yield {

@@ -6,21 +6,21 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from rightsize.cli.command import Common, command
 from rightsize.cli.exit_codes import ExitCode
 from rightsize.cli.layout import terminal_width, wrapped
-from rightsize.cli.narration import say, say_next, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose, with_db
-from rightsize.cli.output import first_rows, show, write
+from rightsize.cli.narration import say
+from rightsize.cli.output import first_rows, write
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.times import read_instant
 from rightsize.model.wording import counted
-
-if TYPE_CHECKING:  # commands import their workflow only when they run
-    from rightsize.workflow.access import Answers
+from rightsize.render.escape import for_shell, for_terminal
+from rightsize.workflow import access as workflow
+from rightsize.workflow import tenant_access
 
 CAN_COLUMNS = ("principal_id", "operation", "scope", "plane", "allowed", "because", "denied_by", "depends_on_reading")
 BATCH_COLUMNS = (*CAN_COLUMNS, "unknown")
@@ -53,6 +53,7 @@ AsOf = Annotated[
 ]
 
 
+@command(rows=True)
 def can(
     principal: Annotated[
         str | None,
@@ -78,36 +79,27 @@ def can(
     plane: Plane = None,
     as_of: AsOf = None,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 3 when an answer is no.")] = False,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """Show whether a principal may perform an operation at a scope, and which assignments decide it.
 
     The answer is yes, no, eligible (after a PIM activation) or conditional (where a condition holds). In a batch it is
     unknown where nothing loaded knows the principal, the operation or the scope; the nearest names stand beside it.
     """
-    from rightsize.workflow.access import can as ask  # noqa: PLC0415
-    from rightsize.workflow.access import read_questions  # noqa: PLC0415
-    from rightsize.workflow.tenant_access import AccessQuestion  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
     if batch is not None:
         if principal or operation or at:
             raise UsageError("`--batch` takes no PRINCIPAL, OPERATION or `--at`: each of its lines has all three")
-        questions = read_questions(batch, plane)
+        questions = workflow.read_questions(batch, plane)
     elif principal is None or operation is None or at is None:
         raise UsageError(
             "a principal, an operation and a scope are needed", hint="`rightsize can PRINCIPAL OPERATION --at SCOPE`"
         )
     else:
-        questions = [AccessQuestion(principal, operation, at, plane)]
-    answers = ask(db, questions, as_of=as_of, strict=batch is None)
+        questions = [tenant_access.AccessQuestion(principal, operation, at, plane)]
+    answers = workflow.can(common.db, questions, as_of=as_of, strict=batch is None)
     columns, document = (CAN_COLUMNS, answers.rows[0]) if batch is None else (BATCH_COLUMNS, None)
-    _show(answers, columns, output, document=document, every=every)
+    _show(answers, columns, common, document=document)
     for note in answers.notes:
         say(note)
     unknown = sum(row["allowed"] == UNKNOWN for row in answers.rows)
@@ -117,11 +109,12 @@ def can(
             "is not known, or is that of several",
             hint="the others are answered; rows that are `unknown` have the nearest names",
         )
-    _say_next(answers, db, output)
+    _say_next(answers, common)
     if exit_code and any(row["allowed"] == "no" for row in answers.rows):
         raise typer.Exit(ExitCode.GATE)
 
 
+@command(rows=True)
 def who_can(
     operation: Annotated[
         str, typer.Argument(metavar="OPERATION", help="For example Microsoft.Compute/virtualMachines/write.")
@@ -130,58 +123,42 @@ def who_can(
     plane: Plane = None,
     as_of: AsOf = None,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 3 when nobody can.")] = False,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """List the principals that may perform an operation at a scope, and the assignments that decide it.
 
     Groups are listed beside their members.
     """
-    from rightsize.workflow.access import who_can as ask  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    answers = ask(db, operation, at, plane=plane, as_of=as_of)
-    _show(answers, WHO_COLUMNS, output, every=every)
+    answers = workflow.who_can(common.db, operation, at, plane=plane, as_of=as_of)
+    _show(answers, WHO_COLUMNS, common)
     if not answers.rows:
         say("no loaded assignment allows this operation there")
     for note in answers.notes:
         say(note)
-    _say_next(answers, db, output)
+    _say_next(answers, common)
     if exit_code and not answers.rows:
         raise typer.Exit(ExitCode.GATE)
 
 
-def _say_next(answers: Answers, db: Path, output: OutputFormat) -> None:
+def _say_next(answers: workflow.Answers, common: Common) -> None:
     """Say the next step: to look at the first principal of the answers, or at all access where there is none."""
-    from rightsize.render.escape import for_shell  # noqa: PLC0415  kept out of `--help`
-
     who = next((row["principal_id"] for row in answers.rows), None)
     step = "rightsize analyze" if who is None else f"rightsize explain {for_shell(who)}"
-    say_next(with_db(step, db), output=output)
+    common.say_next(common.with_db(step))
 
 
 def _show(
-    answers: Answers,
-    columns: tuple[str, ...],
-    output: OutputFormat,
-    *,
-    document: Mapping[str, Any] | None = None,
-    every: bool,
+    answers: workflow.Answers, columns: tuple[str, ...], common: Common, *, document: Mapping[str, Any] | None = None
 ) -> None:
-    if output is OutputFormat.TABLE:
-        write("".join(_lines(answers, every=every)))
+    if common.is_table:
+        write("".join(_lines(answers, every=common.every)))
     else:
-        show(answers.rows, columns, output, document=document)
+        common.show(answers.rows, columns, document=document)
 
 
-def _lines(answers: Answers, *, every: bool) -> Iterator[str]:
+def _lines(answers: workflow.Answers, *, every: bool) -> Iterator[str]:
     """Yield the answers as text, each with the chain behind it; every line is escaped."""
-    from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
-
     shown, rest = first_rows(answers.rows, every=every)
     width = terminal_width()
     for row in shown:

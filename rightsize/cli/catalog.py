@@ -7,20 +7,13 @@ from typing import Annotated
 import typer
 
 from rightsize.cli.collect import Auth, Cloud
+from rightsize.cli.command import Common, command
 from rightsize.cli.load import show_report
-from rightsize.cli.narration import say, say_next_of_store, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show
-
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+from rightsize.cli.narration import say
+from rightsize.workflow import catalog as workflow
 
 
-@app.callback()
-def catalog() -> None:
-    """Load the catalogue of operations, roles and Graph permissions, and show its state."""
-
-
-@app.command("import")
+@command(rows=True)
 def import_files(
     files: Annotated[
         list[str],
@@ -30,22 +23,15 @@ def import_files(
             "Microsoft's apps."
         ),
     ],
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """Load operations, roles and Graph permissions from files, recognised by content; other files are refused."""
-    from rightsize.workflow.catalog import import_catalogue  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    show_report(import_catalogue(db, files), output, by_file=True, every=every)
-    say_next_of_store(db, output, is_changed=True)
+    show_report(workflow.import_catalogue(common.db, files), common, by_file=True)
+    common.say_next_of_store(is_changed=True)
 
 
-@app.command("refresh")
+@command(rows=True)
 def refresh(
     cloud: Cloud = "public",
     auth: Auth = "default",
@@ -58,46 +44,32 @@ def refresh(
             "--graph-map", help="Address of the published map of Graph permissions; an empty text skips the map."
         ),
     ] = None,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,
+    *,
+    common: Common,
 ) -> None:
     """Load today's operations and roles from Azure, and the published map of Graph permissions if it changed.
 
     No loaded entry is removed.
     """
-    from rightsize.workflow.catalog import GRAPH_MAP, refresh_catalogue  # noqa: PLC0415
+    place = workflow.GRAPH_MAP if graph_map is None else graph_map
+    report = workflow.refresh_catalogue(
+        common.db, cloud=cloud, auth=auth, may_ask=not common.no_input, force=force, graph_map=place
+    )
+    show_report(report, common, by_file=False)
+    common.say_next_of_store(is_changed=True)
 
-    set_verbosity(verbose, quiet)
-    place = GRAPH_MAP if graph_map is None else graph_map
-    report = refresh_catalogue(db, cloud=cloud, auth=auth, may_ask=not no_input, force=force, graph_map=place)
-    show_report(report, output, by_file=False, every=every)
-    say_next_of_store(db, output, is_changed=True)
 
-
-@app.command("status")
-def status(
-    db: Db = DEFAULT_DB,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
-) -> None:
+@command()
+def status(*, common: Common) -> None:
     """Show the number of loaded operations and roles, and the hash of the catalogue that plans name.
 
     `control` and `data` count operations of certain planes, `guessed` those of inferred planes, `unknown` the rest.
     """
-    from rightsize.workflow.catalog import read_catalogue_status  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    found = read_catalogue_status(db).answer()
+    found = workflow.read_catalogue_status(common.db).answer()
     if not found["operations"]:
         say("no operations are loaded; `rightsize catalog refresh` fetches them, too")
-    if output is OutputFormat.TABLE:
-        show([{"what": what, "value": value} for what, value in found.items()], ("what", "value"), output)
+    if common.is_table:
+        common.show([{"what": what, "value": value} for what, value in found.items()], ("what", "value"))
     else:
-        show([found], list(found), output, document=found)
-    say_next_of_store(db, output)
+        common.show([found], list(found), document=found)
+    common.say_next_of_store()

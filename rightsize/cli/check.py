@@ -6,28 +6,19 @@ import os
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from rightsize.cli.narration import say, say_next, set_verbosity
-from rightsize.cli.options import (
-    DEFAULT_DB,
-    AllRows,
-    Db,
-    NoInput,
-    OutputFormat,
-    Quiet,
-    Today,
-    Verbose,
-    day_or_today,
-    with_db,
-)
+from rightsize.analyze import control_findings
+from rightsize.cli.command import Common, command
+from rightsize.cli.narration import say
+from rightsize.cli.options import OutputFormat, Today, day_or_today
 from rightsize.cli.output import show, write
 from rightsize.model.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    from rightsize.analyze.control_findings import CheckReport
+from rightsize.render import check_github, check_junit, check_ocsf, check_rows, check_sarif
+from rightsize.render.rows import write_json, write_jsonl, write_separated
+from rightsize.workflow import check as workflow
 
 
 class CheckFormat(StrEnum):
@@ -57,6 +48,7 @@ class SeverityName(StrEnum):
 _ROWS = ("table", "json", "jsonl", "csv", "tsv")
 
 
+@command(rows=True)
 def check(
     controls: Annotated[
         list[str] | None, typer.Argument(metavar="[CONTROL]...", help="Names of controls. Default: all.")
@@ -91,12 +83,9 @@ def check(
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Only list the controls.")] = False,
     statement: Annotated[bool, typer.Option("--sql", help="Print the SQL of the one control that is named.")] = False,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
     output: Annotated[CheckFormat, typer.Option("-o", "--output", help="How to write the report.")] = CheckFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """Judge the store by controls on owners, permanent privileged roles, unused access and ways to gain rights.
 
@@ -105,18 +94,15 @@ def check(
     has ended and its finding still fails. `-o ocsf` writes JSON lines. `-o github` writes annotations, and a summary
     to the file that GITHUB_STEP_SUMMARY names.
     """
-    from rightsize.workflow.check import check_store  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
     named = tuple(controls or ())
     if list_ or statement:
         _show_controls(named, output, statement=statement)
         if output is CheckFormat.TABLE and not statement:
-            say_next(with_db("rightsize check", db))
+            common.say_next(common.with_db("rightsize check"))
         return
     files = [_file_of(text) for text in writes or ()]
-    result = check_store(
-        db,
+    result = workflow.check_store(
+        common.db,
         as_of=day_or_today(as_of),
         names=named,
         parameters=parameters or (),
@@ -125,7 +111,7 @@ def check(
         fail_on=fail_on.value if fail_on else None,
         fail_on_unknown=fail_on_unknown,
     )
-    _show(result.report, output, named, every=every)
+    _show(result.report, output, named, every=common.every)
     for form, path in files:
         _save(path, _text(result.report, form))
     for remark in result.remarks:
@@ -135,22 +121,20 @@ def check(
     elif result.refusal is not None:
         raise result.refusal
     if output is CheckFormat.TABLE:
-        say_next(with_db(_next(result.report, named), db))
+        common.say_next(common.with_db(_next(result.report, named)))
 
 
-def _next(report: CheckReport, named: tuple[str, ...]) -> str:
+def _next(report: control_findings.CheckReport, named: tuple[str, ...]) -> str:
     """Return the next step: the findings of the first control that fails, else a plan."""
     failing = next((outcome.name for outcome in report.outcomes if outcome.counting and not named), None)
     return "rightsize propose" if failing is None else f"rightsize check {failing}"
 
 
 def _show_controls(names: tuple[str, ...], output: CheckFormat, *, statement: bool) -> None:
-    from rightsize.workflow.check import control_statement, list_controls  # noqa: PLC0415
-
     if statement:
         if len(names) != 1:
             raise UsageError("`--sql` takes exactly one control", hint="`rightsize check --sql CONTROL`")
-        write(control_statement(names[0]))
+        write(workflow.control_statement(names[0]))
         return
     if output.value not in (*_ROWS, "markdown"):
         raise UsageError(f"`--list` has no format `{output.value}`", hint=f"formats: {', '.join((*_ROWS, 'markdown'))}")
@@ -165,7 +149,7 @@ def _show_controls(names: tuple[str, ...], output: CheckFormat, *, statement: bo
             "tags": [f"{tag.framework} {tag.id}" for tag in control.tags],
             "parameters": [f"{one.name}={one.default}" for one in control.question.parameters],
         }
-        for control in list_controls(names)
+        for control in workflow.list_controls(names)
     ]
     show(rows, list(rows[0]), OutputFormat(output.value), table_columns=("severity", "control", "title"))
 
@@ -177,17 +161,16 @@ def _file_of(text: str) -> tuple[CheckFormat, Path]:
     return CheckFormat(form), Path(path)
 
 
-def _show(report: CheckReport, output: CheckFormat, named: tuple[str, ...], *, every: bool) -> None:
-    from rightsize.render import check_rows as rows  # noqa: PLC0415
-
+def _show(report: control_findings.CheckReport, output: CheckFormat, named: tuple[str, ...], *, every: bool) -> None:
     if output is CheckFormat.TABLE and not named:
-        shown = [row for row in rows.control_rows(report) if row["status"] != "pass"]
-        show(shown, rows.CONTROL_COLUMNS, OutputFormat.TABLE, table_columns=rows.CONTROL_TABLE)
+        shown = [row for row in check_rows.control_rows(report) if row["status"] != "pass"]
+        show(shown, check_rows.CONTROL_COLUMNS, OutputFormat.TABLE, table_columns=check_rows.CONTROL_TABLE)
         passed = len(report.outcomes) - len(shown)
         say(f"{len(report.counting)} findings of controls; {passed} of {len(report.outcomes)} controls pass")
     elif output is CheckFormat.TABLE:
-        found = rows.finding_rows(report)
-        show(found, rows.FINDING_COLUMNS, OutputFormat.TABLE, table_columns=rows.FINDING_TABLE, every=every)
+        found = check_rows.finding_rows(report)
+        brief = check_rows.FINDING_TABLE
+        show(found, check_rows.FINDING_COLUMNS, OutputFormat.TABLE, table_columns=brief, every=every)
         say(f"{sum(outcome.passed for outcome in report.outcomes)} others pass")
     else:
         write(_text(report, output))
@@ -195,33 +178,23 @@ def _show(report: CheckReport, output: CheckFormat, named: tuple[str, ...], *, e
         _save(Path(os.environ["GITHUB_STEP_SUMMARY"]), _text(report, CheckFormat.MARKDOWN), mode="a")
 
 
-def _text(report: CheckReport, form: CheckFormat) -> str:
-    from rightsize.render import rows as plain  # noqa: PLC0415
-    from rightsize.render.check_github import write_annotations, write_summary  # noqa: PLC0415
-    from rightsize.render.check_junit import write_junit  # noqa: PLC0415
-    from rightsize.render.check_ocsf import write_ocsf  # noqa: PLC0415
-    from rightsize.render.check_rows import FINDING_COLUMNS, finding_rows, report_document  # noqa: PLC0415
-    from rightsize.render.check_sarif import write_sarif  # noqa: PLC0415
-
+def _text(report: control_findings.CheckReport, form: CheckFormat) -> str:
     writers: dict[CheckFormat, Callable[[], str]] = {
-        CheckFormat.JSON: lambda: plain.write_json(report_document(report)),
-        CheckFormat.JSONL: lambda: plain.write_jsonl(finding_rows(report)),
-        CheckFormat.CSV: lambda: plain.write_separated(finding_rows(report), FINDING_COLUMNS, ","),
-        CheckFormat.TSV: lambda: plain.write_separated(finding_rows(report), FINDING_COLUMNS, "\t"),
-        CheckFormat.MARKDOWN: lambda: write_summary(report),
-        CheckFormat.SARIF: lambda: write_sarif(report),
-        CheckFormat.OCSF: lambda: write_ocsf(report),
-        CheckFormat.JUNIT: lambda: write_junit(report),
-        CheckFormat.GITHUB: lambda: write_annotations(report),
+        CheckFormat.JSON: lambda: write_json(check_rows.report_document(report)),
+        CheckFormat.JSONL: lambda: write_jsonl(check_rows.finding_rows(report)),
+        CheckFormat.CSV: lambda: write_separated(check_rows.finding_rows(report), check_rows.FINDING_COLUMNS, ","),
+        CheckFormat.TSV: lambda: write_separated(check_rows.finding_rows(report), check_rows.FINDING_COLUMNS, "\t"),
+        CheckFormat.MARKDOWN: lambda: check_github.write_summary(report),
+        CheckFormat.SARIF: lambda: check_sarif.write_sarif(report),
+        CheckFormat.OCSF: lambda: check_ocsf.write_ocsf(report),
+        CheckFormat.JUNIT: lambda: check_junit.write_junit(report),
+        CheckFormat.GITHUB: lambda: check_github.write_annotations(report),
     }
     return writers[form]()
 
 
-def _write_baseline(report: CheckReport, path: Path) -> None:
-    from rightsize.render.rows import write_json  # noqa: PLC0415
-    from rightsize.workflow.check import baseline_document  # noqa: PLC0415
-
-    document = baseline_document(report)
+def _write_baseline(report: control_findings.CheckReport, path: Path) -> None:
+    document = workflow.baseline_document(report)
     _save(path, write_json(document))
     say(f"wrote a baseline of {len(document['findings'])} findings to {path}")
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
+from rightsize.azure import credentials
+from rightsize.cli.command import Common, command
 from rightsize.cli.exit_codes import ExitCode
 from rightsize.cli.load import show_report
-from rightsize.cli.narration import say, say_next, say_next_of_store, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose, with_db
-from rightsize.cli.output import show
+from rightsize.cli.narration import say
 from rightsize.model.times import read_instant
-
-if TYPE_CHECKING:
-    from rightsize.azure.credentials import SignIn
-    from rightsize.workflow.collect import CollectReport
+from rightsize.render.escape import for_shell
+from rightsize.workflow import collect as workflow
 
 COLUMNS = ("source", "state", "units", "complete", "pages", "rows", "missing", "reason")
 _SHORT = ("source", "state", "units", "pages", "rows")
@@ -48,14 +46,34 @@ Containers = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """The options that say which sources of a tenant are read, and how to sign in."""
+
+    cloud: Cloud = "public"
+    auth: Auth = "default"
+    subscription: Subscriptions = None
+    source: Sources = None
+    workspace: Workspaces = None
+    container: Containers = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return them as the arguments that the workflows take."""
+        return {
+            "cloud": self.cloud,
+            "auth": self.auth,
+            "subscriptions": self.subscription or (),
+            "sources": self.source or (),
+            "workspaces": self.workspace or (),
+            "containers": self.container or (),
+        }
+
+
+@command()
 def collect(
     out: Annotated[Path, typer.Option("--out", help="Folder of the runs; each run has a folder in it.")] = DEFAULT_OUT,
-    cloud: Cloud = "public",
-    auth: Auth = "default",
-    subscription: Subscriptions = None,
-    source: Sources = None,
-    workspace: Workspaces = None,
-    container: Containers = None,
+    *,
+    sources: SourceOptions,
     days: Annotated[int, typer.Option("--days", help="Number of days of logs to collect.")] = 90,
     until: Annotated[
         datetime | None,
@@ -66,11 +84,7 @@ def collect(
         bool, typer.Option("--resume/--no-resume", help="Continue an interrupted run with the same options.")
     ] = True,
     load: Annotated[bool, typer.Option("--load/--no-load", help="Load the collected data into the store.")] = True,
-    db: Db = DEFAULT_DB,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,
+    common: Common,
 ) -> None:
     """Collect a tenant from Azure, Graph, Log Analytics and storage into raw pages, then load them.
 
@@ -78,46 +92,37 @@ def collect(
     records. Each source that could not be read is listed with the missing right. Exit code 7 means that something is
     incomplete and that the same command would continue.
     """
-    from rightsize.render.escape import for_shell  # noqa: PLC0415
-    from rightsize.workflow.collect import collect_tenant  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    report = collect_tenant(
+    report = workflow.collect_tenant(
         out,
-        cloud=cloud,
-        auth=auth,
-        sources=source or (),
-        subscriptions=subscription or (),
-        workspaces=workspace or (),
-        containers=container or (),
+        **sources.arguments(),
         days=days,
         until=until.replace(tzinfo=UTC) if until else None,
         raw=raw,
         resume=resume,
-        may_ask=not no_input,
-        db=db if load else None,
+        may_ask=not common.no_input,
+        db=common.db if load else None,
         signed_in=_tell_sign_in,
     )
     _tell(report)
     rows = [asdict(row) for row in report.rows]
-    show(rows, _SHORT if output is OutputFormat.TABLE and not verbose else COLUMNS, output)
-    if report.loaded is not None and verbose:
-        show_report(report.loaded, output, by_file=False)
+    common.show(rows, _SHORT if common.is_table and not common.verbose else COLUMNS)
+    if report.loaded is not None and common.verbose:
+        show_report(report.loaded, common, by_file=False)
     if not report.is_whole:
-        say_next("the same command, which continues", output=output)
+        common.say_next("the same command, which continues")
         raise typer.Exit(ExitCode.SERVICE)
     if report.loaded is None:
-        say_next(with_db(f"rightsize load {for_shell(str(report.folder))}", db), output=output)
+        common.say_next(common.with_db(f"rightsize load {for_shell(str(report.folder))}"))
     else:
-        say_next_of_store(db, output, is_changed=True)
+        common.say_next_of_store(is_changed=True)
 
 
-def _tell_sign_in(who: SignIn) -> None:
+def _tell_sign_in(who: credentials.SignIn) -> None:
     named = who.name or who.principal_id
     say(f"signed in by {who.credential}" + (f" as {named}" if named else ""))
 
 
-def _tell(report: CollectReport) -> None:
+def _tell(report: workflow.CollectReport) -> None:
     tally = report.tally
     states = [row.state for row in report.rows]
     rest = "".join(

@@ -1,38 +1,93 @@
-"""Show the commands in the groups of what people do with them, in the order in which they do it."""
+"""Find commands by the registry, import the one that is called, and list them in the help by group."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
 
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-if TYPE_CHECKING:
-    from typing import Any
+from rightsize.cli.lazy_modules import lazy_modules
+from rightsize.cli.registry import Entry, entries_below
 
-GROUPS = {
-    "Start": ("demo", "exports", "collect", "doctor", "load", "catalog", "status"),
-    "Ask": ("analyze", "explain", "can", "who-can", "check", "reach", "layers", "report"),
-    "Plan": ("propose", "next", "logs", "plan", "verify", "roles", "mine", "backtest"),
-    "Review": ("review",),
-    "Change": ("rollout",),
-    "Watch": ("watch", "signals", "contain"),
-    "Data": ("sql", "queries", "events", "export", "prune"),
-}
-"""The groups by their title, each with its commands."""
+_WHOLE = 200
+"""Longer than the line of any command."""
 
 
-class CommandGroups(TyperGroup):
-    """The command line, whose help lists the commands by group, as wide as the terminal."""
+class CommandGroup(TyperGroup):
+    """The commands below a word, or below `rightsize` itself.
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write a section for each group; one command that is in no group stands under `Further`."""
-        shown = {
-            name: one for name in self.list_commands(ctx) if (one := self.get_command(ctx, name)) and not one.hidden
-        }
-        grouped = {name for names in GROUPS.values() for name in names}
-        width = max(map(len, shown))
-        for title, names in (*GROUPS.items(), ("Further", tuple(name for name in shown if name not in grouped))):
-            rows = [(name.ljust(width), shown[name].get_short_help_str(200)) for name in names if name in shown]
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
+    A subclass of typer's group, which wants all commands to be imported: their names, and their lines in the help, come
+    from the registry.
+    """
+
+    def __init__(self, *, below: str = "", default: str = "", **settings: Any) -> None:
+        super().__init__(**{**settings, "commands": None})
+        self.below = below
+        self.default = default
+        self.entries = entries_below(below)
+        self.commands = _ImportedCommands(self.entries)  # type: ignore[assignment]  # typer only reads them
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the default command before a first word that is no command."""
+        if self.default and args and args[0] not in self.commands and args[0] != "--help":
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  typer hands the context over
+        """Return the names of the commands, in the order of the registry, without importing one."""
+        return list(self.entries)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """Return the command of a name, which is imported for it; None where there is none."""
+        return self.commands[cmd_name] if cmd_name in self.entries else None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write the line of each command: whole in the groups of `rightsize`, else what fits beside the name."""
+        width = max(map(len, self.entries))
+        limit = formatter.width - 6 - width if self.below else _WHOLE
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, entry in self.entries.items():
+            line = TyperCommand(name, help=entry.summary).get_short_help_str(limit)
+            sections.setdefault(entry.group or "Commands", []).append((name.ljust(width), line))
+        for title, lines in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(lines)
+
+
+class _ImportedCommands(Mapping[str, Any]):
+    """The commands of a group by name; one is imported when it is asked for."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        self._entries = entries
+        self._imported: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._imported:
+            self._imported[name] = _command_of(name, self._entries[name])
+        return self._imported[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def _command_of(name: str, entry: Entry) -> Any:
+    if not entry.function:
+        return CommandGroup(
+            below=entry.name,
+            default=entry.default,
+            name=name,
+            help=entry.summary,
+            no_args_is_help=True,
+            rich_markup_mode=None,
+        )
+    module, _, function = entry.function.partition(":")
+    with lazy_modules():
+        return getattr(import_module(f"rightsize.cli.{module}"), function).build(name)

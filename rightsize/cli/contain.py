@@ -4,36 +4,26 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from rightsize.cli.narration import say, say_next, set_verbosity
-from rightsize.cli.options import (
-    DEFAULT_DB,
-    AllRows,
-    Db,
-    EmergencyAccess,
-    NoInput,
-    Output,
-    OutputFormat,
-    Quiet,
-    Verbose,
-    WholeWindow,
-    with_db,
-)
-from rightsize.cli.output import show
+from rightsize.cli.command import Common, command
+from rightsize.cli.narration import say
+from rightsize.cli.options import EmergencyAccess, WholeWindow
+from rightsize.cli.reach import reach_text
 from rightsize.model.errors import UsageError
 from rightsize.model.times import read_instant
-
-if TYPE_CHECKING:
-    from rightsize.workflow.contain import ContainResult, Suspicion
+from rightsize.render import summary
+from rightsize.render.escape import for_shell
+from rightsize.workflow import contain as workflow
 
 _COLUMNS = ("role_assignment_id", "kind", "role", "scope", "why", "assignments")
 _BRIEF = ("kind", "role", "at", "why", "assignments")
 _STEPS = {"today": "today", "after": "after the plan", "and_options": "after the plan and all requests"}
 
 
+@command(rows=True)
 def contain(
     principal: Annotated[str, typer.Argument(help="Id, UPN, application id or name of the suspected principal.")],
     out: Annotated[Path, typer.Option("--out", help="The plan folder.")] = Path("reports/containment"),
@@ -54,12 +44,8 @@ def contain(
     owner: Annotated[str, typer.Option("--owner", help="Who is responsible for the decision.")] = "whoever ran contain",
     emergency_account: EmergencyAccess = None,
     min_window: WholeWindow = 90,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """Write a plan with the smallest change that stops a suspected principal and the access it could gain next.
 
@@ -68,13 +54,8 @@ def contain(
     block its sign-in, end its sessions or remove it from groups are written beside the plan, each with its reversal;
     nothing sends them.
     """
-    from rightsize.render.escape import for_shell  # noqa: PLC0415
-    from rightsize.render.summary import short_scope  # noqa: PLC0415
-    from rightsize.workflow.contain import contain_principal  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    result = contain_principal(
-        db,
+    result = workflow.contain_principal(
+        common.db,
         principal,
         out,
         suspicion=_suspicion(since, until, reason, owner),
@@ -85,32 +66,27 @@ def contain(
     document = result.document() | {"dwell_seconds": None if dwell is None else int(dwell.total_seconds())}
     places = result.containment.plan.names
     rows = document["changes"]
-    if output is OutputFormat.TABLE:
+    if common.is_table:
         rows = [
             row
             | {"kind": row["kind"].replace("_", " "), "why": ", ".join(row["why"]).replace("_", " ")}
-            | {"at": short_scope(row["scope"], places)}
+            | {"at": summary.short_scope(row["scope"], places)}
             for row in rows
         ]
-    show(rows, _COLUMNS, output, document=document, table_columns=_BRIEF, every=every)
+    common.show(rows, _COLUMNS, document=document, table_columns=_BRIEF)
     _tell(result, dwell)
-    say_next(with_db(f"rightsize verify {for_shell(str(result.out))}", db), output=output)
+    common.say_next(common.with_db(f"rightsize verify {for_shell(str(result.out))}"))
 
 
-def _suspicion(since: datetime | None, until: datetime | None, reason: str, owner: str) -> Suspicion | None:
-    from rightsize.workflow.contain import Suspicion  # noqa: PLC0415
-
+def _suspicion(since: datetime | None, until: datetime | None, reason: str, owner: str) -> workflow.Suspicion | None:
     if since is None:
         if until is not None:
             raise UsageError("`--until` needs `--since`")
         return None
-    return Suspicion(since, until, reason, owner)
+    return workflow.Suspicion(since, until, reason, owner)
 
 
-def _tell(result: ContainResult, dwell: timedelta | None) -> None:
-    from rightsize.cli.reach import reach_text  # noqa: PLC0415
-    from rightsize.workflow.contain import span_told  # noqa: PLC0415
-
+def _tell(result: workflow.ContainResult, dwell: timedelta | None) -> None:
     if result.first_suspect is None:
         say("none of its calls is suspect, so all of them count as need: `--since` sets the start of the suspect time")
     else:
@@ -127,5 +103,5 @@ def _tell(result: ContainResult, dwell: timedelta | None) -> None:
     if result.options:
         say(f"wrote {len(result.options)} requests for people to {result.out / 'containment.md'}; nothing sends them")
     if dwell is not None:
-        say(f"the plan was ready {span_told(dwell)} after the first suspect record")
+        say(f"the plan was ready {workflow.span_told(dwell)} after the first suspect record")
     say(f"wrote the plan to {result.out} in {result.seconds:.1f} s")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from rightsize.cli.command import Common, command
 from rightsize.cli.layout import terminal_width, wrapped
-from rightsize.cli.narration import say, say_next, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show, write
-
-if TYPE_CHECKING:
-    from rightsize.workflow.demo import DemoResult, Example
+from rightsize.cli.narration import say
+from rightsize.cli.output import write
+from rightsize.demo.spec import TenantSpec
+from rightsize.model.excess import total_excess
+from rightsize.render.escape import for_shell, for_terminal
+from rightsize.render.excess import by_design_text, change_text
+from rightsize.workflow import demo as workflow
 
 _VERDICTS = {
     "used": "seen in a log",
@@ -26,6 +28,7 @@ _DEEP = 4
 """Text that is indented further is a column, whose lines stand below each other."""
 
 
+@command()
 def demo(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder for all files: a new one, or an earlier demo.")
@@ -39,28 +42,20 @@ def demo(
         int | None, typer.Option("--events", help="Approximate number of calls in the logs.", show_default=False)
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Another number gives another tenant.")] = 0,
-    db: Db = DEFAULT_DB,  # noqa: ARG001  every command takes it; the demo has a store of its own, in its folder
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """Generate a sample tenant, load its exports, judge its assignments, and write a plan and a report into DIR."""
-    from rightsize.demo.spec import TenantSpec  # noqa: PLC0415  kept out of `--help`
-    from rightsize.render.escape import for_shell  # noqa: PLC0415
-    from rightsize.workflow.demo import make_demo  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
     spec = TenantSpec(seed=seed, principals=principals, subscriptions=subscriptions, days=days, events=events)
-    result = make_demo(folder, spec, say)
-    if output is OutputFormat.TABLE:
+    result = workflow.make_demo(folder, spec, say)
+    if common.is_table:
         write("\n".join(write_page(result)) + "\n")
-        say_next(f"rightsize next {for_shell(str(result.folder))} --db {for_shell(str(result.store))}")
+        common.say_next(f"rightsize next {for_shell(str(result.folder))} --db {for_shell(str(result.store))}")
     else:
-        show(list(result.rows()), ("section", "measure", "value"), output, document=result.document())
+        common.show(list(result.rows()), ("section", "measure", "value"), document=result.document())
 
 
-def write_page(result: DemoResult) -> Iterator[str]:
+def write_page(result: workflow.DemoResult) -> Iterator[str]:
     """Yield the lines of the page for a terminal, with harmless text only, none wider than it but for commands."""
     width = terminal_width()
     for line in _page(result):
@@ -72,7 +67,7 @@ def write_page(result: DemoResult) -> Iterator[str]:
             yield from wrapped(text, width, indent=margin, hanging=margin if len(margin) > _DEEP else f"{margin}  ")
 
 
-def _page(result: DemoResult) -> Iterator[str]:
+def _page(result: workflow.DemoResult) -> Iterator[str]:
     window = result.plan.generated_from["window"]
     yield f"A made-up hospital group: {result.principals:,} principals, {result.assignments:,} role assignments,"
     yield f"{result.subscriptions} subscriptions, {result.records:,} records of {result.days} days"
@@ -91,7 +86,7 @@ def _page(result: DemoResult) -> Iterator[str]:
     yield from _next(result)
 
 
-def _verdicts(result: DemoResult) -> Iterator[str]:
+def _verdicts(result: workflow.DemoResult) -> Iterator[str]:
     granted = result.plan.verdicts.get("granted", 0)
     yield f"  {'granted':<16}{granted:>9,}"
     for verdict, meaning in _VERDICTS.items():
@@ -102,10 +97,7 @@ def _verdicts(result: DemoResult) -> Iterator[str]:
     yield f"  {'unexplained':<16}{unexplained:>9,}          done, and no assignment today allows it"
 
 
-def _proof(result: DemoResult) -> Iterator[str]:
-    from rightsize.model.excess import total_excess  # noqa: PLC0415  kept out of `--help`
-    from rightsize.render.excess import by_design_text, change_text  # noqa: PLC0415
-
+def _proof(result: workflow.DemoResult) -> Iterator[str]:
     excess = total_excess(result.plan.proposals)
     yield f"  they remove {excess.live.removed:.0%} of the live excess, which weighs operations by their risk"
     yield f"  latent excess, on resource types that do not exist there: {change_text(excess.latent)}"
@@ -128,9 +120,7 @@ def _proof(result: DemoResult) -> Iterator[str]:
     )
 
 
-def _told(example: Example) -> Iterator[str]:
-    from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
-
+def _told(example: workflow.Example) -> Iterator[str]:
     proposal = example.proposal
     who = for_terminal(f"{example.principal}: {example.role} at {example.scope_name}")
     change = f"excess {proposal.excess_before:,.0f} → {proposal.excess_after:,.0f}"
@@ -139,7 +129,7 @@ def _told(example: Example) -> Iterator[str]:
     yield f"{margin}{change}; {for_terminal(proposal.reason)}"
 
 
-def _next(result: DemoResult) -> Iterator[str]:
+def _next(result: workflow.DemoResult) -> Iterator[str]:
     telling = next(iter(result.examples), None)
     yield "Look closer"
     yield f"  {result.folder / 'report.html'}  the whole analysis and all proposals, for a browser"

@@ -9,25 +9,22 @@ from typing import Annotated
 
 import typer
 
-from rightsize.cli.collect import Auth, Cloud, Containers, Sources, Subscriptions, Workspaces
+from rightsize.cli.collect import SourceOptions
+from rightsize.cli.command import Common, command
 from rightsize.cli.exit_codes import ExitCode
-from rightsize.cli.narration import say, say_next, set_verbosity
-from rightsize.cli.options import NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show
+from rightsize.cli.narration import say
 from rightsize.model.errors import UsageError
 from rightsize.model.times import read_instant
+from rightsize.workflow import doctor as workflow
 
 _COLUMNS = ("source", "title", "reach", "scopes", "readable", "permission", "role", "at", "reason")
 _SHORT = ("source", "reach", "scopes", "readable", "role")
 
 
+@command()
 def doctor(
-    cloud: Cloud = "public",
-    auth: Auth = "default",
-    subscription: Subscriptions = None,
-    source: Sources = None,
-    workspace: Workspaces = None,
-    container: Containers = None,
+    *,
+    sources: SourceOptions,
     until: Annotated[
         datetime | None,
         typer.Option(
@@ -51,30 +48,19 @@ def doctor(
             "--with-pim", help="Let that role also change eligible and time-bound assignments and their rules."
         ),
     ] = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,
+    common: Common,
 ) -> None:
     """Sign in, try each source once, and list the sources that `collect` could not read and the missing rights.
 
     Exit code 4 means that access to a source is refused. Nothing is written to the tenant.
     """
-    from rightsize.workflow.doctor import examine, write_role  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
     if with_pim and rollout_role is None:
         raise UsageError("`--with-pim` needs `--rollout-role`", hint="add --rollout-role FILE")
-    found = examine(
-        cloud=cloud,
-        auth=auth,
-        sources=source or (),
-        subscriptions=subscription or (),
-        workspaces=workspace or (),
-        containers=container or (),
+    found = workflow.examine(
+        **sources.arguments(),
         until=until.replace(tzinfo=UTC) if until else None,
         with_pim=with_pim,
-        may_ask=not no_input,
+        may_ask=not common.no_input,
     )
     named = found.who.name or found.who.principal_id
     say(f"signed in by {found.who.credential}" + (f" as {named}" if named else ""))
@@ -83,17 +69,17 @@ def doctor(
     for permission in found.permissions:
         say(f"ask for the Graph permission: {permission}")
     if role_out is not None:
-        write_role(found.role, role_out)
+        workflow.write_role(found.role, role_out)
         say(f"wrote a custom role to {role_out}")
     if rollout_role is not None:
-        write_role(found.rollout_role, rollout_role)
+        workflow.write_role(found.rollout_role, rollout_role)
         say(f"wrote a custom role to {rollout_role}: assign it to a principal that does nothing else")
     rows = [{**asdict(row), "at": ", ".join(row.at)} for row in found.rows]
-    if output is OutputFormat.TABLE and not verbose:
-        show([row for row in rows if row["reach"] != "readable"] or rows, _SHORT, output)
+    if common.is_table and not common.verbose:
+        common.show([row for row in rows if row["reach"] != "readable"] or rows, _SHORT)
     else:
-        show(rows, _COLUMNS, output)
+        common.show(rows, _COLUMNS)
     if any(row["reach"] == "refused" for row in rows):
-        say_next("ask for what is missing, then `rightsize doctor` again", output=output)
+        common.say_next("ask for what is missing, then `rightsize doctor` again")
         raise typer.Exit(ExitCode.ACCESS)
-    say_next("rightsize collect, with the same options", output=output)
+    common.say_next("rightsize collect, with the same options")

@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from rightsize.cli.command import Common, command
 from rightsize.cli.layout import terminal_width, wrapped
-from rightsize.cli.narration import say_next, set_verbosity
-from rightsize.cli.options import (
-    DEFAULT_DB,
-    DEFAULT_FORGET_DAYS,
-    AsOf,
-    Db,
-    ForgetDays,
-    MinDays,
-    MinWindow,
-    NoInput,
-    Output,
-    OutputFormat,
-    Quiet,
-    Verbose,
-    with_db,
-)
-from rightsize.cli.output import show, write
+from rightsize.cli.options import Window
+from rightsize.cli.output import write
 from rightsize.cli.reach import way_lines
+from rightsize.render.escape import for_shell, for_terminal
+from rightsize.workflow import explain as workflow
 
 COLUMNS = ("section", "what", "where", "count", "first_seen", "last_seen", "why")
 _ABOUT = ("principal_id", "app_id", "display_name", "user_type", "account_enabled", "created_on", "last_sign_in")
 
 
+@command()
 def explain(
     principal: Annotated[
         str,
@@ -40,37 +28,31 @@ def explain(
             "proposal, whose holder it shows."
         ),
     ],
-    as_of: AsOf = None,
-    min_window: MinWindow = None,
-    min_days: MinDays = None,
-    forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
-    db: Db = DEFAULT_DB,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    window: Window,
+    common: Common,
 ) -> None:
     """Show everything known about one principal: assignments, use, verdicts and evidence."""
-    from rightsize.workflow.explain import explain as explain_workflow  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    answer = explain_workflow(
-        db, principal, as_of=as_of, min_window=min_window, forget_days=forget_days, min_days=min_days
+    answer = workflow.explain(
+        common.db,
+        principal,
+        as_of=window.as_of,
+        min_window=window.min_window,
+        forget_days=window.forget_days,
+        min_days=window.min_days,
     )
-    if output is OutputFormat.TABLE:
+    if common.is_table:
         write("".join(_lines(answer)))
-        say_next(_next(answer, db))
+        common.say_next(common.with_db(_next(answer)))
     else:
-        show(list(_flat(answer)), COLUMNS, output, document=answer)
+        common.show(list(_flat(answer)), COLUMNS, document=answer)
 
 
-def _next(answer: dict[str, Any], db: Path) -> str:
+def _next(answer: dict[str, Any]) -> str:
     """Return the next step: what an attacker gains, the calls behind use that nothing allows, or a plan."""
-    from rightsize.render.escape import for_shell  # noqa: PLC0415  kept out of `--help`
-
     if answer["reach"]["ways"]:
-        return with_db(f"rightsize reach {for_shell(answer['identity']['principal_id'])}", db)
-    return with_db("rightsize propose", db)
+        return f"rightsize reach {for_shell(answer['identity']['principal_id'])}"
+    return "rightsize propose"
 
 
 def _flat(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -130,8 +112,6 @@ def _row(section: str, what: object, where: object = None, count: object = None,
 
 def _lines(answer: dict[str, Any]) -> Iterator[str]:
     """Yield the answer as text that fits the terminal; every line is escaped."""
-    from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
-
     width = terminal_width()
     for line in _text(answer):
         safe = for_terminal(line)

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from rightsize.cli.narration import say, say_next, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose, with_db
-from rightsize.cli.output import show
+from rightsize.cli.command import Common, command
+from rightsize.cli.narration import say
+from rightsize.workflow import export as workflow
 
 
 class ExportFormat(StrEnum):
@@ -20,6 +20,7 @@ class ExportFormat(StrEnum):
     XLSX = "xlsx"
 
 
+@command()
 def export(
     out: Annotated[
         Path, typer.Option("--out", help="Folder to write to; files of the same names are replaced.")
@@ -30,21 +31,15 @@ def export(
     plan: Annotated[
         Path | None, typer.Option("--plan", help="Plan folder: also export its proposals, and use its window.")
     ] = None,
-    db: Db = DEFAULT_DB,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """Write principals, assignments, roles, scopes, use, layers, coverage, findings and proposals as complete tables.
 
     No cell is written as a formula.
     """
-    from rightsize.workflow.export import export_store  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    result = export_store(db, out, form.value, plan)
+    result = workflow.export_store(common.db, out, form.value, plan)
     if result.is_stale:
         say(f"the loaded data has changed since the plan was made: `rightsize verify {plan}` checks whether it holds")
-    show(result.rows, ("table", "file", "rows"), output)
-    say_next(with_db("rightsize report", db), output=output)
+    common.show(result.rows, ("table", "file", "rows"))
+    common.say_next(common.with_db("rightsize report"))

@@ -8,9 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.narration import say, say_next, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose, with_db
-from rightsize.cli.output import short_name, show
+from rightsize.cli.command import Common, command
+from rightsize.cli.narration import say
+from rightsize.cli.output import short_name
+from rightsize.render.escape import for_shell
+from rightsize.workflow import layers as workflow
+from rightsize.workflow import text_files
 
 _LETTERS = {
     "host_integrity": "H",
@@ -46,6 +49,7 @@ _COLUMNS: dict[LayersBy, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
+@command(rows=True)
 def layers(
     principal: Annotated[
         str | None,
@@ -65,43 +69,27 @@ def layers(
             show_default=False,
         ),
     ] = None,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """Show principals that can defeat two or more layers of defence in one subscription: granted, used and proposed."""
-    from rightsize.render.escape import for_shell  # noqa: PLC0415
-    from rightsize.workflow.layers import defeats_of, show_layers  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
     if principal is not None:
-        rows = defeats_of(db, principal, plan)
-        show(rows, _DEFEATS, output, table_columns=("at", "layer", "basis", "operation"), every=every)
-        say_next(with_db(f"rightsize explain {for_shell(principal)}", db), output=output)
+        rows = workflow.defeats_of(common.db, principal, plan)
+        common.show(rows, _DEFEATS, table_columns=("at", "layer", "basis", "operation"))
+        common.say_next(common.with_db(f"rightsize explain {for_shell(principal)}"))
         return
-    found = show_layers(db, by_subscription=by is LayersBy.SUBSCRIPTION, plan=plan)
+    found = workflow.show_layers(common.db, by_subscription=by is LayersBy.SUBSCRIPTION, plan=plan)
     if picture is not None:
-        from rightsize.workflow.text_files import write_text  # noqa: PLC0415
-
-        write_text(picture, found.picture)
+        text_files.write_text(picture, found.picture)
     columns, brief = _COLUMNS[by]
-    is_table = output is OutputFormat.TABLE
-    show(
-        [_lettered(row) for row in found.rows] if is_table else found.rows,
-        columns,
-        output,
-        table_columns=brief,
-        every=every,
-    )
+    rows = [_lettered(row) for row in found.rows] if common.is_table else found.rows
+    common.show(rows, columns, table_columns=brief)
     say(f"{_LEGEND}; `enough` is the least number of operations that defeat them all, `violated` that of subscriptions")
     if not found.has_plan:
         say("there is no plan yet, so the proposed columns are empty")
     worst = next((row["principal_id"] for row in found.rows if found.has_plan), None)
     step = "rightsize propose" if worst is None else f"rightsize layers {for_shell(worst)}"
-    say_next(with_db(step, db), output=output)
+    common.say_next(common.with_db(step))
 
 
 def _lettered(row: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 
+from rich.cells import cell_len, chop_cells
+
 GAP = 2
 """Number of spaces between two columns."""
 _DEFAULT_WIDTH = 80
@@ -39,8 +41,6 @@ def cells(text: str) -> int:
     """Return the number of terminal cells that a text takes."""
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len  # noqa: PLC0415  most texts do without
-
     return cell_len(text)
 
 
@@ -96,8 +96,6 @@ def _pieces(word: str, room: int) -> list[str]:
 
 
 def _chopped(piece: str, room: int) -> list[str]:
-    from rich.cells import chop_cells  # noqa: PLC0415  few words are so long
-
     return list(chop_cells(piece, room))
 
 

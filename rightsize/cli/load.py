@@ -7,30 +7,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.narration import say, say_next_of_store, set_verbosity
-from rightsize.cli.options import (
-    DEFAULT_DB,
-    AllRows,
-    Db,
-    Memory,
-    NoInput,
-    Output,
-    OutputFormat,
-    Quiet,
-    Spill,
-    TrustCollections,
-    Verbose,
-)
-from rightsize.cli.output import show
+from rightsize.cli.command import Common, command
+from rightsize.cli.narration import say
+from rightsize.cli.options import Memory, Spill, TrustCollections
 from rightsize.cli.progress import erase_progress
 from rightsize.model.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    from rightsize.workflow.load import LoadReport
+from rightsize.render.escape import for_terminal
+from rightsize.workflow import load as workflow
+from rightsize.workflow import load_spark
 
 COLUMNS = ("source", "path", "read", "new", "duplicate", "rejected", "unused_record")
 _FEW = 20
@@ -46,6 +34,7 @@ class Engine(StrEnum):
 Paths = Annotated[list[str], typer.Argument(help="Exports: files, folders, .gz, .zip, or - for stdin.")]
 
 
+@command(rows=True)
 def load(
     paths: Paths,
     covers: Annotated[
@@ -92,27 +81,20 @@ def load(
             help="Folder for reduced rows that do not fit in memory: Spark writes it and this machine reads it.",
         ),
     ] = None,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,
+    *,
+    common: Common,
 ) -> None:
     """Load exports, recognised by their content; loading the same export again changes nothing.
 
     The table has one row for each source; with -v and in other formats it has one for each file. With `--engine spark`
     the paths are addresses that Spark reads (JSON lines, Parquet, Delta tables), and the store gets only distinct use.
     """
-    set_verbosity(verbose, quiet)
     if engine is Engine.SPARK:
-        from rightsize.workflow.load_spark import load_on_spark  # noqa: PLC0415
-
         if inventory_by or inventory_on:
             raise UsageError("`--inventory-by` and `--inventory-on` are about files that this machine reads")
 
-        report = load_on_spark(
-            db,
+        report = load_spark.load_on_spark(
+            common.db,
             paths,
             spark,
             settings=_settings(spark_conf or []),
@@ -126,10 +108,9 @@ def load(
     else:
         if spark_conf or spark_results:
             raise UsageError("`--spark-conf` and `--spark-results` need `--engine spark`")
-        from rightsize.workflow.load import load_paths  # noqa: PLC0415
 
-        report = load_paths(
-            db,
+        report = workflow.load_paths(
+            common.db,
             paths,
             covers=covers,
             source=source,
@@ -138,15 +119,15 @@ def load(
             inventory_on=inventory_on,
             memory_limit=memory_limit,
             spill_folder=spill_folder,
-            trusts=lambda folder: trust_collections or (not no_input and _is_believed(folder)),
+            trusts=lambda folder: trust_collections or (not common.no_input and _is_believed(folder)),
         )
-    show_report(report, output, by_file=verbose > 0, every=every)
+    show_report(report, common, by_file=common.verbose > 0)
     if all(row.source == "unknown" for row in report.rows):
         raise InputError(
             "nothing here can be loaded: no file is an Azure, Entra or log export",
             hint="`rightsize exports` writes a script that fetches what can be loaded",
         )
-    say_next_of_store(db, output, is_changed=True)
+    common.say_next_of_store(is_changed=True)
 
 
 def _is_believed(folder: Path) -> bool:
@@ -154,7 +135,6 @@ def _is_believed(folder: Path) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     erase_progress()
-    from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
 
     shown = for_terminal(str(folder))
     return typer.confirm(
@@ -174,7 +154,7 @@ def _settings(texts: Sequence[str]) -> dict[str, str]:
     return settings
 
 
-def show_report(report: LoadReport, output: OutputFormat, *, by_file: bool, every: bool = False) -> None:
+def show_report(report: workflow.LoadReport, common: Common, *, by_file: bool) -> None:
     """Write the result of a load: counts to stdout, one row a file or a source; notes and unknown files to stderr."""
     # A store that was never pruned has no late records.
     names = (*COLUMNS, "late") if any(row.late for row in report.rows) else COLUMNS
@@ -189,10 +169,10 @@ def show_report(report: LoadReport, output: OutputFormat, *, by_file: bool, ever
             say(f"and {len(said) - _FEW:,} more {kind}")
     if any(row["rejected"] for row in rows):
         say('`rightsize sql "SELECT path, line, reason FROM rejects"` lists the records that could not be used')
-    if output is OutputFormat.TABLE and not by_file:
-        show(_by_source(rows), ("source", "files", *names[2:]), output)
+    if common.is_table and not by_file:
+        common.show(_by_source(rows), ("source", "files", *names[2:]))
     else:
-        show(rows, names, output, every=every)
+        common.show(rows, names)
 
 
 def _by_source(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,31 +6,18 @@ import math
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.narration import say, say_next, set_verbosity
-from rightsize.cli.options import (
-    DEFAULT_DB,
-    DEFAULT_FORGET_DAYS,
-    AllRows,
-    AsOf,
-    Db,
-    ForgetDays,
-    MinDays,
-    NoInput,
-    Output,
-    OutputFormat,
-    Quiet,
-    Verbose,
-    WholeWindow,
-)
-from rightsize.cli.output import show, write
+from rightsize.cli.command import Common, command
+from rightsize.cli.narration import say
+from rightsize.cli.options import DEFAULT_FORGET_DAYS, AsOf, ForgetDays, MinDays, WholeWindow
+from rightsize.cli.output import write
 from rightsize.model.errors import UsageError
-
-if TYPE_CHECKING:
-    from rightsize.workflow.logs import LogsResult
+from rightsize.render.escape import for_terminal
+from rightsize.render.log_amounts import price_text, volume_text
+from rightsize.workflow import logs as workflow
 
 COLUMNS = (
     "rank", "item", "title", "excess", "excess_alone", "share", "expected", "operations", "assignments", "needs",
@@ -54,6 +41,7 @@ class Grouping(StrEnum):
     SCOPE = "scope"
 
 
+@command(rows=True)
 def logs(
     budget: Annotated[
         float | None,
@@ -87,25 +75,18 @@ def logs(
     min_window: WholeWindow = 90,
     min_days: MinDays = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """Show which missing listings, logs and settings would decide most, with price, day and command for each.
 
     What a missing thing would decide is an upper bound: it may turn out that all of it was used. The share is of the
     excess that is undecided today. Emergency access accounts are left out.
     """
-    from rightsize.workflow.logs import find_missing  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
     if budget is not None and not (math.isfinite(budget) and budget >= 0):
         raise UsageError(f"`--budget {budget}` is not an amount from 0 up")
-    result = find_missing(
-        db,
+    result = workflow.find_missing(
+        common.db,
         as_of=as_of,
         min_window=min_window,
         forget_days=forget_days,
@@ -119,18 +100,18 @@ def logs(
     )
     rows, parts = list(result.rows()), list(result.part_rows())
     _say_window(result)
-    if output is not OutputFormat.TABLE:
+    if not common.is_table:
         shown, names = (rows, COLUMNS) if by is Grouping.ITEM else (parts, PART_COLUMNS)
-        show(shown, tuple(names), output, document=_document(result, rows, parts))
+        common.show(shown, tuple(names), document=_document(result, rows, parts))
     elif rows:
         brief, heads = _briefs(rows, parts), _BRIEF
         if by is Grouping.SCOPE:
-            brief, heads = _part_briefs(rows, parts, everything=verbose > 0), _BY_SCOPE
+            brief, heads = _part_briefs(rows, parts, everything=common.verbose > 0), _BY_SCOPE
         columns = heads if budget is None else (*heads, "chosen")
-        show(list(brief), columns, output, table_columns=columns, every=every)
-        write("\n" + "\n".join(_steps(rows, parts, everything=verbose > 0)) + "\n")
+        common.show(list(brief), columns, table_columns=columns)
+        write("\n" + "\n".join(_steps(rows, parts, everything=common.verbose > 0)) + "\n")
     _say_rest(result, rows, bicep)
-    _say_next(result, rows, output)
+    _say_next(result, rows, common)
 
 
 _Row = dict[str, Any]
@@ -174,8 +155,6 @@ def _chosen(row: _Row, parts: Sequence[_Row]) -> str:
 
 
 def _figures(row: _Row) -> _Row:
-    from rightsize.render.log_amounts import price_text, volume_text  # noqa: PLC0415  kept out of `--help`
-
     return {
         "decides_up_to": f"{row['share']:.1%}" if row["share"] >= _LEAST or not row["excess"] else f"<{_LEAST:.1%}",
         "GB_a_month": volume_text(row),
@@ -185,8 +164,6 @@ def _figures(row: _Row) -> _Row:
 
 def _steps(rows: Sequence[_Row], parts: Sequence[_Row], *, everything: bool) -> Iterator[str]:
     """Yield what to do for each row; without `everything` only the first commands."""
-    from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
-
     yield "What to do"
     wanted_rows = [row for row in rows if row["chosen"]] or list(rows)
     first = wanted_rows if everything else wanted_rows[:_FIRST]
@@ -216,7 +193,7 @@ def _steps(rows: Sequence[_Row], parts: Sequence[_Row], *, everything: bool) -> 
         yield f"  and {len(wanted_rows) - len(first):,} more; -v shows what to do about them"
 
 
-def _document(result: LogsResult, rows: list[_Row], parts: list[_Row]) -> _Row:
+def _document(result: workflow.LogsResult, rows: list[_Row], parts: list[_Row]) -> _Row:
     best = None
     if result.chosen is not None:
         decides = result.chosen_excess
@@ -253,12 +230,12 @@ def _without_item(part: _Row) -> _Row:
     return {name: value for name, value in part.items() if name != "item"}
 
 
-def _say_window(result: LogsResult) -> None:
+def _say_window(result: workflow.LogsResult) -> None:
     window = result.window
     say(f"window {window.first_day} to {window.last_day}, {window.days} days; prices of the plan {result.plan}")
 
 
-def _say_rest(result: LogsResult, rows: list[_Row], bicep: Path | None) -> None:
+def _say_rest(result: workflow.LogsResult, rows: list[_Row], bicep: Path | None) -> None:
     if rows:
         whole = result.decides([row["item"] for row in rows])
         say(
@@ -281,7 +258,7 @@ def _say_rest(result: LogsResult, rows: list[_Row], bicep: Path | None) -> None:
         say(f"wrote {len(result.files)} templates to {bicep}")
 
 
-def _say_best(result: LogsResult, rows: list[_Row]) -> None:
+def _say_best(result: workflow.LogsResult, rows: list[_Row]) -> None:
     chosen = [row for row in rows if row["chosen"]]
     if not chosen:
         say("no set fits the budget: what is missing costs more, or its price is not known")
@@ -306,22 +283,22 @@ _UNLISTED = {
 _ELIGIBLE = "rightsize exports --source role_eligibility_instances > get.sh"
 
 
-def _say_next(result: LogsResult, rows: list[_Row], output: OutputFormat) -> None:
+def _say_next(result: workflow.LogsResult, rows: list[_Row], common: Common) -> None:
     for reason, number in result.unlisted.items():
         say(f"{number:,} assignments have no bound, since {_UNLISTED[reason]}: `{_CATALOGUE}`")
     if result.sleeps_unlisted:
         say(f"logs show activations, but no eligible assignment is listed, so these have no bound: `{_ELIGIBLE}`")
     if not result.has_grants:
         say("no assignment is loaded, so nothing can be decided")
-        say_next("rightsize exports > get.sh; bash get.sh exports; rightsize load exports", output=output)
+        common.say_next("rightsize exports > get.sh; bash get.sh exports; rightsize load exports")
         return
     if result.unlisted and not rows:
-        say_next(_CATALOGUE, output=output)
+        common.say_next(_CATALOGUE)
         return
     if not rows:
         say("nothing is missing that would decide more")
-        say_next("rightsize propose", output=output)
+        common.say_next("rightsize propose")
         return
     first = next((row for row in rows if row["chosen"]), rows[0]) if result.chosen else rows[0]
     if first["commands"]:
-        say_next(first["commands"][0], output=output)
+        common.say_next(first["commands"][0])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from rightsize.cli.layout import terminal_width, wrapped
-from rightsize.cli.options import DEFAULT_PLAN, OutputFormat, with_db
 from rightsize.cli.progress import erase_progress
 from rightsize.render.escape import for_terminal
 
@@ -25,31 +23,16 @@ def say(text: str, *, level: int = 0) -> None:
         _write(for_terminal(text))
 
 
-def say_next(command: str, *, output: OutputFormat | None = None) -> None:
-    """Write the next step to stderr, as the last line of a command; where a program reads the output, nothing.
+def say_next(step: str) -> None:
+    """Write the next step to stderr, as the last line of a command.
 
     Args:
-        command: A command, or what a person does, such as `open reports/report.html`. It stays on one line, so that it
-            can be copied.
-        output: The format of the output; None where it is for people.
+        step: A command, or what a person does, such as `open reports/report.html`. It stays on one line, so that it can
+            be copied.
     """
-    if _verbosity >= 0 and output in (None, OutputFormat.TABLE):
+    if _verbosity >= 0:
         erase_progress()
-        sys.stderr.write(f"next step: {for_terminal(command)}\n")
-
-
-def say_next_of_store(db: Path, output: OutputFormat | None = None, *, is_changed: bool = False) -> None:
-    """Write the next step that the content of a store asks for, as `say_next` does.
-
-    Args:
-        db: The store.
-        output: The format of the output; None where it is for people.
-        is_changed: Whether something was loaded just now.
-    """
-    if _verbosity >= 0 and output in (None, OutputFormat.TABLE):
-        from rightsize.workflow.next_command import command_after  # noqa: PLC0415  kept out of `--help`
-
-        say_next(with_db(command_after(db, DEFAULT_PLAN, is_changed=is_changed), db), output=output)
+        sys.stderr.write(f"next step: {for_terminal(step)}\n")
 
 
 def _write(text: str) -> None:

@@ -1,8 +1,9 @@
-"""The options that several commands share, each declared once."""
+"""The options that several commands take, each declared once."""
 
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -112,11 +113,14 @@ DEFAULT_DB = Path("rightsize.duckdb")
 DEFAULT_PLAN = Path("reports/plan")
 
 
-def with_db(command: str, db: Path) -> str:
-    """Return a command for a shell, with the store where it is not the usual one."""
-    from rightsize.render.escape import for_shell  # noqa: PLC0415  kept out of `--help`
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The options of the observation window."""
 
-    return command if db == DEFAULT_DB else f"{command} --db {for_shell(str(db))}"
+    as_of: AsOf = None
+    min_window: MinWindow = None
+    min_days: MinDays = None
+    forget_days: ForgetDays = DEFAULT_FORGET_DAYS
 
 
 def day_or_today(day: dt.date | None) -> dt.date:

@@ -14,6 +14,9 @@ from typing import Any
 from rightsize.cli.layout import table_lines, terminal_width
 from rightsize.cli.options import MOST_ROWS, OutputFormat
 from rightsize.cli.progress import erase_progress
+from rightsize.render import rows as render
+from rightsize.render.escape import for_terminal
+from rightsize.render.rows import cell
 
 _NUMBERS = (int, float, type(None))
 _FIGURE = re.compile(r"[+-]?\d[\d.,]*( ?%)?\Z")
@@ -45,8 +48,6 @@ def show(
         wraps: Whether cells and names of columns of a terminal table may be wrapped; else wide rows have one line for
             each column.
     """
-    from rightsize.render import rows as render  # noqa: PLC0415  kept out of `--help`
-
     if output is OutputFormat.TABLE:
         _show_table(rows, table_columns or columns, below, every=every, wraps=wraps)
     elif output is OutputFormat.JSON:
@@ -107,9 +108,6 @@ def _are_figures(texts: Sequence[str]) -> bool:
 def _show_table(
     rows: Iterable[Mapping[str, Any]], columns: Sequence[str], below: str | None, *, every: bool, wraps: bool
 ) -> None:
-    from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
-    from rightsize.render.rows import cell  # noqa: PLC0415
-
     shown, rest = first_rows(rows, every=every)
     # Lines do not wrap at an underscore, and a narrow window would cut the name of a column anywhere.
     headers = [for_terminal(name.replace("_", " ") if wraps else name) for name in columns]

@@ -9,26 +9,25 @@ from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.narration import say, say_next, set_verbosity
+from rightsize.analyze.reasons import sentence
+from rightsize.cli.command import Common, command
+from rightsize.cli.narration import say
 from rightsize.cli.options import (
-    DEFAULT_DB,
-    DEFAULT_FORGET_DAYS,
     DEFAULT_PLAN,
-    AllRows,
-    AsOf,
-    Db,
     EmergencyAccess,
-    ForgetDays,
-    MinDays,
-    MinWindow,
-    NoInput,
-    Output,
     OutputFormat,
-    Quiet,
-    Verbose,
-    with_db,
+    Window,
 )
-from rightsize.cli.output import copy_file, short_name, show, write
+from rightsize.cli.output import copy_file, short_name, write
+from rightsize.model.excess import total_excess
+from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES
+from rightsize.propose.core import options as plan_options
+from rightsize.propose.core.objective import read_weights
+from rightsize.render import excess, next_steps
+from rightsize.render.escape import for_shell
+from rightsize.render.separation import separation_lines
+from rightsize.workflow import exclusions, plan_folder
+from rightsize.workflow import propose as workflow
 
 COLUMNS = (
     "id",
@@ -79,6 +78,7 @@ class FormChoice(StrEnum):
     MARKDOWN = "markdown"
 
 
+@command(rows=True)
 def propose(
     out: Annotated[
         Path, typer.Option("--out", help="The plan folder; earlier files of rightsize are replaced.")
@@ -218,62 +218,43 @@ def propose(
         Path | None,
         typer.Option("--review", help="File of decisions, from `rightsize review`: rejected changes are not made."),
     ] = None,
-    as_of: AsOf = None,
-    min_window: MinWindow = None,
-    min_days: MinDays = None,
-    forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    window: Window,
+    common: Common,
 ) -> None:
     """Write a plan of the smallest role assignments that would have allowed the observed use, with proof."""
-    from rightsize.model.excess import total_excess  # noqa: PLC0415
-    from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES  # noqa: PLC0415
-    from rightsize.propose.core.objective import read_weights  # noqa: PLC0415
-    from rightsize.propose.core.options import PlanOptions, Reads, Unobservable  # noqa: PLC0415
-    from rightsize.render.excess import excess_lines  # noqa: PLC0415
-    from rightsize.render.next_steps import left_out_line, next_lines  # noqa: PLC0415
-    from rightsize.render.separation import separation_lines  # noqa: PLC0415
-    from rightsize.workflow.exclusions import read_exclusion_file  # noqa: PLC0415
-    from rightsize.workflow.plan_folder import read_plan_folder  # noqa: PLC0415
-    from rightsize.workflow.propose import propose_plan  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    options = PlanOptions(
-        reads=Reads(reads.value),
-        unobservable=Unobservable(unobservable.value),
+    options = plan_options.PlanOptions(
+        reads=plan_options.Reads(reads.value),
+        unobservable=plan_options.Unobservable(unobservable.value),
         wildcards=wildcards,
         lifecycle=lifecycle,
         peers=peers,
         max_excess=max_excess,
         roles=roles,
-        previous=tuple(read_plan_folder(previous).roles.values()) if previous is not None else (),
+        previous=tuple(plan_folder.read_plan_folder(previous).roles.values()) if previous is not None else (),
         weights=read_weights(weights) if weights is not None else None,
         max_break=max_break,
-        min_window=min_window,
-        min_days=min_days,
-        forget_days=forget_days,
+        min_window=window.min_window,
+        min_days=window.min_days,
+        forget_days=window.forget_days,
         grace_days=grace_days,
         direct_assignments=direct_assignments,
         standing_hours=standing_hours,
         separate_layers=separate_layers,
         exclude=tuple(exclude or ()),
-        exclusions=tuple(entry for path in exclude_from or () for entry in read_exclusion_file(path)),
+        exclusions=tuple(entry for path in exclude_from or () for entry in exclusions.read_exclusion_file(path)),
         emergency_access=tuple(emergency_access or ()),
         standby=tuple(standby or ()),
-        as_of=as_of,
+        as_of=window.as_of,
     )
-    result = propose_plan(db, options, out, forms=[form.value for form in forms or ()], review=review)
-    if output is OutputFormat.MARKDOWN:
+    result = workflow.propose_plan(common.db, options, out, forms=[form.value for form in forms or ()], review=review)
+    if common.output is OutputFormat.MARKDOWN:
         write(result.comment)
-    elif output is OutputFormat.JSON:
+    elif common.output is OutputFormat.JSON:
         copy_file(result.out / "plan.json")
     else:
-        rows = map(brief, result.rows()) if output is OutputFormat.TABLE else result.rows()
-        show(rows, COLUMNS, output, table_columns=BRIEF, below="reason", every=every)
+        rows = map(brief, result.rows()) if common.is_table else result.rows()
+        common.show(rows, COLUMNS, table_columns=BRIEF, below="reason")
     for plane, kinds in result.planes.items():
         counts = ", ".join(f"{number} {kind}" for kind, number in kinds.items()).replace("_", " ")
         say(f"{PLANE_NAMES[plane]}: {counts}")
@@ -283,9 +264,9 @@ def propose(
     say(_replay_line(AZURE_ROLES, result.plan.replay, unexplained))
     for part in result.plan.parts:
         say(_replay_line(part.plane, part.replay, part.replay["unknown"]))
-    for line in (*excess_lines(total_excess(result.plan.proposals)), *separation_lines(result.plan.separation)):
+    for line in (*excess.excess_lines(total_excess(result.plan.proposals)), *separation_lines(result.plan.separation)):
         say(line)
-    for line in (*next_lines(result.steps), *filter(None, (left_out_line(result.steps),))):
+    for line in (*next_steps.next_lines(result.steps), *filter(None, (next_steps.left_out_line(result.steps),))):
         say(line)
     for advice in result.plan.advice:
         say(f"{advice.subject}: {advice.text}", level=0 if advice.subject.startswith("--") else 1)
@@ -294,20 +275,16 @@ def propose(
     say(f"wrote {len(result.files)} files to {out}")
     # Without a change, only further logs or listings change the answer.
     step = f"rightsize next{name_plan(out)}" if result.steps.steps else "rightsize logs"
-    say_next(with_db(step, db), output=output)
+    common.say_next(common.with_db(step))
 
 
 def name_plan(plan: Path) -> str:
     """Return a plan folder as the argument of a command, with a space before it; empty for the usual one."""
-    from rightsize.render.escape import for_shell  # noqa: PLC0415  kept out of `--help`
-
     return "" if plan == DEFAULT_PLAN else f" {for_shell(str(plan))}"
 
 
 def _replay_line(plane: str, replay: Mapping[str, int], unexplained: int) -> str:
     """Return what the replay of a plane's calls found under the plan."""
-    from rightsize.model.plan import PLANE_NAMES  # noqa: PLC0415  kept out of `--help`
-
     return (
         f"replay of {PLANE_NAMES[plane]}: {replay['allowed']:,} distinct calls stay allowed, "
         f"{replay['needs_activation']:,} need an activation, {replay['denied']:,} are denied; "
@@ -317,8 +294,6 @@ def _replay_line(plane: str, replay: Mapping[str, int], unexplained: int) -> str
 
 def brief(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row for a terminal; its id, names and scope are taken by other commands as they stand there."""
-    from rightsize.analyze.reasons import sentence  # noqa: PLC0415  kept out of `--help`
-
     return {
         **row,
         "id": row["short"],

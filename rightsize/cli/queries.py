@@ -6,29 +6,17 @@ from typing import Annotated
 
 import typer
 
-from rightsize.cli.narration import say_next, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show, write
+from rightsize.cli.command import Common, command
+from rightsize.cli.output import write
 from rightsize.cli.sql import MaxRows, Parameters, Timeout, show_answer
-
-queries = typer.Typer(
-    help="List, show and run the saved questions about the store.", no_args_is_help=True, rich_markup_mode=None
-)
+from rightsize.workflow import sql
 
 Name = Annotated[str, typer.Argument(help="Name of a saved question, from `queries list`.")]
 
 
-@queries.command("list")
-def list_(
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
-) -> None:
+@command()
+def list_(*, common: Common) -> None:
     """List the saved questions."""
-    from rightsize.workflow.sql import list_questions  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
     rows = [
         {
             "name": question.name,
@@ -37,42 +25,27 @@ def list_(
             "parameters": [parameter.name for parameter in question.parameters],
             "columns": list(question.columns),
         }
-        for question in list_questions()
+        for question in sql.list_questions()
     ]
-    show(rows, list(rows[0]) if rows else [], output, table_columns=("name", "title"))
+    common.show(rows, list(rows[0]) if rows else [], table_columns=("name", "title"))
     if rows:
-        say_next(f"rightsize queries run {rows[0]['name']}", output=output)
+        common.say_next(f"rightsize queries run {rows[0]['name']}")
 
 
-@queries.command("show")
-def show_(
-    name: Name,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
-) -> None:
+@command(output=False)
+def show_(name: Name) -> None:
     """Print the SQL of a saved question, with its parameters and columns."""
-    from rightsize.workflow.sql import show_question  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    write(show_question(name).text)
+    write(sql.show_question(name).text)
 
 
-@queries.command("run")
+@command(rows=True)
 def run(
     name: Name,
     parameters: Parameters = None,
     max_rows: MaxRows = 10_000,
     timeout: Timeout = 60.0,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """Answer a saved question from the store."""
-    from rightsize.workflow.sql import ask_question  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    show_answer(ask_question(db, name, parameters or [], max_rows=max_rows, timeout=timeout), output, every=every)
+    show_answer(sql.ask_question(common.db, name, parameters or [], max_rows=max_rows, timeout=timeout), common)

@@ -8,11 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
+from rightsize.cli.command import Common, command
 from rightsize.cli.layout import terminal_width, wrapped
-from rightsize.cli.narration import say, say_next, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose, with_db
-from rightsize.cli.output import short_name, show, write
+from rightsize.cli.narration import say
+from rightsize.cli.output import short_name, write
 from rightsize.model.errors import UsageError
+from rightsize.render import blast as drawing
+from rightsize.render.escape import for_shell, for_terminal
+from rightsize.workflow import attack_paths, blast, text_files
+from rightsize.workflow import reach as workflow
 
 _COLUMNS = (
     "subject", "kind", "state", "identities", "resources", "secrets", "subscriptions", "layers", "planes", "cells",
@@ -23,6 +27,7 @@ _WAYS = ("target", "kind", "name", "certain", "steps")
 _SHOWN = 25
 
 
+@command(rows=True)
 def reach(
     subject: Annotated[
         str | None,
@@ -41,73 +46,54 @@ def reach(
             show_default=False,
         ),
     ] = None,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """Show what an attacker gains with each principal or machine in any number of steps, today and under the plan."""
-    from rightsize.render.escape import for_shell  # noqa: PLC0415  kept out of `--help`
-
-    set_verbosity(verbose, quiet)
     if subject is None:
-        _show_all(db, output, plan=plan, picture=picture, every=every)
+        _show_all(common, plan=plan, picture=picture)
         return
-    blast = None
+    after = None
     if plan is None and picture is None:
-        from rightsize.workflow.attack_paths import reach_from  # noqa: PLC0415  kept out of `--help`
-
-        found = reach_from(db, subject, eligible=eligible)
+        found = attack_paths.reach_from(common.db, subject, eligible=eligible)
     else:
-        from rightsize.workflow.blast import blast_from  # noqa: PLC0415
-
-        found, blast = blast_from(db, subject, plan=plan, eligible=eligible)
+        found, after = blast.blast_from(common.db, subject, plan=plan, eligible=eligible)
         if picture is not None:
-            _draw(blast, picture)
-    if output is OutputFormat.TABLE:
-        write("".join(_page(found.name, found.document(), blast)))
+            _draw(after, picture)
+    if common.is_table:
+        write("".join(_page(found.name, found.document(), after)))
         more = f"reach {for_shell(found.subject)} --picture reach.html" if picture is None else "check"
-        say_next(with_db(f"rightsize {more}", db))
+        common.say_next(common.with_db(f"rightsize {more}"))
     else:
         rows = [way | {"steps": "; ".join(f"{s['why']} > {s['to']}" for s in way["steps"])} for way in found.ways]
-        drawn = {"after": blast["after"], "grid": blast["grid"]} if blast is not None else {}
-        show(rows, _WAYS, output, document=found.document() | drawn)
+        drawn = {"after": after["after"], "grid": after["grid"]} if after is not None else {}
+        common.show(rows, _WAYS, document=found.document() | drawn)
 
 
-def _show_all(db: Path, output: OutputFormat, *, plan: Path | None, picture: Path | None, every: bool) -> None:
+def _show_all(common: Common, *, plan: Path | None, picture: Path | None) -> None:
     """Show every subject, the one with the widest reach first."""
-    from rightsize.render.escape import for_shell  # noqa: PLC0415
-    from rightsize.workflow.reach import show_reach  # noqa: PLC0415
-
     if plan is not None:
         raise UsageError("`--plan` needs a subject", hint="without `--plan`, the table shows what the last plan leaves")
-    rows = show_reach(db)
+    rows = workflow.show_reach(common.db)
     if picture is not None:
-        from rightsize.workflow.reach import draw_reach  # noqa: PLC0415
-        from rightsize.workflow.text_files import write_text  # noqa: PLC0415
-
         if picture.suffix.lower() != ".svg":
             raise UsageError("`--picture` without a subject takes an .svg file", hint="name a subject for a page")
-        write_text(picture, draw_reach(db, rows))
-    if output is not OutputFormat.TABLE:
-        show(rows, _COLUMNS, output)
+        text_files.write_text(picture, workflow.draw_reach(common.db, rows))
+    if not common.is_table:
+        common.show(rows, _COLUMNS)
         return
     shown = [row | {"name": _short(row["name"]), "principals_reached": row["identities"]} for row in rows]
-    show(shown, _COLUMNS, output, table_columns=_BRIEF, every=every)
+    common.show(shown, _COLUMNS, table_columns=_BRIEF)
     say("a cell is one layer of defence in one subscription; `tenant steps` is the number of steps to the whole tenant")
-    say_next(with_db(f"rightsize reach {for_shell(rows[0]['subject'])}" if rows else "rightsize analyze", db))
+    step = f"rightsize reach {for_shell(rows[0]['subject'])}" if rows else "rightsize analyze"
+    common.say_next(common.with_db(step))
 
 
-def _draw(blast: dict[str, Any], picture: Path) -> None:
-    from rightsize.render.blast import draw_blast, write_blast_page  # noqa: PLC0415
-    from rightsize.workflow.text_files import write_text  # noqa: PLC0415
-
-    writers = {".svg": draw_blast, ".html": write_blast_page}
+def _draw(after: dict[str, Any], picture: Path) -> None:
+    writers = {".svg": drawing.draw_blast, ".html": drawing.write_blast_page}
     if picture.suffix.lower() not in writers:
         raise UsageError(f"`{picture.name}` is neither .svg nor .html", hint="name a file that ends in .svg or .html")
-    write_text(picture, writers[picture.suffix.lower()](blast))
+    text_files.write_text(picture, writers[picture.suffix.lower()](after))
 
 
 def _short(name: str) -> str:
@@ -139,8 +125,6 @@ def way_lines(reach: dict[str, Any]) -> Iterator[str]:
 
 
 def _page(name: str, reach: dict[str, Any], blast: dict[str, Any] | None) -> Iterator[str]:
-    from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
-
     lines = [f"What an attacker gains with {name}", *way_lines(reach)]
     if blast is not None and blast["after"] is not None:
         left = blast["after"]

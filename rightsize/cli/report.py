@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from rightsize.cli.narration import say, say_next, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, AsOf, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show
+from rightsize.cli.command import Common, command
+from rightsize.cli.narration import say
+from rightsize.cli.options import AsOf
+from rightsize.workflow import report as workflow
 
 COLUMNS = ("file", "bytes", "principals_with_access", "assignments", "proposals", "plan_is_of_this_store")
 
 
+@command()
 def report(
     out: Annotated[Path, typer.Option("--out", help="The HTML file; it is replaced.")] = Path("reports/report.html"),
     plan: Annotated[
@@ -34,18 +36,12 @@ def report(
         int | None,
         typer.Option("--forget-days", min=0, help="As for `analyze`. Default: 400, or that of the plan."),
     ] = None,
-    db: Db = DEFAULT_DB,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """Write the analysis and the proposals of a plan as one HTML file, which needs no network."""
-    from rightsize.workflow.report import report_store  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    result = report_store(
-        db,
+    result = workflow.report_store(
+        common.db,
         out,
         plan=plan,
         title=title,
@@ -57,5 +53,5 @@ def report(
     if result.is_stale:
         say(f"the loaded data has changed since the plan was made: `rightsize verify {plan}` checks whether it holds")
     say(f"wrote {result.out}, {result.size / 1024:,.0f} KiB")
-    show([result.document()], COLUMNS, output, document=result.document(), table_columns=COLUMNS[:-1])
-    say_next(f"open {result.out} in a browser", output=output)
+    common.show([result.document()], COLUMNS, document=result.document(), table_columns=COLUMNS[:-1])
+    common.say_next(f"open {result.out} in a browser")

@@ -9,13 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
+from rightsize.cli.command import Common, command
 from rightsize.cli.exit_codes import ExitCode
-from rightsize.cli.narration import say, say_next, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show, write
+from rightsize.cli.narration import say
+from rightsize.cli.options import OutputFormat
+from rightsize.cli.output import write
 from rightsize.model.errors import UsageError
-
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+from rightsize.render import comment
+from rightsize.render.escape import for_shell
+from rightsize.workflow import operations as catalogues
+from rightsize.workflow import roles as workflow
 
 _FORMS = "a file with a role definition in any form, or `FILE#NAME` if it has several roles"
 Catalogue = Annotated[
@@ -27,12 +30,7 @@ Catalogue = Annotated[
 ]
 
 
-@app.callback()
-def roles() -> None:
-    """Compare, expand and convert role definitions in files, for all possible operations."""
-
-
-@app.command("contains")
+@command(rows=True)
 def contains(
     big: Annotated[
         str | None, typer.Argument(metavar="[BIG]", help=f"The role that should grant more: {_FORMS}.")
@@ -50,12 +48,8 @@ def contains(
     ] = None,
     big_role: Annotated[str | None, typer.Option("--big-role", help="Name or GUID of the role in BIG.")] = None,
     small_role: Annotated[str | None, typer.Option("--small-role", help="Name or GUID of the role in SMALL.")] = None,
-    db: Db = DEFAULT_DB,  # noqa: ARG001  every command takes it; files need no store
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """Check that BIG grants everything that SMALL grants, for all possible operations; exit with 3 if it does not.
 
@@ -63,40 +57,36 @@ def contains(
     block of SMALL has the same condition. Azure does not say whether `/*/` may stand for `/`: where that alone decides,
     the answer is no, and the witness says so.
     """
-    from rightsize.render.escape import for_shell  # noqa: PLC0415
-    from rightsize.workflow.roles import contains_answer, contains_pairs, read_role  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
     if pairs is not None:
         if big or small or big_role or small_role:
             raise UsageError("`--pairs` takes no BIG or SMALL: each of its lines has both")
-        answers = list(contains_pairs(pairs))
+        answers = list(workflow.contains_pairs(pairs))
     elif big is None or small is None:
         raise UsageError("two roles are needed", hint="`rightsize roles contains BIG SMALL`, or `--pairs FILE`")
     else:
-        answers = [contains_answer(read_role(big, big_role).permissions, read_role(small, small_role).permissions)]
-    _show_answers(answers, output, many=pairs is not None, every=every)
+        answers = [
+            workflow.contains_answer(
+                workflow.read_role(big, big_role).permissions, workflow.read_role(small, small_role).permissions
+            )
+        ]
+    _show_answers(answers, common, many=pairs is not None)
     if big is not None and small is not None and not (big_role or small_role):
-        say_next(f"rightsize roles diff {for_shell(big)} {for_shell(small)}", output=output)
+        common.say_next(f"rightsize roles diff {for_shell(big)} {for_shell(small)}")
     elif pairs is None:
-        say_next("rightsize roles diff A B, with `FILE#NAME` for a role of a file", output=output)
+        common.say_next("rightsize roles diff A B, with `FILE#NAME` for a role of a file")
     else:
-        say_next("rightsize roles diff A B, for a pair", output=output)
+        common.say_next("rightsize roles diff A B, for a pair")
     if not all(answer["contains"] for answer in answers):
         raise typer.Exit(ExitCode.GATE)
 
 
-@app.command("diff")
+@command(rows=True)
 def diff(
     one: Annotated[str, typer.Argument(metavar="A", help=f"A role: {_FORMS}.")],
     other: Annotated[str, typer.Argument(metavar="B", help=f"The other role: {_FORMS}.")],
     operations: Catalogue = None,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """Show the operations that only A grants, and those that only B grants.
 
@@ -105,15 +95,15 @@ def diff(
     answer holds only if `/*/` may stand for `/`, or only if it may not. `-o markdown` writes a pull request comment
     for the change from A to B.
     """
-    from rightsize.render.comment import write_difference  # noqa: PLC0415
-    from rightsize.render.escape import for_shell  # noqa: PLC0415
-    from rightsize.workflow.operations import read_operations, stored_operations  # noqa: PLC0415
-    from rightsize.workflow.roles import diff_roles, read_role  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    catalogue = read_operations(operations) if operations else stored_operations(db) if db.exists() else None
-    old, new = read_role(one), read_role(other)
-    only_one, only_other = diff_roles(old.permissions, new.permissions, catalogue)
+    catalogue = (
+        catalogues.read_operations(operations)
+        if operations
+        else catalogues.stored_operations(common.db)
+        if common.db.exists()
+        else None
+    )
+    old, new = workflow.read_role(one), workflow.read_role(other)
+    only_one, only_other = workflow.diff_roles(old.permissions, new.permissions, catalogue)
     document = {"only_a": only_one.document(), "only_b": only_other.document()}
     rows = [
         {
@@ -127,48 +117,36 @@ def diff(
         for source, items in (("witness", found["witnesses"]), ("catalogue", found["operations"] or ()))
         for item in items
     ]
-    if output is OutputFormat.MARKDOWN:
-        write(write_difference(old, new, rows))
+    if common.output is OutputFormat.MARKDOWN:
+        write(comment.write_difference(old, new, rows))
     else:
-        show(
-            rows,
-            ("only_in", "operation", "plane", "from", "depends_on_reading"),
-            output,
-            document=document,
-            every=every,
-        )
+        common.show(rows, ("only_in", "operation", "plane", "from", "depends_on_reading"), document=document)
     if not rows:
         say("both grant the same, for all possible operations")
     elif catalogue is None:
         say("there is no catalogue of operations: `--operations FILE` lists the operations behind the witnesses")
-    say_next(f"rightsize roles expand {for_shell(other)}", output=output)
+    common.say_next(f"rightsize roles expand {for_shell(other)}")
 
 
-@app.command("expand")
+@command(rows=True)
 def expand(
     role: Annotated[str, typer.Argument(metavar="ROLE", help=f"A role: {_FORMS}.")],
     operations: Catalogue = None,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """List the operations that a role grants, from the store's catalogue or that of `--operations`.
 
     An operation is conditional if only blocks with a condition grant it. It depends on the reading if `/*/` has to be
     read in favour of the role: Azure does not say whether `/*/` may stand for `/`.
     """
-    from rightsize.render.escape import for_shell  # noqa: PLC0415
-    from rightsize.workflow.operations import read_operations, stored_operations  # noqa: PLC0415
-    from rightsize.workflow.roles import expand_role, read_role  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    rows = expand_role(read_role(role), read_operations(operations) if operations else stored_operations(db))
-    show(rows, ("operation", "plane", "conditional", "depends_on_reading"), output, every=every)
+    rows = workflow.expand_role(
+        workflow.read_role(role),
+        catalogues.read_operations(operations) if operations else catalogues.stored_operations(common.db),
+    )
+    common.show(rows, ("operation", "plane", "conditional", "depends_on_reading"))
     say(f"{len(rows)} operations")
-    say_next(f"rightsize roles convert {for_shell(role)} --to bicep", output=output)
+    common.say_next(f"rightsize roles convert {for_shell(role)} --to bicep")
 
 
 class RoleForm(StrEnum):
@@ -183,33 +161,26 @@ class RoleForm(StrEnum):
     TERRAFORM = "terraform"
 
 
-@app.command("convert")
+@command(output=False)
 def convert(
     role: Annotated[str, typer.Argument(metavar="ROLE", help=f"A role: {_FORMS}.")],
     to: Annotated[
         RoleForm,
         typer.Option("--to", help="The form: json for Resource Manager, arm for a template with it."),
     ],
-    db: Db = DEFAULT_DB,  # noqa: ARG001  every command takes it; files need no store
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
     """Write a role in another form to stdout; it is an error if the form cannot hold the whole role."""
-    from rightsize.workflow.roles import convert_role, read_role  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    write(convert_role(read_role(role), to.value))
+    write(workflow.convert_role(workflow.read_role(role), to.value))
 
 
-def _show_answers(answers: list[dict[str, Any]], output: OutputFormat, *, many: bool, every: bool) -> None:
-    if output in (OutputFormat.JSON, OutputFormat.JSONL):
-        show(answers, ("contains", "witness"), output, document=None if many else answers[0])
+def _show_answers(answers: list[dict[str, Any]], common: Common, *, many: bool) -> None:
+    if common.output in (OutputFormat.JSON, OutputFormat.JSONL):
+        common.show(answers, ("contains", "witness"), document=None if many else answers[0])
     else:
         columns: tuple[str, ...] = ("contains", "operation", "plane")
-        if output is not OutputFormat.TABLE:
+        if not common.is_table:
             columns = (*columns, "depends_on_reading")
-        show(list(_flat(answers)), columns, output, every=every)
+        common.show(list(_flat(answers)), columns)
     witnesses = [answer["witness"] for answer in answers if answer["witness"]]
     resting = [witness["operation"] for witness in witnesses if witness["depends_on_reading"]]
     if resting:

@@ -6,34 +6,22 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from rightsize.cli.collect import Cloud
-from rightsize.cli.narration import say, say_next, set_verbosity
-from rightsize.cli.options import (
-    DEFAULT_DB,
-    AllRows,
-    Db,
-    EmergencyAccess,
-    NoInput,
-    Output,
-    OutputFormat,
-    Quiet,
-    Today,
-    Verbose,
-    day_or_today,
-    with_db,
-)
-from rightsize.cli.output import show
+from rightsize.cli.command import Common, command
+from rightsize.cli.narration import say
+from rightsize.cli.options import EmergencyAccess, Today, day_or_today
 from rightsize.cli.progress import erase_progress
 from rightsize.model.errors import GateError, UsageError
-
-if TYPE_CHECKING:
-    from rightsize.workflow.rollout_run import RolloutAccess
-
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+from rightsize.render.escape import for_shell
+from rightsize.rollout import bundle as bundles
+from rightsize.rollout import tripwire
+from rightsize.workflow import rollout as workflow
+from rightsize.workflow import rollout_rows, rollout_watch
+from rightsize.workflow import rollout_run as run
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the rollout.")]
 Auth = Annotated[
@@ -79,12 +67,7 @@ _STANDING = ("swap", "wave", "principal", "state", "since", "covered_days", "ref
 _STANDING_TABLE = ("wave", "swap", "principal", "state", "covered_days", "refused")
 
 
-@app.callback()
-def rollout() -> None:
-    """Apply an accepted plan to Azure, watch it, and roll it back."""
-
-
-@app.command("plan")
+@command(rows=True)
 def plan_(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan folder, or its plan.json.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the rollout, which must not have begun.")],
@@ -116,12 +99,8 @@ def plan_(
             help="Accept a preview: a plan that rests on less than 90 days of use, or on a lower `--min-days`.",
         ),
     ] = False,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """Order a plan into swaps and waves, and check its preconditions. Azure is not asked.
 
@@ -130,30 +109,25 @@ def plan_(
     that would be lost, and all that depend on these. Assignments of Privileged Identity Management are changed by its
     requests, with their end and rules.
     """
-    from rightsize.rollout.bundle import Order  # noqa: PLC0415
-    from rightsize.workflow.rollout import plan_rollout  # noqa: PLC0415
-    from rightsize.workflow.rollout_rows import bundle_document, describe  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    made = plan_rollout(
-        db,
+    made = workflow.plan_rollout(
+        common.db,
         plan,
         out,
         emergency=emergency or (),
-        order=Order(tuple(canary or ()), wave_size, tuple(proposal or ()), accept_short_window),
+        order=bundles.Order(tuple(canary or ()), wave_size, tuple(proposal or ()), accept_short_window),
         review=review,
         wave=of_wave,
     )
-    rows = [describe(swap, made) for swap in made.swaps]
-    _show(rows, _PLAN, output, _PLAN_TABLE, document=bundle_document(made), every=every)
+    rows = [rollout_rows.describe(swap, made) for swap in made.swaps]
+    _show(rows, _PLAN, common, _PLAN_TABLE, document=rollout_rows.bundle_document(made))
     for one in made.left_out:
         named = made.names.get(one.role_assignment_id, "")
         say(f"left out: {named} ({one.role_assignment_id}): {one.reason}")
     say(f"{len(made.swaps)} swaps in {len(made.waves)} waves, {len(made.left_out)} assignments left out; in {out}")
-    _say_next("apply", out, db, output)
+    _say_next("apply", out, common)
 
 
-@app.command("apply")
+@command(rows=True)
 def apply_(
     folder: Folder,
     wave: Annotated[int | None, typer.Option("--wave", help="The wave to apply. Default: the next one.")] = None,
@@ -165,12 +139,8 @@ def apply_(
     signers: Signers = None,
     signer: Signer = None,
     head: HeadHash = None,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,
+    *,
+    common: Common,
 ) -> None:
     """Apply a wave: make new assignments, wait, read them back twice, then remove the old ones.
 
@@ -179,32 +149,27 @@ def apply_(
     rolled back or stopped, 4 that the sign-in is to another tenant, 5 that bundle or journal were changed, 7 that the
     run has to continue later.
     """
-    from rightsize.workflow import rollout as work  # noqa: PLC0415
-    from rightsize.workflow import rollout_rows as rows  # noqa: PLC0415
-    from rightsize.workflow import rollout_run as run  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    bundle = work.open_bundle(folder)
-    chosen = wave or work.next_wave(folder)
+    bundle = workflow.open_bundle(folder)
+    chosen = wave or workflow.next_wave(folder)
     if chosen is None:
         say("every swap is done or rolled back")
-        _say_next("status", folder, db, output)
+        _say_next("status", folder, common)
         return
     if not (yes or ask):
-        steps = [step for swap in bundle.swaps if swap.wave == chosen for step in rows.steps_of(swap, bundle)]
-        _show(steps, _STEPS, output, _STEPS_TABLE, every=every)
+        steps = [step for swap in bundle.swaps if swap.wave == chosen for step in rollout_rows.steps_of(swap, bundle)]
+        _show(steps, _STEPS, common, _STEPS_TABLE)
         say(f"wave {chosen}: nothing was changed; --yes or --ask applies it")
-        _say_next("apply", folder, db, output, f" --wave {chosen} --ask --auth {auth or 'cli'}")
+        _say_next("apply", folder, common, f" --wave {chosen} --ask --auth {auth or 'cli'}")
         return
-    access = _access(auth, cloud, yes, bundle.plan, no_input)
+    access = _access(auth, cloud, yes, bundle.plan, common.no_input)
     vouched = replace(access, key=key, signers=signers, signer=signer, head=head)
-    states = run.apply_wave(folder, chosen, vouched, db=db, report_progress=say)
-    _show(rows.states_of(states, bundle, wave=chosen), _STATES, output, _STATES, every=every)
+    states = run.apply_wave(folder, chosen, vouched, db=common.db, report_progress=say)
+    _show(rollout_rows.states_of(states, bundle, wave=chosen), _STATES, common, _STATES)
     _fail_unless(states, ("done",), f"swaps of wave {chosen} were rolled back or stopped")
-    _say_next("status", folder, db, output)
+    _say_next("status", folder, common)
 
 
-@app.command("rollback")
+@command(rows=True)
 def rollback_(
     folder: Folder,
     swap: SwapNames = None,
@@ -216,40 +181,32 @@ def rollback_(
     signers: Signers = None,
     signer: Signer = None,
     head: HeadHash = None,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,
+    *,
+    common: Common,
 ) -> None:
     """Roll swaps back: restore removed assignments with id, condition and description, then remove the new ones.
 
     Without --yes or --ask the states are only shown. New assignments are removed only after the restored ones were read
     back twice. Azure sets createdOn and createdBy anew.
     """
-    from rightsize.workflow import rollout as work  # noqa: PLC0415
-    from rightsize.workflow import rollout_run as run  # noqa: PLC0415
-    from rightsize.workflow.rollout_rows import states_of  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    bundle = work.open_bundle(folder)
+    bundle = workflow.open_bundle(folder)
     if yes or ask:
-        access = _access(auth, cloud, yes, bundle.plan, no_input)
+        access = _access(auth, cloud, yes, bundle.plan, common.no_input)
         vouched = replace(access, key=key, signers=signers, signer=signer, head=head)
         states = run.roll_back(folder, vouched, swaps=swap or (), report_progress=say)
     else:
-        states = work.swap_states(folder)
+        states = workflow.swap_states(folder)
         say("nothing was changed; --yes or --ask rolls back")
     columns = ("swap", "principal", "state")
-    _show(states_of(states, bundle), columns, output, columns, every=every)
+    _show(rollout_rows.states_of(states, bundle), columns, common, columns)
     if yes or ask:
         _fail_unless(states, ("open", "rolled_back", "scope_gone"), "swaps stopped during the rollback")
-        _say_next("status", folder, DEFAULT_DB, output)
+        _say_next("status", folder, common)
     else:
-        _say_next("rollback", folder, DEFAULT_DB, output, f" --ask --auth {auth or 'cli'}")
+        _say_next("rollback", folder, common, f" --ask --auth {auth or 'cli'}")
 
 
-@app.command("status")
+@command(rows=True)
 def status_(
     folder: Folder,
     watch_days: Annotated[
@@ -270,88 +227,72 @@ def status_(
     cloud: Cloud = "public",
     yes: Yes = False,
     as_of: Today = None,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,
+    *,
+    common: Common,
 ) -> None:
     """Show the state of each swap, from the journal and the logs loaded since; exit with 3 if one is tripped.
 
     `tripped`: a call was denied that the removed assignment allowed; the smallest add-back is named. `watching`: a log
     covers too few days. `blind`: no log would show some of the removed access, and nobody has confirmed it yet.
     """
-    from rightsize.rollout.tripwire import add_back  # noqa: PLC0415
-    from rightsize.workflow import rollout as work  # noqa: PLC0415
-    from rightsize.workflow import rollout_run as run  # noqa: PLC0415
-    from rightsize.workflow.rollout_rows import standings_of  # noqa: PLC0415
-    from rightsize.workflow.rollout_watch import watch_rollout  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
     if confirm:
         if not confirmed_by:
             raise UsageError("`--confirm` needs the name of the person", hint="add --by NAME")
         run.confirm_swaps(folder, confirm, confirmed_by)
     day = day_or_today(as_of)
-    found = watch_rollout(db, folder, watch_days=watch_days, soak_days=soak_days, today=day)
-    bundle = work.open_bundle(folder)
-    _show(standings_of(found, bundle), _STANDING, output, _STANDING_TABLE, every=every)
+    found = rollout_watch.watch_rollout(common.db, folder, watch_days=watch_days, soak_days=soak_days, today=day)
+    bundle = workflow.open_bundle(folder)
+    _show(rollout_rows.standings_of(found, bundle), _STANDING, common, _STANDING_TABLE)
     tripped = [one for one in found if one.state == "tripped"]
     for one in tripped:
-        for lacking in add_back(one):
+        for lacking in tripwire.add_back(one):
             who = bundle.names.get(lacking["principal_id"], lacking["principal_id"])
             say(f"{one.swap[:_SHORT]}: {who} lacks {lacking['operation']} at {lacking['scope']}")
     if tripped and auto_rollback:
         if not yes:
             raise UsageError("`--auto-rollback` writes to Azure", hint="add --yes")
-        access = _access(auth, cloud, yes, "", no_input)
+        access = _access(auth, cloud, yes, "", common.no_input)
         run.roll_back(folder, access, swaps=[one.swap for one in tripped], report_progress=say)
     if tripped:
         said = "were rolled back" if auto_rollback else "are tripped"
         raise GateError(f"{len(tripped)} swaps {said}", hint="`rightsize rollout rollback --swap SWAP` rolls one back")
-    if work.next_wave(folder) is not None:
-        _say_next("apply", folder, db, output)
+    if workflow.next_wave(folder) is not None:
+        _say_next("apply", folder, common)
     elif any(one.state in _WAITING for one in found):
-        _say_next("status", folder, db, output, ", when later logs are loaded")
+        _say_next("status", folder, common, ", when later logs are loaded")
     else:
-        say_next(with_db("rightsize propose", db), output=output)
+        common.say_next(common.with_db("rightsize propose"))
 
 
 _WAITING = ("watching", "blind")
 
 
-def _say_next(verb: str, folder: Path, db: Path, output: OutputFormat, more: str = "") -> None:
+def _say_next(verb: str, folder: Path, common: Common, more: str = "") -> None:
     """Say the next command on the folder of a rollout."""
-    from rightsize.render.escape import for_shell  # noqa: PLC0415  kept out of `--help`
-
-    say_next(with_db(f"rightsize rollout {verb} {for_shell(str(folder))}", db) + more, output=output)
+    common.say_next(common.with_db(f"rightsize rollout {verb} {for_shell(str(folder))}") + more)
 
 
 def _show(
     rows: list[dict[str, Any]],
     columns: tuple[str, ...],
-    output: OutputFormat,
+    common: Common,
     table_columns: tuple[str, ...],
     *,
     document: Mapping[str, Any] | None = None,
-    every: bool,
 ) -> None:
     """Show rows of swaps; a table has only the beginning of their ids, which `--swap` accepts, too."""
-    if output is OutputFormat.TABLE:
+    if common.is_table:
         rows = [{**row, "swap": row["swap"][:_SHORT]} for row in rows]
-    show(rows, columns, output, document=document, table_columns=table_columns, every=every)
+    common.show(rows, columns, document=document, table_columns=table_columns)
 
 
-def _access(auth: str | None, cloud: str, yes: bool, plan: str, no_input: bool) -> RolloutAccess:
-    from rightsize.workflow.rollout_run import RolloutAccess  # noqa: PLC0415
-
+def _access(auth: str | None, cloud: str, yes: bool, plan: str, no_input: bool) -> run.RolloutAccess:
     if auth is None:
         hint = "use a credential of its own; `rightsize doctor --rollout-role FILE` writes its role"
         raise UsageError("writing to Azure needs `--auth`", hint=hint)
     if not yes:
         _ask(plan[:8], no_input)
-    return RolloutAccess(auth, cloud, may_ask=not no_input)
+    return run.RolloutAccess(auth, cloud, may_ask=not no_input)
 
 
 def _ask(name: str, no_input: bool) -> None:

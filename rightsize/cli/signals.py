@@ -9,9 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.narration import say, say_next, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose, with_db
-from rightsize.cli.output import short_name, show
+from rightsize.cli.command import Common, command
+from rightsize.cli.narration import say
+from rightsize.cli.output import short_name
+from rightsize.render.escape import for_shell
+from rightsize.workflow import signals as workflow
 
 
 class SignalsShow(StrEnum):
@@ -41,6 +43,7 @@ _COLUMNS: dict[SignalsShow, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }  # fmt: skip
 
 
+@command(rows=True)
 def signals(
     listed: Annotated[SignalsShow, typer.Option("--show", help="What to list.")] = SignalsShow.SIGNALS,
     decisions: Annotated[
@@ -51,39 +54,30 @@ def signals(
             show_default=False,
         ),
     ] = None,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """List alerts and risks with the principals that they name, calls in quarantine, or unusual days."""
-    from rightsize.workflow.signals import decide_signals, show_signals  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
     if decisions is not None:
-        say(f"{decide_signals(db, decisions)} decisions are stored; `rightsize analyze` applies them")
-    found = show_signals(db)
+        say(f"{workflow.decide_signals(common.db, decisions)} decisions are stored; `rightsize analyze` applies them")
+    found = workflow.show_signals(common.db)
     rows: list[dict[str, Any]] = getattr(found, listed.value)
     columns, brief = _COLUMNS[listed]
-    if output is OutputFormat.TABLE:
-        show([_short(row) for row in rows], columns, output, table_columns=brief, every=every)
+    if common.is_table:
+        common.show([_short(row) for row in rows], columns, table_columns=brief)
         alone = sum(1 for row in found.quarantine if row["only_evidence"])
         if listed is not SignalsShow.BEHAVIOUR:
             calls = sum(row["calls"] for row in found.quarantine)
             say(f"{calls} calls in quarantine; {alone} used operations have no other evidence and wait for a decision")
-        say_next(with_db(_next(listed, found.quarantine, rows, alone), db), output=output)
+        common.say_next(common.with_db(_next(listed, found.quarantine, rows, alone)))
     else:
-        show(rows, columns, output)
+        common.show(rows, columns)
 
 
 def _next(
     listed: SignalsShow, quarantine: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], alone: int
 ) -> str:
     """Return the next step: to see what waits for a decision, else who is behind the first row."""
-    from rightsize.render.escape import for_shell  # noqa: PLC0415  kept out of `--help`
-
     if listed is not SignalsShow.QUARANTINE and alone:
         return "rightsize signals --show quarantine"
     held = [row["principal_id"] for row in (rows if listed is not SignalsShow.SIGNALS else quarantine)]

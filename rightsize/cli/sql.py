@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from rightsize.cli.narration import say, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show
-
-if TYPE_CHECKING:
-    from rightsize.store.sandbox import Answer
+from rightsize.cli.command import Common, command
+from rightsize.cli.narration import say
+from rightsize.store import sandbox
+from rightsize.workflow import sql as workflow
 
 Parameters = Annotated[
     list[str] | None,
@@ -21,6 +19,7 @@ MaxRows = Annotated[int, typer.Option("--max-rows", min=1, help="Show no more ro
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Stop the statement after this many seconds.")]
 
 
+@command(rows=True)
 def sql(
     statement: Annotated[
         str, typer.Argument(help="One SELECT, WITH, FROM, DESCRIBE, SHOW or EXPLAIN; `-` reads it from stdin.")
@@ -28,28 +27,21 @@ def sql(
     parameters: Parameters = None,
     max_rows: MaxRows = 10_000,
     timeout: Timeout = 60.0,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """Run one SQL statement that reads the store.
 
     Values of `-p` are text: cast them, as in `$n::INTEGER`.
     """
-    from rightsize.workflow.sql import ask  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    show_answer(ask(db, statement, parameters or [], max_rows=max_rows, timeout=timeout), output, every=every)
+    show_answer(workflow.ask(common.db, statement, parameters or [], max_rows=max_rows, timeout=timeout), common)
 
 
-def show_answer(answer: Answer, output: OutputFormat, *, every: bool) -> None:
+def show_answer(answer: sandbox.Answer, common: Common) -> None:
     """Write the rows of an answer, and say where rows were left out.
 
     Rows that are too wide for the terminal are written one column a line.
     """
-    show(answer.rows, answer.columns, output, every=every, wraps=False)
+    common.show(answer.rows, answer.columns, wraps=False)
     if answer.cut:
         say(f"only the first {len(answer.rows)} rows are shown; --max-rows gives more")

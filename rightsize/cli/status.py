@@ -4,47 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rightsize.cli.command import Common, command
 from rightsize.cli.layout import terminal_width, wrapped
-from rightsize.cli.narration import say, say_next_of_store, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, Db, NoInput, Output, OutputFormat, Quiet, Verbose
-from rightsize.cli.output import show, write
+from rightsize.cli.narration import say
+from rightsize.cli.output import write
 from rightsize.model.wording import counted
-
-if TYPE_CHECKING:
-    from rightsize.workflow.status import StoreStatus
+from rightsize.render.escape import for_terminal
+from rightsize.workflow import status as workflow
 
 _STATES = ("observed", "declared_empty", "quiet", "missing")
 _FEW = 3
 _LABELS = {"principals": "principals in listings"}
 
 
-def status(
-    db: Db = DEFAULT_DB,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
-) -> None:
+@command()
+def status(*, common: Common) -> None:
     """Show the loaded data, the days that each log covers, and the rejected records; `-v` names every scope."""
-    from rightsize.workflow.status import read_status  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    found = read_status(db)
-    if output is OutputFormat.TABLE:
-        write(_page(found, terminal_width(), all_scopes=verbose > 0))
+    found = workflow.read_status(common.db)
+    if common.is_table:
+        write(_page(found, terminal_width(), all_scopes=common.verbose > 0))
     else:
         columns = ("section", "subject", "measure", "value")
-        show(list(found.rows()), columns, output, document=found.document())
+        common.show(list(found.rows()), columns, document=found.document())
     if found.is_empty:
         say("nothing is loaded: `rightsize load PATH…` reads exports, `rightsize demo` makes a sample")
     elif not found.has_catalogue:
         say("no catalogue of operations is loaded, so unused ones cannot be named")
-    say_next_of_store(db, output)
+    common.say_next_of_store()
 
 
-def _page(found: StoreStatus, width: int, *, all_scopes: bool) -> str:
+def _page(found: workflow.StoreStatus, width: int, *, all_scopes: bool) -> str:
     sections = (
         ("Sources", _sources(found)),
         ("Contents", _contents(found)),
@@ -61,8 +52,6 @@ def _page(found: StoreStatus, width: int, *, all_scopes: bool) -> str:
 
 def _fit(lines: Iterator[str], width: int) -> Iterator[str]:
     """Yield the lines with harmless text, broken where they are too long for the terminal."""
-    from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
-
     for line in lines:
         margin = " " * (len(line) - len(line.lstrip()))
         yield from wrapped(for_terminal(line.lstrip()), width, indent=margin, hanging=f"{margin}  ")
@@ -76,7 +65,7 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         yield f"  {row[0].ljust(widths[0])}  {counts}"
 
 
-def _sources(found: StoreStatus) -> Iterator[str]:
+def _sources(found: workflow.StoreStatus) -> Iterator[str]:
     counts = [
         (
             row["source"],
@@ -87,7 +76,7 @@ def _sources(found: StoreStatus) -> Iterator[str]:
     yield from _columns([("", "files", "records", "rejected", "not used"), *counts]) if counts else ("  none",)
 
 
-def _contents(found: StoreStatus) -> Iterator[str]:
+def _contents(found: workflow.StoreStatus) -> Iterator[str]:
     for what, rows in groupby(found.contents, key=lambda row: row["what"]):
         kinds = [(row["kind"], row["rows"]) for row in rows]
         total = sum(count for _, count in kinds)
@@ -97,7 +86,7 @@ def _contents(found: StoreStatus) -> Iterator[str]:
         yield f"  {label}: {total:,}" if is_plain else f"  {label}: {total:,} ({named})"
 
 
-def _window(found: StoreStatus) -> Iterator[str]:
+def _window(found: workflow.StoreStatus) -> Iterator[str]:
     if found.window is None:
         yield "  none: no log is loaded"
     else:
@@ -106,7 +95,7 @@ def _window(found: StoreStatus) -> Iterator[str]:
             yield f"  a preview: {found.window.preview}"
 
 
-def _coverage(found: StoreStatus, *, all_scopes: bool) -> Iterator[str]:
+def _coverage(found: workflow.StoreStatus, *, all_scopes: bool) -> Iterator[str]:
     """Yield the lines about coverage; scopes with equal coverage share a line."""
     for log, of_log in groupby(found.coverage, key=lambda row: (row["source"], row["category"])):
         yield f"  {log[0]} {log[1]}"
@@ -127,7 +116,7 @@ def _coverage(found: StoreStatus, *, all_scopes: bool) -> Iterator[str]:
         yield "  none"
 
 
-def _inventories(found: StoreStatus, *, all_scopes: bool) -> Iterator[str]:
+def _inventories(found: workflow.StoreStatus, *, all_scopes: bool) -> Iterator[str]:
     """Yield whether resources and providers are listed completely; subscriptions with equal answers share a line."""
     alike: dict[tuple[str, str], list[str]] = {}
     for row in found.inventories:
@@ -162,7 +151,7 @@ _ACCESS = {
 }
 
 
-def _requests(found: StoreStatus) -> Iterator[str]:
+def _requests(found: workflow.StoreStatus) -> Iterator[str]:
     """Yield for each log the kinds of access that allowed its requests, with their shares."""
     for source, of_source in groupby(found.requests, key=lambda row: row["source"]):
         rows = list(of_source)
@@ -187,13 +176,13 @@ def _requests(found: StoreStatus) -> Iterator[str]:
         yield "  none"
 
 
-def _rejects(found: StoreStatus) -> Iterator[str]:
+def _rejects(found: workflow.StoreStatus) -> Iterator[str]:
     yield from (f"  {row['records']:,}  {row['source']}: {row['reason']}" for row in found.rejects)
     if not found.rejects:
         yield "  none"
 
 
-def _unknown(found: StoreStatus) -> Iterator[str]:
+def _unknown(found: workflow.StoreStatus) -> Iterator[str]:
     unknown = found.unknown_operations
     if unknown["operations"]:
         calls = counted(unknown["events"], "call")
@@ -202,7 +191,7 @@ def _unknown(found: StoreStatus) -> Iterator[str]:
         yield "  none"
 
 
-def _missing(found: StoreStatus) -> Iterator[str]:
+def _missing(found: workflow.StoreStatus) -> Iterator[str]:
     yield from (f"  {one.what}: {one.blocks}" for one in found.missing)
     if not found.missing:
         yield "  nothing"

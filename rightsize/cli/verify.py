@@ -9,9 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.narration import say, say_next, set_verbosity
-from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose, with_db
-from rightsize.cli.output import first_rows, show, write
+from rightsize.cli.command import Common, command
+from rightsize.cli.narration import say
+from rightsize.cli.output import first_rows, write
+from rightsize.render.escape import for_shell, for_terminal
+from rightsize.workflow import verify as workflow
 
 COLUMNS = ("what", "id", "name", "change", "operation", "plane", "scope", "role_assignment_ids", "detail")
 
@@ -22,6 +24,7 @@ class Prover(StrEnum):
     SMT = "smt"
 
 
+@command(rows=True)
 def verify(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan folder, or its plan.json.")],
     signers: Annotated[
@@ -41,12 +44,8 @@ def verify(
             "extra rightsize[prover].",
         ),
     ] = None,
-    db: Db = DEFAULT_DB,
-    every: AllRows = False,
-    output: Output = OutputFormat.TABLE,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
+    *,
+    common: Common,
 ) -> None:
     """Prove a plan again on today's store, and refuse it if it is stale.
 
@@ -56,27 +55,21 @@ def verify(
     differs from the chain of hashes beside the plan. With --prover, exit code 3 also means that the solver found one of
     our answers about roles wrong, and exit code 6 that it could not decide one.
     """
-    from rightsize.render.escape import for_shell  # noqa: PLC0415
-    from rightsize.workflow.verify import verify_plan  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
-    result = verify_plan(db, plan, signers=signers, signer=signer, with_solver=prover is Prover.SMT)
-    if output is OutputFormat.TABLE:
-        write("".join(_lines(result.rows, every=every)))
+    result = workflow.verify_plan(common.db, plan, signers=signers, signer=signer, with_solver=prover is Prover.SMT)
+    if common.is_table:
+        write("".join(_lines(result.rows, every=common.every)))
     else:
-        show(result.rows, COLUMNS, output, document=result.document)
+        common.show(result.rows, COLUMNS, document=result.document)
     for note in result.notes:
         say(note)
     if result.refusal is not None:
         raise result.refusal
     say(f"verified: {result.summary}")
-    say_next(with_db(f"rightsize rollout plan {for_shell(str(plan))} --out rollout", db), output=output)
+    common.say_next(common.with_db(f"rightsize rollout plan {for_shell(str(plan))} --out rollout"))
 
 
 def _lines(rows: Sequence[Mapping[str, Any]], *, every: bool) -> Iterator[str]:
     """Yield the faults of the plan as lines for people; every line is escaped."""
-    from rightsize.render.escape import for_terminal  # noqa: PLC0415  kept out of `--help`
-
     shown, rest = first_rows(rows, every=every)
     for row in shown:
         for line in _text(row):

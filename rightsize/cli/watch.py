@@ -7,31 +7,20 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from rightsize.cli.collect import Auth, Cloud, Containers, Sources, Subscriptions, Workspaces
-from rightsize.cli.narration import complain, say, say_next, set_verbosity
-from rightsize.cli.options import (
-    DEFAULT_DB,
-    DEFAULT_FORGET_DAYS,
-    Db,
-    ForgetDays,
-    MinDays,
-    NoInput,
-    OutputFormat,
-    Quiet,
-    TrustCollections,
-    Verbose,
-    WholeWindow,
-)
+from rightsize.azure import throttle, wire
+from rightsize.cli.collect import SourceOptions
+from rightsize.cli.command import Common, command
+from rightsize.cli.narration import complain, say
+from rightsize.cli.options import DEFAULT_FORGET_DAYS, ForgetDays, MinDays, OutputFormat, TrustCollections, WholeWindow
 from rightsize.cli.output import show, write
 from rightsize.model.errors import RightsizeError, UsageError
-
-if TYPE_CHECKING:
-    from rightsize.azure.throttle import Clock
-    from rightsize.watch.run import Outlets, WatchResult
+from rightsize.render import watch as watch_lines
+from rightsize.watch import conclude, containment, delivery, run
+from rightsize.workflow import collect as collecting
 
 _COLUMNS = ("severity", "kind", "time", "text")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -46,6 +35,7 @@ class WatchFormat(StrEnum):
     GITHUB = "github"
 
 
+@command()
 def watch(
     paths: Annotated[
         list[Path] | None,
@@ -91,18 +81,11 @@ def watch(
     min_window: WholeWindow = 90,
     min_days: MinDays = None,
     forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
-    cloud: Cloud = "public",
-    auth: Auth = "default",
-    subscription: Subscriptions = None,
-    source: Sources = None,
-    workspace: Workspaces = None,
-    container: Containers = None,
+    *,
+    sources: SourceOptions,
     trust_collections: TrustCollections = False,
-    db: Db = DEFAULT_DB,
     output: Annotated[WatchFormat, typer.Option("-o", "--output", help="How to write changes.")] = WatchFormat.JSONL,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    no_input: NoInput = False,
+    common: Common,
 ) -> None:
     """Load new data, compare it with the last pass, and report each change exactly once.
 
@@ -110,33 +93,23 @@ def watch(
     outside PIM and code, newly unused access, new ways to gain rights, new violations of layer independence, and drift
     of applied roles.
     """
-    from rightsize.azure.throttle import Clock  # noqa: PLC0415
-    from rightsize.watch.conclude import WatchSettings  # noqa: PLC0415
-    from rightsize.watch.containment import read_rules  # noqa: PLC0415
-    from rightsize.watch.delivery import read_webhook  # noqa: PLC0415
-    from rightsize.watch.run import Outlets, check_gate, passes, run_pass  # noqa: PLC0415
-
-    set_verbosity(verbose, quiet)
     seconds = _seconds(every)
-    check_gate(fail_on or ())
-    if not paths and collect is None and not db.exists():
+    run.check_gate(fail_on or ())
+    if not paths and collect is None and not common.db.exists():
         raise UsageError("there is nothing to watch", hint="name a folder of exports, or --collect RUNS")
-    rules = read_rules(contain_rules)
+    rules = containment.read_rules(contain_rules)
     if contain_rules is not None and contain is None:
         raise UsageError("`--contain-rules` needs `--contain DIR`")
-    clock = Clock()
-    question = WatchSettings(tuple(automation or ()), tuple(applied or ()), min_window, forget_days, min_days)
-    outlets = Outlets(_shower(output), out, tuple(read_webhook(text) for text in webhook or ()))
+    clock = throttle.Clock()
+    question = conclude.WatchSettings(tuple(automation or ()), tuple(applied or ()), min_window, forget_days, min_days)
+    outlets = run.Outlets(_shower(output), out, tuple(delivery.read_webhook(text) for text in webhook or ()))
     gather = None
     if collect is not None:
-        gather = _collector(
-            collect, db, cloud=cloud, auth=auth, sources=source or (), subscriptions=subscription or (),
-            workspaces=workspace or (), containers=container or (), days=_COLLECT_DAYS, may_ask=not no_input,
-        )  # fmt: skip
+        gather = _collector(collect, common.db, days=_COLLECT_DAYS, may_ask=not common.no_input, **sources.arguments())
 
-    def one() -> WatchResult:
-        return run_pass(
-            db,
+    def one() -> run.WatchResult:
+        return run.run_pass(
+            common.db,
             paths or (),
             question,
             outlets,
@@ -149,24 +122,20 @@ def watch(
     if seconds is None:
         _end(one(), outlets, fail_on or ())
         if output is WatchFormat.TABLE:
-            say_next("the same command, when there is new data, or with `--every 1h`")
+            common.say_next("the same command, when there is new data, or with `--every 1h`")
         return
-    _stay(passes(one, seconds, clock), outlets, fail_on or (), clock)
+    _stay(run.passes(one, seconds, clock), outlets, fail_on or (), clock)
 
 
-def _end(done: WatchResult, outlets: Outlets, fail_on: list[str] | tuple[str, ...]) -> None:
-    from rightsize.watch.run import gate  # noqa: PLC0415
-
+def _end(done: run.WatchResult, outlets: run.Outlets, fail_on: list[str] | tuple[str, ...]) -> None:
     _say_pass(done, outlets)
-    refusal = gate(done.reported, fail_on)
+    refusal = run.gate(done.reported, fail_on)
     if refusal is not None:
         raise refusal
 
 
-def _stay(found: Any, outlets: Outlets, fail_on: list[str] | tuple[str, ...], clock: Clock) -> None:
+def _stay(found: Any, outlets: run.Outlets, fail_on: list[str] | tuple[str, ...], clock: throttle.Clock) -> None:
     """Report each pass until the user stops; a running pass is finished, and a failed gate is only reported."""
-    from rightsize.azure.wire import StoppedError  # noqa: PLC0415
-
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: clock.stop())
     try:
@@ -177,7 +146,7 @@ def _stay(found: Any, outlets: Outlets, fail_on: list[str] | tuple[str, ...], cl
                 _end(done, outlets, fail_on)
             except RightsizeError as error:
                 complain(error.message, error.hint)
-    except StoppedError:
+    except wire.StoppedError:
         pass
     say("stopped")
 
@@ -193,9 +162,7 @@ def _seconds(text: str | None) -> float | None:
 
 def _collector(folder: Path, db: Path, **asked: Any) -> Callable[[], dict[str, str]]:
     def collect() -> dict[str, str]:
-        from rightsize.workflow.collect import collect_tenant  # noqa: PLC0415
-
-        report = collect_tenant(folder, db=db, **asked)
+        report = collecting.collect_tenant(folder, db=db, **asked)
         say(f"collected {sum(row.rows for row in report.rows):,} records into {report.folder}")
         failed = {
             row.source: f"{row.state}, {row.missing or row.reason}"
@@ -211,18 +178,20 @@ def _collector(folder: Path, db: Path, **asked: Any) -> Callable[[], dict[str, s
 
 def _shower(output: WatchFormat) -> Callable[[Any], None]:
     def shower(changes: Any) -> None:
-        from rightsize.render.watch import write_annotations, write_lines  # noqa: PLC0415
-
         if output is WatchFormat.TABLE:
             show(changes, _COLUMNS, OutputFormat.TABLE, table_columns=("severity", "kind", "text"), every=True)
         else:
-            write(write_lines(changes) if output is WatchFormat.JSONL else write_annotations(changes))
+            write(
+                watch_lines.write_lines(changes)
+                if output is WatchFormat.JSONL
+                else watch_lines.write_annotations(changes)
+            )
         sys.stdout.flush()
 
     return shower
 
 
-def _say_pass(done: WatchResult, outlets: Outlets) -> None:
+def _say_pass(done: run.WatchResult, outlets: run.Outlets) -> None:
     concluded = done.concluded
     if done.taken is not None:
         say(f"loaded {done.taken.files} new files with {done.taken.new:,} new records")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import typer.main
 
-from rightsize.cli.command_groups import GROUPS
 from rightsize.cli.main import app, run
+from rightsize.cli.registry import COMMANDS, Entry, entries_below
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -16,12 +17,20 @@ def test_the_help_lists_each_command_in_one_group(
     assert run(["--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert columns - 20 < max(map(len, lines)) <= columns
-    known = {one.name or getattr(one.callback, "__name__", "") for one in app.registered_commands}
-    known |= {str(one.name) for one in app.registered_groups}
-    grouped = [name for names in GROUPS.values() for name in names]
-    assert sorted(grouped) == sorted(known)
-    assert [line[:-1] for line in lines if line[:1].isalpha() and line.endswith(":")][1:] == list(GROUPS)
-    assert {line.split()[0] for line in lines if line.startswith("  ") and line[2:3].isalpha()} >= known
+    listed = lines[lines.index("Start:") :]
+    assert [line.split()[0] for line in listed if line[2:3].isalpha() and line[:2] == "  "] == list(entries_below(""))
+    titles = [line[:-1] for line in lines if line[:1].isalpha() and line.endswith(":")][1:]
+    assert titles == ["Start", "Ask", "Plan", "Review", "Change", "Watch", "Data"]
+
+
+@pytest.mark.parametrize("entry", COMMANDS, ids=lambda entry: entry.name)
+def test_the_line_in_the_help_is_the_first_sentence_of_a_command(entry: Entry) -> None:
+    """The registry has it too, so that the help imports no command."""
+    command: object = typer.main.get_command(app)
+    for word in entry.name.split():
+        command = command.commands[word]  # type: ignore[attr-defined]
+    assert command.get_short_help_str(1000) == entry.summary  # type: ignore[attr-defined]
+    assert bool(entries_below(entry.name)) == (not entry.function)
 
 
 @pytest.mark.parametrize("words", [[], ["plan"], ["roles"]])
