@@ -107,7 +107,7 @@ def schema_(
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
     """Write the JSON Schema of plan.json to stdout."""
-    from rightsize.render.plan import PLAN_SCHEMA  # noqa: PLC0415
+    from rightsize.render.plan import plan_schema  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
-    write(PLAN_SCHEMA.read_text(encoding="utf-8"))
+    write(plan_schema())

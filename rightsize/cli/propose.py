@@ -29,6 +29,7 @@ from rightsize.cli.options import (
     with_db,
 )
 from rightsize.cli.output import copy_file, short_name, show, write
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 
 COLUMNS = (
     "id",
@@ -323,7 +324,7 @@ def brief(row: Mapping[str, Any]) -> dict[str, Any]:
         **row,
         "id": row["short"],
         "share": "" if row["share"] is None else f"{row['share']:.1%}",
-        "breaks": f"{100 * row['break_probability_30d']:.1f} %" if row["kind"] != "keep" else "",
+        "breaks": f"{100 * row['break_probability_30d']:.1f} %" if PROPOSAL_KINDS[row["kind"]].changes else "",
         "change": row["kind"].replace("_", " "),
         "assignment": f"{short_name(row['principal'])}: {row['role_and_scope']}",
         "reason": "; ".join(map(sentence, row["reason"].split("; "))),
