@@ -18,6 +18,7 @@ from pycep import BicepParser
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan, PlannedAssignment, PlannedRole, Proof, Proposal
+from rightsize.model.proposal_kinds import CUSTOM
 from rightsize.model.role_templates import template_roles
 from rightsize.render.deploy.contents import DeployContents, contents_of
 from rightsize.render.deploy.files import PLAN_FORMS, deploy_files
@@ -54,7 +55,7 @@ def _proposal(number: int, places: list[PlannedAssignment]) -> Proposal:
     numbers = dict.fromkeys(("excess_before", "excess_after", "risk_before", "risk_after"), 0.0)
     replaced = (guid(number),)
     return Proposal(
-        guid(number + 1000), "control", (guid(5),), "custom", replaced, tuple(places), "", {}, Proof(True, True),
+        guid(number + 1000), "control", (guid(5),), CUSTOM, replaced, tuple(places), "", {}, Proof(True, True),
         break_probability_30d=0.0, **numbers,
     )  # fmt: skip
 
