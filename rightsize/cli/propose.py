@@ -30,6 +30,7 @@ from rightsize.cli.options import (
 )
 from rightsize.cli.output import copy_file, short_name, show, write
 from rightsize.model.proposal_kinds import PROPOSAL_KINDS
+from rightsize.render.deploy.files import PLAN_FORMS
 
 COLUMNS = (
     "id",
@@ -72,12 +73,9 @@ class UnobservableChoice(StrEnum):
 class FormChoice(StrEnum):
     """A further form of a plan: its roles and assignments, or a comment on a pull request."""
 
-    ARM = "arm"
-    AZ = "az"
-    POWERSHELL = "powershell"
-    BICEP = "bicep"
-    TERRAFORM = "terraform"
-    MARKDOWN = "markdown"
+    _ignore_ = "form"
+    for form in (*PLAN_FORMS, "markdown"):
+        vars()[form.upper()] = form
 
 
 def propose(

@@ -14,6 +14,7 @@ from rightsize.cli.narration import say, say_next, set_verbosity
 from rightsize.cli.options import DEFAULT_DB, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose
 from rightsize.cli.output import show, write
 from rightsize.model.errors import UsageError
+from rightsize.render.deploy.files import ROLE_FORMATS
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -174,13 +175,9 @@ def expand(
 class RoleForm(StrEnum):
     """A form for writing a role definition."""
 
-    JSON = "json"
-    ARM = "arm"
-    AZ = "az"
-    POWERSHELL = "powershell"
-    POWERSHELL_PERMISSIONS = "powershell-permissions"
-    BICEP = "bicep"
-    TERRAFORM = "terraform"
+    _ignore_ = "form"
+    for form in ROLE_FORMATS:
+        vars()[form.upper()] = form
 
 
 @app.command("convert")

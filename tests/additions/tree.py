@@ -20,11 +20,13 @@ class Registration:
         path: The file of the registry, below the root of the project.
         after: The line, without its indentation, that stands before the new one; the file has it once.
         text: The new entry, with its indentation.
+        imported: The import that the entry needs; empty where it needs none.
     """
 
     path: str
     after: str
     text: str
+    imported: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,4 +88,7 @@ def _register(folder: Path, registration: Registration) -> None:
     at = [number for number, line in enumerate(lines) if line.strip() == registration.after]
     assert len(at) == 1, f"{registration.path} has {registration.after!r} {len(at)} times"
     lines.insert(at[0] + 1, registration.text)
+    if registration.imported:
+        first = next(number for number, line in enumerate(lines) if line.startswith("from rightsize."))
+        lines.insert(first, registration.imported)
     registry.write_text("\n".join(lines), encoding="utf-8")
