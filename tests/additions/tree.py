@@ -37,9 +37,13 @@ class Tree:
 
     def run(self, *arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run `rightsize` from the copy, and return what it printed; it has to end with `code`."""
+        return self.program("from rightsize.cli.main import main; main()", *arguments, cwd=cwd, code=code)
+
+    def program(self, text: str, *arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run a Python program that imports `rightsize` from the copy; it has to end with `code`."""
         # An editable install may come before PYTHONPATH.
-        start = f"import sys; sys.path.insert(0, {str(self.root)!r}); from rightsize.cli.main import main; main()"
-        return self.python("-c", start, *arguments, cwd=cwd, code=code)
+        first = f"import sys; sys.path.insert(0, {str(self.root)!r})"
+        return self.python("-c", f"{first}\n{text}", *arguments, cwd=cwd, code=code)
 
     def python(self, *arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run Python with the copy before the installed package; it has to end with `code`."""
