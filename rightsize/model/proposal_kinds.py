@@ -7,16 +7,13 @@ compare it with a name; only the stages of `propose` that decide on a kind name 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
 from typing import Self
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class ProposalKind(str):
     """A kind of proposal: the text that plans, rows and columns have, and what is said of it.
 
     Attributes:
-        word: The text, as in `plan.json`.
         step: The sentence on a change of this kind: `{today}` is the grant of today, `{comes}` what replaces it.
         keeps: Whether the assignment stays as it is.
         assigns: Whether it may make assignments.
@@ -27,20 +24,35 @@ class ProposalKind(str):
         needs_container: Whether an assignment that stays has to grant all of it.
     """
 
-    word: str
-    _: KW_ONLY
-    step: str = "{today} becomes {comes}"
-    keeps: bool = False
-    assigns: bool = True
-    makes_role: bool = False
-    makes_eligible: bool = False
-    may_break: bool = True
-    has_holder: bool = True
-    needs_container: bool = False
+    step: str
+    keeps: bool
+    assigns: bool
+    makes_role: bool
+    makes_eligible: bool
+    may_break: bool
+    has_holder: bool
+    needs_container: bool
 
-    def __new__(cls, word: str, **_said: object) -> Self:
-        """Return the text; the other values become attributes."""
-        return super().__new__(cls, word)
+    # No dataclass: polars would make a struct of it.
+    def __new__(
+        cls,
+        word: str,
+        *,
+        step: str = "{today} becomes {comes}",
+        keeps: bool = False,
+        assigns: bool = True,
+        makes_role: bool = False,
+        makes_eligible: bool = False,
+        may_break: bool = True,
+        has_holder: bool = True,
+        needs_container: bool = False,
+    ) -> Self:
+        """Return the kind of that text, as it stands in `plan.json`."""
+        kind = super().__new__(cls, word)
+        kind.step, kind.keeps, kind.assigns, kind.makes_role = step, keeps, assigns, makes_role
+        kind.makes_eligible, kind.may_break, kind.has_holder = makes_eligible, may_break, has_holder
+        kind.needs_container = needs_container
+        return kind
 
     @property
     def changes(self) -> bool:
@@ -65,7 +77,7 @@ REMOVE_ORPHAN = ProposalKind("remove_orphan", step=_REMOVE, assigns=False, may_b
 KEEP = ProposalKind("keep", step="keep {today}", keeps=True, assigns=False, may_break=False)
 
 PROPOSAL_KINDS: Mapping[str, ProposalKind] = {
-    kind.word: kind
+    kind: kind
     for kind in (
         CUSTOM,
         BUILTIN,

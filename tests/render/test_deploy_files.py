@@ -176,6 +176,11 @@ def test_every_form_makes_the_same_assignments(form: str) -> None:
     assert READERS[form](deploy_files(_contents(), [form])) == wanted
 
 
+def test_the_docs_have_every_form() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "role-files.md").read_text(encoding="utf-8")
+    assert [form for form in PLAN_FORMS if f"| `{form}` |" not in text] == []
+
+
 def test_what_becomes_eligible_is_counted_and_left_out() -> None:
     contents = _contents()
     assert contents.managed == 1
