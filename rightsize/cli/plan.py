@@ -80,4 +80,4 @@ def sign_(
 @command(output=False)
 def schema_() -> None:
     """Write the JSON Schema of plan.json to stdout."""
-    write(plans.PLAN_SCHEMA.read_text(encoding="utf-8"))
+    write(plans.plan_schema())

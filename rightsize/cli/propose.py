@@ -21,9 +21,11 @@ from rightsize.cli.options import (
 from rightsize.cli.output import copy_file, short_name, write
 from rightsize.model.excess import total_excess
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.propose.core import options as plan_options
 from rightsize.propose.core.objective import read_weights
 from rightsize.render import excess, next_steps
+from rightsize.render.deploy.files import PLAN_FORMS
 from rightsize.render.escape import for_shell
 from rightsize.render.separation import separation_lines
 from rightsize.workflow import exclusions, plan_folder
@@ -70,12 +72,9 @@ class UnobservableChoice(StrEnum):
 class FormChoice(StrEnum):
     """A further form of a plan: its roles and assignments, or a comment on a pull request."""
 
-    ARM = "arm"
-    AZ = "az"
-    POWERSHELL = "powershell"
-    BICEP = "bicep"
-    TERRAFORM = "terraform"
-    MARKDOWN = "markdown"
+    _ignore_ = "form"
+    for form in (*PLAN_FORMS, "markdown"):
+        vars()[form.upper()] = form
 
 
 @command(rows=True)
@@ -298,7 +297,7 @@ def brief(row: Mapping[str, Any]) -> dict[str, Any]:
         **row,
         "id": row["short"],
         "share": "" if row["share"] is None else f"{row['share']:.1%}",
-        "breaks": f"{100 * row['break_probability_30d']:.1f} %" if row["kind"] != "keep" else "",
+        "breaks": f"{100 * row['break_probability_30d']:.1f} %" if PROPOSAL_KINDS[row["kind"]].changes else "",
         "change": row["kind"].replace("_", " "),
         "assignment": f"{short_name(row['principal'])}: {row['role_and_scope']}",
         "reason": "; ".join(map(sentence, row["reason"].split("; "))),

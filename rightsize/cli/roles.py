@@ -16,6 +16,7 @@ from rightsize.cli.options import OutputFormat
 from rightsize.cli.output import write
 from rightsize.model.errors import UsageError
 from rightsize.render import comment
+from rightsize.render.deploy.files import ROLE_FORMATS
 from rightsize.render.escape import for_shell
 from rightsize.workflow import operations as catalogues
 from rightsize.workflow import roles as workflow
@@ -152,13 +153,9 @@ def expand(
 class RoleForm(StrEnum):
     """A form for writing a role definition."""
 
-    JSON = "json"
-    ARM = "arm"
-    AZ = "az"
-    POWERSHELL = "powershell"
-    POWERSHELL_PERMISSIONS = "powershell-permissions"
-    BICEP = "bicep"
-    TERRAFORM = "terraform"
+    _ignore_ = "form"
+    for form in ROLE_FORMATS:
+        vars()[form.upper()] = form
 
 
 @command(output=False)

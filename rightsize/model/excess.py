@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rightsize.model.plan import Proposal
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def latent_of(kind: str, evidence: Mapping[str, Any]) -> Change:
     """Return the latent excess of a proposal, from its evidence; a kept assignment keeps its own."""
     found = evidence.get("latent") or {}
     before = float(found.get("before", 0.0))
-    return Change(before, before if kind == "keep" else float(found.get("after", 0.0)))
+    return Change(before, before if PROPOSAL_KINDS[kind].keeps else float(found.get("after", 0.0)))
 
 
 def _totals(rows: Iterable[tuple[str, float, float, Mapping[str, Any]]]) -> ExcessTotals:

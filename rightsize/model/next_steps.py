@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rightsize.model.plan import ProposalKind
+from rightsize.model.proposal_kinds import ProposalKind
 
 WAVES: Mapping[int, str] = {
     1: "orphans and duplicates",

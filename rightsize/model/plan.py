@@ -7,17 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from rightsize.model.nouns import AssignmentState, Plane, RoleDefinition
-
-ProposalKind = Literal[
-    "remove",
-    "remove_duplicate",
-    "remove_orphan",
-    "narrow_scope",
-    "builtin",
-    "custom",
-    "make_eligible",
-    "keep",
-]
+from rightsize.model.proposal_kinds import ProposalKind
 
 PLAN_FORMAT = 2
 """The version of `plan.json` that is written.
@@ -86,7 +76,7 @@ class Proof:
 class Proposal:
     """The change to one assignment of today, and the reason.
 
-    `replaces` names that assignment. `keep` has no assignments and means no change. `evidence` holds only values that
+    `replaces` names that assignment. `evidence` holds only values that
     `rows.plain` takes; the use behind it stands in `Plan.uses`.
     """
 

@@ -21,7 +21,9 @@ _FIELDS = ("actions", "notActions", "dataActions", "notDataActions")
 _SNAKE = dict(zip(("actions", "not_actions", "data_actions", "not_data_actions"), _FIELDS, strict=True))
 _VARIABLE = re.compile(r"\[variables\('([^']+)'\)\]", re.IGNORECASE)
 TERRAFORM_EXPRESSION = re.compile(r"(?<!\$)\$\{|(?<!%)%\{")
-_DEEPEST = 50
+MOST_REFERENCES = 50
+"""The most templates within templates, and the most names that lead to one value."""
+MISSING_READER = "install the extra that reads it: `pip install 'rightsize[iac]'`"
 
 Resolve = Callable[[object, str], object]
 """Returns the value of an expression, or raises InputError; any other value is returned as it is."""
@@ -122,13 +124,18 @@ def unknown_value(place: str, value: object) -> InputError:
     )
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what a parser says."""
+    return (str(error).strip().split("\n")[0] or type(error).__name__)[:200]
+
+
 def _arm_roles(template: Mapping[str, Any], depth: int) -> Iterator[RoleDefinition]:
-    if depth > _DEEPEST:
+    if depth > MOST_REFERENCES:
         raise InputError("templates are nested deeper than any deployment")
     variables = template.get("variables") if isinstance(template.get("variables"), Mapping) else {}
 
     def resolve(value: object, place: str) -> object:
-        for _ in range(_DEEPEST):
+        for _ in range(MOST_REFERENCES):
             if not (isinstance(value, str) and value.startswith("[") and value.endswith("]")) or value[1] == "[":
                 break
             match = _VARIABLE.fullmatch(value)

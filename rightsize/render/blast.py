@@ -7,7 +7,7 @@ from typing import Any
 
 from rightsize.analyze.blast import COLUMNS
 from rightsize.render.escape import for_terminal
-from rightsize.render.templating import open_templates, policy_source, report_part
+from rightsize.render.templating import open_templates, policy_source, report_style
 
 _WIDTH, _LABEL, _ROW, _LINE, _INDENT = 920, 168, 26, 22, 20
 _CELL = (_WIDTH - _LABEL) / len(COLUMNS)
@@ -127,7 +127,7 @@ def _cut(text: str, room: int) -> str:
 
 def write_blast_page(blast: Mapping[str, Any]) -> str:
     """Return a page with the picture as text, tables and lists, without script, for any width."""
-    style = report_part("report.css")
+    style = report_style()
     policy = f"default-src 'none'; style-src {policy_source(style)}; base-uri 'none'; form-action 'none'"
     return (
         open_templates(tight=True)

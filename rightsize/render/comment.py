@@ -14,6 +14,7 @@ from rightsize.model.excess import ExcessTotals, total_excess
 from rightsize.model.next_steps import NextSteps
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan, PlannedRole, Proposal, count_by_plane
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.render.chance import describe_chance
 from rightsize.render.escape import for_comment, for_markdown
 from rightsize.render.excess import by_design_text, change_text
@@ -47,7 +48,7 @@ def write_comment(
     """
     ranks = steps.ranks() if steps is not None else {}
     changed = sorted(
-        (one for one in plan.all_proposals if one.kind != "keep"),
+        (one for one in plan.all_proposals if one.kind.changes),
         key=lambda one: (ranks.get(one.id, 0), one.excess_after - one.excess_before, one.id),
     )
     short = short_ids([one.id for one in plan.all_proposals])
@@ -126,7 +127,7 @@ def _head(plan: Plan, changed: Sequence[Proposal], steps: NextSteps) -> Iterator
         yield ""
     parts = count_by_plane((one.plane, one.kind) for one in every)
     for plane, kinds in parts.items() if len(parts) > 1 else ():
-        changes = sum(number for kind, number in kinds.items() if kind != "keep")
+        changes = sum(number for kind, number in kinds.items() if PROPOSAL_KINDS[kind].changes)
         yield f"- {plane_title(plane)}: {changes:,} of {sum(kinds.values()):,} assignments change"
     if len(parts) > 1:
         yield ""
@@ -234,9 +235,7 @@ def _cut(text: str) -> str:
 
 def _foot(plan: Plan) -> Iterator[str]:
     kept = Counter(
-        _cut(SENTENCES.get(one.reason, one.reason.partition(":")[0]))
-        for one in plan.all_proposals
-        if one.kind == "keep"
+        _cut(SENTENCES.get(one.reason, one.reason.partition(":")[0])) for one in plan.all_proposals if one.kind.keeps
     )
     if kept:
         yield ""

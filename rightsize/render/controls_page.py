@@ -1,4 +1,4 @@
-"""Write the page of all controls from their headers."""
+"""Write the page of all controls from what describes them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from rightsize.store.controls import Control
 
 _HEAD = """# Controls
 
-Written from the headers of `queries/controls/`; do not edit. [Gates](gates.md) explains gates, exemptions and
-baselines.
+Written from the headers of `queries/controls/` and from `rules/held_operations.csv`; do not edit. [Gates](gates.md)
+explains gates, exemptions and baselines.
 
 | severity | control | question | rests on | checks |
 |---|---|---|---|---|

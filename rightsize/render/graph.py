@@ -46,7 +46,7 @@ def graph_files(part: PlanePart, app_ids: Mapping[str, str], apis: Mapping[str, 
         by_client.setdefault(proposal.principal_ids[0], []).append(proposal)
     files: dict[str, str] = {}
     for client, proposals in sorted(by_client.items()):
-        if all(proposal.kind == "keep" for proposal in proposals):
+        if all(proposal.kind.keeps for proposal in proposals):
             continue
         slug = client if _GUID.fullmatch(client) else hashlib.sha256(client.encode()).hexdigest()[:16]
         steps = _steps(client, proposals, apis)
@@ -65,7 +65,7 @@ def _steps(client: str, proposals: Sequence[Proposal], apis: Mapping[str, str]) 
     for proposal in proposals:
         evidence = proposal.evidence
         grant = proposal.replaces[0]
-        if proposal.kind == "keep":
+        if proposal.kind.keeps:
             continue
         if evidence["access"] == "application":
             for one in evidence["comes"]:

@@ -17,7 +17,6 @@ COLUMNS = (
     "break_probability_30d", "break_bound_30d", "reason", "also", "together_with", "command",
 )  # fmt: skip
 _ROLES = 2
-_REMOVES = ("remove", "remove_orphan", "remove_duplicate")
 
 
 def step_row(step: NextStep, names: Mapping[str, str], look: Callable[[str], str]) -> dict[str, Any]:
@@ -72,16 +71,11 @@ def left_row(one: LeftOut, names: Mapping[str, str]) -> dict[str, Any]:
 def describe_step(step: NextStep, names: Mapping[str, str]) -> str:
     """Return what a step does, such as `Contributor at Sandbox becomes Reader`."""
     today = describe_grant(names.get(step.role, step.role), step.scope, step.plane, names)
-    if step.kind in _REMOVES:
-        return f"remove {today}"
-    if step.kind == "make_eligible" and (step.plane == "directory" or set(step.becomes) == {step.role}):
+    if step.kind.makes_eligible and (step.plane == "directory" or set(step.becomes) == {step.role}):
         return f"{today} becomes eligible"
-    if step.kind == "narrow_scope":
-        return f"narrow {today}"
     comes = [names.get(role, role) for role in step.becomes]
     more = f" and {len(comes) - _ROLES} more" if len(comes) > _ROLES else ""
-    eligible = " (eligible)" if step.kind == "make_eligible" else ""
-    return f"{today} becomes {', '.join(comes[:_ROLES])}{more}{eligible}"
+    return step.kind.step.format(today=today, comes=f"{', '.join(comes[:_ROLES])}{more}")
 
 
 def describe_effort(step: NextStep, *, with_chance: bool = True) -> str:

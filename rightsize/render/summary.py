@@ -13,12 +13,13 @@ from typing import Any
 
 from rightsize.model.excess import total_excess
 from rightsize.model.plan import PLANE_NAMES, Plan, PlanePart, Proposal
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.render.chance import describe_chance
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve
 from rightsize.render.escape import for_terminal
 from rightsize.render.excess import by_design_text
 from rightsize.render.separation import separation_lines
-from rightsize.render.templating import open_templates
+from rightsize.render.templating import open_templates, select_classes
 from rightsize.rules.measured import describe_unlogged
 
 _TOP = 8
@@ -26,16 +27,6 @@ _SHOWN_BEYOND = 50
 MOST_ROWS = 2_000
 """The most changes, and the most kept assignments, on the page: no browser shows a hundred thousand."""
 _SHOWN_VERDICTS = ("used", "unused", "unobservable", "out_of_coverage")
-_KIND_ORDER = (
-    "custom",
-    "builtin",
-    "narrow_scope",
-    "make_eligible",
-    "remove",
-    "remove_duplicate",
-    "remove_orphan",
-    "keep",
-)
 
 
 def write_summary(plan: Plan, title: str = "Least privilege for this tenant", *, layers: str = "") -> str:
@@ -98,7 +89,7 @@ def plane_title(plane: str) -> str:
 
 
 def _facts(plan: Plan, title: str) -> dict[str, Any]:
-    changed = [one for one in plan.proposals if one.kind != "keep"]
+    changed = [one for one in plan.proposals if one.kind.changes]
     kinds: Counter[str] = Counter(one.kind for one in plan.proposals)
     excess = total_excess(plan.proposals)
     return {
@@ -117,7 +108,9 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
         "has_latent": bool(excess.latent.before),
         "by_design": by_design_text(excess) if excess.reasons else "",
         "replay": plan.replay,
-        "kinds": [(kind, kinds[kind]) for kind in _KIND_ORDER if kinds[kind]],
+        "keeps": select_classes("kind", (kind for kind in PROPOSAL_KINDS.values() if kind.keeps)),
+        "removes": select_classes("kind", sorted((kind for kind in PROPOSAL_KINDS.values() if kind.removes), key=len)),
+        "kinds": [(kind, kinds[kind]) for kind in PROPOSAL_KINDS if kinds[kind]],
         "beyond": [_of_part(part, {**plan.names, **part.names}) for part in plan.parts if part.proposals],
         "reads": plan.reads,
         "separation": [_text(line) for line in separation_lines(plan.separation)],
@@ -125,10 +118,10 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
         "curve_size": (WIDTH, HEIGHT),
         "top": _top(plan),
         "changed": [_row(one, plan.names) for one in _weightiest(changed, lambda one: one.excess_after)],
-        "kept_number": kinds["keep"],
+        "kept_number": len(plan.proposals) - len(changed),
         "kept": [
             _row(one, plan.names)
-            for one in _weightiest([one for one in plan.proposals if one.kind == "keep"], lambda _: 0.0)
+            for one in _weightiest([one for one in plan.proposals if one.kind.keeps], lambda _: 0.0)
         ],
         "most_rows": MOST_ROWS,
         "advice": [{"subject": _named(one.subject, plan.names), "text": _text(one.text)} for one in plan.advice],
@@ -145,7 +138,7 @@ def _weightiest(proposals: Sequence[Proposal], left: Callable[[Proposal], float]
 
 def _of_part(part: PlanePart, names: Mapping[str, str]) -> dict[str, Any]:
     """Return the page's part on a plane beyond Azure roles; its counts have other units and are not added up."""
-    changed = [one for one in part.proposals if one.kind != "keep"]
+    changed = [one for one in part.proposals if one.kind.changes]
     changed.sort(key=lambda one: (one.excess_after - one.excess_before, one.id))
     return {
         "plane": part.plane,

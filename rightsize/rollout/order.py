@@ -10,6 +10,7 @@ from typing import Any
 from rightsize.analyze.reasons import SHOWN
 from rightsize.model.errors import GateError
 from rightsize.model.nouns import RoleDefinition
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.model.role_forms import to_arm
 from rightsize.rbac.assignment_ids import assignment_id
 from rightsize.rbac.azure import CUSTOM_ROLES_PER_TENANT, OWNER
@@ -114,7 +115,7 @@ def _parts(
     parts: dict[str, _SwapPart] = {}
     left: dict[str, str] = {}
     for proposal in plan["proposals"]:
-        if proposal.get("plane") not in ("control", "data") or proposal["kind"] == "keep":
+        if proposal.get("plane") not in ("control", "data") or PROPOSAL_KINDS[proposal["kind"]].keeps:
             continue
         for replaced in map(fold, proposal["replaces"]):
             if only and fold(proposal["id"]) not in only:

@@ -3,6 +3,9 @@
 A control names the data that it needs (`needs`, each a row of `queries/controls/needs.sql`) and the parts that it
 shares with others (`with`, files of `queries/controls/parts/`). If data is not loaded, its status is `unknown`, never
 `pass`.
+
+A control is a file of `queries/controls/`, or a row of the rule file `held_operations`: those rows share one query and
+differ in the operations that few may hold.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from rightsize.store.queries import SavedQuery, bind_parameters, queries_folder,
 
 _LABELS = ("severity", "subject", "needs", "with", "tags")
 _NEEDS = "needs"
+_TABLE = "held_operations"
 _COLUMNS = ("resource", "status", "reason")
 
 
@@ -51,8 +55,8 @@ class ControlResult:
 
 def control_names() -> tuple[str, ...]:
     """Return the names of the controls, sorted."""
-    names = (path.stem for path in (queries_folder() / "controls").glob("*.sql"))
-    return tuple(sorted(name for name in names if name != _NEEDS))
+    files = {path.stem for path in (queries_folder() / "controls").glob("*.sql")} - {_NEEDS}
+    return tuple(sorted(files.union(_rows_by_name())))
 
 
 def read_control(name: str) -> Control:
@@ -63,7 +67,19 @@ def read_control(name: str) -> Control:
         meant = " or ".join(f"`{candidate}`" for candidate in close)
         hint = f"did you mean {meant}?" if meant else "`rightsize check --list` names them all"
         raise UsageError(f"there is no control `{name}`", hint=hint)
-    return parse_control(name, query_text(f"controls/{name}"))
+    return parse_control(name, _text_of(name))
+
+
+def _text_of(name: str) -> str:
+    row = _rows_by_name().get(name)
+    if row is None:
+        return query_text(f"controls/{name}")
+    filled = row | {"pattern": row["pattern"].replace("'", "''")}
+    return query_text(f"controls/shared/{_TABLE}").format_map(filled)
+
+
+def _rows_by_name() -> dict[str, dict[str, str]]:
+    return {row["control"]: row for row in rows_of(_TABLE)}
 
 
 def parse_control(name: str, text: str) -> Control:

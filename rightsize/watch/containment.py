@@ -7,14 +7,14 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import resolve_principal
 from rightsize.model.errors import InputError, RightsizeError
-from rightsize.model.plan import ProposalKind
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.rollout.bundle import Order
 from rightsize.rules.watched import SEVERITIES
 from rightsize.store.connection import open_store
@@ -45,7 +45,7 @@ class ContainmentRules:
     severity: str = "high"
     hand_on: bool = False
     principals: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ("remove", "remove_duplicate", "narrow_scope", "builtin", "custom", "make_eligible")
+    kinds: tuple[str, ...] = tuple(kind for kind in PROPOSAL_KINDS.values() if kind.changes and kind.has_holder)
     quiet_hours: tuple[str, ...] = ()
     emergency_accounts: tuple[str, ...] = ()
 
@@ -70,7 +70,7 @@ def read_rules(path: Path | None) -> ContainmentRules:
             raise InputError(f"`{name}` of `{path}` has an item that is not text", hint=_HINT)
     given: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in found.items()}
     rules = ContainmentRules(**given)
-    if rules.severity not in SEVERITIES or set(rules.kinds) - set(get_args(ProposalKind)):
+    if rules.severity not in SEVERITIES or set(rules.kinds) - PROPOSAL_KINDS.keys():
         raise InputError(f"`severity` or `kinds` of `{path}` has an unknown value", hint=_HINT)
     for span in rules.quiet_hours:
         _span(span)

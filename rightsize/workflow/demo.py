@@ -28,8 +28,6 @@ MARKER = "demo.json"
 STORE = "demo.duckdb"
 REPORT = "report.html"
 TITLE = "Least privilege at a made-up hospital group"
-_CHANGES = ("custom", "builtin", "narrow_scope")
-_REMOVALS = ("remove", "remove_orphan", "remove_duplicate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +213,7 @@ def _examples(plan: Plan, truth: dict[str, Any]) -> Iterator[Example]:
     assignments = {one["role_assignment_id"]: one for one in truth["assignments"]}
     pools: tuple[tuple[Callable[[Proposal, dict[str, Any]], bool], Callable[[Proposal], float]], ...] = (
         (_is_a_cut, lambda one: (one.excess_before - one.excess_after) ** 2 / max(one.excess_before, 1.0)),
-        (lambda one, _: one.kind in _REMOVALS, lambda one: one.risk_before),
+        (lambda one, _: one.kind.removes, lambda one: one.risk_before),
         (_is_unknowable, lambda one: one.excess_before),
     )
     for belongs, weight in pools:
@@ -230,8 +228,13 @@ def _examples(plan: Plan, truth: dict[str, Any]) -> Iterator[Example]:
 def _is_a_cut(proposal: Proposal, assignment: dict[str, Any]) -> bool:
     """Return whether a used grant on a whole subscription is changed, as readers know it from their own tenant."""
     is_subscription = assignment["scope"].count("/") == 2 and assignment["scope"].startswith("/subscriptions/")
-    return proposal.kind in _CHANGES and is_subscription and assignment["needs"].get("used", 0) > 1
+    return (
+        proposal.kind.assigns
+        and not proposal.kind.makes_eligible
+        and is_subscription
+        and assignment["needs"].get("used", 0) > 1
+    )
 
 
 def _is_unknowable(proposal: Proposal, assignment: dict[str, Any]) -> bool:
-    return proposal.kind == "keep" and assignment["state"] == "active" and assignment["excluded"] is None
+    return proposal.kind.keeps and assignment["state"] == "active" and assignment["excluded"] is None

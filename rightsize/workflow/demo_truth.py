@@ -92,7 +92,7 @@ def check_plan(db: Path, plan: Plan, needs: Sequence[Mapping[str, Any]]) -> Trut
 
 def after_plan(plan: Plan, assignments: pl.DataFrame) -> pl.DataFrame:
     """Return the assignments after the plan: without those it replaces, with those it makes."""
-    replaced = {name for one in plan.proposals if one.kind != "keep" for name in one.replaces}
+    replaced = {name for one in plan.proposals if one.kind.changes for name in one.replaces}
     made = [planned for proposal in plan.proposals for planned in proposal.assignments]
     return with_assignments(assignments.filter(~pl.col("role_assignment_id").is_in(replaced)), made)
 

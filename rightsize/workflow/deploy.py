@@ -15,7 +15,7 @@ from rightsize.propose.verify.reviewable import plan_of
 from rightsize.rbac.text import fold
 from rightsize.render.comment import write_comment
 from rightsize.render.deploy.contents import DeployContents, contents_of
-from rightsize.render.deploy.files import ROLE_FORMS, deploy_files
+from rightsize.render.deploy.files import ROLE_FORMATS, deploy_files
 from rightsize.render.plan import write_folder
 from rightsize.store.connection import open_store
 from rightsize.workflow.next_steps import steps_in
@@ -60,7 +60,7 @@ def write_deployment(
     with open_store(db, read_only=True) as store:
         types = types_of(store.table("principals"))
     contents = contents_of(read, types, only)
-    roles = {f"roles/{role.slug}.json": ROLE_FORMS["json"](role.definition) for role in contents.roles}
+    roles = {f"roles/{role.slug}.json": ROLE_FORMATS["json"].write_role(role.definition) for role in contents.roles}
     return DeployResult(write_folder({**roles, **deploy_files(contents, forms)}, out), contents)
 
 

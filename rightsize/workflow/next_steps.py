@@ -113,7 +113,7 @@ def reached_by(plan: Plan, principals: pl.DataFrame, closure: pl.DataFrame) -> d
         principals: The table `principals`.
         closure: The table `group_closure`.
     """
-    wanted = {fold(id_) for one in plan.all_proposals if one.kind != "keep" for id_ in one.principal_ids}
+    wanted = {fold(id_) for one in plan.all_proposals if one.kind.changes for id_ in one.principal_ids}
     asked = pl.DataFrame({"asked": sorted(wanted)}, schema={"asked": pl.String})
     types = principals.select(id=folded(pl.col("principal_id")), type=folded(pl.col("principal_type").fill_null("")))
     members = closure.select(asked=folded(pl.col("group_id")), id=folded(pl.col("member_id"))).join(

@@ -207,7 +207,7 @@ def accepted_of(plan: Plan, file: Path, day: dt.date) -> list[str]:
     found = standings(plan, read_review(file), day)
     require_current(found)
     accepted = [one.proposal.id for one in found if one.state == "accepted"]
-    kept = [one.proposal.id for one in found if one.state == "accepted" and one.proposal.kind == "keep"]
+    kept = [one.proposal.id for one in found if one.state == "accepted" and one.proposal.kind.keeps]
     if kept:
         raise EvidenceError(
             f"the plan was made while proposal `{kept[0]}` was rejected, so it has no change for it",

@@ -14,7 +14,7 @@ from rightsize.rbac.algebra import contains, grants, grants_alike, witnesses
 from rightsize.rbac.expand import Catalogue, GrantedOperation, doubtful_positions, expand_roles
 from rightsize.rbac.permissions import PLANES, GrantPlane, Reading, read_permissions
 from rightsize.rbac.text import fold
-from rightsize.render.deploy.files import ROLE_FORMS
+from rightsize.render.deploy.files import ROLE_FORMATS
 from rightsize.workflow.operations import Operations
 from rightsize.workflow.role_sources import roles_of_bytes
 from rightsize.workflow.text_files import read_bytes, read_json_lines
@@ -183,8 +183,8 @@ def expand_role(role: RoleDefinition, operations: Operations) -> list[dict[str, 
 
 
 def convert_role(role: RoleDefinition, form: str) -> str:
-    """Return a role in a form of `render.deploy.files.ROLE_FORMS`, or raise InputError where that cannot express it."""
-    return ROLE_FORMS[form](role)
+    """Return a role in a form of `ROLE_FORMATS`, or raise InputError where that cannot express it."""
+    return ROLE_FORMATS[form].write_role(role)
 
 
 def _by_plane(row: GrantedOperation) -> tuple[str, str, str]:

@@ -15,6 +15,7 @@ from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan, PlannedAssignment
 from rightsize.model.plan_defaults import SaidOnce, filled
 from rightsize.model.plan_evidence import CHANCES
+from rightsize.model.proposal_kinds import KEEP
 from rightsize.model.role_forms import load_json, read_role_definitions
 from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.verify.plan_reader import evidence_files
@@ -58,7 +59,7 @@ class Change:
 
 def change_of(plan: Plan) -> Change:
     """Return the change of a plan of Azure roles."""
-    changed = [one for one in plan.proposals if one.kind != "keep"]
+    changed = [one for one in plan.proposals if one.kind.changes]
     return Change(
         frozenset(id_ for one in changed for id_ in one.replaces),
         tuple(new for one in changed for new in one.assignments),
@@ -208,7 +209,7 @@ def read_change(path: Path) -> WrittenChange:
         )
     once = SaidOnce.of(document)
     whole = [filled(one, once) for one in proposals]
-    changed = [one for one in whole if one.get("kind") != "keep" and one.get("plane") not in ("graph", "directory")]
+    changed = [one for one in whole if one.get("kind") != KEEP and one.get("plane") not in ("graph", "directory")]
     chances = _chances_beside(file, document)
     try:
         change = Change(

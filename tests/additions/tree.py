@@ -1,4 +1,4 @@
-"""Copy the source tree, and add one file and one registration to the copy."""
+"""Copy the source tree, and add to the copy one file and one registration, or one entry of a table."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One line that is added to a registry.
+    """One entry that is added to a registry.
 
     Attributes:
         path: The file of the registry, below the root of the project.
         after: The line, without its indentation, that stands before the new one; the file has it once.
-        text: The new line, with its indentation.
+        text: The new entry, with its indentation.
+        imported: The import that the entry needs; empty where it needs none.
     """
 
     path: str
     after: str
     text: str
+    imported: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,13 @@ class Tree:
 
     def run(self, *arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run `rightsize` from the copy, and return what it printed; it has to end with `code`."""
-        return self.python("-m", "rightsize", *arguments, cwd=cwd, code=code)
+        return self.program("from rightsize.cli.main import main; main()", *arguments, cwd=cwd, code=code)
+
+    def program(self, text: str, *arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run a Python program that imports `rightsize` from the copy; it has to end with `code`."""
+        # An editable install may come before PYTHONPATH.
+        first = f"import sys; sys.path.insert(0, {str(self.root)!r})"
+        return self.python("-c", f"{first}\n{text}", *arguments, cwd=cwd, code=code)
 
     def python(self, *arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run Python with the copy before the installed package; it has to end with `code`."""
@@ -56,16 +64,35 @@ def with_addition(folder: Path, path: str, text: str, registration: Registration
 
     Without a registration, that the new file stands in its folder is the registration.
     """
-    for name in ("rightsize", "queries"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    tree = _copied(folder)
     new = folder / path
     assert not new.exists()
     new.write_text(text, encoding="utf-8")
     if registration is not None:
-        registry = folder / registration.path
-        lines = registry.read_text(encoding="utf-8").split("\n")
-        at = [number for number, line in enumerate(lines) if line.strip() == registration.after]
-        assert len(at) == 1, f"{registration.path} has {registration.after!r} {len(at)} times"
-        lines.insert(at[0] + 1, registration.text)
-        registry.write_text("\n".join(lines), encoding="utf-8")
+        _register(folder, registration)
+    return tree
+
+
+def with_entry(folder: Path, registration: Registration) -> Tree:
+    """Return a copy of the source tree in `folder` with one entry more in a table; the entry is the whole addition."""
+    tree = _copied(folder)
+    _register(folder, registration)
+    return tree
+
+
+def _copied(folder: Path) -> Tree:
+    for name in ("rightsize", "queries"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return Tree(folder)
+
+
+def _register(folder: Path, registration: Registration) -> None:
+    registry = folder / registration.path
+    lines = registry.read_text(encoding="utf-8").split("\n")
+    at = [number for number, line in enumerate(lines) if line.strip() == registration.after]
+    assert len(at) == 1, f"{registration.path} has {registration.after!r} {len(at)} times"
+    lines.insert(at[0] + 1, registration.text)
+    if registration.imported:
+        first = next(number for number, line in enumerate(lines) if line.startswith("from rightsize."))
+        lines.insert(first, registration.imported)
+    registry.write_text("\n".join(lines), encoding="utf-8")

@@ -16,6 +16,7 @@ from rightsize.analyze.verdicts import VERDICTS_SCHEMA
 from rightsize.analyze.window import Window
 from rightsize.cli.main import run
 from rightsize.model.plan import PlanePart, Proof, Proposal
+from rightsize.model.proposal_kinds import REMOVE
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import WrittenPart, load_plan, read_plan
 from rightsize.propose.verify.verify import Change
@@ -119,7 +120,7 @@ def test_proposals_of_a_plane_stand_in_the_plan_and_are_asked_of_the_plane(tmp_p
     tenant.assign(1, tenant.principal(1), "reader", RG)
     plan = tenant.plan()
     proposal = Proposal(
-        "graph-1", "graph", ("p",), "remove", ("grant",), (), "unused",
+        "graph-1", "graph", ("p",), REMOVE, ("grant",), (), "unused",
         {"role": "User.Read.All", "scope": "/", "state": "active"}, Proof(True, True), 0.0, 4.0, 0.0, 60.0, 0.0,
     )  # fmt: skip
     window = {"first_day": "2026-01-01", "last_day": "2026-01-10", "days": 10}

@@ -20,7 +20,7 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.render.deploy.contents import contents_of
-from rightsize.render.deploy.files import ROLE_FORMS, deploy_files
+from rightsize.render.deploy.files import ROLE_FORMATS, deploy_files
 from rightsize.store.connection import open_store
 from rightsize.workflow.collect import collect_tenant
 from rightsize.workflow.doctor import collector_role
@@ -98,7 +98,10 @@ def test_the_script_of_a_plan_is_run_by_az(
     )
     contents = contents_of(plan, {}, {few.id})
     (role,) = contents.roles
-    files = {f"roles/{role.slug}.json": ROLE_FORMS["json"](role.definition), **deploy_files(contents, ["az"])}
+    files = {
+        f"roles/{role.slug}.json": ROLE_FORMATS["json"].write_role(role.definition),
+        **deploy_files(contents, ["az"]),
+    }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -120,7 +123,7 @@ def test_the_flat_input_is_taken_by_az(az: Az, writable: Loopback, tmp_path: Pat
     (scope, *_) = [place.scope for place in writable.content.subscriptions]
     block = PermissionBlock(("Microsoft.Compute/virtualMachines/restart/action",))
     role = RoleDefinition("", "It's ${x}", (block,), "CustomRole", "[d]", (scope,))
-    (tmp_path / "role.json").write_text(ROLE_FORMS["az"](role), encoding="utf-8")
+    (tmp_path / "role.json").write_text(ROLE_FORMATS["az"].write_role(role), encoding="utf-8")
     made = az("role", "definition", "create", "--role-definition", f"@{tmp_path / 'role.json'}")
     (theirs,) = read_role_definitions([made])
     assert replace(theirs, role_definition_id="") == role

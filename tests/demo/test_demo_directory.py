@@ -13,6 +13,7 @@ from polars.testing import assert_frame_equal
 from rightsize.analyze.directory.judge import DirectoryAnalysis, analyse_directory
 from rightsize.analyze.directory.tables import DirectoryTables, directory_window
 from rightsize.analyze.inputs import Inputs
+from rightsize.model.proposal_kinds import REMOVE
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.directory.plan import plan_directory
 from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal
@@ -102,7 +103,7 @@ def test_a_plan_is_stale_when_a_role_or_its_use_changes(analysis: DirectoryAnaly
         grants["gone-1"] = grants.pop(next(iter(grants)))
         other = WrittenPart(
             "directory", window,
-            tuple(WrittenProposal(one.id, "remove", one.replaces, None, ()) for one in proposals),
+            tuple(WrittenProposal(one.id, REMOVE, one.replaces, None, ()) for one in proposals),
             {"grants": grants, "role_definitions": part.rests_on["role_definitions"]},
         )  # fmt: skip
         changes = DIRECTORY.verify(opened.table, other)

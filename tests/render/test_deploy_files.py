@@ -18,6 +18,7 @@ from pycep import BicepParser
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan, PlannedAssignment, PlannedRole, Proof, Proposal
+from rightsize.model.proposal_kinds import CUSTOM
 from rightsize.model.role_templates import template_roles
 from rightsize.render.deploy.contents import DeployContents, contents_of
 from rightsize.render.deploy.files import PLAN_FORMS, deploy_files
@@ -54,7 +55,7 @@ def _proposal(number: int, places: list[PlannedAssignment]) -> Proposal:
     numbers = dict.fromkeys(("excess_before", "excess_after", "risk_before", "risk_after"), 0.0)
     replaced = (guid(number),)
     return Proposal(
-        guid(number + 1000), "control", (guid(5),), "custom", replaced, tuple(places), "", {}, Proof(True, True),
+        guid(number + 1000), "control", (guid(5),), CUSTOM, replaced, tuple(places), "", {}, Proof(True, True),
         break_probability_30d=0.0, **numbers,
     )  # fmt: skip
 
@@ -173,6 +174,11 @@ def test_every_form_makes_the_same_assignments(form: str) -> None:
         wanted = {id_: (scope, role if READER in role else new, c) for id_, (scope, role, c) in wanted.items()}
     assert len(wanted) == len(SCOPES) + 1
     assert READERS[form](deploy_files(_contents(), [form])) == wanted
+
+
+def test_the_docs_have_every_form() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "role-files.md").read_text(encoding="utf-8")
+    assert [form for form in PLAN_FORMS if f"| `{form}` |" not in text] == []
 
 
 def test_what_becomes_eligible_is_counted_and_left_out() -> None:

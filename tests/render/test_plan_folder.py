@@ -18,6 +18,7 @@ from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, PlanePart, count_by_plane
 from rightsize.model.plan_defaults import SaidOnce, filled
+from rightsize.model.proposal_kinds import BUILTIN, KEEP, REMOVE
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.rbac.text import fold
 from rightsize.render.plan import digest_of, plan_files, plan_texts, prepared, write_folder
@@ -281,7 +282,7 @@ def test_a_file_in_the_way_is_an_input_error(small: Plan, tmp_path: Path) -> Non
 
 def test_a_plane_beyond_azure_roles_has_a_table_of_its_own(small: Plan) -> None:
     """Its counts are added to none of Azure's."""
-    one = replace(small.proposals[0], id="g1", plane="graph", kind="remove", reason="<b>nobody asked</b>")
+    one = replace(small.proposals[0], id="g1", plane="graph", kind=REMOVE, reason="<b>nobody asked</b>")
     replayed = {"allowed": 7, "needs_activation": 0, "denied": 0, "unknown": 0}
     part = PlanePart("graph", (one,), {}, replayed, {}, names={one.principal_ids[0]: "<i>app"})
     page = write_summary(replace(small, parts=(part,)))
@@ -300,7 +301,7 @@ def test_a_plane_beyond_azure_roles_is_told_by_names(small: Plan) -> None:
         ],
         "comes": [{"permission": "User.<b>Read</b>", "id": "f115b65e"}],
     }
-    one = replace(first, id="g1", plane="graph", kind="builtin", evidence=evidence)
+    one = replace(first, id="g1", plane="graph", kind=BUILTIN, evidence=evidence)
     counted = {"allowed": 1, "needs_activation": 0, "denied": 0, "unknown": 0}
     part = PlanePart("graph", (one,), {}, counted, {}, names={})
     page = write_summary(replace(small, proposals=(), parts=(part,), names={one.principal_ids[0]: "maria<i>"}))
@@ -319,7 +320,7 @@ def test_a_page_of_a_large_plan_has_what_weighs_most(small: Plan, monkeypatch: p
     one = small.proposals[0]
     made = [
         replace(one, id=f"{kind}{n}", kind=kind, reason=f"{kind} {n}", excess_before=float(10 - n), excess_after=left)
-        for kind, left in (("remove", 0.0), ("keep", 9.0))
+        for kind, left in ((REMOVE, 0.0), (KEEP, 9.0))
         for n in (3, 1, 2)
     ]
     page = write_summary(replace(small, proposals=tuple(made)))

@@ -16,7 +16,7 @@ from jsonschema import ValidationError
 from rightsize.cli.main import run
 from rightsize.model.plan import PLAN_FORMAT
 from rightsize.model.plan_evidence import EVIDENCE_TABLES, file_of
-from rightsize.render.plan import PLAN_SCHEMA, plan_files
+from rightsize.render.plan import plan_files, plan_schema
 from tests.plan_schema import check_plan, validator
 from tests.propose.small_tenant import CONTRIBUTOR, SUB, VM, SmallTenant
 from tests.propose.written_plans import to_version_1
@@ -37,13 +37,13 @@ def text() -> str:
 
 
 def test_the_schema_is_in_the_docs_and_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert (DOCS / "plan.schema.json").read_bytes() == PLAN_SCHEMA.read_bytes()
+    assert (DOCS / "plan.schema.json").read_text(encoding="utf-8") == plan_schema()
     assert run(["plan", "schema"]) == 0
-    assert json.loads(capsys.readouterr().out) == json.loads(PLAN_SCHEMA.read_bytes())
+    assert json.loads(capsys.readouterr().out) == json.loads(plan_schema())
 
 
 def test_the_schema_names_the_version_and_the_tables() -> None:
-    properties = json.loads(PLAN_SCHEMA.read_bytes())["properties"]
+    properties = json.loads(plan_schema())["properties"]
     assert properties["format_version"] == {"const": PLAN_FORMAT}
     listed = properties["evidence"]["items"]["properties"]["table"]["enum"]
     assert listed == [table.name for table in EVIDENCE_TABLES]

@@ -52,6 +52,7 @@ FILES = (
     "directory_special_roles",
     "directory_unit_roles",
     "frameworks",
+    "held_operations",
     "propagation",
     "signal_states",
     "signal_windows",

@@ -13,7 +13,7 @@ from rightsize.model.errors import InternalError, UsageError
 from rightsize.rules.tables import rows_of
 from rightsize.store.connection import Store
 from rightsize.store.controls import ControlResult, control_names, judge, parse_control, read_control, whole_statement
-from rightsize.store.queries import query_text
+from rightsize.store.queries import queries_folder, query_text
 from tests.store.control_cases import (
     ANN,
     BOT,
@@ -65,6 +65,13 @@ def test_every_control_has_its_case() -> None:
     """No control is without a tenant that fails it and one that passes it; and there are enough of them."""
     assert set(control_names()) == {*CASES, *UNKNOWABLE, *ALONE}
     assert len(control_names()) >= 40
+
+
+def test_no_row_of_the_table_has_the_name_of_a_file() -> None:
+    """Each name is one control."""
+    named = [row["control"] for row in rows_of("held_operations")]
+    assert len(set(named)) == len(named) >= 8
+    assert [name for name in named if (queries_folder() / "controls" / f"{name}.sql").exists()] == []
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

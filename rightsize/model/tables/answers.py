@@ -1,5 +1,6 @@
 """What was concluded: verdicts, proposals, findings, and views that expand them."""
 
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.model.schema import Column, ColumnType, Table, key
 
 TEXT, TEXTS, BOOL, INT, REAL, TIME = (
@@ -66,7 +67,7 @@ ANSWER_TABLES = (
             Column(
                 "kind",
                 TEXT,
-                "remove, remove_duplicate, remove_orphan, narrow_scope, builtin, custom, make_eligible or keep",
+                ", ".join(PROPOSAL_KINDS),
             ),
             Column("plane", TEXT, "control, data, graph or directory"),
             Column("principal_ids", TEXTS, "principals that it concerns, sorted"),

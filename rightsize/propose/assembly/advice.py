@@ -91,7 +91,7 @@ def _idle_members(inputs: Inputs, analysis: Analysis) -> list[Advice]:
 
 
 def _young_members(inputs: Inputs, analysis: Analysis, proposals: Sequence[Proposal]) -> list[Advice]:
-    changed = {name for proposal in proposals if proposal.kind != "keep" for name in proposal.principal_ids}
+    changed = {name for proposal in proposals if proposal.kind.changes for name in proposal.principal_ids}
     young = inputs.principals.filter(pl.col("created_on") >= analysis.window.start)["principal_id"]
     counted = (
         _members(inputs)
@@ -127,7 +127,7 @@ def _is_unseen(proposal: Proposal) -> bool:
     evidence = proposal.evidence
     if proposal.reason.startswith(_NOTHING_OBSERVED):
         return True
-    narrows = proposal.kind not in ("keep", "remove_orphan") and Choice.TYPE_NOT_USED in evidence.get("removed", {})
+    narrows = proposal.kind.changes and proposal.kind.has_holder and Choice.TYPE_NOT_USED in evidence.get("removed", {})
     return narrows and not evidence["used"] and "used_before" not in evidence
 
 

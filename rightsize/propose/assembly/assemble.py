@@ -15,6 +15,7 @@ from rightsize.analyze.reasons import sentence
 from rightsize.model.nouns import Plane, RoleDefinition
 from rightsize.model.plan import PlannedAssignment, Proof, Proposal
 from rightsize.model.progress import through
+from rightsize.model.proposal_kinds import MAKE_ELIGIBLE
 from rightsize.propose.assembly.absence import AbsenceProofs
 from rightsize.propose.assembly.evidence import declared_windows, not_touched, proposal_evidence, role_evidence
 from rightsize.propose.assembly.role_uses import RoleUses, role_id_of
@@ -91,7 +92,7 @@ def _parts(draft: Draft, why: str) -> Iterator[Draft]:
         yield replace(draft, placements=active)
     if eligible:
         reason = f"{why}{describe_end(draft.subject.end_on)}"
-        yield replace(draft, kind="make_eligible", reason=reason, placements=eligible)
+        yield replace(draft, kind=MAKE_ELIGIBLE, reason=reason, placements=eligible)
 
 
 def _proposal(
@@ -109,9 +110,9 @@ def _proposal(
     role = context.book.roles.get(subject.role_definition_id)
     granted = role.granted if role else 0
     left = left_of(whole, granted, context)
-    is_first = draft.kind != "make_eligible" or not any(one.state != "eligible" for one in whole.placements)
+    is_first = not draft.kind.makes_eligible or not any(one.state != "eligible" for one in whole.placements)
     before = today_exposure(subject, granted, context)
-    after = before if draft.kind == "keep" else planned_exposure(subject, draft.placements, context)
+    after = before if draft.kind.keeps else planned_exposure(subject, draft.placements, context)
     used = used_weight(subject, context)
     evidence = proposal_evidence(
         draft,
@@ -137,7 +138,7 @@ def _proposal(
     if risked is not None:
         evidence["break_probability"] = risked.as_json()
     return Proposal(
-        id=proposal_id(subject.role_assignment_id, subject.state, "eligible" if draft.kind == "make_eligible" else ""),
+        id=proposal_id(subject.role_assignment_id, subject.state, "eligible" if draft.kind.makes_eligible else ""),
         plane=_plane(granted, context),
         principal_ids=(subject.principal_id,),
         kind=draft.kind,
@@ -170,7 +171,7 @@ def _proposal(
 
 def _parts_evidence(draft: Draft, context: PlanContext) -> dict[str, Any]:
     """Return the scopes below where today's role stays, each with the reason, and the cost; nothing where none does."""
-    if draft.needs is None or not draft.needs.stays_at or draft.kind == "keep":
+    if draft.needs is None or not draft.needs.stays_at or draft.kind.keeps:
         return {}
     return {
         "stays_at": [
@@ -188,20 +189,20 @@ def _latent(draft: Draft, granted: int, context: PlanContext, *, is_first: bool)
         return {}
     before = today_exposure(draft.subject, absent, context).cells
     placements = [replace(one, counted=one.counted & absent) for one in draft.placements]
-    after = before if draft.kind == "keep" else planned_exposure(draft.subject, placements, context).cells
+    after = before if draft.kind.keeps else planned_exposure(draft.subject, placements, context).cells
     return {"latent": {"before": before if is_first else 0.0, "after": after}}
 
 
 def left_of(draft: Draft, granted: int, context: PlanContext) -> int:
     """Return the operations that the holder keeps, by the new placements or by other assignments that it relies on."""
-    if draft.kind == "keep":
+    if draft.kind.keeps:
         return granted
     left = 0
     stays_at = draft.needs.stays_at if draft.needs else {}
     for placement in draft.placements:
         if placement.place not in stays_at:
             left |= placement.choice.granted
-    if draft.kind == "custom" or draft.rests_on or draft.together_with:
+    if draft.kind.makes_role or draft.rests_on or draft.together_with:
         for need in draft.needs.by_scope.values() if draft.needs else ():
             left |= context.book.mask(need)
     return left

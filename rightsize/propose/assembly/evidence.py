@@ -123,7 +123,7 @@ def uses_of(proposals: Sequence[Proposal], rows: UseRows, earlier: UseRows, inde
 
 def would_tell(proposals: Iterable[Proposal]) -> dict[str, str]:
     """Return what would decide the use that kept assignments leave undecided, by its reason."""
-    words = {word for one in proposals if one.kind == "keep" for word in one.evidence.get("kept_unseen", ())}
+    words = {word for one in proposals if one.kind.keeps for word in one.evidence.get("kept_unseen", ())}
     return {word: cause_of(word).tells for word in sorted(words) if cause_of(word).tells}
 
 

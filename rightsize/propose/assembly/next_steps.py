@@ -30,7 +30,6 @@ NOT_WORTH = "not worth a role"
 """The beginning of the reason of an assignment that stays since a new role is not worth it."""
 
 _ROLE, _BREAK = 2, 10
-_FIRST = ("remove_orphan", "remove_duplicate")
 _PROOFS = frozenset(word.value for word in Unused)
 _NOBODY = Reached()
 _ONE = Reached(people=1)
@@ -89,7 +88,7 @@ class _Change:
     @property
     def wave(self) -> int:
         """Return the earliest wave that it may go in; 4 stands for waves 3 and 4."""
-        if all(one.kind in _FIRST for one in self.proposals):
+        if not any(one.kind.may_break for one in self.proposals):
             return 1
         return 2 if all(map(_is_proved_unused, self.proposals)) else 4
 
@@ -111,7 +110,7 @@ class _Group:
 
 def _is_proved_unused(one: Proposal) -> bool:
     """Return whether a proposal only removes, and evidence says of every removed operation that nobody used it."""
-    if one.kind != "remove" or not one.proof.holds:
+    if not (one.kind.removes and one.kind.may_break) or not one.proof.holds:
         return False
     if one.plane == "graph":
         found = one.evidence.get("permissions") or ()
@@ -130,7 +129,7 @@ def _changes(
     """Return the changes of a plane by the folded id of the assignment."""
     parts: dict[str, list[Proposal]] = defaultdict(list)
     for one in proposals:
-        if one.kind != "keep":
+        if one.kind.changes:
             parts[fold(one.replaces[0])].append(one)
     found: dict[str, tuple[_Change, ...]] = {}
     for key, together in sorted(parts.items()):
@@ -144,7 +143,7 @@ def _changes(
         main = together[0]
         plane = AZURE_ROLES if main.is_of_rbac else main.plane
         roles = sorted({fold(made.role) for one in together for made in one.assignments} & new)
-        touched = _NOBODY if main.kind == "remove_orphan" else _sum(main.principal_ids, reached)
+        touched = _sum(main.principal_ids, reached) if main.kind.has_holder else _NOBODY
         change = _Change(plane, tuple(together), tuple(roles), touched, max(0.0, live), max(0.0, latent))
         found[key] = (*found.get(key, ()), change)
     return found
@@ -280,7 +279,7 @@ def _step(
 
 def _left_out(proposals: Iterable[Proposal]) -> Iterator[LeftOut]:
     """Yield the assignments that stay since a new role is not worth it, the largest live excess first."""
-    found = [one for one in proposals if one.kind == "keep" and one.reason.startswith(NOT_WORTH)]
+    found = [one for one in proposals if one.kind.keeps and one.reason.startswith(NOT_WORTH)]
     rows = [
         LeftOut(
             one.id,

@@ -18,6 +18,7 @@ from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Advice, Plan, PlannedRole, Proof, Proposal
 from rightsize.model.progress import step, through
+from rightsize.model.proposal_kinds import KEEP, REMOVE_ORPHAN
 from rightsize.propose.assembly.absence import advise_existence
 from rightsize.propose.assembly.advice import write_advice
 from rightsize.propose.assembly.assemble import role_evidences, write_proposals
@@ -276,14 +277,14 @@ def _draft_one(
     parts: Mapping[Key, Part],
 ) -> Draft:
     if subject.key in context.untouched:
-        return Draft(subject, "keep", keep_reason(context.untouched[subject.key]))
+        return Draft(subject, KEEP, keep_reason(context.untouched[subject.key]))
     if subject.key in context.findings.orphans:
-        return Draft(subject, "remove_orphan", "its holder no longer exists")
+        return Draft(subject, REMOVE_ORPHAN, "its holder no longer exists")
     if subject.key in context.undecided:
-        return Draft(subject, "keep", keep_reason(context.undecided[subject.key]))
+        return Draft(subject, KEEP, keep_reason(context.undecided[subject.key]))
     profile = context.profiles.get(subject.key)
     if profile is None:
-        return Draft(subject, "keep", keep_reason("not_analysed"))
+        return Draft(subject, KEEP, keep_reason("not_analysed"))
     role = context.book.roles[subject.role_definition_id]
     uses = context.uses.get(subject.key, {})
     peers = context.peer_uses.get(subject.key)
@@ -301,7 +302,7 @@ def _draft_one(
     draft = first_draft(
         subject, role, profile, needs, context.book, context.options.max_excess, may_split=opened, by_logs=by_logs
     )
-    if by_layer is not None and draft.kind == "keep":
+    if by_layer is not None and draft.kind.keeps:
         draft = first_draft(subject, role, profile, by_layer, context.book, context.options.max_excess, may_split=True)
     if draft.open and subject.state == "eligible" and not context.privilege.eligibility.knows(subject):
         return draft.kept("activation_rules_unknown")
@@ -313,7 +314,7 @@ def settle(drafts: dict[Key, Draft], context: PlanContext) -> GrantedNeeds:
     movable = {
         key: others
         for key, others in context.findings.containers.items()
-        if key in drafts and key not in context.untouched and drafts[key].kind != "remove_orphan"
+        if key in drafts and key not in context.untouched and drafts[key].kind.has_holder
     }
     drafts = mark_duplicates(drafts, movable)
     drafts = keep_last_owners(drafts, {key: number for key, (_, number) in context.rows.spans.items()})
@@ -354,7 +355,7 @@ def _prove(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, context: Pl
 
 def _activations_of_changed(drafts: Mapping[Key, Draft], context: PlanContext) -> set[str]:
     """Return the folded ids of running activations whose eligible assignment changes; the replay ends them with it."""
-    changed = {fold(id_) for (id_, state), draft in drafts.items() if state == "eligible" and draft.kind != "keep"}
+    changed = {fold(id_) for (id_, state), draft in drafts.items() if state == "eligible" and draft.kind.changes}
     rows = context.analysis.tenant.assignments.filter(
         (pl.col("state") == "activated") & pl.col("eligibility").is_in(sorted(changed))
     )
@@ -376,7 +377,7 @@ def _replay(
         if key in context.findings.orphans:
             continue
         today.append(own)
-        if draft.kind == "keep" and fold(key[0]) not in ending:
+        if draft.kind.keeps and fold(key[0]) not in ending:
             after.append(own)
         after.extend(
             (

@@ -28,7 +28,7 @@ _PATTERNS: dict[str, Any] = {
 
 def assigned_after(plan: Plan, tenant: Tenant) -> pl.DataFrame:
     """Return the Azure role assignments after a plan, as `analyze.layers.ASSIGNED_SCHEMA`."""
-    ours = [one for one in plan.proposals if one.plane in ("control", "data") and one.kind != "keep"]
+    ours = [one for one in plan.proposals if one.plane in ("control", "data") and one.kind.changes]
     gone = pl.DataFrame(
         sorted({(fold(id_), str(one.evidence["state"])) for one in ours for id_ in one.replaces}),
         schema={"id": pl.String, "state": pl.String},
@@ -100,7 +100,7 @@ def tables_after(plan: Plan, table_of: Callable[[str], pl.DataFrame]) -> Callabl
         changed = [
             one
             for one in plan.all_proposals
-            if one.plane == plane and one.kind != "keep" and {fold(new.role) for new in one.assignments} <= _folded(ids)
+            if one.plane == plane and one.kind.changes and {fold(new.role) for new in one.assignments} <= _folded(ids)
         ]
         return _replaced(frame, changed, key, role)
 
@@ -112,7 +112,7 @@ def _delegated_after(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     left = [
         (id_, sorted({name for row in one.evidence["permissions"] for name in _names_after(row)}))
         for one in plan.all_proposals
-        if one.plane == "graph" and one.kind != "keep" and one.evidence["access"] == "delegated"
+        if one.plane == "graph" and one.kind.changes and one.evidence["access"] == "delegated"
         for id_ in one.replaces
     ]
     schema: dict[str, Any] = {"permission_grant_id": pl.String, "left": pl.List(pl.String)}

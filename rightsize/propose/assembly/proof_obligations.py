@@ -45,7 +45,7 @@ def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, context: PlanContext
     alone: dict[str, tuple[ProvedGrant, ...]] = {}
     claims = []
     for key, draft in sorted(drafts.items()):
-        if draft.kind in ("keep", "remove_orphan"):
+        if draft.kind.keeps or not draft.kind.has_holder:
             continue
         owner = fold(draft.subject.principal_id)
         if owner not in after:

@@ -31,7 +31,7 @@ class Adviser:
     def evidence(self, draft: Draft) -> Mapping[str, Any]:
         """Return `by_design`, the word of the reason, and `enough`, the advice; nothing for other drafts."""
         word = word_of(draft.reason)
-        if draft.kind != "keep" or word not in BY_DESIGN:
+        if draft.kind.changes or word not in BY_DESIGN:
             return {}
         smaller = self._smaller_role(draft) if BY_DESIGN[word].by_use else None
         named = f"; `{smaller.role_name}` grants all that a log shows it used" if smaller is not None else ""

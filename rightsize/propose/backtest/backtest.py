@@ -308,7 +308,7 @@ def _grants(subjects: Iterable[Subject]) -> pl.DataFrame:
 
 def _after(plan: Plan, context: PlanContext) -> pl.DataFrame:
     """Return the assignments after the plan is carried out, without those of deleted holders."""
-    gone = {(id_, one.evidence["state"]) for one in plan.proposals if one.kind != "keep" for id_ in one.replaces}
+    gone = {(id_, one.evidence["state"]) for one in plan.proposals if one.kind.changes for id_ in one.replaces}
     kept = [one for one in context.subjects if one.key not in gone and one.key not in context.findings.orphans]
     carried = {subject.key: subject.condition for subject in context.subjects}
     made = [

@@ -88,7 +88,7 @@ def contain(
     refused = {
         (one.replaces[0], str(one.evidence["state"])): one.reason
         for one in plan.proposals
-        if one.kind == "keep" and (one.replaces[0], str(one.evidence["state"])) in contained
+        if one.kind.keeps and (one.replaces[0], str(one.evidence["state"])) in contained
     }
     changed = tuple(key for key in contained if key not in refused)
     kept = {key for key in why if key not in changed}
@@ -151,7 +151,7 @@ def _own_readings(plan: Plan, inputs: Inputs, analysis: Analysis, principal: str
     """Return only the hashes of the plan that concern the principal, so that other changes do not make it stale."""
     holders = {principal, *_holders(analysis, principal)}
     held = inputs.role_assignments.filter(folded(pl.col("principal_id")).is_in(list(holders)))
-    roles = {fold(given.role) for one in plan.proposals for given in one.assignments if one.kind != "keep"}
+    roles = {fold(given.role) for one in plan.proposals for given in one.assignments if one.kind.changes}
     wanted = {
         "role_assignments": set(folded(held["role_assignment_id"])),
         "eligible_assignments": set(folded(held["role_assignment_id"])),
@@ -168,9 +168,9 @@ def _own_readings(plan: Plan, inputs: Inputs, analysis: Analysis, principal: str
 def _only(plan: Plan, changed: Collection[Key], rests_on: Mapping[str, Mapping[str, str]]) -> Plan:
     """Return the plan with only the proposals that change the given assignments, and the new roles that they assign."""
     ours = tuple(
-        replace(one, reason=_REMOVED) if one.kind == "remove" else one
+        replace(one, reason=_REMOVED) if one.kind.removes and one.kind.may_break else one
         for one in plan.proposals
-        if (one.replaces[0], str(one.evidence["state"])) in changed and one.kind != "keep"
+        if (one.replaces[0], str(one.evidence["state"])) in changed and one.kind.changes
     )
     assigned = {fold(given.role) for one in ours for given in one.assignments}
     roles = tuple(role for role in plan.roles if fold(role.definition.role_definition_id) in assigned)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rightsize.analyze.directory.tables import DirectoryTables
-from rightsize.model.plan import ProposalKind
+from rightsize.model.proposal_kinds import BUILTIN, CUSTOM, KEEP, NARROW_SCOPE, REMOVE, ProposalKind
 from rightsize.propose.directory.cases import DirectoryAssignmentCase
 from rightsize.rbac.resource_actions import is_read
 from rightsize.rules.directory import bound_actions, custom_actions, roles_that, unit_roles
@@ -111,22 +111,22 @@ def choose(
     today = catalogue.allows.get(str(case.row["role"]), frozenset()) | case.used
     needed = case.needed - (catalogue.default if is_member else frozenset())
     if not needed and not case.used:
-        return DirectoryChoice("remove")
+        return DirectoryChoice(REMOVE)
     options: list[DirectoryChoice] = []
     place = _unit_of(case, needed)
     if place:
-        options.append(DirectoryChoice("narrow_scope", (str(case.row["role"]),), today, place))
+        options.append(DirectoryChoice(NARROW_SCOPE, (str(case.row["role"]),), today, place))
     bound = (case.used | case.earlier) & bound_actions()
     usable = frozenset() if bound and not drops_unobservable else _usable(case, catalogue)
     roles = _cover(needed, str(case.row["role"]), today, usable, catalogue)
     if roles:
         actions = frozenset().union(*(catalogue.allows[role] for role in roles))
-        options.append(DirectoryChoice("builtin", roles, actions))
+        options.append(DirectoryChoice(BUILTIN, roles, actions))
     if may_be_custom and needed <= custom_actions():
-        options.append(DirectoryChoice("custom", (), needed))
+        options.append(DirectoryChoice(CUSTOM, (), needed))
     smaller = [one for one in options if one.place or catalogue.mass(one.actions) < catalogue.mass(today)]
     if not smaller:
-        return DirectoryChoice("keep", actions=today)
+        return DirectoryChoice(KEEP, actions=today)
     return min(smaller, key=lambda one: (_mass(one, catalogue), one.kind, one.roles))
 
 

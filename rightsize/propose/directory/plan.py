@@ -19,7 +19,8 @@ from rightsize.analyze.reasons import SHOWN, UnobservableReason, Unused, covered
 from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
-from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
+from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal
+from rightsize.model.proposal_kinds import BUILTIN, KEEP, MAKE_ELIGIBLE, NARROW_SCOPE, ProposalKind
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.directory.breakage import case_bounds
@@ -60,7 +61,7 @@ def plan_directory(analysis: DirectoryAnalysis, options: PlanOptions) -> PlanePa
         proposals.append(proposal)
         if custom:
             roles[proposal.assignments[0].role] = custom
-        sleeps = proposal.kind == "make_eligible" or case.row["state"] == "eligible"
+        sleeps = proposal.kind.makes_eligible or case.row["state"] == "eligible"
         outcomes["needs_activation" if sleeps else "allowed"] += len(case.used)
     outcomes["unknown"] = count_unexplained(analysis.plane.verdicts)
     return PlanePart(
@@ -118,7 +119,7 @@ def _propose(
 ) -> tuple[Proposal, frozenset[str]]:
     """Return the proposal for a case, and the actions of its custom role, empty for none."""
     today = catalogue.allows.get(str(case.row["role"]), frozenset()) | case.used
-    choice = DirectoryChoice("keep", actions=today)
+    choice = DirectoryChoice(KEEP, actions=today)
     if not case.left:
         choice = choose(
             case,
@@ -128,13 +129,13 @@ def _propose(
             drops_unobservable=options.unobservable is Unseen.DROP,
         )
     if options.max_break is not None and bound is not None and bound.bound > options.max_break:
-        choice = DirectoryChoice("keep", actions=today)
-    risked = bound if choice.kind != "keep" else None
-    kind: ProposalKind = choice.kind
+        choice = DirectoryChoice(KEEP, actions=today)
+    risked = bound if choice.kind.changes else None
+    kind = choice.kind
     worked = worked or _IDLE
-    sleeps = kind == "keep" and not case.left and _may_sleep(case, analysis, worked)
+    sleeps = kind.keeps and not case.left and _may_sleep(case, analysis, worked)
     if sleeps:
-        kind = "make_eligible"
+        kind = MAKE_ELIGIBLE
     after = _assigned(case, choice, kind)
     proof = _prove(case, choice, kind, today, catalogue.default if is_member else frozenset())
     if not proof.holds:
@@ -143,8 +144,8 @@ def _propose(
     if risked is not None:
         evidence["break_probability"] = risked.as_json()
     before = catalogue.mass(today)
-    left = 0 if kind == "remove" else catalogue.mass(choice.actions) / (4 if choice.place else 1)
-    weight = 0.5 if kind == "make_eligible" or case.row["state"] == "eligible" else 1.0
+    left = 0 if kind.removes else catalogue.mass(choice.actions) / (4 if choice.place else 1)
+    weight = 0.5 if kind.makes_eligible or case.row["state"] == "eligible" else 1.0
     used = catalogue.mass(case.used | case.earlier)
     proposal = Proposal(
         id="directory-" + _hash([case.row["role_assignment_id"], case.row["state"]])[:16],
@@ -162,25 +163,31 @@ def _propose(
         risk_before=float(before),
         risk_after=float(left),
     )
-    return proposal, choice.actions if kind == "custom" else frozenset()
+    return proposal, choice.actions if kind.makes_role else frozenset()
 
 
-def _assigned(case: DirectoryAssignmentCase, choice: DirectoryChoice, kind: str) -> tuple[PlannedAssignment, ...]:
-    if kind in ("keep", "remove"):
+def _assigned(
+    case: DirectoryAssignmentCase, choice: DirectoryChoice, kind: ProposalKind
+) -> tuple[PlannedAssignment, ...]:
+    if not kind.assigns:
         return ()
     principal, role = str(case.row["principal_id"]), str(case.row["role"])
-    state: AssignmentState = "eligible" if kind == "make_eligible" or case.row["state"] == "eligible" else "active"
+    state: AssignmentState = "eligible" if kind.makes_eligible or case.row["state"] == "eligible" else "active"
     scope = case.spelt.get(choice.place, choice.place) or str(case.row["scope"])
-    if kind == "custom":
+    if kind.makes_role:
         return (PlannedAssignment(scope, _custom_id(choice.actions), principal, None, state),)
-    roles = choice.roles if kind == "builtin" else (role,)
+    roles = choice.roles if kind is BUILTIN else (role,)
     return tuple(PlannedAssignment(scope, one, principal, None, state) for one in sorted(roles))
 
 
 def _prove(
-    case: DirectoryAssignmentCase, choice: DirectoryChoice, kind: str, today: frozenset[str], default: frozenset[str]
+    case: DirectoryAssignmentCase,
+    choice: DirectoryChoice,
+    kind: ProposalKind,
+    today: frozenset[str],
+    default: frozenset[str],
 ) -> Proof:
-    after = frozenset() if kind == "remove" else today if kind in ("keep", "make_eligible") else choice.actions
+    after = frozenset() if kind.removes else today if kind.keeps or kind.makes_eligible else choice.actions
     # At an administrative unit the same role reaches no more than in the whole tenant.
     missing = sorted((case.used | case.earlier) - after - default)
     added = sorted(after - today)
@@ -211,10 +218,10 @@ def _assignable_groups(tables: DirectoryTables) -> set[str]:
     return {str(one).lower() for one in mine["principal_id"]}
 
 
-def _reason(case: DirectoryAssignmentCase, choice: DirectoryChoice, kind: str) -> str:
+def _reason(case: DirectoryAssignmentCase, choice: DirectoryChoice, kind: ProposalKind) -> str:
     if case.left:
         return f"{case.left}: {REASONS[case.left]}"
-    if kind == "remove":
+    if kind.removes:
         reasons = set(case.gone.values())
         if reasons == {Unused.NEVER_ACTIVATED.value}:
             return "nobody activated it, and an activation would have been logged"
@@ -223,21 +230,21 @@ def _reason(case: DirectoryAssignmentCase, choice: DirectoryChoice, kind: str) -
         if reasons & {word.value for word in UnobservableReason}:
             return "no log shows a use of it, and `--unobservable drop` removes the actions that no log can show"
         return "none of its actions was used, and the audit log would have shown it"
-    if kind == "make_eligible":
+    if kind.makes_eligible:
         return "it is used a few hours a month, and its holder can activate it for them"
-    if kind == "narrow_scope":
+    if kind is NARROW_SCOPE:
         return "every use was inside one administrative unit"
-    if kind == "keep" and case.used & bound_actions():
+    if kind.keeps and case.used & bound_actions():
         return "smaller roles may not do this to every account, and no log says whose account it was done to"
-    if kind == "keep":
+    if kind.keeps:
         return f"no smaller role has all {_staying(case)}"
-    words = {"builtin": f"{len(choice.roles)} smaller built-in roles", "custom": "a custom role"}
-    return f"{words[kind]} would have all {_staying(case)}"
+    smaller = "a custom role" if kind.makes_role else f"{len(choice.roles)} smaller built-in roles"
+    return f"{smaller} would have all {_staying(case)}"
 
 
-def _on_days(case: DirectoryAssignmentCase, analysis: DirectoryAnalysis, kind: str) -> str:
+def _on_days(case: DirectoryAssignmentCase, analysis: DirectoryAnalysis, kind: ProposalKind) -> str:
     """Return the clause for the days that the audit log covers, if removed actions rest on a part of the window."""
-    if kind == "keep" or Unused.COVERED_IN_PART not in case.gone.values():
+    if kind.keeps or Unused.COVERED_IN_PART not in case.gone.values():
         return ""
     return f" ({covered_of(analysis.covered_days, analysis.plane.window.days)})"
 
@@ -272,7 +279,7 @@ def _evidence(
         "coverage": analysis.state,
         **({"covered_days": analysis.covered_days} if analysis.state == Unused.COVERED_IN_PART else {}),
     }
-    if choice.roles and choice.kind == "builtin":
+    if choice.roles and choice.kind is BUILTIN:
         found["comes"] = [catalogue.names[role] for role in choice.roles]
     if worked is not None:
         found["standing"] = {

@@ -39,7 +39,7 @@ def _uncovered(part: WrittenPart, today: DirectoryAnalysis) -> Iterator[Change]:
     rows = today.used.select("a", "principal_id", "operation", "name", "way", "place")
     for a, principal, operation, name, way, place in rows.sort(rows.columns).iter_rows():
         proposal = spoken.get(held[a])
-        if proposal is None or proposal.kind in ("keep", "make_eligible"):
+        if proposal is None or proposal.kind.keeps or proposal.kind.makes_eligible:
             continue
         allowed = _allowed(proposal, catalogue.allows)
         inside = all(one.scope == "/" or fold(one.scope) == place for one in proposal.assignments)

@@ -15,7 +15,8 @@ from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Unused, Verdict, covered_of
 from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
-from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal, ProposalKind
+from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal
+from rightsize.model.proposal_kinds import BUILTIN, KEEP, NARROW_SCOPE, REMOVE, REMOVE_DUPLICATE, ProposalKind
 from rightsize.propose.core.options import PlanOptions, Unobservable
 from rightsize.propose.graph.breakage import grant_bounds
 from rightsize.propose.graph.choose import GraphChoice, choose
@@ -144,7 +145,7 @@ def _of_another_api(grant: str, rows: list[dict[str, Any]]) -> Proposal:
     ]
     evidence = _evidence(rows) | {"permissions": permissions}
     return Proposal(
-        _id_of(grant), "graph", (rows[0]["client_id"],), "keep", (grant,), (), "no_api_log", evidence,
+        _id_of(grant), "graph", (rows[0]["client_id"],), KEEP, (grant,), (), "no_api_log", evidence,
         Proof(used_subset=True, granted_superset=True), 0.0, 0.0, 0.0, 0.0, 0.0,
     )  # fmt: skip
 
@@ -192,7 +193,7 @@ def _of_graph(
     ids = dict(analysis.graph.ids) | {
         (key[1], row["permission"]): row["permission_id"] or row["permission"] for row in rows
     }
-    after = [*staying, *instead] if kind in ("builtin", "narrow_scope") else []
+    after = [*staying, *instead] if kind.assigns else []
     weights = {one: analysis.graph.privilege(one, key[1]) for one in {*permissions, *instead}}
     needed = {one for one in {*staying, *instead} if one in choice.comes or _is_used(judgements.get(one))}
     evidence = _evidence(rows) | {
@@ -207,7 +208,7 @@ def _of_graph(
         "coverage": analysis.state,
         **({"covered_days": analysis.covered_days} if analysis.state == Unused.COVERED_IN_PART else {}),
     }
-    risked = bound if kind not in ("keep", "remove_duplicate") else None
+    risked = bound if kind.may_break else None
     if risked is not None:
         evidence["break_probability"] = risked.as_json()
     before = sum(weights[one] for one in permissions)
@@ -220,7 +221,7 @@ def _of_graph(
         kind=kind,
         replaces=(grant,),
         assignments=tuple(PlannedAssignment("/", ids[key[1], one], key[0]) for one in sorted(after)),
-        reason=_reason(kind, going, choice, judgements) + ("" if kind == "keep" else _on_days(analysis)),
+        reason=_reason(kind, going, choice, judgements) + (_on_days(analysis) if kind.changes else ""),
         evidence=evidence,
         proof=choice.proof,
         break_probability_30d=risked.expected if risked is not None else 0.0,
@@ -240,20 +241,20 @@ def _is_used(found: GraphVerdicts | None) -> bool:
 
 def _kind(going: list[str], instead: list[str], staying: list[str], choice: GraphChoice) -> ProposalKind:
     if not going:
-        return "keep"
+        return KEEP
     if instead:
-        return "builtin"
+        return BUILTIN
     if staying:
-        return "narrow_scope"
-    return "remove_duplicate" if all(one in choice.duplicates for one in going) else "remove"
+        return NARROW_SCOPE
+    return REMOVE_DUPLICATE if all(one in choice.duplicates for one in going) else REMOVE
 
 
 def _reason(kind: ProposalKind, going: list[str], choice: GraphChoice, judgements: Mapping[str, GraphVerdicts]) -> str:
-    if kind == "keep":
+    if kind.keeps:
         return "; ".join(sorted(set(choice.stays.values()))) or "used"
-    if kind == "remove_duplicate":
+    if kind.needs_container:
         return "the tenant-wide grant of the application gives it"
-    if kind == "builtin":
+    if kind is BUILTIN:
         return "a narrower permission allows every request that was seen"
     words = {judgements[one].verdict.value for one in going}
     return "not used in the window" if words == {"unused"} else "other permissions that stay allow every request"

@@ -51,7 +51,7 @@ def _after(part: WrittenPart, today: GraphAnalysis) -> dict[CaseKey, frozenset[s
         after = found.setdefault((client, access, user or ""), set())
         proposal = spoken.get(fold(grant))
         assigned = {one.role for one in proposal.assignments} if proposal else set()
-        if proposal is None or proposal.kind == "keep" or fold(id_ or permission) in assigned:
+        if proposal is None or proposal.kind.keeps or fold(id_ or permission) in assigned:
             after.add(permission)
         after |= {names[role] for role in assigned if role in names}
     return {key: frozenset(permissions) for key, permissions in found.items()}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from rightsize.analyze.reasons import UnobservableReason, Verdict, covered_of
 from rightsize.model.nouns import AssignmentState
-from rightsize.model.plan import ProposalKind
+from rightsize.model.proposal_kinds import BUILTIN, CUSTOM, KEEP, NARROW_SCOPE, REMOVE, ProposalKind
 from rightsize.propose.core.expiry import describe_end
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook, RoleChoice
 from rightsize.propose.needs.keep_rules import REASONS
@@ -92,7 +92,7 @@ class Draft:
     def kept(self, word: str) -> Draft:
         """Return the draft as a `keep` with the given reason word."""
         return replace(
-            self, kind="keep", reason=keep_reason(word), placements=(), rests_on=(), together_with=(), open=False
+            self, kind=KEEP, reason=keep_reason(word), placements=(), rests_on=(), together_with=(), open=False
         )
 
 
@@ -156,7 +156,7 @@ def first_draft(
         may_split: Whether a part of it can become eligible, so that it is not kept although all of it is needed.
         by_logs: The needs that the logs alone would leave, or None where they are the same.
     """
-    base = Draft(subject, "keep", "", needs=needs, profile=profile)
+    base = Draft(subject, KEEP, "", needs=needs, profile=profile)
     if not role.granted:
         return base.kept("nothing_known")
     if _names_unknown_provider(role, book):
@@ -164,12 +164,12 @@ def first_draft(
     if not needs.by_scope and by_logs is not None and by_logs.by_scope:
         return base.kept("only_absent")
     if not needs.by_scope and not needs.stays_at:
-        return replace(base, kind="remove", reason=_unused_reason(role, profile))
+        return replace(base, kind=REMOVE, reason=_unused_reason(role, profile))
     here = needs.by_scope.get(subject.place, Need(0))
     spare = role.granted & ~book.mask(here)
     if spare.bit_count() <= max_excess and not may_split:
         return replace(base, reason=_whole_reason(role, profile, needs, spare))
-    return replace(base, kind="custom", open=True)
+    return replace(base, kind=CUSTOM, open=True)
 
 
 def with_roles(
@@ -193,7 +193,7 @@ def with_roles(
         return replace(done, kind=_kind(chosen), reason=_narrow_reason(role, done, places, book), placements=chosen)
     others = [*done.rests_on, *done.together_with]
     return replace(
-        done, kind="remove", reason=f"what stays of it is granted by {', '.join(others)} or by what replaces these"
+        done, kind=REMOVE, reason=f"what stays of it is granted by {', '.join(others)} or by what replaces these"
     )
 
 
@@ -221,8 +221,8 @@ def _names_unknown_provider(role: KnownRole, book: RoleBook) -> bool:
 def _kind(placements: Sequence[Placement]) -> ProposalKind:
     kinds = {placement.choice.kind for placement in placements}
     if "custom" in kinds:
-        return "custom"
-    return "builtin" if "builtin" in kinds else "narrow_scope"
+        return CUSTOM
+    return BUILTIN if "builtin" in kinds else NARROW_SCOPE
 
 
 def _unused_reason(role: KnownRole, profile: Profile) -> str:

@@ -23,8 +23,6 @@ from rightsize.propose.risk.estimate import Estimate, estimates_of
 from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, read_incidence
 from rightsize.rbac.text import fold
 
-_SAFE_KINDS = ("keep", "remove_duplicate", "remove_orphan")
-
 
 @dataclass(frozen=True, slots=True)
 class BreakBounds:
@@ -94,7 +92,7 @@ def observable_loss(draft: Draft, context: PlanContext) -> int:
     The removal of a duplicate or an orphan is no loss. An operation that stays only at narrower scopes is a loss.
     """
     role = context.book.roles.get(draft.subject.role_definition_id)
-    if role is None or draft.profile is None or draft.kind in _SAFE_KINDS:
+    if role is None or draft.profile is None or not draft.kind.may_break:
         return 0
     subject = draft.subject
     need = draft.needs.by_scope.get(subject.place) if draft.needs else None

@@ -341,9 +341,7 @@ def kept_assignments(drafts: Mapping[Key, Draft], context: PlanContext) -> Itera
         subject = draft.subject
         role = context.book.roles.get(subject.role_definition_id)
         rests = (
-            draft.kind == "keep"
-            and subject.condition is None
-            and context.untouched.get(key) not in ("activated", "ended")
+            draft.kind.keeps and subject.condition is None and context.untouched.get(key) not in ("activated", "ended")
         )
         if not rests or role is None or role.is_conditional:
             continue

@@ -82,7 +82,7 @@ def _assigned(drafts: Mapping[Key, Draft], context: PlanContext) -> tuple[pl.Dat
     New roles have no id yet, so each gets a number here.
     """
     tenant = context.analysis.tenant
-    gone = [(fold(id_), state) for (id_, state), draft in drafts.items() if draft.kind != "keep"]
+    gone = [(fold(id_), state) for (id_, state), draft in drafts.items() if draft.kind.changes]
     schema: dict[str, Any] = {"id": pl.String, "state": pl.String}
     left = tenant.assignments.join(pl.DataFrame(gone, schema=schema, orient="row"), on=["id", "state"], how="anti")
     numbers: dict[object, str] = {}
@@ -121,7 +121,7 @@ def lost_by(found: Separated) -> dict[Key, str]:
     return {
         key: draft.reason
         for key, draft in found.drafts.items()
-        if draft.kind == "keep" and _word(draft) != _word(found.unsplit[key]) and not draft.reason.startswith(_RELIED)
+        if draft.kind.keeps and _word(draft) != _word(found.unsplit[key]) and not draft.reason.startswith(_RELIED)
     }
 
 

@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 from rightsize.model.nouns import AssignmentState
+from rightsize.model.proposal_kinds import REMOVE_DUPLICATE
 from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
 from rightsize.propose.core.expiry import lasts_as_long
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject
 from rightsize.rbac.azure import OWNER
-
-_REPLACED = ("custom", "builtin", "narrow_scope", "remove")
 
 RoleKey = tuple[RoleContent, str]
 """The content of a new role, and the management group of its assignment, or the empty string."""
@@ -33,7 +32,7 @@ def mark_duplicates(drafts: Mapping[Key, Draft], containers: Mapping[Key, Sequen
     Of assignments that contain each other, the first by id is removed. At the end each removed one needs a container
     among the assignments that stay, so the relation has no cycle.
     """
-    stays = {key for key, draft in drafts.items() if draft.kind == "keep"}
+    stays = {key for key, draft in drafts.items() if draft.kind.keeps}
     going: set[Key] = set()
     for key in sorted(containers):
         if any(other in stays and other != key for other in containers[key]):
@@ -45,13 +44,13 @@ def mark_duplicates(drafts: Mapping[Key, Draft], containers: Mapping[Key, Sequen
         if left:
             settled[key] = replace(
                 drafts[key],
-                kind="remove_duplicate",
+                kind=REMOVE_DUPLICATE,
                 reason=f"assignment {left[0][0]} grants all of it at the same or a wider scope, and stays",
                 placements=(),
                 rests_on=(left[0][0],),
                 open=False,
             )
-        elif drafts[key].kind == "keep":
+        elif drafts[key].kind.keeps:
             stays.add(key)
     return settled
 
@@ -65,7 +64,7 @@ def say_duplicates(drafts: Mapping[Key, Draft], containers: Mapping[Key, Sequenc
     settled = dict(drafts)
     for key, others in sorted(containers.items()):
         draft = settled.get(key)
-        big = next((other for other in sorted(others) if other in drafts and drafts[other].kind in _REPLACED), None)
+        big = next((other for other in sorted(others) if other in drafts and drafts[other].kind.may_break), None)
         if draft is None or big is None or not draft.placements:
             continue
         both = set(draft.placements) <= set(drafts[big].placements)
@@ -99,11 +98,11 @@ def rest_on_existing(drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
             continue
         rests_on = set(draft.rests_on)
         for other in found.values():
-            if settled[other].kind == "remove_duplicate":
+            if settled[other].kind.needs_container:
                 rests_on.update(settled[other].rests_on)
                 continue
             rests_on.add(other[0])
-            if settled[other].kind != "keep":
+            if settled[other].kind.changes:
                 settled[other] = settled[other].kept("relied_upon")
         if key in found.values():
             # One of its new assignments equals its own assignment of today: the loop above made the draft a `keep`.
@@ -147,13 +146,13 @@ def keep_last_owners(drafts: Mapping[Key, Draft], used: Mapping[Key, int]) -> di
     for key, draft in drafts.items():
         subject = draft.subject
         is_owner = subject.role_definition_id == OWNER and subject.place == subject.anchor
-        if is_owner and subject.state == "active" and draft.kind != "remove_orphan":
+        if is_owner and subject.state == "active" and draft.kind.has_holder:
             owners[subject.anchor].append(key)
     settled = dict(drafts)
     for anchor, found in sorted(owners.items()):
         whole = [key for key in found if drafts[key].subject.condition is None]
         keys = [key for key in whole if drafts[key].subject.end_on is None] or whole or found
-        if not anchor.startswith("/subscriptions/") or any(settled[key].kind == "keep" for key in keys):
+        if not anchor.startswith("/subscriptions/") or any(settled[key].kind.keeps for key in keys):
             continue
         last = min(keys, key=lambda key: (-used.get(key, 0), key))
         settled[last] = settled[last].kept("last_owner")

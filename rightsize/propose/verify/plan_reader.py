@@ -26,15 +26,15 @@ from rightsize.analyze.plan_evidence import (
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import AssignmentState, RoleDefinition
-from rightsize.model.plan import PLAN_FORMAT, PlannedAssignment, ProposalKind
+from rightsize.model.plan import PLAN_FORMAT, PlannedAssignment
 from rightsize.model.plan_defaults import SaidOnce, filled
 from rightsize.model.plan_evidence import EVIDENCE_TABLES, READINGS, file_of
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS, ProposalKind
 from rightsize.model.role_forms import hash_of_role, load_json, read_role_definitions
 from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
 
-_KINDS: tuple[str, ...] = get_args(ProposalKind)
 _STATES: tuple[str, ...] = get_args(AssignmentState)
 _PARTS = ("graph", "directory")
 _FILE = re.compile(r"roles/[a-z0-9][a-z0-9-]{0,199}\.json")
@@ -55,7 +55,7 @@ class WrittenProposal:
     """
 
     id: str
-    kind: str
+    kind: ProposalKind
     replaces: tuple[str, ...]
     state: str | None
     assignments: tuple[PlannedAssignment, ...]
@@ -328,9 +328,10 @@ def _with_known_roles(plan: WrittenPlan) -> WrittenPlan:
 def _proposal(document: object, index: int) -> WrittenProposal:
     where = f"proposal {index}"
     fields = _object(document, where)
-    kind = _text(fields.get("kind"), f"`kind` of {where}")
-    if kind not in _KINDS:
-        raise InputError(f"{where} has the unknown kind `{kind}`", hint=AGAIN)
+    word = _text(fields.get("kind"), f"`kind` of {where}")
+    if word not in PROPOSAL_KINDS:
+        raise InputError(f"{where} has the unknown kind `{word}`", hint=AGAIN)
+    kind = PROPOSAL_KINDS[word]
     evidence = fields.get("evidence")
     state = evidence.get("state") if isinstance(evidence, dict) else None
     if state is not None and state not in _STATES:
@@ -343,7 +344,7 @@ def _proposal(document: object, index: int) -> WrittenProposal:
     )
     if not replaces:
         raise InputError(f"{where} replaces nothing", hint=AGAIN)
-    if kind in ("keep", "remove", "remove_orphan", "remove_duplicate") and assignments:
+    if assignments and not kind.assigns:
         raise InputError(f"{where} is a `{kind}` and assigns something", hint=AGAIN)
     return WrittenProposal(_text(fields.get("id"), f"`id` of {where}"), kind, replaces, state, assignments)
 

@@ -129,7 +129,7 @@ def prove_again(case: ProofContext, lost: Mapping[Key, str]) -> list[Reproof]:
     for key, proposals in case.going.items():
         kinds = tuple(sorted({proposal.kind for proposal in proposals}))
         new = next((added[proposal.id] for proposal in proposals if proposal.id in added), None)
-        if new is None and "remove_duplicate" in kinds and key in case.today and key not in duplicates:
+        if new is None and any(kind.needs_container for kind in kinds) and key in case.today and key not in duplicates:
             new = "no assignment that stays grants all of it"
         proofs.append(Reproof(*key, kinds, key not in lost, new is None, new or lost.get(key)))
     return proofs
@@ -201,7 +201,7 @@ def _contained_by_what_stays(case: ProofContext) -> set[Key]:
     going = [
         case.today[key]
         for key, proposals in case.going.items()
-        if key in case.today and any(proposal.kind == "remove_duplicate" for proposal in proposals)
+        if key in case.today and any(proposal.kind.needs_container for proposal in proposals)
     ]
     activated = {id_ for id_, state in case.today if state == "activated"}
     by_holder: dict[str, list[Holding]] = defaultdict(list)

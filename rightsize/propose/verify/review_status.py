@@ -18,6 +18,7 @@ from typing import Any, Literal
 from rightsize.model.decisions import PARTICIPLE, ReviewDecision
 from rightsize.model.errors import InputError
 from rightsize.model.plan import Plan, PlanePart, Proof, Proposal
+from rightsize.model.proposal_kinds import KEEP
 from rightsize.rbac.text import fold
 
 State = Literal["open", "accepted", "rejected", "deferred", "outdated", "expired"]
@@ -63,7 +64,7 @@ class Totals:
 def content_of(proposal: Proposal) -> str:
     """Return the hash of the change that a proposal makes, or would have made if it were not rejected."""
     reviewed = proposal.evidence.get("review")
-    if proposal.kind == "keep" and isinstance(reviewed, Mapping) and isinstance(reviewed.get("content"), str):
+    if proposal.kind.keeps and isinstance(reviewed, Mapping) and isinstance(reviewed.get("content"), str):
         return str(reviewed["content"])
     document = {
         "kind": proposal.kind,
@@ -90,7 +91,7 @@ def standings(plan: Plan, decisions: Mapping[str, ReviewDecision], day: dt.date)
     """
     found = []
     for one in plan.all_proposals:
-        if one.kind == "keep" and "review" not in one.evidence:
+        if one.kind.keeps and "review" not in one.evidence:
             continue
         content, decision = content_of(one), decisions.get(one.id)
         found.append(ReviewStatus(one, _state(content, decision, day), content, decision))
@@ -110,7 +111,7 @@ def _state(content: str, decision: ReviewDecision | None, day: dt.date) -> State
 
 def unmatched(plan: Plan, decisions: Mapping[str, ReviewDecision]) -> list[ReviewDecision]:
     """Return the decisions whose proposal is not in the plan, or does not change anything any more."""
-    open_ = {one.id for one in plan.all_proposals if one.kind != "keep" or "review" in one.evidence}
+    open_ = {one.id for one in plan.all_proposals if one.kind.changes or "review" in one.evidence}
     return [decision for id_, decision in sorted(decisions.items()) if id_ not in open_]
 
 
@@ -138,7 +139,7 @@ def totals(found: Sequence[ReviewStatus], plan: Plan) -> Totals:
     decided = {one.proposal.id for one in found}
     of_rbac = [one for one in found if one.proposal.is_of_rbac]
     kept = sum(one.excess_before for one in plan.all_proposals if one.is_of_rbac and one.id not in decided)
-    accepted = [one.proposal for one in of_rbac if one.state == "accepted" and one.proposal.kind != "keep"]
+    accepted = [one.proposal for one in of_rbac if one.state == "accepted" and one.proposal.kind.changes]
     new = {fold(role.definition.role_definition_id) for role in plan.roles}
     made = {place for one in accepted for place in one.assignments}
     return Totals(
@@ -220,7 +221,7 @@ def _respected(one: Proposal, status: ReviewStatus | None) -> Proposal:
     review |= {"content": status.content, "proposed": one.kind, "because": one.reason}
     return replace(
         one,
-        kind="keep",
+        kind=KEEP,
         assignments=(),
         reason=f"{PARTICIPLE[decision.decision]} by {decision.by}: {decision.reason}",
         evidence={

@@ -18,6 +18,7 @@ from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Advice, Growth, Plan, PlannedAssignment, PlannedRole, Proof, Proposal
 from rightsize.model.plan_evidence import OPERATIONS
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.propose.verify.plan_reader import (
     WrittenPlan,
     check_plan,
@@ -119,7 +120,7 @@ def _proposal_of(one: Mapping[str, Any]) -> Proposal:
         id=one["id"],
         plane=one["plane"],
         principal_ids=tuple(one["principal_ids"]),
-        kind=one["kind"],
+        kind=PROPOSAL_KINDS[one["kind"]],
         replaces=tuple(one["replaces"]),
         assignments=tuple(PlannedAssignment(**place) for place in one["assignments"]),
         reason=one["reason"],

@@ -163,10 +163,9 @@ def _going(plan: WrittenPlan, today: Mapping[Key, Holding]) -> dict[Key, list[Wr
                 spoken[id_, state].append(proposal)
     going = {}
     for key, proposals in sorted(spoken.items()):
-        kinds = {proposal.kind for proposal in proposals}
-        if kinds == {"keep"}:
+        if all(proposal.kind.keeps for proposal in proposals):
             continue
-        if "keep" in kinds:
+        if any(proposal.kind.keeps for proposal in proposals):
             raise InputError(f"the plan both keeps and replaces the assignment `{key[0]}`")
         if key[1] == "activated" or key[0] not in plan.rests_on[_word(key[1])]:
             raise InputError(f"the plan replaces the assignment `{key[0]}`, which its `rests_on` does not have")
@@ -212,9 +211,7 @@ def _clashing(case: ProofContext, new_roles: Mapping[str, RoleDefinition], hash_
 
 def _orphaned(case: ProofContext) -> set[Key]:
     """Return the assignments that the plan removes because their holder is deleted, so that nobody uses them."""
-    return {
-        key for key, proposals in case.going.items() if {proposal.kind for proposal in proposals} == {"remove_orphan"}
-    }
+    return {key for key, proposals in case.going.items() if not any(proposal.kind.has_holder for proposal in proposals)}
 
 
 def _returned(case: ProofContext) -> list[Change]:

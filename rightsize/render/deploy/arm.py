@@ -17,6 +17,7 @@ from rightsize.render.deploy.contents import (
     outer_level,
     target_of,
 )
+from rightsize.render.deploy.formats import RoleFormat, json_text
 from rightsize.render.escape import for_arm
 
 _SCHEMAS = {
@@ -105,3 +106,11 @@ def _literal(value: Any) -> Any:
     if isinstance(value, list):
         return [_literal(item) for item in value]
     return {name: _literal(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+JSON = RoleFormat("json", write_role=lambda role: json_text(to_arm(role)))
+ARM = RoleFormat(
+    "arm",
+    write_role=lambda role: json_text(role_template(role)),
+    write_plan=lambda contents: {"template.json": json_text(plan_template(contents))},
+)

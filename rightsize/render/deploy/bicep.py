@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.role_bicep import bicep_roles
 from rightsize.render.deploy.contents import (
     API,
     DeployContents,
@@ -15,6 +16,7 @@ from rightsize.render.deploy.contents import (
     outer_level,
     target_of,
 )
+from rightsize.render.deploy.formats import RoleFormat
 from rightsize.render.escape import for_bicep, for_terminal
 
 # Bicep requires an API version for an existing resource, but sends no request with it: only the id is used.
@@ -119,3 +121,6 @@ def _strings(texts: Iterable[str], indent: int) -> str:
 
 def _listed(lines: str, indent: int) -> str:
     return f"[\n{lines}{' ' * indent}]" if lines else "[]"
+
+
+BICEP = RoleFormat("bicep", write_role=role_bicep, write_plan=plan_bicep, readers={".bicep": bicep_roles})

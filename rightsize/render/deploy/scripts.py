@@ -10,8 +10,11 @@ import json
 from collections.abc import Iterator
 from urllib.parse import quote
 
+from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import PlannedRole
+from rightsize.model.role_forms import to_blocks_input, to_flat_input
 from rightsize.render.deploy.contents import API, DeployContents, Made
+from rightsize.render.deploy.formats import RoleFormat, json_text
 from rightsize.render.escape import for_powershell, for_shell
 
 
@@ -81,3 +84,31 @@ def _url(one: Made) -> str:
 def _path(scope: str, kind: str, name: str) -> str:
     base = quote(scope.rstrip("/"), safe="/")
     return f"{base}/providers/Microsoft.Authorization/{kind}/{name}?api-version={API}"
+
+
+def _flat(role: RoleDefinition) -> str:
+    return json_text(to_flat_input(role))
+
+
+def _with_blocks(role: RoleDefinition) -> str:
+    return json_text(to_blocks_input(role))
+
+
+def _az_files(contents: DeployContents) -> dict[str, str]:
+    return {
+        **{f"{role.slug}.json": _flat(role.definition) for role in contents.roles},
+        "deploy.sh": az_script(contents),
+    }
+
+
+def _powershell_files(contents: DeployContents) -> dict[str, str]:
+    files = {"deploy.ps1": powershell_script(contents)}
+    for role in contents.roles:
+        files[f"{role.slug}.json"] = _flat(role.definition)
+        files[f"{role.slug}.permissions.json"] = _with_blocks(role.definition)
+    return files
+
+
+AZ = RoleFormat("az", write_role=_flat, write_plan=_az_files)
+POWERSHELL = RoleFormat("powershell", write_role=_flat, write_plan=_powershell_files)
+POWERSHELL_PERMISSIONS = RoleFormat("powershell-permissions", write_role=_with_blocks)

@@ -6,7 +6,9 @@ from typing import Any
 
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
+from rightsize.model.role_terraform import terraform_roles
 from rightsize.render.deploy.contents import DeployContents, Made
+from rightsize.render.deploy.formats import RoleFormat, json_text
 from rightsize.render.escape import for_terraform
 
 ROLE, ASSIGNMENT = "azurerm_role_definition", "azurerm_role_assignment"
@@ -65,3 +67,16 @@ def _assignment(one: Made, waits: bool) -> dict[str, Any]:
 def _label(kind: str, identifier: str) -> str:
     plain = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in identifier)
     return f"rightsize_{kind}_{plain}" if plain else f"rightsize_{kind}"
+
+
+def _plan_files(contents: DeployContents) -> dict[str, str]:
+    roles = {f"{role.slug}.tf.json": json_text(role_terraform(role.definition)) for role in contents.roles}
+    return {**roles, "assignments.tf.json": json_text(assignments_terraform(contents))}
+
+
+TERRAFORM = RoleFormat(
+    "terraform",
+    write_role=lambda role: json_text(role_terraform(role)),
+    write_plan=_plan_files,
+    readers={".tf": terraform_roles},
+)

@@ -6,6 +6,7 @@ from typing import Any
 
 from rightsize.model.excess import total_excess_of
 from rightsize.model.plan import PLANE_NAMES
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.model.wording import counted
 from rightsize.render.report.figures import SHOWN, Figures
 from rightsize.render.report.sources import clean
@@ -21,7 +22,9 @@ def by_design_part(figures: Figures) -> dict[str, Any]:
     """
     totals = total_excess_of(figures.proposals)
     own = sorted(filter(figures.by_design_word, figures.proposals), key=lambda one: (-one["excess_before"], one["id"]))
-    beyond = [one for one in figures.sources.beyond if one["kind"] == "keep" and _word_beyond(one["reason"])]
+    beyond = [
+        one for one in figures.sources.beyond if PROPOSAL_KINDS[one["kind"]].keeps and _word_beyond(one["reason"])
+    ]
     beyond.sort(key=lambda one: (one["plane"], one["id"]))
     reasons = sorted(totals.reasons.items(), key=lambda one: (-one[1], one[0]))
     named = ", ".join(f"{number:,} {word.replace('_', ' ')}" for word, number in reasons)

@@ -13,6 +13,7 @@ from rightsize.analyze.reasons import sentence
 from rightsize.model.excess import Change, total_excess_of
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import count_by_plane
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.rbac.text import fold
 from rightsize.render.chance import describe_chance
 from rightsize.render.report.sources import Sources, clean, name_of, summaries_of
@@ -32,16 +33,6 @@ _NAMED = 1
 _REASONS = 4
 _LEAST_SHARE = 1.5
 BY_DESIGN = "by design"
-_KINDS = (
-    "custom",
-    "builtin",
-    "narrow_scope",
-    "make_eligible",
-    "remove",
-    "remove_duplicate",
-    "remove_orphan",
-    "keep",
-)
 
 
 class Figures:
@@ -92,7 +83,7 @@ class Figures:
         counted: Counter[str] = Counter(
             BY_DESIGN if self.by_design_word(one) else one["kind"] for one in self.proposals
         )
-        return [(kind, counted[kind]) for kind in (*_KINDS, BY_DESIGN) if counted[kind]]
+        return [(kind, counted[kind]) for kind in (*PROPOSAL_KINDS, BY_DESIGN) if counted[kind]]
 
     def reasons(self) -> list[dict[str, Any]]:
         """Return the most frequent reasons why use cannot be decided, with what would tell, by the plan."""
@@ -168,13 +159,13 @@ class Figures:
 
     def changes(self) -> list[dict[str, Any]]:
         """Return the first proposals that change something, the largest removals first."""
-        changed = [one for one in self.proposals if one["kind"] != "keep"]
+        changed = [one for one in self.proposals if PROPOSAL_KINDS[one["kind"]].changes]
         changed.sort(key=lambda one: (one["excess_after"] - one["excess_before"], one["id"]))
         return [self._proposal(one) for one in changed[:SHOWN]]
 
     def kept(self) -> list[dict[str, Any]]:
         """Return the first proposals that keep an assignment, not by design, the largest excess first."""
-        kept = [one for one in self.proposals if one["kind"] == "keep" and not self.by_design_word(one)]
+        kept = [one for one in self.proposals if PROPOSAL_KINDS[one["kind"]].keeps and not self.by_design_word(one)]
         kept.sort(key=lambda one: (-one["excess_before"], one["id"]))
         return [self._proposal(one) for one in kept[:SHOWN]]
 
@@ -196,7 +187,9 @@ class Figures:
         """Return the planes beyond Azure roles: counts of their proposals, and the largest removals first."""
         found = []
         for plane, kinds in count_by_plane((one["plane"], one["kind"]) for one in self.sources.beyond).items():
-            changed = [one for one in self.sources.beyond if one["plane"] == plane and one["kind"] != "keep"]
+            changed = [
+                one for one in self.sources.beyond if one["plane"] == plane and PROPOSAL_KINDS[one["kind"]].changes
+            ]
             changed.sort(key=lambda one: (one["excess_after"] - one["excess_before"], one["id"]))
             rows = [self._proposal(one) for one in changed[:SHOWN]]
             part = {"plane": plane, "title": plane_title(plane), "kinds": list(kinds.items())}

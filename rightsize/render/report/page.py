@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from rightsize.model.nouns import LAYERS
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
 from rightsize.render.escape import for_terminal
 from rightsize.render.next_steps import left_out_line
@@ -24,7 +25,7 @@ from rightsize.render.report.sources import Sources
 from rightsize.render.report.unknown import unknown_card
 from rightsize.render.role_summary import SERVICE_COLUMNS
 from rightsize.render.separation import separation_lines
-from rightsize.render.templating import open_templates, policy_source, report_part
+from rightsize.render.templating import open_templates, policy_source, report_part, report_style
 from rightsize.rules.measured import describe_unlogged
 
 _SCRIPTS = ("base.js", "pictures.js", "explorer.js", "layers.js", "detail.js", "parts.js", "search.js", "main.js")
@@ -32,7 +33,7 @@ _SCRIPTS = ("base.js", "pictures.js", "explorer.js", "layers.js", "detail.js", "
 
 def write_report(sources: Sources) -> str:
     """Return the report page as HTML."""
-    style = report_part("report.css")
+    style = report_style()
     script = "'use strict';\n(() => {\n" + "".join(report_part(name) for name in _SCRIPTS) + "})();\n"
     figures = Figures(sources)
     environment = open_templates(tight=True)
@@ -49,7 +50,7 @@ def write_report(sources: Sources) -> str:
 
 def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
     proposals = figures.proposals
-    changes = sum(1 for one in proposals if one["kind"] != "keep")
+    changes = sum(1 for one in proposals if PROPOSAL_KINDS[one["kind"]].changes)
     totals = figures.totals()
     findings, advice = figures.findings(), figures.advice()
     design = by_design_part(figures)

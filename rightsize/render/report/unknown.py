@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rightsize.model.excess import latent_of
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.model.wording import counted
 from rightsize.render.log_amounts import gigabytes_text, price_text
 from rightsize.render.report.figures import Figures
@@ -99,7 +100,7 @@ def _stays(figures: Figures) -> Iterator[dict[str, Any]]:
         whole += max(0.0, one["excess_before"] - absent.before)
         left = max(0.0, one["excess_after"] - absent.after)
         if left:
-            word = _IN_ROLES if one["kind"] != "keep" else str(one["reason"]).partition(":")[0]
+            word = _IN_ROLES if PROPOSAL_KINDS[one["kind"]].changes else str(one["reason"]).partition(":")[0]
             excess[word] += left
             assignments[word] += 1
     ranked = sorted(excess, key=lambda word: (-excess[word], word))

@@ -10,6 +10,7 @@ import pytest
 from rightsize.model.next_steps import NextSteps, Reached
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan, PlannedAssignment, PlannedRole, Proof, Proposal
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.workflow.plan_folder import read_plan_folder
@@ -26,7 +27,7 @@ def change(name: str, removes: float = 0.0, *roles: str, kind: str = "custom", *
         id=name,
         plane=plane,
         principal_ids=(f"of-{name}",),
-        kind=kind,  # type: ignore[arg-type]
+        kind=PROPOSAL_KINDS[kind],
         replaces=(more.pop("replaces", f"held-{name}"),),
         assignments=tuple(PlannedAssignment(SUB, role, f"of-{name}") for role in roles),
         reason=more.pop("reason", "keeps 1 of 4 operations; more"),

@@ -10,12 +10,15 @@ import pytest
 from rightsize.analyze.inputs import schema_of
 from rightsize.model.nouns import Plane
 from rightsize.model.plan import Plan, PlanePart, PlannedAssignment, Proof, Proposal
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.propose.assembly.planned_state import tables_after
 
 
-def proposal(kind: Any, *assignments: PlannedAssignment, plane: Plane = "directory", of: str = "d1") -> Proposal:
+def proposal(kind: str, *assignments: PlannedAssignment, plane: Plane = "directory", of: str = "d1") -> Proposal:
     evidence = {"role": "R", "scope": "/", "state": "active"}
-    return Proposal("p1", plane, ("u",), kind, (of,), assignments, "", evidence, Proof(True, True), 0, 0, 0, 0, 0)
+    return Proposal(
+        "p1", plane, ("u",), PROPOSAL_KINDS[kind], (of,), assignments, "", evidence, Proof(True, True), 0, 0, 0, 0, 0
+    )
 
 
 def rows(*proposals: Proposal, name: str = "directory_role_assignments") -> list[dict[str, Any]]:

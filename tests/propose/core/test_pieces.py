@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.proposal_kinds import KEEP, ProposalKind
 from rightsize.propose.core.azure_limits import AzureLimits, refusals
 from rightsize.propose.core.bitsets import OperationIndex, bits_of, index_operations
 from rightsize.propose.core.options import PlanOptions
@@ -157,8 +158,8 @@ def test_nested_grants_count_once() -> None:
     assert found == {MG.lower(): 0b001, SUB: 0b010, APP.lower(): 0b100, "/subscriptions/elsewhere": 0b001}
 
 
-def _draft(id_: str, kind: str = "keep") -> Draft:
-    return Draft(Subject(id_, "active", "p", "r", SUB, SUB, SUB), kind, "why")  # type: ignore[arg-type]
+def _draft(id_: str, kind: ProposalKind = KEEP) -> Draft:
+    return Draft(Subject(id_, "active", "p", "r", SUB, SUB, SUB), kind, "why")
 
 
 def test_duplicates_have_no_cycle() -> None:

@@ -13,6 +13,7 @@ from rightsize.analyze.verdicts import analyse
 from rightsize.analyze.window import choose_window
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
+from rightsize.model.proposal_kinds import REMOVE
 from rightsize.propose.assembly import plan as plan_module
 from rightsize.propose.core.expiry import EVER
 from rightsize.propose.proof import access_evaluator as reach
@@ -289,7 +290,7 @@ def test_a_plan_that_the_replay_refuses_is_not_made(monkeypatch: pytest.MonkeyPa
 def _removed(draft: object) -> object:
     from dataclasses import replace  # noqa: PLC0415
 
-    return replace(draft, kind="remove", placements=())  # type: ignore[type-var]
+    return replace(draft, kind=REMOVE, placements=())  # type: ignore[type-var]
 
 
 def test_an_analysis_of_another_window_sees_no_use() -> None:

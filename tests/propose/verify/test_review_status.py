@@ -10,6 +10,7 @@ import pytest
 from rightsize.model.decisions import DecisionKind, ReviewDecision
 from rightsize.model.errors import InputError
 from rightsize.model.plan import Plan, PlanePart, Proof
+from rightsize.model.proposal_kinds import KEEP
 from rightsize.propose.verify.review_status import content_of, respect, standings, totals, unmatched
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
 
@@ -60,7 +61,7 @@ def test_what_changes_nothing_any_more_is_unmatched() -> None:
     plan = _tenant().plan()
     decisions = _decisions(plan, "accept")
     (id_,) = decisions
-    kept = replace(plan, proposals=tuple(replace(one, kind="keep", assignments=()) for one in plan.proposals))
+    kept = replace(plan, proposals=tuple(replace(one, kind=KEEP, assignments=()) for one in plan.proposals))
     assert unmatched(plan, decisions) == []
     assert [one.proposal for one in unmatched(kept, decisions)] == [id_]
 

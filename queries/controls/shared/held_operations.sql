@@ -1,16 +1,15 @@
--- title: Few can run commands on machines
--- description: Permanent roles that run commands or extensions on machines at a subscription or above. They act as
---   the managed identity and the local administrator of each machine.
--- severity: high
+-- title: {title}
+-- description: {description}
+-- severity: {severity}
 -- subject: role_assignment
 -- needs: assignments, catalogue
 -- with: held
--- tags: MCSB PA-7, NIST AC-6(1)
+-- tags: {tags}
 -- columns: resource, status, reason
 WITH reaching AS (
     SELECT o.role_definition_id, min(o.operation) AS example
     FROM role_operations o
-    WHERE NOT o.conditional AND o.plane = 'control' AND regexp_matches(o.operation, '^Microsoft\.(Compute|HybridCompute)/.*(runCommand|runCommands|extensions/write)', 'i')
+    WHERE NOT o.conditional AND o.plane = 'control' AND regexp_matches(o.operation, '{pattern}', 'i')
     GROUP BY o.role_definition_id
 )
 SELECT h.role_assignment_id AS resource,
