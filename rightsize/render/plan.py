@@ -79,6 +79,7 @@ def prepared(directory: Path, texts: Iterable[tuple[str, Iterable[str | bytes]]]
     try:
         try:
             directory.mkdir(parents=True, exist_ok=True)
+            _remove_left(directory)
             for name, parts in texts:
                 found = hashlib.sha256()
                 path = _write_beside(directory, _hashed(parts, found))
@@ -117,6 +118,7 @@ def write_folder(files: Mapping[str, FileText], directory: Path) -> list[str]:
         for name in sorted(set(earlier) - set(files)):
             _remove_own(directory, name, earlier[name])
         _replace(directory / MANIFEST, _json({name: digest_of(files[name]) for name in sorted(files)}))
+        _remove_left(directory)
     except OSError as error:
         raise _unwritable(directory, error) from error
     return sorted([*files, MANIFEST])
@@ -337,7 +339,7 @@ def _umask() -> int:
 
 def _write_beside(directory: Path, parts: Iterable[bytes]) -> Path:
     """Write a file into a folder under a name of its own."""
-    handle, name = tempfile.mkstemp(dir=directory, prefix=".rightsize-", suffix=".tmp")
+    handle, name = tempfile.mkstemp(dir=directory, prefix=f".rightsize-{os.getpid()}-", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.writelines(parts)
@@ -348,6 +350,22 @@ def _write_beside(directory: Path, parts: Iterable[bytes]) -> Path:
         Path(name).unlink(missing_ok=True)
         raise
     return Path(name)
+
+
+def _remove_left(directory: Path) -> None:
+    """Remove the files that runs which were killed wrote beside their place, here and one folder down."""
+    if os.name != "posix":
+        return  # Elsewhere nobody can be asked whether a process lives.
+    for path in (*directory.glob(".rightsize-*-*.tmp"), *directory.glob("*/.rightsize-*-*.tmp")):
+        number = path.name.split("-")[1]
+        if not number.isdecimal():
+            continue
+        try:
+            os.kill(int(number), 0)
+        except (ProcessLookupError, OverflowError):
+            path.unlink(missing_ok=True)
+        except PermissionError:
+            continue  # It lives, and is somebody else's.
 
 
 def _read_manifest(directory: Path) -> dict[str, str]:

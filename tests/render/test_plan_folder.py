@@ -6,6 +6,8 @@ import datetime as dt
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -391,3 +393,16 @@ def _texts_that_break() -> Iterator[tuple[str, list[str]]]:
 )
 def test_indented_text_is_what_the_standard_library_writes(value: object) -> None:
     assert indented(value) == json.dumps(plain(value), ensure_ascii=True, indent=2)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere nobody can be asked whether a process lives")
+def test_what_a_killed_run_left_goes_and_what_a_living_one_writes_stays(small: Plan, tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / "roles").mkdir()
+    left = [tmp_path / f".rightsize-{ended.pid}-a.tmp", tmp_path / "roles" / f".rightsize-{ended.pid}-b.tmp"]
+    living = [tmp_path / f".rightsize-{os.getpid()}-a.tmp", tmp_path / ".rightsize-x-a.tmp"]
+    for path in (*left, *living):
+        path.touch()
+    write_folder(plan_files(small), tmp_path)
+    assert [path.exists() for path in (*left, *living)] == [False, False, True, True]
