@@ -153,7 +153,7 @@ def recorded_calls(needs: Iterable[SuiteNeed]) -> dict[str, list[tuple[str, str,
 
 
 def _containment(tenant: SuiteTenant) -> Callable[[str, str], bool]:
-    parents = {fold(one.scope): fold(one.parent) for one in tenant.scopes}
+    parents: dict[str, str] = {fold(one.scope): fold(one.parent) for one in tenant.scopes}
 
     def is_below(scope: str, above: str) -> bool:
         top, place = fold(above), "/".join(scope.split("/")[:3])
