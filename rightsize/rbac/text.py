@@ -7,7 +7,9 @@ sign and `k` apart, and a fold that joined them would treat two permissions as o
 
 from __future__ import annotations
 
-from typing import NewType
+from rightsize.model.nouns import Folded
+
+__all__ = ["OPERATION_FORM", "Folded", "fold"]
 
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
@@ -15,14 +17,6 @@ OPERATION_FORM = r"^[^/\s]+[.][^/\s]+/\S+$"
 """The form of an operation: a provider, which has a dot in its name, a slash, and the rest, without spaces.
 
 A display name of the Activity Log does not have it. The expression means the same in DuckDB and in polars.
-"""
-
-
-Folded = NewType("Folded", str)
-"""A folded id, scope, operation or pattern.
-
-Rows are folded where they enter a stage. From there on mypy tells a folded text, as the key of a mapping or as an
-argument, from one that has the spelling of its source.
 """
 
 

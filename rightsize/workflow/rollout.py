@@ -96,7 +96,7 @@ def derive_bundle(db: Path, folder: Path, emergency: Collection[str], order: Ord
     text = read_bytes(folder / "plan.json")
     document = load_plan(text)
     written = check_plan(document)
-    roles = read_roles(written, files_beside(folder, written))
+    roles: dict[str, RoleDefinition] = dict(read_roles(written, files_beside(folder, written)).items())
     _check_window(written.window, order)
     with open_store(db, read_only=True) as store:
         tenant = read_rollout_tenant(store)

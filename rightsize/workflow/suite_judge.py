@@ -101,7 +101,7 @@ class SuiteJudge:
         self._tenant, self._inputs, self._index = tenant, inputs, index
         self._ledger = Ledger(tenant, index, scale)
         rows = inputs.role_definitions.select("role_definition_id", "permissions").iter_rows()
-        self._known: dict[str, Any] = {fold(id_): permissions for id_, permissions in rows}
+        self._known: dict[str, str | None] = {fold(id_): permissions for id_, permissions in rows}
         self._masks: dict[str, int] = {}
         self._members = {group: tuple(members) for group, members in tenant.members.items()}
         self._recorded = recorded_calls(tenant.needs)

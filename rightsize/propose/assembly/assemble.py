@@ -32,6 +32,7 @@ from rightsize.propose.selection.assign import demands_of, is_split
 from rightsize.propose.selection.exposure import absent_types, planned_exposure, today_exposure, used_weight
 from rightsize.propose.selection.role_naming import NewRoles
 from rightsize.propose.selection.wildcards import what_may_grow
+from rightsize.rbac.text import Folded
 
 _NAMESPACE = uuid.UUID("0b7e7c0e-93a4-5c0c-8a3b-3d1c8b8f6a52")
 """The UUID namespace of proposal ids; the name within it is made of the assignment that the proposal is about."""
@@ -226,7 +227,9 @@ def _declared_by_anchor(context: PlanContext) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def role_evidences(new: NewRoles, uses: Mapping[str, RoleUses], context: PlanContext) -> dict[str, Mapping[str, Any]]:
+def role_evidences(
+    new: NewRoles, uses: Mapping[Folded, RoleUses], context: PlanContext
+) -> dict[Folded, Mapping[str, Any]]:
     """Return the evidence of each new role, by its id."""
     return {
         id_: role_evidence(

@@ -32,7 +32,7 @@ from rightsize.propose.core.expiry import AT_ONCE, last_of
 from rightsize.propose.core.fingerprint import take_readings
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.context import PlanContext, prepare, quarantined_only, read_findings
-from rightsize.propose.needs.drafts import Draft, Key, Subject, first_draft, inherited_strings, keep_reason
+from rightsize.propose.needs.drafts import Draft, Key, Subject, first_draft, keep_reason
 from rightsize.propose.needs.linked_checks import Writes, writes_within_reach
 from rightsize.propose.needs.needs import NeedReader
 from rightsize.propose.needs.parts import Part
@@ -59,9 +59,9 @@ from rightsize.propose.selection.reconcile import (
 )
 from rightsize.propose.selection.role_naming import NewRoles, identify_roles
 from rightsize.propose.selection.wildcards import with_wildcards
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
-Roles = Mapping[str, tuple[PermissionBlock, ...]]
+Roles = Mapping[Folded, tuple[PermissionBlock, ...]]
 
 
 def make_plan(
@@ -242,15 +242,15 @@ def draft_all(context: PlanContext) -> dict[Key, Draft]:
     return {subject.key: _draft_one(subject, reader, around, context, parts) for subject in subjects}
 
 
-def stays_within_reach(reader: NeedReader, context: PlanContext) -> Mapping[str, Writes]:
+def stays_within_reach(reader: NeedReader, context: PlanContext) -> Mapping[Folded, Writes]:
     """Return for each folded holder the writes that stay with all principals who reach its assignments.
 
     A running activation adds no writes: it ends, and use under it counts for the eligible assignment behind it.
     """
-    ending = {fold(one.role_assignment_id) for one in context.subjects if one.state == "activated"}
-    staying = (one for one in context.subjects if fold(one.role_assignment_id) not in ending)
+    ending = {one.role_assignment_id for one in context.subjects if one.state == "activated"}
+    staying = (one for one in context.subjects if one.role_assignment_id not in ending)
     return writes_within_reach(
-        ((fold(subject.principal_id), _staying(subject, reader, context)) for subject in staying),
+        ((subject.principal_id, _staying(subject, reader, context)) for subject in staying),
         context.analysis.tenant.may_reach,
     )
 
@@ -271,7 +271,7 @@ def _staying(subject: Subject, reader: NeedReader, context: PlanContext) -> Writ
 def _draft_one(
     subject: Subject,
     reader: NeedReader,
-    around: Mapping[str, Writes],
+    around: Mapping[Folded, Writes],
     context: PlanContext,
     parts: Mapping[Key, Part],
 ) -> Draft:
@@ -290,14 +290,14 @@ def _draft_one(
     part = parts.get(subject.key)
     if part is not None:
         profile, uses = part.profile, part.outside(uses, context.analysis.tenant.tree)
-    needs = reader.read(role, subject.place, profile, uses, around[fold(subject.principal_id)], peers)
+    needs = reader.read(role, subject.place, profile, uses, around[subject.principal_id], peers)
     if part is not None:
         needs = replace(needs, stays_at=part.nodes)
     by_layer = opened_by_layer(subject, role, needs, context.privilege, context.book.index)
     opened = by_layer is None and may_split(subject, profile, needs, context.privilege, context.book.index.reads)
     by_logs = None
     if profile.by_logs is not None and not needs.by_scope:
-        by_logs = reader.read(role, subject.place, profile.by_logs, uses, around[fold(subject.principal_id)])
+        by_logs = reader.read(role, subject.place, profile.by_logs, uses, around[subject.principal_id])
     draft = first_draft(
         subject, role, profile, needs, context.book, context.options.max_excess, may_split=opened, by_logs=by_logs
     )
@@ -328,7 +328,7 @@ def settle(drafts: dict[Key, Draft], context: PlanContext) -> GrantedNeeds:
 def _check_roles(new: NewRoles, drafts: Mapping[Key, Draft], context: PlanContext) -> None:
     """Raise `InternalError` if Azure would refuse a new role."""
     replaced = {draft.subject.role_definition_id for draft in drafts.values() if draft.placements}
-    inherited = frozenset().union(*(inherited_strings(context.book.roles[id_]) for id_ in replaced))
+    inherited = frozenset().union(*(context.book.roles[id_].strings for id_ in replaced))
     for role in new.definitions.values():
         found = refusals(role, context.book.index.lists, inherited, context.limits)
         if found:
@@ -352,9 +352,9 @@ def _prove(drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, context: Pl
     return {key: proved.get(claim_name(key), Proof(True, True)) for key in drafts}
 
 
-def _activations_of_changed(drafts: Mapping[Key, Draft], context: PlanContext) -> set[str]:
+def _activations_of_changed(drafts: Mapping[Key, Draft], context: PlanContext) -> set[Folded]:
     """Return the folded ids of running activations whose eligible assignment changes; the replay ends them with it."""
-    changed = {fold(id_) for (id_, state), draft in drafts.items() if state == "eligible" and draft.kind != "keep"}
+    changed = {id_ for (id_, state), draft in drafts.items() if state == "eligible" and draft.kind != "keep"}
     rows = context.analysis.tenant.assignments.filter(
         (pl.col("state") == "activated") & pl.col("eligibility").is_in(sorted(changed))
     )
@@ -365,22 +365,21 @@ def _replay(
     calls: pl.DataFrame, drafts: Mapping[Key, Draft], new: NewRoles, roles: Roles, context: PlanContext
 ) -> Replay:
     ending = _activations_of_changed(drafts, context)
-    activated = {fold(one.role_assignment_id) for one in context.subjects if one.state == "activated"}
+    activated = {one.role_assignment_id for one in context.subjects if one.state == "activated"}
     today: list[tuple[str | None, ...]] = []
     after: list[tuple[str | None, ...]] = []
     for key, draft in sorted(drafts.items()):
         subject = draft.subject
-        holder = fold(subject.principal_id)
-        last = AT_ONCE if fold(key[0]) in activated else last_of(subject.end_on)
-        own = (holder, subject.place, subject.role_definition_id, subject.state, None, last)
+        last = AT_ONCE if key[0] in activated else last_of(subject.end_on)
+        own = (subject.principal_id, subject.place, subject.role_definition_id, subject.state, None, last)
         if key in context.findings.orphans:
             continue
         today.append(own)
-        if draft.kind == "keep" and fold(key[0]) not in ending:
+        if draft.kind == "keep" and key[0] not in ending:
             after.append(own)
         after.extend(
             (
-                fold(placement.principal_id),
+                placement.principal_id,
                 placement.place,
                 role_id_of(placement, new),
                 placement.state,

@@ -42,7 +42,7 @@ def _rows(proposals: Iterable[Proposal]) -> Iterator[tuple[str, str, str, str, s
     for proposal in proposals:
         for one in proposal.assignments:
             place = parse_scope(one.scope).key
-            yield fold(one.principal_id), place, fold(one.role), one.state, one.condition
+            yield one.principal_id, place, one.role, one.state, one.condition
 
 
 def holdings_after(plan: Plan, granted: Holdings, inputs: Inputs, tenant: Tenant) -> Holdings:
@@ -52,7 +52,7 @@ def holdings_after(plan: Plan, granted: Holdings, inputs: Inputs, tenant: Tenant
 
 def planned_grants(plan: Plan, inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
     """Return `(role, name, plane, conditional)` for the roles, new or existing, that nothing assigns today."""
-    assigned = {fold(one.role) for proposal in plan.proposals for one in proposal.assignments}
+    assigned = {one.role for proposal in plan.proposals for one in proposal.assignments}
     wanted = assigned - set(tenant.assignments["role"])
     new = [role.definition for role in plan.roles]
     table = inputs.role_permissions
@@ -68,7 +68,7 @@ def _patterns(role: RoleDefinition) -> Iterator[tuple[str, int, str, str, str | 
     for index, block in enumerate(role.permissions):
         for kind, texts in _kinds(block):
             for text in texts:
-                yield fold(role.role_definition_id), index, kind, text.strip(" "), block.condition
+                yield role.role_definition_id, index, kind, text.strip(" "), block.condition
 
 
 def _kinds(block: PermissionBlock) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -100,7 +100,7 @@ def tables_after(plan: Plan, table_of: Callable[[str], pl.DataFrame]) -> Callabl
         changed = [
             one
             for one in plan.all_proposals
-            if one.plane == plane and one.kind != "keep" and {fold(new.role) for new in one.assignments} <= _folded(ids)
+            if one.plane == plane and one.kind != "keep" and {new.role for new in one.assignments} <= _folded(ids)
         ]
         return _replaced(frame, changed, key, role)
 
@@ -140,7 +140,7 @@ def _replaced(frame: pl.DataFrame, proposals: Sequence[Proposal], key: str, role
     has = set(frame.columns)
     new = [
         rows[one.replaces[0]]
-        | {key: f"{one.id} {number}", role: fold(given.role), "principal_id": given.principal_id}
+        | {key: f"{one.id} {number}", role: given.role, "principal_id": given.principal_id}
         | {name: value for name, value in (("scope", given.scope), ("state", given.state)) if name in has}
         for one in proposals
         if one.replaces[0] in rows

@@ -21,6 +21,7 @@ from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.needs import USED, USED_BEFORE
+from rightsize.rbac.text import Folded
 
 _MOST_SERVICES, _MOST_USED, _MOST_HOLDERS = 10, 5, 50
 _BLIND = (*UnobservableReason, *Choice)
@@ -53,12 +54,12 @@ class Services:
 
 
 def summarise_roles(
-    definitions: Mapping[str, RoleDefinition],
-    uses: Mapping[str, RoleUses],
-    evidence: Mapping[str, Mapping[str, Any]],
+    definitions: Mapping[Folded, RoleDefinition],
+    uses: Mapping[Folded, RoleUses],
+    evidence: Mapping[Folded, Mapping[str, Any]],
     proposals: Sequence[Proposal],
     context: PlanContext,
-) -> dict[str, dict[str, Any]]:
+) -> dict[Folded, dict[str, Any]]:
     """Return the summary of each new role, by its id.
 
     Args:
@@ -68,7 +69,7 @@ def summarise_roles(
         proposals: The proposals of the plan.
         context: The tables and options.
     """
-    assigning: dict[str, list[Proposal]] = defaultdict(list)
+    assigning: dict[Folded, list[Proposal]] = defaultdict(list)
     for proposal in proposals:
         for id_ in sorted({one.role for one in proposal.assignments} & definitions.keys()):
             assigning[id_].append(proposal)

@@ -16,7 +16,7 @@ from rightsize.propose.selection.plain_names import fitted, plain_name
 from rightsize.propose.selection.role_naming import NewRoles, named_roles, role_names
 from rightsize.propose.selection.role_places import PlaceNames
 from rightsize.propose.selection.role_purpose import RoleUse, days_of, name_purposes
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
 _LONGEST = 1_000
 """The most characters of a description: an older limit of Azure is 1,024, today's is 2,048."""
@@ -26,10 +26,10 @@ _NAMED, _REASONS = 3, 4
 
 def give_texts(
     new: NewRoles,
-    uses: Mapping[str, RoleUses],
-    evidence: Mapping[str, Mapping[str, Any]],
+    uses: Mapping[Folded, RoleUses],
+    evidence: Mapping[Folded, Mapping[str, Any]],
     context: PlanContext,
-    earlier: Mapping[str, str],
+    earlier: Mapping[Folded, str],
 ) -> NewRoles:
     """Return the new roles with their names, file names and descriptions.
 
@@ -46,7 +46,7 @@ def give_texts(
         id_: role_names(
             purposes[id_],
             places.of_role(
-                (one.place for one in uses[id_].placements), (fold(one.principal_id) for one in uses[id_].placements)
+                (one.place for one in uses[id_].placements), (one.principal_id for one in uses[id_].placements)
             ),
         )
         for id_ in new.definitions
@@ -88,7 +88,7 @@ def _describe(uses: RoleUses, evidence: Mapping[str, Any], people: Mapping[str, 
 
 
 def _holders(uses: RoleUses, people: Mapping[str, str]) -> str:
-    ids = sorted({fold(one.principal_id) for one in uses.placements})
+    ids = sorted({one.principal_id for one in uses.placements})
     names = [plain_name(people.get(id_, id_), _LONGEST_NAME, also="@.") or id_ for id_ in ids[:_NAMED]]
     more = len(ids) - len(names)
     if more > 0:

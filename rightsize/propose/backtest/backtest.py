@@ -25,6 +25,7 @@ from rightsize.model.plan import Plan
 from rightsize.propose.assembly.plan import plan_from_context
 from rightsize.propose.backtest.folds import Fold, cut_inputs
 from rightsize.propose.core.azure_limits import AzureLimits
+from rightsize.propose.core.bitsets import FoldedKey
 from rightsize.propose.core.expiry import EVER
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.by_design import BY_DESIGN, word_of
@@ -37,7 +38,7 @@ from rightsize.propose.risk.breakage import BreakBounds, break_bounds
 from rightsize.propose.risk.calibration import Prediction
 from rightsize.propose.selection.exposure import absent_types, today_exposure, used_weight
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
 KEEP_EVERYTHING = "keep_everything"
 USED_ONLY = "used_only"
@@ -194,7 +195,7 @@ def try_baseline(trial: Trial, name: str) -> BacktestTally:
             after += own
             continue
         mask, blocks = _used(subject, context, with_reads=name == USED_AND_READS)
-        role = " ".join(subject.key)
+        role = Folded(" ".join(subject.key))
         roles[role] = blocks
         after += _excess(subject, mask, context) if counts else 0.0
         rows.append(replace(subject, role_definition_id=role))
@@ -283,7 +284,7 @@ def _predictions(
     broken = set(through["label"])
     found = {}
     for one in plan.proposals:
-        key = (one.replaces[0], one.evidence["state"])
+        key = one.assignment
         shown = one.evidence.get("break_probability")
         if shown is not None and key in bounds.by_logs:
             said = bounds.by_logs[key]
@@ -293,14 +294,14 @@ def _predictions(
     return [found[key] for key in sorted(found)]
 
 
-def _known_roles(context: PlanContext) -> dict[str, Blocks]:
+def _known_roles(context: PlanContext) -> dict[Folded, Blocks]:
     return {id_: role.blocks for id_, role in context.book.roles.items()}
 
 
 def _grants(subjects: Iterable[Subject]) -> pl.DataFrame:
     """Return assignments as `GRANTS_SCHEMA`, with a column `key` that names each."""
     rows = [
-        (fold(one.principal_id), one.place, one.role_definition_id, one.state, None, EVER, " ".join(one.key))
+        (one.principal_id, one.place, one.role_definition_id, one.state, None, EVER, " ".join(one.key))
         for one in subjects
     ]
     return pl.DataFrame(rows, schema={**GRANTS_SCHEMA, "key": pl.String()}, orient="row")
@@ -313,11 +314,11 @@ def _after(plan: Plan, context: PlanContext) -> pl.DataFrame:
     carried = {subject.key: subject.condition for subject in context.subjects}
     made = [
         (
-            fold(new.principal_id),
+            new.principal_id,
             parse_scope(new.scope).key,
             new.role,
             new.state,
-            None if new.condition == carried[one.replaces[0], one.evidence["state"]] else new.condition,
+            None if new.condition == carried[one.assignment] else new.condition,
             EVER,
         )
         for one in plan.proposals
@@ -348,13 +349,13 @@ def _excess(subject: Subject, granted: int, context: PlanContext) -> float:
 def _used(subject: Subject, context: PlanContext, *, with_reads: bool) -> tuple[int, Blocks]:
     """Return the operations used under an assignment in the window, as a bit set and as the blocks of a role."""
     index = context.book.index
-    names: set[tuple[str, str]] = set()
+    names: set[FoldedKey] = set()
     for use in context.uses.get(subject.key, {}).values():
-        names |= {*index.members(use.operations & ~use.earlier), *use.unknown}
+        names |= {*index.folded_members(use.operations & ~use.earlier), *use.unlisted}
     if with_reads and names:
         role = context.book.roles.get(subject.role_definition_id)
         granted = role.granted if role else 0
-        names |= set(index.members(index.mask(sibling_reads(sorted(names))) & granted))
+        names |= set(index.folded_members(index.mask(sibling_reads(sorted(names))) & granted))
     block = PermissionBlock(
         actions=tuple(sorted(name for plane, name in names if plane == "control")),
         data_actions=tuple(sorted(name for plane, name in names if plane == "data")),

@@ -28,7 +28,6 @@ from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.needs.context import PlanContext, prepare, read_findings
 from rightsize.propose.needs.drafts import Key, Subject, keep_reason
 from rightsize.propose.needs.needs import Profile
-from rightsize.rbac.text import fold
 
 # Reasons to leave an assignment unchanged that also hold for a suspect principal: they are reported, and people decide.
 _STAYS = ("excluded", "emergency_access", "first_party", "policy_remediation", "recovery", "foreign", "system_managed",
@@ -80,15 +79,13 @@ def contain(
     """
     chosen = replace(options, reads=Reads.NONE, unobservable=Unobservable.DROP, direct_assignments=False)
     context = prepare(inputs, analysis, read_findings(inputs, analysis), chosen, AzureLimits())
-    own = {subject.key: subject for subject in context.subjects if fold(subject.principal_id) == principal}
+    own = {subject.key: subject for subject in context.subjects if subject.principal_id == principal}
     why = _reasons(own, analysis, {*suspect, *_quarantined(analysis)})
     stays = {key: context.untouched[key] for key in why if context.untouched.get(key, "").partition(":")[0] in _STAYS}
     contained = tuple(sorted(key for key in why if key not in stays))
     plan = plan_from_context(_confined(context, frozenset(contained)), content_hash)
     refused = {
-        (one.replaces[0], str(one.evidence["state"])): one.reason
-        for one in plan.proposals
-        if one.kind == "keep" and (one.replaces[0], str(one.evidence["state"])) in contained
+        one.assignment: one.reason for one in plan.proposals if one.kind == "keep" and one.assignment in contained
     }
     changed = tuple(key for key in contained if key not in refused)
     kept = {key for key in why if key not in changed}
@@ -113,7 +110,7 @@ def _reasons(own: Mapping[Key, Subject], analysis: Analysis, suspect: Collection
     leading |= set(tenant.grants.join(harmful(tenant.operations), on=["name", "plane"])["role"])
     found = {}
     for key, subject in sorted(own.items()):
-        words = ("suspect",) * (key in suspect) + ("leads_on",) * (fold(subject.role_definition_id) in leading)
+        words = ("suspect",) * (key in suspect) + ("leads_on",) * (subject.role_definition_id in leading)
         if words:
             found[key] = words
     return found
@@ -151,7 +148,7 @@ def _own_readings(plan: Plan, inputs: Inputs, analysis: Analysis, principal: str
     """Return only the hashes of the plan that concern the principal, so that other changes do not make it stale."""
     holders = {principal, *_holders(analysis, principal)}
     held = inputs.role_assignments.filter(folded(pl.col("principal_id")).is_in(list(holders)))
-    roles = {fold(given.role) for one in plan.proposals for given in one.assignments if one.kind != "keep"}
+    roles: set[str] = {given.role for one in plan.proposals for given in one.assignments if one.kind != "keep"}
     wanted = {
         "role_assignments": set(folded(held["role_assignment_id"])),
         "eligible_assignments": set(folded(held["role_assignment_id"])),
@@ -170,10 +167,10 @@ def _only(plan: Plan, changed: Collection[Key], rests_on: Mapping[str, Mapping[s
     ours = tuple(
         replace(one, reason=_REMOVED) if one.kind == "remove" else one
         for one in plan.proposals
-        if (one.replaces[0], str(one.evidence["state"])) in changed and one.kind != "keep"
+        if one.assignment in changed and one.kind != "keep"
     )
-    assigned = {fold(given.role) for one in ours for given in one.assignments}
-    roles = tuple(role for role in plan.roles if fold(role.definition.role_definition_id) in assigned)
+    assigned = {given.role for one in ours for given in one.assignments}
+    roles = tuple(role for role in plan.roles if role.definition.role_definition_id in assigned)
     return replace(plan, proposals=ours, roles=roles, advice=(), optimum={}, curve=(), rests_on=rests_on)
 
 

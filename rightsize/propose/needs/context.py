@@ -36,6 +36,7 @@ from rightsize.propose.needs.privileged import Privilege, read_privilege
 from rightsize.propose.needs.touched_types import with_untouched
 from rightsize.propose.needs.unruled_checks import read_check_evidence, with_untargeted
 from rightsize.propose.needs.use_rows import UseRows
+from rightsize.rbac.text import Folded
 
 _PLACED = (
     "role_assignment_id",
@@ -107,18 +108,18 @@ class PlanContext:
     undecided: Mapping[Key, str]
     profiles: Mapping[Key, Profile]
     placed: pl.DataFrame
-    uses: Mapping[Key, Mapping[str, Use]]
+    uses: Mapping[Key, Mapping[Folded, Use]]
     rows: UseRows
     earlier_rows: UseRows
     scale: Scale
     reach: Reach
-    spelling: Mapping[str, str]
+    spelling: Mapping[Folded, str]
     elsewhere: int
     groups: Groups
     privilege: Privilege
     requests: pl.DataFrame
     check_evidence: CheckEvidence
-    peer_uses: Mapping[Key, Mapping[str, int]]
+    peer_uses: Mapping[Key, Mapping[Folded, int]]
     divisible: Mapping[Key, Part]
 
     def need_reader(self) -> NeedReader:
@@ -270,7 +271,7 @@ def _on_own_endpoints(operations: pl.DataFrame, index: OperationIndex) -> int:
     return index.mask(rows.iter_rows())
 
 
-def _spelling(inputs: Inputs) -> dict[str, str]:
+def _spelling(inputs: Inputs) -> dict[Folded, str]:
     """Return the spelling of each folded scope: from the table of scopes, else from today's assignments."""
     named = inputs.role_assignments.select("scope").unique().sort("scope", descending=True)
     listed = inputs.scopes.select("scope").sort("scope", descending=True)

@@ -19,6 +19,7 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window
 from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.needs.drafts import Key
+from rightsize.rbac.text import Folded
 
 FEW = 3
 """Maximum number of members that get assignments of their own for an operation; if more use it, the group keeps it."""
@@ -39,11 +40,11 @@ class Groups:
             different (member, place) that used it.
     """
 
-    people: Mapping[str, int] = field(default_factory=dict)
-    singled: Mapping[Key, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    people: Mapping[Folded, int] = field(default_factory=dict)
+    singled: Mapping[Key, Mapping[Folded, Mapping[Folded, int]]] = field(default_factory=dict)
     used_cells: Mapping[Key, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
-    def people_of(self, principal_id: str) -> int:
+    def people_of(self, principal_id: Folded) -> int:
         """Return the number of principals that act through a folded holder: 1 if it is not a group."""
         return max(1, self.people.get(principal_id, 1))
 
@@ -134,7 +135,7 @@ def _with_use_below(uses: pl.DataFrame) -> pl.DataFrame:
 
 def _singled(
     uses: pl.DataFrame, of_group: pl.DataFrame, young: pl.Series, index: OperationIndex
-) -> dict[Key, dict[str, dict[str, int]]]:
+) -> dict[Key, dict[Folded, dict[Folded, int]]]:
     """Return the operations that few members used; use by a principal not known as a member stays with the group."""
     known = uses.join(of_group.with_columns(is_member=pl.lit(True)), on=["holder", "member"], how="left")
     few = (
@@ -153,7 +154,7 @@ def _singled(
         .agg(pl.col("bit").unique())
         .sort("role_assignment_id", "state", "target", "member")
     )
-    singled: dict[Key, dict[str, dict[str, int]]] = {}
+    singled: dict[Key, dict[Folded, dict[Folded, int]]] = {}
     for id_, state, target, member, bits in rows.iter_rows():
         singled.setdefault((id_, state), {}).setdefault(target, {})[member] = index.mask_of_bits(bits)
     return singled

@@ -26,6 +26,7 @@ from rightsize.propose.needs.grant_requests import is_at_or_below
 from rightsize.propose.needs.needs import Profile, Use
 from rightsize.propose.needs.touched_types import with_untouched
 from rightsize.propose.needs.unruled_checks import with_untargeted
+from rightsize.rbac.text import Folded
 
 _KEY = ["role_assignment_id", "state"]
 _LEAST_GAIN = 0.1
@@ -42,9 +43,9 @@ class Part:
     """
 
     profile: Profile
-    nodes: Mapping[str, str]
+    nodes: Mapping[Folded, str]
 
-    def outside(self, use: Mapping[str, Use], tree: ScopeTree) -> dict[str, Use]:
+    def outside(self, use: Mapping[Folded, Use], tree: ScopeTree) -> dict[Folded, Use]:
         """Return the use, by the folded scope at which it has to be granted, that the nodes do not grant anyway."""
         return {
             target: found
@@ -102,7 +103,7 @@ def read_parts(
         return {}
     profiles = read_profiles(as_parts(analysis, keys), index)
     split = {key: profiles[key] for key in keys.iter_rows()}
-    nodes: dict[str, dict[str, str]] = {}
+    nodes: dict[Folded, dict[Folded, str]] = {}
     for place, node, state in analysis.parts.nodes.iter_rows():
         nodes.setdefault(place, {})[node] = state
     places = {subject.key: subject.place for subject in subjects}

@@ -29,7 +29,6 @@ from rightsize.propose.needs.drafts import Key
 from rightsize.propose.needs.linked_checks import CheckEvidence
 from rightsize.propose.needs.needs import Profile
 from rightsize.propose.needs.touched_types import top_level_type
-from rightsize.rbac.text import fold
 from rightsize.rules.inventory import extends_others
 from rightsize.rules.linked import linked_writes
 
@@ -78,7 +77,7 @@ def with_untargeted(profiles: Mapping[Key, Profile], analysis: Analysis, index: 
 def _checks_by_type(linked: int, index: OperationIndex) -> dict[str, int]:
     """Return the checks without a rule by folded top-level type, of the types that a listing can have."""
     unruled = [
-        (fold(name), index.bits[plane, fold(name)]) for plane, name in index.members(linked) if not linked_writes(name)
+        (name, index.bits[plane, name]) for plane, name in index.folded_members(linked) if not linked_writes(name)
     ]
     typed = pl.DataFrame(unruled, schema={"name": pl.String, "bit": pl.Int64}, orient="row").select(
         "bit", kind=top_level_type(pl.col("name"))

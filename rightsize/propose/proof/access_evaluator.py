@@ -19,7 +19,7 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.algebra import grants, grants_alike
 from rightsize.rbac.conditions import truth_of
 from rightsize.rbac.permissions import Reading
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 
 Blocks = tuple[PermissionBlock, ...]
 
@@ -59,11 +59,11 @@ class Evaluator:
         requests: The requests of calls that assign roles, as `role_requests.read_role_requests` returns them.
     """
 
-    roles: Mapping[str, Blocks]
+    roles: Mapping[Folded, Blocks]
     tree: ScopeTree
     requests: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REQUESTS_SCHEMA))
-    _literal: dict[str, dict[tuple[str, str], str]] = field(default_factory=dict)
-    _answers: dict[tuple[str, str, str, Reading], bool] = field(default_factory=dict)
+    _literal: dict[Folded, set[tuple[str, Folded]]] = field(default_factory=dict)
+    _answers: dict[tuple[Folded, str, Folded, Reading], bool] = field(default_factory=dict)
 
     def allowed(self, uses: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
         """Return `(use, label, last)` for each use and each label and end of an assignment that grants it.
@@ -180,7 +180,7 @@ class Evaluator:
         whole = judged.group_by(*_GRANTING, "condition").agg(pl.col("met").all())
         return whole.filter("met").select(_GRANTING)
 
-    def grants(self, role: str, plane: str, operation: str, reading: Reading = Reading.MOST) -> bool:
+    def grants(self, role: Folded, plane: str, operation: Folded, reading: Reading = Reading.MOST) -> bool:
         """Return whether a role grants an operation by a reading, with or without a condition."""
         key = (role, plane, operation, reading)
         if key not in self._answers:
@@ -189,16 +189,16 @@ class Evaluator:
             )
         return self._answers[key]
 
-    def is_doubtful(self, role: str, plane: str, operation: str) -> bool:
+    def is_doubtful(self, role: Folded, plane: str, operation: Folded) -> bool:
         """Return whether a role grants an operation by one reading only."""
         most, least = (self.grants(role, plane, operation, reading) for reading in Reading)
         return most and not least
 
-    def _is_literal(self, role: str, plane: str, operation: str) -> bool:
+    def _is_literal(self, role: Folded, plane: str, operation: Folded) -> bool:
         """Return whether a block without not-patterns lists the operation in full; this needs no pattern matching."""
         if role not in self._literal:
             self._literal[role] = {
-                (name_plane, fold(text)): role
+                (name_plane, fold(text))
                 for block in self.roles.get(role, ())
                 for name_plane, texts, taken in (
                     ("control", block.actions, block.not_actions),

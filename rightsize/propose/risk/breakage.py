@@ -21,7 +21,6 @@ from rightsize.propose.needs.parts import as_parts
 from rightsize.propose.risk.arrivals import NewTypes, new_types_of
 from rightsize.propose.risk.estimate import Estimate, estimates_of
 from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, read_incidence
-from rightsize.rbac.text import fold
 
 _SAFE_KINDS = ("keep", "remove_duplicate", "remove_orphan")
 
@@ -99,11 +98,11 @@ def observable_loss(draft: Draft, context: PlanContext) -> int:
     subject = draft.subject
     need = draft.needs.by_scope.get(subject.place) if draft.needs else None
     stays = context.book.mask(need) if need else 0
-    if any(fold(one.principal_id) != fold(subject.principal_id) for one in draft.placements):
+    if any(one.principal_id != subject.principal_id for one in draft.placements):
         # An operation that single members get is lost for all other members.
         stays &= ~reduce(or_, context.groups.singled.get(subject.key, {}).get(subject.place, {}).values(), 0)
     for placement in draft.placements:
-        if placement.place == subject.place and fold(placement.principal_id) == fold(subject.principal_id):
+        if placement.place == subject.place and placement.principal_id == subject.principal_id:
             stays |= placement.choice.granted
     return draft.profile.unused & role.granted & ~stays
 

@@ -47,7 +47,7 @@ from rightsize.propose.selection.worth import (
 )
 from rightsize.rbac.conditions import targets
 from rightsize.rbac.permissions import Reading
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
 _ROUNDS = 3
 """Maximum rounds of widening scopes; after that, assignments that exceed a limit are kept."""
@@ -80,7 +80,7 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
     """
     settled = dict(drafts)
     terms = read_terms(context)
-    moves: dict[Slot, str] | None = None if context.options.roles == AUTO else {}
+    moves: dict[Slot, Folded] | None = None if context.options.roles == AUTO else {}
     rooms: list[Room] = []
     carried: Carried | None = None
     gathered: set[Key] = set()
@@ -133,9 +133,9 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
         return GrantedNeeds(chosen, optimum, curve)
 
 
-def _places_of(asked: Iterable[GrantRequest]) -> dict[Key, set[str]]:
+def _places_of(asked: Iterable[GrantRequest]) -> dict[Key, set[Folded]]:
     """Return the places of the demands of each assignment."""
-    places: dict[Key, set[str]] = defaultdict(set)
+    places: dict[Key, set[Folded]] = defaultdict(set)
     for demand in asked:
         places[demand.subject.key].add(demand.place)
     return places
@@ -174,7 +174,7 @@ def _gathered(demand: GrantRequest, gathered: Set[Key]) -> GrantRequest:
     return replace(demand, place=demand.subject.place, state=_state_of(demand.subject), apart="")
 
 
-def _moved(demand: GrantRequest, moves: Mapping[Slot, str]) -> GrantRequest:
+def _moved(demand: GrantRequest, moves: Mapping[Slot, Folded]) -> GrantRequest:
     while (place := moves.get(slot_of(demand))) is not None:
         demand = replace(demand, place=place)
     return demand
@@ -247,21 +247,21 @@ def _tenant(context: PlanContext) -> LimitContext:
         limits=context.limits,
         tree=context.analysis.tenant.tree,
         weigh=lambda unit: context.scale.weigh(context.book.mask(unit.need)),
-        exposure=lambda principal, place: context.reach.of(place) * context.groups.people_of(fold(principal)),
+        exposure=lambda principal, place: context.reach.of(place) * context.groups.people_of(principal),
         has_data=lambda unit: bool(context.book.mask(unit.need) & ~context.book.index.control),
     )
 
 
 def read_terms(context: PlanContext) -> Terms:
     """Return the terms of the choice of roles: weights, limits and roles held today."""
-    held: dict[tuple[str, str], set[str]] = defaultdict(set)
+    held: dict[tuple[Folded, Folded], set[Folded]] = defaultdict(set)
     for subject in context.subjects:
         held[subject.principal_id, subject.place].add(subject.role_definition_id)
     custom = context.inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height
     return Terms(
         max_excess=context.options.max_excess,
         weigh=context.scale.weigh,
-        exposure=lambda unit: context.reach.of(unit.place) * context.groups.people_of(fold(unit.principal_id)),
+        exposure=lambda unit: context.reach.of(unit.place) * context.groups.people_of(unit.principal_id),
         held={key: frozenset(roles) for key, roles in held.items()},
         tree=context.analysis.tenant.tree,
         room=RoleRoom(context.limits, custom, context.options.most_roles),
@@ -322,7 +322,7 @@ def _state_of(subject: Subject) -> AssignmentState:
     return "eligible" if subject.state == "eligible" else "active"
 
 
-def _singled_out(draft: Draft, place: str, need: Need, context: PlanContext) -> dict[str, int]:
+def _singled_out(draft: Draft, place: Folded, need: Need, context: PlanContext) -> dict[Folded, int]:
     """Return the operations that only few members of a group need at a place, by member.
 
     At the scope of the assignment itself, the group keeps the operations that are not proved unused by the others.
@@ -354,7 +354,7 @@ def kept_assignments(drafts: Mapping[Key, Draft], context: PlanContext) -> Itera
 
 
 def _with_choices(
-    drafts: dict[Key, Draft], units: Units, solution: Solution, places: Mapping[Key, Set[str]], context: PlanContext
+    drafts: dict[Key, Draft], units: Units, solution: Solution, places: Mapping[Key, Set[Folded]], context: PlanContext
 ) -> dict[Key, Draft]:
     of_subject: dict[Key, list[GrantUnit]] = defaultdict(list)
     for unit in units.units:
@@ -425,6 +425,6 @@ def _placements(
         )
 
 
-def _needed_at(draft: Draft, place: str, context: PlanContext) -> int:
+def _needed_at(draft: Draft, place: Folded, context: PlanContext) -> int:
     need = draft.needs.by_scope.get(place) if draft.needs else None
     return context.book.mask(need) if need is not None else 0

@@ -10,7 +10,7 @@ from rightsize.propose.core.weights import cells, risky
 from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Placement, Subject
 from rightsize.propose.needs.needs import Profile
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
 ELIGIBLE_WEIGHT = 0.25
 """The weight of eligible access: it is excess too, but an activation is requested, limited in time, and logged."""
@@ -38,17 +38,17 @@ def absent_types(profile: Profile | None) -> int:
 
 def today_exposure(subject: Subject, granted: int, context: PlanContext) -> Exposure:
     """Return the exposure of one of today's assignments."""
-    people = context.groups.people_of(fold(subject.principal_id))
+    people = context.groups.people_of(subject.principal_id)
     weight = ELIGIBLE_WEIGHT if subject.state == "eligible" else 1.0
     return _of_one({subject.place: granted}, context).times(people * weight)
 
 
 def planned_exposure(subject: Subject, placements: Iterable[Placement], context: PlanContext) -> Exposure:
     """Return the exposure of an assignment's replacements; a member's own assignment adds to that of its group."""
-    owner = fold(subject.principal_id)
-    by_state: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
+    owner = subject.principal_id
+    by_state: dict[str, dict[Folded, dict[Folded, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
     for one in placements:
-        by_state[one.state][fold(one.principal_id)][one.place] |= one.counted
+        by_state[one.state][one.principal_id][one.place] |= one.counted
     whole = Exposure()
     for state, by_principal in sorted(by_state.items()):
         weight = ELIGIBLE_WEIGHT if state == "eligible" else 1.0
@@ -70,7 +70,7 @@ def used_weight(subject: Subject, context: PlanContext) -> float:
     return float(sum(context.scale.weigh(use.operations) for use in uses.values()))
 
 
-def _of_one(granted: Mapping[str, int], context: PlanContext) -> Exposure:
+def _of_one(granted: Mapping[Folded, int], context: PlanContext) -> Exposure:
     return Exposure(
         float(cells(granted, context.scale, context.reach)),
         float(cells(risky(granted, context.scale), context.scale, context.reach)),

@@ -24,7 +24,7 @@ from rightsize.propose.needs.layer_parts import GUARDS, LayerParts, layer_masks
 from rightsize.propose.needs.privileged import is_to_sleep, why_active
 from rightsize.propose.selection.assign import demands_of, is_split
 from rightsize.propose.selection.reconcile import role_key
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
 _GRANTS: dict[str, Any] = {"role": pl.String, "name": pl.String, "plane": pl.String, "conditional": pl.Boolean}
 _LOADABLE = ("unknown_holder", "unknown_members", "no_licence", "policy_unknown")
@@ -82,7 +82,7 @@ def _assigned(drafts: Mapping[Key, Draft], context: PlanContext) -> tuple[pl.Dat
     New roles have no id yet, so each gets a number here.
     """
     tenant = context.analysis.tenant
-    gone = [(fold(id_), state) for (id_, state), draft in drafts.items() if draft.kind != "keep"]
+    gone = [key for key, draft in drafts.items() if draft.kind != "keep"]
     schema: dict[str, Any] = {"id": pl.String, "state": pl.String}
     left = tenant.assignments.join(pl.DataFrame(gone, schema=schema, orient="row"), on=["id", "state"], how="anti")
     numbers: dict[object, str] = {}
@@ -92,7 +92,7 @@ def _assigned(drafts: Mapping[Key, Draft], context: PlanContext) -> tuple[pl.Dat
         for one in draft.placements:
             role = _called(one, numbers)
             granted[role] = one.choice.granted
-            rows.append((fold(one.principal_id), one.place, role, one.state, one.condition))
+            rows.append((one.principal_id, one.place, role, one.state, one.condition))
     placed = pl.DataFrame(rows, schema=ASSIGNED_SCHEMA, orient="row")
     return pl.concat([today(left), placed]).unique(), pl.concat([tenant.grants, _grants(granted, tenant, context)])
 
@@ -105,10 +105,10 @@ def _called(one: Placement, numbers: dict[object, str]) -> str:
 def _grants(granted: Mapping[str, int], tenant: Tenant, context: PlanContext) -> pl.DataFrame:
     known = set(tenant.grants["role"])
     rows = [
-        (role, fold(name), plane, False)
+        (role, name, plane, False)
         for role, operations in granted.items()
         if role not in known
-        for plane, name in context.book.index.members(operations)
+        for plane, name in context.book.index.folded_members(operations)
     ]
     return pl.DataFrame(rows, schema=_GRANTS, orient="row").select(tenant.grants.columns)
 
@@ -217,12 +217,12 @@ def _identities(before: pl.DataFrame, after: pl.DataFrame) -> list[dict[str, Any
 
 def _standing(found: Separated, context: PlanContext) -> list[dict[str, Any]]:
     """Return the parts of guarding layers that stay active, each with the reason."""
-    rows: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
+    rows: dict[tuple[str, str, str, str], set[Folded]] = defaultdict(set)
     for draft in found.drafts.values():
-        given = {(fold(one.principal_id), one.place, one.state) for one in draft.placements}
+        given = {(one.principal_id, one.place, one.state) for one in draft.placements}
         for part in demands_of(draft, context):
             stands = part.apart in GUARDS and is_to_sleep(part, context.privilege) and part.state == "active"
-            if stands and (fold(part.principal_id), part.place, "active") in given:
+            if stands and (part.principal_id, part.place, "active") in given:
                 word = why_active(part, context.privilege)
                 scope = context.spelling.get(part.place, part.place)
                 rows[part.principal_id, scope, part.apart, word].add(draft.subject.role_assignment_id)

@@ -17,17 +17,17 @@ from rightsize.propose.selection.candidates import CandidateIndex
 from rightsize.propose.selection.choose import Solution
 from rightsize.propose.selection.equivalence import MOST_ROLES
 from rightsize.propose.selection.existing_cover import cover_with_existing
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
 
-def find_unobserved(solution: Solution, active: Set[str], context: PlanContext) -> Iterator[GrantUnit]:
+def find_unobserved(solution: Solution, active: Set[Folded], context: PlanContext) -> Iterator[GrantUnit]:
     """Yield the units that get a new role which only holders without any observed use get.
 
     `--unobservable keep` makes such roles, since it keeps whatever no log could show.
     """
     if context.options.unobservable is Unobservable.KEEP:
         return
-    busy = {unit for unit in solution.choices if fold(unit.principal_id) in active}
+    busy = {unit for unit in solution.choices if unit.principal_id in active}
     observed = {choice.content for unit in busy for choice in solution.choices[unit]}
     for unit, choices in solution.choices.items():
         if any(choice.content is not None and choice.content not in observed for choice in choices):
@@ -57,13 +57,13 @@ def grant_through_existing(
     return found
 
 
-def read_active_holders(context: PlanContext) -> frozenset[str]:
+def read_active_holders(context: PlanContext) -> frozenset[Folded]:
     """Return the folded principals of which a log shows any call.
 
     A call in quarantine counts: it is no need yet, and yet its holder did something.
     """
     suspects = (one.principal_id for one in context.subjects if _has_quarantined(context.profiles.get(one.key)))
-    return frozenset(active_holders(context.inputs, context.placed)) | frozenset(map(fold, suspects))
+    return frozenset(active_holders(context.inputs, context.placed)) | frozenset(suspects)
 
 
 def _has_quarantined(profile: Profile | None) -> bool:

@@ -11,6 +11,7 @@ from rightsize.propose.core.role_catalog import Blocks, RoleChoice, RoleContent
 from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Draft, Key, Placement
 from rightsize.propose.selection.wildcard_compaction import Compactor
+from rightsize.rbac.text import Folded
 
 
 def with_wildcards(drafts: Mapping[Key, Draft], context: PlanContext) -> dict[Key, Draft]:
@@ -19,12 +20,12 @@ def with_wildcards(drafts: Mapping[Key, Draft], context: PlanContext) -> dict[Ke
     A role that several drafts share is written once, within today's grant of each of them. The assignments are already
     settled, so the number of roles does not change.
     """
-    today: dict[Placement, set[str]] = defaultdict(set)
+    today: dict[Placement, set[Folded]] = defaultdict(set)
     for draft in drafts.values():
         for placement in draft.placements:
             if placement.choice.content is not None:
                 today[placement].add(draft.subject.role_definition_id)
-    ceilings: dict[RoleContent, set[tuple[str, ...]]] = defaultdict(set)
+    ceilings: dict[RoleContent, set[tuple[Folded, ...]]] = defaultdict(set)
     for placement, roles in today.items():
         if placement.choice.content is not None:
             ceilings[placement.choice.content].add(tuple(sorted(roles)))
@@ -44,10 +45,10 @@ def _rewritten(placement: Placement, written: Mapping[RoleContent, RoleContent])
     if choice.content is None or written[choice.content] == choice.content:
         return placement
     content = written[choice.content]
-    return replace(placement, choice=RoleChoice(choice.kind, "", content, (content.block,), choice.granted))
+    return replace(placement, choice=RoleChoice(choice.kind, Folded(""), content, (content.block,), choice.granted))
 
 
-def what_may_grow(placements: Iterable[tuple[str, RoleChoice]], context: PlanContext) -> tuple[Growth, ...]:
+def what_may_grow(placements: Iterable[tuple[Folded, RoleChoice]], context: PlanContext) -> tuple[Growth, ...]:
     """Return the assigned roles that may grant more in the future, sorted.
 
     Args:

@@ -15,7 +15,7 @@ from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Key
 from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.selection.written_types import WrittenTypes
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
 WHOLE = 10**12
 """The price of all live access that one holder has today."""
@@ -167,8 +167,8 @@ def read_prices(context: PlanContext) -> Prices:
     """Return the prices of excess in a tenant."""
     latent = {key: profile.lacking for key, profile in context.profiles.items() if profile.lacking}
     plain = Prices(context.scale.weigh)
-    today: dict[str, int] = defaultdict(int)
-    weighed: dict[tuple[str, int], int] = {}
+    today: dict[Folded, int] = defaultdict(int)
+    weighed: dict[tuple[Folded, int], int] = {}
     for subject in context.subjects:
         role = context.book.roles.get(subject.role_definition_id)
         if role is None:
@@ -178,13 +178,12 @@ def read_prices(context: PlanContext) -> Prices:
         if known not in weighed:
             weighed[known] = plain.live(role.granted, absent)
         quarter = 4 if subject.state == "active" else 1
-        today[fold(subject.principal_id)] += quarter * context.reach.of(subject.place) * weighed[known]
+        today[subject.principal_id] += quarter * context.reach.of(subject.place) * weighed[known]
 
     def rate(unit: GrantUnit) -> int:
-        principal = fold(unit.principal_id)
         quarter = 4 if unit.state == "active" else 1
-        people = context.groups.people_of(principal)
-        return quarter * context.reach.of(unit.place) * people * WHOLE // max(1, today[principal])
+        people = context.groups.people_of(unit.principal_id)
+        return quarter * context.reach.of(unit.place) * people * WHOLE // max(1, today[unit.principal_id])
 
     return Prices(
         context.scale.weigh,
