@@ -9,7 +9,6 @@ from dataclasses import replace
 import polars as pl
 
 from rightsize.propose.assembly.role_uses import role_id_of
-from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject
 from rightsize.propose.proof.proof import Claim, ProvedGrant
 from rightsize.propose.selection.role_naming import NewRoles
@@ -21,11 +20,20 @@ def claim_name(key: Key) -> str:
     return f"{key[0]} {key[1]}"
 
 
-def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, context: PlanContext) -> list[Claim]:
-    """Return a claim for each draft that changes an assignment, except where the holder is deleted."""
+def make_claims(
+    drafts: Mapping[Key, Draft], new: NewRoles, subjects: Iterable[Subject], membership: pl.DataFrame
+) -> list[Claim]:
+    """Return a claim for each draft that changes an assignment, except where the holder is deleted.
+
+    Args:
+        drafts: The drafts with their placements.
+        new: The new roles.
+        subjects: Today's assignments.
+        membership: `(principal_id, holder)` of a `Tenant`.
+    """
     by_id: dict[Folded, list[Subject]] = defaultdict(list)
     held: dict[Folded, list[Subject]] = defaultdict(list)
-    for subject in context.subjects:
+    for subject in subjects:
         by_id[subject.role_assignment_id].append(subject)
         held[subject.principal_id].append(subject)
     given: dict[Folded, dict[Placement, None]] = defaultdict(dict)
@@ -33,7 +41,7 @@ def make_claims(drafts: Mapping[Key, Draft], new: NewRoles, context: PlanContext
         for placement in draft.placements:
             given[placement.principal_id][placement] = None
     resting_owners = {draft.subject.principal_id for draft in drafts.values() if draft.rests_on}
-    reached = _reached({*given, *resting_owners}, context)
+    reached = _reached({*given, *resting_owners}, membership)
     # Access through groups counts too: the replacement may grant part of any of it.
     holders: dict[Folded, list[Folded]] = defaultdict(list)
     for group, members in sorted(reached.items()):
@@ -86,9 +94,9 @@ def _members(draft: Draft) -> list[Folded]:
     return sorted({one.principal_id for one in draft.placements} - {owner})
 
 
-def _reached(members: set[Folded], context: PlanContext) -> dict[Folded, list[Folded]]:
+def _reached(members: set[Folded], membership: pl.DataFrame) -> dict[Folded, list[Folded]]:
     """Return for each folded group its members among `members`, sorted."""
-    within = context.analysis.tenant.membership.filter(
+    within = membership.filter(
         pl.col("principal_id").is_in(sorted(members)) & (pl.col("principal_id") != pl.col("holder"))
     )
     return dict(within.group_by("holder").agg(pl.col("principal_id").unique().sort()).iter_rows())

@@ -26,6 +26,9 @@ FEW = 3
 SHARE = 4
 """The operation also has to be used by at most one in this number of members."""
 
+Singled = Mapping[Key, Mapping[Folded, Mapping[Folded, int]]]
+"""By assignment and folded place, the operations that only few members used there, by the folded id of each member."""
+
 
 @dataclass(frozen=True, slots=True)
 class Groups:
@@ -34,14 +37,13 @@ class Groups:
     Attributes:
         people: Folded id of a group to its number of members that are not groups, nested ones included; groups without
             any are left out.
-        singled: For an assignment and a folded place, the operations that only few members used there, by the folded
-            id of each of these members.
+        singled: The operations that only few members used.
         used_cells: For each assignment of a group, pairs (bit, number): the bit of an operation, and the number of
             different (member, place) that used it.
     """
 
     people: Mapping[Folded, int] = field(default_factory=dict)
-    singled: Mapping[Key, Mapping[Folded, Mapping[Folded, int]]] = field(default_factory=dict)
+    singled: Singled = field(default_factory=dict)
     used_cells: Mapping[Key, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
     def people_of(self, principal_id: Folded) -> int:

@@ -44,10 +44,13 @@ class CheckEvidence:
     Attributes:
         referrers: For a top-level type, the types whose resources refer to one of that type.
         refused: Operations that a refusal in the log names.
+        elsewhere: Operations of the control plane that run on a service's own endpoint: Resource Manager, which checks
+            linked actions, never sees them.
     """
 
     referrers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     refused: frozenset[str] = frozenset()
+    elsewhere: int = 0
 
     def writes_of(self, checked: str) -> tuple[str, ...]:
         """Return the patterns of the writes that can cause a folded check without a rule."""

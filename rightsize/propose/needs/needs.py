@@ -134,15 +134,12 @@ class NeedReader:
     Attributes:
         book: The roles.
         options: The options that the person chose.
-        elsewhere: Operations of the control plane that run on a service's own endpoint: Resource Manager, which
-            checks linked actions, never sees them.
         evidence: The evidence on linked checks that no rule pairs with a write.
         checks: The reader of linked checks.
     """
 
     book: RoleBook
     options: PlanOptions
-    elsewhere: int = 0
     evidence: CheckEvidence = field(default_factory=CheckEvidence)
     _sets: Interner = field(default_factory=Interner)
     checks: CheckReader = field(init=False)
@@ -167,8 +164,8 @@ class NeedReader:
             used |= _union(peers.values())
         hidden = profile.kept_hidden(self.options.unobservable)
         unknown = frozenset(name for part in use.values() for name in _control(part.unlisted))
-        polls = self.polls.asked((used | profile.open) & ~self.elsewhere, unknown) & ~profile.reads
-        return Writes((used | profile.open | hidden) & ~self.elsewhere, unknown, polls)
+        polls = self.polls.asked((used | profile.open) & ~self.evidence.elsewhere, unknown) & ~profile.reads
+        return Writes((used | profile.open | hidden) & ~self.evidence.elsewhere, unknown, polls)
 
     def read(
         self,
@@ -248,11 +245,13 @@ class NeedReader:
         asked = [
             (
                 group_at_least(target, scope),
-                self.polls.asked(part.operations & ~self.elsewhere, _control(part.unlisted)),
+                self.polls.asked(part.operations & ~self.evidence.elsewhere, _control(part.unlisted)),
             )
             for target, part in use.items()
         ]
-        asked.append((scope, self.polls.asked(profile.open & ~self.elsewhere) | (around.polls if around else 0)))
+        asked.append(
+            (scope, self.polls.asked(profile.open & ~self.evidence.elsewhere) | (around.polls if around else 0))
+        )
         found: dict[Folded, int] = {}
         for place, polls in asked:
             if kept := polls & profile.reads:
