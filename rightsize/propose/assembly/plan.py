@@ -46,6 +46,7 @@ from rightsize.propose.assembly.stays_by_design import Adviser
 from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
 from rightsize.propose.core.fingerprint import take_readings
 from rightsize.propose.core.options import PlanOptions, Unobservable
+from rightsize.propose.needs.drafts import Key
 from rightsize.propose.needs.first_drafts import DecisionInput, StayingInput, decide
 from rightsize.propose.needs.groups import Singled
 from rightsize.propose.needs.needs import NeedReader
@@ -217,7 +218,7 @@ def bounds_of(reading: TenantReading, settings: PlanSettings, horizon: int = HOR
     return break_bounds(asked, horizon)
 
 
-def _parts(reading: TenantReading, options: PlanOptions) -> Mapping[Any, Part]:
+def _parts(reading: TenantReading, options: PlanOptions) -> Mapping[Key, Part]:
     today, weights = reading.today, reading.weights
     return worthwhile_parts(
         PartsInput(

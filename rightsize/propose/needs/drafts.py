@@ -1,6 +1,6 @@
 """Decide from its needs whether each assignment is kept, removed or replaced, as a draft of a proposal.
 
-A draft begins as a decision on one assignment alone. Then `settle` (`assembly.plan`) makes all drafts one plan:
+A draft begins as a decision on one assignment alone. Then `selection.settle` makes all drafts one plan:
 `selection.reconcile` settles conflicts between drafts, and `selection.assign` chooses roles for the open ones.
 """
 
