@@ -25,6 +25,7 @@ from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.access_weights import AccessWeights
 from rightsize.propose.needs.delegation import describe_delegation
+from rightsize.propose.needs.demands import DemandInput, demands_of, is_split
 from rightsize.propose.needs.drafts import LATER_COST, Draft, Key, Subject
 from rightsize.propose.needs.layer_parts import DAILY, LayerParts
 from rightsize.propose.needs.privileged import activation_evidence, privileged_evidence
@@ -32,7 +33,6 @@ from rightsize.propose.needs.reading import AssignmentEvidence
 from rightsize.propose.needs.use_rows import UseRows
 from rightsize.propose.risk.breakage import BreakBounds
 from rightsize.propose.risk.estimate import Estimate
-from rightsize.propose.selection.assign import DemandInput, demands_of, is_split
 from rightsize.propose.selection.exposure import absent_types, planned_exposure, today_exposure, used_weight
 from rightsize.propose.selection.role_naming import NewRoles
 from rightsize.propose.selection.wildcards import what_may_grow

@@ -46,6 +46,7 @@ from rightsize.propose.assembly.stays_by_design import Adviser
 from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
 from rightsize.propose.core.fingerprint import take_readings
 from rightsize.propose.core.options import PlanOptions, Unobservable
+from rightsize.propose.needs.demands import DemandInput
 from rightsize.propose.needs.drafts import Key
 from rightsize.propose.needs.first_drafts import DecisionInput, StayingInput, decide
 from rightsize.propose.needs.groups import Singled
@@ -65,7 +66,6 @@ from rightsize.propose.risk.breakage import BreakBounds, BreakInput, break_bound
 from rightsize.propose.risk.incidence import HORIZON_DAYS
 from rightsize.propose.selection.assign import (
     ChoiceInput,
-    DemandInput,
     GrantedNeeds,
     TermsInput,
     read_limits,
