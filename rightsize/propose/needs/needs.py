@@ -242,16 +242,12 @@ class NeedReader:
         group. For operations out of coverage, and for writes through other assignments of the same principals, it is
         today's scope.
         """
+        beyond = self.evidence.elsewhere
         asked = [
-            (
-                group_at_least(target, scope),
-                self.polls.asked(part.operations & ~self.evidence.elsewhere, _control(part.unlisted)),
-            )
+            (group_at_least(target, scope), self.polls.asked(part.operations & ~beyond, _control(part.unlisted)))
             for target, part in use.items()
         ]
-        asked.append(
-            (scope, self.polls.asked(profile.open & ~self.evidence.elsewhere) | (around.polls if around else 0))
-        )
+        asked.append((scope, self.polls.asked(profile.open & ~beyond) | (around.polls if around else 0)))
         found: dict[Folded, int] = {}
         for place, polls in asked:
             if kept := polls & profile.reads:
