@@ -15,7 +15,6 @@ from rightsize.analyze.text import folded
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan, Proposal
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import fold
 
 _PATTERNS: dict[str, Any] = {
     "role": pl.String(),
@@ -30,7 +29,7 @@ def assigned_after(plan: Plan, tenant: Tenant) -> pl.DataFrame:
     """Return the Azure role assignments after a plan, as `analyze.layers.ASSIGNED_SCHEMA`."""
     ours = [one for one in plan.proposals if one.plane in ("control", "data") and one.kind != "keep"]
     gone = pl.DataFrame(
-        sorted({(fold(id_), str(one.evidence["state"])) for one in ours for id_ in one.replaces}),
+        sorted({one.assignment for one in ours}),
         schema={"id": pl.String, "state": pl.String},
         orient="row",
     )

@@ -120,7 +120,8 @@ def _proposal_of(one: Mapping[str, Any]) -> Proposal:
         plane=one["plane"],
         principal_ids=tuple(one["principal_ids"]),
         kind=one["kind"],
-        replaces=tuple(one["replaces"]),
+        # Ids of grants of Microsoft Graph keep their case.
+        replaces=tuple(map(fold if one["plane"] in ("control", "data") else str, one["replaces"])),
         assignments=tuple(map(_planned_of, one["assignments"])),
         reason=one["reason"],
         evidence=one["evidence"],
