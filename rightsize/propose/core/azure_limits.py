@@ -130,7 +130,7 @@ def refusals(
         for plane, text in _strings(block):
             if text.count("*") > 1:
                 found.append(f"`{text}` has {text.count('*')} wildcards, and Azure accepts 1")
-            elif "*" not in text and not known(plane, fold(text)) and (plane, fold(text)) not in inherited:
+            elif "*" not in text and not known(*(key := (plane, fold(text)))) and key not in inherited:
                 found.append(f"the catalogue has no operation `{text}` of the {plane} plane")
     return found
 
