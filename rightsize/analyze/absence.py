@@ -18,6 +18,7 @@ from rightsize.analyze.resources import kind_of, resource_of
 from rightsize.analyze.scoping import containing, node_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import place_of
+from rightsize.rbac.text import Folded
 from rightsize.rules.inventory import extends_others, inventory_types, is_for_recovery, type_named
 from rightsize.rules.operations import recovery_roles
 
@@ -94,10 +95,10 @@ def _hidden(existence: Existence, areas: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([lost, changed.select("place")]).unique()
 
 
-def shown_types(existence: Existence, absences: Absences) -> dict[str, set[str]]:
+def shown_types(existence: Existence, absences: Absences) -> dict[Folded, set[Folded]]:
     """Return the folded types that were there, by the scopes of which listings and logs show all that existed."""
     shown = absences.areas.select("place").unique().join(absences.hidden, on="place", how="anti")
-    found: dict[str, set[str]] = {place: set() for place in shown["place"]}
+    found: dict[Folded, set[Folded]] = {place: set() for place in shown["place"]}
     for place, kind in types_there(existence, absences.areas).iter_rows():
         if place in found:
             found[place].add(kind)

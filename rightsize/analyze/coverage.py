@@ -7,6 +7,8 @@ Azure Resource Manager leave no trace but the token that they need, so the sign-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, once
@@ -219,7 +221,7 @@ class CoveredDays:
             return OutOfCoverage.NO_LOG_LOADED.value
         return self._states.get(place, OutOfCoverage.SCOPE_NOT_COVERED.value)
 
-    def state_of_all(self, places: list[str]) -> str:
+    def state_of_all(self, places: Sequence[str]) -> str:
         """Return the state that decides for several scopes; without scopes nothing is known."""
         if not places:
             return OutOfCoverage.SCOPE_TREE_UNKNOWN.value

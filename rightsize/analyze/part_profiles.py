@@ -16,6 +16,7 @@ from rightsize.analyze.profiles import Profiles
 from rightsize.analyze.reasons import SHOWN
 from rightsize.analyze.scoping import ROOT, ScopeTree
 from rightsize.analyze.tenant import Tenant
+from rightsize.rbac.text import Folded
 
 MOST_NODES = 3
 """The most nodes at which an assignment may stay beside its narrower part, and the most assignments more in all."""
@@ -73,10 +74,10 @@ def _is_below(node: str, place: str, tree: ScopeTree) -> bool:
     return place == ROOT or place in tree.ancestors_of(node)
 
 
-def _highest(place: str, dark: Sequence[str], tree: ScopeTree) -> list[tuple[str, list[str]]]:
+def _highest(place: Folded, dark: Sequence[Folded], tree: ScopeTree) -> list[tuple[Folded, list[Folded]]]:
     """Return the highest nodes below a place that have only such subscriptions below them, with those of each."""
     groups = [one for one in tree.below(place)[0] if one != place and tree.is_listed(one)]
-    found: list[tuple[str, list[str]]] = []
+    found: list[tuple[Folded, list[Folded]]] = []
     left = set(dark)
     for group in sorted(groups, key=lambda one: (len(tree.ancestors_of(one)), one)):
         below = tree.below(group)[1]

@@ -12,9 +12,10 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.usage import use_by_day
 from rightsize.analyze.window import Window
+from rightsize.rbac.text import Folded
 
-WRITE = "microsoft.authorization/roleassignments/write"
-DELETE = "microsoft.authorization/roleassignments/delete"
+WRITE = Folded("microsoft.authorization/roleassignments/write")
+DELETE = Folded("microsoft.authorization/roleassignments/delete")
 
 REQUESTS_SCHEMA = {
     "principal_id": pl.String(),

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from rightsize.analyze.text import place_of
+from rightsize.rbac.text import Folded
 
-ROOT = "/"
+ROOT = Folded("/")
 _MANAGEMENT_GROUP = "/providers/microsoft.management/managementgroups/"
 _SUBSCRIPTION = "/subscriptions/"
 
@@ -34,16 +35,16 @@ class ScopeTree:
     chain: pl.DataFrame
     subscriptions: pl.DataFrame
     groups: pl.DataFrame
-    _above: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _above: dict[str, frozenset[Folded]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def ancestors_of(self, node: str) -> frozenset[str]:
+    def ancestors_of(self, node: str) -> frozenset[Folded]:
         """Return the management groups strictly above a management group or subscription, and the root."""
         if not self._above:
             for name, ancestors in self.chain.group_by("node").agg("ancestor").iter_rows():
                 self._above[name] = frozenset(ancestors)
         return self._above.get(node, frozenset())
 
-    def below(self, place: str) -> tuple[list[str], list[str]]:
+    def below(self, place: str) -> tuple[list[Folded], list[Folded]]:
         """Return the management groups at or below a management group or the root, and the subscriptions there.
 
         A subscription whose place in the tree is not known may be below any management group, so it counts.

@@ -110,7 +110,7 @@ def _match(file: SourceFile, looked: Sniff, shapes: Sequence[Shape]) -> Recognis
 
 def _likely_log(record: Mapping[str, Any]) -> str:
     """Return the log whose columns are read first; records of other logs are read in separate passes."""
-    folded = {fold(str(key)): value for key, value in record.items()}
+    folded: dict[str, Any] = {fold(str(key)): value for key, value in record.items()}
     table = fold(f"{folded.get('type') or ''} {folded.get('category') or ''}")
     if "auditlogs" in table or "loggedbyservice" in folded:
         return "entra_audit"

@@ -6,10 +6,16 @@ Bulk data never takes this form; it stays in the columns that `schema` declares.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NewType
 
 Plane = Literal["control", "data", "graph", "directory"]
 AssignmentState = Literal["active", "eligible", "activated"]
+Folded = NewType("Folded", str)
+"""A folded id, scope, operation or pattern, as `rbac.text.fold` returns it.
+
+Rows are folded where they enter a stage. From there on mypy tells a folded text, as the key of a mapping or as an
+argument, from one that has the spelling of its source.
+"""
 
 LAYERS = (
     "host_integrity",
@@ -38,7 +44,7 @@ class PermissionBlock:
 class RoleDefinition:
     """An Azure RBAC role. `role_definition_id` is the dashed lower-case GUID, or empty where a file has none."""
 
-    role_definition_id: str
+    role_definition_id: Folded
     role_name: str
     permissions: tuple[PermissionBlock, ...]
     role_type: Literal["BuiltInRole", "CustomRole"] = "CustomRole"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from rightsize.model.nouns import AssignmentState, Plane, RoleDefinition
+from rightsize.model.nouns import AssignmentState, Folded, Plane, RoleDefinition
 from rightsize.model.proposal_kinds import ProposalKind
 
 PLAN_FORMAT = 2
@@ -33,8 +33,8 @@ class PlannedAssignment:
     """
 
     scope: str
-    role: str
-    principal_id: str
+    role: Folded
+    principal_id: Folded
     condition: str | None = None
     state: AssignmentState = "active"
     end_on: str | None = None
@@ -94,6 +94,11 @@ class Proposal:
     excess_after: float
     risk_before: float
     risk_after: float
+
+    @property
+    def assignment(self) -> tuple[Folded, str]:
+        """The id and state of the role assignment of Azure RBAC that it is about; the store folds these ids."""
+        return Folded(self.replaces[0]), str(self.evidence["state"])
 
     @property
     def is_of_rbac(self) -> bool:

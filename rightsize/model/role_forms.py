@@ -21,7 +21,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from rightsize.model.errors import InputError
-from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.nouns import Folded, PermissionBlock, RoleDefinition
 
 _STRINGS = ("actions", "notActions", "dataActions", "notDataActions")
 _PASCAL = tuple(name[0].upper() + name[1:] for name in _STRINGS)
@@ -70,7 +70,7 @@ def read_role_definitions(document: object) -> tuple[RoleDefinition, ...]:
     if not isinstance(document, Sequence) or isinstance(document, (str, bytes)):
         raise InputError(f"{_kind(document)} is not a role definition", hint=_HINT)
     if document and all(_is_block(item) for item in document):
-        return (RoleDefinition("", "", read_permission_blocks(document)),)
+        return (RoleDefinition(Folded(""), "", read_permission_blocks(document)),)
     return tuple(_read_role(item, f"item {index}") for index, item in enumerate(document, 1))
 
 
@@ -282,11 +282,11 @@ def _role_type(fields: Fields, inner: Fields) -> Literal["BuiltInRole", "CustomR
     return "BuiltInRole" if is_builtin else "CustomRole"
 
 
-def _dashed(identifier: str) -> str:
+def _dashed(identifier: str) -> Folded:
     try:
-        return str(UUID(identifier))
+        return Folded(str(UUID(identifier)))
     except ValueError:
-        return identifier.lower()
+        return Folded(identifier.lower())
 
 
 def _strings_of(block: PermissionBlock, names: Sequence[str]) -> dict[str, Any]:

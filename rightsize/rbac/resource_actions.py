@@ -33,7 +33,7 @@ def patterns_of(action: str) -> tuple[str, ...]:
         return (held,)
     if entity == "allentities":
         return (f"{service}/*",) if held.endswith(_TASKS) else (held, f"{service}/*/{held.rsplit('/', 1)[-1]}")
-    found = [held]
+    found: list[str] = [held]
     if held.endswith(_TASKS):
         found.append(held.removesuffix(_TASKS).removesuffix(_ALL) + "/*")
     elif held.rpartition("/")[0].endswith(_ALL):

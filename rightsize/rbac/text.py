@@ -7,6 +7,10 @@ sign and `k` apart, and a fold that joined them would treat two permissions as o
 
 from __future__ import annotations
 
+from rightsize.model.nouns import Folded
+
+__all__ = ["OPERATION_FORM", "Folded", "fold"]
+
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 OPERATION_FORM = r"^[^/\s]+[.][^/\s]+/\S+$"
@@ -16,11 +20,11 @@ A display name of the Activity Log does not have it. The expression means the sa
 """
 
 
-def fold(text: str) -> str:
+def fold(text: str) -> Folded:
     """Return `text` without surrounding spaces and with A to Z in lower case; every other character stays.
 
     Two built-in roles have `Microsoft.Network/virtualNetworks/read ` with a space at the end, and it works. Tabs, line
     ends and slashes at an end are kept, since no documentation says that Azure drops them.
     """
     # On pure ASCII, str.lower is the same mapping and much faster.
-    return text.strip(" ").lower() if text.isascii() else text.strip(" ").translate(_ASCII_LOWER)
+    return Folded(text.strip(" ").lower() if text.isascii() else text.strip(" ").translate(_ASCII_LOWER))

@@ -84,7 +84,7 @@ def make_bundle(
     Raises:
         GateError: The new assignments do not fit into Azure's limits beside the existing ones.
     """
-    held = {
+    held: dict[str, Mapping[str, Any]] = {
         fold(str(row["role_assignment_id"])): row
         for row in tenant.assignments
         if row["state"] in ("active", "eligible")

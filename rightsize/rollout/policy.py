@@ -26,7 +26,7 @@ def refusal_of(rules: Iterable[Mapping[str, Any]], held: Held, now: dt.datetime,
         now: The time of the request.
         has_mfa: Whether the caller signed in with a second factor.
     """
-    by_id = {fold(str(rule.get("id"))): rule for rule in rules}
+    by_id: dict[str, Mapping[str, Any]] = {fold(str(rule.get("id"))): rule for rule in rules}
     kind = "assignment" if held.state == "active" else "eligibility"
     expiry = by_id.get(f"expiration_admin_{kind}", {})
     lasts = _lasts(held, now)

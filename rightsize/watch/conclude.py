@@ -22,7 +22,7 @@ from rightsize.analyze.verdicts import analyse
 from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window, choose_window, shortfall
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import RoleDefinition
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 from rightsize.store.connection import Store, open_store
 from rightsize.store.watching import (
     Pass,
@@ -193,7 +193,7 @@ def _days(until: dt.date | None, newest: dt.date, touched: Touched, *, has_logs:
 def _conclude_all(
     store: Store,
     question: WatchSettings,
-    applied: dict[str, RoleDefinition],
+    applied: dict[Folded, RoleDefinition],
     touched: Touched,
     days: Sequence[dt.date],
     newest: dt.date,

@@ -16,11 +16,11 @@ from rightsize.propose.core.fingerprint import hash_of_blocks
 from rightsize.propose.core.role_catalog import blocks_by_role
 from rightsize.propose.verify.plan_reader import read_plan, read_roles
 from rightsize.rbac.algebra import contains
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 from rightsize.workflow.text_files import read_bytes
 
 
-def read_applied(folders: Sequence[Path]) -> dict[str, RoleDefinition]:
+def read_applied(folders: Sequence[Path]) -> dict[Folded, RoleDefinition]:
     """Return the roles of applied plans by folded id; where several plans have the same role, the last one counts.
 
     Args:
@@ -29,7 +29,7 @@ def read_applied(folders: Sequence[Path]) -> dict[str, RoleDefinition]:
     Raises:
         InputError: A folder has no plan, or its role files differ from the plan.
     """
-    roles: dict[str, RoleDefinition] = {}
+    roles: dict[Folded, RoleDefinition] = {}
     for given in folders:
         folder = given / "plan" if (given / "plan" / "plan.json").is_file() else given
         plan = read_plan(read_bytes(folder / "plan.json"))
@@ -37,12 +37,12 @@ def read_applied(folders: Sequence[Path]) -> dict[str, RoleDefinition]:
     return roles
 
 
-def drifted_roles(applied: dict[str, RoleDefinition], inputs: Inputs) -> pl.DataFrame:
+def drifted_roles(applied: dict[Folded, RoleDefinition], inputs: Inputs) -> pl.DataFrame:
     """Return the applied roles that listings show differently, as `STANDING`; unlisted roles are left out."""
     return pl.DataFrame(list(_drifts(applied, inputs)), schema=dict(STANDING))
 
 
-def _drifts(applied: dict[str, RoleDefinition], inputs: Inputs) -> Iterator[dict[str, Any]]:
+def _drifts(applied: dict[Folded, RoleDefinition], inputs: Inputs) -> Iterator[dict[str, Any]]:
     table = inputs.role_definitions.filter(folded(pl.col("role_definition_id")).is_in(list(applied)))
     if table.is_empty():
         return

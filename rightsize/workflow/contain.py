@@ -109,7 +109,7 @@ class ContainResult:
                     "kind": one.kind,
                     "role": found.plan.names.get(one.evidence["role"], one.evidence["role"]),
                     "scope": one.evidence["scope"],
-                    "why": list(found.why[one.replaces[0], str(one.evidence["state"])]),
+                    "why": list(found.why[one.assignment]),
                     "assignments": len(one.assignments),
                 }
                 for one in found.plan.proposals

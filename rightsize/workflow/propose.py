@@ -20,7 +20,7 @@ from rightsize.model.progress import step
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.assembly.plan import plan_from_basis, read_basis
 from rightsize.propose.core.options import SEPARATE_LAYERS, PlanOptions
-from rightsize.propose.needs.context import with_needed_calls
+from rightsize.propose.needs.reading import with_needed_calls
 from rightsize.propose.selection.layer_separation import as_measured
 from rightsize.propose.verify.review_status import respect, review_states, unmatched
 from rightsize.render.chance import bound_of
@@ -142,7 +142,7 @@ def propose_plan(
         analysis = with_needed_calls(analysis, options)
         basis = read_basis(inputs, analysis, options)
         # The following steps need no single use, which is most of the memory that was read.
-        inputs, analysis = basis.context.inputs, basis.context.analysis
+        inputs, analysis = basis.reading.inputs, basis.reading.analysis
         plan = plan_from_basis(basis, digest_content(store))
         del basis
         plan = replace(plan, parts=tuple(one.plan(options) for one in judged))

@@ -215,7 +215,7 @@ def _of_plan(read: ReviewablePlan | None, inputs: Inputs, overview: Overview) ->
     if read is None:
         return {}
     proposals = [one for one in read.document["proposals"] if one["plane"] not in _BEYOND]
-    assigned = {fold(place["role"]) for one in proposals for place in one["assignments"]}
+    assigned: set[str] = {fold(place["role"]) for one in proposals for place in one["assignments"]}
     return {
         "proposals": proposals,
         "beyond": [one for one in read.document["proposals"] if one["plane"] in _BEYOND],

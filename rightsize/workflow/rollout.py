@@ -96,7 +96,7 @@ def derive_bundle(db: Path, folder: Path, emergency: Collection[str], order: Ord
     text = read_bytes(folder / "plan.json")
     document = load_plan(text)
     written = check_plan(document)
-    roles = read_roles(written, files_beside(folder, written))
+    roles: dict[str, RoleDefinition] = dict(read_roles(written, files_beside(folder, written)).items())
     _check_window(written.window, order)
     with open_store(db, read_only=True) as store:
         tenant = read_rollout_tenant(store)
@@ -140,7 +140,8 @@ def _names(known: Mapping[str, str], roles: Mapping[str, RoleDefinition], bundle
     held = [one for swap in bundle.swaps for one in (*swap.creates, *swap.removes)]
     wanted = {fold(one.principal_id) for one in held} | {fold(one.role) for one in held}
     wanted |= {fold(one.role_assignment_id) for one in bundle.left_out}
-    found = {**known, **{fold(id_): role.role_name for id_, role in roles.items()}}
+    found = dict(known)
+    found |= {fold(id_): role.role_name for id_, role in roles.items()}
     places = {_home(one.scope) for one in held}
     return {id_: found[fold(id_)] for id_ in sorted(wanted | places) if fold(id_) in found}
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 
+from rightsize.model.nouns import PermissionBlock
 from rightsize.model.role_forms import permissions_from_json, read_role_definitions
 from rightsize.rbac.text import fold
 from rightsize.rollout.bundle import Bundle
@@ -43,7 +45,9 @@ def _seen(store: Store, bundle: Bundle, since: dt.datetime | None, today: dt.dat
     for scope, day in days.iter_rows():
         covered.setdefault(scope, set()).add(day)
     tenant = read_rollout_tenant(store)
-    roles = {fold(id_): permissions_from_json(text) for id_, text in _permissions(store)}
+    roles: dict[str, Sequence[PermissionBlock]] = {
+        fold(id_): permissions_from_json(text) for id_, text in _permissions(store)
+    }
     roles |= {role: read_role_definitions(dict(body))[0].permissions for role, body in bundle.roles.items()}
     return SeenUse(
         refusals=_refusals(store, moment),

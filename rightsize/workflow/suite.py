@@ -21,10 +21,9 @@ from rightsize.demo.suite.tenants import suite_tenants
 from rightsize.demo.writing import Folder
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.progress import turn
-from rightsize.propose.assembly.plan import plan_from_context
-from rightsize.propose.core.azure_limits import AzureLimits
+from rightsize.propose.assembly.plan import plan_from_reading
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
-from rightsize.propose.needs.context import PlanContext, prepare, read_findings, with_options
+from rightsize.propose.needs.reading import TenantReading, read_plan_settings, read_tenant, with_options
 from rightsize.propose.risk.calibration import brier, by_weeks, reliability, scores
 from rightsize.store.connection import open_store
 from rightsize.store.scratch import scratch_folder
@@ -188,11 +187,11 @@ def run_suite(
         for number, tenant in enumerate(tenants):
             turn("tenant", number, len(tenants))
             narrate(f"{tenant.name}: writing and loading its exports")
-            context = _context(_load(tenant, known, base, folder, exports))
-            existence += existence_of(tenant, context.analysis)
+            reading = _reading(_load(tenant, known, base, folder, exports))
+            existence += existence_of(tenant, reading.analysis)
             numbers[tenant.name] = {"holders": len(tenant.principals), "needs": len(tenant.needs)}
             by_design.update(one.by_design for one in tenant.grants if one.by_design)
-            for name, tally in _judged(tenant, context, chosen, written, narrate):
+            for name, tally in _judged(tenant, reading, chosen, written, narrate):
                 tallies.setdefault(name, []).append(tally)
     return SuiteResult(
         suite,
@@ -220,17 +219,19 @@ def name_of(options: PlanOptions) -> str:
 
 def _judged(
     tenant: SuiteTenant,
-    context: PlanContext,
+    reading: TenantReading,
     settings: Mapping[str, PlanOptions],
     written: Sequence[WrittenChange],
     narrate: Callable[[str], None],
 ) -> Iterator[tuple[str, SuiteTally]]:
     """Yield each contender with its outcome on a tenant."""
-    index = context.book.index
-    judge = SuiteJudge(tenant, context.inputs, index, context.scale)
+    index = reading.today.book.index
+    judge = SuiteJudge(tenant, reading.inputs, index, reading.weights.scale)
+    usual = read_plan_settings(reading, PlanOptions())
     for name, options in settings.items():
         narrate(f"{tenant.name}: planning with {name}")
-        yield name, judge.judge(change_of(plan_from_context(with_options(context, options), content_hash="")))
+        plan = plan_from_reading(reading, with_options(reading, usual, options), content_hash="")
+        yield name, judge.judge(change_of(plan))
     for name, change in (
         (USED_ONLY, used_only(tenant)),
         (SIBLING, siblings(tenant, index)),
@@ -249,10 +250,10 @@ def _judged(
             yield WRITTEN, judge.judge(one.change)
 
 
-def _context(inputs: Inputs) -> PlanContext:
+def _reading(inputs: Inputs) -> TenantReading:
     options = PlanOptions()
     analysis, _ = analyse_inputs(inputs, min_window=options.min_window, forget_days=options.forget_days)
-    return prepare(inputs, analysis, read_findings(inputs, analysis), options, AzureLimits())
+    return read_tenant(inputs, analysis)
 
 
 def _base_store(db: Path, files: Sequence[Path], folder: Path) -> tuple[SuiteCatalogue, Path]:

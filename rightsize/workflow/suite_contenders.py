@@ -100,7 +100,9 @@ def needs_and_reads(tenant: SuiteTenant, index: OperationIndex) -> Change:
         if kept:
             role = _role_of(sorted(kept))
             roles[role.role_definition_id] = role
-            made.append(PlannedAssignment(grant.scope, role.role_definition_id, grant.principal_id, state=grant.state))
+            made.append(
+                PlannedAssignment(grant.scope, role.role_definition_id, fold(grant.principal_id), state=grant.state)
+            )
     return Change(frozenset(grant.grant_id for grant in changed), tuple(made), tuple(roles.values()))
 
 
@@ -140,7 +142,9 @@ def _rewritten(tenant: SuiteTenant, keep: Callable[[frozenset[Key], SuiteGrant],
         if kept:
             role = _role_of(kept)
             roles[role.role_definition_id] = role
-            made.append(PlannedAssignment(grant.scope, role.role_definition_id, grant.principal_id, state=grant.state))
+            made.append(
+                PlannedAssignment(grant.scope, role.role_definition_id, fold(grant.principal_id), state=grant.state)
+            )
     return Change(frozenset(one.grant_id for one in tenant.grants), tuple(made), tuple(roles.values()))
 
 
@@ -154,7 +158,7 @@ def recorded_calls(needs: Iterable[SuiteNeed]) -> dict[str, list[tuple[str, str,
 
 
 def _containment(tenant: SuiteTenant) -> Callable[[str, str], bool]:
-    parents = {fold(one.scope): fold(one.parent) for one in tenant.scopes}
+    parents: dict[str, str] = {fold(one.scope): fold(one.parent) for one in tenant.scopes}
 
     def is_below(scope: str, above: str) -> bool:
         top, place = fold(above), "/".join(scope.split("/")[:3])
@@ -170,7 +174,7 @@ def _role_of(kept: Sequence[Key]) -> RoleDefinition:
         actions=tuple(name for plane, name in kept if plane == "control"),
         data_actions=tuple(name for plane, name in kept if plane == "data"),
     )
-    return RoleDefinition(guid("suite role", *kept), f"{len(kept)} operations", (block,))
+    return RoleDefinition(fold(guid("suite role", *kept)), f"{len(kept)} operations", (block,))
 
 
 def _type_of(operation: str) -> str:

@@ -88,7 +88,7 @@ class Ledger:
 
     def of_need(self, need: SuiteNeed, *, is_eligible: bool) -> Weight:
         """Return the weight of a need: its operation at one place."""
-        bit = self._index.bit(need.plane, need.operation)
+        bit = self._index.bit(need.plane, fold(need.operation))
         weight = self._scale.weigh(1 << bit) * (ELIGIBLE_WEIGHT if is_eligible else 1.0) if bit is not None else 0.0
         return _weight(self.kind_of(need.operation), weight, weight if _reads(need) else 0.0)
 
@@ -171,8 +171,8 @@ def _split(parts: Mapping[tuple[int, ...], int], operations: int, number: int) -
 
 def _kinds_of(index: OperationIndex, places: Mapping[str, object]) -> dict[str, int]:
     bits: dict[str, list[int]] = {}
-    for bit, (_, operation) in enumerate(index.names):
-        bits.setdefault(_kind_of(fold(operation), places), []).append(bit)
+    for bit, (_, operation) in enumerate(index.keys):
+        bits.setdefault(_kind_of(operation, places), []).append(bit)
     return {kind: index.mask_of_bits(found) for kind, found in sorted(bits.items())}
 
 

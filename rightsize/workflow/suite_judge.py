@@ -101,7 +101,7 @@ class SuiteJudge:
         self._tenant, self._inputs, self._index = tenant, inputs, index
         self._ledger = Ledger(tenant, index, scale)
         rows = inputs.role_definitions.select("role_definition_id", "permissions").iter_rows()
-        self._known = {fold(id_): permissions for id_, permissions in rows}
+        self._known: dict[str, str | None] = {fold(id_): permissions for id_, permissions in rows}
         self._masks: dict[str, int] = {}
         self._members = {group: tuple(members) for group, members in tenant.members.items()}
         self._recorded = recorded_calls(tenant.needs)
@@ -194,7 +194,7 @@ class SuiteJudge:
 
         What somebody holds by an assignment that stays counts there alone, whatever else gives it, too.
         """
-        new = {fold(one.role_definition_id): one for one in change.roles}
+        new: dict[str, RoleDefinition] = {fold(one.role_definition_id): one for one in change.roles}
         held: dict[str, list[Held]] = {}
         staying: dict[str, list[Held]] = {}
         columns = ("role_assignment_id", "principal_id", "role_definition_id", "scope", "state")

@@ -193,7 +193,7 @@ def read_tenant_access(table_of: Callable[[str], pl.DataFrame], *, as_of: dt.dat
         raise EvidenceError(
             "the store has no role assignments", hint="load `az role assignment list --all`, or what ARM returns"
         )
-    roles = {
+    roles: dict[str, AssignedRole] = {
         fold(identifier): AssignedRole(name or "", read_permissions(permissions_from_json(permissions)))
         for identifier, name, permissions in inputs.role_definitions.select(
             "role_definition_id", "role_name", "permissions"

@@ -99,7 +99,7 @@ def verify_plan(
     names = _names(inputs)
     certificate = None
     if with_solver:
-        new = {id_: role.role_name for id_, role in roles.items()}
+        new: dict[str, str] = {id_: role.role_name for id_, role in roles.items()}
         certificate = certify(found.claims.listed(names | new))
     return VerifyResult(
         document={

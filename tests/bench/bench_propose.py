@@ -35,17 +35,17 @@ USES = int(os.environ.get("BENCH_USES", "1500000"))
 HABITS, NOISE = 3, 33
 """Ways to use a role, and one call in so many is anything else that it grants."""
 _STEPS = (
-    "read_findings",
-    "prepare",
+    "read_tenant",
+    "read_plan_settings",
     "break_bounds",
-    "draft_all",
+    "decide",
     "settle",
     "identify_roles",
     "read_role_uses",
     "role_evidences",
     "give_texts",
-    "_prove",
-    "_replay",
+    "prove_drafts",
+    "replay_drafts",
     "write_proposals",
     "summarise_roles",
     "price_reads",

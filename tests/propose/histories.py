@@ -9,10 +9,10 @@ import random
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.verdicts import analyse
 from rightsize.analyze.window import Window
-from rightsize.propose.core.azure_limits import AzureLimits
+from rightsize.propose.assembly.plan import bounds_of as break_bounds
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.needs.context import PlanContext, prepare, read_findings
-from rightsize.propose.risk.breakage import Estimate, break_bounds
+from rightsize.propose.needs.reading import PlanSettings, TenantReading, read_plan_settings, read_tenant
+from rightsize.propose.risk.breakage import Estimate
 from tests.propose.small_tenant import CONTRIBUTOR, DAY0, DAYS, OWNER, SUB, SmallTenant
 
 THINGS = tuple(f"Microsoft.Compute/thing{number}/write" for number in range(60))
@@ -40,16 +40,17 @@ def extend(tenant: SmallTenant, days: int) -> SmallTenant:
     return tenant
 
 
-def context_of(inputs: Inputs, days: int = DAYS, **options: object) -> PlanContext:
-    """The workbench of the first days."""
+def reading_of(inputs: Inputs, days: int = DAYS, **options: object) -> tuple[TenantReading, PlanSettings]:
+    """What a plan of the first days is made from."""
     window = Window(DAY0, DAY0 + dt.timedelta(days=days - 1))
     analysis = analyse(inputs, window)
-    return prepare(inputs, analysis, read_findings(inputs, analysis), PlanOptions(**options), AzureLimits())  # type: ignore[arg-type]
+    reading = read_tenant(inputs, analysis)
+    return reading, read_plan_settings(reading, PlanOptions(**options))  # type: ignore[arg-type]
 
 
 def bounds_of(tenant: SmallTenant, *, days: int = DAYS, horizon: int = 30) -> dict[str, Estimate]:
     """The estimates by assignment."""
-    return {key[0]: found for key, found in break_bounds(context_of(tenant.inputs(), days), horizon).by_logs.items()}
+    return {key[0]: found for key, found in break_bounds(*reading_of(tenant.inputs(), days), horizon).by_logs.items()}
 
 
 def simulate(seed: int, people: int, days: int, *, in_spells: bool) -> SmallTenant:

@@ -38,7 +38,7 @@ def _users(known: Known) -> Iterator[CollectionUnit]:  # noqa: ARG001  everybody
 
 def holding_groups(known: Known) -> set[str]:
     """Return the ids of the groups with an active or eligible role assignment in Azure."""
-    found = set()
+    found: set[str] = set()
     for source in _GRANTS:
         for record in known.records(source):
             properties = record.get("properties")

@@ -167,8 +167,10 @@ class _Making:
         self, job: Job, who: SuitePrincipal, wanted: Sequence[SuiteNeed], held: Sequence[BuiltIn]
     ) -> Iterator[SuiteRefusal]:
         """Yield the calls of a holder that Azure refused: parts of the job, checks inside a write, and a try."""
-        causes = {row.operation: fold(row.cause) for row in job.needs if row.cause}
-        writes = {fold(need.operation): need for need in wanted if need.seen and _is_granted(need, held)}
+        causes: dict[str, str] = {row.operation: fold(row.cause) for row in job.needs if row.cause}
+        writes: dict[str, SuiteNeed] = {
+            fold(need.operation): need for need in wanted if need.seen and _is_granted(need, held)
+        }
         for need in wanted:
             write = writes.get(causes.get(need.operation, ""))
             if write is not None:

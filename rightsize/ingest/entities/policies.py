@@ -96,7 +96,7 @@ def _rules(fields: Mapping[str, Any]) -> list[dict[str, Any]] | None:
 
 def _settings(rules: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the conditions for activating a role, and the maximum duration of an eligible assignment, if it ends."""
-    by_id = {fold(text_of(rule, "id")): rule for rule in rules}
+    by_id: dict[str, Mapping[str, Any]] = {fold(text_of(rule, "id")): rule for rule in rules}
     activation = by_id.get("expiration_enduser_assignment", {})
     eligibility = by_id.get("expiration_admin_eligibility", {})
     asked = {fold(word) for word in _texts(by_id.get("enablement_enduser_assignment", {}), "enabledrules")}

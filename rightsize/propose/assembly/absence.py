@@ -15,7 +15,6 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.model.plan import Advice
 from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.needs.drafts import Draft
-from rightsize.rbac.text import fold
 from rightsize.rules.inventory import decided_type, inventory_types
 
 _NAMED = 5
@@ -57,14 +56,14 @@ class AbsenceProofs:
             if not mask:
                 continue
             spelling = inventory_types()
-            kinds = Counter(spelling[_kind(name)] for _, name in index.members(mask))
+            kinds = Counter("/".join(name.split("/")[:2]) for _, name in index.folded_members(mask))
             entry = {
                 "reason": reason.value,
                 "meaning": sentence(reason),
                 "operations": mask.bit_count(),
-                "resource_types": dict(sorted(kinds.items())),
+                "resource_types": dict(sorted((spelling[kind], number) for kind, number in kinds.items())),
             }
-            providers = {kind.split("/", 1)[0] for kind in map(fold, kinds)}
+            providers = {kind.split("/", 1)[0] for kind in kinds}
             found.append(entry | self._proof(draft.subject.place, reason, providers))
         return found
 
@@ -84,10 +83,6 @@ class AbsenceProofs:
             "log_days": min(row["days"] for row in listings),
             "window_days": self._days,
         }
-
-
-def _kind(name: str) -> str:
-    return "/".join(fold(name).split("/")[:2])
 
 
 def _rows_by(frame: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.reasons import sentence
-from rightsize.model.nouns import Plane, RoleDefinition
+from rightsize.analyze.scoping import ScopeTree
 from rightsize.model.plan import PlannedAssignment, Proof, Proposal
 from rightsize.model.progress import through
 from rightsize.model.proposal_kinds import MAKE_ELIGIBLE
@@ -21,18 +21,23 @@ from rightsize.propose.assembly.evidence import declared_windows, not_touched, p
 from rightsize.propose.assembly.role_uses import RoleUses, role_id_of
 from rightsize.propose.assembly.stays_by_design import Adviser, describe_enough
 from rightsize.propose.core.expiry import describe_end
+from rightsize.propose.core.options import Unobservable
+from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.core.scopes import anchor_of_place
-from rightsize.propose.needs.context import PlanContext
+from rightsize.propose.needs.access_weights import AccessWeights
 from rightsize.propose.needs.delegation import describe_delegation
-from rightsize.propose.needs.drafts import LATER_COST, Draft, Key
-from rightsize.propose.needs.layer_parts import DAILY
+from rightsize.propose.needs.demands import DemandInput, demands_of, is_split
+from rightsize.propose.needs.drafts import LATER_COST, Draft, Key, Subject
+from rightsize.propose.needs.layer_parts import DAILY, LayerParts
 from rightsize.propose.needs.privileged import activation_evidence, privileged_evidence
+from rightsize.propose.needs.reading import AssignmentEvidence
+from rightsize.propose.needs.use_rows import UseRows
 from rightsize.propose.risk.breakage import BreakBounds
 from rightsize.propose.risk.estimate import Estimate
-from rightsize.propose.selection.assign import demands_of, is_split
 from rightsize.propose.selection.exposure import absent_types, planned_exposure, today_exposure, used_weight
 from rightsize.propose.selection.role_naming import NewRoles
 from rightsize.propose.selection.wildcards import what_may_grow
+from rightsize.rbac.text import Folded
 
 _NAMESPACE = uuid.UUID("0b7e7c0e-93a4-5c0c-8a3b-3d1c8b8f6a52")
 """The UUID namespace of proposal ids; the name within it is made of the assignment that the proposal is about."""
@@ -52,33 +57,65 @@ def proposal_id(role_assignment_id: str, state: str, part: str = "") -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{role_assignment_id} {state} {part}".rstrip()))
 
 
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """What proposals say besides the counts of their operations.
+
+    Attributes:
+        declared: By subscription or management group, sentences on the windows that a user declared complete.
+        absences: The proofs of absence.
+        adviser: What would be enough in the place of assignments that stay by design.
+        duplicates: For each assignment that other assignments contain, those other assignments.
+    """
+
+    declared: Mapping[Folded, tuple[str, ...]]
+    absences: AbsenceProofs
+    adviser: Adviser
+    duplicates: Mapping[Key, Sequence[Key]]
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalInput:
+    """What proposals are written from, besides the drafts and their proofs.
+
+    Attributes:
+        demands: The roles, and what divides needs into parts.
+        weights: The weights of access.
+        evidence: The evidence on each assignment.
+        window: The use in the window.
+        earlier: The use before it that still counts.
+        statements: What proposals say besides.
+        spelling: Folded scope to the scope as it is spelled.
+        unobservable: The option that decides which unlogged operations stay.
+    """
+
+    demands: DemandInput
+    weights: AccessWeights
+    evidence: AssignmentEvidence
+    window: UseRows
+    earlier: UseRows
+    statements: Statements
+    spelling: Mapping[Folded, str]
+    unobservable: Unobservable
+
+
 def write_proposals(
     drafts: Mapping[Key, Draft],
     proofs: Mapping[Key, Proof],
     new: NewRoles,
-    context: PlanContext,
     bounds: BreakBounds,
+    asked: ProposalInput,
 ) -> tuple[Proposal, ...]:
     """Return one proposal for each assignment, and a second one where a part of it becomes eligible.
 
     Proposals are sorted by principal, assignment and id.
     """
-    said = _Said(_declared_by_anchor(context), AbsenceProofs(context.analysis))
-    adviser = Adviser(context)
     found = [
-        _proposal(part, proofs[key], new, context, said, bounds.of(draft, context), adviser, whole=draft)
+        _proposal(part, proofs[key], new, bounds.of(draft), asked, whole=draft)
         for key, draft in through(sorted(drafts.items()), "writing the evidence", "assignments")
-        for part in _parts(draft, _GUARD_REASON if is_split(draft, context) else _ELIGIBLE_REASON)
+        for part in _parts(draft, _GUARD_REASON if is_split(draft, asked.demands) else _ELIGIBLE_REASON)
     ]
     return tuple(sorted(found, key=lambda proposal: (proposal.principal_ids, proposal.replaces, proposal.id)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """What proposals say of their evidence: windows that a user declared, by anchor, and proofs of absence."""
-
-    declared: Mapping[str, tuple[str, ...]]
-    absences: AbsenceProofs
 
 
 def _parts(draft: Draft, why: str) -> Iterator[Draft]:
@@ -96,57 +133,30 @@ def _parts(draft: Draft, why: str) -> Iterator[Draft]:
 
 
 def _proposal(
-    draft: Draft,
-    proof: Proof,
-    new: NewRoles,
-    context: PlanContext,
-    said: _Said,
-    estimate: Estimate | None,
-    adviser: Adviser,
-    *,
-    whole: Draft,
+    draft: Draft, proof: Proof, new: NewRoles, estimate: Estimate | None, asked: ProposalInput, *, whole: Draft
 ) -> Proposal:
-    subject = draft.subject
-    role = context.book.roles.get(subject.role_definition_id)
+    subject, book = draft.subject, asked.demands.book
+    role = book.roles.get(subject.role_definition_id)
     granted = role.granted if role else 0
-    left = left_of(whole, granted, context)
     is_first = not draft.kind.makes_eligible or not any(one.state != "eligible" for one in whole.placements)
-    before = today_exposure(subject, granted, context)
-    after = before if draft.kind.keeps else planned_exposure(subject, draft.placements, context)
-    used = used_weight(subject, context)
-    evidence = proposal_evidence(
-        draft,
-        context.rows.number_of(subject.key),
-        context.earlier_rows.number_of(subject.key),
-        left,
-        context.book,
-        said.declared.get(subject.anchor, ()),
-        context.options.unobservable,
-    )
-    if draft.profile is not None and (absent := said.absences.of(draft, granted & ~left, context.book.index)):
-        evidence["absent"] = absent
-    if draft.placements and subject.key in context.findings.containers:
-        evidence["duplicate_of"] = sorted(id_ for id_, _ in context.findings.containers[subject.key])
-    parts = [one for one in demands_of(whole, context) if one.apart not in ("", DAILY)]
-    names = {id_: known.role_name for id_, known in context.book.roles.items()}
-    evidence |= privileged_evidence(draft, parts, context.privilege, context.book.index, names)
-    evidence |= activation_evidence(draft, context.privilege)
-    evidence |= adviser.evidence(draft)
-    evidence |= _parts_evidence(draft, context)
-    evidence |= _latent(draft, granted, context, is_first=is_first)
+    before = today_exposure(subject, granted, asked.weights)
+    after = before if draft.kind.keeps else planned_exposure(subject, draft.placements, asked.weights)
+    used = used_weight(subject, asked.evidence.uses.get(subject.key, {}), asked.weights)
+    evidence = _evidence(draft, granted, left_of(whole, granted, book), asked, whole=whole)
+    evidence |= _latent(draft, granted, asked, is_first=is_first)
     risked = estimate if is_first else None
     if risked is not None:
         evidence["break_probability"] = risked.as_json()
     return Proposal(
         id=proposal_id(subject.role_assignment_id, subject.state, "eligible" if draft.kind.makes_eligible else ""),
-        plane=_plane(granted, context),
+        plane="data" if granted & ~book.index.control else "control",  # roles for data grant some reads as well
         principal_ids=(subject.principal_id,),
         kind=draft.kind,
         replaces=(subject.role_assignment_id,),
         assignments=tuple(
             sorted(
                 PlannedAssignment(
-                    context.spelling.get(placement.place, placement.place),
+                    asked.spelling.get(placement.place, placement.place),
                     role_id_of(placement, new),
                     placement.principal_id,
                     placement.condition,
@@ -159,7 +169,7 @@ def _proposal(
         reason="; ".join((draft.reason, *describe_enough(evidence), *describe_delegation(evidence))),
         evidence=evidence,
         proof=replace(
-            proof, tomorrow=what_may_grow(((role_id_of(one, new), one.choice) for one in draft.placements), context)
+            proof, tomorrow=what_may_grow(((role_id_of(one, new), one.choice) for one in draft.placements), book)
         ),
         break_probability_30d=risked.expected if risked is not None else 0.0,
         excess_before=max(0.0, before.cells - used) if is_first else 0.0,
@@ -169,31 +179,56 @@ def _proposal(
     )
 
 
-def _parts_evidence(draft: Draft, context: PlanContext) -> dict[str, Any]:
+def _evidence(draft: Draft, granted: int, left: int, asked: ProposalInput, *, whole: Draft) -> dict[str, Any]:
+    """Return the evidence of a proposal, without its chance of breaking something."""
+    subject, demands, said = draft.subject, asked.demands, asked.statements
+    book = demands.book
+    evidence = proposal_evidence(
+        draft,
+        asked.window.number_of(subject.key),
+        asked.earlier.number_of(subject.key),
+        left,
+        book,
+        said.declared.get(subject.anchor, ()),
+        asked.unobservable,
+    )
+    if draft.profile is not None and (absent := said.absences.of(draft, granted & ~left, book.index)):
+        evidence["absent"] = absent
+    if draft.placements and subject.key in said.duplicates:
+        evidence["duplicate_of"] = sorted(id_ for id_, _ in said.duplicates[subject.key])
+    parts = [one for one in demands_of(whole, demands) if one.apart not in ("", DAILY)]
+    names = {id_: known.role_name for id_, known in book.roles.items()}
+    evidence |= privileged_evidence(draft, parts, demands.privilege, book.index, names)
+    evidence |= activation_evidence(draft, demands.privilege)
+    evidence |= said.adviser.evidence(draft)
+    return evidence | _parts_evidence(draft, asked.spelling)
+
+
+def _parts_evidence(draft: Draft, spelling: Mapping[Folded, str]) -> dict[str, Any]:
     """Return the scopes below where today's role stays, each with the reason, and the cost; nothing where none does."""
     if draft.needs is None or not draft.needs.stays_at or draft.kind.keeps:
         return {}
     return {
         "stays_at": [
-            {"scope": context.spelling.get(place, place), "why": why, "meaning": sentence(why)}
+            {"scope": spelling.get(place, place), "why": why, "meaning": sentence(why)}
             for place, why in sorted(draft.needs.stays_at.items())
         ],
         "cost": LATER_COST,
     }
 
 
-def _latent(draft: Draft, granted: int, context: PlanContext, *, is_first: bool) -> dict[str, Any]:
+def _latent(draft: Draft, granted: int, asked: ProposalInput, *, is_first: bool) -> dict[str, Any]:
     """Return the part of the excess on types that provably do not exist there; nothing where there is none."""
-    absent = absent_types(context.profiles.get(draft.subject.key)) & granted
+    absent = absent_types(asked.evidence.profiles.get(draft.subject.key)) & granted
     if not absent:
         return {}
-    before = today_exposure(draft.subject, absent, context).cells
+    before = today_exposure(draft.subject, absent, asked.weights).cells
     placements = [replace(one, counted=one.counted & absent) for one in draft.placements]
-    after = before if draft.kind.keeps else planned_exposure(draft.subject, placements, context).cells
+    after = before if draft.kind.keeps else planned_exposure(draft.subject, placements, asked.weights).cells
     return {"latent": {"before": before if is_first else 0.0, "after": after}}
 
 
-def left_of(draft: Draft, granted: int, context: PlanContext) -> int:
+def left_of(draft: Draft, granted: int, book: RoleBook) -> int:
     """Return the operations that the holder keeps, by the new placements or by other assignments that it relies on."""
     if draft.kind.keeps:
         return granted
@@ -204,21 +239,17 @@ def left_of(draft: Draft, granted: int, context: PlanContext) -> int:
             left |= placement.choice.granted
     if draft.kind.makes_role or draft.rests_on or draft.together_with:
         for need in draft.needs.by_scope.values() if draft.needs else ():
-            left |= context.book.mask(need)
+            left |= book.mask(need)
     return left
 
 
-def _plane(granted: int, context: PlanContext) -> Plane:
-    """Return `data` where the role grants any data action, else `control`; roles for data grant some reads as well."""
-    return "data" if granted & ~context.book.index.control else "control"
-
-
-def _declared_by_anchor(context: PlanContext) -> dict[str, tuple[str, ...]]:
+def declared_by_anchor(
+    coverage: pl.DataFrame, subjects: Iterable[Subject], tree: ScopeTree
+) -> dict[Folded, tuple[str, ...]]:
     """Return the windows that a user declared complete, as sentences by the subscription or group that they concern."""
-    declared = list(declared_windows(context.inputs.coverage).iter_rows())
-    tree = context.analysis.tenant.tree
-    found: dict[str, tuple[str, ...]] = {}
-    for anchor in sorted({subject.anchor for subject in context.subjects}) if declared else ():
+    declared = list(declared_windows(coverage).iter_rows())
+    found: dict[Folded, tuple[str, ...]] = {}
+    for anchor in sorted({subject.anchor for subject in subjects}) if declared else ():
         groups, below = tree.below(anchor)
         concerned = {"/", anchor, *groups, *below, *tree.chain.filter(pl.col("node") == anchor)["ancestor"]}
         found[anchor] = tuple(
@@ -227,29 +258,33 @@ def _declared_by_anchor(context: PlanContext) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def role_evidences(new: NewRoles, uses: Mapping[str, RoleUses], context: PlanContext) -> dict[str, Mapping[str, Any]]:
-    """Return the evidence of each new role, by its id."""
+def role_evidences(
+    new: NewRoles, uses: Mapping[Folded, RoleUses], book: RoleBook, choice: Unobservable, layers: LayerParts
+) -> dict[Folded, Mapping[str, Any]]:
+    """Return the evidence of each new role, by its id.
+
+    Args:
+        new: The new roles.
+        uses: By id, what each is assigned for.
+        book: The roles of today.
+        choice: The option that decides which unlogged operations stay.
+        layers: The layers of defence, if needs are split by them.
+    """
     return {
         id_: role_evidence(
             role,
             uses[id_].drafts,
             uses[id_].seen,
-            context.book,
-            reduce(or_, (_untouched(draft, context) for draft in uses[id_].drafts), 0),
+            book,
+            reduce(or_, (_untouched(draft, book, choice) for draft in uses[id_].drafts), 0),
         )
-        | _layers_of(role, context)
+        | ({"layers": list(layers.layers_of(book.index.granted_by(role.permissions)))} if layers.pairs else {})
         for id_, role in sorted(new.definitions.items())
     }
 
 
-def _untouched(draft: Draft, context: PlanContext) -> int:
+def _untouched(draft: Draft, book: RoleBook, choice: Unobservable) -> int:
     """Return the operations that the option `--unobservable touched` takes from the holder of a draft."""
-    role = context.book.roles.get(draft.subject.role_definition_id)
+    role = book.roles.get(draft.subject.role_definition_id)
     granted = role.granted if role else 0
-    return not_touched(draft, granted & ~left_of(draft, granted, context), context.options.unobservable)
-
-
-def _layers_of(role: RoleDefinition, context: PlanContext) -> dict[str, Any]:
-    """Return the layers of defence that a role can defeat, where needs are split by layer; else nothing."""
-    layers = context.privilege.layers
-    return {"layers": list(layers.layers_of(context.book.index.granted_by(role.permissions)))} if layers.pairs else {}
+    return not_touched(draft, granted & ~left_of(draft, granted, book), choice)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -16,9 +16,9 @@ from rightsize.analyze.text import folded
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Proposal
 from rightsize.model.plan_evidence import BEFORE, WINDOW
-from rightsize.propose.core.bitsets import OperationIndex, bits_of
+from rightsize.propose.core.bitsets import FoldedKey, OperationIndex, bits_of
 from rightsize.propose.core.options import Unobservable
-from rightsize.propose.core.read_patterns import PatternPart
+from rightsize.propose.core.read_patterns import PatternPart, is_read
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.needs import ONE_READING, USED, USED_BEFORE, WHY, WILDCARD
@@ -42,9 +42,8 @@ class Seen:
     used: Used = field(default_factory=dict)
     earlier: Used = field(default_factory=dict)
 
-    def of(self, plane: str, text: str) -> dict[str, Any] | None:
-        """Return the evidence for the use of an action; None for an action without use."""
-        key = (plane, fold(text))
+    def of(self, key: FoldedKey) -> dict[str, Any] | None:
+        """Return the evidence for the use of a (plane, folded action); None for an action without use."""
         if key in self.used:
             return {"why": USED, **self.used[key]}
         if key in self.earlier:
@@ -157,6 +156,32 @@ def _counts(draft: Draft, mask: int, verdicts: Iterable[str]) -> dict[str, int]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _RoleString:
+    """A string of a new role as it is written, its (plane, folded string), and the not-patterns beside it."""
+
+    text: str
+    key: FoldedKey
+    taken_out: tuple[str, ...]
+
+    @property
+    def part(self) -> PatternPart:
+        return PatternPart((self.text,), self.taken_out, self.key[0])
+
+
+def _strings_of(role: RoleDefinition) -> list[_RoleString]:
+    """Return the actions of a new role, then its dataActions."""
+    block = role.permissions[0]
+    return [
+        _RoleString(text, (plane, fold(text)), taken_out)
+        for plane, texts, taken_out in (
+            ("control", block.actions, block.not_actions),
+            ("data", block.data_actions, block.not_data_actions),
+        )
+        for text in texts
+    ]
+
+
 def role_evidence(
     role: RoleDefinition, drafts: Sequence[Draft], seen: Seen, book: RoleBook, untouched: int
 ) -> dict[str, Any]:
@@ -170,25 +195,20 @@ def role_evidence(
         untouched: The operations that `--unobservable touched` removes from the holders of the role.
     """
     kept = {
-        (part.plane, fold(text))
+        (part.plane, text)
         for draft in drafts
         for need in (draft.needs.by_scope.values() if draft.needs else ())
         for part in need.parts
-        for text in part.patterns
+        for text in part.folded
     }
     needed = {mask for draft in drafts if draft.needs for mask in draft.needs.why.values()}
     resting = _resting_on(kept, reduce(or_, needed, 0), role, book)
     unseen = _reasons_by_bit(role, drafts, kept, resting, book)
-    block = role.permissions[0]
     actions = [
-        _pattern_json(plane, text, taken_out, resting.get((plane, fold(text))), seen, unseen, book)
-        if "*" in text
-        else _string_json(plane, text, seen, unseen, book.index)
-        for plane, texts, taken_out in (
-            ("control", block.actions, block.not_actions),
-            ("data", block.data_actions, block.not_data_actions),
-        )
-        for text in texts
+        _pattern_json(one, resting.get(one.key), seen, unseen, book)
+        if "*" in one.text
+        else _string_json(one.key, one.text, seen, unseen, book.index)
+        for one in _strings_of(role)
     ]
     return {
         "role": role.role_definition_id,
@@ -210,9 +230,10 @@ def _removed_unlogged(untouched: int, index: OperationIndex) -> dict[str, Any]:
     """Return the number of operations that are removed since their type was not used, in all and by type."""
     types: dict[str, str] = {}
     counts: Counter[str] = Counter()
-    for _, name in index.members(untouched):
-        kind = "/".join(type_of(name).split("/")[:2])
-        counts[types.setdefault(fold(kind), kind)] += 1
+    for bit in bits_of(untouched):
+        kind = type_of(index.keys[bit][1]).split("/")[:2]
+        spelled = index.names[bit][1].split("/")[: len(kind)]
+        counts[types.setdefault("/".join(kind), "/".join(spelled))] += 1
     return {
         "why": Choice.TYPE_NOT_USED,
         "meaning": "removed by `--unobservable touched`: its type was not used",
@@ -221,29 +242,21 @@ def _removed_unlogged(untouched: int, index: OperationIndex) -> dict[str, Any]:
     }
 
 
-def _resting_on(
-    kept: Set[tuple[str, str]], needed: int, role: RoleDefinition, book: RoleBook
-) -> dict[tuple[str, str], int]:
+def _resting_on(kept: Set[FoldedKey], needed: int, role: RoleDefinition, book: RoleBook) -> dict[FoldedKey, int]:
     """Return for each kept pattern the needed operations that the role grants by the reading `MOST` only."""
-    block = role.permissions[0]
     certain = book.index.granted_by(role.permissions, Reading.LEAST)
-    found = {}
-    for plane, texts, taken_out in (
-        ("control", block.actions, block.not_actions),
-        ("data", block.data_actions, block.not_data_actions),
-    ):
-        for text in texts:
-            if "*" in text and (plane, fold(text)) in kept:
-                part = PatternPart((text,), taken_out, plane)
-                found[plane, fold(text)] = book.part_mask(part) & ~certain & needed
-    return found
+    return {
+        one.key: book.part_mask(one.part) & ~certain & needed
+        for one in _strings_of(role)
+        if "*" in one.text and one.key in kept
+    }
 
 
 def _reasons_by_bit(
     role: RoleDefinition,
     drafts: Sequence[Draft],
-    kept: Set[tuple[str, str]],
-    resting: Mapping[tuple[str, str], int],
+    kept: Set[FoldedKey],
+    resting: Mapping[FoldedKey, int],
     book: RoleBook,
 ) -> dict[int, set[str]]:
     """Return the reasons for each operation of a role, by its bit.
@@ -251,12 +264,11 @@ def _reasons_by_bit(
     Operations that only a kept pattern grants are left out, except those that the role grants by one reading only.
     Drafts that share needs are read once.
     """
-    block = role.permissions[0]
-    texts = [*(("control", text) for text in block.actions), *(("data", text) for text in block.data_actions)]
-    named = reduce(or_, resting.values(), book.index.mask(texts))
-    for plane, text in texts:
-        if "*" in text and (plane, fold(text)) not in kept:
-            named |= book.part_mask(PatternPart((text,), (), plane))
+    strings = _strings_of(role)
+    named = reduce(or_, resting.values(), book.index.mask(one.key for one in strings))
+    for one in strings:
+        if "*" in one.text and one.key not in kept:
+            named |= book.part_mask(replace(one.part, not_patterns=()))
     needs = {(word, mask & named) for draft in drafts if draft.needs for word, mask in draft.needs.why.items()}
     found: dict[int, set[str]] = defaultdict(set)
     for word, mask in needs:
@@ -266,30 +278,21 @@ def _reasons_by_bit(
 
 
 def _string_json(
-    plane: str,
-    text: str,
-    seen: Seen,
-    unseen: Mapping[int, set[str]],
-    index: OperationIndex,
+    key: FoldedKey, text: str, seen: Seen, unseen: Mapping[int, set[str]], index: OperationIndex
 ) -> dict[str, Any]:
-    use = seen.of(plane, text)
+    plane = key[0]
+    use = seen.of(key)
     if use is not None:
         return {"action": text, "plane": plane, **use}
-    bit = index.bit(plane, text)
+    bit = index.bit(*key)
     words = sorted(unseen.get(bit, ())) if bit is not None else []
     if "*" in text and not words:
-        words = ["arm_read"] if fold(text).endswith("/read") else ["not_in_catalogue"]
+        words = ["arm_read"] if is_read(text) else ["not_in_catalogue"]
     return {"action": text, "plane": plane, "why": " ".join(words), "meaning": [WHY.get(w, sentence(w)) for w in words]}
 
 
 def _pattern_json(
-    plane: str,
-    text: str,
-    taken_out: tuple[str, ...],
-    resting: int | None,
-    seen: Seen,
-    unseen: Mapping[int, set[str]],
-    book: RoleBook,
+    one: _RoleString, resting: int | None, seen: Seen, unseen: Mapping[int, set[str]], book: RoleBook
 ) -> dict[str, Any]:
     """Return the evidence of a pattern: the operations that it matches today, and those that it leaves open.
 
@@ -297,19 +300,22 @@ def _pattern_json(
     the reasons of these operations. `resting` is the needed operations that a kept pattern grants by one reading
     only, and None for all other patterns.
     """
+    plane, text = one.key[0], one.text
     # `mask` has only matches that hold by both readings; `resting` lists the others that are needed.
-    mask = book.certain_mask(PatternPart((text,), taken_out, plane))
-    opening = describe_opening(text, plane, taken_out, book.index)
+    mask = book.certain_mask(one.part)
+    opening = describe_opening(text, plane, one.taken_out, book.index)
     opens = {"operations": mask.bit_count(), "opens": opening.language, "for_example": opening.example}
-    if resting is not None:
-        own = _string_json(plane, text, seen, unseen, book.index) | opens
-        if not resting:
-            return own
-        names = [_string_json(plane, name, seen, unseen, book.index) for _, name in book.index.members(resting)]
-        return own | {"why": ONE_READING, "meaning": [WHY[ONE_READING]], "stands_for": names}
-    stands_for = [_string_json(plane, name, seen, unseen, book.index) for _, name in book.index.members(mask)]
-    why = {"action": text, "plane": plane, "why": WILDCARD, "meaning": [WHY[WILDCARD]]}
-    return why | opens | {"stands_for": stands_for}
+    stands_for = [
+        _string_json(book.index.keys[bit], book.index.names[bit][1], seen, unseen, book.index)
+        for bit in bits_of(mask if resting is None else resting)
+    ]
+    if resting is None:
+        why = {"action": text, "plane": plane, "why": WILDCARD, "meaning": [WHY[WILDCARD]]}
+        return why | opens | {"stands_for": stands_for}
+    own = _string_json(one.key, text, seen, unseen, book.index) | opens
+    if not resting:
+        return own
+    return own | {"why": ONE_READING, "meaning": [WHY[ONE_READING]], "stands_for": stands_for}
 
 
 def declared_windows(coverage: pl.DataFrame) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from rightsize.analyze.reasons import Unused
 from rightsize.model.excess import latent_of
 from rightsize.model.next_steps import LeftOut, NextStep, NextSteps, Reached
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES, Plan, Proposal
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 
 MOST_WORTH = 5
 """The number of steps of a plane in the wave of those that buy most; what has to go together counts once."""
@@ -42,7 +42,7 @@ def rank_steps(plan: Plan, reached: Mapping[str, Reached] | None = None) -> Next
         plan: The plan, as it was made or as it was read.
         reached: The people and workloads behind a principal, by folded id; one that is missing counts as one person.
     """
-    new = {fold(role.definition.role_definition_id) for role in plan.roles}
+    new = {role.definition.role_definition_id for role in plan.roles}
     by_plane: dict[str, list[Proposal]] = defaultdict(list)
     for proposal in plan.all_proposals:
         by_plane[AZURE_ROLES if proposal.is_of_rbac else proposal.plane].append(proposal)
@@ -124,7 +124,7 @@ def _is_proved_unused(one: Proposal) -> bool:
 
 
 def _changes(
-    proposals: Sequence[Proposal], new: set[str], reached: Mapping[str, Reached]
+    proposals: Sequence[Proposal], new: set[Folded], reached: Mapping[str, Reached]
 ) -> dict[str, tuple[_Change, ...]]:
     """Return the changes of a plane by the folded id of the assignment."""
     parts: dict[str, list[Proposal]] = defaultdict(list)
@@ -142,7 +142,7 @@ def _changes(
             live += max(0.0, one.excess_before - absent.before) - max(0.0, one.excess_after - absent.after)
         main = together[0]
         plane = AZURE_ROLES if main.is_of_rbac else main.plane
-        roles = sorted({fold(made.role) for one in together for made in one.assignments} & new)
+        roles = sorted({made.role for one in together for made in one.assignments} & new)
         touched = _sum(main.principal_ids, reached) if main.kind.has_holder else _NOBODY
         change = _Change(plane, tuple(together), tuple(roles), touched, max(0.0, live), max(0.0, latent))
         found[key] = (*found.get(key, ()), change)

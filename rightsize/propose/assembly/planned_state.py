@@ -15,7 +15,6 @@ from rightsize.analyze.text import folded
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan, Proposal
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import fold
 
 _PATTERNS: dict[str, Any] = {
     "role": pl.String(),
@@ -30,7 +29,7 @@ def assigned_after(plan: Plan, tenant: Tenant) -> pl.DataFrame:
     """Return the Azure role assignments after a plan, as `analyze.layers.ASSIGNED_SCHEMA`."""
     ours = [one for one in plan.proposals if one.plane in ("control", "data") and one.kind.changes]
     gone = pl.DataFrame(
-        sorted({(fold(id_), str(one.evidence["state"])) for one in ours for id_ in one.replaces}),
+        sorted({one.assignment for one in ours}),
         schema={"id": pl.String, "state": pl.String},
         orient="row",
     )
@@ -42,7 +41,7 @@ def _rows(proposals: Iterable[Proposal]) -> Iterator[tuple[str, str, str, str, s
     for proposal in proposals:
         for one in proposal.assignments:
             place = parse_scope(one.scope).key
-            yield fold(one.principal_id), place, fold(one.role), one.state, one.condition
+            yield one.principal_id, place, one.role, one.state, one.condition
 
 
 def holdings_after(plan: Plan, granted: Holdings, inputs: Inputs, tenant: Tenant) -> Holdings:
@@ -52,7 +51,7 @@ def holdings_after(plan: Plan, granted: Holdings, inputs: Inputs, tenant: Tenant
 
 def planned_grants(plan: Plan, inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
     """Return `(role, name, plane, conditional)` for the roles, new or existing, that nothing assigns today."""
-    assigned = {fold(one.role) for proposal in plan.proposals for one in proposal.assignments}
+    assigned = {one.role for proposal in plan.proposals for one in proposal.assignments}
     wanted = assigned - set(tenant.assignments["role"])
     new = [role.definition for role in plan.roles]
     table = inputs.role_permissions
@@ -68,7 +67,7 @@ def _patterns(role: RoleDefinition) -> Iterator[tuple[str, int, str, str, str | 
     for index, block in enumerate(role.permissions):
         for kind, texts in _kinds(block):
             for text in texts:
-                yield fold(role.role_definition_id), index, kind, text.strip(" "), block.condition
+                yield role.role_definition_id, index, kind, text.strip(" "), block.condition
 
 
 def _kinds(block: PermissionBlock) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -100,7 +99,7 @@ def tables_after(plan: Plan, table_of: Callable[[str], pl.DataFrame]) -> Callabl
         changed = [
             one
             for one in plan.all_proposals
-            if one.plane == plane and one.kind.changes and {fold(new.role) for new in one.assignments} <= _folded(ids)
+            if one.plane == plane and one.kind.changes and {new.role for new in one.assignments} <= _folded(ids)
         ]
         return _replaced(frame, changed, key, role)
 
@@ -140,7 +139,7 @@ def _replaced(frame: pl.DataFrame, proposals: Sequence[Proposal], key: str, role
     has = set(frame.columns)
     new = [
         rows[one.replaces[0]]
-        | {key: f"{one.id} {number}", role: fold(given.role), "principal_id": given.principal_id}
+        | {key: f"{one.id} {number}", role: given.role, "principal_id": given.principal_id}
         | {name: value for name, value in (("scope", given.scope), ("state", given.state)) if name in has}
         for one in proposals
         if one.replaces[0] in rows

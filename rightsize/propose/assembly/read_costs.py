@@ -7,45 +7,50 @@ counts of all four choices beside the chosen one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
+import polars as pl
+
+from rightsize.analyze.scoping import ROOT
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.options import Reads
 from rightsize.propose.core.read_patterns import reading_parts
 from rightsize.propose.core.role_catalog import KnownRole
-from rightsize.propose.needs.context import PlanContext
+from rightsize.propose.needs.drafts import Key
+from rightsize.propose.needs.first_drafts import StayingInput, stays_within_reach
 from rightsize.propose.needs.linked_checks import Writes
-from rightsize.propose.needs.needs import Profile, Use, provider_of, sibling_reads
-from rightsize.rbac.text import fold
+from rightsize.propose.needs.needs import NeedReader, Profile, Use, provider_of, sibling_reads
+from rightsize.rbac.text import Folded
 from rightsize.rules.operations import sensitive_reads
 
 
-def price_reads(context: PlanContext, around: Mapping[str, Writes]) -> dict[str, Any]:
+def price_reads(asked: StayingInput, orphans: Set[Key], membership: pl.DataFrame) -> dict[str, Any]:
     """Return `chosen`, and for each choice `operations` and `sensitive`, summed over the analysed assignments.
 
     An operation counts once for each assignment that grants it today, where only the choice keeps it. The rule file
     `sensitive_reads` says which reads are sensitive.
 
     Args:
-        context: The context of the plan.
-        around: By folded holder, the writes that stay with the principals who reach its assignments, as
-            `needs.linked_checks` has them.
+        asked: Today's assignments with their evidence, and the reader of needs.
+        orphans: Assignments whose holder is proved to be deleted.
+        membership: `(principal_id, holder)`: who reaches the assignments of a holder.
     """
-    pricer = _Pricer(context)
+    around = stays_within_reach(asked, membership)
+    pricer = _Pricer(asked.reader)
+    alone = (asked.left_alone.untouched, asked.left_alone.undecided, orphans)
     totals: dict[Reads, list[int]] = {choice: [0, 0] for choice in Reads}
-    for subject in context.subjects:
+    for subject in asked.subjects:
         key = subject.key
-        profile, role = context.profiles.get(key), context.book.roles.get(subject.role_definition_id)
-        left_alone = key in context.untouched or key in context.undecided or key in context.findings.orphans
-        if profile is None or role is None or left_alone or not profile.reads:
+        profile, role = asked.evidence.profiles.get(key), asked.reader.book.roles.get(subject.role_definition_id)
+        if profile is None or role is None or any(key in keys for keys in alone) or not profile.reads:
             continue
-        near = around[fold(subject.principal_id)]
-        for choice, kept in pricer.kept(role, profile, context.uses.get(key, {}), near).items():
+        near = around[subject.principal_id]
+        for choice, kept in pricer.kept(role, profile, asked.evidence.uses.get(key, {}), near).items():
             totals[choice][0] += kept.bit_count()
             totals[choice][1] += (kept & pricer.sensitive).bit_count()
     return {
-        "chosen": str(context.options.reads),
+        "chosen": str(asked.reader.options.reads),
         "choices": [
             {"reads": str(choice), "operations": operations, "sensitive": sensitive}
             for choice, (operations, sensitive) in totals.items()
@@ -56,35 +61,35 @@ def price_reads(context: PlanContext, around: Mapping[str, Writes]) -> dict[str,
 class _Pricer:
     """The reads that each choice keeps, computed as bit sets: a tenant has tens of thousands of assignments."""
 
-    def __init__(self, context: PlanContext) -> None:
-        self._book, self._index = context.book, context.book.index
-        self._unobservable = context.options.unobservable
-        self._reader = context.need_reader()
-        self._all: dict[str, int] = {}
+    def __init__(self, reader: NeedReader) -> None:
+        self._book, self._index = reader.book, reader.index
+        self._unobservable = reader.options.unobservable
+        self._reader = reader
+        self._all: dict[Folded, int] = {}
         block = PermissionBlock(actions=sensitive_reads())
         self.sensitive = self._index.granted_by([block]) & self._index.reads
         bits: dict[str, list[int]] = defaultdict(list)
-        for bit, (_, name) in enumerate(self._index.names):
+        for bit, (_, name) in enumerate(self._index.keys):
             bits[provider_of(name)].append(bit)
         self._of_provider = {name: self._index.mask_of_bits(found) for name, found in bits.items()}
 
-    def kept(self, role: KnownRole, profile: Profile, use: Mapping[str, Use], around: Writes) -> dict[Reads, int]:
+    def kept(self, role: KnownRole, profile: Profile, use: Mapping[Folded, Use], around: Writes) -> dict[Reads, int]:
         """Return the reads that each choice keeps, without those that are kept for another reason."""
-        names = [name for part in use.values() for name in (*self._index.members(part.operations), *part.unknown)]
+        names = [key for part in use.values() for key in (*self._index.folded_members(part.operations), *part.unlisted)]
         anyway = profile.open | profile.kept_hidden(self._unobservable)
         for part in use.values():
             anyway |= part.operations
         # The cost of a read is the same at every place.
-        for polls in self._reader.status_reads("/", profile, use, around).values():
+        for polls in self._reader.status_reads(ROOT, profile, use, around).values():
             anyway |= polls
         # The cost of a linked check is the same at every place.
-        linked = self._reader.checks.kept("/", profile, self._reader.staying(profile, use) | around)
+        linked = self._reader.checks.kept(ROOT, profile, self._reader.staying(profile, use) | around)
         anyway |= linked
         near = 0
         for provider in {provider_of(name) for _, name in names}:
             near |= self._of_provider.get(provider, 0)
         everything = self._said(role) | profile.reads
-        siblings = [*names, *self._index.members(linked)] if use else []
+        siblings = [*names, *self._index.folded_members(linked)] if use else []
         found = {
             Reads.NONE: 0,
             Reads.SIBLING: self._index.mask(sibling_reads(siblings)) & profile.reads if siblings else 0,

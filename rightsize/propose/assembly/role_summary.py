@@ -18,9 +18,10 @@ from rightsize.model.plan import Proposal
 from rightsize.propose.assembly.assemble import left_of
 from rightsize.propose.assembly.role_uses import RoleUses
 from rightsize.propose.core.bitsets import OperationIndex
-from rightsize.propose.needs.context import PlanContext
+from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.needs import USED, USED_BEFORE
+from rightsize.rbac.text import Folded
 
 _MOST_SERVICES, _MOST_USED, _MOST_HOLDERS = 10, 5, 50
 _BLIND = (*UnobservableReason, *Choice)
@@ -53,12 +54,12 @@ class Services:
 
 
 def summarise_roles(
-    definitions: Mapping[str, RoleDefinition],
-    uses: Mapping[str, RoleUses],
-    evidence: Mapping[str, Mapping[str, Any]],
+    definitions: Mapping[Folded, RoleDefinition],
+    uses: Mapping[Folded, RoleUses],
+    evidence: Mapping[Folded, Mapping[str, Any]],
     proposals: Sequence[Proposal],
-    context: PlanContext,
-) -> dict[str, dict[str, Any]]:
+    book: RoleBook,
+) -> dict[Folded, dict[str, Any]]:
     """Return the summary of each new role, by its id.
 
     Args:
@@ -66,18 +67,18 @@ def summarise_roles(
         uses: By id, what each role is assigned for.
         evidence: By id, the evidence of each role.
         proposals: The proposals of the plan.
-        context: The tables and options.
+        book: The roles of today.
     """
-    assigning: dict[str, list[Proposal]] = defaultdict(list)
+    assigning: dict[Folded, list[Proposal]] = defaultdict(list)
     for proposal in proposals:
         for id_ in sorted({one.role for one in proposal.assignments} & definitions.keys()):
             assigning[id_].append(proposal)
-    services = Services.of(context.book.index)
+    services = Services.of(book.index)
     return {
         id_: _holders(id_, assigning[id_])
         | _uses(evidence[id_]["actions"])
         | _removals(assigning[id_])
-        | _by_service(services, role, uses[id_].drafts, context)
+        | _by_service(services, role, uses[id_].drafts, book)
         for id_, role in definitions.items()
     }
 
@@ -153,17 +154,15 @@ def _removals(proposals: Sequence[Proposal]) -> dict[str, Any]:
     }
 
 
-def _by_service(
-    services: Services, role: RoleDefinition, drafts: Sequence[Draft], context: PlanContext
-) -> dict[str, Any]:
+def _by_service(services: Services, role: RoleDefinition, drafts: Sequence[Draft], book: RoleBook) -> dict[str, Any]:
     """Return today's access beside what stays, by service: those that the role concerns, then those that lose most."""
-    index = context.book.index
+    index = book.index
     today = stays = used = 0
     for draft in drafts:
-        known = context.book.roles.get(draft.subject.role_definition_id)
+        known = book.roles.get(draft.subject.role_definition_id)
         granted = known.granted if known else 0
         today |= granted
-        stays |= left_of(draft, granted, context)
+        stays |= left_of(draft, granted, book)
         used |= draft.needs.why.get(USED, 0) if draft.needs else 0
     here = index.granted_by(role.permissions)
     rows = services.rows({"today": today, "stays": stays, "here": here, "used": used})

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from rightsize.analyze.naming import principal_names
+from rightsize.analyze.window import Window
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.assembly.role_uses import RoleUses
-from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.needs import USED, USED_BEFORE
 from rightsize.propose.selection.plain_names import fitted, plain_name
 from rightsize.propose.selection.role_naming import NewRoles, named_roles, role_names
 from rightsize.propose.selection.role_places import PlaceNames
 from rightsize.propose.selection.role_purpose import RoleUse, days_of, name_purposes
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
 _LONGEST = 1_000
 """The most characters of a description: an older limit of Azure is 1,024, today's is 2,048."""
@@ -24,12 +23,30 @@ _LONGEST_NAME = 48
 _NAMED, _REASONS = 3, 4
 
 
+@dataclass(frozen=True, slots=True)
+class TextInput:
+    """What roles are named and described from, besides what they hold.
+
+    Attributes:
+        places: The names of places and teams.
+        people: By folded id, the names of principals.
+        taken: The names of the tenant's roles.
+        earlier: By id, the names of roles in an earlier plan, which they keep.
+        window: The observation window.
+    """
+
+    places: PlaceNames
+    people: Mapping[Folded, str]
+    taken: Iterable[str]
+    earlier: Mapping[Folded, str]
+    window: Window
+
+
 def give_texts(
     new: NewRoles,
-    uses: Mapping[str, RoleUses],
-    evidence: Mapping[str, Mapping[str, Any]],
-    context: PlanContext,
-    earlier: Mapping[str, str],
+    uses: Mapping[Folded, RoleUses],
+    evidence: Mapping[Folded, Mapping[str, Any]],
+    asked: TextInput,
 ) -> NewRoles:
     """Return the new roles with their names, file names and descriptions.
 
@@ -37,28 +54,25 @@ def give_texts(
         new: The roles.
         uses: By id, what each role is assigned for.
         evidence: By id, the evidence of each role, with the reason for each of its strings.
-        context: The tables and options.
-        earlier: By id, the names of roles in an earlier plan, which they keep.
+        asked: The names of the tenant, and the window.
     """
-    places = PlaceNames.of(context.inputs, context.spelling)
     purposes = name_purposes({id_: _use_of(role, uses[id_]) for id_, role in new.definitions.items()})
     wanted = {
         id_: role_names(
             purposes[id_],
-            places.of_role(
-                (one.place for one in uses[id_].placements), (fold(one.principal_id) for one in uses[id_].placements)
+            asked.places.of_role(
+                (one.place for one in uses[id_].placements), (one.principal_id for one in uses[id_].placements)
             ),
         )
         for id_ in new.definitions
     }
-    named = named_roles(new, wanted, (role.role_name for role in context.book.roles.values()), earlier)
-    people = dict(principal_names(context.inputs).select("principal_id", "name").iter_rows())
-    window = context.analysis.window
+    named = named_roles(new, wanted, asked.taken, asked.earlier)
+    window = asked.window
     days = f"{window.first_day} to {window.last_day} ({window.days} days)"
     return replace(
         named,
         definitions={
-            id_: replace(role, description=_describe(uses[id_], evidence[id_], people, days, named.slugs[id_]))
+            id_: replace(role, description=_describe(uses[id_], evidence[id_], asked.people, days, named.slugs[id_]))
             for id_, role in named.definitions.items()
         },
     )
@@ -72,7 +86,9 @@ def _use_of(role: RoleDefinition, uses: RoleUses) -> RoleUse:
     return RoleUse(strings, {key: days_of(found["days"], found["events"]) for key, found in sorted(seen.items())})
 
 
-def _describe(uses: RoleUses, evidence: Mapping[str, Any], people: Mapping[str, str], days: str, file_name: str) -> str:
+def _describe(
+    uses: RoleUses, evidence: Mapping[str, Any], people: Mapping[Folded, str], days: str, file_name: str
+) -> str:
     """Return the description of a role, as plain text that fits Azure's limit."""
     found = evidence["actions"]
     used = sum(one["why"] == USED for one in found)
@@ -87,8 +103,8 @@ def _describe(uses: RoleUses, evidence: Mapping[str, Any], people: Mapping[str, 
     return fitted(text, _LONGEST - len(end)) + end
 
 
-def _holders(uses: RoleUses, people: Mapping[str, str]) -> str:
-    ids = sorted({fold(one.principal_id) for one in uses.placements})
+def _holders(uses: RoleUses, people: Mapping[Folded, str]) -> str:
+    ids = sorted({one.principal_id for one in uses.placements})
     names = [plain_name(people.get(id_, id_), _LONGEST_NAME, also="@.") or id_ for id_ in ids[:_NAMED]]
     more = len(ids) - len(names)
     if more > 0:

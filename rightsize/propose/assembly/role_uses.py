@@ -10,14 +10,15 @@ import polars as pl
 
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.assembly.evidence import Seen
+from rightsize.propose.core.bitsets import FoldedKey
 from rightsize.propose.core.read_patterns import PatternPart
+from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.core.scopes import anchor_of_place
-from rightsize.propose.needs.context import PlanContext
 from rightsize.propose.needs.drafts import Draft, Key, Placement
-from rightsize.propose.needs.use_rows import KEY
+from rightsize.propose.needs.use_rows import KEY, UseRows
 from rightsize.propose.selection.reconcile import role_key
 from rightsize.propose.selection.role_naming import NewRoles
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class RoleUses:
     seen: Seen
 
 
-def role_id_of(placement: Placement, new: NewRoles) -> str:
+def role_id_of(placement: Placement, new: NewRoles) -> Folded:
     """Return the id of the role that a placement assigns: a new role or an existing one."""
     key = role_key(placement)
     if key is None:
@@ -37,12 +38,22 @@ def role_id_of(placement: Placement, new: NewRoles) -> str:
     return new.placed[key, anchor_of_place(placement.place)]
 
 
-def read_role_uses(drafts: Mapping[Key, Draft], new: NewRoles, context: PlanContext) -> dict[str, RoleUses]:
-    """Return what each new role is assigned for, by its id, sorted."""
-    users: dict[str, list[Draft]] = defaultdict(list)
-    placed: dict[str, list[Placement]] = defaultdict(list)
+def read_role_uses(
+    drafts: Mapping[Key, Draft], new: NewRoles, window: UseRows, earlier: UseRows, book: RoleBook
+) -> dict[Folded, RoleUses]:
+    """Return what each new role is assigned for, by its id, sorted.
+
+    Args:
+        drafts: The drafts with their placements.
+        new: The new roles.
+        window: The use in the window.
+        earlier: The use before it that still counts.
+        book: The roles of today.
+    """
+    users: dict[Folded, list[Draft]] = defaultdict(list)
+    placed: dict[Folded, list[Placement]] = defaultdict(list)
     for key in sorted(drafts):
-        own: dict[str, list[Placement]] = defaultdict(list)
+        own: dict[Folded, list[Placement]] = defaultdict(list)
         for one in drafts[key].placements:
             if one.choice.content is not None:
                 own[role_id_of(one, new)].append(one)
@@ -51,12 +62,12 @@ def read_role_uses(drafts: Mapping[Key, Draft], new: NewRoles, context: PlanCont
             placed[id_].extend(placements)
     replaced = _frame(((id_, *draft.subject.key) for id_, those in users.items() for draft in those), ("role", *KEY))
     named = _frame(
-        ((id_, plane, fold(name)) for id_, role in new.definitions.items() for plane, name in _named(role, context)),
+        ((id_, *key) for id_, role in new.definitions.items() for key in _named(role, book)),
         ("role", "plane", "name"),
     )
-    used, earlier = (rows.of_roles(replaced, named) for rows in (context.rows, context.earlier_rows))
+    used, before = (rows.of_roles(replaced, named) for rows in (window, earlier))
     return {
-        id_: RoleUses(tuple(users[id_]), tuple(placed[id_]), Seen(used.get(id_, {}), earlier.get(id_, {})))
+        id_: RoleUses(tuple(users[id_]), tuple(placed[id_]), Seen(used.get(id_, {}), before.get(id_, {})))
         for id_ in sorted(new.definitions)
     }
 
@@ -65,14 +76,12 @@ def _frame(rows: Iterable[tuple[str, ...]], names: Iterable[str]) -> pl.DataFram
     return pl.DataFrame(list(rows), schema=dict.fromkeys(names, pl.String), orient="row").unique()
 
 
-def _named(role: RoleDefinition, context: PlanContext) -> Iterator[tuple[str, str]]:
-    """Yield `(plane, string)` for each string of a role, and `(plane, operation)` for each match of its patterns."""
+def _named(role: RoleDefinition, book: RoleBook) -> Iterator[FoldedKey]:
+    """Yield `(plane, folded string)` for each string of a role, and for each operation that its patterns match."""
     for block in role.permissions:
         planes = (("control", block.actions, block.not_actions), ("data", block.data_actions, block.not_data_actions))
         for plane, texts, taken_out in planes:
             for text in texts:
-                yield plane, text
+                yield plane, fold(text)
                 if "*" in text:
-                    yield from context.book.index.members(
-                        context.book.part_mask(PatternPart((text,), taken_out, plane))
-                    )
+                    yield from book.index.folded_members(book.part_mask(PatternPart((text,), taken_out, plane)))

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import reduce
 from operator import or_
 from typing import Any
 
 from rightsize.propose.core.role_catalog import KnownRole
 from rightsize.propose.needs.by_design import BY_DESIGN, word_of
-from rightsize.propose.needs.context import PlanContext
-from rightsize.propose.needs.drafts import Draft
+from rightsize.propose.needs.drafts import Draft, Key
+from rightsize.propose.needs.needs import Use
+from rightsize.rbac.text import Folded
 
 
 class Adviser:
-    """Computes what would be enough in the place of assignments that stay by design, with cached answers."""
+    """Computes what would be enough in the place of assignments that stay by design, with cached answers.
 
-    def __init__(self, context: PlanContext) -> None:
-        self._context = context
-        roles = [
+    Args:
+        roles: The roles, by folded id.
+        weigh: The weight of a set of operations.
+        uses: By assignment, its use by the folded scope at which it has to be granted.
+    """
+
+    def __init__(
+        self, roles: Mapping[Folded, KnownRole], weigh: Callable[[int], int], uses: Mapping[Key, Mapping[Folded, Use]]
+    ) -> None:
+        self._known, self._uses = roles, uses
+        smaller = [
             role
-            for role in context.book.roles.values()
+            for role in roles.values()
             if role.is_builtin and role.role_name and role.granted and not role.is_conditional
         ]
-        weigh = context.scale.weigh
         # The first that fits is the one with the least weight.
-        self._roles = sorted(roles, key=lambda role: (weigh(role.granted), role.role_definition_id))
-        self._found: dict[tuple[str, int], KnownRole | None] = {}
+        self._roles = sorted(smaller, key=lambda role: (weigh(role.granted), role.role_definition_id))
+        self._found: dict[tuple[Folded, int], KnownRole | None] = {}
 
     def evidence(self, draft: Draft) -> Mapping[str, Any]:
         """Return `by_design`, the word of the reason, and `enough`, the advice; nothing for other drafts."""
@@ -43,13 +51,13 @@ class Adviser:
         None where nothing was used, where the catalogue lacks a used operation, or where today's role is the least.
         """
         subject = draft.subject
-        uses = self._context.uses.get(subject.key, {}).values()
+        uses = self._uses.get(subject.key, {}).values()
         used = reduce(or_, (use.operations for use in uses), 0)
         if not used or any(use.unknown for use in uses):
             return None
         key = (subject.role_definition_id, used)
         if key not in self._found:
-            today = self._context.book.roles.get(subject.role_definition_id)
+            today = self._known.get(subject.role_definition_id)
             granted = today.granted if today is not None else 0
             self._found[key] = next(
                 (

@@ -17,27 +17,38 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.role_requests import read_role_requests
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.usage import use_by_day
-from rightsize.analyze.verdicts import Analysis, analyse
+from rightsize.analyze.verdicts import analyse
 from rightsize.analyze.window import Window
 from rightsize.model.excess import total_excess
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
-from rightsize.propose.assembly.plan import plan_from_context
+from rightsize.propose.assembly.plan import bounds_of, plan_from_reading
 from rightsize.propose.backtest.folds import Fold, cut_inputs
-from rightsize.propose.core.azure_limits import AzureLimits
+from rightsize.propose.core.bitsets import FoldedKey
 from rightsize.propose.core.expiry import EVER
 from rightsize.propose.core.options import PlanOptions
+from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.needs.access_weights import AccessWeights
 from rightsize.propose.needs.by_design import BY_DESIGN, word_of
-from rightsize.propose.needs.context import PlanContext, prepare, read_findings, with_options
 from rightsize.propose.needs.drafts import Subject
 from rightsize.propose.needs.needs import sibling_reads
+from rightsize.propose.needs.reading import (
+    AssignmentEvidence,
+    LeftAlone,
+    PlanSettings,
+    TenantReading,
+    TodaysAccess,
+    read_plan_settings,
+    read_tenant,
+    with_options,
+)
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Blocks, Evaluator
 from rightsize.propose.proof.replay import answer_uses, asked_uses
-from rightsize.propose.risk.breakage import BreakBounds, break_bounds
+from rightsize.propose.risk.breakage import BreakBounds
 from rightsize.propose.risk.calibration import Prediction
 from rightsize.propose.selection.exposure import absent_types, today_exposure, used_weight
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
 KEEP_EVERYTHING = "keep_everything"
 USED_ONLY = "used_only"
@@ -98,9 +109,8 @@ class Trial:
 
     Attributes:
         fold: Its days.
-        inputs: The tables at the end of the training.
-        analysis: The verdicts of the training.
-        context: The plan context of the training.
+        reading: What plans of the training are made from.
+        settings: The options that all settings share.
         today: The assignments at the end of the training, as `access_evaluator.GRANTS_SCHEMA`, labelled by state.
         asked: The calls of the test that count: `use, principal_id, place, plane, operation, events, first_day`.
         needs: The planted needs that count, in the same form, with their `kind`.
@@ -110,9 +120,8 @@ class Trial:
     """
 
     fold: Fold
-    inputs: Inputs
-    analysis: Analysis
-    context: PlanContext
+    reading: TenantReading
+    settings: PlanSettings
     today: pl.DataFrame
     asked: pl.DataFrame
     needs: pl.DataFrame
@@ -133,41 +142,42 @@ def prepare_trial(inputs: Inputs, fold: Fold, options: PlanOptions, needs: pl.Da
     then = cut_inputs(inputs, fold.train.last_day)
     train = replace(fold.train, forget_days=options.forget_days, min_days=options.min_days)
     analysis = analyse(then, train, standby=options.standby)
-    context = prepare(then, analysis, read_findings(then, analysis), options, AzureLimits())
-    today = _grants(subject for subject in context.subjects if subject.key not in context.findings.orphans)
-    evaluator = Evaluator(_known_roles(context), analysis.tenant.tree)
+    reading = read_tenant(then, analysis)
+    settings = read_plan_settings(reading, options)
+    today = _grants(subject for subject in reading.today.subjects if subject.key not in reading.today.orphans)
+    evaluator = Evaluator(_known_roles(reading.today.book), analysis.tenant.tree)
     tested = tested_uses(inputs, fold.test)
     asked = asked_uses(tested, today, evaluator, analysis.tenant, then)
     planted = _needs_within(needs, fold.test)
     return Trial(
         fold=fold,
-        inputs=then,
-        analysis=analysis,
-        context=context,
+        reading=reading,
+        settings=settings,
         today=today,
         asked=asked,
         needs=asked_uses(planted, today, evaluator, analysis.tenant, then),
         left_out=tested.height - asked.height,
-        bounds=break_bounds(context, fold.test.days),
+        bounds=bounds_of(reading, settings, fold.test.days),
         requests=read_role_requests(inputs, fold.test),
     )
 
 
 def try_plan(trial: Trial, options: PlanOptions) -> tuple[BacktestTally, list[Prediction]]:
     """Make a plan from the training days, and return the tally of the test calls and the outcome of its predictions."""
-    context = with_options(trial.context, options)
-    plan = plan_from_context(context, content_hash="")
-    roles = _known_roles(trial.context) | {
+    reading, tenant = trial.reading, trial.reading.analysis.tenant
+    settings = with_options(reading, trial.settings, options)
+    plan = plan_from_reading(reading, settings, content_hash="")
+    roles = _known_roles(reading.today.book) | {
         one.definition.role_definition_id: one.definition.permissions for one in plan.roles
     }
-    evaluator = Evaluator(roles, trial.analysis.tenant.tree, trial.requests)
-    after = _after(plan, trial.context)
-    denied = answer_uses(trial.asked, after, evaluator, trial.analysis.tenant).denied
-    refused = answer_uses(trial.needs, after, evaluator, trial.analysis.tenant).denied
+    evaluator = Evaluator(roles, tenant.tree, trial.requests)
+    after = _after(plan, reading.today)
+    denied = answer_uses(trial.asked, after, evaluator, tenant).denied
+    refused = answer_uses(trial.needs, after, evaluator, tenant).denied
     live = total_excess(plan.proposals).live
     before_and_after = (live.before, live.after)
-    same = options.lifecycle == trial.context.options.lifecycle
-    bounds = trial.bounds if same else break_bounds(context, trial.fold.test.days)
+    same = options.lifecycle == trial.settings.options.lifecycle
+    bounds = trial.bounds if same else bounds_of(reading, settings, trial.fold.test.days)
     return _tally(trial, denied, refused, before_and_after), _predictions(trial, plan, denied, evaluator, bounds)
 
 
@@ -178,30 +188,33 @@ def try_baseline(trial: Trial, name: str) -> BacktestTally:
     used under it, at its own scope. `used_plus_sibling_reads` adds the granted reads of their resource types, of the
     parent types and of the resource group.
     """
-    context = trial.context
+    left_alone, tenant = trial.settings.left_alone, trial.reading.analysis.tenant
+    evidence, weights = trial.reading.evidence, trial.reading.weights
+    subjects, book = trial.reading.today.subjects, trial.reading.today.book
     nobody, no_need = trial.asked.clear(), trial.needs.clear()
     if name == KEEP_EVERYTHING:
-        before = sum(_excess_before(subject, context) for subject in context.subjects if _may_change(subject, context))
+        whole = (one for one in subjects if _may_change(one, left_alone))
+        before = sum(_excess(one, _granted(one, book), evidence, weights) for one in whole)
         return _tally(trial, nobody, no_need, (before, before))
-    roles = _known_roles(context)
+    roles = _known_roles(book)
     rows, before, after = [], 0.0, 0.0
-    for subject in context.subjects:
-        counts = _may_change(subject, context)
-        own = _excess_before(subject, context) if counts else 0.0
+    for subject in subjects:
+        counts = _may_change(subject, left_alone)
+        own = _excess(subject, _granted(subject, book), evidence, weights) if counts else 0.0
         before += own
         if subject.state != "active":
             rows.append(subject)
             after += own
             continue
-        mask, blocks = _used(subject, context, with_reads=name == USED_AND_READS)
-        role = " ".join(subject.key)
+        mask, blocks = _used(subject, book, evidence, with_reads=name == USED_AND_READS)
+        role = Folded(" ".join(subject.key))
         roles[role] = blocks
-        after += _excess(subject, mask, context) if counts else 0.0
+        after += _excess(subject, mask, evidence, weights) if counts else 0.0
         rows.append(replace(subject, role_definition_id=role))
-    evaluator = Evaluator(roles, trial.analysis.tenant.tree)
+    evaluator = Evaluator(roles, tenant.tree)
     granted = _grants(rows)
-    denied = answer_uses(trial.asked, granted, evaluator, trial.analysis.tenant).denied
-    refused = answer_uses(trial.needs, granted, evaluator, trial.analysis.tenant).denied
+    denied = answer_uses(trial.asked, granted, evaluator, tenant).denied
+    refused = answer_uses(trial.needs, granted, evaluator, tenant).denied
     return _tally(trial, denied, refused, (before, after))
 
 
@@ -278,12 +291,12 @@ def _predictions(
     """
     labels = trial.today.with_columns(label=pl.col("key"))
     asked = denied.select("use", "principal_id", "place", "plane", "operation")
-    membership = trial.analysis.tenant.membership
+    membership = trial.reading.analysis.tenant.membership
     through = evaluator.allowed_through(asked, membership, labels.select(*GRANTS_SCHEMA))
     broken = set(through["label"])
     found = {}
     for one in plan.proposals:
-        key = (one.replaces[0], one.evidence["state"])
+        key = one.assignment
         shown = one.evidence.get("break_probability")
         if shown is not None and key in bounds.by_logs:
             said = bounds.by_logs[key]
@@ -293,31 +306,31 @@ def _predictions(
     return [found[key] for key in sorted(found)]
 
 
-def _known_roles(context: PlanContext) -> dict[str, Blocks]:
-    return {id_: role.blocks for id_, role in context.book.roles.items()}
+def _known_roles(book: RoleBook) -> dict[Folded, Blocks]:
+    return {id_: role.blocks for id_, role in book.roles.items()}
 
 
 def _grants(subjects: Iterable[Subject]) -> pl.DataFrame:
     """Return assignments as `GRANTS_SCHEMA`, with a column `key` that names each."""
     rows = [
-        (fold(one.principal_id), one.place, one.role_definition_id, one.state, None, EVER, " ".join(one.key))
+        (one.principal_id, one.place, one.role_definition_id, one.state, None, EVER, " ".join(one.key))
         for one in subjects
     ]
     return pl.DataFrame(rows, schema={**GRANTS_SCHEMA, "key": pl.String()}, orient="row")
 
 
-def _after(plan: Plan, context: PlanContext) -> pl.DataFrame:
+def _after(plan: Plan, today: TodaysAccess) -> pl.DataFrame:
     """Return the assignments after the plan is carried out, without those of deleted holders."""
     gone = {(id_, one.evidence["state"]) for one in plan.proposals if one.kind.changes for id_ in one.replaces}
-    kept = [one for one in context.subjects if one.key not in gone and one.key not in context.findings.orphans]
-    carried = {subject.key: subject.condition for subject in context.subjects}
+    kept = [one for one in today.subjects if one.key not in gone and one.key not in today.orphans]
+    carried = {subject.key: subject.condition for subject in today.subjects}
     made = [
         (
-            fold(new.principal_id),
+            new.principal_id,
             parse_scope(new.scope).key,
             new.role,
             new.state,
-            None if new.condition == carried[one.replaces[0], one.evidence["state"]] else new.condition,
+            None if new.condition == carried[one.assignment] else new.condition,
             EVER,
         )
         for one in plan.proposals
@@ -328,33 +341,33 @@ def _after(plan: Plan, context: PlanContext) -> pl.DataFrame:
     ).unique()
 
 
-def _excess_before(subject: Subject, context: PlanContext) -> float:
-    role = context.book.roles.get(subject.role_definition_id)
-    return _excess(subject, role.granted if role else 0, context)
+def _granted(subject: Subject, book: RoleBook) -> int:
+    role = book.roles.get(subject.role_definition_id)
+    return role.granted if role else 0
 
 
-def _may_change(subject: Subject, context: PlanContext) -> bool:
+def _may_change(subject: Subject, left_alone: LeftAlone) -> bool:
     """Return whether the excess of an assignment counts: it does not stay by design, whatever is proposed."""
-    said = context.untouched.get(subject.key) or context.undecided.get(subject.key) or ""
+    said = left_alone.untouched.get(subject.key) or left_alone.undecided.get(subject.key) or ""
     return word_of(said) not in BY_DESIGN
 
 
-def _excess(subject: Subject, granted: int, context: PlanContext) -> float:
+def _excess(subject: Subject, granted: int, evidence: AssignmentEvidence, weights: AccessWeights) -> float:
     """Return the live excess of an assignment if its role granted the operations `granted`."""
-    granted &= ~absent_types(context.profiles.get(subject.key))
-    return max(0.0, today_exposure(subject, granted, context).cells - used_weight(subject, context))
+    granted &= ~absent_types(evidence.profiles.get(subject.key))
+    used = used_weight(subject, evidence.uses.get(subject.key, {}), weights)
+    return max(0.0, today_exposure(subject, granted, weights).cells - used)
 
 
-def _used(subject: Subject, context: PlanContext, *, with_reads: bool) -> tuple[int, Blocks]:
+def _used(subject: Subject, book: RoleBook, evidence: AssignmentEvidence, *, with_reads: bool) -> tuple[int, Blocks]:
     """Return the operations used under an assignment in the window, as a bit set and as the blocks of a role."""
-    index = context.book.index
-    names: set[tuple[str, str]] = set()
-    for use in context.uses.get(subject.key, {}).values():
-        names |= {*index.members(use.operations & ~use.earlier), *use.unknown}
+    index = book.index
+    names: set[FoldedKey] = set()
+    for use in evidence.uses.get(subject.key, {}).values():
+        names |= {*index.folded_members(use.operations & ~use.earlier), *use.unlisted}
     if with_reads and names:
-        role = context.book.roles.get(subject.role_definition_id)
-        granted = role.granted if role else 0
-        names |= set(index.members(index.mask(sibling_reads(sorted(names))) & granted))
+        granted = _granted(subject, book)
+        names |= set(index.folded_members(index.mask(sibling_reads(sorted(names))) & granted))
     block = PermissionBlock(
         actions=tuple(sorted(name for plane, name in names if plane == "control")),
         data_actions=tuple(sorted(name for plane, name in names if plane == "data")),

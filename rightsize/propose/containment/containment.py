@@ -9,7 +9,7 @@ that the principal has through groups, in the directory and by permissions of Mi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -21,14 +21,12 @@ from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.plan import Plan
-from rightsize.propose.assembly.plan import plan_from_context
-from rightsize.propose.core.azure_limits import AzureLimits
+from rightsize.propose.assembly.plan import plan_from_reading
 from rightsize.propose.core.fingerprint import POLICY_NEEDS
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
-from rightsize.propose.needs.context import PlanContext, prepare, read_findings
 from rightsize.propose.needs.drafts import Key, Subject, keep_reason
 from rightsize.propose.needs.needs import Profile
-from rightsize.rbac.text import fold
+from rightsize.propose.needs.reading import AssignmentEvidence, LeftAlone, read_plan_settings, read_tenant
 
 # Reasons to leave an assignment unchanged that also hold for a suspect principal: they are reported, and people decide.
 _STAYS = ("excluded", "emergency_access", "first_party", "policy_remediation", "recovery", "foreign", "system_managed",
@@ -79,17 +77,17 @@ def contain(
         InternalError: A proof or the replay failed.
     """
     chosen = replace(options, reads=Reads.NONE, unobservable=Unobservable.DROP, direct_assignments=False)
-    context = prepare(inputs, analysis, read_findings(inputs, analysis), chosen, AzureLimits())
-    own = {subject.key: subject for subject in context.subjects if fold(subject.principal_id) == principal}
+    reading = read_tenant(inputs, analysis)
+    settings = read_plan_settings(reading, chosen)
+    untouched = settings.left_alone.untouched
+    own = {subject.key: subject for subject in reading.today.subjects if subject.principal_id == principal}
     why = _reasons(own, analysis, {*suspect, *_quarantined(analysis)})
-    stays = {key: context.untouched[key] for key in why if context.untouched.get(key, "").partition(":")[0] in _STAYS}
+    stays = {key: untouched[key] for key in why if untouched.get(key, "").partition(":")[0] in _STAYS}
     contained = tuple(sorted(key for key in why if key not in stays))
-    plan = plan_from_context(_confined(context, frozenset(contained)), content_hash)
-    refused = {
-        (one.replaces[0], str(one.evidence["state"])): one.reason
-        for one in plan.proposals
-        if one.kind.keeps and (one.replaces[0], str(one.evidence["state"])) in contained
-    }
+    left_alone, evidence = _confined(reading.today.subjects, settings.left_alone, reading.evidence, set(contained))
+    confined = replace(reading, evidence=evidence)
+    plan = plan_from_reading(confined, replace(settings, left_alone=left_alone), content_hash)
+    refused = {one.assignment: one.reason for one in plan.proposals if one.kind.keeps and one.assignment in contained}
     changed = tuple(key for key in contained if key not in refused)
     kept = {key for key in why if key not in changed}
     return Containment(
@@ -113,27 +111,29 @@ def _reasons(own: Mapping[Key, Subject], analysis: Analysis, suspect: Collection
     leading |= set(tenant.grants.join(harmful(tenant.operations), on=["name", "plane"])["role"])
     found = {}
     for key, subject in sorted(own.items()):
-        words = ("suspect",) * (key in suspect) + ("leads_on",) * (fold(subject.role_definition_id) in leading)
+        words = ("suspect",) * (key in suspect) + ("leads_on",) * (subject.role_definition_id in leading)
         if words:
             found[key] = words
     return found
 
 
-def _confined(context: PlanContext, contained: frozenset[Key]) -> PlanContext:
-    """Return a plan context in which only the contained assignments may change, and keep only their used operations."""
-    untouched = {subject.key: context.untouched.get(subject.key, _BEYOND) for subject in context.subjects}
+def _confined(
+    subjects: Iterable[Subject], left_alone: LeftAlone, evidence: AssignmentEvidence, contained: Set[Key]
+) -> tuple[LeftAlone, AssignmentEvidence]:
+    """Return the same with only the contained assignments open to change, by which only used operations are kept."""
+    untouched = {subject.key: left_alone.untouched.get(subject.key, _BEYOND) for subject in subjects}
+    undecided = left_alone.undecided
     profiles = {
-        key: _bare(profile, is_used=bool(context.uses.get(key))) if key in contained else profile
-        for key, profile in context.profiles.items()
+        key: _bare(profile, is_used=bool(evidence.uses.get(key))) if key in contained else profile
+        for key, profile in evidence.profiles.items()
     }
     # An assignment without a profile has no known use.
     profiles |= {key: Profile() for key in contained if key not in profiles}
-    return replace(
-        context,
-        untouched={key: word for key, word in untouched.items() if key not in contained},
-        undecided={key: word for key, word in context.undecided.items() if key not in contained or word in _HOLDING},
-        profiles=profiles,
+    alone = LeftAlone(
+        {key: word for key, word in untouched.items() if key not in contained},
+        {key: word for key, word in undecided.items() if key not in contained or word in _HOLDING},
     )
+    return alone, replace(evidence, profiles=profiles)
 
 
 _HOLDING = ("conditional", "scope_tree_unknown", "role_not_loaded")
@@ -151,7 +151,7 @@ def _own_readings(plan: Plan, inputs: Inputs, analysis: Analysis, principal: str
     """Return only the hashes of the plan that concern the principal, so that other changes do not make it stale."""
     holders = {principal, *_holders(analysis, principal)}
     held = inputs.role_assignments.filter(folded(pl.col("principal_id")).is_in(list(holders)))
-    roles = {fold(given.role) for one in plan.proposals for given in one.assignments if one.kind.changes}
+    roles: set[str] = {given.role for one in plan.proposals for given in one.assignments if one.kind.changes}
     wanted = {
         "role_assignments": set(folded(held["role_assignment_id"])),
         "eligible_assignments": set(folded(held["role_assignment_id"])),
@@ -170,10 +170,10 @@ def _only(plan: Plan, changed: Collection[Key], rests_on: Mapping[str, Mapping[s
     ours = tuple(
         replace(one, reason=_REMOVED) if one.kind.removes and one.kind.may_break else one
         for one in plan.proposals
-        if (one.replaces[0], str(one.evidence["state"])) in changed and one.kind.changes
+        if one.assignment in changed and one.kind.changes
     )
-    assigned = {fold(given.role) for one in ours for given in one.assignments}
-    roles = tuple(role for role in plan.roles if fold(role.definition.role_definition_id) in assigned)
+    assigned = {given.role for one in ours for given in one.assignments}
+    roles = tuple(role for role in plan.roles if role.definition.role_definition_id in assigned)
     return replace(plan, proposals=ours, roles=roles, advice=(), optimum={}, curve=(), rests_on=rests_on)
 
 

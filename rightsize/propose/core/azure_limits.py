@@ -17,7 +17,7 @@ from rightsize.rbac.azure import (
     ASSIGNMENTS_PER_SUBSCRIPTION,
     CUSTOM_ROLES_PER_TENANT,
 )
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 
 _MANAGEMENT_GROUP = "/providers/microsoft.management/managementgroups/"
 _SUBSCRIPTION = "/subscriptions/"
@@ -110,15 +110,15 @@ class RoleRoom:
 
 def refusals(
     role: RoleDefinition,
-    known: Callable[[str, str], bool],
-    inherited: frozenset[tuple[str, str]] = frozenset(),
+    known: Callable[[str, Folded], bool],
+    inherited: frozenset[tuple[str, Folded]] = frozenset(),
     limits: AzureLimits | None = None,
 ) -> list[str]:
     """Return the reasons why Azure would refuse a custom role, one sentence each; empty if it would accept it.
 
     Args:
         role: The role.
-        known: A predicate that tells whether the catalogue has (plane, operation).
+        known: A predicate that tells whether the catalogue has (plane, folded operation).
         inherited: (plane, folded string) copied from an existing role, which Azure has accepted before.
         limits: The limits to check against; Azure's if none are given.
     """
@@ -130,7 +130,7 @@ def refusals(
         for plane, text in _strings(block):
             if text.count("*") > 1:
                 found.append(f"`{text}` has {text.count('*')} wildcards, and Azure accepts 1")
-            elif "*" not in text and not known(plane, text) and (plane, fold(text)) not in inherited:
+            elif "*" not in text and not known(*(key := (plane, fold(text)))) and key not in inherited:
                 found.append(f"the catalogue has no operation `{text}` of the {plane} plane")
     return found
 

@@ -14,10 +14,12 @@ import polars as pl
 from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.expand import Catalogue, doubtful_positions, granted_positions
 from rightsize.rbac.permissions import Reading, read_permissions
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 
 OperationKey = tuple[str, str]
-"""(plane, operation)."""
+"""(plane, operation in ARM's spelling)."""
+FoldedKey = tuple[str, Folded]
+"""(plane, folded operation)."""
 
 
 class Interner(dict[int, int]):
@@ -34,6 +36,7 @@ class OperationIndex:
 
     Attributes:
         names: (plane, operation in ARM's spelling), one for each bit.
+        keys: (plane, folded operation), one for each bit.
         bits: (plane, folded operation) to its bit.
         control: All operations of the control plane.
         reads: The operations of the control plane that end in `/read`.
@@ -43,18 +46,17 @@ class OperationIndex:
     """
 
     names: tuple[OperationKey, ...]
-    bits: dict[OperationKey, int]
+    keys: tuple[FoldedKey, ...]
+    bits: dict[FoldedKey, int]
     control: int
     reads: int
     listed: int
     providers: frozenset[str]
     catalogue: Catalogue
 
-    def mask(self, keys: Iterable[OperationKey]) -> int:
-        """Return the set of the given (plane, operation) that this index has; case does not matter."""
-        return _mask_of(
-            (bit for plane, name in keys if (bit := self.bits.get((plane, fold(name)))) is not None), len(self.names)
-        )
+    def mask(self, keys: Iterable[FoldedKey]) -> int:
+        """Return the set of the given (plane, folded operation) that this index has."""
+        return _mask_of((bit for key in keys if (bit := self.bits.get(key)) is not None), len(self.names))
 
     def mask_of_bits(self, bits: Iterable[int]) -> int:
         """Return the set that has the given bits."""
@@ -66,12 +68,12 @@ class OperationIndex:
         columns = {"plane": planes, "name": names, "bit": list(self.bits.values())}
         return pl.DataFrame(columns, schema={"plane": pl.String, "name": pl.String, "bit": pl.Int64})
 
-    def bit(self, plane: str, operation: str) -> int | None:
-        """Return the bit of an operation, or None if neither the catalogue nor a role names it on that plane."""
-        return self.bits.get((plane, fold(operation)))
+    def bit(self, plane: str, operation: Folded) -> int | None:
+        """Return the bit of a folded operation, or None if neither the catalogue nor a role names it on that plane."""
+        return self.bits.get((plane, operation))
 
-    def lists(self, plane: str, operation: str) -> bool:
-        """Return whether the catalogue lists an operation on that plane."""
+    def lists(self, plane: str, operation: Folded) -> bool:
+        """Return whether the catalogue lists a folded operation on that plane."""
         bit = self.bit(plane, operation)
         return bit is not None and bool(self.listed >> bit & 1)
 
@@ -94,6 +96,11 @@ class OperationIndex:
         for bit in bits_of(mask):
             yield self.names[bit]
 
+    def folded_members(self, mask: int) -> Iterator[FoldedKey]:
+        """Yield the (plane, folded operation) of a set, in the order of the index."""
+        for bit in bits_of(mask):
+            yield self.keys[bit]
+
 
 def index_operations(operations: pl.DataFrame, role_operations: pl.DataFrame) -> OperationIndex:
     """Build the index: number every operation on each plane where a role may grant it.
@@ -108,8 +115,8 @@ def index_operations(operations: pl.DataFrame, role_operations: pl.DataFrame) ->
             role_operations.select("plane", "operation", in_catalogue=pl.lit(True)),
         ]
     ).unique()
-    spelling: dict[OperationKey, str] = {}
-    listed: set[OperationKey] = set()
+    spelling: dict[FoldedKey, str] = {}
+    listed: set[FoldedKey] = set()
     for plane, operation, in_catalogue in known.iter_rows():
         key = (plane, fold(operation))
         spelling[key] = min(operation, spelling.get(key, operation))
@@ -120,6 +127,7 @@ def index_operations(operations: pl.DataFrame, role_operations: pl.DataFrame) ->
     control = [bit for bit, key in enumerate(keys) if key[0] == "control"]
     return OperationIndex(
         names=tuple((key[0], spelling[key]) for key in keys),
+        keys=tuple(keys),
         bits={key: bit for bit, key in enumerate(keys)},
         control=_mask_of(control, size),
         reads=_mask_of((bit for bit in control if keys[bit][1].endswith("/read")), size),

@@ -19,7 +19,7 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.propose.core.role_catalog import blocks_by_role
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 
 Readings = dict[str, dict[str, str]]
 """For each word of `WHAT`, the hash of each item by its id."""
@@ -39,7 +39,7 @@ _STATES = {"role_assignments": "active", "eligible_assignments": "eligible"}
 
 
 def take_readings(
-    inputs: Inputs, planned: Iterable[str] = (), earlier: Mapping[str, Iterable[str]] | None = None
+    inputs: Inputs, planned: Iterable[Folded] = (), earlier: Mapping[str, Iterable[str]] | None = None
 ) -> Readings:
     """Return the hashes of the tenant data that a plan of these tables rests on, sorted.
 
@@ -55,7 +55,7 @@ def take_readings(
     known = earlier or {}
     read: Readings = {word: _assignments(inputs, state) for word, state in _STATES.items()}
     assigned = inputs.role_assignments["role_definition_id"]
-    roles = {fold(role) for role in (*assigned.drop_nulls().unique(), *planned, *known.get("role_definitions", ()))}
+    roles = {*folded(assigned.drop_nulls().unique()), *planned, *map(fold, known.get("role_definitions", ()))}
     read["role_definitions"] = _definitions(inputs, roles)
     read["group_members"] = _memberships(inputs, set(known.get("group_members", ())))
     read["deny_assignments"] = _denies(inputs)
@@ -83,12 +83,11 @@ def _assignments(inputs: Inputs, state: str) -> dict[str, str]:
     return {id_: _hash(fields) for id_, *fields in assigned.iter_rows()}
 
 
-def _definitions(inputs: Inputs, wanted: set[str]) -> dict[str, str]:
-    loaded = {fold(role): role for role in inputs.role_definitions["role_definition_id"]}
-    spelt = [loaded[role] for role in sorted(wanted & set(loaded))]
-    strings = inputs.role_permissions.filter(pl.col("role_definition_id").is_in(spelt))
-    blocks = blocks_by_role(strings)
-    return {fold(role): hash_of_blocks(blocks.get(role, ())) for role in spelt}
+def _definitions(inputs: Inputs, wanted: set[Folded]) -> dict[str, str]:
+    loaded = folded(inputs.role_definitions["role_definition_id"])
+    strings = inputs.role_permissions.with_columns(folded(pl.col("role_definition_id")))
+    blocks = blocks_by_role(strings.filter(pl.col("role_definition_id").is_in(list(wanted))))
+    return {role: hash_of_blocks(blocks.get(role, ())) for role in sorted(wanted.intersection(loaded))}
 
 
 def _plain_blocks(blocks: Iterable[PermissionBlock]) -> list[list[object]]:

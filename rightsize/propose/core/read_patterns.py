@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.algebra import contains, intersects
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 
 READ = "/read"
 
@@ -27,11 +27,26 @@ class PatternPart:
     plane: str = "control"
 
     @property
+    def folded(self) -> tuple[Folded, ...]:
+        """The folded patterns, one for each pattern."""
+        return tuple(map(fold, self.patterns))
+
+    @property
     def block(self) -> PermissionBlock:
         """The part as a permission block."""
         if self.plane == "data":
             return PermissionBlock(data_actions=self.patterns, not_data_actions=self.not_patterns)
         return PermissionBlock(actions=self.patterns, not_actions=self.not_patterns)
+
+
+def is_read(pattern: str) -> bool:
+    """Return whether an operation or pattern allows only reads."""
+    return fold(pattern).endswith(READ)
+
+
+def in_order(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return distinct strings of a role, sorted without regard to case."""
+    return tuple(sorted(set(texts), key=lambda text: (fold(text), text)))
 
 
 @lru_cache(maxsize=4_096)
@@ -66,7 +81,7 @@ def reading_pattern(pattern: str) -> str | None:
     text = pattern.strip()
     if text.count("*") != 1:
         return None
-    if fold(text).endswith(READ):
+    if is_read(text):
         return text
     head, star, tail = text.partition("*")
     return f"{head}*{READ}" if star and READ.endswith(fold(tail)) else None
@@ -89,7 +104,7 @@ def _pattern_contains(big: str, small: str) -> bool:
 def met(not_patterns: Iterable[str], patterns: Iterable[str]) -> tuple[str, ...]:
     """Return the not-patterns that take something out of the patterns, sorted."""
     wanted = tuple(patterns)
-    return tuple(sorted({text for text in not_patterns if _meets(text, wanted)}, key=lambda text: (fold(text), text)))
+    return in_order(text for text in not_patterns if _meets(text, wanted))
 
 
 def _meets(not_pattern: str, patterns: Iterable[str]) -> bool:

@@ -11,10 +11,10 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.text import folded
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.core.bitsets import FoldedKey, OperationIndex
 from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.rbac.algebra import contains, grants, intersects
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 
 ChoiceKind = Literal["own", "builtin", "custom"]
 Blocks = tuple[PermissionBlock, ...]
@@ -25,7 +25,7 @@ class KnownRole:
     """A role definition of the tenant.
 
     Attributes:
-        role_definition_id: Its id.
+        role_definition_id: Its folded id.
         role_name: Its name.
         blocks: Its permission blocks.
         granted: The operations that it grants without a condition, as a set, by the reading `MOST`.
@@ -33,16 +33,20 @@ class KnownRole:
         is_conditional: Whether one of its blocks has a condition.
         assignable: Folded scopes where a custom role may be assigned, sorted.
         doubtful: The part of `granted` that the reading `LEAST` does not grant.
+        strings: (plane, folded string) of every string in it; Azure has already accepted these strings.
+        providers: Folded names of the resource providers that its actions and dataActions name, with their patterns.
     """
 
-    role_definition_id: str
+    role_definition_id: Folded
     role_name: str
     blocks: tuple[PermissionBlock, ...]
     granted: int
     is_builtin: bool
     is_conditional: bool
-    assignable: tuple[str, ...] = ()
+    assignable: tuple[Folded, ...] = ()
     doubtful: int = 0
+    strings: frozenset[FoldedKey] = frozenset()
+    providers: frozenset[Folded] = frozenset()
 
     @property
     def certain(self) -> int:
@@ -89,7 +93,7 @@ class RoleChoice:
     """
 
     kind: ChoiceKind
-    role_definition_id: str
+    role_definition_id: Folded
     content: RoleContent | None
     blocks: tuple[PermissionBlock, ...]
     granted: int
@@ -100,20 +104,20 @@ class RoleBook:
     """An index of the loaded roles that answers which operations and patterns they grant, with cached answers."""
 
     index: OperationIndex
-    roles: dict[str, KnownRole]
-    _contained: dict[tuple[str, tuple[str, ...]], bool] = field(default_factory=dict)
+    roles: dict[Folded, KnownRole]
+    _contained: dict[tuple[Folded, tuple[Folded, ...]], bool] = field(default_factory=dict)
     _part_masks: dict[PatternPart, int] = field(default_factory=dict)
     _certain_masks: dict[PatternPart, int] = field(default_factory=dict)
     _granted_parts: dict[tuple[Blocks, PatternPart], bool] = field(default_factory=dict)
 
-    def is_contained(self, small: KnownRole, ceiling: tuple[str, ...]) -> bool:
+    def is_contained(self, small: KnownRole, ceiling: tuple[Folded, ...]) -> bool:
         """Return whether a ceiling's roles together grant all that `small` does, for all strings and readings."""
         key = (small.role_definition_id, ceiling)
         if key not in self._contained:
             self._contained[key] = contains(self.blocks(ceiling), small.blocks) is None
         return self._contained[key]
 
-    def blocks(self, role_ids: Iterable[str]) -> Blocks:
+    def blocks(self, role_ids: Iterable[Folded]) -> Blocks:
         """Return the permission blocks of several roles."""
         return tuple(block for role_id in role_ids for block in self.roles[role_id].blocks)
 
@@ -159,8 +163,8 @@ def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
     bits = unconditional.join(names, on="operation").join(index.frame(), on=["plane", "name"])
     granted: dict[str, list[int]] = dict(bits.group_by("role_definition_id").agg("bit").iter_rows())
     definitions = inputs.role_definitions.select("role_definition_id", "role_name", "role_type", "assignable_scopes")
-    unlisted = list(index.members(index.mask_of_bits(range(len(index.names))) & ~index.listed))
-    roles = {}
+    unlisted = list(index.folded_members(index.mask_of_bits(range(len(index.names))) & ~index.listed))
+    roles: dict[Folded, KnownRole] = {}
     for role_id, name, kind, scopes in definitions.iter_rows():
         own = blocks.get(role_id, ())
         named = (key for key in unlisted if grants(own, key[1], key[0]) == "yes")
@@ -172,10 +176,32 @@ def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
             index.mask_of_bits(granted.get(role_id, ())),
             kind == "BuiltInRole",
             any(block.condition for block in own),
-            tuple(sorted({fold(scope).rstrip("/") or "/" for scope in scopes or ()})),
+            tuple(sorted({_assignable(scope) for scope in scopes or ()})),
             index.doubtful_of(own),
+            _strings_of(own),
+            frozenset(
+                Folded(fold(text).split("/", 1)[0]) for block in own for text in (*block.actions, *block.data_actions)
+            ),
         )
     return RoleBook(index, roles)
+
+
+def _assignable(scope: str) -> Folded:
+    """Return a folded scope of a role without slashes at its end."""
+    return Folded(fold(scope).rstrip("/") or "/")
+
+
+def _strings_of(blocks: Iterable[PermissionBlock]) -> frozenset[FoldedKey]:
+    """Return (plane, folded string) of every string in permission blocks."""
+    return frozenset(
+        (plane, fold(text))
+        for block in blocks
+        for plane, texts in (
+            ("control", (*block.actions, *block.not_actions)),
+            ("data", (*block.data_actions, *block.not_data_actions)),
+        )
+        for text in texts
+    )
 
 
 def blocks_by_role(role_permissions: pl.DataFrame) -> dict[str, tuple[PermissionBlock, ...]]:

@@ -20,6 +20,7 @@ from rightsize.propose.core.resource_lifetimes import (
     resource_group_of,
     resources_of,
 )
+from rightsize.rbac.text import Folded
 
 MANAGEMENT_GROUP = "/providers/microsoft.management/managementgroups/"
 """The prefix of the folded scope of a management group."""
@@ -66,7 +67,7 @@ def is_below(child: pl.Expr, parent: pl.Expr) -> pl.Expr:
     return (child == parent) | child.str.starts_with(parent + "/")
 
 
-def group_at_least(place: str, assigned: str) -> str:
+def group_at_least(place: Folded, assigned: Folded) -> Folded:
     """Return the scope for an operation that cannot be granted at a single resource: at least the resource group.
 
     A resource becomes its resource group, and any other place stays as it is. The status of an operation is read there:
@@ -80,7 +81,7 @@ def group_at_least(place: str, assigned: str) -> str:
     segments = place.split("/")
     if not place.startswith("/subscriptions/") or len(segments) <= 5:
         return place
-    group = "/".join(segments[:5])
+    group = Folded("/".join(segments[:5]))
     return assigned if assigned.startswith(group + "/") else group
 
 
@@ -196,9 +197,9 @@ def _why_wider(granted_here: pl.Expr) -> pl.Expr:
     )
 
 
-def anchor_of_place(place: str) -> str:
+def anchor_of_place(place: Folded) -> Folded:
     """Return the folded subscription or management group of a folded scope; `/` for the root."""
     segments = place.split("/")
     if place.startswith("/subscriptions/"):
-        return "/".join(segments[:3])
-    return "/".join(segments[:5]) if place.startswith("/providers/") else "/"
+        return Folded("/".join(segments[:3]))
+    return Folded("/".join(segments[:5]) if place.startswith("/providers/") else "/")

@@ -18,7 +18,7 @@ import polars as pl
 from rightsize.analyze.scoping import ROOT, ScopeTree
 from rightsize.analyze.text import place_of
 from rightsize.propose.core.bitsets import OperationIndex
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 from rightsize.rules.operations import risk_weights
 
 
@@ -63,14 +63,13 @@ class Reach:
 
 def read_scale(operations: pl.DataFrame, index: OperationIndex) -> Scale:
     """Build the scale from the weights and risks of a `Tenant`'s operations."""
-    described = {
-        fold(name): (weight, risk) for name, weight, risk in operations.select("name", "weight", "risk").iter_rows()
-    }
+    rows = operations.select("name", "weight", "risk").iter_rows()
+    described: dict[Folded, tuple[int, str | None]] = {name: (weight, risk) for name, weight, risk in rows}
     unlisted = risk_weights()["change"]
     by_weight: dict[int, list[int]] = defaultdict(list)
     risky = []
-    for bit, (_, operation) in enumerate(index.names):
-        weight, risk = described.get(fold(operation), (unlisted, None))
+    for bit, (_, operation) in enumerate(index.keys):
+        weight, risk = described.get(operation, (unlisted, None))
         by_weight[weight].append(bit)
         if risk is not None:
             risky.append(bit)
@@ -84,12 +83,12 @@ def read_reach(scopes: pl.DataFrame, tree: ScopeTree) -> Reach:
     return Reach(Counter("/".join(place.split("/")[:3]) for place in groups["place"]), tree)
 
 
-def cells(granted: Mapping[str, int], scale: Scale, reach: Reach) -> int:
+def cells(granted: Mapping[Folded, int], scale: Scale, reach: Reach) -> int:
     """Return the weighted number of cells granted to one person; `granted` has operations by folded scope."""
     return sum(scale.weigh(mask) * reach.of(place) for place, mask in without_nested(granted, reach.tree).items())
 
 
-def excess(granted: Mapping[str, int], used: Mapping[str, int], scale: Scale, reach: Reach) -> float:
+def excess(granted: Mapping[Folded, int], used: Mapping[Folded, int], scale: Scale, reach: Reach) -> float:
     """Return the weight of the cells that one person was granted and did not use.
 
     Args:
@@ -101,12 +100,12 @@ def excess(granted: Mapping[str, int], used: Mapping[str, int], scale: Scale, re
     return float(max(0, cells(granted, scale, reach) - sum(scale.weigh(mask) for mask in used.values())))
 
 
-def risky(granted: Mapping[str, int], scale: Scale) -> dict[str, int]:
+def risky(granted: Mapping[Folded, int], scale: Scale) -> dict[Folded, int]:
     """Return only the granted operations that belong to a class of risk, by folded scope."""
     return {place: mask & scale.risky for place, mask in granted.items()}
 
 
-def without_nested(granted: Mapping[str, int], tree: ScopeTree) -> dict[str, int]:
+def without_nested(granted: Mapping[Folded, int], tree: ScopeTree) -> dict[Folded, int]:
     """Return granted operations without those that a scope above grants too, so that no cell counts twice."""
     return {
         place: mask

@@ -59,7 +59,7 @@ def case_bounds(
     missing = days_missing(analysis.tables.coverage["day"], window)
     gaps = Gaps.of_one_log(units.select(KEY), missing if in_part else missing.clear())
     incidence = count_incidence(units.drop("a"), active.select("holder", "day"), seen, window, gaps)
-    return estimates_of(incidence, window, horizon)
+    return {(id_, state): one for (id_, state), one in estimates_of(incidence, window, horizon).items()}
 
 
 def _units(cases: Iterable[DirectoryAssignmentCase]) -> Iterator[tuple[object, ...]]:

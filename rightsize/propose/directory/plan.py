@@ -28,6 +28,7 @@ from rightsize.propose.directory.cases import REASONS, DirectoryAssignmentCase, 
 from rightsize.propose.directory.choose import DirectoryChoice, DirectoryRoleCatalog, choose, read_catalogue
 from rightsize.propose.risk.estimate import Estimate
 from rightsize.rbac.resource_actions import is_read
+from rightsize.rbac.text import Folded, fold
 from rightsize.rules.directory import bound_actions
 
 _TOLD = 50
@@ -171,12 +172,12 @@ def _assigned(
 ) -> tuple[PlannedAssignment, ...]:
     if not kind.assigns:
         return ()
-    principal, role = str(case.row["principal_id"]), str(case.row["role"])
+    principal, role = fold(str(case.row["principal_id"])), fold(str(case.row["role"]))
     state: AssignmentState = "eligible" if kind.makes_eligible or case.row["state"] == "eligible" else "active"
     scope = case.spelt.get(choice.place, choice.place) or str(case.row["scope"])
     if kind.makes_role:
         return (PlannedAssignment(scope, _custom_id(choice.actions), principal, None, state),)
-    roles = choice.roles if kind is BUILTIN else (role,)
+    roles = map(fold, choice.roles) if kind is BUILTIN else (role,)
     return tuple(PlannedAssignment(scope, one, principal, None, state) for one in sorted(roles))
 
 
@@ -341,8 +342,8 @@ def _advice(cases: Iterable[DirectoryAssignmentCase], catalogue: DirectoryRoleCa
     return tuple(found)
 
 
-def _custom_id(actions: frozenset[str]) -> str:
-    return str(uuid5(NAMESPACE_URL, "rightsize:directory:" + "\n".join(sorted(actions))))
+def _custom_id(actions: frozenset[str]) -> Folded:
+    return Folded(str(uuid5(NAMESPACE_URL, "rightsize:directory:" + "\n".join(sorted(actions)))))
 
 
 def _custom_name(role: str) -> str:

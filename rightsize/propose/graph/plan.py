@@ -220,7 +220,7 @@ def _of_graph(
         principal_ids=tuple(one for one in (key[0], key[2]) if one),
         kind=kind,
         replaces=(grant,),
-        assignments=tuple(PlannedAssignment("/", ids[key[1], one], key[0]) for one in sorted(after)),
+        assignments=tuple(PlannedAssignment("/", ids[key[1], one], fold(key[0])) for one in sorted(after)),
         reason=_reason(kind, going, choice, judgements) + (_on_days(analysis) if kind.changes else ""),
         evidence=evidence,
         proof=choice.proof,

@@ -18,9 +18,9 @@ def verify_graph(part: WrittenPart, today: GraphAnalysis) -> list[Change]:
 
 
 def _changed(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:
-    now = {fold(grant): found for grant, found in read_grants(today.held).items()}
+    now = read_grants(today.held)
     for grant, read in sorted(part.rests_on.get("grants", {}).items()):
-        found = now.get(fold(grant))
+        found = now.get(grant)
         if found is None:
             yield Change("grant", grant, "gone", "the plan read it, and it no longer exists")
         elif found != read:

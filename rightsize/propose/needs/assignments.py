@@ -19,11 +19,11 @@ from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.core.expiry import end_text
 from rightsize.propose.core.resource_lifetimes import read_lifetimes
 from rightsize.propose.core.scopes import anchor_of, place
-from rightsize.propose.needs.drafts import Subject
+from rightsize.propose.needs.drafts import Key, Subject
 from rightsize.propose.needs.needs import Profile, Use
+from rightsize.rbac.text import Folded
 from rightsize.rules.inventory import decided_type
 
-Key = tuple[str, str]
 # The reasons that a read of Resource Manager may have. Reads of data endpoints have others and count as `hidden`.
 _READ_REASONS = (UnobservableReason.ARM_READ, UnobservableReason.NOT_KNOWN_TO_BE_LOGGED)
 
@@ -33,7 +33,7 @@ def read_subjects(inputs: Inputs) -> list[Subject]:
     rows = inputs.role_assignments.select(
         "role_assignment_id",
         "state",
-        "principal_id",
+        folded(pl.col("principal_id")),
         role_definition_id=folded(pl.col("role_definition_id")),
         scope="scope",
         place=place_of(pl.col("scope")),
@@ -167,21 +167,26 @@ def _with_scopes(rows: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
     )
 
 
-def read_uses(placed: pl.DataFrame, index: OperationIndex) -> dict[Key, dict[str, Use]]:
+def read_uses(placed: pl.DataFrame, index: OperationIndex) -> dict[Key, dict[Folded, Use]]:
     """Return the use under each assignment, by the folded scope at which it has to be granted."""
     grouped = (
         placed.group_by("role_assignment_id", "state", "target")
         .agg(
             bits=pl.col("bit").drop_nulls().unique(),
             seen=pl.col("bit").filter(~pl.col("earlier")).drop_nulls().unique(),
-            unknown=pl.struct("plane", "operation").filter(pl.col("bit").is_null()).unique(),
+            unknown=pl.struct("plane", "operation", "name").filter(pl.col("bit").is_null()).unique(),
         )
         .sort("role_assignment_id", "state", "target")
     )
-    uses: dict[Key, dict[str, Use]] = {}
+    uses: dict[Key, dict[Folded, Use]] = {}
     for id_, state, target, bits, seen, unknown in grouped.iter_rows():
-        named = sorted({(item["plane"], item["operation"]) for item in unknown})
+        named = sorted({(item["plane"], item["operation"], item["name"]) for item in unknown})
         operations = index.mask_of_bits(bits)
         earlier = operations & ~index.mask_of_bits(seen) if len(seen) < len(bits) else 0
-        uses.setdefault((id_, state), {})[target] = Use(operations, tuple(named), earlier)
+        uses.setdefault((id_, state), {})[target] = Use(
+            operations,
+            tuple((plane, operation) for plane, operation, _ in named),
+            earlier,
+            frozenset((plane, name) for plane, _, name in named),
+        )
     return uses

@@ -13,7 +13,7 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.bitsets import OperationIndex, bits_of
 from rightsize.propose.needs.linked_checks import ANY_WRITE, CheckEvidence, Writes
 from rightsize.rbac.algebra import grants
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 from rightsize.rules.linked import callable_checks, linked_writes, linkless_writes
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ class CheckReader:
     index: OperationIndex
     evidence: CheckEvidence
     keeps_all: bool
-    _writes: dict[str, int] = field(default_factory=dict)
-    _causes: dict[str, PermissionBlock] = field(default_factory=dict)
+    _writes: dict[Folded, int] = field(default_factory=dict)
+    _causes: dict[Folded, PermissionBlock] = field(default_factory=dict)
     _callable: dict[str | None, int] = field(default_factory=dict)
     _any_write: int = 0
 
@@ -58,9 +58,9 @@ class CheckReader:
         found = []
         checks = profile.linked if self.keeps_all else profile.linked & ~profile.untargeted
         for bit in bits_of(checks | callable_too):
-            name = self.index.names[bit][1]
+            name = self.index.keys[bit][1]
             if name not in self._writes:
-                writes = linked_writes(name) or (ANY_WRITE if self.keeps_all else self.evidence.writes_of(fold(name)))
+                writes = linked_writes(name) or (ANY_WRITE if self.keeps_all else self.evidence.writes_of(name))
                 block = PermissionBlock(actions=writes, not_actions=linkless_writes(name))
                 self._causes[name] = block
                 self._writes[name] = self.index.granted_by([block])
@@ -78,10 +78,10 @@ class CheckReader:
             return 0
         if not self._any_write:
             self._any_write = self.index.granted_by([PermissionBlock(actions=ANY_WRITE)])
-        writes = self._any_write & staying.operations or any(fold(name).endswith("/write") for name in staying.unknown)
+        writes = self._any_write & staying.operations or any(name.endswith("/write") for name in staying.unknown)
         if not writes:
             return 0
-        return self.index.mask_of_bits(bit for bit in bits_of(rest) if not linked_writes(self.index.names[bit][1]))
+        return self.index.mask_of_bits(bit for bit in bits_of(rest) if not linked_writes(self.index.keys[bit][1]))
 
     def _callable_below(self, scope: str) -> int:
         """Return the operations that, by the rules, writes check, limited to types that may exist below the scope."""
@@ -89,7 +89,7 @@ class CheckReader:
         if kind not in self._callable:
             listed = self.index.granted_by([PermissionBlock(actions=callable_checks())])
             bits = list(bits_of(listed))
-            names = pl.Series([fold(self.index.names[bit][1]) for bit in bits], dtype=pl.String)
+            names = pl.Series([self.index.keys[bit][1] for bit in bits], dtype=pl.String)
             there = may_exist_below(pl.Series([kind] * len(bits), dtype=pl.String), names)
             self._callable[kind] = self.index.mask_of_bits(bit for bit, here in zip(bits, there, strict=True) if here)
         return self._callable[kind]

@@ -20,13 +20,13 @@ import polars as pl
 from rightsize.analyze.role_requests import DELETE, WRITE
 from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.core.role_catalog import RoleBook
-from rightsize.propose.needs.drafts import Subject
+from rightsize.propose.needs.drafts import Key, Subject
 from rightsize.propose.needs.eligibility import GROUP_SEGMENTS
 from rightsize.propose.needs.grant_requests import GrantRequest
 from rightsize.propose.needs.needs import Profile
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
-ADMINISTRATOR = "f58310d9-a9f6-439a-9e8d-f62e7b41a168"
+ADMINISTRATOR = Folded("f58310d9-a9f6-439a-9e8d-f62e7b41a168")
 """The built-in role Role Based Access Control Administrator."""
 
 _LONGEST = 8_000
@@ -48,8 +48,11 @@ _ATTRIBUTE = "Microsoft.Authorization/roleAssignments:"
 _SAID = 3
 """Maximum number of roles that a reason names; if there are more, it gives their number."""
 
-Allowed = tuple[tuple[str, tuple[str, ...]], ...]
+Allowed = tuple[tuple[Folded, tuple[str, ...]], ...]
 """Roles, folded and sorted, each with the types of principals that may get it; an empty tuple allows all types."""
+
+_Call = tuple[Folded, Folded, Folded | None, str | None]
+"""(place, operation, role, principal type) of a call to assign a role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Delegation:
         """The condition of the assignment, in the form that the portal writes."""
         return f"{_clause('write', 'Request', self.assigns)} AND {_clause('delete', 'Resource', self.removes)}"
 
-    def as_json(self, names: Mapping[str, str]) -> dict[str, Any]:
+    def as_json(self, names: Mapping[Folded, str]) -> dict[str, Any]:
         """Return the delegation in the JSON form of a proposal."""
         return {
             "role": ADMINISTRATOR,
@@ -98,9 +101,9 @@ class Delegations:
 
     write: int = 0
     operations: int = 0
-    found: Mapping[tuple[str, str], Delegation] = field(default_factory=dict)
-    containing: frozenset[str] = frozenset()
-    held: frozenset[tuple[str, str]] = frozenset()
+    found: Mapping[tuple[Folded, Folded], Delegation] = field(default_factory=dict)
+    containing: frozenset[Folded] = frozenset()
+    held: frozenset[tuple[Folded, Folded]] = frozenset()
 
     def of(self, demand: GrantRequest, profile: Profile | None) -> Delegation | str:
         """Return the delegation for a demand, or a word of `WHY_UNCONSTRAINED`; empty if it assigns no roles."""
@@ -108,7 +111,7 @@ class Delegations:
         if not needed:
             return ""
         open_ = profile.hidden | profile.open | profile.linked if profile is not None else self.operations
-        found = self.found.get((fold(demand.principal_id), area_of(demand.place)))
+        found = self.found.get((demand.principal_id, area_of(demand.place)))
         if demand.subject.condition is not None:
             return "own_condition"
         if demand.subject.role_definition_id not in self.containing:
@@ -123,12 +126,14 @@ class Delegations:
 
     def clashes(self, demand: GrantRequest) -> bool:
         """Return whether a demand needs a second assignment of the administrator role to its principal at its place."""
-        return demand.state == "active" and (fold(demand.principal_id), demand.place) in self.held
+        return demand.state == "active" and (demand.principal_id, demand.place) in self.held
 
 
-def area_of(place: str) -> str:
+def area_of(place: Folded) -> Folded:
     """Return the area of one condition: the resource group of a folded place, or the place if it is wider."""
-    return "/".join(place.split("/")[: GROUP_SEGMENTS + 1]) if place.startswith("/subscriptions/") else place
+    if not place.startswith("/subscriptions/"):
+        return place
+    return Folded("/".join(place.split("/")[: GROUP_SEGMENTS + 1]))
 
 
 def read_delegations(
@@ -150,10 +155,10 @@ def read_delegations(
     return Delegations(
         write=_write(book.index),
         operations=_operations(book.index),
-        found=_found(placed, requests, {subject.key: fold(subject.principal_id) for subject in subjects}),
+        found=_found(placed, requests, {subject.key: subject.principal_id for subject in subjects}),
         containing=frozenset(id_ for id_ in held if id_ in book.roles and book.is_contained(administrator, (id_,))),
         held=frozenset(
-            (fold(subject.principal_id), subject.place)
+            (subject.principal_id, subject.place)
             for subject in subjects
             if subject.role_definition_id == ADMINISTRATOR and subject.state == "active"
         ),
@@ -169,8 +174,8 @@ def _operations(index: OperationIndex) -> int:
 
 
 def _found(
-    placed: pl.DataFrame, requests: pl.DataFrame, holders: Mapping[tuple[str, str], str]
-) -> dict[tuple[str, str], Delegation]:
+    placed: pl.DataFrame, requests: pl.DataFrame, holders: Mapping[Key, Folded]
+) -> dict[tuple[Folded, Folded], Delegation]:
     """Return the delegation of each principal and area; a member's calls count for the member and for the group."""
     uses = placed.filter(pl.col("name").is_in([WRITE, DELETE])).select(
         "role_assignment_id", "state", "target", "place", operation="name", actor="principal_id"
@@ -178,15 +183,15 @@ def _found(
     shown = uses.join(
         requests, left_on=["actor", "operation", "place"], right_on=["principal_id", "operation", "place"], how="left"
     )
-    rows: dict[tuple[str, str], set[tuple[str, str, str | None, str | None]]] = defaultdict(set)
+    rows: dict[tuple[Folded, Folded], set[_Call]] = defaultdict(set)
     columns = shown.select("role_assignment_id", "state", "actor", "target", "place", "operation", "role", "kind")
     for id_, state, actor, target, place, operation, role, kind in columns.iter_rows():
-        for principal in {actor or "", holders[id_, state]}:
+        for principal in {actor or Folded(""), holders[id_, state]}:
             rows[principal, area_of(target)].add((place, operation, role, kind))
     return {key: one for key, seen in rows.items() if (one := _delegation(seen)) is not None}
 
 
-def _delegation(seen: set[tuple[str, str, str | None, str | None]]) -> Delegation | None:
+def _delegation(seen: set[_Call]) -> Delegation | None:
     """Return the delegation that calls show, or None if one of them does not show its role."""
     if any(role is None for _, _, role, _ in seen):
         return None
@@ -195,10 +200,10 @@ def _delegation(seen: set[tuple[str, str, str | None, str | None]]) -> Delegatio
     return Delegation(_allowed(written), _allowed(everything), len({(place, name) for place, name, _, _ in seen}))
 
 
-def _allowed(pairs: Iterable[tuple[str | None, str | None]]) -> Allowed:
-    kinds: dict[str, set[str]] = defaultdict(set)
+def _allowed(pairs: Iterable[tuple[Folded | None, str | None]]) -> Allowed:
+    kinds: dict[Folded, set[str]] = defaultdict(set)
     for role, kind in pairs:
-        kinds[str(role)].add(kind or "")
+        kinds[role or Folded("")].add(kind or "")
     return tuple((role, () if "" in found else tuple(sorted(found))) for role, found in sorted(kinds.items()))
 
 
@@ -235,5 +240,5 @@ def _said(one: Mapping[str, Any]) -> str:
     return f"{name} to {kinds}" if kinds else f"{name}"
 
 
-def _allowed_json(allowed: Allowed, names: Mapping[str, str]) -> list[dict[str, Any]]:
+def _allowed_json(allowed: Allowed, names: Mapping[Folded, str]) -> list[dict[str, Any]]:
     return [{"role": role, "role_name": names.get(role, ""), "principal_types": list(kinds)} for role, kinds in allowed]

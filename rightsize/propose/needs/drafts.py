@@ -1,6 +1,6 @@
 """Decide from its needs whether each assignment is kept, removed or replaced, as a draft of a proposal.
 
-A draft begins as a decision on one assignment alone. Then `settle` (`assembly.plan`) makes all drafts one plan:
+A draft begins as a decision on one assignment alone. Then `selection.settle` makes all drafts one plan:
 `selection.reconcile` settles conflicts between drafts, and `selection.assign` chooses roles for the open ones.
 """
 
@@ -18,26 +18,27 @@ from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook, RoleC
 from rightsize.propose.needs.keep_rules import REASONS
 from rightsize.propose.needs.needs import USED, USED_BEFORE, Needs, Profile
 from rightsize.propose.needs.undecided import count_causes, describe_causes, describe_tells
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
-Key = tuple[str, str]
-"""(role_assignment_id, state)."""
+Key = tuple[Folded, str]
+"""(role_assignment_id, state); the store folds ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
     """One assignment of today; `place` is its folded scope, `anchor` the folded subscription or management group.
 
+    `scope` has the spelling of the source, for what is written.
     `end_on` is its end as a text (see `core.expiry`), or None; `condition` is the condition of the assignment, or None.
     """
 
-    role_assignment_id: str
+    role_assignment_id: Folded
     state: AssignmentState
-    principal_id: str
-    role_definition_id: str
+    principal_id: Folded
+    role_definition_id: Folded
     scope: str
-    place: str
-    anchor: str
+    place: Folded
+    anchor: Folded
     condition: str | None = None
     end_on: str | None = None
 
@@ -54,9 +55,9 @@ class Placement:
     `counted` is the set of operations that count for this draft if several drafts share the assignment.
     """
 
-    place: str
+    place: Folded
     choice: RoleChoice
-    principal_id: str
+    principal_id: Folded
     state: AssignmentState = "active"
     condition: str | None = None
     end_on: str | None = None
@@ -85,8 +86,8 @@ class Draft:
     placements: tuple[Placement, ...] = ()
     needs: Needs | None = None
     profile: Profile | None = None
-    rests_on: tuple[str, ...] = ()
-    together_with: tuple[str, ...] = ()
+    rests_on: tuple[Folded, ...] = ()
+    together_with: tuple[Folded, ...] = ()
     open: bool = False
 
     def kept(self, word: str) -> Draft:
@@ -175,8 +176,8 @@ def first_draft(
 def with_roles(
     draft: Draft,
     placements: Iterable[Placement],
-    rests_on: Iterable[str],
-    together_with: Iterable[str],
+    rests_on: Iterable[Folded],
+    together_with: Iterable[Folded],
     places: int,
     role: KnownRole,
     book: RoleBook,
@@ -197,25 +198,10 @@ def with_roles(
     )
 
 
-def inherited_strings(role: KnownRole) -> frozenset[tuple[str, str]]:
-    """Return (plane, folded string) of every string in a role; Azure has already accepted these strings."""
-    return frozenset(
-        (plane, fold(text))
-        for block in role.blocks
-        for plane, texts in (
-            ("control", (*block.actions, *block.not_actions)),
-            ("data", (*block.data_actions, *block.not_data_actions)),
-        )
-        for text in texts
-    )
-
-
 def _names_unknown_provider(role: KnownRole, book: RoleBook) -> bool:
     """Return whether a role names a provider without operations in the catalogue, so that it cannot be judged."""
     known = book.index.providers
-    texts = [text for block in role.blocks for text in (*block.actions, *block.data_actions)]
-    named = (fold(text).split("/", 1)[0] for text in texts)
-    return any("*" not in provider and provider not in known for provider in named)
+    return any("*" not in provider and provider not in known for provider in role.providers)
 
 
 def _kind(placements: Sequence[Placement]) -> ProposalKind:
@@ -287,7 +273,7 @@ def _narrow_reason(role: KnownRole, draft: Draft, places: int, book: RoleBook) -
     return f"{kept}{before}{days}{parts}{asks}{describe_end(draft.subject.end_on)}"
 
 
-def _describe_parts(stays_at: Mapping[str, str]) -> str:
+def _describe_parts(stays_at: Mapping[Folded, str]) -> str:
     """Return the clause for the scopes where today's role stays whole, and what the change costs."""
     where = "1 scope" if len(stays_at) == 1 else f"{len(stays_at)} scopes"
     return f"; its role stays whole at {where} below, where the logs say too little; {LATER_COST}"

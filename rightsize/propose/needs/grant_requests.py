@@ -19,7 +19,7 @@ from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.role_catalog import Blocks, KnownRole, Need, RoleBook
 from rightsize.propose.needs.drafts import Key, Subject
 from rightsize.rbac.algebra import contains, grants
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,13 @@ class GrantRequest:
     """
 
     subject: Subject
-    place: str
+    place: Folded
     need: Need
-    principal_id: str
+    principal_id: Folded
     state: AssignmentState = "active"
     condition: str | None = None
     end_on: str | None = None
-    role_definition_id: str | None = None
+    role_definition_id: Folded | None = None
     apart: str = ""
 
 
@@ -66,15 +66,15 @@ class GrantUnit:
         apart: The word for a part that gets a role of its own.
     """
 
-    principal_id: str
-    place: str
+    principal_id: Folded
+    place: Folded
     state: AssignmentState
     condition: str | None
     end_on: str | None
     need: Need
-    ceiling: tuple[str, ...]
+    ceiling: tuple[Folded, ...]
     subjects: tuple[Key, ...]
-    role_definition_id: str | None = None
+    role_definition_id: Folded | None = None
     apart: str = ""
 
 
@@ -85,9 +85,9 @@ class KeptAssignment:
     An eligible one serves only eligible needs, and one that ends serves only needs that end no later.
     """
 
-    role_assignment_id: str
-    principal_id: str
-    place: str
+    role_assignment_id: Folded
+    principal_id: Folded
+    place: Folded
     role: KnownRole
     state: AssignmentState = "active"
     end_on: str | None = None
@@ -104,11 +104,11 @@ class Units:
     """
 
     units: tuple[GrantUnit, ...]
-    rests_on: Mapping[Key, tuple[str, ...]]
+    rests_on: Mapping[Key, tuple[Folded, ...]]
     leans_on: Mapping[Key, tuple[GrantUnit, ...]]
 
 
-_Identity = tuple[str, AssignmentState, str | None, str | None, str, str | None]
+_Identity = tuple[Folded, AssignmentState, str | None, Folded | None, str, str | None]
 """Principal, state, condition, the one role if only one may grant it, the word of the part, and the end."""
 
 
@@ -123,14 +123,14 @@ def form_units(
         book: The roles.
         tree: Management groups and subscriptions.
     """
-    kept: dict[str, list[KeptAssignment]] = defaultdict(list)
+    kept: dict[Folded, list[KeptAssignment]] = defaultdict(list)
     for one in kept_assignments:
-        kept[fold(one.principal_id)].append(one)
-    by_principal: dict[str, list[GrantRequest]] = defaultdict(list)
+        kept[one.principal_id].append(one)
+    by_principal: dict[Folded, list[GrantRequest]] = defaultdict(list)
     for demand in demands:
-        by_principal[fold(demand.principal_id)].append(demand)
+        by_principal[demand.principal_id].append(demand)
     units: list[GrantUnit] = []
-    rests_on: dict[Key, set[str]] = defaultdict(set)
+    rests_on: dict[Key, set[Folded]] = defaultdict(set)
     leans_on: dict[Key, dict[GrantUnit, None]] = defaultdict(dict)
     for principal in sorted(by_principal):
         former = _Former(book, tree, kept.get(principal, []), rests_on, leans_on)
@@ -147,15 +147,15 @@ class _Former:
     book: RoleBook
     tree: ScopeTree
     kept: Sequence[KeptAssignment]
-    rests_on: dict[Key, set[str]]
+    rests_on: dict[Key, set[Folded]]
     leans_on: dict[Key, dict[GrantUnit, None]]
 
     def form(self, demands: Sequence[GrantRequest]) -> list[GrantUnit]:
         """Return the units of one principal, wider scopes first."""
-        joined: dict[tuple[str, _Identity], list[GrantRequest]] = defaultdict(list)
+        joined: dict[tuple[Folded, _Identity], list[GrantRequest]] = defaultdict(list)
         for demand in demands:
             identity = (
-                fold(demand.principal_id),
+                demand.principal_id,
                 demand.state,
                 demand.condition,
                 demand.role_definition_id,
@@ -220,11 +220,11 @@ class _Former:
         The condition of that role is the one of a delegation: it limits only the making and deleting of role
         assignments. These two operations stay in the need.
         """
-        decided = self.book.index.mask(("control", fold(name)) for name in (WRITE, DELETE))
+        decided = self.book.index.mask(("control", name) for name in (WRITE, DELETE))
         for unit in whole:
             if not need or not is_at_or_below(demand.place, unit.place, self.tree):
                 continue
-            role = self.book.roles[str(unit.role_definition_id)]
+            role = self.book.roles[unit.role_definition_id or Folded("")]
             open_ = tuple(
                 part
                 for part in need.parts
@@ -252,13 +252,13 @@ class _Former:
 
 def granted_above(units: Iterable[GrantUnit], tree: ScopeTree) -> dict[GrantUnit, tuple[GrantUnit, ...]]:
     """Return for each unit the units of the same principal at wider scopes whose grants hold at its place as well."""
-    by_principal: dict[str, list[GrantUnit]] = defaultdict(list)
+    by_principal: dict[Folded, list[GrantUnit]] = defaultdict(list)
     for unit in units:
-        by_principal[fold(unit.principal_id)].append(unit)
+        by_principal[unit.principal_id].append(unit)
     found = {}
     for members in by_principal.values():
         for unit in members:
-            identity = ("", unit.state, unit.condition, unit.role_definition_id, unit.apart, unit.end_on)
+            identity = (unit.principal_id, unit.state, unit.condition, unit.role_definition_id, unit.apart, unit.end_on)
             above = tuple(
                 one
                 for one in members

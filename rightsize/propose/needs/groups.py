@@ -19,11 +19,15 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window
 from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.needs.drafts import Key
+from rightsize.rbac.text import Folded
 
 FEW = 3
 """Maximum number of members that get assignments of their own for an operation; if more use it, the group keeps it."""
 SHARE = 4
 """The operation also has to be used by at most one in this number of members."""
+
+Singled = Mapping[Key, Mapping[Folded, Mapping[Folded, int]]]
+"""By assignment and folded place, the operations that only few members used there, by the folded id of each member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +37,16 @@ class Groups:
     Attributes:
         people: Folded id of a group to its number of members that are not groups, nested ones included; groups without
             any are left out.
-        singled: For an assignment and a folded place, the operations that only few members used there, by the folded
-            id of each of these members.
+        singled: The operations that only few members used.
         used_cells: For each assignment of a group, pairs (bit, number): the bit of an operation, and the number of
             different (member, place) that used it.
     """
 
-    people: Mapping[str, int] = field(default_factory=dict)
-    singled: Mapping[Key, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    people: Mapping[Folded, int] = field(default_factory=dict)
+    singled: Singled = field(default_factory=dict)
     used_cells: Mapping[Key, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
-    def people_of(self, principal_id: str) -> int:
+    def people_of(self, principal_id: Folded) -> int:
         """Return the number of principals that act through a folded holder: 1 if it is not a group."""
         return max(1, self.people.get(principal_id, 1))
 
@@ -134,7 +137,7 @@ def _with_use_below(uses: pl.DataFrame) -> pl.DataFrame:
 
 def _singled(
     uses: pl.DataFrame, of_group: pl.DataFrame, young: pl.Series, index: OperationIndex
-) -> dict[Key, dict[str, dict[str, int]]]:
+) -> dict[Key, dict[Folded, dict[Folded, int]]]:
     """Return the operations that few members used; use by a principal not known as a member stays with the group."""
     known = uses.join(of_group.with_columns(is_member=pl.lit(True)), on=["holder", "member"], how="left")
     few = (
@@ -153,7 +156,7 @@ def _singled(
         .agg(pl.col("bit").unique())
         .sort("role_assignment_id", "state", "target", "member")
     )
-    singled: dict[Key, dict[str, dict[str, int]]] = {}
+    singled: dict[Key, dict[Folded, dict[Folded, int]]] = {}
     for id_, state, target, member, bits in rows.iter_rows():
         singled.setdefault((id_, state), {}).setdefault(target, {})[member] = index.mask_of_bits(bits)
     return singled

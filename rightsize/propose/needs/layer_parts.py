@@ -7,7 +7,7 @@ these parts become eligible where possible. The rules (`rules/layers.csv`) say w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -15,11 +15,11 @@ import polars as pl
 from rightsize.analyze.scoping import ROOT, ScopeTree
 from rightsize.model.nouns import LAYERS
 from rightsize.propose.core.bitsets import OperationIndex
-from rightsize.propose.core.read_patterns import PatternPart
+from rightsize.propose.core.read_patterns import PatternPart, in_order
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP, anchor_of_place
 from rightsize.propose.needs.drafts import Key, Subject
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 from rightsize.rules.layers import LAYER_BITS
 
 GUARDS = ("identity_control", "monitoring")
@@ -45,11 +45,11 @@ class LayerParts:
     """
 
     masks: Mapping[str, int] = field(default_factory=dict)
-    pairs: frozenset[tuple[str, str]] = frozenset()
+    pairs: frozenset[tuple[Folded, Folded]] = frozenset()
     whole: frozenset[Key] = frozenset()
     tree: ScopeTree | None = None
     book: RoleBook | None = None
-    _places: dict[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
+    _places: dict[Folded, tuple[Folded, ...]] = field(default_factory=dict, compare=False)
 
     @property
     def harmful(self) -> int:
@@ -59,7 +59,7 @@ class LayerParts:
             found |= mask
         return found
 
-    def splits(self, principal_id: str, place: str, subject: Subject) -> bool:
+    def splits(self, principal_id: Folded, place: Folded, subject: Subject) -> bool:
         """Return whether the needs of a principal at a folded place are split.
 
         Eligible access is not split, since it is activated as a whole; nor is an assignment with a condition, which
@@ -67,10 +67,9 @@ class LayerParts:
         """
         if not self.pairs or subject.state != "active" or subject.condition or subject.key in self.whole:
             return False
-        who = fold(principal_id)
-        return any((who, scope) in self.pairs for scope in self.subscriptions(place))
+        return any((principal_id, scope) in self.pairs for scope in self.subscriptions(place))
 
-    def subscriptions(self, place: str) -> tuple[str, ...]:
+    def subscriptions(self, place: Folded) -> tuple[Folded, ...]:
         """Return the folded subscriptions in or around a folded place; the place itself if none are known."""
         if self.tree is None or place.startswith("/subscriptions/"):
             return (anchor_of_place(place),)
@@ -105,15 +104,14 @@ class LayerParts:
 
     def _without(self, part: PatternPart, taken: int) -> PatternPart | None:
         book = self._book()
-        names = {fold(name): name for _, name in book.index.members(taken)}
-        patterns = tuple(text for text in part.patterns if fold(text) not in names)
+        names = {name for _, name in book.index.folded_members(taken)}
+        patterns = tuple(text for text, key in zip(part.patterns, part.folded, strict=True) if key not in names)
         if not patterns:
             return None
         left = replace(part, patterns=patterns)
         still = self._mask(left) & taken
         named = [name for _, name in book.index.members(still)]
-        not_patterns = sorted({*part.not_patterns, *named}, key=lambda text: (fold(text), text))
-        return replace(left, not_patterns=tuple(not_patterns))
+        return replace(left, not_patterns=in_order((*part.not_patterns, *named)))
 
     def _mask(self, part: PatternPart) -> int:
         return self._book().part_mask(part)
@@ -160,18 +158,13 @@ def as_granted(role: KnownRole, index: OperationIndex) -> Need:
             ("control", block.actions, block.not_actions),
             ("data", block.data_actions, block.not_data_actions),
         ):
-            known = index.mask((plane, text.strip()) for text in texts if "*" not in text)
-            operations |= known & role.certain
-            names = (text.strip() for text in texts)
-            patterns = [
-                name
-                for name in names
-                if "*" in name or index.bit(plane, name) is None or index.mask([(plane, name)]) & role.doubtful
-            ]
+            patterns = []
+            for text in texts:
+                bit = index.bit(plane, fold(text)) if "*" not in text else None
+                if bit is None or role.doubtful >> bit & 1:
+                    patterns.append(text.strip())
+                else:
+                    operations |= 1 << bit & role.certain
             if patterns:
-                parts.append(PatternPart(_sorted(patterns), _sorted(text.strip() for text in taken_out), plane))
+                parts.append(PatternPart(in_order(patterns), in_order(text.strip() for text in taken_out), plane))
     return Need(operations, tuple(sorted(parts)))
-
-
-def _sorted(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(set(texts), key=lambda text: (fold(text), text)))

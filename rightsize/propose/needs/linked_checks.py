@@ -15,18 +15,18 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
 
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """The operations that stay: catalogue operations as a set, and the names of others.
+    """The operations that stay: catalogue operations as a set, and the folded names of others.
 
     `polls` are the status reads that these operations need and that the assignment which grants them does not keep.
     """
 
     operations: int = 0
-    unknown: frozenset[str] = frozenset()
+    unknown: frozenset[Folded] = frozenset()
     polls: int = 0
 
     def __or__(self, other: Writes) -> Writes:
@@ -44,10 +44,13 @@ class CheckEvidence:
     Attributes:
         referrers: For a top-level type, the types whose resources refer to one of that type.
         refused: Operations that a refusal in the log names.
+        elsewhere: Operations of the control plane that run on a service's own endpoint: Resource Manager, which checks
+            linked actions, never sees them.
     """
 
     referrers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     refused: frozenset[str] = frozenset()
+    elsewhere: int = 0
 
     def writes_of(self, checked: str) -> tuple[str, ...]:
         """Return the patterns of the writes that can cause a folded check without a rule."""
@@ -58,15 +61,15 @@ class CheckEvidence:
         return (f"{provider}/*/write", *(f"{kind}{end}" for kind in referrers for end in ("/write", "/*/write")))
 
 
-def writes_within_reach(kept: Iterable[tuple[str, Writes]], membership: pl.DataFrame) -> Mapping[str, Writes]:
+def writes_within_reach(kept: Iterable[tuple[Folded, Writes]], membership: pl.DataFrame) -> Mapping[Folded, Writes]:
     """Return, for each folded holder, the writes that all its principals keep through any of their assignments.
 
     Args:
         kept: (folded holder of an assignment, the writes of the assignment that stay).
-        membership: `(principal_id, holder)`: the principals that reach the assignments of a holder, now or by
+        membership: `(principal_id, holder)`, folded: the principals that reach the assignments of a holder, now or by
             activating a membership.
     """
-    of_holder: dict[str, Writes] = defaultdict(Writes)
+    of_holder: dict[Folded, Writes] = defaultdict(Writes)
     for holder, writes in kept:
         of_holder[holder] |= writes
     held = pl.DataFrame({"holder": sorted(of_holder)}, schema={"holder": pl.String})
@@ -76,13 +79,11 @@ def writes_within_reach(kept: Iterable[tuple[str, Writes]], membership: pl.DataF
         .unique()
         .sort("person", "holder")
     )
-    pairs = {(fold(person), fold(holder)) for person, holder in reached.iter_rows()} | {
-        (name, name) for name in of_holder
-    }
-    of_person: dict[str, Writes] = defaultdict(Writes)
+    pairs: set[tuple[Folded, Folded]] = {*reached.iter_rows(), *((name, name) for name in of_holder)}
+    of_person: dict[Folded, Writes] = defaultdict(Writes)
     for person, holder in pairs:
         of_person[person] |= of_holder[holder]
-    found: dict[str, Writes] = defaultdict(Writes)
+    found: dict[Folded, Writes] = defaultdict(Writes)
     for person, holder in pairs:
         found[holder] |= of_person[person]
     return found

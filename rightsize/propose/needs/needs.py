@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rightsize.analyze.reasons import BY_EXISTENCE, OutOfCoverage, UnobservableReason, Unused, Verdict
-from rightsize.propose.core.bitsets import Interner, OperationIndex
+from rightsize.propose.core.bitsets import FoldedKey, Interner, OperationIndex
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.core.read_patterns import READ, PatternPart, met, reading_parts
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
@@ -18,7 +18,7 @@ from rightsize.propose.needs.check_reader import CheckReader
 from rightsize.propose.needs.granting_patterns import parts_granting, unlisted_parts
 from rightsize.propose.needs.linked_checks import CheckEvidence, Writes
 from rightsize.propose.needs.status_reads import Polls, type_of, types_around
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
 USED = "used"
 USED_BEFORE = OutOfCoverage.USED_BEFORE_WINDOW.value
@@ -50,7 +50,7 @@ LIFECYCLE_SIBLINGS = {
     "/add/action": ("/write", "/delete"),
 }
 """The operations that `--lifecycle` adds to each create operation, by the ends of their names."""
-_GROUP_READ = "microsoft.resources/subscriptions/resourcegroups/read"
+_GROUP_READ = Folded("microsoft.resources/subscriptions/resourcegroups/read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +101,14 @@ class Profile:
 class Use:
     """The use at one target scope: catalogue operations, and (plane, operation) that the catalogue lacks.
 
-    `earlier` is the part of the operations that were used there only before the window, and still count.
+    `earlier` is the part of the operations that were used there only before the window, and still count. `unlisted` has
+    the names of `unknown`, folded.
     """
 
     operations: int = 0
     unknown: tuple[tuple[str, str], ...] = ()
     earlier: int = 0
+    unlisted: frozenset[FoldedKey] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +120,11 @@ class Needs:
     that alone may grant the need at today's scope, each with its part: nobody was observed to use it.
     """
 
-    by_scope: Mapping[str, Need]
+    by_scope: Mapping[Folded, Need]
     why: Mapping[str, int]
     loose: int = 0
-    stays_at: Mapping[str, str] = field(default_factory=dict)
-    through: tuple[tuple[str, Need], ...] = ()
+    stays_at: Mapping[Folded, str] = field(default_factory=dict)
+    through: tuple[tuple[Folded, Need], ...] = ()
 
 
 @dataclass(slots=True)
@@ -132,15 +134,12 @@ class NeedReader:
     Attributes:
         book: The roles.
         options: The options that the person chose.
-        elsewhere: Operations of the control plane that run on a service's own endpoint: Resource Manager, which
-            checks linked actions, never sees them.
         evidence: The evidence on linked checks that no rule pairs with a write.
         checks: The reader of linked checks.
     """
 
     book: RoleBook
     options: PlanOptions
-    elsewhere: int = 0
     evidence: CheckEvidence = field(default_factory=CheckEvidence)
     _sets: Interner = field(default_factory=Interner)
     checks: CheckReader = field(init=False)
@@ -155,7 +154,7 @@ class NeedReader:
         """The index of operations."""
         return self.book.index
 
-    def staying(self, profile: Profile, use: Mapping[str, Use], peers: Mapping[str, int] | None = None) -> Writes:
+    def staying(self, profile: Profile, use: Mapping[Folded, Use], peers: Mapping[Folded, int] | None = None) -> Writes:
         """Return the operations of one assignment that stay, without its reads and linked checks.
 
         The arguments are those of `read`; `peers` counts with `--peers` alone.
@@ -164,18 +163,18 @@ class NeedReader:
         if self.options.peers and peers:
             used |= _union(peers.values())
         hidden = profile.kept_hidden(self.options.unobservable)
-        unknown = frozenset(name for part in use.values() for name in _control(part.unknown))
-        polls = self.polls.asked((used | profile.open) & ~self.elsewhere, unknown) & ~profile.reads
-        return Writes((used | profile.open | hidden) & ~self.elsewhere, unknown, polls)
+        unknown = frozenset(name for part in use.values() for name in _control(part.unlisted))
+        polls = self.polls.asked((used | profile.open) & ~self.evidence.elsewhere, unknown) & ~profile.reads
+        return Writes((used | profile.open | hidden) & ~self.evidence.elsewhere, unknown, polls)
 
     def read(
         self,
         role: KnownRole,
-        scope: str,
+        scope: Folded,
         profile: Profile,
-        use: Mapping[str, Use],
+        use: Mapping[Folded, Use],
         around: Writes | None = None,
-        peers: Mapping[str, int] | None = None,
+        peers: Mapping[Folded, int] | None = None,
     ) -> Needs:
         """Return the needs of one assignment.
 
@@ -235,47 +234,53 @@ class NeedReader:
         return Needs(self._without_repeats(scope, by_scope, parts), found, loose)
 
     def status_reads(
-        self, scope: str, profile: Profile, use: Mapping[str, Use], around: Writes | None = None
-    ) -> dict[str, int]:
+        self, scope: Folded, profile: Profile, use: Mapping[Folded, Use], around: Writes | None = None
+    ) -> dict[Folded, int]:
         """Return the unlogged status reads of today's grant that kept writes need, by place.
 
         The arguments are those of `read`. For used writes the place is their target, but no narrower than the resource
         group. For operations out of coverage, and for writes through other assignments of the same principals, it is
         today's scope.
         """
+        beyond = self.evidence.elsewhere
         asked = [
-            (group_at_least(target, scope), self.polls.asked(part.operations & ~self.elsewhere, _control(part.unknown)))
+            (group_at_least(target, scope), self.polls.asked(part.operations & ~beyond, _control(part.unlisted)))
             for target, part in use.items()
         ]
-        asked.append((scope, self.polls.asked(profile.open & ~self.elsewhere) | (around.polls if around else 0)))
-        found: dict[str, int] = {}
+        asked.append((scope, self.polls.asked(profile.open & ~beyond) | (around.polls if around else 0)))
+        found: dict[Folded, int] = {}
         for place, polls in asked:
             if kept := polls & profile.reads:
                 found[place] = found.get(place, 0) | kept
         return found
 
     def _add_status_reads(
-        self, scope: str, profile: Profile, use: Mapping[str, Use], around: Writes | None, by_scope: dict[str, int]
+        self,
+        scope: Folded,
+        profile: Profile,
+        use: Mapping[Folded, Use],
+        around: Writes | None,
+        by_scope: dict[Folded, int],
     ) -> int:
         found = self.status_reads(scope, profile, use, around)
         for place, polls in found.items():
             by_scope[place] = by_scope.get(place, 0) | polls
         return _union(found.values())
 
-    def _add_lifecycle(self, role: KnownRole, by_scope: dict[str, int], why: dict[str, int]) -> None:
+    def _add_lifecycle(self, role: KnownRole, by_scope: dict[Folded, int], why: dict[str, int]) -> None:
         for target, operations in by_scope.items():
             names = [
-                (plane, name[: -len(made)] + sibling)
-                for plane, name in self.index.members(operations)
+                (plane, Folded(name[: -len(made)] + sibling))
+                for plane, name in self.index.folded_members(operations)
                 for made, siblings in LIFECYCLE_SIBLINGS.items()
-                if fold(name).endswith(made)
+                if name.endswith(made)
                 for sibling in siblings
             ]
             added = self.index.mask(names) & role.granted & ~operations
             by_scope[target] = operations | added
             why[LIFECYCLE] = why.get(LIFECYCLE, 0) | (added & ~why[USED] & ~why[USED_BEFORE])
 
-    def _reads(self, role: KnownRole, reads: int, use: Mapping[str, Use], linked: int) -> _Reads:
+    def _reads(self, role: KnownRole, reads: int, use: Mapping[Folded, Use], linked: int) -> _Reads:
         if self.options.reads is Reads.ALL:
             return self._as_granted(self._matching(reading_parts(role.blocks)), reads)
         if self.options.reads is Reads.NAMESPACE:
@@ -283,7 +288,7 @@ class NeedReader:
             parts = tuple(
                 part for name in providers for part in reading_parts(role.blocks, within=self._provider(name))
             )
-            members = ((plane, name) for plane, name in self.index.members(reads) if provider_of(name) in providers)
+            members = (key for key in self.index.folded_members(reads) if provider_of(key[1]) in providers)
             found = self._as_granted(self._matching(parts), self.index.mask(members))
             return _Reads(
                 found.operations, found.parts, {}, {NAMESPACE_READ: self.book.mask(Need(found.operations, parts))}
@@ -292,7 +297,7 @@ class NeedReader:
             by_scope = {
                 target: self.index.mask(sibling_reads(self._names(part))) & reads for target, part in use.items()
             }
-            here = self.index.mask(sibling_reads(self.index.members(linked))) & reads if use else 0
+            here = self.index.mask(sibling_reads(self.index.folded_members(linked))) & reads if use else 0
             return _Reads(here, (), by_scope, {SIBLING_READ: here | _union(by_scope.values())})
         return _Reads()
 
@@ -316,21 +321,21 @@ class NeedReader:
         names = sorted(self.index.members(doubtful))
         return [part for plane, name in names for part in parts_granting(role, plane, name)]
 
-    def _names(self, part: Use) -> list[tuple[str, str]]:
-        return [*self.index.members(part.operations), *part.unknown]
+    def _names(self, part: Use) -> list[FoldedKey]:
+        return [*self.index.folded_members(part.operations), *part.unlisted]
 
-    def _provider(self, folded_name: str) -> str:
+    def _provider(self, folded_name: Folded) -> str:
         """Return the name of a resource provider in the catalogue's spelling."""
-        for _, name in self.index.names:
-            if provider_of(name) == folded_name:
+        for (_, key), (_, name) in zip(self.index.keys, self.index.names, strict=True):
+            if provider_of(key) == folded_name:
                 return name.split("/", 1)[0]
         return folded_name
 
     def _without_repeats(
-        self, scope: str, by_scope: Mapping[str, int], parts: Mapping[str, tuple[PatternPart, ...]]
-    ) -> dict[str, Need]:
+        self, scope: Folded, by_scope: Mapping[Folded, int], parts: Mapping[Folded, tuple[PatternPart, ...]]
+    ) -> dict[Folded, Need]:
         """Return the needs without operations that a scope above, or a pattern at the same scope, grants anyway."""
-        above: dict[str, int] = {}
+        above: dict[Folded, int] = {}
         needs = {}
         for target in sorted({*by_scope, *parts}, key=lambda text: (text != scope, text.count("/"), text)):
             own = tuple(dict.fromkeys(parts.get(target, ())))
@@ -350,25 +355,25 @@ class NeedReader:
 class _Reads:
     operations: int = 0
     parts: tuple[PatternPart, ...] = ()
-    by_scope: Mapping[str, int] = field(default_factory=dict)
+    by_scope: Mapping[Folded, int] = field(default_factory=dict)
     why: Mapping[str, int] = field(default_factory=dict)
 
 
-def sibling_reads(names: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def sibling_reads(names: Iterable[FoldedKey]) -> list[FoldedKey]:
     """Return the read operations of the types that operations name, of their parent types, and of resource groups."""
     found = {("control", _GROUP_READ)}
     for _, name in names:
-        found |= {("control", kind + READ) for kind in types_around(type_of(name))[1:]}
+        found |= {("control", Folded(kind + READ)) for kind in types_around(type_of(name))[1:]}
     return sorted(found)
 
 
-def provider_of(name: str) -> str:
-    """Return the folded resource provider of an operation."""
-    return fold(name.split("/", 1)[0])
+def provider_of(name: Folded) -> Folded:
+    """Return the folded resource provider of a folded operation."""
+    return Folded(name.split("/", 1)[0])
 
 
-def _control(unknown: Iterable[tuple[str, str]]) -> list[str]:
-    return [name for plane, name in unknown if plane == "control"]
+def _control(unlisted: Iterable[FoldedKey]) -> list[Folded]:
+    return [name for plane, name in unlisted if plane == "control"]
 
 
 def _union(masks: Iterable[int]) -> int:

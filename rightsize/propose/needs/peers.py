@@ -24,6 +24,7 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.drafts import Key
 from rightsize.propose.needs.touched_types import JOB, kind_of_scope, shared_jobs, top_level_type
+from rightsize.rbac.text import Folded
 from rightsize.rules.operations import split_off
 
 TEAM = 50
@@ -33,7 +34,7 @@ _KEY = ["role_assignment_id", "state"]
 
 def read_peer_uses(
     placed: pl.DataFrame, inputs: Inputs, book: RoleBook, operations: pl.DataFrame
-) -> dict[Key, dict[str, int]]:
+) -> dict[Key, dict[Folded, int]]:
     """Return for each assignment with use the operations that only its peers used, by the folded scope to keep them at.
 
     Operations of the catalogue alone count, seen in the window, and granted by the role of the assignment.
@@ -63,10 +64,10 @@ def read_peer_uses(
         of_type=_masks_by(used, "type", book),
         own=_masks_by(used, _KEY, book),
     )
-    targets: dict[Key, dict[str, list[str]]] = {}
+    targets: dict[Key, dict[str, list[Folded]]] = {}
     for id_, state, type_, places in uses.group_by(*_KEY, "type").agg(pl.col("target").unique().sort()).iter_rows():
         targets.setdefault((id_, state), {})[type_] = places
-    found: dict[Key, dict[str, int]] = {}
+    found: dict[Key, dict[Folded, int]] = {}
     rows = teams.group_by(_KEY).agg("team").join(held, on=_KEY).select(*_KEY, "role", "place", "team").sort(_KEY)
     for id_, state, role, place, own_teams in rows.iter_rows():
         key = id_, state
@@ -88,9 +89,9 @@ class _Masks:
         """Return what the teams of an assignment used and its holder did not."""
         return reduce(or_, (self.of_team[team] for team in teams)) & ~self.own[key]
 
-    def by_place(self, new: int, targets: Mapping[str, Iterable[str]], place: str) -> dict[str, int]:
+    def by_place(self, new: int, targets: Mapping[str, Iterable[Folded]], place: Folded) -> dict[Folded, int]:
         """Return operations by place: where the holder used the same type, else at the scope of the assignment."""
-        found: dict[str, int] = defaultdict(int)
+        found: dict[Folded, int] = defaultdict(int)
         rest = new
         for type_, places in targets.items():
             if part := new & self.of_type[type_]:

@@ -15,7 +15,7 @@ import polars as pl
 
 from rightsize.analyze.activation_use import duration
 from rightsize.propose.core.bitsets import OperationIndex
-from rightsize.propose.core.read_patterns import READ
+from rightsize.propose.core.read_patterns import READ, is_read
 from rightsize.propose.core.role_catalog import KnownRole, Need
 from rightsize.propose.needs.delegation import ADMINISTRATOR, WHY_UNCONSTRAINED, Delegation, Delegations, area_of
 from rightsize.propose.needs.drafts import Draft, Key, Subject
@@ -24,7 +24,7 @@ from rightsize.propose.needs.grant_requests import GrantRequest
 from rightsize.propose.needs.layer_parts import BESIDE, DAILY, GUARDS, LayerParts, as_granted, may_open
 from rightsize.propose.needs.needs import Needs, Profile
 from rightsize.propose.needs.use_rows import UseRows
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 from rightsize.rules.operations import split_off
 
 FEW_DAYS = 30
@@ -187,9 +187,7 @@ def _apart(demand: GrantRequest, operations: int, privilege: Privilege, word: st
 def why_active(demand: GrantRequest, privilege: Privilege) -> str:
     """Return the reason why a demand has to stay active, as a word of `WHY_ACTIVE`; empty if it can be eligible."""
     subject = demand.subject
-    return privilege.eligibility.refusal(
-        fold(demand.principal_id), demand.place, subject.role_definition_id, subject.place
-    )
+    return privilege.eligibility.refusal(demand.principal_id, demand.place, subject.role_definition_id, subject.place)
 
 
 def _lifted(part: GrantRequest, privilege: Privilege) -> GrantRequest:
@@ -197,7 +195,7 @@ def _lifted(part: GrantRequest, privilege: Privilege) -> GrantRequest:
 
     Eligible access to the whole group exposes less than active access to one resource of it.
     """
-    group = "/".join(part.place.split("/")[: GROUP_SEGMENTS + 1])
+    group = Folded("/".join(part.place.split("/")[: GROUP_SEGMENTS + 1]))
     if part.subject.place.startswith(group + "/"):
         return part
     wider = replace(part, place=group)
@@ -222,7 +220,9 @@ def may_split(subject: Subject, profile: Profile, needs: Needs, privilege: Privi
         for part in split(GrantRequest(subject, place, need, subject.principal_id), profile, privilege):
             if part.apart not in ("", DAILY):
                 found = found or part.state == "eligible"
-            elif part.need.operations & ~reads or not all(_reads_only(one.patterns) for one in part.need.parts):
+            elif part.need.operations & ~reads or not all(
+                is_read(text) for one in part.need.parts for text in one.patterns
+            ):
                 return False
     return found
 
@@ -238,16 +238,10 @@ def opened_by_layer(
     if not layers.splits(subject.principal_id, subject.place, subject) or not may_open(subject, role):
         return None
     found = layers.layers_of(role.granted)
-    word = privilege.eligibility.refusal(
-        fold(subject.principal_id), subject.place, subject.role_definition_id, subject.place
-    )
+    word = privilege.eligibility.refusal(subject.principal_id, subject.place, subject.role_definition_id, subject.place)
     if len(found) > 1 or (not word and not set(GUARDS).isdisjoint(found)):
         return replace(needs, by_scope={subject.place: as_granted(role, index)})
     return None
-
-
-def _reads_only(patterns: Sequence[str]) -> bool:
-    return all(fold(text).endswith(READ) for text in patterns)
 
 
 def privileged_evidence(
@@ -255,7 +249,7 @@ def privileged_evidence(
     parts: Sequence[GrantRequest],
     privilege: Privilege,
     index: OperationIndex,
-    names: Mapping[str, str],
+    names: Mapping[Folded, str],
 ) -> dict[str, Any]:
     """Return a proposal's evidence on its split-off parts: operations, delegations and reasons for staying active.
 
@@ -266,8 +260,8 @@ def privileged_evidence(
         index: The operations.
         names: The names of roles by id.
     """
-    given = {(fold(one.principal_id), one.place, one.state) for one in draft.placements}
-    shown = [part for part in parts if (fold(part.principal_id), part.place, part.state) in given]
+    given = {(one.principal_id, one.place, one.state) for one in draft.placements}
+    shown = [part for part in parts if (part.principal_id, part.place, part.state) in given]
     if not shown:
         return {}
     described = [(part, _part_json(part, draft.profile, privilege, index, names)) for part in shown]
@@ -310,7 +304,7 @@ def _part_json(
     profile: Profile | None,
     privilege: Privilege,
     index: OperationIndex,
-    role_names: Mapping[str, str],
+    role_names: Mapping[Folded, str],
 ) -> dict[str, Any]:
     names = [name for _, name in index.members(part.need.operations)]
     found: dict[str, Any] = {
@@ -334,11 +328,11 @@ def is_to_sleep(part: GrantRequest, privilege: Privilege) -> bool:
 
 
 def _delegation_json(
-    part: GrantRequest, profile: Profile | None, delegations: Delegations, names: Mapping[str, str]
+    part: GrantRequest, profile: Profile | None, delegations: Delegations, names: Mapping[Folded, str]
 ) -> dict[str, Any]:
     """Return the roles that a part may assign, or the reason why it may assign any role."""
     if part.role_definition_id is not None:
-        return delegations.found[fold(part.principal_id), area_of(part.place)].as_json(names)
+        return delegations.found[part.principal_id, area_of(part.place)].as_json(names)
     found = delegations.of(part, profile)
     if isinstance(found, Delegation):
         return {

@@ -14,23 +14,23 @@ from functools import cached_property, lru_cache
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.bitsets import OperationIndex, bits_of
 from rightsize.propose.core.read_patterns import READ
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 from rightsize.rules.operations import status_reads
 
 _LOCATIONS = "/locations"
 _OF_TYPE = "type"
 
 
-def type_of(name: str) -> str:
-    """Return the resource type of an operation: the segments before its verb."""
+def type_of(name: Folded) -> Folded:
+    """Return the resource type of a folded operation: the segments before its verb."""
     segments = name.split("/")
-    return "/".join(segments[:-2] if fold(segments[-1]) == "action" else segments[:-1])
+    return Folded("/".join(segments[:-2] if segments[-1] == "action" else segments[:-1]))
 
 
-def types_around(kind: str) -> list[str]:
+def types_around(kind: Folded) -> list[Folded]:
     """Return the provider of a type, its parent types and the type itself, from the top."""
     segments = kind.split("/")
-    return ["/".join(segments[:length]) for length in range(1, len(segments) + 1)]
+    return [Folded("/".join(segments[:length])) for length in range(1, len(segments) + 1)]
 
 
 class Polls:
@@ -47,7 +47,7 @@ class Polls:
         patterns = [pattern for pattern, asked_by in status_reads() if asked_by == _OF_TYPE]
         found: dict[str, list[int]] = defaultdict(list)
         for bit in bits_of(self._reads(*patterns)):
-            above = fold(type_of(self._index.names[bit][1])).rpartition("/")[0]
+            above = type_of(self._index.keys[bit][1]).rpartition("/")[0]
             found[above.removesuffix(_LOCATIONS)].append(bit)
         return {kind: self._index.mask_of_bits(bits) for kind, bits in found.items()}
 
@@ -57,7 +57,7 @@ class Polls:
         changes = self._index.control & ~self._index.reads
         askers: dict[str, list[int]] = defaultdict(list)
         for bit in bits_of(changes):
-            for kind in types_around(fold(type_of(self._index.names[bit][1]))):
+            for kind in types_around(type_of(self._index.keys[bit][1])):
                 if kind in self._of_type:
                     askers[kind].append(bit)
         pairs = [(self._index.mask_of_bits(bits), self._of_type[kind]) for kind, bits in sorted(askers.items())]
@@ -67,18 +67,18 @@ class Polls:
                 pairs.append((asking & changes, self._reads(pattern)))
         return tuple(pairs)
 
-    def asked(self, operations: int, unknown: Iterable[str] = ()) -> int:
+    def asked(self, operations: int, unknown: Iterable[Folded] = ()) -> int:
         """Return the status reads that operations need; read operations need none.
 
         Args:
             operations: Operations of the catalogue.
-            unknown: Names of control-plane operations that the catalogue lacks; they need the status reads of their
-                type and its parents.
+            unknown: Folded names of control-plane operations that the catalogue lacks; they need the status reads of
+                their type and its parents.
         """
         found = self._asked_by(operations)
         for name in unknown:
-            if not fold(name).endswith(READ):
-                for kind in types_around(fold(type_of(name))):
+            if not name.endswith(READ):
+                for kind in types_around(type_of(name)):
                     found |= self._of_type.get(kind, 0)
         return found
 

@@ -14,11 +14,11 @@ from operator import or_
 
 from rightsize.analyze.absence import shown_types
 from rightsize.analyze.verdicts import Analysis
-from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.core.bitsets import FoldedKey, OperationIndex
 from rightsize.propose.core.role_catalog import Need
 from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.touched_types import masks_by_type
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 from rightsize.rules.tables import rows_of
 
 _RESOURCE = 9
@@ -50,17 +50,17 @@ class UnobservedWork:
         asked = reduce(or_, (self._of_type.get(kind, 0) & self._work.get(kind, -1) for kind in sorted(kinds)), 0)
         return Need(whole.operations & (asked | profile.reads), whole.parts)
 
-    def _kinds(self, place: str) -> Set[str] | None:
+    def _kinds(self, place: Folded) -> Set[Folded] | None:
         """Return the folded types that exist at or below a scope; None if they are not known."""
         segments = place.split("/")
         if len(segments) >= _RESOURCE:
-            return {f"{segments[6]}/{segments[7]}"}
+            return {Folded(f"{segments[6]}/{segments[7]}")}
         return self._there.get(place)
 
 
-def _work(index: OperationIndex) -> dict[str, int]:
+def _work(index: OperationIndex) -> dict[Folded, int]:
     """Return by folded type the operations that a workload does on the endpoint, for the types that have a rule."""
-    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    found: dict[Folded, list[FoldedKey]] = defaultdict(list)
     for row in rows_of("endpoint_work"):
-        found[fold(row["resource_type"])].append((row["plane"], row["operation"]))
+        found[fold(row["resource_type"])].append((row["plane"], fold(row["operation"])))
     return {kind: index.mask(names) for kind, names in found.items()}

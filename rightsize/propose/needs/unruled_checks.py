@@ -21,6 +21,7 @@ import polars as pl
 from rightsize.analyze.absence import shown_types
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.linked_checks import type_references
+from rightsize.analyze.reasons import UnobservableReason
 from rightsize.analyze.resources import kind_of, resource_of
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
@@ -29,7 +30,6 @@ from rightsize.propose.needs.drafts import Key
 from rightsize.propose.needs.linked_checks import CheckEvidence
 from rightsize.propose.needs.needs import Profile
 from rightsize.propose.needs.touched_types import top_level_type
-from rightsize.rbac.text import fold
 from rightsize.rules.inventory import extends_others
 from rightsize.rules.linked import linked_writes
 
@@ -37,13 +37,24 @@ _PLACES = "/locations"
 """The end of a type that stands for a region: no listing of resources has it."""
 
 
-def read_check_evidence(inputs: Inputs) -> CheckEvidence:
-    """Return the references that listings show, and the operations that refusals in the log name."""
+def read_check_evidence(inputs: Inputs, operations: pl.DataFrame, index: OperationIndex) -> CheckEvidence:
+    """Return the references that listings show, and the operations that refusals in the log name.
+
+    Args:
+        inputs: The tables.
+        operations: The operations of a `Tenant`, with the reason why no log shows them.
+        index: The same operations, numbered.
+    """
     denied = inputs.usage_days.filter((pl.col("plane") == "control") & (pl.col("denied").fill_null(0) > 0))
     refused = denied.select(name=folded(pl.col("operation")))["name"].drop_nulls().unique()
     pairs = type_references(inputs).sort("target", "kind")
     referrers = pairs.group_by("target", maintain_order=True).agg("kind")
-    return CheckEvidence({target: tuple(kinds) for target, kinds in referrers.iter_rows()}, frozenset(refused))
+    elsewhere = operations.filter(pl.col("reason") == UnobservableReason.DATA_ENDPOINT).select("plane", "name")
+    return CheckEvidence(
+        {target: tuple(kinds) for target, kinds in referrers.iter_rows()},
+        frozenset(refused),
+        index.mask(elsewhere.iter_rows()),
+    )
 
 
 def with_untargeted(profiles: Mapping[Key, Profile], analysis: Analysis, index: OperationIndex) -> dict[Key, Profile]:
@@ -78,7 +89,7 @@ def with_untargeted(profiles: Mapping[Key, Profile], analysis: Analysis, index: 
 def _checks_by_type(linked: int, index: OperationIndex) -> dict[str, int]:
     """Return the checks without a rule by folded top-level type, of the types that a listing can have."""
     unruled = [
-        (fold(name), index.bits[plane, fold(name)]) for plane, name in index.members(linked) if not linked_writes(name)
+        (name, index.bits[plane, name]) for plane, name in index.folded_members(linked) if not linked_writes(name)
     ]
     typed = pl.DataFrame(unruled, schema={"name": pl.String, "bit": pl.Int64}, orient="row").select(
         "bit", kind=top_level_type(pl.col("name"))

@@ -19,7 +19,7 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.algebra import grants, grants_alike
 from rightsize.rbac.conditions import truth_of
 from rightsize.rbac.permissions import Reading
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 
 Blocks = tuple[PermissionBlock, ...]
 
@@ -59,12 +59,12 @@ class Evaluator:
         requests: The requests of calls that assign roles, as `role_requests.read_role_requests` returns them.
     """
 
-    roles: Mapping[str, Blocks]
+    roles: Mapping[Folded, Blocks]
     tree: ScopeTree
     requests: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REQUESTS_SCHEMA))
-    _literal: dict[str, dict[tuple[str, str], str]] = field(default_factory=dict)
-    _answers: dict[tuple[str, str, str, Reading], bool] = field(default_factory=dict)
-    _alike: dict[tuple[str, str, str, str], bool] = field(default_factory=dict)
+    _literal: dict[Folded, set[tuple[str, Folded]]] = field(default_factory=dict)
+    _answers: dict[tuple[Folded, str, Folded, Reading], bool] = field(default_factory=dict)
+    _alike: dict[tuple[Folded, Folded, str, Folded], bool] = field(default_factory=dict)
 
     def allowed(self, uses: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
         """Return `(use, label, last)` for each use and each label and end of an assignment that grants it.
@@ -173,7 +173,7 @@ class Evaluator:
         whole = judged.group_by(*_GRANTING, "condition").agg(pl.col("met").all())
         return whole.filter("met").select(_GRANTING)
 
-    def grants(self, role: str, plane: str, operation: str, reading: Reading = Reading.MOST) -> bool:
+    def grants(self, role: Folded, plane: str, operation: Folded, reading: Reading = Reading.MOST) -> bool:
         """Return whether a role grants an operation by a reading, with or without a condition."""
         key = (role, plane, operation, reading)
         if key not in self._answers:
@@ -182,38 +182,38 @@ class Evaluator:
             )
         return self._answers[key]
 
-    def granted_for_certain(self) -> dict[tuple[str, str], set[str]]:
+    def granted_for_certain(self) -> dict[tuple[Folded, str], set[Folded]]:
         """Return by role and plane the operations of which it was found that the role grants them by every reading."""
-        found: dict[tuple[str, str], set[str]] = {}
+        found: dict[tuple[Folded, str], set[Folded]] = {}
         for (role, plane, operation, reading), answer in self._answers.items():
             if answer and reading is Reading.LEAST:
                 found.setdefault((role, plane), set()).add(operation)
         return found
 
-    def granted_alike(self) -> dict[tuple[str, str, str], set[str]]:
+    def granted_alike(self) -> dict[tuple[Folded, Folded, str], set[Folded]]:
         """Return by role, role of today and plane the operations that both were found to grant by the same readings."""
-        found: dict[tuple[str, str, str], set[str]] = {}
+        found: dict[tuple[Folded, Folded, str], set[Folded]] = {}
         for (role, by, plane, operation), answer in self._alike.items():
             if answer:
                 found.setdefault((role, by, plane), set()).add(operation)
         return found
 
-    def _grants_alike(self, role: str, by: str, plane: str, operation: str) -> bool:
+    def _grants_alike(self, role: Folded, by: Folded, plane: str, operation: Folded) -> bool:
         key = (role, by, plane, operation)
         if key not in self._alike:
             self._alike[key] = grants_alike(self.roles.get(role, ()), self.roles.get(by, ()), operation, plane)
         return self._alike[key]
 
-    def is_doubtful(self, role: str, plane: str, operation: str) -> bool:
+    def is_doubtful(self, role: Folded, plane: str, operation: Folded) -> bool:
         """Return whether a role grants an operation by one reading only."""
         most, least = (self.grants(role, plane, operation, reading) for reading in Reading)
         return most and not least
 
-    def _is_literal(self, role: str, plane: str, operation: str) -> bool:
+    def _is_literal(self, role: Folded, plane: str, operation: Folded) -> bool:
         """Return whether a block without not-patterns lists the operation in full; this needs no pattern matching."""
         if role not in self._literal:
             self._literal[role] = {
-                (name_plane, fold(text)): role
+                (name_plane, fold(text))
                 for block in self.roles.get(role, ())
                 for name_plane, texts, taken in (
                     ("control", block.actions, block.not_actions),

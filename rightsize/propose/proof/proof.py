@@ -14,6 +14,7 @@ from rightsize.model.progress import step, through
 from rightsize.propose.core.expiry import last_of, lasts_as_long
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
 from rightsize.rbac.algebra import contains
+from rightsize.rbac.text import Folded
 
 Blocks = tuple[PermissionBlock, ...]
 CLAIMS_AT_ONCE = 20_000
@@ -33,7 +34,7 @@ class ProvedGrant:
         end_on: The time when it ends, as `core.expiry` writes it.
     """
 
-    role: str
+    role: Folded
     place: str
     member: str = ""
     state: str = "active"
@@ -69,7 +70,7 @@ class Claim:
 def prove(
     claims: Sequence[Claim],
     uses: pl.DataFrame,
-    roles: Mapping[str, Blocks],
+    roles: Mapping[Folded, Blocks],
     tree: ScopeTree,
     requests: pl.DataFrame | None = None,
 ) -> dict[str, Proof]:
@@ -172,9 +173,9 @@ def _within(claims: Iterable[Claim], tree: ScopeTree) -> Callable[[str, str], bo
 
 @dataclass(slots=True)
 class _Judge:
-    roles: Mapping[str, Blocks]
+    roles: Mapping[Folded, Blocks]
     is_within: Callable[[str, str], bool]
-    _witnesses: dict[tuple[tuple[str, ...], str], str | None] = field(default_factory=dict)
+    _witnesses: dict[tuple[tuple[Folded, ...], Folded], str | None] = field(default_factory=dict)
 
     def new_grant(self, claim: Claim) -> str | None:
         """Return a sentence that names access which a proposal would add to today's, or None."""
@@ -189,7 +190,7 @@ class _Judge:
                 return self._witnesses[key]
         return None
 
-    def _witness(self, held: tuple[str, ...], role: str) -> str | None:
+    def _witness(self, held: tuple[Folded, ...], role: Folded) -> str | None:
         if role in held:
             return None
         # One role of today mostly contains the new one, and a check against fewer blocks is faster.

@@ -29,7 +29,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.existence import Existence
-from rightsize.propose.needs.context import PlanContext
+from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.needs.drafts import Key
 from rightsize.propose.risk.limits import upper_limit
 from rightsize.rules.inventory import inventory_types, type_named
@@ -72,14 +72,14 @@ class NewTypes:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def new_types_of(context: PlanContext, horizon: int) -> dict[Key, NewTypes]:
+def new_types_of(analysis: Analysis, placed: pl.DataFrame, horizon: int) -> dict[Key, NewTypes]:
     """Return the chance of each assignment of which the analysis proves types absent.
 
     Args:
-        context: The context of the plan.
+        analysis: The verdicts.
+        placed: As `assignments.place_uses` returns it.
         horizon: Days ahead.
     """
-    analysis = context.analysis
     if analysis.absent.is_empty():
         return {}
     weights = _weights(analysis.existence)
@@ -96,8 +96,8 @@ def new_types_of(context: PlanContext, horizon: int) -> dict[Key, NewTypes]:
         analysis.tenant.assignments.select(*_KEY, "role", "place")
         .join(analysis.profiles.join(lost, on="profile_id").select(*_KEY, "lost", "lost_weight"), on=_KEY)
         .join(places, on="place")
-        .join(_granted(context), on=["role", "place"], how="left")
-        .join(_used(context), on=_KEY, how="left")
+        .join(_granted(analysis), on=["role", "place"], how="left")
+        .join(_used(placed), on=_KEY, how="left")
         .with_columns(pl.col("granted", "used").fill_null(0))
         .with_columns(
             used=pl.min_horizontal("used", "granted"),
@@ -201,9 +201,9 @@ def _there(existence: Existence, areas: pl.DataFrame) -> pl.DataFrame:
     return areas.join(seen, on="node").filter(inside).select("place", "kind").unique()
 
 
-def _granted(context: PlanContext) -> pl.DataFrame:
+def _granted(analysis: Analysis) -> pl.DataFrame:
     """Return `(role, place, granted)`: how many types there are below a scope that a role acts on."""
-    tenant, analysis = context.analysis.tenant, context.analysis
+    tenant = analysis.tenant
     names = pl.DataFrame({"name": tenant.grants["name"].unique()}).with_columns(kind=type_named(pl.col("name")))
     typed = names.filter(pl.col("kind").is_in(list(inventory_types())))
     kinds = tenant.grants.select("role", "name").join(typed, on="name").select("role", "kind").unique()
@@ -212,12 +212,12 @@ def _granted(context: PlanContext) -> pl.DataFrame:
     return pairs.join(kinds, on=["role", "kind"]).group_by("role", "place").agg(granted=pl.len().cast(pl.Int64))
 
 
-def _used(context: PlanContext) -> pl.DataFrame:
+def _used(placed: pl.DataFrame) -> pl.DataFrame:
     """Return `(role_assignment_id, state, used)`: how many types an assignment was used on."""
-    names = pl.DataFrame({"name": context.placed["name"].unique()}).with_columns(kind=type_named(pl.col("name")))
+    names = pl.DataFrame({"name": placed["name"].unique()}).with_columns(kind=type_named(pl.col("name")))
     typed = names.filter(pl.col("kind").is_in(list(inventory_types())))
     return (
-        context.placed.select(*_KEY, "name")
+        placed.select(*_KEY, "name")
         .join(typed, on="name")
         .group_by(_KEY)
         .agg(used=pl.col("kind").n_unique().cast(pl.Int64))

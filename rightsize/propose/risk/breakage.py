@@ -14,14 +14,41 @@ from operator import or_
 
 import polars as pl
 
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.core.bitsets import bits_of
-from rightsize.propose.needs.context import PlanContext
+from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.drafts import Draft, Key
-from rightsize.propose.needs.parts import as_parts
+from rightsize.propose.needs.groups import Singled
+from rightsize.propose.needs.parts import Part, as_parts
 from rightsize.propose.risk.arrivals import NewTypes, new_types_of
 from rightsize.propose.risk.estimate import Estimate, estimates_of
 from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, read_incidence
-from rightsize.rbac.text import fold
+
+
+@dataclass(frozen=True, slots=True)
+class BreakInput:
+    """What the estimates of a plan are made from.
+
+    Attributes:
+        inputs: The tables, with their single uses.
+        analysis: The verdicts.
+        placed: Use with the scope at which it has to be granted, as `assignments.place_uses` returns it.
+        parts: The assignments that are decided in parts.
+        orphans: Assignments whose holder is proved to be deleted.
+        singled: By assignment and scope, the operations that single members of a group get instead of the group.
+        book: The roles.
+        lifecycle: Whether a need includes updating and deleting what a used operation creates.
+    """
+
+    inputs: Inputs
+    analysis: Analysis
+    placed: pl.DataFrame
+    parts: Mapping[Key, Part]
+    orphans: frozenset[Key]
+    singled: Singled
+    book: RoleBook
+    lifecycle: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,54 +58,70 @@ class BreakBounds:
     Attributes:
         by_logs: What the days of the window say.
         by_arrival: What types that come to a scope add, where operations on absent types are granted.
+        book: The roles.
+        singled: As in `BreakInput`.
     """
 
     by_logs: Mapping[Key, Estimate]
     by_arrival: Mapping[Key, NewTypes]
+    book: RoleBook
+    singled: Singled
 
-    def of(self, draft: Draft, context: PlanContext) -> Estimate | None:
+    def of(self, draft: Draft) -> Estimate | None:
         """Return the estimate of a draft; None where it takes away nothing whose use a log or a listing would show."""
         key = draft.subject.key
-        found, loss = self.by_logs.get(key), observable_loss(draft, context)
+        found, loss = self.by_logs.get(key), self._observable_loss(draft)
         if found is None or not loss:
             return None
         arrival = self.by_arrival.get(key)
         is_asked = arrival is not None and draft.profile is not None and loss & draft.profile.absent
         return found.with_new_types(arrival) if arrival is not None and is_asked else found
 
+    def _observable_loss(self, draft: Draft) -> int:
+        """Return the operations that a draft removes at today's scope, whose first use a log or a listing would show.
 
-def break_bounds(context: PlanContext, horizon: int = HORIZON_DAYS) -> BreakBounds:
+        The removal of a duplicate or an orphan is no loss. An operation that stays only at narrower scopes is a loss.
+        """
+        subject = draft.subject
+        role = self.book.roles.get(subject.role_definition_id)
+        if role is None or draft.profile is None or not draft.kind.may_break:
+            return 0
+        need = draft.needs.by_scope.get(subject.place) if draft.needs else None
+        stays = self.book.mask(need) if need else 0
+        if any(one.principal_id != subject.principal_id for one in draft.placements):
+            # An operation that single members get is lost for all other members.
+            stays &= ~reduce(or_, self.singled.get(subject.key, {}).get(subject.place, {}).values(), 0)
+        for placement in draft.placements:
+            if placement.place == subject.place and placement.principal_id == subject.principal_id:
+                stays |= placement.choice.granted
+        return draft.profile.unused & role.granted & ~stays
+
+
+def break_bounds(asked: BreakInput, horizon: int = HORIZON_DAYS) -> BreakBounds:
     """Return the estimates of the assignments with operations whose use a log would show.
 
     Args:
-        context: The context of the plan.
+        asked: The tables, the verdicts and the use.
         horizon: Days ahead.
     """
-    parts = context.parts
-    tree = context.analysis.tenant.tree
-    stays = [
-        (*key, target)
-        for key, part in parts.items()
-        for target in set(context.uses.get(key, {})) - set(part.outside(context.uses.get(key, {}), tree))
-    ]
+    stays = [(*key, target) for key, part in asked.parts.items() for target in part.inside]
     of_nodes = pl.DataFrame(stays, schema=dict.fromkeys((*KEY, "target"), pl.String), orient="row")
-    placed = context.placed.lazy().filter(~pl.col("earlier")).join(of_nodes.lazy(), on=[*KEY, "target"], how="anti")
-    keys = pl.DataFrame(list(parts), schema=dict.fromkeys(KEY, pl.String), orient="row")
+    placed = asked.placed.lazy().filter(~pl.col("earlier")).join(of_nodes.lazy(), on=[*KEY, "target"], how="anti")
+    keys = pl.DataFrame(list(asked.parts), schema=dict.fromkeys(KEY, pl.String), orient="row")
     incidence = read_incidence(
-        context.inputs, as_parts(context.analysis, keys), placed, _singled(context), lifecycle=context.options.lifecycle
+        asked.inputs, as_parts(asked.analysis, keys), placed, _singled(asked.singled), lifecycle=asked.lifecycle
     )
-    orphans = pl.DataFrame(sorted(context.findings.orphans), schema=dict.fromkeys(KEY, pl.String), orient="row")
+    orphans = pl.DataFrame(sorted(asked.orphans), schema=dict.fromkeys(KEY, pl.String), orient="row")
     alive = incidence.join(orphans, on=KEY, how="anti")
-    by_logs = estimates_of(alive, context.analysis.window, horizon)
-    return BreakBounds(by_logs, new_types_of(context, horizon))
+    by_logs = estimates_of(alive, asked.analysis.window, horizon)
+    return BreakBounds(by_logs, new_types_of(asked.analysis, asked.placed, horizon), asked.book, asked.singled)
 
 
-def _singled(context: PlanContext) -> pl.DataFrame:
+def _singled(singled: Singled) -> pl.DataFrame:
     """Return the operations that are assigned to single members of a group, as `read_incidence` takes them."""
-    split = context.groups.singled if context.options.direct_assignments else {}
     rows = [
         (*key, place, bit)
-        for key, places in sorted(split.items())
+        for key, places in sorted(singled.items())
         for place, members in sorted(places.items())
         for bit in bits_of(reduce(or_, members.values(), 0))
     ]
@@ -86,34 +129,13 @@ def _singled(context: PlanContext) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def observable_loss(draft: Draft, context: PlanContext) -> int:
-    """Return the operations that a draft removes at today's scope and whose first use a log or a listing would show.
-
-    The removal of a duplicate or an orphan is no loss. An operation that stays only at narrower scopes is a loss.
-    """
-    role = context.book.roles.get(draft.subject.role_definition_id)
-    if role is None or draft.profile is None or not draft.kind.may_break:
-        return 0
-    subject = draft.subject
-    need = draft.needs.by_scope.get(subject.place) if draft.needs else None
-    stays = context.book.mask(need) if need else 0
-    if any(fold(one.principal_id) != fold(subject.principal_id) for one in draft.placements):
-        # An operation that single members get is lost for all other members.
-        stays &= ~reduce(or_, context.groups.singled.get(subject.key, {}).get(subject.place, {}).values(), 0)
-    for placement in draft.placements:
-        if placement.place == subject.place and fold(placement.principal_id) == fold(subject.principal_id):
-            stays |= placement.choice.granted
-    return draft.profile.unused & role.granted & ~stays
-
-
-def keep_risky(drafts: Mapping[Key, Draft], bounds: BreakBounds, context: PlanContext) -> dict[Key, Draft]:
-    """Return the drafts, with `keep` for those whose break probability is above `--max-break`."""
-    most = context.options.max_break
+def keep_risky(drafts: Mapping[Key, Draft], bounds: BreakBounds, most: float | None) -> dict[Key, Draft]:
+    """Return the drafts, with `keep` for those whose break probability is above `--max-break`; None keeps none."""
     if most is None:
         return dict(drafts)
     kept = {}
     for key, draft in drafts.items():
-        found = bounds.of(draft, context)
+        found = bounds.of(draft)
         kept[key] = draft
         if found is not None and found.bound > most:
             kept[key] = draft.kept(

@@ -9,17 +9,16 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-import polars as pl
-
 from rightsize.analyze.part_profiles import MOST_NODES
-from rightsize.model.nouns import AssignmentState
+from rightsize.analyze.scoping import ScopeTree
 from rightsize.model.progress import step
-from rightsize.propose.core.azure_limits import RoleRoom
+from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
 from rightsize.propose.core.bitsets import bits_of
 from rightsize.propose.core.expiry import last_of
-from rightsize.propose.core.options import AUTO
-from rightsize.propose.core.role_catalog import Need
-from rightsize.propose.needs.context import PlanContext
+from rightsize.propose.core.options import AUTO, PlanOptions
+from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.needs.access_weights import AccessWeights
+from rightsize.propose.needs.demands import DemandInput, demands, state_of
 from rightsize.propose.needs.drafts import TOO_MANY_PARTS, Draft, Key, Placement, Subject, with_roles
 from rightsize.propose.needs.grant_requests import (
     GrantRequest,
@@ -30,13 +29,12 @@ from rightsize.propose.needs.grant_requests import (
     granted_above,
     without_granted,
 )
-from rightsize.propose.needs.privileged import split
-from rightsize.propose.needs.unobserved_work import UnobservedWork
+from rightsize.propose.needs.privileged import Privilege
 from rightsize.propose.selection.choose import Solution, Terms, choose, not_worth
 from rightsize.propose.selection.fewer_scopes import ScopeFacts, gather_scopes
 from rightsize.propose.selection.reconcile import role_key
 from rightsize.propose.selection.scope_limits import LimitContext, Room, Slot, make_room, slot_of
-from rightsize.propose.selection.unobserved import find_unobserved, grant_through_existing, read_active_holders
+from rightsize.propose.selection.unobserved import UnobservedInput, find_unobserved, grant_through_existing
 from rightsize.propose.selection.warm_start import Carried
 from rightsize.propose.selection.worth import (
     LEAST_WORTH,
@@ -47,7 +45,7 @@ from rightsize.propose.selection.worth import (
 )
 from rightsize.rbac.conditions import targets
 from rightsize.rbac.permissions import Reading
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
 _ROUNDS = 3
 """Maximum rounds of widening scopes; after that, assignments that exceed a limit are kept."""
@@ -72,43 +70,64 @@ class GrantedNeeds:
     curve: tuple[Mapping[str, Any], ...]
 
 
-def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNeeds:
+@dataclass(frozen=True, slots=True)
+class ChoiceInput:
+    """What roles and scopes are chosen from.
+
+    Attributes:
+        subjects: Today's assignments, by key.
+        demands: What divides their needs into parts.
+        terms: The terms of the choice of roles.
+        limits: The facts that decide how many assignments fit where.
+        unobserved: What decides on the needs of holders without observed use.
+        ended: The assignments that end by themselves, so that no need rests on them.
+    """
+
+    subjects: Mapping[Key, Subject]
+    demands: DemandInput
+    terms: Terms
+    limits: LimitContext
+    unobserved: UnobservedInput
+    ended: Set[Key]
+
+
+def grant_needs(drafts: Mapping[Key, Draft], asked: ChoiceInput) -> GrantedNeeds:
     """Choose scopes and roles for every open draft, and return all drafts.
 
     An assignment whose need cannot be granted by a new assignment is kept. Then the rest is chosen again, since a kept
     assignment may grant a part of it.
     """
     settled = dict(drafts)
-    terms = read_terms(context)
-    moves: dict[Slot, str] | None = None if context.options.roles == AUTO else {}
+    subjects, terms, book = asked.subjects, asked.terms, asked.demands.book
+    tree, weigh, unobserved = terms.tree, terms.weigh, asked.unobserved
+    moves: dict[Slot, Folded] | None = {} if terms.least_worth is None else None
     rooms: list[Room] = []
     carried: Carried | None = None
     gathered: set[Key] = set()
-    active = read_active_holders(context)
-    work = UnobservedWork(context.analysis, context.book.index)
     step("choosing roles")
     while True:
-        asked = [_moved(_gathered(demand, gathered), moves or {}) for demand in demands(settled, context)]
-        units = form_units(asked, kept_assignments(settled, context), context.book, context.analysis.tenant.tree)
+        requests = [_moved(_gathered(one, gathered), moves or {}) for one in demands(settled, asked.demands)]
+        units = form_units(requests, kept_assignments(settled, asked), book, tree)
         if moves is None:
-            moves = gather_scopes(units.units, _scope_facts(context, terms))
+            moves = gather_scopes(units.units, _scope_facts(asked))
             continue
-        if hardly := dict(hardly_narrowed(units.units, terms.prices, context, terms.least_worth or 0)):
+        if hardly := dict(hardly_narrowed(units.units, terms.prices, subjects, book, terms.least_worth or 0)):
             settled |= {key: settled[key].kept(not_worth(price, 1)) for key, price in hardly.items()}
             continue
-        above = granted_above(units.units, context.analysis.tenant.tree)
-        prices = replace(terms.prices, stay=price_stays(units.units, terms.prices, context))
-        these = replace(terms, above=_granted_by(above, context), prices=prices)
-        solution = choose(units.units, context.book, these, carried)
+        above = granted_above(units.units, tree)
+        prices = replace(terms.prices, stay=price_stays(units.units, terms.prices, subjects, book))
+        these = replace(terms, above=_granted_by(above, book), prices=prices)
+        solution = choose(units.units, book, these, carried)
         carried = solution.carried
-        idle = list(_idle(solution, context))
+        idle = list(_idle(solution, book))
         spread = {key for unit in idle for key in unit.subjects} - gathered
         gathered |= spread
         stays = dict.fromkeys((unit for unit in idle if spread.isdisjoint(unit.subjects)), "idle_condition")
-        unobserved = list(find_unobserved(solution, active, context))
-        through = grant_through_existing({key for unit in unobserved for key in unit.subjects}, settled, work, context)
+        unseen = list(find_unobserved(solution, unobserved))
+        keys = {key for unit in unseen for key in unit.subjects}
+        through = grant_through_existing(keys, settled, unobserved.work, book, tree, weigh)
         settled |= through
-        stays |= {unit: "nothing_observed" for unit in unobserved if through.keys().isdisjoint(unit.subjects)}
+        stays |= {unit: "nothing_observed" for unit in unseen if through.keys().isdisjoint(unit.subjects)}
         for unit, word in (*solution.refused.items(), *stays.items()):
             for key in unit.subjects:
                 settled[key] = settled[key].kept(word)
@@ -116,13 +135,13 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
             continue
         if len(rooms) < _ROUNDS:
             made = {unit: len(found) for unit, found in solution.choices.items() if unit.state != "eligible"}
-            rooms.append(make_room(units.units, made, _tenant(context)))
+            rooms.append(make_room(units.units, made, asked.limits))
             moves |= rooms[-1].places
             if rooms[-1].places:
                 continue
         optimum, curve = {"places": _places_json(rooms), "roles": solution.optimum}, solution.curve
-        units, solution = _without_repeats(units, solution, above, context)
-        chosen = _with_choices(dict(settled), units, solution, _places_of(asked), context)
+        units, solution = _without_repeats(units, solution, above, book)
+        chosen = _with_choices(dict(settled), units, solution, _places_of(requests), book)
         crowded = {key: said for key, draft in chosen.items() if (said := _too_many_parts(draft)) is not None}
         if crowded:
             settled |= {key: settled[key].kept(said) for key, said in crowded.items()}
@@ -133,10 +152,10 @@ def grant_needs(drafts: Mapping[Key, Draft], context: PlanContext) -> GrantedNee
         return GrantedNeeds(chosen, optimum, curve)
 
 
-def _places_of(asked: Iterable[GrantRequest]) -> dict[Key, set[str]]:
+def _places_of(requests: Iterable[GrantRequest]) -> dict[Key, set[Folded]]:
     """Return the places of the demands of each assignment."""
-    places: dict[Key, set[str]] = defaultdict(set)
-    for demand in asked:
+    places: dict[Key, set[Folded]] = defaultdict(set)
+    for demand in requests:
         places[demand.subject.key].add(demand.place)
     return places
 
@@ -149,13 +168,13 @@ def _too_many_parts(draft: Draft) -> str | None:
     return f"{TOO_MANY_PARTS}: to decide it in parts takes {more} assignments more, and at most {MOST_NODES} are made"
 
 
-def _idle(solution: Solution, context: PlanContext) -> Iterator[GrantUnit]:
+def _idle(solution: Solution, book: RoleBook) -> Iterator[GrantUnit]:
     """Yield the units with a condition and a role that grants no operation to which the condition applies.
 
     Azure accepts conditions only on roles with blob or queue data actions, or with the assignment of roles. The
     condition cannot be dropped: an assignment without it would grant more than today's.
     """
-    names = context.book.index.names
+    names = book.index.names
     for unit, choices in solution.choices.items():
         if unit.condition is not None and any(
             not any(targets(unit.condition, names[bit][1]) for bit in bits_of(choice.granted)) for choice in choices
@@ -171,10 +190,10 @@ def _gathered(demand: GrantRequest, gathered: Set[Key]) -> GrantRequest:
     """
     if demand.subject.key not in gathered:
         return demand
-    return replace(demand, place=demand.subject.place, state=_state_of(demand.subject), apart="")
+    return replace(demand, place=demand.subject.place, state=state_of(demand.subject), apart="")
 
 
-def _moved(demand: GrantRequest, moves: Mapping[Slot, str]) -> GrantRequest:
+def _moved(demand: GrantRequest, moves: Mapping[Slot, Folded]) -> GrantRequest:
     while (place := moves.get(slot_of(demand))) is not None:
         demand = replace(demand, place=place)
     return demand
@@ -193,13 +212,13 @@ def _places_json(rooms: list[Room]) -> dict[str, Any]:
 
 
 def _without_repeats(
-    units: Units, solution: Solution, above: Mapping[GrantUnit, Sequence[GrantUnit]], context: PlanContext
+    units: Units, solution: Solution, above: Mapping[GrantUnit, Sequence[GrantUnit]], book: RoleBook
 ) -> tuple[Units, Solution]:
     """Return the units and choices without the new assignments whose need a wider one of the same principal grants.
 
     A joined role may grant more than the need that it was chosen for, and so a narrower need as well.
     """
-    book, choices, leans_on = context.book, dict(solution.choices), dict(units.leans_on)
+    choices, leans_on = dict(solution.choices), dict(units.leans_on)
     for unit in units.units:
         need, used = unit.need, []
         for wide in above.get(unit, ()):
@@ -214,12 +233,12 @@ def _without_repeats(
     return replace(units, leans_on=leans_on), replace(solution, choices=choices)
 
 
-def _granted_by(above: Mapping[GrantUnit, Sequence[GrantUnit]], context: PlanContext) -> dict[GrantUnit, int]:
+def _granted_by(above: Mapping[GrantUnit, Sequence[GrantUnit]], book: RoleBook) -> dict[GrantUnit, int]:
     """Return for each unit the operations that the units above it grant by every reading, within its ceiling."""
     found = {}
     for unit, wider in above.items():
-        granted = _union(context.book.certain(one.need) for one in wider)
-        granted &= _union(context.book.roles[id_].certain for id_ in unit.ceiling)
+        granted = _union(book.certain(one.need) for one in wider)
+        granted &= _union(book.roles[id_].certain for id_ in unit.ceiling)
         if granted:
             found[unit] = granted
     return found
@@ -229,120 +248,77 @@ def _union(masks: Iterable[int]) -> int:
     return reduce(or_, masks, 0)
 
 
-def _scope_facts(context: PlanContext, terms: Terms) -> ScopeFacts:
-    return ScopeFacts(
-        {subject.key: subject.place for subject in context.subjects},
-        context.analysis.tenant.tree,
-        context.book,
-        terms.prices,
-        LEAST_WORTH_OF_ASSIGNMENT,
+def _scope_facts(asked: ChoiceInput) -> ScopeFacts:
+    terms = asked.terms
+    return ScopeFacts(asked.limits.today, terms.tree, asked.demands.book, terms.prices, LEAST_WORTH_OF_ASSIGNMENT)
+
+
+@dataclass(frozen=True, slots=True)
+class TermsInput:
+    """What the terms of a choice of roles are made from.
+
+    Attributes:
+        subjects: Today's assignments.
+        book: The roles.
+        latent: By assignment, the operations on types of which there is no resource.
+        privilege: The operations that get roles of their own.
+        weights: The weights of access.
+        tree: Management groups and subscriptions.
+        room: The limit on new roles.
+        options: The options.
+    """
+
+    subjects: Sequence[Subject]
+    book: RoleBook
+    latent: Mapping[Key, int]
+    privilege: Privilege
+    weights: AccessWeights
+    tree: ScopeTree
+    room: RoleRoom
+    options: PlanOptions
+
+
+def read_terms(asked: TermsInput) -> Terms:
+    """Return the terms of the choice of roles: weights, limits and roles held today."""
+    held: dict[tuple[Folded, Folded], set[Folded]] = defaultdict(set)
+    for subject in asked.subjects:
+        held[subject.principal_id, subject.place].add(subject.role_definition_id)
+    return Terms(
+        max_excess=asked.options.max_excess,
+        weigh=asked.weights.scale.weigh,
+        exposure=lambda unit: asked.weights.cells(unit.principal_id, unit.place),
+        held={key: frozenset(roles) for key, roles in held.items()},
+        tree=asked.tree,
+        room=asked.room,
+        weights=asked.options.weights,
+        foreign=asked.privilege.layers.foreign(),
+        prices=read_prices(asked.subjects, asked.book, asked.latent, asked.privilege, asked.weights),
+        previous=asked.options.previous,
+        least_worth=LEAST_WORTH if asked.options.roles == AUTO else None,
     )
 
 
-def _tenant(context: PlanContext) -> LimitContext:
+def read_limits(
+    subjects: Sequence[Subject], limits: AzureLimits, tree: ScopeTree, weights: AccessWeights, book: RoleBook
+) -> LimitContext:
     """Return the facts of the tenant that decide how many assignments fit where."""
     return LimitContext(
-        existing=Counter(subject.anchor for subject in context.subjects if subject.state == "active"),
-        today={subject.key: subject.place for subject in context.subjects},
-        limits=context.limits,
-        tree=context.analysis.tenant.tree,
-        weigh=lambda unit: context.scale.weigh(context.book.mask(unit.need)),
-        exposure=lambda principal, place: context.reach.of(place) * context.groups.people_of(fold(principal)),
-        has_data=lambda unit: bool(context.book.mask(unit.need) & ~context.book.index.control),
+        existing=Counter(subject.anchor for subject in subjects if subject.state == "active"),
+        today={subject.key: subject.place for subject in subjects},
+        limits=limits,
+        tree=tree,
+        weigh=lambda unit: weights.scale.weigh(book.mask(unit.need)),
+        exposure=weights.cells,
+        has_data=lambda unit: bool(book.mask(unit.need) & ~book.index.control),
     )
 
 
-def read_terms(context: PlanContext) -> Terms:
-    """Return the terms of the choice of roles: weights, limits and roles held today."""
-    held: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for subject in context.subjects:
-        held[subject.principal_id, subject.place].add(subject.role_definition_id)
-    custom = context.inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height
-    return Terms(
-        max_excess=context.options.max_excess,
-        weigh=context.scale.weigh,
-        exposure=lambda unit: context.reach.of(unit.place) * context.groups.people_of(fold(unit.principal_id)),
-        held={key: frozenset(roles) for key, roles in held.items()},
-        tree=context.analysis.tenant.tree,
-        room=RoleRoom(context.limits, custom, context.options.most_roles),
-        weights=context.options.weights,
-        foreign=context.privilege.layers.foreign(),
-        prices=read_prices(context),
-        previous=context.options.previous,
-        least_worth=LEAST_WORTH if context.options.roles == AUTO else None,
-    )
-
-
-def demands(drafts: Mapping[Key, Draft], context: PlanContext) -> Iterator[GrantRequest]:
-    """Yield the demands of the open drafts, by assignment and place."""
-    for _, draft in sorted(drafts.items()):
-        if draft.open:
-            yield from demands_of(draft, context)
-
-
-def demands_of(draft: Draft, context: PlanContext) -> Iterator[GrantRequest]:
-    """Yield the demands of one assignment, with parts for few group members and privileged parts as own demands."""
-    subject = draft.subject
-    state = _state_of(subject)
-    for place, need in sorted(draft.needs.by_scope.items() if draft.needs and not draft.needs.through else ()):
-        own = _singled_out(draft, place, need, context)
-        common = need.operations
-        for mask in own.values():
-            common &= ~mask
-        shared = replace(need, operations=common)
-        parts = [(subject.principal_id, shared), *((member, Need(mask)) for member, mask in sorted(own.items()))]
-        for principal, part in parts:
-            asked = GrantRequest(subject, place, part, principal, state, subject.condition, subject.end_on)
-            yield from split(asked, draft.profile, context.privilege)
-    role = context.book.roles.get(subject.role_definition_id)
-    for role_id, part in draft.needs.through if draft.needs else ():
-        yield GrantRequest(
-            subject, subject.place, part, subject.principal_id, state, subject.condition, subject.end_on, role_id
-        )
-    for place in sorted(draft.needs.stays_at) if draft.needs and role else ():
-        yield GrantRequest(
-            subject,
-            place,
-            Need(role.certain if role else 0),
-            subject.principal_id,
-            state,
-            subject.condition,
-            subject.end_on,
-            role_definition_id=subject.role_definition_id,
-        )
-
-
-def is_split(draft: Draft, context: PlanContext) -> bool:
-    """Return whether any demand of an assignment is the part of a layer of defence."""
-    return any(part.apart in context.privilege.layers.masks for part in demands_of(draft, context))
-
-
-def _state_of(subject: Subject) -> AssignmentState:
-    """Return the state of an assignment's demands before parts are split off: eligible or active."""
-    return "eligible" if subject.state == "eligible" else "active"
-
-
-def _singled_out(draft: Draft, place: str, need: Need, context: PlanContext) -> dict[str, int]:
-    """Return the operations that only few members of a group need at a place, by member.
-
-    At the scope of the assignment itself, the group keeps the operations that are not proved unused by the others.
-    Eligible access stays with the group: the others do not have it before an activation, so it is no active excess.
-    """
-    if not context.options.direct_assignments or draft.profile is None or draft.subject.state == "eligible":
-        return {}
-    spare = need.operations & (draft.profile.unused if place == draft.subject.place else ~0)
-    found = context.groups.singled.get(draft.subject.key, {}).get(place, {})
-    return {member: mask & spare for member, mask in found.items() if mask & spare}
-
-
-def kept_assignments(drafts: Mapping[Key, Draft], context: PlanContext) -> Iterator[KeptAssignment]:
+def kept_assignments(drafts: Mapping[Key, Draft], asked: ChoiceInput) -> Iterator[KeptAssignment]:
     """Yield the kept assignments that may serve a part of a need: those without any condition."""
     for key, draft in sorted(drafts.items()):
         subject = draft.subject
-        role = context.book.roles.get(subject.role_definition_id)
-        rests = (
-            draft.kind.keeps and subject.condition is None and context.untouched.get(key) not in ("activated", "ended")
-        )
+        role = asked.demands.book.roles.get(subject.role_definition_id)
+        rests = draft.kind.keeps and subject.condition is None and key not in asked.ended
         if not rests or role is None or role.is_conditional:
             continue
         if subject.state in ("active", "eligible"):
@@ -352,7 +328,7 @@ def kept_assignments(drafts: Mapping[Key, Draft], context: PlanContext) -> Itera
 
 
 def _with_choices(
-    drafts: dict[Key, Draft], units: Units, solution: Solution, places: Mapping[Key, Set[str]], context: PlanContext
+    drafts: dict[Key, Draft], units: Units, solution: Solution, places: Mapping[Key, Set[Folded]], book: RoleBook
 ) -> dict[Key, Draft]:
     of_subject: dict[Key, list[GrantUnit]] = defaultdict(list)
     for unit in units.units:
@@ -364,9 +340,7 @@ def _with_choices(
             continue
         own = of_subject[key]
         found = {
-            one: longest[_taken_once(one)]
-            for unit in own
-            for one in _placements(unit, draft, solution, drafts, context)
+            one: longest[_taken_once(one)] for unit in own for one in _placements(unit, draft, solution, drafts, book)
         }
         longer = (unit for one, (end_on, unit) in found.items() if last_of(one.end_on) != end_on)
         near = [*own, *units.leans_on.get(key, ()), *longer]
@@ -376,8 +350,8 @@ def _with_choices(
             units.rests_on.get(key, ()),
             (id_ for unit in near for id_, _ in unit.subjects),
             len(places[key]),
-            context.book.roles[draft.subject.role_definition_id],
-            context.book,
+            book.roles[draft.subject.role_definition_id],
+            book,
         )
     return drafts
 
@@ -400,15 +374,15 @@ def _longest(units: Units, solution: Solution) -> dict[tuple[object, ...], tuple
 
 
 def _placements(
-    unit: GrantUnit, draft: Draft, solution: Solution, drafts: Mapping[Key, Draft], context: PlanContext
+    unit: GrantUnit, draft: Draft, solution: Solution, drafts: Mapping[Key, Draft], book: RoleBook
 ) -> Iterator[Placement]:
     others = 0
     for key in unit.subjects:
         if key != draft.subject.key:
-            others |= _needed_at(drafts[key], unit.place, context)
+            others |= _needed_at(drafts[key], unit.place, book)
     # If a new assignment replaces several, each counts only the operations that it grants today.
-    own = context.book.roles[draft.subject.role_definition_id].granted
-    counted = own & (~others | _needed_at(draft, unit.place, context))
+    own = book.roles[draft.subject.role_definition_id].granted
+    counted = own & (~others | _needed_at(draft, unit.place, book))
     for choice in solution.choices[unit]:
         own_part = choice.granted & counted
         yield Placement(
@@ -423,6 +397,6 @@ def _placements(
         )
 
 
-def _needed_at(draft: Draft, place: str, context: PlanContext) -> int:
+def _needed_at(draft: Draft, place: Folded, book: RoleBook) -> int:
     need = draft.needs.by_scope.get(place) if draft.needs else None
-    return context.book.mask(need) if need is not None else 0
+    return book.mask(need) if need is not None else 0

@@ -13,6 +13,7 @@ from rightsize.propose.core.role_catalog import ChoiceKind, KnownRole, RoleBook
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
 from rightsize.propose.needs.grant_requests import is_at_or_below
 from rightsize.propose.selection.atoms import Atoms
+from rightsize.rbac.text import Folded
 from rightsize.rules.tables import rows_of
 
 _Sized = tuple[int, ChoiceKind, KnownRole]
@@ -49,10 +50,10 @@ class CandidateIndex:
     atoms: Atoms
     tree: ScopeTree
     _builtin: list[tuple[int, KnownRole]] = field(default_factory=list)
-    _by_scope: dict[str, list[KnownRole]] = field(default_factory=dict)
-    _at_place: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    _atoms_of: dict[str, int] = field(default_factory=dict)
-    _inside: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[_Sized, ...]] = field(default_factory=dict)
+    _by_scope: dict[Folded, list[KnownRole]] = field(default_factory=dict)
+    _at_place: dict[Folded, tuple[Folded, ...]] = field(default_factory=dict)
+    _atoms_of: dict[Folded, int] = field(default_factory=dict)
+    _inside: dict[tuple[tuple[Folded, ...], tuple[Folded, ...]], tuple[_Sized, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # A role that Azure made for one of its services fits by chance, and nobody would give it to a person.
@@ -66,7 +67,7 @@ class CandidateIndex:
                 self._by_scope.setdefault(scope, []).append(role)
         self._builtin.sort(key=lambda item: (item[0], item[1].role_definition_id))
 
-    def assignable_at(self, place: str) -> tuple[str, ...]:
+    def assignable_at(self, place: Folded) -> tuple[Folded, ...]:
         """Return the ids of the tenant's custom roles that may be assigned at a folded scope, sorted.
 
         A role with data actions cannot be assigned at a management group.
@@ -93,7 +94,7 @@ class CandidateIndex:
         return self._atoms_of[role.role_definition_id]
 
     def fitting(
-        self, ceiling: tuple[str, ...], custom: Iterable[str], wanted: int, needed: int, max_excess: int | None
+        self, ceiling: tuple[Folded, ...], custom: Iterable[Folded], wanted: int, needed: int, max_excess: int | None
     ) -> Iterator[Existing]:
         """Yield the roles that grant a wanted atom, and no catalogue operation that the ceiling does not grant.
 
@@ -116,11 +117,11 @@ class CandidateIndex:
             if not spare or max_excess is None or spare.bit_count() <= max_excess:
                 yield Existing(kind, role, atoms, spare)
 
-    def is_inside(self, one: Existing, ceiling: tuple[str, ...]) -> bool:
+    def is_inside(self, one: Existing, ceiling: tuple[Folded, ...]) -> bool:
         """Return whether a ceiling grants everything that a role grants, for all strings."""
         return one.kind == "own" or self.book.is_contained(one.role, ceiling)
 
-    def _within(self, ceiling: tuple[str, ...], custom: tuple[str, ...]) -> tuple[_Sized, ...]:
+    def _within(self, ceiling: tuple[Folded, ...], custom: tuple[Folded, ...]) -> tuple[_Sized, ...]:
         """Return the roles that grant no operation beyond a ceiling: today's, custom roles, and built-in roles.
 
         The first two get the size 0, whatever they grant; built-in roles are sorted by size. Many needs have the same

@@ -28,6 +28,7 @@ from rightsize.propose.selection.merge_roles import Joining
 from rightsize.propose.selection.optimality import Judge, cost_of
 from rightsize.propose.selection.warm_start import Carried, Start, carry, no_answer, start_anew, start_from
 from rightsize.propose.selection.worth import Prices, describe_price
+from rightsize.rbac.text import Folded
 
 NOTHING_TO_NARROW = "nothing_to_narrow"
 """The word for a unit whose assignments of today grant nothing beyond its need, so that they are kept."""
@@ -57,7 +58,7 @@ class Terms:
     max_excess: int
     weigh: Callable[[int], int]
     exposure: Callable[[GrantUnit], int]
-    held: Mapping[tuple[str, str], frozenset[str]]
+    held: Mapping[tuple[Folded, Folded], frozenset[Folded]]
     tree: ScopeTree
     room: RoleRoom
     prices: Prices
@@ -225,7 +226,7 @@ class _Chooser:
         """
         new = {number: tuple(self._new_choices(role.content)) for number, role in state.roles.items()}
         chosen: list[tuple[NeedClass, tuple[RoleChoice, ...], str]] = [
-            (one, (_existing_choice(self.book.roles[str(one.role_definition_id)], one.ceiling),), "")
+            (one, (_existing_choice(self.book.roles[one.role_definition_id or Folded("")], one.ceiling),), "")
             for one in self.forced
         ]
         for number, case in enumerate(self.cases):
@@ -266,7 +267,7 @@ class _Chooser:
         need = self.atoms.need(content)
         granted = self.book.mask(need)
         for written in write_contents(need, self.book.index):
-            yield RoleChoice("custom", "", written, (written.block,), granted)
+            yield RoleChoice("custom", Folded(""), written, (written.block,), granted)
 
 
 def not_worth(price: int, holders: int) -> str:
@@ -274,7 +275,7 @@ def not_worth(price: int, holders: int) -> str:
     return f"{NOT_WORTH}: {describe_price(price, holders)}"
 
 
-def _existing_choice(role: KnownRole, ceiling: Sequence[str]) -> RoleChoice:
+def _existing_choice(role: KnownRole, ceiling: Sequence[Folded]) -> RoleChoice:
     own = role.role_definition_id in ceiling
     kind: ChoiceKind = "own" if own else "builtin" if role.is_builtin else "custom"
     return RoleChoice(kind, role.role_definition_id, None, role.blocks, role.granted)

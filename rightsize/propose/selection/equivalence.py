@@ -13,14 +13,13 @@ from rightsize.analyze.scoping import ROOT
 from rightsize.propose.core.bitsets import Interner, bits_of
 from rightsize.propose.core.role_catalog import Need
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
-from rightsize.propose.needs.drafts import inherited_strings
 from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.optimize.rows import NeedRow, smallest_cover
 from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.candidates import CandidateIndex, Existing
 from rightsize.propose.selection.worth import Prices
 from rightsize.rbac.conditions import targets
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 
 MOST_ROLES = 3
 """Maximum number of roles for one unit. More would save new roles, but a reviewer would read ten tiny roles a need."""
@@ -50,11 +49,11 @@ class NeedClass:
 
     domain: str
     need: Need
-    ceiling: tuple[str, ...]
-    custom: tuple[str, ...]
-    held: tuple[str, ...]
+    ceiling: tuple[Folded, ...]
+    custom: tuple[Folded, ...]
+    held: tuple[Folded, ...]
     condition: str | None
-    role_definition_id: str | None
+    role_definition_id: Folded | None
     foreign: int = 0
     above: int = 0
     units: tuple[GrantUnit, ...] = ()
@@ -113,7 +112,7 @@ def form_classes(
     units: Iterable[GrantUnit],
     candidates: CandidateIndex,
     exposure: Callable[[GrantUnit], int],
-    held: Mapping[tuple[str, str], frozenset[str]],
+    held: Mapping[tuple[Folded, Folded], frozenset[Folded]],
     max_excess: int,
     foreign: Mapping[str, int],
     prices: Prices,
@@ -131,7 +130,7 @@ def form_classes(
         prices: The prices of excess.
         above: For a unit, the operations that wider needs of its principal grant at its place anyway.
     """
-    fitting: dict[tuple[Need, tuple[str, ...]], tuple[str, ...]] = {}
+    fitting: dict[tuple[Need, tuple[Folded, ...]], tuple[Folded, ...]] = {}
     grouped: dict[NeedClass, list[GrantUnit]] = {}
     for unit in units:
         own = candidates.assignable_at(unit.place)
@@ -164,7 +163,7 @@ def form_classes(
     ]
 
 
-def domain_of(place: str) -> str:
+def domain_of(place: Folded) -> str:
     """Return the area in which a new role for a folded place may be shared, as in `NeedClass.domain`."""
     return place if place == ROOT or place.startswith(MANAGEMENT_GROUP) else ""
 
@@ -177,7 +176,7 @@ def share_domain(first: str, second: str) -> bool:
     return first == second or not first or not second
 
 
-def _fitting(need: Need, ids: Sequence[str], candidates: CandidateIndex, max_excess: int) -> Iterable[str]:
+def _fitting(need: Need, ids: Sequence[Folded], candidates: CandidateIndex, max_excess: int) -> Iterable[Folded]:
     needed = candidates.book.mask(need)
     for id_ in ids:
         role = candidates.book.roles[id_]
@@ -200,7 +199,7 @@ class CaseReader:
     weigh: Callable[[int], int]
     _decided: dict[str, int] = field(default_factory=dict)
     _sets: Interner = field(default_factory=Interner)
-    _ceilings: dict[tuple[tuple[str, ...], int], int] = field(default_factory=dict)
+    _ceilings: dict[tuple[tuple[Folded, ...], int], int] = field(default_factory=dict)
 
     @property
     def atoms(self) -> Atoms:
@@ -232,7 +231,7 @@ class CaseReader:
             common=self._sets[self.atoms.allowed(Need(0, one.need.parts)) & ~kept_out] if one.need.parts else 0,
         )
 
-    def _within(self, ceiling: tuple[str, ...], barred: int) -> int:
+    def _within(self, ceiling: tuple[Folded, ...], barred: int) -> int:
         """Return the atoms that a ceiling grants, without the barred ones."""
         key = ceiling, barred
         if key not in self._ceilings:
@@ -281,12 +280,13 @@ class CaseReader:
     def _unwritable(self, one: NeedClass) -> int:
         """Return the atoms whose strings Azure would refuse."""
         index = self.candidates.book.index
-        inherited = frozenset().union(*(inherited_strings(self.candidates.book.roles[id_]) for id_ in one.ceiling))
+        inherited = frozenset().union(*(self.candidates.book.roles[id_].strings for id_ in one.ceiling))
 
         def refuses(plane: str, text: str) -> bool:
             if "*" in text:
                 return text.count("*") > 1
-            return not index.lists(plane, text) and (plane, fold(text)) not in inherited
+            key = plane, fold(text)
+            return not index.lists(*key) and key not in inherited
 
         found = index.mask_of_bits(
             bit for bit in bits_of(one.need.operations & ~index.listed) if refuses(*index.names[bit])

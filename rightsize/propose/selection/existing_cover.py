@@ -7,11 +7,12 @@ from fractions import Fraction
 
 from rightsize.propose.core.role_catalog import Need
 from rightsize.propose.selection.candidates import CandidateIndex, Existing
+from rightsize.rbac.text import Folded
 
 
 def cover_with_existing(
-    need: Need, ceiling: str, place: str, candidates: CandidateIndex, weigh: Callable[[int], int], most: int
-) -> tuple[tuple[str, Need], ...] | None:
+    need: Need, ceiling: Folded, place: Folded, candidates: CandidateIndex, weigh: Callable[[int], int], most: int
+) -> tuple[tuple[Folded, Need], ...] | None:
     """Return the smallest existing roles that together grant a need, each with its part; None if too many are needed.
 
     Args:
@@ -30,7 +31,7 @@ def cover_with_existing(
         for one in candidates.fitting((ceiling,), custom, left, granted, None)
         if one.role.role_definition_id != ceiling
     ]
-    chosen: list[tuple[str, Need]] = []
+    chosen: list[tuple[Folded, Need]] = []
     while left and len(chosen) < most:
         best = _best(found, left, granted, ceiling, candidates, weigh)
         if best is None:
@@ -45,7 +46,7 @@ def _best(
     found: list[Existing],
     left: int,
     granted: int,
-    ceiling: str,
+    ceiling: Folded,
     candidates: CandidateIndex,
     weigh: Callable[[int], int],
 ) -> Existing | None:

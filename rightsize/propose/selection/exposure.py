@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rightsize.propose.core.weights import cells, risky
-from rightsize.propose.needs.context import PlanContext
+from rightsize.propose.needs.access_weights import AccessWeights
 from rightsize.propose.needs.drafts import Placement, Subject
-from rightsize.propose.needs.needs import Profile
-from rightsize.rbac.text import fold
+from rightsize.propose.needs.needs import Profile, Use
+from rightsize.rbac.text import Folded
 
 ELIGIBLE_WEIGHT = 0.25
 """The weight of eligible access: it is excess too, but an activation is requested, limited in time, and logged."""
@@ -36,42 +36,45 @@ def absent_types(profile: Profile | None) -> int:
     return profile.absent if profile is not None else 0
 
 
-def today_exposure(subject: Subject, granted: int, context: PlanContext) -> Exposure:
+def today_exposure(subject: Subject, granted: int, weights: AccessWeights) -> Exposure:
     """Return the exposure of one of today's assignments."""
-    people = context.groups.people_of(fold(subject.principal_id))
+    people = weights.groups.people_of(subject.principal_id)
     weight = ELIGIBLE_WEIGHT if subject.state == "eligible" else 1.0
-    return _of_one({subject.place: granted}, context).times(people * weight)
+    return _of_one({subject.place: granted}, weights).times(people * weight)
 
 
-def planned_exposure(subject: Subject, placements: Iterable[Placement], context: PlanContext) -> Exposure:
+def planned_exposure(subject: Subject, placements: Iterable[Placement], weights: AccessWeights) -> Exposure:
     """Return the exposure of an assignment's replacements; a member's own assignment adds to that of its group."""
-    owner = fold(subject.principal_id)
-    by_state: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
+    owner = subject.principal_id
+    by_state: dict[str, dict[Folded, dict[Folded, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
     for one in placements:
-        by_state[one.state][fold(one.principal_id)][one.place] |= one.counted
+        by_state[one.state][one.principal_id][one.place] |= one.counted
     whole = Exposure()
     for state, by_principal in sorted(by_state.items()):
         weight = ELIGIBLE_WEIGHT if state == "eligible" else 1.0
         shared = by_principal.pop(owner, {})
-        together = _of_one(shared, context)
-        whole += together.times(context.groups.people_of(owner) * weight)
+        together = _of_one(shared, weights)
+        whole += together.times(weights.groups.people_of(owner) * weight)
         for own in by_principal.values():
             both = {place: shared.get(place, 0) | own.get(place, 0) for place in {*shared, *own}}
-            whole += (_of_one(both, context) + together.times(-1)).times(weight)
+            whole += (_of_one(both, weights) + together.times(-1)).times(weight)
     return whole
 
 
-def used_weight(subject: Subject, context: PlanContext) -> float:
-    """Return the weight of the used cells; a cell counts once for each principal that used it."""
-    counted = context.groups.used_cells.get(subject.key)
+def used_weight(subject: Subject, uses: Mapping[Folded, Use], weights: AccessWeights) -> float:
+    """Return the weight of the used cells; a cell counts once for each principal that used it.
+
+    Args:
+        subject: The assignment.
+        uses: Its use, by the folded scope at which it has to be granted.
+        weights: The weights of access.
+    """
+    counted = weights.groups.used_cells.get(subject.key)
     if counted is not None:
-        return float(sum(context.scale.weigh(1 << bit) * number for bit, number in counted))
-    uses = context.uses.get(subject.key, {})
-    return float(sum(context.scale.weigh(use.operations) for use in uses.values()))
+        return float(sum(weights.scale.weigh(1 << bit) * number for bit, number in counted))
+    return float(sum(weights.scale.weigh(use.operations) for use in uses.values()))
 
 
-def _of_one(granted: Mapping[str, int], context: PlanContext) -> Exposure:
-    return Exposure(
-        float(cells(granted, context.scale, context.reach)),
-        float(cells(risky(granted, context.scale), context.scale, context.reach)),
-    )
+def _of_one(granted: Mapping[Folded, int], weights: AccessWeights) -> Exposure:
+    scale, reach = weights.scale, weights.reach
+    return Exposure(float(cells(granted, scale, reach)), float(cells(risky(granted, scale), scale, reach)))

@@ -14,14 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rightsize.analyze.scoping import ScopeTree
-from rightsize.propose.core.read_patterns import READ
+from rightsize.propose.core.read_patterns import is_read
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.drafts import Key
 from rightsize.propose.needs.grant_requests import GrantUnit, is_at_or_below, is_below
 from rightsize.propose.selection.scope_limits import Slot, slot_of
 from rightsize.propose.selection.worth import Prices
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
 MOST_ASSIGNMENTS = 3
 """Maximum number of assignments that one principal gets for one assignment of today, where scopes can be gathered."""
@@ -41,19 +41,19 @@ class ScopeFacts:
         least: The price that a separate assignment has to save.
     """
 
-    today: Mapping[Key, str]
+    today: Mapping[Key, Folded]
     tree: ScopeTree
     book: RoleBook
     prices: Prices
     least: int
 
 
-def gather_scopes(units: Iterable[GrantUnit], facts: ScopeFacts) -> dict[Slot, str]:
+def gather_scopes(units: Iterable[GrantUnit], facts: ScopeFacts) -> dict[Slot, Folded]:
     """Return the wider place of each slot whose needs are gathered with others of the same principal."""
-    by_principal: dict[str, list[GrantUnit]] = defaultdict(list)
+    by_principal: dict[Folded, list[GrantUnit]] = defaultdict(list)
     for unit in units:
-        by_principal[fold(unit.principal_id)].append(unit)
-    moves: dict[Slot, str] = {}
+        by_principal[unit.principal_id].append(unit)
+    moves: dict[Slot, Folded] = {}
     for _, members in sorted(by_principal.items()):
         if len(members) > 1:
             moves |= _Gathering(members, facts).run()
@@ -67,10 +67,10 @@ class _Gathering:
     units: Sequence[GrantUnit]
     facts: ScopeFacts
     _at: dict[Slot, list[GrantUnit]] = field(default_factory=lambda: defaultdict(list))
-    _moves: dict[Slot, str] = field(default_factory=dict)
-    _prices: dict[tuple[Slot, str], int] = field(default_factory=dict)
+    _moves: dict[Slot, Folded] = field(default_factory=dict)
+    _prices: dict[tuple[Slot, Folded], int] = field(default_factory=dict)
 
-    def run(self) -> dict[Slot, str]:
+    def run(self) -> dict[Slot, Folded]:
         for unit in self.units:
             self._at[slot_of(unit)].append(unit)
         fixed = {slot for slot, members in self._at.items() if any(not self._is_movable(unit) for unit in members)}
@@ -94,7 +94,7 @@ class _Gathering:
             or unit.condition is not None
             or unit.role_definition_id is not None
             or self.facts.book.mask(unit.need) & self.facts.prices.privilege
-            or any(not fold(text).endswith(READ) for part in unit.need.parts for text in part.patterns)
+            or any(not is_read(text) for part in unit.need.parts for text in part.patterns)
         )
 
     def _secret(self) -> set[Slot]:
@@ -115,14 +115,14 @@ class _Gathering:
                 number[key] += any(unit.need.operations for unit in own) + any(unit.need.parts for unit in own)
         return {key for key, found in number.items() if found > MOST_ASSIGNMENTS}
 
-    def _steps(self, fixed: set[Slot], secret: set[Slot]) -> Iterator[tuple[tuple[Slot, ...], str, int]]:
+    def _steps(self, fixed: set[Slot], secret: set[Slot]) -> Iterator[tuple[tuple[Slot, ...], Folded, int]]:
         """Yield the possible steps: one slot to a wider one that is there, or two to a wider place that is not."""
         alike: dict[Slot, list[Slot]] = defaultdict(list)
         for slot in self._at:
-            alike[(*slot[:-1], "")].append(slot)
+            alike[(*slot[:-1], Folded(""))].append(slot)
         for slots in alike.values():
             there = {slot[-1] for slot in slots}
-            absent: dict[str, list[tuple[int, Slot]]] = defaultdict(list)
+            absent: dict[Folded, list[tuple[int, Slot]]] = defaultdict(list)
             for slot in slots:
                 if slot in fixed:
                     continue
@@ -139,36 +139,36 @@ class _Gathering:
                     (one, first), (two, second) = sorted(found, key=lambda item: (item[0], item[1][-1]))[:2]
                     yield (first, second), place, one + two
 
-    def _above(self, slot: Slot) -> list[str]:
+    def _above(self, slot: Slot) -> list[Folded]:
         """Return the wider places inside all of today's assignments: resource group, subscription, used groups."""
         place, anchor = slot[-1], anchor_of_place(slot[-1])
         segments = place.split("/")
-        found = []
+        found: list[Folded] = []
         if anchor.startswith("/subscriptions/"):
-            found = ["/".join(segments[:length]) for length in (_GROUP, 3) if len(segments) > length]
+            found = [Folded("/".join(segments[:length])) for length in (_GROUP, 3) if len(segments) > length]
         here = {other[-1] for other in self._at if other[:-1] == slot[:-1]}
         found += [other for other in sorted(here - {*found}) if is_below(place, other, self.facts.tree)]
         scopes = {self.facts.today[key] for unit in self._at[slot] for key in unit.subjects}
         return [one for one in found if all(is_at_or_below(one, scope, self.facts.tree) for scope in scopes)]
 
-    def _price(self, slot: Slot, place: str) -> int:
+    def _price(self, slot: Slot, place: Folded) -> int:
         if (slot, place) not in self._prices:
             self._prices[slot, place] = sum(self._price_of(unit, place) for unit in self._at[slot])
         return self._prices[slot, place]
 
-    def _price_of(self, unit: GrantUnit, place: str) -> int:
+    def _price_of(self, unit: GrantUnit, place: Folded) -> int:
         prices = self.facts.prices
         here, there = prices.rate(unit), prices.rate(replace(unit, place=place))
         # A wider scope is at least one more place: others may be made there later, or are not known.
         return max(here, there - here) * prices.live(self.facts.book.mask(unit.need), prices.latent_of([unit]))
 
-    def _move(self, slot: Slot, place: str) -> None:
+    def _move(self, slot: Slot, place: Folded) -> None:
         target = (*slot[:-1], place)
         self._moves[slot] = place
         self._at[target].extend(replace(unit, place=place) for unit in self._at.pop(slot))
         self._prices = {key: price for key, price in self._prices.items() if key[0] != target}
 
 
-def repr_of(step: tuple[int, tuple[Slot, ...], str]) -> tuple[int, str]:
+def repr_of(step: tuple[int, tuple[Slot, ...], Folded]) -> tuple[int, str]:
     """Return the sort key of a step: its price, then its places."""
     return step[0], repr(step[1:])

@@ -8,7 +8,7 @@ violations are split, and the plan is made again. Assignments that the split wou
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,14 +17,15 @@ import polars as pl
 from rightsize.analyze.layers import ASSIGNED_SCHEMA, granted_defeats, harmful, identities, today, violations_in
 from rightsize.analyze.tenant import Tenant
 from rightsize.model.plan import Advice
-from rightsize.propose.needs.context import PlanContext
+from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.needs.demands import DemandInput, demands_of, is_split
 from rightsize.propose.needs.drafts import Draft, Key, Placement, keep_reason
 from rightsize.propose.needs.eligibility import WHY_ACTIVE
 from rightsize.propose.needs.layer_parts import GUARDS, LayerParts, layer_masks
-from rightsize.propose.needs.privileged import is_to_sleep, why_active
-from rightsize.propose.selection.assign import demands_of, is_split
+from rightsize.propose.needs.privileged import Privilege, is_to_sleep, why_active
+from rightsize.propose.selection.assign import GrantedNeeds
 from rightsize.propose.selection.reconcile import role_key
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
 _GRANTS: dict[str, Any] = {"role": pl.String, "name": pl.String, "plane": pl.String, "conditional": pl.Boolean}
 _LOADABLE = ("unknown_holder", "unknown_members", "no_licence", "policy_unknown")
@@ -47,15 +48,42 @@ class Separated:
     whole: Mapping[Key, str] = field(default_factory=dict)
 
 
-def find_parts(drafts: Mapping[Key, Draft], context: PlanContext) -> LayerParts:
+def separate(
+    unsplit: GrantedNeeds, demands: DemandInput, tenant: Tenant, remake: Callable[[Privilege], GrantedNeeds]
+) -> tuple[DemandInput, GrantedNeeds, Separated]:
+    """Split by layer the needs of principals that violate the independence of layers.
+
+    An assignment that the split would keep unchanged is left whole. If the split prevents the change of an assignment
+    that is not split itself, such as by a limit of Azure, then no layers are split at all.
+
+    Args:
+        unsplit: The plan without the split.
+        demands: What divides its needs.
+        tenant: The assignments and roles of today.
+        remake: A function that makes the plan anew with other operations and layers to split off.
+    """
+    parts = find_parts(unsplit.drafts, tenant, demands.book)
+    whole: dict[Key, str] = {}
+    while True:
+        split = replace(demands, privilege=replace(demands.privilege, layers=parts))
+        granted = remake(split.privilege)
+        found = Separated(unsplit.drafts, granted.drafts, whole)
+        lost = lost_by(found)
+        if not lost:
+            return split, replace(granted, drafts=annotate_split(granted.drafts, split)), found
+        ours = all(key not in parts.whole and is_split(granted.drafts[key], split) for key in lost)
+        whole |= lost
+        parts = replace(parts, whole=frozenset(whole), pairs=parts.pairs if ours else frozenset())
+
+
+def find_parts(drafts: Mapping[Key, Draft], tenant: Tenant, book: RoleBook) -> LayerParts:
     """Return the principals and subscriptions to split: those that violate independence under drafts with roles.
 
     A group's needs are split if each principal that acts through the group violates independence, so that nobody has
     to activate access because of another member.
     """
-    tenant = context.analysis.tenant
     harm = harmful(tenant.operations)
-    found = violations(drafts, context, harm).filter(pl.col("state") == "active").select("principal_id", "scope")
+    found = violations(drafts, tenant, book, harm).filter(pl.col("state") == "active").select("principal_id", "scope")
     acting = identities(tenant)
     number = acting.group_by("holder").agg(members=pl.len())
     all_of = (
@@ -66,23 +94,21 @@ def find_parts(drafts: Mapping[Key, Draft], context: PlanContext) -> LayerParts:
         .filter(pl.col("violating") == pl.col("members"))
     )
     pairs = frozenset(all_of.select("holder", "scope").iter_rows())
-    return LayerParts(layer_masks(harm, context.book.index), pairs, frozenset(), tenant.tree, context.book)
+    return LayerParts(layer_masks(harm, book.index), pairs, frozenset(), tenant.tree, book)
 
 
-def violations(drafts: Mapping[Key, Draft], context: PlanContext, harm: pl.DataFrame) -> pl.DataFrame:
+def violations(drafts: Mapping[Key, Draft], tenant: Tenant, book: RoleBook, harm: pl.DataFrame) -> pl.DataFrame:
     """Return the violations of independence under drafts, in the form of the table `layer_violations`."""
-    tenant = context.analysis.tenant
-    assigned, grants = _assigned(drafts, context)
+    assigned, grants = _assigned(drafts, tenant, book)
     return violations_in(granted_defeats(assigned, grants, harm, tenant, "proposed"), harm)
 
 
-def _assigned(drafts: Mapping[Key, Draft], context: PlanContext) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _assigned(drafts: Mapping[Key, Draft], tenant: Tenant, book: RoleBook) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the assignments under drafts, as `layers.ASSIGNED_SCHEMA`, and the operations that their roles grant.
 
     New roles have no id yet, so each gets a number here.
     """
-    tenant = context.analysis.tenant
-    gone = [(fold(id_), state) for (id_, state), draft in drafts.items() if draft.kind.changes]
+    gone = [key for key, draft in drafts.items() if draft.kind.changes]
     schema: dict[str, Any] = {"id": pl.String, "state": pl.String}
     left = tenant.assignments.join(pl.DataFrame(gone, schema=schema, orient="row"), on=["id", "state"], how="anti")
     numbers: dict[object, str] = {}
@@ -92,9 +118,9 @@ def _assigned(drafts: Mapping[Key, Draft], context: PlanContext) -> tuple[pl.Dat
         for one in draft.placements:
             role = _called(one, numbers)
             granted[role] = one.choice.granted
-            rows.append((fold(one.principal_id), one.place, role, one.state, one.condition))
+            rows.append((one.principal_id, one.place, role, one.state, one.condition))
     placed = pl.DataFrame(rows, schema=ASSIGNED_SCHEMA, orient="row")
-    return pl.concat([today(left), placed]).unique(), pl.concat([tenant.grants, _grants(granted, tenant, context)])
+    return pl.concat([today(left), placed]).unique(), pl.concat([tenant.grants, _grants(granted, tenant, book)])
 
 
 def _called(one: Placement, numbers: dict[object, str]) -> str:
@@ -102,13 +128,13 @@ def _called(one: Placement, numbers: dict[object, str]) -> str:
     return one.choice.role_definition_id if key is None else numbers.setdefault(key, f"new {len(numbers)}")
 
 
-def _grants(granted: Mapping[str, int], tenant: Tenant, context: PlanContext) -> pl.DataFrame:
+def _grants(granted: Mapping[str, int], tenant: Tenant, book: RoleBook) -> pl.DataFrame:
     known = set(tenant.grants["role"])
     rows = [
-        (role, fold(name), plane, False)
+        (role, name, plane, False)
         for role, operations in granted.items()
         if role not in known
-        for plane, name in context.book.index.members(operations)
+        for plane, name in book.index.folded_members(operations)
     ]
     return pl.DataFrame(rows, schema=_GRANTS, orient="row").select(tenant.grants.columns)
 
@@ -130,35 +156,42 @@ def _word(draft: Draft) -> str:
     return f"{draft.kind} {draft.reason.partition(':')[0]}"
 
 
-def annotate_split(drafts: Mapping[Key, Draft], context: PlanContext) -> dict[Key, Draft]:
+def annotate_split(drafts: Mapping[Key, Draft], demands: DemandInput) -> dict[Key, Draft]:
     """Return the drafts; the reasons of those whose needs are split say so."""
     return {
         key: replace(draft, reason=f"{draft.reason}; split by layer of defence")
-        if draft.placements and is_split(draft, context)
+        if draft.placements and is_split(draft, demands)
         else draft
         for key, draft in drafts.items()
     }
 
 
-def report_separation(found: Separated, context: PlanContext) -> dict[str, Any]:
+def report_separation(
+    found: Separated, demands: DemandInput, tenant: Tenant, spelling: Mapping[Folded, str]
+) -> dict[str, Any]:
     """Return the report on the split for `plan.json`: violations before and after, cost, and parts that stay active.
 
     `granted`, `unsplit` and `split` count violations, each one identity in one subscription: those by active access,
     those of them with identity control or monitoring among their layers, and further ones that need an activation.
+
+    Args:
+        found: The drafts with and without the split.
+        demands: What divided the needs.
+        tenant: The assignments and roles of today.
+        spelling: Folded scope to the scope as it is spelled.
     """
-    tenant = context.analysis.tenant
     harm = harmful(tenant.operations)
     now = violations_in(granted_defeats(today(tenant.assignments), tenant.grants, harm, tenant, "granted"), harm)
-    before, after = violations(found.unsplit, context, harm), violations(found.drafts, context, harm)
+    before, after = (violations(drafts, tenant, demands.book, harm) for drafts in (found.unsplit, found.drafts))
     cost_before, cost_after = _cost(found.unsplit), _cost(found.drafts)
     return {
         "violations": {
             word: _counted(frame) for word, frame in (("granted", now), ("unsplit", before), ("split", after))
         },
         "cost": {word: cost_after[word] - cost_before[word] for word in cost_before},
-        "assignments_split": sum(bool(one.placements) and is_split(one, context) for one in found.drafts.values()),
+        "assignments_split": sum(bool(one.placements) and is_split(one, demands) for one in found.drafts.values()),
         "identities": _identities(before, after),
-        "standing": _standing(found, context),
+        "standing": _standing(found, demands, spelling),
         "left_whole": [
             {"role_assignment_id": id_, "state": state, "because": why}
             for (id_, state), why in sorted(found.whole.items())
@@ -215,16 +248,16 @@ def _identities(before: pl.DataFrame, after: pl.DataFrame) -> list[dict[str, Any
     return joined.with_columns(pl.col("standing", "by_activation").fill_null([])).sort(key).to_dicts()
 
 
-def _standing(found: Separated, context: PlanContext) -> list[dict[str, Any]]:
+def _standing(found: Separated, demands: DemandInput, spelling: Mapping[Folded, str]) -> list[dict[str, Any]]:
     """Return the parts of guarding layers that stay active, each with the reason."""
-    rows: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
+    rows: dict[tuple[str, str, str, str], set[Folded]] = defaultdict(set)
     for draft in found.drafts.values():
-        given = {(fold(one.principal_id), one.place, one.state) for one in draft.placements}
-        for part in demands_of(draft, context):
-            stands = part.apart in GUARDS and is_to_sleep(part, context.privilege) and part.state == "active"
-            if stands and (fold(part.principal_id), part.place, "active") in given:
-                word = why_active(part, context.privilege)
-                scope = context.spelling.get(part.place, part.place)
+        given = {(one.principal_id, one.place, one.state) for one in draft.placements}
+        for part in demands_of(draft, demands):
+            stands = part.apart in GUARDS and is_to_sleep(part, demands.privilege) and part.state == "active"
+            if stands and (part.principal_id, part.place, "active") in given:
+                word = why_active(part, demands.privilege)
+                scope = spelling.get(part.place, part.place)
                 rows[part.principal_id, scope, part.apart, word].add(draft.subject.role_assignment_id)
     return [
         {

@@ -11,6 +11,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from rightsize.rbac.text import Folded
+
 LONGEST = 64
 """The most characters of a role's name: Azure accepts 512, its portal shows about as many as this in a column."""
 
@@ -61,8 +63,8 @@ def comparable(name: str) -> str:
 
 
 def unique_names(
-    wanted: Mapping[str, Sequence[str]], taken: Iterable[str], earlier: Mapping[str, str] | None = None
-) -> dict[str, str]:
+    wanted: Mapping[Folded, Sequence[str]], taken: Iterable[str], earlier: Mapping[Folded, str] | None = None
+) -> dict[Folded, str]:
     """Return a name for each role that no other role has; roles are told apart by their next wishes, then by a number.
 
     Args:
@@ -72,14 +74,14 @@ def unique_names(
             free.
     """
     used = {comparable(name) for name in taken}
-    found: dict[str, str] = {}
+    found: dict[Folded, str] = {}
     for id_ in sorted(set(wanted) & set(earlier or {})):
         name = _plain_role_name((earlier or {})[id_])
         if name and comparable(name) not in used:
             found[id_] = name
             used.add(comparable(name))
     for wish in range(max(map(len, wanted.values()), default=0)):
-        claims: dict[str, list[str]] = defaultdict(list)
+        claims: dict[str, list[Folded]] = defaultdict(list)
         for id_ in sorted(set(wanted) - set(found)):
             if wish < len(wanted[id_]):
                 claims[comparable(wanted[id_][wish])].append(id_)
@@ -110,13 +112,13 @@ def _numbered(name: str, used: set[str], numbers: dict[str, int]) -> str:
     return chosen
 
 
-def file_names(names: Mapping[str, str]) -> dict[str, str]:
+def file_names(names: Mapping[Folded, str]) -> dict[Folded, str]:
     """Return a file name for each role by its name: lower-case ASCII letters, digits and hyphens, each only once."""
     wishes = {}
     for id_, name in names.items():
         ascii_ = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
         wishes[id_] = re.sub(r"[^a-z0-9]+", "-", ascii_.lower()).strip("-") or "role"
-    found: dict[str, str] = {}
+    found: dict[Folded, str] = {}
     used: set[str] = set()
     for id_ in sorted(wishes):
         number, chosen = 1, wishes[id_]

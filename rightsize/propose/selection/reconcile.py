@@ -17,6 +17,7 @@ from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject
 from rightsize.rbac.azure import OWNER
+from rightsize.rbac.text import Folded
 
 RoleKey = tuple[RoleContent, str]
 """The content of a new role, and the management group of its assignment, or the empty string."""
@@ -112,7 +113,7 @@ def rest_on_existing(drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
     return settled
 
 
-_Identity = tuple[str, str, str, AssignmentState]
+_Identity = tuple[Folded, Folded, Folded, AssignmentState]
 """Principal, role, place and state: Azure accepts one assignment of each. An eligible and an active one may coexist."""
 
 
@@ -122,7 +123,7 @@ def _identity(placement: Placement) -> _Identity:
 
 def _conflicting(drafts: Mapping[Key, Draft], existing: Mapping[_Identity, Key]) -> Iterator[tuple[Key, str]]:
     """Yield the drafts with a placement that Azure would refuse for its condition or end; of new ones, the later."""
-    first: dict[tuple[str, RoleKey | str, str, AssignmentState], str | None] = {}
+    first: dict[tuple[Folded, RoleKey | str, Folded, AssignmentState], str | None] = {}
     for key, draft in sorted(drafts.items()):
         for one in draft.placements:
             there = drafts[existing[_identity(one)]].subject if _identity(one) in existing else None
@@ -142,7 +143,7 @@ def keep_last_owners(drafts: Mapping[Key, Draft], used: Mapping[Key, int]) -> di
     An owner without a condition and without an end is preferred: an owner who may assign only some roles, or whose
     assignment ends, may not be able to give access back to others.
     """
-    owners: dict[str, list[Key]] = defaultdict(list)
+    owners: dict[Folded, list[Key]] = defaultdict(list)
     for key, draft in drafts.items():
         subject = draft.subject
         is_owner = subject.role_definition_id == OWNER and subject.place == subject.anchor
@@ -190,7 +191,7 @@ def fit_limits(
     per_anchor = Counter(subject.anchor for subject in existing)
     groups_of: dict[RoleContent, set[str]] = defaultdict(set)
     roles = 0
-    assigned: set[tuple[str, RoleKey | str, str]] = set()
+    assigned: set[tuple[Folded, RoleKey | str, Folded]] = set()
     settled = dict(drafts)
     for key in sorted(drafts):
         draft = drafts[key]

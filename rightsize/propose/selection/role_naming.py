@@ -18,6 +18,7 @@ from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.selection.plain_names import DASH, LONGEST, comparable, file_names, fitted, unique_names
 from rightsize.propose.selection.reconcile import RoleKey, role_key
+from rightsize.rbac.text import Folded
 
 _NAMESPACE = uuid.UUID("6f0f3a52-6a5c-5c0e-9d53-8f5c2d1f7b11")
 _BETWEEN = f" {DASH} "
@@ -35,13 +36,13 @@ class NewRoles:
         slugs: The base name of each role's files, by id; empty until the roles have names.
     """
 
-    definitions: Mapping[str, RoleDefinition]
-    placed: Mapping[tuple[RoleKey, str], str]
-    slugs: Mapping[str, str] = field(default_factory=dict)
+    definitions: Mapping[Folded, RoleDefinition]
+    placed: Mapping[tuple[RoleKey, Folded], Folded]
+    slugs: Mapping[Folded, str] = field(default_factory=dict)
 
 
 def identify_roles(
-    drafts: Iterable[Draft], existing: Container[str], spelling: Mapping[str, str], limits: AzureLimits
+    drafts: Iterable[Draft], existing: Container[Folded], spelling: Mapping[Folded, str], limits: AzureLimits
 ) -> NewRoles:
     """Return the new roles of the drafts, with ids and assignable scopes, but without names.
 
@@ -56,7 +57,7 @@ def identify_roles(
         spelling: Folded scope to the scope as it is spelled.
         limits: Azure's limits; a role that would list more scopes than Azure accepts becomes several roles.
     """
-    anchors: dict[RoleKey, set[str]] = defaultdict(set)
+    anchors: dict[RoleKey, set[Folded]] = defaultdict(set)
     for draft in drafts:
         for placement in draft.placements:
             key = role_key(placement)
@@ -66,8 +67,8 @@ def identify_roles(
     keys_of: dict[RoleKey, list[RoleKey]] = defaultdict(list)
     for content, group in sorted(anchors):
         keys_of[content, group or groups.get(content, "")].append((content, group))
-    definitions: dict[str, RoleDefinition] = {}
-    placed: dict[tuple[RoleKey, str], str] = {}
+    definitions: dict[Folded, RoleDefinition] = {}
+    placed: dict[tuple[RoleKey, Folded], Folded] = {}
     for key, members in sorted(keys_of.items()):
         ordered = sorted(anchor for member in members for anchor in anchors[member])
         for start in range(0, len(ordered), limits.assignable_scopes):
@@ -82,7 +83,7 @@ def identify_roles(
     return NewRoles(definitions, placed)
 
 
-def _role_id(content: RoleContent, variant: Iterable[str]) -> str:
+def _role_id(content: RoleContent, variant: Iterable[str]) -> Folded:
     identity = {
         "actions": content.actions,
         "notActions": content.not_actions,
@@ -90,11 +91,14 @@ def _role_id(content: RoleContent, variant: Iterable[str]) -> str:
         "notDataActions": content.not_data_actions,
         "variant": [text for text in variant if text],
     }
-    return str(uuid.uuid5(_NAMESPACE, json.dumps(identity, sort_keys=True, separators=(",", ":"))))
+    return Folded(str(uuid.uuid5(_NAMESPACE, json.dumps(identity, sort_keys=True, separators=(",", ":")))))
 
 
 def named_roles(
-    new: NewRoles, wanted: Mapping[str, Sequence[str]], taken: Iterable[str], earlier: Mapping[str, str] | None = None
+    new: NewRoles,
+    wanted: Mapping[Folded, Sequence[str]],
+    taken: Iterable[str],
+    earlier: Mapping[Folded, str] | None = None,
 ) -> NewRoles:
     """Return the roles with their names, and file names like them.
 

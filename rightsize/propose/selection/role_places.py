@@ -11,7 +11,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.text import folded, place_of
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
 from rightsize.propose.selection.plain_names import plain_name
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
 _LONGEST = 36
 _SUBSCRIPTION = "/subscriptions/"
@@ -30,13 +30,13 @@ class PlaceNames:
         subscriptions: The number of subscriptions of the tenant.
     """
 
-    places: Mapping[str, str]
-    teams: Mapping[str, str]
-    spelling: Mapping[str, str]
+    places: Mapping[Folded, str]
+    teams: Mapping[Folded, str]
+    spelling: Mapping[Folded, str]
     subscriptions: int
 
     @classmethod
-    def of(cls, inputs: Inputs, spelling: Mapping[str, str]) -> PlaceNames:
+    def of(cls, inputs: Inputs, spelling: Mapping[Folded, str]) -> PlaceNames:
         """Read the names from the tables of scopes and principals."""
         high = inputs.scopes.filter(pl.col("kind").is_in(["subscription", "management_group"]))
         named = high.drop_nulls("display_name").sort("scope", "display_name")
@@ -51,7 +51,7 @@ class PlaceNames:
             len({"/".join(one.split("/")[:_GROUP_AT]) for one in known}),
         )
 
-    def of_role(self, scopes: Iterable[str], holders: Iterable[str]) -> tuple[str, ...]:
+    def of_role(self, scopes: Iterable[Folded], holders: Iterable[Folded]) -> tuple[str, ...]:
         """Return the names of the place or team of a role, the most telling first; none where nothing is common.
 
         The only subscription of a tenant tells nothing. A team is named where no place is common.
@@ -63,21 +63,21 @@ class PlaceNames:
         found = [*self._places(set(scopes)), *self._team(set(holders))]
         return tuple(dict.fromkeys(name for name in found if name))
 
-    def _places(self, scopes: set[str]) -> Iterable[str]:
+    def _places(self, scopes: set[Folded]) -> Iterable[str]:
         if len(scopes) == 1 and (only := next(iter(scopes))).startswith(MANAGEMENT_GROUP):
             yield self.places.get(only, "")
             return
         parts = [scope.split("/") for scope in scopes]
-        anchors = {"/".join(part[:_GROUP_AT]) for part in parts}
+        anchors = {Folded("/".join(part[:_GROUP_AT])) for part in parts}
         if len(anchors) != 1 or not (anchor := anchors.pop()).startswith(_SUBSCRIPTION):
             return
         if self.subscriptions > 1:
             yield self.places.get(anchor, "")
         groups = {part[_GROUP_AT + 1] if len(part) > _GROUP_AT + 1 else "" for part in parts}
         if len(groups) == 1 and (group := groups.pop()):
-            scope = "/".join([anchor, "resourcegroups", group])
+            scope = Folded("/".join([anchor, "resourcegroups", group]))
             yield plain_name(self.spelling.get(scope, scope).rsplit("/", 1)[-1], _LONGEST)
 
-    def _team(self, holders: set[str]) -> Iterable[str]:
+    def _team(self, holders: set[Folded]) -> Iterable[str]:
         if len(holders) == 1:
-            yield self.teams.get(fold(next(iter(holders))), "")
+            yield self.teams.get(next(iter(holders)), "")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 
-from rightsize.rbac.text import fold
+from rightsize.propose.core.read_patterns import is_read
 from rightsize.rules.role_words import READER, RoleWords, words_of
 
 OperationKey = tuple[str, str]
@@ -76,7 +76,7 @@ def _purposes(role: RoleUse, known: Mapping[OperationKey, RoleWords]) -> Iterato
         for key in role.strings:
             weights[known[key]] += known[key].rank
     named = _Named(
-        reads_only=all(known[key].agent == READER or fold(key[1]).endswith("/read") for key in role.strings),
+        reads_only=all(known[key].agent == READER or is_read(key[1]) for key in role.strings),
         reads_most=not role.days and _share_of_changes(weights) < _MOSTLY,
         deploys=_deploys(weights),
     )

@@ -20,15 +20,15 @@ from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.drafts import Key
 from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, is_at_or_below
 from rightsize.propose.optimize.ilp import Program, Rows, solve
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
-Slot = tuple[str, str, str | None, str | None, str | None, str]
+Slot = tuple[Folded, str, str | None, str | None, Folded | None, Folded]
 """(folded principal, state, condition, end, forced role, folded place)."""
 
 
 def slot_of(one: GrantRequest | GrantUnit) -> Slot:
     """Return the key of the units that a demand or unit may belong to."""
-    return fold(one.principal_id), one.state, one.condition, one.end_on, one.role_definition_id, one.place
+    return one.principal_id, one.state, one.condition, one.end_on, one.role_definition_id, one.place
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class Move:
     """A move of all units of one principal below a place to that place."""
 
     slots: tuple[Slot, ...]
-    place: str
+    place: Folded
     excess: int
-    saved: Mapping[str, int]
+    saved: Mapping[Folded, int]
     """By subscription or management group, the number of assignments saved; negative if there are more."""
 
 
@@ -53,7 +53,7 @@ class Room:
         left_over: The number of assignments that still fit nowhere.
     """
 
-    places: Mapping[Slot, str] = field(default_factory=dict)
+    places: Mapping[Slot, Folded] = field(default_factory=dict)
     excess: int = 0
     lower_bound: int = 0
     left_over: int = 0
@@ -73,12 +73,12 @@ class LimitContext:
         has_data: Whether a unit needs a data action, which no new role may grant at a management group.
     """
 
-    existing: Mapping[str, int]
-    today: Mapping[Key, str]
+    existing: Mapping[Folded, int]
+    today: Mapping[Key, Folded]
     limits: AzureLimits
     tree: ScopeTree
     weigh: Callable[[GrantUnit], int]
-    exposure: Callable[[str, str], int]
+    exposure: Callable[[Folded, Folded], int]
     has_data: Callable[[GrantUnit], bool]
 
 
@@ -111,11 +111,11 @@ def make_room(units: Sequence[GrantUnit], made: Mapping[GrantUnit, int], tenant:
 def _moves(units: Iterable[GrantUnit], made: Mapping[GrantUnit, int], tenant: LimitContext) -> Iterator[Move]:
     grouped: dict[Slot, list[GrantUnit]] = defaultdict(list)
     for unit in units:
-        grouped[(*slot_of(unit)[:-1], "")].append(unit)
+        grouped[(*slot_of(unit)[:-1], Folded(""))].append(unit)
     for _, members in sorted(grouped.items(), key=lambda item: repr(item[0])):
         if len(members) < 2:
             continue
-        above: dict[str, list[GrantUnit]] = defaultdict(list)
+        above: dict[Folded, list[GrantUnit]] = defaultdict(list)
         for unit in members:
             for place in _places_above(unit, tenant):
                 above[place].append(unit)
@@ -129,11 +129,11 @@ def _moves(units: Iterable[GrantUnit], made: Mapping[GrantUnit, int], tenant: Li
 def _move(
     below: Sequence[GrantUnit],
     there: Sequence[GrantUnit],
-    place: str,
+    place: Folded,
     made: Mapping[GrantUnit, int],
     tenant: LimitContext,
 ) -> Move:
-    saved: Counter[str] = Counter()
+    saved: Counter[Folded] = Counter()
     for unit in (*below, *there):
         saved[anchor_of_place(unit.place)] += made.get(unit, 0)
     # The roles of the joined need are chosen later; its estimate is the largest number that one of its parts takes.
@@ -147,13 +147,13 @@ def _move(
     return Move(tuple(sorted({slot_of(unit) for unit in below}, key=repr)), place, excess, dict(saved))
 
 
-def _places_above(unit: GrantUnit, tenant: LimitContext) -> list[str]:
+def _places_above(unit: GrantUnit, tenant: LimitContext) -> list[Folded]:
     """Return the scopes above a unit at which all of its assignments already grant access today."""
     segments = unit.place.split("/")
     anchor = anchor_of_place(unit.place)
-    found = []
+    found: list[Folded] = []
     if anchor.startswith("/subscriptions/"):
-        found = ["/".join(segments[:length]) for length in (5, 3) if len(segments) > length]
+        found = [Folded("/".join(segments[:length])) for length in (5, 3) if len(segments) > length]
     if not tenant.has_data(unit):
         found.extend(sorted(tenant.tree.ancestors_of(anchor) - {ROOT}))
     scopes = [tenant.today[key] for key in unit.subjects]
@@ -165,8 +165,8 @@ class _Program:
     """The 0/1 program. Columns: one for each move, then for each anchor over its limit the share that fits nowhere."""
 
     moves: list[Move]
-    over: Mapping[str, int]
-    spare: Mapping[str, int]
+    over: Mapping[Folded, int]
+    spare: Mapping[Folded, int]
 
     def solve(self) -> Room:
         width = len(self.moves)

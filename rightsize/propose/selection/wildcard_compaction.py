@@ -61,7 +61,7 @@ def describe_opening(pattern: str, plane: str, taken_out: Sequence[str], index: 
     block = one_block(plane, [pattern], taken_out)
     for end, number in product((tail,) if tail else _ENDS, range(1, _MOST_TRIED)):
         name = f"{head or 'New.Provider/'}added{number if number > 1 else ''}{end}"
-        if index.bit(plane, name) is None and grants([block], name, plane) == "yes":
+        if index.bit(plane, fold(name)) is None and grants([block], name, plane) == "yes":
             below = f"that begins with `{head}`" if head else "of any resource provider"
             return Opening(f"every operation {below}{ending}", name)
     raise InternalError(f"no operation can be named that the pattern `{pattern}` leaves open")
@@ -89,9 +89,8 @@ class Compactor:
     def _shortened(
         self, plane: str, texts: Sequence[str], taken_out: Sequence[str], granted: int, ceilings: Sequence[Blocks]
     ) -> tuple[str, ...]:
-        explicit = {
-            bit: text for text in texts if STAR not in text and (bit := self.index.bit(plane, text)) is not None
-        }
+        named = [(text, None if STAR in text else self.index.bit(plane, fold(text))) for text in texts]
+        explicit = {bit: text for text, bit in named if bit is not None}
         if len(explicit) < 2 or not ceilings:
             return tuple(texts)
         if plane not in self._names:
@@ -107,7 +106,7 @@ class Compactor:
         stands = _candidates(explicit, validator)
         chosen = _draw_in(fewest_strings(stands), stands, explicit, validator.names)
         covered = set[int]().union(*chosen.values())
-        left = (text for text in texts if STAR in text or self.index.bit(plane, text) not in covered)
+        left = (text for text, bit in named if bit not in covered)
         return tuple(sorted({*left, *chosen}))
 
 

@@ -11,11 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rightsize.propose.needs.context import PlanContext
-from rightsize.propose.needs.drafts import Key
+from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.needs.access_weights import AccessWeights
+from rightsize.propose.needs.drafts import Key, Subject
 from rightsize.propose.needs.grant_requests import GrantUnit
+from rightsize.propose.needs.privileged import Privilege
 from rightsize.propose.selection.written_types import WrittenTypes
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded
 
 WHOLE = 10**12
 """The price of all live access that one holder has today."""
@@ -31,21 +33,22 @@ _LIVE = 10
 """The weight of a live operation, where a latent one weighs 1."""
 
 
-def price_stays(units: Sequence[GrantUnit], prices: Prices, context: PlanContext) -> dict[GrantUnit, int]:
+def price_stays(
+    units: Sequence[GrantUnit], prices: Prices, subjects: Mapping[Key, Subject], book: RoleBook
+) -> dict[GrantUnit, int]:
     """Return for each unit the price of its assignments of today, if they stay whole since no role grants it.
 
     An assignment with several units stays for all of them, so that all it grants is the price.
     """
     of_subject = Counter(key for unit in units for key in unit.subjects)
-    subjects = {subject.key: subject for subject in context.subjects}
     found = {}
     for unit in units:
         price = 0
         for key in unit.subjects:
             subject = subjects[key]
-            granted = context.book.roles[subject.role_definition_id].granted
+            granted = book.roles[subject.role_definition_id].granted
             if of_subject[key] == 1 and subject.place == unit.place:
-                granted &= ~context.book.mask(unit.need)
+                granted &= ~book.mask(unit.need)
             there = replace(unit, place=subject.place, state="eligible" if subject.state == "eligible" else "active")
             price += prices.rate(there) * prices.live(granted, prices.latent.get(key, 0))
         found[unit] = price
@@ -53,7 +56,7 @@ def price_stays(units: Sequence[GrantUnit], prices: Prices, context: PlanContext
 
 
 def hardly_narrowed(
-    units: Sequence[GrantUnit], prices: Prices, context: PlanContext, least: int
+    units: Sequence[GrantUnit], prices: Prices, subjects: Mapping[Key, Subject], book: RoleBook, least: int
 ) -> Iterator[tuple[Key, int]]:
     """Yield the assignments of which several parts together keep nearly everything, with the price of what would go.
 
@@ -63,14 +66,14 @@ def hardly_narrowed(
     Args:
         units: The needs.
         prices: The prices of excess.
-        context: The context of the plan.
+        subjects: Today's assignments.
+        book: The roles.
         least: The price that a change has to save.
     """
     parts: dict[Key, list[GrantUnit]] = defaultdict(list)
     for unit in units:
         for key in unit.subjects:
             parts[key].append(unit)
-    subjects = {subject.key: subject for subject in context.subjects}
     for key, own in sorted(parts.items()):
         subject = subjects[key]
         alike = all(
@@ -78,9 +81,9 @@ def hardly_narrowed(
         )
         if len(own) < 2 or not alike:
             continue
-        left = context.book.roles[subject.role_definition_id].granted
+        left = book.roles[subject.role_definition_id].granted
         for unit in own:
-            left &= ~context.book.mask(unit.need)
+            left &= ~book.mask(unit.need)
         price = prices.rate(own[0]) * prices.live(left, prices.latent.get(key, 0))
         if not left & prices.privileged and price < least:
             yield key, price
@@ -163,14 +166,23 @@ def describe_price(price: int, holders: int) -> str:
     )
 
 
-def read_prices(context: PlanContext) -> Prices:
-    """Return the prices of excess in a tenant."""
-    latent = {key: profile.lacking for key, profile in context.profiles.items() if profile.lacking}
-    plain = Prices(context.scale.weigh)
-    today: dict[str, int] = defaultdict(int)
-    weighed: dict[tuple[str, int], int] = {}
-    for subject in context.subjects:
-        role = context.book.roles.get(subject.role_definition_id)
+def read_prices(
+    subjects: Iterable[Subject], book: RoleBook, latent: Mapping[Key, int], privilege: Privilege, weights: AccessWeights
+) -> Prices:
+    """Return the prices of excess in a tenant.
+
+    Args:
+        subjects: Today's assignments.
+        book: The roles.
+        latent: By assignment, the operations on types of which there is no resource.
+        privilege: The operations that get roles of their own.
+        weights: The weights of access.
+    """
+    plain = Prices(weights.scale.weigh)
+    today: dict[Folded, int] = defaultdict(int)
+    weighed: dict[tuple[Folded, int], int] = {}
+    for subject in subjects:
+        role = book.roles.get(subject.role_definition_id)
         if role is None:
             continue
         absent = latent.get(subject.key, 0)
@@ -178,20 +190,19 @@ def read_prices(context: PlanContext) -> Prices:
         if known not in weighed:
             weighed[known] = plain.live(role.granted, absent)
         quarter = 4 if subject.state == "active" else 1
-        today[fold(subject.principal_id)] += quarter * context.reach.of(subject.place) * weighed[known]
+        today[subject.principal_id] += quarter * weights.reach.of(subject.place) * weighed[known]
 
     def rate(unit: GrantUnit) -> int:
-        principal = fold(unit.principal_id)
         quarter = 4 if unit.state == "active" else 1
-        people = context.groups.people_of(principal)
-        return quarter * context.reach.of(unit.place) * people * WHOLE // max(1, today[principal])
+        reached = weights.cells(unit.principal_id, unit.place)
+        return quarter * reached * WHOLE // max(1, today[unit.principal_id])
 
     return Prices(
-        context.scale.weigh,
+        weights.scale.weigh,
         rate,
         latent,
-        context.privilege.always | context.privilege.secrets,
-        context.privilege.always,
-        types=WrittenTypes(context.book.index),
-        layers=tuple(context.privilege.layers.masks.values()),
+        privilege.always | privilege.secrets,
+        privilege.always,
+        types=WrittenTypes(book.index),
+        layers=tuple(privilege.layers.masks.values()),
     )

@@ -33,7 +33,7 @@ from rightsize.model.proposal_kinds import PROPOSAL_KINDS, ProposalKind
 from rightsize.model.role_forms import hash_of_role, load_json, read_role_definitions
 from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 
 _STATES: tuple[str, ...] = get_args(AssignmentState)
 _PARTS = ("graph", "directory")
@@ -56,7 +56,7 @@ class WrittenProposal:
 
     id: str
     kind: ProposalKind
-    replaces: tuple[str, ...]
+    replaces: tuple[Folded, ...]
     state: str | None
     assignments: tuple[PlannedAssignment, ...]
 
@@ -65,7 +65,7 @@ class WrittenProposal:
 class WrittenRole:
     """A new role of the plan: its folded id, its file, and the hash of the role that the file must contain."""
 
-    role: str
+    role: Folded
     file: str
     content: str
 
@@ -203,7 +203,7 @@ def with_readings(plan: WrittenPlan, tables: Mapping[str, pl.DataFrame]) -> Writ
     return _with_known_roles(replace(plan, rests_on=read))
 
 
-def read_roles(plan: WrittenPlan, files: Mapping[str, bytes]) -> dict[str, RoleDefinition]:
+def read_roles(plan: WrittenPlan, files: Mapping[str, bytes]) -> dict[Folded, RoleDefinition]:
     """Return the new roles of a plan by folded id, read from their files.
 
     Args:
@@ -216,14 +216,14 @@ def read_roles(plan: WrittenPlan, files: Mapping[str, bytes]) -> dict[str, RoleD
     missing = [role.file for role in plan.roles if role.file not in files]
     if missing:
         raise InputError(f"role files of the plan are missing: {_listed(missing)}", hint=AGAIN)
-    roles: dict[str, RoleDefinition] = {}
+    roles: dict[Folded, RoleDefinition] = {}
     altered = []
     for role in plan.roles:
         try:
             found = read_role_definitions(load_json(files[role.file]))
         except InputError as error:
             raise InputError(f"`{role.file}` cannot be read: {error.message}", hint=AGAIN) from None
-        if len(found) != 1 or fold(found[0].role_definition_id) != role.role or hash_of_role(found[0]) != role.content:
+        if len(found) != 1 or found[0].role_definition_id != role.role or hash_of_role(found[0]) != role.content:
             altered.append(role.file)
         else:
             roles[role.role] = found[0]

@@ -21,8 +21,9 @@ from rightsize.model.plan import PlannedAssignment
 from rightsize.propose.core.expiry import end_text, lasts_as_long
 from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
 from rightsize.rbac.algebra import contains
+from rightsize.rbac.text import Folded
 
-Key = tuple[str, str]
+Key = tuple[Folded, str]
 """(role_assignment_id, state), folded."""
 
 Blocks = tuple[PermissionBlock, ...]
@@ -33,9 +34,9 @@ class Holding:
     """An assignment of today; ids and `place` are folded."""
 
     key: Key
-    holder: str
-    role: str
-    place: str
+    holder: Folded
+    role: Folded
+    place: Folded
     condition: str | None
     end_on: str | None
 
@@ -47,7 +48,7 @@ class Reproof:
     `witness` is an example against `used_subset` or `granted_superset`, or None where both hold.
     """
 
-    role_assignment_id: str
+    role_assignment_id: Folded
     state: str
     kinds: tuple[str, ...]
     used_subset: bool
@@ -71,17 +72,17 @@ class ProofContext:
     plan: WrittenPlan
     inputs: Inputs
     tenant: Tenant
-    roles: Mapping[str, Blocks]
+    roles: Mapping[Folded, Blocks]
     today: Mapping[Key, Holding]
     going: Mapping[Key, Sequence[WrittenProposal]]
-    _beyond: dict[tuple[tuple[str, ...], str], str | None] = field(default_factory=dict)
+    _beyond: dict[tuple[tuple[Folded, ...], Folded], str | None] = field(default_factory=dict)
 
     @property
-    def contained(self) -> Mapping[tuple[tuple[str, ...], str], str | None]:
+    def contained(self) -> Mapping[tuple[tuple[Folded, ...], Folded], str | None]:
         """The answers that `beyond` has given."""
         return self._beyond
 
-    def beyond(self, big: Iterable[str], small: str) -> str | None:
+    def beyond(self, big: Iterable[Folded], small: Folded) -> str | None:
         """Return an operation that the role `small` grants and the roles `big` together do not, or None."""
         key = (tuple(sorted(set(big))), small)
         if key not in self._beyond:
@@ -110,8 +111,9 @@ def read_holdings(inputs: Inputs) -> dict[Key, Holding]:
         condition=pl.col("condition"),
         end_on=end_text("end_on"),
     ).sort("role_assignment_id", "state")
+    empty = Folded("")
     return {
-        (id_, state): Holding((id_, state), holder or "", role or "", place or "", condition or None, end_on)
+        (id_, state): Holding((id_, state), holder or empty, role or empty, place or empty, condition or None, end_on)
         for id_, state, holder, role, place, condition, end_on in rows.iter_rows()
     }
 
@@ -139,12 +141,12 @@ def _more_than_today(case: ProofContext) -> dict[str, str]:
     """Return for each proposal that would grant new access a sentence that names it, by the proposal's id."""
     planned = [one for proposal in case.proposals() for one in proposal.assignments]
     principals = sorted({one.principal_id for one in planned})
-    through: dict[str, set[str]] = {principal: {principal} for principal in principals}
+    through: dict[Folded, set[Folded]] = {principal: {principal} for principal in principals}
     membership = case.tenant.membership.filter(pl.col("principal_id").is_in(principals))
     for principal, holder in membership.select("principal_id", "holder").iter_rows():
         through[principal].add(holder)
     activated = {id_ for id_, state in case.today if state == "activated"}
-    held: dict[str, list[Holding]] = defaultdict(list)
+    held: dict[Folded, list[Holding]] = defaultdict(list)
     for (id_, _), holding in case.today.items():
         # An activation lasts hours, so its access does not justify an assignment that stays.
         if id_ not in activated:
@@ -152,7 +154,7 @@ def _more_than_today(case: ProofContext) -> dict[str, str]:
     places = pl.Series("place", [one.scope for one in planned], dtype=pl.String)
     assigned = pl.Series("assigned", sorted({one.place for many in held.values() for one in many}), dtype=pl.String)
     within = set(containing(places, assigned, case.tenant.tree).select("place", "assigned").iter_rows())
-    replaced: dict[str, set[str]] = defaultdict(set)
+    replaced: dict[str, set[Folded]] = defaultdict(set)
     for key, proposals in case.going.items():
         for proposal in proposals:
             if key in case.today:
@@ -173,7 +175,7 @@ def _more_than_today(case: ProofContext) -> dict[str, str]:
 
 
 def _beyond(
-    case: ProofContext, one: PlannedAssignment, own: Sequence[Holding], within: set[tuple[str, str]]
+    case: ProofContext, one: PlannedAssignment, own: Sequence[Holding], within: set[tuple[Folded, str]]
 ) -> str | None:
     """Return how a planned assignment exceeds all assignments that its principal has today, or None."""
     above = [holding for holding in own if (one.scope, holding.place) in within]
@@ -204,11 +206,11 @@ def _contained_by_what_stays(case: ProofContext) -> set[Key]:
         if key in case.today and any(proposal.kind.needs_container for proposal in proposals)
     ]
     activated = {id_ for id_, state in case.today if state == "activated"}
-    by_holder: dict[str, list[Holding]] = defaultdict(list)
+    by_holder: dict[Folded, list[Holding]] = defaultdict(list)
     for key, holding in case.today.items():
         if key not in case.going and key[1] == "active" and holding.end_on is None and key[0] not in activated:
             by_holder[holding.holder].append(holding)
-    through: dict[str, list[str]] = dict(
+    through: dict[Folded, list[Folded]] = dict(
         case.tenant.membership.filter(pl.col("principal_id").is_in([small.holder for small in going]))
         .group_by("principal_id")
         .agg(pl.col("holder").sort())

@@ -73,7 +73,7 @@ def content_of(proposal: Proposal) -> str:
         "principals": sorted(map(fold, proposal.principal_ids)),
         "replaces": sorted(map(fold, proposal.replaces)),
         "assignments": sorted(
-            [fold(one.scope), fold(one.role), fold(one.principal_id), one.condition or "", one.state]
+            [fold(one.scope), one.role, one.principal_id, one.condition or "", one.state]
             + ([one.end_on] if one.end_on else [])
             for one in proposal.assignments
         ),
@@ -140,7 +140,7 @@ def totals(found: Sequence[ReviewStatus], plan: Plan) -> Totals:
     of_rbac = [one for one in found if one.proposal.is_of_rbac]
     kept = sum(one.excess_before for one in plan.all_proposals if one.is_of_rbac and one.id not in decided)
     accepted = [one.proposal for one in of_rbac if one.state == "accepted" and one.proposal.kind.changes]
-    new = {fold(role.definition.role_definition_id) for role in plan.roles}
+    new = {role.definition.role_definition_id for role in plan.roles}
     made = {place for one in accepted for place in one.assignments}
     return Totals(
         states=Counter(one.state for one in found),
@@ -149,7 +149,7 @@ def totals(found: Sequence[ReviewStatus], plan: Plan) -> Totals:
         + sum(one.proposal.excess_after if one.state == "accepted" else one.proposal.excess_before for one in of_rbac),
         excess_all=kept
         + sum(one.proposal.excess_before if one.state == "rejected" else one.proposal.excess_after for one in of_rbac),
-        roles=len({fold(place.role) for place in made} & new),
+        roles=len({place.role for place in made} & new),
         made=len(made),
         gone=len({fold(id_) for one in accepted for id_ in one.replaces}),
     )
@@ -170,12 +170,12 @@ def respect(plan: Plan, decisions: Mapping[str, ReviewDecision]) -> Plan:
     found = {one.proposal.id: one for one in standings(plan, decisions, day)}
     require_current(found.values())
     proposals = tuple(_respected(one, found.get(one.id)) for one in plan.proposals)
-    assigned = {fold(place.role) for one in proposals for place in one.assignments}
+    assigned = {place.role for one in proposals for place in one.assignments}
     return replace(
         plan,
         generated_from={**plan.generated_from, "decisions": _hash(decisions.values())},
         proposals=proposals,
-        roles=tuple(role for role in plan.roles if fold(role.definition.role_definition_id) in assigned),
+        roles=tuple(role for role in plan.roles if role.definition.role_definition_id in assigned),
         parts=tuple(_part(part, found) for part in plan.parts),
     )
 

@@ -28,7 +28,7 @@ from rightsize.propose.verify.plan_reader import (
     with_readings,
 )
 from rightsize.propose.verify.summary_form import is_summary
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 
 _PROPOSAL: Mapping[str, type | tuple[type, ...]] = {
     "plane": str,
@@ -64,8 +64,8 @@ class ReviewablePlan:
 
     written: WrittenPlan
     document: Mapping[str, Any]
-    roles: Mapping[str, RoleDefinition]
-    evidence: Mapping[str, Mapping[str, Any]]
+    roles: Mapping[Folded, RoleDefinition]
+    evidence: Mapping[Folded, Mapping[str, Any]]
     tables: Mapping[str, pl.DataFrame] = field(compare=False)
 
 
@@ -87,9 +87,9 @@ def read_reviewable(text: bytes, files: Mapping[str, bytes]) -> ReviewablePlan:
     _check_whole(document)
     document, tables = read_evidence(written, document, files)
     written = with_readings(written, tables)
-    evidence = {}
+    evidence: dict[Folded, Mapping[str, Any]] = {}
     for role in written.roles:
-        evidence[fold(role.role)] = _read_evidence(evidence_files(role.file), files)
+        evidence[role.role] = _read_evidence(evidence_files(role.file), files)
     return ReviewablePlan(written, document, roles, evidence, tables)
 
 
@@ -100,7 +100,7 @@ def plan_of(read: ReviewablePlan) -> Plan:
         generated_from=document["generated_from"],
         proposals=tuple(_proposal_of(one) for one in document["proposals"]),
         roles=tuple(
-            PlannedRole(read.roles[fold(role.role)], role.file[len("roles/") : -len(".json")], read.evidence[role.role])
+            PlannedRole(read.roles[role.role], role.file[len("roles/") : -len(".json")], read.evidence[role.role])
             for role in read.written.roles
         ),
         advice=tuple(Advice(one["subject"], one["text"]) for one in document["advice"]),
@@ -121,13 +121,18 @@ def _proposal_of(one: Mapping[str, Any]) -> Proposal:
         plane=one["plane"],
         principal_ids=tuple(one["principal_ids"]),
         kind=PROPOSAL_KINDS[one["kind"]],
-        replaces=tuple(one["replaces"]),
-        assignments=tuple(PlannedAssignment(**place) for place in one["assignments"]),
+        # Ids of grants of Microsoft Graph keep their case.
+        replaces=tuple(map(fold if one["plane"] in ("control", "data") else str, one["replaces"])),
+        assignments=tuple(map(_planned_of, one["assignments"])),
         reason=one["reason"],
         evidence=one["evidence"],
         proof=Proof(proof["used_subset"], proof["granted_superset"], proof.get("witness"), grown),
         **{name: float(one[name]) for name in numbers},
     )
+
+
+def _planned_of(place: Mapping[str, Any]) -> PlannedAssignment:
+    return PlannedAssignment(**{**place, "role": fold(place["role"]), "principal_id": fold(place["principal_id"])})
 
 
 def evidence_files(role_file: str) -> tuple[str, str]:

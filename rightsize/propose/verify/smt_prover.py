@@ -25,7 +25,7 @@ from typing import Literal
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.progress import through
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 
 Blocks = Sequence[PermissionBlock]
 Plane = Literal["control", "data"]
@@ -125,15 +125,15 @@ class Claims:
         roles: Permission blocks by role.
     """
 
-    contained: Mapping[tuple[tuple[str, ...], str], str | None]
-    granted: Mapping[tuple[str, str], Collection[str]]
-    alike: Mapping[tuple[str, str, str], Collection[str]]
-    roles: Mapping[str, Blocks]
+    contained: Mapping[tuple[tuple[Folded, ...], Folded], str | None]
+    granted: Mapping[tuple[Folded, str], Collection[Folded]]
+    alike: Mapping[tuple[Folded, Folded, str], Collection[Folded]]
+    roles: Mapping[Folded, Blocks]
 
     def listed(self, names: Mapping[str, str]) -> list[Claim]:
         """Return the claims, sorted; `names` has the names of roles for messages."""
 
-        def called(role: str) -> str:
+        def called(role: Folded) -> str:
             return names.get(role, role)
 
         found: list[Claim] = []

@@ -29,7 +29,7 @@ from rightsize.propose.proof.replay import Outcomes, distinct_uses, replay_uses
 from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
 from rightsize.propose.verify.reproof import Holding, Key, ProofContext, Reproof, prove_again, read_holdings
 from rightsize.propose.verify.smt_prover import Claims
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 
 _Row = tuple[str, str, str, str, str | None, str]
 """A row of `access_evaluator.GRANTS_SCHEMA`."""
@@ -105,7 +105,7 @@ class Verification:
         return tuple(proof for proof in self.proofs if not proof.granted_superset)
 
 
-def verify(plan: WrittenPlan, new_roles: Mapping[str, RoleDefinition], inputs: Inputs) -> Verification:
+def verify(plan: WrittenPlan, new_roles: Mapping[Folded, RoleDefinition], inputs: Inputs) -> Verification:
     """Return the changes since the plan was made, and the proofs and the replay against the tables of today.
 
     Args:
@@ -198,7 +198,9 @@ def _needed_since(case: ProofContext, now: Readings) -> list[Change]:
     return [Change("policy_needs", one, "changed", _CHANGED[POLICY_NEEDS]) for one in fresh]
 
 
-def _clashing(case: ProofContext, new_roles: Mapping[str, RoleDefinition], hash_of: Mapping[str, str]) -> list[Change]:
+def _clashing(
+    case: ProofContext, new_roles: Mapping[Folded, RoleDefinition], hash_of: Mapping[str, str]
+) -> list[Change]:
     """Return a change for each new role whose id a role of the tenant with other permissions already has."""
     loaded = set(folded(case.inputs.role_definitions["role_definition_id"]))
     nothing = hash_of_blocks(())
@@ -258,7 +260,7 @@ def _replay(
     return outcomes, {use: tuple(sorted(named)) for use, named in through.items()}
 
 
-def _activations_of_going(case: ProofContext) -> set[str]:
+def _activations_of_going(case: ProofContext) -> set[Folded]:
     """Return the folded ids of running activations whose eligible assignment the plan removes: they end with it."""
     going = [id_ for id_, state in case.going if state == "eligible"]
     table = case.inputs.role_assignments.filter(pl.col("state") == "activated")
@@ -266,7 +268,7 @@ def _activations_of_going(case: ProofContext) -> set[str]:
     return set(folded(table["role_assignment_id"]).filter(behind.fill_null(False)))
 
 
-def _row(holding: Holding, label: str, activated: Set[str] = frozenset()) -> _Row:
+def _row(holding: Holding, label: str, activated: Set[Folded] = frozenset()) -> _Row:
     last = AT_ONCE if holding.key[0] in activated else last_of(holding.end_on)
     return holding.holder, holding.place, holding.role, label, None, last
 

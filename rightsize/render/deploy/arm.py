@@ -36,7 +36,8 @@ def role_template(role: RoleDefinition) -> dict[str, Any]:
 
 def plan_template(contents: DeployContents) -> dict[str, Any]:
     """Return the template that makes all roles, then all assignments."""
-    resources, waits = [], {}
+    resources: list[dict[str, Any]] = []
+    waits: dict[str, str] = {}
     for role in contents.roles:
         name, home = f"rightsize-role-{role.definition.role_definition_id}", home_of(role)
         resources.append(_nested(name, home, [_role(role.definition)]))

@@ -51,7 +51,7 @@ def plan_bicep(contents: DeployContents) -> dict[str, str]:
 
 def _main(contents: DeployContents, places: dict[Target, list[Made]]) -> Iterator[str]:
     yield f"targetScope = '{outer_level(contents)}'\n"
-    symbols = {}
+    symbols: dict[str, str] = {}
     for role in contents.roles:
         identifier = role.definition.role_definition_id
         symbols[identifier] = f"role_{identifier.replace('-', '_')}"

@@ -172,7 +172,7 @@ class Figures:
     def new_roles(self) -> list[dict[str, Any]]:
         """Return the summaries of the new roles, those for the most assignments first."""
         found = summaries_of(self.sources)
-        evidence = {fold(id_): one for id_, one in self.sources.evidence.items()}
+        evidence: dict[str, Mapping[str, Any]] = {fold(id_): one for id_, one in self.sources.evidence.items()}
         order = sorted(found, key=lambda id_: (-evidence[id_]["summary"]["assignments"], self.role_name(id_)))
         return [
             {

@@ -54,7 +54,7 @@ def test_what_is_removed_is_gone_and_the_rest_stays() -> None:
 
 @pytest.mark.parametrize(("state", "scope"), [("eligible", "/"), ("active", "/administrativeUnits/x")])
 def test_a_smaller_narrower_or_sleeping_role_takes_its_place(state: Any, scope: str) -> None:
-    given = PlannedAssignment(scope, "SMALL", "u", None, state)
+    given = PlannedAssignment(scope, "small", "u", None, state)
     (new,) = [row for row in rows(proposal("builtin", given)) if row["role_assignment_id"] != "d2"]
     assert (new["directory_role_id"], new["state"], new["scope"], new["principal_id"]) == ("small", state, scope, "u")
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import replace
 
 import pytest
 
 from rightsize.analyze.verdicts import analyse
 from rightsize.analyze.window import choose_window
-from rightsize.propose.assembly.plan import draft_all, stays_within_reach
 from rightsize.propose.assembly.read_costs import price_reads
-from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.options import PlanOptions, Reads
-from rightsize.propose.needs.context import prepare, read_findings
+from rightsize.propose.needs.first_drafts import DecisionInput, StayingInput, decide
 from rightsize.propose.needs.needs import NeedReader
+from rightsize.propose.needs.privileged import Privilege
+from rightsize.propose.needs.reading import read_plan_settings, read_tenant
 from tests.propose.small_tenant import APP, CONTRIBUTOR, DATA, DAY0, DAYS, OWNER, READER, SUB, VM, SmallTenant
 
 START = "Microsoft.Compute/virtualMachines/start/action"
@@ -43,25 +42,31 @@ def test_the_price_is_what_the_needs_of_that_choice_have_beyond_those_of_none(ch
     """Young assignments are not judged, and cost nothing that a choice could spare."""
     inputs = _tenant().inputs()
     analysis = analyse(inputs, choose_window(inputs, DAY0 + dt.timedelta(days=DAYS), DAYS))
-    findings = read_findings(inputs, analysis)
-    context = prepare(inputs, analysis, findings, PlanOptions(reads=choice), AzureLimits())
-    prices = price_reads(context, stays_within_reach(NeedReader(context.book, context.options), context))
+    reading = read_tenant(inputs, analysis)
+    left_alone = read_plan_settings(reading, PlanOptions()).left_alone
+    today, reach = reading.today, analysis.tenant.may_reach
+
+    def staying(reads: Reads) -> StayingInput:
+        reader = NeedReader(today.book, PlanOptions(reads=reads), reading.checks)
+        return StayingInput(today.subjects, left_alone, reading.evidence, reader)
+
+    prices = price_reads(staying(choice), today.orphans, reach)
     assert prices["chosen"] == choice
 
     def needed(reads: Reads) -> list[int]:
-        drafts = draft_all(replace(context, options=PlanOptions(reads=reads)))
+        drafts = decide(DecisionInput(staying(reads), today.orphans, {}, Privilege(), reach))
         found = []
         for _, draft in sorted(drafts.items()):
             mask = 0
             for need in draft.needs.by_scope.values() if draft.needs else ():
-                mask |= context.book.mask(need)
+                mask |= today.book.mask(need)
             found.append(mask)
         return found
 
     added = [have & ~without for have, without in zip(needed(choice), needed(Reads.NONE), strict=True)]
     (price,) = [one for one in prices["choices"] if one["reads"] == choice]
     assert price["operations"] == sum(mask.bit_count() for mask in added)
-    told = [name for mask in added for _, name in context.book.index.members(mask) if _is_told(name)]
+    told = [name for mask in added for _, name in today.book.index.members(mask) if _is_told(name)]
     assert price["sensitive"] == len(told)
 
 

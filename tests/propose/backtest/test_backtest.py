@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rightsize.analyze.window import Window
 from rightsize.model.errors import EvidenceError, UsageError
-from rightsize.propose.assembly.plan import plan_from_context
+from rightsize.propose.assembly.plan import plan_from_reading
 from rightsize.propose.backtest.backtest import (
     BASELINES,
     NEEDS_SCHEMA,
@@ -25,10 +25,10 @@ from rightsize.propose.backtest.backtest import (
 )
 from rightsize.propose.backtest.folds import Fold, choose_folds, cut_inputs, history_of
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.needs.context import prepare, with_options
+from rightsize.propose.needs.reading import read_plan_settings, with_options
 from rightsize.propose.risk.calibration import Prediction, brier, by_basis, exact_interval, reliability, scores
 from rightsize.workflow.backtest import EVERY_SETTING, read_setting, setting_name
-from tests.propose.histories import context_of, extend
+from tests.propose.histories import extend, reading_of
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
@@ -137,16 +137,16 @@ def test_what_goes_on_breaks_nothing() -> None:
     assert said.broke is False
 
 
-def test_a_workbench_for_other_options_is_what_would_be_read_anew() -> None:
+def test_settings_for_other_options_are_what_would_be_read_anew() -> None:
     """The same plan, to the last number."""
     tenant, user = _worker()
     tenant.use(user, WRITE_VM, VM, days=3, start=20)
     tenant.assign(102, user, VM_CONTRIBUTOR, SUB, created_on=dt.datetime.combine(DAY0, dt.time()) + dt.timedelta(60))
-    context = context_of(tenant.inputs(), grace_days=60)
+    reading, settings = reading_of(tenant.inputs(), grace_days=60)
     for text in (EVERY_SETTING[-1], "reads=all,grace-days=5", "reads=sibling,max-break=0.01"):
         options = read_setting(text, PlanOptions())
-        anew = prepare(context.inputs, context.analysis, context.findings, options, context.limits)
-        assert plan_from_context(with_options(context, options), "") == plan_from_context(anew, "")
+        anew = plan_from_reading(reading, read_plan_settings(reading, options), "")
+        assert plan_from_reading(reading, with_options(reading, settings, options), "") == anew
 
 
 def test_every_setting_is_another_one() -> None:

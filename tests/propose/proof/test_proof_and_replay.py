@@ -15,6 +15,7 @@ from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.proposal_kinds import REMOVE
 from rightsize.propose.assembly import plan as plan_module
+from rightsize.propose.assembly import plan_proof
 from rightsize.propose.core.expiry import EVER
 from rightsize.propose.proof import access_evaluator as reach
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
@@ -277,7 +278,7 @@ def test_a_plan_that_the_replay_refuses_is_not_made(monkeypatch: pytest.MonkeyPa
     tenant, user = _started()
     tenant.assign(101, user, CONTRIBUTOR, SUB)
     tenant.silent()
-    monkeypatch.setattr(plan_module, "prove", lambda claims, *_: {claim.name: Proof(True, True) for claim in claims})
+    monkeypatch.setattr(plan_proof, "prove", lambda claims, *_: {claim.name: Proof(True, True) for claim in claims})
     monkeypatch.setattr(
         plan_module,
         "settle",

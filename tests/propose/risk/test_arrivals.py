@@ -9,9 +9,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from rightsize.propose.assembly.plan import bounds_of
 from rightsize.propose.risk.arrivals import estimate_arrivals
-from rightsize.propose.risk.breakage import break_bounds
-from tests.propose.histories import context_of
+from tests.propose.histories import reading_of
 from tests.propose.inventoried import inventoried, inventory, reader, resource
 from tests.propose.small_tenant import APP, CONTRIBUTOR, SUB, SUB2, VM, VM_CONTRIBUTOR, SmallTenant, guid, proposal_for
 
@@ -42,7 +42,7 @@ def test_what_types_have_come_is_part_of_the_chance_of_breaking() -> None:
     assert quiet["new_types"]["scopes"] == quiet["new_types"]["scopes_anywhere"] == 1
     plan = inventoried().plan()
     proposal = proposal_for(plan, guid(101))
-    (logs,) = (break_bounds(context_of(inventoried().inputs())).by_logs[guid(101), "active"].expected,)
+    (logs,) = (bounds_of(*reading_of(inventoried().inputs())).by_logs[guid(101), "active"].expected,)
     share = quiet["new_types"]["expected"]
     assert proposal.break_probability_30d == pytest.approx(1 - (1 - logs) * (1 - share), abs=2e-4)
 

@@ -9,13 +9,13 @@ import pytest
 
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import PermissionBlock
+from rightsize.propose.assembly.plan import bounds_of as estimates_of
 from rightsize.propose.backtest.backtest import prepare_trial, try_plan
 from rightsize.propose.backtest.folds import choose_folds, history_of
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.risk.breakage import break_bounds
 from rightsize.propose.risk.calibration import reliability, scores
 from rightsize.propose.risk.seasonality import MONTH_END, REGULAR, find_seasons
-from tests.propose.histories import THINGS, bounds_of, context_of, simulate, thing_of, with_things
+from tests.propose.histories import THINGS, bounds_of, reading_of, simulate, thing_of, with_things
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
@@ -281,8 +281,8 @@ def test_what_is_kept_with_what_was_created_is_no_novelty() -> None:
     tenant.assign(101, user, CONTRIBUTOR, SUB)
     tenant.use(user, WRITE_VM, VM, days=90)
     tenant.use(user, DELETE_VM, VM, days=1, start=40)
-    (once,) = break_bounds(context_of(tenant.inputs())).by_logs.values()
-    (kept,) = break_bounds(context_of(tenant.inputs(), lifecycle=True)).by_logs.values()
+    (once,) = estimates_of(*reading_of(tenant.inputs())).by_logs.values()
+    (kept,) = estimates_of(*reading_of(tenant.inputs(), lifecycle=True)).by_logs.values()
     assert (once.new_weeks, kept.new_weeks) == (1, 0)
     assert kept.expected < once.expected
 

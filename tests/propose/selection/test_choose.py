@@ -12,6 +12,7 @@ from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
 from rightsize.propose.core.objective import Weights
 from rightsize.propose.core.role_catalog import Need
 from rightsize.propose.selection.atoms import Atoms
+from rightsize.rbac.text import fold
 from tests.propose.small_tenant import SUB, SmallTenant, guid, proposal_for
 
 LEAN = {"reads": "none", "unobservable": "drop"}
@@ -38,7 +39,7 @@ def test_a_need_without_an_answer_is_an_error_that_names_it(monkeypatch: pytest.
     really = Atoms.allowed
 
     def without_start(atoms: Atoms, need: Need) -> int:
-        return really(atoms, need) & ~atoms.book.index.mask([("control", START)])
+        return really(atoms, need) & ~atoms.book.index.mask([("control", fold(START))])
 
     monkeypatch.setattr(Atoms, "allowed", without_start)
     with pytest.raises(InternalError) as caught:
