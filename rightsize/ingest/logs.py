@@ -14,7 +14,7 @@ import duckdb
 
 from rightsize.ingest.audits import AUDIT_ROWS, project_audits, stage_from_audits
 from rightsize.ingest.copies import Copies
-from rightsize.ingest.dictionary_encoding import forget_alike, packed, packed_words, pays, stage_alike
+from rightsize.ingest.dictionary_encoding import forget_alike, packed, packed_words, stage_alike
 from rightsize.ingest.graph_requests import normalised_requests, project_graph
 from rightsize.ingest.log_schemas import REQUEST_LOGS, SOURCES, USED_LOGS, Family, spelt_keys, with_log
 from rightsize.ingest.projections import PROJECTIONS as _OF_OTHERS
@@ -174,10 +174,10 @@ def _stage_fast(
         }
     is_odd = f"{_ODD} OR (log = 'graph_activity' AND uri IS NULL)" if log == "graph_activity" else _ODD
     odd = {number for (number,) in con.execute(f"SELECT DISTINCT file_no FROM ingest_raw WHERE {is_odd}").fetchall()}
-    odd = _stage_normalised(con, batch, log, odd)
+    odd = _stage_normalised(con, log, odd)
     found = _count_logs(con)
     _stage_requests(con, log)
-    _count_words(con, log, odd, counts, pays(batch, log))
+    _count_words(con, log, odd, counts, packed_words())
     others: dict[str, list[int]] = {}
     for (number, name), records in found.items():
         if number in odd:
@@ -219,7 +219,7 @@ def _read_raw(
         return False
     projected = PROJECTIONS[log](fields)
     into = "INSERT INTO ingest_raw" if more else "CREATE OR REPLACE TEMP TABLE ingest_raw AS"
-    con.execute(f"{into} {packed(projected) if pays(batch, log) else projected}", batch.parameters)
+    con.execute(f"{into} {packed(projected) if log == 'activity' else projected}", batch.parameters)
     return True
 
 
@@ -235,10 +235,10 @@ def _stage_other(
             raise
         # The same files could be read just before, together with others or with other columns.
         return set(batch.numbers)
-    problems = _stage_normalised(con, batch, log, set())
+    problems = _stage_normalised(con, log, set())
     found = _count_logs(con)
     _stage_requests(con, log)
-    _count_words(con, log, problems, counts, pays(batch, log))
+    _count_words(con, log, problems, counts, packed_words())
     for (number, name), records in found.items():
         if name == log and number not in problems:
             counts.read[number, name] += records
@@ -263,7 +263,7 @@ def _stage_whole(
             normalise_rows(con, log)
             _stage_rows(con, log, set())
             _stage_requests(con, log)
-            _count_words(con, log, set(), counts)
+            _count_words(con, log, set(), counts, _WORDS)
             _reject_rows(con, log)
     mains = {number: max(sorted(logs), key=logs.__getitem__, default=_LOGS[0]) for number, logs in found.items()}
     _reject_the_rest(con, mains, counts)
@@ -322,12 +322,12 @@ def number_rows(con: duckdb.DuckDBPyConnection, log: str) -> None:
     con.execute(f"CREATE OR REPLACE TEMP VIEW ingest_numbered AS {_NUMBERED_ROWS} WHERE log = '{log}'")
 
 
-def _stage_normalised(con: duckdb.DuckDBPyConnection, batch: Batch, log: str, odd: set[int]) -> set[int]:
+def _stage_normalised(con: duckdb.DuckDBPyConnection, log: str, odd: set[int]) -> set[int]:
     """Stage the rows of `log` from `ingest_raw`; return the files in `odd` and those with problems.
 
-    With packed reading, the rows of these files are staged too, and `stage_logs` deletes them.
+    Rows of the Activity Log are packed; those of these files are staged too, and `stage_logs` deletes them.
     """
-    if pays(batch, log):
+    if log == "activity":
         number_rows(con, log)
         odd = odd | stage_alike(con, _log_file(log))
         found = con.execute("SELECT DISTINCT file_id FROM stage_events WHERE time IS NULL").fetchall()
@@ -372,13 +372,16 @@ def _stage_requests(con: duckdb.DuckDBPyConnection, log: str) -> None:
         stage_requests(con, _log_file(log))
 
 
-def _count_words(
-    con: duckdb.DuckDBPyConnection, log: str, without: set[int], counts: LogCounts, is_packed: bool = False
-) -> None:
-    """Count Activity Log records with unknown statuses or other categories, which nobody would notice otherwise."""
+_WORDS = "SELECT file_no, status, category, 1 AS records FROM ingest_raw WHERE log = 'activity'"
+
+
+def _count_words(con: duckdb.DuckDBPyConnection, log: str, without: set[int], counts: LogCounts, words: str) -> None:
+    """Count Activity Log records with unknown statuses or other categories, which nobody would notice otherwise.
+
+    `words` is SQL for their numbers by file, status and category.
+    """
     if log != "activity":
         return
-    words = "SELECT file_no, status, category, 1 AS records FROM ingest_raw WHERE log = 'activity'"
     found = con.execute(
         f"""
         SELECT status, category, is_administrative,
@@ -389,7 +392,7 @@ def _count_words(
             SELECT status, category, sum(records)::BIGINT AS records,
                 coalesce(lower(category), 'write') IN ('administrative', 'write', 'delete', 'action')
                     AS is_administrative
-            FROM ({packed_words() if is_packed else words}) WHERE NOT list_contains($without, file_no)
+            FROM ({words}) WHERE NOT list_contains($without, file_no)
             GROUP BY status, category
         )
         ORDER BY records DESC, status, category LIMIT 1000
