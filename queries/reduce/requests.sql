@@ -36,16 +36,6 @@ WITH spelt AS (
 served AS (
     SELECT
         spelt.*,
-        CASE
-            WHEN log = 'key_vault' THEN 'key_vault'
-            WHEN log = 'cosmos' THEN 'cosmos'
-            WHEN log = 'registry' THEN 'registry'
-            WHEN log = 'sql' THEN 'sql'
-            WHEN log = 'kubernetes' THEN 'kubernetes'
-            WHEN resource_key LIKE '%/microsoft.servicebus/namespaces/%' THEN 'service_bus'
-            WHEN resource_key LIKE '%/microsoft.eventhub/namespaces/%' THEN 'event_hubs'
-            ELSE 'messaging'
-        END AS service,
         -- '403', '403.0' and 'Forbidden' are one code.
         CASE WHEN regexp_matches(http_status, '^[1-5][0-9][0-9]([.]0*)?$') THEN CAST(substr(http_status, 1, 3) AS INTEGER)
             WHEN regexp_matches(result_key, '^[1-5][0-9][0-9]$') THEN CAST(result_key AS INTEGER)
