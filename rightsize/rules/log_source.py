@@ -70,6 +70,7 @@ class LogSource:
         camel: The keys of fields that only this log has, in records of diagnostic settings and REST interfaces.
         pascal: The same in tables of Log Analytics.
         tables: Its tables of Log Analytics, folded.
+        collected: The tables of workspaces that `collect` reads, as Azure spells them.
         categories: The categories by which its records are recognised, folded.
         recognised: More conditions for its records, over the fields, `table_key`, `category_key` and `resource_key`
             (folded) and `is_unnamed` (neither table nor category), by what they look at.
@@ -99,6 +100,7 @@ class LogSource:
     camel: Spellings = field(default_factory=dict)
     pascal: Spellings = field(default_factory=dict)
     tables: tuple[str, ...] = ()
+    collected: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     recognised: tuple[tuple[Stage, str], ...] = ()
     category_stage: Stage = Stage.SERVICE

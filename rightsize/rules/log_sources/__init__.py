@@ -16,9 +16,9 @@ _FILES = (
     "resource",
     "key_vault",
     "messaging",
-    "cosmos",
     "kubernetes",
     "registry",
+    "cosmos",
     "sql",
     "signal",
 )

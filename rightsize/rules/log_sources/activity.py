@@ -20,6 +20,7 @@ SOURCE = LogSource(
     covered=("Administrative",),
     needed=("correlation_id", "operation_name"),
     tables=("azureactivity",),
+    collected=("AzureActivity",),
     categories=_CATEGORIES,
     category_stage=Stage.CALLER,
     recognised=(

@@ -30,6 +30,7 @@ SOURCE = LogSource(
         "aad_principal": ("AadPrincipalId", "aadPrincipalId_g", "aadPrincipalId_s"),
     },
     tables=("cdbdataplanerequests",),
+    collected=("CDBDataPlaneRequests",),
     likely_categories=("dataplanerequests",),
     recognised=(
         (Stage.SERVICE, "category_key = 'dataplanerequests' AND resource_key LIKE '%/microsoft.documentdb/%'"),

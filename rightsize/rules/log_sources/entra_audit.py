@@ -27,6 +27,7 @@ SOURCE = LogSource(
     covered=("AuditLogs",),
     needed=("correlation_id", "operation_name"),
     tables=("auditlogs",),
+    collected=("AuditLogs",),
     categories=("auditlogs",),
     category_stage=Stage.CATEGORY,
     recognised=(

@@ -16,6 +16,7 @@ SOURCE = LogSource(
     needed=(),
     needed_within=("uri",),
     tables=("microsoftgraphactivitylogs", "graphapiauditevents"),
+    collected=("MicrosoftGraphActivityLogs",),
     categories=("microsoftgraphactivitylogs",),
     category_stage=Stage.CATEGORY,
     recognised=((Stage.CATEGORY, "is_unnamed AND request_uri IS NOT NULL AND request_method IS NOT NULL"),),

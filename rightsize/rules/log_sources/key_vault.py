@@ -52,6 +52,7 @@ SOURCE = LogSource(
         "applied_assignment": ("AppliedAssignmentId", "appliedAssignmentId_g", "appliedAssignmentId_s"),
     },
     tables=("azkvauditlogs",),
+    collected=("AZKVAuditLogs",),
     likely_categories=("auditevent",),
     recognised=(
         (Stage.SERVICE, "category_key = 'auditevent' AND resource_key LIKE '%/microsoft.keyvault/vaults/%'"),

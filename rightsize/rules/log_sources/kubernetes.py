@@ -51,6 +51,7 @@ SOURCE = LogSource(
         "source_ips": ("SourceIps",),
     },
     tables=("aksaudit", "aksauditadmin"),
+    collected=("AKSAudit", "AKSAuditAdmin"),
     categories=("kube-audit", "kube-audit-admin"),
     recognised=((Stage.SERVICE_FIELDS, "audit_id IS NOT NULL AND verb IS NOT NULL AND object_ref IS NOT NULL"),),
     marks=("audit_id",),

@@ -68,6 +68,7 @@ SOURCE = LogSource(
         "runtime_status": ("Status", "Status_s"),
     },
     tables=("azmsruntimeauditlogs",),
+    collected=("AZMSRunTimeAuditLogs",),
     categories=("runtimeauditlogs",),
     recognised=(
         (

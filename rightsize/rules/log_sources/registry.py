@@ -47,6 +47,7 @@ SOURCE = LogSource(
     covered=("ContainerRegistryRepositoryEvents",),
     pascal={"repository": ("Repository",)},
     tables=("containerregistryrepositoryevents", "containerregistryloginevents"),
+    collected=("ContainerRegistryRepositoryEvents", "ContainerRegistryLoginEvents"),
     categories=("containerregistryrepositoryevents", "containerregistryloginevents"),
     recognised=(
         (

@@ -23,6 +23,7 @@ SOURCE = LogSource(
         "signinlogs", "aadnoninteractiveusersigninlogs", "aadserviceprincipalsigninlogs",
         "aadmanagedidentitysigninlogs", "microsoftserviceprincipalsigninlogs",
     ),
+    collected=("SigninLogs", "AADNonInteractiveUserSignInLogs", "AADServicePrincipalSignInLogs", "AADManagedIdentitySignInLogs"),
     categories=_CATEGORIES,
     category_stage=Stage.CATEGORY,
     recognised=(

@@ -34,6 +34,14 @@ SOURCE = LogSource(
     sent_by="tenant",
     needed=(),
     tables=tuple(SIGNAL_TABLES),
+    collected=(
+        "SecurityAlert",
+        "SecurityIncident",
+        "AADUserRiskEvents",
+        "AADRiskyUsers",
+        "AADServicePrincipalRiskEvents",
+        "AADRiskyServicePrincipals",
+    ),
     recognised=((Stage.TABLE, f"table_key IS NULL AND (category_key IN ({_CATEGORIES}) OR alert_id IS NOT NULL)"),),
     marks=("alert_id",),
 )

@@ -43,6 +43,7 @@ SOURCE = LogSource(
     covered=("StorageRead", "StorageWrite", "StorageDelete"),
     needed=("correlation_id", "operation_name"),
     tables=("storagebloblogs", "storagefilelogs", "storagequeuelogs", "storagetablelogs"),
+    collected=("StorageBlobLogs", "StorageFileLogs", "StorageQueueLogs", "StorageTableLogs"),
     categories=("storageread", "storagewrite", "storagedelete"),
     category_stage=Stage.CATEGORY,
     recognised=(
