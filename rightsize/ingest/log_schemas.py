@@ -262,10 +262,10 @@ def _conditions() -> Iterator[tuple[Stage, str, str]]:
 _LOG = "\n".join(
     f"    WHEN {condition} THEN '{log}'" for _, condition, log in sorted(_conditions(), key=lambda one: one[0])
 )
-# Holds for nearly all records of the Activity Log, without folding their words or checking for each other log.
-_IS_PLAIN = f"""category IN ('Write', 'Delete', 'Action', 'Administrative')
-    AND (resource_id LIKE '/S%' OR resource_id LIKE '/s%')
-    AND coalesce(table_name, {", ".join(field for log in LOG_SOURCES for field in log.marks)}) IS NULL"""
+# Holds for nearly all records of the log, without folding their words or checking for each other log.
+_PLAIN = next(log for log in LOG_SOURCES if log.plain)
+_MARKS = ", ".join(field for log in LOG_SOURCES for field in log.marks)
+_IS_PLAIN = f"{_PLAIN.plain} AND coalesce(table_name, {_MARKS}) IS NULL"
 
 
 def with_log(fields: str) -> str:
@@ -276,7 +276,7 @@ def with_log(fields: str) -> str:
 
     return f"""
 SELECT * EXCLUDE (is_plain, is_unnamed, table_key, category_key, resource_key), CASE
-    WHEN is_plain THEN 'activity'
+    WHEN is_plain THEN '{_PLAIN.name}'
 {_LOG}
 END AS log
 FROM (

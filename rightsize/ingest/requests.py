@@ -15,15 +15,17 @@ from rightsize.rules.log_source import LogSource, Opened
 
 _RAW = (
     "time", "service", "category", "operation_name", "resource_id", "object_id", "upn", "app_id", "named", "caller_ip",
-    "correlation_id", "event_id", "http_status", "result", "authentication", "decision", "reason", "target",
-    "namespace", "verb", "api_group", "kind", "subresource", "role_assignment_id", "token_id", "session_id",
+    "correlation_id", "event_id", "http_status", "result", "known_access", "unauthorized", "names_parts",
+    "unsure_failure", "target", "verb", "api_group", "kind", "subresource", "namespace", "impersonated", "reason",
+    "role_assignment_id", "token_id", "session_id",
 )  # fmt: skip
 """The raw columns of requests beside file_no, line, log, source and ordinal; all are text.
 
-`service` is the word of `log_request_operations`. `named` is the caller by a name or an id of unknown kind. `decision`
-is what allowed the request, if the record has it: roles, policy or local; `reason` is Kubernetes' text for it. `target`
-is the requested URI or path. `verb`, `api_group`, `kind`, `subresource` and `namespace` describe a request to
-Kubernetes.
+`service` is the word of `log_request_operations`. `named` is the caller by a name or an id of unknown kind.
+`known_access` is what allowed the request, if the record has it, and `unauthorized` the same of an answer 401.
+`names_parts` is not null where the resource id may name a part of a resource, `unsure_failure` where a failure may have
+been a refusal. `target` is the requested URI or path. `verb`, `api_group`, `kind`, `subresource` and `namespace`
+describe a request to Kubernetes, `reason` is its text for the decision, and `impersonated` is as whom the caller acts.
 """
 
 _SAME = ("category", "operation_name", "resource_id", "caller_ip", "correlation_id", "event_id")

@@ -75,7 +75,9 @@ class LogSource:
         recognised: More conditions for its records, over the fields, `table_key`, `category_key` and `resource_key`
             (folded) and `is_unnamed` (neither table nor category), by what they look at.
         category_stage: The stage of its categories.
-        marks: The fields that a record of the Activity Log never has.
+        plain: A condition on unfolded fields that holds for nearly all records of one log, and for no other record
+            that has neither a table nor one of the `marks` of the logs.
+        marks: The fields that a record of the log with a `plain` condition never has.
         likely_categories: Folded categories that logs of other services have, too.
         likely_keys: Sets of folded keys; a first record with all keys of a set is probably of this log.
         row_time: The folded key of the time in its tables, where that is not `timegenerated`.
@@ -104,6 +106,7 @@ class LogSource:
     categories: tuple[str, ...] = ()
     recognised: tuple[tuple[Stage, str], ...] = ()
     category_stage: Stage = Stage.SERVICE
+    plain: str = ""
     marks: tuple[str, ...] = ()
     likely_categories: tuple[str, ...] = ()
     likely_keys: tuple[frozenset[str], ...] = ()

@@ -19,6 +19,8 @@ SOURCE = LogSource(
     sent_by="subscription",
     covered=("Administrative",),
     needed=("correlation_id", "operation_name"),
+    plain="category IN ('Write', 'Delete', 'Action', 'Administrative')"
+    " AND (resource_id LIKE '/S%' OR resource_id LIKE '/s%')",
     tables=("azureactivity",),
     collected=("AzureActivity",),
     categories=_CATEGORIES,

@@ -19,6 +19,8 @@ cosmos,*,,,resource,own_roles,Microsoft Learn: Azure Cosmos DB data plane roles;
 """,
 }
 
+_AUTHENTICATION = "lower(replace(coalesce(auth_type, in_authentication), ' ', ''))"
+
 SOURCE = LogSource(
     name="cosmos",
     source="cosmos_log",
@@ -54,7 +56,8 @@ SOURCE = LogSource(
         "caller_ip": "coalesce(client_ip, in_caller_ip, caller_ip)",
         "correlation_id": "coalesce(activity_id, in_activity_id, correlation_id)",
         "http_status": "coalesce(status_code, http_status, in_status)",
-        "authentication": "coalesce(auth_type, in_authentication)",
+        "known_access": f"CASE WHEN {_AUTHENTICATION} LIKE '%resource%' THEN 'sas' "
+        f"WHEN {_AUTHENTICATION} LIKE '%master%' OR {_AUTHENTICATION} LIKE '%key%' THEN 'key' END",
     },
     rules=_RULES,
 )

@@ -90,7 +90,10 @@ SOURCE = LogSource(
         "app_id": "coalesce(diagnostic_app_id, claim_app_id)",
         "http_status": "coalesce(http_status, in_http_status)",
         "result": "coalesce(sub_status, status)",
-        "decision": f"CASE WHEN {_BY_ROLES} = 'true' THEN 'roles' WHEN {_BY_POLICY} = 'true' THEN 'policy' END",
+        "known_access": f"CASE WHEN coalesce({_BY_ROLES}, '') <> 'true' AND {_BY_POLICY} = 'true' "
+        "THEN 'access_policy' END",
+        # A client asks once without a token to learn whom to ask for one; an old token is no refusal either.
+        "unauthorized": "'none'",
         "target": "coalesce(request_uri, in_target)",
         "role_assignment_id": "coalesce(applied_assignment, in_assignment)",
         "token_id": "claim_token_id",

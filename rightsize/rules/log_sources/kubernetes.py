@@ -34,6 +34,9 @@ def _of(column: str, part: str, path: str) -> str:
     return f"coalesce(nullif(TRY(json_extract_string({column}, '$.{path}')), ''), {part})"
 
 
+_OBJECT_ID = _of("audit_user", "in_object_id", "extra.oid[0]")
+_REASON = _of("annotations", "in_reason", _ANNOTATION.format("reason"))
+
 SOURCE = LogSource(
     name="kubernetes",
     source="aks_audit_log",
@@ -84,15 +87,17 @@ SOURCE = LogSource(
         "category": f"CASE WHEN {_ADMIN} THEN 'kube-audit-admin' ELSE 'kube-audit' END",
         "service": "'kubernetes'",
         "operation_name": "coalesce(verb, in_verb)",
-        "object_id": _of("audit_user", "in_object_id", "extra.oid[0]"),
+        "object_id": _OBJECT_ID,
         "named": _of("audit_user", "in_user", "username"),
         "caller_ip": "coalesce(nullif(TRY(json_extract_string(source_ips, '$[0]')), ''), in_source_ip)",
         "correlation_id": "coalesce(audit_id, in_audit_id)",
         "http_status": _of("response_status", "in_code", "code"),
         "result": _of("annotations", "in_decision", _ANNOTATION.format("decision")),
-        "authentication": "in_impersonated",
-        "decision": "coalesce(stage, in_stage)",
-        "reason": _of("annotations", "in_reason", _ANNOTATION.format("reason")),
+        "impersonated": "in_impersonated",
+        "reason": _REASON,
+        # Accounts of the cluster's own, certificates and bindings inside it are not decided by Azure.
+        "known_access": f"CASE WHEN {_REASON} LIKE '%Azure RBAC%' THEN 'roles' "
+        f"WHEN {_OBJECT_ID} IS NULL OR {_REASON} LIKE 'RBAC:%' THEN 'own_roles' ELSE 'roles' END",
         "target": "coalesce(request_uri, in_target)",
         "namespace": _of("object_ref", "in_namespace", "namespace"),
         "verb": "coalesce(verb, in_verb)",

@@ -45,7 +45,10 @@ event_hubs,Authorization,,,resource,none,"Microsoft Learn: Azure Event Hubs moni
 """,
 }
 
-_KIND = "lower(resource_id) LIKE '%/{}/namespaces/%'"
+_IS_BUS = "lower(resource_id) LIKE '%/microsoft.servicebus/namespaces/%'"
+_IS_HUBS = "lower(resource_id) LIKE '%/microsoft.eventhub/namespaces/%'"
+_IS_KNOWN = f"CASE WHEN {_IS_BUS} OR {_IS_HUBS} THEN 'true' END"
+_AUTHENTICATION = "coalesce(auth_type, in_authentication)"
 
 SOURCE = LogSource(
     name="messaging",
@@ -92,14 +95,17 @@ SOURCE = LogSource(
     ),
     columns={
         "category": "'RuntimeAuditLogs'",
-        "service": f"CASE WHEN {_KIND.format('microsoft.servicebus')} THEN 'service_bus' "
-        f"WHEN {_KIND.format('microsoft.eventhub')} THEN 'event_hubs' ELSE 'messaging' END",
+        "service": f"CASE WHEN {_IS_BUS} THEN 'service_bus' WHEN {_IS_HUBS} THEN 'event_hubs' ELSE 'messaging' END",
         "operation_name": "coalesce(activity_name, in_operation)",
         "named": "coalesce(auth_key, in_named)",
         "caller_ip": "coalesce(client_ip, in_caller_ip)",
         "correlation_id": "coalesce(activity_id, in_activity_id)",
         "result": "coalesce(runtime_status, in_result, status)",
-        "authentication": "coalesce(auth_type, in_authentication)",
+        "known_access": f"CASE WHEN lower(replace({_AUTHENTICATION}, ' ', '')) LIKE '%sas%' THEN 'key' END",
+        # The resource id has the queue, topic or hub where the log knows it.
+        "names_parts": _IS_KNOWN,
+        # A failure is said to be no more than that: it may have been refused.
+        "unsure_failure": _IS_KNOWN,
     },
     rules=_RULES,
 )

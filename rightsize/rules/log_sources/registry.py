@@ -40,6 +40,10 @@ registry,Purge*,,,resource,none,Microsoft Learn: Azure Container Registry retent
 
 _LOGIN = "lower(coalesce(category, table_name)) = 'containerregistryloginevents'"
 
+_NAMED = "coalesce(CASE WHEN identity NOT LIKE '{%' THEN identity END, in_named)"
+_HEX = "[0-9A-Fa-f]"
+_GUID = "-".join(f"{_HEX}{{{digits}}}" for digits in (8, 4, 4, 4, 12))
+
 SOURCE = LogSource(
     name="registry",
     source="registry_log",
@@ -66,7 +70,10 @@ SOURCE = LogSource(
         "category": f"CASE WHEN {_LOGIN} THEN 'ContainerRegistryLoginEvents' "
         "ELSE 'ContainerRegistryRepositoryEvents' END",
         "service": "'registry'",
-        "named": "coalesce(CASE WHEN identity NOT LIKE '{%' THEN identity END, in_named)",
+        "named": _NAMED,
+        # A name and no id is an account of the registry itself, its administrator or a token.
+        "known_access": f"CASE WHEN {_NAMED} IS NULL THEN 'anonymous' "
+        f"WHEN {_NAMED} NOT LIKE '%@%' AND NOT regexp_matches({_NAMED}, '^{_GUID}$') THEN 'key' END",
         # The result type is the word HttpStatusCode, and the description has the code.
         "http_status": "coalesce(status_code, in_status, description)",
         "result": "status",
