@@ -32,7 +32,7 @@ from rightsize.rules.log_sources import LOG_SOURCES
 # Whole records take more room than their fields.
 _SLOW_BYTES = 128 << 20
 _LOGS = list(SOURCES)
-_IDS_PER_FILE = 32
+_IDS_PER_FILE = max(32, len(_LOGS) + 1)
 NO_LOG = len(_LOGS)
 """The index, among the ids of a file, for content that is not a log."""
 
