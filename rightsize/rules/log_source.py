@@ -39,6 +39,9 @@ class Stage(IntEnum):
     """What is left."""
 
 
+Records = Literal["", "activity", "storage", "sign_in", "entra_audit", "graph_activity", "requests", "signals"]
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """JSON text within a record, and the columns that are read from it.
@@ -92,7 +95,7 @@ class LogSource:
 
     name: str
     source: str
-    records: str = ""
+    records: Records = ""
     sent_by: Literal["tenant", "subscription", "resource"] = "resource"
     by_service: bool = False
     splits: bool = False
