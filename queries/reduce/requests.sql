@@ -24,7 +24,6 @@ WITH spelt AS (
             ELSE translate(correlation_id, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') END
             AS correlation_key,
         lower(replace(trim(result), ' ', '')) AS result_key,
-        lower(replace(trim(authentication), ' ', '')) AS authentication_key,
         lower(trim(verb)) AS verb_key,
         lower(trim(coalesce(kind, ''))) AS kind_key,
         lower(trim(coalesce(subresource, ''))) AS subresource_key,
@@ -36,16 +35,6 @@ WITH spelt AS (
 served AS (
     SELECT
         spelt.*,
-        CASE
-            WHEN log = 'key_vault' THEN 'key_vault'
-            WHEN log = 'cosmos' THEN 'cosmos'
-            WHEN log = 'registry' THEN 'registry'
-            WHEN log = 'sql' THEN 'sql'
-            WHEN log = 'kubernetes' THEN 'kubernetes'
-            WHEN resource_key LIKE '%/microsoft.servicebus/namespaces/%' THEN 'service_bus'
-            WHEN resource_key LIKE '%/microsoft.eventhub/namespaces/%' THEN 'event_hubs'
-            ELSE 'messaging'
-        END AS service,
         -- '403', '403.0' and 'Forbidden' are one code.
         CASE WHEN regexp_matches(http_status, '^[1-5][0-9][0-9]([.]0*)?$') THEN CAST(substr(http_status, 1, 3) AS INTEGER)
             WHEN regexp_matches(result_key, '^[1-5][0-9][0-9]$') THEN CAST(result_key AS INTEGER)
@@ -87,7 +76,7 @@ mapped AS (
         CASE
             WHEN service <> 'kubernetes' THEN nullif(ruled_action, '')
             -- Who acts as somebody else needs to impersonate; what follows is the other's.
-            WHEN authentication_key <> '' THEN 'Microsoft.ContainerService/managedClusters/users/impersonate/action'
+            WHEN replace(trim(impersonated), ' ', '') <> '' THEN 'Microsoft.ContainerService/managedClusters/users/impersonate/action'
             WHEN coalesce(exec_suffix, verb_suffix) IS NULL THEN NULL
             WHEN kind_key <> '' AND NOT (regexp_matches(kind_key, '^[a-z0-9.-]+$')
                 AND regexp_matches(group_key, '^[a-z0-9.-]*$')) THEN NULL
@@ -102,22 +91,10 @@ mapped AS (
                 THEN 'Microsoft.ContainerService/managedClusters' || regexp_replace(path, '/+$', '') || '/' || verb_suffix
         END AS action,
         CASE
-            WHEN service IN ('service_bus', 'event_hubs', 'messaging') AND authentication_key LIKE '%sas%' THEN 'key'
-            WHEN service = 'cosmos' AND authentication_key LIKE '%resource%' THEN 'sas'
-            WHEN service = 'cosmos' AND (authentication_key LIKE '%master%' OR authentication_key LIKE '%key%') THEN 'key'
-            -- A client asks once without a token to learn whom to ask for one; an old token is no refusal either.
-            WHEN service = 'key_vault' AND http_code = 401 THEN 'none'
-            WHEN service = 'key_vault' AND decision = 'policy' THEN 'access_policy'
-            WHEN service = 'kubernetes' AND reason LIKE '%Azure RBAC%' THEN 'roles'
-            -- Accounts of the cluster's own, certificates and bindings inside it are not decided by Azure.
-            WHEN service = 'kubernetes' AND (object_id IS NULL OR reason LIKE 'RBAC:%') THEN 'own_roles'
-            -- A name and no id is an account of the registry itself, its administrator or a token.
-            WHEN service = 'registry' AND named NOT LIKE '%@%'
-                AND NOT regexp_matches(named, '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$')
-                THEN 'key'
-            WHEN service = 'registry' AND named IS NULL AND ruled_access = 'roles' THEN 'anonymous'
-            WHEN service <> 'kubernetes' THEN ruled_access
-            ELSE 'roles'
+            WHEN http_code = 401 AND unauthorized IS NOT NULL THEN unauthorized
+            -- Nobody has to sign in where nothing is asked for that needs a permission.
+            WHEN known_access = 'anonymous' AND coalesce(ruled_access, '') <> 'roles' THEN ruled_access
+            ELSE coalesce(known_access, ruled_access)
         END AS let_through,
         CASE WHEN level = 'object' THEN
             regexp_extract(path, '^[A-Za-z]+://[^/]+/([Dd][Ee][Ll][Ee][Tt][Ee][Dd])?(secrets|keys|certificates)/([0-9A-Za-z-]{1,127})(/|$)', 2)
@@ -159,8 +136,7 @@ judged AS (
                 CASE WHEN resource_id LIKE '/_%' THEN regexp_replace(trim(resource_id), '/+$', '') END
             WHEN service = 'kubernetes' AND regexp_matches(namespace, '^[a-z0-9.-]{1,253}$') THEN resource || '/namespaces/' || namespace
             WHEN object_kind <> '' AND object_name <> '' THEN resource || '/' || object_kind || '/' || object_name
-            -- The logs of messages name the queue, topic or hub where they know it.
-            WHEN service IN ('service_bus', 'event_hubs') THEN regexp_replace(trim(resource_id), '/+$', '')
+            WHEN names_parts IS NOT NULL THEN regexp_replace(trim(resource_id), '/+$', '')
             ELSE resource
         END AS scope,
         CASE
@@ -187,7 +163,6 @@ ended AS (
             WHEN service = 'kubernetes' AND lower(coalesce(result, '')) = 'allow' THEN 'started'
             WHEN service = 'kubernetes' THEN 'other'
             WHEN status_meaning IN ('succeeded', 'failed', 'started') THEN status_meaning
-            -- Runtime audit logs say of a failure no more than that: it may have been refused.
             WHEN status_meaning = 'refused' THEN 'denied'
             ELSE 'other'
         END AS judged_outcome,
@@ -218,7 +193,7 @@ SELECT
     operation,
     scope,
     CASE
-        WHEN service IN ('service_bus', 'event_hubs') AND judged_outcome = 'failed' THEN 'other'
+        WHEN unsure_failure IS NOT NULL AND judged_outcome = 'failed' THEN 'other'
         ELSE judged_outcome
     END AS outcome,
     CASE WHEN access = 'roles' THEN assignment_guid END AS role_assignment_id,
@@ -247,7 +222,7 @@ SELECT
     CASE WHEN names_somebody THEN nullif(rtrim(translate(trim(token_id), '+/', '-_'), '='), '') END AS token_id,
     CASE WHEN names_somebody THEN nullif(lower(trim(session_id)), '') END AS session_id,
     CASE judged_outcome WHEN 'succeeded' THEN 4 WHEN 'failed' THEN
-        CASE WHEN service IN ('service_bus', 'event_hubs') THEN 0 ELSE 3 END
+        CASE WHEN unsure_failure IS NOT NULL THEN 0 ELSE 3 END
         WHEN 'denied' THEN 2 WHEN 'started' THEN 1 ELSE 0 END AS rank,
     CASE
         WHEN time IS NULL THEN 'it has no time'

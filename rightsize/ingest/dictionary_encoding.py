@@ -2,8 +2,11 @@
 
 Millions of records share some thousands of callers, words and places. So these texts are read packed, as one column
 each. `queries/reduce/normalise.sql` runs once for each distinct text, with no other values in the row, and rows have
-the numbers of the results. Elsewhere the same query normalises whole rows. Each of its columns depends on only one of
-these groups, except for refusals that name a linked scope: such rows are normalised as a whole.
+the numbers of the results. Each column of the query depends on only one of these groups.
+
+Three kinds of rows are normalised as a whole instead: refusals that name a linked scope, because their columns depend
+on two groups; batches of few records, because planning the query several times costs more than it saves; and files with
+the separator within a text, which are read again unpacked.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ import duckdb
 
 from rightsize.ingest.nested import AUTHORIZATION, CLAIMS
 from rightsize.ingest.projections import raw_events
-from rightsize.ingest.readers import Batch, plain_size
 from rightsize.store.queries import query_text
 from rightsize.store.staging import (
     CONTEXT_COLUMNS,
@@ -40,17 +42,12 @@ _KINDS: Mapping[str, tuple[str, ...]] = {"who": ("who",), "how": ("how",), "oper
 
 _OF_ROW = ("time", "submitted", "correlation_id", "event_id", *_OF_TOKEN)
 _RAW = (*_OF_ROW, *_CALLED, *_WHERE, *_WHO, *_HOW)
-LEAST_BYTES = 8 << 20
-"""Least bytes for packed reading: normalising texts separately costs as much as some thousand whole records."""
+LEAST_RECORDS = 5_000
+"""Least records of a batch to normalise texts separately, which costs as much as normalising some thousand records."""
 
 _BETWEEN = "chr(31)"
 # Valid values in place of columns that are not asked. An outcome has only a linked operation.
 _TIME, _ACTION, _SCOPE = "'2020-01-01T00:00:00Z'", "'a/b'", "'/'"
-
-
-def pays(batch: Batch, log: str) -> bool:
-    """Return whether to read the records of a batch packed; for few records, normalising whole rows is faster."""
-    return log == "activity" and sum(plain_size(file, batch.form) for file in batch.files) >= LEAST_BYTES
 
 
 def packed(projected: str) -> str:
@@ -75,20 +72,26 @@ def stage_alike(con: duckdb.DuckDBPyConnection, file_id: str) -> set[int]:
         con: A connection with the staging and the reference tables.
         file_id: SQL for the id of the part of a file that a record belongs to.
 
-    A record that cannot be used is staged without a time. Returns the files whose records have to be read unpacked.
+    A record that cannot be used is staged without a time, or not at all. Returns the files whose records have to be
+    read unpacked; those with a record staged without a time are to be found in `stage_events`.
     """
+    ((records,),) = con.execute("SELECT count(*) FROM ingest_raw WHERE log = 'activity'").fetchall()
+    if records < LEAST_RECORDS:
+        return _stage_whole(con, file_id, "true")
     odd = _split_texts(con)
     _normalise_texts(con)
     _stage_contexts(con)
     _number_texts(con, "operation")
     _number_texts(con, "scope")
     _stage_rows(con, file_id)
-    return odd | _stage_linked(con, file_id)
+    if con.execute("SELECT 1 FROM alike_outcomes WHERE is_linked LIMIT 1").fetchall():
+        odd |= _stage_whole(con, file_id, "how IN (SELECT how FROM alike_outcomes WHERE is_linked)")
+    return odd
 
 
 def forget_alike(con: duckdb.DuckDBPyConnection) -> None:
     """Drop the temporary tables of the last batch, to free their memory."""
-    for name in ("texts", "results", "contexts", "outcomes", "operations", "scopes"):
+    for name in ("texts", "results", "contexts", "outcomes", "operations", "scopes", "whole", "rows"):
         con.execute(f"DROP TABLE IF EXISTS temp.alike_{name}")
 
 
@@ -211,17 +214,25 @@ def _stage_rows(con: duckdb.DuckDBPyConnection, file_id: str) -> None:
                 FROM {normalised}))""")
 
 
-def _stage_linked(con: duckdb.DuckDBPyConnection, file_id: str) -> set[int]:
-    """Stage the rows whose message names a linked operation and scope; return files with problems."""
-    if not con.execute("SELECT 1 FROM alike_outcomes WHERE is_linked LIMIT 1").fetchall():
-        return set()
+def _stage_whole(con: duckdb.DuckDBPyConnection, file_id: str, chosen: str) -> set[int]:
+    """Stage rows that are normalised as a whole; return the files in which one cannot be split or used.
+
+    Args:
+        con: A connection with `ingest_numbered`.
+        file_id: SQL for the id of the part of a file that a record belongs to.
+        chosen: A condition on the packed rows.
+    """
     values = {column: column for column in (*_OF_ROW, *_CALLED, *_WHERE)}
     values |= {**_of_packed("who", "who_parts"), **_of_packed("how", "how_parts")}
-    rows = f"""(
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE alike_whole AS
         SELECT *, string_split(who, {_BETWEEN}) AS who_parts, string_split(how, {_BETWEEN}) AS how_parts
-        FROM ingest_numbered WHERE how IN (SELECT how FROM alike_outcomes WHERE is_linked))"""
-    con.execute(f"CREATE OR REPLACE TEMP TABLE alike_linked AS FROM {_normalised(values, 'file_no', rows, 'line')}")
-    stage_events(con, keyed(file_id, "alike_linked WHERE problem IS NULL"))
-    found = con.execute("SELECT DISTINCT file_no FROM alike_linked WHERE problem IS NOT NULL").fetchall()
-    con.execute("DROP TABLE alike_linked")
+        FROM ingest_numbered WHERE {chosen}""")
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE alike_rows AS FROM {_normalised(values, "file_no", "alike_whole", "line")}""")
+    stage_events(con, keyed(file_id, "alike_rows WHERE problem IS NULL"))
+    is_split = " AND ".join(f"len({name}_parts) = {len(columns)}" for name, columns in PACKED.items())
+    found = con.execute(f"""
+        SELECT file_no FROM alike_rows WHERE problem IS NOT NULL
+        UNION SELECT file_no FROM alike_whole WHERE NOT ({is_split})""").fetchall()
     return {number for (number,) in found}

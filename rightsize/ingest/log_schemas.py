@@ -8,13 +8,16 @@ Sources: Microsoft Learn, "Azure Activity Log event schema" and the Log Analytic
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rightsize.rbac.text import fold
+from rightsize.rules.log_source import Spellings, Stage
+from rightsize.rules.log_sources import LOG_SOURCES
+from rightsize.rules.log_sources.signal import SIGNAL_CATEGORIES, SIGNAL_TABLES
 
-_CAMEL: dict[str, tuple[str, ...]] = {
+_COMMON_CAMEL: dict[str, tuple[str, ...]] = {
     "time": ("time", "eventTimestamp", "event_timestamp"),
     "submitted": ("submissionTimestamp", "submission_timestamp"),
     "created": ("createdDateTime",),
@@ -53,11 +56,6 @@ _CAMEL: dict[str, tuple[str, ...]] = {
     "details": ("additionalDetails",),
     "result": ("result",),
     "result_reason": ("resultReason",),
-    "activity_name": ("ActivityName",),
-    "activity_id": ("ActivityId",),
-    "auth_type": ("AuthType",),
-    "auth_key": ("AuthKey", "AuthId"),
-    "client_ip": ("ClientIp",),
     "request_method": ("requestMethod",),
     "request_uri": ("requestUri",),
     "request_id": ("requestId",),
@@ -73,7 +71,7 @@ _CAMEL: dict[str, tuple[str, ...]] = {
     "network_number": ("autonomousSystemNumber",),
 }
 
-_PASCAL: dict[str, tuple[str, ...]] = {
+_COMMON_PASCAL: dict[str, tuple[str, ...]] = {
     "table_name": ("Type",),
     "time": ("TimeGenerated", "CreationTime", "Timestamp"),
     "submitted": ("EventSubmissionTimestamp",),
@@ -113,7 +111,6 @@ _PASCAL: dict[str, tuple[str, ...]] = {
     "resource_name": ("ResourceDisplayName",),
     "is_interactive": ("IsInteractive",),
     "logged_by": ("LoggedByService",),
-    "workload": ("Workload", "RecordType"),
     "activity": ("ActivityDisplayName",),
     "activity_time": ("ActivityDateTime",),
     "initiated_by": ("InitiatedBy",),
@@ -122,43 +119,8 @@ _PASCAL: dict[str, tuple[str, ...]] = {
     "result": ("Result",),
     "result_reason": ("ResultReason",),
     "identity": ("Identity",),
-    "diagnostic_object_id": (
-        "identity_claim_oid_g",
-        "identity_claim_http_schemas_microsoft_com_identity_claims_objectidentifier_g",
-    ),
-    "diagnostic_upn": (
-        "identity_claim_upn_s",
-        "identity_claim_http_schemas_xmlsoap_org_ws_2005_05_identity_claims_upn_s",
-    ),
-    "diagnostic_app_id": ("identity_claim_appid_g",),
     "http_status": ("HttpStatusCode", "httpStatusCode_d", "statusCode_s"),
     "request_uri": ("RequestUri", "requestUri_s"),
-    "by_roles": ("IsRbacAuthorized", "isRbacAuthorized_b"),
-    "by_policy": ("IsAccessPolicyMatch", "isAccessPolicyMatch_b"),
-    "applied_assignment": (
-        "AppliedAssignmentId",
-        "appliedAssignmentId_g",
-        "appliedAssignmentId_s",
-    ),
-    "audit_text": ("log_s",),
-    "audit_id": ("AuditId",),
-    "verb": ("Verb",),
-    "audit_user": ("User",),
-    "object_ref": ("ObjectRef",),
-    "response_status": ("ResponseStatus",),
-    "stage": ("Stage",),
-    "annotations": ("Annotations",),
-    "source_ips": ("SourceIps",),
-    "activity_name": ("ActivityName", "ActivityName_s"),
-    "activity_id": ("ActivityId", "ActivityId_g"),
-    "auth_type": ("AuthType", "AuthType_s", "AuthTokenType", "authTokenType_s"),
-    "auth_key": ("AuthKey", "AuthId", "AuthKey_s", "AuthId_s"),
-    "client_ip": ("ClientIp", "ClientIp_s", "ClientIpAddress", "clientIpAddress_s"),
-    "runtime_status": ("Status", "Status_s"),
-    "aad_principal": ("AadPrincipalId", "aadPrincipalId_g", "aadPrincipalId_s"),
-    "repository": ("Repository",),
-    "server_principal": ("ServerPrincipalName", "server_principal_name_s"),
-    "action_name": ("ActionName", "action_name_s"),
     "request_method": ("RequestMethod",),
     "request_id": ("RequestId",),
     "batch_id": ("OperationId",),
@@ -176,54 +138,29 @@ _PASCAL: dict[str, tuple[str, ...]] = {
     "account_type": ("EntityType",),
 }
 
+
+def _with_own(common: Mapping[str, tuple[str, ...]], own: Iterable[Spellings]) -> dict[str, tuple[str, ...]]:
+    """Return the keys of the common fields, and of those that only some logs have."""
+    found = dict(common)
+    for fields in own:
+        for name, keys in fields.items():
+            found[name] = tuple(dict.fromkeys((*found.get(name, ()), *keys)))
+    return found
+
+
+_CAMEL = _with_own(_COMMON_CAMEL, (log.camel for log in LOG_SOURCES))
+_PASCAL = _with_own(_COMMON_PASCAL, (log.pascal for log in LOG_SOURCES))
+
 FIELDS = tuple(dict.fromkeys((*_CAMEL, *_PASCAL)))
 """All fields that a record of either envelope may have, each under one name."""
 
-SOURCES = {
-    "activity": "activity_log",
-    "storage": "storage_log",
-    "sign_in": "sign_in_log",
-    "entra_audit": "entra_audit_log",
-    "graph_activity": "graph_activity_log",
-    "m365_audit": "m365_audit_log",
-    "resource": "resource_log",
-    "key_vault": "key_vault_log",
-    "messaging": "messaging_log",
-    "cosmos": "cosmos_log",
-    "kubernetes": "aks_audit_log",
-    "registry": "registry_log",
-    "sql": "sql_audit_log",
-    "signal": "signals",
-}
-"""The logs that are distinguished, and their word in `loads`; `signal` is a signal that an Event Hub mixes in."""
-
-REQUEST_LOGS = ("key_vault", "messaging", "cosmos", "kubernetes", "registry", "sql")
-"""Logs of requests to resources, which one query normalises (`queries/reduce/requests.sql`)."""
-
-USED_LOGS = ("activity", "storage", "sign_in", "entra_audit", "graph_activity", *REQUEST_LOGS)
-"""The logs that are used; records of other logs are only counted."""
+SOURCES = {log.name: log.source for log in LOG_SOURCES}
+"""The word in `loads` of each log."""
 
 _TIME_KEYS = {"time", "eventtimestamp", "event_timestamp"}
 _EVENT_KEYS = {"operationname", "operation_name", "category", "resourceid", "resource_id"}
 _SIGN_IN_KEYS = {"ipaddress", "status", "resourcedisplayname", "signineventtypes", "conditionalaccessstatus"}
 
-SIGNAL_TABLES = {
-    "securityalert": "security_alerts",
-    "securityincident": "security_incidents",
-    "aadriskyusers": "risky_users",
-    "aaduserriskevents": "risk_detections",
-    "aadriskyserviceprincipals": "risky_service_principals",
-    "aadserviceprincipalriskevents": "service_principal_risk_detections",
-}
-"""The tables of alerts, incidents and risk, and the shape that reads their rows."""
-
-SIGNAL_CATEGORIES = {
-    "riskyusers": "risky_users",
-    "userriskevents": "risk_detections",
-    "riskyserviceprincipals": "risky_service_principals",
-    "serviceprincipalriskevents": "service_principal_risk_detections",
-}
-"""The categories of diagnostic records of risk, and the shape that reads them."""
 
 _SIGNAL_KEYS = ({"systemalertid"}, {"incidentname", "incidentnumber"}, {"riskeventtype"}, {"risklastupdateddatetime"})
 
@@ -236,6 +173,8 @@ def is_signal(record: Mapping[str, Any]) -> bool:
         return True
     return not table and any(keys <= named.keys() for keys in _SIGNAL_KEYS)
 
+
+_TIMED_WITHIN = {category for log in LOG_SOURCES if log.timed_within for category in log.categories}
 
 POWERSHELL_EVENT = frozenset({"EventTimestamp", "OperationName", "CorrelationId", "Caller"})
 """Members of an event of `Get-AzActivityLog`, which a shape reads; the interface that it asks spells them otherwise."""
@@ -255,8 +194,9 @@ class Family:
         named = {fold(str(key)).partition(" [")[0]: value for key, value in record.items()}
         keys = named.keys()
         # An exported table may lack the time at which it received a row.
-        is_row = "timegenerated" in keys or (
-            "createddatetime" in keys and fold(str(named.get("type") or "")) in _SIGN_IN_TABLES.split()
+        table = fold(str(named.get("type") or ""))
+        is_row = "timegenerated" in keys or any(
+            log.row_time and log.row_time in keys and table in log.tables for log in LOG_SOURCES
         )
         if self.name == "pascal":
             return (
@@ -267,7 +207,7 @@ class Family:
         # Rows of the sign-in tables also have the keys of Graph's records, with other values under some of them.
         return not is_row and (
             bool(_TIME_KEYS & keys and _EVENT_KEYS & keys)
-            or fold(str(named.get("category") or "")) in _TIMED_WITHIN.split()
+            or fold(str(named.get("category") or "")) in _TIMED_WITHIN
             or ({"createddatetime", "appid"} <= keys and bool(_SIGN_IN_KEYS & keys))
             or {"activitydatetime", "loggedbyservice"} <= keys
         )
@@ -296,8 +236,8 @@ RECORD_FAMILY = Family("camel", _CAMEL)
 FAMILIES = (RECORD_FAMILY, Family("pascal", _PASCAL))
 
 
-def _one_of(column: str, words: str) -> str:
-    return f"{column} IN ({', '.join(repr(word) for word in words.split())})"
+def _one_of(column: str, words: Iterable[str]) -> str:
+    return f"{column} IN ({', '.join(repr(word) for word in words)})"
 
 
 def folded(column: str) -> str:
@@ -308,78 +248,24 @@ def folded(column: str) -> str:
     )
 
 
-_STORAGE_TABLES = "storagebloblogs storagefilelogs storagequeuelogs storagetablelogs"
-_SIGN_IN_TABLES = (
-    "signinlogs aadnoninteractiveusersigninlogs aadserviceprincipalsigninlogs aadmanagedidentitysigninlogs "
-    "microsoftserviceprincipalsigninlogs"
+def _conditions() -> Iterator[tuple[Stage, str, str]]:
+    """Yield the conditions under which a record is of a log: what each looks at, its SQL, and the log."""
+    for log in LOG_SOURCES:
+        if log.tables:
+            yield Stage.TABLE, _one_of("table_key", log.tables), log.name
+        if log.categories:
+            yield log.category_stage, _one_of("category_key", log.categories), log.name
+        for stage, condition in log.recognised:
+            yield stage, condition, log.name
+
+
+_LOG = "\n".join(
+    f"    WHEN {condition} THEN '{log}'" for _, condition, log in sorted(_conditions(), key=lambda one: one[0])
 )
-_SIGN_IN_CATEGORIES = (
-    "signinlogs noninteractiveusersigninlogs serviceprincipalsigninlogs managedidentitysigninlogs "
-    "microsoftserviceprincipalsigninlogs"
-)
-# Categories of directory audit records; some exports have them where others have `AuditLogs`.
-# Source: Microsoft Learn, "Microsoft Entra audit log categories and activities".
-_AUDIT_CATEGORIES = (
-    "administrativeunit applicationmanagement attributemanagement authentication authorization authorizationpolicy b2c "
-    "certificatebasedauthconfiguration contact crosstenantaccesssettings crosstenantidentitysyncsettings device "
-    "deviceconfiguration directorymanagement entitlementmanagement externaluserprofile groupmanagement "
-    "identityprotection kerberosdomain keymanagement label multitenantorg multitenantorgidentitysyncpolicyupdate other "
-    "pendingexternaluserprofile permissiongrantpolicy policy policymanagement provisioningmanagement "
-    "resourcemanagement rolemanagement taskmanagement transactionmanagement userauthentication usermanagement "
-    "workflowmanagement"
-)
-# Logs of Microsoft Entra whose records have their time only in their properties.
-_TIMED_WITHIN = "azureadgraphactivitylogs"
-_ACTIVITY_CATEGORIES = (
-    "administrative write delete action policy servicehealth resourcehealth alert autoscale recommendation security"
-)
-
-
-REQUEST_TABLES = {
-    "azkvauditlogs": "key_vault",
-    "azmsruntimeauditlogs": "messaging",
-    "cdbdataplanerequests": "cosmos",
-    "aksaudit": "kubernetes",
-    "aksauditadmin": "kubernetes",
-    "containerregistryrepositoryevents": "registry",
-    "containerregistryloginevents": "registry",
-    "sqlsecurityauditevents": "sql",
-}
-"""The tables of the logs of requests."""
-
-REQUEST_CATEGORIES = {
-    "runtimeauditlogs": "messaging",
-    "kube-audit": "kubernetes",
-    "kube-audit-admin": "kubernetes",
-    "containerregistryrepositoryevents": "registry",
-    "containerregistryloginevents": "registry",
-    "sqlsecurityauditevents": "sql",
-}
-"""Their categories, which AzureDiagnostics has in one table."""
-
-
-def _requests() -> str:
-    """Return the SQL branches that detect the logs of requests: by table, category, or fields that only they have.
-
-    `AuditEvent` and `DataPlaneRequests` are categories of several services; the resource shows which one.
-    """
-    tables = "\n".join(f"    WHEN table_key = '{name}' THEN '{log}'" for name, log in REQUEST_TABLES.items())
-    categories = "\n".join(f"    WHEN category_key = '{name}' THEN '{log}'" for name, log in REQUEST_CATEGORIES.items())
-    return f"""{tables}
-{categories}
-    WHEN category_key = 'auditevent' AND resource_key LIKE '%/microsoft.keyvault/vaults/%' THEN 'key_vault'
-    WHEN category_key = 'dataplanerequests' AND resource_key LIKE '%/microsoft.documentdb/%' THEN 'cosmos'
-    WHEN audit_id IS NOT NULL AND verb IS NOT NULL AND object_ref IS NOT NULL THEN 'kubernetes'
-    WHEN activity_name IS NOT NULL AND auth_type IS NOT NULL AND resource_key LIKE '%/namespaces/%' THEN 'messaging'
-    WHEN by_policy IS NOT NULL OR by_roles IS NOT NULL THEN 'key_vault'
-    WHEN repository IS NOT NULL AND resource_key LIKE '%/microsoft.containerregistry/%' THEN 'registry'"""
-
-
-# Holds for nearly all records of the Activity Log, without folding their words or checking for each other log.
-_IS_PLAIN = """category IN ('Write', 'Delete', 'Action', 'Administrative')
-    AND (resource_id LIKE '/S%' OR resource_id LIKE '/s%')
-    AND coalesce(table_name, alert_id, workload, audit_id, activity_name, by_policy, by_roles, repository, request_uri,
-        logged_by) IS NULL"""
+# Holds for nearly all records of the log, without folding their words or checking for each other log.
+_PLAIN = next(log for log in LOG_SOURCES if log.plain)
+_MARKS = ", ".join(field for log in LOG_SOURCES for field in log.marks)
+_IS_PLAIN = f"{_PLAIN.plain} AND coalesce(table_name, {_MARKS}) IS NULL"
 
 
 def with_log(fields: str) -> str:
@@ -390,37 +276,8 @@ def with_log(fields: str) -> str:
 
     return f"""
 SELECT * EXCLUDE (is_plain, is_unnamed, table_key, category_key, resource_key), CASE
-    WHEN is_plain THEN 'activity'
-    WHEN {_one_of("table_key", " ".join(SIGNAL_TABLES))} THEN 'signal'
-    WHEN table_key IS NULL AND ({_one_of("category_key", " ".join(SIGNAL_CATEGORIES))} OR alert_id IS NOT NULL)
-        THEN 'signal'
-    WHEN table_key = 'azureactivity' THEN 'activity'
-    WHEN {_one_of("table_key", _STORAGE_TABLES)} THEN 'storage'
-    WHEN {_one_of("table_key", _SIGN_IN_TABLES)} THEN 'sign_in'
-    WHEN table_key = 'auditlogs' THEN 'entra_audit'
-    WHEN table_key IN ('microsoftgraphactivitylogs', 'graphapiauditevents') THEN 'graph_activity'
-    -- Requests to the older Azure AD Graph, whose permissions are its own, have the columns of Microsoft Graph's log.
-    WHEN table_key = 'aadgraphactivitylogs' OR category_key = 'azureadgraphactivitylogs' THEN 'resource'
-    WHEN workload IS NOT NULL THEN 'm365_audit'
-{_requests()}
-    WHEN {_one_of("category_key", "storageread storagewrite storagedelete")} THEN 'storage'
-    WHEN {_one_of("category_key", _SIGN_IN_CATEGORIES)} THEN 'sign_in'
-    WHEN category_key = 'microsoftgraphactivitylogs'
-        OR (is_unnamed AND request_uri IS NOT NULL AND request_method IS NOT NULL) THEN 'graph_activity'
-    -- Every log of Microsoft Entra comes from the same resource: what a record is, its category says.
-    WHEN category_key = 'auditlogs' OR logged_by IS NOT NULL
-        OR (resource_key LIKE '/tenants/%/providers/microsoft.aadiam%' AND {_one_of("category_key", _AUDIT_CATEGORIES)})
-        THEN 'entra_audit'
-    WHEN authorization_json IS NOT NULL OR claims IS NOT NULL OR coalesce(event_id, caller) IS NOT NULL THEN 'activity'
-    WHEN {_one_of("category_key", _ACTIVITY_CATEGORIES)} OR category LIKE '{{%' THEN 'activity'
-    WHEN resource_key LIKE '%/microsoft.storage/storageaccounts/%/%services%' AND operation_name NOT LIKE '%/%'
-        THEN 'storage'
-    WHEN coalesce(object_key, authentication) IS NOT NULL THEN 'storage'
-    WHEN is_unnamed AND app_id IS NOT NULL AND coalesce(user_id, user_name, service_principal_id) IS NOT NULL
-        THEN 'sign_in'
-    WHEN table_name IS NULL AND category IS NULL AND operation_name LIKE '%_/_%' THEN 'activity'
-    WHEN coalesce(table_name, category) IS NOT NULL AND (time IS NOT NULL OR {_one_of("category_key", _TIMED_WITHIN)})
-        THEN 'resource'
+    WHEN is_plain THEN '{_PLAIN.name}'
+{_LOG}
 END AS log
 FROM (
     SELECT *, {key("table_name")} AS table_key, {key("category")} AS category_key, {key("resource_id")} AS resource_key,

@@ -12,13 +12,9 @@ from dataclasses import dataclass, field, replace
 
 import duckdb
 
-from rightsize.ingest.audits import AUDIT_ROWS, project_audits, stage_from_audits
 from rightsize.ingest.copies import Copies
-from rightsize.ingest.dictionary_encoding import forget_alike, packed, packed_words, pays, stage_alike
-from rightsize.ingest.graph_requests import normalised_requests, project_graph
-from rightsize.ingest.log_schemas import REQUEST_LOGS, SOURCES, USED_LOGS, Family, spelt_keys, with_log
-from rightsize.ingest.projections import PROJECTIONS as _OF_OTHERS
-from rightsize.ingest.projections import raw_events
+from rightsize.ingest.dictionary_encoding import forget_alike, packed, packed_words, stage_alike
+from rightsize.ingest.log_schemas import SOURCES, Family, spelt_keys, with_log
 from rightsize.ingest.readers import (
     JSON_FORMS,
     READ_ERRORS,
@@ -28,22 +24,15 @@ from rightsize.ingest.readers import (
     select_fields,
     select_record_fields,
 )
+from rightsize.ingest.record_kinds import USED_LOGS, kind_of
 from rightsize.ingest.records import MAX_RAW_CHARACTERS, read_whole
-from rightsize.ingest.request_bodies import stage_requests
-from rightsize.ingest.risky_sign_ins import stage_risky_sign_ins
 from rightsize.ingest.sources import NoRoomError, SourceFile
-from rightsize.store.queries import query_text
-from rightsize.store.staging import keyed, stage_events
+from rightsize.rules.log_sources import LOG_SOURCES
 
-PROJECTIONS = {
-    **_OF_OTHERS,
-    "entra_audit": project_audits,
-    "graph_activity": project_graph,
-}
 # Whole records take more room than their fields.
 _SLOW_BYTES = 128 << 20
 _LOGS = list(SOURCES)
-_IDS_PER_FILE = 32
+_IDS_PER_FILE = max(32, len(_LOGS) + 1)
 NO_LOG = len(_LOGS)
 """The index, among the ids of a file, for content that is not a log."""
 
@@ -57,24 +46,18 @@ _OF_LOGS = (
 )
 """The tables that the records of a log fill."""
 
-_STAGED_SIGN_INS = (
-    "time, sign_in_id, principal_id, principal_name, app_id, resource_id, resource_name, kind, succeeded, "
-    "correlation_id, token_id, session_id, ip, country, network_number"
-)
 
-# A record whose log the fast way cannot detect, or whose keys it may have missed because of their capitals.
-_ODD = (
-    "log IS NULL OR (log IN ('activity', 'storage', 'sign_in', 'entra_audit') AND correlation_id IS NULL) "
-    "OR (log NOT IN ('sign_in', 'graph_activity', 'm365_audit', 'signal') AND operation_name IS NULL)"
-)
-# The query that normalises each log, and the name of the relation that it reads.
-_QUERIES = {
-    "sign_in": ("raw_sign_ins", "reduce/sign_ins"),
-    "entra_audit": ("raw_audits", ""),
-    "graph_activity": ("raw_graph_requests", ""),
-    **dict.fromkeys(REQUEST_LOGS, ("raw_requests", "reduce/requests")),
-}
-_EVENT_QUERY = ("raw_events", "reduce/normalise")
+def _odd(read: str) -> str:
+    """Return a condition on raw rows of the log `read`, which other logs may have mixed in.
+
+    It holds for records whose log cannot be detected, or whose keys may be missed because of their capitals.
+    """
+    needs = {log.name: (*log.needed, *(log.needed_within if log.name == read else ())) for log in LOG_SOURCES}
+    conditions = ["log IS NULL"]
+    for name in dict.fromkeys(name for names in needs.values() for name in names):
+        logs = ", ".join(f"'{log}'" for log, names in needs.items() if name in names)
+        conditions.append(f"({name} IS NULL AND log IN ({logs}))")
+    return " OR ".join(conditions)
 
 
 def file_id(number: int, place: int) -> int:
@@ -153,7 +136,13 @@ def _stage_fast(
 
     `text_within`: read objects within records as text, which accepts any form of them.
     """
-    opened = log == "activity" and family.name == "camel" and batch.form in JSON_FORMS and not text_within
+    opened = (
+        log in USED_LOGS
+        and kind_of(log).is_packed
+        and family.name == "camel"
+        and batch.form in JSON_FORMS
+        and not text_within
+    )
     try:
         if not _project(con, batch, family, log, copies, opened):
             return set(batch.numbers)
@@ -172,12 +161,12 @@ def _stage_fast(
             for files in (batch.files[:half], batch.files[half:])
             for number in _stage_fast(con, batch.only(files), family, log, copies, counts)
         }
-    is_odd = f"{_ODD} OR (log = 'graph_activity' AND uri IS NULL)" if log == "graph_activity" else _ODD
-    odd = {number for (number,) in con.execute(f"SELECT DISTINCT file_no FROM ingest_raw WHERE {is_odd}").fetchall()}
-    odd = _stage_normalised(con, batch, log, odd)
+    found_odd = con.execute(f"SELECT DISTINCT file_no FROM ingest_raw WHERE {_odd(log)}").fetchall()
+    odd = {number for (number,) in found_odd}
+    odd = _stage_normalised(con, log, odd)
     found = _count_logs(con)
-    _stage_requests(con, log)
-    _count_words(con, log, odd, counts, pays(batch, log))
+    kind_of(log).stage_more(con, _log_file(log))
+    _count_words(con, log, odd, counts, packed_words())
     others: dict[str, list[int]] = {}
     for (number, name), records in found.items():
         if number in odd:
@@ -217,9 +206,10 @@ def _read_raw(
     fields = select_fields(batch, family, opened)
     if fields is None:
         return False
-    projected = PROJECTIONS[log](fields)
+    kind = kind_of(log)
+    projected = kind.project(USED_LOGS[log])(fields)
     into = "INSERT INTO ingest_raw" if more else "CREATE OR REPLACE TEMP TABLE ingest_raw AS"
-    con.execute(f"{into} {packed(projected) if pays(batch, log) else projected}", batch.parameters)
+    con.execute(f"{into} {packed(projected) if kind.is_packed else projected}", batch.parameters)
     return True
 
 
@@ -235,10 +225,10 @@ def _stage_other(
             raise
         # The same files could be read just before, together with others or with other columns.
         return set(batch.numbers)
-    problems = _stage_normalised(con, batch, log, set())
+    problems = _stage_normalised(con, log, set())
     found = _count_logs(con)
-    _stage_requests(con, log)
-    _count_words(con, log, problems, counts, pays(batch, log))
+    kind_of(log).stage_more(con, _log_file(log))
+    _count_words(con, log, problems, counts, packed_words())
     for (number, name), records in found.items():
         if name == log and number not in problems:
             counts.read[number, name] += records
@@ -259,11 +249,12 @@ def _stage_whole(
         counts.read[number, log] += records
     for log in USED_LOGS:
         if any(log in logs for logs in found.values()):
-            con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {PROJECTIONS[log](fields)}")
+            kind = kind_of(log)
+            con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {kind.project(USED_LOGS[log])(fields)}")
             normalise_rows(con, log)
-            _stage_rows(con, log, set())
-            _stage_requests(con, log)
-            _count_words(con, log, set(), counts)
+            kind.stage(con, _log_file(log), set())
+            kind.stage_more(con, _log_file(log))
+            _count_words(con, log, set(), counts, _WORDS)
             _reject_rows(con, log)
     mains = {number: max(sorted(logs), key=logs.__getitem__, default=_LOGS[0]) for number, logs in found.items()}
     _reject_the_rest(con, mains, counts)
@@ -306,40 +297,33 @@ FROM ingest_raw JOIN (
 """
 
 
-def _normalised(con: duckdb.DuckDBPyConnection, log: str) -> str:
-    """Return SQL for the normalised rows of `log` in `ingest_raw`, each with its problem, if any."""
-    relation, query = _QUERIES.get(log, _EVENT_QUERY)
-    number_rows(con, log)
-    raw = "FROM ingest_numbered"
-    if relation == _EVENT_QUERY[0]:
-        raw = raw_events(log, raw, "ingest_raw")
-    con.execute(f"CREATE OR REPLACE TEMP VIEW {relation} AS {raw}")
-    return normalised_requests() if log == "graph_activity" else query_text(query) if query else AUDIT_ROWS
-
-
 def number_rows(con: duckdb.DuckDBPyConnection, log: str) -> None:
     """Make the view `ingest_numbered` of the rows of `log` in `ingest_raw`, each with its number in its file."""
     con.execute(f"CREATE OR REPLACE TEMP VIEW ingest_numbered AS {_NUMBERED_ROWS} WHERE log = '{log}'")
 
 
-def _stage_normalised(con: duckdb.DuckDBPyConnection, batch: Batch, log: str, odd: set[int]) -> set[int]:
+def _stage_normalised(con: duckdb.DuckDBPyConnection, log: str, odd: set[int]) -> set[int]:
     """Stage the rows of `log` from `ingest_raw`; return the files in `odd` and those with problems.
 
-    With packed reading, the rows of these files are staged too, and `stage_logs` deletes them.
+    Rows of the Activity Log are packed; those of these files are staged too, and `stage_logs` deletes them.
     """
-    if pays(batch, log):
+    kind = kind_of(log)
+    if kind.is_packed:
         number_rows(con, log)
         odd = odd | stage_alike(con, _log_file(log))
         found = con.execute("SELECT DISTINCT file_id FROM stage_events WHERE time IS NULL").fetchall()
         return odd | {part // _IDS_PER_FILE for (part,) in found}
     problems = odd | normalise_rows(con, log)
-    _stage_rows(con, log, problems)
+    kind.stage(con, _log_file(log), problems)
     return problems
 
 
 def normalise_rows(con: duckdb.DuckDBPyConnection, log: str) -> set[int]:
     """Normalise the rows of `log` from `ingest_raw` into `ingest_rows`; return the files with problems."""
-    con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_rows AS {_normalised(con, log)}")
+    kind = kind_of(log)
+    number_rows(con, log)
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {kind.relation} AS {kind.raw_rows(log)}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_rows AS {kind.query()}")
     return {
         number
         for (number,) in con.execute("SELECT DISTINCT file_no FROM ingest_rows WHERE problem IS NOT NULL").fetchall()
@@ -350,35 +334,16 @@ def _log_file(log: str) -> str:
     return f"file_no * {_IDS_PER_FILE} + {_LOGS.index(log)}"
 
 
-def _stage_rows(con: duckdb.DuckDBPyConnection, log: str, without: set[int]) -> None:
-    if log == "entra_audit":
-        stage_from_audits(con, _log_file(log), without)
-    if log == "sign_in":
-        stage_risky_sign_ins(con, _log_file(log), without)
-    of_use = "ingest_rows WHERE problem IS NULL AND NOT list_contains($without, file_no)"
-    values = {"without": sorted(without)}
-    if log == "sign_in":
-        con.execute(
-            f"INSERT INTO stage_sign_in_rows (file_id, line, {_STAGED_SIGN_INS}) "
-            f"SELECT {_log_file(log)}, line, {_STAGED_SIGN_INS} FROM {of_use}",
-            values,
-        )
+_WORDS = "SELECT file_no, status, category, 1 AS records FROM ingest_raw WHERE log = 'activity'"
+
+
+def _count_words(con: duckdb.DuckDBPyConnection, log: str, without: set[int], counts: LogCounts, words: str) -> None:
+    """Count Activity Log records with unknown statuses or other categories, which nobody would notice otherwise.
+
+    `words` is SQL for their numbers by file, status and category.
+    """
+    if not kind_of(log).is_packed:
         return
-    stage_events(con, keyed(_log_file(log), of_use), values)
-
-
-def _stage_requests(con: duckdb.DuckDBPyConnection, log: str) -> None:
-    if log == "activity":
-        stage_requests(con, _log_file(log))
-
-
-def _count_words(
-    con: duckdb.DuckDBPyConnection, log: str, without: set[int], counts: LogCounts, is_packed: bool = False
-) -> None:
-    """Count Activity Log records with unknown statuses or other categories, which nobody would notice otherwise."""
-    if log != "activity":
-        return
-    words = "SELECT file_no, status, category, 1 AS records FROM ingest_raw WHERE log = 'activity'"
     found = con.execute(
         f"""
         SELECT status, category, is_administrative,
@@ -389,7 +354,7 @@ def _count_words(
             SELECT status, category, sum(records)::BIGINT AS records,
                 coalesce(lower(category), 'write') IN ('administrative', 'write', 'delete', 'action')
                     AS is_administrative
-            FROM ({packed_words() if is_packed else words}) WHERE NOT list_contains($without, file_no)
+            FROM ({words}) WHERE NOT list_contains($without, file_no)
             GROUP BY status, category
         )
         ORDER BY records DESC, status, category LIMIT 1000

@@ -7,30 +7,24 @@ from collections.abc import Iterator, Mapping
 import duckdb
 
 from rightsize.ingest.audits import UNMAPPED
-from rightsize.ingest.log_schemas import SOURCES, USED_LOGS
 from rightsize.ingest.logs import LogCounts, file_id
 from rightsize.ingest.sources import SourceFile
 from rightsize.model.wording import counted
+from rightsize.rules.log_sources import LOG_SOURCES
 
 # The author of a file chooses these words; a person reads at most this many.
 _WORDS_TOLD = 20
 _NOT_READ = "verdicts do not use this log"
-_NOT_USED = {
-    "m365_audit_log": "the directory audit log has its changes of the directory, and the other Microsoft 365 services "
-    "have roles of their own"
-}
-"""The reason why a recognised log is not used, if there is more to say than `_NOT_READ`."""
 
 
 def notes_on_staged(
     con: duckdb.DuckDBPyConnection, parts: Mapping[int, tuple[SourceFile, str, int]], counts: LogCounts
 ) -> Iterator[str]:
     """Yield what a person should know of the staged files, one sentence each."""
-    used = {SOURCES[log] for log in (*USED_LOGS, "signal")}
-    for log, source in SOURCES.items():
-        read = sum(records for (_, name), records in counts.read.items() if name == log)
-        if read and source not in used:
-            yield f"{source}: {read:,} records recognised and not used: {_NOT_USED.get(source, _NOT_READ)}"
+    for log in LOG_SOURCES:
+        read = sum(records for (_, name), records in counts.read.items() if name == log.name)
+        if read and not log.records:
+            yield f"{log.source}: {read:,} records recognised and not used: {log.not_used or _NOT_READ}"
     yield from _audit_shares(con)
     for category, records in sorted(counts.other_categories.most_common(_WORDS_TOLD)):
         shown = f"the category `{category}`, which shows no use of a permission"

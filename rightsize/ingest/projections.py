@@ -6,7 +6,7 @@ an object or a string with JSON, and text that is not JSON gives nulls.
 
 from __future__ import annotations
 
-from rightsize.ingest.log_schemas import REQUEST_LOGS, SOURCES, folded, with_log
+from rightsize.ingest.log_schemas import SOURCES, folded, with_log
 from rightsize.ingest.nested import (
     AUTHORIZATION,
     CLAIMS,
@@ -20,7 +20,6 @@ from rightsize.ingest.nested import (
     values_as_columns,
 )
 from rightsize.ingest.readings import READ_COLUMNS, with_readings
-from rightsize.ingest.requests import project_requests
 
 RAW_EVENT_COLUMNS = (
     "file_no", "line", "log", "source", "time", "submitted", "category", "operation_name", "resource_id",
@@ -293,5 +292,4 @@ PROJECTIONS = {
     "activity": project_activity,
     "storage": project_storage,
     "sign_in": project_sign_ins,
-    **{log: project_requests(log, SOURCES[log]) for log in REQUEST_LOGS},
 }

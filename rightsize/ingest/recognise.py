@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from rightsize.ingest.encoding import read_head
 from rightsize.ingest.entities.activity_downloads import PORTAL_COLUMNS
 from rightsize.ingest.entities.fields import GUID
-from rightsize.ingest.log_schemas import FAMILIES, REQUEST_CATEGORIES, REQUEST_TABLES, Family, is_signal
+from rightsize.ingest.log_schemas import FAMILIES, Family, is_signal
+from rightsize.ingest.record_kinds import USED_LOGS
 from rightsize.ingest.shapes import Context, Shape
 from rightsize.ingest.sniff import Sniff, sniff
 from rightsize.ingest.sources import SourceFile
@@ -110,18 +112,16 @@ def _match(file: SourceFile, looked: Sniff, shapes: Sequence[Shape]) -> Recognis
 
 def _likely_log(record: Mapping[str, Any]) -> str:
     """Return the log whose columns are read first; records of other logs are read in separate passes."""
-    folded: dict[str, Any] = {fold(str(key)): value for key, value in record.items()}
-    table = fold(f"{folded.get('type') or ''} {folded.get('category') or ''}")
-    if "auditlogs" in table or "loggedbyservice" in folded:
-        return "entra_audit"
-    if "graph" in table or {"requesturi", "requestmethod"} <= folded.keys():
-        return "graph_activity"
-    if "signin" in table or {"appid", "createddatetime"} <= folded.keys():
-        return "sign_in"
-    if "storage" in table or "authenticationtype" in folded or "statustext" in folded:
-        return "storage"
-    named = {**REQUEST_TABLES, **REQUEST_CATEGORIES, "auditevent": "key_vault", "dataplanerequests": "cosmos"}
-    return next((named[word] for word in table.split() if word in named), "activity")
+    named: dict[str, Any] = {fold(str(key)): value for key, value in record.items()}
+    table, category = (fold(str(named.get(key) or "")) for key in ("type", "category"))
+    logs = USED_LOGS.values()
+    found = chain(
+        (log for log in logs if table in log.tables),
+        (log for log in logs if any(keys <= named.keys() for keys in log.likely_keys)),
+        (log for log in logs if {table, category} & {*log.categories, *log.likely_categories}),
+        logs,
+    )
+    return next(found).name
 
 
 def _describe(looked: Sniff) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import duckdb
 
 from rightsize.ingest.entities import ENTITY_SHAPES
-from rightsize.ingest.log_schemas import SIGNAL_CATEGORIES, SIGNAL_TABLES
 from rightsize.ingest.readers import Batch
 from rightsize.ingest.records import read_records
 from rightsize.ingest.sources import Scratch
+from rightsize.rules.log_sources.signal import SIGNAL_CATEGORIES, SIGNAL_TABLES
 from rightsize.store.sql import folded, literal
 
 _NAMED = SIGNAL_TABLES | SIGNAL_CATEGORIES

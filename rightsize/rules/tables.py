@@ -1,4 +1,4 @@
-"""Read the rule files: CSV files beside this module, with a source in every row."""
+"""Read the rule files: CSV files beside this module and rows that log sources declare, with a source in every row."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from functools import cache
 from importlib.resources import files
 
 from rightsize.model.errors import InternalError
+from rightsize.rules.log_sources import LOG_SOURCES
 
 Row = dict[str, str]
 
 
 @cache
 def rows_of(name: str) -> tuple[Row, ...]:
-    """Return the rows of the rule file `name` in file order; rules apply in this order.
+    """Return the rows of the rule file `name`; rules apply in this order.
+
+    The rows that log sources declare come first, and then those of the file.
 
     Raises:
         InternalError: A row has too few or too many cells, or no source.
     """
     text = files(__package__).joinpath(f"{name}.csv").read_text(encoding="utf-8")
-    rows = tuple(csv.DictReader(text.splitlines(), strict=True))
+    heading, *lines = text.splitlines()
+    declared = [line for log in LOG_SOURCES for line in log.rules.get(name, "").splitlines() if line]
+    rows = tuple(csv.DictReader([heading, *declared, *lines], strict=True))
     for number, row in enumerate(rows, start=2):
         if None in row or None in row.values() or not row["source"]:
             raise InternalError(f"line {number} of the rule file `{name}` is not whole")

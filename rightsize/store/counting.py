@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 import duckdb
 
+from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.store.sealing import NOT_REJECTED
 from rightsize.store.sql import named, quoted
 from rightsize.store.staging import STAGED_TABLES
 
-_SPLIT_LOGS = "'storage_log', 'entra_audit_log'"
+_SPLIT_LOGS = ", ".join(f"'{log.source}'" for log in LOG_SOURCES if log.splits)
 OF_SPLIT_LOGS = f"file_id IN (SELECT file_id FROM stage_files WHERE source IN ({_SPLIT_LOGS}))"
 """A condition on staged rows of logs in which one record may become several rows, one for each authorisation."""
 

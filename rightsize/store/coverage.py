@@ -8,11 +8,13 @@ is complete declares it; then a day without rows was a day without calls.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 
 import duckdb
 
 from rightsize.model.errors import UsageError
 from rightsize.rbac.text import fold
+from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.rules.tables import rows_of
 from rightsize.store.merge_reduced import REDUCED_CALLS
 from rightsize.store.sql import RESOURCE, folded
@@ -21,35 +23,20 @@ from rightsize.store.staging import DOWNLOADED
 QUIET_DAYS = 2
 QUIET_SHARE = 0.9
 
-CATEGORIES = {
-    "activity_log": ("Administrative",),
-    "storage_log": ("StorageRead", "StorageWrite", "StorageDelete"),
-    "sign_in_log": ("interactive", "non_interactive", "service_principal", "managed_identity"),
-    "entra_audit_log": ("AuditLogs",),
-    "key_vault_log": ("AuditEvent",),
-    "messaging_log": ("RuntimeAuditLogs",),
-    "aks_audit_log": ("kube-audit", "kube-audit-admin"),
-    "registry_log": ("ContainerRegistryRepositoryEvents",),
-    "graph_activity_log": ("MicrosoftGraphActivityLogs",),
-}
+CATEGORIES = {log.source: log.covered for log in LOG_SOURCES if log.covered}
 """The categories of each log; a declaration for all categories covers these."""
 
-TENANT_LOGS = ("sign_in_log", "entra_audit_log", "graph_activity_log")
+TENANT_LOGS = tuple(log.source for log in LOG_SOURCES if log.sent_by == "tenant" and log.covered)
 """Logs of the whole tenant: their windows and days are stored at the root scope only."""
 
-_TENANT_LOGS = ", ".join(f"'{log}'" for log in TENANT_LOGS)
-RESOURCE_LOGS = (
-    "storage_log",
-    "key_vault_log",
-    "messaging_log",
-    "aks_audit_log",
-    "registry_log",
-    "cosmos_log",
-    "sql_audit_log",
-)
-"""Logs that each resource sends by its own diagnostic settings."""
 
-_RESOURCE_LOGS = ", ".join(f"'{log}'" for log in RESOURCE_LOGS)
+def _listed(sources: Iterable[str]) -> str:
+    return ", ".join(f"'{source}'" for source in sources)
+
+
+_TENANT_LOGS = _listed(TENANT_LOGS)
+_RESOURCE_LOGS = _listed(log.source for log in LOG_SOURCES if log.sent_by == "resource")
+_LOGS_BY_SERVICE = _listed(log.source for log in LOG_SOURCES if log.by_service)
 # A storage account has its settings at each of its services, which the operation or the scope names.
 _SERVICE = "nullif(regexp_extract(folded, '/storageaccounts/(?:[^/]+/)?([a-z]+services)/', 1), '')"
 
@@ -99,7 +86,7 @@ def observed_days(days: str) -> str:
             FROM base.scope_names WHERE scope_key IN (SELECT scope_key FROM counted)
         ), placed AS (
             SELECT e.source, coalesce(e.category, 'Administrative') AS category, CASE
-                    WHEN e.source = 'storage_log' AND resource IS NOT NULL THEN
+                    WHEN e.source IN ({_LOGS_BY_SERVICE}) AND resource IS NOT NULL THEN
                         resource || coalesce('/' || coalesce(o.service, n.service) || '/default', '')
                     WHEN e.source IN ({_RESOURCE_LOGS}) THEN coalesce(resource, place)
                     ELSE place END AS scope,

@@ -40,7 +40,7 @@ SOUND = {"time": "2025-01-15T09:30:45Z", "auth_action": "a/b", "auth_scope": "/s
 @pytest.fixture
 def packed_always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reads a single record as a million are."""
-    monkeypatch.setattr(alike, "LEAST_BYTES", 0)
+    monkeypatch.setattr(alike, "LEAST_RECORDS", 0)
 
 
 def _raw(rows: Sequence[dict[str, str | None]]) -> duckdb.DuckDBPyConnection:
@@ -84,9 +84,10 @@ def _alike(rows: Sequence[dict[str, str | None]]) -> tuple[dict[int, tuple[Any, 
     return {number: tuple(more) for number, *more in found if number not in problems}, problems
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_hostile_rows_say_what_they_say_by_themselves(seed: int) -> None:
-    """Every column of every row, other categories left out, and the same rows have problems."""
+@pytest.mark.parametrize(("seed", "least"), [(0, 0), (1, 0), (2, 0), (0, 1 << 40)])
+def test_hostile_rows_say_what_they_say_by_themselves(seed: int, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every column of every row, other categories left out, and the same rows have problems; few rows or many."""
+    monkeypatch.setattr(alike, "LEAST_RECORDS", least)
     # Without an id a call is told by its time and who made it; such a file is never read packed.
     rows = [{**row, "correlation_id": row["correlation_id"] or "C"} for row in rows_of(EVENTS, 3000, seed)]
     rows = [{**row, **(SOUND if number % 2 else {})} for number, row in enumerate(rows)]
@@ -98,9 +99,11 @@ def test_hostile_rows_say_what_they_say_by_themselves(seed: int) -> None:
     assert _alike(rows) == (each, problems)
 
 
+@pytest.mark.parametrize("least", [0, 1 << 40])
 @pytest.mark.parametrize("column", [name for names in alike.PACKED.values() for name in names])
-def test_no_text_passes_for_two(column: str) -> None:
+def test_no_text_passes_for_two(column: str, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands between packed texts makes a file with it within a text one that is read again as it stands."""
+    monkeypatch.setattr(alike, "LEAST_RECORDS", least)
     rows: list[dict[str, str | None]] = [
         {**SOUND, "correlation_id": "c", column: text}
         for text in ("x", f"x{BETWEEN}", BETWEEN, f"{BETWEEN}x", f"x{BETWEEN}y")
@@ -148,7 +151,7 @@ def test_a_file_says_the_same_read_packed(name: str, tmp_path: Path, monkeypatch
     path = write_lines(tmp_path, [*_odd_records(), *ODD[name], *_odd_records()])
     found = []
     for least in (1 << 40, 0):
-        monkeypatch.setattr(alike, "LEAST_BYTES", least)
+        monkeypatch.setattr(alike, "LEAST_RECORDS", least)
         con, report = staged(path)
         found.append((told(con, {0: "file"}), report.notes))
     assert found[0] == found[1]

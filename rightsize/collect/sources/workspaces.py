@@ -21,33 +21,9 @@ from rightsize.collect.listing import CollectionUnit, Known, Right, Source, Unit
 from rightsize.collect.reductions import reduction_text
 from rightsize.collect.sources.asking import instant, slices
 from rightsize.model.errors import InternalError, UsageError
+from rightsize.rules.log_sources import LOG_SOURCES
 
-TABLES = (
-    "AzureActivity",
-    "StorageBlobLogs",
-    "StorageFileLogs",
-    "StorageQueueLogs",
-    "StorageTableLogs",
-    "SigninLogs",
-    "AADNonInteractiveUserSignInLogs",
-    "AADServicePrincipalSignInLogs",
-    "AADManagedIdentitySignInLogs",
-    "AuditLogs",
-    "MicrosoftGraphActivityLogs",
-    "AZKVAuditLogs",
-    "AZMSRunTimeAuditLogs",
-    "AKSAudit",
-    "AKSAuditAdmin",
-    "ContainerRegistryRepositoryEvents",
-    "ContainerRegistryLoginEvents",
-    "CDBDataPlaneRequests",
-    "SecurityAlert",
-    "SecurityIncident",
-    "AADUserRiskEvents",
-    "AADRiskyUsers",
-    "AADServicePrincipalRiskEvents",
-    "AADRiskyServicePrincipals",
-)
+TABLES = tuple(table for log in LOG_SOURCES for table in log.collected)
 """The tables with data on principals and their activity."""
 
 REDUCED = (

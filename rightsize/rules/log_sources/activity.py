@@ -1,0 +1,36 @@
+"""Declare the Activity Log.
+
+Source: Microsoft Learn, "Azure Activity Log event schema".
+"""
+
+from __future__ import annotations
+
+from rightsize.rules.log_source import LogSource, Stage
+
+_CATEGORIES = (
+    "administrative", "write", "delete", "action", "policy", "servicehealth", "resourcehealth", "alert", "autoscale",
+    "recommendation", "security",
+)  # fmt: skip
+
+SOURCE = LogSource(
+    name="activity",
+    source="activity_log",
+    records="activity",
+    sent_by="subscription",
+    covered=("Administrative",),
+    needed=("correlation_id", "operation_name"),
+    plain="category IN ('Write', 'Delete', 'Action', 'Administrative')"
+    " AND (resource_id LIKE '/S%' OR resource_id LIKE '/s%')",
+    tables=("azureactivity",),
+    collected=("AzureActivity",),
+    categories=_CATEGORIES,
+    category_stage=Stage.CALLER,
+    recognised=(
+        (
+            Stage.CALLER,
+            "authorization_json IS NOT NULL OR claims IS NOT NULL OR coalesce(event_id, caller) IS NOT NULL"
+            " OR category LIKE '{%'",
+        ),
+        (Stage.LAST, "table_name IS NULL AND category IS NULL AND operation_name LIKE '%_/_%'"),
+    ),
+)
