@@ -15,6 +15,7 @@ import polars as pl
 from rightsize.analyze.overview import COUNTS
 from rightsize.analyze.reasons import SENTENCES
 from rightsize.model.nouns import LAYERS, RoleDefinition
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.model.role_forms import permissions_from_json, permissions_to_json
 from rightsize.rbac.text import fold
 from rightsize.render.chance import bound_of
@@ -74,6 +75,7 @@ class Embedding:
             "findings": self._findings(self.sources.findings),
             "layers": self._layers(self.sources.layers),
             "proposals": self._proposals(),
+            "keeps": [kind for kind in PROPOSAL_KINDS if PROPOSAL_KINDS[kind].keeps],
             "actions": self._actions(),
             "summaries": self._summaries(),
         }

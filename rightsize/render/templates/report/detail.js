@@ -103,14 +103,14 @@ function proposalPart(one) {
   const reasons = (counts) => counts.map(([word, times]) => [number(times), data.words[word]]);
   return h('div', null, h('h3', null, 'Proposal ', chip(kind)),
     facts(['because', reason], ['excess', `${number(excess)} → ${number(excessAfter)}`], ['risk', `${number(risk)} → ${number(riskAfter)}`],
-      ['may break', kind === 'keep' ? '' : `${chance(breaks)} within 30 days (logged operations only)`],
-      ['proof', kind === 'keep' ? '' : holds ? 'used ⊆ proposed ⊆ granted, for every possible operation' : 'fails'],
+      ['may break', data.keeps.includes(kind) ? '' : `${chance(breaks)} within 30 days (logged operations only)`],
+      ['proof', data.keeps.includes(kind) ? '' : holds ? 'used ⊆ proposed ⊆ granted, for every possible operation' : 'fails'],
       ['rests on', restsOn.length ? ['other assignments grant the rest of what is needed: ', others(restsOn)] : ''], ['together with', together.length ? others(together) : ''],
       ['later', tomorrow.length ? [tomorrow.map((role) => [R.name[role], ' ']), 'may grant more later: its patterns match new operations, or Microsoft changes it'] : '']),
     [...byRole.keys()].map((role) => data.summaries[role] ? [h('h3', null, R.name[role]), summaryPart(role)] : null),
     h('div', { class: 'pair' },
-      h('div', { class: 'pane' }, h('h3', null, 'Today'), h('p', { class: 'name' }, roleLink(A.role[assignment])), h('p', { class: 'small' }, 'at ', scopeLink(A.scope[assignment])), permissionList(A.role[assignment], kind === 'keep' ? null : 'goes', after)),
-      h('div', { class: 'pane' }, h('h3', null, 'Proposed'), proposed.length ? proposed : h('p', null, kind === 'keep' ? 'the same' : 'nothing'))),
+      h('div', { class: 'pane' }, h('h3', null, 'Today'), h('p', { class: 'name' }, roleLink(A.role[assignment])), h('p', { class: 'small' }, 'at ', scopeLink(A.scope[assignment])), permissionList(A.role[assignment], data.keeps.includes(kind) ? null : 'goes', after)),
+      h('div', { class: 'pane' }, h('h3', null, 'Proposed'), proposed.length ? proposed : h('p', null, data.keeps.includes(kind) ? 'the same' : 'nothing'))),
     table('Removed operations, by reason', ['#operations', 'because'], reasons(removed)),
     table('Kept operations without observed use, by reason', ['#operations', 'because'], reasons(kept)),
     [...byRole.keys()].map((role) => table(`Why each action of ${R.name[role]} is there`, ['action', 'plane', 'because'], actionRows(role))));

@@ -153,7 +153,7 @@ const proposalKind = (i) => (proposals[i][13] ? 'by_design' : proposals[i][1]);
 function becomes(proposal) {
   const places = new Map();
   for (const one of proposal[6]) places.set(one[0], [...(places.get(one[0]) || []), one[1]]);
-  if (!places.size) return proposal[1] === 'keep' ? h('span', { class: 'soft' }, 'the same') : 'nothing';
+  if (!places.size) return data.keeps.includes(proposal[1]) ? h('span', { class: 'soft' }, 'the same') : 'nothing';
   const rest = places.size - NAMED;
   return [[...places].slice(0, NAMED).map(([role, scopes]) => [R.name[role], h('span', { class: 'sub' },
     scopes.slice(0, NAMED).map(place).join(', ') + (scopes.length > NAMED ? ` and ${scopes.length - NAMED} more` : ''))]),
