@@ -26,7 +26,7 @@ _FULL_MASS = 6_000_000
 _RISE = 0.3
 
 
-def score_principals(analysis: Analysis, principal_id: str | None = None) -> pl.DataFrame:
+def score_principals(analysis: Analysis) -> pl.DataFrame:
     """Return `(principal_id, plane)` with counts of distinct operations and the scores `creep` and `risk`.
 
     Every principal that an assignment reaches has a row for each plane in which it is granted something or did
@@ -36,12 +36,8 @@ def score_principals(analysis: Analysis, principal_id: str | None = None) -> pl.
     effective = tenant.membership.join(
         tenant.assignments.select("a", "principal_id"), left_on="holder", right_on="principal_id"
     ).select(subject="principal_id", a="a")
-    if principal_id is not None:
-        effective = effective.filter(pl.col("subject") == principal_id)
     counted = _by_subject(_used_rows(analysis), tenant)
     earlier = _by_subject(_earlier_rows(analysis), tenant)
-    if principal_id is not None:
-        counted, earlier = (rows.filter(pl.col("subject") == principal_id) for rows in (counted, earlier))
     observed = _observed(analysis, effective["subject"].unique())
     table = _score(analysis, effective, counted, observed, earlier)
     return table.rename({"subject": "principal_id"}).sort("principal_id", "plane")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from rightsize.cli.layout import terminal_width, wrapped
-from rightsize.cli.narration import say_next, set_verbosity
+from rightsize.cli.narration import say, say_next, set_verbosity
 from rightsize.cli.options import (
     DEFAULT_DB,
     DEFAULT_FORGET_DAYS,
@@ -55,7 +55,7 @@ def explain(
 
     set_verbosity(verbose, quiet)
     answer = explain_workflow(
-        db, principal, as_of=as_of, min_window=min_window, forget_days=forget_days, min_days=min_days
+        db, principal, as_of=as_of, min_window=min_window, forget_days=forget_days, min_days=min_days, note=say
     )
     if output is OutputFormat.TABLE:
         write("".join(_lines(answer)))

@@ -135,7 +135,7 @@ the process holds after an analysis. Returning it takes a fifth of the time of a
 Read by jemalloc when polars is loaded (its documentation, TUNING.md)."""
 
 
-_ONE = frozenset({"can", "explain", "reach", "who-can"})
+_ONE = frozenset({"can", "who-can"})
 """Commands about one principal take thousands of small steps, and handing a step to another thread takes longer than
 the step. Read by polars when it is loaded."""
 

@@ -59,7 +59,7 @@ def reach(
     if plan is None and picture is None:
         from rightsize.workflow.attack_paths import reach_from  # noqa: PLC0415  kept out of `--help`
 
-        found = reach_from(db, subject, eligible=eligible)
+        found = reach_from(db, subject, eligible=eligible, note=say)
     else:
         from rightsize.workflow.blast import blast_from  # noqa: PLC0415
 

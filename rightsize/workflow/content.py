@@ -15,7 +15,7 @@ def require_content(store: Store) -> None:
     Raises:
         InputError: The store is empty.
     """
-    loads = store.frame("SELECT count(*) AS n FROM loads")["n"].item()
+    loads = store.rows("SELECT count(*) AS n FROM loads")[0]["n"]
     if not loads and all(store.table(name).is_empty() for name in _TABLES):
         raise InputError(
             "nothing is loaded into this store",

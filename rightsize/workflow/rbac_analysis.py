@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from rightsize.analyze.findings import find, find_about_holders
+from rightsize.analyze.findings import find
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.verdicts import Analysis, analyse
@@ -28,14 +28,12 @@ def analyse_inputs(
     forget_days: int = DEFAULT_FORGET_DAYS,
     min_days: int | None = None,
     planes: Sequence[PlaneAnalysis] = (),
-    only: pl.Series | None = None,
-    principal_id: str | None = None,
     standby: tuple[str, ...] = (),
 ) -> tuple[Analysis, pl.DataFrame]:
     """Return the analysis of Azure RBAC by the tables, and its findings.
 
-    `planes` are the analyses of other planes; where nothing of RBAC is loaded, their window is used. `only`,
-    `principal_id` and `standby` are as in `analyse`; with them, resources by themselves get no findings.
+    `planes` are the analyses of other planes; where nothing of RBAC is loaded, their window is used. `standby` is as in
+    `analyse`.
 
     Raises:
         EvidenceError: Nothing is loaded that could be analysed.
@@ -48,5 +46,5 @@ def analyse_inputs(
             hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
         )
     window = choose_window(inputs, as_of, min_window, forget_days, min_days)
-    analysis = analyse(inputs, window, only, principal_id, standby)
-    return analysis, find(inputs, analysis) if only is None else find_about_holders(inputs, analysis)
+    analysis = analyse(inputs, window, standby)
+    return analysis, find(inputs, analysis)

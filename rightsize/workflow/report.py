@@ -14,11 +14,11 @@ from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import measure_layers
 from rightsize.analyze.overview import Overview, survey
-from rightsize.analyze.reach import LETTERS
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.explained import LETTERS
 from rightsize.model.next_steps import NextSteps
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan
