@@ -11,6 +11,8 @@ from rightsize.analyze.inputs import Inputs, once
 from rightsize.analyze.name_resolution import find_known, resolve_name
 from rightsize.analyze.text import folded
 
+NAMED = ("principals", "principal_aliases", "role_assignments", "group_closure")
+"""The tables that name principals."""
 _NAMES = ("user_principal_name", "app_id", "display_name")
 
 
@@ -96,7 +98,7 @@ def _named_ids(inputs: Inputs) -> list[pl.Series]:
     ]
 
 
-@once("principals", "principal_aliases", "role_assignments", "group_closure")
+@once(*NAMED)
 def _every_name(inputs: Inputs) -> pl.DataFrame:
     """Return `(principal_id, name)`, both folded: the ids, aliases and names of all principals."""
     principals, assignments = inputs.principals, inputs.role_assignments

@@ -78,6 +78,14 @@ class Analysed:
         """Return the rows of a query on `analysed` tables; values are bound to `$name`."""
         return rows_of(self.connection, sql, values)
 
+    def part(self, name: str) -> bytes:
+        """Return a frame of the whole analysis by its name; only a stored analysis has them."""
+        return bytes(self.tuples("SELECT content FROM analysed.frames WHERE name = $name", name=name)[0][0])
+
+    def tuples(self, sql: str, **values: object) -> list[tuple[Any, ...]]:
+        """Return the same as tuples: for many rows."""
+        return self.connection.execute(sql, values).fetchall()
+
 
 @dataclass(frozen=True, slots=True)
 class AnalysisTable:
@@ -102,15 +110,30 @@ def lay_out(connection: duckdb.DuckDBPyConnection, tables: Iterable[AnalysisTabl
 
 
 def store_analysis(
-    store: Store, tables: Iterable[AnalysisTable], windows: Mapping[str, Days], forget_days: int
+    store: Store,
+    tables: Iterable[AnalysisTable],
+    parts: Iterable[tuple[str, bytes]],
+    windows: Mapping[str, Days],
+    forget_days: int,
 ) -> None:
-    """Replace the stored analysis, in one transaction, by one of the present content with default options."""
+    """Replace the stored analysis, in one transaction, by one of the present content with default options.
+
+    Args:
+        store: The store.
+        tables: The tables that readers of one principal read.
+        parts: The frames of the whole analysis, by name.
+        windows: As `Analysed` has them.
+        forget_days: The default of this option.
+    """
     key = _basis(store) | {
         "windows": {name: [one.first_day.isoformat(), one.last_day.isoformat()] for name, one in windows.items()},
         "forget_days": forget_days,
     }
     with store.transaction(changes_content=False) as connection:
         lay_out(connection, tables)
+        connection.execute("CREATE OR REPLACE TABLE analysed.frames (name VARCHAR, content BLOB)")
+        for name, content in parts:
+            connection.execute("INSERT INTO analysed.frames VALUES (?, ?)", [name, content])
         connection.execute("DELETE FROM base.meta WHERE name = ?", [_NAME])
         connection.execute("INSERT INTO base.meta VALUES (?, ?)", [_NAME, json.dumps(key)])
 

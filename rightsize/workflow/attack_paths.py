@@ -130,13 +130,13 @@ def _graph_after(analysed: Analysed, node: str, *, eligible: bool) -> ReachGraph
     waiting, seen = [node], {node}
     while waiting:
         # An edge that differs where eligible assignments count comes after the one of today, and replaces it.
-        rows = analysed.rows(
+        rows = analysed.tuples(
             """SELECT start, "end", why, certain FROM analysed.edges
             WHERE eligible <= $eligible AND start IN (SELECT unnest($waiting::VARCHAR[])) ORDER BY eligible""",
             waiting=waiting,
             eligible=eligible,
         )
-        edges = {(row["start"], row["end"]): (row["why"], row["certain"]) for row in rows}
+        edges = {(start, end): (why, certain) for start, end, why, certain in rows}
         for (start, end), (why, certain) in edges.items():
             graph.link(start, end, why, certain=certain)
         waiting = sorted({end for _, end in edges} - seen)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import polars as pl
 
+from rightsize.analyze.analysis_frames import read_parts, write_parts
 from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import callings
@@ -14,7 +15,7 @@ from rightsize.analyze.principal_tables import principal_tables
 from rightsize.analyze.reach_tables import reach_tables
 from rightsize.analyze.tenant import Tenant, read_tenant
 from rightsize.analyze.verdicts import Analysis
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
 from rightsize.model.progress import step
 from rightsize.store.connection import Store
 from rightsize.store.stored_analysis import (
@@ -25,7 +26,9 @@ from rightsize.store.stored_analysis import (
     in_memory,
     is_current,
     store_analysis,
+    stored_analysis,
 )
+from rightsize.workflow.find_analysis import NOT_STORED
 from rightsize.workflow.names import read_names
 from rightsize.workflow.planes import judge_planes, tables_beside
 from rightsize.workflow.rbac_analysis import analyse_inputs
@@ -52,7 +55,8 @@ def keep_analysis(
     """Store an analysis of the present content with default options, in one transaction after all is computed."""
     step("storing the analysis")
     tables = list(_tables(store, inputs, analysis, findings, planes))
-    store_analysis(store, tables, _windows(analysis, planes), DEFAULT_FORGET_DAYS)
+    parts = write_parts(analysis, findings, planes)
+    store_analysis(store, tables, parts, _windows(analysis, planes), DEFAULT_FORGET_DAYS)
 
 
 def renew_analysis(store: Store) -> None:
@@ -62,7 +66,27 @@ def renew_analysis(store: Store) -> None:
         EvidenceError: Nothing is loaded that could be analysed.
     """
     if not is_current(store):
-        keep_analysis(store, *_judge(store, AnalysisOptions()))
+        inputs = Inputs.read(store.table)
+        keep_analysis(store, inputs, *_judge(store, inputs, AnalysisOptions()))
+
+
+def whole_analysis(
+    store: Store, inputs: Inputs, asked: AnalysisOptions, note: Callable[[str], None]
+) -> tuple[Analysis, pl.DataFrame, list[PlaneAnalysis]]:
+    """Return the analysis of Azure RBAC, its findings, and the analyses of the other planes, for these options.
+
+    They are read from the store where it has them, as `find_analysis` finds out, else made; they are the same.
+
+    Raises:
+        EvidenceError: Nothing is loaded that could be analysed.
+    """
+    found = stored_analysis(store, asked)
+    if found is None:
+        note(NOT_STORED)
+        return _judge(store, inputs, asked)
+    forget_days = DEFAULT_FORGET_DAYS
+    windows = {name: Window(one.first_day, one.last_day, forget_days) for name, one in found.windows.items()}
+    return read_parts(found.part, windows, read_tenant(inputs))
 
 
 def analyse_in_memory(store: Store, asked: AnalysisOptions) -> Analysed:
@@ -71,7 +95,14 @@ def analyse_in_memory(store: Store, asked: AnalysisOptions) -> Analysed:
     Raises:
         EvidenceError: Nothing is loaded that could be analysed.
     """
-    inputs, analysis, findings, planes = _judge(store, asked)
+    inputs = Inputs.read(store.table)
+    return laid_out(store, inputs, *_judge(store, inputs, asked))
+
+
+def laid_out(
+    store: Store, inputs: Inputs, analysis: Analysis, findings: pl.DataFrame, planes: Sequence[PlaneAnalysis]
+) -> Analysed:
+    """Return the tables of an analysis in memory."""
     return in_memory(_tables(store, inputs, analysis, findings, planes), _windows(analysis, planes))
 
 
@@ -81,8 +112,7 @@ def reach_in_memory(store: Store) -> Analysed:
     return in_memory(_tables_of_reach(store, inputs, read_tenant(inputs)), {})
 
 
-def _judge(store: Store, asked: AnalysisOptions) -> tuple[Inputs, Analysis, pl.DataFrame, list[PlaneAnalysis]]:
-    inputs = Inputs.read(store.table)
+def _judge(store: Store, inputs: Inputs, asked: AnalysisOptions) -> tuple[Analysis, pl.DataFrame, list[PlaneAnalysis]]:
     forget_days = DEFAULT_FORGET_DAYS if asked.forget_days is None else asked.forget_days
     span = asked.as_of, asked.min_window, forget_days, asked.min_days
     planes = [one.analysis for one in judge_planes(tables_beside(store, inputs), *span)]
@@ -94,7 +124,7 @@ def _judge(store: Store, asked: AnalysisOptions) -> tuple[Inputs, Analysis, pl.D
         min_days=asked.min_days,
         planes=planes,
     )
-    return inputs, analysis, findings, planes
+    return analysis, findings, planes
 
 
 def _tables(
@@ -118,5 +148,5 @@ def _tables_of_reach(store: Store, inputs: Inputs, tenant: Tenant) -> Iterator[A
 
 
 def _windows(analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> dict[str, Days]:
-    windows = {"rbac": analysis.window, **{one.plane: one.window for one in planes}}
+    windows: dict[str, Window] = {"rbac": analysis.window, **{one.plane: one.window for one in planes}}
     return {name: Days(one.first_day, one.last_day) for name, one in windows.items()}

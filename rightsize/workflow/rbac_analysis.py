@@ -20,6 +20,19 @@ def has_rbac(inputs: Inputs) -> bool:
     return not (inputs.role_assignments.is_empty() and inputs.usage_days.is_empty())
 
 
+def require_rbac(inputs: Inputs) -> None:
+    """Raise EvidenceError where no data about Azure RBAC is loaded.
+
+    Raises:
+        EvidenceError: There is none.
+    """
+    if not has_rbac(inputs):
+        raise EvidenceError(
+            "neither assignments nor use are loaded",
+            hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
+        )
+
+
 def analyse_inputs(
     inputs: Inputs,
     *,
@@ -40,11 +53,8 @@ def analyse_inputs(
     """
     if not has_rbac(inputs) and planes:
         as_of = planes[0].window.last_day + dt.timedelta(days=1)
-    elif not has_rbac(inputs):
-        raise EvidenceError(
-            "neither assignments nor use are loaded",
-            hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
-        )
+    else:
+        require_rbac(inputs)
     window = choose_window(inputs, as_of, min_window, forget_days, min_days)
     analysis = analyse(inputs, window, standby)
     return analysis, find(inputs, analysis)
