@@ -63,7 +63,7 @@ def reach(
     else:
         from rightsize.workflow.blast import blast_from  # noqa: PLC0415
 
-        found, blast = blast_from(db, subject, plan=plan, eligible=eligible)
+        found, blast = blast_from(db, subject, plan=plan, eligible=eligible, note=say)
         if picture is not None:
             _draw(blast, picture)
     if output is OutputFormat.TABLE:

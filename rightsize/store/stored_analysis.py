@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _FORM = 1
 """The form of the tables; it is raised when they change between two releases."""
 _NAME = "stored_analysis"
+_ANSWERS = "answers_of"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,26 @@ def is_current(store: Store) -> bool | None:
     if key is None:
         return None
     return all(key.get(name) == value for name, value in _basis(store).items())
+
+
+def mark_answers(store: Store) -> None:
+    """Remember that the answer tables are of the present content, rules and version, whatever the options were."""
+    store.remember(_ANSWERS, json.dumps(_basis(store)))
+
+
+def has_current_answers(store: Store) -> bool:
+    """Return whether the answer tables are of the present content, rules and version."""
+    return store.remembered(_ANSWERS) == json.dumps(_basis(store))
+
+
+def put_in_front(store: Store, answers: Mapping[str, pl.DataFrame]) -> None:
+    """Let rows stand for answer tables in the SQL of this connection, under their names; nothing is stored."""
+    for name, rows in answers.items():
+        store.connection.register("answer_rows", rows)
+        try:
+            store.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM answer_rows")
+        finally:
+            store.connection.unregister("answer_rows")
 
 
 def stored_window(store: Store) -> Days | None:

@@ -29,7 +29,7 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
 from rightsize.model.progress import step
 from rightsize.store.connection import Store, open_store
-from rightsize.store.stored_analysis import AnalysisOptions
+from rightsize.store.stored_analysis import AnalysisOptions, mark_answers
 from rightsize.workflow.behaviour import behaviour_rows, find_behaviour
 from rightsize.workflow.content import require_content
 from rightsize.workflow.keep_analysis import has_default_options, keep_analysis
@@ -135,6 +135,7 @@ def write_conclusions(
     listed = type_rows(analysis.tenant, store.table("resources"), store.table("provider_registrations"))
     store.write_answer("resource_types", listed)
     store.write_answer("resource_existence", existence_rows(analysis.existence, analysis.tenant))
+    mark_answers(store)
     return verdicts, found
 
 

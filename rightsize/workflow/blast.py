@@ -14,13 +14,14 @@ from rightsize.analyze.facts import Facts, read_facts, without_grants
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import LoadedNames
 from rightsize.analyze.reach import View, described, own_of, reached_of, read_holdings, view_of, ways_from
-from rightsize.analyze.verdicts import Analysis, analyse
-from rightsize.analyze.window import choose_window
+from rightsize.analyze.verdicts import Analysis
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.planned_state import holdings_after, tables_after
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.store.connection import open_store
+from rightsize.store.stored_analysis import AnalysisOptions
 from rightsize.workflow.attack_paths import KINDS, ReachResult, named, named_subject, rank_of, step_of, told_reach
+from rightsize.workflow.keep_analysis import analysis_of_rbac, options_of
 from rightsize.workflow.names import read_names
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.principal_names import find_principal
@@ -97,6 +98,7 @@ def blast_from(
     *,
     plan: Path | None = None,
     eligible: bool = False,
+    note: Callable[[str], None] = lambda _: None,
 ) -> tuple[ReachResult, dict[str, Any]]:
     """Return the reach of a principal, a resource or an outside subject, as `reach_from` does, and its blast radius.
 
@@ -105,6 +107,7 @@ def blast_from(
         subject: As for `reach_from`.
         plan: The folder of a plan; its own window is used.
         eligible: Count eligible assignments as permanent ones.
+        note: Called with a sentence where no stored analysis is of this content and window.
 
     Raises:
         UsageError: The name fits nothing, or several subjects.
@@ -117,7 +120,8 @@ def blast_from(
         people, places = read_names(store)
         subjects = [*("r:" + facts.attached["scope"]), *("o:" + facts.trusted["outsider"])]
         node = named_subject(set(subjects), subject) or f"p:{find_principal(store, LoadedNames(inputs), subject)}"
-        analysis = analyse(inputs, choose_window(inputs) if read is None else read.written.window)
+        asked = AnalysisOptions() if read is None else options_of(read.written.window)
+        analysis = analysis_of_rbac(store, inputs, asked, note)
         planned = plan_of(read) if read is not None else None
         views = views_of(facts, inputs, analysis, store.table, planned, eligible=eligible)
     names = people | places

@@ -10,12 +10,13 @@ from rightsize.analyze.analysis_frames import read_parts, write_parts
 from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import callings
-from rightsize.analyze.planes import PlaneAnalysis
+from rightsize.analyze.planes import PlaneAnalysis, with_planes
 from rightsize.analyze.principal_tables import principal_tables
 from rightsize.analyze.reach_tables import reach_tables
 from rightsize.analyze.tenant import Tenant, read_tenant
-from rightsize.analyze.verdicts import Analysis
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
+from rightsize.analyze.verdicts import Analysis, analyse
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window
+from rightsize.model.errors import EvidenceError
 from rightsize.model.progress import step
 from rightsize.store.connection import Store
 from rightsize.store.stored_analysis import (
@@ -47,6 +48,11 @@ _TOKENS = """
 def has_default_options(asked: AnalysisOptions) -> bool:
     """Return whether an analysis with these options is the one that is stored."""
     return asked in (AnalysisOptions(), AnalysisOptions(forget_days=DEFAULT_FORGET_DAYS))
+
+
+def options_of(window: Window) -> AnalysisOptions:
+    """Return the options that ask for an analysis over a window, such as that of a plan."""
+    return AnalysisOptions(window.end.date(), window.days, window.forget_days, window.min_days)
 
 
 def keep_analysis(
@@ -84,9 +90,25 @@ def whole_analysis(
     if found is None:
         note(NOT_STORED)
         return _judge(store, inputs, asked)
+    return _read(found, inputs)
+
+
+def _read(found: Analysed, inputs: Inputs) -> tuple[Analysis, pl.DataFrame, list[PlaneAnalysis]]:
     forget_days = DEFAULT_FORGET_DAYS
     windows = {name: Window(one.first_day, one.last_day, forget_days) for name, one in found.windows.items()}
     return read_parts(found.part, windows, read_tenant(inputs))
+
+
+def analysis_of_rbac(
+    store: Store, inputs: Inputs, asked: AnalysisOptions, note: Callable[[str], None] = lambda _: None
+) -> Analysis:
+    """Return the analysis of Azure RBAC alone, as `whole_analysis` finds it; an empty one where nothing is loaded."""
+    found = stored_analysis(store, asked)
+    if found is not None:
+        return _read(found, inputs)[0]
+    note(NOT_STORED)
+    forget_days = DEFAULT_FORGET_DAYS if asked.forget_days is None else asked.forget_days
+    return analyse(inputs, choose_window(inputs, asked.as_of, asked.min_window, forget_days, asked.min_days))
 
 
 def analyse_in_memory(store: Store, asked: AnalysisOptions) -> Analysed:
@@ -150,3 +172,17 @@ def _tables_of_reach(store: Store, inputs: Inputs, tenant: Tenant) -> Iterator[A
 def _windows(analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> dict[str, Days]:
     windows: dict[str, Window] = {"rbac": analysis.window, **{one.plane: one.window for one in planes}}
     return {name: Days(one.first_day, one.last_day) for name, one in windows.items()}
+
+
+def answers_in_memory(store: Store) -> dict[str, pl.DataFrame]:
+    """Return what controls read of an analysis with default options; nothing where it has no data.
+
+    These are the rows of `verdicts` and of `findings`, without those on unusual days, of which no control asks.
+    """
+    inputs = Inputs.read(store.table)
+    try:
+        analysis, findings, planes = _judge(store, inputs, AnalysisOptions())
+    except EvidenceError:
+        return {}
+    found = pl.concat([findings, *(plane.findings for plane in planes)])
+    return {"verdicts": with_planes(analysis.verdicts, planes), "findings": found}
