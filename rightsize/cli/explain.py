@@ -50,7 +50,7 @@ def explain(
     quiet: Quiet = False,
     no_input: NoInput = False,  # noqa: ARG001  every command takes it; this one never asks
 ) -> None:
-    """Show everything known about one principal: assignments, use, verdicts and evidence."""
+    """Show everything known about one principal: assignments, use, verdicts, evidence; quick after `analyze`."""
     from rightsize.workflow.explain import explain as explain_workflow  # noqa: PLC0415
 
     set_verbosity(verbose, quiet)
