@@ -73,6 +73,10 @@ class Store:
         """Return the rows of a query as `frame` does, without the import of frames: for a few rows."""
         return rows_of(self.connection, sql, parameters)
 
+    def has_rows(self, name: str) -> bool:
+        """Return whether a table or view of the model has a row."""
+        return bool(self.connection.execute(f"SELECT 1 FROM main.{name} LIMIT 1").fetchall())
+
     def table(self, name: str, **where: str) -> pl.DataFrame:
         """Return a table or view of the model, with its declared columns; the order of rows is not defined.
 

@@ -50,6 +50,10 @@ class FakeStore:
         """Answer SQL as a store without a row does: single calls are not held."""
         return _store_of_nothing().frame(sql, parameters)
 
+    def has_rows(self, name: str) -> bool:
+        """Return whether a table has a row."""
+        return not self.table(name).is_empty()
+
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Answer SQL as `frame` does, without frames."""
         return _store_of_nothing().rows(sql, parameters)

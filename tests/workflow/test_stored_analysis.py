@@ -22,12 +22,9 @@ from rightsize.workflow.find_analysis import NOT_STORED
 from rightsize.workflow.keep_analysis import analyse_in_memory
 
 READERS: tuple[tuple[str, ...], ...] = (
-    ("explain", "Mei Lin"),
     ("explain", "Mei Lin", "-o", "json"),
     ("reach", "Priya Raman", "--eligible", "-o", "json"),
-    ("reach", "vm-records-01"),
     ("reach", "Mei Lin", "--picture", "{out}/reach.svg"),
-    ("report", "--out", "{out}/report.html", "-o", "json"),
     ("report", "--plan", "{demo}", "--out", "{out}/plan.html", "-o", "json"),
     ("check", "unused-assignments", "unexplained-use", "-o", "json"),
     ("can", "Mei Lin", "Microsoft.Compute/virtualMachines/write", "--at", "/subscriptions/{subscription}"),
@@ -113,14 +110,20 @@ def _reached(analysed: Analysed, subjects: list[str]) -> list[object]:
     return [reach_of_node(analysed, node, eligible=eligible) for node in subjects for eligible in (False, True)]
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of one assignment, with a stored analysis."""
-    path = tmp_path / "small.duckdb"
+    path = tmp_path_factory.mktemp("analysed") / "small.duckdb"
     with open_store(path, read_only=False) as store:
         _assign(store, "a")
     analyze_store(path)
     return path
+
+
+@pytest.fixture
+def small(analysed: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copy(analysed, tmp_path / "small.duckdb"))
 
 
 def _assign(store: Store, name: str) -> None:
