@@ -76,7 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
     """Let the thread of a test take its steps of polars: a plan of a test takes thousands, over few rows."""
-    from rightsize.analyze.small_steps import in_small_steps  # noqa: PLC0415  not every run of tests wants polars
+    from tests.small_steps import in_small_steps  # noqa: PLC0415  not every run of tests wants polars
 
     runner: Any = item.config.pluginmanager.get_plugin("runner")
 

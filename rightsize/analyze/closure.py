@@ -73,17 +73,6 @@ class ReachGraph:
             reached[number] = whole
         return [reached[component[node]] for node in range(len(self.names))]
 
-    def gather(self, starts: Iterable[str], own: Mapping[int, int]) -> dict[int, int]:
-        """Return the result of `close` for some nodes, by number, without unknown ones; faster for a few."""
-        found = {}
-        for start in starts:
-            if start in self.numbers:
-                whole = 0
-                for node in self._after([start]):
-                    whole |= own.get(node, 0)
-                found[self.numbers[start]] = whole
-        return found
-
     def reachable(self, starts: Iterable[str]) -> frozenset[str]:
         """Return the nodes that some nodes reach, with those of the start nodes that exist."""
         return frozenset(self.names[node] for node in self._after(starts))
@@ -195,3 +184,24 @@ def _cut(stack: list[int], node: int) -> list[int]:
         found.append(stack.pop())
         if found[-1] == node:
             return found
+
+
+_VISIBLE = "prsaxdo"
+
+
+def visible_ways(graph: ReachGraph, start: str, ends: Iterable[str]) -> dict[str, list[Step]]:
+    """Return the shortest way from a node to each of the ends, without the nodes that only bundle."""
+    return {end: _shortened(steps) for end, steps in graph.shortest(start, ends).items() if steps}
+
+
+def _shortened(steps: list[Step]) -> list[Step]:
+    """Join the steps through nodes that only bundle into those between nodes that mean something to people."""
+    found: list[Step] = []
+    start, said, certain = steps[0].start, [], True
+    for step in steps:
+        said += [step.why] if step.why else []
+        certain = certain and step.certain
+        if step.end[0] in _VISIBLE:
+            found.append(Step(start, step.end, ", ".join(said), certain))
+            start, said, certain = step.end, [], True
+    return found

@@ -119,15 +119,11 @@ def _calls(inputs: Inputs, window: Window) -> pl.DataFrame:
     """
     counts = ("succeeded", "failed", "started", "suspect")
     done = pl.sum_horizontal(pl.col(one).fill_null(0) for one in counts) > 0
-    # Rows that stand for calls of others have one number, a zero, and it says whether any was let through. Rows
-    # without a number only name a place (`store.concern`).
-    stands_for_done = pl.col("succeeded").is_null() & pl.col("failed").is_not_null()
-    says_something = pl.any_horizontal(pl.col(one).is_not_null() for one in (*counts, "denied"))
     calls = (
         inputs.usage_days.lazy()
-        .filter((pl.col("day") >= window.first_day) & says_something)
+        .filter(pl.col("day") >= window.first_day)
         .group_by("scope", "operation", "plane")
-        .agg(sure=(done | stands_for_done).any(), first_day=pl.col("day").min(), last_day=pl.col("day").max())
+        .agg(sure=done.any(), first_day=pl.col("day").min(), last_day=pl.col("day").max())
         .collect()
     )
     scopes = pl.DataFrame({"scope": calls["scope"].unique()}).with_columns(place=place_of(pl.col("scope")))

@@ -26,12 +26,12 @@ _WIDE = ("subscription", "management_group", "root")
 
 def find(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     """Return the rows of the table `findings`, sorted by control and subject."""
-    return pl.concat([find_about_holders(inputs, analysis), *find_about_resources(inputs, analysis.window)]).sort(
+    return pl.concat([_find_about_holders(inputs, analysis), *find_about_resources(inputs, analysis.window)]).sort(
         "control", "subject"
     )
 
 
-def find_about_holders(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
+def _find_about_holders(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     """Return the findings that are about principals and their assignments."""
     found = [
         _orphans(inputs, analysis),

@@ -1,44 +1,28 @@
-"""Resolve an id, a UPN, an application id or a display name to the principal that it names."""
+"""Look up principals by their names in the tables, and name them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, once
+from rightsize.analyze.name_resolution import find_known, resolve_name
 from rightsize.analyze.text import folded
-from rightsize.model.errors import UsageError
-from rightsize.rbac.text import fold
 
-_NAMES = ("user_principal_name", "app_id", "display_name")
 NAMED = ("principals", "principal_aliases", "role_assignments", "group_closure")
 """The tables that name principals."""
-_SHOWN = 8
-_PRINTED = re.compile(r" \(([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\)$")
-"""The id behind a name, as `can` prints it."""
+_NAMES = ("user_principal_name", "app_id", "display_name")
 
 
 def resolve_principal(inputs: Inputs, name: str) -> str:
-    """Return the id of the principal that `name` means.
-
-    Tried in turn: the id, an alias (UPN, mail, application id), a display name that only one principal has, and the
-    beginning of any of these that only one principal has. A name as tables print it is understood too: with `…` in
-    place of a part, or with the id in brackets behind it.
+    """Return the id of the principal that `name` means, as `resolve_name` finds it.
 
     Raises:
         UsageError: No loaded principal has this name, or several have.
     """
-    found = _meant(inputs, name)
-    if len(found) == 1:
-        return found.pop()
-    if found:
-        raise _ambiguous(inputs, name, found)
-    raise UsageError(
-        f"no loaded principal is called `{name}`",
-        hint="give an object id, a UPN, an application id, a display name, or the beginning of one",
-    )
+    return resolve_name(LoadedNames(inputs), name)
 
 
 def resolve_known(inputs: Inputs, names: Iterable[str]) -> tuple[str, ...]:
@@ -47,48 +31,76 @@ def resolve_known(inputs: Inputs, names: Iterable[str]) -> tuple[str, ...]:
     Raises:
         UsageError: Several principals have one of the names.
     """
-    ids: dict[str, None] = {}
-    for name in names:
-        found = _meant(inputs, name)
-        if len(found) > 1:
-            raise _ambiguous(inputs, name, found)
-        ids |= dict.fromkeys(found or {name})
-    return tuple(ids)
+    known = LoadedNames(inputs)
+    return tuple(dict.fromkeys(find_known(known, name) or name for name in names))
 
 
-def _meant(inputs: Inputs, name: str) -> set[str]:
-    """Return the ids of the principals that `name` may mean."""
-    printed = _PRINTED.search(name)
-    wanted = fold(printed[1] if printed is not None else name)
-    if is_known(inputs, wanted):
-        return {wanted}
-    aliases = inputs.principal_aliases.filter(folded(pl.col("alias")) == wanted)
-    found: set[str] = set(folded(aliases["principal_id"]))
-    for column in _NAMES:
-        if not found:
-            same = inputs.principals.filter((folded(pl.col(column)) == wanted).fill_null(False))
-            found = set(folded(same["principal_id"]))
-    return found or _begun(inputs, wanted)
+@dataclass(frozen=True, slots=True)
+class LoadedNames:
+    """The names of principals in the tables."""
+
+    inputs: Inputs
+
+    def called(self, kind: str, name: str) -> set[str]:
+        """Return the ids of the principals that have a name of a kind of `CALLED`."""
+        inputs = self.inputs
+        if kind == "id":
+            return {name} if any((ids == name).any() for ids in _named_ids(inputs)) else set()
+        if kind == "alias":
+            return set(folded(inputs.principal_aliases.filter(folded(pl.col("alias")) == name)["principal_id"]))
+        same = inputs.principals.filter((folded(pl.col(kind)) == name).fill_null(False))
+        return set(folded(same["principal_id"]))
+
+    def begun(self, head: str, tail: str) -> set[str]:
+        """Return the ids of the principals of which an id or a name begins and ends with these texts."""
+        called = pl.col("name").str
+        rows = _every_name(self.inputs).filter(called.starts_with(head) & called.ends_with(tail))
+        return set(rows["principal_id"].drop_nulls())
+
+    def names(self, ids: list[str]) -> Mapping[str, str]:
+        """Return the display names of principals by id."""
+        called = principal_names(self.inputs).filter(pl.col("principal_id").is_in(ids))
+        return dict(called.select("principal_id", "name").iter_rows())
 
 
-def _ambiguous(inputs: Inputs, name: str, found: set[str]) -> UsageError:
-    hint = f"give one of the ids {_candidates(inputs, found)}"
-    return UsageError(f"`{name}` names {len(found)} principals", hint=hint)
+def callings(inputs: Inputs) -> pl.DataFrame:
+    """Return `(kind, name, principal_id)`: all that `LoadedNames` finds, folded; `kind` as in `CALLED`."""
+    ids = pl.concat([ids.cast(pl.String).alias("name") for ids in _named_ids(inputs)])
+    aliases, principals = inputs.principal_aliases, inputs.principals
+    found = [
+        pl.DataFrame({"name": ids}).with_columns(principal_id="name", kind=pl.lit("id")),
+        aliases.select(
+            name=folded(aliases["alias"]), principal_id=folded(aliases["principal_id"]), kind=pl.lit("alias")
+        ),
+        *(
+            principals.select(name=folded(pl.col(kind)), principal_id=principal_ids(inputs), kind=pl.lit(kind))
+            for kind in _NAMES
+        ),
+        _every_name(inputs).with_columns(kind=pl.lit("beginning")),
+    ]
+    return pl.concat([one.select("kind", "name", "principal_id") for one in found]).drop_nulls().unique()
 
 
-def _begun(inputs: Inputs, wanted: str) -> set[str]:
-    """Return the principals of which an id or a name begins so, and ends as what follows a `…`."""
-    head, _, tail = wanted.partition("…")
-    if not head:
-        return set()
-    called = folded(pl.col("name")).str
-    rows = _every_name(inputs).filter(called.starts_with(head) & called.ends_with(tail))
-    return set(rows["principal_id"].drop_nulls())
+def _named_ids(inputs: Inputs) -> list[pl.Series]:
+    """Return the ids of principals and groups that anything loaded names, folded."""
+    return [
+        principal_ids(inputs),
+        *(
+            folded(ids)
+            for ids in (
+                inputs.role_assignments["principal_id"],
+                inputs.group_closure["member_id"],
+                inputs.group_closure["group_id"],
+                inputs.usage_days["principal_id"].unique(),
+                inputs.sign_ins["principal_id"].unique(),
+            )
+        ),
+    ]
 
 
 @once(*NAMED)
 def _every_name(inputs: Inputs) -> pl.DataFrame:
-    """Return `(principal_id, name)`: the ids, aliases and names of all principals."""
+    """Return `(principal_id, name)`, both folded: the ids, aliases and names of all principals."""
     principals, assignments = inputs.principals, inputs.role_assignments
     closure = inputs.group_closure
     named = [principals.select(pl.col("principal_id"), name=column) for column in ("principal_id", *_NAMES)]
@@ -99,31 +111,7 @@ def _every_name(inputs: Inputs) -> pl.DataFrame:
         *(closure.select(principal_id=column, name=column) for column in ("member_id", "group_id")),
     ]
     rows = pl.concat([one.cast(pl.String) for one in named]).drop_nulls()
-    return rows.with_columns(folded(pl.col("principal_id"))).unique()
-
-
-def _candidates(inputs: Inputs, ids: set[str]) -> str:
-    """Return the first ids with their names, and the number of the others."""
-    names = dict(principal_names(inputs).select("principal_id", "name").iter_rows())
-    ordered = sorted(ids)
-    shown = [one if names.get(one, one) == one else f"{one} ({names[one]})" for one in ordered[:_SHOWN]]
-    more = [f"{len(ordered) - _SHOWN:,} more"] if len(ordered) > _SHOWN else []
-    return ", ".join(shown + more)
-
-
-def is_known(inputs: Inputs, name: str) -> bool:
-    """Return whether `name` is an id of a principal or group that anything loaded names."""
-    wanted = fold(name)
-    if (principal_ids(inputs) == wanted).any():
-        return True
-    named = (
-        inputs.role_assignments["principal_id"],
-        inputs.group_closure["member_id"],
-        inputs.group_closure["group_id"],
-        inputs.usage_days["principal_id"],
-        inputs.sign_ins["principal_id"],
-    )
-    return any((folded(ids) == wanted).any() for ids in named)
+    return rows.select(folded(pl.col("principal_id")), folded(pl.col("name"))).unique()
 
 
 @once("principals")

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import polars as pl
 
 from rightsize.analyze.activation_use import ACTIVATIONS_SCHEMA
-from rightsize.analyze.inputs import schema_of
-from rightsize.analyze.reasons import OutOfCoverage, Verdict, sentence_on
-from rightsize.analyze.scores import SCORE_COLUMNS, bucket_of
+from rightsize.analyze.scores import SCORE_COLUMNS
 from rightsize.analyze.verdict_sets import SETS_SCHEMA
 from rightsize.analyze.verdicts import VERDICTS_SCHEMA
 from rightsize.analyze.window import Window
@@ -75,25 +72,6 @@ class PlaneAnalysis:
     sets: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SETS_SCHEMA))
     activations: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ACTIVATIONS_SCHEMA))
 
-    @property
-    def is_empty(self) -> bool:
-        """Return whether there is no result for anybody."""
-        said = (self.verdicts, self.principals, self.assignments, self.denied, self.findings, self.activations)
-        return all(rows.is_empty() for rows in said)
-
-    @staticmethod
-    def of_nothing(plane: Plane, window: Window) -> PlaneAnalysis:
-        """Return the result for a plane where nobody holds access or does anything."""
-        return PlaneAnalysis(
-            plane=plane,
-            window=window,
-            verdicts=pl.DataFrame(schema=VERDICTS_SCHEMA),
-            principals=pl.DataFrame(schema=PRINCIPALS_SCHEMA),
-            assignments=pl.DataFrame(schema=ASSIGNMENTS_SCHEMA),
-            denied=pl.DataFrame(schema=DENIED_SCHEMA),
-            findings=pl.DataFrame(schema=schema_of("findings")),
-        )
-
 
 def with_planes(verdicts: pl.DataFrame, planes: Iterable[PlaneAnalysis]) -> pl.DataFrame:
     """Return the verdicts of all planes, in the order of the table's key."""
@@ -105,67 +83,3 @@ def sets_of_all(sets: pl.DataFrame, planes: Iterable[PlaneAnalysis]) -> pl.DataF
     """Return the sets of operations behind the counted verdicts of all planes."""
     frames = [sets, *(plane.sets.select(*SETS_SCHEMA) for plane in planes)]
     return pl.concat(frames).unique().sort("set_id", "plane", "operation")
-
-
-def ledger(plane: PlaneAnalysis, holders: dict[str, list[str]], principal_id: str) -> dict[str, list[dict[str, Any]]]:
-    """Return everything known about one principal on a plane, under the names of `explanation.Explanation`.
-
-    An empty analysis gives an empty mapping.
-
-    Args:
-        plane: The analysis.
-        holders: The principal and the groups that contain it, each with the groups on the way to it.
-        principal_id: The principal, folded.
-    """
-    if plane.is_empty:
-        return {}
-    held = plane.assignments.filter(pl.col("principal_id").is_in(list(holders)))
-    mine = plane.verdicts.join(held.select("role_assignment_id", "state"), on=["role_assignment_id", "state"])
-    own = pl.col("principal_id") == principal_id
-    used = mine.filter(pl.col("verdict") == Verdict.USED.value)
-    days_ago = plane.window.days_ago(pl.col("last_seen"))
-    counted = (
-        mine.group_by("role_assignment_id", "state", "plane", "verdict", "reason")
-        .agg(pl.col("operations").sum(), pl.col("covered_days").min())
-        .sort("role_assignment_id", "state", "verdict", "reason")
-    )
-    counts: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in counted.drop("covered_days").iter_rows(named=True):
-        counts.setdefault((row.pop("role_assignment_id"), row.pop("state")), []).append(row)
-    totals = counted.group_by("plane", "verdict", "reason").agg(
-        pl.col("operations").sum(), pl.col("covered_days").min()
-    )
-    named = ("role_assignment_id", "state", "role_name", "scope", "created_on", "end_on", "role_definition_id")
-    return {
-        "assignments": [
-            {name: row[name] for name in named}
-            | {
-                "condition": None,
-                "via": holders[row["principal_id"]],
-                "verdicts": counts.get((row["role_assignment_id"], row["state"]), []),
-            }
-            for row in held.sort("role_name", "role_assignment_id", "state").iter_rows(named=True)
-        ],
-        "scores": [
-            row | {"bucket": bucket_of(row["creep"])}
-            for row in plane.principals.filter(own).drop("principal_id").to_dicts()
-        ],
-        "verdicts": [
-            {"plane": row["plane"], "verdict": row["verdict"], "reason": row["reason"], "operations": row["operations"]}
-            | {"meaning": sentence_on(row["reason"], row["covered_days"], plane.window.days)}
-            for row in totals.sort("plane", "verdict", "reason").iter_rows(named=True)
-        ],
-        "used": used.sort("last_seen", "operation", descending=[True, False], nulls_last=True)
-        .select("principal_id", *_USE, "role_assignment_id", "state", "reason")
-        .to_dicts(),
-        "used_earlier": mine.filter(pl.col("reason") == OutOfCoverage.USED_BEFORE_WINDOW.value)
-        .sort("last_seen", "operation", descending=[True, False], nulls_last=True)
-        .select("principal_id", *_USE, "role_assignment_id", "state", days_ago=days_ago)
-        .to_dicts(),
-        "unexplained": plane.verdicts.filter(own & (pl.col("verdict") == Verdict.UNEXPLAINED.value))
-        .select(*_USE, "reason")
-        .to_dicts(),
-        "denied": plane.denied.filter(own).drop("principal_id").sort("operation", "scope").to_dicts(),
-        "findings": plane.findings.filter(own).to_dicts(),
-        "activations": plane.activations.filter(own).to_dicts(),
-    }

@@ -100,41 +100,6 @@ def build_profiles(
     return Profiles(of, operations, absent.sort("profile_id", "kind"), by_logs)
 
 
-def may_be_crowded(tenant: Tenant, of: pl.DataFrame, operations: pl.DataFrame, principal_id: str) -> bool:
-    """Return whether use by other holders of a role can change how an assignment of the principal is judged.
-
-    Where not, its profile is the same as if there were no other assignments.
-
-    Args:
-        tenant: The tenant.
-        of: `(role_assignment_id, state, profile_id)`.
-        operations: `Profiles.operations`.
-        principal_id: The principal.
-    """
-    shown = tenant.operations.filter(pl.col("observable_by").is_not_null()).select("operation")
-    linked = operations.filter(pl.col("reason") == UnobservableReason.LINKED_CHECK.value).join(
-        shown, on="operation", how="semi"
-    )
-    holding = operations.filter(pl.col("reason").is_in(_HOLDING))
-    return any(
-        _are_many(tenant, of.join(part, on="profile_id", how="semi"), principal_id, most)
-        for part, most in ((holding, HELD_ROWS), (linked, LINKED_ROWS))
-    )
-
-
-def _are_many(tenant: Tenant, of: pl.DataFrame, principal_id: str, most: int) -> bool:
-    """Return whether the assignments of a role that reaches a principal could have more than `most` rows together."""
-    holders = tenant.membership.filter(pl.col("principal_id") == principal_id)["holder"]
-    reached = tenant.assignments.filter(pl.col("principal_id").is_in(holders.implode()))
-    concerned = of.join(reached, on=["role_assignment_id", "state"])
-    if concerned.is_empty():
-        return False
-    counts = tenant.assignments.group_by("role").agg(number=pl.len())
-    sizes = tenant.grants.group_by("role").agg(size=pl.len())
-    large = counts.join(sizes, on="role").filter(pl.col("number").cast(pl.Int64) * pl.col("size") > most)
-    return not concerned.join(large, on="role", how="semi").is_empty()
-
-
 def _data_sets(tenant: Tenant, data: pl.DataFrame) -> pl.DataFrame:
     """Return `(a, data, rule, data_state)`: the log states that matter to the role, and one text for all of them.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.closure import ReachGraph, Step
+from rightsize.analyze.closure import ReachGraph, Step, visible_ways
 from rightsize.analyze.escalation import Holdings, build_graph, with_assignable
 from rightsize.analyze.facts import Facts
 from rightsize.analyze.inputs import Inputs, schema_of
@@ -21,6 +21,7 @@ from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import place_of
 from rightsize.analyze.verdicts import Analysis
+from rightsize.model.explained import LETTERS
 from rightsize.model.nouns import LAYERS
 from rightsize.rules.layers import LAYER_BITS
 
@@ -32,8 +33,6 @@ _ALL_HERE = (1 << _STRIDE) - 1
 _GRAPH, _DIRECTORY, _TENANT = 1, 2, 4
 _HEAD = 3
 _WHOLE = ("x:tenant", "a:/")
-LETTERS = {"principal": "p", "resource": "r", "outsider": "o"}
-"""The kinds of subjects, each with the letter of its nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +63,13 @@ class View:
     Attributes:
         graph: The graph.
         frame: The layout of its sets.
-        reached: The reach of each node, or of the nodes in question.
+        reached: The reach of each node.
         own: The bits that each node has by itself.
     """
 
     graph: ReachGraph
     frame: Frame
-    reached: list[int] | dict[int, int]
+    reached: list[int]
     own: dict[int, int]
 
 
@@ -105,20 +104,13 @@ def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *,
     """Build the graph of one view, and close it."""
     holdings = with_assignable(holdings, tenant, inputs)
     graph = build_graph(facts, tenant, inputs, holdings, with_eligible=with_eligible)
-    return closed(graph, facts, tenant, holdings)
-
-
-def closed(
-    graph: ReachGraph, facts: Facts, tenant: Tenant, holdings: Holdings, starts: Iterable[str] | None = None
-) -> View:
-    """Compute the reach over a graph built from facts and holdings; with `starts`, only for these nodes."""
     where = subscriptions_of(pl.Series(sorted(_places(graph)), dtype=pl.String), tenant.tree)
     frame = _frame(graph, where)
     own = _own(graph, frame, where, holdings.grants, tenant, facts)
     whole = dict(own)
     for node, bit in frame.things.items():
         whole[node] = whole.get(node, 0) | 1 << bit
-    return View(graph, frame, graph.close(whole) if starts is None else graph.gather(starts, whole), own)
+    return View(graph, frame, graph.close(whole), own)
 
 
 def measure_reach(
@@ -216,8 +208,7 @@ def subscription_bits(view: View, reached: int) -> dict[str, int]:
 
 def ways_from(view: View, start: str, ends: Iterable[str]) -> dict[str, list[Step]]:
     """Return the shortest way from a node to each of the ends, without the nodes that only bundle."""
-    found = view.graph.shortest(start, ends)
-    return {end: _shortened(steps) for end, steps in found.items() if steps}
+    return visible_ways(view.graph, start, ends)
 
 
 def described(frame: Frame, reached: int, own: int) -> dict[str, object]:
@@ -340,22 +331,6 @@ def _direct(view: View, holder: str) -> int:
 
 def _bit(view: View, node: int) -> int:
     return 1 << view.frame.things[node] if node in view.frame.things else 0
-
-
-_VISIBLE = "prsaxdo"
-
-
-def _shortened(steps: list[Step]) -> list[Step]:
-    """Join the steps through nodes that only bundle into those between nodes that mean something to people."""
-    found: list[Step] = []
-    start, said, certain = steps[0].start, [], True
-    for step in steps:
-        said += [step.why] if step.why else []
-        certain = certain and step.certain
-        if step.end[0] in _VISIBLE:
-            found.append(Step(start, step.end, ", ".join(said), certain))
-            start, said, certain = step.end, [], True
-    return found
 
 
 def _table(name: str, rows: list[dict[str, object]]) -> pl.DataFrame:

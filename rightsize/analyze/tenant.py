@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import polars as pl
@@ -62,29 +62,6 @@ class Tenant:
         """Return whether a catalogue of operations is loaded."""
         return not self.operations.filter(pl.col("in_catalogue")).is_empty()
 
-    def held_by(self, holders: pl.Series, ids: pl.Series) -> Tenant:
-        """Return the tenant with only the assignments that these principals hold or these (folded) ids name.
-
-        The eligible assignment behind a kept activation stays. Grants and memberships follow the assignments.
-        """
-        wanted = pl.col("principal_id").is_in(holders.implode()) | pl.col("id").is_in(ids.implode())
-        behind = pl.col("id").is_in(pl.col("eligibility").filter(wanted).drop_nulls().implode())
-        assignments = self.assignments.filter(wanted | behind)
-        reached = pl.col("holder").is_in(pl.concat([holders, assignments["principal_id"]]).unique().implode())
-        return replace(
-            self,
-            assignments=assignments,
-            membership=self.membership.filter(reached),
-            sleeping=self.sleeping.filter(reached),
-            grants=self.grants.filter(pl.col("role").is_in(assignments["role"].unique().implode())),
-        )
-
-    def reaching(self, principal_id: str) -> Tenant:
-        """Return the tenant with only the assignments that reach a (folded) principal, and those of the same ids."""
-        holders = self.membership.filter(pl.col("principal_id") == principal_id)["holder"]
-        reached = self.assignments.filter(pl.col("principal_id").is_in(holders.implode()))
-        return self.held_by(holders, reached["id"].unique())
-
 
 class GrantedOperations(NamedTuple):
     """The frames of `Tenant` that do not depend on use or members."""
@@ -114,10 +91,7 @@ def read_tenant(inputs: Inputs) -> Tenant:
 
 
 def _is_refused(usage: pl.DataFrame) -> pl.Series:
-    """Return whether all calls of a row were refused; a refusal may name a scope of another tenant.
-
-    A row of `store.concern` without any number stands for a place with a call that was let through.
-    """
+    """Return whether all calls of a row were refused; a refusal may name a scope of another tenant."""
     counts = [pl.col(one).fill_null(0) for one in ("succeeded", "failed", "started", "suspect")]
     return usage.select(((pl.sum_horizontal(counts) == 0) & pl.col("denied").is_not_null()).alias("refused"))["refused"]
 

@@ -55,12 +55,12 @@ class Analysis:
         profiles: One row per (role_assignment_id, state); assignments of one profile are judged alike.
         profile_operations: For each profile the verdict of each granted operation *unless a row of the assignment
             names it*.
-        tenant: The prepared tenant that it rests on, for scores and findings; with `only` reduced to these holders and
-            to the assignments that logs name.
+        tenant: The prepared tenant that it rests on, for scores and findings.
         usage: The calls of the window (`usage.observe`), refused ones included.
         activations: As the table `activations`, of the window and before.
         credited: `(u, a)`: the calls of `usage` and the assignments that they are credited to.
         sets: As the table `verdict_operation_sets`: the operations behind counted rows.
+        profile_sets: `(profile_id, plane, verdict, reason, set_id)`: the sets of which `profile_operations` consists.
         earlier: As the used rows of `verdicts`: use before the window that still counts, where the window does not
             show it at that place under the same assignment; the reason is `used_before_window`.
         covered: `a` of the assignments whose logs cover every day of the window.
@@ -82,6 +82,7 @@ class Analysis:
     activations: pl.DataFrame
     credited: pl.DataFrame
     sets: pl.DataFrame
+    profile_sets: pl.DataFrame
     earlier: pl.DataFrame
     covered: pl.Series
     existence: Existence
@@ -92,21 +93,12 @@ class Analysis:
     parts: Parts
 
 
-def analyse(
-    inputs: Inputs,
-    window: Window,
-    only: pl.Series | None = None,
-    principal_id: str | None = None,
-    standby: tuple[str, ...] = (),
-) -> Analysis:
+def analyse(inputs: Inputs, window: Window, standby: tuple[str, ...] = ()) -> Analysis:
     """Judge every granted operation over the window.
 
     Args:
         inputs: The tables.
         window: The days.
-        only: Credit use to the assignments of these principals, folded, and to those that the logs name beside the
-            calls that were read: every assignment that may be credited with any of the calls has to be among them.
-        principal_id: Judge operations without use only where they are granted to this principal.
         standby: Scopes that wait for a failure elsewhere.
     """
     step("judging what is granted")
@@ -115,33 +107,28 @@ def analyse(
     control = control_states(inputs, window, tenant)
     history = read_history(inputs, window, tenant, control)
     activations = use_of_activations(history.activations, inputs, window, tenant)
-    everybody = tenant
-    if only is not None:
-        named = pl.concat([calls.decided.usage["evidence"], calls.before.usage["evidence"]])
-        tenant = tenant.held_by(only, _named_in(named, history.activations))
     credit = _credit(calls, inputs, tenant, history.activations)
     usage, attributed = credit.usage, credit.attributed
-    judged = tenant if principal_id is None else tenant.reaching(principal_id)
     dormant = history.dormant.filter(~history.dormant.is_in(attributed.used["a"].implode()))
-    reads = read_states(inputs, window, judged).with_columns(
+    reads = read_states(inputs, window, tenant).with_columns(
         reads=pl.when(pl.col("a").is_in(dormant.implode()))
         .then(pl.lit(Unused.NEVER_ACTIVATED.value))
         .otherwise("reads")
     )
-    existence = read_existence(inputs, window, everybody)
-    absences = find_absences(existence, inputs, judged, standby)
-    of_data, data_gaps = data_states(inputs, window, judged, existence.whole)
-    of_control = control_gaps(inputs, window, judged).select("place", pl.lit("control").alias("plane"), "day")
+    existence = read_existence(inputs, window, tenant)
+    absences = find_absences(existence, inputs, tenant, standby)
+    of_data, data_gaps = data_states(inputs, window, tenant, existence.whole)
+    of_control = control_gaps(inputs, window, tenant).select("place", pl.lit("control").alias("plane"), "day")
     gaps = pl.concat([of_control, data_gaps]).unique().sort("place", "plane", "day")
 
     refused = refused_pairs(inputs, window)
 
-    def profiles_of(tenant: Tenant, states: pl.DataFrame) -> Profiles:
-        found = build_profiles(tenant, states, reads, of_data, credit.held, absences)
-        return with_linked_checks(found, tenant, everybody, usage, control, credit.held, refused)
+    def profiles_of(judged: Tenant, states: pl.DataFrame) -> Profiles:
+        found = build_profiles(judged, states, reads, of_data, credit.held, absences)
+        return with_linked_checks(found, judged, tenant, usage, control, credit.held, refused)
 
-    profiles = profiles_of(judged, control)
-    nodes, below = find_nodes(judged, CoveredDays(inputs, window, tenant))
+    profiles = profiles_of(tenant, control)
+    nodes, below = find_nodes(tenant, CoveredDays(inputs, window, tenant))
     set_ids, sets = name_sets(profiles.operations, _GROUP)
     used = _used(usage, attributed, tenant)
     earlier = earlier_rows(_used(credit.past, credit.past_attributed, tenant), used)
@@ -154,10 +141,10 @@ def analyse(
         _declared(_unexplained_rows(_unread(calls.unnamed))),
         _declared(
             _with_covered_days(
-                _counted(pl.concat([_named(used), _named(singly)]), profiles, set_ids, judged), gaps, window
+                _counted(pl.concat([_named(used), _named(singly)]), profiles, set_ids, tenant), gaps, window
             )
         ),
-        _declared(_unlisted(profiles, judged)),
+        _declared(_unlisted(profiles, tenant)),
     ]
     return Analysis(
         window=window,
@@ -169,6 +156,7 @@ def analyse(
         activations=activations,
         credited=attributed.used.select("u", "a").unique(),
         sets=sets,
+        profile_sets=set_ids.select(*_GROUP, "set_id"),
         earlier=_declared(earlier).sort(list(_KEY), nulls_last=True),
         covered=covered_assignments(control),
         existence=existence,
@@ -176,7 +164,7 @@ def analyse(
         absent=profiles.absent,
         by_logs=profiles.by_logs.select(*PROFILE_OPERATIONS_SCHEMA),
         gaps=gaps,
-        parts=_in_parts(nodes, below, judged, control, profiles, profiles_of),
+        parts=_in_parts(nodes, below, tenant, control, profiles, profiles_of),
     )
 
 
@@ -256,13 +244,6 @@ def _credit(calls: _Calls, inputs: Inputs, tenant: Tenant, activations: pl.DataF
 
 _GROUP = ("profile_id", "plane", "verdict", "reason")
 _KEY = ("role_assignment_id", "state", "principal_id", "plane", "scope", "verdict", "reason", "operation")
-
-
-def _named_in(evidence: pl.Series, activations: pl.DataFrame) -> pl.Series:
-    """Return the ids that the logs name beside calls, and those of the eligible assignments behind activations."""
-    ids = evidence.drop_nulls().unique()
-    behind = activations.filter(pl.col("id").is_in(ids.implode()))["eligibility"].drop_nulls()
-    return pl.concat([ids, behind]).unique()
 
 
 def _declared(frame: pl.DataFrame) -> pl.DataFrame:

@@ -110,6 +110,7 @@ def check(
         baseline=baseline,
         fail_on=fail_on.value if fail_on else None,
         fail_on_unknown=fail_on_unknown,
+        note=say,
     )
     _show(result.report, output, named, every=common.every)
     for form, path in files:

@@ -9,6 +9,7 @@ import typer
 
 from rightsize.cli.command import Common, command
 from rightsize.cli.layout import terminal_width, wrapped
+from rightsize.cli.narration import say
 from rightsize.cli.options import Window
 from rightsize.cli.output import write
 from rightsize.cli.reach import way_lines
@@ -32,7 +33,7 @@ def explain(
     window: Window,
     common: Common,
 ) -> None:
-    """Show everything known about one principal: assignments, use, verdicts and evidence."""
+    """Show everything known about one principal: assignments, use, verdicts, evidence; quick after `analyze`."""
     answer = workflow.explain(
         common.db,
         principal,
@@ -40,6 +41,7 @@ def explain(
         min_window=window.min_window,
         forget_days=window.forget_days,
         min_days=window.min_days,
+        note=say,
     )
     if common.is_table:
         write("".join(_lines(answer)))

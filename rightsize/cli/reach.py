@@ -55,9 +55,9 @@ def reach(
         return
     after = None
     if plan is None and picture is None:
-        found = attack_paths.reach_from(common.db, subject, eligible=eligible)
+        found = attack_paths.reach_from(common.db, subject, eligible=eligible, note=say)
     else:
-        found, after = blast.blast_from(common.db, subject, plan=plan, eligible=eligible)
+        found, after = blast.blast_from(common.db, subject, plan=plan, eligible=eligible, note=say)
         if picture is not None:
             _draw(after, picture)
     if common.is_table:

@@ -49,6 +49,7 @@ def report(
         min_window=min_window,
         forget_days=forget_days,
         min_days=min_days,
+        note=say,
     )
     if result.is_stale:
         say(f"the loaded data has changed since the plan was made: `rightsize verify {plan}` checks whether it holds")

@@ -40,6 +40,7 @@ def _page(found: workflow.StoreStatus, width: int, *, all_scopes: bool) -> str:
         ("Sources", _sources(found)),
         ("Contents", _contents(found)),
         ("Window of an analysis", _window(found)),
+        ("Stored analysis", _analysis(found)),
         ("Coverage, in days", _coverage(found, all_scopes=all_scopes)),
         ("Inventories, by subscription", _inventories(found, all_scopes=all_scopes)),
         ("Requests of data planes", _requests(found)),
@@ -93,6 +94,17 @@ def _window(found: workflow.StoreStatus) -> Iterator[str]:
         yield f"  {found.window.first_day} to {found.window.last_day}, {found.window.days} days"
         if found.window.preview is not None:
             yield f"  a preview: {found.window.preview}"
+
+
+def _analysis(found: workflow.StoreStatus) -> Iterator[str]:
+    if found.analysis is None:
+        yield "  none: `rightsize analyze` stores one, from which `explain`, `reach` and `report` answer quickly"
+        return
+    days = f"  {found.analysis['first_day']} to {found.analysis['last_day']}"
+    if found.analysis["is_current"]:
+        yield f"{days}, of the loaded content"
+    else:
+        yield f"{days}, of earlier content: `rightsize analyze` renews it"
 
 
 def _coverage(found: workflow.StoreStatus, *, all_scopes: bool) -> Iterator[str]:

@@ -14,6 +14,7 @@ import duckdb
 from rightsize.model.errors import InputError
 from rightsize.model.private_files import private_files
 from rightsize.model.tables import table
+from rightsize.store.content_revision import CONTENT_REVISION, change_revision, new_revision
 from rightsize.store.ddl import create_statements
 from rightsize.store.limits import ResourceLimits, explain_damage, limits_of
 from rightsize.store.migrations import SCHEMA_VERSION, migrate
@@ -68,6 +69,14 @@ class Store:
         cursor.close()
         return frame
 
+    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Return the rows of a query as `frame` does, without the import of frames: for a few rows."""
+        return rows_of(self.connection, sql, parameters)
+
+    def has_rows(self, name: str) -> bool:
+        """Return whether a table or view of the model has a row."""
+        return bool(self.connection.execute(f"SELECT 1 FROM main.{name} LIMIT 1").fetchall())
+
     def table(self, name: str, **where: str) -> pl.DataFrame:
         """Return a table or view of the model, with its declared columns; the order of rows is not defined.
 
@@ -88,7 +97,7 @@ class Store:
             raise ValueError(f"{name} is not an answer table")
         names = [column.name for column in declared.columns]
         columns = named(*names)
-        with self.transaction() as connection:
+        with self.transaction(changes_content=False) as connection:
             connection.execute(f"DELETE FROM base.{name}")
             for part in parts:
                 try:
@@ -104,16 +113,30 @@ class Store:
 
     def remember(self, name: str, value: str) -> None:
         """Store a value that no analysis depends on, such as the time of the last catalogue refresh."""
-        with self.transaction() as connection:
+        with self.transaction(changes_content=False) as connection:
             connection.execute("DELETE FROM base.meta WHERE name = ?", [name])
             connection.execute("INSERT INTO base.meta VALUES (?, ?)", [name, value])
 
     @contextmanager
-    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Run the block in one transaction: all of it is stored, or nothing."""
+    def transaction(self, *, changes_content: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Run the block in one transaction: all of it is stored, or nothing.
+
+        A block gives the content a new revision, unless it says that it changes nothing that an analysis reads.
+        """
         # DuckDB writes its log beside a store.
         with private_files(), one_transaction(self.connection):
             yield self.connection
+            if changes_content:
+                change_revision(self.connection)
+
+
+def rows_of(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Return the rows of a query; values are bound to `$name`, never inserted into the text."""
+    found = connection.execute(sql, dict(parameters) if parameters else None)
+    names = [column[0] for column in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
 def require_file(file: Path) -> None:
@@ -215,6 +238,7 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
         *create_statements(),
         "CREATE TABLE base.meta (name VARCHAR, value VARCHAR)",
         f"INSERT INTO base.meta VALUES ('schema_version', '{SCHEMA_VERSION}')",
+        f"INSERT INTO base.meta VALUES ('{CONTENT_REVISION}', '{new_revision()}')",
         "COMMIT",
         "RESET threads",
         "PRAGMA enable_optimizer",

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 import duckdb
 
 from rightsize.model.tables.graph import GRAPH_TABLES
+from rightsize.store.content_revision import change_revision
 from rightsize.store.days import DAY_TABLES, fill_places, recompute_days
 from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
 from rightsize.store.transactions import one_transaction
 
-SCHEMA_VERSION = 32
+SCHEMA_VERSION = 33
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -240,6 +241,8 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     29: _add_covered_days,
     30: lambda connection: _create(connection, "next_steps", "observability_options", "observability_promises"),
     31: _add_parts_of_options,
+    # Older versions would change the content without a new revision; every migration gives it one.
+    32: lambda _: None,
 }
 """The step from each version to the next."""
 
@@ -258,3 +261,4 @@ def migrate(
         for statement in view_statements():
             connection.execute(statement)
         connection.execute("UPDATE base.meta SET value = ? WHERE name = 'schema_version'", [str(target)])
+        change_revision(connection)

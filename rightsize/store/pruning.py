@@ -88,7 +88,7 @@ def compact(store: Store) -> None:
         with explain_shortage(file):
             open_store(target, read_only=False).close()
             store.connection.execute(f"ATTACH {literal(target)} AS compacted")
-            with store.transaction() as con:
+            with store.transaction(changes_content=False) as con:
                 for name in (*base_names(), "meta"):
                     _copy(con, name)
             store.connection.execute("CHECKPOINT compacted")

@@ -183,7 +183,7 @@ def commit_pass(store: Store, done: Pass, sinks: Sequence[str]) -> int:
         "pass_reported": done.reported,
         "read_files": _stamps(done.unread),
     }
-    with _registered(store.connection, laid_out), store.transaction() as con:
+    with _registered(store.connection, laid_out), store.transaction(changes_content=False) as con:
         con.execute(f"INSERT INTO base.watch_changes ({columns}) SELECT {columns} FROM pass_changes")
         con.execute("DELETE FROM base.watch_seen WHERE kind IN (SELECT unnest($kinds))", {"kinds": list(done.kinds)})
         for name in ("pass_seen", "pass_reported"):
@@ -239,7 +239,7 @@ def pending_changes(store: Store, sink: str) -> list[dict[str, Any]]:
 
 def acknowledge(store: Store, sink: str, numbers: Sequence[int]) -> None:
     """Store that changes were delivered to a sink."""
-    with store.transaction() as con:
+    with store.transaction(changes_content=False) as con:
         con.execute(
             "UPDATE base.watch_changes SET pending = list_filter(pending, lambda one: one <> $sink) "
             "WHERE seq IN (SELECT unnest($numbers))",
@@ -268,7 +268,7 @@ def known_files(store: Store) -> dict[str, tuple[int, int]]:
 
 def keep_files(store: Store, files: Mapping[str, tuple[int, int]], gone: Collection[str]) -> None:
     """Store the files that were read, with size and modification time in ns, and delete those that are gone."""
-    with _registered(store.connection, {"read_files": _stamps(files)}), store.transaction() as con:
+    with _registered(store.connection, {"read_files": _stamps(files)}), store.transaction(changes_content=False) as con:
         con.execute("DELETE FROM base.watch_files WHERE path IN (SELECT unnest($gone))", {"gone": list(gone)})
         _write_files(con)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rightsize.azure.throttle import Clock
-from rightsize.model.errors import GateError, RightsizeError, UsageError
+from rightsize.model.errors import EvidenceError, GateError, RightsizeError, UsageError
 from rightsize.rules.watched import SEVERITIES
 from rightsize.store.connection import open_store
 from rightsize.store.watching import acknowledge, pending_changes, undelivered
@@ -26,6 +27,7 @@ from rightsize.watch.delivery import (
     write_to_file,
 )
 from rightsize.watch.folder import Taken, take_new
+from rightsize.workflow.keep_analysis import renew_analysis
 
 KINDS = (
     "grant",
@@ -101,6 +103,8 @@ def run_pass(
 ) -> WatchResult:
     """Load what is new, compare with the last pass, and deliver the changes.
 
+    A pass that concludes a whole day then stores an analysis of the present content, from which readers answer.
+
     Args:
         db: The store.
         paths: Folders that fill up.
@@ -131,6 +135,10 @@ def run_pass(
         delivered = [write_to_file(store, outlets.file)] if outlets.file is not None else []
         delivered += [send_to_webhook(store, webhook, clock) for webhook in outlets.webhooks]
         waiting = undelivered(store)
+        # After each concluded day, since an analysis of everything takes longer than a pass.
+        if concluded.days:
+            with suppress(EvidenceError):
+                renew_analysis(store)
     return WatchResult(taken, concluded, reported, tuple(delivered), waiting)
 
 

@@ -29,8 +29,10 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
 from rightsize.model.progress import step
 from rightsize.store.connection import Store, open_store
+from rightsize.store.stored_analysis import AnalysisOptions, mark_answers
 from rightsize.workflow.behaviour import behaviour_rows, find_behaviour
 from rightsize.workflow.content import require_content
+from rightsize.workflow.keep_analysis import has_default_options, keep_analysis
 from rightsize.workflow.layers import keep_layers
 from rightsize.workflow.plan_names import scope_names
 from rightsize.workflow.planes import judge_planes, tables_beside
@@ -86,7 +88,7 @@ def analyze_store(
         inputs = Inputs.read(store.table)
         judged = judge_planes(tables_beside(store, inputs), as_of, min_window, forget_days, min_days)
         planes = [one.analysis for one in judged]
-        analysis, findings = analyse_inputs(
+        analysis, judged_findings = analyse_inputs(
             inputs,
             as_of=as_of,
             min_window=min_window,
@@ -95,9 +97,11 @@ def analyze_store(
             planes=planes,
         )
         step("storing the answers")
-        verdicts, findings = write_conclusions(store, analysis, findings, behaviour, planes)
+        verdicts, findings = write_conclusions(store, analysis, judged_findings, behaviour, planes)
         keep_layers(store, measure_layers(analysis))
         keep_reach(store, inputs, analysis)
+        if has_default_options(AnalysisOptions(as_of, min_window, forget_days, min_days)):
+            keep_analysis(store, inputs, analysis, judged_findings, planes)
     score: Callable[..., list[dict[str, Any]]] = _by_principal if by == "principal" else _by_assignment
     return AnalysisResult(
         window=analysis.window,
@@ -131,6 +135,7 @@ def write_conclusions(
     listed = type_rows(analysis.tenant, store.table("resources"), store.table("provider_registrations"))
     store.write_answer("resource_types", listed)
     store.write_answer("resource_existence", existence_rows(analysis.existence, analysis.tenant))
+    mark_answers(store)
     return verdicts, found
 
 

@@ -1,28 +1,21 @@
-"""Compute what an attacker gains from one principal or resource, with the steps to it."""
+"""Show what an attacker gains from one principal or resource, with the steps to it, from the tables of an analysis."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
-from rightsize.analyze.closure import Step
-from rightsize.analyze.facts import Facts, read_facts
-from rightsize.analyze.indirect import EVERYBODY
-from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.reach import LETTERS, View, described, granted_holdings, own_of, reached_of, ways_from
-from rightsize.analyze.reach_near import view_from
-from rightsize.analyze.small_steps import in_small_steps
-from rightsize.analyze.tenant import Tenant, read_tenant
-from rightsize.analyze.text import place_of
+from rightsize.analyze.closure import ReachGraph, Step, visible_ways
 from rightsize.model.errors import UsageError
-from rightsize.store.concern import find_principal, table_without_use
-from rightsize.store.connection import Store, open_store
-from rightsize.workflow.names import read_names
+from rightsize.model.explained import COUNTS, LETTERS
+from rightsize.rbac.text import fold
+from rightsize.store.connection import open_store
+from rightsize.store.stored_analysis import Analysed
+from rightsize.workflow.find_analysis import find_reach
+from rightsize.workflow.principal_names import AnalysedNames, find_principal, names_of
 
 KINDS = {
     "p": "identity",
@@ -59,7 +52,9 @@ class ReachResult:
         return {"subject": self.subject, "kind": self.kind, "name": self.name} | self.counts | {"ways": self.ways}
 
 
-def reach_from(db: Path, subject: str, *, eligible: bool = False) -> ReachResult:
+def reach_from(
+    db: Path, subject: str, *, eligible: bool = False, note: Callable[[str], None] = lambda _: None
+) -> ReachResult:
     """Return what an attacker gains from a principal or a resource, and how, by what is granted now.
 
     Args:
@@ -67,48 +62,53 @@ def reach_from(db: Path, subject: str, *, eligible: bool = False) -> ReachResult
         subject: An id, UPN or name of a principal, the id or unique name of a resource that has an identity, or the
             subject of an outside issuer that is trusted, alone or behind the issuer.
         eligible: Count eligible assignments as permanent ones.
+        note: Called with a sentence where no stored analysis matches.
 
     Raises:
         UsageError: The name fits nothing, or several subjects.
+        InputError: There is no store.
     """
     with open_store(db, read_only=True) as store:
-        return in_small_steps(partial(_reach_in_store, store, subject, eligible=eligible))
+        analysed = find_reach(store, note)
+        rows = analysed.rows("SELECT node FROM analysed.subjects")
+        node = named_subject((row["node"] for row in rows), subject)
+        node = node or f"p:{find_principal(store, AnalysedNames(analysed), subject)}"
+        return reach_of_node(analysed, node, eligible=eligible)
 
 
-def _reach_in_store(store: Store, subject: str, *, eligible: bool) -> ReachResult:
-    inputs = Inputs.read(partial(table_without_use, store))
-    facts = read_facts(inputs, store.table)
-    node = node_of(store, facts, inputs, subject)
-    names, places = read_names(store, inputs)
-    return reach_of_node(node, facts, inputs, read_tenant(inputs), names | places, eligible=eligible)
-
-
-def reach_of_node(
-    node: str, facts: Facts, inputs: Inputs, tenant: Tenant, names: Mapping[str, str], *, eligible: bool = False
-) -> ReachResult:
+def reach_of_node(analysed: Analysed, node: str, *, eligible: bool = False) -> ReachResult:
     """Return what an attacker gains from a node of the graph, as granted."""
-    (found,) = reach_of_nodes([node], facts, inputs, tenant, names, eligible=eligible)
-    return found
+    graph = _graph_after(analysed, node, eligible=eligible)
+    found = list(graph.numbers)
+    crowd = {
+        row["node"]
+        for row in analysed.rows(
+            """SELECT node FROM analysed.crowd
+            WHERE eligible <= $eligible AND node IN (SELECT unnest($found::VARCHAR[]))""",
+            found=found,
+            eligible=eligible,
+        )
+    }
+    ends = [
+        end for end in found
+        if (end[0] in "prs" and end != node and end not in crowd) or end[:2] in ("a:", "x:")
+    ]  # fmt: skip
+    ways = visible_ways(graph, node, ends)
+    counts = analysed.rows(
+        f"SELECT {', '.join(COUNTS)} FROM analysed.reach WHERE node = $node AND eligible = $eligible",
+        node=node,
+        eligible=eligible,
+    )
+    return told_reach(node, counts[0] if counts else dict(_NOTHING), ways, _names_in(analysed, node, ways))
 
 
-def reach_of_nodes(
-    nodes: Sequence[str],
-    facts: Facts,
-    inputs: Inputs,
-    tenant: Tenant,
-    names: Mapping[str, str],
-    *,
-    eligible: bool = False,
-) -> list[ReachResult]:
-    """Return what an attacker gains from each of some nodes of the graph, as granted; the graph is built once."""
-    view = view_from(nodes, facts, tenant, inputs, granted_holdings(tenant), with_eligible=eligible)
-    return [reach_in(view, node, names) for node in nodes]
+_NOTHING: Mapping[str, Any] = dict.fromkeys(COUNTS, 0) | {"layers": [], "planes": [], "takes_tenant": False}
 
 
-def reach_in(view: View, node: str, names: Mapping[str, str]) -> ReachResult:
-    """Return what an attacker gains from a node of a closed graph."""
-    counts = described(view.frame, reached_of(view, node), own_of(view, node))
-    ways = ways_from(view, node, ends_of(view, node))
+def told_reach(
+    node: str, counts: dict[str, Any], ways: Mapping[str, list[Step]], names: Mapping[str, str]
+) -> ReachResult:
+    """Return the reach of a node from its counts and ways, with names in place of ids."""
     said: dict[Step, dict[str, Any]] = {}
     rows = [
         {
@@ -124,30 +124,49 @@ def reach_in(view: View, node: str, names: Mapping[str, str]) -> ReachResult:
     return ReachResult(node[2:], kind, named(node, names), counts, rows)
 
 
+def _graph_after(analysed: Analysed, node: str, *, eligible: bool) -> ReachGraph:
+    """Return the part of the graph that a node reaches, itself included if it has an edge."""
+    graph = ReachGraph()
+    waiting, seen = [node], {node}
+    while waiting:
+        # An edge that differs where eligible assignments count comes after the one of today, and replaces it.
+        rows = analysed.tuples(
+            """SELECT start, "end", why, certain FROM analysed.edges
+            WHERE eligible <= $eligible AND start IN (SELECT unnest($waiting::VARCHAR[])) ORDER BY eligible""",
+            waiting=waiting,
+            eligible=eligible,
+        )
+        edges = {(start, end): (why, certain) for start, end, why, certain in rows}
+        for (start, end), (why, certain) in edges.items():
+            graph.link(start, end, why, certain=certain)
+        waiting = sorted({end for _, end in edges} - seen)
+        seen.update(waiting)
+    return graph
+
+
+def _names_in(analysed: Analysed, node: str, ways: Mapping[str, list[Step]]) -> dict[str, str]:
+    """Return the display names of the ids that the steps of some ways name."""
+    steps = {step for found in ways.values() for step in found}
+    texts = {node[2:], *(word for step in steps for word in _words(step.why))}
+    for one in (*ways, *(step.start for step in steps), *(step.end for step in steps)):
+        rest = one.partition(":")[2]
+        texts |= {rest, rest.partition("|")[2]}
+    return names_of(analysed, sorted(texts))
+
+
 def rank_of(node: str) -> int:
     """Return the rank of a node: the tenant first, then any access, identities, secrets, resources."""
     return -1 if node in ("x:tenant", "a:/") else _FIRST.get(node[0], 1)
 
 
-def ends_of(view: View, node: str) -> list[str]:
-    """Return the nodes that can be gained, and the scopes and parts of the directory that the graph names."""
-    number = view.graph.numbers.get(node)
-    if number is None:
-        return []
-    crowd = {end for part in ("x:users", "x:all_users") if part in view.graph.numbers
-             for end in view.graph.out[view.graph.numbers[part]]}  # fmt: skip
-    found = [
-        view.graph.names[thing]
-        for thing, bit in view.frame.things.items()
-        if view.reached[number] >> bit & 1 and thing not in crowd and thing != number
-    ]
-    return found + [name for name in view.graph.numbers if name[:2] in ("a:", "x:")]
+def _words(why: str) -> list[str]:
+    return why.replace(",", " ").split()
 
 
 def step_of(step: Step, names: Mapping[str, str]) -> dict[str, Any]:
     """Return a step as a row for people, with names in place of ids."""
     why = step.why
-    for word in why.replace(",", " ").split():
+    for word in _words(why):
         if word in names or word.startswith("/subscriptions/"):
             why = why.replace(word, names.get(word) or _last(word))
     return {
@@ -171,7 +190,7 @@ def named(node: str, names: Mapping[str, str]) -> str:
         issuer, _, subject = rest.partition(" ")
         return f"{subject} ({issuer.removeprefix('https://').partition('/')[0]})"
     if letter == "d":
-        return "any user, in Azure" if node == EVERYBODY else f"{names.get(rest, rest)}, in Azure"
+        return "any user, in Azure" if rest == "everybody" else f"{names.get(rest, rest)}, in Azure"
     return names.get(rest) or _last(rest)
 
 
@@ -180,29 +199,24 @@ def _last(scope: str) -> str:
     return f"{parts[-1]} ({parts[-2]})" if len(parts) > 2 else scope
 
 
-def node_of(store: Store, facts: Facts, inputs: Inputs, subject: str) -> str:
-    """Return the node that a name means: an outside subject, a resource with an identity, else a principal.
+def named_subject(subjects: Iterable[str], subject: str) -> str | None:
+    """Return the node of an outside subject or of a resource with an identity that a name means.
+
+    An outside subject is named with its issuer, or alone where only one issuer has it; a resource by its id or unique
+    last name.
 
     Raises:
-        UsageError: Nothing or several are called so.
+        UsageError: Several have the name.
     """
-    found = _outside_node(facts, subject) or _resource_node(facts, subject)
-    return found or f"p:{find_principal(store, inputs, subject)}"
-
-
-def _outside_node(facts: Facts, subject: str) -> str | None:
-    """Return the node of an outside subject that is named with its issuer, or that only one issuer has."""
-    known = facts.trusted["outsider"].unique().sort()
-    found = [one for one in known if subject in (one, one.partition(" ")[2])]
-    if len(found) > 1:
-        raise UsageError(f"`{subject}` is trusted of {len(found)} issuers", hint="give one of " + ", ".join(found))
-    return f"o:{found[0]}" if found else None
-
-
-def _resource_node(facts: Facts, subject: str) -> str | None:
-    """Return the node of a resource by its id or unique last name, None where none fits."""
-    place = place_of(pl.Series([subject])).item()
-    scopes = facts.attached["scope"].unique().sort()
+    known = sorted(subjects)
+    outside = [one[2:] for one in known if one[0] == "o" and subject in (one[2:], one.partition(" ")[2])]
+    if len(outside) > 1:
+        raise UsageError(f"`{subject}` is trusted of {len(outside)} issuers", hint="give one of " + ", ".join(outside))
+    if outside:
+        return f"o:{outside[0]}"
+    place = re.sub("/{2,}", "/", fold(subject))
+    place = place.rstrip("/") or place
+    scopes = [one[2:] for one in known if one[0] == "r"]
     found = [scope for scope in scopes if scope == place or (not place.startswith("/") and scope.endswith(f"/{place}"))]
     if len(found) > 1:
         raise UsageError(f"`{subject}` names {len(found)} resources", hint="give one of the ids " + ", ".join(found))

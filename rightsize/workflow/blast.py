@@ -12,16 +12,19 @@ import polars as pl
 from rightsize.analyze.blast import Branch, draw_grid, grow_branches
 from rightsize.analyze.facts import Facts, read_facts, without_grants
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.reach import View, described, reached_of, read_holdings, view_of, ways_from
-from rightsize.analyze.verdicts import Analysis, analyse
-from rightsize.analyze.window import choose_window
+from rightsize.analyze.naming import LoadedNames
+from rightsize.analyze.reach import View, described, own_of, reached_of, read_holdings, view_of, ways_from
+from rightsize.analyze.verdicts import Analysis
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.planned_state import holdings_after, tables_after
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.store.connection import open_store
-from rightsize.workflow.attack_paths import KINDS, ReachResult, ends_of, named, node_of, rank_of, reach_in, step_of
+from rightsize.store.stored_analysis import AnalysisOptions
+from rightsize.workflow.attack_paths import KINDS, ReachResult, named, named_subject, rank_of, step_of, told_reach
+from rightsize.workflow.keep_analysis import analysis_of_rbac, options_of
 from rightsize.workflow.names import read_names
 from rightsize.workflow.plan_folder import read_plan_folder
+from rightsize.workflow.principal_names import find_principal
 
 TableOf = Callable[[str], pl.DataFrame]
 _NAMED = 3
@@ -95,6 +98,7 @@ def blast_from(
     *,
     plan: Path | None = None,
     eligible: bool = False,
+    note: Callable[[str], None] = lambda _: None,
 ) -> tuple[ReachResult, dict[str, Any]]:
     """Return the reach of a principal, a resource or an outside subject, as `reach_from` does, and its blast radius.
 
@@ -103,6 +107,7 @@ def blast_from(
         subject: As for `reach_from`.
         plan: The folder of a plan; its own window is used.
         eligible: Count eligible assignments as permanent ones.
+        note: Called with a sentence where no stored analysis is of this content and window.
 
     Raises:
         UsageError: The name fits nothing, or several subjects.
@@ -113,12 +118,32 @@ def blast_from(
         inputs = Inputs.read(store.table)
         facts = read_facts(inputs, store.table)
         people, places = read_names(store)
-        node = node_of(store, facts, inputs, subject)
-        analysis = analyse(inputs, choose_window(inputs) if read is None else read.written.window)
+        subjects = [*("r:" + facts.attached["scope"]), *("o:" + facts.trusted["outsider"])]
+        node = named_subject(set(subjects), subject) or f"p:{find_principal(store, LoadedNames(inputs), subject)}"
+        asked = AnalysisOptions() if read is None else options_of(read.written.window)
+        analysis = analysis_of_rbac(store, inputs, asked, note)
         planned = plan_of(read) if read is not None else None
         views = views_of(facts, inputs, analysis, store.table, planned, eligible=eligible)
     names = people | places
-    return reach_in(views.granted, node, names), blast_of(node, views, names)
+    view = views.granted
+    counts = described(view.frame, reached_of(view, node), own_of(view, node))
+    reach = told_reach(node, counts, ways_from(view, node, ends_of(view, node)), names)
+    return reach, blast_of(node, views, names)
+
+
+def ends_of(view: View, node: str) -> list[str]:
+    """Return the nodes that can be gained, and the scopes and parts of the directory that the graph names."""
+    number = view.graph.numbers.get(node)
+    if number is None:
+        return []
+    crowd = {end for part in ("x:users", "x:all_users") if part in view.graph.numbers
+             for end in view.graph.out[view.graph.numbers[part]]}  # fmt: skip
+    found = [
+        view.graph.names[thing]
+        for thing, bit in view.frame.things.items()
+        if view.reached[number] >> bit & 1 and thing not in crowd and thing != number
+    ]
+    return found + [name for name in view.graph.numbers if name[:2] in ("a:", "x:")]
 
 
 def _counts(view: View, node: str) -> dict[str, Any]:

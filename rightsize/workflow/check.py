@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -15,7 +15,9 @@ from rightsize.model.errors import EvidenceError, GateError, InputError, Rightsi
 from rightsize.model.role_forms import load_json
 from rightsize.store.connection import Store, open_store
 from rightsize.store.controls import Control, ControlResult, control_names, judge, read_control, whole_statement
+from rightsize.store.stored_analysis import has_current_answers, put_in_front
 from rightsize.workflow.content import require_content
+from rightsize.workflow.find_analysis import NOT_STORED
 from rightsize.workflow.text_files import read_bytes
 
 _BASELINE_FORMAT = 1
@@ -79,6 +81,7 @@ def check_store(
     baseline: Path | None = None,
     fail_on: Severity | None = None,
     fail_on_unknown: bool = False,
+    note: Callable[[str], None] = lambda _: None,
 ) -> CheckResult:
     """Judge a store by controls.
 
@@ -91,6 +94,7 @@ def check_store(
         baseline: A file of findings that are already known.
         fail_on: The lowest severity at which a finding fails the gate.
         fail_on_unknown: Whether an unknown result fails the gate, too.
+        note: Called with a sentence where the last analysis is not of the present content.
 
     Raises:
         UsageError: A control or parameter does not exist.
@@ -103,6 +107,8 @@ def check_store(
     before = read_baseline(baseline) if baseline else frozenset()
     with open_store(db, read_only=True) as store:
         require_content(store)
+        if any("analysis" in control.needs for control in controls):
+            _provide_analysis(store, note)
         judgements = judge(store, controls, given)
         named = _named(store, judgements)
     if all(not judged.passed and judged.findings and _is_unmet(judged) for judged in judgements):
@@ -119,6 +125,16 @@ def check_store(
         _remarks(exempt, ended, before, report),
         _refusal(report, ended, fail_on, fail_on_unknown),
     )
+
+
+def _provide_analysis(store: Store, note: Callable[[str], None]) -> None:
+    """Let the controls read an analysis of the present content: the last one, else one that is made in memory."""
+    if has_current_answers(store):
+        return
+    note(NOT_STORED)
+    from rightsize.workflow.keep_analysis import answers_in_memory  # noqa: PLC0415  imports the whole analysis
+
+    put_in_front(store, answers_in_memory(store))
 
 
 def _is_unmet(judged: ControlResult) -> bool:

@@ -15,8 +15,7 @@ def require_content(store: Store) -> None:
     Raises:
         InputError: The store is empty.
     """
-    loads = store.frame("SELECT count(*) AS n FROM loads")["n"].item()
-    if not loads and all(store.table(name).is_empty() for name in _TABLES):
+    if not any(store.has_rows(name) for name in ("loads", *_TABLES)):
         raise InputError(
             "nothing is loaded into this store",
             hint="`rightsize load PATH…` reads exports, `rightsize demo` makes a sample; `--db` names another store",

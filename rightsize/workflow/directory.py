@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -45,24 +45,6 @@ def judge_directory(
     if tables.is_empty:
         return None
     return DirectoryJudged(analyse_directory(tables, directory_window(tables, as_of, days, forget_days, min_days)))
-
-
-def directory_of(
-    table_of: TableOf,
-    as_of: dt.date | None,
-    days: int | None,
-    forget_days: int,
-    min_days: int | None,
-    holders: Collection[str],
-) -> PlaneAnalysis | None:
-    """Return verdicts on at least the given folded principals; None as `judge_directory` does."""
-    tables = DirectoryTables.read(table_of)
-    if tables.is_empty:
-        return None
-    window = directory_window(tables, as_of, days, forget_days, min_days)
-    if not tables.speaks_of(holders):
-        return PlaneAnalysis.of_nothing("directory", window)
-    return analyse_directory(tables, window).plane
 
 
 def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:

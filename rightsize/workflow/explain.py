@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rightsize.store.ahead import Ahead
 from rightsize.store.connection import open_store
+from rightsize.store.stored_analysis import AnalysisOptions
 from rightsize.workflow.content import require_content
+from rightsize.workflow.explain_output import explain_principal
+from rightsize.workflow.find_analysis import find_analysis
+from rightsize.workflow.principal_names import AnalysedNames, find_principal
 
 
 def explain(
@@ -19,37 +23,18 @@ def explain(
     min_window: int | None = None,
     forget_days: int | None = None,
     min_days: int | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Return everything known about the principal that an id, UPN, application id or name means.
 
-    The answer has the window and the fields of `Explanation` over all planes, `reach` with what an attacker gains
-    from the principal and the shortest ways to it, `tokens` with the calls made with the tokens of its sign-ins, and
-    `planes` with the window of each plane beyond Azure RBAC. It is computed from the present store, not from an earlier
-    analysis. It equals the answer of a whole-tenant analysis, though only the rows about the principal are read.
+    The fields are those of `explain_principal`. They are read from the stored analysis where it is of the present
+    content and these options, else from an analysis in memory: `note` is then called with a sentence that says so.
 
     Raises:
         UsageError: No principal has the name, or several have.
+        EvidenceError: Nothing is loaded that could be analysed.
     """
-    with open_store(db, read_only=True) as store, Ahead(store) as ahead:
+    with open_store(db, read_only=True) as store:
         require_content(store)
-        # Meanwhile the store reads the tables that no principal decides.
-        from rightsize.analyze.small_steps import in_small_steps  # noqa: PLC0415
-        from rightsize.analyze.window import DEFAULT_FORGET_DAYS  # noqa: PLC0415
-        from rightsize.workflow.concern import judge_principal  # noqa: PLC0415
-
-        def document() -> dict[str, Any]:
-            judged = judge_principal(
-                ahead,
-                principal,
-                as_of,
-                min_window,
-                DEFAULT_FORGET_DAYS if forget_days is None else forget_days,
-                min_days,
-            )
-            from rightsize.workflow.explain_output import report_principal  # noqa: PLC0415
-            from rightsize.workflow.names import read_names  # noqa: PLC0415
-
-            names, places = read_names(store, judged.inputs)
-            return report_principal(judged, names | places)
-
-        return in_small_steps(document)
+        analysed = find_analysis(store, AnalysisOptions(as_of, min_window, forget_days, min_days), note)
+        return explain_principal(analysed, find_principal(store, AnalysedNames(analysed), principal))

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from rightsize.analyze.graph.judge import GraphAnalysis, analyse_graph
 from rightsize.analyze.graph.tables import GraphTables, graph_window
-from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.window import Window
+from rightsize.propose.graph.cover import cheapest_cover
 from rightsize.workflow.plane_steps import PlaneSteps, TableOf
 
 if TYPE_CHECKING:  # judging needs no planner, whose import takes longer than judging a plane
-    from rightsize.analyze.graph.judge import GraphAnalysis
     from rightsize.model.plan import PlanePart
     from rightsize.propose.core.options import PlanOptions
     from rightsize.propose.verify.plan_reader import WrittenPart
@@ -50,24 +50,6 @@ def judge_graph(
     return GraphJudged(_analysed(tables, graph_window(tables, as_of, days, forget_days, min_days)))
 
 
-def graph_of(
-    table_of: TableOf,
-    as_of: dt.date | None,
-    days: int | None,
-    forget_days: int,
-    min_days: int | None,
-    holders: Collection[str],
-) -> PlaneAnalysis | None:
-    """Return verdicts on the given folded applications, each judged by itself; None as `judge_graph` does."""
-    tables = GraphTables.read(table_of)
-    if tables.is_empty:
-        return None
-    window = graph_window(tables, as_of, days, forget_days, min_days)
-    if not tables.speaks_of(holders):
-        return PlaneAnalysis.of_nothing("graph", window)
-    return _analysed(tables, window, holders)
-
-
 def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:
     """Return what makes a written part of a plan stale, over its window and every day since."""
     from rightsize.propose.graph.verify import verify_graph  # noqa: PLC0415
@@ -78,12 +60,8 @@ def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:
     return verify_graph(part, _analysed(tables, window))
 
 
-def _analysed(tables: GraphTables, window: Window, holders: Collection[str] | None = None) -> GraphAnalysis:
-    # Most principals hold nothing in Graph, and then its analysis need not be imported.
-    from rightsize.analyze.graph.judge import analyse_graph  # noqa: PLC0415
-    from rightsize.propose.graph.cover import cheapest_cover  # noqa: PLC0415
-
-    return analyse_graph(tables, window, cheapest_cover, holders)
+def _analysed(tables: GraphTables, window: Window) -> GraphAnalysis:
+    return analyse_graph(tables, window, cheapest_cover)
 
 
 GRAPH = PlaneSteps("graph", judge_graph, verify_part)

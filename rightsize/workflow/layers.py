@@ -12,7 +12,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import LayerAnswer, measure_layers
 from rightsize.analyze.naming import resolve_principal
-from rightsize.analyze.verdicts import Analysis, analyse
+from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import EvidenceError
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
@@ -20,6 +20,7 @@ from rightsize.propose.assembly.planned_state import assigned_after, planned_gra
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.render.layers import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store
+from rightsize.workflow.keep_analysis import analysis_of_rbac, options_of
 from rightsize.workflow.names import read_names
 from rightsize.workflow.plan_folder import read_plan_folder
 
@@ -90,7 +91,7 @@ def _answer(store: Store, plan: Path | None) -> LayerAnswer:
         return LayerAnswer(*(store.table(name) for name in _ANSWERS))
     read = read_plan_folder(plan)
     inputs = Inputs.read(store.table)
-    return measure_plan(inputs, analyse(inputs, read.written.window), plan_of(read))
+    return measure_plan(inputs, analysis_of_rbac(store, inputs, options_of(read.written.window)), plan_of(read))
 
 
 def defeats_of(db: Path, principal: str, plan: Path | None = None) -> list[dict[str, Any]]:

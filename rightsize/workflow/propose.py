@@ -39,12 +39,14 @@ from rightsize.render.rows import compact
 from rightsize.render.summary import describe_grant, write_summary
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
+from rightsize.store.stored_analysis import AnalysisOptions
 from rightsize.workflow.analyze import write_conclusions
 from rightsize.workflow.asked_names import resolve_excluded, resolve_scopes
 from rightsize.workflow.behaviour import find_behaviour
 from rightsize.workflow.chain import CHAIN, make_chain
 from rightsize.workflow.content import require_content
 from rightsize.workflow.deploy import COMMENT_FORM, types_of
+from rightsize.workflow.keep_analysis import has_default_options, keep_analysis
 from rightsize.workflow.layers import keep_layers, matrix_rows, measure_plan
 from rightsize.workflow.next_steps import answer_rows, reached_by
 from rightsize.workflow.planes import judge_planes, tables_beside
@@ -139,6 +141,9 @@ def propose_plan(
         )
         if of_rbac:
             require_coverage(inputs, analysis.window)
+        asked = AnalysisOptions(options.as_of, options.min_window, options.forget_days, options.min_days)
+        if has_default_options(asked) and not options.standby:
+            keep_analysis(store, inputs, analysis, findings, [one.analysis for one in judged])
         analysis = with_needed_calls(analysis, options)
         basis = read_basis(inputs, analysis, options)
         # The following steps need no single use, which is most of the memory that was read.

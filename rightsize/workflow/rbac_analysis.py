@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from rightsize.analyze.findings import find, find_about_holders
+from rightsize.analyze.findings import find
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.verdicts import Analysis, analyse
@@ -20,6 +20,19 @@ def has_rbac(inputs: Inputs) -> bool:
     return not (inputs.role_assignments.is_empty() and inputs.usage_days.is_empty())
 
 
+def require_rbac(inputs: Inputs) -> None:
+    """Raise EvidenceError where no data about Azure RBAC is loaded.
+
+    Raises:
+        EvidenceError: There is none.
+    """
+    if not has_rbac(inputs):
+        raise EvidenceError(
+            "neither assignments nor use are loaded",
+            hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
+        )
+
+
 def analyse_inputs(
     inputs: Inputs,
     *,
@@ -28,25 +41,20 @@ def analyse_inputs(
     forget_days: int = DEFAULT_FORGET_DAYS,
     min_days: int | None = None,
     planes: Sequence[PlaneAnalysis] = (),
-    only: pl.Series | None = None,
-    principal_id: str | None = None,
     standby: tuple[str, ...] = (),
 ) -> tuple[Analysis, pl.DataFrame]:
     """Return the analysis of Azure RBAC by the tables, and its findings.
 
-    `planes` are the analyses of other planes; where nothing of RBAC is loaded, their window is used. `only`,
-    `principal_id` and `standby` are as in `analyse`; with them, resources by themselves get no findings.
+    `planes` are the analyses of other planes; where nothing of RBAC is loaded, their window is used. `standby` is as in
+    `analyse`.
 
     Raises:
         EvidenceError: Nothing is loaded that could be analysed.
     """
     if not has_rbac(inputs) and planes:
         as_of = planes[0].window.last_day + dt.timedelta(days=1)
-    elif not has_rbac(inputs):
-        raise EvidenceError(
-            "neither assignments nor use are loaded",
-            hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
-        )
+    else:
+        require_rbac(inputs)
     window = choose_window(inputs, as_of, min_window, forget_days, min_days)
-    analysis = analyse(inputs, window, only, principal_id, standby)
-    return analysis, find(inputs, analysis) if only is None else find_about_holders(inputs, analysis)
+    analysis = analyse(inputs, window, standby)
+    return analysis, find(inputs, analysis)

@@ -11,9 +11,10 @@ import polars as pl
 from rightsize.analyze.escalation import escalations_of
 from rightsize.analyze.facts import read_facts, without_grants
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.reach import LETTERS, measure_reach, read_holdings, view_of
+from rightsize.analyze.reach import measure_reach, read_holdings, view_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import EvidenceError
+from rightsize.model.explained import LETTERS
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
 from rightsize.model.progress import step

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import measure_layers
 from rightsize.analyze.overview import Overview, survey
-from rightsize.analyze.reach import LETTERS
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.explained import LETTERS
 from rightsize.model.next_steps import NextSteps
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan
@@ -32,16 +32,17 @@ from rightsize.render.report.page import write_report
 from rightsize.render.report.sources import Sources
 from rightsize.store.connection import Store, open_store
 from rightsize.store.digest import digest_content
+from rightsize.store.stored_analysis import AnalysisOptions
 from rightsize.workflow.analyze import all_findings
 from rightsize.workflow.blast import blast_of, views_of
 from rightsize.workflow.content import require_content
+from rightsize.workflow.keep_analysis import whole_analysis
 from rightsize.workflow.layers import measure_plan
 from rightsize.workflow.names import read_names
 from rightsize.workflow.next_steps import reached_by
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.plan_names import scope_names
-from rightsize.workflow.planes import judge_planes, tables_beside
-from rightsize.workflow.rbac_analysis import analyse_inputs
+from rightsize.workflow.rbac_analysis import require_rbac
 from rightsize.workflow.reach import rank_reach
 from rightsize.workflow.undecided import find_undecided
 
@@ -95,8 +96,11 @@ def report_store(
     min_window: int | None = None,
     forget_days: int | None = None,
     min_days: int | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> ReportResult:
     """Write the report of a store, and of a plan where one is given, whose window is then used.
+
+    `note` is called with a sentence where no stored analysis is of this content and window.
 
     Raises:
         UsageError: Both a plan and a window are named.
@@ -111,6 +115,7 @@ def report_store(
         min_window=min_window,
         forget_days=forget_days,
         min_days=min_days,
+        note=note,
     )
     step("writing the page")
     text = write_report(sources).encode()
@@ -134,8 +139,11 @@ def read_sources(
     min_window: int | None = None,
     forget_days: int | None = None,
     min_days: int | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Sources:
     """Return the inputs of a report of a store, and of a plan where one is given, whose window is then used.
+
+    `note` is as for `report_store`.
 
     Raises:
         UsageError: Both a plan and a window are named.
@@ -156,15 +164,13 @@ def read_sources(
     with open_store(db, read_only=True) as store:
         require_content(store)
         inputs = Inputs.read(store.table)
-        analysis, findings = analyse_inputs(
-            inputs, as_of=as_of, min_window=min_window, forget_days=forget_days, min_days=min_days
-        )
+        require_rbac(inputs)
+        asked = AnalysisOptions(as_of, min_window, forget_days, min_days)
+        analysis, findings, planes = whole_analysis(store, inputs, asked, note)
         reach, names = store.table("reach"), _all_names(store)
         ranked = rank_reach(reach, names)
         planned = plan_of(read) if read is not None else None
         blasts = _first_blasts(ranked, inputs, analysis, store, planned, names)
-        beside = tables_beside(store, inputs)
-        planes = [one.analysis for one in judge_planes(beside, as_of, min_window, forget_days, min_days)]
         undecided = find_undecided(inputs, store.table("coverage"), analysis, findings, planes)
         findings = all_findings(analysis.window, findings, store.table("behaviour_findings"), planes)
         is_stale = read is not None and read.document["generated_from"]["content_hash"] != digest_content(store)

@@ -11,6 +11,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.window import Window, choose_window
 from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import RESOLVED
+from rightsize.store.stored_analysis import is_current, stored_window
 from rightsize.workflow.status_missing import Missing, find_missing
 
 _SOURCES = """
@@ -87,6 +88,8 @@ class StoreStatus:
         sources: `{source, files, read, rejected, unused_record}`; the last null where no file was counted so.
         contents: `{what, kind, rows}`; a table without rows has one row with null for its kind.
         window: The days that an analysis would use, or None where no log is loaded.
+        analysis: `{first_day, last_day, is_current}` of the stored analysis: its window, and whether it is of the
+            present content, rules and version; None where none is stored.
         coverage: `{source, category, scope, first_day, last_day, events, observed, declared_empty, quiet, missing}`,
             the last four in days.
         rejects: `{source, reason, records}`.
@@ -101,6 +104,7 @@ class StoreStatus:
     sources: list[dict[str, Any]]
     contents: list[dict[str, Any]]
     window: Window | None
+    analysis: dict[str, str | bool] | None
     coverage: list[dict[str, Any]]
     rejects: list[dict[str, Any]]
     unknown_operations: dict[str, int]
@@ -125,6 +129,7 @@ class StoreStatus:
             "sources": self.sources,
             "contents": self.contents,
             "window": None if self.window is None else self.window.as_json(),
+            "analysis": self.analysis,
             "coverage": self.coverage,
             "rejects": self.rejects,
             "unknown_operations": self.unknown_operations,
@@ -152,6 +157,7 @@ def read_status(db: Path) -> StoreStatus:
             sources=store.frame(_SOURCES).to_dicts(),
             contents=store.frame(_CONTENTS).to_dicts(),
             window=window,
+            analysis=_analysis(store),
             coverage=store.frame(_COVERAGE).to_dicts(),
             rejects=store.frame(_REJECTS).to_dicts(),
             unknown_operations=store.frame(_UNKNOWN).to_dicts()[0],
@@ -160,6 +166,17 @@ def read_status(db: Path) -> StoreStatus:
             inventories=store.frame(_INVENTORIES).to_dicts(),
             missing=find_missing(store, window),
         )
+
+
+def _analysis(store: Store) -> dict[str, str | bool] | None:
+    days, current = stored_window(store), is_current(store)
+    if days is None or current is None:
+        return None
+    return {
+        "first_day": days.first_day.isoformat(),
+        "last_day": days.last_day.isoformat(),
+        "is_current": current,
+    }
 
 
 def _window(store: Store) -> Window | None:

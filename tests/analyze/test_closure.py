@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rightsize.analyze.closure import ReachGraph
-from tests.examples import SOME
 
 
 def distance(edges: list[tuple[str, str]], free: set[tuple[str, str]], start: str) -> int | None:
@@ -34,16 +31,3 @@ def test_the_fewest_steps_to_an_end(
 ) -> None:
     """Around cycles, by the way with most edges where these are free, and None where no way leads."""
     assert distance(edges, free, "a") == wanted
-
-
-@given(edges=st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=16), start=st.integers(0, 7))
-@SOME
-def test_what_one_node_gathers_is_what_the_closed_graph_says_of_it(edges: list[tuple[int, int]], start: int) -> None:
-    """Around cycles too; a node that is not there gathers nothing."""
-    graph = ReachGraph()
-    for one, other in edges:
-        graph.link(str(one), str(other), "why")
-    own = {number: 1 << int(name) for name, number in graph.numbers.items()}
-    whole = graph.close(own)
-    number = graph.numbers.get(str(start))
-    assert graph.gather([str(start)], own) == ({} if number is None else {number: whole[number]})

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rightsize.analyze.explanation import Explanation, explain_principal
-from rightsize.analyze.findings import find
 from rightsize.analyze.naming import principal_names, resolve_principal
 from rightsize.model.errors import UsageError
+from tests.analyze.explained import explain_tiny
 from tests.analyze.tiny import RG, Tiny
 
 START = "Microsoft.Compute/virtualMachines/start/action"
@@ -29,18 +28,13 @@ def known(tiny: Tiny) -> Tiny:
     return tiny.use("other", START).sign_in("p")
 
 
-def explain(tiny: Tiny, principal: str = "p") -> Explanation:
-    inputs, analysis = tiny.inputs(), tiny.analyse()
-    return explain_principal(inputs, analysis, find(inputs, analysis), principal)
-
-
 def test_groups_come_with_the_way_to_them(known: Tiny) -> None:
-    ways = {group["group_id"]: group["via"] for group in explain(known).groups}
+    ways = {group["group_id"]: group["via"] for group in explain_tiny(known)["groups"]}
     assert ways == {"inner": [], "outer": ["inner"], "far": []}
 
 
 def test_assignments_come_with_their_way_condition_and_verdicts(known: Tiny) -> None:
-    found = {item["role_assignment_id"]: item for item in explain(known).assignments}
+    found = {item["role_assignment_id"]: item for item in explain_tiny(known)["assignments"]}
     assert found["through"]["via"] == ["inner", "outer"]
     assert found["direct"]["condition"].startswith("@Resource")
     assert {"plane": "control", "verdict": "used", "reason": "elimination", "operations": 1} in found["direct"][
@@ -49,34 +43,36 @@ def test_assignments_come_with_their_way_condition_and_verdicts(known: Tiny) -> 
 
 
 def test_use_refusals_and_unexplained_calls_are_apart(known: Tiny) -> None:
-    answer = explain(known)
-    assert [(row["operation"], row["events"], row["reason"]) for row in answer.used] == [(START, 4, "elimination")]
-    assert [(row["operation"], row["denied"]) for row in answer.denied] == [(DELETE, 2)]
-    assert [(row["operation"], row["reason"]) for row in answer.unexplained] == [("Contoso.X/y/write", "no_grant")]
-    assert [row["kind"] for row in answer.sign_ins] == ["interactive"]
+    answer = explain_tiny(known)
+    assert [(row["operation"], row["events"], row["reason"]) for row in answer["used"]] == [(START, 4, "elimination")]
+    assert [(row["operation"], row["denied"]) for row in answer["denied"]] == [(DELETE, 2)]
+    assert [(row["operation"], row["reason"]) for row in answer["unexplained"]] == [("Contoso.X/y/write", "no_grant")]
+    assert [row["kind"] for row in answer["sign_ins"]] == ["interactive"]
 
 
 def test_verdict_counts_are_those_of_the_scores(known: Tiny) -> None:
-    answer = explain(known)
-    counted = sum(row["operations"] for row in answer.verdicts)
-    assert counted == sum(row["granted"] for row in answer.scores)
-    assert all(row["meaning"] for row in answer.verdicts)
+    answer = explain_tiny(known)
+    counted = sum(row["operations"] for row in answer["verdicts"])
+    assert counted == sum(row["granted"] for row in answer["scores"])
+    assert all(row["meaning"] for row in answer["verdicts"])
 
 
 def test_the_use_of_members_is_shown_for_a_group(known: Tiny) -> None:
     known.use("p", "Microsoft.Network/networkInterfaces/write", RG)
-    used = explain(known, "outer").used
+    used = explain_tiny(known, "outer")["used"]
     assert [(row["principal_id"], row["role_assignment_id"]) for row in used] == [("p", "through")]
 
 
 def test_findings_about_its_assignments_are_its_own(known: Tiny) -> None:
     known.role("owner", "*").assign("own", "outer", "owner")
-    assert ("standing_privilege", "own") in {(row["control"], row["subject"]) for row in explain(known).findings}
+    assert ("standing_privilege", "own") in {
+        (row["control"], row["subject"]) for row in explain_tiny(known)["findings"]
+    }
 
 
 def test_a_principal_that_only_an_assignment_names_has_the_name_of_the_export(tiny: Tiny) -> None:
     tiny.role("vm", "*").assign("a", "x", "vm", principal_name="x@contoso.com")
-    assert explain(tiny, "x").identity["display_name"] == "x@contoso.com"
+    assert explain_tiny(tiny, "x")["identity"]["display_name"] == "x@contoso.com"
     assert dict(principal_names(tiny.inputs()).select("principal_id", "name").iter_rows()) == {"x": "x@contoso.com"}
 
 

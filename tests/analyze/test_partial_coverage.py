@@ -7,11 +7,11 @@ import datetime as dt
 import polars as pl
 import pytest
 
-from rightsize.analyze.explanation import explain_principal
 from rightsize.analyze.log_gaps import find_gaps
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window, choose_window
 from rightsize.model.errors import UsageError
+from tests.analyze.explained import explain_tiny
 from tests.analyze.tiny import FIRST, MG, RG, SUB, VM, Tiny
 
 SUB2 = "/subscriptions/s2"
@@ -113,10 +113,7 @@ def test_an_eligible_assignment_still_needs_every_day(wide: Tiny) -> None:
 
 def test_an_explanation_says_how_many_days_are_covered(wide: Tiny) -> None:
     wide.assign("a", "p", "vm").cover(days=range(25, 90)).use("p", START, VM, day=dt.date(2026, 2, 1))
-    found = explain_principal(
-        wide.inputs(), wide.analyse(), pl.DataFrame(schema={"principal_id": str, "subject": str}), "p"
-    )
-    (row,) = [one for one in found.verdicts if one["reason"] == "covered_in_part"]
+    (row,) = [one for one in explain_tiny(wide)["verdicts"] if one["reason"] == "covered_in_part"]
     assert row["meaning"].startswith("covered 65 of 90 days: ")
 
 

@@ -23,7 +23,7 @@ from rightsize.propose.verify.verify import Change
 from rightsize.render.plan import plan_files
 from rightsize.workflow.plane_steps import PlaneSteps, TableOf
 from rightsize.workflow.planes import verify_parts
-from tests.analyze.tiny import RG, Tiny, judge_all
+from tests.analyze.tiny import RG, Tiny
 from tests.propose.small_tenant import SmallTenant
 from tests.propose.written_plans import contents_of
 from tests.tenants.fake_store import FakeStore
@@ -72,7 +72,6 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     store = FakeStore(tiny.use("p", "Microsoft.Compute/virtualMachines/write", succeeded=2).inputs())
     for module in ("analyze", "explain"):
         monkeypatch.setattr(f"rightsize.workflow.{module}.open_store", lambda *_, **__: store)
-    monkeypatch.setattr("rightsize.workflow.concern.judge_principal", judge_all)
     monkeypatch.setattr("rightsize.workflow.planes.PLANES", (PlaneSteps("graph", judge, unchanged),))
     return store
 

@@ -56,15 +56,6 @@ def test_everybody_whom_an_assignment_reaches_has_a_row(tiny: Tiny) -> None:
     assert row | {"granted": 0, "creep": 0.0, "risk": 0.0} == row
 
 
-def test_the_scores_of_one_principal_are_those_among_all(tiny: Tiny) -> None:
-    tiny.role("all", "*", data=["*"]).assign("a", "g", "all").member("g", "p", "q").cover().use("q", START)
-    analysis = tiny.analyse()
-    everybody = score_principals(analysis)
-    for principal in ("g", "p", "q"):
-        mine = everybody.filter(pl.col("principal_id") == principal)
-        assert score_principals(analysis, principal).equals(mine)
-
-
 def test_creep_follows_the_written_formula(tiny: Tiny) -> None:
     tiny.role("vm", START, DELETE).assign("a", "p", "vm", RG).cover().use("p", START)
     weights = risk_weights()

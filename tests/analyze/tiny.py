@@ -9,13 +9,10 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
-from rightsize.analyze.naming import resolve_principal
 from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import Window
 from rightsize.rbac.text import fold
 from rightsize.rules.matching import matches
-from rightsize.store.ahead import Ahead
-from rightsize.workflow.principal_analysis import JudgedPrincipal, judge_from
 
 FIRST = dt.date(2026, 1, 1)
 LAST = dt.date(2026, 1, 10)
@@ -181,12 +178,3 @@ class Tiny:
 def _frame(name: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
     schema = schema_of(name)
     return pl.DataFrame([{column: row.get(column) for column in schema} for row in rows], schema=schema)
-
-
-def judge_all(
-    ahead: Ahead, name: str, as_of: dt.date | None, min_window: int, forget_days: int, min_days: int | None
-) -> JudgedPrincipal:
-    """Judge one principal by all that a tiny tenant holds: it answers no SQL on what concerns somebody."""
-    inputs = Inputs.read(ahead.store.table)
-    table_of, principal_id = ahead.store.table, resolve_principal(inputs, name)
-    return judge_from(principal_id, table_of, as_of, min_window, forget_days=forget_days, min_days=min_days)

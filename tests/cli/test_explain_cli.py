@@ -10,7 +10,7 @@ import pytest
 
 from rightsize.cli.main import run
 from rightsize.workflow.explain import explain
-from tests.analyze.tiny import RG, Tiny, judge_all
+from tests.analyze.tiny import RG, Tiny
 from tests.tenants.fake_store import FakeStore
 
 START = "Microsoft.Compute/virtualMachines/start/action"
@@ -24,8 +24,6 @@ def _store(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny.add("principals", principal_id="p", principal_type="User", display_name="Pat\x1b[2J", listed=True)
     store = FakeStore(tiny.sign_in("p").inputs())
     monkeypatch.setattr("rightsize.workflow.explain.open_store", lambda *_, **__: store)
-    # What concerns a principal is asked in SQL, which the tiny tenant does not answer: all of it is read.
-    monkeypatch.setattr("rightsize.workflow.concern.judge_principal", judge_all)
 
 
 def shown(capsys: pytest.CaptureFixture[str], output: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ def _store_of_nothing() -> Store:
     connection = duckdb.connect()
     for statement in create_statements():
         connection.execute(statement)
+    connection.execute("CREATE TABLE base.meta (name VARCHAR, value VARCHAR)")
     return Store(connection, Path(), read_only=True)
 
 
@@ -47,6 +49,30 @@ class FakeStore:
     def frame(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
         """Answer SQL as a store without a row does: single calls are not held."""
         return _store_of_nothing().frame(sql, parameters)
+
+    def has_rows(self, name: str) -> bool:
+        """Return whether a table has a row."""
+        return not self.table(name).is_empty()
+
+    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Answer SQL as `frame` does, without frames."""
+        return _store_of_nothing().rows(sql, parameters)
+
+    def remembered(self, name: str) -> str | None:
+        """Remember nothing, so that no analysis is stored."""
+        return _store_of_nothing().remembered(name)
+
+    def remember(self, name: str, value: str) -> None:
+        """Forget what is to be remembered."""
+
+    @contextmanager
+    def transaction(self, **_: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Run the block on a database of its own, which nobody reads."""
+        connection = duckdb.connect()
+        for statement in create_statements():
+            connection.execute(statement)
+        connection.execute("CREATE TABLE base.meta (name VARCHAR, value VARCHAR)")
+        yield connection
 
     def write_answer(self, name: str, rows: pl.DataFrame | Iterable[pl.DataFrame]) -> None:
         """Keep the rows of an answer."""

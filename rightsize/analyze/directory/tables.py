@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -67,12 +67,6 @@ class DirectoryTables:
     def is_empty(self) -> bool:
         """Return whether nobody is known to hold a directory role."""
         return self.assignments.is_empty()
-
-    def speaks_of(self, ids: Collection[str]) -> bool:
-        """Return whether any of these principals, folded, holds a role, did something, or activated anything."""
-        asked = (folded(frame["principal_id"]) for frame in (self.inputs.schedule_requests, self.inputs.pim_records))
-        named = (self.assignments["principal_id"], self.days["principal_id"], self.days["principal_name"], *asked)
-        return any(names.is_in(list(ids)).any() for names in named)
 
     @classmethod
     def read(cls, table_of: Callable[[str], pl.DataFrame]) -> DirectoryTables:

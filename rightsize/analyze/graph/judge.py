@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -76,15 +76,11 @@ class GraphAnalysis(PlaneAnalysis):
     covered_days: int
 
 
-def analyse_graph(
-    tables: GraphTables, window: Window, cover: Cover, only: Collection[str] | None = None
-) -> GraphAnalysis:
-    """Judge every permission that applications hold over the window; with `only`, those of these (folded) ids."""
+def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAnalysis:
+    """Judge every permission that applications hold over the window."""
     graph = GraphMap.read(tables)
     held = held_permissions(tables)
     requests = remembered_requests(tables, window)
-    if only is not None:
-        held, requests = (rows.filter(pl.col("client_id").is_in(list(only))) for rows in (held, requests))
     cases = build_cases(held, requests, graph)
     state = coverage_state(tables, window)
     clients = listed_principals(tables)

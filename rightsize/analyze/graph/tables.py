@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import polars as pl
@@ -63,18 +63,6 @@ class GraphTables:
             and self.permission_grants.is_empty()
             and self.graph_usage_days.is_empty()
         )
-
-    def speaks_of(self, ids: Collection[str]) -> bool:
-        """Return whether any of these (folded) principals is an application with a permission or a request."""
-        is_one = folded(self.principals["principal_id"]).is_in(list(ids))
-        apps = folded(self.principals.filter(is_one)["app_id"]).drop_nulls().to_list()
-        named = (
-            self.app_role_assignments["principal_id"],
-            self.permission_grants["client_id"],
-            self.graph_usage_days["principal_id"].unique(),
-            self.graph_usage_days["app_id"].unique(),
-        )
-        return any(folded(names).is_in([*ids, *apps]).any() for names in named)
 
 
 def graph_window(

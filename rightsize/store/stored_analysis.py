@@ -1,0 +1,216 @@
+"""Keep the newest analysis with default options in the store, as tables that one principal is read from.
+
+The tables are in the schema `analysed`. Each is sorted by the column that readers filter by, so that DuckDB skips most
+row groups; a reader of one principal needs no frames. They are replaced in one transaction, together with the key of
+the analysis in the table `meta`. The key has the version of rightsize, so tables of another version are never read,
+and no migration changes them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from rightsize import __version__
+from rightsize.rules.revision import rules_hash
+from rightsize.store.connection import Store, rows_of
+from rightsize.store.content_revision import CONTENT_REVISION
+from rightsize.store.sql import named
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_FORM = 1
+"""The form of the tables; it is raised when they change between two releases."""
+_NAME = "stored_analysis"
+_ANSWERS = "answers_of"
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """The first and the last day of a window."""
+
+    first_day: dt.date
+    last_day: dt.date
+
+    @property
+    def days(self) -> int:
+        """Return the number of days."""
+        return (self.last_day - self.first_day).days + 1
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisOptions:
+    """The options that change verdicts, as a person gives them; None where they are left to the analysis.
+
+    Attributes:
+        as_of: The day after the window.
+        min_window: Number of days of the window.
+        forget_days: Days for which use counts as evidence.
+        min_days: Number of days that a log has to cover to be evidence.
+    """
+
+    as_of: dt.date | None = None
+    min_window: int | None = None
+    forget_days: int | None = None
+    min_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Analysed:
+    """The tables of one analysis, in a store or in memory.
+
+    Attributes:
+        connection: The database that has them.
+        windows: The days of Azure RBAC, then of each plane beyond it, in the order of answers.
+        is_stored: Whether they are read from the store.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    windows: Mapping[str, Days]
+    is_stored: bool
+
+    def rows(self, sql: str, **values: object) -> list[dict[str, Any]]:
+        """Return the rows of a query on `analysed` tables; values are bound to `$name`."""
+        return rows_of(self.connection, sql, values)
+
+    def part(self, name: str) -> bytes:
+        """Return a frame of the whole analysis by its name; only a stored analysis has them."""
+        return bytes(self.tuples("SELECT content FROM analysed.frames WHERE name = $name", name=name)[0][0])
+
+    def tuples(self, sql: str, **values: object) -> list[tuple[Any, ...]]:
+        """Return the same as tuples: for many rows."""
+        return self.connection.execute(sql, values).fetchall()
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisTable:
+    """A table to store: its name, its rows, and the columns that they are sorted by."""
+
+    name: str
+    rows: pl.DataFrame
+    order: tuple[str, ...]
+
+
+def lay_out(connection: duckdb.DuckDBPyConnection, tables: Iterable[AnalysisTable]) -> None:
+    """Replace the tables of the schema `analysed`."""
+    connection.execute("CREATE SCHEMA IF NOT EXISTS analysed")
+    for one in tables:
+        connection.register("analysed_rows", one.rows)
+        try:
+            connection.execute(
+                f"CREATE OR REPLACE TABLE analysed.{one.name} AS FROM analysed_rows ORDER BY {named(*one.order)}"
+            )
+        finally:
+            connection.unregister("analysed_rows")
+
+
+def store_analysis(
+    store: Store,
+    tables: Iterable[AnalysisTable],
+    parts: Iterable[tuple[str, bytes]],
+    windows: Mapping[str, Days],
+    forget_days: int,
+) -> None:
+    """Replace the stored analysis, in one transaction, by one of the present content with default options.
+
+    Args:
+        store: The store.
+        tables: The tables that readers of one principal read.
+        parts: The frames of the whole analysis, by name.
+        windows: As `Analysed` has them.
+        forget_days: The default of this option.
+    """
+    key = _basis(store) | {
+        "windows": {name: [one.first_day.isoformat(), one.last_day.isoformat()] for name, one in windows.items()},
+        "forget_days": forget_days,
+    }
+    with store.transaction(changes_content=False) as connection:
+        lay_out(connection, tables)
+        connection.execute("CREATE OR REPLACE TABLE analysed.frames (name VARCHAR, content BLOB)")
+        for name, content in parts:
+            connection.execute("INSERT INTO analysed.frames VALUES (?, ?)", [name, content])
+        connection.execute("DELETE FROM base.meta WHERE name = ?", [_NAME])
+        connection.execute("INSERT INTO base.meta VALUES (?, ?)", [_NAME, json.dumps(key)])
+
+
+def in_memory(tables: Iterable[AnalysisTable], windows: Mapping[str, Days]) -> Analysed:
+    """Return the tables of an analysis in a database of their own, which nothing keeps."""
+    connection = duckdb.connect()
+    connection.execute("SET preserve_insertion_order = false")
+    lay_out(connection, tables)
+    return Analysed(connection, windows, is_stored=False)
+
+
+def stored_analysis(store: Store, asked: AnalysisOptions) -> Analysed | None:
+    """Return the stored analysis, if it is of the present content, rules and version, and answers for these options."""
+    key = _key(store)
+    if key is None or not is_current(store):
+        return None
+    windows = _windows(key)
+    every = windows.values()
+    answers = (
+        asked.min_days is None
+        and asked.forget_days in (None, key["forget_days"])
+        and (asked.as_of is None or all(asked.as_of == one.last_day + dt.timedelta(days=1) for one in every))
+        and (asked.min_window is None or all(asked.min_window == one.days for one in every))
+    )
+    return Analysed(store.connection, windows, is_stored=True) if answers else None
+
+
+def is_current(store: Store) -> bool | None:
+    """Return whether the stored analysis is of the present content, rules and version; None where none is stored."""
+    key = _key(store)
+    if key is None:
+        return None
+    return all(key.get(name) == value for name, value in _basis(store).items())
+
+
+def mark_answers(store: Store) -> None:
+    """Remember that the answer tables are of the present content, rules and version, whatever the options were."""
+    store.remember(_ANSWERS, json.dumps(_basis(store)))
+
+
+def has_current_answers(store: Store) -> bool:
+    """Return whether the answer tables are of the present content, rules and version."""
+    return store.remembered(_ANSWERS) == json.dumps(_basis(store))
+
+
+def put_in_front(store: Store, answers: Mapping[str, pl.DataFrame]) -> None:
+    """Let rows stand for answer tables in the SQL of this connection, under their names; nothing is stored."""
+    for name, rows in answers.items():
+        store.connection.register("answer_rows", rows)
+        try:
+            store.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM answer_rows")
+        finally:
+            store.connection.unregister("answer_rows")
+
+
+def stored_window(store: Store) -> Days | None:
+    """Return the window of the stored analysis, whether it is current or not; None where none is stored."""
+    key = _key(store)
+    return None if key is None else next(iter(_windows(key).values()))
+
+
+def _basis(store: Store) -> dict[str, object]:
+    """Return the part of the key that is the same for every analysis of the present content by this version."""
+    return {
+        "content_revision": store.remembered(CONTENT_REVISION),
+        "rules": rules_hash(),
+        "version": __version__,
+        "form": _FORM,
+    }
+
+
+def _key(store: Store) -> dict[str, Any] | None:
+    text = store.remembered(_NAME)
+    return None if text is None else json.loads(text)
+
+
+def _windows(key: Mapping[str, Any]) -> dict[str, Days]:
+    return {name: Days(*map(dt.date.fromisoformat, days)) for name, days in key["windows"].items()}

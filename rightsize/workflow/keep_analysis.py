@@ -1,0 +1,188 @@
+"""Make the tables of an analysis from which readers answer, and keep them in the store or in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import polars as pl
+
+from rightsize.analyze.analysis_frames import read_parts, write_parts
+from rightsize.analyze.facts import read_facts
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.naming import callings
+from rightsize.analyze.planes import PlaneAnalysis, with_planes
+from rightsize.analyze.principal_tables import principal_tables
+from rightsize.analyze.reach_tables import reach_tables
+from rightsize.analyze.tenant import Tenant, read_tenant
+from rightsize.analyze.verdicts import Analysis, analyse
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window
+from rightsize.model.errors import EvidenceError
+from rightsize.model.progress import step
+from rightsize.store.connection import Store
+from rightsize.store.stored_analysis import (
+    Analysed,
+    AnalysisOptions,
+    AnalysisTable,
+    Days,
+    in_memory,
+    is_current,
+    store_analysis,
+    stored_analysis,
+)
+from rightsize.workflow.find_analysis import NOT_STORED
+from rightsize.workflow.names import read_names
+from rightsize.workflow.planes import judge_planes, tables_beside
+from rightsize.workflow.rbac_analysis import analyse_inputs
+
+# Per principal, since the calls of a token are many. As everywhere, calls across the edges of the window count.
+_TOKENS = """
+    SELECT principal_id, plane, source, sign_in_kind, resource_id, count(DISTINCT token_id) AS tokens,
+        count(DISTINCT session_id) AS sessions, sum(calls)::BIGINT AS calls, sum(denied)::BIGINT AS denied,
+        count(DISTINCT token_id) FILTER (addresses > 1) AS moved, min(first_seen) AS first_seen,
+        max(last_seen) AS last_seen
+    FROM token_calls
+    WHERE principal_id IS NOT NULL AND first_seen::DATE <= $last_day AND last_seen::DATE >= $first_day
+    GROUP BY ALL"""
+
+
+def has_default_options(asked: AnalysisOptions) -> bool:
+    """Return whether an analysis with these options is the one that is stored."""
+    return asked in (AnalysisOptions(), AnalysisOptions(forget_days=DEFAULT_FORGET_DAYS))
+
+
+def options_of(window: Window) -> AnalysisOptions:
+    """Return the options that ask for an analysis over a window, such as that of a plan."""
+    return AnalysisOptions(window.end.date(), window.days, window.forget_days, window.min_days)
+
+
+def keep_analysis(
+    store: Store, inputs: Inputs, analysis: Analysis, findings: pl.DataFrame, planes: Sequence[PlaneAnalysis]
+) -> None:
+    """Store an analysis of the present content with default options, in one transaction after all is computed."""
+    step("storing the analysis")
+    tables = list(_tables(store, inputs, analysis, findings, planes))
+    parts = write_parts(analysis, findings, planes)
+    store_analysis(store, tables, parts, _windows(analysis, planes), DEFAULT_FORGET_DAYS)
+
+
+def renew_analysis(store: Store) -> None:
+    """Analyse the store with default options, and store it, unless the stored analysis is of the present content.
+
+    Raises:
+        EvidenceError: Nothing is loaded that could be analysed.
+    """
+    if not is_current(store):
+        inputs = Inputs.read(store.table)
+        keep_analysis(store, inputs, *_judge(store, inputs, AnalysisOptions()))
+
+
+def whole_analysis(
+    store: Store, inputs: Inputs, asked: AnalysisOptions, note: Callable[[str], None]
+) -> tuple[Analysis, pl.DataFrame, list[PlaneAnalysis]]:
+    """Return the analysis of Azure RBAC, its findings, and the analyses of the other planes, for these options.
+
+    They are read from the store where it has them, as `find_analysis` finds out, else made; they are the same.
+
+    Raises:
+        EvidenceError: Nothing is loaded that could be analysed.
+    """
+    found = stored_analysis(store, asked)
+    if found is None:
+        note(NOT_STORED)
+        return _judge(store, inputs, asked)
+    return _read(found, inputs)
+
+
+def _read(found: Analysed, inputs: Inputs) -> tuple[Analysis, pl.DataFrame, list[PlaneAnalysis]]:
+    forget_days = DEFAULT_FORGET_DAYS
+    windows = {name: Window(one.first_day, one.last_day, forget_days) for name, one in found.windows.items()}
+    return read_parts(found.part, windows, read_tenant(inputs))
+
+
+def analysis_of_rbac(
+    store: Store, inputs: Inputs, asked: AnalysisOptions, note: Callable[[str], None] = lambda _: None
+) -> Analysis:
+    """Return the analysis of Azure RBAC alone, as `whole_analysis` finds it; an empty one where nothing is loaded."""
+    found = stored_analysis(store, asked)
+    if found is not None:
+        return _read(found, inputs)[0]
+    note(NOT_STORED)
+    forget_days = DEFAULT_FORGET_DAYS if asked.forget_days is None else asked.forget_days
+    return analyse(inputs, choose_window(inputs, asked.as_of, asked.min_window, forget_days, asked.min_days))
+
+
+def analyse_in_memory(store: Store, asked: AnalysisOptions) -> Analysed:
+    """Analyse the store, and return the tables in memory.
+
+    Raises:
+        EvidenceError: Nothing is loaded that could be analysed.
+    """
+    inputs = Inputs.read(store.table)
+    return laid_out(store, inputs, *_judge(store, inputs, asked))
+
+
+def laid_out(
+    store: Store, inputs: Inputs, analysis: Analysis, findings: pl.DataFrame, planes: Sequence[PlaneAnalysis]
+) -> Analysed:
+    """Return the tables of an analysis in memory."""
+    return in_memory(_tables(store, inputs, analysis, findings, planes), _windows(analysis, planes))
+
+
+def reach_in_memory(store: Store) -> Analysed:
+    """Return the tables of names and reach in memory, which need no verdict."""
+    inputs = Inputs.read(store.table)
+    return in_memory(_tables_of_reach(store, inputs, read_tenant(inputs)), {})
+
+
+def _judge(store: Store, inputs: Inputs, asked: AnalysisOptions) -> tuple[Analysis, pl.DataFrame, list[PlaneAnalysis]]:
+    forget_days = DEFAULT_FORGET_DAYS if asked.forget_days is None else asked.forget_days
+    span = asked.as_of, asked.min_window, forget_days, asked.min_days
+    planes = [one.analysis for one in judge_planes(tables_beside(store, inputs), *span)]
+    analysis, findings = analyse_inputs(
+        inputs,
+        as_of=asked.as_of,
+        min_window=asked.min_window,
+        forget_days=forget_days,
+        min_days=asked.min_days,
+        planes=planes,
+    )
+    return analysis, findings, planes
+
+
+def _tables(
+    store: Store, inputs: Inputs, analysis: Analysis, findings: pl.DataFrame, planes: Sequence[PlaneAnalysis]
+) -> Iterator[AnalysisTable]:
+    for one in principal_tables(inputs, analysis, findings, planes):
+        yield AnalysisTable(*one)
+    window = {"first_day": analysis.window.first_day, "last_day": analysis.window.last_day}
+    yield AnalysisTable("tokens", store.frame(_TOKENS, window), ("principal_id", "plane", "source"))
+    yield from _tables_of_reach(store, inputs, analysis.tenant)
+
+
+def _tables_of_reach(store: Store, inputs: Inputs, tenant: Tenant) -> Iterator[AnalysisTable]:
+    for one in reach_tables(read_facts(inputs, store.table), tenant, inputs):
+        yield AnalysisTable(*one)
+    yield AnalysisTable("callings", callings(inputs), ("name", "kind"))
+    names, places = read_names(store, inputs)
+    both = names | places
+    named = pl.DataFrame({"id": list(both), "name": list(both.values())}, schema={"id": pl.String, "name": pl.String})
+    yield AnalysisTable("names", named, ("id",))
+
+
+def _windows(analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> dict[str, Days]:
+    windows: dict[str, Window] = {"rbac": analysis.window, **{one.plane: one.window for one in planes}}
+    return {name: Days(one.first_day, one.last_day) for name, one in windows.items()}
+
+
+def answers_in_memory(store: Store) -> dict[str, pl.DataFrame]:
+    """Return what controls read of an analysis with default options; nothing where it has no data.
+
+    These are the rows of `verdicts` and of `findings`, without those on unusual days, of which no control asks.
+    """
+    inputs = Inputs.read(store.table)
+    try:
+        analysis, findings, planes = _judge(store, inputs, AnalysisOptions())
+    except EvidenceError:
+        return {}
+    found = pl.concat([findings, *(plane.findings for plane in planes)])
+    return {"verdicts": with_planes(analysis.verdicts, planes), "findings": found}

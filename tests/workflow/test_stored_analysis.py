@@ -1,0 +1,227 @@
+"""Readers answer the same from the stored analysis as from one in memory, and never from one of earlier content."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rightsize.cli.main import run
+from rightsize.model.errors import InputError
+from rightsize.store.connection import Store, open_store
+from rightsize.store.content_revision import CONTENT_REVISION
+from rightsize.store.stored_analysis import Analysed, AnalysisOptions, is_current, stored_analysis
+from rightsize.workflow.analyze import analyze_store
+from rightsize.workflow.attack_paths import reach_of_node
+from rightsize.workflow.demo import STORE
+from rightsize.workflow.explain_output import explain_principal
+from rightsize.workflow.find_analysis import NOT_STORED
+from rightsize.workflow.keep_analysis import analyse_in_memory
+
+READERS: tuple[tuple[str, ...], ...] = (
+    ("explain", "Mei Lin", "-o", "json"),
+    ("reach", "Priya Raman", "--eligible", "-o", "json"),
+    ("reach", "Mei Lin", "--picture", "{out}/reach.svg"),
+    ("report", "--plan", "{demo}", "--out", "{out}/plan.html", "-o", "json"),
+    ("check", "unused-assignments", "unexplained-use", "-o", "json"),
+    ("can", "Mei Lin", "Microsoft.Compute/virtualMachines/write", "--at", "/subscriptions/{subscription}"),
+    ("who-can", "Microsoft.Compute/virtualMachines/write", "--at", "/subscriptions/{subscription}", "-o", "json"),
+)
+"""Commands that show what an analysis says, each with its arguments."""
+EVERYBODY = """
+    SELECT DISTINCT principal_id FROM (
+        SELECT principal_id FROM principals UNION SELECT principal_id FROM role_assignments
+        UNION SELECT principal_id FROM usage_days UNION SELECT principal_id FROM sign_ins
+        UNION SELECT group_id FROM group_closure)
+    WHERE principal_id IS NOT NULL ORDER BY principal_id"""
+
+
+@pytest.fixture(scope="module")
+def demo(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo, whose plan stored an analysis."""
+    return Path(shutil.copytree(demo_folder, tmp_path_factory.mktemp("stored") / "demo"))
+
+
+@pytest.fixture(scope="module")
+def bare(demo: Path) -> Path:
+    """The same store without its stored analysis, and with answers that nobody trusts."""
+    path = demo / "bare.duckdb"
+    shutil.copy(demo / STORE, path)
+    with open_store(path, read_only=False) as store:
+        store.connection.execute("DROP SCHEMA analysed CASCADE")
+        store.connection.execute("DELETE FROM base.meta WHERE name IN ('stored_analysis', 'answers_of')")
+    path.chmod(0o400)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", READERS, ids=" ".join)
+def test_a_command_shows_the_same_from_the_store_as_from_memory(
+    words: tuple[str, ...], demo: Path, bare: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Byte for byte, the files that it writes included; only where nothing is stored it says what makes it quick."""
+    with open_store(bare, read_only=True) as store:
+        subscription = store.rows("SELECT min(subscription_id) AS id FROM scopes")[0]["id"]
+    shown = {}
+    for db in (demo / STORE, bare):
+        out = tmp_path / "out"
+        out.mkdir()
+        filled = [word.format(out=out, demo=demo, subscription=subscription) for word in words]
+        assert run([*filled, "--db", str(db)]) == 0
+        printed, said = capsys.readouterr()
+        shown[db] = printed, {file.name: file.read_bytes() for file in out.iterdir()}
+        assert (NOT_STORED in said) == (db == bare and words[0] not in ("can", "who-can"))
+        shutil.rmtree(out)
+    stored, computed = shown.values()
+    assert stored == computed
+    assert stored[0] or stored[1]
+
+
+@pytest.mark.slow
+def test_everybody_of_the_demo_is_explained_alike(demo: Path, bare: Path) -> None:
+    """Every principal and group, and every subject of reach, on stores that are open for reading only."""
+    _assert_alike(demo / STORE, bare)
+
+
+@pytest.mark.slow
+def test_everybody_of_the_hostile_tenant_is_explained_alike(hostile_planned: Path) -> None:
+    """Names are markup, formulas and control characters."""
+    db = hostile_planned / "store.duckdb"
+    _assert_alike(db, db)
+
+
+def _assert_alike(stored: Path, computed: Path) -> None:
+    with open_store(stored, read_only=True) as first, open_store(computed, read_only=True) as second:
+        found = stored_analysis(first, AnalysisOptions())
+        assert found is not None
+        made = analyse_in_memory(second, AnalysisOptions())
+        everybody = [row["principal_id"] for row in first.rows(EVERYBODY)]
+        assert len(everybody) > 10
+        differing = [who for who in everybody if explain_principal(found, who) != explain_principal(made, who)]
+        assert differing == []
+        subjects = [row["node"] for row in made.rows("SELECT node FROM analysed.subjects ORDER BY node")]
+        assert _reached(found, subjects) == _reached(made, subjects)
+
+
+def _reached(analysed: Analysed, subjects: list[str]) -> list[object]:
+    return [reach_of_node(analysed, node, eligible=eligible) for node in subjects for eligible in (False, True)]
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of one assignment, with a stored analysis."""
+    path = tmp_path_factory.mktemp("analysed") / "small.duckdb"
+    with open_store(path, read_only=False) as store:
+        _assign(store, "a")
+    analyze_store(path)
+    return path
+
+
+@pytest.fixture
+def small(analysed: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copy(analysed, tmp_path / "small.duckdb"))
+
+
+def _assign(store: Store, name: str) -> None:
+    with store.transaction() as con:
+        con.execute(
+            """INSERT INTO base.role_assignments (role_assignment_id, state, principal_id, role_definition_id, scope)
+            VALUES (?, 'active', 'ann', 'reader', '/subscriptions/s')""",
+            [name],
+        )
+
+
+def test_a_change_of_content_makes_a_stored_analysis_an_earlier_one(small: Path) -> None:
+    with open_store(small, read_only=False) as store:
+        assert is_current(store)
+        _assign(store, "b")
+        assert is_current(store) is False
+        assert stored_analysis(store, AnalysisOptions()) is None
+
+
+def test_a_command_that_is_killed_leaves_an_analysis_that_nobody_reads(small: Path) -> None:
+    """It dies in its transaction on the new content: the earlier analysis stays, with an earlier revision."""
+    with open_store(small, read_only=False) as store:
+        _assign(store, "b")
+        with pytest.raises(KeyboardInterrupt), store.transaction(changes_content=False) as con:
+            con.execute("CREATE OR REPLACE TABLE analysed.uses AS SELECT 1 AS broken")
+            raise KeyboardInterrupt
+    with open_store(small, read_only=True) as store:
+        assert is_current(store) is False
+        assert "principal_id" in {row["column_name"] for row in store.rows("DESCRIBE analysed.uses")}
+
+
+def test_answers_and_marks_change_no_content(small: Path) -> None:
+    with open_store(small, read_only=False) as store:
+        revision = store.remembered(CONTENT_REVISION)
+        store.write_answer("verdicts", store.table("verdicts"))
+        store.remember("anything", "now")
+        assert store.remembered(CONTENT_REVISION) == revision
+        assert is_current(store)
+
+
+def test_other_options_are_not_answered_by_the_stored_analysis(small: Path) -> None:
+    """A window of the same days is; an analysis with other options leaves the stored one as it is."""
+    with open_store(small, read_only=True) as store:
+        found = stored_analysis(store, AnalysisOptions())
+        assert found is not None
+        days = found.windows["rbac"].days
+        assert stored_analysis(store, AnalysisOptions(min_window=days, forget_days=400)) is not None
+        for other in (
+            AnalysisOptions(min_window=days - 1),
+            AnalysisOptions(forget_days=3),
+            AnalysisOptions(min_days=2),
+        ):
+            assert stored_analysis(store, other) is None
+    analyze_store(small, min_window=7)
+    with open_store(small, read_only=True) as store:
+        again = stored_analysis(store, AnalysisOptions())
+        assert again is not None
+        assert again.windows["rbac"].days == days
+
+
+def test_rules_and_version_are_part_of_the_key(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("rules_hash", lambda: "other"), ("__version__", "9.9")):
+        with monkeypatch.context() as patched, open_store(small, read_only=True) as store:
+            patched.setattr(f"rightsize.store.stored_analysis.{name}", value)
+            assert is_current(store) is False
+
+
+def test_status_says_whose_analysis_is_stored(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def said() -> str:
+        capsys.readouterr()
+        assert run(["status", "--db", str(small)]) == 0
+        return capsys.readouterr().out
+
+    assert "of the loaded content" in said()
+    with open_store(small, read_only=False) as store:
+        _assign(store, "b")
+    assert "of earlier content: `rightsize analyze` renews it" in said()
+
+
+def test_a_reader_beside_a_writer_is_told_that_the_store_is_in_use(small: Path) -> None:
+    program = "import sys, duckdb; con = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(small)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        with pytest.raises(InputError, match="is in use by another process"):
+            open_store(small, read_only=True)
+        writer.communicate()
+    with open_store(small, read_only=True) as store:
+        assert stored_analysis(store, AnalysisOptions()) is not None
+
+
+def test_explain_reads_a_stored_analysis_without_frames(small: Path) -> None:
+    """Frames and the analysis take longer to import than the answer takes."""
+    program = (
+        "import sys\nfrom rightsize.cli.main import run\n"
+        f"code = run(['explain', 'ann', '--db', {str(small)!r}, '-o', 'json'])\n"
+        "sys.exit(code or 9 * ('polars' in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
