@@ -110,6 +110,8 @@ def _moment(record: Mapping[str, Any], name: str, *, optional: bool = False) -> 
         moment = dt.datetime.fromisoformat(text if isinstance(text, str) else "")
     except ValueError:
         raise InputError(f"`{name}` is not a time") from None
+    if moment.year == dt.MAXYEAR:
+        raise InputError(f"`{name}` is after all days")  # Nothing can be added to it.
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 

@@ -1,7 +1,7 @@
 """Fuzz with Atheris: `python -m tests.fuzz TARGET… --runs N`, or `all`. Prints a row of the table for each target.
 
-Atheris is libFuzzer for Python: it keeps the inputs that reach new lines. Those go into the folder of `--corpus`, by
-default one that goes at the end; `--keep` merges the smallest set of them into `tests/fuzz/corpus`.
+Atheris is libFuzzer for Python: it goes on from the inputs that reach new lines. With `--keep`, the short ones of these
+go into `tests/fuzz/corpus`, where the next run begins. What breaks a parser goes there in any case.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ LONGEST = 200_000
 """The most bytes of an input."""
 SLOWEST = 60
 """Seconds for one input; more is a fault."""
+MOST_KEPT, LONGEST_KEPT = 12, 1_000
+"""How many inputs of a parser are kept, and the most bytes of one."""
 
 
 def fuzz(name: str, arguments: list[str]) -> None:
@@ -79,6 +81,18 @@ def run(name: str, runs: int, seed: int, corpus: Path) -> tuple[int, float, str]
     return number, seconds, f"FAULT: {error[-1][:160] if error else done.stderr[-400:]}"
 
 
+def keep(name: str, corpus: Path) -> None:
+    """Keep the longest of the short inputs that reached new lines, beside those kept already: they reach most."""
+    from tests.fuzz.targets import CORPUS  # noqa: PLC0415
+
+    sizes = {path: path.stat().st_size for path in corpus.iterdir() if not path.name.startswith("seed-")}
+    found = sorted((path for path in sizes if sizes[path] <= LONGEST_KEPT), key=lambda path: (-sizes[path], path.name))
+    kept = CORPUS / name
+    kept.mkdir(parents=True, exist_ok=True)
+    for path in found[: max(0, MOST_KEPT - len(list(kept.iterdir())))]:
+        (kept / path.name).write_bytes(path.read_bytes())
+
+
 def main() -> int:
     """Fuzz the named targets and print a table; return how many had a fault."""
     if os.environ.get(CHILD):
@@ -89,6 +103,7 @@ def main() -> int:
     parser.add_argument("targets", nargs="+", help="`all`, or: " + ", ".join(one.name for one in TARGETS))
     parser.add_argument("--runs", type=int, default=2_000, help="inputs for each target")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", action="store_true", help="keep inputs in the corpus")
     given = parser.parse_args()
     names = [one.name for one in TARGETS] if given.targets == ["all"] else given.targets
     faults = 0
@@ -96,6 +111,8 @@ def main() -> int:
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
             number, seconds, said = run(name, given.runs, given.seed, Path(folder))
+            if given.keep:
+                keep(name, Path(folder))
         faults += said != "held"
         print(f"| {name} | {number:,} | {seconds:.0f} | {said} |", flush=True)
     return faults
