@@ -9,8 +9,11 @@ import sys
 PAGE = """# What was tried
 
 After this page you know how the promises of [SECURITY.md](../SECURITY.md) are tried out. It is the output of one
-command, `python -m tests.fuzz.tried`. `.ci/nightly` runs it with more inputs; a short form of each part is among the
-tests of every change.
+command. `.ci/nightly` runs it with more inputs, and a short form of each part is among the tests of every change.
+
+```
+$ python -m tests.fuzz.tried --runs {runs} --pairs {compared} --kills {killed} > docs/tried.md
+```
 
 ## Parsers
 
@@ -49,6 +52,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=5, help="runs of each command")
     given = parser.parse_args()
     page = PAGE.format(
+        runs=given.runs,
+        compared=given.pairs,
+        killed=given.kills,
         parsers=run("tests.fuzz", "all", "--runs", str(given.runs)),
         pairs=run("tests.fuzz.pairs", "--pairs", str(given.pairs)),
         kills=run("tests.fuzz.kills", "--times", str(given.kills)),
