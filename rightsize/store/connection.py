@@ -17,7 +17,9 @@ from rightsize.model.tables import table
 from rightsize.store.content_revision import CONTENT_REVISION, change_revision, new_revision
 from rightsize.store.ddl import create_statements
 from rightsize.store.limits import ResourceLimits, explain_damage, limits_of
+from rightsize.store.meta import meta_of, set_meta
 from rightsize.store.migrations import SCHEMA_VERSION, migrate
+from rightsize.store.registered import registered
 from rightsize.store.scratch import remove_spilled
 from rightsize.store.sql import named
 from rightsize.store.transactions import one_transaction
@@ -100,22 +102,17 @@ class Store:
         with self.transaction(changes_content=False) as connection:
             connection.execute(f"DELETE FROM base.{name}")
             for part in parts:
-                try:
-                    connection.register("answer_rows", part.select(names))
+                with registered(connection, {"answer_rows": part.select(names)}):
                     connection.execute(f"INSERT INTO base.{name} ({columns}) SELECT {columns} FROM answer_rows")
-                finally:
-                    connection.unregister("answer_rows")
 
     def remembered(self, name: str) -> str | None:
         """Return the value that `remember` stored under a name, or None."""
-        found = self.connection.execute("SELECT value FROM base.meta WHERE name = ?", [name]).fetchall()
-        return str(found[0][0]) if found else None
+        return meta_of(self.connection, name)
 
     def remember(self, name: str, value: str) -> None:
         """Store a value that no analysis depends on, such as the time of the last catalogue refresh."""
         with self.transaction(changes_content=False) as connection:
-            connection.execute("DELETE FROM base.meta WHERE name = ?", [name])
-            connection.execute("INSERT INTO base.meta VALUES (?, ?)", [name, value])
+            set_meta(connection, name, value)
 
     @contextmanager
     def transaction(self, *, changes_content: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:

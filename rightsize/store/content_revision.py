@@ -9,6 +9,8 @@ import secrets
 
 import duckdb
 
+from rightsize.store.meta import set_meta
+
 CONTENT_REVISION = "content_revision"
 """Its name in the table `meta`."""
 
@@ -20,5 +22,4 @@ def new_revision() -> str:
 
 def change_revision(con: duckdb.DuckDBPyConnection) -> None:
     """Give the content a new revision, inside the transaction that changes it."""
-    con.execute("DELETE FROM base.meta WHERE name = ?", [CONTENT_REVISION])
-    con.execute("INSERT INTO base.meta VALUES (?, ?)", [CONTENT_REVISION, new_revision()])
+    set_meta(con, CONTENT_REVISION, new_revision())

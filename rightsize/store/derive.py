@@ -5,6 +5,7 @@ from __future__ import annotations
 import duckdb
 
 from rightsize.model.errors import InputError
+from rightsize.store.registered import registered
 from rightsize.store.scope_forms import form_scopes
 from rightsize.store.sql import folded
 
@@ -107,11 +108,8 @@ def _add_pairs(con: duckdb.DuckDBPyConnection, numbers: list[int], nested: list[
         {"number": numbers, "nested": nested, "depth": depths},
         schema=dict.fromkeys(("number", "nested", "depth"), pl.Int64),
     )
-    try:
-        con.register("found_pairs", rows)
+    with registered(con, {"found_pairs": rows}):
         con.execute("INSERT INTO nested_groups SELECT number, nested, depth FROM found_pairs")
-    finally:
-        con.unregister("found_pairs")
 
 
 def _require_few(memberships: int) -> None:

@@ -11,6 +11,7 @@ from rightsize.rules.layers import layers_of
 from rightsize.rules.matching import folded as folded_column
 from rightsize.rules.operations import annotate
 from rightsize.rules.planes import planes_of
+from rightsize.store.registered import registered
 
 
 def derive_roles(con: duckdb.DuckDBPyConnection) -> None:
@@ -67,12 +68,11 @@ def _annotate_operations(con: duckdb.DuckDBPyConnection) -> None:
         .alias("is_data_action")
     )
     rules = annotate(certain).select("operation", "risk", "layer", "observable_by", "unobservable_reason")
-    con.register("rule_rows", rules)
-    con.execute("""
-        UPDATE base.operations AS o SET risk = r.risk, layer = r.layer, observable_by = r.observable_by,
-            unobservable_reason = r.unobservable_reason
-        FROM rule_rows AS r WHERE r.operation = o.operation""")
-    con.unregister("rule_rows")
+    with registered(con, {"rule_rows": rules}):
+        con.execute("""
+            UPDATE base.operations AS o SET risk = r.risk, layer = r.layer, observable_by = r.observable_by,
+                unobservable_reason = r.unobservable_reason
+            FROM rule_rows AS r WHERE r.operation = o.operation""")
     _replace(con, "operation_layers", "operation, layer, plane, effect, control", _operation_layers(certain))
 
 
@@ -88,6 +88,5 @@ def _operation_layers(operations: pl.DataFrame) -> pl.DataFrame:
 
 def _replace(con: duckdb.DuckDBPyConnection, name: str, columns: str, frame: pl.DataFrame) -> None:
     con.execute(f"DELETE FROM base.{name}")
-    con.register("derived_rows", frame)
-    con.execute(f"INSERT INTO base.{name} ({columns}) SELECT * FROM derived_rows")
-    con.unregister("derived_rows")
+    with registered(con, {"derived_rows": frame}):
+        con.execute(f"INSERT INTO base.{name} ({columns}) SELECT * FROM derived_rows")

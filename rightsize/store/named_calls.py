@@ -13,6 +13,7 @@ import duckdb
 from rightsize.rbac.text import OPERATION_FORM
 from rightsize.store.merge_calls import STORED
 from rightsize.store.merge_events import merge_names, with_actors
+from rightsize.store.registered import registered
 from rightsize.store.sql import folded
 from rightsize.store.staging import DOWNLOADED, EVENT_KEY, number_texts
 
@@ -134,7 +135,6 @@ def _find_meant(con: duckdb.DuckDBPyConnection, acts: str, operations: str) -> b
     from rightsize.analyze.display_names import operations_meant  # noqa: PLC0415
 
     catalogue = pl.DataFrame(con.sql(f"SELECT operation, display_name, is_data_action FROM {operations}"))
-    con.register("meant_frame", operations_meant(pl.DataFrame(con.sql(acts)), catalogue))
-    con.execute("CREATE OR REPLACE TEMP TABLE meant_operations AS FROM meant_frame")
-    con.unregister("meant_frame")
+    with registered(con, {"meant_frame": operations_meant(pl.DataFrame(con.sql(acts)), catalogue)}):
+        con.execute("CREATE OR REPLACE TEMP TABLE meant_operations AS FROM meant_frame")
     return bool(con.execute("SELECT 1 FROM meant_operations LIMIT 1").fetchall())

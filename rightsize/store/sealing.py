@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import duckdb
 
+from rightsize.store.meta import meta_of, set_meta
+
 SEALED = "sealed_before"
 """The name in `base.meta` of the first open day."""
 
@@ -21,14 +23,13 @@ NOT_REJECTED = "(file_id, line) NOT IN (SELECT (file_id, line) FROM stage_reject
 
 def sealed_before(con: duckdb.DuckDBPyConnection) -> dt.date | None:
     """Return the day before which all days are sealed, or None if nothing was pruned."""
-    found = con.execute("SELECT value FROM base.meta WHERE name = ?", [SEALED]).fetchall()
-    return dt.date.fromisoformat(found[0][0]) if found else None
+    found = meta_of(con, SEALED)
+    return dt.date.fromisoformat(found) if found is not None else None
 
 
 def seal(con: duckdb.DuckDBPyConnection, before: dt.date) -> None:
     """Seal all days before a day."""
-    con.execute("DELETE FROM base.meta WHERE name = ?", [SEALED])
-    con.execute("INSERT INTO base.meta VALUES (?, ?)", [SEALED, before.isoformat()])
+    set_meta(con, SEALED, before.isoformat())
 
 
 def drop_late(con: duckdb.DuckDBPyConnection, staged: Mapping[str, str]) -> dict[int, int]:

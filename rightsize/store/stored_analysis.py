@@ -20,6 +20,8 @@ from rightsize import __version__
 from rightsize.rules.revision import rules_hash
 from rightsize.store.connection import Store, rows_of
 from rightsize.store.content_revision import CONTENT_REVISION
+from rightsize.store.meta import set_meta
+from rightsize.store.registered import registered
 from rightsize.store.sql import named
 
 if TYPE_CHECKING:
@@ -101,13 +103,10 @@ def lay_out(connection: duckdb.DuckDBPyConnection, tables: Iterable[AnalysisTabl
     """Replace the tables of the schema `analysed`."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS analysed")
     for one in tables:
-        connection.register("analysed_rows", one.rows)
-        try:
+        with registered(connection, {"analysed_rows": one.rows}):
             connection.execute(
                 f"CREATE OR REPLACE TABLE analysed.{one.name} AS FROM analysed_rows ORDER BY {named(*one.order)}"
             )
-        finally:
-            connection.unregister("analysed_rows")
 
 
 def store_analysis(
@@ -135,8 +134,7 @@ def store_analysis(
         connection.execute("CREATE OR REPLACE TABLE analysed.frames (name VARCHAR, content BLOB)")
         for name, content in parts:
             connection.execute("INSERT INTO analysed.frames VALUES (?, ?)", [name, content])
-        connection.execute("DELETE FROM base.meta WHERE name = ?", [_NAME])
-        connection.execute("INSERT INTO base.meta VALUES (?, ?)", [_NAME, json.dumps(key)])
+        set_meta(connection, _NAME, json.dumps(key))
 
 
 def in_memory(tables: Iterable[AnalysisTable], windows: Mapping[str, Days]) -> Analysed:
@@ -150,7 +148,7 @@ def in_memory(tables: Iterable[AnalysisTable], windows: Mapping[str, Days]) -> A
 def stored_analysis(store: Store, asked: AnalysisOptions) -> Analysed | None:
     """Return the stored analysis, if it is of the present content, rules and version, and answers for these options."""
     key = _key(store)
-    if key is None or not is_current(store):
+    if key is None or not _is_of_present(store, key):
         return None
     windows = _windows(key)
     every = windows.values()
@@ -166,9 +164,7 @@ def stored_analysis(store: Store, asked: AnalysisOptions) -> Analysed | None:
 def is_current(store: Store) -> bool | None:
     """Return whether the stored analysis is of the present content, rules and version; None where none is stored."""
     key = _key(store)
-    if key is None:
-        return None
-    return all(key.get(name) == value for name, value in _basis(store).items())
+    return None if key is None else _is_of_present(store, key)
 
 
 def mark_answers(store: Store) -> None:
@@ -184,17 +180,18 @@ def has_current_answers(store: Store) -> bool:
 def put_in_front(store: Store, answers: Mapping[str, pl.DataFrame]) -> None:
     """Let rows stand for answer tables in the SQL of this connection, under their names; nothing is stored."""
     for name, rows in answers.items():
-        store.connection.register("answer_rows", rows)
-        try:
+        with registered(store.connection, {"answer_rows": rows}):
             store.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM answer_rows")
-        finally:
-            store.connection.unregister("answer_rows")
 
 
 def stored_window(store: Store) -> Days | None:
     """Return the window of the stored analysis, whether it is current or not; None where none is stored."""
     key = _key(store)
     return None if key is None else next(iter(_windows(key).values()))
+
+
+def _is_of_present(store: Store, key: Mapping[str, Any]) -> bool:
+    return all(key.get(name) == value for name, value in _basis(store).items())
 
 
 def _basis(store: Store) -> dict[str, object]:

@@ -9,8 +9,7 @@ next pass reaches the same results.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,8 @@ import polars as pl
 
 from rightsize.model.tables import table
 from rightsize.store.connection import Store
+from rightsize.store.meta import set_meta
+from rightsize.store.registered import registered
 from rightsize.store.sql import named
 
 KEEP_DAYS = 90
@@ -183,7 +184,7 @@ def commit_pass(store: Store, done: Pass, sinks: Sequence[str]) -> int:
         "pass_reported": done.reported,
         "read_files": _stamps(done.unread),
     }
-    with _registered(store.connection, laid_out), store.transaction(changes_content=False) as con:
+    with registered(store.connection, laid_out), store.transaction(changes_content=False) as con:
         con.execute(f"INSERT INTO base.watch_changes ({columns}) SELECT {columns} FROM pass_changes")
         con.execute("DELETE FROM base.watch_seen WHERE kind IN (SELECT unnest($kinds))", {"kinds": list(done.kinds)})
         for name in ("pass_seen", "pass_reported"):
@@ -193,27 +194,10 @@ def commit_pass(store: Store, done: Pass, sinks: Sequence[str]) -> int:
             {"days": list(done.touched.days), "tables": sorted(done.touched.tables)},
         )
         _write_files(con)
-        _remember(con, _NUMBER, str(number + len(fresh)))
-        _remember(con, _AS_OF, done.as_of.isoformat())
+        set_meta(con, _NUMBER, str(number + len(fresh)))
+        set_meta(con, _AS_OF, done.as_of.isoformat())
         _prune(con, done.as_of)
     return len(fresh)
-
-
-@contextmanager
-def _registered(con: duckdb.DuckDBPyConnection, frames: Mapping[str, pl.DataFrame]) -> Iterator[None]:
-    """Register frames under their names for SQL during the block."""
-    for name, frame in frames.items():
-        con.register(name, frame)
-    try:
-        yield
-    finally:
-        for name in frames:
-            con.unregister(name)
-
-
-def _remember(con: duckdb.DuckDBPyConnection, name: str, value: str) -> None:
-    con.execute("DELETE FROM base.meta WHERE name = ?", [name])
-    con.execute("INSERT INTO base.meta VALUES (?, ?)", [name, value])
 
 
 def _prune(con: duckdb.DuckDBPyConnection, as_of: dt.date) -> None:
@@ -268,7 +252,7 @@ def known_files(store: Store) -> dict[str, tuple[int, int]]:
 
 def keep_files(store: Store, files: Mapping[str, tuple[int, int]], gone: Collection[str]) -> None:
     """Store the files that were read, with size and modification time in ns, and delete those that are gone."""
-    with _registered(store.connection, {"read_files": _stamps(files)}), store.transaction(changes_content=False) as con:
+    with registered(store.connection, {"read_files": _stamps(files)}), store.transaction(changes_content=False) as con:
         con.execute("DELETE FROM base.watch_files WHERE path IN (SELECT unnest($gone))", {"gone": list(gone)})
         _write_files(con)
 
