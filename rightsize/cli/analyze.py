@@ -10,7 +10,7 @@ import typer
 
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
-from rightsize.cli.options import Window
+from rightsize.cli.options import WindowOptions
 from rightsize.cli.output import short_name
 from rightsize.model.plan import PLANE_NAMES
 from rightsize.render import summary
@@ -40,7 +40,7 @@ _COLUMNS: dict[By, tuple[tuple[str, ...], tuple[str, ...]]] = {
 def analyze(
     by: Annotated[By, typer.Option("--by", help="Unit of a row, on each plane.")] = By.PRINCIPAL,
     *,
-    window: Window,
+    window: WindowOptions,
     common: Common,
 ) -> None:
     """Judge each granted operation as used, unused, unobservable or out of coverage, and score creep and risk."""

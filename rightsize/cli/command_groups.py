@@ -9,7 +9,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from rightsize.cli.lazy_modules import lazy_modules
-from rightsize.cli.registry import Entry, entries_below
+from rightsize.cli.registry import CommandEntry, entries_below
 
 _WHOLE = 200
 """Longer than the line of any command."""
@@ -59,7 +59,7 @@ class CommandGroup(TyperGroup):
 class _ImportedCommands(Mapping[str, Any]):
     """The commands of a group by name; one is imported when it is asked for."""
 
-    def __init__(self, entries: Mapping[str, Entry]) -> None:
+    def __init__(self, entries: Mapping[str, CommandEntry]) -> None:
         self._entries = entries
         self._imported: dict[str, Any] = {}
 
@@ -78,7 +78,7 @@ class _ImportedCommands(Mapping[str, Any]):
         return len(self._entries)
 
 
-def _command_of(name: str, entry: Entry) -> Any:
+def _command_of(name: str, entry: CommandEntry) -> Any:
     if not entry.function:
         return CommandGroup(
             below=entry.name,

@@ -10,7 +10,7 @@ import typer
 from rightsize.cli.command import Common, command
 from rightsize.cli.layout import terminal_width, wrapped
 from rightsize.cli.narration import say
-from rightsize.cli.options import Window
+from rightsize.cli.options import WindowOptions
 from rightsize.cli.output import write
 from rightsize.cli.reach import way_lines
 from rightsize.render.escape import for_shell, for_terminal
@@ -30,7 +30,7 @@ def explain(
         ),
     ],
     *,
-    window: Window,
+    window: WindowOptions,
     common: Common,
 ) -> None:
     """Show everything known about one principal: assignments, use, verdicts, evidence; quick after `analyze`."""

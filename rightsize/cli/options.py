@@ -114,7 +114,7 @@ DEFAULT_PLAN = Path("reports/plan")
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class WindowOptions:
     """The options of the observation window."""
 
     as_of: AsOf = None

@@ -16,7 +16,7 @@ from rightsize.cli.options import (
     DEFAULT_PLAN,
     EmergencyAccess,
     OutputFormat,
-    Window,
+    WindowOptions,
 )
 from rightsize.cli.output import copy_file, short_name, write
 from rightsize.model.excess import total_excess
@@ -218,7 +218,7 @@ def propose(
         typer.Option("--review", help="File of decisions, from `rightsize review`: rejected changes are not made."),
     ] = None,
     *,
-    window: Window,
+    window: WindowOptions,
     common: Common,
 ) -> None:
     """Write a plan of the smallest role assignments that would have allowed the observed use, with proof."""

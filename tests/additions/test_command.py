@@ -38,8 +38,8 @@ def assigned(
 '''
 LINE = Registration(
     path="rightsize/cli/registry.py",
-    after='Entry("sql", "Data", "Run one SQL statement that reads the store.", "sql:sql"),',
-    text='    Entry("assigned", "Data", "List the role assignments at a scope.", "assigned:assigned"),',
+    after='CommandEntry("sql", "Data", "Run one SQL statement that reads the store.", "sql:sql"),',
+    text='    CommandEntry("assigned", "Data", "List the role assignments at a scope.", "assigned:assigned"),',
 )
 SCOPE = "/subscriptions/60000000-0000-4000-8000-000000000000"
 ASSIGNED = "30000000-0000-4000-8000-000000000000"

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from rightsize.cli.command import Command, Common, command
-from rightsize.cli.options import OutputFormat, Window
+from rightsize.cli.options import OutputFormat, WindowOptions
 from rightsize.model.errors import InputError
 
 SHARED = ["--db", "-v", "-q", "--no-input"]
@@ -58,16 +58,16 @@ def test_shared_options_reach_a_command_as_one_object(capsys: pytest.CaptureFixt
 
 
 def test_a_group_of_options_reaches_a_command_as_an_object() -> None:
-    seen: list[Window] = []
+    seen: list[WindowOptions] = []
 
     @command(output=False)
-    def judge(first: Annotated[int, typer.Option("--first")] = 1, *, window: Window) -> None:
+    def judge(first: Annotated[int, typer.Option("--first")] = 1, *, window: WindowOptions) -> None:
         """Judge."""
         seen.append(window)
 
     assert options_of(judge) == ["--first", "--as-of", "--min-window", "--min-days", "--forget-days", *SHARED]
     call(judge, "--as-of", "2026-09-20", "--min-days", "5")
-    assert seen == [Window(as_of=dt.date(2026, 9, 20), min_days=5)]
+    assert seen == [WindowOptions(as_of=dt.date(2026, 9, 20), min_days=5)]
 
 
 def test_formats_of_its_own_stand_in_the_place_of_the_shared_ones() -> None:

@@ -59,7 +59,7 @@ def proposal_id(role_assignment_id: str, state: str, part: str = "") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """What proposals say besides the counts of their operations.
+    """The readers that write sentences of a proposal: on declared windows, absence, alternatives and duplicates.
 
     Attributes:
         declared: By subscription or management group, sentences on the windows that a user declared complete.
@@ -76,15 +76,15 @@ class Statements:
 
 @dataclass(frozen=True, slots=True)
 class ProposalInput:
-    """What proposals are written from, besides the drafts and their proofs.
+    """The input of `write_proposals`, besides the drafts and their proofs.
 
     Attributes:
-        demands: The roles, and what divides needs into parts.
+        demands: The roles, and the rules that divide needs into parts.
         weights: The weights of access.
         evidence: The evidence on each assignment.
         window: The use in the window.
         earlier: The use before it that still counts.
-        statements: What proposals say besides.
+        statements: The readers that write sentences.
         spelling: Folded scope to the scope as it is spelled.
         unobservable: The option that decides which unlogged operations stay.
     """

@@ -29,7 +29,7 @@ from rightsize.rbac.text import Folded
 
 @dataclass(frozen=True, slots=True)
 class ProofInput:
-    """What proposals are proved from, besides the drafts and the new roles.
+    """The input of `prove_drafts`, besides the drafts and the new roles.
 
     Attributes:
         subjects: Today's assignments.
@@ -48,7 +48,7 @@ class ProofInput:
 
 @dataclass(frozen=True, slots=True)
 class ReplayInput:
-    """What calls are replayed from, besides the drafts and the new roles.
+    """The input of `replay_drafts`, besides the drafts and the new roles.
 
     Attributes:
         calls: The calls, as `replay.distinct_uses` returns them.

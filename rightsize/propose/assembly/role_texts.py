@@ -25,7 +25,7 @@ _NAMED, _REASONS = 3, 4
 
 @dataclass(frozen=True, slots=True)
 class TextInput:
-    """What roles are named and described from, besides what they hold.
+    """The input of `give_texts`, besides the roles, their use and their evidence.
 
     Attributes:
         places: The names of places and teams.

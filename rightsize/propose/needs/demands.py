@@ -16,7 +16,7 @@ from rightsize.rbac.text import Folded
 
 @dataclass(frozen=True, slots=True)
 class DemandInput:
-    """What divides a need into parts that are granted apart.
+    """The roles, and the rules that divide one need into parts with assignments of their own.
 
     Attributes:
         book: The roles.

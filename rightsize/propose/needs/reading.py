@@ -121,7 +121,7 @@ class LeftAlone:
 
 @dataclass(frozen=True, slots=True)
 class TenantReading:
-    """What all plans of one analysis are made from, whatever their options.
+    """The data of one analysis that its plans share, whatever their options.
 
     No stage takes it: `assembly.plan` makes the input of each stage from it.
 

@@ -28,7 +28,7 @@ from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, read_incidence
 
 @dataclass(frozen=True, slots=True)
 class BreakInput:
-    """What the estimates of a plan are made from.
+    """The input of `break_bounds`.
 
     Attributes:
         inputs: The tables, with their single uses.

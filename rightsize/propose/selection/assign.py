@@ -76,7 +76,7 @@ class ChoiceInput:
 
     Attributes:
         subjects: Today's assignments, by key.
-        demands: What divides their needs into parts.
+        demands: The rules that divide their needs into parts.
         terms: The terms of the choice of roles.
         limits: The facts that decide how many assignments fit where.
         unobserved: What decides on the needs of holders without observed use.
@@ -255,7 +255,7 @@ def _scope_facts(asked: ChoiceInput) -> ScopeFacts:
 
 @dataclass(frozen=True, slots=True)
 class TermsInput:
-    """What the terms of a choice of roles are made from.
+    """The input of `read_terms`.
 
     Attributes:
         subjects: Today's assignments.

@@ -58,7 +58,7 @@ def separate(
 
     Args:
         unsplit: The plan without the split.
-        demands: What divides its needs.
+        demands: The rules that divide its needs into parts.
         tenant: The assignments and roles of today.
         remake: A function that makes the plan anew with other operations and layers to split off.
     """
