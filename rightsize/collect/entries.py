@@ -77,9 +77,7 @@ def check_entry(entry: object) -> None:
     newest = dt.datetime.now(dt.UTC).date() + _AHEAD
     for name in ("first", "last"):
         if entry[name]:
-            moment = _moment(entry, name)
-            if moment is None or not _OLDEST <= moment.date() <= newest:
-                raise InputError(f"`{name}` is not a time of which Azure can have logs")
+            _moment(entry, name, newest=newest)
     for request in entry["pending"]:
         _check(request, _REQUEST, "pending")
         if set(request) != set(_REQUEST):
@@ -102,7 +100,10 @@ def _check(value: object, wanted: Mapping[str, Check], where: str) -> None:
             raise InputError(f"`{where}.{name}` is not what it should be" if where else f"`{name}` is not right")
 
 
-def _moment(record: Mapping[str, Any], name: str, *, optional: bool = False) -> dt.datetime | None:
+def _moment(
+    record: Mapping[str, Any], name: str, *, optional: bool = False, newest: dt.date = dt.date.max - _AHEAD
+) -> dt.datetime | None:
+    """Return a time of the years that Azure has logs of; by default it only leaves room for a clock that is ahead."""
     text = record.get(name)
     if text is None and optional:
         return None
@@ -110,8 +111,8 @@ def _moment(record: Mapping[str, Any], name: str, *, optional: bool = False) -> 
         moment = dt.datetime.fromisoformat(text if isinstance(text, str) else "")
     except ValueError:
         raise InputError(f"`{name}` is not a time") from None
-    if moment.year == dt.MAXYEAR:
-        raise InputError(f"`{name}` is after all days")  # Nothing can be added to it.
+    if not _OLDEST <= moment.date() <= newest:
+        raise InputError(f"`{name}` is not a time of which Azure can have logs")
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
