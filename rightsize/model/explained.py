@@ -54,7 +54,7 @@ COUNTS = (
 LETTERS = {"principal": "p", "resource": "r", "outsider": "o"}
 """The kinds of subjects of reach, each with the letter of its nodes in the graph."""
 CALLED = ("id", "alias", "user_principal_name", "app_id", "display_name", "beginning")
-"""What a name of a principal may be, in the order in which names are looked up.
+"""The kinds of names by which a principal can be asked for, in the order in which they are looked up.
 
 A `beginning` is any of the others, and is looked up by its first letters.
 """

@@ -7,14 +7,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rightsize.model.errors import InputError, UsageError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_templates import (
-    MISSING_READER,
     MOST_REFERENCES,
     ROLE_TYPE,
-    first_line,
     make_role,
+    parsed,
     unknown_value,
 )
 
@@ -30,14 +28,7 @@ def bicep_roles(text: str) -> Iterator[RoleDefinition]:
         InputError: It is no Bicep, or the permissions of a role are known only at its deployment.
         UsageError: The package that reads Bicep is not installed.
     """
-    try:
-        from pycep import BicepParser  # noqa: PLC0415  an extra
-    except ImportError:
-        raise UsageError("Bicep is not read by this installation", hint=MISSING_READER) from None
-    try:
-        document: Mapping[str, Any] = BicepParser().parse(text=text)
-    except Exception as error:
-        raise InputError(f"not valid Bicep: {first_line(error)}") from error
+    document = parsed("Bicep", _parse, text)
     variables = {str(name): one.get("value") for name, one in (document.get("variables") or {}).items()}
 
     def resolve(value: object, place: str) -> object:
@@ -72,6 +63,12 @@ def bicep_roles(text: str) -> Iterator[RoleDefinition]:
             resolve,
             _bicep_text(properties.get("description")),
         )
+
+
+def _parse(text: str) -> Mapping[str, Any]:
+    from pycep import BicepParser  # noqa: PLC0415  an extra
+
+    return BicepParser().parse(text=text)
 
 
 def _bicep_text(value: object) -> object:

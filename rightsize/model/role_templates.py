@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from rightsize.model.errors import InputError
+from rightsize.model.errors import InputError, UsageError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import read_role_definitions
 
@@ -23,7 +23,6 @@ _VARIABLE = re.compile(r"\[variables\('([^']+)'\)\]", re.IGNORECASE)
 TERRAFORM_EXPRESSION = re.compile(r"(?<!\$)\$\{|(?<!%)%\{")
 MOST_REFERENCES = 50
 """The most templates within templates, and the most names that lead to one value."""
-MISSING_READER = "install the extra that reads it: `pip install 'rightsize[iac]'`"
 
 Resolve = Callable[[object, str], object]
 """Returns the value of an expression, or raises InputError; any other value is returned as it is."""
@@ -124,9 +123,21 @@ def unknown_value(place: str, value: object) -> InputError:
     )
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of what a parser says."""
-    return (str(error).strip().split("\n")[0] or type(error).__name__)[:200]
+def parsed(language: str, parse: Callable[[str], Mapping[str, Any]], text: str) -> Mapping[str, Any]:
+    """Return what a parser makes of a text; the parser imports its package, an extra, when it is called.
+
+    Raises:
+        InputError: The text is not valid in this language.
+        UsageError: The package is not installed.
+    """
+    try:
+        return parse(text)
+    except ImportError:
+        hint = "install the extra that reads it: `pip install 'rightsize[iac]'`"
+        raise UsageError(f"{language} is not read by this installation", hint=hint) from None
+    except Exception as error:
+        said = (str(error).strip().split("\n")[0] or type(error).__name__)[:200]
+        raise InputError(f"not valid {language}: {said}") from error
 
 
 def _arm_roles(template: Mapping[str, Any], depth: int) -> Iterator[RoleDefinition]:

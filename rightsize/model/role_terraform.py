@@ -7,15 +7,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rightsize.model.errors import InputError, UsageError
+from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_templates import (
-    MISSING_READER,
     MOST_REFERENCES,
     ROLE_TYPE,
     TERRAFORM_EXPRESSION,
     TERRAFORM_TYPE,
-    first_line,
+    parsed,
     terraform_role,
     terraform_text,
     unknown_value,
@@ -31,14 +30,7 @@ def terraform_roles(text: str) -> Iterator[RoleDefinition]:
         InputError: It is no Terraform, or the permissions of a role are known only at its deployment.
         UsageError: The package that reads Terraform is not installed.
     """
-    try:
-        import hcl2  # noqa: PLC0415  an extra
-    except ImportError:
-        raise UsageError("Terraform is not read by this installation", hint=MISSING_READER) from None
-    try:
-        document: Mapping[str, Any] = hcl2.loads(text)
-    except Exception as error:
-        raise InputError(f"not valid Terraform: {first_line(error)}") from error
+    document = parsed("Terraform", _parse, text)
     locals_ = {str(name): value for group in _tables(document, "locals") for name, value in group.items()}
 
     def resolve(value: object, place: str) -> object:
@@ -60,6 +52,13 @@ def terraform_roles(text: str) -> Iterator[RoleDefinition]:
                     yield terraform_role({**body, **{key: _shown(body.get(key)) for key in _TEXTS}}, resolve)
                 elif kind.strip('"').startswith("azapi_") and ROLE_TYPE in str(body.get("type", "")).lower():
                     raise unknown_value("an azapi resource that is a role definition", "body")
+
+
+def _parse(text: str) -> Mapping[str, Any]:
+    import hcl2  # noqa: PLC0415  an extra
+
+    found: Mapping[str, Any] = hcl2.loads(text)
+    return found
 
 
 def _tables(document: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
