@@ -30,7 +30,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_ids, principal_names
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import OutOfCoverage, Verdict
-from rightsize.analyze.scores import bucket_of, holders_of_unknown_roles, score_principals, unscored
+from rightsize.analyze.scores import bucket_of
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
@@ -42,9 +42,16 @@ _USES = ("principal_id", "holder", "kind", "part", "n", *USE)
 
 
 def principal_tables(
-    inputs: Inputs, analysis: Analysis, findings: pl.DataFrame, planes: Sequence[PlaneAnalysis]
+    inputs: Inputs,
+    analysis: Analysis,
+    findings: pl.DataFrame,
+    planes: Sequence[PlaneAnalysis],
+    scores: pl.DataFrame,
 ) -> Iterator[tuple[str, pl.DataFrame, tuple[str, ...]]]:
-    """Yield the tables: name, rows, and the columns to sort them by; without those of tokens, names and reach."""
+    """Yield the tables: name, rows, and the columns to sort them by; without those of tokens, names and reach.
+
+    `scores` are those of Azure RBAC, as `judged_scores` returns them.
+    """
     by_id = ("principal_id", "part", "n")
     yield "identities", _identities(inputs), ("id",)
     yield "memberships", analysis.tenant.membership, ("principal_id", "holder")
@@ -55,7 +62,7 @@ def principal_tables(
     yield "counts", pl.concat(counts), ("holder", "part", *_KEY)
     yield "profiles", analysis.profile_sets, ("profile_id", "plane", "verdict", "reason")
     yield "operation_sets", analysis.sets, ("set_id", "plane", "operation")
-    yield "scores", pl.concat([_scores(analysis), *_of_planes(planes, _plane_scores)]), by_id
+    yield "scores", pl.concat([_with_bucket(scores), *_of_planes(planes, _plane_scores)]), by_id
     yield "uses", pl.concat([_uses(analysis, assignments), *_of_planes(planes, _plane_uses)]), ("principal_id", "n")
     yield "denied", pl.concat([_denied(analysis), *_of_planes(planes, _plane_denied)]), by_id
     yield "sign_ins", _sign_ins(inputs, analysis.window), ("principal_id", "n")
@@ -140,11 +147,6 @@ def _plane_counts(plane: PlaneAnalysis) -> pl.DataFrame:
 
 def _plane_holders(plane: PlaneAnalysis) -> pl.DataFrame:
     return plane.assignments.select("role_assignment_id", "state", holder="principal_id")
-
-
-def _scores(analysis: Analysis) -> pl.DataFrame:
-    unknown = holders_of_unknown_roles(analysis.tenant)
-    return _with_bucket(unscored(score_principals(analysis), "principal_id", unknown))
 
 
 def _plane_scores(plane: PlaneAnalysis) -> pl.DataFrame:

@@ -33,6 +33,7 @@ _ALL_HERE = (1 << _STRIDE) - 1
 _GRAPH, _DIRECTORY, _TENANT = 1, 2, 4
 _HEAD = 3
 _WHOLE = ("x:tenant", "a:/")
+_CROWDS = ("x:users", "x:all_users")
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,13 +247,18 @@ def _places(graph: ReachGraph) -> set[str]:
     return found | {name[2:] for name in graph.numbers if name.startswith(("a:", "r:", "s:"))}
 
 
+def crowd_of(graph: ReachGraph) -> set[int]:
+    """Return the nodes that anybody who reaches all users of the directory reaches."""
+    return {end for part in _CROWDS if part in graph.numbers for end in graph.out[graph.numbers[part]]}
+
+
 def _frame(graph: ReachGraph, where: pl.DataFrame) -> Frame:
     """Lay out the bits: subscriptions, then things to gain; users reached only through the directory come last."""
     order = {scope: position for position, scope in enumerate(where["scope"].unique().sort())}
     first = _HEAD + _STRIDE * len(order)
     had: dict[int, bool] = {}
     for start, ends in enumerate(graph.out):
-        is_crowd = graph.names[start] in ("x:users", "x:all_users")
+        is_crowd = graph.names[start] in _CROWDS
         for end in ends:
             if graph.names[end][0] in "prs":
                 had[end] = had.get(end, True) and is_crowd

@@ -19,12 +19,11 @@ import polars as pl
 
 from rightsize.analyze.facts import Facts
 from rightsize.analyze.inputs import Inputs, schema_of
-from rightsize.analyze.reach import View, described, granted_holdings, own_of, reached_of, view_of
+from rightsize.analyze.reach import View, crowd_of, described, granted_holdings, own_of, reached_of, view_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.model.explained import COUNTS
 
 _EDGES = {"start": pl.String, "end": pl.String, "why": pl.String, "certain": pl.Boolean}
-_CROWDS = ("x:users", "x:all_users")
 
 
 def reach_tables(facts: Facts, tenant: Tenant, inputs: Inputs) -> Iterator[tuple[str, pl.DataFrame, tuple[str, ...]]]:
@@ -58,10 +57,9 @@ def _rows(view: View) -> dict[str, pl.DataFrame]:
             if bits not in described_once:
                 described_once[bits] = described(view.frame, *bits)
             counts.append({"node": name} | described_once[bits])
-    crowd = {end for part in _CROWDS if part in graph.numbers for end in graph.out[graph.numbers[part]]}
     types = schema_of("reach")
     return {
         "edges": pl.DataFrame(edges, schema=_EDGES, orient="row"),
         "reach": pl.DataFrame(counts, schema={"node": pl.String} | {name: types[name] for name in COUNTS}),
-        "crowd": pl.DataFrame({"node": [graph.names[node] for node in crowd]}, schema={"node": pl.String}),
+        "crowd": pl.DataFrame({"node": [graph.names[node] for node in crowd_of(graph)]}, schema={"node": pl.String}),
     }

@@ -180,6 +180,11 @@ def unscored(scored: pl.DataFrame, subject: str, unknown: pl.Series) -> pl.DataF
     )
 
 
+def judged_scores(analysis: Analysis) -> pl.DataFrame:
+    """Return the rows of `score_principals`, with null for scores that nobody judged."""
+    return unscored(score_principals(analysis), "principal_id", holders_of_unknown_roles(analysis.tenant))
+
+
 def with_unknown_roles(tenant: Tenant) -> pl.DataFrame:
     """Return the assignments whose role grants what is not known: no definition, or no catalogue, is loaded."""
     return tenant.assignments.filter(~pl.col("role_known") | (not tenant.has_catalogue))

@@ -79,7 +79,6 @@ def prepared(directory: Path, texts: Iterable[tuple[str, Iterable[str | bytes]]]
     try:
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            _remove_left(directory)
             for name, parts in texts:
                 found = hashlib.sha256()
                 path = _write_beside(directory, _hashed(parts, found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,9 +18,8 @@ from rightsize.analyze.naming import principal_names
 from rightsize.analyze.planes import PlaneAnalysis, sets_of_all, with_planes
 from rightsize.analyze.scores import (
     bucket_of,
-    holders_of_unknown_roles,
+    judged_scores,
     score_assignments,
-    score_principals,
     unscored,
     with_unknown_roles,
 )
@@ -100,12 +99,12 @@ def analyze_store(
         verdicts, findings = write_conclusions(store, analysis, judged_findings, behaviour, planes)
         keep_layers(store, measure_layers(analysis))
         keep_reach(store, inputs, analysis)
+        scores = judged_scores(analysis) if by == "principal" else None
         if has_default_options(AnalysisOptions(as_of, min_window, forget_days, min_days)):
-            keep_analysis(store, inputs, analysis, judged_findings, planes)
-    score: Callable[..., list[dict[str, Any]]] = _by_principal if by == "principal" else _by_assignment
+            keep_analysis(store, inputs, analysis, judged_findings, planes, scores)
     return AnalysisResult(
         window=analysis.window,
-        rows=score(inputs, analysis, planes),
+        rows=_by_assignment(inputs, analysis, planes) if scores is None else _by_principal(inputs, scores, planes),
         unexplained=count_unexplained_by_plane(verdicts),
         findings=len(findings),
         has_catalogue=analysis.tenant.has_catalogue,
@@ -147,9 +146,8 @@ def all_findings(
     return pl.concat([findings, unusual, *(plane.findings for plane in planes)]).sort("control", "subject")
 
 
-def _by_principal(inputs: Inputs, analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> list[dict[str, Any]]:
-    scored = unscored(score_principals(analysis), "principal_id", holders_of_unknown_roles(analysis.tenant))
-    table = pl.concat([scored, *(plane.principals for plane in planes)])
+def _by_principal(inputs: Inputs, scores: pl.DataFrame, planes: Sequence[PlaneAnalysis]) -> list[dict[str, Any]]:
+    table = pl.concat([scores, *(plane.principals for plane in planes)])
     named = table.join(principal_names(inputs), on="principal_id", how="left", maintain_order="left")
     return _with_bucket(
         named.with_columns(name=pl.coalesce("name", "principal_id")).sort(

@@ -13,7 +13,7 @@ from rightsize.analyze.blast import Branch, draw_grid, grow_branches
 from rightsize.analyze.facts import Facts, read_facts, without_grants
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import LoadedNames
-from rightsize.analyze.reach import View, described, own_of, reached_of, read_holdings, view_of, ways_from
+from rightsize.analyze.reach import View, crowd_of, described, own_of, reached_of, read_holdings, view_of, ways_from
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.planned_state import holdings_after, tables_after
@@ -136,8 +136,7 @@ def ends_of(view: View, node: str) -> list[str]:
     number = view.graph.numbers.get(node)
     if number is None:
         return []
-    crowd = {end for part in ("x:users", "x:all_users") if part in view.graph.numbers
-             for end in view.graph.out[view.graph.numbers[part]]}  # fmt: skip
+    crowd = crowd_of(view.graph)
     found = [
         view.graph.names[thing]
         for thing, bit in view.frame.things.items()

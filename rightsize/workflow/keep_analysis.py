@@ -13,6 +13,7 @@ from rightsize.analyze.naming import callings
 from rightsize.analyze.planes import PlaneAnalysis, with_planes
 from rightsize.analyze.principal_tables import principal_tables
 from rightsize.analyze.reach_tables import reach_tables
+from rightsize.analyze.scores import judged_scores
 from rightsize.analyze.tenant import Tenant, read_tenant
 from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window
@@ -56,11 +57,19 @@ def options_of(window: Window) -> AnalysisOptions:
 
 
 def keep_analysis(
-    store: Store, inputs: Inputs, analysis: Analysis, findings: pl.DataFrame, planes: Sequence[PlaneAnalysis]
+    store: Store,
+    inputs: Inputs,
+    analysis: Analysis,
+    findings: pl.DataFrame,
+    planes: Sequence[PlaneAnalysis],
+    scores: pl.DataFrame | None = None,
 ) -> None:
-    """Store an analysis of the present content with default options, in one transaction after all is computed."""
+    """Store an analysis of the present content with default options, in one transaction after all is computed.
+
+    `scores` are those that `judged_scores` returns, where the caller has them already.
+    """
     step("storing the analysis")
-    tables = list(_tables(store, inputs, analysis, findings, planes))
+    tables = list(_tables(store, inputs, analysis, findings, planes, scores))
     parts = write_parts(analysis, findings, planes)
     store_analysis(store, tables, parts, _windows(analysis, planes), DEFAULT_FORGET_DAYS)
 
@@ -150,9 +159,15 @@ def _judge(store: Store, inputs: Inputs, asked: AnalysisOptions) -> tuple[Analys
 
 
 def _tables(
-    store: Store, inputs: Inputs, analysis: Analysis, findings: pl.DataFrame, planes: Sequence[PlaneAnalysis]
+    store: Store,
+    inputs: Inputs,
+    analysis: Analysis,
+    findings: pl.DataFrame,
+    planes: Sequence[PlaneAnalysis],
+    scores: pl.DataFrame | None = None,
 ) -> Iterator[AnalysisTable]:
-    for one in principal_tables(inputs, analysis, findings, planes):
+    scores = judged_scores(analysis) if scores is None else scores
+    for one in principal_tables(inputs, analysis, findings, planes, scores):
         yield AnalysisTable(*one)
     window = {"first_day": analysis.window.first_day, "last_day": analysis.window.last_day}
     yield AnalysisTable("tokens", store.frame(_TOKENS, window), ("principal_id", "plane", "source"))
