@@ -6,7 +6,7 @@ import pytest
 import typer.main
 
 from rightsize.cli.main import app, run
-from rightsize.cli.registry import COMMANDS, Entry, entries_below
+from rightsize.cli.registry import COMMANDS, CommandEntry, entries_below
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -24,7 +24,7 @@ def test_the_help_lists_each_command_in_one_group(
 
 
 @pytest.mark.parametrize("entry", COMMANDS, ids=lambda entry: entry.name)
-def test_the_line_in_the_help_is_the_first_sentence_of_a_command(entry: Entry) -> None:
+def test_the_line_in_the_help_is_the_first_sentence_of_a_command(entry: CommandEntry) -> None:
     """The registry has it too, so that the help imports no command."""
     command: object = typer.main.get_command(app)
     for word in entry.name.split():
