@@ -75,10 +75,14 @@ class View:
 
 
 def read_holdings(analysis: Analysis) -> dict[str, Holdings]:
-    """Return the access that is granted, and the access that was used, each use as a role of its own."""
-    tenant = analysis.tenant
+    """Return the access that is granted, and the access that was used."""
+    return {"granted": granted_holdings(analysis.tenant), "used": used_holdings(analysis)}
+
+
+def used_holdings(analysis: Analysis) -> Holdings:
+    """Return the access that was used, each use as a role of its own."""
     used = analysis.verdicts.filter(pl.col("verdict") == Verdict.USED.value)
-    spelling = tenant.operations.select("operation", "plane", "name").unique(["operation", "plane"])
+    spelling = analysis.tenant.operations.select("operation", "plane", "name").unique(["operation", "plane"])
     seen = used.join(spelling, on=["operation", "plane"])
     assigned = seen.select(
         holder="principal_id",
@@ -90,10 +94,7 @@ def read_holdings(analysis: Analysis) -> dict[str, Holdings]:
     grants = seen.select(
         role=pl.lit("used ") + pl.col("plane") + " " + pl.col("name"), name="name", plane="plane", conditional=False
     ).unique()
-    return {
-        "granted": granted_holdings(tenant),
-        "used": Holdings(assigned.select(list(ASSIGNED_SCHEMA)), grants.select("role", "name", "plane", "conditional")),
-    }
+    return Holdings(assigned.select(list(ASSIGNED_SCHEMA)), grants.select("role", "name", "plane", "conditional"))
 
 
 def granted_holdings(tenant: Tenant) -> Holdings:
@@ -115,35 +116,46 @@ def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *,
 
 
 def measure_reach(
-    analysis: Analysis, inputs: Inputs, held: Mapping[str, tuple[Facts, Holdings]]
+    analysis: Analysis, inputs: Inputs, held: Iterable[tuple[str, Facts, Holdings]]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the rows of the tables `reach` and `reach_layers`.
 
     Args:
         analysis: The verdicts.
         inputs: The tables.
-        held: The facts and the holdings, by basis.
+        held: The bases, each once, with its facts and holdings. Each is asked for when the one before is measured, and
+            forgotten after it, since the graph of a large tenant takes a gigabyte.
     """
-    rows: list[dict[str, object]] = []
-    layers: list[tuple[str, str, str, int, Frame]] = []
-    for basis, (facts, holdings) in sorted(held.items()):
-        active = view_of(facts, analysis.tenant, inputs, holdings, with_eligible=False)
-        views = [("active", active)]
-        if any("eligible" in held["state"] for held in (holdings.assigned, facts.roles, facts.scoped, facts.governed)):
-            views.append(("eligible", view_of(facts, analysis.tenant, inputs, holdings, with_eligible=True)))
-        rows_by_subject: dict[tuple[str, str], dict[str, object]] = {}
-        for state, view in views:
-            steps = view.graph.distances(_WHOLE, _is_step)
-            for subject, kind, reached, own in subjects_of(view, facts, analysis.tenant):
-                number = view.graph.numbers[f"{LETTERS[kind]}:{subject}"]
-                row = described(view.frame, reached, own) | {"tenant_steps": steps[number]}
-                if row["cells"] or row["identities"] or row["secrets"] or row["resources"]:
-                    if rows_by_subject.get((subject, kind)) == row:
-                        continue
-                    rows_by_subject[subject, kind] = row
-                    rows.append({"subject": subject, "kind": kind, "basis": basis, "state": state} | row)
-                    layers.append((subject, basis, state, reached & ~own, view.frame))
-    return _table("reach", rows), _layer_rows(layers)
+    found = [_measured(analysis, inputs, *one) for one in held]
+    rows, layers = (pl.concat(frames) for frames in zip(*found, strict=True))
+    return rows.sort("basis", "state", "kind", "subject"), layers.sort(layers.columns)
+
+
+def _measured(
+    analysis: Analysis, inputs: Inputs, basis: str, facts: Facts, holdings: Holdings
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows of one basis, unsorted. What eligible assignments do not change has no row of its own."""
+    states = ["active"]
+    if any("eligible" in held["state"] for held in (holdings.assigned, facts.roles, facts.scoped, facts.governed)):
+        states.append("eligible")
+    told: dict[tuple[str, str], dict[str, object]] = {}
+
+    def of_state(state: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+        view = view_of(facts, analysis.tenant, inputs, holdings, with_eligible=state == "eligible")
+        steps = view.graph.distances(_WHOLE, _is_step)
+        rows, layers = [], []
+        for subject, kind, reached, own in subjects_of(view, facts, analysis.tenant):
+            number = view.graph.numbers[f"{LETTERS[kind]}:{subject}"]
+            row = described(view.frame, reached, own) | {"tenant_steps": steps[number]}
+            is_any = row["cells"] or row["identities"] or row["secrets"] or row["resources"]
+            if is_any and told.get((subject, kind)) != row:
+                told[subject, kind] = row
+                rows.append({"subject": subject, "kind": kind, "basis": basis, "state": state} | row)
+                layers.append((subject, reached & ~own))
+        return pl.DataFrame(rows, schema=schema_of("reach")), _layer_rows(basis, state, view.frame, layers)
+
+    of_reach, of_layers = zip(*map(of_state, states), strict=True)
+    return pl.concat(of_reach), pl.concat(of_layers)
 
 
 def _is_step(start: str, end: str) -> bool:
@@ -339,27 +351,28 @@ def _bit(view: View, node: int) -> int:
     return 1 << view.frame.things[node] if node in view.frame.things else 0
 
 
-def _table(name: str, rows: list[dict[str, object]]) -> pl.DataFrame:
-    frame = pl.DataFrame(rows, schema=schema_of(name))
-    return frame.sort("basis", "state", "kind", "subject")
+def _layer_rows(basis: str, state: str, frame: Frame, found: list[tuple[str, int]]) -> pl.DataFrame:
+    """Return the rows of the table `reach_layers` of one view; equal sets are read once.
 
-
-def _layer_rows(found: list[tuple[str, str, str, int, Frame]]) -> pl.DataFrame:
-    """Return the rows of the table `reach_layers`; equal sets are read once."""
-    read: dict[tuple[int, int], int] = {}
+    Args:
+        basis: What is held.
+        state: Which of it counts.
+        frame: The frame of the view.
+        found: Subjects, each with what it reaches in further steps.
+    """
+    read: dict[int, int] = {}
     cells: list[tuple[int, str, str]] = []
     keyed = []
-    for subject, basis, state, bits, frame in found:
-        key = (id(frame), bits & ((1 << frame.first) - 1))
+    for subject, bits in found:
+        key = bits & ((1 << frame.first) - 1)
         if key not in read:
             read[key] = len(read)
             for scope, position in frame.subscriptions.items():
-                here = key[1] >> (_HEAD + _STRIDE * position)
+                here = key >> (_HEAD + _STRIDE * position)
                 cells += [(read[key], scope, layer) for layer, bit in LAYER_BITS.items() if here & bit]
         keyed.append((subject, basis, state, read[key]))
     names = {"set": pl.Int64, "scope": pl.String, "layer": pl.String}
     sets = pl.DataFrame(cells, schema=names, orient="row")
     who = {"subject": pl.String, "basis": pl.String, "state": pl.String, "set": pl.Int64}
     rows = pl.DataFrame(keyed, schema=who, orient="row").join(sets, on="set")
-    columns = list(schema_of("reach_layers"))
-    return rows.select(columns).sort(columns)
+    return rows.select(list(schema_of("reach_layers")))

@@ -145,7 +145,7 @@ def next_lines(steps: NextSteps) -> Iterator[str]:
     """Yield a line for each wave: the steps for Azure roles and their share, and the number for other planes."""
     if not steps.steps:
         return
-    yield "What first, with shares of the live excess that the plan can remove:"
+    yield "What to do first, with shares of the live excess that the plan can remove:"
     rows = wave_rows(steps)
     for wave, name in WAVES.items():
         found = [row for row in rows if row["wave"] == wave]

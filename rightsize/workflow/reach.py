@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.escalation import escalations_of
-from rightsize.analyze.facts import read_facts, without_grants
+from rightsize.analyze.escalation import Holdings, escalations_of
+from rightsize.analyze.facts import Facts, read_facts, without_grants
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.reach import measure_reach, read_holdings, view_of
+from rightsize.analyze.reach import granted_holdings, measure_reach, used_holdings, view_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import EvidenceError
 from rightsize.model.explained import LETTERS
@@ -35,17 +35,21 @@ def keep_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan | No
     step("measuring what each principal reaches")
     facts = read_facts(inputs, store.table)
     tenant = analysis.tenant
-    holdings = read_holdings(analysis)
-    held = {"granted": (facts, holdings["granted"]), "used": (without_grants(facts), holdings["used"])}
-    if plan is not None:
-        later = read_facts(inputs, tables_after(plan, store.table))
-        held["proposed"] = (later, holdings_after(plan, holdings["granted"], inputs, tenant))
-    answers = dict(zip(_ANSWERS, measure_reach(analysis, inputs, held), strict=True))
+    granted = granted_holdings(tenant)
+
+    def held() -> Iterator[tuple[str, Facts, Holdings]]:
+        yield "granted", facts, granted
+        yield "used", without_grants(facts), used_holdings(analysis)
+        if plan is not None:
+            later = read_facts(inputs, tables_after(plan, store.table))
+            yield "proposed", later, holdings_after(plan, granted, inputs, tenant)
+
+    answers = dict(zip(_ANSWERS, measure_reach(analysis, inputs, held()), strict=True))
     for name, frame in answers.items():
         earlier = store.table(name).filter(pl.col("basis") == "proposed")
         store.write_answer(name, frame if plan is not None else pl.concat([frame, earlier]))
-    view = view_of(facts, tenant, inputs, holdings["granted"], with_eligible=True)
-    store.write_answer("escalations", escalations_of(view.graph, facts, tenant, holdings["granted"]))
+    view = view_of(facts, tenant, inputs, granted, with_eligible=True)
+    store.write_answer("escalations", escalations_of(view.graph, facts, tenant, granted))
 
 
 def show_reach(db: Path) -> list[dict[str, Any]]:

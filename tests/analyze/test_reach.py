@@ -59,7 +59,7 @@ def reach(tenant: Tiny, basis: str = "granted", **more: list[dict[str, Any]]) ->
     """Return the rows of `reach` by (subject, state)."""
     inputs, analysis = tenant.inputs(), tenant.analyse()
     facts, holdings = read_facts(inputs, frames(tenant, **more)), read_holdings(analysis)
-    rows, _ = measure_reach(analysis, inputs, {basis: (facts, holdings[basis])})
+    rows, _ = measure_reach(analysis, inputs, [(basis, facts, holdings[basis])])
     return {(row["subject"], row["state"]): row for row in rows.filter(pl.col("basis") == basis).to_dicts()}
 
 

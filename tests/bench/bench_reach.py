@@ -163,7 +163,7 @@ def _measure(principals: int) -> Iterator[tuple[str, str, str]]:
         ("proposed", facts),
     ):
         # What a plan leaves is at most what is granted, and costs as much to close.
-        held = {basis: (these, holdings["used" if basis == "used" else "granted"])}
+        held = [(basis, these, holdings["used" if basis == "used" else "granted"])]
         seconds, found = _timed(lambda held=held: measure_reach(analysis, inputs, held))
         rows, cells = found
         yield f"reach of everybody, {size}, {basis}", seconds, f"{rows.height:,} rows, {cells.height:,} cells"

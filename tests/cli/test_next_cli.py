@@ -114,7 +114,7 @@ def test_the_table_fits_the_terminal_and_says_what_it_cuts(
 
 def test_propose_ends_with_it_and_the_comment_begins_with_it(demo_folder: Path, document: dict[str, Any]) -> None:
     comment = (demo_folder / "comment.md").read_text(encoding="utf-8").splitlines()
-    assert comment[2].startswith("What first")
+    assert comment[2].startswith("What to do first")
     assert [line[:8] for line in comment[4:8]] == [f"- Wave {wave}" for wave in (1, 2, 3, 4)]
     rows = [found[1] for line in comment if (found := re.match(r"\| <code>([0-9a-z-]+)</code> ", line))]
     expected = [id_ for step in document["steps"] for id_ in (step["proposal"], *step["also"])]
