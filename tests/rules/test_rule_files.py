@@ -66,6 +66,7 @@ FILES = (
     "graph_alternatives",
     "graph_correlated",
     "graph_directory_actions",
+    "graph_added",
     "graph_joined",
     "graph_partial",
     "graph_privilege",
