@@ -61,6 +61,10 @@ _BASE_TABLES = {
         "last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, suspect BIGINT, "
         "other BIGINT"
     ),
+    "m365_days": (
+        "app_id VARCHAR, principal_id VARCHAR, principal_name VARCHAR, access VARCHAR, operation_key INTEGER, "
+        "day DATE, first_seen TIMESTAMP, last_seen TIMESTAMP, succeeded BIGINT, suspect BIGINT"
+    ),
     "access_days": (
         "source VARCHAR, resource VARCHAR, access VARCHAR, principal_id VARCHAR, principal_name VARCHAR, day DATE, "
         "events BIGINT, last_seen TIMESTAMP"
@@ -112,7 +116,7 @@ _BASE_TABLES = {
 }
 """Physical tables whose columns differ from those of the table of the same name in `model`."""
 
-_VERSIONED = ("role_definitions", "deny_assignments", "operations", "signals")
+_VERSIONED = ("role_definitions", "deny_assignments", "operations", "signals", "tool_judgements")
 """Tables whose rows are replaced as a whole; `version` orders the rows of one key."""
 
 _SCOPE_SPELLING = "coalesce((SELECT spelling FROM base.scope_names AS n WHERE n.folded = {key}), {raw})"
@@ -194,6 +198,13 @@ _VIEWS = {
         SELECT g.app_id, g.principal_id, g.access, o.spelling AS operation, g.day, g.first_seen, g.last_seen,
             g.succeeded, g.failed, g.started, g.denied, g.suspect, g.other
         FROM base.graph_days AS g JOIN base.operation_names AS o USING (operation_key)""",
+    "m365_usage_days": f"""
+        SELECT m.app_id, coalesce(m.principal_id, alias.principal_id) AS principal_id, m.access,
+            o.spelling AS operation, m.day, min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen,
+            sum(m.succeeded)::BIGINT AS succeeded, sum(m.suspect)::BIGINT AS suspect
+        FROM base.m365_days AS m JOIN base.operation_names AS o USING (operation_key)
+        LEFT JOIN ({RESOLVED}) AS alias ON m.principal_id IS NULL AND alias.alias = m.principal_name
+        GROUP BY ALL""",
     "role_assignment_requests": f"""
         SELECT e.correlation_id, o.spelling AS operation, s.spelling AS scope,
             coalesce(substr(e.principal_id, 2), alias.principal_id) AS principal_id,
@@ -306,6 +317,7 @@ _VIEWS = {
         FROM base.deny_assignments AS a""",
     "role_definitions": "SELECT * EXCLUDE (version) FROM base.role_definitions",
     "operations": "SELECT * EXCLUDE (version) FROM base.operations",
+    "tool_judgements": "SELECT * EXCLUDE (version) FROM base.tool_judgements",
     "unknown_operations": """
         SELECT o.spelling AS operation, plane, sum(events)::BIGINT AS events, min(first_seen) AS first_seen,
             max(last_seen) AS last_seen

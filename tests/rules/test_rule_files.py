@@ -67,6 +67,8 @@ FILES = (
     "graph_correlated",
     "graph_directory_actions",
     "graph_added",
+    "m365_operations",
+    "tool_recommendations",
     "graph_joined",
     "graph_partial",
     "graph_privilege",

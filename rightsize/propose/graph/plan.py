@@ -133,19 +133,23 @@ def _proposals(
                 bounds.get(grant["grant_id"]),
             )  # fmt: skip
         else:
-            proposal = _of_another_api(grant["grant_id"], rows)
+            proposal = _of_another_api(grant["grant_id"], key, rows, analysis)
         found.append(proposal)
     return found
 
 
-def _of_another_api(grant: str, rows: list[dict[str, Any]]) -> Proposal:
+def _of_another_api(grant: str, key: CaseKey, rows: list[dict[str, Any]], analysis: GraphAnalysis) -> Proposal:
+    """Return the proposal to keep a grant of an API without a log of requests, with what is known of its use."""
+    judged = [analysis.others[*key, row["api_app_id"] or "", row["permission"]] for row in rows]
     permissions = [
-        {"permission": row["permission"], "id": row["permission_id"], "decision": "keep", "reason": "no_api_log"}
-        for row in rows
+        {"permission": row["permission"], "id": row["permission_id"], "decision": "keep", "reason": found.reason}
+        | ({"requests": found.operations[:_TOLD]} if found.operations else {})
+        for row, found in zip(rows, judged, strict=True)
     ]
     evidence = _evidence(rows) | {"permissions": permissions}
+    reason = "; ".join(sorted({found.reason for found in judged}))
     return Proposal(
-        _id_of(grant), "graph", (rows[0]["client_id"],), KEEP, (grant,), (), "no_api_log", evidence,
+        _id_of(grant), "graph", (key[0],), KEEP, (grant,), (), reason, evidence,
         Proof(used_subset=True, granted_superset=True), 0.0, 0.0, 0.0, 0.0, 0.0,
     )  # fmt: skip
 
