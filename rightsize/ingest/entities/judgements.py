@@ -64,7 +64,7 @@ def _read_application(record: Mapping[str, Any]) -> _Found:
         api = fold(text_of(part, "targetappid"))
         used = fold(str(part.get("inuse", part.get("usagestatus", "")))).replace(" ", "")
         yield about | {
-            "judgement_id": "/".join((app_id, access, api, fold(name))),
+            "judgement_id": "/".join(("app_governance", app_id, access, api, fold(name))),
             "says": _IN_USE.get(used, "unknown"),
             "access": access,
             "api_app_id": api or None,
@@ -86,7 +86,7 @@ def _read_assessment(record: Mapping[str, Any]) -> _Found:
     found = (match[-1] for text in named if (match := _GUID.findall(fold(text).rpartition("/")[2])))
     yield {
         "tool": "defender_ciem",
-        "judgement_id": fold(look.text("id")),
+        "judgement_id": f"defender_ciem/{look.text('id')}",
         "plane": "control",
         "says": says if state == "unhealthy" else "used" if (state, says) == ("healthy", "inactive") else "unknown",
         "principal_id": next(found, None),
@@ -111,7 +111,7 @@ def _read_recommendation(record: Mapping[str, Any]) -> _Found:
     found = _GUID.fullmatch(fold(_of(look.inner, "impactedvalue")))
     yield {
         "tool": "azure_advisor",
-        "judgement_id": fold(look.text("id")),
+        "judgement_id": f"azure_advisor/{look.text('id')}",
         "plane": "control",
         "says": says,
         "principal_id": found[0] if found and fold(_of(look.inner, "impactedfield")) != _SUBSCRIPTIONS else None,

@@ -9,8 +9,8 @@ JUDGEMENT_TABLES = (
         "tool_judgements",
         "one row per permission, identity or scope that another tool judges, in its newest state",
         (
-            key("tool", TEXT, "app_governance (OAuthAppInfo), defender_ciem or azure_advisor"),
-            key("judgement_id", TEXT, "its id there: of a permission its application, access, API and name; folded"),
+            key("judgement_id", TEXT, "the tool and its id there: of a permission application, access, API and name"),
+            Column("tool", TEXT, "app_governance (OAuthAppInfo), defender_ciem or azure_advisor"),
             Column("plane", TEXT, "graph for permissions of APIs, control for Azure"),
             Column("says", TEXT, "used, unused, inactive, overprovisioned, or unknown where the tool says nothing"),
             Column("principal_id", TEXT, "the principal, where the tool names its object id"),
