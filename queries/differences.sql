@@ -9,7 +9,7 @@ WITH theirs AS (
         coalesce(nullif(n.display_name, ''), nullif(p.display_name, ''), j.principal_name) AS name
     FROM tool_judgements AS j
     LEFT JOIN (SELECT app_id, min(principal_id) AS principal_id, min(display_name) AS display_name FROM principals
-        WHERE app_id IS NOT NULL AND principal_type = 'ServicePrincipal' GROUP BY app_id) AS p ON p.app_id = j.app_id
+        WHERE app_id IS NOT NULL GROUP BY app_id) AS p ON p.app_id = j.app_id
     LEFT JOIN principals AS n ON n.principal_id = j.principal_id
 ),
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +12,7 @@ from rightsize.cli.narration import say
 from rightsize.model.wording import counted
 from rightsize.workflow import differences as workflow
 
-_SHOWN = ("difference", "tool", "they_say", "we_say", "name", "permission", "scope", "reason", "calls", "last_seen")
+_SHOWN = ("difference", "they_say", "we_say", "name", "about", "calls", "last_seen")
 """The columns of the table for people; other formats have all."""
 
 
@@ -28,6 +29,15 @@ def differences(
     `we_say_used` and `we_say_unused` contradict the other tool; `we_lack` is access that only the other tool knows.
     """
     found = workflow.find_differences(common.db, every=every, note=say)
-    common.show(found.rows, _SHOWN if common.is_table else found.columns)
+    if common.is_table:
+        common.show([row | _for_people(row) for row in found.rows], _SHOWN)
+    else:
+        common.show(found.rows, found.columns)
     say(f"{counted(len(found.rows), 'row')} of {counted(found.judged, 'judgement')} by other tools")
     common.say_next(common.with_db("rightsize explain PRINCIPAL"))
+
+
+def _for_people(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the table has instead of several columns: what the row is about, and the last day of use."""
+    seen = row["last_seen"]
+    return {"about": row["permission"] or row["scope"], "last_seen": seen and seen.date().isoformat()}

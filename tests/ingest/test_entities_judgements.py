@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from rightsize.model.errors import EvidenceError
 from rightsize.store.connection import open_store
-from rightsize.workflow.differences import find_differences
 from rightsize.workflow.load import load_paths
 
 GRAPH = "00000003-0000-0000-c000-000000000000"
@@ -122,11 +120,3 @@ def test_a_permission_without_a_name_is_rejected_and_the_others_count(tmp_path: 
     assert [(row.source, row.rejected) for row in result.rows] == [("oauth_applications", 1)]
     with open_store(tmp_path / "s.duckdb", read_only=True) as store:
         assert store.frame("SELECT permission FROM tool_judgements").rows() == [("Mail.Read",)]
-
-
-def test_without_a_judgement_there_is_nothing_to_compare(tmp_path: Path) -> None:
-    user = {"id": ANN, "userPrincipalName": "a@b.c", "displayName": "Ann"}
-    (tmp_path / "users.json").write_text(json.dumps({"value": [user]}), encoding="utf-8")
-    load_paths(tmp_path / "s.duckdb", [str(tmp_path / "users.json")])
-    with pytest.raises(EvidenceError, match="no judgement of another tool"):
-        find_differences(tmp_path / "s.duckdb", every=False, note=str)
