@@ -66,7 +66,7 @@ def test_what_defender_would_take_away_from_who_uses_it_comes_first(
     db = Path(shutil.copy(demo_folder / "demo.duckdb", tmp_path / "s.duckdb"))
     *applications, assessment = records()
     (tmp_path / "apps.json").write_text("\n".join(map(json.dumps, applications)), encoding="utf-8")
-    (tmp_path / "assessments.json").write_text(json.dumps({"data": [assessment]}), encoding="utf-8")
+    (tmp_path / "assessments.json").write_text(json.dumps(assessment), encoding="utf-8")
     load_paths(db, [str(tmp_path / name) for name in ("apps.json", "assessments.json")])
     assert run(["analyze", "--db", str(db), "-q"]) == 0
     rows = json.loads(_answer(capsys, db, "-o", "json")[0])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rightsize.analyze.window import Window
+from rightsize.render.graph import graph_files
 from tests.graph.small_map import WINDOW, Apps
 
 GRAPH = "00000003-0000-0000-c000-000000000000"
@@ -55,7 +56,16 @@ def test_a_permission_of_exchange_is_used_where_it_alone_allows_what_the_log_nam
         "Sites.Read.All": ("unobservable", "audited_in_part", None),
         "Do.All": ("unobservable", "no_api_log", None),
     }
-    assert apps.proposal("mailer/full_access_as_app").reason == "elimination"
+    proposal = apps.proposal("mailer/full_access_as_app")
+    (told,) = proposal.evidence["permissions"]
+    assert (proposal.kind, proposal.reason) == ("keep", "elimination")
+    assert [(one["operation"], one["events"]) for one in told["requests"]] == [
+        ("Exchange/MailItemsAccessed", 5),
+        ("Exchange/Send", 5),
+    ]
+    written = graph_files(apps.holds("mailer", "User.Read.All").part(), {}, {GRAPH: "graph-sp"})
+    (page,) = (text for name, text in written.items() if name.endswith(".md"))
+    assert "| full\\_access\\_as\\_app | Exchange/MailItemsAccessed | 5 |" in page
 
 
 def test_of_several_that_may_have_allowed_it_none_is_credited_and_all_stay() -> None:

@@ -67,6 +67,7 @@ class GraphAnalysis(PlaneAnalysis):
         state: `covered`, `covered_in_part`, or the reason why the log decides nothing.
         covered_days: The number of days of the window that the log covers.
         others: The verdict on each permission of another API, by client, access, user, API and permission.
+        audited: What the unified audit log shows of permissions.
     """
 
     tables: GraphTables
@@ -78,6 +79,7 @@ class GraphAnalysis(PlaneAnalysis):
     state: str
     covered_days: int
     others: Mapping[tuple[str, str, str, str, str], GraphVerdicts]
+    audited: tuple[AuditedUse, ...]
 
 
 def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAnalysis:
@@ -113,6 +115,7 @@ def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAna
         state=state,
         covered_days=covered,
         others=others,
+        audited=audited,
     )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.graph.cases import CaseKey
+from rightsize.analyze.graph.cases import CaseKey, SeenRequests
 from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Unused, Verdict, covered_of
@@ -141,9 +141,13 @@ def _proposals(
 def _of_another_api(grant: str, key: CaseKey, rows: list[dict[str, Any]], analysis: GraphAnalysis) -> Proposal:
     """Return the proposal to keep a grant of an API without a log of requests, with what is known of its use."""
     judged = [analysis.others[*key, row["api_app_id"] or "", row["permission"]] for row in rows]
+    audited: dict[tuple[str, str], list[SeenRequests]] = {}
+    for one in analysis.audited:
+        if one.key == key:
+            audited.setdefault((one.api_app_id, one.permission), []).extend(seen for seen in one.seen if seen.events)
     permissions = [
         {"permission": row["permission"], "id": row["permission_id"], "decision": "keep", "reason": found.reason}
-        | ({"requests": found.operations[:_TOLD]} if found.operations else {})
+        | _told(audited.get((row["api_app_id"], row["permission"]), ()))
         for row, found in zip(rows, judged, strict=True)
     ]
     evidence = _evidence(rows) | {"permissions": permissions}
@@ -152,6 +156,19 @@ def _of_another_api(grant: str, key: CaseKey, rows: list[dict[str, Any]], analys
         _id_of(grant), "graph", (key[0],), KEEP, (grant,), (), reason, evidence,
         Proof(used_subset=True, granted_superset=True), 0.0, 0.0, 0.0, 0.0, 0.0,
     )  # fmt: skip
+
+
+def _told(seen: Collection[SeenRequests]) -> dict[str, Any]:
+    """Return the evidence that lists requests, those with the most calls first; nothing where there are none."""
+    if not seen:
+        return {}
+    return {
+        "requests": [
+            {"operation": one.operation, "events": one.events, "days": one.days, "last_seen": one.last_seen}
+            for one in sorted(seen, key=lambda one: (-one.events, one.operation))[:_TOLD]
+        ],
+        "requests_in_all": len(seen),
+    }
 
 
 def _evidence(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -287,11 +304,7 @@ def _permission_evidence(
         "verdict": found.verdict.value,
         "reason": _why(permission, found, choice, stays=stays),
         "level": analysis.graph.level(permission, key[1]),
-        "requests": [
-            {"operation": one.operation, "events": one.events, "days": one.days, "last_seen": one.last_seen}
-            for one in sorted(seen, key=lambda one: (-one.events, one.operation))[:_TOLD]
-        ],
-        "requests_in_all": len(seen),
+        **(_told(seen) or {"requests": [], "requests_in_all": 0}),
         "without_it": notes,
         **({"days_ago": (analysis.window.end.date() - earlier.date()).days} if earlier else {}),
         "alternatives": [

@@ -14,6 +14,7 @@ SOURCE = LogSource(
     records="m365_audit",
     sent_by="tenant",
     covered=("Exchange", "SharePoint", "OneDrive", "MicrosoftTeams"),
+    tables=("officeactivity",),
     needed=("operation_name",),
     pascal={
         "workload": ("Workload", "OfficeWorkload", "RecordType"),
