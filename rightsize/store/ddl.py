@@ -11,6 +11,7 @@ import re
 from rightsize.model.nouns import LAYERS
 from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES, table
+from rightsize.store.graph_ddl import GRAPH_DAYS, graph_views
 from rightsize.store.sql import RESOURCE, folded, literal, outcome, quoted
 
 MARKED_COLUMNS = (
@@ -56,15 +57,7 @@ _BASE_TABLES = {
     ),
     "alias_days": "day DATE, kind VARCHAR, alias VARCHAR, principal_id VARCHAR",
     "observed_days": "source VARCHAR, category VARCHAR, scope VARCHAR, day DATE, events BIGINT",
-    "graph_days": (
-        "app_id VARCHAR, principal_id VARCHAR, access VARCHAR, operation_key INTEGER, day DATE, first_seen TIMESTAMP, "
-        "last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, suspect BIGINT, "
-        "other BIGINT"
-    ),
-    "m365_days": (
-        "app_id VARCHAR, principal_id VARCHAR, principal_name VARCHAR, access VARCHAR, operation_key INTEGER, "
-        "day DATE, first_seen TIMESTAMP, last_seen TIMESTAMP, succeeded BIGINT, suspect BIGINT"
-    ),
+    **GRAPH_DAYS,
     "access_days": (
         "source VARCHAR, resource VARCHAR, access VARCHAR, principal_id VARCHAR, principal_name VARCHAR, day DATE, "
         "events BIGINT, last_seen TIMESTAMP"
@@ -194,17 +187,7 @@ _VIEWS = {
         JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
         LEFT JOIN base.assignment_names AS r USING (assignment_key)
         LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = a.principal_name""",
-    "graph_usage_days": """
-        SELECT g.app_id, g.principal_id, g.access, o.spelling AS operation, g.day, g.first_seen, g.last_seen,
-            g.succeeded, g.failed, g.started, g.denied, g.suspect, g.other
-        FROM base.graph_days AS g JOIN base.operation_names AS o USING (operation_key)""",
-    "m365_usage_days": f"""
-        SELECT m.app_id, coalesce(m.principal_id, alias.principal_id) AS principal_id, m.access,
-            o.spelling AS operation, m.day, min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen,
-            sum(m.succeeded)::BIGINT AS succeeded, sum(m.suspect)::BIGINT AS suspect
-        FROM base.m365_days AS m JOIN base.operation_names AS o USING (operation_key)
-        LEFT JOIN ({RESOLVED}) AS alias ON m.principal_id IS NULL AND alias.alias = m.principal_name
-        GROUP BY ALL""",
+    **graph_views(RESOLVED),
     "role_assignment_requests": f"""
         SELECT e.correlation_id, o.spelling AS operation, s.spelling AS scope,
             coalesce(substr(e.principal_id, 2), alias.principal_id) AS principal_id,

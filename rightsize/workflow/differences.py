@@ -51,7 +51,7 @@ def find_differences(db: Path, *, every: bool, note: Callable[[str], None]) -> D
         if not judged:
             raise EvidenceError(
                 "no judgement of another tool is loaded",
-                hint="load `OAuthAppInfo` of advanced hunting, assessments of Defender for Cloud, or recommendations of "
+                hint="load `OAuthAppInfo` of advanced hunting, assessments of Defender for Cloud or recommendations of "
                 "Advisor: `rightsize load PATH`",
             )
         provide_answers(store, note)
