@@ -1,8 +1,9 @@
 """Turn records of the unified audit log of Microsoft 365 into events: workload and operation, and who called which API.
 
-A record is use of an API permission only if it names an application. Then its operation is `Exchange/Send?api=GUID`,
-with the API where the record names it. `rules/m365_operations.csv` says which permissions an operation may need. Other
-records, such as those of people in Outlook, become events of outcome `other`, so that their days count as observed.
+A record is use of an API permission only if it names an application, and is of a workload that the rules know. Then its
+operation is `Exchange/Send?api=GUID`, with the API where the record names it. `rules/m365_operations.csv` says which
+permissions an operation may need. Other records, such as those of people in Outlook and those of the directory, become
+events of outcome `other`, so that their days count as observed.
 A record that failed shows no use: the log does not say whether it was refused.
 Sources: Microsoft Learn, "Office 365 Management Activity API schema", common schema and AppAccessContext.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 from rightsize.ingest.log_schemas import folded, with_log
 from rightsize.ingest.nested import Fields
 from rightsize.ingest.projections import ISO_TIME, session_id, token_id
+from rightsize.rules.m365 import audited_workloads
 from rightsize.store.sql import outcome
 
 _CONTEXT = ("APIId", "ClientAppId", "UniqueTokenId", "AADSessionId")
@@ -39,7 +41,8 @@ SELECT file_no, line, log, {ISO_TIME.format("time")} AS time, workload, operatio
     -- The application of Exchange itself stands beside that of the caller.
     coalesce(nullif(context[2], ''), nullif(m365_client_app, ''), nullif(app_id, ''), client_app_id) AS app_id,
     context[3] AS token_id, context[4] AS session_id, m365_address AS caller_ip,
-    {folded("trim(m365_result)")} AS result, coalesce(m365_id, record_id) AS record_id, CAST(NULL AS BIGINT) AS ordinal
+    {folded("trim(m365_result)")} AS result, coalesce(m365_id, record_id) AS record_id, correlation_id,
+    CAST(NULL AS BIGINT) AS ordinal
 FROM (
     SELECT *, TRY(json_extract_string(m365_context, {paths})) AS context FROM ({with_log(fields.sql)})
 )"""
@@ -47,6 +50,7 @@ FROM (
 
 def normalised_m365() -> str:
     """Return SQL that reads `raw_m365_audits` and returns the columns of `stage_event_rows`, and `problem`."""
+    workloads = ", ".join(f"'{name}'" for name in audited_workloads())
     return f"""
 WITH read AS (
     SELECT *, {_guid("app_id")} AS app_guid, {_guid("api_id")} AS api_guid, {_word("workload")} AS service,
@@ -60,7 +64,7 @@ WITH read AS (
     FROM raw_m365_audits
 ), named AS (
     SELECT *, service || '/' || {_word("operation_name")} || coalesce('?api=' || api_guid, '') AS operation,
-        CASE WHEN app_guid IS NOT NULL
+        CASE WHEN app_guid IS NOT NULL AND lower(service) IN ({workloads})
             AND coalesce(result, '') NOT IN ('failed', 'failure', 'false', 'fail') THEN 4 ELSE 0 END AS rank,
         CASE WHEN NOT is_application THEN {_guid("user_id")} END AS user_guid,
         CASE WHEN NOT is_application AND user_id LIKE '%_@_%' AND length(user_id) <= 320 THEN user_id END AS upn,

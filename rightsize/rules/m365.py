@@ -39,6 +39,12 @@ def audited_needs(operation: str) -> tuple[AuditedNeed, ...]:
 
 
 @cache
+def audited_workloads() -> tuple[str, ...]:
+    """Return the folded workloads whose operations the rules know, sorted."""
+    return tuple(sorted({name for row in rows_of("m365_operations") for name in row["workloads"].split("|")}))
+
+
+@cache
 def audited_apis() -> frozenset[str]:
     """Return the application ids of the APIs of which the log shows some use."""
     return frozenset(row["api_app_id"] for row in rows_of("m365_operations"))

@@ -67,10 +67,11 @@ def test_a_row_of_log_analytics_is_the_same_event(tmp_path: Path) -> None:
     assert other["ip"] == "203.0.113.5"
 
 
-def test_people_and_failures_are_counted_and_show_no_use(tmp_path: Path) -> None:
+def test_people_failures_and_the_directory_are_counted_and_show_no_use(tmp_path: Path) -> None:
     person = audit(AppAccessContext={}, ClientAppId="", AppId="", UserType=0, Id="1")
     failed = audit(ResultStatus="Failed", Id="2")
-    assert {event["outcome"] for event in events_of_records(tmp_path, person, failed)} == {"other"}
+    directory = audit(Workload="AzureActiveDirectory", Operation="UserLoggedIn", ApplicationId=APP, Id="3")
+    assert {event["outcome"] for event in events_of_records(tmp_path, person, failed, directory)} == {"other"}
 
 
 def test_hostile_words_are_no_operations_and_a_record_without_time_is_rejected(tmp_path: Path) -> None:
