@@ -139,3 +139,13 @@ def left(catalogue: Mapping[str, pl.DataFrame]) -> dict[str, set[str]]:
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_an_expert_would_leave_the_same(case: Case, left: Mapping[str, set[str]]) -> None:
     assert left[case.name] == set(case.left.split()), case.why
+
+
+def test_a_narrower_permission_that_would_add_something_is_advice(catalogue: Mapping[str, pl.DataFrame]) -> None:
+    """The plan keeps the broad one; a person is told which would do, and what it would add."""
+    apps = Apps(catalogue=catalogue).app("hr").holds("hr", "Directory.Read.All").asks("hr", "GET /users")
+    (advice,) = plan_graph(apps.analysis(), PlanOptions(min_window=10, grace_days=0)).advice
+    assert "User.Read.All allows every request that was seen" in advice.text
+    assert "such as GET /" in advice.text
+    more = apps.asks("hr", "GET /devices", "GET /domains")
+    assert plan_graph(more.analysis(), PlanOptions(min_window=10, grace_days=0)).advice == ()

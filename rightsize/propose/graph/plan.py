@@ -15,9 +15,10 @@ from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Unused, Verdict, covered_of
 from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
-from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal
+from rightsize.model.plan import PlanePart, PlannedAssignment, Proof, Proposal
 from rightsize.model.proposal_kinds import BUILTIN, KEEP, NARROW_SCOPE, REMOVE, REMOVE_DUPLICATE, ProposalKind
 from rightsize.propose.core.options import PlanOptions, Unobservable
+from rightsize.propose.graph.advice import graph_advice
 from rightsize.propose.graph.breakage import grant_bounds
 from rightsize.propose.graph.choose import GraphChoice, choose
 from rightsize.propose.risk.estimate import Estimate
@@ -69,7 +70,7 @@ def plan_graph(analysis: GraphAnalysis, options: PlanOptions, horizon: int = HOR
             "unknown": count_unexplained(analysis.verdicts),
         },
         rests_on={"grants": read_grants(analysis.held)},
-        advice=_advice(choices, names),
+        advice=graph_advice(analysis, choices, names),
         names=names,
     )
 
@@ -322,18 +323,3 @@ def _why(permission: str, found: GraphVerdicts, choice: GraphChoice, *, stays: b
     if choice.goes.get(permission):
         return "narrower"
     return "redundant" if _is_used(found) else found.reason
-
-
-def _advice(choices: Mapping[CaseKey, GraphChoice], names: Mapping[str, str]) -> tuple[Advice, ...]:
-    """Return advice on narrower permissions for chosen resources; a person has to choose the resources."""
-    found = set()
-    for key, choice in choices.items():
-        for permission in choice.after:
-            for one in alternatives(permission, key[1]):
-                found.add(
-                    Advice(
-                        names.get(key[0], key[0]),
-                        f"{permission} ({key[1]}) reaches everything; {one.instead} reaches {one.only}",
-                    )
-                )
-    return tuple(sorted(found, key=lambda one: (one.subject, one.text)))
