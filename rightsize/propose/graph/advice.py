@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from rightsize.analyze.graph.cases import CaseKey, GraphCase
 from rightsize.analyze.graph.judge import GraphAnalysis
 from rightsize.analyze.reasons import SHOWN, Verdict
+from rightsize.graph.permissions import Pair
 from rightsize.model.plan import Advice
 from rightsize.propose.graph.choose import GraphChoice
 from rightsize.propose.graph.narrower import beyond
@@ -46,10 +47,10 @@ def _narrower(analysis: GraphAnalysis, case: GraphCase, choice: GraphChoice) -> 
             (graph.privilege(one, access), one) for one in enough if is_general(one) and (access, one) in graph.ids
         ]
         less, one = min(known, default=(0, ""))
-        added = beyond(one, sorted(choice.after), access, graph) if one else set()
+        added: set[Pair] = beyond(one, sorted(choice.after), access, graph) if one else set()
         if added and less < graph.privilege(permission, access):
-            example = " ".join(min(added, key=lambda pair: (pair[1], pair[0])))
+            method, path = min(added, key=lambda pair: (pair[1], pair[0]))
             yield (
                 f"{permission} ({access}): {one} allows every request that was seen; it would also allow {len(added)} "
-                f"that today's permissions are not documented for, such as {example}"
+                f"that today's permissions are not documented for, such as {method} {path}"
             )
