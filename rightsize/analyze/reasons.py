@@ -65,6 +65,7 @@ class UnobservableReason(StrEnum):
     NO_RESOURCE_LOG = "no_resource_log"
     OWN_ROLES = "own_roles"
     NO_API_LOG = "no_api_log"
+    AUDITED_IN_PART = "audited_in_part"
     NOT_IN_MAP = "not_in_map"
     SIGN_IN_SCOPE = "sign_in_scope"
     REQUEST_BODY = "request_body"
@@ -145,6 +146,7 @@ SENTENCES: dict[str, str] = {
     UnobservableReason.NO_RESOURCE: "no resource is known at the scope on which it could be used",
     UnobservableReason.NO_RESOURCE_LOG: "the service has no log that names it",
     UnobservableReason.OWN_ROLES: "the service decides by roles of its own, which Azure roles do not replace",
+    UnobservableReason.AUDITED_IN_PART: "the unified audit log shows a part of what uses it, and names no use of it",
     UnobservableReason.NO_API_LOG: "the API has no log of requests",
     UnobservableReason.NOT_IN_MAP: "the permission map of Microsoft Graph has no request that it allows",
     UnobservableReason.SIGN_IN_SCOPE: "it is used when tokens are issued, and not by requests to Microsoft Graph",

@@ -55,6 +55,7 @@ COMMANDS = (
     CommandEntry("can", "Ask", "Show whether a principal may perform an operation at a scope, and which assignments decide it.", "can:can", ONE_THREAD),
     CommandEntry("who-can", "Ask", "List the principals that may perform an operation at a scope, and the assignments that decide it.", "can:who_can", ONE_THREAD),
     CommandEntry("check", "Ask", "Judge the store by controls on owners, permanent privileged roles, unused access and ways to gain rights.", "check:check"),
+    CommandEntry("differences", "Ask", "List access that Defender or Advisor judges differently, with our verdict and its evidence.", "differences:differences"),
     CommandEntry("reach", "Ask", "Show what an attacker gains with each principal or machine in any number of steps, today and under the plan.", "reach:reach"),
     CommandEntry("layers", "Ask", "Show principals that can defeat two or more layers of defence in one subscription: granted, used and proposed.", "layers:layers"),
     CommandEntry("report", "Ask", "Write the analysis and the proposals of a plan as one HTML file, which needs no network.", "report:report"),

@@ -158,7 +158,7 @@ class PermissionMap:
                 unknown = "expand"
         for name in request.named:
             for root, permissions in self._properties.get(name, ()):
-                if node.path.startswith(root):
+                if _below(root, node.path):
                     clauses.append(Clause("property", request.method, node.path, dict.fromkeys(permissions, ())))
         return Requirement(tuple(clauses), unknown)
 
@@ -209,6 +209,11 @@ def _walk(node: _Node, steps: Steps, at: int, method: str | None) -> _Node | Non
         if child is not None and (found_node := _walk(child, steps, at + 1, method)) is not None:
             return found_node
     return None
+
+
+def _below(root: str, path: str) -> bool:
+    """Return whether a path begins with a root; that of `/me` is `/users`."""
+    return path.startswith(root) or (root == "/users" and (path == "/me" or path.startswith("/me/")))
 
 
 def root_of(steps: Steps) -> str:

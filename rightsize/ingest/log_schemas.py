@@ -165,6 +165,11 @@ _SIGN_IN_KEYS = {"ipaddress", "status", "resourcedisplayname", "signineventtypes
 _SIGNAL_KEYS = ({"systemalertid"}, {"incidentname", "incidentnumber"}, {"riskeventtype"}, {"risklastupdateddatetime"})
 
 
+def is_judgement(record: Mapping[str, Any]) -> bool:
+    """Return whether a record in the envelope of a log is an application of app governance, which a shape reads."""
+    return {fold(str(key)).partition(" [")[0] for key in record} >= {"oauthappid", "permissions"}
+
+
 def is_signal(record: Mapping[str, Any]) -> bool:
     """Return whether a record in the envelope of a log is an alert, incident or risk, which a signal shape reads."""
     named = {fold(str(key)).partition(" [")[0]: value for key, value in record.items()}
@@ -189,7 +194,7 @@ class Family:
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
         """Return whether a record has this envelope, in any capitalisation of its keys."""
-        if is_signal(record) or record.keys() >= POWERSHELL_EVENT:
+        if is_signal(record) or is_judgement(record) or record.keys() >= POWERSHELL_EVENT:
             return False
         named = {fold(str(key)).partition(" [")[0]: value for key, value in record.items()}
         keys = named.keys()

@@ -10,6 +10,7 @@ import duckdb
 
 from rightsize.ingest.audits import AUDIT_ROWS, project_audits, stage_from_audits
 from rightsize.ingest.graph_requests import normalised_requests, project_graph
+from rightsize.ingest.m365_audits import normalised_m365, project_m365
 from rightsize.ingest.nested import Fields
 from rightsize.ingest.projections import PROJECTIONS, raw_events
 from rightsize.ingest.request_bodies import stage_requests
@@ -99,6 +100,7 @@ KINDS: Mapping[str, RecordKind] = {
     ),
     "entra_audit": RecordKind(_always(project_audits), "raw_audits", lambda: AUDIT_ROWS, _stage_audits),
     "graph_activity": RecordKind(_always(project_graph), "raw_graph_requests", normalised_requests),
+    "m365_audit": RecordKind(_always(project_m365), "raw_m365_audits", normalised_m365),
     "requests": RecordKind(project_requests, "raw_requests", partial(query_text, "reduce/requests")),
 }
 """The kinds by the word of `LogSource.records`; records of other words are read elsewhere, or only counted."""

@@ -96,6 +96,17 @@ def joined(method: str, path: str, access: str) -> tuple[tuple[str, ...], ...]:
     )
 
 
+@cache
+def added(access: str) -> tuple[tuple[str, str, str], ...]:
+    """Return documented requests that the map lacks: permission, method and path."""
+    return tuple(
+        (permission, row["method"], row["path"])
+        for row in rows_of("graph_added")
+        if row["access"] in ("*", access)
+        for permission in row["permissions"].split("|")
+    )
+
+
 def is_general(permission: str) -> bool:
     """Return whether a permission gives whole objects, not only basic properties or chosen resources."""
     found = partial_kind(permission, "GET", "/")

@@ -39,7 +39,9 @@ class Stage(IntEnum):
     """What is left."""
 
 
-Records = Literal["", "activity", "storage", "sign_in", "entra_audit", "graph_activity", "requests", "signals"]
+Records = Literal[
+    "", "activity", "storage", "sign_in", "entra_audit", "graph_activity", "m365_audit", "requests", "signals"
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import re
 from rightsize.model.nouns import LAYERS
 from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES, table
+from rightsize.store.graph_ddl import GRAPH_DAYS, graph_views
 from rightsize.store.sql import RESOURCE, folded, literal, outcome, quoted
 
 MARKED_COLUMNS = (
@@ -56,11 +57,7 @@ _BASE_TABLES = {
     ),
     "alias_days": "day DATE, kind VARCHAR, alias VARCHAR, principal_id VARCHAR",
     "observed_days": "source VARCHAR, category VARCHAR, scope VARCHAR, day DATE, events BIGINT",
-    "graph_days": (
-        "app_id VARCHAR, principal_id VARCHAR, access VARCHAR, operation_key INTEGER, day DATE, first_seen TIMESTAMP, "
-        "last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, suspect BIGINT, "
-        "other BIGINT"
-    ),
+    **GRAPH_DAYS,
     "access_days": (
         "source VARCHAR, resource VARCHAR, access VARCHAR, principal_id VARCHAR, principal_name VARCHAR, day DATE, "
         "events BIGINT, last_seen TIMESTAMP"
@@ -112,7 +109,7 @@ _BASE_TABLES = {
 }
 """Physical tables whose columns differ from those of the table of the same name in `model`."""
 
-_VERSIONED = ("role_definitions", "deny_assignments", "operations", "signals")
+_VERSIONED = ("role_definitions", "deny_assignments", "operations", "signals", "tool_judgements")
 """Tables whose rows are replaced as a whole; `version` orders the rows of one key."""
 
 _SCOPE_SPELLING = "coalesce((SELECT spelling FROM base.scope_names AS n WHERE n.folded = {key}), {raw})"
@@ -190,10 +187,7 @@ _VIEWS = {
         JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
         LEFT JOIN base.assignment_names AS r USING (assignment_key)
         LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = a.principal_name""",
-    "graph_usage_days": """
-        SELECT g.app_id, g.principal_id, g.access, o.spelling AS operation, g.day, g.first_seen, g.last_seen,
-            g.succeeded, g.failed, g.started, g.denied, g.suspect, g.other
-        FROM base.graph_days AS g JOIN base.operation_names AS o USING (operation_key)""",
+    **graph_views(RESOLVED),
     "role_assignment_requests": f"""
         SELECT e.correlation_id, o.spelling AS operation, s.spelling AS scope,
             coalesce(substr(e.principal_id, 2), alias.principal_id) AS principal_id,
@@ -306,6 +300,7 @@ _VIEWS = {
         FROM base.deny_assignments AS a""",
     "role_definitions": "SELECT * EXCLUDE (version) FROM base.role_definitions",
     "operations": "SELECT * EXCLUDE (version) FROM base.operations",
+    "tool_judgements": "SELECT * EXCLUDE (version) FROM base.tool_judgements",
     "unknown_operations": """
         SELECT o.spelling AS operation, plane, sum(events)::BIGINT AS events, min(first_seen) AS first_seen,
             max(last_seen) AS last_seen

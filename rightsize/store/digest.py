@@ -30,6 +30,7 @@ DIGESTED = (
     "operations",
     "usage_days",
     "graph_usage_days",
+    "m365_usage_days",
     "api_permissions",
     "app_role_assignments",
     "permission_grants",

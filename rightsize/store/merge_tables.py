@@ -21,6 +21,7 @@ _VERSIONS = {
     "deny_assignments": "''",
     # Of two states with one time the closed one is later: ARM has no time for the state of an alert.
     "signals": "coalesce(strftime(updated_on, '%Y%m%d%H%M%S%f'), '') || CASE WHEN dismissed THEN '1' ELSE '0' END",
+    "tool_judgements": "coalesce(strftime(read_on, '%Y%m%d%H%M%S%f'), '')",
     "operations": "CASE WHEN is_data_action IS NULL THEN '0' WHEN is_guess THEN '1' ELSE '2' END",
 }
 """SQL that orders the versions of a key; equal versions are ordered by their text."""

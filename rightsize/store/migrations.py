@@ -14,7 +14,7 @@ from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
 from rightsize.store.transactions import one_transaction
 
-SCHEMA_VERSION = 33
+SCHEMA_VERSION = 34
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -163,6 +163,7 @@ def _add_reduced_access(connection: duckdb.DuckDBPyConnection) -> None:
             ON o.source = r.log AND o.plane = r.plane AND o.operation_key = r.operation_key AND o.day = r.day
         GROUP BY ALL""")
     connection.execute("CREATE OR REPLACE TEMP TABLE touched_days AS SELECT DISTINCT day FROM base.reduced_usage")
+    _create(connection, *DAY_TABLES)
     recompute_days(connection)
     connection.execute("DROP TABLE touched_days")
 
@@ -207,6 +208,11 @@ def _add_parts_of_options(connection: duckdb.DuckDBPyConnection) -> None:
     _create(connection, "observability_options", "observability_parts")
 
 
+def _add_audits_and_judgements(connection: duckdb.DuckDBPyConnection) -> None:
+    """Records of the unified audit log were only counted before; those of a store of today have to be loaded again."""
+    _create(connection, "m365_days", "tool_judgements")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -243,6 +249,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     31: _add_parts_of_options,
     # Older versions would change the content without a new revision; every migration gives it one.
     32: lambda _: None,
+    33: _add_audits_and_judgements,
 }
 """The step from each version to the next."""
 

@@ -224,14 +224,17 @@ def _conclude_all(
         report_state(context, now, as_of, newest, found)
 
 
+_OF_USE = ("usage_days", "graph_usage_days", "m365_usage_days")
+
+
 def _since(store: Store, window: Window) -> Callable[[str], pl.DataFrame]:
     """Return a reader of tables that leaves out days before a window; for use, only the days that no longer count."""
 
     def read(name: str) -> pl.DataFrame:
         columns = schema_of(name)
-        if name not in ("usage_days", "graph_usage_days", "sign_ins", "request_access", "coverage"):
+        if name not in (*_OF_USE, "sign_ins", "request_access", "coverage"):
             return store.table(name)
-        first = window.remembered.first_day if name in ("usage_days", "graph_usage_days") else window.first_day
+        first = window.remembered.first_day if name in _OF_USE else window.first_day
         chosen = ", ".join(f'"{column}"' for column in columns)
         return store.frame(f"SELECT {chosen} FROM main.{name} WHERE day >= $first", {"first": first})
 

@@ -15,9 +15,8 @@ from rightsize.model.errors import EvidenceError, GateError, InputError, Rightsi
 from rightsize.model.role_forms import load_json
 from rightsize.store.connection import Store, open_store
 from rightsize.store.controls import Control, ControlResult, control_names, judge, read_control, whole_statement
-from rightsize.store.stored_analysis import has_current_answers, put_in_front
 from rightsize.workflow.content import require_content
-from rightsize.workflow.find_analysis import NOT_STORED
+from rightsize.workflow.find_analysis import provide_answers
 from rightsize.workflow.text_files import read_bytes
 
 _BASELINE_FORMAT = 1
@@ -108,7 +107,7 @@ def check_store(
     with open_store(db, read_only=True) as store:
         require_content(store)
         if any("analysis" in control.needs for control in controls):
-            _provide_analysis(store, note)
+            provide_answers(store, note)
         judgements = judge(store, controls, given)
         named = _named(store, judgements)
     if all(not judged.passed and judged.findings and _is_unmet(judged) for judged in judgements):
@@ -125,16 +124,6 @@ def check_store(
         _remarks(exempt, ended, before, report),
         _refusal(report, ended, fail_on, fail_on_unknown),
     )
-
-
-def _provide_analysis(store: Store, note: Callable[[str], None]) -> None:
-    """Let the controls read an analysis of the present content: the last one, else one that is made in memory."""
-    if has_current_answers(store):
-        return
-    note(NOT_STORED)
-    from rightsize.workflow.keep_analysis import answers_in_memory  # noqa: PLC0415  imports the whole analysis
-
-    put_in_front(store, answers_in_memory(store))
 
 
 def _is_unmet(judged: ControlResult) -> bool:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rightsize.store.connection import Store
-from rightsize.store.stored_analysis import Analysed, AnalysisOptions, stored_analysis
+from rightsize.store.stored_analysis import (
+    Analysed,
+    AnalysisOptions,
+    has_current_answers,
+    put_in_front,
+    stored_analysis,
+)
 
 NOT_STORED = "no stored analysis is of this content and these options: run `rightsize analyze` to make this quick"
 
@@ -40,3 +46,13 @@ def find_reach(store: Store, note: Callable[[str], None]) -> Analysed:
     from rightsize.workflow.keep_analysis import reach_in_memory  # noqa: PLC0415
 
     return reach_in_memory(store)
+
+
+def provide_answers(store: Store, note: Callable[[str], None]) -> None:
+    """Let SQL read the answer tables of the present content: the stored ones, else new ones in memory."""
+    if has_current_answers(store):
+        return
+    note(NOT_STORED)
+    from rightsize.workflow.keep_analysis import answers_in_memory  # noqa: PLC0415  imports the whole analysis
+
+    put_in_front(store, answers_in_memory(store))

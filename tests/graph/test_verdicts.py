@@ -193,3 +193,41 @@ def test_an_application_that_no_listing_knows_keeps_its_application_id() -> None
     rows = apps.analysis().verdicts
     assert rows["principal_id"].to_list() == ["ghost"]
     assert apps.analysis().window.first_day == dt.date(2026, 1, 1)
+
+
+def test_what_an_unexplained_request_leaves_open_is_not_dropped_as_a_sign_in_scope() -> None:
+    apps = Apps().app("web").delegated("web", "User.Read", "openid", "Sites.Read.All")
+    apps.asks("web", "GET /me/messages", user="ann")
+    assert apps.judged("web", "delegated") == {
+        "User.Read": ("out_of_coverage", "unexplained_request"),
+        "openid": ("unobservable", "sign_in_scope"),
+        "Sites.Read.All": ("unused", "covered"),
+    }
+    assert apps.after("web", unobservable="drop") == {"User.Read"}
+
+
+def test_a_permission_that_reads_and_writes_is_blocked_with_its_reading_twin() -> None:
+    """The small map lists devices for the reading permission alone."""
+    apps = Apps().app("hr").holds("hr", "Directory.ReadWrite.All", "Mail.Send").asks("hr", "GET /devices/{id}/secret")
+    assert apps.judged("hr") == {
+        "Directory.ReadWrite.All": ("out_of_coverage", "unexplained_request"),
+        "Mail.Send": ("unused", "covered"),
+    }
+
+
+def test_an_unexplained_request_in_quarantine_leaves_its_family_open_and_nothing_else() -> None:
+    apps = Apps().app("hr").holds("hr", "Sites.Read.All", "Mail.Send")
+    apps.asks("hr", "GET /sites/{id}/frobnicate", suspect=3)
+    assert apps.judged("hr") == {
+        "Sites.Read.All": ("out_of_coverage", "quarantined"),
+        "Mail.Send": ("unused", "covered"),
+    }
+    held = Apps().app("hr").holds("hr", "User.Read.All").asks("hr", "GET /users/{id}/messages", suspect=3)
+    assert held.judged("hr") == {"User.Read.All": ("out_of_coverage", "quarantined")}
+
+
+def test_a_property_of_oneself_needs_its_own_permission_too() -> None:
+    apps = Apps().app("web").delegated("web", "User.Read", "AuditLog.Read.All", "Mail.Send")
+    apps.asks("web", "GET /me?$select=signinactivity", user="ann")
+    assert apps.judged("web", "delegated")["AuditLog.Read.All"] == ("used", "elimination")
+    assert apps.judged("web", "delegated")["Mail.Send"] == ("unused", "covered")

@@ -4,38 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import polars as pl
 import pytest
 
 from rightsize.analyze.graph.cases import GraphMap
-from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables
+from rightsize.analyze.graph.tables import GraphTables
 from rightsize.graph.requests import parse_request
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.graph.plan import plan_graph
 from rightsize.rules.graph import changes, only_reads, writing_twin
-from rightsize.store.connection import open_store
-from rightsize.workflow.catalog import import_catalogue
 from tests.graph.small_map import Apps
 
 KINDS = ("application", "delegated")
-
-
-@pytest.fixture(scope="module")
-def catalogue(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pl.DataFrame]:
-    """The map as the store has it, and an id for each permission."""
-    path = tmp_path_factory.mktemp("map") / "s.duckdb"
-    import_catalogue(path, [shared_data / "graph" / "permissions.json"])
-    with open_store(path, read_only=True) as store:
-        tables = {name: store.table(name) for name in ("graph_permissions", "graph_permission_paths")}
-    named = tables["graph_permissions"].select(
-        "permission",
-        "access",
-        api_app_id=pl.lit(GRAPH_APP_ID),
-        permission_id=pl.col("access").str.head(1) + "-" + pl.col("permission").str.to_lowercase(),
-    )
-    return tables | {"api_permissions": named}
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ def test_a_record_with_several_authorisations_is_one(tmp_path: Path) -> None:
 
 
 def test_a_log_that_nothing_is_learnt_from_is_not_used(tmp_path: Path) -> None:
-    record = {"CreationTime": "2026-01-05T10:00:00", "Operation": "x", "Workload": "Exchange", "RecordType": 1}
+    record = {"TimeGenerated": "2026-01-05T10:00:00Z", "Type": "FunctionAppLogs", "OperationName": "x", "Level": "Info"}
     (row,) = loaded(tmp_path / "s.duckdb", [record, record])
     assert counts(row) == (2, 0, 0, 0, 2)
 

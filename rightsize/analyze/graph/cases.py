@@ -20,6 +20,7 @@ from rightsize.graph.permissions import Clause, PermissionMap, Requirement, comp
 from rightsize.graph.requests import parse_request
 from rightsize.rbac.text import fold
 from rightsize.rules.graph import (
+    added,
     correlations,
     is_general,
     level_of,
@@ -34,8 +35,6 @@ ESCALATES = 1_200_000
 
 OUT_OF_COVERAGE = frozenset(OutOfCoverage)
 """Reasons that leave a permission undecided; for the other reasons no log could have shown its use."""
-
-_FIRM = OUT_OF_COVERAGE | {UnobservableReason.SIGN_IN_SCOPE}
 
 CaseKey = tuple[str, str, str]
 """Client, access, and the user of a grant of one user, else empty."""
@@ -114,6 +113,9 @@ class GraphMap:
         rows: dict[str, list[tuple[str, str, str, tuple[str, ...]]]] = defaultdict(list)
         for access, permission, method, path, also in frame.sort("access", "permission", "path", "method").iter_rows():
             rows[access].append((permission, method, path, tuple(also or ())))
+        for access, found in rows.items():
+            known = {(method, path) for _, method, path, _ in found}
+            found += [(*one, ()) for one in added(access) if one[1:] not in known]
         mapped = {
             (access, permission): level
             for access, permission, level in tables.graph_permissions.select(
@@ -211,11 +213,35 @@ def _hold_back(cases: Mapping[CaseKey, GraphCase], requests: pl.DataFrame, graph
     suspect = requests.filter((pl.col("events") == 0) & (pl.col("suspect") > 0))
     for client, access, user, operation in suspect.select("client_id", "access", "user_id", "operation").iter_rows():
         needed = graph.requirement(access, operation)
+        if needed.free:
+            continue
+        near = [one for one in (cases.get((client, access, "")), cases.get((client, access, user or ""))) if one]
+        held = frozenset(permission for case in near for permission in case.held)
         wanted = {permission for clause in needed.clauses for permission in (*clause.permissions, *clause.by_name)}
-        for case in (cases.get((client, access, "")), cases.get((client, access, user or ""))):
-            for permission in sorted(case.held) if case and not needed.free else ():
-                if case and (needed.unknown or permission in wanted):
-                    case.kept.setdefault(permission, (OutOfCoverage.QUARANTINED, (operation,)))
+        if needed.unknown or any(not clause.holders(held) for clause in needed.clauses if clause.why != "beside"):
+            wanted |= _family(operation, held, graph.by_access[access])
+        for case in near:
+            for permission in sorted(wanted & case.held.keys()):
+                case.kept.setdefault(permission, (OutOfCoverage.QUARANTINED, (operation,)))
+
+
+def _family(operation: str, held: Iterable[str], known: PermissionMap) -> frozenset[str]:
+    """Return the held permissions that may have allowed a request that nothing explains: those for the same first step.
+
+    Every token reads `/me`, so such a request says nothing about permissions. Where the map does not know the first
+    step, any permission may have allowed it; so may one that the map does not know, unless it is for signing in.
+    """
+    steps = parse_request(operation).steps
+    if steps == ("me",):
+        return frozenset()
+    root = root_of(steps)
+    return frozenset(
+        one
+        for one in held
+        if root in known.roots(one)
+        or (one not in known.allows and fold(one) not in sign_in_scopes())
+        or not known.knows(root)
+    )
 
 
 def _held_cases(held: pl.DataFrame) -> dict[CaseKey, GraphCase]:
@@ -280,7 +306,7 @@ class _RequestReader:
             if permission not in case.held:
                 continue
             why, behind = case.kept.get(permission, (str(reason), ()))
-            if reason == OutOfCoverage.UNEXPLAINED_REQUEST and why not in _FIRM:
+            if reason == OutOfCoverage.UNEXPLAINED_REQUEST and why not in OUT_OF_COVERAGE:
                 why = str(reason)
             case.kept[permission] = (why, tuple(sorted({*behind, *operations})))
 
@@ -295,22 +321,14 @@ class _RequestReader:
             self._clause(operation, clause)
 
     def _freeze(self, operation: str) -> None:
-        """Keep the permissions that may have allowed a request that nothing explains: those for the same part of Graph.
-
-        Every token reads `/me`, so such a request says nothing about permissions. Of a part that the map does not know,
-        any permission may have allowed it.
-        """
-        steps = parse_request(operation).steps
-        if steps == ("me",):
-            return
-        root = root_of(steps)
-        for permission in sorted(self._all):
-            unknown = not self.map.knows(root) or permission not in self.map.allows
-            if unknown or root in self.map.roots(permission):
-                self.keep(permission, OutOfCoverage.UNEXPLAINED_REQUEST, (operation,))
+        """Keep the family of a request that nothing explains."""
+        for permission in sorted(_family(operation, self._all, self.map)):
+            self.keep(permission, OutOfCoverage.UNEXPLAINED_REQUEST, (operation,))
 
     def _clause(self, operation: str, clause: Clause) -> None:
         held = clause.holders(self._all)
+        if clause.why == "path":
+            self._correlated(operation, clause)
         if not held:
             if clause.why == "path":
                 self._case.unexplained.setdefault(operation, Unexplained.NO_PERMISSION.value)
@@ -336,8 +354,6 @@ class _RequestReader:
         )
         self._found[clause.why, clause.method, clause.path, candidates, others, ""].add(operation)
         self._together(operation, clause, candidates, others)
-        if clause.why == "path":
-            self._correlated(operation, clause)
 
     def _together(self, operation: str, clause: Clause, candidates: frozenset[str], others: frozenset[str]) -> None:
         """Add the need for the permissions that go with another, or for one that allows the same alone."""

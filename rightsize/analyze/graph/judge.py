@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from rightsize.analyze.graph.audited import AuditedUse, add_audited, audited_use, is_loaded
 from rightsize.analyze.graph.cases import (
     OUT_OF_COVERAGE,
     CaseKey,
@@ -29,6 +30,7 @@ from rightsize.analyze.graph.tables import service_principals as listed_principa
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import SHOWN, Attribution, OutOfCoverage, UnobservableReason, Verdict
 from rightsize.analyze.window import Window
+from rightsize.rules.m365 import audited_apis
 
 Cover = Callable[[Sequence[frozenset[str]], Mapping[str, int], frozenset[str]], frozenset[str]]
 """Returns the cheapest permissions that, with those given, hold one of each need."""
@@ -64,6 +66,8 @@ class GraphAnalysis(PlaneAnalysis):
         judgements: The verdict on each permission of each case.
         state: `covered`, `covered_in_part`, or the reason why the log decides nothing.
         covered_days: The number of days of the window that the log covers.
+        others: The verdict on each permission of another API, by client, access, user, API and permission.
+        audited: What the unified audit log shows of permissions.
     """
 
     tables: GraphTables
@@ -74,6 +78,8 @@ class GraphAnalysis(PlaneAnalysis):
     judgements: Mapping[CaseKey, Mapping[str, GraphVerdicts]]
     state: str
     covered_days: int
+    others: Mapping[tuple[str, str, str, str, str], GraphVerdicts]
+    audited: tuple[AuditedUse, ...]
 
 
 def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAnalysis:
@@ -82,10 +88,13 @@ def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAna
     held = held_permissions(tables)
     requests = remembered_requests(tables, window)
     cases = build_cases(held, requests, graph)
+    audited = audited_use(tables, held, window)
+    add_audited(cases, audited)
+    others = _judge_others(held, audited, is_audited=is_loaded(tables))
     state = coverage_state(tables, window)
     clients = listed_principals(tables)
     judgements = {key: judge(case, graph, state, cover) for key, case in cases.items()}
-    rows = _permission_rows(held, judgements, graph)
+    rows = _permission_rows(held, judgements, others, graph)
     first_party = set(clients.filter("is_first_party")["client_id"])
     covered = len(covered_days(tables, window))
     verdicts = verdict_rows(rows, cases, first_party, covered)
@@ -105,6 +114,8 @@ def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAna
         judgements=judgements,
         state=state,
         covered_days=covered,
+        others=others,
+        audited=audited,
     )
 
 
@@ -141,10 +152,45 @@ def judge(case: GraphCase, graph: GraphMap, state: str, cover: Cover) -> dict[st
     return found
 
 
+def _judge_others(
+    held: pl.DataFrame, audited: tuple[AuditedUse, ...], *, is_audited: bool
+) -> dict[tuple[str, str, str, str, str], GraphVerdicts]:
+    """Return the verdict on each permission of an API that has no log of requests.
+
+    The unified audit log shows use of some of them; of none does it show that nothing used it.
+    """
+    found = {}
+    for client, access, user, api, permission in (
+        held.filter(pl.col("api_app_id").fill_null("") != GRAPH_APP_ID)
+        .select("client_id", "access", "user_id", "api_app_id", "permission")
+        .iter_rows()
+    ):
+        in_part = is_audited and api in audited_apis()
+        reason = UnobservableReason.AUDITED_IN_PART if in_part else UnobservableReason.NO_API_LOG
+        found[client, access, user or "", api or "", permission] = GraphVerdicts(Verdict.UNOBSERVABLE, reason.value)
+    for one in audited:
+        seen = tuple(operation for operation in one.seen if operation.events)
+        if one.api_app_id == GRAPH_APP_ID or not seen:
+            continue
+        place = (*one.key, one.api_app_id, one.permission)
+        if one.alone:
+            found[place] = _together(one.permission, seen, Attribution.ELIMINATION)
+        elif found[place].verdict is not Verdict.USED:
+            operations = tuple(operation.operation for operation in seen)
+            found[place] = GraphVerdicts(Verdict.UNOBSERVABLE, UnobservableReason.CANNOT_TELL.value, operations)
+    return found
+
+
 def _used(permission: str, needs: Sequence[GraphNeed], case: GraphCase) -> GraphVerdicts:
     operations = sorted({operation for need in needs for operation in need.operations})
     alone = any(need.held == {permission} for need in needs)
-    all_seen = [case.requests[operation] for operation in operations]
+    reason = Attribution.ELIMINATION if alone else Attribution.FEWEST
+    return _together(permission, [case.requests[operation] for operation in operations], reason)
+
+
+def _together(permission: str, all_seen: Sequence[SeenRequests], reason: Attribution) -> GraphVerdicts:
+    """Return the verdict on a permission that is credited with requests, of the window or only of days before it."""
+    operations = tuple(one.operation for one in all_seen)
     in_window = [one for one in all_seen if not one.earlier]
     seen = in_window or all_seen
     together = SeenRequests(
@@ -156,13 +202,15 @@ def _used(permission: str, needs: Sequence[GraphNeed], case: GraphCase) -> Graph
     )
     if not in_window:
         reason_of_old = OutOfCoverage.USED_BEFORE_WINDOW.value
-        return GraphVerdicts(Verdict.OUT_OF_COVERAGE, reason_of_old, tuple(operations), together)
-    reason = Attribution.ELIMINATION if alone else Attribution.FEWEST
-    return GraphVerdicts(Verdict.USED, reason.value, tuple(operations), together)
+        return GraphVerdicts(Verdict.OUT_OF_COVERAGE, reason_of_old, operations, together)
+    return GraphVerdicts(Verdict.USED, reason.value, operations, together)
 
 
 def _permission_rows(
-    held: pl.DataFrame, judgements: Mapping[CaseKey, Mapping[str, GraphVerdicts]], graph: GraphMap
+    held: pl.DataFrame,
+    judgements: Mapping[CaseKey, Mapping[str, GraphVerdicts]],
+    others: Mapping[tuple[str, str, str, str, str], GraphVerdicts],
+    graph: GraphMap,
 ) -> pl.DataFrame:
     """Return one row per held permission: the columns of `held` with the verdict, its evidence, level and privilege."""
     rows = []
@@ -173,7 +221,7 @@ def _permission_rows(
             level = graph.level(row["permission"], row["access"])
             privilege = graph.privilege(row["permission"], row["access"])
         else:
-            found = GraphVerdicts(Verdict.UNOBSERVABLE, UnobservableReason.NO_API_LOG.value)
+            found = others[*key, row["api_app_id"] or "", row["permission"]]
             level, privilege = 0, 0
         rows.append(
             row

@@ -32,6 +32,7 @@ class GraphTables:
     graph_permission_paths: pl.DataFrame
     first_party_apps: pl.DataFrame
     graph_usage_days: pl.DataFrame
+    m365_usage_days: pl.DataFrame
     coverage: pl.DataFrame
 
     @classmethod
@@ -62,6 +63,7 @@ class GraphTables:
             self.app_role_assignments.is_empty()
             and self.permission_grants.is_empty()
             and self.graph_usage_days.is_empty()
+            and self.m365_usage_days.is_empty()
         )
 
 

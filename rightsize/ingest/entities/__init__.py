@@ -9,6 +9,7 @@ from rightsize.ingest.entities.definitions import DEFINITION_SHAPES
 from rightsize.ingest.entities.directory import DIRECTORY_SHAPES
 from rightsize.ingest.entities.directory_roles import DIRECTORY_ROLE_SHAPES
 from rightsize.ingest.entities.graph_catalogue import GRAPH_CATALOGUE_SHAPES
+from rightsize.ingest.entities.judgements import JUDGEMENT_SHAPES
 from rightsize.ingest.entities.manifests import ManifestShape
 from rightsize.ingest.entities.member_tables import MEMBER_TABLES
 from rightsize.ingest.entities.operations import OPERATION_SHAPES
@@ -48,6 +49,7 @@ _LISTINGS: tuple[Shape, ...] = (
     *REDUCED_SHAPES,
     *RISK_SHAPES,
     *ALERT_SHAPES,
+    *JUDGEMENT_SHAPES,
     *DOWNLOAD_SHAPES,
 )
 _KINDS = frozenset({*(shape.source for shape in _LISTINGS), *SOURCES.values()})

@@ -27,7 +27,10 @@ from rightsize.store.sql import folded, quoted
 
 _RESOURCE = re.compile(r"/subscriptions/[^/]+(/resourcegroups/[^/]+)?(/providers/[^/]+(/[^/]+/[^/]+)+)+")
 # Types that are at a scope and have separate shapes.
-_OF_OTHERS = ("microsoft.authorization/", "microsoft.management/", "microsoft.insights/diagnosticsettings")
+_OF_OTHERS = (
+    "microsoft.authorization/", "microsoft.management/", "microsoft.insights/diagnosticsettings",
+    "microsoft.security/assessments", "microsoft.advisor/recommendations",
+)  # fmt: skip
 _CHOSEN = frozenset({"id", "name", "type", "kind", "location", "resourcegroup", "subscriptionid", "tenantid"})
 # A resource id as a whole string of a JSON document, and the top-level resource at the beginning of a folded one.
 _NAMED = r'"(/subscriptions/[^"/]+/(?:resourceGroups/[^"/]+/)?providers/[^"/]+/[^"]+)"'

@@ -11,6 +11,7 @@ from rightsize.model.tables.directory import DIRECTORY_TABLES
 from rightsize.model.tables.directory_roles import DIRECTORY_ROLE_TABLES
 from rightsize.model.tables.existence import EXISTENCE_TABLES
 from rightsize.model.tables.graph import GRAPH_TABLES, GRAPH_VIEWS
+from rightsize.model.tables.judgements import JUDGEMENT_TABLES
 from rightsize.model.tables.layers import LAYER_TABLES
 from rightsize.model.tables.observability import OBSERVABILITY_TABLES
 from rightsize.model.tables.pim import ACTIVATION_TABLES, PIM_TABLES
@@ -30,6 +31,7 @@ TABLES: tuple[Table, ...] = (
     *GRAPH_TABLES,
     *USAGE_TABLES,
     *SIGNAL_TABLES,
+    *JUDGEMENT_TABLES,
     *GRAPH_VIEWS,
     *BOOKKEEPING_TABLES,
     *ANSWER_TABLES,

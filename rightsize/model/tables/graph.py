@@ -86,6 +86,22 @@ GRAPH_TABLES = (
 
 GRAPH_VIEWS = (
     Table(
+        "m365_usage_days",
+        "one row per application, who acted, kind of access, operation of the unified audit log and day",
+        (
+            key("app_id", TEXT, "application that acted in Exchange, SharePoint or Teams"),
+            key("principal_id", TEXT, "user on whose behalf it acted; null where it acted as itself"),
+            key("access", TEXT, "application or delegated"),
+            key("operation", TEXT, "workload and operation, and the API where the record names it"),
+            key("day", DAY, "UTC day"),
+            Column("first_seen", TIME, "first record of the day"),
+            Column("last_seen", TIME, "last record of the day"),
+            Column("succeeded", INT, "records that did not fail"),
+            Column("suspect", INT, "records in quarantine, also counted in `succeeded`"),
+        ),
+        kind="view",
+    ),
+    Table(
         "graph_usage_days",
         "one row per application, who acted, kind of access, request and day",
         (

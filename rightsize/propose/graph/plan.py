@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.graph.cases import CaseKey
+from rightsize.analyze.graph.cases import CaseKey, SeenRequests
 from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Unused, Verdict, covered_of
 from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
-from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal
+from rightsize.model.plan import PlanePart, PlannedAssignment, Proof, Proposal
 from rightsize.model.proposal_kinds import BUILTIN, KEEP, NARROW_SCOPE, REMOVE, REMOVE_DUPLICATE, ProposalKind
 from rightsize.propose.core.options import PlanOptions, Unobservable
+from rightsize.propose.graph.advice import graph_advice
 from rightsize.propose.graph.breakage import grant_bounds
 from rightsize.propose.graph.choose import GraphChoice, choose
 from rightsize.propose.risk.estimate import Estimate
@@ -69,7 +70,7 @@ def plan_graph(analysis: GraphAnalysis, options: PlanOptions, horizon: int = HOR
             "unknown": count_unexplained(analysis.verdicts),
         },
         rests_on={"grants": read_grants(analysis.held)},
-        advice=_advice(choices, names),
+        advice=graph_advice(analysis, choices, names),
         names=names,
     )
 
@@ -133,21 +134,42 @@ def _proposals(
                 bounds.get(grant["grant_id"]),
             )  # fmt: skip
         else:
-            proposal = _of_another_api(grant["grant_id"], rows)
+            proposal = _of_another_api(grant["grant_id"], key, rows, analysis)
         found.append(proposal)
     return found
 
 
-def _of_another_api(grant: str, rows: list[dict[str, Any]]) -> Proposal:
+def _of_another_api(grant: str, key: CaseKey, rows: list[dict[str, Any]], analysis: GraphAnalysis) -> Proposal:
+    """Return the proposal to keep a grant of an API without a log of requests, with what is known of its use."""
+    judged = [analysis.others[*key, row["api_app_id"] or "", row["permission"]] for row in rows]
+    audited: dict[tuple[str, str], list[SeenRequests]] = {}
+    for one in analysis.audited:
+        if one.key == key:
+            audited.setdefault((one.api_app_id, one.permission), []).extend(seen for seen in one.seen if seen.events)
     permissions = [
-        {"permission": row["permission"], "id": row["permission_id"], "decision": "keep", "reason": "no_api_log"}
-        for row in rows
+        {"permission": row["permission"], "id": row["permission_id"], "decision": "keep", "reason": found.reason}
+        | _told(audited.get((row["api_app_id"], row["permission"]), ()))
+        for row, found in zip(rows, judged, strict=True)
     ]
     evidence = _evidence(rows) | {"permissions": permissions}
+    reason = "; ".join(sorted({found.reason for found in judged}))
     return Proposal(
-        _id_of(grant), "graph", (rows[0]["client_id"],), KEEP, (grant,), (), "no_api_log", evidence,
+        _id_of(grant), "graph", (key[0],), KEEP, (grant,), (), reason, evidence,
         Proof(used_subset=True, granted_superset=True), 0.0, 0.0, 0.0, 0.0, 0.0,
     )  # fmt: skip
+
+
+def _told(seen: Collection[SeenRequests]) -> dict[str, Any]:
+    """Return the evidence that lists requests, those with the most calls first; nothing where there are none."""
+    if not seen:
+        return {}
+    return {
+        "requests": [
+            {"operation": one.operation, "events": one.events, "days": one.days, "last_seen": one.last_seen}
+            for one in sorted(seen, key=lambda one: (-one.events, one.operation))[:_TOLD]
+        ],
+        "requests_in_all": len(seen),
+    }
 
 
 def _evidence(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -283,11 +305,7 @@ def _permission_evidence(
         "verdict": found.verdict.value,
         "reason": _why(permission, found, choice, stays=stays),
         "level": analysis.graph.level(permission, key[1]),
-        "requests": [
-            {"operation": one.operation, "events": one.events, "days": one.days, "last_seen": one.last_seen}
-            for one in sorted(seen, key=lambda one: (-one.events, one.operation))[:_TOLD]
-        ],
-        "requests_in_all": len(seen),
+        **(_told(seen) or {"requests": [], "requests_in_all": 0}),
         "without_it": notes,
         **({"days_ago": (analysis.window.end.date() - earlier.date()).days} if earlier else {}),
         "alternatives": [
@@ -305,18 +323,3 @@ def _why(permission: str, found: GraphVerdicts, choice: GraphChoice, *, stays: b
     if choice.goes.get(permission):
         return "narrower"
     return "redundant" if _is_used(found) else found.reason
-
-
-def _advice(choices: Mapping[CaseKey, GraphChoice], names: Mapping[str, str]) -> tuple[Advice, ...]:
-    """Return advice on narrower permissions for chosen resources; a person has to choose the resources."""
-    found = set()
-    for key, choice in choices.items():
-        for permission in choice.after:
-            for one in alternatives(permission, key[1]):
-                found.add(
-                    Advice(
-                        names.get(key[0], key[0]),
-                        f"{permission} ({key[1]}) reaches everything; {one.instead} reaches {one.only}",
-                    )
-                )
-    return tuple(sorted(found, key=lambda one: (one.subject, one.text)))
