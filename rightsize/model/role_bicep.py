@@ -1,83 +1,256 @@
-"""Read the role definitions of a Bicep file."""
+"""Read the role definitions of a Bicep file: parameters with defaults, variables, loops, and JSON files beside it.
+
+The statements are read here and not with a package: those that exist return names and strings alike, so that nobody
+can tell a variable from a text, and do not know the types that parameters have today.
+"""
 
 from __future__ import annotations
 
+import posixpath
 import re
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from rightsize.model.errors import InputError
+from rightsize.model.expression_functions import ARM_FUNCTIONS, ARM_STRUCTURAL
+from rightsize.model.expression_values import Scope, Unknown, Work, evaluate, scopes_of_loop
+from rightsize.model.expressions import Language, Node, Parser
 from rightsize.model.nouns import RoleDefinition
+from rightsize.model.role_forms import load_json
 from rightsize.model.role_templates import (
-    MOST_REFERENCES,
+    NOTHING_BESIDE,
     ROLE_TYPE,
+    Beside,
+    items_of_loop,
     make_role,
-    parsed,
-    unknown_value,
+    may_be_made,
 )
 
-_EXPRESSION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")
-_NO_NAME = re.compile(r"[/*\s@'\"]|^\d")
-_ESCAPE = re.compile(r"\\(?:([\\'$nrt])|u\{([0-9A-Fa-f]{1,6})\})")
+_STATEMENT = re.compile(
+    r"(?P<param>param)\s+(?P<parameter>\w+)|(?P<var>var)\s+(?P<variable>\w+)|resource\s+\w+\s+'(?P<type>[^'\n]*)'"
+)
+_OPENING, _CLOSING = "([{", ")]}"
 
 
-def bicep_roles(text: str) -> Iterator[RoleDefinition]:
+def bicep_roles(text: str, beside: Beside = NOTHING_BESIDE) -> Iterator[RoleDefinition]:
     """Yield the roles of a Bicep file.
 
     Raises:
         InputError: It is no Bicep, or the permissions of a role are known only at its deployment.
-        UsageError: The package that reads Bicep is not installed.
     """
-    document = parsed("Bicep", _parse, text)
-    variables = {str(name): one.get("value") for name, one in (document.get("variables") or {}).items()}
+    try:
+        file = _read(text)
+    except InputError as error:
+        raise InputError(f"not valid Bicep: {error.message}") from None
+    work = Work()
+    scopes = {uses: _Values(file, uses, beside).scope(work) for uses in (True, False)}
+    for role in file.roles:
+        for number, turn in enumerate(_turns(role, scopes)):
+            condition = role.condition
+            if condition is None or may_be_made(partial(_evaluated, condition, turn)):
+                yield _role(role.body, turn, number if role.over is not None else None)
 
-    def resolve(value: object, place: str) -> object:
-        for _ in range(MOST_REFERENCES):
-            if not isinstance(value, str) or _NO_NAME.search(value):
-                break
-            # The parser returns names and strings alike: a value that is no valid Bicep name is a string.
-            if value not in variables:
-                raise unknown_value(place, value)
-            value = variables[value]
-        if isinstance(value, str):
-            if _EXPRESSION.search(value):
-                raise unknown_value(place, value)
-            return _bicep_text(value)
-        if isinstance(value, Mapping) and ("function" in value or "operator" in value):
-            raise unknown_value(place, value)
-        return value
 
-    for resource in (document.get("resources") or {}).values():
-        if str(resource.get("type", "")).lower() != ROLE_TYPE or resource.get("existing"):
-            continue
-        config = resource.get("config")
-        properties = config.get("properties") if isinstance(config, Mapping) else None
+def _evaluated(node: Node, scopes: Mapping[bool, Scope], uses_defaults: bool) -> object:
+    return evaluate(node, scopes[uses_defaults])
+
+
+def _turns(role: _Role, scopes: Mapping[bool, Scope]) -> Iterator[Mapping[bool, Scope]]:
+    """Yield the scopes of each turn of the loop of a role: those of the file where it has no loop."""
+    if role.over is None:
+        yield scopes
+        return
+    items_of_loop(partial(_evaluated, role.over, scopes), f"the loop over `{role.over.text[:40]}`")
+    for inner in scopes_of_loop(role.names, evaluate(role.over, scopes[True]), scopes[True]):
+        yield {True: inner, False: scopes[False].within(inner.names)}
+
+
+def _role(body: Node, scopes: Mapping[bool, Scope], number: int | None) -> RoleDefinition:
+    def fields(uses_defaults: bool) -> dict[str, Any]:
+        resource = evaluate(body, scopes[uses_defaults])
+        properties = resource if isinstance(resource, Unknown) else resource.get("properties")
         if not isinstance(properties, Mapping):
-            raise unknown_value("a role definition", config)
-        scopes = properties.get("assignableScopes")
-        yield make_role(
-            _bicep_text(properties.get("roleName")),
-            config.get("name"),
-            properties.get("permissions"),
-            list(map(_bicep_text, scopes)) if isinstance(scopes, list) else scopes,
-            resolve,
-            _bicep_text(properties.get("description")),
-        )
+            return {"permissions": properties if isinstance(properties, Unknown) else Unknown("properties", "")}
+        name = properties.get("roleName")
+        if isinstance(name, Unknown) and number is not None:
+            name = Unknown(name.cause, f"{name.shown} [{number}]")
+        return {
+            "name": name,
+            "id": resource.get("name"),
+            "description": properties.get("description"),
+            "scopes": properties.get("assignableScopes"),
+            "permissions": properties.get("permissions"),
+        }
+
+    return make_role(fields)
 
 
-def _parse(text: str) -> Mapping[str, Any]:
-    from pycep import BicepParser  # noqa: PLC0415  an extra
+@dataclass(frozen=True, slots=True)
+class _Role:
+    """A role: its body, the condition, and the list and names of the loop around it."""
 
-    return BicepParser().parse(text=text)
+    body: Node
+    condition: Node | None = None
+    over: Node | None = None
+    names: tuple[str, ...] = ()
 
 
-def _bicep_text(value: object) -> object:
-    """Return a Bicep string with its escapes resolved; the parser leaves them as they are written."""
-    return _ESCAPE.sub(_unescape, value) if isinstance(value, str) else value
+@dataclass(slots=True)
+class _File:
+    """The declarations of a file: a parameter without a default has no expression."""
+
+    parameters: dict[str, Node | None] = field(default_factory=dict)
+    variables: dict[str, Node] = field(default_factory=dict)
+    roles: list[_Role] = field(default_factory=list)
 
 
-def _unescape(found: re.Match[str]) -> str:
-    if found[2] is not None:
-        code = int(found[2], 16)
-        return chr(code) if code <= sys.maxunicode else found[0]
-    return {"n": "\n", "r": "\r", "t": "\t"}.get(found[1], found[1])
+@dataclass(slots=True)
+class _Values:
+    """The values of the names of a file."""
+
+    file: _File
+    uses_defaults: bool
+    beside: Beside
+    known: dict[str, object] = field(default_factory=dict)
+    open: set[str] = field(default_factory=set)
+
+    def scope(self, work: Work) -> Scope:
+        functions: dict[str, Callable[..., object]] = {
+            **ARM_FUNCTIONS,
+            "loadjsoncontent": self._json,
+            "loadtextcontent": self._text,
+        }
+        found = Scope(Language.BICEP, lambda name: self._named(name, found), functions, ARM_STRUCTURAL, work)
+        return found
+
+    def _named(self, name: str, scope: Scope) -> object:
+        node = self.file.variables.get(name)
+        if node is None and self.uses_defaults:
+            node = self.file.parameters.get(name)
+        if node is None:
+            return Unknown(name, f"${{{name}}}")
+        if name in self.open:
+            raise InputError(f"`{name}` refers to itself")
+        if name not in self.known:
+            self.open.add(name)
+            self.known[name] = evaluate(node, scope)
+            self.open.discard(name)
+        return self.known[name]
+
+    def _text(self, path: str) -> object:
+        content = self.beside.read(posixpath.normpath(path))
+        return Unknown(f"loadTextContent('{path}')", path) if content is None else content.decode("utf-8-sig")
+
+    def _json(self, path: str) -> object:
+        text = self._text(path)
+        return Unknown(f"loadJsonContent('{path}')", path) if isinstance(text, Unknown) else load_json(str(text))
+
+
+def _read(text: str) -> _File:
+    """Return the declarations of a file; statements that make no role are passed over."""
+    file = _File()
+    parser = Parser(text, Language.BICEP)
+    while True:
+        parser.space()
+        if parser.place >= len(text):
+            return file
+        found = _STATEMENT.match(text, parser.place)
+        if found is None:
+            _pass_over(parser)
+            continue
+        parser.place = found.end()
+        if found["type"] is not None:
+            if found["type"].lower().split("@")[0] == ROLE_TYPE:
+                _resource(parser, file)
+            else:
+                _pass_over(parser)
+            continue
+        has_value = _to_value(parser)
+        if found["variable"]:
+            if not has_value:
+                raise parser.error()
+            file.variables[found["variable"]] = parser.expression()
+        else:
+            file.parameters[found["parameter"]] = parser.expression() if has_value else None
+        _end_of_statement(parser)
+
+
+def _resource(parser: Parser, file: _File) -> None:
+    if parser.word("existing"):
+        _pass_over(parser)
+        return
+    parser.need("=")
+    over = condition = None
+    names: list[str] = []
+    if parser.take("["):
+        if not parser.word("for"):
+            raise parser.error()
+        is_pair = parser.take("(")
+        names = [parser.name() or ""]
+        if is_pair:
+            parser.need(",")
+            names.append(parser.name() or "")
+            parser.need(")")
+        if not all(names) or not parser.word("in"):
+            raise parser.error()
+        over = parser.expression()
+        parser.need(":")
+    if parser.word("if"):
+        parser.space()
+        condition = parser.expression()
+    body = parser.expression()
+    if over is not None:
+        parser.need("]")
+    file.roles.append(_Role(body, condition, over, tuple(names)))
+    _end_of_statement(parser)
+
+
+def _to_value(parser: Parser) -> bool:
+    """Pass over the type of a declaration, and return whether a value follows."""
+    depth = 0
+    while parser.place < len(parser.text):
+        parser.space(lines=False)
+        here = parser.text[parser.place : parser.place + 1]
+        if here == "=" and not depth:
+            parser.place += 1
+            return True
+        if here == "\n" and not depth:
+            line = parser.place
+            parser.space()
+            if parser.text[parser.place : parser.place + 1] != "|":  # a union of types goes on
+                parser.place = line
+                return False
+        depth += _pass_token(parser)
+    return False
+
+
+def _pass_over(parser: Parser) -> None:
+    """Pass over a statement: to the end of a line that is outside of all brackets."""
+    depth = 0
+    while parser.place < len(parser.text):
+        parser.space(lines=False)
+        if parser.text.startswith("\n", parser.place) and depth <= 0:
+            return
+        depth += _pass_token(parser)
+
+
+def _pass_token(parser: Parser) -> int:
+    """Pass over a string, a comment or a character, and return by how much it changes the depth of brackets."""
+    here = parser.text[parser.place : parser.place + 1]
+    if here == "'":
+        parser.string()
+        return 0
+    if parser.text.startswith("//", parser.place):
+        end = parser.text.find("\n", parser.place)
+        parser.place = len(parser.text) if end < 0 else end
+        return 0
+    parser.place += 1
+    return (here != "" and here in _OPENING) - (here != "" and here in _CLOSING)
+
+
+def _end_of_statement(parser: Parser) -> None:
+    parser.space(lines=False)
+    if parser.place < len(parser.text) and not parser.text.startswith(("\n", "//"), parser.place):
+        raise parser.error()

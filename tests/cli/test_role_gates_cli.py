@@ -32,7 +32,8 @@ def arm_template(*actions: str) -> str:
     properties = {"roleName": "VM", "permissions": [{"actions": "[variables('acts')]"}], "assignableScopes": ["/s"]}
     role = {"type": "Microsoft.Authorization/roleDefinitions", "name": "[guid('x')]", "properties": properties}
     inner = {"variables": {"ACTS": list(actions)}, "resources": {"role": role}}
-    nested = {"type": "Microsoft.Resources/deployments", "properties": {"template": inner}}
+    options = {"expressionEvaluationOptions": {"scope": "inner"}}
+    nested = {"type": "Microsoft.Resources/deployments", "properties": {"template": inner, **options}}
     return json.dumps({"$schema": "https://schema.example/deploymentTemplate.json#", "resources": [nested]})
 
 
@@ -196,8 +197,8 @@ def test_more_places_are_said_and_not_refused(ask: Ask, tmp_path: Path) -> None:
             "main.bicep",
             bicep(START).replace("actions: acts", "actions: given").replace("var acts", "param given array\nvar acts"),
         ),
-        ("main.bicep", bicep(START).replace("actions: acts", "actions: concat(acts, acts)")),
-        ("main.bicep", bicep("${'Microsoft.Authorization'}/roleAssignments/write")),
+        ("main.bicep", bicep(START).replace("actions: acts", "actions: concat(acts, split(deployment().name, ','))")),
+        ("main.bicep", bicep("${subscription().displayName}/roleAssignments/write")),
         ("main.tf", terraform(START).replace("local.acts", "var.acts")),
         ("main.tf", terraform("${local.x}/write")),
         ("main.tf", terraform(START).replace("permissions {", 'dynamic "permissions" {')),
@@ -207,7 +208,7 @@ def test_more_places_are_said_and_not_refused(ask: Ask, tmp_path: Path) -> None:
         ),
         ("main.tf.json", terraform_json("${var.action}")),
         ("template.json", arm_template(START).replace("variables('acts')", "parameters('acts')")),
-        ("template.json", arm_template(START).replace("variables('acts')", "concat(variables('acts'))")),
+        ("template.json", arm_template(START).replace("variables('acts')", "concat(variables('acts'), createArray(guid('x')))")),
         ("template.json", arm_template("[variables('other')]")),
         ("main.bicep", "resource role 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {{"),
         ("main.tf", 'resource "azurerm_role_definition" {{{'),
@@ -221,10 +222,27 @@ def test_what_only_a_deployment_knows_is_not_judged(ask: Ask, tmp_path: Path, na
     assert code == 5 and name in err
 
 
-def test_a_template_without_roles_grants_nothing(ask: Ask, tmp_path: Path) -> None:
-    empty = json.dumps({"$schema": "x", "resources": []})
-    old, new = _file(tmp_path / "old", "t.json", empty), _file(tmp_path / "new", "t.json", empty)
-    assert ask("no-new-access", old, new)[0] == 0
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.json", '{"$schema": "x", "resources": []}'),
+        ("t.json", "[]"),
+        ("main.tf", 'resource "azurerm_resource_group" "a" {\n  name = "a"\n}\n'),
+        ("main.bicep", "param a string = 'assignableScopes'\n"),
+        ("policy.json", '{"roleDefinitionIds": ["/providers/Microsoft.Authorization/roleDefinitions/x"]}'),
+    ],
+)
+def test_no_gate_opens_for_a_file_or_folder_without_a_role(ask: Ask, tmp_path: Path, name: str, text: str) -> None:
+    """A wrong path would pass for ever; `--allow-new-roles` would accept everything against an empty side."""
+    empty, role = _file(tmp_path / "empty", name, text), _file(tmp_path / "role", "r.json", arm_role(READ))
+    for place in (empty, empty.parent):
+        for arguments in (
+            ("not-granted", place, "--operation", GIVE),
+            ("no-new-access", role, place),
+            ("no-new-access", place, role, "--allow-new-roles"),
+        ):
+            code, _, err = ask(*arguments)
+            assert code == 5 and str(place) in err
 
 
 def test_a_folder_passes_over_files_that_define_no_role(ask: Ask, tmp_path: Path) -> None:
