@@ -324,6 +324,8 @@ class Parser:
             InputError: It does not end.
         """
         start = self.place
+        if not self.text.startswith('"' if self.language is Language.TERRAFORM else "'", start):
+            raise self.error()
         if self.language is Language.ARM:
             found = _ARM_STRING.match(self.text, start)
             if found is None:

@@ -138,13 +138,12 @@ def _roles(template: Fields, values: Mapping[bool, _Template], depth: int) -> It
         if not isinstance(resource, Mapping) or resource.get("existing") is True:
             continue
         kind = str(resource.get("type", "")).lower()
-        if kind not in (ROLE_TYPE, "microsoft.resources/deployments"):
-            continue
-        for loops in _turns_of(resource, values):
-            if kind == ROLE_TYPE:
-                yield from _role(resource, values, loops)
-            else:
-                yield from _nested(resource, values, loops, depth)
+        is_role = kind == ROLE_TYPE or kind.endswith("/providers/roledefinitions")
+        if is_role or kind == "microsoft.resources/deployments":
+            for loops in _turns_of(resource, values):
+                yield from _role(resource, values, loops) if is_role else _nested(resource, values, loops, depth)
+        if isinstance(resource.get("resources"), (list, Mapping)):
+            yield from _roles({"resources": resource["resources"]}, values, depth + 1)
 
 
 def _role(resource: Fields, values: Mapping[bool, _Template], loops: Mapping[str, int]) -> Iterator[RoleDefinition]:

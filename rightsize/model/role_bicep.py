@@ -7,7 +7,6 @@ can tell a variable from a text, and do not know the types that parameters have 
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,41 +22,87 @@ from rightsize.model.role_templates import (
     NOTHING_BESIDE,
     ROLE_TYPE,
     Beside,
+    UnknownValueError,
     items_of_loop,
     make_role,
     may_be_made,
 )
 
-_STATEMENT = re.compile(
-    r"(?P<param>param)\s+(?P<parameter>\w+)|(?P<var>var)\s+(?P<variable>\w+)|resource\s+\w+\s+'(?P<type>[^'\n]*)'"
-)
 _OPENING, _CLOSING = "([{", ")]}"
 
 
+DEEPEST = 20
+"""The most modules within one another."""
+
+
 def bicep_roles(text: str, beside: Beside = NOTHING_BESIDE) -> Iterator[RoleDefinition]:
-    """Yield the roles of a Bicep file.
+    """Yield the roles of a Bicep file and of the modules beside it.
 
     Raises:
         InputError: It is no Bicep, or the permissions of a role are known only at its deployment.
     """
+    yield from _roles(text, beside, Work(), {}, 0)
+
+
+def _roles(
+    text: str, beside: Beside, work: Work, given: Mapping[bool, Mapping[str, object]], depth: int
+) -> Iterator[RoleDefinition]:
+    """Yield the roles of a file; `given` has the parameters that a module is called with, with and without defaults."""
+    if depth > DEEPEST:
+        raise InputError("modules call one another more often than any deployment")
     try:
         file = _read(text)
     except InputError as error:
         raise InputError(f"not valid Bicep: {error.message}") from None
-    work = Work()
-    scopes = {uses: _Values(file, uses, beside).scope(work) for uses in (True, False)}
-    for role in file.roles:
-        for number, turn in enumerate(_turns(role, scopes)):
-            condition = role.condition
-            if condition is None or may_be_made(partial(_evaluated, condition, turn)):
-                yield _role(role.body, turn, number if role.over is not None else None)
+    scopes = {uses: _Values(file, uses, beside, given.get(uses, {})).scope(work) for uses in (True, False)}
+    for one in file.made:
+        module = None
+        if one.module is not None:
+            module = _module(one.module, beside)
+            if module is None:
+                continue
+        for number, turn in enumerate(_turns(one, scopes)):
+            if one.condition is not None and not may_be_made(partial(_evaluated, one.condition, turn)):
+                continue
+            if module is None:
+                yield _role(one.body, turn, number if one.over is not None else None)
+            else:
+                within = {uses: _passed(one.body, turn[uses]) for uses in (True, False)}
+                folder = posixpath.dirname(posixpath.normpath(str(one.module)))
+                yield from _roles(module, beside.within(folder), work, within, depth + 1)
+
+
+def _module(path: str, beside: Beside) -> str | None:
+    """Return the text of a module that makes roles, or None for another one.
+
+    Raises:
+        UnknownValueError: It makes roles, or may, and is not a Bicep file that is here.
+    """
+    is_here = ":" not in path
+    content = beside.read(posixpath.normpath(path)) if is_here else None
+    if content is None:
+        if "role-definition" in path.lower() or (is_here and beside is not NOTHING_BESIDE):
+            raise UnknownValueError("a module", path, "for a file that is not here")
+        return None
+    if b"roledefinitions" not in content.lower():
+        return None
+    if not path.endswith(".bicep"):
+        raise UnknownValueError("a module", path, "for an ARM template")
+    return content.decode("utf-8-sig")
+
+
+def _passed(body: Node, scope: Scope) -> Mapping[str, object]:
+    """Return the parameters that a module is called with."""
+    call = evaluate(body, scope)
+    passed = call.get("params", {}) if isinstance(call, Mapping) else {}
+    return passed if isinstance(passed, Mapping) else {}
 
 
 def _evaluated(node: Node, scopes: Mapping[bool, Scope], uses_defaults: bool) -> object:
     return evaluate(node, scopes[uses_defaults])
 
 
-def _turns(role: _Role, scopes: Mapping[bool, Scope]) -> Iterator[Mapping[bool, Scope]]:
+def _turns(role: _Made, scopes: Mapping[bool, Scope]) -> Iterator[Mapping[bool, Scope]]:
     """Yield the scopes of each turn of the loop of a role: those of the file where it has no loop."""
     if role.over is None:
         yield scopes
@@ -88,13 +133,14 @@ def _role(body: Node, scopes: Mapping[bool, Scope], number: int | None) -> RoleD
 
 
 @dataclass(frozen=True, slots=True)
-class _Role:
-    """A role: its body, the condition, and the list and names of the loop around it."""
+class _Made:
+    """A role, or the call of a module: its body, the condition, and the list and names of the loop around it."""
 
     body: Node
     condition: Node | None = None
     over: Node | None = None
     names: tuple[str, ...] = ()
+    module: str | None = None
 
 
 @dataclass(slots=True)
@@ -103,7 +149,7 @@ class _File:
 
     parameters: dict[str, Node | None] = field(default_factory=dict)
     variables: dict[str, Node] = field(default_factory=dict)
-    roles: list[_Role] = field(default_factory=list)
+    made: list[_Made] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -113,6 +159,7 @@ class _Values:
     file: _File
     uses_defaults: bool
     beside: Beside
+    given: Mapping[str, object]
     known: dict[str, object] = field(default_factory=dict)
     open: set[str] = field(default_factory=set)
 
@@ -126,6 +173,8 @@ class _Values:
         return found
 
     def _named(self, name: str, scope: Scope) -> object:
+        if name in self.given and name in self.file.parameters:
+            return self.given[name]
         node = self.file.variables.get(name)
         if node is None and self.uses_defaults:
             node = self.file.parameters.get(name)
@@ -156,29 +205,37 @@ def _read(text: str) -> _File:
         parser.space()
         if parser.place >= len(text):
             return file
-        found = _STATEMENT.match(text, parser.place)
-        if found is None:
-            _pass_over(parser)
-            continue
-        parser.place = found.end()
-        if found["type"] is not None:
-            if found["type"].lower().split("@")[0] == ROLE_TYPE:
-                _resource(parser, file)
-            else:
-                _pass_over(parser)
-            continue
-        has_value = _to_value(parser)
-        if found["variable"]:
-            if not has_value:
+        if parser.take("@"):
+            parser.expression()  # a decorator, before a statement
+        elif parser.word("resource") or parser.word("module"):
+            _resource(parser, file)
+        elif parser.word("var"):
+            name = parser.name()
+            if name is None or not _to_value(parser):
                 raise parser.error()
-            file.variables[found["variable"]] = parser.expression()
+            file.variables[name] = parser.expression()
+            _end_of_statement(parser)
+        elif parser.word("param"):
+            name = parser.name()
+            if name is None:
+                raise parser.error()
+            file.parameters[name] = parser.expression() if _to_value(parser) else None
+            _end_of_statement(parser)
         else:
-            file.parameters[found["parameter"]] = parser.expression() if has_value else None
-        _end_of_statement(parser)
+            _pass_over(parser)
 
 
 def _resource(parser: Parser, file: _File) -> None:
-    if parser.word("existing"):
+    """Read a resource or a module after its keyword."""
+    parser.name()
+    parser.space()
+    kind = parser.string()
+    if kind.kind != "value" or not isinstance(kind.parts[0], str):
+        raise parser.error()
+    stated = kind.parts[0]
+    is_role = stated.lower().split("@")[0] == ROLE_TYPE
+    is_module = "@" not in stated and (":" in stated or stated.endswith((".bicep", ".json")))
+    if parser.word("existing") or not (is_role or is_module):
         _pass_over(parser)
         return
     parser.need("=")
@@ -203,7 +260,7 @@ def _resource(parser: Parser, file: _File) -> None:
     body = parser.expression()
     if over is not None:
         parser.need("]")
-    file.roles.append(_Role(body, condition, over, tuple(names)))
+    file.made.append(_Made(body, condition, over, tuple(names), stated if is_module else None))
     _end_of_statement(parser)
 
 

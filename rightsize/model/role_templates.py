@@ -43,6 +43,14 @@ class Beside:
     read: Callable[[str], bytes | None]
     names: Callable[[str], list[str]]
 
+    def within(self, folder: str) -> Beside:
+        """Return the files beside a file of another folder."""
+
+        def place(name: str) -> str:
+            return f"{folder}/{name}" if folder else name
+
+        return Beside(lambda name: self.read(place(name)), lambda name: self.names(place(name)))
+
 
 NOTHING_BESIDE = Beside(lambda _: None, lambda _: [])
 

@@ -6,6 +6,7 @@ import fnmatch
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from rightsize.model.errors import InputError, UsageError
@@ -14,7 +15,7 @@ from rightsize.model.expression_values import Names, Scope, Unknown, Work, evalu
 from rightsize.model.expressions import Language, Node, parse_expression, parse_template
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import load_json
-from rightsize.model.role_templates import NOTHING_BESIDE, Beside, items_of_loop, make_role
+from rightsize.model.role_templates import NOTHING_BESIDE, Beside, UnknownValueError, items_of_loop, make_role
 from rightsize.model.role_terraform_state import TERRAFORM_TYPE, terraform_fields
 
 MOST_INSTANCES = 1_000
@@ -51,6 +52,7 @@ def _plain(value: Any, path: tuple[str, ...]) -> Any:
     return {key: _plain(item, (*path, key)) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
+@lru_cache(maxsize=64)
 def _parsed(text: str) -> Mapping[str, Any]:
     """Return the blocks of a file, in which each string is the text of an expression."""
     try:
@@ -204,6 +206,7 @@ read_yaml = _yaml
 
 
 def _roles(document: Mapping[str, Any], beside: Beside) -> Iterator[RoleDefinition]:
+    _refuse_modules(document, beside)
     made = list(_resources(document))
     if not made:
         return
@@ -214,6 +217,22 @@ def _roles(document: Mapping[str, Any], beside: Beside) -> Iterator[RoleDefiniti
     for kind, body in made:
         for names in _instances(kind, body, values):
             yield from _role(kind, body, values, names)
+
+
+def _refuse_modules(document: Mapping[str, Any], beside: Beside) -> None:
+    """Refuse a call of a module of this repository that makes roles: its values lie in two files."""
+    for calls in _blocks(document, "module"):
+        for name, call in calls.items():
+            for one in call if isinstance(call, list) else [call]:
+                source = one.get("source") if isinstance(one, Mapping) else None
+                folder = (source.text if isinstance(source, _Template) else str(source)).strip('"')
+                if not folder.startswith("."):
+                    continue
+                files = [file for file in beside.names(folder) if file.endswith((".tf", ".tf.json"))]
+                contents = ((beside.read(f"{folder}/{file}") or b"").lower() for file in files)
+                if any(b"roledefinitions@" in text or TERRAFORM_TYPE.encode() in text for text in contents):
+                    place = f"the module `{name.strip(chr(34))}`"
+                    raise UnknownValueError(place, folder, "for roles of another folder")
 
 
 def _resources(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

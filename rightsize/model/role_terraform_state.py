@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rightsize.model.errors import InputError
+from rightsize.model.expression_values import Unknown
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import load_json
 from rightsize.model.role_templates import ROLE_TYPE, UnknownValueError, make_role
@@ -41,7 +42,10 @@ def terraform_fields(kind: str, body: Mapping[str, Any]) -> dict[str, Any] | Non
             "scopes": body.get("assignable_scopes"),
             "permissions": body.get("permissions") if body.get("permissions") is not None else [],
         }
-    if not kind.startswith("azapi_") or str(body.get("type", "")).lower().split("@")[0] != ROLE_TYPE:
+    resource_type = body.get("type", "")
+    if isinstance(resource_type, Unknown):  # its version alone may be unknown
+        resource_type = resource_type.shown
+    if not kind.startswith("azapi_") or str(resource_type).lower().split("@")[0] != ROLE_TYPE:
         return None
     content = body.get("body")
     if isinstance(content, Mapping) and set(content) == {"value", "type"}:

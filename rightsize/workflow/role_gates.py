@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,15 @@ from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.role_templates import Beside
 from rightsize.rbac.algebra import intersects, witnesses
 from rightsize.rbac.text import fold
-from rightsize.workflow.role_sources import ENDINGS, beside_file, defines_roles, read_file, read_folder, roles_of_bytes
+from rightsize.workflow.role_sources import (
+    ENDINGS,
+    beside_file,
+    defines_roles,
+    read_file,
+    read_folder,
+    recorded,
+    roles_of_bytes,
+)
 from rightsize.workflow.text_files import read_bytes
 
 _SHOWN = 20
@@ -46,6 +55,8 @@ def no_new_access(old: Path, new: Path, *, allow_new_roles: bool = False) -> Gat
 def no_new_access_since(revision: str, paths: Sequence[Path], *, allow_new_roles: bool = False) -> Gate:
     """Return the gate's result: operations that files grant beyond their git revision; files without roles are skipped.
 
+    A role file below the current folder that takes values from one of the files is compared, too.
+
     Raises:
         UsageError: There is no git, no repository, or no such revision.
         InputError: A file cannot be read.
@@ -53,7 +64,7 @@ def no_new_access_since(revision: str, paths: Sequence[Path], *, allow_new_roles
     _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", missing=f"git has no revision `{revision}`")
     before: dict[str, tuple[RoleDefinition, ...]] = {}
     after: dict[str, tuple[RoleDefinition, ...]] = {}
-    for path in paths:
+    for path in (*paths, *_readers_of(paths)):
         if not path.name.endswith(ENDINGS):
             continue
         content = read_bytes(path) if path.is_file() else b""
@@ -157,6 +168,24 @@ def _only(files: Mapping[str, tuple[RoleDefinition, ...]]) -> RoleDefinition | N
 
 def _row(file: str, role: RoleDefinition, operation: str, plane: str, change: str) -> dict[str, Any]:
     return {"role": role.role_name, "change": change, "operation": operation, "plane": plane, "file": file}
+
+
+def _readers_of(paths: Sequence[Path]) -> Iterator[Path]:
+    """Yield the other Terraform and Bicep files with roles, as git has them, that read one of the files or its folder."""
+    changed = {path.resolve() for path in paths}
+    places = changed | {path.parent for path in changed}
+    listed = _git("ls-files", "-z", "--", "*.tf", "*.tf.json", "*.bicep", missing="this is not a git repository")
+    for path in map(Path, filter(None, listed.decode("utf-8", "surrogateescape").split("\0"))):
+        if path.resolve() in changed or not path.is_file():
+            continue
+        content = read_bytes(path)
+        if not defines_roles(content, path.name):
+            continue
+        read: set[Path] = set()
+        with suppress(InputError):
+            roles_of_bytes(content, str(path), recorded(beside_file(path), path, read))
+        if read & places:
+            yield path
 
 
 def _content_at(revision: str, path: Path) -> bytes | None:

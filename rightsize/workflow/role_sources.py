@@ -22,8 +22,9 @@ _JSON = (".json", ".jsonc", ".tfstate")
 ENDINGS = (*_JSON, *_READERS, *_YAML_OF_FOLDERS)
 # A file in a folder that contains none of these words defines no role, whatever else is wrong with it.
 _SIGNS = re.compile(rb"roledefinitions|azurerm_role_definition|assignable_?scopes", re.IGNORECASE)
-# JSON that names a role but lists no permission, such as a policy, defines none; an escape could hide a key.
-_LISTS = re.compile(rb'"(?:not_?)?(?:data_?)?actions"|"permissions"|\\u', re.IGNORECASE)
+# JSON that names a role but lists no permission, such as a policy, defines none, unless it is a template.
+# An escape could hide a key.
+_LISTS = re.compile(rb'"(?:not_?)?(?:data_?)?actions"|"permissions[".]|"resources?"|\\u', re.IGNORECASE)
 
 
 def roles_of_bytes(content: bytes, name: str, beside: Beside = NOTHING_BESIDE) -> tuple[RoleDefinition, ...]:
@@ -62,7 +63,7 @@ def defines_roles(content: bytes, name: str) -> bool:
     """Return whether a file may define roles at all."""
     if not _SIGNS.search(content):
         return False
-    return not name.endswith(_JSON) or name.endswith(tuple(_READERS)) or _LISTS.search(content) is not None
+    return not name.endswith(_JSON) or _LISTS.search(content) is not None
 
 
 def read_folder(folder: Path) -> dict[str, tuple[RoleDefinition, ...]]:
@@ -91,6 +92,20 @@ def beside_file(path: Path) -> Beside:
     def names(folder: str) -> list[str]:
         place = path.parent / folder
         return sorted(one.name for one in place.iterdir()) if _is_within(path, folder) and place.is_dir() else []
+
+    return Beside(read, names)
+
+
+def recorded(beside: Beside, path: Path, places: set[Path]) -> Beside:
+    """Return the files beside a file, with each file or folder that is asked for added to the places."""
+
+    def read(name: str) -> bytes | None:
+        places.add((path.parent / name).resolve())
+        return beside.read(name)
+
+    def names(folder: str) -> list[str]:
+        places.add((path.parent / folder).resolve())
+        return beside.names(folder)
 
     return Beside(read, names)
 

@@ -208,7 +208,10 @@ def test_more_places_are_said_and_not_refused(ask: Ask, tmp_path: Path) -> None:
         ),
         ("main.tf.json", terraform_json("${var.action}")),
         ("template.json", arm_template(START).replace("variables('acts')", "parameters('acts')")),
-        ("template.json", arm_template(START).replace("variables('acts')", "concat(variables('acts'), createArray(guid('x')))")),
+        (
+            "template.json",
+            arm_template(START).replace("variables('acts')", "concat(variables('acts'), createArray(guid('x')))"),
+        ),
         ("template.json", arm_template("[variables('other')]")),
         ("main.bicep", "resource role 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {{"),
         ("main.tf", 'resource "azurerm_role_definition" {{{'),
@@ -308,6 +311,26 @@ def test_files_compare_with_a_revision(ask: Ask, repository: Path) -> None:
     code, out, _ = ask("no-new-access", "--since", "HEAD", *paths, "-o", "json")
     assert code == 3 and _operations(out) == {("grants more", START, "control")}
     assert ask("no-new-access", "--since", "HEAD", repository / "role.json")[0] == 3
+
+
+def test_a_changed_value_counts_for_the_role_that_reads_it(ask: Ask, repository: Path) -> None:
+    """A hook gives the changed files alone; the role stands in a file that did not change."""
+    role = terraform(READ).replace("local.acts", 'concat(local.acts, var.more, yamldecode(file("x/more.yaml")))')
+    _file(repository, "main.tf", role)
+    variables = 'variable "more" {\n  default = ["%s"]\n}\n'
+    _file(repository, "variables.tf", variables % READ)
+    _file(repository / "x", "more.yaml", f"- {READ}\n")
+    for command in (("add", "."), ("-c", "user.name=t", "-c", "user.email=t@e.org", "commit", "-q", "-m", "more")):
+        subprocess.run(["git", *command], cwd=repository, check=True, capture_output=True)
+    assert ask("no-new-access", "--since", "HEAD", "variables.tf", "x/more.yaml")[0] == 0
+    for changed, name, text in (
+        (repository, "variables.tf", variables % GIVE),
+        (repository / "x", "more.yaml", f"[{START}]"),
+    ):
+        _file(changed, name, text)
+        path = (changed / name).relative_to(repository)
+        code, out, _ = ask("no-new-access", "--since", "HEAD", path, "-o", "json")
+        assert code == 3 and {row["file"] for row in json.loads(out)} == {"main.tf"}
 
 
 def test_a_new_file_is_a_new_role(ask: Ask, repository: Path) -> None:
