@@ -115,9 +115,9 @@ def _turns(role: _Made, scopes: Mapping[bool, Scope]) -> Iterator[Mapping[bool, 
 def _role(body: Node, scopes: Mapping[bool, Scope], number: int | None) -> RoleDefinition:
     def fields(uses_defaults: bool) -> dict[str, Any]:
         resource = evaluate(body, scopes[uses_defaults])
-        properties = resource if isinstance(resource, Unknown) else resource.get("properties")
-        if not isinstance(properties, Mapping):
-            return {"permissions": properties if isinstance(properties, Unknown) else Unknown("properties", "")}
+        properties = resource.get("properties") if isinstance(resource, Mapping) else resource
+        if not isinstance(properties, Mapping) or not isinstance(resource, Mapping):
+            return {"permissions": properties if isinstance(properties, Unknown) else Unknown(body.text, "")}
         name = properties.get("roleName")
         if isinstance(name, Unknown) and number is not None:
             name = Unknown(name.cause, f"{name.shown} [{number}]")

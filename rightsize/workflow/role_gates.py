@@ -171,7 +171,7 @@ def _row(file: str, role: RoleDefinition, operation: str, plane: str, change: st
 
 
 def _readers_of(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the other Terraform and Bicep files with roles, as git has them, that read one of the files or its folder."""
+    """Yield the other Terraform and Bicep files with roles in git that read one of the files, or its folder."""
     changed = {path.resolve() for path in paths}
     places = changed | {path.parent for path in changed}
     listed = _git("ls-files", "-z", "--", "*.tf", "*.tf.json", "*.bicep", missing="this is not a git repository")

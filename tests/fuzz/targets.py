@@ -214,11 +214,22 @@ BICEP = (
     "resource a 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {\n name: 'g'\n properties: {\n roleName: 'r'\n"
     " permissions: [ { actions: [ 'M.X/a/read' ] } ]\n }\n}\n"
 )
-MODERN_BICEP = (
-    "param p string[] = [\n 'M.X/a/read'\n]\nvar v = { k: concat(p, ['${p[0]}/b']) }\nmodule m './m.bicep' = {\n name: 'm'\n}\n"
-    "@batchSize(1)\nresource a 'Microsoft.Authorization/roleDefinitions@2022-04-01' = [for (x, i) in [v, ...[v]]: if (i < 2) {\n"
-    " name: guid('g')\n properties: {\n roleName: '${x.?n ?? i}'\n permissions: [{ actions: map(x.k, y => '${y}/c') }]\n }\n}]\n"
-)
+MODERN_BICEP = """param p string[] = [
+ 'M.X/a/read'
+]
+var v = { k: concat(p, ['${p[0]}/b']) }
+module m './m.bicep' = {
+ name: 'm'
+}
+@batchSize(1)
+resource a 'Microsoft.Authorization/roleDefinitions@2022-04-01' = [for (x, i) in [v, ...[v]]: if (i < 2) {
+ name: guid('g')
+ properties: {
+ roleName: '${x.?n ?? i}'
+ permissions: [{ actions: map(x.k, y => '${y}/c') }]
+ }
+}]
+"""
 LOOPED_TERRAFORM = (
     'locals {\n m = { for k in ["a", "b"] : k => { acts = flatten([["M.X/${k}/read"], var.v[*].x]) } if k != "c" }\n}\n'
     'variable "v" {\n type = list(object({ x = optional(string, "M.X/y") }))\n default = [{}]\n}\n'
@@ -242,8 +253,9 @@ ARM_ROLE = {
 }
 TEMPLATE = {
     "$schema": "x",
-    "variables": {"v": ["M.X", "[parameters('p')]"]},
+    "variables": {"v": ["M.X", "[format('{0}/a', parameters('p'))]"]},
     "parameters": {"p": {"defaultValue": "M.Y"}},
+    "resources": [ARM_ROLE],
 }
 STATE = {
     "mode": "managed",
@@ -265,7 +277,7 @@ TARGETS = (
         "templates",
         lambda data: roles_of_bytes(data, "a.json"),
         _texts(
-            json.dumps({**TEMPLATE, "resources": [ARM_ROLE]}),
+            json.dumps(TEMPLATE),
             json.dumps({"terraform_version": "1.9", "resources": [STATE]}),
             json.dumps(
                 {"resource": {"azurerm_role_definition": {"a": {"permissions": {"actions": '${toset(["a"])}'}}}}}
