@@ -1,11 +1,12 @@
 """Cover a table of users and permissions by the known greedy constructions, which need no kernel graph.
 
-A *concept* is a maximal biclique. A cover by concepts is built row by row: from the row with the fewest uncovered
-columns, columns are added one at a time, each time the one whose concept covers most, until one row is left; the best
-concept on the way is taken (after Belohlavek, Vychodil: Discovery of optimal factors in binary data via a novel method
-of matrix decomposition, 2010; the order of the rows after Ene et al., 2008). The same is done with columns in the place
-of rows, and for the kernel edges alone. At last the concepts of all these covers are chosen from anew, the one that
-covers most first. This finds planted roles that no cover by rows, columns or the kernel finds alone.
+A *concept* is a maximal biclique. A cover by concepts is built row by row, from the row with the fewest uncovered
+columns. Columns are added one at a time: first the one that the fewest rows have, then the one whose concept covers
+most, until one row is left. The best concept on the way is taken (after Belohlavek, Vychodil: Discovery of optimal
+factors in binary data via a novel method of matrix decomposition, 2010; the order of the rows after Ene et al., 2008).
+The same is done with columns in the place of rows, and for the kernel edges alone. At last the concepts of all these
+covers are chosen from anew, the one that covers most first. This finds planted roles that no cover by rows, columns or
+the kernel finds alone.
 
 Work is limited by a count of visited rows first, and by a deadline only on slow machines.
 """
@@ -164,10 +165,11 @@ def _best_concept(graph: PairGraph, left: Sequence[int], row: int, allowance: Al
     """Return the best concept on the greedy way from all rows to the given one, or None without allowance."""
     rows, columns = (1 << len(graph.rows)) - 1, 0
     best, most = Biclique(rows, columns), 0
-    while rows.bit_count() > 1:
+    tried = [min(bits(left[row]), key=lambda column: (graph.columns[column].bit_count(), column))]
+    while rows.bit_count() > 1 and tried:
         further, gained = None, -1
         seen = set()
-        for column in spread_sample(left[row] & ~columns, CANDIDATES):
+        for column in tried:
             fewer = rows & graph.columns[column]
             if fewer in seen:
                 continue
@@ -184,6 +186,7 @@ def _best_concept(graph: PairGraph, left: Sequence[int], row: int, allowance: Al
         if further is None:
             break
         rows, columns = further.rows, further.columns
+        tried = spread_sample(left[row] & ~columns, CANDIDATES)
         if gained > most:
             best, most = further, gained
     return best

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rightsize.model.errors import InputError
-from rightsize.model.expressions import DEEPEST, Language, Node
+from rightsize.model.expression_tokens import DEEPEST, Language, Node
 
 STEPS = 300_000
 """The most steps of the evaluation of a file: no template of roles needs a hundredth."""

@@ -17,45 +17,11 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from rightsize.model.errors import InputError
+from rightsize.model.expression_tokens import DEEPEST, NUMBER, Language, Node, Scanner
 
-DEEPEST = 60
-"""The most expressions within one another, so that no text exhausts the stack."""
-
-
-class Language(Enum):
-    """The language of an expression."""
-
-    ARM = "arm"
-    BICEP = "bicep"
-    TERRAFORM = "terraform"
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A part of an expression.
-
-    Attributes:
-        kind: What it is, such as `call`.
-        parts: Its parts; what they are depends on the kind.
-        text: The text that it was read from.
-    """
-
-    kind: str
-    parts: tuple[Any, ...]
-    text: str
-
-
-_SPACE = re.compile(r"(?:[ \t\r\n\f\ufeff]|//[^\n]*|/\*.*?\*/)+", re.DOTALL)
-_SPACE_HASH = re.compile(r"(?:[ \t\r\n\f\ufeff]|(?://|#)[^\n]*|/\*.*?\*/)+", re.DOTALL)
-_INLINE = re.compile(r"(?:[ \t\r]|/\*.*?\*/)+", re.DOTALL)
-_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NAME_DASHED = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _ARM_STRING = re.compile(r"'((?:[^']|'')*)'")
 _LAMBDA = re.compile(r"(?:\(\s*((?:\w+\s*(?:,\s*\w+\s*)*)?)\)|([A-Za-z_]\w*))\s*=>")
 _HEREDOC = re.compile(r"<<(-?)([A-Za-z_]\w*)\r?\n(.*?)(?:^|\n)[ \t]*\2(?!\w)", re.DOTALL)
@@ -95,64 +61,8 @@ def parse_template(text: str) -> Node:
     return Parser(text, Language.TERRAFORM).template(None)
 
 
-class Parser:
+class Parser(Scanner):
     """Reads expressions from a place of a text on."""
-
-    def __init__(self, text: str, language: Language, place: int = 0) -> None:
-        self.text = text
-        self.language = language
-        self.place = place
-        self._depth = 0
-        self._lines = True
-        """Whether a line break is a space here, and ends nothing."""
-        self._spaces = _SPACE_HASH if language is Language.TERRAFORM else _SPACE
-        self._names = _NAME_DASHED if language is Language.TERRAFORM else _NAME
-
-    def error(self) -> InputError:
-        """Return the error that the text at this place is not understood."""
-        line = self.text.count("\n", 0, self.place) + 1
-        near = self.text[self.place : self.place + 40].split("\n")[0]
-        said = f"before `{near}`" if near else "at its end"
-        return InputError(f"cannot read an expression in line {line} {said}")
-
-    def space(self, *, lines: bool = True) -> None:
-        """Skip spaces and comments, with or without line breaks."""
-        found = (self._spaces if lines else _INLINE).match(self.text, self.place)
-        self.place = found.end() if found else self.place
-
-    def take(self, *tokens: str, lines: bool = True) -> str | None:
-        """Skip spaces, take the first of the tokens that stands there, and return it; else None, at the old place."""
-        start = self.place
-        self.space(lines=lines)
-        for token in tokens:
-            if self.text.startswith(token, self.place):
-                self.place += len(token)
-                return token
-        self.place = start
-        return None
-
-    def need(self, *tokens: str) -> str:
-        """Take one of the tokens, or raise InputError."""
-        found = self.take(*tokens)
-        if found is None:
-            raise self.error()
-        return found
-
-    def name(self) -> str | None:
-        """Take a name, and return it; else None, at the old place."""
-        start = self.place
-        self.space()
-        found = self._names.match(self.text, self.place)
-        self.place = found.end() if found else start
-        return found[0] if found else None
-
-    def word(self, word: str) -> bool:
-        """Take a given word, if it stands there."""
-        start = self.place
-        if self.name() == word:
-            return True
-        self.place = start
-        return False
 
     def expression(self) -> Node:
         """Take an expression.
@@ -160,13 +70,13 @@ class Parser:
         Raises:
             InputError: There is none.
         """
-        self._depth += 1
-        if self._depth > DEEPEST:
+        self.depth += 1
+        if self.depth > DEEPEST:
             raise InputError("an expression is nested deeper than any template needs")
         self.space()
         start = self.place
         found = self._lambda() or self._conditional(start)
-        self._depth -= 1
+        self.depth -= 1
         return found
 
     def _node(self, kind: str, start: int, *parts: Any) -> Node:
@@ -212,7 +122,7 @@ class Parser:
         for level in range(least, len(_OPERATORS)):
             for operator in _OPERATORS[level]:
                 # A line that begins with a minus is an item of its own.
-                taken = self.take(operator, lines=self._lines or operator != "-")
+                taken = self.take(operator, lines=self.lines_are_spaces or operator != "-")
                 if taken and not (operator in ("<", ">") and self.text.startswith("<", self.place)):
                     return level, taken
         return 0, None
@@ -222,19 +132,19 @@ class Parser:
         if self.language is not Language.ARM or self.text.startswith("-", start):
             operator = self.take("!", "-")
             if operator:
-                self._depth += 1
-                if self._depth > DEEPEST:
+                self.depth += 1
+                if self.depth > DEEPEST:
                     raise InputError("an expression is nested deeper than any template needs")
                 self.space()
                 found = self._node("unary", start, operator, self._unary())
-                self._depth -= 1
+                self.depth -= 1
                 return found
         return self._members(self._primary(), start)
 
     def _members(self, found: Node, start: int) -> Node:
         """Take the members, indexes and arguments that follow a part on its line."""
         while True:
-            taken = self.take(".?", "[?", "...", "[*]", ".*", ".", "[", "(", "!", lines=self._lines)
+            taken = self.take(".?", "[?", "...", "[*]", ".*", ".", "[", "(", "!", lines=self.lines_are_spaces)
             if taken is None:
                 return found
             if taken in ("...", "!"):
@@ -257,7 +167,7 @@ class Parser:
                 index = self._inside("]")
                 found = self._node("index", start, found, index, taken == "[?")
             else:
-                number = _NUMBER.match(self.text, self.place) if taken == "." else None
+                number = NUMBER.match(self.text, self.place) if taken == "." else None
                 member = number[0] if number else self.name()
                 if member is None:
                     raise self.error()
@@ -271,27 +181,27 @@ class Parser:
             name = function.text
         arguments: list[Node] = []
         spread = False
-        with_lines, self._lines = self._lines, True
+        with_lines, self.lines_are_spaces = self.lines_are_spaces, True
         while not self.take(")"):
             arguments.append(self.expression())
             spread = bool(self.language is Language.TERRAFORM and self.take("..."))
             if not self.take(","):
                 self.need(")")
                 break
-        self._lines = with_lines
+        self.lines_are_spaces = with_lines
         return self._node("call", start, name, tuple(arguments), spread)
 
     def _inside(self, end: str) -> Node:
-        with_lines, self._lines = self._lines, True
+        with_lines, self.lines_are_spaces = self.lines_are_spaces, True
         found = self.expression()
         self.need(end)
-        self._lines = with_lines
+        self.lines_are_spaces = with_lines
         return found
 
     def _primary(self) -> Node:
         start = self.place
         text = self.text
-        number = _NUMBER.match(text, start)
+        number = NUMBER.match(text, start)
         if number:
             self.place = number.end()
             digits = number[0]
@@ -402,7 +312,7 @@ class Parser:
     def _list(self, start: int) -> Node:
         self.place += 1
         loop = self._loop_begins()
-        with_lines, self._lines = self._lines, False
+        with_lines, self.lines_are_spaces = self.lines_are_spaces, False
         if loop:
             found = self._for(start, "]")
         else:
@@ -412,17 +322,17 @@ class Parser:
                 items.append((bool(spread), self.expression()))
                 self._end_of_item("]")
             found = self._node("list", start, tuple(items))
-        self._lines = with_lines
+        self.lines_are_spaces = with_lines
         return found
 
     def _object(self, start: int) -> Node:
         self.place += 1
         if self.language is Language.TERRAFORM and self._loop_begins():
-            with_lines, self._lines = self._lines, True
+            with_lines, self.lines_are_spaces = self.lines_are_spaces, True
             found = self._for(start, "}")
-            self._lines = with_lines
+            self.lines_are_spaces = with_lines
             return found
-        with_lines, self._lines = self._lines, False
+        with_lines, self.lines_are_spaces = self.lines_are_spaces, False
         pairs: list[tuple[Node | None, Node]] = []
         while not self.take("}"):
             if self.language is Language.BICEP and self.take("..."):
@@ -432,7 +342,7 @@ class Parser:
                 self.need(":") if self.language is not Language.TERRAFORM else self.need("=", ":")
                 pairs.append((key, self.expression()))
             self._end_of_item("}")
-        self._lines = with_lines
+        self.lines_are_spaces = with_lines
         return self._node("object", start, tuple(pairs))
 
     def _key(self) -> Node:

@@ -12,8 +12,9 @@ from typing import Any
 
 from rightsize.model.errors import InputError
 from rightsize.model.expression_functions import ARM_FUNCTIONS, ARM_STRUCTURAL
+from rightsize.model.expression_tokens import Language
 from rightsize.model.expression_values import Scope, Unknown, Work, evaluate
-from rightsize.model.expressions import Language, parse_expression
+from rightsize.model.expressions import parse_expression
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_templates import ROLE_TYPE, UnknownValueError, items_of_loop, make_role, may_be_made
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from rightsize.model.errors import InputError
 from rightsize.model.expression_functions import ARM_FUNCTIONS, ARM_STRUCTURAL
+from rightsize.model.expression_tokens import Language, Node
 from rightsize.model.expression_values import Scope, Unknown, Work, evaluate, scopes_of_loop
-from rightsize.model.expressions import Language, Node, Parser
+from rightsize.model.expressions import Parser
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import load_json
 from rightsize.model.role_templates import (

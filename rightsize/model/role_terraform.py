@@ -11,8 +11,9 @@ from typing import Any
 
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.expression_functions import TERRAFORM_FUNCTIONS, TERRAFORM_STRUCTURAL
+from rightsize.model.expression_tokens import Language, Node
 from rightsize.model.expression_values import Names, Scope, Unknown, Work, evaluate, pairs_of
-from rightsize.model.expressions import Language, Node, parse_expression, parse_template
+from rightsize.model.expressions import parse_expression, parse_template
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import load_json
 from rightsize.model.role_templates import NOTHING_BESIDE, Beside, UnknownValueError, items_of_loop, make_role

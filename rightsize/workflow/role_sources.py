@@ -118,9 +118,9 @@ def _is_within(path: Path, name: str) -> bool:
 def _line_of(content: bytes, expression: str) -> str:
     """Return where an expression stands in a file, or nothing where it is written otherwise there."""
     for written in (expression, json.dumps(expression)[1:-1]):
-        place = content.find(written.encode())
-        if place >= 0:
-            line = content.count(b"\n", 0, place) + 1
+        found = re.search(rb"(?<!\w)" + re.escape(written.encode("utf-8", "surrogatepass")) + rb"(?!\w)", content)
+        if found:
+            line = content.count(b"\n", 0, found.start()) + 1
             return f", line {line}"
     return ""
 
