@@ -36,7 +36,7 @@ class Node:
     text: str
 
 
-_SPACE = re.compile(r"(?:[ \t\r\n\f\ufeff]|//[^\n]*|/\*.*?\*/)+", re.DOTALL)
+_SPACE = re.compile(r"(?:[ \t\r\n\f\ufeff]|//[^\n]*|\#(?:disable|restore)-[^\n]*|/\*.*?\*/)+", re.DOTALL)
 _SPACE_HASH = re.compile(r"(?:[ \t\r\n\f\ufeff]|(?://|#)[^\n]*|/\*.*?\*/)+", re.DOTALL)
 _INLINE = re.compile(r"(?:[ \t\r]|/\*.*?\*/)+", re.DOTALL)
 NUMBER = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")

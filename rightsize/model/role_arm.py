@@ -138,13 +138,21 @@ def _roles(template: Fields, values: Mapping[bool, _Template], depth: int) -> It
     for resource in resources.values() if isinstance(resources, Mapping) else resources:
         if not isinstance(resource, Mapping) or resource.get("existing") is True:
             continue
-        kind = str(resource.get("type", "")).lower()
+        kind = _kind(resource, values)
         is_role = kind == ROLE_TYPE or kind.endswith("/providers/roledefinitions")
         if is_role or kind == "microsoft.resources/deployments":
             for loops in _turns_of(resource, values):
                 yield from _role(resource, values, loops) if is_role else _nested(resource, values, loops, depth)
         if isinstance(resource.get("resources"), (list, Mapping)):
             yield from _roles({"resources": resource["resources"]}, values, depth + 1)
+
+
+def _kind(resource: Fields, values: Mapping[bool, _Template]) -> str:
+    """Return the type of a resource in lower case; one that is unknown is no role unless it has permissions."""
+    kind = values[True].value(resource.get("type", ""), {})
+    if isinstance(kind, Unknown) and "permissions" in _lower(resource.get("properties")):
+        raise UnknownValueError("`type` of a resource with permissions", kind.cause)
+    return str(kind).lower()
 
 
 def _role(resource: Fields, values: Mapping[bool, _Template], loops: Mapping[str, int]) -> Iterator[RoleDefinition]:

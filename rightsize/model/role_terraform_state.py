@@ -42,12 +42,14 @@ def terraform_fields(kind: str, body: Mapping[str, Any]) -> dict[str, Any] | Non
             "scopes": body.get("assignable_scopes"),
             "permissions": body.get("permissions") if body.get("permissions") is not None else [],
         }
-    resource_type = body.get("type", "")
-    if isinstance(resource_type, Unknown):  # its version alone may be unknown
-        resource_type = resource_type.shown
-    if not kind.startswith("azapi_") or str(resource_type).lower().split("@")[0] != ROLE_TYPE:
+    stated, content = body.get("type", ""), body.get("body")
+    shown = stated.shown if isinstance(stated, Unknown) else stated  # its version alone may be unknown
+    if not kind.startswith("azapi_") or str(shown).lower().split("@")[0] != ROLE_TYPE:
+        inner = content.get("properties") if isinstance(content, Mapping) else None
+        lists = inner.get("permissions") if isinstance(inner, Mapping) else None
+        if isinstance(stated, Unknown) and isinstance(lists, list):
+            raise UnknownValueError(f"`type` of a resource `{kind}` with permissions", stated.cause)
         return None
-    content = body.get("body")
     if isinstance(content, Mapping) and set(content) == {"value", "type"}:
         content = content["value"]
     content = load_json(content) if isinstance(content, str) else content

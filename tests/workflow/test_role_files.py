@@ -164,6 +164,16 @@ CASES = {
         arm([{"type": "Microsoft.Web/sites", "name": "a", "resources": [arm_resource([READ]) | {"type": "Microsoft.Web/sites/providers/roleDefinitions"}]}]),
         (role("R", READ, at=ARM_HERE),),
     ),
+    "ARM type of a variable": Case(
+        "t.json",
+        arm([arm_resource([READ]) | {"type": "[variables('kind')]"}], variables={"kind": ROLES}),
+        (role("R", READ, at=ARM_HERE),),
+    ),
+    "ARM type of a parameter": Case(
+        "t.json",
+        arm([arm_resource([READ]) | {"type": "[parameters('kind')]"}], parameters={"kind": {"type": "string"}}),
+        refused=("`type` of a resource with permissions", "`parameters('kind')`"),
+    ),
     "ARM left out": Case("t.json", arm([arm_resource(["*"], condition=False), arm_resource([READ])]), (role("R", READ, at=ARM_HERE),)),
     "ARM actions of a parameter": Case(
         "t.json",
@@ -288,6 +298,11 @@ CASES = {
         (role("R", READ, at=("${azapi_resource.rg.id}",)),),
         seen="Azure/terraform-azurerm-avm-ptn-alz: main role definitions",
     ),
+    "Terraform azapi of an unknown type": Case(
+        "main.tf",
+        f'resource "azapi_resource" "r" {{\n  type = "${{var.kind}}@2022-04-01" # assignable_scopes\n  body = {{\n    properties = {{ permissions = [{{ actions = ["{READ}"] }}] }}\n  }}\n}}\n',
+        refused=("`type` of a resource `azapi_resource` with permissions", "`var.kind`"),
+    ),
     "Terraform azapi with encoded body": Case(
         "main.tf",
         f'resource "azapi_resource" "r" {{\n  type = "{ROLES}@2022-04-01"\n  body = jsonencode({{\n    properties = {{\n      roleName = "R"\n'
@@ -356,7 +371,7 @@ CASES = {
     ),
     "Bicep verbatim text and existing role": Case(
         "main.bicep",
-        bicep("[\n  'it\\'s/read'\n  '''a/${b}/read'''\n]", f"resource old '{ROLES}@2022-04-01' existing = {{\n  name: 'x'\n}}\n"),
+        bicep("[\n  #disable-next-line no-hardcoded-env-urls\n  'it\\'s/read'\n  '''a/${b}/read'''\n]", f"resource old '{ROLES}@2022-04-01' existing = {{\n  name: 'x'\n}}\n"),
         (role("R", "it's/read", "a/${b}/read", at=HERE),),
     ),
     "Bicep modules beside, called in a loop": Case(
