@@ -165,9 +165,10 @@ def _twice(cliques: Iterable[int]) -> int:
 
 
 def _widen_all(given: _Instance, cliques: Iterable[int], wanted: int) -> list[int]:
-    wider = []
+    """Return the cliques as maximal ones; after the deadline as they are."""
+    wider: list[int] = []
     for clique in cliques:
-        wider.append(widen(given.adjacent, clique, given.vertices, wanted))
+        wider.append(widen(given.adjacent, clique, given.vertices, wanted) if given.seconds() else clique)
         wanted &= ~wider[-1]
     return wider
 

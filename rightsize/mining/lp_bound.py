@@ -231,6 +231,8 @@ class _Generation:
         left = self.vertices
         cover: list[int] = []
         while left and len(cover) < len(self.known.cover):
+            if time.monotonic() >= self.deadline:
+                return
             value, clique = max(((x * (clique & left).bit_count(), clique) for x, clique in used), default=(0.0, 0))
             if value == 0.0:
                 clique = widen(self.adjacent, left & -left, self.vertices, left)
