@@ -49,6 +49,24 @@ class Work:
     depth: int = 0
 
 
+@dataclass(slots=True)
+class Evaluated:
+    """Values by name, each of which is evaluated once."""
+
+    known: dict[str, object] = field(default_factory=dict)
+    open: set[str] = field(default_factory=set)
+
+    def once(self, key: str, read: Callable[[], object]) -> object:
+        """Return a known value, or read it; raise InputError where it refers to itself."""
+        if key in self.open:
+            raise InputError(f"`{key}` refers to itself")
+        if key not in self.known:
+            self.open.add(key)
+            self.known[key] = read()
+            self.open.discard(key)
+        return self.known[key]
+
+
 Functions = Mapping[str, Callable[..., object]]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from rightsize.model.errors import InputError
 from rightsize.model.expression_functions import ARM_FUNCTIONS, ARM_STRUCTURAL
 from rightsize.model.expression_tokens import Language
-from rightsize.model.expression_values import Scope, Unknown, Work, evaluate
+from rightsize.model.expression_values import Evaluated, Scope, Unknown, Work, evaluate
 from rightsize.model.expressions import parse_expression
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_templates import ROLE_TYPE, UnknownValueError, items_of_loop, make_role, may_be_made
@@ -44,8 +44,7 @@ class _Template:
     uses_defaults: bool
     work: Work
     given: Mapping[str, object] | None = None
-    known: dict[str, object] = field(default_factory=dict)
-    open: set[str] = field(default_factory=set)
+    evaluated: Evaluated = field(default_factory=Evaluated)
 
     def value(self, raw: object, loops: Mapping[str, int]) -> Any:
         """Return a JSON value with its expressions evaluated and its property loops unrolled.
@@ -107,7 +106,7 @@ class _Template:
         declared = _lower(_lower(self.template.get("parameters")).get(name.lower()))
         if "defaultvalue" not in declared or not self.uses_defaults:
             return unknown
-        return self._once(f"parameters('{name}')".lower(), lambda: self.value(declared["defaultvalue"], {}))
+        return self.evaluated.once(f"parameters('{name}')".lower(), lambda: self.value(declared["defaultvalue"], {}))
 
     def _variable(self, name: str) -> object:
         variables = self.template.get("variables")
@@ -115,20 +114,11 @@ class _Template:
         key = f"variables('{name}')".lower()
         for one, raw in variables.items():
             if one.lower() == name.lower() and one.lower() != "copy":
-                return self._once(key, lambda raw=raw: self.value(raw, {}))  # type: ignore[misc]
+                return self.evaluated.once(key, lambda raw=raw: self.value(raw, {}))  # type: ignore[misc]
         for copy in variables.get("copy") or []:
             if str(_lower(copy).get("name")).lower() == name.lower():
-                return self._once(key, lambda copy=copy: dict(self._copies([copy], {}))[copy["name"]])  # type: ignore[misc]
+                return self.evaluated.once(key, lambda copy=copy: dict(self._copies([copy], {}))[copy["name"]])  # type: ignore[misc]
         return Unknown(f"variables('{name}')", f"[variables('{name}')]")
-
-    def _once(self, key: str, read: Callable[[], object]) -> object:
-        if key in self.open:
-            raise InputError(f"`{key}` refers to itself")
-        if key not in self.known:
-            self.open.add(key)
-            self.known[key] = read()
-            self.open.discard(key)
-        return self.known[key]
 
 
 def _roles(template: Fields, values: Mapping[bool, _Template], depth: int) -> Iterator[RoleDefinition]:

@@ -15,7 +15,7 @@ from typing import Any
 from rightsize.model.errors import InputError
 from rightsize.model.expression_functions import ARM_FUNCTIONS, ARM_STRUCTURAL
 from rightsize.model.expression_tokens import Language, Node
-from rightsize.model.expression_values import Scope, Unknown, Work, evaluate, scopes_of_loop
+from rightsize.model.expression_values import Evaluated, Scope, Unknown, Work, evaluate, scopes_of_loop
 from rightsize.model.expressions import Parser
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import load_json
@@ -161,8 +161,7 @@ class _Values:
     uses_defaults: bool
     beside: Beside
     given: Mapping[str, object]
-    known: dict[str, object] = field(default_factory=dict)
-    open: set[str] = field(default_factory=set)
+    evaluated: Evaluated = field(default_factory=Evaluated)
 
     def scope(self, work: Work) -> Scope:
         functions: dict[str, Callable[..., object]] = {
@@ -181,13 +180,7 @@ class _Values:
             node = self.file.parameters.get(name)
         if node is None:
             return Unknown(name, f"${{{name}}}")
-        if name in self.open:
-            raise InputError(f"`{name}` refers to itself")
-        if name not in self.known:
-            self.open.add(name)
-            self.known[name] = evaluate(node, scope)
-            self.open.discard(name)
-        return self.known[name]
+        return self.evaluated.once(name, partial(evaluate, node, scope))
 
     def _text(self, path: str) -> object:
         content = self.beside.read(posixpath.normpath(path))

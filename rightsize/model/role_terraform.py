@@ -12,7 +12,7 @@ from typing import Any
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.expression_functions import TERRAFORM_FUNCTIONS, TERRAFORM_STRUCTURAL
 from rightsize.model.expression_tokens import Language, Node
-from rightsize.model.expression_values import Names, Scope, Unknown, Work, evaluate, pairs_of
+from rightsize.model.expression_values import Evaluated, Names, Scope, Unknown, Work, evaluate, pairs_of
 from rightsize.model.expressions import parse_expression, parse_template
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import load_json
@@ -80,8 +80,7 @@ class _Module:
     beside: Beside
     uses_defaults: bool
     work: Work
-    known: dict[str, object] = field(default_factory=dict)
-    open: set[str] = field(default_factory=set)
+    evaluated: Evaluated = field(default_factory=Evaluated)
 
     def value(self, raw: Any, names: Mapping[str, object]) -> Any:
         """Return the value of what the parser gives: expressions are evaluated, with the names of loops around."""
@@ -123,7 +122,7 @@ class _Module:
     def _local(self, name: str) -> object:
         if name not in self.locals:
             return Unknown(f"local.{name}", f"${{local.{name}}}")
-        return self._once(f"local.{name}", lambda: self.value(self.locals[name], {}))
+        return self.evaluated.once(f"local.{name}", lambda: self.value(self.locals[name], {}))
 
     def _variable(self, name: str) -> object:
         unknown = Unknown(f"var.{name}", f"${{var.{name}}}")
@@ -143,7 +142,7 @@ class _Module:
             text = kind[2:-1] if kind.startswith("${") else kind
             return self._typed(value, parse_expression(text, Language.TERRAFORM))
 
-        return self._once(f"var.{name}", read)
+        return self.evaluated.once(f"var.{name}", read)
 
     def _typed(self, value: Any, kind: Node) -> Any:
         """Return a value with the members that its type makes optional."""
@@ -167,15 +166,6 @@ class _Module:
                 rest = member.parts[1][1:]
                 made[attribute] = self._typed(evaluate(rest[0], self._scope({})), member) if rest else None
         return made
-
-    def _once(self, key: str, read: Callable[[], object]) -> object:
-        if key in self.open:
-            raise InputError(f"`{key}` refers to itself")
-        if key not in self.known:
-            self.open.add(key)
-            self.known[key] = read()
-            self.open.discard(key)
-        return self.known[key]
 
     def _file(self, path: str) -> object:
         content = self.beside.read(posixpath.normpath(path))
