@@ -19,9 +19,7 @@ def mine(
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the roles to this file, one JSON object on each line.")
     ] = None,
-    time_limit: Annotated[
-        float, typer.Option("--time-limit", min=0.1, help="Time limit of the solver, in seconds.")
-    ] = 60.0,
+    time_limit: Annotated[float, typer.Option("--time-limit", min=0.1, help="Time limit, in seconds.")] = 60.0,
     *,
     common: Common,
 ) -> None:

@@ -40,9 +40,9 @@ def no_new_access(
 ) -> None:
     """Check that a change of role definitions grants nothing new; exit with 3 if it does.
 
-    Roles are read from JSON of any form, ARM templates, Bicep (.bicep) or Terraform (.tf, .tf.json), and matched by
-    GUID or name. The answer holds for all possible operations; each witness is an operation that only the new role
-    grants. Values that are only known at deployment cannot be judged: exit code 5.
+    Roles are read from JSON of any form, ARM templates, Bicep (.bicep), Terraform (.tf, .tf.json, .tfstate) or YAML,
+    and matched by GUID or name. The answer holds for all possible operations; each witness is an operation that only
+    the new role grants. A file or folder without a role, and values that only a deployment knows, end with exit code 5.
     """
     if since is not None:
         found = gates.no_new_access_since(since, places, allow_new_roles=allow_new_roles)
@@ -71,7 +71,7 @@ def not_granted(
 ) -> None:
     """Check that no role in a file or folder grants given operations, with or without a condition.
 
-    The exit code is 3 if one does.
+    The exit code is 3 if one does, and 5 if the file or folder has no role.
     """
     found = gates.not_granted(role, operations or (), plane.value)
     _show(found, common)

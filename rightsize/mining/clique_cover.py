@@ -92,14 +92,16 @@ def fewest_cliques(
     greedy_ends = given.share(GREEDY_SHARE)
     apart: list[int] = []
     covers = [*known]
+    least = min(map(len, known))
     for turn in range(turns):
-        if apart and time.monotonic() >= greedy_ends:
+        if apart and (time.monotonic() >= greedy_ends or apart[-1].bit_count() == least):
             break
-        apart.append(independent_set(adjacent, vertices, turn))
+        apart.append(independent_set(adjacent, vertices, turn, greedy_ends))
     for turn in range(turns if size <= GREEDY_SIZE else 0):
-        if time.monotonic() >= greedy_ends:
+        cover = greedy_cover(adjacent, vertices, turn, greedy_ends) if apart[-1].bit_count() < least else None
+        if cover is None:
             break
-        covers.append(greedy_cover(adjacent, vertices, turn))
+        covers.append(cover)
     best = CliqueCover(min(covers, key=len), max(chosen.bit_count() for chosen in apart))
     if best.is_settled() or not given.seconds():
         return best
@@ -126,8 +128,9 @@ def _improve(given: _Instance, best: CliqueCover) -> None:
         left = given.vertices
         for clique in kept:
             left &= ~clique
-        cliques = list(islice(maximal_cliques(given.adjacent, left), PART_CLIQUES + 1))
-        if len(cliques) > PART_CLIQUES:
+        found = maximal_cliques(given.adjacent, left, deadline=deadline)
+        cliques = list(islice(found, PART_CLIQUES + 1))
+        if len(cliques) > PART_CLIQUES or time.monotonic() >= deadline:
             continue
         fewer, _ = _fewest_of(left, cliques, None, max(0.1, deadline - time.monotonic()), PART_NODES)
         if fewer is not None and len(fewer) <= len(taken):
@@ -137,7 +140,8 @@ def _improve(given: _Instance, best: CliqueCover) -> None:
 
 def _neighbourhood(given: _Instance, cover: list[int], turn: int) -> set[int]:
     """Return the cliques to remove in a turn: the next one, and those that share most of its neighbours."""
-    own = [clique & given.vertices & ~_twice(cover) for clique in cover]
+    alone = given.vertices & ~_twice(cover)
+    own = [clique & alone for clique in cover]
     first = turn * 7919 % len(cover)
     around = 0
     for vertex in bits(own[first]):
@@ -161,9 +165,10 @@ def _twice(cliques: Iterable[int]) -> int:
 
 
 def _widen_all(given: _Instance, cliques: Iterable[int], wanted: int) -> list[int]:
-    wider = []
+    """Return the cliques as maximal ones; after the deadline as they are."""
+    wider: list[int] = []
     for clique in cliques:
-        wider.append(widen(given.adjacent, clique, given.vertices, wanted))
+        wider.append(widen(given.adjacent, clique, given.vertices, wanted) if given.seconds() else clique)
         wanted &= ~wider[-1]
     return wider
 
@@ -185,7 +190,7 @@ def _close(given: _Instance, best: CliqueCover, fractional: Fractional) -> None:
         for clique in wider:
             left &= ~clique
         if left:
-            asked |= independent_set(given.adjacent, left, 0)
+            asked |= independent_set(given.adjacent, left, 0, given.deadline)
         else:
             best.cliques = wider
 

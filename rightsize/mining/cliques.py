@@ -20,11 +20,16 @@ SAMPLE = 100
 PIVOTS = 20
 
 
-def greedy_cover(adjacent: Sequence[int], vertices: int, turn: int) -> list[int]:
-    """Return a cover of the vertices by maximal cliques, from the open vertex with the fewest open neighbours."""
+def greedy_cover(adjacent: Sequence[int], vertices: int, turn: int, deadline: float = math.inf) -> list[int] | None:
+    """Return a cover of the vertices by maximal cliques, from the open vertex with the fewest open neighbours.
+
+    None is returned where it is not complete by the deadline, a time of `time.monotonic`.
+    """
     left = vertices
     cover = []
     while left:
+        if time.monotonic() > deadline:
+            return None
         seed = min(bits(left), key=lambda v: ((adjacent[v] & left).bit_count() * (4 + _spread(v, turn)), v))
         clique = 1 << seed
         candidates = adjacent[seed] & vertices
@@ -38,11 +43,14 @@ def greedy_cover(adjacent: Sequence[int], vertices: int, turn: int) -> list[int]
     return cover
 
 
-def independent_set(adjacent: Sequence[int], vertices: int, turn: int) -> int:
-    """Return vertices, no two of them adjacent, found greedily: each needs a clique of its own."""
+def independent_set(adjacent: Sequence[int], vertices: int, turn: int, deadline: float = math.inf) -> int:
+    """Return vertices, no two of them adjacent, found greedily: each needs a clique of its own.
+
+    At least one is returned; after the deadline, a time of `time.monotonic`, no more are added.
+    """
     left = vertices
     chosen = 0
-    while left:
+    while left and not (chosen and time.monotonic() > deadline):
         pick = min(bits(left), key=lambda v: ((adjacent[v] & left).bit_count() * (4 + _spread(v, turn)), v))
         left &= ~(adjacent[pick] | 1 << pick)
         chosen |= 1 << pick
@@ -63,7 +71,7 @@ def widen(adjacent: Sequence[int], clique: int, vertices: int, wanted: int) -> i
         # A vertex that excludes no other candidate is free. Of the others, the one that leaves most is taken first.
         best, best_count = -1, (-1, -1)
         free = 0
-        for vertex in _sample(candidates & wanted or candidates, SAMPLE):
+        for vertex in spread_sample(candidates & wanted or candidates, SAMPLE):
             left = adjacent[vertex] & candidates
             if left | 1 << vertex == candidates:
                 free |= 1 << vertex
@@ -78,10 +86,10 @@ def widen(adjacent: Sequence[int], clique: int, vertices: int, wanted: int) -> i
     return clique
 
 
-def _sample(vertices: int, size: int) -> list[int]:
+def spread_sample(vertices: int, size: int) -> list[int]:
     """Return up to `size` of the vertices, spread over all of them."""
     members = list(bits(vertices))
-    return members[:: 1 + (len(members) - 1) // size]
+    return members[:: 1 + max(len(members) - 1, 0) // size]
 
 
 def _lowest_first(adjacent: Sequence[int], candidates: int) -> int:
@@ -95,14 +103,16 @@ def _lowest_first(adjacent: Sequence[int], candidates: int) -> int:
 
 def without_spare(cover: Sequence[int], vertices: int) -> list[int]:
     """Return the cover without the cliques whose vertices the others cover; the smallest are dropped first."""
-    kept = sorted(cover, key=lambda clique: ((clique & vertices).bit_count(), clique))
-    for clique in list(kept):
-        once = twice = 0
-        for other in kept:
-            twice |= once & other
-            once |= other
-        if not clique & vertices & ~twice:
-            kept.remove(clique)
+    ordered = sorted(cover, key=lambda clique: ((clique & vertices).bit_count(), clique))
+    later = [0]
+    for clique in reversed(ordered):
+        later.append(later[-1] | clique)
+    kept = []
+    covered = 0
+    for clique, others in zip(ordered, reversed(later[:-1]), strict=True):
+        if clique & vertices & ~(covered | others):
+            kept.append(clique)
+            covered |= clique
     return kept
 
 
@@ -131,7 +141,9 @@ def maximal_cliques(
             missing = least - sum(weights[vertex] for vertex in bits(clique & weighing))
             if missing > 0 and not _beyond(candidates & weighing, weights, apart, missing - 1):
                 continue
-        pivot = max(_sample(candidates | excluded, PIVOTS), key=lambda v: ((adjacent[v] & candidates).bit_count(), -v))
+        pivot = max(
+            spread_sample(candidates | excluded, PIVOTS), key=lambda v: ((adjacent[v] & candidates).bit_count(), -v)
+        )
         for vertex in bits(candidates & ~adjacent[pivot]):
             bit = 1 << vertex
             stack.append((clique | bit, candidates & adjacent[vertex], excluded & adjacent[vertex]))

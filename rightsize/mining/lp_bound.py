@@ -86,7 +86,10 @@ def fractional_cover(
         deadline: The monotonic time at which to stop at the latest; limits of rounds and nodes come first.
     """
     search = _Generation(adjacent, vertices, Fractional(min(covers, key=len), asked), listed, deadline)
-    search.master.add_columns(widen(adjacent, 1 << vertex, vertices, vertices) for vertex in bits(asked))
+    for vertex in bits(asked):
+        if time.monotonic() >= deadline:
+            return search.known
+        search.master.add_columns([widen(adjacent, 1 << vertex, vertices, vertices)])
     search.master.add_columns(clique for cover in covers for clique in cover)
     search.master.add_rows(bits(asked))
     search.run()
@@ -228,6 +231,8 @@ class _Generation:
         left = self.vertices
         cover: list[int] = []
         while left and len(cover) < len(self.known.cover):
+            if time.monotonic() >= self.deadline:
+                return
             value, clique = max(((x * (clique & left).bit_count(), clique) for x, clique in used), default=(0.0, 0))
             if value == 0.0:
                 clique = widen(self.adjacent, left & -left, self.vertices, left)

@@ -1,8 +1,10 @@
 """Find the fewest roles for a table of users and permissions (minimum biclique cover), with a proven lower bound.
 
-First the reductions of `propose.optimize.biclique_kernel` and of `cliques` are applied. Then each connected part of
-the kernel is a minimum clique cover problem, which `clique_cover` solves. Where the whole table has few enough
-bicliques, they are listed once and used for every part.
+First the reductions of `propose.optimize.biclique_kernel` are applied. The known constructions of `concepts` then give
+a cover. If the kernel is small enough for a graph of its edges, it is reduced as `cliques` does, and each connected
+part of it is a minimum clique cover problem, which `clique_cover` solves from the known cover on. Where the whole table
+has few enough bicliques, they are listed once and used for every part. Each step has a share of the time that is left,
+and looks at the clock within its loops; counts of work stop the steps before on usual machines.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rightsize.mining.clique_cover import fewest_cliques, part_of_time
-from rightsize.mining.cliques import reduce_vertices
+from rightsize.mining.cliques import reduce_vertices, without_spare
+from rightsize.mining.concepts import independent_edges, known_cover
 from rightsize.model.progress import step, through
 from rightsize.propose.optimize.biclique_kernel import (
     Biclique,
@@ -26,8 +29,11 @@ from rightsize.propose.optimize.biclique_kernel import (
     union,
 )
 
+KERNEL_EDGES = 30_000
+"""The most kernel edges whose graph is built, 8 bytes for 64 pairs; larger kernels have known constructions only."""
 LISTED_BICLIQUES = 100_000
 REDUCING_SHARE = 0.25
+KNOWN_SHARE = 0.4
 LISTING_SHARE = 0.25
 """The share of the time for the listing: a dense table has too many bicliques, and only an endless listing shows it."""
 SOLVER_SECONDS = 60.0
@@ -57,8 +63,31 @@ def minimum_cover(rows: Sequence[int], column_count: int, *, solver_seconds: flo
     deadline = time.monotonic() + solver_seconds
     step("reducing users and permissions")
     graph, row_groups, column_groups = _distinct(rows, column_count)
-    forced, kernel = reduce_graph(graph)
+    forced, kernel = reduce_graph(graph, part_of_time(REDUCING_SHARE, deadline))
+    step("covering by known constructions")
+    chosen: Sequence[Biclique] = forced
+    bound = len(forced)
+    if kernel:
+        chosen = known_cover(graph, forced, kernel, part_of_time(KNOWN_SHARE, deadline))
+        bound += independent_edges(graph, kernel, part_of_time(REDUCING_SHARE, deadline))
+    if bound < len(chosen) and len(kernel) <= KERNEL_EDGES:
+        chosen, searched = _search(graph, forced, kernel, chosen, deadline)
+        bound = max(bound, searched)
+    roles = [Biclique(_expand(c.rows, row_groups), _expand(c.columns, column_groups)) for c in chosen]
+    return Cover(tuple(sorted(roles, key=lambda role: (role.columns, role.rows))), bound)
+
+
+def _search(
+    graph: PairGraph,
+    forced: Sequence[Biclique],
+    kernel: list[tuple[int, int]],
+    known: Sequence[Biclique],
+    deadline: float,
+) -> tuple[Sequence[Biclique], int]:
+    """Return a cover that is no larger than the known one, from a search part by part, with its lower bound."""
     adjacent = kernel_graph(graph, kernel)
+    by_row, by_column = _kernel_by_side(graph, kernel, (1 << len(kernel)) - 1)
+    known_cliques = [union(by_row, one.rows) & union(by_column, one.columns) for one in known]
     reduction = reduce_vertices(adjacent, (1 << len(kernel)) - 1, part_of_time(REDUCING_SHARE, deadline))
     bound = len(forced) + len(reduction.forced)
     cliques: list[int] = []
@@ -67,15 +96,25 @@ def minimum_cover(rows: Sequence[int], column_count: int, *, solver_seconds: flo
     listed = _listed_cliques(graph, kernel, reduction.left, listing_ends) if parts else None
     for number, part in enumerate(through(parts, "covering what is left", "parts")):
         plain = [_cliques_by(kernel, part, side) for side in (0, 1)]
+        constructed = without_spare([clique & part for clique in known_cliques if clique & part], part)
         its_own = None if listed is None else _maximal_in(adjacent, part, listed, listing_ends)
         seconds = (deadline - time.monotonic()) / (len(parts) - number)
-        cover = fewest_cliques(adjacent, part, plain, its_own, seconds)
+        cover = fewest_cliques(adjacent, part, [constructed, *plain], its_own, seconds)
         cliques.extend(cover.cliques)
         bound += cover.bound
     whole = reduction.lift(cliques)
-    chosen = [*forced, *(graph.close(bitset(kernel[edge][0] for edge in bits(clique))) for clique in whole)]
-    roles = [Biclique(_expand(c.rows, row_groups), _expand(c.columns, column_groups)) for c in chosen]
-    return Cover(tuple(sorted(roles, key=lambda role: (role.columns, role.rows))), bound)
+    found = [*forced, *(graph.close(bitset(kernel[edge][0] for edge in bits(clique))) for clique in whole)]
+    return min(found, known, key=len), bound
+
+
+def _kernel_by_side(graph: PairGraph, kernel: list[tuple[int, int]], among: int) -> tuple[list[int], list[int]]:
+    """Return for each row, and for each column, its kernel edges among the given ones."""
+    by_row, by_column = [0] * len(graph.rows), [0] * len(graph.columns)
+    for vertex in bits(among):
+        row, column = kernel[vertex]
+        by_row[row] |= 1 << vertex
+        by_column[column] |= 1 << vertex
+    return by_row, by_column
 
 
 def _listed_cliques(graph: PairGraph, kernel: list[tuple[int, int]], left: int, deadline: float) -> list[int] | None:
@@ -83,11 +122,7 @@ def _listed_cliques(graph: PairGraph, kernel: list[tuple[int, int]], left: int, 
 
     A list that is not complete by the deadline, a time of `time.monotonic`, counts as too long.
     """
-    by_row, by_column = [0] * len(graph.rows), [0] * len(graph.columns)
-    for vertex in bits(left):
-        row, column = kernel[vertex]
-        by_row[row] |= 1 << vertex
-        by_column[column] |= 1 << vertex
+    by_row, by_column = _kernel_by_side(graph, kernel, left)
     cliques: dict[int, None] = {}
     for number, biclique in enumerate(maximal_bicliques(graph)):
         if number == LISTED_BICLIQUES or time.monotonic() > deadline:

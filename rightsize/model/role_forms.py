@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from uuid import UUID
@@ -54,6 +55,44 @@ def load_json(text: str | bytes) -> object:
         raise InputError(f"no valid JSON: {error.msg.lower()} at line {error.lineno}, column {error.colno}") from None
     except ValueError as error:  # bytes of no encoding, or a number of thousands of digits
         raise InputError(f"no valid JSON: {type(error).__name__}") from None
+
+
+def load_relaxed_json(content: bytes) -> object:
+    """Return the value of a JSON text as people keep it: with comments, trailing commas, and line breaks in texts.
+
+    ARM templates may have all three. A key that stands twice in an object is an error: readers differ in which counts.
+
+    Raises:
+        InputError: It is no JSON in spite of this.
+    """
+    try:
+        text = content.decode(json.detect_encoding(content)).removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise InputError("no valid JSON: its encoding is unknown") from None
+    for pattern in (_COMMENT, _TRAILING_COMMA):
+        text = pattern.sub(_blanked, text)
+    try:
+        return json.loads(text, strict=False, object_pairs_hook=_unrepeated)
+    except (ValueError, RecursionError):
+        return load_json(text)  # which says what is wrong
+
+
+_COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
+_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
+
+
+def _blanked(found: re.Match[str]) -> str:
+    """Return a string as it is, and spaces for anything else, so that lines and columns stay."""
+    return found[1] or re.sub(r"[^\n]", " ", found[0])
+
+
+def _unrepeated(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise InputError(f"an object has `{twice}` twice")
+    return made
 
 
 def read_role_definitions(document: object) -> tuple[RoleDefinition, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rightsize.mining.role_mining import minimum_cover
 from rightsize.model.errors import InputError
-from rightsize.propose.optimize.biclique_kernel import bits
+from rightsize.propose.optimize.biclique_kernel import bits, large_bitset
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def mine_roles(path: Path, *, time_limit: float) -> MinedRoles:
     users = sorted(permissions_of)
     permissions = sorted({name for names in permissions_of.values() for name in names})
     position = {name: index for index, name in enumerate(permissions)}
-    rows = [sum(1 << position[name] for name in permissions_of[user]) for user in users]
+    rows = [large_bitset([position[name] for name in permissions_of[user]]) for user in users]
     start = time.perf_counter()
     cover = minimum_cover(rows, len(permissions), solver_seconds=time_limit)
     seconds = time.perf_counter() - start

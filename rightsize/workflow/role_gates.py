@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.role_templates import Beside
 from rightsize.rbac.algebra import intersects, witnesses
 from rightsize.rbac.text import fold
-from rightsize.workflow.role_sources import ENDINGS, defines_roles, read_folder, roles_of_bytes
+from rightsize.workflow.role_sources import (
+    ENDINGS,
+    beside_file,
+    defines_roles,
+    read_file,
+    read_folder,
+    recorded,
+    roles_of_bytes,
+)
 from rightsize.workflow.text_files import read_bytes
 
 _SHOWN = 20
@@ -37,13 +47,15 @@ def no_new_access(old: Path, new: Path, *, allow_new_roles: bool = False) -> Gat
         allow_new_roles: Whether a role that did not exist before may grant something.
 
     Raises:
-        InputError: A file cannot be read, or what a role grants cannot be known before its deployment.
+        InputError: A side has no role, a file cannot be read, or only a deployment knows what a role grants.
     """
     return _compare(_roles_at(old), _roles_at(new), allow_new_roles)
 
 
 def no_new_access_since(revision: str, paths: Sequence[Path], *, allow_new_roles: bool = False) -> Gate:
     """Return the gate's result: operations that files grant beyond their git revision; files without roles are skipped.
+
+    A role file below the current folder that takes values from one of the files is compared, too.
 
     Raises:
         UsageError: There is no git, no repository, or no such revision.
@@ -52,15 +64,15 @@ def no_new_access_since(revision: str, paths: Sequence[Path], *, allow_new_roles
     _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", missing=f"git has no revision `{revision}`")
     before: dict[str, tuple[RoleDefinition, ...]] = {}
     after: dict[str, tuple[RoleDefinition, ...]] = {}
-    for path in paths:
-        if path.suffix not in ENDINGS:
+    for path in (*paths, *_readers_of(paths)):
+        if not path.name.endswith(ENDINGS):
             continue
         content = read_bytes(path) if path.is_file() else b""
         was = _content_at(revision, path)
-        if defines_roles(content):
-            after[str(path)] = roles_of_bytes(content, str(path))
-        if was is not None and defines_roles(was):
-            before[str(path)] = roles_of_bytes(was, str(path))
+        if defines_roles(content, path.name):
+            after[str(path)] = roles_of_bytes(content, str(path), beside_file(path))
+        if was is not None and defines_roles(was, path.name):
+            before[str(path)] = roles_of_bytes(was, str(path), _beside_at(revision, path))
     return _compare(before, after, allow_new_roles)
 
 
@@ -73,7 +85,7 @@ def not_granted(place: Path, operations: Sequence[str], plane: str) -> Gate:
         plane: `control`, `data`, or `both`.
 
     Raises:
-        InputError: A file cannot be read, or what a role grants cannot be known before its deployment.
+        InputError: There is no role, a file cannot be read, or only a deployment knows what a role grants.
         UsageError: There is no operation to ask for.
     """
     if not operations:
@@ -96,9 +108,11 @@ def _asking(operation: str, plane: str) -> PermissionBlock:
 
 
 def _roles_at(path: Path) -> dict[str, tuple[RoleDefinition, ...]]:
-    if path.is_dir():
-        return read_folder(path)
-    return {str(path): roles_of_bytes(read_bytes(path), str(path))}
+    """Return the roles of a file or folder by file; where there is none, raise InputError, so that no gate opens."""
+    found = read_folder(path) if path.is_dir() else {str(path): read_file(path)}
+    if not any(found.values()):
+        raise InputError(f"`{path}` has no role definition", hint="name the file or folder that has the roles")
+    return found
 
 
 def _compare(
@@ -156,6 +170,24 @@ def _row(file: str, role: RoleDefinition, operation: str, plane: str, change: st
     return {"role": role.role_name, "change": change, "operation": operation, "plane": plane, "file": file}
 
 
+def _readers_of(paths: Sequence[Path]) -> Iterator[Path]:
+    """Yield the other Terraform and Bicep files with roles in git that read one of the files, or its folder."""
+    changed = {path.resolve() for path in paths}
+    places = changed | {path.parent for path in changed}
+    listed = _git("ls-files", "-z", "--", "*.tf", "*.tf.json", "*.bicep", missing="this is not a git repository")
+    for path in map(Path, filter(None, listed.decode("utf-8", "surrogateescape").split("\0"))):
+        if path.resolve() in changed or not path.is_file():
+            continue
+        content = read_bytes(path)
+        if not defines_roles(content, path.name):
+            continue
+        read: set[Path] = set()
+        with suppress(InputError):
+            roles_of_bytes(content, str(path), recorded(beside_file(path), path, read))
+        if read & places:
+            yield path
+
+
 def _content_at(revision: str, path: Path) -> bytes | None:
     done = subprocess.run(  # noqa: S603  a fixed command; the path is one argument
         ["git", "show", f"{revision}:./{path.as_posix()}"] if not path.is_absolute() else _from_root(revision, path),
@@ -163,6 +195,20 @@ def _content_at(revision: str, path: Path) -> bytes | None:
         check=False,
     )
     return done.stdout if done.returncode == 0 else None
+
+
+def _beside_at(revision: str, path: Path) -> Beside:
+    """Return the files beside a file at a revision."""
+
+    def read(name: str) -> bytes | None:
+        return _content_at(revision, path.parent / name)
+
+    def names(folder: str) -> list[str]:
+        listed = _content_at(revision, path.parent / folder)  # git shows a folder as its name, and a line for each file
+        lines = (listed or b"").decode("utf-8", "replace").splitlines()
+        return lines[2:] if lines[:1] and lines[0].startswith("tree ") else []
+
+    return Beside(read, names)
 
 
 def _from_root(revision: str, path: Path) -> list[str]:

@@ -16,8 +16,8 @@ from rightsize.rbac.permissions import PLANES, GrantPlane, Reading, read_permiss
 from rightsize.rbac.text import fold
 from rightsize.render.deploy.files import ROLE_FORMATS
 from rightsize.workflow.operations import Operations
-from rightsize.workflow.role_sources import roles_of_bytes
-from rightsize.workflow.text_files import read_bytes, read_json_lines
+from rightsize.workflow.role_sources import read_file
+from rightsize.workflow.text_files import read_json_lines
 
 
 def read_role(place: str, role_name: str | None = None) -> RoleDefinition:
@@ -39,7 +39,7 @@ def read_role(place: str, role_name: str | None = None) -> RoleDefinition:
 
 def read_roles(path: Path) -> tuple[RoleDefinition, ...]:
     """Return all roles of a file, templates included, or raise InputError."""
-    return roles_of_bytes(read_bytes(path), str(path))
+    return read_file(path)
 
 
 def choose_role(roles: Sequence[RoleDefinition], name: str | None, where: str) -> RoleDefinition:

@@ -18,6 +18,7 @@ FORM = '''"""Write and read a role definition as lines of text: its name, then i
 from collections.abc import Iterator
 
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.role_templates import Beside
 from rightsize.render.deploy.contents import DeployContents
 from rightsize.render.deploy.formats import RoleFormat
 
@@ -30,7 +31,7 @@ def _write_plan(contents: DeployContents) -> dict[str, str]:
     return {f"{role.slug}.lines": _write(role.definition) for role in contents.roles}
 
 
-def _read(text: str) -> Iterator[RoleDefinition]:
+def _read(text: str, _: Beside) -> Iterator[RoleDefinition]:
     name, *actions = text.splitlines()
     yield RoleDefinition("", name, (PermissionBlock(tuple(actions)),))
 

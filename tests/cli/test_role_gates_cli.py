@@ -32,7 +32,8 @@ def arm_template(*actions: str) -> str:
     properties = {"roleName": "VM", "permissions": [{"actions": "[variables('acts')]"}], "assignableScopes": ["/s"]}
     role = {"type": "Microsoft.Authorization/roleDefinitions", "name": "[guid('x')]", "properties": properties}
     inner = {"variables": {"ACTS": list(actions)}, "resources": {"role": role}}
-    nested = {"type": "Microsoft.Resources/deployments", "properties": {"template": inner}}
+    options = {"expressionEvaluationOptions": {"scope": "inner"}}
+    nested = {"type": "Microsoft.Resources/deployments", "properties": {"template": inner, **options}}
     return json.dumps({"$schema": "https://schema.example/deploymentTemplate.json#", "resources": [nested]})
 
 
@@ -196,8 +197,8 @@ def test_more_places_are_said_and_not_refused(ask: Ask, tmp_path: Path) -> None:
             "main.bicep",
             bicep(START).replace("actions: acts", "actions: given").replace("var acts", "param given array\nvar acts"),
         ),
-        ("main.bicep", bicep(START).replace("actions: acts", "actions: concat(acts, acts)")),
-        ("main.bicep", bicep("${'Microsoft.Authorization'}/roleAssignments/write")),
+        ("main.bicep", bicep(START).replace("actions: acts", "actions: concat(acts, split(deployment().name, ','))")),
+        ("main.bicep", bicep("${subscription().displayName}/roleAssignments/write")),
         ("main.tf", terraform(START).replace("local.acts", "var.acts")),
         ("main.tf", terraform("${local.x}/write")),
         ("main.tf", terraform(START).replace("permissions {", 'dynamic "permissions" {')),
@@ -207,7 +208,10 @@ def test_more_places_are_said_and_not_refused(ask: Ask, tmp_path: Path) -> None:
         ),
         ("main.tf.json", terraform_json("${var.action}")),
         ("template.json", arm_template(START).replace("variables('acts')", "parameters('acts')")),
-        ("template.json", arm_template(START).replace("variables('acts')", "concat(variables('acts'))")),
+        (
+            "template.json",
+            arm_template(START).replace("variables('acts')", "concat(variables('acts'), createArray(guid('x')))"),
+        ),
         ("template.json", arm_template("[variables('other')]")),
         ("main.bicep", "resource role 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {{"),
         ("main.tf", 'resource "azurerm_role_definition" {{{'),
@@ -221,10 +225,27 @@ def test_what_only_a_deployment_knows_is_not_judged(ask: Ask, tmp_path: Path, na
     assert code == 5 and name in err
 
 
-def test_a_template_without_roles_grants_nothing(ask: Ask, tmp_path: Path) -> None:
-    empty = json.dumps({"$schema": "x", "resources": []})
-    old, new = _file(tmp_path / "old", "t.json", empty), _file(tmp_path / "new", "t.json", empty)
-    assert ask("no-new-access", old, new)[0] == 0
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.json", '{"$schema": "x", "resources": []}'),
+        ("t.json", "[]"),
+        ("main.tf", 'resource "azurerm_resource_group" "a" {\n  name = "a"\n}\n'),
+        ("main.bicep", "param a string = 'assignableScopes'\n"),
+        ("policy.json", '{"roleDefinitionIds": ["/providers/Microsoft.Authorization/roleDefinitions/x"]}'),
+    ],
+)
+def test_no_gate_opens_for_a_file_or_folder_without_a_role(ask: Ask, tmp_path: Path, name: str, text: str) -> None:
+    """A wrong path would pass for ever; `--allow-new-roles` would accept everything against an empty side."""
+    empty, role = _file(tmp_path / "empty", name, text), _file(tmp_path / "role", "r.json", arm_role(READ))
+    for place in (empty, empty.parent):
+        for arguments in (
+            ("not-granted", place, "--operation", GIVE),
+            ("no-new-access", role, place),
+            ("no-new-access", place, role, "--allow-new-roles"),
+        ):
+            code, _, err = ask(*arguments)
+            assert code == 5 and str(place) in err
 
 
 def test_a_folder_passes_over_files_that_define_no_role(ask: Ask, tmp_path: Path) -> None:
@@ -290,6 +311,26 @@ def test_files_compare_with_a_revision(ask: Ask, repository: Path) -> None:
     code, out, _ = ask("no-new-access", "--since", "HEAD", *paths, "-o", "json")
     assert code == 3 and _operations(out) == {("grants more", START, "control")}
     assert ask("no-new-access", "--since", "HEAD", repository / "role.json")[0] == 3
+
+
+def test_a_changed_value_counts_for_the_role_that_reads_it(ask: Ask, repository: Path) -> None:
+    """A hook gives the changed files alone; the role stands in a file that did not change."""
+    role = terraform(READ).replace("local.acts", 'concat(local.acts, var.more, yamldecode(file("x/more.yaml")))')
+    _file(repository, "main.tf", role)
+    variables = 'variable "more" {\n  default = ["%s"]\n}\n'
+    _file(repository, "variables.tf", variables % READ)
+    _file(repository / "x", "more.yaml", f"- {READ}\n")
+    for command in (("add", "."), ("-c", "user.name=t", "-c", "user.email=t@e.org", "commit", "-q", "-m", "more")):
+        subprocess.run(["git", *command], cwd=repository, check=True, capture_output=True)
+    assert ask("no-new-access", "--since", "HEAD", "variables.tf", "x/more.yaml")[0] == 0
+    for changed, name, text in (
+        (repository, "variables.tf", variables % GIVE),
+        (repository / "x", "more.yaml", f"[{START}]"),
+    ):
+        _file(changed, name, text)
+        path = (changed / name).relative_to(repository)
+        code, out, _ = ask("no-new-access", "--since", "HEAD", path, "-o", "json")
+        assert code == 3 and {row["file"] for row in json.loads(out)} == {"main.tf"}
 
 
 def test_a_new_file_is_a_new_role(ask: Ask, repository: Path) -> None:

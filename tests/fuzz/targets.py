@@ -214,6 +214,54 @@ BICEP = (
     "resource a 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {\n name: 'g'\n properties: {\n roleName: 'r'\n"
     " permissions: [ { actions: [ 'M.X/a/read' ] } ]\n }\n}\n"
 )
+MODERN_BICEP = """param p string[] = [
+ 'M.X/a/read'
+]
+var v = { k: concat(p, ['${p[0]}/b']) }
+module m './m.bicep' = {
+ name: 'm'
+}
+@batchSize(1)
+resource a 'Microsoft.Authorization/roleDefinitions@2022-04-01' = [for (x, i) in [v, ...[v]]: if (i < 2) {
+ name: guid('g')
+ properties: {
+ roleName: '${x.?n ?? i}'
+ permissions: [{ actions: map(x.k, y => '${y}/c') }]
+ }
+}]
+"""
+LOOPED_TERRAFORM = (
+    'locals {\n m = { for k in ["a", "b"] : k => { acts = flatten([["M.X/${k}/read"], var.v[*].x]) } if k != "c" }\n}\n'
+    'variable "v" {\n type = list(object({ x = optional(string, "M.X/y") }))\n default = [{}]\n}\n'
+    'resource "azurerm_role_definition" "a" {\n for_each = local.m\n name = each.key\n dynamic "permissions" {\n'
+    "  for_each = [1]\n  content {\n   actions = try(each.value.acts, [])\n  }\n }\n}\n"
+)
+ARM_ROLE = {
+    "type": "Microsoft.Authorization/roleDefinitions",
+    "name": "[guid('x')]",
+    "copy": {"name": "all", "count": "[length(variables('v'))]"},
+    "properties": {
+        "roleName": "[concat('r', copyIndex())]",
+        "copy": [
+            {
+                "name": "permissions",
+                "count": 2,
+                "input": {"actions": ["[format('{0}/a', variables('v')[copyIndex('all')])]"]},
+            }
+        ],
+    },
+}
+TEMPLATE = {
+    "$schema": "x",
+    "variables": {"v": ["M.X", "[format('{0}/a', parameters('p'))]"]},
+    "parameters": {"p": {"defaultValue": "M.Y"}},
+    "resources": [ARM_ROLE],
+}
+STATE = {
+    "mode": "managed",
+    "type": "azurerm_role_definition",
+    "instances": [{"attributes": {"name": "r", "permissions": [{"actions": ["M.X/a/read"]}]}}],
+}
 CONDITION = (
     "((!(ActionMatches{'M.X/a/read'} AND NOT SubOperationMatches{'b'})) OR (@Resource[M.X/a:name] StringEquals 'c' AND "
     "@Request[M.X/a:id] ForAnyOfAnyValues:GuidEquals {" + GUID + "}))"
@@ -223,8 +271,19 @@ TARGETS = (
     Target("logs", _in_file(_events, "export"), _shapes),
     Target("listings", _in_file(_staged, "export"), _listings),
     Target("roles", _roles, _texts('{"Name": "r", "Actions": ["M.X/*/a"], "AssignableScopes": ["/"]}', "[]")),
-    Target("terraform", lambda data: roles_of_bytes(data, "a.tf"), _texts(TERRAFORM)),
-    Target("bicep", lambda data: roles_of_bytes(data, "a.bicep"), _texts(BICEP)),
+    Target("terraform", lambda data: roles_of_bytes(data, "a.tf"), _texts(TERRAFORM, LOOPED_TERRAFORM)),
+    Target("bicep", lambda data: roles_of_bytes(data, "a.bicep"), _texts(BICEP, MODERN_BICEP)),
+    Target(
+        "templates",
+        lambda data: roles_of_bytes(data, "a.json"),
+        _texts(
+            json.dumps(TEMPLATE),
+            json.dumps({"terraform_version": "1.9", "resources": [STATE]}),
+            json.dumps(
+                {"resource": {"azurerm_role_definition": {"a": {"permissions": {"actions": '${toset(["a"])}'}}}}}
+            ),
+        ),
+    ),
     Target("conditions", _text(lambda text: truth_of(text, "m.x/a/read")), _texts(CONDITION)),
     Target("scopes", _text(_scope), _texts(f"{SUBSCRIPTION}/resourceGroups/g/providers/M.X/a/b/providers/M.Y/c/d")),
     Target(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import random
 import time
+from functools import reduce
+from operator import or_
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rightsize.mining import concepts, role_mining
 from rightsize.mining.role_mining import Cover, minimum_cover
 from rightsize.propose.optimize.biclique_kernel import bits
 from tests.examples import MANY, SOME
@@ -80,6 +83,56 @@ def test_noisy_tables_are_covered_in_the_time_given(flipped: float) -> None:
     begun = time.process_time()
     cover = minimum_cover(rows, 40, solver_seconds=0.1)
     assert time.process_time() - begun < 30
+    assert _gives_exactly(cover, rows)
+    assert 0 < cover.lower_bound <= len(cover.roles) <= 40
+
+
+def _planted(users: int, permissions: int, roles: int, seed: int = 7) -> list[int]:
+    """Users with two to nine of the planted roles each, so that no user and no permission shows a role alone."""
+    lot = random.Random(seed)  # noqa: S311  tables, not secrets
+    planted = [sum(1 << c for c in lot.sample(range(permissions), lot.randint(5, 15))) for _ in range(roles)]
+    return [reduce(or_, lot.sample(planted, lot.randint(2, 9))) for _ in range(users)]
+
+
+@pytest.mark.parametrize("kernel_edges", [0, 30_000])
+def test_planted_roles_are_found_with_and_without_a_search(kernel_edges: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The known constructions find 60 roles of 400 users where each row and each column has several of them."""
+    monkeypatch.setattr(role_mining, "KERNEL_EDGES", kernel_edges)
+    rows = _planted(400, 200, 60)
+    assert len(set(rows)) == 400
+    cover = minimum_cover(rows, 200)
+    assert _gives_exactly(cover, rows)
+    assert (len(cover.roles), cover.lower_bound) == (60, 60)
+
+
+@SOME
+@given(MATRICES, st.sampled_from([0, 30, 10**6]))
+def test_known_constructions_are_exact_and_bounded(case: tuple[list[int], int], visits: int) -> None:
+    """However little work they may do, they have at most a role for each distinct row or column, and a sound bound."""
+    rows, width = case
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(role_mining, "KERNEL_EDGES", 0)
+        patch.setattr(concepts, "VISITS", visits)
+        cover = minimum_cover(rows, width)
+    assert _gives_exactly(cover, rows)
+    columns = {sum((row >> column & 1) << place for place, row in enumerate(rows)) for column in range(width)}
+    assert len(cover.roles) <= min(len(set(rows) - {0}), len(columns - {0}))
+    assert cover.lower_bound <= _fewest_by_brute_force(rows, width) <= len(cover.roles)
+
+
+@pytest.mark.parametrize("looks", [1, 20, 300])
+@pytest.mark.parametrize("kernel_edges", [0, 30_000])
+def test_every_step_ends_soon_after_the_time_limit(
+    looks: int, kernel_edges: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock goes on by a second with each look at it: after the limit, each loop looks once more at most."""
+    clock = itertools.count()
+    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(role_mining, "KERNEL_EDGES", kernel_edges)
+    lot = random.Random(5)  # noqa: S311  tables, not secrets
+    rows = [lot.getrandbits(40) for _ in range(60)]
+    cover = minimum_cover(rows, 40, solver_seconds=looks)
+    assert next(clock) < looks + 30
     assert _gives_exactly(cover, rows)
     assert 0 < cover.lower_bound <= len(cover.roles) <= 40
 

@@ -20,6 +20,8 @@ are its cliques. Sets of rows, columns and kernel edges are integers with one bi
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -123,11 +125,16 @@ class PairGraph:
         return Biclique(self.rows_with_all(columns), columns)
 
 
-def _contained_in(sets: list[int], holders: list[int]) -> list[int]:
-    """Return for each set the sets that contain it, itself included; `holders` has the sets with each member."""
+def _contained_in(sets: list[int], holders: list[int], deadline: float) -> list[int]:
+    """Return for each set the sets that contain it, itself included; `holders` has the sets with each member.
+
+    After the deadline only the set itself is returned.
+    """
     everything = (1 << len(sets)) - 1
-    supersets = []
+    supersets: list[int] = []
     for members in sets:
+        if time.monotonic() > deadline:
+            return [*supersets, *(1 << index for index in range(len(supersets), len(sets)))]
         found = everything
         for member in bits(members):
             found &= holders[member]
@@ -143,13 +150,18 @@ def _transpose(relation: list[int]) -> list[int]:
     return inverse
 
 
-def least_edges(graph: PairGraph) -> tuple[list[int], list[int]]:
-    """Return for each row the columns whose edge no other edge dominates, and for each row the rows that contain it."""
-    row_supersets = _contained_in(graph.rows, graph.columns)
+def least_edges(graph: PairGraph, deadline: float = math.inf) -> tuple[list[int], list[int]]:
+    """Return for each row the columns whose edge no other edge dominates, and for each row the rows that contain it.
+
+    After the deadline, a time of `time.monotonic`, further edges count as dominated by none.
+    """
+    row_supersets = _contained_in(graph.rows, graph.columns, deadline)
     row_subsets = _transpose(row_supersets)
-    column_subsets = _transpose(_contained_in(graph.columns, graph.rows))
-    least = []
+    column_subsets = _transpose(_contained_in(graph.columns, graph.rows, deadline))
+    least: list[int] = []
     for row, columns in enumerate(graph.rows):
+        if time.monotonic() > deadline:
+            return [*least, *graph.rows[len(least) :]], row_supersets
         below = 0
         for subset in bits(row_subsets[row] & ~(1 << row)):
             below |= graph.rows[subset]
@@ -162,11 +174,16 @@ def least_edges(graph: PairGraph) -> tuple[list[int], list[int]]:
     return least, row_supersets
 
 
-def reduce_graph(graph: PairGraph) -> tuple[list[Biclique], list[tuple[int, int]]]:
-    """Return bicliques that are all part of some minimum cover, and the remaining kernel edges (row, column)."""
-    open_columns, row_supersets = least_edges(graph)
+def reduce_graph(graph: PairGraph, deadline: float = math.inf) -> tuple[list[Biclique], list[tuple[int, int]]]:
+    """Return bicliques that are all part of some minimum cover, and the remaining kernel edges (row, column).
+
+    After the deadline, a time of `time.monotonic`, nothing more is reduced.
+    """
+    open_columns, row_supersets = least_edges(graph, deadline)
     forced = []
     for row in range(len(graph.rows)):
+        if time.monotonic() > deadline:
+            break
         for column in bits(open_columns[row]):
             is_open = open_columns[row] >> column & 1
             if is_open and not graph.columns[column] & ~row_supersets[row]:

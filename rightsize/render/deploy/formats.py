@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rightsize.model.nouns import RoleDefinition
+from rightsize.model.role_templates import Beside
 from rightsize.render.deploy.contents import DeployContents
 
 
@@ -18,13 +19,14 @@ class RoleFormat:
         name: Its name on the command line, and the name of the folder of a plan in it.
         write_role: Returns a role as the text of a file; raises InputError where the form cannot hold the role.
         write_plan: Returns the files of a plan by name; None where no plan is written in it.
-        readers: What reads its files, by the end of their names; forms in JSON are told by their content instead.
+        readers: What reads its files and those beside, by the end of their names; forms in JSON are told by their
+            content instead.
     """
 
     name: str
     write_role: Callable[[RoleDefinition], str]
     write_plan: Callable[[DeployContents], dict[str, str]] | None = None
-    readers: Mapping[str, Callable[[str], Iterable[RoleDefinition]]] = field(default_factory=dict)
+    readers: Mapping[str, Callable[[str, Beside], Iterable[RoleDefinition]]] = field(default_factory=dict)
 
 
 def json_text(document: object) -> str:
