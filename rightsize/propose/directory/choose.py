@@ -233,10 +233,10 @@ class _Chooser:
         services = any(not _is_of_tenant(name) for name in case.hard)
         seen = bool(case.used) and (case.is_judged or any(not is_read(name) for name in case.used))
         if room.may_sleep and seen and (room.is_privileged or not services):
-            if room.is_seldom:
-                return DirectoryChoice(MAKE_ELIGIBLE, actions=self._own)
             if room.is_privileged and (split := self._split()) is not None:
                 return split
+            if room.is_seldom:
+                return DirectoryChoice(MAKE_ELIGIBLE, actions=self._own)
         if case.used & bound_actions():
             return self._keep("bound")
         if services:

@@ -139,7 +139,7 @@ def question(
             f"({', '.join(services[:_NAMED])}{more}): ask its holder, and use `--unobservable drop` if they are not "
             "needed",
         )
-    elif case.is_idle and (choice.kind.makes_eligible or choice.kind.keeps) and not choice.rest:
+    elif case.is_idle and (choice.kind.makes_eligible or choice.kind.keeps) and choice.why != "only_reads":
         unseen = {one: reason for one, reason in case.kept.items() if one not in default}
         if unseen:
             yield Advice(
