@@ -148,7 +148,7 @@ def _of_part(part: PlanePart, names: Mapping[str, str]) -> dict[str, Any]:
         "replay": part.replay,
         "rows": [_row(one, names) for one in changed[:_SHOWN_BEYOND]],
         "reads": part.reads,
-        "questions": [_text(one.text) for one in part.advice[:_SHOWN_BEYOND]],
+        "advice": [_text(one.text) for one in part.advice[:_SHOWN_BEYOND]],
     }
 
 

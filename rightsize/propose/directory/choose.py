@@ -76,6 +76,7 @@ class DirectoryChoice:
         place: The new scope; empty for today's scope.
         rest: Whether today's role becomes eligible beside the new ones.
         why: For `keep`, a word of `WHY_KEPT`; empty where no smaller role fits.
+        enough: For `keep`, built-in roles that would allow what was used, where more has to stay.
     """
 
     kind: ProposalKind
@@ -86,6 +87,7 @@ class DirectoryChoice:
     place: str = ""
     rest: bool = False
     why: str = ""
+    enough: tuple[str, ...] = ()
 
     @property
     def allowed(self) -> frozenset[str]:
@@ -199,8 +201,8 @@ class _Chooser:
             return DirectoryChoice(REMOVE)
         return self._idle() if self._case.is_idle else self._working()
 
-    def _keep(self, why: str = "") -> DirectoryChoice:
-        return DirectoryChoice(KEEP, actions=self._own, why=why)
+    def _keep(self, why: str = "", enough: tuple[str, ...] = ()) -> DirectoryChoice:
+        return DirectoryChoice(KEEP, actions=self._own, why=why, enough=enough)
 
     def _idle(self) -> DirectoryChoice:
         """Return the choice for a role without any observed use."""
@@ -240,7 +242,8 @@ class _Chooser:
         if case.used & bound_actions():
             return self._keep("bound")
         if services:
-            return self._keep("services")
+            split = self._split()
+            return self._keep("services", split.roles if split is not None else ())
         return self._keep(room.no_custom if room.no_custom and self._custom() is not None else "")
 
     def _weight(self, choice: DirectoryChoice) -> float:

@@ -188,7 +188,7 @@ class _Planner:
     ) -> Proposal:
         mass, kind = self.catalogue.mass, choice.kind
         own = self.catalogue.allows.get(case.role, frozenset()) | case.used
-        hours = self._hours(case) if kind.makes_eligible and not choice.rest else None
+        hours = self._hours(case) if kind.makes_eligible and not choice.rest and not case.is_idle else None
         evidence = _evidence(case, self._analysis, choice, self.catalogue, default, hours)
         bound = self._bound(case) if kind.changes and not kind.makes_eligible and not choice.rest else None
         if bound is not None:

@@ -9,7 +9,8 @@ from rightsize.model.plan import Advice
 from rightsize.model.proposal_kinds import BUILTIN, NARROW_SCOPE
 from rightsize.propose.directory.cases import REASONS, DirectoryAssignmentCase
 from rightsize.propose.directory.choose import WHY_KEPT, DirectoryChoice, DirectoryRoleCatalog
-from rightsize.rbac.resource_actions import is_read
+from rightsize.rbac.patterns import parse_pattern
+from rightsize.rbac.resource_actions import is_read, patterns_of
 from rightsize.rules.directory import side_actions
 
 _NAMED = 3
@@ -21,6 +22,18 @@ def lost_by(case: DirectoryAssignmentCase, choice: DirectoryChoice, default: fro
         return {}
     held = choice.allowed | default
     return {name: reason for name, reason in case.kept.items() if name not in held}
+
+
+def _asked(case: DirectoryAssignmentCase, choice: DirectoryChoice, default: frozenset[str]) -> Mapping[str, str]:
+    """Return the lost actions to ask for: not `users/allProperties/allTasks`, whose parts were judged one by one."""
+    lost = lost_by(case, choice, default)
+    known = [*case.used, *case.gone]
+    patterns = {name: [parse_pattern(one) for one in patterns_of(name)[1:]] for name in lost}
+    return {
+        name: lost[name]
+        for name, wider in patterns.items()
+        if not any(one.matches(part) for one in wider for part in known if part != name)
+    }
 
 
 def reason_of(
@@ -35,11 +48,12 @@ def reason_of(
     if kind.makes_eligible:
         return _sleeps(case, choice)
     if kind.keeps:
-        return WHY_KEPT[choice.why] if choice.why else f"no smaller role has all {_staying(case)}"
+        kept = WHY_KEPT[choice.why] if choice.why else f"no smaller role has all {_staying(case)}"
+        return kept + _enough(choice, catalogue)
     found = _comes(case, choice, catalogue)
     if choice.rest:
         return f"{found}; the rest can be activated: no log shows all that today's role is used for"
-    return found + _lost_words(lost_by(case, choice, default))
+    return found + _lost_words(_asked(case, choice, default))
 
 
 def _removed(case: DirectoryAssignmentCase, choice: DirectoryChoice, default: frozenset[str]) -> str:
@@ -50,7 +64,7 @@ def _removed(case: DirectoryAssignmentCase, choice: DirectoryChoice, default: fr
         return "none of its holders signed in"
     if not case.is_judged:
         return "no log shows a use of it, and `--unobservable drop` removes the actions that no log can show"
-    lost = lost_by(case, choice, default)
+    lost = _asked(case, choice, default)
     if not lost and reasons & {word.value for word in UnobservableReason}:
         return "none of its changes was used, and the options remove what no log can show"
     if not lost:
@@ -78,7 +92,7 @@ def _comes(case: DirectoryAssignmentCase, choice: DirectoryChoice, catalogue: Di
     if choice.kind is BUILTIN and case.is_idle:
         return (
             "none of its changes was used, and the audit log would have shown them; "
-            f"{_and(catalogue.names[one] for one in choice.roles)} keeps what no log can show: reads"
+            f"{_and(catalogue.names[one] for one in choice.roles)} comes for reads, which no log shows"
         )
     names = "a custom role" if choice.kind.makes_role else _and(catalogue.names[one] for one in choice.roles)
     many = not choice.kind.makes_role and len(choice.roles) > 1
@@ -95,10 +109,21 @@ def _staying(case: DirectoryAssignmentCase) -> str:
     return f"{len(case.used)} used actions{kept}"
 
 
+def _enough(choice: DirectoryChoice, catalogue: DirectoryRoleCatalog) -> str:
+    if not choice.enough:
+        return ""
+    return f"; {_and(catalogue.names[one] for one in choice.enough)} would be enough for what was used"
+
+
+def _actions(number: int) -> str:
+    return f"{number} action{'' if number == 1 else 's'}"
+
+
 def _lost_words(lost: Mapping[str, str]) -> str:
     if not lost:
         return ""
-    return f"; {len(lost)} actions go that no log can show ({_classes(lost)}): ask its holder"
+    goes = "goes" if len(lost) == 1 else "go"
+    return f"; {_actions(len(lost))} {goes} that no log can show ({_classes(lost)}): ask its holder"
 
 
 def _classes(names: Mapping[str, str]) -> str:
@@ -106,8 +131,9 @@ def _classes(names: Mapping[str, str]) -> str:
     reads = sum(1 for name in names if is_read(name))
     side = sum(1 for name in names if name in side_actions())
     other = len(names) - reads - side
-    words = [(reads, "reads"), (side, "for support and service health"), (other, "unlogged changes")]
-    return ", ".join(f"{number} {word}" for number, word in words if number)
+    words = [(reads, "read"), (other, "unlogged change")]
+    counted = [f"{number} {word}{'' if number == 1 else 's'}" for number, word in words if number]
+    return ", ".join([*counted, *([f"{side} for support and service health"] if side else [])])
 
 
 def question(
@@ -119,13 +145,13 @@ def question(
     default = catalogue.default if is_member else frozenset()
     name = str(case.row["role_name"] or case.row["role"])
     subject = str(case.row["role_assignment_id"])
-    lost = lost_by(case, choice, default)
+    lost = _asked(case, choice, default)
     if lost:
         told = [catalogue.spelt[one] for one in sorted(lost) if one not in side_actions()][:_NAMED]
         such = f", such as {', '.join(told)}" if told else ""
         yield Advice(
-            subject, f"{name}: the plan takes {len(lost)} actions that no log can show ({_classes(lost)}){such}: ask "
-            "its holder whether they are needed"
+            subject, f"{name}: the plan takes {_actions(len(lost))} that no log can show ({_classes(lost)}){such}: "
+            "ask its holder what it needs"
         )  # fmt: skip
         return
     others = {one for one in case.kept if not one.startswith("microsoft.directory/") and not is_read(one)}
@@ -137,14 +163,14 @@ def question(
             subject,
             f"{name}: {len(others)} of its actions are checked by other services "
             f"({', '.join(services[:_NAMED])}{more}): ask its holder, and use `--unobservable drop` if they are not "
-            "needed",
+            f"needed{_enough(choice, catalogue)}",
         )
     elif case.is_idle and (choice.kind.makes_eligible or choice.kind.keeps) and choice.why != "only_reads":
         unseen = {one: reason for one, reason in case.kept.items() if one not in default}
         if unseen:
             yield Advice(
                 subject,
-                f"{name}: nobody was seen to use it, and no log can show {len(unseen)} of its actions "
+                f"{name}: nobody was seen to use it, and no log can show {_actions(len(unseen))} of it "
                 f"({_classes(unseen)}): ask its holder what it is for",
             )
 
