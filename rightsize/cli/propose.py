@@ -84,7 +84,7 @@ def propose(
     ] = DEFAULT_PLAN,
     reads: Annotated[
         ReadsChoice,
-        typer.Option("--reads", help="Which reads of Azure Resource Manager and the directory stay; no log shows them."),
+        typer.Option("--reads", help="Which reads of Azure and of the directory stay; no log shows them."),
     ] = ReadsChoice.ALL,
     unobservable: Annotated[
         UnobservableChoice,
