@@ -104,6 +104,7 @@ WHY_KEPT = {
     "activated_idle": "it has to be activated, and nothing shows that it was not",
     "agent": "only a custom role would fit, and agents cannot rely on getting one",
     "no_premium": "only a custom role would fit, and no export shows the licence that it needs (Entra ID P1)",
+    "max_break": "the change is likelier to break something than `--max-break` allows",
     "no_room": "only a custom role would fit, and the tenant has as many as it may have",
 }
 """The reasons why a role that might be changed is kept: a sentence for each word."""
@@ -218,15 +219,15 @@ class _Chooser:
             return self._keep("services")
         if room.may_sleep:
             return DirectoryChoice(MAKE_ELIGIBLE, actions=self._own)
-        found = self._replacement(self._must)
-        if found is None:
+        found = self._replacement()
+        if found is None or self._weight(found) >= self._catalogue.mass(self._own):
             return self._keep(unsure or "only_reads")
         return found
 
     def _working(self) -> DirectoryChoice:
         """Return the choice for a role that was used."""
         case, room = self._case, self._room
-        options = [one for one in (*self._narrower(), self._replacement(self._must)) if one is not None]
+        options = [one for one in (*self._narrower(), self._replacement()) if one is not None]
         smaller = [one for one in options if one.place or self._weight(one) < self._catalogue.mass(self._own)]
         if smaller:
             return min(smaller, key=lambda one: (self._weight(one), one.kind, one.roles))
@@ -252,10 +253,10 @@ class _Chooser:
             return mass(choice.allowed)
         return mass(choice.actions) / IN_PART + mass(choice.reads)
 
-    def _replacement(self, must: frozenset[str], usable: frozenset[str] | None = None) -> DirectoryChoice | None:
+    def _replacement(self) -> DirectoryChoice | None:
         """Return built-in roles at today's scope that allow what is needed; None where there are none."""
-        usable = self._usable() if usable is None else usable
-        needs = must - self._default
+        usable = self._usable()
+        needs = self._must - self._default
         for needed in dict.fromkeys((needs, needs | self._jobs)):
             roles = self._cover(needed, usable)
             if needed and not roles:

@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -36,7 +37,7 @@ from rightsize.propose.directory.choose import (
 )
 from rightsize.propose.directory.holders import Holders, read_bound_reach, read_holders
 from rightsize.propose.directory.read_costs import price_reads
-from rightsize.propose.directory.reasons import lost_by, question, reason_of
+from rightsize.propose.directory.reasons import lost_by, place_word, question, reason_of
 from rightsize.propose.risk.estimate import Estimate
 from rightsize.rbac.resource_actions import is_read
 from rightsize.rbac.text import Folded, fold
@@ -134,7 +135,8 @@ class _Planner:
         found = choose(case, self.catalogue, self._room_of(case))
         bound = self._bound(case)
         risky = self._options.max_break is not None and bound is not None and bound.bound > self._options.max_break
-        found = stay if risky and not found.kind.makes_eligible else found
+        if risky and found.kind.changes and not found.kind.makes_eligible:
+            found = replace(stay, why="max_break")
         if found.kind.makes_role:
             self.custom[_custom_id(found.actions)] = found.actions
         return found
@@ -291,9 +293,8 @@ def _evidence(
         "coverage": analysis.state,
         **({"covered_days": analysis.covered_days} if analysis.state == Unused.COVERED_IN_PART else {}),
     }
-    if (choice.roles and choice.kind is BUILTIN) or choice.readers:
-        at = [catalogue.names[role] for role in choice.roles]
-        found["comes"] = [*at, *(catalogue.names[role] for role in choice.readers)]
+    if comes := _comes(choice, catalogue):
+        found["comes"] = comes
     if worked is not None:
         found["standing"] = {
             "days": worked["days"],
@@ -302,6 +303,17 @@ def _evidence(
             "meaning": "an activation of this length would have covered the use on 95 of 100 days",
         }
     return found
+
+
+def _comes(choice: DirectoryChoice, catalogue: DirectoryRoleCatalog) -> list[str]:
+    """Return the names of the new roles for people, with their place where it is narrower; none for one role alone."""
+    at = f" at one {place_word(choice.place)}" if choice.place else ""
+    readers = [catalogue.names[role] for role in choice.readers]
+    if choice.kind.makes_role:
+        return [_custom_name(_custom_id(choice.actions)), *readers] if readers else []
+    if choice.kind is BUILTIN or readers:
+        return [*(catalogue.names[role] + at for role in choice.roles), *readers]
+    return []
 
 
 def _uses(uses: pl.DataFrame, case: DirectoryAssignmentCase) -> list[dict[str, Any]]:

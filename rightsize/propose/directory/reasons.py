@@ -16,6 +16,11 @@ from rightsize.rules.directory import side_actions
 _NAMED = 3
 
 
+def place_word(place: str) -> str:
+    """Return what a narrower folded scope is."""
+    return "administrative unit" if place.startswith("/administrativeunits/") else "application"
+
+
 def lost_by(case: DirectoryAssignmentCase, choice: DirectoryChoice, default: frozenset[str]) -> Mapping[str, str]:
     """Return what might be needed and that the new roles lack, each with the reason why no log shows it."""
     if choice.kind.keeps or choice.kind.makes_eligible or choice.rest:
@@ -84,8 +89,7 @@ def _comes(case: DirectoryAssignmentCase, choice: DirectoryChoice, catalogue: Di
     """Return the clause on the roles that come."""
     beside = f", beside {_and(catalogue.names[one] for one in choice.readers)} for reads" if choice.readers else ""
     if choice.place:
-        where = "administrative unit" if choice.place.startswith("/administrativeunits/") else "application"
-        every = f"every use was inside one {where}"
+        every = f"every use was inside one {place_word(choice.place)}"
         if choice.kind is NARROW_SCOPE:
             return every + beside
         return f"{every}, and {_and(catalogue.names[one] for one in choice.roles)} has {_used(case)}{beside}"

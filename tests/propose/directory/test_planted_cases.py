@@ -56,3 +56,12 @@ def test_at_one_application_where_nothing_else_has_to_stay(shared_data: Path) ->
     world = tenant(shared_data, licensed=True)
     new, reason = comes(world.plan(reads="none"), "apu")
     assert new == ("Cloud Application Administrator @ app-7",) and "inside one application" in reason
+
+
+def test_the_page_names_what_comes_and_where(parts: dict[bool, PlanePart]) -> None:
+    said = {one.principal_ids[0]: one.comes_beyond for one in parts[True].proposals if one.kind.changes}
+    assert said["uma"] == ("Directory Readers", "Password Administrator at one administrative unit")
+    assert said["bo"][0] == "Directory Readers" and said["bo"][1].startswith("rightsize directory ")
+    asked = {one.subject: one.text for one in parts[False].advice}
+    assert "ask its holder" in asked["ida-729827-active"]
+    assert "Security Reader would be enough for what was used" in asked["sol-194ae4-active"]
