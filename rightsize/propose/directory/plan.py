@@ -37,7 +37,7 @@ from rightsize.propose.directory.choose import (
 )
 from rightsize.propose.directory.holders import Holders, read_bound_reach, read_holders
 from rightsize.propose.directory.read_costs import price_reads
-from rightsize.propose.directory.reasons import lost_by, place_word, question, reason_of
+from rightsize.propose.directory.reasons import asked_of, lost_by, place_word, question, reason_of
 from rightsize.propose.risk.estimate import Estimate
 from rightsize.rbac.resource_actions import is_read
 from rightsize.rbac.text import Folded, fold
@@ -277,7 +277,7 @@ def _evidence(
         row | {"days_ago": (analysis.plane.window.end.date() - dt.date.fromisoformat(row["last_seen"][:10])).days}
         for row in _uses(analysis.earlier, case)
     ]
-    lost = lost_by(case, choice, default)
+    lost, asked = lost_by(case, choice, default), asked_of(case, choice, default)
     found: dict[str, Any] = {
         "role": case.row["role_name"] or case.row["role"],
         "scope": case.row["scope"],
@@ -288,7 +288,7 @@ def _evidence(
         **({"used_before": before} if before else {}),
         "kept_unseen": _counted(reason for name, reason in case.kept.items() if name not in lost),
         "removed": _counted([*case.gone.values(), *lost.values()]),
-        **({"not_held": sorted(catalogue.spelt[name] for name in lost)[:_TOLD]} if lost else {}),
+        **({"not_held": sorted(catalogue.spelt[name] for name in asked)[:_TOLD]} if asked else {}),
         "mappable": _mappable(case),
         "coverage": analysis.state,
         **({"covered_days": analysis.covered_days} if analysis.state == Unused.COVERED_IN_PART else {}),

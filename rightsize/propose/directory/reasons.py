@@ -29,7 +29,7 @@ def lost_by(case: DirectoryAssignmentCase, choice: DirectoryChoice, default: fro
     return {name: reason for name, reason in case.kept.items() if name not in held}
 
 
-def _asked(case: DirectoryAssignmentCase, choice: DirectoryChoice, default: frozenset[str]) -> Mapping[str, str]:
+def asked_of(case: DirectoryAssignmentCase, choice: DirectoryChoice, default: frozenset[str]) -> Mapping[str, str]:
     """Return the lost actions to ask for: not `users/allProperties/allTasks`, whose parts were judged one by one."""
     lost = lost_by(case, choice, default)
     known = [*case.used, *case.gone]
@@ -58,7 +58,7 @@ def reason_of(
     found = _comes(case, choice, catalogue)
     if choice.rest:
         return f"{found}; the rest can be activated: no log shows all that today's role is used for"
-    return found + _lost_words(_asked(case, choice, default))
+    return found + _lost_words(asked_of(case, choice, default))
 
 
 def _removed(case: DirectoryAssignmentCase, choice: DirectoryChoice, default: frozenset[str]) -> str:
@@ -69,7 +69,7 @@ def _removed(case: DirectoryAssignmentCase, choice: DirectoryChoice, default: fr
         return "none of its holders signed in"
     if not case.is_judged:
         return "no log shows a use of it, and `--unobservable drop` removes the actions that no log can show"
-    lost = _asked(case, choice, default)
+    lost = asked_of(case, choice, default)
     if not lost and reasons & {word.value for word in UnobservableReason}:
         return "none of its changes was used, and the options remove what no log can show"
     if not lost:
@@ -149,7 +149,7 @@ def question(
     default = catalogue.default if is_member else frozenset()
     name = str(case.row["role_name"] or case.row["role"])
     subject = str(case.row["role_assignment_id"])
-    lost = _asked(case, choice, default)
+    lost = asked_of(case, choice, default)
     if lost:
         told = [catalogue.spelt[one] for one in sorted(lost) if one not in side_actions()][:_NAMED]
         such = f", such as {', '.join(told)}" if told else ""
