@@ -84,7 +84,7 @@ def propose(
     ] = DEFAULT_PLAN,
     reads: Annotated[
         ReadsChoice,
-        typer.Option("--reads", help="Which reads of Azure Resource Manager stay; no log shows them."),
+        typer.Option("--reads", help="Which reads of Azure and of the directory stay; no log shows them."),
     ] = ReadsChoice.ALL,
     unobservable: Annotated[
         UnobservableChoice,
@@ -267,7 +267,7 @@ def propose(
         say(line)
     for line in (*next_steps.next_lines(result.steps), *filter(None, (next_steps.left_out_line(result.steps),))):
         say(line)
-    for advice in result.plan.advice:
+    for advice in (*result.plan.advice, *(one for part in result.plan.parts for one in part.advice)):
         say(f"{advice.subject}: {advice.text}", level=0 if advice.subject.startswith("--") else 1)
     for one in result.unmatched:
         say(f"decision on a proposal that no longer exists: {one.proposal}, {one}")

@@ -178,6 +178,7 @@ class PlanePart:
         advice: Steps that only people can take.
         names: Display names by id, for people.
         files: Further files of the plan folder, by their name in the folder of the plane.
+        reads: As `Plan.reads`, for the reads of the plane; empty where the option changes nothing.
     """
 
     plane: Plane
@@ -188,6 +189,7 @@ class PlanePart:
     advice: tuple[Advice, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    reads: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

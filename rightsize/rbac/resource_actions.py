@@ -65,3 +65,13 @@ def is_read(action: str) -> bool:
 def is_of_directory(action: str) -> bool:
     """Return whether the directory itself checks an action; other services check all other actions."""
     return fold(action).startswith("microsoft.directory/")
+
+
+def entity_of(action: str) -> str:
+    """Return the folded service and kind of object of an action, `microsoft.directory/users`, without a narrower kind.
+
+    Deleted objects belong to their kind.
+    """
+    service, _, rest = fold(action).partition("/")
+    entity, _, kind = rest.partition("/")[0].partition(".")
+    return f"{service}/{kind if entity == 'deleteditems' and kind else entity}"

@@ -249,7 +249,9 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "curve": list(plan.curve),
         **({"separation": plan.separation} if plan.separation else {}),
         "planes": {
-            part.plane: {"window": part.window, "replay": part.replay, "rests_on": part.rests_on} for part in plan.parts
+            part.plane: {"window": part.window, "replay": part.replay, "rests_on": part.rests_on}
+            | ({"reads": part.reads} if part.reads else {})
+            for part in plan.parts
         },
     }
 

@@ -147,6 +147,8 @@ def _of_part(part: PlanePart, names: Mapping[str, str]) -> dict[str, Any]:
         "changes": len(changed),
         "replay": part.replay,
         "rows": [_row(one, names) for one in changed[:_SHOWN_BEYOND]],
+        "reads": part.reads,
+        "advice": [_text(one.text) for one in part.advice[:_SHOWN_BEYOND]],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 
 from rightsize.rbac.patterns import parse_pattern
@@ -67,7 +68,7 @@ def weight_of(action: str) -> int:
 def roles_that(meaning: str) -> frozenset[str]:
     """Return the folded ids of the special roles of one meaning.
 
-    The meanings are `last_of_its_kind`, `by_the_service`, `not_for_use` and `default_member`.
+    The meanings are `last_of_its_kind`, `last_holder`, `by_the_service`, `not_for_use` and `default_member`.
     """
     return frozenset(
         fold(row["directory_role_id"]) for row in rows_of("directory_special_roles") if row["meaning"] == meaning
@@ -90,3 +91,56 @@ def custom_actions() -> frozenset[str]:
 def bound_actions() -> frozenset[str]:
     """Return the folded actions that some roles may not perform on the accounts of administrators."""
     return frozenset(fold(row["action"]) for row in rows_of("directory_bound_actions"))
+
+
+@cache
+def bound_kinds() -> Mapping[str, str]:
+    """Return for each of `bound_actions` the kind of its table in `directory_bound_reach`: folded action to kind."""
+    return {fold(row["action"]): row["kind"] for row in rows_of("directory_bound_actions")}
+
+
+@cache
+def bound_reach(kind: str) -> Mapping[str, frozenset[str]]:
+    """Return by role the roles of the administrators on whom it may perform the actions of a kind; `*` means all.
+
+    Every role that is named may perform them on accounts without a role. Of a role that is not named nothing is known.
+    """
+    found: dict[str, set[str]] = {}
+    for row in rows_of("directory_bound_reach"):
+        if row["kind"] == kind:
+            found.setdefault(fold(row["directory_role_id"]), set()).add(fold(row["target_id"]))
+    return {role: frozenset(targets) for role, targets in found.items()}
+
+
+@cache
+def object_roles() -> frozenset[str]:
+    """Return the folded ids of the built-in roles that may be assigned at one application."""
+    return frozenset(fold(row["directory_role_id"]) for row in rows_of("directory_object_roles"))
+
+
+@cache
+def reading_roles() -> frozenset[str]:
+    """Return the folded ids of the built-in roles whose purpose is to read."""
+    return frozenset(fold(row["directory_role_id"]) for row in rows_of("directory_reading_roles"))
+
+
+@cache
+def contained_roles() -> Mapping[str, frozenset[str]]:
+    """Return by role the roles that Microsoft documents to be parts of it, although the lists of actions differ."""
+    found: dict[str, set[str]] = {}
+    for row in rows_of("directory_contained_roles"):
+        found.setdefault(fold(row["directory_role_id"]), set()).add(fold(row["contains_id"]))
+    return {role: frozenset(parts) for role, parts in found.items()}
+
+
+@cache
+def side_actions() -> frozenset[str]:
+    """Return the folded actions that most roles have beside their purpose: service health and support tickets."""
+    return frozenset(fold(row["action"]) for row in rows_of("directory_side_actions"))
+
+
+@cache
+def is_job_read(action: str) -> bool:
+    """Return whether reading this is a task of its own, such as reading the sign-in logs."""
+    name = fold(action)
+    return is_read(name) and any(parse_pattern(row["pattern"]).matches(name) for row in rows_of("directory_job_reads"))

@@ -40,6 +40,7 @@ class DirectoryTables:
         days: Use by day: `principal_id, principal_name, name, operation, place, scope, day, first_seen, last_seen,
             use, denied`; `by_graph` where a call to Microsoft Graph shows it and no record of the audit log.
         coverage: Days of the audit log that are covered.
+        units: `(unit, member_id)`: the members of administrative units whose members a complete listing shows.
     """
 
     inputs: Inputs
@@ -47,6 +48,7 @@ class DirectoryTables:
     assignments: pl.DataFrame
     days: pl.DataFrame
     coverage: pl.DataFrame
+    units: pl.DataFrame
 
     @cached_property
     def actions(self) -> pl.DataFrame:
@@ -76,7 +78,15 @@ class DirectoryTables:
         coverage = table_of("coverage").filter((pl.col("source") == AUDIT_LOG) & (pl.col("state") != "missing"))
         days = _days(table_of("usage_days"), coverage)
         assignments = _assignments(table_of("directory_role_assignments"), roles)
-        return cls(inputs, roles, assignments, days, coverage.select("day").unique())
+        units = _units(table_of("administrative_unit_members"), inputs.listings)
+        return cls(inputs, roles, assignments, days, coverage.select("day").unique(), units)
+
+
+def _units(members: pl.DataFrame, listings: pl.DataFrame) -> pl.DataFrame:
+    complete = listings.filter(pl.col("complete").fill_null(False) & (pl.col("listing") == "unitMembers"))
+    known = complete.select(unit=folded(pl.col("of"))).unique()
+    found = members.select(folded(pl.col("member_id")), unit=folded(pl.col("unit_id")))
+    return known.join(found, on="unit", how="left").unique().sort("unit", "member_id")
 
 
 def directory_window(

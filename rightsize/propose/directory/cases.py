@@ -17,9 +17,11 @@ from rightsize.analyze.reasons import SHOWN, OutOfCoverage, UnobservableReason, 
 from rightsize.analyze.text import folded
 from rightsize.propose.core.options import PlanOptions, Reads
 from rightsize.propose.core.options import Unobservable as Unseen
-from rightsize.rbac.resource_actions import is_read
+from rightsize.propose.directory.holders import Holders
+from rightsize.rbac.resource_actions import entity_of, is_read
 from rightsize.rbac.text import fold
-from rightsize.rules.directory import roles_that
+from rightsize.rules.directory import roles_that, side_actions
+from rightsize.rules.inventory import is_for_recovery
 from rightsize.rules.operations import first_party_tenants, is_emergency_name
 
 REASONS = {
@@ -27,9 +29,11 @@ REASONS = {
     "excluded": "it was excluded by name",
     "emergency_access": "its holder is an emergency access account",
     "last_global_administrator": "without it fewer than two permanent Global Administrators would be left",
+    "last_holder": "nobody else holds this role, which assigns roles",
     "by_the_service": "a Microsoft service holds it for synchronisation",
     "synced": "its holder is synchronised from another directory, which may restore it",
     "first_party": "its holder is a Microsoft application",
+    "recovery": "by its name, its holder waits for a failure elsewhere",
     "role_not_loaded": "its role definition is not loaded",
     "unresolved_principal": "no loaded listing has its holder",
     "young": "it or its holder was created within the window or the grace period",
@@ -56,9 +60,12 @@ class DirectoryAssignmentCase:
         holder_type: User, Group, ServicePrincipal or ManagedIdentity; empty where it is unknown.
         used: The actions by which its use was allowed, folded.
         earlier: The kept actions that were used before the window, within the days that `--forget-days` counts.
-        kept: Actions with another verdict than `used` that stay, each with the reason.
+        kept: Actions with another verdict than `used` that stay while the role does, each with the reason.
         gone: Actions that are removed, each with the reason.
+        firm: Those that every replacement has to allow: used ones, and those that are out of coverage.
+        hard: Unobservable changes that every replacement has to allow.
         places: The folded directory scopes where it was used, before the window too.
+        written: Those of `places` where something was changed.
         spelt: The same scopes as the log spells them, by the folded scope.
         left: The word of `REASONS` why it must not be changed, or empty.
     """
@@ -70,46 +77,75 @@ class DirectoryAssignmentCase:
     earlier: frozenset[str]
     kept: Mapping[str, str]
     gone: Mapping[str, str]
+    firm: frozenset[str]
+    hard: frozenset[str]
     places: frozenset[str]
+    written: frozenset[str]
     spelt: Mapping[str, str]
     left: str
 
     @property
-    def needed(self) -> frozenset[str]:
-        """The actions that have to be allowed after the plan."""
-        return self.used | frozenset(self.kept)
+    def holder(self) -> str:
+        """The folded id of the holder."""
+        return str(self.row["principal_id"])
+
+    @property
+    def role(self) -> str:
+        """The folded id of the role."""
+        return str(self.row["role"])
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The reads that stay though no log shows them."""
+        return frozenset(name for name in self.kept if is_read(name)) - self.firm
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing shows or suggests a use."""
+        return not self.firm
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether a log would have shown at least one change that it was not used for."""
+        return any(reason in SHOWN and not is_read(name) for name, reason in self.gone.items())
 
 
-def read_cases(analysis: DirectoryAnalysis, options: PlanOptions) -> list[DirectoryAssignmentCase]:
+def read_cases(analysis: DirectoryAnalysis, options: PlanOptions, holders: Holders) -> list[DirectoryAssignmentCase]:
     """Return the cases in the order of the assignments."""
     tables = analysis.tables
     left = _left_alone(analysis, options)
-    types = dict(described_principals(tables.inputs).select("principal_id", "principal_type").iter_rows())
+    touched = touched_entities(analysis)
     by_case: dict[int, list[tuple[str, str, str]]] = {}
     for a, name, verdict, reason in analysis.judged.iter_rows():
         by_case.setdefault(a, []).append((name, verdict, reason))
     places: dict[int, dict[str, str]] = {}
-    seen = pl.concat([rows.select("a", "place", "scope") for rows in (analysis.earlier, analysis.used)])
-    for a, place, scope in seen.iter_rows():
+    written: dict[int, set[str]] = {}
+    seen = pl.concat([rows.select("a", "place", "scope", "way") for rows in (analysis.earlier, analysis.used)])
+    for a, place, scope, way in seen.iter_rows():
         places.setdefault(a, {})[place] = scope
+        if not is_read(way):
+            written.setdefault(a, set()).add(place)
     found = []
     for row in tables.assignments.iter_rows(named=True):
         judged = by_case.get(row["a"], [])
-        kept = {name: reason for name, verdict, reason in judged if _stays(name, verdict, reason, options)}
+        holder = row["principal_id"]
+        stay = Stay(options, touched.get(holder, frozenset()), holder in holders.workloads)
+        words = {name: stay.word(name, verdict, reason) for name, verdict, reason in judged}
+        used = frozenset(name for name, verdict, _ in judged if verdict == Verdict.USED.value)
+        kept = {name: reason for name, _, reason in judged if words[name] and name not in used}
         found.append(
             DirectoryAssignmentCase(
                 a=row["a"],
                 row=row,
-                holder_type=types.get(row["principal_id"]) or "",
-                used=frozenset(name for name, verdict, _ in judged if verdict == Verdict.USED.value),
+                holder_type=holders.types.get(holder) or "",
+                used=used,
                 earlier=frozenset(name for name, reason in kept.items() if reason == OutOfCoverage.USED_BEFORE_WINDOW),
                 kept=kept,
-                gone={
-                    name: reason
-                    for name, verdict, reason in judged
-                    if verdict != Verdict.USED.value and name not in kept
-                },
+                gone={name: reason for name, _, reason in judged if not words[name]},
+                firm=frozenset(name for name, word in words.items() if word == "firm"),
+                hard=frozenset(name for name, word in words.items() if word == "hard"),
                 places=frozenset(places.get(row["a"], ())),
+                written=frozenset(written.get(row["a"], ())),
                 spelt=places.get(row["a"], {}),
                 left=left.get(row["a"], ""),
             )
@@ -117,15 +153,62 @@ def read_cases(analysis: DirectoryAnalysis, options: PlanOptions) -> list[Direct
     return found
 
 
-def _stays(name: str, verdict: str, reason: str, options: PlanOptions) -> bool:
-    """Return whether an action without use stays: always if out of coverage, else by `--reads` or `--unobservable`."""
-    if verdict == Verdict.OUT_OF_COVERAGE.value:
-        return True
-    if verdict != Verdict.UNOBSERVABLE.value:
-        return False
-    if reason == UnobservableReason.DIRECTORY_READ.value or is_read(name):
-        return options.reads is not Reads.NONE
-    return options.unobservable is not Unseen.DROP
+def touched_entities(analysis: DirectoryAnalysis) -> dict[str, frozenset[str]]:
+    """Return by holder the entities that it, or a member of the group, used under any assignment."""
+    seen = pl.concat([rows.select("principal_id", "name") for rows in (analysis.earlier, analysis.used)]).unique()
+    found: dict[str, set[str]] = {}
+    for holder, name in seen.join(analysis.tables.membership, on="principal_id").select("holder", "name").iter_rows():
+        found.setdefault(holder, set()).add(entity_of(name))
+    return {holder: frozenset(entities) for holder, entities in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """Decide by `--reads` and `--unobservable` what stays of the actions of one assignment.
+
+    The values mean what they mean for Azure roles: the service that checks an action stands for the resource provider,
+    and the kind of object that it acts on (users, groups) for the resource type.
+
+    Attributes:
+        options: The options of the plan.
+        touched: The entities that the holder used.
+        is_workload: Whether the holder is a workload, which cannot ask for what it misses.
+    """
+
+    options: PlanOptions
+    touched: frozenset[str]
+    is_workload: bool
+
+    def word(self, name: str, verdict: str, reason: str) -> str:
+        """Return `firm`, `hard`, `read`, `aside` (stays only while the role does), or an empty text for what goes."""
+        if verdict in (Verdict.USED.value, Verdict.OUT_OF_COVERAGE.value):
+            return "firm"
+        if verdict != Verdict.UNOBSERVABLE.value:
+            return ""
+        if reason == UnobservableReason.DIRECTORY_READ.value or is_read(name):
+            return "read" if self.keeps_read(name) else ""
+        if self.options.unobservable is Unseen.DROP:
+            return ""
+        if self.options.unobservable is Unseen.KEEP:
+            return "hard"
+        if name in side_actions():
+            return "aside"
+        if reason == UnobservableReason.OTHER_SERVICE.value:
+            return "hard"
+        return "hard" if self.is_workload and not self.touched else "aside"
+
+    def keeps_read(self, name: str) -> bool:
+        """Return whether `--reads` keeps a read without evidence."""
+        match self.options.reads:
+            case Reads.ALL:
+                return True
+            case Reads.NAMESPACE:
+                service = entity_of(name).partition("/")[0]
+                return any(one.partition("/")[0] == service for one in self.touched)
+            case Reads.SIBLING:
+                return entity_of(name) in self.touched
+            case _:
+                return False
 
 
 def _left_alone(analysis: DirectoryAnalysis, options: PlanOptions) -> dict[int, str]:
@@ -149,6 +232,7 @@ def _left_alone(analysis: DirectoryAnalysis, options: PlanOptions) -> dict[int, 
             else "by_the_service" if row["role"] in roles_that("by_the_service")
             else "synced" if row["synced"]
             else "first_party" if row["first_party"]
+            else "recovery" if row["recovery"]
             else "role_not_loaded" if not row["role_known"]
             else "unresolved_principal" if row["kind"] is None
             else "young" if _is_young(row, young)
@@ -188,17 +272,32 @@ def _holders(analysis: DirectoryAnalysis) -> pl.DataFrame:
         & (pl.col("principal_type") == "User").fill_null(False),
         synced=pl.col("is_synced").fill_null(False),
         first_party=folded(pl.col("owner_tenant_id")).is_in(tenants).fill_null(False),
+        # People are called Dr., too.
+        recovery=is_for_recovery(pl.col("display_name"))
+        & pl.col("principal_type").is_in(["ServicePrincipal", "ManagedIdentity"]).fill_null(False),
     ).unique("holder", keep="first", maintain_order=True)
 
 
 def _last_administrators(rows: pl.DataFrame, left: Mapping[int, str]) -> dict[int, str]:
-    """Return the permanent Global Administrators that stay so that `LEAST_ADMINISTRATORS` are left, in order of id."""
-    permanent = rows.filter(
-        pl.col("role").is_in(list(roles_that("last_of_its_kind")))
-        & (pl.col("state") == "active")
-        & pl.col("end_on").is_null()
-        & (pl.col("place") == "/")
-    ).sort("role_assignment_id")
-    stay = [a for a in permanent["a"] if a in left]
-    free: Sequence[int] = [a for a in permanent["a"] if a not in left]
-    return dict.fromkeys(free[: max(0, LEAST_ADMINISTRATORS - len(stay))], "last_global_administrator")
+    """Return the administrators that stay so that enough of them are left, in order of id.
+
+    `LEAST_ADMINISTRATORS` permanent Global Administrators stay, and one holder of each other role that assigns roles,
+    a permanent one where there is one.
+    """
+    is_permanent = (pl.col("state") == "active") & pl.col("end_on").is_null()
+    standing = rows.filter((pl.col("place") == "/") & (pl.col("state") != "activated")).with_columns(
+        later=~is_permanent
+    )
+    found: dict[int, str] = {}
+    for word, meaning, least in (
+        ("last_global_administrator", "last_of_its_kind", LEAST_ADMINISTRATORS),
+        ("last_holder", "last_holder", 1),
+    ):
+        for role in sorted(roles_that(meaning)):
+            held = standing.filter(pl.col("role") == role).sort("later", "role_assignment_id", "state")
+            if least > 1:
+                held = held.filter(~pl.col("later"))
+            stay = [a for a in held["a"] if a in left]
+            free: Sequence[int] = [a for a in held["a"] if a not in left]
+            found |= dict.fromkeys(free[: max(0, least - len(stay))], word)
+    return found

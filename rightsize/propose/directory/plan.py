@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -15,21 +16,31 @@ from rightsize.analyze.activation_use import duration, standing_hours
 from rightsize.analyze.directory.judge import DirectoryAnalysis
 from rightsize.analyze.directory.tables import DirectoryTables
 from rightsize.analyze.pim_findings import SELDOM_HOURS
-from rightsize.analyze.reasons import SHOWN, UnobservableReason, Unused, covered_of
+from rightsize.analyze.reasons import UnobservableReason, Unused, covered_of
 from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal
-from rightsize.model.proposal_kinds import BUILTIN, KEEP, MAKE_ELIGIBLE, NARROW_SCOPE, ProposalKind
+from rightsize.model.proposal_kinds import BUILTIN, KEEP, MAKE_ELIGIBLE, ProposalKind
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.directory.breakage import case_bounds
-from rightsize.propose.directory.cases import REASONS, DirectoryAssignmentCase, read_cases
-from rightsize.propose.directory.choose import DirectoryChoice, DirectoryRoleCatalog, choose, read_catalogue
+from rightsize.propose.directory.cases import DirectoryAssignmentCase, read_cases
+from rightsize.propose.directory.choose import (
+    IN_PART,
+    DirectoryChoice,
+    DirectoryRoleCatalog,
+    Room,
+    allowed_today,
+    choose,
+    read_catalogue,
+)
+from rightsize.propose.directory.holders import Holders, read_bound_reach, read_holders
+from rightsize.propose.directory.read_costs import price_reads
+from rightsize.propose.directory.reasons import asked_of, lost_by, place_word, question, reason_of
 from rightsize.propose.risk.estimate import Estimate
 from rightsize.rbac.resource_actions import is_read
 from rightsize.rbac.text import Folded, fold
-from rightsize.rules.directory import bound_actions
 
 _TOLD = 50
 _IDLE: Mapping[str, Any] = {"days": 0, "hours_a_month": 0.0, "hours_needed": 0.5}
@@ -44,36 +55,30 @@ def plan_directory(analysis: DirectoryAnalysis, options: PlanOptions) -> PlanePa
         InternalError: A proposal cannot be proved.
     """
     tables = analysis.tables
-    catalogue = read_catalogue(tables)
-    cases = read_cases(analysis, options)
-    bounds = case_bounds(analysis, cases)
-    worked = {row["a"]: row for row in standing_hours(analysis.days, analysis.plane.window, "a").iter_rows(named=True)}
-    room = _CUSTOM_ROLES - len(tables.roles.filter(~pl.col("is_built_in").fill_null(True)))
-    members = _member_like(tables)
+    holders = read_holders(tables)
+    cases = read_cases(analysis, options, holders)
+    planner = _Planner(analysis, options, holders, cases)
     proposals: list[Proposal] = []
-    roles: dict[str, frozenset[str]] = {}
+    advice: list[Advice] = []
     outcomes = {"allowed": 0, "needs_activation": 0, "denied": 0}
     for case in cases:
-        is_member = str(case.row["principal_id"]) in members
-        bound = bounds.get((str(case.row["role_assignment_id"]), str(case.row["state"])))
-        proposal, custom = _propose(
-            case, analysis, catalogue, options, worked.get(case.a), is_member, len(roles) < room, bound
-        )
-        proposals.append(proposal)
-        if custom:
-            roles[proposal.assignments[0].role] = custom
-        sleeps = proposal.kind.makes_eligible or case.row["state"] == "eligible"
+        choice = planner.choice(case)
+        proposals.extend(planner.proposals(case, choice))
+        advice.extend(question(case, choice, planner.catalogue, is_member=case.holder in holders.members))
+        sleeps = choice.kind.makes_eligible or case.row["state"] == "eligible"
         outcomes["needs_activation" if sleeps else "allowed"] += len(case.used)
     outcomes["unknown"] = count_unexplained(analysis.plane.verdicts)
+    catalogue, roles = planner.catalogue, planner.custom
     return PlanePart(
         plane="directory",
         proposals=tuple(sorted(proposals, key=lambda one: one.id)),
         window=analysis.plane.window.as_json(),
         replay=outcomes,
         rests_on={"grants": read_grants(tables), "role_definitions": read_roles(tables)},
-        advice=_advice(cases, catalogue),
+        advice=tuple(advice),
         names={**catalogue.names, **{role: _custom_name(role) for role in roles}},
         files={f"directory/{role}.json": _role_file(role, roles[role], catalogue) for role in sorted(roles)},
+        reads=price_reads(analysis, cases, options, holders, catalogue),
     )
 
 
@@ -100,147 +105,157 @@ def _hash(value: object) -> str:
     return hashlib.sha256(json.dumps(value, ensure_ascii=True).encode()).hexdigest()
 
 
-def _member_like(tables: DirectoryTables) -> set[str]:
-    """Return the principals that have the default reads of every member of the tenant: users that are not guests."""
-    people = tables.inputs.principals.filter(
-        (pl.col("principal_type") == "User") & (pl.col("user_type").fill_null("Member") != "Guest")
-    )
-    return {str(one).lower() for one in people["principal_id"]}
+class _Planner:
+    """Choose and write the proposals of the cases; custom roles of the plan count towards the tenant's limit."""
 
+    def __init__(
+        self,
+        analysis: DirectoryAnalysis,
+        options: PlanOptions,
+        holders: Holders,
+        cases: Iterable[DirectoryAssignmentCase],
+    ) -> None:
+        tables = analysis.tables
+        self.catalogue = read_catalogue(tables)
+        self.custom: dict[str, frozenset[str]] = {}
+        self._analysis, self._options, self._holders = analysis, options, holders
+        self._bounds = case_bounds(analysis, cases)
+        hours = standing_hours(analysis.days, analysis.plane.window, "a")
+        self._worked = {row["a"]: row for row in hours.iter_rows(named=True)}
+        self._room = _CUSTOM_ROLES - len(tables.roles.filter(~pl.col("is_built_in").fill_null(True)))
+        self._reach = read_bound_reach(tables, holders)
+        privileged = tables.roles.filter(pl.col("is_privileged").fill_null(False))
+        self._privileged = frozenset(privileged["role"])
 
-def _propose(
-    case: DirectoryAssignmentCase,
-    analysis: DirectoryAnalysis,
-    catalogue: DirectoryRoleCatalog,
-    options: PlanOptions,
-    worked: Mapping[str, Any] | None,
-    is_member: bool,
-    may_be_custom: bool,
-    bound: Estimate | None,
-) -> tuple[Proposal, frozenset[str]]:
-    """Return the proposal for a case, and the actions of its custom role, empty for none."""
-    today = catalogue.allows.get(str(case.row["role"]), frozenset()) | case.used
-    choice = DirectoryChoice(KEEP, actions=today)
-    if not case.left:
-        choice = choose(
-            case,
-            catalogue,
-            may_be_custom=may_be_custom,
-            is_member=is_member,
-            drops_unobservable=options.unobservable is Unseen.DROP,
+    def choice(self, case: DirectoryAssignmentCase) -> DirectoryChoice:
+        """Return the choice for a case; `keep` also where the change is likelier to break something than it may be."""
+        stay = DirectoryChoice(KEEP, actions=self.catalogue.allows.get(case.role, frozenset()) | case.used)
+        if case.left:
+            return stay
+        found = choose(case, self.catalogue, self._room_of(case))
+        bound = self._bound(case)
+        risky = self._options.max_break is not None and bound is not None and bound.bound > self._options.max_break
+        if risky and found.kind.changes and not found.kind.makes_eligible:
+            found = replace(stay, why="max_break")
+        if found.kind.makes_role:
+            self.custom[_custom_id(found.actions)] = found.actions
+        return found
+
+    def _room_of(self, case: DirectoryAssignmentCase) -> Room:
+        holders = self._holders
+        no_custom = (
+            "agent" if case.holder in holders.agents
+            else "no_premium" if not holders.premium
+            else "no_room" if len(self.custom) >= self._room
+            else ""
+        )  # fmt: skip
+        return Room(
+            is_member=case.holder in holders.members,
+            has_premium=holders.premium,
+            no_custom=no_custom,
+            may_sleep=holders.licensed and case.holder in holders.sleepers and case.row["state"] == "active",
+            is_seldom=self._hours(case)["hours_a_month"] < SELDOM_HOURS,
+            is_privileged=case.role in self._privileged,
+            drops_unobservable=self._options.unobservable is Unseen.DROP,
+            bounds=self._reach,
         )
-    if options.max_break is not None and bound is not None and bound.bound > options.max_break:
-        choice = DirectoryChoice(KEEP, actions=today)
-    risked = bound if choice.kind.changes else None
+
+    def _hours(self, case: DirectoryAssignmentCase) -> Mapping[str, Any]:
+        return self._worked.get(case.a) or _IDLE
+
+    def _bound(self, case: DirectoryAssignmentCase) -> Estimate | None:
+        return self._bounds.get((str(case.row["role_assignment_id"]), str(case.row["state"])))
+
+    def proposals(self, case: DirectoryAssignmentCase, choice: DirectoryChoice) -> Iterable[Proposal]:
+        """Yield the proposal of a case, and after a split a second one that makes the rest eligible.
+
+        Raises:
+            InternalError: It cannot be proved.
+        """
+        is_member = case.holder in self._holders.members
+        default = self.catalogue.default if is_member else frozenset()
+        today = allowed_today(case, self.catalogue, is_member=is_member)
+        proof = _prove(case, choice, today, default)
+        if not proof.holds:
+            raise InternalError(
+                f"the proposal for `{case.row['role_assignment_id']}` cannot be proved: {proof.witness}"
+            )
+        yield self._proposal(case, choice, proof, default)
+        if choice.rest:
+            rest = DirectoryChoice(MAKE_ELIGIBLE, actions=self.catalogue.allows[case.role] | case.used, rest=True)
+            yield self._proposal(case, rest, proof, default)
+
+    def _proposal(
+        self, case: DirectoryAssignmentCase, choice: DirectoryChoice, proof: Proof, default: frozenset[str]
+    ) -> Proposal:
+        mass, kind = self.catalogue.mass, choice.kind
+        own = self.catalogue.allows.get(case.role, frozenset()) | case.used
+        hours = self._hours(case) if kind.makes_eligible and not choice.rest and not case.is_idle else None
+        evidence = _evidence(case, self._analysis, choice, self.catalogue, default, hours)
+        bound = self._bound(case) if kind.changes and not kind.makes_eligible and not choice.rest else None
+        if bound is not None:
+            evidence["break_probability"] = bound.as_json()
+        before = mass(own)
+        left = 0.0 if kind.removes else mass(choice.actions) / (IN_PART if choice.place else 1) + mass(choice.reads)
+        weight = 0.5 if kind.makes_eligible or case.row["state"] == "eligible" else 1.0
+        used = mass(case.used | case.earlier)
+        # The second proposal of a split frees nothing that the first did not free.
+        is_second = choice.rest and kind.makes_eligible
+        excess_before = float(before - used) * (0.5 if case.row["state"] == "eligible" else 1.0)
+        return Proposal(
+            id="directory-" + _hash([case.row["role_assignment_id"], case.row["state"], *(["rest"] * is_second)])[:16],
+            plane="directory",
+            principal_ids=(case.holder,),
+            kind=kind,
+            replaces=(str(case.row["role_assignment_id"]),),
+            assignments=_assigned(case, choice),
+            reason=reason_of(case, choice, self.catalogue, default) + _on_days(case, self._analysis, kind),
+            evidence=evidence,
+            proof=proof,
+            break_probability_30d=bound.expected if bound is not None else 0.0,
+            excess_before=0.0 if is_second else excess_before,
+            excess_after=float(max(0, left - used)) * weight,
+            risk_before=0.0 if is_second else float(before),
+            risk_after=float(left),
+        )
+
+
+def _assigned(case: DirectoryAssignmentCase, choice: DirectoryChoice) -> tuple[PlannedAssignment, ...]:
     kind = choice.kind
-    worked = worked or _IDLE
-    sleeps = kind.keeps and not case.left and _may_sleep(case, analysis, worked)
-    if sleeps:
-        kind = MAKE_ELIGIBLE
-    after = _assigned(case, choice, kind)
-    proof = _prove(case, choice, kind, today, catalogue.default if is_member else frozenset())
-    if not proof.holds:
-        raise InternalError(f"the proposal for `{case.row['role_assignment_id']}` cannot be proved: {proof.witness}")
-    evidence = _evidence(case, analysis, choice, catalogue, worked if sleeps else None)
-    if risked is not None:
-        evidence["break_probability"] = risked.as_json()
-    before = catalogue.mass(today)
-    left = 0 if kind.removes else catalogue.mass(choice.actions) / (4 if choice.place else 1)
-    weight = 0.5 if kind.makes_eligible or case.row["state"] == "eligible" else 1.0
-    used = catalogue.mass(case.used | case.earlier)
-    proposal = Proposal(
-        id="directory-" + _hash([case.row["role_assignment_id"], case.row["state"]])[:16],
-        plane="directory",
-        principal_ids=(str(case.row["principal_id"]),),
-        kind=kind,
-        replaces=(str(case.row["role_assignment_id"]),),
-        assignments=after,
-        reason=_reason(case, choice, kind) + _on_days(case, analysis, kind),
-        evidence=evidence,
-        proof=proof,
-        break_probability_30d=risked.expected if risked is not None else 0.0,
-        excess_before=float(before - used) * (0.5 if case.row["state"] == "eligible" else 1.0),
-        excess_after=float(max(0, left - used)) * weight,
-        risk_before=float(before),
-        risk_after=float(left),
-    )
-    return proposal, choice.actions if kind.makes_role else frozenset()
-
-
-def _assigned(
-    case: DirectoryAssignmentCase, choice: DirectoryChoice, kind: ProposalKind
-) -> tuple[PlannedAssignment, ...]:
     if not kind.assigns:
         return ()
-    principal, role = fold(str(case.row["principal_id"])), fold(str(case.row["role"]))
+    principal, today = fold(case.holder), str(case.row["scope"])
     state: AssignmentState = "eligible" if kind.makes_eligible or case.row["state"] == "eligible" else "active"
-    scope = case.spelt.get(choice.place, choice.place) or str(case.row["scope"])
-    if kind.makes_role:
-        return (PlannedAssignment(scope, _custom_id(choice.actions), principal, None, state),)
-    roles = map(fold, choice.roles) if kind is BUILTIN else (role,)
-    return tuple(PlannedAssignment(scope, one, principal, None, state) for one in sorted(roles))
+    scope = case.spelt.get(choice.place, choice.place) or today
+    roles = (
+        (_custom_id(choice.actions),) if kind.makes_role
+        else map(fold, choice.roles) if choice.roles
+        else (fold(case.role),)
+    )  # fmt: skip
+    found = [PlannedAssignment(scope, one, principal, None, state) for one in roles]
+    found += [PlannedAssignment(today, fold(one), principal, None, state) for one in choice.readers]
+    return tuple(sorted(found))
 
 
 def _prove(
-    case: DirectoryAssignmentCase,
-    choice: DirectoryChoice,
-    kind: ProposalKind,
-    today: frozenset[str],
-    default: frozenset[str],
+    case: DirectoryAssignmentCase, choice: DirectoryChoice, today: frozenset[str], default: frozenset[str]
 ) -> Proof:
-    after = frozenset() if kind.removes else today if kind.keeps or kind.makes_eligible else choice.actions
-    # At an administrative unit the same role reaches no more than in the whole tenant.
-    missing = sorted((case.used | case.earlier) - after - default)
-    added = sorted(after - today)
-    outside = [place for place in sorted(case.places) if choice.place and place != choice.place]
+    """Prove that what was used stays allowed where it was used, and that nothing comes that is not allowed today.
+
+    At an administrative unit or an application a role reaches no more than in the whole tenant.
+    """
+    kind = choice.kind
+    if kind.keeps or kind.makes_eligible:
+        return Proof(used_subset=True, granted_superset=True)
+    needed = (case.used | case.earlier) - default
+    changed = {name for name in needed if not is_read(name)}
+    missing = sorted(
+        (changed - choice.actions) | ((needed - changed) - choice.reads if choice.place else needed - choice.allowed)
+    )
+    added = sorted(choice.allowed - today)
+    outside = sorted(place for place in case.written if choice.place and place != choice.place)
     witness = next(iter([*missing, *added, *outside]), None)
     return Proof(not missing and not outside, not added, witness)
-
-
-def _may_sleep(case: DirectoryAssignmentCase, analysis: DirectoryAnalysis, worked: Mapping[str, Any]) -> bool:
-    """Return whether an active role may become eligible: held by people, in a tenant that uses PIM, and seldom used.
-
-    The role stays the same, and so do the rules of its activation.
-    """
-    licensed = analysis.tables.assignments["state"].is_in(["eligible", "activated"]).any()
-    people = case.holder_type == "User" or (
-        case.holder_type == "Group" and str(case.row["principal_id"]) in _assignable_groups(analysis.tables)
-    )
-    # No log shows how seldom a role is used that only reads, or whose use only other services log.
-    changes = {reason for name, reason in case.gone.items() if not is_read(name)}
-    judged = bool(case.used) or not changes.isdisjoint(SHOWN)
-    seldom = worked["hours_a_month"] < SELDOM_HOURS
-    return bool(licensed and people and judged and case.row["state"] == "active" and seldom)
-
-
-def _assignable_groups(tables: DirectoryTables) -> set[str]:
-    principals = tables.inputs.principals
-    mine = principals.filter(pl.col("is_role_assignable").fill_null(False))
-    return {str(one).lower() for one in mine["principal_id"]}
-
-
-def _reason(case: DirectoryAssignmentCase, choice: DirectoryChoice, kind: ProposalKind) -> str:
-    if case.left:
-        return f"{case.left}: {REASONS[case.left]}"
-    if kind.removes:
-        reasons = set(case.gone.values())
-        if reasons == {Unused.NEVER_ACTIVATED.value}:
-            return "nobody activated it, and an activation would have been logged"
-        if reasons == {Unused.NO_SIGN_IN.value}:
-            return "none of its holders signed in"
-        if reasons & {word.value for word in UnobservableReason}:
-            return "no log shows a use of it, and `--unobservable drop` removes the actions that no log can show"
-        return "none of its actions was used, and the audit log would have shown it"
-    if kind.makes_eligible:
-        return "it is used a few hours a month, and its holder can activate it for them"
-    if kind is NARROW_SCOPE:
-        return "every use was inside one administrative unit"
-    if kind.keeps and case.used & bound_actions():
-        return "smaller roles may not do this to every account, and no log says whose account it was done to"
-    if kind.keeps:
-        return f"no smaller role has all {_staying(case)}"
-    smaller = "a custom role" if kind.makes_role else f"{len(choice.roles)} smaller built-in roles"
-    return f"{smaller} would have all {_staying(case)}"
 
 
 def _on_days(case: DirectoryAssignmentCase, analysis: DirectoryAnalysis, kind: ProposalKind) -> str:
@@ -250,22 +265,19 @@ def _on_days(case: DirectoryAssignmentCase, analysis: DirectoryAnalysis, kind: P
     return f" ({covered_of(analysis.covered_days, analysis.plane.window.days)})"
 
 
-def _staying(case: DirectoryAssignmentCase) -> str:
-    kept = f" and the {len(case.kept)} that cannot be decided" if case.kept else ""
-    return f"{len(case.used)} used actions{kept}"
-
-
 def _evidence(
     case: DirectoryAssignmentCase,
     analysis: DirectoryAnalysis,
     choice: DirectoryChoice,
     catalogue: DirectoryRoleCatalog,
+    default: frozenset[str],
     worked: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     before = [
         row | {"days_ago": (analysis.plane.window.end.date() - dt.date.fromisoformat(row["last_seen"][:10])).days}
         for row in _uses(analysis.earlier, case)
     ]
+    lost, asked = lost_by(case, choice, default), asked_of(case, choice, default)
     found: dict[str, Any] = {
         "role": case.row["role_name"] or case.row["role"],
         "scope": case.row["scope"],
@@ -274,14 +286,15 @@ def _evidence(
         "used": len(case.used),
         "operations": _uses(analysis.used, case),
         **({"used_before": before} if before else {}),
-        "kept_unseen": _counted(case.kept.values()),
-        "removed": _counted(case.gone.values()),
+        "kept_unseen": _counted(reason for name, reason in case.kept.items() if name not in lost),
+        "removed": _counted([*case.gone.values(), *lost.values()]),
+        **({"not_held": sorted(catalogue.spelt[name] for name in asked)[:_TOLD]} if asked else {}),
         "mappable": _mappable(case),
         "coverage": analysis.state,
         **({"covered_days": analysis.covered_days} if analysis.state == Unused.COVERED_IN_PART else {}),
     }
-    if choice.roles and choice.kind is BUILTIN:
-        found["comes"] = [catalogue.names[role] for role in choice.roles]
+    if comes := _comes(choice, catalogue):
+        found["comes"] = comes
     if worked is not None:
         found["standing"] = {
             "days": worked["days"],
@@ -290,6 +303,17 @@ def _evidence(
             "meaning": "an activation of this length would have covered the use on 95 of 100 days",
         }
     return found
+
+
+def _comes(choice: DirectoryChoice, catalogue: DirectoryRoleCatalog) -> list[str]:
+    """Return the names of the new roles for people, with their place where it is narrower; none for one role alone."""
+    at = f" at one {place_word(choice.place)}" if choice.place else ""
+    readers = [catalogue.names[role] for role in choice.readers]
+    if choice.kind.makes_role:
+        return [_custom_name(_custom_id(choice.actions)), *readers] if readers else []
+    if choice.kind is BUILTIN or readers:
+        return [*(catalogue.names[role] + at for role in choice.roles), *readers]
+    return []
 
 
 def _uses(uses: pl.DataFrame, case: DirectoryAssignmentCase) -> list[dict[str, Any]]:
@@ -322,24 +346,6 @@ def _mappable(case: DirectoryAssignmentCase) -> float:
     unseen = sum(1 for reason in (*case.kept.values(), *case.gone.values()) if reason in hidden)
     granted = len(case.used) + len(case.kept) + len(case.gone)
     return round(1 - unseen / granted, 3) if granted else 0.0
-
-
-def _advice(cases: Iterable[DirectoryAssignmentCase], catalogue: DirectoryRoleCatalog) -> tuple[Advice, ...]:
-    """Return advice on roles that stay broad although little of them is used: for other services' actions and reads."""
-    found = []
-    for case in cases:
-        others = sum(1 for reason in case.kept.values() if reason == UnobservableReason.OTHER_SERVICE.value)
-        reads = sum(1 for name in case.kept if is_read(name) and name not in catalogue.default)
-        if not case.left and others and len(case.used) < others:
-            name = str(case.row["role_name"] or case.row["role"])
-            found.append(
-                Advice(
-                    str(case.row["role_assignment_id"]),
-                    f"{name}: {others} of its actions are checked by other services, and {reads} are reads that no "
-                    "log shows; ask its holder, and use `--unobservable drop` if they are not needed",
-                )
-            )
-    return tuple(found)
 
 
 def _custom_id(actions: frozenset[str]) -> Folded:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from rightsize.analyze.directory.judge import DirectoryAnalysis
 from rightsize.propose.directory.choose import read_catalogue
+from rightsize.propose.directory.holders import read_holders
 from rightsize.propose.directory.plan import read_grants, read_roles
 from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal
 from rightsize.propose.verify.verify import Change
@@ -34,22 +35,30 @@ def _changed(what: str, read: Mapping[str, str], now: Mapping[str, str], detail:
 
 def _uncovered(part: WrittenPart, today: DirectoryAnalysis) -> Iterator[Change]:
     catalogue = read_catalogue(today.tables)
-    spoken = {fold(grant): proposal for proposal in part.proposals for grant in proposal.replaces}
-    held = {a: fold(id_) for a, id_ in today.tables.assignments.select("a", "role_assignment_id").iter_rows()}
+    members = read_holders(today.tables).members
+    spoken: dict[str, list[WrittenProposal]] = {}
+    for proposal in part.proposals:
+        for grant in proposal.replaces:
+            spoken.setdefault(fold(grant), []).append(proposal)
+    columns = ("role_assignment_id", "principal_id")
+    held = {a: (fold(id_), holder) for a, id_, holder in today.tables.assignments.select("a", *columns).iter_rows()}
     rows = today.used.select("a", "principal_id", "operation", "name", "way", "place")
     for a, principal, operation, name, way, place in rows.sort(rows.columns).iter_rows():
-        proposal = spoken.get(held[a])
-        if proposal is None or proposal.kind.keeps or proposal.kind.makes_eligible:
+        grant, holder = held[a]
+        proposals = spoken.get(grant, [])
+        # What stays or can be activated is allowed.
+        if not proposals or any(one.kind.keeps or one.kind.makes_eligible for one in proposals):
             continue
-        allowed = _allowed(proposal, catalogue.allows)
-        inside = all(one.scope == "/" or fold(one.scope) == place for one in proposal.assignments)
-        if not inside or not {name, way} & allowed:
+        allowed = _allowed(proposals, place, catalogue.allows) | (catalogue.default if holder in members else set())
+        if not {name, way} & allowed:
             detail = "today's role allows it, and the planned roles do not"
             yield Change("use", principal or "", "not_covered", detail, operation, "directory", place)
 
 
-def _allowed(proposal: WrittenProposal, allows: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    roles = [one.role for one in proposal.assignments]
+def _allowed(proposals: list[WrittenProposal], place: str, allows: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """Return the actions that the planned roles allow at a place."""
+    given = [one for proposal in proposals for one in proposal.assignments]
+    roles = [one.role for one in given if one.scope == "/" or fold(one.scope) == place]
     # The actions of a new custom role are in its file, and are among those that custom roles may hold.
     new = custom_actions() if any(role not in allows for role in roles) else frozenset()
     return frozenset().union(new, *(allows.get(role, frozenset()) for role in roles))

@@ -21,6 +21,7 @@ D = "microsoft.directory/"
 UNIT = "/administrativeUnits/u1"
 GLOBAL = "62e90394-69f5-4237-9190-012177145e10"
 USER_ADMIN = "fe930be7-5e62-47db-91af-98c3a49a38b1"
+DIRECTORY_READERS = "88d8e3e3-8f55-4a1e-953a-9b9898b8876b"
 DEFAULT = "a0b1b346-4d3e-4e8b-98f8-753987be4970"
 ROLES = {
     GLOBAL: ["users/allProperties/allTasks", "groups/allProperties/allTasks", "auditLogs/allProperties/read"],

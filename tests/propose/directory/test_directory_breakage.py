@@ -7,7 +7,7 @@ import datetime as dt
 import polars as pl
 import pytest
 
-from tests.analyze.directory.world import FIRST, USER_ADMIN, WINDOW, D, World
+from tests.analyze.directory.world import DIRECTORY_READERS, FIRST, USER_ADMIN, WINDOW, D, World
 
 
 @pytest.fixture
@@ -37,6 +37,7 @@ def test_what_the_last_days_brought_makes_a_break_likelier_for_all_alike(world: 
 
 
 def test_days_of_a_member_are_days_of_the_group(world: World) -> None:
+    world.role(DIRECTORY_READERS, f"{D}groups/standard/read")
     world.person("team", "Group", is_role_assignable=True).holds("team", "groups")
     world.add("group_closure", group_id="team", member_id="u0", depth=1)
     world.add("listings", listing="transitiveMembers", of="team", complete=True)

@@ -10,7 +10,7 @@ import pytest
 
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.directory.plan import plan_directory
-from tests.analyze.directory.world import GLOBAL, UNIT, USER_ADMIN, D, World
+from tests.analyze.directory.world import DIRECTORY_READERS, GLOBAL, UNIT, USER_ADMIN, D, World
 
 
 @pytest.fixture
@@ -25,7 +25,10 @@ def test_a_role_that_was_not_used_goes_and_what_everybody_may_read_does_not_hold
 
 def test_a_guest_keeps_what_a_role_lets_it_read(world: World) -> None:
     world.person("guest", user_type="Guest").holds("guest", "groups")
-    assert world.proposal("guest-groups-active").kind == "custom"
+    assert world.proposal("guest-groups-active").kind == "keep"
+    world.role(DIRECTORY_READERS, f"{D}groups/standard/read")
+    proposal = world.proposal("guest-groups-active")
+    assert [one.role for one in proposal.assignments] == [DIRECTORY_READERS]
 
 
 def test_a_smaller_built_in_role_comes_instead(world: World) -> None:
@@ -63,6 +66,9 @@ def test_work_in_one_unit_narrows_the_scope(world: World) -> None:
     world.holds("ada", USER_ADMIN).daily("ada", "users/create", scope=UNIT).daily(
         "ada", "users/basic/update", scope=UNIT
     )
+    world.add("administrative_unit_members", unit_id="u1", member_id="bob").cover("sign_in_log")
+    assert world.proposal("ada-fe930b-active").kind == "keep"
+    world.add("listings", listing="unitMembers", of="u1", complete=True)
     proposal = world.proposal("ada-fe930b-active")
     assert (proposal.kind, proposal.assignments[0].scope) == ("narrow_scope", UNIT)
 
@@ -70,7 +76,9 @@ def test_work_in_one_unit_narrows_the_scope(world: World) -> None:
 def test_a_custom_role_holds_only_what_custom_roles_may(world: World) -> None:
     actions = (f"{D}applications/credentials/update", f"{D}applications/basic/update", f"{D}applications/delete")
     world.role("apps", *actions).holds("ada", "apps").daily("ada", "applications/credentials/update")
-    part = world.plan()
+    kept = world.proposal("ada-apps-active")
+    assert kept.kind == "keep" and "Entra ID P1" in kept.reason
+    part = world.cover("sign_in_log").plan()
     (proposal,) = part.proposals
     assert proposal.kind == "custom"
     (text,) = part.files.values()
