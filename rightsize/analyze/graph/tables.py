@@ -33,6 +33,9 @@ class GraphTables:
     first_party_apps: pl.DataFrame
     graph_usage_days: pl.DataFrame
     coverage: pl.DataFrame
+    agent_blueprints: pl.DataFrame
+    inheritable_permissions: pl.DataFrame
+    listings: pl.DataFrame
 
     @classmethod
     def read(cls, table_of: Callable[[str], pl.DataFrame]) -> GraphTables:
