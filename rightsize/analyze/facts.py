@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from rightsize.analyze.graph.agents import OWN, effective_permissions
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables, held_permissions
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_ids
@@ -36,7 +37,8 @@ class Facts:
         owned: `(owner_id, owned_id, kind)`; kind Group, ServicePrincipal or AgentIdentity.
         agents: `(holder_id, agent_id, kind)`: the principal of a blueprint and its agent identities, and an agent
             identity and its user account; kind AgentIdentity or AgentUser.
-        permissions: `(principal_id, permission)` of application permissions of Microsoft Graph.
+        permissions: `(principal_id, permission)` of application permissions of Microsoft Graph; agents have those
+            that they inherit or may inherit, too.
         roles: `(principal_id, permission, state)`: actions of directory roles over the whole directory, and role ids.
         scoped: `(principal_id, permission, state, scope)`: the same of roles over a part of the directory.
         units: `(unit, member_id, restricted)` of administrative units.
@@ -102,9 +104,12 @@ def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts
     known = typed.select("scope", type=folded(typed["resource_type"])).drop_nulls()
     settings = listed.select("scope", "settings")
     others = pl.concat([links.select("scope"), identities.select("scope")]).select("scope", type=_type_of("scope"))
-    names = ("api_permissions", "app_role_assignments", "permission_grants")
+    names = (
+        "api_permissions", "app_role_assignments", "permission_grants", "agent_blueprints", "inheritable_permissions",
+        "listings",
+    )  # fmt: skip
     graph = GraphTables.of(principals=inputs.principals, **{name: table_of(name) for name in names})
-    consented = held_permissions(graph)
+    consented = _with_inherited(held_permissions(graph), graph)
     held = _directory_roles(table_of)
     roles = held.filter(pl.col("scope") == "/").drop("scope")
     units = read_units(table_of)
@@ -134,6 +139,12 @@ def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts
             | pl.col("is_role_assignable").fill_null(False),
         ).sort("principal_id"),
     )  # fmt: skip
+
+
+def _with_inherited(held: pl.DataFrame, graph: GraphTables) -> pl.DataFrame:
+    """Return held permissions and those that agent identities inherit, or may inherit, from their blueprint."""
+    inherited = effective_permissions(held, graph).filter(pl.col("origin") != OWN)
+    return pl.concat([held, inherited.rename({"agent_id": "client_id"}).select(held.columns)])
 
 
 _IDENTITY_TYPE = "/providers/microsoft.managedidentity/userassignedidentities/"

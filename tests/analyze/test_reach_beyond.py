@@ -251,3 +251,24 @@ def test_the_owner_of_an_agent_identity_may_be_able_to_act_as_it(tenant: Tiny) -
     agents(tenant)
     held = {"object_owners": [{"object_id": "one", "owner_id": "ann", "app_id": None}]}
     assert ways(tenant, "p:ann", **held)["p:one"] == [("p:one", False)]
+
+
+def test_an_agent_takes_what_it_inherits(tenant: Tiny) -> None:
+    """What its blueprint's principal holds counts for it where the blueprint lets agents inherit it."""
+    agents(tenant)
+    people(tenant, graph="ServicePrincipal")
+    role = {
+        "api_app_id": GRAPH,
+        "permission_id": "r",
+        "access": "application",
+        "permission": "AppRoleAssignment.ReadWrite.All",
+    }
+    held = {"api_permissions": [role], "app_role_assignments": [
+        {"app_role_assignment_id": "g", "principal_id": "bp", "principal_type": "ServicePrincipal",
+         "resource_id": "graph", "app_role_id": "r"}]}  # fmt: skip
+    rule = {"blueprint_id": "app-bp", "resource_app_id": GRAPH, "access": "application"}
+    taken = {
+        mode: reach(tenant, **held, inheritable_permissions=[rule | {"mode": mode}])["one", "active"]["takes_tenant"]
+        for mode in ("allAllowed", "none")
+    }
+    assert taken == {"allAllowed": True, "none": False}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from rightsize.analyze.graph.agent_findings import find_blocked_permissions
 from rightsize.analyze.graph.cases import (
     OUT_OF_COVERAGE,
     CaseKey,
@@ -96,7 +97,7 @@ def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAna
         principals=principal_rows(rows),
         assignments=assignment_rows(rows),
         denied=denied_rows(requests),
-        findings=finding_rows(rows, first_party),
+        findings=pl.concat([finding_rows(rows, first_party), find_blocked_permissions(held, tables)]),
         tables=tables,
         graph=graph,
         held=held,
