@@ -16,8 +16,7 @@ def agents(*names: str) -> Apps:
     apps = Apps().app("claims", object_type="agentIdentityBlueprintPrincipal")
     apps.add("agent_blueprints", blueprint_app_id=BLUEPRINT, object_id="claims-object", display_name="Claims")
     for name in names or ("a1",):
-        # The client id of an agent identity is its object id; v1.0 lists no `appId`.
-        apps.app(name, app_id=None, object_type="agentIdentity", blueprint_app_id=BLUEPRINT.upper())
+        apps.app(name, object_type="agentIdentity", blueprint_app_id=BLUEPRINT.upper())
     return apps.holds("claims", "User.Read.All", "Mail.Send").delegated("claims", "Mail.Read", "Mail.ReadWrite")
 
 
@@ -109,3 +108,62 @@ def test_an_agent_without_a_listed_blueprint_principal_has_its_own_permissions()
 def test_the_principal_of_a_blueprint_and_an_agent_user_are_no_agent_identities() -> None:
     apps = agents().add("principals", principal_id="au", principal_type="User", object_type="agentUser", parent_id="a1")
     assert agent_identities(apps.tables().principals)["agent_id"].to_list() == ["a1"]
+
+
+def test_a_request_of_an_agent_is_use_of_what_it_inherits() -> None:
+    """Judged by its own requests alone, the principal of a blueprint uses nothing: only its agents act."""
+    apps = whole(inherits(agents("a1", "a2"), "application", "allAllowed")).asks("a2", "GET /users")
+    assert apps.judged("claims") == {"User.Read.All": ("used", "elimination"), "Mail.Send": ("unused", "covered")}
+    case = apps.analysis().cases["claims", "application", ""]
+    assert case.agents == {"GET /users": ("a2",)}
+    assert apps.analysis().cases["a2", "application", ""].unexplained == {}
+
+
+def test_its_own_permissions_explain_a_request_before_inherited_ones() -> None:
+    """The own permission is one agent's, the inherited one every agent's."""
+    apps = whole(inherits(agents("a1", "a2"), "application", "allAllowed")).holds("a1", "Directory.Read.All")
+    apps.asks("a1", "GET /users")
+    assert apps.judged("a1") == {"Directory.Read.All": ("used", "elimination")}
+    assert apps.judged("claims")["User.Read.All"] == ("unused", "covered")
+
+
+def test_a_list_of_scopes_credits_only_what_is_on_it() -> None:
+    apps = whole(inherits(agents(), "delegated", "enumerated", "Mail.ReadWrite"))
+    apps.asks("a1", "GET /me/messages", user="ann")
+    assert apps.judged("claims", "delegated") == {
+        "Mail.Read": ("unused", "covered"),
+        "Mail.ReadWrite": ("used", "elimination"),
+    }
+
+
+def test_what_is_not_inherited_explains_nothing_and_is_kept_all_the_same() -> None:
+    """A call contradicts the listing, which may be younger than the call: the permission may still be needed."""
+    apps = whole(inherits(agents(), "application", "none")).asks("a1", "GET /users")
+    assert apps.analysis().cases["a1", "application", ""].unexplained == {"GET /users": "no_permission"}
+    assert apps.judged("claims") == {
+        "User.Read.All": ("out_of_coverage", "unexplained_request"),
+        "Mail.Send": ("unused", "covered"),
+    }
+
+
+def test_use_of_what_may_be_inherited_keeps_it() -> None:
+    apps = agents().asks("a1", "GET /users")
+    assert apps.judged("claims")["User.Read.All"] == ("used", "elimination")
+
+
+def test_a_grant_of_one_user_is_inherited_for_that_user() -> None:
+    apps = whole(inherits(agents(), "delegated", "allAllowed")).delegated("claims", "Group.Read.All", user="ann")
+    apps.asks("a1", "GET /groups", user="ann").asks("a1", "GET /groups/{id}", user="bob")
+    assert apps.judged("claims", "delegated", "ann") == {"Group.Read.All": ("used", "elimination")}
+    assert apps.analysis().cases["a1", "delegated", ""].unexplained == {"GET /groups/{id}": "no_permission"}
+
+
+def test_requests_in_quarantine_alone_leave_inherited_permissions_open() -> None:
+    apps = whole(inherits(agents(), "application", "allAllowed")).asks("a1", "GET /users", suspect=3)
+    assert apps.judged("claims")["User.Read.All"] == ("out_of_coverage", "quarantined")
+
+
+def test_the_plan_keeps_what_agents_use_of_their_blueprint() -> None:
+    apps = whole(inherits(agents("a1", "a2"), "application", "allAllowed")).asks("a1", "GET /users/{id}/manager")
+    assert apps.after("claims") >= {"User.Read.All"}
+    assert "Mail.Send" not in apps.after("claims")

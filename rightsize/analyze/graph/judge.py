@@ -8,14 +8,17 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.analyze.graph.agent_findings import find_blocked_permissions
+from rightsize.analyze.graph.agents import agent_identities, effective_permissions
 from rightsize.analyze.graph.cases import (
     OUT_OF_COVERAGE,
     CaseKey,
     GraphCase,
     GraphMap,
     GraphNeed,
+    Inheritances,
     SeenRequests,
     build_cases,
+    inherited_access,
 )
 from rightsize.analyze.graph.frames import assignment_rows, denied_rows, finding_rows, principal_rows, verdict_rows
 from rightsize.analyze.graph.tables import (
@@ -60,6 +63,8 @@ class GraphAnalysis(PlaneAnalysis):
         tables: The tables it rests on.
         graph: The imported map.
         held: As `held_permissions`.
+        effective: As `effective_permissions`, of agents.
+        inherited: What agents inherit of Microsoft Graph, by agent and access.
         clients: As `service_principals`.
         cases: What each application holds and needs.
         judgements: The verdict on each permission of each case.
@@ -70,6 +75,8 @@ class GraphAnalysis(PlaneAnalysis):
     tables: GraphTables
     graph: GraphMap
     held: pl.DataFrame
+    effective: pl.DataFrame
+    inherited: Inheritances
     clients: pl.DataFrame
     cases: Mapping[CaseKey, GraphCase]
     judgements: Mapping[CaseKey, Mapping[str, GraphVerdicts]]
@@ -81,8 +88,10 @@ def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAna
     """Judge every permission that applications hold over the window."""
     graph = GraphMap.read(tables)
     held = held_permissions(tables)
+    effective = effective_permissions(held, tables)
+    inherited = inherited_access(held, effective, agent_identities(tables.principals))
     requests = remembered_requests(tables, window)
-    cases = build_cases(held, requests, graph)
+    cases = build_cases(held, requests, graph, inherited)
     state = coverage_state(tables, window)
     clients = listed_principals(tables)
     judgements = {key: judge(case, graph, state, cover) for key, case in cases.items()}
@@ -101,6 +110,8 @@ def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAna
         tables=tables,
         graph=graph,
         held=held,
+        effective=effective,
+        inherited=inherited,
         clients=clients,
         cases=cases,
         judgements=judgements,
