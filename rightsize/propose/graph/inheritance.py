@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.analyze.graph.agents import OWN, agent_identities, inheritance
-from rightsize.analyze.graph.cases import CaseKey, GraphCase, GraphNeed
+from rightsize.analyze.graph.cases import OUT_OF_COVERAGE, CaseKey, GraphCase, GraphNeed
 from rightsize.analyze.graph.judge import GraphAnalysis
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import SHOWN, Verdict
@@ -110,12 +110,14 @@ def _questions(analysis: GraphAnalysis, choices: Mapping[CaseKey, GraphChoice]) 
     agents = agent_identities(analysis.tables.principals).filter(~pl.col("deleted")).drop_nulls("holder_id")
     made = agents.group_by("blueprint_app_id", "holder_id").agg(pl.col("agent_id").sort())
     for row in rules.join(made, on="blueprint_app_id").sort("blueprint_app_id", "access").iter_rows(named=True):
-        access, holder = row["access"], row["holder_id"]
+        access, holder, made_here = row["access"], row["holder_id"], set(row["agent_id"])
         cases = [case for key, case in analysis.cases.items() if key[:2] == (holder, access)]
         inherited = frozenset().union(
             *(one.permissions for agent in row["agent_id"] for one in analysis.inherited.get((agent, access), ()))
         )
         used: dict[str, set[str]] = defaultdict(set)
+        asked = {one for key, case in analysis.cases.items() if key[0] in made_here and key[1] == access
+                 for one in case.requests}  # fmt: skip
         needs: set[frozenset[str]] = set()
         undecided: set[str] = set()
         after: set[str] = set()
@@ -128,7 +130,7 @@ def _questions(analysis: GraphAnalysis, choices: Mapping[CaseKey, GraphChoice]) 
                     used[permission] |= {
                         one for operation in found.operations for one in case.agents.get(operation, ())
                     }
-                elif found.verdict is not Verdict.UNUSED:
+                if _is_undecided(permission, case, found.verdict, asked):
                     undecided |= {permission} & stays
             needs |= {(need.held | need.others) & stays for need in needs_of_agents(case)}
         yield _Question(
@@ -142,6 +144,17 @@ def _questions(analysis: GraphAnalysis, choices: Mapping[CaseKey, GraphChoice]) 
             undecided=frozenset(undecided),
             after=frozenset(after),
         )
+
+
+def _is_undecided(permission: str, case: GraphCase, verdict: Verdict, asked: Collection[str]) -> bool:
+    """Return whether agents may have used a permission of their blueprint's principal, and no log decides it.
+
+    A permission that its principal used may still have allowed a request of an agent that nothing explains.
+    """
+    if verdict is Verdict.USED:
+        reason, behind = case.kept.get(permission, ("", ()))
+        return reason in OUT_OF_COVERAGE and not set(behind).isdisjoint(asked)
+    return verdict is not Verdict.UNUSED
 
 
 def apis_of(analysis: GraphAnalysis, app_id: str) -> int:
