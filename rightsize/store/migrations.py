@@ -209,6 +209,7 @@ def _add_parts_of_options(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _add_blueprints(connection: duckdb.DuckDBPyConnection) -> None:
     _create(connection, "object_sponsors", "agent_blueprints", "inheritable_permissions")
+    _create(connection, "token_permissions", "agent_sightings")
 
 
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {

@@ -15,12 +15,11 @@ from rightsize.analyze.graph.cases import (
     GraphCase,
     GraphMap,
     GraphNeed,
-    Inheritances,
     SeenRequests,
     build_cases,
-    inherited_access,
 )
 from rightsize.analyze.graph.frames import assignment_rows, denied_rows, finding_rows, principal_rows, verdict_rows
+from rightsize.analyze.graph.inherited import Inheritances, inherited_access
 from rightsize.analyze.graph.tables import (
     GRAPH_APP_ID,
     GraphTables,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from rightsize.analyze.graph.cases import Inheritances
+from rightsize.analyze.graph.inherited import Inheritances
 from rightsize.analyze.graph.judge import GraphAnalysis, analyse_graph
 from rightsize.analyze.graph.tables import GraphTables, requests_of
 from rightsize.analyze.reasons import SHOWN
