@@ -56,12 +56,13 @@ class GraphTrial:
 class _Held:
     """The Graph permissions by case: `today` with the grants that give each, `after` as the plan leaves them.
 
-    `inherited` is what agents inherit, by agent and access.
+    `inherited` is what agents inherit, by agent and access; `narrowed` what the plan lets them inherit of a principal.
     """
 
     inherited: Inheritances
     today: dict[Access, dict[str, set[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
     after: dict[Access, set[str]] = field(default_factory=lambda: defaultdict(set))
+    narrowed: dict[tuple[str, str], set[str]] = field(default_factory=dict)
 
     def of(self, key: Access) -> tuple[dict[str, set[str]], set[str]]:
         """Return the permissions for a request, today's and the plan's.
@@ -80,6 +81,9 @@ class _Held:
             for permission in inherited.permissions:
                 today[permission] |= self.today[inherited.key][permission]
             left = self.after.get(inherited.key, set())
+            narrowed = self.narrowed.get(inherited.key[:2])
+            if narrowed is not None:
+                left = left & narrowed
             after |= left if inherited.takes_new else left & inherited.permissions
         return today, after
 
@@ -126,6 +130,9 @@ def _read_held(analysis: GraphAnalysis, proposals: Collection[Proposal]) -> _Hel
             held.today[key][permission] |= set(grants)
     keys = {grant: key for key, case in analysis.cases.items() for grants in case.held.values() for grant in grants}
     for one in proposals:
+        if "inheritance" in one.evidence:
+            entry = one.principal_ids[0], str(one.evidence["access"])
+            held.narrowed[entry] = set(one.evidence["inheritance"]["listed"])
         if one.replaces[0] in keys:
             after = held.after[keys[one.replaces[0]]]
             after |= {row["permission"] for row in one.evidence["permissions"] if row["decision"] == "keep"}
