@@ -14,6 +14,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -202,7 +203,7 @@ def _proposal(asked: _Question, listed: frozenset[str], analysis: GraphAnalysis)
         if listed
         else f"its agents have {_KINDS[asked.access]} of their own, and no request of theirs rests on an inherited one"
     )
-    evidence = {
+    evidence: dict[str, Any] = {
         "role": f"inheritance of {_KINDS[asked.access]} by agents",
         "scope": "/",
         "state": "active",
@@ -233,7 +234,7 @@ def _proposal(asked: _Question, listed: frozenset[str], analysis: GraphAnalysis)
         principal_ids=(asked.holder,),
         kind=kind,
         replaces=(entry,),
-        assignments=tuple(PlannedAssignment("/", ids[one], fold(asked.holder)) for one in sorted(listed)),
+        assignments=tuple(PlannedAssignment("/", fold(ids[one]), fold(asked.holder)) for one in sorted(listed)),
         reason=reason,
         evidence=evidence,
         proof=Proof(used_subset=all(need & listed for need in asked.needs), granted_superset=True),

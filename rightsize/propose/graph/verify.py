@@ -51,7 +51,7 @@ def _no_longer_inherited(part: WrittenPart, today: GraphAnalysis) -> Iterator[Ch
         for entry in proposal.replaces
     }
     for key, case in today.cases.items():
-        entry = entry_of(apps[key[0]], GRAPH_APP_ID, key[1]) if key[0] in apps else ""
+        entry = fold(entry_of(apps[key[0]], GRAPH_APP_ID, key[1]) if key[0] in apps else "")
         for need in needs_of_agents(case) if entry in listed else ():
             if need.why != "correlated" and not (need.held | need.others) & listed[entry]:
                 yield Change(
