@@ -282,8 +282,8 @@ def _inheritance(one: Proposal) -> Iterator[str]:
     yield ""
     gone = ", ".join(said["no_longer_inherited"])
     yield f"- No longer inherited: {for_markdown(gone) or 'what the principal is granted later'}"
-    yield "- A narrower pattern asks for a new consent where an agent needs what it no longer inherits. The chance of that"
-    yield "  is not estimated."
+    yield "- A narrower pattern asks for a new consent where an agent needs what it no longer inherits. The chance of"
+    yield "  that is not estimated."
     if said["listed"]:
         yield (
             "- **Unconfirmed**: Microsoft's concept page knows only all and none, the reference of Graph also lists. "

@@ -20,6 +20,7 @@ from rightsize.workflow.contain import contain_principal
 from rightsize.workflow.load import load_paths
 from rightsize.workflow.propose import propose_plan
 from rightsize.workflow.verify import verify_plan
+from tests.plan_schema import check_plan
 from tests.tenants.agents import (
     AGENTS,
     ANN,
@@ -92,6 +93,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def proposals(folder: Path) -> dict[str, dict[str, Any]]:
     """The proposals by what they replace."""
     document = json.loads((folder / "plan" / "plan.json").read_text(encoding="utf-8"))
+    check_plan(document)
     return {one["replaces"][0]: one for one in document["proposals"]}
 
 
