@@ -56,6 +56,7 @@ COMMANDS = (
     CommandEntry("who-can", "Ask", "List the principals that may perform an operation at a scope, and the assignments that decide it.", "can:who_can", ONE_THREAD),
     CommandEntry("check", "Ask", "Judge the store by controls on owners, permanent privileged roles, unused access and ways to gain rights.", "check:check"),
     CommandEntry("reach", "Ask", "Show what an attacker gains with each principal or machine in any number of steps, today and under the plan.", "reach:reach"),
+    CommandEntry("agents", "Ask", "List AI agents with owner, sponsor, own and inherited permissions, and where tokens disagree with them.", "agents:agents"),
     CommandEntry("layers", "Ask", "Show principals that can defeat two or more layers of defence in one subscription: granted, used and proposed.", "layers:layers"),
     CommandEntry("report", "Ask", "Write the analysis and the proposals of a plan as one HTML file, which needs no network.", "report:report"),
     CommandEntry("propose", "Plan", "Write a plan of the smallest role assignments that would have allowed the observed use, with proof.", "propose:propose", FREES_MEMORY),
