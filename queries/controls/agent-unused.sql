@@ -21,6 +21,10 @@ seen AS (
     UNION ALL
     SELECT app_id, last_seen FROM sign_ins WHERE succeeded > 0
     UNION ALL
+    SELECT principal_id, last_seen FROM agent_sightings
+    UNION ALL
+    SELECT app_id, last_seen FROM agent_sightings
+    UNION ALL
     SELECT principal_id, last_seen FROM usage_days
     UNION ALL
     SELECT principal_id, last_seen FROM graph_usage_days

@@ -13,6 +13,7 @@ import pytest
 from rightsize.cli.main import run
 from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
+from rightsize.workflow.agents import show_agents
 from rightsize.workflow.analyze import analyze_store
 from rightsize.workflow.catalog import import_catalogue
 from rightsize.workflow.check import check_store
@@ -129,6 +130,16 @@ def test_each_agent_holds_after_the_plan_what_an_expert_leaves_it(
         or (one["principal_ids"][0] == AGENTS[name] and row["verdict"] == "used")
     }
     assert resting == set(answer.used)
+
+
+def test_the_list_of_agents_counts_what_an_expert_counts(folder: Path) -> None:
+    """Before the plan: own and inherited permissions, and those of them that the agent itself used."""
+    rows = {row["id"]: row for row in show_agents(folder / "s.duckdb", AS_OF).rows}
+    found = {name: tuple(rows[id_][key] for key in ("own", "inherited", "used")) for name, id_ in AGENTS.items()}
+    own = {"letters": 1, "admin": 1, "sites": 1, "groups": 1}
+    assert found == {
+        name: (own.get(name, 0), 4 if name in OF_CLAIMS else 2, len(answer.used)) for name, answer in ANSWERS.items()
+    }
 
 
 def test_the_plan_says_what_becomes_of_each_grant(proposals: dict[str, dict[str, Any]], folder: Path) -> None:
