@@ -14,7 +14,8 @@ from rightsize.cli.output import short_name
 from rightsize.render.escape import for_shell
 from rightsize.workflow import agents as workflow
 
-_BRIEF = ("name", "kind", "owner", "sponsor", "own", "inherited", "used", "unused", "differs", "last_seen")
+_BRIEF = ("name", "owner", "sponsor", "held", "used", "differs")
+_KINDS = {"blueprint": "", "agent": "- ", "agent_user": "- user "}
 PERMISSION_COLUMNS = (
     "access", "user_id", "resource_name", "permission", "origin", "mode", "verdict", "reason", "events", "last_seen",
     "on_behalf_of", "used_by", "in_token", "grant_id",
@@ -49,6 +50,8 @@ def agents(
         common.show(rows, workflow.AGENT_FACTS, table_columns=_BRIEF)
         if not rows:
             say("no agent, agent user or blueprint is loaded")
+        elif common.is_table:
+            say("`held` are own and inherited permissions, `differs` those about which the tokens of calls disagree")
         differing = next((row for row in found.rows if row["disagreements"]), None)
         first = differing or next(iter(found.rows), None)
         step = f"rightsize agents {for_shell(first['id'])}" if first else "rightsize exports"
@@ -102,11 +105,11 @@ def agent_lines(document: Mapping[str, Any]) -> list[str]:
 def _short(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **row,
-        "name": short_name(row["name"]),
+        "name": _KINDS[row["kind"]] + short_name(row["name"]),
+        "held": f"{row['own']} + {row['inherited'] + row['uncertain']}",
         "owner": short_name(", ".join(row["owners"]) or "nobody"),
         "sponsor": short_name(", ".join(row["sponsors"]) or "nobody"),
         "differs": row["disagreements"],
-        "last_seen": row["last_seen"].date() if row["last_seen"] else None,
     }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rightsize.cli.main import run
 from rightsize.model.errors import UsageError
 from rightsize.store.connection import open_store
 from rightsize.workflow.agents import AgentsResult, agent_answer, show_agents
@@ -233,3 +235,16 @@ def test_an_agent_is_found_by_id_name_or_blueprint(found: AgentsResult) -> None:
         found.of("agent 1")
     with pytest.raises(UsageError, match="no agent or blueprint"):
         found.of("nobody")
+
+
+def test_the_page_shows_what_the_command_prints(
+    db: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = (Path(__file__).parents[2] / "docs" / "agents.md").read_text(encoding="utf-8").split("```")[1::2]
+    monkeypatch.setenv("COLUMNS", "100")
+    for example in examples:
+        asked, _, shown = example.strip().partition("\n")
+        words = shlex.split(asked.removeprefix("$ rightsize "))
+        assert run([*words, "--db", str(db)]) == 0
+        assert capsys.readouterr().out.rstrip() == shown
+    assert len(examples) == 2
