@@ -124,8 +124,9 @@ def read_agents(store: Store, as_of: dt.date | None = None) -> AgentsResult:
         fold(row["principal_id"]): row for row in tables.principals.iter_rows(named=True)
     }
     users = [row for row in principals.values() if row["parent_id"] or fold(row["object_type"] or "") == "agentuser"]
+    sighted = _sighted(store, set(agents["agent_id"]))
     blueprints = _blueprints(tables, agents)
-    if not (blueprints or users or agents.height):
+    if not (blueprints or users or agents.height or sighted):
         return AgentsResult([], {}, {})
     analysis = analyse_graph(tables, graph_window(tables, as_of, None), cheapest_cover)
     permissions = _by(agent_permissions(analysis, store.table("token_permissions")), "agent_id")
@@ -138,12 +139,23 @@ def read_agents(store: Store, as_of: dt.date | None = None) -> AgentsResult:
         rows += [facts.of_agent(row, principals, blueprint["name"]) for row in below.iter_rows(named=True)]
     alone = agents.filter(pl.col("blueprint_app_id").is_null())
     rows += [facts.of_agent(row, principals, None) for row in alone.iter_rows(named=True)]
+    names = {one["app_id"]: one["name"] for one in blueprints}
+    rows += [facts.of_sighted(one, principals, names) for one in sighted]
     named = {row["id"]: row for row in rows}
     for user in sorted(users, key=lambda row: row["principal_id"]):
         rows.append(facts.of_user(user, named.get(fold(user["parent_id"] or ""))))
     rows = sorted(rows, key=lambda row: (row["blueprint"] or "~", row["blueprint_app_id"] or "",
                   (BLUEPRINT, AGENT, AGENT_USER).index(row["kind"]), row["name"], row["id"]))  # fmt: skip
     return AgentsResult(rows, permissions, _inheritance(tables))
+
+
+def _sighted(store: Store, listed: set[str]) -> list[dict[str, Any]]:
+    """Return `agent_id, blueprint_app_id` of agents that only sign-ins name: no listing says that they are agents."""
+    rows = store.rows(
+        """SELECT app_id AS agent_id, nullif(max(blueprint_app_id), '') AS blueprint_app_id FROM agent_sightings
+        WHERE lower(agent_type) = 'agenticappinstance' AND app_id IS NOT NULL GROUP BY ALL ORDER BY ALL"""
+    )
+    return [row for row in rows if row["agent_id"] not in listed]
 
 
 def _blueprints(tables: GraphTables, agents: pl.DataFrame) -> list[dict[str, Any]]:
@@ -273,6 +285,14 @@ class _Facts:
             "blueprint_app_id": agent["blueprint_app_id"], "blueprint": blueprint or agent["blueprint_app_id"],
             "enabled": agent["enabled"], "listed": bool(principals[agent["agent_id"]]["listed"]),
         }  # fmt: skip
+
+    def of_sighted(
+        self, agent: Mapping[str, Any], principals: Mapping[str, Mapping[str, Any]], names: Mapping[str, str | None]
+    ) -> dict[str, Any]:
+        """Return the facts of an agent that only its sign-ins name."""
+        id_, app_id = agent["agent_id"], agent["blueprint_app_id"]
+        row = self._row(AGENT, id_, principals.get(id_, {}).get("display_name"))
+        return row | {"blueprint_app_id": app_id, "blueprint": names.get(app_id) or app_id, "listed": False}
 
     def of_user(self, user: Mapping[str, Any], parent: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return the facts of an agent user: it holds roles as users do, and acts through its agent."""

@@ -23,6 +23,7 @@ GRAPH_API = "00000003-0000-0000-c000-000000000000"
 API, CLAIMS, TRAVEL = guid(100), guid(101), guid(102)
 CLAIMS_APP, TRAVEL_APP = guid(201), guid(202)
 ANN, BOB, AGENT_USER = guid(10), guid(11), guid(12)
+STRANGER = guid(399)
 DAYS = [f"2026-03-{day:02}" for day in range(1, 31)]
 PATHS = {
     "User.Read.All": "/users",
@@ -126,11 +127,27 @@ def calls() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def sign_in() -> dict[str, Any]:
+    """An agent that no listing has, since the listing is older."""
+    return {
+        "Type": "AADServicePrincipalSignInLogs", "TimeGenerated": "2026-03-30T09:00:00Z",
+        "CreatedDateTime": "2026-03-30T09:00:00Z", "Id": "s1", "ServicePrincipalId": STRANGER, "AppId": STRANGER,
+        "CorrelationId": guid(5), "ResultType": "0",
+        "Agent": json.dumps({"agentType": "agenticAppInstance", "parentAppId": TRAVEL_APP}),
+    }  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("agents")
     (folder / "in").mkdir()
-    for name, document in {**directory(), **grants(), "calls.json": calls(), "map.json": permission_map()}.items():
+    for name, document in {
+        **directory(),
+        **grants(),
+        "calls.json": calls(),
+        "map.json": permission_map(),
+        "sign-in.json": [sign_in()],
+    }.items():
         (folder / "in" / name).write_text(json.dumps(document), encoding="utf-8")
     load_paths(folder / "s.duckdb", [folder / "in"])
     return folder / "s.duckdb"
@@ -159,8 +176,10 @@ def test_blueprints_come_with_their_agents_and_agent_users(found: AgentsResult) 
         *(("agent", f"agent {number}", "Claims") for number in range(1, 7)),
         ("agent_user", "agent 1", "Claims"),
         ("blueprint", "Travel", "Travel"),
+        ("agent", STRANGER, "Travel"),
         *(("agent", f"agent {number}", "Travel") for number in range(7, 10)),
     ]
+    assert [one["id"] for one in found.rows if not one["listed"]] == [STRANGER]
     assert [row(found, CLAIMS)[name] for name in ("owners", "sponsors", "agents")] == [["bob@x"], ["ann@x"], 6]
     assert row(found, agent(2))["owners"] == row(found, TRAVEL)["sponsors"] == []
 
@@ -230,7 +249,7 @@ def test_explain_tells_the_same_facts(db: Path, found: AgentsResult) -> None:
 
 def test_an_agent_is_found_by_id_name_or_blueprint(found: AgentsResult) -> None:
     assert [one["id"] for one in found.of("AGENT 2")] == [agent(2)]
-    assert len(found.of(TRAVEL_APP)) == 4
+    assert len(found.of(TRAVEL_APP)) == 5
     with pytest.raises(UsageError, match="names 2 agents"):
         found.of("agent 1")
     with pytest.raises(UsageError, match="no agent or blueprint"):
