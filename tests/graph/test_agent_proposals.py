@@ -66,6 +66,7 @@ def test_an_idle_young_or_excluded_agent_leaves_inheritance_alone() -> None:
     born = dt.datetime(2026, 1, 9)
     apps = everything("a1").holds("a1", "Directory.Read.All").asks("a1", "GET /users").asks("claims", "GET /users")
     assert set(narrowed(apps)) == {"application"}
+    assert not [one for one in apps.part(exclude=("claims",)).proposals if "inheritance" in one.evidence]
     apps.app("a3", object_type="agentIdentity", blueprint_app_id="claims-app", created_on=born)
     assert narrowed(apps) == {}
     young = whole(inherits(agents(), "application", "allAllowed"))

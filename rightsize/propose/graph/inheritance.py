@@ -88,14 +88,15 @@ def narrow_inheritance(
     Args:
         analysis: The verdicts.
         choices: The choice for each case.
-        reasons: Why an application is left alone, by its id: nothing is narrowed for agents of which one is.
+        reasons: Why an application is left alone, by its id: nothing is narrowed where the principal of the blueprint or
+            one of its agents is.
     """
     if analysis.state not in SHOWN:
         return
     own = analysis.effective.filter((pl.col("origin") == OWN) & (pl.col("api_app_id") == GRAPH_APP_ID))
     having = set(own.select("agent_id", "access").iter_rows())
     for asked in _questions(analysis, choices):
-        if any(agent in reasons for agent in asked.agents):
+        if any(one in reasons for one in (asked.holder, *asked.agents)):
             continue
         needed = asked.undecided.union(*asked.needs)
         if not needed and any((agent, asked.access) in having for agent in asked.agents):
