@@ -88,8 +88,8 @@ def narrow_inheritance(
     Args:
         analysis: The verdicts.
         choices: The choice for each case.
-        reasons: Why an application is left alone, by its id: nothing is narrowed where the principal of the blueprint or
-            one of its agents is.
+        reasons: Why an application is left alone, by its id: nothing is narrowed where the principal of the blueprint
+            or one of its agents is.
     """
     if analysis.state not in SHOWN:
         return
