@@ -56,6 +56,23 @@ UNION ALL
 SELECT 'graph_map', EXISTS (SELECT 1 FROM graph_permissions WHERE privilege_level IS NOT NULL),
        'the permission map of Microsoft Graph is not loaded'
 UNION ALL
+SELECT 'graph_grants', EXISTS (SELECT 1 FROM app_role_assignments) OR EXISTS (SELECT 1 FROM permission_grants),
+       'no application permissions and no delegated permission grants are loaded'
+UNION ALL
+SELECT 'agents',
+       EXISTS (SELECT 1 FROM principals WHERE object_type = 'agentIdentity')
+           OR EXISTS (SELECT 1 FROM listings WHERE listing = 'servicePrincipals' AND complete),
+       'no agent identities and no complete listing of service principals are loaded'
+UNION ALL
+SELECT 'sponsors',
+       EXISTS (SELECT 1 FROM object_sponsors) OR EXISTS (SELECT 1 FROM loads WHERE source = 'object_sponsors'),
+       'no sponsors of agents are loaded'
+UNION ALL
+SELECT 'inheritable',
+       EXISTS (SELECT 1 FROM inheritable_permissions)
+           OR EXISTS (SELECT 1 FROM listings WHERE listing = 'inheritablePermissions' AND complete),
+       'the inheritable permissions of agent blueprints are not loaded'
+UNION ALL
 SELECT 'usage', EXISTS (SELECT 1 FROM usage_days), 'no use is loaded'
 UNION ALL
 SELECT 'subscriptions', EXISTS (SELECT 1 FROM scopes WHERE kind = 'subscription'), 'no subscription is known'

@@ -23,12 +23,18 @@ from rightsize.analyze.inputs import Inputs, once, schema_of
 from rightsize.analyze.scoping import ROOT, ScopeTree, containing
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded
+from rightsize.analyze.trust import AGENT
 from rightsize.model.tables import table
 from rightsize.rbac.conditions import targets
 from rightsize.rules.escalation import escalation_rules
 
 ASSIGN = "microsoft.authorization/roleassignments/write"
 _ROLES = re.compile(r"RoleDefinitionId\]\s*ForAnyOfAnyValues:GuidEquals\s*\{([^}]*)\}", re.IGNORECASE)
+_OWNED = {
+    "Group": ("h", "owns it, and can make itself a member"),
+    "ServicePrincipal": ("p", "owns it, and can add a credential"),
+    AGENT: ("p", "owns the agent identity"),
+}
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -95,9 +101,11 @@ def _link_identities(graph: ReachGraph, facts: Facts, tenant: Tenant) -> None:
     for scope, principal in facts.attached.iter_rows():
         graph.link(f"r:{scope}", f"p:{principal}", "its managed identity")
     for owner, owned, kind in facts.owned.iter_rows():
-        is_group = kind == "Group"
-        what = "owns it, and can make itself a member" if is_group else "owns it, and can add a credential"
-        graph.link(f"h:{owner}", f"{'h' if is_group else 'p'}:{owned}", what)
+        node, what = _OWNED[kind]
+        graph.link(f"h:{owner}", f"{node}:{owned}", what, certain=kind != AGENT)
+    whats = {row["permission"]: row["what"] for row in escalation_rules("agent").to_dicts()}
+    for holder, agent, kind in facts.agents.iter_rows():
+        graph.link(f"p:{holder}", f"p:{agent}", whats[kind.lower()])
 
 
 def _link_roles(graph: ReachGraph, facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings) -> None:

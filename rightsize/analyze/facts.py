@@ -7,11 +7,21 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from rightsize.analyze.graph.agents import OWN, effective_permissions
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables, held_permissions
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_ids
 from rightsize.analyze.text import folded, place_of
-from rightsize.analyze.trust import read_delegated, read_governed, read_issuers, read_trusted, read_units
+from rightsize.analyze.trust import (
+    AGENT,
+    kind_of,
+    read_agents,
+    read_delegated,
+    read_governed,
+    read_issuers,
+    read_trusted,
+    read_units,
+)
 from rightsize.rules.escalation import escalation_rules
 
 
@@ -24,8 +34,11 @@ class Facts:
         targets: `(scope, gains, kind, end)`: what rules let somebody gain at a resource, and the node of it.
         attached: `(scope, principal_id)` of managed identities and the resources that have them.
         identities: `(scope, principal_id)` of user-assigned identities, which are resources themselves.
-        owned: `(owner_id, owned_id, kind)`; kind Group or ServicePrincipal.
-        permissions: `(principal_id, permission)` of application permissions of Microsoft Graph.
+        owned: `(owner_id, owned_id, kind)`; kind Group, ServicePrincipal or AgentIdentity.
+        agents: `(holder_id, agent_id, kind)`: the principal of a blueprint and its agent identities, and an agent
+            identity and its user account; kind AgentIdentity or AgentUser.
+        permissions: `(principal_id, permission)` of application permissions of Microsoft Graph; agents have those
+            that they inherit or may inherit, too.
         roles: `(principal_id, permission, state)`: actions of directory roles over the whole directory, and role ids.
         scoped: `(principal_id, permission, state, scope)`: the same of roles over a part of the directory.
         units: `(unit, member_id, restricted)` of administrative units.
@@ -34,8 +47,8 @@ class Facts:
         trusted: `(outsider, issuer, subject, principal_id, kind)`: who is let in by an outside issuer; `subject` is the
             principal that it is, where it is one.
         issuers: `(scope, issuer)` of clusters that are such an issuer.
-        principals: `(principal_id, type, privileged)`: privileged are holders of a role over the directory or over a
-            restricted unit, and groups that may hold one.
+        principals: `(principal_id, type, privileged)`: the type may be Blueprint, AgentIdentity or AgentUser;
+            privileged are holders of a role over the directory or over a restricted unit, and groups that may hold one.
     """
 
     resources: pl.DataFrame
@@ -43,6 +56,7 @@ class Facts:
     attached: pl.DataFrame
     identities: pl.DataFrame
     owned: pl.DataFrame
+    agents: pl.DataFrame
     permissions: pl.DataFrame
     roles: pl.DataFrame
     scoped: pl.DataFrame
@@ -90,14 +104,18 @@ def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts
     known = typed.select("scope", type=folded(typed["resource_type"])).drop_nulls()
     settings = listed.select("scope", "settings")
     others = pl.concat([links.select("scope"), identities.select("scope")]).select("scope", type=_type_of("scope"))
-    names = ("api_permissions", "app_role_assignments", "permission_grants")
+    names = (
+        "api_permissions", "app_role_assignments", "permission_grants", "agent_blueprints", "inheritable_permissions",
+        "listings",
+    )  # fmt: skip
     graph = GraphTables.of(principals=inputs.principals, **{name: table_of(name) for name in names})
-    consented = held_permissions(graph)
+    consented = _with_inherited(held_permissions(graph), graph)
     held = _directory_roles(table_of)
     roles = held.filter(pl.col("scope") == "/").drop("scope")
     units = read_units(table_of)
     restricted = "/administrativeunits/" + units.filter("restricted")["unit"].unique()
     strong = held.filter((pl.col("scope") == "/") | pl.col("scope").is_in(restricted.implode()))["principal_id"]
+    agents = read_agents(people)
     resources = pl.concat([known, others]).unique("scope", keep="first", maintain_order=True)
     resources = resources.join(settings, on="scope", how="left").sort("scope")
     return Facts(
@@ -105,7 +123,8 @@ def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts
         targets=_targets(resources, identities),
         attached=links,
         identities=identities.sort("scope", "principal_id"),
-        owned=_owned(table_of("object_owners"), people),
+        owned=_owned(table_of("object_owners"), people, agents),
+        agents=agents,
         permissions=_permissions(consented),
         roles=roles,
         scoped=held.filter(pl.col("scope") != "/"),
@@ -115,11 +134,17 @@ def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts
         trusted=read_trusted(table_of, people, identities),
         issuers=read_issuers(listed),
         principals=people.filter(pl.col("deleted_on").is_null()).select(
-            "principal_id", "principal_type",
+            "principal_id", principal_type=kind_of(agents),
             privileged=pl.col("principal_id").is_in(strong.unique().implode())
             | pl.col("is_role_assignable").fill_null(False),
         ).sort("principal_id"),
     )  # fmt: skip
+
+
+def _with_inherited(held: pl.DataFrame, graph: GraphTables) -> pl.DataFrame:
+    """Return held permissions and those that agent identities inherit, or may inherit, from their blueprint."""
+    inherited = effective_permissions(held, graph).filter(pl.col("origin") != OWN)
+    return pl.concat([held, inherited.rename({"agent_id": "client_id"}).select(held.columns)])
 
 
 _IDENTITY_TYPE = "/providers/microsoft.managedidentity/userassignedidentities/"
@@ -163,15 +188,18 @@ def _is_closed(ways: pl.Series) -> pl.Expr:
     return pl.any_horizontal(found).fill_null(False)
 
 
-def _owned(owners: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
+def _owned(owners: pl.DataFrame, people: pl.DataFrame, agents: pl.DataFrame) -> pl.DataFrame:
     """Return `(owner_id, owned_id, kind)`; an application stands as the service principal that acts for it."""
-    kinds = people.select(owned_id="principal_id", kind="principal_type")
+    is_agent = pl.col("principal_id").is_in(agents.filter(pl.col("kind") == AGENT)["agent_id"].implode())
+    kinds = people.select(
+        owned_id="principal_id", kind=pl.when(is_agent).then(pl.lit(AGENT)).otherwise("principal_type")
+    )
     by_app = people.filter(pl.col("principal_type") == "ServicePrincipal").drop_nulls("app_id")
     apps = by_app.select(app_id=folded(pl.col("app_id")), acting="principal_id").unique("app_id", keep="none")
     found = owners.join(apps, on="app_id", how="left").select(
         "owner_id", owned_id=pl.coalesce("acting", "object_id")
     ).unique().join(kinds, on="owned_id")  # fmt: skip
-    known = found.filter(pl.col("kind").is_in(["Group", "ServicePrincipal"]))
+    known = found.filter(pl.col("kind").is_in(["Group", "ServicePrincipal", AGENT]))
     return known.select("owner_id", "owned_id", "kind").sort("owner_id", "owned_id")
 
 

@@ -9,6 +9,7 @@ from rightsize.analyze.facts import Facts
 from rightsize.analyze.scoping import ROOT
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded
+from rightsize.analyze.trust import AGENT_USER, BLUEPRINT
 from rightsize.rules.escalation import escalation_rules
 
 UNIT = "/administrativeunits/"
@@ -19,11 +20,12 @@ _IMPLIED = {
     "tenant": ("applications", "all_groups", "all_users", "restricted"),
     "all_groups": ("groups",),
     "all_users": ("users",),
+    "applications": ("blueprints",),
 }
 """Parts of the directory that are in others."""
 
 _IN_UNITS = ("users", "all_users", "groups", "all_groups")
-_OF_APPLICATION = "applications"
+_OF_APPLICATION, _OF_BLUEPRINT = "applications", "blueprints"
 
 
 def link_directory(graph: ReachGraph, facts: Facts, *, with_eligible: bool) -> None:
@@ -48,9 +50,14 @@ def link_directory(graph: ReachGraph, facts: Facts, *, with_eligible: bool) -> N
 
 
 def _parts_of(kind: str, privileged: bool) -> tuple[str, ...]:
-    """Return the parts of the directory that contain a principal, the narrowest first."""
+    """Return the parts of the directory that contain a principal, the narrowest first.
+
+    Nobody signs in as an agent identity or its user account but through the blueprint, so they are in none.
+    """
     if kind == "ServicePrincipal":
         return (_OF_APPLICATION,)
+    if kind == BLUEPRINT:
+        return (_OF_BLUEPRINT, _OF_APPLICATION)
     if kind not in ("Group", "User"):
         return ()
     word = "groups" if kind == "Group" else "users"
@@ -62,7 +69,7 @@ def _link_part(graph: ReachGraph, node: str, principal: str, kind: str) -> None:
         graph.link(node, f"h:{principal}", "makes itself a member")
     elif kind == "User":
         graph.link(node, f"p:{principal}", "resets the sign-in")
-    elif kind == "ServicePrincipal":
+    elif kind in ("ServicePrincipal", BLUEPRINT):
         graph.link(node, f"p:{principal}", "adds a credential")
 
 
@@ -92,7 +99,11 @@ def _of_parts(facts: Facts) -> pl.DataFrame:
     groups, those without a directory role only, and not the members of its groups.
     """
     in_unit = pl.col("scope").str.starts_with(UNIT)
-    fits = pl.when(in_unit).then(pl.col("gains").is_in(_IN_UNITS)).otherwise(pl.col("gains") == _OF_APPLICATION)
+    fits = (
+        pl.when(in_unit)
+        .then(pl.col("gains").is_in(_IN_UNITS))
+        .otherwise(pl.col("gains").is_in([_OF_APPLICATION, _OF_BLUEPRINT]))
+    )
     return _ruled("directory", facts.scoped).filter(fits)
 
 
@@ -171,7 +182,7 @@ def _link_azure(graph: ReachGraph, facts: Facts, held: pl.DataFrame, *, with_eli
 
 def _users(facts: Facts, tenant: Tenant) -> pl.DataFrame:
     """Return `(user, holder)`: users, and the principals and groups through which each holds access."""
-    users = facts.principals.filter(pl.col("principal_type") == "User").select("principal_id")
+    users = facts.principals.filter(pl.col("principal_type").is_in(["User", AGENT_USER])).select("principal_id")
     held = tenant.membership.join(users, on="principal_id").select("holder", user="principal_id")
     alone = users.select(holder="principal_id", user="principal_id")
     return pl.concat([held, alone]).unique().select("user", "holder").sort("user", "holder")
@@ -235,6 +246,7 @@ def delegated_ways(facts: Facts, tenant: Tenant, *, with_eligible: bool) -> pl.D
 def ways_beyond(facts: Facts, tenant: Tenant) -> pl.DataFrame:
     """Return access held beyond Azure roles, as rows of `escalations`; `scope` is null for the whole tenant."""
     owned = facts.owned.group_by("owner_id", "kind").agg(targets=pl.len().cast(pl.Int64))
+    agents = facts.agents.group_by("holder_id", "kind").agg(targets=pl.len().cast(pl.Int64))
     governed = facts.governed.group_by("principal_id", "access", "state").agg(targets=pl.len().cast(pl.Int64))
     trusted = facts.trusted.group_by("outsider", "kind").agg(targets=pl.len().cast(pl.Int64))
     delegated = delegated_ways(facts, tenant, with_eligible=True)
@@ -250,6 +262,8 @@ def ways_beyond(facts: Facts, tenant: Tenant) -> pl.DataFrame:
         ("directory", facts.roles),
         ("owner", owned.select(
             principal_id="owner_id", permission=folded(pl.col("kind")), state=pl.lit("active"), targets="targets")),
+        ("agent", agents.select(
+            principal_id="holder_id", permission=folded(pl.col("kind")), state=pl.lit("active"), targets="targets")),
         ("group", governed.rename({"access": "permission"})),
         ("federated", trusted.select(
             principal_id="outsider", permission=folded(pl.col("kind")), state=pl.lit("active"), targets="targets")),

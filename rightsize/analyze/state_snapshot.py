@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
+from rightsize.analyze.agent_state import AGENT_KINDS, agent_rows
 from rightsize.analyze.escalation import build_graph, escalations_of, with_assignable
 from rightsize.analyze.facts import read_facts
 from rightsize.analyze.grant_deduplication import consent
@@ -40,7 +41,7 @@ of the row, in words or as names separated by commas."""
 LISTED = ("role_assignment", "directory_role_assignment", "app_role_assignment", "permission_grant")
 """Kinds of rows that come from listings: a new one is a grant."""
 UNUSED = "unused"
-CONCLUDED = (UNUSED, "escalation", "violation", "drift", "signal")
+CONCLUDED = (UNUSED, "escalation", "violation", "drift", "signal", *AGENT_KINDS)
 """Kinds of rows that the analysis concludes, and that can end."""
 
 _HEAVY = ("tenant", "access", "all_groups", "all_users", "applications")
@@ -71,6 +72,7 @@ def standing_of(
         violations(analysis),
         signals(table_of("signals"), table_of("signal_entities")),
         drifts,
+        *agent_rows(table_of),
     )
     return pl.concat([_shaped(part) for part in parts])
 

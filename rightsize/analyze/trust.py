@@ -31,6 +31,45 @@ def read_units(table_of: TableOf) -> pl.DataFrame:
     return found.select("unit", "member_id", "restricted").sort("unit", "member_id")
 
 
+AGENT, AGENT_USER, BLUEPRINT = "AgentIdentity", "AgentUser", "Blueprint"
+"""Kinds of principals of Microsoft Entra Agent ID, as facts name them."""
+
+
+def read_agents(people: pl.DataFrame) -> pl.DataFrame:
+    """Return `(holder_id, agent_id, kind)`: who gets tokens as an agent identity or as its user account.
+
+    A blueprint's principal acts as the agent identities of the blueprint, and an agent identity as its user account.
+    Source: Microsoft Learn, "Agent identities in Microsoft Entra Agent ID": an agent identity has no credential.
+
+    Args:
+        people: The table `principals`, with folded ids.
+    """
+    by_app = people.filter(pl.col("principal_type") == "ServicePrincipal").drop_nulls("app_id")
+    acting = by_app.select(app_id=folded(pl.col("app_id")), holder_id="principal_id").unique("app_id", keep="none")
+    made = people.select(agent_id="principal_id", app_id=folded(pl.col("blueprint_app_id"))).drop_nulls("app_id")
+    paired = people.select(agent_id="principal_id", holder_id=folded(pl.col("parent_id"))).drop_nulls("holder_id")
+    found = pl.concat([
+        made.join(acting, on="app_id").select("holder_id", "agent_id", kind=pl.lit(AGENT)),
+        paired.select("holder_id", "agent_id", kind=pl.lit(AGENT_USER)),
+    ])  # fmt: skip
+    return found.filter(pl.col("holder_id") != pl.col("agent_id")).unique().sort("holder_id", "agent_id")
+
+
+def kind_of(agents: pl.DataFrame) -> pl.Expr:
+    """Return the type of a principal; agents and blueprints, which others cannot sign in as, have kinds of their own.
+
+    An agent whose blueprint's principal is not loaded stays what it is, so that no way to it is lost.
+    """
+    kinds = dict(agents.select("agent_id", "kind").iter_rows())
+    is_blueprint = pl.col("object_type") == "agentIdentityBlueprintPrincipal"
+    acting = agents.filter(pl.col("kind") == AGENT)["holder_id"].unique()
+    return (
+        pl.when(is_blueprint.fill_null(False) | pl.col("principal_id").is_in(acting.implode())).then(pl.lit(BLUEPRINT))
+        .otherwise(pl.coalesce(
+            pl.col("principal_id").replace_strict(kinds, default=None, return_dtype=pl.String), "principal_type"))
+    )  # fmt: skip
+
+
 def outsider_of(issuer: pl.Expr, subject: pl.Expr) -> pl.Expr:
     """Return the name of an outside subject: the issuer of its token, then the subject."""
     return issuer.str.strip_chars_end("/") + " " + subject

@@ -49,6 +49,8 @@ def contain(
 ) -> None:
     """Write a plan with the smallest change that stops a suspected principal and the access it could gain next.
 
+    An agent identity is contained with its user account, the principal of an agent blueprint with all its agents.
+
     The plan changes assignments that suspect calls used and assignments that lead to more access. Access that the
     principal needed outside the suspect time stays. `verify` and `rollout` take the plan like any other. Requests that
     block its sign-in, end its sessions or remove it from groups are written beside the plan, each with its reversal;
@@ -75,7 +77,17 @@ def contain(
         ]
     common.show(rows, _COLUMNS, document=document, table_columns=_BRIEF)
     _tell(result, dwell)
+    _tell_agents(result)
     common.say_next(common.with_db(f"rightsize verify {for_shell(str(result.out))}"))
+
+
+def _tell_agents(result: workflow.ContainResult) -> None:
+    group, named = result.agents, result.names
+    if group.kind == "agent":
+        others = len(group.siblings)
+        say(f"{others} other agents of its blueprint keep working" if others else "no other agent of it is known")
+    elif group.kind:
+        say(f"the requests stop all of the blueprint: {', '.join(named.get(one, one) for one in group.members[1:])}")
 
 
 def _suspicion(since: datetime | None, until: datetime | None, reason: str, owner: str) -> workflow.Suspicion | None:

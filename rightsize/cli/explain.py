@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rightsize.cli.agents import agent_lines
 from rightsize.cli.command import Common, command
 from rightsize.cli.layout import terminal_width, wrapped
 from rightsize.cli.narration import say
@@ -84,6 +85,11 @@ def _flat(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for item in answer["activations"]:
         seen = {"first_seen": item["start_on"], "last_seen": item["end_on"]}
         yield _row("activations", item["role_definition_id"], item["scope"], item["events"], why=item["plane"], **seen)
+    for item in answer.get("agent", {}).get("permissions", ()):
+        why = " ".join(filter(None, (item["origin"], item["verdict"], item.get("mode"))))
+        yield _row(
+            "agent", item["permission"], item["access"], item.get("events"), last_seen=item.get("last_seen"), why=why
+        )
     yield from _flat_beside(answer)
 
 
@@ -143,6 +149,7 @@ def _text(answer: dict[str, Any]) -> Iterator[str]:
             f"  {item['plane']}: {item['granted']} operations granted, {item['used']} used; "
             f"creep {_score(item['creep'], item['bucket'])}, risk {_score(item['risk'])}"
         )
+    yield from _agent(answer.get("agent"))
     yield from _section("groups", answer["groups"], _group)
     yield from _section("assignments", answer["assignments"], _assignment)
     yield from _section("verdicts", answer["verdicts"], _verdict)
@@ -179,6 +186,22 @@ def _section(
         yield title
         for item in items:
             yield from lines(item)
+
+
+def _agent(agent: dict[str, Any] | None) -> Iterator[str]:
+    """Yield what is told of an AI agent or the principal of a blueprint."""
+    if agent is None:
+        return
+    yield ""
+    yield f"{agent['kind'].replace('_', ' ')} (Entra Agent ID)"
+    for line in agent_lines(agent):
+        yield f"  {line}"
+    for item in agent["permissions"]:
+        mode = f", {item['mode']}" if item.get("mode") else ""
+        token = {True: "; in its tokens", False: "; in none of its tokens"}.get(item.get("in_token"), "")
+        yield f"  {item['permission']} ({item['access']}, {item['origin'].replace('_', ' ')}{mode})"
+        verdict = (item["verdict"] or "not computed").replace("_", " ")
+        yield f"    {verdict}: {item['reason'] or 'a token held it'}{token}"
 
 
 def _group(item: dict[str, Any]) -> Iterator[str]:

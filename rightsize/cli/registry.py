@@ -57,6 +57,7 @@ COMMANDS = (
     CommandEntry("check", "Ask", "Judge the store by controls on owners, permanent privileged roles, unused access and ways to gain rights.", "check:check"),
     CommandEntry("differences", "Ask", "List access that Defender or Advisor judges differently, with our verdict and its evidence.", "differences:differences"),
     CommandEntry("reach", "Ask", "Show what an attacker gains with each principal or machine in any number of steps, today and under the plan.", "reach:reach"),
+    CommandEntry("agents", "Ask", "List AI agents with owner, sponsor, own and inherited permissions, and where tokens disagree with them.", "agents:agents"),
     CommandEntry("layers", "Ask", "Show principals that can defeat two or more layers of defence in one subscription: granted, used and proposed.", "layers:layers"),
     CommandEntry("report", "Ask", "Write the analysis and the proposals of a plan as one HTML file, which needs no network.", "report:report"),
     CommandEntry("propose", "Plan", "Write a plan of the smallest role assignments that would have allowed the observed use, with proof.", "propose:propose", FREES_MEMORY),

@@ -7,6 +7,7 @@ from typing import Any
 
 from rightsize.demo.access_files import write_access
 from rightsize.demo.activity_files import write_activity
+from rightsize.demo.agent_files import write_agent_use, write_agents
 from rightsize.demo.attacks import write_attacks
 from rightsize.demo.damaged_files import write_damaged
 from rightsize.demo.directory_files import write_directory
@@ -31,6 +32,8 @@ def write_exports(tenant: SampleTenant, folder: Path) -> dict[str, Any]:
     write_directory(tenant, exports, sign_ins)
     write_directory_roles(tenant, exports)
     write_graph(tenant, exports)
+    write_agents(tenant, exports)
+    write_agent_use(tenant, exports)
     write_trust(tenant, exports)
     write_sign_ins(tenant, exports, sign_ins)
     storage = write_storage(tenant, exports)

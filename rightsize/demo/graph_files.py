@@ -50,7 +50,8 @@ def _rows(name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(read_data(name).splitlines()))
 
 
-def _permission_id(access: str, permission: str) -> str:
+def permission_id(access: str, permission: str) -> str:
+    """Return the id of a permission of Microsoft Graph."""
     return guid("graph permission", access, permission)
 
 
@@ -72,16 +73,16 @@ def _write_apis(tenant: SampleTenant, folder: Folder) -> None:
     names = sorted({row["permission"] for row in _rows("graph_map.csv")} | {"offline_access"})
     graph = _api(tenant, "Microsoft Graph", GRAPH_APP_ID) | {
         "appRoles": [
-            {"id": _permission_id("application", name), "value": name, "displayName": name, "isEnabled": True,
+            {"id": permission_id("application", name), "value": name, "displayName": name, "isEnabled": True,
              "allowedMemberTypes": ["Application"]}
             for name in names if name != "offline_access"
         ],
         "oauth2PermissionScopes": [
-            {"id": _permission_id("delegated", name), "value": name, "adminConsentDisplayName": name, "isEnabled": True}
+            {"id": permission_id("delegated", name), "value": name, "adminConsentDisplayName": name, "isEnabled": True}
             for name in names
         ],
     }  # fmt: skip
-    role = {"id": _permission_id("application", "full_access_as_app"), "value": "full_access_as_app"}
+    role = {"id": permission_id("application", "full_access_as_app"), "value": "full_access_as_app"}
     exchange = _api(tenant, "Office 365 Exchange Online", EXCHANGE_APP_ID) | {"appRoles": [role | {"isEnabled": True}]}
     page = {"@odata.context": f"{_CONTEXT}servicePrincipals/$entity"}
     for name, api in (("graph", graph), ("exchange", exchange)):
@@ -136,7 +137,7 @@ def _assignment(tenant: SampleTenant, client: Principal, permission: str, api: s
     return {
         "id": grant_id(tenant, client, permission),
         "createdDateTime": "2025-02-03T10:00:00Z",
-        "appRoleId": _permission_id("application", permission),
+        "appRoleId": permission_id("application", permission),
         "principalDisplayName": client.name,
         "principalId": client.principal_id,
         "principalType": "ServicePrincipal",

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.demo.access_files import activations
+from rightsize.demo.agent_files import agent_truth
 from rightsize.demo.calls import BEGIN_ONLY, DONE
 from rightsize.demo.damaged_files import DAMAGED_CALLS
 from rightsize.demo.directory_roles import directory_truth
@@ -76,7 +77,7 @@ def plant_truth(
             for grant in activations(tenant)
         ],
         "directory": directory_truth(tenant),
-        "graph": graph_truth(tenant),
+        "graph": [*graph_truth(tenant), *agent_truth(tenant)],
         "principals_without_arm_token": principals_without_arm_token(tenant, sign_ins),
         "missing_days": {
             scope: {"first_day": first.isoformat(), "last_day": last.isoformat()}

@@ -83,6 +83,7 @@ _REQUEST = {
     "in_object_id": ("UserPrincipalObjectID", "userPrincipalObjectID", "userPrincipalObjectId"),
     "in_token_type": ("C_Idtyp", "C_IdTyp", "c_Idtyp", "c_idtyp", "idtyp"),
     "in_scopes": ("scopes", "Scopes"),
+    "in_roles": ("roles", "Roles"),
     "in_service_principal_id": ("servicePrincipalId", "ServicePrincipalId"),
     "in_app_id": ("appId", "AppId"),
     "in_token_id": ("signInActivityId", "SignInActivityId", "uniqueTokenId", "UniqueTokenId", "uniqueTokenIdentifier"),
@@ -110,6 +111,8 @@ SELECT file_no, line, log, {ISO_TIME.format("coalesce(in_time, time)")} AS time,
         AS service_principal_id,
     coalesce(app_id, in_app_id, client_app_id) AS app_id, coalesce(token_id, in_token_id) AS token_id,
     coalesce(session_id, in_session_id) AS session_id,
+    nullif(trim(coalesce(in_roles, token_roles)), '') AS token_roles,
+    nullif(trim(coalesce(in_scopes, token_scopes)), '') AS token_scopes,
     coalesce(caller_ip, in_ip) AS caller_ip, correlation_id, operation_name, CAST(NULL AS BIGINT) AS ordinal
 FROM (
     SELECT *, {values_as_columns(_REQUEST, ("property", 0))}

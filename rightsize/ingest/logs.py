@@ -43,6 +43,8 @@ _OF_LOGS = (
     "stage_pim_records",
     "stage_signals",
     "stage_signal_entities",
+    "stage_token_permissions",
+    "stage_agent_sightings",
 )
 """The tables that the records of a log fill."""
 

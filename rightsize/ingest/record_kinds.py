@@ -8,6 +8,7 @@ from functools import partial
 
 import duckdb
 
+from rightsize.ingest.agents_in_logs import stage_agent_sightings, stage_token_permissions
 from rightsize.ingest.audits import AUDIT_ROWS, project_audits, stage_from_audits
 from rightsize.ingest.graph_requests import normalised_requests, project_graph
 from rightsize.ingest.m365_audits import normalised_m365, project_m365
@@ -39,8 +40,14 @@ def _stage_audits(con: Connection, file_id: str, without: set[int]) -> None:
     _stage_events(con, file_id, without)
 
 
+def _stage_graph_requests(con: Connection, file_id: str, without: set[int]) -> None:
+    stage_token_permissions(con, file_id, without)
+    _stage_events(con, file_id, without)
+
+
 def _stage_sign_ins(con: Connection, file_id: str, without: set[int]) -> None:
     stage_risky_sign_ins(con, file_id, without)
+    stage_agent_sightings(con, file_id, without)
     con.execute(
         f"INSERT INTO stage_sign_in_rows (file_id, line, {_SIGN_INS}) SELECT {file_id}, line, {_SIGN_INS} "
         "FROM ingest_rows WHERE problem IS NULL AND NOT list_contains($without, file_no)",
@@ -99,7 +106,9 @@ KINDS: Mapping[str, RecordKind] = {
         _always(PROJECTIONS["sign_in"]), "raw_sign_ins", partial(query_text, "reduce/sign_ins"), _stage_sign_ins
     ),
     "entra_audit": RecordKind(_always(project_audits), "raw_audits", lambda: AUDIT_ROWS, _stage_audits),
-    "graph_activity": RecordKind(_always(project_graph), "raw_graph_requests", normalised_requests),
+    "graph_activity": RecordKind(
+        _always(project_graph), "raw_graph_requests", normalised_requests, _stage_graph_requests
+    ),
     "m365_audit": RecordKind(_always(project_m365), "raw_m365_audits", normalised_m365),
     "requests": RecordKind(project_requests, "raw_requests", partial(query_text, "reduce/requests")),
 }

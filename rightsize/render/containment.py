@@ -34,6 +34,7 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
             f"{document['suspect_calls']} of its calls are suspect, the first at {plain(document['first_suspect'])}.",
             "",
         ]
+    lines += _agents(document["agents"]) if document["agents"] else []
     lines += ["## What the plan changes", ""]
     lines += [
         f"- {for_markdown(one['kind'])}: {for_markdown(str(one['role']))} at {for_markdown(one['scope'])} "
@@ -69,6 +70,37 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _agents(agents: Mapping[str, Any]) -> list[str]:
+    """Return the lines about whom the requests stop, and who keeps working."""
+    named = ", ".join(for_markdown(one["name"]) for one in agents["contained"][1:])
+    title = ["## What is cut, and what keeps working", ""]
+    if agents["kind"] == "blueprint":
+        return [
+            *title,
+            f"The requests below stop new tokens of the blueprint and of its agents and their user accounts: "
+            f"{named or 'none is known'}. {_STILL_VALID} No agent of it keeps working; agents of other blueprints do.",
+            "",
+            "Microsoft's pages do not say whether disabling the principal of a blueprint stops its agents, so each "
+            "agent has a request of its own. Replace the credentials of the blueprint's application before it is "
+            "enabled again: no listing here has its passwords and certificates.",
+            "",
+        ]
+    kept = ", ".join(for_markdown(one["name"]) for one in agents["keeps_working"])
+    blueprint = for_markdown(agents["blueprint"] or "its blueprint, whose principal no listing has")
+    return [
+        *title,
+        f"The requests below stop new tokens of this agent{f' and of its user account {named}' if named else ''}. "
+        f"{_STILL_VALID}",
+        "",
+        f"These agents of {blueprint} keep working: {kept}." if kept else f"No other agent of {blueprint} is known.",
+        "",
+        "Whoever has a credential of the blueprint still gets tokens as its other agents: if the credential may be "
+        "stolen, contain the blueprint. Removing an inherited permission takes it from the other agents too.",
+        "",
+    ]
+
+
+_STILL_VALID = "Tokens that they already have stay valid until they expire, mostly within an hour."
 _WHY = {"suspect": "suspect calls went through it", "leads_on": "it grants a further step"}
 
 

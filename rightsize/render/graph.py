@@ -1,6 +1,7 @@
 """Write a page, a request body and scripts for each application whose Graph permissions change.
 
-Every command names only ids, quoted for its shell. New permissions are granted before old ones are removed.
+Every command names only ids, quoted for its shell. New permissions are granted before old ones are removed. What agents
+get in the place of other permissions has to be seen in a token first, since no listing shows what an agent inherits.
 Source: Microsoft Learn, Graph v1.0 reference of appRoleAssignment and oAuth2PermissionGrant; application resource type.
 """
 
@@ -59,15 +60,22 @@ def graph_files(part: PlanePart, app_ids: Mapping[str, str], apis: Mapping[str, 
 
 
 def _steps(client: str, proposals: Sequence[Proposal], apis: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the requests in order: new grants, then reduced delegated grants, then removals."""
+    """Return the requests in order: new grants, then reduced delegated grants, then removals.
+
+    For an agent or the principal of a blueprint, those that take something away name the permissions that a token has
+    to show before, if it gets any.
+    """
     new: dict[str, dict[str, Any]] = {}
-    smaller, gone = [], []
-    for proposal in proposals:
+    wider, smaller, gone = [], [], []
+    of_agents = any(one.evidence.get("inherited_by") or one.evidence.get("agent_of") for one in proposals)
+    changed = [one for one in proposals if one.kind.changes]
+    comes = sorted({come["permission"] for one in changed for come in one.evidence["comes"]}) if of_agents else []
+    for proposal in changed:
         evidence = proposal.evidence
         grant = proposal.replaces[0]
-        if proposal.kind.keeps:
-            continue
-        if evidence["access"] == "application":
+        if evidence.get("inheritance"):
+            gone += _narrowed(evidence)
+        elif evidence["access"] == "application":
             for one in evidence["comes"]:
                 api = apis.get(evidence["api_app_id"], evidence["api_app_id"])
                 body = {"principalId": client, "resourceId": api, "appRoleId": one["id"]}
@@ -79,10 +87,31 @@ def _steps(client: str, proposals: Sequence[Proposal], apis: Mapping[str, str]) 
             kept = [one["permission"] for one in evidence["permissions"] if one["decision"] == "keep"]
             scope = " ".join(sorted({*kept, *(one["permission"] for one in evidence["comes"])}))
             url = f"{_BASE}/oauth2PermissionGrants/{grant}"
+            if comes and evidence["comes"]:
+                both = " ".join(sorted({*scope.split(), *(one["permission"] for one in evidence["permissions"])}))
+                wider.append({"method": "PATCH", "url": url, "body": {"scope": both}})
             smaller.append({"method": "PATCH", "url": url, "body": {"scope": scope}})
         else:
             gone.append({"method": "DELETE", "url": f"{_BASE}/oauth2PermissionGrants/{grant}", "body": None})
-    return [*(new[id_] for id_ in sorted(new)), *smaller, *gone]
+    seen = {"after_token_shows": comes} if comes else {}
+    return [*(new[id_] for id_ in sorted(new)), *wider, *(one | seen for one in (*smaller, *gone))]
+
+
+def _narrowed(evidence: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the request that narrows what agents inherit; none where no listing has the object id of the blueprint.
+
+    Source: Microsoft Learn, "Configure inheritable permissions for agent identity blueprints".
+    """
+    said = evidence["inheritance"]
+    if not said["blueprint_object_id"]:
+        return []
+    word = "Roles" if evidence["access"] == "application" else "Scopes"
+    pattern: dict[str, Any] = {"@odata.type": f"#microsoft.graph.no{word}", "kind": "none"}
+    if said["listed"]:
+        pattern = {"@odata.type": f"#microsoft.graph.enumerated{word}", "kind": "enumerated", "scopes": said["listed"]}
+    place = f"{_BASE}/applications/microsoft.graph.agentIdentityBlueprint/{said['blueprint_object_id']}"
+    url = f"{place}/inheritablePermissions/{evidence['api_app_id']}"
+    return [{"method": "PATCH", "url": url, "body": {f"inheritable{word}": pattern}}]
 
 
 def _body(
@@ -111,24 +140,47 @@ def _body(
 
 
 def _shell(steps: Sequence[Mapping[str, Any]]) -> str:
+    before, after = _halves(steps)
     lines = ["#!/usr/bin/env bash", "set -euo pipefail"]
-    for step in steps:
-        words = ["az", "rest", "--method", step["method"].lower(), "--url", _quoted_url(step["url"])]
-        if step["body"] is not None:
-            words += ["--headers", "Content-Type=application/json", "--body", json.dumps(step["body"], sort_keys=True)]
-        lines.append(" ".join(shlex.quote(word) for word in words))
-    return "\n".join(lines) + "\n"
+    if before:
+        asked = f"stop: {_look_for(after[0])}, then run this again with TOKEN_SEEN=yes"
+        stops = [f"echo {shlex.quote(asked)} >&2", "exit 1"]
+        lines += ['if [ "${TOKEN_SEEN:-}" != yes ]; then', *map(_of_az, before), *stops, "fi"]
+    return "\n".join([*lines, *map(_of_az, after)]) + "\n"
+
+
+def _of_az(step: Mapping[str, Any]) -> str:
+    words = ["az", "rest", "--method", step["method"].lower(), "--url", _quoted_url(step["url"])]
+    if step["body"] is not None:
+        words += ["--headers", "Content-Type=application/json", "--body", json.dumps(step["body"], sort_keys=True)]
+    return " ".join(shlex.quote(word) for word in words)
 
 
 def _powershell(steps: Sequence[Mapping[str, Any]]) -> str:
+    before, after = _halves(steps)
     lines = ["$ErrorActionPreference = 'Stop'"]
-    for step in steps:
-        line = f"Invoke-MgGraphRequest -Method {step['method']} -Uri {_single(_quoted_url(step['url']))}"
-        if step["body"] is not None:
-            body = json.dumps(step["body"], sort_keys=True)
-            line += f" -ContentType 'application/json' -Body {_single(body)}"
-        lines.append(line)
-    return "\n".join(lines) + "\n"
+    if before:
+        asked = _single(f"stop: {_look_for(after[0])}, then set TOKEN_SEEN to yes and run this again")
+        lines += ["if ($env:TOKEN_SEEN -ne 'yes') {", *map(_of_mg_graph, before), f"throw {asked}", "}"]
+    return "\n".join([*lines, *map(_of_mg_graph, after)]) + "\n"
+
+
+def _of_mg_graph(step: Mapping[str, Any]) -> str:
+    line = f"Invoke-MgGraphRequest -Method {step['method']} -Uri {_single(_quoted_url(step['url']))}"
+    if step["body"] is not None:
+        body = json.dumps(step["body"], sort_keys=True)
+        line += f" -ContentType 'application/json' -Body {_single(body)}"
+    return line
+
+
+def _halves(steps: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Return the steps that grant and those that wait for a token, or nothing and all where none waits."""
+    after = [step for step in steps if "after_token_shows" in step]
+    return ([step for step in steps if step not in after], after) if after else ([], list(steps))
+
+
+def _look_for(step: Mapping[str, Any]) -> str:
+    return f"get a new token as each agent and see that it has {', '.join(step['after_token_shows'])}"
 
 
 def _quoted_url(url: str) -> str:
@@ -152,6 +204,7 @@ def _page(client: str, proposals: Sequence[Proposal], part: PlanePart) -> Iterat
     holds = all(one.proof.used_subset and one.proof.granted_superset for one in proposals)
     yield f"- Proof: {'every explained request stays allowed, and no new access is granted' if holds else 'fails'}"
     yield ""
+    yield from _agents(proposals, part.names)
     yield "## Decision on each permission"
     yield ""
     rows = [
@@ -187,6 +240,59 @@ def _page(client: str, proposals: Sequence[Proposal], part: PlanePart) -> Iterat
         told = [{"request": operation, "because": sentence(reason)} for operation, reason in unknown]
         yield write_markdown(told, ("request", "because"))
     yield from _notes(proposals)
+
+
+def _agents(proposals: Sequence[Proposal], names: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines about agents that inherit from it, what they will inherit, and the order of the steps."""
+    heirs = sorted({agent for one in proposals for agent in one.evidence.get("inherited_by") or ()})
+    if heirs:
+        yield "## Agents that inherit from it"
+        yield ""
+        used = [(one["permission"], one.get("agents", ())) for proposal in proposals
+                for one in proposal.evidence["permissions"]]  # fmt: skip
+        for agent in heirs:
+            found = sorted({permission for permission, agents in used if agent in agents})
+            yield f"- {for_markdown(names.get(agent, agent))}: " + (
+                f"requests of it need {for_markdown(', '.join(found))}" if found else "no request of it needs any of it"
+            )
+        yield ""
+    for one in proposals:
+        if one.evidence.get("inheritance"):
+            yield from _inheritance(one)
+    comes = {come["permission"] for one in proposals if one.kind.changes for come in one.evidence["comes"]}
+    if comes and (heirs or any(one.evidence.get("agent_of") for one in proposals)):
+        yield "## Order"
+        yield ""
+        yield (
+            "Grant first. Then get a new token as each agent, and look for the new permissions in `roles` or `scp`: no "
+            "listing shows what an agent inherits. Remove only then. The scripts stop before they remove anything, "
+            "until `TOKEN_SEEN` is `yes`."
+        )
+        yield ""
+
+
+def _inheritance(one: Proposal) -> Iterator[str]:
+    said, what = one.evidence["inheritance"], f"{one.evidence['access']} permissions of {one.evidence['api']}"
+    today = "all" if said["before"] == "allAllowed" else "a list of"
+    yield f"## Inheritance of {for_markdown(what)}"
+    yield ""
+    after = f"only {', '.join(said['listed'])}" if said["listed"] else "none"
+    yield f"Today its agents inherit {today} {for_markdown(what)}. Afterwards they inherit {for_markdown(after)}:"
+    yield f"{one.reason}."
+    yield ""
+    gone = ", ".join(said["no_longer_inherited"])
+    yield f"- No longer inherited: {for_markdown(gone) or 'what the principal is granted later'}"
+    yield "- A narrower pattern asks for a new consent where an agent needs what it no longer inherits. The chance of"
+    yield "  that is not estimated."
+    if said["listed"]:
+        yield (
+            "- **Unconfirmed**: Microsoft's concept page knows only all and none, the reference of Graph also lists. "
+            "Try it on a blueprint whose agents may fail."
+        )
+        yield f"- A blueprint may name 10 APIs; this one names {said['apis']}."
+    if not said["blueprint_object_id"]:
+        yield "- No listing has the object id of the blueprint's application, so no command is written."
+    yield ""
 
 
 def _row(proposal: Proposal, one: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ GAINS = (
     "access",
     "tenant",
     "applications",
+    "blueprints",
     "groups",
     "all_groups",
     "users",
@@ -26,8 +27,9 @@ GAINS = (
     "directory",
 )
 """The gains of rules. In this order: the identities of a resource, an identity, the secrets of a resource, any role at
-a scope, the whole directory, any application, groups without or with directory roles, users without or with directory
-roles, the owned objects, membership of a group, and the access of a user in Azure or in the directory."""
+a scope, the whole directory, any application, any agent blueprint, groups without or with directory roles, users
+without or with directory roles, the owned objects, membership of a group, and the access of a user in Azure or in the
+directory."""
 
 
 @cache
@@ -38,9 +40,9 @@ def escalation_rules(plane: str) -> pl.DataFrame:
     `kind` share target and setting.
 
     Args:
-        plane: control, data, graph, directory, owner, group for groups under Privileged Identity Management,
-            delegated for permissions that applications use as their users (`target` is the API), federated for
-            outside subjects, or resource for access that a resource gives.
+        plane: control, data, graph, directory, owner, group for groups under Privileged Identity Management, agent for
+            what blueprints and agent identities act as, delegated for permissions that applications use as their users
+            (`target` is the API), federated for outside subjects, or resource for access that a resource gives.
     """
     rows = [
         {

@@ -130,6 +130,14 @@ def sign_in_scopes() -> frozenset[str]:
 
 
 @cache
+def blocked_for_agents() -> frozenset[tuple[str, str, str]]:
+    """Return `(access, folded permission, permission)` of the permissions that cannot be granted to agents."""
+    return frozenset(
+        (row["access"], fold(row["permission"]), row["permission"]) for row in rows_of("agent_blocked_permissions")
+    )
+
+
+@cache
 def alternatives(permission: str, access: str) -> tuple[Alternative, ...]:
     """Return the narrower permissions on chosen resources that might replace a permission."""
     return tuple(

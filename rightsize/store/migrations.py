@@ -213,6 +213,16 @@ def _add_audits_and_judgements(connection: duckdb.DuckDBPyConnection) -> None:
     _create(connection, "m365_days", "tool_judgements")
 
 
+def _add_blueprints(connection: duckdb.DuckDBPyConnection) -> None:
+    _create(connection, "object_sponsors", "agent_blueprints", "inheritable_permissions")
+    _create(connection, "token_permissions", "agent_sightings")
+
+
+def _add_version_34(connection: duckdb.DuckDBPyConnection) -> None:
+    _add_audits_and_judgements(connection)
+    _add_blueprints(connection)
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -249,7 +259,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     31: _add_parts_of_options,
     # Older versions would change the content without a new revision; every migration gives it one.
     32: lambda _: None,
-    33: _add_audits_and_judgements,
+    33: _add_version_34,
 }
 """The step from each version to the next."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.agent_state import AGENT_KINDS, is_narrower
 from rightsize.analyze.behaviour.judge import weight_of
 from rightsize.analyze.grant_deduplication import REMOVALS, marks_of_events, named, read_consent
 from rightsize.analyze.inputs import schema_of
@@ -30,11 +31,24 @@ _CUT = 160
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Display names of principals, roles and places, by folded id; a scope is cut to its last part."""
+    """Display names of principals, roles and places, by folded id; a scope is cut to its last part.
+
+    Attributes:
+        principals: Of principals.
+        roles: Of roles and application permissions.
+        places: Of scopes.
+        agents: The number of agents of each blueprint's principal.
+    """
 
     principals: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
+    agents: Mapping[str, int] = field(default_factory=dict)
+
+    def inheriting(self, principal: str | None) -> str:
+        """Return the clause about the agents that may inherit what a blueprint's principal is granted, else nothing."""
+        number = self.agents.get(principal or "", 0)
+        return f", which {number} agent{'s' if number > 1 else ''} of that blueprint may inherit" if number else ""
 
     def who(self, principal: str | None) -> str:
         """Return a principal's name, or its id where no name is known."""
@@ -94,7 +108,7 @@ def _event_change(row: Row, strong: Collection[str], origin: Origin, names: Name
     said += f" at {names.where(row['scope'])}"
     if kind == "grant":
         way = origin.way_of(actors, through_pim=through_privileged_access(row["operation"]))
-        said += f", {origin.said(way)}"
+        said += f", {origin.said(way)}{_inherited(row['operation'], holder, names)}"
         kind, severity = _weighed(way, severity, role in strong)
     if row["outcome"] == "started":
         said += "; no log shows how it ended"
@@ -104,6 +118,15 @@ def _event_change(row: Row, strong: Collection[str], origin: Origin, names: Name
         detail={"operation": row["operation"], "actor": actor, "way": way, "role_definition_id": _role_id(role),
                 "ip": row["ip"], "app_id": row["app_id"]},
     )  # fmt: skip
+
+
+_GRAPH_GRANTS = ("microsoft.directory/serviceprincipals/approleassignedto/update",
+                 "microsoft.directory/oauth2permissiongrants/")  # fmt: skip
+
+
+def _inherited(operation: str, holder: str | None, names: Names) -> str:
+    """Return the clause about agents that may inherit a granted permission; roles are never inherited."""
+    return names.inheriting(holder) if operation.lower().startswith(_GRAPH_GRANTS) else ""
 
 
 def _role_id(role: str | None) -> str | None:
@@ -179,7 +202,8 @@ def _came(row: Row, as_of: dt.date, origin: Origin, names: Names) -> dict[str, A
     if kind in LISTED:
         way = origin.way_of((row["actor_id"],), through_pim=row["what"] == "eligible")
         by = f" by {names.who(row['actor_id'])}" if row["actor_id"] else ""
-        said = f"{who} holds {_held(row, role)} at {where}, granted{by}, {origin.said(way)}; a listing shows it"
+        said = f"{who} holds {_held(row, role)} at {where}, granted{by}, {origin.said(way)}"
+        said += (names.inheriting(row["principal_id"]) if kind in LISTED[2:] else "") + "; a listing shows it"
         detail["way"] = way
         kind, severity = _weighed(way, severity, severity == "high")
         day = row["time"].date() if row["time"] else as_of
@@ -187,6 +211,12 @@ def _came(row: Row, as_of: dt.date, origin: Origin, names: Names) -> dict[str, A
         about = f" about {who}" if row["principal_id"] else ""
         said = f"{_cut(row['what'])}{about}" + (f" at {where}" if row["scope"] else "")
         day = row["time"].date() if row["time"] else as_of
+    elif kind in AGENT_KINDS:
+        mark = (*mark, as_of.isoformat())
+        said = _cut(row["what"])
+        if row["was"] and is_narrower(row["was"], row["value"]):
+            severity = "low"
+        said += f", until now {_cut(row['was'])}" if row["was"] else ""
     else:
         mark = (*mark, as_of.isoformat())
         said = _concluded(kind, row, who, where, role)
@@ -227,6 +257,9 @@ def _went(row: Row, as_of: dt.date, names: Names) -> dict[str, Any]:
         f"{names.where(rest[0] if rest else None)}",
         "drift": f"the role {names.roles.get(first, first)} again matches its applied version",
         "signal": f"the signal {first} was dismissed",
+        "agent": f"the agent {names.who(first)} is no longer listed",
+        "blueprint": f"the blueprint {first} is no longer listed",
+        "inheritance": f"the blueprint {first} no longer says what of {rest[0] if rest else ''} its agents inherit",
     }[row["kind"]]
     kind, mark = f"{row['kind']}_gone", (row["name"], as_of.isoformat())
     who = first if row["kind"] in ("escalation", "violation") else None

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
+from rightsize.analyze.graph.agents import agent_identities
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.naming import principal_names
 from rightsize.analyze.state_snapshot import CONCLUDED, LISTED, privileged_roles, standing_of
@@ -248,7 +249,9 @@ def _names(store: Store) -> Names:
         UNION ALL SELECT directory_role_id, role_name FROM main.directory_roles
         UNION ALL SELECT permission_id, permission FROM main.api_permissions WHERE access = 'application'""")
     named = roles.drop_nulls().select(folded(pl.col("id")), "name").sort("id", "name").unique("id", keep="first")
-    return Names(principals, dict(named.iter_rows()), places)
+    agents = agent_identities(store.table("principals")).filter(~pl.col("deleted")).drop_nulls("holder_id")
+    inheriting = agents.group_by("holder_id").agg(pl.len()).sort("holder_id")
+    return Names(principals, dict(named.iter_rows()), places, dict(inheriting.iter_rows()))
 
 
 def _automation(store: Store, given: Sequence[str]) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,12 @@ from rightsize.analyze.window import shortfall
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.planned_state import holdings_after
+from rightsize.propose.containment.agents import AgentGroup, inherited_options, read_agent_group
 from rightsize.propose.containment.containment import Containment, contain
 from rightsize.propose.containment.graph_requests import Option, write_options
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.drafts import Key
+from rightsize.rbac.text import fold
 from rightsize.render.containment import write_page
 from rightsize.render.plan import FileText, plan_files, write_folder
 from rightsize.render.rows import write_json
@@ -64,6 +66,8 @@ class ContainResult:
 
     Attributes:
         principal_id: The contained principal; `name` is its display name.
+        agents: Who is contained with it, where it is an agent identity or the principal of a blueprint.
+        names: Display names of those whom `agents` names, by id.
         containment: The containment.
         options: Requests that people may send in addition.
         reach: Counts as in the table `reach` for `today`, `after` the plan, and after the plan `and_options`.
@@ -77,6 +81,8 @@ class ContainResult:
 
     principal_id: str
     name: str
+    agents: AgentGroup
+    names: Mapping[str, str]
     containment: Containment
     options: tuple[Option, ...]
     reach: Mapping[str, Mapping[str, Any]]
@@ -116,9 +122,23 @@ class ContainResult:
             ],
             "stays": [{"role_assignment_id": key[0], "reason": word} for key, word in found.stays.items()],
             "groups": list(found.groups),
+            "agents": self._agents(),
             "options": [one.as_json() for one in self.options],
             "reach": {name: dict(counts) for name, counts in self.reach.items()},
             "seconds": round(self.seconds, 3),
+        }
+
+    def _agents(self) -> dict[str, Any] | None:
+        """Return who is contained and who keeps working, as `id, name`; None for a principal that is no agent."""
+        group = self.agents
+        if not group.kind:
+            return None
+        named = [{"id": one, "name": self.names.get(one, one)} for one in (*group.members, *group.siblings)]
+        return {
+            "kind": group.kind,
+            "contained": named[: len(group.members)],
+            "keeps_working": named[len(group.members) :],
+            "blueprint": self.names.get(group.holder, group.holder) or None,
         }
 
 
@@ -136,7 +156,8 @@ def contain_principal(
 
     Args:
         db: The store.
-        principal: Its id, UPN, application id or name.
+        principal: Its id, UPN, application id or name. The principal of a blueprint stands for all its agents; an agent
+            identity is contained with its user account.
         out: The plan folder.
         suspicion: The suspect time that a person names; it is stored as a decision, so that nothing learns from that
             time and the plan verifies. Without it, the suspect time is what signals hold in quarantine.
@@ -152,7 +173,7 @@ def contain_principal(
     with open_store(db, read_only=False, existing=True) as store:
         inputs = Inputs.read(store.table)
         require_catalogue(inputs)
-        wanted = resolve_principal(inputs, principal)
+        wanted = resolve_principal(inputs, _blueprint_of(principal, store))
         protected = {resolve_principal(inputs, one) for one in emergency} | _emergency_by_name(inputs)
         if wanted in protected:
             raise UsageError(
@@ -162,25 +183,32 @@ def contain_principal(
         kinds = dict(principal_names(inputs).select("principal_id", "principal_type").iter_rows())
         if kinds.get(wanted) == "Group":
             raise UsageError(f"`{principal}` is a group", hint="contain the suspected member")
+        agents = read_agent_group(wanted, store.table)
         if suspicion is not None:
-            _suspect(store, wanted, suspicion)
+            _suspect(store, agents.members, suspicion)
             inputs = Inputs.read(store.table)
         analysis, _ = analyse_inputs(inputs, as_of=as_of, min_window=min_window, forget_days=0)
         plan_options = PlanOptions(
             emergency_access=resolve_known(inputs, emergency), as_of=as_of, min_window=min_window, forget_days=0
         )
-        suspect = _suspect_assignments(wanted, inputs, analysis)
-        found = contain(inputs, analysis, wanted, plan_options, content_hash=digest_content(store), suspect=suspect)
+        suspect = _suspect_assignments(agents.members, inputs, analysis)
+        found = contain(
+            inputs, analysis, agents.members, plan_options, content_hash=digest_content(store), suspect=suspect
+        )
         names = dict(principal_names(inputs).select("principal_id", "name").iter_rows())
-        options = write_options(wanted, kinds.get(wanted) or "User", store.table)
-        reach = _reach(wanted, inputs, analysis, found.plan, read_facts(inputs, store.table))
+        written = [write_options(one, kinds.get(one) or "User", store.table) for one in agents.members]
+        options = tuple(_of_members(written, agents, names) + list(inherited_options(agents, store.table)))
+        reach = _reach(agents.members, inputs, analysis, found.plan, read_facts(inputs, store.table))
         held = store.frame(
-            "SELECT count(DISTINCT event_key) AS calls, min(time) AS first FROM quarantine WHERE principal_id = $who",
-            {"who": wanted},
+            "SELECT count(DISTINCT event_key) AS calls, min(time) AS first FROM quarantine "
+            "WHERE list_contains($who, principal_id)",
+            {"who": list(agents.members)},
         ).row(0)
     if not found.contained and not options and not found.stays:
         raise EvidenceError(f"`{principal}` has no loaded assignment", hint="load its assignments and groups")
-    result = ContainResult(wanted, names.get(wanted, wanted), found, options, reach, held[0], held[1], 0.0, out, [])
+    result = ContainResult(
+        wanted, names.get(wanted, wanted), agents, names, found, options, reach, held[0], held[1], 0.0, out, []
+    )
     # Requests that a person may send are written beside the plan, not as a part of it.
     extra: dict[str, FileText] = {
         REQUESTS: write_json(result.document() | {"seconds": None}),
@@ -191,6 +219,24 @@ def contain_principal(
     return replace(result, fitting_days=fitting, files=files, seconds=time.monotonic() - began)
 
 
+def _blueprint_of(name: str, store: Store) -> str:
+    """Return the application id of the blueprint whose application has this object id, else the name itself."""
+    listed = store.table("agent_blueprints").select(folded(pl.col("object_id")), folded(pl.col("blueprint_app_id")))
+    apps: dict[str, str] = dict(listed.iter_rows())
+    return apps.get(fold(name), name)
+
+
+def _of_members(written: Sequence[Sequence[Option]], agents: AgentGroup, names: Mapping[str, str]) -> list[Option]:
+    """Return the requests of all members; where there are several, each text begins with the name."""
+    if len(written) == 1:
+        return list(written[0])
+    return [
+        replace(option, text=f"{names.get(member, member)}: {option.text}")
+        for member, options in zip(agents.members, written, strict=True)
+        for option in options
+    ]
+
+
 def _emergency_by_name(inputs: Inputs) -> set[str]:
     people = inputs.principals.select(folded(pl.col("principal_id")), "user_principal_name", "display_name")
     marked = people.filter(
@@ -199,56 +245,66 @@ def _emergency_by_name(inputs: Inputs) -> set[str]:
     return set(marked["principal_id"])
 
 
-def _suspect(store: Store, principal: str, suspicion: Suspicion) -> None:
-    """Store a person's suspicion as a decision, beside the existing decisions."""
+def _suspect(store: Store, principals: Sequence[str], suspicion: Suspicion) -> None:
+    """Store a person's suspicion as a decision on each principal, beside the existing decisions."""
     newest = store.frame("SELECT max(time) AS newest FROM base.events")["newest"][0]
     until = suspicion.until or newest or suspicion.since
     if until < suspicion.since:
         raise UsageError("the suspect time ends before it begins")
     end = (max(newest or until, until) + dt.timedelta(days=_HOLDS_DAYS)).date()
-    fresh = {
-        "signal_id": None, "principal": principal, "from_time": suspicion.since, "to_time": until,
-        "decision": "quarantine", "reason": suspicion.reason, "owner": suspicion.owner, "expires": end,
-    }  # fmt: skip
-    rows = store.table("signal_decisions").to_dicts()
+    fresh = [
+        {"signal_id": None, "principal": principal, "from_time": suspicion.since, "to_time": until,
+         "decision": "quarantine", "reason": suspicion.reason, "owner": suspicion.owner, "expires": end}
+        for principal in principals
+    ]  # fmt: skip
     key = ("principal", "from_time", "to_time")
-    rows = [row for row in rows if tuple(row[name] for name in key) != tuple(fresh[name] for name in key)]
+    again = {tuple(row[name] for name in key) for row in fresh}
+    rows = [row for row in store.table("signal_decisions").to_dicts() if tuple(row[name] for name in key) not in again]
     with store.transaction() as con:
-        replace_decisions(con, [*rows, fresh])
+        replace_decisions(con, [*rows, *fresh])
 
 
-def _suspect_assignments(principal: str, inputs: Inputs, analysis: Analysis) -> set[Key]:
-    """Return the assignments that allowed suspect calls of a principal, or would have allowed them."""
-    suspect = inputs.usage_days.filter((folded(pl.col("principal_id")) == principal) & (pl.col("suspect") > 0))
+def _suspect_assignments(principals: Sequence[str], inputs: Inputs, analysis: Analysis) -> set[Key]:
+    """Return the assignments that allowed suspect calls of principals, or would have allowed them."""
+    is_theirs = folded(pl.col("principal_id")).is_in(list(principals))
+    suspect = inputs.usage_days.filter(is_theirs & (pl.col("suspect") > 0))
     calls = suspect.select(folded(pl.col("operation")), place_of(pl.col("scope"))).unique()
-    seen = analysis.verdicts.filter(pl.col("principal_id") == principal).drop_nulls("operation")
+    seen = analysis.verdicts.filter(pl.col("principal_id").is_in(list(principals))).drop_nulls("operation")
     used = seen.with_columns(folded(pl.col("operation")), place_of(pl.col("scope")))
     through = used.join(calls, on=["operation", "scope"]).select("role_assignment_id", "state")
     named = suspect.select(folded(pl.col("role_assignment_id")), state=pl.lit("active"))
     return set(pl.concat([through, named]).drop_nulls().unique().iter_rows())
 
 
-def _reach(principal: str, inputs: Inputs, analysis: Analysis, plan: Plan, facts: Facts) -> dict[str, dict[str, Any]]:
-    """Return the reach of the principal today, after the plan, and after the plan and the options."""
+def _reach(
+    principals: Sequence[str], inputs: Inputs, analysis: Analysis, plan: Plan, facts: Facts
+) -> dict[str, dict[str, Any]]:
+    """Return the reach of the first principal today, after the plan, and after the plan and the options.
+
+    The others are agents and user accounts that it acts as.
+    """
+    theirs = list(principals)
     tenant = analysis.tenant
     granted = read_holdings(analysis)["granted"]
     after = holdings_after(plan, granted, inputs, tenant)
     alone = replace(
         tenant,
-        membership=tenant.membership.filter((pl.col("principal_id") != principal) | (pl.col("holder") == principal)),
+        membership=tenant.membership.filter(
+            ~pl.col("principal_id").is_in(theirs) | (pl.col("holder") == pl.col("principal_id"))
+        ),
     )
     bare = replace(
         facts,
-        owned=facts.owned.filter(pl.col("owner_id") != principal),
-        permissions=facts.permissions.filter(pl.col("principal_id") != principal),
-        roles=facts.roles.filter(pl.col("principal_id") != principal),
+        owned=facts.owned.filter(~pl.col("owner_id").is_in(theirs)),
+        permissions=facts.permissions.filter(~pl.col("principal_id").is_in(theirs)),
+        roles=facts.roles.filter(~pl.col("principal_id").is_in(theirs)),
     )
     parts: dict[str, tuple[Facts, Tenant, Holdings]] = {
         "today": (facts, tenant, granted),
         "after": (facts, tenant, after),
         "and_options": (bare, alone, after),
     }
-    return {name: _counts(principal, inputs, *part) for name, part in parts.items()}
+    return {name: _counts(principals[0], inputs, *part) for name, part in parts.items()}
 
 
 def _counts(principal: str, inputs: Inputs, facts: Facts, tenant: Tenant, holdings: Holdings) -> dict[str, Any]:

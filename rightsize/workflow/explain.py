@@ -9,6 +9,7 @@ from typing import Any
 
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import AnalysisOptions
+from rightsize.workflow.agents import agent_answer
 from rightsize.workflow.content import require_content
 from rightsize.workflow.explain_output import explain_principal
 from rightsize.workflow.find_analysis import find_analysis
@@ -27,7 +28,8 @@ def explain(
 ) -> dict[str, Any]:
     """Return everything known about the principal that an id, UPN, application id or name means.
 
-    The fields are those of `explain_principal`. They are read from the stored analysis where it is of the present
+    The fields are those of `explain_principal`, and `agent` for an AI agent or the principal of a blueprint: what
+    `rightsize agents` shows of it. They are read from the stored analysis where it is of the present
     content and these options, else from an analysis in memory: `note` is then called with a sentence that says so.
 
     Raises:
@@ -37,4 +39,7 @@ def explain(
     with open_store(db, read_only=True) as store:
         require_content(store)
         analysed = find_analysis(store, AnalysisOptions(as_of, min_window, forget_days, min_days), note)
-        return explain_principal(analysed, find_principal(store, AnalysedNames(analysed), principal))
+        found = find_principal(store, AnalysedNames(analysed), principal)
+        answer = explain_principal(analysed, found)
+        agent = agent_answer(store, found, as_of)
+        return answer if agent is None else answer | {"agent": agent}

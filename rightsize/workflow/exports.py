@@ -52,6 +52,9 @@ _KINDS = {
         "resources",
     ),
     **dict.fromkeys(("deleted_users", "deleted_groups", "deleted_service_principals"), "deleted_items"),
+    "agent_blueprint_sponsors": "agent_blueprints",
+    **dict.fromkeys(("agent_blueprint_principals", "agent_identities", "agent_sponsors"), "service_principals"),
+    "agent_users": "users",
     **dict.fromkeys(("application_owners", "service_principal_owners", "group_owners"), "object_owners"),
     **dict.fromkeys(
         ("role_management_policy_assignments", "directory_role_policies", "group_policies"), "role_management_policies"
@@ -106,7 +109,11 @@ def _records(source: str) -> list[dict[str, Any]]:
         return [{"id": f"{_RESOURCE}0"}]
     if source in {"role_assignments", "role_eligibility_instances", "role_assignment_instances"}:
         return [{"properties": {"principalId": _GROUP, "principalType": "Group"}}]
-    return [{"id": _OBJECT, "appRoles": [{}]}] if source in {"service_principals", "administrative_units"} else []
+    return (
+        [{"id": _OBJECT, "appRoles": [{}]}]
+        if source in {"service_principals", "administrative_units", "agent_blueprints"}
+        else []
+    )
 
 
 def write_exports_script(

@@ -206,3 +206,69 @@ def test_each_kind_of_way_has_a_row_among_the_escalations(tenant: Tiny) -> None:
     assert ("ann", "activates_ownership", "group", "/", "eligible", True) in rows
     outside = found.filter(pl.col("plane") == "federated")
     assert set(outside["permission"]) == {"application", "userassignedidentity"}
+
+
+def agents(tenant: Tiny) -> None:
+    """A blueprint with two agent identities, one of which has a user account; `net` is what the accounts hold."""
+    people(tenant, ann="User", admin="ServicePrincipal", boss="User")
+    add = tenant.add
+    add("principals", principal_id="bp", principal_type="ServicePrincipal", app_id="app-bp",
+        object_type="agentIdentityBlueprintPrincipal")  # fmt: skip
+    for name in ("one", "two"):
+        add("principals", principal_id=name, principal_type="ServicePrincipal", object_type="agentIdentity",
+            blueprint_app_id="APP-BP")  # fmt: skip
+    add("principals", principal_id="two-user", principal_type="User", object_type="agentUser", parent_id="two")
+    tenant.role("net", NSG).role("ops", RUN).assign("a", "two-user", "net").assign("b", "one", "ops", RG)
+
+
+def test_whoever_owns_a_blueprint_acts_as_its_agents_and_their_users(tenant: Tiny) -> None:
+    """The blueprint's application has another id than its principal; a sponsor may only enable and disable."""
+    agents(tenant)
+    held = {"object_owners": [{"object_id": "application-object", "owner_id": "ann", "app_id": "app-bp"}],
+            "object_sponsors": [{"object_id": "bp", "sponsor_id": "boss", "app_id": "app-bp"}]}  # fmt: skip
+    found = ways(tenant, "p:ann", **held)
+    assert found["p:two-user"] == [("p:bp", True), ("p:two", True), ("p:two-user", True)]
+    assert "p:one" in found
+    assert reach(tenant, **held)["ann", "active"]["identities"] == 5, "the blueprint, its agents, a user, the machine"
+    assert ways(tenant, "p:boss", **held) == {}
+
+
+def test_nobody_takes_an_agent_but_through_its_blueprint(tenant: Tiny) -> None:
+    """Agent identities have no credential, and their user accounts no sign-in that somebody could reset."""
+    agents(tenant)
+    action = "microsoft.directory/agentIdentityBlueprints/credentials/update"
+    held = {"directory_roles": [*ROLES, {"directory_role_id": "agents", "actions": [action]}],
+            "directory_role_assignments": [holding("ann", "agents"), holding("boss", HELPDESK)]}  # fmt: skip
+    found = ways(tenant, "p:ann", **held)
+    assert found["p:one"] == [("x:blueprints", True), ("p:bp", True), ("p:one", True)]
+    assert "p:admin" not in found, "other applications are not blueprints"
+    assert "p:two-user" not in ways(tenant, "p:boss", **held)
+    held["directory_role_assignments"] = [holding("ann", "apps")]
+    assert {"p:admin", "p:one"} <= ways(tenant, "p:ann", **held).keys()
+
+
+def test_the_owner_of_an_agent_identity_may_be_able_to_act_as_it(tenant: Tiny) -> None:
+    agents(tenant)
+    held = {"object_owners": [{"object_id": "one", "owner_id": "ann", "app_id": None}]}
+    assert ways(tenant, "p:ann", **held)["p:one"] == [("p:one", False)]
+
+
+def test_an_agent_takes_what_it_inherits(tenant: Tiny) -> None:
+    """What its blueprint's principal holds counts for it where the blueprint lets agents inherit it."""
+    agents(tenant)
+    people(tenant, graph="ServicePrincipal")
+    role = {
+        "api_app_id": GRAPH,
+        "permission_id": "r",
+        "access": "application",
+        "permission": "AppRoleAssignment.ReadWrite.All",
+    }
+    held = {"api_permissions": [role], "app_role_assignments": [
+        {"app_role_assignment_id": "g", "principal_id": "bp", "principal_type": "ServicePrincipal",
+         "resource_id": "graph", "app_role_id": "r"}]}  # fmt: skip
+    rule = {"blueprint_id": "app-bp", "resource_app_id": GRAPH, "access": "application"}
+    taken = {
+        mode: reach(tenant, **held, inheritable_permissions=[rule | {"mode": mode}])["one", "active"]["takes_tenant"]
+        for mode in ("allAllowed", "none")
+    }
+    assert taken == {"allAllowed": True, "none": False}

@@ -152,6 +152,9 @@ PATHS_THAT_THE_MAP_LACKS = (
     "/directory/deleteditems/",
     # It has these for those who write them only.
     "/rolemanagement/directory/roleassignmentschedulerequests",
+    # Source: Microsoft Learn, Graph v1.0, "List inheritablePermission objects" and "List agentUser objects".
+    "/applications/{}/microsoft.graph.agentidentityblueprint/inheritablepermissions",
+    "/users/microsoft.graph.agentuser",
 )
 
 

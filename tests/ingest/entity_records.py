@@ -380,6 +380,29 @@ DOCUMENTS: dict[str, tuple[str, str, Any]] = {
         "object_owners",
         page("applications(id,appId,owners(id))", {"id": guid(20), "appId": guid(13), "owners": [typed("user", USER)]}),
     ),
+    "blueprints": (
+        "a.json",
+        "agent_blueprints",
+        page("applications/microsoft.graph.agentIdentityBlueprint", {"id": guid(20), "appId": guid(13)}),
+    ),
+    "blueprints without a page": (
+        "a.json",
+        "agent_blueprints",
+        [{"@odata.type": "#microsoft.graph.agentIdentityBlueprint", "id": guid(20), "appId": guid(13), "owners": []}],
+    ),
+    "inheritable permissions": (
+        "a.json",
+        "inheritable_permissions",
+        page(
+            f"applications('{guid(20)}')/inheritablePermissions",
+            {"resourceAppId": guid(13), "inheritableScopes": {"kind": "none"}},
+        ),
+    ),
+    "no inheritable permissions": (
+        "a.json",
+        "inheritable_permissions",
+        page(f"applications('{guid(20)}')/inheritablePermissions"),
+    ),
     "trust of applications": ("a.json", "application_federated_credentials", TRUSTING_APPS),
     "trust of identities": ("a.json", "identity_federated_credentials", {"value": [TRUSTED_POD]}),
     "az trust of identities": ("a.json", "identity_federated_credentials", [FLAT_TRUST]),

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 
 from rightsize.demo.access_files import write_access
+from rightsize.demo.agent_files import write_agents
 from rightsize.demo.directory_files import write_directory
 from rightsize.demo.directory_roles import write_directory_roles
 from rightsize.demo.hashing import guid
@@ -35,6 +36,7 @@ class Content:
         self.sign_ins = sign_in_rows(tenant)
         write_directory(tenant, exports, self.sign_ins)
         write_directory_roles(tenant, exports)
+        write_agents(tenant, exports)
         write_trust(tenant, exports)
         self.parents = {scope.scope.lower(): scope.parent.lower() for scope in tenant.scopes}
         self.subscriptions = [scope for scope in tenant.scopes if scope.kind == "subscription"]

@@ -48,7 +48,8 @@ _EMPTY_PARTS = {path.lower(): path for path in _EMPTY_OF_OBJECT.split()}
 # A filter on the group or the principal is required by the API.
 _NEEDS_FILTER = "identitygovernance/privilegedaccess/group/"
 # Not shown unless asked for.
-_HIDDEN = {"signInActivity"}
+_HIDDEN = {"signInActivity", "owners", "sponsors"}
+_BLUEPRINT = "microsoft.graph.agentidentityblueprint"
 
 
 class Graph:
@@ -67,6 +68,10 @@ class Graph:
             "applications": self._applications,
             "directory/administrativeunits": lambda: content.directory("administrativeUnits"),
             f"{_NEEDS_FILTER}eligibilityscheduleinstances": lambda: content.directory("group-eligibility-instances"),
+            f"applications/{_BLUEPRINT}": lambda: content.directory("agentBlueprints"),
+            f"serviceprincipals/{_BLUEPRINT}principal": lambda: content.directory("agentBlueprintPrincipals"),
+            "serviceprincipals/microsoft.graph.agentidentity": lambda: content.directory("agentIdentities"),
+            "users/microsoft.graph.agentuser": lambda: content.directory("agentUsers"),
             "organization": self._organization,
             "subscribedskus": self._licences,
             "rolemanagement/directory/roledefinitions": lambda: content.directory("directory-roles"),
@@ -105,11 +110,19 @@ class Graph:
         if unit := re.fullmatch(r"directory/administrativeunits/([^/]+)/members", key):
             members = self._content.directory(f"administrativeUnit-members-{unit[1]}")
             return self._page(request, version, path.replace(unit[1], f"('{unit[1]}')").replace("/(", "("), members)
+        if one := re.fullmatch(rf"applications/([^/]+)/{_BLUEPRINT}/inheritablepermissions", key):
+            return self._inheritable(request, version, one[1])
         if key.endswith("/$count") and key.removesuffix("/$count") in self._listings:
             return Answer(
                 document=str(len(self._listing(key.removesuffix("/$count")))).encode(), content_type="text/plain"
             )
         return self._of_object(request, version, path)
+
+    def _inheritable(self, request: Request, version: str, blueprint: str) -> Answer:
+        if all(one["id"] != blueprint for one in self._listing(f"applications/{_BLUEPRINT}")):
+            return graph_error(404, "Request_ResourceNotFound", f"Resource '{blueprint}' does not exist.")
+        listed = self._content.directory("inheritablePermissions")
+        return self._page(request, version, f"applications('{blueprint}')/inheritablePermissions", listed)
 
     def _listing(self, key: str) -> list[Document]:
         if key not in self._made:
@@ -139,6 +152,8 @@ class Graph:
 
     def _expanded(self, path: str, item: Document, name: str) -> Document:
         """Return a navigation of an object, as it stands beside its properties."""
+        if name in item:
+            return {name: item[name]}
         listing = {"owners": f"owners-{path}", "federatedIdentityCredentials": f"{path}-trust"}.get(name)
         if listing is None:
             return {}

@@ -14,7 +14,7 @@ from rightsize.rbac.text import fold
 from rightsize.rules.escalation import GAINS, escalation_rules
 from rightsize.rules.tables import rows_of
 
-PLANES = ("control", "data", "graph", "directory", "owner", "group", "delegated", "federated", "resource")
+PLANES = ("control", "data", "graph", "directory", "owner", "agent", "group", "delegated", "federated", "resource")
 
 
 def test_rules_of_escalation_use_the_words_that_are_known() -> None:

@@ -20,6 +20,7 @@ from rightsize.rules.tables import rows_of
 from tests.examples import MANY
 
 FILES = (
+    "agent_blocked_permissions",
     "observability",
     "linked_checks",
     "linkless_writes",

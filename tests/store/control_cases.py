@@ -158,6 +158,49 @@ def member(group: str, of: str, depth: int = 1) -> dict[str, Any]:
     return {"group_id": group, "member_id": of, "depth": depth}
 
 
+AGENT, BLUEPRINT, MADE_FROM = (guid(digit) for digit in ("a0", "b0", "c0"))
+
+
+def agents(*parts: Rows) -> Rows:
+    """An agent identity that was seen, the principal of its blueprint, and Bob, who answers for both."""
+    made = {"principal_type": "ServicePrincipal", "account_enabled": True}
+    rows: Rows = {
+        "principals": [
+            {
+                "principal_id": AGENT,
+                "display_name": "helper",
+                "object_type": "agentIdentity",
+                "blueprint_app_id": MADE_FROM,
+            }
+            | made,
+            {"principal_id": BLUEPRINT, "display_name": "Helpers", "app_id": MADE_FROM}
+            | {"object_type": "agentIdentityBlueprintPrincipal"}
+            | made,
+        ],
+        "object_sponsors": [{"object_id": AGENT, "sponsor_id": BOB}, sponsored("blueprint", BOB)],
+        "agent_blueprints": [{"blueprint_app_id": MADE_FROM, "object_id": "blueprint"}],
+        "app_role_assignments": [{"app_role_assignment_id": "g", "principal_id": AGENT, "app_role_id": guid("1")}],
+        "inheritable_permissions": [inheritable("delegated", "enumerated")],
+    }
+    return merged(rows, *parts)
+
+
+def sponsored(what: str, by: str) -> dict[str, Any]:
+    return {"object_id": what, "sponsor_id": by, "app_id": MADE_FROM}
+
+
+def inheritable(access: str, mode: str) -> dict[str, Any]:
+    return {"blueprint_id": "blueprint", "resource_app_id": "api", "access": access, "mode": mode}
+
+
+def reaching(who: str, basis: str) -> Rows:
+    return {"reach": [{"subject": who, "basis": basis, "state": "active", "takes_tenant": True, "tenant_steps": 2}]}
+
+
+def seen(principal: str) -> Rows:
+    return {"sign_ins": [{"principal_id": principal, "succeeded": 1, "last_seen": dt.datetime(2026, 4, 1)}]}
+
+
 def used(principal: str, operation: str, **more: Any) -> dict[str, Any]:
     row = {"principal_id": principal, "operation": operation, "scope": SUB, "plane": "control", "day": day(50)}
     return row | {"succeeded": 1, "failed": 0, "started": 0, "denied": 0, "suspect": 0} | more
@@ -258,6 +301,19 @@ CASES: dict[str, Case] = {
         BOT,
         consented("Principal", "Files.ReadWrite.All"),
     ),
+    "agent-answerable": Case(
+        merged(agents(), principal(BOB, account_enabled=False), {"object_sponsors": [sponsored("blueprint", ANN)]}),
+        AGENT,
+        agents(),
+    ),
+    "agent-blocked-permissions": Case(
+        agents({"findings": [finding("agent_blocked_permission", BLUEPRINT)]}), BLUEPRINT, agents()
+    ),
+    "agent-inherits-all": Case(
+        agents({"inheritable_permissions": [inheritable("application", "allAllowed")]}), BLUEPRINT, agents()
+    ),
+    "agent-takes-tenant": Case(agents(reaching(AGENT, "granted")), AGENT, agents(reaching(AGENT, "used"))),
+    "agent-unused": Case(agents(), AGENT, agents(seen(AGENT))),
     "access-administrator-unlimited": Case(
         assigned(held("a", ANN, RBAC)), "a", assigned(held("a", ANN, RBAC, condition="(!(ActionMatches{'x'}))"))
     ),

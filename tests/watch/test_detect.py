@@ -335,3 +335,35 @@ def test_a_clock_that_is_a_little_ahead_is_believed(watch: Watch) -> None:
     assert kinds(watch.passes(asked(ASSIGN, "2026-01-02T10:30:00", name=8), now=at("2026-01-02T10:00"))) == [
         "grant_outside"
     ]
+
+
+def test_new_agents_and_wider_inheritance_are_told(watch: Watch) -> None:
+    """A grant to the principal of a blueprint says how many agents may inherit it; a narrower list is no alarm."""
+    app, blueprint, agent, api = guid(60), guid(61), guid(62), guid(63)
+    made = {"principal_type": "ServicePrincipal"}
+    people = [
+        made | {"principal_id": blueprint, "app_id": app, "display_name": "Helpers"}
+        | {"object_type": "agentIdentityBlueprintPrincipal"},
+        made | {"principal_id": guid(64), "app_id": api, "display_name": "Graph"},
+    ]  # fmt: skip
+
+    def inherits(mode: str, *permissions: str) -> File:
+        return {"inheritable_permissions": [{"blueprint_id": app, "resource_app_id": api, "access": "delegated",
+                                             "mode": mode, "permissions": list(permissions)}]}  # fmt: skip
+
+    helper = made | {"principal_id": agent, "display_name": "helper", "object_type": "agentIdentity",
+                     "blueprint_app_id": app}  # fmt: skip
+    granted = {"permission_grant_id": "g", "client_id": blueprint, "consent_type": "AllPrincipals",
+               "resource_id": guid(64), "permissions": ["Mail.Read"]}  # fmt: skip
+    told = watch.passes({"principals": people}, inherits("enumerated", "mail.read"))
+    assert [(one["kind"], one["text"]) for one in told] == [
+        ("blueprint", "Helpers is a new blueprint of agents"),
+        ("inheritance", "the agents of the blueprint Helpers inherit mail.read of the delegated permissions of Graph"),
+    ]
+    told = watch.passes({"principals": [helper], "permission_grants": [granted]})
+    assert {one["kind"]: one["text"] for one in told} == {
+        "agent": "helper is a new agent of the blueprint Helpers",
+        "grant_outside": "Helpers holds the delegated permissions Mail.Read at the root, granted, outside PIM, which 1 "
+        "agent of that blueprint may inherit; a listing shows it",
+        "escalation": "Helpers gets tokens as every agent identity of the blueprint, from the root",
+    }

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 
 import polars as pl
 
+from rightsize.analyze.graph.inherited import Inheritances, Inherited
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables
 from rightsize.analyze.reasons import OutOfCoverage, Unexplained, UnobservableReason
 from rightsize.graph.permissions import Clause, PermissionMap, Requirement, companions, root_of
@@ -85,7 +87,9 @@ class GraphCase:
         needs: What its permissions have to allow.
         kept: Permissions that stay whatever the needs, each with a reason and the requests behind it.
         unexplained: Requests that no permission of it explains, with the reason.
-        requests: All requests of the window by operation, and earlier ones that still count.
+        requests: All requests of the window by operation, and earlier ones that still count; of the principal of a
+            blueprint also those of its agents that rest on its permissions.
+        agents: By operation the agents whose requests rest on inherited permissions of this case, sorted.
     """
 
     key: CaseKey
@@ -95,6 +99,7 @@ class GraphCase:
     kept: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     unexplained: dict[str, str] = field(default_factory=dict)
     requests: dict[str, SeenRequests] = field(default_factory=dict)
+    agents: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +158,24 @@ class GraphMap:
         return self.by_access[access].requirement(parse_request(operation))
 
 
-def build_cases(held: pl.DataFrame, requests: pl.DataFrame, graph: GraphMap) -> dict[CaseKey, GraphCase]:
+def build_cases(
+    held: pl.DataFrame, requests: pl.DataFrame, graph: GraphMap, inherited: Inheritances | None = None
+) -> dict[CaseKey, GraphCase]:
     """Return the cases of all applications that hold a Graph permission or made a request, by key.
+
+    A request of an agent is explained by its own permissions where they can, else by those that it inherits; then it is
+    use of the grant of its blueprint's principal.
 
     Args:
         held: As `held_permissions` returns them.
         requests: As `remembered_requests` returns them.
         graph: The map.
+        inherited: What agents inherit.
     """
+    inherited = inherited or {}
     cases = _held_cases(held)
     alone = {(key[0], key[2]) for key in cases if key[2]}
+    alone |= {(agent, one.key[2]) for (agent, _), found in inherited.items() for one in found if one.key[2]}
     own = pl.DataFrame(sorted(alone), schema={"client_id": pl.String, "user_id": pl.String}, orient="row")
     # Users without a grant of their own count as one: their requests differ by operation only.
     kept = requests.filter(pl.col("events") > 0).join(
@@ -199,23 +212,41 @@ def build_cases(held: pl.DataFrame, requests: pl.DataFrame, graph: GraphMap) -> 
                 target = _case_of(needed[seen.operation], whole, cases.get((*key[:2], user)))
                 known = target.requests.get(seen.operation)
                 target.requests[seen.operation] = seen if known is None else _together(known, seen)
+    readers: dict[CaseKey, _RequestReader] = {}
     for key, case in sorted(cases.items()):
         tenant_wide = cases.get((*key[:2], "")) if key[2] else None
         if tenant_wide is not None:
             case.beyond = frozenset(tenant_wide.held)
-        _read(case, tenant_wide, graph)
-    _hold_back(cases, requests, graph)
+        readers[key] = _RequestReader(case, tenant_wide, graph)
+        readers[key].keep_unmapped()
+    users = {(client, operation, user) for (client, _, user), seen in asked.items() if user for operation in
+             (one.operation for one in seen)}  # fmt: skip
+    for key, reader in readers.items():
+        agent, access, _ = key
+        fallbacks = [(one, readers[one.key].within(one)) for one in inherited.get((agent, access), ())]
+        for operation in sorted(reader.operations):
+            beside = [
+                fallback for one, fallback in fallbacks if not one.key[2] or (agent, operation, one.key[2]) in users
+            ]
+            reader.read(operation, beside)
+    for reader in readers.values():
+        reader.finish()
+    _hold_back(cases, requests, graph, inherited)
     return dict(sorted(cases.items()))
 
 
-def _hold_back(cases: Mapping[CaseKey, GraphCase], requests: pl.DataFrame, graph: GraphMap) -> None:
+def _hold_back(
+    cases: Mapping[CaseKey, GraphCase], requests: pl.DataFrame, graph: GraphMap, inherited: Inheritances
+) -> None:
     """Keep the permissions that only requests in quarantine may have used, until a person decides."""
     suspect = requests.filter((pl.col("events") == 0) & (pl.col("suspect") > 0))
     for client, access, user, operation in suspect.select("client_id", "access", "user_id", "operation").iter_rows():
         needed = graph.requirement(access, operation)
         if needed.free:
             continue
-        near = [one for one in (cases.get((client, access, "")), cases.get((client, access, user or ""))) if one]
+        theirs = [one.key for one in inherited.get((client, access), ())]
+        keys = dict.fromkeys([(client, access, ""), (client, access, user or ""), *theirs])
+        near = [cases[key] for key in keys if key in cases]
         held = frozenset(permission for case in near for permission in case.held)
         wanted = {permission for clause in needed.clauses for permission in (*clause.permissions, *clause.by_name)}
         if needed.unknown or any(not clause.holders(held) for clause in needed.clauses if clause.why != "beside"):
@@ -276,21 +307,12 @@ def _together(one: SeenRequests, other: SeenRequests) -> SeenRequests:
     return SeenRequests(one.operation, one.events + other.events, max(one.days, other.days), first, last, one.earlier)
 
 
-def _read(case: GraphCase, whole: GraphCase | None, graph: GraphMap) -> None:
-    """Set the needs of a case, and the permissions that stay whatever the needs, in the tenant-wide case as well."""
-    reader = _RequestReader(case, whole, graph)
-    for permission in sorted(case.held):
-        if case.key[1] == "delegated" and fold(permission) in sign_in_scopes():
-            reader.keep(permission, UnobservableReason.SIGN_IN_SCOPE, ())
-        elif permission not in reader.map.allows:
-            reason = UnobservableReason.NOT_IN_MAP if graph.is_loaded else OutOfCoverage.NO_PERMISSION_MAP
-            reader.keep(permission, reason, ())
-    for operation in sorted(case.requests):
-        reader.read(operation)
-    case.needs = reader.needs()
+_NeedKey = tuple[str, str, str, frozenset[str], frozenset[str], str]
 
 
 class _RequestReader:
+    """Reads the requests of a case: sets its needs, and what stays whatever the needs, in the tenant-wide case too."""
+
     def __init__(self, case: GraphCase, whole: GraphCase | None, graph: GraphMap) -> None:
         self._case = case
         self._cases = (case,) if whole is None else (case, whole)
@@ -298,7 +320,30 @@ class _RequestReader:
         self._access = case.key[1]
         self._graph = graph
         self._all = frozenset(case.held) | case.beyond
-        self._found: dict[tuple[str, str, str, frozenset[str], frozenset[str], str], set[str]] = defaultdict(set)
+        self._takes_new = True
+        self._found: dict[_NeedKey, set[str]] = defaultdict(set)
+        # Requests of agents are added to the case while it is read.
+        self.operations = tuple(case.requests)
+
+    def within(self, inherited: Inherited) -> _RequestReader:
+        """Return a reader of the same case for requests of agents, which have only what they inherit of it."""
+        other = copy(self)
+        other._all = inherited.permissions & frozenset(self._case.held)
+        other._takes_new = inherited.takes_new
+        return other
+
+    def keep_unmapped(self) -> None:
+        """Keep the permissions whose use no request shows."""
+        for permission in sorted(self._case.held):
+            if self._access == "delegated" and fold(permission) in sign_in_scopes():
+                self.keep(permission, UnobservableReason.SIGN_IN_SCOPE, ())
+            elif permission not in self.map.allows:
+                reason = UnobservableReason.NOT_IN_MAP if self._graph.is_loaded else OutOfCoverage.NO_PERMISSION_MAP
+                self.keep(permission, reason, ())
+
+    def finish(self) -> None:
+        """Set the needs of the case."""
+        self._case.needs = self.needs()
 
     def keep(self, permission: str, reason: str, operations: Iterable[str]) -> None:
         """Keep a permission; a reason that a request leaves open outweighs one that no log could show."""
@@ -310,15 +355,35 @@ class _RequestReader:
                 why = str(reason)
             case.kept[permission] = (why, tuple(sorted({*behind, *operations})))
 
-    def read(self, operation: str) -> None:
+    def read(self, operation: str, inherited: Sequence[_RequestReader] = ()) -> None:
+        """Read a request; `inherited` reads what the agent's own permissions do not explain."""
         needed = self._graph.requirement(self._access, operation)
         if needed.free:
             return
         if needed.unknown:
             self._case.unexplained.setdefault(operation, Unexplained.NOT_IN_MAP.value)
-            self._freeze(operation)
+            for reader in (self, *inherited):
+                reader._freeze(operation)
         for clause in needed.clauses:
+            if not clause.holders(self._all):
+                explaining = next((one for one in inherited if clause.holders(one._all)), None)
+                if explaining is not None:
+                    explaining._note_agent(operation, self)
+                    explaining._clause(operation, clause)
+                    continue
+                for reader in inherited:
+                    # The listing may be older than the request: what the principal holds may have been inherited.
+                    for permission in sorted(clause.holders(frozenset(reader._case.held))):
+                        reader.keep(permission, OutOfCoverage.UNEXPLAINED_REQUEST, (operation,))
             self._clause(operation, clause)
+
+    def _note_agent(self, operation: str, agent: _RequestReader) -> None:
+        case, name = self._case, agent._case.key[0]
+        if name in case.agents.get(operation, ()):
+            return
+        case.agents[operation] = tuple(sorted({*case.agents.get(operation, ()), name}))
+        seen, known = agent._case.requests[operation], case.requests.get(operation)
+        case.requests[operation] = seen if known is None else _together(known, seen)
 
     def _freeze(self, operation: str) -> None:
         """Keep the family of a request that nothing explains."""
@@ -352,8 +417,13 @@ class _RequestReader:
             for one, also in clause.permissions.items()
             if kinds[one] is None and one not in self._all and not also and whole and held & clause.permissions.keys()
         )
-        self._found[clause.why, clause.method, clause.path, candidates, others, ""].add(operation)
+        self._add((clause.why, clause.method, clause.path, candidates, others, ""), operation)
         self._together(operation, clause, candidates, others)
+
+    def _add(self, need: _NeedKey, operation: str) -> None:
+        """Add a need; what the principal is granted instead helps its agents only where they inherit it."""
+        why, method, path, held, others, note = need
+        self._found[why, method, path, held, others if self._takes_new else frozenset(), note].add(operation)
 
     def _together(self, operation: str, clause: Clause, candidates: frozenset[str], others: frozenset[str]) -> None:
         """Add the need for the permissions that go with another, or for one that allows the same alone."""
@@ -368,7 +438,7 @@ class _RequestReader:
                 others | frozenset(also) - self._all,
                 "",
             )
-            self._found[key].add(operation)
+            self._add(key, operation)
 
     def _correlated(self, operation: str, clause: Clause) -> None:
         for found in correlations(clause.method, clause.path):
@@ -376,7 +446,7 @@ class _RequestReader:
             others = frozenset(one for one in found.permissions if one not in self._all and is_general(one))
             if fillers:
                 key = ("correlated", clause.method, clause.path, fillers, others, found.without)
-                self._found[key].add(operation)
+                self._add(key, operation)
 
     def needs(self) -> tuple[GraphNeed, ...]:
         return tuple(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from rightsize.analyze.graph.agent_findings import find_blocked_permissions
+from rightsize.analyze.graph.agents import agent_identities, effective_permissions
 from rightsize.analyze.graph.audited import AuditedUse, add_audited, audited_use, is_loaded
 from rightsize.analyze.graph.cases import (
     OUT_OF_COVERAGE,
@@ -18,6 +20,7 @@ from rightsize.analyze.graph.cases import (
     build_cases,
 )
 from rightsize.analyze.graph.frames import assignment_rows, denied_rows, finding_rows, principal_rows, verdict_rows
+from rightsize.analyze.graph.inherited import Inheritances, inherited_access
 from rightsize.analyze.graph.tables import (
     GRAPH_APP_ID,
     GraphTables,
@@ -61,6 +64,8 @@ class GraphAnalysis(PlaneAnalysis):
         tables: The tables it rests on.
         graph: The imported map.
         held: As `held_permissions`.
+        effective: As `effective_permissions`, of agents.
+        inherited: What agents inherit of Microsoft Graph, by agent and access.
         clients: As `service_principals`.
         cases: What each application holds and needs.
         judgements: The verdict on each permission of each case.
@@ -73,6 +78,8 @@ class GraphAnalysis(PlaneAnalysis):
     tables: GraphTables
     graph: GraphMap
     held: pl.DataFrame
+    effective: pl.DataFrame
+    inherited: Inheritances
     clients: pl.DataFrame
     cases: Mapping[CaseKey, GraphCase]
     judgements: Mapping[CaseKey, Mapping[str, GraphVerdicts]]
@@ -86,8 +93,10 @@ def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAna
     """Judge every permission that applications hold over the window."""
     graph = GraphMap.read(tables)
     held = held_permissions(tables)
+    effective = effective_permissions(held, tables)
+    inherited = inherited_access(held, effective, agent_identities(tables.principals))
     requests = remembered_requests(tables, window)
-    cases = build_cases(held, requests, graph)
+    cases = build_cases(held, requests, graph, inherited)
     audited = audited_use(tables, held, window)
     add_audited(cases, audited)
     others = _judge_others(held, audited, is_audited=is_loaded(tables))
@@ -105,10 +114,12 @@ def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAna
         principals=principal_rows(rows),
         assignments=assignment_rows(rows),
         denied=denied_rows(requests),
-        findings=finding_rows(rows, first_party),
+        findings=pl.concat([finding_rows(rows, first_party), find_blocked_permissions(held, tables)]),
         tables=tables,
         graph=graph,
         held=held,
+        effective=effective,
+        inherited=inherited,
         clients=clients,
         cases=cases,
         judgements=judgements,

@@ -34,6 +34,9 @@ class GraphTables:
     graph_usage_days: pl.DataFrame
     m365_usage_days: pl.DataFrame
     coverage: pl.DataFrame
+    agent_blueprints: pl.DataFrame
+    inheritable_permissions: pl.DataFrame
+    listings: pl.DataFrame
 
     @classmethod
     def read(cls, table_of: Callable[[str], pl.DataFrame]) -> GraphTables:

@@ -113,6 +113,13 @@ def _app_role_assignments(known: Known) -> Iterator[CollectionUnit]:
     yield from _in_few([(one, graph(f"/servicePrincipals/{one}/appRoleAssignedTo", top="999")) for one in held])
 
 
+def _inheritable_permissions(known: Known) -> Iterator[CollectionUnit]:
+    """Yield units for what each blueprint lets its agents inherit, which only a request about it lists."""
+    for blueprint in _ids(known, "agent_blueprints", lambda _: True):
+        path = f"/applications/{blueprint}/microsoft.graph.agentIdentityBlueprint/inheritablePermissions"
+        yield CollectionUnit(blueprint, (graph(path),), label=f"inheritablePermissions-{blueprint}")
+
+
 def _many_owners(known: Known) -> Iterator[CollectionUnit]:
     """Yield units for all owners of objects where `$expand` returned its maximum; it has no link to the rest.
 
@@ -165,6 +172,9 @@ _OWNED = (
     ("service_principal_owners", "servicePrincipals"),
     ("group_owners", "groups"),
 )
+_AGENT_READER = "Agent ID Administrator"
+_OF_AGENTS = "/servicePrincipals/microsoft.graph.agentIdentity"
+_OF_BLUEPRINTS = "/applications/microsoft.graph.agentIdentityBlueprint"
 _MEMBER_RIGHT = Right("GroupMember.Read.All", DIRECTORY_READER)
 _ROLES = "/roleManagement/directory"
 _ENTITLEMENT = "/identityGovernance/entitlementManagement"
@@ -199,6 +209,23 @@ DIRECTORY_SOURCES = (
              "/servicePrincipals", select="id,appId", expand="owners($select=id)", top="999"),
     _listing("group_owners", "owners of groups", "Group.Read.All", "/groups", select="id",
              expand="owners($select=id)", top="999"),
+    # Graph expands one relation of directory objects in a request.
+    _listing("agent_blueprints", "agent identity blueprints with their owners", "AgentIdentityBlueprint.Read.All",
+             _OF_BLUEPRINTS, role=_AGENT_READER, expand="owners($select=id)", top="999"),
+    _listing("agent_blueprint_sponsors", "sponsors of agent identity blueprints", "AgentIdentityBlueprint.Read.All",
+             _OF_BLUEPRINTS, role=_AGENT_READER, select="id,appId", expand="sponsors($select=id)", top="999"),
+    Source("inheritable_permissions", "graph", "permissions that agents inherit from their blueprint",
+           Right("AgentIdentityBlueprint.Read.All", _AGENT_READER), _inheritable_permissions, ("agent_blueprints",)),
+    _listing("agent_blueprint_principals", "principals of agent identity blueprints",
+             "AgentIdentityBlueprintPrincipal.Read.All",
+             "/servicePrincipals/microsoft.graph.agentIdentityBlueprintPrincipal", role=_AGENT_READER, top="999"),
+    _listing("agent_identities", "agent identities with their owners", "AgentIdentity.Read.All", _OF_AGENTS,
+             role=_AGENT_READER, expand="owners($select=id)", top="999"),
+    _listing("agent_sponsors", "sponsors of agent identities", "AgentIdentity.Read.All", _OF_AGENTS,
+             role=_AGENT_READER, select="id,displayName,agentIdentityBlueprintId", expand="sponsors($select=id)",
+             top="999"),
+    _listing("agent_users", "users of agents", "User.Read.All", "/users/microsoft.graph.agentUser", top="999",
+             select="id,displayName,userPrincipalName,accountEnabled,createdDateTime,identityParentId"),
     Source("many_owners", "graph", "owners of objects with 20 or more owners",
            Right("Directory.Read.All", DIRECTORY_READER), _many_owners, tuple(name for name, _ in _OWNED), is_raw=True),
     Source("app_role_assignments", "graph", "who holds application permissions",

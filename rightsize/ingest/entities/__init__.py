@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rightsize.ingest.entities.activity_downloads import DOWNLOAD_SHAPES
+from rightsize.ingest.entities.agents import AGENT_SHAPES
 from rightsize.ingest.entities.alerts import ALERT_SHAPES
 from rightsize.ingest.entities.assignments import ASSIGNMENT_SHAPES
 from rightsize.ingest.entities.definitions import DEFINITION_SHAPES
@@ -40,6 +41,7 @@ _LISTINGS: tuple[Shape, ...] = (
     *RESOURCE_SHAPES,
     *PROVIDER_SHAPES,
     *OPERATION_SHAPES,
+    *AGENT_SHAPES,
     *OWNER_SHAPES,
     *TRUST_SHAPES,
     *MEMBER_TABLES,

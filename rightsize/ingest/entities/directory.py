@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 
+from rightsize.ingest.entities.agents import is_blueprint
 from rightsize.ingest.entities.directory_pages import UNIT_MEMBERS, UNNAMED, DirectoryPage, classify_page
 from rightsize.ingest.entities.fields import GUID, field, read_fields
 from rightsize.ingest.entities.look import Look, look_at
@@ -181,23 +182,26 @@ LEFT JOIN (
 WHERE has_next IS NOT NULL AND listing NOT IN ('', '{UNNAMED}')
 """
 
-# A listing of one type that expands the owners still lists principals.
-_OWNERS = """
-CREATE OR REPLACE TEMP TABLE entity_owners AS
-SELECT file_id, line, id, app_id, owner, {owner_id} AS owner_id FROM (
-    SELECT file_id, line, unnest(TRY(from_json(record -> '$.owners', '["JSON"]'))) AS owner FROM {relation}
-    WHERE json_type(record, '$.owners') = 'ARRAY'
-) JOIN entity_judged USING (file_id, line) WHERE problem IS NULL
+# A listing of one type that expands the owners or sponsors still lists principals.
+_RELATED = """
+CREATE OR REPLACE TEMP TABLE entity_related AS
+SELECT *, coalesce(regexp_full_match(other_id, $guid), false) AS is_id FROM (
+    SELECT file_id, line, id, app_id, other, {other_id} AS other_id FROM (
+        SELECT file_id, line, unnest(TRY(from_json(record -> '$.{key}', '["JSON"]'))) AS other FROM {relation}
+        WHERE json_type(record, '$.{key}') = 'ARRAY'
+    ) JOIN entity_judged USING (file_id, line) WHERE problem IS NULL
+)
 """
-_INSERT_OWNERS = f"""
-INSERT INTO stage_object_owners (file_id, line, object_id, owner_id, app_id)
-SELECT file_id, line, id, owner_id, app_id FROM entity_owners WHERE regexp_full_match(owner_id, '{GUID}')
+_INSERT_RELATED = """
+INSERT INTO stage_{table} (file_id, line, object_id, {column}, app_id)
+SELECT file_id, line, id, other_id, app_id FROM entity_related WHERE is_id
 """
-_REJECT_OWNERS = f"""
+_REJECT_RELATED = f"""
 INSERT INTO stage_rejects (file_id, line, reason, raw)
-SELECT file_id, line, 'one of its owners has no `id`', CAST(owner AS VARCHAR)[:{MAX_RAW_CHARACTERS}] FROM entity_owners
-WHERE NOT coalesce(regexp_full_match(owner_id, '{GUID}'), false)
+SELECT file_id, line, 'one of its {{key}} has no `id`', CAST(other AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
+FROM entity_related WHERE NOT is_id
 """
+_RELATIONS = (("owners", "object_owners", "owner_id"), ("sponsors", "object_sponsors", "sponsor_id"))
 
 _SOURCES = {
     "users": "users",
@@ -235,7 +239,6 @@ class DirectoryShape:
         read_fields(con, relation, _FIELDS)
         self.classify(con, relation)
         con.execute(_JUDGE.format(kind=_kind(), object_type=_object_type()), {"default": self.kind})
-        owner_id = folded("owner ->> '$.id'")
         for statement in (
             _REJECT.format(relation=relation),
             _INSERT_PRINCIPALS,
@@ -243,12 +246,14 @@ class DirectoryShape:
             _INSERT_UNIT_MEMBERS,
             _INSERT_LISTINGS.format(relation=relation),
             published_permissions(relation),
-            _OWNERS.format(relation=relation, owner_id=owner_id),
-            _INSERT_OWNERS,
-            _REJECT_OWNERS,
         ):
             con.execute(statement)
-        con.execute("DROP TABLE entity_pages; DROP TABLE entity_judged; DROP TABLE entity_owners")
+        other_id = folded("other ->> '$.id'")
+        for key, table, column in _RELATIONS:
+            con.execute(_RELATED.format(relation=relation, key=key, other_id=other_id), {"guid": GUID})
+            con.execute(_INSERT_RELATED.format(table=table, column=column))
+            con.execute(_REJECT_RELATED.format(key=key))
+        con.execute("DROP TABLE entity_pages; DROP TABLE entity_judged; DROP TABLE entity_related")
 
     def classify(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Fill `entity_pages` with the listing of each page of `relation`."""
@@ -260,6 +265,8 @@ def _source_of(look: Look, context: Context) -> str | None:
     said = context.odata_context or (own if isinstance(own, str) else "")
     page = classify_page(said, context.place)
     kind = _kind_of(look)
+    if is_blueprint(look, said):
+        return None
     # A listing of owners shows only the owners of the objects on it, unless it is of one type.
     if has_trust(look) or ((has_owners(look) or "owners(" in said) and not (page and page.cast)):
         return None

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rightsize.ingest.entities.agents import is_blueprint
 from rightsize.ingest.entities.definitions import text_of
 from rightsize.ingest.entities.directory_pages import classify_page
 from rightsize.ingest.entities.look import Look, fold_keys, look_at
@@ -45,7 +46,8 @@ class _OwnersShape(ObjectShape):
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
         """Return whether a record has this shape."""
         page = classify_page(context.odata_context, context.place)
-        return super().recognises(record, context) and not (page and page.cast)
+        lists_one_type = bool(page and page.cast) or is_blueprint(look_at(record), context.odata_context)
+        return super().recognises(record, context) and not lists_one_type
 
 
 OWNER_SHAPES = (_OwnersShape("object_owners", "object_owners", has_owners, "object_owners", _read_owners),)

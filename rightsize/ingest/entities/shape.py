@@ -95,17 +95,25 @@ class ObjectShape:
             for item in found:
                 if isinstance(item, Unusable):
                     raw = text if item.part is None else json.dumps(item.part, ensure_ascii=False)
-                    rejects.append([file_id, line, item.reason, raw[:MAX_RAW_CHARACTERS]])
+                    rejects.append([file_id, line, item.reason, raw])
                 else:
                     into, row = (item.table, item.row) if isinstance(item, Beside) else (self.table, item)
                     rows.setdefault(into, []).append({"file_id": file_id, "line": line, **row})
         for into in sorted(rows):
-            _insert(con, into, rows[into])
-        if rejects:
-            con.executemany("INSERT INTO stage_rejects (file_id, line, reason, raw) VALUES (?, ?, ?, ?)", rejects)
+            insert_rows(con, into, rows[into])
+        reject_rows(con, rejects)
 
 
-def _insert(con: duckdb.DuckDBPyConnection, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def reject_rows(con: duckdb.DuckDBPyConnection, rejects: Sequence[Sequence[object]]) -> None:
+    """Insert `(file_id, line, reason, raw)` into `stage_rejects`."""
+    if rejects:
+        con.executemany(
+            f"INSERT INTO stage_rejects (file_id, line, reason, raw) VALUES (?, ?, ?, ?[:{MAX_RAW_CHARACTERS}])",
+            rejects,
+        )
+
+
+def insert_rows(con: duckdb.DuckDBPyConnection, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows into the staging table of a table of the model; a column without values in any row stays null."""
     if not rows:
         return

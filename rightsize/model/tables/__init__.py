@@ -5,6 +5,7 @@ The tables stand in the order in which they may be created: a view follows what 
 
 from rightsize.model.schema import Table
 from rightsize.model.tables.access import ACCESS_TABLES
+from rightsize.model.tables.agents import AGENT_TABLES
 from rightsize.model.tables.answers import ANSWER_TABLES
 from rightsize.model.tables.bookkeeping import BOOKKEEPING_TABLES
 from rightsize.model.tables.directory import DIRECTORY_TABLES
@@ -29,6 +30,7 @@ TABLES: tuple[Table, ...] = (
     *DIRECTORY_ROLE_TABLES,
     *PIM_TABLES,
     *GRAPH_TABLES,
+    *AGENT_TABLES,
     *USAGE_TABLES,
     *SIGNAL_TABLES,
     *JUDGEMENT_TABLES,

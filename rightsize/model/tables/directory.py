@@ -97,6 +97,49 @@ DIRECTORY_TABLES = (
         ),
     ),
     Table(
+        "object_sponsors",
+        "one row per sponsor of an agent identity, agent user or blueprint: who answers for it, without the right to "
+        "change it",
+        (
+            key("object_id", TEXT, "object id of what is sponsored"),
+            key("sponsor_id", TEXT, "object id of the sponsor, a user or a group"),
+            Column("app_id", TEXT, "application id, of blueprints and their principals"),
+        ),
+    ),
+    Table(
+        "agent_blueprints",
+        "one row per agent identity blueprint: the application that agent identities are made from",
+        (
+            key("blueprint_app_id", TEXT, "application id of the blueprint, which its principal has as well"),
+            Column("object_id", TEXT, "object id of the application; its principal has another"),
+            Column("display_name", TEXT, "display name"),
+            Column("publisher", TEXT, "name of the verified publisher, null where it has none"),
+            Column("disabled_status", TEXT, "disabledByMicrosoftStatus, null where Microsoft has not disabled it"),
+            Column("created_on", TIME, "when it was created"),
+        ),
+    ),
+    Table(
+        "inheritable_permissions",
+        "one row per blueprint, API and kind of access: which permissions of the blueprint's principal its agent "
+        "identities inherit; exports that disagree have a row each",
+        (
+            key(
+                "blueprint_id",
+                TEXT,
+                "object id of the blueprint's application, or its application id where the page names that",
+            ),
+            key("resource_app_id", TEXT, "application id of the API"),
+            key("access", TEXT, "delegated (inheritableScopes) or application (inheritableRoles)"),
+            key(
+                "mode",
+                TEXT,
+                "allAllowed, enumerated or none; unsaid where the record does not say it; any other word as Graph "
+                "writes it",
+            ),
+            Column("permissions", TEXTS, "the permissions of an enumerated list, sorted"),
+        ),
+    ),
+    Table(
         "federated_credentials",
         "one row per outside subject that an application or a user-assigned identity trusts",
         (
@@ -133,13 +176,14 @@ DIRECTORY_TABLES = (
             key(
                 "listing",
                 TEXT,
-                "users, groups, servicePrincipals, deletedItems, members, transitiveMembers, unitMembers, resources",
+                "users, groups, servicePrincipals, deletedItems, members, transitiveMembers, unitMembers, "
+                "inheritablePermissions, resources",
             ),
             key(
                 "of",
                 TEXT,
-                "the group or unit id for members; the subscription and the type of resource, with a "
-                "space between, for resources; else empty",
+                "the group or unit id for members; the blueprint for inheritablePermissions; the subscription and the "
+                "type of resource, with a space between, for resources; else empty",
             ),
             Column(
                 "complete",

@@ -92,6 +92,8 @@ def tables_after(plan: Plan, table_of: Callable[[str], pl.DataFrame]) -> Callabl
         frame = table_of(name)
         if name == "permission_grants":
             return _delegated_after(frame, plan)
+        if name == "inheritable_permissions":
+            return _inherited_after(frame, table_of("agent_blueprints"), plan)
         if name not in known:
             return frame
         plane, key, role, described = known[name]
@@ -118,6 +120,31 @@ def _delegated_after(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     after = frame.join(pl.DataFrame(left, schema=schema, orient="row"), on="permission_grant_id", how="left")
     kept = after.with_columns(permissions=pl.coalesce("left", "permissions")).select(frame.columns)
     return kept.filter(pl.col("permissions").list.len().fill_null(0) > 0)
+
+
+def _inherited_after(frame: pl.DataFrame, blueprints: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """Return what blueprints let their agents inherit, with the entries that the plan narrows."""
+    narrowed = [
+        (said["blueprint_app_id"], one.evidence["api_app_id"], one.evidence["access"], said["after"], said["listed"])
+        for one in plan.all_proposals
+        if one.plane == "graph" and one.kind.changes and (said := one.evidence.get("inheritance"))
+    ]
+    if not narrowed:
+        return frame
+    schema: dict[str, Any] = {
+        "app_id": pl.String, "api": pl.String, "access": pl.String, "after": pl.String, "listed": pl.List(pl.String),
+    }  # fmt: skip
+    apps = blueprints.select(id=folded(pl.col("object_id")), app_id=folded(pl.col("blueprint_app_id"))).drop_nulls()
+    named = frame.with_columns(id=folded(pl.col("blueprint_id")), api=folded(pl.col("resource_app_id"))).join(
+        apps.unique("id"), on="id", how="left"
+    )
+    after = named.with_columns(app_id=pl.coalesce("app_id", "id")).join(
+        pl.DataFrame(narrowed, schema=schema, orient="row"), on=["app_id", "api", "access"], how="left"
+    )
+    return after.with_columns(
+        mode=pl.coalesce("after", "mode"),
+        permissions=pl.when(pl.col("after").is_not_null()).then("listed").otherwise("permissions"),
+    ).select(frame.columns)
 
 
 def _names_after(row: Mapping[str, Any]) -> list[str]:

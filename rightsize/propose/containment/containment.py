@@ -1,4 +1,6 @@
-"""Plan the containment of one suspect principal: narrow or remove its own assignments that are abused or dangerous.
+"""Plan the containment of a suspect principal: narrow or remove its own assignments that are abused or dangerous.
+
+An agent identity is contained with its user account, and a blueprint with all its agents; then "its" means theirs.
 
 Two kinds of its own assignments are changed: those that allowed the suspect calls, and those whose roles lead on, by
 an escalation or by defeating a layer of defence. Each is reduced to the use outside the suspect time, as an ordinary
@@ -37,14 +39,14 @@ _REMOVED = "no log shows a use of it outside the suspect time"
 
 @dataclass(frozen=True, slots=True)
 class Containment:
-    """A plan that contains one principal, with the reason for each assignment.
+    """A plan that contains principals, with the reason for each assignment.
 
     Attributes:
         plan: An ordinary plan with only the assignments that it changes.
         contained: Those assignments, as (id, state).
         why: For each of them `suspect`, `leads_on`, or both.
         stays: Assignments that should be changed and are not, each with the reason.
-        groups: Groups through which the principal reaches assignments, and which no plan changes.
+        groups: Groups through which the principals reach assignments, and which no plan changes.
     """
 
     plan: Plan
@@ -57,18 +59,18 @@ class Containment:
 def contain(
     inputs: Inputs,
     analysis: Analysis,
-    principal: str,
+    principals: Collection[str],
     options: PlanOptions,
     *,
     content_hash: str,
     suspect: Collection[Key] = (),
 ) -> Containment:
-    """Return the containment of a principal, proved like any plan.
+    """Return the containment of principals, proved like any plan.
 
     Args:
-        inputs: The tables, without the calls of the principal in the suspect time.
+        inputs: The tables, without the calls of the principals in the suspect time.
         analysis: The verdicts from these tables.
-        principal: Its folded id.
+        principals: Their folded ids.
         options: The options: exclusions, emergency access accounts, and the window.
         content_hash: Hash of the stored content that the plan is made from.
         suspect: Assignments that allowed suspect calls, besides those that the analysis names.
@@ -80,7 +82,7 @@ def contain(
     reading = read_tenant(inputs, analysis)
     settings = read_plan_settings(reading, chosen)
     untouched = settings.left_alone.untouched
-    own = {subject.key: subject for subject in reading.today.subjects if subject.principal_id == principal}
+    own = {subject.key: subject for subject in reading.today.subjects if subject.principal_id in principals}
     why = _reasons(own, analysis, {*suspect, *_quarantined(analysis)})
     stays = {key: untouched[key] for key in why if untouched.get(key, "").partition(":")[0] in _STAYS}
     contained = tuple(sorted(key for key in why if key not in stays))
@@ -91,11 +93,11 @@ def contain(
     changed = tuple(key for key in contained if key not in refused)
     kept = {key for key in why if key not in changed}
     return Containment(
-        plan=_only(plan, set(changed), _own_readings(plan, inputs, analysis, principal)),
+        plan=_only(plan, set(changed), _own_readings(plan, inputs, analysis, principals)),
         contained=changed,
         why={key: why[key] for key in changed},
         stays={key: keep_reason(stays[key]) if key in stays else refused[key] for key in sorted(kept)},
-        groups=_holders(analysis, principal),
+        groups=_holders(analysis, principals),
     )
 
 
@@ -147,9 +149,11 @@ def _bare(profile: Profile, *, is_used: bool) -> Profile:
     return Profile(linked=linked, unused=whole & ~linked, reasons=profile.reasons)
 
 
-def _own_readings(plan: Plan, inputs: Inputs, analysis: Analysis, principal: str) -> dict[str, dict[str, str]]:
-    """Return only the hashes of the plan that concern the principal, so that other changes do not make it stale."""
-    holders = {principal, *_holders(analysis, principal)}
+def _own_readings(
+    plan: Plan, inputs: Inputs, analysis: Analysis, principals: Collection[str]
+) -> dict[str, dict[str, str]]:
+    """Return only the hashes of the plan that concern the principals, so that other changes do not make it stale."""
+    holders = {*principals, *_holders(analysis, principals)}
     held = inputs.role_assignments.filter(folded(pl.col("principal_id")).is_in(list(holders)))
     roles: set[str] = {given.role for one in plan.proposals for given in one.assignments if one.kind.changes}
     wanted = {
@@ -157,7 +161,7 @@ def _own_readings(plan: Plan, inputs: Inputs, analysis: Analysis, principal: str
         "eligible_assignments": set(folded(held["role_assignment_id"])),
         "role_definitions": roles | set(folded(held["role_definition_id"].drop_nulls())),
         "group_members": holders,
-        POLICY_NEEDS: {principal},
+        POLICY_NEEDS: set(principals),
     }
     return {
         word: {id_: mark for id_, mark in read.items() if word not in wanted or id_ in wanted[word]}
@@ -177,8 +181,8 @@ def _only(plan: Plan, changed: Collection[Key], rests_on: Mapping[str, Mapping[s
     return replace(plan, proposals=ours, roles=roles, advice=(), optimum={}, curve=(), rests_on=rests_on)
 
 
-def _holders(analysis: Analysis, principal: str) -> tuple[str, ...]:
-    """Return the groups through which a principal holds assignments, sorted."""
-    membership = analysis.tenant.membership.filter(pl.col("principal_id") == principal)
+def _holders(analysis: Analysis, principals: Collection[str]) -> tuple[str, ...]:
+    """Return the groups through which principals hold assignments, sorted."""
+    membership = analysis.tenant.membership.filter(pl.col("principal_id").is_in(list(principals)))
     held = set(folded(analysis.tenant.assignments["principal_id"]))
-    return tuple(sorted((set(membership["holder"]) - {principal}) & held))
+    return tuple(sorted((set(membership["holder"]) - set(principals)) & held))

@@ -61,7 +61,7 @@ def write_options(principal: str, kind: str, table_of: Callable[[str], pl.DataFr
         _sign_in(principal, kind, table_of),
         _groups(principal, table_of),
         _directory_roles(principal, table_of),
-        _permissions(principal, table_of),
+        (option for _, option in permission_options(principal, table_of)),
         _owned(principal, table_of),
     )
     return tuple(option for part in parts for option in part)
@@ -129,7 +129,8 @@ def _directory_roles(principal: str, table_of: Callable[[str], pl.DataFrame]) ->
                                           "scheduleInfo": again}))  # fmt: skip
 
 
-def _permissions(principal: str, table_of: Callable[[str], pl.DataFrame]) -> Iterator[Option]:
+def permission_options(principal: str, table_of: Callable[[str], pl.DataFrame]) -> Iterator[tuple[str, Option]]:
+    """Yield the requests that remove the permissions of a principal, each with the id of its grant."""
     rules = set(escalation_rules("graph")["permission"])
     names = dict(
         table_of("api_permissions").filter(pl.col("access") == "application").select("permission_id", "permission")
@@ -140,9 +141,10 @@ def _permissions(principal: str, table_of: Callable[[str], pl.DataFrame]) -> Ite
         name = names.get(row["app_role_id"]) or row["app_role_id"]
         place = f"/servicePrincipals/{row['resource_id']}/appRoleAssignedTo"
         about = {"principalId": principal, "resourceId": row["resource_id"], "appRoleId": row["app_role_id"]}
-        yield Option("remove_permission", f"removes the application permission {name} of {row['resource_name']}",
-                     str(name).lower() in rules, _ask("DELETE", f"{place}/{row['app_role_assignment_id']}"),
-                     _ask("POST", place, about))  # fmt: skip
+        grant = row["app_role_assignment_id"]
+        yield grant, Option("remove_permission", f"removes the application permission {name} of {row['resource_name']}",
+                            str(name).lower() in rules, _ask("DELETE", f"{place}/{grant}"),
+                            _ask("POST", place, about))  # fmt: skip
     grants = table_of("permission_grants").filter(
         (folded(pl.col("client_id")) == principal) | (folded(pl.col("principal_id")) == principal)
     )
@@ -152,10 +154,11 @@ def _permissions(principal: str, table_of: Callable[[str], pl.DataFrame]) -> Ite
             "clientId": row["client_id"], "consentType": row["consent_type"], "principalId": row["principal_id"],
             "resourceId": row["resource_id"], "scope": " ".join(words),
         }  # fmt: skip
-        yield Option("remove_consent", f"removes the delegated permissions {', '.join(words)}",
-                     any(word.lower() in rules for word in words),
-                     _ask("DELETE", f"/oauth2PermissionGrants/{row['permission_grant_id']}"),
-                     _ask("POST", "/oauth2PermissionGrants", about))  # fmt: skip
+        grant = row["permission_grant_id"]
+        yield grant, Option("remove_consent", f"removes the delegated permissions {', '.join(words)}",
+                            any(word.lower() in rules for word in words),
+                            _ask("DELETE", f"/oauth2PermissionGrants/{grant}"),
+                            _ask("POST", "/oauth2PermissionGrants", about))  # fmt: skip
 
 
 def _owned(principal: str, table_of: Callable[[str], pl.DataFrame]) -> Iterator[Option]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
+from rightsize.analyze.graph.inherited import Inheritances
 from rightsize.analyze.graph.judge import GraphAnalysis, analyse_graph
 from rightsize.analyze.graph.tables import GraphTables, requests_of
 from rightsize.analyze.reasons import SHOWN
@@ -53,19 +54,38 @@ class GraphTrial:
 
 @dataclass(slots=True)
 class _Held:
-    """The Graph permissions by case: `today` with the grants that give each, `after` as the plan leaves them."""
+    """The Graph permissions by case: `today` with the grants that give each, `after` as the plan leaves them.
 
+    `inherited` is what agents inherit, by agent and access; `narrowed` what the plan lets them inherit of a principal.
+    """
+
+    inherited: Inheritances
     today: dict[Access, dict[str, set[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
     after: dict[Access, set[str]] = field(default_factory=lambda: defaultdict(set))
+    narrowed: dict[tuple[str, str], set[str]] = field(default_factory=dict)
 
     def of(self, key: Access) -> tuple[dict[str, set[str]], set[str]]:
-        """Return the permissions for a request, today's and the plan's: of the tenant-wide and the user's own grant."""
+        """Return the permissions for a request, today's and the plan's.
+
+        They are those of the tenant-wide and the user's own grant, and for an agent those that it inherits of the same.
+        """
         keys = dict.fromkeys(((*key[:2], ""), key))
         today: dict[str, set[str]] = defaultdict(set)
         for one in keys:
             for permission, grants in self.today.get(one, {}).items():
                 today[permission] |= grants
-        return today, set().union(*(self.after.get(one, set()) for one in keys))
+        after = set().union(*(self.after.get(one, set()) for one in keys))
+        for inherited in self.inherited.get(key[:2], ()):
+            if inherited.key[2] not in {"", key[2]}:
+                continue
+            for permission in inherited.permissions:
+                today[permission] |= self.today[inherited.key][permission]
+            left = self.after.get(inherited.key, set())
+            narrowed = self.narrowed.get(inherited.key[:2])
+            if narrowed is not None:
+                left = left & narrowed
+            after |= left if inherited.takes_new else left & inherited.permissions
+        return today, after
 
 
 def cut_graph(tables: GraphTables, last_day: dt.date) -> GraphTables:
@@ -104,12 +124,15 @@ def try_graph(tables: GraphTables, fold: Fold, options: PlanOptions) -> GraphTri
 
 
 def _read_held(analysis: GraphAnalysis, proposals: Collection[Proposal]) -> _Held:
-    held = _Held()
+    held = _Held(analysis.inherited)
     for key, case in analysis.cases.items():
         for permission, grants in case.held.items():
             held.today[key][permission] |= set(grants)
     keys = {grant: key for key, case in analysis.cases.items() for grants in case.held.values() for grant in grants}
     for one in proposals:
+        if "inheritance" in one.evidence:
+            entry = one.principal_ids[0], str(one.evidence["access"])
+            held.narrowed[entry] = set(one.evidence["inheritance"]["listed"])
         if one.replaces[0] in keys:
             after = held.after[keys[one.replaces[0]]]
             after |= {row["permission"] for row in one.evidence["permissions"] if row["decision"] == "keep"}

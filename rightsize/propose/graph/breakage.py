@@ -24,6 +24,7 @@ from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, count_incidence
 
 _DECIDED_BY_LOG = (Verdict.USED, Verdict.UNUSED)
 _CASE = ["client_id", "access", "user"]
+_ASKED = ["client_id", "access", "operation"]
 _UNITS = dict.fromkeys((*KEY, "role", "holder_type", "holder", *_CASE), pl.String)
 _ITEMS = dict.fromkeys((*KEY, "item", *_CASE, "operation"), pl.String)
 
@@ -49,11 +50,28 @@ def grant_bounds(
         return {}
     items = pl.DataFrame(list(_items(analysis, choices, left)), schema=_ITEMS, orient="row")
     window = analysis.window
-    days = request_days(analysis.tables, window).with_columns(user=pl.col("user_id").fill_null(""))
+    days = _with_agents(request_days(analysis.tables, window), analysis).with_columns(
+        user=pl.col("user_id").fill_null("")
+    )
     active = pl.concat([days.select(holder="client_id", day="day"), days.select(holder=_of_one("user"), day="day")])
     gaps = Gaps.of_one_log(units.select(KEY), days_missing(covered_days(analysis.tables, window), window))
     incidence = count_incidence(units.drop(_CASE), active, _seen(items, days), window, gaps)
     return {grant: found for (grant, _), found in estimates_of(incidence, window, horizon).items()}
+
+
+def _with_agents(days: pl.DataFrame, analysis: GraphAnalysis) -> pl.DataFrame:
+    """Add the days of requests of agents that rest on a grant of their blueprint's principal, as days of that one."""
+    rows = [
+        (agent, key[1], operation, key[0])
+        for key, case in analysis.cases.items()
+        for operation, agents in case.agents.items()
+        for agent in agents
+    ]
+    resting = pl.DataFrame(
+        rows, schema=[*_ASKED, "holder"], schema_overrides=dict.fromkeys((*_ASKED, "holder"), pl.String), orient="row"
+    )
+    added = days.join(resting.unique(), on=_ASKED).with_columns(client_id="holder").select(days.columns)
+    return pl.concat([days, added]).unique()
 
 
 def _of_one(user: str) -> pl.Expr:

@@ -5,22 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.graph.agents import agent_identities
 from rightsize.analyze.graph.cases import CaseKey, SeenRequests
 from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Unused, Verdict, covered_of
 from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
-from rightsize.model.plan import PlanePart, PlannedAssignment, Proof, Proposal
+from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal
 from rightsize.model.proposal_kinds import BUILTIN, KEEP, NARROW_SCOPE, REMOVE, REMOVE_DUPLICATE, ProposalKind
 from rightsize.propose.core.options import PlanOptions, Unobservable
 from rightsize.propose.graph.advice import graph_advice
 from rightsize.propose.graph.breakage import grant_bounds
 from rightsize.propose.graph.choose import GraphChoice, choose
+from rightsize.propose.graph.inheritance import (
+    heirs_of,
+    left_for_agents,
+    narrow_inheritance,
+    read_inheritance,
+    split_blueprints,
+)
 from rightsize.propose.risk.estimate import Estimate
 from rightsize.propose.risk.incidence import HORIZON_DAYS
 from rightsize.rbac.text import fold
@@ -40,7 +49,8 @@ def plan_graph(analysis: GraphAnalysis, options: PlanOptions, horizon: int = HOR
     Raises:
         InternalError: A proposal cannot be proved.
     """
-    leave = _left_alone(analysis, options)
+    reasons = _reasons(analysis, options)
+    leave = _left_alone(analysis, options, reasons)
     choices: dict[CaseKey, GraphChoice] = {}
     for key, case in analysis.cases.items():
         # Cases are sorted, so a tenant-wide grant comes before the grants of single users.
@@ -57,7 +67,12 @@ def plan_graph(analysis: GraphAnalysis, options: PlanOptions, horizon: int = HOR
         if not (proof.used_subset and proof.granted_superset):
             raise InternalError(f"the proposal for Graph of `{key[0]}` cannot be proved: {proof.witness}")
     bounds = grant_bounds(analysis, choices, leave, horizon)
-    proposals = sorted(_proposals(analysis, choices, options, bounds), key=lambda one: one.id)
+    narrowed = list(narrow_inheritance(analysis, choices, reasons))
+    unproved = [one for one in narrowed if not one.proof.holds]
+    if unproved:
+        raise InternalError(f"the proposal for the agents of `{unproved[0].principal_ids[0]}` cannot be proved")
+    proposals = sorted([*_proposals(analysis, choices, options, bounds), *narrowed], key=lambda one: one.id)
+    inherited = read_inheritance(analysis)
     names = dict(analysis.clients.select("client_id", "name").iter_rows())
     return PlanePart(
         plane="graph",
@@ -69,8 +84,8 @@ def plan_graph(analysis: GraphAnalysis, options: PlanOptions, horizon: int = HOR
             "denied": 0,
             "unknown": count_unexplained(analysis.verdicts),
         },
-        rests_on={"grants": read_grants(analysis.held)},
-        advice=graph_advice(analysis, choices, names),
+        rests_on={"grants": read_grants(analysis.held)} | ({"inheritance": inherited} if inherited else {}),
+        advice=tuple(sorted({*graph_advice(analysis, choices, names), *split_blueprints(analysis, names)}, key=_order)),
         names=names,
     )
 
@@ -87,29 +102,49 @@ def read_grants(held: pl.DataFrame) -> dict[str, str]:
     }
 
 
-def _left_alone(analysis: GraphAnalysis, options: PlanOptions) -> dict[CaseKey, dict[str, str]]:
-    """Return the permissions of each case that a plan does not touch, with the reason such as `excluded` or `young`."""
+def _reasons(analysis: GraphAnalysis, options: PlanOptions) -> dict[str, str]:
+    """Return why a listed application is not touched, such as `excluded` or `young`, by its id."""
     excluded = {fold(name) for name in options.exclude}
     excluded |= {fold(one.name) for one in options.exclusions if one.kind == "principal" and one.holds(analysis.window)}
-    known = {row["client_id"]: row for row in analysis.clients.iter_rows(named=True)}
     young_from = options.young_from(analysis.window)
-    young: dict[CaseKey, set[str]] = {}
-    fresh = analysis.held.filter(pl.col("created_on") >= young_from)
-    for client, access, user, permission in fresh.select("client_id", "access", "user_id", "permission").iter_rows():
-        young.setdefault((client, access, user or ""), set()).add(permission)
-    found: dict[CaseKey, dict[str, str]] = {}
-    for key, case in analysis.cases.items():
-        client = known.get(key[0])
-        names = {key[0], *(fold(client[name] or "") for name in ("app_id", "name"))} if client else {key[0]}
-        made = client["principal_created"] if client else None
+    found = {}
+    for client in analysis.clients.iter_rows(named=True):
+        made = client["principal_created"]
+        names = {client["client_id"], *(fold(client[name] or "") for name in ("app_id", "name"))}
         reason = (
             "excluded" if names & excluded
-            else "first_party" if client and client["is_first_party"]
-            else "unresolved_principal" if client is None or client["deleted"]
+            else "first_party" if client["is_first_party"]
+            else "unresolved_principal" if client["deleted"]
             else "young" if made is not None and made >= young_from
             else ""
         )  # fmt: skip
-        found[key] = dict.fromkeys(case.held, reason) if reason else dict.fromkeys(sorted(young.get(key, ())), "young")
+        if reason:
+            found[client["client_id"]] = reason
+    return found
+
+
+def _left_alone(
+    analysis: GraphAnalysis, options: PlanOptions, reasons: Mapping[str, str]
+) -> dict[CaseKey, dict[str, str]]:
+    """Return the permissions of each case that a plan does not touch, with the reason such as `excluded` or `young`."""
+    known = set(analysis.clients["client_id"])
+    excluded = {fold(name) for name in options.exclude}
+    excluded |= {fold(one.name) for one in options.exclusions if one.kind == "principal" and one.holds(analysis.window)}
+    young_from = options.young_from(analysis.window)
+    young: dict[CaseKey, dict[str, str]] = {}
+    fresh = analysis.held.filter(pl.col("created_on") >= young_from)
+    for client, access, user, permission in fresh.select("client_id", "access", "user_id", "permission").iter_rows():
+        young.setdefault((client, access, user or ""), {})[permission] = "young"
+    of_agents = left_for_agents(analysis, reasons)
+    found: dict[CaseKey, dict[str, str]] = {}
+    for key, case in analysis.cases.items():
+        unlisted = "excluded" if key[0] in excluded else "unresolved_principal"
+        reason = reasons.get(key[0], "") if key[0] in known else unlisted
+        found[key] = (
+            dict.fromkeys(case.held, reason)
+            if reason
+            else dict(sorted((young.get(key, {}) | of_agents.get(key, {})).items()))
+        )
     return found
 
 
@@ -120,6 +155,9 @@ def _proposals(
     bounds: Mapping[str, Estimate],
 ) -> list[Proposal]:
     found = []
+    heirs = heirs_of(analysis)
+    agents = agent_identities(analysis.tables.principals).drop_nulls("holder_id")
+    holders = dict(agents.select("agent_id", "holder_id").iter_rows())
     grants = analysis.held.group_by("grant_id", maintain_order=True).agg(pl.all())
     for grant in grants.iter_rows(named=True):
         rows = [
@@ -133,6 +171,9 @@ def _proposals(
                 grant["grant_id"], key, rows, analysis, _dared(choices[key], bounds.get(grant["grant_id"]), options),
                 bounds.get(grant["grant_id"]),
             )  # fmt: skip
+            said = {"inherited_by": heirs.get(key), "agent_of": holders.get(key[0])}
+            more = {name: value for name, value in said.items() if value}
+            proposal = replace(proposal, evidence={**proposal.evidence, **more}) if more else proposal
         else:
             proposal = _of_another_api(grant["grant_id"], key, rows, analysis)
         found.append(proposal)
@@ -296,6 +337,7 @@ def _permission_evidence(
     case = analysis.cases[key]
     seen = [case.requests[operation] for operation in found.operations if operation in case.requests]
     earlier = found.reason == OutOfCoverage.USED_BEFORE_WINDOW.value and found.seen and found.seen.last_seen
+    resting = sorted({agent for operation in found.operations for agent in case.agents.get(operation, ())})
     notes = sorted({need.note for need in case.needs if need.note and permission in need.held})
     return {
         "permission": permission,
@@ -307,6 +349,7 @@ def _permission_evidence(
         "level": analysis.graph.level(permission, key[1]),
         **(_told(seen) or {"requests": [], "requests_in_all": 0}),
         "without_it": notes,
+        **({"agents": resting} if resting else {}),
         **({"days_ago": (analysis.window.end.date() - earlier.date()).days} if earlier else {}),
         "alternatives": [
             {"instead": one.instead, "only": one.only} for one in alternatives(permission, key[1]) if stays
@@ -323,3 +366,7 @@ def _why(permission: str, found: GraphVerdicts, choice: GraphChoice, *, stays: b
     if choice.goes.get(permission):
         return "narrower"
     return "redundant" if _is_used(found) else found.reason
+
+
+def _order(one: Advice) -> tuple[str, str]:
+    return one.subject, one.text

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rightsize.analyze.graph.agents import agent_identities
 from rightsize.analyze.graph.cases import CaseKey
 from rightsize.analyze.graph.judge import GraphAnalysis
+from rightsize.analyze.graph.tables import GRAPH_APP_ID
+from rightsize.propose.graph.inheritance import entry_of, needs_of_agents, read_inheritance
 from rightsize.propose.graph.plan import read_grants
 from rightsize.propose.verify.plan_reader import WrittenPart
 from rightsize.propose.verify.verify import Change
@@ -14,7 +17,7 @@ from rightsize.rbac.text import fold
 
 def verify_graph(part: WrittenPart, today: GraphAnalysis) -> list[Change]:
     """Return the changes that make a part stale: changed grants, and requests that the planned grants do not allow."""
-    return [*_changed(part, today), *_uncovered(part, today)]
+    return [*_changed(part, today), *_uncovered(part, today), *_no_longer_inherited(part, today)]
 
 
 def _changed(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:
@@ -25,6 +28,36 @@ def _changed(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:
             yield Change("grant", grant, "gone", "the plan read it, and it no longer exists")
         elif found != read:
             yield Change("grant", grant, "changed", "its holder or its permissions changed since the plan")
+    yield from _inheritance_changed(part, today)
+
+
+def _inheritance_changed(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:
+    now = read_inheritance(today)
+    for entry, read in sorted(part.rests_on.get("inheritance", {}).items()):
+        if now.get(entry) != read:
+            word = "changed" if entry in now else "gone"
+            yield Change("inheritance", entry, word, "what agents inherit from their blueprint changed since the plan")
+
+
+def _no_longer_inherited(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:
+    """Yield the requests of agents that rest on a permission which they would not inherit after the plan."""
+    names = {id_: name for (_, name), id_ in today.graph.ids.items()}
+    holders = agent_identities(today.tables.principals).drop_nulls("holder_id")
+    apps = dict(holders.select("holder_id", "blueprint_app_id").iter_rows())
+    listed = {
+        entry: {names.get(one.role, one.role) for one in proposal.assignments}
+        for proposal in part.proposals
+        if proposal.kind.changes
+        for entry in proposal.replaces
+    }
+    for key, case in today.cases.items():
+        entry = fold(entry_of(apps[key[0]], GRAPH_APP_ID, key[1]) if key[0] in apps else "")
+        for need in needs_of_agents(case) if entry in listed else ():
+            if need.why != "correlated" and not (need.held | need.others) & listed[entry]:
+                yield Change(
+                    "use", key[0], "not_covered", "an agent rests on a permission that it would no longer inherit",
+                    need.operations[0], "graph", "/",
+                )  # fmt: skip
 
 
 def _uncovered(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:

@@ -24,6 +24,7 @@ from rightsize.propose.needs.drafts import Subject
 
 WHY_ACTIVE = {
     "workload_holder": "its holder is a workload, and only users and groups can be eligible",
+    "agent_holder": "its holder is the user account of an agent, and nobody is there to activate a role",
     "workload_member": "a member of the group is a workload, which cannot activate a role",
     "unknown_holder": "nothing loaded shows that its holder is a user or a group",
     "unknown_members": "no complete listing has the members of the group, and one of them may be a workload",
@@ -36,6 +37,7 @@ WHY_ACTIVE = {
 
 _PEOPLE = ("User", "Group", "Device")
 """The types of group members that are not workloads; a device does not sign in by itself."""
+_AGENT_USER = "AgentUser"
 GROUP_SEGMENTS = 4
 """The number of segments of a resource group's scope: /subscriptions/ID/resourceGroups/NAME."""
 
@@ -122,7 +124,11 @@ def read_eligibility(inputs: Inputs) -> Eligibility:
 
 
 def _holders(inputs: Inputs) -> dict[str, str]:
-    described = described_principals(inputs)
+    agents = folded(inputs.principals.filter(folded(pl.col("object_type")) == "agentuser")["principal_id"])
+    is_agent = pl.col("principal_id").is_in(agents.implode())
+    described = described_principals(inputs).with_columns(
+        principal_type=pl.when(is_agent).then(pl.lit(_AGENT_USER)).otherwise("principal_type")
+    )
     known = groups_with_known_members(inputs, described)
     workloads = pl.col("member_type").is_in(list(_PEOPLE)).fill_null(False)
     mixed = _members(inputs, described).filter(~workloads)["group_id"].unique()
@@ -137,6 +143,8 @@ def _holders(inputs: Inputs) -> dict[str, str]:
     word = (
         pl.when(kind == "User")
         .then(pl.lit(""))
+        .when(kind == _AGENT_USER)
+        .then(pl.lit("agent_holder"))
         .when(kind == "Group")
         .then(group_word)
         .when(kind.is_in(["ServicePrincipal", "ManagedIdentity"]))

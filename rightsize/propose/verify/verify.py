@@ -58,7 +58,8 @@ class Change:
 
     Attributes:
         what: `role_assignment`, `eligible_assignment`, `role_definition`, `group_members`, `deny_assignment`,
-            `policy_needs`, `principal`, `use`, or `grant` for an assignment or permission of Graph or the directory.
+            `policy_needs`, `principal`, `use`, `grant` for an assignment or permission of Graph or the directory, or
+            `inheritance` for what agents inherit from a blueprint.
         id: The id of the changed object; for a use the principal.
         change: `changed`, `gone`, `returned` (a principal that was gone), `clashes` (a new role whose id another role
             has) or `not_covered`.

@@ -21,5 +21,7 @@ SOURCE = LogSource(
     category_stage=Stage.CATEGORY,
     recognised=((Stage.CATEGORY, "is_unnamed AND request_uri IS NOT NULL AND request_method IS NOT NULL"),),
     marks=("request_uri",),
+    camel={"token_roles": ("roles",), "token_scopes": ("scopes",)},
+    pascal={"token_roles": ("Roles",), "token_scopes": ("Scopes",)},
     likely_keys=(frozenset({"requesturi", "requestmethod"}),),
 )

@@ -34,4 +34,6 @@ SOURCE = LogSource(
     ),
     likely_keys=(frozenset({"appid", "createddatetime"}),),
     row_time="createddatetime",
+    camel={"agent": ("agent",)},
+    pascal={"agent": ("Agent",)},
 )  # fmt: skip

@@ -63,11 +63,11 @@ def licensed(tenant: SmallTenant) -> None:
 
 
 def owner(
-    *, kind: str = "User", scope: str = SUB, licence: bool = True, known: bool = True
+    *, kind: str = "User", scope: str = SUB, licence: bool = True, known: bool = True, object_type: str | None = None
 ) -> tuple[SmallTenant, str, str]:
     """A tenant with one Owner whose holder assigns roles in a resource group, beside the one who stays."""
     tenant = SmallTenant()
-    holder = tenant.principal(1, kind)
+    holder = tenant.principal(1, kind, object_type=object_type)
     stays = tenant.principal(2)
     kept = tenant.assign(12, stays, OWNER, SUB)
     tenant.use(stays, START, VM, days=60)
@@ -128,6 +128,7 @@ def test_the_proposal_says_what_activating_has_to_ask_for() -> None:
     [
         ({"kind": "ServicePrincipal"}, "workload_holder"),
         ({"kind": "ManagedIdentity"}, "workload_holder"),
+        ({"object_type": "agentUser"}, "agent_holder"),
         ({"licence": False}, "no_licence"),
         ({"known": False}, "policy_unknown"),
     ],

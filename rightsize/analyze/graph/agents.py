@@ -1,0 +1,154 @@
+"""Compute what AI agents (Entra Agent ID) may do: their own permissions and those of the principal of their blueprint.
+
+Effective are the agent's own permissions, and of those of the principal the ones that the blueprint lets its agents
+inherit, by API and by kind of access. No surface of Microsoft shows the inherited part; only the token of a call does.
+Where it is not known whether a permission is inherited, the row says so, and the permission is neither granted nor
+denied.
+Source: Microsoft Learn, Entra Agent ID, "Inheritable permissions and required resource access".
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.graph.tables import GraphTables
+from rightsize.analyze.text import folded
+
+OWN, INHERITED, UNCERTAIN = "own", "inherited", "uncertain"
+"""The words of `origin`: granted to the agent; to its blueprint's principal, and inherited; the same, if inherited."""
+
+NOT_LISTED = "not_listed"
+"""The mode where no export lists what of an API the blueprint lets its agents inherit."""
+
+CONFLICTING = "conflicting"
+"""The mode where exports disagree."""
+
+_GRANTS = ("allAllowed", "enumerated")
+_LISTING = "inheritablePermissions"
+
+EFFECTIVE_COLUMNS = (
+    "agent_id", "access", "user_id", "api_app_id", "resource_name", "permission", "permission_id", "origin", "mode",
+    "grant_id", "holder_id", "blueprint_app_id", "created_on",
+)  # fmt: skip
+
+
+def agent_identities(principals: pl.DataFrame) -> pl.DataFrame:
+    """Return `agent_id, name, blueprint_app_id, holder_id, enabled, deleted`, one row per agent identity.
+
+    `holder_id` is the principal of its blueprint in this tenant, null where no listing has it; `blueprint_app_id` is
+    null where the listing does not say the blueprint.
+    """
+    is_agent = folded(pl.col("object_type")) == "agentidentity"
+    holders = (
+        principals.filter(pl.col("app_id").is_not_null() & ~is_agent.fill_null(value=False))
+        .select(
+            blueprint_app_id=folded(pl.col("app_id")),
+            holder_id=folded(pl.col("principal_id")),
+            is_typed=folded(pl.col("object_type")) == "agentidentityblueprintprincipal",
+            gone=pl.col("deleted_on").is_not_null(),
+        )
+        # A deleted principal of the same application holds nothing.
+        .sort("gone", pl.col("is_typed").fill_null(value=False).not_(), "holder_id")
+        .unique("blueprint_app_id", keep="first", maintain_order=True)
+        .drop("is_typed", "gone")
+    )
+    return (
+        principals.filter(is_agent | (pl.col("blueprint_app_id").is_not_null() & (pl.col("principal_type") != "User")))
+        .select(
+            agent_id=folded(pl.col("principal_id")),
+            name=pl.coalesce("display_name", "principal_id"),
+            blueprint_app_id=folded(pl.col("blueprint_app_id")),
+            enabled=pl.col("account_enabled"),
+            deleted=pl.col("deleted_on").is_not_null(),
+        )
+        .join(holders, on="blueprint_app_id", how="left")
+        .select("agent_id", "name", "blueprint_app_id", "holder_id", "enabled", "deleted")
+        .sort("agent_id")
+    )
+
+
+def inheritance(tables: GraphTables) -> pl.DataFrame:
+    """Return `blueprint_app_id, api_app_id, access, mode, listed`, one row per API that a blueprint lists.
+
+    `mode` is allAllowed, enumerated or none, `conflicting` where exports disagree, or the word that the export has;
+    `listed` are the folded names or ids of an enumerated list.
+    """
+    ids = _blueprint_ids(tables)
+    return (
+        tables.inheritable_permissions.select(
+            blueprint_id=folded(pl.col("blueprint_id")),
+            api_app_id=folded(pl.col("resource_app_id")),
+            access="access",
+            mode="mode",
+            listed=pl.col("permissions").list.eval(folded(pl.element())),
+        )
+        .join(ids, on="blueprint_id", how="left")
+        .with_columns(blueprint_app_id=pl.coalesce("blueprint_app_id", "blueprint_id"))
+        .group_by("blueprint_app_id", "api_app_id", "access")
+        .agg(
+            mode=pl.when(pl.col("mode").n_unique() > 1).then(pl.lit(CONFLICTING)).otherwise(pl.col("mode").first()),
+            listed=pl.col("listed").explode().drop_nulls().unique().sort(),
+        )
+        .sort("blueprint_app_id", "api_app_id", "access")
+    )
+
+
+def _blueprint_ids(tables: GraphTables) -> pl.DataFrame:
+    """Return `blueprint_id, blueprint_app_id` of the object ids of blueprints."""
+    return tables.agent_blueprints.select(
+        blueprint_id=folded(pl.col("object_id")), blueprint_app_id=folded(pl.col("blueprint_app_id"))
+    ).drop_nulls()
+
+
+def listed_blueprints(tables: GraphTables) -> pl.Series:
+    """Return the application ids of the blueprints whose inheritable permissions an export lists wholly."""
+    whole = tables.listings.filter(
+        (pl.col("listing") == _LISTING) & pl.col("complete") & (pl.col("rejected").fill_null(0) == 0)
+    ).select(blueprint_id=folded(pl.col("of")))
+    return (
+        whole.join(_blueprint_ids(tables), on="blueprint_id", how="left")
+        .select(pl.coalesce("blueprint_app_id", "blueprint_id"))
+        .to_series()
+        .unique()
+        .sort()
+    )
+
+
+def effective_permissions(held: pl.DataFrame, tables: GraphTables) -> pl.DataFrame:
+    """Return EFFECTIVE_COLUMNS, one row per agent, access, user of a grant of one user, permission and grant.
+
+    Args:
+        held: As `held_permissions` returns it.
+        tables: The tables of the store.
+
+    `origin` is `own`, `inherited` or `uncertain`. `mode` is null for own permissions, else the mode of the blueprint
+    for that API: allAllowed or enumerated where the permission is inherited; where that is uncertain `not_listed`,
+    `conflicting`, `unsaid` or a word that no document has. `holder_id` holds the grant: the agent, or the principal of
+    its blueprint. `permission` is the id where its name is not known.
+    """
+    agents = agent_identities(tables.principals).select("agent_id", "blueprint_app_id", "holder_id")
+    own = held.join(agents.drop("holder_id"), left_on="client_id", right_on="agent_id", how="inner").with_columns(
+        agent_id="client_id", holder_id="client_id", origin=pl.lit(OWN), mode=pl.lit(None, dtype=pl.String)
+    )
+    from_blueprint = (
+        held.join(agents.drop_nulls("holder_id"), left_on="client_id", right_on="holder_id", how="inner")
+        .with_columns(holder_id="client_id")
+        .join(inheritance(tables), on=["blueprint_app_id", "api_app_id", "access"], how="left")
+        .with_columns(whole=pl.col("blueprint_app_id").is_in(listed_blueprints(tables).implode()))
+        .filter(pl.col("mode").is_not_null() | ~(pl.col("whole") & pl.col("api_app_id").is_not_null()))
+        .with_columns(mode=pl.col("mode").fill_null(NOT_LISTED))
+        .filter(pl.col("mode") != "none")
+        .with_columns(
+            in_list=pl.col("listed").list.contains(folded(pl.col("permission")))
+            | pl.col("listed").list.contains(folded(pl.col("permission_id"))).fill_null(value=False)
+        )
+        .filter((pl.col("mode") != "enumerated") | pl.col("in_list"))
+        .with_columns(
+            origin=pl.when(pl.col("mode").is_in(_GRANTS)).then(pl.lit(INHERITED)).otherwise(pl.lit(UNCERTAIN))
+        )
+    )
+    return (
+        pl.concat([frame.select(EFFECTIVE_COLUMNS) for frame in (own, from_blueprint)])
+        .unique()
+        .sort("agent_id", "access", "user_id", "api_app_id", "permission", "origin", "grant_id", nulls_last=True)
+    )
