@@ -68,7 +68,7 @@ def test_a_second_run_replaces_it_byte_for_byte(folder: Path, tmp_path: Path) ->
     environment = os.environ | {"PYTHONHASHSEED": "4711", "POLARS_MAX_THREADS": "4"}
     done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
     document: dict[str, Any] = json.loads(done.stdout)
-    assert document["principals"] == 63
+    assert document["principals"] == 68
     assert sum(document["proposals"].values()) == document["assignments"]
     assert len(done.stderr.splitlines()) >= 4
     assert _plan_files(tmp_path / "demo") == before
@@ -166,7 +166,7 @@ def test_the_page_on_the_terminal_says_what_was_found(made: DemoResult) -> None:
 def test_rows_hold_every_number(made: DemoResult) -> None:
     """As the other formats write them."""
     rows = {(row["section"], row["measure"]): row["value"] for row in made.rows()}
-    assert rows["tenant", "principals"] == 63
+    assert rows["tenant", "principals"] == 68
     assert rows["replay", "denied"] == 0
     assert sum(value for (section, _), value in rows.items() if section == "needs") == sum(made.truth.needs.values())
 

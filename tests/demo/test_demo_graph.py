@@ -52,7 +52,7 @@ def test_no_application_loses_what_it_needs_and_few_keep_more(part: PlanePart, d
 
 def test_every_proposal_is_proved_and_every_explained_request_allowed(part: PlanePart) -> None:
     assert all(one.proof.holds for one in part.proposals)
-    assert part.replay == {"allowed": 15, "needs_activation": 0, "denied": 0, "unknown": 2}
+    assert part.replay == {"allowed": 18, "needs_activation": 0, "denied": 0, "unknown": 2}
 
 
 def test_both_shapes_of_the_log_overlap_and_count_once(store: Path) -> None:
@@ -61,5 +61,5 @@ def test_both_shapes_of_the_log_overlap_and_count_once(store: Path) -> None:
             "SELECT count(*) AS n, count(DISTINCT correlation_id) AS ids FROM events WHERE plane = 'graph'"
         )
         used = opened.frame("SELECT DISTINCT plane FROM usage_days")
-    assert counted["n"].item() == counted["ids"].item() == 48 * 120
+    assert counted["n"].item() == counted["ids"].item() == (48 + 3) * 120
     assert "graph" in used["plane"].to_list()

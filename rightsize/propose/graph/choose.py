@@ -61,7 +61,8 @@ def choose(
         is_covered: Whether the log covers enough of the window; if not, nothing changes.
         beyond: The permissions of the tenant-wide grant after the plan, for a grant of one user.
     """
-    allowed = len(set(case.requests) - set(case.unexplained))
+    # What agents asked for is counted in their own cases.
+    allowed = len(set(case.requests) - set(case.unexplained) - set(case.agents))
     if not is_covered:
         reasons = {one: found.reason for one, found in judgements.items()}
         return GraphChoice(reasons, allowed=allowed)
