@@ -240,6 +240,10 @@ def _one_of(column: str, words: Iterable[str]) -> str:
     return f"{column} IN ({', '.join(repr(word) for word in words)})"
 
 
+def _not_one_of(column: str, words: Iterable[str]) -> str:
+    return f"coalesce({column}, '') NOT IN ('', {', '.join(map(repr, words))})"
+
+
 def folded(column: str) -> str:
     """Return SQL that folds only ASCII letters; lower() does it twenty times faster than translate()."""
     return (
@@ -265,6 +269,8 @@ _LOG = "\n".join(
 # Holds for nearly all records of the log, without folding their words or checking for each other log.
 _PLAIN = next(log for log in LOG_SOURCES if log.plain)
 _MARKS = ", ".join(field for log in LOG_SOURCES for field in log.marks)
+# What a row of a table is, its table says; only AzureDiagnostics holds rows of many logs.
+_TABLES = ("azurediagnostics", *(table for log in LOG_SOURCES for table in log.tables))
 _IS_PLAIN = f"{_PLAIN.plain} AND coalesce(table_name, {_MARKS}) IS NULL"
 
 
@@ -275,12 +281,13 @@ def with_log(fields: str) -> str:
         return f"CASE WHEN NOT is_plain THEN {folded(field)} END"
 
     return f"""
-SELECT * EXCLUDE (is_plain, is_unnamed, table_key, category_key, resource_key), CASE
+SELECT * EXCLUDE (is_plain, is_unnamed, is_other_table, table_key, category_key, resource_key), CASE
     WHEN is_plain THEN '{_PLAIN.name}'
 {_LOG}
 END AS log
 FROM (
     SELECT *, {key("table_name")} AS table_key, {key("category")} AS category_key, {key("resource_id")} AS resource_key,
-        coalesce(table_name, category, '') = '' AS is_unnamed
+        coalesce(table_name, category, '') = '' AS is_unnamed,
+        {_not_one_of("table_key", _TABLES)} AS is_other_table
     FROM (SELECT *, coalesce({_IS_PLAIN}, false) AS is_plain FROM ({fields}))
 )"""

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 
 import duckdb
 
-from rightsize.ingest.audits import UNMAPPED
 from rightsize.ingest.logs import LogCounts, file_id
 from rightsize.ingest.sources import SourceFile
 from rightsize.model.wording import counted
 from rightsize.rules.log_sources import LOG_SOURCES
+from rightsize.store.sql import UNMAPPED
 
 # The author of a file chooses these words; a person reads at most this many.
 _WORDS_TOLD = 20

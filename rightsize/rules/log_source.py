@@ -76,7 +76,8 @@ class LogSource:
         collected: The tables of workspaces that `collect` reads, as Azure spells them.
         categories: The categories by which its records are recognised, folded.
         recognised: More conditions for its records, over the fields, `table_key`, `category_key` and `resource_key`
-            (folded) and `is_unnamed` (neither table nor category), by what they look at.
+            (folded), `is_unnamed` (neither table nor category) and `is_other_table` (a table that no log declares), by
+            what they look at.
         category_stage: The stage of its categories.
         plain: A condition on unfolded fields that holds for nearly all records of one log, and for no other record
             that has neither a table nor one of the `marks` of the logs.

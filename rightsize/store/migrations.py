@@ -14,7 +14,7 @@ from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
 from rightsize.store.transactions import one_transaction
 
-SCHEMA_VERSION = 33
+SCHEMA_VERSION = 34
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -207,6 +207,10 @@ def _add_parts_of_options(connection: duckdb.DuckDBPyConnection) -> None:
     _create(connection, "observability_options", "observability_parts")
 
 
+def _show_unmapped_audits(connection: duckdb.DuckDBPyConnection) -> None:
+    """Change nothing: only the view of unmapped operations changed, and every migration recreates the views."""
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -243,6 +247,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     31: _add_parts_of_options,
     # Older versions would change the content without a new revision; every migration gives it one.
     32: lambda _: None,
+    33: _show_unmapped_audits,
 }
 """The step from each version to the next."""
 

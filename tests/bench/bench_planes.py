@@ -17,7 +17,7 @@ import polars as pl
 from rightsize.analyze.graph.cases import GraphMap
 from rightsize.analyze.graph.tables import GraphTables
 from rightsize.demo.spec import TenantSpec
-from rightsize.ingest.audits import UNMAPPED
+from rightsize.store.sql import UNMAPPED
 from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.catalog import import_catalogue

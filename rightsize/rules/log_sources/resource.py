@@ -17,6 +17,7 @@ SOURCE = LogSource(
     categories=(_OLDER_GRAPH,),
     category_stage=Stage.MARK,
     recognised=(
+        (Stage.MARK, "is_other_table"),
         (
             Stage.LAST,
             f"coalesce(table_name, category) IS NOT NULL AND (time IS NOT NULL OR category_key = '{_OLDER_GRAPH}')",
