@@ -9,7 +9,12 @@ from functools import partial
 import duckdb
 
 from rightsize.ingest.audits import AUDIT_ROWS, project_audits, stage_from_audits
-from rightsize.ingest.graph_requests import normalised_requests, project_graph
+from rightsize.ingest.graph_requests import (
+    normalised_requests,
+    project_azure_ad_graph,
+    project_graph,
+    requests_to_azure_ad_graph,
+)
 from rightsize.ingest.nested import Fields
 from rightsize.ingest.projections import PROJECTIONS, raw_events
 from rightsize.ingest.request_bodies import stage_requests
@@ -99,6 +104,7 @@ KINDS: Mapping[str, RecordKind] = {
     ),
     "entra_audit": RecordKind(_always(project_audits), "raw_audits", lambda: AUDIT_ROWS, _stage_audits),
     "graph_activity": RecordKind(_always(project_graph), "raw_graph_requests", normalised_requests),
+    "azure_ad_graph": RecordKind(_always(project_azure_ad_graph), "raw_graph_requests", requests_to_azure_ad_graph),
     "requests": RecordKind(project_requests, "raw_requests", partial(query_text, "reduce/requests")),
 }
 """The kinds by the word of `LogSource.records`; records of other words are read elsewhere, or only counted."""

@@ -39,7 +39,9 @@ class Stage(IntEnum):
     """What is left."""
 
 
-Records = Literal["", "activity", "storage", "sign_in", "entra_audit", "graph_activity", "requests", "signals"]
+Records = Literal[
+    "", "activity", "storage", "sign_in", "entra_audit", "graph_activity", "azure_ad_graph", "requests", "signals"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class LogSource:
         by_service: Whether a resource has settings at each of its services, and not for itself.
         splits: Whether one record may become several rows.
         covered: The categories that a declaration of whole days covers; empty if it cannot be declared.
+        is_evidence: Whether its days are coverage; false for a log that shows no use of a permission that is judged.
         needed: The fields `correlation_id` and `operation_name` that a record cannot lack; a file where one does is
             read again record by record, because its keys may be in other capitals.
         needed_within: Such fields that only this log has.
@@ -101,6 +104,7 @@ class LogSource:
     by_service: bool = False
     splits: bool = False
     covered: tuple[str, ...] = ()
+    is_evidence: bool = True
     needed: tuple[str, ...] = ("operation_name",)
     needed_within: tuple[str, ...] = ()
     camel: Spellings = field(default_factory=dict)

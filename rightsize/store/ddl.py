@@ -11,6 +11,7 @@ import re
 from rightsize.model.nouns import LAYERS
 from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES, table
+from rightsize.model.tables.directory_roles import LISTED_MEMBER
 from rightsize.store.sql import RESOURCE, UNMAPPED, folded, literal, outcome, quoted
 
 MARKED_COLUMNS = (
@@ -297,9 +298,9 @@ _VIEWS = {
         WHERE NOT (a.state = 'active' AND EXISTS (
             SELECT 1 FROM base.directory_role_assignments AS b
             WHERE b.role_assignment_id = a.role_assignment_id AND b.state = 'activated'))
-            AND NOT (starts_with(a.role_assignment_id, 'directoryRoles/') AND EXISTS (
+            AND NOT (starts_with(a.role_assignment_id, '{LISTED_MEMBER}') AND EXISTS (
                 SELECT 1 FROM base.directory_role_assignments AS b
-                WHERE NOT starts_with(b.role_assignment_id, 'directoryRoles/') AND b.state <> 'eligible'
+                WHERE NOT starts_with(b.role_assignment_id, '{LISTED_MEMBER}') AND b.state <> 'eligible'
                     AND b.principal_id = a.principal_id AND b.directory_role_id = a.directory_role_id
                     AND b.scope = a.scope))
             AND {_is_listed("lower(a.role_assignment_id)", _DIRECTORY_LISTING)}""",

@@ -16,6 +16,7 @@ from rightsize.ingest.entities.fields import field
 from rightsize.ingest.entities.look import Look, fold_keys
 from rightsize.ingest.entities.shape import Beside, ColumnShape, ObjectShape, Row, Unusable
 from rightsize.model.errors import InputError
+from rightsize.model.tables.directory_roles import LISTED_MEMBER
 from rightsize.store.sql import folded
 
 
@@ -98,7 +99,7 @@ def _read_members(record: Mapping[str, Any]) -> Iterator[Row | Beside | Unusable
             yield Unusable("one of its members has no `id`", member)
             continue
         yield {
-            "role_assignment_id": f"directoryRoles/{role}/{holder}",
+            "role_assignment_id": f"{LISTED_MEMBER}{role}/{holder}",
             "state": "active",
             "principal_id": holder,
             "directory_role_id": role,

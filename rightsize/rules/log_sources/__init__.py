@@ -12,6 +12,7 @@ _FILES = (
     "sign_in",
     "entra_audit",
     "graph_activity",
+    "azure_ad_graph",
     "m365_audit",
     "resource",
     "key_vault",
