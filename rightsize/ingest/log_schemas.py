@@ -201,7 +201,7 @@ class Family:
         if self.name == "pascal":
             return (
                 (is_row and len(keys) > 2)
-                or {"timestamp", "requesturi"} <= keys
+                or any(log.row_keys and log.row_keys <= keys for log in LOG_SOURCES)
                 or ({"creationtime", "operation"} <= keys and bool({"recordtype", "workload"} & keys))
             )
         # Rows of the sign-in tables also have the keys of Graph's records, with other values under some of them.

@@ -9,6 +9,7 @@ from functools import partial
 import duckdb
 
 from rightsize.ingest.audits import AUDIT_ROWS, project_audits, stage_from_audits
+from rightsize.ingest.cloud_audits import cloud_audit_rows, project_cloud_audits
 from rightsize.ingest.graph_requests import (
     normalised_requests,
     project_azure_ad_graph,
@@ -96,6 +97,7 @@ KINDS: Mapping[str, RecordKind] = {
         is_event=True,
         is_packed=True,
     ),
+    "cloud_audit": RecordKind(_always(project_cloud_audits), "raw_events", cloud_audit_rows, is_event=True),
     "storage": RecordKind(
         _always(PROJECTIONS["storage"]), "raw_events", partial(query_text, "reduce/normalise"), is_event=True
     ),

@@ -40,7 +40,8 @@ class Stage(IntEnum):
 
 
 Records = Literal[
-    "", "activity", "storage", "sign_in", "entra_audit", "graph_activity", "azure_ad_graph", "requests", "signals"
+    "", "activity", "cloud_audit", "storage", "sign_in", "entra_audit", "graph_activity", "azure_ad_graph", "requests",
+    "signals"
 ]
 
 
@@ -87,6 +88,7 @@ class LogSource:
         marks: The fields that a record of the log with a `plain` condition never has.
         likely_categories: Folded categories that logs of other services have, too.
         likely_keys: Sets of folded keys; a first record with all keys of a set is probably of this log.
+        row_keys: Folded keys by which a row without the usual time is one of its tables, even if the table has no name.
         row_time: The folded key of the time in its tables, where that is not `timegenerated`.
         timed_within: Whether its records have their time only in their properties.
         opened: For logs of requests: the JSON texts that are opened, in order.
@@ -118,6 +120,7 @@ class LogSource:
     marks: tuple[str, ...] = ()
     likely_categories: tuple[str, ...] = ()
     likely_keys: tuple[frozenset[str], ...] = ()
+    row_keys: frozenset[str] = frozenset()
     row_time: str = ""
     timed_within: bool = False
     opened: tuple[Opened, ...] = ()

@@ -8,6 +8,7 @@ from rightsize.rules.log_source import LogSource
 
 _FILES = (
     "activity",
+    "cloud_audit",
     "storage",
     "sign_in",
     "entra_audit",

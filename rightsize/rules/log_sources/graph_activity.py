@@ -21,5 +21,6 @@ SOURCE = LogSource(
     category_stage=Stage.CATEGORY,
     recognised=((Stage.CATEGORY, "is_unnamed AND request_uri IS NOT NULL AND request_method IS NOT NULL"),),
     marks=("request_uri",),
+    row_keys=frozenset({"timestamp", "requesturi"}),
     likely_keys=(frozenset({"requesturi", "requestmethod"}),),
 )
