@@ -27,6 +27,7 @@ _INITIATOR = (
     "linkableIdentifiers.sessionId",
 )  # fmt: skip
 
+
 def _texts(column: str, path: str) -> str:
     return f"TRY(list_filter(json_extract_string({column}, '{path}'), lambda one: one IS NOT NULL))"
 

@@ -45,6 +45,7 @@ _RAW = {
     "raw_sub_status": ("subStatus.value", "subStatus", "resultSignature"),
     "raw_properties": ("properties",),
 }
+_ACCOUNTS = ("account_id", "in_object_id", "account_name", "in_account")
 # `Azure` in the reference, `Azure ARM Logs` in the description of the column in a workspace.
 _ARM = "'azure|(azure[ _-]?)?(arm|resource ?manager|activity)( logs?)?'"
 
@@ -75,13 +76,14 @@ SELECT * REPLACE (
     coalesce(raw_event_id, report_id, in_report) AS event_id,
     raw_authorization AS authorization_json,
     -- Where an entry of the Activity Log has an id as its caller, it is a workload; here it may be anybody.
-    coalesce(raw_claims, CASE WHEN object_id IS NOT NULL THEN '{{"oid":"' || object_id || '"}}' END) AS claims, raw_identity AS identity,
+    coalesce(raw_claims, CASE WHEN object_id IS NOT NULL THEN '{{"oid":"' || object_id || '"}}' END) AS claims,
+    raw_identity AS identity,
     raw_request AS http_request, raw_properties AS properties,
     coalesce(raw_status, 'Started') AS status, raw_sub_status AS sub_status
 ) FROM (
     SELECT * REPLACE (coalesce(data_source, in_source) AS data_source),
         coalesce(account_name, in_account) AS account,
-        coalesce({", ".join(map(_object_id, ("account_id", "in_object_id", "account_name", "in_account")))}) AS object_id,
+        coalesce({", ".join(map(_object_id, _ACCOUNTS))}) AS object_id,
         {values_as_columns(_RAW, ("raw_values", 0))}
     FROM (
         SELECT *, TRY(json_extract_string(coalesce(raw_event, in_raw), {json_paths(paths_of(_RAW))})) AS raw_values

@@ -40,8 +40,16 @@ class Stage(IntEnum):
 
 
 Records = Literal[
-    "", "activity", "cloud_audit", "storage", "sign_in", "entra_audit", "graph_activity", "azure_ad_graph", "requests",
-    "signals"
+    "",
+    "activity",
+    "cloud_audit",
+    "storage",
+    "sign_in",
+    "entra_audit",
+    "graph_activity",
+    "azure_ad_graph",
+    "requests",
+    "signals",
 ]
 
 
