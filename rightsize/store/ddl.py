@@ -11,8 +11,8 @@ import re
 from rightsize.model.nouns import LAYERS
 from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES, table
-from rightsize.model.tables.directory_roles import LISTED_MEMBER
-from rightsize.store.sql import RESOURCE, UNMAPPED, folded, literal, outcome, quoted
+from rightsize.store.sql import folded, literal, outcome, quoted
+from rightsize.store.view_parts import NOT_LISTED_TWICE, UNMAPPED_OPERATIONS
 
 MARKED_COLUMNS = (
     "principal_id",
@@ -214,15 +214,7 @@ _VIEWS = {
         FROM base.access_days AS c
         LEFT JOIN ({RESOLVED}) AS alias ON c.principal_id IS NULL AND alias.alias = c.principal_name
         GROUP BY ALL""",
-    "unmapped_operations": f"""
-        -- An activity of the directory is marked in its name, and has no resource.
-        SELECT e.source, regexp_replace(o.spelling, '^{UNMAPPED}', '') AS operation, sum(e.events) AS events,
-            count(DISTINCT regexp_extract(s.folded, '{RESOURCE}', 1)) AS resources, min(e.first_seen) AS first_seen,
-            max(e.last_seen) AS last_seen
-        FROM base.operation_days AS e
-        JOIN base.operation_names AS o USING (operation_key) LEFT JOIN base.scope_names AS s USING (scope_key)
-        WHERE e.access = 'unmapped' OR (e.plane = 'directory' AND starts_with(o.folded, '{UNMAPPED}'))
-        GROUP BY e.source, o.spelling""",
+    "unmapped_operations": UNMAPPED_OPERATIONS,
     "usage": """
         SELECT principal_id, principal_name, operation, scope, plane, role_assignment_id, min(first_seen) AS first_seen,
             max(last_seen) AS last_seen, sum(succeeded)::BIGINT AS succeeded, sum(failed)::BIGINT AS failed,
@@ -292,17 +284,12 @@ _VIEWS = {
             WHERE b.role_assignment_id = a.role_assignment_id AND b.state = 'activated'))
             AND {_is_listed("a.role_assignment_id", _AZURE_LISTING)}""",
     "directory_role_assignments": f"""
-        -- What is activated is listed as an assignment, too. A member of the older listing of roles has no assignment's
-        -- id: it is left out where another row has the same holder, role and scope.
+        -- What is activated is listed as an assignment, too.
         SELECT * FROM base.directory_role_assignments AS a
         WHERE NOT (a.state = 'active' AND EXISTS (
             SELECT 1 FROM base.directory_role_assignments AS b
             WHERE b.role_assignment_id = a.role_assignment_id AND b.state = 'activated'))
-            AND NOT (starts_with(a.role_assignment_id, '{LISTED_MEMBER}') AND EXISTS (
-                SELECT 1 FROM base.directory_role_assignments AS b
-                WHERE NOT starts_with(b.role_assignment_id, '{LISTED_MEMBER}') AND b.state <> 'eligible'
-                    AND b.principal_id = a.principal_id AND b.directory_role_id = a.directory_role_id
-                    AND b.scope = a.scope))
+            AND {NOT_LISTED_TWICE}
             AND {_is_listed("lower(a.role_assignment_id)", _DIRECTORY_LISTING)}""",
     "app_role_assignments": f"""
         SELECT * FROM base.app_role_assignments
