@@ -64,11 +64,11 @@ def project_cloud_audits(fields: Fields) -> str:
     return activity_columns(f"""
 SELECT * REPLACE (
     CAST(NULL AS VARCHAR) AS submitted,
-    coalesce(raw_time, in_time, time) AS time,
+    coalesce(CASE WHEN TRY_CAST(raw_time AS TIMESTAMPTZ) IS NOT NULL THEN raw_time END, in_time, time) AS time,
     CASE WHEN NOT coalesce({is_arm}, false) THEN coalesce(nullif(data_source, ''), 'unknown')
         WHEN {is_change} THEN raw_category ELSE 'Administrative' END AS category,
-    coalesce(raw_operation, in_operation, CASE WHEN in_source IS NULL THEN operation_name END) AS operation_name,
-    coalesce(raw_resource, azure_resource_id, in_resource, CASE WHEN in_source IS NULL THEN resource_id END)
+    coalesce(in_operation, CASE WHEN in_source IS NULL THEN operation_name END, raw_operation) AS operation_name,
+    coalesce(azure_resource_id, in_resource, CASE WHEN in_source IS NULL THEN resource_id END, raw_resource)
         AS resource_id,
     CASE WHEN raw_claims IS NULL AND object_id IS NOT NULL THEN NULL ELSE coalesce(raw_caller, account) END AS caller,
     coalesce(raw_ip, caller_ip, in_ip) AS caller_ip,

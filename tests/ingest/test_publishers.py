@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from rightsize.ingest.entities.activity_downloads import PORTAL_COLUMNS
 from rightsize.ingest.pipeline import StagedFile
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.load import LoadReport, load_paths
@@ -264,6 +265,31 @@ def test_every_form_of_cloud_audit_events_gives_the_same_events(tmp_path: Path) 
     assert [(file.source, file.read, file.rejected) for file in report.files] == [("cloud_audit_log", 2, 0)] * 4
     for (part,) in con.execute("SELECT file_id FROM stage_files").fetchall():
         assert con.execute(_AS_USER.format(f"file_id = {part}")).fetchall() == _EVENTS
+
+
+def test_tables_of_the_portal_are_calls_and_assignments(tmp_path: Path) -> None:
+    """The Activity Log blade has display names of operations, the IAM blade the columns of PowerShell."""
+    calls = dict.fromkeys(PORTAL_COLUMNS, "") | {
+        "Correlation id": guid(30), "Operation name": "Create or Update Disk", "Status": "Succeeded", "Time": TIME,
+        "Event category": "Administrative", "Subscription": guid(1), "Event initiated by": "ada@contoso.com",
+        "Resource": DISK,
+    }  # fmt: skip
+    held = {
+        "RoleAssignmentId": f"{SUB}/providers/Microsoft.Authorization/roleAssignments/{guid(31)}", "Scope": SUB,
+        "DisplayName": "Ada", "SignInName": "ada@contoso.com", "RoleDefinitionName": "Reader",
+        "RoleDefinitionId": guid(32), "ObjectId": USER, "ObjectType": "User",
+    }  # fmt: skip
+    for name, record in (("QueryResult.csv", calls), ("role-assignments.csv", held)):
+        (tmp_path / name).write_text(_table(record), encoding="utf-8")
+    con, report = staged(tmp_path / "QueryResult.csv", tmp_path / "role-assignments.csv")
+    assert [(file.source, file.read, file.rejected) for file in report.files] == [
+        ("activity_log_download", 1, 0),
+        ("role_assignments", 1, 0),
+    ]
+    called = "SELECT principal_name, operation, scope, category FROM stage_event_rows"
+    assert con.execute(called).fetchall() == [("ada@contoso.com", "Create or Update Disk", DISK, "Download")]
+    assigned = "SELECT role_assignment_id, principal_id, role_definition_id, scope FROM stage_role_assignments"
+    assert con.execute(assigned).fetchall() == [(guid(31), USER, guid(32), SUB)]
 
 
 def test_pages_of_signals_load_with_the_type_on_each_record(tmp_path: Path) -> None:
