@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import IO
 
@@ -238,13 +238,13 @@ def _count_unknown(con: duckdb.DuckDBPyConnection, group: Sequence[Recognised], 
     found: dict[int, int] = {}
     if group[0].sniff.form in ("empty", "other"):
         return found
-    for one in group:
-        try:
-            for batch in read_whole(con, _batch([one]), scratch):
-                found |= _records_read(con, batch)
-        except InputError:
-            # Nobody said that it is an export.
-            continue
+    try:
+        for batch in read_whole(con, _batch(group), scratch):
+            found |= _records_read(con, batch)
+    except InputError:
+        # Nobody said that the damaged one is an export.
+        alone = [_count_unknown(con, [one], scratch) for one in group] if len(group) > 1 else []
+        return dict(chain.from_iterable(counts.items() for counts in alone))
     return found
 
 
