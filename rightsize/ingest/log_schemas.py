@@ -240,10 +240,6 @@ def _one_of(column: str, words: Iterable[str]) -> str:
     return f"{column} IN ({', '.join(repr(word) for word in words)})"
 
 
-def _not_one_of(column: str, words: Iterable[str]) -> str:
-    return f"coalesce({column}, '') NOT IN ('', {', '.join(map(repr, words))})"
-
-
 def folded(column: str) -> str:
     """Return SQL that folds only ASCII letters; lower() does it twenty times faster than translate()."""
     return (
@@ -288,6 +284,7 @@ END AS log
 FROM (
     SELECT *, {key("table_name")} AS table_key, {key("category")} AS category_key, {key("resource_id")} AS resource_key,
         coalesce(table_name, category, '') = '' AS is_unnamed,
-        {_not_one_of("table_key", _TABLES)} AS is_other_table
+        -- DuckDB makes a join of IN with a long list, and a join does not keep the order of records.
+        coalesce(table_key, '') <> '' AND NOT list_contains({list(_TABLES)}, table_key) AS is_other_table
     FROM (SELECT *, coalesce({_IS_PLAIN}, false) AS is_plain FROM ({fields}))
 )"""
