@@ -41,6 +41,9 @@ UNION ALL
 SELECT 'sign_in_log', EXISTS (SELECT 1 FROM coverage WHERE source = 'sign_in_log' AND state <> 'missing'),
        'no sign-in log is loaded'
 UNION ALL
+SELECT 'azure_ad_graph_log', EXISTS (SELECT 1 FROM loads WHERE source = 'azure_ad_graph_log'),
+       'no log of requests to Azure AD Graph is loaded'
+UNION ALL
 SELECT 'signals', EXISTS (SELECT 1 FROM usage_days WHERE suspect > 0),
        'no loaded alert or risky sign-in is at the time of a call'
 UNION ALL

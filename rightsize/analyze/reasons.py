@@ -137,7 +137,7 @@ SENTENCES: dict[str, str] = {
     Unused.PROVIDER_NOT_REGISTERED: "its resource provider was not registered there on any day of the window",
     UnobservableReason.DIRECTORY_READ: "Microsoft Entra ID does not log reads of the directory",
     UnobservableReason.OTHER_SERVICE: "another service than the directory checks it, and has logs of its own",
-    UnobservableReason.ARM_READ: "Azure does not log reads of resources",
+    UnobservableReason.ARM_READ: "no log is known to have every read of a resource",
     UnobservableReason.LINKED_CHECK: "it is checked inside the write of another resource, and no log names it there",
     UnobservableReason.DATA_ENDPOINT: "it runs on the service's own endpoint, which the Activity Log does not see",
     UnobservableReason.NOT_KNOWN_TO_BE_LOGGED: "no log is known to show it",

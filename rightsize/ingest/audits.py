@@ -14,6 +14,7 @@ import duckdb
 from rightsize.ingest.log_schemas import folded, with_log
 from rightsize.ingest.nested import Fields
 from rightsize.ingest.projections import ISO_TIME, session_id, token_id
+from rightsize.store.sql import UNMAPPED
 from rightsize.store.staging import EVENT_KEY
 
 _WITHIN = (
@@ -25,9 +26,6 @@ _INITIATOR = (
     "user.ipAddress", "app.servicePrincipalName", "linkableIdentifiers.tokenDetails.uniqueTokenIdentifier",
     "linkableIdentifiers.sessionId",
 )  # fmt: skip
-
-UNMAPPED = "unmapped/"
-"""The prefix of the name of an activity that no rule knows, used as its operation."""
 
 
 def _texts(column: str, path: str) -> str:

@@ -227,3 +227,23 @@ SELECT file_no, line, event_time AS time, 'graph_activity_log' AS source, 'graph
         WHEN coalesce(user_guid, service_guid, app_guid) IS NULL THEN 'it names neither an application nor a user'
     END AS problem
 FROM formed"""
+
+
+def project_azure_ad_graph(fields: Fields) -> str:
+    """Return the raw columns of requests to Azure AD Graph, without the tenant that begins their paths.
+
+    Source: Microsoft Learn, "Azure AD Graph API: operations overview" (tenant by id, domain, `myorganization` or `me`).
+    """
+    named = "'^([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?/+[^/?#]+(/[^?#])'"
+    return f"SELECT * REPLACE (regexp_replace(uri, {named}, '\\1\\2') AS uri) FROM ({project_graph(fields)})"
+
+
+def requests_to_azure_ad_graph() -> str:
+    """Return SQL that reads `raw_graph_requests` as `normalised_requests` does, for the log of Azure AD Graph.
+
+    No rule maps its requests to permissions that are judged here, so they are of outcome `other`: no use.
+    """
+    return f"""
+SELECT * REPLACE ('azure_ad_graph_log' AS source, 'directory' AS plane, 'other' AS outcome, 0 AS rank,
+    'AzureADGraphActivityLogs' AS category)
+FROM ({normalised_requests()})"""

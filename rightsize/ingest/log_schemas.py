@@ -206,7 +206,7 @@ class Family:
         if self.name == "pascal":
             return (
                 (is_row and len(keys) > 2)
-                or {"timestamp", "requesturi"} <= keys
+                or any(log.row_keys and log.row_keys <= keys for log in LOG_SOURCES)
                 or ({"creationtime", "operation"} <= keys and bool({"recordtype", "workload"} & keys))
             )
         # Rows of the sign-in tables also have the keys of Graph's records, with other values under some of them.
@@ -270,6 +270,8 @@ _LOG = "\n".join(
 # Holds for nearly all records of the log, without folding their words or checking for each other log.
 _PLAIN = next(log for log in LOG_SOURCES if log.plain)
 _MARKS = ", ".join(field for log in LOG_SOURCES for field in log.marks)
+# What a row of a table is, its table says; only AzureDiagnostics holds rows of many logs.
+_TABLES = ("azurediagnostics", *(table for log in LOG_SOURCES for table in log.tables))
 _IS_PLAIN = f"{_PLAIN.plain} AND coalesce(table_name, {_MARKS}) IS NULL"
 
 
@@ -280,12 +282,14 @@ def with_log(fields: str) -> str:
         return f"CASE WHEN NOT is_plain THEN {folded(field)} END"
 
     return f"""
-SELECT * EXCLUDE (is_plain, is_unnamed, table_key, category_key, resource_key), CASE
+SELECT * EXCLUDE (is_plain, is_unnamed, is_other_table, table_key, category_key, resource_key), CASE
     WHEN is_plain THEN '{_PLAIN.name}'
 {_LOG}
 END AS log
 FROM (
     SELECT *, {key("table_name")} AS table_key, {key("category")} AS category_key, {key("resource_id")} AS resource_key,
-        coalesce(table_name, category, '') = '' AS is_unnamed
+        coalesce(table_name, category, '') = '' AS is_unnamed,
+        -- DuckDB makes a join of IN with a long list, and a join does not keep the order of records.
+        coalesce(table_key, '') <> '' AND NOT list_contains({list(_TABLES)}, table_key) AS is_other_table
     FROM (SELECT *, coalesce({_IS_PLAIN}, false) AS is_plain FROM ({fields}))
 )"""

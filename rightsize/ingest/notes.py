@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 
 import duckdb
 
-from rightsize.ingest.audits import UNMAPPED
 from rightsize.ingest.logs import LogCounts, file_id
 from rightsize.ingest.sources import SourceFile
 from rightsize.model.wording import counted
 from rightsize.rules.log_sources import LOG_SOURCES
+from rightsize.store.sql import UNMAPPED
 
 # The author of a file chooses these words; a person reads at most this many.
 _WORDS_TOLD = 20
@@ -57,7 +57,7 @@ def _audit_shares(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
             count(DISTINCT (file_id, line)) FILTER (WHERE operation NOT LIKE 'microsoft.directory/%'
                 AND NOT starts_with(operation, $mark)),
             count(DISTINCT (file_id, line)) FILTER (WHERE starts_with(operation, $mark))
-        FROM stage_event_rows WHERE plane = 'directory'
+        FROM stage_event_rows WHERE source = 'entra_audit_log'
         """,
         {"mark": UNMAPPED},
     ).fetchall()[0]
@@ -68,7 +68,7 @@ def _audit_shares(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
         )
     rows = con.execute(
         "SELECT substr(operation, len($mark) + 1), count(*) FROM stage_event_rows "
-        "WHERE plane = 'directory' AND starts_with(operation, $mark) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT $most",
+        "WHERE source = 'entra_audit_log' AND starts_with(operation, $mark) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT $most",
         {"mark": UNMAPPED, "most": _WORDS_TOLD},
     ).fetchall()
     for name, records in rows:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import IO
 
@@ -34,6 +34,7 @@ from rightsize.ingest.shapes import Shape
 from rightsize.ingest.signals_in_logs import stage_signals
 from rightsize.ingest.sources import Scratch, SourceFile, open_sources
 from rightsize.ingest.vouched import CREATE_VOUCHED, DeclaredReading, Vouched, add_vouched, has_vouched
+from rightsize.model.errors import InputError
 from rightsize.model.progress import is_heard, read_bytes
 from rightsize.model.tables.usage import EVENT_COLUMNS
 from rightsize.store.limits import memory_of
@@ -227,7 +228,33 @@ def _stage_group(
     elif first.shape is not None:
         _stage_entities(con, group, copies.scratch, parts)
     else:
-        parts.update({file_id(found.file.number, NO_LOG): (found.file, found.source, 0) for found in group})
+        read = _count_unknown(con, group, copies.scratch)
+        for found in group:
+            parts[file_id(found.file.number, NO_LOG)] = (found.file, found.source, read.get(found.file.number, 0))
+
+
+def _count_unknown(con: duckdb.DuckDBPyConnection, group: Sequence[Recognised], scratch: Scratch) -> dict[int, int]:
+    """Return the records of files that no shape knows, by number of the file; what holds no records is left out."""
+    found: dict[int, int] = {}
+    if group[0].sniff.form in ("empty", "other"):
+        return found
+    try:
+        for batch in read_whole(con, _batch(group), scratch):
+            found |= _records_read(con, batch)
+    except InputError:
+        # Nobody said that the damaged one is an export.
+        alone = [_count_unknown(con, [one], scratch) for one in group] if len(group) > 1 else []
+        return dict(chain.from_iterable(counts.items() for counts in alone))
+    return found
+
+
+def _records_read(con: duckdb.DuckDBPyConnection, batch: Batch) -> dict[int, int]:
+    """Return the records that `read_whole` read, damaged ones too, by number of the file."""
+    counted = con.execute(
+        "SELECT file_no, count(*) FROM "
+        "(SELECT file_no FROM ingest_records UNION ALL SELECT file_no FROM ingest_damaged) GROUP BY file_no"
+    ).fetchall()
+    return dict.fromkeys(batch.numbers, 0) | dict(counted)
 
 
 def _recognise(con: duckdb.DuckDBPyConnection, file: SourceFile) -> Recognised:
@@ -299,13 +326,9 @@ def _stage_shape(
         f"SELECT {_ENTITY_ID}, line, reason, raw FROM ingest_damaged"
     )
     shape.stage(con, "ingest_entities")
-    counted = con.execute(
-        "SELECT file_no, count(*) FROM "
-        "(SELECT file_no FROM ingest_records UNION ALL SELECT file_no FROM ingest_damaged) GROUP BY file_no"
-    ).fetchall()
-    read = dict(counted)
+    read = _records_read(con, batch)
     for file in batch.files:
-        parts[file_id(file.number, NO_LOG)] = (file, shape.source, read.get(file.number, 0))
+        parts[file_id(file.number, NO_LOG)] = (file, shape.source, read[file.number])
 
 
 _ENTITY_ID = f"file_no * {file_id(1, 0)} + {NO_LOG}"

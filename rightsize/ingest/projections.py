@@ -66,10 +66,10 @@ _ERROR = json_paths(paths_of({"": ("error.code", "code", "Code", "error.Code", "
 _HAS_CLAIMS = f"coalesce(identity_values[{FIRST_CLAIM + 1}], identity_values[{FIRST_CLAIM + 9}])"
 
 
-def _open(fields: Fields) -> str:
+def _open(rows: str, opened: bool) -> str:
     """Return the fields with the nested values of each, from text, from text within text, or as already read."""
-    if fields.opened:
-        return with_log(fields.sql)
+    if opened:
+        return rows
 
     def taken(field: str) -> str:
         paths = (*NESTED[field], *(OTHER_BODIES if field == "properties" else ()))
@@ -88,7 +88,7 @@ FROM (
     FROM (
         SELECT *, {taken("identity")} AS identity_values, {taken("properties")} AS property_values,
             {taken("http_request")} AS request_values
-        FROM ({with_log(fields.sql)})
+        FROM ({rows})
     )
 )"""
 
@@ -118,7 +118,11 @@ _SCOPE_OF_ID = """CASE WHEN resource_id IS NULL AND record_id LIKE '/%/ticks/%'
 
 def project_activity(fields: Fields) -> str:
     """Return SQL for the raw columns of the Activity Log over a relation of fields, also for records of other logs."""
-    opened = fields.opened
+    return activity_columns(with_log(fields.sql), opened=fields.opened)
+
+
+def activity_columns(rows: str, *, opened: bool = False) -> str:
+    """Return SQL for the raw columns of the Activity Log over a relation of fields that has the log of each record."""
     category, code, message = (f"nullif({value_at('property_values', n, opened=opened)}, '')" for n in (1, 2, 3))
     address, other_address = (f"nullif({value_at('request_values', n, opened=opened)}, '')" for n in (1, 2))
     authorization = (("authorization_values", 0), ("identity_values", 0))
@@ -144,7 +148,7 @@ SELECT file_no, line, log,
     {_request_body(opened)} AS request_body, CAST(NULL AS BIGINT) AS ordinal
 FROM (
     SELECT *, CASE WHEN message LIKE '{{%' THEN TRY(json_extract_string(message, {_ERROR})) END AS error
-    FROM (SELECT *, coalesce({message}, description) AS message FROM ({_open(fields)}))
+    FROM (SELECT *, coalesce({message}, description) AS message FROM ({_open(rows, opened)}))
 )"""
 
 
@@ -201,6 +205,9 @@ _ABSENT = {
         "event_id", "sub_status", "error_code", "error_message", "request_body",
     ),
 }  # fmt: skip
+
+
+_ABSENT["cloud_audit"] = _ABSENT["activity"]
 
 
 def raw_events(log: str, rows: str, table: str = "") -> str:

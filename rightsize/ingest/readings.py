@@ -12,7 +12,7 @@ _HEX = "[0-9A-Fa-f]"
 _GUID = "-".join(f"{_HEX}{{{digits}}}" for digits in (8, 4, 4, 4, 12))
 
 
-def _guid(column: str) -> str:
+def guid(column: str) -> str:
     """Return SQL for the GUID in an id: dashed, bare, in braces, or the last step of a resource id; else empty or null.
 
     A cast accepts dashes anywhere, so it is used only for 32 digits, where it is faster than an expression.
@@ -24,11 +24,11 @@ def _guid(column: str) -> str:
 
 
 _READINGS: Mapping[str, Mapping[str, str]] = {
-    "claim_object_id": {"object_guid": _guid("claim_object_id")},
-    "claim_app_id": {"app_guid": _guid("claim_app_id")},
-    "role_assignment_id": {"assignment_guid": _guid("role_assignment_id")},
-    "role_definition_id": {"definition_guid": _guid("role_definition_id")},
-    "evidence_principal_id": {"evidence_guid": _guid("evidence_principal_id")},
+    "claim_object_id": {"object_guid": guid("claim_object_id")},
+    "claim_app_id": {"app_guid": guid("claim_app_id")},
+    "role_assignment_id": {"assignment_guid": guid("role_assignment_id")},
+    "role_definition_id": {"definition_guid": guid("role_definition_id")},
+    "evidence_principal_id": {"evidence_guid": guid("evidence_principal_id")},
     # 'Forbidden (HTTP Status Code: 403)', 'Failed.Forbidden' and '403' are the same code.
     "sub_status": {
         "sub_status_number": "regexp_extract(sub_status, '([1-5][0-9][0-9])', 1)",

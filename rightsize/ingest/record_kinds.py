@@ -10,7 +10,13 @@ import duckdb
 
 from rightsize.ingest.agents_in_logs import stage_agent_sightings, stage_token_permissions
 from rightsize.ingest.audits import AUDIT_ROWS, project_audits, stage_from_audits
-from rightsize.ingest.graph_requests import normalised_requests, project_graph
+from rightsize.ingest.cloud_audits import cloud_audit_rows, project_cloud_audits
+from rightsize.ingest.graph_requests import (
+    normalised_requests,
+    project_azure_ad_graph,
+    project_graph,
+    requests_to_azure_ad_graph,
+)
 from rightsize.ingest.m365_audits import normalised_m365, project_m365
 from rightsize.ingest.nested import Fields
 from rightsize.ingest.projections import PROJECTIONS, raw_events
@@ -99,6 +105,7 @@ KINDS: Mapping[str, RecordKind] = {
         is_event=True,
         is_packed=True,
     ),
+    "cloud_audit": RecordKind(_always(project_cloud_audits), "raw_events", cloud_audit_rows, is_event=True),
     "storage": RecordKind(
         _always(PROJECTIONS["storage"]), "raw_events", partial(query_text, "reduce/normalise"), is_event=True
     ),
@@ -109,6 +116,7 @@ KINDS: Mapping[str, RecordKind] = {
     "graph_activity": RecordKind(
         _always(project_graph), "raw_graph_requests", normalised_requests, _stage_graph_requests
     ),
+    "azure_ad_graph": RecordKind(_always(project_azure_ad_graph), "raw_graph_requests", requests_to_azure_ad_graph),
     "m365_audit": RecordKind(_always(project_m365), "raw_m365_audits", normalised_m365),
     "requests": RecordKind(project_requests, "raw_requests", partial(query_text, "reduce/requests")),
 }

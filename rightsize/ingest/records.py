@@ -215,6 +215,8 @@ def _read_pages(con: duckdb.DuckDBPyConnection, batch: Batch, paths: Sequence[Pa
                 WHEN starts_with(found[2], '[') THEN from_json(found[2], '["JSON"]')
                 WHEN starts_with(found[3], '[') THEN NULL
                 WHEN starts_with(found[4], '[') AND found[5] IS NOT NULL THEN from_json(found[4], '["JSON"]')
+                WHEN starts_with(found[14], '[') AND found[15] IS NOT NULL THEN from_json(found[14], '["JSON"]')
+                WHEN starts_with(found[16], '[') AND found[17] IS NOT NULL THEN from_json(found[16], '["JSON"]')
                 ELSE [top]
             END AS items,
             CASE WHEN starts_with(found[3], '[') THEN from_json(found[3], '["JSON"]') END AS tables,
@@ -230,7 +232,8 @@ def _read_pages(con: duckdb.DuckDBPyConnection, batch: Batch, paths: Sequence[Pa
             -- Each function parses a page anew, and holds it until the last of a thousand pages is parsed.
             SELECT file_index, rowid AS top_no, top, json_extract(top, ['$.value', '$.records', '$.tables', '$.data',
                 '$.count', '$."@odata.context"', '$."@odata.nextLink"', '$.nextLink', '$.error.message',
-                '$.totalRecords', '$.total_records', '$."$skipToken"', '$.skip_token']) AS found
+                '$.totalRecords', '$.total_records', '$."$skipToken"', '$.skip_token', '$.results', '$.schema',
+                '$.Results', '$.Schema']) AS found
             FROM ingest_tops WHERE strlen(top) > 9 OR json_type(top) <> 'NULL'
         )
         """,

@@ -14,7 +14,8 @@ Form = Literal["lines", "array", "documents", "csv", "parquet", "empty", "other"
 ENVELOPES = ("value", "records", "tables")
 """Keys of a page that hold the records: REST and Graph, Event Hubs, Log Analytics.
 
-Resource Graph has them under `data`, which counts only beside `count`, since records may have a `data` too.
+Resource Graph has them under `data`, which counts only beside `count`, since records may have a `data` too. Answers of
+advanced hunting have them under `results`, beside `schema`.
 """
 
 _SAMPLES = 50
@@ -139,7 +140,8 @@ def _rows_of(table: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _records_of(page: Mapping[str, Any]) -> list[Any] | None:
-    keys = (*ENVELOPES, "data") if "count" in page else ENVELOPES
+    beside = {"count": "data", "schema": "results", "Schema": "Results"}
+    keys = (*ENVELOPES, *(key for sign, key in beside.items() if sign in page))
     return next((page[key] for key in keys if isinstance(page.get(key), list)), None)
 
 

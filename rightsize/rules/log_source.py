@@ -40,8 +40,18 @@ class Stage(IntEnum):
 
 
 Records = Literal[
-    "", "activity", "storage", "sign_in", "entra_audit", "graph_activity", "m365_audit", "requests", "signals"
-]  # fmt: skip
+    "",
+    "activity",
+    "cloud_audit",
+    "storage",
+    "sign_in",
+    "entra_audit",
+    "graph_activity",
+    "azure_ad_graph",
+    "m365_audit",
+    "requests",
+    "signals",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,7 @@ class LogSource:
         by_service: Whether a resource has settings at each of its services, and not for itself.
         splits: Whether one record may become several rows.
         covered: The categories that a declaration of whole days covers; empty if it cannot be declared.
+        is_evidence: Whether its days are coverage; false for a log that shows no use of a permission that is judged.
         needed: The fields `correlation_id` and `operation_name` that a record cannot lack; a file where one does is
             read again record by record, because its keys may be in other capitals.
         needed_within: Such fields that only this log has.
@@ -78,13 +89,15 @@ class LogSource:
         collected: The tables of workspaces that `collect` reads, as Azure spells them.
         categories: The categories by which its records are recognised, folded.
         recognised: More conditions for its records, over the fields, `table_key`, `category_key` and `resource_key`
-            (folded) and `is_unnamed` (neither table nor category), by what they look at.
+            (folded), `is_unnamed` (neither table nor category) and `is_other_table` (a table that no log declares), by
+            what they look at.
         category_stage: The stage of its categories.
         plain: A condition on unfolded fields that holds for nearly all records of one log, and for no other record
             that has neither a table nor one of the `marks` of the logs.
         marks: The fields that a record of the log with a `plain` condition never has.
         likely_categories: Folded categories that logs of other services have, too.
         likely_keys: Sets of folded keys; a first record with all keys of a set is probably of this log.
+        row_keys: Folded keys by which a row without the usual time is one of its tables, even if the table has no name.
         row_time: The folded key of the time in its tables, where that is not `timegenerated`.
         timed_within: Whether its records have their time only in their properties.
         opened: For logs of requests: the JSON texts that are opened, in order.
@@ -102,6 +115,7 @@ class LogSource:
     by_service: bool = False
     splits: bool = False
     covered: tuple[str, ...] = ()
+    is_evidence: bool = True
     needed: tuple[str, ...] = ("operation_name",)
     needed_within: tuple[str, ...] = ()
     camel: Spellings = field(default_factory=dict)
@@ -115,6 +129,7 @@ class LogSource:
     marks: tuple[str, ...] = ()
     likely_categories: tuple[str, ...] = ()
     likely_keys: tuple[frozenset[str], ...] = ()
+    row_keys: frozenset[str] = frozenset()
     row_time: str = ""
     timed_within: bool = False
     opened: tuple[Opened, ...] = ()

@@ -36,6 +36,7 @@ def _listed(sources: Iterable[str]) -> str:
 
 _TENANT_LOGS = _listed(TENANT_LOGS)
 _RESOURCE_LOGS = _listed(log.source for log in LOG_SOURCES if log.sent_by == "resource")
+_NO_EVIDENCE = _listed(log.source for log in LOG_SOURCES if not log.is_evidence)
 _LOGS_BY_SERVICE = _listed(log.source for log in LOG_SOURCES if log.by_service)
 # A storage account has its settings at each of its services, which the operation or the scope names.
 _SERVICE = "nullif(regexp_extract(folded, '/storageaccounts/(?:[^/]+/)?([a-z]+services)/', 1), '')"
@@ -73,6 +74,7 @@ def observed_days(days: str) -> str:
         WITH counted AS (
             SELECT source, category, scope_key, operation_key, time::DATE AS day, 1 AS events, false AS is_reduced
             FROM base.events WHERE {days} AND category IS DISTINCT FROM '{DOWNLOADED}'
+                AND source NOT IN ({_NO_EVIDENCE})
             UNION ALL
             SELECT log, category, scope_key, operation_key, day, {REDUCED_CALLS}, true
             FROM base.reduced_usage WHERE day IN (SELECT day FROM touched_days)

@@ -22,6 +22,16 @@ _USAGE = f"""
             AS suspect
     FROM base.events WHERE {{days}}"""
 
+_TWINS = """
+    SELECT event_key FROM base.events AS e SEMI JOIN (
+        SELECT operation_key, scope_key, time::DATE AS day, actor_key, principal_id IS NULL AS is_name
+        FROM base.events WHERE {days} AND source = 'activity_log'
+    ) AS a ON a.operation_key = e.operation_key AND a.scope_key = e.scope_key AND a.day = e.time::DATE
+        AND (a.actor_key = e.actor_key OR a.is_name <> (e.principal_id IS NULL))
+    WHERE {days} AND e.source = 'cloud_audit_log' AND e.correlation_id IS NULL"""
+"""Cloud audit events without a correlation id for which the Activity Log has a call on the same day: the same operation
+and scope, and the same caller, or one has its id and the other its name."""
+
 _OF_EVENTS = {
     # Calls that name both an alias and an object id, of whole records and of reduced rows.
     "alias_days": f"""
@@ -136,7 +146,10 @@ def recompute_days(con: duckdb.DuckDBPyConnection) -> None:
         return
     for name in DAY_TABLES:
         con.execute(f"DELETE FROM base.{name} WHERE day IN (SELECT day FROM touched_days)")
-    con.execute(f"CREATE OR REPLACE TEMP VIEW event_keys AS {_USAGE.format(days=days)}")
+    counted = days
+    if con.execute("SELECT 1 FROM base.events WHERE source = 'cloud_audit_log' LIMIT 1").fetchall():
+        counted = f"{days} AND event_key NOT IN ({_TWINS.format(days=days)})"
+    con.execute(f"CREATE OR REPLACE TEMP VIEW event_keys AS {_USAGE.format(days=counted)}")
     usage = f"SELECT * RENAME (principal_key AS actor_key) FROM ({query_text('reduce/reduce')})"
     con.execute(f"INSERT INTO base.usage_days BY NAME {with_reduced(con, usage)}")
     con.execute("DROP VIEW event_keys")

@@ -12,7 +12,8 @@ from rightsize.model.nouns import LAYERS
 from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES, table
 from rightsize.store.graph_ddl import GRAPH_DAYS, graph_views
-from rightsize.store.sql import RESOURCE, folded, literal, outcome, quoted
+from rightsize.store.sql import folded, literal, outcome, quoted
+from rightsize.store.view_parts import NOT_LISTED_TWICE, UNMAPPED_OPERATIONS
 
 MARKED_COLUMNS = (
     "principal_id",
@@ -207,13 +208,7 @@ _VIEWS = {
         FROM base.access_days AS c
         LEFT JOIN ({RESOLVED}) AS alias ON c.principal_id IS NULL AND alias.alias = c.principal_name
         GROUP BY ALL""",
-    "unmapped_operations": f"""
-        SELECT e.source, o.spelling AS operation, sum(e.events) AS events,
-            count(DISTINCT regexp_extract(s.folded, '{RESOURCE}', 1)) AS resources, min(e.first_seen) AS first_seen,
-            max(e.last_seen) AS last_seen
-        FROM base.operation_days AS e
-        JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
-        WHERE e.access = 'unmapped' GROUP BY e.source, o.spelling""",
+    "unmapped_operations": UNMAPPED_OPERATIONS,
     "usage": """
         SELECT principal_id, principal_name, operation, scope, plane, role_assignment_id, min(first_seen) AS first_seen,
             max(last_seen) AS last_seen, sum(succeeded)::BIGINT AS succeeded, sum(failed)::BIGINT AS failed,
@@ -288,6 +283,7 @@ _VIEWS = {
         WHERE NOT (a.state = 'active' AND EXISTS (
             SELECT 1 FROM base.directory_role_assignments AS b
             WHERE b.role_assignment_id = a.role_assignment_id AND b.state = 'activated'))
+            AND {NOT_LISTED_TWICE}
             AND {_is_listed("lower(a.role_assignment_id)", _DIRECTORY_LISTING)}""",
     "app_role_assignments": f"""
         SELECT * FROM base.app_role_assignments

@@ -8,6 +8,9 @@ LOWER = "abcdefghijklmnopqrstuvwxyz"
 RESOURCE = "^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)"
 """The pattern that extracts the resource from a folded scope at or below it."""
 
+UNMAPPED = "unmapped/"
+"""The prefix of the name of an activity of the directory that no rule knows, used as its operation."""
+
 
 def folded(expression: str) -> str:
     """Return SQL that trims spaces and folds only ASCII letters, as `rbac.text.fold` does.

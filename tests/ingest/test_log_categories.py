@@ -10,7 +10,7 @@ import pytest
 
 from rightsize.store.connection import open_store
 from rightsize.workflow.load import load_paths
-from tests.ingest.parsing import events_of_records, rejects_of, staged, write_lines
+from tests.ingest.parsing import rejects_of, staged, write_lines
 
 TENANT = "/tenants/11111111-1111-4111-8111-111111111111/providers/Microsoft.aadiam"
 SERVICE, APP = "5ac2ff43-4a4f-4e8e-9c3c-8c2f5a1c0002", "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
@@ -97,55 +97,6 @@ def test_a_record_of_the_tenant_without_a_category_is_rejected(tmp_path: Path) -
 def test_what_an_audit_record_is_about_counts_as_its_category(tmp_path: Path) -> None:
     record = of_tenant("UserManagement", loggedByService="Core Directory") | {"operationName": "Delete user"}
     assert coverage_of(tmp_path, record) == {("entra_audit_log", "AuditLogs")}
-
-
-def test_requests_to_the_older_graph_are_read_and_are_no_requests_to_microsoft_graph(tmp_path: Path) -> None:
-    """They have their time among their properties, and paths that no permission of Microsoft Graph is about."""
-    record = of_tenant(
-        "AzureADGraphActivityLogs",
-        timeGenerated="2026-01-05T10:00:00Z",
-        requestMethod="GET",
-        requestUri="https://graph.windows.net/x/users?api-version=1.6",
-        appId=APP,
-    )
-    del record["time"]
-    path = write_lines(tmp_path, [record, record | {"time": "2026-01-05T10:00:00Z"}])
-    con, report = staged(path)
-    assert [(file.source, file.read, file.rejected) for file in report.files] == [("resource_log", 2, 0)]
-    assert con.execute("SELECT count(*) FROM stage_event_rows").fetchall() == [(0,)]
-
-
-@pytest.mark.parametrize("time", ["CreatedDateTime", "CreatedDateTime [UTC]"])
-def test_a_row_of_sign_ins_may_have_only_the_time_at_which_it_was_made(time: str, tmp_path: Path) -> None:
-    row = {
-        "Type": "SigninLogs",
-        time: "2026-01-05T10:00:00Z",
-        "UserId": SERVICE,
-        "AppId": APP,
-        "IPAddress": "203.0.113.7",
-        "ResourceIdentity": "797f4846-ba00-4fd7-ba43-dac1f8f63013",
-        "ResultType": "0",
-        "CorrelationId": "c-1",
-        "IsInteractive": "true",
-    }
-    con, report = staged(write_lines(tmp_path, [row]))
-    assert [(file.source, file.rejected) for file in report.files] == [("sign_in_log", 0)]
-    found = con.execute("SELECT time::VARCHAR, kind, resource_id FROM stage_sign_in_rows").fetchall()
-    assert found == [("2026-01-05 10:00:00", "interactive", "797f4846-ba00-4fd7-ba43-dac1f8f63013")]
-
-
-def test_the_id_of_an_event_says_where_it_was_when_nothing_else_does(tmp_path: Path) -> None:
-    scope = "/subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/rg/providers/Microsoft.Compute/disks/d"
-    selected = {
-        "id": f"{scope}/events/00000000-0000-4000-8000-000000000001/ticks/638000000000000000",
-        "eventTimestamp": "2026-01-05T10:00:00Z",
-        "operationName": {"value": "Microsoft.Compute/disks/write", "localizedValue": "x"},
-        "status": {"value": "Succeeded"},
-        "caller": "ada@contoso.com",
-        "correlationId": "c-1",
-    }
-    (event,) = events_of_records(tmp_path, selected)
-    assert (event["operation"], event["scope"]) == ("Microsoft.Compute/disks/write", scope)
 
 
 def test_no_category_however_odd_loses_a_record_or_covers_the_audit_log(tmp_path: Path) -> None:

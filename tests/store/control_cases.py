@@ -276,7 +276,18 @@ _FOUR = [ANN, BOB, GUS, BOT]
 
 _GLOBAL = directory(in_directory("d", ANN, GLOBAL))
 
+# A request to Azure AD Graph, by an application that no listing names.
+_ASKED = {
+    "loads": [{"sha256": "older", "source": "azure_ad_graph_log"}],
+    "events": [
+        {"source": "azure_ad_graph_log", "app_id": BOT, "operation": "GET /users", "time": dt.datetime(2026, 1, 5)}
+    ],
+}
+
 CASES: dict[str, Case] = {
+    "azure-ad-graph-used": Case(
+        _ASKED, BOT, _ASKED | {"first_party_apps": [{"app_id": BOT, "display_name": "Portal"}]}
+    ),
     "directory-global-administrators": Case(
         directory(*(in_directory(f"d{who[0]}", who, GLOBAL) for who in (ANN, BOB, GUS, BOT, guid("7")))),
         "/",

@@ -1,7 +1,8 @@
 """Read directory roles and their assignments from Microsoft Graph, and a published catalogue of built-in roles.
 
 Sources: Microsoft Learn, Graph v1.0 resource types unifiedRoleDefinition, unifiedRoleAssignment,
-unifiedRoleEligibilityScheduleInstance and unifiedRoleAssignmentScheduleInstance; the export of directory roles that the
+unifiedRoleEligibilityScheduleInstance, unifiedRoleAssignmentScheduleInstance and directoryRole; "Use query parameters"
+(an expanded relation of a directory object has at most 20 items); the export of directory roles that the
 AzurePrivilegedIAM project publishes.
 """
 
@@ -13,8 +14,9 @@ from typing import Any
 from rightsize.ingest.entities.definitions import dashed, text_of
 from rightsize.ingest.entities.fields import field
 from rightsize.ingest.entities.look import Look, fold_keys
-from rightsize.ingest.entities.shape import ColumnShape, ObjectShape, Row
+from rightsize.ingest.entities.shape import Beside, ColumnShape, ObjectShape, Row, Unusable
 from rightsize.model.errors import InputError
+from rightsize.model.tables.directory_roles import LISTED_MEMBER
 from rightsize.store.sql import folded
 
 
@@ -76,6 +78,35 @@ def _flag(fields: Mapping[str, Any], key: str) -> bool | None:
     return value
 
 
+def _has_members(look: Look) -> bool:
+    """Return whether it is a directory role of the older listing, with its members."""
+    return not look.type and look.has("id", "roletemplateid") and isinstance(look.value("members"), list)
+
+
+def _read_members(record: Mapping[str, Any]) -> Iterator[Row | Beside | Unusable]:
+    """Yield an active assignment at the tenant for each member of an activated role.
+
+    The id is made up of role and member, because the listing has none. It says nothing of assignments at administrative
+    units, of eligible ones, and of more than 20 members, at which Microsoft Graph cuts an expanded relation.
+    """
+    fields = fold_keys(record)
+    role = dashed(text_of(fields, "roletemplateid"))
+    if not role:
+        raise InputError("it has no `roleTemplateId`")
+    for member in fields["members"]:
+        holder = dashed(text_of(fold_keys(member), "id")) if isinstance(member, Mapping) else ""
+        if not holder:
+            yield Unusable("one of its members has no `id`", member)
+            continue
+        yield {
+            "role_assignment_id": f"{LISTED_MEMBER}{role}/{holder}",
+            "state": "active",
+            "principal_id": holder,
+            "directory_role_id": role,
+            "scope": "/",
+        }
+
+
 # The ids of assignments are not GUIDs, and are case-sensitive.
 _HOLDING = (
     field("principal_id", "principalId", kind="id", mandatory=True),
@@ -127,6 +158,13 @@ def _is_instance(look: Look) -> bool:
 
 DIRECTORY_ROLE_SHAPES = (
     ObjectShape("directory_roles", "directory_roles", _is_role, "directory_roles", _read_role),
+    ObjectShape(
+        "directory_role_members",
+        "directory_role_members",
+        _has_members,
+        "directory_role_assignments",
+        _read_members,
+    ),
     ColumnShape(
         "directory_role_assignments",
         "directory_role_assignments",

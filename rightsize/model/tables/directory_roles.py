@@ -4,6 +4,9 @@ from rightsize.model.schema import Column, ColumnType, Table, key
 
 TEXT, TEXTS, BOOL, TIME = (ColumnType.TEXT, ColumnType.TEXTS, ColumnType.BOOL, ColumnType.TIME)
 
+LISTED_MEMBER = "directoryRoles/"
+"""The prefix of the id of an assignment from the older listing of roles, `directoryRoles/ROLE/MEMBER`."""
+
 DIRECTORY_ROLE_TABLES = (
     Table(
         "directory_roles",
@@ -25,7 +28,12 @@ DIRECTORY_ROLE_TABLES = (
         "directory_role_assignments",
         "one row per assignment of a directory role in one state",
         (
-            key("role_assignment_id", TEXT, "id of the assignment; for an eligible one of its schedule instance"),
+            key(
+                "role_assignment_id",
+                TEXT,
+                "id of the assignment; for an eligible one of its schedule instance, for a member from the older "
+                "listing of roles directoryRoles/ROLE/MEMBER",
+            ),
             key("state", TEXT, "active, eligible or activated"),
             Column("principal_id", TEXT, "who holds it"),
             Column("directory_role_id", TEXT, "the role"),

@@ -2,7 +2,8 @@
 
 Sources: Microsoft Graph REST reference v1.0: "Update user", "user: revokeSignInSessions", "Update servicePrincipal",
 "Remove member", "Delete unifiedRoleAssignment", "Create roleEligibilityScheduleRequest", "Delete
-appRoleAssignedTo", "Delete oAuth2PermissionGrant", "Remove owner".
+appRoleAssignedTo", "Delete oAuth2PermissionGrant", "Remove owner",
+"Remove directory role member".
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.text import folded
+from rightsize.model.tables.directory_roles import LISTED_MEMBER
 from rightsize.rules.escalation import escalation_rules
 
 _OBJECT = "https://graph.microsoft.com/v1.0/directoryObjects/"
@@ -115,7 +117,11 @@ def _directory_roles(principal: str, table_of: Callable[[str], pl.DataFrame]) ->
         name = names.get(role) or role
         if row["state"] == "active" and row["member_type"] is None:
             place = "/roleManagement/directory/roleAssignments"
-            taken = _ask("DELETE", f"{place}/{row['role_assignment_id']}")
+            assignment = row["role_assignment_id"]
+            taken = _ask("DELETE", f"{place}/{assignment}")
+            if assignment.startswith(LISTED_MEMBER):
+                # The older listing has no ids of assignments.
+                taken = _ask("DELETE", f"/directoryRoles(roleTemplateId='{role}')/members/{principal}/$ref")
             text = f"removes the directory role {name}"
             yield Option("remove_directory_role", text, True, taken, _ask("POST", place, about))
             continue

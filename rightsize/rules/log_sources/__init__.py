@@ -8,10 +8,12 @@ from rightsize.rules.log_source import LogSource
 
 _FILES = (
     "activity",
+    "cloud_audit",
     "storage",
     "sign_in",
     "entra_audit",
     "graph_activity",
+    "azure_ad_graph",
     "m365_audit",
     "resource",
     "key_vault",

@@ -26,10 +26,12 @@ SOURCE = LogSource(
     categories=_CATEGORIES,
     category_stage=Stage.CALLER,
     recognised=(
+        # Other logs have callers and claims, too; the category says that they are others.
         (
             Stage.CALLER,
-            "authorization_json IS NOT NULL OR claims IS NOT NULL OR coalesce(event_id, caller) IS NOT NULL"
-            " OR category LIKE '{%'",
+            f"(coalesce(category_key, '') IN ('', {', '.join(map(repr, _CATEGORIES))}) OR category LIKE '{{%')"
+            " AND (authorization_json IS NOT NULL OR claims IS NOT NULL OR coalesce(event_id, caller) IS NOT NULL"
+            " OR category LIKE '{%')",
         ),
         (Stage.LAST, "table_name IS NULL AND category IS NULL AND operation_name LIKE '%_/_%'"),
     ),

@@ -23,5 +23,6 @@ SOURCE = LogSource(
     marks=("request_uri",),
     camel={"token_roles": ("roles",), "token_scopes": ("scopes",)},
     pascal={"token_roles": ("Roles",), "token_scopes": ("Scopes",)},
+    row_keys=frozenset({"timestamp", "requesturi"}),
     likely_keys=(frozenset({"requesturi", "requestmethod"}),),
 )
