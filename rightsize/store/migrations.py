@@ -8,13 +8,13 @@ import duckdb
 
 from rightsize.model.tables.graph import GRAPH_TABLES
 from rightsize.store.content_revision import change_revision
-from rightsize.store.days import DAY_TABLES, fill_places, recompute_days
+from rightsize.store.days import DAY_TABLES, fill_credentials, fill_places, recompute_days
 from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
 from rightsize.store.transactions import one_transaction
 
-SCHEMA_VERSION = 33
+SCHEMA_VERSION = 34
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -207,6 +207,17 @@ def _add_parts_of_options(connection: duckdb.DuckDBPyConnection) -> None:
     _create(connection, "observability_options", "observability_parts")
 
 
+def _add_trust_in_use(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add the federated credentials that sign-ins used; days of older loads do not say them."""
+    connection.execute("ALTER TABLE base.sign_in_rows ADD COLUMN IF NOT EXISTS federated_credential_id VARCHAR")
+    _create(connection, "credential_days", "observed_subjects")
+    for name in ("credential_id", "spelling", "description", "sign_in_audience"):
+        connection.execute(f"ALTER TABLE base.federated_credentials ADD COLUMN IF NOT EXISTS {name} VARCHAR")
+    connection.execute("ALTER TABLE base.federated_credentials ADD COLUMN IF NOT EXISTS audiences VARCHAR[]")
+    connection.execute("ALTER TABLE base.federated_credentials ADD COLUMN IF NOT EXISTS language_version BIGINT")
+    fill_credentials(connection)
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -243,6 +254,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     31: _add_parts_of_options,
     # Older versions would change the content without a new revision; every migration gives it one.
     32: lambda _: None,
+    33: _add_trust_in_use,
 }
 """The step from each version to the next."""
 
