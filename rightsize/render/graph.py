@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from rightsize.analyze.reasons import sentence
 from rightsize.model.plan import PlanePart, Proposal
 from rightsize.render.chance import describe_chance
 from rightsize.render.escape import for_markdown
+from rightsize.render.request_scripts import powershell_script, shell_script
 from rightsize.render.rows import plain, write_markdown
 
 _BASE = "https://graph.microsoft.com/v1.0"
@@ -53,8 +53,8 @@ def graph_files(part: PlanePart, app_ids: Mapping[str, str], apis: Mapping[str, 
         body = _body(client, proposals, steps, app_ids)
         files[f"graph/{slug}.md"] = "\n".join(_page(client, proposals, part)).rstrip() + "\n"
         files[f"graph/{slug}.json"] = json.dumps(plain(body), ensure_ascii=True, indent=2) + "\n"
-        files[f"graph/{slug}.sh"] = _shell(steps)
-        files[f"graph/{slug}.ps1"] = _powershell(steps)
+        files[f"graph/{slug}.sh"] = shell_script(steps)
+        files[f"graph/{slug}.ps1"] = powershell_script(steps)
     return files
 
 
@@ -108,37 +108,6 @@ def _body(
         ],
         "requests": [dict(step) for step in steps],
     }
-
-
-def _shell(steps: Sequence[Mapping[str, Any]]) -> str:
-    lines = ["#!/usr/bin/env bash", "set -euo pipefail"]
-    for step in steps:
-        words = ["az", "rest", "--method", step["method"].lower(), "--url", _quoted_url(step["url"])]
-        if step["body"] is not None:
-            words += ["--headers", "Content-Type=application/json", "--body", json.dumps(step["body"], sort_keys=True)]
-        lines.append(" ".join(shlex.quote(word) for word in words))
-    return "\n".join(lines) + "\n"
-
-
-def _powershell(steps: Sequence[Mapping[str, Any]]) -> str:
-    lines = ["$ErrorActionPreference = 'Stop'"]
-    for step in steps:
-        line = f"Invoke-MgGraphRequest -Method {step['method']} -Uri {_single(_quoted_url(step['url']))}"
-        if step["body"] is not None:
-            body = json.dumps(step["body"], sort_keys=True)
-            line += f" -ContentType 'application/json' -Body {_single(body)}"
-        lines.append(line)
-    return "\n".join(lines) + "\n"
-
-
-def _quoted_url(url: str) -> str:
-    """Return a URL whose ids are quoted, so that no character of theirs ends it or a segment early."""
-    return re.sub(r"[^A-Za-z0-9/:._~-]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), url)
-
-
-def _single(text: str) -> str:
-    """Return a PowerShell string that expands nothing; curly quotes are doubled, since they are quotes there, too."""
-    return "'" + re.sub("['\u2018\u2019\u201a\u201b]", lambda found: found[0] * 2, text) + "'"
 
 
 def _page(client: str, proposals: Sequence[Proposal], part: PlanePart) -> Iterator[str]:

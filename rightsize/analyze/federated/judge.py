@@ -192,7 +192,9 @@ def _matched(held: Sequence[Credential], sign_ins: pl.DataFrame) -> tuple[pl.Dat
     A sign-in of an identity may name the credential by its id, its resource id, or its name.
     """
     named = sign_ins.filter(pl.col("federated_credential_id") != "")
-    keys = [(key, None, c) for c, one in enumerate(held) for key in {one.credential_id, one.grant} - {""}]
+    keys: list[tuple[str, str | None, int]] = [
+        (key, None, c) for c, one in enumerate(held) for key in {one.credential_id, one.grant} - {""}
+    ]
     keys += [(one.name.lower(), one.principal_id, c) for c, one in enumerate(held) if one.principal_id]
     by_key = pl.DataFrame(keys, schema=_SCHEMA, orient="row")
     anywhere = by_key.filter(pl.col("principal_id").is_null()).drop("principal_id").unique("key", keep="none")
@@ -227,9 +229,8 @@ def _unsaid(tables: TrustTables, window: Window) -> frozenset[str | None]:
     """Return the principals with sign-ins that may have been by a federated credential; None for an unknown one."""
     rows = tables.sign_ins.filter(window.holds("day"))
     saying = tables.sign_ins.filter(pl.col("federated_credential_id").is_not_null()).select("kind", "day").unique()
-    near = saying.select(
-        "kind", day=pl.date_ranges(pl.col("day") - pl.duration(days=NEAR_DAYS), pl.col("day") + pl.duration(days=NEAR_DAYS))
-    )  # fmt: skip
+    reach = pl.duration(days=NEAR_DAYS)
+    near = saying.select("kind", day=pl.date_ranges(pl.col("day") - reach, pl.col("day") + reach))
     silent = rows.filter(pl.col("federated_credential_id").is_null())
     open_ = silent.join(near.explode("day").unique(), on=["kind", "day"], how="anti")
     return frozenset(open_["principal_id"].to_list())

@@ -129,7 +129,7 @@ def trust_window(
     forget_days: int = DEFAULT_FORGET_DAYS,
     min_days: int | None = None,
 ) -> Window:
-    """Return the `days` whole UTC days before `as_of`, else up to the newest day that a sign-in log of workloads has."""
+    """Return the `days` whole UTC days before `as_of`, else up to the newest day of the sign-in logs of workloads."""
     log = tables.covered.select("day").unique()
     days_seen = (log["day"].max(), tables.sign_ins["day"].max())
     newest = max((day for day in days_seen if isinstance(day, dt.date)), default=None)

@@ -92,6 +92,8 @@ def tables_after(plan: Plan, table_of: Callable[[str], pl.DataFrame]) -> Callabl
         frame = table_of(name)
         if name == "permission_grants":
             return _delegated_after(frame, plan)
+        if name == "federated_credentials":
+            return _trust_after(frame, plan)
         if name not in known:
             return frame
         plane, key, role, described = known[name]
@@ -118,6 +120,19 @@ def _delegated_after(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     after = frame.join(pl.DataFrame(left, schema=schema, orient="row"), on="permission_grant_id", how="left")
     kept = after.with_columns(permissions=pl.coalesce("left", "permissions")).select(frame.columns)
     return kept.filter(pl.col("permissions").list.len().fill_null(0) > 0)
+
+
+def _trust_after(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """Return the federated credentials: without those that go, and with one for each subject that stays trusted."""
+    changed = {one.replaces[0]: one for one in plan.all_proposals if one.plane == "trust" and one.kind.changes}
+    rows = []
+    for row in frame.iter_rows(named=True):
+        one = changed.get(f"{row['object_id'].lower()}/federatedidentitycredentials/{row['name'].lower()}")
+        comes = [row["subject"]] if one is None else one.evidence.get("comes") or ()
+        for subject in comes:
+            new = {} if one is None else {"subject": subject, "is_expression": False, "name": f"{one.id} {subject}"}
+            rows.append(row | new)
+    return pl.DataFrame(rows, schema=frame.schema)
 
 
 def _names_after(row: Mapping[str, Any]) -> list[str]:
