@@ -210,7 +210,7 @@ def _add_parts_of_options(connection: duckdb.DuckDBPyConnection) -> None:
 def _add_trust_in_use(connection: duckdb.DuckDBPyConnection) -> None:
     """Add the federated credentials that sign-ins used; days of older loads do not say them."""
     connection.execute("ALTER TABLE base.sign_in_rows ADD COLUMN IF NOT EXISTS federated_credential_id VARCHAR")
-    _create(connection, "credential_days", "observed_subjects")
+    _create(connection, "credential_days", "observed_subjects", "credential_verdicts")
     for name in ("credential_id", "spelling", "description", "sign_in_audience"):
         connection.execute(f"ALTER TABLE base.federated_credentials ADD COLUMN IF NOT EXISTS {name} VARCHAR")
     connection.execute("ALTER TABLE base.federated_credentials ADD COLUMN IF NOT EXISTS audiences VARCHAR[]")

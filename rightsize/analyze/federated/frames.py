@@ -9,8 +9,9 @@ import polars as pl
 
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA
-from rightsize.analyze.reasons import OutOfCoverage, Verdict
+from rightsize.analyze.reasons import OutOfCoverage, Verdict, sentence_on
 from rightsize.analyze.verdicts import VERDICTS_SCHEMA
+from rightsize.analyze.window import Window
 from rightsize.rules.trust_subjects import EXACT
 
 if TYPE_CHECKING:
@@ -66,6 +67,36 @@ def _counts(judged: Sequence[CredentialVerdict]) -> dict[str, Any]:
 def is_in_use(one: CredentialVerdict) -> bool:
     """Return whether a credential was used in the window, or on another loaded day that counts."""
     return one.verdict is Verdict.USED or one.reason == OutOfCoverage.USED_BEFORE_WINDOW.value
+
+
+def answer_rows(judged: Sequence[CredentialVerdict], window: Window) -> pl.DataFrame:
+    """Return the rows of the table `credential_verdicts`."""
+    rows = []
+    for one in judged:
+        seen, held = one.use or one.earlier, one.credential
+        rows.append(
+            {
+                "grant_id": held.grant,
+                "object_id": held.object_id,
+                "name": held.name,
+                "principal_id": held.principal_id or None,
+                "platform": one.trusts.platform,
+                "trusts": one.trusts.means,
+                "breadth": one.trusts.breadth,
+                "risk": one.trusts.risk,
+                "why": one.trusts.why,
+                "verdict": one.verdict.value,
+                "reason": one.reason,
+                "because": sentence_on(one.reason, one.covered_days, window.days),
+                "sign_ins": seen.sign_ins if seen else 0,
+                "days": len(seen.days) if seen else 0,
+                "first_seen": seen.first_seen if seen else None,
+                "last_seen": seen.last_seen if seen else None,
+                "resources": list(seen.resources) if seen else [],
+                "subjects": [subject.subject for subject in one.observed],
+            }
+        )
+    return pl.DataFrame(rows, schema=schema_of("credential_verdicts"))
 
 
 def principal_rows(judged: Sequence[CredentialVerdict]) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.analyze.federated.frames import (
+    answer_rows,
     assignment_rows,
     denied_rows,
     finding_rows,
@@ -115,6 +116,7 @@ def analyse_trust(tables: TrustTables, window: Window) -> TrustAnalysis:
         assignments=assignment_rows(judged),
         denied=denied_rows(),
         findings=finding_rows(judged),
+        answers={"credential_verdicts": answer_rows(judged, window)},
         tables=tables,
         judged=judged,
     )
