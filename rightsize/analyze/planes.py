@@ -63,7 +63,6 @@ class PlaneAnalysis:
         findings: As the table `findings`.
         sets: As the table `verdict_operation_sets`: the operations behind counted verdicts.
         activations: As the table `activations`.
-        answers: Further answer tables that only this plane has, by name, among `ANSWERS_OF_PLANES`.
     """
 
     plane: Plane
@@ -75,7 +74,11 @@ class PlaneAnalysis:
     findings: pl.DataFrame
     sets: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SETS_SCHEMA))
     activations: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ACTIVATIONS_SCHEMA))
-    answers: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+
+    @property
+    def answers(self) -> Mapping[str, pl.DataFrame]:
+        """Return further answer tables that only this plane has, by name, among `ANSWERS_OF_PLANES`."""
+        return {}
 
 
 def with_planes(verdicts: pl.DataFrame, planes: Iterable[PlaneAnalysis]) -> pl.DataFrame:

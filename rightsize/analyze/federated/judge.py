@@ -104,6 +104,11 @@ class TrustAnalysis(PlaneAnalysis):
     tables: TrustTables
     judged: tuple[CredentialVerdict, ...]
 
+    @property
+    def answers(self) -> Mapping[str, pl.DataFrame]:
+        """Return the table `credential_verdicts`."""
+        return {"credential_verdicts": answer_rows(self.judged, self.window)}
+
 
 def analyse_trust(tables: TrustTables, window: Window) -> TrustAnalysis:
     """Return the verdict on every federated credential over a window."""
@@ -116,7 +121,6 @@ def analyse_trust(tables: TrustTables, window: Window) -> TrustAnalysis:
         assignments=assignment_rows(judged),
         denied=denied_rows(),
         findings=finding_rows(judged),
-        answers={"credential_verdicts": answer_rows(judged, window)},
         tables=tables,
         judged=judged,
     )
