@@ -11,6 +11,7 @@ import re
 from rightsize.model.nouns import LAYERS
 from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES, table
+from rightsize.store.credential_views import CREDENTIAL_DAYS, SIGN_IN_DAYS, trust_views
 from rightsize.store.sql import RESOURCE, folded, literal, outcome, quoted
 
 MARKED_COLUMNS = (
@@ -69,10 +70,7 @@ _BASE_TABLES = {
         "source VARCHAR, plane VARCHAR, access VARCHAR, operation_key INTEGER, scope_key INTEGER, day DATE, "
         "events BIGINT, first_seen TIMESTAMP, last_seen TIMESTAMP"
     ),
-    "sign_in_days": (
-        "principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, kind VARCHAR, day DATE, "
-        "resource_name VARCHAR, succeeded BIGINT, failed BIGINT, last_seen TIMESTAMP"
-    ),
+    "sign_in_days": SIGN_IN_DAYS,
     "reduced_usage": (
         "log VARCHAR, category VARCHAR, plane VARCHAR, actor_key INTEGER, operation_key INTEGER, scope_key INTEGER, "
         "assignment_key INTEGER, access VARCHAR, day DATE, received TIMESTAMP, first_seen TIMESTAMP, "
@@ -90,11 +88,7 @@ _BASE_TABLES = {
         "correlation_id VARCHAR, token_id VARCHAR, session_id VARCHAR, ip VARCHAR, "
         "country VARCHAR, network_number VARCHAR, federated_credential_id VARCHAR"
     ),
-    "credential_days": (
-        "principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, kind VARCHAR, "
-        "federated_credential_id VARCHAR, day DATE, resource_name VARCHAR, succeeded BIGINT, failed BIGINT, "
-        "first_seen TIMESTAMP, last_seen TIMESTAMP"
-    ),
+    "credential_days": CREDENTIAL_DAYS,
     "scopes": (
         "folded VARCHAR, parent VARCHAR, kind VARCHAR, subscription_id VARCHAR, resource_group VARCHAR, "
         "resource_type VARCHAR, display_name VARCHAR, listed BOOLEAN"
@@ -254,31 +248,7 @@ _VIEWS = {
         SELECT i.* REPLACE (coalesce(i.principal_id, alias.principal_id) AS principal_id)
         FROM base.sign_in_rows AS i
         LEFT JOIN ({RESOLVED}) AS alias ON i.principal_id IS NULL AND alias.alias = i.principal_name""",
-    "credential_sign_ins": f"""
-        SELECT coalesce(i.principal_id, alias.principal_id) AS principal_id, i.app_id, i.resource_id, i.kind,
-            i.federated_credential_id, i.day, max(i.resource_name) AS resource_name, sum(i.succeeded) AS succeeded,
-            sum(i.failed) AS failed, min(i.first_seen) AS first_seen, max(i.last_seen) AS last_seen
-        FROM (
-            SELECT * FROM base.credential_days
-            UNION ALL BY NAME
-            SELECT r.* EXCLUDE (received) RENAME (sign_in_kind AS kind) FROM base.reduced_sign_ins AS r
-            -- A day of whole records needs no reduced rows, which do not say the credential.
-            ANTI JOIN base.credential_days AS d ON d.day = r.day AND d.kind = r.sign_in_kind
-                AND (d.principal_id = r.principal_id OR d.principal_name = r.principal_name)
-            WHERE r.sign_in_kind IN ('service_principal', 'managed_identity')
-        ) AS i
-        LEFT JOIN ({RESOLVED}) AS alias ON i.principal_id IS NULL AND alias.alias = i.principal_name
-        GROUP BY ALL""",
-    "credential_changes": """
-        -- The directory audit log names the application, the Activity Log the credential.
-        SELECT DISTINCT CASE WHEN u.plane = 'directory' THEN ltrim(s.folded, '/')
-                ELSE split_part(s.folded, '/federatedidentitycredentials/', 1) END AS object_id,
-            split_part(s.folded, '/federatedidentitycredentials/', 2) AS name, u.day
-        FROM base.usage_days AS u
-        JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
-        WHERE u.succeeded + u.failed + u.started > 0 AND (
-            (u.plane = 'directory' AND o.folded LIKE 'microsoft.directory/applications/%')
-            OR o.folded = 'microsoft.managedidentity/userassignedidentities/federatedidentitycredentials/write')""",
+    **trust_views(RESOLVED),
     "token_calls": f"""
         SELECT c.* EXCLUDE (principal_name, own_session)
                 REPLACE (coalesce(c.principal_id, alias.principal_id) AS principal_id),

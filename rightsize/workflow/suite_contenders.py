@@ -213,7 +213,7 @@ def read_change(path: Path) -> WrittenChange:
         )
     once = SaidOnce.of(document)
     whole = [filled(one, once) for one in proposals]
-    changed = [one for one in whole if one.get("kind") != KEEP and one.get("plane") not in ("graph", "directory")]
+    changed = [one for one in whole if one.get("kind") != KEEP and one.get("plane") not in ("graph", "directory", "trust")]
     chances = _chances_beside(file, document)
     try:
         change = Change(
