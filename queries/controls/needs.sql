@@ -51,6 +51,9 @@ SELECT 'directory_roles',
        EXISTS (SELECT 1 FROM directory_role_assignments) AND EXISTS (SELECT 1 FROM directory_roles),
        'no directory roles and their assignments are loaded'
 UNION ALL
+SELECT 'federated_credentials', EXISTS (SELECT 1 FROM federated_credentials),
+       'no federated credentials are loaded'
+UNION ALL
 SELECT 'graph_permissions', EXISTS (SELECT 1 FROM app_role_assignments),
        'no application permissions of Microsoft Graph are loaded'
 UNION ALL

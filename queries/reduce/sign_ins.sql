@@ -55,6 +55,14 @@ SELECT
             THEN translate(trim(country), 'abcdefghijklmnopqrstuvwxyz', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ')
     END AS country,
     CASE WHEN regexp_matches(trim(network_number), '^0{0,9}[1-9][0-9]{0,9}$') THEN trim(network_number) END AS network_number,
+    -- Empty where the log says that no federated credential was used, null where it does not say.
+    CASE
+        WHEN trim(federated_credential_id) <> '' THEN
+            translate(trim(federated_credential_id), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')
+        WHEN federated_credential_id IS NOT NULL OR translate(
+            trim(client_credential), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz'
+        ) IN ('clientsecret', 'certificate') THEN ''
+    END AS federated_credential_id,
     CASE
         WHEN time IS NULL OR time = '' THEN 'it has no time'
         WHEN time_utc IS NULL THEN 'its time cannot be read'

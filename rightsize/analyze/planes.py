@@ -6,12 +6,13 @@ those of RBAC: in the same tables, under the same words, told apart by `plane`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from rightsize.analyze.activation_use import ACTIVATIONS_SCHEMA
+from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.scores import SCORE_COLUMNS
 from rightsize.analyze.verdict_sets import SETS_SCHEMA
 from rightsize.analyze.verdicts import VERDICTS_SCHEMA
@@ -42,6 +43,8 @@ DENIED_SCHEMA: dict[str, pl.DataType] = {
     "denied": pl.Int64(),
     "used": pl.Boolean(),
 }
+ANSWERS_OF_PLANES = ("credential_verdicts",)
+"""The answer tables that one plane alone has."""
 _USE = ("operation", "plane", "scope", "events", "days", "first_seen", "last_seen")
 _KEY = ("role_assignment_id", "state", "principal_id", "plane", "scope", "verdict", "reason", "operation")
 
@@ -72,11 +75,22 @@ class PlaneAnalysis:
     sets: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SETS_SCHEMA))
     activations: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ACTIVATIONS_SCHEMA))
 
+    @property
+    def answers(self) -> Mapping[str, pl.DataFrame]:
+        """Return further answer tables that only this plane has, by name, among `ANSWERS_OF_PLANES`."""
+        return {}
+
 
 def with_planes(verdicts: pl.DataFrame, planes: Iterable[PlaneAnalysis]) -> pl.DataFrame:
     """Return the verdicts of all planes, in the order of the table's key."""
     frames = [verdicts, *(plane.verdicts.select(*VERDICTS_SCHEMA) for plane in planes)]
     return pl.concat(frames).sort(list(_KEY), nulls_last=True)
+
+
+def answers_of(planes: Iterable[PlaneAnalysis]) -> dict[str, pl.DataFrame]:
+    """Return the answer tables that one plane alone has; empty where it was not judged."""
+    found = {name: frame for plane in planes for name, frame in plane.answers.items()}
+    return {name: found.get(name, pl.DataFrame(schema=schema_of(name))) for name in ANSWERS_OF_PLANES}
 
 
 def sets_of_all(sets: pl.DataFrame, planes: Iterable[PlaneAnalysis]) -> pl.DataFrame:

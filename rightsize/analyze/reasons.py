@@ -31,6 +31,8 @@ class Attribution(StrEnum):
     FEWEST = "fewest"
     READING = "reading"
     GRAPH_CALL = "graph_call"
+    CREDENTIAL_NAMED = "credential_named"
+    ONLY_CREDENTIAL = "only_credential"
 
 
 class Unused(StrEnum):
@@ -73,6 +75,8 @@ class UnobservableReason(StrEnum):
     CANNOT_TELL = "cannot_tell"
     DIRECTORY_READ = "directory_read"
     OTHER_SERVICE = "other_service"
+    CREDENTIAL_NOT_SAID = "credential_not_said"
+    OTHER_TENANTS = "other_tenants"
 
 
 class OutOfCoverage(StrEnum):
@@ -92,6 +96,8 @@ class OutOfCoverage(StrEnum):
     NO_CATALOGUE = "no_catalogue"
     NOT_IN_CATALOGUE = "not_in_catalogue"
     NO_PERMISSION_MAP = "no_permission_map"
+    UNKNOWN_CREDENTIAL = "unknown_credential"
+    NO_SUCH_HOLDER = "no_such_holder"
 
 
 class Choice(StrEnum):
@@ -126,6 +132,8 @@ SENTENCES: dict[str, str] = {
     Attribution.PAST_ACTIVATION: "the log names an activation that has ended, and this eligibility grants the call",
     Attribution.ELIMINATION: "no other assignment of the principal or its groups grants the call",
     Attribution.GRAPH_CALL: "the principal sent Microsoft Graph a request that needs the action",
+    Attribution.CREDENTIAL_NAMED: "sign-ins name this credential",
+    Attribution.ONLY_CREDENTIAL: "sign-ins name a federated credential, and the identity has only this one",
     Attribution.FEWEST: "several assignments allow the call; the fewest and least powerful that explain all were kept",
     Attribution.READING: "this assignment may have allowed the call: that depends on how Azure reads `/*/` in a role",
     Unused.COVERED: "a log that shows it covers every day and scope of the window, and does not name it",
@@ -153,6 +161,13 @@ SENTENCES: dict[str, str] = {
     UnobservableReason.REQUEST_BODY: "only the body of a request shows whether it was needed, and no log has the body",
     UnobservableReason.CORRELATED: "without it requests return less, and no log shows whether the rest was read",
     UnobservableReason.CANNOT_TELL: "several permissions allow a part of a request, and no log says which one was used",
+    UnobservableReason.CREDENTIAL_NOT_SAID: "sign-ins in the loaded logs do not say which credential they used",
+    UnobservableReason.OTHER_TENANTS: (
+        "the application may also be used in other tenants, whose logs have the sign-ins there; no listing says that "
+        "it is for this tenant alone"
+    ),
+    OutOfCoverage.UNKNOWN_CREDENTIAL: "sign-ins name a federated credential whose id no listing has",
+    OutOfCoverage.NO_SUCH_HOLDER: "no loaded listing has the principal that it signs in as",
     OutOfCoverage.NO_PERMISSION_MAP: "the permission map of Microsoft Graph is not loaded",
     OutOfCoverage.DAYS_MISSING: "days of the window have no log",
     OutOfCoverage.SCOPE_NOT_COVERED: "a scope where it could be used has no log in the window",

@@ -72,7 +72,7 @@ def kind_of(agents: pl.DataFrame) -> pl.Expr:
 
 def outsider_of(issuer: pl.Expr, subject: pl.Expr) -> pl.Expr:
     """Return the name of an outside subject: the issuer of its token, then the subject."""
-    return issuer.str.strip_chars_end("/") + " " + subject
+    return issuer.str.strip_chars_end("/") + " " + subject.fill_null("an expression that the export does not show")
 
 
 def read_trusted(table_of: TableOf, people: pl.DataFrame, identities: pl.DataFrame) -> pl.DataFrame:

@@ -38,7 +38,7 @@ class CollectionUnit:
     Attributes:
         key: Its name, unique within its source.
         requests: The requests, in order; each may have further pages.
-        instead: The requests to send if one of `requests` is refused: the same with fewer fields.
+        instead: For each of `requests` the one to send if it is refused: the same with fewer fields.
         scope: The Azure scope that it covers.
         first: Start of the time that it covers, for logs; `last` is its end.
         label: A text in its file names beside their number, for pages that do not say what they list.
@@ -51,6 +51,10 @@ class CollectionUnit:
     last: dt.datetime | None = None
     label: str = ""
     instead: tuple[WireRequest, ...] = ()
+
+    def instead_of(self, request: WireRequest) -> tuple[WireRequest, ...]:
+        """Return the request to send instead of a refused one."""
+        return (self.instead[self.requests.index(request)],)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from rightsize.demo.hashing import guid, guids, number
 from rightsize.demo.sign_ins import ARM, INTERACTIVE, MANAGED_IDENTITY, NON_INTERACTIVE, SERVICE_PRINCIPAL, SERVICES
 from rightsize.demo.templates import Template, instant, joined, json_text
 from rightsize.demo.tenant import Principal, SampleTenant
+from rightsize.demo.trust_files import credential_of, write_runs
 from rightsize.demo.writing import Folder
 
 _PAGE = 1000
@@ -38,6 +39,8 @@ def write_sign_ins(tenant: SampleTenant, folder: Folder, rows: pl.DataFrame) -> 
         held = rows.filter(pl.col("kind") == kind)
         parts = (_frame(tenant, texts, part) for part in held.iter_slices(_SLICE))
         lines = (joined(template.fill(part), "\n") + b"\n" for part in parts)
+        if kind == SERVICE_PRINCIPAL:
+            write_runs(tenant, folder, _frame(tenant, texts, held))
         name = f"sign-ins/insights-logs-{category.lower()}.jsonl"
         if kind == MANAGED_IDENTITY:
             folder.write(f"{name}.gz", gzip_chunks(lines), records=held.height)
@@ -82,7 +85,7 @@ def _frame(tenant: SampleTenant, texts: pl.DataFrame, rows: pl.DataFrame) -> pl.
 
 
 def _principal_texts(tenant: SampleTenant, principal: Principal) -> dict[str, str]:
-    client = client_of(tenant, principal)
+    client, federated = client_of(tenant, principal), credential_of(tenant, principal)
     return {
         "principal_id": principal.principal_id,
         "name": json_text(principal.name),
@@ -92,7 +95,8 @@ def _principal_texts(tenant: SampleTenant, principal: Principal) -> dict[str, st
         "address": address_of(tenant, principal),
         "uti": claims_of(tenant, principal)["uti"],
         "user_type": json_text("guest" if principal.kind == "guest" else "member"),
-        "credential": json_text(guid(tenant.spec.seed, "credential", principal.principal_id)),
+        "credential": json_text("" if federated else guid(tenant.spec.seed, "credential", principal.principal_id)),
+        "federated": json_text(federated),
     }
 
 
@@ -109,6 +113,7 @@ _APPLICATION: dict[str, Any] = {
     "servicePrincipalId": "#{principal_id}",
     "servicePrincipalName": "@{name}",
     "servicePrincipalCredentialKeyId": "@{credential}",
+    "federatedCredentialId": "@{federated}",
     "isInteractive": False,
 }
 _STATUS = {"errorCode": "@{error_code}", "failureReason": "#{reason}", "additionalDetails": None}

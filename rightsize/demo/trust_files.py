@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
+
 from rightsize.demo.directory_roles import people_of, unit_id
 from rightsize.demo.graph_files import grant_id
 from rightsize.demo.hashing import guid
 from rightsize.demo.templates import json_text
-from rightsize.demo.tenant import SampleTenant
+from rightsize.demo.tenant import Principal, SampleTenant
 from rightsize.demo.writing import Folder
 
 ARM_APP_ID = "797f4846-ba00-4fd7-ba43-dac1f8f63013"
@@ -20,15 +22,24 @@ CLUSTER_ISSUER = "https://westeurope.oic.prod-aks.azure.com/4b1c6c0a-2f0e-4f3d-9
 """The issuer of the tokens of the cluster's service accounts."""
 
 _GRAPH = "https://graph.microsoft.com/v1.0/$metadata#"
+_AUDIENCES = ["api://AzureADTokenExchange"]
 _ELIGIBILITIES = "identityGovernance/privilegedAccess/group/eligibilityScheduleInstances"
 _POD_TYPE = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials"
 _GITHUB = "https://token.actions.githubusercontent.com"
 _APPLICATIONS = ("github-portal-deploy", "terraform-connectivity", "hl7-bridge", "grafana")
 _OWNERS = {"github-portal-deploy": ("chloe",), "g-frontend": ("martin",)}
 _TRUST = {
-    "github-portal-deploy": ("main", "repo:aldervalley/patient-portal:ref:refs/heads/main"),
-    "terraform-connectivity": ("production", "repo:aldervalley/connectivity:environment:production"),
+    "github-portal-deploy": (
+        ("main", "repo:aldervalley/patient-portal:ref:refs/heads/main"),
+        ("pull-requests", "repo:aldervalley/patient-portal:pull_request"),
+    ),
+    "terraform-connectivity": (("any-run", "claims['sub'] matches 'repo:aldervalley/connectivity:*'"),),
 }
+"""The credentials of applications: the first one is used, and no run of the loaded days used another."""
+
+_RUNS = ("terraform-connectivity", "repo:aldervalley/connectivity:environment:production")
+"""The subject that all runs of an application have, which only the platform's own logs show."""
+
 _POD = ("id-records-archiver", "archiver", "system:serviceaccount:records:archiver")
 _UNIT, _MEMBERS = "cardiology", ("beatrice", "nadia", "g-stewards")
 _TO_BE_OWNER = ("sara", "g-platform")
@@ -38,22 +49,19 @@ _CONSENT = ("grafana", "tomas")
 def write_trust(tenant: SampleTenant, folder: Folder) -> None:
     """Write owners, federated credentials, an administrative unit, an eligible ownership, and a user's consent."""
     people = people_of(tenant)
-    audiences = ["api://AzureADTokenExchange"]
     owners, trust = [], []
     for key in _APPLICATIONS:
         head = {"id": guid(tenant.spec.seed, "application", key), "appId": people[key].app_id}
         owners.append(head | {"owners": [_user(people[owner].principal_id) for owner in _OWNERS.get(key, ())]})
-        name, subject = _TRUST.get(key, ("", ""))
-        one = {"id": guid(tenant.spec.seed, "trust", key), "name": name, "issuer": _GITHUB, "subject": subject,
-               "description": None, "audiences": audiences}  # fmt: skip
-        trust.append(head | {"federatedIdentityCredentials": [one] if name else []})
+        held = [_credential(tenant, key, name, subject) for name, subject in _TRUST.get(key, ())]
+        trust.append(head | {"signInAudience": "AzureADMyOrg", "federatedIdentityCredentials": held})
     groups = [
         {"id": group.principal_id, "owners": [_user(people[owner].principal_id) for owner in _OWNERS.get(key, ())]}
         for key, group in people.items()
         if group.kind == "group"
     ]
     _write(folder, "owners-applications", "applications(id,appId,owners(id))", owners)
-    _write(folder, "applications-trust", "applications(id,appId,federatedIdentityCredentials())", trust)
+    _write(folder, "applications-trust", "applications(id,appId,signInAudience,federatedIdentityCredentials())", trust)
     _write(folder, "owners-groups", "groups(id,owners(id))", groups)
     unit = unit_id(tenant, _UNIT)
     place = {"id": unit, "displayName": _UNIT.title(), "isMemberManagementRestricted": False}
@@ -69,8 +77,40 @@ def write_trust(tenant: SampleTenant, folder: Folder) -> None:
     identity, name, subject = _POD
     below = f"{people[identity].resource_id}/federatedIdentityCredentials/{name}"
     pod = {"id": below, "name": name, "type": _POD_TYPE,
-           "properties": {"issuer": CLUSTER_ISSUER, "subject": subject, "audiences": audiences}}  # fmt: skip
+           "properties": {"issuer": CLUSTER_ISSUER, "subject": subject, "audiences": _AUDIENCES}}  # fmt: skip
     folder.write_json("inventory/federated-credentials.json", {"value": [pod]}, records=1)
+
+
+def credential_of(tenant: SampleTenant, principal: Principal) -> str:
+    """Return the id by which sign-ins of a principal name the federated credential that it uses; empty for none."""
+    key = next((key for key, one in people_of(tenant).items() if one.principal_id == principal.principal_id), "")
+    return guid(tenant.spec.seed, "trust", key) if key in _TRUST or key == _POD[0] else ""
+
+
+def write_runs(tenant: SampleTenant, folder: Folder, sign_ins: pl.DataFrame) -> None:
+    """Write the subject of each run of a pipeline, as its platform's logs say, from the sign-ins with `instant`."""
+    key, subject = _RUNS
+    who = people_of(tenant)[key]
+    times = sign_ins.filter(pl.col("principal_id") == who.principal_id)["instant"]
+    run = "https://github.com/aldervalley/connectivity/actions/runs"
+    lines = [f"{_GITHUB},{subject},{time},{who.app_id},{run}/{number}" for number, time in enumerate(times, 48_213)]
+    text = "\n".join(["issuer,subject,time,app_id,run", *lines]) + "\n"
+    folder.write("trust/subjects-of-runs.csv", text.encode(), records=len(lines))
+
+
+def _credential(tenant: SampleTenant, key: str, name: str, subject: str) -> dict[str, Any]:
+    is_first = name == _TRUST[key][0][0]
+    said: dict[str, Any] = {
+        "id": guid(tenant.spec.seed, "trust", key) if is_first else guid(tenant.spec.seed, "trust", key, name),
+        "name": name,
+        "issuer": _GITHUB,
+        "subject": subject,
+        "description": None,
+        "audiences": _AUDIENCES,
+    }
+    if subject.startswith("claims["):
+        said |= {"subject": None, "claimsMatchingExpression": {"value": subject, "languageVersion": 1}}
+    return said
 
 
 def _user(principal_id: str) -> dict[str, str]:

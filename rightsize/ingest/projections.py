@@ -32,8 +32,8 @@ RAW_EVENT_COLUMNS = (
 RAW_SIGN_IN_COLUMNS = (
     "file_no", "line", "log", "time", "sign_in_id", "correlation_id", "user_id", "user_name", "service_principal_id",
     "service_principal_name", "app_id", "resource_app_id", "resource_name", "kind", "result", "token_id", "session_id",
-    "caller_ip", "risk_level", "risk_state", "risk_detail", "country", "network_number", "agent", "operation_name",
-    "ordinal",
+    "caller_ip", "risk_level", "risk_state", "risk_detail", "country", "network_number", "agent",
+    "federated_credential_id", "client_credential", "operation_name", "ordinal",
 )  # fmt: skip
 
 
@@ -241,6 +241,8 @@ _SIGN_IN_PROPERTIES = {
     "in_country": ("location.countryOrRegion",),
     "in_network_number": ("autonomousSystemNumber",),
     "in_agent": ("agent",),
+    "in_federated_credential_id": ("federatedCredentialId",),
+    "in_client_credential": ("clientCredentialType",),
 }
 
 
@@ -287,6 +289,8 @@ SELECT file_no, line, log,
         CASE WHEN location LIKE '{{%' THEN TRY(json_extract_string(location, '$.countryOrRegion')) ELSE location END
     ) AS country,
     coalesce(network_number, in_network_number) AS network_number, coalesce(agent, in_agent) AS agent,
+    coalesce(federated_credential_id, in_federated_credential_id) AS federated_credential_id,
+    coalesce(client_credential, in_client_credential) AS client_credential,
     operation_name, CAST(NULL AS BIGINT) AS ordinal
 FROM (
     SELECT *, {values_as_columns(_SIGN_IN_PROPERTIES, ("property", 0))}, {named} AS named

@@ -32,7 +32,7 @@ Connection = duckdb.DuckDBPyConnection
 
 _SIGN_INS = (
     "time, sign_in_id, principal_id, principal_name, app_id, resource_id, resource_name, kind, succeeded, "
-    "correlation_id, token_id, session_id, ip, country, network_number"
+    "correlation_id, token_id, session_id, ip, country, network_number, federated_credential_id"
 )
 
 

@@ -161,16 +161,17 @@ PLANE_NAMES: Mapping[str, str] = {
     AZURE_ROLES: "Azure roles",
     "directory": "directory roles",
     "graph": "Microsoft Graph permissions",
+    "trust": "federated credentials",
 }
 """The names of Azure roles and of each plane beyond them in text for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanePart:
-    """The part of a plan for a plane beyond Azure RBAC: Microsoft Graph's permissions, or the directory's roles.
+    """The part of a plan for a plane beyond Azure RBAC: Graph's permissions, directory roles, or trust.
 
     Attributes:
-        plane: `graph` or `directory`.
+        plane: `graph`, `directory` or `trust`.
         proposals: Sorted by id; `replaces` names grants of the plane, `role` of an assignment a permission or a role.
         window: `first_day`, `last_day`, `days` of the logs of the plane.
         replay: How many distinct uses end in which way under it.

@@ -31,6 +31,7 @@ _PLACES, _ROLES, _REASON, _SHORT = 2, 3, 160, 8
 _NOTE = 400
 _SUMMARIES = 12
 """The most summaries of new roles in a comment; each role has its page, too."""
+_ROOTS = {"graph": "Microsoft Graph", "directory": "the directory", "trust": "outside subjects"}
 _COLUMNS = ("proposal", "principal", "today", "becomes", "because", "proof", "may break")
 _DIFF = ("", "operation", "plane", "found in")
 
@@ -220,8 +221,8 @@ def _role(role: PlannedRole, names: Mapping[str, str]) -> Iterator[str]:
 
 
 def _place(scope: str, one: Proposal, names: Mapping[str, str]) -> str:
-    if one.plane in ("graph", "directory") and scope == "/":
-        return "Microsoft Graph" if one.plane == "graph" else "the directory"
+    if scope == "/" and one.plane in _ROOTS:
+        return _ROOTS[one.plane]
     return for_comment(short_scope(scope, names))
 
 

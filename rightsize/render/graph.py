@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from rightsize.analyze.reasons import sentence
 from rightsize.model.plan import PlanePart, Proposal
 from rightsize.render.chance import describe_chance
 from rightsize.render.escape import for_markdown
+from rightsize.render.request_scripts import powershell_script, shell_script
 from rightsize.render.rows import plain, write_markdown
 
 _BASE = "https://graph.microsoft.com/v1.0"
@@ -54,8 +54,8 @@ def graph_files(part: PlanePart, app_ids: Mapping[str, str], apis: Mapping[str, 
         body = _body(client, proposals, steps, app_ids)
         files[f"graph/{slug}.md"] = "\n".join(_page(client, proposals, part)).rstrip() + "\n"
         files[f"graph/{slug}.json"] = json.dumps(plain(body), ensure_ascii=True, indent=2) + "\n"
-        files[f"graph/{slug}.sh"] = _shell(steps)
-        files[f"graph/{slug}.ps1"] = _powershell(steps)
+        files[f"graph/{slug}.sh"] = shell_script(steps)
+        files[f"graph/{slug}.ps1"] = powershell_script(steps)
     return files
 
 
@@ -137,60 +137,6 @@ def _body(
         ],
         "requests": [dict(step) for step in steps],
     }
-
-
-def _shell(steps: Sequence[Mapping[str, Any]]) -> str:
-    before, after = _halves(steps)
-    lines = ["#!/usr/bin/env bash", "set -euo pipefail"]
-    if before:
-        asked = f"stop: {_look_for(after[0])}, then run this again with TOKEN_SEEN=yes"
-        stops = [f"echo {shlex.quote(asked)} >&2", "exit 1"]
-        lines += ['if [ "${TOKEN_SEEN:-}" != yes ]; then', *map(_of_az, before), *stops, "fi"]
-    return "\n".join([*lines, *map(_of_az, after)]) + "\n"
-
-
-def _of_az(step: Mapping[str, Any]) -> str:
-    words = ["az", "rest", "--method", step["method"].lower(), "--url", _quoted_url(step["url"])]
-    if step["body"] is not None:
-        words += ["--headers", "Content-Type=application/json", "--body", json.dumps(step["body"], sort_keys=True)]
-    return " ".join(shlex.quote(word) for word in words)
-
-
-def _powershell(steps: Sequence[Mapping[str, Any]]) -> str:
-    before, after = _halves(steps)
-    lines = ["$ErrorActionPreference = 'Stop'"]
-    if before:
-        asked = _single(f"stop: {_look_for(after[0])}, then set TOKEN_SEEN to yes and run this again")
-        lines += ["if ($env:TOKEN_SEEN -ne 'yes') {", *map(_of_mg_graph, before), f"throw {asked}", "}"]
-    return "\n".join([*lines, *map(_of_mg_graph, after)]) + "\n"
-
-
-def _of_mg_graph(step: Mapping[str, Any]) -> str:
-    line = f"Invoke-MgGraphRequest -Method {step['method']} -Uri {_single(_quoted_url(step['url']))}"
-    if step["body"] is not None:
-        body = json.dumps(step["body"], sort_keys=True)
-        line += f" -ContentType 'application/json' -Body {_single(body)}"
-    return line
-
-
-def _halves(steps: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-    """Return the steps that grant and those that wait for a token, or nothing and all where none waits."""
-    after = [step for step in steps if "after_token_shows" in step]
-    return ([step for step in steps if step not in after], after) if after else ([], list(steps))
-
-
-def _look_for(step: Mapping[str, Any]) -> str:
-    return f"get a new token as each agent and see that it has {', '.join(step['after_token_shows'])}"
-
-
-def _quoted_url(url: str) -> str:
-    """Return a URL whose ids are quoted, so that no character of theirs ends it or a segment early."""
-    return re.sub(r"[^A-Za-z0-9/:._~-]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), url)
-
-
-def _single(text: str) -> str:
-    """Return a PowerShell string that expands nothing; curly quotes are doubled, since they are quotes there, too."""
-    return "'" + re.sub("['\u2018\u2019\u201a\u201b]", lambda found: found[0] * 2, text) + "'"
 
 
 def _page(client: str, proposals: Sequence[Proposal], part: PlanePart) -> Iterator[str]:

@@ -43,7 +43,7 @@ PLAN = "plan.json"
 _SCHEMA = Path(__file__).with_name("plan.schema.json")
 _SCHEMA_KINDS = '"the words of the proposal kinds"'
 MANIFEST = "manifest.json"
-_FOLDERS = ("roles", "evidence", "graph", "directory", *PLAN_FORMS)
+_FOLDERS = ("roles", "evidence", "graph", "directory", "trust", *PLAN_FORMS)
 
 
 def plan_schema() -> str:

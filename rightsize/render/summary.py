@@ -66,7 +66,7 @@ def _named_parts(scope: str, names: Mapping[str, str]) -> list[str]:
     return [names.get(scope, names.get(scope.lower(), parts[-1]))]
 
 
-_ROOTS = {"graph": "", "directory": "the directory"}
+_ROOTS = {"graph": "", "directory": "the directory", "trust": ""}
 
 
 def describe_grant(role: str, scope: str, plane: str, names: Mapping[str, str]) -> str:

@@ -113,6 +113,14 @@ _SIGN_INS = """
         count(*) FILTER (WHERE NOT succeeded) AS failed, max(time) AS last_seen
     FROM base.sign_in_rows WHERE {days} GROUP BY ALL"""
 
+# Sign-ins of workloads by credential; a log that does not say the credential gives null.
+_CREDENTIALS = """
+    SELECT principal_id, principal_name, app_id, resource_id, kind, federated_credential_id, time::DATE AS day,
+        max(resource_name) AS resource_name, count(*) FILTER (WHERE succeeded) AS succeeded,
+        count(*) FILTER (WHERE NOT succeeded) AS failed, min(time) FILTER (WHERE succeeded) AS first_seen,
+        max(time) FILTER (WHERE succeeded) AS last_seen
+    FROM base.sign_in_rows WHERE {days} AND kind IN ('service_principal', 'managed_identity') GROUP BY ALL"""
+
 # An office or a cloud region changes addresses within a network of this size. Failed sign-ins may come from anyone, and
 # the directory audit log often has the address of the service that acted for a principal.
 _PLACES = f"""
@@ -133,7 +141,7 @@ _PLACES = f"""
         FROM base.sign_in_rows WHERE {{days}} AND succeeded GROUP BY ALL
     ) GROUP BY ALL"""
 
-DAY_TABLES = ("usage_days", *_OF_EVENTS, "sign_in_days", "observed_days", "place_days")
+DAY_TABLES = ("usage_days", *_OF_EVENTS, "sign_in_days", "credential_days", "observed_days", "place_days")
 """The tables of schema `base` with one or more rows for each day."""
 
 
@@ -156,6 +164,7 @@ def recompute_days(con: duckdb.DuckDBPyConnection) -> None:
     for name, text in _OF_EVENTS.items():
         con.execute(f"INSERT INTO base.{name} BY NAME {text.format(days=days)}")
     con.execute(f"INSERT INTO base.sign_in_days BY NAME {_SIGN_INS.format(days=days)}")
+    con.execute(f"INSERT INTO base.credential_days BY NAME {_CREDENTIALS.format(days=days)}")
     con.execute(f"INSERT INTO base.observed_days BY NAME {observed_days(days)}")
     con.execute(f"INSERT INTO base.place_days BY NAME {_PLACES.format(days=days)}")
 
@@ -166,6 +175,23 @@ def fill_places(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("DELETE FROM base.place_days WHERE day >= $first", {"first": first})
     days = f"time >= TIMESTAMP '{first}'"
     con.execute(f"INSERT INTO base.place_days BY NAME {_PLACES.format(days=days)}")
+
+
+def fill_credentials(con: duckdb.DuckDBPyConnection) -> None:
+    """Recompute `credential_days` for all open days, and take sealed days over without their credentials."""
+    first = sealed_before(con) or dt.date(1970, 1, 1)
+    con.execute("DELETE FROM base.credential_days")
+    con.execute(
+        """
+        INSERT INTO base.credential_days BY NAME
+        SELECT principal_id, principal_name, app_id, resource_id, kind, day, resource_name, succeeded, failed,
+            CASE WHEN succeeded > 0 THEN day::TIMESTAMP END AS first_seen,
+            CASE WHEN succeeded > 0 THEN last_seen END AS last_seen
+        FROM base.sign_in_days WHERE day < $first AND kind IN ('service_principal', 'managed_identity')""",
+        {"first": first},
+    )
+    days = f"time >= TIMESTAMP '{first}'"
+    con.execute(f"INSERT INTO base.credential_days BY NAME {_CREDENTIALS.format(days=days)}")
 
 
 def days_between(con: duckdb.DuckDBPyConnection, table: str = "touched_days") -> str | None:

@@ -11,6 +11,7 @@ import re
 from rightsize.model.nouns import LAYERS
 from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES, table
+from rightsize.store.credential_views import CREDENTIAL_DAYS, SIGN_IN_DAYS, trust_views
 from rightsize.store.graph_ddl import GRAPH_DAYS, graph_views
 from rightsize.store.sql import folded, literal, outcome, quoted
 from rightsize.store.view_parts import NOT_LISTED_TWICE, UNMAPPED_OPERATIONS
@@ -67,10 +68,7 @@ _BASE_TABLES = {
         "source VARCHAR, plane VARCHAR, access VARCHAR, operation_key INTEGER, scope_key INTEGER, day DATE, "
         "events BIGINT, first_seen TIMESTAMP, last_seen TIMESTAMP"
     ),
-    "sign_in_days": (
-        "principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, kind VARCHAR, day DATE, "
-        "resource_name VARCHAR, succeeded BIGINT, failed BIGINT, last_seen TIMESTAMP"
-    ),
+    "sign_in_days": SIGN_IN_DAYS,
     "reduced_usage": (
         "log VARCHAR, category VARCHAR, plane VARCHAR, actor_key INTEGER, operation_key INTEGER, scope_key INTEGER, "
         "assignment_key INTEGER, access VARCHAR, day DATE, received TIMESTAMP, first_seen TIMESTAMP, "
@@ -86,8 +84,9 @@ _BASE_TABLES = {
         "sign_in_key UHUGEINT, time TIMESTAMP, principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, "
         "resource_id VARCHAR, resource_name VARCHAR, kind VARCHAR, succeeded BOOLEAN, sign_in_id VARCHAR, "
         "correlation_id VARCHAR, token_id VARCHAR, session_id VARCHAR, ip VARCHAR, "
-        "country VARCHAR, network_number VARCHAR"
+        "country VARCHAR, network_number VARCHAR, federated_credential_id VARCHAR"
     ),
+    "credential_days": CREDENTIAL_DAYS,
     "scopes": (
         "folded VARCHAR, parent VARCHAR, kind VARCHAR, subscription_id VARCHAR, resource_group VARCHAR, "
         "resource_type VARCHAR, display_name VARCHAR, listed BOOLEAN"
@@ -238,6 +237,7 @@ _VIEWS = {
         SELECT i.* REPLACE (coalesce(i.principal_id, alias.principal_id) AS principal_id)
         FROM base.sign_in_rows AS i
         LEFT JOIN ({RESOLVED}) AS alias ON i.principal_id IS NULL AND alias.alias = i.principal_name""",
+    **trust_views(RESOLVED),
     "token_calls": f"""
         SELECT c.* EXCLUDE (principal_name, own_session)
                 REPLACE (coalesce(c.principal_id, alias.principal_id) AS principal_id),

@@ -202,7 +202,7 @@ def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> None:
     """
     greatest = (
         "principal_id", "principal_name", "app_id", "resource_id", "resource_name", "kind", "succeeded", "sign_in_id",
-        "correlation_id", "token_id", "session_id", "ip", "country", "network_number",
+        "correlation_id", "token_id", "session_id", "ip", "country", "network_number", "federated_credential_id",
     )  # fmt: skip
     ((count,),) = con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_sign_ins AS
@@ -212,7 +212,7 @@ def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> None:
             ))::VARCHAR)) AS sign_in_key,
             time, principal_id, {folded("principal_name")} AS principal_name, app_id, resource_id, resource_name, kind,
             succeeded, {folded("sign_in_id")} AS sign_in_id, {folded("correlation_id")} AS correlation_id, token_id,
-            session_id, ip, country, network_number
+            session_id, ip, country, network_number, federated_credential_id
         FROM stage_sign_in_rows""").fetchall()
     if not count:
         return

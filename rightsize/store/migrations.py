@@ -8,7 +8,7 @@ import duckdb
 
 from rightsize.model.tables.graph import GRAPH_TABLES
 from rightsize.store.content_revision import change_revision
-from rightsize.store.days import DAY_TABLES, fill_places, recompute_days
+from rightsize.store.days import DAY_TABLES, fill_credentials, fill_places, recompute_days
 from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
@@ -218,9 +218,21 @@ def _add_blueprints(connection: duckdb.DuckDBPyConnection) -> None:
     _create(connection, "token_permissions", "agent_sightings")
 
 
+def _add_trust_in_use(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add the federated credentials that sign-ins used; days of older loads do not say them."""
+    connection.execute("ALTER TABLE base.sign_in_rows ADD COLUMN IF NOT EXISTS federated_credential_id VARCHAR")
+    _create(connection, "credential_days", "observed_subjects", "credential_verdicts")
+    for name in ("credential_id", "spelling", "description", "sign_in_audience"):
+        connection.execute(f"ALTER TABLE base.federated_credentials ADD COLUMN IF NOT EXISTS {name} VARCHAR")
+    connection.execute("ALTER TABLE base.federated_credentials ADD COLUMN IF NOT EXISTS audiences VARCHAR[]")
+    connection.execute("ALTER TABLE base.federated_credentials ADD COLUMN IF NOT EXISTS language_version BIGINT")
+    fill_credentials(connection)
+
+
 def _add_version_34(connection: duckdb.DuckDBPyConnection) -> None:
     _add_audits_and_judgements(connection)
     _add_blueprints(connection)
+    _add_trust_in_use(connection)
 
 
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {

@@ -97,7 +97,7 @@ _LOG_TABLES = {
         "file_id INTEGER, line BIGINT, time TIMESTAMP, sign_in_id VARCHAR, principal_id VARCHAR, "
         "principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, resource_name VARCHAR, kind VARCHAR, "
         "succeeded BOOLEAN, correlation_id VARCHAR, token_id VARCHAR, session_id VARCHAR, ip VARCHAR, "
-        "country VARCHAR, network_number VARCHAR"
+        "country VARCHAR, network_number VARCHAR, federated_credential_id VARCHAR"
     ),
 }
 

@@ -15,7 +15,7 @@ from rightsize.analyze.existence_tables import existence_rows, type_rows
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import measure_layers
 from rightsize.analyze.naming import principal_names
-from rightsize.analyze.planes import PlaneAnalysis, sets_of_all, with_planes
+from rightsize.analyze.planes import PlaneAnalysis, answers_of, sets_of_all, with_planes
 from rightsize.analyze.scores import (
     bucket_of,
     judged_scores,
@@ -130,6 +130,8 @@ def write_conclusions(
     store.write_answer("verdicts", verdicts)
     store.write_answer("verdict_operation_sets", sets_of_all(analysis.sets, planes))
     store.write_answer("findings", found)
+    for name, rows in answers_of(planes).items():
+        store.write_answer(name, rows)
     store.write_answer("activations", pl.concat([analysis.activations, *(plane.activations for plane in planes)]))
     listed = type_rows(analysis.tenant, store.table("resources"), store.table("provider_registrations"))
     store.write_answer("resource_types", listed)

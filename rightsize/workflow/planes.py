@@ -16,12 +16,13 @@ from rightsize.store.sql import named
 from rightsize.workflow.directory import DIRECTORY
 from rightsize.workflow.graph import GRAPH
 from rightsize.workflow.plane_steps import Judged, PlaneSteps, TableOf
+from rightsize.workflow.trust import TRUST
 
 if TYPE_CHECKING:
     from rightsize.propose.verify.plan_reader import WrittenPlan
     from rightsize.propose.verify.verify import Change
 
-PLANES: tuple[PlaneSteps, ...] = (GRAPH, DIRECTORY)
+PLANES: tuple[PlaneSteps, ...] = (GRAPH, DIRECTORY, TRUST)
 _OTHER_USE = f"SELECT {named(*schema_of('usage_days'))} FROM usage_days WHERE NOT list_contains($planes, plane)"
 
 
@@ -37,7 +38,7 @@ def judge_planes(
     chosen = PLANES if planes is None else planes
     judged = (
         steps.judge(table_of, as_of, days, forget_days, min_days)
-        for steps in through(chosen, "judging Graph and directory roles", "planes")
+        for steps in through(chosen, "judging Graph, directory roles and trust", "planes")
     )
     return [one for one in judged if one is not None]
 

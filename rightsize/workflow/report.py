@@ -47,7 +47,7 @@ from rightsize.workflow.reach import rank_reach
 from rightsize.workflow.undecided import find_undecided
 
 TITLE = "Least privilege for this tenant"
-_BEYOND = ("graph", "directory")
+_BEYOND = ("graph", "directory", "trust")
 _CHANGED = (
     "The loaded data has changed since this plan was made. The numbers are new, the proposals are not; "
     "`rightsize verify` says whether the plan still holds."

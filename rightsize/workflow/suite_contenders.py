@@ -213,7 +213,8 @@ def read_change(path: Path) -> WrittenChange:
         )
     once = SaidOnce.of(document)
     whole = [filled(one, once) for one in proposals]
-    changed = [one for one in whole if one.get("kind") != KEEP and one.get("plane") not in ("graph", "directory")]
+    beyond = ("graph", "directory", "trust")
+    changed = [one for one in whole if one.get("kind") != KEEP and one.get("plane") not in beyond]
     chances = _chances_beside(file, document)
     try:
         change = Change(

@@ -406,3 +406,31 @@ def test_an_assignment_that_the_next_collection_lacks_is_granted_no_more(
         listing.insert(place, removed)
     collect_on(4)
     assert granted() == 1
+
+
+def test_flexible_credentials_are_asked_for_in_the_version_that_shows_them(
+    loopback: Loopback, collect: Collect, tmp_path: Path
+) -> None:
+    """An older service is asked again, hides the expression, and the run says so."""
+    sources = ["subscriptions", "user_assigned_identities", "identity_federated_credentials"]
+    sources.append("application_federated_credentials")
+    pod = loopback.content.federated_credentials[0]["properties"]
+    pod["claimsMatchingExpression"] = {"value": "claims['sub'] matches 'x*'", "languageVersion": 1}
+    subject, pod["subject"] = pod["subject"], None
+    try:
+        shown = {}
+        for word in ("newer", "older"):
+            loopback.content.refuses_new_versions = word == "older"
+            report = collect(out=word, sources=sources, db=tmp_path / f"{word}.duckdb")
+            with open_store(tmp_path / f"{word}.duckdb", read_only=True) as store:
+                held = store.table("federated_credentials").filter("is_expression")
+            shown[word] = sorted(str(one) for one in held["subject"])
+            said = {row.source: row.reason for row in report.rows if row.source in sources[2:]}
+            assert all(("refused" in reason) == (word == "older") for reason in said.values()), said
+            assert {row.state for row in report.rows} == {"complete"}
+    finally:
+        loopback.content.refuses_new_versions = False
+        del pod["claimsMatchingExpression"]
+        pod["subject"] = subject
+    wide = "claims['sub'] matches 'repo:aldervalley/connectivity:*'"
+    assert shown == {"newer": [wide, "claims['sub'] matches 'x*'"], "older": ["None", "None"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,38 @@ def test_a_credential_may_match_an_expression(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, page("applications(id,appId,federatedIdentityCredentials())", record))
     assert staged.rows("federated_credentials", "subject", "is_expression") == [(said, True)]
     assert len(staged.rejects) == len(broken)
+
+
+def test_all_that_makes_a_credential_again_is_kept(tmp_path: Path) -> None:
+    """An older version of the interface hides an expression: then the subject is not known."""
+    said = {"value": "claims['sub'] matches 'repo:contoso/*'", "languageVersion": 1}
+    flexible = CREDENTIAL | {"name": "Flex", "subject": None, "claimsMatchingExpression": said, "description": "why"}
+    hidden = CREDENTIAL | {"name": "old", "subject": None}
+    record = {"id": guid(20), "appId": guid(13), "signInAudience": "AzureADMyOrg"}
+    record["federatedIdentityCredentials"] = [flexible, hidden]  # type: ignore[assignment]
+    staged = stage_document(tmp_path, page("applications(id,appId,federatedIdentityCredentials())", record))
+    columns = ("name", "spelling", "credential_id", "subject", "is_expression", "description", "language_version")
+    assert staged.rows("federated_credentials", *columns, "audiences", "sign_in_audience") == [
+        ("flex", "Flex", guid(40), said["value"], True, "why", 1, CREDENTIAL["audiences"], "AzureADMyOrg"),
+        ("old", "old", guid(40), None, True, None, None, CREDENTIAL["audiences"], "AzureADMyOrg"),
+    ]
+    assert staged.rejects == []
+
+
+OBSERVED = {"iss": "https://gitlab.com/", "sub": "project_path:g/p:ref_type:branch:ref:main", "aud": "api://x"}
+
+
+@pytest.mark.parametrize("record", [OBSERVED, {"issuer": OBSERVED["iss"], "subject": OBSERVED["sub"]}])
+def test_subjects_of_runs_are_read(record: dict[str, object], tmp_path: Path) -> None:
+    """The claims of a token, or a table; a row without a time is no observation."""
+    staged = stage_document(
+        tmp_path, [record | {"time": "2026-03-02T09:00:00+02:00", "run": "1"}, record | {"time": ""}]
+    )
+    columns = ("issuer", "subject", "time", "app_id", "run")
+    assert staged.rows("observed_subjects", *columns) == [
+        ("https://gitlab.com", OBSERVED["sub"], dt.datetime(2026, 3, 2, 7), "", "1")
+    ]
+    assert len(staged.rejects) == 1
 
 
 @pytest.mark.parametrize("record", [TRUSTED_POD, FLAT_TRUST])

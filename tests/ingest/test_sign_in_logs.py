@@ -149,3 +149,22 @@ def test_an_id_that_is_no_guid_leaves_the_name(tmp_path: Path) -> None:
     assert con.execute("SELECT principal_id, principal_name FROM stage_sign_in_rows").fetchall() == [
         (None, "a@b.example")
     ]
+
+
+@pytest.mark.parametrize(("said", "read"), [("7F1E", "7f1e"), ("", None), (None, None)])
+def test_the_federated_credential_is_read_in_every_shape(said: str | None, read: str | None, tmp_path: Path) -> None:
+    """An empty value looks like none: exports without the column have none either."""
+    records = [graph("service_principal"), diagnostic_record("managed_identity"), table("service_principal")]
+    records[0]["federatedCredentialId"] = said
+    records[1]["properties"] = records[1]["properties"] | {"federatedCredentialId": said}
+    records[2]["FederatedCredentialId"] = said
+    con, report = staged(write_lines(tmp_path, records))
+    assert sum(file.rejected for file in report.files) == 0
+    found = con.execute("SELECT federated_credential_id FROM stage_sign_in_rows").fetchall()
+    assert found == [(read,)] * 3
+
+
+def test_a_secret_is_no_federated_credential(tmp_path: Path) -> None:
+    record = graph("service_principal") | {"clientCredentialType": "clientSecret"}
+    con, _ = staged(write_lines(tmp_path, [record]))
+    assert con.execute("SELECT federated_credential_id FROM stage_sign_in_rows").fetchall() == [("",)]

@@ -32,6 +32,8 @@ _OF_RESOURCE = re.compile(
     r"(?P<kind>federatedidentitycredentials|sqlroleassignments|sqlroledefinitions|tables)",
     re.IGNORECASE,
 )
+_OLDER_TRUST = "2024-11-30"
+"""The last version that shows no expression of federated credentials."""
 _RESOURCES_OF_TYPE = re.compile(
     r"(?P<scope>/subscriptions/[^/]+(?:/resourcegroups/[^/]+)?)/providers/(?P<type>[^/]+/[^/]+)", re.IGNORECASE
 )
@@ -272,7 +274,11 @@ class Arm:
             return self._page(request, [])
         start = f"{request.path.lower()}/"
         held = [one for one in self._content.federated_credentials if one["id"].lower().startswith(start)]
-        return self._page(request, held)
+        version = request.query["api-version"]
+        if version > _OLDER_TRUST and self._content.refuses_new_versions:
+            text = f"No registered resource provider found for API version '{version}'."
+            return arm_error(400, "NoRegisteredProviderFound", text)
+        return self._page(request, [_trust_at(one, version) for one in held])
 
     def _of_type(self, request: Request, found: re.Match[str]) -> Answer:
         if (kind := found["type"].lower()) == "microsoft.security/alerts":
@@ -291,6 +297,15 @@ class Arm:
         if held:
             return Answer(document=held[0])
         return arm_error(404, "ResourceNotFound", f"The Resource '{request.path}' was not found.")
+
+
+def _trust_at(one: Document, version: str) -> Document:
+    """Return a federated credential as a version shows it: an older one knows no expression."""
+    said = one["properties"]
+    if version > _OLDER_TRUST or "claimsMatchingExpression" not in said:
+        return one
+    hidden = {name: value for name, value in said.items() if name != "claimsMatchingExpression"}
+    return one | {"properties": hidden | {"subject": None}}
 
 
 def _subscription(content: Content, scope: Any) -> Document:

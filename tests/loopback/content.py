@@ -47,6 +47,8 @@ class Content:
         self.activity = ActivityOnce(tenant)
         # What the monitoring reports, by the folded path of its listing: nothing until a test puts it there.
         self.signals: dict[str, list[Document]] = {}
+        # Whether the tenant is in a cloud that does not have the newer versions of some listings yet.
+        self.refuses_new_versions = False
         self.filling = threading.Lock()
         self.filled = False
 

@@ -95,6 +95,8 @@ class Graph:
         key = path.lower()
         if request.method == "POST":
             return self._post(request, key)
+        if version == "beta" and key == "applications" and self._content.refuses_new_versions:
+            return graph_error(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
         if key == "auditlogs/signins":
             return sign_in_page(self._content, request, version, self._size(request, 1000))
         if key.startswith(_NEEDS_FILTER) and not re.search(
@@ -142,7 +144,7 @@ class Graph:
         size = self._size(request, 500 if "signInActivity" in select else _MAX_PAGE)
         held = keep(items, request.query.get("$filter", ""))
         expand = re.sub(r"\(.*?\)", "", request.query.get("$expand", ""))
-        shown = [_selected(item, select) | self._expanded(path, item, expand) for item in held]
+        shown = [_selected(item, select) | self._expanded(version, path, item, expand) for item in held]
         inner = f",{expand}(id)" if expand else ""
         chosen = f"({request.query['$select']}{inner})" if select else ""
         head: Document = {"@odata.context": f"{request.base}/{version}/$metadata#{path}{chosen}"}
@@ -150,7 +152,7 @@ class Graph:
             head["@odata.count"] = len(held)
         return page(request, shown, size, link="@odata.nextLink", **head)
 
-    def _expanded(self, path: str, item: Document, name: str) -> Document:
+    def _expanded(self, version: str, path: str, item: Document, name: str) -> Document:
         """Return a navigation of an object, as it stands beside its properties."""
         if name in item:
             return {name: item[name]}
@@ -158,7 +160,13 @@ class Graph:
         if listing is None:
             return {}
         found = [one[name] for one in self._content.directory(listing) if one["id"] == item["id"]]
-        return {name: found[0] if found else []}
+        if name != "federatedIdentityCredentials" or version == "beta":
+            return {name: found[0] if found else []}
+        # The version 1.0 knows no expressions.
+        known = (
+            [{key: one[key] for key in one if key != "claimsMatchingExpression"} for one in found[0]] if found else []
+        )
+        return {name: known}
 
     def _of_object(self, request: Request, version: str, path: str) -> Answer:
         kind, _, rest = path.partition("/")

@@ -87,6 +87,7 @@ FILES = (
     "role_words",
     "prices",
     "log_tables",
+    "trust_subjects",
 )
 LOGS = {
     "activity_log",

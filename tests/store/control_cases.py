@@ -267,6 +267,20 @@ def merged(*parts: Rows) -> Rows:
     return tables
 
 
+def trusted(*words: str) -> Rows:
+    """One workload that trusts as many outside subjects, with their verdicts."""
+    return {
+        "federated_credentials": [
+            {"object_id": "app", "name": str(number), "issuer": "https://i", "subject": str(number)}
+            for number in range(len(words))
+        ],
+        "verdicts": [
+            verdict(f"trust-{number}", "active", word, 1) | {"plane": "trust", "principal_id": BOT}
+            for number, word in enumerate(words)
+        ],
+    }
+
+
 _WIDE = Case(assigned(held("a", ANN, CONTRIBUTOR)), "a", assigned(held("a", ANN, READER)))
 _OWNING = Case(assigned(held("a", ANN, OWNER)), "a", assigned(held("a", ANN, OWNER, state="eligible")))
 _STORAGE: Rows = {
@@ -307,6 +321,10 @@ CASES: dict[str, Case] = {
     "graph-takes-tenant": Case(permitted("used", gains="tenant"), BOT, permitted("used", gains="groups")),
     "graph-takes-others": Case(permitted("used", gains="applications"), BOT, permitted("used", gains="tenant")),
     "graph-unused-permissions": Case(permitted("used", "unused"), BOT, permitted("used")),
+    "federation-unused": Case(trusted("used", "unused"), BOT, trusted("used", "used")),
+    "federation-wide": Case(
+        merged(trusted("used", "used"), {"findings": [finding("federated_wide", "trust-1")]}), BOT, trusted("used")
+    ),
     "graph-tenant-consent": Case(
         consented("AllPrincipals", "User.Read", "Files.ReadWrite.All"),
         BOT,

@@ -167,6 +167,11 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         _verdict("x1", "activated", "used", principal_id=GUS, operation=KEYS, events=1, days=1),
         _verdict(None, None, "unexplained", principal_id=BOT, operation=WRITE, events=1, days=1, reason="no_grant"),
     ],
+    "credential_verdicts": [
+        {"grant_id": f"app/{name}", "object_id": "app", "name": name, "principal_id": BOT, "verdict": verdict}
+        | {"risk": "low", "resources": ["ARM"], "subjects": []}
+        for name, verdict in (("main", "used"), ("old", "unused"))
+    ],
     "operation_layers": [
         {"operation": KEYS, "layer": "data_protection", "plane": "control", "effect": "bypass", "control": "keys"},
         {"operation": "Microsoft.Insights/diagnosticSettings/delete", "layer": "monitoring", "plane": "control"},

@@ -36,6 +36,16 @@ def _users(known: Known) -> Iterator[CollectionUnit]:  # noqa: ARG001  everybody
     yield CollectionUnit("/", (with_activity,), instead=(graph("/users", select=names, top="999"),))
 
 
+def _trusting_applications(known: Known) -> Iterator[CollectionUnit]:  # noqa: ARG001  all applications are listed
+    """Yield the listing of federated credentials; only the beta version shows the expressions of flexible ones."""
+    asked, older = (
+        graph("/applications", beta=beta, select="id,appId,signInAudience", expand="federatedIdentityCredentials",
+              top="999")
+        for beta in (True, False)
+    )  # fmt: skip
+    yield CollectionUnit("/", (asked,), instead=(older,))
+
+
 def holding_groups(known: Known) -> set[str]:
     """Return the ids of the groups with an active or eligible role assignment in Azure."""
     found: set[str] = set()
@@ -203,8 +213,8 @@ DIRECTORY_SOURCES = (
     _listing("applications", "applications", "Application.Read.All", "/applications", top="999"),
     _listing("application_owners", "owners of applications", "Application.Read.All", "/applications",
              select="id,appId", expand="owners($select=id)", top="999"),
-    _listing("application_federated_credentials", "federated credentials of applications", "Application.Read.All",
-             "/applications", select="id,appId", expand="federatedIdentityCredentials", top="999"),
+    Source("application_federated_credentials", "graph", "federated credentials of applications",
+           Right("Application.Read.All", DIRECTORY_READER), _trusting_applications),
     _listing("service_principal_owners", "owners of service principals", "Application.Read.All",
              "/servicePrincipals", select="id,appId", expand="owners($select=id)", top="999"),
     _listing("group_owners", "owners of groups", "Group.Read.All", "/groups", select="id",

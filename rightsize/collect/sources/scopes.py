@@ -78,11 +78,14 @@ def _settings_source(name: str, title: str, kind: str, version: str) -> Source:
     )
 
 
-def _below(parents: str, path: str, version: str) -> Units:
-    """Return a maker of units for a path below each resource of another source, several resources a unit."""
+def _below(parents: str, path: str, version: str, older: str = "") -> Units:
+    """Return a maker of units for a path below each resource of another source, several resources a unit.
+
+    `older` is the version to ask for where the service does not take `version`.
+    """
 
     def units(known: Known) -> Iterator[CollectionUnit]:
-        yield from _in_units([(text, path) for text in sorted(_ids(known.records(parents)))], version)
+        yield from _in_units([(text, path) for text in sorted(_ids(known.records(parents)))], version, older)
 
     return units
 
@@ -99,7 +102,7 @@ def is_resource_id(text: str) -> bool:
     return _RESOURCE.fullmatch(text) is not None and ".." not in text
 
 
-def _in_units(asked: list[tuple[str, str]], version: str) -> Iterator[CollectionUnit]:
+def _in_units(asked: list[tuple[str, str]], version: str, older: str = "") -> Iterator[CollectionUnit]:
     by_subscription: dict[str, list[tuple[str, str]]] = {}
     for resource, path in asked:
         by_subscription.setdefault(fold(resource.split("/")[2]), []).append((resource, path))
@@ -108,7 +111,8 @@ def _in_units(asked: list[tuple[str, str]], version: str) -> Iterator[Collection
         for at in range(0, len(held), _SMALL_REQUESTS):
             part = held[at : at + _SMALL_REQUESTS]
             requests = tuple(arm(f"{resource}{path}", version) for resource, path in part)
-            yield CollectionUnit(f"{scope}#{fold(part[0][0])}", requests, scope)
+            instead = tuple(arm(f"{resource}{path}", older) for resource, path in part) if older else ()
+            yield CollectionUnit(f"{scope}#{fold(part[0][0])}", requests, scope, instead=instead)
 
 
 OBSERVED_TYPES: dict[str, tuple[str, ...]] = {
@@ -182,7 +186,8 @@ SCOPE_SOURCES = (
     Source(
         "identity_federated_credentials", "arm", "federated credentials of user-assigned identities",
         Right("Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read"),
-        _below("user_assigned_identities", "/federatedIdentityCredentials", "2023-01-31"),
+        # The older version does not show the expressions of flexible credentials.
+        _below("user_assigned_identities", "/federatedIdentityCredentials", "2025-01-31-preview", "2023-01-31"),
         ("user_assigned_identities",),
     ),
     Source(

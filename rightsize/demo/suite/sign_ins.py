@@ -112,6 +112,7 @@ def _slots(who: SuitePrincipal, one: SuiteSignIn, kind: int) -> dict[str, str]:
         "upn": json_text(who.name),
         "user_type": json_text("member"),
         "credential": json_text(guid("suite credential", who.principal_id)),
+        "federated": json_text(""),
         "client": client,
         "client_name": json_text(who.name),
         "resource_id": one.service[0],

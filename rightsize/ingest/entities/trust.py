@@ -1,10 +1,14 @@
-"""Read the federated credentials of applications and managed identities, and administrative units of the directory.
+"""Read federated credentials, subjects that signed in by them, and administrative units of the directory.
 
 Graph lists the federated credentials of applications with `$expand=federatedIdentityCredentials`; Resource Manager
 lists those of a user-assigned identity below it. `az ad app federated-credential list` prints them without their
-application, so that output cannot be used.
+application, so that output cannot be used. Only newer versions of both interfaces show the expression of a flexible
+credential; an older one leaves its subject empty.
+
+Subjects that signed in come from the logs of the platform that issued the tokens: records with the claims of a token
+(`iss`, `sub`), or a table with the columns `issuer`, `subject` and `time`.
 Sources: Microsoft Learn, Graph resource types federatedIdentityCredential and administrativeUnit; REST reference of
-Microsoft.ManagedIdentity.
+Microsoft.ManagedIdentity, api-version 2025-01-31-preview.
 """
 
 from __future__ import annotations
@@ -34,11 +38,16 @@ def _is_of_identity(look: Look) -> bool:
 
 def _read_trust(record: Mapping[str, Any]) -> Iterator[Row | Unusable]:
     look = look_at(record)
-    app_id = look.text("appid") or None
+    audience = look.outer.get("signinaudience")
+    of_app = {
+        "object_id": look.text("id"),
+        "app_id": look.text("appid") or None,
+        "sign_in_audience": audience if isinstance(audience, str) else None,
+    }
     for one in look.outer["federatedidentitycredentials"]:
         fields = fold_keys(one) if isinstance(one, Mapping) else {}
         try:
-            yield {"object_id": look.text("id"), "app_id": app_id} | _credential(fields)
+            yield of_app | _credential(fields)
         except InputError as error:
             yield Unusable(error.message, one)
 
@@ -51,12 +60,26 @@ def _read_of_identity(record: Mapping[str, Any]) -> Iterator[Row]:
 
 def _credential(fields: Mapping[str, Any]) -> dict[str, Any]:
     expression = fields.get("claimsmatchingexpression")
-    said = text_of(fold_keys(expression), "value") if isinstance(expression, Mapping) else ""
+    flexible = fold_keys(expression) if isinstance(expression, Mapping) else {}
+    said = text_of(flexible, "value").strip()
     name, issuer = text_of(fields, "name") or text_of(fields, "id"), text_of(fields, "issuer").strip()
-    subject = text_of(fields, "subject").strip() or said.strip()
-    if not name or not issuer or not subject:
+    subject = text_of(fields, "subject").strip() or said
+    # An interface that is older than expressions gives a flexible credential without its subject.
+    hidden = not subject and "subject" in fields
+    if not name or not issuer or not (subject or hidden):
         raise InputError("one of its federated credentials lacks a name, issuer or subject")
-    return {"name": fold(name), "issuer": issuer, "subject": subject, "is_expression": subject == said.strip()}
+    audiences, version = fields.get("audiences"), flexible.get("languageversion")
+    return {
+        "name": fold(name),
+        "issuer": issuer,
+        "subject": subject or None,
+        "is_expression": subject == said,
+        "credential_id": fold(text_of(fields, "id")) or None,
+        "spelling": name,
+        "audiences": [one for one in audiences if isinstance(one, str)] if isinstance(audiences, list) else None,
+        "description": text_of(fields, "description") or None,
+        "language_version": version if type(version) is int else None,
+    }
 
 
 _UNIT = (
@@ -69,9 +92,31 @@ INSERT INTO stage_administrative_units (file_id, line, unit_id, display_name, is
 SELECT file_id, line, unit_id, display_name, coalesce(is_restricted, false) FROM entity_rows
 """
 
+_OBSERVED = (
+    field("issuer", "issuer", "iss", mandatory=True),
+    field("subject", "subject", "sub", mandatory=True),
+    field("time", "time", kind="time", mandatory=True),
+    field("app_id", "app_id", "client_id", kind="id"),
+    field("credential_id", "credential_id", "federatedCredentialId"),
+    field("job_workflow_ref", "job_workflow_ref"),
+    field("run", "run"),
+)
+_INSERT_OBSERVED = """
+INSERT INTO stage_observed_subjects (file_id, line, issuer, subject, time, app_id, credential_id, job_workflow_ref, run)
+SELECT file_id, line, rtrim(trim(issuer), '/'), trim(subject), time, coalesce(app_id, ''),
+    nullif(lower(trim(credential_id)), ''), nullif(trim(job_workflow_ref), ''), nullif(trim(run), '')
+FROM entity_rows WHERE time IS NOT NULL
+"""
+
 
 def _is_unit(look: Look) -> bool:
     return not look.type and "ismembermanagementrestricted" in look.outer and bool(look.text("id"))
+
+
+def _is_observed(look: Look) -> bool:
+    keys = look.outer.keys()
+    told = {"issuer", "subject", "time"} <= keys or {"iss", "sub", "time"} <= keys
+    return told and not look.type and not {"name", "properties", "category", "operationname"} & keys
 
 
 def _shape(name: str, recogniser: Recogniser, reader: Reader) -> ObjectShape:
@@ -82,4 +127,5 @@ TRUST_SHAPES = (
     _shape("application_federated_credentials", has_trust, _read_trust),
     _shape("identity_federated_credentials", _is_of_identity, _read_of_identity),
     ColumnShape("administrative_units", "administrative_units", _is_unit, _UNIT, _INSERT_UNITS),
+    ColumnShape("observed_subjects", "observed_subjects", _is_observed, _OBSERVED, _INSERT_OBSERVED),
 )

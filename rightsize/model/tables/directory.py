@@ -144,11 +144,35 @@ DIRECTORY_TABLES = (
         "one row per outside subject that an application or a user-assigned identity trusts",
         (
             key("object_id", TEXT, "object id of the application, or resource id of the identity, ASCII lower case"),
-            key("name", TEXT, "name of the credential, unique within its object"),
+            key("name", TEXT, "name of the credential, unique within its object, ASCII lower case"),
             Column("app_id", TEXT, "application id, of applications"),
             Column("issuer", TEXT, "issuer of the tokens that are trusted"),
-            Column("subject", TEXT, "subject of these tokens; where an expression is matched instead, the expression"),
+            Column(
+                "subject",
+                TEXT,
+                "subject of these tokens; where an expression is matched instead, the expression; null where the "
+                "export does not show it",
+            ),
             Column("is_expression", BOOL, "the subject is an expression, which many subjects may match"),
+            Column("credential_id", TEXT, "id in Graph, or resource id; ASCII lower case"),
+            Column("spelling", TEXT, "name of the credential as it is written"),
+            Column("audiences", TEXTS, "audiences that tokens must have"),
+            Column("description", TEXT, "description of the credential"),
+            Column("language_version", INT, "version of the language of the expression"),
+            Column("sign_in_audience", TEXT, "who may use the application: AzureADMyOrg for this tenant alone"),
+        ),
+    ),
+    Table(
+        "observed_subjects",
+        "one row per subject that presented a token of an outside issuer, as the logs of its runs say",
+        (
+            key("issuer", TEXT, "issuer of the token, without a slash at its end"),
+            key("subject", TEXT, "subject of the token"),
+            key("time", TIME, "when, UTC"),
+            key("app_id", TEXT, "application id or client id that the run signed in as; empty where not known"),
+            Column("credential_id", TEXT, "federated credential that was used, where known"),
+            Column("job_workflow_ref", TEXT, "workflow that ran, a claim of GitHub's tokens"),
+            Column("run", TEXT, "name or address of the run"),
         ),
     ),
     Table(

@@ -94,6 +94,8 @@ def tables_after(plan: Plan, table_of: Callable[[str], pl.DataFrame]) -> Callabl
             return _delegated_after(frame, plan)
         if name == "inheritable_permissions":
             return _inherited_after(frame, table_of("agent_blueprints"), plan)
+        if name == "federated_credentials":
+            return _trust_after(frame, plan)
         if name not in known:
             return frame
         plane, key, role, described = known[name]
@@ -145,6 +147,19 @@ def _inherited_after(frame: pl.DataFrame, blueprints: pl.DataFrame, plan: Plan) 
         mode=pl.coalesce("after", "mode"),
         permissions=pl.when(pl.col("after").is_not_null()).then("listed").otherwise("permissions"),
     ).select(frame.columns)
+
+
+def _trust_after(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """Return the federated credentials: without those that go, and with one for each subject that stays trusted."""
+    changed = {one.replaces[0]: one for one in plan.all_proposals if one.plane == "trust" and one.kind.changes}
+    rows = []
+    for row in frame.iter_rows(named=True):
+        one = changed.get(f"{row['object_id'].lower()}/federatedidentitycredentials/{row['name'].lower()}")
+        comes = [row["subject"]] if one is None else one.evidence.get("comes") or ()
+        for subject in comes:
+            new = {} if one is None else {"subject": subject, "is_expression": False, "name": f"{one.id} {subject}"}
+            rows.append(row | new)
+    return pl.DataFrame(rows, schema=frame.schema)
 
 
 def _names_after(row: Mapping[str, Any]) -> list[str]:

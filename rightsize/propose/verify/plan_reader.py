@@ -36,7 +36,7 @@ from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import Folded, fold
 
 _STATES: tuple[str, ...] = get_args(AssignmentState)
-_PARTS = ("graph", "directory")
+_PARTS = ("graph", "directory", "trust")
 _FILE = re.compile(r"roles/[a-z0-9][a-z0-9-]{0,199}\.json")
 _END = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3])(:[0-5]\d){2}Z", re.ASCII)
 _TABLES = {table.name: file_of(table) for table in EVIDENCE_TABLES}
@@ -72,7 +72,7 @@ class WrittenRole:
 
 @dataclass(frozen=True, slots=True)
 class WrittenPart:
-    """The part of a plan for Graph or the directory: its window, proposals, and hashes of the grants and roles read."""
+    """The part of a plan for a plane beyond Azure RBAC: its window, proposals, and hashes of what it read."""
 
     plane: str
     window: Window
@@ -278,7 +278,7 @@ def evidence_files(plan: Mapping[str, Any]) -> tuple[EvidenceFile, ...]:
 
 
 def _plane_of(document: object) -> str:
-    """Return `graph` or `directory` for a proposal of that plane, else the empty text: then the RBAC proof applies."""
+    """Return the plane beyond Azure RBAC that a proposal is of, else the empty text: then the RBAC proof applies."""
     plane = document.get("plane") if isinstance(document, dict) else None
     return plane if isinstance(plane, str) and plane in _PARTS else ""
 

@@ -1,0 +1,185 @@
+"""Read federated credentials with their principals, and the sign-ins, changes and observed subjects about them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.log_days import administrative
+from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window
+
+APPLICATION, IDENTITY = "application", "identity"
+SINGLE_TENANT = "azureadmyorg"
+_AUDIT_LOG = "entra_audit_log"
+_APPLICATION_LOGS = ("service_principal",)
+# The column stands in both tables, and no page says which of them has the sign-ins of a federated identity.
+_IDENTITY_LOGS = ("managed_identity", "service_principal")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A federated credential of an application or a user-assigned identity.
+
+    Attributes:
+        grant: Its id in plans and answers: the folded id of its object and its folded name.
+        holder: `application` or `identity`.
+        object_id: Object id of the application, or resource id of the identity; folded.
+        name: Its name as it is written.
+        credential_id: Its folded id in Graph, or its resource id; empty where the export does not say it.
+        principal_id: The principal that it signs in as; empty where no listing has it.
+        principal_name: The display name of that principal.
+        principal_created: When the principal was created.
+        app_id: Application id of the principal.
+        issuer: The issuer.
+        subject: The subject or the expression; None where the export does not show it.
+        is_expression: Whether the subject is an expression.
+        audiences: The audiences.
+        description: The description.
+        language_version: Version of the language of the expression.
+        single_tenant: Whether only this tenant has sign-ins by it.
+        logs: The kinds of sign-in that would show its use.
+    """
+
+    grant: str
+    holder: str
+    object_id: str
+    name: str
+    credential_id: str
+    principal_id: str
+    principal_name: str
+    principal_created: dt.datetime | None
+    app_id: str
+    issuer: str
+    subject: str | None
+    is_expression: bool
+    audiences: tuple[str, ...]
+    description: str | None
+    language_version: int | None
+    single_tenant: bool
+
+    @property
+    def logs(self) -> tuple[str, ...]:
+        """Return the kinds of sign-in that would show its use."""
+        return _APPLICATION_LOGS if self.holder == APPLICATION else _IDENTITY_LOGS
+
+
+@dataclass(frozen=True)
+class TrustTables:
+    """The tables that judge federated credentials.
+
+    Attributes:
+        credentials: All credentials, sorted by `grant`.
+        sign_ins: `credential_sign_ins` with folded ids, only days with a token.
+        covered: `(kind, day)`: the days that each sign-in log of workloads covers.
+        audit_days: Days that the directory audit log covers.
+        activity_days: `(place, day)`: the days that the Activity Log of each scope covers.
+        changes: As `credential_changes`.
+        observed: As `observed_subjects`, with folded issuer.
+    """
+
+    credentials: tuple[Credential, ...]
+    sign_ins: pl.DataFrame
+    covered: pl.DataFrame
+    audit_days: pl.Series
+    activity_days: pl.DataFrame
+    changes: pl.DataFrame
+    observed: pl.DataFrame
+
+    @classmethod
+    def read(cls, table_of: Callable[[str], pl.DataFrame]) -> TrustTables:
+        """Read the tables, each got through `table_of`; without credentials only these are read."""
+        held = table_of("federated_credentials")
+        if held.is_empty():
+            none = pl.DataFrame()
+            return cls((), none, none, pl.Series(dtype=pl.Date), none, none, none)
+        coverage = table_of("coverage").filter(pl.col("state") != "missing")
+        signed = coverage.filter((pl.col("source") == "sign_in_log") & (place_of(pl.col("scope")) == "/"))
+        kinds = pl.DataFrame({"kind": list(_IDENTITY_LOGS)})
+        named = signed.select("day", category=folded(pl.col("category"))).join(kinds, how="cross")
+        activity = administrative(coverage)
+        observed = table_of("observed_subjects")
+        return cls(
+            credentials=tuple(_credentials(held, table_of)),
+            sign_ins=_signed_in(table_of("credential_sign_ins")),
+            covered=named.filter((pl.col("category") == "*") | (pl.col("category") == pl.col("kind")))
+            .select("kind", "day")
+            .unique(),
+            audit_days=coverage.filter(pl.col("source") == _AUDIT_LOG)["day"].unique(),
+            activity_days=activity.select("day", place=place_of(activity["scope"])).unique(),
+            changes=table_of("credential_changes"),
+            observed=observed.with_columns(issuer=folded(observed["issuer"]), app_id=folded(observed["app_id"])),
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether no federated credential is loaded."""
+        return not self.credentials
+
+
+def trust_window(
+    tables: TrustTables,
+    as_of: dt.date | None,
+    days: int | None,
+    forget_days: int = DEFAULT_FORGET_DAYS,
+    min_days: int | None = None,
+) -> Window:
+    """Return the `days` whole UTC days before `as_of`, else up to the newest day of the sign-in logs of workloads."""
+    log = tables.covered.select("day").unique()
+    days_seen = (log["day"].max(), tables.sign_ins["day"].max())
+    newest = max((day for day in days_seen if isinstance(day, dt.date)), default=None)
+    if as_of is None and newest is not None:
+        as_of = newest + dt.timedelta(days=1)
+    rows = log.with_columns(source=pl.lit("workload_sign_ins"), scope=pl.lit("/"), state=pl.lit("observed"))
+    return choose_window(Inputs.of(coverage=rows), as_of, days, forget_days, min_days)
+
+
+def _signed_in(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter(pl.col("succeeded") > 0).with_columns(folded(pl.col("principal_id")))
+
+
+def _credentials(held: pl.DataFrame, table_of: Callable[[str], pl.DataFrame]) -> Iterator[Credential]:
+    people = table_of("principals")
+    by_app: dict[str, list[dict[str, Any]]] = {}
+    by_identity: dict[str, list[dict[str, Any]]] = {}
+    for row in people.filter(pl.col("principal_type").is_in(["ServicePrincipal", "ManagedIdentity"])).iter_rows(
+        named=True
+    ):
+        by_app.setdefault((row["app_id"] or "").lower(), []).append(row)
+        for name in row["alternative_names"] or ():
+            by_identity.setdefault(name.lower().rstrip("/"), []).append(row)
+    own = table_of("resource_identities").filter(pl.col("kind") == "self")
+    ids = dict(own.select("scope", "principal_id").drop_nulls().iter_rows())
+    by_id = {row["principal_id"].lower(): row for row in people.iter_rows(named=True)}
+    for row in held.sort("object_id", "name").iter_rows(named=True):
+        object_id = row["object_id"].lower()
+        is_identity = object_id.startswith("/")
+        found = by_identity.get(object_id, []) if is_identity else by_app.get((row["app_id"] or "").lower(), [])
+        who = found[0] if len(found) == 1 else by_id.get((ids.get(object_id) or "").lower())
+        principal = (who["principal_id"].lower() if who else (ids.get(object_id) or "").lower()) if is_identity else (
+            who["principal_id"].lower() if who else "")  # fmt: skip
+        # A principal that a listing has deleted signs in no more.
+        is_gone = bool(who and who["deleted_on"])
+        yield Credential(
+            grant=f"{object_id}/federatedidentitycredentials/{row['name'].lower()}",
+            holder=IDENTITY if is_identity else APPLICATION,
+            object_id=object_id,
+            name=row["spelling"] or row["name"],
+            credential_id=(row["credential_id"] or "").lower(),
+            principal_id="" if is_gone else principal,
+            principal_name=(who["display_name"] if who else None) or object_id.rpartition("/")[2],
+            principal_created=who["created_on"] if who else None,
+            app_id=(row["app_id"] or (who["app_id"] if who else None) or "").lower(),
+            issuer=row["issuer"],
+            subject=row["subject"],
+            is_expression=bool(row["is_expression"]),
+            audiences=tuple(row["audiences"] or ()),
+            description=row["description"],
+            language_version=row["language_version"],
+            single_tenant=is_identity or (row["sign_in_audience"] or "").lower() == SINGLE_TENANT,
+        )

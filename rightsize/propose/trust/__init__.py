@@ -1,0 +1,1 @@
+"""Propose to remove or narrow federated credentials."""

@@ -1,0 +1,224 @@
+"""Make the part of a plan for federated credentials: one proposal for each, with evidence, proof and risk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rightsize.analyze.federated.frames import WEIGHTS, is_in_use
+from rightsize.analyze.federated.judge import CredentialVerdict, SignInUse, TrustAnalysis, trusts
+from rightsize.analyze.reasons import Verdict, sentence_on
+from rightsize.model.errors import InternalError
+from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal
+from rightsize.model.proposal_kinds import KEEP
+from rightsize.propose.core.options import PlanOptions
+from rightsize.propose.risk.estimate import Estimate
+from rightsize.propose.trust.bodies import (
+    body_of,
+    can_be_restored,
+    id_of_narrowed,
+    name_of_narrowed,
+    request_to_delete,
+    request_to_make,
+)
+from rightsize.propose.trust.breakage import credential_bounds
+from rightsize.propose.trust.choose import REASONS, TrustChoice, choose_all, is_wide
+from rightsize.rbac.text import fold
+from rightsize.rules.trust_subjects import EXACT
+
+_TOLD = 50
+
+
+def plan_trust(analysis: TrustAnalysis, options: PlanOptions) -> PlanePart:
+    """Return the part of the plan for federated credentials.
+
+    Raises:
+        InternalError: A proposal cannot be proved.
+    """
+    choices = choose_all(analysis.judged, analysis.window, options)
+    bounds = credential_bounds(analysis)
+    proposals, allowed = [], 0
+    for one in analysis.judged:
+        bound = bounds.get(one.credential.grant)
+        choice = _dared(choices[one.credential.grant], bound, options)
+        proposals.append(_proposal(one, choice, analysis, bound))
+        allowed += is_in_use(one)
+    names = {one.credential.principal_id: one.credential.principal_name for one in analysis.judged}
+    return PlanePart(
+        plane="trust",
+        proposals=tuple(sorted(proposals, key=lambda one: one.id)),
+        window=analysis.window.as_json(),
+        replay={"allowed": allowed, "needs_activation": 0, "denied": 0, "unknown": 0},
+        rests_on={"credentials": read_credentials(analysis)},
+        advice=tuple(_advice(analysis, choices)),
+        names={id_: name for id_, name in sorted(names.items()) if id_},
+    )
+
+
+def read_credentials(analysis: TrustAnalysis) -> dict[str, str]:
+    """Return a hash of each credential: of all that is needed to make it again."""
+    return {
+        one.credential.grant: hashlib.sha256(
+            json.dumps([one.credential.name, body_of(one.credential)], ensure_ascii=True, sort_keys=True).encode()
+        ).hexdigest()
+        for one in analysis.judged
+    }
+
+
+def _dared(choice: TrustChoice, bound: Estimate | None, options: PlanOptions) -> TrustChoice:
+    """Return the choice, or one that keeps the credential where the break probability is above `--max-break`."""
+    if options.max_break is None or bound is None or bound.bound <= options.max_break or choice.kind.keeps:
+        return choice
+    return TrustChoice(KEEP, "risky", f"{bound.bound} is above {options.max_break}")
+
+
+def _proposal(one: CredentialVerdict, choice: TrustChoice, analysis: TrustAnalysis, bound: Estimate | None) -> Proposal:
+    held, kind = one.credential, choice.kind
+    proof = _prove(one, choice)
+    if not proof.holds:
+        raise InternalError(
+            f"the proposal for the federated credential `{held.grant}` cannot be proved: {proof.witness}"
+        )
+    weight = WEIGHTS[one.trusts.risk]
+    kept = min(weight, len(choice.narrowed) * WEIGHTS["low"]) if choice.narrowed else weight if kind.keeps else 0.0
+    needed = weight if is_in_use(one) and not is_wide(one) else WEIGHTS["low"] if is_in_use(one) else 0.0
+    evidence = _evidence(one, choice)
+    risked = bound if kind.may_break else None
+    if risked is not None:
+        evidence["break_probability"] = risked.as_json()
+    return Proposal(
+        id="trust-" + hashlib.sha256(held.grant.encode()).hexdigest()[:16],
+        plane="trust",
+        principal_ids=(held.principal_id or held.object_id,),
+        kind=kind,
+        replaces=(held.grant,),
+        assignments=tuple(
+            PlannedAssignment(
+                "/", id_of_narrowed(held, new.observed.subject, new.others), fold(held.principal_id or held.object_id)
+            )
+            for new in choice.narrowed
+        ),
+        reason=_reason(one, choice, analysis),
+        evidence=evidence,
+        proof=proof,
+        break_probability_30d=risked.expected if risked is not None else 0.0,
+        excess_before=max(0.0, weight - needed),
+        excess_after=max(0.0, kept - needed),
+        risk_before=weight,
+        risk_after=kept,
+    )
+
+
+def _prove(one: CredentialVerdict, choice: TrustChoice) -> Proof:
+    """Return the proof: every subject that signed in still does, and no token is trusted that is not trusted today."""
+    if choice.kind.keeps:
+        return Proof(used_subset=True, granted_superset=True)
+    if choice.kind.removes:
+        used = is_in_use(one)
+        return Proof(not used, granted_superset=True, witness=one.credential.subject if used else None)
+    planned = {new.observed.subject for new in choice.narrowed}
+    missing = [seen.subject for seen in one.observed if seen.subject not in planned]
+    wider = [subject for subject in sorted(planned) if not trusts(one.credential, subject)]
+    return Proof(not missing, not wider, next(iter([*missing, *wider]), None))
+
+
+def _evidence(one: CredentialVerdict, choice: TrustChoice) -> dict[str, Any]:
+    held, gone = one.credential, choice.kind.removes
+    makes = []
+    for new in choice.narrowed:
+        if new.observed.subject not in choice.exists:
+            name = name_of_narrowed(held, new.observed.subject)
+            body = body_of(held, name=name, subject=new.observed.subject, expression=new.expression)
+            makes.append(
+                {"name": name, "request": request_to_make(held, name, body)} | {"undo": request_to_delete(held, name)}
+            )
+    changes = choice.kind.changes
+    return {
+        "role": f"{one.trusts.platform}: {one.trusts.means}",
+        "scope": "/",
+        "state": "active",
+        "granted": 1,
+        "used": int(one.verdict is Verdict.USED),
+        **({"removed": {one.reason: 1}} if gone else {}),
+        **({"covered_days": one.covered_days} if one.covered_days is not None else {}),
+        **({"comes": [new.observed.subject for new in choice.narrowed]} if choice.narrowed else {}),
+        "trust": {
+            "holder": held.holder,
+            "object_id": held.object_id,
+            "app_id": held.app_id or None,
+            "name": held.name,
+            "issuer": held.issuer,
+            "subject": held.subject,
+            "is_expression": held.is_expression,
+            "platform": one.trusts.platform,
+            "means": one.trusts.means,
+            "breadth": one.trusts.breadth,
+            "risk": one.trusts.risk,
+            "why": one.trusts.why,
+            "verdict": one.verdict.value,
+            "because": one.reason,
+            "use": _said(one.use),
+            "earlier": _said(one.earlier),
+            "observed": [
+                {"subject": seen.subject, "days": len(seen.days), "last_seen": seen.last_seen, "runs": list(seen.runs)}
+                for seen in one.observed[:_TOLD]
+            ],
+            "exists": sorted(choice.exists),
+            "makes": makes,
+            "deletes": request_to_delete(held, held.name) if changes else None,
+            "restores": request_to_make(held, held.name, body_of(held)) if changes and can_be_restored(held) else None,
+        },
+    }  # fmt: skip
+
+
+def _said(use: SignInUse | None) -> dict[str, Any] | None:
+    if use is None:
+        return None
+    return {
+        "sign_ins": use.sign_ins,
+        "days": len(use.days),
+        "first_seen": use.first_seen,
+        "last_seen": use.last_seen,
+        "resources": list(use.resources[:_TOLD]),
+    }
+
+
+def _reason(one: CredentialVerdict, choice: TrustChoice, analysis: TrustAnalysis) -> str:
+    if choice.kind.removes:
+        on = f" ({sentence_on(one.reason, one.covered_days, analysis.window.days).partition(':')[0]})"
+        days = on if one.covered_days is not None else ""
+        return f"no sign-in used it, and the sign-in logs name the credential of each{days}"
+    if choice.narrowed:
+        number = len(choice.narrowed)
+        subjects = "one subject" if number == 1 else f"{number} subjects"
+        return f"only {subjects} signed in by it, of all that it trusts"
+    if choice.word:
+        text = f"{choice.word}: {REASONS[choice.word]}"
+        return f"{text} ({choice.detail})" if choice.detail else text
+    if one.verdict is Verdict.USED:
+        return "it is used"
+    return sentence_on(one.reason, one.covered_days, analysis.window.days)
+
+
+def _advice(analysis: TrustAnalysis, choices: Mapping[str, TrustChoice]) -> list[Advice]:
+    """Return questions to the owners of credentials that the logs do not decide, and advice on risky subjects."""
+    found = set()
+    for one in analysis.judged:
+        held, choice = one.credential, choices[one.credential.grant]
+        if not choice.kind.keeps or choice.word == "excluded":
+            continue
+        about = f"the federated credential {held.name} trusts {one.trusts.means}"
+        if is_in_use(one) and is_wide(one):
+            text = f"{about}: {one.trusts.why}. Which subjects have to sign in by it? No sign-in log says; "
+            text += "load the subjects of its runs, and a plan narrows it to them"
+        elif choice.word == "age_unknown":
+            log = "directory audit log" if held.holder == "application" else "Activity Log"
+            text = f"{about}, and nobody signed in by it. Since when does it exist? Load the {log}"
+        elif one.trusts.breadth != EXACT and one.trusts.risk == "high" and is_in_use(one):
+            text = f"{about}, and is used: {one.trusts.why}"
+        else:
+            continue
+        found.add(Advice(held.principal_id or held.object_id, text))
+    return sorted(found, key=lambda one: (one.subject, one.text))
