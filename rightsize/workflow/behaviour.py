@@ -39,6 +39,18 @@ _ACTIVATIONS = """
         SELECT principal_id, lower(role_definition_id), time, justified FROM pim_records WHERE step = 'requested'
     ) WHERE principal_id IS NOT NULL AND time::DATE BETWEEN $first AND $last
     GROUP BY principal_id, role, time_bucket(INTERVAL '10 minutes', time)"""
+# A role is held by name or through a group, as the newest listing has it. An eligible role counts as held.
+_GRANTS = """
+    SELECT DISTINCT coalesce(c.member_id, a.principal_id) AS principal_id, lower(a.role_definition_id) AS role,
+        coalesce(d.role_name, a.role_name) AS role_name, lower(rtrim(a.scope, '/')) AS scope,
+        coalesce(a.created_on, a.start_on) AS created_on
+    FROM role_assignments AS a LEFT JOIN group_closure AS c ON c.group_id = a.principal_id
+    LEFT JOIN (SELECT lower(role_definition_id) AS id, min(role_name) AS role_name FROM role_definitions GROUP BY ALL)
+        AS d ON d.id = lower(a.role_definition_id)
+    WHERE a.state <> 'activated'"""
+_ROLE_OPERATIONS = """
+    SELECT DISTINCT lower(role_definition_id) AS role, lower(operation) AS name FROM role_operations
+    WHERE NOT conditional OR conditional IS NULL"""
 _ALL = {"first": dt.date.min, "last": dt.date.max}
 
 
@@ -75,6 +87,9 @@ def behaviour_inputs(
         ),
         machines=_machines(store.table("resource_identities"), principals),
         code=code,
+        grants=store.frame(_GRANTS).with_columns(scope=pl.when(pl.col("scope") == "").then(pl.lit("/"))
+                                                 .otherwise("scope")),
+        role_operations=store.frame(_ROLE_OPERATIONS),
     )
 
 

@@ -28,6 +28,10 @@ PLACES = {
     "network_number": pl.String, "app_id": pl.String, "day": pl.Date, "calls": pl.Int64,
 }  # fmt: skip
 GIVEN = {"actor_id": pl.String, "holder_id": pl.String, "group": pl.String, "time": pl.Datetime("us")}
+GRANTS = {
+    "principal_id": pl.String, "role": pl.String, "role_name": pl.String, "scope": pl.String,
+    "created_on": pl.Datetime("us"),
+}  # fmt: skip
 ACTIVATIONS = {"principal_id": pl.String, "role": pl.String, "time": pl.Datetime("us"), "justified": pl.Boolean}
 
 
@@ -39,6 +43,7 @@ class Life:
         self.places: list[dict[str, Any]] = []
         self.given: list[dict[str, Any]] = []
         self.activations: list[dict[str, Any]] = []
+        self.grants: list[dict[str, Any]] = []
 
     def did(self, who: str, *operations: str, day: dt.date = DAY, hour: float = 10, **more: Any) -> Life:
         network, calls, scope = more.get("network", "198.51.100.0/24"), more.get("calls", 1), more.get("scope", VM)
@@ -88,6 +93,8 @@ class Life:
             code=pl.DataFrame({"operation": [RUN]}),
             given=pl.DataFrame(self.given[::step], schema=GIVEN),
             activations=pl.DataFrame(self.activations[::step], schema=ACTIVATIONS),
+            grants=pl.DataFrame(self.grants[::step], schema=GRANTS),
+            role_operations=pl.DataFrame(schema={"role": pl.String, "name": pl.String}),
         )
 
     def facts(self, who: str = ANN) -> dict[str, tuple[float, str]]:
