@@ -150,6 +150,8 @@ def _finding(row: dict[str, Any], behaviour: Behaviour, scores: pl.DataFrame, na
     mine = (pl.col("principal_id") == row["principal_id"]) & (pl.col("day") == row["day"])
     facts = {fact["kind"]: fact["what"] for fact in behaviour.facts.filter(mine).iter_rows(named=True)}
     novel = behaviour.novel.filter(mine)
+    risky = (pl.col("principal_id") == row["principal_id"]) & pl.col("risk").is_not_null()
+    gathered = behaviour.novel.filter(risky & pl.col("day").is_between(row["since"] or row["day"], row["day"]))
     alike = earlier.filter(pl.col("score") >= row["score"]).height
     who = names.get(row["principal_id"], row["principal_id"])
     before = row["before"] or 0
@@ -160,7 +162,7 @@ def _finding(row: dict[str, Any], behaviour: Behaviour, scores: pl.DataFrame, na
         "day": row["day"],
         "score": row["score"],
         "kinds": row["kinds"],
-        "operations": novel["operation"].unique().sort().to_list(),
+        "operations": pl.concat([novel["operation"], gathered["operation"]]).unique().sort().to_list(),
         "since": row["since"],
         "first_time": novel["first_seen"].min() if novel.height else row["first_seen"],
         "last_time": row["last_seen"],
@@ -168,6 +170,11 @@ def _finding(row: dict[str, Any], behaviour: Behaviour, scores: pl.DataFrame, na
         "days_before": earlier.height,
         "days_alike": alike,
     }
+
+
+def _shown(facts: dict[str, str], novel: pl.DataFrame) -> str:
+    """Return the most surprising operation of a day, or the first one by name."""
+    return facts.get("operation") or str(novel["operation"].min())
 
 
 def _parts(
@@ -180,13 +187,13 @@ def _parts(
     elif "dormant" in facts:
         parts.append(f"was active again after {facts['dormant']} days")
     if row["young"] and novel.height:
-        shown = facts.get("operation") or novel["operation"].min()
+        shown = _shown(facts, novel)
         parts.append(f"did {novel.height} things for the first time after {before} active days ({shown} among them)")
     elif novel.height == 1:
         parts.append(f"did {novel['operation'][0]} for the first time in {before} active days")
     elif novel.height:
         parts.append(
-            f"did {novel.height} things for the first time in {before} active days ({facts.get('operation') or novel['operation'].min()} among them)"
+            f"did {novel.height} things for the first time in {before} active days ({_shown(facts, novel)} among them)"
         )
     risks = [text for kind, text in _RISKS.items() if kind in facts]
     if risks:

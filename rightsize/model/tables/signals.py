@@ -114,7 +114,7 @@ SIGNAL_TABLES = (
             key("day", DAY, "UTC day"),
             Column("score", REAL, "bits of surprise, summed over its facts"),
             Column("kinds", TEXTS, "kinds of its facts: operation, spree, network, hour, after_privilege and so on"),
-            Column("operations", TEXTS, "operations that it used for the first time"),
+            Column("operations", TEXTS, "operations that it used for the first time, since `since` if that is set"),
             Column(
                 "since",
                 DAY,
