@@ -262,12 +262,14 @@ def _sprees(novel: pl.DataFrame) -> pl.DataFrame:
 
 
 def _sensitive(novel: pl.DataFrame) -> pl.DataFrame:
-    """Return first uses of operations that attackers seek; each class of risk counts once a day."""
-    weighed = novel.with_columns(bits=pl.col("risk").replace_strict(_OF_RISK, default=0.0, return_dtype=pl.Float64))
+    """Return first uses of operations that attackers seek; each class counts once a day, less if peers use it, too."""
+    weight = pl.col("risk").replace_strict(_OF_RISK, default=0.0, return_dtype=pl.Float64)
+    rare = log2(1 + pl.col("peers")) - log2(1 + pl.col("known"))
+    weighed = novel.with_columns(bits=pl.min_horizontal(weight, rare))
     return (
         weighed.filter(pl.col("bits") > 0)
         .group_by("principal_id", "day", "risk")
-        .agg(pl.col("bits").first(), what=pl.col("operation").min())
+        .agg(pl.col("bits").max(), what=pl.col("operation").min())
         .with_columns(kind="risk_" + pl.col("risk"))
     )
 
@@ -300,17 +302,26 @@ def _wakings(days: pl.DataFrame) -> pl.DataFrame:
 
 
 def _follow_ups(acts: pl.DataFrame, novel: pl.DataFrame) -> pl.DataFrame:
-    """Return first uses where the same principal gave privilege within the two weeks before."""
+    """Return first uses where the same principal gave privilege within the two weeks before.
+
+    Who gives privilege on many days does so for work: the bits fall with the other days in these two weeks.
+    """
     steps = acts.filter(pl.col("risk") == "privilege").select("principal_id", "group", given="first_seen")
-    used = novel.join(steps, on=["principal_id", "group"]).filter(
-        (pl.col("first_seen") > pl.col("given"))
-        & (pl.col("first_seen") - pl.col("given") <= pl.duration(days=_FOLLOWS))
+    recent = (pl.col("first_seen") > pl.col("given")) & (
+        pl.col("first_seen") - pl.col("given") <= pl.duration(days=_FOLLOWS)
     )
+    days = novel.select("principal_id", "first_seen", "name").join(steps.drop("group"), on="principal_id")
+    habit = days.filter(recent).group_by("principal_id", "first_seen", "name").agg(
+        habit=pl.col("given").dt.date().n_unique() - 1
+    )  # fmt: skip
+    used = novel.join(steps, on=["principal_id", "group"]).filter(recent)
     return (
-        used.sort("first_seen", "name")
+        used.join(habit, on=["principal_id", "first_seen", "name"])
+        .sort("first_seen", "name", "given")
         .unique(["principal_id", "day"], keep="first", maintain_order=True)
-        .with_columns(bits=pl.lit(4.0), kind=pl.lit("after_privilege"), what=pl.col("operation"))
-    )
+        .with_columns(bits=4.0 - 1.5 * log2(1 + pl.col("habit")), kind=pl.lit("after_privilege"),
+                      what=pl.col("operation"))
+    )  # fmt: skip
 
 
 def _machine_steps(inputs: BehaviourInputs, acts: pl.DataFrame, novel: pl.DataFrame) -> pl.DataFrame:
