@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 
 from rightsize.store.connection import Store, open_store
-from rightsize.store.staging import EVENT_KEY, create_staging, stage_events
 from rightsize.store.merge import merge
+from rightsize.store.staging import EVENT_KEY, create_staging, stage_events
 
 FIRST, DAYS = dt.date(2026, 1, 5), 120
 TEAMS, PEOPLE, WORKLOADS, HIRES, LEAVERS = 14, 110, 34, 8, 5
@@ -161,9 +161,7 @@ def _habits(rng: np.random.Generator, teams: np.ndarray[Any, Any]) -> np.ndarray
     return np.stack([rng.permutation(of_team[team])[:10] for team in teams[:PEOPLE]])
 
 
-def _work(
-    rng: np.random.Generator, teams: np.ndarray[Any, Any], own: np.ndarray[Any, Any], days: int
-) -> pl.DataFrame:
+def _work(rng: np.random.Generator, teams: np.ndarray[Any, Any], own: np.ndarray[Any, Any], days: int) -> pl.DataFrame:
     """Ordinary work: each person's operations with a long tail, something new about once in two months."""
     chance = 1 / np.arange(1, 11) ** 1.1
     day = np.arange(days)
@@ -262,7 +260,9 @@ def _from_where(rng: np.random.Generator, calls: pl.DataFrame, teams: np.ndarray
     office = np.char.add("198.51.100.", (10 + person % 200).astype(str))
     abroad = np.char.add(np.char.add("192.88.", place.astype(str)), ".9")
     job = np.char.add(np.char.add("20.50.", (person % 8).astype(str)), ".4")
-    ip = np.where(person >= PEOPLE, job, np.where(place > 0, abroad, np.where(at_home[person, day] | night, home, office)))
+    ip = np.where(
+        person >= PEOPLE, job, np.where(place > 0, abroad, np.where(at_home[person, day] | night, home, office))
+    )
     country = np.where((place > 0) & (person < PEOPLE), np.array(["FR", "US", "ES", "IT"])[place % 4], "GB")
     return calls.with_columns(ip=pl.Series(ip), country=pl.Series(country))
 

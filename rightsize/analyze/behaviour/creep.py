@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.behaviour.context_signals import log2
+from rightsize.analyze.behaviour.context_signals import rarity
 
 LIMIT = 12.0
 """Bits of the sum from which on a day is a finding."""
@@ -43,7 +43,7 @@ def find_creep(first: pl.DataFrame, young: pl.DataFrame) -> pl.DataFrame:
     """
     sought = first.filter(pl.col("risk").is_not_null())
     settled = sought.filter(pl.col("day") >= pl.col("start") + pl.duration(days=_BURN_IN))
-    rare = log2(1 + pl.col("peers")) - log2(1 + pl.col("known"))
+    rare = rarity(pl.col("peers"), pl.col("known"))
     bits = pl.min_horizontal((_WEEKLY / pl.col("rate")).log(2.0), rare, _MOST)
     steps = pl.concat(
         [

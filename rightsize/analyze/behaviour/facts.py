@@ -17,6 +17,7 @@ from rightsize.analyze.behaviour.context_signals import (
     find_given,
     find_places,
     log2,
+    rarity,
 )
 from rightsize.analyze.behaviour.creep import LIMIT, find_creep
 from rightsize.analyze.behaviour.first_days import compare_first_days, find_first_days, find_wakings
@@ -264,7 +265,7 @@ def _sprees(novel: pl.DataFrame) -> pl.DataFrame:
 def _sensitive(novel: pl.DataFrame) -> pl.DataFrame:
     """Return first uses of operations that attackers seek; each class counts once a day, less if peers use it, too."""
     weight = pl.col("risk").replace_strict(_OF_RISK, default=0.0, return_dtype=pl.Float64)
-    rare = log2(1 + pl.col("peers")) - log2(1 + pl.col("known"))
+    rare = rarity(pl.col("peers"), pl.col("known"))
     weighed = novel.with_columns(bits=pl.min_horizontal(weight, rare))
     return (
         weighed.filter(pl.col("bits") > 0)

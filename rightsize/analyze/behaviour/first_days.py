@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.behaviour.context_signals import log2
+from rightsize.analyze.behaviour.context_signals import log2, rarity
 
 FORTNIGHT = 14
 """Calendar days from the first day of a principal on that are its first days."""
@@ -85,7 +85,7 @@ def _among_first_days(sought: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame
             .filter((pl.col("ready") <= pl.col("day")) & (pl.col("who") != pl.col("principal_id")))
             .group_by("principal_id", "day", value).agg(known=pl.col("who").n_unique())
         )  # fmt: skip
-        rare = log2(1 + pl.col("crowd").fill_null(0)) - log2(1 + pl.col("known").fill_null(0))
+        rare = rarity(pl.col("crowd").fill_null(0), pl.col("known").fill_null(0))
         found = (
             found.join(known, on=["principal_id", "day", value], how="left")
             .join(crowds, on=["principal_id", "day"], how="left")
