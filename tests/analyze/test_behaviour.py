@@ -196,7 +196,7 @@ def signs_in_daily(life: Life, who: str = ANN, country: str = "GB") -> Life:
 
 def test_a_country_that_nobody_signs_in_from_is_told_beside_what_was_done(life: Life) -> None:
     """A country and the network there are one surprise, and not two."""
-    signs_in_daily(life).did(ANN, KEYS).came(ANN, country="KP", network="192.0.2.0/24", network_number="64500")
+    signs_in_daily(life).did(ANN, KEYS, RUN).came(ANN, country="KP", network="192.0.2.0/24", network_number="64500")
     ((sentence, kinds, score),) = life.found().select("sentence", "kinds", "score").rows()
     assert "from the country KP, which it never used before" in sentence
     assert "signed in from the network AS64500" in sentence
@@ -270,7 +270,7 @@ def test_a_guest_who_seeks_at_once_what_nobody_did_at_first_is_told_above_a_hire
     assert Life.kinds(life.did(GUEST, KEYS, RESTART), GUEST) == []
     life.did(GUEST, RUN, LOGS, ASSIGN, hour=20)
     assert {"first_days", "risk_code_execution", "risk_evasion"} <= set(life.kinds(GUEST))
-    assert "more of what attackers seek than 6 of 6 others did in their first two weeks" in life.found()["sentence"][0]
+    assert "more of what attackers seek than 6 of 6 others did in as many first days" in life.found()["sentence"][0]
 
 
 @pytest.mark.parametrize(("held", "told"), [(610, True), (40, False)])

@@ -33,7 +33,7 @@ from tests.bench.quiet_tenant import Made, event_rows, load_frames, make_quiet, 
 SLOW = True
 TUNED_SEEDS = (11, 12)
 """On these the thresholds were chosen, with the attacks of the same seeds."""
-QUIET_SEEDS, ATTACK_SEEDS = (101, 102, 103, 104, 105, 106), (201, 202)
+QUIET_SEEDS, ATTACK_SEEDS = (101, 102, 103, 104, 105, 106), (201,)
 """These were never looked at before they were measured."""
 FOREIGN = "192.0.2.0/24"
 _MONTH = 30.0

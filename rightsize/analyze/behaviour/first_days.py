@@ -1,8 +1,8 @@
 """Find what is unusual in the days of a principal without a history, compared with the first days of others.
 
 A hire, a guest or an application that wakes has no past of its own. Its first uses of operations that attackers seek
-are compared with the first fortnight of the principals of its kind, and of those that hold a role with it. Whoever
-does as they did surprises little.
+are compared with as many first days of the principals of its kind, and of those that hold a role with it: a first
+evening with their first days, two weeks with their first two weeks. Whoever does as they did surprises little.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def find_first_days(
     """Return the facts of days without a history.
 
     Args:
-        novel: First uses on those days: `principal_id, of, day, operation, name, risk, done`, with how many of what
-            attackers seek the principal had done until then.
-        first: The first use of each operation by each principal: `principal_id, of, day, name, risk`.
+        novel: First uses on those days: `principal_id, of, start, day, operation, name, risk, done`, with how many of
+            what attackers seek the principal had done until then.
+        first: The first use of each operation by each principal: `principal_id, of, start, day, name, risk`.
         places: `principal_id, of, is_sign_in, network, country, day`.
         days: The days without a history: `principal_id, of, day`.
         holders: `principal_id, role`: who holds which role.
@@ -54,19 +54,24 @@ def find_first_days(
 
 
 def first_fortnights(first: pl.DataFrame) -> pl.DataFrame:
-    """Return the uses of the first fortnight of each principal, with the day from which on they count for others.
+    """Return the uses of the first fortnight of each principal: the columns of `first`, `ready` and `nth`.
 
-    Columns of `first`, and `ready`; a principal without a use that attackers seek has its first use of all.
+    They count for others from the day `ready` on, when the fortnight is over. `nth` is the number of the day, from 0.
     """
-    start = pl.col("day").min().over("principal_id")
-    return first.with_columns(ready=start + pl.duration(days=FORTNIGHT)).filter(pl.col("day") < pl.col("ready"))
+    ready = pl.col("start") + pl.duration(days=FORTNIGHT)
+    return first.with_columns(ready=ready, nth=_nth_day()).filter(pl.col("day") < ready)
+
+
+def _nth_day() -> pl.Expr:
+    """Return how many days a use came after the first day of its principal, at most the last of a fortnight."""
+    return (pl.col("day") - pl.col("start")).dt.total_days().clip(upper_bound=FORTNIGHT - 1)
 
 
 def compare_first_days(uses: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
-    """Return first uses with their `bits`: how few others used the operation, and its class, in their first fortnight.
+    """Return first uses with their `bits`: how few others used the operation, and its class, in as many first days.
 
     Args:
-        uses: `principal_id, of, day, operation, name, risk`.
+        uses: `principal_id, of, start, day, operation, name, risk`.
         first: As in `find_first_days`.
     """
     compared = _among_first_days(uses, first_fortnights(first))
@@ -75,14 +80,17 @@ def compare_first_days(uses: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
 
 def _among_first_days(sought: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame:
     """Return the first uses with the bits that the operation, and the class of it, has among first fortnights."""
-    found = sought.select("principal_id", "of", "day", "operation", "name", "risk")
+    found = sought.select("principal_id", "of", "day", "operation", "name", "risk", nth=_nth_day())
     crowds = _crowd_sizes(found, peers)
     for value in ("name", "risk"):
-        members = peers.select("of", value, "ready", who="principal_id").drop_nulls().unique()
+        members = peers.group_by("of", value, "ready", who="principal_id").agg(began=pl.col("nth").min()).drop_nulls()
         known = (
-            found.select("principal_id", "of", "day", value).unique()
+            found.select("principal_id", "of", "day", "nth", value).unique()
             .join(members, on=["of", value])
-            .filter((pl.col("ready") <= pl.col("day")) & (pl.col("who") != pl.col("principal_id")))
+            .filter(
+                (pl.col("ready") <= pl.col("day")) & (pl.col("began") <= pl.col("nth"))
+                & (pl.col("who") != pl.col("principal_id"))
+            )
             .group_by("principal_id", "day", value).agg(known=pl.col("who").n_unique())
         )  # fmt: skip
         rare = rarity(pl.col("crowd").fill_null(0), pl.col("known").fill_null(0))
@@ -106,20 +114,24 @@ def _crowd_sizes(days: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame:
 
 
 def _crowds(sought: pl.DataFrame, peers: pl.DataFrame, holders: pl.DataFrame) -> pl.DataFrame:
-    """Return days up to which a principal did more of what attackers seek than others in their first fortnight.
+    """Return days up to which a principal did more of what attackers seek than others in as many first days.
 
     Others are those of its kind and, where five or more of them hold a role with it, those; the smaller surprise
     counts.
     """
     counted = (
-        sought.group_by("principal_id", "of", "day").agg(pl.col("done").max())
+        sought.group_by("principal_id", "of", "day").agg(pl.col("done").max(), nth=_nth_day().max())
         .filter(pl.col("done") > 1)
         .sort("principal_id", "day")
     )  # fmt: skip
-    others = peers.group_by("of", "principal_id", "ready").agg(did=pl.col("risk").is_not_null().sum())
-    near = counted.select("principal_id", "of", "day", "done").join(
-        others.rename({"principal_id": "who"}), on="of"
-    ).filter((pl.col("ready") <= pl.col("day")) & (pl.col("who") != pl.col("principal_id")))  # fmt: skip
+    some = counted.select("of", "nth").unique()
+    others = (
+        peers.join(some, on="of", suffix="_asked")
+        .group_by("of", "ready", who="principal_id", nth="nth_asked")
+        .agg(did=(pl.col("risk").is_not_null() & (pl.col("nth") <= pl.col("nth_asked"))).sum())
+    )
+    is_before = (pl.col("ready") <= pl.col("day")) & (pl.col("who") != pl.col("principal_id"))
+    near = counted.join(others, on=["of", "nth"]).filter(is_before)
     same = counted.select("principal_id").unique().join(holders, on="principal_id").join(
         holders.rename({"principal_id": "who"}), on="role"
     ).select("principal_id", "who").unique()  # fmt: skip

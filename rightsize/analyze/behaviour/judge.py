@@ -14,7 +14,7 @@ import polars as pl
 
 from rightsize.analyze.behaviour.facts import Behaviour
 
-THRESHOLD = 12.0
+THRESHOLD = 13.0
 HIGH = 18.0
 """The least bits of a finding of high severity."""
 FINDINGS_SCHEMA: dict[str, pl.DataType] = {
@@ -82,7 +82,7 @@ _SAID = {
     "after_privilege": "within two weeks of giving privilege there",
     "after_grant": "within two weeks after {name} gave it a role there",
     "after_code": "within two hours after {name} ran code on its machine",
-    "first_days": "more of what attackers seek than {what} others did in their first two weeks",
+    "first_days": "more of what attackers seek than {what} others did in as many first days",
 }
 """The part of the sentence for each kind of fact."""
 
