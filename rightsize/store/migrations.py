@@ -14,7 +14,7 @@ from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
 from rightsize.store.transactions import one_transaction
 
-SCHEMA_VERSION = 33
+SCHEMA_VERSION = 34
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -207,6 +207,11 @@ def _add_parts_of_options(connection: duckdb.DuckDBPyConnection) -> None:
     _create(connection, "observability_options", "observability_parts")
 
 
+def _add_since(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add the first day of findings that added up over weeks; the next analysis writes them anew."""
+    connection.execute("ALTER TABLE base.behaviour_findings ADD COLUMN IF NOT EXISTS since DATE")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -243,6 +248,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     31: _add_parts_of_options,
     # Older versions would change the content without a new revision; every migration gives it one.
     32: lambda _: None,
+    33: _add_since,
 }
 """The step from each version to the next."""
 

@@ -128,7 +128,7 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
         _hours(judged),
         _bursts(judged),
         _wakings(days),
-        _follow_ups(acts, every),
+        _follow_ups(acts, novel),
         _machine_steps(inputs, acts, every),
         find_given(inputs.given, every),
         *find_activations(inputs.activations, judged),

@@ -18,7 +18,7 @@ _LEAST_HOLDERS = 5
 _OLD, _SILENT = 90, 30
 """The least days of an assignment's age, and of silence before its use, for a grant that wakes."""
 _SHARE = 0.5
-_ELSEWHERE = {"network": (0.5, 3.0), "country": (0.7, 6.0)}
+_ELSEWHERE = {"network": (0.5, 1.5), "country": (0.7, 6.0)}
 """Weight and most bits of a network or a country from which nobody of the kind came before."""
 
 
