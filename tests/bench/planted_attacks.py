@@ -287,8 +287,9 @@ def hire(cast: Cast) -> Case:
 def handover(cast: Cast) -> Case:
     one = cast.person()
     team, ip = cast.team(one), cast.ip(one)
-    return Case(pl.concat([calls_of(one, START + 1, 10, [ASSIGN, SETTINGS], team, ip),
-                           calls_of(one, START + 3, 14, [KEYS, "Microsoft.Resources/tags/write"], team, ip)]))  # fmt: skip
+    first = calls_of(one, START + 1, 10, [ASSIGN, SETTINGS], team, ip)
+    last = calls_of(one, START + 3, 14, [KEYS, "Microsoft.Resources/tags/write"], team, ip)
+    return Case(pl.concat([first, last]))
 
 
 def night_on_call(cast: Cast) -> Case:
@@ -315,8 +316,12 @@ def month_end(cast: Cast) -> Case:
 
 def drill(cast: Cast) -> Case:
     one = cast.person()
-    work = ["Microsoft.Sql/servers/failoverGroups/failover/action", "Microsoft.Compute/virtualMachines/redeploy/action",
-            "Microsoft.Network/trafficManagerProfiles/write", "Microsoft.Compute/virtualMachines/start/action"]  # fmt: skip
+    work = [
+        "Microsoft.Sql/servers/failoverGroups/failover/action",
+        "Microsoft.Compute/virtualMachines/redeploy/action",
+        "Microsoft.Network/trafficManagerProfiles/write",
+        COMMON[0],
+    ]
     return Case(calls_of(one, START + 4, 10, work, cast.team(one), cast.ip(one), 30))
 
 

@@ -40,7 +40,7 @@ COMMON = (
     "Microsoft.Automation/automationAccounts/write", "Microsoft.Cdn/profiles/purge/action",
     "Microsoft.DocumentDB/databaseAccounts/write", "Microsoft.ContainerService/managedClusters/write",
     "Microsoft.OperationalInsights/workspaces/query/action", "Microsoft.Network/dnsZones/A/write",
-    f"{_COMPUTE}Scaleeets/write".replace("Scaleeets", "ScaleSets"), "Microsoft.DataFactory/factories/write",
+    f"{_COMPUTE}ScaleSets/write", "Microsoft.DataFactory/factories/write",
 )  # fmt: skip
 RISKY = (
     "Microsoft.Storage/storageAccounts/listKeys/action", f"{_WEB}/config/list/action",
@@ -50,7 +50,8 @@ RISKY = (
     "Microsoft.DocumentDB/databaseAccounts/listKeys/action", "Microsoft.Cache/redis/listKeys/action",
     f"{_SQL}/firewallRules/write", "Microsoft.Network/networkSecurityGroups/securityRules/write",
     "Microsoft.KeyVault/vaults/write", "Microsoft.Authorization/roleAssignments/write",
-    "Microsoft.Automation/automationAccounts/runbooks/draft/write", "Microsoft.Automation/automationAccounts/jobs/write",
+    "Microsoft.Automation/automationAccounts/runbooks/draft/write",
+    "Microsoft.Automation/automationAccounts/jobs/write",
     f"{_SQL}/databases/export/action", "Microsoft.Compute/snapshots/write", f"{_SQL}/databases/delete",
     "Microsoft.Insights/diagnosticSettings/write", "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",
 )  # fmt: skip
@@ -294,8 +295,8 @@ def principal_rows(people: pl.DataFrame) -> pl.DataFrame:
 def grant_rows(grants: pl.DataFrame) -> pl.DataFrame:
     return grants.select(
         role_assignment_id=pl.col("number").map_elements(grant_id, return_dtype=pl.String), state=pl.lit("active"),
-        principal_id=pl.col("principal").map_elements(who, return_dtype=pl.String), role_definition_id=pl.lit(CONTRIBUTOR),
-        role_name=pl.lit("Contributor"), created_on="created_on",
+        principal_id=pl.col("principal").map_elements(who, return_dtype=pl.String),
+        role_definition_id=pl.lit(CONTRIBUTOR), role_name=pl.lit("Contributor"), created_on="created_on",
         scope=pl.col("team").map_elements(group_of, return_dtype=pl.String),
     )  # fmt: skip
 
