@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 from rightsize.store.connection import Store, open_store
 from rightsize.store.quarantine import replace_decisions
@@ -23,6 +24,7 @@ def suspect(store: Store) -> list[str]:
     return sorted(use["operation"].unique())
 
 
+@pytest.mark.slow
 def test_an_unusual_day_is_held_with_what_follows_until_it_is_trusted(tmp_path: Path) -> None:
     first = dt.date(2026, 1, 2)
     days = [first + dt.timedelta(days=n) for n in range(41)]
