@@ -14,7 +14,7 @@ import polars as pl
 
 from rightsize.analyze.behaviour.facts import Behaviour
 
-THRESHOLD = 12.5
+THRESHOLD = 13.0
 HIGH = 18.0
 """The least bits of a finding of high severity."""
 FINDINGS_SCHEMA: dict[str, pl.DataType] = {
