@@ -229,10 +229,16 @@ def _add_trust_in_use(connection: duckdb.DuckDBPyConnection) -> None:
     fill_credentials(connection)
 
 
+def _add_since(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add the first day of findings that added up over weeks; the next analysis writes them anew."""
+    connection.execute("ALTER TABLE base.behaviour_findings ADD COLUMN IF NOT EXISTS since DATE")
+
+
 def _add_version_34(connection: duckdb.DuckDBPyConnection) -> None:
     _add_audits_and_judgements(connection)
     _add_blueprints(connection)
     _add_trust_in_use(connection)
+    _add_since(connection)
 
 
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {

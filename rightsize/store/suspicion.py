@@ -24,7 +24,7 @@ _SILENT = "'informational', 'none'"
 _KINDS = ("alert", "risk_detection", "risky_sign_in", "risky_principal", "confirmed_principal")
 # Consecutive days without rows that do not end a stretch of days, and the least days of a stretch.
 _SILENCE_DAYS, _STRETCH_DAYS = 7, 3
-_NEWEST = f"""
+NEWEST_DAY = f"""
     SELECT coalesce(max(last) FILTER (WHERE days >= {_STRETCH_DAYS}), min(last)) FROM (
         SELECT max(day) AS last, count(*) AS days FROM (
             SELECT day, sum(begins) OVER (ORDER BY day) AS stretch FROM (
@@ -34,6 +34,7 @@ _NEWEST = f"""
                     UNION SELECT coalesce(last_time, first_time)::DATE FROM base.signals
                 ) WHERE day IS NOT NULL)
         ) GROUP BY stretch)"""
+"""SQL for the newest day of logs and signals, the last one of a stretch of several days."""
 
 
 def find_standing(con: duckdb.DuckDBPyConnection) -> None:
@@ -45,7 +46,7 @@ def find_standing(con: duckdb.DuckDBPyConnection) -> None:
         CREATE OR REPLACE TEMP TABLE standing_decisions AS
         SELECT d.* EXCLUDE (principal), coalesce(alias.principal_id, {folded("d.principal")}) AS principal_id
         FROM base.signal_decisions AS d LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = {folded("d.principal")}
-        WHERE expires >= coalesce(({_NEWEST}), expires)""")
+        WHERE expires >= coalesce(({NEWEST_DAY}), expires)""")
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE standing_signals AS
         SELECT signal_id, CASE WHEN status = 'confirmedcompromised' AND kind = 'risky_principal'

@@ -288,21 +288,29 @@ def _is_gone(row: Row, as_of: dt.date, names: Names) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def behaviour_changes(found: pl.DataFrame, names: Names) -> pl.DataFrame:
+def behaviour_changes(found: pl.DataFrame, names: Names, newest: dt.date, *, is_update: bool = False) -> pl.DataFrame:
     """Return the changes that report unusual behaviour.
 
     Args:
         found: As the table `behaviour_findings`.
         names: Names.
+        newest: The newest day of the logs, which is not over.
+        is_update: Whether each was reported before, and is severer now.
     """
     return _table(
-        _change(
-            "behaviour", (row["principal_id"], row["day"].isoformat()), row["sentence"],
-            severity=weight_of(row["score"]), day=row["day"], time=row["first_time"], names=names,
-            principal_id=row["principal_id"],
-            detail={name: row[name] for name in ("score", "kinds", "operations", "days_before", "days_alike")},
-        )
-        for row in found.sort("day", "principal_id").to_dicts()
+        _unusual(row, names, newest, is_update=is_update) for row in found.sort("day", "principal_id").to_dicts()
+    )
+
+
+def _unusual(row: Row, names: Names, newest: dt.date, *, is_update: bool) -> dict[str, Any]:
+    severity, so_far = weight_of(row["score"]), row["day"] == newest
+    text = f"update, now {severity}: {row['sentence']}" if is_update else row["sentence"]
+    return _change(
+        "behaviour", (row["principal_id"], row["day"].isoformat(), *((severity,) if is_update else ())),
+        text + ("; the day is not over" if so_far else ""), severity=severity, day=row["day"], time=row["first_time"],
+        names=names, principal_id=row["principal_id"],
+        detail={name: row[name] for name in ("score", "kinds", "operations", "days_before", "days_alike")}
+        | {"so_far": so_far, "update": is_update},
     )  # fmt: skip
 
 

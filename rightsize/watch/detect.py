@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from rightsize.analyze.behaviour.judge import HIGH
 from rightsize.analyze.grant_deduplication import marks_of_events, marks_of_listed, read_named, said_before
 from rightsize.analyze.state_snapshot import LISTED
 from rightsize.rules.tables import rows_of
@@ -157,24 +158,36 @@ def _report_gone(context: ReportContext, gone: pl.DataFrame, as_of: dt.date, fou
 
 
 def report_behaviour(context: ReportContext, days: Collection[dt.date], newest: dt.date, found: Found) -> None:
-    """Add the changes about unusual behaviour on complete days, once for each principal and day.
+    """Add the changes about unusual behaviour, once for each principal and day, and once more if it became severer.
+
+    The newest day is judged by what has come until now. What a day shows only grows with its calls, so its end confirms
+    what was reported, or makes it severer.
 
     Args:
         context: The inputs of reports.
-        days: The days that are now complete, and earlier days with late records.
+        days: The days that are now complete, the newest day, and earlier days with late records.
         newest: The newest day of the logs, which is not complete.
         found: Gets the changes.
     """
-    over = {day for day in days if horizon(newest) <= day < newest}
-    if not over:
+    asked = {day for day in days if horizon(newest) <= day <= newest}
+    if not asked:
         return
-    rows = behaviour_of_days(context.store, over)
+    severity = pl.when(pl.col("score") >= HIGH).then(pl.lit("high")).otherwise(pl.lit("medium"))
     name = pl.concat_str("principal_id", pl.col("day").cast(pl.String), separator="|")
-    rows = rows.with_columns(kind=pl.lit("behaviour"), name=name)
-    fresh = rows.join(found.known(context.store, "behaviour"), on=_KEY, how="anti")
+    rows = behaviour_of_days(context.store, asked).with_columns(kind=pl.lit("behaviour"), name=name, value=severity)
+    known = found.known(context.store, "behaviour")
+    fresh = rows.join(known, on=_KEY, how="anti")
+    told = known.filter(pl.col("value") == "medium").select(*_KEY)
+    severer = rows.filter(pl.col("value") == "high").join(told, on=_KEY, how="semi")
+    severer = severer.with_columns(name=pl.col("name") + "|high").join(known, on=_KEY, how="anti")
     if not context.is_first:
-        found.changes.append(behaviour_changes(fresh, context.names))
-    found.reported = pl.concat([found.reported, fresh.select(*_KEY, "day", value=pl.lit("")).select(list(SEEN))])
+        found.changes.append(behaviour_changes(fresh, context.names, newest))
+        found.changes.append(behaviour_changes(severer, context.names, newest, is_update=True))
+    else:
+        # What stood before the first pass is known, however it goes on.
+        fresh = fresh.with_columns(value=pl.lit(""))
+    marks = pl.concat([fresh.select(list(SEEN)), severer.select(list(SEEN))])
+    found.reported = pl.concat([found.reported, marks])
 
 
 def report_expiries(store: Store, limit: dt.datetime, day: dt.date, found: Found) -> None:

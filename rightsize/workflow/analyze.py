@@ -29,7 +29,7 @@ from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
 from rightsize.model.progress import step
 from rightsize.store.connection import Store, open_store
 from rightsize.store.stored_analysis import AnalysisOptions, mark_answers
-from rightsize.workflow.behaviour import behaviour_rows, find_behaviour
+from rightsize.workflow.behaviour import behaviour_rows, find_behaviour, with_holds
 from rightsize.workflow.content import require_content
 from rightsize.workflow.keep_analysis import has_default_options, keep_analysis
 from rightsize.workflow.layers import keep_layers
@@ -84,7 +84,7 @@ def analyze_store(
     with open_store(db, read_only=False, existing=True) as store:
         require_content(store)
         behaviour = find_behaviour(store)
-        inputs = Inputs.read(store.table)
+        inputs = Inputs.read(with_holds(store, behaviour))
         judged = judge_planes(tables_beside(store, inputs), as_of, min_window, forget_days, min_days)
         planes = [one.analysis for one in judged]
         analysis, judged_findings = analyse_inputs(

@@ -35,6 +35,7 @@ from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.graph.backtest import GraphTrial, try_graph
 from rightsize.propose.risk.calibration import Prediction, by_basis, by_weeks, reliability, scores
 from rightsize.store.connection import open_store
+from rightsize.workflow.behaviour import with_holds
 from rightsize.workflow.propose import require_catalogue, require_coverage
 from rightsize.workflow.text_files import read_bytes
 
@@ -194,7 +195,7 @@ def backtest_store(
     shared = shared or PlanOptions()
     needs = read_needs(truth) if truth is not None else None
     with open_store(db, read_only=True) as store:
-        inputs = Inputs.read(store.table)
+        inputs = Inputs.read(with_holds(store))
         graph = GraphTables.read(store.table)
     shared = replace(shared, emergency_access=resolve_known(inputs, shared.emergency_access))
     read = read_settings(settings or DEFAULT_SETTINGS, shared)

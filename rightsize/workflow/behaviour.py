@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import polars as pl
 
 from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, read_behaviour
+from rightsize.analyze.behaviour.holds import HELD, find_held, with_held
 from rightsize.analyze.behaviour.judge import FINDINGS_SCHEMA, HIGH, judge_behaviour, reported_days
 from rightsize.analyze.text import folded
 from rightsize.model.progress import step
 from rightsize.rules.escalation import escalation_rules
 from rightsize.store.connection import Store
+from rightsize.store.ddl import RESOLVED
 from rightsize.store.habits import FIRST_ROWS, PLACES, USAGE_BY_DAY, active_days, first_places, logged_days
+from rightsize.store.sql import folded as sql_folded
+from rightsize.store.suspicion import NEWEST_DAY
 
 _HISTORY_DAYS = 180
 # Days of history in which earlier grants and runs are looked for.
@@ -39,6 +43,22 @@ _ACTIVATIONS = """
         SELECT principal_id, lower(role_definition_id), time, justified FROM pim_records WHERE step = 'requested'
     ) WHERE principal_id IS NOT NULL AND time::DATE BETWEEN $first AND $last
     GROUP BY principal_id, role, time_bucket(INTERVAL '10 minutes', time)"""
+# A role is held by name or through a group, as the newest listing has it. An eligible role counts as held.
+_GRANTS = """
+    SELECT DISTINCT coalesce(c.member_id, a.principal_id) AS principal_id, lower(a.role_definition_id) AS role,
+        coalesce(d.role_name, a.role_name) AS role_name, lower(rtrim(a.scope, '/')) AS scope,
+        coalesce(a.created_on, a.start_on) AS created_on
+    FROM role_assignments AS a LEFT JOIN group_closure AS c ON c.group_id = a.principal_id
+    LEFT JOIN (SELECT lower(role_definition_id) AS id, min(role_name) AS role_name FROM role_definitions GROUP BY ALL)
+        AS d ON d.id = lower(a.role_definition_id)
+    WHERE a.state <> 'activated'"""
+_ROLE_OPERATIONS = """
+    SELECT DISTINCT lower(role_definition_id) AS role, lower(operation) AS name FROM role_operations
+    WHERE NOT conditional OR conditional IS NULL"""
+_TRUSTED = f"""
+    SELECT coalesce(alias.principal_id, {sql_folded("d.principal")}) AS principal_id, from_time, to_time
+    FROM base.signal_decisions AS d LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = {sql_folded("d.principal")}
+    WHERE d.decision = 'trust' AND d.signal_id IS NULL AND d.expires >= coalesce(({NEWEST_DAY}), d.expires)"""
 _ALL = {"first": dt.date.min, "last": dt.date.max}
 
 
@@ -75,6 +95,10 @@ def behaviour_inputs(
         ),
         machines=_machines(store.table("resource_identities"), principals),
         code=code,
+        grants=store.frame(_GRANTS).with_columns(
+            scope=pl.when(pl.col("scope") == "").then(pl.lit("/")).otherwise("scope")
+        ),
+        role_operations=store.frame(_ROLE_OPERATIONS),
     )
 
 
@@ -114,6 +138,37 @@ def behaviour_of_days(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
             found = _found(behaviour_inputs(store, span), roles)
             parts.append(found.filter(pl.col("day").is_in(some)))
     return pl.concat(parts)
+
+
+def held_use(store: Store, behaviour: pl.DataFrame | None = None, usage: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Return the rows of `usage_days` that are held; see `analyze.behaviour.holds`.
+
+    Args:
+        store: The store.
+        behaviour: The result of `find_behaviour`, where the caller has it.
+        usage: `usage_days`, where the caller has it.
+    """
+    newest = store.frame(f"SELECT ({NEWEST_DAY}) AS day")["day"][0]
+    if newest is None or not store.has_rows("usage_days"):
+        return pl.DataFrame(schema=HELD)
+    behaviour = find_behaviour(store) if behaviour is None else behaviour
+    usage = store.table("usage_days") if usage is None else usage
+    return find_held(usage, behaviour, store.frame(_TRUSTED), newest)
+
+
+def with_holds(store: Store, behaviour: pl.DataFrame | None = None) -> Callable[[str], pl.DataFrame]:
+    """Return a reader of tables in which held use counts as suspect, so that nothing is learnt from it.
+
+    Args:
+        store: The store.
+        behaviour: The result of `find_behaviour`, where the caller has it.
+    """
+
+    def table_of(name: str) -> pl.DataFrame:
+        rows = store.table(name)
+        return with_held(rows, held_use(store, behaviour, rows)) if name == "usage_days" else rows
+
+    return table_of
 
 
 def _role_names(store: Store) -> dict[str, str]:

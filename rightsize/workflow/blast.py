@@ -21,6 +21,7 @@ from rightsize.propose.verify.reviewable import plan_of
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import AnalysisOptions
 from rightsize.workflow.attack_paths import KINDS, ReachResult, named, named_subject, rank_of, step_of, told_reach
+from rightsize.workflow.behaviour import with_holds
 from rightsize.workflow.keep_analysis import analysis_of_rbac, options_of
 from rightsize.workflow.names import read_names
 from rightsize.workflow.plan_folder import read_plan_folder
@@ -115,7 +116,7 @@ def blast_from(
     """
     read = read_plan_folder(plan) if plan is not None else None
     with open_store(db, read_only=True) as store:
-        inputs = Inputs.read(store.table)
+        inputs = Inputs.read(with_holds(store))
         facts = read_facts(inputs, store.table)
         people, places = read_names(store)
         subjects = [*("r:" + facts.attached["scope"]), *("o:" + facts.trusted["outsider"])]

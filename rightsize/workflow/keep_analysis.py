@@ -30,6 +30,7 @@ from rightsize.store.stored_analysis import (
     store_analysis,
     stored_analysis,
 )
+from rightsize.workflow.behaviour import with_holds
 from rightsize.workflow.find_analysis import NOT_STORED
 from rightsize.workflow.names import read_names
 from rightsize.workflow.planes import judge_planes, tables_beside
@@ -81,7 +82,7 @@ def renew_analysis(store: Store) -> None:
         EvidenceError: Nothing is loaded that could be analysed.
     """
     if not is_current(store):
-        inputs = Inputs.read(store.table)
+        inputs = Inputs.read(with_holds(store))
         keep_analysis(store, inputs, *_judge(store, inputs, AnalysisOptions()))
 
 
@@ -126,7 +127,7 @@ def analyse_in_memory(store: Store, asked: AnalysisOptions) -> Analysed:
     Raises:
         EvidenceError: Nothing is loaded that could be analysed.
     """
-    inputs = Inputs.read(store.table)
+    inputs = Inputs.read(with_holds(store))
     return laid_out(store, inputs, *_judge(store, inputs, asked))
 
 
@@ -194,7 +195,7 @@ def answers_in_memory(store: Store) -> dict[str, pl.DataFrame]:
 
     These are the rows of `verdicts` and of `findings`, without those on unusual days, of which no control asks.
     """
-    inputs = Inputs.read(store.table)
+    inputs = Inputs.read(with_holds(store))
     try:
         analysis, findings, planes = _judge(store, inputs, AnalysisOptions())
     except EvidenceError:

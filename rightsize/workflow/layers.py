@@ -20,6 +20,7 @@ from rightsize.propose.assembly.planned_state import assigned_after, planned_gra
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.render.layers import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store
+from rightsize.workflow.behaviour import with_holds
 from rightsize.workflow.keep_analysis import analysis_of_rbac, options_of
 from rightsize.workflow.names import read_names
 from rightsize.workflow.plan_folder import read_plan_folder
@@ -90,7 +91,7 @@ def _answer(store: Store, plan: Path | None) -> LayerAnswer:
     if plan is None:
         return LayerAnswer(*(store.table(name) for name in _ANSWERS))
     read = read_plan_folder(plan)
-    inputs = Inputs.read(store.table)
+    inputs = Inputs.read(with_holds(store))
     return measure_plan(inputs, analysis_of_rbac(store, inputs, options_of(read.written.window)), plan_of(read))
 
 
@@ -109,7 +110,7 @@ def defeats_of(db: Path, principal: str, plan: Path | None = None) -> list[dict[
     """
     with open_store(db, read_only=True) as store:
         defeats = _answer(store, plan).defeats
-        inputs = Inputs.read(store.table)
+        inputs = Inputs.read(with_holds(store))
         _, places = read_names(store)
     _require(defeats)
     wanted = resolve_principal(inputs, principal)

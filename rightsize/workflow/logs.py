@@ -26,6 +26,7 @@ from rightsize.propose.optimize.best_set import choose_under_budget
 from rightsize.render.log_settings import template_files
 from rightsize.rules.prices import Prices, known_prices, read_prices
 from rightsize.store.connection import open_store
+from rightsize.workflow.behaviour import with_holds
 from rightsize.workflow.log_options import LogOption, LogPart, describe_options, spelt_scopes
 from rightsize.workflow.log_volumes import Sources, Tariff
 from rightsize.workflow.planes import judge_planes, tables_beside
@@ -209,7 +210,7 @@ def find_missing(
     """
     tariff = Tariff(_prices(prices, plan, region), plan, region, records_per_day)
     with open_store(db, read_only=False, existing=True) as store:
-        inputs = Inputs.read(store.table)
+        inputs = Inputs.read(with_holds(store))
         judged = judge_planes(tables_beside(store, inputs), as_of, min_window, forget_days, min_days)
         planes = [one.analysis for one in judged]
         analysis, findings = analyse_inputs(

@@ -42,7 +42,7 @@ from rightsize.store.digest import digest_content
 from rightsize.store.stored_analysis import AnalysisOptions
 from rightsize.workflow.analyze import write_conclusions
 from rightsize.workflow.asked_names import resolve_excluded, resolve_scopes
-from rightsize.workflow.behaviour import find_behaviour
+from rightsize.workflow.behaviour import find_behaviour, with_holds
 from rightsize.workflow.chain import CHAIN, make_chain
 from rightsize.workflow.content import require_content
 from rightsize.workflow.deploy import COMMENT_FORM, types_of
@@ -116,7 +116,7 @@ def propose_plan(
     with open_store(db, read_only=False, existing=True) as store:
         require_content(store)
         behaviour = find_behaviour(store)
-        inputs = Inputs.read(store.table)
+        inputs = Inputs.read(with_holds(store, behaviour))
         options = replace(
             options,
             emergency_access=resolve_known(inputs, options.emergency_access),

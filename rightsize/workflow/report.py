@@ -34,6 +34,7 @@ from rightsize.store.connection import Store, open_store
 from rightsize.store.digest import digest_content
 from rightsize.store.stored_analysis import AnalysisOptions
 from rightsize.workflow.analyze import all_findings
+from rightsize.workflow.behaviour import with_holds
 from rightsize.workflow.blast import blast_of, views_of
 from rightsize.workflow.content import require_content
 from rightsize.workflow.keep_analysis import whole_analysis
@@ -163,7 +164,7 @@ def read_sources(
     forget_days = DEFAULT_FORGET_DAYS if forget_days is None else forget_days
     with open_store(db, read_only=True) as store:
         require_content(store)
-        inputs = Inputs.read(store.table)
+        inputs = Inputs.read(with_holds(store))
         require_rbac(inputs)
         asked = AnalysisOptions(as_of, min_window, forget_days, min_days)
         analysis, findings, planes = whole_analysis(store, inputs, asked, note)

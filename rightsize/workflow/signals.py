@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
+import polars as pl
+
 from rightsize.analyze.signal_decisions import read_decisions
 from rightsize.model.entries import Form
 from rightsize.model.errors import InputError
-from rightsize.store.connection import open_store
+from rightsize.store.connection import Store, open_store
 from rightsize.store.quarantine import replace_decisions
-from rightsize.workflow.behaviour import find_behaviour
+from rightsize.workflow.behaviour import find_behaviour, held_use
 from rightsize.workflow.text_files import read_bytes
 
 _SIGNALS = """
@@ -55,6 +57,10 @@ _QUARANTINE = """
     ORDER BY only_evidence DESC, name, first_seen, q.operation, q.scope"""
 
 
+_HELD_BY = "after_"
+"""Beginning of the basis of held use: `after_behaviour`, `after_signal`."""
+
+
 @dataclass(frozen=True, slots=True)
 class SignalsResult:
     """The result of `signals`: signals, the operations they hold in quarantine, and unusual days in the logs."""
@@ -74,9 +80,41 @@ def show_signals(db: Path) -> SignalsResult:
         InputError: There is no store.
     """
     with open_store(db, read_only=True) as store:
-        return SignalsResult(
-            store.frame(_SIGNALS).to_dicts(), store.frame(_QUARANTINE).to_dicts(), find_behaviour(store).to_dicts()
+        behaviour = find_behaviour(store)
+        held = [*store.frame(_QUARANTINE).to_dicts(), *_held_rows(store, behaviour)]
+        return SignalsResult(store.frame(_SIGNALS).to_dicts(), held, behaviour.to_dicts())
+
+
+def _held_rows(store: Store, behaviour: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the operations that are held without a call in quarantine, with the columns of `_QUARANTINE`."""
+    usage = store.table("usage_days")
+    held = held_use(store, behaviour, usage)
+    if held.is_empty():
+        return []
+    names = store.table("principals").select("principal_id", known=pl.coalesce("user_principal_name", "display_name"))
+    use = pl.sum_horizontal("succeeded", "failed", "started")
+    key = ["principal_id", "operation", "scope", "plane"]
+    rows = usage.with_row_index("row").with_columns(use=use).join(held.drop("day"), on="row", how="left")
+    is_held = pl.col("basis").is_not_null()
+    grouped = rows.group_by(key).agg(
+        calls=pl.col("use").filter(is_held).sum(),
+        first_seen=pl.col("first_seen").filter(is_held).min(),
+        last_seen=pl.col("last_seen").filter(is_held).max(),
+        other_calls=(pl.col("use") - pl.col("suspect")).filter(~is_held).sum(),
+        basis=_HELD_BY + pl.col("basis").drop_nulls().unique().sort(),
+    )
+    return (
+        grouped.filter(pl.col("calls") > 0)
+        .join(names, on="principal_id", how="left")
+        .with_columns(
+            name=pl.coalesce("known", "principal_id"), only_evidence=pl.col("other_calls") <= 0,
+            signals=pl.lit([], pl.List(pl.String)),
         )
+        .sort("name", "first_seen", "operation", "scope")
+        .select("principal_id", "name", "operation", "scope", "plane", "calls", "first_seen", "last_seen",
+                "other_calls", "only_evidence", "signals", "basis")
+        .to_dicts()
+    )  # fmt: skip
 
 
 def decide_signals(db: Path, path: Path) -> int:

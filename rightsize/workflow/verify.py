@@ -20,6 +20,7 @@ from rightsize.propose.verify.verify import Change, Verification, verify
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
+from rightsize.workflow.behaviour import with_holds
 from rightsize.workflow.chain import read_chain
 from rightsize.workflow.plan_folder import files_beside, plan_file
 from rightsize.workflow.planes import verify_parts
@@ -91,7 +92,7 @@ def verify_plan(
     plan = with_readings(plan, read_tables(plan.evidence, files))
     del files
     with open_store(db, read_only=True) as store:
-        inputs = Inputs.read(store.table)
+        inputs = Inputs.read(with_holds(store))
         beyond = verify_parts(store.table, plan)
         linked = chain.answer(digest_content(store), store.table("loads")) if chain is not None else None
     found = verify(plan, roles, inputs)

@@ -15,7 +15,8 @@ from rightsize.model.tables import table
 from tests.analyze.habits import counted
 
 ANN, BOB, MACHINE = "ann", "bob", "machine"
-PEOPLE = [ANN, BOB, *(f"peer{number}" for number in range(5))]
+GUEST, APP = "guest", "app"
+PEOPLE = [ANN, BOB, GUEST, *(f"peer{number}" for number in range(5))]
 GROUP = "/subscriptions/s/resourceGroups/rg"
 VM = f"{GROUP}/providers/Microsoft.Compute/virtualMachines/vm"
 RESTART, KEYS = "Microsoft.Compute/virtualMachines/restart/action", "Microsoft.Storage/storageAccounts/listKeys/action"
@@ -28,6 +29,10 @@ PLACES = {
     "network_number": pl.String, "app_id": pl.String, "day": pl.Date, "calls": pl.Int64,
 }  # fmt: skip
 GIVEN = {"actor_id": pl.String, "holder_id": pl.String, "group": pl.String, "time": pl.Datetime("us")}
+GRANTS = {
+    "principal_id": pl.String, "role": pl.String, "role_name": pl.String, "scope": pl.String,
+    "created_on": pl.Datetime("us"),
+}  # fmt: skip
 ACTIVATIONS = {"principal_id": pl.String, "role": pl.String, "time": pl.Datetime("us"), "justified": pl.Boolean}
 
 
@@ -39,6 +44,7 @@ class Life:
         self.places: list[dict[str, Any]] = []
         self.given: list[dict[str, Any]] = []
         self.activations: list[dict[str, Any]] = []
+        self.grants: list[dict[str, Any]] = []
 
     def did(self, who: str, *operations: str, day: dt.date = DAY, hour: float = 10, **more: Any) -> Life:
         network, calls, scope = more.get("network", "198.51.100.0/24"), more.get("calls", 1), more.get("scope", VM)
@@ -67,6 +73,13 @@ class Life:
         self.activations.append({"principal_id": who, "role": role, "time": at, "justified": justified})
         return self
 
+    def holds(self, who: str, *, days: int, scope: str = GROUP) -> Life:
+        """It has held a role for so many days."""
+        at = dt.datetime.combine(DAY - dt.timedelta(days=days), dt.time(9))
+        row = {"principal_id": who, "role": "contributor", "role_name": "Contributor", "scope": scope.lower()}
+        self.grants.append(row | {"created_on": at})
+        return self
+
     def works(self, who: str, *operations: str, days: int = 60, skip: int = 0) -> Life:
         """The same on each of the days before the last one, but for the latest `skip`."""
         for ago in range(1 + skip, days + 1):
@@ -88,6 +101,8 @@ class Life:
             code=pl.DataFrame({"operation": [RUN]}),
             given=pl.DataFrame(self.given[::step], schema=GIVEN),
             activations=pl.DataFrame(self.activations[::step], schema=ACTIVATIONS),
+            grants=pl.DataFrame(self.grants[::step], schema=GRANTS),
+            role_operations=pl.DataFrame(schema={"role": pl.String, "name": pl.String}),
         )
 
     def facts(self, who: str = ANN) -> dict[str, tuple[float, str]]:
@@ -181,7 +196,7 @@ def signs_in_daily(life: Life, who: str = ANN, country: str = "GB") -> Life:
 
 def test_a_country_that_nobody_signs_in_from_is_told_beside_what_was_done(life: Life) -> None:
     """A country and the network there are one surprise, and not two."""
-    signs_in_daily(life).did(ANN, KEYS).came(ANN, country="KP", network="192.0.2.0/24", network_number="64500")
+    signs_in_daily(life).did(ANN, KEYS, RUN).came(ANN, country="KP", network="192.0.2.0/24", network_number="64500")
     ((sentence, kinds, score),) = life.found().select("sentence", "kinds", "score").rows()
     assert "from the country KP, which it never used before" in sentence
     assert "signed in from the network AS64500" in sentence
@@ -245,6 +260,51 @@ def test_a_sleeper_who_wakes_is_told(life: Life) -> None:
 def test_a_burst_is_a_fact(life: Life) -> None:
     facts = read_behaviour(life.did(ANN, RESTART, calls=400).inputs()).facts
     assert "burst" in facts["kind"].to_list()
+
+
+def test_a_guest_who_seeks_at_once_what_nobody_did_at_first_is_told_above_a_hire(life: Life) -> None:
+    """A hire reads the keys that others read in their first days, too; the guest also runs code and blinds logs."""
+    for number in range(5):
+        life.works(f"peer{number}", KEYS)
+    life.holds(ANN, days=200).holds(GUEST, days=1).gave(BOB, GUEST, day=DAY - dt.timedelta(days=1))
+    assert Life.kinds(life.did(GUEST, KEYS, RESTART), GUEST) == []
+    life.did(GUEST, RUN, LOGS, ASSIGN, hour=20)
+    assert {"first_days", "risk_code_execution", "risk_evasion"} <= set(life.kinds(GUEST))
+    assert "more of what attackers seek than 6 of 6 others did in as many first days" in life.found()["sentence"][0]
+
+
+@pytest.mark.parametrize(("held", "told"), [(610, True), (40, False)])
+def test_a_grant_that_wakes_is_told_with_role_scope_age_and_silence(held: int, told: bool, life: Life) -> None:
+    """The application has no history; only an old grant can have slept."""
+    life.works(MACHINE, days=50).holds(APP, days=held).did(APP, KEYS, RUN, LOGS, network="45.9.148.0/24", hour=3)
+    found = life.found().filter(pl.col("principal_id") == APP)
+    assert ("wakes" in life.facts(APP)) == told
+    said = f"used a sleeping grant, Contributor at {GROUP.lower()}, 610 days old and silent for 60"
+    assert [said in sentence for sentence in found["sentence"]] == [told]
+    assert found["first_time"][0] == dt.datetime.combine(DAY, dt.time(3))
+
+
+def creeping(*ago: int) -> Life:
+    made = Life().works(ANN, days=150)
+    for number in range(5):
+        made.works(f"peer{number}", days=150)
+    made.did(ANN, RESTART)
+    for operation, days in zip((KEYS, RUN, LOGS, ASSIGN), ago, strict=False):
+        made.did(ANN, operation, day=DAY - dt.timedelta(days=days))
+    return made
+
+
+def test_first_uses_that_add_up_over_weeks_are_told_with_their_first_day() -> None:
+    """None of the days says enough by itself, and one kind of fact is enough where it keeps coming."""
+    found = creeping(24, 16, 8, 1).found().sort("day")
+    first = found.row(0, named=True)
+    assert (first["day"], first["since"]) == (DAY - dt.timedelta(days=1), DAY - dt.timedelta(days=24))
+    assert {KEYS, RUN, LOGS, ASSIGN} <= set(first["operations"])
+    assert "creep" in first["kinds"]
+
+
+def test_first_uses_a_month_apart_add_up_to_nothing() -> None:
+    assert "creep" not in creeping(120, 90, 60, 30).kinds()
 
 
 def test_order_of_rows_changes_nothing(life: Life) -> None:

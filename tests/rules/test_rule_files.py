@@ -63,6 +63,8 @@ FILES = (
     "propagation",
     "signal_states",
     "signal_windows",
+    "behaviour_holds",
+    "behaviour_risks",
     "dual_operations",
     "resource_settings",
     "resource_logs",

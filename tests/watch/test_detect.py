@@ -284,18 +284,27 @@ def used_to_work(worked: Path, tmp_path: Path) -> Watch:
 
 
 @pytest.mark.everyday
-def test_behaviour_is_told_once_when_its_day_is_over(used_to_work: Watch) -> None:
-    """With its sentence and how often that happens; what comes late for the day does not tell it again."""
+def test_behaviour_is_told_once_as_it_comes(used_to_work: Watch) -> None:
+    """With its sentence and how often that happens; neither the end of the day nor late records tell it again."""
     watch = used_to_work
-    assert watch.passes(odd_day("2026-02-11")) == []
-    told = watch.passes(calls(record(time="2026-02-12T10:00:00", correlation_id="next")))
+    told = watch.passes(odd_day("2026-02-11"))
     assert [(row["kind"], row["principal_id"], str(row["day"])) for row in told] == [
         ("behaviour", HOLDER, "2026-02-11")
     ]
     assert "4 things for the first time" in told[0]["text"]
-    assert "days judged before, 0 scored at least as high" in told[0]["text"]
-    late = calls(record(time="2026-02-11T22:50:00", operation="Microsoft.Web/sites/delete", correlation_id="late"))
+    assert told[0]["text"].endswith("days judged before, 0 scored at least as high; the day is not over")
+    assert watch.passes(calls(record(time="2026-02-12T10:00:00", correlation_id="next"))) == []
+    late = calls(record(time="2026-02-11T22:50:00", correlation_id="late"))
     assert watch.passes(late) == []
+
+
+def test_behaviour_that_becomes_severer_is_told_as_an_update_once(used_to_work: Watch) -> None:
+    told = used_to_work.passes(odd_day("2026-02-11"))
+    more = calls(record(time="2026-02-11T22:50:00", operation="Microsoft.Web/sites/delete", correlation_id="more"))
+    update = used_to_work.passes(more)
+    assert [row["severity"] for row in (*told, *update)] == ["medium", "high"]
+    assert update[0]["text"].startswith("update, now high: ")
+    assert used_to_work.passes(day("2026-02-12")) == []
 
 
 def test_behaviour_of_a_day_that_came_late_is_told(used_to_work: Watch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 _FOLLOWS = 14
+_CROWD = 31
 _HABIT = 5
 """Activations that somebody needs before one of them is judged."""
 
@@ -12,6 +13,12 @@ _HABIT = 5
 def log2(value: pl.Expr) -> pl.Expr:
     """Return the binary logarithm of a count: its bits."""
     return value.cast(pl.Float64).log(2.0)
+
+
+def rarity(crowd: pl.Expr, known: pl.Expr) -> pl.Expr:
+    """Return the bits of what `known` of a `crowd` do; a small crowd counts as one of 31 with the same share."""
+    large = pl.max_horizontal(crowd.cast(pl.Float64), float(_CROWD))
+    return log2(1 + large) - log2(1 + known * large / pl.max_horizontal(crowd, 1))
 
 
 def find_places(

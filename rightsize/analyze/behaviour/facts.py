@@ -17,16 +17,24 @@ from rightsize.analyze.behaviour.context_signals import (
     find_given,
     find_places,
     log2,
+    rarity,
 )
+from rightsize.analyze.behaviour.creep import LIMIT, find_creep
+from rightsize.analyze.behaviour.first_days import compare_first_days, find_first_days, find_wakings
 from rightsize.analyze.text import folded, place_of
+from rightsize.rules.behaviour import sought_classes
 
 LEAST_DAYS = 10
 """Active days that a principal needs before one of its days is judged."""
 
 _BURN_IN = 21
+"""Days of a principal, and of a log, before a first use says anything."""
 _DORMANT = 30
 _FOLLOWS = 14
-_OF_RISK = {"privilege": 4.0, "evasion": 4.0, "secret": 3.0, "code_execution": 3.0, "destruction": 3.0, "exposure": 2.0}
+_OF_RISK = {
+    "privilege": 4.0, "evasion": 4.0, "secret": 3.0, "code_execution": 3.0, "destruction": 3.0, "exfiltration": 3.0,
+    "exposure": 2.0,
+}  # fmt: skip
 GROUP = r"^(/subscriptions/[^/]+(?:/resourcegroups/[^/]+)?)"
 """The resource group of a folded scope, or its subscription."""
 _FACT = ("principal_id", "day", "kind", "bits", "what")
@@ -52,6 +60,9 @@ class BehaviourInputs:
         code: `operation`: operations that run code on a resource.
         given: `actor_id, holder_id, group, time`: roles that principals gave, with the folded scope.
         activations: `principal_id, role, time, justified`: requests to activate a role.
+        grants: `principal_id, role, role_name, scope, created_on`: roles that principals hold at a folded scope, by
+            name or through a group, and since when.
+        role_operations: `role, name`: folded operations that each role may grant; none for roles that are not known.
     """
 
     days: pl.DataFrame
@@ -65,6 +76,8 @@ class BehaviourInputs:
     code: pl.DataFrame
     given: pl.DataFrame
     activations: pl.DataFrame
+    grants: pl.DataFrame
+    role_operations: pl.DataFrame
 
     @property
     def is_empty(self) -> bool:
@@ -77,40 +90,112 @@ class Behaviour:
     """The result of `read_behaviour`.
 
     Attributes:
-        judged: `principal_id, day, before, first_seen, last_seen`: the days that had enough active days before them.
+        judged: `principal_id, day, before, first_seen, last_seen, young`: the days that had enough active days before
+            them, and later than three weeks after the begin of the log those without a history (`young`).
         facts: `principal_id, day, kind, bits, what`: the surprising facts of those days.
         novel: `principal_id, day, operation, scope, risk`: operations done for the first time on those days.
+        creep: `principal_id, day, bits, count, since`: the sums of `creep.find_creep` that reach its limit.
     """
 
     judged: pl.DataFrame
     facts: pl.DataFrame
     novel: pl.DataFrame
+    creep: pl.DataFrame
 
 
 def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     """Return the days that can be judged, and the surprising facts of each."""
-    acts, days = _acts(inputs), inputs.active
+    acts, days, kinds = _acts(inputs), inputs.active, _classes(inputs.principals)
+    first = _first_uses(acts)
     since = pl.max_horizontal("enough", pl.col("start") + pl.duration(days=_BURN_IN))
     judged = days.filter(pl.col("before") >= LEAST_DAYS).with_columns(since=since).filter(pl.col("day") >= since)
-    novel = _novel(acts, judged)
+    young = _young(days, judged, first)
+    novel = _novel(first, judged)
+    fresh = first.join(young.select("principal_id", "day", "before"), on=["principal_id", "day"])
+    fresh = fresh.with_columns(earlier=pl.lit(0, novel.schema["earlier"]))
+    every = pl.concat([novel, fresh.select(novel.columns)])
     acted = days.select("principal_id", "day", logged="before")
+    weights = pl.col("risk").replace_strict(_OF_RISK, default=0.0, return_dtype=pl.Float64)
+    holders = inputs.grants.select("principal_id", "role").unique()
+    places = inputs.places.join(kinds, on="principal_id", how="left").with_columns(pl.col("of").fill_null("workload"))
     parts = [
         _operations(novel),
         _sprees(novel),
         _sensitive(novel),
         find_first_uses(acts.with_columns(value="group"), judged, acted, "scope", 0.5),
         find_first_uses(acts.with_columns(value="plane"), judged, acted, "plane", 1.0),
-        *find_places(inputs.places, inputs.logged, judged, _classes(inputs.principals)),
+        *find_places(inputs.places, inputs.logged, judged, kinds),
         _hours(judged),
         _bursts(judged),
         _wakings(days),
         _follow_ups(acts, novel),
-        _machine_steps(inputs, acts, novel),
-        find_given(inputs.given, novel),
+        _machine_steps(inputs, acts, every),
+        find_given(inputs.given, every),
         *find_activations(inputs.activations, judged),
+        *find_first_days(fresh, first, places, young, holders, weights),
+        find_wakings(fresh, young, inputs.grants, inputs.role_operations),
     ]
     facts = pl.concat([part.select(pl.col(name) for name in _FACT) for part in parts]).filter(pl.col("bits") > 0)
-    return Behaviour(judged, facts.sort(_FACT), novel)
+    asked = days.select("principal_id", "day")
+    creep = find_creep(first, compare_first_days(_young_uses(first), first))
+    creep = creep.filter(pl.col("bits") >= LIMIT).join(asked, on=["principal_id", "day"], how="semi")
+    return Behaviour(
+        pl.concat([judged.with_columns(young=pl.lit(False)), young.select(*judged.columns, "young")]),
+        facts.sort(_FACT),
+        every,
+        creep,
+    )
+
+
+def _first_uses(acts: pl.DataFrame) -> pl.DataFrame:
+    """Return the first use of each operation by each principal, with the counts that make it rare.
+
+    `peers` and `known` count the principals of the kind that were seen by then, and those that had used the operation;
+    so later principals change no earlier fact. `start` and `log_start` are the first days of the principal and of the
+    logs of the plane in which it was seen first. `risk` is null unless attackers seek the operation. `done` counts
+    those of the principal until then, after the first three weeks of the log.
+    """
+    sought = pl.when(pl.col("risk").is_in(list(_OF_RISK))).then("risk")
+    late = pl.col("day") >= pl.col("log_start") + pl.duration(days=_BURN_IN)
+    peers = acts.group_by("of", "principal_id").agg(pl.col("first_seen").min()).sort("first_seen", "principal_id")
+    peers = peers.select("of", "first_seen", peers=pl.int_range(1, pl.len() + 1).over("of"))
+    planes = acts.group_by("plane").agg(log_start=pl.col("day").min())
+    starts = acts.join(planes, on="plane").group_by("principal_id").agg(
+        start=pl.col("day").min(), log_start=pl.col("log_start").sort_by("first_seen", "log_start").first()
+    )  # fmt: skip
+    first = acts.unique(["principal_id", "name"], keep="first", maintain_order=True)
+    return (
+        first.sort("first_seen", "principal_id", "name")
+        .with_columns(known=pl.int_range(pl.len()).over("of", "name"), risk=sought)
+        .join_asof(peers, on="first_seen", by="of", check_sortedness=False)
+        .join(starts, on="principal_id")
+        .sort("principal_id", "first_seen", "name")
+        .with_columns(done=(pl.col("risk").is_not_null() & late).cum_sum().over("principal_id"))
+    )
+
+
+def _young(days: pl.DataFrame, judged: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
+    """Return the days of principals without a history, from three weeks after the begin of their log on."""
+    starts = first.select("principal_id", "of", "log_start").unique("principal_id")
+    others = days.join(judged.select("principal_id", "day"), on=["principal_id", "day"], how="anti")
+    return (
+        others.join(starts, on="principal_id")
+        .filter(pl.col("day") >= pl.col("log_start") + pl.duration(days=_BURN_IN))
+        .with_columns(
+            since=pl.col("log_start"), young=pl.lit(True),
+            logged=(pl.col("day") - pl.col("log_start")).dt.total_days(),
+        )
+    )  # fmt: skip
+
+
+def _young_uses(first: pl.DataFrame) -> pl.DataFrame:
+    """Return the first uses of what attackers seek in the first three weeks of a principal that the log saw begin."""
+    span = pl.duration(days=_BURN_IN)
+    return first.filter(
+        pl.col("risk").is_not_null()
+        & (pl.col("day") < pl.col("start") + span)
+        & (pl.col("day") >= pl.col("log_start") + span)
+    )
 
 
 def _classes(principals: pl.DataFrame) -> pl.DataFrame:
@@ -124,6 +209,8 @@ def _acts(inputs: BehaviourInputs) -> pl.DataFrame:
         "name", keep="first", maintain_order=True
     )
     blinding = folded(inputs.monitoring["operation"]).unique()
+    names = folded(inputs.days["operation"]).unique()
+    beyond = pl.DataFrame({"name": names, "beyond": sought_classes(names)})
     calls = pl.sum_horizontal("succeeded", "failed", "started", "denied")
     days = (
         inputs.days.filter(pl.col("principal_id").is_not_null()).with_columns(calls=calls).filter(pl.col("calls") > 0)
@@ -136,33 +223,26 @@ def _acts(inputs: BehaviourInputs) -> pl.DataFrame:
         .with_columns(group=pl.coalesce(pl.col("place").str.extract(GROUP, 1), "place"))
         .join(_classes(inputs.principals), on="principal_id", how="left")
         .join(risks, on="name", how="left")
+        .join(beyond, on="name", how="left")
         .with_columns(
             of=pl.col("of").fill_null("workload"),
-            risk=pl.when(pl.col("name").is_in(blinding.implode())).then(pl.lit("evasion")).otherwise(pl.col("risk")),
+            risk=pl.when(pl.col("name").is_in(blinding.implode())).then(pl.lit("evasion"))
+            .otherwise(pl.coalesce("beyond", "risk")),
         )
         .sort("principal_id", "first_seen", "name", "place")
     )  # fmt: skip
 
 
-def _novel(acts: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
-    """Return operations that a principal did first on a judged day, with the counts that make them rare."""
-    # Count only the peers seen by then, so that later principals do not change earlier facts.
-    peers = acts.group_by("of", "principal_id").agg(pl.col("first_seen").min()).sort("first_seen", "principal_id")
-    peers = peers.select("of", "first_seen", peers=pl.int_range(1, pl.len() + 1).over("of"))
-    first = acts.unique(["principal_id", "name"], keep="first", maintain_order=True).sort(
-        "first_seen", "principal_id", "name"
-    )
-    first = first.with_columns(known=pl.int_range(pl.len()).over("of", "name"))
+def _novel(first: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
+    """Return operations that a principal did first on a judged day."""
     return (
         first.join(judged.select("principal_id", "since").unique(), on="principal_id")
         .filter(pl.col("day") >= pl.col("since"))
         .with_columns(earlier=(pl.col("day").rank("min").over("principal_id") - 1))
         .join(judged.select("principal_id", "day", "before"), on=["principal_id", "day"])
-        .sort("first_seen")
-        .join_asof(peers, on="first_seen", by="of", check_sortedness=False)
         .sort("principal_id", "first_seen", "name")
-        .select("principal_id", "day", "first_seen", "operation", "name", "scope", "place", "group", "risk", "before",
-                "known", "peers", "earlier")
+        .select("principal_id", "of", "day", "first_seen", "operation", "name", "scope", "place", "group", "risk",
+                "before", "known", "peers", "earlier")
     )  # fmt: skip
 
 
@@ -183,12 +263,14 @@ def _sprees(novel: pl.DataFrame) -> pl.DataFrame:
 
 
 def _sensitive(novel: pl.DataFrame) -> pl.DataFrame:
-    """Return first uses of operations that attackers seek; each class of risk counts once a day."""
-    weighed = novel.with_columns(bits=pl.col("risk").replace_strict(_OF_RISK, default=0.0, return_dtype=pl.Float64))
+    """Return first uses of operations that attackers seek; each class counts once a day, less if peers use it, too."""
+    weight = pl.col("risk").replace_strict(_OF_RISK, default=0.0, return_dtype=pl.Float64)
+    rare = rarity(pl.col("peers"), pl.col("known"))
+    weighed = novel.with_columns(bits=pl.min_horizontal(weight, rare))
     return (
         weighed.filter(pl.col("bits") > 0)
         .group_by("principal_id", "day", "risk")
-        .agg(pl.col("bits").first(), what=pl.col("operation").min())
+        .agg(pl.col("bits").max(), what=pl.col("operation").min())
         .with_columns(kind="risk_" + pl.col("risk"))
     )
 
@@ -221,17 +303,26 @@ def _wakings(days: pl.DataFrame) -> pl.DataFrame:
 
 
 def _follow_ups(acts: pl.DataFrame, novel: pl.DataFrame) -> pl.DataFrame:
-    """Return first uses where the same principal gave privilege within the two weeks before."""
+    """Return first uses where the same principal gave privilege within the two weeks before.
+
+    Who gives privilege on many days does so for work: the bits fall with the other days in these two weeks.
+    """
     steps = acts.filter(pl.col("risk") == "privilege").select("principal_id", "group", given="first_seen")
-    used = novel.join(steps, on=["principal_id", "group"]).filter(
-        (pl.col("first_seen") > pl.col("given"))
-        & (pl.col("first_seen") - pl.col("given") <= pl.duration(days=_FOLLOWS))
+    recent = (pl.col("first_seen") > pl.col("given")) & (
+        pl.col("first_seen") - pl.col("given") <= pl.duration(days=_FOLLOWS)
     )
+    days = novel.select("principal_id", "first_seen", "name").join(steps.drop("group"), on="principal_id")
+    habit = days.filter(recent).group_by("principal_id", "first_seen", "name").agg(
+        habit=pl.col("given").dt.date().n_unique() - 1
+    )  # fmt: skip
+    used = novel.join(steps, on=["principal_id", "group"]).filter(recent)
     return (
-        used.sort("first_seen", "name")
+        used.join(habit, on=["principal_id", "first_seen", "name"])
+        .sort("first_seen", "name", "given")
         .unique(["principal_id", "day"], keep="first", maintain_order=True)
-        .with_columns(bits=pl.lit(4.0), kind=pl.lit("after_privilege"), what=pl.col("operation"))
-    )
+        .with_columns(bits=4.0 - 1.5 * log2(1 + pl.col("habit")), kind=pl.lit("after_privilege"),
+                      what=pl.col("operation"))
+    )  # fmt: skip
 
 
 def _machine_steps(inputs: BehaviourInputs, acts: pl.DataFrame, novel: pl.DataFrame) -> pl.DataFrame:

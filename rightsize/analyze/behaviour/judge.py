@@ -2,7 +2,8 @@
 
 A day is returned where its facts sum up to `THRESHOLD` bits and belong to two or more families: what was done, its
 risk, where it came from, when, how much, how roles were activated, and what happened before. One surprise alone is
-normal in daily work.
+normal in daily work. A day is also returned where first uses of what attackers seek have added up over weeks
+(`creep`): there one kind of fact is enough, since it keeps coming.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import polars as pl
 
 from rightsize.analyze.behaviour.facts import Behaviour
 
-THRESHOLD = 12.0
+THRESHOLD = 13.0
 HIGH = 18.0
 """The least bits of a finding of high severity."""
 FINDINGS_SCHEMA: dict[str, pl.DataType] = {
@@ -22,6 +23,7 @@ FINDINGS_SCHEMA: dict[str, pl.DataType] = {
     "score": pl.Float64(),
     "kinds": pl.List(pl.String()),
     "operations": pl.List(pl.String()),
+    "since": pl.Date(),
     "first_time": pl.Datetime("us"),
     "last_time": pl.Datetime("us"),
     "sentence": pl.String(),
@@ -42,6 +44,8 @@ _FAMILIES = {
     "activation_role": "activation",
     "activation_unjustified": "activation",
     "burst": "much",
+    "first_days": "much",
+    "wakes": "when",
     "dormant": "when",
     "after_privilege": "before",
     "after_code": "before",
@@ -52,6 +56,7 @@ _ONE_THING = {
     "country": "network",
     "activation_hour": "hour",
     "after_grant": "after_privilege",
+    "wakes": "dormant",
 }
 """Kinds of facts that count as one, the strongest: two logs show the same, or two ways lead to it."""
 _RISKS = {
@@ -61,6 +66,7 @@ _RISKS = {
     "risk_code_execution": "runs code",
     "risk_destruction": "destroys",
     "risk_exposure": "opens the network",
+    "risk_exfiltration": "carries data away",
 }
 
 _SAID = {
@@ -76,6 +82,7 @@ _SAID = {
     "after_privilege": "within two weeks of giving privilege there",
     "after_grant": "within two weeks after {name} gave it a role there",
     "after_code": "within two hours after {name} ran code on its machine",
+    "first_days": "more of what attackers seek than {what} others did in as many first days",
 }
 """The part of the sentence for each kind of fact."""
 
@@ -102,7 +109,8 @@ def reported_days(behaviour: Behaviour) -> pl.DataFrame:
 
 
 def _reported(scores: pl.DataFrame) -> pl.DataFrame:
-    return scores.filter((pl.col("score") >= THRESHOLD) & (pl.col("families") >= 2))
+    of_day = (pl.col("score") >= THRESHOLD) & (pl.col("families") >= 2)
+    return scores.filter(of_day | pl.col("since").is_not_null())
 
 
 def weight_of(score: float) -> str:
@@ -122,10 +130,19 @@ def _scores(behaviour: Behaviour) -> pl.DataFrame:
         families=pl.col("family").n_unique(),
         kinds=pl.col("kind").explode().unique().sort(),
     )
-    span = behaviour.judged.select("principal_id", "day", "before", "first_seen", "last_seen", "early", "late")
-    scored = summed.join(span, on=["principal_id", "day"], how="left")
-    quiet = span.join(summed, on=["principal_id", "day"], how="anti").with_columns(score=pl.lit(0.0))
-    return pl.concat([scored, quiet], how="diagonal").sort("day", "principal_id")
+    span = behaviour.judged.select("principal_id", "day", "before", "first_seen", "last_seen", "early", "late", "young")
+    crept = behaviour.creep.select("principal_id", "day", "count", "since", crept=pl.col("bits").round(1))
+    return (
+        span.join(summed, on=["principal_id", "day"], how="left")
+        .join(crept, on=["principal_id", "day"], how="left")
+        .with_columns(
+            score=pl.max_horizontal(pl.col("score").fill_null(0.0), "crept"),
+            kinds=pl.when(pl.col("since").is_null()).then("kinds").otherwise(
+                pl.concat_list(pl.col("kinds").fill_null([]), pl.lit(["creep"])).list.sort()
+            ),
+        )
+        .sort("day", "principal_id")
+    )  # fmt: skip
 
 
 def _finding(row: dict[str, Any], behaviour: Behaviour, scores: pl.DataFrame, names: dict[str, str]) -> dict[str, Any]:
@@ -133,6 +150,8 @@ def _finding(row: dict[str, Any], behaviour: Behaviour, scores: pl.DataFrame, na
     mine = (pl.col("principal_id") == row["principal_id"]) & (pl.col("day") == row["day"])
     facts = {fact["kind"]: fact["what"] for fact in behaviour.facts.filter(mine).iter_rows(named=True)}
     novel = behaviour.novel.filter(mine)
+    risky = (pl.col("principal_id") == row["principal_id"]) & pl.col("risk").is_not_null()
+    gathered = behaviour.novel.filter(risky & pl.col("day").is_between(row["since"] or row["day"], row["day"]))
     alike = earlier.filter(pl.col("score") >= row["score"]).height
     who = names.get(row["principal_id"], row["principal_id"])
     before = row["before"] or 0
@@ -143,7 +162,8 @@ def _finding(row: dict[str, Any], behaviour: Behaviour, scores: pl.DataFrame, na
         "day": row["day"],
         "score": row["score"],
         "kinds": row["kinds"],
-        "operations": novel["operation"].unique().sort().to_list(),
+        "operations": pl.concat([novel["operation"], gathered["operation"]]).unique().sort().to_list(),
+        "since": row["since"],
         "first_time": novel["first_seen"].min() if novel.height else row["first_seen"],
         "last_time": row["last_seen"],
         "sentence": sentence,
@@ -152,17 +172,28 @@ def _finding(row: dict[str, Any], behaviour: Behaviour, scores: pl.DataFrame, na
     }
 
 
+def _shown(facts: dict[str, str], novel: pl.DataFrame) -> str:
+    """Return the most surprising operation of a day, or the first one by name."""
+    return facts.get("operation") or str(novel["operation"].min())
+
+
 def _parts(
     facts: dict[str, str], novel: pl.DataFrame, before: int, row: dict[str, Any], names: dict[str, str]
 ) -> list[str]:
     parts = []
-    if "dormant" in facts:
+    if "wakes" in facts:
+        role, scope, age, silent = facts["wakes"].split("\x1f")
+        parts.append(f"used a sleeping grant, {role} at {scope}, {age} days old and silent for {silent}")
+    elif "dormant" in facts:
         parts.append(f"was active again after {facts['dormant']} days")
-    if novel.height == 1:
+    if row["young"] and novel.height:
+        shown = _shown(facts, novel)
+        parts.append(f"did {novel.height} things for the first time after {before} active days ({shown} among them)")
+    elif novel.height == 1:
         parts.append(f"did {novel['operation'][0]} for the first time in {before} active days")
     elif novel.height:
         parts.append(
-            f"did {novel.height} things for the first time in {before} active days ({facts['operation']} among them)"
+            f"did {novel.height} things for the first time in {before} active days ({_shown(facts, novel)} among them)"
         )
     risks = [text for kind, text in _RISKS.items() if kind in facts]
     if risks:
@@ -172,4 +203,6 @@ def _parts(
         for kind, text in _SAID.items()
         if kind in facts
     ]
+    if row["since"] is not None:
+        parts.append(f"the last of {row['count']} days since {row['since']} with a first use of what attackers seek")
     return parts or ["did something for the first time"]

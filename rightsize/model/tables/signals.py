@@ -114,7 +114,12 @@ SIGNAL_TABLES = (
             key("day", DAY, "UTC day"),
             Column("score", REAL, "bits of surprise, summed over its facts"),
             Column("kinds", TEXTS, "kinds of its facts: operation, spree, network, hour, after_privilege and so on"),
-            Column("operations", TEXTS, "operations that it used for the first time"),
+            Column("operations", TEXTS, "operations that it used for the first time, since `since` if that is set"),
+            Column(
+                "since",
+                DAY,
+                "first day of the first uses that added up over weeks to this finding, null where the day alone is one",
+            ),
             Column("first_time", TIME, "first new call"),
             Column("last_time", TIME, "last call of the day"),
             Column("sentence", TEXT, "description in one sentence"),

@@ -1,0 +1,218 @@
+"""Find what is unusual in the days of a principal without a history, compared with the first days of others.
+
+A hire, a guest or an application that wakes has no past of its own. Its first uses of operations that attackers seek
+are compared with as many first days of the principals of its kind, and of those that hold a role with it: a first
+evening with their first days, two weeks with their first two weeks. Whoever does as they did surprises little.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.behaviour.context_signals import log2, rarity
+
+FORTNIGHT = 14
+"""Calendar days from the first day of a principal on that are its first days."""
+
+_LEAST_HOLDERS = 5
+_OLD, _SILENT = 90, 30
+"""The least days of an assignment's age, and of silence before its use, for a grant that wakes."""
+_SHARE = 0.5
+_ELSEWHERE = {"network": (0.5, 1.5), "country": (0.7, 6.0)}
+"""Weight and most bits of a network or a country from which nobody of the kind came before."""
+
+
+def find_first_days(
+    novel: pl.DataFrame, first: pl.DataFrame, places: pl.DataFrame, days: pl.DataFrame, holders: pl.DataFrame,
+    weights: pl.Expr,
+) -> list[pl.DataFrame]:  # fmt: skip
+    """Return the facts of days without a history.
+
+    Args:
+        novel: First uses on those days: `principal_id, of, start, day, operation, name, risk, done`, with how many of
+            what attackers seek the principal had done until then.
+        first: The first use of each operation by each principal: `principal_id, of, start, day, name, risk`.
+        places: `principal_id, of, is_sign_in, network, country, day`.
+        days: The days without a history: `principal_id, of, day`.
+        holders: `principal_id, role`: who holds which role.
+        weights: The most bits of each class of risk, from the column `risk`.
+    """
+    sought = novel.filter(pl.col("risk").is_not_null())
+    peers = first_fortnights(first)
+    alike = _among_first_days(sought, peers)
+    return [
+        _crowds(sought, peers, holders),
+        alike.with_columns(bits=_SHARE * pl.col("bits_name"), kind=pl.lit("operation"), what=pl.col("operation"))
+        .sort("bits", "name", descending=[True, False])
+        .unique(["principal_id", "day"], keep="first", maintain_order=True),
+        alike.with_columns(bits=pl.min_horizontal(weights, "bits_risk"))
+        .group_by("principal_id", "day", "risk")
+        .agg(pl.col("bits").max(), what=pl.col("operation").min())
+        .with_columns(kind="risk_" + pl.col("risk")),
+        *_elsewhere(places, days),
+    ]
+
+
+def first_fortnights(first: pl.DataFrame) -> pl.DataFrame:
+    """Return the uses of the first fortnight of each principal: the columns of `first`, `ready` and `nth`.
+
+    They count for others from the day `ready` on, when the fortnight is over. `nth` is the number of the day, from 0.
+    """
+    ready = pl.col("start") + pl.duration(days=FORTNIGHT)
+    return first.with_columns(ready=ready, nth=_nth_day()).filter(pl.col("day") < ready)
+
+
+def _nth_day() -> pl.Expr:
+    """Return how many days a use came after the first day of its principal, at most the last of a fortnight."""
+    return (pl.col("day") - pl.col("start")).dt.total_days().clip(upper_bound=FORTNIGHT - 1)
+
+
+def compare_first_days(uses: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
+    """Return first uses with their `bits`: how few others used the operation, and its class, in as many first days.
+
+    Args:
+        uses: `principal_id, of, start, day, operation, name, risk`.
+        first: As in `find_first_days`.
+    """
+    compared = _among_first_days(uses, first_fortnights(first))
+    return compared.with_columns(bits=pl.min_horizontal("bits_name", "bits_risk"))
+
+
+def _among_first_days(sought: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame:
+    """Return the first uses with the bits that the operation, and the class of it, has among first fortnights."""
+    found = sought.select("principal_id", "of", "day", "operation", "name", "risk", nth=_nth_day())
+    crowds = _crowd_sizes(found, peers)
+    for value in ("name", "risk"):
+        members = peers.group_by("of", value, "ready", who="principal_id").agg(began=pl.col("nth").min()).drop_nulls()
+        known = (
+            found.select("principal_id", "of", "day", "nth", value).unique()
+            .join(members, on=["of", value])
+            .filter(
+                (pl.col("ready") <= pl.col("day")) & (pl.col("began") <= pl.col("nth"))
+                & (pl.col("who") != pl.col("principal_id"))
+            )
+            .group_by("principal_id", "day", value).agg(known=pl.col("who").n_unique())
+        )  # fmt: skip
+        rare = rarity(pl.col("crowd").fill_null(0), pl.col("known").fill_null(0))
+        found = (
+            found.join(known, on=["principal_id", "day", value], how="left")
+            .join(crowds, on=["principal_id", "day"], how="left")
+            .with_columns(rare.alias(f"bits_{value}"))
+            .drop("known", "crowd")
+        )
+    return found
+
+
+def _crowd_sizes(days: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame:
+    """Return `principal_id, day, crowd`: how many principals of the kind had ended their first fortnight by then."""
+    ready = peers.select("of", "principal_id", "ready").unique().sort("ready", "principal_id")
+    ready = ready.select("of", "ready", crowd=pl.int_range(1, pl.len() + 1).over("of"))
+    asked = days.select("principal_id", "of", "day").unique().sort("day", "principal_id")
+    return asked.join_asof(ready, left_on="day", right_on="ready", by="of", check_sortedness=False).select(
+        "principal_id", "day", pl.col("crowd").fill_null(0)
+    )
+
+
+def _crowds(sought: pl.DataFrame, peers: pl.DataFrame, holders: pl.DataFrame) -> pl.DataFrame:
+    """Return days up to which a principal did more of what attackers seek than others in as many first days.
+
+    Others are those of its kind and, where five or more of them hold a role with it, those; the smaller surprise
+    counts.
+    """
+    counted = (
+        sought.group_by("principal_id", "of", "day").agg(pl.col("done").max(), nth=_nth_day().max())
+        .filter(pl.col("done") > 1)
+        .sort("principal_id", "day")
+    )  # fmt: skip
+    some = counted.select("of", "nth").unique()
+    others = (
+        peers.join(some, on="of", suffix="_asked")
+        .group_by("of", "ready", who="principal_id", nth="nth_asked")
+        .agg(did=(pl.col("risk").is_not_null() & (pl.col("nth") <= pl.col("nth_asked"))).sum())
+    )
+    is_before = (pl.col("ready") <= pl.col("day")) & (pl.col("who") != pl.col("principal_id"))
+    near = counted.join(others, on=["of", "nth"]).filter(is_before)
+    same = counted.select("principal_id").unique().join(holders, on="principal_id").join(
+        holders.rename({"principal_id": "who"}), on="role"
+    ).select("principal_id", "who").unique()  # fmt: skip
+    sums = [pl.len().alias("crowd"), (pl.col("did") >= pl.col("done")).sum().alias("alike")]
+    by_kind = near.group_by("principal_id", "day").agg(sums)
+    by_role = near.join(same, on=["principal_id", "who"], how="semi").group_by("principal_id", "day").agg(sums)
+    rows = pl.concat([by_kind, by_role.filter(pl.col("crowd") >= _LEAST_HOLDERS)]).with_columns(
+        bits=log2(1 + pl.col("crowd")) - log2(1 + pl.col("alike")),
+        what=pl.concat_str((pl.col("crowd") - pl.col("alike")).cast(pl.String), pl.lit(" of "),
+                           pl.col("crowd").cast(pl.String)),
+    )  # fmt: skip
+    return (
+        rows.sort("bits", "crowd").unique(["principal_id", "day"], keep="first", maintain_order=True)
+        .with_columns(kind=pl.lit("first_days"))
+    )  # fmt: skip
+
+
+def _elsewhere(places: pl.DataFrame, days: pl.DataFrame) -> list[pl.DataFrame]:
+    """Return the networks and countries of those days from which nobody of the kind had come before."""
+    parts = []
+    for value, (weight, most) in _ELSEWHERE.items():
+        seen = places.filter(pl.col("is_sign_in") | pl.lit(value == "network")).drop_nulls(value)
+        began = seen.group_by("of", "principal_id", value).agg(pl.col("day").min())
+        counted = began.group_by("of", "principal_id").agg(pl.col("day").min()).sort("day", "principal_id")
+        counted = counted.select("of", "day", crowd=pl.int_range(1, pl.len() + 1).over("of"))
+        others = began.rename({"principal_id": "who", "day": "since"})
+        new = (
+            began.join(days.select("principal_id", "day"), on=["principal_id", "day"])
+            .join(others.filter(pl.len().over("of", value) > 1), on=["of", value], how="left")
+            .with_columns(early=(pl.col("since") < pl.col("day")) & (pl.col("who") != pl.col("principal_id")))
+            .group_by("of", "principal_id", "day", value).agg(known=pl.col("early").fill_null(False).any())
+            .filter(~pl.col("known"))
+            .sort("day", "principal_id", value)
+            .join_asof(counted, on="day", by="of", check_sortedness=False)
+            .with_columns(
+                bits=pl.min_horizontal(weight * log2(pl.col("crowd").fill_null(1)), most),
+                kind=pl.lit(value), what=pl.col(value),
+            )
+            .unique(["principal_id", "day"], keep="first", maintain_order=True)
+        )  # fmt: skip
+        parts.append(new)
+    return parts
+
+
+def find_wakings(
+    novel: pl.DataFrame, days: pl.DataFrame, grants: pl.DataFrame, role_operations: pl.DataFrame
+) -> pl.DataFrame:
+    """Return days on which an old grant of a silent principal is used for what attackers seek.
+
+    A grant wakes if it is 90 days old or more, and its holder did nothing for 30 days or more before the day. The bits
+    are those of the days of silence. `what` has the name of the role, the scope, the age and the silence in days.
+
+    Args:
+        novel: First uses on days without a history: `principal_id, day, name, place, risk`.
+        days: Those days: `principal_id, day, gap, logged`: the days since the last use, null without one, and the days
+            of log before.
+        grants: As in `facts.BehaviourInputs`.
+        role_operations: As in `facts.BehaviourInputs`.
+    """
+    quiet = days.with_columns(silent=pl.coalesce("gap", "logged")).filter(pl.col("silent") >= _SILENT)
+    above = (pl.col("scope") == "/") | pl.col("scope").str.contains("/managementgroups/", literal=True)
+    under = pl.col("place").str.starts_with(pl.col("scope") + "/") | (pl.col("place") == pl.col("scope"))
+    used = (
+        novel.filter(pl.col("risk").is_not_null())
+        .select("principal_id", "day", "first_seen", "name", "place")
+        .join(quiet.select("principal_id", "day", "silent"), on=["principal_id", "day"])
+        .join(grants, on="principal_id")
+        .with_columns(age=(pl.col("day") - pl.col("created_on").dt.date()).dt.total_days())
+        .filter((above | under) & (pl.col("age") >= _OLD))
+    )
+    known = used.join(role_operations.select("role").unique(), on="role", how="semi")
+    allowed = known.join(role_operations, on=["role", "name"], how="semi")
+    unknown = used.join(known.select("role").unique(), on="role", how="anti")
+    silence = pl.min_horizontal("silent", "age")
+    return (
+        pl.concat([allowed, unknown])
+        .sort("first_seen", pl.col("scope").str.len_bytes(), "role", descending=[False, True, False])
+        .unique(["principal_id", "day"], keep="first", maintain_order=True)
+        .with_columns(
+            bits=log2(silence), kind=pl.lit("wakes"),
+            what=pl.concat_str(pl.col("role_name").fill_null(pl.col("role")), pl.col("scope"),
+                               pl.col("age").cast(pl.String), silence.cast(pl.String), separator="\x1f"),
+        )
+    )  # fmt: skip
