@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from rightsize.analyze.graph.inherited import Inheritances, Inherited
+from rightsize.analyze.graph.request_families import family_of
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables
 from rightsize.analyze.reasons import OutOfCoverage, Unexplained, UnobservableReason
-from rightsize.graph.permissions import Clause, PermissionMap, Requirement, companions, root_of
+from rightsize.graph.permissions import Clause, PermissionMap, Requirement, companions
 from rightsize.graph.requests import parse_request
 from rightsize.rbac.text import fold
 from rightsize.rules.graph import (
@@ -250,29 +251,10 @@ def _hold_back(
         held = frozenset(permission for case in near for permission in case.held)
         wanted = {permission for clause in needed.clauses for permission in (*clause.permissions, *clause.by_name)}
         if needed.unknown or any(not clause.holders(held) for clause in needed.clauses if clause.why != "beside"):
-            wanted |= _family(operation, held, graph.by_access[access])
+            wanted |= family_of(operation, held, graph.by_access[access])
         for case in near:
             for permission in sorted(wanted & case.held.keys()):
                 case.kept.setdefault(permission, (OutOfCoverage.QUARANTINED, (operation,)))
-
-
-def _family(operation: str, held: Iterable[str], known: PermissionMap) -> frozenset[str]:
-    """Return the held permissions that may have allowed a request that nothing explains: those for the same first step.
-
-    Every token reads `/me`, so such a request says nothing about permissions. Where the map does not know the first
-    step, any permission may have allowed it; so may one that the map does not know, unless it is for signing in.
-    """
-    steps = parse_request(operation).steps
-    if steps == ("me",):
-        return frozenset()
-    root = root_of(steps)
-    return frozenset(
-        one
-        for one in held
-        if root in known.roots(one)
-        or (one not in known.allows and fold(one) not in sign_in_scopes())
-        or not known.knows(root)
-    )
 
 
 def _held_cases(held: pl.DataFrame) -> dict[CaseKey, GraphCase]:
@@ -387,7 +369,7 @@ class _RequestReader:
 
     def _freeze(self, operation: str) -> None:
         """Keep the family of a request that nothing explains."""
-        for permission in sorted(_family(operation, self._all, self.map)):
+        for permission in sorted(family_of(operation, self._all, self.map)):
             self.keep(permission, OutOfCoverage.UNEXPLAINED_REQUEST, (operation,))
 
     def _clause(self, operation: str, clause: Clause) -> None:
