@@ -1,11 +1,13 @@
 """Sort tests into tiers by the fixtures and functions that each of them asks for.
 
 The default tier needs nothing but the environment, and stays under three minutes on two cores. It has every test of
-pure functions, every analysis of a small tenant, and the first case of each module that plans, loads or runs a
-command. `slow` has the rest: further cases of that kind, loopback services, whole tenants, the whole catalogue, long
-random runs. `external` tests start a program beside the environment: az, node, Chromium, Java. `everyday` keeps a test
-in the default tier in spite of what it asks for, and `slow`, written at a test that takes many times as long as others
-of its module, leaves the place in the default tier to the next one.
+pure functions, every analysis of a small tenant, and the first case of each module that plans, loads or runs a command.
+`slow` has the rest: further cases of that kind, loopback services, whole tenants, the whole catalogue, long random
+runs. `external` tests start a program beside the environment: az, node, Chromium, Java. `everyday` keeps a test in the
+default tier in spite of what it asks for, and `slow`, written at a test that takes many times as long as others of its
+module, leaves the place in the default tier to the next one. `nightly` tests are those of them that take longest and
+repeat, with every order, kill or file, what others show with a few: `.ci/nightly` runs them. `many(N)` at a test with
+many cases makes those after the first N such.
 """
 
 from __future__ import annotations
@@ -54,9 +56,16 @@ CASES = 1
 
 
 def mark_tiers(items: Iterable[pytest.Item]) -> None:
-    """Add the markers `external`, `slow` and `random` to the tests that they are for."""
+    """Add the markers `external`, `slow`, `random` and `nightly` to the tests that they are for."""
     kept: Counter[str] = Counter()
+    cases: Counter[tuple[str, str]] = Counter()
     for item in items:
+        many = item.get_closest_marker("many")
+        if many is not None:
+            test = str(item.path), item.name.partition("[")[0]
+            cases[test] += 1
+            if cases[test] > many.args[0]:
+                item.add_marker(pytest.mark.nightly)
         asked = {*getattr(item, "fixturenames", ()), *_names(item)}
         is_random = hasattr(getattr(item, "function", None), "hypothesis")
         if is_random:

@@ -29,6 +29,7 @@ def _export(store: Path, out: Path, *more: str) -> list[str]:
     return ["export", "--db", str(store), "--plan", str(store.parent / "plan"), "--out", str(out), *more]
 
 
+@pytest.mark.nightly
 def test_csv_has_every_table_whole(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With a header, and as many rows as the answer says."""
     assert run(_export(store, tmp_path, "-o", "json")) == 0

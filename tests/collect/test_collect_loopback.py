@@ -100,6 +100,7 @@ def clean(loopback_service: Loopback, tmp_path_factory: pytest.TempPathFactory) 
     return contents(folder / "clean.duckdb")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("every", [2, 3, 10])
 def test_faults_change_nothing(
     loopback: Loopback, collect: Collect, tmp_path: Path, clean: dict[str, list[tuple[Any, ...]]], every: int

@@ -91,6 +91,7 @@ def test_the_plan_is_that_of_the_exports(tenant: Any, service: Loopback, clean: 
     assert document["planes"]["directory"]["window"] == window
 
 
+@pytest.mark.nightly
 def test_a_fault_every_tenth_request_changes_nothing(service: Loopback, clean: Path, tmp_path: Path) -> None:
     service.faults.every = 10
     report = collector(service, tmp_path)(**options(service, tmp_path / "faults.duckdb"))
@@ -98,6 +99,7 @@ def test_a_fault_every_tenth_request_changes_nothing(service: Loopback, clean: P
     assert digest_of(tmp_path / "faults.duckdb") == digest_of(clean)
 
 
+@pytest.mark.nightly
 def test_a_run_that_is_killed_again_and_again_changes_nothing(
     service: Loopback, clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

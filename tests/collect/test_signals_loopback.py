@@ -74,6 +74,7 @@ def test_each_source_gives_its_signal(collect: Collect, tmp_path: Path) -> None:
     assert found["graph_alert"]["original_id"] == found["defender_alert"]["original_id"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("fault", ["throttle", "cut", "503", "truncate"])
 def test_faults_on_the_way_change_nothing(fault: str, loopback: Loopback, collect: Collect, tmp_path: Path) -> None:
     loopback.faults.add(fault, "/security/|/identityProtection/|Microsoft.Security", times=3)

@@ -56,6 +56,7 @@ def test_it_makes_everything_in_one_folder(folder: Path) -> None:
     }
 
 
+@pytest.mark.nightly
 def test_a_second_run_replaces_it_byte_for_byte(folder: Path, tmp_path: Path) -> None:
     """Plan, roles and page too, in another process that hashes text differently and has more threads.
 

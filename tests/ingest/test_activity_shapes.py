@@ -48,6 +48,7 @@ CALLS = [
 ]
 
 
+@pytest.mark.many(8)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_gives_the_same_events(shape: str, tmp_path: Path) -> None:
     """One event a call, with the fields that any shape has."""
@@ -97,6 +98,7 @@ def test_begin_accept_and_end_are_one_event(shape: str, tmp_path: Path) -> None:
     assert (event["time"], event["outcome"]) == (start, "succeeded")
 
 
+@pytest.mark.nightly
 def test_all_shapes_together_are_one_event_a_call(tmp_path: Path) -> None:
     """Overlapping exports of different shapes add nothing."""
     paths = []
@@ -108,6 +110,7 @@ def test_all_shapes_together_are_one_event_a_call(tmp_path: Path) -> None:
     assert compared(parse(*paths)) == compared(parse(*reversed(paths)))
 
 
+@pytest.mark.many(8)
 @pytest.mark.parametrize("category", ["Policy", "ServiceHealth", "Security", "Alert", "Autoscale", "Recommendation"])
 @pytest.mark.parametrize("shape", ["rest-lines", "diagnostic-lines", "table-csv", "sdk-lines"])
 def test_other_categories_are_no_use(shape: str, category: str, tmp_path: Path) -> None:

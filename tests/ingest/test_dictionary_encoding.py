@@ -99,6 +99,7 @@ def test_hostile_rows_say_what_they_say_by_themselves(seed: int, least: int, mon
     assert _alike(rows) == (each, problems)
 
 
+@pytest.mark.many(8)
 @pytest.mark.parametrize("least", [0, 1 << 40])
 @pytest.mark.parametrize("column", [name for names in alike.PACKED.values() for name in names])
 def test_no_text_passes_for_two(column: str, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,6 +146,7 @@ ODD = {
 }  # fmt: skip
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("name", ODD)
 def test_a_file_says_the_same_read_packed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its rows, its rejects and what is told of its words."""

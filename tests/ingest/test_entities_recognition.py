@@ -101,6 +101,7 @@ def _rows_of_files(staged: Staged) -> dict[int, Rows]:
     return found
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("form", DOCUMENTS)
 def test_capitals_of_keys_change_neither_shape_nor_rows(
     respelled: dict[Spelling, dict[str, tuple[str, Rows]]], form: str

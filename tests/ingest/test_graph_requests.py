@@ -83,6 +83,7 @@ SPELLINGS = {
 }
 
 
+@pytest.mark.many(8)
 @pytest.mark.parametrize("uri", SPELLINGS)
 def test_spellings_of_a_request_have_one_name_without_what_names_people(uri: str, tmp_path: Path) -> None:
     assert operations(tmp_path, uri) == [SPELLINGS[uri]]
@@ -182,6 +183,7 @@ ACTORS: dict[str, tuple[str, str, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize("actor", ACTORS)
 def test_the_object_of_a_token_alone_makes_no_user_of_an_application(actor: str, tmp_path: Path) -> None:
     text, principal, kind = ACTORS[actor]

@@ -256,6 +256,7 @@ def test_no_record_crashes_the_reader(tmp_path: Path, record: dict[str, object])
     assert sum(file.read for file in report.files) == 2
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize("bad", [b"\\ud800", b"\\udc00", b"\\udc00\\ud800", b"a\xffb", b"\\\\\\ud800"])
 @pytest.mark.parametrize("shape", ["az-list", "rest-pages"])
 def test_half_a_character_refuses_one_record_of_a_document(shape: str, bad: bytes, tmp_path: Path) -> None:

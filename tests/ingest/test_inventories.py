@@ -134,6 +134,7 @@ def test_files_without_a_manifest_prove_presence_only(loaded: Loaded, tmp_path: 
     assert loaded.rows("SELECT count(*) FROM resources") == [(2,)]
 
 
+@pytest.mark.many(6)
 @pytest.mark.parametrize(
     ("more", "document", "problem"),
     [
@@ -316,6 +317,7 @@ def test_an_unusable_provider_is_rejected(more: dict[str, Any], reason: str, loa
 _DEEP = "[" * 3_000 + "]" * 3_000
 
 
+@pytest.mark.many(10)
 @pytest.mark.parametrize(
     ("document", "reason"),
     [

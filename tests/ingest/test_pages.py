@@ -66,6 +66,7 @@ def told_of(path: Path) -> dict[str, list[Any]]:
     return {**told(con, {0: path.name}), "notes": list(report.notes)}
 
 
+@pytest.mark.many(5)
 @pytest.mark.parametrize("name", [*PLAIN, *ODD])
 def test_a_page_says_the_same_however_it_is_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows, rejects with their places and counts are those of a reader that takes whole records."""

@@ -45,6 +45,7 @@ def staged(*paths: Path) -> list[tuple[Any, ...]]:
     )
 
 
+@pytest.mark.many(8)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_shows_what_was_asked_for(shape: str, tmp_path: Path) -> None:
     """The begin row has the body; the end row and calls of other operations give nothing."""

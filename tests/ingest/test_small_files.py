@@ -100,6 +100,7 @@ def told_alone() -> dict[bytes, dict[str, list[Any]]]:
     return {}
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.parametrize(("seed", "damaged"), [(1, False), (2, False), (3, True), (4, True)])
 def test_what_is_said_of_a_file_does_not_depend_on_its_neighbours(

@@ -51,6 +51,7 @@ class Expander:
         return self._found[pattern]
 
 
+@pytest.mark.nightly
 def test_expansion_agrees_with_re_everywhere(roles: tuple[RoleDefinition, ...], operations: list[str]) -> None:
     """On both planes, for 928 roles and all operations, the index finds the most that regular expressions find."""
     wanted = Expander(operations)
@@ -148,6 +149,7 @@ def _named(operation: str, plane: str) -> PermissionBlock:
     return PermissionBlock(**{"actions" if plane == "control" else "data_actions": (operation,)})
 
 
+@pytest.mark.nightly
 def test_all_pairs_are_decided_and_1215_hold_over_the_catalogue_only(
     roles: tuple[RoleDefinition, ...], operations: list[str]
 ) -> None:

@@ -124,6 +124,7 @@ def test_the_kills_reach_the_end(path: Path) -> None:
     assert room.requests <= REQUESTS and len(read_journal(path)) <= ENTRIES
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("way", ["on", "back"])
 @pytest.mark.parametrize("fault", ["kill", "kill after"])
 def test_a_kill_at_any_request_leaves_a_way_on_and_a_way_back(tmp_path: Path, fault: str, way: str) -> None:
@@ -152,6 +153,7 @@ def test_a_kill_at_any_line_of_the_journal_leaves_both_ways(tmp_path: Path, afte
         assert room.state() == (_planned() if way == "on" else original), last
 
 
+@pytest.mark.nightly
 def test_a_kill_on_the_way_back_goes_on_back(tmp_path: Path) -> None:
     for number in range(1, 70):
         room, bundle = _tenant()

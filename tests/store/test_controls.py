@@ -111,6 +111,7 @@ def test_nothing_loaded_is_nothing_known(opened: Store, name: str) -> None:
     assert "loaded" in judged.findings[0].reason or "known" in judged.findings[0].reason
 
 
+@pytest.mark.many(12)
 @pytest.mark.parametrize("name", control_names())
 def test_a_control_is_one_statement_too(opened: Store, name: str) -> None:
     """What `--sql` prints runs, and says the same as the check."""

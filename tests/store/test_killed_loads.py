@@ -53,6 +53,7 @@ def killed_load(path: Path, statement: str, when: str) -> None:
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("statement", "when"),
     [

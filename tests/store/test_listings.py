@@ -77,6 +77,7 @@ def test_what_comes_back_is_granted_again(store: Store) -> None:
     assert held(store) == [(guid(1), "active")]
 
 
+@pytest.mark.nightly
 def test_collections_may_be_loaded_in_any_order(tmp_path: Path) -> None:
     """The newest listing decides, whichever came first."""
     found = set()

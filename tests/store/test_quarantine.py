@@ -149,6 +149,7 @@ def test_who_is_confirmed_compromised_stays_suspect_until_that_ends(store: Store
     assert suspects(store) == {}
 
 
+@pytest.mark.nightly
 def test_any_order_of_loads_ends_in_the_same_store(fresh: Callable[[], Store]) -> None:
     """Calls by name before the directory, a detection before its calls, its dismissal before the detection."""
     user = {"principal_id": ANN, "user_principal_name": "ann@x", "listed": True}

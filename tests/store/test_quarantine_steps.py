@@ -104,6 +104,7 @@ def same_as_from_scratch(store: Store) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("seed", [1, 2])
 def test_any_order_of_arrival_ends_in_what_a_look_at_everything_finds(seed: int, fresh: Callable[[], Store]) -> None:
     """Signals before and after their calls, late sign-ins and names, a dismissal first, decisions that come and go."""

@@ -299,6 +299,7 @@ def test_a_question_runs_over_real_exports(real_store: Path, name: str) -> None:
     assert _ask(real_store, name).columns == read_question(name).columns
 
 
+@pytest.mark.many(15)
 @pytest.mark.parametrize("name", question_names())
 def test_the_order_of_rows_does_not_depend_on_the_store(store: Path, backward_store: Path, name: str) -> None:
     """Rows that were stored in another order give the same answer."""

@@ -76,6 +76,7 @@ def changes_of(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
+@pytest.mark.nightly
 def test_steps_with_kills_in_between_tell_what_one_pass_tells(
     begun: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

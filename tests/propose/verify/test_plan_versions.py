@@ -167,6 +167,7 @@ def demo_plans(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     return made
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "command",
     [
