@@ -46,11 +46,12 @@ _RATES = ("plan", "principals", "calls", "first day", "excess removed")
 
 
 class SuiteChoice(StrEnum):
-    """A set of generated tenants: a small one, two small ones and a large one, or one that is not known whole."""
+    """Generated tenants: a small one, two small and a large one, one not known whole, or one of AI agents."""
 
     SMALL = "small"
     FULL = "full"
     SPECIAL = "special"
+    AGENTS = "agents"
 
 
 @command(older_names={"dials": "options"})

@@ -156,7 +156,7 @@ def run_suite(
     """Generate the tenants of a suite, plan on them, and judge every contender.
 
     Args:
-        suite: `small`, `full` or `special`.
+        suite: `small`, `full`, `special` or `agents`.
         seed: Another number gives other tenants.
         db: The store whose catalogue is taken if no files are given.
         catalogue: Exports of Azure's operations and built-in roles.

@@ -90,6 +90,13 @@ def _entry(one: SuitePrincipal, tenant_id: str) -> dict[str, Any]:
         app_id = guid("suite app", one.principal_id)
         entry |= {"appId": app_id, "servicePrincipalType": "Application", "accountEnabled": True,
                   "servicePrincipalNames": [app_id], "appOwnerOrganizationId": one.owner or tenant_id}  # fmt: skip
+    elif one.kind == "agent":
+        entry |= {"@odata.type": "#microsoft.graph.agentIdentity", "servicePrincipalType": "ServiceIdentity",
+                  "agentIdentityBlueprintId": one.blueprint, "accountEnabled": True}  # fmt: skip
+    elif one.kind == "blueprint":
+        entry |= {"@odata.type": "#microsoft.graph.agentIdentityBlueprintPrincipal", "appId": one.blueprint,
+                  "servicePrincipalType": "Application", "accountEnabled": True,
+                  "servicePrincipalNames": [one.blueprint], "appOwnerOrganizationId": tenant_id}  # fmt: skip
     else:
         entry |= {"groupTypes": [], "mailEnabled": False, "securityEnabled": True}
     return entry

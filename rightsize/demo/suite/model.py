@@ -101,20 +101,22 @@ SignsIn = Literal["never", "some", "daily"]
 
 @dataclass(frozen=True, slots=True)
 class SuitePrincipal:
-    """A user, application or group. `job` is empty for groups and for those without work.
+    """A user, application, AI agent or group. `job` is empty for groups and for those without work.
 
-    An application whose credentials Azure keeps is an identity. `owner` is the tenant that owns the application, empty
+    An application whose credentials Azure keeps is an identity. An agent has the application id of its `blueprint`, and
+    so has the principal of the blueprint. `owner` is the tenant that owns the application, empty
     for the tenant itself. `signs_in` says how often the principal gets tokens besides those for its needs: people for
     mail, others for Microsoft Graph.
     """
 
     principal_id: str
-    kind: Literal["user", "app", "identity", "group"]
+    kind: Literal["user", "app", "identity", "group", "agent", "blueprint"]
     name: str
     job: str = ""
     created_on: dt.date = dt.date(2024, 1, 8)
     owner: str = ""
     signs_in: SignsIn = "some"
+    blueprint: str = ""
 
     @property
     def arm_type(self) -> str:

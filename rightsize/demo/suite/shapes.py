@@ -24,6 +24,7 @@ class Shape:
         rounds: Number of rounds of jobs.
         size: The column of `bystanders.csv` with the numbers of those without a job.
         gaps: What cannot be known of some subscriptions, by their name.
+        blueprints: Where there are any, agents made from them do all jobs, one after the other.
         logs_sign_ins: Whether the tenant keeps the logs of sign-ins, which Entra ID P1 allows.
     """
 
@@ -32,6 +33,7 @@ class Shape:
     rounds: int = 1
     size: Literal["small", "large"] = "small"
     gaps: Mapping[str, Gap] = field(default_factory=dict)
+    blueprints: tuple[str, ...] = ()
     logs_sign_ins: bool = True
 
 
@@ -63,9 +65,12 @@ SPECIAL = Shape(
     logs_sign_ins=False,
 )
 """A tenant with one subscription of which everything can be known, and one of each kind of gap."""
+AGENTS = Shape("agents", (("main", "", _EVERY_FAMILY),), blueprints=("Cloud operations", "Data platform"))
+"""A tenant in which AI agents hold the roles."""
 SUITES: Mapping[str, tuple[tuple[Shape, int], ...]] = {
     "small": ((SMALL, 0),),
     "full": ((SMALL, 0), (SMALL, 1), (LARGE, 0)),
     "special": ((SPECIAL, 0),),
+    "agents": ((AGENTS, 0),),
 }
 """The tenants of each suite: shape, and the number that is added to the seed."""

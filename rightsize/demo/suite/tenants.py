@@ -153,8 +153,10 @@ class _Making:
         if not places:
             return
         home = places[self.draw(len(places), job.name, number, "home")]
+        # What an application gets and does is what an agent does: it joins no group and activates nothing.
+        job = replace(job, kind="app") if self.shape.blueprints else job
         name = f"{job.name}-{number}@contoso.com" if job.kind == "user" else f"{job.name}-{number}"
-        who = self.add(job.kind, name, job.name)
+        who = self.agent(name, job.name) if self.shape.blueprints else self.add(job.kind, name, job.name)
         wanted = [*self.wanted(job, who, home)]
         held = self.give(job, who, home, wanted)
         self.hired.append((job, who, home, held))
@@ -223,6 +225,14 @@ class _Making:
         made = SuitePrincipal(self.id("principal", name), kind, name, job, **more)
         self.principals.append(made)
         return made
+
+    def agent(self, name: str, job: str) -> SuitePrincipal:
+        """Add an agent; with the first of a blueprint, its principal."""
+        blueprint = self.shape.blueprints[len(self.hired) % len(self.shape.blueprints)]
+        app_id = self.id("blueprint", blueprint)
+        if all(one.blueprint != app_id for one in self.principals):
+            self.add("blueprint", blueprint, signs_in="never", blueprint=app_id)
+        return self.add("agent", name, job, blueprint=app_id)
 
     def plant(self, need: SuiteNeed) -> None:
         """Plant a need; one that a log shows stands before the same need of another kind."""
