@@ -283,7 +283,8 @@ def with_log(fields: str) -> str:
     """Return SQL that adds to a relation of fields the log of each record, null if it is of no known log."""
 
     def key(field: str) -> str:
-        return f"CASE WHEN NOT is_plain THEN {folded(field)} END"
+        # The last cell of a damaged table ends with a space, which was the first half of its line's end.
+        return f"CASE WHEN NOT is_plain THEN rtrim({folded(field)}) END"
 
     return f"""
 SELECT * EXCLUDE (is_plain, is_unnamed, is_other_table, table_key, category_key, resource_key), CASE

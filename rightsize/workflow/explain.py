@@ -9,11 +9,15 @@ from typing import Any
 
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import AnalysisOptions
-from rightsize.workflow.agents import agent_answer
 from rightsize.workflow.content import require_content
 from rightsize.workflow.explain_output import explain_principal
 from rightsize.workflow.find_analysis import find_analysis
 from rightsize.workflow.principal_names import AnalysedNames, find_principal
+
+_AGENTIC = """
+    SELECT 1 FROM principals WHERE principal_id = $id AND (object_type ILIKE 'agent%' OR blueprint_app_id IS NOT NULL
+        OR app_id IN (SELECT blueprint_app_id FROM principals))"""
+"""An agent, an agent's user account, or the principal of a blueprint."""
 
 
 def explain(
@@ -41,5 +45,10 @@ def explain(
         analysed = find_analysis(store, AnalysisOptions(as_of, min_window, forget_days, min_days), note)
         found = find_principal(store, AnalysedNames(analysed), principal)
         answer = explain_principal(analysed, found)
+        if not store.rows(_AGENTIC, {"id": found}):
+            return answer
+        # Its frames take longer to import than the answer about anybody else.
+        from rightsize.workflow.agents import agent_answer  # noqa: PLC0415
+
         agent = agent_answer(store, found, as_of)
         return answer if agent is None else answer | {"agent": agent}

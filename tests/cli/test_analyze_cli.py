@@ -62,6 +62,7 @@ def test_verdicts_and_findings_are_written_to_the_store(store: FakeStore, capsys
         "resource_types",
         "resource_existence",
         "activations",
+        "credential_verdicts",
     }
     assert store.answers["verdicts"].filter(pl.col("verdict") == "used")["operation"].to_list() == [START]
 

@@ -93,6 +93,7 @@ def test_the_answer_tables_are_written(store: FakeStore, tmp_path: Path, capsys:
         "reach_layers",
         "escalations",
         "activations",
+        "credential_verdicts",
         "resource_types",
         "resource_existence",
     }

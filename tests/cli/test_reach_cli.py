@@ -102,15 +102,16 @@ def test_the_saved_questions_of_reach_have_answers(
 
 
 def test_the_plan_of_the_directory_counts_too(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A Global Administrator who is to activate it no longer takes the tenant while asleep; today he does."""
+    """A Global Administrator who becomes User Administrator takes the tenant by more steps, through groups."""
     text = (
-        "SELECT r.basis, bool_or(r.takes_tenant) AS takes FROM reach r JOIN principals p ON p.principal_id = r.subject "
-        "WHERE p.display_name = 'Ingrid Solheim' AND r.state = 'active' GROUP BY ALL"
+        "SELECT r.basis, r.takes_tenant AS takes, r.tenant_steps AS steps FROM reach r "
+        "JOIN principals p ON p.principal_id = r.subject "
+        "WHERE p.display_name = 'Ingrid Solheim' AND r.state = 'active'"
     )
-    assert {row["basis"]: row["takes"] for row in answer(capsys, demo, "sql", text)} == {
-        "granted": True,
-        "used": False,
-        "proposed": False,
+    assert {row["basis"]: (row["takes"], row["steps"]) for row in answer(capsys, demo, "sql", text)} == {
+        "granted": (True, 1),
+        "used": (False, None),
+        "proposed": (True, 3),
     }
 
 

@@ -68,11 +68,12 @@ def digest_of(db: Path) -> str:
 def plan_of(db: Path, folder: Path) -> str:
     """Return the plan without the hash of everything that the store holds: a collection holds more than exports do.
 
-    It also vouches for its listings, which exports without a manifest do not; so that is left out.
+    It also vouches for its listings, which exports without a manifest do not; so that is left out. So are the subjects
+    of runs elsewhere, which no collection asks for.
     """
     db = Path(shutil.copy(db, folder.with_suffix(".duckdb")))
     with open_store(db, read_only=False) as store:
-        for name in ("inventories", "provider_registrations"):
+        for name in ("inventories", "provider_registrations", "observed_subjects"):
             store.connection.execute(f"DELETE FROM base.{name}")
     propose_plan(db, PlanOptions(), folder)
     text = (folder / "plan.json").read_text(encoding="utf-8")

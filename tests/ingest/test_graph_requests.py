@@ -201,21 +201,6 @@ def test_what_an_application_asks_of_its_own_is_application_access_in_the_store(
     assert found == [("application", SERVICE), ("delegated", USER)]
 
 
-def test_requests_to_azure_ad_graph_are_counted_and_cover_nothing(tmp_path: Path) -> None:
-    """They have the columns of Microsoft Graph's log, and its diagnostic records have their time within."""
-    uri = "https://graph.windows.net/contoso/users?api-version=1.6"
-    record = _diagnostic(row()) | {"category": "AzureADGraphActivityLogs"}
-    record["properties"] |= {"requestUri": uri, "timeGenerated": record.pop("time")}
-    table = row(Type="AADGraphActivityLogs", Category="AzureADGraphActivityLogs", RequestUri=uri)
-    for name, one in (("record.jsonl", record), ("table.jsonl", table)):
-        (tmp_path / name).write_text(json.dumps(one))
-    load_paths(tmp_path / "s.duckdb", [tmp_path / "record.jsonl", tmp_path / "table.jsonl"])
-    with open_store(tmp_path / "s.duckdb", read_only=True) as store:
-        assert store.table("loads").select("source", "read", "rejected").rows() == [("resource_log", 1, 0)] * 2
-        assert store.table("coverage").is_empty()
-        assert store.table("events").is_empty()
-
-
 def _csv(one: Row) -> str:
     out = io.StringIO()
     table = dict(one)

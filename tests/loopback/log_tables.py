@@ -140,6 +140,12 @@ COLUMNS = {
     ),
     "AADRiskyUsers": _RISKY + "UserDisplayName string, UserPrincipalName string" + _END,
     "AADRiskyServicePrincipals": _RISKY + "AppId string, DisplayName string, ServicePrincipalType string" + _END,
+    "CloudAuditEvents": (
+        "TimeGenerated datetime, TenantId string, Timestamp datetime, ReportId string, DataSource string, "
+        "ActionType string, OperationName string, AzureResourceId string, Account string, IPAddress string, "
+        "IsAnonymousProxy bool, CountryCode string, City string, Isp string, UserAgent string, RawEventData dynamic, "
+        "AdditionalFields dynamic, SourceSystem string, Type string"
+    ),
 }
 """Each table's columns with their types in KQL, in the order of a workspace's answer."""
 

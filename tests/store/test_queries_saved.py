@@ -56,8 +56,16 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"principal_id": OPS, "principal_type": "Group", "display_name": "Operators", "listed": True}
         | {"group_types": ["DynamicMembership"]},
         {"principal_id": NESTED, "principal_type": "Group", "display_name": "Night", "listed": True},
-        {"principal_id": BOT, "principal_type": "ServicePrincipal", "display_name": "=bot\x1b[2J", "listed": True},
+        {"principal_id": BOT, "principal_type": "ServicePrincipal", "display_name": "=bot\x1b[2J", "listed": True}
+        | {"app_id": "of-bot"},
         {"principal_id": GONE, "principal_type": "Unknown", "listed": False},
+        {"principal_id": "agent", "principal_type": "ServicePrincipal", "display_name": "Agent", "listed": True}
+        | {"blueprint_app_id": "of-bot"},
+    ],
+    "app_role_assignments": [{"app_role_assignment_id": "r", "principal_id": BOT, "app_role_id": "mail"}],
+    "tool_judgements": [
+        {"judgement_id": "j", "tool": "app_governance", "plane": "graph", "says": "unused", "app_id": "of-bot"}
+        | {"access": "application", "permission": "Mail.Read"}
     ],
     "principal_aliases": [{"kind": "upn", "alias": "ann@contoso.example", "principal_id": ANN}],
     "group_closure": [

@@ -9,7 +9,8 @@ SOURCE = LogSource(
     source="resource_log",
     sent_by="subscription",
     recognised=(
-        (Stage.MARK, "is_other_table"),
+        # Flattened records of the directory audit log have the type of an object where rows have their table.
+        (Stage.MARK, "is_other_table AND logged_by IS NULL"),
         (Stage.LAST, "coalesce(table_name, category) IS NOT NULL AND time IS NOT NULL"),
     ),
 )
