@@ -35,5 +35,9 @@ def write_served(content: Content, folder: Path) -> None:
         if resource["id"].lower() in logged
     ]
     (folder / "inventory").mkdir()
-    for name, records in (("resources", resources), ("diagnostic-settings", settings)):
+    for name, records in (
+        ("resources", resources),
+        ("diagnostic-settings", settings),
+        ("federated-credentials", content.federated_credentials),
+    ):
         (folder / "inventory" / f"{name}.json").write_text(json.dumps({"value": records}), encoding="utf-8")

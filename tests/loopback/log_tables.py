@@ -42,6 +42,7 @@ _SIGN_IN = (
     "UserPrincipalName string, UserType string, ServicePrincipalId string, ServicePrincipalName string, "
     "ServicePrincipalCredentialKeyId string, RiskLevelDuringSignIn string, SourceSystem string, Type string"
 )
+_CREDENTIAL = ", FederatedCredentialId string, ClientCredentialType string"
 
 _RISK = (
     "TimeGenerated datetime, TenantId string, Activity string, ActivityDateTime datetime, AdditionalInfo dynamic, "
@@ -82,8 +83,8 @@ COLUMNS = {
     "StorageTableLogs": _STORAGE,
     "SigninLogs": _SIGN_IN,
     "AADNonInteractiveUserSignInLogs": _SIGN_IN,
-    "AADServicePrincipalSignInLogs": _SIGN_IN,
-    "AADManagedIdentitySignInLogs": _SIGN_IN,
+    "AADServicePrincipalSignInLogs": _SIGN_IN + _CREDENTIAL,
+    "AADManagedIdentitySignInLogs": _SIGN_IN + _CREDENTIAL,
     "AuditLogs": (
         "TimeGenerated datetime, TenantId string, AADOperationType string, AADTenantId string, "
         "ActivityDateTime datetime, ActivityDisplayName string, AdditionalDetails dynamic, Category string, "
@@ -286,8 +287,12 @@ SELECT rtrim((r ->> '$.createdDateTime')[:26], 'Z')::TIMESTAMP AS TimeGenerated,
     coalesce(r ->> '$.userPrincipalName', '') AS UserPrincipalName, r ->> '$.userType' AS UserType,
     coalesce(r ->> '$.servicePrincipalId', '') AS ServicePrincipalId,
     coalesce(r ->> '$.servicePrincipalName', '') AS ServicePrincipalName,
-    r ->> '$.riskLevelDuringSignIn' AS RiskLevelDuringSignIn, 'Azure AD' AS SourceSystem, '{table}' AS Type
+    r ->> '$.riskLevelDuringSignIn' AS RiskLevelDuringSignIn, 'Azure AD' AS SourceSystem, '{table}' AS Type{more}
 FROM sign_in_records WHERE kind = '{table}'"""
+
+_OF_CREDENTIAL = """,
+    coalesce(r ->> '$.federatedCredentialId', '') AS FederatedCredentialId,
+    coalesce(r ->> '$.clientCredentialType', '') AS ClientCredentialType"""
 
 
 def _fill_sign_ins(content: Content, root: Path) -> None:
@@ -308,6 +313,6 @@ def _fill_sign_ins(content: Content, root: Path) -> None:
     )
     for table in ("SigninLogs", *_SIGN_IN_FILES.values()):
         con.execute(
-            _SIGN_IN_SQL.format(table=table),
+            _SIGN_IN_SQL.format(table=table, more=_OF_CREDENTIAL if COLUMNS[table].endswith(_CREDENTIAL) else ""),
             {"workspace": content.workspace_id, "tenant": content.tenant.tenant_id},
         )
