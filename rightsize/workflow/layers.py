@@ -110,7 +110,7 @@ def defeats_of(db: Path, principal: str, plan: Path | None = None) -> list[dict[
     """
     with open_store(db, read_only=True) as store:
         defeats = _answer(store, plan).defeats
-        inputs = Inputs.read(with_holds(store))
+        inputs = Inputs.read(store.table)
         _, places = read_names(store)
     _require(defeats)
     wanted = resolve_principal(inputs, principal)
