@@ -34,7 +34,7 @@ def terraform_roles(text: str, beside: Beside = NOTHING_BESIDE) -> Iterator[Role
 
 def terraform_json_roles(document: Mapping[str, Any], beside: Beside) -> Iterator[RoleDefinition]:
     """Yield the roles of Terraform's JSON."""
-    yield from _roles(_plain(document, ()), beside)
+    yield from _roles(_plain(document), beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ class _Template:
     text: str
 
 
-def _plain(value: Any, path: tuple[str, ...]) -> Any:
+def _plain(value: Any) -> Any:
     """Return a value of Terraform's JSON in which each string is told from an expression."""
     if isinstance(value, str):
         return _Template(value)
     if isinstance(value, list):
-        return [_plain(item, path) for item in value]
-    return {key: _plain(item, (*path, key)) for key, item in value.items()} if isinstance(value, Mapping) else value
+        return [_plain(item) for item in value]
+    return {key: _plain(item) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
 @lru_cache(maxsize=64)
@@ -68,6 +68,12 @@ def _parsed(text: str) -> Mapping[str, Any]:
         said = (str(error).strip().split("\n")[0] or type(error).__name__)[:200]
         raise InputError(f"not valid Terraform: {said}") from error
     return found
+
+
+def _document(name: str, content: bytes) -> Any:
+    """Return the content of a file beside the roles: of Terraform's JSON or, by its ending, of the native syntax."""
+    text = content.decode("utf-8-sig")
+    return _plain(load_json(text)) if name.endswith(".json") else _parsed(text)
 
 
 @dataclass(slots=True)
@@ -107,7 +113,7 @@ class _Module:
         files: dict[str, Callable[..., object]] = {
             "file": self._file,
             "fileset": self._fileset,
-            "yamldecode": _yaml,
+            "yamldecode": read_yaml,
             "templatefile": self._template_file,
         }
         functions: dict[str, Callable[..., object]] = {**TERRAFORM_FUNCTIONS, **files}
@@ -181,7 +187,13 @@ class _Module:
         return text if isinstance(text, Unknown) else evaluate(parse_template(str(text)), self._scope(values))
 
 
-def _yaml(text: str) -> object:
+def read_yaml(text: str) -> object:
+    """Return the value of a YAML text.
+
+    Raises:
+        InputError: It is no YAML.
+        UsageError: The package that reads YAML is not installed.
+    """
     try:
         import yaml  # noqa: PLC0415  an extra
     except ImportError:
@@ -193,18 +205,16 @@ def _yaml(text: str) -> object:
         raise InputError(f"not valid YAML: {str(error).splitlines()[0][:200]}") from None
 
 
-read_yaml = _yaml
-
-
 def _roles(document: Mapping[str, Any], beside: Beside) -> Iterator[RoleDefinition]:
     _refuse_modules(document, beside)
     made = list(_resources(document))
     if not made:
         return
     work = Work()
-    files = [document, *_siblings(beside)]
     # The file itself stands last, so that it wins where it is also one of those beside it.
-    values = {uses: _module([*files[1:], document], beside, uses, work) for uses in (True, False)}
+    declared = _declarations([*_siblings(beside), document])
+    given = _given(beside)
+    values = {uses: _Module(*declared, given, beside, uses, work) for uses in (True, False)}
     for kind, body in made:
         for names in _instances(kind, body, values):
             yield from _role(kind, body, values, names)
@@ -323,7 +333,8 @@ def _instances(kind: str, body: Mapping[str, Any], values: Mapping[bool, _Module
         yield {"count": {"index": index}}
 
 
-def _module(documents: list[Mapping[str, Any]], beside: Beside, uses_defaults: bool, work: Work) -> _Module:
+def _declarations(documents: list[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, Mapping[str, Any]]]:
+    """Return the locals and the variables of the files of a module; the last file that has a name wins."""
     locals_: dict[str, Any] = {}
     variables: dict[str, Mapping[str, Any]] = {}
     for document in documents:
@@ -334,15 +345,19 @@ def _module(documents: list[Mapping[str, Any]], beside: Beside, uses_defaults: b
                 one = declared[0] if isinstance(declared, list) and declared else declared
                 if isinstance(one, Mapping):
                     variables[name.strip('"')] = one
+    return locals_, variables
+
+
+def _given(beside: Beside) -> dict[str, Any]:
+    """Return the values of variables from the files that Terraform reads by itself; the last one wins."""
     given: dict[str, Any] = {}
     names = beside.names(".")
     automatic = [name for name in sorted(names) if name.endswith((".auto.tfvars", ".auto.tfvars.json"))]
     for name in ("terraform.tfvars", "terraform.tfvars.json", *automatic):
         content = beside.read(name) if name in names else None
         if content is not None:
-            text = content.decode("utf-8-sig")
-            given.update(_plain(load_json(text), ()) if name.endswith(".json") else _parsed(text))
-    return _Module(locals_, variables, given, beside, uses_defaults, work)
+            given.update(_document(name, content))
+    return given
 
 
 def _siblings(beside: Beside) -> Iterator[Mapping[str, Any]]:
@@ -351,8 +366,7 @@ def _siblings(beside: Beside) -> Iterator[Mapping[str, Any]]:
         if not name.endswith((".tf", ".tf.json")):
             continue
         try:
-            text = (beside.read(name) or b"").decode("utf-8-sig")
-            document = _plain(load_json(text), ()) if name.endswith(".json") else _parsed(text)
+            document = _document(name, beside.read(name) or b"")
         except (InputError, UnicodeDecodeError):
             continue
         if isinstance(document, Mapping):
