@@ -17,7 +17,7 @@ from typing import Any
 from rightsize.model.expression_values import LONGEST, Unknown, as_text, same
 
 NO_VALUE = Unknown("", "")
-"""What a function returns that does not know its value after all."""
+"""The result of a call that is not computed here, such as `replace` with a regular expression: it is unknown."""
 
 
 def _lists(values: Iterable[object]) -> list[list[Any]]:
@@ -29,6 +29,10 @@ def _lists(values: Iterable[object]) -> list[list[Any]]:
     if sum(map(len, found)) > LONGEST:
         raise ValueError("too many items")
     return found
+
+
+def _as_list(value: object) -> list[Any]:
+    return _lists([value])[0]
 
 
 def _concat(*values: Any) -> object:
@@ -145,11 +149,11 @@ def _bools(values: Iterable[object]) -> list[bool]:
 
 
 def _mapped(items: list[Any], make: Callable[..., object]) -> list[object]:
-    return [make(item) for item in _lists([items])[0]]
+    return [make(item) for item in _as_list(items)]
 
 
 def _filtered(items: list[Any], keeps: Callable[..., object]) -> object:
-    kept = [(item, keeps(item)) for item in _lists([items])[0]]
+    kept = [(item, keeps(item)) for item in _as_list(items)]
     return [item for item, is_kept in kept if _bools([is_kept])[0]]
 
 
@@ -240,7 +244,7 @@ def _lookup(values: Mapping[str, object], key: str, *default: object) -> object:
 
 def _flatten(items: Any) -> list[Any]:
     found: list[Any] = []
-    for item in _lists([items])[0]:
+    for item in _as_list(items):
         found.extend(_flatten(item) if isinstance(item, list) else [item])
         if len(found) > LONGEST:
             raise ValueError("too many items")
@@ -269,10 +273,6 @@ def _first_set(*values: Any) -> object:
     return next(value for value in values if value is not None and value != "")
 
 
-def _trim_prefix(text: str, prefix: str) -> str:
-    return text.removeprefix(prefix)
-
-
 def _encoded(value: object) -> object:
     """Return JSON: a list or an object stays as it is, so that its members may be unknown."""
     return value if isinstance(value, (list, Mapping)) else json.dumps(value)
@@ -287,11 +287,7 @@ def _element(items: list[Any], place: int) -> object:
 
 
 def _contains(items: Any, item: object) -> bool:
-    return any(same(one, item) for one in _lists([items])[0])
-
-
-def _as_list(value: Any) -> list[Any]:
-    return _lists([value])[0]
+    return any(same(one, item) for one in _as_list(items))
 
 
 TERRAFORM_FUNCTIONS: Mapping[str, Callable[..., object]] = {
@@ -338,7 +334,7 @@ TERRAFORM_FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "tomap": dict,
     "toset": lambda items: _set(_as_list(items)),
     "tostring": as_text,
-    "trimprefix": _trim_prefix,
+    "trimprefix": lambda text, start: text.removeprefix(start),
     "trimspace": lambda text: text.strip(),
     "trimsuffix": lambda text, end: text.removesuffix(end),
     "upper": lambda text: text.upper(),
