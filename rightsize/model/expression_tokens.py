@@ -53,7 +53,7 @@ class Scanner:
         self.place = place
         self.depth = 0
         self.lines_are_spaces = True
-        """Whether a line break is a space here, and ends nothing."""
+        """Whether a line break counts as a space here, so that it ends no item and no statement."""
         self._spaces = _SPACE_HASH if language is Language.TERRAFORM else _SPACE
         self._names = _NAME_DASHED if language is Language.TERRAFORM else _NAME
 

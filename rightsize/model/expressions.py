@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rightsize.model.errors import InputError
@@ -70,14 +72,26 @@ class Parser(Scanner):
         Raises:
             InputError: There is none.
         """
+        with self._deeper():
+            self.space()
+            start = self.place
+            return self._lambda() or self._conditional(start)
+
+    @contextmanager
+    def _deeper(self) -> Iterator[None]:
+        """Count one more expression around the next one; raise InputError where they are too many."""
         self.depth += 1
         if self.depth > DEEPEST:
             raise InputError("an expression is nested deeper than any template needs")
-        self.space()
-        start = self.place
-        found = self._lambda() or self._conditional(start)
+        yield
         self.depth -= 1
-        return found
+
+    @contextmanager
+    def _lines(self, *, are_spaces: bool) -> Iterator[None]:
+        """Say whether line breaks count as spaces until the end of a bracket."""
+        around, self.lines_are_spaces = self.lines_are_spaces, are_spaces
+        yield
+        self.lines_are_spaces = around
 
     def _node(self, kind: str, start: int, *parts: Any) -> Node:
         return Node(kind, parts, self.text[start : self.place].strip())
@@ -132,13 +146,9 @@ class Parser(Scanner):
         if self.language is not Language.ARM or self.text.startswith("-", start):
             operator = self.take("!", "-")
             if operator:
-                self.depth += 1
-                if self.depth > DEEPEST:
-                    raise InputError("an expression is nested deeper than any template needs")
-                self.space()
-                found = self._node("unary", start, operator, self._unary())
-                self.depth -= 1
-                return found
+                with self._deeper():
+                    self.space()
+                    return self._node("unary", start, operator, self._unary())
         return self._members(self._primary(), start)
 
     def _members(self, found: Node, start: int) -> Node:
@@ -181,21 +191,19 @@ class Parser(Scanner):
             name = function.text
         arguments: list[Node] = []
         spread = False
-        with_lines, self.lines_are_spaces = self.lines_are_spaces, True
-        while not self.take(")"):
-            arguments.append(self.expression())
-            spread = bool(self.language is Language.TERRAFORM and self.take("..."))
-            if not self.take(","):
-                self.need(")")
-                break
-        self.lines_are_spaces = with_lines
+        with self._lines(are_spaces=True):
+            while not self.take(")"):
+                arguments.append(self.expression())
+                spread = bool(self.language is Language.TERRAFORM and self.take("..."))
+                if not self.take(","):
+                    self.need(")")
+                    break
         return self._node("call", start, name, tuple(arguments), spread)
 
     def _inside(self, end: str) -> Node:
-        with_lines, self.lines_are_spaces = self.lines_are_spaces, True
-        found = self.expression()
-        self.need(end)
-        self.lines_are_spaces = with_lines
+        with self._lines(are_spaces=True):
+            found = self.expression()
+            self.need(end)
         return found
 
     def _primary(self) -> Node:
@@ -312,37 +320,31 @@ class Parser(Scanner):
     def _list(self, start: int) -> Node:
         self.place += 1
         loop = self._loop_begins()
-        with_lines, self.lines_are_spaces = self.lines_are_spaces, False
-        if loop:
-            found = self._for(start, "]")
-        else:
+        with self._lines(are_spaces=False):
+            if loop:
+                return self._for(start, "]")
             items = []
             while not self.take("]"):
                 spread = self.language is Language.BICEP and self.take("...")
                 items.append((bool(spread), self.expression()))
                 self._end_of_item("]")
-            found = self._node("list", start, tuple(items))
-        self.lines_are_spaces = with_lines
-        return found
+        return self._node("list", start, tuple(items))
 
     def _object(self, start: int) -> Node:
         self.place += 1
         if self.language is Language.TERRAFORM and self._loop_begins():
-            with_lines, self.lines_are_spaces = self.lines_are_spaces, True
-            found = self._for(start, "}")
-            self.lines_are_spaces = with_lines
-            return found
-        with_lines, self.lines_are_spaces = self.lines_are_spaces, False
+            with self._lines(are_spaces=True):
+                return self._for(start, "}")
         pairs: list[tuple[Node | None, Node]] = []
-        while not self.take("}"):
-            if self.language is Language.BICEP and self.take("..."):
-                pairs.append((None, self.expression()))
-            else:
-                key = self._key()
-                self.need(":") if self.language is not Language.TERRAFORM else self.need("=", ":")
-                pairs.append((key, self.expression()))
-            self._end_of_item("}")
-        self.lines_are_spaces = with_lines
+        with self._lines(are_spaces=False):
+            while not self.take("}"):
+                if self.language is Language.BICEP and self.take("..."):
+                    pairs.append((None, self.expression()))
+                else:
+                    key = self._key()
+                    self.need(":") if self.language is not Language.TERRAFORM else self.need("=", ":")
+                    pairs.append((key, self.expression()))
+                self._end_of_item("}")
         return self._node("object", start, tuple(pairs))
 
     def _key(self) -> Node:
