@@ -13,8 +13,9 @@ from rightsize.analyze.behaviour.context_signals import rarity
 
 LIMIT = 12.0
 """Bits of the sum from which on a day is a finding."""
+BURN_IN = 21
+"""Days of a principal, and of a log, before a first use says anything."""
 
-_BURN_IN = 21
 _WEEKLY = 1 / 7
 _DRIFT = 206
 """Thousandths of a bit that the sum falls a day: a week's rate over the natural logarithm of two."""
@@ -42,7 +43,7 @@ def find_creep(first: pl.DataFrame, young: pl.DataFrame) -> pl.DataFrame:
         the first of them.
     """
     sought = first.filter(pl.col("risk").is_not_null())
-    settled = sought.filter(pl.col("day") >= pl.col("start") + pl.duration(days=_BURN_IN))
+    settled = sought.filter(pl.col("day") >= pl.col("start") + pl.duration(days=BURN_IN))
     rare = rarity(pl.col("peers"), pl.col("known"))
     bits = pl.min_horizontal((_WEEKLY / pl.col("rate")).log(2.0), rare, _MOST)
     steps = pl.concat(
@@ -63,14 +64,14 @@ def _base_rates(first: pl.DataFrame, settled: pl.DataFrame) -> pl.DataFrame:
     starts = first.select("of", "principal_id", "start").unique().sort("start", "principal_id")
     ready = starts.select(
         "of",
-        ready=pl.col("start") + pl.duration(days=_BURN_IN),
+        ready=pl.col("start") + pl.duration(days=BURN_IN),
         people=pl.int_range(1, pl.len() + 1).over("of"),
         spent=pl.col("start").cast(pl.Int64).cum_sum().over("of"),
     )
     made = settled.group_by("of", "risk", "day").agg(made=pl.len()).sort("day", "of", "risk")
     made = made.with_columns(before=pl.col("made").cum_sum().over("of", "risk") - pl.col("made"))
     at = made.join_asof(ready, left_on="day", right_on="ready", by="of", check_sortedness=False)
-    exposed = pl.col("people") * (pl.col("day").cast(pl.Int64) - _BURN_IN) - pl.col("spent")
+    exposed = pl.col("people") * (pl.col("day").cast(pl.Int64) - BURN_IN) - pl.col("spent")
     return at.select("of", "risk", "day", rate=(1 + pl.col("before")) / (_PRIOR + exposed.fill_null(0)))
 
 

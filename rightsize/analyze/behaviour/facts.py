@@ -19,7 +19,7 @@ from rightsize.analyze.behaviour.context_signals import (
     log2,
     rarity,
 )
-from rightsize.analyze.behaviour.creep import LIMIT, find_creep
+from rightsize.analyze.behaviour.creep import BURN_IN, LIMIT, find_creep
 from rightsize.analyze.behaviour.first_days import compare_first_days, find_first_days, find_wakings
 from rightsize.analyze.text import folded, place_of
 from rightsize.rules.behaviour import sought_classes
@@ -27,14 +27,15 @@ from rightsize.rules.behaviour import sought_classes
 LEAST_DAYS = 10
 """Active days that a principal needs before one of its days is judged."""
 
-_BURN_IN = 21
-"""Days of a principal, and of a log, before a first use says anything."""
 _DORMANT = 30
 _FOLLOWS = 14
 _OF_RISK = {
     "privilege": 4.0, "evasion": 4.0, "secret": 3.0, "code_execution": 3.0, "destruction": 3.0, "exfiltration": 3.0,
     "exposure": 2.0,
 }  # fmt: skip
+_WEIGHT = pl.col("risk").replace_strict(_OF_RISK, default=0.0, return_dtype=pl.Float64)
+"""The most bits of the class of an operation that attackers seek; none for other operations."""
+_IN_SETTLED_LOG = pl.col("day") >= pl.col("log_start") + pl.duration(days=BURN_IN)
 GROUP = r"^(/subscriptions/[^/]+(?:/resourcegroups/[^/]+)?)"
 """The resource group of a folded scope, or its subscription."""
 _FACT = ("principal_id", "day", "kind", "bits", "what")
@@ -107,7 +108,7 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     """Return the days that can be judged, and the surprising facts of each."""
     acts, days, kinds = _acts(inputs), inputs.active, _classes(inputs.principals)
     first = _first_uses(acts)
-    since = pl.max_horizontal("enough", pl.col("start") + pl.duration(days=_BURN_IN))
+    since = pl.max_horizontal("enough", pl.col("start") + pl.duration(days=BURN_IN))
     judged = days.filter(pl.col("before") >= LEAST_DAYS).with_columns(since=since).filter(pl.col("day") >= since)
     young = _young(days, judged, first)
     novel = _novel(first, judged)
@@ -115,7 +116,6 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     fresh = fresh.with_columns(earlier=pl.lit(0, novel.schema["earlier"]))
     every = pl.concat([novel, fresh.select(novel.columns)])
     acted = days.select("principal_id", "day", logged="before")
-    weights = pl.col("risk").replace_strict(_OF_RISK, default=0.0, return_dtype=pl.Float64)
     holders = inputs.grants.select("principal_id", "role").unique()
     places = inputs.places.join(kinds, on="principal_id", how="left").with_columns(pl.col("of").fill_null("workload"))
     parts = [
@@ -132,7 +132,7 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
         _machine_steps(inputs, acts, every),
         find_given(inputs.given, every),
         *find_activations(inputs.activations, judged),
-        *find_first_days(fresh, first, places, young, holders, weights),
+        *find_first_days(fresh, first, places, young, holders, _WEIGHT),
         find_wakings(fresh, young, inputs.grants, inputs.role_operations),
     ]
     facts = pl.concat([part.select(pl.col(name) for name in _FACT) for part in parts]).filter(pl.col("bits") > 0)
@@ -156,7 +156,6 @@ def _first_uses(acts: pl.DataFrame) -> pl.DataFrame:
     those of the principal until then, after the first three weeks of the log.
     """
     sought = pl.when(pl.col("risk").is_in(list(_OF_RISK))).then("risk")
-    late = pl.col("day") >= pl.col("log_start") + pl.duration(days=_BURN_IN)
     peers = acts.group_by("of", "principal_id").agg(pl.col("first_seen").min()).sort("first_seen", "principal_id")
     peers = peers.select("of", "first_seen", peers=pl.int_range(1, pl.len() + 1).over("of"))
     planes = acts.group_by("plane").agg(log_start=pl.col("day").min())
@@ -170,7 +169,7 @@ def _first_uses(acts: pl.DataFrame) -> pl.DataFrame:
         .join_asof(peers, on="first_seen", by="of", check_sortedness=False)
         .join(starts, on="principal_id")
         .sort("principal_id", "first_seen", "name")
-        .with_columns(done=(pl.col("risk").is_not_null() & late).cum_sum().over("principal_id"))
+        .with_columns(done=(pl.col("risk").is_not_null() & _IN_SETTLED_LOG).cum_sum().over("principal_id"))
     )
 
 
@@ -180,7 +179,7 @@ def _young(days: pl.DataFrame, judged: pl.DataFrame, first: pl.DataFrame) -> pl.
     others = days.join(judged.select("principal_id", "day"), on=["principal_id", "day"], how="anti")
     return (
         others.join(starts, on="principal_id")
-        .filter(pl.col("day") >= pl.col("log_start") + pl.duration(days=_BURN_IN))
+        .filter(_IN_SETTLED_LOG)
         .with_columns(
             since=pl.col("log_start"), young=pl.lit(True),
             logged=(pl.col("day") - pl.col("log_start")).dt.total_days(),
@@ -190,12 +189,8 @@ def _young(days: pl.DataFrame, judged: pl.DataFrame, first: pl.DataFrame) -> pl.
 
 def _young_uses(first: pl.DataFrame) -> pl.DataFrame:
     """Return the first uses of what attackers seek in the first three weeks of a principal that the log saw begin."""
-    span = pl.duration(days=_BURN_IN)
-    return first.filter(
-        pl.col("risk").is_not_null()
-        & (pl.col("day") < pl.col("start") + span)
-        & (pl.col("day") >= pl.col("log_start") + span)
-    )
+    is_young = pl.col("day") < pl.col("start") + pl.duration(days=BURN_IN)
+    return first.filter(pl.col("risk").is_not_null() & is_young & _IN_SETTLED_LOG)
 
 
 def _classes(principals: pl.DataFrame) -> pl.DataFrame:
@@ -264,9 +259,7 @@ def _sprees(novel: pl.DataFrame) -> pl.DataFrame:
 
 def _sensitive(novel: pl.DataFrame) -> pl.DataFrame:
     """Return first uses of operations that attackers seek; each class counts once a day, less if peers use it, too."""
-    weight = pl.col("risk").replace_strict(_OF_RISK, default=0.0, return_dtype=pl.Float64)
-    rare = rarity(pl.col("peers"), pl.col("known"))
-    weighed = novel.with_columns(bits=pl.min_horizontal(weight, rare))
+    weighed = novel.with_columns(bits=pl.min_horizontal(_WEIGHT, rarity(pl.col("peers"), pl.col("known"))))
     return (
         weighed.filter(pl.col("bits") > 0)
         .group_by("principal_id", "day", "risk")
