@@ -20,6 +20,7 @@ from rightsize.rules.behaviour import hold_days
 
 HELD = pl.Schema({"row": pl.UInt32(), "basis": pl.String(), "day": pl.Date()})
 _WHO = "principal_id"
+_USE = pl.sum_horizontal(pl.col(name).fill_null(0) for name in ("succeeded", "failed", "started"))
 
 
 def find_held(usage: pl.DataFrame, findings: pl.DataFrame, trusted: pl.DataFrame, newest: dt.date) -> pl.DataFrame:
@@ -34,10 +35,9 @@ def find_held(usage: pl.DataFrame, findings: pl.DataFrame, trusted: pl.DataFrame
     standing = _untrusted(findings, trusted, "first_time", "first_time").filter(
         pl.col("day") >= newest - dt.timedelta(days=hold_days("behaviour"))
     )
-    use = pl.sum_horizontal(pl.col(name).fill_null(0) for name in ("succeeded", "failed", "started"))
     rows = usage.lazy().select(
         _WHO, "operation", "scope", "day", "first_seen", "last_seen", row=pl.int_range(pl.len(), dtype=pl.UInt32),
-        use=use, suspect=pl.col("suspect").fill_null(0),
+        use=_USE, suspect=pl.col("suspect").fill_null(0),
     ).filter(pl.col("use") > 0)  # fmt: skip
     named = pl.concat([standing[_WHO], usage.filter(pl.col("suspect") > 0)[_WHO].drop_nulls()]).unique()
     some = rows.filter(pl.col(_WHO).is_in(named.implode())).collect()
@@ -56,9 +56,8 @@ def with_held(usage: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     """Return `usage_days` with every call of the held rows counted as suspect."""
     if held.is_empty():
         return usage
-    use = pl.sum_horizontal(pl.col(name).fill_null(0) for name in ("succeeded", "failed", "started"))
     is_held = pl.int_range(pl.len(), dtype=pl.UInt32).is_in(held["row"].implode())
-    return usage.with_columns(suspect=pl.when(is_held).then(use).otherwise("suspect").cast(pl.Int64))
+    return usage.with_columns(suspect=pl.when(is_held).then(_USE).otherwise("suspect").cast(pl.Int64))
 
 
 def _untrusted(rows: pl.DataFrame, trusted: pl.DataFrame, first: str, last: str) -> pl.DataFrame:
