@@ -29,7 +29,7 @@ CANDIDATES = 128
 
 @dataclass(slots=True)
 class Allowance:
-    """What a search may still do: a number of visits, until a time of `time.monotonic`."""
+    """The rest of a search's budget: a number of visits, and a deadline as a time of `time.monotonic`."""
 
     deadline: float
     visits: int
@@ -52,10 +52,7 @@ def known_cover(
         deadline: The monotonic time at which only the covers found so far count.
     """
     flipped = PairGraph(graph.columns, graph.rows)
-    by_row, by_column = [0] * len(graph.rows), [0] * len(graph.columns)
-    for row, column in kernel:
-        by_row[row] |= 1 << column
-        by_column[column] |= 1 << row
+    by_row, by_column = _by_side(graph, kernel)
     rows = [*forced, *(graph.close(1 << row) for row, open_ in enumerate(by_row) if open_)]
     columns = [*forced, *(_flip(flipped.close(1 << column)) for column, open_ in enumerate(by_column) if open_)]
     covers = [rows, columns] if time.monotonic() < deadline else []
@@ -87,12 +84,18 @@ def independent_edges(graph: PairGraph, kernel: Sequence[tuple[int, int]], deadl
     No two of them are in one row, so each row with few columns adds an edge, of its column with the fewest rows; the
     same is tried with columns in the place of rows. After the deadline no more are added to the first.
     """
+    by_row, by_column = _by_side(graph, kernel)
+    of_columns = _independent(PairGraph(graph.columns, graph.rows), by_column, deadline)
+    return max(of_columns, _independent(graph, by_row, deadline), 1 if kernel else 0)
+
+
+def _by_side(graph: PairGraph, kernel: Iterable[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    """Return for each row its columns, and for each column its rows, in edges of the kernel."""
     by_row, by_column = [0] * len(graph.rows), [0] * len(graph.columns)
     for row, column in kernel:
         by_row[row] |= 1 << column
         by_column[column] |= 1 << row
-    of_columns = _independent(PairGraph(graph.columns, graph.rows), by_column, deadline)
-    return max(of_columns, _independent(graph, by_row, deadline), 1 if kernel else 0)
+    return by_row, by_column
 
 
 def _independent(graph: PairGraph, open_: list[int], deadline: float) -> int:
