@@ -284,6 +284,14 @@ def test_a_grant_that_wakes_is_told_with_role_scope_age_and_silence(held: int, t
     assert found["first_time"][0] == dt.datetime.combine(DAY, dt.time(3))
 
 
+def test_a_sleeping_grant_is_told_also_where_a_control_character_is_in_the_name_of_its_role(life: Life) -> None:
+    """Whoever defines a role chooses its name."""
+    life.works(MACHINE, days=50).holds(APP, days=610).did(APP, KEYS, RUN, LOGS, network="45.9.148.0/24", hour=3)
+    life.grants[-1]["role_name"] = "Con\x1ftributor"
+    sentences = life.found().filter(pl.col("principal_id") == APP)["sentence"]
+    assert f"used a sleeping grant, Con\x1ftributor at {GROUP.lower()}, 610 days old" in sentences[0]
+
+
 def creeping(*ago: int) -> Life:
     made = Life().works(ANN, days=150)
     for number in range(5):

@@ -182,7 +182,7 @@ def _parts(
 ) -> list[str]:
     parts = []
     if "wakes" in facts:
-        role, scope, age, silent = facts["wakes"].split("\x1f")
+        role, scope, age, silent = facts["wakes"].rsplit("\x1f", 3)  # a name may have the separator, too
         parts.append(f"used a sleeping grant, {role} at {scope}, {age} days old and silent for {silent}")
     elif "dormant" in facts:
         parts.append(f"was active again after {facts['dormant']} days")
