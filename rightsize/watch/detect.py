@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from rightsize.analyze.behaviour.judge import HIGH
+from rightsize.analyze.behaviour.judge import severities
 from rightsize.analyze.grant_deduplication import marks_of_events, marks_of_listed, read_named, said_before
 from rightsize.analyze.state_snapshot import LISTED
 from rightsize.rules.tables import rows_of
@@ -172,9 +172,8 @@ def report_behaviour(context: ReportContext, days: Collection[dt.date], newest: 
     asked = {day for day in days if horizon(newest) <= day <= newest}
     if not asked:
         return
-    severity = pl.when(pl.col("score") >= HIGH).then(pl.lit("high")).otherwise(pl.lit("medium"))
     name = pl.concat_str("principal_id", pl.col("day").cast(pl.String), separator="|")
-    rows = behaviour_of_days(context.store, asked).with_columns(kind=pl.lit("behaviour"), name=name, value=severity)
+    rows = behaviour_of_days(context.store, asked).with_columns(kind=pl.lit("behaviour"), name=name, value=severities())
     known = found.known(context.store, "behaviour")
     fresh = rows.join(known, on=_KEY, how="anti")
     told = known.filter(pl.col("value") == "medium").select(*_KEY)

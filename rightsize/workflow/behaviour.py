@@ -9,7 +9,7 @@ import polars as pl
 
 from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, read_behaviour
 from rightsize.analyze.behaviour.holds import HELD, find_held, with_held
-from rightsize.analyze.behaviour.judge import FINDINGS_SCHEMA, HIGH, judge_behaviour, reported_days
+from rightsize.analyze.behaviour.judge import FINDINGS_SCHEMA, judge_behaviour, reported_days, severities
 from rightsize.analyze.text import folded
 from rightsize.model.progress import step
 from rightsize.rules.escalation import escalation_rules
@@ -192,6 +192,6 @@ def behaviour_rows(found: pl.DataFrame) -> pl.DataFrame:
         control=pl.lit("behaviour"),
         subject="principal_id",
         principal_id="principal_id",
-        severity=pl.when(pl.col("score") >= HIGH).then(pl.lit("high")).otherwise(pl.lit("medium")),
+        severity=severities(),
         reason="sentence",
     )

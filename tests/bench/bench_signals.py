@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from rightsize.analyze.behaviour.facts import BehaviourInputs, read_behaviour
-from rightsize.analyze.behaviour.judge import judge_behaviour, weight_of
+from rightsize.analyze.behaviour.judge import HIGH, judge_behaviour, weight_of
 from rightsize.analyze.text import folded
 from rightsize.demo.exports import write_exports
 from rightsize.demo.generator import generate
@@ -71,7 +71,7 @@ def quiet_rows(root: Path, seeds: Sequence[int]) -> Iterator[Row]:
             uses = store.table("usage_days").with_row_index("row").join(held, on="row")
         part = float(span["days"].sum()) / _MONTH
         needs = uses.select("principal_id", "operation", "scope").unique().height
-        alarms, highs, months = alarms + found.height, highs + (found["score"] >= 18).sum(), months + part
+        alarms, highs, months = alarms + found.height, highs + (found["score"] >= HIGH).sum(), months + part
         holds += needs
         yield (f"quiet tenant {seed}", f"{found.height} alarms in {part:,.0f} principal-months",
                f"{needs} needs of {uses['principal_id'].n_unique()} principals held at the end")  # fmt: skip

@@ -118,6 +118,11 @@ def weight_of(score: float) -> str:
     return "high" if score >= HIGH else "medium"
 
 
+def severities() -> pl.Expr:
+    """Return the severity of each finding, from the column `score`, as `weight_of` has it for one."""
+    return pl.when(pl.col("score") >= HIGH).then(pl.lit("high")).otherwise(pl.lit("medium"))
+
+
 def _scores(behaviour: Behaviour) -> pl.DataFrame:
     family = pl.col("kind").replace_strict(_FAMILIES, default="risk", return_dtype=pl.String)
     things = (
