@@ -81,7 +81,7 @@ def compare_first_days(uses: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
 def _among_first_days(sought: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame:
     """Return the first uses with the bits that the operation, and the class of it, has among first fortnights."""
     found = sought.select("principal_id", "of", "day", "operation", "name", "risk", nth=_nth_day())
-    crowds = _crowd_sizes(found, peers)
+    found = found.join(_crowd_sizes(found, peers), on=["principal_id", "day"], how="left")
     for value in ("name", "risk"):
         members = peers.group_by("of", value, "ready", who="principal_id").agg(began=pl.col("nth").min()).drop_nulls()
         known = (
@@ -93,14 +93,13 @@ def _among_first_days(sought: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame
             )
             .group_by("principal_id", "day", value).agg(known=pl.col("who").n_unique())
         )  # fmt: skip
-        rare = rarity(pl.col("crowd").fill_null(0), pl.col("known").fill_null(0))
+        rare = rarity(pl.col("crowd"), pl.col("known").fill_null(0))
         found = (
             found.join(known, on=["principal_id", "day", value], how="left")
-            .join(crowds, on=["principal_id", "day"], how="left")
             .with_columns(rare.alias(f"bits_{value}"))
-            .drop("known", "crowd")
+            .drop("known")
         )
-    return found
+    return found.drop("crowd")
 
 
 def _crowd_sizes(days: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame:
