@@ -119,6 +119,11 @@ class Cast:
     def ip(self, principal: int) -> str:
         return str(self.made.events.filter(pl.col("principal") == principal)["ip"].mode().sort()[0])
 
+    def often(self, principals: Sequence[int], number: int) -> list[str]:
+        """The operations that some principals use most."""
+        own = self.made.events.filter(pl.col("principal").is_in(principals))["operation"].value_counts(sort=True)
+        return own.sort("count", "operation", descending=True)["operation"].head(number).to_list()
+
     def daily(self, principal: int, operations: Sequence[str], team: int, ip: str) -> pl.DataFrame:
         """A workload's history: the same each night."""
         return pl.concat([calls_of(principal, day, 2, operations, team, ip) for day in range(START)])
@@ -276,8 +281,7 @@ ATTACKS: tuple[Callable[[Cast], Case], ...] = (
 def hire(cast: Cast) -> Case:
     team = cast.team(cast.person())
     mates = [n for n in cast.people if cast.team(n) == team]
-    own = cast.made.events.filter(pl.col("principal").is_in(mates))["operation"].value_counts(sort=True)
-    work = own.sort("count", "operation", descending=True)["operation"].head(8).to_list()
+    work = cast.often(mates, 8)
     parts = [calls_of(NEW, START + 1 + day, 10, work[day : day + 3], team, "198.51.100.251", 50) for day in range(5)]
     granted = assignment(ADMIN, START + 1, 9.5, team, cast.ip(ADMIN))
     return Case(pl.concat(parts), later={"principals": new_principal("User", days=START),
@@ -294,23 +298,20 @@ def handover(cast: Cast) -> Case:
 
 def night_on_call(cast: Cast) -> Case:
     one = cast.person()
-    own = cast.made.events.filter(pl.col("principal") == one)["operation"].value_counts(sort=True)
-    often = own.sort("count", "operation", descending=True)["operation"].head(4).to_list()
+    often = cast.often([one], 4)
     return Case(calls_of(one, START + 1, 3, [*often, COMMON[2], SETTINGS], cast.team(one), cast.ip(one)))
 
 
 def travel(cast: Cast) -> Case:
     one = cast.person()
-    own = cast.made.events.filter(pl.col("principal") == one)["operation"].value_counts(sort=True)
-    often = own.sort("count", "operation", descending=True)["operation"].head(4).to_list()
+    often = cast.often([one], 4)
     parts = [calls_of(one, START + 1 + day, 10, often, cast.team(one), "192.88.77.9", 40) for day in range(4)]
     return Case(pl.concat(parts), sign_ins=signed_in(parts[0], "ES"))
 
 
 def month_end(cast: Cast) -> Case:
     one = cast.person()
-    own = cast.made.events.filter(pl.col("principal") == one)["operation"].value_counts(sort=True)
-    often = own.sort("count", "operation", descending=True)["operation"].head(3).to_list()
+    often = cast.often([one], 3)
     return Case(calls_of(one, START + 1, 9, often * 30 + [EXPORT], cast.team(one), cast.ip(one), 3))
 
 

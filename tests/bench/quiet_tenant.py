@@ -113,7 +113,7 @@ def make_quiet(seed: int, days: int = DAYS) -> Made:
     teams = np.concatenate([rng.integers(0, TEAMS, PEOPLE), rng.integers(0, TEAMS, WORKLOADS)])
     own = _habits(rng, teams)
     parts = [_work(rng, teams, own, days), _workloads(rng, teams, days), _nights(rng, teams, own, days),
-             _drill(rng, teams, days)]  # fmt: skip
+             _drill(rng, days)]  # fmt: skip
     starts = np.zeros(total, int)
     hires = rng.choice(np.arange(1, PEOPLE), HIRES, replace=False)
     starts[hires] = rng.integers(25, days - 15, HIRES)
@@ -209,7 +209,7 @@ def _nights(
     return _calls(person, day, second, _EVERY[own[person, rng.integers(0, 10, len(day))]], teams[person], "night")
 
 
-def _drill(rng: np.random.Generator, teams: np.ndarray[Any, Any], days: int) -> pl.DataFrame:
+def _drill(rng: np.random.Generator, days: int) -> pl.DataFrame:
     """A disaster drill: on a Saturday four people fail over another team, with operations that they never use."""
     day = 7 * rng.integers(6, days // 7) - FIRST.weekday() + 5
     people = np.repeat(rng.choice(PEOPLE, 4, replace=False), 4)
