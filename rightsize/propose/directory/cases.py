@@ -6,7 +6,7 @@ A case also says why its assignment must not be changed, where that is so.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import polars as pl
@@ -100,6 +100,12 @@ class DirectoryAssignmentCase:
         return frozenset(name for name in self.kept if is_read(name)) - self.firm
 
     @property
+    def unlogged(self) -> frozenset[str]:
+        """The actions whose use no log can show, whether they stay or not."""
+        hidden = frozenset(UnobservableReason)
+        return frozenset(name for name, reason in (*self.kept.items(), *self.gone.items()) if reason in hidden)
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing shows or suggests a use."""
         return not self.firm
@@ -186,7 +192,7 @@ class Stay:
         if verdict != Verdict.UNOBSERVABLE.value:
             return ""
         if reason == UnobservableReason.DIRECTORY_READ.value or is_read(name):
-            return "read" if self.keeps_read(name) else ""
+            return "read" if keeps_read(name, self.options.reads, self.touched) else ""
         if self.options.unobservable is Unseen.DROP:
             return ""
         if self.options.unobservable is Unseen.KEEP:
@@ -197,18 +203,19 @@ class Stay:
             return "hard"
         return "hard" if self.is_workload and not self.touched else "aside"
 
-    def keeps_read(self, name: str) -> bool:
-        """Return whether `--reads` keeps a read without evidence."""
-        match self.options.reads:
-            case Reads.ALL:
-                return True
-            case Reads.NAMESPACE:
-                service = entity_of(name).partition("/")[0]
-                return any(one.partition("/")[0] == service for one in self.touched)
-            case Reads.SIBLING:
-                return entity_of(name) in self.touched
-            case _:
-                return False
+
+def keeps_read(name: str, reads: Reads, touched: Set[str]) -> bool:
+    """Return whether a choice of `--reads` keeps a read without evidence, for a holder that used these entities."""
+    match reads:
+        case Reads.ALL:
+            return True
+        case Reads.NAMESPACE:
+            service = entity_of(name).partition("/")[0]
+            return any(one.partition("/")[0] == service for one in touched)
+        case Reads.SIBLING:
+            return entity_of(name) in touched
+        case _:
+            return False
 
 
 def _left_alone(analysis: DirectoryAnalysis, options: PlanOptions) -> dict[int, str]:
