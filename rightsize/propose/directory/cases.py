@@ -228,10 +228,11 @@ def _left_alone(analysis: DirectoryAnalysis, options: PlanOptions) -> dict[int, 
     emergency = {fold(name) for name in options.emergency_access}
     young = options.young_from(window)
     known = set(groups_with_known_members(tables.inputs, described_principals(tables.inputs)))
+    wholes = _wholes(analysis)
     found: dict[int, str] = {}
     for row in rows.iter_rows(named=True):
         names = {fold(str(row[name] or "")) for name in ("principal_id", "upn", "display_name", "app_id")} - {""}
-        whole = _is_whole(analysis, row["a"])
+        whole = row["a"] in wholes
         reason = (
             "activated" if row["state"] == "activated"
             else "excluded" if (names | {row["role"], fold(row["role_name"] or "")}) & excluded
@@ -258,10 +259,12 @@ def _is_young(row: Mapping[str, object], young: dt.datetime) -> bool:
     return any(isinstance(time, dt.datetime) and time >= young for time in times)
 
 
-def _is_whole(analysis: DirectoryAnalysis, a: int) -> bool:
-    """Return whether all actions are unused for one reason about the whole assignment: no activation or no sign-in."""
-    reasons = analysis.judged.filter(pl.col("a") == a)["reason"].unique().to_list()
-    return len(reasons) == 1 and reasons[0] in (Unused.NEVER_ACTIVATED.value, Unused.NO_SIGN_IN.value)
+def _wholes(analysis: DirectoryAnalysis) -> set[int]:
+    """Return the assignments whose actions are all unused for one reason about the whole: no activation or sign-in."""
+    whole = [Unused.NEVER_ACTIVATED.value, Unused.NO_SIGN_IN.value]
+    reasons = analysis.judged.group_by("a").agg(pl.col("reason").unique())
+    one = (pl.col("reason").list.len() == 1) & pl.col("reason").list.first().is_in(whole)
+    return set(reasons.filter(one)["a"])
 
 
 def _holders(analysis: DirectoryAnalysis) -> pl.DataFrame:
