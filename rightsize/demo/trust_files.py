@@ -60,19 +60,20 @@ def write_trust(tenant: SampleTenant, folder: Folder) -> None:
         for key, group in people.items()
         if group.kind == "group"
     ]
-    _write(folder, "owners-applications", "applications(id,appId,owners(id))", owners)
-    _write(folder, "applications-trust", "applications(id,appId,signInAudience,federatedIdentityCredentials())", trust)
-    _write(folder, "owners-groups", "groups(id,owners(id))", groups)
+    folder.write_graph("owners-applications", "applications(id,appId,owners(id))", owners)
+    shown = "id,appId,signInAudience,federatedIdentityCredentials()"
+    folder.write_graph("applications-trust", f"applications({shown})", trust)
+    folder.write_graph("owners-groups", "groups(id,owners(id))", groups)
     unit = unit_id(tenant, _UNIT)
     place = {"id": unit, "displayName": _UNIT.title(), "isMemberManagementRestricted": False}
-    _write(folder, "administrativeUnits", "directory/administrativeUnits", [place])
+    folder.write_graph("administrativeUnits", "directory/administrativeUnits", [place])
     members = [
         {"@odata.type": f"#microsoft.graph.{'group' if key.startswith('g-') else 'user'}",
          "id": people[key].principal_id, "displayName": people[key].name}
         for key in _MEMBERS
     ]  # fmt: skip
-    _write(folder, f"administrativeUnit-members-{unit}", "directoryObjects", members)
-    _write(folder, "group-eligibility-instances", _ELIGIBILITIES, [_eligibility(tenant)])
+    folder.write_graph(f"administrativeUnit-members-{unit}", "directoryObjects", members)
+    folder.write_graph("group-eligibility-instances", _ELIGIBILITIES, [_eligibility(tenant)])
     _write_consent(tenant, folder)
     identity, name, subject = _POD
     below = f"{people[identity].resource_id}/federatedIdentityCredentials/{name}"
@@ -160,9 +161,4 @@ def _write_consent(tenant: SampleTenant, folder: Folder) -> None:
         "resourceId": api,
         "scope": "user_impersonation",
     }
-    _write(folder, "oauth2PermissionGrants-azure", "oauth2PermissionGrants", [grant])
-
-
-def _write(folder: Folder, name: str, context: str, records: list[dict[str, Any]]) -> None:
-    document = {"@odata.context": _GRAPH + context, "value": records}
-    folder.write(f"directory/{name}.json", json_text(document).encode(), records=len(records))
+    folder.write_graph("oauth2PermissionGrants-azure", "oauth2PermissionGrants", [grant])
