@@ -11,6 +11,7 @@ import typer
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.output import short_name
+from rightsize.model.wording import counted
 from rightsize.render.escape import for_shell
 from rightsize.workflow import agents as workflow
 
@@ -76,14 +77,15 @@ def agent_lines(document: Mapping[str, Any]) -> list[str]:
     lines = [f"owner: {owners or 'nobody'}; sponsor: {sponsors or 'nobody'}"]
     if document["kind"] == "agent":
         lines.append(
-            f"{document['own']} own and {document['inherited']} inherited permissions of blueprint "
+            f"{document['own']} own and {counted(document['inherited'], 'inherited permission')} of blueprint "
             f"{document['blueprint'] or '(none)'}; {document['used']} used, {document['unused']} unused, "
             f"{document['undecided']} undecided"
         )
     elif document["kind"] == "blueprint":
         lines.append(
-            f"{document['agents']} agents; its principal holds {document['own']} permissions: {document['used']} used "
-            f"by it or by its agents, {document['unused']} unused, {document['undecided']} undecided"
+            f"{counted(document['agents'], 'agent')}; its principal holds {counted(document['own'], 'permission')}: "
+            f"{document['used']} used by it or by its agents, {document['unused']} unused, "
+            f"{document['undecided']} undecided"
         )
     modes = sorted({row.get("mode") for row in document["permissions"] if row["origin"] == "uncertain"} - {None})
     lines += [f"uncertain: {_MODES.get(mode, f'the mode `{mode}` is in no document')}" for mode in modes]
@@ -97,7 +99,8 @@ def agent_lines(document: Mapping[str, Any]) -> list[str]:
         lines.append(f"acted on behalf of {', '.join(document['on_behalf_of'])}")
     if document["azure_roles"] or document["directory_roles"]:
         lines.append(
-            f"{document['azure_roles']} role assignments in Azure, {document['directory_roles']} in the directory"
+            f"{counted(document['azure_roles'], 'role assignment')} in Azure, "
+            f"{document['directory_roles']} in the directory"
         )
     return lines
 

@@ -43,7 +43,7 @@ class Common:
 
     @property
     def is_table(self) -> bool:
-        """Whether the result is a table for people, not data for a program."""
+        """Whether the output is a table for people."""
         return self.output is OutputFormat.TABLE
 
     def show(

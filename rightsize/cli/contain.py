@@ -84,8 +84,7 @@ def contain(
 def _tell_agents(result: workflow.ContainResult) -> None:
     group, named = result.agents, result.names
     if group.kind == "agent":
-        others = len(group.siblings)
-        say(f"{others} other agents of its blueprint keep working" if others else "no other agent of it is known")
+        say(f"other agents of its blueprint that keep working: {len(group.siblings) or 'none known'}")
     elif group.kind:
         say(f"the requests stop all of the blueprint: {', '.join(named.get(one, one) for one in group.members[1:])}")
 

@@ -14,11 +14,9 @@ from typing import Any
 
 from rightsize.demo.graph_files import GRAPH_APP_ID, permission_id
 from rightsize.demo.hashing import below, guid
-from rightsize.demo.templates import json_text
 from rightsize.demo.tenant import Principal, SampleTenant
 from rightsize.demo.writing import Folder
 
-_CONTEXT = "https://graph.microsoft.com/v1.0/$metadata#"
 _MADE = "2025-02-03T10:00:00Z"
 _AGENTS = ("drafting", "scheduling", "archive")
 _INHERITED = ("User.Read.All", "Sites.Read.All")
@@ -98,12 +96,7 @@ def write_agents(tenant: SampleTenant, folder: Folder) -> None:
         ("agentUsers", "users/microsoft.graph.agentUser", [user]),
     )
     for name, context, records in pages:
-        _write(folder, name, context, records)
-
-
-def _write(folder: Folder, name: str, context: str, records: list[dict[str, Any]]) -> None:
-    document = {"@odata.context": _CONTEXT + context, "value": records}
-    folder.write(f"directory/{name}.json", json_text(document).encode(), records=len(records))
+        folder.write_graph(name, context, records)
 
 
 def write_agent_use(tenant: SampleTenant, folder: Folder) -> None:
@@ -130,8 +123,8 @@ def write_agent_use(tenant: SampleTenant, folder: Folder) -> None:
         "resourceId": graph,
         "scope": _DELEGATED,
     }
-    _write(folder, "appRoleAssignedTo-agents-graph", f"servicePrincipals('{graph}')/appRoleAssignedTo", assigned)
-    _write(folder, "oauth2PermissionGrants-agents-graph", "oauth2PermissionGrants", [consent])
+    folder.write_graph("appRoleAssignedTo-agents-graph", f"servicePrincipals('{graph}')/appRoleAssignedTo", assigned)
+    folder.write_graph("oauth2PermissionGrants-agents-graph", "oauth2PermissionGrants", [consent])
     rows = list(_requests(tenant))
     folder.write("graph-activity/agents.json", json.dumps(rows, separators=(",", ":")).encode(), records=len(rows))
 

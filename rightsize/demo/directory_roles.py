@@ -20,7 +20,6 @@ from rightsize.demo.templates import json_text
 from rightsize.demo.tenant import Principal, SampleTenant
 from rightsize.demo.writing import Folder
 
-_GRAPH = "https://graph.microsoft.com/v1.0/$metadata#"
 _ROLES = "roleManagement/directory"
 _GRAPH_UNTIL, _TABLE_FROM, _OVERLAP = 75, 35, 4
 _ACTIVATION = "Add member to role completed (PIM activation)"
@@ -44,14 +43,14 @@ def _defined() -> tuple[dict[str, Any], ...]:
 def write_directory_roles(tenant: SampleTenant, folder: Folder) -> None:
     """Write directory roles, their assignments, requests to activate them, and the audit log."""
     roles = [_role(role) for role in _defined()]
-    _write_page(folder, "directory-roles", f"{_ROLES}/roleDefinitions", roles)
+    folder.write_graph("directory-roles", f"{_ROLES}/roleDefinitions", roles)
     held = [_holding(tenant, row) for row in _rows("directory_assignments.csv")]
     active = [row for row in held if "startDateTime" not in row]
-    _write_page(folder, "directory-role-assignments", f"{_ROLES}/roleAssignments", active)
+    folder.write_graph("directory-role-assignments", f"{_ROLES}/roleAssignments", active)
     eligible = [row for row in held if "startDateTime" in row]
-    _write_page(folder, "directory-role-eligibility", f"{_ROLES}/roleEligibilityScheduleInstances", eligible)
+    folder.write_graph("directory-role-eligibility", f"{_ROLES}/roleEligibilityScheduleInstances", eligible)
     requests = [_request(tenant, *one) for one in _ACTIVATIONS]
-    _write_page(folder, "directory-role-requests", f"{_ROLES}/roleAssignmentScheduleRequests", requests)
+    folder.write_graph("directory-role-requests", f"{_ROLES}/roleAssignmentScheduleRequests", requests)
     _write_log(tenant, folder, sorted(_records(tenant), key=lambda one: (one["activityDateTime"], one["id"])))
 
 
@@ -239,11 +238,6 @@ def _activation(tenant: SampleTenant, key: str, ago: int, reasoned: bool) -> dic
     return record | {"additionalDetails": [{"key": name, "value": value} for name, value in details.items()]}
 
 
-def _write_page(folder: Folder, name: str, context: str, objects: list[dict[str, Any]]) -> None:
-    document = {"@odata.context": _GRAPH + context, "value": objects}
-    folder.write(f"directory/{name}.json", json_text(document).encode(), records=len(objects))
-
-
 def _write_log(tenant: SampleTenant, folder: Folder, records: list[dict[str, Any]]) -> None:
     def between(first: int, last: int) -> list[dict[str, Any]]:
         """Return the records of the days from `first` to `last` days ago."""
@@ -251,7 +245,7 @@ def _write_log(tenant: SampleTenant, folder: Folder, records: list[dict[str, Any
         return [one for one in records if low <= one["activityDateTime"][:10] <= high]
 
     oldest = between(10_000, _GRAPH_UNTIL)
-    _write_page(folder, "directory-audits", "auditLogs/directoryAudits", oldest)
+    folder.write_graph("directory-audits", "auditLogs/directoryAudits", oldest)
     middle = [_diagnostic(tenant, one) for one in between(_GRAPH_UNTIL + _OVERLAP, _TABLE_FROM)]
     text = "".join(json_text(one) + "\n" for one in middle)
     folder.write("directory/insights-logs-auditlogs/PT1H.json", text.encode(), records=len(middle))

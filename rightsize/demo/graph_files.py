@@ -129,8 +129,7 @@ def _write_grants(tenant: SampleTenant, folder: Folder, people: dict[str, Princi
         ("oauth2PermissionGrants", "oauth2PermissionGrants", list(delegated.values())),
     )
     for name, context, records in pages:
-        document = {"@odata.context": _CONTEXT + context, "value": records}
-        folder.write(f"directory/{name}.json", json_text(document).encode(), records=len(records))
+        folder.write_graph(name, context, records)
 
 
 def _assignment(tenant: SampleTenant, client: Principal, permission: str, api: str, api_name: str) -> dict[str, Any]:

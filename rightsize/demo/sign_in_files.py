@@ -12,7 +12,7 @@ from rightsize.demo.hashing import guid, guids, number
 from rightsize.demo.sign_ins import ARM, INTERACTIVE, MANAGED_IDENTITY, NON_INTERACTIVE, SERVICE_PRINCIPAL, SERVICES
 from rightsize.demo.templates import Template, instant, joined, json_text
 from rightsize.demo.tenant import Principal, SampleTenant
-from rightsize.demo.trust_files import credential_of, write_runs
+from rightsize.demo.trust_files import pipeline_of, used_credentials, write_runs
 from rightsize.demo.writing import Folder
 
 _PAGE = 1000
@@ -30,7 +30,10 @@ CATEGORIES = {
 
 def write_sign_ins(tenant: SampleTenant, folder: Folder, rows: pl.DataFrame) -> None:
     """Write interactive sign-ins as Graph pages, the other three kinds as diagnostic records."""
-    texts = pl.DataFrame([_principal_texts(tenant, principal) for principal in tenant.principals])
+    federated = used_credentials(tenant)
+    texts = pl.DataFrame(
+        [_principal_texts(tenant, one, federated.get(one.principal_id, "")) for one in tenant.principals]
+    )
     _write_graph(tenant, folder, texts, rows.filter(pl.col("kind") == INTERACTIVE).reverse())
     for kind, category in CATEGORIES.items():
         if kind == INTERACTIVE:
@@ -40,7 +43,8 @@ def write_sign_ins(tenant: SampleTenant, folder: Folder, rows: pl.DataFrame) -> 
         parts = (_frame(tenant, texts, part) for part in held.iter_slices(_SLICE))
         lines = (joined(template.fill(part), "\n") + b"\n" for part in parts)
         if kind == SERVICE_PRINCIPAL:
-            write_runs(tenant, folder, _frame(tenant, texts, held))
+            runs = held.filter(pl.col("principal") == tenant.principals.index(pipeline_of(tenant)))
+            write_runs(tenant, folder, _frame(tenant, texts, runs)["instant"])
         name = f"sign-ins/insights-logs-{category.lower()}.jsonl"
         if kind == MANAGED_IDENTITY:
             folder.write(f"{name}.gz", gzip_chunks(lines), records=held.height)
@@ -84,8 +88,8 @@ def _frame(tenant: SampleTenant, texts: pl.DataFrame, rows: pl.DataFrame) -> pl.
     )  # fmt: skip
 
 
-def _principal_texts(tenant: SampleTenant, principal: Principal) -> dict[str, str]:
-    client, federated = client_of(tenant, principal), credential_of(tenant, principal)
+def _principal_texts(tenant: SampleTenant, principal: Principal, federated: str) -> dict[str, str]:
+    client = client_of(tenant, principal)
     return {
         "principal_id": principal.principal_id,
         "name": json_text(principal.name),

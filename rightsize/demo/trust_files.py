@@ -60,19 +60,20 @@ def write_trust(tenant: SampleTenant, folder: Folder) -> None:
         for key, group in people.items()
         if group.kind == "group"
     ]
-    _write(folder, "owners-applications", "applications(id,appId,owners(id))", owners)
-    _write(folder, "applications-trust", "applications(id,appId,signInAudience,federatedIdentityCredentials())", trust)
-    _write(folder, "owners-groups", "groups(id,owners(id))", groups)
+    folder.write_graph("owners-applications", "applications(id,appId,owners(id))", owners)
+    shown = "id,appId,signInAudience,federatedIdentityCredentials()"
+    folder.write_graph("applications-trust", f"applications({shown})", trust)
+    folder.write_graph("owners-groups", "groups(id,owners(id))", groups)
     unit = unit_id(tenant, _UNIT)
     place = {"id": unit, "displayName": _UNIT.title(), "isMemberManagementRestricted": False}
-    _write(folder, "administrativeUnits", "directory/administrativeUnits", [place])
+    folder.write_graph("administrativeUnits", "directory/administrativeUnits", [place])
     members = [
         {"@odata.type": f"#microsoft.graph.{'group' if key.startswith('g-') else 'user'}",
          "id": people[key].principal_id, "displayName": people[key].name}
         for key in _MEMBERS
     ]  # fmt: skip
-    _write(folder, f"administrativeUnit-members-{unit}", "directoryObjects", members)
-    _write(folder, "group-eligibility-instances", _ELIGIBILITIES, [_eligibility(tenant)])
+    folder.write_graph(f"administrativeUnit-members-{unit}", "directoryObjects", members)
+    folder.write_graph("group-eligibility-instances", _ELIGIBILITIES, [_eligibility(tenant)])
     _write_consent(tenant, folder)
     identity, name, subject = _POD
     below = f"{people[identity].resource_id}/federatedIdentityCredentials/{name}"
@@ -81,17 +82,20 @@ def write_trust(tenant: SampleTenant, folder: Folder) -> None:
     folder.write_json("inventory/federated-credentials.json", {"value": [pod]}, records=1)
 
 
-def credential_of(tenant: SampleTenant, principal: Principal) -> str:
-    """Return the id by which sign-ins of a principal name the federated credential that it uses; empty for none."""
-    key = next((key for key, one in people_of(tenant).items() if one.principal_id == principal.principal_id), "")
-    return guid(tenant.spec.seed, "trust", key) if key in _TRUST or key == _POD[0] else ""
+def used_credentials(tenant: SampleTenant) -> dict[str, str]:
+    """Return by principal id the federated credential that sign-ins name; other principals are left out."""
+    people = people_of(tenant)
+    return {people[key].principal_id: guid(tenant.spec.seed, "trust", key) for key in (*_TRUST, _POD[0])}
 
 
-def write_runs(tenant: SampleTenant, folder: Folder, sign_ins: pl.DataFrame) -> None:
-    """Write the subject of each run of a pipeline, as its platform's logs say, from the sign-ins with `instant`."""
-    key, subject = _RUNS
-    who = people_of(tenant)[key]
-    times = sign_ins.filter(pl.col("principal_id") == who.principal_id)["instant"]
+def pipeline_of(tenant: SampleTenant) -> Principal:
+    """Return the application whose runs `write_runs` writes."""
+    return people_of(tenant)[_RUNS[0]]
+
+
+def write_runs(tenant: SampleTenant, folder: Folder, times: pl.Series) -> None:
+    """Write the subject of each run of a pipeline, as its platform's logs say, from the times of its sign-ins."""
+    who, subject = pipeline_of(tenant), _RUNS[1]
     run = "https://github.com/aldervalley/connectivity/actions/runs"
     lines = [f"{_GITHUB},{subject},{time},{who.app_id},{run}/{number}" for number, time in enumerate(times, 48_213)]
     text = "\n".join(["issuer,subject,time,app_id,run", *lines]) + "\n"
@@ -157,9 +161,4 @@ def _write_consent(tenant: SampleTenant, folder: Folder) -> None:
         "resourceId": api,
         "scope": "user_impersonation",
     }
-    _write(folder, "oauth2PermissionGrants-azure", "oauth2PermissionGrants", [grant])
-
-
-def _write(folder: Folder, name: str, context: str, records: list[dict[str, Any]]) -> None:
-    document = {"@odata.context": _GRAPH + context, "value": records}
-    folder.write(f"directory/{name}.json", json_text(document).encode(), records=len(records))
+    folder.write_graph("oauth2PermissionGrants-azure", "oauth2PermissionGrants", [grant])

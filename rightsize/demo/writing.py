@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from rightsize.demo.templates import json_text
 
 
 @dataclass(slots=True)
@@ -34,6 +36,11 @@ class Folder:
         with target.open("ab" if known else "wb") as stream:
             stream.write(content)
         self.records[path] = known + records
+
+    def write_graph(self, name: str, context: str, records: Sequence[object]) -> None:
+        """Write a page of Microsoft Graph below `directory/`, whose context is `context` of the metadata."""
+        document = {"@odata.context": f"https://graph.microsoft.com/v1.0/$metadata#{context}", "value": records}
+        self.write(f"directory/{name}.json", json_text(document).encode(), records=len(records))
 
     def write_json(self, path: str, document: object, *, records: int) -> None:
         """Write a JSON document as the Azure CLI prints it, indented by two."""

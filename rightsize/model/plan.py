@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from rightsize.model.nouns import AssignmentState, Folded, Plane, RoleDefinition
 from rightsize.model.proposal_kinds import ProposalKind
@@ -164,6 +164,8 @@ PLANE_NAMES: Mapping[str, str] = {
     "trust": "federated credentials",
 }
 """The names of Azure roles and of each plane beyond them in text for people."""
+PLANES_BEYOND = tuple(plane for plane in get_args(Plane) if plane not in _OF_AZURE_ROLES)
+"""The planes beyond Azure roles, in the order in which a plan is read."""
 
 
 @dataclass(frozen=True, slots=True)

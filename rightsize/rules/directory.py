@@ -90,7 +90,7 @@ def custom_actions() -> frozenset[str]:
 @cache
 def bound_actions() -> frozenset[str]:
     """Return the folded actions that some roles may not perform on the accounts of administrators."""
-    return frozenset(fold(row["action"]) for row in rows_of("directory_bound_actions"))
+    return frozenset(bound_kinds())
 
 
 @cache

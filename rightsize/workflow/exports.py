@@ -109,11 +109,9 @@ def _records(source: str) -> list[dict[str, Any]]:
         return [{"id": f"{_RESOURCE}0"}]
     if source in {"role_assignments", "role_eligibility_instances", "role_assignment_instances"}:
         return [{"properties": {"principalId": _GROUP, "principalType": "Group"}}]
-    return (
-        [{"id": _OBJECT, "appRoles": [{}]}]
-        if source in {"service_principals", "administrative_units", "agent_blueprints"}
-        else []
-    )
+    if source in {"service_principals", "administrative_units", "agent_blueprints"}:
+        return [{"id": _OBJECT, "appRoles": [{}]}]
+    return []
 
 
 def write_exports_script(

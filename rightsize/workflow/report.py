@@ -21,7 +21,7 @@ from rightsize.model.errors import InputError, UsageError
 from rightsize.model.explained import LETTERS
 from rightsize.model.next_steps import NextSteps
 from rightsize.model.nouns import RoleDefinition
-from rightsize.model.plan import Plan
+from rightsize.model.plan import PLANES_BEYOND, Plan
 from rightsize.model.progress import step
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.propose.assembly.next_steps import rank_steps
@@ -48,7 +48,6 @@ from rightsize.workflow.reach import rank_reach
 from rightsize.workflow.undecided import find_undecided
 
 TITLE = "Least privilege for this tenant"
-_BEYOND = ("graph", "directory", "trust")
 _CHANGED = (
     "The loaded data has changed since this plan was made. The numbers are new, the proposals are not; "
     "`rightsize verify` says whether the plan still holds."
@@ -221,11 +220,11 @@ def _first_blasts(
 def _of_plan(read: ReviewablePlan | None, inputs: Inputs, overview: Overview) -> dict[str, Any]:
     if read is None:
         return {}
-    proposals = [one for one in read.document["proposals"] if one["plane"] not in _BEYOND]
+    proposals = [one for one in read.document["proposals"] if one["plane"] not in PLANES_BEYOND]
     assigned: set[str] = {fold(place["role"]) for one in proposals for place in one["assignments"]}
     return {
         "proposals": proposals,
-        "beyond": [one for one in read.document["proposals"] if one["plane"] in _BEYOND],
+        "beyond": [one for one in read.document["proposals"] if one["plane"] in PLANES_BEYOND],
         "plan": {key: value for key, value in read.document.items() if key != "proposals"},
         "planned_roles": _existing_roles(inputs, assigned - set(overview.roles["role"])) | dict(read.roles),
         "evidence": read.evidence,

@@ -12,7 +12,7 @@ from rightsize.demo.hashing import guid
 from rightsize.demo.suite.model import SuiteGrant, SuiteNeed, SuiteTenant
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.model.plan import Plan, PlannedAssignment
+from rightsize.model.plan import PLANES_BEYOND, Plan, PlannedAssignment
 from rightsize.model.plan_defaults import SaidOnce, filled
 from rightsize.model.plan_evidence import CHANCES
 from rightsize.model.proposal_kinds import KEEP
@@ -213,8 +213,7 @@ def read_change(path: Path) -> WrittenChange:
         )
     once = SaidOnce.of(document)
     whole = [filled(one, once) for one in proposals]
-    beyond = ("graph", "directory", "trust")
-    changed = [one for one in whole if one.get("kind") != KEEP and one.get("plane") not in beyond]
+    changed = [one for one in whole if one.get("kind") != KEEP and one.get("plane") not in PLANES_BEYOND]
     chances = _chances_beside(file, document)
     try:
         change = Change(

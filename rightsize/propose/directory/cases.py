@@ -6,7 +6,7 @@ A case also says why its assignment must not be changed, where that is so.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import polars as pl
@@ -100,6 +100,12 @@ class DirectoryAssignmentCase:
         return frozenset(name for name in self.kept if is_read(name)) - self.firm
 
     @property
+    def unlogged(self) -> frozenset[str]:
+        """The actions whose use no log can show, whether they stay or not."""
+        hidden = frozenset(UnobservableReason)
+        return frozenset(name for name, reason in (*self.kept.items(), *self.gone.items()) if reason in hidden)
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing shows or suggests a use."""
         return not self.firm
@@ -186,7 +192,7 @@ class Stay:
         if verdict != Verdict.UNOBSERVABLE.value:
             return ""
         if reason == UnobservableReason.DIRECTORY_READ.value or is_read(name):
-            return "read" if self.keeps_read(name) else ""
+            return "read" if keeps_read(name, self.options.reads, self.touched) else ""
         if self.options.unobservable is Unseen.DROP:
             return ""
         if self.options.unobservable is Unseen.KEEP:
@@ -197,18 +203,19 @@ class Stay:
             return "hard"
         return "hard" if self.is_workload and not self.touched else "aside"
 
-    def keeps_read(self, name: str) -> bool:
-        """Return whether `--reads` keeps a read without evidence."""
-        match self.options.reads:
-            case Reads.ALL:
-                return True
-            case Reads.NAMESPACE:
-                service = entity_of(name).partition("/")[0]
-                return any(one.partition("/")[0] == service for one in self.touched)
-            case Reads.SIBLING:
-                return entity_of(name) in self.touched
-            case _:
-                return False
+
+def keeps_read(name: str, reads: Reads, touched: Set[str]) -> bool:
+    """Return whether a choice of `--reads` keeps a read without evidence, for a holder that used these entities."""
+    match reads:
+        case Reads.ALL:
+            return True
+        case Reads.NAMESPACE:
+            service = entity_of(name).partition("/")[0]
+            return any(one.partition("/")[0] == service for one in touched)
+        case Reads.SIBLING:
+            return entity_of(name) in touched
+        case _:
+            return False
 
 
 def _left_alone(analysis: DirectoryAnalysis, options: PlanOptions) -> dict[int, str]:
@@ -221,10 +228,11 @@ def _left_alone(analysis: DirectoryAnalysis, options: PlanOptions) -> dict[int, 
     emergency = {fold(name) for name in options.emergency_access}
     young = options.young_from(window)
     known = set(groups_with_known_members(tables.inputs, described_principals(tables.inputs)))
+    wholes = _wholes(analysis)
     found: dict[int, str] = {}
     for row in rows.iter_rows(named=True):
         names = {fold(str(row[name] or "")) for name in ("principal_id", "upn", "display_name", "app_id")} - {""}
-        whole = _is_whole(analysis, row["a"])
+        whole = row["a"] in wholes
         reason = (
             "activated" if row["state"] == "activated"
             else "excluded" if (names | {row["role"], fold(row["role_name"] or "")}) & excluded
@@ -251,10 +259,12 @@ def _is_young(row: Mapping[str, object], young: dt.datetime) -> bool:
     return any(isinstance(time, dt.datetime) and time >= young for time in times)
 
 
-def _is_whole(analysis: DirectoryAnalysis, a: int) -> bool:
-    """Return whether all actions are unused for one reason about the whole assignment: no activation or no sign-in."""
-    reasons = analysis.judged.filter(pl.col("a") == a)["reason"].unique().to_list()
-    return len(reasons) == 1 and reasons[0] in (Unused.NEVER_ACTIVATED.value, Unused.NO_SIGN_IN.value)
+def _wholes(analysis: DirectoryAnalysis) -> set[int]:
+    """Return the assignments whose actions are all unused for one reason about the whole: no activation or sign-in."""
+    whole = [Unused.NEVER_ACTIVATED.value, Unused.NO_SIGN_IN.value]
+    reasons = analysis.judged.group_by("a").agg(pl.col("reason").unique())
+    one = (pl.col("reason").list.len() == 1) & pl.col("reason").list.first().is_in(whole)
+    return set(reasons.filter(one)["a"])
 
 
 def _holders(analysis: DirectoryAnalysis) -> pl.DataFrame:

@@ -50,8 +50,8 @@ def read_holders(tables: DirectoryTables) -> Holders:
     people = tables.inputs.principals.with_columns(holder=folded(pl.col("principal_id")))
     is_user = pl.col("principal_type") == "User"
     members = set(people.filter(is_user & (pl.col("user_type").fill_null("Member") != "Guest"))["holder"])
-    below = {holder for principal, holder in _reached(tables) if types.get(principal) in _WORKLOADS}
-    workloads = {one for one, kind in types.items() if kind in _WORKLOADS} | below
+    workloads = {one for one, kind in types.items() if kind in _WORKLOADS}
+    workloads |= set(tables.membership.filter(pl.col("principal_id").is_in(list(workloads)))["holder"])
     assignable = set(people.filter(pl.col("is_role_assignable").fill_null(False))["holder"])
     users = {one for one, kind in types.items() if kind == "User"}
     groups = {one for one, kind in types.items() if kind == "Group" and one in assignable}
@@ -66,10 +66,6 @@ def read_holders(tables: DirectoryTables) -> Holders:
         licensed=licensed,
         premium=licensed or _has_premium(tables),
     )
-
-
-def _reached(tables: DirectoryTables) -> list[tuple[str, str]]:
-    return tables.membership.select("principal_id", "holder").unique().rows()
 
 
 def _has_premium(tables: DirectoryTables) -> bool:

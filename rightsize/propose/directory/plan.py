@@ -16,7 +16,7 @@ from rightsize.analyze.activation_use import duration, standing_hours
 from rightsize.analyze.directory.judge import DirectoryAnalysis
 from rightsize.analyze.directory.tables import DirectoryTables
 from rightsize.analyze.pim_findings import SELDOM_HOURS
-from rightsize.analyze.reasons import UnobservableReason, Unused, covered_of
+from rightsize.analyze.reasons import Unused, covered_of
 from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
@@ -78,7 +78,7 @@ def plan_directory(analysis: DirectoryAnalysis, options: PlanOptions) -> PlanePa
         advice=tuple(advice),
         names={**catalogue.names, **{role: _custom_name(role) for role in roles}},
         files={f"directory/{role}.json": _role_file(role, roles[role], catalogue) for role in sorted(roles)},
-        reads=price_reads(analysis, cases, options, holders, catalogue),
+        reads=price_reads(analysis, cases, options.reads, holders, catalogue),
     )
 
 
@@ -342,10 +342,8 @@ def _counted(reasons: Iterable[str]) -> dict[str, int]:
 
 def _mappable(case: DirectoryAssignmentCase) -> float:
     """Return the share of the granted actions whose use a log could show, from 0 to 1."""
-    hidden = {word.value for word in UnobservableReason}
-    unseen = sum(1 for reason in (*case.kept.values(), *case.gone.values()) if reason in hidden)
     granted = len(case.used) + len(case.kept) + len(case.gone)
-    return round(1 - unseen / granted, 3) if granted else 0.0
+    return round(1 - len(case.unlogged) / granted, 3) if granted else 0.0
 
 
 def _custom_id(actions: frozenset[str]) -> Folded:

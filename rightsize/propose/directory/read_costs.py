@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from rightsize.analyze.directory.judge import DirectoryAnalysis
-from rightsize.propose.core.options import PlanOptions, Reads
-from rightsize.propose.directory.cases import DirectoryAssignmentCase, Stay, read_cases, touched_entities
+from rightsize.propose.core.options import Reads
+from rightsize.propose.directory.cases import DirectoryAssignmentCase, keeps_read, touched_entities
 from rightsize.propose.directory.choose import DirectoryRoleCatalog
 from rightsize.propose.directory.holders import Holders
+from rightsize.rbac.resource_actions import is_read
 from rightsize.rules.directory import is_job_read
 
 
 def price_reads(
     analysis: DirectoryAnalysis,
     cases: Iterable[DirectoryAssignmentCase],
-    options: PlanOptions,
+    chosen: Reads,
     holders: Holders,
     catalogue: DirectoryRoleCatalog,
 ) -> dict[str, Any]:
@@ -26,22 +26,20 @@ def price_reads(
     A read counts once for each assignment that allows it today and may change, without those that everybody has.
     `sensitive` counts those that are a task of their own, such as the sign-in logs.
     """
-    every = replace(options, reads=Reads.ALL)
-    if options.reads is not Reads.ALL:
-        cases = read_cases(analysis, every, holders)
     touched = touched_entities(analysis)
     totals = {choice: [0, 0] for choice in Reads}
     for case in cases:
         if case.left:
             continue
-        unseen = case.reads - (catalogue.default if case.holder in holders.members else frozenset())
+        default = catalogue.default if case.holder in holders.members else frozenset()
+        unseen = [name for name in case.unlogged - default if is_read(name)]
+        entities = touched.get(case.holder, frozenset())
         for choice in Reads:
-            stay = Stay(replace(options, reads=choice), touched.get(case.holder, frozenset()), is_workload=False)
-            kept = [name for name in unseen if stay.keeps_read(name)]
+            kept = [name for name in unseen if keeps_read(name, choice, entities)]
             totals[choice][0] += len(kept)
             totals[choice][1] += sum(map(is_job_read, kept))
     return {
-        "chosen": str(options.reads),
+        "chosen": str(chosen),
         "choices": [
             {"reads": str(choice), "operations": operations, "sensitive": sensitive}
             for choice, (operations, sensitive) in totals.items()

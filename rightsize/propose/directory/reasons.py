@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from rightsize.analyze.reasons import UnobservableReason, Unused
 from rightsize.model.plan import Advice
 from rightsize.model.proposal_kinds import BUILTIN, NARROW_SCOPE
+from rightsize.model.wording import counted
 from rightsize.propose.directory.cases import REASONS, DirectoryAssignmentCase
 from rightsize.propose.directory.choose import WHY_KEPT, DirectoryChoice, DirectoryRoleCatalog
 from rightsize.rbac.patterns import parse_pattern
@@ -53,7 +54,7 @@ def reason_of(
     if kind.makes_eligible:
         return _sleeps(case, choice)
     if kind.keeps:
-        kept = WHY_KEPT[choice.why] if choice.why else f"no smaller role has all {_staying(case)}"
+        kept = WHY_KEPT[choice.why] if choice.why else f"no smaller role has {_staying(case)}"
         return kept + _enough(choice, catalogue)
     found = _comes(case, choice, catalogue)
     if choice.rest:
@@ -109,8 +110,10 @@ def _used(case: DirectoryAssignmentCase) -> str:
 
 
 def _staying(case: DirectoryAssignmentCase) -> str:
+    if not case.used:
+        return f"the {counted(len(case.kept), 'action')} that cannot be decided"
     kept = f" and the {len(case.kept)} that cannot be decided" if case.kept else ""
-    return f"{len(case.used)} used actions{kept}"
+    return _used(case) + kept
 
 
 def _enough(choice: DirectoryChoice, catalogue: DirectoryRoleCatalog) -> str:
@@ -119,15 +122,11 @@ def _enough(choice: DirectoryChoice, catalogue: DirectoryRoleCatalog) -> str:
     return f"; {_and(catalogue.names[one] for one in choice.enough)} would be enough for what was used"
 
 
-def _actions(number: int) -> str:
-    return f"{number} action{'' if number == 1 else 's'}"
-
-
 def _lost_words(lost: Mapping[str, str]) -> str:
     if not lost:
         return ""
     goes = "goes" if len(lost) == 1 else "go"
-    return f"; {_actions(len(lost))} {goes} that no log can show ({_classes(lost)}): ask its holder"
+    return f"; {counted(len(lost), 'action')} {goes} that no log can show ({_classes(lost)}): ask its holder"
 
 
 def _classes(names: Mapping[str, str]) -> str:
@@ -136,8 +135,8 @@ def _classes(names: Mapping[str, str]) -> str:
     side = sum(1 for name in names if name in side_actions())
     other = len(names) - reads - side
     words = [(reads, "read"), (other, "unlogged change")]
-    counted = [f"{number} {word}{'' if number == 1 else 's'}" for number, word in words if number]
-    return ", ".join([*counted, *([f"{side} for support and service health"] if side else [])])
+    told = [counted(number, word) for number, word in words if number]
+    return ", ".join([*told, *([f"{side} for support and service health"] if side else [])])
 
 
 def question(
@@ -154,9 +153,10 @@ def question(
         told = [catalogue.spelt[one] for one in sorted(lost) if one not in side_actions()][:_NAMED]
         such = f", such as {', '.join(told)}" if told else ""
         yield Advice(
-            subject, f"{name}: the plan takes {_actions(len(lost))} that no log can show ({_classes(lost)}){such}: "
-            "ask its holder what it needs"
-        )  # fmt: skip
+            subject,
+            f"{name}: the plan takes {counted(len(lost), 'action')} that no log can show "
+            f"({_classes(lost)}){such}: ask its holder what it needs",
+        )
         return
     others = {one for one in case.kept if not one.startswith("microsoft.directory/") and not is_read(one)}
     others -= side_actions()
@@ -174,7 +174,7 @@ def question(
         if unseen:
             yield Advice(
                 subject,
-                f"{name}: nobody was seen to use it, and no log can show {_actions(len(unseen))} of it "
+                f"{name}: nobody was seen to use it, and no log can show {counted(len(unseen), 'action')} of it "
                 f"({_classes(unseen)}): ask its holder what it is for",
             )
 

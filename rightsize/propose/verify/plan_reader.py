@@ -26,7 +26,7 @@ from rightsize.analyze.plan_evidence import (
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import AssignmentState, RoleDefinition
-from rightsize.model.plan import PLAN_FORMAT, PlannedAssignment
+from rightsize.model.plan import PLAN_FORMAT, PLANES_BEYOND, PlannedAssignment
 from rightsize.model.plan_defaults import SaidOnce, filled
 from rightsize.model.plan_evidence import EVIDENCE_TABLES, READINGS, file_of
 from rightsize.model.proposal_kinds import PROPOSAL_KINDS, ProposalKind
@@ -36,7 +36,6 @@ from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import Folded, fold
 
 _STATES: tuple[str, ...] = get_args(AssignmentState)
-_PARTS = ("graph", "directory", "trust")
 _FILE = re.compile(r"roles/[a-z0-9][a-z0-9-]{0,199}\.json")
 _END = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3])(:[0-5]\d){2}Z", re.ASCII)
 _TABLES = {table.name: file_of(table) for table in EVIDENCE_TABLES}
@@ -174,7 +173,9 @@ def check_plan(plan: Mapping[str, Any]) -> WrittenPlan:
     for index, one in enumerate(_list(plan.get("proposals"), "proposals"), 1):
         of_plane.setdefault(_plane_of(one), []).append(_proposal(one, index))
     parts = tuple(
-        _part(plane, of_plane.get(plane, []), plan) for plane in _PARTS if plane in _parts(plan) | of_plane.keys()
+        _part(plane, of_plane.get(plane, []), plan)
+        for plane in PLANES_BEYOND
+        if plane in _parts(plan) | of_plane.keys()
     )
     proposals = tuple(of_plane.get("", ()))
     roles = tuple(_role(one, index) for index, one in enumerate(_list(plan.get("roles"), "roles"), 1))
@@ -280,7 +281,7 @@ def evidence_files(plan: Mapping[str, Any]) -> tuple[EvidenceFile, ...]:
 def _plane_of(document: object) -> str:
     """Return the plane beyond Azure RBAC that a proposal is of, else the empty text: then the RBAC proof applies."""
     plane = document.get("plane") if isinstance(document, dict) else None
-    return plane if isinstance(plane, str) and plane in _PARTS else ""
+    return plane if isinstance(plane, str) and plane in PLANES_BEYOND else ""
 
 
 def _parts(plan: Mapping[str, Any]) -> dict[str, Any]:

@@ -155,3 +155,9 @@ def test_the_same_rows_in_another_order_give_the_same_plan(world: World) -> None
 def test_a_gate_keeps_what_is_likely_to_break(world: World) -> None:
     world.holds("ada", "groups")
     assert world.proposal("ada-groups-active", max_break=0.01).kind == "keep"
+
+
+def test_a_role_whose_one_action_was_used_says_so_in_the_singular() -> None:
+    world = World().person("ada").cover()
+    world.role("maker", f"{D}users/create").holds("ada", "maker").daily("ada", "users/create")
+    assert world.proposal("ada-maker-active").reason == "no smaller role has the used action"
