@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.graph.agents import OWN, agent_identities, inheritance
+from rightsize.analyze.graph.agents import OWN, inheritance
 from rightsize.analyze.graph.cases import OUT_OF_COVERAGE, CaseKey, GraphCase, GraphNeed
 from rightsize.analyze.graph.judge import GraphAnalysis
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
@@ -109,7 +109,7 @@ def _questions(analysis: GraphAnalysis, choices: Mapping[CaseKey, GraphChoice]) 
     rules = inheritance(analysis.tables).filter(
         (pl.col("api_app_id") == GRAPH_APP_ID) & pl.col("mode").is_in([ALL, LISTED])
     )
-    agents = agent_identities(analysis.tables.principals).filter(~pl.col("deleted")).drop_nulls("holder_id")
+    agents = analysis.agents.filter(~pl.col("deleted")).drop_nulls("holder_id")
     made = agents.group_by("blueprint_app_id", "holder_id").agg(pl.col("agent_id").sort())
     for row in rules.join(made, on="blueprint_app_id").sort("blueprint_app_id", "access").iter_rows(named=True):
         access, holder, made_here = row["access"], row["holder_id"], set(row["agent_id"])
@@ -249,8 +249,7 @@ def _proposal(asked: _Question, listed: frozenset[str], analysis: GraphAnalysis)
 
 def split_blueprints(analysis: GraphAnalysis, names: Mapping[str, str]) -> Iterator[Advice]:
     """Yield a question to the owner of each blueprint whose agents use disjoint inherited permissions."""
-    agents = agent_identities(analysis.tables.principals)
-    holders = sorted(set(agents["holder_id"].drop_nulls()))
+    holders = sorted(set(analysis.agents["holder_id"].drop_nulls()))
     for holder in holders:
         used: dict[str, set[str]] = defaultdict(set)
         for case in (case for key, case in analysis.cases.items() if key[0] == holder):

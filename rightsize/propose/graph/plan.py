@@ -10,7 +10,6 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.graph.agents import agent_identities
 from rightsize.analyze.graph.cases import CaseKey, SeenRequests
 from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
@@ -156,8 +155,7 @@ def _proposals(
 ) -> list[Proposal]:
     found = []
     heirs = heirs_of(analysis)
-    agents = agent_identities(analysis.tables.principals).drop_nulls("holder_id")
-    holders = dict(agents.select("agent_id", "holder_id").iter_rows())
+    holders = dict(analysis.agents.select("agent_id", "holder_id").drop_nulls().iter_rows())
     grants = analysis.held.group_by("grant_id", maintain_order=True).agg(pl.all())
     for grant in grants.iter_rows(named=True):
         rows = [
