@@ -179,9 +179,7 @@ def _granted(analysis: GraphAnalysis, holders: set[str]) -> dict[str, list[dict[
             seen = judged.seen
             one |= {"verdict": judged.verdict.value, "reason": judged.reason}
             one |= {"events": seen.events if seen else None, "last_seen": seen.last_seen if seen else None}
-            one["used_by"] = sorted(
-                {agent for operation in judged.operations for agent in case.agents.get(operation, ())}
-            )
+            one["used_by"] = case.agents_behind(judged.operations)
         else:
             one |= {"verdict": Verdict.UNOBSERVABLE.value, "reason": "no_api_log", "events": None, "last_seen": None}
             one["used_by"] = []

@@ -129,9 +129,7 @@ def _questions(analysis: GraphAnalysis, choices: Mapping[CaseKey, GraphChoice]) 
             for permission in inherited & frozenset(case.held):
                 found = analysis.judgements[case.key][permission]
                 if found.verdict is Verdict.USED:
-                    used[permission] |= {
-                        one for operation in found.operations for one in case.agents.get(operation, ())
-                    }
+                    used[permission].update(case.agents_behind(found.operations))
                 if _is_undecided(permission, case, found.verdict, asked):
                     undecided |= {permission} & stays
             needs |= {(need.held | need.others) & stays for need in needs_of_agents(case)}
@@ -255,7 +253,7 @@ def split_blueprints(analysis: GraphAnalysis, names: Mapping[str, str]) -> Itera
         for case in (case for key, case in analysis.cases.items() if key[0] == holder):
             for permission, found in analysis.judgements[case.key].items():
                 if found.verdict is Verdict.USED:
-                    for agent in {one for operation in found.operations for one in case.agents.get(operation, ())}:
+                    for agent in case.agents_behind(found.operations):
                         used[agent].add(f"{permission} ({case.key[1]})")
         groups = _groups(used)
         if len(groups) > 1:

@@ -335,7 +335,7 @@ def _permission_evidence(
     case = analysis.cases[key]
     seen = [case.requests[operation] for operation in found.operations if operation in case.requests]
     earlier = found.reason == OutOfCoverage.USED_BEFORE_WINDOW.value and found.seen and found.seen.last_seen
-    resting = sorted({agent for operation in found.operations for agent in case.agents.get(operation, ())})
+    resting = case.agents_behind(found.operations)
     notes = sorted({need.note for need in case.needs if need.note and permission in need.held})
     return {
         "permission": permission,
