@@ -103,8 +103,7 @@ def read_grants(held: pl.DataFrame) -> dict[str, str]:
 
 def _reasons(analysis: GraphAnalysis, options: PlanOptions) -> dict[str, str]:
     """Return why a listed application is not touched, such as `excluded` or `young`, by its id."""
-    excluded = {fold(name) for name in options.exclude}
-    excluded |= {fold(one.name) for one in options.exclusions if one.kind == "principal" and one.holds(analysis.window)}
+    excluded = options.excluded_names(analysis.window)
     young_from = options.young_from(analysis.window)
     found = {}
     for client in analysis.clients.iter_rows(named=True):
@@ -127,8 +126,7 @@ def _left_alone(
 ) -> dict[CaseKey, dict[str, str]]:
     """Return the permissions of each case that a plan does not touch, with the reason such as `excluded` or `young`."""
     known = set(analysis.clients["client_id"])
-    excluded = {fold(name) for name in options.exclude}
-    excluded |= {fold(one.name) for one in options.exclusions if one.kind == "principal" and one.holds(analysis.window)}
+    excluded = options.excluded_names(analysis.window)
     young_from = options.young_from(analysis.window)
     young: dict[CaseKey, dict[str, str]] = {}
     fresh = analysis.held.filter(pl.col("created_on") >= young_from)
