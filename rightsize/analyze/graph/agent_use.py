@@ -1,8 +1,8 @@
 """Judge the effective permissions of each agent: used, unused or undecided, and whether its tokens held them.
 
-A token is the only evidence of what an agent inherits. So what is computed is held against the permissions in the
-tokens of its calls, and both kinds of disagreement are rows: a permission in a token that is not computed, and a
-computed one that no token held.
+A token is the only evidence of what an agent inherits, so computed permissions are compared with those in the tokens
+of its calls. Rows show both kinds of disagreement: a permission that a token held and that is not computed, and a
+computed permission that no token held.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Tokens:
 
 
 def agent_permissions(analysis: GraphAnalysis, tokens: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return JUDGED_COLUMNS, one row per effective permission of each agent and per permission of its tokens alone.
+    """Return JUDGED_COLUMNS, one row per effective permission of each agent and per permission that only tokens show.
 
     Args:
         analysis: The verdicts on Graph.
@@ -175,7 +175,7 @@ def _tokens_of(analysis: GraphAnalysis, tokens: pl.DataFrame) -> dict[tuple[str,
 
 
 def last_calls(analysis: GraphAnalysis) -> Iterator[tuple[str, str | None, dt.datetime]]:
-    """Yield for each client the user of its calls to Graph (None for its own) and the last one."""
+    """Yield `(client, user, time)` of the last call to Graph of each client for each user; no user for itself."""
     rows = (
         remembered_requests(analysis.tables, analysis.window)
         .filter(pl.col("last_seen").is_not_null())

@@ -66,7 +66,7 @@ class GraphAnalysis(PlaneAnalysis):
         held: As `held_permissions`.
         agents: As `agent_identities`.
         effective: As `effective_permissions`, of agents.
-        inherited: What agents inherit of Microsoft Graph, by agent and access.
+        inherited: The Graph permissions that agents inherit, by agent and access.
         clients: As `service_principals`.
         cases: What each application holds and needs.
         judgements: The verdict on each permission of each case.

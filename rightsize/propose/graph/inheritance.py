@@ -47,8 +47,8 @@ class _Question:
         mode: `allAllowed` or `enumerated`.
         holder: The principal of the blueprint.
         agents: Its agents.
-        used: The permissions that they inherit today and that requests of theirs rest on, with the agents.
-        needs: For each such request the permissions that allow it after the plan.
+        used: The inherited permissions that their requests used, each with the agents that used it.
+        needs: For each need of these requests the permissions that meet it after the plan.
         undecided: The inherited permissions whose use by agents no log decides.
         after: The permissions that they inherit after the plan, if nothing is narrowed.
     """
@@ -182,7 +182,7 @@ def needs_of_agents(case: GraphCase) -> tuple[GraphNeed, ...]:
 
 
 def _after(case: GraphCase, choice: GraphChoice, inherited: frozenset[str]) -> frozenset[str]:
-    """Return what the principal holds after the plan and agents inherit; what it gets instead is inherited as well."""
+    """Return the permissions that agents inherit after the plan, including those that the principal gets instead."""
     return (frozenset(choice.stays) & inherited & frozenset(case.held)) | choice.comes
 
 
