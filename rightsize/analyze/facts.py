@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from rightsize.analyze.graph.agents import OWN, effective_permissions
-from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables, held_permissions
+from rightsize.analyze.graph.tables import GRANT_TABLES, GRAPH_APP_ID, GraphTables, held_permissions
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_ids
 from rightsize.analyze.text import folded, place_of
@@ -104,11 +104,7 @@ def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts
     known = typed.select("scope", type=folded(typed["resource_type"])).drop_nulls()
     settings = listed.select("scope", "settings")
     others = pl.concat([links.select("scope"), identities.select("scope")]).select("scope", type=_type_of("scope"))
-    names = (
-        "api_permissions", "app_role_assignments", "permission_grants", "agent_blueprints", "inheritable_permissions",
-        "listings",
-    )  # fmt: skip
-    graph = GraphTables.of(principals=inputs.principals, **{name: table_of(name) for name in names})
+    graph = GraphTables.of(principals=inputs.principals, **{name: table_of(name) for name in GRANT_TABLES})
     consented = _with_inherited(held_permissions(graph), graph)
     held = _directory_roles(table_of)
     roles = held.filter(pl.col("scope") == "/").drop("scope")

@@ -36,9 +36,9 @@ def powershell_script(steps: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _halves(steps: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-    """Return the steps that grant and those that wait for a token, or nothing and all where none waits."""
+    """Return the steps to run at once and those that wait for a token; without the latter, no steps and all steps."""
     after = [step for step in steps if "after_token_shows" in step]
-    return ([step for step in steps if step not in after], after) if after else ([], list(steps))
+    return ([step for step in steps if "after_token_shows" not in step], after) if after else ([], list(steps))
 
 
 def _look_for(step: Mapping[str, Any]) -> str:

@@ -62,15 +62,12 @@ class AgentsResult:
             UsageError: No agent or blueprint has the name, or several have.
         """
         wanted = fold(name)
-        for keys in (("id",), ("name",)):
-            found = [row for row in self.rows if any(fold(row[key] or "") == wanted for key in keys)]
-            if found:
-                break
-        else:
-            found = [row for row in self.rows if row["kind"] == BLUEPRINT and row["blueprint_app_id"] == wanted]
-            found = found or [
-                row for row in self.rows if any(fold(row[key] or "").startswith(wanted) for key in ("id", "name"))
-            ]
+        found = (
+            [row for row in self.rows if fold(row["id"]) == wanted]
+            or [row for row in self.rows if fold(row["name"]) == wanted]
+            or [row for row in self.rows if row["kind"] == BLUEPRINT and row["blueprint_app_id"] == wanted]
+            or [row for row in self.rows if fold(row["id"]).startswith(wanted) or fold(row["name"]).startswith(wanted)]
+        )
         if not found:
             raise UsageError(f"no agent or blueprint is called `{name}`", hint="`rightsize agents` lists them")
         if len(found) > 1:
@@ -114,29 +111,32 @@ def read_agents(store: Store, as_of: dt.date | None = None) -> AgentsResult:
     """Return the agents of an open store."""
     tables = GraphTables.read(store.table)
     agents = agent_identities(tables.principals)
-    principals: dict[str, Mapping[str, Any]] = {
-        fold(row["principal_id"]): row for row in tables.principals.iter_rows(named=True)
-    }
-    users = [row for row in principals.values() if row["parent_id"] or fold(row["object_type"] or "") == "agentuser"]
+    is_user = (pl.col("parent_id").fill_null("") != "") | (folded(pl.col("object_type")) == "agentuser")
+    users = tables.principals.filter(is_user).sort("principal_id")
     sighted = _sighted(store, set(agents["agent_id"]))
     blueprints = _blueprints(tables, agents)
-    if not (blueprints or users or agents.height or sighted):
+    if not (blueprints or users.height or agents.height or sighted):
         return AgentsResult([], {}, {})
     analysis = analyse_graph(tables, graph_window(tables, as_of, None), cheapest_cover)
     permissions = _by(agent_permissions(analysis, store.table("token_permissions")), "agent_id")
     permissions |= _granted(analysis, {one["holder_id"] for one in blueprints if one["holder_id"]})
     facts = _Facts.read(store, analysis, permissions)
+    ids = {*agents["agent_id"], *(one["agent_id"] for one in sighted), *map(_id_of, blueprints)}
+    shown = tables.principals.filter(folded(pl.col("principal_id")).is_in(sorted(ids)))
+    principals: dict[str, dict[str, Any]] = {fold(row["principal_id"]): row for row in shown.iter_rows(named=True)}
+    below: dict[str | None, list[dict[str, Any]]] = defaultdict(list)
+    for agent in agents.iter_rows(named=True):
+        below[agent["blueprint_app_id"]].append(agent)
     rows = []
     for blueprint in blueprints:
-        below = agents.filter(pl.col("blueprint_app_id") == blueprint["app_id"])
-        rows.append(facts.of_blueprint(blueprint, principals, below["agent_id"].to_list()))
-        rows += [facts.of_agent(row, principals, blueprint["name"]) for row in below.iter_rows(named=True)]
-    alone = agents.filter(pl.col("blueprint_app_id").is_null())
-    rows += [facts.of_agent(row, principals, None) for row in alone.iter_rows(named=True)]
+        made = below[blueprint["app_id"]]
+        rows.append(facts.of_blueprint(blueprint, principals, [one["agent_id"] for one in made]))
+        rows += [facts.of_agent(one, principals, blueprint["name"]) for one in made]
+    rows += [facts.of_agent(one, principals, None) for one in below[None]]
     names = {one["app_id"]: one["name"] for one in blueprints}
     rows += [facts.of_sighted(one, principals, names) for one in sighted]
     named = {row["id"]: row for row in rows}
-    for user in sorted(users, key=lambda row: row["principal_id"]):
+    for user in users.iter_rows(named=True):
         rows.append(facts.of_user(user, named.get(fold(user["parent_id"] or ""))))
     rows = sorted(rows, key=lambda row: (row["blueprint"] or "~", row["blueprint_app_id"] or "",
                   (BLUEPRINT, AGENT, AGENT_USER).index(row["kind"]), row["name"], row["id"]))  # fmt: skip
@@ -167,6 +167,12 @@ def _blueprints(tables: GraphTables, agents: pl.DataFrame) -> list[dict[str, Any
     return [{"object_id": None, "app_id": app_id, **one} for app_id, one in sorted(found.items())]
 
 
+def _id_of(blueprint: Mapping[str, Any]) -> str:
+    """Return the id under which a blueprint is shown: of its principal, else of its application."""
+    id_: str = blueprint["holder_id"] or blueprint["object_id"] or blueprint["app_id"]
+    return id_
+
+
 def _granted(analysis: GraphAnalysis, holders: set[str]) -> dict[str, list[dict[str, Any]]]:
     """Return the grants of principals of blueprints with verdicts: use by themselves or by any of their agents."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -179,9 +185,7 @@ def _granted(analysis: GraphAnalysis, holders: set[str]) -> dict[str, list[dict[
             seen = judged.seen
             one |= {"verdict": judged.verdict.value, "reason": judged.reason}
             one |= {"events": seen.events if seen else None, "last_seen": seen.last_seen if seen else None}
-            one["used_by"] = sorted(
-                {agent for operation in judged.operations for agent in case.agents.get(operation, ())}
-            )
+            one["used_by"] = case.agents_behind(judged.operations)
         else:
             one |= {"verdict": Verdict.UNOBSERVABLE.value, "reason": "no_api_log", "events": None, "last_seen": None}
             one["used_by"] = []
@@ -219,8 +223,7 @@ class _Facts:
         names, _ = read_names(store)
         last: dict[str, dt.datetime] = {}
         users: dict[str, set[str]] = defaultdict(set)
-        calls = [(client, user, seen) for client, user, seen in last_calls(analysis)]
-        for client, user, seen in calls:
+        for client, user, seen in last_calls(analysis):
             last[client] = max(seen, last.get(client, seen))
             if user:
                 users[client].add(names.get(user, user))
@@ -260,7 +263,7 @@ class _Facts:
         self, blueprint: Mapping[str, Any], principals: Mapping[str, Mapping[str, Any]], agents: Sequence[str]
     ) -> dict[str, Any]:
         """Return the facts of a blueprint: its grants are those of its principal."""
-        id_ = blueprint["holder_id"] or blueprint["object_id"] or blueprint["app_id"]
+        id_ = _id_of(blueprint)
         row = self._row(BLUEPRINT, id_, blueprint["name"], blueprint["object_id"])
         principal = principals.get(id_, {})
         seen = [self.last[one] for one in (id_, *agents) if one in self.last]

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.graph.agents import (
-    OWN,
-    UNCERTAIN,
-    agent_identities,
-    effective_permissions,
-    inheritance,
-)
+from rightsize.analyze.graph.agents import OWN, UNCERTAIN, inheritance
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.text import folded
@@ -19,21 +13,21 @@ from rightsize.rules.graph import blocked_for_agents
 _SAID = {OWN: "holds", "inherited": "inherits", UNCERTAIN: "may inherit", "listed": "lets its agents inherit"}
 
 
-def find_blocked_permissions(held: pl.DataFrame, tables: GraphTables) -> pl.DataFrame:
+def find_blocked_permissions(
+    held: pl.DataFrame, effective: pl.DataFrame, agents: pl.DataFrame, tables: GraphTables
+) -> pl.DataFrame:
     """Return the findings about blocked permissions, one for each agent identity or principal of a blueprint.
 
     A grant from before the block, or by a way that does not check it, stays in force.
 
     Args:
         held: As `held_permissions` returns it.
+        effective: As `effective_permissions` returns it.
+        agents: As `agent_identities` returns them.
         tables: The tables.
     """
-    holders = (
-        agent_identities(tables.principals).drop_nulls("holder_id").select("holder_id", "blueprint_app_id").unique()
-    )
-    effective = effective_permissions(held, tables).select(
-        "access", "api_app_id", "permission", subject="agent_id", how=pl.col("origin")
-    )
+    holders = agents.drop_nulls("holder_id").select("holder_id", "blueprint_app_id").unique()
+    of_agents = effective.select("access", "api_app_id", "permission", subject="agent_id", how="origin")
     of_blueprint = held.join(holders, left_on="client_id", right_on="holder_id").select(
         "access", "api_app_id", "permission", subject="client_id", how=pl.lit(OWN)
     )
@@ -50,7 +44,7 @@ def find_blocked_permissions(held: pl.DataFrame, tables: GraphTables) -> pl.Data
     )
     found = (
         pl.concat([part.select("subject", "access", "api_app_id", "permission", "how") for part in
-                   (effective, of_blueprint, listed)])
+                   (of_agents, of_blueprint, listed)])
         .filter(pl.col("api_app_id") == GRAPH_APP_ID)
         .with_columns(name=folded(pl.col("permission")))
         .join(rules, on=["access", "name"])

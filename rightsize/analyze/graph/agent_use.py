@@ -1,8 +1,8 @@
 """Judge the effective permissions of each agent: used, unused or undecided, and whether its tokens held them.
 
-A token is the only evidence of what an agent inherits. So what is computed is held against the permissions in the
-tokens of its calls, and both kinds of disagreement are rows: a permission in a token that is not computed, and a
-computed one that no token held.
+A token is the only evidence of what an agent inherits, so computed permissions are compared with those in the tokens
+of its calls. Rows show both kinds of disagreement: a permission that a token held and that is not computed, and a
+computed permission that no token held.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.graph.agents import OWN, UNCERTAIN, agent_identities
+from rightsize.analyze.graph.agents import OWN, UNCERTAIN
 from rightsize.analyze.graph.cases import SeenRequests
 from rightsize.analyze.graph.judge import GraphAnalysis
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, remembered_requests, service_principals
@@ -43,7 +43,7 @@ class _Tokens:
 
 
 def agent_permissions(analysis: GraphAnalysis, tokens: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return JUDGED_COLUMNS, one row per effective permission of each agent and per permission of its tokens alone.
+    """Return JUDGED_COLUMNS, one row per effective permission of each agent and per permission that only tokens show.
 
     Args:
         analysis: The verdicts on Graph.
@@ -54,9 +54,8 @@ def agent_permissions(analysis: GraphAnalysis, tokens: pl.DataFrame) -> list[dic
     null where no token of that kind was seen in the window since the permission was granted, or its name is not known.
     `mode` of a row `uncertain` says why; a row of origin `only_in_token` has no grant.
     """
-    agents = agent_identities(analysis.tables.principals)
-    seen = _tokens_of(analysis, agents, tokens)
-    asked = _asked(analysis, agents)
+    seen = _tokens_of(analysis, tokens)
+    asked = _asked(analysis)
     rows = []
     computed: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row in analysis.effective.iter_rows(named=True):
@@ -89,10 +88,10 @@ _Asked = Mapping[tuple[str, str, str], list[tuple[str, SeenRequests]]]
 """By agent, access and operation the users for whom it asked, empty for itself, with the requests."""
 
 
-def _asked(analysis: GraphAnalysis, agents: pl.DataFrame) -> _Asked:
+def _asked(analysis: GraphAnalysis) -> _Asked:
     found: dict[tuple[str, str, str], list[tuple[str, SeenRequests]]] = defaultdict(list)
     requests = remembered_requests(analysis.tables, analysis.window).filter(
-        pl.col("client_id").is_in(agents["agent_id"].implode()) & (pl.col("events") > 0)
+        pl.col("client_id").is_in(analysis.agents["agent_id"].implode()) & (pl.col("events") > 0)
     )
     columns = ("client_id", "access", "operation", "user_id", "events", "days", "first_seen", "last_seen", "earlier")
     for agent, access, operation, user, *what in requests.select(columns).iter_rows():
@@ -141,13 +140,13 @@ def _in_token(row: Mapping[str, Any], tokens: _Tokens | None) -> dict[str, Any]:
     return {"in_token": False, "last_in_token": None}
 
 
-def _tokens_of(analysis: GraphAnalysis, agents: pl.DataFrame, tokens: pl.DataFrame) -> dict[tuple[str, str], _Tokens]:
+def _tokens_of(analysis: GraphAnalysis, tokens: pl.DataFrame) -> dict[tuple[str, str], _Tokens]:
     """Return the permissions in the tokens of each agent and kind of access in the window."""
     names = pl.concat(
         [
-            agents.select("agent_id", app_id="agent_id"),
+            analysis.agents.select("agent_id", app_id="agent_id"),
             service_principals(analysis.tables)
-            .join(agents.select(client_id="agent_id"), on="client_id")
+            .join(analysis.agents.select(client_id="agent_id"), on="client_id")
             .select("app_id", agent_id="client_id")
             .drop_nulls()
             .select("agent_id", "app_id"),
@@ -176,7 +175,7 @@ def _tokens_of(analysis: GraphAnalysis, agents: pl.DataFrame, tokens: pl.DataFra
 
 
 def last_calls(analysis: GraphAnalysis) -> Iterator[tuple[str, str | None, dt.datetime]]:
-    """Yield for each client the user of its calls to Graph (None for its own) and the last one."""
+    """Yield `(client, user, time)` of the last call to Graph of each client for each user; no user for itself."""
     rows = (
         remembered_requests(analysis.tables, analysis.window)
         .filter(pl.col("last_seen").is_not_null())

@@ -1,9 +1,9 @@
 """Compute what AI agents (Entra Agent ID) may do: their own permissions and those of the principal of their blueprint.
 
-Effective are the agent's own permissions, and of those of the principal the ones that the blueprint lets its agents
-inherit, by API and by kind of access. No surface of Microsoft shows the inherited part; only the token of a call does.
-Where it is not known whether a permission is inherited, the row says so, and the permission is neither granted nor
-denied.
+An agent has its own permissions, and those permissions of the principal that the blueprint lets its agents inherit.
+The blueprint decides that for each API and kind of access. No portal or API of Microsoft shows inherited permissions;
+only the token of a call does. Where it is not known whether a permission is inherited, the row says so, and the
+permission is neither granted nor denied.
 Source: Microsoft Learn, Entra Agent ID, "Inheritable permissions and required resource access".
 """
 
@@ -15,10 +15,11 @@ from rightsize.analyze.graph.tables import GraphTables
 from rightsize.analyze.text import folded
 
 OWN, INHERITED, UNCERTAIN = "own", "inherited", "uncertain"
-"""The words of `origin`: granted to the agent; to its blueprint's principal, and inherited; the same, if inherited."""
+"""The words of `origin`: granted to the agent itself; inherited from the principal of its blueprint; held by that
+principal, and not known to be inherited."""
 
 NOT_LISTED = "not_listed"
-"""The mode where no export lists what of an API the blueprint lets its agents inherit."""
+"""The mode where no export says whether agents of the blueprint inherit permissions of an API."""
 
 CONFLICTING = "conflicting"
 """The mode where exports disagree."""
@@ -101,7 +102,7 @@ def _blueprint_ids(tables: GraphTables) -> pl.DataFrame:
 
 
 def listed_blueprints(tables: GraphTables) -> pl.Series:
-    """Return the application ids of the blueprints whose inheritable permissions an export lists wholly."""
+    """Return the application ids of the blueprints whose inheritable permissions an export lists completely."""
     whole = tables.listings.filter(
         (pl.col("listing") == _LISTING) & pl.col("complete") & (pl.col("rejected").fill_null(0) == 0)
     ).select(blueprint_id=folded(pl.col("of")))

@@ -102,6 +102,10 @@ class GraphCase:
     requests: dict[str, SeenRequests] = field(default_factory=dict)
     agents: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def agents_behind(self, operations: Iterable[str]) -> list[str]:
+        """Return the agents whose requests for some operations rest on inherited permissions of this case, sorted."""
+        return sorted({agent for operation in operations for agent in self.agents.get(operation, ())})
+
 
 @dataclass(frozen=True, slots=True)
 class GraphMap:

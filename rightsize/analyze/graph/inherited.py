@@ -1,4 +1,4 @@
-"""Say what agents inherit of the Graph permissions of their blueprint's principal, case by case."""
+"""Group the Graph permissions that each agent inherits by the grants of its blueprint's principal that give them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rightsize.analyze.graph.tables import GRAPH_APP_ID
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """What agents may inherit of one case of the principal of their blueprint.
+    """The Graph permissions that an agent inherits from one case of its blueprint's principal.
 
     Attributes:
-        key: The case of the principal: it, the access, and the user of a grant of one user, else empty.
-        permissions: Those that agents inherit, or may inherit where that is not known.
-        takes_new: Whether agents inherit whatever the principal is granted later.
+        key: The case: the principal, the access, and the user of a grant of one user, else empty.
+        permissions: The permissions that the agent inherits, or may inherit where that is not known.
+        takes_new: Whether the agent also inherits what the principal is granted later.
     """
 
     key: tuple[str, str, str]
@@ -28,13 +28,15 @@ class Inherited:
 
 
 Inheritances = Mapping[tuple[str, str], tuple[Inherited, ...]]
-"""By agent and access what it inherits: of the tenant-wide case of the principal first, then of those of users."""
+"""By agent and access the inherited permissions: from the tenant-wide case first, then from the cases of users."""
 
 
 def inherited_access(
     held: pl.DataFrame, effective: pl.DataFrame, agents: pl.DataFrame
 ) -> dict[tuple[str, str], tuple[Inherited, ...]]:
-    """Return what each agent inherits of Microsoft Graph, empty where its blueprint lets it inherit nothing.
+    """Return the Graph permissions that each agent inherits, by agent and access.
+
+    Each case of the principal has an entry; its permissions are empty where the agent inherits none of them.
 
     Args:
         held: As `held_permissions` returns them.

@@ -64,8 +64,9 @@ class GraphAnalysis(PlaneAnalysis):
         tables: The tables it rests on.
         graph: The imported map.
         held: As `held_permissions`.
+        agents: As `agent_identities`.
         effective: As `effective_permissions`, of agents.
-        inherited: What agents inherit of Microsoft Graph, by agent and access.
+        inherited: The Graph permissions that agents inherit, by agent and access.
         clients: As `service_principals`.
         cases: What each application holds and needs.
         judgements: The verdict on each permission of each case.
@@ -78,6 +79,7 @@ class GraphAnalysis(PlaneAnalysis):
     tables: GraphTables
     graph: GraphMap
     held: pl.DataFrame
+    agents: pl.DataFrame
     effective: pl.DataFrame
     inherited: Inheritances
     clients: pl.DataFrame
@@ -94,7 +96,8 @@ def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAna
     graph = GraphMap.read(tables)
     held = held_permissions(tables)
     effective = effective_permissions(held, tables)
-    inherited = inherited_access(held, effective, agent_identities(tables.principals))
+    agents = agent_identities(tables.principals)
+    inherited = inherited_access(held, effective, agents)
     requests = remembered_requests(tables, window)
     cases = build_cases(held, requests, graph, inherited)
     audited = audited_use(tables, held, window)
@@ -107,6 +110,7 @@ def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAna
     first_party = set(clients.filter("is_first_party")["client_id"])
     covered = len(covered_days(tables, window))
     verdicts = verdict_rows(rows, cases, first_party, covered)
+    blocked = find_blocked_permissions(held, effective, agents, tables)
     return GraphAnalysis(
         plane="graph",
         window=window,
@@ -114,10 +118,11 @@ def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAna
         principals=principal_rows(rows),
         assignments=assignment_rows(rows),
         denied=denied_rows(requests),
-        findings=pl.concat([finding_rows(rows, first_party), find_blocked_permissions(held, tables)]),
+        findings=pl.concat([finding_rows(rows, first_party), blocked]),
         tables=tables,
         graph=graph,
         held=held,
+        agents=agents,
         effective=effective,
         inherited=inherited,
         clients=clients,

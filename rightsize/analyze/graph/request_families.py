@@ -11,10 +11,11 @@ from rightsize.rules.graph import sign_in_scopes
 
 
 def family_of(operation: str, held: Iterable[str], known: PermissionMap) -> frozenset[str]:
-    """Return the held permissions that may have allowed a request that nothing explains: those for the same first step.
+    """Return the held permissions that may have allowed a request that nothing explains.
 
-    Every token reads `/me`, so such a request says nothing about permissions. Where the map does not know the first
-    step, any permission may have allowed it; so may one that the map does not know, unless it is for signing in.
+    They are those that allow requests with the same first step of the path, and those that the map does not know,
+    except the ones for signing in. Where the map does not know the first step, they are all permissions. Every token
+    may read `/me`, so a request for it says nothing about permissions.
     """
     steps = parse_request(operation).steps
     if steps == ("me",):

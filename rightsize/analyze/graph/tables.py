@@ -17,6 +17,12 @@ from rightsize.rules.tables import rows_of
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
 LOG = "graph_activity_log"
+GRANT_TABLES = (
+    "api_permissions", "app_role_assignments", "permission_grants", "agent_blueprints", "inheritable_permissions",
+    "listings",
+)  # fmt: skip
+"""The tables that, with `principals`, say what applications hold and agents inherit."""
+
 _NO_ROLE = "00000000-0000-0000-0000-000000000000"
 
 

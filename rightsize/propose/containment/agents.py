@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from rightsize.analyze.graph.agents import INHERITED, OWN, agent_identities, effective_permissions
-from rightsize.analyze.graph.tables import GraphTables, held_permissions
+from rightsize.analyze.graph.tables import GRANT_TABLES, GraphTables, held_permissions
 from rightsize.analyze.text import folded
 from rightsize.propose.containment.graph_requests import Option, permission_options
 
@@ -72,7 +72,7 @@ def inherited_options(group: AgentGroup, table_of: TableOf) -> Iterator[Option]:
     """
     if group.kind != AGENT or not group.holder:
         return
-    tables = GraphTables.read(table_of)
+    tables = GraphTables.of(**{name: table_of(name) for name in ("principals", *GRANT_TABLES)})
     found = effective_permissions(held_permissions(tables), tables).filter(
         (pl.col("agent_id") == group.members[0]) & (pl.col("origin") != OWN)
     )

@@ -12,6 +12,7 @@ from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import hash_of_role
 from rightsize.propose.core.exclusions import Exclusion
 from rightsize.propose.core.objective import Weights
+from rightsize.rbac.text import fold
 
 AUTO, MAX = "auto", "max"
 """The words for the number of new roles: those worth their price, or as many as there may be."""
@@ -144,6 +145,11 @@ class PlanOptions:
         """Return the time since which created things are too young: the start of the window or of a longer grace."""
         days = min(self.grace_days, (window.end - dt.datetime.min).days)
         return min(window.start, window.end - dt.timedelta(days=days))
+
+    def excluded_names(self, window: Window) -> set[str]:
+        """Return the folded names that are left alone: of `--exclude`, and principals of exclusions that still hold."""
+        names: set[str] = {fold(name) for name in self.exclude}
+        return names | {fold(one.name) for one in self.exclusions if one.kind == "principal" and one.holds(window)}
 
     def as_json(self, window_days: int = DEFAULT_DAYS) -> dict[str, object]:
         """Return the options in the form of `plan.json`, sorted and independent of the current time.

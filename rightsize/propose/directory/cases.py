@@ -222,9 +222,8 @@ def _left_alone(analysis: DirectoryAnalysis, options: PlanOptions) -> dict[int, 
     """Return the first reason why each assignment must not be changed; other assignments are left out."""
     tables = analysis.tables
     rows = tables.assignments.join(_holders(analysis), left_on="principal_id", right_on="holder", how="left")
-    excluded = {fold(name) for name in options.exclude}
     window = analysis.plane.window
-    excluded |= {fold(one.name) for one in options.exclusions if one.kind == "principal" and one.holds(window)}
+    excluded = options.excluded_names(window)
     emergency = {fold(name) for name in options.emergency_access}
     young = options.young_from(window)
     known = set(groups_with_known_members(tables.inputs, described_principals(tables.inputs)))

@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.graph.agents import OWN, agent_identities, inheritance
+from rightsize.analyze.graph.agents import OWN, inheritance
 from rightsize.analyze.graph.cases import OUT_OF_COVERAGE, CaseKey, GraphCase, GraphNeed
 from rightsize.analyze.graph.judge import GraphAnalysis
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
@@ -32,9 +32,6 @@ from rightsize.rbac.text import fold
 ALL, LISTED, NOTHING = "allAllowed", "enumerated", "none"
 """What agents inherit, as Graph writes it."""
 
-MOST_APIS = 10
-"""Number of APIs that the inheritable permissions of a blueprint may name. Source: as above."""
-
 _KINDS = {"application": "application permissions", "delegated": "delegated permissions"}
 _PREFIX = "inheritance"
 
@@ -44,19 +41,22 @@ class _Question:
     """What one blueprint lets its agents inherit of Microsoft Graph for one kind of access.
 
     Attributes:
-        app_id: The application id of the blueprint.
+        app_id: The application id of the blueprint; `object_id` is that of its application, None if no listing has it.
         access: application or delegated.
+        apis: The number of APIs that its inheritable permissions name.
         mode: `allAllowed` or `enumerated`.
         holder: The principal of the blueprint.
         agents: Its agents.
-        used: The permissions that they inherit today and that requests of theirs rest on, with the agents.
-        needs: For each such request the permissions that allow it after the plan.
+        used: The inherited permissions that their requests used, each with the agents that used it.
+        needs: For each need of these requests the permissions that meet it after the plan.
         undecided: The inherited permissions whose use by agents no log decides.
         after: The permissions that they inherit after the plan, if nothing is narrowed.
     """
 
     app_id: str
+    object_id: str | None
     access: str
+    apis: int
     mode: str
     holder: str
     agents: tuple[str, ...]
@@ -106,38 +106,45 @@ def narrow_inheritance(
 
 
 def _questions(analysis: GraphAnalysis, choices: Mapping[CaseKey, GraphChoice]) -> Iterator[_Question]:
-    rules = inheritance(analysis.tables).filter(
-        (pl.col("api_app_id") == GRAPH_APP_ID) & pl.col("mode").is_in([ALL, LISTED])
+    rules = (
+        inheritance(analysis.tables)
+        .with_columns(apis=pl.col("api_app_id").n_unique().over("blueprint_app_id"))
+        .filter((pl.col("api_app_id") == GRAPH_APP_ID) & pl.col("mode").is_in([ALL, LISTED]))
     )
-    agents = agent_identities(analysis.tables.principals).filter(~pl.col("deleted")).drop_nulls("holder_id")
+    listed = analysis.tables.agent_blueprints.select(folded(pl.col("blueprint_app_id")), folded(pl.col("object_id")))
+    objects: dict[str, str] = dict(listed.drop_nulls().sort("object_id").iter_rows())
+    cases_of: dict[tuple[str, str], list[GraphCase]] = defaultdict(list)
+    for key, case in analysis.cases.items():
+        cases_of[key[:2]].append(case)
+    agents = analysis.agents.filter(~pl.col("deleted")).drop_nulls("holder_id")
     made = agents.group_by("blueprint_app_id", "holder_id").agg(pl.col("agent_id").sort())
     for row in rules.join(made, on="blueprint_app_id").sort("blueprint_app_id", "access").iter_rows(named=True):
-        access, holder, made_here = row["access"], row["holder_id"], set(row["agent_id"])
-        cases = [case for key, case in analysis.cases.items() if key[:2] == (holder, access)]
+        access, holder = row["access"], row["holder_id"]
         inherited = frozenset().union(
             *(one.permissions for agent in row["agent_id"] for one in analysis.inherited.get((agent, access), ()))
         )
         used: dict[str, set[str]] = defaultdict(set)
-        asked = {one for key, case in analysis.cases.items() if key[0] in made_here and key[1] == access
-                 for one in case.requests}  # fmt: skip
+        asked = {
+            one for agent in row["agent_id"] for case in cases_of.get((agent, access), ()) for one in case.requests
+        }
         needs: set[frozenset[str]] = set()
         undecided: set[str] = set()
         after: set[str] = set()
-        for case in cases:
+        for case in cases_of.get((holder, access), ()):
             stays = _after(case, choices[case.key], inherited)
             after |= stays
             for permission in inherited & frozenset(case.held):
                 found = analysis.judgements[case.key][permission]
                 if found.verdict is Verdict.USED:
-                    used[permission] |= {
-                        one for operation in found.operations for one in case.agents.get(operation, ())
-                    }
+                    used[permission].update(case.agents_behind(found.operations))
                 if _is_undecided(permission, case, found.verdict, asked):
                     undecided |= {permission} & stays
             needs |= {(need.held | need.others) & stays for need in needs_of_agents(case)}
         yield _Question(
             app_id=row["blueprint_app_id"],
+            object_id=objects.get(row["blueprint_app_id"]),
             access=access,
+            apis=row["apis"],
             mode=row["mode"],
             holder=holder,
             agents=tuple(row["agent_id"]),
@@ -159,11 +166,6 @@ def _is_undecided(permission: str, case: GraphCase, verdict: Verdict, asked: Col
     return verdict is not Verdict.UNUSED
 
 
-def apis_of(analysis: GraphAnalysis, app_id: str) -> int:
-    """Return the number of APIs that the inheritable permissions of a blueprint name."""
-    return inheritance(analysis.tables).filter(blueprint_app_id=app_id)["api_app_id"].n_unique()
-
-
 def heirs_of(analysis: GraphAnalysis) -> dict[CaseKey, list[str]]:
     """Return the agents that inherit, or may inherit, permissions of each case, sorted."""
     found: dict[CaseKey, set[str]] = defaultdict(set)
@@ -180,7 +182,7 @@ def needs_of_agents(case: GraphCase) -> tuple[GraphNeed, ...]:
 
 
 def _after(case: GraphCase, choice: GraphChoice, inherited: frozenset[str]) -> frozenset[str]:
-    """Return what the principal holds after the plan and agents inherit; what it gets instead is inherited as well."""
+    """Return the permissions that agents inherit after the plan, including those that the principal gets instead."""
     return (frozenset(choice.stays) & inherited & frozenset(case.held)) | choice.comes
 
 
@@ -191,11 +193,6 @@ def _proposal(asked: _Question, listed: frozenset[str], analysis: GraphAnalysis)
     apis = analysis.clients.filter(pl.col("app_id") == GRAPH_APP_ID)["name"]
     api = apis[0] if len(apis) else "Microsoft Graph"
     entry = entry_of(asked.app_id, GRAPH_APP_ID, asked.access)
-    objects = dict(
-        analysis.tables.agent_blueprints.select(
-            folded(pl.col("blueprint_app_id")), folded(pl.col("object_id"))
-        ).drop_nulls().sort("object_id").iter_rows()
-    )  # fmt: skip
     removed = float(sum(analysis.graph.privilege(one, asked.access) for one in goes))
     left = float(sum(analysis.graph.privilege(one, asked.access) for one in listed))
     kind = NARROW_SCOPE if listed else REMOVE
@@ -218,8 +215,8 @@ def _proposal(asked: _Question, listed: frozenset[str], analysis: GraphAnalysis)
         "coverage": analysis.state,
         "inheritance": {
             "blueprint_app_id": asked.app_id,
-            "blueprint_object_id": objects.get(asked.app_id),
-            "apis": apis_of(analysis, asked.app_id),
+            "blueprint_object_id": asked.object_id,
+            "apis": asked.apis,
             "before": asked.mode,
             "after": LISTED if listed else NOTHING,
             "listed": sorted(listed),
@@ -249,16 +246,14 @@ def _proposal(asked: _Question, listed: frozenset[str], analysis: GraphAnalysis)
 
 def split_blueprints(analysis: GraphAnalysis, names: Mapping[str, str]) -> Iterator[Advice]:
     """Yield a question to the owner of each blueprint whose agents use disjoint inherited permissions."""
-    agents = agent_identities(analysis.tables.principals)
-    holders = sorted(set(agents["holder_id"].drop_nulls()))
-    for holder in holders:
-        used: dict[str, set[str]] = defaultdict(set)
-        for case in (case for key, case in analysis.cases.items() if key[0] == holder):
-            for permission, found in analysis.judgements[case.key].items():
-                if found.verdict is Verdict.USED:
-                    for agent in {one for operation in found.operations for one in case.agents.get(operation, ())}:
-                        used[agent].add(f"{permission} ({case.key[1]})")
-        groups = _groups(used)
+    used: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for (holder, access, _), case in analysis.cases.items():
+        for permission, found in analysis.judgements[case.key].items():
+            if found.verdict is Verdict.USED:
+                for agent in case.agents_behind(found.operations):
+                    used[holder][agent].add(f"{permission} ({access})")
+    for holder, by_agent in sorted(used.items()):
+        groups = _groups(by_agent)
         if len(groups) > 1:
             said = "; ".join(
                 f"{', '.join(names.get(one, one) for one in members)} use {', '.join(permissions)}"

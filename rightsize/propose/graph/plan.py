@@ -10,7 +10,6 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.graph.agents import agent_identities
 from rightsize.analyze.graph.cases import CaseKey, SeenRequests
 from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
@@ -104,8 +103,7 @@ def read_grants(held: pl.DataFrame) -> dict[str, str]:
 
 def _reasons(analysis: GraphAnalysis, options: PlanOptions) -> dict[str, str]:
     """Return why a listed application is not touched, such as `excluded` or `young`, by its id."""
-    excluded = {fold(name) for name in options.exclude}
-    excluded |= {fold(one.name) for one in options.exclusions if one.kind == "principal" and one.holds(analysis.window)}
+    excluded = options.excluded_names(analysis.window)
     young_from = options.young_from(analysis.window)
     found = {}
     for client in analysis.clients.iter_rows(named=True):
@@ -128,8 +126,7 @@ def _left_alone(
 ) -> dict[CaseKey, dict[str, str]]:
     """Return the permissions of each case that a plan does not touch, with the reason such as `excluded` or `young`."""
     known = set(analysis.clients["client_id"])
-    excluded = {fold(name) for name in options.exclude}
-    excluded |= {fold(one.name) for one in options.exclusions if one.kind == "principal" and one.holds(analysis.window)}
+    excluded = options.excluded_names(analysis.window)
     young_from = options.young_from(analysis.window)
     young: dict[CaseKey, dict[str, str]] = {}
     fresh = analysis.held.filter(pl.col("created_on") >= young_from)
@@ -156,8 +153,7 @@ def _proposals(
 ) -> list[Proposal]:
     found = []
     heirs = heirs_of(analysis)
-    agents = agent_identities(analysis.tables.principals).drop_nulls("holder_id")
-    holders = dict(agents.select("agent_id", "holder_id").iter_rows())
+    holders = dict(analysis.agents.select("agent_id", "holder_id").drop_nulls().iter_rows())
     grants = analysis.held.group_by("grant_id", maintain_order=True).agg(pl.all())
     for grant in grants.iter_rows(named=True):
         rows = [
@@ -337,7 +333,7 @@ def _permission_evidence(
     case = analysis.cases[key]
     seen = [case.requests[operation] for operation in found.operations if operation in case.requests]
     earlier = found.reason == OutOfCoverage.USED_BEFORE_WINDOW.value and found.seen and found.seen.last_seen
-    resting = sorted({agent for operation in found.operations for agent in case.agents.get(operation, ())})
+    resting = case.agents_behind(found.operations)
     notes = sorted({need.note for need in case.needs if need.note and permission in need.held})
     return {
         "permission": permission,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rightsize.analyze.graph.agents import agent_identities
 from rightsize.analyze.graph.cases import CaseKey
 from rightsize.analyze.graph.judge import GraphAnalysis
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
@@ -42,8 +41,7 @@ def _inheritance_changed(part: WrittenPart, today: GraphAnalysis) -> Iterator[Ch
 def _no_longer_inherited(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:
     """Yield the requests of agents that rest on a permission which they would not inherit after the plan."""
     names = {id_: name for (_, name), id_ in today.graph.ids.items()}
-    holders = agent_identities(today.tables.principals).drop_nulls("holder_id")
-    apps = dict(holders.select("holder_id", "blueprint_app_id").iter_rows())
+    apps = dict(today.agents.select("holder_id", "blueprint_app_id").drop_nulls("holder_id").iter_rows())
     listed = {
         entry: {names.get(one.role, one.role) for one in proposal.assignments}
         for proposal in part.proposals

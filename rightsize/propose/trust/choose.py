@@ -61,8 +61,7 @@ class TrustChoice:
 
 def choose_all(judged: Sequence[CredentialVerdict], window: Window, options: PlanOptions) -> dict[str, TrustChoice]:
     """Return the choice for each credential by its `grant`."""
-    excluded: set[str] = {fold(name) for name in options.exclude}
-    excluded |= {fold(one.name) for one in options.exclusions if one.kind == "principal" and one.holds(window)}
+    excluded = options.excluded_names(window)
     found = {one.credential.grant: _of_one(one, window, options, excluded) for one in judged}
     return found | _without_room(judged, found)
 
