@@ -19,7 +19,7 @@ _NOT_AGENTIC = "notagentic"
 
 
 def _guid(text: str) -> str:
-    return f"CASE WHEN regexp_full_match({folded(f'trim({text})')}, {_GUID}) THEN {folded(f'trim({text})')} END"
+    return f"CASE WHEN regexp_full_match({folded(text)}, {_GUID}) THEN {folded(text)} END"
 
 
 def stage_token_permissions(con: duckdb.DuckDBPyConnection, file_id: str, without: Collection[int]) -> None:
