@@ -119,7 +119,7 @@ class _Task:
             page = self._fetch._exchange.ask(request, self._source.form)
         except (RefusedError, AbsentError) as error:
             if self._unit.instead and request in self._unit.requests:
-                self._pending[0:1] = self._unit.instead_of(request)
+                self._pending[0] = self._unit.instead_of(request)
                 self._less = error.reason
                 return
             self._pending.pop(0)

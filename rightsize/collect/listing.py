@@ -52,9 +52,9 @@ class CollectionUnit:
     label: str = ""
     instead: tuple[WireRequest, ...] = ()
 
-    def instead_of(self, request: WireRequest) -> tuple[WireRequest, ...]:
+    def instead_of(self, request: WireRequest) -> WireRequest:
         """Return the request to send instead of a refused one."""
-        return (self.instead[self.requests.index(request)],)
+        return self.instead[self.requests.index(request)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Stage what logs show of agents: the permissions in the tokens of calls to Graph, and sign-ins that name an agent.
 
 Only the tokens show which permissions an agent inherits. Each set of permissions is one row a day, not one a call.
+The rows are staged without a line: a record of a log counts by its event or sign-in alone.
 Sources: Microsoft Learn, MicrosoftGraphActivityLogs (Roles, Scopes, C_Idtyp); Graph beta resource type agentSignIn, of
 which the sign-in tables have the same members.
 """
@@ -18,7 +19,7 @@ _NOT_AGENTIC = "notagentic"
 
 
 def _guid(text: str) -> str:
-    return f"CASE WHEN regexp_full_match({folded(f'trim({text})')}, {_GUID}) THEN {folded(f'trim({text})')} END"
+    return f"CASE WHEN regexp_full_match({folded(text)}, {_GUID}) THEN {folded(text)} END"
 
 
 def stage_token_permissions(con: duckdb.DuckDBPyConnection, file_id: str, without: Collection[int]) -> None:
@@ -31,12 +32,12 @@ def stage_token_permissions(con: duckdb.DuckDBPyConnection, file_id: str, withou
     """
     con.execute(
         f"""
-        INSERT INTO stage_token_permissions (file_id, line, source, app_id, access, permissions, day, last_seen)
-        SELECT file_id, min(line), 'graph_activity_log', {_guid("app_id")} AS app, access, array_to_string(list_sort(
+        INSERT INTO stage_token_permissions (file_id, source, app_id, access, permissions, day, last_seen)
+        SELECT file_id, 'graph_activity_log', {_guid("app_id")} AS app, access, array_to_string(list_sort(
                 list_distinct(list_filter(regexp_split_to_array(said, '[^A-Za-z0-9_.:/-]+'), lambda one: one <> ''))),
                 ' ') AS permissions, TRY_CAST(day AS DATE) AS called_on, max(TRY_CAST(last_time AS TIMESTAMP))
         FROM (
-            SELECT {file_id} AS file_id, min(line) AS line, app_id, CASE
+            SELECT {file_id} AS file_id, app_id, CASE
                     WHEN token_type = 'app' THEN 'application' WHEN token_type = 'user' THEN 'delegated'
                     WHEN user_id IS NOT NULL THEN 'delegated' WHEN token_roles IS NOT NULL THEN 'application' END
                     AS access,
@@ -66,13 +67,13 @@ def stage_agent_sightings(con: duckdb.DuckDBPyConnection, file_id: str, without:
 
     con.execute(
         f"""
-        INSERT INTO stage_agent_sightings (file_id, line, principal_id, app_id, agent_type, subject_type,
+        INSERT INTO stage_agent_sightings (file_id, principal_id, app_id, agent_type, subject_type,
             blueprint_app_id, parent_id, last_seen)
-        SELECT file_id, line, principal_id, app_id, left(coalesce(agent_type, ''), 100),
+        SELECT file_id, principal_id, app_id, left(coalesce(agent_type, ''), 100),
             left(coalesce(subject_type, ''), 100), coalesce({_guid("parent_app")}, ''),
             coalesce({_guid("subject_parent")}, ''), time
         FROM (
-            SELECT {file_id} AS file_id, line, principal_id, app_id, time, {member("agentType")} AS agent_type,
+            SELECT {file_id} AS file_id, principal_id, app_id, time, {member("agentType")} AS agent_type,
                 {member("agentSubjectType")} AS subject_type, {member("parentAppId")} AS parent_app,
                 {member("agentSubjectParentId")} AS subject_parent
             FROM ingest_rows JOIN (

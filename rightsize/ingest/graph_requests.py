@@ -12,6 +12,7 @@ from __future__ import annotations
 from rightsize.ingest.log_schemas import folded, with_log
 from rightsize.ingest.nested import Fields, json_paths, paths_of, values_as_columns
 from rightsize.ingest.projections import ISO_TIME, session_id, token_id
+from rightsize.ingest.readings import TIME_PROBLEMS, address, utc_time
 from rightsize.rules.tables import rows_of
 from rightsize.store.sql import outcome
 
@@ -142,12 +143,7 @@ WITH parted AS (
         upper(trim(method)) AS verb, {_guid("user_id")} AS named_user, {_guid("object_id")} AS named_object,
         {_guid("service_principal_id")} AS named_service, {_guid("app_id")} AS app_guid,
         try_cast(trim(status) AS INTEGER) AS code,
-        CASE
-            WHEN regexp_matches(time, '^[0-9-]{{10}}[T ][0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}([.][0-9]*)?Z?$')
-                THEN TRY_CAST(rtrim(substr(time, 1, 26), 'Z') AS TIMESTAMP)
-            WHEN regexp_matches(time, '^[0-9-]{{10}}[T ][0-9:.]{{8,20}} ?[+-][0-9]{{2}}:?[0-9]{{2}}$') THEN
-                TRY_CAST(time AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
-        END AS event_time
+        {utc_time("time")} AS event_time
     FROM raw_graph_requests
 ), acted AS (
     SELECT *, CASE
@@ -213,15 +209,12 @@ SELECT file_no, line, event_time AS time, 'graph_activity_log' AS source, 'graph
     CAST(NULL AS VARCHAR) AS access, CAST(NULL AS VARCHAR) AS role_assignment_id,
     CAST(NULL AS VARCHAR) AS role_definition_id,
     CAST(NULL AS VARCHAR) AS evidence_principal_id, request_key AS correlation_id, token_id AS event_id,
-    nullif(regexp_extract(caller_ip, '^([0-9.]+|[0-9A-Fa-f:.]+|[[][0-9A-Fa-f:.]+[]])', 1), '') AS ip,
+    {address("caller_ip")} AS ip,
     request_key AS key_correlation, lower(operation) AS key_operation, '/' AS key_scope,
     'MicrosoftGraphActivityLogs' AS category, {token_id("token_id")} AS token_id,
     {session_id("session_id")} AS session_id, rank,
     CASE
-        WHEN time IS NULL OR time = '' THEN 'it has no time'
-        WHEN event_time IS NULL THEN 'its time cannot be read'
-        WHEN event_time < TIMESTAMP '2010-01-01 00:00:00' OR event_time >= TIMESTAMP '2050-01-01 00:00:00'
-            THEN 'its time is before 2010 or after 2049'
+        {TIME_PROBLEMS}
         WHEN coalesce(uri, '') = '' THEN 'it has no request URI'
         WHEN NOT coalesce(regexp_full_match(verb, '[A-Z]{{1,12}}'), false) THEN 'it has no request method'
         WHEN coalesce(user_guid, service_guid, app_guid) IS NULL THEN 'it names neither an application nor a user'

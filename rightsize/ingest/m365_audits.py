@@ -13,6 +13,7 @@ from __future__ import annotations
 from rightsize.ingest.log_schemas import folded, with_log
 from rightsize.ingest.nested import Fields
 from rightsize.ingest.projections import ISO_TIME, session_id, token_id
+from rightsize.ingest.readings import TIME_PROBLEMS, address, utc_time
 from rightsize.rules.m365 import audited_workloads
 from rightsize.store.sql import outcome
 
@@ -55,12 +56,7 @@ def normalised_m365() -> str:
 WITH read AS (
     SELECT *, {_guid("app_id")} AS app_guid, {_guid("api_id")} AS api_guid, {_word("workload")} AS service,
         coalesce(user_type IN ({_APPLICATIONS}), false) AS is_application,
-        CASE
-            WHEN regexp_matches(time, '^[0-9-]{{10}}[T ][0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}([.][0-9]*)?Z?$')
-                THEN TRY_CAST(rtrim(substr(time, 1, 26), 'Z') AS TIMESTAMP)
-            WHEN regexp_matches(time, '^[0-9-]{{10}}[T ][0-9:.]{{8,20}} ?[+-][0-9]{{2}}:?[0-9]{{2}}$') THEN
-                TRY_CAST(time AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
-        END AS event_time
+        {utc_time("time")} AS event_time
     FROM raw_m365_audits
 ), named AS (
     SELECT *, service || '/' || {_word("operation_name")} || coalesce('?api=' || api_guid, '') AS operation,
@@ -77,14 +73,11 @@ SELECT file_no, line, event_time AS time, 'm365_audit_log' AS source, 'graph' AS
     app_guid AS app_id, operation, '/' AS scope, {outcome("rank")} AS outcome, CAST(NULL AS VARCHAR) AS access,
     CAST(NULL AS VARCHAR) AS role_assignment_id, CAST(NULL AS VARCHAR) AS role_definition_id,
     CAST(NULL AS VARCHAR) AS evidence_principal_id, key AS correlation_id, record_id AS event_id,
-    nullif(regexp_extract(caller_ip, '^([0-9.]+|[0-9A-Fa-f:.]+|[[][0-9A-Fa-f:.]+[]])', 1), '') AS ip,
+    {address("caller_ip")} AS ip,
     key AS key_correlation, lower(operation) AS key_operation, '/' AS key_scope, service AS category,
     {token_id("token_id")} AS token_id, {session_id("session_id")} AS session_id, rank,
     CASE
-        WHEN time IS NULL OR time = '' THEN 'it has no time'
-        WHEN event_time IS NULL THEN 'its time cannot be read'
-        WHEN event_time < TIMESTAMP '2010-01-01 00:00:00' OR event_time >= TIMESTAMP '2050-01-01 00:00:00'
-            THEN 'its time is before 2010 or after 2049'
+        {TIME_PROBLEMS}
         WHEN coalesce(operation_name, '') = '' THEN 'it has no operation'
     END AS problem
 FROM named"""

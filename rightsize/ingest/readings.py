@@ -1,7 +1,7 @@
-"""Build SQL that extracts ids and status codes from raw text columns, once for each distinct text on DuckDB.
+"""Build SQL that reads raw text columns: ids and status codes, times and addresses.
 
-Many records share such texts, and extracting costs more than a lookup. DuckDB reads each text once and joins. On Spark
-a join would read the logs again, so it extracts in each row.
+Many records share the texts of ids and status codes, and extracting costs more than a lookup. DuckDB reads each text
+once and joins. On Spark a join would read the logs again, so it extracts in each row.
 """
 
 from __future__ import annotations
@@ -22,6 +22,27 @@ def guid(column: str) -> str:
         f"WHEN {column} LIKE '%-%' THEN lower(regexp_extract({column}, '(^|[/{{])({_GUID})}}?$', 2)) END"
     )
 
+
+def utc_time(column: str) -> str:
+    """Return SQL for an ISO 8601 time as a UTC timestamp, null if it is none; a time without an offset is UTC."""
+    return f"""CASE
+        WHEN regexp_matches({column}, '^[0-9-]{{10}}[T ][0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}([.][0-9]*)?Z?$')
+            THEN TRY_CAST(rtrim(substr({column}, 1, 26), 'Z') AS TIMESTAMP)
+        WHEN regexp_matches({column}, '^[0-9-]{{10}}[T ][0-9:.]{{8,20}} ?[+-][0-9]{{2}}:?[0-9]{{2}}$')
+            THEN TRY_CAST({column} AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
+    END"""
+
+
+def address(column: str) -> str:
+    """Return SQL for the IP address that a text begins with, null if it begins with none."""
+    return f"nullif(regexp_extract({column}, '^([0-9.]+|[0-9A-Fa-f:.]+|[[][0-9A-Fa-f:.]+[]])', 1), '')"
+
+
+TIME_PROBLEMS = """WHEN time IS NULL OR time = '' THEN 'it has no time'
+        WHEN event_time IS NULL THEN 'its time cannot be read'
+        WHEN event_time < TIMESTAMP '2010-01-01 00:00:00' OR event_time >= TIMESTAMP '2050-01-01 00:00:00'
+            THEN 'its time is before 2010 or after 2049'"""
+"""Cases of SQL for why a row with the text `time`, read as `event_time`, cannot be used."""
 
 _READINGS: Mapping[str, Mapping[str, str]] = {
     "claim_object_id": {"object_guid": guid("claim_object_id")},

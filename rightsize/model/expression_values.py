@@ -43,7 +43,7 @@ class Names:
 
 @dataclass(slots=True)
 class Work:
-    """What is left of the work for a file."""
+    """The steps that are left for a file, and the present depth of nesting."""
 
     steps: int = STEPS
     depth: int = 0

@@ -16,7 +16,7 @@ Spellings = Mapping[str, tuple[str, ...]]
 
 
 class Stage(IntEnum):
-    """What a condition on the fields of a record looks at; the first condition that holds names its log.
+    """The part of a record that a condition looks at; the first condition that holds names the log of the record.
 
     Conditions of an earlier stage come before those of a later one, and within a stage in the order of the table.
     """
@@ -24,7 +24,7 @@ class Stage(IntEnum):
     TABLE = 1
     """The name of a table of Log Analytics."""
     MARK = 2
-    """What tells a log that is not used, whatever else the record has."""
+    """A field or category that decides, whatever else the record has; or a table that no log declares."""
     SERVICE = 3
     """The category of a log of requests."""
     SERVICE_FIELDS = 4
@@ -36,7 +36,7 @@ class Stage(IntEnum):
     LIKELY = 7
     """Fields that are usual for a log."""
     LAST = 8
-    """What is left."""
+    """Any record that no earlier stage recognised."""
 
 
 Records = Literal[

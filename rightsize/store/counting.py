@@ -28,9 +28,8 @@ def begin_counting(con: duckdb.DuckDBPyConnection) -> None:
     A partly rejected record counts only as rejected.
     """
     con.execute("CREATE OR REPLACE TEMP TABLE new_lines (file_id INTEGER, line BIGINT)")
-    # The row about the listing of a page does not belong to a record; a record of a log counts by its event alone.
-    for name in ("listings", "token_permissions", "agent_sightings"):
-        con.execute(f"UPDATE stage_{name} SET line = NULL")
+    # The row about the listing of a page does not belong to a record.
+    con.execute("UPDATE stage_listings SET line = NULL")
     listed = " UNION ALL ".join(
         f"SELECT file_id, line FROM stage_{name}"
         for name in (

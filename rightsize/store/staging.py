@@ -1,6 +1,7 @@
 """Define and fill the temporary tables that hold the rows of files until they are merged into the store.
 
-A staged row has its file and line, so that a load can count the new records of each file.
+A staged row has its file and line, so that a load can count the new records of each file. A row without a line does not
+count.
 """
 
 from __future__ import annotations

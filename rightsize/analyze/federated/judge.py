@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -32,6 +33,8 @@ from rightsize.rules.trust_subjects import TrustedSubject, recognise_subject
 NEAR_DAYS = LONGEST_GAP
 """The distance in days within which a log that names a credential once is taken to name it each time."""
 
+_CLAIMS = ("issuer", "subject", "job_workflow_ref", "credential_id", "app_id")
+_RUNS = 3
 _SCHEMA = {"key": pl.String, "principal_id": pl.String, "c": pl.UInt32}
 
 
@@ -132,6 +135,7 @@ def _judge(tables: TrustTables, window: Window) -> list[CredentialVerdict]:
     only = _only_ones(held, matched, unknown)
     elsewhere = unknown["principal_id"].drop_nulls().unique().to_list()
     unsaid = _unsaid(tables, window)
+    observed = _by_token(tables.observed)
     states = {kind: _state_of(tables, window, kind) for kind in ("service_principal", "managed_identity")}
     found = []
     for c, one in enumerate(held):
@@ -151,7 +155,7 @@ def _judge(tables: TrustTables, window: Window) -> list[CredentialVerdict]:
                 covered_days=covered,
                 use=use,
                 earlier=earlier,
-                observed=_observed(one, tables.observed, held),
+                observed=_observed(one, observed, held),
                 is_age_known=_is_age_known(one, tables, window),
                 changed_on=_changed_on(one, tables.changes),
             )
@@ -262,13 +266,23 @@ def _use(rows: pl.DataFrame) -> SignInUse | None:
     )
 
 
+def _by_token(observed: pl.DataFrame) -> pl.DataFrame:
+    """Return the observed subjects with one row for all runs with the same claims: `days`, `last_seen` and `runs`."""
+    runs = pl.col("run").filter(pl.col("run") != "")
+    return observed.group_by(*_CLAIMS, maintain_order=True).agg(
+        days=pl.col("time").dt.date().unique(),
+        last_seen=pl.col("time").max(),
+        runs=runs.unique().sort().head(_RUNS),
+    )
+
+
 def _observed(one: Credential, observed: pl.DataFrame, held: Sequence[Credential]) -> tuple[ObservedSubject, ...]:
     """Return the observed subjects that signed in by a credential: those that fit it and name it or its application.
 
-    A row that names neither counts where no credential of another principal trusts the subject.
+    A row of `_by_token` that names neither counts where no credential of another principal trusts the subject.
     """
     rows = observed.filter(pl.col("issuer") == one.issuer.lower().rstrip("/"))
-    found: dict[str, list[dict[str, object]]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     for row in rows.iter_rows(named=True):
         if row["credential_id"]:
             fits = row["credential_id"] in (one.credential_id, one.grant)
@@ -285,9 +299,9 @@ def _observed(one: Credential, observed: pl.DataFrame, held: Sequence[Credential
     return tuple(
         ObservedSubject(
             subject,
-            tuple(sorted({row["time"].date() for row in rows_of})),  # type: ignore[attr-defined]
-            max(row["time"] for row in rows_of),  # type: ignore[type-var,arg-type]
-            tuple(sorted({str(row["run"]) for row in rows_of if row["run"]}))[:3],
+            tuple(sorted({day for row in rows_of for day in row["days"]})),
+            max(row["last_seen"] for row in rows_of),
+            tuple(sorted({run for row in rows_of for run in row["runs"]}))[:_RUNS],
         )
         for subject, rows_of in sorted(found.items())
     )

@@ -139,6 +139,12 @@ def trust_window(
     return choose_window(Inputs.of(coverage=rows), as_of, days, forget_days, min_days)
 
 
+def grant_of_credential() -> pl.Expr:
+    """Return the `grant` of each row of the table `federated_credentials`."""
+    object_id, name = (pl.col(column).str.to_lowercase() for column in ("object_id", "name"))
+    return pl.format("{}/federatedidentitycredentials/{}", object_id, name)
+
+
 def _signed_in(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col("succeeded") > 0).with_columns(folded(pl.col("principal_id")))
 
@@ -155,18 +161,19 @@ def _credentials(held: pl.DataFrame, table_of: Callable[[str], pl.DataFrame]) ->
             by_identity.setdefault(name.lower().rstrip("/"), []).append(row)
     own = table_of("resource_identities").filter(pl.col("kind") == "self")
     ids = dict(own.select("scope", "principal_id").drop_nulls().iter_rows())
-    by_id = {row["principal_id"].lower(): row for row in people.iter_rows(named=True)}
-    for row in held.sort("object_id", "name").iter_rows(named=True):
+    named = people.filter(pl.col("principal_id").str.to_lowercase().is_in([one.lower() for one in ids.values()]))
+    by_id = {row["principal_id"].lower(): row for row in named.iter_rows(named=True)}
+    for row in held.with_columns(grant=grant_of_credential()).sort("object_id", "name").iter_rows(named=True):
         object_id = row["object_id"].lower()
         is_identity = object_id.startswith("/")
         found = by_identity.get(object_id, []) if is_identity else by_app.get((row["app_id"] or "").lower(), [])
-        who = found[0] if len(found) == 1 else by_id.get((ids.get(object_id) or "").lower())
-        principal = (who["principal_id"].lower() if who else (ids.get(object_id) or "").lower()) if is_identity else (
-            who["principal_id"].lower() if who else "")  # fmt: skip
+        own_id = (ids.get(object_id) or "").lower()
+        who = found[0] if len(found) == 1 else by_id.get(own_id)
+        principal = who["principal_id"].lower() if who else own_id
         # A principal that a listing has deleted signs in no more.
         is_gone = bool(who and who["deleted_on"])
         yield Credential(
-            grant=f"{object_id}/federatedidentitycredentials/{row['name'].lower()}",
+            grant=row["grant"],
             holder=IDENTITY if is_identity else APPLICATION,
             object_id=object_id,
             name=row["spelling"] or row["name"],

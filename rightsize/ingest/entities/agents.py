@@ -27,6 +27,9 @@ from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
 
 LISTING = "inheritablePermissions"
+RELATIONS = (("owners", "object_owners", "owner_id"), ("sponsors", "object_sponsors", "sponsor_id"))
+"""The expanded relations of an object: key, table, and the table's column of the related object."""
+
 _GUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _BLUEPRINT = "agentidentityblueprint"
 _CAST = rf"(?:microsoft\.)?graph\.{_BLUEPRINT}"
@@ -66,10 +69,7 @@ def _read_blueprint(record: Mapping[str, Any]) -> Iterator[Row | Beside | Unusab
         "disabled_status": text_of(look.outer, "disabledbymicrosoftstatus") or None,
         "created_on": text_of(look.outer, "createddatetime") or None,
     }
-    for key, table, column in (
-        ("owners", "object_owners", "owner_id"),
-        ("sponsors", "object_sponsors", "sponsor_id"),
-    ):
+    for key, table, column in RELATIONS:
         for one in _listed(look, key):
             other = look_at(one).text("id") if isinstance(one, Mapping) else ""
             if _GUID.fullmatch(other):

@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from rightsize.ingest.entities.agents import is_blueprint
+from rightsize.ingest.entities.agents import RELATIONS, is_blueprint
 from rightsize.ingest.entities.directory_pages import UNIT_MEMBERS, UNNAMED, DirectoryPage, classify_page
 from rightsize.ingest.entities.fields import GUID, field, read_fields
 from rightsize.ingest.entities.look import Look, look_at
@@ -201,7 +201,6 @@ INSERT INTO stage_rejects (file_id, line, reason, raw)
 SELECT file_id, line, 'one of its {{key}} has no `id`', CAST(other AS VARCHAR)[:{MAX_RAW_CHARACTERS}]
 FROM entity_related WHERE NOT is_id
 """
-_RELATIONS = (("owners", "object_owners", "owner_id"), ("sponsors", "object_sponsors", "sponsor_id"))
 
 _SOURCES = {
     "users": "users",
@@ -249,7 +248,7 @@ class DirectoryShape:
         ):
             con.execute(statement)
         other_id = folded("other ->> '$.id'")
-        for key, table, column in _RELATIONS:
+        for key, table, column in RELATIONS:
             con.execute(_RELATED.format(relation=relation, key=key, other_id=other_id), {"guid": GUID})
             con.execute(_INSERT_RELATED.format(table=table, column=column))
             con.execute(_REJECT_RELATED.format(key=key))

@@ -22,6 +22,7 @@ _Found = Iterator[Row | Unusable]
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _SUBSCRIPTION = re.compile(rf"/subscriptions/{_GUID.pattern}")
 _ASSESSMENT = re.compile(rf"/providers/microsoft\.security/assessments/({_GUID.pattern})")
+_SUBSCRIPTIONS = "microsoft.subscriptions/subscriptions"
 _IN_USE = {"true": "used", "inuse": "used", "false": "unused", "notinuse": "unused"}
 """What app governance says of a permission: a Boolean in exports that were seen, a word in the documentation."""
 
@@ -119,9 +120,6 @@ def _read_recommendation(record: Mapping[str, Any]) -> _Found:
         "title": title or None,
         "read_on": _of(look.inner, "lastupdated") or None,
     }
-
-
-_SUBSCRIPTIONS = "microsoft.subscriptions/subscriptions"
 
 
 def _subscription(look: Look) -> str:

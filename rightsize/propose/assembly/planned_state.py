@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.escalation import Holdings
+from rightsize.analyze.federated.tables import grant_of_credential
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import ASSIGNED_SCHEMA, today
 from rightsize.analyze.tenant import Tenant, granted_by_patterns
@@ -151,15 +152,22 @@ def _inherited_after(frame: pl.DataFrame, blueprints: pl.DataFrame, plan: Plan) 
 
 def _trust_after(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     """Return the federated credentials: without those that go, and with one for each subject that stays trusted."""
-    changed = {one.replaces[0]: one for one in plan.all_proposals if one.plane == "trust" and one.kind.changes}
-    rows = []
-    for row in frame.iter_rows(named=True):
-        one = changed.get(f"{row['object_id'].lower()}/federatedidentitycredentials/{row['name'].lower()}")
-        comes = [row["subject"]] if one is None else one.evidence.get("comes") or ()
-        for subject in comes:
-            new = {} if one is None else {"subject": subject, "is_expression": False, "name": f"{one.id} {subject}"}
-            rows.append(row | new)
-    return pl.DataFrame(rows, schema=frame.schema)
+    changed = [
+        (one.replaces[0], one.id, list(one.evidence.get("comes") or ()))
+        for one in plan.all_proposals
+        if one.plane == "trust" and one.kind.changes
+    ]
+    planned = pl.DataFrame(
+        changed, schema={"grant": pl.String, "id": pl.String, "comes": pl.List(pl.String)}, orient="row"
+    )
+    named = frame.with_columns(grant=grant_of_credential()).join(planned, on="grant", how="left", maintain_order="left")
+    is_kept = pl.col("id").is_null()
+    after = named.filter(is_kept | (pl.col("comes").list.len() > 0)).explode("comes")
+    return after.with_columns(
+        subject=pl.coalesce("comes", "subject"),
+        is_expression=pl.when(is_kept).then("is_expression").otherwise(pl.lit(False)),
+        name=pl.when(is_kept).then("name").otherwise(pl.format("{} {}", "id", "comes")),
+    ).select(frame.columns)
 
 
 def _names_after(row: Mapping[str, Any]) -> list[str]:

@@ -31,7 +31,8 @@ SOURCE = LogSource(
     categories=("auditlogs",),
     category_stage=Stage.CATEGORY,
     recognised=(
-        (Stage.CATEGORY, "logged_by IS NOT NULL"),
+        # Before an unknown table: flattened records have the type of an object where rows have their table.
+        (Stage.MARK, "logged_by IS NOT NULL"),
         # Every log of Microsoft Entra comes from the same resource: what a record is, its category says.
         (
             Stage.CATEGORY,

@@ -9,8 +9,7 @@ SOURCE = LogSource(
     source="resource_log",
     sent_by="subscription",
     recognised=(
-        # Flattened records of the directory audit log have the type of an object where rows have their table.
-        (Stage.MARK, "is_other_table AND logged_by IS NULL"),
+        (Stage.MARK, "is_other_table"),
         (Stage.LAST, "coalesce(table_name, category) IS NOT NULL AND time IS NOT NULL"),
     ),
 )
