@@ -156,7 +156,9 @@ def _credentials(held: pl.DataFrame, table_of: Callable[[str], pl.DataFrame]) ->
     for row in people.filter(pl.col("principal_type").is_in(["ServicePrincipal", "ManagedIdentity"])).iter_rows(
         named=True
     ):
-        by_app.setdefault((row["app_id"] or "").lower(), []).append(row)
+        # Agents have no application of their own, and an export may leave out the id.
+        if row["app_id"]:
+            by_app.setdefault(row["app_id"].lower(), []).append(row)
         for name in row["alternative_names"] or ():
             by_identity.setdefault(name.lower().rstrip("/"), []).append(row)
     own = table_of("resource_identities").filter(pl.col("kind") == "self")

@@ -29,6 +29,7 @@ class World:
         self.held: list[dict[str, Any]] = []
         self.signed: list[dict[str, Any]] = []
         self.seen: list[dict[str, Any]] = []
+        self.client: str | None = CLIENT
         self.covered: dict[str, list[dt.date]] = {"sign_in_log": DAYS, "entra_audit_log": DAYS}
 
     def trusts(self, name: str, subject: str, **more: Any) -> World:
@@ -63,7 +64,7 @@ class World:
             for source, days in self.covered.items()
             for day in days
         ]
-        person = {"principal_id": PRINCIPAL, "principal_type": "ServicePrincipal", "app_id": CLIENT}
+        person = {"principal_id": PRINCIPAL, "principal_type": "ServicePrincipal", "app_id": self.client}
         frames = {
             "federated_credentials": self.held,
             "coverage": coverage,
@@ -88,6 +89,13 @@ def test_nobody_loses_what_a_gap_in_the_logs_may_hide() -> None:
     world.covered = {"sign_in_log": DAYS[:10], "entra_audit_log": DAYS}
     found = world.proposal("idle")
     assert (found.kind, found.evidence["trust"]["verdict"]) == ("keep", "out_of_coverage")
+
+
+def test_an_application_without_an_id_is_no_principals() -> None:
+    """An agent has no application of its own, and some exports leave out the id of an application."""
+    world = World().trusts("idle", "repo:o/r:environment:x", app_id=None)
+    world.client = None
+    assert [one.principal_id for one in world.judged().tables.credentials] == [""]
 
 
 def test_a_log_that_covers_a_part_says_so() -> None:
