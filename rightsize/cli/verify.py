@@ -41,7 +41,7 @@ def verify(
         typer.Option(
             "--prover",
             help="Also ask this solver, which knows nothing of rightsize, what each proof rests on. smt is Z3, of the "
-            "extra rightsize[prover].",
+            "extra rightsize-azure[prover].",
         ),
     ] = None,
     *,

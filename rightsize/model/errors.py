@@ -15,6 +15,9 @@ user's concepts, with the user's input in backticks; the hint says what to do.
 
 from __future__ import annotations
 
+DISTRIBUTION = "rightsize-azure"
+"""The name that package indexes know the program by; `rightsize` is another project's there."""
+
 
 class RightsizeError(Exception):
     """Base of all errors raised on purpose.
@@ -56,3 +59,8 @@ class ServiceError(RightsizeError):
 
 class InternalError(RightsizeError):
     """The program broke a promise of its own."""
+
+
+def install_extra(extra: str) -> str:
+    """Return the command that installs an extra of this program, for a hint."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from rightsize.model.errors import InputError, UsageError
+from rightsize.model.errors import InputError, UsageError, install_extra
 from rightsize.model.expression_functions import TERRAFORM_FUNCTIONS, TERRAFORM_STRUCTURAL
 from rightsize.model.expression_tokens import Language, Node
 from rightsize.model.expression_values import Evaluated, Names, Scope, Unknown, Work, evaluate, pairs_of
@@ -62,7 +62,7 @@ def _parsed(text: str) -> Mapping[str, Any]:
         options = hcl2.SerializationOptions(with_comments=False, preserve_heredocs=False)
         found: Mapping[str, Any] = hcl2.loads(text, serialization_options=options)
     except ImportError:
-        hint = "install the extra that reads it: `pip install 'rightsize[iac]'`"
+        hint = f"install the extra that reads it: `{install_extra('iac')}`"
         raise UsageError("Terraform is not read by this installation", hint=hint) from None
     except Exception as error:
         said = (str(error).strip().split("\n")[0] or type(error).__name__)[:200]
@@ -197,7 +197,7 @@ def read_yaml(text: str) -> object:
     try:
         import yaml  # noqa: PLC0415  an extra
     except ImportError:
-        hint = "install the extra that reads it: `pip install 'rightsize[iac]'`"
+        hint = f"install the extra that reads it: `{install_extra('iac')}`"
         raise UsageError("YAML is not read by this installation", hint=hint) from None
     try:
         return yaml.safe_load(text)

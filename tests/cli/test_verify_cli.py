@@ -168,4 +168,4 @@ def test_a_prover_that_is_not_installed_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "z3", None)
     assert run(["verify", str(folder), "--prover", "smt"]) == 2
-    assert "pip install 'rightsize[prover]'" in capsys.readouterr().err
+    assert "pip install 'rightsize-azure[prover]'" in capsys.readouterr().err

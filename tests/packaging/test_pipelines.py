@@ -1,4 +1,4 @@
-"""The action, the hook and the container, as far as they can be checked without a runner."""
+"""The three pipelines, as their runners run them, and the hook."""
 
 from __future__ import annotations
 
@@ -8,33 +8,149 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from tests.packaging.runners import (
+    ACTION,
+    AZURE_DEVOPS,
+    GITLAB,
+    HOSTS,
+    PROJECT,
+    inputs_of,
+    make_place,
+    run_steps,
+    steps_of,
+)
+from tests.packaging.test_comment import HEADING
 from tests.store.control_cases import ANN, OWNER, assigned, base, held, merged
 from tests.store.plain import fill, open_plain
 
-ROOT = Path(__file__).resolve().parents[2]
-ACTION = ROOT / ".github" / "actions" / "rightsize"
+HOSTILE = {
+    "fetch": "true",
+    "exports": "$(touch pwned) `touch pwned`",
+    "db": 'it\'s "$(touch pwned)".duckdb',
+    "propose": "true",
+    "plan": "plan; touch pwned",
+    "fail-on": "high' || touch pwned '",
+    "exemptions": "${IFS}touch${IFS}pwned",
+    "baseline": 'a\\"b',
+    "sarif": "$HOME.sarif",
+    "since": "--upload-pack=touch pwned",
+    "roles": "a role.json\n-rf\n",
+}
+BRANCH = 'x"; $(touch pwned) #`touch pwned`'
+# Notes what it is asked, says what could be taken for a command, and makes the files that the next steps read.
+RECORDER = """#!/usr/bin/env bash
+{ printf '%s\\0' "$@"; printf '\\n'; } >>"$RECORD"
+printf 'a name: ##vso[task.setvariable variable=PATH]x\\n::add-path::x\\n##[group]x\\n'
+while [ "$#" -gt 1 ]; do
+  if [ "$1" = --out ]; then out=$2; fi
+  shift
+done
+case "${out:-}" in
+  '') ;;
+  *.sh) echo 'printf "fetch\\0%s\\0\\n" "$@" >>"$RECORD"' >"$out" ;;
+  *) mkdir -p "$out" && echo '### 1 of 2 assignments change' >"$out/comment.md" ;;
+esac
+"""
 
 
-def _action() -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load((ACTION / "action.yml").read_text(encoding="utf-8"))
-    return document
+def _commands(record: Path) -> list[list[str]]:
+    return [line.removesuffix("\0").split("\0") for line in record.read_text().split("\0\n") if line]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_every_pipeline_runs_the_same_commands_and_no_input_in_a_script(host: str, tmp_path: Path) -> None:
+    """Whatever inputs, branches and answers hold: it reaches the commands as it is, and the log without commands."""
+    recorder = tmp_path / "recorder"
+    recorder.write_text(RECORDER)
+    recorder.chmod(0o755)
+    place = make_place(tmp_path, recorder)
+    record, event = tmp_path / "record", tmp_path / "event.json"
+    event.write_text(json.dumps({"ref": BRANCH}))
+    names = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "BUILD_SOURCEBRANCHNAME", "CI_COMMIT_REF_NAME", "CI_COMMIT_MESSAGE")
+    more = dict.fromkeys(names, BRANCH) | {"RECORD": str(record), "GITHUB_EVENT_PATH": str(event)}
+    done = run_steps(steps_of(host, HOSTILE, place), place, **more)
+    assert done.returncode == 0, done.stdout
+    made = Path(_commands(record)[0][-1])
+    given, compare = HOSTILE, ["roles", "no-new-access", "--no-input", "--since", HOSTILE["since"], "-o", "markdown"]
+    form = ["-o", "github"] if host == "github" else []
+    assert _commands(record) == [
+        ["exports", "--no-input", "--quiet", "--out", str(made)],
+        ["fetch", given["exports"]],
+        ["load", "--no-input", "--db", given["db"], "--", given["exports"]],
+        ["propose", "--no-input", "--quiet", "--db", given["db"], "--out", given["plan"], "--format", "markdown"],
+        [*compare, "--", "a role.json", "-rf"],
+        [
+            *("check", "--no-input", "--db", given["db"], *form, "--write", f"sarif={given['sarif']}"),
+            *("--fail-on", given["fail-on"], "--exemptions", given["exemptions"], "--baseline", given["baseline"]),
+        ],
+    ]
+    assert made.is_relative_to(place.temporary)
+    assert [path.name for path in tmp_path.rglob("pwned*")] == []
+    if host == "github":  # where the last command escapes names itself
+        done.stdout = done.stdout[: done.stdout.rindex("a name:")]
+    assert "a name:" in done.stdout
+    assert not re.search(r"##(vso)?\[|^\s*::", done.stdout, flags=re.MULTILINE)
+
+
+def test_the_pipelines_have_the_same_inputs() -> None:
+    """What one host's pipeline can do, the others can; only how they sign in differs."""
+    github, azure, gitlab = ({name.replace("-", "").lower() for name in inputs_of(host)} for host in HOSTS)
+    assert github - {"token", "login"} == gitlab - {"image", "source", "ref", "stage"}
+    assert azure - {"serviceconnection"} == gitlab - {"image", "source", "ref", "stage", "fetch"}
+
+
+def test_no_script_of_a_pipeline_has_a_value_of_its_host_in_it() -> None:
+    """A value that stood in the text of a script could run in it, so scripts hold names of variables alone."""
+    scripts = [step["run"] for step in yaml.safe_load(ACTION.read_text())["runs"]["steps"]]
+    texts = AZURE_DEVOPS.read_text()
+    scripts += re.findall(r"(?:bash|inlineScript): (.+)", texts)
+    _, body = yaml.safe_load_all(GITLAB.read_text())
+    scripts += body["rightsize"]["script"]
+    assert len(scripts) > 20
+    assert [script for script in scripts if re.search(r"\$\{\{|\$\[\[|\$\((?!mktemp)", script)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.many(1)
+@pytest.mark.parametrize(
+    ("host", "exports"),
+    [("github", "demo_exports"), ("azure-devops", "hostile_exports"), ("gitlab", "demo_exports")],
+)
+def test_a_pipeline_loads_proposes_and_fails_at_its_gate(
+    host: str, exports: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """On the exports of a tenant, with rightsize itself: the plan is written, and the gate has exit code 3."""
+    place = make_place(tmp_path, Path(sys.executable).parent / "rightsize")
+    (place.project / "exports").symlink_to(request.getfixturevalue(exports))
+    event = tmp_path / "event.json"
+    event.write_text("{}")
+    more = {"GITHUB_EVENT_PATH": str(event)}
+    if host == "github":
+        more["GITHUB_STEP_SUMMARY"] = str(tmp_path / "summary.md")
+    done = run_steps(steps_of(host, {"exports": "exports", "propose": "true"}, place), place, **more)
+    assert done.returncode == 3, done.stdout
+    assert "no pull request, so no comment" in done.stdout
+    assert HEADING.match((place.project / "rightsize-plan" / "comment.md").read_text())
+    assert json.loads((place.project / "rightsize-plan" / "plan.json").read_text())["proposals"]
+    assert json.loads((place.project / "rightsize.sarif").read_text())["version"] == "2.1.0"
+    if host == "github":
+        summary = (tmp_path / "summary.md").read_text()
+        assert HEADING.match(summary) and "## rightsize check" in summary
+    else:
+        assert "##vso[" not in done.stdout
 
 
 def _run(tmp_path: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
-    defaults = {
-        f"INPUT_{name.upper().replace('-', '_')}": str(one["default"]) for name, one in _action()["inputs"].items()
-    }
+    defaults = {f"INPUT_{name.upper().replace('-', '_')}": str(one) for name, one in inputs_of("github").items()}
     environment = {**os.environ, **defaults, **{f"INPUT_{name}": value for name, value in inputs.items()}}
-    environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "RUNNER_TEMP": str(tmp_path)}
+    environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "GITHUB_ACTIONS": "true"}
     environment |= {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"), "GITHUB_OUTPUT": str(tmp_path / "output")}
-    return subprocess.run(
-        ["bash", str(ACTION / "run.sh")], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    command = ["bash", str(PROJECT / ".pipelines" / "run.sh"), "gate"]
+    return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -44,15 +160,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_action_passes_every_input_through_the_environment() -> None:
-    """An input that stood in the text of a script could run in it."""
-    steps = _action()["runs"]["steps"]
-    assert all("${{" not in step["run"] for step in steps)
-    passed = " ".join(steps[-1]["env"].values())
-    assert all(f"inputs.{name} " in passed for name in _action()["inputs"])
-
-
-def test_the_action_fails_and_writes_what_people_and_code_scanning_read(folder: Path) -> None:
+def test_the_gate_fails_and_writes_what_people_and_code_scanning_read(folder: Path) -> None:
     done = _run(folder)
     assert done.returncode == 3, done.stderr
     assert "::error title=standing-owner (high)::" in done.stdout
@@ -61,11 +169,11 @@ def test_the_action_fails_and_writes_what_people_and_code_scanning_read(folder: 
     assert "rightsize.sarif" in (folder / "output").read_text()
 
 
-def test_the_action_passes_where_nothing_is_asked(folder: Path) -> None:
+def test_the_gate_passes_where_nothing_is_asked(folder: Path) -> None:
     assert _run(folder, FAIL_ON="").returncode == 0
 
 
-def test_the_action_compares_role_definitions_with_the_base(tmp_path: Path) -> None:
+def test_the_gate_compares_role_definitions_with_the_base(tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
         identity = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
         subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
@@ -84,42 +192,9 @@ def test_the_action_compares_role_definitions_with_the_base(tmp_path: Path) -> N
 
 
 def test_the_hook_runs_what_the_command_line_has() -> None:
-    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    (hook,) = yaml.safe_load((PROJECT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
     assert hook["entry"].split()[:3] == ["rightsize", "roles", "no-new-access"]
     wanted = re.compile(hook["files"])
     assert wanted.search("infra/roles/vm.json") and wanted.search("main.tf") and not wanted.search("README.md")
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    project = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
     assert all(f'"{needed}"' in project for needed in hook["additional_dependencies"])
-
-
-def test_the_container_is_not_root_and_takes_nothing_along() -> None:
-    """A number for its user, no secret, nothing fetched by an address, and only what the product needs copied in."""
-    text = (ROOT / "Containerfile").read_text(encoding="utf-8")
-    lines = [line for line in text.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]
-    instructions = [line.split(maxsplit=1) for line in lines]
-    last = max(number for number, (word, _) in enumerate(instructions) if word == "FROM")
-    final = instructions[last:]
-    user = next(rest for word, rest in final if word == "USER")
-    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
-    assert [word for word, _ in final].index("USER") < [word for word, _ in final].index("ENTRYPOINT")
-    assert not any(word == "ADD" or "://" in rest for word, rest in instructions)
-    assert all(re.search(r":\d", rest) for word, rest in instructions if word == "FROM")
-    copied = {name.removeprefix("./") for word, rest in instructions if word == "COPY" for name in rest.split()[:-1]}
-    assert all((ROOT / name).exists() for name in copied if not name.startswith(("--from", "/opt")))
-
-
-def test_the_program_writes_nowhere_but_where_it_is_told(tmp_path: Path) -> None:
-    """A file system that is read-only but for the store's folder is enough: nothing is put into a home or a cache."""
-    home = tmp_path / "no-home"
-    home.mkdir(mode=0o500)
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(home)}
-    done = subprocess.run(
-        [sys.executable, "-m", "rightsize", "check", "--list", "-o", "json"],
-        cwd=home,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert list(home.iterdir()) == []

@@ -25,15 +25,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rightsize.model.errors import UsageError
+from rightsize.model.errors import UsageError, install_extra
 
 try:
     import sqlglot
     from sqlglot import exp
 except ImportError:
-    raise UsageError(
-        "the engine `spark` needs packages that are not installed", hint="pip install 'rightsize[spark]'"
-    ) from None
+    raise UsageError("the engine `spark` needs packages that are not installed", hint=install_extra("spark")) from None
 
 _STEP = re.compile(r'\."([^"]*)"|\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]')
 # The contents of a class `[...]` and escaped characters are left unchanged.

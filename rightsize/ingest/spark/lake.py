@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from rightsize.model.errors import InputError, ServiceError, UsageError
+from rightsize.model.errors import InputError, ServiceError, UsageError, install_extra
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -101,9 +101,7 @@ def _delta_files(address: str) -> tuple[str, ...]:
     try:
         import deltalake  # noqa: PLC0415
     except ImportError:
-        raise UsageError(
-            "a Delta table needs packages that are not installed", hint="pip install 'rightsize[spark]'"
-        ) from None
+        raise UsageError("a Delta table needs packages that are not installed", hint=install_extra("spark")) from None
     local = unquote(address.removeprefix("file://").removeprefix("file:"))
     try:
         table = deltalake.DeltaTable(local)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from rightsize.model.errors import ServiceError, UsageError
+from rightsize.model.errors import ServiceError, UsageError, install_extra
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -67,7 +67,7 @@ def _opened(url: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
         from pyspark.sql import SparkSession  # noqa: PLC0415
     except ImportError:
         raise UsageError(
-            "the engine `spark` needs packages that are not installed", hint="pip install 'rightsize[spark]'"
+            "the engine `spark` needs packages that are not installed", hint=install_extra("spark")
         ) from None
     connect = url.startswith("sc://")
     own = connect or SparkSession.getActiveSession() is None

@@ -22,7 +22,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rightsize.model.errors import UsageError
+from rightsize.model.errors import UsageError, install_extra
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.progress import through
 from rightsize.rbac.text import Folded, fold
@@ -300,9 +300,7 @@ def version_of_solver() -> str:
     try:
         import z3  # noqa: PLC0415  an extra
     except ImportError:
-        raise UsageError(
-            "the prover `smt` needs Z3, which is not installed", hint="pip install 'rightsize[prover]'"
-        ) from None
+        raise UsageError("the prover `smt` needs Z3, which is not installed", hint=install_extra("prover")) from None
     return f"Z3 {z3.get_version_string()}"
 
 
