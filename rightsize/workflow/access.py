@@ -16,7 +16,7 @@ from rightsize.model.progress import through
 from rightsize.rbac.access import STRENGTH
 from rightsize.rbac.permissions import PLANES
 from rightsize.rbac.scopes import parse_scope
-from rightsize.store.connection import open_store
+from rightsize.store.connection import Store, open_store
 from rightsize.workflow.asked_names import AskedNames
 from rightsize.workflow.content import require_content
 from rightsize.workflow.tenant_access import AccessQuestion, Person, TenantAccess, read_tenant_access
@@ -24,6 +24,7 @@ from rightsize.workflow.text_files import read_json_lines
 
 UNKNOWN = "unknown"
 """The answer to a question of a batch that names what nothing loaded knows."""
+_DENIES_LOADED = "SELECT 1 FROM loads WHERE source = 'deny_assignments' LIMIT 1"
 
 
 @dataclass(slots=True)
@@ -34,11 +35,15 @@ class Answers:
         rows: One row a question, as the JSON contract has it.
         notes: What a reader has to know beside them, one sentence each.
         names: Display names of the principals and groups in them; those without a name are absent.
+        gaps: What is not loaded and may allow what a `no` denies, one sentence each.
+        has_denies: Whether a listing of deny assignments is loaded; without one, less may be allowed than a `yes` says.
     """
 
     rows: list[dict[str, Any]]
     notes: list[str]
     names: Mapping[str, str]
+    gaps: list[str]
+    has_denies: bool
 
 
 def read_questions(path: Path, plane: str | None) -> list[AccessQuestion]:
@@ -88,7 +93,8 @@ def can(
         rows = [
             _answer(asked, tenant, question, strict=strict) for question in through(questions, "asking", "questions")
         ]
-    return Answers(rows, tenant.notes(), _names(tenant.people, rows))
+        has_denies = _has_denies(store)
+    return Answers(rows, tenant.notes(), _names(tenant.people, rows), tenant.gaps(), has_denies)
 
 
 def _answer(asked: AskedNames, tenant: TenantAccess, question: AccessQuestion, *, strict: bool) -> dict[str, Any]:
@@ -130,6 +136,7 @@ def who_can(
         asked = AskedNames(store, tenant)
         asked.check_operation(operation)
         scope = asked.scopes.find(scope)
+        has_denies = _has_denies(store)
     place = parse_scope(scope)
     planes = tenant.planes_of(operation, plane)
     found = sorted({holder for one in planes for holder in tenant.access.holders(operation, one, place)})
@@ -141,7 +148,11 @@ def who_can(
             rows.append({"principal_id": principal_id, "principal_type": kind, "name": name} | row)
     rows.sort(key=lambda row: (-STRENGTH[row["allowed"]], row["principal_id"]))
     tenant.unread.update(tenant.reaching_unread(place))
-    return Answers(rows, tenant.notes(), _names(tenant.people, rows))
+    return Answers(rows, tenant.notes(), _names(tenant.people, rows), tenant.gaps(), has_denies)
+
+
+def _has_denies(store: Store) -> bool:
+    return store.has_rows("deny_assignments") or bool(store.rows(_DENIES_LOADED))
 
 
 def _names(people: Mapping[str, Person], rows: list[dict[str, Any]]) -> dict[str, str]:

@@ -127,15 +127,8 @@ class TenantAccess:
 
     def notes(self) -> list[str]:
         """Return the notes that a reader needs beside the answers."""
-        rootless = self._rootless if self._has_group_assignments() else set[str]()
         said = (
-            (
-                self.unread,
-                "the role of {n} at or above the scope is not loaded, so {it} granted nothing: {which}",
-                "assignment",
-            ),
-            (self.misplaced, "the scope of {n} cannot be read, so {it} granted nothing: {which}", "assignment"),
-            (self._strangers, "no loaded listing or log names {n}: {which}", "principal"),
+            *self._hiding()[:3],
             (self._unlisted_operations, "the catalogue does not know the plane of {n}: {which}", "operation"),
             (
                 self._doubtful,
@@ -143,9 +136,33 @@ class TenantAccess:
                 "rests on it; it is the most that may be allowed: {which}",
                 "operation",
             ),
-            (rootless, "no management group is loaded above {n}, so none counted: {which}", "subscription"),
+            *self._hiding()[3:],
         )
         return [_note(text, noun, found) for found, text, noun in said if found]
+
+    def gaps(self) -> list[str]:
+        """Return the notes on what is not loaded, and may allow what an answer says nothing allows."""
+        memberless = (self._memberless(), "no member of {n} is loaded, and {it} may hold access: {which}", "group")
+        return [_note(text, noun, found) for found, text, noun in (*self._hiding(), memberless) if found]
+
+    def _hiding(self) -> tuple[tuple[set[str], str, str], ...]:
+        """Return what may hide access from an answer: the things, the note on them, and their noun."""
+        rootless = self._rootless if self._has_group_assignments() else set[str]()
+        return (
+            (
+                self.unread,
+                "the role of {n} at or above the scope is not loaded, so {it} granted nothing: {which}",
+                "assignment",
+            ),
+            (self.misplaced, "the scope of {n} cannot be read, so {it} granted nothing: {which}", "assignment"),
+            (self._strangers, "no loaded listing or log names {n}: {which}", "principal"),
+            (rootless, "no management group is loaded above {n}, so none counted: {which}", "subscription"),
+        )
+
+    def _memberless(self) -> set[str]:
+        """Return the groups that hold assignments, and of which no member is loaded."""
+        held = self.inputs.role_assignments.filter(pl.col("principal_type") == "Group")["principal_id"].drop_nulls()
+        return set(folded(held)) - set(folded(self.inputs.group_members["group_id"].drop_nulls()))
 
     def _resolve(self, name: str, *, strict: bool) -> str:
         if name not in self._names:
