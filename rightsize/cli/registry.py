@@ -75,6 +75,7 @@ COMMANDS = (
     CommandEntry("roles diff", "", "Show the operations that only A grants, and those that only B grants.", "roles:diff"),
     CommandEntry("roles expand", "", "List the operations that a role grants, from the store's catalogue or that of `--operations`.", "roles:expand"),
     CommandEntry("roles convert", "", "Write a role in another form to stdout; it is an error if the form cannot hold the whole role.", "roles:convert"),
+    CommandEntry("roles check", "", "Show what a drafted role grants beyond a principal's use and access, and what it lacks.", "role_check:check"),
     CommandEntry("roles no-new-access", "", "Check that a change of role definitions grants nothing new; exit with 3 if it does.", "role_gates:no_new_access"),
     CommandEntry("roles not-granted", "", "Check that no role in a file or folder grants given operations, with or without a condition.", "role_gates:not_granted"),
     CommandEntry("mine", "Plan", "Find the fewest roles that give each user exactly the listed permissions, with a proven lower bound.", "mine:mine"),

@@ -18,41 +18,33 @@ from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition, Witness
 from rightsize.model.role_forms import permissions_from_json
-from rightsize.propose.needs.needs import sibling_reads
-from rightsize.propose.needs.status_reads import type_of, types_around
+from rightsize.model.wording import counted
 from rightsize.rbac.algebra import grants, grants_alike, witnesses
-from rightsize.rbac.expand import Catalogue, GrantedOperation, Planes, expand_roles
-from rightsize.rbac.patterns import loosened, parse_pattern
+from rightsize.rbac.expand import GrantedOperation, Planes, expand_roles
 from rightsize.rbac.permissions import PLANES, Reading
 from rightsize.rbac.scopes import Scope, is_within, parse_scope
 from rightsize.rbac.text import Folded, fold
 from rightsize.rules.escalation import escalation_rules
-from rightsize.rules.linked import linked_writes
-from rightsize.rules.operations import risk_weights, status_reads
+from rightsize.rules.operations import risk_weights
 from rightsize.rules.planes import planes_of
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import AnalysisOptions
+from rightsize.workflow.asked_by_use import AskedByUse
 from rightsize.workflow.asked_names import AskedScopes
 from rightsize.workflow.content import require_content
 from rightsize.workflow.explain_output import explain_principal, judged_operations
 from rightsize.workflow.find_analysis import find_analysis
 from rightsize.workflow.principal_names import AnalysedNames, find_principal
+from rightsize.workflow.role_strings import describe_strings
 from rightsize.workflow.tenant_access import TenantAccess, read_tenant_access
 
 Rows = list[dict[str, Any]]
 Key = tuple[str, Folded]
 """(plane, folded operation)."""
 
-_OPERATIONS = "SELECT operation, is_data_action, is_guess, risk FROM operations ORDER BY operation"
 _UNDECIDED = (Verdict.UNOBSERVABLE.value, Verdict.OUT_OF_COVERAGE.value)
 NOT_HELD, USED = "not_held", "used"
 """Verdicts on operations that a role grants: the principal does not hold it today, or it was used."""
-_STRINGS = (
-    ("actions", "control"),
-    ("not_actions", "control"),
-    ("data_actions", "data"),
-    ("not_data_actions", "data"),
-)
 _GRAVE = ("privilege", "secret", "code_execution")
 _WITNESSES = 5
 
@@ -107,7 +99,6 @@ def check_role(
         holders = {found, *(row["group_id"] for row in answer["groups"])}
         held = [one.scope for one in tenant.assignments if fold(one.principal_id) in holders]
         places = [asked.find(one) for one in scopes] or sorted({fold(one): one for one in held}.values())
-        rows = {row["operation"]: row for row in store.rows(_OPERATIONS)}
         judged = judged_operations(analysed, found)
     if not roles:
         raise InputError("there is no role definition to check")
@@ -122,7 +113,9 @@ def check_role(
         (*(block for one in roles for block in one.permissions), *_blocks_of(tenant, beside)),
         assignable_scopes=tuple(dict.fromkeys(scope for one in roles for scope in one.assignable_scopes)),
     )
-    return _Check(whole, found, [parse_scope(one) for one in places], tenant, answer, rows, judged).document()
+    listed = tenant.inputs.operations.select("operation", "is_data_action", "is_guess", "risk").sort("operation")
+    catalogue = {row["operation"]: row for row in listed.iter_rows(named=True)}
+    return _Check(whole, found, [parse_scope(one) for one in places], tenant, answer, catalogue, judged).document()
 
 
 def _blocks_of(tenant: TenantAccess, names: Sequence[str]) -> Iterator[PermissionBlock]:
@@ -157,7 +150,7 @@ class _Check:
         lacks, excess = self._lacks(), self._excess()
         identity = self.answer["identity"]
         is_wider = any(not one["held_otherwise"] for one in wider)
-        covers = not lacks if self._uses else None
+        covers = not lacks if self._explained else None
         return {
             "verdict": self._verdict(is_wider, covers, bool(excess["operations"] or excess["witnesses"])),
             "is_wider": is_wider,
@@ -173,7 +166,7 @@ class _Check:
             "excess": excess,
             "lacks": lacks,
             "may_lack": self._may_lack(),
-            "strings": self._strings(),
+            "strings": describe_strings(self.role.permissions, self._known, self._used),
             "privileged": self._privileged(),
             "used_at": self._used_at(),
             "remarks": self._remarks(),
@@ -197,6 +190,11 @@ class _Check:
             if row["plane"] in PLANES
         ]
         return sorted(every, key=lambda row: (row["plane"], fold(row["operation"]), row["scope"] or ""))
+
+    @property
+    def _explained(self) -> Rows:
+        """The use that access of today allowed, which is what a smaller role has to allow, too."""
+        return [row for row in self._uses if row["kind"] != "unexplained"]
 
     @cached_property
     def _used(self) -> set[Key]:
@@ -269,7 +267,7 @@ class _Check:
     def _lacks(self) -> Rows:
         """Return the used operations that the role does not grant where they were used, the newest first."""
         found: dict[tuple[str, str, str], dict[str, Any]] = {}
-        for row in self._uses:
+        for row in self._explained:
             why = self._why_lacking(row["plane"], row["operation"], row["scope"])
             if why is None:
                 continue
@@ -339,7 +337,12 @@ class _Check:
             and (row["plane"], fold(row["operation"])) not in self._used
             and not self._grants(row["plane"], row["operation"])
         ]
-        asked = [row | {"because": why} for row in lacking if (why := self._asked_by_use(row)) is not None]
+        rules = AskedByUse(row["operation"] for row in self._uses if row["plane"] == "control")
+        asked = [
+            row | {"because": why}
+            for row in lacking
+            if row["plane"] == "control" and (why := rules.reason_for(row["operation"])) is not None
+        ]
         names = {(row["plane"], row["operation"]) for row in asked}
         rest = Counter(
             (row["verdict"], row["reason"]) for row in lacking if (row["plane"], row["operation"]) not in names
@@ -352,64 +355,6 @@ class _Check:
                 for (verdict, reason), number in sorted(rest.items(), key=lambda item: (-item[1], item[0]))
             ],
         }
-
-    def _asked_by_use(self, row: dict[str, Any]) -> str | None:
-        """Return why an operation may be needed beside what was used, by the rules; None where no rule says so."""
-        if row["plane"] != "control":
-            return None
-        name = fold(row["operation"])
-        for pattern in linked_writes(name):
-            inside = next((one for one in self._used_writes if parse_pattern(pattern).matches(one)), None)
-            if inside is not None:
-                return f"checked_inside {inside}"
-        if name in self._sibling_reads:
-            return "read_of_a_used_type"
-        is_status = any(parse_pattern(pattern).matches(name) for pattern, _ in status_reads())
-        above = type_of(name).rpartition("/")[0].removesuffix("/locations")
-        return "status_of_a_used_write" if is_status and above in self._used_types else None
-
-    @cached_property
-    def _used_writes(self) -> list[Folded]:
-        return sorted(name for plane, name in self._used if plane == "control" and not name.endswith("/read"))
-
-    @cached_property
-    def _used_types(self) -> set[str]:
-        return {kind for name in self._used_writes for kind in types_around(type_of(name))}
-
-    @cached_property
-    def _sibling_reads(self) -> set[Folded]:
-        used = sorted(key for key in self._used if key[0] == "control")
-        return {name for _, name in sibling_reads(used)} if used else set()
-
-    def _strings(self) -> Rows:
-        """Return for each string of the role what it matches in the catalogue, and what is wrong with it."""
-        rows = []
-        index = Catalogue([name for name, _ in self._known])
-        for field, plane in _STRINGS:
-            for text in dict.fromkeys(text for block in self.role.permissions for text in getattr(block, field)):
-                pattern = parse_pattern(text)
-                found = set[int]().union(*(index.matching(one) for one in (pattern, *loosened(pattern))))
-                names = [self._known[at][0] for at in found if plane in (self._known[at][1] or PLANES)]
-                rows.append(
-                    {
-                        "string": text,
-                        "list": field,
-                        "operations": len(names),
-                        "used": sum((plane, fold(name)) in self._used for name in names),
-                        "problem": self._problem(text, len(names)),
-                    }
-                )
-        return rows
-
-    def _problem(self, text: str, operations: int) -> str | None:
-        pattern = parse_pattern(text)
-        if not pattern.is_simple:
-            return "several_stars: Azure accepts one `*` in a string"
-        if not operations and self.catalogue:
-            return "matches_nothing: no operation of the catalogue matches it on this plane"
-        if not pattern.is_literal and not fold(text).endswith("/read"):
-            return "wildcard: it also grants what Azure adds later"
-        return None
 
     def _privileged(self) -> Rows:
         """Return the operations of the role that give more than they do, gravest first."""
@@ -445,22 +390,22 @@ class _Check:
         return sorted(rows, key=lambda row: (-row["operations"], row["scope"]))
 
     def _remarks(self) -> list[str]:
+        self.tenant.unread.update(
+            assignment.role_assignment_id
+            for place in self.places
+            for assignment, _ in self.tenant.access.reaching(self.principal_id, place)
+            if fold(assignment.role_definition_id) not in self.tenant.roles
+        )
         said = list(self.tenant.notes())
+        strange = len({(row["plane"], fold(row["operation"])) for row in self._uses if row["kind"] == "unexplained"})
+        if strange:
+            said.append(
+                f"{counted(strange, 'used operation')} no assignment of today explains, so nothing says that a role "
+                "needs them: `explain` has them"
+            )
         if not self.catalogue:
             said.append(
                 "no catalogue of operations is loaded, so there are no real examples: `rightsize catalog import`"
-            )
-        unread = sorted(
-            {
-                assignment.role_assignment_id
-                for place in self.places
-                for assignment, _ in self.tenant.access.reaching(self.principal_id, place)
-                if fold(assignment.role_definition_id) not in self.tenant.roles
-            }
-        )
-        if unread:
-            said.append(
-                f"the roles of {len(unread)} assignments of the principal are not loaded, and counted as nothing"
             )
         if self.role.assignable_scopes:
             allowed = [parse_scope(one) for one in self.role.assignable_scopes]
