@@ -60,7 +60,7 @@ COMMANDS = (
     CommandEntry("agents", "Ask", "List AI agents with owner, sponsor, own and inherited permissions, and where tokens disagree with them.", "agents:agents"),
     CommandEntry("layers", "Ask", "Show principals that can defeat two or more layers of defence in one subscription: granted, used and proposed.", "layers:layers"),
     CommandEntry("report", "Ask", "Write the analysis and the proposals of a plan as one HTML file, which needs no network.", "report:report"),
-    CommandEntry("mcp", "Ask", "Answer the questions of AI agents over stdin and stdout (Model Context Protocol); every tool only reads.", "mcp:mcp"),
+    CommandEntry("mcp", "Ask", "Answer the questions of AI agents over stdin and stdout (Model Context Protocol); every tool only reads.", "mcp:mcp", FREES_MEMORY),
     CommandEntry("propose", "Plan", "Write a plan of the smallest role assignments that would have allowed the observed use, with proof.", "propose:propose", FREES_MEMORY),
     CommandEntry("next", "Plan", "Show which changes of a plan to make first: those that remove the most excess for their effort and risk.", "next_steps:next_"),
     CommandEntry("logs", "Plan", "Show which missing listings, logs and settings would decide most, with price, day and command for each.", "logs:logs"),

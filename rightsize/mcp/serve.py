@@ -16,7 +16,7 @@ MOST_SECONDS = 120.0
 def serve(db: Path, plan: Path, *, rows: int = MOST_ROWS, seconds: float = MOST_SECONDS) -> None:
     """Answer questions about a store and a plan, read-only.
 
-    stdout carries the protocol alone: while it serves, the SDK lets everything else that is written there go to stderr.
+    stdout carries the protocol alone; everything else that is written there meanwhile goes to stderr.
 
     Args:
         db: The store.

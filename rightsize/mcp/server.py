@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, redirect_stdout
 from typing import Any
 
 from mcp.server.mcpserver import MCPServer
@@ -29,7 +32,7 @@ used is lacking and nothing is wider than today. Say `unused` only of what has t
 """
 
 
-class ReadingServer(MCPServer[Any]):
+class ReadingServer(MCPServer[None]):
     """A server that refuses arguments that a tool does not have: a misspelt one would silently change the question."""
 
     async def list_tools(self) -> list[Tool]:
@@ -40,7 +43,7 @@ class ReadingServer(MCPServer[Any]):
         return tools
 
     async def call_tool(
-        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+        self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Call a tool by its name.
 
@@ -54,6 +57,17 @@ class ReadingServer(MCPServer[Any]):
         return await super().call_tool(name, arguments, context)
 
 
+@asynccontextmanager
+async def _prints_to_stderr(_: MCPServer[None]) -> AsyncIterator[None]:
+    """Let what is printed while the server runs go to stderr.
+
+    The SDK points the descriptor of stdout at stderr meanwhile, and back at the end. What Python still has in its buffer
+    would be written to the client then.
+    """
+    with redirect_stdout(sys.stderr):
+        yield
+
+
 def build_server(questions: Questions, *, rows: int, seconds: float) -> ReadingServer:
     """Return the server.
 
@@ -62,7 +76,9 @@ def build_server(questions: Questions, *, rows: int, seconds: float) -> ReadingS
         rows: The most rows of a list in an answer.
         seconds: The most time for an answer.
     """
-    server = ReadingServer("rightsize", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING")
+    server = ReadingServer(
+        "rightsize", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING", lifespan=_prints_to_stderr
+    )
     tools = Tools(questions, rows, seconds)
     for name in NAMES:
         hints = ToolAnnotations(

@@ -166,4 +166,5 @@ class CheckedRole(Answered):
     strings: Annotated[list[Row], Field(description="What each string matches in the catalogue, and its problem.")]
     privileged: Annotated[list[Row], Field(description="Operations in it that give privilege, secrets or code.")]
     used_at: Annotated[list[Row], Field(description="The resource groups with use: assign there and no wider.")]
+    reasons: Annotated[dict[str, str], Field(description="What each reason of a verdict in `excess` means.")]
     notes: list[str]

@@ -82,6 +82,7 @@ def check_role(
         strings: How many operations of the catalogue each string of the roles matches, and what is wrong with it.
         privileged: Operations in them that give privilege, secrets or code execution.
         used_at: Where the use was, by resource group.
+        reasons: The sentence on each reason of a verdict in `excess`.
         remarks: What a reader has to know beside them, one sentence each.
 
     Raises:
@@ -169,6 +170,7 @@ class _Check:
             "strings": describe_strings(self.role.permissions, self._known, self._used),
             "privileged": self._privileged(),
             "used_at": self._used_at(),
+            "reasons": {row["reason"]: sentence(row["reason"]) for row in excess["rows"] if row["reason"] is not None},
             "remarks": self._remarks(),
         }
 

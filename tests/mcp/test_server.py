@@ -207,6 +207,21 @@ def test_the_skill_is_a_resource_that_names_only_tools_there_are(told: Told) -> 
     }
 
 
+def test_an_analysis_in_memory_is_not_kept(folder: Path, told: Told, tmp_path: Path) -> None:
+    """Without a stored analysis the answer is the same and says what would make it quick; the store stays as it was."""
+    store = Path(shutil.copy(folder / STORE, tmp_path / "bare.duckdb"))
+    store.chmod(0o600)
+    with open_store(store, read_only=False) as opened:
+        opened.connection.execute("DROP SCHEMA analysed CASCADE")
+        opened.connection.execute("DELETE FROM base.meta WHERE name IN ('stored_analysis', 'answers_of')")
+    before = bytes_of(tmp_path)
+    _, answers, _ = ask(server_for(folder, store), {"wide": CALLS["wide"]})
+    found, stored = answers["wide"].structured_content, told[1]["wide"].structured_content
+    assert any("run `rightsize analyze`" in note for note in found["notes"])
+    assert found | {"notes": stored["notes"]} == stored
+    assert bytes_of(tmp_path) == before
+
+
 def test_a_slow_answer_ends(folder: Path) -> None:
     """Who asks gets an error with the way out, and the next question is answered or refused in its turn."""
     server = server_for(folder, folder / STORE, seconds=0.01)
