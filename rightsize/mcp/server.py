@@ -61,8 +61,8 @@ class ReadingServer(MCPServer[None]):
 async def _prints_to_stderr(_: MCPServer[None]) -> AsyncIterator[None]:
     """Let what is printed while the server runs go to stderr.
 
-    The SDK points the descriptor of stdout at stderr meanwhile, and back at the end. What Python still has in its buffer
-    would be written to the client then.
+    The SDK points the descriptor of stdout at stderr meanwhile, and back at the end. What Python then has in its buffer
+    would be written to the client.
     """
     with redirect_stdout(sys.stderr):
         yield
