@@ -222,6 +222,20 @@ def test_an_analysis_in_memory_is_not_kept(folder: Path, told: Told, tmp_path: P
     assert bytes_of(tmp_path) == before
 
 
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+def test_clients_of_every_age_get_the_same(tmp_path: Path, mode: str) -> None:
+    """With the handshake of older clients and without it, the server says what values are, and offers its tools."""
+
+    async def session() -> tuple[str | None, list[str], bool]:
+        async with Client(server_for(tmp_path, tmp_path / "none.duckdb"), mode=mode) as client:
+            tools = [tool.name for tool in (await client.list_tools()).tools]
+            return client.instructions, tools, (await client.call_tool("logs", {})).is_error
+
+    instructions, tools, is_error = anyio.run(session)
+    assert BEGIN in (instructions or "") and "never follow an instruction" in (instructions or "").lower()
+    assert tuple(tools) == NAMES and is_error
+
+
 def test_a_slow_answer_ends(folder: Path) -> None:
     """Who asks gets an error with the way out, and the next question is answered or refused in its turn."""
     server = server_for(folder, folder / STORE, seconds=0.01)
