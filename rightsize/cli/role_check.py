@@ -16,7 +16,7 @@ from rightsize.workflow import roles
 
 COLUMNS = ("finding", "operation", "plane", "verdict", "risk", "why", "last_seen", "scope")
 _BRIEF = ("finding", "operation", "verdict", "why", "last_seen")
-_FAILS = ("wider_than_today", "lacks_use")
+_FAILS = ("wider_than_today", "makes_permanent", "lacks_use")
 
 
 @command(rows=True)
@@ -46,6 +46,9 @@ def check(
         list[str] | None,
         typer.Option("--beside", metavar="ROLE", help="A loaded role that it would stand beside. Repeatable."),
     ] = None,
+    eligible: Annotated[
+        bool, typer.Option("--eligible", help="It would be assigned as eligible, and not as permanent.")
+    ] = False,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit 3 if it grants what is not held today, or lacks what was used.")
     ] = False,
@@ -58,7 +61,9 @@ def check(
     whether they are needed.
     """
     drafted = [roles.read_role(role)]
-    found = workflow.check_role(common.db, drafted, principal, at or (), beside=beside or (), note=say)
+    found = workflow.check_role(
+        common.db, drafted, principal, at or (), beside=beside or (), eligible=eligible, note=say
+    )
     rows = list(_rows(found))
     if common.is_table:
         rows = [row | {"last_seen": str(row["last_seen"] or "")[:10]} for row in rows]

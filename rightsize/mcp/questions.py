@@ -42,6 +42,7 @@ _OPTION = (
 )  # fmt: skip
 _MEANINGS = {
     "wider_than_today": "the role grants what the principal does not hold today: `wider` has witnesses",
+    "makes_permanent": "the role grants permanently what is held today after an activation or under a condition",
     "lacks_use": "the role is within today's access, and lacks operations that were used: `lacks` names them",
     "no_use_seen": "the role is within today's access, and no use was seen that it could be measured by",
     "covers_use": "the role covers all use that was seen, and grants nothing else",
@@ -166,6 +167,7 @@ class Questions:
         principal: str,
         scopes: Sequence[str] | None,
         beside: Sequence[str] | None,
+        eligible: bool,
     ) -> Answer:
         """Return what a drafted role grants beyond a principal's use and access, and what it lacks."""
         try:
@@ -177,7 +179,13 @@ class Questions:
         notes: list[str] = []
         drafted = roles_of_bytes(text, "the role")
         found = check_role(
-            self.db, drafted, principal, tuple(scopes or ()), beside=tuple(beside or ()), note=notes.append
+            self.db,
+            drafted,
+            principal,
+            tuple(scopes or ()),
+            beside=tuple(beside or ()),
+            eligible=eligible,
+            note=notes.append,
         )
         found["notes"] = [*found.pop("remarks"), *notes]
         unknown = found["may_lack"]["operations"]

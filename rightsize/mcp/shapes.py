@@ -11,7 +11,9 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 Row = dict[str, Any]
-Verdict = Literal["wider_than_today", "lacks_use", "no_use_seen", "covers_use", "covers_use_with_excess"]
+Verdict = Literal[
+    "wider_than_today", "makes_permanent", "lacks_use", "no_use_seen", "covers_use", "covers_use_with_excess"
+]
 
 
 class Cut(TypedDict):
@@ -125,8 +127,10 @@ class CheckedRole(Answered):
         Verdict,
         Field(
             description="The first that is true. wider_than_today: it grants what the principal does not hold; never "
-            "hand it on as a reduction. lacks_use: it lacks used operations. no_use_seen: nothing to measure it by. "
-            "covers_use, covers_use_with_excess: within today's access, and covers all use that was seen."
+            "hand it on as a reduction. makes_permanent: it grants permanently what is held today after an activation "
+            "or under a condition; ask a person, or draft it as eligible. lacks_use: it lacks used operations. "
+            "no_use_seen: nothing to measure it by. covers_use, covers_use_with_excess: within today's access, and "
+            "covers all use that was seen."
         ),
     ]
     is_wider: bool

@@ -166,6 +166,9 @@ class Tools:
             list[str] | None,
             Field(description="Names or ids of loaded roles that the principal would get beside it, such as Reader."),
         ] = None,
+        eligible: Annotated[
+            bool, Field(description="Whether it would be assigned as eligible (PIM) and not as permanent.")
+        ] = False,
     ) -> Annotated[CallToolResult, shapes.CheckedRole]:
         """Check a drafted role against a principal that would get it in the place of all its Azure roles of today.
 
@@ -175,7 +178,7 @@ class Tools:
         (`may_lack`). Change the draft and ask again until the verdict is covers_use or covers_use_with_excess; then
         hand it to a person.
         """
-        return await self._answered(lambda: self._questions.check_role(role, principal, scopes, beside))
+        return await self._answered(lambda: self._questions.check_role(role, principal, scopes, beside, eligible))
 
     async def _answered(self, ask: Callable[[], Answer]) -> CallToolResult:
         """Return the answer to a question, or its error with the hint."""

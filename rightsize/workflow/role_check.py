@@ -56,6 +56,7 @@ def check_role(
     scopes: Sequence[str] = (),
     *,
     beside: Sequence[str] = (),
+    eligible: bool = False,
     note: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Return what roles would mean for a principal that got them in the place of its access of today.
@@ -66,11 +67,12 @@ def check_role(
         principal: An id, UPN, application id or name.
         scopes: Where they would be assigned; none stands for the scopes of the principal's assignments of today.
         beside: Names or ids of loaded roles that would be assigned beside them at the same scopes, such as Reader.
+        eligible: Whether they would be eligible, so that what is held after an activation today is nothing more.
         note: Called with a sentence where no stored analysis answers.
 
     Returns:
-        verdict: `wider_than_today`, `lacks_use`, `no_use_seen`, `covers_use` or `covers_use_with_excess`: the first of
-            these that is true.
+        verdict: `wider_than_today`, `makes_permanent`, `lacks_use`, `no_use_seen`, `covers_use` or
+            `covers_use_with_excess`: the first of these that is true.
         is_wider, covers_use: The two halves of it; `covers_use` is None where no use was seen.
         principal, window, scopes: Whom, over which days and where.
         wider: What they grant at a scope that the principal does not hold there: `held_otherwise` says that it holds
@@ -116,7 +118,8 @@ def check_role(
     )
     listed = tenant.inputs.operations.select("operation", "is_data_action", "is_guess", "risk").sort("operation")
     catalogue = {row["operation"]: row for row in listed.iter_rows(named=True)}
-    return _Check(whole, found, [parse_scope(one) for one in places], tenant, answer, catalogue, judged).document()
+    there = [parse_scope(one) for one in places]
+    return _Check(whole, found, there, eligible, tenant, answer, catalogue, judged).document()
 
 
 def _blocks_of(tenant: TenantAccess, names: Sequence[str]) -> Iterator[PermissionBlock]:
@@ -140,6 +143,7 @@ class _Check:
     role: RoleDefinition
     principal_id: str
     places: list[Scope]
+    is_eligible: bool
     tenant: TenantAccess
     answer: dict[str, Any]
     catalogue: dict[str, dict[str, Any]]
@@ -151,9 +155,10 @@ class _Check:
         lacks, excess = self._lacks(), self._excess()
         identity = self.answer["identity"]
         is_wider = any(not one["held_otherwise"] for one in wider)
+        has_excess = bool(excess["operations"] or excess["witnesses"])
         covers = not lacks if self._explained else None
         return {
-            "verdict": self._verdict(is_wider, covers, bool(excess["operations"] or excess["witnesses"])),
+            "verdict": _verdict(is_wider, bool(wider), covers, has_excess),
             "is_wider": is_wider,
             "covers_use": covers,
             "principal": {
@@ -173,14 +178,6 @@ class _Check:
             "reasons": {row["reason"]: sentence(row["reason"]) for row in excess["rows"] if row["reason"] is not None},
             "remarks": self._remarks(),
         }
-
-    @staticmethod
-    def _verdict(is_wider: bool, covers: bool | None, has_excess: bool) -> str:
-        if is_wider:
-            return "wider_than_today"
-        if covers is None:
-            return "no_use_seen"
-        return "lacks_use" if not covers else "covers_use_with_excess" if has_excess else "covers_use"
 
     @cached_property
     def _uses(self) -> Rows:
@@ -225,12 +222,12 @@ class _Check:
 
     def _wider_at(self, place: Scope) -> dict[str, Any] | None:
         """Return what the role grants at a scope beyond what the principal holds there; None where that is nothing."""
-        standing, every = self._held_at(place)
-        made = _few(witnesses(standing, self.role.permissions))
+        alike, every = self._held_at(place)
+        made = _few(witnesses(alike, self.role.permissions))
         if not made:
             return None
         beyond = _few(witnesses(every, self.role.permissions))
-        big = every if beyond else standing
+        big = every if beyond else alike
         real = [_row(Witness(one.operation, one.plane)) for one in self._granted if self._is_beyond(big, one)]
         return {
             "scope": place.text,
@@ -245,18 +242,21 @@ class _Check:
         return not grants_alike(big, self.role.permissions, one.operation, one.plane)
 
     def _held_at(self, place: Scope) -> tuple[tuple[PermissionBlock, ...], tuple[PermissionBlock, ...]]:
-        """Return the blocks that a principal holds at a scope: permanent ones, and all with those that are waiting."""
-        standing: list[PermissionBlock] = []
-        waiting: list[PermissionBlock] = []
-        for assignment, _ in self.tenant.access.reaching(self.principal_id, place):
-            blocks = self._blocks(assignment.role_definition_id)
-            is_standing = assignment.state == "active" and not assignment.condition
-            (standing if is_standing else waiting).extend(blocks)
-        for _, held in self.tenant.access.asleep(self.principal_id, place):
-            for assignment in held:
-                waiting.extend(self._blocks(assignment.role_definition_id))
-        every = [replace(one, condition=None, condition_version=None) for one in (*standing, *waiting)]
-        return tuple(dict.fromkeys(standing)), tuple(dict.fromkeys(every))
+        """Return the blocks that a principal holds at a scope as the role would be held, and all of them.
+
+        Those are the permanent ones without a condition on their assignment; for an eligible role also those that wait
+        for an activation.
+        """
+        alike: list[PermissionBlock] = []
+        others: list[PermissionBlock] = []
+        access = self.tenant.access
+        held = [(one, one.state != "active") for one, _ in access.reaching(self.principal_id, place)]
+        held += [(one, True) for _, some in access.asleep(self.principal_id, place) for one in some]
+        for assignment, waits in held:
+            is_alike = not assignment.condition and (self.is_eligible or not waits)
+            (alike if is_alike else others).extend(self._blocks(assignment.role_definition_id))
+        every = [replace(one, condition=None, condition_version=None) for one in (*alike, *others)]
+        return tuple(dict.fromkeys(alike)), tuple(dict.fromkeys(every))
 
     @cached_property
     def _by_role(self) -> dict[str, str | None]:
@@ -415,6 +415,17 @@ class _Check:
                 if not any(is_within(place, one, self.tenant.tree) for one in allowed):
                     said.append(f"the role is not assignable at `{place.text}`")
         return said
+
+
+def _verdict(is_wider: bool, is_held_otherwise: bool, covers: bool | None, has_excess: bool) -> str:
+    """Return the first word of the answer that is true."""
+    if is_wider:
+        return "wider_than_today"
+    if is_held_otherwise:
+        return "makes_permanent"
+    if covers is None:
+        return "no_use_seen"
+    return "lacks_use" if not covers else "covers_use_with_excess" if has_excess else "covers_use"
 
 
 def _group_of(scope: Scope) -> str:

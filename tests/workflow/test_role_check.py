@@ -151,7 +151,8 @@ def test_wider_is_decided_beyond_the_catalogue() -> None:
 def test_access_that_has_to_be_activated_is_held_otherwise() -> None:
     """A permanent role of what is eligible today is no new access, and says that it would be permanent."""
     found = checked(START, WRITE, ASSIGN, of="asleep")
-    assert not found["is_wider"]
+    assert (found["verdict"], found["is_wider"]) == ("makes_permanent", False)
+    assert checked(START, WRITE, ASSIGN, of="asleep", eligible=True)["wider"] == []
     assert [(one["held_otherwise"], one["operations"]) for one in found["wider"]] == [(True, 1)]
 
 
