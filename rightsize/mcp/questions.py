@@ -68,7 +68,7 @@ class Questions:
 
     def can(self, principal: str, operation: str, scope: str, plane: str | None) -> Answer:
         """Return whether a principal may perform an operation at a scope."""
-        answers = access.can(self.db, [AccessQuestion(principal, operation, scope, plane)], strict=False)
+        answers = access.can(self.db, [AccessQuestion(principal, operation, scope, plane)], with_gaps=True)
         row = answers.rows[0]
         unknown = [row["unknown"]] if row["unknown"] else answers.gaps if row["allowed"] == "no" else []
         gaps = [*answers.notes, *(() if answers.has_denies else (_NO_DENIES,))]
@@ -89,7 +89,7 @@ class Questions:
 
     def who_can(self, operation: str, scope: str, plane: str | None) -> Answer:
         """Return the principals that may perform an operation at a scope."""
-        answers = access.who_can(self.db, operation, scope, plane=plane)
+        answers = access.who_can(self.db, operation, scope, plane=plane, with_gaps=True)
         notes = list(dict.fromkeys([*answers.notes, *answers.gaps, *(() if answers.has_denies else (_NO_DENIES,))]))
         document = {
             "operation": operation,

@@ -7,7 +7,7 @@ verdict on each. Nothing is written.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -17,7 +17,6 @@ from typing import Any
 from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition, Witness
-from rightsize.model.role_forms import permissions_from_json
 from rightsize.model.wording import counted
 from rightsize.rbac.algebra import grants, grants_alike, witnesses
 from rightsize.rbac.expand import GrantedOperation, Planes, expand_roles
@@ -113,27 +112,16 @@ def check_role(
     whole = RoleDefinition(
         Folded(""),
         roles[0].role_name,
-        (*(block for one in roles for block in one.permissions), *_blocks_of(tenant, beside)),
+        (
+            *(block for one in roles for block in one.permissions),
+            *(b for name in beside for b in tenant.blocks_called(name)),
+        ),
         assignable_scopes=tuple(dict.fromkeys(scope for one in roles for scope in one.assignable_scopes)),
     )
     listed = tenant.inputs.operations.select("operation", "is_data_action", "is_guess", "risk").sort("operation")
     catalogue = {row["operation"]: row for row in listed.iter_rows(named=True)}
     there = [parse_scope(one) for one in places]
     return _Check(whole, found, there, eligible, tenant, answer, catalogue, judged).document()
-
-
-def _blocks_of(tenant: TenantAccess, names: Sequence[str]) -> Iterator[PermissionBlock]:
-    """Yield the blocks of loaded roles with these names or ids; raise InputError for one that nothing has."""
-    rows = list(tenant.inputs.role_definitions.select("role_definition_id", "role_name", "permissions").iter_rows())
-    for name in names:
-        wanted = fold(name)
-        found = [permissions for id_, called, permissions in rows if wanted in (fold(id_), fold(called or ""))]
-        if len(found) != 1:
-            raise InputError(
-                f"{len(found) or 'no'} loaded roles are called `{name}`",
-                hint="give the id of a role of the table `role_definitions`",
-            )
-        yield from permissions_from_json(found[0])
 
 
 @dataclass(frozen=True)
@@ -254,17 +242,9 @@ class _Check:
         held += [(one, True) for _, some in access.asleep(self.principal_id, place) for one in some]
         for assignment, waits in held:
             is_alike = not assignment.condition and (self.is_eligible or not waits)
-            (alike if is_alike else others).extend(self._blocks(assignment.role_definition_id))
+            (alike if is_alike else others).extend(self.tenant.blocks_of(assignment.role_definition_id))
         every = [replace(one, condition=None, condition_version=None) for one in (*alike, *others)]
         return tuple(dict.fromkeys(alike)), tuple(dict.fromkeys(every))
-
-    @cached_property
-    def _by_role(self) -> dict[str, str | None]:
-        rows = self.tenant.inputs.role_definitions.select("role_definition_id", "permissions").iter_rows()
-        return {fold(identifier): permissions for identifier, permissions in rows}
-
-    def _blocks(self, role_definition_id: str) -> tuple[PermissionBlock, ...]:
-        return permissions_from_json(self._by_role.get(fold(role_definition_id)))
 
     def _lacks(self) -> Rows:
         """Return the used operations that the role does not grant where they were used, the newest first."""
@@ -292,7 +272,9 @@ class _Check:
             return "not_granted" if most == "no" else "depends_on_reading"
         if answer == "conditional":
             return "under_a_condition"
-        at = parse_scope(scope or "/")
+        at = _place(scope)
+        if at is None:
+            return None  # Where it was used is not known, so nothing says that it was elsewhere.
         return None if any(is_within(at, place, self.tenant.tree) for place in self.places) else "outside_the_scopes"
 
     def _excess(self) -> dict[str, Any]:
@@ -385,10 +367,14 @@ class _Check:
     def _used_at(self) -> Rows:
         """Return the resource groups, or wider scopes, at which there was use, most operations first."""
         found: dict[str, set[Key]] = {}
+        spelt: dict[str, str] = {}
         for row in self._uses:
-            group = _group_of(parse_scope(row["scope"] or "/"))
-            found.setdefault(group, set()).add((row["plane"], fold(row["operation"])))
-        rows = [{"scope": scope, "operations": len(names)} for scope, names in found.items()]
+            place = _place(row["scope"])
+            if place is not None:
+                group = _group_of(place)
+                spelt.setdefault(fold(group), group)
+                found.setdefault(fold(group), set()).add((row["plane"], fold(row["operation"])))
+        rows = [{"scope": spelt[group], "operations": len(names)} for group, names in found.items()]
         return sorted(rows, key=lambda row: (-row["operations"], row["scope"]))
 
     def _remarks(self) -> list[str]:
@@ -409,6 +395,12 @@ class _Check:
             said.append(
                 "no catalogue of operations is loaded, so there are no real examples: `rightsize catalog import`"
             )
+        used_at = self._used_at()
+        if used_at and all(parse_scope(row["scope"]).resource_group for row in used_at):
+            wide = [place.text for place in self.places if place.resource_group is None]
+            if wide:
+                groups = counted(len(used_at), "resource group")
+                said.append(f"all use was in {groups}, see `used_at`; the role reaches beyond, at {wide[0]}")
         if self.role.assignable_scopes:
             allowed = [parse_scope(one) for one in self.role.assignable_scopes]
             for place in self.places:
@@ -426,6 +418,14 @@ def _verdict(is_wider: bool, is_held_otherwise: bool, covers: bool | None, has_e
     if covers is None:
         return "no_use_seen"
     return "lacks_use" if not covers else "covers_use_with_excess" if has_excess else "covers_use"
+
+
+def _place(scope: str | None) -> Scope | None:
+    """Return a scope of a log; None where it is missing, or none that Azure has."""
+    try:
+        return None if scope is None else parse_scope(scope)
+    except InputError:
+        return None
 
 
 def _group_of(scope: Scope) -> str:
