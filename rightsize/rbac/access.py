@@ -139,18 +139,14 @@ class Access:
 
     def _sleeping(self, principal: str, text: str, plane: str, scope: Scope, reading: Reading) -> Iterator[Reason]:
         """Yield the grants of groups that a principal can join by an activation, without those that are denied then."""
-        chains = self._membership.sleeping_chains(principal)
-        for key in self._lineage(scope) if chains else ():
-            held = self._held.get(key, {})
-            for holder in chains.keys() & held.keys():
-                if any(truth for _, truth in self._denials(principal, text, plane, scope, reading, chains[holder])):
-                    continue
-                for assignment in held[holder]:
-                    role = self._roles.get(fold(assignment.role_definition_id))
-                    grant = _grant(role.permissions, assignment.condition, text, plane, reading) if role else None
-                    if role is not None and grant is not None:
-                        reason = _reason(assignment, role, chains[holder], grant.condition)
-                        yield replace(reason, state="eligible")
+        for chain, held in self.asleep(principal, scope):
+            if any(truth for _, truth in self._denials(principal, text, plane, scope, reading, chain)):
+                continue
+            for assignment in held:
+                role = self._roles.get(fold(assignment.role_definition_id))
+                grant = _grant(role.permissions, assignment.condition, text, plane, reading) if role else None
+                if role is not None and grant is not None:
+                    yield replace(_reason(assignment, role, chain, grant.condition), state="eligible")
 
     def reaching(self, principal_id: str, scope: Scope) -> Iterator[tuple[RoleAssignment, Chain]]:
         """Yield the assignments of a principal and its groups at a scope or above it, whatever their role grants."""
@@ -160,6 +156,14 @@ class Access:
             for holder in chains.keys() & held.keys():
                 for assignment in held[holder]:
                     yield assignment, chains[holder]
+
+    def asleep(self, principal_id: str, scope: Scope) -> Iterator[tuple[Chain, list[RoleAssignment]]]:
+        """Yield, for each group that a principal can join by an activation, its assignments at a scope or above it."""
+        chains = self._membership.sleeping_chains(fold(principal_id))
+        for key in self._lineage(scope) if chains else ():
+            held = self._held.get(key, {})
+            for holder in chains.keys() & held.keys():
+                yield chains[holder], held[holder]
 
     def holders(self, operation: str, plane: str, scope: Scope) -> list[str]:
         """Return the sorted ids of all principals that an assignment of a role with an operation reaches at a scope.

@@ -16,7 +16,7 @@ from rightsize.model.progress import through
 from rightsize.rbac.access import STRENGTH
 from rightsize.rbac.permissions import PLANES
 from rightsize.rbac.scopes import parse_scope
-from rightsize.store.connection import open_store
+from rightsize.store.connection import Store, open_store
 from rightsize.workflow.asked_names import AskedNames
 from rightsize.workflow.content import require_content
 from rightsize.workflow.tenant_access import AccessQuestion, Person, TenantAccess, read_tenant_access
@@ -24,6 +24,7 @@ from rightsize.workflow.text_files import read_json_lines
 
 UNKNOWN = "unknown"
 """The answer to a question of a batch that names what nothing loaded knows."""
+_DENIES_LOADED = "SELECT 1 FROM loads WHERE source = 'deny_assignments' LIMIT 1"
 
 
 @dataclass(slots=True)
@@ -34,11 +35,15 @@ class Answers:
         rows: One row a question, as the JSON contract has it.
         notes: What a reader has to know beside them, one sentence each.
         names: Display names of the principals and groups in them; those without a name are absent.
+        gaps: What is not loaded and may allow what a `no` denies, one sentence each; empty where nobody asked for it.
+        has_denies: Whether a listing of deny assignments is loaded; without one, less may be allowed than a `yes` says.
     """
 
     rows: list[dict[str, Any]]
     notes: list[str]
     names: Mapping[str, str]
+    gaps: list[str]
+    has_denies: bool
 
 
 def read_questions(path: Path, plane: str | None) -> list[AccessQuestion]:
@@ -65,7 +70,12 @@ def read_questions(path: Path, plane: str | None) -> list[AccessQuestion]:
 
 
 def can(
-    db: Path, questions: Sequence[AccessQuestion], *, as_of: dt.datetime | None = None, strict: bool = False
+    db: Path,
+    questions: Sequence[AccessQuestion],
+    *,
+    as_of: dt.datetime | None = None,
+    strict: bool = False,
+    with_gaps: bool = False,
 ) -> Answers:
     """Answer questions from the store.
 
@@ -75,6 +85,7 @@ def can(
         as_of: Count only assignments that are in force then; without it all count.
         strict: A principal, operation or scope that nothing loaded knows, or whose name several have, is an error;
             without `strict`, the answer to its question is `unknown`, with the error and its hint under `unknown`.
+        with_gaps: Whether to look for what is not loaded and may allow more at the scopes of the answers.
 
     Raises:
         EvidenceError: The store has no assignments.
@@ -88,7 +99,10 @@ def can(
         rows = [
             _answer(asked, tenant, question, strict=strict) for question in through(questions, "asking", "questions")
         ]
-    return Answers(rows, tenant.notes(), _names(tenant.people, rows))
+        has_denies = _has_denies(store)
+    places = [parse_scope(row["scope"]) for row in rows if row["allowed"] != UNKNOWN] if with_gaps else []
+    gaps = tenant.gaps(places) if with_gaps else []
+    return Answers(rows, tenant.notes(), _names(tenant.people, rows), gaps, has_denies)
 
 
 def _answer(asked: AskedNames, tenant: TenantAccess, question: AccessQuestion, *, strict: bool) -> dict[str, Any]:
@@ -114,11 +128,18 @@ def _answer(asked: AskedNames, tenant: TenantAccess, question: AccessQuestion, *
 
 
 def who_can(
-    db: Path, operation: str, scope: str, *, plane: str | None = None, as_of: dt.datetime | None = None
+    db: Path,
+    operation: str,
+    scope: str,
+    *,
+    plane: str | None = None,
+    as_of: dt.datetime | None = None,
+    with_gaps: bool = False,
 ) -> Answers:
     """Return all principals that an assignment allows an operation at a scope, conditional and eligible ones included.
 
-    Groups are listed beside their members; principals that a deny assignment refuses are left out.
+    Groups are listed beside their members; principals that a deny assignment refuses are left out. `with_gaps` is as
+    for `can`.
 
     Raises:
         EvidenceError: The store has no assignments.
@@ -130,6 +151,7 @@ def who_can(
         asked = AskedNames(store, tenant)
         asked.check_operation(operation)
         scope = asked.scopes.find(scope)
+        has_denies = _has_denies(store)
     place = parse_scope(scope)
     planes = tenant.planes_of(operation, plane)
     found = sorted({holder for one in planes for holder in tenant.access.holders(operation, one, place)})
@@ -141,7 +163,12 @@ def who_can(
             rows.append({"principal_id": principal_id, "principal_type": kind, "name": name} | row)
     rows.sort(key=lambda row: (-STRENGTH[row["allowed"]], row["principal_id"]))
     tenant.unread.update(tenant.reaching_unread(place))
-    return Answers(rows, tenant.notes(), _names(tenant.people, rows))
+    gaps = tenant.gaps([place]) if with_gaps else []
+    return Answers(rows, tenant.notes(), _names(tenant.people, rows), gaps, has_denies)
+
+
+def _has_denies(store: Store) -> bool:
+    return store.has_rows("deny_assignments") or bool(store.rows(_DENIES_LOADED))
 
 
 def _names(people: Mapping[str, Person], rows: list[dict[str, Any]]) -> dict[str, str]:

@@ -19,6 +19,15 @@ _USE = ("operation", "plane", "scope", "events", "days", "first_seen", "last_see
 _CREDITED = ("principal_id", *_USE, "role_assignment_id", "state")
 _COUNTED = ("plane", "verdict", "reason", "operations")
 _WORST_LAST = (Verdict.OUT_OF_COVERAGE, Verdict.UNOBSERVABLE, Verdict.UNUSED)
+_JUDGED = """
+    WITH sets AS (
+        SELECT DISTINCT plane, verdict, reason, set_id FROM analysed.profiles
+        WHERE profile_id IN (SELECT unnest($profiles::BIGINT[]))),
+    judged AS (
+        SELECT s.plane, o.operation, min((list_position($order, s.verdict), s.reason)) AS best
+        FROM sets AS s JOIN analysed.operation_sets AS o ON o.set_id = s.set_id AND o.plane = s.plane
+        GROUP BY s.plane, o.operation)"""
+"""Each operation of some profiles once, with the verdict that removes least."""
 
 
 def explain_principal(analysed: Analysed, principal_id: str) -> dict[str, Any]:
@@ -45,10 +54,7 @@ def explain_principal(analysed: Analysed, principal_id: str) -> dict[str, Any]:
         planes: The days of each plane beyond Azure RBAC.
     """
     (window, *_), chains = analysed.windows.values(), _chains(analysed, principal_id)
-    held = analysed.rows(
-        "SELECT * FROM analysed.assignments WHERE holder IN (SELECT unnest($holders)) ORDER BY part, n",
-        holders=[principal_id, *chains],
-    )
+    held = _held(analysed, [principal_id, *chains])
     counts = analysed.rows(
         f"""SELECT * FROM analysed.counts WHERE holder IN (SELECT unnest($holders))
         ORDER BY part, role_assignment_id, state, {", ".join(_COUNTED[:3])}""",
@@ -76,6 +82,34 @@ def explain_principal(analysed: Analysed, principal_id: str) -> dict[str, Any]:
     }
     beyond = list(analysed.windows.items())[1:]
     return answer | {"planes": {plane: _shown(days) for plane, days in beyond}}
+
+
+def judged_operations(analysed: Analysed, principal_id: str) -> Rows:
+    """Return `(plane, operation, verdict, reason)` for each operation of Azure roles that a principal holds.
+
+    An operation that was used has the verdict of what was not used of it elsewhere; of several assignments the verdict
+    counts that removes least.
+    """
+    held = _held(analysed, [principal_id, *_chains(analysed, principal_id)])
+    return analysed.rows(
+        f"{_JUDGED} SELECT plane, operation, $order[best[1]] AS verdict, best[2] AS reason FROM judged ORDER BY ALL",
+        **_profiles_of(held),
+    )
+
+
+def _held(analysed: Analysed, holders: list[str]) -> Rows:
+    return analysed.rows(
+        "SELECT * FROM analysed.assignments WHERE holder IN (SELECT unnest($holders)) ORDER BY part, n",
+        holders=holders,
+    )
+
+
+def _profiles_of(held: Rows) -> dict[str, list[Any]]:
+    """Return the parameters of `_JUDGED`."""
+    return {
+        "profiles": sorted({row["profile_id"] for row in held if row["profile_id"] is not None}),
+        "order": [one.value for one in _WORST_LAST],
+    }
 
 
 def _shown(days: Days) -> dict[str, dt.date]:
@@ -210,19 +244,12 @@ def _counts_of_rbac(analysed: Analysed, held: Rows, uses: Mapping[str, Rows]) ->
     for (_, plane), said in seen.items():
         found[plane, *said] = found.get((plane, *said), 0) + 1
     left = analysed.rows(
-        """WITH sets AS (
-            SELECT DISTINCT plane, verdict, reason, set_id FROM analysed.profiles
-            WHERE profile_id IN (SELECT unnest($profiles::BIGINT[]))),
-        judged AS (
-            SELECT s.plane, o.operation, min((list_position($order, s.verdict), s.reason)) AS best
-            FROM sets AS s JOIN analysed.operation_sets AS o ON o.set_id = s.set_id AND o.plane = s.plane
-            GROUP BY s.plane, o.operation)
+        f"""{_JUDGED}
         SELECT plane, best[1] AS verdict, best[2] AS reason, count(*) AS operations FROM judged
         WHERE (plane, operation) NOT IN (
             SELECT (unnest($planes::VARCHAR[]), unnest($operations::VARCHAR[])))
         GROUP BY ALL""",
-        profiles=sorted({row["profile_id"] for row in held if row["profile_id"] is not None}),
-        order=[one.value for one in _WORST_LAST],
+        **_profiles_of(held),
         planes=[plane for _, plane in seen],
         operations=[operation for operation, _ in seen],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,10 @@ from rightsize.propose.optimize.best_set import choose_under_budget
 from rightsize.render.log_settings import template_files
 from rightsize.rules.prices import Prices, known_prices, read_prices
 from rightsize.store.connection import open_store
+from rightsize.store.stored_analysis import AnalysisOptions
 from rightsize.workflow.behaviour import with_holds
+from rightsize.workflow.content import require_content
+from rightsize.workflow.keep_analysis import whole_analysis
 from rightsize.workflow.log_options import LogOption, LogPart, describe_options, spelt_scopes
 from rightsize.workflow.log_volumes import Sources, Tariff
 from rightsize.workflow.planes import judge_planes, tables_beside
@@ -233,6 +236,24 @@ def find_missing(
         )
         store.write_answer("observability_promises", _kept(held, cells, analysis.window))
     return result if templates is None else replace(result, files=_write(templates, result.options))
+
+
+def read_missing(db: Path, *, note: Callable[[str], None] = lambda _: None) -> LogsResult:
+    """Return what is missing by the analysis with default options and the known prices; nothing is written.
+
+    Args:
+        db: The store.
+        note: Called with a sentence where no stored analysis answers.
+
+    Raises:
+        EvidenceError: Nothing is loaded that could be analysed.
+        InputError: There is no store, or nothing was loaded into it.
+    """
+    with open_store(db, read_only=True) as store:
+        require_content(store)
+        inputs = Inputs.read(with_holds(store))
+        analysis, findings, planes = whole_analysis(store, inputs, AnalysisOptions(), note)
+        return rank_missing(inputs, store.table("coverage"), analysis, findings, planes, Tariff(known_prices()))[0]
 
 
 def rank_missing(

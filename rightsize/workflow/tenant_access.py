@@ -8,16 +8,18 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 import polars as pl
 
+from rightsize.analyze.coverage import open_groups
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import resolve_principal
 from rightsize.analyze.text import folded
 from rightsize.model.errors import EvidenceError, InputError, UsageError
-from rightsize.model.nouns import Decision, DenyAssignment, RoleAssignment
+from rightsize.model.nouns import Decision, DenyAssignment, PermissionBlock, RoleAssignment
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.rbac.access import STRENGTH, Access, AssignedRole
 from rightsize.rbac.expand import Planes, planes_spelling_out
@@ -36,6 +38,7 @@ _TABLES = (
     "group_members",
     "group_closure",
     "group_schedule_instances",
+    "listings",
     "scopes",
     "role_definitions",
     "role_assignments",
@@ -54,7 +57,7 @@ class AccessQuestion:
     plane: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class TenantAccess:
     """The tables of a tenant, indexed for access questions."""
 
@@ -125,17 +128,30 @@ class TenantAccess:
             if fold(assignment.role_definition_id) not in self.roles and parse_scope(assignment.scope).key in above
         ]
 
+    def blocks_of(self, role_definition_id: str) -> tuple[PermissionBlock, ...]:
+        """Return the permission blocks of a loaded role; none where it is not loaded."""
+        return self._blocks.get(fold(role_definition_id), ())
+
+    def blocks_called(self, name: str) -> tuple[PermissionBlock, ...]:
+        """Return the permission blocks of the loaded role with a name or an id; InputError where there is not one."""
+        wanted = fold(name)
+        found = [id_ for id_, role in self.roles.items() if wanted in (id_, fold(role.role_name))]
+        if len(found) != 1:
+            raise InputError(
+                f"{len(found) or 'no'} loaded roles are called `{name}`",
+                hint="give the id of a role of the table `role_definitions`",
+            )
+        return self.blocks_of(found[0])
+
+    @cached_property
+    def _blocks(self) -> dict[str, tuple[PermissionBlock, ...]]:
+        rows = self.inputs.role_definitions.select("role_definition_id", "permissions").iter_rows()
+        return {fold(id_): permissions_from_json(permissions) for id_, permissions in rows}
+
     def notes(self) -> list[str]:
         """Return the notes that a reader needs beside the answers."""
-        rootless = self._rootless if self._has_group_assignments() else set[str]()
         said = (
-            (
-                self.unread,
-                "the role of {n} at or above the scope is not loaded, so {it} granted nothing: {which}",
-                "assignment",
-            ),
-            (self.misplaced, "the scope of {n} cannot be read, so {it} granted nothing: {which}", "assignment"),
-            (self._strangers, "no loaded listing or log names {n}: {which}", "principal"),
+            *self._hiding()[:3],
             (self._unlisted_operations, "the catalogue does not know the plane of {n}: {which}", "operation"),
             (
                 self._doubtful,
@@ -143,9 +159,36 @@ class TenantAccess:
                 "rests on it; it is the most that may be allowed: {which}",
                 "operation",
             ),
-            (rootless, "no management group is loaded above {n}, so none counted: {which}", "subscription"),
+            *self._hiding()[3:],
         )
         return [_note(text, noun, found) for found, text, noun in said if found]
+
+    def gaps(self, scopes: Iterable[Scope]) -> list[str]:
+        """Return the notes on what is not loaded, and may allow at scopes what an answer says nothing allows there."""
+        above = {key for scope in scopes for key in lineage(scope, self.tree)}
+        members = (self._open_groups(above), "not all members of {n} with access there are loaded: {which}", "group")
+        return [_note(text, noun, found) for found, text, noun in (*self._hiding(), members) if found]
+
+    def _hiding(self) -> tuple[tuple[set[str], str, str], ...]:
+        """Return what may hide access from an answer: the things, the note on them, and their noun."""
+        rootless = self._rootless if self._has_group_assignments() else set[str]()
+        return (
+            (
+                self.unread,
+                "the role of {n} at or above the scope is not loaded, so {it} granted nothing: {which}",
+                "assignment",
+            ),
+            (self.misplaced, "the scope of {n} cannot be read, so {it} granted nothing: {which}", "assignment"),
+            (self._strangers, "no loaded listing or log names {n}: {which}", "principal"),
+            (rootless, "no management group is loaded above {n}, so none counted: {which}", "subscription"),
+        )
+
+    def _open_groups(self, above: set[str]) -> set[str]:
+        """Return the groups with an assignment at one of these folded scopes whose members are not all loaded."""
+        held = self.inputs.role_assignments.filter(pl.col("principal_type") == "Group")["principal_id"].drop_nulls()
+        open_ = set(folded(held)) & set(open_groups(self.inputs))
+        holders = ((fold(one.principal_id), one.scope) for one in self.assignments)
+        return {holder for holder, scope in holders if holder in open_ and parse_scope(scope).key in above}
 
     def _resolve(self, name: str, *, strict: bool) -> str:
         if name not in self._names:

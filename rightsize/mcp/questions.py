@@ -1,0 +1,193 @@
+"""Ask the workflows, and say their answers in one sentence and a document.
+
+No function writes: each opens the store read-only, and takes a stored analysis or makes one in memory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from rightsize.mcp.answers import Answer
+from rightsize.model.errors import InputError, UsageError
+from rightsize.model.wording import counted
+from rightsize.store.sandbox import run_statement
+from rightsize.workflow import access, status
+from rightsize.workflow.explain import explain
+from rightsize.workflow.logs import read_missing
+from rightsize.workflow.next_steps import next_of
+from rightsize.workflow.proposals import list_proposals
+from rightsize.workflow.role_check import check_role
+from rightsize.workflow.role_sources import roles_of_bytes
+from rightsize.workflow.tenant_access import AccessQuestion
+
+Document = Mapping[str, Any]
+
+Section = Literal[
+    "groups", "assignments", "scores", "verdicts", "used", "used_earlier", "unexplained", "denied", "sign_ins",
+    "other_access", "findings", "activations", "reach", "tokens", "agent",
+]  # fmt: skip
+"""A section of `explain`, besides the principal and its window."""
+_FIRST = ("groups", "assignments", "scores", "verdicts", "used", "used_earlier", "unexplained", "denied", "findings")
+"""Those that are shown where none is asked for."""
+_LARGEST_ROLE = 200_000
+"""Bytes of a drafted role."""
+_NO_DENIES = "no listing of deny assignments is loaded: less may be allowed than this says"
+_OPTION = (
+    "item", "title", "rank", "share", "excess", "operations", "assignments", "needs", "gb_per_month", "price_per_month",
+    "currency", "licence", "decides_on", "commands",
+)  # fmt: skip
+_MEANINGS = {
+    "wider_than_today": "the role grants what the principal does not hold today: `wider` has witnesses",
+    "makes_permanent": "the role grants permanently what is held today after an activation or under a condition",
+    "lacks_use": "the role is within today's access, and lacks operations that were used: `lacks` names them",
+    "no_use_seen": "the role is within today's access, and no use was seen that it could be measured by",
+    "covers_use": "the role covers all use that was seen, and grants nothing else",
+    "covers_use_with_excess": "the role covers all use that was seen, and grants more: `excess` has it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """The questions to one store and one plan.
+
+    Attributes:
+        db: The store.
+        plan: The plan folder; no question names another.
+        rows: The most rows of an answer to `sql`.
+        seconds: How long a statement of `sql` may take.
+    """
+
+    db: Path
+    plan: Path
+    rows: int
+    seconds: float
+
+    def can(self, principal: str, operation: str, scope: str, plane: str | None) -> Answer:
+        """Return whether a principal may perform an operation at a scope."""
+        answers = access.can(self.db, [AccessQuestion(principal, operation, scope, plane)], with_gaps=True)
+        row = answers.rows[0]
+        unknown = [row["unknown"]] if row["unknown"] else answers.gaps if row["allowed"] == "no" else []
+        gaps = [*answers.notes, *(() if answers.has_denies else (_NO_DENIES,))]
+        if row["denied_by"] and row["allowed"] == "no":
+            unknown = []
+        answer = access.UNKNOWN if unknown else row["allowed"]
+        document = {
+            "answer": answer,
+            "why_unknown": unknown,
+            **{name: row[name] for name in ("principal_id", "operation", "scope", "plane")},
+            "because": row["because"],
+            "denied_by": row["denied_by"],
+            "depends_on_reading": row["depends_on_reading"],
+            "names": dict(answers.names),
+            "notes": gaps,
+        }
+        return Answer(f"The answer is {answer}{': `why_unknown` says why' if unknown else ''}.", document)
+
+    def who_can(self, operation: str, scope: str, plane: str | None) -> Answer:
+        """Return the principals that may perform an operation at a scope."""
+        answers = access.who_can(self.db, operation, scope, plane=plane, with_gaps=True)
+        notes = list(dict.fromkeys([*answers.notes, *answers.gaps, *(() if answers.has_denies else (_NO_DENIES,))]))
+        document = {
+            "operation": operation,
+            "scope": scope,
+            "count": len(answers.rows),
+            "is_complete": not answers.gaps,
+            "principals": [
+                {
+                    **{name: row[name] for name in ("principal_id", "principal_type", "name", "plane")},
+                    "answer": row["allowed"],
+                    "because": row["because"],
+                }
+                for row in answers.rows
+            ],
+            "notes": notes,
+        }
+        more = "" if not answers.gaps else " Others may: `notes` says what is not loaded."
+        return Answer(f"{counted(len(answers.rows), 'principal')} may do this by what is loaded.{more}", document)
+
+    def explain(self, principal: str, sections: Sequence[Section] | None) -> Answer:
+        """Return what is known about one principal."""
+        notes: list[str] = []
+        found = explain(self.db, principal, note=notes.append)
+        wanted, every = sections or _FIRST, get_args(Section)
+        document = {
+            "identity": found["identity"],
+            "window": found["window"],
+            "sections": {name: found[name] for name in every if name in wanted and name in found},
+            "others": {name: len(found[name]) for name in every if name not in wanted and found.get(name)},
+            "notes": notes,
+        }
+        return Answer(
+            f"{counted(len(found['assignments']), 'assignment')}, {len(found['used'])} rows of use that they allowed, "
+            f"{len(found['unexplained'])} that no assignment explains.",
+            document,
+        )
+
+    def next_steps(self, wave: int | None) -> Answer:
+        """Return the changes of the plan in the order in which to make them."""
+        found = next_of(self.db, self.plan, names_db=True).document(wave)
+        return Answer(f"The plan has {counted(len(found['steps']), 'step')} here, the best first.", found)
+
+    def logs(self) -> Answer:
+        """Return what each log covers, and what is missing."""
+        notes: list[str] = []
+        state, found = status.read_status(self.db), read_missing(self.db, note=notes.append)
+        options = [{name: row[name] for name in _OPTION} for row in found.rows()]
+        document = {
+            "window": {"first_day": found.window.first_day, "last_day": found.window.last_day},
+            "covers": state.coverage,
+            "inventories": state.inventories,
+            "missing": state.document()["missing"],
+            "would_decide": options,
+            "undecided_excess": found.undecided,
+            "notes": notes,
+        }
+        logs, lacking = counted(len(state.coverage), "log of a scope", "logs of scopes"), len(options)
+        return Answer(f"{logs} loaded; {counted(lacking, 'thing')} missing that would decide something.", document)
+
+    def proposals(self, principal: str | None, kind: str | None, proposal: str | None) -> Answer:
+        """Return proposals of the plan."""
+        found = list_proposals(self.db, self.plan, principal=principal, kind=kind, proposal=proposal)
+        number = counted(len(found["proposals"]), "proposal")
+        return Answer(f"{number}. A person decides on them: `rightsize review`.", found)
+
+    def sql(self, statement: str, parameters: Mapping[str, Any] | None) -> Answer:
+        """Return the rows of one reading statement."""
+        found = run_statement(self.db, statement, parameters or {}, max_rows=self.rows, timeout=self.seconds)
+        document = {"columns": list(found.columns), "rows": found.rows, "has_more": found.cut}
+        return Answer(f"{counted(len(found.rows), 'row')}{', and there are more' if found.cut else ''}.", document)
+
+    def check_role(
+        self,
+        role: object,
+        principal: str,
+        scopes: Sequence[str] | None,
+        beside: Sequence[str] | None,
+        eligible: bool,
+    ) -> Answer:
+        """Return what a drafted role grants beyond a principal's use and access, and what it lacks."""
+        try:
+            text = json.dumps(role).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InputError("the role is no JSON") from error
+        if len(text) > _LARGEST_ROLE:
+            raise UsageError(f"the role has {len(text):,} bytes, and the limit is {_LARGEST_ROLE:,}")
+        notes: list[str] = []
+        drafted = roles_of_bytes(text, "the role")
+        found = check_role(
+            self.db,
+            drafted,
+            principal,
+            tuple(scopes or ()),
+            beside=tuple(beside or ()),
+            eligible=eligible,
+            note=notes.append,
+        )
+        found["notes"] = [*found.pop("remarks"), *notes]
+        unknown = found["may_lack"]["operations"]
+        more = f" Of {unknown:,} operations that it leaves out no log says whether they are needed." if unknown else ""
+        return Answer(f"{found['verdict']}: {_MEANINGS[found['verdict']]}.{more}", found)

@@ -1,0 +1,42 @@
+"""Serve a store over stdin and stdout, until stdin ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rightsize.model.errors import UsageError
+from rightsize.store.connection import require_file
+
+MOST_ROWS = 50
+"""The most rows of a list in an answer."""
+MOST_SECONDS = 120.0
+"""The most time for an answer."""
+
+
+def serve(db: Path, plan: Path, *, rows: int = MOST_ROWS, seconds: float = MOST_SECONDS) -> None:
+    """Answer questions about a store and a plan, read-only.
+
+    stdout carries the protocol alone; everything else that is written there meanwhile goes to stderr.
+
+    Args:
+        db: The store.
+        plan: The plan folder; it need not exist before somebody asks for the plan.
+        rows: The most rows of a list in an answer.
+        seconds: The most time for an answer.
+
+    Raises:
+        UsageError: The packages of the extra `mcp` are not installed.
+        InputError: There is no store.
+    """
+    try:
+        from rightsize.mcp.server import build_server  # noqa: PLC0415  of the extra, and heavy
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("rightsize"):
+            raise
+        raise UsageError(
+            "the MCP server needs packages that are not installed", hint='pip install "rightsize-azure[mcp]"'
+        ) from None
+    require_file(db)
+    from rightsize.mcp.questions import Questions  # noqa: PLC0415  imports frames
+
+    build_server(Questions(db, plan, rows, seconds), rows=rows, seconds=seconds).run("stdio")

@@ -1,0 +1,443 @@
+"""Check a drafted role against one principal: what it grants beyond the principal's use and access, and what it lacks.
+
+The algebra of roles decides for all possible operations; the catalogue gives real examples, and the stored analysis the
+verdict on each. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rightsize.analyze.reasons import Verdict, sentence
+from rightsize.model.errors import InputError, UsageError
+from rightsize.model.nouns import PermissionBlock, RoleDefinition, Witness
+from rightsize.model.wording import counted
+from rightsize.rbac.algebra import grants, grants_alike, witnesses
+from rightsize.rbac.expand import GrantedOperation, Planes, expand_roles
+from rightsize.rbac.permissions import PLANES, Reading
+from rightsize.rbac.scopes import Scope, is_within, parse_scope
+from rightsize.rbac.text import Folded, fold
+from rightsize.rules.escalation import escalation_rules
+from rightsize.rules.operations import risk_weights
+from rightsize.rules.planes import planes_of
+from rightsize.store.connection import open_store
+from rightsize.store.stored_analysis import AnalysisOptions
+from rightsize.workflow.asked_by_use import AskedByUse
+from rightsize.workflow.asked_names import AskedScopes
+from rightsize.workflow.content import require_content
+from rightsize.workflow.explain_output import explain_principal, judged_operations
+from rightsize.workflow.find_analysis import find_analysis
+from rightsize.workflow.principal_names import AnalysedNames, find_principal
+from rightsize.workflow.role_strings import describe_strings
+from rightsize.workflow.tenant_access import TenantAccess, read_tenant_access
+
+Rows = list[dict[str, Any]]
+Key = tuple[str, Folded]
+"""(plane, folded operation)."""
+
+_UNDECIDED = (Verdict.UNOBSERVABLE.value, Verdict.OUT_OF_COVERAGE.value)
+NOT_HELD, USED = "not_held", "used"
+"""Verdicts on operations that a role grants: the principal does not hold it today, or it was used."""
+_GRAVE = ("privilege", "secret", "code_execution")
+_WITNESSES = 5
+
+
+def check_role(
+    db: Path,
+    roles: Sequence[RoleDefinition],
+    principal: str,
+    scopes: Sequence[str] = (),
+    *,
+    beside: Sequence[str] = (),
+    eligible: bool = False,
+    note: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Return what roles would mean for a principal that got them in the place of its access of today.
+
+    Args:
+        db: The store; it is only read.
+        roles: The drafted roles, which are judged together.
+        principal: An id, UPN, application id or name.
+        scopes: Where they would be assigned; none stands for the scopes of the principal's assignments of today.
+        beside: Names or ids of loaded roles that would be assigned beside them at the same scopes, such as Reader.
+        eligible: Whether they would be eligible, so that what is held after an activation today is nothing more.
+        note: Called with a sentence where no stored analysis answers.
+
+    Returns:
+        verdict: `wider_than_today`, `makes_permanent`, `lacks_use`, `no_use_seen`, `covers_use` or
+            `covers_use_with_excess`: the first of these that is true.
+        is_wider, covers_use: The two halves of it; `covers_use` is None where no use was seen.
+        principal, window, scopes: Whom, over which days and where.
+        wider: What they grant at a scope that the principal does not hold there: `held_otherwise` says that it holds
+            all of it, but only after an activation or under a condition; `operations` counts those of the catalogue.
+        excess: What they grant and the principal did not use, by `verdict`, a row each operation, gravest first.
+        lacks: Used operations that they do not grant where they were used, the newest first, with `why`.
+        may_lack: Operations that the principal holds, of which no log says whether they are needed, and that they do
+            not grant: `asked_by_use` names those that Azure or clients ask for beside what was used.
+        strings: How many operations of the catalogue each string of the roles matches, and what is wrong with it.
+        privileged: Operations in them that give privilege, secrets or code execution.
+        used_at: Where the use was, by resource group.
+        reasons: The sentence on each reason of a verdict in `excess`.
+        remarks: What a reader has to know beside them, one sentence each.
+
+    Raises:
+        UsageError: No principal or several have the name, or it holds nothing and no scope is given.
+        InputError: Nothing knows a scope or a role that stands beside, or there is no role.
+        EvidenceError: The store has no assignments, or nothing that could be analysed.
+    """
+    with open_store(db, read_only=True) as store:
+        require_content(store)
+        analysed = find_analysis(store, AnalysisOptions(), note)
+        found = find_principal(store, AnalysedNames(analysed), principal)
+        tenant = read_tenant_access(store.table)
+        asked = AskedScopes(store)
+        answer = explain_principal(analysed, found)
+        holders = {found, *(row["group_id"] for row in answer["groups"])}
+        held = [one.scope for one in tenant.assignments if fold(one.principal_id) in holders]
+        places = [asked.find(one) for one in scopes] or sorted({fold(one): one for one in held}.values())
+        judged = judged_operations(analysed, found)
+    if not roles:
+        raise InputError("there is no role definition to check")
+    if not places:
+        raise UsageError(
+            "the principal holds no Azure role, so nothing says where this one would be assigned",
+            hint="name the scopes",
+        )
+    whole = RoleDefinition(
+        Folded(""),
+        roles[0].role_name,
+        (
+            *(block for one in roles for block in one.permissions),
+            *(b for name in beside for b in tenant.blocks_called(name)),
+        ),
+        assignable_scopes=tuple(dict.fromkeys(scope for one in roles for scope in one.assignable_scopes)),
+    )
+    listed = tenant.inputs.operations.select("operation", "is_data_action", "is_guess", "risk").sort("operation")
+    catalogue = {row["operation"]: row for row in listed.iter_rows(named=True)}
+    there = [parse_scope(one) for one in places]
+    return _Check(whole, found, there, eligible, tenant, answer, catalogue, judged).document()
+
+
+@dataclass(frozen=True)
+class _Check:
+    """A role, a principal, scopes, and all that the store says of them."""
+
+    role: RoleDefinition
+    principal_id: str
+    places: list[Scope]
+    is_eligible: bool
+    tenant: TenantAccess
+    answer: dict[str, Any]
+    catalogue: dict[str, dict[str, Any]]
+    judged: Rows
+
+    def document(self) -> dict[str, Any]:
+        """Return the answer."""
+        wider = [found for place in self.places if (found := self._wider_at(place)) is not None]
+        lacks, excess = self._lacks(), self._excess()
+        identity = self.answer["identity"]
+        is_wider = any(not one["held_otherwise"] for one in wider)
+        has_excess = bool(excess["operations"] or excess["witnesses"])
+        covers = not lacks if self._explained else None
+        return {
+            "verdict": _verdict(is_wider, bool(wider), covers, has_excess),
+            "is_wider": is_wider,
+            "covers_use": covers,
+            "principal": {
+                "principal_id": self.principal_id,
+                "principal_type": identity["principal_type"],
+                "name": identity["user_principal_name"] or identity["display_name"],
+            },
+            "window": self.answer["window"],
+            "scopes": [place.text for place in self.places],
+            "wider": wider,
+            "excess": excess,
+            "lacks": lacks,
+            "may_lack": self._may_lack(),
+            "strings": describe_strings(self.role.permissions, self._known, self._used),
+            "privileged": self._privileged(),
+            "used_at": self._used_at(),
+            "reasons": {row["reason"]: sentence(row["reason"]) for row in excess["rows"] if row["reason"] is not None},
+            "remarks": self._remarks(),
+        }
+
+    @cached_property
+    def _uses(self) -> Rows:
+        """The use that is evidence: of the window, kept from before it, and what no assignment explains."""
+        every = [
+            {**row, "kind": kind}
+            for kind in ("used", "used_earlier", "unexplained")
+            for row in self.answer[kind]
+            if row["plane"] in PLANES
+        ]
+        return sorted(every, key=lambda row: (row["plane"], fold(row["operation"]), row["scope"] or ""))
+
+    @property
+    def _explained(self) -> Rows:
+        """The use that access of today allowed, which is what a smaller role has to allow, too."""
+        return [row for row in self._uses if row["kind"] != "unexplained"]
+
+    @cached_property
+    def _used(self) -> set[Key]:
+        return {(row["plane"], fold(row["operation"])) for row in self._uses}
+
+    @cached_property
+    def _granted(self) -> list[GrantedOperation]:
+        """The operations of the catalogue that the role grants."""
+        return list(expand_roles({"": self.role.permissions}, self._known))
+
+    @cached_property
+    def _known(self) -> list[tuple[str, Planes]]:
+        """The operations of the catalogue with their planes; a guessed plane counts as unknown."""
+        return [
+            (name, planes_of(name, is_data_action=None if row["is_guess"] else row["is_data_action"]))
+            for name, row in self.catalogue.items()
+        ]
+
+    @cached_property
+    def _verdicts(self) -> dict[Key, tuple[str, str]]:
+        return {(row["plane"], fold(row["operation"])): (row["verdict"], row["reason"]) for row in self.judged}
+
+    def _grants(self, plane: str, operation: str) -> bool:
+        """Return whether the role grants an operation for certain, without a condition."""
+        return grants(self.role.permissions, operation, plane, Reading.LEAST) == "yes"
+
+    def _wider_at(self, place: Scope) -> dict[str, Any] | None:
+        """Return what the role grants at a scope beyond what the principal holds there; None where that is nothing."""
+        alike, every = self._held_at(place)
+        made = _few(witnesses(alike, self.role.permissions))
+        if not made:
+            return None
+        beyond = _few(witnesses(every, self.role.permissions))
+        big = every if beyond else alike
+        real = [_row(Witness(one.operation, one.plane)) for one in self._granted if self._is_beyond(big, one)]
+        return {
+            "scope": place.text,
+            "held_otherwise": not beyond,
+            "operations": len(real),
+            "witnesses": sorted(real, key=self._gravest) or [_row(one, listed=False) for one in beyond or made],
+        }
+
+    def _is_beyond(self, big: tuple[PermissionBlock, ...], one: GrantedOperation) -> bool:
+        if grants(big, one.operation, one.plane, Reading.LEAST) == "yes":
+            return False
+        return not grants_alike(big, self.role.permissions, one.operation, one.plane)
+
+    def _held_at(self, place: Scope) -> tuple[tuple[PermissionBlock, ...], tuple[PermissionBlock, ...]]:
+        """Return the blocks that a principal holds at a scope as the role would be held, and all of them.
+
+        Those are the permanent ones without a condition on their assignment; for an eligible role also those that wait
+        for an activation.
+        """
+        alike: list[PermissionBlock] = []
+        others: list[PermissionBlock] = []
+        access = self.tenant.access
+        held = [(one, one.state != "active") for one, _ in access.reaching(self.principal_id, place)]
+        held += [(one, True) for _, some in access.asleep(self.principal_id, place) for one in some]
+        for assignment, waits in held:
+            is_alike = not assignment.condition and (self.is_eligible or not waits)
+            (alike if is_alike else others).extend(self.tenant.blocks_of(assignment.role_definition_id))
+        every = [replace(one, condition=None, condition_version=None) for one in (*alike, *others)]
+        return tuple(dict.fromkeys(alike)), tuple(dict.fromkeys(every))
+
+    def _lacks(self) -> Rows:
+        """Return the used operations that the role does not grant where they were used, the newest first."""
+        found: dict[tuple[str, str, str], dict[str, Any]] = {}
+        for row in self._explained:
+            why = self._why_lacking(row["plane"], row["operation"], row["scope"])
+            if why is None:
+                continue
+            known = found.setdefault(
+                (row["plane"], fold(row["operation"]), why),
+                {
+                    **{name: row[name] for name in ("operation", "plane")},
+                    **{"why": why, "kind": row["kind"], "events": 0, "last_seen": row["last_seen"], "scopes": []},
+                },
+            )
+            known["events"] += row["events"]
+            known["last_seen"] = max(known["last_seen"], row["last_seen"])
+            known["scopes"] = sorted({*known["scopes"], row["scope"] or "/"})
+        return sorted(found.values(), key=lambda row: (row["last_seen"], row["operation"]), reverse=True)
+
+    def _why_lacking(self, plane: str, operation: str, scope: str | None) -> str | None:
+        answer = grants(self.role.permissions, operation, plane, Reading.LEAST)
+        if answer == "no":
+            most = grants(self.role.permissions, operation, plane)
+            return "not_granted" if most == "no" else "depends_on_reading"
+        if answer == "conditional":
+            return "under_a_condition"
+        at = _place(scope)
+        if at is None:
+            return None  # Where it was used is not known, so nothing says that it was elsewhere.
+        return None if any(is_within(at, place, self.tenant.tree) for place in self.places) else "outside_the_scopes"
+
+    def _excess(self) -> dict[str, Any]:
+        """Return what the role grants and the principal did not use."""
+        rows = []
+        for one in self._granted:
+            key = one.plane, fold(one.operation)
+            if key not in self._used:
+                verdict, reason = self._verdicts.get(key, (NOT_HELD, None))
+                row = {"operation": one.operation, "plane": one.plane, "verdict": verdict, "reason": reason}
+                rows.append(row | {"risk": self._risk(one.plane, one.operation)})
+        used = PermissionBlock(
+            actions=tuple(name for plane, name in sorted(self._used) if plane == "control"),
+            data_actions=tuple(name for plane, name in sorted(self._used) if plane == "data"),
+        )
+        made = () if rows else _few(witnesses([used], self.role.permissions))
+        return {
+            "operations": len(rows),
+            "by_verdict": dict(sorted(Counter(row["verdict"] for row in rows).items())),
+            "rows": sorted(rows, key=self._gravest),
+            "witnesses": [_row(one, listed=False) for one in made],
+        }
+
+    def _risk(self, plane: str, operation: str) -> str:
+        known = self.catalogue.get(operation)
+        if known is not None and known["risk"]:
+            return str(known["risk"])
+        return "data_access" if plane == "data" else "read" if fold(operation).endswith("/read") else "change"
+
+    def _gravest(self, row: Mapping[str, Any]) -> tuple[int, str, str]:
+        """Return the key that sorts rows of operations: the highest risk first."""
+        return -self._weights[self._risk(row["plane"], row["operation"])], row["operation"], row["plane"]
+
+    @cached_property
+    def _weights(self) -> dict[str, int]:
+        return risk_weights()
+
+    def _may_lack(self) -> dict[str, Any]:
+        """Return what the principal holds, no log decides, and the role does not grant."""
+        lacking = [
+            row
+            for row in self.judged
+            if row["verdict"] in _UNDECIDED
+            and (row["plane"], fold(row["operation"])) not in self._used
+            and not self._grants(row["plane"], row["operation"])
+        ]
+        rules = AskedByUse(row["operation"] for row in self._uses if row["plane"] == "control")
+        asked = [
+            row | {"because": why}
+            for row in lacking
+            if row["plane"] == "control" and (why := rules.reason_for(row["operation"])) is not None
+        ]
+        names = {(row["plane"], row["operation"]) for row in asked}
+        rest = Counter(
+            (row["verdict"], row["reason"]) for row in lacking if (row["plane"], row["operation"]) not in names
+        )
+        return {
+            "operations": len(lacking),
+            "asked_by_use": asked,
+            "undecided": [
+                {"verdict": verdict, "reason": reason, "meaning": sentence(reason), "operations": number}
+                for (verdict, reason), number in sorted(rest.items(), key=lambda item: (-item[1], item[0]))
+            ],
+        }
+
+    def _privileged(self) -> Rows:
+        """Return the operations of the role that give more than they do, gravest first."""
+        rules = escalation_rules("control").select("permission", "what").iter_rows()
+        gains: dict[str, str] = {}
+        for permission, what in rules:
+            gains.setdefault(permission, what)
+        rows = []
+        for one in self._granted:
+            name, risk = fold(one.operation), self._risk(one.plane, one.operation)
+            gain = gains.get(name) if one.plane == "control" else None
+            if gain is None and risk not in _GRAVE:
+                continue
+            key = one.plane, name
+            rows.append(
+                {
+                    "operation": one.operation,
+                    "plane": one.plane,
+                    "risk": risk,
+                    "gives": gain,
+                    "verdict": USED if key in self._used else self._verdicts.get(key, (NOT_HELD, None))[0],
+                }
+            )
+        return sorted(rows, key=self._gravest)
+
+    def _used_at(self) -> Rows:
+        """Return the resource groups, or wider scopes, at which there was use, most operations first."""
+        found: dict[str, set[Key]] = {}
+        spelt: dict[str, str] = {}
+        for row in self._uses:
+            place = _place(row["scope"])
+            if place is not None:
+                group = _group_of(place)
+                spelt.setdefault(fold(group), group)
+                found.setdefault(fold(group), set()).add((row["plane"], fold(row["operation"])))
+        rows = [{"scope": spelt[group], "operations": len(names)} for group, names in found.items()]
+        return sorted(rows, key=lambda row: (-row["operations"], row["scope"]))
+
+    def _remarks(self) -> list[str]:
+        self.tenant.unread.update(
+            assignment.role_assignment_id
+            for place in self.places
+            for assignment, _ in self.tenant.access.reaching(self.principal_id, place)
+            if fold(assignment.role_definition_id) not in self.tenant.roles
+        )
+        said = list(self.tenant.notes())
+        strange = len({(row["plane"], fold(row["operation"])) for row in self._uses if row["kind"] == "unexplained"})
+        if strange:
+            said.append(
+                f"{counted(strange, 'used operation')} no assignment of today explains, so nothing says that a role "
+                "needs them: `explain` has them"
+            )
+        if not self.catalogue:
+            said.append(
+                "no catalogue of operations is loaded, so there are no real examples: `rightsize catalog import`"
+            )
+        used_at = self._used_at()
+        if used_at and all(parse_scope(row["scope"]).resource_group for row in used_at):
+            wide = [place.text for place in self.places if place.resource_group is None]
+            if wide:
+                groups = counted(len(used_at), "resource group")
+                said.append(f"all use was in {groups}, see `used_at`; the role reaches beyond, at {wide[0]}")
+        if self.role.assignable_scopes:
+            allowed = [parse_scope(one) for one in self.role.assignable_scopes]
+            for place in self.places:
+                if not any(is_within(place, one, self.tenant.tree) for one in allowed):
+                    said.append(f"the role is not assignable at `{place.text}`")
+        return said
+
+
+def _verdict(is_wider: bool, is_held_otherwise: bool, covers: bool | None, has_excess: bool) -> str:
+    """Return the first word of the answer that is true."""
+    if is_wider:
+        return "wider_than_today"
+    if is_held_otherwise:
+        return "makes_permanent"
+    if covers is None:
+        return "no_use_seen"
+    return "lacks_use" if not covers else "covers_use_with_excess" if has_excess else "covers_use"
+
+
+def _place(scope: str | None) -> Scope | None:
+    """Return a scope of a log; None where it is missing, or none that Azure has."""
+    try:
+        return None if scope is None else parse_scope(scope)
+    except InputError:
+        return None
+
+
+def _group_of(scope: Scope) -> str:
+    """Return the resource group of a scope, or the scope itself above groups, in its own spelling."""
+    if scope.resource_group is None:
+        return scope.text
+    return "/".join(scope.text.split("/")[:5])
+
+
+def _few(found: Iterable[Witness]) -> list[Witness]:
+    return list(islice(dict.fromkeys(found), _WITNESSES))
+
+
+def _row(witness: Witness, *, listed: bool = True) -> dict[str, Any]:
+    return {"operation": witness.operation, "plane": witness.plane, "in_catalogue": listed}
