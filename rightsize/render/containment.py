@@ -7,17 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from rightsize.model.plan import Plan
+from rightsize.model.wording import counted
+from rightsize.render.containment_reach import reach_lines, reads_lines
 from rightsize.render.escape import for_markdown
 from rightsize.render.rows import plain
-
-_COUNTS = {
-    "identities": "principals",
-    "resources": "resources with code",
-    "secrets": "stores of secrets or data",
-    "cells": "layers of defence, each in a subscription",
-    "takes_tenant": "takes the whole tenant",
-}
-_STEPS = {"today": "today", "after": "after the plan", "and_options": "and all requests below"}
+from rightsize.render.summary import short_scope
 
 
 def write_page(document: Mapping[str, Any], plan: Plan) -> str:
@@ -37,28 +31,23 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
     lines += _agents(document["agents"]) if document["agents"] else []
     lines += ["## What the plan changes", ""]
     lines += [
-        f"- {for_markdown(one['kind'])}: {for_markdown(str(one['role']))} at {for_markdown(one['scope'])} "
-        f"({' and '.join(_WHY[word] for word in one['why'])}); {one['assignments']} assignments replace it"
+        f"- {for_markdown(one['kind'].replace('_', ' '))}: {_place(one, plan)} "
+        f"({' and '.join(_WHY[word] for word in one['why'])}); {_replaced(one['assignments'])}"
         for one in changes
     ] or ["Nothing."]
     if document["stays"]:
         lines += ["", "## What people have to decide", ""]
-        lines += [f"- {one['role_assignment_id']} stays: {for_markdown(one['reason'])}" for one in document["stays"]]
+        lines += [
+            f"- {_place(one, plan)} ({one['state']}) stays: {for_markdown(one['reason'])}"
+            + (". A request below ends it." if one["by_request"] else "")
+            for one in document["stays"]
+        ]
     if document["groups"]:
         named = ", ".join(for_markdown(plan.names.get(group, group)) for group in document["groups"])
         lines += ["", f"It also has access through the groups {named}, which no plan changes."]
-    lines += [
-        "",
-        "## What an attacker reaches from it",
-        "",
-        "| | " + " | ".join(_COUNTS.values()) + " |",
-        "|---|" + "---|" * len(_COUNTS),
-    ]
-    lines += [
-        f"| {_STEPS[name]} | " + " | ".join(str(counts[word]) for word in _COUNTS) + " |"
-        for name, counts in document["reach"].items()
-    ]
-    lines += ["", "## Requests that a person may send to Microsoft Graph", "", "rightsize never sends them.", ""]
+    lines += reads_lines(document["unlogged_reads"])
+    lines += reach_lines(document)
+    lines += ["", "## Requests that a person may send", "", _WHERE, ""]
     for one in document["options"]:
         lines += [f"- {one['name']}: {for_markdown(one['text'])}", "", "```json", _body(one["request"]), "```"]
         back = _body(one["undo"]) if one["undo"] else None
@@ -68,6 +57,15 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
             else ["", "  To undo it:", "", "```json", back, "```", ""]
         )
     return "\n".join(lines) + "\n"
+
+
+def _place(one: Mapping[str, Any], plan: Plan) -> str:
+    """Return the role and the scope of an assignment."""
+    return f"{for_markdown(str(one['role']))} at {for_markdown(short_scope(one['scope'], plan.names))}"
+
+
+def _replaced(assignments: int) -> str:
+    return f"{counted(assignments, 'assignment')} instead of it" if assignments else "nothing instead of it"
 
 
 def _agents(agents: Mapping[str, Any]) -> list[str]:
@@ -100,6 +98,10 @@ def _agents(agents: Mapping[str, Any]) -> list[str]:
     ]
 
 
+_WHERE = (
+    "rightsize never sends them. A path with an `api-version` goes to Azure Resource Manager "
+    "(https://management.azure.com), every other to Microsoft Graph (https://graph.microsoft.com/v1.0)."
+)
 _STILL_VALID = "Tokens that they already have stay valid until they expire, mostly within an hour."
 _WHY = {"suspect": "suspect calls went through it", "leads_on": "it grants a further step"}
 

@@ -34,7 +34,7 @@ def test_what_leads_on_is_narrowed_to_what_was_used(demo: Path, tmp_path: Path) 
     result = contain_principal(demo, USER, tmp_path / "plan")
     assert {tuple(one.principal_ids) for one in result.containment.plan.proposals} == {(result.principal_id,)}
     assert {one.kind for one in result.containment.plan.proposals} == {"custom"}
-    cells = [result.reach[name]["cells"] for name in ("today", "after", "and_options")]
+    cells = [result.reach.counts[name]["cells"] for name in ("today", "after", "and_options")]
     assert cells == sorted(cells, reverse=True)
     assert cells[0] > cells[1] > cells[2]
     checked = verify_plan(demo, tmp_path / "plan")
@@ -65,7 +65,8 @@ def test_requests_are_written_with_the_way_back_and_kept_from_emergency_accounts
     assert asked["remove_permission"].leads_on
     assert asked["remove_permission"].undo is not None
     assert asked["remove_permission"].undo["body"]["principalId"] == result.principal_id
-    assert (result.reach["today"]["takes_tenant"], result.reach["and_options"]["takes_tenant"]) == (True, False)
+    counts = result.reach.counts
+    assert (counts["today"]["takes_tenant"], counts["and_options"]["takes_tenant"]) == (True, False)
     written = json.loads((tmp_path / "plan" / "containment.json").read_text(encoding="utf-8"))
     assert len(written["options"]) == len(result.options)
     for name, what in (("Platform Engineers", "is a group"), ("emergency01@aldervalley.example", "emergency access")):
