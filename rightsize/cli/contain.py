@@ -12,7 +12,7 @@ from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.options import EmergencyAccess, WholeWindow
 from rightsize.model.errors import UsageError
-from rightsize.model.times import read_instant
+from rightsize.model.times import read_instant, read_last_instant
 from rightsize.render import summary
 from rightsize.render.containment_reach import STEPS, reads_text
 from rightsize.render.escape import for_shell
@@ -33,12 +33,18 @@ def contain(
             "--since",
             parser=read_instant,
             metavar="TIME",
-            help="Time in UTC from which its calls count as an attacker's; stored as a decision.",
+            help="Day or time in any form of ISO 8601, in UTC without an offset, from which its calls count as an "
+            "attacker's; a call counts from its beginning. Stored as a decision.",
         ),
     ] = None,
     until: Annotated[
         datetime | None,
-        typer.Option("--until", parser=read_instant, metavar="TIME", help="End of this time. Default: newest record."),
+        typer.Option(
+            "--until",
+            parser=read_last_instant,
+            metavar="TIME",
+            help="End of this time, the whole of a day or minute that it names. Default: newest record.",
+        ),
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Reason of the decision.")] = "containment",
     owner: Annotated[str, typer.Option("--owner", help="Who is responsible for the decision.")] = "whoever ran contain",
@@ -84,7 +90,7 @@ def contain(
             for row in rows
         ]
     common.show(rows, _COLUMNS, document=document, table_columns=_BRIEF)
-    _tell(result, dwell)
+    _tell(result, dwell, since)
     _tell_agents(result)
     common.say_next(common.with_db(f"rightsize verify {for_shell(str(result.out))}"))
 
@@ -99,8 +105,8 @@ def _tell_reads(reads: dict[str, Any]) -> None:
 def _tell_leads(result: workflow.ContainResult) -> None:
     after = result.document()["without_sign_in"]
     if not after["blocked"]:
-        where = f"; resources that have it: {', '.join(after['attached'])}" if after["attached"] else ""
-        say(f"its sign-in cannot be blocked: remove it from its resources{where}")
+        where = ", ".join(after["attached"]) or "its resources"
+        say(f"no request blocks the sign-in of a managed identity: remove it from {where}")
     elif after["leads_on"]:
         said = "; ".join(f"{one['name']}: {one['why']}" for one in after["leads_on"][:_SHOWN])
         more = f"; and {len(after['leads_on']) - _SHOWN} more" if len(after["leads_on"]) > _SHOWN else ""
@@ -125,8 +131,10 @@ def _suspicion(since: datetime | None, until: datetime | None, reason: str, owne
     return workflow.Suspicion(since, until, reason, owner)
 
 
-def _tell(result: workflow.ContainResult, dwell: timedelta | None) -> None:
-    if result.first_suspect is None:
+def _tell(result: workflow.ContainResult, dwell: timedelta | None, since: datetime | None) -> None:
+    if result.first_suspect is None and since is not None:
+        say(f"no loaded call of it began from {since:%Y-%m-%d %H:%M} UTC on, so all of its calls count as need")
+    elif result.first_suspect is None:
         say("none of its calls is suspect, so all of them count as need: `--since` sets the start of the suspect time")
     else:
         say(f"{result.suspect} suspect calls since {result.first_suspect:%Y-%m-%d %H:%M} UTC do not count as need")
@@ -142,6 +150,8 @@ def _tell(result: workflow.ContainResult, dwell: timedelta | None) -> None:
         say(f"  {STEPS[name]}: {numbers}{', the whole tenant' if counts['takes_tenant'] else ''}")
     _tell_leads(result)
     found = result.containment
+    if not found.plan.proposals:
+        say("the plan changes no assignment; the requests contain it" if result.options else "the plan changes nothing")
     for key, why in found.stays.items():
         role, scope = found.places[key]
         ends = "; a request ends it" if key in found.by_request else ""

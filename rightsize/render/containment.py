@@ -35,13 +35,8 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
         f"({' and '.join(_WHY[word] for word in one['why'])}); {_replaced(one['assignments'])}"
         for one in changes
     ] or ["Nothing."]
-    if document["stays"]:
-        lines += ["", "## What people have to decide", ""]
-        lines += [
-            f"- {_place(one, plan)} ({one['state']}) stays: {for_markdown(one['reason'])}"
-            + (". A request below ends it." if one["by_request"] else "")
-            for one in document["stays"]
-        ]
+    lines += _stays("What the plan leaves and a request below ends", document, plan, by_request=True)
+    lines += _stays("What people have to decide", document, plan, by_request=False)
     if document["groups"]:
         named = ", ".join(for_markdown(plan.names.get(group, group)) for group in document["groups"])
         lines += ["", f"It also has access through the groups {named}, which no plan changes."]
@@ -57,6 +52,13 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
             else ["", "  To undo it:", "", "```json", back, "```", ""]
         )
     return "\n".join(lines) + "\n"
+
+
+def _stays(title: str, document: Mapping[str, Any], plan: Plan, *, by_request: bool) -> list[str]:
+    """Return the section about assignments that the plan leaves: those that a request ends, or the others."""
+    rows = [one for one in document["stays"] if one["by_request"] is by_request]
+    said = [f"- {_place(one, plan)} ({one['state']}): {for_markdown(one['reason'])}" for one in rows]
+    return ["", f"## {title}", "", *said] if said else []
 
 
 def _place(one: Mapping[str, Any], plan: Plan) -> str:

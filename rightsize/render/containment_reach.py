@@ -29,8 +29,8 @@ _TOKENS = (
     "needs no sign-in of it."
 )
 _NOT_BLOCKED = (
-    "Its sign-in cannot be blocked: it is a managed identity, or no listing has it. Whoever runs code on a resource "
-    "that has it gets tokens, and a cached token can live for 24 hours. Remove it from its resources"
+    "No request blocks the sign-in of a managed identity. Whoever runs code on a resource that has it gets tokens, and "
+    "a cached token can live for 24 hours. Remove it from its resources"
 )
 
 

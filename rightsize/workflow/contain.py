@@ -292,7 +292,7 @@ def _emergency_by_name(inputs: Inputs) -> set[str]:
 def _suspect(store: Store, principals: Sequence[str], suspicion: Suspicion) -> None:
     """Store a person's suspicion as a decision on each principal, beside the existing decisions."""
     newest = store.frame("SELECT max(time) AS newest FROM base.events")["newest"][0]
-    until = suspicion.until or newest or suspicion.since
+    until = suspicion.until or max(newest or suspicion.since, suspicion.since)
     if until < suspicion.since:
         raise UsageError("the suspect time ends before it begins")
     end = (max(newest or until, until) + dt.timedelta(days=_HOLDS_DAYS)).date()
