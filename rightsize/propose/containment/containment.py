@@ -30,7 +30,8 @@ from rightsize.propose.containment.kept_reads import KeptReads, keepable_reads, 
 from rightsize.propose.core.fingerprint import POLICY_NEEDS
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.needs.drafts import Key, Subject, keep_reason
-from rightsize.propose.needs.needs import Profile
+from rightsize.propose.needs.first_drafts import StayingInput
+from rightsize.propose.needs.needs import NeedReader, Profile
 from rightsize.propose.needs.reading import AssignmentEvidence, LeftAlone, read_plan_settings, read_tenant
 
 # Reasons to leave an assignment unchanged that also hold for a suspect principal: they are reported, and people decide.
@@ -110,7 +111,9 @@ def contain(
     twins = {(key[0], "active") for key in why if key[1] == "activated"}
     left = {key for key in why if key not in changed} - twins
     _, with_reads = _confined(subjects, alone, reading.evidence, set(changed), kept)
-    priced = price_kept_reads(replace(reading, evidence=with_reads), left_alone, changed, is_kept=keep_reads)
+    reader = NeedReader(reading.today.book, replace(chosen, reads=Reads.SIBLING), reading.checks)
+    staying = StayingInput(subjects, left_alone, with_reads, reader)
+    priced = price_kept_reads(staying, analysis.tenant, changed, inputs.resources, is_kept=keep_reads)
     return Containment(
         plan=_only(plan, set(changed), _own_readings(plan, inputs, analysis, principals)),
         contained=changed,

@@ -14,16 +14,15 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.scoping import containing
+from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.bitsets import OperationIndex
-from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.core.scopes import is_below
 from rightsize.propose.needs.drafts import Key
 from rightsize.propose.needs.first_drafts import StayingInput, stays_within_reach
-from rightsize.propose.needs.needs import SIBLING_READ, STATUS_READ, NeedReader
-from rightsize.propose.needs.reading import LeftAlone, TenantReading
+from rightsize.propose.needs.needs import SIBLING_READ, STATUS_READ
 from rightsize.propose.needs.status_reads import type_of
 from rightsize.rbac.text import Folded
 from rightsize.rules.operations import sensitive_reads
@@ -69,36 +68,38 @@ def keepable_reads(index: OperationIndex) -> int:
 
 
 def price_kept_reads(
-    reading: TenantReading, left_alone: LeftAlone, changed: Collection[Key], *, is_kept: bool
+    asked: StayingInput, tenant: Tenant, changed: Collection[Key], resources: pl.DataFrame, *, is_kept: bool
 ) -> KeptReads:
     """Return the reads that the used operations of changed assignments need, whether the plan keeps them or not.
 
+    Reads that another assignment of the holder grants there, which the plan leaves, are not among them.
+
     Args:
-        reading: The reading, whose profiles have only the reads that may stay.
-        left_alone: The assignments that the plan does not change.
-        changed: The assignments that it changes.
+        asked: The assignments, whose profiles have only the reads that may stay, and a reader for `--reads sibling`.
+        tenant: Who reaches the assignments of whom, and the tree of scopes.
+        changed: The assignments that the plan changes.
+        resources: The table `resources`.
         is_kept: Whether the plan keeps the reads.
     """
-    options = PlanOptions(reads=Reads.SIBLING, unobservable=Unobservable.DROP, peers=False)
-    book, index, evidence = reading.today.book, reading.today.book.index, reading.evidence
-    reader = NeedReader(book, options, reading.checks)
-    around = stays_within_reach(
-        StayingInput(reading.today.subjects, left_alone, evidence, reader), reading.analysis.tenant.may_reach
-    )
-    found: dict[Folded, int] = defaultdict(int)
+    index, evidence = asked.reader.index, asked.evidence
+    around = stays_within_reach(asked, tenant.may_reach)
+    found: dict[tuple[Folded, Folded], int] = defaultdict(int)
     used = 0
-    for subject in reading.today.subjects:
+    for subject in asked.subjects:
         uses = evidence.uses.get(subject.key, {})
-        role, profile = book.roles.get(subject.role_definition_id), evidence.profiles.get(subject.key)
+        role, profile = asked.reader.book.roles.get(subject.role_definition_id), evidence.profiles.get(subject.key)
         if subject.key not in changed or not uses or role is None or profile is None:
             continue
         for part in uses.values():
             used |= part.operations
-        needs = reader.read(role, subject.place, profile, uses, around[subject.principal_id])
-        asked = needs.why.get(SIBLING_READ, 0) | needs.why.get(STATUS_READ, 0)
+        needs = asked.reader.read(role, subject.place, profile, uses, around[subject.principal_id])
+        inferred = needs.why.get(SIBLING_READ, 0) | needs.why.get(STATUS_READ, 0)
         for place, need in needs.by_scope.items():
-            found[place] |= need.operations & asked & index.reads
-    places = {place: mask & ~used for place, mask in found.items() if mask & ~used}
+            found[subject.principal_id, place] |= need.operations & inferred & index.reads
+    places: dict[Folded, int] = defaultdict(int)
+    for (holder, place), mask in found.items():
+        if left := mask & ~used & ~_granted_beside(holder, place, asked, tenant, changed):
+            places[place] |= left
     whole = 0
     for mask in places.values():
         whole |= mask
@@ -109,16 +110,35 @@ def price_kept_reads(
         operations=whole.bit_count(),
         sensitive=(whole & shown).bit_count(),
         scopes=len(places),
-        resources=_resources(places, index, reading.inputs),
+        resources=_resources(places, index, resources),
     )
 
 
-def _resources(places: Mapping[Folded, int], index: OperationIndex, inputs: Inputs) -> int | None:
+def _granted_beside(
+    holder: Folded, place: Folded, asked: StayingInput, tenant: Tenant, changed: Collection[Key]
+) -> int:
+    """Return the operations that other active assignments of a holder or its groups, which stay, grant at a place."""
+    holders = {holder, *tenant.membership.filter(pl.col("principal_id") == holder)["holder"]}
+    others = [
+        one
+        for one in asked.subjects
+        if one.principal_id in holders and one.state == "active" and one.key not in changed
+    ]
+    above = containing(pl.Series([place]), pl.Series([one.place for one in others], dtype=pl.String), tenant.tree)
+    granted = 0
+    for one in others:
+        role = asked.reader.book.roles.get(one.role_definition_id)
+        if role is not None and one.place in set(above["assigned"]) and one.condition is None:
+            granted |= role.granted
+    return granted
+
+
+def _resources(places: Mapping[Folded, int], index: OperationIndex, resources: pl.DataFrame) -> int | None:
     """Return the number of listed resources of the read types at or below the scopes."""
-    if inputs.resources.is_empty():
+    if resources.is_empty():
         return None
     types = {(place, type_of(key)) for place, mask in places.items() for _, key in index.folded_members(mask)}
     wanted = pl.DataFrame(sorted(types), schema={"place": pl.String, "type": pl.String}, orient="row")
-    listed = inputs.resources.select(scope=place_of(pl.col("scope")), type=folded(pl.col("resource_type"))).unique()
+    listed = resources.select(scope=place_of(pl.col("scope")), type=folded(pl.col("resource_type"))).unique()
     there = listed.join(wanted, on="type").filter(is_below(pl.col("scope"), pl.col("place")))
     return there["scope"].n_unique()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rightsize.propose.containment.containment import Containment
 from tests.propose.containment.contained import contained
-from tests.propose.small_tenant import APP, CONTRIBUTOR, OPERATIONS, OWNER, SUB, VM, SmallTenant, strings
+from tests.propose.small_tenant import APP, CONTRIBUTOR, OPERATIONS, OWNER, READER, SUB, VM, SmallTenant, strings
 
 WRITE = "Microsoft.Compute/virtualMachines/write"
 SCRIPTS = "Microsoft.Compute/virtualMachines/extensions/read"
@@ -53,6 +53,13 @@ def test_with_the_option_the_reads_of_what_is_written_stay_without_those_that_sh
     assert found.plan.generated_from["options"]["reads"] == "sibling"
     assert (found.reads.is_kept, found.reads.operations) == (True, len(kept))
     assert found.reads.sensitive == 2
+
+
+def test_who_may_read_by_another_assignment_needs_nothing_kept() -> None:
+    """Reader of the subscription stays, since it leads nowhere."""
+    tenant, who = deployer()
+    tenant.assign(102, who, READER, SUB, principal_type="ServicePrincipal")
+    assert contained(tenant, who, "ServicePrincipal").found.reads.operations == 0
 
 
 def test_who_only_starts_machines_does_not_deploy() -> None:
