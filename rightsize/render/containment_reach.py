@@ -62,7 +62,7 @@ def reach_lines(document: Mapping[str, Any]) -> Iterator[str]:
 def _leads(leads: Sequence[Mapping[str, Any]], *, suspect: bool) -> Iterator[str]:
     calls = "suspect calls" if suspect else "calls (none is suspect, so all of them count)"
     if not leads:
-        yield f"Nothing that its {calls} did, and nothing that it owns, leads on without its sign-in."
+        yield f"By the rules of escalation none of its {calls} left what leads on without its sign-in; it owns nothing."
         return
     yield f"By its {calls} and by what it owns, it may have left something that leads on:"
     yield ""

@@ -93,7 +93,26 @@ def test_the_command_tells_what_falls_before_and_after(
     assert [one["why"] for one in document["changes"]] == [["leads_on"]]
     assert document["dwell_seconds"] is None, "nothing of it is suspect"
     assert "after the plan: " in said.err
+    assert "`--keep-reads` keeps " in said.err, "it deploys"
     assert run(["contain", USER, "--db", str(demo), "--until", "2026-09-01"]) == 2
+
+
+def test_reads_of_a_deployer_stay_by_option_and_the_plan_verifies(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A time without seconds is taken, and a day reaches to its end."""
+    db = Path(shutil.copy(demo, tmp_path / "demo.duckdb"))
+    time = ["--since", "2026-09-28T06:00", "--until", "2026-09-28"]
+    asked = ["contain", USER, "--keep-reads", *time, "--db", str(db), "--out", str(tmp_path / "plan"), "-o", "json"]
+    assert run(asked) == 0
+    reads = json.loads(capsys.readouterr().out)["unlogged_reads"]
+    assert reads["kept"]
+    assert reads["operations"] > 0
+    with open_store(db, read_only=True) as store:
+        decided = store.table("signal_decisions").filter(reason="containment")
+    assert decided["from_time"].to_list() == [dt.datetime(2026, 9, 28, 6)]
+    assert decided["to_time"].to_list() == [dt.datetime(2026, 9, 28, 23, 59, 59, 999999)]
+    assert verify_plan(db, tmp_path / "plan").refusal is None
 
 
 def signal(store_path: Path, principal: str, number: int) -> None:

@@ -2,9 +2,9 @@
 
 A blocked sign-in ends everything that needs a new token of the principal. Tokens that were given live on for a while,
 so the reach after all requests is counted twice: while such tokens last, and when none is left. Then only that leads on
-which needs no sign-in of the principal: applications that it owns, whose credentials it may have added, and resources,
-identities and secrets at which its calls did something that gives more access by a rule of escalation. A managed
-identity cannot be blocked.
+which needs no sign-in of the principal: applications that it owns, whose credentials it may have added, principals to
+which its suspect calls gave a role, and resources, identities and secrets at which its calls did something that gives
+more access by a rule of escalation. A managed identity cannot be blocked.
 Sources: Microsoft Learn, "Revoke user access in Microsoft Entra ID"; "Configurable token lifetimes"; "Continuous access
 evaluation"; "Managed identity best practice recommendations" (a cached token lives for up to 24 hours).
 """
@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.closure import ReachGraph
-from rightsize.analyze.escalation import Holdings
+from rightsize.analyze.escalation import ASSIGN, Holdings
 from rightsize.analyze.facts import Facts
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import ASSIGNED_SCHEMA
@@ -33,6 +33,19 @@ from rightsize.rules.escalation import escalation_rules
 
 TODAY, AFTER, TOKENS, REQUESTS = "today", "after", "while_tokens_last", "and_options"
 _RESOURCE = r"^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)"
+_AS_JOB = "microsoft.automation/automationaccounts/jobs/write"
+_JOBS = dict.fromkeys(
+    (
+        "microsoft.automation/automationaccounts/webhooks/write",
+        "microsoft.automation/automationaccounts/jobschedules/write",
+    ),
+    _AS_JOB,
+)
+"""Operations that start jobs of an account later, without a sign-in: a webhook by a call of its address, a schedule.
+
+Source: Microsoft Learn, "Start a runbook from a webhook"; "Manage schedules in Azure Automation".
+"""
+_GAVE = "got a role from it"
 _READ_SECRETS = "microsoft.keyvault/vaults/secrets/"
 """Of the data actions, only these leave something that works without a sign-in: a secret lives until it is replaced."""
 
@@ -103,26 +116,29 @@ def reach_after(asked: ReachInput) -> ReachAfter:
     Eligible assignments count: whoever has the session of a principal may activate.
     """
     tenant, granted = asked.analysis.tenant, read_holdings(asked.analysis)["granted"]
-    left, theirs = _left(asked), pl.col("holder").is_in(list(asked.principals))
+    left, theirs, given = _left(asked), pl.col("holder").is_in(list(asked.principals)), _given(asked)
     later = _with(holdings_after(asked.plan, granted, asked.inputs, tenant), left)
     requested = holdings_after(asked.plan, granted, asked.inputs, _without(tenant, asked.ended))
+    facts, first = replace(asked.facts, owned=pl.concat([asked.facts.owned, given])), asked.principals[:1]
     counts = {
-        TODAY: _counted(view_of(asked.facts, tenant, asked.inputs, granted, with_eligible=True), asked.principals[:1]),
-        AFTER: _counted(view_of(asked.facts, tenant, asked.inputs, later, with_eligible=True), asked.principals[:1]),
+        TODAY: _counted(view_of(asked.facts, tenant, asked.inputs, granted, with_eligible=True), first),
+        AFTER: _counted(view_of(facts, tenant, asked.inputs, later, with_eligible=True), first),
     }
-    bare, alone = _after_requests(asked.facts, asked.principals), _alone(tenant, asked.principals)
+    bare, alone = _after_requests(facts, asked.principals), _alone(tenant, asked.principals)
     view = view_of(bare, alone, asked.inputs, _with(requested, left), with_eligible=True)
-    counts[TOKENS if asked.is_blocked else REQUESTS] = _counted(view, asked.principals[:1])
+    counts[TOKENS if asked.is_blocked else REQUESTS] = _counted(view, first)
     attached = asked.facts.attached.filter(pl.col("principal_id").is_in(list(asked.principals)))["scope"]
-    found = ReachAfter(
-        counts, asked.is_blocked, tuple(attached.unique().sort()), (), _enablers(view.graph, asked.principals), False
-    )
+    enablers = _enablers(view.graph, asked.principals)
+    # The graph of a large tenant takes a gigabyte: of two, the first goes before the second is built.
+    del view
+    found = ReachAfter(counts, asked.is_blocked, tuple(attached.unique().sort()), (), enablers, False)
     if not asked.is_blocked:
         return found
     held = _with(Holdings(requested.assigned.filter(~theirs), requested.grants), left)
     view = view_of(_without_sign_in(bare, asked), alone, asked.inputs, held, with_eligible=True)
     counts[REQUESTS] = _counted(view, asked.principals)
-    leads = tuple(sorted(_leads(view.graph, asked.principals), key=lambda one: (one.node, one.why)))
+    gave = {f"p:{one}" for one in given["owned_id"]}
+    leads = tuple(sorted(_leads(view.graph, asked.principals, gave), key=lambda one: (one.node, one.why)))
     reached = view.graph.reachable(one.node for one in leads)
     return replace(found, leads=leads, enables_itself=f"p:{asked.principals[0]}" in reached)
 
@@ -184,23 +200,46 @@ def _without_sign_in(bare: Facts, asked: ReachInput) -> Facts:
     )
 
 
+def _calls(asked: ReachInput) -> pl.DataFrame:
+    """Return the use by the principals, a row a day, that no refusal ended; with the folded operation as `name`."""
+    theirs = pl.col("principal_id").is_in(list(asked.principals))
+    return asked.inputs.usage_days.with_columns(
+        folded(pl.col("principal_id")), name=folded(pl.col("operation")), place=place_of(pl.col("scope"))
+    ).filter(theirs & (pl.col("succeeded") + pl.col("started") > 0))
+
+
+def _given(asked: ReachInput) -> pl.DataFrame:
+    """Return the principals that got a role by suspect calls, as `Facts.owned`; members of groups are left out."""
+    days = _calls(asked).filter((pl.col("suspect") > 0) & (pl.col("name") == ASSIGN)).select("place", "day").unique()
+    known = asked.inputs.principals.select(
+        owned_id=folded(pl.col("principal_id")), kind=pl.lit("ServicePrincipal"), type="principal_type"
+    ).filter(pl.col("type") != "Group")
+    asking = asked.inputs.role_assignment_requests.select(
+        owner_id=folded(pl.col("principal_id")),
+        owned_id=folded(pl.col("assigned_principal_id")),
+        place=place_of(pl.col("scope")),
+        day=pl.col("time").dt.date(),
+    )
+    found = asking.filter(pl.col("owner_id").is_in(list(asked.principals))).join(days, on=["place", "day"], how="semi")
+    theirs = pl.col("owned_id").is_in(list(asked.principals))
+    return found.join(known, on="owned_id").filter(~theirs).select("owner_id", "owned_id", "kind").unique()
+
+
 def _left(asked: ReachInput) -> Holdings:
     """Return what calls of the principals may have left, each as a role of one operation at the resource of the call.
 
-    The suspect calls count; where none is suspect, all calls. Roles given to others are not among it.
+    The suspect calls count; where none is suspect, all calls.
     """
-    theirs = pl.col("principal_id").is_in(list(asked.principals))
-    calls = asked.inputs.usage_days.with_columns(folded(pl.col("principal_id"))).filter(
-        theirs & (pl.col("succeeded") + pl.col("started") > 0)
-    )
+    calls = _calls(asked)
     suspect = calls.filter(pl.col("suspect") > 0)
     lasting = escalation_rules("data").filter(pl.col("permission").str.starts_with(_READ_SECRETS))
     rules = pl.concat([escalation_rules("control").filter(pl.col("gains") != "access"), lasting])
-    place = place_of(pl.col("scope"))
     seen = (calls if suspect.is_empty() else suspect).select(
-        holder="principal_id", plane="plane", name=folded(pl.col("operation")),
-        place=pl.coalesce(place.str.extract(_RESOURCE), place),
-    )  # fmt: skip
+        holder="principal_id",
+        plane="plane",
+        name=pl.col("name").replace(_JOBS),
+        place=pl.coalesce(pl.col("place").str.extract(_RESOURCE), "place"),
+    )
     seen = seen.filter(pl.col("name").is_in(rules["permission"].implode())).unique().with_columns(
         role=pl.format("left {} {}", "plane", "name"), state=pl.lit("active"), condition=pl.lit(None, dtype=pl.String)
     )  # fmt: skip
@@ -208,14 +247,14 @@ def _left(asked: ReachInput) -> Holdings:
     return Holdings(seen.select(list(ASSIGNED_SCHEMA)), grants)
 
 
-def _leads(graph: ReachGraph, principals: Collection[str]) -> Iterator[Lead]:
-    """Yield the things that the access of principals leads to at once, each with how."""
+def _leads(graph: ReachGraph, principals: Collection[str], given: Collection[str]) -> Iterator[Lead]:
+    """Yield the things that the access of principals leads to at once, each with how; `given` got a role from them."""
     found: dict[str, str] = {}
     for principal in principals:
         number = graph.numbers.get(f"h:{principal}")
         for end, (why, _) in graph.out[number].items() if number is not None else ():
             if graph.names[end].startswith("p:"):
-                found.setdefault(graph.names[end], why)
+                found.setdefault(graph.names[end], _GAVE if graph.names[end] in given else why)
             for bundle, (what, _) in graph.out[end].items() if graph.names[end].startswith("g:left ") else ():
                 for thing in graph.out[bundle]:
                     found.setdefault(graph.names[thing], what)

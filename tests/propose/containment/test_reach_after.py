@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from tests.propose.containment.contained import contained
-from tests.propose.small_tenant import CONTRIBUTOR, DATA, OPERATIONS, OWNER, SUB, VM, VM_CONTRIBUTOR, SmallTenant, guid
+from tests.propose.small_tenant import (
+    CONTRIBUTOR,
+    DATA,
+    DAY0,
+    OPERATIONS,
+    OWNER,
+    SUB,
+    VM,
+    VM_CONTRIBUTOR,
+    SmallTenant,
+    guid,
+)
 
 RUN = "Microsoft.Compute/virtualMachines/runCommand/action"
 KEYS = "Microsoft.Storage/storageAccounts/listKeys/action"
+GIVE = "Microsoft.Authorization/roleAssignments/write"
+ACCOUNTS = "Microsoft.Automation/automationAccounts"
 ACCOUNT = f"{DATA}/providers/Microsoft.Storage/storageAccounts/st"
 
 
@@ -44,6 +59,27 @@ def test_the_suspect_calls_alone_count_where_there_are_any() -> None:
     tenant, who = tenant_of()
     tenant.rows["usage_days"][1]["suspect"] = 1
     assert [one.node for one in contained(tenant, who).reach.leads] == [f"s:{ACCOUNT.lower()}"]
+
+
+def test_who_got_a_role_by_a_suspect_call_leads_on_and_so_does_a_webhook() -> None:
+    """A webhook needs no sign-in; a role given before the suspect time was work."""
+    hook, account = "Microsoft.Automation/automationAccounts/webhooks/write", f"{DATA}/providers/{ACCOUNTS}/aa"
+    tenant = SmallTenant(
+        operations=OPERATIONS | {hook: False, "Microsoft.Automation/automationAccounts/jobs/write": False}
+    )
+    who, friend, guest = tenant.principal(1), tenant.principal(4), tenant.principal(5)
+    tenant.assign(200, tenant.principal(2), OWNER, SUB)
+    tenant.assign(101, who, OWNER, SUB)
+    tenant.add("resources", scope=account.lower(), resource_type=ACCOUNTS)
+    tenant.use(who, hook, f"{account}/webhooks/w", days=1, suspect=1)
+    for number, other, day, suspect in ((1, friend, 10, 0), (2, guest, 20, 1)):
+        scope = f"{SUB}/providers/Microsoft.Authorization/roleAssignments/{guid(500 + number)}"
+        tenant.use(who, GIVE, scope, days=1, start=day, suspect=suspect)
+        time = dt.datetime.combine(DAY0 + dt.timedelta(days=day), dt.time(12))
+        tenant.add("role_assignment_requests", correlation_id=f"c{number}", operation=GIVE, scope=scope,
+                   principal_id=who, time=time, outcome="succeeded", assigned_principal_id=other)  # fmt: skip
+    leads = {(one.node, one.why) for one in contained(tenant, who).reach.leads}
+    assert leads == {(f"r:{account.lower()}", "runs a runbook as the account"), (f"p:{guest}", "got a role from it")}
 
 
 def test_an_application_that_it_owns_leads_on_and_can_lead_back() -> None:
