@@ -25,7 +25,8 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
     lines = [f"# Containment of {for_markdown(document['name'])}", ""]
     if document["first_suspect"] is not None:
         lines += [
-            f"{document['suspect_calls']} of its calls are suspect, the first at {plain(document['first_suspect'])}.",
+            f"{document['suspect_calls']} of its calls are suspect. The first began at "
+            f"{document['first_suspect']:%Y-%m-%d %H:%M:%S} UTC.",
             "",
         ]
     lines += _agents(document["agents"]) if document["agents"] else []
@@ -42,6 +43,7 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
         lines += ["", f"It also has access through the groups {named}, which no plan changes."]
     lines += reads_lines(document["unlogged_reads"])
     lines += reach_lines(document)
+    # What the principal left behind belongs here: between what is still reached and the requests that end it.
     lines += ["", "## Requests that a person may send", "", _WHERE, ""]
     for one in document["options"]:
         lines += [f"- {one['name']}: {for_markdown(one['text'])}", "", "```json", _body(one["request"]), "```"]
@@ -57,7 +59,11 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
 def _stays(title: str, document: Mapping[str, Any], plan: Plan, *, by_request: bool) -> list[str]:
     """Return the section about assignments that the plan leaves: those that a request ends, or the others."""
     rows = [one for one in document["stays"] if one["by_request"] is by_request]
-    said = [f"- {_place(one, plan)} ({one['state']}): {for_markdown(one['reason'])}" for one in rows]
+    # What a request ends is told by its state: the word before the reason would say it again.
+    why = [one["reason"].partition(": ")[2] or one["reason"] if by_request else one["reason"] for one in rows]
+    said = [
+        f"- {_place(one, plan)} ({one['state']}): {for_markdown(text)}" for one, text in zip(rows, why, strict=True)
+    ]
     return ["", f"## {title}", "", *said] if said else []
 
 

@@ -243,15 +243,22 @@ def contain_principal(
         reach = reach_after(
             ReachInput(agents.members, inputs, analysis, facts, found.plan, found.by_request, is_blocked=blocked)
         )
-        held = store.frame(
-            "SELECT count(DISTINCT event_key) AS calls, min(time) AS first FROM quarantine "
-            "WHERE list_contains($who, principal_id)",
-            {"who": list(agents.members)},
-        ).row(0)
+        suspect_calls, first_suspect = _suspect_calls(agents.members, store, inputs)
     if not found.contained and not options and not found.stays:
         raise EvidenceError(f"`{principal}` has no loaded assignment", hint="load its assignments and groups")
     result = ContainResult(
-        wanted, names.get(wanted, wanted), agents, names, found, options, reach, held[0], held[1], 0.0, out, []
+        wanted,
+        names.get(wanted, wanted),
+        agents,
+        names,
+        found,
+        options,
+        reach,
+        suspect_calls,
+        first_suspect,
+        0.0,
+        out,
+        [],
     )
     # Requests that a person may send are written beside the plan, not as a part of it.
     extra: dict[str, FileText] = {
@@ -306,6 +313,23 @@ def _suspect(store: Store, principals: Sequence[str], suspicion: Suspicion) -> N
     rows = [row for row in store.table("signal_decisions").to_dicts() if tuple(row[name] for name in key) not in again]
     with store.transaction() as con:
         replace_decisions(con, [*rows, *fresh])
+
+
+def _suspect_calls(principals: Sequence[str], store: Store, inputs: Inputs) -> tuple[int, dt.datetime | None]:
+    """Return the number of suspect calls of principals, and when the first began.
+
+    Calls of pruned days, and calls that were reduced elsewhere, are counted by the day.
+    """
+    calls, first = store.frame(
+        "SELECT count(DISTINCT event_key) AS calls, min(time) AS first FROM quarantine "
+        "WHERE list_contains($who, principal_id)",
+        {"who": list(principals)},
+    ).row(0)
+    if calls:
+        return calls, first
+    is_theirs = folded(pl.col("principal_id")).is_in(list(principals))
+    days = inputs.usage_days.filter(is_theirs & (pl.col("suspect") > 0))
+    return int(days["suspect"].sum()), days.select(pl.col("first_seen").min()).item()
 
 
 def _suspect_assignments(principals: Sequence[str], inputs: Inputs, analysis: Analysis) -> set[Key]:

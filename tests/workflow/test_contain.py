@@ -18,6 +18,7 @@ from rightsize.store.connection import open_store
 from rightsize.store.watching import commit_pass, pending_changes
 from rightsize.watch.containment import ContainmentRules, contain_signalled, is_quiet, read_rules, why_not
 from rightsize.workflow.contain import Suspicion, contain_principal
+from rightsize.workflow.prune import prune_store
 from rightsize.workflow.verify import verify_plan
 from tests.store.test_watching import concluded
 
@@ -53,6 +54,18 @@ def test_what_was_done_in_the_suspect_time_is_no_need(demo: Path, tmp_path: Path
     assert "suspect" in {word for words in result.containment.why.values() for word in words}
     assert {one.kind for one in result.containment.plan.proposals} == {"remove"}
     assert verify_plan(db, tmp_path / "plan").refusal is None
+
+
+@pytest.mark.nightly
+def test_suspect_calls_of_pruned_days_are_counted_too(demo: Path, tmp_path: Path) -> None:
+    """Only their days are left: the first of them is the first call of its day."""
+    db = Path(shutil.copy(demo, tmp_path / "demo.duckdb"))
+    prune_store(db, 20, done=True)
+    suspicion = Suspicion(dt.datetime(2026, 8, 1), dt.datetime(2026, 8, 20), "took over", "soc")
+    result = contain_principal(db, USER, tmp_path / "plan", suspicion=suspicion)
+    assert result.suspect > 0
+    assert result.first_suspect is not None
+    assert dt.date(2026, 8, 1) <= result.first_suspect.date() <= dt.date(2026, 8, 20)
 
 
 def test_requests_are_written_with_the_way_back_and_kept_from_emergency_accounts(demo: Path, tmp_path: Path) -> None:
