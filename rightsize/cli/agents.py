@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
+from rightsize.cli.options import AsOf
 from rightsize.cli.output import short_name
 from rightsize.model.wording import counted
 from rightsize.render.escape import for_shell
@@ -37,15 +37,12 @@ def agents(
             help="Id or name of an agent or a blueprint: show its permissions, one a row.", show_default=False
         ),
     ] = None,
-    as_of: Annotated[
-        dt.datetime | None,
-        typer.Option("--as-of", formats=["%Y-%m-%d"], help="Last day of the window.", show_default=False),
-    ] = None,
+    as_of: AsOf = None,
     *,
     common: Common,
 ) -> None:
     """List AI agents with owner, sponsor, own and inherited permissions, and where tokens disagree with them."""
-    found = workflow.show_agents(common.db, as_of.date() if as_of else None)
+    found = workflow.show_agents(common.db, as_of)
     if agent is None:
         rows = [_short(row) for row in found.rows] if common.is_table else found.rows
         common.show(rows, workflow.AGENT_FACTS, table_columns=_BRIEF)

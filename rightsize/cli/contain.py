@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.options import EmergencyAccess, WholeWindow
-from rightsize.cli.reach import reach_text
 from rightsize.model.errors import UsageError
-from rightsize.model.times import read_instant
+from rightsize.model.times import read_instant, read_last_instant
 from rightsize.render import summary
+from rightsize.render.containment_reach import STEPS, reads_text
 from rightsize.render.escape import for_shell
 from rightsize.workflow import contain as workflow
 
 _COLUMNS = ("role_assignment_id", "kind", "role", "scope", "why", "assignments")
 _BRIEF = ("kind", "role", "at", "why", "assignments")
-_STEPS = {"today": "today", "after": "after the plan", "and_options": "after the plan and all requests"}
+_SHOWN = 3
 
 
 @command(rows=True)
@@ -33,16 +33,29 @@ def contain(
             "--since",
             parser=read_instant,
             metavar="TIME",
-            help="Time in UTC from which its calls count as an attacker's; stored as a decision.",
+            help="Day or time in any form of ISO 8601, in UTC without an offset, from which its calls count as an "
+            "attacker's; a call counts from its beginning. Stored as a decision.",
         ),
     ] = None,
     until: Annotated[
         datetime | None,
-        typer.Option("--until", parser=read_instant, metavar="TIME", help="End of this time. Default: newest record."),
+        typer.Option(
+            "--until",
+            parser=read_last_instant,
+            metavar="TIME",
+            help="End of this time, the whole of a day or minute that it names. Default: newest record.",
+        ),
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Reason of the decision.")] = "containment",
     owner: Annotated[str, typer.Option("--owner", help="Who is responsible for the decision.")] = "whoever ran contain",
     emergency_account: EmergencyAccess = None,
+    keep_reads: Annotated[
+        bool,
+        typer.Option(
+            "--keep-reads",
+            help="Keep the reads that no log shows and without which kept operations fail, such as deployments.",
+        ),
+    ] = False,
     min_window: WholeWindow = 90,
     *,
     common: Common,
@@ -63,6 +76,7 @@ def contain(
         suspicion=_suspicion(since, until, reason, owner),
         emergency=emergency_account or (),
         min_window=min_window,
+        keep_reads=keep_reads,
     )
     dwell = result.dwell(datetime.now(UTC).replace(tzinfo=None))
     document = result.document() | {"dwell_seconds": None if dwell is None else int(dwell.total_seconds())}
@@ -76,9 +90,29 @@ def contain(
             for row in rows
         ]
     common.show(rows, _COLUMNS, document=document, table_columns=_BRIEF)
-    _tell(result, dwell)
+    _tell(result, dwell, since)
     _tell_agents(result)
     common.say_next(common.with_db(f"rightsize verify {for_shell(str(result.out))}"))
+
+
+def _tell_reads(reads: dict[str, Any]) -> None:
+    if reads["operations"] and reads["kept"]:
+        say(f"the plan keeps {reads_text(reads)}")
+    elif reads["operations"] and reads["deploys"]:
+        say(f"it deploys, and without unlogged reads this may fail: `--keep-reads` keeps {reads_text(reads)}")
+
+
+def _tell_leads(result: workflow.ContainResult) -> None:
+    after = result.document()["without_sign_in"]
+    if not after["blocked"]:
+        where = ", ".join(after["attached"]) or "its resources"
+        say(f"no request blocks the sign-in of a managed identity: remove it from {where}")
+    elif after["leads_on"]:
+        said = "; ".join(f"{one['name']}: {one['why']}" for one in after["leads_on"][:_SHOWN])
+        more = f"; and {len(after['leads_on']) - _SHOWN} more" if len(after["leads_on"]) > _SHOWN else ""
+        say(f"may still lead on without its sign-in: {said}{more}")
+    if after["enables_itself"]:
+        say("what it may have left leads back to its own account: take that away first")
 
 
 def _tell_agents(result: workflow.ContainResult) -> None:
@@ -97,8 +131,10 @@ def _suspicion(since: datetime | None, until: datetime | None, reason: str, owne
     return workflow.Suspicion(since, until, reason, owner)
 
 
-def _tell(result: workflow.ContainResult, dwell: timedelta | None) -> None:
-    if result.first_suspect is None:
+def _tell(result: workflow.ContainResult, dwell: timedelta | None, since: datetime | None) -> None:
+    if result.first_suspect is None and since is not None:
+        say(f"no loaded call of it began from {since:%Y-%m-%d %H:%M} UTC on, so all of its calls count as need")
+    elif result.first_suspect is None:
         say("none of its calls is suspect, so all of them count as need: `--since` sets the start of the suspect time")
     else:
         say(f"{result.suspect} suspect calls since {result.first_suspect:%Y-%m-%d %H:%M} UTC do not count as need")
@@ -107,10 +143,19 @@ def _tell(result: workflow.ContainResult, dwell: timedelta | None) -> None:
             f"the logs fit a window of {result.fitting_days} days, which is shorter: what they do not cover counts as "
             f"unknown, so it stays; `--min-window {result.fitting_days}` takes it as unused"
         )
-    for name, counts in result.reach.items():
-        say(f"reach {_STEPS[name]}: {reach_text(counts)}")
-    for key, why in result.containment.stays.items():
-        say(f"{key[0]} stays: {why}")
+    _tell_reads(result.containment.reads.as_json())
+    say("reach, as principals, resources with code, stores of secrets or data, cells (layers in subscriptions):")
+    for name, counts in result.reach.counts.items():
+        numbers = ", ".join(str(counts[word]) for word in ("identities", "resources", "secrets", "cells"))
+        say(f"  {STEPS[name]}: {numbers}{', the whole tenant' if counts['takes_tenant'] else ''}")
+    _tell_leads(result)
+    found = result.containment
+    if not found.plan.proposals:
+        say("the plan changes no assignment; the requests contain it" if result.options else "the plan changes nothing")
+    for key, why in found.stays.items():
+        role, scope = found.places[key]
+        ends = "; a request ends it" if key in found.by_request else ""
+        say(f"{role} at {summary.short_scope(scope, found.plan.names)} ({key[1]}) stays: {why}{ends}")
     if result.options:
         say(f"wrote {len(result.options)} requests for people to {result.out / 'containment.md'}; nothing sends them")
     if dwell is not None:

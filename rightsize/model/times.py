@@ -92,6 +92,15 @@ def read_instant(text: str) -> dt.datetime:
     return _read(text).start
 
 
+def read_last_instant(text: str) -> dt.datetime:
+    """Return the last instant of a day or time, UTC without an offset: of `2026-10-01` a microsecond before midnight.
+
+    Raises:
+        UsageError: The text has none.
+    """
+    return _read(text).end - dt.timedelta(microseconds=1)
+
+
 def read_days(text: str) -> tuple[dt.date, dt.date]:
     """Return the first and the last whole UTC day of `FROM..TO`, both included.
 

@@ -7,17 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from rightsize.model.plan import Plan
+from rightsize.model.wording import counted
+from rightsize.render.containment_reach import reach_lines, reads_lines
 from rightsize.render.escape import for_markdown
 from rightsize.render.rows import plain
-
-_COUNTS = {
-    "identities": "principals",
-    "resources": "resources with code",
-    "secrets": "stores of secrets or data",
-    "cells": "layers of defence, each in a subscription",
-    "takes_tenant": "takes the whole tenant",
-}
-_STEPS = {"today": "today", "after": "after the plan", "and_options": "and all requests below"}
+from rightsize.render.summary import short_scope
 
 
 def write_page(document: Mapping[str, Any], plan: Plan) -> str:
@@ -31,34 +25,26 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
     lines = [f"# Containment of {for_markdown(document['name'])}", ""]
     if document["first_suspect"] is not None:
         lines += [
-            f"{document['suspect_calls']} of its calls are suspect, the first at {plain(document['first_suspect'])}.",
+            f"{document['suspect_calls']} of its calls are suspect. The first began at "
+            f"{document['first_suspect']:%Y-%m-%d %H:%M:%S} UTC.",
             "",
         ]
     lines += _agents(document["agents"]) if document["agents"] else []
     lines += ["## What the plan changes", ""]
     lines += [
-        f"- {for_markdown(one['kind'])}: {for_markdown(str(one['role']))} at {for_markdown(one['scope'])} "
-        f"({' and '.join(_WHY[word] for word in one['why'])}); {one['assignments']} assignments replace it"
+        f"- {for_markdown(one['kind'].replace('_', ' '))}: {_place(one, plan)} "
+        f"({' and '.join(_WHY[word] for word in one['why'])}); {_replaced(one['assignments'])}"
         for one in changes
     ] or ["Nothing."]
-    if document["stays"]:
-        lines += ["", "## What people have to decide", ""]
-        lines += [f"- {one['role_assignment_id']} stays: {for_markdown(one['reason'])}" for one in document["stays"]]
+    lines += _stays("What the plan leaves and a request below ends", document, plan, by_request=True)
+    lines += _stays("What people have to decide", document, plan, by_request=False)
     if document["groups"]:
         named = ", ".join(for_markdown(plan.names.get(group, group)) for group in document["groups"])
         lines += ["", f"It also has access through the groups {named}, which no plan changes."]
-    lines += [
-        "",
-        "## What an attacker reaches from it",
-        "",
-        "| | " + " | ".join(_COUNTS.values()) + " |",
-        "|---|" + "---|" * len(_COUNTS),
-    ]
-    lines += [
-        f"| {_STEPS[name]} | " + " | ".join(str(counts[word]) for word in _COUNTS) + " |"
-        for name, counts in document["reach"].items()
-    ]
-    lines += ["", "## Requests that a person may send to Microsoft Graph", "", "rightsize never sends them.", ""]
+    lines += reads_lines(document["unlogged_reads"])
+    lines += reach_lines(document)
+    # What the principal left behind belongs here: between what is still reached and the requests that end it.
+    lines += ["", "## Requests that a person may send", "", _WHERE, ""]
     for one in document["options"]:
         lines += [f"- {one['name']}: {for_markdown(one['text'])}", "", "```json", _body(one["request"]), "```"]
         back = _body(one["undo"]) if one["undo"] else None
@@ -68,6 +54,26 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
             else ["", "  To undo it:", "", "```json", back, "```", ""]
         )
     return "\n".join(lines) + "\n"
+
+
+def _stays(title: str, document: Mapping[str, Any], plan: Plan, *, by_request: bool) -> list[str]:
+    """Return the section about assignments that the plan leaves: those that a request ends, or the others."""
+    rows = [one for one in document["stays"] if one["by_request"] is by_request]
+    # What a request ends is told by its state: the word before the reason would say it again.
+    why = [one["reason"].partition(": ")[2] or one["reason"] if by_request else one["reason"] for one in rows]
+    said = [
+        f"- {_place(one, plan)} ({one['state']}): {for_markdown(text)}" for one, text in zip(rows, why, strict=True)
+    ]
+    return ["", f"## {title}", "", *said] if said else []
+
+
+def _place(one: Mapping[str, Any], plan: Plan) -> str:
+    """Return the role and the scope of an assignment."""
+    return f"{for_markdown(str(one['role']))} at {for_markdown(short_scope(one['scope'], plan.names))}"
+
+
+def _replaced(assignments: int) -> str:
+    return f"{counted(assignments, 'assignment')} instead of it" if assignments else "nothing instead of it"
 
 
 def _agents(agents: Mapping[str, Any]) -> list[str]:
@@ -100,6 +106,10 @@ def _agents(agents: Mapping[str, Any]) -> list[str]:
     ]
 
 
+_WHERE = (
+    "rightsize never sends them. A path with an `api-version` goes to Azure Resource Manager "
+    "(https://management.azure.com), every other to Microsoft Graph (https://graph.microsoft.com/v1.0)."
+)
 _STILL_VALID = "Tokens that they already have stay valid until they expire, mostly within an hour."
 _WHY = {"suspect": "suspect calls went through it", "leads_on": "it grants a further step"}
 

@@ -243,14 +243,19 @@ def _find_changed_days(con: duckdb.DuckDBPyConnection) -> None:
         CREATE OR REPLACE TEMP TABLE changed_windows AS
         SELECT * FROM (FROM suspect_windows UNION FROM base.quarantine_windows)
         SEMI JOIN changed_signals USING (signal_id)""")
-    con.execute("""
+    # The beginning of a call, loaded after its end, moves the call to another day: both days count.
+    days = days_between(con, "looked_days") or "false"
+    con.execute(f"""
         CREATE OR REPLACE TEMP TABLE touched_days AS
-        SELECT DISTINCT day FROM (
+        WITH changed AS (
             SELECT event_key, any_value(day) AS day FROM (
                 SELECT DISTINCT event_key, day, 'before' AS said FROM removed_calls
                 UNION ALL SELECT DISTINCT event_key, day, 'now' FROM suspect_calls
             ) GROUP BY event_key HAVING count(DISTINCT said) = 1
-        ) WHERE event_key NOT IN (SELECT event_key FROM base.quarantined_calls)
+                AND event_key NOT IN (SELECT event_key FROM base.quarantined_calls)
+        )
+        SELECT DISTINCT day FROM changed
+        UNION SELECT DISTINCT time::DATE FROM base.events SEMI JOIN changed USING (event_key) WHERE {days}
         UNION SELECT DISTINCT r.day FROM base.reduced_usage AS r
             JOIN changed_windows AS w ON r.last_seen >= w.start_on AND r.first_seen <= w.end_on""")
     con.execute("INSERT INTO base.quarantined_calls BY NAME FROM suspect_calls")

@@ -11,21 +11,18 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.escalation import Holdings
-from rightsize.analyze.facts import Facts, read_facts
+from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_names, resolve_known, resolve_principal
-from rightsize.analyze.reach import described, own_of, reached_of, read_holdings, view_of
-from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import shortfall
 from rightsize.model.errors import EvidenceError, UsageError
-from rightsize.model.plan import Plan
-from rightsize.propose.assembly.planned_state import holdings_after
 from rightsize.propose.containment.agents import AgentGroup, inherited_options, read_agent_group
 from rightsize.propose.containment.containment import Containment, contain
 from rightsize.propose.containment.graph_requests import Option, write_options
+from rightsize.propose.containment.pim_requests import eligible_options
+from rightsize.propose.containment.reach_after import ReachAfter, ReachInput, reach_after
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.drafts import Key
 from rightsize.rbac.text import fold
@@ -36,6 +33,7 @@ from rightsize.rules.operations import is_emergency_name
 from rightsize.store.connection import Store, open_store
 from rightsize.store.digest import digest_content
 from rightsize.store.quarantine import replace_decisions
+from rightsize.workflow.attack_paths import KINDS, named
 from rightsize.workflow.propose import require_catalogue
 from rightsize.workflow.rbac_analysis import analyse_inputs
 
@@ -70,7 +68,7 @@ class ContainResult:
         names: Display names of those whom `agents` names, by id.
         containment: The containment.
         options: Requests that people may send in addition.
-        reach: Counts as in the table `reach` for `today`, `after` the plan, and after the plan `and_options`.
+        reach: What an attacker reaches from it before and after, and what still leads on without its sign-in.
         suspect: Number of its calls in quarantine.
         first_suspect: The time of the first of them.
         seconds: Seconds from opening the store to the plan on disk.
@@ -85,7 +83,7 @@ class ContainResult:
     names: Mapping[str, str]
     containment: Containment
     options: tuple[Option, ...]
-    reach: Mapping[str, Mapping[str, Any]]
+    reach: ReachAfter
     suspect: int
     first_suspect: dt.datetime | None
     seconds: float
@@ -120,12 +118,38 @@ class ContainResult:
                 }
                 for one in found.plan.proposals
             ],
-            "stays": [{"role_assignment_id": key[0], "reason": word} for key, word in found.stays.items()],
+            "stays": [
+                {
+                    "role_assignment_id": key[0],
+                    "state": key[1],
+                    "role": found.places[key][0],
+                    "scope": found.places[key][1],
+                    "reason": word,
+                    "by_request": key in found.by_request,
+                }
+                for key, word in found.stays.items()
+            ],
             "groups": list(found.groups),
             "agents": self._agents(),
             "options": [one.as_json() for one in self.options],
-            "reach": {name: dict(counts) for name, counts in self.reach.items()},
+            "reach": {name: dict(counts) for name, counts in self.reach.counts.items()},
+            "without_sign_in": self._without_sign_in(),
+            "unlogged_reads": found.reads.as_json(),
             "seconds": round(self.seconds, 3),
+        }
+
+    def _without_sign_in(self) -> dict[str, Any]:
+        """Return whether its sign-in is blocked, and what leads on or can undo that, with names."""
+        after = self.reach
+        return {
+            "blocked": after.is_blocked,
+            "attached": [named(f"r:{scope}", self.names) for scope in after.attached],
+            "leads_on": [
+                {"id": one.node[2:], "kind": KINDS[one.node[0]], "name": named(one.node, self.names), "why": one.why}
+                for one in after.leads
+            ],
+            "enabled_by": [{"id": one, "name": self.names.get(one, one)} for one in after.enabled_by],
+            "enables_itself": after.enables_itself,
         }
 
     def _agents(self) -> dict[str, Any] | None:
@@ -151,6 +175,7 @@ def contain_principal(
     emergency: Collection[str] = (),
     as_of: dt.date | None = None,
     min_window: int = 90,
+    keep_reads: bool = False,
 ) -> ContainResult:
     """Write the containment of a principal into a folder; nothing is sent anywhere.
 
@@ -164,6 +189,7 @@ def contain_principal(
         emergency: Emergency access accounts.
         as_of: As for a plan.
         min_window: As for a plan. Use from before the window keeps nothing.
+        keep_reads: Keep the unlogged reads that the kept operations need.
 
     Raises:
         UsageError: No principal has the name, or it is an emergency access account.
@@ -193,21 +219,46 @@ def contain_principal(
         )
         suspect = _suspect_assignments(agents.members, inputs, analysis)
         found = contain(
-            inputs, analysis, agents.members, plan_options, content_hash=digest_content(store), suspect=suspect
+            inputs,
+            analysis,
+            agents.members,
+            plan_options,
+            content_hash=(content := digest_content(store)),
+            suspect=suspect,
+            keep_reads=keep_reads,
         )
         names = dict(principal_names(inputs).select("principal_id", "name").iter_rows())
-        written = [write_options(one, kinds.get(one) or "User", store.table) for one in agents.members]
+        written = [
+            write_options(
+                one,
+                kinds.get(one) or "User",
+                store.table,
+                eligible_options(one, found.by_request, inputs.role_assignments, found.plan.names, content),
+            )
+            for one in agents.members
+        ]
         options = tuple(_of_members(written, agents, names) + list(inherited_options(agents, store.table)))
-        reach = _reach(agents.members, inputs, analysis, found.plan, read_facts(inputs, store.table))
-        held = store.frame(
-            "SELECT count(DISTINCT event_key) AS calls, min(time) AS first FROM quarantine "
-            "WHERE list_contains($who, principal_id)",
-            {"who": list(agents.members)},
-        ).row(0)
+        blocked = all(any(option.name == "block_sign_in" for option in some) for some in written)
+        facts = read_facts(inputs, store.table)
+        reach = reach_after(
+            ReachInput(agents.members, inputs, analysis, facts, found.plan, found.by_request, is_blocked=blocked)
+        )
+        suspect_calls, first_suspect = _suspect_calls(agents.members, store, inputs)
     if not found.contained and not options and not found.stays:
         raise EvidenceError(f"`{principal}` has no loaded assignment", hint="load its assignments and groups")
     result = ContainResult(
-        wanted, names.get(wanted, wanted), agents, names, found, options, reach, held[0], held[1], 0.0, out, []
+        wanted,
+        names.get(wanted, wanted),
+        agents,
+        names,
+        found,
+        options,
+        reach,
+        suspect_calls,
+        first_suspect,
+        0.0,
+        out,
+        [],
     )
     # Requests that a person may send are written beside the plan, not as a part of it.
     extra: dict[str, FileText] = {
@@ -248,7 +299,7 @@ def _emergency_by_name(inputs: Inputs) -> set[str]:
 def _suspect(store: Store, principals: Sequence[str], suspicion: Suspicion) -> None:
     """Store a person's suspicion as a decision on each principal, beside the existing decisions."""
     newest = store.frame("SELECT max(time) AS newest FROM base.events")["newest"][0]
-    until = suspicion.until or newest or suspicion.since
+    until = suspicion.until or max(newest or suspicion.since, suspicion.since)
     if until < suspicion.since:
         raise UsageError("the suspect time ends before it begins")
     end = (max(newest or until, until) + dt.timedelta(days=_HOLDS_DAYS)).date()
@@ -264,6 +315,23 @@ def _suspect(store: Store, principals: Sequence[str], suspicion: Suspicion) -> N
         replace_decisions(con, [*rows, *fresh])
 
 
+def _suspect_calls(principals: Sequence[str], store: Store, inputs: Inputs) -> tuple[int, dt.datetime | None]:
+    """Return the number of suspect calls of principals, and when the first began.
+
+    Calls of pruned days, and calls that were reduced elsewhere, are counted by the day.
+    """
+    calls, first = store.frame(
+        "SELECT count(DISTINCT event_key) AS calls, min(time) AS first FROM quarantine "
+        "WHERE list_contains($who, principal_id)",
+        {"who": list(principals)},
+    ).row(0)
+    if calls:
+        return calls, first
+    is_theirs = folded(pl.col("principal_id")).is_in(list(principals))
+    days = inputs.usage_days.filter(is_theirs & (pl.col("suspect") > 0))
+    return int(days["suspect"].sum()), days.select(pl.col("first_seen").min()).item()
+
+
 def _suspect_assignments(principals: Sequence[str], inputs: Inputs, analysis: Analysis) -> set[Key]:
     """Return the assignments that allowed suspect calls of principals, or would have allowed them."""
     is_theirs = folded(pl.col("principal_id")).is_in(list(principals))
@@ -274,44 +342,6 @@ def _suspect_assignments(principals: Sequence[str], inputs: Inputs, analysis: An
     through = used.join(calls, on=["operation", "scope"]).select("role_assignment_id", "state")
     named = suspect.select(folded(pl.col("role_assignment_id")), state=pl.lit("active"))
     return set(pl.concat([through, named]).drop_nulls().unique().iter_rows())
-
-
-def _reach(
-    principals: Sequence[str], inputs: Inputs, analysis: Analysis, plan: Plan, facts: Facts
-) -> dict[str, dict[str, Any]]:
-    """Return the reach of the first principal today, after the plan, and after the plan and the options.
-
-    The others are agents and user accounts that it acts as.
-    """
-    theirs = list(principals)
-    tenant = analysis.tenant
-    granted = read_holdings(analysis)["granted"]
-    after = holdings_after(plan, granted, inputs, tenant)
-    alone = replace(
-        tenant,
-        membership=tenant.membership.filter(
-            ~pl.col("principal_id").is_in(theirs) | (pl.col("holder") == pl.col("principal_id"))
-        ),
-    )
-    bare = replace(
-        facts,
-        owned=facts.owned.filter(~pl.col("owner_id").is_in(theirs)),
-        permissions=facts.permissions.filter(~pl.col("principal_id").is_in(theirs)),
-        roles=facts.roles.filter(~pl.col("principal_id").is_in(theirs)),
-    )
-    parts: dict[str, tuple[Facts, Tenant, Holdings]] = {
-        "today": (facts, tenant, granted),
-        "after": (facts, tenant, after),
-        "and_options": (bare, alone, after),
-    }
-    return {name: _counts(principals[0], inputs, *part) for name, part in parts.items()}
-
-
-def _counts(principal: str, inputs: Inputs, facts: Facts, tenant: Tenant, holdings: Holdings) -> dict[str, Any]:
-    """Return the counts of its reach, eligible assignments included: whoever has its session may activate."""
-    view = view_of(facts, tenant, inputs, holdings, with_eligible=True)
-    node = f"p:{principal}"
-    return described(view.frame, reached_of(view, node), own_of(view, node))
 
 
 def span_told(span: dt.timedelta) -> str:

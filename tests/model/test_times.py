@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.model.errors import UsageError
-from rightsize.model.times import read_day, read_days, read_instant, read_moment
+from rightsize.model.times import read_day, read_days, read_instant, read_last_instant, read_moment
 
 DAY = dt.date(2026, 10, 1)
 
@@ -21,6 +21,7 @@ def test_each_form_of_a_day_is_the_same_day(text: str) -> None:
     assert read_day(text) == DAY
     moment = read_moment(text)
     assert moment.end - moment.start == dt.timedelta(days=1)
+    assert read_last_instant(text) == dt.datetime.combine(DAY, dt.time.max)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rightsize.store.connection import Store
+from rightsize.store.quarantine import replace_decisions
 from rightsize.store.sealing import seal
 from tests.store.staged import VM, File, at, calls, content, guid, load, record, reduced, rows_of, sign_in
 
@@ -179,6 +180,35 @@ def test_days_whose_calls_were_pruned_are_suspect_as_a_whole(store: Store) -> No
     assert rows_of(store, "usage_days", "succeeded", "suspect") == [(1, 0), (2, 2)]
     load(store, {"signals": [signal(updated_on=at("2026-02-01"), dismissed=True)]})
     assert rows_of(store, "usage_days", "succeeded", "suspect") == [(1, 0), (2, 0)]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 1, 0)])
+def test_a_call_is_dated_by_its_beginning(order: tuple[int, ...], store: Store) -> None:
+    """One that began before the suspect time and ended in it is none of it, and it counts on the day it began.
+
+    One that began in it and ended after it is, whichever of their rows is loaded first.
+    """
+    since, until = "2026-01-20T00:00:00", "2026-01-20T12:00:00"
+    decision = {"signal_id": None, "principal": ANN, "from_time": at(since), "to_time": at(until),
+                "decision": "quarantine", "reason": "r", "owner": "o", "expires": at("2026-12-31").date()}  # fmt: skip
+    begins = calls(
+        call("before", "2026-01-19T23:59:58", outcome="started"),
+        call("within", "2026-01-20T11:59:58", outcome="started"),
+    )
+    ends = calls(call("before", "2026-01-20T00:20:00"), call("within", "2026-01-21T00:20:00"))
+    steps = [lambda: load(store, begins), lambda: load(store, ends), lambda: decide(store, decision)]
+    for step in order:
+        steps[step]()
+    assert suspects(store) == {"within": "decision"}
+    assert rows_of(store, "usage_days", "day", "succeeded", "suspect") == [
+        (at("2026-01-19").date(), 1, 0), (at("2026-01-20").date(), 1, 1),
+    ]  # fmt: skip
+    assert store.frame("SELECT min(time) FROM quarantine").item() == at("2026-01-20T11:59:58")
+
+
+def decide(store: Store, decision: dict[str, Any]) -> None:
+    with store.transaction() as con:
+        replace_decisions(con, [decision])
 
 
 @pytest.mark.parametrize("order", [1, -1])

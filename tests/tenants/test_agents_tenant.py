@@ -227,7 +227,10 @@ def test_all_agents_of_a_blueprint_are_contained_together(folder: Path, tmp_path
     result = contain_principal(folder / "s.duckdb", "Claims", tmp_path / "plan", as_of=AS_OF)
     blocked = {one.request["path"] for one in result.options if one.name == "block_sign_in"}
     assert blocked == {f"/servicePrincipals/{one}" for one in (CLAIMS, *(AGENTS[name] for name in OF_CLAIMS))}
-    assert (result.reach["today"]["takes_tenant"], result.reach["and_options"]["takes_tenant"]) == (True, False)
+    assert (result.reach.counts["today"]["takes_tenant"], result.reach.counts["and_options"]["takes_tenant"]) == (
+        True,
+        False,
+    )
     page = (tmp_path / "plan" / "containment.md").read_text(encoding="utf-8")
     assert "No agent of it keeps working; agents of other blueprints do." in page
 

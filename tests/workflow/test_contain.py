@@ -18,6 +18,7 @@ from rightsize.store.connection import open_store
 from rightsize.store.watching import commit_pass, pending_changes
 from rightsize.watch.containment import ContainmentRules, contain_signalled, is_quiet, read_rules, why_not
 from rightsize.workflow.contain import Suspicion, contain_principal
+from rightsize.workflow.prune import prune_store
 from rightsize.workflow.verify import verify_plan
 from tests.store.test_watching import concluded
 
@@ -34,7 +35,7 @@ def test_what_leads_on_is_narrowed_to_what_was_used(demo: Path, tmp_path: Path) 
     result = contain_principal(demo, USER, tmp_path / "plan")
     assert {tuple(one.principal_ids) for one in result.containment.plan.proposals} == {(result.principal_id,)}
     assert {one.kind for one in result.containment.plan.proposals} == {"custom"}
-    cells = [result.reach[name]["cells"] for name in ("today", "after", "and_options")]
+    cells = [result.reach.counts[name]["cells"] for name in ("today", "after", "and_options")]
     assert cells == sorted(cells, reverse=True)
     assert cells[0] > cells[1] > cells[2]
     checked = verify_plan(demo, tmp_path / "plan")
@@ -55,6 +56,18 @@ def test_what_was_done_in_the_suspect_time_is_no_need(demo: Path, tmp_path: Path
     assert verify_plan(db, tmp_path / "plan").refusal is None
 
 
+@pytest.mark.nightly
+def test_suspect_calls_of_pruned_days_are_counted_too(demo: Path, tmp_path: Path) -> None:
+    """Only their days are left: the first of them is the first call of its day."""
+    db = Path(shutil.copy(demo, tmp_path / "demo.duckdb"))
+    prune_store(db, 20, done=True)
+    suspicion = Suspicion(dt.datetime(2026, 8, 1), dt.datetime(2026, 8, 20), "took over", "soc")
+    result = contain_principal(db, USER, tmp_path / "plan", suspicion=suspicion)
+    assert result.suspect > 0
+    assert result.first_suspect is not None
+    assert dt.date(2026, 8, 1) <= result.first_suspect.date() <= dt.date(2026, 8, 20)
+
+
 def test_requests_are_written_with_the_way_back_and_kept_from_emergency_accounts(demo: Path, tmp_path: Path) -> None:
     """An application can be blocked and loses its permissions; a group or an emergency account is not contained."""
     result = contain_principal(demo, BRIDGE, tmp_path / "plan")
@@ -65,7 +78,8 @@ def test_requests_are_written_with_the_way_back_and_kept_from_emergency_accounts
     assert asked["remove_permission"].leads_on
     assert asked["remove_permission"].undo is not None
     assert asked["remove_permission"].undo["body"]["principalId"] == result.principal_id
-    assert (result.reach["today"]["takes_tenant"], result.reach["and_options"]["takes_tenant"]) == (True, False)
+    counts = result.reach.counts
+    assert (counts["today"]["takes_tenant"], counts["and_options"]["takes_tenant"]) == (True, False)
     written = json.loads((tmp_path / "plan" / "containment.json").read_text(encoding="utf-8"))
     assert len(written["options"]) == len(result.options)
     for name, what in (("Platform Engineers", "is a group"), ("emergency01@aldervalley.example", "emergency access")):
@@ -92,7 +106,26 @@ def test_the_command_tells_what_falls_before_and_after(
     assert [one["why"] for one in document["changes"]] == [["leads_on"]]
     assert document["dwell_seconds"] is None, "nothing of it is suspect"
     assert "after the plan: " in said.err
+    assert "`--keep-reads` keeps " in said.err, "it deploys"
     assert run(["contain", USER, "--db", str(demo), "--until", "2026-09-01"]) == 2
+
+
+def test_reads_of_a_deployer_stay_by_option_and_the_plan_verifies(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A time without seconds is taken, and a day reaches to its end."""
+    db = Path(shutil.copy(demo, tmp_path / "demo.duckdb"))
+    time = ["--since", "2026-09-28T06:00", "--until", "2026-09-28"]
+    asked = ["contain", USER, "--keep-reads", *time, "--db", str(db), "--out", str(tmp_path / "plan"), "-o", "json"]
+    assert run(asked) == 0
+    reads = json.loads(capsys.readouterr().out)["unlogged_reads"]
+    assert reads["kept"]
+    assert reads["operations"] > 0
+    with open_store(db, read_only=True) as store:
+        decided = store.table("signal_decisions").filter(reason="containment")
+    assert decided["from_time"].to_list() == [dt.datetime(2026, 9, 28, 6)]
+    assert decided["to_time"].to_list() == [dt.datetime(2026, 9, 28, 23, 59, 59, 999999)]
+    assert verify_plan(db, tmp_path / "plan").refusal is None
 
 
 def signal(store_path: Path, principal: str, number: int) -> None:

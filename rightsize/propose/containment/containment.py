@@ -4,9 +4,11 @@ An agent identity is contained with its user account, and a blueprint with all i
 
 Two kinds of its own assignments are changed: those that allowed the suspect calls, and those whose roles lead on, by
 an escalation or by defeating a layer of defence. Each is reduced to the use outside the suspect time, as an ordinary
-plan does it: narrowed, removed, or made eligible. Operations that no log can show are not kept. All other assignments
-stay, above all those of other principals. A group is never changed: `graph_requests` writes requests for the access
-that the principal has through groups, in the directory and by permissions of Microsoft Graph.
+plan does it: narrowed, removed, or made eligible. Operations that no log can show are not kept, but for the reads of
+`kept_reads` where a person asks for them. All other assignments stay, above all those of other principals. An eligible
+assignment whose activation rules are not loaded and a running activation stay in the plan: `pim_requests` writes
+requests that end them. A group is never changed: `graph_requests` writes requests for the access that the principal
+has through groups, in the directory and by permissions of Microsoft Graph.
 """
 
 from __future__ import annotations
@@ -24,15 +26,18 @@ from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.plan import plan_from_reading
+from rightsize.propose.containment.kept_reads import KeptReads, keepable_reads, price_kept_reads
 from rightsize.propose.core.fingerprint import POLICY_NEEDS
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.needs.drafts import Key, Subject, keep_reason
-from rightsize.propose.needs.needs import Profile
+from rightsize.propose.needs.first_drafts import StayingInput
+from rightsize.propose.needs.needs import NeedReader, Profile
 from rightsize.propose.needs.reading import AssignmentEvidence, LeftAlone, read_plan_settings, read_tenant
 
 # Reasons to leave an assignment unchanged that also hold for a suspect principal: they are reported, and people decide.
 _STAYS = ("excluded", "emergency_access", "first_party", "policy_remediation", "recovery", "foreign", "system_managed",
           "activated")  # fmt: skip
+_ENDS = "activated"
 _BEYOND = "beyond_containment"
 _REMOVED = "no log shows a use of it outside the suspect time"
 
@@ -47,6 +52,9 @@ class Containment:
         why: For each of them `suspect`, `leads_on`, or both.
         stays: Assignments that should be changed and are not, each with the reason.
         groups: Groups through which the principals reach assignments, and which no plan changes.
+        by_request: Those of `stays` that a request to Privileged Identity Management can end.
+        places: For each of `stays` the name of its role, and its scope.
+        reads: The reads that `keep_reads` keeps, or would keep.
     """
 
     plan: Plan
@@ -54,6 +62,9 @@ class Containment:
     why: Mapping[Key, tuple[str, ...]]
     stays: Mapping[Key, str]
     groups: tuple[str, ...]
+    by_request: tuple[Key, ...]
+    places: Mapping[Key, tuple[str, str]]
+    reads: KeptReads
 
 
 def contain(
@@ -64,6 +75,7 @@ def contain(
     *,
     content_hash: str,
     suspect: Collection[Key] = (),
+    keep_reads: bool = False,
 ) -> Containment:
     """Return the containment of principals, proved like any plan.
 
@@ -74,11 +86,13 @@ def contain(
         options: The options: exclusions, emergency access accounts, and the window.
         content_hash: Hash of the stored content that the plan is made from.
         suspect: Assignments that allowed suspect calls, besides those that the analysis names.
+        keep_reads: Keep the unlogged reads that the kept operations need.
 
     Raises:
         InternalError: A proof or the replay failed.
     """
-    chosen = replace(options, reads=Reads.NONE, unobservable=Unobservable.DROP, direct_assignments=False)
+    reads = Reads.SIBLING if keep_reads else Reads.NONE
+    chosen = replace(options, reads=reads, unobservable=Unobservable.DROP, direct_assignments=False, peers=False)
     reading = read_tenant(inputs, analysis)
     settings = read_plan_settings(reading, chosen)
     untouched = settings.left_alone.untouched
@@ -86,18 +100,32 @@ def contain(
     why = _reasons(own, analysis, {*suspect, *_quarantined(analysis)})
     stays = {key: untouched[key] for key in why if untouched.get(key, "").partition(":")[0] in _STAYS}
     contained = tuple(sorted(key for key in why if key not in stays))
-    left_alone, evidence = _confined(reading.today.subjects, settings.left_alone, reading.evidence, set(contained))
+    kept = keepable_reads(reading.today.book.index)
+    subjects, alone = reading.today.subjects, settings.left_alone
+    left_alone, evidence = _confined(subjects, alone, reading.evidence, set(contained), kept if keep_reads else 0)
     confined = replace(reading, evidence=evidence)
     plan = plan_from_reading(confined, replace(settings, left_alone=left_alone), content_hash)
     refused = {one.assignment: one.reason for one in plan.proposals if one.kind.keeps and one.assignment in contained}
     changed = tuple(key for key in contained if key not in refused)
-    kept = {key for key in why if key not in changed}
+    # Azure lists a running activation a second time, as an active assignment.
+    twins = {(key[0], "active") for key in why if key[1] == "activated"}
+    left = {key for key in why if key not in changed} - twins
+    _, with_reads = _confined(subjects, alone, reading.evidence, set(changed), kept)
+    reader = NeedReader(reading.today.book, replace(chosen, reads=Reads.SIBLING), reading.checks)
+    staying = StayingInput(subjects, left_alone, with_reads, reader)
+    priced = price_kept_reads(staying, analysis.tenant, changed, inputs.resources, is_kept=keep_reads)
     return Containment(
         plan=_only(plan, set(changed), _own_readings(plan, inputs, analysis, principals)),
         contained=changed,
         why={key: why[key] for key in changed},
-        stays={key: keep_reason(stays[key]) if key in stays else refused[key] for key in sorted(kept)},
+        stays={key: keep_reason(stays[key]) if key in stays else refused[key] for key in sorted(left)},
         groups=_holders(analysis, principals),
+        by_request=tuple(sorted(key for key in left if key[1] != "active" and stays.get(key, _ENDS) == _ENDS)),
+        places={
+            key: (plan.names.get(own[key].role_definition_id, own[key].role_definition_id), own[key].scope)
+            for key in sorted(left)
+        },
+        reads=priced,
     )
 
 
@@ -120,13 +148,16 @@ def _reasons(own: Mapping[Key, Subject], analysis: Analysis, suspect: Collection
 
 
 def _confined(
-    subjects: Iterable[Subject], left_alone: LeftAlone, evidence: AssignmentEvidence, contained: Set[Key]
+    subjects: Iterable[Subject], left_alone: LeftAlone, evidence: AssignmentEvidence, contained: Set[Key], reads: int
 ) -> tuple[LeftAlone, AssignmentEvidence]:
-    """Return the same with only the contained assignments open to change, by which only used operations are kept."""
+    """Return the same with only the contained assignments open to change, by which only used operations are kept.
+
+    `reads` are the unlogged reads that may stay where an option keeps them.
+    """
     untouched = {subject.key: left_alone.untouched.get(subject.key, _BEYOND) for subject in subjects}
     undecided = left_alone.undecided
     profiles = {
-        key: _bare(profile, is_used=bool(evidence.uses.get(key))) if key in contained else profile
+        key: _bare(profile, reads, is_used=bool(evidence.uses.get(key))) if key in contained else profile
         for key, profile in evidence.profiles.items()
     }
     # An assignment without a profile has no known use.
@@ -142,11 +173,11 @@ _HOLDING = ("conditional", "scope_tree_unknown", "role_not_loaded")
 """Reasons why an assignment cannot be narrowed even if only its used operations are to stay."""
 
 
-def _bare(profile: Profile, *, is_used: bool) -> Profile:
-    """Return a profile by which only used operations stay, and their linked checks."""
+def _bare(profile: Profile, reads: int, *, is_used: bool) -> Profile:
+    """Return a profile by which only used operations stay, their linked checks, and some of the given reads."""
     whole = profile.reads | profile.linked | profile.hidden | profile.open | profile.unused
-    linked = profile.linked if is_used else 0
-    return Profile(linked=linked, unused=whole & ~linked, reasons=profile.reasons)
+    linked, seen = (profile.linked, profile.reads & reads) if is_used else (0, 0)
+    return Profile(reads=seen, linked=linked, unused=whole & ~(linked | seen), reasons=profile.reasons)
 
 
 def _own_readings(

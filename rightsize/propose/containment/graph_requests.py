@@ -1,14 +1,15 @@
-"""Write the Microsoft Graph requests that contain a principal beyond its Azure roles; only a person sends them.
+"""Write the requests that contain a principal beyond a plan for its Azure roles; only a person sends them.
 
 Sources: Microsoft Graph REST reference v1.0: "Update user", "user: revokeSignInSessions", "Update servicePrincipal",
-"Remove member", "Delete unifiedRoleAssignment", "Create roleEligibilityScheduleRequest", "Delete
-appRoleAssignedTo", "Delete oAuth2PermissionGrant", "Remove owner",
-"Remove directory role member".
+"Remove member", "Delete unifiedRoleAssignment", "Create roleEligibilityScheduleRequest", "Delete appRoleAssignedTo",
+"Create eligibilityScheduleRequest" and "Create assignmentScheduleRequest" of groups, "Delete oAuth2PermissionGrant",
+"Remove owner", "Remove directory role member".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +17,14 @@ import polars as pl
 
 from rightsize.analyze.text import folded
 from rightsize.model.tables.directory_roles import LISTED_MEMBER
+from rightsize.rbac.text import fold
 from rightsize.rules.escalation import escalation_rules
 
 _OBJECT = "https://graph.microsoft.com/v1.0/directoryObjects/"
 _ELSEWHERE = "change a synced group in its own directory, and a dynamic group by its rule"
 _ALWAYS = "2000-01-01T00:00:00Z"
+DONE, UNDONE = "containment", "end of containment"
+"""The justifications of a request to Privileged Identity Management, and of the one that reverses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,8 @@ class Option:
         name: Its name: block_sign_in, revoke_sessions, leave_group and so on.
         text: Its effect, in one clause.
         leads_on: Whether the access that it removes leads to further access by a rule of escalation.
-        request: `method`, `path` below the version, `body` or None.
+        request: `method`, `path`, `body` or None. A path with an `api-version` is one of Azure Resource Manager, every
+            other is below the version of Microsoft Graph.
         undo: The request that reverses it, in the same form; None where there is none.
     """
 
@@ -47,20 +52,25 @@ class Option:
                 "undo": dict(self.undo) if self.undo else None}  # fmt: skip
 
 
-def _ask(method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def ask(method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a request as plain values."""
     return {"method": method, "path": path, "body": dict(body) if body is not None else None}
 
 
-def write_options(principal: str, kind: str, table_of: Callable[[str], pl.DataFrame]) -> tuple[Option, ...]:
+def write_options(
+    principal: str, kind: str, table_of: Callable[[str], pl.DataFrame], eligible: Iterable[Option] = ()
+) -> tuple[Option, ...]:
     """Return the containment steps for a principal, with the request and the undo of each.
 
     Args:
         principal: Its folded id.
         kind: User, ServicePrincipal, ManagedIdentity or Group.
         table_of: A function that returns a table of the store by name, for example `Store.table`.
+        eligible: The requests that end its eligible Azure roles and activations, as `pim_requests` writes them.
     """
     parts = (
         _sign_in(principal, kind, table_of),
+        eligible,
         _groups(principal, table_of),
         _directory_roles(principal, table_of),
         (option for _, option in permission_options(principal, table_of)),
@@ -72,14 +82,14 @@ def write_options(principal: str, kind: str, table_of: Callable[[str], pl.DataFr
 def _sign_in(principal: str, kind: str, table_of: Callable[[str], pl.DataFrame]) -> Iterator[Option]:
     if kind == "User":
         place = f"/users/{principal}"
-        yield Option("block_sign_in", "blocks every new sign-in", True, _ask("PATCH", place, {"accountEnabled": False}),
-                     _ask("PATCH", place, {"accountEnabled": True}))  # fmt: skip
+        yield Option("block_sign_in", "blocks every new sign-in", True, ask("PATCH", place, {"accountEnabled": False}),
+                     ask("PATCH", place, {"accountEnabled": True}))  # fmt: skip
         text = "ends all sessions: refresh tokens at once, access tokens when they expire, mostly within an hour"
-        yield Option("revoke_sessions", text, True, _ask("POST", f"{place}/revokeSignInSessions"), None)
+        yield Option("revoke_sessions", text, True, ask("POST", f"{place}/revokeSignInSessions"), None)
     elif kind == "ServicePrincipal" and not _is_managed(principal, table_of):
         place = f"/servicePrincipals/{principal}"
         yield Option("block_sign_in", "blocks every new token of the application", True,
-                     _ask("PATCH", place, {"accountEnabled": False}), _ask("PATCH", place, {"accountEnabled": True}),
+                     ask("PATCH", place, {"accountEnabled": False}), ask("PATCH", place, {"accountEnabled": True}),
                      )  # fmt: skip
 
 
@@ -98,19 +108,52 @@ def _groups(principal: str, table_of: Callable[[str], pl.DataFrame]) -> Iterator
     holders |= set(folded(table_of("directory_role_assignments")["principal_id"].drop_nulls()))
     listed = table_of("group_members").filter(pl.col("listing") == "members")
     direct = listed.select(group=folded(pl.col("group_id")), member=folded(pl.col("member_id")))
-    for group in direct.filter(pl.col("member") == principal)["group"].unique().sort():
+    mine = direct.filter(pl.col("member") == principal)["group"]
+    governed = table_of("group_schedule_instances").filter(folded(pl.col("principal_id")) == principal)
+    for row in governed.filter(pl.col("state") != "active").sort("state", "instance_id").to_dicts():
+        above = {group := fold(row["group_id"]), *closure.filter(pl.col("member") == fold(row["group_id"]))["group"]}
+        if above & holders:
+            yield _governed_membership(principal, row, named.get(group) or group)
+    # A member by an activation leaves by its end: the way back would make it a permanent member.
+    activated = governed.filter((pl.col("state") == "activated") & (pl.col("access") == "member"))["group_id"]
+    for group in mine.filter(~mine.is_in(folded(activated).implode())).unique().sort():
         above = {group, *closure.filter(pl.col("member") == group)["group"]}
         if not above & holders:
             continue
         member = f"/groups/{group}/members"
         text = f"removes it from the group {named.get(group) or group}; {_ELSEWHERE}"
-        yield Option("leave_group", text, True, _ask("DELETE", f"{member}/{principal}/$ref"),
-                     _ask("POST", f"{member}/$ref", {"@odata.id": _OBJECT + principal}))  # fmt: skip
+        yield Option("leave_group", text, True, ask("DELETE", f"{member}/{principal}/$ref"),
+                     ask("POST", f"{member}/$ref", {"@odata.id": _OBJECT + principal}))  # fmt: skip
+
+
+def _governed_membership(principal: str, row: Mapping[str, Any], group: str) -> Option:
+    """Return the request that ends an eligible or activated membership or ownership of a group under PIM."""
+    is_eligible = row["state"] == "eligible"
+    place = "/identityGovernance/privilegedAccess/group/" + ("eligibility" if is_eligible else "assignment")
+    about = {"accessId": row["access"], "principalId": principal, "groupId": row["group_id"]}
+    word = "ownership" if row["access"] == "owner" else "membership"
+    text = f"ends the {'eligible' if is_eligible else 'activated'} {word} of the group {group}"
+    return Option("end_eligibility" if is_eligible else "end_activation", text, True,
+                  ask("POST", f"{place}ScheduleRequests", {"action": "adminRemove", **about, "justification": DONE}),
+                  ask("POST", f"{place}ScheduleRequests", {"action": "adminAssign", **about, "justification": UNDONE,
+                                                           "scheduleInfo": schedule(row["end_on"])}))  # fmt: skip
+
+
+def schedule(end_on: dt.datetime | None) -> dict[str, Any]:
+    """Return the schedule of an assignment that ends at a time, or never."""
+    if end_on is None:
+        return {"startDateTime": _ALWAYS, "expiration": {"type": "noExpiration"}}
+    return {"startDateTime": _ALWAYS, "expiration": {"type": "afterDateTime", "endDateTime": f"{end_on.isoformat()}Z"}}
 
 
 def _directory_roles(principal: str, table_of: Callable[[str], pl.DataFrame]) -> Iterator[Option]:
     names = dict(table_of("directory_roles").select("directory_role_id", "role_name").iter_rows())
     held = table_of("directory_role_assignments").filter(folded(pl.col("principal_id")) == principal)
+    place_of_role = ["directory_role_id", "scope"]
+    running = held.filter(pl.col("state") == "activated").select(place_of_role)
+    # The plain listing has a running activation as an active assignment.
+    is_twin = held.filter(pl.col("state") == "active").join(running, on=place_of_role, nulls_equal=True, how="semi")
+    held = held.join(is_twin, on=["role_assignment_id", "state"], how="anti")
     for row in held.sort("role_assignment_id", "state").to_dicts():
         role, scope = row["directory_role_id"], row["scope"] or "/"
         about = {"principalId": principal, "roleDefinitionId": role, "directoryScopeId": scope}
@@ -118,21 +161,20 @@ def _directory_roles(principal: str, table_of: Callable[[str], pl.DataFrame]) ->
         if row["state"] == "active" and row["member_type"] is None:
             place = "/roleManagement/directory/roleAssignments"
             assignment = row["role_assignment_id"]
-            taken = _ask("DELETE", f"{place}/{assignment}")
+            taken = ask("DELETE", f"{place}/{assignment}")
             if assignment.startswith(LISTED_MEMBER):
                 # The older listing has no ids of assignments.
-                taken = _ask("DELETE", f"/directoryRoles(roleTemplateId='{role}')/members/{principal}/$ref")
+                taken = ask("DELETE", f"/directoryRoles(roleTemplateId='{role}')/members/{principal}/$ref")
             text = f"removes the directory role {name}"
-            yield Option("remove_directory_role", text, True, taken, _ask("POST", place, about))
+            yield Option("remove_directory_role", text, True, taken, ask("POST", place, about))
             continue
         word = "Eligibility" if row["state"] == "eligible" else "Assignment"
         place = f"/roleManagement/directory/role{word}ScheduleRequests"
-        again = {"startDateTime": _ALWAYS, "expiration": {"type": "noExpiration"}}
-        state = "eligibility" if row["state"] == "eligible" else "assignment"
-        yield Option("remove_directory_role", f"ends the {state} for the directory role {name}", True,
-                     _ask("POST", place, {"action": "adminRemove", **about, "justification": "containment"}),
-                     _ask("POST", place, {"action": "adminAssign", **about, "justification": "end of containment",
-                                          "scheduleInfo": again}))  # fmt: skip
+        what = {"eligible": "eligibility", "activated": "running activation"}.get(row["state"], "assignment")
+        yield Option("remove_directory_role", f"ends the {what} for the directory role {name}", True,
+                     ask("POST", place, {"action": "adminRemove", **about, "justification": DONE}),
+                     ask("POST", place, {"action": "adminAssign", **about, "justification": UNDONE,
+                                         "scheduleInfo": schedule(row["end_on"])}))  # fmt: skip
 
 
 def permission_options(principal: str, table_of: Callable[[str], pl.DataFrame]) -> Iterator[tuple[str, Option]]:
@@ -149,8 +191,8 @@ def permission_options(principal: str, table_of: Callable[[str], pl.DataFrame]) 
         about = {"principalId": principal, "resourceId": row["resource_id"], "appRoleId": row["app_role_id"]}
         grant = row["app_role_assignment_id"]
         yield grant, Option("remove_permission", f"removes the application permission {name} of {row['resource_name']}",
-                            str(name).lower() in rules, _ask("DELETE", f"{place}/{grant}"),
-                            _ask("POST", place, about))  # fmt: skip
+                            str(name).lower() in rules, ask("DELETE", f"{place}/{grant}"),
+                            ask("POST", place, about))  # fmt: skip
     grants = table_of("permission_grants").filter(
         (folded(pl.col("client_id")) == principal) | (folded(pl.col("principal_id")) == principal)
     )
@@ -163,8 +205,8 @@ def permission_options(principal: str, table_of: Callable[[str], pl.DataFrame]) 
         grant = row["permission_grant_id"]
         yield grant, Option("remove_consent", f"removes the delegated permissions {', '.join(words)}",
                             any(word.lower() in rules for word in words),
-                            _ask("DELETE", f"/oauth2PermissionGrants/{grant}"),
-                            _ask("POST", "/oauth2PermissionGrants", about))  # fmt: skip
+                            ask("DELETE", f"/oauth2PermissionGrants/{grant}"),
+                            ask("POST", "/oauth2PermissionGrants", about))  # fmt: skip
 
 
 def _owned(principal: str, table_of: Callable[[str], pl.DataFrame]) -> Iterator[Option]:
@@ -181,5 +223,5 @@ def _owned(principal: str, table_of: Callable[[str], pl.DataFrame]) -> Iterator[
         root = "groups" if kind == "Group" else "servicePrincipals" if kind else "applications"
         place = f"/{root}/{thing}/owners"
         yield Option("remove_owner", f"removes it from the owners of {name or app or thing}", True,
-                     _ask("DELETE", f"{place}/{principal}/$ref"),
-                     _ask("POST", f"{place}/$ref", {"@odata.id": _OBJECT + principal}))  # fmt: skip
+                     ask("DELETE", f"{place}/{principal}/$ref"),
+                     ask("POST", f"{place}/$ref", {"@odata.id": _OBJECT + principal}))  # fmt: skip

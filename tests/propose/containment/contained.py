@@ -1,0 +1,53 @@
+"""Contain a principal of a small tenant: its containment, its requests, and its reach before and after."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.facts import read_facts
+from rightsize.analyze.inputs import empty
+from rightsize.analyze.verdicts import analyse
+from rightsize.analyze.window import choose_window
+from rightsize.propose.containment.containment import Containment, contain
+from rightsize.propose.containment.graph_requests import Option, write_options
+from rightsize.propose.containment.pim_requests import eligible_options
+from rightsize.propose.containment.reach_after import ReachAfter, ReachInput, reach_after
+from rightsize.propose.core.options import PlanOptions
+from tests.propose.small_tenant import DAY0, DAYS, SmallTenant
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass
+class Contained:
+    """The containment of a principal, its requests, and what is reached."""
+
+    found: Containment
+    options: tuple[Option, ...]
+    reach: ReachAfter
+
+
+def contained(
+    tenant: SmallTenant, who: str, kind: str = "User", *, keep_reads: bool = False, **more: Rows
+) -> Contained:
+    """Contain a principal; `more` has the rows of the tables that no analysis of Azure roles reads."""
+    inputs = tenant.inputs()
+    analysis = analyse(inputs, choose_window(inputs, DAY0 + dt.timedelta(days=DAYS), DAYS, 0, None))
+
+    def table_of(name: str) -> pl.DataFrame:
+        held = getattr(inputs, name, None)
+        if held is not None:
+            return held
+        return pl.DataFrame(more.get(name, []), schema=empty(name).schema)
+
+    found = contain(inputs, analysis, [who], PlanOptions(forget_days=0), content_hash="0" * 64, keep_reads=keep_reads)
+    ends = eligible_options(who, found.by_request, inputs.role_assignments, found.plan.names, "0" * 64)
+    options = write_options(who, kind, table_of, ends)
+    is_blocked = any(one.name == "block_sign_in" for one in options)
+    facts = read_facts(inputs, table_of)
+    reach = reach_after(ReachInput([who], inputs, analysis, facts, found.plan, found.by_request, is_blocked=is_blocked))
+    return Contained(found, options, reach)
