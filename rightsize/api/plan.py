@@ -37,8 +37,7 @@ class Plan:
 
     Examples:
         >>> import rightsize
-        >>> store = rightsize.open("tenant.duckdb")
-        >>> plan = store.propose(as_of="2026-04-01")
+        >>> plan = rightsize.read_plan("plan", rightsize.open("tenant.duckdb", read_only=True))
         >>> plan.proposals.select("principal", "role", "kind").rows()
         [('mei@example.com', 'Contributor', 'custom'), ('pat@example.com', 'Reader', 'keep')]
     """
@@ -88,9 +87,8 @@ its upper bound, 0 to 1 |
 
         Examples:
             >>> import rightsize
-            >>> plan = rightsize.open("tenant.duckdb").propose()
-            >>> [block.actions for role in plan.roles for block in role.permissions]
-            [('Microsoft.Compute/virtualMachines/start/action',), ('*/read',)]
+            >>> [role.role_name for role in rightsize.read_plan("plan").roles]
+            ['VM Operator – rg-app']
         """
         return tuple(one.definition for one in self._plan.roles)
 
@@ -133,12 +131,10 @@ its upper bound, 0 to 1 |
 
         Examples:
             >>> import rightsize
-            >>> plan = rightsize.open("tenant.duckdb").propose()
-            >>> files = plan.write("plan")
-            >>> "plan.json" in files
-            True
-            >>> bool(rightsize.read_plan("plan", rightsize.open("tenant.duckdb")).verify())
-            True
+            >>> store = rightsize.open("tenant.duckdb", read_only=True)
+            >>> files = rightsize.read_plan("plan", store).write("copy")
+            >>> "plan.json" in files, bool(rightsize.read_plan("copy", store).verify())
+            (True, True)
         """
         out = Path(folder)
         if out.exists() and out.samefile(self._folder):

@@ -110,8 +110,8 @@ class LogsAnswer:
         >>> logs = rightsize.open("tenant.duckdb").logs()
         >>> logs.covered.select("source", "observed", "declared_empty", "missing").rows()
         [('activity_log', 3, 87, 0)]
-        >>> logs.missing["item"][0]
-        'inventory'
+        >>> logs.missing.select("rank", "item", "decides_on").rows()
+        [(1, 'sign_ins:user', datetime.date(2026, 5, 31))]
     """
 
     covered: pl.DataFrame
@@ -134,12 +134,11 @@ class VerifyAnswer:
 
     Examples:
         >>> import rightsize
-        >>> with rightsize.open("tenant.duckdb") as store:
-        ...     answer = store.propose().verify()
+        >>> answer = rightsize.read_plan("plan", rightsize.open("tenant.duckdb", read_only=True)).verify()
         >>> bool(answer), answer.is_stale, answer.faults.height
         (True, False, 0)
-        >>> if not answer:
-        ...     raise answer.refusal
+        >>> answer.summary
+        '1 changes proved, 1 calls of 2025-02-25 to 2026-03-31 allowed, 0 need an activation'
     """
 
     is_stale: bool

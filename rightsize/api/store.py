@@ -100,7 +100,7 @@ class Store(ReadStore):
             ...     scope="/subscriptions/11111111-1111-4111-8111-111111111111",
             ... )
             >>> loaded.files.group_by("source").len().sort("source")["source"].to_list()
-            ['activity_log', 'operations', 'principals', 'role_assignments', 'role_definitions', 'scopes']
+            ['activity_log', 'operations', 'role_assignments', 'role_definitions', 'subscriptions', 'users']
             >>> loaded.rejects.height
             0
         """
@@ -157,7 +157,7 @@ class Store(ReadStore):
             >>> import rightsize
             >>> store = rightsize.open("tenant.duckdb")
             >>> store.analyze().select("name", "granted", "used", "unused").rows()
-            [('mei@example.com', 6, 1, 4), ('pat@example.com', 2, 0, 0)]
+            [('mei@example.com', 7, 1, 4), ('pat@example.com', 2, 0, 0)]
         """
         self._require(writing=True)
         if by not in frames.ANALYSED:
@@ -253,7 +253,7 @@ class Store(ReadStore):
             >>> store = rightsize.open("tenant.duckdb")
             >>> plan = store.propose(reads="sibling", exclude="pat@example.com")
             >>> plan.options["reads"], plan.options["exclude"]
-            ('sibling', ['22222222-2222-4222-8222-222222222222'])
+            ('sibling', ['pat@example.com'])
             >>> store.propose(reads="some")
             Traceback (most recent call last):
             rightsize.model.errors.UsageError: `--reads some` is not one of none, sibling, namespace, all
@@ -335,7 +335,7 @@ class Store(ReadStore):
             >>> import rightsize
             >>> logs = rightsize.open("tenant.duckdb").logs(budget=10)
             >>> logs.missing.select("rank", "item", "price_per_month", "chosen").head(1).rows()
-            [(1, 'inventory', 0.0, True)]
+            [(1, 'sign_ins:user', 0.0499, True)]
         """
         self._require(writing=True)
         require_least(0, budget=budget, records_per_day=records_per_day, forget_days=forget_days)
@@ -403,9 +403,7 @@ def read_plan(folder: Place, store: Store | None = None) -> Plan:
 
     Examples:
         >>> import rightsize
-        >>> files = rightsize.open("tenant.duckdb").propose().write("plan")
-        >>> plan = rightsize.read_plan("plan")
-        >>> plan.window
+        >>> rightsize.read_plan("plan").window
         (datetime.date(2026, 1, 1), datetime.date(2026, 3, 31))
     """
     return open_plan(folder, store.path if store is not None else None)

@@ -142,11 +142,10 @@ class ReadStore:
 
         Examples:
             >>> import rightsize
-            >>> store = rightsize.open("tenant.duckdb")
-            >>> plan = store.propose()
+            >>> store = rightsize.open("tenant.duckdb", read_only=True)
             >>> store.next_steps().select("rank", "wave", "principal", "share").rows()
             [(1, 3, 'mei@example.com', 1.0)]
-            >>> store.next_steps(plan).equals(store.next_steps())
+            >>> store.next_steps("plan").equals(store.next_steps())
             True
         """
         self._require()
