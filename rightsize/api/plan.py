@@ -87,8 +87,8 @@ its upper bound, 0 to 1 |
 
         Examples:
             >>> import rightsize
-            >>> [role.role_name for role in rightsize.read_plan("plan").roles]
-            ['VM Operator – rg-app']
+            >>> [block.actions for role in rightsize.read_plan("plan").roles for block in role.permissions]
+            [('Microsoft.Compute/virtualMachines/start/action',)]
         """
         return tuple(one.definition for one in self._plan.roles)
 

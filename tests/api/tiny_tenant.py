@@ -101,8 +101,14 @@ def write_exports(folder: Path) -> None:
         ],
         "assignments.json": [_assignment(1, MEI, CONTRIBUTOR), _assignment(2, PAT, READER)],
         "subscriptions.json": [
-            {"cloudName": "AzureCloud", "id": SUBSCRIPTION, "isDefault": True, "name": "Production", "state": "Enabled",
-             "tenantId": MEI}
+            {
+                "cloudName": "AzureCloud",
+                "id": SUBSCRIPTION,
+                "isDefault": True,
+                "name": "Production",
+                "state": "Enabled",
+                "tenantId": MEI,
+            }
         ],
         "users.json": {"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#users", "value": users},
         "activity.json": [_call(day) for day in ("2026-01-10", "2026-02-10", "2026-03-30")],
