@@ -17,6 +17,8 @@ WITHOUT_STATE = ("ContainmentAnswer", "EvidenceWarning", "contains")
 """The examples that need no store."""
 PLAIN = {"GateError", "AccessError", "EvidenceError", "InputError", "InternalError", "RightsizeError", "ServiceError"}
 NOUNS = {"PermissionBlock", "Reason", "RoleDefinition", "UsageError", "Witness", "__version__"}
+REPEATED = ("LoadAnswer", "LogsAnswer", "VerifyAnswer")
+"""The examples of answers to calls whose own examples make the same steps."""
 FINDER = doctest.DocTestFinder(recurse=False, exclude_empty=False)
 
 
@@ -63,7 +65,13 @@ def test_an_example_without_a_store_is_true(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - set(WITHOUT_STATE)))
+@pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - {*WITHOUT_STATE, *REPEATED}))
 def test_an_example_is_true(name: str, tiny: Path) -> None:
     """They run one beside the other, each in a folder with the exports, the store and the plan of a tiny tenant."""
+    _run(name)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", REPEATED)
+def test_an_example_of_an_answer_is_true(name: str, tiny: Path) -> None:
     _run(name)
