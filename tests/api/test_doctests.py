@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ PLAIN = {"GateError", "AccessError", "EvidenceError", "InputError", "InternalErr
 NOUNS = {"PermissionBlock", "Reason", "RoleDefinition", "UsageError", "Witness", "__version__"}
 REPEATED = ("LoadAnswer", "LogsAnswer", "VerifyAnswer")
 """The examples of answers to calls whose own examples make the same steps."""
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 FINDER = doctest.DocTestFinder(recurse=False, exclude_empty=False)
 
 
@@ -46,9 +48,8 @@ EXAMPLES = {name: test for name, found in _documented() if (test := _examples(na
 
 
 def _run(name: str) -> None:
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     said: list[str] = []
-    result = doctest.DocTestRunner(optionflags=flags).run(EXAMPLES[name], out=said.append, clear_globs=False)
+    result = doctest.DocTestRunner(optionflags=FLAGS).run(EXAMPLES[name], out=said.append, clear_globs=False)
     assert result.failed == 0, "".join(said)
     assert result.attempted
 
@@ -75,3 +76,15 @@ def test_an_example_is_true(name: str, tiny: Path) -> None:
 @pytest.mark.parametrize("name", REPEATED)
 def test_an_example_of_an_answer_is_true(name: str, tiny: Path) -> None:
     _run(name)
+
+
+@pytest.mark.slow
+def test_the_how_to_is_true(tiny: Path) -> None:
+    """The examples of `docs/python.md` are one session, from its first line to its last."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
+    session = "\n".join(re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE))
+    said: list[str] = []
+    test = doctest.DocTestParser().get_doctest(session, {}, "docs/python.md", None, None)
+    result = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=said.append)
+    assert result.attempted > 20
+    assert result.failed == 0, "".join(said)
