@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -48,15 +49,15 @@ def path_of(place: Place | None) -> Path | None:
     return None if place is None else Path(place)
 
 
-def require_least(least: int, **numbers: float | None) -> None:
-    """Raise UsageError if a number is below the least that its option takes.
+def require_least(least: float, **numbers: float | None) -> None:
+    """Raise UsageError if a number is below the least that its option takes, or not finite.
 
     Raises:
         UsageError: One is.
     """
     for name, number in numbers.items():
-        if number is not None and not number >= least:
-            raise UsageError(f"`{name}={number}` is below {least}")
+        if number is not None and not (math.isfinite(number) and number >= least):
+            raise UsageError(f"`{name}={number}` is not a number from {least:g} up")
 
 
 @contextmanager

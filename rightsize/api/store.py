@@ -363,8 +363,8 @@ def open(path: Place, *, create: bool = False, read_only: bool = False) -> Store
     """Return a store that is there, checked to be one.
 
     A store that an older version of rightsize wrote is brought up to date, unless it is opened read-only. The check
-    takes the file for a moment: open it read-only where others read it at the same time. `rightsize.toml` and
-    `RIGHTSIZE_DB` do not count here.
+    takes the file for a moment: open it read-only where others read it at the same time. Of the environment only the
+    limits `RIGHTSIZE_MEMORY_LIMIT` and `RIGHTSIZE_SPILL_FOLDER` count here, and no `rightsize.toml`.
 
     Args:
         path: The file.

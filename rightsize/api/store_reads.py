@@ -168,7 +168,8 @@ class ReadStore:
             statement: One `SELECT`, `WITH`, `FROM`, `DESCRIBE`, `SHOW` or `EXPLAIN`.
             max_rows: More rows than this are an error, so that no answer is cut in silence.
             timeout: Seconds after which it is stopped.
-            **parameters: The value of each `$name`: text, number, day, time, boolean, null, or a list of them.
+            **parameters: The value of each `$name`: text, number, day, time, boolean, null, or a list of them. None is
+                called `max_rows` or `timeout`.
 
         Raises:
             UsageError: It does not only read, does not run, takes too long or too much memory, or has too many rows.
@@ -186,6 +187,7 @@ class ReadStore:
         """
         self._require()
         require_least(1, max_rows=max_rows)
+        require_least(0.1, timeout=timeout)
         answer = run_statement(self._path, statement, parameters, max_rows=max_rows, timeout=timeout)
         if answer.cut:
             raise UsageError(

@@ -58,6 +58,9 @@ def test_a_store_says_what_it_does_not_do(tiny: Path) -> None:
                 call()
         with pytest.raises(rightsize.UsageError, match="more than 1 rows"):
             store.sql("FROM principals", max_rows=1)
+        for wrong in ({"max_rows": 0}, {"timeout": float("nan")}):
+            with pytest.raises(rightsize.UsageError, match="is not a number from"):
+                store.sql("SELECT 1", **wrong)
         empty = store.sql("SELECT principal_id, [1] AS many, uuid() AS guid FROM principals WHERE false")
         assert empty.columns == ["principal_id", "many", "guid"]
         asked = store.sql("SELECT $day AS day, $texts AS texts, uuid() AS guid", day=dt.date(2026, 1, 1), texts=["a"])
