@@ -114,6 +114,18 @@ def _every_name(inputs: Inputs) -> pl.DataFrame:
     return rows.select(folded(pl.col("principal_id")), folded(pl.col("name"))).unique()
 
 
+def with_role_names(inputs: Inputs, assignments: pl.DataFrame) -> pl.DataFrame:
+    """Return assignments with the name of each `role`: of its definition, else of the listing, else its id."""
+    definitions = inputs.role_definitions
+    roles = definitions.select(role=folded(definitions["role_definition_id"]), defined_name="role_name")
+    roles = roles.unique("role", keep="first", maintain_order=True)
+    return (
+        assignments.join(roles, on="role", how="left", maintain_order="left")
+        .with_columns(role_name=pl.coalesce("defined_name", "role_name", "role"))
+        .drop("defined_name")
+    )
+
+
 @once("principals")
 def principal_ids(inputs: Inputs) -> pl.Series:
     """Return the ids of the table `principals`, folded, row by row."""

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.naming import principal_ids, principal_names
+from rightsize.analyze.naming import principal_ids, principal_names, with_role_names
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import OutOfCoverage, Verdict
 from rightsize.analyze.scores import bucket_of
@@ -102,14 +102,10 @@ def _group_edges(inputs: Inputs) -> pl.DataFrame:
 
 
 def _assignments(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
-    definitions = inputs.role_definitions
-    roles = definitions.select(role=folded(definitions["role_definition_id"]), defined_name="role_name")
     rows = (
-        analysis.tenant.assignments.join(roles, on="role", how="left", maintain_order="left")
+        with_role_names(inputs, analysis.tenant.assignments)
         .join(analysis.profiles, on=["role_assignment_id", "state"], how="left", maintain_order="left")
-        .with_columns(
-            role_name=pl.coalesce("defined_name", "role_name", "role"), role_definition_id="role", holder="principal_id"
-        )
+        .with_columns(role_definition_id="role", holder="principal_id")
     )
     return _numbered(rows, 0).select("holder", "part", "n", *ASSIGNMENT, "profile_id")
 

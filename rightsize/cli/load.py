@@ -15,7 +15,7 @@ from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.options import Memory, Spill, TrustCollections
 from rightsize.cli.progress import erase_progress
-from rightsize.model.errors import InputError, UsageError
+from rightsize.model.errors import UsageError
 from rightsize.render.escape import for_terminal
 from rightsize.workflow import load as workflow
 from rightsize.workflow import load_spark
@@ -122,11 +122,7 @@ def load(
             trusts=lambda folder: trust_collections or (not common.no_input and _is_believed(folder)),
         )
     show_report(report, common, by_file=common.verbose > 0)
-    if all(row.source == "unknown" for row in report.rows):
-        raise InputError(
-            "nothing here can be loaded: no file is an Azure, Entra or log export",
-            hint="`rightsize exports` writes a script that fetches what can be loaded",
-        )
+    workflow.require_recognised(report)
     common.say_next_of_store(is_changed=True)
 
 

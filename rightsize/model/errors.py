@@ -34,7 +34,7 @@ class RightsizeError(Exception):
 
 
 class UsageError(RightsizeError):
-    """The command line asks for something that makes no sense."""
+    """A command or a call asks for something that makes no sense."""
 
 
 class GateError(RightsizeError):

@@ -111,7 +111,7 @@ def write_folder(files: Mapping[str, FileText], directory: Path) -> list[str]:
     try:
         for folder in sorted({"roles", *(name.partition("/")[0] for name in files if "/" in name)}):
             (directory / folder).mkdir(parents=True, exist_ok=True)
-        earlier = _read_manifest(directory)
+        earlier = read_manifest(directory)
         for name in sorted(files, key=lambda name: (name == PLAN, name)):
             _replace(directory / name, files[name])
         for name in sorted(set(earlier) - set(files)):
@@ -130,7 +130,7 @@ def note_file(directory: Path, name: str) -> None:
         InputError: The folder cannot be written.
     """
     try:
-        known = _read_manifest(directory) | {name: hashlib.sha256((directory / name).read_bytes()).hexdigest()}
+        known = read_manifest(directory) | {name: hashlib.sha256((directory / name).read_bytes()).hexdigest()}
         _replace(directory / MANIFEST, _json(dict(sorted(known.items()))))
     except OSError as error:
         raise _unwritable(directory, error) from error
@@ -369,7 +369,7 @@ def _remove_left(directory: Path) -> None:
             continue  # It lives, and is somebody else's.
 
 
-def _read_manifest(directory: Path) -> dict[str, str]:
+def read_manifest(directory: Path) -> dict[str, str]:
     """Return the files that an earlier run says it wrote; a foreign manifest counts as empty."""
     try:
         found = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -215,8 +215,9 @@ def _connect(file: Path, read_only: bool, settings: Mapping[str, str]) -> duckdb
         raise damage or InputError(f"cannot open `{file}` as a store: {str(error).splitlines()[0]}") from error
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET preserve_insertion_order = false")
-    # stdout is data.
-    connection.execute("SET enable_progress_bar = false")
+    # stdout is data. In Jupyter without ipywidgets there is no bar, and DuckDB refuses the setting (duckdb issue 7590).
+    with suppress(duckdb.InvalidInputException):
+        connection.execute("SET enable_progress_bar = false")
     return connection
 
 

@@ -14,7 +14,7 @@ from rightsize.analyze.coverage import covered_share
 from rightsize.analyze.existence_tables import existence_rows, type_rows
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import measure_layers
-from rightsize.analyze.naming import principal_names
+from rightsize.analyze.naming import principal_names, with_role_names
 from rightsize.analyze.planes import PlaneAnalysis, answers_of, sets_of_all, with_planes
 from rightsize.analyze.scores import (
     bucket_of,
@@ -159,7 +159,9 @@ def _by_principal(inputs: Inputs, scores: pl.DataFrame, planes: Sequence[PlaneAn
 
 
 def _by_assignment(inputs: Inputs, analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> list[dict[str, Any]]:
-    about = analysis.tenant.assignments.select("role_assignment_id", "state", "principal_id", "role_name", "scope")
+    about = with_role_names(inputs, analysis.tenant.assignments).select(
+        "role_assignment_id", "state", "principal_id", "role_name", "scope"
+    )
     unknown = with_unknown_roles(analysis.tenant)["role_assignment_id"]
     scored = unscored(score_assignments(analysis), "role_assignment_id", unknown).join(
         about, on=["role_assignment_id", "state"], how="left", maintain_order="left"

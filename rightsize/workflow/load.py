@@ -22,6 +22,8 @@ from rightsize.store.named_calls import unnamed_records
 from rightsize.store.staging import create_staging
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from rightsize.collect.runs import CollectedInventory, Loadable
 
 UNKNOWN = "unknown"
@@ -102,6 +104,31 @@ def load_paths(
     if kept:
         notes.append(f"kept as raw pages that no analysis uses yet: {', '.join(kept)}")
     return LoadReport(rows, (*notes, *report.notes), tuple(opened.doubted))
+
+
+def require_recognised(report: LoadReport) -> None:
+    """Raise InputError where no loaded file is an export of a known kind.
+
+    Raises:
+        InputError: There is none.
+    """
+    if all(row.source == UNKNOWN for row in report.rows):
+        raise InputError(
+            "nothing here can be loaded: no file is an Azure, Entra or log export",
+            hint="`rightsize exports` writes a script that fetches what can be loaded",
+        )
+
+
+def read_rejects(db: Path, report: LoadReport) -> pl.DataFrame:
+    """Return the rows of the table `rejects` of all files that have the name of a loaded file, by file and line."""
+    paths = sorted({row.path for row in report.rows if row.rejected})
+    with open_store(db, read_only=True) as store:
+        return store.frame(_REJECTS, {"paths": paths})
+
+
+_REJECTS = """
+    SELECT path, line, reason, source, raw FROM rejects WHERE path IN (SELECT unnest($paths::VARCHAR[]))
+    ORDER BY path, line, reason"""
 
 
 def _without_kept(rows: Sequence[MergedFile], collected: Sequence[Path]) -> tuple[tuple[MergedFile, ...], list[str]]:

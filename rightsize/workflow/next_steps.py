@@ -11,7 +11,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.text import folded
-from rightsize.model.errors import UsageError
+from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.next_steps import WAVES, NextSteps, Reached
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.next_steps import rank_steps
@@ -75,9 +75,9 @@ def next_of(db: Path, plan: Path, *, names_db: bool) -> NextResult:
     return NextResult(steps_in(db, read), names_in(db, read), look_closer(db if names_db else None, read), short)
 
 
-def steps_in(db: Path, plan: Plan) -> NextSteps:
+def steps_in(db: Path | None, plan: Plan) -> NextSteps:
     """Return the steps of a plan, with the members of groups as a store has them, if there is one."""
-    if not db.exists():
+    if db is None or not db.exists():
         return rank_steps(plan)
     with open_store(db, read_only=True) as store:
         return rank_steps(plan, reached_by(plan, store.table("principals"), store.table("group_closure")))
@@ -100,6 +100,24 @@ def proposals_of_wave(db: Path, plan: Plan, wave: int) -> list[str]:
             hint=f"{said}; `rightsize next` shows all",
         )
     return found
+
+
+def last_steps(db: Path) -> pl.DataFrame:
+    """Return the table `next_steps`, in order: the steps of the last plan that `propose` made from the store.
+
+    Raises:
+        EvidenceError: It made none.
+        InputError: There is no store.
+    """
+    with open_store(db, read_only=True) as store:
+        if not store.has_rows("proposals"):
+            raise EvidenceError("no plan was made from this store", hint="`rightsize propose` makes one")
+        return store.table("next_steps").sort("rank")
+
+
+def step_frame(found: NextResult) -> pl.DataFrame:
+    """Return the steps with the columns of the table `next_steps`."""
+    return pl.concat([pl.DataFrame(schema=schema_of("next_steps")), *answer_rows(found.steps, found.names)])
 
 
 def reached_by(plan: Plan, principals: pl.DataFrame, closure: pl.DataFrame) -> dict[str, Reached]:

@@ -32,10 +32,10 @@ def proposals_called(plan: Plan, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def names_in(db: Path, plan: Plan) -> dict[str, str]:
+def names_in(db: Path | None, plan: Plan) -> dict[str, str]:
     """Return display names from the store and of the plan's roles; without a store only those of the roles."""
     found: dict[str, str] = {}
-    if db.exists():
+    if db is not None and db.exists():
         with open_store(db, read_only=True) as store:
             found = _names(store)
     return found | {role.definition.role_definition_id: role.definition.role_name for role in plan.roles}

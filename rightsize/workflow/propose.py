@@ -85,14 +85,7 @@ class ProposeResult:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield one row a proposal, for people: changes as `next` ranks them, then what stays, most excess first."""
-        steps = self.steps.by_proposal()
-        short = short_ids([one.id for one in self.plan.all_proposals])
-        last = len(steps) + 1
-        ordered = sorted(
-            self.plan.all_proposals,
-            key=lambda one: (steps[one.id].rank if one.id in steps else last, -one.excess_before, one.id),
-        )
-        return (_row(one, self.names, short[one.id], steps.get(one.id)) for one in ordered)
+        return proposal_rows(self.plan, self.names, self.steps)
 
 
 def propose_plan(
@@ -293,6 +286,18 @@ def _row(proposal: Proposal, names: Mapping[str, str], short: str, step: NextSte
         "rank": step.rank if step is not None else None,
         "share": round(step.share, 6) if step is not None and is_main else None,
     }
+
+
+def proposal_rows(plan: Plan, names: Mapping[str, str], ranked: NextSteps) -> Iterator[dict[str, Any]]:
+    """Yield one row a proposal: changes in the order of their steps, then what stays, most excess first."""
+    steps = ranked.by_proposal()
+    short = short_ids([one.id for one in plan.all_proposals])
+    last = len(steps) + 1
+    ordered = sorted(
+        plan.all_proposals,
+        key=lambda one: (steps[one.id].rank if one.id in steps else last, -one.excess_before, one.id),
+    )
+    return (_row(one, names, short[one.id], steps.get(one.id)) for one in ordered)
 
 
 def change_of(before: float, after: float) -> str:

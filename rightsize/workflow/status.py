@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.window import Window, choose_window
@@ -13,6 +13,9 @@ from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.stored_analysis import is_current, stored_window
 from rightsize.workflow.status_missing import Missing, find_missing
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _SOURCES = """
     SELECT source, count(*) AS files, sum(read)::BIGINT AS read, sum(rejected)::BIGINT AS rejected,
@@ -166,6 +169,12 @@ def read_status(db: Path) -> StoreStatus:
             inventories=store.frame(_INVENTORIES).to_dicts(),
             missing=find_missing(store, window),
         )
+
+
+def read_coverage(db: Path) -> pl.DataFrame:
+    """Return one row a log and scope, with the columns of `StoreStatus.coverage`; raise InputError without a store."""
+    with open_store(db, read_only=True) as store:
+        return store.frame(_COVERAGE)
 
 
 def _analysis(store: Store) -> dict[str, str | bool] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window
 from rightsize.model.errors import UsageError
@@ -14,6 +15,7 @@ from rightsize.propose.core.exclusions import Exclusion
 from rightsize.propose.core.objective import Weights
 from rightsize.rbac.text import fold
 
+Word = TypeVar("Word", bound=StrEnum)
 AUTO, MAX = "auto", "max"
 """The words for the number of new roles: those worth their price, or as many as there may be."""
 SEPARATE_LAYERS = "--separate-layers"
@@ -106,8 +108,8 @@ class PlanOptions:
     as_of: dt.date | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reads", _choice(Reads, "--reads", self.reads))
-        object.__setattr__(self, "unobservable", _choice(Unobservable, "--unobservable", self.unobservable))
+        object.__setattr__(self, "reads", choice(Reads, "--reads", self.reads))
+        object.__setattr__(self, "unobservable", choice(Unobservable, "--unobservable", self.unobservable))
         if self.max_excess < 0:
             raise UsageError(f"`--max-excess {self.max_excess}` is below zero")
         object.__setattr__(self, "roles", _number_of_roles(self.roles))
@@ -196,8 +198,8 @@ def _number_of_roles(value: str | int) -> str | int:
     return number
 
 
-def _choice(kind: type[StrEnum], option: str, value: str) -> StrEnum:
-    """Return the member of an enumeration by its word."""
+def choice(kind: type[Word], option: str, value: str) -> Word:
+    """Return the member of an enumeration by its word; raise UsageError, which names the option, if there is none."""
     try:
         return kind(value)
     except ValueError:

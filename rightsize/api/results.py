@@ -1,0 +1,152 @@
+"""The results of the Python interface that are more than a frame."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+from rightsize.model.errors import RightsizeError
+from rightsize.model.nouns import Reason
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadAnswer:
+    """The result of `Store.load`.
+
+    Attributes:
+        files: One row a file, in the order of reading: `path`, `source` (the kind of export; `unknown` for a file of
+            none), and the numbers of records `read`, `new`, `duplicate`, `rejected`, `unused_record` and `late`.
+            Each record counts once, so the first is the sum of the others.
+        rejects: One row a record of these files that could not be used: `path`, `line`, `reason`, `source`, `raw` (its
+            text, at most 64 KiB).
+        notes: Sentences on what the files leave open.
+
+    Examples:
+        >>> import rightsize
+        >>> store = rightsize.open("new.duckdb", create=True)
+        >>> loaded = store.load("exports/assignments.json")
+        >>> loaded.files.select("path", "source", "read", "new").rows()
+        [('exports/assignments.json', 'role_assignments', 2, 2)]
+        >>> loaded.new, loaded.rejects.height
+        (2, 0)
+    """
+
+    files: pl.DataFrame
+    rejects: pl.DataFrame
+    notes: tuple[str, ...]
+
+    @property
+    def new(self) -> int:
+        """The number of records that changed something."""
+        return int(self.files["new"].sum())
+
+
+@dataclass(frozen=True, slots=True)
+class AccessAnswer:
+    """The answer of `Store.can`.
+
+    It has no truth value, since four answers are possible: compare `allowed`.
+
+    Attributes:
+        principal_id: The principal that the question names.
+        operation: The operation.
+        scope: The scope.
+        plane: `control` or `data`.
+        allowed: `yes`; `no`; `eligible`, after an activation; `conditional`, where a condition holds.
+        because: The assignments that decide it, the nearest holder first.
+        denied_by: The ids of deny assignments that refuse it.
+        depends_on_reading: Whether it is so only if `/*/` in a role may stand for `/`, which Azure does not say.
+        notes: Sentences on what the answer lacks, such as a role definition that is not loaded.
+
+    Examples:
+        >>> import rightsize
+        >>> store = rightsize.open("tenant.duckdb", read_only=True)
+        >>> answer = store.can("mei@example.com", "Microsoft.Compute/virtualMachines/write", "Production")
+        >>> answer.allowed, [reason.role_name for reason in answer.because]
+        ('yes', ['Contributor'])
+        >>> bool(answer)
+        Traceback (most recent call last):
+        TypeError: an answer is yes, no, eligible or conditional: compare `allowed`
+    """
+
+    principal_id: str
+    operation: str
+    scope: str
+    plane: Literal["control", "data"]
+    allowed: Literal["yes", "no", "eligible", "conditional"]
+    because: tuple[Reason, ...]
+    denied_by: tuple[str, ...]
+    depends_on_reading: bool
+    notes: tuple[str, ...]
+
+    def __bool__(self) -> NoReturn:
+        """Refuse to be true or false.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("an answer is yes, no, eligible or conditional: compare `allowed`")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogsAnswer:
+    """The result of `Store.logs`.
+
+    Attributes:
+        covered: One row a log and scope: `source`, `category`, `scope`, `first_day`, `last_day`, `events`, and the
+            numbers of its days by their state: `observed` (with records), `declared_empty` (a person or a manifest says
+            that it is whole), `quiet` (silent for at most two days between others) and `missing`.
+        missing: One row a log, listing or setting that is missing, in the order of what it would decide: the columns of
+            the table `observability_options`, in `docs/schema.md`.
+        first_day: The first day of the observation window.
+        last_day: The last one.
+
+    Examples:
+        >>> import rightsize
+        >>> logs = rightsize.open("tenant.duckdb").logs()
+        >>> logs.covered.select("source", "observed", "declared_empty", "missing").rows()
+        [('activity_log', 3, 87, 0)]
+        >>> logs.missing.select("rank", "item", "decides_on").rows()
+        [(1, 'sign_ins:user', datetime.date(2026, 5, 31))]
+    """
+
+    covered: pl.DataFrame
+    missing: pl.DataFrame
+    first_day: dt.date
+    last_day: dt.date
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VerifyAnswer:
+    """The result of `Plan.verify`: true if the plan holds on the store of today.
+
+    Attributes:
+        is_stale: Whether the tenant or its use has changed in a way that the plan does not allow for.
+        faults: One row a fault, first what makes it stale, then what cannot be proved: `what`, `id`, `name`, `change`,
+            `operation`, `plane`, `scope`, `role_assignment_ids`, `detail`.
+        refusal: The error that `rightsize verify` ends with; None where the plan holds.
+        summary: One sentence on what was proved.
+        notes: Sentences on the chain of hashes and the signature.
+
+    Examples:
+        >>> import rightsize
+        >>> answer = rightsize.read_plan("plan", rightsize.open("tenant.duckdb", read_only=True)).verify()
+        >>> bool(answer), answer.is_stale, answer.faults.height
+        (True, False, 0)
+        >>> answer.summary
+        '1 changes proved, 1 calls of 2025-02-25 to 2026-03-31 allowed, 0 need an activation'
+    """
+
+    is_stale: bool
+    faults: pl.DataFrame
+    refusal: RightsizeError | None
+    summary: str
+    notes: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        """Return whether the plan holds."""
+        return self.refusal is None

@@ -1,0 +1,413 @@
+"""Open a store, and ask it: every method is the command of its name."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from rightsize.api import frames
+from rightsize.api.given import (
+    Day,
+    Place,
+    Places,
+    Texts,
+    day_of,
+    explained,
+    path_of,
+    paths_of,
+    require_least,
+    texts_of,
+)
+from rightsize.api.notes import warn
+from rightsize.api.plan import Plan, open_plan
+from rightsize.api.results import LoadAnswer, LogsAnswer
+from rightsize.api.store_reads import ReadStore
+from rightsize.model.errors import UsageError
+from rightsize.propose.core.objective import read_weights
+from rightsize.propose.core.options import PlanOptions, Reads, Unobservable, choice
+from rightsize.render.deploy.files import PLAN_FORMS
+from rightsize.store.connection import open_store
+from rightsize.workflow import load, logs, propose
+from rightsize.workflow.analyze import analyze_store
+from rightsize.workflow.deploy import COMMENT_FORM
+from rightsize.workflow.exclusions import read_exclusion_file
+from rightsize.workflow.status import read_coverage
+
+
+class Store(ReadStore):
+    """A store: one DuckDB file with the exports of a tenant and what was concluded from them. `open` gives one.
+
+    It keeps no connection. Each call opens the file, and releases it when it returns, so that commands and other
+    processes can use the store between calls. One process may write, or several may read: a call that finds the store
+    taken raises InputError and changes nothing. `load`, `analyze`, `propose` and `logs` write; each stores all of its
+    result, or nothing. Make one call at a time in a process.
+
+    Options have the names of the options of the command, and its defaults. A day is a `datetime.date`, a time or a text
+    in any form of ISO 8601, in UTC. Where a command takes an option several times, one text or several are taken.
+
+    Names in answers come from the tenant, and whoever made an object chose its name: escape them where markup is read.
+
+    Examples:
+        >>> import rightsize
+        >>> with rightsize.open("tenant.duckdb", read_only=True) as store:
+        ...     store.sql("SELECT count(*) AS assignments FROM role_assignments").item()
+        2
+    """
+
+    def load(
+        self,
+        paths: Places,
+        *,
+        covers: str | None = None,
+        source: str | None = None,
+        scope: str | None = None,
+        inventory_by: str | None = None,
+        inventory_on: str | None = None,
+        trust_collections: bool = False,
+        memory_limit: str | None = None,
+        spill_folder: Place | None = None,
+    ) -> LoadAnswer:
+        """Load exports, recognised by their content, in one transaction; the same export again changes nothing.
+
+        Args:
+            paths: Files, folders and archives.
+            covers: `FROM..TO`, whole UTC days for which the log `source` was exported completely, for `scope` and
+                everything below it.
+            source: The log of `covers`, as `activity_log`.
+            scope: Its scope; of a log of the whole tenant none.
+            inventory_by: The reader of the listings of resources and providers that no manifest names: each is declared
+                to be whole.
+            inventory_on: The UTC time when that reading began.
+            trust_collections: Believe collections that another machine made which logs and listings they have
+                completely.
+            memory_limit: Memory of tables and queries, as `2GiB`.
+            spill_folder: A folder for what does not fit into it.
+
+        Raises:
+            InputError: A path cannot be read, is no export, or is damaged, or the disk is full; the store is as it was.
+                Or no file is an export: then nothing was there to load.
+            UsageError: Options make no sense, or the store is read-only.
+
+        Examples:
+            >>> import rightsize
+            >>> store = rightsize.open("new.duckdb", create=True)
+            >>> loaded = store.load(
+            ...     "exports", covers="2026-01-01..2026-03-31", source="activity_log",
+            ...     scope="/subscriptions/11111111-1111-4111-8111-111111111111",
+            ... )
+            >>> loaded.files.group_by("source").len().sort("source")["source"].to_list()
+            ['activity_log', 'operations', 'role_assignments', 'role_definitions', 'subscriptions', 'users']
+            >>> loaded.rejects.height
+            0
+        """
+        self._require(writing=True)
+        with explained():
+            report = load.load_paths(
+                self._path,
+                paths_of(paths),
+                covers=covers,
+                source=source,
+                scope=scope,
+                inventory_by=inventory_by,
+                inventory_on=inventory_on,
+                memory_limit=memory_limit,
+                spill_folder=path_of(spill_folder),
+                trusts=lambda _: trust_collections,
+            )
+            load.require_recognised(report)
+            rejects = load.read_rejects(self._path, report)
+        return LoadAnswer(frames.files_of(report.rows), rejects, report.notes)
+
+    def analyze(
+        self,
+        *,
+        by: Literal["principal", "assignment"] = "principal",
+        as_of: Day | None = None,
+        min_window: int | None = None,
+        min_days: int | None = None,
+        forget_days: int = 400,
+    ) -> pl.DataFrame:
+        """Judge each granted operation, write the verdicts into the store, and return their numbers and scores.
+
+        Columns by principal: `principal_id`, `plane`, `granted`, `used`, `unused`, `unobservable`, `out_of_coverage`
+        (numbers of operations), `creep` (0 to 100), `risk`, `bucket` (of the creep), `name`, `principal_type`. By
+        assignment: `role_assignment_id`, `state`, `plane`, the same numbers and scores, `principal_id`, `name`,
+        `role_name`, `scope`. Scores are null where a role definition or the catalogue of operations is missing. The
+        worst creep comes first. Each verdict stands in the tables `verdicts` and `verdict_operations`, for `sql`.
+
+        Args:
+            by: What a row is about, on each plane.
+            as_of: The day after the observation window; without it the window ends with the newest covered day.
+            min_window: Days of the window; without it 90, or what the logs cover of them.
+            min_days: Days that a log has to cover to be evidence; without it two thirds of the window, at most 60.
+            forget_days: Keep what was last used before the window but within this many days.
+
+        Warns:
+            EvidenceWarning: The window is a preview, or there is no catalogue of operations.
+
+        Raises:
+            EvidenceError: The store has neither assignments nor usage.
+            UsageError: Options make no sense, or the store is read-only.
+
+        Examples:
+            >>> import rightsize
+            >>> store = rightsize.open("tenant.duckdb")
+            >>> store.analyze().select("name", "granted", "used", "unused").rows()
+            [('mei@example.com', 7, 1, 4), ('pat@example.com', 2, 0, 0)]
+        """
+        self._require(writing=True)
+        if by not in frames.ANALYSED:
+            raise UsageError(f"`by={by}` is not one of {', '.join(frames.ANALYSED)}")
+        require_least(1, min_window=min_window, min_days=min_days)
+        require_least(0, forget_days=forget_days)
+        with explained():
+            result = analyze_store(
+                self._path,
+                as_of=day_of(as_of),
+                min_window=min_window,
+                forget_days=forget_days,
+                min_days=min_days,
+                by=by,
+            )
+        if result.window.preview is not None:
+            warn(f"this is a preview: {result.window.preview}")
+        if not result.has_catalogue:
+            warn("no catalogue of operations is loaded, so only use is counted")
+        return frames.frame_of(result.rows, frames.ANALYSED[by])
+
+    def propose(
+        self,
+        *,
+        out: Place | None = None,
+        reads: Literal["none", "sibling", "namespace", "all"] = "all",
+        unobservable: Literal["keep", "touched", "drop"] = "touched",
+        lifecycle: bool = False,
+        peers: bool = True,
+        wildcards: bool = False,
+        max_excess: int = 0,
+        max_break: float | None = None,
+        roles: Literal["auto", "max"] | int = "auto",
+        previous: Plan | Place | None = None,
+        weights: Mapping[str, float] | str | None = None,
+        grace_days: int = 14,
+        direct_assignments: bool = True,
+        standing_hours: float = 0.0,
+        separate_layers: bool = False,
+        exclude: Texts = (),
+        exclude_from: Places = (),
+        standby: Texts = (),
+        emergency_access: Texts = (),
+        format: Texts = (),
+        review: Place | None = None,
+        as_of: Day | None = None,
+        min_window: int | None = None,
+        min_days: int | None = None,
+        forget_days: int = 400,
+    ) -> Plan:
+        """Return the plan of the smallest role assignments that would have allowed the observed use, with proof.
+
+        The verdicts, the proposals and the steps are written into the store, for `sql`. The options are those of
+        `rightsize propose`, in `docs/commands.md`.
+
+        Args:
+            out: The plan folder; without it a private one of the system, which goes with the plan.
+            reads: Which reads of Azure and of the directory stay; no log shows them.
+            unobservable: Which other operations stay that no log can show.
+            lifecycle: Also grant update and delete for each used create operation.
+            peers: Also keep what others with the same job used.
+            wildcards: Use wildcards in new roles where they grant nothing more in today's catalogue.
+            max_excess: The operations that an existing role may grant beyond need.
+            max_break: Keep an assignment if the bound of the chance that its change breaks something is above this.
+            roles: The number of new roles: those worth one, all, or at most so many.
+            previous: An earlier plan, whose new roles stay as long as they are worth half of a new one.
+            weights: Minimise a sum of `excess`, `roles`, `assignments` and `change` by these weights.
+            grace_days: Keep what was created within the last days.
+            direct_assignments: Give operations that only few members of a group use to these members.
+            standing_hours: Make changes by people eligible if they use them fewer hours a month.
+            separate_layers: Split roles by layer of defence where a principal could defeat several.
+            exclude: Principals, scopes and roles to leave alone.
+            exclude_from: Files of what to leave alone, each entry with reason, owner and last day.
+            standby: Scopes that wait for a failure elsewhere.
+            emergency_access: Emergency access accounts.
+            format: Further forms to write: `bicep`, `terraform` and the others of `rightsize propose --format`.
+            review: A file of decisions: rejected changes are not made.
+            as_of: As for `analyze`, and so are the next three.
+            min_window: See there.
+            min_days: See there.
+            forget_days: See there.
+
+        Warns:
+            EvidenceWarning: A decision is on a proposal that no longer exists.
+
+        Raises:
+            EvidenceError: Nothing is loaded, there is no catalogue of operations, or no log covers the window.
+            InputError: A file or the folder cannot be used.
+            UsageError: Options make no sense, or the store is read-only.
+
+        Examples:
+            >>> import rightsize
+            >>> store = rightsize.open("tenant.duckdb")
+            >>> plan = store.propose(reads="sibling", exclude="pat@example.com")
+            >>> plan.options["reads"], plan.options["exclude"]
+            ('sibling', ['pat@example.com'])
+            >>> store.propose(reads="some")
+            Traceback (most recent call last):
+            rightsize.model.errors.UsageError: `--reads some` is not one of none, sibling, namespace, all
+        """
+        self._require(writing=True)
+        forms = texts_of(format)
+        unknown = next((form for form in forms if form not in (*PLAN_FORMS, COMMENT_FORM)), None)
+        if unknown is not None:
+            known = ", ".join((*PLAN_FORMS, COMMENT_FORM))
+            raise UsageError(f"`format={unknown}` is not a form of a plan", hint=f"one of {known}")
+        earlier = previous if isinstance(previous, Plan) or previous is None else open_plan(previous, None)
+        options = PlanOptions(
+            reads=choice(Reads, "--reads", reads),
+            unobservable=choice(Unobservable, "--unobservable", unobservable),
+            lifecycle=lifecycle,
+            peers=peers,
+            wildcards=wildcards,
+            max_excess=max_excess,
+            max_break=max_break,
+            roles=roles,
+            previous=earlier.roles if earlier is not None else (),
+            weights=read_weights(_written(weights)) if weights is not None else None,
+            grace_days=grace_days,
+            direct_assignments=direct_assignments,
+            standing_hours=standing_hours,
+            separate_layers=separate_layers,
+            exclude=texts_of(exclude),
+            exclusions=tuple(one for path in paths_of(exclude_from) for one in read_exclusion_file(path)),
+            standby=texts_of(standby),
+            emergency_access=texts_of(emergency_access),
+            as_of=day_of(as_of),
+            min_window=min_window,
+            min_days=min_days,
+            forget_days=forget_days,
+        )
+        folder = Path(tempfile.mkdtemp(prefix="rightsize-plan-")) if out is None else Path(out)
+        # The object owns the private folder before anything can fail.
+        plan = Plan(folder, self._path, is_private=out is None)
+        with explained():
+            result = propose.propose_plan(self._path, options, folder, forms=forms, review=path_of(review))
+        for one in result.unmatched:
+            warn(f"decision on a proposal that no longer exists: {one.proposal}, {one}")
+        return plan
+
+    def logs(
+        self,
+        *,
+        budget: float | None = None,
+        prices: Place | None = None,
+        plan: str = "analytics",
+        region: str = "us",
+        records_per_day: int | None = None,
+        bicep: Place | None = None,
+        as_of: Day | None = None,
+        min_window: int = 90,
+        min_days: int | None = None,
+        forget_days: int = 400,
+    ) -> LogsAnswer:
+        """Return which days each log covers, and which missing logs, listings and settings would decide most.
+
+        Args:
+            budget: Choose the best set that costs at most this a month (column `chosen`).
+            prices: A CSV file of prices in the place of those that are known.
+            plan: The plan or destination of the prices.
+            region: Their region.
+            records_per_day: The records a day of a resource whose log is missing, where no like log tells.
+            bicep: A folder to write the diagnostic settings into.
+            as_of: As for `analyze`, and so are the next three.
+            min_window: See there.
+            min_days: See there.
+            forget_days: See there.
+
+        Raises:
+            EvidenceError: The store has neither assignments nor usage.
+            InputError: The file of prices is wrong, or a folder cannot be written.
+            UsageError: Options make no sense, or the store is read-only.
+
+        Examples:
+            >>> import rightsize
+            >>> logs = rightsize.open("tenant.duckdb").logs(budget=10)
+            >>> logs.missing.select("rank", "item", "price_per_month", "chosen").head(1).rows()
+            [(1, 'sign_ins:user', 0.0499, True)]
+        """
+        self._require(writing=True)
+        require_least(0, budget=budget, records_per_day=records_per_day, forget_days=forget_days)
+        require_least(1, min_window=min_window, min_days=min_days)
+        with explained():
+            result = logs.find_missing(
+                self._path,
+                as_of=day_of(as_of),
+                min_window=min_window,
+                forget_days=forget_days,
+                min_days=min_days,
+                prices=path_of(prices),
+                plan=plan,
+                region=region,
+                budget=budget,
+                templates=path_of(bicep),
+                records_per_day=records_per_day,
+            )
+            covered = read_coverage(self._path)
+        missing = frames.frame_of_table(result.rows(), "observability_options")
+        return LogsAnswer(covered, missing, result.window.first_day, result.window.last_day)
+
+
+def open(path: Place, *, create: bool = False, read_only: bool = False) -> Store:
+    """Return a store that is there, checked to be one.
+
+    A store that an older version of rightsize wrote is brought up to date, unless it is opened read-only. The check
+    takes the file for a moment: open it read-only where others read it at the same time. Of the environment only the
+    limits `RIGHTSIZE_MEMORY_LIMIT` and `RIGHTSIZE_SPILL_FOLDER` count here, and no `rightsize.toml`.
+
+    Args:
+        path: The file.
+        create: Make an empty store where there is none.
+        read_only: Refuse calls that write; several processes may read a store at once.
+
+    Raises:
+        InputError: There is no store, another process holds it, it is something else, or a newer version wrote it; an
+            older one, where it is opened read-only.
+        UsageError: Both `create` and `read_only` are given.
+
+    Examples:
+        >>> import rightsize
+        >>> rightsize.open("tenant.duckdb", read_only=True)
+        <Store 'tenant.duckdb'>
+        >>> rightsize.open("none.duckdb")
+        Traceback (most recent call last):
+        rightsize.model.errors.InputError: there is no store at `none.duckdb`
+    """
+    if create and read_only:
+        raise UsageError("a store cannot be made read-only", hint="give `create` or `read_only`")
+    with explained():
+        open_store(Path(path), read_only=read_only, existing=not create).close()
+    return Store(Path(path), read_only=read_only)
+
+
+def read_plan(folder: Place, store: Store | None = None) -> Plan:
+    """Return the plan in a folder.
+
+    Args:
+        folder: The plan folder, or its `plan.json`.
+        store: The store that has the names of its principals, and that `Plan.verify` proves it on.
+
+    Raises:
+        InputError: There is no plan, the file is not a plan, or its role files are missing or altered.
+
+    Examples:
+        >>> import rightsize
+        >>> rightsize.read_plan("plan").window
+        (datetime.date(2026, 1, 1), datetime.date(2026, 3, 31))
+    """
+    return open_plan(folder, store.path if store is not None else None)
+
+
+def _written(weights: Mapping[str, float] | str) -> str:
+    return weights if isinstance(weights, str) else ",".join(f"{term}={weight}" for term, weight in weights.items())

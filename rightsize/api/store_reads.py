@@ -1,0 +1,204 @@
+"""The part of the Python interface that reads a store: access, steps of a plan, and SQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import polars as pl
+
+from rightsize.api import frames
+from rightsize.api.given import Day, Place, explained, require_least, time_of
+from rightsize.api.notes import warn
+from rightsize.api.plan import Plan
+from rightsize.api.results import AccessAnswer
+from rightsize.model.errors import UsageError
+from rightsize.model.nouns import Reason
+from rightsize.store.sandbox import run_statement
+from rightsize.workflow import access, next_steps
+from rightsize.workflow.tenant_access import AccessQuestion
+
+AskedPlane = Literal["control", "data"]
+
+
+class ReadStore:
+    """A store, with the calls that only read it."""
+
+    def __init__(self, path: Path, *, read_only: bool) -> None:
+        self._path = path
+        self._read_only = read_only
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        """Return the path, as text."""
+        return f"<Store {str(self._path)!r}>"
+
+    def __enter__(self) -> Self:
+        """Return the store."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the store."""
+        self.close()
+
+    def close(self) -> None:
+        """Take no further call; the file is free already."""
+        self._is_closed = True
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
+    def read_only(self) -> bool:
+        """Whether calls that write are refused."""
+        return self._read_only
+
+    def can(
+        self,
+        principal: str,
+        operation: str,
+        scope: str,
+        *,
+        plane: AskedPlane | None = None,
+        as_of: Day | None = None,
+    ) -> AccessAnswer:
+        """Return whether a principal may perform an operation at a scope, and the assignments that decide it.
+
+        Args:
+            principal: An object id, UPN, application id or display name, or a beginning that only one has.
+            operation: As `Microsoft.Compute/virtualMachines/write`.
+            scope: A resource id, `/`, or a scope as tables print it, as `Production/rg-web`.
+            plane: The plane of the operation, if the catalogue does not know it.
+            as_of: Count only assignments that are in force then; without it all count.
+
+        Raises:
+            EvidenceError: No role assignments are loaded.
+            InputError: Nothing that is loaded knows the operation or the scope; the hint has the nearest names.
+            UsageError: No principal has the name, or several have.
+
+        Examples:
+            >>> import rightsize
+            >>> store = rightsize.open("tenant.duckdb", read_only=True)
+            >>> store.can("pat@example.com", "Microsoft.Compute/virtualMachines/delete", "Production").allowed
+            'no'
+        """
+        self._require()
+        question = AccessQuestion(principal, operation, scope, plane)
+        with explained():
+            answers = access.can(self._path, [question], as_of=time_of(as_of), strict=True)
+        row = answers.rows[0]
+        because = tuple(Reason(**(one | {"via": tuple(one["via"])})) for one in row["because"])
+        return AccessAnswer(
+            **(row | {"because": because, "denied_by": tuple(row["denied_by"])}), notes=tuple(answers.notes)
+        )
+
+    def who_can(
+        self, operation: str, scope: str, *, plane: AskedPlane | None = None, as_of: Day | None = None
+    ) -> pl.DataFrame:
+        """Return the principals that may perform an operation at a scope; groups stand beside their members.
+
+        Columns: `principal_id`, `principal_type`, `name`, `operation`, `scope`, `plane`, `allowed` (`yes`, `eligible`
+        or `conditional`), `because` (a list of `{role_assignment_id, role_name, scope, via, condition, state}`),
+        `denied_by` and `depends_on_reading`, as in `AccessAnswer`. Those for whom the answer is the strongest come
+        first.
+
+        Warns:
+            EvidenceWarning: Something that decides is not loaded.
+
+        Raises:
+            EvidenceError: No role assignments are loaded.
+            InputError: Nothing that is loaded knows the operation or the scope.
+
+        Examples:
+            >>> import rightsize
+            >>> store = rightsize.open("tenant.duckdb", read_only=True)
+            >>> store.who_can("Microsoft.Compute/virtualMachines/write", "Production").select("name", "allowed").rows()
+            [('mei@example.com', 'yes')]
+        """
+        self._require()
+        with explained():
+            answers = access.who_can(self._path, operation, scope, plane=plane, as_of=time_of(as_of))
+        for note in answers.notes:
+            warn(note)
+        return frames.frame_of(answers.rows, frames.HOLDERS)
+
+    def next_steps(self, plan: Plan | Place | None = None) -> pl.DataFrame:
+        """Return the changes of a plan in the order in which they are best made.
+
+        Columns are those of the table `next_steps`, in `docs/schema.md`: `rank`, `wave`, `proposal_id`, `principal`,
+        `does`, `share`, `people`, `break_probability_30d`, `reason` and others.
+
+        Args:
+            plan: The plan, or its folder; without it the last one that was made from this store.
+
+        Raises:
+            EvidenceError: No plan was made from this store.
+            InputError: The folder has no plan.
+
+        Examples:
+            >>> import rightsize
+            >>> store = rightsize.open("tenant.duckdb", read_only=True)
+            >>> store.next_steps().select("rank", "wave", "principal", "share").rows()
+            [(1, 3, 'mei@example.com', 1.0)]
+            >>> store.next_steps("plan").equals(store.next_steps())
+            True
+        """
+        self._require()
+        with explained():
+            if plan is None:
+                return next_steps.last_steps(self._path)
+            folder = plan.folder if isinstance(plan, Plan) else Path(plan)
+            return next_steps.step_frame(next_steps.next_of(self._path, folder, names_db=True))
+
+    def sql(
+        self, statement: str, /, *, max_rows: int = 1_000_000, timeout: float = 60.0, **parameters: object
+    ) -> pl.DataFrame:
+        """Return the rows of one SQL statement that reads the store.
+
+        It runs in the sandbox of `rightsize sql`: in a process of its own, read-only, without files, network, settings
+        and extensions, within limits of memory and time. Tables and columns stand in `docs/schema.md`. Values keep
+        their types; exact decimals become floats, and a column of nothing but null has no type.
+
+        Args:
+            statement: One `SELECT`, `WITH`, `FROM`, `DESCRIBE`, `SHOW` or `EXPLAIN`.
+            max_rows: More rows than this are an error, so that no answer is cut in silence.
+            timeout: Seconds after which it is stopped.
+            **parameters: The value of each `$name`: text, number, day, time, boolean, null, or a list of them. None is
+                called `max_rows` or `timeout`.
+
+        Raises:
+            UsageError: It does not only read, does not run, takes too long or too much memory, or has too many rows.
+            InputError: The store cannot be read.
+
+        Examples:
+            >>> import rightsize
+            >>> store = rightsize.open("tenant.duckdb", read_only=True)
+            >>> store.sql("SELECT user_principal_name AS name FROM principals WHERE principal_id = $id",
+            ...           id="11111111-1111-4111-8111-000000000001").rows()
+            [('mei@example.com',)]
+            >>> store.sql("DROP TABLE principals")
+            Traceback (most recent call last):
+            rightsize.model.errors.UsageError: cannot run a DROP statement: only statements that read are run
+        """
+        self._require()
+        require_least(1, max_rows=max_rows)
+        require_least(0.1, timeout=timeout)
+        answer = run_statement(self._path, statement, parameters, max_rows=max_rows, timeout=timeout)
+        if answer.cut:
+            raise UsageError(
+                f"the answer has more than {max_rows:,} rows", hint="write LIMIT, or give a higher max_rows"
+            )
+        return frames.frame_of_answer(answer.columns, answer.rows)
+
+    def _require(self, *, writing: bool = False) -> None:
+        if self._is_closed:
+            raise UsageError(f"the store `{self._path}` was closed")
+        if writing and self._read_only:
+            raise UsageError(
+                f"the store `{self._path}` was opened read-only", hint="open it without read_only to write into it"
+            )
