@@ -8,6 +8,7 @@ from typing import Any
 
 from rightsize.model.plan import Plan
 from rightsize.render.escape import for_markdown
+from rightsize.render.left_behind import left_behind_section
 from rightsize.render.rows import plain
 
 _COUNTS = {
@@ -58,6 +59,7 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
         f"| {_STEPS[name]} | " + " | ".join(str(counts[word]) for word in _COUNTS) + " |"
         for name, counts in document["reach"].items()
     ]
+    lines += left_behind_section(document["left_behind"], plan.names)
     lines += ["", "## Requests that a person may send to Microsoft Graph", "", "rightsize never sends them.", ""]
     for one in document["options"]:
         lines += [f"- {one['name']}: {for_markdown(one['text'])}", "", "```json", _body(one["request"]), "```"]

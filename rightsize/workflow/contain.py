@@ -30,12 +30,14 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.drafts import Key
 from rightsize.rbac.text import fold
 from rightsize.render.containment import write_page
+from rightsize.render.left_behind import left_behind_scripts
 from rightsize.render.plan import FileText, plan_files, write_folder
 from rightsize.render.rows import write_json
 from rightsize.rules.operations import is_emergency_name
 from rightsize.store.connection import Store, open_store
 from rightsize.store.digest import digest_content
 from rightsize.store.quarantine import replace_decisions
+from rightsize.workflow.left_behind import LeftBehind, find_left_behind
 from rightsize.workflow.propose import require_catalogue
 from rightsize.workflow.rbac_analysis import analyse_inputs
 
@@ -70,6 +72,7 @@ class ContainResult:
         names: Display names of those whom `agents` names, by id.
         containment: The containment.
         options: Requests that people may send in addition.
+        left: What they left behind in the suspect time.
         reach: Counts as in the table `reach` for `today`, `after` the plan, and after the plan `and_options`.
         suspect: Number of its calls in quarantine.
         first_suspect: The time of the first of them.
@@ -85,6 +88,7 @@ class ContainResult:
     names: Mapping[str, str]
     containment: Containment
     options: tuple[Option, ...]
+    left: LeftBehind
     reach: Mapping[str, Mapping[str, Any]]
     suspect: int
     first_suspect: dt.datetime | None
@@ -124,6 +128,7 @@ class ContainResult:
             "groups": list(found.groups),
             "agents": self._agents(),
             "options": [one.as_json() for one in self.options],
+            "left_behind": self.left.document(),
             "reach": {name: dict(counts) for name, counts in self.reach.items()},
             "seconds": round(self.seconds, 3),
         }
@@ -199,6 +204,7 @@ def contain_principal(
         written = [write_options(one, kinds.get(one) or "User", store.table) for one in agents.members]
         options = tuple(_of_members(written, agents, names) + list(inherited_options(agents, store.table)))
         reach = _reach(agents.members, inputs, analysis, found.plan, read_facts(inputs, store.table))
+        left = find_left_behind(store, agents.members, names)
         held = store.frame(
             "SELECT count(DISTINCT event_key) AS calls, min(time) AS first FROM quarantine "
             "WHERE list_contains($who, principal_id)",
@@ -207,10 +213,11 @@ def contain_principal(
     if not found.contained and not options and not found.stays:
         raise EvidenceError(f"`{principal}` has no loaded assignment", hint="load its assignments and groups")
     result = ContainResult(
-        wanted, names.get(wanted, wanted), agents, names, found, options, reach, held[0], held[1], 0.0, out, []
+        wanted, names.get(wanted, wanted), agents, names, found, options, left, reach, held[0], held[1], 0.0, out, []
     )
     # Requests that a person may send are written beside the plan, not as a part of it.
     extra: dict[str, FileText] = {
+        **left_behind_scripts(left.document()),
         REQUESTS: write_json(result.document() | {"seconds": None}),
         PAGE: write_page(result.document(), found.plan),
     }

@@ -17,7 +17,9 @@ CHANGED_OBJECT_TABLES = (
             Column("other_id", TEXT, "second object: the group, role or application that got or lost the first"),
             Column("other_type", TEXT, "its type as the log writes it"),
             Column("other_name", TEXT, "its display name or UPN"),
-            Column("properties", TEXT, "changed properties as a JSON list of name, old and new, cut to 16,000 characters"),
+            Column(
+                "properties", TEXT, "changed properties as a JSON list of name, old and new, cut to 16,000 characters"
+            ),
         ),
     ),
 )
