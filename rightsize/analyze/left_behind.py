@@ -50,7 +50,9 @@ THINGS: dict[str, pl.DataType] = {
 """`thing` is the folded resource id, else a text that tells things of a kind apart; `shown` is how the log spells it.
 
 `exact`: the log names the thing itself, so a request may. `suspect`: one of its calls is in quarantine. `ended`: the
-log shows that a call succeeded. `key` is the id of a key of an application, `by` who made the calls.
+log shows that a call succeeded. `object_id` of a resource is the principal of its own identity, `object_name` and
+`other_name` of a federated credential are its subject and issuer. `key` is the id of a key of an application, `by` who
+made the calls.
 """
 
 
@@ -97,7 +99,8 @@ def _of_resources(calls: pl.DataFrame, with_identity: pl.Series) -> pl.DataFrame
     names = let_through["name"].unique()
     matched = pl.DataFrame({"name": names, "rule": first_match(names, rules["pattern"].to_list()).cast(pl.UInt32)})
     ruled = let_through.join(matched, on="name", how="left").join(rules, on="rule", how="left")
-    has_identity = pl.col("name").str.ends_with("/write") & pl.col("place").is_in(with_identity.implode())
+    attached = pl.col("place").is_in(with_identity.implode()) | pl.col("object_id").is_not_null()
+    has_identity = pl.col("name").str.ends_with("/write") & attached
     ruled = ruled.with_columns(
         kind=pl.coalesce("kind", pl.when(has_identity).then(pl.lit(_IDENTITY))), type=pl.col("type").fill_null("")
     ).drop_nulls("kind")
@@ -110,8 +113,6 @@ def _of_resources(calls: pl.DataFrame, with_identity: pl.Series) -> pl.DataFrame
         exact=cut.is_not_null() | whole,
         thing=pl.coalesce(cut, "place"),
         shown=pl.col("scope").str.head(pl.coalesce(cut, "place").str.len_chars()),
-        object_id=pl.lit(None, dtype=pl.String),
-        other_id=pl.lit(None, dtype=pl.String),
     )
 
 

@@ -14,9 +14,8 @@ from rightsize.cli.options import EmergencyAccess, WholeWindow
 from rightsize.cli.reach import reach_text
 from rightsize.model.errors import UsageError
 from rightsize.model.times import read_instant
-from rightsize.render import summary
+from rightsize.render import left_behind, summary
 from rightsize.render.escape import for_shell
-from rightsize.render.left_behind import left_behind_lines
 from rightsize.workflow import contain as workflow
 
 _COLUMNS = ("role_assignment_id", "kind", "role", "scope", "why", "assignments")
@@ -79,7 +78,7 @@ def contain(
     common.show(rows, _COLUMNS, document=document, table_columns=_BRIEF)
     _tell(result, dwell)
     _tell_agents(result)
-    for line in left_behind_lines(document["left_behind"], places):
+    for line in left_behind.left_behind_lines(document["left_behind"], places):
         say(line)
     common.say_next(common.with_db(f"rightsize verify {for_shell(str(result.out))}"))
 

@@ -26,16 +26,21 @@ def left_behind_section(left: Mapping[str, Any], names: Mapping[str, str]) -> li
     things = left["things"]
     lines = ["", "## Left behind", ""]
     if not things and not left["others"]:
-        lines += ["No loaded log shows a change by it in the suspect time.", ""]
-        return [*lines, *_not_shown(left)] if left["not_shown"] else lines[:-1]
+        if not left["not_shown"]:
+            return [*lines, "No time of it is suspect, so nothing is looked up: `--since` names one."]
+        return [*lines, "No loaded log shows a change by it in the suspect time.", "", *_not_shown(left)]
     free = sum(one["works_without_sign_in"] and one["still_there"] != "no" for one in things)
     lines += [
         f"It made, changed or read {_counted(len(things), 'thing')} in the suspect time that may outlive the "
-        f"containment; {free} can be used without a sign-in. rightsize sends nothing: `{_TAKE}.sh` and `{_TAKE}.ps1` hold the "
-        f"requests below that take them away, `{_UNDO}.sh` and `{_UNDO}.ps1` those that bring them back. Read each, "
-        "and delete from the script what you want to keep.",
+        f"containment; {free} can be used without a sign-in.",
         "",
     ]
+    if any(one["requests"] for one in things):
+        lines += [
+            f"rightsize sends nothing. `{_TAKE}.sh` and `{_TAKE}.ps1` have the requests that take things away, "
+            f"`{_UNDO}.sh` and `{_UNDO}.ps1` those that bring them back. Delete from a script what you want to keep.",
+            "",
+        ]
     if things:
         lines += [
             "| # | without a sign-in | what | where | first | last | still there |",
@@ -177,8 +182,8 @@ def left_behind_lines(left: Mapping[str, Any], names: Mapping[str, str], most: i
     free = sum(one["works_without_sign_in"] for one in things)
     asked = sum(bool(one["requests"]) for one in things)
     yield (
-        f"left behind: {_counted(len(things), 'thing')}, {free} usable without a sign-in; {asked} of them with requests "
-        f"in {_TAKE}.sh"
+        f"left behind: {_counted(len(things), 'thing')}, {free} usable without a sign-in; {asked} of them with "
+        f"requests in {_TAKE}.sh"
     )
     for one in things[:most]:
         mark = "no sign-in" if one["works_without_sign_in"] else "sign-in"

@@ -10,6 +10,7 @@ import polars as pl
 
 from rightsize.store.connection import Store
 from rightsize.store.registered import registered
+from rightsize.store.sealing import sealed_before
 
 _WINDOWS = "SELECT start_on, end_on FROM main.quarantine_windows WHERE list_contains($who, principal_id) " \
     "AND basis <> 'address'"  # fmt: skip
@@ -56,6 +57,14 @@ def suspect_spans(store: Store, principals: Sequence[str]) -> pl.DataFrame:
         ORDER BY 1, 2""",
         {"who": list(principals)},
     )
+
+
+def has_uncounted_days(store: Store, first: dt.datetime, last: dt.datetime) -> bool:
+    """Return whether a span has use without single calls: reduced rows, or days whose calls were pruned."""
+    before = sealed_before(store.connection)
+    reduced = "SELECT 1 FROM base.reduced_usage WHERE last_seen >= $first AND first_seen <= $last LIMIT 1"
+    found = store.connection.execute(reduced, {"first": first, "last": last}).fetchone()
+    return found is not None or (before is not None and first.date() < before)
 
 
 def removals(store: Store, since: dt.datetime) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from rightsize.propose.containment.left_behind import Left, write_things
 from rightsize.propose.containment.left_listings import read_listings
 from rightsize.render.escape import for_shell
 from rightsize.store.connection import Store
-from rightsize.store.suspect_changes import removals, suspect_calls, suspect_spans, used_after
+from rightsize.store.suspect_changes import has_uncounted_days, removals, suspect_calls, suspect_spans, used_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,8 @@ _WITHOUT = {
 
 def _not_shown(store: Store, spans: pl.DataFrame) -> list[str]:
     """Return what no log shows: always, and since a log of the suspect time is not loaded."""
-    first, last = spans["start_on"].min(), spans["end_on"].max()
+    first: dt.datetime = spans["start_on"].min()  # type: ignore[assignment]
+    last: dt.datetime = spans["end_on"].max()  # type: ignore[assignment]
     sources = set(
         store.frame(
             "SELECT DISTINCT source FROM main.coverage WHERE state <> 'missing' AND day BETWEEN $first::DATE AND "
@@ -160,4 +162,6 @@ def _not_shown(store: Store, spans: pl.DataFrame) -> list[str]:
         for source, what in _WITHOUT.items()
         if source not in sources
     ]
+    if has_uncounted_days(store, first, last):
+        missing.append("single calls of days that were loaded in reduced form, or whose calls were pruned")
     return [*missing, *_ALWAYS]

@@ -289,7 +289,7 @@ def _given_to(row: Mapping[str, Any], fields: Mapping[str, str], listings: Listi
     elif kind in ("application_credential", "application_federated_subject"):
         found = set(listings.principals_of_application(row["object_id"]))
     else:
-        found = set(listings.identities.get(row["thing"], ()))
+        found = {row["object_id"], *listings.identities.get(row["thing"], ())}
         found |= set(listings.identities.get(row["thing"].partition("/federatedidentitycredentials/")[0], ()))
     return tuple(sorted(one for one in found if one))
 
@@ -308,7 +308,8 @@ def _detail(
     if row["key"]:
         key, _, form = row["key"].partition(",keytype=")
         parts.append(f"key {key}" + (f" ({form})" if form else ""))
-    if (trusted := listings.trusted.get(row["thing"])) is not None:
+    trusted = listings.trusted.get(row["thing"], (row["other_name"], row["object_name"]))
+    if kind == "federated_subject" and trusted[1]:
         parts.append(f"subject {trusted[1]} of {trusted[0]}")
     if kind in ("group_member", "application_owner", "principal_owner", "group_owner") and fields.get("other"):
         parts.append(f"in {row['other_name'] or name_of(fields['other'])}")
