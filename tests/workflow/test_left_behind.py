@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,12 @@ from rightsize.rules.left_behind import kinds_left_behind
 from rightsize.rules.tables import rows_of
 from rightsize.store.connection import open_store
 from rightsize.store.quarantine import replace_decisions
+from rightsize.store.watching import pending_changes
+from rightsize.watch.containment import ContainmentRules, contain_signalled
 from rightsize.workflow.left_behind import find_left_behind
 from rightsize.workflow.load import load_paths
 from tests.tenants.attack_traces import GROUP, SUBSCRIPTION, activity, audit, graph_request, guid, instant, target
+from tests.workflow.test_contain import signal
 
 BEGIN = dt.datetime(2026, 3, 4, 22)
 MALLORY, ADMIN, FRIEND, ROBOT = (guid(name) for name in ("mallory", "admin", "friend", "robot"))
@@ -274,3 +279,100 @@ def test_rules_agree_with_each_other() -> None:
     assert free == sorted(free, reverse=True), "what works without a sign-in comes first"
     for row in rows_of("left_behind_requests"):
         assert row["body"] == "" or row["body"].startswith("@") or json.loads(row["body"])
+
+
+GRAPH_ID, ROLE, APP_ROLE = guid("graph"), "62e90394-69f5-4237-9190-012177145e10", guid("role")
+POLICY = {"id": guid("ca"), "displayName": "MFA", "createdDateTime": "2025-01-01T00:00:00Z", "state": "enabled"}
+
+
+def in_the_directory() -> list[dict[str, Any]]:
+    """What the directory audit log shows of access that is given away, in its own forms."""
+    weak = json.dumps({**POLICY, "state": "disabled"})
+    consent = (
+        f"[] => [[Id: Ab-{'x' * 30}, ClientId: {ROBOT}, PrincipalId: , ResourceId: {GRAPH_ID}, Scope: Mail.Read]]; "
+    )
+    return [
+        audit(MALLORY, "Add member to role", at(1),
+              target("User", FRIEND, "f@x.example", Role__TemplateId=f'"{ROLE}"', Role__DisplayName='"Global Admin"'),
+              target("Role", guid("role object"), "Global Administrator"), category="RoleManagement"),
+        audit(MALLORY, "Add app role assignment to service principal", at(2),
+              target("ServicePrincipal", GRAPH_ID, "Microsoft Graph", AppRole__Id=f'"{APP_ROLE}"'),
+              target("ServicePrincipal", ROBOT, "Robot")),
+        audit(MALLORY, "Consent to application", at(3),
+              target("ServicePrincipal", ROBOT, "Robot", ConsentAction__Permissions=consent)),
+        audit(MALLORY, "Add owner to application", at(4), target("User", FRIEND, "f@x.example"),
+              target("Application", ROBOT_OBJECT, "Robot")),
+        audit(MALLORY, "Update Conditional Access policy", at(5),
+              target("Policy", POLICY["id"], "MFA", ConditionalAccessPolicy=f"{json.dumps(POLICY)} → {weak}"),
+              service="Conditional Access"),
+        audit(MALLORY, "Admin registered security info", at(6), target("User", FRIEND, "f@x.example"),
+              service="Authentication Methods"),
+        audit(MALLORY, "Update application", at(7),
+              target("Application", ROBOT_OBJECT, "Robot", FederatedIdentityCredentials='"[x]"')),
+        audit(MALLORY, "Invite external user", at(8), target("User", guid("guest"), "g@y.example"),
+              service="Invited Users"),
+        audit(MALLORY, "Set federation settings on domain", at(9), target("Domain", "", "x.example")),
+        audit(MALLORY, "Remove member from group", at(10), target("User", FRIEND), target("Group", guid("g"))),
+    ]  # fmt: skip
+
+
+def test_access_given_away_in_the_directory_has_requests_that_name_it(left: Callable[..., dict[str, Any]]) -> None:
+    """Roles, permissions, consents, owners, guests, policies; a permission only where a listing has its id."""
+    listed = {"id": "abcDEF-1", "principalId": ROBOT, "principalType": "ServicePrincipal", "resourceId": GRAPH_ID,
+              "appRoleId": APP_ROLE, "principalDisplayName": "Robot", "resourceDisplayName": "Graph"}  # fmt: skip
+    page = {"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#servicePrincipals('x')/appRoleAssignedTo",
+            "value": [listed]}  # fmt: skip
+    found = left({"audit": in_the_directory()}, more={"roles.json": page, **DIRECTORY})
+    things = {one["kind"]: one for one in found["things"]}
+    assert set(things) == {
+        "directory_role", "application_permission", "consent", "application_owner", "access_policy_changed",
+        "authentication_method", "application_federated_subject", "guest_invited", "domain_federation",
+    }  # fmt: skip
+    asked = {
+        kind: [f"{step['method']} {step['url'].removeprefix('https://graph.microsoft.com/v1.0')}" for step in steps]
+        for kind, one in things.items()
+        if (steps := one["requests"])
+    }
+    assert asked == {
+        "directory_role": [f"DELETE /directoryRoles(roleTemplateId='{ROLE}')/members/{FRIEND}/$ref"],
+        "application_permission": [f"DELETE /servicePrincipals/{GRAPH_ID}/appRoleAssignedTo/abcDEF-1"],
+        "consent": [f"DELETE /oauth2PermissionGrants/Ab-{'x' * 30}"],
+        "application_owner": [f"DELETE /applications/{ROBOT_OBJECT}/owners/{FRIEND}/$ref"],
+        "access_policy_changed": [f"PATCH /identity/conditionalAccess/policies/{POLICY['id']}"],
+        "authentication_method": [f"POST /users/{FRIEND}/revokeSignInSessions"],
+        "guest_invited": [f"PATCH /users/{guid('guest')}"],
+    }
+    assert things["access_policy_changed"]["requests"][0]["body"] == {"displayName": "MFA", "state": "enabled"}
+    assert things["access_policy_changed"]["undo"][0]["body"]["state"] == "disabled"
+    assert things["directory_role"]["undo"][0]["body"]["roleDefinitionId"] == ROLE
+    assert things["application_permission"]["undo"][0]["body"] == {
+        "principalId": ROBOT, "resourceId": GRAPH_ID, "appRoleId": APP_ROLE,
+    }  # fmt: skip
+    assert things["application_permission"]["still_there"] == "yes"
+    assert things["domain_federation"]["works_without_sign_in"]
+    assert found["things"][0]["kind"] == "domain_federation"
+
+
+def test_a_containment_and_that_of_a_watch_have_it(demo_folder: Path, tmp_path: Path) -> None:
+    """The demo's attacker read keys and opened a server: the folder has the list, the scripts and no more requests."""
+    db = Path(shutil.copy(demo_folder / "demo.duckdb", tmp_path / "demo.duckdb"))
+    with open_store(db, read_only=True) as store:
+        (who,) = store.frame("SELECT DISTINCT principal_id FROM quarantine WHERE principal_id IS NOT NULL")[
+            "principal_id"
+        ]
+    signal(db, who, 1)
+    (made,) = contain_signalled(db, tmp_path / "out", ContainmentRules(), ("stdout",), dt.datetime(2026, 9, 30), 90)
+    folder = tmp_path / "out" / who
+    written = json.loads((folder / "containment.json").read_text(encoding="utf-8"))["left_behind"]
+    assert {one["kind"] for one in written["things"]} == {
+        "app_settings_read", "storage_keys", "service_bus_keys", "firewall_rule",
+    }  # fmt: skip
+    assert all(one["suspect"] for one in written["things"])
+    assert len(made.left.things) == len(written["things"])
+    assert "## Left behind" in (folder / "containment.md").read_text(encoding="utf-8")
+    script = (folder / "left-behind.sh").read_text(encoding="utf-8")
+    assert subprocess.run(["bash", "-n", str(folder / "left-behind.sh")], check=False).returncode == 0
+    assert script.index('{"keyName": "key2"}') < script.index('{"keyName": "key1"}')
+    with open_store(db, read_only=True) as store:
+        (change,) = (one for one in pending_changes(store, "stdout") if one["kind"] == "containment")
+    assert "4 things left behind" in change["text"]

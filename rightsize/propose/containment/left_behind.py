@@ -35,7 +35,7 @@ _BY_ID = {
     "application_owner": "object_id", "principal_owner": "object_id", "group_owner": "object_id",
     "user_made": "object_id", "guest_invited": "object_id", "password_reset": "object_id",
     "authentication_method": "object_id", "principal_credential": "object_id", "principal_made": "object_id",
-    "application_permission": "other_id", "consent": "object_id",
+    "application_permission": "other_id", "consent": "holder",
 }  # fmt: skip
 """The column that names the principal that a thing of a kind lets act."""
 
@@ -150,6 +150,8 @@ def _fields(row: Mapping[str, Any], said: Said, listings: Listings) -> dict[str,
         role, holder = role or fold(listed["role_definition_id"] or ""), holder or fold(listed["principal_id"] or "")
     if row["kind"] in ("role_eligibility", "role_activation") and (asked := listings.asked.get(_last(row["thing"]))):
         role, holder = fold(asked["role_definition_id"] or ""), fold(asked["principal_id"] or "")
+    if row["kind"] == "consent":
+        holder = holder or row["object_id"]
     inside = re.match(r"(?i)/subscriptions/[^/]+", place or "")
     found = {
         "thing": thing, "place": place, "object": row["object_id"], "other": row["other_id"], "holder": holder,
@@ -194,8 +196,9 @@ def _requests(
         step: _all_filled(kind.requests.get(step, ()), fields, said, listings) for step in ("read", "take", "undo")
     }
     if kind.name == "role_assignment":
-        if row["role"] is None and (made := listings.role_assignments.get(_last(row["thing"]))):
-            steps["undo"][0]["body"] = _assignment_body(made, fields) if steps["undo"] else None
+        listed = listings.role_assignments.get(_last(row["thing"]))
+        if listed is not None and steps["undo"]:
+            steps["undo"] = [steps["undo"][0] | {"body": _assignment_body(listed, fields)}]
         if not steps["undo"] and steps["take"]:
             taken = steps["take"][0]
             steps["read"] = [taken | {"method": "GET", "save_as": ""}]

@@ -75,7 +75,7 @@ class Listings:
             key = (fields["object"] or "", fields["other"] or "", fields["app_role"] or "")
             return self.permissions.get(key)
         if kind == "consent":
-            found = self.consents.get(fields["other"] or fields["object"] or "", ())
+            found = self.consents.get(fields["holder"] or "", ())
             return found[0]["permission_grant_id"] if len(found) == 1 else None
         return None
 
