@@ -35,7 +35,7 @@ def left_behind_section(left: Mapping[str, Any], names: Mapping[str, str]) -> li
         f"containment; {free} can be used without a sign-in.",
         "",
     ]
-    if any(one["requests"] for one in things):
+    if any(one["requests"] and one["suspect"] for one in things):
         lines += [
             f"rightsize sends nothing. `{_TAKE}.sh` and `{_TAKE}.ps1` have the requests that take things away, "
             f"`{_UNDO}.sh` and `{_UNDO}.ps1` those that bring them back. Delete from a script what you want to keep.",
@@ -96,6 +96,8 @@ def _thing(one: Mapping[str, Any]) -> Iterator[str]:
         yield f"- shown as {for_markdown(', '.join(one['operations']))} in {', '.join(one['logs']).replace('_', ' ')}"
     if not one["suspect"]:
         yield "- not suspect itself: a call from its usual session or network within the suspect time"
+    if one["seen_before"]:
+        yield f"- it was there before, since {_time(one['seen_before'])} at least: it may be yours"
     if not one["ended"]:
         yield "- no log shows whether the call succeeded"
     way = "works without a sign-in" if one["works_without_sign_in"] else "needs a sign-in"
@@ -141,9 +143,10 @@ def _not_shown(left: Mapping[str, Any]) -> Iterator[str]:
 def left_behind_scripts(left: Mapping[str, Any]) -> dict[str, str]:
     """Return the scripts by file name: those that take things away, and those that undo it; none without requests.
 
-    Undoing goes from the last to the first, since later things may rest on earlier ones.
+    They leave out things that only calls from the usual session or network concern. Undoing goes from the last to the
+    first, since later things may rest on earlier ones.
     """
-    asked = [one for one in left["things"] if one["requests"]]
+    asked = [one for one in left["things"] if one["requests"] and one["suspect"]]
     take = [part for one in asked for part in _parts(one)]
     undo = [(_title(one), one["undo"]) for one in reversed(asked) if one["undo"]]
     return {
@@ -165,7 +168,8 @@ def _parts(one: Mapping[str, Any]) -> Iterator[Part]:
 
 def _title(one: Mapping[str, Any]) -> str:
     """Return a title from the rules alone: names in data are in the requests, where they are quoted."""
-    return f"{one['number']}: {one['kind'].replace('_', ' ')}"
+    before = ", which was there before" if one["seen_before"] else ""
+    return f"{one['number']}: {one['kind'].replace('_', ' ')}{before}"
 
 
 def left_behind_lines(left: Mapping[str, Any], names: Mapping[str, str], most: int = 8) -> Iterator[str]:
@@ -180,7 +184,7 @@ def left_behind_lines(left: Mapping[str, Any], names: Mapping[str, str], most: i
     if not things:
         return
     free = sum(one["works_without_sign_in"] for one in things)
-    asked = sum(bool(one["requests"]) for one in things)
+    asked = sum(bool(one["requests"]) and one["suspect"] for one in things)
     yield (
         f"left behind: {_counted(len(things), 'thing')}, {free} usable without a sign-in; {asked} of them with "
         f"requests in {_TAKE}.sh"

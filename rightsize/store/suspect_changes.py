@@ -59,6 +59,22 @@ def suspect_spans(store: Store, principals: Sequence[str]) -> pl.DataFrame:
     )
 
 
+def first_seen(store: Store, places: pl.Series) -> pl.DataFrame:
+    """Return `place, first_seen`: when a log first shows a call at a place, of those that any log shows.
+
+    Args:
+        store: The store.
+        places: Folded ids of resources.
+    """
+    return store.frame(
+        """
+        SELECT s.folded AS place, min(u.first_seen) AS first_seen
+        FROM base.usage_days AS u JOIN base.scope_names AS s USING (scope_key)
+        WHERE list_contains($places, s.folded) GROUP BY ALL""",
+        {"places": places.to_list()},
+    )
+
+
 def has_uncounted_days(store: Store, first: dt.datetime, last: dt.datetime) -> bool:
     """Return whether a span has use without single calls: reduced rows, or days whose calls were pruned."""
     before = sealed_before(store.connection)

@@ -15,7 +15,14 @@ from rightsize.propose.containment.left_behind import Left, write_things
 from rightsize.propose.containment.left_listings import read_listings
 from rightsize.render.escape import for_shell
 from rightsize.store.connection import Store
-from rightsize.store.suspect_changes import has_uncounted_days, removals, suspect_calls, suspect_spans, used_after
+from rightsize.store.suspect_changes import (
+    first_seen,
+    has_uncounted_days,
+    removals,
+    suspect_calls,
+    suspect_spans,
+    used_after,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,10 @@ def find_left_behind(store: Store, members: Sequence[str], names: Mapping[str, s
     things, others = things_left(calls, attached)
     things = pl.concat([things, _listed(store, members, spans, things)])
     things = with_removals(things, removals(store, spans["start_on"].min()))  # type: ignore[arg-type]
+    earlier = first_seen(store, things["thing"]).rename({"place": "thing"})
+    things = things.join(earlier, on="thing", how="left", maintain_order="left").with_columns(
+        seen_before=pl.when(pl.col("first_seen") < pl.col("first")).then("first_seen")
+    )
     listings = read_listings(store.table, things)
     known = {**_role_names(store), **names}
     written = write_things(things, listings, lambda one: known.get(one, one))

@@ -45,7 +45,8 @@ class Left:
     """A thing that was left behind.
 
     Attributes:
-        row: Its row of `analyze.left_behind.THINGS`, with `removed_on` and `removed_by`.
+        row: Its row of `analyze.left_behind.THINGS`, with `removed_on`, `removed_by` and `seen_before`, the time at
+            which a log first shows it, before the suspect calls.
         kind: Its kind.
         detail: What the log or a listing says of it beyond its place, for example the role and its holder.
         presence: Whether it is still there, and what shows it.
@@ -80,6 +81,7 @@ class Left:
             "last": row["last"],
             "calls": row["calls"],
             "suspect": row["suspect"],
+            "seen_before": row["seen_before"],
             "ended": row["ended"],
             "operations": row["operations"],
             "logs": row["sources"],
@@ -109,7 +111,7 @@ def write_things(things: pl.DataFrame, listings: Listings, name_of: Callable[[st
     """Return the things with their requests, in the order of the frame.
 
     Args:
-        things: As `analyze.left_behind.with_removals`.
+        things: As `analyze.left_behind.with_removals`, with `seen_before`.
         listings: What listings say.
         name_of: A function that returns the display name of a principal or role by its folded id.
     """
