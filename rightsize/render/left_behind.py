@@ -190,8 +190,9 @@ def left_behind_lines(left: Mapping[str, Any], names: Mapping[str, str], most: i
         f"requests in {_TAKE}.sh"
     )
     for one in things[:most]:
-        mark = "no sign-in" if one["works_without_sign_in"] else "sign-in"
-        yield f"  {one['number']}. {mark}: {_what(one)}, {_where(one, names)}"
+        mark = " (no sign-in needed)" if one["works_without_sign_in"] else ""
+        detail = f" {one['detail']}" if one["detail"] else ""
+        yield f"  {one['number']}. {one['kind'].replace('_', ' ')}{detail}, {_where(one, names)}{mark}"
     if len(things) > most:
         yield f"  and {len(things) - most} more in containment.md"
     for one in left["contain_next"]:
