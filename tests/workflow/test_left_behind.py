@@ -17,6 +17,7 @@ from rightsize.render.left_behind import left_behind_lines, left_behind_scripts,
 from rightsize.rules.left_behind import kinds_left_behind
 from rightsize.rules.tables import rows_of
 from rightsize.store.connection import open_store
+from rightsize.store.pruning import plan_pruning, prune
 from rightsize.store.quarantine import replace_decisions
 from rightsize.store.watching import pending_changes
 from rightsize.watch.containment import ContainmentRules, contain_signalled
@@ -40,6 +41,12 @@ HOSTILE = "|</script> \u202eevil"
 
 def at(minutes: float) -> dt.datetime:
     return BEGIN + dt.timedelta(minutes=minutes)
+
+
+def decision() -> dict[str, Any]:
+    """A person's statement that Mallory's calls of ten hours are an attacker's."""
+    return {"signal_id": None, "principal": MALLORY, "from_time": BEGIN, "to_time": at(600), "owner": "soc",
+            "decision": "quarantine", "reason": "phished", "expires": dt.date(2027, 1, 1)}  # fmt: skip
 
 
 def planted(who: str = MALLORY, minutes: float = 5) -> dict[str, list[dict[str, Any]]]:
@@ -84,11 +91,9 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, An
             files.append(folder / name)
         db = folder / "s.duckdb"
         load_paths(db, files)
-        decision = {"signal_id": None, "principal": MALLORY, "from_time": BEGIN, "to_time": at(600), "owner": "soc",
-                    "decision": "quarantine", "reason": "phished", "expires": dt.date(2027, 1, 1)}  # fmt: skip
         with open_store(db, read_only=False) as store:
             with store.transaction() as con:
-                replace_decisions(con, [decision])
+                replace_decisions(con, [decision()])
             return find_left_behind(store, [MALLORY], {FRIEND: HOSTILE}).document()
 
     return find
@@ -383,3 +388,21 @@ def test_a_containment_and_that_of_a_watch_have_it(demo_folder: Path, tmp_path: 
     with open_store(db, read_only=True) as store:
         (change,) = (one for one in pending_changes(store, "stdout") if one["kind"] == "containment")
     assert "4 things left behind" in change["text"]
+
+
+@pytest.mark.slow
+def test_what_was_pruned_is_said_to_be_missing(tmp_path: Path) -> None:
+    """The objects of pruned calls go with them, and the list says that it lacks single calls."""
+    path = tmp_path / "audit.jsonl"
+    late = audit(ADMIN, "Add member to group", at(60 * 24 * 9), target("User", FRIEND), target("Group", guid("g")))
+    path.write_text("".join(json.dumps(one) + "\n" for one in [*in_the_directory(), late]), encoding="utf-8")
+    db = tmp_path / "s.duckdb"
+    load_paths(db, [path])
+    with open_store(db, read_only=False) as store:
+        pruning = plan_pruning(store, 2)
+        assert pruning is not None
+        prune(store, pruning)
+        assert store.table("changed_objects")["activity"].to_list() == ["add member to group"]
+        with store.transaction() as con:
+            replace_decisions(con, [decision()])
+        assert any("pruned" in one for one in find_left_behind(store, [MALLORY], {}).document()["not_shown"])
