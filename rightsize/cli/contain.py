@@ -78,7 +78,7 @@ def contain(
     common.show(rows, _COLUMNS, document=document, table_columns=_BRIEF)
     _tell(result, dwell)
     _tell_agents(result)
-    for line in left_behind.left_behind_lines(document["left_behind"], places):
+    for line in left_behind.left_behind_lines(document["left_behind"], places, common.with_db):
         say(line)
     common.say_next(common.with_db(f"rightsize verify {for_shell(str(result.out))}"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rightsize.render.escape import for_markdown, for_terminal
@@ -172,12 +172,15 @@ def _title(one: Mapping[str, Any]) -> str:
     return f"{one['number']}: {one['kind'].replace('_', ' ')}{before}"
 
 
-def left_behind_lines(left: Mapping[str, Any], names: Mapping[str, str], most: int = 8) -> Iterator[str]:
+def left_behind_lines(
+    left: Mapping[str, Any], names: Mapping[str, str], with_db: Callable[[str], str], most: int = 8
+) -> Iterator[str]:
     """Yield sentences for the terminal; the writer escapes them.
 
     Args:
         left: As for `left_behind_section`.
         names: As for `left_behind_section`.
+        with_db: A function that returns a command with the option that names the store, where one is needed.
         most: The things to name.
     """
     things = [one for one in left["things"] if one["still_there"] != "no"]
@@ -196,4 +199,4 @@ def left_behind_lines(left: Mapping[str, Any], names: Mapping[str, str], most: i
     if len(things) > most:
         yield f"  and {len(things) - most} more in containment.md"
     for one in left["contain_next"]:
-        yield f"to contain next, since it acted after that: {one['name']}: {one['command']}"
+        yield f"to contain next, since it acted after that: {one['name']}: {with_db(one['command'])}"

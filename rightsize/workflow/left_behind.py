@@ -146,6 +146,7 @@ _ALWAYS = (
     "what runbooks, scripts, functions and commands do inside, and what code left on machines",
     "SAS that were signed with a key outside Azure, and what was done with keys, SAS and webhooks",
     "changes inside resources (data planes) whose diagnostic settings send no log",
+    "rules of mailboxes, sharing links and other changes in Microsoft 365",
     "changes by an identity or credential that was left behind, which are another principal's: contain it as well",
 )
 _WITHOUT = {

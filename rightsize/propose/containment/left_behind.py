@@ -29,6 +29,7 @@ _GRANT = re.compile(r"\bId: ([A-Za-z0-9_-]{20,100}),")
 Said = Mapping[str, tuple[str | None, str | None]]
 """The old and the new value of the properties that a record of the directory audit log names, by folded name."""
 
+_SCOPE = re.compile(r"\bScope: ([^,\]]{1,300})")
 _BY_ID = {
     "role_assignment": "holder", "role_eligibility": "holder", "role_activation": "holder",
     "directory_role": "holder", "directory_eligibility": "holder", "group_member": "object_id",
@@ -162,7 +163,7 @@ def _fields(row: Mapping[str, Any], said: Said, listings: Listings) -> dict[str,
         if role else None,
         "new": str(uuid5(NAMESPACE_URL, f"contain|{row['kind']}|{row['thing']}")),
         "newer": str(uuid5(NAMESPACE_URL, f"restore|{row['kind']}|{row['thing']}")),
-        "app_role": _plain(said.get("approle.id")),
+        "app_role": _plain(said.get("approle.id")), "granted": _granted(said),
     }  # fmt: skip
     found["grant"] = listings.grant_of(row["kind"], found) or _grant(said)
     return {name: value for name, value in found.items() if value}
@@ -171,6 +172,14 @@ def _fields(row: Mapping[str, Any], said: Said, listings: Listings) -> dict[str,
 def _plain(values: tuple[str | None, str | None] | None) -> str | None:
     text = next((one for one in reversed(values or ()) if one), None)
     return fold(text.strip('" ')) if text else None
+
+
+def _granted(said: Said) -> str | None:
+    """Return the permissions that the record of a grant names."""
+    value = (said.get("approle.value") or (None, None))[1]
+    text = (said.get("consentaction.permissions") or (None, None))[1] or ""
+    scopes = _SCOPE.findall(text.rpartition("=>")[2])
+    return (value or "").strip('" ') or (scopes[0].strip() if len(scopes) == 1 else None)
 
 
 def _grant(said: Said) -> str | None:
@@ -293,6 +302,8 @@ def _given_to(row: Mapping[str, Any], fields: Mapping[str, str], listings: Listi
         found = {fields["holder"] if column == "holder" and "holder" in fields else row[column]}
     elif kind in ("application_credential", "application_federated_subject"):
         found = set(listings.principals_of_application(row["object_id"]))
+    elif not row["thing"].startswith("/"):
+        return ()
     else:
         found = {row["object_id"], *listings.identities.get(row["thing"], ())}
         found |= set(listings.identities.get(row["thing"].partition("/federatedidentitycredentials/")[0], ()))
@@ -306,6 +317,8 @@ def _detail(
     kind, parts = row["kind"], []
     if "role" in fields:
         parts.append(name_of(fields["role"]))
+    elif "granted" in fields:
+        parts.append(fields["granted"])
     given = _given_to(row, fields, listings)
     if given and kind not in ("user_made", "guest_invited", "principal_made"):
         word = "as" if kind not in _BY_ID else "for"
@@ -315,7 +328,7 @@ def _detail(
         parts.append(f"key {key}" + (f" ({form})" if form else ""))
     trusted = listings.trusted.get(row["thing"], (row["other_name"], row["object_name"]))
     if kind == "federated_subject" and trusted[1]:
-        parts.append(f"subject {trusted[1]} of {trusted[0]}")
+        parts.append(f"{trusted[1]} of {trusted[0]}")
     if kind in ("group_member", "application_owner", "principal_owner", "group_owner") and fields.get("other"):
         parts.append(f"in {row['other_name'] or name_of(fields['other'])}")
     return " ".join(parts)
