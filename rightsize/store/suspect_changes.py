@@ -31,7 +31,7 @@ def suspect_calls(store: Store, principals: Sequence[str]) -> pl.DataFrame:
             SELECT least((SELECT min(start_on) FROM windows),
                 (SELECT min(time) FROM main.quarantine WHERE list_contains($who, principal_id))) AS first
         )
-        SELECT e.event_key, e.time, e.source, e.plane, lower(e.operation) AS operation, e.scope, e.outcome,
+        SELECT e.event_key, e.time, e.source, e.plane, e.operation, e.scope, e.outcome,
             e.principal_id, e.ip, h.event_key IS NOT NULL AS suspect,
             b.assigned_role_id AS role, b.assigned_principal_id AS holder, c.activity, c.object_id, c.object_type,
             c.object_name, c.other_id, c.other_type, c.other_name,
@@ -86,12 +86,12 @@ def has_uncounted_days(store: Store, first: dt.datetime, last: dt.datetime) -> b
 def removals(store: Store, since: dt.datetime) -> pl.DataFrame:
     """Return the calls since a time that took something away: `time, actor, place, activity, object_id, other_id`.
 
-    `place` is the folded resource, `activity` that of the directory; one of the two is null.
+    `place` is the resource, `activity` that of the directory; one of the two is null.
     """
     return store.frame(
         f"""
         SELECT e.time, coalesce(e.principal_id, e.principal_name) AS actor,
-            CASE WHEN e.plane = 'control' THEN lower(e.scope) END AS place, c.activity, c.object_id, c.other_id
+            CASE WHEN e.plane = 'control' THEN e.scope END AS place, c.activity, c.object_id, c.other_id
         FROM main.events AS e LEFT JOIN main.changed_objects AS c USING (event_key)
         WHERE e.time >= $since AND ((e.plane = 'control' AND e.outcome = 'succeeded' AND {_TAKES_AWAY})
             OR c.event_key IS NOT NULL)

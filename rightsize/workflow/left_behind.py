@@ -100,14 +100,16 @@ def _listed(store: Store, members: Sequence[str], spans: pl.DataFrame, things: p
         folded(pl.col("created_by")).is_in(list(members)) & (pl.col("state") == "active")
     )
     known = things["thing"].str.split("/").list.last().implode()
-    made = made.filter(~folded(pl.col("role_assignment_id")).is_in(known)).join(spans, how="cross")
-    made = made.filter(pl.col("created_on").is_between("start_on", "end_on")).unique("role_assignment_id")
+    made = made.filter(~folded(pl.col("role_assignment_id")).is_in(known)).join(
+        spans.select(suspect_from="start_on", suspect_to="end_on"), how="cross"
+    )
+    made = made.filter(pl.col("created_on").is_between("suspect_from", "suspect_to")).unique("role_assignment_id")
     at = pl.when(pl.col("scope") == "/").then(pl.lit("")).otherwise("scope")
     shown = pl.concat_str([at, pl.lit("/providers/Microsoft.Authorization/roleAssignments/"), "role_assignment_id"])
     found = made.sort("created_on", "role_assignment_id").select(
         kind=pl.lit("role_assignment"), thing=place_of(shown), shown=shown, exact=pl.lit(True), first="created_on",
         last="created_on", calls=pl.lit(0), suspect=pl.lit(True), ended=pl.lit(True),
-        sources=pl.lit(["listing"]), operations=pl.lit([], dtype=pl.List(pl.String)),
+        sources=pl.concat_list(pl.lit("listing")), operations=pl.concat_list(pl.lit("")).list.head(0),
         by=pl.concat_list(folded(pl.col("created_by"))), role=folded(pl.col("role_definition_id")),
         holder=folded(pl.col("principal_id")),
     )  # fmt: skip

@@ -334,17 +334,30 @@ def test_access_given_away_in_the_directory_has_requests_that_name_it(left: Call
               "appRoleId": APP_ROLE, "principalDisplayName": "Robot", "resourceDisplayName": "Graph"}  # fmt: skip
     page = {"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#servicePrincipals('x')/appRoleAssignedTo",
             "value": [listed]}  # fmt: skip
-    found = left({"audit": in_the_directory()}, more={"roles.json": page, **DIRECTORY})
+    quiet = {"name": guid("quiet"), "principalId": ROBOT, "principalType": "ServicePrincipal", "scope": GROUP,
+             "roleDefinitionId": f"/subscriptions/x/providers/Microsoft.Authorization/roleDefinitions/{CONTRIBUTOR}",
+             "type": "Microsoft.Authorization/roleAssignments", "condition": "@Request[x] EQ 1", "createdBy": MALLORY,
+             "createdOn": "2026-03-04T23:00:00.000000+00:00", "conditionVersion": "2.0"}  # fmt: skip
+    theirs = quiet | {"name": guid("theirs"), "createdBy": ADMIN}
+    old = quiet | {"name": guid("old"), "createdOn": "2026-03-04T21:00:00.000000+00:00"}
+    made = [one | {"id": f"{GROUP}/providers/{one['type']}/{one['name']}"} for one in (quiet, theirs, old)]
+    more = {"roles.json": page, "made.json": made, **DIRECTORY}
+    found = left({"audit": in_the_directory()}, more=more)
     things = {one["kind"]: one for one in found["things"]}
     assert set(things) == {
         "directory_role", "application_permission", "consent", "application_owner", "access_policy_changed",
         "authentication_method", "application_federated_subject", "guest_invited", "domain_federation",
+        "role_assignment",
     }  # fmt: skip
     asked = {
         kind: [f"{step['method']} {step['url'].removeprefix('https://graph.microsoft.com/v1.0')}" for step in steps]
         for kind, one in things.items()
         if (steps := one["requests"])
     }
+    by_listing = things["role_assignment"]
+    assert asked.pop("role_assignment") == [f"DELETE https://management.azure.com{made[0]['id']}"]
+    assert (by_listing["logs"], by_listing["calls"], by_listing["still_there"]) == (["listing"], 0, "yes")
+    assert by_listing["undo"][0]["body"]["properties"]["condition"] == "@Request[x] EQ 1"
     assert asked == {
         "directory_role": [f"DELETE /directoryRoles(roleTemplateId='{ROLE}')/members/{FRIEND}/$ref"],
         "application_permission": [f"DELETE /servicePrincipals/{GRAPH_ID}/appRoleAssignedTo/abcDEF-1"],

@@ -168,7 +168,7 @@ def read_listings(table_of: Callable[[str], pl.DataFrame], things: pl.DataFrame)
             for name in ("scope", "identity_scope")
         ])),
         trusted={
-            f"{place}/federatedidentitycredentials/{name}".lower(): (issuer or "", subject or "")
+            f"{place}/federatedidentitycredentials/{name}": (issuer or "", subject or "")
             for place, name, issuer, subject in trusted.select("object_id", "name", "issuer", "subject").iter_rows()
         },
         resources=frozenset(folded(table_of("resources")["scope"])) & set(things["thing"]),
