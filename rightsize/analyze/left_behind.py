@@ -196,6 +196,12 @@ def _without_echoes(found: pl.DataFrame) -> pl.DataFrame:
     return found.join(near.select("event_key").unique(), on="event_key", how="anti")
 
 
+def _called() -> pl.Expr:
+    """Return the operation of a call to a resource, else the activity or the request of a call to the directory."""
+    of_resource = pl.col("plane").is_in(CONTROL)
+    return pl.when(of_resource).then("operation").otherwise(pl.coalesce("activity", "operation"))
+
+
 def _grouped(found: pl.DataFrame) -> pl.DataFrame:
     kinds = kinds_left_behind()
     order = pl.col("kind").replace_strict(list(kinds), [one.rank for one in kinds.values()], return_dtype=pl.Int32)
@@ -212,7 +218,7 @@ def _grouped(found: pl.DataFrame) -> pl.DataFrame:
             pl.col("suspect").any(),
             (pl.col("outcome") != "started").any().alias("ended"),
             pl.col("source").unique().sort().alias("sources"),
-            pl.coalesce("activity", "operation").unique().sort().alias("operations"),
+            _called().unique().sort().alias("operations"),
             pl.col("principal_id").drop_nulls().unique().sort().alias("by"),
             *(pl.col(name).drop_nulls().last() for name in last),
         )

@@ -232,6 +232,12 @@ def secret_read() -> dict[str, Any]:
 def test_every_rule_names_a_kind_that_says_what_to_do(left: Callable[..., dict[str, Any]]) -> None:
     """Every operation, activity and request of the rules leaves its kind, and each has a request or a way by hand."""
     records, kinds = _examples()
+    shown = {"identity": {"type": "SystemAssigned", "principalId": MACHINE}}
+    place = f"{SHOP}/Microsoft.CognitiveServices/accounts/ai"
+    records["activity"].append(
+        activity(MALLORY, "Microsoft.CognitiveServices/accounts/write", place, at(3), body=shown)
+    )
+    kinds |= {"resource_with_identity"}
     found = left({**records, "vault": [secret_read()]})
     (secret,) = (one for one in found["things"] if one["kind"] == "secrets_read")
     assert (secret["requests"], secret["logs"]) == ([], ["key_vault_log"])
