@@ -13,7 +13,7 @@ from rightsize.cli.narration import say
 from rightsize.cli.options import EmergencyAccess, WholeWindow
 from rightsize.model.errors import UsageError
 from rightsize.model.times import read_instant, read_last_instant
-from rightsize.render import summary
+from rightsize.render import left_behind, summary
 from rightsize.render.containment_reach import STEPS, reads_text
 from rightsize.render.escape import for_shell
 from rightsize.workflow import contain as workflow
@@ -92,6 +92,8 @@ def contain(
     common.show(rows, _COLUMNS, document=document, table_columns=_BRIEF)
     _tell(result, dwell, since)
     _tell_agents(result)
+    for line in left_behind.left_behind_lines(document["left_behind"], places, common.with_db):
+        say(line)
     common.say_next(common.with_db(f"rightsize verify {for_shell(str(result.out))}"))
 
 

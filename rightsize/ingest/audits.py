@@ -27,6 +27,11 @@ _INITIATOR = (
     "linkableIdentifiers.sessionId",
 )  # fmt: skip
 
+# The first two objects of a change, as `changed_objects` has them.
+_TARGETS = "[" + ", ".join(
+    f"'$[{place}].{name}'" for place in (0, 1) for name in ("id", "type", "displayName", "userPrincipalName")
+) + "]"  # fmt: skip
+
 
 def _texts(column: str, path: str) -> str:
     return f"TRY(list_filter(json_extract_string({column}, '{path}'), lambda one: one IS NOT NULL))"
@@ -54,6 +59,8 @@ SELECT file_no, line, log,
     {_texts("target_text", "$[*].modifiedProperties[*].displayName")} AS properties_changed,
     -- Of a property without a value there is a null, so that the two lists go together.
     TRY(json_extract_string(target_text, '$[*].modifiedProperties[*].newValue')) AS values_set,
+    TRY(json_extract_string(target_text, '$[*].modifiedProperties[*].oldValue')) AS values_before,
+    TRY(json_extract_string(target_text, {_TARGETS})) AS target_values,
     {_texts("detail_text", "$[*].key")} AS detail_keys,
     TRY(json_extract_string(detail_text, '$[*].value')) AS detail_values,
     caller_ip, CAST(NULL AS BIGINT) AS ordinal
@@ -74,7 +81,8 @@ def _activity(column: str) -> str:
     return folded(f"trim(replace(rtrim(trim({column}), '.'), chr(8211), '-'))")
 
 
-_ACTIVITY = _activity("operation_name")
+ACTIVITY = _activity("operation_name")
+"""SQL for the folded name of the activity of a record of `raw_audits`."""
 _REFUSED = "insufficient privilege|authorization_requestdenied|not authorized|unauthorized|access denied|forbidden"
 _ASSIGNS = "microsoft.directory/roleassignments/allproperties/alltasks"
 _CONSENTS = (
@@ -92,7 +100,7 @@ def _guid(text: str) -> str:
 AUDIT_ROWS = f"""
 -- From the raw columns of audit records to events, one row a record and the action that it needed.
 WITH described AS (
-    SELECT *, {_ACTIVITY} AS activity_key, {_activity("other_name")} AS other_key,
+    SELECT *, {ACTIVITY} AS activity_key, {_activity("other_name")} AS other_key,
         {folded("trim(service)")} AS service_key, {folded("trim(result)")} AS done,
         coalesce({_guid("initiator[1]")}, {_guid("initiator[4]")}) AS principal_id,
         coalesce(nullif(initiator[1], ''), nullif(initiator[2], '')) IS NOT NULL AS by_user,
@@ -213,7 +221,7 @@ def _stage_directory_grants(con: duckdb.DuckDBPyConnection, file_ids: str, witho
     ids = _detail("roledefinitionoriginid"), _detail("templateid"), _set("role.templateid")
     holders = (_target(kind) for kind in ("user", "serviceprincipal", "group"))
     role, holder = (f"coalesce({', '.join(map(_guid, found))})" for found in (ids, holders))
-    _stage_given(con, file_ids, without, (_ASSIGNS,), role, holder, f"{_ACTIVITY} LIKE 'add %'")
+    _stage_given(con, file_ids, without, (_ASSIGNS,), role, holder, f"{ACTIVITY} LIKE 'add %'")
 
 
 def _stage_consents(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:
@@ -267,7 +275,7 @@ def _stage_activations(con: duckdb.DuckDBPyConnection, file_ids: str, without: s
             coalesce({_detail("justification")}, result_reason) IS NOT NULL,
             {_detail("ticketnumber")} IS NOT NULL,
             coalesce({folded("result")} IN ('success', 'succeeded', '0', 'true'), true), {folded("correlation_id")}
-        FROM (SELECT *, {_cases(_ACTIVITY, _PIM_STEPS)} AS step FROM raw_audits)
+        FROM (SELECT *, {_cases(ACTIVITY, _PIM_STEPS)} AS step FROM raw_audits)
         WHERE step IS NOT NULL AND record_id IS NOT NULL AND NOT list_contains($without, file_no)
             AND TRY_CAST(time AS TIMESTAMPTZ) IS NOT NULL
         """,

@@ -45,6 +45,7 @@ _OF_LOGS = (
     "stage_signal_entities",
     "stage_token_permissions",
     "stage_agent_sightings",
+    "stage_changed_objects",
 )
 """The tables that the records of a log fill."""
 

@@ -101,13 +101,24 @@ _NEEDED = dict.fromkeys(
 
 
 def _request_body(opened: bool) -> str:
-    """Return SQL for the body of a request; only bodies of role assignment requests are read, others stay null."""
+    """Return SQL for the body of a request that `request_bodies` reads; others stay null.
+
+    These are the bodies of role assignments and federated credentials, and those that show a managed identity.
+    """
     places = range(4, len(NESTED["properties"]) + (0 if opened else len(OTHER_BODIES)) + 1)
-    bodies = ", ".join(f"nullif({value_at('property_values', place, opened=opened)}, '')" for place in places)
+    each = [f"nullif({value_at('property_values', place, opened=opened)}, '')" for place in places]
+    bodies = ", ".join(each)
+    shown = ", ".join(f"CASE WHEN {_SHOWS_IDENTITY.format(body)} THEN {body} END" for body in each)
     actions = ", ".join(value_at(values, 1, opened=opened) for values in ("authorization_values", "identity_values"))
-    return f"""CASE WHEN coalesce({bodies}) IS NOT NULL
-        AND {folded(f"coalesce({actions}, {_CALLED})")} LIKE 'microsoft.authorization/roleassignments/%'
-    THEN coalesce({bodies}) END"""
+    action = folded(f"coalesce({actions}, {_CALLED})")
+    return f"""CASE WHEN coalesce({bodies}) IS NULL THEN NULL
+        WHEN {action} LIKE 'microsoft.authorization/roleassignments/%' OR {action} = '{_TRUSTS}'
+            THEN coalesce({bodies})
+        WHEN {action} LIKE '%/write' THEN coalesce({shown}) END"""
+
+
+_TRUSTS = "microsoft.managedidentity/userassignedidentities/federatedidentitycredentials/write"
+_SHOWS_IDENTITY = "contains({0}, '\"identity\"') AND contains({0}, '\"principalId\"')"
 
 
 # The id of an event contains its resource; a query for selected fields may omit the resource itself.

@@ -10,6 +10,7 @@ import duckdb
 
 from rightsize.ingest.agents_in_logs import stage_agent_sightings, stage_token_permissions
 from rightsize.ingest.audits import AUDIT_ROWS, project_audits, stage_from_audits
+from rightsize.ingest.changed_objects import stage_objects_of_audits, stage_objects_of_requests
 from rightsize.ingest.cloud_audits import cloud_audit_rows, project_cloud_audits
 from rightsize.ingest.graph_requests import (
     normalised_requests,
@@ -43,11 +44,13 @@ def _stage_events(con: Connection, file_id: str, without: set[int]) -> None:
 
 def _stage_audits(con: Connection, file_id: str, without: set[int]) -> None:
     stage_from_audits(con, file_id, without)
+    stage_objects_of_audits(con, file_id, without)
     _stage_events(con, file_id, without)
 
 
 def _stage_graph_requests(con: Connection, file_id: str, without: set[int]) -> None:
     stage_token_permissions(con, file_id, without)
+    stage_objects_of_requests(con, file_id, without)
     _stage_events(con, file_id, without)
 
 

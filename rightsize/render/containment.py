@@ -10,6 +10,7 @@ from rightsize.model.plan import Plan
 from rightsize.model.wording import counted
 from rightsize.render.containment_reach import reach_lines, reads_lines
 from rightsize.render.escape import for_markdown
+from rightsize.render.left_behind import left_behind_section
 from rightsize.render.rows import plain
 from rightsize.render.summary import short_scope
 
@@ -43,7 +44,7 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
         lines += ["", f"It also has access through the groups {named}, which no plan changes."]
     lines += reads_lines(document["unlogged_reads"])
     lines += reach_lines(document)
-    # What the principal left behind belongs here: between what is still reached and the requests that end it.
+    lines += left_behind_section(document["left_behind"], plan.names)
     lines += ["", "## Requests that a person may send", "", _WHERE, ""]
     for one in document["options"]:
         lines += [f"- {one['name']}: {for_markdown(one['text'])}", "", "```json", _body(one["request"]), "```"]

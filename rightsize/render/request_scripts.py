@@ -35,6 +35,43 @@ def powershell_script(steps: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*lines, *map(_of_cmdlets, after)]) + "\n"
 
 
+Part = tuple[str, Sequence[Mapping[str, Any]]]
+"""A title without a line end, and steps that belong together: the first that fails ends its part, and no other part."""
+
+
+def shell_script_of_parts(parts: Sequence[Part]) -> str:
+    """Return a script for Bash that sends each part and goes on after one that failed.
+
+    A step with `save_as` keeps the answer in that file, for the owner alone; one with `body_from` sends the content of
+    a file. No other answer is shown, since new keys are among them.
+    """
+    lines = ["#!/usr/bin/env bash", "set -uo pipefail", "umask 077"]
+    for title, steps in parts:
+        chain = " \\\n  && ".join(f"{_of_az(step)}{'' if 'save_as' in step else ' --output none'}" for step in steps)
+        lines += ["", f"# {title}", f"{chain} \\\n  || echo {shlex.quote(f'failed: {title}')} >&2"]
+    return "\n".join(lines) + "\n"
+
+
+def powershell_script_of_parts(parts: Sequence[Part]) -> str:
+    """Return the same as a script for PowerShell."""
+    lines = ["$ErrorActionPreference = 'Stop'"]
+    for title, steps in parts:
+        failed = f"}} catch {{ Write-Warning ({_single(f'failed: {title}: ')} + $_) }}"
+        lines += ["", f"# {title}", "try {", *(f"  {_checked(step)}" for step in steps), failed]
+    return "\n".join(lines) + "\n"
+
+
+def _checked(step: Mapping[str, Any]) -> str:
+    """Return a step of PowerShell that fails where Azure refuses it, and keeps the answer where it is asked to."""
+    saved = _single(step["save_as"]) if "save_as" in step else ""
+    if not step.get("version"):
+        return _of_cmdlets(step) + (
+            f" -OutputType Json | Set-Content -Encoding utf8 {saved}" if saved else " | Out-Null"
+        )
+    kept = f"; $answer.Content | Set-Content -Encoding utf8 {saved}" if saved else ""
+    return f"$answer = {_of_cmdlets(step)}; if ($answer.StatusCode -ge 400) {{ throw $answer.Content }}{kept}"
+
+
 def _halves(steps: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """Return the steps to run at once and those that wait for a token; without the latter, no steps and all steps."""
     after = [step for step in steps if "after_token_shows" in step]
@@ -49,19 +86,25 @@ def _of_az(step: Mapping[str, Any]) -> str:
     if "wait_seconds" in step:
         return f"sleep {int(step['wait_seconds'])}"
     words = ["az", "rest", "--method", step["method"].lower(), "--url", _address(step)]
-    if step["body"] is not None:
-        words += ["--headers", "Content-Type=application/json", "--body", json.dumps(step["body"], sort_keys=True)]
-    return " ".join(shlex.quote(word) for word in words)
+    if step["body"] is not None or "body_from" in step:
+        body = f"@{step['body_from']}" if "body_from" in step else json.dumps(step["body"], sort_keys=True)
+        words += ["--headers", "Content-Type=application/json", "--body", body]
+    kept = f" > {shlex.quote(step['save_as'])}" if "save_as" in step else ""
+    return " ".join(shlex.quote(word) for word in words) + kept
 
 
 def _of_cmdlets(step: Mapping[str, Any]) -> str:
     if "wait_seconds" in step:
         return f"Start-Sleep -Seconds {int(step['wait_seconds'])}"
-    address, body = _single(_address(step)), json.dumps(step["body"], sort_keys=True)
+    address, body = _single(_address(step)), None
+    if "body_from" in step:
+        body = f"(Get-Content -Raw {_single(step['body_from'])})"
+    elif step["body"] is not None:
+        body = _single(json.dumps(step["body"], sort_keys=True))
     if step.get("version"):
-        payload = f" -Payload {_single(body)}" if step["body"] is not None else ""
+        payload = f" -Payload {body}" if body is not None else ""
         return f"Invoke-AzRestMethod -Method {step['method']} -Uri {address}{payload}"
-    more = f" -ContentType 'application/json' -Body {_single(body)}" if step["body"] is not None else ""
+    more = f" -ContentType 'application/json' -Body {body}" if body is not None else ""
     return f"Invoke-MgGraphRequest -Method {step['method']} -Uri {address}{more}"
 
 

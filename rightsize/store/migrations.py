@@ -14,7 +14,7 @@ from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
 from rightsize.store.transactions import one_transaction
 
-SCHEMA_VERSION = 34
+SCHEMA_VERSION = 35
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -241,6 +241,15 @@ def _add_version_34(connection: duckdb.DuckDBPyConnection) -> None:
     _add_since(connection)
 
 
+def _add_changed_objects(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add the objects that calls to the directory changed; those of a store of today have to be loaded again."""
+    _create(connection, "changed_objects")
+
+
+def _add_version_35(connection: duckdb.DuckDBPyConnection) -> None:
+    _add_changed_objects(connection)
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -278,6 +287,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     # Older versions would change the content without a new revision; every migration gives it one.
     32: lambda _: None,
     33: _add_version_34,
+    34: _add_version_35,
 }
 """The step from each version to the next."""
 

@@ -72,6 +72,8 @@ def prune(store: Store, pruning: Pruning) -> None:
         for name, rows in _ROWS.items():
             con.execute(f"DELETE FROM base.{name} WHERE {rows}", {"before": pruning.before})
         con.execute("DELETE FROM base.request_bodies WHERE event_key NOT IN (SELECT event_key FROM base.events)")
+        con.execute("DELETE FROM base.changed_objects "
+                    "WHERE event_key NOT IN (SELECT lower(hex(event_key)) FROM base.events)")  # fmt: skip
         seal(con, pruning.before)
         forget_keys(con)
 

@@ -192,7 +192,7 @@ def _contain(
     changes = len(result.containment.plan.proposals)
     text = (
         f"a containment of {result.name} is in {folder}: {changes} changes, {len(result.options)} requests for "
-        f"people{_dwell(result, signals, now)}"
+        f"people, {len(result.left.things)} things left behind{_dwell(result, signals, now)}"
     )
     reason = why_not(rules, chosen, result, now)
     if not reason:

@@ -27,6 +27,7 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.drafts import Key
 from rightsize.rbac.text import fold
 from rightsize.render.containment import write_page
+from rightsize.render.left_behind import left_behind_scripts
 from rightsize.render.plan import FileText, plan_files, write_folder
 from rightsize.render.rows import write_json
 from rightsize.rules.operations import is_emergency_name
@@ -34,6 +35,7 @@ from rightsize.store.connection import Store, open_store
 from rightsize.store.digest import digest_content
 from rightsize.store.quarantine import replace_decisions
 from rightsize.workflow.attack_paths import KINDS, named
+from rightsize.workflow.left_behind import LeftBehind, find_left_behind
 from rightsize.workflow.propose import require_catalogue
 from rightsize.workflow.rbac_analysis import analyse_inputs
 
@@ -68,6 +70,7 @@ class ContainResult:
         names: Display names of those whom `agents` names, by id.
         containment: The containment.
         options: Requests that people may send in addition.
+        left: What they left behind in the suspect time.
         reach: What an attacker reaches from it before and after, and what still leads on without its sign-in.
         suspect: Number of its calls in quarantine.
         first_suspect: The time of the first of them.
@@ -83,6 +86,7 @@ class ContainResult:
     names: Mapping[str, str]
     containment: Containment
     options: tuple[Option, ...]
+    left: LeftBehind
     reach: ReachAfter
     suspect: int
     first_suspect: dt.datetime | None
@@ -132,6 +136,7 @@ class ContainResult:
             "groups": list(found.groups),
             "agents": self._agents(),
             "options": [one.as_json() for one in self.options],
+            "left_behind": self.left.document(),
             "reach": {name: dict(counts) for name, counts in self.reach.counts.items()},
             "without_sign_in": self._without_sign_in(),
             "unlogged_reads": found.reads.as_json(),
@@ -243,6 +248,7 @@ def contain_principal(
         reach = reach_after(
             ReachInput(agents.members, inputs, analysis, facts, found.plan, found.by_request, is_blocked=blocked)
         )
+        left = find_left_behind(store, agents.members, names)
         suspect_calls, first_suspect = _suspect_calls(agents.members, store, inputs)
     if not found.contained and not options and not found.stays:
         raise EvidenceError(f"`{principal}` has no loaded assignment", hint="load its assignments and groups")
@@ -253,6 +259,7 @@ def contain_principal(
         names,
         found,
         options,
+        left,
         reach,
         suspect_calls,
         first_suspect,
@@ -262,6 +269,7 @@ def contain_principal(
     )
     # Requests that a person may send are written beside the plan, not as a part of it.
     extra: dict[str, FileText] = {
+        **left_behind_scripts(left.document()),
         REQUESTS: write_json(result.document() | {"seconds": None}),
         PAGE: write_page(result.document(), found.plan),
     }

@@ -292,3 +292,23 @@ def test_a_consent_is_known_with_its_application_and_all_that_it_grants(tmp_path
         ("c-3", None, TARGET),
         ("c-4", None, TARGET),
     ]
+
+
+def test_every_shape_names_the_same_objects(tmp_path: Path) -> None:
+    """The member, the group and the changed properties are kept of changes that may leave access behind."""
+    changed = [{"displayName": "Group.ObjectID", "oldValue": None, "newValue": f'"{UNIT}"'}]
+    targets = [
+        {"id": TARGET.upper(), "type": "User", "userPrincipalName": "eve@x.example", "modifiedProperties": changed},
+        {"id": UNIT, "type": "Group", "displayName": "Owners", "modifiedProperties": []},
+    ]
+    record = graph_record("Add member to group", targetResources=targets)
+    page = tmp_path / "page.json"
+    page.write_text(json.dumps({"@odata.context": "https://x/$metadata#auditLogs/directoryAudits", "value": [record]}))
+    paths = [page, write_lines(tmp_path, [diagnostic_record(record), graph_record("Update user")], "lines"),
+             write_csv(tmp_path, [table_row(record)])]  # fmt: skip
+    columns = "activity, object_id, object_type, object_name, other_id, other_type, other_name, properties"
+    found = [staged(path)[0].execute(f"SELECT {columns} FROM stage_changed_objects").fetchall() for path in paths]
+    assert found[1:] == found[:1] * 2
+    ((*named, properties),) = found[0]
+    assert named == ["add member to group", TARGET, "User", "eve@x.example", UNIT, "Group", "Owners"]
+    assert json.loads(properties) == [{"name": "Group.ObjectID", "old": None, "new": f'"{UNIT}"'}]

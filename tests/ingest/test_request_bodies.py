@@ -106,3 +106,19 @@ def test_a_body_that_is_no_object_is_no_harm(text: str, tmp_path: Path) -> None:
         [(None, None)],
     )
     assert len(rows.rows("event_rows", "operation")) == 1
+
+
+@pytest.mark.many(1)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_answers_show_the_identity_of_a_resource(shape: str, tmp_path: Path) -> None:
+    """Of other calls only the principal of the resource's own identity is kept, and it is no holder of a role."""
+    made = json.dumps({"identity": {"type": "SystemAssigned", "principalId": SOMEBODY.upper()}, "properties": {}})
+    plain = json.dumps({"identity": {"type": "None"}, "properties": {"principalId": SOMEBODY}})
+    machine = ASSIGNMENT.partition("/providers/")[0] + "/providers/Microsoft.Compute/virtualMachines/vm"
+    kinds = {"operation": "Microsoft.Compute/virtualMachines/write", "resource": machine}
+    path = write(tmp_path, shape, [Call(1, "started", body=made, **kinds), Call(2, "started", body=plain, **kinds)])
+    con = stage_files(path).con
+    assert con.execute("SELECT activity, object_id FROM stage_changed_objects").fetchall() == [
+        ("microsoft.compute/virtualmachines/write", SOMEBODY)
+    ]
+    assert con.execute("SELECT count(*) FROM stage_request_rows").fetchall() == [(0,)]

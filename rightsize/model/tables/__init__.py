@@ -8,6 +8,7 @@ from rightsize.model.tables.access import ACCESS_TABLES
 from rightsize.model.tables.agents import AGENT_TABLES
 from rightsize.model.tables.answers import ANSWER_TABLES
 from rightsize.model.tables.bookkeeping import BOOKKEEPING_TABLES
+from rightsize.model.tables.changed_objects import CHANGED_OBJECT_TABLES
 from rightsize.model.tables.directory import DIRECTORY_TABLES
 from rightsize.model.tables.directory_roles import DIRECTORY_ROLE_TABLES
 from rightsize.model.tables.existence import EXISTENCE_TABLES
@@ -31,6 +32,7 @@ TABLES: tuple[Table, ...] = (
     *PIM_TABLES,
     *GRAPH_TABLES,
     *AGENT_TABLES,
+    *CHANGED_OBJECT_TABLES,
     *USAGE_TABLES,
     *SIGNAL_TABLES,
     *JUDGEMENT_TABLES,
