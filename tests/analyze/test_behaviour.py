@@ -94,7 +94,7 @@ class Life:
             days=days,
             places=places,
             **counted(days, places),
-            principals=pl.DataFrame({"principal_id": PEOPLE, "principal_type": ["User"] * len(PEOPLE)}),
+            principals=pl.DataFrame({"principal_id": PEOPLE, "principal_type": ["User"] * len(PEOPLE), "user_type": "Member"}),
             operations=pl.DataFrame({"operation": list(RISKS), "risk": list(RISKS.values())}),
             monitoring=pl.DataFrame({"operation": [LOGS]}),
             machines=pl.DataFrame({"scope": [VM], "principal_id": [MACHINE]}),

@@ -27,7 +27,10 @@ from rightsize.rules.behaviour import sought_classes
 LEAST_DAYS = 10
 """Active days that a principal needs before one of its days is judged."""
 
+_COLLEAGUES = 2
+"""Others that began to use an operation in a resource group, from which on it is work of the place."""
 _DORMANT = 30
+_MONTH = 31
 _FOLLOWS = 14
 _OF_RISK = {
     "privilege": 4.0, "evasion": 4.0, "secret": 3.0, "code_execution": 3.0, "destruction": 3.0, "exfiltration": 3.0,
@@ -116,8 +119,10 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     fresh = fresh.with_columns(earlier=pl.lit(0, novel.schema["earlier"]))
     every = pl.concat([novel, fresh.select(novel.columns)])
     acted = days.select("principal_id", "day", logged="before")
+    of_day = judged.join(kinds, on="principal_id", how="left").with_columns(pl.col("of").fill_null("workload"))
     holders = inputs.grants.select("principal_id", "role").unique()
     places = inputs.places.join(kinds, on="principal_id", how="left").with_columns(pl.col("of").fill_null("workload"))
+    guests = inputs.principals.filter(pl.col("user_type") == "Guest").select("principal_id")
     parts = [
         _operations(novel),
         _sprees(novel),
@@ -132,7 +137,7 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
         _machine_steps(inputs, acts, every),
         find_given(inputs.given, every),
         *find_activations(inputs.activations, judged),
-        *find_first_days(fresh, first, places, young, holders, _WEIGHT),
+        *find_first_days(fresh, first, places, young, of_day, holders, guests, _WEIGHT),
         find_wakings(fresh, young, inputs.grants, inputs.role_operations),
     ]
     facts = pl.concat([part.select(pl.col(name) for name in _FACT) for part in parts]).filter(pl.col("bits") > 0)
@@ -151,9 +156,11 @@ def _first_uses(acts: pl.DataFrame) -> pl.DataFrame:
     """Return the first use of each operation by each principal, with the counts that make it rare.
 
     `peers` and `known` count the principals of the kind that were seen by then, and those that had used the operation;
-    so later principals change no earlier fact. `start` and `log_start` are the first days of the principal and of the
-    logs of the plane in which it was seen first. `risk` is null unless attackers seek the operation. `done` counts
-    those of the principal until then, after the first three weeks of the log.
+    so later principals change no earlier fact. `beside` and `known_here` count those that were seen in the same resource
+    group before that day, and those that began to use the operation there. `start` and `log_start` are the first days
+    of the principal and of the logs of the plane in which it was seen first. `risk` is null unless attackers seek the
+    operation. `made` counts the first uses of the principal until then, after the first three weeks of the log, and
+    `done` those of them that attackers seek and that are not work of the place.
     """
     sought = pl.when(pl.col("risk").is_in(list(_OF_RISK))).then("risk")
     peers = acts.group_by("of", "principal_id").agg(pl.col("first_seen").min()).sort("first_seen", "principal_id")
@@ -163,14 +170,33 @@ def _first_uses(acts: pl.DataFrame) -> pl.DataFrame:
         start=pl.col("day").min(), log_start=pl.col("log_start").sort_by("first_seen", "log_start").first()
     )  # fmt: skip
     first = acts.unique(["principal_id", "name"], keep="first", maintain_order=True)
+    entered = acts.group_by("of", "group", "principal_id").agg(pl.col("day").min())
+    first = _count_before(first, entered, ["of", "group"], "beside")
+    first = _count_before(first, first, ["of", "group", "name"], "known_here")
+    first = first.join(
+        entered.select("group", "principal_id", entered="day"), on=["group", "principal_id"]
+    ).with_columns(pl.col("beside") - (pl.col("entered") < pl.col("day")))
+    unusual = pl.col("risk").is_not_null() & (pl.col("known_here") < _COLLEAGUES)
     return (
         first.sort("first_seen", "principal_id", "name")
         .with_columns(known=pl.int_range(pl.len()).over("of", "name"), risk=sought)
         .join_asof(peers, on="first_seen", by="of", check_sortedness=False)
         .join(starts, on="principal_id")
         .sort("principal_id", "first_seen", "name")
-        .with_columns(done=(pl.col("risk").is_not_null() & _IN_SETTLED_LOG).cum_sum().over("principal_id"))
+        .with_columns(
+            done=(unusual & _IN_SETTLED_LOG).cum_sum().over("principal_id"),
+            made=_IN_SETTLED_LOG.cum_sum().over("principal_id"),
+        )
     )
+
+
+def _count_before(rows: pl.DataFrame, members: pl.DataFrame, by: list[str], name: str) -> pl.DataFrame:
+    """Return the rows with how many `members` of the same `by` had come before the day of each."""
+    counts = members.group_by(*by, "day").agg(pl.len().cast(pl.Int64)).sort("day")
+    counts = counts.with_columns(pl.col("len").cum_sum().over(by).alias(name)).drop("len")
+    return rows.sort("day", "principal_id", "name").join_asof(
+        counts, on="day", by=by, allow_exact_matches=False, check_sortedness=False
+    ).with_columns(pl.col(name).fill_null(0))  # fmt: skip
 
 
 def _young(days: pl.DataFrame, judged: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
@@ -236,8 +262,8 @@ def _novel(first: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
         .with_columns(earlier=(pl.col("day").rank("min").over("principal_id") - 1))
         .join(judged.select("principal_id", "day", "before"), on=["principal_id", "day"])
         .sort("principal_id", "first_seen", "name")
-        .select("principal_id", "of", "day", "first_seen", "operation", "name", "scope", "place", "group", "risk",
-                "before", "known", "peers", "earlier")
+        .select("principal_id", "of", "day", "first_seen", "operation", "name", "scope", "plane", "place", "group", "risk",
+                "before", "known", "peers", "earlier", "beside", "known_here", "done", "made")
     )  # fmt: skip
 
 
@@ -279,8 +305,10 @@ def _hours(judged: pl.DataFrame) -> pl.DataFrame:
 
 
 def _bursts(judged: pl.DataFrame) -> pl.DataFrame:
+    """Return days with many more calls than the busiest day of a history that has seen the end of a month."""
     ratio = pl.col("calls") / pl.col("most")
-    return judged.filter((pl.col("calls") >= 30) & (ratio >= 4)).with_columns(
+    seen = pl.col("day") > pl.col("start") + pl.duration(days=_MONTH)
+    return judged.filter(seen & (pl.col("calls") >= 30) & (ratio >= 4)).with_columns(
         bits=2.0 * log2(ratio), kind=pl.lit("burst"), what=pl.col("calls").cast(pl.String)
     )
 
@@ -298,17 +326,20 @@ def _wakings(days: pl.DataFrame) -> pl.DataFrame:
 def _follow_ups(acts: pl.DataFrame, novel: pl.DataFrame) -> pl.DataFrame:
     """Return first uses where the same principal gave privilege within the two weeks before.
 
-    Who gives privilege on many days does so for work: the bits fall with the other days in these two weeks.
+    Who gives privilege on many days does so for work: the bits fall with the other days in these two weeks on the same
+    plane. Passwords that a help desk resets are no habit of assigning roles.
     """
-    steps = acts.filter(pl.col("risk") == "privilege").select("principal_id", "group", given="first_seen")
+    steps = acts.filter(pl.col("risk") == "privilege").select("principal_id", "plane", "group", given="first_seen")
     recent = (pl.col("first_seen") > pl.col("given")) & (
         pl.col("first_seen") - pl.col("given") <= pl.duration(days=_FOLLOWS)
     )
-    days = novel.select("principal_id", "first_seen", "name").join(steps.drop("group"), on="principal_id")
+    days = novel.select("principal_id", "plane", "first_seen", "name").join(
+        steps.drop("group"), on=["principal_id", "plane"]
+    )
     habit = days.filter(recent).group_by("principal_id", "first_seen", "name").agg(
         habit=pl.col("given").dt.date().n_unique() - 1
     )  # fmt: skip
-    used = novel.join(steps, on=["principal_id", "group"]).filter(recent)
+    used = novel.join(steps, on=["principal_id", "plane", "group"]).filter(recent)
     return (
         used.join(habit, on=["principal_id", "first_seen", "name"])
         .sort("first_seen", "name", "given")

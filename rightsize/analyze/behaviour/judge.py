@@ -32,7 +32,7 @@ FINDINGS_SCHEMA: dict[str, pl.DataType] = {
 }
 _FAMILIES = {
     "operation": "what",
-    "spree": "much",
+    "spree": "what",
     "scope": "what",
     "plane": "what",
     "network": "where",
@@ -45,6 +45,9 @@ _FAMILIES = {
     "activation_unjustified": "activation",
     "burst": "much",
     "first_days": "much",
+    "first_share": "much",
+    "first_hour": "when",
+    "guest": "who",
     "wakes": "when",
     "dormant": "when",
     "after_privilege": "before",
@@ -57,6 +60,7 @@ _ONE_THING = {
     "activation_hour": "hour",
     "after_grant": "after_privilege",
     "wakes": "dormant",
+    "first_share": "first_days",
 }
 """Kinds of facts that count as one, the strongest: two logs show the same, or two ways lead to it."""
 _RISKS = {
@@ -82,6 +86,9 @@ _SAID = {
     "after_privilege": "within two weeks of giving privilege there",
     "after_grant": "within two weeks after {name} gave it a role there",
     "after_code": "within two hours after {name} ran code on its machine",
+    "first_hour": "at {what}, when hardly anybody of its kind works",
+    "guest": "as a guest, after {what} guests before",
+    "first_share": "{what} first uses are what attackers seek and nobody's work there",
     "first_days": "more of what attackers seek than {what} others did in as many first days",
 }
 """The part of the sentence for each kind of fact."""
