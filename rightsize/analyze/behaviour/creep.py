@@ -39,8 +39,8 @@ def find_creep(first: pl.DataFrame, young: pl.DataFrame) -> pl.DataFrame:
             others: `principal_id, day, risk, bits`.
 
     Returns:
-        `principal_id, day, bits` (the sum), `count` (days with a first use since the sum rose from zero), and `since`,
-        the first of them.
+        `principal_id, day, bits` (the sum), `gathered` (what was left of it from the days before), `count` (days with a
+        first use since the sum rose from zero), and `since`, the first of them.
     """
     sought = first.filter(pl.col("risk").is_not_null())
     settled = sought.filter(pl.col("day") >= pl.col("start") + pl.duration(days=BURN_IN))
@@ -89,6 +89,7 @@ def _summed(steps: pl.DataFrame) -> pl.DataFrame:
     return rows.select(
         *_DAY,
         bits=(pl.col("total") - pl.col("least")).cast(pl.Float64) / 1000,
+        gathered=(pl.col("before") - pl.col("least")).cast(pl.Float64) / 1000,
         count=pl.int_range(1, pl.len() + 1).over(who, "run"),
         since=pl.col("day").first().over(who, "run"),
     )

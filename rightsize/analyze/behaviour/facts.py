@@ -29,6 +29,8 @@ LEAST_DAYS = 10
 
 _COLLEAGUES = 2
 """Others that began to use an operation in a resource group, from which on it is work of the place."""
+_MOST_GATHERED = 1.0
+"""The most bits of first uses in the weeks before: they tip a day that is almost a finding, and make none."""
 _DORMANT = 30
 _MONTH = 31
 _FOLLOWS = 14
@@ -140,15 +142,17 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
         *find_first_days(fresh, first, places, young, of_day, holders, guests, _WEIGHT),
         find_wakings(fresh, young, inputs.grants, inputs.role_operations),
     ]
-    facts = pl.concat([part.select(pl.col(name) for name in _FACT) for part in parts]).filter(pl.col("bits") > 0)
     asked = days.select("principal_id", "day")
     creep = find_creep(first, compare_first_days(_young_uses(first), first))
-    creep = creep.filter(pl.col("bits") >= LIMIT).join(asked, on=["principal_id", "day"], how="semi")
+    creep = creep.join(asked, on=["principal_id", "day"], how="semi")
+    tipping = pl.min_horizontal(0.5 * pl.col("gathered"), _MOST_GATHERED)
+    parts.append(creep.with_columns(bits=tipping, kind=pl.lit("gathered"), what=pl.col("since").cast(pl.String)))
+    facts = pl.concat([part.select(pl.col(name) for name in _FACT) for part in parts]).filter(pl.col("bits") > 0)
     return Behaviour(
         pl.concat([judged.with_columns(young=pl.lit(False)), young.select(*judged.columns, "young")]),
         facts.sort(_FACT),
         every,
-        creep,
+        creep.filter(pl.col("bits") >= LIMIT),
     )
 
 

@@ -53,6 +53,7 @@ _FAMILIES = {
     "after_privilege": "before",
     "after_code": "before",
     "after_grant": "before",
+    "gathered": "before",
 }
 _ONE_THING = {
     "sign_in_network": "network",
@@ -85,6 +86,7 @@ _SAID = {
     "burst": "with {what} calls, at least four times its busiest day",
     "after_privilege": "within two weeks of giving privilege there",
     "after_grant": "within two weeks after {name} gave it a role there",
+    "gathered": "after other first uses of what attackers seek since {what}",
     "after_code": "within two hours after {name} ran code on its machine",
     "first_hour": "at {what}, when hardly anybody of its kind works",
     "guest": "as a guest, after {what} guests before",
