@@ -6,7 +6,7 @@ day. The sums use the integer keys of the store; texts are joined only to the re
 
 from __future__ import annotations
 
-from rightsize.analyze.behaviour.facts import GROUP
+from rightsize.analyze.text import GROUP
 from rightsize.store.ddl import RESOLVED, RESOLVED_ACTORS
 
 _CALLS = "succeeded + failed + started + denied"
@@ -125,3 +125,83 @@ def logged_days(places: str) -> str:
 def first_places(places: str) -> str:
     """Return SQL for the first day of each principal with each network, country and client, from rows as `PLACES`."""
     return f"SELECT * EXCLUDE (day), min(day) AS day FROM ({places}) GROUP BY ALL"
+
+
+_SOUGHT = """
+    SELECT operation_key, risk FROM base.operation_names
+    JOIN (SELECT unnest($sought) AS folded, unnest($risks) AS risk) USING (folded)"""
+"""Operations that attackers seek, of `$sought`, folded, with their classes in `$risks`."""
+
+WOKEN = f"""
+    WITH spots AS (
+        SELECT actor_key, day, coalesce(nullif(regexp_extract(folded, '{GROUP}', 1), ''), folded) AS "group"
+        FROM base.usage_days JOIN base.scope_names USING (scope_key)
+        WHERE day BETWEEN $first AND $last AND {_CALLS} > 0 GROUP BY ALL
+    ), places AS (
+        SELECT principal_id, day, unnest(list_distinct(["group", regexp_extract("group", '^/subscriptions/[^/]+'), '']))
+            AS place
+        FROM spots JOIN ({_PEOPLE}) USING (actor_key)
+    ), paused AS (
+        SELECT *, (day - lag(day) OVER (PARTITION BY principal_id, place ORDER BY day))::BIGINT AS gap
+        FROM (SELECT DISTINCT * FROM places)
+    )
+    SELECT w.*, o.spelling AS operation, o.folded AS name, n.folded AS scope, s.risk, u.plane, u.first_seen
+    FROM (SELECT * FROM paused WHERE gap IS NULL OR gap >= $silent) AS w
+    JOIN ({_PEOPLE}) AS p USING (principal_id)
+    JOIN base.usage_days AS u ON u.actor_key = p.actor_key AND u.day = w.day
+    JOIN ({_SOUGHT}) AS s USING (operation_key) JOIN base.operation_names AS o USING (operation_key)
+    JOIN base.scope_names AS n USING (scope_key)
+    WHERE u.day BETWEEN $first AND $last AND {_CALLS} > 0
+        AND (w.place = '' OR n.folded = w.place OR starts_with(n.folded, w.place || '/'))"""
+"""SQL for calls of what attackers seek where a principal had made no call for `$silent` days or more, or none before.
+
+Columns: `principal_id, day, place` (a folded resource group, a subscription, or nothing for all scopes), `gap` in days,
+null where there was no call before; `operation, name, scope, risk, plane, first_seen` of the calls.
+"""
+
+_RESOURCE = "^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)"
+
+BREADTH = f"""
+    WITH calls AS (
+        SELECT p.principal_id, s.risk, u.day, coalesce(nullif(regexp_extract(n.folded, '{_RESOURCE}', 1), ''), n.folded)
+            AS resource, min(u.first_seen) AS first_seen
+        FROM base.usage_days AS u JOIN ({_SOUGHT}) AS s USING (operation_key) JOIN ({_PEOPLE}) AS p USING (actor_key)
+        JOIN base.scope_names AS n USING (scope_key)
+        WHERE u.day BETWEEN $first AND $last AND {_CALLS} > 0 AND s.risk IN (SELECT unnest($wide)) GROUP BY ALL
+    ), counted AS (
+        SELECT c.principal_id, c.risk, c.day, count(*) AS resources, min(c.first_seen) AS first_seen,
+            CASE WHEN any_value(k.principal_type) = 'User' THEN 'person' ELSE 'workload' END AS "of"
+        FROM calls AS c LEFT JOIN base.principals AS k USING (principal_id) GROUP BY c.principal_id, c.risk, c.day
+    ), known AS (
+        SELECT *, count(*) OVER mine AS days, coalesce(sum(resources) OVER mine, 0)::BIGINT AS total,
+            max(resources) OVER mine AS most, count(*) FILTER (resources > 1) OVER kind AS kind_days,
+            coalesce(sum(resources) FILTER (resources > 1) OVER kind, 0)::BIGINT AS kind_total
+        FROM counted
+        WINDOW mine AS (PARTITION BY principal_id, risk ORDER BY day ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+            kind AS (PARTITION BY "of", risk ORDER BY day RANGE BETWEEN UNBOUNDED PRECEDING AND INTERVAL 1 DAY PRECEDING)
+    ), wide AS (
+        SELECT * FROM known WHERE resources >= $least AND resources >= 2 * coalesce(most, 0)
+    ), begun AS (
+        SELECT resource, arg_min(principal_id, first_seen) AS maker, arg_min(name, first_seen) AS name,
+            min(first_seen) AS first_seen
+        FROM (
+            SELECT coalesce(nullif(regexp_extract(n.folded, '{_RESOURCE}', 1), ''), n.folded) AS resource,
+                p.principal_id, o.folded AS name, u.first_seen
+            FROM base.usage_days AS u JOIN base.scope_names AS n USING (scope_key)
+            JOIN base.operation_names AS o USING (operation_key) LEFT JOIN ({_PEOPLE}) AS p USING (actor_key)
+            WHERE u.day BETWEEN $first AND $last AND {_CALLS} > 0
+        ) SEMI JOIN (SELECT DISTINCT resource FROM calls SEMI JOIN wide USING (principal_id, risk, day)) USING (resource)
+        GROUP BY resource
+    ), made AS (
+        SELECT c.principal_id, c.risk, c.day, count(*) AS made FROM calls AS c SEMI JOIN wide USING (principal_id, risk, day)
+        JOIN begun AS b ON b.resource = c.resource AND b.maker = c.principal_id
+            AND ends_with(b.name, '/write') AND c.day - b.first_seen::DATE <= $fresh
+        GROUP BY ALL
+    )
+    SELECT * EXCLUDE (made), coalesce(made, 0) AS made FROM wide LEFT JOIN made USING (principal_id, risk, day)"""
+"""SQL for days with calls of what attackers seek on many resources, at least `$least` and twice the most of any day.
+
+Columns: `principal_id, of, risk, day, resources, first_seen`; `made` of the resources, which the principal created
+within `$fresh` days; the `days` with such calls before, the `total` of resources on them and the `most`; `kind_days`
+and `kind_total` of all principals of the kind before, of days with two resources or more.
+"""

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, read_behaviour
+from rightsize.analyze.behaviour import breadth
+from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, classes_of, read_behaviour, sought_among
 from rightsize.analyze.behaviour.holds import HELD, find_held, with_held
 from rightsize.analyze.behaviour.judge import FINDINGS_SCHEMA, judge_behaviour, reported_days, severities
+from rightsize.analyze.behaviour.sleeping_grants import SILENT
 from rightsize.analyze.text import folded
 from rightsize.model.progress import step
 from rightsize.rules.escalation import escalation_rules
 from rightsize.store.connection import Store
 from rightsize.store.ddl import RESOLVED
-from rightsize.store.habits import FIRST_ROWS, PLACES, USAGE_BY_DAY, active_days, first_places, logged_days
+from rightsize.store.habits import (
+    BREADTH,
+    FIRST_ROWS,
+    PLACES,
+    USAGE_BY_DAY,
+    WOKEN,
+    active_days,
+    first_places,
+    logged_days,
+)
 from rightsize.store.sql import folded as sql_folded
 from rightsize.store.suspicion import NEWEST_DAY
 
@@ -43,12 +55,14 @@ _ACTIVATIONS = """
         SELECT principal_id, lower(role_definition_id), time, justified FROM pim_records WHERE step = 'requested'
     ) WHERE principal_id IS NOT NULL AND time::DATE BETWEEN $first AND $last
     GROUP BY principal_id, role, time_bucket(INTERVAL '10 minutes', time)"""
-# A role is held by name or through a group, as the newest listing has it. An eligible role counts as held.
+# A role is held by name or through a group, as the newest listing has it. An eligible role counts as held. Nobody held
+# a role before it existed: a hire in an old group did not.
 _GRANTS = """
     SELECT DISTINCT coalesce(c.member_id, a.principal_id) AS principal_id, lower(a.role_definition_id) AS role,
         coalesce(d.role_name, a.role_name) AS role_name, lower(rtrim(a.scope, '/')) AS scope,
-        coalesce(a.created_on, a.start_on) AS created_on
+        greatest(coalesce(a.created_on, a.start_on), p.created_on) AS created_on
     FROM role_assignments AS a LEFT JOIN group_closure AS c ON c.group_id = a.principal_id
+    LEFT JOIN base.principals AS p ON p.principal_id = coalesce(c.member_id, a.principal_id)
     LEFT JOIN (SELECT lower(role_definition_id) AS id, min(role_name) AS role_name FROM role_definitions GROUP BY ALL)
         AS d ON d.id = lower(a.role_definition_id)
     WHERE a.state <> 'activated'"""
@@ -81,6 +95,13 @@ def behaviour_inputs(
         "always": folded(steps["operation"]).unique().sort().to_list(),
         "lately": min(only) - dt.timedelta(days=_STEPS_DAYS) if only else span["first"],
     }
+    monitoring = store.table("operation_layers").filter(
+        (pl.col("layer") == "monitoring") & (pl.col("effect") != "bypass")
+    )
+    names = store.frame("SELECT folded AS name FROM base.operation_names")["name"]
+    sought = sought_among(classes_of(names, operations, monitoring))
+    asked = {**span, "sought": sought["name"].to_list(), "risks": sought["risk"].to_list()}
+    wide = {"wide": list(breadth.CLASSES), "least": breadth.LEAST, "fresh": breadth.FRESH}
     return BehaviourInputs(
         days=store.frame(FIRST_ROWS, {**span, **lately}),
         active=_of_days(store, active_days(USAGE_BY_DAY, LEAST_DAYS), span, only),
@@ -90,19 +111,19 @@ def behaviour_inputs(
         activations=store.frame(_ACTIVATIONS, span),
         principals=principals,
         operations=operations,
-        monitoring=store.table("operation_layers").filter(
-            (pl.col("layer") == "monitoring") & (pl.col("effect") != "bypass")
-        ),
+        monitoring=monitoring,
         machines=_machines(store.table("resource_identities"), principals),
         code=code,
         grants=store.frame(_GRANTS).with_columns(
             scope=pl.when(pl.col("scope") == "").then(pl.lit("/")).otherwise("scope")
         ),
         role_operations=store.frame(_ROLE_OPERATIONS),
+        woken=_of_days(store, WOKEN, {**asked, "silent": SILENT}, only),
+        breadth=_of_days(store, BREADTH, {**asked, **wide}, only),
     )
 
 
-def _of_days(store: Store, text: str, span: Mapping[str, dt.date], only: Collection[dt.date] | None) -> pl.DataFrame:
+def _of_days(store: Store, text: str, span: Mapping[str, Any], only: Collection[dt.date] | None) -> pl.DataFrame:
     if only is None:
         return store.frame(text, span)
     return store.frame(f"SELECT * FROM ({text}) WHERE day IN (SELECT unnest($only))", {**span, "only": sorted(only)})

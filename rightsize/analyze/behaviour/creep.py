@@ -13,7 +13,7 @@ from rightsize.analyze.behaviour.context_signals import rarity
 
 LIMIT = 12.0
 """Bits of the sum from which on a day is a finding."""
-BURN_IN = 21
+BURN_IN = 31
 """Days of a principal, and of a log, before a first use says anything."""
 
 _WEEKLY = 1 / 7

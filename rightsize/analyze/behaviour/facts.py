@@ -19,9 +19,11 @@ from rightsize.analyze.behaviour.context_signals import (
     log2,
     rarity,
 )
+from rightsize.analyze.behaviour.breadth import find_breadth
 from rightsize.analyze.behaviour.creep import BURN_IN, LIMIT, find_creep
-from rightsize.analyze.behaviour.first_days import compare_first_days, find_first_days, find_wakings
-from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.behaviour.first_days import compare_first_days, find_first_days
+from rightsize.analyze.behaviour.sleeping_grants import find_wakings
+from rightsize.analyze.text import GROUP, folded, place_of
 from rightsize.rules.behaviour import sought_classes
 
 LEAST_DAYS = 10
@@ -41,8 +43,6 @@ _OF_RISK = {
 _WEIGHT = pl.col("risk").replace_strict(_OF_RISK, default=0.0, return_dtype=pl.Float64)
 """The most bits of the class of an operation that attackers seek; none for other operations."""
 _IN_SETTLED_LOG = pl.col("day") >= pl.col("log_start") + pl.duration(days=BURN_IN)
-GROUP = r"^(/subscriptions/[^/]+(?:/resourcegroups/[^/]+)?)"
-"""The resource group of a folded scope, or its subscription."""
 _FACT = ("principal_id", "day", "kind", "bits", "what")
 
 
@@ -69,6 +69,10 @@ class BehaviourInputs:
         grants: `principal_id, role, role_name, scope, created_on`: roles that principals hold at a folded scope, by
             name or through a group, and since when.
         role_operations: `role, name`: folded operations that each role may grant; none for roles that are not known.
+        woken: `principal_id, day, place, gap, operation, name, scope, risk, plane, first_seen`: calls of what attackers
+            seek after a silence at the place, as `store.habits.WOKEN` has them.
+        breadth: `principal_id, of, risk, day, resources, made, days, total, most, kind_days, kind_total`: days with such
+            calls on many resources, as `store.habits.BREADTH` has them.
     """
 
     days: pl.DataFrame
@@ -84,6 +88,8 @@ class BehaviourInputs:
     activations: pl.DataFrame
     grants: pl.DataFrame
     role_operations: pl.DataFrame
+    woken: pl.DataFrame
+    breadth: pl.DataFrame
 
     @property
     def is_empty(self) -> bool:
@@ -124,6 +130,10 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     of_day = judged.join(kinds, on="principal_id", how="left").with_columns(pl.col("of").fill_null("workload"))
     holders = inputs.grants.select("principal_id", "role").unique()
     places = inputs.places.join(kinds, on="principal_id", how="left").with_columns(pl.col("of").fill_null("workload"))
+    every_day = pl.concat(
+        [judged.with_columns(young=pl.lit(False)), young.select(*judged.columns, "young")], how="vertical"
+    )
+    starts = acts.group_by("plane").agg(log_start=pl.col("day").min())
     guests = inputs.principals.filter(pl.col("user_type") == "Guest").select("principal_id")
     parts = [
         _operations(novel),
@@ -140,7 +150,8 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
         find_given(inputs.given, every),
         *find_activations(inputs.activations, judged),
         *find_first_days(fresh, first, places, young, of_day, holders, guests, _WEIGHT),
-        find_wakings(fresh, young, inputs.grants, inputs.role_operations),
+        *find_wakings(inputs.woken, every_day, inputs.grants, inputs.role_operations, starts, _WEIGHT),
+        find_breadth(inputs.breadth, every_day),
     ]
     asked = days.select("principal_id", "day")
     creep = find_creep(first, compare_first_days(_young_uses(first), first))
@@ -149,7 +160,7 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     parts.append(creep.with_columns(bits=tipping, kind=pl.lit("gathered"), what=pl.col("since").cast(pl.String)))
     facts = pl.concat([part.select(pl.col(name) for name in _FACT) for part in parts]).filter(pl.col("bits") > 0)
     return Behaviour(
-        pl.concat([judged.with_columns(young=pl.lit(False)), young.select(*judged.columns, "young")]),
+        every_day,
         facts.sort(_FACT),
         every,
         creep.filter(pl.col("bits") >= LIMIT),
@@ -230,32 +241,51 @@ def _classes(principals: pl.DataFrame) -> pl.DataFrame:
 
 def _acts(inputs: BehaviourInputs) -> pl.DataFrame:
     """Return calls, refused ones too, one row per (principal, operation, scope, day), with the principal's class."""
-    risks = inputs.operations.select(name=folded(inputs.operations["operation"]), risk="risk").unique(
-        "name", keep="first", maintain_order=True
-    )
-    blinding = folded(inputs.monitoring["operation"]).unique()
-    names = folded(inputs.days["operation"]).unique()
-    beyond = pl.DataFrame({"name": names, "beyond": sought_classes(names)})
+    risks = classes_of(folded(inputs.days["operation"]).unique(), inputs.operations, inputs.monitoring)
     calls = pl.sum_horizontal("succeeded", "failed", "started", "denied")
     days = (
         inputs.days.filter(pl.col("principal_id").is_not_null()).with_columns(calls=calls).filter(pl.col("calls") > 0)
     )
     return (
         days.select(
-            "principal_id", "plane", "day", "calls", "first_seen", "last_seen", "operation", "scope",
-            name=folded(days["operation"]), place=place_of(days["scope"]),
+            "principal_id",
+            "plane",
+            "day",
+            "calls",
+            "first_seen",
+            "last_seen",
+            "operation",
+            "scope",
+            name=folded(days["operation"]),
+            place=place_of(days["scope"]),
         )
         .with_columns(group=pl.coalesce(pl.col("place").str.extract(GROUP, 1), "place"))
         .join(_classes(inputs.principals), on="principal_id", how="left")
         .join(risks, on="name", how="left")
-        .join(beyond, on="name", how="left")
-        .with_columns(
-            of=pl.col("of").fill_null("workload"),
-            risk=pl.when(pl.col("name").is_in(blinding.implode())).then(pl.lit("evasion"))
-            .otherwise(pl.coalesce("beyond", "risk")),
-        )
+        .with_columns(pl.col("of").fill_null("workload"))
         .sort("principal_id", "first_seen", "name", "place")
-    )  # fmt: skip
+    )
+
+
+def classes_of(names: pl.Series, operations: pl.DataFrame, monitoring: pl.DataFrame) -> pl.DataFrame:
+    """Return `name, risk` of distinct folded operations: what attackers seek each for, else the catalogue's class.
+
+    Args:
+        names: The operations.
+        operations: As in `BehaviourInputs`.
+        monitoring: As in `BehaviourInputs`.
+    """
+    listed = operations.select(name=folded(operations["operation"]), listed="risk")
+    listed = listed.unique("name", keep="first", maintain_order=True)
+    blinding = folded(monitoring["operation"]).unique()
+    risk = pl.when(pl.col("name").is_in(blinding.implode())).then(pl.lit("evasion"))
+    found = pl.DataFrame({"name": names, "beyond": sought_classes(names)}).join(listed, on="name", how="left")
+    return found.select("name", risk=risk.otherwise(pl.coalesce("beyond", "listed")))
+
+
+def sought_among(classes: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of `classes_of` that attackers seek."""
+    return classes.filter(pl.col("risk").is_in(list(_OF_RISK))).sort("name")
 
 
 def _novel(first: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:

@@ -15,8 +15,6 @@ FORTNIGHT = 14
 """Calendar days from the first day of a principal on that are its first days."""
 
 _LEAST_HOLDERS = 5
-_OLD, _SILENT = 90, 30
-"""The least days of an assignment's age, and of silence before its use, for a grant that wakes."""
 _SHARE = 0.5
 _MOST_OF_SHARE = 12.0
 _ELSEWHERE = {"network": (0.5, 1.5), "country": (0.7, 6.0)}
@@ -256,45 +254,3 @@ def _elsewhere(places: pl.DataFrame, days: pl.DataFrame) -> list[pl.DataFrame]:
         )  # fmt: skip
         parts.append(new)
     return parts
-
-
-def find_wakings(
-    novel: pl.DataFrame, days: pl.DataFrame, grants: pl.DataFrame, role_operations: pl.DataFrame
-) -> pl.DataFrame:
-    """Return days on which an old grant of a silent principal is used for what attackers seek.
-
-    A grant wakes if it is 90 days old or more, and its holder did nothing for 30 days or more before the day. The bits
-    are those of the days of silence. `what` has the name of the role, the scope, the age and the silence in days.
-
-    Args:
-        novel: First uses on days without a history: `principal_id, day, name, place, risk`.
-        days: Those days: `principal_id, day, gap, logged`: the days since the last use, null without one, and the days
-            of log before.
-        grants: As in `facts.BehaviourInputs`.
-        role_operations: As in `facts.BehaviourInputs`.
-    """
-    quiet = days.with_columns(silent=pl.coalesce("gap", "logged")).filter(pl.col("silent") >= _SILENT)
-    above = (pl.col("scope") == "/") | pl.col("scope").str.contains("/managementgroups/", literal=True)
-    under = pl.col("place").str.starts_with(pl.col("scope") + "/") | (pl.col("place") == pl.col("scope"))
-    used = (
-        novel.filter(pl.col("risk").is_not_null())
-        .select("principal_id", "day", "first_seen", "name", "place")
-        .join(quiet.select("principal_id", "day", "silent"), on=["principal_id", "day"])
-        .join(grants, on="principal_id")
-        .with_columns(age=(pl.col("day") - pl.col("created_on").dt.date()).dt.total_days())
-        .filter((above | under) & (pl.col("age") >= _OLD))
-    )
-    known = used.join(role_operations.select("role").unique(), on="role", how="semi")
-    allowed = known.join(role_operations, on=["role", "name"], how="semi")
-    unknown = used.join(known.select("role").unique(), on="role", how="anti")
-    silence = pl.min_horizontal("silent", "age")
-    return (
-        pl.concat([allowed, unknown])
-        .sort("first_seen", pl.col("scope").str.len_bytes(), "role", descending=[False, True, False])
-        .unique(["principal_id", "day"], keep="first", maintain_order=True)
-        .with_columns(
-            bits=log2(silence), kind=pl.lit("wakes"),
-            what=pl.concat_str(pl.col("role_name").fill_null(pl.col("role")), pl.col("scope"),
-                               pl.col("age").cast(pl.String), silence.cast(pl.String), separator="\x1f"),
-        )
-    )  # fmt: skip
