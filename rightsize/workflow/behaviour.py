@@ -118,7 +118,7 @@ def behaviour_inputs(
             scope=pl.when(pl.col("scope") == "").then(pl.lit("/")).otherwise("scope")
         ),
         role_operations=store.frame(_ROLE_OPERATIONS),
-        woken=_of_days(store, WOKEN, {**asked, "silent": SILENT}, only),
+        woken=_of_days(store, WOKEN, {**asked, "silent": SILENT, "since": min(only) if only else span["first"]}, only),
         breadth=_of_days(store, BREADTH, {**asked, **wide}, only),
     )
 
