@@ -161,7 +161,8 @@ WOKEN = f"""
         UNION SELECT principal_id, day, 'subscription', many FROM used SEMI JOIN calls USING (principal_id, many)
         UNION SELECT principal_id, day, 'all', 0 FROM used
     ), paused AS (
-        SELECT *, (day - lag(day) OVER (PARTITION BY principal_id, level, place ORDER BY day))::BIGINT AS gap FROM places
+        SELECT *, (day - lag(day) OVER (PARTITION BY principal_id, level, place ORDER BY day))::BIGINT AS gap
+        FROM places
     )
     SELECT w.principal_id, w.day, w.gap,
         CASE w.level WHEN 'group' THEN c."group" WHEN 'subscription' THEN c.subscription ELSE '' END AS place,
@@ -170,7 +171,7 @@ WOKEN = f"""
     JOIN calls AS c ON c.principal_id = w.principal_id AND c.day = w.day
         AND CASE w.level WHEN 'group' THEN c.one = w.place WHEN 'subscription' THEN c.many = w.place ELSE true END
     JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS n USING (scope_key)"""
-"""SQL for calls from `$since` on of what attackers seek where a principal had made no call for `$silent` days or more, or none before.
+"""SQL for calls from `$since` on of what attackers seek where a principal had made none for `$silent` days or ever.
 
 Columns: `principal_id, day, place` (a folded resource group, a subscription, or nothing for all scopes), `gap` in days,
 null where there was no call before; `operation, name, scope, risk, plane, first_seen` of the calls.

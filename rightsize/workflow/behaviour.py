@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import polars as pl
 
@@ -17,6 +18,7 @@ from rightsize.analyze.text import folded
 from rightsize.model.progress import step
 from rightsize.rules.escalation import escalation_rules
 from rightsize.store.connection import Store
+from rightsize.store.content_revision import CONTENT_REVISION
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.habits import (
     BREADTH,
@@ -29,6 +31,7 @@ from rightsize.store.habits import (
     logged_days,
 )
 from rightsize.store.sql import folded as sql_folded
+from rightsize.store.stored_analysis import has_current_answers
 from rightsize.store.suspicion import NEWEST_DAY
 
 _HISTORY_DAYS = 180
@@ -74,6 +77,9 @@ _TRUSTED = f"""
     FROM base.signal_decisions AS d LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = {sql_folded("d.principal")}
     WHERE d.decision = 'trust' AND d.signal_id IS NULL AND d.expires >= coalesce(({NEWEST_DAY}), d.expires)"""
 _ALL = {"first": dt.date.min, "last": dt.date.max}
+_OF_USE = ("usage_days", "graph_usage_days")
+_FOUND: WeakKeyDictionary[Store, tuple[str | None, pl.DataFrame]] = WeakKeyDictionary()
+"""What was found in each open store, with the revision of its content."""
 
 
 def behaviour_inputs(
@@ -137,9 +143,22 @@ def _machines(attached: pl.DataFrame, principals: pl.DataFrame) -> pl.DataFrame:
 
 
 def find_behaviour(store: Store) -> pl.DataFrame:
-    """Return the unusual days in all loaded logs; see `analyze.behaviour.judge`."""
-    step("comparing each day with the days before")
-    return _found(behaviour_inputs(store), _role_names(store))
+    """Return the unusual days in all loaded logs; see `analyze.behaviour.judge`.
+
+    They depend on nothing but the content and the rules, so they are read from the answers of `analyze` where these are
+    of the present content, and are found once for an open store.
+    """
+    revision = store.remembered(CONTENT_REVISION)
+    if store in _FOUND and _FOUND[store][0] == revision is not None:
+        return _FOUND[store][1]
+    if has_current_answers(store):
+        stored = store.table("behaviour_findings").select(FINDINGS_SCHEMA)
+        found = stored.sort("score", "day", "principal_id", descending=[True, True, False])
+    else:
+        step("comparing each day with the days before")
+        found = _found(behaviour_inputs(store), _role_names(store))
+    _FOUND[store] = revision, found
+    return found
 
 
 def behaviour_of_days(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
@@ -162,34 +181,40 @@ def behaviour_of_days(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
 
 
 def held_use(store: Store, behaviour: pl.DataFrame | None = None, usage: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Return the rows of `usage_days` that are held; see `analyze.behaviour.holds`.
+    """Return the rows of use that are held; see `analyze.behaviour.holds`.
 
     Args:
         store: The store.
         behaviour: The result of `find_behaviour`, where the caller has it.
-        usage: `usage_days`, where the caller has it.
+        usage: Rows of `usage_days` or `graph_usage_days`; all of `usage_days` for None.
     """
     newest = store.frame(f"SELECT ({NEWEST_DAY}) AS day")["day"][0]
     if newest is None or not store.has_rows("usage_days"):
         return pl.DataFrame(schema=HELD)
     behaviour = find_behaviour(store) if behaviour is None else behaviour
     usage = store.table("usage_days") if usage is None else usage
+    # A request to Graph has no scope of its own.
+    usage = usage if "scope" in usage.columns else usage.with_columns(scope=pl.lit("/"))
     return find_held(usage, behaviour, store.frame(_TRUSTED), newest)
 
 
-def with_holds(store: Store, behaviour: pl.DataFrame | None = None) -> Callable[[str], pl.DataFrame]:
+def with_holds(
+    store: Store, behaviour: pl.DataFrame | None = None, table_of: Callable[[str], pl.DataFrame] | None = None
+) -> Callable[[str], pl.DataFrame]:
     """Return a reader of tables in which held use counts as suspect, so that nothing is learnt from it.
 
     Args:
         store: The store.
         behaviour: The result of `find_behaviour`, where the caller has it.
+        table_of: What reads the tables; the store for None.
     """
+    read = store.table if table_of is None else table_of
 
-    def table_of(name: str) -> pl.DataFrame:
-        rows = store.table(name)
-        return with_held(rows, held_use(store, behaviour, rows)) if name == "usage_days" else rows
+    def held(name: str) -> pl.DataFrame:
+        rows = read(name)
+        return with_held(rows, held_use(store, behaviour, rows)) if name in _OF_USE else rows
 
-    return table_of
+    return held
 
 
 def _role_names(store: Store) -> dict[str, str]:

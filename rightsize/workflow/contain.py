@@ -36,6 +36,7 @@ from rightsize.rules.operations import is_emergency_name
 from rightsize.store.connection import Store, open_store
 from rightsize.store.digest import digest_content
 from rightsize.store.quarantine import replace_decisions
+from rightsize.workflow.behaviour import find_behaviour, with_holds
 from rightsize.workflow.propose import require_catalogue
 from rightsize.workflow.rbac_analysis import analyse_inputs
 
@@ -171,7 +172,9 @@ def contain_principal(
     """
     began = time.monotonic()
     with open_store(db, read_only=False, existing=True) as store:
-        inputs = Inputs.read(store.table)
+        # What an unusual day used first is suspect, too. No decision changes which days are unusual.
+        held = with_holds(store, find_behaviour(store))
+        inputs = Inputs.read(held)
         require_catalogue(inputs)
         wanted = resolve_principal(inputs, _blueprint_of(principal, store))
         protected = {resolve_principal(inputs, one) for one in emergency} | _emergency_by_name(inputs)
@@ -186,7 +189,7 @@ def contain_principal(
         agents = read_agent_group(wanted, store.table)
         if suspicion is not None:
             _suspect(store, agents.members, suspicion)
-            inputs = Inputs.read(store.table)
+            inputs = Inputs.read(held)
         analysis, _ = analyse_inputs(inputs, as_of=as_of, min_window=min_window, forget_days=0)
         plan_options = PlanOptions(
             emergency_access=resolve_known(inputs, emergency), as_of=as_of, min_window=min_window, forget_days=0
@@ -199,7 +202,7 @@ def contain_principal(
         written = [write_options(one, kinds.get(one) or "User", store.table) for one in agents.members]
         options = tuple(_of_members(written, agents, names) + list(inherited_options(agents, store.table)))
         reach = _reach(agents.members, inputs, analysis, found.plan, read_facts(inputs, store.table))
-        held = store.frame(
+        calls = store.frame(
             "SELECT count(DISTINCT event_key) AS calls, min(time) AS first FROM quarantine "
             "WHERE list_contains($who, principal_id)",
             {"who": list(agents.members)},
@@ -207,7 +210,7 @@ def contain_principal(
     if not found.contained and not options and not found.stays:
         raise EvidenceError(f"`{principal}` has no loaded assignment", hint="load its assignments and groups")
     result = ContainResult(
-        wanted, names.get(wanted, wanted), agents, names, found, options, reach, held[0], held[1], 0.0, out, []
+        wanted, names.get(wanted, wanted), agents, names, found, options, reach, calls[0], calls[1], 0.0, out, []
     )
     # Requests that a person may send are written beside the plan, not as a part of it.
     extra: dict[str, FileText] = {

@@ -287,8 +287,8 @@ def role_handed_on(cast: Cast) -> Case:
 
 
 ATTACKS: tuple[Callable[[Cast], Case], ...] = (
-    sleeping_app, second_grant, slow_creep, new_guest, stolen_token, stolen_token_by_day, runbook_and_webhook, machine_identity,
-    app_credential, federated_subject, night_activation, bulk_keys, snapshot_export, destruction, role_handed_on,
+    sleeping_app, second_grant, slow_creep, new_guest, stolen_token, stolen_token_by_day, runbook_and_webhook,
+    machine_identity, app_credential, federated_subject, night_activation, bulk_keys, snapshot_export, destruction, role_handed_on,
 )  # fmt: skip
 
 
@@ -380,7 +380,8 @@ def new_project(cast: Cast) -> Case:
 
 
 LOOK_ALIKES: tuple[Callable[[Cast], Case], ...] = (
-    hire, contractor, rotation, new_environment, handover, night_on_call, travel, month_end, drill, migration, new_project,
+    hire, contractor, rotation, new_environment, handover, night_on_call, travel, month_end, drill, migration,
+    new_project,
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from rightsize.analyze.behaviour.breadth import find_breadth
 from rightsize.analyze.behaviour.context_signals import (
     find_activations,
     find_first_uses,
@@ -19,7 +20,6 @@ from rightsize.analyze.behaviour.context_signals import (
     log2,
     rarity,
 )
-from rightsize.analyze.behaviour.breadth import find_breadth
 from rightsize.analyze.behaviour.creep import BURN_IN, LIMIT, find_creep
 from rightsize.analyze.behaviour.first_days import compare_first_days, find_first_days
 from rightsize.analyze.behaviour.sleeping_grants import find_wakings
@@ -71,8 +71,8 @@ class BehaviourInputs:
         role_operations: `role, name`: folded operations that each role may grant; none for roles that are not known.
         woken: `principal_id, day, place, gap, operation, name, scope, risk, plane, first_seen`: calls of what attackers
             seek after a silence at the place, as `store.habits.WOKEN` has them.
-        breadth: `principal_id, of, risk, day, resources, made, days, total, most, kind_days, kind_total`: days with such
-            calls on many resources, as `store.habits.BREADTH` has them.
+        breadth: `principal_id, risk, day, resources, made, days, total, kind_days, kind_total`: days with such calls on
+            many resources, as `store.habits.BREADTH` has them.
     """
 
     days: pl.DataFrame
@@ -171,10 +171,10 @@ def _first_uses(acts: pl.DataFrame) -> pl.DataFrame:
     """Return the first use of each operation by each principal, with the counts that make it rare.
 
     `peers` and `known` count the principals of the kind that were seen by then, and those that had used the operation;
-    so later principals change no earlier fact. `beside` and `known_here` count those that were seen in the same resource
-    group before that day, and those that began to use the operation there. `start` and `log_start` are the first days
-    of the principal and of the logs of the plane in which it was seen first. `risk` is null unless attackers seek the
-    operation. `made` counts the first uses of the principal until then, after the first three weeks of the log, and
+    so later principals change no earlier fact. `beside` and `known_here` count those that were seen in the same
+    resource group before that day, and those that began to use the operation there. `start` and `log_start` are the
+    first days of the principal and of the logs of the plane in which it was seen first. `risk` is null unless attackers
+    seek the operation. `made` counts the first uses of the principal until then, after the first three weeks of the log, and
     `done` those of them that attackers seek and that are not work of the place.
     """
     sought = pl.when(pl.col("risk").is_in(list(_OF_RISK))).then("risk")
@@ -296,8 +296,8 @@ def _novel(first: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
         .with_columns(earlier=(pl.col("day").rank("min").over("principal_id") - 1))
         .join(judged.select("principal_id", "day", "before"), on=["principal_id", "day"])
         .sort("principal_id", "first_seen", "name")
-        .select("principal_id", "of", "day", "first_seen", "operation", "name", "scope", "plane", "place", "group", "risk",
-                "before", "known", "peers", "earlier", "beside", "known_here", "done", "made")
+        .select("principal_id", "of", "day", "first_seen", "operation", "name", "scope", "plane", "place", "group",
+                "risk", "before", "known", "peers", "earlier", "beside", "known_here", "done", "made")
     )  # fmt: skip
 
 

@@ -208,8 +208,9 @@ def _hours(days: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
     crowd = judged.group_by("of", "day").agg(crowd=pl.len())
     parts = []
     for column, time, near in (
-        ("late", "last_seen", pl.col("late") + 1 >= pl.col("at")), ("early", "first_seen", pl.col("early") - 1 <= pl.col("at")),
-    ):  # fmt: skip
+        ("late", "last_seen", pl.col("late") + 1 >= pl.col("at")),
+        ("early", "first_seen", pl.col("early") - 1 <= pl.col("at")),
+    ):
         hours = judged.group_by("of", "day", pl.col(column).cast(pl.Int32)).agg(count=pl.len())
         asked = days.select("principal_id", "of", "day", time=time, at=pl.col(time).dt.hour().cast(pl.Int32))
         known = (
