@@ -288,7 +288,8 @@ def role_handed_on(cast: Cast) -> Case:
 
 ATTACKS: tuple[Callable[[Cast], Case], ...] = (
     sleeping_app, second_grant, slow_creep, new_guest, stolen_token, stolen_token_by_day, runbook_and_webhook,
-    machine_identity, app_credential, federated_subject, night_activation, bulk_keys, snapshot_export, destruction, role_handed_on,
+    machine_identity, app_credential, federated_subject, night_activation, bulk_keys, snapshot_export, destruction,
+    role_handed_on,
 )  # fmt: skip
 
 

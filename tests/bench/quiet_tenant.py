@@ -8,6 +8,7 @@ follows from the seed. It is not the tenant of `rightsize demo`.
 from __future__ import annotations
 
 import datetime as dt
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -329,7 +330,8 @@ def _from_where(rng: np.random.Generator, calls: pl.DataFrame, teams: np.ndarray
 def write_quiet(made: Made, db: Path) -> None:
     """Write a tenant into a new store, listings first."""
     with open_store(db, read_only=False) as store:
-        load_frames(store, {"operations": operation_rows(), "principals": principal_rows(made.principals),
+        load_frames(store, {"operations": operation_rows(), "role_definitions": contributor_rows(),
+                            "principals": principal_rows(made.principals),
                             "role_assignments": grant_rows(made.grants)}, "listings")  # fmt: skip
         load_frames(store, {"event_rows": event_rows(made.events), "sign_in_rows": sign_in_rows(made.sign_ins)}, "logs")
 
@@ -338,6 +340,15 @@ def operation_rows() -> pl.DataFrame:
     names = sorted({*COMMON, *RISKY, *SOUGHT})
     return pl.DataFrame({"operation": names, "is_data_action": False, "is_guess": False,
                          "provider": [name.split("/")[0] for name in names]})  # fmt: skip
+
+
+def contributor_rows() -> pl.DataFrame:
+    """Return the role that everybody holds at the resource group of a team."""
+    block = {"actions": ["*"], "notActions": ["Microsoft.Authorization/*/Delete", "Microsoft.Authorization/*/Write"],
+             "dataActions": [], "notDataActions": [], "condition": None, "conditionVersion": None}  # fmt: skip
+    return pl.DataFrame({"role_definition_id": [CONTRIBUTOR], "role_name": ["Contributor"],
+                         "role_type": ["BuiltInRole"], "assignable_scopes": [["/"]],
+                         "permissions": [json.dumps([block], separators=(",", ":"))]})  # fmt: skip
 
 
 def principal_rows(people: pl.DataFrame) -> pl.DataFrame:
