@@ -77,7 +77,7 @@ _TRUSTED = f"""
     FROM base.signal_decisions AS d LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = {sql_folded("d.principal")}
     WHERE d.decision = 'trust' AND d.signal_id IS NULL AND d.expires >= coalesce(({NEWEST_DAY}), d.expires)"""
 _ALL = {"first": dt.date.min, "last": dt.date.max}
-_OF_USE = ("usage_days", "graph_usage_days")
+_OF_USE = ("usage_days", "graph_usage_days", "m365_usage_days")
 _FOUND: WeakKeyDictionary[Store, tuple[str | None, pl.DataFrame]] = WeakKeyDictionary()
 """What was found in each open store, with the revision of its content."""
 
@@ -152,7 +152,7 @@ def find_behaviour(store: Store) -> pl.DataFrame:
     if store in _FOUND and _FOUND[store][0] == revision is not None:
         return _FOUND[store][1]
     if has_current_answers(store):
-        stored = store.table("behaviour_findings").select(FINDINGS_SCHEMA)
+        stored = store.table("behaviour_findings").select(list(FINDINGS_SCHEMA))
         found = stored.sort("score", "day", "principal_id", descending=[True, True, False])
     else:
         step("comparing each day with the days before")
@@ -186,7 +186,7 @@ def held_use(store: Store, behaviour: pl.DataFrame | None = None, usage: pl.Data
     Args:
         store: The store.
         behaviour: The result of `find_behaviour`, where the caller has it.
-        usage: Rows of `usage_days` or `graph_usage_days`; all of `usage_days` for None.
+        usage: Rows of `usage_days`, `graph_usage_days` or `m365_usage_days`; all of `usage_days` for None.
     """
     newest = store.frame(f"SELECT ({NEWEST_DAY}) AS day")["day"][0]
     if newest is None or not store.has_rows("usage_days"):

@@ -29,13 +29,13 @@ _DAY = ["principal_id", "day"]
 def find_creep(first: pl.DataFrame, young: pl.DataFrame) -> pl.DataFrame:
     """Return the days with a first use of what attackers seek, with the sum up to each.
 
-    In the first three weeks of the log everything is a first use, so nothing counts.
+    In the first month of the log everything is a first use, so nothing counts.
 
     Args:
         first: The first use of each operation by each principal, with the class that attackers seek it for or null:
             `principal_id, of, day, start, log_start, risk, peers, known`: the first day of the principal and of its
             log, the principals of the kind by then, and how many of them had used the operation.
-        young: For first uses in the first three weeks of a principal, the bits compared with the first days of
+        young: For first uses in the first month of a principal, the bits compared with the first days of
             others: `principal_id, day, risk, bits`.
 
     Returns:

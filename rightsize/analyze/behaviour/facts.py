@@ -103,7 +103,7 @@ class Behaviour:
 
     Attributes:
         judged: `principal_id, day, before, first_seen, last_seen, young`: the days that had enough active days before
-            them, and later than three weeks after the begin of the log those without a history (`young`).
+            them, and later than a month after the begin of the log those without a history (`young`).
         facts: `principal_id, day, kind, bits, what`: the surprising facts of those days.
         novel: `principal_id, day, operation, scope, risk`: operations done for the first time on those days.
         creep: `principal_id, day, bits, count, since`: the sums of `creep.find_creep` that reach its limit.
@@ -174,7 +174,7 @@ def _first_uses(acts: pl.DataFrame) -> pl.DataFrame:
     so later principals change no earlier fact. `beside` and `known_here` count those that were seen in the same
     resource group before that day, and those that began to use the operation there. `start` and `log_start` are the
     first days of the principal and of the logs of the plane in which it was seen first. `risk` is null unless attackers
-    seek the operation. `made` counts the first uses of the principal until then, after the first three weeks of the log, and
+    seek the operation. `made` counts the first uses of the principal until then, after the first month of the log, and
     `done` those of them that attackers seek and that are not work of the place.
     """
     sought = pl.when(pl.col("risk").is_in(list(_OF_RISK))).then("risk")
@@ -215,7 +215,7 @@ def _count_before(rows: pl.DataFrame, members: pl.DataFrame, by: list[str], name
 
 
 def _young(days: pl.DataFrame, judged: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
-    """Return the days of principals without a history, from three weeks after the begin of their log on."""
+    """Return the days of principals without a history, from a month after the begin of their log on."""
     starts = first.select("principal_id", "of", "log_start").unique("principal_id")
     others = days.join(judged.select("principal_id", "day"), on=["principal_id", "day"], how="anti")
     return (
@@ -229,7 +229,7 @@ def _young(days: pl.DataFrame, judged: pl.DataFrame, first: pl.DataFrame) -> pl.
 
 
 def _young_uses(first: pl.DataFrame) -> pl.DataFrame:
-    """Return the first uses of what attackers seek in the first three weeks of a principal that the log saw begin."""
+    """Return the first uses of what attackers seek in the first month of a principal that the log saw begin."""
     is_young = pl.col("day") < pl.col("start") + pl.duration(days=BURN_IN)
     return first.filter(pl.col("risk").is_not_null() & is_young & _IN_SETTLED_LOG)
 
