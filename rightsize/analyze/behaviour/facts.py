@@ -174,8 +174,8 @@ def _first_uses(acts: pl.DataFrame) -> pl.DataFrame:
     so later principals change no earlier fact. `beside` and `known_here` count those that were seen in the same
     resource group before that day, and those that began to use the operation there. `start` and `log_start` are the
     first days of the principal and of the logs of the plane in which it was seen first. `risk` is null unless attackers
-    seek the operation. `made` counts the first uses of the principal until then, after the first month of the log, and
-    `done` those of them that attackers seek and that are not work of the place.
+    seek the operation. `made` counts the first uses of the principal until then, after the first month of the log,
+    `sought` those of them that attackers seek, and `done` those of these that are not work of the place.
     """
     sought = pl.when(pl.col("risk").is_in(list(_OF_RISK))).then("risk")
     peers = acts.group_by("of", "principal_id").agg(pl.col("first_seen").min()).sort("first_seen", "principal_id")
@@ -200,6 +200,7 @@ def _first_uses(acts: pl.DataFrame) -> pl.DataFrame:
         .sort("principal_id", "first_seen", "name")
         .with_columns(
             done=(unusual & _IN_SETTLED_LOG).cum_sum().over("principal_id"),
+            sought=(pl.col("risk").is_not_null() & _IN_SETTLED_LOG).cum_sum().over("principal_id"),
             made=_IN_SETTLED_LOG.cum_sum().over("principal_id"),
         )
     )
@@ -297,7 +298,7 @@ def _novel(first: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
         .join(judged.select("principal_id", "day", "before"), on=["principal_id", "day"])
         .sort("principal_id", "first_seen", "name")
         .select("principal_id", "of", "day", "first_seen", "operation", "name", "scope", "plane", "place", "group",
-                "risk", "before", "known", "peers", "earlier", "beside", "known_here", "done", "made")
+                "risk", "before", "known", "peers", "earlier", "beside", "known_here", "done", "sought", "made")
     )  # fmt: skip
 
 

@@ -16,7 +16,8 @@ FORTNIGHT = 14
 
 _LEAST_HOLDERS = 5
 _SHARE = 0.5
-_MOST_OF_SHARE = 12.0
+_OF_SHARE, _MOST_OF_SHARE = 0.6, 12.0
+"""Weight and most bits of the share of first uses that attackers seek: the class of each counts by itself, too."""
 _ELSEWHERE = {"network": (0.5, 1.5), "country": (0.7, 6.0)}
 """Weight and most bits of a network or a country from which nobody of the kind came before."""
 
@@ -29,7 +30,7 @@ def find_first_days(
 
     Args:
         novel: First uses on those days: `principal_id, of, start, day, operation, name, risk, beside, known_here, done,
-            made`, as `facts.read_behaviour` counts them.
+            sought, made`, as `facts.read_behaviour` counts them.
         first: The first use of each operation by each principal: `principal_id, of, start, day, name, risk`.
         places: `principal_id, of, is_sign_in, network, country, day`.
         days: The days without a history: `principal_id, of, day, first_seen, last_seen`.
@@ -167,7 +168,7 @@ def _shares(sought: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame:
 
     The bits are Chernoff's bound on the binomial tail, so they never are more than those of the test.
     """
-    counted = sought.group_by("principal_id", "of", "day").agg(pl.col("done", "made").max())
+    counted = sought.group_by("principal_id", "of", "day").agg(pl.col("sought", "made").max())
     base = (
         peers.group_by("of", "ready").agg(risky=pl.col("risk").is_not_null().sum(), every=pl.len())
         .sort("ready", "of")
@@ -177,12 +178,12 @@ def _shares(sought: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame:
         base, left_on="day", right_on="ready", by="of", check_sortedness=False
     )
     usual = (1 + pl.col("risky").fill_null(0)) / (4 + pl.col("every").fill_null(0))
-    share = pl.col("done") / pl.col("made")
+    share = pl.col("sought") / pl.col("made")
     rest = pl.when(share < 1).then((1 - share) * log2((1 - share) / (1 - usual))).otherwise(0.0)
-    return among.filter((pl.col("done") > 1) & (share > usual)).with_columns(
-        bits=pl.min_horizontal(pl.col("made") * (share * log2(share / usual) + rest), _MOST_OF_SHARE),
+    return among.filter((pl.col("sought") > 1) & (share > usual)).with_columns(
+        bits=_OF_SHARE * pl.min_horizontal(pl.col("made") * (share * log2(share / usual) + rest), _MOST_OF_SHARE),
         kind=pl.lit("first_share"),
-        what=pl.concat_str(pl.col("done").cast(pl.String), pl.lit(" of "), pl.col("made").cast(pl.String)),
+        what=pl.concat_str(pl.col("sought").cast(pl.String), pl.lit(" of "), pl.col("made").cast(pl.String)),
     )
 
 

@@ -93,7 +93,7 @@ _SAID = {
     "after_code": "within two hours after {name} ran code on its machine",
     "first_hour": "at {what}, when hardly anybody of its kind works",
     "guest": "as a guest, after {what} guests before",
-    "first_share": "{what} first uses are what attackers seek and nobody's work there",
+    "first_share": "{what} first uses are what attackers seek",
     "first_days": "more of what attackers seek than {what} others did in as many first days",
 }
 """The part of the sentence for each kind of fact."""
