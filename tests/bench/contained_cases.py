@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.model.errors import EvidenceError
+from rightsize.model.errors import EvidenceError, InternalError
 from rightsize.model.plan import Plan
 from rightsize.store.connection import open_store
 from rightsize.workflow.contain import ContainResult, Suspicion, contain_principal
@@ -34,6 +34,7 @@ class Contained:
         lost: Those of them that no role allows after the plan.
         listed: Entries of what the culprits left behind; None where the containment does not list any.
         changes: Assignments that the plans change.
+        failed: Containments that ended in an error of rightsize; they cut nothing.
     """
 
     allowed: int = 0
@@ -42,9 +43,11 @@ class Contained:
     lost: int = 0
     listed: int | None = None
     changes: int = 0
+    failed: int = 0
 
     def __str__(self) -> str:
         behind = "" if self.listed is None else f", {self.listed} left behind listed"
+        behind += f", {self.failed} failed" if self.failed else ""
         return (
             f"cut {self.allowed - self.left} of {self.allowed}, kept {self.needs - self.lost} of {self.needs}{behind}"
         )
@@ -78,6 +81,8 @@ def contain_case(db: Path, out: Path, malicious: pl.DataFrame, before: pl.DataFr
             )
         except EvidenceError:
             result = None
+        except InternalError:
+            result, found.failed = None, found.failed + 1
         after, known = _after(held, result), roles | _new_roles(result)
         bad, good = (_distinct(calls, culprit) for calls in (malicious, before))
         allowed = [call for call in bad if _allows(known, today, call)]

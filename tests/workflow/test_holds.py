@@ -26,7 +26,7 @@ OF_DIRECTORY, OF_GRAPH = "microsoft.directory/applications/credentials/update", 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Six weeks of the same work, and an evening of first uses on three planes; one use of them comes two days later."""
+    """Six weeks of the same work, and an evening of first uses on three planes; one comes again later."""
     days = [dt.date(2026, 1, 2) + dt.timedelta(days=n) for n in range(43)]
     work = [record(time=f"{day}T10:00:00", correlation_id=f"work{day}", ip="198.51.100.7") for day in days]
     odd = [record(time=f"2026-02-13T22:{n}5:00", operation=name, correlation_id=f"odd{n}", ip="192.0.2.66")
