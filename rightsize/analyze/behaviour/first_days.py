@@ -16,6 +16,7 @@ FORTNIGHT = 14
 
 _LEAST_HOLDERS = 5
 _SHARE = 0.5
+_MOST_OF_GUEST = 4.0
 _OF_SHARE, _MOST_OF_SHARE = 0.6, 12.0
 """Weight and most bits of the share of first uses that attackers seek: the class of each counts by itself, too."""
 _ELSEWHERE = {"network": (0.5, 1.5), "country": (0.7, 6.0)}
@@ -198,7 +199,7 @@ def _guests(sought: pl.DataFrame, first: pl.DataFrame, guests: pl.DataFrame) -> 
         mine.sort("day", "principal_id")
         .join_asof(did, on="day", by="of", allow_exact_matches=False, check_sortedness=False)
         .with_columns(
-            bits=_SHARE * rarity(pl.col("crowd").fill_null(0), pl.col("known").fill_null(0)),
+            bits=pl.min_horizontal(rarity(pl.col("crowd").fill_null(0), pl.col("known").fill_null(0)), _MOST_OF_GUEST),
             kind=pl.lit("guest"), what=pl.col("known").fill_null(0).cast(pl.String),
         )
     )  # fmt: skip

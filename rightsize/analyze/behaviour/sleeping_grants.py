@@ -26,8 +26,7 @@ def find_wakings(
 ) -> list[pl.DataFrame]:  # fmt: skip
     """Return days on which an old grant is used for what attackers seek after a month of silence at its scope.
 
-    The bits are those of the days of silence, and where the holder has a history also those of the classes of the
-    calls, which need not be first uses. `what` has the name of the role, the scope, the age and the silence in days.
+    The bits are those of the days of silence, and of the classes of the calls, which need not be first uses. `what` has the name of the role, the scope, the age and the silence in days.
 
     Args:
         woken: As in `facts.BehaviourInputs`.
@@ -61,7 +60,7 @@ def find_wakings(
     rows = pl.concat([allowed, unknown]).with_columns(bits=weight * log2(silence), what=said).sort(
         "first_seen", pl.col("scope").str.len_bytes(), "role", descending=[False, True, False]
     )  # fmt: skip
-    risky = rows.filter(~pl.col("young")).group_by("principal_id", "day", "risk").agg(what=pl.col("operation").min())
+    risky = rows.group_by("principal_id", "day", "risk").agg(what=pl.col("operation").min())
     return [
         rows.unique(["principal_id", "day"], keep="first", maintain_order=True).with_columns(kind=pl.lit("wakes")),
         risky.with_columns(bits=_KNOWN * weights, kind="risk_" + pl.col("risk")),
