@@ -26,7 +26,8 @@ def find_wakings(
 ) -> list[pl.DataFrame]:  # fmt: skip
     """Return days on which an old grant is used for what attackers seek after a month of silence at its scope.
 
-    The bits are those of the days of silence, and of the classes of the calls, which need not be first uses. `what` has the name of the role, the scope, the age and the silence in days.
+    The bits are those of the days of silence, and of the classes of the calls, which need not be first uses. `what` has
+    the name of the role, the scope, the age and the silence in days.
 
     Args:
         woken: As in `facts.BehaviourInputs`.
