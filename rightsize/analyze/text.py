@@ -6,7 +6,10 @@ import polars as pl
 
 from rightsize.rules.matching import Text, folded
 
-__all__ = ["folded", "place_of"]
+__all__ = ["GROUP", "folded", "place_of"]
+
+GROUP = r"^(/subscriptions/[^/]+(?:/resourcegroups/[^/]+)?)"
+"""The resource group of a folded scope, or its subscription."""
 
 
 def place_of(scope: Text) -> Text:

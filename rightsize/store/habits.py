@@ -6,7 +6,7 @@ day. The sums use the integer keys of the store; texts are joined only to the re
 
 from __future__ import annotations
 
-from rightsize.analyze.behaviour.facts import GROUP
+from rightsize.analyze.text import GROUP
 from rightsize.store.ddl import RESOLVED, RESOLVED_ACTORS
 
 _CALLS = "succeeded + failed + started + denied"
@@ -125,3 +125,110 @@ def logged_days(places: str) -> str:
 def first_places(places: str) -> str:
     """Return SQL for the first day of each principal with each network, country and client, from rows as `PLACES`."""
     return f"SELECT * EXCLUDE (day), min(day) AS day FROM ({places}) GROUP BY ALL"
+
+
+_SOUGHT = """
+    SELECT operation_key, risk FROM base.operation_names
+    JOIN (SELECT unnest($sought::VARCHAR[]) AS folded, unnest($risks::VARCHAR[]) AS risk) USING (folded)"""
+"""Operations that attackers seek, of `$sought`, folded, with their classes in `$risks`."""
+
+WOKEN = f"""
+    WITH named AS (
+        SELECT scope_key, coalesce(nullif(regexp_extract(folded, '{GROUP}', 1), ''), folded) AS "group",
+            regexp_extract(folded, '^/subscriptions/[^/]+') AS subscription
+        FROM base.scope_names
+    ), spots AS MATERIALIZED (
+        SELECT scope_key, min(scope_key) OVER (PARTITION BY "group") AS one,
+            min(scope_key) OVER (PARTITION BY subscription) AS many, "group" = subscription AS is_subscription,
+            "group", subscription
+        FROM named
+    ), sought AS MATERIALIZED (
+        SELECT u.actor_key, u.day, x.one, x.many, x."group", x.subscription, u.operation_key, u.scope_key, s.risk,
+            u.plane, u.first_seen
+        FROM base.usage_days AS u JOIN ({_SOUGHT}) AS s USING (operation_key) JOIN spots AS x USING (scope_key)
+        WHERE u.day BETWEEN $since AND $last AND {_CALLS} > 0
+    ), calls AS MATERIALIZED (
+        SELECT p.principal_id, s.* EXCLUDE (actor_key) FROM sought AS s JOIN ({_PEOPLE}) AS p USING (actor_key)
+    ), used AS MATERIALIZED (
+        SELECT DISTINCT principal_id, day, one, many, is_subscription FROM (
+            SELECT actor_key, day, one, many, is_subscription FROM base.usage_days JOIN spots USING (scope_key)
+            WHERE day BETWEEN $first AND $last AND {_CALLS} > 0 GROUP BY ALL
+        ) JOIN ({_PEOPLE}) USING (actor_key)
+        WHERE principal_id IN (SELECT principal_id FROM calls)
+    ), places AS (
+        SELECT principal_id, day, 'group' AS level, one AS place FROM used SEMI JOIN calls USING (principal_id, one)
+        WHERE NOT is_subscription
+        UNION SELECT principal_id, day, 'subscription', many FROM used SEMI JOIN calls USING (principal_id, many)
+        UNION SELECT principal_id, day, 'all', 0 FROM used
+    ), paused AS (
+        SELECT *, (day - lag(day) OVER (PARTITION BY principal_id, level, place ORDER BY day))::BIGINT AS gap
+        FROM places
+    )
+    SELECT w.principal_id, w.day, w.gap,
+        CASE w.level WHEN 'group' THEN c."group" WHEN 'subscription' THEN c.subscription ELSE '' END AS place,
+        o.spelling AS operation, o.folded AS name, n.folded AS scope, c.risk, c.plane, c.first_seen
+    FROM (SELECT * FROM paused WHERE gap IS NULL OR gap >= $silent) AS w
+    JOIN calls AS c ON c.principal_id = w.principal_id AND c.day = w.day
+        AND CASE w.level WHEN 'group' THEN c.one = w.place WHEN 'subscription' THEN c.many = w.place ELSE true END
+    JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS n USING (scope_key)"""
+"""SQL for calls from `$since` on of what attackers seek where a principal had made none for `$silent` days or ever.
+
+Columns: `principal_id, day, place` (a folded resource group, a subscription, or nothing for all scopes), `gap` in days,
+null where there was no call before; `operation, name, scope, risk, plane, first_seen` of the calls.
+"""
+
+_RESOURCE = "^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)"
+
+BREADTH = f"""
+    WITH named AS MATERIALIZED (
+        SELECT scope_key, min(scope_key) OVER (PARTITION BY resource) AS resource FROM (
+            SELECT scope_key, coalesce(nullif(regexp_extract(folded, '{_RESOURCE}', 1), ''), folded) AS resource
+            FROM base.scope_names
+        )
+    ), calls AS MATERIALIZED (
+        SELECT p.principal_id, c.risk, c.day, c.resource, min(c.first_seen) AS first_seen FROM (
+            SELECT actor_key, risk, day, resource, min(first_seen) AS first_seen
+            FROM base.usage_days JOIN ({_SOUGHT}) USING (operation_key) JOIN named USING (scope_key)
+            WHERE day BETWEEN $first AND $last AND {_CALLS} > 0 AND risk IN (SELECT unnest($wide)) GROUP BY ALL
+        ) AS c JOIN ({_PEOPLE}) AS p USING (actor_key) GROUP BY ALL
+    ), counted AS (
+        SELECT c.*, CASE WHEN k.principal_type = 'User' THEN 'person' ELSE 'workload' END AS "of" FROM (
+            SELECT principal_id, risk, day, count(*) AS resources, min(first_seen) AS first_seen FROM calls GROUP BY ALL
+        ) AS c LEFT JOIN base.principals AS k USING (principal_id)
+    ), kinds AS (
+        SELECT "of", risk, day, sum(days) OVER before AS kind_days, sum(total) OVER before AS kind_total FROM (
+            SELECT "of", risk, day, count(*) FILTER (resources > 1) AS days,
+                coalesce(sum(resources) FILTER (resources > 1), 0) AS total
+            FROM counted GROUP BY ALL
+        ) WINDOW before AS (PARTITION BY "of", risk ORDER BY day ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+    ), known AS (
+        SELECT *, count(*) OVER mine AS days, coalesce(sum(resources) OVER mine, 0)::BIGINT AS total,
+            max(resources) OVER mine AS most
+        FROM counted
+        WINDOW mine AS (PARTITION BY principal_id, risk ORDER BY day ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+    ), wide AS MATERIALIZED (
+        SELECT * FROM known WHERE resources >= $least AND resources >= 2 * coalesce(most, 0)
+    ), listed AS MATERIALIZED (
+        SELECT principal_id, risk, day, resource FROM calls SEMI JOIN wide USING (principal_id, risk, day)
+    ), begun AS (
+        SELECT resource, arg_min(actor_key, first_seen) AS actor_key, min(first_seen) AS first_seen,
+            arg_min(operation_key, first_seen) AS operation_key
+        FROM base.usage_days
+        JOIN (SELECT * FROM named SEMI JOIN listed USING (resource)) USING (scope_key)
+        WHERE day BETWEEN $first AND $last AND {_CALLS} > 0 GROUP BY resource
+    ), made AS (
+        SELECT c.principal_id, c.risk, c.day, count(*) AS made
+        FROM listed AS c JOIN begun AS b USING (resource) JOIN ({_PEOPLE}) AS p USING (actor_key)
+        JOIN base.operation_names AS o USING (operation_key)
+        WHERE p.principal_id = c.principal_id AND ends_with(o.folded, '/write') AND c.day - b.first_seen::DATE <= $fresh
+        GROUP BY ALL
+    )
+    SELECT w.*, coalesce(k.kind_days, 0)::BIGINT AS kind_days, coalesce(k.kind_total, 0)::BIGINT AS kind_total,
+        coalesce(m.made, 0) AS made
+    FROM wide AS w LEFT JOIN kinds AS k USING ("of", risk, day) LEFT JOIN made AS m USING (principal_id, risk, day)"""
+"""SQL for days with calls of what attackers seek on many resources, at least `$least` and twice the most of any day.
+
+Columns: `principal_id, of, risk, day, resources, first_seen`; `made` of the resources, which the principal created
+within `$fresh` days; the `days` with such calls before, the `total` of resources on them and the `most`; `kind_days`
+and `kind_total` of all principals of the kind before, of days with two resources or more.
+"""

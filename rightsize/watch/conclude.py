@@ -49,6 +49,7 @@ from rightsize.watch.detect import (
 )
 from rightsize.watch.drift import drifted_roles, read_applied
 from rightsize.watch.folder import Taken
+from rightsize.workflow.behaviour import with_holds
 from rightsize.workflow.names import read_names
 from rightsize.workflow.planes import judge_planes
 
@@ -213,7 +214,8 @@ def _conclude_all(
         return
     yesterday = days[0] - dt.timedelta(days=1)
     oldest = Window(days[0] - dt.timedelta(days=question.min_window), yesterday, question.forget_days)
-    table_of = _since(store, oldest)
+    # Nothing is concluded from what an unusual day used first, as in an analysis.
+    table_of = with_holds(store, table_of=_since(store, oldest))
     inputs = Inputs.read(table_of)
     for as_of in days:
         report_events(context, [as_of - dt.timedelta(days=1)], "started", found)

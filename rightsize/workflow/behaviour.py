@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import polars as pl
 
-from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, read_behaviour
+from rightsize.analyze.behaviour import breadth
+from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, classes_of, read_behaviour, sought_among
 from rightsize.analyze.behaviour.holds import HELD, find_held, with_held
 from rightsize.analyze.behaviour.judge import FINDINGS_SCHEMA, judge_behaviour, reported_days, severities
+from rightsize.analyze.behaviour.sleeping_grants import SILENT
 from rightsize.analyze.text import folded
 from rightsize.model.progress import step
 from rightsize.rules.escalation import escalation_rules
 from rightsize.store.connection import Store
+from rightsize.store.content_revision import CONTENT_REVISION
 from rightsize.store.ddl import RESOLVED
-from rightsize.store.habits import FIRST_ROWS, PLACES, USAGE_BY_DAY, active_days, first_places, logged_days
+from rightsize.store.habits import (
+    BREADTH,
+    FIRST_ROWS,
+    PLACES,
+    USAGE_BY_DAY,
+    WOKEN,
+    active_days,
+    first_places,
+    logged_days,
+)
 from rightsize.store.sql import folded as sql_folded
+from rightsize.store.stored_analysis import has_current_answers
 from rightsize.store.suspicion import NEWEST_DAY
 
 _HISTORY_DAYS = 180
@@ -43,12 +58,14 @@ _ACTIVATIONS = """
         SELECT principal_id, lower(role_definition_id), time, justified FROM pim_records WHERE step = 'requested'
     ) WHERE principal_id IS NOT NULL AND time::DATE BETWEEN $first AND $last
     GROUP BY principal_id, role, time_bucket(INTERVAL '10 minutes', time)"""
-# A role is held by name or through a group, as the newest listing has it. An eligible role counts as held.
+# A role is held by name or through a group, as the newest listing has it. An eligible role counts as held. Nobody held
+# a role before it existed: a hire in an old group did not.
 _GRANTS = """
     SELECT DISTINCT coalesce(c.member_id, a.principal_id) AS principal_id, lower(a.role_definition_id) AS role,
         coalesce(d.role_name, a.role_name) AS role_name, lower(rtrim(a.scope, '/')) AS scope,
-        coalesce(a.created_on, a.start_on) AS created_on
+        greatest(coalesce(a.created_on, a.start_on), p.created_on) AS created_on
     FROM role_assignments AS a LEFT JOIN group_closure AS c ON c.group_id = a.principal_id
+    LEFT JOIN base.principals AS p ON p.principal_id = coalesce(c.member_id, a.principal_id)
     LEFT JOIN (SELECT lower(role_definition_id) AS id, min(role_name) AS role_name FROM role_definitions GROUP BY ALL)
         AS d ON d.id = lower(a.role_definition_id)
     WHERE a.state <> 'activated'"""
@@ -60,6 +77,9 @@ _TRUSTED = f"""
     FROM base.signal_decisions AS d LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = {sql_folded("d.principal")}
     WHERE d.decision = 'trust' AND d.signal_id IS NULL AND d.expires >= coalesce(({NEWEST_DAY}), d.expires)"""
 _ALL = {"first": dt.date.min, "last": dt.date.max}
+_OF_USE = ("usage_days", "graph_usage_days", "m365_usage_days")
+_FOUND: WeakKeyDictionary[Store, tuple[str | None, pl.DataFrame]] = WeakKeyDictionary()
+"""What was found in each open store, with the revision of its content."""
 
 
 def behaviour_inputs(
@@ -81,6 +101,13 @@ def behaviour_inputs(
         "always": folded(steps["operation"]).unique().sort().to_list(),
         "lately": min(only) - dt.timedelta(days=_STEPS_DAYS) if only else span["first"],
     }
+    monitoring = store.table("operation_layers").filter(
+        (pl.col("layer") == "monitoring") & (pl.col("effect") != "bypass")
+    )
+    names = store.frame("SELECT folded AS name FROM base.operation_names")["name"]
+    sought = sought_among(classes_of(names, operations, monitoring))
+    asked = {**span, "sought": sought["name"].to_list(), "risks": sought["risk"].to_list()}
+    wide = {"wide": list(breadth.CLASSES), "least": breadth.LEAST, "fresh": breadth.FRESH}
     return BehaviourInputs(
         days=store.frame(FIRST_ROWS, {**span, **lately}),
         active=_of_days(store, active_days(USAGE_BY_DAY, LEAST_DAYS), span, only),
@@ -90,19 +117,19 @@ def behaviour_inputs(
         activations=store.frame(_ACTIVATIONS, span),
         principals=principals,
         operations=operations,
-        monitoring=store.table("operation_layers").filter(
-            (pl.col("layer") == "monitoring") & (pl.col("effect") != "bypass")
-        ),
+        monitoring=monitoring,
         machines=_machines(store.table("resource_identities"), principals),
         code=code,
         grants=store.frame(_GRANTS).with_columns(
             scope=pl.when(pl.col("scope") == "").then(pl.lit("/")).otherwise("scope")
         ),
         role_operations=store.frame(_ROLE_OPERATIONS),
+        woken=_of_days(store, WOKEN, {**asked, "silent": SILENT, "since": min(only) if only else span["first"]}, only),
+        breadth=_of_days(store, BREADTH, {**asked, **wide}, only),
     )
 
 
-def _of_days(store: Store, text: str, span: Mapping[str, dt.date], only: Collection[dt.date] | None) -> pl.DataFrame:
+def _of_days(store: Store, text: str, span: Mapping[str, Any], only: Collection[dt.date] | None) -> pl.DataFrame:
     if only is None:
         return store.frame(text, span)
     return store.frame(f"SELECT * FROM ({text}) WHERE day IN (SELECT unnest($only))", {**span, "only": sorted(only)})
@@ -116,9 +143,22 @@ def _machines(attached: pl.DataFrame, principals: pl.DataFrame) -> pl.DataFrame:
 
 
 def find_behaviour(store: Store) -> pl.DataFrame:
-    """Return the unusual days in all loaded logs; see `analyze.behaviour.judge`."""
-    step("comparing each day with the days before")
-    return _found(behaviour_inputs(store), _role_names(store))
+    """Return the unusual days in all loaded logs; see `analyze.behaviour.judge`.
+
+    They depend on nothing but the content and the rules, so they are read from the answers of `analyze` where these are
+    of the present content, and are found once for an open store.
+    """
+    revision = store.remembered(CONTENT_REVISION)
+    if store in _FOUND and _FOUND[store][0] == revision is not None:
+        return _FOUND[store][1]
+    if has_current_answers(store):
+        stored = store.table("behaviour_findings").select(list(FINDINGS_SCHEMA))
+        found = stored.sort("score", "day", "principal_id", descending=[True, True, False])
+    else:
+        step("comparing each day with the days before")
+        found = _found(behaviour_inputs(store), _role_names(store))
+    _FOUND[store] = revision, found
+    return found
 
 
 def behaviour_of_days(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
@@ -141,34 +181,40 @@ def behaviour_of_days(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
 
 
 def held_use(store: Store, behaviour: pl.DataFrame | None = None, usage: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Return the rows of `usage_days` that are held; see `analyze.behaviour.holds`.
+    """Return the rows of use that are held; see `analyze.behaviour.holds`.
 
     Args:
         store: The store.
         behaviour: The result of `find_behaviour`, where the caller has it.
-        usage: `usage_days`, where the caller has it.
+        usage: Rows of `usage_days`, `graph_usage_days` or `m365_usage_days`; all of `usage_days` for None.
     """
     newest = store.frame(f"SELECT ({NEWEST_DAY}) AS day")["day"][0]
     if newest is None or not store.has_rows("usage_days"):
         return pl.DataFrame(schema=HELD)
     behaviour = find_behaviour(store) if behaviour is None else behaviour
     usage = store.table("usage_days") if usage is None else usage
+    # A request to Graph has no scope of its own.
+    usage = usage if "scope" in usage.columns else usage.with_columns(scope=pl.lit("/"))
     return find_held(usage, behaviour, store.frame(_TRUSTED), newest)
 
 
-def with_holds(store: Store, behaviour: pl.DataFrame | None = None) -> Callable[[str], pl.DataFrame]:
+def with_holds(
+    store: Store, behaviour: pl.DataFrame | None = None, table_of: Callable[[str], pl.DataFrame] | None = None
+) -> Callable[[str], pl.DataFrame]:
     """Return a reader of tables in which held use counts as suspect, so that nothing is learnt from it.
 
     Args:
         store: The store.
         behaviour: The result of `find_behaviour`, where the caller has it.
+        table_of: What reads the tables; the store for None.
     """
+    read = store.table if table_of is None else table_of
 
-    def table_of(name: str) -> pl.DataFrame:
-        rows = store.table(name)
-        return with_held(rows, held_use(store, behaviour, rows)) if name == "usage_days" else rows
+    def held(name: str) -> pl.DataFrame:
+        rows = read(name)
+        return with_held(rows, held_use(store, behaviour, rows)) if name in _OF_USE else rows
 
-    return table_of
+    return held
 
 
 def _role_names(store: Store) -> dict[str, str]:

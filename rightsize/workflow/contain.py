@@ -35,6 +35,7 @@ from rightsize.store.connection import Store, open_store
 from rightsize.store.digest import digest_content
 from rightsize.store.quarantine import replace_decisions
 from rightsize.workflow.attack_paths import KINDS, named
+from rightsize.workflow.behaviour import find_behaviour, with_holds
 from rightsize.workflow.left_behind import LeftBehind, find_left_behind
 from rightsize.workflow.propose import require_catalogue
 from rightsize.workflow.rbac_analysis import analyse_inputs
@@ -202,7 +203,9 @@ def contain_principal(
     """
     began = time.monotonic()
     with open_store(db, read_only=False, existing=True) as store:
-        inputs = Inputs.read(store.table)
+        # What an unusual day used first is suspect, too. No decision changes which days are unusual.
+        held = with_holds(store, find_behaviour(store))
+        inputs = Inputs.read(held)
         require_catalogue(inputs)
         wanted = resolve_principal(inputs, _blueprint_of(principal, store))
         protected = {resolve_principal(inputs, one) for one in emergency} | _emergency_by_name(inputs)
@@ -217,7 +220,7 @@ def contain_principal(
         agents = read_agent_group(wanted, store.table)
         if suspicion is not None:
             _suspect(store, agents.members, suspicion)
-            inputs = Inputs.read(store.table)
+            inputs = Inputs.read(held)
         analysis, _ = analyse_inputs(inputs, as_of=as_of, min_window=min_window, forget_days=0)
         plan_options = PlanOptions(
             emergency_access=resolve_known(inputs, emergency), as_of=as_of, min_window=min_window, forget_days=0

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from rightsize.analyze.behaviour.holds import with_held
 from rightsize.analyze.inputs import RBAC_PLANES, Inputs, schema_of
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS
 from rightsize.model.progress import through
 from rightsize.store.connection import Store
 from rightsize.store.sql import named
+from rightsize.workflow.behaviour import held_use, with_holds
 from rightsize.workflow.directory import DIRECTORY
 from rightsize.workflow.graph import GRAPH
 from rightsize.workflow.plane_steps import Judged, PlaneSteps, TableOf
@@ -46,16 +48,18 @@ def judge_planes(
 def tables_beside(store: Store, inputs: Inputs) -> TableOf:
     """Return a reader of tables for these planes that reuses the tables of Azure RBAC: each is in memory once.
 
-    Of the use of Azure itself only a row of the newest day stays, since these planes need no more of it.
+    Held use counts as suspect here, too. Of the use of Azure itself only a row of the newest day stays, since these
+    planes need no more of it.
     """
-    newest = inputs.usage_days.top_k(1, by="day")
+    newest, held = inputs.usage_days.top_k(1, by="day"), with_holds(store)
 
     def table_of(name: str) -> pl.DataFrame:
         if name == "usage_days":
-            return pl.concat([store.frame(_OTHER_USE, {"planes": list(RBAC_PLANES)}), newest])
+            other = store.frame(_OTHER_USE, {"planes": list(RBAC_PLANES)})
+            return pl.concat([with_held(other, held_use(store, usage=other)), newest])
         # The coverage that RBAC reads leaves out the logs of the tenant.
         if name == "coverage" or not hasattr(inputs, name):
-            return store.table(name)
+            return held(name)
         found: pl.DataFrame = getattr(inputs, name)
         return found
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.behaviour.facts import BehaviourInputs, read_behaviour
-from rightsize.analyze.behaviour.judge import judge_behaviour
+from rightsize.analyze.behaviour.judge import judge_behaviour, weight_of
 from rightsize.model.tables import table
 from tests.analyze.habits import counted
 
@@ -33,6 +33,14 @@ GRANTS = {
     "principal_id": pl.String, "role": pl.String, "role_name": pl.String, "scope": pl.String,
     "created_on": pl.Datetime("us"),
 }  # fmt: skip
+WOKEN = {
+    "principal_id": pl.String, "day": pl.Date, "place": pl.String, "gap": pl.Int64, "operation": pl.String,
+    "name": pl.String, "scope": pl.String, "risk": pl.String, "plane": pl.String, "first_seen": pl.Datetime("us"),
+}  # fmt: skip
+BREADTH = {
+    "principal_id": pl.String, "risk": pl.String, "day": pl.Date, "resources": pl.Int64, "made": pl.Int64,
+    "days": pl.Int64, "total": pl.Int64, "kind_days": pl.Int64, "kind_total": pl.Int64,
+}  # fmt: skip
 ACTIVATIONS = {"principal_id": pl.String, "role": pl.String, "time": pl.Datetime("us"), "justified": pl.Boolean}
 
 
@@ -45,12 +53,16 @@ class Life:
         self.given: list[dict[str, Any]] = []
         self.activations: list[dict[str, Any]] = []
         self.grants: list[dict[str, Any]] = []
+        self.woken: list[dict[str, Any]] = []
+        self.breadth: list[dict[str, Any]] = []
+        self.guests: set[str] = set()
 
     def did(self, who: str, *operations: str, day: dt.date = DAY, hour: float = 10, **more: Any) -> Life:
         network, calls, scope = more.get("network", "198.51.100.0/24"), more.get("calls", 1), more.get("scope", VM)
         at = dt.datetime.combine(day, dt.time()) + dt.timedelta(hours=hour)
         for operation in operations:
-            row = {"principal_id": who, "operation": operation, "scope": scope, "plane": "control", "day": day}
+            row = {"principal_id": who, "operation": operation, "scope": scope, "day": day}
+            row["plane"] = more.get("plane", "control")
             counts = {"succeeded": calls, "failed": 0, "started": 0, "denied": 0}
             self.days.append(row | {"first_seen": at, "last_seen": at} | counts)
         self.came(who, day=day, network=network, is_sign_in=False)
@@ -80,6 +92,21 @@ class Life:
         self.grants.append(row | {"created_on": at})
         return self
 
+    def woke(self, who: str, *operations: str, gap: int | None = None) -> Life:
+        """It called in the group after so many days without a call there."""
+        row = {"principal_id": who, "day": DAY, "place": GROUP.lower(), "gap": gap, "scope": VM.lower()}
+        for operation in operations:
+            called = {"operation": operation, "name": operation.lower(), "risk": RISKS.get(operation, "evasion")}
+            at = dt.datetime.combine(DAY, dt.time(3))
+            self.woken.append(row | called | {"plane": "control", "first_seen": at})
+        return self
+
+    def spread(self, who: str, resources: int, *, made: int = 0, days: int = 40, total: int = 44) -> Life:
+        """It read secrets of so many resources, after `total` on the days before."""
+        row = {"principal_id": who, "risk": "secret", "day": DAY, "resources": resources, "made": made}
+        self.breadth.append(row | {"days": days, "total": total, "kind_days": 20, "kind_total": 50})
+        return self
+
     def works(self, who: str, *operations: str, days: int = 60, skip: int = 0) -> Life:
         """The same on each of the days before the last one, but for the latest `skip`."""
         for ago in range(1 + skip, days + 1):
@@ -94,7 +121,13 @@ class Life:
             days=days,
             places=places,
             **counted(days, places),
-            principals=pl.DataFrame({"principal_id": PEOPLE, "principal_type": ["User"] * len(PEOPLE)}),
+            principals=pl.DataFrame(
+                {
+                    "principal_id": PEOPLE,
+                    "principal_type": ["User"] * len(PEOPLE),
+                    "user_type": ["Guest" if one in self.guests else "Member" for one in PEOPLE],
+                }
+            ),
             operations=pl.DataFrame({"operation": list(RISKS), "risk": list(RISKS.values())}),
             monitoring=pl.DataFrame({"operation": [LOGS]}),
             machines=pl.DataFrame({"scope": [VM], "principal_id": [MACHINE]}),
@@ -103,6 +136,8 @@ class Life:
             activations=pl.DataFrame(self.activations[::step], schema=ACTIVATIONS),
             grants=pl.DataFrame(self.grants[::step], schema=GRANTS),
             role_operations=pl.DataFrame(schema={"role": pl.String, "name": pl.String}),
+            woken=pl.DataFrame(self.woken[::step], schema=WOKEN),
+            breadth=pl.DataFrame(self.breadth[::step], schema=BREADTH),
         )
 
     def facts(self, who: str = ANN) -> dict[str, tuple[float, str]]:
@@ -277,6 +312,7 @@ def test_a_guest_who_seeks_at_once_what_nobody_did_at_first_is_told_above_a_hire
 def test_a_grant_that_wakes_is_told_with_role_scope_age_and_silence(held: int, told: bool, life: Life) -> None:
     """The application has no history; only an old grant can have slept."""
     life.works(MACHINE, days=50).holds(APP, days=held).did(APP, KEYS, RUN, LOGS, network="45.9.148.0/24", hour=3)
+    life.woke(APP, KEYS, RUN, LOGS)
     found = life.found().filter(pl.col("principal_id") == APP)
     assert ("wakes" in life.facts(APP)) == told
     said = f"used a sleeping grant, Contributor at {GROUP.lower()}, 610 days old and silent for 60"
@@ -287,7 +323,7 @@ def test_a_grant_that_wakes_is_told_with_role_scope_age_and_silence(held: int, t
 def test_a_sleeping_grant_is_told_also_where_a_control_character_is_in_the_name_of_its_role(life: Life) -> None:
     """Whoever defines a role chooses its name."""
     life.works(MACHINE, days=50).holds(APP, days=610).did(APP, KEYS, RUN, LOGS, network="45.9.148.0/24", hour=3)
-    life.grants[-1]["role_name"] = "Con\x1ftributor"
+    life.woke(APP, KEYS, RUN, LOGS).grants[-1]["role_name"] = "Con\x1ftributor"
     sentences = life.found().filter(pl.col("principal_id") == APP)["sentence"]
     assert f"used a sleeping grant, Con\x1ftributor at {GROUP.lower()}, 610 days old" in sentences[0]
 
@@ -339,3 +375,68 @@ def columns() -> Iterator[str]:
 
 def test_findings_are_the_declared_table(life: Life) -> None:
     assert set(life.found().columns) == set(columns())
+
+
+def test_a_grant_that_slept_while_its_holder_worked_elsewhere_is_told(life: Life) -> None:
+    """The operations are known of its holder; where they are used, and from where, is not."""
+    signs_in_daily(life).works(ANN, KEYS, RUN, ASSIGN, days=60).holds(ANN, days=300).woke(ANN, KEYS, RUN, ASSIGN)
+    life.did(ANN, KEYS, RUN, ASSIGN).came(ANN, country="KP", network="192.0.2.0/24")
+    assert (
+        f"used a sleeping grant, Contributor at {GROUP.lower()}, 300 days old and silent for 60"
+        in (life.found().filter(pl.col("day") == DAY)["sentence"][0])
+    )
+    assert "wakes" not in Life.kinds(life.holds(BOB, days=40).woke(BOB, KEYS).did(BOB, KEYS), BOB)
+
+
+@pytest.mark.parametrize(("resources", "made", "told"), [(40, 0, True), (40, 38, False), (4, 0, False)])
+def test_keys_of_many_resources_by_somebody_who_reads_one_a_day_are_told(
+    resources: int, made: int, told: bool, life: Life
+) -> None:
+    """Nothing is new; those of a new environment are its creator's to read."""
+    life.works(ANN, KEYS).did(ANN, KEYS).spread(ANN, resources, made=made)
+    found = life.found().filter(pl.col("day") == DAY)
+    assert [weight_of(score) for score in found["score"]] == (["high"] if told else [])
+    assert all("read the secrets of 40 resources, many more than" in text for text in found["sentence"])
+
+
+def test_who_reads_keys_of_many_resources_now_and_then_surprises_less(life: Life) -> None:
+    life.works(ANN, KEYS).did(ANN, KEYS)
+    bits = []
+    for total in (44, 160):
+        life.breadth.clear()
+        bits.append(life.spread(ANN, 12, total=total).facts()["breadth"][0])
+    assert bits[1] < bits[0] / 2
+
+
+def test_a_guest_surprises_more_than_a_member_who_does_the_same_at_the_same_hour(life: Life) -> None:
+    """And at an hour at which nobody works more than by day."""
+
+    def of(hour: float, who: str) -> float:
+        made = Life().works(ANN, days=60).did(ANN, KEYS, day=DAY - dt.timedelta(days=9)).did(ANN, RESTART)
+        for number in range(5):
+            made.works(f"peer{number}").did(f"peer{number}", RESTART)
+        made.guests.add(GUEST)
+        return sum(bits for bits, _ in made.did(who, RUN, LOGS, hour=hour).facts(who).values())
+
+    assert of(10, BOB) < of(10, GUEST) < of(20, GUEST)
+
+
+def test_what_colleagues_do_in_a_place_is_no_surprise_of_a_hire(life: Life) -> None:
+    alone = life.did(BOB, KEYS).facts(BOB)["risk_secret"][0]
+    for number in range(3):
+        life.did(f"peer{number}", KEYS, day=DAY - dt.timedelta(days=2))
+    assert life.facts(BOB)["risk_secret"][0] < alone
+
+
+def test_resetting_passwords_is_no_habit_of_assigning_roles(life: Life) -> None:
+    """Those are days of giving privilege on another plane."""
+    life.did(ANN, ASSIGN, day=DAY - dt.timedelta(days=2), scope=GROUP).did(ANN, KEYS)
+    for ago in range(1, 10):
+        reset = "microsoft.directory/users/password/update"
+        life.did(ANN, reset, day=DAY - dt.timedelta(days=ago), scope="/", plane="directory")
+    assert life.facts()["after_privilege"][0] == 4.0
+
+
+def test_the_first_end_of_a_month_is_no_burst(life: Life) -> None:
+    short = Life().works(ANN, days=30).did(ANN, RESTART, calls=400)
+    assert "burst" not in short.facts()

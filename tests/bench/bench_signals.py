@@ -27,12 +27,13 @@ from rightsize.workflow.behaviour import behaviour_inputs, behaviour_of_days, fi
 from rightsize.workflow.load import load_paths
 from tests.analyze.habits import counted
 from tests.bench import planted_attacks as planted
+from tests.bench.contained_cases import Contained, contain_case, days_before
 from tests.bench.planted_attacks import START, Case, Cast, moment, staged
 from tests.bench.quiet_tenant import Made, event_rows, load_frames, make_quiet, sign_in_rows, who, write_quiet
 
 SLOW = True
-QUIET_SEEDS, ATTACK_SEEDS = (111, 112, 113, 114, 115, 116), (201,)
-"""Thresholds were chosen on the seeds 11 to 16, and weights corrected once after the quiet seeds 101 to 106."""
+QUIET_SEEDS, ATTACK_SEEDS = tuple(range(441, 455)), (231,)
+"""Thresholds and weights were chosen on the quiet seeds 301 to 330 and on the attacks of the seeds 201 to 221."""
 FOREIGN = "192.0.2.0/24"
 _MONTH = 30.0
 
@@ -119,12 +120,26 @@ def case_rows(root: Path, seed: int, makers: Sequence[Callable[[Cast], Case]], w
     for number, maker in enumerate(makers):
         cast.rng = np.random.default_rng([seed, len(maker.__name__), *maker.__name__.encode()])
         case = maker(cast)
-        hourly, daily, kinds, learnt = play(base, root / f"case{seed}.duckdb", made, case)
+        db = root / f"case{seed}.duckdb"
+        hourly, daily, kinds, learnt = play(base, db, made, case)
+        if hourly and hourly.calls > 10:
+            learnt += f"; enough at call {enough(base, root / 'some.duckdb', made, case, hourly.calls)}"
+        cut = f"; contained: {contained_of(db, root, made, case)}" if what == "attack" else ""
         yield (
             f"{what} {seed}.{number + 1} {maker.__name__}",
             f"{case.calls.height} calls: hourly {hourly or 'not told'}, daily {daily or 'not told'}",
-            f"{learnt}; by {', '.join(sorted(kinds)) or '-'}",
+            f"{learnt}{cut}; by {', '.join(sorted(kinds)) or '-'}",
         )
+
+
+def contained_of(db: Path, root: Path, made: Made, case: Case) -> Contained:
+    """Contain the culprits, and say what it cuts, what it keeps of the months before, and what it lists as left."""
+    named = pl.col("principal").map_elements(who, return_dtype=pl.String).alias("principal_id")
+    parts = [made.events.select(case.calls.columns), *([] if case.history is None else [case.history])]
+    calls = case.calls.with_columns(named)
+    with tempfile.TemporaryDirectory(dir=root) as out:
+        before = days_before(pl.concat(parts), calls["time"].min()).with_columns(named)
+        return contain_case(db, Path(out), calls, before)
 
 
 def play(base: Path, db: Path, made: Made, case: Case) -> tuple[Told | None, Told | None, set[str], str]:
@@ -136,20 +151,14 @@ def play(base: Path, db: Path, made: Made, case: Case) -> tuple[Told | None, Tol
     Returns:
         What hourly passes told, what daily passes told, the kinds of facts, and what is learnt.
     """
-    shutil.copy(base, db)
-    with open_store(db, read_only=False) as store:
-        before = {"event_rows": event_rows(case.history)} if case.history is not None else {}
-        if before or case.listings:
-            load_frames(store, {**case.listings, **before}, "before")
+    _begin(base, db, case)
     begun = case.calls["time"].min()
     ends = {dt.datetime.combine(day, dt.time()) + dt.timedelta(days=1) for day in case.calls["time"].dt.date()}
     hours = {time.replace(minute=0, second=0) + dt.timedelta(hours=1) for time in case.calls["time"]}
     since, later, kinds = moment(START, 0), case.later, set[str]()
     told: dict[bool, list[tuple[dt.datetime, str]]] = {True: [], False: []}
     for step in sorted(ends | hours):
-        frames = background(made, since, step)
-        for name, frame in [*staged(case, step, since).items(), *(later.items() if step > begun else ())]:
-            frames[name] = pl.concat([frames[name], frame.select(frames[name].columns)]) if name in frames else frame
+        frames = _between(made, case, since, step, later if step > begun else {})
         later = {} if step > begun else later
         with open_store(db, read_only=False) as store:
             load_frames(store, frames, f"step {step}")
@@ -161,6 +170,41 @@ def play(base: Path, db: Path, made: Made, case: Case) -> tuple[Told | None, Tol
             for is_hourly in (True, False) if step in ends else (True,):
                 told[is_hourly].append((step, weight_of(mine["score"].max())))
     return _told(told[True], case), _told(told[False], case), kinds, learnt_of(db, made, case, since)
+
+
+def enough(base: Path, db: Path, made: Made, case: Case, most: int) -> int:
+    """Return the least number of calls that would have been told by a pass right after them, at most `most`."""
+    low = 1
+    while low < most:
+        number = (low + most) // 2
+        some = replace(case, calls=case.calls.head(number))
+        end = some.calls["time"].max() + dt.timedelta(seconds=1)
+        _begin(base, db, case)
+        with open_store(db, read_only=False) as store:
+            load_frames(store, _between(made, some, moment(START, 0), end, case.later), "some")
+            found = behaviour_of_days(store, {end.date()})
+        is_told = not found.filter(pl.col("principal_id").is_in(sorted(case.culprits))).is_empty()
+        low, most = (low, number) if is_told else (number + 1, most)
+    return low
+
+
+def _begin(base: Path, db: Path, case: Case) -> None:
+    """Copy the store, and load what a case has before it."""
+    shutil.copy(base, db)
+    with open_store(db, read_only=False) as store:
+        before = {"event_rows": event_rows(case.history)} if case.history is not None else {}
+        if before or case.listings:
+            load_frames(store, {**case.listings, **before}, "before")
+
+
+def _between(
+    made: Made, case: Case, since: dt.datetime, until: dt.datetime, later: Mapping[str, pl.DataFrame]
+) -> dict[str, pl.DataFrame]:
+    """Return what comes from a time until another: of the tenant, of a case, and the rows of its first call."""
+    frames = background(made, since, until)
+    for name, frame in [*staged(case, until, since).items(), *later.items()]:
+        frames[name] = pl.concat([frames[name], frame.select(frames[name].columns)]) if name in frames else frame
+    return frames
 
 
 def _told(steps: Sequence[tuple[dt.datetime, str]], case: Case) -> Told | None:

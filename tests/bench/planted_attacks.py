@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -116,6 +116,11 @@ class Cast:
     def team(self, principal: int) -> int:
         return int(self.made.teams[principal])
 
+    def has_been(self, principal: int, team: int) -> bool:
+        """Whether a principal called there in the months before."""
+        mine = self.made.events.filter((pl.col("principal") == principal) & (pl.col("time") > moment(-25, 0)))
+        return bool(mine["scope"].str.starts_with(group_of(team) + "/").any())
+
     def ip(self, principal: int) -> str:
         return str(self.made.events.filter(pl.col("principal") == principal)["ip"].mode().sort()[0])
 
@@ -165,6 +170,15 @@ def sleeping_app(cast: Cast) -> Case:
     history = pl.concat([calls_of(NEW, day, 4, COMMON[12:14], team, "20.50.3.4") for day in range(3)])
     return Case(calls, history, signed_in(calls, ABROAD[1]), {
         "principals": new_principal("ServicePrincipal"), "role_assignments": new_grant(NEW, team, -518)})  # fmt: skip
+
+
+def second_grant(cast: Cast) -> Case:
+    """Its holder works every day with another grant; this one has slept for as long as the log is."""
+    pairs = ((int(one), team) for one in cast.rng.permutation(cast.people) for team in range(14))
+    one, team = next((one, team) for one, team in pairs if not cast.has_been(one, team))
+    calls = calls_of(one, START + 2, 13.3, [KEYS, KEYS, RUN, EXPORT, BUS], team, ABROAD[0], 7)
+    old = {"role_assignments": new_grant(one, team, -300, 4_001)}
+    return Case(calls, None, signed_in(calls, ABROAD[1]), old)
 
 
 def slow_creep(cast: Cast) -> Case:
@@ -273,8 +287,9 @@ def role_handed_on(cast: Cast) -> Case:
 
 
 ATTACKS: tuple[Callable[[Cast], Case], ...] = (
-    sleeping_app, slow_creep, new_guest, stolen_token, stolen_token_by_day, runbook_and_webhook, machine_identity,
-    app_credential, federated_subject, night_activation, bulk_keys, snapshot_export, destruction, role_handed_on,
+    sleeping_app, second_grant, slow_creep, new_guest, stolen_token, stolen_token_by_day, runbook_and_webhook,
+    machine_identity, app_credential, federated_subject, night_activation, bulk_keys, snapshot_export, destruction,
+    role_handed_on,
 )  # fmt: skip
 
 
@@ -286,6 +301,31 @@ def hire(cast: Cast) -> Case:
     granted = assignment(ADMIN, START + 1, 9.5, team, cast.ip(ADMIN))
     return Case(pl.concat(parts), later={"principals": new_principal("User", days=START),
                 "event_rows": event_rows(granted), "role_assignments": new_grant(NEW, team, START + 1)})  # fmt: skip
+
+
+def contractor(cast: Cast) -> Case:
+    """A guest who is hired, and does by day what the team does."""
+    case = hire(cast)
+    return replace(case, later={**case.later, "principals": new_principal("User", guest=True, days=START)})
+
+
+def rotation(cast: Cast) -> Case:
+    """A job that changes all keys each month, as it did before."""
+    team, ip = int(cast.rng.integers(0, 14)), "20.50.9.7"
+    days = [(day, calls_of(NEW, day, 4.1, [KEYS] * 40, team, ip, 1)) for day in (2, 32, 62, START + 1)]
+    parts = [
+        (day, one.with_columns(scope=pl.Series([f"{s}k{n}" for n, s in enumerate(one["scope"])]))) for day, one in days
+    ]
+    history = pl.concat([*(one for day, one in parts if day < START), cast.daily(NEW, COMMON[:2], team, ip)])
+    return Case(parts[-1][1], history, None, {"principals": new_principal("ServicePrincipal"),
+                                              "role_assignments": new_grant(NEW, team, -200)})  # fmt: skip
+
+
+def new_environment(cast: Cast) -> Case:
+    """Somebody sets up twenty accounts, and reads their keys."""
+    one = cast.person()
+    calls = calls_of(one, START + 1, 10.1, [COMMON[11]] * 20 + [KEYS] * 20, cast.team(one), cast.ip(one), 2)
+    return Case(calls.with_columns(scope=pl.Series([f"{s}e{n % 20}" for n, s in enumerate(calls["scope"])])))
 
 
 def handover(cast: Cast) -> Case:
@@ -341,7 +381,8 @@ def new_project(cast: Cast) -> Case:
 
 
 LOOK_ALIKES: tuple[Callable[[Cast], Case], ...] = (
-    hire, handover, night_on_call, travel, month_end, drill, migration, new_project,
+    hire, contractor, rotation, new_environment, handover, night_on_call, travel, month_end, drill, migration,
+    new_project,
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ follows from the seed. It is not the tenant of `rightsize demo`.
 from __future__ import annotations
 
 import datetime as dt
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,7 @@ def make_quiet(seed: int, days: int = DAYS) -> Made:
     leavers = rng.choice(np.setdiff1d(np.arange(1, PEOPLE), hires), LEAVERS, replace=False)
     ends[leavers] = rng.integers(50, days, LEAVERS)
     parts += [_handover(rng, teams, leavers, ends), _given(rng, teams, hires, starts, days)]
+    parts += _wide_days(np.random.default_rng([seed, 1]), teams, days)
     calls = pl.concat(parts)
     span = pl.DataFrame({"who": np.arange(total), "start": starts, "end": ends})
     calls = calls.join(span, on="who").filter(
@@ -136,8 +138,9 @@ def make_quiet(seed: int, days: int = DAYS) -> Made:
     )  # fmt: skip
     created = [dt.datetime.combine(FIRST, dt.time(8)) + dt.timedelta(days=int(day) if day else -300) for day in starts]
     people = pl.DataFrame({"number": np.arange(total), "kind": ["User"] * PEOPLE + ["ServicePrincipal"] * WORKLOADS,
-                           "guest": False, "created_on": created})  # fmt: skip
+                           "guest": _guests(seed), "created_on": created})  # fmt: skip
     grants = people.select("number", principal="number", team=pl.Series(teams), created_on="created_on")
+    grants = pl.concat([grants, _second_grants(seed, grants)])
     return Made(events, sign_ins, people, grants, teams)
 
 
@@ -149,6 +152,62 @@ def _calls(who_: Any, day: Any, second: Any, operation: Any, team: Any, kind: st
                           pl.lit("/"), name, pl.lit("/"), name.str.slice(0, 4).str.to_lowercase(), number)  # fmt: skip
     return frame.select(pl.col("who").cast(pl.Int64), pl.col("day").cast(pl.Int64), pl.col("second").cast(pl.Int64),
                         "operation", scope=scope, kind=pl.lit(kind))  # fmt: skip
+
+
+def _guests(seed: int) -> np.ndarray[Any, Any]:
+    """One of twenty people is a guest, and has been for long."""
+    people = np.arange(PEOPLE + WORKLOADS)
+    return (people < PEOPLE) & (people != ADMIN) & (np.random.default_rng([seed, 2]).random(len(people)) < 0.05)
+
+
+def _second_grants(seed: int, grants: pl.DataFrame) -> pl.DataFrame:
+    """A third of the people hold an old role at another team, too, and use it now and then, or never."""
+    rng = np.random.default_rng([seed, 3])
+    some = grants.filter(pl.Series(rng.random(grants.height) < 0.33) & (pl.col("principal") < PEOPLE))
+    far = pl.Series((some["team"].to_numpy() + rng.integers(1, TEAMS, some.height)) % TEAMS)
+    return some.with_columns(number=pl.col("number") + 20_000, team=far.cast(some["team"].dtype))
+
+
+def _wide_days(rng: np.random.Generator, teams: np.ndarray[Any, Any], days: int) -> list[pl.DataFrame]:
+    """Days on which one operation is used on many resources.
+
+    A quarter of the people read keys of one to some resources now and then, three jobs read those of about ten each
+    night, and one changes those of forty each month. Six new environments are set up, and their keys are read; half of
+    them are torn down ten days later.
+    """
+    readers = rng.choice(PEOPLE, PEOPLE // 4, replace=False)
+    one, at = np.nonzero((rng.random((len(readers), days)) < 0.3) & (((np.arange(days) + FIRST.weekday()) % 7) < 5))
+    often = rng.geometric(1 / 1.8, len(one))
+    night, number = np.meshgrid(np.arange(days), np.arange(3), indexing="ij")
+    listed = rng.negative_binomial(4, 4 / 13, night.size) + 1
+    month = np.flatnonzero((np.arange(days) + FIRST.day) % 30 == 15)
+    made = rng.choice(PEOPLE, 6, replace=False)
+    begun = rng.integers(25, days - 12, 6)
+    gone = made[:3], begun[:3] + 10
+    keys, account = RISKY[0], "Microsoft.Storage/storageAccounts/write"
+    jobs = PEOPLE + WORKLOADS - 4
+    return [
+        _each(rng, teams, readers[one], at, often, keys, 12, 11),
+        _each(rng, teams, number.ravel() + jobs, night.ravel(), listed, keys, 40, 3),
+        _each(rng, teams, np.full(len(month), jobs + 3), month, np.full(len(month), 40), keys, 400, 4),
+        _each(rng, teams, made, begun, np.full(6, 12), account, 0, 10),
+        _each(rng, teams, made, begun, np.full(6, 12), keys, 0, 13),
+        _each(rng, teams, *gone, np.full(3, 12), "Microsoft.Storage/storageAccounts/delete", 0, 15),
+    ]
+
+
+def _each(
+    rng: np.random.Generator, teams: np.ndarray[Any, Any], people: Any, day: Any, often: Any, operation: str,
+    pool: int, hour: int,
+) -> pl.DataFrame:  # fmt: skip
+    """Return calls of one operation on several resources a day, out of a pool, or on all of a new environment."""
+    place = np.concatenate([np.arange(count) for count in often]) if len(often) else np.zeros(0, int)
+    person, at = np.repeat(people, often), np.repeat(day, often)
+    place = rng.integers(0, pool, len(place)) if 0 < pool <= 40 else place
+    rows = _calls(person, at, hour * 3600 + 600 + 5 * place, np.full(len(place), operation), teams[person], "wide")
+    made = np.repeat(np.arange(len(often)), often)
+    names = [f"x{n}" if pool else f"n{m}x{n}" for m, n in zip(made, place, strict=True)]
+    return rows.with_columns(scope=pl.col("scope") + pl.Series(names))
 
 
 _EVERY = np.array(COMMON + RISKY)
@@ -271,7 +330,8 @@ def _from_where(rng: np.random.Generator, calls: pl.DataFrame, teams: np.ndarray
 def write_quiet(made: Made, db: Path) -> None:
     """Write a tenant into a new store, listings first."""
     with open_store(db, read_only=False) as store:
-        load_frames(store, {"operations": operation_rows(), "principals": principal_rows(made.principals),
+        load_frames(store, {"operations": operation_rows(), "role_definitions": contributor_rows(),
+                            "principals": principal_rows(made.principals),
                             "role_assignments": grant_rows(made.grants)}, "listings")  # fmt: skip
         load_frames(store, {"event_rows": event_rows(made.events), "sign_in_rows": sign_in_rows(made.sign_ins)}, "logs")
 
@@ -280,6 +340,15 @@ def operation_rows() -> pl.DataFrame:
     names = sorted({*COMMON, *RISKY, *SOUGHT})
     return pl.DataFrame({"operation": names, "is_data_action": False, "is_guess": False,
                          "provider": [name.split("/")[0] for name in names]})  # fmt: skip
+
+
+def contributor_rows() -> pl.DataFrame:
+    """Return the role that everybody holds at the resource group of a team."""
+    block = {"actions": ["*"], "notActions": ["Microsoft.Authorization/*/Delete", "Microsoft.Authorization/*/Write"],
+             "dataActions": [], "notDataActions": [], "condition": None, "conditionVersion": None}  # fmt: skip
+    return pl.DataFrame({"role_definition_id": [CONTRIBUTOR], "role_name": ["Contributor"],
+                         "role_type": ["BuiltInRole"], "assignable_scopes": [["/"]],
+                         "permissions": [json.dumps([block], separators=(",", ":"))]})  # fmt: skip
 
 
 def principal_rows(people: pl.DataFrame) -> pl.DataFrame:

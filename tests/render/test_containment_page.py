@@ -29,6 +29,7 @@ def page(**more: Any) -> str:
     document = {
         "name": HOSTILE, "suspect_calls": 2, "first_suspect": None, "changes": [], "stays": stays, "groups": [HOSTILE],
         "agents": None, "options": [], "reach": {"today": COUNTS, "while_tokens_last": COUNTS, "and_options": COUNTS},
+        "left_behind": {"things": [], "contain_next": [], "others": [], "not_shown": []},
         "without_sign_in": after | more, "unlogged_reads": reads,
     }  # fmt: skip
     return write_page(document, SimpleNamespace(names={HOSTILE: HOSTILE}))

@@ -15,6 +15,7 @@ from rightsize.analyze.inputs import schema_of
 from rightsize.cli.main import run
 from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import open_store
+from rightsize.store.quarantine import replace_decisions
 from rightsize.store.watching import commit_pass, pending_changes
 from rightsize.watch.containment import ContainmentRules, contain_signalled, is_quiet, read_rules, why_not
 from rightsize.workflow.contain import Suspicion, contain_principal
@@ -66,6 +67,19 @@ def test_suspect_calls_of_pruned_days_are_counted_too(demo: Path, tmp_path: Path
     assert result.suspect > 0
     assert result.first_suspect is not None
     assert dt.date(2026, 8, 1) <= result.first_suspect.date() <= dt.date(2026, 8, 20)
+
+
+def test_what_an_unusual_day_used_first_is_suspect_though_every_signal_is_trusted(demo: Path, tmp_path: Path) -> None:
+    db = Path(shutil.copy(demo, tmp_path / "demo.duckdb"))
+    trust = {"principal": None, "from_time": None, "to_time": None, "decision": "trust", "reason": "a test"}
+    trust |= {"owner": "soc", "expires": dt.date(2027, 1, 1)}
+    with open_store(db, read_only=False) as store, store.transaction() as con:
+        named = store.frame("SELECT signal_id FROM base.signals")["signal_id"]
+        replace_decisions(con, [trust | {"signal_id": one} for one in named])
+    result = contain_principal(db, "jonas.keller@aldervalley.example", tmp_path / "plan")
+    assert result.suspect == 0
+    assert "suspect" in {word for words in result.containment.why.values() for word in words}
+    assert verify_plan(db, tmp_path / "plan").refusal is None
 
 
 def test_requests_are_written_with_the_way_back_and_kept_from_emergency_accounts(demo: Path, tmp_path: Path) -> None:

@@ -73,6 +73,9 @@ def find_first_uses(
     )
     bits = own * (log2(1 + pl.col("logged")) - 1.5 * log2(pl.col("seen").clip(lower_bound=1)))
     bits += among * (log2(1 + pl.col("peers")) - log2(1 + pl.col("known")))
+    if among:
+        visited = pl.min_horizontal(bits, rarity(pl.col("peers"), pl.col("known")))
+        bits = pl.when(pl.col("known") > 0).then(visited).otherwise(bits)
     scored = (
         first.filter(pl.col("seen") > 0)
         .join(judged.select("principal_id", "day"), on=["principal_id", "day"])

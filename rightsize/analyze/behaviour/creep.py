@@ -13,7 +13,7 @@ from rightsize.analyze.behaviour.context_signals import rarity
 
 LIMIT = 12.0
 """Bits of the sum from which on a day is a finding."""
-BURN_IN = 21
+BURN_IN = 31
 """Days of a principal, and of a log, before a first use says anything."""
 
 _WEEKLY = 1 / 7
@@ -29,18 +29,18 @@ _DAY = ["principal_id", "day"]
 def find_creep(first: pl.DataFrame, young: pl.DataFrame) -> pl.DataFrame:
     """Return the days with a first use of what attackers seek, with the sum up to each.
 
-    In the first three weeks of the log everything is a first use, so nothing counts.
+    In the first month of the log everything is a first use, so nothing counts.
 
     Args:
         first: The first use of each operation by each principal, with the class that attackers seek it for or null:
             `principal_id, of, day, start, log_start, risk, peers, known`: the first day of the principal and of its
             log, the principals of the kind by then, and how many of them had used the operation.
-        young: For first uses in the first three weeks of a principal, the bits compared with the first days of
+        young: For first uses in the first month of a principal, the bits compared with the first days of
             others: `principal_id, day, risk, bits`.
 
     Returns:
-        `principal_id, day, bits` (the sum), `count` (days with a first use since the sum rose from zero), and `since`,
-        the first of them.
+        `principal_id, day, bits` (the sum), `gathered` (what was left of it from the days before), `count` (days with a
+        first use since the sum rose from zero), and `since`, the first of them.
     """
     sought = first.filter(pl.col("risk").is_not_null())
     settled = sought.filter(pl.col("day") >= pl.col("start") + pl.duration(days=BURN_IN))
@@ -89,6 +89,7 @@ def _summed(steps: pl.DataFrame) -> pl.DataFrame:
     return rows.select(
         *_DAY,
         bits=(pl.col("total") - pl.col("least")).cast(pl.Float64) / 1000,
+        gathered=(pl.col("before") - pl.col("least")).cast(pl.Float64) / 1000,
         count=pl.int_range(1, pl.len() + 1).over(who, "run"),
         since=pl.col("day").first().over(who, "run"),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from rightsize.analyze.behaviour.breadth import find_breadth
 from rightsize.analyze.behaviour.context_signals import (
     find_activations,
     find_first_uses,
@@ -20,14 +21,20 @@ from rightsize.analyze.behaviour.context_signals import (
     rarity,
 )
 from rightsize.analyze.behaviour.creep import BURN_IN, LIMIT, find_creep
-from rightsize.analyze.behaviour.first_days import compare_first_days, find_first_days, find_wakings
-from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.behaviour.first_days import compare_first_days, find_first_days
+from rightsize.analyze.behaviour.sleeping_grants import find_wakings
+from rightsize.analyze.text import GROUP, folded, place_of
 from rightsize.rules.behaviour import sought_classes
 
 LEAST_DAYS = 10
 """Active days that a principal needs before one of its days is judged."""
 
+_COLLEAGUES = 2
+"""Others that began to use an operation in a resource group, from which on it is work of the place."""
+_MOST_GATHERED = 1.0
+"""The most bits of first uses in the weeks before: they tip a day that is almost a finding, and make none."""
 _DORMANT = 30
+_MONTH = 31
 _FOLLOWS = 14
 _OF_RISK = {
     "privilege": 4.0, "evasion": 4.0, "secret": 3.0, "code_execution": 3.0, "destruction": 3.0, "exfiltration": 3.0,
@@ -36,8 +43,6 @@ _OF_RISK = {
 _WEIGHT = pl.col("risk").replace_strict(_OF_RISK, default=0.0, return_dtype=pl.Float64)
 """The most bits of the class of an operation that attackers seek; none for other operations."""
 _IN_SETTLED_LOG = pl.col("day") >= pl.col("log_start") + pl.duration(days=BURN_IN)
-GROUP = r"^(/subscriptions/[^/]+(?:/resourcegroups/[^/]+)?)"
-"""The resource group of a folded scope, or its subscription."""
 _FACT = ("principal_id", "day", "kind", "bits", "what")
 
 
@@ -64,6 +69,10 @@ class BehaviourInputs:
         grants: `principal_id, role, role_name, scope, created_on`: roles that principals hold at a folded scope, by
             name or through a group, and since when.
         role_operations: `role, name`: folded operations that each role may grant; none for roles that are not known.
+        woken: `principal_id, day, place, gap, operation, name, scope, risk, plane, first_seen`: calls of what attackers
+            seek after a silence at the place, as `store.habits.WOKEN` has them.
+        breadth: `principal_id, risk, day, resources, made, days, total, kind_days, kind_total`: days with such calls on
+            many resources, as `store.habits.BREADTH` has them.
     """
 
     days: pl.DataFrame
@@ -79,6 +88,8 @@ class BehaviourInputs:
     activations: pl.DataFrame
     grants: pl.DataFrame
     role_operations: pl.DataFrame
+    woken: pl.DataFrame
+    breadth: pl.DataFrame
 
     @property
     def is_empty(self) -> bool:
@@ -92,7 +103,7 @@ class Behaviour:
 
     Attributes:
         judged: `principal_id, day, before, first_seen, last_seen, young`: the days that had enough active days before
-            them, and later than three weeks after the begin of the log those without a history (`young`).
+            them, and later than a month after the begin of the log those without a history (`young`).
         facts: `principal_id, day, kind, bits, what`: the surprising facts of those days.
         novel: `principal_id, day, operation, scope, risk`: operations done for the first time on those days.
         creep: `principal_id, day, bits, count, since`: the sums of `creep.find_creep` that reach its limit.
@@ -116,8 +127,14 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     fresh = fresh.with_columns(earlier=pl.lit(0, novel.schema["earlier"]))
     every = pl.concat([novel, fresh.select(novel.columns)])
     acted = days.select("principal_id", "day", logged="before")
+    of_day = judged.join(kinds, on="principal_id", how="left").with_columns(pl.col("of").fill_null("workload"))
     holders = inputs.grants.select("principal_id", "role").unique()
     places = inputs.places.join(kinds, on="principal_id", how="left").with_columns(pl.col("of").fill_null("workload"))
+    every_day = pl.concat(
+        [judged.with_columns(young=pl.lit(False)), young.select(*judged.columns, "young")], how="vertical"
+    )
+    starts = acts.group_by("plane").agg(log_start=pl.col("day").min())
+    guests = inputs.principals.filter(pl.col("user_type") == "Guest").select("principal_id")
     parts = [
         _operations(novel),
         _sprees(novel),
@@ -132,18 +149,21 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
         _machine_steps(inputs, acts, every),
         find_given(inputs.given, every),
         *find_activations(inputs.activations, judged),
-        *find_first_days(fresh, first, places, young, holders, _WEIGHT),
-        find_wakings(fresh, young, inputs.grants, inputs.role_operations),
+        *find_first_days(fresh, first, places, young, of_day, holders, guests, _WEIGHT),
+        *find_wakings(inputs.woken, every_day, inputs.grants, inputs.role_operations, starts, _WEIGHT),
+        find_breadth(inputs.breadth, every_day),
     ]
-    facts = pl.concat([part.select(pl.col(name) for name in _FACT) for part in parts]).filter(pl.col("bits") > 0)
     asked = days.select("principal_id", "day")
     creep = find_creep(first, compare_first_days(_young_uses(first), first))
-    creep = creep.filter(pl.col("bits") >= LIMIT).join(asked, on=["principal_id", "day"], how="semi")
+    creep = creep.join(asked, on=["principal_id", "day"], how="semi")
+    tipping = pl.min_horizontal(0.5 * pl.col("gathered"), _MOST_GATHERED)
+    parts.append(creep.with_columns(bits=tipping, kind=pl.lit("gathered"), what=pl.col("since").cast(pl.String)))
+    facts = pl.concat([part.select(pl.col(name) for name in _FACT) for part in parts]).filter(pl.col("bits") > 0)
     return Behaviour(
-        pl.concat([judged.with_columns(young=pl.lit(False)), young.select(*judged.columns, "young")]),
+        every_day,
         facts.sort(_FACT),
         every,
-        creep,
+        creep.filter(pl.col("bits") >= LIMIT),
     )
 
 
@@ -151,9 +171,11 @@ def _first_uses(acts: pl.DataFrame) -> pl.DataFrame:
     """Return the first use of each operation by each principal, with the counts that make it rare.
 
     `peers` and `known` count the principals of the kind that were seen by then, and those that had used the operation;
-    so later principals change no earlier fact. `start` and `log_start` are the first days of the principal and of the
-    logs of the plane in which it was seen first. `risk` is null unless attackers seek the operation. `done` counts
-    those of the principal until then, after the first three weeks of the log.
+    so later principals change no earlier fact. `beside` and `known_here` count those that were seen in the same
+    resource group before that day, and those that began to use the operation there. `start` and `log_start` are the
+    first days of the principal and of the logs of the plane in which it was seen first. `risk` is null unless attackers
+    seek the operation. `made` counts the first uses of the principal until then, after the first month of the log,
+    `sought` those of them that attackers seek, and `done` those of these that are not work of the place.
     """
     sought = pl.when(pl.col("risk").is_in(list(_OF_RISK))).then("risk")
     peers = acts.group_by("of", "principal_id").agg(pl.col("first_seen").min()).sort("first_seen", "principal_id")
@@ -163,18 +185,38 @@ def _first_uses(acts: pl.DataFrame) -> pl.DataFrame:
         start=pl.col("day").min(), log_start=pl.col("log_start").sort_by("first_seen", "log_start").first()
     )  # fmt: skip
     first = acts.unique(["principal_id", "name"], keep="first", maintain_order=True)
+    entered = acts.group_by("of", "group", "principal_id").agg(pl.col("day").min())
+    first = _count_before(first, entered, ["of", "group"], "beside")
+    first = _count_before(first, first, ["of", "group", "name"], "known_here")
+    first = first.join(
+        entered.select("group", "principal_id", entered="day"), on=["group", "principal_id"]
+    ).with_columns(pl.col("beside") - (pl.col("entered") < pl.col("day")))
+    unusual = pl.col("risk").is_not_null() & (pl.col("known_here") < _COLLEAGUES)
     return (
         first.sort("first_seen", "principal_id", "name")
         .with_columns(known=pl.int_range(pl.len()).over("of", "name"), risk=sought)
         .join_asof(peers, on="first_seen", by="of", check_sortedness=False)
         .join(starts, on="principal_id")
         .sort("principal_id", "first_seen", "name")
-        .with_columns(done=(pl.col("risk").is_not_null() & _IN_SETTLED_LOG).cum_sum().over("principal_id"))
+        .with_columns(
+            done=(unusual & _IN_SETTLED_LOG).cum_sum().over("principal_id"),
+            sought=(pl.col("risk").is_not_null() & _IN_SETTLED_LOG).cum_sum().over("principal_id"),
+            made=_IN_SETTLED_LOG.cum_sum().over("principal_id"),
+        )
     )
 
 
+def _count_before(rows: pl.DataFrame, members: pl.DataFrame, by: list[str], name: str) -> pl.DataFrame:
+    """Return the rows with how many `members` of the same `by` had come before the day of each."""
+    counts = members.group_by(*by, "day").agg(pl.len().cast(pl.Int64)).sort("day")
+    counts = counts.with_columns(pl.col("len").cum_sum().over(by).alias(name)).drop("len")
+    return rows.sort("day", "principal_id", "name").join_asof(
+        counts, on="day", by=by, allow_exact_matches=False, check_sortedness=False
+    ).with_columns(pl.col(name).fill_null(0))  # fmt: skip
+
+
 def _young(days: pl.DataFrame, judged: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
-    """Return the days of principals without a history, from three weeks after the begin of their log on."""
+    """Return the days of principals without a history, from a month after the begin of their log on."""
     starts = first.select("principal_id", "of", "log_start").unique("principal_id")
     others = days.join(judged.select("principal_id", "day"), on=["principal_id", "day"], how="anti")
     return (
@@ -188,7 +230,7 @@ def _young(days: pl.DataFrame, judged: pl.DataFrame, first: pl.DataFrame) -> pl.
 
 
 def _young_uses(first: pl.DataFrame) -> pl.DataFrame:
-    """Return the first uses of what attackers seek in the first three weeks of a principal that the log saw begin."""
+    """Return the first uses of what attackers seek in the first month of a principal that the log saw begin."""
     is_young = pl.col("day") < pl.col("start") + pl.duration(days=BURN_IN)
     return first.filter(pl.col("risk").is_not_null() & is_young & _IN_SETTLED_LOG)
 
@@ -200,32 +242,51 @@ def _classes(principals: pl.DataFrame) -> pl.DataFrame:
 
 def _acts(inputs: BehaviourInputs) -> pl.DataFrame:
     """Return calls, refused ones too, one row per (principal, operation, scope, day), with the principal's class."""
-    risks = inputs.operations.select(name=folded(inputs.operations["operation"]), risk="risk").unique(
-        "name", keep="first", maintain_order=True
-    )
-    blinding = folded(inputs.monitoring["operation"]).unique()
-    names = folded(inputs.days["operation"]).unique()
-    beyond = pl.DataFrame({"name": names, "beyond": sought_classes(names)})
+    risks = classes_of(folded(inputs.days["operation"]).unique(), inputs.operations, inputs.monitoring)
     calls = pl.sum_horizontal("succeeded", "failed", "started", "denied")
     days = (
         inputs.days.filter(pl.col("principal_id").is_not_null()).with_columns(calls=calls).filter(pl.col("calls") > 0)
     )
     return (
         days.select(
-            "principal_id", "plane", "day", "calls", "first_seen", "last_seen", "operation", "scope",
-            name=folded(days["operation"]), place=place_of(days["scope"]),
+            "principal_id",
+            "plane",
+            "day",
+            "calls",
+            "first_seen",
+            "last_seen",
+            "operation",
+            "scope",
+            name=folded(days["operation"]),
+            place=place_of(days["scope"]),
         )
         .with_columns(group=pl.coalesce(pl.col("place").str.extract(GROUP, 1), "place"))
         .join(_classes(inputs.principals), on="principal_id", how="left")
         .join(risks, on="name", how="left")
-        .join(beyond, on="name", how="left")
-        .with_columns(
-            of=pl.col("of").fill_null("workload"),
-            risk=pl.when(pl.col("name").is_in(blinding.implode())).then(pl.lit("evasion"))
-            .otherwise(pl.coalesce("beyond", "risk")),
-        )
+        .with_columns(pl.col("of").fill_null("workload"))
         .sort("principal_id", "first_seen", "name", "place")
-    )  # fmt: skip
+    )
+
+
+def classes_of(names: pl.Series, operations: pl.DataFrame, monitoring: pl.DataFrame) -> pl.DataFrame:
+    """Return `name, risk` of distinct folded operations: what attackers seek each for, else the catalogue's class.
+
+    Args:
+        names: The operations.
+        operations: As in `BehaviourInputs`.
+        monitoring: As in `BehaviourInputs`.
+    """
+    listed = operations.select(name=folded(operations["operation"]), listed="risk")
+    listed = listed.unique("name", keep="first", maintain_order=True)
+    blinding = folded(monitoring["operation"]).unique()
+    risk = pl.when(pl.col("name").is_in(blinding.implode())).then(pl.lit("evasion"))
+    found = pl.DataFrame({"name": names, "beyond": sought_classes(names)}).join(listed, on="name", how="left")
+    return found.select("name", risk=risk.otherwise(pl.coalesce("beyond", "listed")))
+
+
+def sought_among(classes: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of `classes_of` that attackers seek."""
+    return classes.filter(pl.col("risk").is_in(list(_OF_RISK))).sort("name")
 
 
 def _novel(first: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
@@ -236,8 +297,8 @@ def _novel(first: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
         .with_columns(earlier=(pl.col("day").rank("min").over("principal_id") - 1))
         .join(judged.select("principal_id", "day", "before"), on=["principal_id", "day"])
         .sort("principal_id", "first_seen", "name")
-        .select("principal_id", "of", "day", "first_seen", "operation", "name", "scope", "place", "group", "risk",
-                "before", "known", "peers", "earlier")
+        .select("principal_id", "of", "day", "first_seen", "operation", "name", "scope", "plane", "place", "group",
+                "risk", "before", "known", "peers", "earlier", "beside", "known_here", "done", "sought", "made")
     )  # fmt: skip
 
 
@@ -279,8 +340,10 @@ def _hours(judged: pl.DataFrame) -> pl.DataFrame:
 
 
 def _bursts(judged: pl.DataFrame) -> pl.DataFrame:
+    """Return days with many more calls than the busiest day of a history that has seen the end of a month."""
     ratio = pl.col("calls") / pl.col("most")
-    return judged.filter((pl.col("calls") >= 30) & (ratio >= 4)).with_columns(
+    seen = pl.col("day") > pl.col("start") + pl.duration(days=_MONTH)
+    return judged.filter(seen & (pl.col("calls") >= 30) & (ratio >= 4)).with_columns(
         bits=2.0 * log2(ratio), kind=pl.lit("burst"), what=pl.col("calls").cast(pl.String)
     )
 
@@ -298,17 +361,20 @@ def _wakings(days: pl.DataFrame) -> pl.DataFrame:
 def _follow_ups(acts: pl.DataFrame, novel: pl.DataFrame) -> pl.DataFrame:
     """Return first uses where the same principal gave privilege within the two weeks before.
 
-    Who gives privilege on many days does so for work: the bits fall with the other days in these two weeks.
+    Who gives privilege on many days does so for work: the bits fall with the other days in these two weeks on the same
+    plane. Passwords that a help desk resets are no habit of assigning roles.
     """
-    steps = acts.filter(pl.col("risk") == "privilege").select("principal_id", "group", given="first_seen")
+    steps = acts.filter(pl.col("risk") == "privilege").select("principal_id", "plane", "group", given="first_seen")
     recent = (pl.col("first_seen") > pl.col("given")) & (
         pl.col("first_seen") - pl.col("given") <= pl.duration(days=_FOLLOWS)
     )
-    days = novel.select("principal_id", "first_seen", "name").join(steps.drop("group"), on="principal_id")
+    days = novel.select("principal_id", "plane", "first_seen", "name").join(
+        steps.drop("group"), on=["principal_id", "plane"]
+    )
     habit = days.filter(recent).group_by("principal_id", "first_seen", "name").agg(
         habit=pl.col("given").dt.date().n_unique() - 1
     )  # fmt: skip
-    used = novel.join(steps, on=["principal_id", "group"]).filter(recent)
+    used = novel.join(steps, on=["principal_id", "plane", "group"]).filter(recent)
     return (
         used.join(habit, on=["principal_id", "first_seen", "name"])
         .sort("first_seen", "name", "given")

@@ -15,26 +15,29 @@ FORTNIGHT = 14
 """Calendar days from the first day of a principal on that are its first days."""
 
 _LEAST_HOLDERS = 5
-_OLD, _SILENT = 90, 30
-"""The least days of an assignment's age, and of silence before its use, for a grant that wakes."""
 _SHARE = 0.5
+_MOST_OF_GUEST = 4.0
+_OF_SHARE, _MOST_OF_SHARE = 0.6, 12.0
+"""Weight and most bits of the share of first uses that attackers seek: the class of each counts by itself, too."""
 _ELSEWHERE = {"network": (0.5, 1.5), "country": (0.7, 6.0)}
 """Weight and most bits of a network or a country from which nobody of the kind came before."""
 
 
 def find_first_days(
-    novel: pl.DataFrame, first: pl.DataFrame, places: pl.DataFrame, days: pl.DataFrame, holders: pl.DataFrame,
-    weights: pl.Expr,
+    novel: pl.DataFrame, first: pl.DataFrame, places: pl.DataFrame, days: pl.DataFrame, judged: pl.DataFrame,
+    holders: pl.DataFrame, guests: pl.DataFrame, weights: pl.Expr,
 ) -> list[pl.DataFrame]:  # fmt: skip
     """Return the facts of days without a history.
 
     Args:
-        novel: First uses on those days: `principal_id, of, start, day, operation, name, risk, done`, with how many of
-            what attackers seek the principal had done until then.
+        novel: First uses on those days: `principal_id, of, start, day, operation, name, risk, beside, known_here, done,
+            sought, made`, as `facts.read_behaviour` counts them.
         first: The first use of each operation by each principal: `principal_id, of, start, day, name, risk`.
         places: `principal_id, of, is_sign_in, network, country, day`.
-        days: The days without a history: `principal_id, of, day`.
+        days: The days without a history: `principal_id, of, day, first_seen, last_seen`.
+        judged: The days with one: `of, day, early, late`, with the hours of the past.
         holders: `principal_id, role`: who holds which role.
+        guests: `principal_id`: who is from another tenant.
         weights: The most bits of each class of risk, from the column `risk`.
     """
     sought = novel.filter(pl.col("risk").is_not_null())
@@ -42,10 +45,17 @@ def find_first_days(
     alike = _among_first_days(sought, peers)
     return [
         _crowds(sought, peers, holders),
-        alike.with_columns(bits=_SHARE * pl.col("bits_name"), kind=pl.lit("operation"), what=pl.col("operation"))
+        _shares(sought, peers),
+        _hours(days, judged),
+        _guests(sought, first, guests),
+        alike.with_columns(
+            bits=_SHARE * pl.min_horizontal("bits_name", "bits_here"),
+            kind=pl.lit("operation"),
+            what=pl.col("operation"),
+        )
         .sort("bits", "name", descending=[True, False])
         .unique(["principal_id", "day"], keep="first", maintain_order=True),
-        alike.with_columns(bits=pl.min_horizontal(weights, "bits_risk"))
+        alike.with_columns(bits=pl.min_horizontal(weights, "bits_risk", "bits_here"))
         .group_by("principal_id", "day", "risk")
         .agg(pl.col("bits").max(), what=pl.col("operation").min())
         .with_columns(kind="risk_" + pl.col("risk")),
@@ -71,16 +81,22 @@ def compare_first_days(uses: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
     """Return first uses with their `bits`: how few others used the operation, and its class, in as many first days.
 
     Args:
-        uses: `principal_id, of, start, day, operation, name, risk`.
+        uses: `principal_id, of, start, day, operation, name, risk, beside, known_here`.
         first: As in `find_first_days`.
     """
     compared = _among_first_days(uses, first_fortnights(first))
-    return compared.with_columns(bits=pl.min_horizontal("bits_name", "bits_risk"))
+    return compared.with_columns(bits=pl.min_horizontal("bits_name", "bits_risk", "bits_here"))
 
 
 def _among_first_days(sought: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame:
-    """Return the first uses with the bits that the operation, and the class of it, has among first fortnights."""
-    found = sought.select("principal_id", "of", "day", "operation", "name", "risk", nth=_nth_day())
+    """Return the first uses with the bits that the operation, and the class of it, has among first fortnights.
+
+    `bits_here` are those of the operation among all who worked at the same place before.
+    """
+    found = sought.select(
+        "principal_id", "of", "day", "operation", "name", "risk", nth=_nth_day(),
+        bits_here=rarity(pl.col("beside"), pl.col("known_here")),
+    )  # fmt: skip
     found = found.join(_crowd_sizes(found, peers), on=["principal_id", "day"], how="left")
     for value in ("name", "risk"):
         members = peers.group_by("of", value, "ready", who="principal_id").agg(began=pl.col("nth").min()).drop_nulls()
@@ -148,6 +164,74 @@ def _crowds(sought: pl.DataFrame, peers: pl.DataFrame, holders: pl.DataFrame) ->
     )  # fmt: skip
 
 
+def _shares(sought: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame:
+    """Return days up to which more of a principal's first uses were what attackers seek than of others' first ones.
+
+    The bits are Chernoff's bound on the binomial tail, so they never are more than those of the test.
+    """
+    counted = sought.group_by("principal_id", "of", "day").agg(pl.col("sought", "made").max())
+    base = (
+        peers.group_by("of", "ready").agg(risky=pl.col("risk").is_not_null().sum(), every=pl.len())
+        .sort("ready", "of")
+        .with_columns(pl.col("risky", "every").cum_sum().over("of"))
+    )  # fmt: skip
+    among = counted.sort("day", "principal_id").join_asof(
+        base, left_on="day", right_on="ready", by="of", check_sortedness=False
+    )
+    usual = (1 + pl.col("risky").fill_null(0)) / (4 + pl.col("every").fill_null(0))
+    share = pl.col("sought") / pl.col("made")
+    rest = pl.when(share < 1).then((1 - share) * log2((1 - share) / (1 - usual))).otherwise(0.0)
+    return among.filter((pl.col("sought") > 1) & (share > usual)).with_columns(
+        bits=_OF_SHARE * pl.min_horizontal(pl.col("made") * (share * log2(share / usual) + rest), _MOST_OF_SHARE),
+        kind=pl.lit("first_share"),
+        what=pl.concat_str(pl.col("sought").cast(pl.String), pl.lit(" of "), pl.col("made").cast(pl.String)),
+    )
+
+
+def _guests(sought: pl.DataFrame, first: pl.DataFrame, guests: pl.DataFrame) -> pl.DataFrame:
+    """Return days on which a guest does what attackers seek, the rarer the fewer of those who did so were guests."""
+    did = first.filter(pl.col("risk").is_not_null()).group_by("of", "principal_id").agg(pl.col("day").min())
+    did = did.with_columns(known=pl.col("principal_id").is_in(guests["principal_id"].implode()).cast(pl.Int64))
+    did = did.group_by("of", "day").agg(pl.len().alias("crowd").cast(pl.Int64), pl.col("known").sum()).sort("day", "of")
+    did = did.with_columns(pl.col("crowd", "known").cum_sum().over("of"))
+    mine = sought.join(guests, on="principal_id", how="semi").select("principal_id", "of", "day").unique()
+    return (
+        mine.sort("day", "principal_id")
+        .join_asof(did, on="day", by="of", allow_exact_matches=False, check_sortedness=False)
+        .with_columns(
+            bits=pl.min_horizontal(rarity(pl.col("crowd").fill_null(0), pl.col("known").fill_null(0)), _MOST_OF_GUEST),
+            kind=pl.lit("guest"), what=pl.col("known").fill_null(0).cast(pl.String),
+        )
+    )  # fmt: skip
+
+
+def _hours(days: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
+    """Return days with a call two or more hours outside the past hours of almost all who had a history that day."""
+    crowd = judged.group_by("of", "day").agg(crowd=pl.len())
+    parts = []
+    for column, time, near in (
+        ("late", "last_seen", pl.col("late") + 1 >= pl.col("at")),
+        ("early", "first_seen", pl.col("early") - 1 <= pl.col("at")),
+    ):
+        hours = judged.group_by("of", "day", pl.col(column).cast(pl.Int32)).agg(count=pl.len())
+        asked = days.select("principal_id", "of", "day", time=time, at=pl.col(time).dt.hour().cast(pl.Int32))
+        known = (
+            asked.join(hours, on=["of", "day"]).filter(near)
+            .group_by("principal_id", "day").agg(known=pl.col("count").sum())
+        )  # fmt: skip
+        parts.append(asked.join(known, on=["principal_id", "day"], how="left").join(crowd, on=["of", "day"]))
+    return (
+        pl.concat(parts)
+        .with_columns(
+            bits=_SHARE * rarity(pl.col("crowd"), pl.col("known").fill_null(0)),
+            kind=pl.lit("first_hour"), what=pl.col("time").dt.strftime("%H:%M"),
+        )
+        .filter(pl.col("bits") >= 1)
+        .sort("bits", "what", descending=[True, False])
+        .unique(["principal_id", "day"], keep="first", maintain_order=True)
+    )  # fmt: skip
+
+
 def _elsewhere(places: pl.DataFrame, days: pl.DataFrame) -> list[pl.DataFrame]:
     """Return the networks and countries of those days from which nobody of the kind had come before."""
     parts = []
@@ -173,45 +257,3 @@ def _elsewhere(places: pl.DataFrame, days: pl.DataFrame) -> list[pl.DataFrame]:
         )  # fmt: skip
         parts.append(new)
     return parts
-
-
-def find_wakings(
-    novel: pl.DataFrame, days: pl.DataFrame, grants: pl.DataFrame, role_operations: pl.DataFrame
-) -> pl.DataFrame:
-    """Return days on which an old grant of a silent principal is used for what attackers seek.
-
-    A grant wakes if it is 90 days old or more, and its holder did nothing for 30 days or more before the day. The bits
-    are those of the days of silence. `what` has the name of the role, the scope, the age and the silence in days.
-
-    Args:
-        novel: First uses on days without a history: `principal_id, day, name, place, risk`.
-        days: Those days: `principal_id, day, gap, logged`: the days since the last use, null without one, and the days
-            of log before.
-        grants: As in `facts.BehaviourInputs`.
-        role_operations: As in `facts.BehaviourInputs`.
-    """
-    quiet = days.with_columns(silent=pl.coalesce("gap", "logged")).filter(pl.col("silent") >= _SILENT)
-    above = (pl.col("scope") == "/") | pl.col("scope").str.contains("/managementgroups/", literal=True)
-    under = pl.col("place").str.starts_with(pl.col("scope") + "/") | (pl.col("place") == pl.col("scope"))
-    used = (
-        novel.filter(pl.col("risk").is_not_null())
-        .select("principal_id", "day", "first_seen", "name", "place")
-        .join(quiet.select("principal_id", "day", "silent"), on=["principal_id", "day"])
-        .join(grants, on="principal_id")
-        .with_columns(age=(pl.col("day") - pl.col("created_on").dt.date()).dt.total_days())
-        .filter((above | under) & (pl.col("age") >= _OLD))
-    )
-    known = used.join(role_operations.select("role").unique(), on="role", how="semi")
-    allowed = known.join(role_operations, on=["role", "name"], how="semi")
-    unknown = used.join(known.select("role").unique(), on="role", how="anti")
-    silence = pl.min_horizontal("silent", "age")
-    return (
-        pl.concat([allowed, unknown])
-        .sort("first_seen", pl.col("scope").str.len_bytes(), "role", descending=[False, True, False])
-        .unique(["principal_id", "day"], keep="first", maintain_order=True)
-        .with_columns(
-            bits=log2(silence), kind=pl.lit("wakes"),
-            what=pl.concat_str(pl.col("role_name").fill_null(pl.col("role")), pl.col("scope"),
-                               pl.col("age").cast(pl.String), silence.cast(pl.String), separator="\x1f"),
-        )
-    )  # fmt: skip

@@ -20,14 +20,14 @@ from rightsize.rules.behaviour import hold_days
 
 HELD = pl.Schema({"row": pl.UInt32(), "basis": pl.String(), "day": pl.Date()})
 _WHO = "principal_id"
-_USE = pl.sum_horizontal(pl.col(name).fill_null(0) for name in ("succeeded", "failed", "started"))
+_COUNTS = ("succeeded", "failed", "started")
 
 
 def find_held(usage: pl.DataFrame, findings: pl.DataFrame, trusted: pl.DataFrame, newest: dt.date) -> pl.DataFrame:
     """Return the rows of use that are held: `row` (its number), `basis`, and the `day` of the finding or signal.
 
     Args:
-        usage: `usage_days`.
+        usage: `usage_days`, or a table of requests with these columns; `failed` and `started` may be missing.
         findings: `behaviour_findings`.
         trusted: `principal_id, from_time, to_time`: times that a person decided to trust.
         newest: The newest day of the logs, by which the days of a hold are counted.
@@ -37,7 +37,7 @@ def find_held(usage: pl.DataFrame, findings: pl.DataFrame, trusted: pl.DataFrame
     )
     rows = usage.lazy().select(
         _WHO, "operation", "scope", "day", "first_seen", "last_seen", row=pl.int_range(pl.len(), dtype=pl.UInt32),
-        use=_USE, suspect=pl.col("suspect").fill_null(0),
+        use=_use_of(usage), suspect=pl.col("suspect").fill_null(0),
     ).filter(pl.col("use") > 0)  # fmt: skip
     named = pl.concat([standing[_WHO], usage.filter(pl.col("suspect") > 0)[_WHO].drop_nulls()]).unique()
     some = rows.filter(pl.col(_WHO).is_in(named.implode())).collect()
@@ -57,7 +57,12 @@ def with_held(usage: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     if held.is_empty():
         return usage
     is_held = pl.int_range(pl.len(), dtype=pl.UInt32).is_in(held["row"].implode())
-    return usage.with_columns(suspect=pl.when(is_held).then(_USE).otherwise("suspect").cast(pl.Int64))
+    return usage.with_columns(suspect=pl.when(is_held).then(_use_of(usage)).otherwise("suspect").cast(pl.Int64))
+
+
+def _use_of(usage: pl.DataFrame) -> pl.Expr:
+    """Return how many calls of a row are use; a log without answers counts all as succeeded."""
+    return pl.sum_horizontal(pl.col(name).fill_null(0) for name in _COUNTS if name in usage.columns)
 
 
 def _untrusted(rows: pl.DataFrame, trusted: pl.DataFrame, first: str, last: str) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.behaviour.breadth import ALONE
 from rightsize.analyze.behaviour.facts import Behaviour
 
 THRESHOLD = 13.0
@@ -32,7 +33,7 @@ FINDINGS_SCHEMA: dict[str, pl.DataType] = {
 }
 _FAMILIES = {
     "operation": "what",
-    "spree": "much",
+    "spree": "what",
     "scope": "what",
     "plane": "what",
     "network": "where",
@@ -44,12 +45,17 @@ _FAMILIES = {
     "activation_role": "activation",
     "activation_unjustified": "activation",
     "burst": "much",
+    "breadth": "much",
     "first_days": "much",
+    "first_share": "much",
+    "first_hour": "when",
+    "guest": "who",
     "wakes": "when",
     "dormant": "when",
     "after_privilege": "before",
     "after_code": "before",
     "after_grant": "before",
+    "gathered": "before",
 }
 _ONE_THING = {
     "sign_in_network": "network",
@@ -57,6 +63,7 @@ _ONE_THING = {
     "activation_hour": "hour",
     "after_grant": "after_privilege",
     "wakes": "dormant",
+    "first_share": "first_days",
 }
 """Kinds of facts that count as one, the strongest: two logs show the same, or two ways lead to it."""
 _RISKS = {
@@ -68,6 +75,7 @@ _RISKS = {
     "risk_exposure": "opens the network",
     "risk_exfiltration": "carries data away",
 }
+_WIDE = {"secret": "read the secrets of", "destruction": "destroyed", "exfiltration": "carried away data of"}
 
 _SAID = {
     "network": "from the network {what}, which it never used before",
@@ -81,7 +89,11 @@ _SAID = {
     "burst": "with {what} calls, at least four times its busiest day",
     "after_privilege": "within two weeks of giving privilege there",
     "after_grant": "within two weeks after {name} gave it a role there",
+    "gathered": "after other first uses of what attackers seek since {what}",
     "after_code": "within two hours after {name} ran code on its machine",
+    "first_hour": "at {what}, when hardly anybody of its kind works",
+    "guest": "as a guest, after {what} guests before",
+    "first_share": "{what} first uses are what attackers seek",
     "first_days": "more of what attackers seek than {what} others did in as many first days",
 }
 """The part of the sentence for each kind of fact."""
@@ -109,7 +121,7 @@ def reported_days(behaviour: Behaviour) -> pl.DataFrame:
 
 
 def _reported(scores: pl.DataFrame) -> pl.DataFrame:
-    of_day = (pl.col("score") >= THRESHOLD) & (pl.col("families") >= 2)
+    of_day = (pl.col("score") >= THRESHOLD) & ((pl.col("families") >= 2) | pl.col("wide").fill_null(False))
     return scores.filter(of_day | pl.col("since").is_not_null())
 
 
@@ -133,6 +145,7 @@ def _scores(behaviour: Behaviour) -> pl.DataFrame:
     summed = things.group_by("principal_id", "day").agg(
         score=pl.col("bits").sort().sum().round(1),
         families=pl.col("family").n_unique(),
+        wide=(pl.col("bits").filter(pl.col("thing") == "breadth") >= ALONE).any(),
         kinds=pl.col("kind").explode().unique().sort(),
     )
     span = behaviour.judged.select("principal_id", "day", "before", "first_seen", "last_seen", "early", "late", "young")
@@ -200,6 +213,9 @@ def _parts(
         parts.append(
             f"did {novel.height} things for the first time in {before} active days ({_shown(facts, novel)} among them)"
         )
+    if "breadth" in facts:
+        number, of = facts["breadth"].split("\x1f")
+        parts.append(f"{_WIDE[of]} {number} resources, many more than on any day before")
     risks = [text for kind, text in _RISKS.items() if kind in facts]
     if risks:
         parts.append(f"which {' and '.join(risks)}")

@@ -1,0 +1,156 @@
+"""Contain the culprits of a planted case, and count by a reading of its own what is cut, kept, and left behind."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rightsize.model.errors import EvidenceError, InternalError
+from rightsize.model.plan import Plan
+from rightsize.store.connection import open_store
+from rightsize.workflow.contain import ContainResult, Suspicion, contain_principal
+
+Patterns = Sequence[tuple[tuple[str, ...], tuple[str, ...]]]
+"""For each block of a role its actions and what is taken off them, in lower case."""
+Grant = tuple[str, str]
+"""A role and a scope."""
+
+
+@dataclass(slots=True)
+class Contained:
+    """Counts over the culprits of a case.
+
+    Attributes:
+        allowed: Distinct malicious calls that a role of Azure allows today.
+        left: Those of them that a role still allows after the plan.
+        needs: Distinct calls of the months before that a role allows today.
+        lost: Those of them that no role allows after the plan.
+        listed: Entries of what the culprits left behind; None where the containment does not list any.
+        changes: Assignments that the plans change.
+        failed: Containments that ended in an error of rightsize; they cut nothing.
+    """
+
+    allowed: int = 0
+    left: int = 0
+    needs: int = 0
+    lost: int = 0
+    listed: int | None = None
+    changes: int = 0
+    failed: int = 0
+
+    def __str__(self) -> str:
+        behind = "" if self.listed is None else f", {self.listed} left behind listed"
+        behind += f", {self.failed} failed" if self.failed else ""
+        return (
+            f"cut {self.allowed - self.left} of {self.allowed}, kept {self.needs - self.lost} of {self.needs}{behind}"
+        )
+
+
+def contain_case(db: Path, out: Path, malicious: pl.DataFrame, before: pl.DataFrame) -> Contained:
+    """Contain each culprit from its first malicious call on, as a person who was told of it does.
+
+    Args:
+        db: The store, which is changed.
+        out: A folder for the plans.
+        malicious: `principal_id, time, operation, scope` of the case.
+        before: The same of the 80 days before it.
+    """
+    found = Contained()
+    with open_store(db, read_only=True) as store:
+        roles = {row["role"]: _patterns(json.loads(row["permissions"])) for row in store.rows(
+            "SELECT lower(role_definition_id) AS role, permissions FROM role_definitions")}  # fmt: skip
+    for number, (culprit, since) in enumerate(
+        malicious.group_by("principal_id").agg(pl.col("time").min()).sort("time").iter_rows()
+    ):
+        with open_store(db, read_only=True) as store:
+            held = store.rows(
+                "SELECT role_assignment_id AS id, lower(role_definition_id) AS role, lower(scope) AS scope "
+                "FROM role_assignments WHERE principal_id = $who AND state = 'active'", {"who": culprit},
+            )  # fmt: skip
+        today = [(row["role"], row["scope"]) for row in held]
+        try:
+            result = contain_principal(
+                db, culprit, out / str(number), suspicion=Suspicion(since, None, "told by the bench", "soc")
+            )
+        except EvidenceError:
+            result = None
+        except InternalError:
+            result, found.failed = None, found.failed + 1
+        after, known = _after(held, result), roles | _new_roles(result)
+        bad, good = (_distinct(calls, culprit) for calls in (malicious, before))
+        allowed = [call for call in bad if _allows(known, today, call)]
+        needs = [call for call in good - bad if _allows(known, today, call)]
+        found.allowed += len(allowed)
+        found.left += sum(_allows(known, after, call) for call in allowed)
+        found.needs += len(needs)
+        found.lost += sum(not _allows(known, after, call) for call in needs)
+        found.changes += len(result.containment.plan.proposals) if result else 0
+        if (listed := _left_behind(out / str(number))) is not None:
+            found.listed = (found.listed or 0) + listed
+    return found
+
+
+def _distinct(calls: pl.DataFrame, who: str) -> set[tuple[str, str]]:
+    mine = calls.filter(pl.col("principal_id") == who)
+    return set(mine.select(pl.col("operation", "scope").str.to_lowercase()).unique().iter_rows())
+
+
+def _after(held: Iterable[Mapping[str, str]], result: ContainResult | None) -> list[Grant]:
+    """Return the grants after the plan: those that it does not replace, and those that it makes."""
+    if result is None:
+        return [(row["role"], row["scope"]) for row in held]
+    gone = {key for key, _ in result.containment.contained}
+    made = [(str(one.role).lower(), one.scope.lower()) for proposal in result.containment.plan.proposals
+            for one in proposal.assignments if one.state == "active"]  # fmt: skip
+    return [(row["role"], row["scope"]) for row in held if row["id"] not in gone] + made
+
+
+def _new_roles(result: ContainResult | None) -> dict[str, Patterns]:
+    plan: Plan | None = result.containment.plan if result else None
+    return {
+        str(role.definition.role_definition_id).lower(): [
+            (tuple(one.lower() for one in block.actions), tuple(one.lower() for one in block.not_actions))
+            for block in role.definition.permissions
+        ]
+        for role in (plan.roles if plan else ())
+    }
+
+
+def _patterns(blocks: Sequence[Mapping[str, Any]]) -> Patterns:
+    return [
+        (tuple(one.lower() for one in block["actions"]), tuple(one.lower() for one in block["notActions"]))
+        for block in blocks
+    ]
+
+
+def _allows(roles: Mapping[str, Patterns], grants: Iterable[Grant], call: tuple[str, str]) -> bool:
+    operation, scope = call
+    return any(
+        f"{scope}/".startswith(f"{place.rstrip('/')}/")
+        and any(
+            any(fnmatchcase(operation, one) for one in actions) and not any(fnmatchcase(operation, one) for one in off)
+            for actions, off in roles.get(role, ())
+        )
+        for role, place in grants
+    )
+
+
+def _left_behind(folder: Path) -> int | None:
+    """Return the number of things under `left_behind` of the written containment; None where it has no such key."""
+    path = folder / "containment.json"
+    if not path.exists():
+        return None
+    listed = json.loads(path.read_text(encoding="utf-8")).get("left_behind")
+    return None if listed is None else len(listed["things"])
+
+
+def days_before(calls: pl.DataFrame, first: dt.datetime, days: int = 80) -> pl.DataFrame:
+    """Return the calls of so many days before a moment."""
+    return calls.filter(pl.col("time").is_between(first - dt.timedelta(days=days), first, closed="left"))
