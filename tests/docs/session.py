@@ -9,7 +9,7 @@ import difflib
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,12 +71,14 @@ def run_shell(commands: Iterable[str], folder: Path, home: Path) -> list[Done]:
     return done
 
 
-def run_blocks(which: Iterable[Block], folder: Path, home: Path) -> list[tuple[Block, Step, Done]]:
-    """Run the blocks of a page in one shell."""
+def run_blocks(
+    which: Iterable[Block], folder: Path, home: Path, instead: Mapping[str, str] | None = None
+) -> list[tuple[Block, Step, Done]]:
+    """Run the blocks of a page in one shell; `instead` has other commands to run in the place of some."""
     steps = [
         (block, step) for block in which for step in [*(Step(text, ()) for text in block.before), *block.steps()]
     ]
-    done = run_shell([step.command for _, step in steps], folder, home)
+    done = run_shell([(instead or {}).get(step.command, step.command) for _, step in steps], folder, home)
     return [(block, step, one) for (block, step), one in zip(steps, done, strict=True)]
 
 
@@ -117,8 +119,8 @@ def _quotes(quoted: tuple[str, ...], lines: tuple[str, ...]) -> bool:
     return at <= len(lines) - len(last)
 
 
-def write_quotes(page: Path, ran: Iterable[tuple[Block, Step, Done]]) -> None:
-    """Write the page anew with what its commands printed."""
+def write_quotes(page: Path, ran: Iterable[tuple[Block, Step, Done]], keep: Collection[str] = ()) -> None:
+    """Write the page anew with what its commands printed, but for those to keep."""
     text = page.read_text(encoding="utf-8")
     by_block: dict[int, list[tuple[Step, Done]]] = {}
     for block, step, done in ran:
@@ -127,7 +129,11 @@ def write_quotes(page: Path, ran: Iterable[tuple[Block, Step, Done]]) -> None:
     for block in reversed(blocks(page)):
         if block.line in by_block:
             new = "".join(
-                f"$ {step.command}\n" + "".join(f"{line}\n" for line in _anew(step.quoted, done.lines))
+                f"$ {step.command}\n"
+                + "".join(
+                    f"{line}\n"
+                    for line in (step.quoted if step.command in keep else _anew(step.quoted, done.lines))
+                )
                 for step, done in by_block[block.line]
             )
             lines = text.splitlines(keepends=True)
