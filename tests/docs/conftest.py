@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.docs.blocks import ROOT, blocks
-from tests.docs.session import Done, run_blocks
+from tests.docs.session import Done, run_blocks, run_shell
 
 MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 TUTORIAL = ROOT / "docs" / "tutorial.md"
@@ -34,5 +35,5 @@ def tutorial(made_once: MadeOnce, demo_folder: Path) -> Path:
 def follow(folder: Path, instead: Mapping[str, str]) -> None:
     """Follow the tutorial in a folder, and keep what each command gave."""
     shown = [block for block in blocks(TUTORIAL) if not block.not_run]
-    done: list[Done] = [one for _, _, one in run_blocks(shown, folder, folder, instead)]
+    done: list[Done] = [one for _, _, one in run_blocks(shown, partial(run_shell, folder=folder, home=folder), instead)]
     (folder / "done").write_bytes(pickle.dumps(done))

@@ -5,18 +5,25 @@ With `RIGHTSIZE_WRITE_GOLDEN=1` the page is written anew: each quote keeps its n
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import io
 import os
+import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
+from rightsize.cli.main import run
 from tests.docs.blocks import LEFT_OUT, ROOT, Block, Step, blocks
 
 _MARK = "== end of a command =="
 _WIDTH = "100"
+_ASKS = '; echo "exit $?"'
 WRITES = bool(os.environ.get("RIGHTSIZE_WRITE_GOLDEN"))
 
 
@@ -71,14 +78,45 @@ def run_shell(commands: Iterable[str], folder: Path, home: Path) -> list[Done]:
     return done
 
 
+def run_here(commands: Iterable[str], folder: Path, home: Path) -> list[Done]:
+    """Run commands one after the other: those of `rightsize` alone in this process, which starts once; others in bash."""
+    done = []
+    with mock.patch.dict(os.environ, environment(home)), contextlib.chdir(folder):
+        for command in commands:
+            words = _alone(command)
+            done.append(_run(words, command) if words else run_shell([command], folder, home)[0])
+    return done
+
+
+def _alone(command: str) -> list[str]:
+    """Return the words of a call of `rightsize` without any other part of a shell; none of other commands."""
+    plain = command.removesuffix(_ASKS)
+    words = shlex.split(plain, comments=True)
+    quoted = re.sub(r"'[^']*'|\"[^\"$`]*\"", "", plain.split(" #")[0])
+    return words[1:] if words[:1] == ["rightsize"] and not re.search(r"[|&;<>$`*~\n]", quoted) else []
+
+
+def _run(words: list[str], command: str) -> Done:
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        code = run(words)
+        if command.endswith(_ASKS):
+            print(f"exit {code}")
+            code = 0
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    while lines and not lines[-1]:
+        lines.pop()
+    return Done(tuple(lines), code)
+
+
 def run_blocks(
-    which: Iterable[Block], folder: Path, home: Path, instead: Mapping[str, str] | None = None
+    which: Iterable[Block], runner: Callable[[list[str]], list[Done]], instead: Mapping[str, str] | None = None
 ) -> list[tuple[Block, Step, Done]]:
-    """Run the blocks of a page in one shell; `instead` has other commands to run in the place of some."""
+    """Run the blocks of a page; `instead` has other commands to run in the place of some."""
     steps = [
         (block, step) for block in which for step in [*(Step(text, ()) for text in block.before), *block.steps()]
     ]
-    done = run_shell([(instead or {}).get(step.command, step.command) for _, step in steps], folder, home)
+    done = runner([(instead or {}).get(step.command, step.command) for _, step in steps])
     return [(block, step, one) for (block, step), one in zip(steps, done, strict=True)]
 
 
