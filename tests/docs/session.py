@@ -125,6 +125,8 @@ def differences(block: Block, step: Step, done: Done) -> list[str]:
     wrong = []
     if done.code != 0:
         wrong.append(f"{block.place}: `{step.command}` ends with {done.code}: {' / '.join(done.lines[-4:])}")
+    if any("internal error" in line for line in done.lines):
+        wrong.append(f"{block.place}: `{step.command}` fails: {' / '.join(done.lines[-4:])}")
     if block.is_transcript and step.command not in block.before and not _quotes(step.quoted, done.lines):
         wrong.append(f"{block.place}: `{step.command}` prints something else:\n" + "\n".join(done.lines[:60]))
     return wrong
