@@ -10,7 +10,6 @@ import difflib
 import io
 import os
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -19,7 +18,7 @@ from pathlib import Path
 from unittest import mock
 
 from rightsize.cli.main import run
-from tests.docs.blocks import LEFT_OUT, ROOT, Block, Step, blocks
+from tests.docs.blocks import LEFT_OUT, ROOT, Block, Step, blocks, words_of_commands
 
 _MARK = "== end of a command =="
 _WIDTH = "100"
@@ -91,9 +90,10 @@ def run_here(commands: Iterable[str], folder: Path, home: Path) -> list[Done]:
 def _alone(command: str) -> list[str]:
     """Return the words of a call of `rightsize` without any other part of a shell; none of other commands."""
     plain = command.removesuffix(_ASKS)
-    words = shlex.split(plain, comments=True)
-    quoted = re.sub(r"'[^']*'|\"[^\"$`]*\"", "", plain.split(" #")[0])
-    return words[1:] if words[:1] == ["rightsize"] and not re.search(r"[|&;<>$`*~\n]", quoted) else []
+    bare = re.sub(r"'[^']*'|\"[^\"$`]*\"", "", plain.split(" #")[0])
+    if not bare.startswith("rightsize ") or re.search(r"[|&;<>$`*~\n]", bare):
+        return []
+    return next(words_of_commands(plain))
 
 
 def _run(words: list[str], command: str) -> Done:
