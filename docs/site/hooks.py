@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File
+from pymdownx.slugs import slugify
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = {
@@ -34,10 +35,11 @@ _texts: dict[str, str] = {}
 
 
 def on_config(config: Any) -> Any:
-    """Add all decisions to the navigation, before the changelog."""
+    """Add all decisions to the navigation, before the changelog, and make anchors of titles as code hosts do."""
     pages = sorted(page.name for page in (ROOT / "docs" / "decisions").glob("[0-9]*.md"))
     section = {"Decisions": ["decisions/README.md", *(f"decisions/{name}" for name in pages)]}
     config.nav = [*config.nav[:-1], section, config.nav[-1]]
+    config.mdx_configs["toc"]["slugify"] = slugify(case="lower")
     _texts.clear()
     return config
 
@@ -86,7 +88,7 @@ def on_post_build(config: Any, **_: Any) -> None:
     whole = []
     for section, places in _sections(config.nav):
         lines += ["", f"## {section}", ""]
-        lines += [f"- [{_title(_texts[place])}]({place}): {_first_sentence(_texts[place])}" for place in places]
+        lines += [_entry(place) for place in places]
         if section not in ("Optional", "Reference"):
             whole += [_texts[place] for place in places]
         elif section == "Reference":
@@ -122,6 +124,12 @@ def _places(content: Any) -> Iterator[str]:
     else:
         for inner in content:
             yield from _places(inner)
+
+
+def _entry(place: str) -> str:
+    """Return the line of a page in `llms.txt`: its title, and what the reader gets from it where the page says so."""
+    said = _first_sentence(_texts[place])
+    return f"- [{_title(_texts[place])}]({place})" + (f": {said}" if said else "")
 
 
 def _title(text: str) -> str:

@@ -59,6 +59,11 @@ class Block:
         """Whether the block is run as it stands."""
         return self.language == "sh"
 
+    @property
+    def is_run(self) -> bool:
+        """Whether a test runs the block."""
+        return not self.not_run and (self.is_transcript or self.is_script)
+
     def steps(self) -> list[Step]:
         """Return the commands of a transcript or a script, each with the lines that are quoted below it."""
         if not self.is_transcript:
@@ -79,10 +84,11 @@ class Block:
         return steps
 
     def command_lines(self) -> Iterator[list[str]]:
-        """Yield the words of each command line of `rightsize` in the block."""
+        """Yield the words of each command line of `rightsize` in the block, but for those shown to be wrong."""
         if self.is_transcript or self.is_script:
             for step in self.steps():
-                yield from words_of_commands(step.command)
+                if "exit 2" not in step.quoted:
+                    yield from words_of_commands(step.command)
         else:
             for line in self.text.splitlines():
                 if re.match(r"(?:\.venv/bin/)?rightsize ", line):
@@ -123,6 +129,8 @@ def words_of_commands(shell: str) -> Iterator[list[str]]:
             yield from _of_rightsize(words)
             words = []
         elif set(token) <= set("<>&"):
+            # `2>` is a redirection with the number of a stream.
+            words = words[:-1] if words[-1:] == ["2"] else words
             skip = True
         else:
             words.append(token)

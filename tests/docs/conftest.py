@@ -34,6 +34,6 @@ def tutorial(made_once: MadeOnce, demo_folder: Path) -> Path:
 
 def follow(folder: Path, instead: Mapping[str, str]) -> None:
     """Follow the tutorial in a folder, and keep what each command gave."""
-    shown = [block for block in blocks(TUTORIAL) if not block.not_run]
+    shown = [block for block in blocks(TUTORIAL) if block.is_run]
     done: list[Done] = [one for _, _, one in run_blocks(shown, partial(run_shell, folder=folder, home=folder), instead)]
     (folder / "done").write_bytes(pickle.dumps(done))
