@@ -31,6 +31,8 @@ LONG = frozenset({"commands.md", "controls.md", "schema.md", "sources.md", "figu
 _HOME = {place: source for source, place in OUTSIDE.items()}
 _FENCED = re.compile(r"^```.*?^```$", flags=re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
+# Code hosts want `|` escaped within code in a table; this parser knows that it does not end the cell.
+_ROW_CODE = re.compile(r"(?<=[| (])`[^`\n]*(?:\\\||&#124;)[^`\n]*`")
 _texts: dict[str, str] = {}
 
 
@@ -56,7 +58,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     place = page.file.src_uri
     text = link_in_site(markdown, place)
     _texts[place] = text
-    return text
+    return _ROW_CODE.sub(lambda code: code[0].replace("\\|", "|").replace("&#124;", "|"), text)
 
 
 def link_in_site(markdown: str, place: str) -> str:
@@ -137,6 +139,7 @@ def _title(text: str) -> str:
 
 
 def _first_sentence(text: str) -> str:
-    """Return the first sentence after the title."""
+    """Return the first sentence after the title, without links."""
     paragraph = next((part for part in text.split("\n\n")[1:] if part[:1].isalpha() or part[:1] == "`"), "")
+    paragraph = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", paragraph)
     return re.split(r"(?<=[.:])\s", " ".join(paragraph.split()), maxsplit=1)[0].rstrip(":")

@@ -113,9 +113,7 @@ def run_blocks(
     which: Iterable[Block], runner: Callable[[list[str]], list[Done]], instead: Mapping[str, str] | None = None
 ) -> list[tuple[Block, Step, Done]]:
     """Run the blocks of a page; `instead` has other commands to run in the place of some."""
-    steps = [
-        (block, step) for block in which for step in [*(Step(text, ()) for text in block.before), *block.steps()]
-    ]
+    steps = [(block, step) for block in which for step in [*(Step(text, ()) for text in block.before), *block.steps()]]
     done = runner([(instead or {}).get(step.command, step.command) for _, step in steps])
     return [(block, step, one) for (block, step), one in zip(steps, done, strict=True)]
 
@@ -171,8 +169,7 @@ def write_quotes(page: Path, ran: Iterable[tuple[Block, Step, Done]], keep: Coll
             new = "".join(
                 f"$ {step.command}\n"
                 + "".join(
-                    f"{line}\n"
-                    for line in (step.quoted if step.command in keep else _anew(step.quoted, done.lines))
+                    f"{line}\n" for line in (step.quoted if step.command in keep else _anew(step.quoted, done.lines))
                 )
                 for step, done in by_block[block.line]
             )
