@@ -1,4 +1,4 @@
-"""Hooks of the site: pages from outside `docs/`, links between them, the list of decisions, and texts for language models.
+"""Hooks of the site: pages from outside `docs/`, links between pages, all decisions, and texts for language models.
 
 README is the home page. Each page is also written as Markdown beside its HTML; `llms.txt` lists these texts by section,
 and `llms-full.txt` has those of the tutorial, how-to guides, reference and explanation in one file, without the longest

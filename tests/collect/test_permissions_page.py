@@ -21,7 +21,8 @@ $ rightsize doctor --role-out reader.json
 ```
 
 - For Azure: assign Reader at the root management group, and the other roles below where you want what they read. Or
-  create the custom role that `--role-out` writes: it has exactly the actions below ([how](collect.md#least-privilege-for-the-collection)).
+  create the custom role that `--role-out` writes: it has exactly the actions below
+  ([how](collect.md#least-privilege-for-the-collection)).
 - For Microsoft Graph: give an application the permissions below, with the consent of an administrator. A person needs a
   directory role beside the same delegated permission; the smallest one is named.
 - A refusal stops nothing. `doctor` and `collect` name the missing right, and what rests on it stays undecided.

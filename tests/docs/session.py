@@ -78,7 +78,7 @@ def run_shell(commands: Iterable[str], folder: Path, home: Path) -> list[Done]:
 
 
 def run_here(commands: Iterable[str], folder: Path, home: Path) -> list[Done]:
-    """Run commands one after the other: those of `rightsize` alone in this process, which starts once; others in bash."""
+    """Run commands one after the other: those of `rightsize` alone in this process, all others in bash."""
     done = []
     with mock.patch.dict(os.environ, environment(home)), contextlib.chdir(folder):
         for command in commands:

@@ -66,7 +66,7 @@ def wrong_with(words: list[str], *, whole: bool) -> str:
 )
 def test_a_wrong_line_is_seen(line: str, wrong: bool) -> None:
     """A command, an option or an argument that does not exist is found behind pipes and separators."""
-    assert any([wrong_with(words, whole=True) for words in words_of_commands(line)]) == wrong
+    assert any(wrong_with(words, whole=True) for words in words_of_commands(line)) == wrong
 
 
 def test_pages_show_commands() -> None:

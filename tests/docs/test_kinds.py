@@ -1,4 +1,4 @@
-"""Every page has one kind: it stands in one section of the site, says so in its first lines, and keeps the kind's form."""
+"""Every page has one kind: it stands in one section of the site, says its kind, and keeps the form of that kind."""
 
 from __future__ import annotations
 

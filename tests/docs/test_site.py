@@ -33,7 +33,7 @@ def site(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     def build(folder: Path) -> None:
         command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
         # No proxy answers there: what wants a network fails.
-        nowhere = {name: "http://127.0.0.1:9" for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")}
+        nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
         given = {**os.environ, **nowhere, "NO_MKDOCS_2_WARNING": "1"}
         done = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")

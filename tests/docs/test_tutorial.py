@@ -1,4 +1,4 @@
-"""The tutorial, from an empty folder to a merged role: each command does what the page says, and prints what it quotes."""
+"""The tutorial, from an empty folder to a merged role: each command prints what the page quotes."""
 
 from __future__ import annotations
 
