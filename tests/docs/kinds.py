@@ -18,9 +18,14 @@ SECTIONS = {
 """The section of each kind, as `mkdocs.yml` names it."""
 ELSEWHERE = frozenset({"commands", "controls", "schema", "sources", "tried", "security", "kql", "loopback"})
 """Pages that a program writes, and those that people read outside of the site first."""
+ON_THE_DEMO = (
+    *("answers", "data-planes", "directory-roles", "federated-trust", "glossary", "graph", "layers", "proposals"),
+    *("reach", "report", "signals", "verdicts"),
+)
+"""Pages of reference whose examples are of the demo's tenant; others show tenants and files of their own."""
 NOT_RUN = ELSEWHERE | {"architecture", "scale"}
 """Pages whose commands are about the checkout or a store of their own."""
-NIGHTLY = frozenset({"logs", "verify", "own-tenant", "containment", "review-agents"})
+NIGHTLY = frozenset({"logs", "verify", "own-tenant", "containment", "review-agents", "layers", "proposals"})
 """Pages whose commands take longest; each of these commands has tests of its own."""
 
 
@@ -51,8 +56,8 @@ def kinds() -> dict[str, list[str]]:
 
 
 def pages_to_run() -> list[str]:
-    """Return the handwritten how-to guides and explanations that show commands with what they do."""
+    """Return the handwritten pages that show commands with what they do on the tutorial's tenant."""
     of = kinds()
     names = [name for kind in ("how-to", "explanation") for name in of[kind] if name not in NOT_RUN]
-    shown = {name: blocks(ROOT / "docs" / f"{name}.md") for name in ["answers", *names]}
+    shown = {name: blocks(ROOT / "docs" / f"{name}.md") for name in (*ON_THE_DEMO, *names)}
     return [f"docs/{name}.md" for name, found in shown.items() if any(block.is_run for block in found)]
