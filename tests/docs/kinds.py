@@ -25,8 +25,10 @@ ON_THE_DEMO = (
 """Pages of reference whose examples are of the demo's tenant; others show tenants and files of their own."""
 NOT_RUN = ELSEWHERE | {"architecture", "scale"}
 """Pages whose commands are about the checkout or a store of their own."""
-NIGHTLY = frozenset({"logs", "verify", "own-tenant", "containment", "review-agents", "layers", "proposals"})
-"""Pages whose commands take longest; each of these commands has tests of its own."""
+NIGHTLY = {*ON_THE_DEMO, "logs", "verify", "own-tenant", "containment", "review-agents", "troubleshooting"} - {
+    "answers"
+}
+"""Pages whose commands take longest, and those of reference; each of these commands has tests of its own."""
 
 
 def nav() -> list[dict[str, Any]]:
