@@ -119,7 +119,8 @@ def words_of_commands(shell: str) -> Iterator[list[str]]:
     lexer = shlex.shlex(shell.replace("\\\n", " "), posix=True, punctuation_chars="();|&<>\n")
     lexer.whitespace = " \t"
     lexer.whitespace_split = True
-    lexer.commenters = "#"
+    # A `#` within a word is part of it, as in `roles.json#Owner`.
+    lexer.commenters = ""
     words: list[str] = []
     skip = False
     for token in _without_comments(lexer):
@@ -138,8 +139,6 @@ def words_of_commands(shell: str) -> Iterator[list[str]]:
 
 
 def _without_comments(lexer: shlex.shlex) -> Iterator[str]:
-    # A `#` within a word is part of it, as in `roles.json#Owner`.
-    lexer.commenters = ""
     comment = False
     for token in lexer:
         comment = (comment or token.startswith("#")) and token != "\n"
