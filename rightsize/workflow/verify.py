@@ -33,8 +33,10 @@ _NOUNS = {
     "role_definition": ("role definition", "role definitions"),
     "group_members": ("membership", "memberships"),
     "deny_assignment": ("deny assignment", "deny assignments"),
+    "policy_needs": ("need of a policy", "needs of policies"),
     "principal": ("principal", "principals"),
     "grant": ("assignment of another plane", "assignments of another plane"),
+    "inheritance": ("inherited permission of agents", "inherited permissions of agents"),
     "use": ("used operation that it does not cover", "used operations that it does not cover"),
 }
 

@@ -14,7 +14,7 @@ from rightsize.cli.suite_page import COLUMNS, show_suite
 from rightsize.demo.hashing import guid
 from rightsize.workflow.suite import SuiteResult, run_suite
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "why-verdicts.md"
 MAIN = "/subscriptions/" + guid("suite", "small", 0, "subscription", "main")
 IDLE = guid("suite", "small", 0, "grant", "contractor-0@contoso.com", "Contributor", MAIN, "active")
 FILES = ("built-in-roles.json", "operations.csv")
@@ -105,11 +105,11 @@ def test_the_page_fits_a_terminal(suite: SuiteResult, capsys: pytest.CaptureFixt
         assert page.count(f"\n{name} ") == 4
 
 
-def test_readme_quotes_what_the_suite_prints(suite: SuiteResult, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_quotes_what_the_suite_prints(suite: SuiteResult, capsys: pytest.CaptureFixture[str]) -> None:
     """Each line, but for the width of the columns, which depends on the plans that are shown."""
     show_suite(suite)
     printed = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
-    _, _, section = README.read_text(encoding="utf-8").partition("## On Azure's whole catalogue\n")
+    _, _, section = PAGE.read_text(encoding="utf-8").partition("## On Azure's whole catalogue\n")
     quoted = [" ".join(line.split()) for line in section.split("```")[1].splitlines()]
     lines = [line for line in quoted if line and line != "…" and not line.startswith("$") and "──" not in line]
     assert [line for line in lines if line not in printed] == []

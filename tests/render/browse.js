@@ -1,6 +1,6 @@
 // Opens a page in Chromium, takes steps in it, and prints what it saw as JSON.
 // Usage: node browse.js FOLDER_OF_NODE_MODULES CHROMIUM JOB.json
-// A job: {page, width, height, dark, print, scripts, steps: [{eval|click|fill|press|shot|pdf|axe|goto}]}
+// A job: {page, width, height, dark, print, scripts, steps: [{eval|click|wait|fill|press|shot|pdf|axe|goto}]}
 'use strict';
 const fs = require('fs');
 const path = require('path');
@@ -12,6 +12,7 @@ const job = JSON.parse(fs.readFileSync(jobFile, 'utf8'));
 async function take(step, page) {
   if (step.eval) return page.evaluate(step.eval);
   if (step.click) return page.click(step.click);
+  if (step.wait) return void await page.waitForSelector(step.wait, { state: 'attached' });
   if (step.fill) return page.fill(step.fill[0], step.fill[1]);
   if (step.select) return page.selectOption(step.select[0], step.select[1]);
   if (step.press) return page.keyboard.press(step.press);

@@ -115,7 +115,7 @@ class TrustAnalysis(PlaneAnalysis):
 
 def analyse_trust(tables: TrustTables, window: Window) -> TrustAnalysis:
     """Return the verdict on every federated credential over a window."""
-    judged = tuple(_judge(tables, window))
+    judged = () if tables.is_empty else tuple(_judge(tables, window))
     return TrustAnalysis(
         plane="trust",
         window=window,
