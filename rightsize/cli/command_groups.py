@@ -90,4 +90,4 @@ def _command_of(name: str, entry: CommandEntry) -> Any:
         )
     module, _, function = entry.function.partition(":")
     with lazy_modules():
-        return getattr(import_module(f"rightsize.cli.{module}"), function).build(name)
+        return getattr(import_module(f"rightsize.cli.{module}"), function).build(entry.name)
