@@ -171,6 +171,25 @@ def _plans_pass_their_schema() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _commands_end_as_their_help_says() -> Iterator[None]:
+    """Every command that a test runs in its own process ends with an exit code that its help lists."""
+    from rightsize.cli import exit_codes, main  # noqa: PLC0415  not every run of tests wants the command line
+    from rightsize.cli.registry import COMMANDS  # noqa: PLC0415
+
+    really, names = main._run, {one.name for one in COMMANDS if one.function}
+
+    def checked(arguments: list[str]) -> int:
+        code = really(arguments)
+        called = next((one for n in (2, 1) if (one := " ".join(arguments[:n])) in names), None)
+        assert called is None or code in exit_codes.codes_of(called), f"`{called}` ended with {code}"
+        return code
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(main, "_run", checked)
+        yield
+
+
 def _write_tenant(tenant: SampleTenant, folder: Path) -> None:
     from rightsize.demo.exports import write_exports  # noqa: PLC0415  polars is not wanted by every test
 

@@ -19,7 +19,10 @@ from types import CodeType, FunctionType
 import pytest
 
 EXTERNAL = frozenset(
-    {"CHECKOV", "az", "az_folder", "azurite", "cluster", "diagnose", "run_azurite", "spark_cluster", "visit"}
+    {
+        *("CHECKOV", "az", "az_folder", "azurite", "cluster", "diagnose", "interactive", "run_azurite"),
+        *("spark_cluster", "visit"),
+    }
 )
 """Fixtures and functions that start a program beside the environment."""
 

@@ -50,6 +50,7 @@ COMMANDS = (
     CommandEntry("catalog refresh", "", "Load today's operations and roles from Azure, and the published map of Graph permissions if it changed.", "catalog:refresh"),
     CommandEntry("catalog status", "", "Show the number of loaded operations and roles, and the hash of the catalogue that plans name.", "catalog:status"),
     CommandEntry("status", "Start", "Show the loaded data, the days that each log covers, and the rejected records; `-v` names every scope.", "status:status"),
+    CommandEntry("completion", "Start", "Print the script that makes a shell complete commands, options and names of the tenant.", "completion:completion"),
     CommandEntry("config", "Start", "Show the options of commands with their values, and where each value comes from."),
     CommandEntry("config show", "", "Show the options of a command with their values, and where each value comes from.", "config:show_"),
     CommandEntry("analyze", "Ask", "Judge each granted operation as used, unused, unobservable or out of coverage, and score creep and risk.", "analyze:analyze"),
