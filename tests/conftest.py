@@ -172,6 +172,29 @@ def _plans_pass_their_schema() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _written_files_pass_their_schema() -> Iterator[None]:
+    """Every exemption, exclusion and decision that a test reads without an error passes the published schema."""
+    from rightsize.analyze import exemptions  # noqa: PLC0415  not every run of tests wants polars
+    from rightsize.model import decisions  # noqa: PLC0415
+    from rightsize.propose.core import exclusions  # noqa: PLC0415
+
+    def checked(really: Callable[..., Any], schema: str) -> Callable[..., Any]:
+        def read(entry: Any, where: str) -> Any:
+            from tests.file_schemas import check_entry  # noqa: PLC0415  not every test reads such a file
+
+            found = really(entry, where)
+            check_entry(schema, entry)
+            return found
+
+        return read
+
+    with pytest.MonkeyPatch.context() as patched:
+        for module, schema in ((exemptions, "exemptions"), (exclusions, "exclusions"), (decisions, "review")):
+            patched.setattr(module, "_read", checked(module._read, schema))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _commands_end_as_their_help_says() -> Iterator[None]:
     """Every command that a test runs in its own process ends with an exit code that its help lists."""
     from rightsize.cli import exit_codes, main  # noqa: PLC0415  not every run of tests wants the command line

@@ -112,12 +112,10 @@ class Command:
     Attributes:
         run: The function, whose parameters are all options and arguments.
         older_names: Older names of options, for those who have them in scripts.
-        configured: Whether its options may stand in a configuration file.
     """
 
     run: Callable[..., None]
     older_names: Mapping[str, str]
-    configured: bool = True
 
     def build(self, path: str) -> ConfiguredCommand:
         """Return the command that the words of `path` call after `rightsize`."""
@@ -127,7 +125,7 @@ class Command:
         alone.command(path.rsplit(maxsplit=1)[-1], cls=ConfiguredCommand, context_settings=settings)(self.run)
         built = typer.main.get_command(alone)
         assert isinstance(built, ConfiguredCommand)  # noqa: S101  typer builds no group of a single command
-        return built.named(path, reads_file=self.configured)
+        return built.named(path)
 
 
 def command(
@@ -135,7 +133,6 @@ def command(
     rows: bool = False,
     output: bool = True,
     older_names: Mapping[str, str] | None = None,
-    configured: bool = True,
 ) -> Callable[[Callable[..., None]], Command]:
     """Declare a function as a command that also takes the options of `Common`.
 
@@ -147,7 +144,6 @@ def command(
         rows: Whether the command shows many rows, so that it takes `--all`.
         output: Whether the command shows rows, so that it takes `-o`.
         older_names: Older names of options.
-        configured: Whether its options may stand in a configuration file.
     """
     left_out = {name for name, taken in (("every", rows), ("output", output)) if not taken}
 
@@ -166,7 +162,7 @@ def command(
                 own[name] = one
             elif group is not None and group is not Common:
                 own |= _options(group)
-        return Command(_with_options(function, own | shared, groups), older_names or {}, configured)
+        return Command(_with_options(function, own | shared, groups), older_names or {})
 
     return declare
 

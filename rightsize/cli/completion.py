@@ -23,7 +23,7 @@ class Shell(StrEnum):
     POWERSHELL = "powershell"
 
 
-@command(output=False, configured=False)
+@command(output=False)
 def completion(
     shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh, fish or powershell.")],
 ) -> None:

@@ -23,7 +23,7 @@ _TABLE_OF_ALL = ("command", "option", "value", "set_by")
 _DEBUG = "RIGHTSIZE_DEBUG"
 
 
-@command(rows=True, configured=False)
+@command(rows=True)
 def show_(
     words: Annotated[
         list[str] | None,

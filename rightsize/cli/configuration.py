@@ -14,7 +14,15 @@ import typer
 from typer.models import TyperPath
 
 from rightsize.analyze.nearest import hint_of, nearest
-from rightsize.cli.option_rules import SHARED_OPTIONS, is_shared, is_typed, needs_named_file, option_name, options_of
+from rightsize.cli.option_rules import (
+    SHARED_OPTIONS,
+    WITHOUT_FILE,
+    is_shared,
+    is_typed,
+    needs_named_file,
+    option_name,
+    options_of,
+)
 from rightsize.cli.registry import entries_below
 from rightsize.model.errors import RightsizeError, UsageError
 
@@ -64,7 +72,7 @@ def read_file(path: Path, *, is_named: bool) -> ConfigurationFile:
     file = ConfigurationFile(path, is_named, tables)
     for key, value in tables.items():
         if isinstance(value, dict):
-            _check_name(file, key, entries_below(""), "table")
+            _check_name(file, key, entries_below("").keys() - {name.split()[0] for name in WITHOUT_FILE}, "table")
         else:
             _check_name(file, key, SHARED_OPTIONS, "key")
     return file

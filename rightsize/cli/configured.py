@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 from rightsize.cli.exit_codes import exit_rows
 from rightsize.cli.lazy_modules import lazy_modules
-from rightsize.cli.option_rules import CONFIG, FILE, options_of, variable, variables_of
+from rightsize.cli.option_rules import CONFIG, FILE, WITHOUT_FILE, options_of, variable, variables_of
 from rightsize.model.errors import RightsizeError, UsageError
 
 with lazy_modules():
@@ -35,10 +35,10 @@ class ConfiguredCommand(TyperCommand):
     file: Path | None = None
     from_file: configuration.Settings
 
-    def named(self, path: str, *, reads_file: bool) -> ConfiguredCommand:
+    def named(self, path: str) -> ConfiguredCommand:
         """Say the words that call the command, which give each option its variable of the environment."""
         self.path = path
-        self.reads_file = reads_file
+        self.reads_file = path not in WITHOUT_FILE
         self.from_file = {}
         for option in options_of(self):
             if option.envvar:

@@ -19,6 +19,9 @@ CONFIG = "RIGHTSIZE_CONFIG"
 SHARED_OPTIONS = ("db", "output", "color", "all", "quiet", "verbose", "no-input")
 """Options that all commands take, where they make sense: keys at the top of a file, and `RIGHTSIZE_DB` and the like."""
 
+WITHOUT_FILE = frozenset({"completion", "config show", "schema"})
+"""Commands that read no configuration file: a mistake in it does not keep them from working."""
+
 TYPED = frozenset(
     {
         # Who confirms that Azure or the store changes.

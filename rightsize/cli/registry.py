@@ -101,6 +101,7 @@ COMMANDS = (
     CommandEntry("queries list", "", "List the saved questions.", "queries:list_"),
     CommandEntry("queries show", "", "Print the SQL of a saved question, with its parameters and columns.", "queries:show_"),
     CommandEntry("queries run", "", "Answer a saved question from the store.", "queries:run"),
+    CommandEntry("schema", "Data", "Print the JSON Schema of a file that people write or programs read, for editors and checks.", "schema:schema"),
     CommandEntry("events", "Data", "Parse logs and print normalised events, one for each call, in order of time.", "events:events"),
     CommandEntry("export", "Data", "Write principals, assignments, roles, scopes, use, layers, coverage, findings and proposals as complete tables.", "export:export"),
     CommandEntry("prune", "Data", "Delete the single events and sign-ins of old days and shrink the store; daily use, coverage and sign-ins stay.", "prune:prune"),

@@ -109,7 +109,7 @@ def _read(line: bytes, where: str) -> ReviewDecision:
     if kind not in get_args(DecisionKind):
         raise InputError(f"{where} has the unknown decision `{kind}`", hint=_HINT)
     reason = entry.get("reason")
-    if kind != "accept" or reason:
+    if kind != "accept" or reason not in (None, ""):
         reason = text_of(entry, "reason", where, _HINT)
     return ReviewDecision(
         decision=kind,  # type: ignore[arg-type]  # one of its words, as was just looked at

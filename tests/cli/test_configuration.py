@@ -21,6 +21,29 @@ from rightsize.workflow import propose as propose_workflow
 FILE = "rightsize.toml"
 NAMED = "named.toml"
 
+MISTAKES = [
+    ('[propose]\nraeds = "x"', "propose", "`propose.raeds`\nhint: the nearest known are `reads`"),
+    ("[propose]\nmax_excess = 1", "propose", "`propose.max_excess`\nhint: the nearest known are `max-excess`"),
+    ('[propse]\nreads = "x"', "status", "`propse`\nhint: the nearest known are `propose`"),
+    ("quite = true", "status", "`quite`\nhint: the nearest known are `quiet`"),
+    ("propose = 1", "propose", "unknown key `propose`"),
+    ("[rollout]\nplan = 1", "rollout plan x --out o", "unknown key `rollout.plan`"),
+    ("[rollout.aply]\nwave = 1", "rollout plan x --out o", "`rollout.aply`\nhint: the nearest known are `apply`"),
+    ('[propose]\nreads = "x"', "propose", "`propose.reads`: 'x' is not one of"),
+    ('[propose]\nmax-excess = "3"', "propose", '`propose.max-excess` needs a whole number, not `"3"`'),
+    ("[propose]\nmax-excess = true", "propose", "`propose.max-excess` needs a whole number, not `true`"),
+    ("[propose]\nmax-excess = -1", "propose", "-1 is not in the range"),
+    ("[propose]\nmax-break = [1]", "propose", "`propose.max-break` needs a number"),
+    ('[propose]\nlifecycle = "true"', "propose", "`propose.lifecycle` needs true or false"),
+    ('[propose]\nexclude = "a"', "propose", "`propose.exclude` needs a list"),
+    ("[propose]\nexclude = [true]", "propose", "`propose.exclude` needs a text"),
+    ('[propose]\nas-of = "soon"', "propose", "`soon` is not a day or time"),
+    ("[propose]\nreads.deep = 1", "propose", "`propose.reads` needs a text"),
+    ("[propose", "propose", "cannot read the configuration file"),
+    ("x = '\udcff'", "status", "cannot read the configuration file"),
+]
+"""Files with a mistake, a command that reads them, and what is said."""
+
 
 def commands(command: Any = None) -> list[Any]:
     command = command or typer.main.get_command(app)
@@ -127,30 +150,7 @@ def test_paths_are_relative_to_the_folder_of_the_file(folder: Path, capsys: pyte
     assert (found["db"][0], found["out"][0]) == ("sub/s.duckdb", "sub/plans/one")
 
 
-@pytest.mark.parametrize(
-    ("text", "command", "said"),
-    [
-        ('[propose]\nraeds = "x"', "propose", "`propose.raeds`\nhint: the nearest known are `reads`"),
-        ("[propose]\nmax_excess = 1", "propose", "`propose.max_excess`\nhint: the nearest known are `max-excess`"),
-        ('[propse]\nreads = "x"', "status", "`propse`\nhint: the nearest known are `propose`"),
-        ("quite = true", "status", "`quite`\nhint: the nearest known are `quiet`"),
-        ("propose = 1", "propose", "unknown key `propose`"),
-        ("[rollout]\nplan = 1", "rollout plan x --out o", "unknown key `rollout.plan`"),
-        ("[rollout.aply]\nwave = 1", "rollout plan x --out o", "`rollout.aply`\nhint: the nearest known are `apply`"),
-        ('[propose]\nreads = "x"', "propose", "`propose.reads`: 'x' is not one of"),
-        ('[propose]\nmax-excess = "3"', "propose", '`propose.max-excess` needs a whole number, not `"3"`'),
-        ("[propose]\nmax-excess = true", "propose", "`propose.max-excess` needs a whole number, not `true`"),
-        ("[propose]\nmax-excess = -1", "propose", "-1 is not in the range"),
-        ("[propose]\nmax-break = [1]", "propose", "`propose.max-break` needs a number"),
-        ('[propose]\nlifecycle = "true"', "propose", "`propose.lifecycle` needs true or false"),
-        ('[propose]\nexclude = "a"', "propose", "`propose.exclude` needs a list"),
-        ("[propose]\nexclude = [true]", "propose", "`propose.exclude` needs a text"),
-        ('[propose]\nas-of = "soon"', "propose", "`soon` is not a day or time"),
-        ("[propose]\nreads.deep = 1", "propose", "`propose.reads` needs a text"),
-        ("[propose", "propose", "cannot read the configuration file"),
-        ("x = '\udcff'", "status", "cannot read the configuration file"),
-    ],
-)
+@pytest.mark.parametrize(("text", "command", "said"), MISTAKES)
 def test_a_mistake_in_the_file_is_a_usage_error(
     text: str, command: str, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
