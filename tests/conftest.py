@@ -189,8 +189,12 @@ def _written_files_pass_their_schema() -> Iterator[None]:
         return read
 
     with pytest.MonkeyPatch.context() as patched:
-        for module, schema in ((exemptions, "exemptions"), (exclusions, "exclusions"), (decisions, "review")):
-            patched.setattr(module, "_read", checked(module._read, schema))
+        for module, name, schema in (
+            (exemptions, "read_exemption", "exemptions"),
+            (exclusions, "read_exclusion", "exclusions"),
+            (decisions, "read_decision", "review"),
+        ):
+            patched.setattr(module, name, checked(getattr(module, name), schema))
         yield
 
 
@@ -200,7 +204,7 @@ def _commands_end_as_their_help_says() -> Iterator[None]:
     from rightsize.cli import exit_codes, main  # noqa: PLC0415  not every run of tests wants the command line
     from rightsize.cli.registry import COMMANDS  # noqa: PLC0415
 
-    really, names = main._run, {one.name for one in COMMANDS if one.function}
+    really, names = main.run_command, {one.name for one in COMMANDS if one.function}
 
     def checked(arguments: list[str]) -> int:
         code = really(arguments)
@@ -209,7 +213,7 @@ def _commands_end_as_their_help_says() -> Iterator[None]:
         return code
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(main, "_run", checked)
+        patched.setattr(main, "run_command", checked)
         yield
 
 

@@ -85,13 +85,14 @@ def _plain(message: str) -> str:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     if arguments[:1] == [SHARED]:
-        return _run(arguments[1:])
+        return run_command(arguments[1:])
     # What commands write has the names and rights of a tenant.
     with private_files():
-        return _run(arguments)
+        return run_command(arguments)
 
 
-def _run(arguments: list[str]) -> int:
+def run_command(arguments: list[str]) -> int:
+    """Run one command line without the option before it, and return its exit code."""
     debug = bool(os.environ.get("RIGHTSIZE_DEBUG"))
     begin_progress(is_watched)
     try:

@@ -40,11 +40,11 @@ TYPED = frozenset(
 NOT_IN_FOUND_FILE = frozenset(
     {
         # Places outside of this machine, and files that are named within a text.
-        *("webhook", "spark", "spark-conf", "spark-results", "cloud", "graph-map", "check write"),
+        *("webhook", "spark", "spark-conf", "spark-results", "cloud", "graph-map"),
         # Whom to believe.
         *("trust-collections", "signers", "signer", "key", "contain-rules", "review by"),
-        # What loosens a gate, or decides what is deleted.
-        *("allow-new-roles", "exemptions", "baseline", "write-baseline", "check parameter", "prune keep-days"),
+        # What decides a gate, which a pull request could loosen, and what is deleted.
+        *("check *", "verify *", "roles no-new-access *", "roles not-granted *", "prune keep-days"),
     }
 )
 """Options that a file sets only if the user names that file: a file that was found may be another person's."""
@@ -57,7 +57,7 @@ def is_typed(command: str, option: str) -> bool:
 
 def needs_named_file(command: str, option: str) -> bool:
     """Return whether a file may set an option of a command only if the user named the file."""
-    return _is_among(NOT_IN_FOUND_FILE, command, option)
+    return option not in SHARED_OPTIONS and _is_among(NOT_IN_FOUND_FILE, command, option)
 
 
 def _is_among(names: frozenset[str], command: str, option: str) -> bool:

@@ -205,6 +205,8 @@ def test_what_confirms_a_change_is_typed(
         ('[collect]\ncloud = "cloud.json"', "collect"),
         ("[load]\ntrust-collections = true", "load"),
         ("[roles.no-new-access]\nallow-new-roles = true", "roles no-new-access"),
+        ("[check]\nlist = true", "check"),
+        ('[verify]\nsigners = "s"', "verify"),
         ('[propose]\nout = "../elsewhere"', "propose"),
         ('[report]\nout = "/tmp/report.html"', "report"),
         ('[report]\nout = "link/report.html"', "report"),
