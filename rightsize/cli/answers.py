@@ -25,7 +25,7 @@ with lazy_modules():
     # It imports DuckDB, which names of options do not need.
     from rightsize.workflow import completions
 
-_SECONDS = 2.0
+_SECONDS = 4.0
 """A shell that waits longer is worse than one that completes nothing."""
 _HELP = 70
 

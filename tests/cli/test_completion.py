@@ -90,6 +90,14 @@ def test_a_quoted_name_reads_back_as_itself(name: str) -> None:
     assert quote_for_bash(name, "") is not None
 
 
+def test_whatever_bash_reads_otherwise_is_quoted() -> None:
+    for char in " '\"$`!*?[]{}()<>;&|#~^\\":
+        assert quote_for_bash(f"a{char}b", "") == f"a\\{char}b"
+    assert quote_for_bash("$(x) `y` \\", '"') == "\\$(x) \\`y\\` \\\\"
+    assert quote_for_bash("a!b", '"') is None
+    assert quote_for_bash("a'b", "'") is None
+
+
 def test_powershell_takes_names_as_texts() -> None:
     assert quote_for_powershell("Web") == "Web"
     assert quote_for_powershell("@splat") == "'@splat'"

@@ -213,6 +213,7 @@ def test_what_confirms_a_change_is_typed(
         ('db = "../s.duckdb"', "status"),
     ],
 )
+@pytest.mark.everyday
 def test_only_a_named_file_sends_trusts_and_leaves_its_folder(
     text: str, command: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
