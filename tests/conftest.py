@@ -173,10 +173,11 @@ def _plans_pass_their_schema() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _written_files_pass_their_schema() -> Iterator[None]:
-    """Every exemption, exclusion and decision that a test reads without an error passes the published schema."""
+    """Every exemption, exclusion, decision and price that a test reads without an error passes the published schema."""
     from rightsize.analyze import exemptions  # noqa: PLC0415  not every run of tests wants polars
     from rightsize.model import decisions  # noqa: PLC0415
     from rightsize.propose.core import exclusions  # noqa: PLC0415
+    from rightsize.rules import prices  # noqa: PLC0415
 
     def checked(really: Callable[..., Any], schema: str) -> Callable[..., Any]:
         def read(entry: Any, where: str) -> Any:
@@ -193,6 +194,7 @@ def _written_files_pass_their_schema() -> Iterator[None]:
             (exemptions, "read_exemption", "exemptions"),
             (exclusions, "read_exclusion", "exclusions"),
             (decisions, "read_decision", "review"),
+            (prices, "read_price", "prices"),
         ):
             patched.setattr(module, name, checked(getattr(module, name), schema))
         yield

@@ -165,12 +165,13 @@ def _single(file: ConfigurationFile, key: str, value: Any, option: Any) -> Any:
         return _of_type(file, key, value, int, "a whole number")
     if kind.startswith("float"):
         return _of_type(file, key, value, (int, float), "a number")
+    if isinstance(option.type, TyperPath):
+        return _place(file, key, _of_type(file, key, value, str, "a text"))
     if isinstance(value, dt.date):
         return value.isoformat()
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    text = _of_type(file, key, value, str, "a text")
-    return _place(file, key, text) if isinstance(option.type, TyperPath) else text
+    return _of_type(file, key, value, str, "a text")
 
 
 def _of_type(file: ConfigurationFile, key: str, value: Any, kind: Any, what: str) -> Any:
