@@ -12,8 +12,9 @@ from rightsize.cli.option_rules import FILE
 from rightsize.cli.output import write
 from rightsize.model.errors import UsageError
 from rightsize.render import schemas
+from rightsize.rollout import bundle
 
-_CONFIG = "config"
+_CONFIG, _ROLLOUT = "config", "rollout"
 
 
 @command(rows=True)
@@ -26,13 +27,19 @@ def schema(
 ) -> None:
     """Print the JSON Schema of a file that people write or programs read, for editors and checks.
 
-    The schemas are plan, review, exemptions, exclusions, prices and config, which is rightsize.toml.
+    The schemas are plan, review, exemptions, exclusions, prices, rollout, and config, which is rightsize.toml.
     """
-    described = {**schemas.DESCRIBED, _CONFIG: f"{FILE}, which sets options"}
+    described = {
+        **schemas.DESCRIBED,
+        _ROLLOUT: "rollout.json, which `rightsize rollout plan` writes",
+        _CONFIG: f"{FILE}, which sets options",
+    }
     if name is None:
         common.show([{"name": one, "describes": what} for one, what in described.items()], ("name", "describes"))
     elif name == _CONFIG:
         write(config_schema.config_schema())
+    elif name == _ROLLOUT:
+        write(bundle.bundle_schema())
     elif name in described:
         write(schemas.schema_text(name))
     else:

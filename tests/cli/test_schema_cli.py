@@ -51,7 +51,7 @@ def test_what_the_program_takes_the_schema_takes(data: st.DataObject) -> None:
 def test_each_schema_is_listed_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["schema", "-o", "json"]) == 0
     names = [row["name"] for row in json.loads(capsys.readouterr().out)]
-    assert names == [*DESCRIBED, "config"]
+    assert names == [*DESCRIBED, "rollout", "config"]
     for name in names:
         assert run(["schema", name]) == 0
         assert capsys.readouterr().out == (DOCS / f"{name}.schema.json").read_text(encoding="utf-8")
