@@ -1,4 +1,4 @@
-"""Hold the fields of a dataclass that was read from a file against their declared types, and write these as a schema."""
+"""Hold the fields of a dataclass that was read from a file against their declared types; write these as a schema."""
 
 from __future__ import annotations
 

@@ -260,7 +260,7 @@ def read_bundle(text: bytes) -> Bundle:
     try:
         order = dict(document["order"])
         bundle = Bundle(
-            plan=str(document["plan"]),
+            plan=document["plan"],
             emergency=tuple(document["emergency"]),
             swaps=tuple(_swap(one) for one in document["swaps"]),
             left_out=tuple(LeftOut(**one) for one in document["left_out"]),
