@@ -67,7 +67,7 @@ def read_file(path: Path, *, is_named: bool) -> ConfigurationFile:
     """
     try:
         tables = tomllib.loads(path.read_bytes().decode("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"cannot read the configuration file `{path}`: {error}") from error
     file = ConfigurationFile(path, is_named, tables)
     for key, value in tables.items():
