@@ -89,16 +89,21 @@ def _rows(called: tuple[ConfiguredCommand, CommandGroup], given: list[str], comm
         name = option_name(option)
         value, source = option.consume_value(ctx, typed)
         from_file = one.from_file.get(option.name)
+        set_by = {
+            "COMMANDLINE": "command line",
+            "ENVIRONMENT": set_variable(option.envvar),
+            "DEFAULT_MAP": f"{one.file}: {from_file.key}" if from_file else "",
+        }.get(source.name, "default")
+        try:
+            read = option.type_cast_value(ctx, value)
+        except typer.BadParameter as error:
+            raise UsageError(f"`{set_by}`: {error.message.removesuffix('.')}") from error
         yield {
             "command": one.path,
             "option": name,
-            "value": _plain(option.type_cast_value(ctx, value)),
+            "value": _plain(read),
             "source": _SOURCES[source.name],
-            "set_by": {
-                "COMMANDLINE": "command line",
-                "ENVIRONMENT": set_variable(option.envvar),
-                "DEFAULT_MAP": f"{one.file}: {from_file.key}" if from_file else "",
-            }.get(source.name, "default"),
+            "set_by": set_by,
             "variable": next(variables_of(one.path, option), ""),
             "key": "" if is_typed(one.path, name) else ".".join((*one.path.split(), name)),
         }

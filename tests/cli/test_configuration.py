@@ -257,8 +257,9 @@ def test_a_wrong_value_of_a_variable_names_the_variable(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RIGHTSIZE_PROPOSE_READS", "some")
-    assert run(["propose"]) == 2
-    assert "`RIGHTSIZE_PROPOSE_READS`" in capsys.readouterr().err
+    for words in (["propose"], ["config", "show", "propose"], ["config", "show"]):
+        assert run(words) == 2
+        assert "`RIGHTSIZE_PROPOSE_READS`" in capsys.readouterr().err
 
 
 def test_show_lists_what_is_set_for_all_commands_once(
