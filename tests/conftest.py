@@ -171,6 +171,54 @@ def _plans_pass_their_schema() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _written_files_pass_their_schema() -> Iterator[None]:
+    """Every exemption, exclusion, decision and price that a test reads without an error passes the published schema."""
+    from rightsize.analyze import exemptions  # noqa: PLC0415  not every run of tests wants polars
+    from rightsize.model import decisions  # noqa: PLC0415
+    from rightsize.propose.core import exclusions  # noqa: PLC0415
+    from rightsize.rules import prices  # noqa: PLC0415
+
+    def checked(really: Callable[..., Any], schema: str) -> Callable[..., Any]:
+        def read(entry: Any, where: str) -> Any:
+            from tests.file_schemas import check_entry  # noqa: PLC0415  not every test reads such a file
+
+            found = really(entry, where)
+            check_entry(schema, entry)
+            return found
+
+        return read
+
+    with pytest.MonkeyPatch.context() as patched:
+        for module, name, schema in (
+            (exemptions, "read_exemption", "exemptions"),
+            (exclusions, "read_exclusion", "exclusions"),
+            (decisions, "read_decision", "review"),
+            (prices, "read_price", "prices"),
+        ):
+            patched.setattr(module, name, checked(getattr(module, name), schema))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_end_as_their_help_says() -> Iterator[None]:
+    """Every command that a test runs in its own process ends with an exit code that its help lists."""
+    from rightsize.cli import exit_codes, main  # noqa: PLC0415  not every run of tests wants the command line
+    from rightsize.cli.registry import COMMANDS  # noqa: PLC0415
+
+    really, names = main.run_command, {one.name for one in COMMANDS if one.function}
+
+    def checked(arguments: list[str]) -> int:
+        code = really(arguments)
+        called = next((one for n in (2, 1) if (one := " ".join(arguments[:n])) in names), None)
+        assert called is None or code in exit_codes.codes_of(called), f"`{called}` ended with {code}"
+        return code
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(main, "run_command", checked)
+        yield
+
+
 def _write_tenant(tenant: SampleTenant, folder: Path) -> None:
     from rightsize.demo.exports import write_exports  # noqa: PLC0415  polars is not wanted by every test
 

@@ -20,7 +20,17 @@ import pytest
 
 EXTERNAL = frozenset(
     {
-        *("CHECKOV", "az", "az_folder", "azurite", "build_release", "cluster", "diagnose", "run_azurite"),
+        *(
+            "CHECKOV",
+            "az",
+            "az_folder",
+            "azurite",
+            "build_release",
+            "cluster",
+            "diagnose",
+            "interactive",
+            "run_azurite",
+        ),
         *("spark_cluster", "visit"),
     }
 )

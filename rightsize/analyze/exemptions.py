@@ -61,10 +61,13 @@ def read_exemptions(content: bytes, form: Form, name: str) -> tuple[Exemption, .
         InputError: The file does not have its form, or an entry is invalid; the message names the entry.
     """
     entries = read_entries(content, form, name, key="exempt", hint=_HINT)
-    return tuple(sorted({_read(entry, f"entry {number} of `{name}`") for number, entry in enumerate(entries, 1)}))
+    return tuple(
+        sorted({read_exemption(entry, f"entry {number} of `{name}`") for number, entry in enumerate(entries, 1)})
+    )
 
 
-def _read(entry: object, where: str) -> Exemption:
+def read_exemption(entry: object, where: str) -> Exemption:
+    """Return the exemption of an entry, or raise InputError."""
     fields = known_fields(entry, _KEYS, where, _HINT)
     control, reason, owner = (text_of(fields, key, where, _HINT) for key in ("control", "reason", "owner"))
     chosen = {key: text_of(fields, key, where, _HINT) for key in ("resource", "principal") if key in fields}

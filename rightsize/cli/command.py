@@ -12,8 +12,22 @@ from typing import Any
 import typer
 import typer.main
 
-from rightsize.cli import narration
-from rightsize.cli.options import DEFAULT_DB, DEFAULT_PLAN, AllRows, Db, NoInput, Output, OutputFormat, Quiet, Verbose
+from rightsize.cli import colors, narration
+from rightsize.cli.configured import ConfiguredCommand
+from rightsize.cli.options import (
+    DEFAULT_DB,
+    DEFAULT_PLAN,
+    AllRows,
+    Color,
+    ColorChoice,
+    Config,
+    Db,
+    NoInput,
+    Output,
+    OutputFormat,
+    Quiet,
+    Verbose,
+)
 from rightsize.cli.output import show
 from rightsize.model.errors import RightsizeError
 from rightsize.render.escape import for_shell
@@ -32,6 +46,8 @@ class Common:
         verbose: How often `-v` was given.
         quiet: Whether only errors are said.
         no_input: Whether nobody can be asked.
+        color: Whether output for people has colour.
+        config: The configuration file, or None for the one that is found.
     """
 
     db: Db = DEFAULT_DB
@@ -40,6 +56,8 @@ class Common:
     verbose: Verbose = 0
     quiet: Quiet = False
     no_input: NoInput = False
+    color: Color = ColorChoice.AUTO
+    config: Config = None
 
     @property
     def is_table(self) -> bool:
@@ -99,19 +117,22 @@ class Command:
     run: Callable[..., None]
     older_names: Mapping[str, str]
 
-    def build(self, name: str) -> typer.core.TyperCommand:
-        """Return the command with its name."""
+    def build(self, path: str) -> ConfiguredCommand:
+        """Return the command that the words of `path` call after `rightsize`."""
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
         older = self.older_names
         settings = {"token_normalize_func": lambda word: older.get(word, word)} if older else None
-        alone.command(name, context_settings=settings)(self.run)
+        alone.command(path.rsplit(maxsplit=1)[-1], cls=ConfiguredCommand, context_settings=settings)(self.run)
         built = typer.main.get_command(alone)
-        assert isinstance(built, typer.core.TyperCommand)  # noqa: S101  typer builds no group of a single command
-        return built
+        assert isinstance(built, ConfiguredCommand)  # noqa: S101  typer builds no group of a single command
+        return built.named(path)
 
 
 def command(
-    *, rows: bool = False, output: bool = True, older_names: Mapping[str, str] | None = None
+    *,
+    rows: bool = False,
+    output: bool = True,
+    older_names: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., None]], Command]:
     """Declare a function as a command that also takes the options of `Common`.
 
@@ -160,6 +181,7 @@ def _with_options(
     @functools.wraps(function)
     def run(**given: Any) -> None:
         narration.set_verbosity(given["verbose"], given["quiet"])
+        colors.set_color(given["color"])
         handed = {name: given[name] for name in single}
         for name, group in groups.items():
             fields = [field for field in _options(group) if field in given and field not in single]

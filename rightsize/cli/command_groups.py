@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
+from typer._click.shell_completion import CompletionItem
 from typer.core import TyperCommand, TyperGroup
 
 from rightsize.cli.lazy_modules import lazy_modules
@@ -42,6 +43,17 @@ class CommandGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         """Return the command of a name, which is imported for it; None where there is none."""
         return self.commands[cmd_name] if cmd_name in self.entries else None
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[CompletionItem]:
+        """Return the commands and options that begin with a text, without importing a command."""
+        found = [
+            CompletionItem(name, help=entry.summary)
+            for name, entry in self.entries.items()
+            if name.startswith(incomplete)
+        ]
+        # Past typer's method, which imports every command.
+        found += super(TyperGroup, self).shell_complete(ctx, incomplete)
+        return found or ([CompletionItem(incomplete, type="file")] if self.default else [])
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Write the line of each command: whole in the groups of `rightsize`, else what fits beside the name."""
@@ -90,4 +102,4 @@ def _command_of(name: str, entry: CommandEntry) -> Any:
         )
     module, _, function = entry.function.partition(":")
     with lazy_modules():
-        return getattr(import_module(f"rightsize.cli.{module}"), function).build(name)
+        return getattr(import_module(f"rightsize.cli.{module}"), function).build(entry.name)

@@ -1,7 +1,8 @@
-"""Map each error to its exit code, which scripts rely on."""
+"""Map each error to its exit code, which scripts rely on, and say which codes each command can end with."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 from rightsize.model import errors
@@ -46,3 +47,63 @@ def exit_code_of(error: errors.RightsizeError) -> ExitCode:
         if isinstance(error, kind):
             return code
     return ExitCode.INTERNAL
+
+
+MEANINGS: Mapping[ExitCode, str] = {
+    ExitCode.OK: "done",
+    ExitCode.INTERNAL: "internal error",
+    ExitCode.USAGE: "the command line or the configuration makes no sense",
+    ExitCode.GATE: "a gate did not hold",
+    ExitCode.ACCESS: "sign-in or authorisation failed",
+    ExitCode.INPUT: "a file or a name is not what it should be",
+    ExitCode.EVIDENCE: "what is loaded does not support the answer",
+    ExitCode.SERVICE: "Azure, Graph or the network did not do its part",
+    ExitCode.INTERRUPTED: "interrupted",
+}
+"""The meaning of each exit code in the help of commands."""
+
+_ALWAYS = frozenset({ExitCode.OK, ExitCode.INTERNAL, ExitCode.USAGE, ExitCode.INTERRUPTED})
+_WITHOUT_FILES = frozenset({"completion", "plan schema", "queries list", "schema"})
+_FURTHER: Mapping[ExitCode, frozenset[str]] = {
+    ExitCode.GATE: frozenset(
+        {
+            *(
+                "can",
+                "check",
+                "roles contains",
+                "roles no-new-access",
+                "roles not-granted",
+                "verify",
+                "watch",
+                "who-can",
+            ),
+            *("rollout apply", "rollout plan", "rollout rollback", "rollout status"),
+        }
+    ),
+    ExitCode.ACCESS: frozenset(
+        {"catalog refresh", "collect", "doctor", "rollout apply", "rollout rollback", "rollout status", "watch"}
+    ),
+    ExitCode.EVIDENCE: frozenset(
+        {
+            *("analyze", "backtest", "can", "check", "contain", "differences", "doctor", "explain", "export", "layers"),
+            *("logs", "next", "plan comment", "plan files", "propose", "prune", "reach", "report", "roles expand"),
+            *("review accept", "review defer", "review list", "review reject", "review reopen", "review walk"),
+            *("rollout apply", "rollout plan", "rollout status", "verify", "watch", "who-can"),
+        }
+    ),
+    ExitCode.SERVICE: frozenset(
+        {"catalog refresh", "collect", "doctor", "load", "rollout apply", "rollout rollback", "rollout status", "watch"}
+    ),
+}
+"""The commands that can end with a code that not all commands can end with."""
+
+
+def codes_of(command: str) -> frozenset[ExitCode]:
+    """Return the exit codes that a command can end with; `command` are the words after `rightsize`."""
+    read = frozenset() if command in _WITHOUT_FILES else frozenset({ExitCode.INPUT})
+    return _ALWAYS | read | {code for code, commands in _FURTHER.items() if command in commands}
+
+
+def exit_rows(command: str) -> list[tuple[ExitCode, str]]:
+    """Return the exit codes that a command can end with, in order, each with its meaning."""
+    return [(code, MEANINGS[code]) for code in sorted(codes_of(command))]

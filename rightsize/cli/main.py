@@ -13,12 +13,18 @@ from typer.exceptions import TyperException
 from rightsize import __version__
 from rightsize.cli.command_groups import CommandGroup
 from rightsize.cli.exit_codes import ExitCode, exit_code_of
+from rightsize.cli.lazy_modules import lazy_modules
 from rightsize.cli.narration import complain, is_watched
 from rightsize.cli.progress import begin_progress, end_progress
 from rightsize.cli.registry import entries_below
 from rightsize.model.errors import RightsizeError
 from rightsize.model.private_files import private_files
 
+with lazy_modules():
+    from rightsize.cli import answers
+
+ANSWER = "__complete"
+"""The word with which the completion script of a shell asks what could stand next on a command line."""
 SHARED = "--shared"
 """The option before a command that leaves the rights of new files to the umask."""
 
@@ -59,6 +65,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with the exit code of the contract."""
     words = sys.argv[1:] if arguments is None else arguments
     gc.set_threshold(_NEW_OBJECTS)
+    if words[:1] == [ANSWER]:
+        answers.answer(typer.main.get_command(app), words[1:])
     called = entries_below("").get(next((word for word in words if word != SHARED), ""))
     for name, value in called.environment.items() if called is not None else ():
         os.environ.setdefault(name, value)
@@ -77,13 +85,14 @@ def _plain(message: str) -> str:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     if arguments[:1] == [SHARED]:
-        return _run(arguments[1:])
+        return run_command(arguments[1:])
     # What commands write has the names and rights of a tenant.
     with private_files():
-        return _run(arguments)
+        return run_command(arguments)
 
 
-def _run(arguments: list[str]) -> int:
+def run_command(arguments: list[str]) -> int:
+    """Run one command line without the option before it, and return its exit code."""
     debug = bool(os.environ.get("RIGHTSIZE_DEBUG"))
     begin_progress(is_watched)
     try:

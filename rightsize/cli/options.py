@@ -24,6 +24,14 @@ class OutputFormat(StrEnum):
     MARKDOWN = "markdown"
 
 
+class ColorChoice(StrEnum):
+    """Whether output for people has colour."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 Db = Annotated[
     Path,
     typer.Option("--db", envvar="RIGHTSIZE_DB", help="The store, one DuckDB file.", show_default=True),
@@ -86,6 +94,18 @@ ForgetDays = Annotated[
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more on stderr.", show_default=False)]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing on stderr but errors.")]
 NoInput = Annotated[bool, typer.Option("--no-input", help="Never ask; fail where an answer would be needed.")]
+Color = Annotated[
+    ColorChoice,
+    typer.Option("--color", help="Colour in output for people; auto is on a terminal, unless NO_COLOR is set."),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="File with options. Default: rightsize.toml beside the store, else in the working folder.",
+    ),
+]
 Memory = Annotated[
     str | None,
     typer.Option(

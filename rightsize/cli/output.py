@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
@@ -11,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from rightsize.cli.colors import has_color
 from rightsize.cli.layout import table_lines, terminal_width
 from rightsize.cli.options import MOST_ROWS, OutputFormat
 from rightsize.cli.progress import erase_progress
@@ -122,7 +122,7 @@ def _show_table(
     beneath = None
     if below is not None:
         beneath = (below.replace("_", " "), [for_terminal(cell(row.get(below))) for row in shown])
-    is_bold = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    is_bold = has_color(sys.stdout)
     for line in table_lines(
         headers, texts, numeric, terminal_width(), beneath, whole=whole, wraps=wraps, is_bold=is_bold
     ):

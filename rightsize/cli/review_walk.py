@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from rightsize.cli.colors import has_color
 from rightsize.cli.keyboard import Keyboard
 from rightsize.cli.progress import erase_progress
 from rightsize.model.errors import UsageError
@@ -54,7 +56,7 @@ class Walk:
         self._review = review
         self._by = by
         self._keyboard = Keyboard()
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, color_system="auto" if has_color(sys.stderr) else None)
         self._searched = ""
         self._all = False
         self._evidence = False

@@ -73,7 +73,7 @@ def read_decisions(content: bytes, name: str) -> dict[str, ReviewDecision]:
         where = f"line {number} of `{name}`"
         if line.startswith((b"<<<<<<<", b"=======", b">>>>>>>")):
             raise InputError(f"{where} is the mark of an unfinished merge", hint="keep one line per proposal")
-        one = _read(line, where)
+        one = read_decision(line, where)
         other = found.get(one.proposal)
         if other is not None and (other.decision, other.content) != (one.decision, one.content):
             raise InputError(
@@ -99,7 +99,8 @@ def _age(one: ReviewDecision) -> tuple[dt.date, str, str, str]:
     return one.decided, one.by, one.reason, str(one.expires)
 
 
-def _read(line: bytes, where: str) -> ReviewDecision:
+def read_decision(line: bytes, where: str) -> ReviewDecision:
+    """Return the decision of a line, or raise InputError."""
     try:
         entry: Mapping[str, Any] = known_fields(load_json(line), _KEYS, where, _HINT)
     except InputError as error:
@@ -109,7 +110,7 @@ def _read(line: bytes, where: str) -> ReviewDecision:
     if kind not in get_args(DecisionKind):
         raise InputError(f"{where} has the unknown decision `{kind}`", hint=_HINT)
     reason = entry.get("reason")
-    if kind != "accept" or reason:
+    if kind != "accept" or reason not in (None, ""):
         reason = text_of(entry, "reason", where, _HINT)
     return ReviewDecision(
         decision=kind,  # type: ignore[arg-type]  # one of its words, as was just looked at

@@ -1,10 +1,10 @@
-"""Check that the fields of a dataclass that was read from a file have the types that it declares."""
+"""Hold the fields of a dataclass that was read from a file against their declared types; write these as a schema."""
 
 from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
@@ -47,3 +47,35 @@ def _mistyped(value: Any, wanted: Any, path: str) -> str | None:
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         return path
     return mistyped_field(value, path) if is_dataclass(value) and not isinstance(value, type) else None
+
+
+def json_schema_of(wanted: Any) -> dict[str, Any]:
+    """Return the JSON Schema of a type that `mistyped_field` knows; fields without a default are required."""
+    origin, arguments = get_origin(wanted), get_args(wanted)
+    if wanted is Any:
+        return {}
+    if origin in (Union, types.UnionType):
+        return {"anyOf": [json_schema_of(one) for one in arguments]}
+    if origin is tuple:
+        return {"type": "array", "items": json_schema_of(arguments[0])}
+    if origin is Mapping:
+        return {"type": "object", "additionalProperties": json_schema_of(arguments[1])}
+    if is_dataclass(wanted):
+        hints = get_type_hints(wanted)
+        given = [one.name for one in fields(wanted) if one.default is MISSING and one.default_factory is MISSING]
+        return {
+            "type": "object",
+            "properties": {one.name: json_schema_of(hints[one.name]) for one in fields(wanted)},
+            "required": given,
+            "additionalProperties": False,
+        }
+    return {"type": _JSON_TYPES[wanted]}
+
+
+_JSON_TYPES: Mapping[Any, str] = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    types.NoneType: "null",
+}

@@ -6,12 +6,12 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 from rightsize.model.errors import InputError
-from rightsize.model.field_types import mistyped_field
+from rightsize.model.field_types import json_schema_of, mistyped_field
 from rightsize.model.role_forms import load_json
 from rightsize.rbac.assignment_ids import arm_principal_type, role_path
 from rightsize.rbac.text import fold
@@ -260,7 +260,7 @@ def read_bundle(text: bytes) -> Bundle:
     try:
         order = dict(document["order"])
         bundle = Bundle(
-            plan=str(document["plan"]),
+            plan=document["plan"],
             emergency=tuple(document["emergency"]),
             swaps=tuple(_swap(one) for one in document["swaps"]),
             left_out=tuple(LeftOut(**one) for one in document["left_out"]),
@@ -285,3 +285,18 @@ def _swap(document: Mapping[str, Any]) -> Swap:
         fields[name] = tuple(fields[name])
     fields["rules"] = tuple(ScheduleRules(**one) for one in fields.get("rules", ()))
     return Swap(**fields)
+
+
+def bundle_schema() -> str:
+    """Return the JSON Schema of `rollout.json`, as text."""
+    schema = json_schema_of(Bundle)
+    names = [one.name for one in fields(Bundle)]
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:rightsize:rollout:{FORMAT}",
+        "title": f"A rollout: rollout.json, format version {FORMAT}",
+        "type": "object",
+        "properties": {"format_version": {"const": FORMAT}, **schema["properties"]},
+        "required": ["format_version", *names],
+    }
+    return json.dumps(document, indent=1) + "\n"

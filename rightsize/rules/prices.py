@@ -121,7 +121,7 @@ def read_prices(text: str, name: str) -> Prices:
 
 
 def _checked(rows: Sequence[Mapping[str, str]], name: str) -> Prices:
-    found = [_price(row, f"line {number} of {name}") for number, row in enumerate(rows, start=2)]
+    found = [read_price(row, f"line {number} of {name}") for number, row in enumerate(rows, start=2)]
     if not found:
         raise InputError(f"{name} has no price")
     keys: set[tuple[str, str, str]] = set()
@@ -137,7 +137,8 @@ def _checked(rows: Sequence[Mapping[str, str]], name: str) -> Prices:
     return Prices(tuple(found))
 
 
-def _price(row: Mapping[str, str], where: str) -> Price:
+def read_price(row: Mapping[str, str], where: str) -> Price:
+    """Return the price of a row, or raise InputError."""
     if None in row or None in row.values():
         raise InputError(f"{where} has another number of cells than the first line")
     said = {name: row[name].strip() for name in COLUMNS}

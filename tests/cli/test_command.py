@@ -14,7 +14,7 @@ from rightsize.cli.command import Command, Common, command
 from rightsize.cli.options import OutputFormat, WindowOptions
 from rightsize.model.errors import InputError
 
-SHARED = ["--db", "-v", "-q", "--no-input"]
+SHARED = ["--db", "-v", "-q", "--no-input", "--color", "--config"]
 
 
 class Form(StrEnum):
@@ -41,7 +41,7 @@ def test_shared_options_stand_after_those_of_the_command() -> None:
     def plain() -> None:
         """Write."""
 
-    assert options_of(listing) == ["name", "--most", "--db", "--all", "-o", "-v", "-q", "--no-input"]
+    assert options_of(listing) == ["name", "--most", "--db", "--all", "-o", *SHARED[1:]]
     assert options_of(plain) == SHARED
 
 
@@ -78,7 +78,7 @@ def test_formats_of_its_own_stand_in_the_place_of_the_shared_ones() -> None:
         """Draw."""
         seen.append((output, common.output))
 
-    assert options_of(draw) == ["--form", "--db", "--output", "-v", "-q", "--no-input"]
+    assert options_of(draw) == ["--form", "--db", "--output", *SHARED[1:]]
     call(draw, "--output", "svg")
     assert seen == [(Form.SVG, OutputFormat.TABLE)]
 

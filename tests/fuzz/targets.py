@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rightsize.cli.answers import read_line
+from rightsize.cli.command_groups import CommandGroup
+from rightsize.cli.configuration import read_file, settings_of
 from rightsize.collect.entries import check_entry, check_manifest
 from rightsize.graph.requests import forms, parse_request
 from rightsize.ingest.pipeline import normalised_events
 from rightsize.model.decisions import read_decisions
-from rightsize.model.errors import InternalError, RightsizeError
+from rightsize.model.errors import InternalError, RightsizeError, UsageError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.role_forms import load_json, parse_role_definitions, to_arm
 from rightsize.model.times import read_days, read_instant, read_moment
@@ -133,6 +136,16 @@ def _bundle(data: bytes) -> object:
     sorted((swap.wave, swap.risk, swap.id, swap.wait + swap.wait_back) for swap in bundle.swaps)
     {held.id.lower() for swap in bundle.swaps for held in (*swap.creates, *swap.removes)}
     return bundle.waves, write_bundle(bundle)
+
+
+def _configuration(path: Path) -> object:
+    """Read a configuration file as found and as named, with the options of a command that has options of each kind."""
+    command = CommandGroup().commands["propose"]
+    for is_named in (False, True):
+        file = read_file(path, is_named=is_named)
+        with contextlib.suppress(UsageError):
+            settings_of(file, command, {})
+    return file.tables
 
 
 def _plan(data: bytes) -> object:
@@ -302,6 +315,12 @@ TARGETS = (
         lambda data: [read_exclusions(data, form, "file") for form in ("toml", "json", "csv")],
         _texts('[[exclude]]\nprincipal = "a"\nreason = "r"\nowner = "o"\nexpires = 2027-01-01\n'),
     ),
+    Target(
+        "configuration",
+        _in_file(_configuration, "rightsize.toml"),
+        _texts('output = "json"\n[propose]\nreads = "none"\nexclude = ["a"]\nmax-break = 0.1\nas-of = 2026-01-01\n'),
+    ),
+    Target("bash", _text(lambda text: read_line(text, " @=:")), _texts("X=1 rightsize explain \"a b\" 'c d' e\\ f@g")),
     Target(
         "collection",
         _collection,

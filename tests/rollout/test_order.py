@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from rightsize.model.errors import GateError, InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.rollout.bundle import Bundle, Order, ScheduleRules, read_bundle, write_bundle
+from rightsize.rollout.bundle import Bundle, Order, ScheduleRules, bundle_schema, read_bundle, write_bundle
 from rightsize.rollout.order import RolloutTenant, make_bundle
 from tests.rollout.room import BROAD, NARROW, OWNER, RG, SUB, guid
 
@@ -292,6 +294,26 @@ def test_a_bundle_reads_back_as_it_was_written() -> None:
     rows = [row(1, end_on=dt.datetime(2027, 1, 1)), row(2)]
     bundle = ordered(proposal(1, comes(1)), proposal(2, kind="remove"), rows=rows)
     assert read_bundle(write_bundle(bundle).encode()) == bundle
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("format_version",), 1), (("plan",), 7), (("swaps",), "x"), (("swaps", 0, "wave"), "1"),
+        (("swaps", 0, "strange"), 1), (("swaps", 0, "creates", 0, "condition"), 5), (("names",), ["x"]),
+    ],
+)  # fmt: skip
+def test_the_schema_and_the_reader_refuse_the_same(path: tuple[str | int, ...], value: object) -> None:
+    document = json.loads(write_bundle(ordered(proposal(1, comes(1)))))
+    schema = Draft202012Validator(json.loads(bundle_schema()))
+    assert not list(schema.iter_errors(document))
+    place = document
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    assert list(schema.iter_errors(document))
+    with pytest.raises(InputError):
+        read_bundle(json.dumps(document).encode())
 
 
 @pytest.mark.parametrize(

@@ -53,13 +53,16 @@ def test_a_name_outside_the_folder_is_no_text(name: str) -> None:
 
 
 def test_the_wheel_carries_every_text(tmp_path: Path) -> None:
-    """What is built for users holds each SQL text of the project under `rightsize/_queries`."""
+    """What is built for users holds each SQL text, the scripts of shells, the schemas and the manual pages."""
     if importlib.util.find_spec("hatchling") is None:
         pytest.skip("needs hatchling, the build backend")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        carried = {name for name in archive.namelist() if name.startswith("rightsize/_queries/")}
+        carried = set(archive.namelist())
     texts = {path.relative_to(ROOT / "queries").as_posix() for path in (ROOT / "queries").rglob("*.sql")}
     assert carried >= {f"rightsize/_queries/{text}" for text in texts}
+    beside = {"rightsize/cli/shells/rightsize.zsh", "rightsize/render/exemptions.schema.json"}
+    assert carried >= beside
+    assert any(name.endswith("/share/man/man1/rightsize-propose.1") for name in carried)

@@ -80,11 +80,12 @@ def read_exclusions(content: bytes, form: Form, name: str) -> tuple[Exclusion, .
         InputError: The content does not have that format, or an entry is invalid; the message names the entry.
     """
     entries = read_entries(content, form, name, key="exclude", hint=_HINT)
-    found = {_read(entry, f"entry {number} of `{name}`") for number, entry in enumerate(entries, 1)}
+    found = {read_exclusion(entry, f"entry {number} of `{name}`") for number, entry in enumerate(entries, 1)}
     return tuple(sorted(found))
 
 
-def _read(entry: object, where: str) -> Exclusion:
+def read_exclusion(entry: object, where: str) -> Exclusion:
+    """Return the exclusion of an entry, or raise InputError."""
     fields = known_fields(entry, _KEYS, where, _HINT)
     kinds = [kind for kind in _KINDS if kind in fields]
     if len(kinds) != 1:

@@ -73,7 +73,8 @@ def test_options_have_the_names_of_the_command_line() -> None:
     names = {option.name for option in command.params}
     role = RoleDefinition(guid(77), "earlier", (PermissionBlock(actions=(READER,)),))
     every = PlanOptions(separate_layers=True, min_days=60, standby=("/subscriptions/a",), previous=(role,)).as_json()
-    others = {"out", "forms", "review", "db", "output", "verbose", "quiet", "no_input", "as_of", "every"}
+    shown = {"out", "forms", "review", "output", "verbose", "quiet", "no_input", "every", "color"}
+    others = shown | {"db", "as_of", "config"}
     assert names - others == set(every)
 
 

@@ -1,0 +1,321 @@
+"""Options come from the command line, the environment, the configuration file and the default, in this order."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from rightsize.cli.main import app, run
+from rightsize.cli.option_rules import NOT_IN_FOUND_FILE, TYPED, option_name, options_of, variables_of
+from rightsize.model.errors import InputError
+from rightsize.propose.core.options import PlanOptions
+from rightsize.workflow import propose as propose_workflow
+
+FILE = "rightsize.toml"
+NAMED = "named.toml"
+
+MISTAKES = [
+    ('[propose]\nraeds = "x"', "propose", "`propose.raeds`\nhint: the nearest known are `reads`"),
+    ("[propose]\nmax_excess = 1", "propose", "`propose.max_excess`\nhint: the nearest known are `max-excess`"),
+    ('[propse]\nreads = "x"', "status", "`propse`\nhint: the nearest known are `propose`"),
+    ("quite = true", "status", "`quite`\nhint: the nearest known are `quiet`"),
+    ("propose = 1", "propose", "unknown key `propose`"),
+    ("[rollout]\nplan = 1", "rollout plan x --out o", "unknown key `rollout.plan`"),
+    ("[rollout.aply]\nwave = 1", "rollout plan x --out o", "`rollout.aply`\nhint: the nearest known are `apply`"),
+    ('[propose]\nreads = "x"', "propose", "`propose.reads`: 'x' is not one of"),
+    ('[propose]\nmax-excess = "3"', "propose", '`propose.max-excess` needs a whole number, not `"3"`'),
+    ("[propose]\nmax-excess = true", "propose", "`propose.max-excess` needs a whole number, not `true`"),
+    ("[propose]\nmax-excess = -1", "propose", "-1 is not in the range"),
+    ("[propose]\nmax-break = [1]", "propose", "`propose.max-break` needs a number"),
+    ('[propose]\nlifecycle = "true"', "propose", "`propose.lifecycle` needs true or false"),
+    ('[propose]\nexclude = "a"', "propose", "`propose.exclude` needs a list"),
+    ("[propose]\nexclude = [true]", "propose", "`propose.exclude` needs a text"),
+    ('[propose]\nas-of = "soon"', "propose", "`soon` is not a day or time"),
+    ("[propose]\nreads.deep = 1", "propose", "`propose.reads` needs a text"),
+    ("[propose", "propose", "cannot read the configuration file"),
+    ("x = '\udcff'", "status", "cannot read the configuration file"),
+]
+"""Files with a mistake, a command that reads them, and what is said."""
+
+
+def commands(command: Any = None) -> list[Any]:
+    command = command or typer.main.get_command(app)
+    children = getattr(command, "commands", None)
+    return [command] if children is None else [one for child in children.values() for one in commands(child)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def shown(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> dict[str, tuple[Any, str]]:
+    """Return value and source of each option that `config show` lists."""
+    assert run(["config", "show", "-o", "json", *words]) == code
+    return {row["option"]: (row["value"], row["set_by"]) for row in json.loads(capsys.readouterr().out)}
+
+
+def refusal(capsys: pytest.CaptureFixture[str], text: str, *words: str, file: str = FILE) -> str:
+    """Return what is said of a file with this text, which is a usage error."""
+    Path(file).write_text(text, encoding="utf-8")
+    assert run(list(words)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert file in err
+    return err
+
+
+def test_the_nearest_source_wins(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / FILE).write_text(
+        'db = "tenant.duckdb"\n'
+        '[propose]\nreads = "none"\nunobservable = "keep"\nmax-excess = 3\nroles = 5\nas-of = 2026-09-01\n'
+        'exclude = ["Web Team", "b"]\npeers = false\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("RIGHTSIZE_PROPOSE_READS", "sibling")
+    monkeypatch.setenv("RIGHTSIZE_PROPOSE_UNOBSERVABLE", "drop")
+    monkeypatch.setenv("RIGHTSIZE_PROPOSE_STANDBY", "/a /b")
+    found = shown(capsys, "--", "propose", "--reads", "all")
+    assert found["reads"] == ("all", "command line")
+    assert found["unobservable"] == ("drop", "RIGHTSIZE_PROPOSE_UNOBSERVABLE")
+    assert found["standby"] == (["/a", "/b"], "RIGHTSIZE_PROPOSE_STANDBY")
+    assert found["max-excess"] == (3, "rightsize.toml: propose.max-excess")
+    assert found["exclude"] == (["Web Team", "b"], "rightsize.toml: propose.exclude")
+    assert found["roles"][0] == "5"
+    assert found["as-of"][0] == "2026-09-01"
+    assert found["peers"][0] is False
+    assert found["db"] == ("tenant.duckdb", "rightsize.toml: db")
+    assert found["grace-days"] == (14, "default")
+
+
+def test_a_table_of_a_word_serves_the_commands_below_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / FILE).write_text(
+        '[review]\nreview = "a.jsonl"\nplan = "p"\n[review.reject]\nplan = "q"\n', encoding="utf-8"
+    )
+    assert shown(capsys, "review", "accept")["plan"] == ("p", "rightsize.toml: review.plan")
+    assert shown(capsys, "review", "reject")["plan"] == ("q", "rightsize.toml: review.reject.plan")
+    assert shown(capsys, "review", "walk")["review"][0] == "a.jsonl"
+
+
+def test_an_output_for_all_commands_leaves_commands_with_their_own_formats(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / FILE).write_text('output = "csv"\n', encoding="utf-8")
+    assert shown(capsys, "status")["output"][0] == "csv"
+    assert shown(capsys, "watch")["output"] == ("jsonl", "default")
+    monkeypatch.setenv("RIGHTSIZE_OUTPUT", "tsv")
+    assert shown(capsys, "check")["output"] == ("tsv", "RIGHTSIZE_OUTPUT")
+    assert shown(capsys, "watch")["output"] == ("jsonl", "default")
+
+
+def test_the_file_is_the_named_one_or_stands_beside_the_store_or_in_the_working_folder(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `db` stands in the file decides nothing about which file is read."""
+    for place, days in (("", 1), ("beside", 2), ("elsewhere", 3), ("named", 4)):
+        (folder / place).mkdir(exist_ok=True)
+        (folder / place / FILE).write_text(
+            f'db = "elsewhere/s.duckdb"\n[propose]\ngrace-days = {days}\n', encoding="utf-8"
+        )
+
+    def days_of(*words: str) -> int:
+        return int(shown(capsys, "--", "propose", *words)["grace-days"][0])
+
+    assert days_of() == 1
+    assert days_of("--db", "beside/s.duckdb") == 2
+    assert days_of("--db", "none/s.duckdb") == 1
+    monkeypatch.setenv("RIGHTSIZE_DB", "beside/s.duckdb")
+    assert days_of() == 2
+    monkeypatch.setenv("RIGHTSIZE_CONFIG", "elsewhere/rightsize.toml")
+    assert days_of() == 3
+    assert days_of("--config", "named/rightsize.toml") == 4
+    assert run(["status", "--config", "missing.toml"]) == 2
+    assert "missing.toml" in capsys.readouterr().err
+
+
+def test_paths_are_relative_to_the_folder_of_the_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub" / FILE).write_text('db = "s.duckdb"\n[propose]\nout = "plans/one"\n', encoding="utf-8")
+    found = shown(capsys, "propose", "--config", f"sub/{FILE}")
+    assert (found["db"][0], found["out"][0]) == ("sub/s.duckdb", "sub/plans/one")
+
+
+@pytest.mark.parametrize(("text", "command", "said"), MISTAKES)
+def test_a_mistake_in_the_file_is_a_usage_error(
+    text: str, command: str, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error names the file, the key, and the nearest known key."""
+    (folder / FILE).write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert run(command.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert FILE in err
+    assert said in err
+
+
+def test_a_mistake_does_not_keep_help_away(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / FILE).write_text("[propose", encoding="utf-8")
+    assert run(["propose", "--help"]) == 0
+    assert "--reads" in capsys.readouterr().out
+    assert run(["config", "show"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("[rollout.apply]\nyes = true", "rollout apply x"),
+        ("[rollout]\nwave = 2", "rollout apply x"),
+        ('[rollout]\nauth = "cli"', "rollout status x"),
+        ('[rollout.rollback]\nswap = ["a"]', "rollout rollback x"),
+        ("[rollout.plan]\naccept-short-window = true", "rollout plan x --out o"),
+        ("[prune]\nyes = true", "prune --keep-days 3"),
+        ('[load]\ncovers = "2026-01-01..2026-02-01"', "load x"),
+    ],
+)
+def test_what_confirms_a_change_is_typed(
+    text: str, command: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not even a file that the user names confirms, and no variable does."""
+    assert "which no file sets" in refusal(capsys, text, *command.split())
+    (folder / FILE).unlink()
+    assert "which no file sets" in refusal(capsys, text, *command.split(), "--config", NAMED, file=NAMED)
+    assert not [
+        name
+        for one in commands()
+        for option in options_of(one)
+        if option_name(option) in ("yes", "ask")
+        for name in option.envvar or ()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ('[watch]\nwebhook = ["json=https://example.com"]', "watch"),
+        ('[collect]\ncloud = "cloud.json"', "collect"),
+        ("[load]\ntrust-collections = true", "load"),
+        ("[roles.no-new-access]\nallow-new-roles = true", "roles no-new-access"),
+        ("[check]\nlist = true", "check"),
+        ('[verify]\nsigners = "s"', "verify"),
+        ('[propose]\nout = "../elsewhere"', "propose"),
+        ('[report]\nout = "/tmp/report.html"', "report"),
+        ('[report]\nout = "link/report.html"', "report"),
+        ('db = "../s.duckdb"', "status"),
+    ],
+)
+@pytest.mark.everyday
+def test_only_a_named_file_sends_trusts_and_leaves_its_folder(
+    text: str, command: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file in a cloned repository is another person's until the user names it."""
+    (folder / "link").symlink_to("/tmp")  # noqa: S108  no file is written there
+    said = refusal(capsys, text, *command.split())
+    assert "only a file" in said
+    assert "--config rightsize.toml" in said
+    key = text.partition("\n")[2].partition(" ")[0] or "db"
+    assert shown(capsys, *command.split(), "--config", FILE)[key][1].startswith("rightsize.toml: ")
+
+
+def test_every_rule_names_an_option() -> None:
+    """A renamed option does not lose its protection unnoticed."""
+    known = {
+        name
+        for one in commands()
+        for option in options_of(one)
+        for words in [one.path.split()]
+        for name in (
+            option_name(option),
+            *(f"{' '.join(words[:i])} {last}" for i in (1, 2) for last in (option_name(option), "*")),
+        )
+    }
+    assert (TYPED | NOT_IN_FOUND_FILE) - known == set()
+
+
+def test_no_variable_sets_options_of_two_commands() -> None:
+    """The specific variable of each option is its own."""
+    names = [
+        next(variables_of(one.path, option), "")
+        for one in commands()
+        for option in options_of(one)
+        if option_name(option) != "config"
+    ]
+    assert [name for name, number in Counter(filter(None, names)).items() if number > 1] == []
+    assert "RIGHTSIZE_ROLLOUT_PLAN_OUT" in names
+
+
+def test_a_wrong_value_of_a_variable_names_the_variable(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RIGHTSIZE_PROPOSE_READS", "some")
+    for words in (["propose"], ["config", "show", "propose"], ["config", "show"]):
+        assert run(words) == 2
+        assert "`RIGHTSIZE_PROPOSE_READS`" in capsys.readouterr().err
+
+
+def test_show_lists_what_is_set_for_all_commands_once(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / FILE).write_text(
+        'db = "s.duckdb"\n[review]\nreview = "r.jsonl"\n[propose]\nlifecycle = true\n', encoding="utf-8"
+    )
+    monkeypatch.setenv("RIGHTSIZE_QUIET", "0")
+    monkeypatch.setenv("RIGHTSIZE_PROPOSE_PEERS", "no")
+    monkeypatch.setenv("RIGHTSIZE_PROPOSE_PEEERS", "no")
+    assert run(["config", "show", "-o", "csv"]) == 0
+    out, err = capsys.readouterr()
+    assert [(row["command"], row["option"], row["value"]) for row in csv.DictReader(io.StringIO(out))] == [
+        ("", "db", "s.duckdb"),
+        ("", "quiet", "false"),
+        ("propose", "lifecycle", "true"),
+        ("propose", "peers", "false"),
+        ("review", "review", "r.jsonl"),
+    ]
+    assert "`RIGHTSIZE_PROPOSE_PEEERS` sets no option" in err
+
+
+def test_a_plan_records_options_from_wherever_they_come(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `plan.json` has as options is the same for a file, a variable and the command line."""
+    recorded: list[dict[str, Any]] = []
+
+    def record(_db: Path, options: PlanOptions, *_: Any, **__: Any) -> None:
+        recorded.append(options.as_json())
+        raise InputError("no plan is wanted here")
+
+    monkeypatch.setattr(propose_workflow, "propose_plan", record)
+    typed = [
+        "--reads",
+        "none",
+        "--max-break",
+        "0.1",
+        "--roles",
+        "3",
+        "--as-of",
+        "2026-09-01",
+        "--standby",
+        "/a",
+        "--min-days",
+        "20",
+    ]
+    assert run(["propose", *typed]) == 5
+    (folder / FILE).write_text(
+        '[propose]\nreads = "none"\nmax-break = 0.1\nroles = 3\nas-of = 2026-09-01\nstandby = ["/a"]\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("RIGHTSIZE_PROPOSE_MIN_DAYS", "20")
+    assert run(["propose"]) == 5
+    (folder / FILE).unlink()
+    monkeypatch.delenv("RIGHTSIZE_PROPOSE_MIN_DAYS")
+    assert run(["propose"]) == 5
+    assert recorded[0] == recorded[1] != recorded[2]
