@@ -1,7 +1,7 @@
 """Write the manual pages from the commands: one for each command, and `rightsize(1)`, which lists them.
 
-`python -m rightsize.cli.man man` writes them into the folder `man`, which the wheel installs as `share/man/man1`; a
-test compares the two. The macros are those of man(7).
+`python -m rightsize.cli.man docs/man` writes them into the folder `docs/man`, which the wheel installs as
+`share/man/man1`; a test compares the two. The macros are those of man(7).
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ import pytest
 from rightsize.cli.man import man_pages
 from rightsize.cli.registry import COMMANDS
 
-MAN = Path(__file__).resolve().parents[2] / "man"
+MAN = Path(__file__).resolve().parents[2] / "docs" / "man"
 
 
 def test_the_pages_are_those_of_the_commands() -> None:
-    """Whoever changes a command writes them anew: `python -m rightsize.cli.man man`."""
+    """Whoever changes a command writes them anew: `python -m rightsize.cli.man docs/man`."""
     pages = man_pages()
     assert {path.name: path.read_text(encoding="ascii") for path in MAN.iterdir()} == pages
     assert pages.keys() == {
