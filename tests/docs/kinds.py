@@ -16,8 +16,12 @@ SECTIONS = {
     "Explanation": "explanation",
 }
 """The section of each kind, as `mkdocs.yml` names it."""
-ELSEWHERE = frozenset({"commands", "controls", "schema", "sources", "tried", "security", "kql", "loopback"})
+ELSEWHERE = frozenset(
+    {"commands", "controls", "python-api", "schema", "sources", "tried", "security", "kql", "loopback"}
+)
 """Pages that a program writes, and those that people read outside of the site first."""
+WITHOUT_COMMANDS = frozenset({"pipelines", "python", "releasing"})
+"""Guides to be copied into a pipeline or a program."""
 ON_THE_DEMO = (
     *("answers", "data-planes", "directory-roles", "federated-trust", "glossary", "graph", "layers", "proposals"),
     *("reach", "report", "signals", "verdicts"),

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.docs.blocks import ROOT, blocks
-from tests.docs.kinds import ELSEWHERE, SECTIONS, kinds, nav, pages_below, pages_to_run
+from tests.docs.kinds import ELSEWHERE, SECTIONS, WITHOUT_COMMANDS, kinds, nav, pages_below, pages_to_run
 
 DOCS = ROOT / "docs"
 OF = {name: kind for kind, names in kinds().items() for name in names}
@@ -42,7 +42,7 @@ def test_a_page_begins_with_what_the_reader_can_do_and_its_kind(name: str) -> No
 def test_commands_of_a_guide_are_ready_to_copy(name: str) -> None:
     """Each block with commands is a transcript or a script: no command stands beside prose that no shell takes."""
     shown = [block for block in blocks(DOCS / f"{name}.md") if any(block.command_lines())]
-    assert shown
+    assert bool(shown) == (name not in WITHOUT_COMMANDS)
     assert [block.place for block in shown if not block.is_transcript and not block.is_script] == []
 
 
