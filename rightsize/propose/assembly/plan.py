@@ -146,6 +146,8 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     reading, settings = basis.reading, basis.settings
     today, use, tenant, options = reading.today, reading.use, reading.analysis.tenant, settings.options
     demands = _demand_input(reading, settings, settings.privilege)
+    # The costs come first and the drafts go early: together with the proposals they would be the peak of memory.
+    reads = price_reads(_staying_input(reading, settings), today.orphans, tenant.may_reach)
     granted, separation = _settled(basis, settings.privilege), {}
     if options.separate_layers:
         demands, granted, found = separate(granted, demands, tenant, lambda privilege: _settled(basis, privilege))
@@ -164,6 +166,8 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     calls = ReplayInput(basis.calls, roles, today.orphans, tenant, reading.inputs, use.requests)
     outcome = replay_drafts(drafts, new, calls)
     proposals = write_proposals(drafts, proofs, new, basis.bounds, _proposal_input(reading, options, demands))
+    optimum, curve = granted.optimum, granted.curve
+    del calls, demands, drafts, granted, ordered, proofs
     step("summing up the plan")
     summaries = summarise_roles(new.definitions, role_uses, evidence, proposals, today.book)
     return Plan(
@@ -179,9 +183,9 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
         replay=outcome.as_json(),
         verdicts=count_verdicts(reading.analysis.verdicts),
         names=_names(reading, new),
-        optimum=granted.optimum,
-        reads=price_reads(_staying_input(reading, settings), today.orphans, tenant.may_reach),
-        curve=granted.curve,
+        optimum=optimum,
+        reads=reads,
+        curve=curve,
         separation=separation,
         rests_on=take_readings(reading.inputs, (one.role for proposal in proposals for one in proposal.assignments)),
     )
