@@ -35,6 +35,7 @@ _KINDS: Mapping[str, str] = {
     "contain principal": "principal",
     "layers principal": "principal",
     "reach subject": "principal",
+    "roles check principal": "principal",
     "agents agent": "agent",
     "can operation": "operation",
     "who-can operation": "operation",

@@ -70,6 +70,7 @@ _FURTHER: Mapping[ExitCode, frozenset[str]] = {
             *(
                 "can",
                 "check",
+                "roles check",
                 "roles contains",
                 "roles no-new-access",
                 "roles not-granted",
@@ -86,7 +87,18 @@ _FURTHER: Mapping[ExitCode, frozenset[str]] = {
     ExitCode.EVIDENCE: frozenset(
         {
             *("analyze", "backtest", "can", "check", "contain", "differences", "doctor", "explain", "export", "layers"),
-            *("logs", "next", "plan comment", "plan files", "propose", "prune", "reach", "report", "roles expand"),
+            *(
+                "logs",
+                "next",
+                "plan comment",
+                "plan files",
+                "propose",
+                "prune",
+                "reach",
+                "report",
+                "roles check",
+                "roles expand",
+            ),
             *("review accept", "review defer", "review list", "review reject", "review reopen", "review walk"),
             *("rollout apply", "rollout plan", "rollout status", "verify", "watch", "who-can"),
         }

@@ -44,7 +44,7 @@ NOT_IN_FOUND_FILE = frozenset(
         # Whom to believe.
         *("trust-collections", "signers", "signer", "key", "contain-rules", "review by"),
         # What decides a gate, which a pull request could loosen, and what is deleted.
-        *("check *", "verify *", "roles no-new-access *", "roles not-granted *", "prune keep-days"),
+        *("check *", "verify *", "roles check *", "roles no-new-access *", "roles not-granted *", "prune keep-days"),
     }
 )
 """Options that a file sets only if the user names that file: a file that was found may be another person's."""
