@@ -231,6 +231,7 @@ BREADTH = f"""
 """SQL for days with calls of what attackers seek on many resources, at least `$least` and twice the most of any day.
 
 Columns: `principal_id, of, risk, day, resources, first_seen`; `made` of the resources, which the principal created
-within `$fresh` days by a call that is not itself of the class, as a snapshot is; the `days` with such calls before, the `total` of resources on them and the `most`; `kind_days`
-and `kind_total` of all principals of the kind before, of days with two resources or more.
+within `$fresh` days by a call that is not itself of the class, as a snapshot's is; the `days` with such calls before,
+the `total` of resources on them and the `most`; `kind_days` and `kind_total` of all principals of the kind before, of
+days with two resources or more.
 """

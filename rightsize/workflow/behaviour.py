@@ -36,8 +36,8 @@ from rightsize.store.stored_analysis import has_current_answers
 from rightsize.store.suspicion import NEWEST_DAY
 
 _HISTORY_DAYS = 180
-# Days of history in which earlier grants and runs are looked for.
-_STEPS_DAYS = 15
+# Days of history in which earlier grants, the habit of giving them, and runs are looked for.
+_STEPS_DAYS = 43
 # A role is given to a principal by name or through a group; the body of the call or the listing says to whom.
 _GIVEN = """
     WITH writes AS (
