@@ -15,9 +15,21 @@ def sought_classes(names: pl.Series) -> pl.Series:
 
     The rules are those for operations of Azure that carry data away, and those for actions of the directory.
     """
-    rules = [(row["pattern"], row["risk"]) for row in rows_of("behaviour_risks")]
+    rules = [(row["pattern"], row["risk"]) for row in rows_of("behaviour_risks") if not row["only_breadth"]]
     rules += [(f"microsoft.directory/{row['pattern'].removeprefix('*/')}", row["risk"])
               for row in rows_of("directory_risk") if row["pattern"].startswith("*/")]  # fmt: skip
+    return _classes(names, rules)
+
+
+def breadth_classes(names: pl.Series) -> pl.Series:
+    """Return for each folded operation the class in which its resources of a day are counted, null for its own class.
+
+    Access to a disk reads its secrets, and on many disks a day it carries data away as a snapshot does.
+    """
+    return _classes(names, [(row["pattern"], row["risk"]) for row in rows_of("behaviour_risks") if row["only_breadth"]])
+
+
+def _classes(names: pl.Series, rules: list[tuple[str, str]]) -> pl.Series:
     found = first_match(names, [pattern for pattern, _ in rules])
     return pl.DataFrame({"rule": found}).select(
         pl.col("rule").replace_strict(range(len(rules)), [risk for _, risk in rules], default=None,

@@ -220,7 +220,9 @@ BREADTH = f"""
         SELECT c.principal_id, c.risk, c.day, count(*) AS made
         FROM listed AS c JOIN begun AS b USING (resource) JOIN ({_PEOPLE}) AS p USING (actor_key)
         JOIN base.operation_names AS o USING (operation_key)
-        WHERE p.principal_id = c.principal_id AND ends_with(o.folded, '/write') AND c.day - b.first_seen::DATE <= $fresh
+        LEFT JOIN ({_SOUGHT}) AS s ON s.operation_key = b.operation_key AND s.risk = c.risk
+        WHERE p.principal_id = c.principal_id AND ends_with(o.folded, '/write') AND s.risk IS NULL
+            AND c.day - b.first_seen::DATE <= $fresh
         GROUP BY ALL
     )
     SELECT w.*, coalesce(k.kind_days, 0)::BIGINT AS kind_days, coalesce(k.kind_total, 0)::BIGINT AS kind_total,
@@ -229,6 +231,7 @@ BREADTH = f"""
 """SQL for days with calls of what attackers seek on many resources, at least `$least` and twice the most of any day.
 
 Columns: `principal_id, of, risk, day, resources, first_seen`; `made` of the resources, which the principal created
-within `$fresh` days; the `days` with such calls before, the `total` of resources on them and the `most`; `kind_days`
-and `kind_total` of all principals of the kind before, of days with two resources or more.
+within `$fresh` days by a call that is not itself of the class, as a snapshot's is; the `days` with such calls before,
+the `total` of resources on them and the `most`; `kind_days` and `kind_total` of all principals of the kind before, of
+days with two resources or more.
 """

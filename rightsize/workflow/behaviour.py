@@ -16,6 +16,7 @@ from rightsize.analyze.behaviour.judge import FINDINGS_SCHEMA, judge_behaviour, 
 from rightsize.analyze.behaviour.sleeping_grants import SILENT
 from rightsize.analyze.text import folded
 from rightsize.model.progress import step
+from rightsize.rules.behaviour import breadth_classes
 from rightsize.rules.escalation import escalation_rules
 from rightsize.store.connection import Store
 from rightsize.store.content_revision import CONTENT_REVISION
@@ -35,8 +36,8 @@ from rightsize.store.stored_analysis import has_current_answers
 from rightsize.store.suspicion import NEWEST_DAY
 
 _HISTORY_DAYS = 180
-# Days of history in which earlier grants and runs are looked for.
-_STEPS_DAYS = 15
+# Days of history in which earlier grants, the habit of giving them, and runs are looked for.
+_STEPS_DAYS = 43
 # A role is given to a principal by name or through a group; the body of the call or the listing says to whom.
 _GIVEN = """
     WITH writes AS (
@@ -107,7 +108,9 @@ def behaviour_inputs(
     names = store.frame("SELECT folded AS name FROM base.operation_names")["name"]
     sought = sought_among(classes_of(names, operations, monitoring))
     asked = {**span, "sought": sought["name"].to_list(), "risks": sought["risk"].to_list()}
-    wide = {"wide": list(breadth.CLASSES), "least": breadth.LEAST, "fresh": breadth.FRESH}
+    counted = sought.select("name", risk=pl.coalesce(breadth_classes(sought["name"]), "risk"))
+    wide = {"risks": counted["risk"].to_list(), "wide": list(breadth.CLASSES), "least": breadth.LEAST,
+            "fresh": breadth.FRESH}  # fmt: skip
     return BehaviourInputs(
         days=store.frame(FIRST_ROWS, {**span, **lately}),
         active=_of_days(store, active_days(USAGE_BY_DAY, LEAST_DAYS), span, only),

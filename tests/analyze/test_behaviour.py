@@ -437,6 +437,14 @@ def test_resetting_passwords_is_no_habit_of_assigning_roles(life: Life) -> None:
     assert life.facts()["after_privilege"][0] == 4.0
 
 
+def test_who_gives_privilege_each_second_week_surprises_less_by_what_follows(life: Life) -> None:
+    bits, _ = [], life.did(ANN, KEYS)
+    for ago in (5, 19, 33):
+        life.did(ANN, ASSIGN, day=DAY - dt.timedelta(days=ago), scope=GROUP)
+        bits.append(life.facts()["after_privilege"][0])
+    assert bits[0] == 4.0 > bits[1] > bits[2] > 1.0
+
+
 def test_the_first_end_of_a_month_is_no_burst(life: Life) -> None:
     short = Life().works(ANN, days=30).did(ANN, RESTART, calls=400)
     assert "burst" not in short.facts()

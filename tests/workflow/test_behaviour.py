@@ -17,6 +17,8 @@ from rightsize.store.connection import Store, open_store
 from rightsize.workflow.behaviour import behaviour_inputs
 from tests.analyze.habits import counted
 from tests.bench.bench_signals import all_rows
+from tests.bench.planted_attacks import ACCESS, KEYS, SNAPSHOT
+from tests.bench.quiet_tenant import event_rows, load_frames, operation_rows, scope_of, who
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +60,23 @@ def test_a_day_by_itself_is_judged_as_among_all(store: Store, whole: Behaviour) 
     alike(alone, whole, days)
     expected = told.filter(pl.col("day").is_in(days)).select("principal_id", "day")
     assert set(reported_days(alone).rows()) == set(expected.rows())
+
+
+def test_snapshots_count_with_disks_but_not_what_a_new_environment_has(tmp_path: Path) -> None:
+    """Who creates a snapshot takes the data with that very call; who creates an account reads its keys afterwards."""
+    create = "Microsoft.Storage/storageAccounts/write"
+    work = [(1, day, SNAPSHOT, "") for day in range(3)]
+    work += [(1, 5, operation, str(number)) for number in range(3) for operation in (SNAPSHOT, ACCESS)]
+    work += [(2, 5, operation, str(number)) for operation in (create, KEYS) for number in range(6)]
+    at = dt.datetime(2026, 1, 5, 10)
+    calls = pl.DataFrame(
+        [
+            {"principal": one, "time": at + dt.timedelta(days=day, minutes=minute), "operation": operation,
+             "scope": scope_of(0, operation) + name, "ip": "198.51.100.7"}
+            for minute, (one, day, operation, name) in enumerate(work)
+        ]
+    )  # fmt: skip
+    with open_store(tmp_path / "r.duckdb", read_only=False) as store:
+        load_frames(store, {"operations": operation_rows(), "event_rows": event_rows(calls)}, "made")
+        rows = behaviour_inputs(store).breadth.select("principal_id", "risk", "resources", "made")
+    assert set(rows.rows()) == {(who(1), "exfiltration", 6, 0), (who(2), "secret", 6, 6)}

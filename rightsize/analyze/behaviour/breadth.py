@@ -4,7 +4,8 @@ Whoever lists the keys of one account every day is no surprise, and a list of fo
 the first is compared with a geometric distribution, whose tail is heavier than Poisson's. Its mean is that of the
 principal's own days with such calls, drawn while there are few to that of the days on which its kind had more than one
 resource, since principals differ. A day below twice the busiest one of its past counts nothing, and a resource that the
-principal created itself within two weeks neither: whoever sets up an environment reads its keys.
+principal created itself within two weeks neither: whoever sets up an environment reads its keys. It counts if the call
+that created it is of the class itself, as that of a snapshot is.
 """
 
 from __future__ import annotations

@@ -36,6 +36,8 @@ _MOST_GATHERED = 1.0
 _DORMANT = 30
 _MONTH = 31
 _FOLLOWS = 14
+_HABIT = 42
+"""Days in which giving privilege counts as a habit; who does so each second week has one."""
 _OF_RISK = {
     "privilege": 4.0, "evasion": 4.0, "secret": 3.0, "code_execution": 3.0, "destruction": 3.0, "exfiltration": 3.0,
     "exposure": 2.0,
@@ -361,17 +363,17 @@ def _wakings(days: pl.DataFrame) -> pl.DataFrame:
 def _follow_ups(acts: pl.DataFrame, novel: pl.DataFrame) -> pl.DataFrame:
     """Return first uses where the same principal gave privilege within the two weeks before.
 
-    Who gives privilege on many days does so for work: the bits fall with the other days in these two weeks on the same
-    plane. Passwords that a help desk resets are no habit of assigning roles.
+    Who gives privilege now and then does so for work: the bits fall with the other days in the six weeks before on the
+    same plane. Passwords that a help desk resets are no habit of assigning roles.
     """
     steps = acts.filter(pl.col("risk") == "privilege").select("principal_id", "plane", "group", given="first_seen")
-    recent = (pl.col("first_seen") > pl.col("given")) & (
-        pl.col("first_seen") - pl.col("given") <= pl.duration(days=_FOLLOWS)
-    )
+    after = pl.col("first_seen") - pl.col("given")
+    recent = after.is_between(pl.duration(days=0), pl.duration(days=_FOLLOWS), closed="right")
+    lately = after.is_between(pl.duration(days=0), pl.duration(days=_HABIT), closed="right")
     days = novel.select("principal_id", "plane", "first_seen", "name").join(
         steps.drop("group"), on=["principal_id", "plane"]
     )
-    habit = days.filter(recent).group_by("principal_id", "first_seen", "name").agg(
+    habit = days.filter(lately).group_by("principal_id", "first_seen", "name").agg(
         habit=pl.col("given").dt.date().n_unique() - 1
     )  # fmt: skip
     used = novel.join(steps, on=["principal_id", "plane", "group"]).filter(recent)
