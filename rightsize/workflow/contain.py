@@ -135,6 +135,7 @@ class ContainResult:
                 for key, word in found.stays.items()
             ],
             "groups": list(found.groups),
+            "calls_not_kept": found.forgone.to_dicts(),
             "agents": self._agents(),
             "options": [one.as_json() for one in self.options],
             "left_behind": self.left.document(),
