@@ -301,10 +301,24 @@ def _summed() -> list[pl.Expr]:
     ]
 
 
+def with_used(analysis: Analysis, credited: pl.DataFrame) -> Analysis:
+    """Return an analysis in which more calls of `usage` are credited: `(u, a, reason)`, as `Attributed.used`."""
+    more = _credited_rows(analysis.usage, credited, analysis.tenant)
+    return replace(
+        analysis,
+        verdicts=pl.concat([analysis.verdicts, _declared(more)]),
+        credited=pl.concat([analysis.credited, credited.select(analysis.credited.columns)]),
+    )
+
+
 def _used(usage: pl.DataFrame, attributed: Attributed, tenant: Tenant) -> pl.DataFrame:
+    return _credited_rows(usage, attributed.used, tenant)
+
+
+def _credited_rows(usage: pl.DataFrame, credited: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     assignments = tenant.assignments.select("a", "role_assignment_id", "state")
     return (
-        attributed.used.join(usage, on="u")
+        credited.join(usage, on="u")
         # A principal that could not be resolved keeps the name in the log.
         .with_columns(principal_id=pl.coalesce("principal_id", "principal_name"))
         .group_by("a", "principal_id", "plane", "place", "name", "reason")

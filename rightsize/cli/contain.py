@@ -13,6 +13,7 @@ from rightsize.cli.narration import say
 from rightsize.cli.options import EmergencyAccess, WholeWindow
 from rightsize.model.errors import UsageError
 from rightsize.model.times import read_instant, read_last_instant
+from rightsize.model.wording import counted
 from rightsize.render import left_behind, summary
 from rightsize.render.containment_reach import STEPS, reads_text
 from rightsize.render.escape import for_shell
@@ -140,6 +141,11 @@ def _tell(result: workflow.ContainResult, dwell: timedelta | None, since: dateti
         say("none of its calls is suspect, so all of them count as need: `--since` sets the start of the suspect time")
     else:
         say(f"{result.suspect} suspect calls since {result.first_suspect:%Y-%m-%d %H:%M} UTC do not count as need")
+    if (forgone := result.containment.forgone.height) > 0:
+        say(
+            f"{counted(forgone, 'earlier use')} not kept: today only suspect assignments would allow it, and they did "
+            "not exist at the time"
+        )
     if result.fitting_days is not None:
         say(
             f"the logs fit a window of {result.fitting_days} days, which is shorter: what they do not cover counts as "

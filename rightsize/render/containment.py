@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rightsize.model.plan import Plan
@@ -42,6 +42,7 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
     if document["groups"]:
         named = ", ".join(for_markdown(plan.names.get(group, group)) for group in document["groups"])
         lines += ["", f"It also has access through the groups {named}, which no plan changes."]
+    lines += _not_kept(document["calls_not_kept"], plan)
     lines += reads_lines(document["unlogged_reads"])
     lines += reach_lines(document)
     lines += left_behind_section(document["left_behind"], plan.names)
@@ -66,6 +67,20 @@ def _stays(title: str, document: Mapping[str, Any], plan: Plan, *, by_request: b
         f"- {_place(one, plan)} ({one['state']}): {for_markdown(text)}" for one, text in zip(rows, why, strict=True)
     ]
     return ["", f"## {title}", "", *said] if said else []
+
+
+def _not_kept(calls: Sequence[Mapping[str, Any]], plan: Plan) -> list[str]:
+    """Return the section about earlier calls that only suspect assignments allow today; at most ten of them."""
+    if not calls:
+        return []
+    lines = [
+        f"- {for_markdown(one['operation'])} at {for_markdown(short_scope(one['scope'], plan.names))}, last at "
+        f"{one['last_seen']:%Y-%m-%d %H:%M:%S} UTC"
+        for one in calls[:_SHOWN]
+    ]
+    more = len(calls) - len(lines)
+    lines += [f"- and {more} more, in `containment.json`"] if more else []
+    return ["", "## Earlier work that is not kept", "", _EARLIER, "", *lines]
 
 
 def _place(one: Mapping[str, Any], plan: Plan) -> str:
@@ -107,6 +122,11 @@ def _agents(agents: Mapping[str, Any]) -> list[str]:
     ]
 
 
+_SHOWN = 10
+_EARLIER = (
+    "These calls are not suspect. Of today's assignments only suspect ones allow them, and those did not exist when "
+    "they were made. The calls went through access that is gone or not known, so the plan does not keep them."
+)
 _WHERE = (
     "rightsize never sends them. A path with an `api-version` goes to Azure Resource Manager "
     "(https://management.azure.com), every other to Microsoft Graph (https://graph.microsoft.com/v1.0)."

@@ -73,7 +73,7 @@ class ContainResult:
         options: Requests that people may send in addition.
         left: What they left behind in the suspect time.
         reach: What an attacker reaches from it before and after, and what still leads on without its sign-in.
-        suspect: Number of its calls in quarantine.
+        suspect: Number of its calls in quarantine; where it has none, of the suspect and held calls of its days.
         first_suspect: The time of the first of them.
         seconds: Seconds from opening the store to the plan on disk.
         out: The folder that was written.
@@ -135,6 +135,7 @@ class ContainResult:
                 for key, word in found.stays.items()
             ],
             "groups": list(found.groups),
+            "calls_not_kept": found.forgone.to_dicts(),
             "agents": self._agents(),
             "options": [one.as_json() for one in self.options],
             "left_behind": self.left.document(),

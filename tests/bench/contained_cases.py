@@ -28,10 +28,12 @@ class Contained:
     """Counts over the culprits of a case.
 
     Attributes:
-        allowed: Distinct malicious calls that a role of Azure allows today.
+        allowed: Distinct malicious calls that a role of Azure allows today, without those of `own`.
         left: Those of them that a role still allows after the plan.
-        needs: Distinct calls of the months before that a role allows today.
+        own: Malicious calls of an operation that the culprit had used in that resource group before: a need that stays.
+        needs: Distinct calls of the months before that a role allowed then and today.
         lost: Those of them that no role allows after the plan.
+        older: Calls of the months before that only roles allow today which were given after the call.
         listed: Entries of what the culprits left behind; None where the containment does not list any.
         changes: Assignments that the plans change.
         failed: Containments that ended in an error of rightsize; they cut nothing.
@@ -39,8 +41,10 @@ class Contained:
 
     allowed: int = 0
     left: int = 0
+    own: int = 0
     needs: int = 0
     lost: int = 0
+    older: int = 0
     listed: int | None = None
     changes: int = 0
     failed: int = 0
@@ -48,8 +52,11 @@ class Contained:
     def __str__(self) -> str:
         behind = "" if self.listed is None else f", {self.listed} left behind listed"
         behind += f", {self.failed} failed" if self.failed else ""
+        own = f" and {self.own} used before" if self.own else ""
+        older = f" and {self.older} from before the role" if self.older else ""
         return (
-            f"cut {self.allowed - self.left} of {self.allowed}, kept {self.needs - self.lost} of {self.needs}{behind}"
+            f"cut {self.allowed - self.left} of {self.allowed}{own}, "
+            f"kept {self.needs - self.lost} of {self.needs}{older}{behind}"
         )
 
 
@@ -71,8 +78,8 @@ def contain_case(db: Path, out: Path, malicious: pl.DataFrame, before: pl.DataFr
     ):
         with open_store(db, read_only=True) as store:
             held = store.rows(
-                "SELECT role_assignment_id AS id, lower(role_definition_id) AS role, lower(scope) AS scope "
-                "FROM role_assignments WHERE principal_id = $who AND state = 'active'", {"who": culprit},
+                "SELECT role_assignment_id AS id, lower(role_definition_id) AS role, lower(scope) AS scope, "
+                "created_on FROM role_assignments WHERE principal_id = $who AND state = 'active'", {"who": culprit},
             )  # fmt: skip
         today = [(row["role"], row["scope"]) for row in held]
         try:
@@ -84,11 +91,16 @@ def contain_case(db: Path, out: Path, malicious: pl.DataFrame, before: pl.DataFr
         except InternalError:
             result, found.failed = None, found.failed + 1
         after, known = _after(held, result), roles | _new_roles(result)
-        bad, good = (_distinct(calls, culprit) for calls in (malicious, before))
-        allowed = [call for call in bad if _allows(known, today, call)]
-        needs = [call for call in good - bad if _allows(known, today, call)]
+        bad, good = (_last_of(calls, culprit) for calls in (malicious, before))
+        used = [call for call, last in good.items() if _allows(known, _given(held, last), call)]
+        own = {(operation, _group(scope)) for operation, scope in used}
+        possible = [call for call in bad if _allows(known, today, call)]
+        allowed = [(operation, scope) for operation, scope in possible if (operation, _group(scope)) not in own]
+        needs = [call for call in used if call not in bad]
         found.allowed += len(allowed)
+        found.own += len(possible) - len(allowed)
         found.left += sum(_allows(known, after, call) for call in allowed)
+        found.older += sum(_allows(known, today, call) for call in good.keys() - used)
         found.needs += len(needs)
         found.lost += sum(not _allows(known, after, call) for call in needs)
         found.changes += len(result.containment.plan.proposals) if result else 0
@@ -97,9 +109,21 @@ def contain_case(db: Path, out: Path, malicious: pl.DataFrame, before: pl.DataFr
     return found
 
 
-def _distinct(calls: pl.DataFrame, who: str) -> set[tuple[str, str]]:
+def _last_of(calls: pl.DataFrame, who: str) -> dict[tuple[str, str], dt.datetime]:
+    """Return the distinct calls of a principal, each with the time of the last one."""
     mine = calls.filter(pl.col("principal_id") == who)
-    return set(mine.select(pl.col("operation", "scope").str.to_lowercase()).unique().iter_rows())
+    last = mine.group_by(pl.col("operation", "scope").str.to_lowercase()).agg(pl.col("time").max())
+    return {(operation, scope): time for operation, scope, time in last.iter_rows()}
+
+
+def _given(held: Iterable[Mapping[str, Any]], time: dt.datetime) -> list[Grant]:
+    """Return the grants that existed at a time."""
+    return [(row["role"], row["scope"]) for row in held if row["created_on"] is None or row["created_on"] <= time]
+
+
+def _group(scope: str) -> str:
+    """Return the resource group of a scope."""
+    return scope.split("/providers/", maxsplit=1)[0]
 
 
 def _after(held: Iterable[Mapping[str, str]], result: ContainResult | None) -> list[Grant]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 from rightsize.render.containment import write_page
 
 HOSTILE = "x](http://evil.example)\n# <b>|a|</b>\u202e"
+TIME = dt.datetime(2026, 3, 2, 1)
 COUNTS = {"identities": 1, "resources": 0, "secrets": 2, "cells": 3, "takes_tenant": False}
 SUB = "/subscriptions/00000000-0000-0000-0000-0000000000a1"
 
 
-def page(**more: Any) -> str:
+def page(calls: int = 1, **more: Any) -> str:
     stays = [
         {"role_assignment_id": "a", "state": state, "role": HOSTILE, "scope": f"{SUB}/resourceGroups/{HOSTILE}",
          "reason": "its activation settings are not loaded", "by_request": by_request}
@@ -28,6 +30,7 @@ def page(**more: Any) -> str:
     }  # fmt: skip
     document = {
         "name": HOSTILE, "suspect_calls": 2, "first_suspect": None, "changes": [], "stays": stays, "groups": [HOSTILE],
+        "calls_not_kept": [{"operation": HOSTILE, "scope": HOSTILE, "last_seen": TIME}] * calls,
         "agents": None, "options": [], "reach": {"today": COUNTS, "while_tokens_last": COUNTS, "and_options": COUNTS},
         "left_behind": {"things": [], "contain_next": [], "others": [], "not_shown": []},
         "without_sign_in": after | more, "unlogged_reads": reads,
@@ -50,6 +53,13 @@ def test_what_a_request_ends_is_told_apart_from_what_people_decide() -> None:
     ends, decide = text.index("a request below ends"), text.index("What people have to decide")
     assert text.count("its activation settings are not loaded") == 2
     assert ends < text.index("(eligible)") < decide < text.index("(active)")
+
+
+def test_ten_of_the_earlier_calls_that_are_not_kept_are_listed() -> None:
+    text = page(calls=12)
+    assert "## Earlier work that is not kept" in text
+    assert text.count("last at 2026-03-02 01:00:00 UTC") == 10
+    assert "- and 2 more, in `containment.json`" in text
 
 
 @pytest.mark.parametrize("blocked", [True, False])

@@ -77,7 +77,7 @@ def test_what_an_unusual_day_used_first_is_suspect_though_every_signal_is_truste
         named = store.frame("SELECT signal_id FROM base.signals")["signal_id"]
         replace_decisions(con, [trust | {"signal_id": one} for one in named])
     result = contain_principal(db, "jonas.keller@aldervalley.example", tmp_path / "plan")
-    assert result.suspect == 0
+    assert result.suspect > 0, "its held use is counted by the day"
     assert "suspect" in {word for words in result.containment.why.values() for word in words}
     assert verify_plan(db, tmp_path / "plan").refusal is None
 

@@ -137,7 +137,8 @@ def read_basis(
 
 def _basis_of(reading: TenantReading, settings: PlanSettings) -> PlanBasis:
     bounds = bounds_of(reading, settings)
-    calls = distinct_uses(reading.inputs, reading.analysis.window.remembered)
+    window = reading.analysis.window
+    calls = distinct_uses(reading.inputs, window.remembered, since=window.first_day)
     return PlanBasis(without_single_uses(reading), settings, bounds, calls)
 
 

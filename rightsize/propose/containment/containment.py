@@ -4,7 +4,8 @@ An agent identity is contained with its user account, and a blueprint with all i
 
 Two kinds of its own assignments are changed: those that allowed the suspect calls, and those whose roles lead on, by
 an escalation or by defeating a layer of defence. Each is reduced to the use outside the suspect time, as an ordinary
-plan does it: narrowed, removed, or made eligible. Operations that no log can show are not kept, but for the reads of
+plan does it: narrowed, removed, or made eligible. `earlier_calls` decides what the calls count that were made before an
+assignment existed. Operations that no log can show are not kept, but for the reads of
 `kept_reads` where a person asks for them. All other assignments stay, above all those of other principals. An eligible
 assignment whose activation rules are not loaded and a running activation stay in the plan: `pim_requests` writes
 requests that end them. A group is never changed: `graph_requests` writes requests for the access that the principal
@@ -26,6 +27,7 @@ from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.plan import plan_from_reading
+from rightsize.propose.containment.earlier_calls import decide_earlier_calls
 from rightsize.propose.containment.kept_reads import KeptReads, keepable_reads, price_kept_reads
 from rightsize.propose.core.fingerprint import POLICY_NEEDS
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
@@ -55,6 +57,7 @@ class Containment:
         by_request: Those of `stays` that a request to Privileged Identity Management can end.
         places: For each of `stays` the name of its role, and its scope.
         reads: The reads that `keep_reads` keeps, or would keep.
+        forgone: Calls outside the suspect time that no longer count as needs, as `EarlierCalls.forgone`.
     """
 
     plan: Plan
@@ -65,6 +68,7 @@ class Containment:
     by_request: tuple[Key, ...]
     places: Mapping[Key, tuple[str, str]]
     reads: KeptReads
+    forgone: pl.DataFrame
 
 
 def contain(
@@ -100,6 +104,9 @@ def contain(
     why = _reasons(own, analysis, {*suspect, *_quarantined(analysis)})
     stays = {key: untouched[key] for key in why if untouched.get(key, "").partition(":")[0] in _STAYS}
     contained = tuple(sorted(key for key in why if key not in stays))
+    earlier = decide_earlier_calls(analysis, principals, contained, [key for key in contained if "suspect" in why[key]])
+    if earlier.analysis is not analysis:
+        reading = replace(read_tenant(inputs, earlier.analysis), analysis=analysis)
     kept = keepable_reads(reading.today.book.index)
     subjects, alone = reading.today.subjects, settings.left_alone
     left_alone, evidence = _confined(subjects, alone, reading.evidence, set(contained), kept if keep_reads else 0)
@@ -126,6 +133,7 @@ def contain(
             for key in sorted(left)
         },
         reads=priced,
+        forgone=earlier.forgone.filter(pl.col("role_assignment_id").is_in([id_ for id_, _ in changed])),
     )
 
 

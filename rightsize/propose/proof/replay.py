@@ -1,10 +1,12 @@
 """Replay recorded calls against a plan: every call outside quarantine that today's assignments allow.
 
-Each call is allowed, needs an activation, or is denied. A plan that denies a call is never written.
+Each call is allowed, needs an activation, or is denied. A plan that denies a call is never written. A call did not go
+through an assignment that was made after it or had ended before it, so a plan that takes away only such denies nothing.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -17,7 +19,8 @@ from rightsize.analyze.usage import use_by_day
 from rightsize.analyze.window import Window
 from rightsize.model.progress import through
 from rightsize.model.role_forms import permissions_from_json
-from rightsize.propose.proof.access_evaluator import Evaluator, in_parts, with_holders
+from rightsize.propose.core.expiry import EVER
+from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator, in_parts, with_holders
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import fold
@@ -48,7 +51,7 @@ class Outcomes:
     Attributes:
         active: Numbers of the uses that are allowed without an activation.
         waiting: Numbers of the uses that are allowed only after an activation.
-        denied: The uses that are denied, as `distinct_uses` returns them.
+        denied: The uses that are denied, as `distinct_uses` returns them, with `until` and `by` of `Evaluator.today`.
     """
 
     active: pl.Series
@@ -56,8 +59,13 @@ class Outcomes:
     denied: pl.DataFrame
 
 
-def distinct_uses(inputs: Inputs, window: Window) -> pl.DataFrame:
-    """Return the distinct unquarantined uses of the window, numbered: `use, principal_id, operation, place, plane`."""
+def distinct_uses(inputs: Inputs, window: Window, *, since: dt.date | None = None) -> pl.DataFrame:
+    """Return the distinct unquarantined uses of the window, numbered.
+
+    Columns: `use, principal_id, operation, place, plane`, and `first_seen` and `last_seen` in UTC. Uses from before the
+    day `since` have no times, so they count for assignments that were made after them.
+    """
+    is_dated = pl.lit(True) if since is None else pl.col("day") >= since
     days = inputs.usage_days
     people = days.select(pl.col("principal_id").unique().drop_nulls()).with_columns(who=folded(pl.col("principal_id")))
     names = people["who"].unique().sort()
@@ -69,8 +77,8 @@ def distinct_uses(inputs: Inputs, window: Window) -> pl.DataFrame:
         parts.append(
             use_by_day(replace(inputs, usage_days=part), window)
             .filter(pl.col("clean") > 0)
-            .select("principal_id", "place", "plane", operation="name")
-            .unique()
+            .group_by("principal_id", "place", "plane", operation="name")
+            .agg(pl.col("first_seen").filter(is_dated).min(), pl.col("last_seen").filter(is_dated).max())
             .sort("principal_id", "plane", "operation", "place")
             .collect()
         )
@@ -106,7 +114,27 @@ def replay_uses(
         for part in through(in_parts(uses), "replaying the calls", "parts")
     ]
     active, waiting = (pl.concat([getattr(one, name) for one in found]) for name in ("active", "waiting"))
-    return Outcomes(active, waiting, pl.concat([one.denied for one in found]))
+    denied = pl.concat([one.denied for one in found])
+    out_of_time = _out_of_time(denied, evaluator, tenant, inputs)
+    return Outcomes(active, waiting, denied.filter(~pl.col("use").is_in(out_of_time.implode())))
+
+
+def _out_of_time(denied: pl.DataFrame, evaluator: Evaluator, tenant: Tenant, inputs: Inputs) -> pl.Series:
+    """Return the uses for which every assignment that allows them today was made after them, or ended before them."""
+    listed = inputs.role_assignments.with_row_index("label").with_columns(pl.col("label").cast(pl.String))
+    assigned = listed.select(
+        "label",
+        holder=folded(pl.col("principal_id")),
+        place=place_of(pl.col("scope")),
+        role=folded(pl.col("role_definition_id")),
+        condition=pl.lit(None, dtype=pl.String),
+        last=pl.lit(EVER),
+    ).select(*GRANTS_SCHEMA)
+    found = evaluator.allowed_through(denied, tenant.may_reach, assigned).select("use", "label").unique()
+    dated = found.join(denied, on="use").join(listed.select("label", "created_on", "end_on"), on="label")
+    late = (pl.col("created_on") > pl.col("last_seen")).fill_null(False)
+    over = (pl.col("end_on") < pl.col("first_seen")).fill_null(False)
+    return dated.group_by("use").agg(misses=(late | over).all()).filter("misses")["use"]
 
 
 def asked_uses(

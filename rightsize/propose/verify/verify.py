@@ -127,7 +127,7 @@ def verify(plan: WrittenPlan, new_roles: Mapping[Folded, RoleDefinition], inputs
     newest = max([plan.window.last_day, *inputs.usage_days["day"].drop_nulls().unique()])
     window = replace(plan.window.remembered, last_day=newest)
     evaluator = Evaluator(case.roles, case.tenant.tree, read_role_requests(inputs, window))
-    outcomes, through = _replay(case, distinct_uses(inputs, window), evaluator)
+    outcomes, through = _replay(case, distinct_uses(inputs, window, since=plan.window.first_day), evaluator)
     changes = [
         *_changed(plan.rests_on, now),
         *_needed_since(case, now),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from rightsize.propose.containment.graph_requests import Option, write_options
 from rightsize.propose.containment.pim_requests import eligible_options
 from rightsize.propose.containment.reach_after import ReachAfter, ReachInput, reach_after
 from rightsize.propose.core.options import PlanOptions
+from rightsize.propose.needs.drafts import Key
 from tests.propose.small_tenant import DAY0, DAYS, SmallTenant
 
 Rows = list[dict[str, Any]]
@@ -32,7 +34,13 @@ class Contained:
 
 
 def contained(
-    tenant: SmallTenant, who: str, kind: str = "User", *, keep_reads: bool = False, **more: Rows
+    tenant: SmallTenant,
+    who: str,
+    kind: str = "User",
+    *,
+    keep_reads: bool = False,
+    suspect: Collection[Key] = (),
+    **more: Rows,
 ) -> Contained:
     """Contain a principal; `more` has the rows of the tables that no analysis of Azure roles reads."""
     inputs = tenant.inputs()
@@ -44,7 +52,8 @@ def contained(
             return held
         return pl.DataFrame(more.get(name, []), schema=empty(name).schema)
 
-    found = contain(inputs, analysis, [who], PlanOptions(forget_days=0), content_hash="0" * 64, keep_reads=keep_reads)
+    options_of = PlanOptions(forget_days=0)
+    found = contain(inputs, analysis, [who], options_of, content_hash="0" * 64, suspect=suspect, keep_reads=keep_reads)
     ends = eligible_options(who, found.by_request, inputs.role_assignments, found.plan.names, "0" * 64)
     options = write_options(who, kind, table_of, ends)
     is_blocked = any(one.name == "block_sign_in" for one in options)
