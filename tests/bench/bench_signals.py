@@ -292,10 +292,14 @@ def without(inputs: BehaviourInputs, calls: Sequence[Call], kept: Sequence[Call]
 
 
 def learnt_rows(store: Store, calls: Sequence[Call]) -> Iterator[Row]:
-    """Yield what a baseline of all calls would learn of the attackers, and what waits in quarantine instead."""
-    use = store.frame(
-        "SELECT principal_id, operation, scope, sum(succeeded + failed + started - suspect)::BIGINT AS clean, "
-        "sum(suspect)::BIGINT AS suspect FROM usage_days GROUP BY ALL"
+    """Yield what a plan learns of the attackers' uses, and what is held by signals or by behaviour instead."""
+    use = (
+        with_holds(store)("usage_days")
+        .group_by("principal_id", "operation", "scope")
+        .agg(
+            clean=(pl.col("succeeded") + pl.col("failed") + pl.col("started") - pl.col("suspect")).sum(),
+            suspect=pl.col("suspect").sum(),
+        )
     )
     use = use.with_columns(name=folded(use["operation"]), place=folded(use["scope"]))
     for attack in ATTACKS:
@@ -308,4 +312,4 @@ def learnt_rows(store: Store, calls: Sequence[Call]) -> Iterator[Row]:
         )
         held = use.join(made, on=["principal_id", "name", "place"])
         waits = held.filter((pl.col("clean") <= 0) & (pl.col("suspect") > 0)).height
-        yield f"{attack}: uses", f"{made.height}", f"{waits} wait in quarantine, {made.height - waits} are learnt"
+        yield f"{attack}: uses", f"{made.height}", f"{waits} are held, {made.height - waits} are learnt"
