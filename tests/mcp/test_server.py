@@ -252,6 +252,7 @@ def test_without_a_store_or_a_plan_the_answer_says_so(folder: Path, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.nightly
 def test_names_of_a_hostile_tenant_are_data(hostile_planned: Path) -> None:
     """No sentence has a name of the tenant in it, and no answer a character that hides or moves text."""
     store = hostile_planned / "store.duckdb"

@@ -166,7 +166,7 @@ def test_a_release_has_packages_notes_and_an_sbom_of_all_that_is_locked(tmp_path
     assert (tree / "dist" / wheel).read_bytes() == (dist / wheel).read_bytes()
     with zipfile.ZipFile(dist / wheel) as archive:
         tops = {name.partition("/")[0] for name in archive.namelist()}
-    assert tops == {"rightsize", f"rightsize_azure-{version}.dist-info"}
+    assert tops == {"rightsize", *(f"rightsize_azure-{version}.{part}" for part in ("data", "dist-info"))}
 
 
 def test_a_tag_of_another_version_releases_nothing(tmp_path: Path) -> None:

@@ -114,8 +114,7 @@ def test_no_script_of_a_pipeline_has_a_value_of_its_host_in_it() -> None:
     assert [script for script in scripts if re.search(r"\$\{\{|\$\[\[|\$\((?!mktemp)", script)] == []
 
 
-@pytest.mark.slow
-@pytest.mark.many(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("host", "exports"),
     [("github", "demo_exports"), ("azure-devops", "hostile_exports"), ("gitlab", "demo_exports")],
