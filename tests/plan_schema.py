@@ -9,7 +9,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 
-from rightsize.render.plan import plan_schema
+from rightsize.render.schemas import schema_text
 
 _SEEN: set[str] = set()
 """The shapes of proposals that passed: checking a proposal costs a millisecond."""
@@ -27,7 +27,7 @@ def check_plan(document: Any) -> None:
 @cache
 def validator(*, strict: bool = True) -> Draft202012Validator:
     """Return a validator of plans; `strict` refuses keys that the schema does not describe."""
-    schema = json.loads(plan_schema())
+    schema = json.loads(schema_text("plan"))
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(_closed(schema) if strict else schema)
 

@@ -1,4 +1,4 @@
-"""Answer the completion script of a shell: what could stand next on a command line."""
+"""Answer the completion script of a shell: find the completions of the word at the cursor."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SECONDS = 4.0
 """A shell that waits longer is worse than one that completes nothing."""
 _HELP = 70
 
-_KINDS: Mapping[str, str] = {
+_KINDS: Mapping[str, completions.Kind] = {
     "can principal": "principal",
     "explain principal": "principal",
     "contain principal": "principal",
@@ -56,17 +56,17 @@ _KINDS: Mapping[str, str] = {
     "--automation": "principal",
     "--exclude": "excluded",
 }
-"""What arguments and options name: `COMMAND ARGUMENT`, `COMMAND --OPTION`, or `--OPTION` of any command."""
+"""The kind of name that each takes: `COMMAND ARGUMENT`, `COMMAND --OPTION`, or `--OPTION` of any command."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What could stand at the place of a word.
+    """The completions of the word at the cursor.
 
     Attributes:
-        kind: `values`, or `files` where the shell itself knows best.
+        kind: `values`; or `files`, where the shell itself completes names of files.
         head: The part of the word before the value, such as `--at=`.
-        values: The values, each with a word on it.
+        values: The values, each with a description.
     """
 
     kind: str
@@ -75,7 +75,7 @@ class Offer:
 
 
 def answer(root: Any, given: Sequence[str]) -> NoReturn:
-    """Write what could stand next, in the form of the script of a shell, and end the process.
+    """Write the completions of a command line for the script of a shell, and end the process.
 
     Nothing is ever written to stderr.
 
@@ -101,7 +101,7 @@ def lines_of(root: Any, given: Sequence[str]) -> list[str]:
 
 
 def offer(root: Any, before: Sequence[str], word: str) -> Offer:
-    """Return what could stand at the place of a word, after other words."""
+    """Return the completions of a word that follows other words."""
     words = list(before)
     ctx = _resolve_context(root, {}, "rightsize", words)
     asked, beginning = _resolve_incomplete(ctx, list(before), word)
@@ -119,12 +119,14 @@ def offer(root: Any, before: Sequence[str], word: str) -> Offer:
     return Offer("values", head, [(str(item.value), item.help or "") for item in items])
 
 
-def _kind_of(command: Any, asked: Any) -> Any:
-    path = getattr(command, "path", "")
+def _kind_of(command: Any, asked: Any) -> completions.Kind | None:
+    """Return the kind of name that an argument or option of a command takes; None for others, and for a command."""
     if asked is command:
         return None
-    name = f"--{option_name(asked)}" if asked.param_type_name == "option" else asked.name
-    return _KINDS.get(f"{path} {name}", _KINDS.get(name) if name.startswith("-") else None)
+    if asked.param_type_name != "option":
+        return _KINDS.get(f"{command.path} {asked.name}")
+    name = f"--{option_name(asked)}"
+    return _KINDS.get(f"{command.path} {name}") or _KINDS.get(name)
 
 
 def _bash(root: Any, given: Sequence[str]) -> list[str]:

@@ -61,7 +61,7 @@ class Common:
 
     @property
     def is_table(self) -> bool:
-        """Whether the output is a table for people."""
+        """Whether the output format is `table`, which people read."""
         return self.output is OutputFormat.TABLE
 
     def show(

@@ -17,7 +17,7 @@ class Named:
     Attributes:
         name: An argument as it stands in the usage, or the forms of an option.
         meaning: Its help, in one line.
-        default: Its default as text; empty where there is none to tell.
+        default: Its default as text; empty where the page shows none.
         takes: What an option takes, such as `<path>`; empty for switches and arguments.
     """
 
@@ -29,11 +29,11 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class CommandPage:
-    """What is said of one command.
+    """The content of the page of one command.
 
     Attributes:
         path: The words after `rightsize`.
-        usage: The line that says how it is called.
+        usage: How it is called, in one line.
         help: The lines of its help.
         arguments: Its arguments.
         options: Its options, without `--help`.

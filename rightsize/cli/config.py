@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 
 from rightsize.cli.command import Common, command
 from rightsize.cli.command_groups import CommandGroup
-from rightsize.cli.configured import ConfiguredCommand, set_variable
+from rightsize.cli.configured import ConfiguredCommand, first_set
 from rightsize.cli.narration import say
 from rightsize.cli.option_rules import CONFIG, is_typed, option_name, options_of, variables_of
 from rightsize.cli.options import DEFAULT_DB
@@ -69,11 +69,17 @@ def _what_is_set(every: Iterable[tuple[ConfiguredCommand, CommandGroup]], common
     for one, group in every:
         for row in _rows((one, group), [], common):
             if row["source"] not in ("default", "command line"):
-                key = row["set_by"].rpartition(": ")[2].split(".")[:-1]
-                is_own = row["set_by"] == row["variable"]
-                command_name = " ".join(key) if row["source"] == "file" else row["command"] if is_own else ""
-                found.setdefault((command_name, row["option"], row["set_by"]), {**row, "command": command_name})
+                words = _set_for(row)
+                found.setdefault((words, row["option"], row["set_by"]), {**row, "command": words})
     return list(found.values())
+
+
+def _set_for(row: Mapping[str, Any]) -> str:
+    """Return the command, or the word above commands, whose option is set; empty where it is that of all commands."""
+    if row["source"] == "file":
+        _, _, key = row["set_by"].rpartition(": ")
+        return " ".join(key.split(".")[:-1])
+    return row["command"] if row["set_by"] == row["variable"] else ""
 
 
 def _rows(called: tuple[ConfiguredCommand, CommandGroup], given: list[str], common: Common) -> Iterator[dict[str, Any]]:
@@ -91,7 +97,7 @@ def _rows(called: tuple[ConfiguredCommand, CommandGroup], given: list[str], comm
         from_file = one.from_file.get(option.name)
         set_by = {
             "COMMANDLINE": "command line",
-            "ENVIRONMENT": set_variable(option.envvar),
+            "ENVIRONMENT": first_set(option.envvar),
             "DEFAULT_MAP": f"{one.file}: {from_file.key}" if from_file else "",
         }.get(source.name, "default")
         try:

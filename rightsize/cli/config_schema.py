@@ -51,12 +51,10 @@ def _keys(command: Any, shared: dict[str, Any]) -> dict[str, Any]:
         if is_typed(command.path, name):
             continue
         described = _option(option)
-        if is_shared(option) and shared.setdefault(name, described) == described:
-            keys[name] = {"$ref": f"#/$defs/{name}"}
-        else:
-            keys[name] = described
-            if needs_named_file(command.path, name):
-                keys[name] = described | {"description": f"{described['description']} {_NAMED_FILE}"}
+        if needs_named_file(command.path, name):
+            described["description"] += f" {_NAMED_FILE}"
+        is_same = is_shared(option) and shared.setdefault(name, described) == described
+        keys[name] = {"$ref": f"#/$defs/{name}"} if is_same else described
     return keys
 
 

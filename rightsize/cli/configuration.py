@@ -96,7 +96,9 @@ def settings_of(file: ConfigurationFile, command: Any, beside: Mapping[str, Any]
     table = file.tables
     for word in above:
         table = _table(table, word)
-        known = {option_name(one) for other in beside.values() for one in options_of(other)}
+        # Asking the other commands for their options imports them all; tables below the word do not need it.
+        others = [] if all(isinstance(value, dict) for value in table.values()) else beside.values()
+        known = {option_name(one) for other in others for one in options_of(other)}
         for key, value in table.items():
             if isinstance(value, dict):
                 _check_name(file, key, entries_below(word), "table", f"{word}.")

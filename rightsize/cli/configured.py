@@ -104,7 +104,7 @@ def find_file(named: str | None, store: str | None) -> Path | None:
 
 
 def _store_of_environment(command: str) -> str | None:
-    name = set_variable((variable(command, "db"), variable("db")))
+    name = first_set((variable(command, "db"), variable("db")))
     return None if name is None else os.environ[name]
 
 
@@ -116,13 +116,13 @@ def example_variable(command: ConfiguredCommand) -> str:
 def _with_source(error: typer.BadParameter, ctx: Any) -> typer.BadParameter:
     """Return an error of a value that says which variable of the environment has the value."""
     param = error.param
-    name = set_variable(param.envvar) if param is not None else None
+    name = first_set(param.envvar) if param is not None else None
     if name is None or param is None or ctx.get_parameter_source(param.name).name != "ENVIRONMENT":
         return error
     return typer.BadParameter(error.message, ctx=error.ctx, param=param, param_hint=f"`{name}`")
 
 
-def set_variable(names: str | Iterable[str] | None) -> str | None:
+def first_set(names: str | Iterable[str] | None) -> str | None:
     """Return the first of some variables of the environment that has a value."""
     listed = (names,) if isinstance(names, str) else names or ()
     return next((name for name in listed if os.environ.get(name)), None)

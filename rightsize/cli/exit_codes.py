@@ -63,21 +63,13 @@ MEANINGS: Mapping[ExitCode, str] = {
 """The meaning of each exit code in the help of commands."""
 
 _ALWAYS = frozenset({ExitCode.OK, ExitCode.INTERNAL, ExitCode.USAGE, ExitCode.INTERRUPTED})
-_WITHOUT_FILES = frozenset({"completion", "plan schema", "queries list", "schema"})
-_FURTHER: Mapping[ExitCode, frozenset[str]] = {
+_READ_NO_INPUT = frozenset({"completion", "plan schema", "queries list", "schema"})
+"""The commands that read neither files nor a store; every other command can end with `INPUT`."""
+_COMMANDS_BY_CODE: Mapping[ExitCode, frozenset[str]] = {
     ExitCode.GATE: frozenset(
         {
-            *(
-                "can",
-                "check",
-                "roles check",
-                "roles contains",
-                "roles no-new-access",
-                "roles not-granted",
-                "verify",
-                "watch",
-                "who-can",
-            ),
+            *("can", "check", "verify", "watch", "who-can"),
+            *("roles check", "roles contains", "roles no-new-access", "roles not-granted"),
             *("rollout apply", "rollout plan", "rollout rollback", "rollout status"),
         }
     ),
@@ -87,20 +79,10 @@ _FURTHER: Mapping[ExitCode, frozenset[str]] = {
     ExitCode.EVIDENCE: frozenset(
         {
             *("analyze", "backtest", "can", "check", "contain", "differences", "doctor", "explain", "export", "layers"),
-            *(
-                "logs",
-                "next",
-                "plan comment",
-                "plan files",
-                "propose",
-                "prune",
-                "reach",
-                "report",
-                "roles check",
-                "roles expand",
-            ),
+            *("logs", "next", "propose", "prune", "reach", "report", "verify", "watch", "who-can"),
+            *("plan comment", "plan files", "roles check", "roles expand"),
             *("review accept", "review defer", "review list", "review reject", "review reopen", "review walk"),
-            *("rollout apply", "rollout plan", "rollout status", "verify", "watch", "who-can"),
+            *("rollout apply", "rollout plan", "rollout status"),
         }
     ),
     ExitCode.SERVICE: frozenset(
@@ -112,8 +94,8 @@ _FURTHER: Mapping[ExitCode, frozenset[str]] = {
 
 def codes_of(command: str) -> frozenset[ExitCode]:
     """Return the exit codes that a command can end with; `command` are the words after `rightsize`."""
-    read = frozenset() if command in _WITHOUT_FILES else frozenset({ExitCode.INPUT})
-    return _ALWAYS | read | {code for code, commands in _FURTHER.items() if command in commands}
+    read = frozenset() if command in _READ_NO_INPUT else frozenset({ExitCode.INPUT})
+    return _ALWAYS | read | {code for code, commands in _COMMANDS_BY_CODE.items() if command in commands}
 
 
 def exit_rows(command: str) -> list[tuple[ExitCode, str]]:

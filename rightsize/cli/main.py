@@ -24,7 +24,7 @@ with lazy_modules():
     from rightsize.cli import answers
 
 ANSWER = "__complete"
-"""The word with which the completion script of a shell asks what could stand next on a command line."""
+"""The word with which the completion script of a shell asks for the completions of a command line."""
 SHARED = "--shared"
 """The option before a command that leaves the rights of new files to the umask."""
 

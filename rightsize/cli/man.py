@@ -104,7 +104,7 @@ def _first_page(pages: Iterable[CommandPage]) -> Iterator[str]:
 
 def _head(path: str, summary: str) -> Iterator[str]:
     name = _escaped(_name(path))
-    yield r".\" Written from the commands by `python -m rightsize.cli.man man`; do not edit."
+    yield r".\" Written from the commands by `python -m rightsize.cli.man docs/man`; do not edit."
     yield f'.TH {name.upper()} 1 "" rightsize "Manual of rightsize"'
     yield ".SH NAME"
     yield rf"{name} \- {_escaped(summary.removesuffix('.'))}"

@@ -11,7 +11,7 @@ from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.output import write
 from rightsize.cli.propose import FormChoice
-from rightsize.render import plan as plans
+from rightsize.render import schemas
 from rightsize.render.escape import for_shell
 from rightsize.workflow import deploy, signatures
 
@@ -80,4 +80,4 @@ def sign_(
 @command(output=False)
 def schema_() -> None:
     """Write the JSON Schema of plan.json to stdout."""
-    write(plans.plan_schema())
+    write(schemas.schema_text("plan"))

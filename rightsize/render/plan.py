@@ -33,24 +33,14 @@ from rightsize.model.excess import total_excess
 from rightsize.model.plan import PLAN_FORMAT, Plan, PlannedAssignment, Proposal
 from rightsize.model.plan_defaults import SaidOnce, shortened
 from rightsize.model.plan_evidence import OPERATIONS, READINGS
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.model.role_forms import hash_of_role, to_arm
 from rightsize.render.deploy.files import PLAN_FORMS
 from rightsize.render.review import write_review
 from rightsize.render.rows import compact, indented
 
 PLAN = "plan.json"
-_SCHEMA = Path(__file__).with_name("plan.schema.json")
-_SCHEMA_KINDS = '"the words of the proposal kinds"'
 MANIFEST = "manifest.json"
 _FOLDERS = ("roles", "evidence", "graph", "directory", "trust", *PLAN_FORMS)
-
-
-def plan_schema() -> str:
-    """Return the JSON Schema of `plan.json`, as text."""
-    text = _SCHEMA.read_text(encoding="utf-8")
-    line = next(one for one in text.splitlines() if _SCHEMA_KINDS in one)
-    return text.replace(line, ",\n".join(line.replace(_SCHEMA_KINDS, f'"{kind}"') for kind in PROPOSAL_KINDS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from rightsize.store.connection import open_store
 Kind: TypeAlias = Literal[
     "principal", "agent", "scope", "role", "operation", "excluded", "proposal", "question", "control"
 ]
-"""What a word names."""
+"""The kind of name that completes a word."""
 MOST = 200
 """The most values for one word; of more, the first ones and the last."""
 SECONDS = 1.0
@@ -59,7 +59,7 @@ _LISTED: Mapping[Kind, Callable[[], tuple[str, ...]]] = {
 
 
 def values_beginning(db: Path, kind: Kind, beginning: str) -> list[tuple[str, str]]:
-    """Return values of a kind that begin with a text, each with a word on it, sorted.
+    """Return values of a kind that begin with a text, each with a description, sorted.
 
     Those in the same case go first; where there are none, the case does not matter. The store is only read, and has
     `SECONDS` to answer. Values that a shell could not show in one line are left out.

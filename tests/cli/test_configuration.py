@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import typer.main
 
+from rightsize.cli.configuration import ConfigurationFile, settings_of
 from rightsize.cli.main import app, run
 from rightsize.cli.option_rules import NOT_IN_FOUND_FILE, TYPED, option_name, options_of, variables_of
 from rightsize.model.errors import InputError
@@ -105,6 +106,20 @@ def test_a_table_of_a_word_serves_the_commands_below_it(folder: Path, capsys: py
     assert shown(capsys, "review", "accept")["plan"] == ("p", "rightsize.toml: review.plan")
     assert shown(capsys, "review", "reject")["plan"] == ("q", "rightsize.toml: review.reject.plan")
     assert shown(capsys, "review", "walk")["review"][0] == "a.jsonl"
+
+
+def test_only_a_key_of_a_word_asks_for_the_options_of_its_other_commands() -> None:
+    """They are imported for it, which takes longer than the rest of a quick command."""
+
+    class Group(dict[str, Any]):
+        def values(self) -> Any:
+            raise ImportError
+
+    diff = next(one for one in commands() if one.path == "roles diff")
+    for tables in ({"db": "s.duckdb"}, {"roles": {}}, {"roles": {"diff": {"quiet": True}}}):
+        settings_of(ConfigurationFile(Path(FILE), True, tables), diff, Group())
+    with pytest.raises(ImportError):
+        settings_of(ConfigurationFile(Path(FILE), True, {"roles": {"quiet": True}}), diff, Group())
 
 
 def test_an_output_for_all_commands_leaves_commands_with_their_own_formats(

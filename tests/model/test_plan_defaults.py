@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.model.plan_defaults import SaidOnce, clause_of_tells, filled, shortened
-from rightsize.render.plan import plan_schema
+from rightsize.render.schemas import schema_text
 from tests.examples import MANY
 
 TODAY = "/subscriptions/a"
@@ -117,7 +117,7 @@ def test_a_value_of_another_type_is_left_to_the_check(key: str, value: object) -
 
 
 def test_the_schema_has_the_same_defaults_and_requires_the_rest() -> None:
-    defined = json.loads(plan_schema())["$defs"]
+    defined = json.loads(schema_text("plan"))["$defs"]
     proposal = defined["proposal"]
     assert {*shortened(PLAIN, ONCE)} == {*proposal["required"]}
     assert {*PLAIN["assignments"][0]} == {*defined["assignment"]["required"]}

@@ -16,7 +16,8 @@ from jsonschema import ValidationError
 from rightsize.cli.main import run
 from rightsize.model.plan import PLAN_FORMAT
 from rightsize.model.plan_evidence import EVIDENCE_TABLES, file_of
-from rightsize.render.plan import plan_files, plan_schema
+from rightsize.render.plan import plan_files
+from rightsize.render.schemas import schema_text
 from tests.plan_schema import check_plan, validator
 from tests.propose.small_tenant import CONTRIBUTOR, SUB, VM, SmallTenant
 from tests.propose.written_plans import to_version_1
@@ -37,13 +38,13 @@ def text() -> str:
 
 
 def test_the_schema_is_in_the_docs_and_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert (DOCS / "plan.schema.json").read_text(encoding="utf-8") == plan_schema()
+    assert (DOCS / "plan.schema.json").read_text(encoding="utf-8") == schema_text("plan")
     assert run(["plan", "schema"]) == 0
-    assert json.loads(capsys.readouterr().out) == json.loads(plan_schema())
+    assert json.loads(capsys.readouterr().out) == json.loads(schema_text("plan"))
 
 
 def test_the_schema_names_the_version_and_the_tables() -> None:
-    properties = json.loads(plan_schema())["properties"]
+    properties = json.loads(schema_text("plan"))["properties"]
     assert properties["format_version"] == {"const": PLAN_FORMAT}
     listed = properties["evidence"]["items"]["properties"]["table"]["enum"]
     assert listed == [table.name for table in EVIDENCE_TABLES]
