@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rightsize.analyze.text import GROUP
 from rightsize.store.ddl import RESOLVED, RESOLVED_ACTORS
+from rightsize.store.sql import RESOURCE
 
 _CALLS = "succeeded + failed + started + denied"
 _PEOPLE = f"SELECT * FROM ({RESOLVED_ACTORS}) WHERE principal_id IS NOT NULL"
@@ -177,12 +178,10 @@ Columns: `principal_id, day, place` (a folded resource group, a subscription, or
 null where there was no call before; `operation, name, scope, risk, plane, first_seen` of the calls.
 """
 
-_RESOURCE = "^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)"
-
 BREADTH = f"""
     WITH named AS MATERIALIZED (
         SELECT scope_key, min(scope_key) OVER (PARTITION BY resource) AS resource FROM (
-            SELECT scope_key, coalesce(nullif(regexp_extract(folded, '{_RESOURCE}', 1), ''), folded) AS resource
+            SELECT scope_key, coalesce(nullif(regexp_extract(folded, '{RESOURCE}', 1), ''), folded) AS resource
             FROM base.scope_names
         )
     ), calls AS MATERIALIZED (
