@@ -185,14 +185,14 @@ BREADTH = f"""
             FROM base.scope_names
         )
     ), calls AS MATERIALIZED (
-        SELECT p.principal_id, c.risk, c.day, c.resource, min(c.first_seen) AS first_seen FROM (
-            SELECT actor_key, risk, day, resource, min(first_seen) AS first_seen
+        SELECT DISTINCT p.principal_id, c.risk, c.day, c.resource FROM (
+            SELECT DISTINCT actor_key, risk, day, resource
             FROM base.usage_days JOIN ({_SOUGHT}) USING (operation_key) JOIN named USING (scope_key)
-            WHERE day BETWEEN $first AND $last AND {_CALLS} > 0 AND risk IN (SELECT unnest($wide)) GROUP BY ALL
-        ) AS c JOIN ({_PEOPLE}) AS p USING (actor_key) GROUP BY ALL
+            WHERE day BETWEEN $first AND $last AND {_CALLS} > 0 AND risk IN (SELECT unnest($wide))
+        ) AS c JOIN ({_PEOPLE}) AS p USING (actor_key)
     ), counted AS (
         SELECT c.*, CASE WHEN k.principal_type = 'User' THEN 'person' ELSE 'workload' END AS "of" FROM (
-            SELECT principal_id, risk, day, count(*) AS resources, min(first_seen) AS first_seen FROM calls GROUP BY ALL
+            SELECT principal_id, risk, day, count(*) AS resources FROM calls GROUP BY ALL
         ) AS c LEFT JOIN base.principals AS k USING (principal_id)
     ), kinds AS (
         SELECT "of", risk, day, sum(days) OVER before AS kind_days, sum(total) OVER before AS kind_total FROM (
@@ -208,7 +208,7 @@ BREADTH = f"""
     ), wide AS MATERIALIZED (
         SELECT * FROM known WHERE resources >= $least AND resources >= 2 * coalesce(most, 0)
     ), listed AS MATERIALIZED (
-        SELECT principal_id, risk, day, resource FROM calls SEMI JOIN wide USING (principal_id, risk, day)
+        SELECT * FROM calls SEMI JOIN wide USING (principal_id, risk, day)
     ), begun AS (
         SELECT resource, arg_min(actor_key, first_seen) AS actor_key, min(first_seen) AS first_seen,
             arg_min(operation_key, first_seen) AS operation_key
@@ -229,8 +229,8 @@ BREADTH = f"""
     FROM wide AS w LEFT JOIN kinds AS k USING ("of", risk, day) LEFT JOIN made AS m USING (principal_id, risk, day)"""
 """SQL for days with calls of what attackers seek on many resources, at least `$least` and twice the most of any day.
 
-Columns: `principal_id, of, risk, day, resources, first_seen`; `made` of the resources, which the principal created
-within `$fresh` days by a call that is not itself of the class, as a snapshot's is; the `days` with such calls before,
-the `total` of resources on them and the `most`; `kind_days` and `kind_total` of all principals of the kind before, of
-days with two resources or more.
+Columns: `principal_id, of, risk, day, resources`; `made`, how many of the resources the principal created within
+`$fresh` days by a call that is not itself of the class, as a snapshot's is; the `days` with such calls before, the
+`total` of resources on them and the `most`; `kind_days` and `kind_total` of all principals of the kind before, of days
+with two resources or more.
 """
