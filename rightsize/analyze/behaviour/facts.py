@@ -70,7 +70,8 @@ class BehaviourInputs:
         activations: `principal_id, role, time, justified`: requests to activate a role.
         grants: `principal_id, role, role_name, scope, created_on`: roles that principals hold at a folded scope, by
             name or through a group, and since when.
-        role_operations: `role, name`: folded operations that each role may grant; none for roles that are not known.
+        role_operations: `role, name`: folded operations that each held role may grant; none for roles that are not
+            known.
         woken: `principal_id, day, place, gap, operation, name, scope, risk, plane, first_seen`: calls of what attackers
             seek after a silence at the place, as `store.habits.WOKEN` has them.
         breadth: `principal_id, risk, day, resources, made, days, total, kind_days, kind_total`: days with such calls on
