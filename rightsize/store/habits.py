@@ -12,6 +12,10 @@ from rightsize.store.sql import RESOURCE
 
 _CALLS = "succeeded + failed + started + denied"
 _PEOPLE = f"SELECT * FROM ({RESOLVED_ACTORS}) WHERE principal_id IS NOT NULL"
+# The resource group or subscription, and the resource, of a folded scope; the scope itself where it is in none.
+_GROUP_OF, _RESOURCE_OF = (
+    f"coalesce(nullif(regexp_extract(folded, '{pattern}', 1), ''), folded)" for pattern in (GROUP, RESOURCE)
+)
 
 USAGE_BY_DAY = f"""
     SELECT p.principal_id, u.* EXCLUDE (actor_key)
@@ -39,7 +43,7 @@ def _first_rows() -> str:
                 SELECT actor_key, scope_key, min(first_seen) AS first_seen FROM base.usage_days WHERE {span}
                 GROUP BY actor_key, scope_key
             ) JOIN base.scope_names USING (scope_key)
-            GROUP BY actor_key, coalesce(nullif(regexp_extract(folded, '{GROUP}', 1), ''), folded)
+            GROUP BY actor_key, {_GROUP_OF}
         ), operations AS (
             SELECT actor_key, operation_key, min(first_seen) AS first_seen FROM base.usage_days WHERE {span}
             GROUP BY actor_key, operation_key
@@ -135,8 +139,7 @@ _SOUGHT = """
 
 WOKEN = f"""
     WITH named AS (
-        SELECT scope_key, coalesce(nullif(regexp_extract(folded, '{GROUP}', 1), ''), folded) AS "group",
-            regexp_extract(folded, '^/subscriptions/[^/]+') AS subscription
+        SELECT scope_key, {_GROUP_OF} AS "group", regexp_extract(folded, '^/subscriptions/[^/]+') AS subscription
         FROM base.scope_names
     ), spots AS MATERIALIZED (
         SELECT scope_key, min(scope_key) OVER (PARTITION BY "group") AS one,
@@ -181,8 +184,7 @@ null where there was no call before; `operation, name, scope, risk, plane, first
 BREADTH = f"""
     WITH named AS MATERIALIZED (
         SELECT scope_key, min(scope_key) OVER (PARTITION BY resource) AS resource FROM (
-            SELECT scope_key, coalesce(nullif(regexp_extract(folded, '{RESOURCE}', 1), ''), folded) AS resource
-            FROM base.scope_names
+            SELECT scope_key, {_RESOURCE_OF} AS resource FROM base.scope_names
         )
     ), calls AS MATERIALIZED (
         SELECT DISTINCT p.principal_id, c.risk, c.day, c.resource FROM (
