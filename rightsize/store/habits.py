@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from rightsize.analyze.text import GROUP
 from rightsize.store.ddl import RESOLVED, RESOLVED_ACTORS
+from rightsize.store.sql import RESOURCE
 
 _CALLS = "succeeded + failed + started + denied"
 _PEOPLE = f"SELECT * FROM ({RESOLVED_ACTORS}) WHERE principal_id IS NOT NULL"
+# The resource group or subscription, and the resource, of a folded scope; the scope itself where it is in none.
+_GROUP_OF, _RESOURCE_OF = (
+    f"coalesce(nullif(regexp_extract(folded, '{pattern}', 1), ''), folded)" for pattern in (GROUP, RESOURCE)
+)
 
 USAGE_BY_DAY = f"""
     SELECT p.principal_id, u.* EXCLUDE (actor_key)
@@ -38,7 +43,7 @@ def _first_rows() -> str:
                 SELECT actor_key, scope_key, min(first_seen) AS first_seen FROM base.usage_days WHERE {span}
                 GROUP BY actor_key, scope_key
             ) JOIN base.scope_names USING (scope_key)
-            GROUP BY actor_key, coalesce(nullif(regexp_extract(folded, '{GROUP}', 1), ''), folded)
+            GROUP BY actor_key, {_GROUP_OF}
         ), operations AS (
             SELECT actor_key, operation_key, min(first_seen) AS first_seen FROM base.usage_days WHERE {span}
             GROUP BY actor_key, operation_key
@@ -134,8 +139,7 @@ _SOUGHT = """
 
 WOKEN = f"""
     WITH named AS (
-        SELECT scope_key, coalesce(nullif(regexp_extract(folded, '{GROUP}', 1), ''), folded) AS "group",
-            regexp_extract(folded, '^/subscriptions/[^/]+') AS subscription
+        SELECT scope_key, {_GROUP_OF} AS "group", regexp_extract(folded, '^/subscriptions/[^/]+') AS subscription
         FROM base.scope_names
     ), spots AS MATERIALIZED (
         SELECT scope_key, min(scope_key) OVER (PARTITION BY "group") AS one,
@@ -177,23 +181,20 @@ Columns: `principal_id, day, place` (a folded resource group, a subscription, or
 null where there was no call before; `operation, name, scope, risk, plane, first_seen` of the calls.
 """
 
-_RESOURCE = "^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)"
-
 BREADTH = f"""
     WITH named AS MATERIALIZED (
         SELECT scope_key, min(scope_key) OVER (PARTITION BY resource) AS resource FROM (
-            SELECT scope_key, coalesce(nullif(regexp_extract(folded, '{_RESOURCE}', 1), ''), folded) AS resource
-            FROM base.scope_names
+            SELECT scope_key, {_RESOURCE_OF} AS resource FROM base.scope_names
         )
     ), calls AS MATERIALIZED (
-        SELECT p.principal_id, c.risk, c.day, c.resource, min(c.first_seen) AS first_seen FROM (
-            SELECT actor_key, risk, day, resource, min(first_seen) AS first_seen
+        SELECT DISTINCT p.principal_id, c.risk, c.day, c.resource FROM (
+            SELECT DISTINCT actor_key, risk, day, resource
             FROM base.usage_days JOIN ({_SOUGHT}) USING (operation_key) JOIN named USING (scope_key)
-            WHERE day BETWEEN $first AND $last AND {_CALLS} > 0 AND risk IN (SELECT unnest($wide)) GROUP BY ALL
-        ) AS c JOIN ({_PEOPLE}) AS p USING (actor_key) GROUP BY ALL
+            WHERE day BETWEEN $first AND $last AND {_CALLS} > 0 AND risk IN (SELECT unnest($wide))
+        ) AS c JOIN ({_PEOPLE}) AS p USING (actor_key)
     ), counted AS (
         SELECT c.*, CASE WHEN k.principal_type = 'User' THEN 'person' ELSE 'workload' END AS "of" FROM (
-            SELECT principal_id, risk, day, count(*) AS resources, min(first_seen) AS first_seen FROM calls GROUP BY ALL
+            SELECT principal_id, risk, day, count(*) AS resources FROM calls GROUP BY ALL
         ) AS c LEFT JOIN base.principals AS k USING (principal_id)
     ), kinds AS (
         SELECT "of", risk, day, sum(days) OVER before AS kind_days, sum(total) OVER before AS kind_total FROM (
@@ -209,7 +210,7 @@ BREADTH = f"""
     ), wide AS MATERIALIZED (
         SELECT * FROM known WHERE resources >= $least AND resources >= 2 * coalesce(most, 0)
     ), listed AS MATERIALIZED (
-        SELECT principal_id, risk, day, resource FROM calls SEMI JOIN wide USING (principal_id, risk, day)
+        SELECT * FROM calls SEMI JOIN wide USING (principal_id, risk, day)
     ), begun AS (
         SELECT resource, arg_min(actor_key, first_seen) AS actor_key, min(first_seen) AS first_seen,
             arg_min(operation_key, first_seen) AS operation_key
@@ -230,8 +231,8 @@ BREADTH = f"""
     FROM wide AS w LEFT JOIN kinds AS k USING ("of", risk, day) LEFT JOIN made AS m USING (principal_id, risk, day)"""
 """SQL for days with calls of what attackers seek on many resources, at least `$least` and twice the most of any day.
 
-Columns: `principal_id, of, risk, day, resources, first_seen`; `made` of the resources, which the principal created
-within `$fresh` days by a call that is not itself of the class, as a snapshot's is; the `days` with such calls before,
-the `total` of resources on them and the `most`; `kind_days` and `kind_total` of all principals of the kind before, of
-days with two resources or more.
+Columns: `principal_id, of, risk, day, resources`; `made`, how many of the resources the principal created within
+`$fresh` days by a call that is not itself of the class, as a snapshot's is; the `days` with such calls before, the
+`total` of resources on them and the `most`; `kind_days` and `kind_total` of all principals of the kind before, of days
+with two resources or more.
 """

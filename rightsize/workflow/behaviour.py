@@ -72,7 +72,8 @@ _GRANTS = """
     WHERE a.state <> 'activated'"""
 _ROLE_OPERATIONS = """
     SELECT DISTINCT lower(role_definition_id) AS role, lower(operation) AS name FROM role_operations
-    WHERE NOT conditional OR conditional IS NULL"""
+    WHERE (NOT conditional OR conditional IS NULL)
+        AND lower(role_definition_id) IN (SELECT lower(role_definition_id) FROM role_assignments)"""
 _TRUSTED = f"""
     SELECT coalesce(alias.principal_id, {sql_folded("d.principal")}) AS principal_id, from_time, to_time
     FROM base.signal_decisions AS d LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = {sql_folded("d.principal")}

@@ -230,9 +230,8 @@ def learnt_of(db: Path, made: Made, case: Case, since: dt.datetime) -> str:
     frames = background(made, since, since + dt.timedelta(days=2)) | case.signals
     with open_store(db, read_only=False) as store:
         load_frames(store, frames, "after")
-        use = with_holds(store)("usage_days")
+        use = learnt_use(store)
     key = ["principal_id", "operation", "scope"]
-    use = use.group_by(key).agg(clean=(pl.sum_horizontal("succeeded", "failed", "started") - pl.col("suspect")).sum())
     named = pl.col("principal").map_elements(who, return_dtype=pl.String)
     before = made.events.select(named.alias("principal_id"), "operation", "scope").unique()
     uses = (
@@ -240,6 +239,16 @@ def learnt_of(db: Path, made: Made, case: Case, since: dt.datetime) -> str:
     )
     learnt = uses.join(use.filter(pl.col("clean") > 0), on=key, how="semi").height
     return f"learnt {learnt} of {uses.height}{' with a signal' if case.signals else ''}"
+
+
+def learnt_use(store: Store) -> pl.DataFrame:
+    """Return `principal_id, operation, scope` of use, with the learnt calls (`clean`) and the others (`suspect`)."""
+    calls = pl.sum_horizontal("succeeded", "failed", "started")
+    return (
+        with_holds(store)("usage_days")
+        .group_by("principal_id", "operation", "scope")
+        .agg(clean=(calls - pl.col("suspect")).sum(), suspect=pl.col("suspect").sum())
+    )
 
 
 def found_rows(store: Store, calls: Sequence[Call]) -> Iterator[Row]:
@@ -293,14 +302,7 @@ def without(inputs: BehaviourInputs, calls: Sequence[Call], kept: Sequence[Call]
 
 def learnt_rows(store: Store, calls: Sequence[Call]) -> Iterator[Row]:
     """Yield what a plan learns of the attackers' uses, and what is held by signals or by behaviour instead."""
-    use = (
-        with_holds(store)("usage_days")
-        .group_by("principal_id", "operation", "scope")
-        .agg(
-            clean=(pl.col("succeeded") + pl.col("failed") + pl.col("started") - pl.col("suspect")).sum(),
-            suspect=pl.col("suspect").sum(),
-        )
-    )
+    use = learnt_use(store)
     use = use.with_columns(name=folded(use["operation"]), place=folded(use["scope"]))
     for attack in ATTACKS:
         made = pl.DataFrame(

@@ -140,18 +140,18 @@ def _new_roles(result: ContainResult | None) -> dict[str, Patterns]:
     plan: Plan | None = result.containment.plan if result else None
     return {
         str(role.definition.role_definition_id).lower(): [
-            (tuple(one.lower() for one in block.actions), tuple(one.lower() for one in block.not_actions))
-            for block in role.definition.permissions
+            (_lowered(block.actions), _lowered(block.not_actions)) for block in role.definition.permissions
         ]
         for role in (plan.roles if plan else ())
     }
 
 
 def _patterns(blocks: Sequence[Mapping[str, Any]]) -> Patterns:
-    return [
-        (tuple(one.lower() for one in block["actions"]), tuple(one.lower() for one in block["notActions"]))
-        for block in blocks
-    ]
+    return [(_lowered(block["actions"]), _lowered(block["notActions"])) for block in blocks]
+
+
+def _lowered(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(one.lower() for one in names)
 
 
 def _allows(roles: Mapping[str, Patterns], grants: Iterable[Grant], call: tuple[str, str]) -> bool:
@@ -176,5 +176,5 @@ def _left_behind(folder: Path) -> int | None:
 
 
 def days_before(calls: pl.DataFrame, first: dt.datetime, days: int = 80) -> pl.DataFrame:
-    """Return the calls of so many days before a moment."""
+    """Return the calls of the days before a moment."""
     return calls.filter(pl.col("time").is_between(first - dt.timedelta(days=days), first, closed="left"))

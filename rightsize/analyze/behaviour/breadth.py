@@ -1,11 +1,11 @@
-"""Test on how many resources a principal does in a day what attackers seek: the keys of all accounts in one go.
+"""Find days on which a principal does what attackers seek on many more resources than before, as reading all keys.
 
 Whoever lists the keys of one account every day is no surprise, and a list of forty is. The number of resources beyond
 the first is compared with a geometric distribution, whose tail is heavier than Poisson's. Its mean is that of the
-principal's own days with such calls, drawn while there are few to that of the days on which its kind had more than one
-resource, since principals differ. A day below twice the busiest one of its past counts nothing, and a resource that the
-principal created itself within two weeks neither: whoever sets up an environment reads its keys. It counts if the call
-that created it is of the class itself, as that of a snapshot is.
+principal's own days with such calls. While there are few of them, it is drawn to that of the days on which its kind had
+more than one resource, since principals differ. A day below twice the busiest one of its past does not count. Neither
+does a resource that the principal created itself in the two weeks before: whoever sets up an environment reads its
+keys. Such a resource does count if the call that created it is of the class itself, as that of a snapshot is.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from rightsize.analyze.behaviour.context_signals import log2
 CLASSES = ("secret", "exfiltration", "destruction")
 """The classes of which many resources a day are tested; whoever deploys writes to many every day."""
 LEAST = 5
-"""The least resources of a day that is tested."""
+"""The fewest resources of a day that is tested."""
 FRESH = 14
-"""For so many days a resource counts as created by its creator."""
+"""The days after its creation in which the use of a resource by its creator does not count."""
 ALONE = 18.0
 """Bits from which on the number of resources is a finding without any other fact."""
 

@@ -21,20 +21,17 @@ def rarity(crowd: pl.Expr, known: pl.Expr) -> pl.Expr:
     return log2(1 + large) - log2(1 + known * large / pl.max_horizontal(crowd, 1))
 
 
-def find_places(
-    places: pl.DataFrame, logged: pl.DataFrame, judged: pl.DataFrame, kinds: pl.DataFrame
-) -> list[pl.DataFrame]:
+def find_places(places: pl.DataFrame, logged: pl.DataFrame, judged: pl.DataFrame) -> list[pl.DataFrame]:
     """Return the first uses of networks and clients by calls, and of networks and countries by sign-ins.
 
     Args:
-        places: `principal_id, is_sign_in, network, country, network_number, app_id, day`.
+        places: `principal_id, of, is_sign_in, network, country, network_number, app_id, day`; peers are the principals
+            of one kind (`of`).
         logged: `principal_id, day, is_sign_in, networks, applications, carriers, countries`: counts of days with a
             value.
         judged: The days that are judged: `principal_id, day`.
-        kinds: `principal_id, of`: the class of each; peers are the principals of one class.
     """
-    rows = places.drop_nulls("principal_id").join(kinds, on="principal_id", how="left")
-    rows = rows.with_columns(of=pl.col("of").fill_null("workload")).sort("principal_id", "day")
+    rows = places.drop_nulls("principal_id")
     carrier = pl.coalesce("AS" + pl.col("network_number"), "network")
     parts = []
     for kind, said, is_sign_in, value, own, among in (

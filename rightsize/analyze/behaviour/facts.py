@@ -70,7 +70,8 @@ class BehaviourInputs:
         activations: `principal_id, role, time, justified`: requests to activate a role.
         grants: `principal_id, role, role_name, scope, created_on`: roles that principals hold at a folded scope, by
             name or through a group, and since when.
-        role_operations: `role, name`: folded operations that each role may grant; none for roles that are not known.
+        role_operations: `role, name`: folded operations that each held role may grant; none for roles that are not
+            known.
         woken: `principal_id, day, place, gap, operation, name, scope, risk, plane, first_seen`: calls of what attackers
             seek after a silence at the place, as `store.habits.WOKEN` has them.
         breadth: `principal_id, risk, day, resources, made, days, total, kind_days, kind_total`: days with such calls on
@@ -104,8 +105,8 @@ class Behaviour:
     """The result of `read_behaviour`.
 
     Attributes:
-        judged: `principal_id, day, before, first_seen, last_seen, young`: the days that had enough active days before
-            them, and later than a month after the begin of the log those without a history (`young`).
+        judged: `principal_id, of, day, before, first_seen, last_seen, young`: the days that had enough active days
+            before them, and later than a month after the begin of the log those without a history (`young`).
         facts: `principal_id, day, kind, bits, what`: the surprising facts of those days.
         novel: `principal_id, day, operation, scope, risk`: operations done for the first time on those days.
         creep: `principal_id, day, bits, count, since`: the sums of `creep.find_creep` that reach its limit.
@@ -119,23 +120,21 @@ class Behaviour:
 
 def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     """Return the days that can be judged, and the surprising facts of each."""
-    acts, days, kinds = _acts(inputs), inputs.active, _classes(inputs.principals)
-    first = _first_uses(acts)
+    kinds = _kinds(inputs.principals)
+    acts, days, places = _acts(inputs, kinds), inputs.active, _with_kind(inputs.places, kinds)
+    starts = acts.group_by("plane").agg(log_start=pl.col("day").min())
+    first = _first_uses(acts, starts)
     since = pl.max_horizontal("enough", pl.col("start") + pl.duration(days=BURN_IN))
     judged = days.filter(pl.col("before") >= LEAST_DAYS).with_columns(since=since).filter(pl.col("day") >= since)
+    judged = _with_kind(judged, kinds)
     young = _young(days, judged, first)
     novel = _novel(first, judged)
     fresh = first.join(young.select("principal_id", "day", "before"), on=["principal_id", "day"])
     fresh = fresh.with_columns(earlier=pl.lit(0, novel.schema["earlier"]))
     every = pl.concat([novel, fresh.select(novel.columns)])
     acted = days.select("principal_id", "day", logged="before")
-    of_day = judged.join(kinds, on="principal_id", how="left").with_columns(pl.col("of").fill_null("workload"))
     holders = inputs.grants.select("principal_id", "role").unique()
-    places = inputs.places.join(kinds, on="principal_id", how="left").with_columns(pl.col("of").fill_null("workload"))
-    every_day = pl.concat(
-        [judged.with_columns(young=pl.lit(False)), young.select(*judged.columns, "young")], how="vertical"
-    )
-    starts = acts.group_by("plane").agg(log_start=pl.col("day").min())
+    every_day = pl.concat([judged.with_columns(young=pl.lit(False)), young.select(*judged.columns, "young")])
     guests = inputs.principals.filter(pl.col("user_type") == "Guest").select("principal_id")
     parts = [
         _operations(novel),
@@ -143,7 +142,7 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
         _sensitive(novel),
         find_first_uses(acts.with_columns(value="group"), judged, acted, "scope", 0.5),
         find_first_uses(acts.with_columns(value="plane"), judged, acted, "plane", 1.0),
-        *find_places(inputs.places, inputs.logged, judged, kinds),
+        *find_places(places, inputs.logged, judged),
         _hours(judged),
         _bursts(judged),
         _wakings(days),
@@ -151,7 +150,7 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
         _machine_steps(inputs, acts, every),
         find_given(inputs.given, every),
         *find_activations(inputs.activations, judged),
-        *find_first_days(fresh, first, places, young, of_day, holders, guests, _WEIGHT),
+        *find_first_days(fresh, first, places, young, judged, holders, guests, _WEIGHT),
         *find_wakings(inputs.woken, every_day, inputs.grants, inputs.role_operations, starts, _WEIGHT),
         find_breadth(inputs.breadth, every_day),
     ]
@@ -169,7 +168,7 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     )
 
 
-def _first_uses(acts: pl.DataFrame) -> pl.DataFrame:
+def _first_uses(acts: pl.DataFrame, log_starts: pl.DataFrame) -> pl.DataFrame:
     """Return the first use of each operation by each principal, with the counts that make it rare.
 
     `peers` and `known` count the principals of the kind that were seen by then, and those that had used the operation;
@@ -182,8 +181,7 @@ def _first_uses(acts: pl.DataFrame) -> pl.DataFrame:
     sought = pl.when(pl.col("risk").is_in(list(_OF_RISK))).then("risk")
     peers = acts.group_by("of", "principal_id").agg(pl.col("first_seen").min()).sort("first_seen", "principal_id")
     peers = peers.select("of", "first_seen", peers=pl.int_range(1, pl.len() + 1).over("of"))
-    planes = acts.group_by("plane").agg(log_start=pl.col("day").min())
-    starts = acts.join(planes, on="plane").group_by("principal_id").agg(
+    starts = acts.join(log_starts, on="plane").group_by("principal_id").agg(
         start=pl.col("day").min(), log_start=pl.col("log_start").sort_by("first_seen", "log_start").first()
     )  # fmt: skip
     first = acts.unique(["principal_id", "name"], keep="first", maintain_order=True)
@@ -237,37 +235,32 @@ def _young_uses(first: pl.DataFrame) -> pl.DataFrame:
     return first.filter(pl.col("risk").is_not_null() & is_young & _IN_SETTLED_LOG)
 
 
-def _classes(principals: pl.DataFrame) -> pl.DataFrame:
-    is_person = pl.col("principal_type").fill_null("").is_in(["User"])
+def _kinds(principals: pl.DataFrame) -> pl.DataFrame:
+    is_person = pl.col("principal_type") == "User"
     return principals.select("principal_id", of=pl.when(is_person).then(pl.lit("person")).otherwise(pl.lit("workload")))
 
 
-def _acts(inputs: BehaviourInputs) -> pl.DataFrame:
-    """Return calls, refused ones too, one row per (principal, operation, scope, day), with the principal's class."""
+def _with_kind(rows: pl.DataFrame, kinds: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows with the kind `of` their principal; one that no listing has is a workload."""
+    return rows.join(kinds, on="principal_id", how="left").with_columns(pl.col("of").fill_null("workload"))
+
+
+def _acts(inputs: BehaviourInputs, kinds: pl.DataFrame) -> pl.DataFrame:
+    """Return calls, refused ones too, one row per (principal, operation, scope, day), with the principal's kind."""
     risks = classes_of(folded(inputs.days["operation"]).unique(), inputs.operations, inputs.monitoring)
     calls = pl.sum_horizontal("succeeded", "failed", "started", "denied")
     days = (
         inputs.days.filter(pl.col("principal_id").is_not_null()).with_columns(calls=calls).filter(pl.col("calls") > 0)
     )
+    named = days.select(
+        "principal_id", "plane", "day", "calls", "first_seen", "last_seen", "operation", "scope",
+        name=folded(days["operation"]), place=place_of(days["scope"]),
+    ).with_columns(group=pl.coalesce(pl.col("place").str.extract(GROUP, 1), "place"))  # fmt: skip
     return (
-        days.select(
-            "principal_id",
-            "plane",
-            "day",
-            "calls",
-            "first_seen",
-            "last_seen",
-            "operation",
-            "scope",
-            name=folded(days["operation"]),
-            place=place_of(days["scope"]),
-        )
-        .with_columns(group=pl.coalesce(pl.col("place").str.extract(GROUP, 1), "place"))
-        .join(_classes(inputs.principals), on="principal_id", how="left")
+        _with_kind(named, kinds)
         .join(risks, on="name", how="left")
-        .with_columns(pl.col("of").fill_null("workload"))
         .sort("principal_id", "first_seen", "name", "place")
-    )
+    )  # fmt: skip
 
 
 def classes_of(names: pl.Series, operations: pl.DataFrame, monitoring: pl.DataFrame) -> pl.DataFrame:

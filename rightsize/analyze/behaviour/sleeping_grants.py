@@ -51,9 +51,8 @@ def find_wakings(
         .with_columns(age=(pl.col("day") - pl.col("created_on").dt.date()).dt.total_days(), silent=silent)
         .filter((pl.col("above") | under) & (pl.col("age") >= _OLD) & (pl.col("silent") >= SILENT))
     )
-    known = used.join(role_operations.select("role").unique(), on="role", how="semi")
-    allowed = known.join(role_operations, on=["role", "name"], how="semi")
-    unknown = used.join(known.select("role").unique(), on="role", how="anti")
+    allowed = used.join(role_operations, on=["role", "name"], how="semi")
+    unknown = used.join(role_operations, on="role", how="anti")
     silence = pl.min_horizontal("silent", "age")
     said = pl.concat_str(pl.col("role_name").fill_null(pl.col("role")), pl.col("scope"),
                          pl.col("age").cast(pl.String), silence.cast(pl.String), separator="\x1f")  # fmt: skip
