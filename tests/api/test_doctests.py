@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import inspect
-import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ from types import FunctionType
 import pytest
 
 import rightsize
+from tests.docs.blocks import ROOT, blocks
 
 WITHOUT_STATE = ("ContainmentAnswer", "EvidenceWarning", "contains")
 """The examples that need no store."""
@@ -81,8 +81,7 @@ def test_an_example_of_an_answer_is_true(name: str, tiny: Path) -> None:
 @pytest.mark.slow
 def test_the_how_to_is_true(tiny: Path) -> None:
     """The examples of `docs/python.md` are one session, from its first line to its last."""
-    text = (Path(__file__).resolve().parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
-    session = "\n".join(re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE))
+    session = "\n".join(block.text for block in blocks(ROOT / "docs" / "python.md") if block.language == "python")
     said: list[str] = []
     test = doctest.DocTestParser().get_doctest(session, {}, "docs/python.md", None, None)
     result = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=said.append)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from rightsize.collect.listing import Source
 from rightsize.collect.sources import SOURCES
+from tests.golden_files import stored
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "permissions.md"
 HEAD = """# Permissions for collecting
@@ -65,9 +65,7 @@ def _row(permission: str, sources: list[Source]) -> str:
 
 def test_the_page_is_up_to_date() -> None:
     page = write_permissions()
-    if os.environ.get("RIGHTSIZE_WRITE_GOLDEN"):
-        PAGE.write_text(page, encoding="utf-8")
-    assert PAGE.read_text(encoding="utf-8") == page
+    assert stored(PAGE, page) == page
 
 
 def test_every_permission_stands_on_the_page() -> None:

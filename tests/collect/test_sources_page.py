@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.parse import unquote
 from rightsize.azure.wire import WireRequest
 from rightsize.collect.listing import CollectionRequest, Source
 from rightsize.collect.sources import SOURCES
+from tests.golden_files import stored
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "sources.md"
 ID = "11111111-1111-4111-8111-111111111111"
@@ -122,6 +122,4 @@ def _asked(request: WireRequest) -> str:
 
 def test_the_page_is_up_to_date() -> None:
     page = write_page()
-    if os.environ.get("RIGHTSIZE_WRITE_GOLDEN"):
-        PAGE.write_text(page, encoding="utf-8")
-    assert PAGE.read_text(encoding="utf-8") == page
+    assert stored(PAGE, page) == page

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.blocks import prose
+
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ROOT / "rightsize"
 PAGE = ROOT / "docs" / "architecture.md"
@@ -19,12 +21,9 @@ _NAME = re.compile(rf"(?:rightsize\.)?({'|'.join(PACKAGES)})(?!\.(?:json|md|html
 _PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)*/(?:[\w.-]+\.(?:py|sql|csv|md))?")
 
 
-def _prose(page: Path) -> str:
-    return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-
-
 def _named(pattern: re.Pattern[str], page: Path = PAGE) -> list[str]:
-    return sorted({text for text in re.findall(r"`([^`\n]+)`", _prose(page)) if pattern.fullmatch(text)})
+    quoted = re.findall(r"`([^`\n]+)`", prose(page.read_text(encoding="utf-8")))
+    return sorted({text for text in quoted if pattern.fullmatch(text)})
 
 
 @cache

@@ -8,21 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.blocks import prose
+
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = {"commands.md", "controls.md", "python-api.md", "schema.md", "sources.md"}
 PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").glob("*.md") if page.name not in GENERATED)]
 _FIRST_SCREEN = 25
 _WIDTH = 120
 _LONGEST = 5
-_FENCED = re.compile(r"^```.*?^```$", flags=re.DOTALL | re.MULTILINE)
 _BETWEEN = re.compile(r"\n\s*\n|\n(?=\s*(?:[-|#]|\d+\.) ?)")
 
 
 def _paragraphs(text: str) -> list[str]:
     """Return the paragraphs, entries of lists and rows of tables outside of fenced blocks."""
-    return [
-        part for part in _BETWEEN.split(_FENCED.sub("", text)) if part.strip() and not part.lstrip().startswith("|")
-    ]
+    return [part for part in _BETWEEN.split(prose(text)) if part.strip() and not part.lstrip().startswith("|")]
 
 
 def _lines(paragraph: str) -> int:

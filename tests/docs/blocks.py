@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = "…"
 _FENCED = re.compile(r"((?:^<!-- .*? -->\n)*)^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+_WITHOUT = re.compile(r"^```.*?^```$", flags=re.DOTALL | re.MULTILINE)
 _COMMENT = re.compile(r"<!-- (not run|before): (.*?) -->")
 _ENDS = frozenset({";", "&&", "||", "|", "&", "(", ")", "\n"})
 
@@ -112,6 +113,11 @@ def blocks(page: Path) -> list[Block]:
             )
         )
     return found
+
+
+def prose(text: str) -> str:
+    """Return the text of a page without its fenced blocks."""
+    return _WITHOUT.sub("", text)
 
 
 def words_of_commands(shell: str) -> Iterator[list[str]]:

@@ -23,7 +23,6 @@ from tests.docs.blocks import LEFT_OUT, ROOT, Block, Step, blocks, words_of_comm
 _MARK = "== end of a command =="
 _WIDTH = "100"
 _ASKS = '; echo "exit $?"'
-WRITES = bool(os.environ.get("RIGHTSIZE_WRITE_GOLDEN"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,10 @@ import typer.main
 from typer.exceptions import TyperException
 
 from rightsize.cli.main import app
-from tests.docs.blocks import ROOT, blocks, words_of_commands
+from tests.docs.blocks import ROOT, blocks, prose, words_of_commands
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _INLINE = re.compile(r"`(rightsize [a-z][^`]*)`")
-_FENCED = re.compile(r"^```.*?^```$", flags=re.DOTALL | re.MULTILINE)
 
 
 def wrong_with(words: list[str], *, whole: bool) -> str:
@@ -83,8 +82,7 @@ def test_each_command_line_of_a_page_is_taken(page: Path) -> None:
         for words in block.command_lines()
         if (said := wrong_with(words, whole=True))
     ]
-    text = _FENCED.sub("", page.read_text(encoding="utf-8"))
-    for line in _INLINE.findall(text):
+    for line in _INLINE.findall(prose(page.read_text(encoding="utf-8"))):
         words = re.sub(r"\s+", " ", line).split(" ")[1:]
         if said := wrong_with(words, whole=False):
             wrong.append(f"`{line}`: {said}")

@@ -10,7 +10,8 @@ import pytest
 
 from tests.docs.blocks import ROOT, blocks
 from tests.docs.kinds import NIGHTLY, pages_to_run
-from tests.docs.session import WRITES, differences, run_blocks, run_here, write_quotes
+from tests.docs.session import differences, run_blocks, run_here, write_quotes
+from tests.golden_files import WRITES
 
 pytestmark = pytest.mark.slow
 

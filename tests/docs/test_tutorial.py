@@ -11,7 +11,8 @@ import pytest
 
 from tests.docs.blocks import Block, Step, blocks
 from tests.docs.conftest import DEMO, TUTORIAL, follow
-from tests.docs.session import WRITES, Done, differences, write_quotes
+from tests.docs.session import Done, differences, write_quotes
+from tests.golden_files import WRITES
 
 pytestmark = pytest.mark.slow
 

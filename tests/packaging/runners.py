@@ -24,7 +24,7 @@ ACTION = PROJECT / ".github" / "actions" / "rightsize" / "action.yml"
 AZURE_DEVOPS = PROJECT / ".pipelines" / "azure-devops.yml"
 GITLAB = PROJECT / ".pipelines" / "gitlab.yml"
 HOSTS = ("github", "azure-devops", "gitlab")
-_GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
 _INSTALL = """#!/usr/bin/env bash
 mkdir -p "$1/bin" && ln -s '{program}' "$1/bin/rightsize"
 printf '#!/bin/sh\\nexec {python} "$@"\\n' >"$1/bin/python" && chmod +x "$1/bin/python"
@@ -56,7 +56,7 @@ def make_place(base: Path, program: Path) -> Place:
     shutil.copytree(PROJECT / ".pipelines", place.source / ".pipelines", ignore=shutil.ignore_patterns("__pycache__"))
     (place.source / ".ci" / "install").write_text(_INSTALL.format(program=program, python=sys.executable))
     for words in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "release"), ("tag", "v0.0.1")):
-        subprocess.run([*_GIT, *words], cwd=place.source, check=True, capture_output=True)
+        subprocess.run([*GIT, *words], cwd=place.source, check=True, capture_output=True)
     return place
 
 

@@ -6,7 +6,6 @@ import http.server
 import importlib.util
 import json
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.packaging.runners import HOSTS, PROJECT
+from tests.serving import serving
 
 SCRIPT = PROJECT / ".pipelines" / "comment.py"
 
@@ -96,11 +96,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def server() -> Iterator[Host]:
     made = Host(("127.0.0.1", 0), _Handler)
     made.comments, made.asked = [], []
-    thread = threading.Thread(target=made.serve_forever, daemon=True)
-    thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
+    with serving(made):
+        yield made
 
 
 def _variables(kind: str, server: Host, folder: Path, number: int | None = 7) -> dict[str, str]:

@@ -15,6 +15,7 @@ import yaml
 from tests.packaging.runners import (
     ACTION,
     AZURE_DEVOPS,
+    GIT,
     GITLAB,
     HOSTS,
     PROJECT,
@@ -174,8 +175,7 @@ def test_the_gate_passes_where_nothing_is_asked(folder: Path) -> None:
 
 def test_the_gate_compares_role_definitions_with_the_base(tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
-        identity = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
-        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
+        subprocess.run([*GIT, *arguments], cwd=tmp_path, check=True, capture_output=True)
 
     role = {"Name": "VM", "Actions": ["Microsoft.Compute/virtualMachines/read"], "AssignableScopes": ["/s"]}
     file = tmp_path / "a role.json"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -15,6 +14,7 @@ from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan
 from rightsize.render.comment import LONGEST, short_ids, write_comment, write_difference
 from rightsize.rules.measured import describe_unlogged
+from tests.golden_files import stored
 from tests.propose.small_tenant import CONTRIBUTOR, SUB, VM, SmallTenant
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "reports" / "example" / "comment.md"
@@ -123,9 +123,7 @@ def test_a_long_plan_is_cut_at_a_row_and_says_so_first() -> None:
 def test_the_example_is_the_demos_comment(demo_folder: Path) -> None:
     """The comment of the sample tenant is the one that the demo writes; RIGHTSIZE_WRITE_GOLDEN=1 writes it."""
     text = (demo_folder / "comment.md").read_text(encoding="utf-8")
-    if os.environ.get("RIGHTSIZE_WRITE_GOLDEN"):
-        EXAMPLE.write_text(text, encoding="utf-8")
-    assert EXAMPLE.read_text(encoding="utf-8") == text
+    assert stored(EXAMPLE, text) == text
 
 
 def test_short_ids_are_unique() -> None:

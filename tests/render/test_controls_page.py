@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from rightsize.render.controls_page import write_controls_page
 from rightsize.store.controls import control_names, read_control
+from tests.golden_files import stored
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "controls.md"
 
@@ -14,6 +14,4 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "controls.md"
 def test_the_page_is_up_to_date() -> None:
     """Whoever changes a control changes its page: RIGHTSIZE_WRITE_GOLDEN=1 writes it."""
     text = write_controls_page(read_control(name) for name in control_names())
-    if os.environ.get("RIGHTSIZE_WRITE_GOLDEN"):
-        PAGE.write_text(text, encoding="utf-8")
-    assert PAGE.read_text(encoding="utf-8") == text
+    assert stored(PAGE, text) == text

@@ -28,6 +28,7 @@ from rightsize.render.rows import indented, plain
 from rightsize.render.summary import short_scope, write_summary
 from rightsize.workflow.plan_folder import read_plan_folder
 from tests.examples import SOME
+from tests.golden_files import WRITES
 from tests.propose.small_tenant import BLOB_READER, CONTRIBUTOR, DATA, READER, SUB, VM, SmallTenant, guid
 from tests.propose.written_plans import contents_of
 
@@ -87,7 +88,7 @@ def files(hostile: Plan) -> dict[str, str]:
 def test_every_byte_is_as_agreed(files: dict[str, str]) -> None:
     """`RIGHTSIZE_WRITE_GOLDEN=1` writes the files anew, for a person to look at the difference."""
     folder = GOLDEN / "plan"
-    if os.environ.get("RIGHTSIZE_WRITE_GOLDEN"):
+    if WRITES:
         for path in sorted(folder.rglob("*.*")):
             path.unlink()
         for name, text in files.items():

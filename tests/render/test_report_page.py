@@ -7,7 +7,6 @@ import datetime as dt
 import hashlib
 import html
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -29,6 +28,7 @@ from rightsize.workflow.demo import STORE, TITLE
 from rightsize.workflow.logs import find_missing
 from rightsize.workflow.reach import show_reach
 from rightsize.workflow.report import report_store
+from tests.golden_files import stored
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "reports" / "example" / "report.html"
 DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.S)
@@ -52,9 +52,7 @@ def _written(demo_folder: Path, tmp_path: Path, **options: Any) -> str:
 
 def test_the_example_is_the_demos_report(page: str) -> None:
     """`RIGHTSIZE_WRITE_GOLDEN=1` writes it anew."""
-    if os.environ.get("RIGHTSIZE_WRITE_GOLDEN"):
-        EXAMPLE.write_text(page, encoding="utf-8")
-    assert EXAMPLE.read_text(encoding="utf-8") == page
+    assert stored(EXAMPLE, page) == page
 
 
 def test_the_same_store_and_plan_give_the_same_bytes(page: str, demo_folder: Path, tmp_path: Path) -> None:

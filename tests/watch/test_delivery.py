@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from rightsize.model.errors import UsageError
 from rightsize.store.connection import Store, open_store
 from rightsize.store.watching import commit_pass, undelivered
 from rightsize.watch.delivery import Webhook, file_sink, read_webhook, send_to_webhook, write_to_file
+from tests.serving import serving
 from tests.store.test_watching import changes, concluded
 
 
@@ -61,11 +61,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def listener() -> Iterator[Listener]:
     server = Listener(("127.0.0.1", 0), _Handler)
     server.answers, server.got = [], []
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from rightsize.propose.core.role_catalog import RoleBook, open_role_book
 from rightsize.propose.needs.keep_rules import REASONS
 from rightsize.rbac.algebra import contains
 from tests.conftest import MadeOnce
+from tests.golden_files import WRITES
 from tests.propose.small_tenant import DAY0, DAYS
 from tests.propose.whole_catalogue import (
     WholeTenant,
@@ -190,7 +190,7 @@ def _compare(name: str, plan: Plan) -> None:
     """Hold a plan against what is stored; `RIGHTSIZE_WRITE_GOLDEN=1` stores it anew, for a person to look at."""
     stored = json.loads(GOLDEN.read_text(encoding="utf-8")) if GOLDEN.exists() else {}
     found = summary_of(plan)
-    if os.environ.get("RIGHTSIZE_WRITE_GOLDEN"):
+    if WRITES:
         stored[name] = found
         GOLDEN.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     assert found == stored[name]
