@@ -20,7 +20,7 @@ from rightsize.workflow.explain import explain
 from rightsize.workflow.logs import read_missing
 from rightsize.workflow.next_steps import next_of
 from rightsize.workflow.proposals import list_proposals
-from rightsize.workflow.role_check import check_role
+from rightsize.workflow.role_check import RoleVerdict, check_role
 from rightsize.workflow.role_sources import roles_of_bytes
 from rightsize.workflow.tenant_access import AccessQuestion
 
@@ -40,7 +40,7 @@ _OPTION = (
     "item", "title", "rank", "share", "excess", "operations", "assignments", "needs", "gb_per_month", "price_per_month",
     "currency", "licence", "decides_on", "commands",
 )  # fmt: skip
-_MEANINGS = {
+_MEANINGS: Mapping[RoleVerdict, str] = {
     "wider_than_today": "the role grants what the principal does not hold today: `wider` has witnesses",
     "makes_permanent": "the role grants permanently what is held today after an activation or under a condition",
     "lacks_use": "the role is within today's access, and lacks operations that were used: `lacks` names them",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.model.errors import InputError, UsageError
@@ -37,6 +37,9 @@ from rightsize.workflow.role_wider import HeldAccess, some_witnesses
 from rightsize.workflow.tenant_access import TenantAccess, read_tenant_access
 
 Rows = list[dict[str, Any]]
+RoleVerdict = Literal[
+    "wider_than_today", "makes_permanent", "lacks_use", "no_use_seen", "covers_use", "covers_use_with_excess"
+]
 Key = tuple[str, Folded]
 """(plane, folded operation)."""
 
@@ -68,8 +71,7 @@ def check_role(
         note: Called with a sentence where no stored analysis answers.
 
     Returns:
-        verdict: `wider_than_today`, `makes_permanent`, `lacks_use`, `no_use_seen`, `covers_use` or
-            `covers_use_with_excess`: the first of these that is true.
+        verdict: The first `RoleVerdict` that is true.
         is_wider, covers_use: The two halves of it; `covers_use` is None where no use was seen.
         principal, window, scopes: Whom, over which days and where.
         wider: What they grant at a scope that the principal does not hold there: `held_otherwise` says that it holds
@@ -379,7 +381,7 @@ class _Check:
         return said
 
 
-def _verdict(is_wider: bool, is_held_otherwise: bool, covers: bool | None, has_excess: bool) -> str:
+def _verdict(is_wider: bool, is_held_otherwise: bool, covers: bool | None, has_excess: bool) -> RoleVerdict:
     """Return the first word of the answer that is true."""
     if is_wider:
         return "wider_than_today"
