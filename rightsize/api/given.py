@@ -50,10 +50,10 @@ def path_of(place: Place | None) -> Path | None:
 
 
 def require_least(least: float, **numbers: float | None) -> None:
-    """Raise UsageError if a number is below the least that its option takes, or not finite.
+    """Check that numbers are finite and not below the least that their options take.
 
     Raises:
-        UsageError: One is.
+        UsageError: A number is below it, or not finite.
     """
     for name, number in numbers.items():
         if number is not None and not (math.isfinite(number) and number >= least):

@@ -11,7 +11,7 @@ class EvidenceWarning(UserWarning):
     Examples:
         >>> import warnings
         >>> import rightsize
-        >>> warnings.simplefilter("error", rightsize.EvidenceWarning)  # take no such answer
+        >>> warnings.simplefilter("error", rightsize.EvidenceWarning)  # raise it instead of the answer
         >>> warnings.simplefilter("default", rightsize.EvidenceWarning)
     """
 

@@ -31,9 +31,9 @@ from rightsize.workflow.verify import verify_plan
 class Plan:
     """A plan: the smallest role assignments that would have allowed the observed use.
 
-    `Store.propose` makes one, `read_plan` reads one. Each stands in a folder of its own from the start, since the
-    tables of its evidence may be larger than memory; the folder of a plan that was proposed without `out` is a private
-    one of the system, and goes with the object.
+    `Store.propose` makes one, `read_plan` reads one. A plan is always in a folder, since its tables of evidence may be
+    larger than memory. Without `out`, `Store.propose` writes it into a temporary folder, which is deleted with the
+    object.
 
     Examples:
         >>> import rightsize
@@ -54,12 +54,12 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """The folder that has its files: `plan.json`, `roles/`, `evidence/` and `summary.html`."""
+        """The folder with its files: `plan.json`, `roles/`, `evidence/` and `summary.html`."""
         return self._folder
 
     @cached_property
     def proposals(self) -> pl.DataFrame:
-        """One row a proposal: changes in the order of `Store.next_steps`, then what stays, most excess first.
+        """One row for each proposal: changes in the order of `Store.next_steps`, then what stays, most excess first.
 
         | column | is |
         |---|---|
@@ -71,11 +71,11 @@ class Plan:
         | `risk_before`, `risk_after` | all permissions, weighted by risk |
         | `break_probability_30d`, `break_bound_30d` | the chance that the change breaks something within 30 days, and \
 its upper bound, 0 to 1 |
-        | `is_proved` | whether all use is granted by it, and nothing beyond today's grant |
+        | `is_proved` | whether it grants all observed use, and nothing beyond today's grant |
         | `reason` | why, as the reasons of `plan.json` |
-        | `rank`, `share` | the place among all steps, and the part of what can be removed; null where nothing changes |
+        | `rank`, `share` | the place among all steps, and the share of what can be removed; null for no change |
 
-        Names come from the tenant: escape them where markup is read.
+        Names come from the tenant: escape them in HTML and Markdown.
         """
         whole = {one.id: one for one in self._plan.all_proposals}
         rows = proposal_rows(self._plan, self._names, self._steps)
@@ -94,15 +94,15 @@ its upper bound, 0 to 1 |
 
     @property
     def advice(self) -> pl.DataFrame:
-        """One row a step that only people can take: `subject`, `text`."""
+        """One row for each step that only people can take: `subject`, `text`."""
         return frame_of(self._document["advice"], ADVICE)
 
     @property
     def curve(self) -> pl.DataFrame:
-        """What fewer new roles would cost, most roles first.
+        """The excess that stays with each number of new roles: one row a number, the highest number first.
 
         Columns: `custom_roles` (the number of new roles), `excess` (unneeded permissions that stay, weighted by risk),
-        `lower_bound` (the least that is proved possible with this number) and `assignments`.
+        `lower_bound` (no plan with this number of roles leaves less excess) and `assignments`.
         """
         return frame_of(self._plan.curve, CURVE)
 
@@ -119,7 +119,7 @@ its upper bound, 0 to 1 |
         return dt.date.fromisoformat(window["first_day"]), dt.date.fromisoformat(window["last_day"])
 
     def write(self, folder: Place) -> list[str]:
-        """Write the plan into a folder, byte by byte as it is; return the names of its files, sorted.
+        """Copy the files of the plan into a folder, unchanged; return their names, sorted.
 
         Files of an earlier plan in that folder are deleted unless somebody changed them since, and other files stay.
 
@@ -128,6 +128,7 @@ its upper bound, 0 to 1 |
 
         Raises:
             InputError: The folder cannot be written.
+            UsageError: The plan is in this folder already.
 
         Examples:
             >>> import rightsize
@@ -151,17 +152,17 @@ its upper bound, 0 to 1 |
         """Prove the plan again on the store of today, and check its folder against its chain of hashes.
 
         A plan is stale if an assignment, role definition, membership or deny assignment that it read has changed, or if
-        the logs show use that it does not cover. It is what `rightsize verify` does, but refusal is an answer, no
+        the logs show use that it does not cover. This is `rightsize verify`, but a refused plan is an answer and not an
         exception.
 
         Args:
             signers: A file of accepted signers: OpenSSH's allowed signers, or a public key of minisign.
             signer: The one signer whose signature is required.
-            prover: `smt` also asks Z3 what the proofs rest on; it is of the extra `prover`.
+            prover: `smt` also asks Z3 what the proofs rest on; it needs the extra `prover`.
 
         Raises:
             UsageError: The plan was read without a store, or the solver is not installed.
-            InputError: Files of the folder are missing or altered, or there is no store any more.
+            InputError: Files of the folder are missing or altered, or the store no longer exists.
             GateError: The plan is not signed by a required signer.
         """
         if self._db is None:

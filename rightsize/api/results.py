@@ -18,12 +18,12 @@ class LoadAnswer:
     """The result of `Store.load`.
 
     Attributes:
-        files: One row a file, in the order of reading: `path`, `source` (the kind of export; `unknown` for a file of
-            none), and the numbers of records `read`, `new`, `duplicate`, `rejected`, `unused_record` and `late`.
-            Each record counts once, so the first is the sum of the others.
-        rejects: One row a record of these files that could not be used: `path`, `line`, `reason`, `source`, `raw` (its
-            text, at most 64 KiB).
-        notes: Sentences on what the files leave open.
+        files: One row for each file, in the order of reading: `path`, `source` (the kind of export; `unknown` if it is
+            not an export), and the numbers of records `read`, `new`, `duplicate`, `rejected`, `unused_record` and
+            `late`. `read` is the sum of the others.
+        rejects: One row for each record of these files that could not be used: `path`, `line`, `reason`, `source`,
+            `raw` (its text, at most 64 KiB).
+        notes: Sentences on what the files do not tell.
 
     Examples:
         >>> import rightsize
@@ -59,7 +59,7 @@ class AccessAnswer:
         allowed: `yes`; `no`; `eligible`, after an activation; `conditional`, where a condition holds.
         because: The assignments that decide it, the nearest holder first.
         denied_by: The ids of deny assignments that refuse it.
-        depends_on_reading: Whether it is so only if `/*/` in a role may stand for `/`, which Azure does not say.
+        depends_on_reading: Whether the answer holds only if `/*/` in a role matches `/`, which Azure does not document.
         notes: Sentences on what the answer lacks, such as a role definition that is not loaded.
 
     Examples:
@@ -97,13 +97,13 @@ class LogsAnswer:
     """The result of `Store.logs`.
 
     Attributes:
-        covered: One row a log and scope: `source`, `category`, `scope`, `first_day`, `last_day`, `events`, and the
-            numbers of its days by their state: `observed` (with records), `declared_empty` (a person or a manifest says
-            that it is whole), `quiet` (silent for at most two days between others) and `missing`.
-        missing: One row a log, listing or setting that is missing, in the order of what it would decide: the columns of
-            the table `observability_options`, in `docs/schema.md`.
+        covered: One row for each log and scope: `source`, `category`, `scope`, `first_day`, `last_day`, `events`, and
+            the numbers of its days by their state: `observed` (with records), `declared_empty` (a person or a manifest
+            says that the log is complete), `quiet` (at most two days without records, between others) and `missing`.
+        missing: One row for each log, listing or setting that is missing, first the one that would decide most. The
+            columns are those of the table `observability_options`, in `docs/schema.md`.
         first_day: The first day of the observation window.
-        last_day: The last one.
+        last_day: The last day of the window.
 
     Examples:
         >>> import rightsize
@@ -125,9 +125,9 @@ class VerifyAnswer:
     """The result of `Plan.verify`: true if the plan holds on the store of today.
 
     Attributes:
-        is_stale: Whether the tenant or its use has changed in a way that the plan does not allow for.
-        faults: One row a fault, first what makes it stale, then what cannot be proved: `what`, `id`, `name`, `change`,
-            `operation`, `plane`, `scope`, `role_assignment_ids`, `detail`.
+        is_stale: Whether the tenant or its use has changed so that the plan no longer fits.
+        faults: One row for each fault, first what makes it stale, then what cannot be proved: `what`, `id`, `name`,
+            `change`, `operation`, `plane`, `scope`, `role_assignment_ids`, `detail`.
         refusal: The error that `rightsize verify` ends with; None where the plan holds.
         summary: One sentence on what was proved.
         notes: Sentences on the chain of hashes and the signature.

@@ -42,14 +42,14 @@ class Store(ReadStore):
     """A store: one DuckDB file with the exports of a tenant and what was concluded from them. `open` gives one.
 
     It keeps no connection. Each call opens the file, and releases it when it returns, so that commands and other
-    processes can use the store between calls. One process may write, or several may read: a call that finds the store
-    taken raises InputError and changes nothing. `load`, `analyze`, `propose` and `logs` write; each stores all of its
-    result, or nothing. Make one call at a time in a process.
+    processes can use the store between calls. One process may write, or several may read: while another process holds
+    the store, a call raises InputError and changes nothing. `load`, `analyze`, `propose` and `logs` write; each stores
+    all of its result, or nothing. Make one call at a time in a process.
 
-    Options have the names of the options of the command, and its defaults. A day is a `datetime.date`, a time or a text
-    in any form of ISO 8601, in UTC. Where a command takes an option several times, one text or several are taken.
+    Options have the names and defaults of the command's options. A day is a `datetime.date`, a time or a text in any
+    form of ISO 8601, in UTC. Where the command's option is repeatable, the argument is one text or several.
 
-    Names in answers come from the tenant, and whoever made an object chose its name: escape them where markup is read.
+    Names in answers come from the tenant, and whoever made an object chose its name: escape them in HTML and Markdown.
 
     Examples:
         >>> import rightsize
@@ -75,21 +75,21 @@ class Store(ReadStore):
 
         Args:
             paths: Files, folders and archives.
-            covers: `FROM..TO`, whole UTC days for which the log `source` was exported completely, for `scope` and
+            covers: `FROM..TO`, the UTC days for which the log `source` was exported completely, for `scope` and
                 everything below it.
-            source: The log of `covers`, as `activity_log`.
-            scope: Its scope; of a log of the whole tenant none.
-            inventory_by: The reader of the listings of resources and providers that no manifest names: each is declared
-                to be whole.
-            inventory_on: The UTC time when that reading began.
-            trust_collections: Believe collections that another machine made which logs and listings they have
-                completely.
-            memory_limit: Memory of tables and queries, as `2GiB`.
-            spill_folder: A folder for what does not fit into it.
+            source: The log that `covers` is about, such as `activity_log`.
+            scope: The scope that `covers` is about. Leave it out for a log of the whole tenant.
+            inventory_by: Who read the listings of resources and providers that have no manifest. You declare that
+                these listings are complete.
+            inventory_on: The UTC time when this reading began.
+            trust_collections: Accept what a collection from another machine says: which of its logs and listings are
+                complete.
+            memory_limit: The memory for tables and queries, such as `2GiB`.
+            spill_folder: A folder for data that does not fit in memory.
 
         Raises:
-            InputError: A path cannot be read, is no export, or is damaged, or the disk is full; the store is as it was.
-                Or no file is an export: then nothing was there to load.
+            InputError: A path cannot be read, is damaged, or is not an export, or the disk is full; the store is
+                unchanged. Also raised if no file in a folder is an export.
             UsageError: Options make no sense, or the store is read-only.
 
         Examples:
@@ -131,18 +131,18 @@ class Store(ReadStore):
         min_days: int | None = None,
         forget_days: int = 400,
     ) -> pl.DataFrame:
-        """Judge each granted operation, write the verdicts into the store, and return their numbers and scores.
+        """Judge each granted operation, write the verdicts into the store, and return how many there are, with scores.
 
         Columns by principal: `principal_id`, `plane`, `granted`, `used`, `unused`, `unobservable`, `out_of_coverage`
         (numbers of operations), `creep` (0 to 100), `risk`, `bucket` (of the creep), `name`, `principal_type`. By
         assignment: `role_assignment_id`, `state`, `plane`, the same numbers and scores, `principal_id`, `name`,
         `role_name`, `scope`. Scores are null where a role definition or the catalogue of operations is missing. The
-        worst creep comes first. Each verdict stands in the tables `verdicts` and `verdict_operations`, for `sql`.
+        highest creep comes first. The verdicts are in the tables `verdicts` and `verdict_operations`, for `sql`.
 
         Args:
-            by: What a row is about, on each plane.
+            by: Return one row for each principal and plane, or for each assignment and plane.
             as_of: The day after the observation window; without it the window ends with the newest covered day.
-            min_window: Days of the window; without it 90, or what the logs cover of them.
+            min_window: The days of the window; without it 90, or fewer if the logs cover fewer.
             min_days: Days that a log has to cover to be evidence; without it two thirds of the window, at most 60.
             forget_days: Keep what was last used before the window but within this many days.
 
@@ -214,27 +214,27 @@ class Store(ReadStore):
         `rightsize propose`, in `docs/commands.md`.
 
         Args:
-            out: The plan folder; without it a private one of the system, which goes with the plan.
-            reads: Which reads of Azure and of the directory stay; no log shows them.
-            unobservable: Which other operations stay that no log can show.
+            out: The plan folder; without it a temporary folder, which is deleted with the returned object.
+            reads: Which reads of Azure and of the directory to keep; no log shows them.
+            unobservable: Which other operations to keep that no log can show.
             lifecycle: Also grant update and delete for each used create operation.
             peers: Also keep what others with the same job used.
             wildcards: Use wildcards in new roles where they grant nothing more in today's catalogue.
             max_excess: The operations that an existing role may grant beyond need.
             max_break: Keep an assignment if the bound of the chance that its change breaks something is above this.
-            roles: The number of new roles: those worth one, all, or at most so many.
-            previous: An earlier plan, whose new roles stay as long as they are worth half of a new one.
+            roles: How many new roles: `auto` makes those that are worth a role, `max` all, a number at most that many.
+            previous: An earlier plan. Its new roles are kept while they are worth at least half as much as a new role.
             weights: Minimise a sum of `excess`, `roles`, `assignments` and `change` by these weights.
-            grace_days: Keep what was created within the last days.
+            grace_days: Keep what was created within this many days.
             direct_assignments: Give operations that only few members of a group use to these members.
-            standing_hours: Make changes by people eligible if they use them fewer hours a month.
+            standing_hours: Make changes by people eligible if their access is used fewer hours a month; 0 for never.
             separate_layers: Split roles by layer of defence where a principal could defeat several.
             exclude: Principals, scopes and roles to leave alone.
-            exclude_from: Files of what to leave alone, each entry with reason, owner and last day.
-            standby: Scopes that wait for a failure elsewhere.
+            exclude_from: Files that list what to leave alone, each entry with reason, owner and last day.
+            standby: Scopes that are used only after a failure elsewhere.
             emergency_access: Emergency access accounts.
-            format: Further forms to write: `bicep`, `terraform` and the others of `rightsize propose --format`.
-            review: A file of decisions: rejected changes are not made.
+            format: Further forms to write, such as `bicep` and `terraform`: those of `rightsize propose --format`.
+            review: A file of review decisions: rejected changes are not made.
             as_of: As for `analyze`, and so are the next three.
             min_window: See there.
             min_days: See there.
@@ -315,11 +315,12 @@ class Store(ReadStore):
         """Return which days each log covers, and which missing logs, listings and settings would decide most.
 
         Args:
-            budget: Choose the best set that costs at most this a month (column `chosen`).
-            prices: A CSV file of prices in the place of those that are known.
+            budget: Choose the best set that costs at most this much a month (column `chosen`).
+            prices: A CSV file of prices that replaces the built-in ones.
             plan: The plan or destination of the prices.
-            region: Their region.
-            records_per_day: The records a day of a resource whose log is missing, where no like log tells.
+            region: The region of the prices.
+            records_per_day: The records that a resource writes a day if its log is missing and no similar log is
+                loaded.
             bicep: A folder to write the diagnostic settings into.
             as_of: As for `analyze`, and so are the next three.
             min_window: See there.
@@ -328,7 +329,7 @@ class Store(ReadStore):
 
         Raises:
             EvidenceError: The store has neither assignments nor usage.
-            InputError: The file of prices is wrong, or a folder cannot be written.
+            InputError: The file of prices cannot be used, or a folder cannot be written.
             UsageError: Options make no sense, or the store is read-only.
 
         Examples:
@@ -360,11 +361,11 @@ class Store(ReadStore):
 
 
 def open(path: Place, *, create: bool = False, read_only: bool = False) -> Store:
-    """Return a store that is there, checked to be one.
+    """Open a store, and check that the file is one.
 
     A store that an older version of rightsize wrote is brought up to date, unless it is opened read-only. The check
-    takes the file for a moment: open it read-only where others read it at the same time. Of the environment only the
-    limits `RIGHTSIZE_MEMORY_LIMIT` and `RIGHTSIZE_SPILL_FOLDER` count here, and no `rightsize.toml`.
+    holds the file for a moment: open it read-only if other processes read it at the same time. Of the environment only
+    `RIGHTSIZE_MEMORY_LIMIT` and `RIGHTSIZE_SPILL_FOLDER` count; `rightsize.toml` is not read.
 
     Args:
         path: The file.
@@ -372,8 +373,8 @@ def open(path: Place, *, create: bool = False, read_only: bool = False) -> Store
         read_only: Refuse calls that write; several processes may read a store at once.
 
     Raises:
-        InputError: There is no store, another process holds it, it is something else, or a newer version wrote it; an
-            older one, where it is opened read-only.
+        InputError: There is no store, the file is not a store, another process holds it, or a newer version wrote it.
+            Also raised if an older version wrote it and it is opened read-only.
         UsageError: Both `create` and `read_only` are given.
 
     Examples:
@@ -396,7 +397,7 @@ def read_plan(folder: Place, store: Store | None = None) -> Plan:
 
     Args:
         folder: The plan folder, or its `plan.json`.
-        store: The store that has the names of its principals, and that `Plan.verify` proves it on.
+        store: The store with the names of its principals; `Plan.verify` proves the plan on it.
 
     Raises:
         InputError: There is no plan, the file is not a plan, or its role files are missing or altered.

@@ -45,7 +45,7 @@ class ReadStore:
         self.close()
 
     def close(self) -> None:
-        """Take no further call; the file is free already."""
+        """Refuse further calls. The file needs no closing: no call keeps it open."""
         self._is_closed = True
 
     @property
@@ -70,11 +70,11 @@ class ReadStore:
         """Return whether a principal may perform an operation at a scope, and the assignments that decide it.
 
         Args:
-            principal: An object id, UPN, application id or display name, or a beginning that only one has.
-            operation: As `Microsoft.Compute/virtualMachines/write`.
-            scope: A resource id, `/`, or a scope as tables print it, as `Production/rg-web`.
+            principal: An object id, UPN, application id or display name, or the beginning of one if it is unique.
+            operation: One operation, such as `Microsoft.Compute/virtualMachines/write`.
+            scope: A resource id, `/`, or a scope as tables print it, such as `Production/rg-web`.
             plane: The plane of the operation, if the catalogue does not know it.
-            as_of: Count only assignments that are in force then; without it all count.
+            as_of: Count only assignments that are in force at this time; without it all count.
 
         Raises:
             EvidenceError: No role assignments are loaded.
@@ -100,15 +100,14 @@ class ReadStore:
     def who_can(
         self, operation: str, scope: str, *, plane: AskedPlane | None = None, as_of: Day | None = None
     ) -> pl.DataFrame:
-        """Return the principals that may perform an operation at a scope; groups stand beside their members.
+        """Return the principals that may perform an operation at a scope: groups, and also their members.
 
         Columns: `principal_id`, `principal_type`, `name`, `operation`, `scope`, `plane`, `allowed` (`yes`, `eligible`
         or `conditional`), `because` (a list of `{role_assignment_id, role_name, scope, via, condition, state}`),
-        `denied_by` and `depends_on_reading`, as in `AccessAnswer`. Those for whom the answer is the strongest come
-        first.
+        `denied_by` and `depends_on_reading`, as in `AccessAnswer`. The strongest answers come first.
 
         Warns:
-            EvidenceWarning: Something that decides is not loaded.
+            EvidenceWarning: Something that the answer depends on is not loaded.
 
         Raises:
             EvidenceError: No role assignments are loaded.
@@ -128,13 +127,13 @@ class ReadStore:
         return frames.frame_of(answers.rows, frames.HOLDERS)
 
     def next_steps(self, plan: Plan | Place | None = None) -> pl.DataFrame:
-        """Return the changes of a plan in the order in which they are best made.
+        """Return the changes of a plan, the one to make first at the top.
 
         Columns are those of the table `next_steps`, in `docs/schema.md`: `rank`, `wave`, `proposal_id`, `principal`,
         `does`, `share`, `people`, `break_probability_30d`, `reason` and others.
 
         Args:
-            plan: The plan, or its folder; without it the last one that was made from this store.
+            plan: The plan, or its folder; without it the last plan that was made from this store.
 
         Raises:
             EvidenceError: No plan was made from this store.
@@ -161,18 +160,19 @@ class ReadStore:
         """Return the rows of one SQL statement that reads the store.
 
         It runs in the sandbox of `rightsize sql`: in a process of its own, read-only, without files, network, settings
-        and extensions, within limits of memory and time. Tables and columns stand in `docs/schema.md`. Values keep
-        their types; exact decimals become floats, and a column of nothing but null has no type.
+        and extensions, within limits of memory and time. `docs/schema.md` lists tables and columns. Values keep their
+        types, but exact decimals become floats, and a column with only nulls has the type Null.
 
         Args:
             statement: One `SELECT`, `WITH`, `FROM`, `DESCRIBE`, `SHOW` or `EXPLAIN`.
-            max_rows: More rows than this are an error, so that no answer is cut in silence.
-            timeout: Seconds after which it is stopped.
-            **parameters: The value of each `$name`: text, number, day, time, boolean, null, or a list of them. None is
-                called `max_rows` or `timeout`.
+            max_rows: More rows than this are an error, so that no answer is cut without notice.
+            timeout: The seconds after which the statement is stopped.
+            **parameters: The value of each `$name`: text, number, day, time, boolean, null, or a list of them. A
+                parameter cannot be called `max_rows` or `timeout`.
 
         Raises:
-            UsageError: It does not only read, does not run, takes too long or too much memory, or has too many rows.
+            UsageError: The statement does not only read, cannot run, takes too long or too much memory, or has too many
+                rows.
             InputError: The store cannot be read.
 
         Examples:

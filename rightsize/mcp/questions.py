@@ -20,7 +20,7 @@ from rightsize.workflow.explain import explain
 from rightsize.workflow.logs import read_missing
 from rightsize.workflow.next_steps import next_of
 from rightsize.workflow.proposals import list_proposals
-from rightsize.workflow.role_check import check_role
+from rightsize.workflow.role_check import RoleVerdict, check_role
 from rightsize.workflow.role_sources import roles_of_bytes
 from rightsize.workflow.tenant_access import AccessQuestion
 
@@ -40,7 +40,7 @@ _OPTION = (
     "item", "title", "rank", "share", "excess", "operations", "assignments", "needs", "gb_per_month", "price_per_month",
     "currency", "licence", "decides_on", "commands",
 )  # fmt: skip
-_MEANINGS = {
+_MEANINGS: Mapping[RoleVerdict, str] = {
     "wider_than_today": "the role grants what the principal does not hold today: `wider` has witnesses",
     "makes_permanent": "the role grants permanently what is held today after an activation or under a condition",
     "lacks_use": "the role is within today's access, and lacks operations that were used: `lacks` names them",
@@ -57,8 +57,8 @@ class Questions:
     Attributes:
         db: The store.
         plan: The plan folder; no question names another.
-        rows: The most rows of an answer to `sql`.
-        seconds: How long a statement of `sql` may take.
+        rows: The most rows of a list in an answer, and of a statement of `sql`.
+        seconds: The most time for an answer, and for a statement of `sql`, in seconds.
     """
 
     db: Path
@@ -70,10 +70,11 @@ class Questions:
         """Return whether a principal may perform an operation at a scope."""
         answers = access.can(self.db, [AccessQuestion(principal, operation, scope, plane)], with_gaps=True)
         row = answers.rows[0]
-        unknown = [row["unknown"]] if row["unknown"] else answers.gaps if row["allowed"] == "no" else []
-        gaps = [*answers.notes, *(() if answers.has_denies else (_NO_DENIES,))]
-        if row["denied_by"] and row["allowed"] == "no":
-            unknown = []
+        unknown: list[str] = []
+        if row["unknown"]:
+            unknown = [row["unknown"]]
+        elif row["allowed"] == "no" and not row["denied_by"]:
+            unknown = answers.gaps
         answer = access.UNKNOWN if unknown else row["allowed"]
         document = {
             "answer": answer,
@@ -83,14 +84,14 @@ class Questions:
             "denied_by": row["denied_by"],
             "depends_on_reading": row["depends_on_reading"],
             "names": dict(answers.names),
-            "notes": gaps,
+            "notes": [*answers.notes, *_on_denies(answers)],
         }
         return Answer(f"The answer is {answer}{': `why_unknown` says why' if unknown else ''}.", document)
 
     def who_can(self, operation: str, scope: str, plane: str | None) -> Answer:
         """Return the principals that may perform an operation at a scope."""
         answers = access.who_can(self.db, operation, scope, plane=plane, with_gaps=True)
-        notes = list(dict.fromkeys([*answers.notes, *answers.gaps, *(() if answers.has_denies else (_NO_DENIES,))]))
+        notes = list(dict.fromkeys([*answers.notes, *answers.gaps, *_on_denies(answers)]))
         document = {
             "operation": operation,
             "scope": scope,
@@ -191,3 +192,7 @@ class Questions:
         unknown = found["may_lack"]["operations"]
         more = f" Of {unknown:,} operations that it leaves out no log says whether they are needed." if unknown else ""
         return Answer(f"{found['verdict']}: {_MEANINGS[found['verdict']]}.{more}", found)
+
+
+def _on_denies(answers: access.Answers) -> list[str]:
+    return [] if answers.has_denies else [_NO_DENIES]

@@ -7,13 +7,8 @@ from pathlib import Path
 from rightsize.model.errors import UsageError
 from rightsize.store.connection import require_file
 
-MOST_ROWS = 50
-"""The most rows of a list in an answer."""
-MOST_SECONDS = 120.0
-"""The most time for an answer."""
 
-
-def serve(db: Path, plan: Path, *, rows: int = MOST_ROWS, seconds: float = MOST_SECONDS) -> None:
+def serve(db: Path, plan: Path, *, rows: int, seconds: float) -> None:
     """Answer questions about a store and a plan, read-only.
 
     stdout carries the protocol alone; everything else that is written there meanwhile goes to stderr.
@@ -22,7 +17,7 @@ def serve(db: Path, plan: Path, *, rows: int = MOST_ROWS, seconds: float = MOST_
         db: The store.
         plan: The plan folder; it need not exist before somebody asks for the plan.
         rows: The most rows of a list in an answer.
-        seconds: The most time for an answer.
+        seconds: The most time for an answer, in seconds.
 
     Raises:
         UsageError: The packages of the extra `mcp` are not installed.
@@ -39,4 +34,4 @@ def serve(db: Path, plan: Path, *, rows: int = MOST_ROWS, seconds: float = MOST_
     require_file(db)
     from rightsize.mcp.questions import Questions  # noqa: PLC0415  imports frames
 
-    build_server(Questions(db, plan, rows, seconds), rows=rows, seconds=seconds).run("stdio")
+    build_server(Questions(db, plan, rows, seconds)).run("stdio")

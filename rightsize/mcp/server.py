@@ -68,18 +68,12 @@ async def _prints_to_stderr(_: MCPServer[None]) -> AsyncIterator[None]:
         yield
 
 
-def build_server(questions: Questions, *, rows: int, seconds: float) -> ReadingServer:
-    """Return the server.
-
-    Args:
-        questions: The questions to the store and the plan.
-        rows: The most rows of a list in an answer.
-        seconds: The most time for an answer.
-    """
+def build_server(questions: Questions) -> ReadingServer:
+    """Return the server that answers questions to a store and a plan."""
     server = ReadingServer(
         "rightsize", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING", lifespan=_prints_to_stderr
     )
-    tools = Tools(questions, rows, seconds)
+    tools = Tools(questions)
     for name in NAMES:
         hints = ToolAnnotations(
             read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False

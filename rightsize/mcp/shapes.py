@@ -10,10 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from rightsize.workflow.role_check import RoleVerdict
+
 Row = dict[str, Any]
-Verdict = Literal[
-    "wider_than_today", "makes_permanent", "lacks_use", "no_use_seen", "covers_use", "covers_use_with_excess"
-]
 
 
 class Cut(TypedDict):
@@ -124,7 +123,7 @@ class CheckedRole(Answered):
     """What a drafted role grants beyond a principal's use and access, and what it lacks."""
 
     verdict: Annotated[
-        Verdict,
+        RoleVerdict,
         Field(
             description="The first that is true. wider_than_today: it grants what the principal does not hold; never "
             "hand it on as a reduction. makes_permanent: it grants permanently what is held today after an activation "

@@ -41,18 +41,10 @@ Kind = Annotated[str | None, Field(description=f"Only those of this kind: {', '.
 
 
 class Tools:
-    """The tools over one store and one plan.
+    """The tools over one store and one plan."""
 
-    Args:
-        questions: The questions.
-        rows: The most rows of a list in an answer.
-        seconds: The most time for an answer.
-    """
-
-    def __init__(self, questions: Questions, rows: int, seconds: float) -> None:
+    def __init__(self, questions: Questions) -> None:
         self._questions = questions
-        self._rows = rows
-        self._seconds = seconds
         self._turn = threading.Lock()
 
     async def can(
@@ -182,10 +174,10 @@ class Tools:
 
     async def _answered(self, ask: Callable[[], Answer]) -> CallToolResult:
         """Return the answer to a question, or its error with the hint."""
-        given_up = threading.Event()
+        seconds, given_up = self._questions.seconds, threading.Event()
 
         def work() -> Answer:
-            if not self._turn.acquire(timeout=self._seconds):
+            if not self._turn.acquire(timeout=seconds):
                 raise UsageError("an earlier question is still being answered", hint="ask again later")
             try:
                 if given_up.is_set():
@@ -195,12 +187,12 @@ class Tools:
                 self._turn.release()
 
         try:
-            with anyio.fail_after(self._seconds):
+            with anyio.fail_after(seconds):
                 answer = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
-            document = bounded(answer.document, self._rows)
+            document = bounded(answer.document, self._questions.rows)
         except TimeoutError:
             hint = "run `rightsize analyze` so that answers are read from the store; `mcp --timeout` waits longer"
-            return _refused(UsageError(f"no answer within {self._seconds:g} s", hint=hint))
+            return _refused(UsageError(f"no answer within {seconds:g} s", hint=hint))
         except RightsizeError as error:
             return _refused(error)
         except Exception as error:

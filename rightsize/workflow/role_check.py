@@ -7,25 +7,23 @@ verdict on each. Nothing is written.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.model.errors import InputError, UsageError
-from rightsize.model.nouns import PermissionBlock, RoleDefinition, Witness
+from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.wording import counted
-from rightsize.rbac.algebra import grants, grants_alike, witnesses
+from rightsize.rbac.algebra import grants
 from rightsize.rbac.expand import GrantedOperation, Planes, expand_roles
 from rightsize.rbac.permissions import PLANES, Reading
 from rightsize.rbac.scopes import Scope, is_within, parse_scope
 from rightsize.rbac.text import Folded, fold
 from rightsize.rules.escalation import escalation_rules
 from rightsize.rules.operations import risk_weights
-from rightsize.rules.planes import planes_of
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import AnalysisOptions
 from rightsize.workflow.asked_by_use import AskedByUse
@@ -35,9 +33,13 @@ from rightsize.workflow.explain_output import explain_principal, judged_operatio
 from rightsize.workflow.find_analysis import find_analysis
 from rightsize.workflow.principal_names import AnalysedNames, find_principal
 from rightsize.workflow.role_strings import describe_strings
+from rightsize.workflow.role_wider import HeldAccess, some_witnesses
 from rightsize.workflow.tenant_access import TenantAccess, read_tenant_access
 
 Rows = list[dict[str, Any]]
+RoleVerdict = Literal[
+    "wider_than_today", "makes_permanent", "lacks_use", "no_use_seen", "covers_use", "covers_use_with_excess"
+]
 Key = tuple[str, Folded]
 """(plane, folded operation)."""
 
@@ -45,7 +47,6 @@ _UNDECIDED = (Verdict.UNOBSERVABLE.value, Verdict.OUT_OF_COVERAGE.value)
 NOT_HELD, USED = "not_held", "used"
 """Verdicts on operations that a role grants: the principal does not hold it today, or it was used."""
 _GRAVE = ("privilege", "secret", "code_execution")
-_WITNESSES = 5
 
 
 def check_role(
@@ -70,8 +71,7 @@ def check_role(
         note: Called with a sentence where no stored analysis answers.
 
     Returns:
-        verdict: `wider_than_today`, `makes_permanent`, `lacks_use`, `no_use_seen`, `covers_use` or
-            `covers_use_with_excess`: the first of these that is true.
+        verdict: The first `RoleVerdict` that is true.
         is_wider, covers_use: The two halves of it; `covers_use` is None where no use was seen.
         principal, window, scopes: Whom, over which days and where.
         wider: What they grant at a scope that the principal does not hold there: `held_otherwise` says that it holds
@@ -118,15 +118,25 @@ def check_role(
         ),
         assignable_scopes=tuple(dict.fromkeys(scope for one in roles for scope in one.assignable_scopes)),
     )
-    listed = tenant.inputs.operations.select("operation", "is_data_action", "is_guess", "risk").sort("operation")
-    catalogue = {row["operation"]: row for row in listed.iter_rows(named=True)}
+    risks = dict(tenant.inputs.operations.select("operation", "risk").sort("operation").iter_rows())
     there = [parse_scope(one) for one in places]
-    return _Check(whole, found, there, eligible, tenant, answer, catalogue, judged).document()
+    return _Check(whole, found, there, eligible, tenant, answer, risks, judged).document()
 
 
 @dataclass(frozen=True)
 class _Check:
-    """A role, a principal, scopes, and all that the store says of them."""
+    """A role, a principal, scopes, and all that the store says of them.
+
+    Attributes:
+        role: The drafted roles and those beside them, as one.
+        principal_id: The principal that would get it.
+        places: Where it would be assigned.
+        is_eligible: Whether it would be eligible.
+        tenant: The access of today.
+        answer: What `explain_principal` says of the principal.
+        risks: The operations of the catalogue with their class of risk, sorted; None where it has none.
+        judged: The verdict on each operation that the principal holds, of `judged_operations`.
+    """
 
     role: RoleDefinition
     principal_id: str
@@ -134,13 +144,12 @@ class _Check:
     is_eligible: bool
     tenant: TenantAccess
     answer: dict[str, Any]
-    catalogue: dict[str, dict[str, Any]]
+    risks: dict[str, str | None]
     judged: Rows
 
     def document(self) -> dict[str, Any]:
         """Return the answer."""
-        wider = [found for place in self.places if (found := self._wider_at(place)) is not None]
-        lacks, excess = self._lacks(), self._excess()
+        wider, lacks, excess = self._wider(), self._lacks(), self._excess()
         identity = self.answer["identity"]
         is_wider = any(not one["held_otherwise"] for one in wider)
         has_excess = bool(excess["operations"] or excess["witnesses"])
@@ -162,7 +171,7 @@ class _Check:
             "may_lack": self._may_lack(),
             "strings": describe_strings(self.role.permissions, self._known, self._used),
             "privileged": self._privileged(),
-            "used_at": self._used_at(),
+            "used_at": self._used_at,
             "reasons": {row["reason"]: sentence(row["reason"]) for row in excess["rows"] if row["reason"] is not None},
             "remarks": self._remarks(),
         }
@@ -185,85 +194,59 @@ class _Check:
 
     @cached_property
     def _used(self) -> set[Key]:
-        return {(row["plane"], fold(row["operation"])) for row in self._uses}
+        return {_key(row) for row in self._uses}
 
     @cached_property
     def _granted(self) -> list[GrantedOperation]:
-        """The operations of the catalogue that the role grants."""
-        return list(expand_roles({"": self.role.permissions}, self._known))
+        """The operations of the catalogue that the role grants, the highest risk first."""
+        weights = risk_weights()
+        return sorted(
+            expand_roles({"": self.role.permissions}, self._known),
+            key=lambda one: (-weights[self._risk(one.plane, one.operation)], one.operation, one.plane),
+        )
 
     @cached_property
     def _known(self) -> list[tuple[str, Planes]]:
-        """The operations of the catalogue with their planes; a guessed plane counts as unknown."""
-        return [
-            (name, planes_of(name, is_data_action=None if row["is_guess"] else row["is_data_action"]))
-            for name, row in self.catalogue.items()
-        ]
+        """The operations of the catalogue with their known planes; a guessed plane counts as unknown."""
+        return [(name, self.tenant.known_planes.get(fold(name), ())) for name in self.risks]
 
     @cached_property
     def _verdicts(self) -> dict[Key, tuple[str, str]]:
-        return {(row["plane"], fold(row["operation"])): (row["verdict"], row["reason"]) for row in self.judged}
+        return {_key(row): (row["verdict"], row["reason"]) for row in self.judged}
+
+    def _verdict_on(self, key: Key) -> tuple[str, str | None]:
+        """Return the verdict on an operation that was not used, and its reason."""
+        return self._verdicts.get(key, (NOT_HELD, None))
 
     def _grants(self, plane: str, operation: str) -> bool:
         """Return whether the role grants an operation for certain, without a condition."""
         return grants(self.role.permissions, operation, plane, Reading.LEAST) == "yes"
 
-    def _wider_at(self, place: Scope) -> dict[str, Any] | None:
-        """Return what the role grants at a scope beyond what the principal holds there; None where that is nothing."""
-        alike, every = self._held_at(place)
-        made = _few(witnesses(alike, self.role.permissions))
-        if not made:
-            return None
-        beyond = _few(witnesses(every, self.role.permissions))
-        big = every if beyond else alike
-        real = [_row(Witness(one.operation, one.plane)) for one in self._granted if self._is_beyond(big, one)]
-        return {
-            "scope": place.text,
-            "held_otherwise": not beyond,
-            "operations": len(real),
-            "witnesses": sorted(real, key=self._gravest) or [_row(one, listed=False) for one in beyond or made],
-        }
-
-    def _is_beyond(self, big: tuple[PermissionBlock, ...], one: GrantedOperation) -> bool:
-        if grants(big, one.operation, one.plane, Reading.LEAST) == "yes":
-            return False
-        return not grants_alike(big, self.role.permissions, one.operation, one.plane)
-
-    def _held_at(self, place: Scope) -> tuple[tuple[PermissionBlock, ...], tuple[PermissionBlock, ...]]:
-        """Return the blocks that a principal holds at a scope as the role would be held, and all of them.
-
-        Those are the permanent ones without a condition on their assignment; for an eligible role also those that wait
-        for an activation.
-        """
-        alike: list[PermissionBlock] = []
-        others: list[PermissionBlock] = []
-        access = self.tenant.access
-        held = [(one, one.state != "active") for one, _ in access.reaching(self.principal_id, place)]
-        held += [(one, True) for _, some in access.asleep(self.principal_id, place) for one in some]
-        for assignment, waits in held:
-            is_alike = not assignment.condition and (self.is_eligible or not waits)
-            (alike if is_alike else others).extend(self.tenant.blocks_of(assignment.role_definition_id))
-        every = [replace(one, condition=None, condition_version=None) for one in (*alike, *others)]
-        return tuple(dict.fromkeys(alike)), tuple(dict.fromkeys(every))
+    def _wider(self) -> Rows:
+        """Return what the role grants at each scope that the principal does not hold there."""
+        held = HeldAccess(self.tenant, self.principal_id, self.is_eligible)
+        every = (held.find_wider(self.role.permissions, self._granted, place) for place in self.places)
+        return [one for one in every if one is not None]
 
     def _lacks(self) -> Rows:
         """Return the used operations that the role does not grant where they were used, the newest first."""
-        found: dict[tuple[str, str, str], dict[str, Any]] = {}
+        found: dict[tuple[Key, str], dict[str, Any]] = {}
         for row in self._explained:
             why = self._why_lacking(row["plane"], row["operation"], row["scope"])
             if why is None:
                 continue
             known = found.setdefault(
-                (row["plane"], fold(row["operation"]), why),
+                (_key(row), why),
                 {
                     **{name: row[name] for name in ("operation", "plane")},
-                    **{"why": why, "kind": row["kind"], "events": 0, "last_seen": row["last_seen"], "scopes": []},
+                    **{"why": why, "kind": row["kind"], "events": 0, "last_seen": row["last_seen"], "scopes": set()},
                 },
             )
             known["events"] += row["events"]
             known["last_seen"] = max(known["last_seen"], row["last_seen"])
-            known["scopes"] = sorted({*known["scopes"], row["scope"] or "/"})
-        return sorted(found.values(), key=lambda row: (row["last_seen"], row["operation"]), reverse=True)
+            known["scopes"].add(row["scope"] or "/")
+        rows = ({**one, "scopes": sorted(one["scopes"])} for one in found.values())
+        return sorted(rows, key=lambda row: (row["last_seen"], row["operation"]), reverse=True)
 
     def _why_lacking(self, plane: str, operation: str, scope: str | None) -> str | None:
         answer = grants(self.role.permissions, operation, plane, Reading.LEAST)
@@ -283,34 +266,25 @@ class _Check:
         for one in self._granted:
             key = one.plane, fold(one.operation)
             if key not in self._used:
-                verdict, reason = self._verdicts.get(key, (NOT_HELD, None))
+                verdict, reason = self._verdict_on(key)
                 row = {"operation": one.operation, "plane": one.plane, "verdict": verdict, "reason": reason}
                 rows.append(row | {"risk": self._risk(one.plane, one.operation)})
         used = PermissionBlock(
             actions=tuple(name for plane, name in sorted(self._used) if plane == "control"),
             data_actions=tuple(name for plane, name in sorted(self._used) if plane == "data"),
         )
-        made = () if rows else _few(witnesses([used], self.role.permissions))
         return {
             "operations": len(rows),
             "by_verdict": dict(sorted(Counter(row["verdict"] for row in rows).items())),
-            "rows": sorted(rows, key=self._gravest),
-            "witnesses": [_row(one, listed=False) for one in made],
+            "rows": rows,
+            "witnesses": [] if rows else some_witnesses([used], self.role.permissions),
         }
 
     def _risk(self, plane: str, operation: str) -> str:
-        known = self.catalogue.get(operation)
-        if known is not None and known["risk"]:
-            return str(known["risk"])
+        known = self.risks.get(operation)
+        if known:
+            return known
         return "data_access" if plane == "data" else "read" if fold(operation).endswith("/read") else "change"
-
-    def _gravest(self, row: Mapping[str, Any]) -> tuple[int, str, str]:
-        """Return the key that sorts rows of operations: the highest risk first."""
-        return -self._weights[self._risk(row["plane"], row["operation"])], row["operation"], row["plane"]
-
-    @cached_property
-    def _weights(self) -> dict[str, int]:
-        return risk_weights()
 
     def _may_lack(self) -> dict[str, Any]:
         """Return what the principal holds, no log decides, and the role does not grant."""
@@ -318,7 +292,7 @@ class _Check:
             row
             for row in self.judged
             if row["verdict"] in _UNDECIDED
-            and (row["plane"], fold(row["operation"])) not in self._used
+            and _key(row) not in self._used
             and not self._grants(row["plane"], row["operation"])
         ]
         rules = AskedByUse(row["operation"] for row in self._uses if row["plane"] == "control")
@@ -327,10 +301,8 @@ class _Check:
             for row in lacking
             if row["plane"] == "control" and (why := rules.reason_for(row["operation"])) is not None
         ]
-        names = {(row["plane"], row["operation"]) for row in asked}
-        rest = Counter(
-            (row["verdict"], row["reason"]) for row in lacking if (row["plane"], row["operation"]) not in names
-        )
+        names = {_key(row) for row in asked}
+        rest = Counter((row["verdict"], row["reason"]) for row in lacking if _key(row) not in names)
         return {
             "operations": len(lacking),
             "asked_by_use": asked,
@@ -359,13 +331,14 @@ class _Check:
                     "plane": one.plane,
                     "risk": risk,
                     "gives": gain,
-                    "verdict": USED if key in self._used else self._verdicts.get(key, (NOT_HELD, None))[0],
+                    "verdict": USED if key in self._used else self._verdict_on(key)[0],
                 }
             )
-        return sorted(rows, key=self._gravest)
+        return rows
 
+    @cached_property
     def _used_at(self) -> Rows:
-        """Return the resource groups, or wider scopes, at which there was use, most operations first."""
+        """The resource groups, or wider scopes, at which there was use, most operations first."""
         found: dict[str, set[Key]] = {}
         spelt: dict[str, str] = {}
         for row in self._uses:
@@ -373,7 +346,7 @@ class _Check:
             if place is not None:
                 group = _group_of(place)
                 spelt.setdefault(fold(group), group)
-                found.setdefault(fold(group), set()).add((row["plane"], fold(row["operation"])))
+                found.setdefault(fold(group), set()).add(_key(row))
         rows = [{"scope": spelt[group], "operations": len(names)} for group, names in found.items()]
         return sorted(rows, key=lambda row: (-row["operations"], row["scope"]))
 
@@ -385,21 +358,20 @@ class _Check:
             if fold(assignment.role_definition_id) not in self.tenant.roles
         )
         said = list(self.tenant.notes())
-        strange = len({(row["plane"], fold(row["operation"])) for row in self._uses if row["kind"] == "unexplained"})
+        strange = len({_key(row) for row in self._uses if row["kind"] == "unexplained"})
         if strange:
             said.append(
                 f"{counted(strange, 'used operation')} no assignment of today explains, so nothing says that a role "
                 "needs them: `explain` has them"
             )
-        if not self.catalogue:
+        if not self.risks:
             said.append(
                 "no catalogue of operations is loaded, so there are no real examples: `rightsize catalog import`"
             )
-        used_at = self._used_at()
-        if used_at and all(parse_scope(row["scope"]).resource_group for row in used_at):
+        if self._used_at and all(parse_scope(row["scope"]).resource_group for row in self._used_at):
             wide = [place.text for place in self.places if place.resource_group is None]
             if wide:
-                groups = counted(len(used_at), "resource group")
+                groups = counted(len(self._used_at), "resource group")
                 said.append(f"all use was in {groups}, see `used_at`; the role reaches beyond, at {wide[0]}")
         if self.role.assignable_scopes:
             allowed = [parse_scope(one) for one in self.role.assignable_scopes]
@@ -409,7 +381,7 @@ class _Check:
         return said
 
 
-def _verdict(is_wider: bool, is_held_otherwise: bool, covers: bool | None, has_excess: bool) -> str:
+def _verdict(is_wider: bool, is_held_otherwise: bool, covers: bool | None, has_excess: bool) -> RoleVerdict:
     """Return the first word of the answer that is true."""
     if is_wider:
         return "wider_than_today"
@@ -418,6 +390,10 @@ def _verdict(is_wider: bool, is_held_otherwise: bool, covers: bool | None, has_e
     if covers is None:
         return "no_use_seen"
     return "lacks_use" if not covers else "covers_use_with_excess" if has_excess else "covers_use"
+
+
+def _key(row: Mapping[str, Any]) -> Key:
+    return row["plane"], fold(row["operation"])
 
 
 def _place(scope: str | None) -> Scope | None:
@@ -433,11 +409,3 @@ def _group_of(scope: Scope) -> str:
     if scope.resource_group is None:
         return scope.text
     return "/".join(scope.text.split("/")[:5])
-
-
-def _few(found: Iterable[Witness]) -> list[Witness]:
-    return list(islice(dict.fromkeys(found), _WITNESSES))
-
-
-def _row(witness: Witness, *, listed: bool = True) -> dict[str, Any]:
-    return {"operation": witness.operation, "plane": witness.plane, "in_catalogue": listed}

@@ -150,8 +150,9 @@ class TenantAccess:
 
     def notes(self) -> list[str]:
         """Return the notes that a reader needs beside the answers."""
+        *absent, rootless = self._hiding()
         said = (
-            *self._hiding()[:3],
+            *absent,
             (self._unlisted_operations, "the catalogue does not know the plane of {n}: {which}", "operation"),
             (
                 self._doubtful,
@@ -159,7 +160,7 @@ class TenantAccess:
                 "rests on it; it is the most that may be allowed: {which}",
                 "operation",
             ),
-            *self._hiding()[3:],
+            rootless,
         )
         return [_note(text, noun, found) for found, text, noun in said if found]
 

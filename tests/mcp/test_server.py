@@ -67,7 +67,7 @@ def data_of(answer: CallToolResult) -> dict[str, Any]:
 
 
 def server_for(folder: Path, store: Path, *, rows: int = 50, seconds: float = 300) -> Any:
-    return build_server(Questions(store, folder, rows, 60), rows=rows, seconds=seconds)
+    return build_server(Questions(store, folder, rows, seconds))
 
 
 CALLS: Calls = {
