@@ -272,10 +272,11 @@ def contain_principal(
         [],
     )
     # Requests that a person may send are written beside the plan, not as a part of it.
+    document = result.document()
     extra: dict[str, FileText] = {
-        **left_behind_scripts(left.document()),
-        REQUESTS: write_json(result.document() | {"seconds": None}),
-        PAGE: write_page(result.document(), found.plan),
+        **left_behind_scripts(document["left_behind"]),
+        REQUESTS: write_json(document | {"seconds": None}),
+        PAGE: write_page(document, found.plan),
     }
     files = write_folder({**plan_files(found.plan), **extra}, out)
     fitting = shortfall(inputs, analysis.window)
