@@ -16,6 +16,7 @@ from uuid import NAMESPACE_URL, uuid5
 import polars as pl
 
 from rightsize.propose.containment.left_listings import Listings, Presence
+from rightsize.rbac.assignment_ids import role_path
 from rightsize.rbac.text import fold
 from rightsize.rules.left_behind import Kind, kinds_left_behind
 from rightsize.rules.tables import Row
@@ -155,12 +156,10 @@ def _fields(row: Mapping[str, Any], said: Said, listings: Listings) -> dict[str,
         role, holder = fold(asked["role_definition_id"] or ""), fold(asked["principal_id"] or "")
     if row["kind"] == "consent":
         holder = holder or row["object_id"]
-    inside = re.match(r"(?i)/subscriptions/[^/]+", place or "")
     found = {
         "thing": thing, "place": place, "object": row["object_id"], "other": row["other_id"], "holder": holder,
         "key": (row["key"] or "").partition(",")[0], "role": role,
-        "role_path": f"{inside[0] if inside else ''}/providers/Microsoft.Authorization/roleDefinitions/{role}"
-        if role else None,
+        "role_path": role_path(place or "", role) if role else None,
         "new": str(uuid5(NAMESPACE_URL, f"contain|{row['kind']}|{row['thing']}")),
         "newer": str(uuid5(NAMESPACE_URL, f"restore|{row['kind']}|{row['thing']}")),
         "app_role": _plain(said.get("approle.id")), "granted": _granted(said),
