@@ -126,14 +126,13 @@ def _written(row: Mapping[str, Any], listings: Listings, name_of: Callable[[str]
     fields = _fields(row, said, listings)
     presence = _removed(row, name_of) or listings.presence(row, fields)
     read, requests, undo = _requests(kind, row, fields, said, listings)
-    by_hand = kind.by_hand
+    by_hand, given_to = kind.by_hand, _given_to(row, fields, listings)
     if not requests and not by_hand:
         by_hand = "the log does not name it well enough for a request: find it where it was made, and take it away"
     if presence.word == "no":
         read, requests, undo, by_hand = (), (), (), ""
     return Left(
-        row, kind, _detail(row, fields, listings, name_of), presence, _given_to(row, fields, listings), read, requests,
-        undo, by_hand,
+        row, kind, _detail(row, fields, given_to, listings, name_of), presence, given_to, read, requests, undo, by_hand,
     )  # fmt: skip
 
 
@@ -310,15 +309,15 @@ def _given_to(row: Mapping[str, Any], fields: Mapping[str, str], listings: Listi
 
 
 def _detail(
-    row: Mapping[str, Any], fields: Mapping[str, str], listings: Listings, name_of: Callable[[str], str]
-) -> str:
+    row: Mapping[str, Any], fields: Mapping[str, str], given: Sequence[str], listings: Listings,
+    name_of: Callable[[str], str],
+) -> str:  # fmt: skip
     """Return what is known of a thing beside its place, as one clause."""
     kind, parts = row["kind"], []
     if "role" in fields:
         parts.append(name_of(fields["role"]))
     elif "granted" in fields:
         parts.append(fields["granted"])
-    given = _given_to(row, fields, listings)
     if given and kind not in ("user_made", "guest_invited", "principal_made"):
         word = "as" if kind not in _BY_ID else "for"
         parts.append(f"{word} {', '.join(map(name_of, given))}")
