@@ -17,7 +17,7 @@ from rightsize.rules.left_behind import kinds_left_behind
 from rightsize.rules.matching import first_match
 from rightsize.rules.tables import rows_of
 
-CONTROL = ("control", "data")
+_RESOURCE_PLANES = ("control", "data")
 _IDENTITY = "resource_with_identity"
 _NEAR = pl.duration(minutes=10)
 _KEYS = ("application_credential", "principal_credential")
@@ -72,7 +72,7 @@ def things_left(calls: pl.DataFrame, with_identity: pl.Series) -> tuple[pl.DataF
     found = pl.concat([_of_resources(known, with_identity), _of_directory(known)], how="diagonal")
     things = _grouped(_without_echoes(found))
     ruled = found.select("event_key").unique()
-    changing = pl.col("name").str.contains(r"/(write|delete|action)$") & pl.col("plane").is_in(CONTROL)
+    changing = pl.col("name").str.contains(r"/(write|delete|action)$") & pl.col("plane").is_in(_RESOURCE_PLANES)
     others = (
         known.filter(changing & pl.col("outcome").is_in(["succeeded", "started"]))
         .join(ruled, on="event_key", how="anti")
@@ -94,8 +94,10 @@ def _rules(*planes: str) -> pl.DataFrame:
 
 def _of_resources(calls: pl.DataFrame, with_identity: pl.Series) -> pl.DataFrame:
     """Return the calls to resources that leave something, with `kind, thing, shown, exact`."""
-    let_through = calls.filter(pl.col("plane").is_in(CONTROL) & pl.col("outcome").is_in(["succeeded", "started"]))
-    rules = _rules(*CONTROL)
+    let_through = calls.filter(
+        pl.col("plane").is_in(_RESOURCE_PLANES) & pl.col("outcome").is_in(["succeeded", "started"])
+    )
+    rules = _rules(*_RESOURCE_PLANES)
     names = let_through["name"].unique()
     matched = pl.DataFrame({"name": names, "rule": first_match(names, rules["pattern"].to_list()).cast(pl.UInt32)})
     ruled = let_through.join(matched, on="name", how="left").join(rules, on="rule", how="left")
@@ -198,7 +200,7 @@ def _without_echoes(found: pl.DataFrame) -> pl.DataFrame:
 
 def _called() -> pl.Expr:
     """Return the operation of a call to a resource, else the activity or the request of a call to the directory."""
-    of_resource = pl.col("plane").is_in(CONTROL)
+    of_resource = pl.col("plane").is_in(_RESOURCE_PLANES)
     return pl.when(of_resource).then("operation").otherwise(pl.coalesce("activity", "operation"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -91,22 +92,21 @@ def contain(
             for row in rows
         ]
     common.show(rows, _COLUMNS, document=document, table_columns=_BRIEF)
-    _tell(result, dwell, since)
+    _tell(result, document, dwell, since)
     _tell_agents(result)
     for line in left_behind.left_behind_lines(document["left_behind"], places, common.with_db):
         say(line)
     common.say_next(common.with_db(f"rightsize verify {for_shell(str(result.out))}"))
 
 
-def _tell_reads(reads: dict[str, Any]) -> None:
+def _tell_reads(reads: Mapping[str, Any]) -> None:
     if reads["operations"] and reads["kept"]:
         say(f"the plan keeps {reads_text(reads)}")
     elif reads["operations"] and reads["deploys"]:
         say(f"it deploys, and without unlogged reads this may fail: `--keep-reads` keeps {reads_text(reads)}")
 
 
-def _tell_leads(result: workflow.ContainResult) -> None:
-    after = result.document()["without_sign_in"]
+def _tell_leads(after: Mapping[str, Any]) -> None:
     if not after["blocked"]:
         where = ", ".join(after["attached"]) or "its resources"
         say(f"no request blocks the sign-in of a managed identity: remove it from {where}")
@@ -134,7 +134,9 @@ def _suspicion(since: datetime | None, until: datetime | None, reason: str, owne
     return workflow.Suspicion(since, until, reason, owner)
 
 
-def _tell(result: workflow.ContainResult, dwell: timedelta | None, since: datetime | None) -> None:
+def _tell(
+    result: workflow.ContainResult, document: Mapping[str, Any], dwell: timedelta | None, since: datetime | None
+) -> None:
     if result.first_suspect is None and since is not None:
         say(f"no loaded call of it began from {since:%Y-%m-%d %H:%M} UTC on, so all of its calls count as need")
     elif result.first_suspect is None:
@@ -151,12 +153,12 @@ def _tell(result: workflow.ContainResult, dwell: timedelta | None, since: dateti
             f"the logs fit a window of {result.fitting_days} days, which is shorter: what they do not cover counts as "
             f"unknown, so it stays; `--min-window {result.fitting_days}` takes it as unused"
         )
-    _tell_reads(result.containment.reads.as_json())
+    _tell_reads(document["unlogged_reads"])
     say("reach, as principals, resources with code, stores of secrets or data, cells (layers in subscriptions):")
     for name, counts in result.reach.counts.items():
         numbers = ", ".join(str(counts[word]) for word in ("identities", "resources", "secrets", "cells"))
         say(f"  {STEPS[name]}: {numbers}{', the whole tenant' if counts['takes_tenant'] else ''}")
-    _tell_leads(result)
+    _tell_leads(document["without_sign_in"])
     found = result.containment
     if not found.plan.proposals:
         say("the plan changes no assignment; the requests contain it" if result.options else "the plan changes nothing")

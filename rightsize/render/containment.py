@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from rightsize.model.wording import counted
 from rightsize.render.containment_reach import reach_lines, reads_lines
 from rightsize.render.escape import for_markdown
 from rightsize.render.left_behind import left_behind_section
-from rightsize.render.rows import plain
+from rightsize.render.rows import ascii_line
 from rightsize.render.summary import short_scope
 
 
@@ -48,8 +47,8 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
     lines += left_behind_section(document["left_behind"], plan.names)
     lines += ["", "## Requests that a person may send", "", _WHERE, ""]
     for one in document["options"]:
-        lines += [f"- {one['name']}: {for_markdown(one['text'])}", "", "```json", _body(one["request"]), "```"]
-        back = _body(one["undo"]) if one["undo"] else None
+        lines += [f"- {one['name']}: {for_markdown(one['text'])}", "", "```json", ascii_line(one["request"]), "```"]
+        back = ascii_line(one["undo"]) if one["undo"] else None
         lines += (
             ["", "  It cannot be undone.", ""]
             if back is None
@@ -133,8 +132,3 @@ _WHERE = (
 )
 _STILL_VALID = "Tokens that they already have stay valid until they expire, mostly within an hour."
 _WHY = {"suspect": "suspect calls went through it", "leads_on": "it grants a further step"}
-
-
-def _body(request: Mapping[str, Any]) -> str:
-    # ASCII, so that no name can end the block or turn the direction of its text.
-    return json.dumps(plain(request), ensure_ascii=True, sort_keys=True)

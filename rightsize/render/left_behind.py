@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rightsize.render.escape import for_markdown, for_terminal
 from rightsize.render.request_scripts import Part, powershell_script_of_parts, shell_script_of_parts
-from rightsize.render.rows import plain
+from rightsize.render.rows import ascii_line
 from rightsize.render.summary import short_scope
 
 _TAKE, _UNDO = "left-behind", "left-behind-undo"
@@ -109,13 +108,8 @@ def _thing(one: Mapping[str, Any]) -> Iterator[str]:
         yield f"- no way back: {for_markdown(one['no_way_back'])}"
     for title, key in (("Keep its present state", "read"), ("Take it away", "requests"), ("To undo it", "undo")):
         if one[key]:
-            yield from ("", f"{title}:", "", "```json", *map(_request, one[key]), "```")
+            yield from ("", f"{title}:", "", "```json", *map(ascii_line, one[key]), "```")
     yield ""
-
-
-def _request(request: Mapping[str, Any]) -> str:
-    # ASCII, so that no name can end the block or turn the direction of its text.
-    return json.dumps(plain(request), ensure_ascii=True, sort_keys=True)
 
 
 def _others(left: Mapping[str, Any]) -> Iterator[str]:

@@ -64,6 +64,11 @@ def compact(value: object) -> str:
         return json.dumps(plain(value), ensure_ascii=True, separators=(",", ":"))
 
 
+def ascii_line(value: object) -> str:
+    """Return `value` as ASCII JSON on one line, so that no name can end its block or turn the direction of its text."""
+    return json.dumps(plain(value), ensure_ascii=True, sort_keys=True)
+
+
 def cell(value: object) -> str:
     """Return `value` as the text of one cell: null as an empty text, containers as compact JSON."""
     simple = plain(value)

@@ -226,7 +226,8 @@ def contain_principal(
         plan_options = PlanOptions(
             emergency_access=resolve_known(inputs, emergency), as_of=as_of, min_window=min_window, forget_days=0
         )
-        suspect = _suspect_assignments(agents.members, inputs, analysis)
+        suspect_days = _suspect_days(agents.members, inputs)
+        suspect = _suspect_assignments(agents.members, suspect_days, analysis)
         found = contain(
             inputs,
             analysis,
@@ -253,7 +254,7 @@ def contain_principal(
             ReachInput(agents.members, inputs, analysis, facts, found.plan, found.by_request, is_blocked=blocked)
         )
         left = find_left_behind(store, agents.members, names)
-        suspect_calls, first_suspect = _suspect_calls(agents.members, store, inputs)
+        suspect_calls, first_suspect = _suspect_calls(agents.members, store, suspect_days)
     if not found.contained and not options and not found.stays:
         raise EvidenceError(f"`{principal}` has no loaded assignment", hint="load its assignments and groups")
     result = ContainResult(
@@ -272,10 +273,11 @@ def contain_principal(
         [],
     )
     # Requests that a person may send are written beside the plan, not as a part of it.
+    document = result.document()
     extra: dict[str, FileText] = {
-        **left_behind_scripts(left.document()),
-        REQUESTS: write_json(result.document() | {"seconds": None}),
-        PAGE: write_page(result.document(), found.plan),
+        **left_behind_scripts(document["left_behind"]),
+        REQUESTS: write_json(document | {"seconds": None}),
+        PAGE: write_page(document, found.plan),
     }
     files = write_folder({**plan_files(found.plan), **extra}, out)
     fitting = shortfall(inputs, analysis.window)
@@ -327,7 +329,13 @@ def _suspect(store: Store, principals: Sequence[str], suspicion: Suspicion) -> N
         replace_decisions(con, [*rows, *fresh])
 
 
-def _suspect_calls(principals: Sequence[str], store: Store, inputs: Inputs) -> tuple[int, dt.datetime | None]:
+def _suspect_days(principals: Sequence[str], inputs: Inputs) -> pl.DataFrame:
+    """Return the rows of `usage_days` of principals that have suspect or held calls."""
+    is_theirs = folded(pl.col("principal_id")).is_in(list(principals))
+    return inputs.usage_days.filter(is_theirs & (pl.col("suspect") > 0))
+
+
+def _suspect_calls(principals: Sequence[str], store: Store, days: pl.DataFrame) -> tuple[int, dt.datetime | None]:
     """Return the number of suspect calls of principals, and when the first began.
 
     Calls of pruned days, and calls that were reduced elsewhere, are counted by the day.
@@ -339,20 +347,16 @@ def _suspect_calls(principals: Sequence[str], store: Store, inputs: Inputs) -> t
     ).row(0)
     if calls:
         return calls, first
-    is_theirs = folded(pl.col("principal_id")).is_in(list(principals))
-    days = inputs.usage_days.filter(is_theirs & (pl.col("suspect") > 0))
     return int(days["suspect"].sum()), days.select(pl.col("first_seen").min()).item()
 
 
-def _suspect_assignments(principals: Sequence[str], inputs: Inputs, analysis: Analysis) -> set[Key]:
+def _suspect_assignments(principals: Sequence[str], days: pl.DataFrame, analysis: Analysis) -> set[Key]:
     """Return the assignments that allowed suspect calls of principals, or would have allowed them."""
-    is_theirs = folded(pl.col("principal_id")).is_in(list(principals))
-    suspect = inputs.usage_days.filter(is_theirs & (pl.col("suspect") > 0))
-    calls = suspect.select(folded(pl.col("operation")), place_of(pl.col("scope"))).unique()
+    calls = days.select(folded(pl.col("operation")), place_of(pl.col("scope"))).unique()
     seen = analysis.verdicts.filter(pl.col("principal_id").is_in(list(principals))).drop_nulls("operation")
     used = seen.with_columns(folded(pl.col("operation")), place_of(pl.col("scope")))
     through = used.join(calls, on=["operation", "scope"]).select("role_assignment_id", "state")
-    named = suspect.select(folded(pl.col("role_assignment_id")), state=pl.lit("active"))
+    named = days.select(folded(pl.col("role_assignment_id")), state=pl.lit("active"))
     return set(pl.concat([through, named]).drop_nulls().unique().iter_rows())
 
 

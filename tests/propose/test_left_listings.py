@@ -36,7 +36,7 @@ def test_only_a_newer_listing_says_whether_a_thing_is_still_there() -> None:
     def table(name: str) -> pl.DataFrame:
         return pl.DataFrame(tables.get(name, []), schema=schema_of(name))
 
-    listings = read_listings(table, pl.DataFrame({"thing": [vm, gone], "object_id": [None, None]}))
+    listings = read_listings(table, pl.DataFrame({"thing": [vm, gone], "object_id": [FRIEND, ROBOT]}))
 
     def word(kind: str, thing: str, minutes: float, who: str | None = None) -> str:
         return listings.presence({"kind": kind, "thing": thing, "last": at(minutes), "object_id": who}, {}).word

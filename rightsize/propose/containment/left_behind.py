@@ -16,6 +16,7 @@ from uuid import NAMESPACE_URL, uuid5
 import polars as pl
 
 from rightsize.propose.containment.left_listings import Listings, Presence
+from rightsize.rbac.assignment_ids import role_path
 from rightsize.rbac.text import fold
 from rightsize.rules.left_behind import Kind, kinds_left_behind
 from rightsize.rules.tables import Row
@@ -125,14 +126,13 @@ def _written(row: Mapping[str, Any], listings: Listings, name_of: Callable[[str]
     fields = _fields(row, said, listings)
     presence = _removed(row, name_of) or listings.presence(row, fields)
     read, requests, undo = _requests(kind, row, fields, said, listings)
-    by_hand = kind.by_hand
+    by_hand, given_to = kind.by_hand, _given_to(row, fields, listings)
     if not requests and not by_hand:
         by_hand = "the log does not name it well enough for a request: find it where it was made, and take it away"
     if presence.word == "no":
         read, requests, undo, by_hand = (), (), (), ""
     return Left(
-        row, kind, _detail(row, fields, listings, name_of), presence, _given_to(row, fields, listings), read, requests,
-        undo, by_hand,
+        row, kind, _detail(row, fields, given_to, listings, name_of), presence, given_to, read, requests, undo, by_hand,
     )  # fmt: skip
 
 
@@ -155,12 +155,10 @@ def _fields(row: Mapping[str, Any], said: Said, listings: Listings) -> dict[str,
         role, holder = fold(asked["role_definition_id"] or ""), fold(asked["principal_id"] or "")
     if row["kind"] == "consent":
         holder = holder or row["object_id"]
-    inside = re.match(r"(?i)/subscriptions/[^/]+", place or "")
     found = {
         "thing": thing, "place": place, "object": row["object_id"], "other": row["other_id"], "holder": holder,
         "key": (row["key"] or "").partition(",")[0], "role": role,
-        "role_path": f"{inside[0] if inside else ''}/providers/Microsoft.Authorization/roleDefinitions/{role}"
-        if role else None,
+        "role_path": role_path(place or "", role) if role else None,
         "new": str(uuid5(NAMESPACE_URL, f"contain|{row['kind']}|{row['thing']}")),
         "newer": str(uuid5(NAMESPACE_URL, f"restore|{row['kind']}|{row['thing']}")),
         "app_role": _plain(said.get("approle.id")), "granted": _granted(said),
@@ -311,15 +309,15 @@ def _given_to(row: Mapping[str, Any], fields: Mapping[str, str], listings: Listi
 
 
 def _detail(
-    row: Mapping[str, Any], fields: Mapping[str, str], listings: Listings, name_of: Callable[[str], str]
-) -> str:
+    row: Mapping[str, Any], fields: Mapping[str, str], given: Sequence[str], listings: Listings,
+    name_of: Callable[[str], str],
+) -> str:  # fmt: skip
     """Return what is known of a thing beside its place, as one clause."""
     kind, parts = row["kind"], []
     if "role" in fields:
         parts.append(name_of(fields["role"]))
     elif "granted" in fields:
         parts.append(fields["granted"])
-    given = _given_to(row, fields, listings)
     if given and kind not in ("user_made", "guest_invited", "principal_made"):
         word = "as" if kind not in _BY_ID else "for"
         parts.append(f"{word} {', '.join(map(name_of, given))}")

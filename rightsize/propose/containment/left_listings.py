@@ -145,6 +145,7 @@ def read_listings(table_of: Callable[[str], pl.DataFrame], things: pl.DataFrame)
         table_of: A function that returns a table of the store by name, for example `Store.table`.
         things: The things to look up, as `analyze.left_behind.THINGS`; of large listings only their rows are read.
     """
+    named, objects = (ids.implode() for ids in (things["thing"].str.split("/").list.last(), things["object_id"]))
     assignments = table_of("role_assignments").filter(pl.col("state") == "active")
     identities = table_of("resource_identities").drop_nulls("principal_id")
     trusted = table_of("federated_credentials").filter(pl.col("object_id").str.starts_with("/"))
@@ -152,6 +153,7 @@ def read_listings(table_of: Callable[[str], pl.DataFrame], things: pl.DataFrame)
     people = table_of("principals").select(
         folded(pl.col("principal_id")), "deleted_on", folded(pl.col("app_id")), "listed"
     )
+    listed = pl.col("listed") | pl.col("deleted_on").is_not_null()
     owners = table_of("object_owners")
     trusting = table_of("federated_credentials").drop_nulls("app_id")
     directory = table_of("directory_role_assignments")
@@ -159,10 +161,11 @@ def read_listings(table_of: Callable[[str], pl.DataFrame], things: pl.DataFrame)
     consents = table_of("permission_grants")
     with_app = pl.concat(
         [one.select(folded(pl.col("object_id")), folded(pl.col("app_id"))) for one in (owners, trusting)]
-    )
+    ).filter(pl.col("object_id").is_in(objects))
+    principals_of_apps = people.filter(pl.col("app_id").is_in(with_app["app_id"].implode()))
     return Listings(
-        role_assignments=_by(assignments, folded(pl.col("role_assignment_id"))),
-        asked=_by(table_of("schedule_requests"), folded(pl.col("request_id"))),
+        role_assignments=_by(assignments, folded(pl.col("role_assignment_id")), named),
+        asked=_by(table_of("schedule_requests"), folded(pl.col("request_id")), named),
         identities=_grouped(pl.concat([
             identities.select(key=folded(pl.col(name)), value=folded(pl.col("principal_id")))
             for name in ("scope", "identity_scope")
@@ -171,22 +174,30 @@ def read_listings(table_of: Callable[[str], pl.DataFrame], things: pl.DataFrame)
             f"{place}/federatedidentitycredentials/{name}": (issuer or "", subject or "")
             for place, name, issuer, subject in trusted.select("object_id", "name", "issuer", "subject").iter_rows()
         },
-        resources=frozenset(folded(table_of("resources")["scope"])) & set(things["thing"]),
+        resources=frozenset(
+            table_of("resources")
+            .select(folded(pl.col("scope")))
+            .filter(pl.col("scope").is_in(things["thing"].implode()))["scope"]
+        ),
         read_on=dict(inventories.group_by(folded(pl.col("scope"))).agg(pl.col("read_on").max()).iter_rows()),
         vanished=dict(table_of("vanished_grants").select(folded(pl.col("grant_id")), "missing_on").iter_rows()),
         members=frozenset(
             table_of("group_members")
             .select(folded(pl.col("group_id")), folded(pl.col("member_id")))
-            .filter(pl.col("member_id").is_in(things["object_id"].implode()))
+            .filter(pl.col("member_id").is_in(objects))
             .iter_rows()
         ),
-        owners=frozenset(owners.select(folded(pl.col("object_id")), folded(pl.col("owner_id"))).iter_rows()),
+        owners=frozenset(
+            owners.select(folded(pl.col("object_id")), folded(pl.col("owner_id")))
+            .filter(pl.col("owner_id").is_in(objects))
+            .iter_rows()
+        ),
         directory_roles=frozenset(
             directory.select(folded(pl.col("directory_role_id")), folded(pl.col("principal_id"))).iter_rows()
         ),
-        people=dict(people.filter(pl.col("listed") | pl.col("deleted_on").is_not_null())
+        people=dict(people.filter(listed & pl.col("principal_id").is_in(objects))
                     .select("principal_id", "deleted_on").iter_rows()),
-        applications=_grouped(people.drop_nulls("app_id").select(key="app_id", value="principal_id")),
+        applications=_grouped(principals_of_apps.select(key="app_id", value="principal_id")),
         app_ids=dict(with_app.drop_nulls().unique("object_id", keep="first", maintain_order=True).iter_rows()),
         permissions={
             tuple(key): grant for *key, grant in permissions.select(
@@ -198,8 +209,10 @@ def read_listings(table_of: Callable[[str], pl.DataFrame], things: pl.DataFrame)
     )  # fmt: skip
 
 
-def _by(frame: pl.DataFrame, key: pl.Expr) -> dict[str, dict[str, Any]]:
-    return {row.pop(" key"): row for row in frame.with_columns(key.alias(" key")).to_dicts()}
+def _by(frame: pl.DataFrame, key: pl.Expr, wanted: pl.Series) -> dict[str, dict[str, Any]]:
+    """Return the rows by their key, of those with a key of the list `wanted`."""
+    keyed = frame.with_columns(key.alias(" key")).filter(pl.col(" key").is_in(wanted))
+    return {row.pop(" key"): row for row in keyed.to_dicts()}
 
 
 def _lists(frame: pl.DataFrame, key: pl.Expr) -> dict[str, list[dict[str, Any]]]:

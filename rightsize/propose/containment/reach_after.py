@@ -116,7 +116,8 @@ def reach_after(asked: ReachInput) -> ReachAfter:
     Eligible assignments count: whoever has the session of a principal may activate.
     """
     tenant, granted = asked.analysis.tenant, read_holdings(asked.analysis)["granted"]
-    left, theirs, given = _left(asked), pl.col("holder").is_in(list(asked.principals)), _given(asked)
+    calls, theirs = _calls(asked), pl.col("holder").is_in(list(asked.principals))
+    left, given = _left(calls), _given(calls, asked)
     later = _with(holdings_after(asked.plan, granted, asked.inputs, tenant), left)
     requested = holdings_after(asked.plan, granted, asked.inputs, _without(tenant, asked.ended))
     facts, first = replace(asked.facts, owned=pl.concat([asked.facts.owned, given])), asked.principals[:1]
@@ -202,15 +203,16 @@ def _without_sign_in(bare: Facts, asked: ReachInput) -> Facts:
 
 def _calls(asked: ReachInput) -> pl.DataFrame:
     """Return the use by the principals, a row a day, that no refusal ended; with the folded operation as `name`."""
-    theirs = pl.col("principal_id").is_in(list(asked.principals))
-    return asked.inputs.usage_days.with_columns(
+    theirs = folded(pl.col("principal_id")).is_in(list(asked.principals))
+    found = asked.inputs.usage_days.filter(theirs & (pl.col("succeeded") + pl.col("started") > 0))
+    return found.with_columns(
         folded(pl.col("principal_id")), name=folded(pl.col("operation")), place=place_of(pl.col("scope"))
-    ).filter(theirs & (pl.col("succeeded") + pl.col("started") > 0))
+    )
 
 
-def _given(asked: ReachInput) -> pl.DataFrame:
+def _given(calls: pl.DataFrame, asked: ReachInput) -> pl.DataFrame:
     """Return the principals that got a role by suspect calls, as `Facts.owned`; members of groups are left out."""
-    days = _calls(asked).filter((pl.col("suspect") > 0) & (pl.col("name") == ASSIGN)).select("place", "day").unique()
+    days = calls.filter((pl.col("suspect") > 0) & (pl.col("name") == ASSIGN)).select("place", "day").unique()
     known = asked.inputs.principals.select(
         owned_id=folded(pl.col("principal_id")), kind=pl.lit("ServicePrincipal"), type="principal_type"
     ).filter(pl.col("type") != "Group")
@@ -225,12 +227,11 @@ def _given(asked: ReachInput) -> pl.DataFrame:
     return found.join(known, on="owned_id").filter(~theirs).select("owner_id", "owned_id", "kind").unique()
 
 
-def _left(asked: ReachInput) -> Holdings:
+def _left(calls: pl.DataFrame) -> Holdings:
     """Return what calls of the principals may have left, each as a role of one operation at the resource of the call.
 
     The suspect calls count; where none is suspect, all calls.
     """
-    calls = _calls(asked)
     suspect = calls.filter(pl.col("suspect") > 0)
     lasting = escalation_rules("data").filter(pl.col("permission").str.starts_with(_READ_SECRETS))
     rules = pl.concat([escalation_rules("control").filter(pl.col("gains") != "access"), lasting])

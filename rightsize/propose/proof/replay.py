@@ -115,6 +115,8 @@ def replay_uses(
     ]
     active, waiting = (pl.concat([getattr(one, name) for one in found]) for name in ("active", "waiting"))
     denied = pl.concat([one.denied for one in found])
+    if denied.is_empty():
+        return Outcomes(active, waiting, denied)
     out_of_time = _out_of_time(denied, evaluator, tenant, inputs)
     return Outcomes(active, waiting, denied.filter(~pl.col("use").is_in(out_of_time.implode())))
 
