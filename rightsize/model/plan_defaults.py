@@ -21,8 +21,8 @@ _NAMED = 3
 """The largest number of things that would tell that a reason names."""
 _TOLD = "; what would tell: see `would_tell`"
 """The end of a reason in a plan of version 2 for the words that the plan has under `would_tell`."""
-_CLAUSE = re.compile(r": |; |, and | at (?=\d)")
-"""Where the first clause of a reason ends."""
+_CLAUSE = re.compile(r": |; |, and |(?: operations)? at (?=\d)")
+"""Where the first clause of a reason ends, as in `keeps 4 of 28 operations at 2 scopes`."""
 IN_TABLES = frozenset({one.name for one in GRANTS.columns} | {"latent", KEPT_UNSEEN, REMOVED, "break_probability"})
 """The keys of the evidence of a proposal for Azure roles that stand in tables."""
 _OF_GRANT = ("role", "scope")
@@ -85,12 +85,13 @@ def shortened(proposal: Mapping[str, Any], once: SaidOnce) -> dict[str, Any]:
         reason = first_clause(reason)
         goes = not proposal["assignments"] and PROPOSAL_KINDS[proposal["kind"]].changes
         left_out = IN_TABLES - {"state", *(_OF_GRANT if goes else ())}
+    said = {name: value for name, value in evidence.items() if name not in left_out}
+    if said.get("state") == _STATE:
+        del said["state"]
     return {
         **proposal,
         "reason": reason,
-        "evidence": {
-            name: value for name, value in evidence.items() if name not in left_out and (name, value) != ("state", _STATE)
-        },
+        "evidence": said,
         "proof": proof,
         **{name: _short(proposal[name]) for name in _NUMBERS},
     }

@@ -1,4 +1,4 @@
-"""Declare the tables of evidence beside `plan.json`: grants of today, use, what did not exist, and chances, by proposal."""
+"""Declare the tables of evidence beside `plan.json`: today's grants, use, what did not exist, and chances."""
 
 from __future__ import annotations
 
