@@ -97,9 +97,12 @@ def _known(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _whole(one: Mapping[str, Any], reason: str | None, told: Mapping[str, Any]) -> dict[str, Any]:
     """Return a proposal with what the tables tell of it; what it says itself has to be the same."""
-    evidence, clause = one.get("evidence"), one.get("reason")
-    said = evidence if isinstance(evidence, dict) else {}
-    agrees = all(told.get(name) == value for name, value in said.items() if name in IN_TABLES)
-    if not agrees or reason is None or not isinstance(clause, str) or not reason.startswith(clause):
+    said, clause = one.get("evidence"), one.get("reason")
+    if (
+        not isinstance(said, dict)
+        or not isinstance(clause, str)
+        or not (reason or "").startswith(clause)
+        or any(told.get(name) != value for name, value in said.items() if name in IN_TABLES)
+    ):
         raise InputError(f"proposal `{one['id']}` differs between `plan.json` and `{file_of(GRANTS)}`", hint=AGAIN)
     return {**one, "reason": reason, "evidence": {**said, **told}}
