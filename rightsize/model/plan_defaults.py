@@ -21,8 +21,10 @@ _NAMED = 3
 """The largest number of things that would tell that a reason names."""
 _TOLD = "; what would tell: see `would_tell`"
 """The end of a reason in a plan of version 2 for the words that the plan has under `would_tell`."""
-_CLAUSE = re.compile(r": |; |, and |(?: operations)? at (?=\d)")
-"""Where the first clause of a reason ends, as in `keeps 4 of 28 operations at 2 scopes`."""
+_DETAILS = re.compile(r": |; ")
+"""Where the details begin in the reason of an assignment that stays."""
+_USUAL = re.compile(r"( operations at [\d,]+ scopes?|, and the logs would have shown it)$")
+"""The usual ends of the reason of a change, which the rest of its line implies."""
 IN_TABLES = frozenset({one.name for one in GRANTS.columns} | {"latent", KEPT_UNSEEN, REMOVED, "break_probability"})
 """The keys of the evidence of a proposal for Azure roles that stand in tables."""
 _OF_GRANT = ("role", "scope")
@@ -66,23 +68,25 @@ def _texts(value: object) -> dict[str, str]:
     return {name: text for name, text in found.items() if isinstance(text, str)}
 
 
-def first_clause(reason: str) -> str:
-    """Return the first clause of a reason: what it says without numbers, names and conditions."""
-    return _CLAUSE.split(reason, maxsplit=1)[0]
+def short_reason(kind: str, reason: str) -> str:
+    """Return the beginning of a reason that stands in `plan.json`: `cannot narrow`, or `keeps 4 of 28`."""
+    if PROPOSAL_KINDS[kind].keeps:
+        return _DETAILS.split(reason, maxsplit=1)[0]
+    return _USUAL.sub("", reason)
 
 
 def shortened(proposal: Mapping[str, Any], once: SaidOnce) -> dict[str, Any]:
     """Return a whole proposal without what `filled` fills in and what tables of evidence have.
 
-    What programs read of every proposal stays: its plane, assignments, proof and numbers. For a person, the first
-    clause of the reason stays, and today's role and scope where access goes and nothing takes its place.
+    What programs read of every proposal stays: its plane, assignments, proof and numbers. For a person, the beginning
+    of the reason stays, and today's role and scope where access goes and nothing takes its place.
     """
     proof, evidence, reason = dict(proposal["proof"]), proposal["evidence"], proposal["reason"]
     if proof["tomorrow"] == once.tomorrow(proposal["assignments"]):
         del proof["tomorrow"]
     left_out: Collection[str] = ()
     if proposal["plane"] not in PLANES_BEYOND:
-        reason = first_clause(reason)
+        reason = short_reason(proposal["kind"], reason)
         goes = not proposal["assignments"] and PROPOSAL_KINDS[proposal["kind"]].changes
         left_out = IN_TABLES - {"state", *(_OF_GRANT if goes else ())}
     said = {name: value for name, value in evidence.items() if name not in left_out}

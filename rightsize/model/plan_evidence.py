@@ -17,7 +17,7 @@ GRANTS = Table(
     "one row per proposal for Azure roles: today's assignment, and why it changes or stays",
     (
         key("proposal_id", TEXT, "id of the proposal"),
-        Column("reason", TEXT, "why, with its details; plan.json has the first clause"),
+        Column("reason", TEXT, "why, with its details; plan.json has the beginning"),
         Column("role", TEXT, "id of today's role definition"),
         Column("scope", TEXT, "today's scope"),
         Column("state", TEXT, "active, eligible or activated"),

@@ -26,8 +26,8 @@ from rightsize.store.connection import open_store
 from rightsize.workflow.attack_paths import reach_from
 from rightsize.workflow.demo import STORE, TITLE
 from rightsize.workflow.logs import find_missing
-from rightsize.workflow.reach import show_reach
 from rightsize.workflow.plan_folder import read_plan_folder
+from rightsize.workflow.reach import show_reach
 from rightsize.workflow.report import report_store
 from tests.golden_files import stored
 
