@@ -16,7 +16,7 @@ _SEEN: set[str] = set()
 
 
 def check_plan(document: Any) -> None:
-    """Raise ValidationError where a document is no plan of format version 2, or has a key that the schema lacks."""
+    """Raise ValidationError where a document is no plan of format version 3, or has a key that the schema lacks."""
     shapes = {_shape_of(one): one for one in document["proposals"]}
     new = {shape: one for shape, one in shapes.items() if shape not in _SEEN}
     for error in validator().iter_errors(document | {"proposals": list(new.values())}):

@@ -9,10 +9,11 @@ from typing import Any, Literal, Protocol, get_args
 from rightsize.model.nouns import AssignmentState, Folded, Plane, RoleDefinition
 from rightsize.model.proposal_kinds import ProposalKind
 
-PLAN_FORMAT = 2
+PLAN_FORMAT = 3
 """The version of `plan.json` that is written.
 
-Version 1, which is still read, names the options `dials` and has all evidence in the proposals.
+Version 2, which is still read, has today's grant, whole reasons and counts in the proposals. Version 1, which is read
+too, names the options `dials` and has all evidence in the proposals.
 """
 
 

@@ -1,20 +1,33 @@
 """Leave out of a proposal in `plan.json` what goes without saying, and fill it in again: writer and readers share this.
 
-The JSON Schema of `plan.json` has the same defaults. What many proposals would repeat, the plan says once.
+The JSON Schema of `plan.json` has the same defaults. What many proposals would repeat, the plan says once. What a
+proposal for Azure roles says of today's grant stands in tables of evidence (`analyze.plan_grants` reads it back).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from rightsize.model.plan import PLANES_BEYOND
+from rightsize.model.plan_evidence import GRANTS, KEPT_UNSEEN, REMOVED
+from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 
 _NUMBERS = ("break_probability_30d", "excess_before", "excess_after", "risk_before", "risk_after")
 _STATE = "active"
 _NAMED = 3
 """The largest number of things that would tell that a reason names."""
 _TOLD = "; what would tell: see `would_tell`"
-"""The end of a reason in `plan.json` for the words that the plan has under `would_tell`."""
+"""The end of a reason in a plan of version 2 for the words that the plan has under `would_tell`."""
+_DETAILS = re.compile(r": |; ")
+"""Where the details begin in the reason of an assignment that stays."""
+_USUAL = re.compile(r"( operations at [\d,]+ scopes?|, and the logs would have shown it)$")
+"""The usual ends of the reason of a change, which the rest of its line implies."""
+IN_TABLES = frozenset({one.name for one in GRANTS.columns} | {"latent", KEPT_UNSEEN, REMOVED, "break_probability"})
+"""The keys of the evidence of a proposal for Azure roles that stand in tables."""
+_OF_GRANT = ("role", "scope")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +68,44 @@ def _texts(value: object) -> dict[str, str]:
     return {name: text for name, text in found.items() if isinstance(text, str)}
 
 
-def shortened(proposal: Mapping[str, Any], once: SaidOnce) -> dict[str, Any]:
-    """Return a whole proposal without what `filled` fills in.
+def short_reason(kind: str, reason: str) -> str:
+    """Return the beginning of a reason that stands in `plan.json`: `cannot narrow`, or `keeps 4 of 28`."""
+    if PROPOSAL_KINDS[kind].keeps:
+        return _DETAILS.split(reason, maxsplit=1)[0]
+    return _USUAL.sub("", reason)
 
-    What programs read of every proposal stays: its plane, assignments, proof and numbers.
+
+def shortened(proposal: Mapping[str, Any], once: SaidOnce) -> dict[str, Any]:
+    """Return a whole proposal without what `filled` fills in and what tables of evidence have.
+
+    What programs read of every proposal stays: its plane, assignments, proof and numbers. For a person, the beginning
+    of the reason stays, and today's role and scope where access goes and nothing takes its place.
     """
     proof, evidence, reason = dict(proposal["proof"]), proposal["evidence"], proposal["reason"]
     if proof["tomorrow"] == once.tomorrow(proposal["assignments"]):
         del proof["tomorrow"]
-    told = once.tells(evidence.get("kept_unseen", ()))
+    left_out: Collection[str] = ()
+    if proposal["plane"] not in PLANES_BEYOND:
+        reason = short_reason(proposal["kind"], reason)
+        goes = not proposal["assignments"] and PROPOSAL_KINDS[proposal["kind"]].changes
+        left_out = IN_TABLES - {"state", *(_OF_GRANT if goes else ())}
+    said = {name: value for name, value in evidence.items() if name not in left_out}
+    if said.get("state") == _STATE:
+        del said["state"]
     return {
         **proposal,
-        "reason": reason.removesuffix(told) + _TOLD if told and reason.endswith(told) else reason,
-        "evidence": {name: value for name, value in evidence.items() if (name, value) != ("state", _STATE)},
+        "reason": reason,
+        "evidence": said,
         "proof": proof,
         **{name: _short(proposal[name]) for name in _NUMBERS},
     }
 
 
 def filled(proposal: Mapping[str, Any], once: SaidOnce) -> dict[str, Any]:
-    """Return a proposal of `plan.json` as a whole; a value of the wrong type stays as it is, for a check to find."""
+    """Return a proposal of `plan.json` with its defaults; a value of the wrong type stays, for a check to find.
+
+    What stands in tables of evidence is not filled in.
+    """
     found = dict(proposal)
     for name in _NUMBERS:
         if type(found.get(name)) is int and abs(found[name]) < 2**53:

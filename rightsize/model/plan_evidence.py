@@ -1,4 +1,4 @@
-"""Declare the tables of evidence beside `plan.json`: use by operation, what did not exist, and chances, by proposal."""
+"""Declare the tables of evidence beside `plan.json`: today's grants, use, what did not exist, and chances."""
 
 from __future__ import annotations
 
@@ -9,6 +9,41 @@ REAL, BOOL = ColumnType.REAL, ColumnType.BOOL
 WINDOW, BEFORE = "window", "before"
 """The values of `period`: use in the window, and earlier use that still counts."""
 
+KEPT_UNSEEN, REMOVED = "kept_unseen", "removed"
+"""The values of `fate`: what stays though no log shows a use of it, and what goes."""
+
+GRANTS = Table(
+    "grants",
+    "one row per proposal for Azure roles: today's assignment, and why it changes or stays",
+    (
+        key("proposal_id", TEXT, "id of the proposal"),
+        Column("reason", TEXT, "why, with its details; plan.json has the beginning"),
+        Column("role", TEXT, "id of today's role definition"),
+        Column("scope", TEXT, "today's scope"),
+        Column("state", TEXT, "active, eligible or activated"),
+        Column("granted", INT, "operations that it grants today"),
+        Column("used", INT, "operations that were used in the window"),
+        Column("used_before", INT, "operations whose use before the window still counts; null without them"),
+        Column("covered_days", INT, "days of the window that the logs cover; null where removals do not depend on it"),
+        Column("declared_by_user", TEXTS, "windows that a user declared complete; null without them"),
+        Column("by_design", TEXT, "reason for which it stays whatever the evidence; null without one"),
+        Column("enough", TEXT, "what would be enough, where it stays by design; null elsewhere"),
+        Column("latent_before", REAL, "the part of excess_before on types that do not exist there; null without one"),
+        Column("latent_after", REAL, "the part of excess_after on them"),
+    ),
+    kind="answer",
+)
+COUNTS = Table(
+    "counts",
+    "one row per proposal for Azure roles, fate of operations and reason",
+    (
+        key("proposal_id", TEXT, "id of the proposal"),
+        key("fate", TEXT, "kept_unseen for what stays without use, or removed"),
+        key("reason", TEXT, "reason of the verdict, or choice of an option"),
+        Column("operations", INT, "number of operations"),
+    ),
+    kind="answer",
+)
 OPERATIONS = Table(
     "operations",
     "one row per proposal, period and operation that was used under its assignment",
@@ -110,7 +145,7 @@ READINGS = Table(
     ),
     kind="answer",
 )
-EVIDENCE_TABLES = (OPERATIONS, ABSENT, ABSENCE_PROOFS, CHANCES, READINGS)
+EVIDENCE_TABLES = (GRANTS, COUNTS, OPERATIONS, ABSENT, ABSENCE_PROOFS, CHANCES, READINGS)
 
 
 def file_of(table: Table) -> str:

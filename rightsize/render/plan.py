@@ -28,6 +28,7 @@ from rightsize.analyze.plan_evidence import (
     take_rows,
     write_table,
 )
+from rightsize.analyze.plan_grants import grant_tables
 from rightsize.model.errors import InputError
 from rightsize.model.excess import total_excess
 from rightsize.model.plan import PLAN_FORMAT, Plan, PlannedAssignment, Proposal
@@ -149,7 +150,7 @@ def plan_texts(plan: Plan) -> Iterator[tuple[str, Iterable[str | bytes]]]:
 def evidence_tables(plan: Plan) -> dict[str, pl.DataFrame]:
     """Return the tables of evidence of a plan, in the order of its proposals."""
     every = plan.all_proposals
-    tables = take_rows((one.id, one.plane, one.evidence) for one in every)
+    tables = take_rows((one.id, one.plane, one.evidence) for one in every) | grant_tables(every)
     tables[READINGS.name] = readings_of(plan.rests_on)
     if plan.uses is not None:
         uses = pl.concat([pl.DataFrame(plan.uses), tables[OPERATIONS.name]])

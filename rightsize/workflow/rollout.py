@@ -14,7 +14,7 @@ from rightsize.analyze.window import Window
 from rightsize.azure.throttle import Clock
 from rightsize.model.errors import EvidenceError, InputError, UsageError
 from rightsize.model.nouns import RoleDefinition
-from rightsize.propose.verify.plan_reader import WrittenPlan, check_plan, load_plan, read_roles
+from rightsize.propose.verify.plan_reader import WrittenPlan, check_plan, load_plan, read_evidence, read_roles
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.rbac.text import fold
 from rightsize.rollout.bundle import DEFAULT_ORDER, Bundle, Order, Swap, read_bundle, write_bundle
@@ -96,7 +96,10 @@ def derive_bundle(db: Path, folder: Path, emergency: Collection[str], order: Ord
     text = read_bytes(folder / "plan.json")
     document = load_plan(text)
     written = check_plan(document)
-    roles: dict[str, RoleDefinition] = dict(read_roles(written, files_beside(folder, written)).items())
+    files = files_beside(folder, written)
+    roles: dict[str, RoleDefinition] = dict(read_roles(written, files).items())
+    document, _ = read_evidence(written, document, files)
+    del files
     _check_window(written.window, order)
     with open_store(db, read_only=True) as store:
         tenant = read_rollout_tenant(store)

@@ -12,9 +12,8 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_names
-from rightsize.analyze.plan_evidence import read_tables
 from rightsize.model.errors import EvidenceError, GateError, RightsizeError
-from rightsize.propose.verify.plan_reader import read_plan, read_roles, with_readings
+from rightsize.propose.verify.plan_reader import check_plan, load_plan, read_evidence, read_roles, with_readings
 from rightsize.propose.verify.smt_prover import Certificate, certify
 from rightsize.propose.verify.verify import Change, Verification, verify
 from rightsize.rbac.text import fold
@@ -88,11 +87,12 @@ def verify_plan(
     file = plan_file(path)
     chain = read_chain(file.parent)
     signed_by = check_signature(file.parent, signers, signer) if signers is not None else None
-    plan = read_plan(read_bytes(file))
+    document = load_plan(read_bytes(file))
+    plan = check_plan(document)
     files = files_beside(file.parent, plan)
     roles = read_roles(plan, files)
-    plan = with_readings(plan, read_tables(plan.evidence, files))
-    del files
+    plan = with_readings(plan, read_evidence(plan, document, files)[1])
+    del document, files
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(with_holds(store))
         beyond = verify_parts(store.table, plan)

@@ -11,6 +11,7 @@ import pytest
 
 from rightsize.cli.main import run
 from rightsize.propose.verify.plan_reader import load_plan
+from rightsize.workflow.plan_folder import read_plan_folder
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
 from tests.tenants.fake_store import FakeStore
 
@@ -79,7 +80,7 @@ def test_json_is_the_plan_that_was_written(
 def test_the_answer_tables_are_written(store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """SQL users find the last plan, each proposal of `plan.json` as a whole."""
     _document(tmp_path, capsys)
-    document = load_plan((tmp_path / "plan.json").read_bytes())
+    document = read_plan_folder(tmp_path).document
     assert set(store.answers) == {
         "verdicts",
         "behaviour_findings",
@@ -336,7 +337,8 @@ def test_what_is_rejected_is_kept_the_next_time(
     assert run([*arguments, "--review", str(file)]) == 0
     out, err = capsys.readouterr()
     (kept,) = [one for one in json.loads(out)["proposals"] if one["id"] == changed["id"]]
-    assert (kept["kind"], kept["reason"]) == ("keep", "rejected by Mei: quarter end")
+    assert (kept["kind"], kept["reason"]) == ("keep", "rejected by Mei")
+    assert kept["evidence"]["review"]["reason"] == "quarter end"
     assert "no longer exists: gone, rejected by Mei" in err
     file.write_text(file.read_text().replace('"reject"', '"accept"'))
     files = ["plan", "files", str(plan), "--format", "az", "--out", str(tmp_path / "az"), "--review", str(file)]

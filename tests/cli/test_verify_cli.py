@@ -106,7 +106,7 @@ def test_a_plan_that_grants_more_ends_in_three(
     assert "nothing is granted today at /" in told
 
 
-@pytest.mark.parametrize("damage", ["missing", "altered", "linked", "no plan", "no folder"])
+@pytest.mark.parametrize("damage", ["missing", "altered", "linked", "another reason", "no plan", "no folder"])
 def test_what_cannot_be_read_ends_in_five(
     today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
@@ -121,6 +121,10 @@ def test_what_cannot_be_read_ends_in_five(
         (folder / "elsewhere.json").write_text(text, encoding="utf-8")
         role.unlink()
         role.symlink_to(folder / "elsewhere.json")
+    elif damage == "another reason":
+        file = folder / "plan.json"
+        said = file.read_text(encoding="utf-8")
+        file.write_text(said.replace('"reason":"keeps', '"reason":"loses'), encoding="utf-8")
     elif damage == "no plan":
         (folder / "plan.json").write_text("{}", encoding="utf-8")
     else:

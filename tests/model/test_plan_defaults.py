@@ -33,8 +33,49 @@ PLAIN: dict[str, Any] = {
 def test_a_plain_proposal_says_what_programs_read_of_it() -> None:
     """Programs read plane, assignments, proof and numbers of each proposal, so these are never left out."""
     proof = {"used_subset": True, "granted_superset": True, "witness": None}
-    evidence = {"role": "o", "scope": TODAY}
-    assert shortened(PLAIN, ONCE) == PLAIN | {"proof": proof, "evidence": evidence}
+    assert shortened(PLAIN, ONCE) == PLAIN | {"proof": proof, "evidence": {}}
+
+
+def test_today_s_grant_is_said_where_access_goes_and_nothing_takes_its_place() -> None:
+    """A kept assignment stays as it is, and new assignments say where they are; tables have the rest."""
+    counts = {"granted": 8, "used": 0, "removed": {"covered": 8}, "break_probability": {"bound": 0.1}}
+    said = {"evidence": PLAIN["evidence"] | counts | {"rests_on": ["b"]}, "assignments": []}
+    gone = shortened(PLAIN | said | {"kind": "remove"}, ONCE)["evidence"]
+    assert gone == {"role": "o", "scope": TODAY, "rests_on": ["b"]}
+    assert shortened(PLAIN | said | {"kind": "keep"}, ONCE)["evidence"] == {"rests_on": ["b"]}
+    eligible = {"evidence": PLAIN["evidence"] | {"state": "eligible"}}
+    assert shortened(PLAIN | eligible, ONCE)["evidence"] == {"state": "eligible"}
+
+
+def test_a_proposal_for_another_plane_says_everything() -> None:
+    whole = PLAIN | {"plane": "graph", "reason": "no_api_log: none", "evidence": {"role": "o", "granted": 3}}
+    found = shortened(whole, ONCE)
+    assert (found["reason"], found["evidence"]) == (whole["reason"], whole["evidence"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "short"),
+    [
+        ("keep", "cannot narrow: 0 of 5 operations were used, for 3 no log can tell (3 reads)", "cannot narrow"),
+        ("keep", "data at management group: Azure would not accept", "data at management group"),
+        ("custom", "keeps 4 of 28 operations at 1,002 scopes", "keeps 4 of 28"),
+        ("remove", "none of it was used, and the logs would have shown it", "none of it was used"),
+    ],
+)  # fmt: skip
+def test_a_reason_is_cut_where_details_begin(kind: str, reason: str, short: str) -> None:
+    assert shortened(PLAIN | {"kind": kind, "reason": reason}, ONCE)["reason"] == short
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "keeps 4 of 28 operations at 2 scopes; assignment a grants all of it today, and it is replaced as well",
+        "no log shows a use of it: 0 operations would have been logged, for 11 no log can tell",
+        "its holder no longer exists",
+    ],
+)
+def test_what_is_unusual_about_a_change_stays_in_its_line(reason: str) -> None:
+    assert shortened(PLAIN | {"kind": "remove", "reason": reason}, ONCE)["reason"] == reason
 
 
 def test_a_role_that_may_grow_is_said_once() -> None:
@@ -44,13 +85,10 @@ def test_a_role_that_may_grow_is_said_once() -> None:
     assert shortened(PLAIN | {"assignments": [place]}, ONCE)["proof"]["tomorrow"] == []
 
 
-def test_what_would_tell_is_said_once() -> None:
+def test_a_plan_of_version_2_says_what_would_tell_once() -> None:
     kept = {"evidence": PLAIN["evidence"] | {"kept_unseen": {"arm_read": 3, "odd": 1, "no_type": 1}}}
-    reason = "cannot narrow: 0 of 5; what would tell: sign-in logs, or a listing"
-    found = shortened(PLAIN | kept | {"reason": reason}, ONCE)
-    assert found["reason"] == "cannot narrow: 0 of 5; what would tell: see `would_tell`"
-    assert filled(found, ONCE)["reason"] == reason
-    assert shortened(PLAIN | kept, ONCE)["reason"] == PLAIN["reason"]
+    written = PLAIN | kept | {"reason": "cannot narrow: 0 of 5; what would tell: see `would_tell`"}
+    assert filled(written, ONCE)["reason"] == "cannot narrow: 0 of 5; what would tell: sign-in logs, or a listing"
 
 
 def test_a_plan_of_somebody_else_says_what_it_says() -> None:
@@ -85,7 +123,7 @@ PROOFS = st.fixed_dictionaries(
 CHANGES = st.fixed_dictionaries(
     {
         "reason": TEXTS | st.sampled_from(["r", "r" + clause_of_tells(["sign-in logs"])]),
-        "plane": st.sampled_from(["control", "data", "graph"]),
+        "plane": st.sampled_from(["directory", "trust", "graph"]),
         "kind": st.sampled_from(["keep", "builtin"]),
         "principal_ids": st.lists(TEXTS, min_size=1, max_size=2),
         "assignments": st.lists(PLACES, max_size=2),
@@ -101,7 +139,7 @@ CHANGES = st.fixed_dictionaries(
 
 @MANY
 @given(CHANGES)
-def test_a_proposal_is_read_as_it_was(changes: dict[str, Any]) -> None:
+def test_a_proposal_for_another_plane_is_read_as_it_was(changes: dict[str, Any]) -> None:
     whole = PLAIN | changes
     assert filled(json.loads(json.dumps(shortened(whole, ONCE))), ONCE) == whole
     assert filled(whole, ONCE) == whole

@@ -12,6 +12,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.plan_evidence import read_tables
+from rightsize.analyze.plan_grants import with_grants
 from rightsize.model.plan_defaults import SaidOnce, filled
 from rightsize.propose.core.fingerprint import WHAT
 from rightsize.propose.verify.plan_reader import read_plan, read_roles, with_readings
@@ -80,6 +81,19 @@ def contents_of(files: Mapping[str, str | bytes]) -> dict[str, bytes]:
     return {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
 
 
+def to_version_2(document: Document, tables: Mapping[str, pl.DataFrame]) -> None:
+    """Change a document to version 2 of the format: proposals have today's grant, the whole reason and all counts.
+
+    Args:
+        document: The document.
+        tables: Its tables of evidence.
+    """
+    document["format_version"] = 2
+    proposals = [filled(one, SaidOnce.of(document)) for one in document["proposals"]]
+    document["proposals"] = list(with_grants(proposals, tables))
+    document["evidence"] = [one for one in document["evidence"] if one["table"] not in ("grants", "counts")]
+
+
 def to_version_1(document: Document, tables: Mapping[str, pl.DataFrame] = MappingProxyType({})) -> None:
     """Change a document to version 1 of the format: options are named `dials`, proposals have all keys and rows.
 
@@ -87,6 +101,8 @@ def to_version_1(document: Document, tables: Mapping[str, pl.DataFrame] = Mappin
         document: The document.
         tables: Its tables of evidence; without them the proposals have no rows.
     """
+    if tables:
+        to_version_2(document, tables)
     document["format_version"] = 1
     options = document["generated_from"].pop("options")
     dials = {("exclusions" if name == "exclude_from" else name): found for name, found in options.items()}
@@ -96,7 +112,7 @@ def to_version_1(document: Document, tables: Mapping[str, pl.DataFrame] = Mappin
     document["rests_on"] = rests_on(tables["readings"]) if tables else {}
     document.pop("grows", None)
     for one in document["proposals"] if tables else ():
-        ours = {name: frame for name, frame in tables.items() if name != "readings"}
+        ours = {name: frame for name, frame in tables.items() if name not in ("readings", "grants", "counts")}
         mine = {name: frame.filter(pl.col("proposal_id") == one["id"]) for name, frame in ours.items()}
         for name, period in (("operations", "window"), ("used_before", "before")):
             rows = mine["operations"].filter(pl.col("period") == period).drop("proposal_id", "period")

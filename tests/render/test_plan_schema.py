@@ -120,6 +120,8 @@ def test_the_page_has_every_column_of_the_tables() -> None:
 
 def test_files_of_tables_stand_in_the_folder_of_evidence() -> None:
     assert {file_of(table) for table in EVIDENCE_TABLES} == {
+        "evidence/grants.parquet",
+        "evidence/counts.parquet",
         "evidence/operations.parquet",
         "evidence/absent.parquet",
         "evidence/absence-proofs.parquet",

@@ -26,6 +26,7 @@ from rightsize.store.connection import open_store
 from rightsize.workflow.attack_paths import reach_from
 from rightsize.workflow.demo import STORE, TITLE
 from rightsize.workflow.logs import find_missing
+from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.reach import show_reach
 from rightsize.workflow.report import report_store
 from tests.golden_files import stored
@@ -152,7 +153,7 @@ def test_what_stays_unknown_is_what_logs_says(page: str, demo_folder: Path, tmp_
 
 def test_what_stays_by_design_stands_apart(page: str, demo_folder: Path) -> None:
     """Each such assignment once in its part, and none among what is kept for want of evidence."""
-    plan = load_plan((demo_folder / "plan.json").read_bytes())
+    plan = read_plan_folder(demo_folder).document
     apart = {one["id"] for one in plan["proposals"] if one["evidence"].get("by_design")}
     section = page.partition('<section id="by-design">')[2].partition("</section>")[0]
     assert set(re.findall(r'data-proposal="(.*?)"', section)) == apart != set()
@@ -296,24 +297,26 @@ def test_a_plan_and_a_window_together_are_a_wrong_use(demo_folder: Path, capsys:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
+    ("key", "value", "message"),
     [
-        ("reason", 7),
-        ("evidence", {"role": "r"}),
-        ("proof", {"used_subset": "yes", "granted_superset": True}),
-        ("excess_before", "much"),
-        ("principal_ids", []),
-        ("evidence", {"role": "r", "scope": "/", "removed": {"covered": "three"}}),
+        ("reason", 7, "differs between"),
+        ("evidence", {"role": "r"}, "differs between"),
+        ("proof", {"used_subset": "yes", "granted_superset": True}, "proposal 4"),
+        ("excess_before", "much", "proposal 4"),
+        ("principal_ids", [], "proposal 4"),
+        ("evidence", {"role": "r", "scope": "/", "removed": {"covered": "three"}}, "differs between"),
     ],
 )
-def test_a_plan_that_is_none_is_refused(demo_folder: Path, tmp_path: Path, key: str, value: object) -> None:
+def test_a_plan_that_is_none_is_refused(
+    demo_folder: Path, tmp_path: Path, key: str, value: object, message: str
+) -> None:
     """With the place in it, and no page is written."""
     for name in ("roles", "evidence"):
         shutil.copytree(demo_folder / name, tmp_path / name)
     plan = load_plan((demo_folder / "plan.json").read_bytes())
     plan["proposals"][3][key] = value
     (tmp_path / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-    with pytest.raises(InputError, match="proposal 4"):
+    with pytest.raises(InputError, match=message):
         report_store(demo_folder / STORE, tmp_path / "report.html", plan=tmp_path)
     assert not (tmp_path / "report.html").exists()
 

@@ -23,12 +23,13 @@ from rightsize.analyze.plan_evidence import (
     stays_inline,
     take_rows,
 )
+from rightsize.analyze.plan_grants import with_grants
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import AssignmentState, RoleDefinition
 from rightsize.model.plan import PLAN_FORMAT, PLANES_BEYOND, PlannedAssignment
 from rightsize.model.plan_defaults import SaidOnce, filled
-from rightsize.model.plan_evidence import EVIDENCE_TABLES, READINGS, file_of
+from rightsize.model.plan_evidence import EVIDENCE_TABLES, GRANTS, READINGS, file_of
 from rightsize.model.proposal_kinds import PROPOSAL_KINDS, ProposalKind
 from rightsize.model.role_forms import hash_of_role, load_json, read_role_definitions
 from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings
@@ -38,6 +39,7 @@ from rightsize.rbac.text import Folded, fold
 _STATES: tuple[str, ...] = get_args(AssignmentState)
 _FILE = re.compile(r"roles/[a-z0-9][a-z0-9-]{0,199}\.json")
 _END = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3])(:[0-5]\d){2}Z", re.ASCII)
+_VERSIONS = (1, 2, PLAN_FORMAT)
 _TABLES = {table.name: file_of(table) for table in EVIDENCE_TABLES}
 
 
@@ -116,9 +118,10 @@ def read_plan(text: bytes) -> WrittenPlan:
 
 
 def load_plan(text: bytes) -> dict[str, Any]:
-    """Return the document in `plan.json` in today's format, with whole proposals: a plan of version 1 is brought to it.
+    """Return the document in `plan.json` with the defaults filled in; a plan of version 1 is brought to version 2.
 
-    The proposals of a plan of version 1 keep their rows of evidence; `read_evidence` takes them out.
+    `read_evidence` then returns it whole, in today's format: it takes the rows out of a plan of version 1, and joins
+    those that proposals of today's version need.
 
     Raises:
         InputError: The text is not a JSON object, or its format version is not known.
@@ -130,12 +133,12 @@ def load_plan(text: bytes) -> dict[str, Any]:
         raise InputError(f"`plan.json` is not a plan: {error}", hint=AGAIN) from None
     plan = _object(document, "plan.json")
     version = plan.get("format_version")
-    if type(version) is not int or version not in (1, PLAN_FORMAT):
+    if type(version) is not int or version not in _VERSIONS:
         raise InputError(
-            f"`plan.json` has the format version {json.dumps(version)[:40]}; versions 1 and {PLAN_FORMAT} can be read",
+            f"`plan.json` has the format version {json.dumps(version)[:40]}; versions 1 to {PLAN_FORMAT} can be read",
             hint=AGAIN,
         )
-    return _with_defaults(plan) if version == PLAN_FORMAT else _from_version_1(plan)
+    return _from_version_1(plan) if version == 1 else _with_defaults(plan)
 
 
 def _with_defaults(plan: dict[str, Any]) -> dict[str, Any]:
@@ -157,7 +160,7 @@ def _from_version_1(plan: Mapping[str, Any]) -> dict[str, Any]:
     dials = {"forget_days": 0, **_object(origin.get("dials", {}), "dials")}
     options = {("exclude_from" if name == "exclusions" else name): found for name, found in dials.items()}
     renamed = {("options" if name == "dials" else name): found for name, found in origin.items() if name != "options"}
-    return {**plan, "format_version": PLAN_FORMAT, "generated_from": {**renamed, "options": options}}
+    return {**plan, "format_version": 2, "generated_from": {**renamed, "options": options}}
 
 
 def check_plan(plan: Mapping[str, Any]) -> WrittenPlan:
@@ -185,6 +188,8 @@ def check_plan(plan: Mapping[str, Any]) -> WrittenPlan:
             raise InputError(f"`plan.json` has a {what} twice", hint=AGAIN)
     if not rests_on and proposals and all(one.table != READINGS.name for one in evidence):
         raise InputError("`plan.json` has no readings, so nothing shows whether it is stale", hint=AGAIN)
+    if _is_of_today(plan) and proposals and all(one.table != GRANTS.name for one in evidence):
+        raise InputError("`plan.json` has no table of today's grants", hint=AGAIN)
     written = WrittenPlan(window, proposals, roles, rests_on, parts, evidence)
     return _with_known_roles(written) if rests_on else written
 
@@ -236,7 +241,7 @@ def read_roles(plan: WrittenPlan, files: Mapping[str, bytes]) -> dict[Folded, Ro
 def read_evidence(
     plan: WrittenPlan, document: Mapping[str, Any], files: Mapping[str, bytes]
 ) -> tuple[dict[str, Any], dict[str, pl.DataFrame]]:
-    """Return the document of a plan without rows of evidence, and its tables of evidence.
+    """Return the document of a plan in today's format with whole proposals, and its tables of evidence.
 
     Args:
         plan: The plan.
@@ -244,18 +249,28 @@ def read_evidence(
         files: The content of each file that exists, by its name.
 
     Raises:
-        InputError: Files are missing, are no such table, or differ from the table that the plan was made with.
+        InputError: Files are missing, are no such table, or differ from the table that the plan was made with; or a
+            proposal has no row in `grants`, or contradicts it.
     """
+    today = {**document, "format_version": PLAN_FORMAT}
     if "evidence" in document:
-        return dict(document), read_tables(plan.evidence, files)
+        tables = read_tables(plan.evidence, files)
+        if _is_of_today(document):
+            today["proposals"] = list(with_grants(document["proposals"], tables))
+        return today, tables
     # Format version 1 has the rows in its proposals.
     proposals = [one | {"evidence": _object(one.get("evidence", {}), "evidence")} for one in document["proposals"]]
     tables = take_rows((one["id"], str(one.get("plane")), one["evidence"]) for one in proposals)
     proposals = [one | {"evidence": stays_inline(one["evidence"])} for one in proposals]
     tables[READINGS.name] = readings_of(plan.rests_on)
     listed = [one.as_json() for one in files_of(tables)]
-    whole = {name: value for name, value in document.items() if name != "rests_on"}
-    return {**whole, "proposals": proposals, "evidence": listed}, tables
+    today.pop("rests_on", None)
+    return {**today, "proposals": proposals, "evidence": listed}, tables
+
+
+def _is_of_today(plan: Mapping[str, Any]) -> bool:
+    """Return whether a document is of the version that is written: its proposals leave today's grants to tables."""
+    return bool(plan.get("format_version") == PLAN_FORMAT)
 
 
 def evidence_files(plan: Mapping[str, Any]) -> tuple[EvidenceFile, ...]:

@@ -82,10 +82,10 @@ def read_reviewable(text: bytes, files: Mapping[str, bytes]) -> ReviewablePlan:
     document = load_plan(text)
     written = check_plan(document)
     roles = read_roles(written, files)
-    for index, one in enumerate(document["proposals"], 1):
-        _check_proposal(one, f"proposal {index}")
     _check_whole(document)
     document, tables = read_evidence(written, document, files)
+    for index, one in enumerate(document["proposals"], 1):
+        _check_proposal(one, f"proposal {index}")
     written = with_readings(written, tables)
     evidence: dict[Folded, Mapping[str, Any]] = {}
     for role in written.roles:

@@ -16,7 +16,6 @@ from rightsize.model.errors import InputError
 from rightsize.model.excess import Change, ExcessTotals, total_excess, total_excess_of
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
-from rightsize.model.plan_defaults import SaidOnce, filled
 from rightsize.propose.assembly.plan import make_plan
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.by_design import BY_DESIGN, word_of
@@ -41,7 +40,7 @@ from tests.propose.small_tenant import (
     guid,
     proposal_for,
 )
-from tests.propose.written_plans import Written
+from tests.propose.written_plans import Written, to_version_2
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 
@@ -96,7 +95,7 @@ def test_the_plan_writes_the_parts_beside_each_other() -> None:
     assert written == plan_document(plan)["excess"] == total_excess(plan.proposals).as_json()
     assert written["live"]["before"] > written["live"]["after"]
     assert written["latent"]["removed"] == 1
-    whole = (filled(one, SaidOnce()) for one in plan_document(plan)["proposals"])
+    whole = Written(plan_files(plan)).read().document["proposals"]
     assert total_excess_of(whole) == total_excess(plan.proposals)
     assert "of the latent excess removed" in write_summary(plan)
     assert "of the latent excess removed" not in write_summary(_starter().plan())
@@ -236,7 +235,15 @@ def test_causes_are_counted_by_verdict_and_cut() -> None:
     ],
 )
 def test_hostile_parts_are_refused(evidence: dict[str, Any]) -> None:
+    """A plan of version 2 has them in its proposals; in tables their types are fixed."""
     tenant = _starter()
-    written = Written(plan_files(tenant.plan())).edit(lambda one: one["proposals"][0]["evidence"].update(evidence))
+    written = Written(plan_files(tenant.plan()))
+    tables = written.read().tables
+
+    def change(document: dict[str, Any]) -> None:
+        to_version_2(document, tables)
+        document["proposals"][0]["evidence"].update(evidence)
+
+    written = written.edit(change)
     with pytest.raises(InputError, match="no valid evidence"):
         written.read()

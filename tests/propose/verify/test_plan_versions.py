@@ -1,13 +1,12 @@
-"""Plans of both formats are read: version 1 names the options `dials` and has its evidence in the proposals.
+"""Plans of all formats are read: version 2 has today's grants in its proposals, version 1 all of its evidence.
 
-The folder `plan_version_1` is a plan of `_tenant` as the last release with version 1 wrote it.
+The folders `plan_version_1` and `plan_version_2` are plans of `_tenant` as the last program with that version wrote it.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,10 @@ from rightsize.propose.verify.reviewable import plan_of
 from rightsize.watch.drift import read_applied
 from rightsize.workflow.plan_folder import read_plan_folder
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
-from tests.propose.written_plans import Written, named, to_version_1
+from tests.propose.written_plans import Written, named, to_version_1, to_version_2
 from tests.rollout.demo_rollout import emergency_words
 
-OLD = Path(__file__).parent / "plan_version_1"
+OLD = {version: Path(__file__).parent / f"plan_version_{version}" for version in (1, 2)}
 OPTIONS: dict[str, Any] = {"min_window": 60, "unobservable": "drop", "reads": "none"}
 START = "Microsoft.Compute/virtualMachines/start/action"
 WRITE = "Microsoft.Compute/virtualMachines/write"
@@ -45,25 +44,26 @@ def _tenant() -> SmallTenant:
     return tenant
 
 
-def _old() -> Written:
-    return Written({str(path.relative_to(OLD)): path.read_text(encoding="utf-8") for path in OLD.rglob("*.json")})
+def _old(version: int) -> Written:
+    folder = OLD[version]
+    return Written({str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")})
 
 
 def _new() -> Written:
     return Written.of(_tenant(), roles="max", **OPTIONS)
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=[1, 2, 3])
 def written(request: pytest.FixtureRequest) -> Written:
     """The same plan in each version of the format."""
-    found = _old() if request.param == 1 else _new()
+    found = _new() if request.param == 3 else _old(request.param)
     assert found.document["format_version"] == request.param
     return found
 
 
-def test_a_plan_is_written_in_version_2() -> None:
+def test_a_plan_is_written_in_version_3() -> None:
     document = _new().document
-    assert (document["format_version"], document["generated_from"]["options"]["min_window"]) == (2, 60)
+    assert (document["format_version"], document["generated_from"]["options"]["min_window"]) == (3, 60)
     assert "dials" not in document["generated_from"]
 
 
@@ -80,7 +80,7 @@ def test_options_have_the_names_of_the_command_line() -> None:
 
 def test_the_ids_of_proposals_and_roles_are_those_of_version_1() -> None:
     """Neither a key nor a role's name decides an id: what was deployed from an older plan is found again."""
-    old, new = _old(), _new()
+    old, new = _old(1), _new()
     assert {one["role"] for one in old.document["roles"]} == {one["role"] for one in new.document["roles"]} != set()
     for one in new.document["roles"]:
         (before,) = (other for other in old.document["roles"] if other["role"] == one["role"])
@@ -92,58 +92,72 @@ def test_the_ids_of_proposals_and_roles_are_those_of_version_1() -> None:
         assert [one[key] for one in old.document["proposals"]] == found
 
 
-def test_both_versions_hold_against_their_tenant(written: Written) -> None:
+def test_all_versions_hold_against_their_tenant(written: Written) -> None:
     found = written.verify(_tenant())
     assert (found.changes, found.failed) == ((), ())
     assert [proof.role_assignment_id for proof in found.proofs] == [guid(101), guid(102)]
 
 
-def test_both_versions_remember_use_from_before_the_window(written: Written) -> None:
+def test_all_versions_remember_use_from_before_the_window(written: Written) -> None:
     """Use 200 days before the window makes the plan stale only if `forget_days` was read from it."""
     later = _tenant()
     later.use(guid(1), DEALLOCATE, VM, days=1, start=-200)
     assert named(written.verify(later)) == [("use", guid(1), "not_covered")]
 
 
-def test_a_plan_reads_the_same_from_both_versions() -> None:
+def _in_version(version: int, new: Written) -> Written:
+    change = {1: to_version_1, 2: to_version_2}[version]
+    return new.edit(lambda document: change(document, new.read().tables))
+
+
+@pytest.mark.parametrize(("version", "tables"), [(1, 0), (2, 3)])
+def test_a_plan_reads_the_same_from_all_versions(version: int, tables: int) -> None:
     """After reading, nobody can tell the version: options, proposals, roles, evidence and its tables are equal."""
     new = _new().read()
-    old = _new().edit(lambda document: to_version_1(document, new.tables)).read()
-    assert (old.written.evidence, len(new.written.evidence)) == ((), 3)
-    assert replace(old, written=replace(old.written, evidence=new.written.evidence)) == new
+    old = _in_version(version, _new()).read()
+    assert (len(old.written.evidence), len(new.written.evidence)) == (tables, 5)
+    assert {**old.document, "evidence": None} == {**new.document, "evidence": None}
     assert plan_of(old) == plan_of(new)
     for name, frame in new.tables.items():
-        assert_frame_equal(old.tables[name], frame)
+        if name not in ("grants", "counts"):
+            assert_frame_equal(old.tables[name], frame)
     assert new.tables["operations"]["period"].to_list() == ["window", "before"]
     assert plan_of(old).generated_from["options"]["forget_days"] == 400
 
 
-def test_the_folder_of_version_1_is_read_from_disk() -> None:
+def test_the_last_plan_of_version_2_reads_as_one_of_today() -> None:
+    old, new = _old(2).read(), _new().read()
+    assert plan_of(old) == plan_of(new)
+    assert [one.reason for one in plan_of(old).proposals][1].startswith("no log shows a use of it: 0 operations")
+
+
+@pytest.mark.parametrize("version", OLD)
+def test_the_folder_of_an_old_version_is_read_from_disk(version: int) -> None:
     """The readers of folders take it too: review, plan files, reports, layers, and the drift of applied roles."""
-    read = read_plan_folder(OLD)
-    assert set(read_applied([OLD])) == set(read.roles) != set()
+    read = read_plan_folder(OLD[version])
+    assert set(read_applied([OLD[version]])) == set(read.roles) != set()
     assert_frame_equal(
         read.tables["operations"].drop("proposal_id"), _new().read().tables["operations"].drop("proposal_id")
     )
 
 
-@pytest.mark.parametrize("version", [0, 3, "2", 2.5, True, None, [2], {"\x1b[31m": 1}])
+@pytest.mark.parametrize("version", [0, 4, "2", 2.5, True, None, [2], {"\x1b[31m": 1}])
 def test_another_version_is_refused_with_the_versions_that_can_be_read(version: object) -> None:
     document = _new().document | {"format_version": version}
-    with pytest.raises(InputError, match="versions 1 and 2 can be read") as raised:
+    with pytest.raises(InputError, match="versions 1 to 3 can be read") as raised:
         read_plan(json.dumps(document).encode())
     assert "rightsize propose" in (raised.value.hint or "")
     assert json.dumps(version) in raised.value.message
     assert "\x1b" not in raised.value.message
 
 
-@pytest.mark.parametrize(("version", "key"), [(1, "options"), (2, "dials")])
+@pytest.mark.parametrize(("version", "key"), [(1, "options"), (3, "dials")])
 def test_the_key_of_the_other_version_is_not_read(version: int, key: str) -> None:
-    """A plan of version 2 needs its options; in one of version 1 a key `options` means nothing."""
+    """A plan of today needs its options; in one of version 1 a key `options` means nothing."""
     document = _new().document
     document["format_version"] = version
     document["generated_from"][key] = document["generated_from"].pop("options")
-    if version == 2:
+    if version == 3:
         with pytest.raises(InputError, match="options"):
             read_plan(json.dumps(document).encode())
     else:
@@ -154,9 +168,9 @@ def test_the_key_of_the_other_version_is_not_read(version: int, key: str) -> Non
 
 @pytest.fixture(scope="module")
 def demo_plans(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """The demo's plan folder in both versions, without the chain, which binds every byte."""
+    """The demo's plan folder in all versions, without the chain, which binds every byte."""
     made = {}
-    for version in (1, 2):
+    for version in (1, 2, 3):
         folder = made[version] = Path(shutil.copytree(demo_folder, tmp_path_factory.mktemp(f"v{version}") / "plan"))
         (folder / "chain.json").unlink()
         document = json.loads((folder / "plan.json").read_bytes())
@@ -164,6 +178,8 @@ def demo_plans(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> d
             to_version_1(document, read_plan_folder(folder).tables)
             for file in (folder / "evidence").glob("*.parquet"):
                 file.unlink()
+        elif version == 2:
+            to_version_2(document, read_plan_folder(folder).tables)
         (folder / "plan.json").write_text(json.dumps(document), encoding="utf-8")
     return made
 
@@ -180,7 +196,7 @@ def demo_plans(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     ],
     ids=" ".join,
 )
-def test_commands_answer_the_same_for_both_versions(
+def test_commands_answer_the_same_for_all_versions(
     command: tuple[str, ...], demo_plans: dict[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answers = {}
@@ -192,5 +208,5 @@ def test_commands_answer_the_same_for_both_versions(
             words += ["--db", str(folder / "demo.duckdb")]
         capsys.readouterr()
         answers[version] = (run(words), capsys.readouterr().out)
-    assert answers[1] == answers[2]
+    assert answers[1] == answers[2] == answers[3]
     assert answers[1][0] == 0 and answers[1][1]

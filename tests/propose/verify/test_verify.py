@@ -508,7 +508,7 @@ def _put(value: Any, *path: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     "change",
     [
-        _put(3, "format_version"),
+        _put(4, "format_version"),
         _put("2", "format_version"),
         _put(True, "format_version"),
         _drop("format_version"),
@@ -523,6 +523,7 @@ def _put(value: Any, *path: Any) -> Callable[[dict[str, Any]], None]:
         _put({key: {} for key in WHAT}, "rests_on"),
         _put({key: {guid(101): 7} for key in WHAT}, "rests_on"),
         _drop("evidence", -1),
+        _drop("evidence", 0),
         _put({}, "proposals"),
         _put([7], "proposals"),
         _put("demolish", "proposals", 0, "kind"),
