@@ -77,6 +77,17 @@ def split_off(operations: pl.DataFrame) -> pl.Series:
     return answer
 
 
+def is_inert(operations: pl.DataFrame, *, harmless: bool) -> pl.Series:
+    """Return for each operation whether Azure only checks it inside another write, so that alone it does nothing.
+
+    Args:
+        operations: Columns `name` (folded) and `plane`.
+        harmless: Whether to leave out those that give power beside such a write: an identity, or a secret.
+    """
+    patterns = [row["pattern"] for row in rows_of("inert_operations") if row["harmless"] == "yes" or not harmless]
+    return operations.select(matches_any(pl.col("name"), patterns) & (pl.col("plane") == "control")).to_series()
+
+
 def scope_levels(names: pl.Series) -> pl.Series:
     """Return for each folded operation the kinds of scope where it can be performed.
 

@@ -24,6 +24,7 @@ FILES = (
     "observability",
     "linked_checks",
     "linkless_writes",
+    "inert_operations",
     "endpoint_audiences",
     "endpoint_work",
     "service_roles",

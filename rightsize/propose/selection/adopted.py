@@ -14,7 +14,7 @@ from rightsize.propose.optimize.rows import smallest_cover
 from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.equivalence import ClassCase, share_domain
 from rightsize.propose.selection.warm_start import Start
-from rightsize.propose.selection.worth import Prices, is_foreign
+from rightsize.propose.selection.worth import Prices
 from rightsize.rbac.text import fold
 
 
@@ -60,7 +60,7 @@ class Adopted:
         own = []
         for domain, content in sorted(self.operations):
             fits = share_domain(domain, case.whole.domain) and not content & ~case.within and content & case.atoms
-            if fits and not is_foreign(content, case.atoms | case.needed):
+            if fits and not prices.is_foreign(content, case.atoms | case.needed, case.needed):
                 own.append((domain, content))
         columns = [*(one.atoms for one in case.existing), *(content for _, content in own)]
         costs = [0] * len(case.existing) + [1 + (content & ~case.atoms).bit_count() for _, content in own]

@@ -38,7 +38,6 @@ from rightsize.propose.selection.unobserved import UnobservedInput, find_unobser
 from rightsize.propose.selection.warm_start import Carried
 from rightsize.propose.selection.worth import (
     LEAST_WORTH,
-    LEAST_WORTH_OF_ASSIGNMENT,
     hardly_narrowed,
     price_stays,
     read_prices,
@@ -250,7 +249,7 @@ def _union(masks: Iterable[int]) -> int:
 
 def _scope_facts(asked: ChoiceInput) -> ScopeFacts:
     terms = asked.terms
-    return ScopeFacts(asked.limits.today, terms.tree, asked.demands.book, terms.prices, LEAST_WORTH_OF_ASSIGNMENT)
+    return ScopeFacts(asked.limits.today, terms.tree, asked.demands.book, terms.prices, LEAST_WORTH)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from rightsize.propose.selection.equivalence import CaseReader, ClassCase, NeedC
 from rightsize.propose.selection.fallback import Fallbacks
 from rightsize.propose.selection.merge_roles import Joining
 from rightsize.propose.selection.optimality import Judge, cost_of
+from rightsize.propose.selection.spread_roles import spread
 from rightsize.propose.selection.warm_start import Carried, Start, carry, no_answer, start_anew, start_from
 from rightsize.propose.selection.worth import Prices, describe_price
 from rightsize.rbac.text import Folded
@@ -198,6 +199,8 @@ class _Chooser:
         state = self._joined(start, self.terms.room.most)
         if self.terms.weights is None:
             state.reduce_worthless(self.terms.least_worth or 0)
+        if self.terms.weights is None and self.terms.least_worth is not None:
+            spread(state, self.terms.least_worth)
         return state
 
     def _joined(self, start: Start, most: int) -> Joining:

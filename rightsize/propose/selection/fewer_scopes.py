@@ -2,9 +2,10 @@
 
 Needs are as narrow as their use shows. Several scopes of one principal take several assignments, and usually several
 roles. Two needs are gathered at a wider scope inside today's assignment if that costs less than an assignment is worth,
-or if the principal would get more than `MOST_ASSIGNMENTS` assignments for one of today. Needs that give privilege,
-conditions, a forced role or patterns that do more than read stay where they are. Needs to read secrets move no further
-than to their resource group, and only if the principal would get too many assignments.
+if both change something and it costs less than a role has to save, or if the principal would get more than
+`MOST_ASSIGNMENTS` assignments for one of today. Needs that were split off, needs that give privilege, conditions, a
+forced role or patterns that do more than read stay where they are. Secrets that are read in daily work move like other
+needs, at the price of their risk.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from rightsize.rbac.text import Folded
 
 MOST_ASSIGNMENTS = 3
 """Maximum number of assignments that one principal gets for one assignment of today, where scopes can be gathered."""
+_ASSIGNMENTS = 20
+"""A separate assignment of one principal has to save this part of what a new role has to."""
 _GROUP = 5
 """Number of segments in the path of a resource group, with the empty one before the first slash."""
 
@@ -38,7 +41,7 @@ class ScopeFacts:
         tree: Management groups and subscriptions.
         book: The roles.
         prices: The prices of excess.
-        least: The price that a separate assignment has to save.
+        least: The price that a new role has to save.
     """
 
     today: Mapping[Key, Folded]
@@ -75,11 +78,11 @@ class _Gathering:
             self._at[slot_of(unit)].append(unit)
         fixed = {slot for slot, members in self._at.items() if any(not self._is_movable(unit) for unit in members)}
         while True:
-            crowded, secret = self._crowded(), self._secret()
+            crowded = self._crowded()
             found = [
                 (price, slots, place)
-                for slots, place, price in self._steps(fixed, secret)
-                if (price < self.facts.least and secret.isdisjoint(slots))
+                for slots, place, price in self._steps(fixed)
+                if price < self._least(slots, place)
                 or any(key in crowded for slot in slots for unit in self._at[slot] for key in unit.subjects)
             ]
             if not found:
@@ -97,14 +100,19 @@ class _Gathering:
             or any(not is_read(text) for part in unit.need.parts for text in part.patterns)
         )
 
-    def _secret(self) -> set[Slot]:
-        """Return the slots with a need to read secrets."""
-        secrets = self.facts.prices.privileged
-        return {
-            slot
-            for slot, members in self._at.items()
-            if any(self.facts.book.mask(unit.need) & secrets for unit in members)
-        }
+    def _least(self, slots: Iterable[Slot], place: Folded) -> int:
+        """Return the price that separate assignments have to save: that of a role, if each takes one for changes.
+
+        Not so where two needs would leave their resource groups for a scope at which the principal does nothing else.
+        """
+        wide = [(*slot[:-1], place) for slot in slots if (*slot[:-1], place) in self._at]
+        is_near = place.startswith("/subscriptions/") and (bool(wide) or place.count("/") == _GROUP - 1)
+        change = (any(self._changes(unit) for unit in self._at[slot]) for slot in (*slots, *wide))
+        return self.facts.least if is_near and all(change) else self.facts.least // _ASSIGNMENTS
+
+    def _changes(self, unit: GrantUnit) -> bool:
+        index, inert = self.facts.book.index, self.facts.prices.inert
+        return bool(unit.need.operations & ~index.reads & ~inert)
 
     def _crowded(self) -> set[Key]:
         """Return the assignments of today for which the principal would get too many new ones."""
@@ -115,7 +123,7 @@ class _Gathering:
                 number[key] += any(unit.need.operations for unit in own) + any(unit.need.parts for unit in own)
         return {key for key, found in number.items() if found > MOST_ASSIGNMENTS}
 
-    def _steps(self, fixed: set[Slot], secret: set[Slot]) -> Iterator[tuple[tuple[Slot, ...], Folded, int]]:
+    def _steps(self, fixed: set[Slot]) -> Iterator[tuple[tuple[Slot, ...], Folded, int]]:
         """Yield the possible steps: one slot to a wider one that is there, or two to a wider place that is not."""
         alike: dict[Slot, list[Slot]] = defaultdict(list)
         for slot in self._at:
@@ -126,9 +134,7 @@ class _Gathering:
             for slot in slots:
                 if slot in fixed:
                     continue
-                for place in self._above(slot)[: 1 if slot in secret else None]:
-                    if slot in secret and (slot[-1].count("/") < _GROUP or place.count("/") != _GROUP - 1):
-                        continue
+                for place in self._above(slot):
                     price = self._price(slot, place)
                     if place in there:
                         yield (slot,), place, price

@@ -19,7 +19,7 @@ from rightsize.propose.optimize.rows import smallest_cover
 from rightsize.propose.selection.bounds import ExcessBound
 from rightsize.propose.selection.equivalence import MOST_ROLES, ClassCase
 from rightsize.propose.selection.fallback import Fallbacks, hard_atoms
-from rightsize.propose.selection.merge_roles import Point
+from rightsize.propose.selection.role_state import Point
 
 PROVED_POINTS = 12
 CURVE_POINTS = 200

@@ -11,24 +11,25 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from rightsize.propose.core.bitsets import without
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.access_weights import AccessWeights
 from rightsize.propose.needs.drafts import Key, Subject
 from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.needs.privileged import Privilege
-from rightsize.propose.selection.written_types import WrittenTypes
+from rightsize.propose.selection.changed_types import ChangedTypes
 from rightsize.rbac.text import Folded
+from rightsize.rules.operations import is_inert
 
 WHOLE = 10**12
 """The price of all live access that one holder has today."""
 LEAST_WORTH = WHOLE // 50
 """The least price that a new role has to save: a fiftieth of what one holder has today."""
-LEAST_WORTH_OF_ASSIGNMENT = LEAST_WORTH // 20
-"""The least price that a separate assignment of one principal has to save."""
 MOST_STRINGS = 60
 """A role that grows beyond this number of strings is worth less to a reviewer than two roles."""
-MOST_FOREIGN = 5
-"""A holder gets no role with more strings that it does not need than this, or than two fifths of the role."""
+MOST_FOREIGN = 2
+"""A holder gets no role with more strings beside its job than this, or than a sixth of the role."""
+_FOREIGN_PART = 6
 _LIVE = 10
 """The weight of a live operation, where a latent one weighs 1."""
 
@@ -89,12 +90,6 @@ def hardly_narrowed(
             yield key, price
 
 
-def is_foreign(role: int, need: int) -> bool:
-    """Return whether too many strings of a role are not needed by one of its holders."""
-    size = role.bit_count()
-    return size - (role & need).bit_count() > max(MOST_FOREIGN, size * 2 // 5)
-
-
 @dataclass(frozen=True, slots=True)
 class Prices:
     """The prices of excess.
@@ -106,7 +101,8 @@ class Prices:
         privileged: The operations that give privilege or read secrets; `barred` says which a merge may add to whom.
         privilege: The part of these that gives privilege.
         stay: For each unit, the price of its assignments of today if no role grants it: they stay whole then.
-        types: The resource types that needs write.
+        types: The resource types that needs change.
+        inert: The operations that do nothing alone and no harm: Azure checks them inside another write.
         layers: The operations that defeat each layer of defence, if the plan is split by layer.
     """
 
@@ -116,17 +112,18 @@ class Prices:
     privileged: int = 0
     privilege: int = 0
     stay: Mapping[GrantUnit, int] = field(default_factory=dict)
-    types: WrittenTypes | None = None
+    types: ChangedTypes | None = None
+    inert: int = 0
     layers: tuple[int, ...] = ()
 
-    def written(self, need: int) -> int:
-        """Return the operations on the resource types that a need writes."""
+    def changed(self, need: int) -> int:
+        """Return the operations on the resource types that a need changes."""
         return self.types.of(need) if self.types is not None else 0
 
     def barred(self, operations: int, need: int, *, daily: bool) -> int:
-        """Return which operations no merge may add to the holder of a need.
+        """Return which operations no step may add to the holder of a need.
 
-        Those that give privilege, and those that read secrets; but for secrets of types that the holder itself writes,
+        Those that give privilege, and those that read secrets; but for secrets of types that the holder itself changes,
         where the others read them in their daily work. Where a plan is split by layer, also those that defeat a layer
         of defence which the need does not.
 
@@ -137,11 +134,37 @@ class Prices:
         """
         found = operations & self.privileged
         if found and daily and self.types is not None:
-            found &= self.privilege | ~self.written(need)
+            found &= self.privilege | ~self.changed(need)
         for layer in self.layers:
             if not layer & need:
                 found |= operations & layer
         return found
+
+    def beside_job(self, role: int, asked: int, need: int) -> int:
+        """Return the strings of a role that are beside a holder's job.
+
+        They are not needed, and on types that it does not change. Strings that do nothing alone do not count.
+
+        Args:
+            role: The strings of the role, as atoms.
+            asked: The strings that the holder needs, as atoms.
+            need: The operations that the holder needs.
+        """
+        return without(without(without(role, self.inert), asked), self.changed(need))
+
+    def is_foreign(self, role: int, asked: int, need: int) -> bool:
+        """Return whether too many strings of a role are beside a holder's job; one is too many if it needs no other.
+
+        The arguments are those of `beside_job`.
+        """
+        felt = without(role, self.inert)
+        most = max(MOST_FOREIGN, felt.bit_count() // _FOREIGN_PART) if felt & asked else 0
+        return self.beside_job(role, asked, need).bit_count() > most
+
+    def is_same_job(self, role: int, asked: int) -> bool:
+        """Return whether a holder needs three fifths of the strings of a role, not counting what does nothing alone."""
+        felt = without(role, self.inert)
+        return 5 * without(felt, asked).bit_count() <= 2 * felt.bit_count()
 
     def latent_of(self, units: Iterable[GrantUnit]) -> int:
         """Return the operations that are latent for all assignments of some units."""
@@ -155,6 +178,12 @@ class Prices:
         """Return the weight of a set of operations, of which latent ones weigh a tenth."""
         rest = mask & latent
         return _LIVE * self.weigh(mask ^ rest) + (self.weigh(rest) if rest else 0)
+
+
+def _inert(book: RoleBook, *, harmless: bool) -> int:
+    """Return the operations that do nothing alone."""
+    names = book.index.frame().sort("bit")
+    return book.index.mask_of_bits(names.filter(is_inert(names, harmless=harmless))["bit"])
 
 
 def describe_price(price: int, holders: int) -> str:
@@ -203,6 +232,7 @@ def read_prices(
         latent,
         privilege.always | privilege.secrets,
         privilege.always,
-        types=WrittenTypes(book.index),
+        types=ChangedTypes(book.index, _inert(book, harmless=False) | privilege.always | privilege.secrets),
+        inert=_inert(book, harmless=True),
         layers=tuple(privilege.layers.masks.values()),
     )

@@ -11,7 +11,18 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.selection.fewer_scopes import MOST_ASSIGNMENTS
-from tests.propose.small_tenant import APP, CONTRIBUTOR, OWNER, SUB, SmallTenant, guid, proposal_for, strings
+from tests.propose.small_tenant import (
+    APP,
+    CONTRIBUTOR,
+    DATA,
+    OWNER,
+    SUB,
+    VM,
+    SmallTenant,
+    guid,
+    proposal_for,
+    strings,
+)
 
 LEAN = {"reads": "none", "unobservable": "drop"}
 KEYS = "Microsoft.Storage/storageAccounts/listKeys/action"
@@ -90,6 +101,41 @@ def test_nobody_else_gets_secrets_by_a_merge(own: list[str], days: int) -> None:
     plan = _storage_admins([*own, *APPS], [WRITE_ACCOUNT, *APPS, KEYS], days=days)
     assert KEYS not in _granted(plan, 1)
     assert KEYS in _granted(plan, 2)
+
+
+def test_what_azure_checks_inside_another_write_makes_no_role_foreign() -> None:
+    """Ten join actions do nothing alone, so that both holders still have one job; ten changes are another job."""
+    joins = [f"Microsoft.Network/things/part{number}/join/action" for number in range(10)]
+    for more, roles in ((joins, 1), (OTHERS[:10], 2)):
+        tenant = _tenant(APPS, [*APPS, *more])
+        tenant.operations |= dict.fromkeys(joins, False)
+        assert len(tenant.plan(**LEAN).roles) == roles
+
+
+def test_who_does_two_jobs_takes_the_roles_of_both() -> None:
+    """No role is made for both together: it would fit one holder alone."""
+    plan = _tenant(APPS, FARMS, [*APPS, *FARMS]).plan(**LEAN)
+    assert len(plan.roles) == 2
+    assert _roles_of(plan, 3) == _roles_of(plan, 1) | _roles_of(plan, 2)
+
+
+def test_work_on_one_resource_joins_work_in_its_group() -> None:
+    """A second role for one site in a group with one site saves nothing."""
+    tenant = _tenant(APPS[:6])
+    for operation in APPS[6:]:
+        tenant.use(guid(1), operation, VM)
+    plan = tenant.plan(**LEAN)
+    assert {one.scope for one in proposal_for(plan, guid(101)).assignments} == {APP}
+    assert _granted(plan, 1) == set(APPS)
+
+
+def test_work_in_two_groups_stays_in_them() -> None:
+    """The subscription would be a scope at which nothing was done."""
+    tenant = _tenant(APPS[:6])
+    for operation in APPS[6:]:
+        tenant.use(guid(1), operation, DATA)
+    plan = tenant.plan(**LEAN)
+    assert {one.scope for one in proposal_for(plan, guid(101)).assignments} == {APP, DATA}
 
 
 def test_a_role_of_one_action_joins_a_neighbour_that_fits_it() -> None:

@@ -1,0 +1,118 @@
+"""Remove new roles whose holders can take other new roles of the plan instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
+
+from rightsize.propose.core.bitsets import without
+from rightsize.propose.optimize.biclique_kernel import bits
+from rightsize.propose.selection.equivalence import share_domain
+from rightsize.propose.selection.role_state import NewRole, RoleState
+
+_TRIED = 12
+"""Maximum number of roles that are tried for one operation, the cheapest first."""
+
+
+def spread(state: RoleState, least: int) -> None:
+    """Remove roles whose holders can take other new roles instead, where that costs less than a role has to save.
+
+    Joining does not find these: a role that fits two others together is like neither of them.
+    """
+    _Spreading(state).run(least)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spreading:
+    """The removal of roles, the cheapest first."""
+
+    state: RoleState
+
+    def run(self, least: int) -> None:
+        """Remove roles until none can be removed for less than `least`."""
+        while True:
+            found = ((number, self._others_of(number, least)) for number in self.state.roles)
+            ranked = sorted((others[0], number) for number, others in found if others is not None)
+            before = len(self.state.roles)
+            for _, number in ranked:
+                others = self._others_of(number, least)
+                if others is not None:
+                    self._spread(number, others[1])
+            if len(self.state.roles) == before:
+                return
+
+    def _others_of(self, number: int, least: int) -> tuple[int, dict[int, tuple[int, ...]]] | None:
+        """Return the price below `least` of removing a role, and the other new roles for each of its takers."""
+        own = self.state.roles[number]
+        price, others = 0, {}
+        for taker in sorted(own.takers):
+            found = self._others(number, taker)
+            if found is None:
+                return None
+            price += found[0] - self.state.paid[taker]
+            others[taker] = found[1]
+            if price * self.state.weight(own) >= least:
+                return None
+        return price * self.state.weight(own), others
+
+    def _price(self, taker: int, operations: int) -> int:
+        return self.state.price(taker, without(operations, self.state.cases[taker].needed))
+
+    def _others(self, number: int, taker: int) -> tuple[int, tuple[int, ...]] | None:
+        """Return the cheapest other new roles that grant a taker what a role grants it, with the new price."""
+        case, left = self.state.cases[taker], self.state.taken[taker] - {number}
+        missing, granted = case.atoms, 0
+        for one in self.state.roles_beside(taker):
+            missing = without(missing, one.atoms)
+        for role in (self.state.roles[one] for one in left):
+            missing, granted = without(missing, role.content), granted | role.operations
+        room = case.whole.most_roles - len(self.state.roles_beside(taker)) - len(left)
+        covers = self._covers(taker, missing, room, {number, *left})
+        return min(
+            ((self._price(taker, granted | self.state.granted_by(cover)), cover) for cover in covers),
+            key=lambda found: (found[0], len(found[1]), found[1]),
+            default=None,
+        )
+
+    def _covers(self, taker: int, missing: int, room: int, without_these: Set[int]) -> Iterator[tuple[int, ...]]:
+        """Yield sets of at most `room` other new roles that grant all missing atoms and that a taker may take."""
+        if not missing:
+            yield ()
+            return
+        operations = self.state.atoms.operations(missing)
+        if room <= 0 or not operations:
+            return
+        rarest = min((self.state.granting[atom] for atom in bits(operations)), key=len)
+        fitting = [one for one in rarest if one not in without_these and self._may_take(taker, one)]
+        fitting.sort(key=lambda one: (self._price(taker, self.state.roles[one].operations), one))
+        for one in fitting[:_TRIED]:
+            rest = without(missing, self.state.roles[one].content)
+            for more in self._covers(taker, rest, room - 1, {*without_these, one}):
+                yield (one, *more)
+
+    def _may_take(self, taker: int, number: int) -> bool:
+        """Return whether a class may take a new role of others, by the rules for joining two roles."""
+        case, role = self.state.cases[taker], self.state.roles[number]
+        return (
+            share_domain(role.domain, case.whole.domain)
+            and not role.content & self.state.outside[taker]
+            and not self.state.barred(taker, without(role.operations, case.needed), role)
+            and (self._is_for(taker, role) or self.state.has_elsewhere(taker, role))
+        )
+
+    def _is_for(self, taker: int, role: NewRole) -> bool:
+        """Return whether a role is for the job of a class, and has nothing beside that job."""
+        prices, asked, need = self.state.prices, self.state.asked[taker], self.state.cases[taker].needed
+        return prices.is_same_job(role.content, asked) and not prices.beside_job(role.content, asked, need)
+
+    def _spread(self, first: int, others: Mapping[int, tuple[int, ...]]) -> None:
+        """Remove a role, and give its takers other new roles."""
+        self.state.take(first)
+        for taker, new in sorted(others.items()):
+            self.state.taken[taker] = self.state.taken[taker] - {first} | set(new)
+            for role in (self.state.roles[one] for one in new):
+                role.takers.add(taker)
+                role.domain = role.domain or self.state.cases[taker].whole.domain
+                self.state.limit(role)
+            self.state.count(taker)
+        self.state.points.append(self.state.point())
