@@ -302,6 +302,7 @@ def _proposal_input(reading: TenantReading, options: PlanOptions, demands: Deman
         earlier=reading.use.earlier_rows,
         statements=statements,
         spelling=today.spelling,
+        role_names={id_: role.role_name for id_, role in today.book.roles.items()},
         unobservable=options.unobservable,
     )
 
