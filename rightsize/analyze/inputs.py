@@ -11,6 +11,7 @@ from weakref import ref
 import polars as pl
 
 from rightsize.analyze.display_names import with_known_names
+from rightsize.model.freed_memory import give_back
 from rightsize.model.progress import through
 from rightsize.model.schema import Column, ColumnType
 from rightsize.model.tables import table
@@ -92,6 +93,7 @@ class Inputs:
         """
         frames = {field.name: table_of(field.name) for field in through(fields(cls), "reading the store", "tables")}
         frames["usage_days"] = _with_shared_texts(frames["usage_days"].filter(pl.col("plane").is_in(RBAC_PLANES)))
+        give_back()
         frames["coverage"] = frames["coverage"].filter(~pl.col("source").is_in(TENANT_LOGS))
         return cls(**_with_known_names(frames))
 

@@ -15,6 +15,7 @@ from rightsize.analyze.reach import granted_holdings, measure_reach, used_holdin
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import EvidenceError
 from rightsize.model.explained import LETTERS
+from rightsize.model.freed_memory import give_back
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
 from rightsize.model.progress import step
@@ -33,6 +34,7 @@ _DRAWN = 24
 def keep_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan | None = None) -> None:
     """Measure and store reach as granted, used, and left by a plan; without a plan, the last plan's rows stay."""
     step("measuring what each principal reaches")
+    give_back()
     facts = read_facts(inputs, store.table)
     tenant = analysis.tenant
     granted = granted_holdings(tenant)
