@@ -18,7 +18,7 @@ RANK = {Verdict.OUT_OF_COVERAGE.value: 3, Verdict.UNOBSERVABLE.value: 2, Verdict
 # A profile with more operations is wide; bounds the work, does not change the result.
 WIDE_PROFILE = 500
 # Rows of narrow operations that are counted together; bounds memory, does not change the result.
-BATCH_ROWS = 2_000_000
+BATCH_ROWS = 500_000
 _PAIRED = 1 << 32
 
 
