@@ -67,12 +67,14 @@ class Statements:
         absences: The proofs of absence.
         adviser: What would be enough in the place of assignments that stay by design.
         duplicates: For each assignment that other assignments contain, those other assignments.
+        role_names: The names of today's roles by id.
     """
 
     declared: Mapping[Folded, tuple[str, ...]]
     absences: AbsenceProofs
     adviser: Adviser
     duplicates: Mapping[Key, Sequence[Key]]
+    role_names: Mapping[Folded, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,6 @@ class ProposalInput:
         earlier: The use before it that still counts.
         statements: The readers that write sentences.
         spelling: Folded scope to the scope as it is spelled.
-        role_names: The names of today's roles by id.
         unobservable: The option that decides which unlogged operations stay.
     """
 
@@ -98,7 +99,6 @@ class ProposalInput:
     earlier: UseRows
     statements: Statements
     spelling: Mapping[Folded, str]
-    role_names: Mapping[Folded, str]
     unobservable: Unobservable
 
 
@@ -214,7 +214,7 @@ def _evidence(
         evidence["absent"] = absent
     if draft.placements and subject.key in said.duplicates:
         evidence["duplicate_of"] = sorted(id_ for id_, _ in said.duplicates[subject.key])
-    evidence |= privileged_evidence(draft, apart, demands.privilege, book.index, asked.role_names)
+    evidence |= privileged_evidence(draft, apart, demands.privilege, book.index, said.role_names)
     evidence |= activation_evidence(draft, demands.privilege)
     evidence |= said.adviser.evidence(draft)
     return evidence | _parts_evidence(draft, asked.spelling)

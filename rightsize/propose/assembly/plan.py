@@ -296,6 +296,7 @@ def _proposal_input(reading: TenantReading, options: PlanOptions, demands: Deman
         AbsenceProofs(reading.analysis),
         Adviser(today.book.roles, scale.weigh, evidence.uses),
         today.containers,
+        {id_: role.role_name for id_, role in today.book.roles.items()},
     )
     return ProposalInput(
         demands=demands,
@@ -305,7 +306,6 @@ def _proposal_input(reading: TenantReading, options: PlanOptions, demands: Deman
         earlier=reading.use.earlier_rows,
         statements=statements,
         spelling=today.spelling,
-        role_names={id_: role.role_name for id_, role in today.book.roles.items()},
         unobservable=options.unobservable,
     )
 
