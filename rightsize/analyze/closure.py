@@ -69,7 +69,11 @@ class ReachGraph:
                 whole |= own.get(node, 0)
                 for end in self.out[node]:
                     if component[end] != number:
-                        whole |= reached[component[end]]
+                        found = reached[component[end]]
+                        both = whole | found
+                        # Nodes that reach the same share one integer: each has kilobytes.
+                        if both != whole:
+                            whole = found if both == found else both
             reached[number] = whole
         return [reached[component[node]] for node in range(len(self.names))]
 

@@ -18,7 +18,8 @@ RANK = {Verdict.OUT_OF_COVERAGE.value: 3, Verdict.UNOBSERVABLE.value: 2, Verdict
 # A profile with more operations is wide; bounds the work, does not change the result.
 WIDE_PROFILE = 500
 # Rows of narrow operations that are counted together; bounds memory, does not change the result.
-BATCH_ROWS = 2_000_000
+BATCH_ROWS = 500_000
+_PAIRED = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +118,18 @@ def _said_by_wide(judgements: Judgements, sets: pl.DataFrame) -> pl.DataFrame:
 
 
 def _said_by_narrow(judgements: Judgements, sets: pl.DataFrame) -> pl.DataFrame:
+    # Two numbers in one: grouping by one column takes half of the time.
+    both = pl.col("set").cast(pl.UInt64) * _PAIRED + pl.col("op").cast(pl.UInt64)
     return (
         sets.join(judgements.narrow, on="profile_id")
-        .group_by("set", "op")
+        .group_by(pair=both)
         .agg(pl.col("rank").max(), pl.col("reach").max())
+        .select(
+            set=(pl.col("pair") // _PAIRED).cast(sets.schema["set"]),
+            op=(pl.col("pair") % _PAIRED).cast(judgements.narrow.schema["op"]),
+            rank="rank",
+            reach="reach",
+        )
     )
 
 

@@ -11,6 +11,7 @@ from weakref import ref
 import polars as pl
 
 from rightsize.analyze.display_names import with_known_names
+from rightsize.model.freed_memory import give_back
 from rightsize.model.progress import through
 from rightsize.model.schema import Column, ColumnType
 from rightsize.model.tables import table
@@ -91,7 +92,8 @@ class Inputs:
         Operations stand in `usage_days` in place of their display names, where the catalogue knows these.
         """
         frames = {field.name: table_of(field.name) for field in through(fields(cls), "reading the store", "tables")}
-        frames["usage_days"] = frames["usage_days"].filter(pl.col("plane").is_in(RBAC_PLANES))
+        frames["usage_days"] = _with_shared_texts(frames["usage_days"].filter(pl.col("plane").is_in(RBAC_PLANES)))
+        give_back()
         frames["coverage"] = frames["coverage"].filter(~pl.col("source").is_in(TENANT_LOGS))
         return cls(**_with_known_names(frames))
 
@@ -100,6 +102,29 @@ class Inputs:
         """Build from the given frames; a table that is not given is empty, a column that is missing is null."""
         found = {field.name: _complete(field.name, frames.pop(field.name, None)) for field in fields(cls)}
         return cls(**_with_known_names(found))
+
+
+def _with_shared_texts(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a copy in which each distinct text of a column is in memory once.
+
+    A frame from DuckDB has a text a row. All of them stay in memory as long as any frame made of it has one of them.
+    """
+    every = pl.int_range(frame.height, dtype=pl.UInt32, eager=True)
+    columns = []
+    for column in frame.iter_columns():
+        if column.dtype == pl.String:
+            distinct = column.unique()
+            numbers = column.to_frame().join(
+                distinct.to_frame().with_row_index("number"),
+                on=column.name,
+                how="left",
+                maintain_order="left",
+                nulls_equal=True,
+            )
+            columns.append(distinct.gather(numbers["number"]))
+        else:
+            columns.append(column.gather(every))
+    return pl.DataFrame(columns)
 
 
 def _with_known_names(frames: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 import polars as pl
 
@@ -30,6 +32,7 @@ _STRIDE = 8
 CONTROL, DATA = 1 << len(LAYERS), 1 << (len(LAYERS) + 1)
 """The bits of planes in a subscription, after those of the layers."""
 _ALL_HERE = (1 << _STRIDE) - 1
+_ALL_LAYERS = (1 << len(LAYERS)) - 1
 _GRAPH, _DIRECTORY, _TENANT = 1, 2, 4
 _HEAD = 3
 _WHOLE = ("x:tenant", "a:/")
@@ -228,27 +231,21 @@ def described(frame: Frame, reached: int, own: int) -> dict[str, object]:
     """Return the columns of the table `reach` for one reach."""
     middle = (1 << frame.first) - 1
     kinds = frame.kinds
-    here = scopes = cells = own_cells = 0
-    layer_mask = (1 << len(LAYERS)) - 1
+    # A subscription has a byte, so that the bits of all are taken at once.
+    size = len(frame.subscriptions)
     bits, mine = (reached & middle) >> _HEAD, (own & middle) >> _HEAD
-    while bits:
-        here |= bits & _ALL_HERE
-        found = bits & layer_mask
-        cells += found.bit_count()
-        own_cells += (mine & layer_mask & found).bit_count()
-        scopes += bool(found)
-        bits >>= _STRIDE
-        mine >>= _STRIDE
+    found = bits & int.from_bytes(bytes([_ALL_LAYERS]) * size)
+    here = reduce(or_, set(bits.to_bytes(size)), 0)
     planes = [here & CONTROL, here & DATA, reached & _GRAPH, reached & _DIRECTORY]
     return {
         "identities": (reached & kinds["p"]).bit_count(),
         "resources": (reached & kinds["r"]).bit_count(),
         "secrets": (reached & kinds["s"]).bit_count(),
-        "subscriptions": scopes,
+        "subscriptions": size - found.to_bytes(size).count(0),
         "layers": [layer for layer, bit in LAYER_BITS.items() if here & bit],
         "planes": [plane for plane, there in zip(PLANES, planes, strict=True) if there],
-        "cells": cells,
-        "own_cells": own_cells,
+        "cells": found.bit_count(),
+        "own_cells": (mine & found).bit_count(),
         "takes_tenant": bool(reached & _TENANT),
     }
 

@@ -13,6 +13,7 @@ import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,8 @@ from rightsize.render.rows import compact, indented
 PLAN = "plan.json"
 MANIFEST = "manifest.json"
 _FOLDERS = ("roles", "evidence", "graph", "directory", "trust", *PLAN_FORMS)
+_SYNCED_AT_ONCE = 4
+"""Files that the disk is asked to keep at a time: one after the other, thousands of them take minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +73,15 @@ def prepared(directory: Path, texts: Iterable[tuple[str, Iterable[str | bytes]]]
     try:
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            for name, parts in texts:
-                found = hashlib.sha256()
-                path = _write_beside(directory, _hashed(parts, found))
-                files[name] = Prepared(path, found.hexdigest())
+            with ThreadPoolExecutor(_SYNCED_AT_ONCE) as pool:
+                synced = []
+                for name, parts in texts:
+                    found = hashlib.sha256()
+                    path = _write_beside(directory, _hashed(parts, found))
+                    files[name] = Prepared(path, found.hexdigest())
+                    synced.append(pool.submit(_sync, path))
+            for one in synced:
+                one.result()
         except OSError as error:
             raise _unwritable(directory, error) from error
         yield files
@@ -318,6 +326,8 @@ def _replace(path: Path, text: FileText) -> None:
     """Move a file from beside its place to its place; a symbolic link there is replaced, not followed."""
     beside = text.path if isinstance(text, Prepared) else _write_beside(path.parent, [_bytes_of(text)])
     try:
+        if not isinstance(text, Prepared):
+            _sync(beside)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
@@ -335,13 +345,20 @@ def _write_beside(directory: Path, parts: Iterable[bytes]) -> Path:
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.writelines(parts)
-            stream.flush()
-            os.fsync(stream.fileno())
         Path(name).chmod(0o666 & ~_umask())  # A temporary file is private whatever the umask.
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
     return Path(name)
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has the content of a file."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _remove_left(directory: Path) -> None:

@@ -34,8 +34,8 @@ _SETTINGS = {
 }
 
 
-_ROWS_AT_ONCE = 100_000
-"""Rows of an answer table that are written at a time."""
+ROWS_AT_ONCE = 100_000
+"""Rows of a table that are written at a time."""
 _TAKEN = frozenset({"base", "main", "temp", "system", "compacted"})
 """Reserved names: DuckDB names a database after its file, and these names have another meaning."""
 
@@ -93,7 +93,7 @@ class Store:
         import polars as pl  # noqa: PLC0415
 
         # DuckDB copies a frame before it writes it; in parts, the copy stays small.
-        parts = rows.iter_slices(_ROWS_AT_ONCE) if isinstance(rows, pl.DataFrame) else rows
+        parts = rows.iter_slices(ROWS_AT_ONCE) if isinstance(rows, pl.DataFrame) else rows
         declared = table(name)
         if declared.kind != "answer":
             raise ValueError(f"{name} is not an answer table")

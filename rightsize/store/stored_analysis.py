@@ -18,11 +18,10 @@ import duckdb
 
 from rightsize import __version__
 from rightsize.rules.revision import rules_hash
-from rightsize.store.connection import Store, rows_of
+from rightsize.store.connection import ROWS_AT_ONCE, Store, rows_of
 from rightsize.store.content_revision import CONTENT_REVISION
 from rightsize.store.meta import set_meta
 from rightsize.store.registered import registered
-from rightsize.store.sql import named
 
 if TYPE_CHECKING:
     import polars as pl
@@ -101,12 +100,16 @@ class AnalysisTable:
 
 def lay_out(connection: duckdb.DuckDBPyConnection, tables: Iterable[AnalysisTable]) -> None:
     """Replace the tables of the schema `analysed`."""
+    import polars as pl  # noqa: PLC0415  readers of one principal need no frames
+
     connection.execute("CREATE SCHEMA IF NOT EXISTS analysed")
     for one in tables:
-        with registered(connection, {"analysed_rows": one.rows}):
-            connection.execute(
-                f"CREATE OR REPLACE TABLE analysed.{one.name} AS FROM analysed_rows ORDER BY {named(*one.order)}"
-            )
+        order = one.rows.select(pl.arg_sort_by(one.order, nulls_last=True, maintain_order=True)).to_series()
+        # To sort and write all rows at once, DuckDB would copy them twice, with a text a row.
+        for first in range(0, max(1, len(order)), ROWS_AT_ONCE):
+            into = f"INSERT INTO analysed.{one.name}" if first else f"CREATE OR REPLACE TABLE analysed.{one.name} AS"
+            with registered(connection, {"analysed_rows": one.rows[order.slice(first, ROWS_AT_ONCE)]}):
+                connection.execute(f"{into} FROM analysed_rows")
 
 
 def store_analysis(
@@ -140,7 +143,6 @@ def store_analysis(
 def in_memory(tables: Iterable[AnalysisTable], windows: Mapping[str, Days]) -> Analysed:
     """Return the tables of an analysis in a database of their own, which nothing keeps."""
     connection = duckdb.connect()
-    connection.execute("SET preserve_insertion_order = false")
     lay_out(connection, tables)
     return Analysed(connection, windows, is_stored=False)
 

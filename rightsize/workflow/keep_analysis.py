@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 import polars as pl
@@ -70,9 +71,11 @@ def keep_analysis(
     `scores` are those that `judged_scores` returns, where the caller has them already.
     """
     step("storing the analysis")
-    tables = list(_tables(store, inputs, analysis, findings, planes, scores))
+    tables = deque(_tables(store, inputs, analysis, findings, planes, scores))
     parts = write_parts(analysis, findings, planes)
-    store_analysis(store, tables, parts, _windows(analysis, planes), DEFAULT_FORGET_DAYS)
+    # Each table is dropped when it is written.
+    written = (tables.popleft() for _ in range(len(tables)))
+    store_analysis(store, written, parts, _windows(analysis, planes), DEFAULT_FORGET_DAYS)
 
 
 def renew_analysis(store: Store) -> None:

@@ -150,8 +150,7 @@ def propose_plan(
         left = layers.violations.filter(pl.col("basis") == "proposed")
         advice = _with_layers(plan, left.filter(pl.col("state") == "active"), options)
         plan = replace(plan, advice=advice, separation=as_measured(plan.separation, left))
-        picture = draw_matrix(matrix_rows(layers.defeats, plan.names))
-        extra = {SUMMARY: write_summary(plan, layers=picture)}
+        extra = {SUMMARY: write_summary(plan, layers=draw_matrix(matrix_rows(layers.defeats, plan.names)))}
         if forms:
             extra |= deploy_files(contents_of(plan, types_of(inputs.principals)), forms)
         names = {**plan.names, **{id_: name for part in plan.parts for id_, name in part.names.items()}}
@@ -164,6 +163,8 @@ def propose_plan(
             texts: dict[str, FileText] = {**written, **extra}
             texts[CHAIN] = make_chain(store.table("loads"), plan.generated_from, texts)
             files = write_folder(texts, out)
+        # The use behind the proposals is written, and no further step needs it.
+        plan = replace(plan, uses=None)
         step("storing the answers")
         write_conclusions(store, analysis, findings, behaviour, [one.analysis for one in judged])
         store.write_answer("proposals", answer_parts(plan))

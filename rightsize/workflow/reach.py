@@ -8,13 +8,14 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.escalation import Holdings, escalations_of
+from rightsize.analyze.escalation import Holdings, build_graph, escalations_of, with_assignable
 from rightsize.analyze.facts import Facts, read_facts, without_grants
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.reach import granted_holdings, measure_reach, used_holdings, view_of
+from rightsize.analyze.reach import granted_holdings, measure_reach, used_holdings
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import EvidenceError
 from rightsize.model.explained import LETTERS
+from rightsize.model.freed_memory import give_back
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
 from rightsize.model.progress import step
@@ -33,6 +34,7 @@ _DRAWN = 24
 def keep_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan | None = None) -> None:
     """Measure and store reach as granted, used, and left by a plan; without a plan, the last plan's rows stay."""
     step("measuring what each principal reaches")
+    give_back()
     facts = read_facts(inputs, store.table)
     tenant = analysis.tenant
     granted = granted_holdings(tenant)
@@ -48,8 +50,8 @@ def keep_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan | No
     for name, frame in answers.items():
         earlier = store.table(name).filter(pl.col("basis") == "proposed")
         store.write_answer(name, frame if plan is not None else pl.concat([frame, earlier]))
-    view = view_of(facts, tenant, inputs, granted, with_eligible=True)
-    store.write_answer("escalations", escalations_of(view.graph, facts, tenant, granted))
+    graph = build_graph(facts, tenant, inputs, with_assignable(granted, tenant, inputs), with_eligible=True)
+    store.write_answer("escalations", escalations_of(graph, facts, tenant, granted))
 
 
 def show_reach(db: Path) -> list[dict[str, Any]]:

@@ -49,3 +49,21 @@ def test_what_a_step_found_goes_with_its_tables() -> None:
 def test_a_table_as_declared_is_taken_as_it_is(inputs: Inputs) -> None:
     """So that what was found of it before holds of it again."""
     assert Inputs.of(principals=inputs.principals).principals is inputs.principals
+
+
+def test_use_is_read_as_the_store_has_it() -> None:
+    """Texts that repeat are kept once; rows, their order, nulls and types stay."""
+    texts = ["b", None, "a", "b", "", None]
+    days = (
+        empty("usage_days")
+        .clear(6)
+        .with_columns(
+            plane=pl.Series(["control", "data", "graph", "control", "data", "control"]),
+            operation=pl.Series(texts),
+            scope=pl.Series(texts[::-1]),
+            succeeded=pl.Series([1, None, 3, 4, 5, 6]),
+        )
+    )
+    read = Inputs.read(lambda name: days if name == "usage_days" else empty(name)).usage_days
+    assert read.equals(days.filter(pl.col("plane") != "graph"))
+    assert read.schema == days.schema

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import hashlib
 import json
 import os
@@ -377,6 +378,20 @@ def test_what_could_not_be_finished_leaves_nothing_behind(hostile: Plan, tmp_pat
     assert _tree(tmp_path) == before
     with pytest.raises(InputError, match="cannot be written"), prepared(tmp_path / "plan.json", [("x", ["x"])]):
         pass
+
+
+def test_a_file_that_the_disk_does_not_keep_is_an_input_error(
+    hostile: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is asked for many files at a time, and tells of a full one only then."""
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left"), prepared(tmp_path, plan_texts(hostile)):
+        pass
+    assert _tree(tmp_path) == {}
 
 
 def _texts_that_break() -> Iterator[tuple[str, list[str]]]:

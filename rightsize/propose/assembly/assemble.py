@@ -26,8 +26,9 @@ from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.access_weights import AccessWeights
 from rightsize.propose.needs.delegation import describe_delegation
-from rightsize.propose.needs.demands import DemandInput, demands_of, is_split
+from rightsize.propose.needs.demands import DemandInput, demands_of
 from rightsize.propose.needs.drafts import LATER_COST, Draft, Key, Subject
+from rightsize.propose.needs.grant_requests import GrantRequest
 from rightsize.propose.needs.layer_parts import DAILY, LayerParts
 from rightsize.propose.needs.privileged import activation_evidence, privileged_evidence
 from rightsize.propose.needs.reading import AssignmentEvidence
@@ -66,12 +67,14 @@ class Statements:
         absences: The proofs of absence.
         adviser: What would be enough in the place of assignments that stay by design.
         duplicates: For each assignment that other assignments contain, those other assignments.
+        role_names: The names of today's roles by id.
     """
 
     declared: Mapping[Folded, tuple[str, ...]]
     absences: AbsenceProofs
     adviser: Adviser
     duplicates: Mapping[Key, Sequence[Key]]
+    role_names: Mapping[Folded, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +113,14 @@ def write_proposals(
 
     Proposals are sorted by principal, assignment and id.
     """
-    found = [
-        _proposal(part, proofs[key], new, bounds.of(draft), asked, whole=draft)
-        for key, draft in through(sorted(drafts.items()), "writing the evidence", "assignments")
-        for part in _parts(draft, _GUARD_REASON if is_split(draft, asked.demands) else _ELIGIBLE_REASON)
-    ]
+    layers = asked.demands.privilege.layers.masks
+    found = []
+    for key, draft in through(sorted(drafts.items()), "writing the evidence", "assignments"):
+        apart = [one for one in demands_of(draft, asked.demands) if one.apart not in ("", DAILY)]
+        why = _GUARD_REASON if any(one.apart in layers for one in apart) else _ELIGIBLE_REASON
+        estimate = bounds.of(draft)
+        for part in _parts(draft, why):
+            found.append(_proposal(part, proofs[key], new, estimate, asked, whole=draft, apart=apart))
     return tuple(sorted(found, key=lambda proposal: (proposal.principal_ids, proposal.replaces, proposal.id)))
 
 
@@ -133,7 +139,14 @@ def _parts(draft: Draft, why: str) -> Iterator[Draft]:
 
 
 def _proposal(
-    draft: Draft, proof: Proof, new: NewRoles, estimate: Estimate | None, asked: ProposalInput, *, whole: Draft
+    draft: Draft,
+    proof: Proof,
+    new: NewRoles,
+    estimate: Estimate | None,
+    asked: ProposalInput,
+    *,
+    whole: Draft,
+    apart: Sequence[GrantRequest],
 ) -> Proposal:
     subject, book = draft.subject, asked.demands.book
     role = book.roles.get(subject.role_definition_id)
@@ -142,7 +155,7 @@ def _proposal(
     before = today_exposure(subject, granted, asked.weights)
     after = before if draft.kind.keeps else planned_exposure(subject, draft.placements, asked.weights)
     used = used_weight(subject, asked.evidence.uses.get(subject.key, {}), asked.weights)
-    evidence = _evidence(draft, granted, left_of(whole, granted, book), asked, whole=whole)
+    evidence = _evidence(draft, granted, left_of(whole, granted, book), asked, apart)
     evidence |= _latent(draft, granted, asked, is_first=is_first)
     risked = estimate if is_first else None
     if risked is not None:
@@ -179,8 +192,13 @@ def _proposal(
     )
 
 
-def _evidence(draft: Draft, granted: int, left: int, asked: ProposalInput, *, whole: Draft) -> dict[str, Any]:
-    """Return the evidence of a proposal, without its chance of breaking something."""
+def _evidence(
+    draft: Draft, granted: int, left: int, asked: ProposalInput, apart: Sequence[GrantRequest]
+) -> dict[str, Any]:
+    """Return the evidence of a proposal, without its chance of breaking something.
+
+    `apart` are the parts that were split off from its assignment.
+    """
     subject, demands, said = draft.subject, asked.demands, asked.statements
     book = demands.book
     evidence = proposal_evidence(
@@ -196,9 +214,7 @@ def _evidence(draft: Draft, granted: int, left: int, asked: ProposalInput, *, wh
         evidence["absent"] = absent
     if draft.placements and subject.key in said.duplicates:
         evidence["duplicate_of"] = sorted(id_ for id_, _ in said.duplicates[subject.key])
-    parts = [one for one in demands_of(whole, demands) if one.apart not in ("", DAILY)]
-    names = {id_: known.role_name for id_, known in book.roles.items()}
-    evidence |= privileged_evidence(draft, parts, demands.privilege, book.index, names)
+    evidence |= privileged_evidence(draft, apart, demands.privilege, book.index, said.role_names)
     evidence |= activation_evidence(draft, demands.privilege)
     evidence |= said.adviser.evidence(draft)
     return evidence | _parts_evidence(draft, asked.spelling)

@@ -25,6 +25,7 @@ from rightsize.analyze.naming import principal_names
 from rightsize.analyze.text import place_of
 from rightsize.analyze.totals import count_verdicts
 from rightsize.analyze.verdicts import Analysis
+from rightsize.model.freed_memory import give_back
 from rightsize.model.plan import Advice, Plan, PlannedRole, Proposal
 from rightsize.model.progress import step
 from rightsize.propose.assembly.absence import AbsenceProofs, advise_existence
@@ -144,6 +145,7 @@ def _basis_of(reading: TenantReading, settings: PlanSettings) -> PlanBasis:
 
 def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     """Return the plan of a basis, as `make_plan` does."""
+    give_back()
     reading, settings = basis.reading, basis.settings
     today, use, tenant, options = reading.today, reading.use, reading.analysis.tenant, settings.options
     demands = _demand_input(reading, settings, settings.privilege)
@@ -154,6 +156,7 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
         demands, granted, found = separate(granted, demands, tenant, lambda privilege: _settled(basis, privilege))
         separation = report_separation(found, demands, tenant, today.spelling)
     drafts = with_wildcards(granted.drafts, today.book) if options.wildcards else granted.drafts
+    give_back()
     step("naming the roles")
     ordered = [drafts[key] for key in sorted(drafts)]
     new = identify_roles(ordered, today.book.roles, today.spelling, settings.limits)
@@ -293,6 +296,7 @@ def _proposal_input(reading: TenantReading, options: PlanOptions, demands: Deman
         AbsenceProofs(reading.analysis),
         Adviser(today.book.roles, scale.weigh, evidence.uses),
         today.containers,
+        {id_: role.role_name for id_, role in today.book.roles.items()},
     )
     return ProposalInput(
         demands=demands,

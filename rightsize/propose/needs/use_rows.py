@@ -21,6 +21,8 @@ Used = Mapping[tuple[str, str], Mapping[str, Any]]
 
 KEY = ("role_assignment_id", "state")
 _ORDER = "order"
+_AT_ONCE = 20_000
+"""Number of proposals whose rows are made at a time: their lists are copied several times meanwhile."""
 _NAMED = 20
 """Maximum number of principals, assignments or scopes named one by one; all are counted."""
 
@@ -113,9 +115,14 @@ class UseRows:
             period: The value of the column `period`.
             index: The operations, whose spelling is used.
         """
-        rows = proposals.join(self.frame, on=KEY, maintain_order="left_right")
-        bits = rows["bit"].drop_nulls().unique().sort()
+        bits = self.frame["bit"].drop_nulls().unique().sort()
         spelt = bits.to_frame().with_columns(spelt=pl.Series([index.names[bit][1] for bit in bits], dtype=pl.String))
+        parts = list(proposals.iter_slices(_AT_ONCE)) or [proposals]
+        return pl.concat([self._rows_of(part, period, spelt) for part in parts], rechunk=True)
+
+    def _rows_of(self, proposals: pl.DataFrame, period: str, spelt: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows of `rows_of` for some proposals; `spelt` has `(bit, spelt)`."""
+        rows = proposals.join(self.frame, on=KEY, maintain_order="left_right")
         return rows.join(spelt, on="bit", how="left", maintain_order="left").select(
             "proposal_id",
             pl.lit(period).alias("period"),

@@ -8,7 +8,7 @@ that. Deny assignments are left out, since a plan changes none; the caller remov
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -63,7 +63,9 @@ class Evaluator:
     tree: ScopeTree
     requests: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REQUESTS_SCHEMA))
     _literal: dict[Folded, set[tuple[str, Folded]]] = field(default_factory=dict)
-    _answers: dict[tuple[Folded, str, Folded, Reading], bool] = field(default_factory=dict)
+    _answers: dict[Reading, dict[tuple[Folded, str, Folded], bool]] = field(
+        default_factory=lambda: {reading: {} for reading in Reading}
+    )
     _alike: dict[tuple[Folded, Folded, str, Folded], bool] = field(default_factory=dict)
 
     def allowed(self, uses: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
@@ -139,13 +141,9 @@ class Evaluator:
             .collect()
         )
         asked = candidates.select("role", "plane", "operation").unique()
+        rows = asked.rows()
         granted = asked.with_columns(
-            pl.Series(
-                reading.value,
-                [self.grants(role, plane, name, reading) for role, plane, name in asked.iter_rows()],
-                dtype=pl.Boolean,
-            )
-            for reading in Reading
+            pl.Series(reading.value, self._answers_to(rows, reading), dtype=pl.Boolean) for reading in Reading
         )
         granted = granted.filter(Reading.MOST.value).drop(Reading.MOST.value).rename({Reading.LEAST.value: "certain"})
         found = candidates.join(granted, on=["role", "plane", "operation"])
@@ -175,18 +173,23 @@ class Evaluator:
 
     def grants(self, role: Folded, plane: str, operation: Folded, reading: Reading = Reading.MOST) -> bool:
         """Return whether a role grants an operation by a reading, with or without a condition."""
-        key = (role, plane, operation, reading)
-        if key not in self._answers:
-            self._answers[key] = self._is_literal(role, plane, operation) or (
-                grants(self.roles.get(role, ()), operation, plane, reading) != "no"
-            )
-        return self._answers[key]
+        return self._answers_to([(role, plane, operation)], reading)[0]
+
+    def _answers_to(self, asked: Sequence[tuple[Folded, str, Folded]], reading: Reading) -> list[bool]:
+        """Return for each (role, plane, operation) the answer of `grants`."""
+        known = self._answers[reading]
+        for role, plane, operation in asked:
+            if (role, plane, operation) not in known:
+                known[role, plane, operation] = self._is_literal(role, plane, operation) or (
+                    grants(self.roles.get(role, ()), operation, plane, reading) != "no"
+                )
+        return [known[one] for one in asked]
 
     def granted_for_certain(self) -> dict[tuple[Folded, str], set[Folded]]:
         """Return by role and plane the operations of which it was found that the role grants them by every reading."""
         found: dict[tuple[Folded, str], set[Folded]] = {}
-        for (role, plane, operation, reading), answer in self._answers.items():
-            if answer and reading is Reading.LEAST:
+        for (role, plane, operation), answer in self._answers[Reading.LEAST].items():
+            if answer:
                 found.setdefault((role, plane), set()).add(operation)
         return found
 

@@ -109,10 +109,12 @@ def replay_uses(
 
     A use has its outcome whatever the others are, so they are answered in parts: only their numbers are kept of all.
     """
-    found = [
-        answer_uses(asked_uses(part, today, evaluator, tenant, inputs), after, evaluator, tenant)
-        for part in through(in_parts(uses), "replaying the calls", "parts")
-    ]
+    found = []
+    for part in through(in_parts(uses), "replaying the calls", "parts"):
+        holders = with_holders(part.select("principal_id").unique(), tenant.may_reach)["holder"].unique()
+        of_these = pl.col("holder").is_in(holders.implode())
+        asked = asked_uses(part, today.filter(of_these), evaluator, tenant, inputs)
+        found.append(answer_uses(asked, after.filter(of_these), evaluator, tenant))
     active, waiting = (pl.concat([getattr(one, name) for one in found]) for name in ("active", "waiting"))
     denied = pl.concat([one.denied for one in found])
     if denied.is_empty():
@@ -159,7 +161,9 @@ def asked_uses(
 def answer_uses(asked: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant) -> Outcomes:
     """Return the outcome of each use in `asked` under the assignments of `after`."""
     found = evaluator.kept_through(asked, tenant.membership, after)
-    woken = evaluator.kept_through(asked, tenant.sleeping, after)
+    # For everybody else it has the same answers as the first.
+    woken_by = asked.join(tenant.sleeping, on="principal_id", how="semi")
+    woken = evaluator.kept_through(woken_by, tenant.sleeping, after)
     active = found.filter(pl.col("label") != "eligible")["use"].unique()
     eligible = pl.concat([found.filter(pl.col("label") == "eligible")["use"], woken["use"]]).unique()
     waiting = eligible.filter(~eligible.is_in(active.implode()))
