@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from rightsize.propose.core.bitsets import without
+from rightsize.propose.needs.drafts import Key
 from rightsize.propose.optimize.biclique_kernel import bits
 from rightsize.propose.selection.equivalence import share_domain
+from rightsize.propose.selection.fewer_scopes import MOST_ASSIGNMENTS
 from rightsize.propose.selection.role_state import NewRole, RoleState
 
 _TRIED = 12
@@ -17,16 +20,28 @@ _TRIED = 12
 def spread(state: RoleState, least: int) -> None:
     """Remove roles whose holders can take other new roles instead, where that costs less than a role has to save.
 
-    Joining does not find these: a role that fits two others together is like neither of them.
+    Joining does not find these: a role that fits two others together is like neither of them. Nobody gets more than
+    `MOST_ASSIGNMENTS` assignments for one by it.
     """
-    _Spreading(state).run(least)
+    classes: dict[Key, list[int]] = defaultdict(list)
+    for number, case in enumerate(state.cases):
+        for unit in case.whole.units:
+            for key in unit.subjects:
+                classes[key].append(number)
+    _Spreading(state, classes).run(least)
 
 
 @dataclass(frozen=True, slots=True)
 class _Spreading:
-    """The removal of roles, the cheapest first."""
+    """The removal of roles, the cheapest first.
+
+    Attributes:
+        state: The roles of the plan.
+        classes: By assignment of today, the class of each need that replaces it.
+    """
 
     state: RoleState
+    classes: Mapping[Key, Sequence[int]]
 
     def run(self, least: int) -> None:
         """Remove roles until none can be removed for less than `least`."""
@@ -67,12 +82,22 @@ class _Spreading:
         for role in (self.state.roles[one] for one in left):
             missing, granted = without(missing, role.content), granted | role.operations
         room = case.whole.most_roles - len(self.state.roles_beside(taker)) - len(left)
+        room = min(room, 1 + self._spare_assignments(taker))
         covers = self._covers(taker, missing, room, {number, *left})
         return min(
             ((self._price(taker, granted | self.state.granted_by(cover)), cover) for cover in covers),
             key=lambda found: (found[0], len(found[1]), found[1]),
             default=None,
         )
+
+    def _spare_assignments(self, taker: int) -> int:
+        """Return how many assignments more each holder of a class may get for one of today."""
+        made = [self._made(key) for unit in self.state.cases[taker].whole.units for key in unit.subjects]
+        return max(0, MOST_ASSIGNMENTS - max(made, default=0))
+
+    def _made(self, key: Key) -> int:
+        """Return how many assignments replace one of today."""
+        return sum(len(self.state.roles_beside(one)) + len(self.state.taken[one]) for one in self.classes[key])
 
     def _covers(self, taker: int, missing: int, room: int, without_these: Set[int]) -> Iterator[tuple[int, ...]]:
         """Yield sets of at most `room` other new roles that grant all missing atoms and that a taker may take."""
