@@ -75,6 +75,7 @@ from rightsize.propose.selection.assign import (
 from rightsize.propose.selection.layer_separation import advise, report_separation, separate
 from rightsize.propose.selection.role_naming import NewRoles, identify_roles
 from rightsize.propose.selection.role_places import PlaceNames
+from rightsize.propose.selection.secret_places import SecretPlaces
 from rightsize.propose.selection.settle import SettleInput, settle
 from rightsize.propose.selection.unobserved import UnobservedInput, read_active_holders
 from rightsize.propose.selection.wildcards import with_wildcards
@@ -272,6 +273,7 @@ def _settle_input(reading: TenantReading, settings: PlanSettings, privilege: Pri
             options.unobservable is Unobservable.KEEP,
         ),
         ended={key for key, word in untouched.items() if word in ("activated", "ended")},
+        secrets=SecretPlaces.of(reading.inputs.resources, book.index, privilege.secrets),
     )
     used = {key: number for key, (_, number) in use.rows.spans.items()}
     return SettleInput(today.containers, untouched.keys(), used, choice)

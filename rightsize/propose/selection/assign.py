@@ -34,6 +34,7 @@ from rightsize.propose.selection.choose import Solution, Terms, choose, not_wort
 from rightsize.propose.selection.fewer_scopes import ScopeFacts, gather_scopes
 from rightsize.propose.selection.reconcile import role_key
 from rightsize.propose.selection.scope_limits import LimitContext, Room, Slot, make_room, slot_of
+from rightsize.propose.selection.secret_places import SecretPlaces
 from rightsize.propose.selection.unobserved import UnobservedInput, find_unobserved, grant_through_existing
 from rightsize.propose.selection.warm_start import Carried
 from rightsize.propose.selection.worth import (
@@ -80,6 +81,7 @@ class ChoiceInput:
         limits: The facts that decide how many assignments fit where.
         unobserved: What decides on the needs of holders without observed use.
         ended: The assignments that end by themselves, so that no need rests on them.
+        secrets: The resources of which something reads a secret.
     """
 
     subjects: Mapping[Key, Subject]
@@ -88,6 +90,7 @@ class ChoiceInput:
     limits: LimitContext
     unobserved: UnobservedInput
     ended: Set[Key]
+    secrets: SecretPlaces
 
 
 def grant_needs(drafts: Mapping[Key, Draft], asked: ChoiceInput) -> GrantedNeeds:
@@ -249,7 +252,7 @@ def _union(masks: Iterable[int]) -> int:
 
 def _scope_facts(asked: ChoiceInput) -> ScopeFacts:
     terms = asked.terms
-    return ScopeFacts(asked.limits.today, terms.tree, asked.demands.book, terms.prices, LEAST_WORTH)
+    return ScopeFacts(asked.limits.today, terms.tree, asked.demands.book, terms.prices, LEAST_WORTH, asked.secrets)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ Needs are as narrow as their use shows. Several scopes of one principal take sev
 roles. Two needs are gathered at a wider scope inside today's assignment if that costs less than an assignment is worth,
 if both change something and it costs less than a role has to save, or if the principal would get more than
 `MOST_ASSIGNMENTS` assignments for one of today. Needs that were split off, needs that give privilege, conditions, a
-forced role or patterns that do more than read stay where they are. Secrets that are read in daily work move like other
-needs, at the price of their risk.
+forced role or patterns that do more than read stay where they are. Needs that read secrets move only where they read
+none of a further resource, but for the resource group where the principal would get too many assignments.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.drafts import Key
 from rightsize.propose.needs.grant_requests import GrantUnit, is_at_or_below, is_below
 from rightsize.propose.selection.scope_limits import Slot, slot_of
+from rightsize.propose.selection.secret_places import SecretPlaces
 from rightsize.propose.selection.worth import Prices
 from rightsize.rbac.text import Folded
 
@@ -42,6 +43,7 @@ class ScopeFacts:
         book: The roles.
         prices: The prices of excess.
         least: The price that a new role has to save.
+        secrets: The resources of which something reads a secret.
     """
 
     today: Mapping[Key, Folded]
@@ -49,6 +51,7 @@ class ScopeFacts:
     book: RoleBook
     prices: Prices
     least: int
+    secrets: SecretPlaces
 
 
 def gather_scopes(units: Iterable[GrantUnit], facts: ScopeFacts) -> dict[Slot, Folded]:
@@ -82,7 +85,7 @@ class _Gathering:
             found = [
                 (price, slots, place)
                 for slots, place, price in self._steps(fixed)
-                if price < self._least(slots, place)
+                if (price < self._least(slots, place) and not any(self._reads_more(slot, place) for slot in slots))
                 or any(key in crowded for slot in slots for unit in self._at[slot] for key in unit.subjects)
             ]
             if not found:
@@ -99,6 +102,15 @@ class _Gathering:
             or self.facts.book.mask(unit.need) & self.facts.prices.privilege
             or any(not is_read(text) for part in unit.need.parts for text in part.patterns)
         )
+
+    def _reads_more(self, slot: Slot, place: Folded) -> bool:
+        """Return whether a need would read the secrets of more resources at a wider place."""
+        needs = (self.facts.book.mask(unit.need) for unit in self._at[slot])
+        return any(self.facts.secrets.reads_more(need, slot[-1], place) for need in needs)
+
+    @staticmethod
+    def _is_group_of(slot: Slot, place: Folded) -> bool:
+        return slot[-1].count("/") >= _GROUP and place.count("/") == _GROUP - 1
 
     def _least(self, slots: Iterable[Slot], place: Folded) -> int:
         """Return the price that separate assignments have to save: that of a role, if each takes one for changes.
@@ -135,6 +147,8 @@ class _Gathering:
                 if slot in fixed:
                     continue
                 for place in self._above(slot):
+                    if self._reads_more(slot, place) and not self._is_group_of(slot, place):
+                        continue
                     price = self._price(slot, place)
                     if place in there:
                         yield (slot,), place, price
