@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from rightsize.analyze.text import folded
+from rightsize.analyze.resources import kind_of, resource_of
+from rightsize.analyze.text import place_of
 from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.needs.touched_types import masks_by_type
 from rightsize.rbac.text import Folded
@@ -31,14 +32,19 @@ class SecretPlaces:
         """Return the places of a tenant.
 
         Args:
-            resources: Columns `scope` and `resource_type` of the listed resources.
+            resources: Column `scope` of the listed resources.
             index: The operations.
             secrets: The operations that read secrets.
         """
-        found = {kind: mask & secrets for kind, mask in masks_by_type(index).items() if mask & secrets}
-        listed = resources.select(kind=folded(resources["resource_type"]), scope=folded(resources["scope"]))
-        listed = listed.filter(pl.col("kind").is_in(list(found))).unique()
-        return cls(found, dict(listed.group_by("kind").agg(pl.col("scope").sort()).iter_rows()))
+        return cls.listed(resources, {kind: mask & secrets for kind, mask in masks_by_type(index).items()})
+
+    @classmethod
+    def listed(cls, resources: pl.DataFrame, secrets: Mapping[str, int]) -> SecretPlaces:
+        """Return the places of the resources of which an operation reads a secret; the arguments are those of `of`."""
+        secrets = {kind: mask for kind, mask in secrets.items() if mask}
+        places = pl.DataFrame({"place": place_of(resources["scope"])}).select(scope=resource_of("place"))
+        places = places.with_columns(kind=kind_of("scope")).filter(pl.col("kind").is_in(list(secrets))).unique()
+        return cls(secrets, dict(places.group_by("kind").agg(pl.col("scope").sort()).iter_rows()))
 
     def reads_more(self, operations: int, place: Folded, wider: Folded) -> bool:
         """Return whether operations read more secrets at a wider scope than at a place.
