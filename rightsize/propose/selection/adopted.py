@@ -60,7 +60,7 @@ class Adopted:
         own = []
         for domain, content in sorted(self.operations):
             fits = share_domain(domain, case.whole.domain) and not content & ~case.within and content & case.atoms
-            if fits and not prices.is_foreign(content, case.atoms | case.needed, case.needed):
+            if fits and not prices.is_foreign(prices.felt(content), case.atoms | case.needed, case.needed):
                 own.append((domain, content))
         columns = [*(one.atoms for one in case.existing), *(content for _, content in own)]
         costs = [0] * len(case.existing) + [1 + (content & ~case.atoms).bit_count() for _, content in own]

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rightsize.analyze.scoping import ScopeTree
+from rightsize.propose.core.bitsets import without
 from rightsize.propose.core.read_patterns import is_read
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.core.scopes import anchor_of_place
@@ -85,7 +86,7 @@ class _Gathering:
             found = [
                 (price, slots, place)
                 for slots, place, price in self._steps(fixed)
-                if (price < self._least(slots, place) and not any(self._reads_more(slot, place) for slot in slots))
+                if self._is_cheap(slots, place, price)
                 or any(key in crowded for slot in slots for unit in self._at[slot] for key in unit.subjects)
             ]
             if not found:
@@ -105,26 +106,32 @@ class _Gathering:
 
     def _reads_more(self, slot: Slot, place: Folded) -> bool:
         """Return whether a need would read the secrets of more resources at a wider place."""
-        needs = (self.facts.book.mask(unit.need) for unit in self._at[slot])
-        return any(self.facts.secrets.reads_more(need, slot[-1], place) for need in needs)
+        needs = (unit.need.operations & self.facts.secrets.every for unit in self._at[slot])
+        return any(need and self.facts.secrets.reads_more(need, slot[-1], place) for need in needs)
 
     @staticmethod
     def _is_group_of(slot: Slot, place: Folded) -> bool:
         return slot[-1].count("/") >= _GROUP and place.count("/") == _GROUP - 1
 
-    def _least(self, slots: Iterable[Slot], place: Folded) -> int:
-        """Return the price that separate assignments have to save: that of a role, if each takes one for changes.
+    def _is_cheap(self, slots: Sequence[Slot], place: Folded, price: int) -> bool:
+        """Return whether separate assignments save less than they have to, and a wider one reads no further secrets.
 
-        Not so where two needs would leave their resource groups for a scope at which the principal does nothing else.
+        The bound is that of an assignment, and that of a role if each takes one for changes. It is not if two needs
+        would leave their resource groups for a scope at which the principal does nothing else.
         """
+        if price >= self.facts.least:
+            return False
+        is_cheap = price < self.facts.least // _ASSIGNMENTS or self._take_roles(slots, place)
+        return is_cheap and not any(self._reads_more(slot, place) for slot in slots)
+
+    def _take_roles(self, slots: Sequence[Slot], place: Folded) -> bool:
         wide = [(*slot[:-1], place) for slot in slots if (*slot[:-1], place) in self._at]
         is_near = place.startswith("/subscriptions/") and (bool(wide) or place.count("/") == _GROUP - 1)
-        change = (any(self._changes(unit) for unit in self._at[slot]) for slot in (*slots, *wide))
-        return self.facts.least if is_near and all(change) else self.facts.least // _ASSIGNMENTS
+        return is_near and all(any(self._changes(unit) for unit in self._at[slot]) for slot in (*slots, *wide))
 
     def _changes(self, unit: GrantUnit) -> bool:
-        index, inert = self.facts.book.index, self.facts.prices.inert
-        return bool(unit.need.operations & ~index.reads & ~inert)
+        left = without(unit.need.operations, self.facts.book.index.reads)
+        return bool(without(left, self.facts.prices.inert))
 
     def _crowded(self) -> set[Key]:
         """Return the assignments of today for which the principal would get too many new ones."""

@@ -129,8 +129,9 @@ class Joining(RoleState):
         size = joined.bit_count()
         if size > max(MOST_STRINGS, own.content.bit_count(), other.content.bit_count()):
             return True
+        felt = self.prices.felt(joined)
         return any(
-            self.prices.is_foreign(joined, self.asked[number], self.cases[number].needed)
+            self.prices.is_foreign(felt, self.asked[number], self.cases[number].needed)
             and not self.has_elsewhere(number, added)
             for takers, added in ((own.takers, other), (other.takers, own))
             for number in takers

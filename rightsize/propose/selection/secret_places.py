@@ -22,10 +22,16 @@ class SecretPlaces:
     Attributes:
         secrets: The operations that read secrets, by the folded type of the resource.
         resources: The folded scopes of the listed resources of each of these types, sorted.
+        every: All operations that read secrets.
     """
 
     secrets: Mapping[str, int] = field(default_factory=dict)
     resources: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    every: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        for mask in self.secrets.values():
+            self.every |= mask
 
     @classmethod
     def of(cls, resources: pl.DataFrame, index: OperationIndex, secrets: int) -> SecretPlaces:

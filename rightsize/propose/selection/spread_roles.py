@@ -59,6 +59,11 @@ class _Spreading:
     def _others_of(self, number: int, least: int) -> tuple[int, dict[int, tuple[int, ...]]] | None:
         """Return the price below `least` of removing a role, and the other new roles for each of its takers."""
         own = self.state.roles[number]
+        only = 0
+        for atom in bits(own.operations):
+            only |= (len(self.state.granting[atom]) == 1) << atom
+        if only and any(only & self._missing(number, taker)[0] for taker in own.takers):
+            return None
         price, others = 0, {}
         for taker in sorted(own.takers):
             found = self._others(number, taker)
@@ -76,11 +81,7 @@ class _Spreading:
     def _others(self, number: int, taker: int) -> tuple[int, tuple[int, ...]] | None:
         """Return the cheapest other new roles that grant a taker what a role grants it, with the new price."""
         case, left = self.state.cases[taker], self.state.taken[taker] - {number}
-        missing, granted = case.atoms, 0
-        for one in self.state.roles_beside(taker):
-            missing = without(missing, one.atoms)
-        for role in (self.state.roles[one] for one in left):
-            missing, granted = without(missing, role.content), granted | role.operations
+        missing, granted = self._missing(number, taker)
         room = case.whole.most_roles - len(self.state.roles_beside(taker)) - len(left)
         room = min(room, 1 + self._spare_assignments(taker))
         covers = self._covers(taker, missing, room, {number, *left})
@@ -89,6 +90,15 @@ class _Spreading:
             key=lambda found: (found[0], len(found[1]), found[1]),
             default=None,
         )
+
+    def _missing(self, number: int, taker: int) -> tuple[int, int]:
+        """Return the atoms that a taker needs from a role alone, and the operations that its other roles grant."""
+        missing, granted = self.state.cases[taker].atoms, 0
+        for one in self.state.roles_beside(taker):
+            missing = without(missing, one.atoms)
+        for role in (self.state.roles[one] for one in self.state.taken[taker] if one != number):
+            missing, granted = without(missing, role.content), granted | role.operations
+        return missing, granted
 
     def _spare_assignments(self, taker: int) -> int:
         """Return how many assignments more each holder of a class may get for one of today."""
@@ -128,7 +138,8 @@ class _Spreading:
     def _is_for(self, taker: int, role: NewRole) -> bool:
         """Return whether a role is for the job of a class, and has nothing beside that job."""
         prices, asked, need = self.state.prices, self.state.asked[taker], self.state.cases[taker].needed
-        return prices.is_same_job(role.content, asked) and not prices.beside_job(role.content, asked, need)
+        felt = prices.felt(role.content)
+        return prices.is_same_job(felt, asked) and not prices.beside_job(felt, asked, need)
 
     def _spread(self, first: int, others: Mapping[int, tuple[int, ...]]) -> None:
         """Remove a role, and give its takers other new roles."""

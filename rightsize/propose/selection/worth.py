@@ -140,30 +140,32 @@ class Prices:
                 found |= operations & layer
         return found
 
-    def beside_job(self, role: int, asked: int, need: int) -> int:
-        """Return the strings of a role that are beside a holder's job.
+    def felt(self, role: int) -> int:
+        """Return the strings of a role, as atoms, without those that do nothing alone."""
+        return without(role, self.inert)
 
-        They are not needed, and on types that it does not change. Strings that do nothing alone do not count.
+    def beside_job(self, felt: int, asked: int, need: int) -> int:
+        """Return the strings of a role that are beside a holder's job: not needed, on types that it does not change.
 
         Args:
-            role: The strings of the role, as atoms.
+            felt: The strings of the role, as `felt` returns them.
             asked: The strings that the holder needs, as atoms.
             need: The operations that the holder needs.
         """
-        return without(without(without(role, self.inert), asked), self.changed(need))
+        beside = without(felt, asked)
+        return without(beside, self.changed(need)) if beside else 0
 
-    def is_foreign(self, role: int, asked: int, need: int) -> bool:
+    def is_foreign(self, felt: int, asked: int, need: int) -> bool:
         """Return whether too many strings of a role are beside a holder's job; one is too many if it needs no other.
 
         The arguments are those of `beside_job`.
         """
-        felt = without(role, self.inert)
-        most = max(MOST_FOREIGN, felt.bit_count() // _FOREIGN_PART) if felt & asked else 0
-        return self.beside_job(role, asked, need).bit_count() > most
+        size, unneeded = felt.bit_count(), without(felt, asked).bit_count()
+        most = max(MOST_FOREIGN, size // _FOREIGN_PART) if unneeded < size else 0
+        return unneeded > most and self.beside_job(felt, asked, need).bit_count() > most
 
-    def is_same_job(self, role: int, asked: int) -> bool:
-        """Return whether a holder needs three fifths of the strings of a role, not counting what does nothing alone."""
-        felt = without(role, self.inert)
+    def is_same_job(self, felt: int, asked: int) -> bool:
+        """Return whether a holder needs three fifths of the strings of a role, given as `felt` returns them."""
         return 5 * without(felt, asked).bit_count() <= 2 * felt.bit_count()
 
     def latent_of(self, units: Iterable[GrantUnit]) -> int:
