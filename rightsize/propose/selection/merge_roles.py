@@ -167,6 +167,7 @@ class Joining(RoleState):
             own.takers | other.takers,
             own.outside | other.outside,
             own.is_apart or other.is_apart,
+            own.people | other.people,
         )
         number = self.next_number
         self.next_number += 1

@@ -30,7 +30,7 @@ class NewRole:
     """A new role: its area, its atoms and operations, the classes that take it, and what follows from these.
 
     `outside` has the atoms that a role for at least one taker must not have; `is_apart` says whether a taker has a part
-    that was split off.
+    that was split off; `people` has the principals of all takers.
     """
 
     domain: str
@@ -39,6 +39,7 @@ class NewRole:
     takers: set[int]
     outside: int
     is_apart: bool
+    people: Set[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -121,6 +122,7 @@ class RoleState:
         for number in role.takers:
             role.outside |= self.outside[number]
         role.is_apart = any(self.apart[number] for number in role.takers)
+        role.people = {one for number in role.takers for one in self.people[number]}
 
     def put(self, number: int, role: NewRole) -> None:
         """Add a role."""
@@ -149,7 +151,7 @@ class RoleState:
 
     def has_elsewhere(self, number: int, role: NewRole) -> bool:
         """Return whether all principals of a class take a role elsewhere."""
-        return self.people[number] <= {one for taker in role.takers for one in self.people[taker]}
+        return self.people[number] <= role.people
 
     def weight(self, own: NewRole, other: NewRole | None = None) -> int:
         """Return 2 for a step after which an adopted role is gone, so that it leaves only at half the price; else 1."""

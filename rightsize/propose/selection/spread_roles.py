@@ -118,7 +118,9 @@ class _Spreading:
         if room <= 0 or not operations:
             return
         rarest = min((self.state.granting[atom] for atom in bits(operations)), key=len)
-        fitting = [one for one in rarest if one not in without_these and self._may_take(taker, one)]
+        roles = self.state.roles
+        able = (one for one in rarest if room > 1 or not without(missing, roles[one].content))
+        fitting = [one for one in able if one not in without_these and self._may_take(taker, one)]
         fitting.sort(key=lambda one: (self._price(taker, self.state.roles[one].operations), one))
         for one in fitting[:_TRIED]:
             rest = without(missing, self.state.roles[one].content)
