@@ -61,7 +61,7 @@ class Common:
 
     @property
     def is_table(self) -> bool:
-        """Whether the output format is `table`, which people read."""
+        """Whether the answer is printed as tables and text for people, and not as data for programs."""
         return self.output is OutputFormat.TABLE
 
     def show(

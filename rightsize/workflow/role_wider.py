@@ -19,7 +19,7 @@ _WITNESSES = 5
 
 @dataclass(frozen=True, slots=True)
 class HeldAccess:
-    """What a principal holds today, for comparison with a role that it would get.
+    """What a principal may do today; a role that it would get is compared with this.
 
     Attributes:
         tenant: The access of the tenant.

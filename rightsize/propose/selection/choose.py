@@ -199,8 +199,8 @@ class _Chooser:
         state = self._joined(start, self.terms.room.most)
         if self.terms.weights is None:
             state.reduce_worthless(self.terms.least_worth or 0)
-        if self.terms.weights is None and self.terms.least_worth is not None:
-            spread(state, self.terms.least_worth)
+            if self.terms.least_worth is not None:
+                spread(state, self.terms.least_worth)
         return state
 
     def _joined(self, start: Start, most: int) -> Joining:

@@ -23,11 +23,11 @@ _ALL_PAIRS = 300
 """With more roles than this, each role is paired only with the most similar ones."""
 _NEAR = 12
 _LOOKED_AT = 200
+"""Maximum number of roles that are compared with a role whose operations they share."""
 
 Cost = tuple[int, int]
 """The rank of a step (0, or one of the two below), and its price."""
 _LONG, _PRIVILEGED = 1, 2
-"""Maximum number of roles that are compared with a role whose operations they share."""
 
 
 @dataclass(slots=True)

@@ -194,9 +194,7 @@ class RoleState:
         """Update the sums after a change of the roles that a class takes."""
         case = self.cases[number]
         beside, new = self.roles_beside(number), len(self.taken[number])
-        granted = 0
-        for one in self.taken[number]:
-            granted |= self.roles[one].operations
+        granted = self.granted_by(self.taken[number])
         beyond = without(granted, case.needed)
         # The operations needed or granted: anything beyond them that a role grants is added excess.
         self.reached[number] = granted | case.needed if beyond else case.needed

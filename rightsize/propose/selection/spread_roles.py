@@ -121,9 +121,9 @@ class _Spreading:
         roles = self.state.roles
         able = (one for one in rarest if room > 1 or not without(missing, roles[one].content))
         fitting = [one for one in able if one not in without_these and self._may_take(taker, one)]
-        fitting.sort(key=lambda one: (self._price(taker, self.state.roles[one].operations), one))
+        fitting.sort(key=lambda one: (self._price(taker, roles[one].operations), one))
         for one in fitting[:_TRIED]:
-            rest = without(missing, self.state.roles[one].content)
+            rest = without(missing, roles[one].content)
             for more in self._covers(taker, rest, room - 1, {*without_these, one}):
                 yield (one, *more)
 
@@ -151,6 +151,7 @@ class _Spreading:
             for role in (self.state.roles[one] for one in new):
                 role.takers.add(taker)
                 role.domain = role.domain or self.state.cases[taker].whole.domain
-                self.state.limit(role)
             self.state.count(taker)
+        for one in {one for new in others.values() for one in new}:
+            self.state.limit(self.state.roles[one])
         self.state.points.append(self.state.point())

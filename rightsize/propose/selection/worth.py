@@ -184,7 +184,7 @@ class Prices:
 
 def _inert(book: RoleBook, *, harmless: bool) -> int:
     """Return the operations that do nothing alone."""
-    names = book.index.frame().sort("bit")
+    names = book.index.frame()
     return book.index.mask_of_bits(names.filter(is_inert(names, harmless=harmless))["bit"])
 
 
