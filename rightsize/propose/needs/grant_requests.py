@@ -36,6 +36,7 @@ class GrantRequest:
         end_on: The end of today's assignment.
         role_definition_id: The one role that may grant it, if only one may.
         apart: The word for a part that gets a role of its own, separate from the other needs there.
+        is_single: Whether one role is to grant it, if any can.
     """
 
     subject: Subject
@@ -47,6 +48,7 @@ class GrantRequest:
     end_on: str | None = None
     role_definition_id: Folded | None = None
     apart: str = ""
+    is_single: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class GrantUnit:
         subjects: The assignments of today that have this need, sorted.
         role_definition_id: The one role that may grant it, if only one may.
         apart: The word for a part that gets a role of its own.
+        is_single: Whether one role is to grant it, if any can.
     """
 
     principal_id: Folded
@@ -76,6 +79,7 @@ class GrantUnit:
     subjects: tuple[Key, ...]
     role_definition_id: Folded | None = None
     apart: str = ""
+    is_single: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +203,7 @@ class _Former:
             subjects=tuple(sorted({demand.subject.key for demand in demands})),
             role_definition_id=first.role_definition_id,
             apart=first.apart,
+            is_single=any(demand.is_single for demand in demands),
         )
 
     def _without_kept(self, demand: GrantRequest) -> Need:

@@ -18,7 +18,7 @@ from rightsize.propose.core.expiry import last_of
 from rightsize.propose.core.options import AUTO, PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.access_weights import AccessWeights
-from rightsize.propose.needs.demands import DemandInput, demands, state_of
+from rightsize.propose.needs.demands import DemandInput, demands
 from rightsize.propose.needs.drafts import TOO_MANY_PARTS, Draft, Key, Placement, Subject, with_roles
 from rightsize.propose.needs.grant_requests import (
     GrantRequest,
@@ -31,6 +31,7 @@ from rightsize.propose.needs.grant_requests import (
 )
 from rightsize.propose.needs.privileged import Privilege
 from rightsize.propose.selection.choose import Solution, Terms, choose, not_worth
+from rightsize.propose.selection.fewer_assignments import Together
 from rightsize.propose.selection.fewer_scopes import ScopeFacts, gather_scopes
 from rightsize.propose.selection.reconcile import role_key
 from rightsize.propose.selection.scope_limits import LimitContext, Room, Slot, make_room, slot_of
@@ -49,10 +50,6 @@ from rightsize.rbac.text import Folded
 
 _ROUNDS = 3
 """Maximum rounds of widening scopes; after that, assignments that exceed a limit are kept."""
-
-
-_TOGETHER = "in one role at today's scope, since its condition applies to no operation of a part"
-"""The clause in the reason of an assignment whose whole need is granted in one role at its scope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +102,12 @@ def grant_needs(drafts: Mapping[Key, Draft], asked: ChoiceInput) -> GrantedNeeds
     moves: dict[Slot, Folded] | None = {} if terms.least_worth is None else None
     rooms: list[Room] = []
     carried: Carried | None = None
-    gathered: set[Key] = set()
+    together = Together()
     step("choosing roles")
     while True:
-        requests = [_moved(_gathered(one, gathered), moves or {}) for one in demands(settled, asked.demands)]
+        requests = together.join(
+            [_moved(together.whole_if_asked(one), moves or {}) for one in demands(settled, asked.demands)]
+        )
         units = form_units(requests, kept_assignments(settled, asked), book, tree)
         if moves is None:
             moves = gather_scopes(units.units, _scope_facts(asked))
@@ -122,8 +121,8 @@ def grant_needs(drafts: Mapping[Key, Draft], asked: ChoiceInput) -> GrantedNeeds
         solution = choose(units.units, book, these, carried)
         carried = solution.carried
         idle = list(_idle(solution, book))
-        spread = {key for unit in idle for key in unit.subjects} - gathered
-        gathered |= spread
+        spread = {key for unit in idle for key in unit.subjects} - together.whole
+        together.whole |= spread
         stays = dict.fromkeys((unit for unit in idle if spread.isdisjoint(unit.subjects)), "idle_condition")
         unseen = list(find_unobserved(solution, unobserved))
         keys = {key for unit in unseen for key in unit.subjects}
@@ -133,7 +132,9 @@ def grant_needs(drafts: Mapping[Key, Draft], asked: ChoiceInput) -> GrantedNeeds
         for unit, word in (*solution.refused.items(), *stays.items()):
             for key in unit.subjects:
                 settled[key] = settled[key].kept(word)
-        if solution.refused or idle or stays or through:
+        may_join = terms.least_worth is not None and carried is None
+        is_crowded = may_join and together.add_crowded(solution.choices)
+        if solution.refused or idle or stays or through or is_crowded:
             continue
         if len(rooms) < _ROUNDS:
             made = {unit: len(found) for unit, found in solution.choices.items() if unit.state != "eligible"}
@@ -144,14 +145,11 @@ def grant_needs(drafts: Mapping[Key, Draft], asked: ChoiceInput) -> GrantedNeeds
         optimum, curve = {"places": _places_json(rooms), "roles": solution.optimum}, solution.curve
         units, solution = _without_repeats(units, solution, above, book)
         chosen = _with_choices(dict(settled), units, solution, _places_of(requests), book)
-        crowded = {key: said for key, draft in chosen.items() if (said := _too_many_parts(draft)) is not None}
-        if crowded:
-            settled |= {key: settled[key].kept(said) for key, said in crowded.items()}
+        divided = {key: said for key, draft in chosen.items() if (said := _too_many_parts(draft)) is not None}
+        if divided:
+            settled |= {key: settled[key].kept(said) for key, said in divided.items()}
             continue
-        for key in gathered:
-            if chosen[key].placements:
-                chosen[key] = replace(chosen[key], reason=f"{chosen[key].reason}; {_TOGETHER}")
-        return GrantedNeeds(chosen, optimum, curve)
+        return GrantedNeeds(together.say(chosen), optimum, curve)
 
 
 def _places_of(requests: Iterable[GrantRequest]) -> dict[Key, set[Folded]]:
@@ -182,17 +180,6 @@ def _idle(solution: Solution, book: RoleBook) -> Iterator[GrantUnit]:
             not any(targets(unit.condition, names[bit][1]) for bit in bits_of(choice.granted)) for choice in choices
         ):
             yield unit
-
-
-def _gathered(demand: GrantRequest, gathered: Set[Key]) -> GrantRequest:
-    """Return a gathered demand at the scope of its assignment, undivided; other demands stay as they are.
-
-    A part of it alone could not carry the condition. In one role with the operations to which the condition applies,
-    Azure accepts the condition for the rest as well, so nothing is split off.
-    """
-    if demand.subject.key not in gathered:
-        return demand
-    return replace(demand, place=demand.subject.place, state=state_of(demand.subject), apart="")
 
 
 def _moved(demand: GrantRequest, moves: Mapping[Slot, Folded]) -> GrantRequest:

@@ -40,6 +40,7 @@ class NeedClass:
         role_definition_id: The one role that may grant it, if only one may.
         foreign: The operations that no role for it may grant, even if today's roles do.
         above: The operations that wider needs of the same principals grant at its place anyway.
+        is_single: Whether one role is to grant it.
         units: The units, sorted.
         exposure: The number of resource groups times people that one more operation reaches, summed over the units.
         rate: The price of one unit of latent weight, summed over the units (see `worth`).
@@ -56,6 +57,7 @@ class NeedClass:
     role_definition_id: Folded | None
     foreign: int = 0
     above: int = 0
+    is_single: bool = False
     units: tuple[GrantUnit, ...] = ()
     exposure: int = 0
     rate: int = 0
@@ -65,7 +67,7 @@ class NeedClass:
     @property
     def most_roles(self) -> int:
         """The maximum number of roles: 1 under a condition, as each role needs an operation to which it applies."""
-        return MOST_ROLES if self.condition is None else 1
+        return MOST_ROLES if self.condition is None and not self.is_single else 1
 
     def price(self, operations: int, prices: Prices) -> int:
         """Return the price of operations that all units get beyond their need."""
@@ -148,6 +150,7 @@ def form_classes(
             unit.role_definition_id,
             foreign.get(unit.apart, 0),
             above.get(unit, 0),
+            unit.is_single,
         )
         grouped.setdefault(alike, []).append(unit)
     return [
@@ -211,6 +214,8 @@ class CaseReader:
         atoms = self._sets[self.atoms.of_need(one.need)]
         needed = self.atoms.operations(atoms) | one.above
         barred, word = self._barred(one, atoms)
+        if atoms & barred:
+            one = replace(one, is_single=False)
         existing = self._existing(one, atoms, needed)
         columns = [role.atoms for role in existing]
         kept_out = barred | atoms & self.atoms.patterns

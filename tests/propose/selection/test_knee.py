@@ -15,7 +15,9 @@ from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
     DATA,
+    NET,
     OWNER,
+    READER,
     SUB,
     VM,
     SmallTenant,
@@ -28,6 +30,7 @@ LEAN = {"reads": "none", "unobservable": "drop"}
 KEYS = "Microsoft.Storage/storageAccounts/listKeys/action"
 WRITE_ACCOUNT = "Microsoft.Storage/storageAccounts/write"
 ASSIGN = "Microsoft.Authorization/roleAssignments/write"
+DELETE = "Microsoft.Authorization/roleAssignments/delete"
 APPS, FARMS = (
     [f"Contoso.{name}/items/step{number}/write" for number in range(size)]
     for name, size in (("Apps", 12), ("Farms", 9))
@@ -208,6 +211,37 @@ def test_nobody_gets_more_than_three_assignments_for_one() -> None:
     assert 0 < len(proposal_for(plan, guid(101)).assignments) <= MOST_ASSIGNMENTS
     assert plan.replay["denied"] == 0
     assert len(proposal_for(tenant.plan(roles="max", **LEAN), guid(101)).assignments) == len(groups)
+
+
+def _busy_owner(*uses: tuple[str, str], reads: bool) -> Plan:
+    tenant = _tenant([], role=OWNER)
+    tenant.assign(160, tenant.principal(60), OWNER, SUB)
+    for operation, place in uses:
+        tenant.use(guid(1), operation, place)
+    options = LEAN | {"reads": "all"} if reads else LEAN
+    return tenant.plan(exclude=(guid(60),), **options)
+
+
+def test_what_gives_privilege_is_granted_with_the_rest_where_a_role_of_its_own_makes_four() -> None:
+    """Both stay active at one scope, so the role of its own protects nothing; nothing more is granted."""
+    uses = [(one, place) for place, those in ((APP, APPS), (DATA, FARMS)) for one in (*those, ASSIGN)]
+    few, many = _busy_owner(*uses, reads=False), _busy_owner(*uses, *((one, NET) for one in OTHERS), reads=False)
+    for plan in (few, many):
+        made = [(one.scope, one.state) for one in proposal_for(plan, guid(101)).assignments]
+        assert len(made) <= MOST_ASSIGNMENTS
+        assert plan.replay["denied"] == 0
+    assert {DATA, APP, NET} == {one.scope for one in proposal_for(many, guid(101)).assignments}
+
+
+def test_reads_go_into_the_new_role_where_an_assignment_for_them_makes_four() -> None:
+    """Two scopes of privilege stay apart; work and reads at the subscription take one role together."""
+    uses = [(DELETE, DATA), (ASSIGN, APP), *((one, SUB) for one in APPS)]
+    plan = _busy_owner(*uses, reads=True)
+    made = proposal_for(plan, guid(101)).assignments
+    assert sorted(one.scope for one in made) == sorted([SUB, APP, DATA])
+    assert {"*/read", *APPS} <= {text for one in made if one.scope == SUB for text in strings(plan, one.role)}
+    apart = proposal_for(_busy_owner(*uses[1:], reads=True), guid(101)).assignments
+    assert READER in {one.role for one in apart}
 
 
 def test_a_narrower_assignment_of_what_a_wider_one_grants_is_not_made() -> None:

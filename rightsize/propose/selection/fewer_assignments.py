@@ -1,0 +1,106 @@
+"""Grant the needs behind one assignment together, where a condition or the number of assignments asks for it.
+
+One assignment of today becomes at most three. Where it would become more, what was split off for its privilege and
+stays active is granted in one role with the rest of the need at its scope: a role of its own protects nothing there.
+If that is not enough, each need is granted by one role, so that reads go into the new role beside them. Neither grants
+anybody more.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence, Set, Sized
+from dataclasses import dataclass, field, replace
+
+from rightsize.propose.needs.demands import state_of
+from rightsize.propose.needs.drafts import Draft, Key
+from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit
+from rightsize.propose.needs.privileged import PRIVILEGED
+from rightsize.propose.selection.fewer_scopes import MOST_ASSIGNMENTS
+
+JOINED = "joined"
+"""The word for a need that is granted together with what was split off from it."""
+_WHOLE = "in one role at today's scope, since its condition applies to no operation of a part"
+_FEW = f"in as few roles as its scopes allow, since it would become more than {MOST_ASSIGNMENTS} assignments"
+
+
+@dataclass(slots=True)
+class Together:
+    """The assignments of today whose needs are granted together.
+
+    Attributes:
+        whole: Those that are granted undivided at their scope.
+        joined: Those whose split-off parts are granted with the rest, where both are at one scope.
+        single: Those of which each need is granted by one role.
+    """
+
+    whole: set[Key] = field(default_factory=set)
+    joined: set[Key] = field(default_factory=set)
+    single: set[Key] = field(default_factory=set)
+
+    def whole_if_asked(self, request: GrantRequest) -> GrantRequest:
+        """Return a demand at the scope of its assignment, undivided, if that is asked; else as it is.
+
+        A part of it alone could not carry the condition. In one role with the operations to which the condition
+        applies, Azure accepts the condition for the rest as well, so nothing is split off.
+        """
+        if request.subject.key not in self.whole:
+            return request
+        return replace(request, place=request.subject.place, state=state_of(request.subject), apart="")
+
+    def join(self, requests: Sequence[GrantRequest]) -> Sequence[GrantRequest]:
+        """Return the demands with the parts of one scope joined, and with one role asked for, where that is to be."""
+        if not self.joined and not self.single:
+            return requests
+        plain = {_spot(one) for one in requests if _is_plain(one)}
+        shared = {_spot(one) for one in requests if _is_part(one) and one.subject.key in self.joined} & plain
+        return [self._joined(one, shared) if _is_plain(one) or _is_part(one) else one for one in requests]
+
+    def _joined(self, request: GrantRequest, shared: Set[Hashable]) -> GrantRequest:
+        apart = JOINED if _spot(request) in shared else request.apart
+        return replace(request, apart=apart, is_single=request.subject.key in self.single)
+
+    def add_crowded(self, choices: Mapping[GrantUnit, Sized]) -> bool:
+        """Add the assignments that a choice of roles makes too many of; return whether one of them can change.
+
+        Args:
+            choices: The roles of each unit.
+        """
+        members: dict[Key, list[GrantUnit]] = defaultdict(list)
+        for unit in choices:
+            for key in unit.subjects:
+                members[key].append(unit)
+        before = len(self.joined), len(self.single)
+        for key, units in members.items():
+            made = sum(len(choices[unit]) for unit in units)
+            if made <= MOST_ASSIGNMENTS:
+                continue
+            plain = {_spot(unit) for unit in units if _is_plain(unit)}
+            saved = sum(len(choices[unit]) for unit in units if _is_part(unit) and _spot(unit) in plain)
+            if saved:
+                self.joined.add(key)
+            if made - saved > MOST_ASSIGNMENTS and any(len(choices[unit]) > 1 for unit in units):
+                self.single.add(key)
+        return before != (len(self.joined), len(self.single))
+
+    def say(self, drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
+        """Return the drafts with a clause in their reasons for what is granted together."""
+        said = dict.fromkeys(self.joined | self.single, _FEW) | dict.fromkeys(self.whole, _WHOLE)
+        told = {key: why for key, why in said.items() if drafts[key].placements}
+        return {
+            **drafts,
+            **{key: replace(drafts[key], reason=f"{drafts[key].reason}; {why}") for key, why in told.items()},
+        }
+
+
+def _is_plain(one: GrantRequest | GrantUnit) -> bool:
+    return not one.apart and one.role_definition_id is None
+
+
+def _is_part(one: GrantRequest | GrantUnit) -> bool:
+    return one.apart == PRIVILEGED and one.role_definition_id is None
+
+
+def _spot(one: GrantRequest | GrantUnit) -> Hashable:
+    """Return what two needs have in common that one assignment can grant."""
+    return one.principal_id, one.place, one.state, one.condition, one.end_on
