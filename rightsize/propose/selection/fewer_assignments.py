@@ -1,8 +1,8 @@
 """Grant the needs behind one assignment together, where a condition or the number of assignments asks for it.
 
-One assignment of today becomes at most three. Where it would become more, what was split off for its privilege and
-stays active is granted in one role with the rest of the need at its scope: a role of its own protects nothing there.
-If that is not enough, each need is granted by one role, so that reads go into the new role beside them. Neither grants
+Of one assignment of today a principal gets at most three. Where it would get more, each need is granted by one role, so
+that reads go into the new role beside them. If that is not enough, what was split off for its privilege and stays
+active is granted with the rest of the need at its scope: a role of its own protects little there. Neither grants
 anybody more.
 """
 
@@ -17,11 +17,15 @@ from rightsize.propose.needs.drafts import Draft, Key
 from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit
 from rightsize.propose.needs.privileged import PRIVILEGED
 from rightsize.propose.selection.fewer_scopes import MOST_ASSIGNMENTS
+from rightsize.rbac.text import Folded
 
 JOINED = "joined"
 """The word for a need that is granted together with what was split off from it."""
 _WHOLE = "in one role at today's scope, since its condition applies to no operation of a part"
-_FEW = f"in as few roles as its scopes allow, since it would become more than {MOST_ASSIGNMENTS} assignments"
+_FEW = f"in as few roles as its scopes allow, since a holder would get more than {MOST_ASSIGNMENTS} assignments"
+
+_Share = tuple[Key, Folded]
+"""An assignment of today, and a principal that gets access for it: its holder, or a member of the group."""
 
 
 @dataclass(slots=True)
@@ -30,13 +34,13 @@ class Together:
 
     Attributes:
         whole: Those that are granted undivided at their scope.
-        joined: Those whose split-off parts are granted with the rest, where both are at one scope.
-        single: Those of which each need is granted by one role.
+        single: Those of which each need is granted by one role, with the principal that would get too many.
+        joined: Those whose split-off parts are granted with the rest, where both are at one scope; with the principal.
     """
 
     whole: set[Key] = field(default_factory=set)
-    joined: set[Key] = field(default_factory=set)
-    single: set[Key] = field(default_factory=set)
+    single: set[_Share] = field(default_factory=set)
+    joined: set[_Share] = field(default_factory=set)
 
     def whole_if_asked(self, request: GrantRequest) -> GrantRequest:
         """Return a demand at the scope of its assignment, undivided, if that is asked; else as it is.
@@ -53,39 +57,39 @@ class Together:
         if not self.joined and not self.single:
             return requests
         plain = {_spot(one) for one in requests if _is_plain(one)}
-        shared = {_spot(one) for one in requests if _is_part(one) and one.subject.key in self.joined} & plain
-        return [self._joined(one, shared) if _is_plain(one) or _is_part(one) else one for one in requests]
+        parts = {_spot(one) for one in requests if _is_part(one) and _share(one) in self.joined}
+        return [self._joined(one, parts & plain) if _is_plain(one) or _is_part(one) else one for one in requests]
 
     def _joined(self, request: GrantRequest, shared: Set[Hashable]) -> GrantRequest:
         apart = JOINED if _spot(request) in shared else request.apart
-        return replace(request, apart=apart, is_single=request.subject.key in self.single)
+        return replace(request, apart=apart, is_single=_share(request) in self.single)
 
     def add_crowded(self, choices: Mapping[GrantUnit, Sized]) -> bool:
-        """Add the assignments that a choice of roles makes too many of; return whether one of them can change.
+        """Add the assignments for which a principal would get too many; return whether one of them can change.
 
         Args:
             choices: The roles of each unit.
         """
-        members: dict[Key, list[GrantUnit]] = defaultdict(list)
+        members: dict[_Share, list[GrantUnit]] = defaultdict(list)
         for unit in choices:
             for key in unit.subjects:
-                members[key].append(unit)
+                members[key, unit.principal_id].append(unit)
         before = len(self.joined), len(self.single)
-        for key, units in members.items():
-            made = sum(len(choices[unit]) for unit in units)
-            if made <= MOST_ASSIGNMENTS:
+        for share, units in members.items():
+            if sum(len(choices[unit]) for unit in units) <= MOST_ASSIGNMENTS:
                 continue
+            if any(len(choices[unit]) > 1 for unit in units):
+                self.single.add(share)
             plain = {_spot(unit) for unit in units if _is_plain(unit)}
-            saved = sum(len(choices[unit]) for unit in units if _is_part(unit) and _spot(unit) in plain)
-            if saved:
-                self.joined.add(key)
-            if made - saved > MOST_ASSIGNMENTS and any(len(choices[unit]) > 1 for unit in units):
-                self.single.add(key)
+            if sum(bool(choices[unit]) for unit in units) > MOST_ASSIGNMENTS and any(
+                _is_part(unit) and _spot(unit) in plain for unit in units
+            ):
+                self.joined.add(share)
         return before != (len(self.joined), len(self.single))
 
     def say(self, drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
         """Return the drafts with a clause in their reasons for what is granted together."""
-        said = dict.fromkeys(self.joined | self.single, _FEW) | dict.fromkeys(self.whole, _WHOLE)
+        said = dict.fromkeys((key for key, _ in self.joined | self.single), _FEW) | dict.fromkeys(self.whole, _WHOLE)
         told = {key: why for key, why in said.items() if drafts[key].placements}
         return {
             **drafts,
@@ -99,6 +103,10 @@ def _is_plain(one: GrantRequest | GrantUnit) -> bool:
 
 def _is_part(one: GrantRequest | GrantUnit) -> bool:
     return one.apart == PRIVILEGED and one.role_definition_id is None
+
+
+def _share(one: GrantRequest) -> _Share:
+    return one.subject.key, one.principal_id
 
 
 def _spot(one: GrantRequest | GrantUnit) -> Hashable:
