@@ -201,6 +201,7 @@ class _Chooser:
             state.reduce_worthless(self.terms.least_worth or 0)
             if self.terms.least_worth is not None:
                 spread(state, self.terms.least_worth)
+            state.leave_out_repeats()
         return state
 
     def _joined(self, start: Start, most: int) -> Joining:

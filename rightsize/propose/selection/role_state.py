@@ -190,6 +190,38 @@ class RoleState:
             return self.fallbacks.of(case).roles
         return tuple(case.existing[one] for one in self.beside[number])
 
+    def leave_out_repeats(self) -> None:
+        """Let no class take a role if the others that it takes grant its whole need: a joined role may do so."""
+        for number in range(len(self.cases)):
+            if number not in self.fallen and self._leave_out(number):
+                self.count(number)
+        self.points[-1] = self.point()
+
+    def _leave_out(self, number: int) -> bool:
+        """Let a class take no role of which the others grant everything, existing ones first; return whether any."""
+        case, before = self.cases[number], len(self.beside[number]) + len(self.taken[number])
+        for one in self.beside[number]:
+            beside = tuple(other for other in self.beside[number] if other != one)
+            if self._suffice(case, beside, self.taken[number]):
+                self.beside[number] = beside
+        for one in sorted(self.taken[number]):
+            if self._suffice(case, self.beside[number], self.taken[number] - {one}):
+                self.taken[number] = self.taken[number] - {one}
+                self.roles[one].takers.discard(number)
+                if self.roles[one].takers:
+                    self.limit(self.roles[one])
+                else:
+                    self.take(one)
+                    self.count(number)
+                    self.points.append(self.point())
+        return before != len(self.beside[number]) + len(self.taken[number])
+
+    def _suffice(self, case: ClassCase, beside: Iterable[int], taken: Iterable[int]) -> bool:
+        left = case.atoms
+        for atoms in (*(case.existing[one].atoms for one in beside), *(self.roles[one].content for one in taken)):
+            left = without(left, atoms)
+        return not left
+
     def count(self, number: int) -> None:
         """Update the sums after a change of the roles that a class takes."""
         case = self.cases[number]
