@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def mistyped_field(value: DataclassInstance, where: str = "") -> str | None:
     Known are texts, whole numbers, numbers (a whole one is one, too), truth values, None, unions of these, tuples of
     any length, mappings with texts as keys, and dataclasses of all that. `Any` is not checked.
     """
-    hints = get_type_hints(type(value))
+    hints = _hints(type(value))
     for field in fields(value):
         path = f"{where}.{field.name}" if where else field.name
         found = _mistyped(getattr(value, field.name), hints[field.name], path)
@@ -61,7 +62,7 @@ def json_schema_of(wanted: Any) -> dict[str, Any]:
     if origin is Mapping:
         return {"type": "object", "additionalProperties": json_schema_of(arguments[1])}
     if is_dataclass(wanted):
-        hints = get_type_hints(wanted)
+        hints = _hints(wanted)
         given = [one.name for one in fields(wanted) if one.default is MISSING and one.default_factory is MISSING]
         return {
             "type": "object",
@@ -70,6 +71,11 @@ def json_schema_of(wanted: Any) -> dict[str, Any]:
             "additionalProperties": False,
         }
     return {"type": _JSON_TYPES[wanted]}
+
+
+@cache
+def _hints(kind: type) -> Mapping[str, Any]:
+    return get_type_hints(kind)
 
 
 _JSON_TYPES: Mapping[Any, str] = {
