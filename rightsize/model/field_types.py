@@ -62,7 +62,7 @@ def json_schema_of(wanted: Any) -> dict[str, Any]:
     if origin is Mapping:
         return {"type": "object", "additionalProperties": json_schema_of(arguments[1])}
     if is_dataclass(wanted):
-        hints = _hints(wanted)
+        hints = get_type_hints(wanted)
         given = [one.name for one in fields(wanted) if one.default is MISSING and one.default_factory is MISSING]
         return {
             "type": "object",
