@@ -9,7 +9,7 @@ anybody more.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence, Set, Sized
+from collections.abc import Mapping, Sequence, Set, Sized
 from dataclasses import dataclass, field, replace
 
 from rightsize.propose.needs.demands import state_of
@@ -17,6 +17,7 @@ from rightsize.propose.needs.drafts import Draft, Key
 from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit
 from rightsize.propose.needs.privileged import PRIVILEGED
 from rightsize.propose.selection.fewer_scopes import MOST_ASSIGNMENTS
+from rightsize.propose.selection.scope_limits import Slot, slot_of
 from rightsize.rbac.text import Folded
 
 JOINED = "joined"
@@ -56,12 +57,12 @@ class Together:
         """Return the demands with the parts of one scope joined, and with one role asked for, where that is to be."""
         if not self.joined and not self.single:
             return requests
-        plain = {_spot(one) for one in requests if _is_plain(one)}
-        parts = {_spot(one) for one in requests if _is_part(one) and _share(one) in self.joined}
+        plain = {slot_of(one) for one in requests if _is_plain(one)}
+        parts = {slot_of(one) for one in requests if _is_part(one) and _share(one) in self.joined}
         return [self._joined(one, parts & plain) if _is_plain(one) or _is_part(one) else one for one in requests]
 
-    def _joined(self, request: GrantRequest, shared: Set[Hashable]) -> GrantRequest:
-        apart = JOINED if _spot(request) in shared else request.apart
+    def _joined(self, request: GrantRequest, shared: Set[Slot]) -> GrantRequest:
+        apart = JOINED if slot_of(request) in shared else request.apart
         return replace(request, apart=apart, is_single=_share(request) in self.single)
 
     def add_crowded(self, choices: Mapping[GrantUnit, Sized]) -> bool:
@@ -80,9 +81,9 @@ class Together:
                 continue
             if any(len(choices[unit]) > 1 for unit in units):
                 self.single.add(share)
-            plain = {_spot(unit) for unit in units if _is_plain(unit)}
+            plain = {slot_of(unit) for unit in units if _is_plain(unit)}
             if sum(bool(choices[unit]) for unit in units) > MOST_ASSIGNMENTS and any(
-                _is_part(unit) and _spot(unit) in plain for unit in units
+                _is_part(unit) and slot_of(unit) in plain for unit in units
             ):
                 self.joined.add(share)
         return before != (len(self.joined), len(self.single))
@@ -107,8 +108,3 @@ def _is_part(one: GrantRequest | GrantUnit) -> bool:
 
 def _share(one: GrantRequest) -> _Share:
     return one.subject.key, one.principal_id
-
-
-def _spot(one: GrantRequest | GrantUnit) -> Hashable:
-    """Return what two needs have in common that one assignment can grant."""
-    return one.principal_id, one.place, one.state, one.condition, one.end_on
