@@ -31,6 +31,9 @@ _MEMORY = 2 << 30
 """Bytes for tables and queries, which DuckDB counts itself."""
 OVERHEAD = 1 << 30
 """Bytes of address space beside them: the program, the parser and the planner, single values, the answer."""
+_ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
+"""For glibc: it reserves 64 MiB of addresses for each further arena. With these a statement that only exceeds its own
+limit now and then ended the process, before DuckDB could say why."""
 _LARGEST_STATEMENT = 100_000
 """Bytes of a statement: parsing one takes memory and time beyond all measure of its length."""
 _LARGEST_ANSWER = 128 << 20
@@ -124,7 +127,7 @@ def started() -> Iterator[subprocess.Popen[bytes]]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={name: os.environ[name] for name in _INHERITED if name in os.environ},
+        env={name: os.environ[name] for name in _INHERITED if name in os.environ} | _ONE_ARENA,
     )
     try:
         yield process
