@@ -10,6 +10,7 @@ import datetime as dt
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -215,7 +216,8 @@ def _conclude_all(
     yesterday = days[0] - dt.timedelta(days=1)
     oldest = Window(days[0] - dt.timedelta(days=question.min_window), yesterday, question.forget_days)
     # Nothing is concluded from what an unusual day used first, as in an analysis.
-    table_of = with_holds(store, table_of=_since(store, oldest))
+    # Each day asks for the same tables.
+    table_of = cache(with_holds(store, table_of=_since(store, oldest)))
     inputs = Inputs.read(table_of)
     for as_of in days:
         report_events(context, [as_of - dt.timedelta(days=1)], "started", found)

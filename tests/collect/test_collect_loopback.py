@@ -113,7 +113,7 @@ def test_faults_change_nothing(
     assert contents(tmp_path / "faults.duckdb") == clean
 
 
-@pytest.mark.parametrize("after", [20, 110])
+@pytest.mark.parametrize("after", [pytest.param(20, marks=pytest.mark.nightly), 110])
 def test_a_run_that_is_killed_goes_on_where_it_was(
     loopback: Loopback, collect: Collect, tmp_path: Path, clean: dict[str, list[tuple[Any, ...]]], after: int,
     monkeypatch: pytest.MonkeyPatch,

@@ -34,7 +34,9 @@ def _first(page: Path, kind: str) -> str:
     return str(next(one["id"] for one in plan["proposals"] if one["kind"] == kind))
 
 
-@pytest.mark.parametrize("settings", [{}, {"width": 390, "height": 844}, {"print": True}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"width": 390, "height": 844}, pytest.param({"print": True}, marks=pytest.mark.nightly)], ids=str
+)
 def test_it_opens_in_silence_and_everybody_can_read_it(page: Path, tmp_path: Path, settings: dict[str, object]) -> None:
     """No word on the console, no request, no violation of accessibility rules, nothing wider than the window."""
     seen = visit(
@@ -65,7 +67,7 @@ def test_with_everything_open_everybody_can_read_it(page: Path, tmp_path: Path, 
     assert (seen.said, seen.asked) == ([], [])
 
 
-@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("dark", [False, pytest.param(True, marks=pytest.mark.nightly)])
 def test_what_falls_can_be_read_on_a_phone(page: Path, tmp_path: Path, dark: bool) -> None:
     """Opened, every blast radius keeps to the width of the window and to the rules of accessibility."""
     opened = (

@@ -77,7 +77,7 @@ def _both(room: Room, bundle: Bundle, path: Path) -> None:
     _back(room, bundle, path)
 
 
-@pytest.mark.many(4)
+@pytest.mark.many(2)
 @pytest.mark.parametrize("way", ["on", "back"])
 @pytest.mark.parametrize("kind", ["short", "half", "enospc", "eio", "fsync", "cut"])
 def test_a_line_is_written_whole_or_nothing_more_is_done(

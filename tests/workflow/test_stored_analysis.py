@@ -86,7 +86,7 @@ def test_everybody_of_the_demo_is_explained_alike(demo: Path, bare: Path) -> Non
     _assert_alike(demo / STORE, bare)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_everybody_of_the_hostile_tenant_is_explained_alike(hostile_planned: Path) -> None:
     """Names are markup, formulas and control characters."""
     db = hostile_planned / "store.duckdb"

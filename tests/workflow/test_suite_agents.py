@@ -28,6 +28,7 @@ def test_agents_keep_what_they_need_and_lose_the_rest(catalogue: list[Path], tmp
     assert row["live_changes_removed"] > 0.9
 
 
+@pytest.mark.nightly
 def test_every_job_is_an_agents(catalogue: list[Path], tmp_path: Path) -> None:
     file = tmp_path / "store.duckdb"
     load_paths(file, catalogue)

@@ -158,7 +158,7 @@ def test_many_holders_of_one_role(folder: Path, role: str) -> None:
     assert after < before / 2
 
 
-@pytest.mark.many(6)
+@pytest.mark.many(4)
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_option(some: Callable[[str], Plan], name: str) -> None:
     """No crash, no false reason, and no more new roles than the option allows."""

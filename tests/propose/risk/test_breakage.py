@@ -287,7 +287,7 @@ def test_what_is_kept_with_what_was_created_is_no_novelty() -> None:
     assert kept.expected < once.expected
 
 
-@pytest.mark.parametrize("in_spells", [False, True])
+@pytest.mark.parametrize("in_spells", [pytest.param(False, marks=pytest.mark.nightly), True])
 def test_the_bound_holds_on_staff_drawn_by_lot(in_spells: bool) -> None:
     """Days by lot or work in spells: nowhere breaks surely more than was said, and the risky are told from the safe."""
     predictions = []
