@@ -66,7 +66,10 @@ class NeedClass:
 
     @property
     def most_roles(self) -> int:
-        """The maximum number of roles: 1 under a condition, as each role needs an operation to which it applies."""
+        """The maximum number of roles: 1 under a condition, as each role needs an operation to which it applies.
+
+        It is 1, too, where one role is to grant the need.
+        """
         return MOST_ROLES if self.condition is None and not self.is_single else 1
 
     def price(self, operations: int, prices: Prices) -> int:

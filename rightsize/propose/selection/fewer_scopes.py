@@ -27,7 +27,7 @@ from rightsize.propose.selection.worth import Prices
 from rightsize.rbac.text import Folded
 
 MOST_ASSIGNMENTS = 3
-"""Maximum number of assignments that one principal gets for one assignment of today, where scopes can be gathered."""
+"""Maximum number of assignments that one principal gets for one assignment of today."""
 _ASSIGNMENTS = 20
 """A separate assignment of one principal has to save this part of what a new role has to."""
 _GROUP = 5

@@ -106,7 +106,7 @@ function proposalPart(one) {
       ['may break', data.keeps.includes(kind) ? '' : `${chance(breaks)} within 30 days (logged operations only)`],
       ['proof', data.keeps.includes(kind) ? '' : holds ? 'used ⊆ proposed ⊆ granted, for every possible operation' : 'fails'],
       ['rests on', restsOn.length ? ['other assignments grant the rest of what is needed: ', others(restsOn)] : ''], ['together with', together.length ? others(together) : ''],
-      ['later', tomorrow.length ? [tomorrow.map((role) => [R.name[role], ' ']), 'may grant more later: its patterns match new operations, or Microsoft changes it'] : '']),
+      ['later', tomorrow.length ? [tomorrow.map((role, at) => [at ? ', ' : '', R.name[role]]), ' may grant more later: a pattern matches new operations, or Microsoft changes a role'] : '']),
     [...byRole.keys()].map((role) => data.summaries[role] ? [h('h3', null, R.name[role]), summaryPart(role)] : null),
     h('div', { class: 'pair' },
       h('div', { class: 'pane' }, h('h3', null, 'Today'), h('p', { class: 'name' }, roleLink(A.role[assignment])), h('p', { class: 'small' }, 'at ', scopeLink(A.scope[assignment])), permissionList(A.role[assignment], data.keeps.includes(kind) ? null : 'goes', after)),
