@@ -61,7 +61,7 @@ class Common:
 
     @property
     def is_table(self) -> bool:
-        """Whether the answer is printed as tables and text for people, and not as data for programs."""
+        """Whether the output is for people to read, and not data for a program."""
         return self.output is OutputFormat.TABLE
 
     def show(

@@ -19,7 +19,7 @@ _WITNESSES = 5
 
 @dataclass(frozen=True, slots=True)
 class HeldAccess:
-    """What a principal may do today; a role that it would get is compared with this.
+    """What a principal may do today, to compare a new role with it.
 
     Attributes:
         tenant: The access of the tenant.

@@ -237,9 +237,7 @@ class _Chooser:
             own = sorted(state.taken[number], key=lambda one: state.roles[one].content)
             beside = state.roles_beside(number)
             choices = [*(_as_choice(one) for one in beside), *(c for one in own for c in new[one])]
-            missing = case.atoms
-            for content in (*(state.roles[one].content for one in own), *(one.atoms for one in beside)):
-                missing &= ~content
+            missing = state.missing(number, beside, own)
             word = "" if choices else self._why_not(case, refusal)
             if missing and (choices or not word):
                 raise no_answer(case, missing, self.atoms)

@@ -217,7 +217,8 @@ class CaseReader:
         atoms = self._sets[self.atoms.of_need(one.need)]
         needed = self.atoms.operations(atoms) | one.above
         barred, word = self._barred(one, atoms)
-        if atoms & barred:
+        if one.is_single and atoms & barred:
+            # An existing role may have to grant what a new one must not have.
             one = replace(one, is_single=False)
         existing = self._existing(one, atoms, needed)
         columns = [role.atoms for role in existing]

@@ -116,8 +116,9 @@ class _Gathering:
     def _is_cheap(self, slots: Sequence[Slot], place: Folded, price: int) -> bool:
         """Return whether separate assignments save less than they have to, and a wider one reads no further secrets.
 
-        The bound is that of an assignment, and that of a role if each takes one for changes. It is not if two needs
-        would leave their resource groups for a scope at which the principal does nothing else.
+        Separate assignments have to save the price of an assignment, and that of a role if each would take one for
+        changes. If two needs would leave their resource groups for a scope at which the principal does nothing else,
+        it is that of an assignment in any case.
         """
         if price >= self.facts.least:
             return False

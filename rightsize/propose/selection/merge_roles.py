@@ -183,11 +183,7 @@ class Joining(RoleState):
         gone = self.take(first)
         for taker in sorted(gone.takers):
             for one in self.taken[taker] - {first}:
-                self.roles[one].takers.discard(taker)
-                if self.roles[one].takers:
-                    self.limit(self.roles[one])
-                else:
-                    self.take(one)
+                self.leave(taker, one)
             self.taken[taker] = set()
             self.fallen.add(taker)
             self.count(taker)

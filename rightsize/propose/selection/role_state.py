@@ -190,37 +190,41 @@ class RoleState:
             return self.fallbacks.of(case).roles
         return tuple(case.existing[one] for one in self.beside[number])
 
+    def missing(self, number: int, beside: Iterable[Existing], taken: Iterable[int]) -> int:
+        """Return the atoms that a class needs, and that neither these existing roles nor these new roles grant."""
+        left = self.cases[number].atoms
+        for atoms in (*(one.atoms for one in beside), *(self.roles[one].content for one in taken)):
+            left = without(left, atoms)
+        return left
+
+    def leave(self, number: int, one: int) -> None:
+        """Take a class from the takers of a role; without takers the role is gone."""
+        role = self.roles[one]
+        role.takers.discard(number)
+        if role.takers:
+            self.limit(role)
+        else:
+            self.take(one)
+
     def leave_out_repeats(self) -> None:
         """Let no class take a role if the others that it takes grant its whole need: a joined role may do so."""
-        for number in range(len(self.cases)):
-            if number not in self.fallen and self._leave_out(number):
-                self.count(number)
-        self.points[-1] = self.point()
-
-    def _leave_out(self, number: int) -> bool:
-        """Let a class take no role of which the others grant everything, existing ones first; return whether any."""
-        case, before = self.cases[number], len(self.beside[number]) + len(self.taken[number])
-        for one in self.beside[number]:
-            beside = tuple(other for other in self.beside[number] if other != one)
-            if self._suffice(case, beside, self.taken[number]):
-                self.beside[number] = beside
-        for one in sorted(self.taken[number]):
-            if self._suffice(case, self.beside[number], self.taken[number] - {one}):
-                self.taken[number] = self.taken[number] - {one}
-                self.roles[one].takers.discard(number)
-                if self.roles[one].takers:
-                    self.limit(self.roles[one])
-                else:
-                    self.take(one)
+        for number, case in enumerate(self.cases):
+            if number in self.fallen or len(self.beside[number]) + len(self.taken[number]) < 2:
+                continue
+            for place in self.beside[number]:
+                beside = tuple(other for other in self.beside[number] if other != place)
+                if not self.missing(number, (case.existing[other] for other in beside), self.taken[number]):
+                    self.beside[number] = beside
                     self.count(number)
-                    self.points.append(self.point())
-        return before != len(self.beside[number]) + len(self.taken[number])
-
-    def _suffice(self, case: ClassCase, beside: Iterable[int], taken: Iterable[int]) -> bool:
-        left = case.atoms
-        for atoms in (*(case.existing[one].atoms for one in beside), *(self.roles[one].content for one in taken)):
-            left = without(left, atoms)
-        return not left
+            for one in sorted(self.taken[number]):
+                taken = self.taken[number] - {one}
+                if not self.missing(number, self.roles_beside(number), taken):
+                    self.taken[number] = taken
+                    self.leave(number, one)
+                    self.count(number)
+                    if one not in self.roles:
+                        self.points.append(self.point())
+        self.points[-1] = self.point()
 
     def count(self, number: int) -> None:
         """Update the sums after a change of the roles that a class takes."""

@@ -62,7 +62,7 @@ class _Spreading:
         only = 0
         for atom in bits(own.operations):
             only |= (len(self.state.granting[atom]) == 1) << atom
-        if only and any(only & self._missing(number, taker)[0] for taker in own.takers):
+        if only and any(only & self._missing(number, taker) for taker in own.takers):
             return None
         price, others = 0, {}
         for taker in sorted(own.takers):
@@ -81,7 +81,7 @@ class _Spreading:
     def _others(self, number: int, taker: int) -> tuple[int, tuple[int, ...]] | None:
         """Return the cheapest other new roles that grant a taker what a role grants it, with the new price."""
         case, left = self.state.cases[taker], self.state.taken[taker] - {number}
-        missing, granted = self._missing(number, taker)
+        missing, granted = self._missing(number, taker), self.state.granted_by(left)
         room = case.whole.most_roles - len(self.state.roles_beside(taker)) - len(left)
         room = min(room, 1 + self._spare_assignments(taker))
         covers = self._covers(taker, missing, room, {number, *left})
@@ -91,14 +91,9 @@ class _Spreading:
             default=None,
         )
 
-    def _missing(self, number: int, taker: int) -> tuple[int, int]:
-        """Return the atoms that a taker needs from a role alone, and the operations that its other roles grant."""
-        missing, granted = self.state.cases[taker].atoms, 0
-        for one in self.state.roles_beside(taker):
-            missing = without(missing, one.atoms)
-        for role in (self.state.roles[one] for one in self.state.taken[taker] if one != number):
-            missing, granted = without(missing, role.content), granted | role.operations
-        return missing, granted
+    def _missing(self, number: int, taker: int) -> int:
+        """Return the atoms that a taker needs from a role alone."""
+        return self.state.missing(taker, self.state.roles_beside(taker), self.state.taken[taker] - {number})
 
     def _spare_assignments(self, taker: int) -> int:
         """Return how many assignments more each holder of a class may get for one of today."""

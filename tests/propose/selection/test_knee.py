@@ -213,11 +213,11 @@ def test_nobody_gets_more_than_three_assignments_for_one() -> None:
     assert len(proposal_for(tenant.plan(roles="max", **LEAN), guid(101)).assignments) == len(groups)
 
 
-def _busy_owner(*uses: tuple[str, str], reads: bool, also: int = 1) -> Plan:
+def _busy_owner(*uses: tuple[str, str], reads: bool, owners: int = 1) -> Plan:
     """An owner with some use, and others with the same use at the subscription alone."""
-    tenant = _tenant(*([] for _ in range(also)), role=OWNER)
+    tenant = _tenant(*([] for _ in range(owners)), role=OWNER)
     tenant.assign(160, tenant.principal(60), OWNER, SUB)
-    for number in range(1, also + 1):
+    for number in range(1, owners + 1):
         for operation, place in uses:
             if number == 1 or place == SUB:
                 tenant.use(guid(number), operation, place)
@@ -245,7 +245,7 @@ def test_reads_go_into_the_new_role_where_an_assignment_for_them_makes_four() ->
     assert {"*/read", *APPS} <= {text for one in made if one.scope == SUB for text in strings(plan, one.role)}
     apart = proposal_for(_busy_owner(*uses[1:], reads=True), guid(101)).assignments
     assert READER in {one.role for one in apart}
-    both = _busy_owner(*uses, reads=True, also=2)
+    both = _busy_owner(*uses, reads=True, owners=2)
     shared = {one.role for one in proposal_for(both, guid(102)).assignments}
     assert shared < {one.role for one in proposal_for(both, guid(101)).assignments}
     assert len(shared) == 1, "who shares a role with reads in it gets no other assignment for reads"
