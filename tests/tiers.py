@@ -7,7 +7,7 @@ runs. `external` tests start a program beside the environment: az, node, Chromiu
 default tier in spite of what it asks for, and `slow`, written at a test that takes many times as long as others of its
 module, leaves the place in the default tier to the next one. `nightly` tests are those of them that take longest and
 repeat, with every order, kill or file, what others show with a few: `.ci/nightly` runs them. `many(N)` at a test with
-many cases makes those after the first N such.
+many cases leaves N of them, spread evenly over all, and makes the others such.
 """
 
 from __future__ import annotations
@@ -70,15 +70,10 @@ CASES = 1
 
 def mark_tiers(items: Iterable[pytest.Item]) -> None:
     """Add the markers `external`, `slow`, `random` and `nightly` to the tests that they are for."""
+    items = list(items)
+    _mark_many(items)
     kept: Counter[str] = Counter()
-    cases: Counter[tuple[str, str]] = Counter()
     for item in items:
-        many = item.get_closest_marker("many")
-        if many is not None:
-            test = str(item.path), item.name.partition("[")[0]
-            cases[test] += 1
-            if cases[test] > many.args[0]:
-                item.add_marker(pytest.mark.nightly)
         asked = {*getattr(item, "fixturenames", ()), *_names(item)}
         is_random = hasattr(getattr(item, "function", None), "hypothesis")
         if is_random:
@@ -91,6 +86,19 @@ def mark_tiers(items: Iterable[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         elif asked & WORK:
             kept[str(item.path)] += 1
+
+
+def _mark_many(items: Iterable[pytest.Item]) -> None:
+    """Add the marker `nightly` to all cases of a test but as many as its marker `many` says, spread evenly."""
+    cases: dict[tuple[str, str], list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("many"):
+            cases.setdefault((str(item.path), item.name.partition("[")[0]), []).append(item)
+    for of_test in cases.values():
+        for place, item in enumerate(of_test):
+            (left,) = next(item.iter_markers("many")).args
+            if place * left % len(of_test) >= left:
+                item.add_marker(pytest.mark.nightly)
 
 
 def _names(item: pytest.Item) -> Iterator[str]:

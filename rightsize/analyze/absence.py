@@ -64,7 +64,8 @@ def find_absences(existence: Existence, inputs: Inputs, tenant: Tenant, standby:
         standby: Scopes that wait for a failure of others, as a person named them.
     """
     areas = _areas(tenant)
-    hidden = _hidden(existence, areas)
+    known = existence.problems.filter(pl.col("problem").is_null())
+    hidden = _hidden(known, existence.changes, areas)
     sets, kinds = _sets(existence, tenant, areas, hidden)
     if sets.is_empty():
         nothing = tenant.assignments.select("a", absent=pl.lit(NONE, dtype=pl.Int64)).sort("a")
@@ -85,11 +86,10 @@ def find_absences(existence: Existence, inputs: Inputs, tenant: Tenant, standby:
     return Absences(of, kinds, waiting.join(asked, on="a", how="semi"), areas, hidden)
 
 
-def _hidden(existence: Existence, areas: pl.DataFrame) -> pl.DataFrame:
-    """Return `Absences.hidden`."""
-    known = existence.problems.filter(pl.col("problem").is_null())
+def _hidden(known: pl.DataFrame, changes: pl.DataFrame, areas: pl.DataFrame) -> pl.DataFrame:
+    """Return `Absences.hidden`, given `(node)` of the known subscriptions and the changes that hide what existed."""
     lost = areas.join(known, on="node", how="anti").select("place")
-    changed = areas.join(existence.changes.rename({"at": "changed"}), on="node").filter(
+    changed = areas.join(changes.rename({"at": "changed"}), on="node").filter(
         pl.col("at").is_null() | (pl.col("changed") == pl.col("at")) | (pl.col("changed") == pl.col("node"))
     )
     return pl.concat([lost, changed.select("place")]).unique()
@@ -97,7 +97,20 @@ def _hidden(existence: Existence, areas: pl.DataFrame) -> pl.DataFrame:
 
 def shown_types(existence: Existence, absences: Absences) -> dict[Folded, set[Folded]]:
     """Return the folded types that were there, by the scopes of which listings and logs show all that existed."""
-    shown = absences.areas.select("place").unique().join(absences.hidden, on="place", how="anti")
+    return _types_of(absences.hidden, existence, absences)
+
+
+def listed_types(existence: Existence, absences: Absences) -> dict[Folded, set[Folded]]:
+    """Return the folded types that were there, by the scopes of which one complete listing and the log show them.
+
+    That is no proof of absence, which takes two listings of different kinds. It is enough for what comes along with
+    other work only where such a type is there.
+    """
+    return _types_of(_hidden(existence.listed, existence.changes, absences.areas), existence, absences)
+
+
+def _types_of(hidden: pl.DataFrame, existence: Existence, absences: Absences) -> dict[Folded, set[Folded]]:
+    shown = absences.areas.select("place").unique().join(hidden, on="place", how="anti")
     found: dict[Folded, set[Folded]] = {place: set() for place in shown["place"]}
     for place, kind in types_there(existence, absences.areas).iter_rows():
         if place in found:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import polars as pl
 
-from rightsize.analyze.graph.agents import agent_identities, inheritance
+from rightsize.analyze.graph.agents import AGENT_TABLES, agent_identities, inheritance
 from rightsize.analyze.graph.tables import GraphTables
 from rightsize.analyze.text import folded
 
@@ -23,9 +23,9 @@ def agent_rows(table_of: Callable[[str], pl.DataFrame]) -> list[pl.DataFrame]:
 
     The value of an inheritance is its mode, and for a list the permissions after it.
     """
-    read = ("principals", "agent_blueprints", "inheritable_permissions", "listings")
+    read = (*AGENT_TABLES, "inheritable_permissions", "listings")
     tables = GraphTables.of(**{name: table_of(name) for name in read})
-    agents = agent_identities(tables.principals).filter(~pl.col("deleted"))
+    agents = agent_identities(tables).filter(~pl.col("deleted"))
     names = _blueprint_names(tables)
     apis = tables.principals.drop_nulls("app_id").select(
         api_app_id=folded(pl.col("app_id")), api=pl.coalesce("display_name", "app_id")

@@ -58,9 +58,9 @@ class Existence:
 
     Attributes:
         window: The window.
-        subscriptions: `(node, problem, detail, kind, reader_id, read_on, days)`, one row a known subscription and kind
-            of listing: `problem` is a word of `PROBLEMS`, or null where listings and logs prove absences; `days` is
-            how many days of the window the log covers.
+        subscriptions: `(node, problem, detail, kind, fault, reader_id, read_on, days)`, one row a known subscription
+            and kind of listing: `problem` is a word of `PROBLEMS`, or null where listings and logs prove absences;
+            `fault` is the word for this listing alone; `days` is how many days of the window the log covers.
         changes: `(node, at, change)`: changes that hide what existed; `at` is a resource group, or the subscription.
         present: `(node, at, kind, listed, sure, first_day, last_day)`: types that are or may have been at a resource
             group, or at an unknown place of the subscription. `listed` where a listing has one, `sure` where a listing
@@ -81,6 +81,11 @@ class Existence:
     def problems(self) -> pl.DataFrame:
         """Return `(node, problem, detail)`, one row a subscription; null where its listings and logs are complete."""
         return self.subscriptions.select("node", "problem", "detail").unique(maintain_order=True)
+
+    @property
+    def listed(self) -> pl.DataFrame:
+        """Return `(node)` of the subscriptions of which at least one listing is complete, and the log is."""
+        return self.subscriptions.filter(pl.col("fault").is_null()).select("node").unique()
 
     @property
     def whole(self) -> pl.Series:
@@ -255,9 +260,9 @@ def _subscriptions(inputs: Inputs, window: Window, tenant: Tenant, logged: pl.Se
     fault = pl.col("fault").drop_nulls().first().over("node")
     missing = pl.when(~pl.col("node").is_in(logged.implode())).then(pl.lit("days_missing"))
     detail = pl.when(pl.col("fault") == "incomplete").then("problem").drop_nulls().first().over("node")
-    return joined.with_columns(problem=pl.coalesce(fault, missing), detail=detail).select(
-        "node", "problem", "detail", "kind", "reader_id", "read_on", "days"
-    )
+    return joined.with_columns(
+        problem=pl.coalesce(fault, missing), detail=detail, fault=pl.coalesce("fault", missing)
+    ).select("node", "problem", "detail", "kind", "fault", "reader_id", "read_on", "days")
 
 
 def _unregistered(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from rightsize.analyze.graph.agents import OWN, effective_permissions
+from rightsize.analyze.graph.agents import OWN, agent_identities, effective_permissions
 from rightsize.analyze.graph.tables import GRANT_TABLES, GRAPH_APP_ID, GraphTables, held_permissions
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_ids
@@ -111,7 +111,7 @@ def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts
     units = read_units(table_of)
     restricted = "/administrativeunits/" + units.filter("restricted")["unit"].unique()
     strong = held.filter((pl.col("scope") == "/") | pl.col("scope").is_in(restricted.implode()))["principal_id"]
-    agents = read_agents(people)
+    agents = read_agents(people, agent_identities(graph))
     resources = pl.concat([known, others]).unique("scope", keep="first", maintain_order=True)
     resources = resources.join(settings, on="scope", how="left").sort("scope")
     return Facts(

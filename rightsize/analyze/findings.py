@@ -63,8 +63,14 @@ def _orphans(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     orphans = holders.filter(pl.col("holder") == "orphan").with_columns(
         **_said("orphaned_assignment", "medium", "its principal no longer exists")
     )
+    deleted = folded(inputs.principals.filter(pl.col("deleted_on").is_not_null())["principal_id"])
+    reason = (
+        pl.when(pl.col("principal_id").is_in(deleted.implode()))
+        .then(pl.lit("its holder is among the deleted items, from which it can come back"))
+        .otherwise(pl.lit("no loaded listing has its holder, and nothing proves it deleted"))
+    )
     unresolved = holders.filter(pl.col("holder") == "unresolved").with_columns(
-        **_said("unresolved_principal", "low", "no loaded listing has its holder, and nothing proves it deleted")
+        **_said("unresolved_principal", "low", reason)
     )
     return pl.concat([orphans, unresolved]).select(_COLUMNS)
 

@@ -21,6 +21,12 @@ _LISTINGS = {
 }
 
 
+def able_principals(principals: pl.DataFrame) -> pl.Series:
+    """Return the folded ids of the principals that are known to be enabled, and were not deleted."""
+    able = principals.filter(pl.col("account_enabled").fill_null(False) & pl.col("deleted_on").is_null())
+    return folded(able["principal_id"])
+
+
 def classify_holders(inputs: Inputs, ids: pl.Series | None = None) -> pl.DataFrame:
     """Return `(role_assignment_id, state, principal_id, holder)`; with `ids`, only for assignments with these ids.
 

@@ -31,8 +31,8 @@ _POLARS_TYPES: dict[ColumnType, pl.DataType] = {
 
 
 def schema_of(name: str) -> dict[str, pl.DataType]:
-    """Return the polars schema of a table of the store, columns in declared order."""
-    return schema_of_columns(table(name).columns)
+    """Return the polars schema of a table of the store as `Store.table` reads it, columns in declared order."""
+    return schema_of_columns(table(name).read)
 
 
 def schema_of_columns(columns: Iterable[Column]) -> dict[str, pl.DataType]:

@@ -22,7 +22,7 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded
 from rightsize.analyze.window import Window
 from rightsize.rules.inventory import decided_type
-from rightsize.rules.linked import linked_pairs
+from rightsize.rules.linked import linked_pairs, named_writes
 from rightsize.rules.matching import first_match
 from rightsize.rules.tables import rows_of
 
@@ -113,6 +113,17 @@ def type_references(inputs: Inputs) -> pl.DataFrame:
     return pairs.drop_nulls().unique()
 
 
+def runs_elsewhere(reason: pl.Expr, name: pl.Expr) -> pl.Expr:
+    """Return whether an operation runs on a service's own endpoint only, so that it causes no linked check.
+
+    Args:
+        reason: Why no log shows it, null if a log does.
+        name: Its folded name. What a rule on linked checks names is also written by Resource Manager.
+    """
+    is_named = name.is_in(sorted(named_writes()))
+    return (reason == UnobservableReason.DATA_ENDPOINT.value).fill_null(False) & ~is_named
+
+
 def _top_type(name: str) -> pl.Expr:
     return pl.col(name).str.split("/").list.head(2).list.join("/")
 
@@ -158,7 +169,7 @@ def _unproved(
     )
     shown = ((pl.col("observable_by") == "activity_log") & is_shown(log_state())).fill_null(False)
     # Azure Resource Manager neither sees nor checks operations on the own endpoint of a service.
-    elsewhere = (pl.col("why") == UnobservableReason.DATA_ENDPOINT.value).fill_null(False)
+    elsewhere = runs_elsewhere(pl.col("why"), pl.col("name"))
     may_be = (
         ~(shown | elsewhere) | pl.col("doubtful").fill_null(False) | pl.col("name").is_in(by_nobody.unique().implode())
     )
@@ -231,8 +242,7 @@ def _split(profiles: Profiles, needed: pl.DataFrame) -> Profiles:
     )
     kept = profiles.operations.join(of, on="profile_id", how="semi")
     rows = pl.concat([kept, judged.select(kept.columns)])
-    absent, by_logs = (_copied(frame, made, of) for frame in (profiles.absent, profiles.by_logs))
-    return Profiles(of, rows.sort("profile_id", "plane", "name"), absent, by_logs)
+    return Profiles(of, rows.sort("profile_id", "plane", "name"), _copied(profiles.absent, made, of))
 
 
 def _copied(rows: pl.DataFrame, made: pl.DataFrame, of: pl.DataFrame) -> pl.DataFrame:

@@ -34,14 +34,12 @@ class Parts:
         of: `(role_assignment_id, state, profile_id)`: the profiles of these assignments by the evidence of all other
             subscriptions.
         operations: As `Analysis.profile_operations`, of these profiles.
-        by_logs: As `Analysis.by_logs`.
         absent: As `Analysis.absent`.
     """
 
     nodes: pl.DataFrame
     of: pl.DataFrame
     operations: pl.DataFrame
-    by_logs: pl.DataFrame
     absent: pl.DataFrame
 
 
@@ -91,5 +89,5 @@ def renumbered(profiles: Profiles, after: Profiles) -> Profiles:
     """Return profiles with ids that follow those of others."""
     taken = max([-1, *after.of["profile_id"], *after.operations["profile_id"].unique()]) + 1
     shifted = pl.col("profile_id") + taken
-    frames = (profiles.of, profiles.operations, profiles.absent, profiles.by_logs)
+    frames = (profiles.of, profiles.operations, profiles.absent)
     return Profiles(*(frame.with_columns(profile_id=shifted) for frame in frames))

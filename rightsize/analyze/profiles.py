@@ -16,9 +16,9 @@ from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused,
 from rightsize.analyze.resource_logs import rules_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.rules.inventory import decided_type
-from rightsize.rules.operations import classify
+from rightsize.rules.operations import classify, works_without_sign_in
 
-_BASE = ("role", "below", "groups", "top", "reads", "data", "absent")
+_BASE = ("role", "below", "groups", "top", "reads", "tickets", "data", "absent")
 _KEY = (*_BASE, "held")
 # The most rows that the profiles of one role and coverage may have because they hold different operations. Beyond it
 # each profile holds the operations of all: that keeps more than it must, as in a store full of unresolved names.
@@ -41,18 +41,15 @@ class Profiles:
         of: `(a, profile_id)`.
         operations: `(profile_id, name, operation, plane, verdict, reason)`.
         absent: `(profile_id, kind, reason)`: the folded types of which there was no resource in the window.
-        by_logs: `(profile_id, name, operation, plane, verdict, reason)`: what the logs alone say of each operation
-            that is unused for want of a resource.
     """
 
     of: pl.DataFrame
     operations: pl.DataFrame
     absent: pl.DataFrame
-    by_logs: pl.DataFrame
 
     def cleared(self) -> Profiles:
         """Return no profiles."""
-        return Profiles(*(frame.clear() for frame in (self.of, self.operations, self.absent, self.by_logs)))
+        return Profiles(*(frame.clear() for frame in (self.of, self.operations, self.absent)))
 
 
 def build_profiles(
@@ -81,23 +78,29 @@ def build_profiles(
     )
     states = _data_sets(tenant, data)
     keyed = (
-        tenant.assignments.select("a", "role")
+        tenant.assignments.select("a", "role", "principal_type")
         .join(states.select("a", "data").unique(), on="a", how="left")
         .join(control, on="a")
         .join(reads, on="a")
         .join(sets, on="a", how="left")
         .join(absences.of, on="a")
         .join(tenant.grants.group_by("role").agg(size=pl.len()), on="role", how="left")
-        .with_columns(pl.col("held", "data").fill_null(""))
+        .with_columns(pl.col("held", "data").fill_null(""), tickets=_may_have_tickets())
     )
     crowded = (pl.col("held").n_unique() * pl.col("size").fill_null(0).max()).over(_BASE) > HELD_ROWS
     keyed = keyed.with_columns(held=pl.when(crowded & (pl.col("held") != "")).then(pl.lit("*")).otherwise("held"))
     distinct = keyed.select(_KEY).unique().sort(_KEY).with_row_index("profile_id").cast({"profile_id": pl.Int64})
     of = keyed.join(distinct, on=_KEY, nulls_equal=True).select("a", "profile_id").sort("a")
     known = states.select("data", "rule", "data_state").unique()
-    operations, by_logs = _judged(tenant, distinct, known, _held_of(of, held), absences.kinds)
+    operations = _judged(tenant, distinct, known, _held_of(of, held), absences.kinds)
     absent = distinct.join(absences.kinds, on="absent").select("profile_id", "kind", "reason")
-    return Profiles(of, operations, absent.sort("profile_id", "kind"), by_logs)
+    return Profiles(of, operations, absent.sort("profile_id", "kind"))
+
+
+def _may_have_tickets() -> pl.Expr:
+    """Return whether holders without a sign-in may have tickets of another issuer: users, and groups of them."""
+    is_workload = (pl.col("principal_type") == "ServicePrincipal").fill_null(False)
+    return (pl.col("reads") == Unused.NO_SIGN_IN.value) & ~is_workload
 
 
 def _data_sets(tenant: Tenant, data: pl.DataFrame) -> pl.DataFrame:
@@ -119,8 +122,8 @@ def _held_of(of: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
 
 def _judged(
     tenant: Tenant, profiles: pl.DataFrame, states: pl.DataFrame, held: pl.DataFrame, absent: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return `Profiles.operations` and `Profiles.by_logs`."""
+) -> pl.DataFrame:
+    """Return `Profiles.operations`."""
     granted = profiles.select("role").unique().join(tenant.grants, on="role").select("name", "plane").unique()
     facts = operation_facts(tenant, granted).join(rules_of(granted), on=["name", "plane"], how="left")
     listed = (
@@ -131,21 +134,23 @@ def _judged(
     )
     state, verdict, reason = log_state(), _verdict(), _reason()
     judged = listed.with_columns(state=state).with_columns(verdict=verdict).with_columns(reason=reason)
-    # Whatever log would show it: whoever gets no token of any kind used nothing.
+    # Whatever log would show it: whoever gets no token of any kind used nothing that takes one.
     nobody = (pl.col("verdict") == Verdict.UNOBSERVABLE.value) & (pl.col("reads") == Unused.NO_SIGN_IN.value)
+    nobody &= ~(pl.col("tickets") & works_without_sign_in())
     judged = judged.with_columns(
         verdict=pl.when(nobody).then(pl.lit(Verdict.UNUSED.value)).otherwise("verdict"),
         reason=pl.when(nobody).then(pl.lit(Unused.NO_SIGN_IN.value)).otherwise("reason"),
     )
     columns = ["profile_id", "name", "operation", "plane", "verdict", "reason"]
     free = judged.join(held, on=["profile_id", "name", "plane"], how="anti")
-    by_logs = free.filter(_is_for_want_of_resource())
-    proved = by_logs.with_columns(verdict=pl.lit(Verdict.UNUSED.value), reason="lacking")
+    proved = free.filter(_is_for_want_of_resource()).with_columns(
+        verdict=pl.lit(Verdict.UNUSED.value), reason="lacking"
+    )
     others = free.filter(~_is_for_want_of_resource())
     open_ones = held.with_columns(verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value))
     rows = pl.concat([part.select(columns) for part in (others, proved, open_ones)])
     order = ["profile_id", "plane", "name"]
-    return rows.sort(order), by_logs.select(columns).sort(order)
+    return rows.sort(order)
 
 
 def _is_for_want_of_resource() -> pl.Expr:

@@ -19,6 +19,7 @@ from rightsize.rules.planes import dual_operations
 _ALLOW = {"action": "control", "data_action": "data"}
 _SUBTRACT = {"not_action": "control", "not_data_action": "data"}
 _GRANTED = {"role": pl.String, "name": pl.String, "plane": pl.String, "conditional": pl.Boolean}
+_MATCHED = ("role", "block", "name", "string", "strict")
 # Estimate the size of a role where no catalogue lists its operations: a pattern with more named segments is smaller.
 _BROADEST = 1_000_000
 _NARROWER = 20
@@ -146,7 +147,6 @@ def granted_by_patterns(patterns: pl.DataFrame, wanted: pl.DataFrame, reading: R
     A name is granted where an allowing pattern of a block matches it and no subtracting pattern of the same block
     does (Microsoft Learn: understand role definitions). It is `conditional` where only blocks with a condition do.
     """
-    is_most = reading is Reading.MOST
     found = [pl.DataFrame(schema=_GRANTED)]
     for plane in ("control", "data"):
         names = wanted.filter(pl.col("plane") == plane)["name"].unique().sort()
@@ -156,17 +156,39 @@ def granted_by_patterns(patterns: pl.DataFrame, wanted: pl.DataFrame, reading: R
         subtract = patterns.filter(pl.col("kind").replace_strict(_SUBTRACT, default=None) == plane)
         distinct = pl.concat([allow["pattern"], subtract["pattern"]]).unique().sort()
         pairs = pairs_by_reading(names, distinct)
-        strict = pairs.filter("strict")
-        allowed = (
-            allow.join(pairs if is_most else strict, on="pattern")
-            .select("role", "block", "name", conditional=pl.col("condition").is_not_null())
-            .unique()
-        )
-        taken = subtract.join(strict if is_most else pairs, on="pattern").select("role", "block", "name").unique()
-        left = allowed.join(taken, on=["role", "block", "name"], how="anti")
-        granted = left.group_by("role", "name").agg(pl.col("conditional").all())
+        allowed = allow.join(pairs, on="pattern").select(*_MATCHED, conditional=pl.col("condition").is_not_null())
+        taken = subtract.join(pairs, on="pattern").select(_MATCHED)
+        # A string that is also among the not-actions of its block grants nothing, whatever it means.
+        by_both = taken.select("role", "block", "name", "string", strict=pl.lit(False))
+        allowed = allowed.join(by_both, on=by_both.columns, how="anti")
+        if reading is Reading.MOST:
+            left = allowed.join(taken.filter("strict"), on=["role", "block", "name"], how="anti")
+            granted = left.group_by("role", "name").agg(pl.col("conditional").all())
+        else:
+            certain = _granted_by_all(allowed.filter(~pl.col("conditional")), taken)
+            either = _granted_by_all(allowed, taken).join(certain, on=["role", "name"], how="anti")
+            granted = pl.concat([certain.with_columns(conditional=False), either.with_columns(conditional=True)])
         found.append(granted.with_columns(plane=pl.lit(plane)).select(*_GRANTED))
     return pl.concat(found)
+
+
+def _granted_by_all(allowed: pl.DataFrame, taken: pl.DataFrame) -> pl.DataFrame:
+    """Return `(role, name)` that blocks grant whatever the strings mean: the twin of `rbac.permissions.granted_by_all`.
+
+    Args:
+        allowed: The allowing matches: `(role, block, name, string, strict)`.
+        taken: The subtracting ones.
+    """
+    open_ones = allowed.join(taken.filter("strict"), on=["role", "block", "name"], how="anti")
+    unless = taken.filter(~pl.col("strict"))
+    while True:
+        granting = open_ones.join(unless, on=["role", "block", "name"], how="anti")
+        certain = granting.filter("strict").select("role", "name").unique()
+        forced = granting.filter(~pl.col("strict")).join(certain, on=["role", "name"], how="anti")
+        left = unless.join(forced, on=["role", "name", "string"], how="anti")
+        if len(left) == len(unless):
+            return certain
+        unless = left
 
 
 def with_doubt(grants: pl.DataFrame, patterns: pl.DataFrame) -> pl.DataFrame:
@@ -176,7 +198,7 @@ def with_doubt(grants: pl.DataFrame, patterns: pl.DataFrame) -> pl.DataFrame:
         grants: `(role, name, plane, conditional)` by the reading `MOST`.
         patterns: The patterns of a `Tenant`.
     """
-    loose = patterns["pattern"].filter(patterns["pattern"].str.contains("/*/", literal=True)).unique().sort()
+    loose = patterns["pattern"].filter(patterns["pattern"].str.contains(r"/\*+/")).unique().sort()
     if loose.is_empty() or grants.is_empty():
         return grants.with_columns(doubtful=pl.lit(False))
     near = pairs_by_reading(grants["name"].unique().sort(), loose.to_list()).filter(~pl.col("strict"))["name"].unique()

@@ -35,7 +35,7 @@ AGENT, AGENT_USER, BLUEPRINT = "AgentIdentity", "AgentUser", "Blueprint"
 """Kinds of principals of Microsoft Entra Agent ID, as facts name them."""
 
 
-def read_agents(people: pl.DataFrame) -> pl.DataFrame:
+def read_agents(people: pl.DataFrame, identities: pl.DataFrame) -> pl.DataFrame:
     """Return `(holder_id, agent_id, kind)`: who gets tokens as an agent identity or as its user account.
 
     A blueprint's principal acts as the agent identities of the blueprint, and an agent identity as its user account.
@@ -43,10 +43,11 @@ def read_agents(people: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         people: The table `principals`, with folded ids.
+        identities: As `agent_identities` returns them.
     """
     by_app = people.filter(pl.col("principal_type") == "ServicePrincipal").drop_nulls("app_id")
     acting = by_app.select(app_id=folded(pl.col("app_id")), holder_id="principal_id").unique("app_id", keep="none")
-    made = people.select(agent_id="principal_id", app_id=folded(pl.col("blueprint_app_id"))).drop_nulls("app_id")
+    made = identities.select("agent_id", app_id="blueprint_app_id").drop_nulls("app_id")
     paired = people.select(agent_id="principal_id", holder_id=folded(pl.col("parent_id"))).drop_nulls("holder_id")
     found = pl.concat([
         made.join(acting, on="app_id").select("holder_id", "agent_id", kind=pl.lit(AGENT)),

@@ -61,13 +61,14 @@ class Analysis:
         credited: `(u, a)`: the calls of `usage` and the assignments that they are credited to.
         sets: As the table `verdict_operation_sets`: the operations behind counted rows.
         profile_sets: `(profile_id, plane, verdict, reason, set_id)`: the sets of which `profile_operations` consists.
+        quarantined: As the used rows of `verdicts`: calls in quarantine that an assignment may have allowed, of the
+            window and before.
         earlier: As the used rows of `verdicts`: use before the window that still counts, where the window does not
             show it at that place under the same assignment; the reason is `used_before_window`.
         covered: `a` of the assignments whose logs cover every day of the window.
         existence: What existed in the window.
         absences: The types of resource that were absent at and below the scope of each assignment.
         absent: `(profile_id, kind, reason)`: the same by profile.
-        by_logs: As `profile_operations`: what the logs alone say of operations that are unused for want of a resource.
         gaps: `(place, plane, day)`: the days of the window that logs at and below the scope of an assignment do not
             cover, though they are evidence for the others (`covered_in_part`).
         parts: The assignments that can be judged in parts, since the subscriptions below them differ in coverage.
@@ -83,12 +84,12 @@ class Analysis:
     credited: pl.DataFrame
     sets: pl.DataFrame
     profile_sets: pl.DataFrame
+    quarantined: pl.DataFrame
     earlier: pl.DataFrame
     covered: pl.Series
     existence: Existence
     absences: Absences
     absent: pl.DataFrame
-    by_logs: pl.DataFrame
     gaps: pl.DataFrame
     parts: Parts
 
@@ -157,12 +158,15 @@ def analyse(inputs: Inputs, window: Window, standby: tuple[str, ...] = ()) -> An
         credited=attributed.used.select("u", "a").unique(),
         sets=sets,
         profile_sets=set_ids.select(*_GROUP, "set_id"),
+        quarantined=pl.concat(
+            _suspect_rows(calls, found, tenant)
+            for calls, found in ((usage, attributed), (credit.past, credit.past_attributed))
+        ),
         earlier=_declared(earlier).sort(list(_KEY), nulls_last=True),
         covered=covered_assignments(control),
         existence=existence,
         absences=absences,
         absent=profiles.absent,
-        by_logs=profiles.by_logs.select(*PROFILE_OPERATIONS_SCHEMA),
         gaps=gaps,
         parts=_in_parts(nodes, below, tenant, control, profiles, profiles_of),
     )
@@ -185,7 +189,6 @@ def _in_parts(
         nodes,
         _of_assignments(found, tenant),
         found.operations.select(*PROFILE_OPERATIONS_SCHEMA),
-        found.by_logs.select(*PROFILE_OPERATIONS_SCHEMA),
         found.absent,
     )
 
@@ -313,6 +316,11 @@ def with_used(analysis: Analysis, credited: pl.DataFrame) -> Analysis:
 
 def _used(usage: pl.DataFrame, attributed: Attributed, tenant: Tenant) -> pl.DataFrame:
     return _credited_rows(usage, attributed.used, tenant)
+
+
+def _suspect_rows(usage: pl.DataFrame, attributed: Attributed, tenant: Tenant) -> pl.DataFrame:
+    suspect = attributed.quarantined.with_columns(reason=pl.lit(OutOfCoverage.QUARANTINED.value))
+    return _declared(_credited_rows(usage, suspect, tenant)).sort(list(_KEY), nulls_last=True)
 
 
 def _credited_rows(usage: pl.DataFrame, credited: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:

@@ -55,6 +55,7 @@ HOLDERS: Schema = {
     "because": pl.List(_REASON),
     "denied_by": pl.List(pl.String),
     "depends_on_reading": pl.Boolean,
+    "unknown": pl.String,
 }
 FILES: Schema = {
     "path": pl.String,
@@ -88,7 +89,6 @@ PROPOSALS: Schema = {
 CURVE: Schema = {
     "custom_roles": pl.Int64,
     "excess": pl.Float64,
-    "lower_bound": pl.Float64,
     "assignments": pl.Int64,
 }
 ADVICE: Schema = {"subject": pl.String, "text": pl.String}

@@ -25,6 +25,7 @@ from rightsize.workflow.next_steps import steps_in
 from rightsize.workflow.plan_folder import copy_plan_folder, plan_file, read_plan_folder
 from rightsize.workflow.plan_names import names_in
 from rightsize.workflow.propose import proposal_rows
+from rightsize.workflow.signatures import Signers
 from rightsize.workflow.verify import verify_plan
 
 
@@ -102,7 +103,7 @@ its upper bound, 0 to 1 |
         """The excess that stays with each number of new roles: one row a number, the highest number first.
 
         Columns: `custom_roles` (the number of new roles), `excess` (unneeded permissions that stay, weighted by risk),
-        `lower_bound` (no plan with this number of roles leaves less excess) and `assignments`.
+        `assignments`.
         """
         return frame_of(self._plan.curve, CURVE)
 
@@ -171,7 +172,7 @@ its upper bound, 0 to 1 |
             raise UsageError(f"`prover={prover}` is not a solver that is known", hint="give smt")
         with explained():
             result = verify_plan(
-                self._db, self._folder, signers=path_of(signers), signer=signer, with_solver=prover is not None
+                self._db, self._folder, signers=Signers(path_of(signers), signer), with_solver=prover is not None
             )
         return VerifyAnswer(
             is_stale=bool(result.document["stale"]),

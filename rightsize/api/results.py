@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NoReturn
 
@@ -49,17 +50,21 @@ class LoadAnswer:
 class AccessAnswer:
     """The answer of `Store.can`.
 
-    It has no truth value, since four answers are possible: compare `allowed`.
+    It has no truth value, since five answers are possible: compare `allowed`.
 
     Attributes:
         principal_id: The principal that the question names.
         operation: The operation.
         scope: The scope.
         plane: `control` or `data`.
-        allowed: `yes`; `no`; `eligible`, after an activation; `conditional`, where a condition holds.
+        allowed: `yes`; `no`; `eligible`, after an activation; `conditional`, where a condition holds; `unknown`, where
+            nothing loaded allows it and a listing is not complete that may, or where roles decide nothing.
         because: The assignments that decide it, the nearest holder first.
         denied_by: The ids of deny assignments that refuse it.
         depends_on_reading: Whether the answer holds only if `/*/` in a role matches `/`, which Azure does not document.
+        unknown: Why it is unknown: the listing to blame and the command that gets it, or what decides in the place of
+            roles; None for other answers.
+        lacks: These listings, each as `{listing, of, why, command}`.
         notes: Sentences on what the answer lacks, such as a role definition that is not loaded.
 
     Examples:
@@ -70,17 +75,19 @@ class AccessAnswer:
         ('yes', ['Contributor'])
         >>> bool(answer)
         Traceback (most recent call last):
-        TypeError: an answer is yes, no, eligible or conditional: compare `allowed`
+        TypeError: an answer is yes, no, eligible, conditional or unknown: compare `allowed`
     """
 
     principal_id: str
     operation: str
     scope: str
     plane: Literal["control", "data"]
-    allowed: Literal["yes", "no", "eligible", "conditional"]
+    allowed: Literal["yes", "no", "eligible", "conditional", "unknown"]
     because: tuple[Reason, ...]
     denied_by: tuple[str, ...]
     depends_on_reading: bool
+    unknown: str | None
+    lacks: tuple[Mapping[str, str | None], ...]
     notes: tuple[str, ...]
 
     def __bool__(self) -> NoReturn:
@@ -89,7 +96,28 @@ class AccessAnswer:
         Raises:
             TypeError: Always.
         """
-        raise TypeError("an answer is yes, no, eligible or conditional: compare `allowed`")
+        raise TypeError("an answer is yes, no, eligible, conditional or unknown: compare `allowed`")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JobsAnswer:
+    """The result of `Store.jobs`: frames with the columns of the tables of these names, in `docs/schema.md`.
+
+    Attributes:
+        jobs: One row for each job, as in the table `jobs`; the most holders first.
+        operations: One row for each job and operation, as in the table `job_operations`.
+        holders: One row for each job and holder, as in the table `job_holders`, and the `name` of the holder.
+
+    Examples:
+        >>> import rightsize
+        >>> found = rightsize.open("tenant.duckdb", read_only=True).jobs()
+        >>> found.jobs.height, found.holders.columns[:2]
+        (0, ['job', 'principal_id'])
+    """
+
+    jobs: pl.DataFrame
+    operations: pl.DataFrame
+    holders: pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ from rightsize.api.given import Place
 from rightsize.model.nouns import PermissionBlock, RoleDefinition, Witness
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.rbac.algebra import contains as find_witness
-from rightsize.workflow.roles import choose_role, read_role
+from rightsize.workflow.roles import choose_role, decided, read_role
 
 RoleLike = RoleDefinition | PermissionBlock | Sequence[PermissionBlock] | Mapping[str, Any] | Sequence[Any] | Place
 
@@ -65,16 +65,16 @@ def contains(big: RoleLike, small: RoleLike) -> ContainmentAnswer:
         >>> rightsize.contains(reader, operator).witness
         Witness(operation='Microsoft.Compute/virtualMachines/x', plane='control', depends_on_reading=False)
     """
-    return ContainmentAnswer(find_witness(_permissions_of(big), _permissions_of(small)))
+    return ContainmentAnswer(find_witness(_permissions_of(big, must_be_decided=True), _permissions_of(small)))
 
 
-def _permissions_of(role: RoleLike) -> tuple[PermissionBlock, ...]:
+def _permissions_of(role: RoleLike, *, must_be_decided: bool = False) -> tuple[PermissionBlock, ...]:
     if isinstance(role, RoleDefinition):
-        return role.permissions
+        return (decided(role) if must_be_decided else role).permissions
     if isinstance(role, PermissionBlock):
         return (role,)
     if isinstance(role, str | os.PathLike):
-        return read_role(os.fspath(role)).permissions
+        return read_role(os.fspath(role), must_be_decided=must_be_decided).permissions
     if isinstance(role, Sequence) and all(isinstance(one, PermissionBlock) for one in role):
         return tuple(role)
     return choose_role(read_role_definitions(role), None, "it").permissions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -27,8 +26,7 @@ from rightsize.api.plan import Plan, open_plan
 from rightsize.api.results import LoadAnswer, LogsAnswer
 from rightsize.api.store_reads import ReadStore
 from rightsize.model.errors import UsageError
-from rightsize.propose.core.objective import read_weights
-from rightsize.propose.core.options import PlanOptions, Reads, Unobservable, choice
+from rightsize.propose.core.options import ROLE_WORTH, PlanOptions, Reads, Unobservable, choice
 from rightsize.render.deploy.files import PLAN_FORMS
 from rightsize.store.connection import open_store
 from rightsize.workflow import load, logs, propose
@@ -120,7 +118,7 @@ class Store(ReadStore):
             )
             load.require_recognised(report)
             rejects = load.read_rejects(self._path, report)
-        return LoadAnswer(frames.files_of(report.rows), rejects, report.notes)
+        return LoadAnswer(frames.files_of(report.rows), rejects, report.all_notes)
 
     def analyze(
         self,
@@ -185,16 +183,12 @@ class Store(ReadStore):
         out: Place | None = None,
         reads: Literal["none", "sibling", "namespace", "all"] = "all",
         unobservable: Literal["keep", "touched", "drop"] = "touched",
-        lifecycle: bool = False,
-        peers: bool = True,
-        wildcards: bool = False,
-        max_excess: int = 0,
         max_break: float | None = None,
         roles: Literal["auto", "max"] | int = "auto",
+        role_worth: int = ROLE_WORTH,
         previous: Plan | Place | None = None,
-        weights: Mapping[str, float] | str | None = None,
         grace_days: int = 14,
-        direct_assignments: bool = True,
+        split_groups: bool = False,
         standing_hours: float = 0.0,
         separate_layers: bool = False,
         exclude: Texts = (),
@@ -217,16 +211,12 @@ class Store(ReadStore):
             out: The plan folder; without it a temporary folder, which is deleted with the returned object.
             reads: Which reads of Azure and of the directory to keep; no log shows them.
             unobservable: Which other operations to keep that no log can show.
-            lifecycle: Also grant update and delete for each used create operation.
-            peers: Also keep what others with the same job used.
-            wildcards: Use wildcards in new roles where they grant nothing more in today's catalogue.
-            max_excess: The operations that an existing role may grant beyond need.
             max_break: Keep an assignment if the bound of the chance that its change breaks something is above this.
             roles: How many new roles: `auto` makes those that are worth a role, `max` all, a number at most that many.
+            role_worth: The live excess that a new role has to save over all its holders, with `roles="auto"`.
             previous: An earlier plan. Its new roles are kept while they are worth at least half as much as a new role.
-            weights: Minimise a sum of `excess`, `roles`, `assignments` and `change` by these weights.
             grace_days: Keep what was created within this many days.
-            direct_assignments: Give operations that only few members of a group use to these members.
+            split_groups: Give operations that only few members of a group use to these members.
             standing_hours: Make changes by people eligible if their access is used fewer hours a month; 0 for never.
             separate_layers: Split roles by layer of defence where a principal could defeat several.
             exclude: Principals, scopes and roles to leave alone.
@@ -268,16 +258,12 @@ class Store(ReadStore):
         options = PlanOptions(
             reads=choice(Reads, "--reads", reads),
             unobservable=choice(Unobservable, "--unobservable", unobservable),
-            lifecycle=lifecycle,
-            peers=peers,
-            wildcards=wildcards,
-            max_excess=max_excess,
             max_break=max_break,
             roles=roles,
+            role_worth=role_worth,
             previous=earlier.roles if earlier is not None else (),
-            weights=read_weights(_written(weights)) if weights is not None else None,
             grace_days=grace_days,
-            direct_assignments=direct_assignments,
+            split_groups=split_groups,
             standing_hours=standing_hours,
             separate_layers=separate_layers,
             exclude=texts_of(exclude),
@@ -365,7 +351,7 @@ def open(path: Place, *, create: bool = False, read_only: bool = False) -> Store
 
     A store that an older version of rightsize wrote is brought up to date, unless it is opened read-only. The check
     holds the file for a moment: open it read-only if other processes read it at the same time. Of the environment only
-    `RIGHTSIZE_MEMORY_LIMIT` and `RIGHTSIZE_SPILL_FOLDER` count; `rightsize.toml` is not read.
+    `RIGHTSIZE_MEMORY_LIMIT`, `RIGHTSIZE_SPILL_FOLDER` and `RIGHTSIZE_TIME_LIMIT` count; `rightsize.toml` is not read.
 
     Args:
         path: The file.
@@ -373,7 +359,8 @@ def open(path: Place, *, create: bool = False, read_only: bool = False) -> Store
         read_only: Refuse calls that write; several processes may read a store at once.
 
     Raises:
-        InputError: There is no store, the file is not a store, another process holds it, or a newer version wrote it.
+        InputError: There is no store, the file is not a store or holds what no store holds, it is in use, or a newer
+            version wrote it.
             Also raised if an older version wrote it and it is opened read-only.
         UsageError: Both `create` and `read_only` are given.
 
@@ -408,7 +395,3 @@ def read_plan(folder: Place, store: Store | None = None) -> Plan:
         (datetime.date(2026, 1, 1), datetime.date(2026, 3, 31))
     """
     return open_plan(folder, store.path if store is not None else None)
-
-
-def _written(weights: Mapping[str, float] | str) -> str:
-    return weights if isinstance(weights, str) else ",".join(f"{term}={weight}" for term, weight in weights.items())

@@ -9,14 +9,14 @@ from typing import Literal, Self
 import polars as pl
 
 from rightsize.api import frames
-from rightsize.api.given import Day, Place, explained, require_least, time_of
+from rightsize.api.given import Day, Place, day_of, explained, require_least, time_of
 from rightsize.api.notes import warn
 from rightsize.api.plan import Plan
-from rightsize.api.results import AccessAnswer
+from rightsize.api.results import AccessAnswer, JobsAnswer
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import Reason
 from rightsize.store.sandbox import run_statement
-from rightsize.workflow import access, next_steps
+from rightsize.workflow import access, jobs, next_steps
 from rightsize.workflow.tenant_access import AccessQuestion
 
 AskedPlane = Literal["control", "data"]
@@ -93,18 +93,19 @@ class ReadStore:
             answers = access.can(self._path, [question], as_of=time_of(as_of), strict=True)
         row = answers.rows[0]
         because = tuple(Reason(**(one | {"via": tuple(one["via"])})) for one in row["because"])
-        return AccessAnswer(
-            **(row | {"because": because, "denied_by": tuple(row["denied_by"])}), notes=tuple(answers.notes)
-        )
+        lists = {name: tuple(row[name]) for name in ("denied_by", "lacks")}
+        return AccessAnswer(**(row | lists | {"because": because}), notes=tuple(answers.notes))
 
     def who_can(
         self, operation: str, scope: str, *, plane: AskedPlane | None = None, as_of: Day | None = None
     ) -> pl.DataFrame:
         """Return the principals that may perform an operation at a scope: groups, and also their members.
 
-        Columns: `principal_id`, `principal_type`, `name`, `operation`, `scope`, `plane`, `allowed` (`yes`, `eligible`
-        or `conditional`), `because` (a list of `{role_assignment_id, role_name, scope, via, condition, state}`),
-        `denied_by` and `depends_on_reading`, as in `AccessAnswer`. The strongest answers come first.
+        Columns: `principal_id`, `principal_type`, `name`, `operation`, `scope`, `plane`, `allowed` (`yes`, `eligible`,
+        `conditional`, or `unknown` where roles decide nothing), `because` (a list of `{role_assignment_id, role_name,
+        scope, via, condition, state}`), `denied_by`, `depends_on_reading` and `unknown`, as in `AccessAnswer`. The
+        strongest answers come first. Where a listing is not complete that may have others, the last row is `unknown`,
+        without a principal.
 
         Warns:
             EvidenceWarning: Something that the answer depends on is not loaded.
@@ -125,6 +126,49 @@ class ReadStore:
         for note in answers.notes:
             warn(note)
         return frames.frame_of(answers.rows, frames.HOLDERS)
+
+    def jobs(
+        self,
+        *,
+        as_of: Day | None = None,
+        min_window: int | None = None,
+        min_days: int | None = None,
+        forget_days: int = 400,
+    ) -> JobsAnswer:
+        """Return the jobs of the tenant: groups of changes that the same principals use.
+
+        Members of groups count singly. Column `role` names the new role of the last plan that `propose` stored.
+
+        Args:
+            as_of: As for `analyze`, and so are the next three.
+            min_window: See there.
+            min_days: See there.
+            forget_days: See there.
+
+        Raises:
+            EvidenceError: Nothing is loaded, there is no catalogue of operations, or no log covers the window.
+            UsageError: Options make no sense.
+
+        Examples:
+            >>> import rightsize
+            >>> store = rightsize.open("tenant.duckdb", read_only=True)
+            >>> store.jobs().operations.filter(share=1.0).height
+            0
+        """
+        self._require()
+        require_least(1, min_window=min_window, min_days=min_days)
+        require_least(0, forget_days=forget_days)
+        with explained():
+            found = jobs.find_jobs(
+                self._path, as_of=day_of(as_of), min_window=min_window, forget_days=forget_days, min_days=min_days
+            )
+        tables = found.tables
+        named = tables.holders.with_columns(
+            name=pl.col("principal_id").replace_strict(
+                found.names, default=pl.col("principal_id"), return_dtype=pl.String
+            )
+        )
+        return JobsAnswer(tables.jobs, tables.operations, named)
 
     def next_steps(self, plan: Plan | Place | None = None) -> pl.DataFrame:
         """Return the changes of a plan, the one to make first at the top.

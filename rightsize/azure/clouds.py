@@ -6,7 +6,6 @@ endpoints that `az cloud show` prints.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.file_reading import SMALL, read_given
+from rightsize.model.json_schemas import load_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +112,7 @@ def read_cloud(text: str) -> Cloud:
         raise UsageError(
             f"`{text}` is not a known cloud", hint=f"one of {', '.join(CLOUDS)}, or a JSON file with its endpoints"
         )
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"`{text}` is not a JSON file: {error}") from error
-    if not isinstance(document, dict):
-        raise InputError(f"`{text}` does not describe a cloud: it is not a JSON object")
+    document = load_object(read_given(path, most=SMALL), f"`{text}`")
     return _described(document, text)
 
 

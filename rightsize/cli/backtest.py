@@ -46,12 +46,13 @@ _RATES = ("plan", "principals", "calls", "first day", "excess removed")
 
 
 class SuiteChoice(StrEnum):
-    """Generated tenants: a small one, two small and a large one, one not known whole, or one of AI agents."""
+    """Generated tenants: a small one, two small and a large one, one not known whole, of AI agents, or of teams."""
 
     SMALL = "small"
     FULL = "full"
     SPECIAL = "special"
     AGENTS = "agents"
+    JOBS = "jobs"
 
 
 @command(older_names={"dials": "options"})
@@ -68,7 +69,7 @@ def backtest(
         list[str] | None,
         typer.Option(
             "--options",
-            help="Plan options to try, such as reads=sibling,unobservable=drop,lifecycle,max-break=0.1, or every. "
+            help="Plan options to try, such as reads=sibling,unobservable=drop,max-break=0.1, or every. "
             "Repeatable; the first gives the headline and the calibration.",
         ),
     ] = None,

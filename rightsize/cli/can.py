@@ -22,8 +22,10 @@ from rightsize.render.escape import for_shell, for_terminal
 from rightsize.workflow import access as workflow
 from rightsize.workflow import tenant_access
 
-CAN_COLUMNS = ("principal_id", "operation", "scope", "plane", "allowed", "because", "denied_by", "depends_on_reading")
-BATCH_COLUMNS = (*CAN_COLUMNS, "unknown")
+CAN_COLUMNS = (
+    "principal_id", "operation", "scope", "plane", "allowed", "because", "denied_by", "depends_on_reading", "unknown",
+    "lacks",
+)  # fmt: skip
 WHO_COLUMNS = ("principal_id", "principal_type", "name", *CAN_COLUMNS[1:])
 UNKNOWN = "unknown"
 
@@ -78,14 +80,18 @@ def can(
     ] = None,
     plane: Plane = None,
     as_of: AsOf = None,
-    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 3 when an answer is no.")] = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit 3 when an answer is no, else 6 when one is unknown.")
+    ] = False,
     *,
     common: Common,
 ) -> None:
     """Show whether a principal may perform an operation at a scope, and which assignments decide it.
 
-    The answer is yes, no, eligible (after a PIM activation) or conditional (where a condition holds). In a batch it is
-    unknown where nothing loaded knows the principal, the operation or the scope; the nearest names stand beside it.
+    The answer is yes, no, eligible (after a PIM activation) or conditional (where a condition holds). It is unknown
+    where no assignment allows it and a listing is not complete that may have one: the listing and the command for it
+    stand beside it. It is unknown, too, where roles decide nothing, as in a vault with access policies. In a batch it
+    is also unknown where nothing loaded knows the principal, operation or subscription.
     """
     if batch is not None:
         if principal or operation or at:
@@ -98,20 +104,22 @@ def can(
     else:
         questions = [tenant_access.AccessQuestion(principal, operation, at, plane)]
     answers = workflow.can(common.db, questions, as_of=as_of, strict=batch is None)
-    columns, document = (CAN_COLUMNS, answers.rows[0]) if batch is None else (BATCH_COLUMNS, None)
-    _show(answers, columns, common, document=document)
+    _show(answers, CAN_COLUMNS, common, document=answers.rows[0] if batch is None else None)
     for note in answers.notes:
         say(note)
-    unknown = sum(row["allowed"] == UNKNOWN for row in answers.rows)
-    if unknown:
+    if answers.misnamed:
         raise InputError(
-            f"{unknown:,} of {counted(len(answers.rows), 'question')} cannot be answered: a name in it "
+            f"{answers.misnamed:,} of {counted(len(answers.rows), 'question')} cannot be answered: a name in it "
             "is not known, or is that of several",
             hint="the others are answered; rows that are `unknown` have the nearest names",
         )
     _say_next(answers, common)
-    if exit_code and any(row["allowed"] == "no" for row in answers.rows):
-        raise typer.Exit(ExitCode.GATE)
+    if exit_code:
+        _exit_by(
+            answers,
+            is_no=any(row["allowed"] == "no" for row in answers.rows),
+            is_unknown=any(row["allowed"] == UNKNOWN for row in answers.rows),
+        )
 
 
 @command(rows=True)
@@ -122,13 +130,17 @@ def who_can(
     at: Annotated[str, typer.Option("--at", metavar="SCOPE", help=_SCOPE)],
     plane: Plane = None,
     as_of: AsOf = None,
-    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 3 when nobody can.")] = False,
+    exit_code: Annotated[
+        bool,
+        typer.Option("--exit-code", help="Exit 3 when nobody can, else 6 when it is not known who can."),
+    ] = False,
     *,
     common: Common,
 ) -> None:
     """List the principals that may perform an operation at a scope, and the assignments that decide it.
 
-    Groups are listed beside their members.
+    Groups are listed beside their members. Where a listing is not complete that may have others, the last row is
+    unknown, without a principal: it names the listing and the command for it.
     """
     answers = workflow.who_can(common.db, operation, at, plane=plane, as_of=as_of)
     _show(answers, WHO_COLUMNS, common)
@@ -137,13 +149,22 @@ def who_can(
     for note in answers.notes:
         say(note)
     _say_next(answers, common)
-    if exit_code and not answers.rows:
+    if exit_code:
+        is_unknown = any(row["allowed"] == UNKNOWN for row in answers.rows)
+        _exit_by(answers, is_no=not answers.rows, is_unknown=is_unknown)
+
+
+def _exit_by(answers: workflow.Answers, *, is_no: bool, is_unknown: bool) -> None:
+    """End with 3 where an answer is a certain no, else with 6 where one is unknown."""
+    if is_no:
         raise typer.Exit(ExitCode.GATE)
+    if is_unknown or answers.lacks:
+        raise typer.Exit(ExitCode.EVIDENCE)
 
 
 def _say_next(answers: workflow.Answers, common: Common) -> None:
     """Say the next step: to look at the first principal of the answers, or at all access where there is none."""
-    who = next((row["principal_id"] for row in answers.rows), None)
+    who = next((row["principal_id"] for row in answers.rows if row["principal_id"]), None)
     step = "rightsize analyze" if who is None else f"rightsize explain {for_shell(who)}"
     common.say_next(common.with_db(step))
 
@@ -170,7 +191,8 @@ def _lines(answers: workflow.Answers, *, every: bool) -> Iterator[str]:
 
 
 def _text(row: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
-    yield f"{row['allowed']:<12} {_called(row['principal_id'], names)}"
+    who = "others" if row["principal_id"] is None else _called(row["principal_id"], names)
+    yield f"{row['allowed']:<12} {who}"
     plane = f" ({row['plane']})" if row["plane"] else ""
     yield f"  {row['operation']}{plane} at {row['scope']}"
     if row["allowed"] == UNKNOWN:

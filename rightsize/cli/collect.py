@@ -145,5 +145,5 @@ def _tell(report: workflow.CollectReport) -> None:
     if report.loaded is not None:
         new = sum(row.new for row in report.loaded.rows)
         say(f"loaded {new:,} new records of {sum(row.read for row in report.loaded.rows):,}")
-        for note in report.loaded.notes:
+        for note in report.loaded.all_notes:
             say(note, level=1)

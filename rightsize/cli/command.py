@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import Any
@@ -29,9 +28,7 @@ from rightsize.cli.options import (
     Verbose,
 )
 from rightsize.cli.output import show
-from rightsize.model.errors import RightsizeError
 from rightsize.render.escape import for_shell
-from rightsize.store import limits
 from rightsize.workflow import next_command
 
 
@@ -186,22 +183,9 @@ def _with_options(
         for name, group in groups.items():
             fields = [field for field in _options(group) if field in given and field not in single]
             handed[name] = group(**{field: given[field] for field in fields})
-        try:
-            function(**handed)
-        except Exception as error:
-            damage = _damage(error)
-            if damage is None:
-                raise
-            raise damage from error
+        function(**handed)
 
     taken = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in options.values()]
     run.__annotations__ = {one.name: one.annotation for one in taken}
     setattr(run, "__signature__", inspect.Signature(taken))  # noqa: B010  mypy knows no such attribute
     return run
-
-
-def _damage(error: Exception) -> RightsizeError | None:
-    """Return the error to tell if the store is damaged; only a command that loaded DuckDB has a store."""
-    if isinstance(error, RightsizeError) or "duckdb" not in sys.modules:
-        return None
-    return limits.explain_damage(error)

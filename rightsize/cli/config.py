@@ -136,6 +136,6 @@ def _plain(value: Any) -> Any:
 
 def _say_unknown_variables(every: Iterable[tuple[ConfiguredCommand, CommandGroup]]) -> None:
     known = {name for one, _ in every for option in options_of(one) for name in variables_of(one.path, option)}
-    for name in sorted(set(os.environ) - known - {CONFIG, limits.MEMORY, limits.SPILL, _DEBUG}):
+    for name in sorted(set(os.environ) - known - {CONFIG, limits.MEMORY, limits.SPILL, limits.TIME, _DEBUG}):
         if name.startswith("RIGHTSIZE_"):
             say(f"the variable `{name}` sets no option")

@@ -24,7 +24,8 @@ from rightsize.cli.option_rules import (
     options_of,
 )
 from rightsize.cli.registry import entries_below
-from rightsize.model.errors import RightsizeError, UsageError
+from rightsize.model.errors import InputError, RightsizeError, UsageError
+from rightsize.model.file_reading import SMALL, read_found, read_given
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,9 @@ def read_file(path: Path, *, is_named: bool) -> ConfigurationFile:
         UsageError: The file cannot be read, is no TOML, or has an unknown table or key at its top.
     """
     try:
-        tables = tomllib.loads(path.read_bytes().decode("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        text = read_given(path, most=SMALL) if is_named else read_found(path.parent, path.name)
+        tables = tomllib.loads(text.decode("utf-8"))
+    except (InputError, ValueError, RecursionError) as error:
         raise UsageError(f"cannot read the configuration file `{path}`: {error}") from error
     file = ConfigurationFile(path, is_named, tables)
     for key, value in tables.items():

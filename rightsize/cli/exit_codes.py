@@ -69,6 +69,9 @@ _COMMANDS_BY_CODE: Mapping[ExitCode, frozenset[str]] = {
     ExitCode.GATE: frozenset(
         {
             *("can", "check", "verify", "watch", "who-can"),
+            # A plan that is not signed by whom it has to be.
+            *("layers", "mcp", "next", "plan comment", "plan files", "propose", "reach", "report"),
+            *("review accept", "review defer", "review list", "review reject", "review reopen", "review walk"),
             *("roles check", "roles contains", "roles no-new-access", "roles not-granted"),
             *("rollout apply", "rollout plan", "rollout rollback", "rollout status"),
         }
@@ -78,8 +81,8 @@ _COMMANDS_BY_CODE: Mapping[ExitCode, frozenset[str]] = {
     ),
     ExitCode.EVIDENCE: frozenset(
         {
-            *("analyze", "backtest", "can", "check", "contain", "differences", "doctor", "explain", "export", "layers"),
-            *("logs", "next", "propose", "prune", "reach", "report", "verify", "watch", "who-can"),
+            *("analyze", "backtest", "can", "check", "contain", "differences", "doctor", "explain", "export", "jobs"),
+            *("layers", "logs", "next", "propose", "prune", "reach", "report", "verify", "watch", "who-can"),
             *("plan comment", "plan files", "roles check", "roles expand"),
             *("review accept", "review defer", "review list", "review reject", "review reopen", "review walk"),
             *("rollout apply", "rollout plan", "rollout status"),

@@ -8,12 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from rightsize.analyze.lacks import note_of
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.output import short_name
+from rightsize.cli.plan_options import PlanSigners
 from rightsize.render.escape import for_shell
+from rightsize.workflow import lacks, text_files
 from rightsize.workflow import layers as workflow
-from rightsize.workflow import text_files
 
 _LETTERS = {
     "host_integrity": "H",
@@ -39,11 +41,11 @@ class LayersBy(StrEnum):
 
 _COLUMNS: dict[LayersBy, tuple[tuple[str, ...], tuple[str, ...]]] = {
     LayersBy.PRINCIPAL: (
-        ("principal_id", "state", *_SETS, "violated", "violated_proposed", *_RANKED),
+        ("principal_id", "state", *_SETS, "violated", "violated_proposed", *_RANKED, "complete"),
         ("name", "state", *_SETS, "violated", "violated_proposed", "enough"),
     ),
     LayersBy.SUBSCRIPTION: (
-        ("principal_id", "scope", "state", *_SETS, *_RANKED, "at"),
+        ("principal_id", "scope", "state", *_SETS, *_RANKED, "at", "complete"),
         ("name", "at", "state", *_SETS, "enough"),
     ),
 }
@@ -70,21 +72,28 @@ def layers(
         ),
     ] = None,
     *,
+    trusted: PlanSigners,
     common: Common,
 ) -> None:
     """Show principals that can defeat two or more layers of defence in one subscription: granted, used and proposed."""
     if principal is not None:
-        rows = workflow.defeats_of(common.db, principal, plan)
+        rows = workflow.defeats_of(common.db, principal, plan, trusted.asked)
         common.show(rows, _DEFEATS, table_columns=("at", "layer", "basis", "operation"))
+        for line in note_of(lacks.lacks_of(common.db), "whatever layer is not shown is unknown"):
+            say(line)
         common.say_next(common.with_db(f"rightsize explain {for_shell(principal)}"))
         return
-    found = workflow.show_layers(common.db, by_subscription=by is LayersBy.SUBSCRIPTION, plan=plan)
+    found = workflow.show_layers(
+        common.db, by_subscription=by is LayersBy.SUBSCRIPTION, plan=plan, signers=trusted.asked
+    )
     if picture is not None:
         text_files.write_text(picture, found.picture)
     columns, brief = _COLUMNS[by]
     rows = [_lettered(row) for row in found.rows] if common.is_table else found.rows
     common.show(rows, columns, table_columns=brief)
     say(f"{_LEGEND}; `enough` is the least number of operations that defeat them all, `violated` that of subscriptions")
+    for line in note_of(found.lacks, "it is unknown who else can defeat layers"):
+        say(line)
     if not found.has_plan:
         say("there is no plan yet, so the proposed columns are empty")
     worst = next((row["principal_id"] for row in found.rows if found.has_plan), None)

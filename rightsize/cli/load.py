@@ -158,9 +158,9 @@ def show_report(report: workflow.LoadReport, common: Common, *, by_file: bool) -
     unknown = [row["path"] for row in rows if row["source"] == "unknown"]
     for path in unknown[:_FEW]:
         say(f"cannot recognise `{path}`: not an Azure, Entra or log export")
-    for note in report.notes[:_FEW]:
+    for note in report.all_notes[:_FEW]:
         say(note)
-    for said, kind in ((unknown, "files that cannot be recognised"), (report.notes, "notes")):
+    for said, kind in ((unknown, "files that cannot be recognised"), (report.all_notes, "notes")):
         if len(said) > _FEW:
             say(f"and {len(said) - _FEW:,} more {kind}")
     if any(row["rejected"] for row in rows):

@@ -12,6 +12,7 @@ from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.options import DEFAULT_PLAN
 from rightsize.cli.output import write
+from rightsize.cli.plan_options import PlanSigners
 from rightsize.mcp import serve as server
 from rightsize.mcp import skill as page
 
@@ -27,6 +28,7 @@ def mcp(
         bool, typer.Option("--skill", help="Print the page that tells an agent how to use the tools, and end.")
     ] = False,
     *,
+    trusted: PlanSigners,
     common: Common,
 ) -> None:
     """Answer the questions of AI agents over stdin and stdout (Model Context Protocol); every tool only reads.
@@ -38,4 +40,4 @@ def mcp(
         return
     if sys.stdin.isatty():
         say("waiting for a client's messages on stdin; Ctrl-D ends")
-    server.serve(common.db, plan, rows=rows, seconds=timeout)
+    server.serve(common.db, plan, trusted.asked, rows=rows, seconds=timeout)

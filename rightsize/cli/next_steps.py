@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from rightsize.analyze.lacks import note_of
 from rightsize.cli.command import Common, command
 from rightsize.cli.layout import terminal_width, wrapped
 from rightsize.cli.narration import say
 from rightsize.cli.options import DEFAULT_DB, DEFAULT_PLAN, OutputFormat
 from rightsize.cli.output import short_name, write
+from rightsize.cli.plan_options import PlanSigners
 from rightsize.cli.propose import name_plan
 from rightsize.model.next_steps import NextStep
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES
@@ -33,6 +35,7 @@ def next_(
     wave: Annotated[int | None, typer.Option("--wave", min=1, max=4, help="Only the steps of this wave.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Show all steps; other formats than table always do.")] = False,
     *,
+    trusted: PlanSigners,
     common: Common,
 ) -> None:
     """Show which changes of a plan to make first: those that remove the most excess for their effort and risk.
@@ -40,7 +43,7 @@ def next_(
     Wave 1 has orphans and duplicates, wave 2 removals that are proved unused, wave 3 the five changes of each plane
     that buy most, wave 4 the rest. Shares are of the live excess that the plan can remove, each plane for itself.
     """
-    found = workflow.next_of(common.db, plan, names_db=common.db != DEFAULT_DB)
+    found = workflow.next_of(common.db, plan, names_db=common.db != DEFAULT_DB, signers=trusted.asked)
     if common.is_table:
         write("".join(f"{line}\n" for line in _lines(found, wave, every=every or wave is not None)))
     else:
@@ -48,6 +51,8 @@ def next_(
         common.show(found.rows(wave), lines.COLUMNS, document=document)
     if not found.steps.steps:
         say("the plan changes nothing")
+    for line in note_of(found.lacks, "no step is about access that no listing shows"):
+        say(line)
     step = f"rightsize review{name_plan(plan)}" if found.steps.steps else "rightsize logs"
     common.say_next(common.with_db(step))
 

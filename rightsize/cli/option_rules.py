@@ -37,33 +37,51 @@ TYPED = frozenset(
 )
 """Options that are typed each time."""
 
+_WRITE_STORE = (
+    "analyze", "catalog import", "catalog refresh", "collect", "contain", "demo", "load", "logs", "propose", "prune",
+    "signals", "watch",
+)  # fmt: skip
+"""The commands that write into their store."""
+
 NOT_IN_FOUND_FILE = frozenset(
     {
+        # Where anything is written: results, decisions, temporary files, stores.
+        *("out", "role-out", "picture", "review review", "spill-folder", *(f"{one} db" for one in _WRITE_STORE)),
+        # What keeps a change of Azure safe, and the store that it is measured by.
+        *("rollout *", "rollout db", "contain emergency-access"),
         # Places outside of this machine, and files that are named within a text.
         *("webhook", "spark", "spark-conf", "spark-results", "cloud", "graph-map"),
         # Whom to believe.
-        *("trust-collections", "signers", "signer", "key", "contain-rules", "review by"),
+        *("trust-collections", "signers", "signer", "plan-signers", "plan-signer", "key", "contain-rules", "review by"),
         # What decides a gate, which a pull request could loosen, and what is deleted.
-        *("check *", "verify *", "roles check *", "roles no-new-access *", "roles not-granted *", "prune keep-days"),
+        *("check *", "verify *", "roles check *", "roles no-new-access *", "roles not-granted *", "var-file"),
+        "prune keep-days",
     }
 )
 """Options that a file sets only if the user names that file: a file that was found may be another person's."""
 
 
+GUARDS = frozenset({"plan-signers", "plan-signer"})
+"""Options that only forbid, and change nothing: the environment and a named file may set them for every command."""
+
+
 def is_typed(command: str, option: str) -> bool:
     """Return whether an option of a command is set on the command line alone."""
-    return option not in SHARED_OPTIONS and _is_among(TYPED, command, option)
+    return option not in GUARDS and _is_among(TYPED, command, option)
 
 
 def needs_named_file(command: str, option: str) -> bool:
     """Return whether a file may set an option of a command only if the user named the file."""
-    return option not in SHARED_OPTIONS and _is_among(NOT_IN_FOUND_FILE, command, option)
+    return _is_among(NOT_IN_FOUND_FILE, command, option)
 
 
 def _is_among(names: frozenset[str], command: str, option: str) -> bool:
     words = command.split()
     above = [" ".join(words[:length]) for length in range(1, len(words) + 1)]
-    return option in names or any(f"{one} {last}" in names for one in above for last in (option, "*"))
+    if any(f"{one} {option}" in names for one in above):
+        return True
+    # What all commands take is meant only where it is named with a command.
+    return option not in SHARED_OPTIONS and (option in names or any(f"{one} *" in names for one in above))
 
 
 def options_of(command: Any) -> list[Any]:

@@ -42,6 +42,13 @@ AllRows = Annotated[
     bool, typer.Option("--all", help=f"Show all rows of a table, not only the first {MOST_ROWS}; other formats do.")
 ]
 Output = Annotated[OutputFormat, typer.Option("-o", "--output", help="How to write the result.")]
+VarFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--var-file",
+        help="File of variables of Terraform, as `terraform plan` takes it. Repeatable; the last one wins.",
+    ),
+]
 AsOf = Annotated[
     dt.date | None,
     typer.Option(
@@ -129,6 +136,7 @@ EmergencyAccess = Annotated[
 ]
 
 DEFAULT_FORGET_DAYS = 400
+DEFAULT_ROLE_WORTH = 5_000
 DEFAULT_DB = Path("rightsize.duckdb")
 DEFAULT_PLAN = Path("reports/plan")
 

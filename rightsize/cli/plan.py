@@ -10,10 +10,11 @@ import typer
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.output import write
+from rightsize.cli.plan_options import PlanSigners
 from rightsize.cli.propose import FormChoice
 from rightsize.render import schemas
 from rightsize.render.escape import for_shell
-from rightsize.workflow import deploy, signatures
+from rightsize.workflow import deploy, plan_folder
 
 Decisions = Annotated[
     Path | None, typer.Option("--review", help="File of decisions, from `rightsize review`.", show_default=False)
@@ -28,6 +29,7 @@ def files_(
     out: Annotated[Path, typer.Option("--out", help="Folder to write to; earlier files of rightsize are replaced.")],
     review: Decisions = None,
     *,
+    trusted: PlanSigners,
     common: Common,
 ) -> None:
     """Write the new roles and assignments of a plan for other deployment tools; the files remove nothing.
@@ -36,7 +38,7 @@ def files_(
     out: they take requests to Privileged Identity Management, after its rules. With --review, only accepted proposals
     are written.
     """
-    made = deploy.write_deployment(common.db, folder, out, [form.value for form in forms], review)
+    made = deploy.write_deployment(common.db, folder, out, [form.value for form in forms], review, trusted.asked)
     common.show([{"file": name} for name in made.files], ("file",))
     contents = made.contents
     say(f"wrote {len(contents.roles)} roles and {len(contents.assignments)} assignments to {out}")
@@ -50,6 +52,7 @@ def comment_(
     folder: PlanFolder,
     review: Decisions = None,
     *,
+    trusted: PlanSigners,
     common: Common,
 ) -> None:
     """Write a plan to stdout as a pull request comment: changes, reasons, proof and what may break.
@@ -57,7 +60,7 @@ def comment_(
     The comment keeps to the length that hosts accept. If some changes do not fit, its top says how many. Names come
     from the store.
     """
-    write(deploy.comment_on(common.db, folder, review))
+    write(deploy.comment_on(common.db, folder, review, trusted.asked))
 
 
 @command(output=False)
@@ -73,7 +76,7 @@ def sign_(
     common: Common,
 ) -> None:
     """Sign the chain of hashes of a plan with `ssh-keygen` or `minisign`; `verify --signers` checks the signature."""
-    say(f"signed: {signatures.sign_plan(folder, key)}")
+    say(f"signed: {plan_folder.sign_plan(folder, key)}")
     common.say_next(f"rightsize verify {for_shell(str(folder))} --signers FILE")
 
 

@@ -9,21 +9,23 @@ from typing import Annotated, Any
 
 import typer
 
+from rightsize.analyze.lacks import note_of
 from rightsize.analyze.reasons import sentence
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.options import (
     DEFAULT_PLAN,
+    DEFAULT_ROLE_WORTH,
     EmergencyAccess,
     OutputFormat,
     WindowOptions,
 )
 from rightsize.cli.output import copy_file, short_name, write
+from rightsize.cli.plan_options import PlanSigners
 from rightsize.model.excess import total_excess
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES
 from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.propose.core import options as plan_options
-from rightsize.propose.core.objective import read_weights
 from rightsize.render import excess, next_steps
 from rightsize.render.deploy.files import PLAN_FORMS
 from rightsize.render.escape import for_shell
@@ -91,30 +93,9 @@ def propose(
         typer.Option(
             "--unobservable",
             help="Which other operations stay that no log can show: all (keep); data actions, and what is on resource "
-            "types that the holder or a peer used (touched); none (drop).",
+            "types that the holder used (touched); none (drop).",
         ),
     ] = UnobservableChoice.TOUCHED,
-    lifecycle: Annotated[
-        bool, typer.Option("--lifecycle", help="Also grant update and delete for each used create operation.")
-    ] = False,
-    peers: Annotated[
-        bool,
-        typer.Option(
-            "--peers/--no-peers",
-            help="Also keep what others with the same job used: same role, and same used types or same team.",
-        ),
-    ] = True,
-    wildcards: Annotated[
-        bool,
-        typer.Option(
-            "--wildcards",
-            help="Use wildcards in new roles where they grant nothing more in today's catalogue.",
-        ),
-    ] = False,
-    max_excess: Annotated[
-        int,
-        typer.Option("--max-excess", min=0, help="Number of operations that an existing role may grant beyond need."),
-    ] = 0,
     max_break: Annotated[
         float | None,
         typer.Option(
@@ -131,24 +112,32 @@ def propose(
             "--roles",
             "--max-custom-roles",
             metavar="auto|max|N",
-            help="Number of new custom roles: those worth a role (auto), all (max), or at most N; fewer leave more "
-            "excess.",
+            help="Number of new custom roles: those worth a role (auto), those of all jobs (max), or at most N; fewer "
+            "leave more excess.",
         ),
     ] = "auto",
+    role_worth: Annotated[
+        int,
+        typer.Option(
+            "--role-worth",
+            min=0,
+            metavar="N",
+            help="With `--roles auto`: the live excess that a new role has to save over all its holders.",
+        ),
+    ] = DEFAULT_ROLE_WORTH,
+    split_groups: Annotated[
+        bool,
+        typer.Option(
+            "--split-groups",
+            help="Give operations that only few members of a group use to these members, not to the group.",
+        ),
+    ] = False,
     previous: Annotated[
         Path | None,
         typer.Option(
             "--previous",
             metavar="PLAN",
             help="An earlier plan folder: its new roles stay as long as they are worth half of a new one.",
-        ),
-    ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            "--weights",
-            metavar="TERM=NUMBER,…",
-            help="Minimise a weighted sum of excess, roles, assignments and change, not one after the other.",
         ),
     ] = None,
     grace_days: Annotated[
@@ -159,14 +148,6 @@ def propose(
             help="Keep what was created within the last N days, and always what was created within the window.",
         ),
     ] = 14,
-    direct_assignments: Annotated[
-        bool,
-        typer.Option(
-            "--direct-assignments/--no-direct-assignments",
-            help="Give operations that only few members of a group use to these members, or keep them in the group's "
-            "role.",
-        ),
-    ] = True,
     standing_hours: Annotated[
         float,
         typer.Option(
@@ -219,25 +200,24 @@ def propose(
     ] = None,
     *,
     window: WindowOptions,
+    trusted: PlanSigners,
     common: Common,
 ) -> None:
     """Write a plan of the smallest role assignments that would have allowed the observed use, with proof."""
     options = plan_options.PlanOptions(
         reads=plan_options.Reads(reads.value),
         unobservable=plan_options.Unobservable(unobservable.value),
-        wildcards=wildcards,
-        lifecycle=lifecycle,
-        peers=peers,
-        max_excess=max_excess,
         roles=roles,
-        previous=tuple(plan_folder.read_plan_folder(previous).roles.values()) if previous is not None else (),
-        weights=read_weights(weights) if weights is not None else None,
+        role_worth=role_worth,
+        previous=tuple(plan_folder.read_plan_folder(previous, trusted.asked).roles.values())
+        if previous is not None
+        else (),
         max_break=max_break,
         min_window=window.min_window,
         min_days=window.min_days,
         forget_days=window.forget_days,
         grace_days=grace_days,
-        direct_assignments=direct_assignments,
+        split_groups=split_groups,
         standing_hours=standing_hours,
         separate_layers=separate_layers,
         exclude=tuple(exclude or ()),
@@ -269,6 +249,8 @@ def propose(
         say(line)
     for advice in (*result.plan.advice, *(one for part in result.plan.parts for one in part.advice)):
         say(f"{advice.subject}: {advice.text}", level=0 if advice.subject.startswith("--") else 1)
+    for line in note_of(result.lacks, "the plan has no proposal for access that no listing shows"):
+        say(line)
     for one in result.unmatched:
         say(f"decision on a proposal that no longer exists: {one.proposal}, {one}")
     say(f"wrote {len(result.files)} files to {out}")

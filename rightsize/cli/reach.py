@@ -8,23 +8,27 @@ from typing import Annotated, Any
 
 import typer
 
+from rightsize.analyze.lacks import note_of
 from rightsize.cli.command import Common, command
 from rightsize.cli.layout import terminal_width, wrapped
 from rightsize.cli.narration import say
 from rightsize.cli.output import short_name, write
+from rightsize.cli.plan_options import PlanSigners
 from rightsize.model.errors import UsageError
 from rightsize.render import blast as drawing
 from rightsize.render.escape import for_shell, for_terminal
-from rightsize.workflow import attack_paths, blast, text_files
+from rightsize.workflow import attack_paths, blast, lacks, text_files
 from rightsize.workflow import reach as workflow
 
 _COLUMNS = (
     "subject", "kind", "state", "identities", "resources", "secrets", "subscriptions", "layers", "planes", "cells",
     "own_cells", "takes_tenant", "tenant_steps", "cells_used", "cells_proposed", "identities_proposed", "name",
+    "complete",
 )  # fmt: skip
 _BRIEF = ("name", "state", "tenant_steps", "principals_reached", "secrets", "cells", "cells_proposed")
 _WAYS = ("target", "kind", "name", "certain", "steps")
 _SHOWN = 25
+_UNKNOWN = "whatever is not shown as reached is unknown"
 
 
 @command(rows=True)
@@ -47,6 +51,7 @@ def reach(
         ),
     ] = None,
     *,
+    trusted: PlanSigners,
     common: Common,
 ) -> None:
     """Show what an attacker gains with each principal or machine in any number of steps, today and under the plan."""
@@ -57,9 +62,14 @@ def reach(
     if plan is None and picture is None:
         found = attack_paths.reach_from(common.db, subject, eligible=eligible, note=say)
     else:
-        found, after = blast.blast_from(common.db, subject, plan=plan, eligible=eligible, note=say)
+        found, after = blast.blast_from(
+            common.db, subject, plan=plan, signers=trusted.asked, eligible=eligible, note=say
+        )
         if picture is not None:
             _draw(after, picture)
+    missing = lacks.lacks_of(common.db)
+    for line in note_of(missing, _UNKNOWN):
+        say(line)
     if common.is_table:
         write("".join(_page(found.name, found.document(), after)))
         more = f"reach {for_shell(found.subject)} --picture reach.html" if picture is None else "check"
@@ -67,14 +77,18 @@ def reach(
     else:
         rows = [way | {"steps": "; ".join(f"{s['why']} > {s['to']}" for s in way["steps"])} for way in found.ways]
         drawn = {"after": after["after"], "grid": after["grid"]} if after is not None else {}
-        common.show(rows, _WAYS, document=found.document() | drawn)
+        whole = {"complete": not missing, "lacks": [one.row() for one in missing]}
+        common.show(rows, _WAYS, document=found.document() | drawn | whole)
 
 
 def _show_all(common: Common, *, plan: Path | None, picture: Path | None) -> None:
     """Show every subject, the one with the widest reach first."""
     if plan is not None:
         raise UsageError("`--plan` needs a subject", hint="without `--plan`, the table shows what the last plan leaves")
-    rows = workflow.show_reach(common.db)
+    missing = lacks.lacks_of(common.db)
+    rows = [row | {"complete": not missing} for row in workflow.show_reach(common.db)]
+    for line in note_of(missing, _UNKNOWN):
+        say(line)
     if picture is not None:
         if picture.suffix.lower() != ".svg":
             raise UsageError("`--picture` without a subject takes an .svg file", hint="name a subject for a page")

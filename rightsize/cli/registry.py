@@ -62,6 +62,7 @@ COMMANDS = (
     CommandEntry("reach", "Ask", "Show what an attacker gains with each principal or machine in any number of steps, today and under the plan.", "reach:reach"),
     CommandEntry("agents", "Ask", "List AI agents with owner, sponsor, own and inherited permissions, and where tokens disagree with them.", "agents:agents"),
     CommandEntry("layers", "Ask", "Show principals that can defeat two or more layers of defence in one subscription: granted, used and proposed.", "layers:layers"),
+    CommandEntry("jobs", "Ask", "List the jobs of the tenant: who has each, what all, most and few of them do, and who does what alone.", "jobs:jobs"),
     CommandEntry("report", "Ask", "Write the analysis and the proposals of a plan as one HTML file, which needs no network.", "report:report"),
     CommandEntry("mcp", "Ask", "Answer the questions of AI agents over stdin and stdout (Model Context Protocol); every tool only reads.", "mcp:mcp", FREES_MEMORY),
     CommandEntry("propose", "Plan", "Write a plan of the smallest role assignments that would have allowed the observed use, with proof.", "propose:propose", FREES_MEMORY),

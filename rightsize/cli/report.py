@@ -10,6 +10,7 @@ import typer
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.options import AsOf
+from rightsize.cli.plan_options import PlanSigners
 from rightsize.workflow import report as workflow
 
 COLUMNS = ("file", "bytes", "principals_with_access", "assignments", "proposals", "plan_is_of_this_store")
@@ -37,6 +38,7 @@ def report(
         typer.Option("--forget-days", min=0, help="As for `analyze`. Default: 400, or that of the plan."),
     ] = None,
     *,
+    trusted: PlanSigners,
     common: Common,
 ) -> None:
     """Write the analysis and the proposals of a plan as one HTML file, which needs no network."""
@@ -44,6 +46,7 @@ def report(
         common.db,
         out,
         plan=plan,
+        signers=trusted.asked,
         title=title,
         as_of=as_of,
         min_window=min_window,

@@ -14,6 +14,7 @@ from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.options import DEFAULT_PLAN, Expires, Today, day_or_today
 from rightsize.cli.output import short_name
+from rightsize.cli.plan_options import PlanSigners, SignerName, SignersFile
 from rightsize.model.errors import UsageError
 from rightsize.propose.verify import review_status
 from rightsize.render import summary
@@ -49,11 +50,13 @@ class Decider:
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """The options that say what is decided on: the plan, the file of decisions, and the day."""
+    """The options that say what is decided on: the plan and its signers, the file of decisions, and the day."""
 
     plan: PlanOption = DEFAULT_PLAN
     file: File = DEFAULT_REVIEW
     as_of: Today = None
+    signers: SignersFile = None
+    signer: SignerName = None
 
 
 @command(output=False)
@@ -63,6 +66,7 @@ def walk(
     by: By = None,
     as_of: Today = None,
     *,
+    trusted: PlanSigners,
     common: Common,
 ) -> None:
     """Walk through the open proposals, one a screen, with a key for each decision; `?` shows the keys.
@@ -74,7 +78,7 @@ def walk(
             "cannot ask: stdin is no terminal, or `--no-input` is set",
             hint="use `rightsize review list`, `accept`, `reject`, `defer` or `reopen`",
         )
-    found = workflow.open_review(common.db, plan, file, day_or_today(as_of))
+    found = workflow.open_review(common.db, plan, file, day_or_today(as_of), trusted.asked)
     review_walk.Walk(found, by or workflow.who_am_i()).run()
     _end(found, plan, common)
 
@@ -91,6 +95,7 @@ def list_(
     ] = None,
     as_of: Today = None,
     *,
+    trusted: PlanSigners,
     common: Common,
 ) -> None:
     """Show the state of each proposal, and the totals of the review.
@@ -112,7 +117,7 @@ def list_(
     for one in states or ():
         if one not in review_status.STATES:
             raise UsageError(f"`{one}` is not a state of a proposal", hint=f"states: {', '.join(review_status.STATES)}")
-    found = workflow.open_review(common.db, plan, file, day_or_today(as_of))
+    found = workflow.open_review(common.db, plan, file, day_or_today(as_of), trusted.asked)
     rows = found.rows(states or ())
     decided = bool(states) and not {"open"} & set(states or ())
     shown = [brief(row) for row in rows] if common.is_table else rows
@@ -180,7 +185,13 @@ def reopen(
 
 
 def _open(reviewed: Reviewed, common: Common) -> workflow.Review:
-    return workflow.open_review(common.db, reviewed.plan, reviewed.file, day_or_today(reviewed.as_of))
+    return workflow.open_review(
+        common.db,
+        reviewed.plan,
+        reviewed.file,
+        day_or_today(reviewed.as_of),
+        PlanSigners(reviewed.signers, reviewed.signer).asked,
+    )
 
 
 def _decide(kind: Any, ids: list[str], reason: str, decider: Decider, reviewed: Reviewed, common: Common) -> None:

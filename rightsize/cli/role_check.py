@@ -10,6 +10,7 @@ import typer
 from rightsize.cli.command import Common, command
 from rightsize.cli.exit_codes import ExitCode
 from rightsize.cli.narration import say
+from rightsize.cli.options import VarFiles
 from rightsize.render.escape import for_shell
 from rightsize.workflow import role_check as workflow
 from rightsize.workflow import roles
@@ -52,6 +53,7 @@ def check(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit 3 if it grants what is not held today, or lacks what was used.")
     ] = False,
+    var_file: VarFiles = None,
     *,
     common: Common,
 ) -> None:
@@ -60,7 +62,7 @@ def check(
     The algebra decides for all possible operations. `may lack` are operations that are held today, of which no log says
     whether they are needed.
     """
-    drafted = [roles.read_role(role)]
+    drafted = [roles.read_role(role, variables=var_file or (), must_be_decided=True)]
     found = workflow.check_role(
         common.db, drafted, principal, at or (), beside=beside or (), eligible=eligible, note=say
     )

@@ -12,7 +12,7 @@ import typer
 from rightsize.cli.command import Common, command
 from rightsize.cli.exit_codes import ExitCode
 from rightsize.cli.narration import say
-from rightsize.cli.options import OutputFormat
+from rightsize.cli.options import OutputFormat, VarFiles
 from rightsize.cli.output import write
 from rightsize.model.errors import UsageError
 from rightsize.render import comment
@@ -49,6 +49,7 @@ def contains(
     ] = None,
     big_role: Annotated[str | None, typer.Option("--big-role", help="Name or GUID of the role in BIG.")] = None,
     small_role: Annotated[str | None, typer.Option("--small-role", help="Name or GUID of the role in SMALL.")] = None,
+    var_file: VarFiles = None,
     *,
     common: Common,
 ) -> None:
@@ -61,15 +62,13 @@ def contains(
     if pairs is not None:
         if big or small or big_role or small_role:
             raise UsageError("`--pairs` takes no BIG or SMALL: each of its lines has both")
-        answers = list(workflow.contains_pairs(pairs))
+        answers = list(workflow.contains_pairs(pairs, var_file or ()))
     elif big is None or small is None:
         raise UsageError("two roles are needed", hint="`rightsize roles contains BIG SMALL`, or `--pairs FILE`")
     else:
-        answers = [
-            workflow.contains_answer(
-                workflow.read_role(big, big_role).permissions, workflow.read_role(small, small_role).permissions
-            )
-        ]
+        whole = workflow.read_role(big, big_role, variables=var_file or (), must_be_decided=True)
+        part = workflow.read_role(small, small_role, variables=var_file or ())
+        answers = [workflow.contains_answer(whole.permissions, part.permissions)]
     _show_answers(answers, common, many=pairs is not None)
     if big is not None and small is not None and not (big_role or small_role):
         common.say_next(f"rightsize roles diff {for_shell(big)} {for_shell(small)}")
@@ -86,6 +85,7 @@ def diff(
     one: Annotated[str, typer.Argument(metavar="A", help=f"A role: {_FORMS}.")],
     other: Annotated[str, typer.Argument(metavar="B", help=f"The other role: {_FORMS}.")],
     operations: Catalogue = None,
+    var_file: VarFiles = None,
     *,
     common: Common,
 ) -> None:
@@ -103,7 +103,7 @@ def diff(
         if common.db.exists()
         else None
     )
-    old, new = workflow.read_role(one), workflow.read_role(other)
+    old, new = (workflow.read_role(side, variables=var_file or ()) for side in (one, other))
     only_one, only_other = workflow.diff_roles(old.permissions, new.permissions, catalogue)
     document = {"only_a": only_one.document(), "only_b": only_other.document()}
     rows = [
@@ -133,6 +133,7 @@ def diff(
 def expand(
     role: Annotated[str, typer.Argument(metavar="ROLE", help=f"A role: {_FORMS}.")],
     operations: Catalogue = None,
+    var_file: VarFiles = None,
     *,
     common: Common,
 ) -> None:
@@ -142,7 +143,7 @@ def expand(
     read in favour of the role: Azure does not say whether `/*/` may stand for `/`.
     """
     rows = workflow.expand_role(
-        workflow.read_role(role),
+        workflow.read_role(role, variables=var_file or ()),
         catalogues.read_operations(operations) if operations else catalogues.stored_operations(common.db),
     )
     common.show(rows, ("operation", "plane", "conditional", "depends_on_reading"))
@@ -165,9 +166,11 @@ def convert(
         RoleForm,
         typer.Option("--to", help="The form: json for Resource Manager, arm for a template with it."),
     ],
+    var_file: VarFiles = None,
 ) -> None:
     """Write a role in another form to stdout; it is an error if the form cannot hold the whole role."""
-    write(workflow.convert_role(workflow.read_role(role), to.value))
+    found = workflow.read_role(role, variables=var_file or (), must_be_decided=True)
+    write(workflow.convert_role(found, to.value))
 
 
 def _show_answers(answers: list[dict[str, Any]], common: Common, *, many: bool) -> None:

@@ -14,13 +14,14 @@ from rightsize.cli.collect import Cloud
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.options import EmergencyAccess, Today, day_or_today
+from rightsize.cli.plan_options import PlanSigners, SignersOfPlan
 from rightsize.cli.progress import erase_progress
 from rightsize.model.errors import GateError, UsageError
 from rightsize.render.escape import for_shell
 from rightsize.rollout import bundle as bundles
 from rightsize.rollout import tripwire
 from rightsize.workflow import rollout as workflow
-from rightsize.workflow import rollout_rows, rollout_watch
+from rightsize.workflow import rollout_rows, rollout_watch, signatures
 from rightsize.workflow import rollout_run as run
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the rollout.")]
@@ -100,6 +101,7 @@ def plan_(
         ),
     ] = False,
     *,
+    trusted: PlanSigners,
     common: Common,
 ) -> None:
     """Order a plan into swaps and waves, and check its preconditions. Azure is not asked.
@@ -117,6 +119,7 @@ def plan_(
         order=bundles.Order(tuple(canary or ()), wave_size, tuple(proposal or ()), accept_short_window),
         review=review,
         wave=of_wave,
+        signers=trusted.asked,
     )
     rows = [rollout_rows.describe(swap, made) for swap in made.swaps]
     _show(rows, _PLAN, common, _PLAN_TABLE, document=rollout_rows.bundle_document(made))
@@ -140,6 +143,7 @@ def apply_(
     signer: Signer = None,
     head: HeadHash = None,
     *,
+    trusted: SignersOfPlan,
     common: Common,
 ) -> None:
     """Apply a wave: make new assignments, wait, read them back twice, then remove the old ones.
@@ -162,7 +166,8 @@ def apply_(
         _say_next("apply", folder, common, f" --wave {chosen} --ask --auth {auth or 'cli'}")
         return
     access = _access(auth, cloud, yes, bundle.plan, common.no_input)
-    vouched = replace(access, key=key, signers=signers, signer=signer, head=head)
+    heads = signatures.Signers(signers, signer)
+    vouched = replace(access, key=key, signers=heads, plan_signers=trusted.asked, head=head)
     states = run.apply_wave(folder, chosen, vouched, db=common.db, report_progress=say)
     _show(rollout_rows.states_of(states, bundle, wave=chosen), _STATES, common, _STATES)
     _fail_unless(states, ("done",), f"swaps of wave {chosen} were rolled back or stopped")
@@ -192,7 +197,7 @@ def rollback_(
     bundle = workflow.open_bundle(folder)
     if yes or ask:
         access = _access(auth, cloud, yes, bundle.plan, common.no_input)
-        vouched = replace(access, key=key, signers=signers, signer=signer, head=head)
+        vouched = replace(access, key=key, signers=signatures.Signers(signers, signer), head=head)
         states = run.roll_back(folder, vouched, swaps=swap or (), report_progress=say)
     else:
         states = workflow.swap_states(folder)

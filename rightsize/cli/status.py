@@ -42,6 +42,7 @@ def _page(found: workflow.StoreStatus, width: int, *, all_scopes: bool) -> str:
         ("Window of an analysis", _window(found)),
         ("Stored analysis", _analysis(found)),
         ("Coverage, in days", _coverage(found, all_scopes=all_scopes)),
+        ("Listings of access", _listings(found, all_scopes=all_scopes)),
         ("Inventories, by subscription", _inventories(found, all_scopes=all_scopes)),
         ("Requests of data planes", _requests(found)),
         ("Rejected records", _rejects(found)),
@@ -126,6 +127,22 @@ def _coverage(found: workflow.StoreStatus, *, all_scopes: bool) -> Iterator[str]
                 yield f"      and {len(scopes) - len(shown):,} more; -v names them"
     if not found.coverage:
         yield "  none"
+
+
+def _listings(found: workflow.StoreStatus, *, all_scopes: bool) -> Iterator[str]:
+    """Yield the listings of access that are not complete, each with its command, the dearest kind first."""
+    for _, of_kind in groupby(found.listings, key=lambda one: one.listing):
+        lacks = list(of_kind)
+        yield f"  {lacks[0].words}: {counted(len(lacks), 'listing')} not complete, so {lacks[0].costs}"
+        shown = lacks if all_scopes else lacks[:_FEW]
+        for lack in shown:
+            yield f"    {lack.of}: {lack.why}"
+            if lack.command:
+                yield f"      {lack.command}"
+        if len(lacks) > len(shown):
+            yield f"    and {len(lacks) - len(shown):,} more; -v names them"
+    if not found.listings:
+        yield "  all complete"
 
 
 def _inventories(found: workflow.StoreStatus, *, all_scopes: bool) -> Iterator[str]:

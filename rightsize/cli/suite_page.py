@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rightsize.cli.options import OutputFormat
@@ -33,7 +33,17 @@ COLUMNS = (
     "principals",
     "principals_broken",
     "new_roles",
+    "add_ons",
+    "jobs",
+    "roles_per_job",
+    "job_holders",
+    "foreign",
+    "foreign_risky",
+    "foreign_per_holder",
+    "foreign_checks",
+    "misplaced",
     "strings_median",
+    "strings_p90",
     "strings_max",
     "strings_explained",
     "brier",
@@ -42,7 +52,12 @@ COLUMNS = (
 _OUTCOME = ("plan", "live", "latent", "needs lost", "broken", "denied")
 _EXCESS = ("plan", "live changes", "latent changes", "stay", "live by design", "latent by design")
 EXISTENCE = ("subscription", "there", "absent", "not registered", "unknown", "judged", "waiting", "why")
-_ROLES = ("plan", "new roles", "median", "largest", "explained", "Brier", "expected")
+_ROLES = ("plan", "new roles", "median", "9 in 10", "largest", "explained", "Brier", "expected")
+_JOBS = ("plan", "roles", "add-ons", "a job", "foreign", "risky", "a holder", "checks", "misplaced")
+_FOUND = ("tenant", "planted", "inferred", "rand_index")
+_CURVE = ("new roles", "excess", "assignments")
+_POINTS = 12
+"""A curve with more points than this is thinned out on the page."""
 CALIBRATION = ("chance", "proposals", "expected", "bound", "broke", "observed", "95 % interval")
 
 
@@ -76,8 +91,9 @@ def show_suite(result: SuiteResult) -> None:
         "\nnew roles, and the strings in each\n\n"
     )
     show([_roles(row) for row in rows], _ROLES, OutputFormat.TABLE)
+    write("\nexplained: strings that were observed, that read, or whose type exists there\n")
+    _show_jobs(result, rows)
     write(
-        "\nexplained: strings that were observed, that read, or whose type exists there\n"
         "\ntypes of resources by what is known of them, and assignments that absent types\n"
         "decide, or that wait for something to come\n\n"
     )
@@ -85,6 +101,51 @@ def show_suite(result: SuiteResult) -> None:
     write(f"\ncalibration of the break probability for {result.setting}, logged operations\n\n")
     show([calibrated(row) for row in result.calibration()], CALIBRATION, OutputFormat.TABLE)
     write("\n" + "\n".join(describe_scores(result.scores())) + "\n")
+
+
+def _show_jobs(result: SuiteResult, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write how the new roles fit the planted jobs, how the inferred jobs do, and the curve of roles against excess."""
+    write(f"\nnew roles by the {rows[0]['jobs']} planted jobs of which a log shows a change\n\n")
+    show([_by_job(row) for row in rows], _JOBS, OutputFormat.TABLE)
+    write(
+        "\nroles: without add-ons, whose changes are all risky; foreign: operations that a\n"
+        "holder gets of jobs that it does not have, and did not use, the risky ones, and\n"
+        "the number a holder; checks: the same of checks inside a write; misplaced: what\n"
+        "an own job does in one environment, and its holder gets elsewhere too\n"
+        "\nplanted and inferred jobs, and the adjusted Rand index of (holder, change)\n\n"
+    )
+    show([one.row() for one in result.jobs], _FOUND, OutputFormat.TABLE)
+    for name, points in result.curves.items():
+        write(f"\n{name}: excess left by the number of new roles, for {result.setting}\n\n")
+        show([_point(one) for one in _thinned(points)], _CURVE, OutputFormat.TABLE)
+
+
+def _by_job(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "plan": row["plan"],
+        "roles": row["new_roles"] - row["add_ons"],
+        "add-ons": row["add_ons"],
+        "a job": _decimal(row["roles_per_job"]),
+        "foreign": row["foreign"],
+        "risky": row["foreign_risky"],
+        "a holder": _decimal(row["foreign_per_holder"]),
+        "checks": row["foreign_checks"],
+        "misplaced": row["misplaced"],
+    }
+
+
+def _decimal(number: float | None) -> str:
+    return "" if number is None else f"{number:.2f}"
+
+
+def _point(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {"new roles": one["custom_roles"], "excess": one["excess"], "assignments": one["assignments"]}
+
+
+def _thinned(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return at most `_POINTS` of some points, the first and the last among them."""
+    last = min(len(points), _POINTS) - 1
+    return [points[number * (len(points) - 1) // max(1, last)] for number in range(last + 1)]
 
 
 def _outcome(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,6 +184,7 @@ def _roles(row: Mapping[str, Any]) -> dict[str, Any]:
         "plan": row["plan"],
         "new roles": row["new_roles"],
         "median": row["strings_median"],
+        "9 in 10": row["strings_p90"],
         "largest": row["strings_max"],
         "explained": percent(row["strings_explained"]),
         "Brier": row["brier"],

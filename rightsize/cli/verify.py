@@ -12,6 +12,7 @@ import typer
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.output import first_rows, write
+from rightsize.cli.plan_options import PlanSigners
 from rightsize.render.escape import for_shell, for_terminal
 from rightsize.workflow import verify as workflow
 
@@ -27,15 +28,6 @@ class Prover(StrEnum):
 @command(rows=True)
 def verify(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan folder, or its plan.json.")],
-    signers: Annotated[
-        Path | None,
-        typer.Option(
-            "--signers", help="Accepted signers: a file of OpenSSH's allowed signers, or a public key of minisign."
-        ),
-    ] = None,
-    signer: Annotated[
-        str | None, typer.Option("--signer", metavar="NAME", help="Name of the signer among OpenSSH's allowed signers.")
-    ] = None,
     prover: Annotated[
         Prover | None,
         typer.Option(
@@ -45,6 +37,7 @@ def verify(
         ),
     ] = None,
     *,
+    trusted: PlanSigners,
     common: Common,
 ) -> None:
     """Prove a plan again on today's store, and refuse it if it is stale.
@@ -55,7 +48,7 @@ def verify(
     differs from the chain of hashes beside the plan. With --prover, exit code 3 also means that the solver found one of
     our answers about roles wrong, and exit code 6 that it could not decide one.
     """
-    result = workflow.verify_plan(common.db, plan, signers=signers, signer=signer, with_solver=prover is Prover.SMT)
+    result = workflow.verify_plan(common.db, plan, signers=trusted.asked, with_solver=prover is Prover.SMT)
     if common.is_table:
         write("".join(_lines(result.rows, every=common.every)))
     else:

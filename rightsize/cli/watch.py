@@ -17,6 +17,7 @@ from rightsize.cli.command import Common, command
 from rightsize.cli.narration import complain, say
 from rightsize.cli.options import DEFAULT_FORGET_DAYS, ForgetDays, MinDays, OutputFormat, TrustCollections, WholeWindow
 from rightsize.cli.output import show, write
+from rightsize.cli.plan_options import PlanSigners
 from rightsize.model.errors import RightsizeError, UsageError
 from rightsize.render import watch as watch_lines
 from rightsize.watch import conclude, containment, delivery, run
@@ -85,6 +86,7 @@ def watch(
     sources: SourceOptions,
     trust_collections: TrustCollections = False,
     output: Annotated[WatchFormat, typer.Option("-o", "--output", help="How to write changes.")] = WatchFormat.JSONL,
+    trusted: PlanSigners,
     common: Common,
 ) -> None:
     """Load new data, compare it with the last pass, and report each change exactly once.
@@ -101,7 +103,9 @@ def watch(
     if contain_rules is not None and contain is None:
         raise UsageError("`--contain-rules` needs `--contain DIR`")
     clock = throttle.Clock()
-    question = conclude.WatchSettings(tuple(automation or ()), tuple(applied or ()), min_window, forget_days, min_days)
+    question = conclude.WatchSettings(
+        tuple(automation or ()), tuple(applied or ()), trusted.asked, min_window, forget_days, min_days
+    )
     outlets = run.Outlets(_shower(output), out, tuple(delivery.read_webhook(text) for text in webhook or ()))
     gather = None
     if collect is not None:

@@ -34,8 +34,9 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
     Raises:
         InputError: A value is not what it should be; the message names its key.
     """
-    started = _moment(manifest, "started", optional=True)
-    _moment(manifest, "finished", optional=True)
+    started = _moment(manifest, "started")
+    if manifest.get("finished") is not None:
+        _moment(manifest, "finished")
     question = manifest.get("question")
     if question is not None:
         _check(question, {"until": _is_text, "days": _is_count, "raw": _is_flag}, "question")
@@ -49,7 +50,7 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
     covers = manifest.get("covers", [])
     if not isinstance(covers, list):
         raise InputError("`covers` is not a list")
-    newest = (started or dt.datetime.now(dt.UTC)).date() + _AHEAD
+    newest = started.date() + _AHEAD
     for item in covers:
         _check(item, {"source": _is_word, "scope": _is_text, "first": _is_text, "last": _is_text}, "covers")
         first, last = (_day(item[name], newest) for name in ("first", "last"))
@@ -100,13 +101,9 @@ def _check(value: object, wanted: Mapping[str, Check], where: str) -> None:
             raise InputError(f"`{where}.{name}` is not what it should be" if where else f"`{name}` is not right")
 
 
-def _moment(
-    record: Mapping[str, Any], name: str, *, optional: bool = False, newest: dt.date = dt.date.max - _AHEAD
-) -> dt.datetime | None:
+def _moment(record: Mapping[str, Any], name: str, *, newest: dt.date = dt.date.max - _AHEAD) -> dt.datetime:
     """Return a time of the years that Azure has logs of; by default it only leaves room for a clock that is ahead."""
     text = record.get(name)
-    if text is None and optional:
-        return None
     try:
         moment = dt.datetime.fromisoformat(text if isinstance(text, str) else "")
     except ValueError:

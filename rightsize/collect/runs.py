@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from rightsize.collect.listing import CollectionRequest
 from rightsize.collect.pages import JOURNAL, KIND, MANIFEST, PAGES, Progress, Run
 from rightsize.collect.seals import is_sealed_here
 from rightsize.model.errors import InputError
+from rightsize.model.file_reading import hash_of_found, open_found
 from rightsize.rbac.text import fold
 from rightsize.store.listings import GRANT_SOURCES, Listing
 
@@ -39,9 +40,9 @@ class Covered:
 def is_run(folder: Path) -> bool:
     """Return whether a folder is a run."""
     try:
-        with (folder / MANIFEST).open("rb") as file:
+        with os.fdopen(open_found(folder, MANIFEST), "rb") as file:
             return KIND.encode() in file.read(1024)
-    except OSError:
+    except (InputError, OSError):
         return False
 
 
@@ -51,7 +52,7 @@ def find_runs(folder: Path) -> list[Path]:
         return [folder]
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and is_run(path))
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink() and is_run(path))
 
 
 def question_answer(question: CollectionRequest) -> dict[str, Any]:
@@ -80,11 +81,11 @@ def unfinished_run(folder: Path, asked: Mapping[str, Any]) -> Path | None:
     for path in reversed(find_runs(folder)):
         manifest = Run.read(path).manifest
         same = all(manifest.get(name) == asked[name] for name in ("cloud", "tenant_id"))
-        before, now = dict(manifest["question"]), dict(asked["question"])
-        before.pop("until")
-        now.pop("until")
+        before, now = dict(manifest.get("question") or {}), dict(asked["question"])
+        before.pop("until", None)
+        now.pop("until", None)
         if same and before == now:
-            return None if manifest["finished"] else path
+            return None if manifest.get("finished") else path
     return None
 
 
@@ -117,9 +118,8 @@ def read_earlier(folder: Path, asked: Mapping[str, Any]) -> Earlier:
     held: set[tuple[str, str]] = set()
     for path in find_runs(folder):
         run = Run.read(path)
-        if (
-            any(run.manifest.get(name) != asked[name] for name in ("cloud", "tenant_id"))
-            or not run.manifest["finished"]
+        if any(run.manifest.get(name) != asked[name] for name in ("cloud", "tenant_id")) or not run.manifest.get(
+            "finished"
         ):
             continue
         held |= {key for key, unit in run.units.items() if "@" in unit.key and unit.state == "complete"}
@@ -250,6 +250,23 @@ class CollectedInventory:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectedAccess:
+    """A listing of access: of assignments or definitions at one scope, or of the members of one group.
+
+    Attributes:
+        source: One of `ACCESS_SOURCES`.
+        query: The request that was made.
+        read_on: When the collection started, UTC.
+        problem: Why it is not complete; empty if it is.
+    """
+
+    source: str
+    query: str
+    read_on: dt.datetime
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Loadable:
     """The parts of a run to load.
 
@@ -259,6 +276,7 @@ class Loadable:
         notes: Notes for a person.
         listings: Its listings of grants.
         inventories: Its listings of resources and providers.
+        access: Its listings of access.
         is_own: Whether this machine collected it, so that its word counts.
     """
 
@@ -267,12 +285,14 @@ class Loadable:
     notes: tuple[str, ...]
     listings: tuple[Listing, ...] = ()
     inventories: tuple[CollectedInventory, ...] = ()
+    access: tuple[CollectedAccess, ...] = ()
     is_own: bool = True
 
     def without_its_word(self) -> Loadable:
         """Return the same pages, of which nobody says that anything is complete."""
         listings = tuple(replace(one, is_complete=False) for one in self.listings)
-        return replace(self, covers=(), listings=listings, inventories=())
+        access = tuple(one for one in self.access if one.problem)
+        return replace(self, covers=(), listings=listings, inventories=(), access=access)
 
 
 def open_loadable(folder: Path, raw: Collection[str], known: Collection[str]) -> Loadable:
@@ -292,7 +312,7 @@ def open_loadable(folder: Path, raw: Collection[str], known: Collection[str]) ->
     for unit in run.units.values():
         for file in unit.files:
             path = run.unit_folder(unit) / file.name
-            if _hash_of(path, folder) != file.sha256:
+            if hash_of_found(folder, path.relative_to(folder).as_posix()) != file.sha256:
                 raise InputError(
                     f"`{path}` was changed after it was collected", hint="collect again into another folder"
                 )
@@ -305,17 +325,9 @@ def open_loadable(folder: Path, raw: Collection[str], known: Collection[str]) ->
     names = sorted({unit.source for unit in run.units.values() if unit.files})
     pages = tuple(folder / PAGES / name for name in names if name not in raw)
     is_own = is_sealed_here(run.manifest, folder / JOURNAL)
-    return Loadable(pages, covers, tuple(_notes(run)), tuple(_listings(run)), tuple(_inventories(run)), is_own)
-
-
-def _hash_of(path: Path, folder: Path) -> str:
-    """Return the SHA-256 of a page file; raises InputError unless it is a regular file of the folder itself."""
-    try:
-        if path.is_symlink() or not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
-            raise InputError(f"`{path}` is missing, or no file of the collection", hint="collect again")
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"`{path}` cannot be read: {error.strerror or error}") from error
+    return Loadable(
+        pages, covers, tuple(_notes(run)), tuple(_listings(run)), tuple(_inventories(run)), tuple(_access(run)), is_own
+    )
 
 
 def _inventories(run: Run) -> Iterator[CollectedInventory]:
@@ -324,7 +336,7 @@ def _inventories(run: Run) -> Iterator[CollectedInventory]:
     Nothing is said of a collection whose reader is unknown, since its rights decide what a listing can have.
     """
     reader = fold(str(run.manifest.get("principal_id") or ""))
-    finished = run.manifest["finished"]
+    finished = run.manifest.get("finished")
     for unit in run.units.values():
         if unit.source not in INVENTORY_SOURCES or not reader:
             continue
@@ -341,6 +353,33 @@ def _inventories(run: Run) -> Iterator[CollectedInventory]:
             _utc(run.manifest["started"]),
             _utc(finished) if finished else None,
             tuple((run.unit_folder(unit) / file.name, file.rows) for file in unit.files),
+            problem,
+        )
+
+
+ACCESS_SOURCES: Mapping[str, str] = {
+    "role_assignments": "GET {}/providers/Microsoft.Authorization/roleAssignments",
+    "role_eligibility_instances": "GET {}/providers/Microsoft.Authorization/roleEligibilityScheduleInstances",
+    "role_definitions": "GET {}/providers/Microsoft.Authorization/roleDefinitions",
+    "deny_assignments": "GET {}/providers/Microsoft.Authorization/denyAssignments",
+    "group_members": "GET /groups/{}/members",
+    "transitive_members": "GET /groups/{}/transitiveMembers",
+}
+"""The sources that an answer about access rests on, with the request for one scope or group."""
+
+
+def _access(run: Run) -> Iterator[CollectedAccess]:
+    """Yield the listings of access, each with why it is not complete; what is gone has none."""
+    for unit in run.units.values():
+        if unit.source not in ACCESS_SOURCES or unit.state == "gone":
+            continue
+        problem = ""
+        if unit.state != "complete" or unit.lost:
+            problem = unit.reason or next(iter(unit.lost), "the collection is not finished")
+        yield CollectedAccess(
+            unit.source,
+            ACCESS_SOURCES[unit.source].format((unit.scope or unit.key).rstrip("/")),
+            _utc(run.manifest["started"]),
             problem,
         )
 
@@ -370,11 +409,11 @@ def _listings(run: Run) -> Iterator[Listing]:
     for (source, place), units in sorted(found.items()):
         files = tuple(str(run.unit_folder(unit) / file.name) for unit in units for file in unit.files)
         is_complete = all(unit.state == "complete" and not unit.lost for unit in units)
-        yield Listing(source, place, taken_on, files, is_complete and bool(run.manifest["finished"]))
+        yield Listing(source, place, taken_on, files, is_complete and bool(run.manifest.get("finished")))
 
 
 def _notes(run: Run) -> Iterator[str]:
-    if not run.manifest["finished"]:
+    if not run.manifest.get("finished"):
         yield f"the collection `{run.folder}` is not finished: continue it with `rightsize collect`"
     for unit in run.units.values():
         if unit.state in (None, "incomplete"):

@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from rightsize.model.errors import InputError
+from rightsize.model.file_reading import LARGE, read_found, stands_in
 from rightsize.model.state_folder import state_folder
 
 SEAL = "seal"
@@ -38,15 +40,16 @@ def is_sealed_here(manifest: Mapping[str, Any], journal: Path) -> bool:
 
 def _seal(key: bytes, manifest: Mapping[str, Any], journal: Path) -> str:
     said = {name: value for name, value in manifest.items() if name != SEAL}
-    content = journal.read_bytes() if journal.exists() else b""
+    is_there = stands_in(journal.parent, journal.name)
+    content = read_found(journal.parent, journal.name, most=LARGE) if is_there else b""
     text = json.dumps(said, sort_keys=True).encode() + b"\n" + hashlib.sha256(content).hexdigest().encode()
     return hmac.new(key, text, "sha256").hexdigest()
 
 
 def _key(*, make: bool) -> bytes | None:
     path = state_folder() / "collections.key"
-    with suppress(OSError):
-        found = path.read_bytes()
+    with suppress(InputError):
+        found = read_found(path.parent, path.name)
         if len(found) == _BYTES:
             return found
     if not make:
@@ -61,6 +64,6 @@ def _key(*, make: bool) -> bytes | None:
         with suppress(FileExistsError):
             os.link(fresh, path)
         fresh.unlink()
-        return path.read_bytes()
-    except OSError:
+        return read_found(path.parent, path.name)
+    except (InputError, OSError):
         return None

@@ -71,8 +71,11 @@ def routes(tenant: SampleTenant) -> list[Route]:
     found += [
         Route(scope, name, _OTHERS[index % len(_OTHERS)], 0, last) for index, (scope, name) in enumerate(by_name[6:])
     ]
-    groups = [scope for scope in tenant.scopes if scope.kind == "management_group"]
-    return [*found, *(Route(group.scope, "management-groups", "rest", 0, last) for group in groups[1:2])]
+    groups = [
+        (scope.scope, scope.scope.rsplit("/", 1)[1]) for scope in tenant.scopes if scope.kind == "management_group"
+    ]
+    # The root group sends no log.
+    return [*found, *(Route(scope, f"management-group-{name}", "rest", 0, last) for scope, name in groups[1:])]
 
 
 def outside_silence(tenant: SampleTenant, rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Generate staff beyond the cast: teams with a resource group, people, a pipeline and an identity each."""
+"""Generate staff beyond the cast: teams with a job, a resource group, people, a pipeline and an identity each."""
 
 from __future__ import annotations
 
@@ -10,28 +10,18 @@ from typing import Any
 from rightsize.demo.catalogue import Role, read_data
 from rightsize.demo.hashing import below, guid
 from rightsize.demo.people import DOMAIN, Cast
-from rightsize.demo.rare_activity import NEW_IN_A_CYCLE, SEASONS, SELDOM, case_of, seldom_work, stirring_days
+from rightsize.demo.rare_activity import NEW_IN_A_CYCLE, SEASONS, case_of, seldom_work, stirring_days
 from rightsize.demo.spec import MIN_PRINCIPALS, MIN_SUBSCRIPTIONS, TenantSpec
+from rightsize.demo.team_jobs import TeamJob, job_of
 from rightsize.demo.tenant import Habit, HabitKind, Principal, PrincipalKind, SampleGrant, SampleScope
 
 TEAM_SIZE = 12
 _SMALL = 5
 """The largest team size without any assignment besides the usual ones."""
+_IDLE, _MOST = 4, 5
+"""One in `_IDLE` people does nothing, and the others lack one in `_MOST` parts of their job."""
 _MANAGEMENT_GROUP = "avh-landingzones"
 
-# (operation, type and name below the resource group, cadence, rate), all within Contributor.
-_WORK = (
-    ("Microsoft.Web/sites/restart/Action", "Microsoft.Web/sites/{app}", "weekday", 0.4),
-    ("Microsoft.Web/sites/config/Write", "Microsoft.Web/sites/{app}/config/appsettings", "weekday", 0.3),
-    ("Microsoft.Compute/virtualMachines/restart/action", "Microsoft.Compute/virtualMachines/{vm}", "weekly", 1.0),
-    ("Microsoft.Compute/virtualMachines/start/action", "Microsoft.Compute/virtualMachines/{vm}", "weekday", 0.5),
-    ("Microsoft.Compute/disks/write", "Microsoft.Compute/disks/{vm}-data", "monthly", 1.0),
-    ("Microsoft.Resources/deployments/write", "Microsoft.Resources/deployments/{app}", "weekly", 1.0),
-    ("Microsoft.Insights/metricAlerts/write", "Microsoft.Insights/metricAlerts/{app}-slow", "monthly", 1.0),
-    ("Microsoft.Storage/storageAccounts/write", "Microsoft.Storage/storageAccounts/{store}", "monthly", 1.0),
-    ("Microsoft.Network/networkSecurityGroups/write", "Microsoft.Network/networkSecurityGroups/{app}", "monthly", 1.0),
-    ("Microsoft.Sql/servers/databases/write", "Microsoft.Sql/servers/{app}/databases/main", "weekly", 1.0),
-)
 _RELEASE = (
     ("Microsoft.Resources/deployments/write", "Microsoft.Resources/deployments/release"),
     ("Microsoft.Web/sites/write", "Microsoft.Web/sites/{app}"),
@@ -102,6 +92,7 @@ class _Team:
         self._names["store"] = f"stteam{index + 1:03d}"
         self._subscription = subscription
         self._group = f"{subscription}/resourceGroups/rg-team-{index + 1:03d}"
+        self._job: TeamJob = job_of(spec, index)
 
     def found(self, size: int) -> None:
         """Add `size` principals: the group first, then a pipeline and an identity, then people."""
@@ -118,7 +109,7 @@ class _Team:
         people = [self._person(number) for number in range(size - 3 - alone)]
         for number, person in enumerate(people):
             self._work(person, grant)
-            for one in seldom_work(self._spec, self._index, number):
+            for one in seldom_work(self._spec, self._index, number, self._job):
                 self._habit(
                     person,
                     one.operation,
@@ -157,28 +148,30 @@ class _Team:
         return self._principal("user", f"{first} {last}", 3 + number)
 
     def _work(self, person: Principal, grant: SampleGrant) -> None:
-        start = below(len(_WORK), self._spec.seed, person.principal_id)
-        for step in range(below(4, self._spec.seed, "habits", person.principal_id)):
-            operation, below_group, cadence, rate = _WORK[(start + step * 3) % len(_WORK)]
-            self._habit(person, operation, self._full(below_group), "logged", cadence, rate, grant)
+        """Let a person do most parts of the team's job; one in four does none."""
+        if not below(_IDLE, self._spec.seed, "idle", person.principal_id):
+            return
+        for part in self._job.parts:
+            if below(_MOST, self._spec.seed, "part", person.principal_id, part.operation):
+                scope = self._full(part.below_group)
+                self._habit(person, part.operation, scope, "logged", part.cadence, part.rate, grant)
 
-    def _seasonal(self, number: int, what: str, cadence: str, operation: str, below_group: str) -> None:
+    def _seasonal(self, number: int, what: str, cadence: str, operation: str, more: str, below_group: str) -> None:
         """Add an application that works by the calendar, and now and then does something more."""
         app = self._principal("app", f"{what}-{self._names['app']}", 3 + number)
         grant = self._grant(app, "Contributor", self._group, what)
         self._habit(app, operation, self._full(below_group), "logged", cadence, 1.0, grant)
-        more, there = SELDOM[below(len(SELDOM), self._spec.seed, what, self._index)]
-        self._habit(app, more, self._full(there), "logged", cadence, NEW_IN_A_CYCLE, grant, by_lot=True)
+        self._habit(app, more, self._full(below_group), "logged", cadence, NEW_IN_A_CYCLE, grant, by_lot=True)
 
     def _idle(self, person: Principal) -> None:
         """Add an assignment of one person that is unused, except perhaps on some days."""
         grant = self._grant(person, "Contributor", self._subscription, "spare")
         stirring = stirring_days(self._spec, self._index)
         if stirring is not None:
-            operation, below_group, _, _ = _WORK[below(len(_WORK), self._spec.seed, "spare", self._index)]
-            scope = self._full(below_group).replace("/resourceGroups/rg-", "/resourceGroups/rg-spare-")
+            part = self._job.parts[below(len(self._job.parts), self._spec.seed, "spare", self._index)]
+            scope = self._full(part.below_group).replace("/resourceGroups/rg-", "/resourceGroups/rg-spare-")
             first, last = stirring
-            self._habit(person, operation, scope, "logged", "weekday", 1.0, grant, first_ago=first, last_ago=last)
+            self._habit(person, part.operation, scope, "logged", "weekday", 1.0, grant, first_ago=first, last_ago=last)
 
     def _habit(
         self,

@@ -13,38 +13,33 @@ from typing import Literal
 
 from rightsize.demo.hashing import below
 from rightsize.demo.spec import TenantSpec
-
-# (operation, type and name below the resource group), all within Contributor.
-SELDOM = (
-    ("Microsoft.Web/sites/stop/Action", "Microsoft.Web/sites/{app}"),
-    ("Microsoft.Web/sites/backup/Action", "Microsoft.Web/sites/{app}"),
-    ("Microsoft.Compute/virtualMachines/deallocate/action", "Microsoft.Compute/virtualMachines/{vm}"),
-    ("Microsoft.Compute/virtualMachines/extensions/write", "Microsoft.Compute/virtualMachines/{vm}/extensions/agent"),
-    ("Microsoft.Compute/snapshots/write", "Microsoft.Compute/snapshots/{vm}"),
-    ("Microsoft.Compute/disks/delete", "Microsoft.Compute/disks/{vm}-data"),
-    ("Microsoft.Insights/actionGroups/Write", "Microsoft.Insights/actionGroups/{app}"),
-    ("Microsoft.Network/publicIPAddresses/write", "Microsoft.Network/publicIPAddresses/{app}"),
-    ("Microsoft.Sql/servers/firewallRules/write", "Microsoft.Sql/servers/{app}/firewallRules/office"),
-    ("Microsoft.Automation/automationAccounts/runbooks/write", "Microsoft.Automation/automationAccounts/{app}"),
-)
+from rightsize.demo.team_jobs import TeamJob
 
 Case = Literal["", "month_end", "drill", "rotation", "silent", "unused"]
 _CASES: tuple[Case, ...] = ("month_end", "drill", "rotation", "silent", "silent", "unused", "unused", "", "", "", "")
-# Assignments that follow the calendar: name of the holder, cadence, operation and place.
+# Assignments that follow the calendar: name of the holder, cadence, operation, one more that comes now and then, place.
 SEASONS = {
     "month_end": (
         "closing",
         "month_end",
         "Microsoft.Sql/servers/databases/export/action",
+        "Microsoft.Sql/servers/databases/import/action",
         "Microsoft.Sql/servers/{app}/databases/main",
     ),
     "drill": (
         "drill",
         "four_weekly",
         "Microsoft.Sql/servers/databases/failover/action",
+        "Microsoft.Sql/servers/databases/restorePoints/action",
         "Microsoft.Sql/servers/{app}/databases/main",
     ),
-    "rotation": ("rotate", "monthly", "Microsoft.Web/certificates/Write", "Microsoft.Web/certificates/{app}"),
+    "rotation": (
+        "rotate",
+        "monthly",
+        "Microsoft.Web/certificates/Write",
+        "Microsoft.Web/certificates/Delete",
+        "Microsoft.Web/certificates/{app}",
+    ),
 }
 NEW_IN_A_CYCLE = 0.15
 """Chance that a cycle has an operation that the other cycles lack."""
@@ -68,15 +63,16 @@ def case_of(spec: TenantSpec, team: int) -> Case:
     return _CASES[below(len(_CASES), spec.seed, "case", team)]
 
 
-def seldom_work(spec: TenantSpec, team: int, person: int) -> Iterator[Occasion]:
-    """Yield the rare operations of a member of a team; half of the teams have none."""
+def seldom_work(spec: TenantSpec, team: int, person: int, job: TeamJob) -> Iterator[Occasion]:
+    """Yield the rare operations of a member of a team, all of its job; half of the teams have none."""
     restless = below(4, spec.seed, "restless", team)
     if restless < 2 or (restless == 2 and person) or person % 2:
         return
-    first = below(len(SELDOM), spec.seed, "seldom", team, person)
-    for number in range(1 + below(restless, spec.seed, "seldom number", team, person) // 2):
+    first = below(len(job.seldom), spec.seed, "seldom", team, person)
+    many = 1 + below(restless, spec.seed, "seldom number", team, person) // 2
+    for number in range(min(many, len(job.seldom))):
         share = below(1000, spec.seed, "seldom rate", team, person, number) / 1000
-        operation, below_group = SELDOM[(first + 3 * number) % len(SELDOM)]
+        operation, below_group = job.seldom[(first + number) % len(job.seldom)]
         yield Occasion(operation, below_group, _LEAST * _SPREAD**share)
 
 

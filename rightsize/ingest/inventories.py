@@ -17,6 +17,7 @@ from rightsize.ingest.log_windows import LogWindow, read_windows
 from rightsize.ingest.named_files import find_reader, tenants_of
 from rightsize.ingest.unfiltered import Asked, read_query
 from rightsize.ingest.vouched import DeclaredReading, Vouched, add_vouched, insert_rows, read_vouched
+from rightsize.model.access_listings import BY_SOURCE
 
 _LISTINGS = {RESOURCES: "resource_list", PROVIDERS: "providers"}
 _COMMANDS = {
@@ -41,6 +42,14 @@ _ROW = {
 _MOST_NOTES = 8
 _NO_FILE = -1
 """The number in `stage_files` of no file, for a listing that has none."""
+
+
+def file_problem(said: Vouched, file: LoadedFile | None) -> str | None:
+    """Return why a listing is not whole by what is said of it or by its file, in one sentence; None if it is."""
+    if said.error or not said.complete:
+        return _incomplete(said)
+    # A collection holds its pages against what it wrote when it is opened.
+    return None if said.vouched_by == "collection" else _difference(said, file)
 
 
 def refuse_other_tenants(con: duckdb.DuckDBPyConnection) -> None:
@@ -100,7 +109,8 @@ def stage_inventories(
         file = None if file_id is None else files.get(file_id)
         if said.vouched_by == MANIFEST:
             problem = _difference(said, file) or (None if said.complete else _incomplete(said))
-            if problem:
+            # Notes on listings of access stand by themselves, with what their lack costs.
+            if problem and said.kind not in BY_SOURCE:
                 differing.setdefault((_manifest_name(said, files), said.path), problem)
             declared.append((said, file))
         # A listing of one type shows what exists, as one without a statement does.

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import duckdb
 
+from rightsize.ingest.entities.refusals import REFUSAL
 from rightsize.ingest.logs import LogCounts, file_id
 from rightsize.ingest.sources import SourceFile
 from rightsize.model.wording import counted
@@ -32,10 +33,12 @@ def notes_on_staged(
     for status, records in sorted(counts.unknown_statuses.most_common(_WORDS_TOLD)):
         yield f"{records:,} records of the Activity Log have the unknown status `{status}`"
     names = {part // file_id(1, 0): file.name for part, (file, _, _) in parts.items()}
+    refused = {part // file_id(1, 0) for part, (_, source, _) in parts.items() if source == REFUSAL}
     for number, error in con.execute(
         "SELECT file_no, any_value(error) FROM ingest_pages WHERE error IS NOT NULL GROUP BY 1"
     ).fetchall():
-        yield f"`{names.get(number, '')}` is the result of a query that failed in part: {error}"
+        if number not in refused:
+            yield f"`{names.get(number, '')}` is the result of a query that failed in part: {error}"
     for listing, places, records in con.execute(_BROKEN_LISTINGS).fetchall():
         named = f"listing of {listing}" if places == 1 else f"{places:,} listings of {listing}"
         rejected = f"{counted(records, 'record')} rejected"

@@ -13,13 +13,14 @@ from typing import IO
 
 import duckdb
 
+from rightsize.ingest.access_listings import stage_access_listings
 from rightsize.ingest.copies import Copies, is_unpacked
 from rightsize.ingest.digests import Digests
 from rightsize.ingest.entities import ENTITY_SHAPES
 from rightsize.ingest.entities.manifests import MANIFEST
 from rightsize.ingest.inventories import refuse_other_tenants, stage_inventories, vouch_for_others
 from rightsize.ingest.joined import MOST_JOINED, is_small
-from rightsize.ingest.loaded_files import loaded_files, read_facts
+from rightsize.ingest.loaded_files import LoadedFile, loaded_files, read_facts
 from rightsize.ingest.log_schemas import SOURCES
 from rightsize.ingest.log_windows import LogWindow
 from rightsize.ingest.logs import NO_LOG, LogCounts, file_id, forget_readings, stage_logs
@@ -30,6 +31,7 @@ from rightsize.ingest.readers import Batch, describe_parquet, parted
 from rightsize.ingest.recognise import Recognised, recognise
 from rightsize.ingest.records import read_whole
 from rightsize.ingest.reference import create_reference_tables
+from rightsize.ingest.related_listings import stage_related_listings
 from rightsize.ingest.shapes import Shape
 from rightsize.ingest.signals_in_logs import stage_signals
 from rightsize.ingest.sources import Scratch, SourceFile, open_sources
@@ -66,10 +68,18 @@ class StagedFile:
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
-    """The result of `stage`: the files in order, notes for a person, and the days of logs that manifests declare."""
+    """The result of `stage`.
+
+    Attributes:
+        files: The files in order.
+        notes: Notes for a person.
+        lacking: Notes on listings of access that are not complete, the dearest first.
+        windows: The days of logs that manifests declare.
+    """
 
     files: tuple[StagedFile, ...]
     notes: tuple[str, ...]
+    lacking: tuple[str, ...] = ()
     windows: tuple[LogWindow, ...] = ()
 
 
@@ -150,8 +160,11 @@ def _stage_files(
             counts.read[found.file.number, found.log] = 0
     for (number, log), read in counts.read.items():
         parts[file_id(number, list(SOURCES).index(log))] = (by_number[number], SOURCES[log], read)
-    notes, windows = _stage_inventories(con, recognised, parts, declared)
-    return replace(_report(con, parts, digests, counts, notes), windows=tuple(windows))
+    stage_related_listings(con)
+    loaded = _files_spoken_of(con, recognised, parts, declared)
+    notes, windows = _stage_inventories(con, loaded, declared)
+    lacking = stage_access_listings(con, loaded)
+    return replace(_report(con, parts, digests, counts, notes), lacking=tuple(lacking), windows=tuple(windows))
 
 
 def _stage_manifests(
@@ -190,18 +203,25 @@ def _create_tables(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(CREATE_VOUCHED)
 
 
-def _stage_inventories(
+def _files_spoken_of(
     con: duckdb.DuckDBPyConnection,
     recognised: Sequence[Recognised],
     parts: Mapping[int, tuple[SourceFile, str, int]],
     declared: DeclaredReading | None,
-) -> tuple[list[str], list[LogWindow]]:
-    """Stage what listings prove; return notes for a person, and the days of logs that manifests declare."""
+) -> dict[int, LoadedFile]:
+    """Return the files with what was staged of them; none where nobody says anything of a file."""
     if declared is None and not has_vouched(con):
-        return [], []
+        return {}
     refuse_other_tenants(con)
     files = loaded_files(recognised, parts)
     read_facts(con, files)
+    return files
+
+
+def _stage_inventories(
+    con: duckdb.DuckDBPyConnection, files: Mapping[int, LoadedFile], declared: DeclaredReading | None
+) -> tuple[list[str], list[LogWindow]]:
+    """Stage what listings prove; return notes for a person, and the days of logs that manifests declare."""
     notes = [] if declared is None else list(vouch_for_others(con, files.values(), declared))
     more, windows = stage_inventories(con, files)
     return notes + more, windows

@@ -20,6 +20,7 @@ from typing import IO
 
 from rightsize.ingest.encoding import HEAD_OF_ENCODING, Compression, compression_of, read_head, to_utf8
 from rightsize.model.errors import InputError
+from rightsize.model.file_reading import parts_of_given, parts_of_stream
 
 # An archive may unpack to this many bytes, or to this many times its own size if that is more. Deflate reaches at most
 # 1,032 times, logs about 20; an archive that claims more is built to fill a disk.
@@ -27,6 +28,8 @@ UNPACKED_AT_LEAST = 1 << 30
 _UNPACKED_TIMES = 200
 _MAX_NESTING = 2
 _CHUNK = 1 << 20
+_MOST_STREAMED = 1 << 36
+"""Most bytes of a pipe or of stdin, which are copied before they are read."""
 _NAMES_OF_PLACE = 3
 # DuckDB expands these in file names, and treats `name://` as a remote file.
 _PATTERN_LETTERS = "*?[]{}"
@@ -136,14 +139,14 @@ def _find(paths: Sequence[str | Path], scratch: Scratch, stdin: IO[bytes] | None
         path = Path(given)
         try:
             if name == "-":
-                yield _Found("stdin", _keep(stdin or sys.stdin.buffer, scratch), True)
+                parts = parts_of_stream(stdin or sys.stdin.buffer, "stdin", most=_MOST_STREAMED)
+                yield _Found("stdin", _keep(parts, scratch), True)
             elif path.is_dir():
                 yield from (_Found(_shown(file), file, False) for file in files_in(path))
             elif stat.S_ISREG(path.stat().st_mode):
                 yield _Found(name, path, True)
             else:
-                with path.open("rb") as pipe:
-                    yield _Found(name, _keep(pipe, scratch), True)
+                yield _Found(name, _keep(parts_of_given(path, most=_MOST_STREAMED), scratch), True)
         except FileNotFoundError as error:
             raise InputError(f"`{name}` does not exist") from error
         except (OSError, ValueError) as error:
@@ -151,7 +154,7 @@ def _find(paths: Sequence[str | Path], scratch: Scratch, stdin: IO[bytes] | None
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder and its subfolders that are not hidden, sorted by name.
+    """Yield the regular files of a folder and its subfolders that are not hidden, sorted by name; links are left out.
 
     Raises:
         OSError: A folder cannot be read.
@@ -164,8 +167,14 @@ def files_in(folder: Path) -> Iterator[Path]:
         folders[:] = sorted((name for name in folders if not _is_hidden(name)), key=os.fsencode)
         for name in sorted(names, key=os.fsencode):
             path = Path(root, name)
-            if not _is_hidden(name) and path.is_file():
+            if not _is_hidden(name) and stat.S_ISREG(path.lstat().st_mode):
                 yield path
+
+
+def links_in(folder: Path) -> list[Path]:
+    """Return the links to files in a folder and its subfolders that are not hidden, which `files_in` leaves out."""
+    every = (Path(root, name) for root, _, names in os.walk(folder) for name in names if not _is_hidden(name))
+    return sorted(path for path in every if path.is_symlink())
 
 
 def _is_hidden(name: str) -> bool:
@@ -177,10 +186,10 @@ def _shown(path: str | Path) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def _keep(stream: IO[bytes], scratch: Scratch) -> Path:
+def _keep(parts: Iterable[bytes], scratch: Scratch) -> Path:
     path = scratch.new_path()
     with path.open("wb") as copy:
-        shutil.copyfileobj(stream, copy, _CHUNK)
+        copy.writelines(parts)
     return path
 
 

@@ -11,17 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from rightsize.analyze.lacks import Lack
 from rightsize.mcp.answers import Answer
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.wording import counted
 from rightsize.store.sandbox import run_statement
 from rightsize.workflow import access, status
 from rightsize.workflow.explain import explain
+from rightsize.workflow.jobs import find_jobs
 from rightsize.workflow.logs import read_missing
 from rightsize.workflow.next_steps import next_of
 from rightsize.workflow.proposals import list_proposals
 from rightsize.workflow.role_check import RoleVerdict, check_role
 from rightsize.workflow.role_sources import roles_of_bytes
+from rightsize.workflow.roles import decided
+from rightsize.workflow.signatures import ANYBODY, Signers
 from rightsize.workflow.tenant_access import AccessQuestion
 
 Document = Mapping[str, Any]
@@ -35,7 +39,6 @@ _FIRST = ("groups", "assignments", "scores", "verdicts", "used", "used_earlier",
 """Those that are shown where none is asked for."""
 _LARGEST_ROLE = 200_000
 """Bytes of a drafted role."""
-_NO_DENIES = "no listing of deny assignments is loaded: less may be allowed than this says"
 _OPTION = (
     "item", "title", "rank", "share", "excess", "operations", "assignments", "needs", "gb_per_month", "price_per_month",
     "currency", "licence", "decides_on", "commands",
@@ -59,56 +62,56 @@ class Questions:
         plan: The plan folder; no question names another.
         rows: The most rows of a list in an answer, and of a statement of `sql`.
         seconds: The most time for an answer, and for a statement of `sql`, in seconds.
+        signers: Whose signature the plan must have.
     """
 
     db: Path
     plan: Path
     rows: int
     seconds: float
+    signers: Signers = ANYBODY
 
     def can(self, principal: str, operation: str, scope: str, plane: str | None) -> Answer:
         """Return whether a principal may perform an operation at a scope."""
-        answers = access.can(self.db, [AccessQuestion(principal, operation, scope, plane)], with_gaps=True)
+        answers = access.can(self.db, [AccessQuestion(principal, operation, scope, plane)], of_named=True)
         row = answers.rows[0]
-        unknown: list[str] = []
-        if row["unknown"]:
-            unknown = [row["unknown"]]
-        elif row["allowed"] == "no" and not row["denied_by"]:
-            unknown = answers.gaps
-        answer = access.UNKNOWN if unknown else row["allowed"]
+        answer = row["allowed"]
         document = {
             "answer": answer,
-            "why_unknown": unknown,
+            "why_unknown": _why(row),
             **{name: row[name] for name in ("principal_id", "operation", "scope", "plane")},
             "because": row["because"],
             "denied_by": row["denied_by"],
             "depends_on_reading": row["depends_on_reading"],
             "names": dict(answers.names),
-            "notes": [*answers.notes, *_on_denies(answers)],
+            "notes": answers.notes,
         }
-        return Answer(f"The answer is {answer}{': `why_unknown` says why' if unknown else ''}.", document)
+        why = ": `why_unknown` says why" if answer == access.UNKNOWN else ""
+        return Answer(f"The answer is {answer}{why}.", document)
 
     def who_can(self, operation: str, scope: str, plane: str | None) -> Answer:
         """Return the principals that may perform an operation at a scope."""
-        answers = access.who_can(self.db, operation, scope, plane=plane, with_gaps=True)
-        notes = list(dict.fromkeys([*answers.notes, *answers.gaps, *_on_denies(answers)]))
+        answers = access.who_can(self.db, operation, scope, plane=plane)
+        known = [row for row in answers.rows if row["allowed"] != access.UNKNOWN]
+        why = [said for row in answers.rows for said in _why(row)]
         document = {
             "operation": operation,
             "scope": scope,
-            "count": len(answers.rows),
-            "is_complete": not answers.gaps,
+            "count": len(known),
+            "is_complete": not why,
+            "why_unknown": why,
             "principals": [
                 {
                     **{name: row[name] for name in ("principal_id", "principal_type", "name", "plane")},
                     "answer": row["allowed"],
                     "because": row["because"],
                 }
-                for row in answers.rows
+                for row in known
             ],
-            "notes": notes,
+            "notes": answers.notes,
         }
-        more = "" if not answers.gaps else " Others may: `notes` says what is not loaded."
-        return Answer(f"{counted(len(answers.rows), 'principal')} may do this by what is loaded.{more}", document)
+        more = " It is unknown who else may: `why_unknown` says why." if why else ""
+        return Answer(f"{counted(len(known), 'principal')} may do this by what is loaded.{more}", document)
 
     def explain(self, principal: str, sections: Sequence[Section] | None) -> Answer:
         """Return what is known about one principal."""
@@ -130,7 +133,7 @@ class Questions:
 
     def next_steps(self, wave: int | None) -> Answer:
         """Return the changes of the plan in the order in which to make them."""
-        found = next_of(self.db, self.plan, names_db=True).document(wave)
+        found = next_of(self.db, self.plan, names_db=True, signers=self.signers).document(wave)
         return Answer(f"The plan has {counted(len(found['steps']), 'step')} here, the best first.", found)
 
     def logs(self) -> Answer:
@@ -152,9 +155,19 @@ class Questions:
 
     def proposals(self, principal: str | None, kind: str | None, proposal: str | None) -> Answer:
         """Return proposals of the plan."""
-        found = list_proposals(self.db, self.plan, principal=principal, kind=kind, proposal=proposal)
+        found = list_proposals(
+            self.db, self.plan, principal=principal, kind=kind, proposal=proposal, signers=self.signers
+        )
         number = counted(len(found["proposals"]), "proposal")
         return Answer(f"{number}. A person decides on them: `rightsize review`.", found)
+
+    def jobs(self, job: str | None) -> Answer:
+        """Return the jobs of the tenant, or one with its operations and holders."""
+        notes: list[str] = []
+        found = find_jobs(self.db, note=notes.append)
+        rows = found.rows() if job is None else [found.one(job)]
+        document = {"jobs": rows, "notes": notes}
+        return Answer(f"{counted(len(rows), 'job')}: what its holders share, and what one does alone.", document)
 
     def sql(self, statement: str, parameters: Mapping[str, Any] | None) -> Answer:
         """Return the rows of one reading statement."""
@@ -178,7 +191,7 @@ class Questions:
         if len(text) > _LARGEST_ROLE:
             raise UsageError(f"the role has {len(text):,} bytes, and the limit is {_LARGEST_ROLE:,}")
         notes: list[str] = []
-        drafted = roles_of_bytes(text, "the role")
+        drafted = tuple(map(decided, roles_of_bytes(text, "the role")))
         found = check_role(
             self.db,
             drafted,
@@ -194,5 +207,8 @@ class Questions:
         return Answer(f"{found['verdict']}: {_MEANINGS[found['verdict']]}.{more}", found)
 
 
-def _on_denies(answers: access.Answers) -> list[str]:
-    return [] if answers.has_denies else [_NO_DENIES]
+def _why(row: Document) -> list[str]:
+    """Return why an answer is unknown: the listings to blame, or the name that nothing knows."""
+    if row["lacks"]:
+        return [Lack(**lack).text for lack in row["lacks"]]
+    return [row["unknown"]] if row["unknown"] else []

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from rightsize.model.errors import UsageError
 from rightsize.store.connection import require_file
+from rightsize.workflow.signatures import Signers
 
 
-def serve(db: Path, plan: Path, *, rows: int, seconds: float) -> None:
+def serve(db: Path, plan: Path, signers: Signers, *, rows: int, seconds: float) -> None:
     """Answer questions about a store and a plan, read-only.
 
     stdout carries the protocol alone; everything else that is written there meanwhile goes to stderr.
@@ -16,6 +17,7 @@ def serve(db: Path, plan: Path, *, rows: int, seconds: float) -> None:
     Args:
         db: The store.
         plan: The plan folder; it need not exist before somebody asks for the plan.
+        signers: Whose signature the plan must have.
         rows: The most rows of a list in an answer.
         seconds: The most time for an answer, in seconds.
 
@@ -34,4 +36,4 @@ def serve(db: Path, plan: Path, *, rows: int, seconds: float) -> None:
     require_file(db)
     from rightsize.mcp.questions import Questions  # noqa: PLC0415  imports frames
 
-    build_server(Questions(db, plan, rows, seconds)).run("stdio")
+    build_server(Questions(db, plan, rows, seconds, signers)).run("stdio")

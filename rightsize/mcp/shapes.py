@@ -58,7 +58,10 @@ class WhoCan(Answered):
     operation: str
     scope: str
     count: Annotated[int, Field(description="How many there are by what is loaded; groups beside their members.")]
-    is_complete: Annotated[bool, Field(description="False where more may be able: `notes` says what is not loaded.")]
+    is_complete: Annotated[bool, Field(description="False where more may be able: `why_unknown` says why.")]
+    why_unknown: Annotated[
+        list[str], Field(description="The listings that are not complete, each with the command that gets it.")
+    ]
     principals: Annotated[
         list[Row], Field(description="Each with `answer` (yes, conditional, eligible) and `because`.")
     ]
@@ -109,6 +112,15 @@ class Proposals(Answered):
     content_hash: str
     proposals: Annotated[list[Row], Field(description="One for each assignment of today; `keep` changes nothing.")]
     roles: Annotated[list[Row], Field(description="The new roles of the one proposal that was asked for.")]
+
+
+class Jobs(Answered):
+    """The jobs of the tenant."""
+
+    jobs: Annotated[
+        list[Row], Field(description="Each with `holders` (ids) and `operations`; the one asked for in detail.")
+    ]
+    notes: list[str]
 
 
 class Rows(Answered):

@@ -18,11 +18,10 @@ from pydantic import Field
 from rightsize.mcp import shapes
 from rightsize.mcp.answers import Answer, bounded, error_document, text_of
 from rightsize.mcp.questions import Questions, Section
-from rightsize.model.errors import InputError, RightsizeError, UsageError
+from rightsize.model.errors import RightsizeError, UsageError
 from rightsize.model.proposal_kinds import PROPOSAL_KINDS
-from rightsize.store.limits import explain_damage
 
-NAMES = ("can", "who_can", "explain", "next_steps", "logs", "proposals", "sql", "check_role")
+NAMES = ("can", "who_can", "explain", "next_steps", "logs", "proposals", "jobs", "sql", "check_role")
 """The tools, which are the methods of `Tools` with these names."""
 
 Principal = Annotated[
@@ -119,6 +118,21 @@ class Tools:
         """
         return await self._answered(lambda: self._questions.proposals(principal, kind, proposal))
 
+    async def jobs(
+        self,
+        job: Annotated[
+            str | None, Field(description="Only this one, by name or a part of it: it comes with its operations.")
+        ] = None,
+    ) -> Annotated[CallToolResult, shapes.Jobs]:
+        """Show the jobs of the tenant: groups of changes that the same principals use, members of groups singly.
+
+        `all`, `most` and `few` count operations by the part of the holders that used them. For one job, `uses` has its
+        operations and `members` its holders: `alone_operations` nobody else of the job used, `own_operations` are
+        beyond all jobs of the holder. It says what was done in the window, never what is allowed. Reads of Azure
+        Resource Manager are in no log and in no job.
+        """
+        return await self._answered(lambda: self._questions.jobs(job))
+
     async def sql(
         self,
         statement: Annotated[
@@ -195,11 +209,6 @@ class Tools:
             return _refused(UsageError(f"no answer within {seconds:g} s", hint=hint))
         except RightsizeError as error:
             return _refused(error)
-        except Exception as error:
-            damage: InputError | None = explain_damage(error)
-            if damage is None:
-                raise
-            return _refused(damage)
         finally:
             given_up.set()
         return CallToolResult(

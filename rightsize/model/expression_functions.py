@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from rightsize.model.expression_values import LONGEST, Unknown, as_text, same
+from rightsize.model.expression_scope import Unknown
+from rightsize.model.expression_values import LONGEST, as_text, same
 
 NO_VALUE = Unknown("", "")
 """The result of a call that is not computed here, such as `replace` with a regular expression: it is unknown."""

@@ -7,92 +7,14 @@ members beside known ones. So a role is read although its id or a scope is unkno
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from rightsize.model.errors import InputError
-from rightsize.model.expression_tokens import DEEPEST, Language, Node
+from rightsize.model.expression_scope import Names, Scope, Unknown
+from rightsize.model.expression_tree import DEEPEST, Language, Node
 
-STEPS = 300_000
-"""The most steps of the evaluation of a file: no template of roles needs a hundredth."""
 LONGEST = 100_000
 """The most items of a list, and characters of a text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """A value that only a deployment knows.
-
-    Attributes:
-        cause: The innermost expression without a value.
-        shown: What stands for it in a name.
-        is_missing: Whether there is no such member, so that `try` goes on.
-    """
-
-    cause: str
-    shown: str
-    is_missing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Values that are looked up by name, such as `var` and `local` of Terraform."""
-
-    read: Callable[[str], object]
-
-
-@dataclass(slots=True)
-class Work:
-    """The steps that are left for a file, and the present depth of nesting."""
-
-    steps: int = STEPS
-    depth: int = 0
-
-
-@dataclass(slots=True)
-class Evaluated:
-    """Values by name, each of which is evaluated once."""
-
-    known: dict[str, object] = field(default_factory=dict)
-    open: set[str] = field(default_factory=set)
-
-    def once(self, key: str, read: Callable[[], object]) -> object:
-        """Return a known value, or read it; raise InputError where it refers to itself."""
-        if key in self.open:
-            raise InputError(f"`{key}` refers to itself")
-        if key not in self.known:
-            self.open.add(key)
-            self.known[key] = read()
-            self.open.discard(key)
-        return self.known[key]
-
-
-Functions = Mapping[str, Callable[..., object]]
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Where an expression stands: the names and functions that it may use.
-
-    Attributes:
-        language: Its language.
-        look_up: Returns the value of a name, `Unknown` where there is none.
-        functions: The functions by name, in lower case where the language ignores case.
-        structural: The names of functions that take lists with unknown members.
-        work: The work left; shared by all scopes of a file.
-        names: The names of loops around it.
-    """
-
-    language: Language
-    look_up: Callable[[str], object]
-    functions: Functions
-    structural: frozenset[str]
-    work: Work = field(default_factory=Work)
-    names: Mapping[str, object] = field(default_factory=dict)
-
-    def within(self, names: Mapping[str, object]) -> Scope:
-        """Return the scope inside a loop."""
-        return Scope(self.language, self.look_up, self.functions, self.structural, self.work, {**self.names, **names})
 
 
 def unknown_in(value: object) -> Unknown | None:
@@ -125,6 +47,17 @@ def evaluate(node: Node, scope: Scope) -> Any:
     if isinstance(found, (str, list)) and len(found) > LONGEST:
         raise InputError(f"an expression makes more than any role definition has: `{node.text[:80]}`")
     return found
+
+
+def decide(condition: Node, scope: Scope) -> Any:
+    """Return the value of a condition; where the file does not decide it, the side that is looked at."""
+    certain = evaluate(condition, scope.certain or scope)
+    if not isinstance(certain, Unknown):
+        return certain
+    value = evaluate(condition, scope) if scope.certain else certain
+    if scope.work.sides is None:
+        return value
+    return scope.work.side(condition, certain.cause, value is not False and value != "false")
 
 
 def _unknown(node: Node, cause: Unknown | None = None) -> Unknown:
@@ -168,10 +101,19 @@ def as_text(value: object) -> str:
 
 def _member(node: Node, scope: Scope) -> object:
     inner, name, is_safe = node.parts
-    base = evaluate(inner, scope)
+    base = _only_member(inner, name, scope) or evaluate(inner, scope)
     if isinstance(base, Unknown):
         return _through(node, base, inner)
     return _at(node, base, name, is_safe, scope)
+
+
+def _only_member(node: Node, name: str, scope: Scope) -> dict[str, object] | None:
+    """Return an object that is written out with the one member that is taken of it; None for another expression."""
+    if node.kind != "object" or any(key is None or key.kind != "value" for key, _ in node.parts[0]):
+        return None
+    fold = str if scope.language is Language.TERRAFORM else str.lower
+    pairs = [(key.parts[0], value) for key, value in node.parts[0] if fold(as_text(key.parts[0])) == fold(name)]
+    return {name: evaluate(pairs[-1][1], scope)} if pairs else None
 
 
 def _index(node: Node, scope: Scope) -> object:
@@ -293,7 +235,7 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], object]] = {
 
 def _conditional(node: Node, scope: Scope) -> object:
     condition, chosen, otherwise = node.parts
-    value = evaluate(condition, scope)
+    value = decide(condition, scope)
     if isinstance(value, Unknown):
         return _unknown(node, value)
     return evaluate(chosen if _truth(value) else otherwise, scope)
@@ -343,7 +285,7 @@ def _for(node: Node, scope: Scope) -> object:
     found: list[tuple[object, object]] = []
     for inner in scopes_of_loop(names, collection, scope):
         if condition is not None:
-            kept = evaluate(condition, inner)
+            kept = decide(condition, inner)
             if isinstance(kept, Unknown):
                 return _unknown(node, kept)
             if not _truth(kept):
@@ -389,6 +331,8 @@ def _call(node: Node, scope: Scope) -> object:
     if function is None:
         return _unknown(node)
     values = [evaluate(argument, scope) for argument in arguments]
+    if name == "filter" and len(arguments) == 2 and arguments[1].kind == "lambda":
+        values[1] = _lambda(arguments[1], scope, decide)
     if is_spread and isinstance(values[-1], list):
         values = [*values[:-1], *values[-1]]
     cause = next((value for value in values if isinstance(value, Unknown)), None)
@@ -411,11 +355,11 @@ def _try(node: Node, arguments: Iterable[Node], scope: Scope, only_whether: bool
     return _missing(node)
 
 
-def _lambda(node: Node, scope: Scope) -> object:
+def _lambda(node: Node, scope: Scope, read: Callable[[Node, Scope], object] = evaluate) -> object:
     names, body = node.parts
 
     def call(*values: object) -> object:
-        return evaluate(body, scope.within(dict(zip(names, values, strict=False))))
+        return read(body, scope.within(dict(zip(names, values, strict=False))))
 
     return call
 
@@ -437,4 +381,5 @@ _KINDS: dict[str, Callable[[Node, Scope], object]] = {
     "for": _for,
     "call": _call,
     "lambda": _lambda,
+    "unread": lambda node, _: _unknown(node),
 }

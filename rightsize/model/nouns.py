@@ -42,7 +42,10 @@ class PermissionBlock:
 
 @dataclass(frozen=True, slots=True)
 class RoleDefinition:
-    """An Azure RBAC role. `role_definition_id` is the dashed lower-case GUID, or empty where a file has none."""
+    """An Azure RBAC role. `role_definition_id` is the dashed lower-case GUID, or empty where a file has none.
+
+    `is_decided` is false where conditions of a template decide what it grants; it has the blocks of all sides then.
+    """
 
     role_definition_id: Folded
     role_name: str
@@ -50,6 +53,7 @@ class RoleDefinition:
     role_type: Literal["BuiltInRole", "CustomRole"] = "CustomRole"
     description: str = ""
     assignable_scopes: tuple[str, ...] = ()
+    is_decided: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

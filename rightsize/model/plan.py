@@ -124,12 +124,14 @@ class Proposal:
 class PlannedRole:
     """A custom role that the plan introduces, with the evidence for each of its strings.
 
-    `slug` names its files: the role's name in lower-case letters, digits and dashes.
+    `slug` names its files: the role's name in lower-case letters, digits and dashes. `job` is the key of the job whose
+    role it is, or empty; a plan that was read does not have it.
     """
 
     definition: RoleDefinition
     slug: str
     evidence: Mapping[str, Any]
+    job: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +209,10 @@ class Plan:
         advice: Steps that only people can take.
         replay: How many distinct calls of the window end in which way under it.
         verdicts: How many granted operations have which verdict, over all assignments.
-        optimum: How good the choice of scopes and roles is: the result, the proved bound, and the gap between.
         reads: The value of `--reads`, and the cost of each value: operations that stay without evidence, and the
             sensitive ones among them.
-        curve: What fewer new roles would cost in excess: points with `custom_roles`, `excess`, `lower_bound` and
-            `assignments`, most roles first.
+        curve: What fewer new roles would cost in excess: points with `custom_roles`, `excess` and `assignments`, most
+            roles first.
         separation: With `--separate-layers`, who defeats several layers of defence without the split and with it, the
             cost of the split, and what stays standing; empty without.
         names: Display names of principals and roles by id, and of subscriptions and management groups by scope; they
@@ -229,7 +230,6 @@ class Plan:
     advice: tuple[Advice, ...]
     replay: Mapping[str, int] = field(default_factory=dict)
     verdicts: Mapping[str, int] = field(default_factory=dict)
-    optimum: Mapping[str, Any] = field(default_factory=dict)
     reads: Mapping[str, Any] = field(default_factory=dict)
     curve: tuple[Mapping[str, Any], ...] = ()
     separation: Mapping[str, Any] = field(default_factory=dict)

@@ -108,7 +108,7 @@ CHANCES = Table(
     "one row per proposal with a chance of breaking: how it was estimated",
     (
         key("proposal_id", TEXT, "id of the proposal"),
-        Column("basis", TEXT, "used, unused, silent or seasonal"),
+        Column("basis", TEXT, "used, unused, silent, seasonal, or unlogged: no log would show its use"),
         Column("expected", REAL, "the chance"),
         Column("bound", REAL, "its upper bound"),
         Column("operations", INT, "operations at a place that were new in the window"),

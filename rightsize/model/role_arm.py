@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from rightsize.model.errors import InputError
+from rightsize.model.expression_arm import parse_arm
 from rightsize.model.expression_functions import ARM_FUNCTIONS, ARM_STRUCTURAL
-from rightsize.model.expression_tokens import Language
-from rightsize.model.expression_values import Evaluated, Scope, Unknown, Work, evaluate
-from rightsize.model.expressions import parse_expression
+from rightsize.model.expression_scope import Evaluated, Scope, Unknown, Work
+from rightsize.model.expression_tree import Language
+from rightsize.model.expression_values import decide, evaluate
 from rightsize.model.nouns import RoleDefinition
-from rightsize.model.role_templates import ROLE_TYPE, UnknownValueError, items_of_loop, make_role, may_be_made
+from rightsize.model.role_templates import ROLE_TYPE, UnknownValueError, items_of_loop, make_role, roles_of_all_sides
 
 DEEPEST = 20
 """The most templates within one another."""
@@ -33,17 +35,37 @@ def arm_roles(template: Fields) -> Iterator[RoleDefinition]:
         InputError: What a role grants cannot be known before its deployment, or a template is linked.
     """
     work = Work()
-    yield from _roles(template, {use: _Template(template, use, work) for use in (True, False)}, 0)
+    values = _values(template, work)
+    for resource in _resources(template):
+        yield from roles_of_all_sides(work, partial(_of_resource, resource, values, 0))
+
+
+def _values(
+    template: Fields, work: Work, given: Mapping[bool, Mapping[str, object]] | None = None
+) -> Mapping[bool, _Template]:
+    """Return the values of a template with the defaults of parameters, and without; a nested one is given some."""
+    certain = _Template(template, False, work, given[False] if given is not None else None)
+    with_defaults = _Template(template, True, work, given[True] if given is not None else None, certain)
+    return {True: with_defaults, False: certain}
 
 
 @dataclass(slots=True)
 class _Template:
-    """The values of a template; `uses_defaults` tells whether parameters have their defaults or are unknown."""
+    """The values of a template.
+
+    Attributes:
+        template: The template.
+        uses_defaults: Whether parameters have their defaults or are unknown.
+        work: The work left.
+        given: The parameters that a nested template is called with; None for the outermost one.
+        certain: The same with parameters unknown; None if it is that.
+    """
 
     template: Fields
     uses_defaults: bool
     work: Work
     given: Mapping[str, object] | None = None
+    certain: _Template | None = None
     evaluated: Evaluated = field(default_factory=Evaluated)
 
     def value(self, raw: object, loops: Mapping[str, int]) -> Any:
@@ -82,13 +104,25 @@ class _Template:
             turns = range(_turns(count, f"the loop `{name}`"))
             yield name, [self.value(fields.get("input"), {**loops, name.lower(): turn}) for turn in turns]
 
+    def _copied(self, copy: Any) -> object:
+        return dict(self._copies([copy], {}))[copy["name"]]
+
+    def _once(self, kind: str, name: str, read: Callable[[], object]) -> object:
+        return self.evaluated.once(f"{kind}('{name}')".lower(), self.work, read)
+
     def _text(self, raw: str, loops: Mapping[str, int]) -> object:
         if not (raw.startswith("[") and raw.endswith("]")):
             return raw
         if raw.startswith("[["):
             return raw[1:]
-        found = evaluate(parse_expression(raw[1:-1], Language.ARM), self._scope(loops))
+        found = evaluate(parse_arm(raw[1:-1]), self._scope(loops))
         return Unknown(found.cause, raw, found.is_missing) if isinstance(found, Unknown) else found
+
+    def decided(self, raw: object, loops: Mapping[str, int]) -> Any:
+        """Return the value of a condition, or the side of it that is looked at."""
+        if not isinstance(raw, str) or not raw.startswith("[") or raw.startswith("[["):
+            return self.value(raw, loops)
+        return decide(parse_arm(raw[1:-1]), self._scope(loops))
 
     def _scope(self, loops: Mapping[str, int]) -> Scope:
         functions: dict[str, Callable[..., object]] = {
@@ -97,44 +131,57 @@ class _Template:
             "variables": self._variable,
             "copyindex": lambda *arguments: _copy_index(loops, *arguments),
         }
-        return Scope(Language.ARM, lambda name: Unknown(name, name), functions, ARM_STRUCTURAL, self.work)
+        certain = self.certain._scope(loops) if self.certain else None
+        return Scope(
+            Language.ARM, lambda name: Unknown(name, name), functions, ARM_STRUCTURAL, self.work, certain=certain
+        )
 
     def _parameter(self, name: str) -> object:
         unknown = Unknown(f"parameters('{name}')", f"[parameters('{name}')]")
         if self.given is not None and name.lower() in self.given:
             return self.given[name.lower()]
         declared = _lower(_lower(self.template.get("parameters")).get(name.lower()))
-        if "defaultvalue" not in declared or not self.uses_defaults:
+        if "defaultvalue" not in declared or not (self.uses_defaults or self.given is not None):
             return unknown
-        return self.evaluated.once(f"parameters('{name}')".lower(), lambda: self.value(declared["defaultvalue"], {}))
+        return self._once("parameters", name, partial(self.value, declared["defaultvalue"], {}))
 
     def _variable(self, name: str) -> object:
         variables = self.template.get("variables")
         variables = variables if isinstance(variables, Mapping) else {}
-        key = f"variables('{name}')".lower()
         for one, raw in variables.items():
             if one.lower() == name.lower() and one.lower() != "copy":
-                return self.evaluated.once(key, lambda raw=raw: self.value(raw, {}))  # type: ignore[misc]
+                return self._once("variables", name, partial(self.value, raw, {}))
         for copy in variables.get("copy") or []:
             if str(_lower(copy).get("name")).lower() == name.lower():
-                return self.evaluated.once(key, lambda copy=copy: dict(self._copies([copy], {}))[copy["name"]])  # type: ignore[misc]
+                return self._once("variables", name, partial(self._copied, copy))
         return Unknown(f"variables('{name}')", f"[variables('{name}')]")
+
+
+def _resources(template: Fields) -> list[Any]:
+    resources = template.get("resources") or []
+    return list(resources.values()) if isinstance(resources, Mapping) else resources
 
 
 def _roles(template: Fields, values: Mapping[bool, _Template], depth: int) -> Iterator[RoleDefinition]:
     if depth > DEEPEST:
         raise InputError("templates are nested deeper than any deployment")
-    resources = template.get("resources") or []
-    for resource in resources.values() if isinstance(resources, Mapping) else resources:
-        if not isinstance(resource, Mapping) or resource.get("existing") is True:
-            continue
-        kind = _kind(resource, values)
-        is_role = kind == ROLE_TYPE or kind.endswith("/providers/roledefinitions")
-        if is_role or kind == "microsoft.resources/deployments":
-            for loops in _turns_of(resource, values):
-                yield from _role(resource, values, loops) if is_role else _nested(resource, values, loops, depth)
-        if isinstance(resource.get("resources"), (list, Mapping)):
-            yield from _roles({"resources": resource["resources"]}, values, depth + 1)
+    for resource in _resources(template):
+        yield from _of_resource(resource, values, depth)
+
+
+def _of_resource(resource: object, values: Mapping[bool, _Template], depth: int) -> Iterator[RoleDefinition]:
+    """Yield the roles of a resource of any type, of the template in it, and of the resources below it."""
+    if not isinstance(resource, Mapping) or resource.get("existing") is True:
+        return
+    kind = _kind(resource, values)
+    is_role = kind == ROLE_TYPE or kind.endswith("/providers/roledefinitions")
+    if is_role or kind == "microsoft.resources/deployments":
+        for loops in _turns_of(resource, values):
+            if not values[True].decided(resource.get("condition", True), loops):
+                continue
+            yield from [_role(resource, values, loops)] if is_role else _nested(resource, values, loops, depth)
+    if isinstance(resource.get("resources"), (list, Mapping)):
+        yield from _roles({"resources": resource["resources"]}, values, depth + 1)
 
 
 def _kind(resource: Fields, values: Mapping[bool, _Template]) -> str:
@@ -145,26 +192,29 @@ def _kind(resource: Fields, values: Mapping[bool, _Template]) -> str:
     return str(kind).lower()
 
 
-def _role(resource: Fields, values: Mapping[bool, _Template], loops: Mapping[str, int]) -> Iterator[RoleDefinition]:
-    condition = resource.get("condition", True)
-    if not may_be_made(lambda uses: values[uses].value(condition, loops)):
-        return
+def _role(resource: Fields, values: Mapping[bool, _Template], loops: Mapping[str, int]) -> RoleDefinition:
+    raw = resource.get("properties")
+    granting = raw
+    if isinstance(raw, Mapping):
+        granting = {key: value for key, value in raw.items() if key.lower() in ("permissions", "copy")}
 
     def fields(uses_defaults: bool) -> dict[str, Any]:
         template = values[uses_defaults]
-        properties = template.value(resource.get("properties"), loops)
+        properties = template.value(granting, loops)
         if isinstance(properties, Unknown):
             return {"permissions": properties}
-        found = _lower(properties)
+        with template.work.by_default():
+            found = _lower(template.value(raw, loops))
+            name = template.value(resource.get("name"), loops)
         return {
             "name": _of_turn(found.get("rolename"), loops),
-            "id": template.value(resource.get("name"), loops),
+            "id": name,
             "description": found.get("description"),
             "scopes": found.get("assignablescopes"),
-            "permissions": found.get("permissions"),
+            "permissions": _lower(properties).get("permissions"),
         }
 
-    yield make_role(fields)
+    return make_role(fields)
 
 
 def _nested(
@@ -182,11 +232,11 @@ def _nested(
         yield from _roles(inner, values, depth + 1)
         return
     given = _lower(properties.get("parameters"))
-    within = {}
-    for uses, outer in values.items():
-        passed = {name: outer.value(_lower(one).get("value"), loops) for name, one in given.items()}
-        within[uses] = _Template(inner, uses, outer.work, passed)
-    yield from _roles(inner, within, depth + 1)
+    passed = {
+        uses: {name: outer.value(_lower(one).get("value"), loops) for name, one in given.items()}
+        for uses, outer in values.items()
+    }
+    yield from _roles(inner, _values(inner, values[True].work, passed), depth + 1)
 
 
 def _turns_of(resource: Fields, values: Mapping[bool, _Template]) -> Iterator[Mapping[str, int]]:

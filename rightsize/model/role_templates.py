@@ -4,17 +4,21 @@ A template must state what a role grants. An expression that only a deployment k
 that names it, since nobody can say what such a role grants. Names and assignable scopes may be unknown, and stay as
 they are written. A parameter has its default. Where a role grants nothing, or a loop makes no role, by a default alone,
 the values come from a caller, and that is an error, too: a module of roles is not a role.
+
+A condition that a parameter or a deployment decides counts as both: the role has the blocks of both sides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rightsize.model.errors import InputError
-from rightsize.model.expression_values import Unknown, pairs_of, unknown_in
-from rightsize.model.nouns import RoleDefinition
+from rightsize.model.expression_scope import Unknown, Work
+from rightsize.model.expression_values import pairs_of, unknown_in
+from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import read_role_definitions
 
 ROLE_TYPE = "microsoft.authorization/roledefinitions"
@@ -31,6 +35,10 @@ class UnknownValueError(InputError):
         self.expression = expression
 
 
+def _untold(_: str) -> None:
+    """Do nothing with a name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Beside:
     """The files beside a file, by their path from its folder.
@@ -38,18 +46,26 @@ class Beside:
     Attributes:
         read: Returns the content of a file, or None where there is none.
         names: Returns the names of the files of a folder.
+        calls: Is told each file whose roles are read as those of a module.
+        variables: The names and contents of further files of variables of Terraform; the last one wins.
     """
 
     read: Callable[[str], bytes | None]
     names: Callable[[str], list[str]]
+    calls: Callable[[str], None] = _untold
+    variables: tuple[tuple[str, bytes], ...] = ()
 
     def within(self, folder: str) -> Beside:
-        """Return the files beside a file of another folder."""
+        """Return the files beside a file of a module in another folder, which has no further files of variables."""
 
         def place(name: str) -> str:
             return f"{folder}/{name}" if folder else name
 
-        return Beside(lambda name: self.read(place(name)), lambda name: self.names(place(name)))
+        return Beside(
+            lambda name: self.read(place(name)),
+            lambda name: self.names(place(name)),
+            lambda name: self.calls(place(name)),
+        )
 
 
 NOTHING_BESIDE = Beside(lambda _: None, lambda _: [])
@@ -113,9 +129,47 @@ def items_of_loop(evaluate: Evaluate, place: str) -> list[tuple[Any, Any]]:
     return pairs
 
 
-def may_be_made(evaluate: Evaluate) -> bool:
-    """Return whether a condition can hold: an unknown one can, and one that is false by a default."""
-    return bool(evaluate(True)) or bool(evaluate(False))
+def roles_of_all_sides(work: Work, make: Callable[[], Iterable[RoleDefinition]]) -> Iterator[RoleDefinition]:
+    """Yield the roles that a part of a template makes, whatever its undecided conditions are.
+
+    A role that several combinations of sides make has the permission blocks of all of them.
+
+    Raises:
+        InputError: Of one side it is not known what a role grants, or there are too many conditions.
+    """
+    found: dict[tuple[str, str, int], RoleDefinition] = {}
+    for roles in work.each_side(lambda: list(make())):
+        seen: Counter[tuple[str, str]] = Counter()
+        for role in roles:
+            name = (role.role_definition_id, role.role_name)
+            seen[name] += 1
+            place = (*name, seen[name])
+            known = found.setdefault(place, role)
+            if known.permissions != role.permissions:
+                found[place] = replace(known, permissions=(*known.permissions, *role.permissions), is_decided=False)
+    for role in found.values():
+        yield role if role.is_decided else replace(role, permissions=_widest(role.permissions))
+
+
+def _widest(blocks: Iterable[PermissionBlock]) -> tuple[PermissionBlock, ...]:
+    """Return permission blocks without those that another one contains string by string."""
+    distinct = list(dict.fromkeys(blocks))
+    return tuple(block for block in distinct if not any(_within(block, other) for other in distinct if other != block))
+
+
+def _within(block: PermissionBlock, other: PermissionBlock) -> bool:
+    grants = [(block.actions, other.actions), (block.data_actions, other.data_actions)]
+    limits = [(other.not_actions, block.not_actions), (other.not_data_actions, block.not_data_actions)]
+    is_within = all(set(small) <= set(big) for small, big in (*grants, *limits))
+    same_condition = (block.condition, block.condition_version) == (other.condition, other.condition_version)
+    return is_within and same_condition and not _is_within_both(block, other)
+
+
+def _is_within_both(block: PermissionBlock, other: PermissionBlock) -> bool:
+    """Return whether two blocks differ in the order of their strings alone; the one that sorts first stays."""
+    names = ("actions", "not_actions", "data_actions", "not_data_actions")
+    alike = all(set(getattr(block, name)) == set(getattr(other, name)) for name in names)
+    return alike and repr(block) < repr(other)
 
 
 def _scopes(scopes: object) -> list[str]:
@@ -155,23 +209,3 @@ def _block(block: object, where: str) -> dict[str, Any]:
         else:
             raise InputError(f"{place} is not a list of strings")
     return made
-
-
-def template_roles(document: object, beside: Beside = NOTHING_BESIDE) -> tuple[RoleDefinition, ...] | None:
-    """Return the roles that a JSON template, plan or state defines, or None where the document is none of these.
-
-    Raises:
-        InputError: What a role grants cannot be known before its deployment; the message names the place.
-    """
-    from rightsize.model.role_arm import arm_roles  # noqa: PLC0415  each reader makes its roles with this module
-    from rightsize.model.role_terraform import terraform_json_roles  # noqa: PLC0415
-    from rightsize.model.role_terraform_state import state_roles  # noqa: PLC0415
-
-    if not isinstance(document, Mapping):
-        return None
-    found: Iterator[RoleDefinition] | None = state_roles(document)
-    if found is None and isinstance(document.get("resources"), (list, Mapping)) and "$schema" in document:
-        found = arm_roles(document)
-    if found is None and isinstance(document.get("resource"), (list, Mapping)):
-        found = terraform_json_roles(document, beside)
-    return None if found is None else tuple(found)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rightsize.model.errors import InputError
-from rightsize.model.expression_values import Unknown
+from rightsize.model.expression_scope import Unknown
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import load_json
 from rightsize.model.role_templates import ROLE_TYPE, UnknownValueError, make_role

@@ -20,12 +20,16 @@ class ColumnType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name, its type, its meaning, and whether it is part of the natural key."""
+    """One column: its name, its type, its meaning, and whether it is part of the natural key.
+
+    The store computes a `computed` column itself: neither exports nor analyses have it.
+    """
 
     name: str
     type: ColumnType
     comment: str
     key: bool = False
+    computed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,16 @@ class Table:
     def key(self) -> tuple[str, ...]:
         """Return the names of the columns that identify a row."""
         return tuple(column.name for column in self.columns if column.key)
+
+    @property
+    def given(self) -> tuple[Column, ...]:
+        """Return the columns that exports or analyses give, without those that the store computes."""
+        return tuple(column for column in self.columns if not column.computed)
+
+    @property
+    def read(self) -> tuple[Column, ...]:
+        """Return the columns that analyses read: of an answer those that an analysis gave."""
+        return self.given if self.kind == "answer" else self.columns
 
     def column(self, name: str) -> Column:
         """Return the column of that name, or raise KeyError."""

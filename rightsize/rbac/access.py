@@ -25,7 +25,7 @@ from typing import Literal
 from rightsize.model.nouns import Decision, DenyAssignment, Reason, RoleAssignment
 from rightsize.rbac.conditions import Truth, truth_of
 from rightsize.rbac.membership import Chain, Membership
-from rightsize.rbac.permissions import PLANES, PatternSet, Permissions, Reading, read_permissions
+from rightsize.rbac.permissions import PLANES, PatternSet, Permissions, ReadBlock, Reading, is_granted, read_permissions
 from rightsize.rbac.scopes import Scope, lineage, parse_scope
 from rightsize.rbac.text import fold
 
@@ -96,7 +96,7 @@ class Access:
         }
         """Both readings give the same answer outside these patterns, if no condition has a `/*/`."""
         texts = [one.condition for at in self._held.values() for held in at.values() for one in held]
-        texts += [block.condition for one in read for plane in PLANES for block in one.on(plane)]
+        texts += [block.condition for one in read for plane in PLANES for block in one.of_plane(plane)]
         texts += [deny.deny.condition for deny in self._denies]
         self._has_doubtful_conditions = any("/*/" in (text or "") for text in texts)
 
@@ -156,6 +156,14 @@ class Access:
             for holder in chains.keys() & held.keys():
                 for assignment in held[holder]:
                     yield assignment, chains[holder]
+
+    def holders_of(self, principal_id: str) -> frozenset[str]:
+        """Return a principal and the groups that it is in, folded: whose assignments are its own."""
+        return frozenset(self._membership.chains(fold(principal_id)))
+
+    def grants(self, assignment: RoleAssignment, operation: str, plane: str) -> bool:
+        """Return whether the role of an assignment has an operation, by the reading that allows most."""
+        return self._grants(assignment, fold(operation), plane)
 
     def asleep(self, principal_id: str, scope: Scope) -> Iterator[tuple[Chain, list[RoleAssignment]]]:
         """Yield, for each group that a principal can join by an activation, its assignments at a scope or above it."""
@@ -230,20 +238,18 @@ def _grant(permissions: Permissions, condition: str | None, text: str, plane: st
     outer = truth_of(condition, text, reading=reading)
     if outer is False:
         return None
+    holding: list[ReadBlock] = []
+    possible: list[ReadBlock] = []
+    for block in permissions.of_plane(plane):
+        if block.most.grants(text):
+            truth = truth_of(block.condition, text, reading=reading)
+            if truth is not False:
+                (holding if truth else possible).append(block)
     inner: list[str] = []
-    grants = False
-    for block in permissions.on(plane, reading):
-        if not block.grants(text):
-            continue
-        truth = truth_of(block.condition, text, reading=reading)
-        if truth is True:
-            inner, grants = [], True
-            break
-        if truth is None and block.condition is not None:
-            grants = True
-            inner.append(block.condition)
-    if not grants:
-        return None
+    if not is_granted(holding, text, reading):
+        if not is_granted([*holding, *possible], text, reading):
+            return None
+        inner = [block.condition for block in possible if block.condition is not None]
     parts = [part for part in (condition.strip() if condition and outer is None else "", _any_of(inner)) if part]
     return _Grant(parts[0] if len(parts) == 1 else " AND ".join(f"({part})" for part in parts) or None)
 

@@ -14,12 +14,16 @@ all that `small` does, each pattern *p* of each small block, minus the block's n
 Steps 1 and 2 are exact. Step 3 is exact for strings with one star, and Azure accepts no others. For an overlap of
 patterns with several stars, the search of `rbac.automaton` decides, which is exact for all patterns.
 
-It is not known whether `X/*/y` matches `X/y` (`rbac.permissions`), so containment has to hold for both meanings. One
-string is taken to mean the same everywhere among actions, and likewise among not-actions. For each pattern *p* of a
-small block the worst meaning of every string can be chosen directly. Not-actions of the small block are strict; the
-same not-actions of big are then strict too, and big's other not-actions are generous. Actions of big are strict. Where
-*p* is a looser form of an action, the same action of big has that form as well. So a string that both sides have is
-never a reason against containment.
+It is not known whether `X/*/y` matches `X/y`, but one string means the same wherever it stands (`rbac.permissions`).
+Containment has to hold for every combination of meanings. For each pattern *p* of a small block, some are settled: its
+not-actions are strict, since where one of them being generous matters, the block does not grant; and where *p* is a
+looser form of an action, that action is generous. Of what is left, strict is worst for a string that big has only
+among its actions, and generous for one that it has only among its not-actions. So the steps above decide, but for the
+looser forms of a string that big has among both:
+
+* If such forms are literals, as with the strings that Azure accepts, the steps decide for all other operations, and
+  `granted_by_all` for each of these.
+* Else the search of `rbac.automaton` asks `granted_by_all` of each operation that it meets.
 
 Conditions: a small block grants at most its patterns, so its condition is ignored. A conditional block of big counts
 only where the small block has the same condition.
@@ -76,14 +80,12 @@ def witnesses(big: Blocks, small: Blocks) -> Iterator[Witness]:
     for plane in PLANES:
         for block in small.of_plane(plane):
             usable = big.usable(plane, block.condition)
-            against = usable.beside(block)
             for pattern in block.allowed.patterns:
-                for part in _uncovered(pattern, block.nots, against):
-                    yield _witness(part, plane, block, None, against, usable)
+                for part in _not_granted(pattern, block, None, usable):
+                    yield _witness(part, plane, block, None, usable)
             for one in block.loose:
-                against = usable.beside(block, one)
-                for part in _uncovered(one.form, block.nots, against):
-                    yield _witness(part, plane, block, one, against, usable)
+                for part in _not_granted(one.form, block, one, usable):
+                    yield _witness(part, plane, block, one, usable)
 
 
 def is_empty(blocks: Blocks) -> bool:
@@ -96,7 +98,9 @@ def intersects(left: Blocks, right: Blocks) -> bool:
     """Return whether both sides may grant a common operation on one plane; conditions count as true."""
     left, right = read_permissions(left), read_permissions(right)
     return any(
-        _blocks_intersect(one, other) for plane in PLANES for one, other in product(left.on(plane), right.on(plane))
+        _blocks_intersect(one, other)
+        for plane in PLANES
+        for one, other in product(left.of_plane(plane), right.of_plane(plane))
     )
 
 
@@ -108,11 +112,11 @@ def grants(
     `conditional` means that only blocks with a condition grant it. The condition is not evaluated here; `rbac.access`
     decides whether it concerns the operation.
     """
-    return answer_of(read_permissions(blocks).on(plane, reading), fold(operation))
+    return answer_of(read_permissions(blocks).of_plane(plane), fold(operation), reading)
 
 
 def grants_alike(big: Blocks, small: Blocks, operation: str, plane: str) -> bool:
-    """Return whether `big` grants an operation by each reading by which `small` does: `contains` for one string.
+    """Return whether `big` grants an operation by each meaning by which `small` does: `contains` for one string.
 
     Conditions count as in `contains`.
     """
@@ -120,9 +124,41 @@ def grants_alike(big: Blocks, small: Blocks, operation: str, plane: str) -> bool
     for block in small.of_plane(plane):
         usable = big.usable(plane, block.condition)
         for by in (None, *(one for one in block.loose if one.form.matches(text))):
-            if block.granting(by).grants(text) and not any(one.grants(text) for one in usable.beside(block, by)):
+            if block.granting(by).grants(text) and not usable.grants_beside(text, block, by):
                 return False
     return True
+
+
+def _not_granted(pattern: Pattern, block: ReadBlock, by: Loose | None, usable: Usable) -> Iterator[Pattern]:
+    """Yield patterns whose fresh instances a small block grants, and big does not by some combination of meanings.
+
+    Args:
+        pattern: What the block grants, but for its not-actions.
+        block: The small block.
+        by: The looser form of an action that `pattern` is; None if it is an action.
+        usable: The blocks of big that count.
+    """
+    meeting = [one.form for one in usable.open_forms(block, by) if one.form.overlaps(pattern)]
+    if all(form.is_literal for form in meeting):
+        yield from _uncovered(pattern, block.nots, usable.beside(block, by))
+        for form in meeting:
+            if not block.nots.matches(form.text) and not usable.grants_beside(form.text, block, by):
+                yield form
+    else:
+        guards = [Guard(block.nots.patterns), *map(_guard, usable.blocks)]
+        found = shortest_string([pattern], guards, by.source if by else None, block.loose_not_sources)
+        if found is not None:
+            yield _part(found)
+
+
+def _guard(block: ReadBlock) -> Guard:
+    actions = tuple((one.source, one.form) for one in block.loose)
+    return Guard(
+        block.allowed.patterns,
+        block.nots.patterns,
+        actions,
+        tuple((one.source, one.form) for one in block.loose_nots),
+    )
 
 
 def _uncovered(pattern: Pattern, nots: PatternSet, blocks: Sequence[PlaneBlock]) -> Iterable[Pattern]:
@@ -161,14 +197,36 @@ def _uncovered_parts(
 def _search(required: Sequence[Pattern], nots: PatternSet, blocks: Iterable[PlaneBlock]) -> Iterable[Pattern]:
     guards = [Guard(nots.patterns), *(Guard(block.allowed.patterns, block.nots.patterns) for block in blocks)]
     found = shortest_string(required, guards)
-    if found is None:
-        return ()
+    return () if found is None else (_part(found),)
+
+
+def _part(found: str) -> Pattern:
     # No pattern begins or ends with a space, so only a star matches a space at an end of a string. Each pattern
     # therefore matches the string with another letter outside that space as well.
-    return (parse_pattern(f"{'*' if found.startswith(' ') else ''}{found}{'*' if found.endswith(' ') else ''}"),)
+    return parse_pattern(f"{'*' if found.startswith(' ') else ''}{found}{'*' if found.endswith(' ') else ''}")
 
 
-def _blocks_intersect(one: PlaneBlock, other: PlaneBlock) -> bool:
+def _blocks_intersect(left: ReadBlock, right: ReadBlock) -> bool:
+    """Return whether both blocks grant a common operation by some combination of meanings."""
+    if left.loose_sources.isdisjoint(right.loose_not_sources) and right.loose_sources.isdisjoint(
+        left.loose_not_sources
+    ):
+        return _languages_intersect(left.most, right.most)
+    return any(
+        _languages_intersect(one, other)
+        for by, against in product((None, *left.loose), (None, *right.loose))
+        for one, other in [(_cut(left, by, against), _cut(right, against, by))]
+    )
+
+
+def _cut(block: ReadBlock, by: Loose | None, other: Loose | None) -> PlaneBlock:
+    """Return what a block grants with one looser form of its own, and a generous string of another block."""
+    cutting = [one for one in block.loose_nots if other is not None and one.source == other.source]
+    granting = block.granting(by)
+    return PlaneBlock(block.condition, granting.allowed, granting.nots.with_forms(cutting))
+
+
+def _languages_intersect(one: PlaneBlock, other: PlaneBlock) -> bool:
     nots = PatternSet((*one.nots.patterns, *other.nots.patterns))
     for left, right in product(one.allowed.patterns, other.allowed.patterns):
         if not left.overlaps(right):
@@ -181,21 +239,14 @@ def _blocks_intersect(one: PlaneBlock, other: PlaneBlock) -> bool:
     return False
 
 
-def _witness(
-    found: Pattern,
-    plane: GrantPlane,
-    block: ReadBlock,
-    by: Loose | None,
-    against: Sequence[PlaneBlock],
-    usable: Usable,
-) -> Witness:
+def _witness(found: Pattern, plane: GrantPlane, block: ReadBlock, by: Loose | None, usable: Usable) -> Witness:
     granting = block.granting(by)
 
     def is_witness(text: str) -> bool:
-        return granting.grants(text) and not any(other.grants(text) for other in against)
+        return granting.grants(text) and not usable.grants_beside(text, block, by)
 
     def patterns() -> Iterator[Pattern]:
-        for one in (granting, *against):
+        for one in (granting, *(other.most for other in usable.blocks), *(other.least for other in usable.blocks)):
             yield from one.allowed.patterns
             yield from one.nots.patterns
 

@@ -21,32 +21,66 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rightsize.rbac.patterns import STAR, Pattern
+from rightsize.rbac.permissions import Stakes, granted_by_all
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A block that must not grant the string: it grants the strings that match `allowed` and do not match `nots`."""
+    """A block that must not grant the string.
+
+    Attributes:
+        allowed: The patterns that it grants.
+        nots: The patterns that it excludes.
+        loose: Further patterns that it grants, each if the string that it belongs to is generous.
+        loose_nots: Further patterns that it excludes, likewise.
+    """
 
     allowed: tuple[Pattern, ...]
     nots: tuple[Pattern, ...] = ()
+    loose: tuple[tuple[str, Pattern], ...] = ()
+    loose_nots: tuple[tuple[str, Pattern], ...] = ()
 
 
-def shortest_string(required: Sequence[Pattern], guards: Sequence[Guard]) -> str | None:
-    """Return a shortest string that all of `required` match and no guard grants, or None where there is none.
+def shortest_string(
+    required: Sequence[Pattern],
+    guards: Sequence[Guard],
+    generous: str | None = None,
+    strict: frozenset[str] = frozenset(),
+) -> str | None:
+    """Return a shortest string that all of `required` match and, for some combination, no guard grants, or None.
 
-    A `*` in it stands for one character that no pattern names.
+    A combination says of each string of the guards whether it is generous (see `rbac.permissions`). A `*` in the result
+    stands for one character that no pattern names.
+
+    Args:
+        required: The patterns that match it.
+        guards: The blocks that do not grant it.
+        generous: A string that is generous in all combinations; None for none.
+        strict: The strings that are strict in all combinations.
     """
-    return _Search(required, guards).run()
+    return _Search(required, guards, generous, strict).run()
 
 
 class _Search:
-    def __init__(self, required: Sequence[Pattern], guards: Sequence[Guard]) -> None:
+    def __init__(
+        self, required: Sequence[Pattern], guards: Sequence[Guard], generous: str | None, strict: frozenset[str]
+    ) -> None:
+        self._generous = generous
+        self._strict = strict
         self._advance: dict[str, int] = {}
         self._loop = 0
         self._start = 0
         self._width = 0
         self._required = [self._add([pattern]) for pattern in required]
-        self._guards = [(self._add(guard.allowed), self._add(guard.nots)) for guard in guards]
+        self._guards = [
+            _Bits(
+                self._add(guard.allowed),
+                self._add(guard.nots),
+                [(source, self._add([form])[1]) for source, form in guard.loose],
+                [(source, self._add([form])) for source, form in guard.loose_nots],
+            )
+            for guard in guards
+        ]
 
     def _add(self, patterns: Sequence[Pattern]) -> tuple[int, int]:
         """Add automata beside the others, and return the bits of all their positions and of the accepting ones."""
@@ -83,17 +117,43 @@ class _Search:
         return None
 
     def _is_found(self, state: int) -> bool:
-        return all(state & accepting for _, accepting in self._required) and not any(
-            state & allowed and not state & nots for (_, allowed), (_, nots) in self._guards
-        )
+        if not all(state & accepting for _, accepting in self._required):
+            return False
+        found = [one for guard in self._guards if (one := guard.stakes(state)) is not None]
+        return not granted_by_all(found, self._generous, self._strict)
 
     def _is_hopeless(self, state: int) -> bool:
         """Return whether no string from here on is a result: a required pattern cannot match, or a guard grants all."""
         if not all(state & positions for positions, _ in self._required):
             return True
-        return any(
-            state & allowed & self._loop and not state & positions for (_, allowed), (positions, _) in self._guards
-        )
+        return any(state & guard.allowed[1] & self._loop and not state & guard.excluding for guard in self._guards)
+
+
+class _Bits:
+    """The automata of a guard: bits of all positions, and of the accepting ones."""
+
+    def __init__(
+        self,
+        allowed: tuple[int, int],
+        nots: tuple[int, int],
+        loose: Sequence[tuple[str, int]],
+        loose_nots: Sequence[tuple[str, tuple[int, int]]],
+    ) -> None:
+        self.allowed = allowed
+        self._nots = nots[1]
+        self._loose = loose
+        self._loose_nots = [(source, accepting) for source, (_, accepting) in loose_nots]
+        self.excluding = nots[0]
+        for _, (positions, _) in loose_nots:
+            self.excluding |= positions
+
+    def stakes(self, state: int) -> Stakes | None:
+        """Return what the grant of the string hangs on that leads to a state, or None if it is not granted."""
+        by = frozenset(source for source, accepting in self._loose if state & accepting)
+        is_certain = bool(state & self.allowed[1])
+        if state & self._nots or not (is_certain or by):
+            return None
+        return Stakes(is_certain, by, frozenset(source for source, accepting in self._loose_nots if state & accepting))
 
 
 def _spell(state: int, came_from: dict[int, tuple[int, str] | None]) -> str:

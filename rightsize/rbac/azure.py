@@ -6,6 +6,7 @@ Sources: Microsoft Learn, "Troubleshoot Azure RBAC limits", "Azure custom roles"
 from __future__ import annotations
 
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+CONTRIBUTOR = "b24988ac-6180-42a0-ab88-20f7382dd24c"
 """The role definition id of Owner, the same in every tenant."""
 ASSIGNMENTS_PER_SUBSCRIPTION = 4_000
 ASSIGNMENTS_PER_MANAGEMENT_GROUP = 500

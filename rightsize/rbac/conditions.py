@@ -20,10 +20,12 @@ Where the attributes of a request are known, an equality of one of them with a t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from rightsize.model.nouns import PermissionBlock
+from rightsize.rbac.algebra import intersects
 from rightsize.rbac.patterns import Pattern, loosened, parse_pattern
 from rightsize.rbac.permissions import PatternSet, Reading
 from rightsize.rbac.text import fold
@@ -51,6 +53,8 @@ _TOKEN = re.compile(
 _CONNECTIVES = {"&&": "and", "||": "or", "!": "not", "and": "and", "or": "or", "not": "not", "(": "(", ")": ")"}
 _DEEPEST = 64
 _NOTHING: Attributes = {}
+_NO_OPERATION = "\0"
+"""A text that is no operation: a test that it passes may pass for any operation."""
 _EQUALITIES: Mapping[str, Callable[[str], str]] = {
     "guidequals": fold,
     "stringequalsignorecase": fold,
@@ -234,6 +238,43 @@ def _negate(expression: _Expression) -> _Expression:
         return None if truth is None else not truth
 
     return negated
+
+
+@lru_cache(maxsize=4_096)
+def restricted(condition: str | None) -> tuple[str, ...] | None:
+    """Return the patterns of the only operations that a condition may restrict; None if it may restrict any.
+
+    An operation decides a condition by its action tests alone. So a condition that holds where every test is false
+    holds for all operations that no pattern of a test matches.
+    """
+    if truth_of(condition, _NO_OPERATION, reading=Reading.LEAST) is not True:
+        return None
+    tests = (token for token in _tokens((condition or "").strip()) if isinstance(token, list))
+    patterns = {pattern for test in tests for pattern in test}
+    if any(pattern.matches(_NO_OPERATION) for pattern in patterns):
+        return None
+    return tuple(sorted(pattern.text for pattern in patterns))
+
+
+def may_restrict(condition: str | None, blocks: Sequence[PermissionBlock]) -> bool:
+    """Return whether a condition may restrict any operation that blocks grant, by any reading."""
+    patterns = restricted(condition)
+    return patterns is None or intersects(blocks, [PermissionBlock(actions=patterns, data_actions=patterns)])
+
+
+def unrestricted(blocks: Sequence[PermissionBlock], condition: str | None) -> tuple[PermissionBlock, ...]:
+    """Return the part of a role that a condition of its assignment never restricts, for all strings."""
+    patterns = restricted(condition)
+    if patterns is None:
+        return ()
+    return tuple(
+        replace(
+            block,
+            not_actions=(*block.not_actions, *patterns),
+            not_data_actions=(*block.not_data_actions, *patterns),
+        )
+        for block in blocks
+    )
 
 
 def targets(condition: str | None, operation: str) -> bool:

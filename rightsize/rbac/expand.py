@@ -17,7 +17,16 @@ from typing import NamedTuple
 
 from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.patterns import Pattern
-from rightsize.rbac.permissions import PLANES, GrantPlane, PatternSet, Permissions, Reading, answer_of, read_permissions
+from rightsize.rbac.permissions import (
+    PLANES,
+    GrantPlane,
+    PatternSet,
+    Permissions,
+    Reading,
+    answer_of,
+    are_entangled,
+    read_permissions,
+)
 from rightsize.rbac.text import fold
 
 Planes = tuple[GrantPlane, ...]
@@ -98,21 +107,33 @@ def granted_positions(
 ) -> tuple[set[int], set[int]]:
     """Return the positions that blocks without a condition grant, and those that blocks with a condition grant."""
     always, under_condition = set[int](), set[int]()
-    for block in permissions.on(plane, reading):
-        granted = catalogue.matching_any(block.allowed) - catalogue.matching_any(block.nots)
+    blocks = permissions.of_plane(plane)
+    for block in blocks:
+        read = block.by(reading)
+        granted = catalogue.matching_any(read.allowed) - catalogue.matching_any(read.nots)
         (always if block.condition is None else under_condition).update(granted)
+    if reading is Reading.LEAST and are_entangled(blocks):
+        for position in _near(permissions, plane, catalogue):
+            answer = answer_of(blocks, catalogue.folded[position], reading)
+            if answer != "no":
+                (always if answer == "yes" else under_condition).add(position)
     return always, under_condition
 
 
 def doubtful_positions(permissions: Permissions, plane: str, catalogue: Catalogue) -> set[int]:
     """Return the positions for which the readings `MOST` and `LEAST` give a different answer."""
-    near = set[int]().union(*map(catalogue.matching, permissions.loose_forms(plane)))
-    most, least = permissions.on(plane), permissions.on(plane, Reading.LEAST)
+    blocks = permissions.of_plane(plane)
     return {
         position
-        for position in near
-        if answer_of(most, catalogue.folded[position]) != answer_of(least, catalogue.folded[position])
+        for position in _near(permissions, plane, catalogue)
+        for name in [catalogue.folded[position]]
+        if answer_of(blocks, name) != answer_of(blocks, name, Reading.LEAST)
     }
+
+
+def _near(permissions: Permissions, plane: str, catalogue: Catalogue) -> set[int]:
+    """Return the positions for which the readings may differ."""
+    return set[int]().union(*map(catalogue.matching, permissions.loose_forms(plane)))
 
 
 def planes_spelling_out(permissions: Iterable[Permissions], operation: str) -> tuple[GrantPlane, ...]:

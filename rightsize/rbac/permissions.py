@@ -4,9 +4,16 @@ A block of a plane grants the language `allowed` minus `nots`. Patterns that do 
 and blocks with the same not-patterns and the same condition are merged. Patterns are sorted, literals first, then by
 text, so that answers do not depend on the order in a file.
 
-It is not known whether `X/*/y` matches `X/y` (see `rbac.patterns`), so blocks are read in two ways. *Most* is the most
-that Azure can mean: actions generous, not-actions strict. *Least* is the least: actions strict, not-actions generous.
-The true meaning lies between the two.
+It is not known whether `X/*/y` matches `X/y` (see `rbac.patterns`). One string has one meaning wherever it stands,
+among actions or not-actions, and different strings are independent. So each choice of a meaning for every string is a
+combination, and blocks are read in two ways: *most* is what some combination grants, *least* what every combination
+grants.
+
+* Some combination grants an operation if one block does with strict strings, but for the action that matches.
+* For every combination, a looser form that one block has among its actions and another among its not-actions counts
+  as well: strict, the second block grants what the form matches, generous, the first. `granted_by_all` decides it for
+  one operation. Of all combinations by which no block grants the operation, it finds the one with the fewest strict
+  strings, or that there is none: a block that would grant forces the actions that it would grant by to be strict.
 """
 
 from __future__ import annotations
@@ -15,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.patterns import Pattern, loosened, parse_pattern
@@ -25,12 +32,12 @@ PLANES: tuple[GrantPlane, ...] = ("control", "data")
 
 
 class Reading(Enum):
-    """The two readings of `/*/`: it may stand for `/`, or it may not."""
+    """The two readings of `/*/`, which may stand for `/` or not, the same for one string wherever it stands."""
 
     MOST = "most"
-    """In actions it may, in not-actions it may not: the most that may be granted."""
+    """What some combination of meanings grants: the most that may be granted."""
     LEAST = "least"
-    """In actions it may not, in not-actions it may: the least, which is granted for certain."""
+    """What every combination of meanings grants: the least, which is granted for certain."""
 
 
 class PatternSet:
@@ -131,51 +138,118 @@ class ReadBlock:
         """The strings of `loose_nots`."""
         return frozenset(one.source for one in self.loose_nots)
 
+    def by(self, reading: Reading) -> PlaneBlock:
+        """Return the block alone by one reading."""
+        return self.most if reading is Reading.MOST else self.least
+
     def granting(self, one: Loose | None) -> PlaneBlock:
         """Return the block with strict strings and one looser form of an action added; None adds none."""
         return PlaneBlock(self.condition, self.allowed.with_forms([one]), self.nots) if one else self.strict
 
-    def beside(self, granting: Loose | None, strict_nots: frozenset[str]) -> PlaneBlock:
-        """Return the least that the block grants, where another block settles the meaning of some strings.
-
-        Args:
-            granting: A looser form of an action that is taken to grant; None for none.
-            strict_nots: The not-actions that are taken as strict.
-        """
-        opened = granting is not None and granting.source in self.loose_sources
-        spared = not strict_nots.isdisjoint(self.loose_not_sources)
-        if not (opened or spared):
+    def meant(self, generous: frozenset[str], strict_nots: frozenset[str]) -> PlaneBlock:
+        """Return the block with generous actions among some strings, and strict not-actions among others."""
+        if generous.isdisjoint(self.loose_sources) and strict_nots.isdisjoint(self.loose_not_sources):
             return self.least
-        forms = [one for one in self.loose if one == granting]
+        forms = [one for one in self.loose if one.source in generous]
         cutting = [one for one in self.loose_nots if one.source not in strict_nots]
         return PlaneBlock(self.condition, self.allowed.with_forms(forms), self.nots.with_forms(cutting))
 
+    def stakes(self, text: str) -> Stakes | None:
+        """Return what the grant of a folded operation hangs on, or None if no combination grants it."""
+        if self.nots.matches(text):
+            return None
+        by = frozenset(one.source for one in self.loose if one.form.matches(text))
+        is_certain = self.allowed.matches(text)
+        if not (by or is_certain):
+            return None
+        return Stakes(is_certain, by, frozenset(one.source for one in self.loose_nots if one.form.matches(text)))
+
+
+class Stakes(NamedTuple):
+    """What a block's grant of one operation hangs on.
+
+    Attributes:
+        is_certain: Whether an action matches it whatever `/*/` means.
+        by: The actions that match it if they are generous.
+        unless: The not-actions that exclude it if they are generous.
+    """
+
+    is_certain: bool
+    by: frozenset[str]
+    unless: frozenset[str]
+
+
+def granted_by_all(found: Iterable[Stakes], generous: str | None = None, strict: frozenset[str] = frozenset()) -> bool:
+    """Return whether by every combination of meanings some block grants an operation.
+
+    Args:
+        found: What the grant of each block hangs on.
+        generous: A string that is generous in all combinations that count; None for none.
+        strict: The strings that are strict in all combinations that count.
+    """
+    open_ones = [one for one in found if generous is None or generous not in one.unless]
+    while True:
+        granting = [one for one in open_ones if one.unless <= strict]
+        if any(one.is_certain or generous in one.by for one in granting):
+            return True
+        forced = frozenset[str]().union(*(one.by for one in granting)) - strict
+        if not forced:
+            return False
+        strict |= forced
+
 
 class Usable:
-    """The blocks of a role that count in a comparison with a block of another role, and the least that they grant."""
+    """The blocks of a role that count in a comparison with a block of another role.
 
-    __slots__ = ("_doubtful", "_least", "_sources", "blocks")
+    `forms` has the looser forms that a block has among its actions and another among its not-actions: which meaning of
+    their strings grants less is not the same for all operations. Of every other string it is known: strict in actions,
+    generous in not-actions.
+    """
+
+    __slots__ = ("_doubtful", "_least", "_sources", "blocks", "forms")
 
     def __init__(self, blocks: tuple[ReadBlock, ...]) -> None:
         self.blocks = blocks
         self._least = tuple(block.least for block in blocks)
         self._sources = frozenset[str]().union(*(block.loose_not_sources for block in blocks))
+        self.forms = tuple(sorted({one for block in blocks for one in block.loose if one.source in self._sources}))
         self._doubtful = PatternSet(one.form for block in blocks for one in (*block.loose, *block.loose_nots))
 
     def may_grant(self, text: str) -> bool:
-        """Return whether any reading grants a folded operation that `beside` does not grant."""
+        """Return whether any reading grants a folded operation that not every reading grants."""
         return self._doubtful.matches(text) and any(block.most.grants(text) for block in self.blocks)
 
     def beside(self, other: ReadBlock, granting: Loose | None = None) -> tuple[PlaneBlock, ...]:
-        """Return the least that the blocks grant where the strings of another block grant the most, for `contains`.
+        """Return what the blocks grant by a combination by which another block grants the most, for `contains`.
+
+        The strings of `forms` are generous where the other block does not settle them. All others have the meaning by
+        which these blocks grant the least.
 
         Args:
-            other: The other block; its not-actions are taken as strict.
-            granting: A looser form of one of its actions that is taken to grant; None for none.
+            other: The other block; its not-actions are strict.
+            granting: A looser form of one of its actions, whose string is generous; None for none.
         """
-        if granting is None and (not self._sources or self._sources.isdisjoint(other.loose_not_sources)):
+        if granting is None and not self.forms and self._sources.isdisjoint(other.loose_not_sources):
             return self._least
-        return tuple(block.beside(granting, other.loose_not_sources) for block in self.blocks)
+        open_ones = {one.source for one in self.forms} - other.loose_not_sources
+        generous = frozenset(open_ones | ({granting.source} if granting else set()))
+        return tuple(block.meant(generous, other.loose_not_sources) for block in self.blocks)
+
+    def open_forms(self, other: ReadBlock, granting: Loose | None = None) -> list[Loose]:
+        """Return the looser forms whose strings the other block does not settle."""
+        settled = other.loose_not_sources | ({granting.source} if granting else set())
+        return [one for one in self.forms if one.source not in settled]
+
+    def grants_beside(self, text: str, other: ReadBlock, granting: Loose | None = None) -> bool:
+        """Return whether the blocks grant a folded operation by every combination by which the other block does so.
+
+        Args:
+            text: The operation, which `other` grants with strict not-actions and strict actions, or by `granting`.
+            other: The other block.
+            granting: A looser form of one of its actions by which it grants the operation; None for none.
+        """
+        found = [one for block in self.blocks if (one := block.stakes(text)) is not None]
+        return granted_by_all(found, granting.source if granting else None, other.loose_not_sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,19 +264,10 @@ class Permissions:
     data: tuple[ReadBlock, ...]
     spelt_out: dict[GrantPlane, frozenset[str]] = field(compare=False)
     _usable: dict[tuple[str, str | None], Usable] = field(default_factory=dict, compare=False)
-    _by_reading: dict[tuple[str, Reading], tuple[PlaneBlock, ...]] = field(default_factory=dict, compare=False)
 
     def of_plane(self, plane: str) -> tuple[ReadBlock, ...]:
         """Return the blocks of a plane; planes other than control and data have none."""
         return self.control if plane == "control" else self.data if plane == "data" else ()
-
-    def on(self, plane: str, reading: Reading = Reading.MOST) -> tuple[PlaneBlock, ...]:
-        """Return the blocks of a plane by one reading."""
-        key = (plane, reading)
-        if key not in self._by_reading:
-            is_most = reading is Reading.MOST
-            self._by_reading[key] = tuple(one.most if is_most else one.least for one in self.of_plane(plane))
-        return self._by_reading[key]
 
     def usable(self, plane: str, condition: str | None) -> Usable:
         """Return the blocks without a condition or with exactly the given one."""
@@ -222,15 +287,34 @@ class Permissions:
         return {one.form for block in self.of_plane(plane) for one in (*block.loose, *block.loose_nots)}
 
 
-def answer_of(blocks: Iterable[PlaneBlock], text: str) -> Literal["yes", "no", "conditional"]:
-    """Return whether blocks grant a folded operation; `conditional` means that only blocks with a condition do."""
-    answer: Literal["no", "conditional"] = "no"
+def is_granted(blocks: Sequence[ReadBlock], text: str, reading: Reading = Reading.MOST) -> bool:
+    """Return whether blocks together grant a folded operation by a reading; conditions count as true."""
+    if any(block.by(reading).grants(text) for block in blocks):
+        return True
+    if reading is Reading.MOST or not are_entangled(blocks):
+        return False
+    return granted_by_all(one for block in blocks if (one := block.stakes(text)) is not None)
+
+
+def are_entangled(blocks: Iterable[ReadBlock]) -> bool:
+    """Return whether a looser form stands among the actions of one block and the not-actions of another.
+
+    Else the blocks together grant by the reading `LEAST` what each of them grants alone.
+    """
+    by, unless = set[str](), set[str]()
     for block in blocks:
-        if (block.condition is None or answer == "no") and block.grants(text):
-            if block.condition is None:
-                return "yes"
-            answer = "conditional"
-    return answer
+        by |= block.loose_sources
+        unless |= block.loose_not_sources
+    return not by.isdisjoint(unless)
+
+
+def answer_of(
+    blocks: Sequence[ReadBlock], text: str, reading: Reading = Reading.MOST
+) -> Literal["yes", "no", "conditional"]:
+    """Return whether blocks grant a folded operation; `conditional` means that only blocks with a condition do."""
+    if is_granted([block for block in blocks if block.condition is None], text, reading):
+        return "yes"
+    return "conditional" if is_granted(blocks, text, reading) else "no"
 
 
 def read_permissions(blocks: Sequence[PermissionBlock] | Permissions) -> Permissions:
@@ -257,9 +341,15 @@ def _plane_blocks(blocks: Iterable[tuple[str | None, Sequence[str], Sequence[str
     for condition_text, allowed_texts, not_texts in blocks:
         condition = (condition_text or "").strip() or None
         nots = PatternSet(map(parse_pattern, not_texts))
+        # A string that is also among the not-actions of its block grants nothing, whatever it means.
+        excluded = {pattern.text for pattern in map(parse_pattern, not_texts)}
         loose_nots = _loose(not_texts, nots)
         live = [pattern for pattern in map(parse_pattern, allowed_texts) if not nots.matches(pattern.text)]
-        loose = [one for one in _loose(allowed_texts, PatternSet(live)) if not nots.matches(one.text)]
+        loose = [
+            one
+            for one in _loose(allowed_texts, PatternSet(live))
+            if one.source not in excluded and not nots.matches(one.text)
+        ]
         granted = [*live, *(one.form for one in loose)]
         cutting = PatternSet(pattern for pattern in nots.patterns if any(map(pattern.overlaps, granted)))
         loosely = tuple(one for one in loose_nots if any(map(one.form.overlaps, granted)))

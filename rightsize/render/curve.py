@@ -1,6 +1,7 @@
 """Draw the share of the excess that new roles remove against their number, as SVG without script and as numbers.
 
-Both axes are linear, so the knee is seen: the first roles remove nearly all of the excess, and the last ones little.
+The share is that of the live excess today of what may change. A plan with other options has the same, so the shares of
+different plans compare. Both axes are linear, so the knee is seen: the last roles remove little.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from rightsize.model.excess import Change
 
 WIDTH, HEIGHT = 640.0, 260.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 74.0, 16.0, 14.0, 40.0
@@ -18,7 +21,7 @@ _TICKS = 5
 class Mark:
     """One point of the curve, with its position in the picture and its text.
 
-    `removed` is the share of the excess of the plan with the fewest new roles that it removes.
+    `removed` is the share of the live excess today that it removes.
     """
 
     x: float
@@ -37,8 +40,6 @@ class Picture:
     Attributes:
         marks: The points, by number of roles.
         line: The points of the curve as an SVG polyline.
-        bound: The most that can be removed, as proved, likewise; in steps, since a proof for a number of roles holds
-            for fewer roles and says nothing about more.
         across: (x, text) of the ticks of the number of roles.
         up: (y, text) of the ticks of the removed share.
         label: The curve in a sentence, for readers who cannot see it.
@@ -46,38 +47,40 @@ class Picture:
 
     marks: tuple[Mark, ...]
     line: str
-    bound: str
     across: tuple[tuple[float, str], ...]
     up: tuple[tuple[float, str], ...]
     label: str
 
 
-def draw_curve(points: Sequence[Mapping[str, Any]], chosen: int) -> Picture | None:
+def draw_curve(points: Sequence[Mapping[str, Any]], chosen: int, live: Change) -> Picture | None:
     """Return the picture of a curve, or None where it has fewer than two points.
 
     Args:
-        points: Each with `custom_roles`, `excess`, `lower_bound` and `assignments`.
+        points: Each with `custom_roles`, `excess` and `assignments`.
         chosen: Number of new roles in the plan.
+        live: The live excess today, and under the plan.
     """
     ordered = sorted(points, key=lambda point: point["custom_roles"])
     if len(ordered) < 2:
         return None
     most_roles = max(1, int(ordered[-1]["custom_roles"]))
-    most_excess = max([1.0, *(float(point["excess"]) for point in ordered)])
+    # What no new role serves is in the excess under the plan, and is the same at every point.
+    at_plan = min(ordered, key=lambda point: (abs(point["custom_roles"] - chosen), point["custom_roles"]))
+    goes = live.before - live.after + float(at_plan["excess"])
 
     def removed(excess: float) -> float:
-        return 1.0 - excess / most_excess
+        return min(1.0, max(0.0, (goes - excess) / live.before)) if live.before else 0.0
 
     def across(roles: float) -> float:
         return round(_LEFT + (WIDTH - _LEFT - _RIGHT) * roles / most_roles, 1)
 
-    def up(excess: float) -> float:
-        return round(HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * removed(excess), 1)
+    def up(share: float) -> float:
+        return round(HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * share, 1)
 
     marks = tuple(
         Mark(
             across(point["custom_roles"]),
-            up(point["excess"]),
+            up(removed(float(point["excess"]))),
             point["custom_roles"],
             float(point["excess"]),
             removed(float(point["excess"])),
@@ -90,15 +93,10 @@ def draw_curve(points: Sequence[Mapping[str, Any]], chosen: int) -> Picture | No
     return Picture(
         marks=marks,
         line=" ".join(f"{mark.x},{mark.y}" for mark in marks),
-        bound=" ".join(
-            f"{across(here['custom_roles'])},{up(proved['lower_bound'])}"
-            for point, after in zip(ordered, [*ordered[1:], ordered[-1]], strict=True)
-            for here, proved in ((point, point), (point, after))
-        ),
         across=tuple((across(number), f"{number:,.0f}") for number in _whole_ticks(most_roles)),
-        up=tuple((up(most_excess * (1 - tick / _TICKS)), f"{tick / _TICKS:.0%}") for tick in range(_TICKS + 1)),
-        label=f"With {first.custom_roles} new roles an excess of {first.excess:,.0f} stays, "
-        f"with {last.custom_roles} one of {last.excess:,.0f}.",
+        up=tuple((up(tick / _TICKS), f"{tick / _TICKS:.0%}") for tick in range(_TICKS + 1)),
+        label=f"With {first.custom_roles} new roles {first.removed:.1%} of the live excess goes, "
+        f"with {last.custom_roles} {last.removed:.1%}.",
     )
 
 

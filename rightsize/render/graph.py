@@ -26,6 +26,7 @@ _OWN_REASONS = {
     "excluded": "left alone, because an exclusion names it",
     "first_party": "an application of Microsoft is left alone",
     "unresolved_principal": "no listing names this application",
+    "unlisted_agent": "only agents that no listing has inherit it, and their age is not known",
     "young": "it was created after the window began, or within `--grace-days`",
     "narrower": "a narrower permission allows every observed request",
     "redundant": "other permissions, which stay, allow every observed request",

@@ -8,7 +8,6 @@ invisible or direction-changing character reaches a diff.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import tempfile
 from collections import defaultdict
@@ -32,6 +31,8 @@ from rightsize.analyze.plan_evidence import (
 from rightsize.analyze.plan_grants import grant_tables
 from rightsize.model.errors import InputError
 from rightsize.model.excess import total_excess
+from rightsize.model.file_reading import hash_of_found, is_found, read_found
+from rightsize.model.json_schemas import load_object
 from rightsize.model.plan import PLAN_FORMAT, Plan, PlannedAssignment, Proposal
 from rightsize.model.plan_defaults import SaidOnce, shortened
 from rightsize.model.plan_evidence import OPERATIONS, READINGS
@@ -109,6 +110,8 @@ def write_folder(files: Mapping[str, FileText], directory: Path) -> list[str]:
     """
     try:
         for folder in sorted({"roles", *(name.partition("/")[0] for name in files if "/" in name)}):
+            if (directory / folder).is_symlink():
+                raise InputError(f"`{directory / folder}` is a link: nothing is written through it")
             (directory / folder).mkdir(parents=True, exist_ok=True)
         earlier = read_manifest(directory)
         for name in sorted(files, key=lambda name: (name == PLAN, name)):
@@ -129,7 +132,7 @@ def note_file(directory: Path, name: str) -> None:
         InputError: The folder cannot be written.
     """
     try:
-        known = read_manifest(directory) | {name: hashlib.sha256((directory / name).read_bytes()).hexdigest()}
+        known = read_manifest(directory) | {name: hash_of_found(directory, name)}
         _replace(directory / MANIFEST, _json(dict(sorted(known.items()))))
     except OSError as error:
         raise _unwritable(directory, error) from error
@@ -243,7 +246,6 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "evidence": [one.as_json() for one in files_of(evidence_tables(plan))],
         "would_tell": plan.would_tell,
         "grows": once.grows,
-        "optimum": plan.optimum,
         "reads": plan.reads,
         "curve": list(plan.curve),
         **({"separation": plan.separation} if plan.separation else {}),
@@ -380,10 +382,8 @@ def _remove_left(directory: Path) -> None:
 def read_manifest(directory: Path) -> dict[str, str]:
     """Return the files that an earlier run says it wrote; a foreign manifest counts as empty."""
     try:
-        found = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(found, dict):
+        found = load_object(read_found(directory, MANIFEST), f"`{MANIFEST}`")
+    except InputError:
         return {}
     return {name: digest for name, digest in found.items() if isinstance(digest, str) and _is_own_name(name)}
 
@@ -398,6 +398,5 @@ def _is_own_name(name: str) -> bool:
 
 
 def _remove_own(directory: Path, name: str, digest: str) -> None:
-    path = directory / name
-    if path.is_file() and not path.is_symlink() and hashlib.sha256(path.read_bytes()).hexdigest() == digest:
-        path.unlink()
+    if is_found(directory, name) and hash_of_found(directory, name) == digest:
+        (directory / name).unlink()

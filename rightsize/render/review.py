@@ -162,12 +162,22 @@ def _action(action: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, An
     return {
         "action": action["action"],
         "plane": action["plane"],
-        "because": "used" if action["why"] == "used" else "; ".join(action.get("meaning", ())) or action["why"],
+        "because": _because(action),
         "calls": action.get("events"),
         "first seen": cell(action.get("first_seen"))[:10],
         "last seen": cell(action.get("last_seen"))[:10],
         "by": ", ".join(people) + (f" and {more} more" if more > 0 else ""),
     }
+
+
+def _because(action: Mapping[str, Any]) -> str:
+    """Return why an action is there: `used`, or the sentences of its reasons with the change that brings it along."""
+    if action["why"] == "used":
+        return "used"
+    said = "; ".join(action.get("meaning", ())) or str(action["why"])
+    if not isinstance(action.get("with"), str):
+        return said
+    return f"{said}: {action['with']} ({str(action.get('rule', '')).replace('_', ' ')})"
 
 
 def _named(id_: str, names: Mapping[str, str]) -> str:

@@ -11,15 +11,18 @@ from rightsize.render.summary import short_scope
 SERVICE_COLUMNS = ("service", "today", "stays", "by this role", "used")
 """The columns of the table by service: operations of today's role, those that stay, those of the new role, and used."""
 _COUNTS = ("today", "stays", "here", "used")
-WHO, DID, UNSEEN, GOES, BREAKS, BACK = (
+WHICH, WHO, ELSE, DID, UNSEEN, GOES, ONLY_HERE, BREAKS, BACK = (
+    "which job",
     "who gets it",
+    "who else has it",
     "what they did",
-    "kept without evidence",
+    "what came along and why",
     "what goes",
+    "what no other holder loses",
     "what could break",
     "how to go back",
 )
-_HOLDERS, _PLACES, _USED, _KEPT, _REMOVED, _SERVICES = 4, 2, 4, 3, 3, 6
+_HOLDERS, _PLACES, _USED, _KEPT, _REMOVED, _SERVICES = 4, 2, 4, 4, 3, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,13 @@ def summary_text(summary: Mapping[str, Any], names: Mapping[str, str]) -> Summar
         names: Display names of principals, roles and high scopes, by id or scope.
     """
     lines = [
+        *_labelled(WHICH, _which(summary)),
         *_labelled(WHO, _who(summary, names)),
+        *_labelled(ELSE, _else(summary, names)),
         *_labelled(DID, _did(summary)),
         *_labelled(UNSEEN, _unseen(summary)),
         *_labelled(GOES, _goes(summary)),
+        *_labelled(ONLY_HERE, _only_here(summary, names)),
         *_labelled(BREAKS, _breaks(summary)),
         *_labelled(BACK, _back(summary, names)),
     ]
@@ -51,6 +57,46 @@ def summary_text(summary: Mapping[str, Any], names: Mapping[str, str]) -> Summar
 def _labelled(label: str, texts: Iterator[str]) -> Iterator[tuple[str, str]]:
     for number, text in enumerate(texts):
         yield ("" if number else label), text
+
+
+def _which(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the job; summaries of older plans do not know it."""
+    if "job" not in summary:
+        return
+    if summary.get("is_add_on"):
+        yield "an add-on: risky work, apart from the roles of its holders"
+    elif summary.get("job_name"):
+        yield f"{summary['job_name']}"
+    elif summary["job"]:
+        change, _, plane = str(summary["job"]).rpartition(" ")
+        yield f"the one with {change}{' (data)' if plane == 'data' else ''}"
+    else:
+        yield "none: work that its holder shares with nobody"
+
+
+def _else(summary: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
+    others = summary.get("others", [])
+    if not summary.get("job"):
+        return
+    if not others:
+        yield "nobody does this job without it"
+        return
+    more = len(others[_HOLDERS:]) + summary.get("more_others", 0)
+    named = ", ".join(_named(one, names) for one in others[:_HOLDERS])
+    verb = "have the job, and keep or get" if len(others) + more > 1 else "has the job, and keeps or gets"
+    yield f"{named}{f' and {more:,} more' if more else ''} {verb} another role"
+
+
+def _only_here(summary: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
+    """Yield what each holder loses that no other holder loses; a role with one holder has nothing to compare."""
+    if "only_here" not in summary or summary["assignments"] < 2:
+        return
+    rows = summary["only_here"]
+    for one in rows[:_HOLDERS]:
+        lost = _counted(one["operations"], "operation")
+        yield f"{_named(one['principal_id'], names)}: {lost}, such as {one['for_example']}"
+    if not rows:
+        yield "nothing: what goes for one of them goes for another, too"
 
 
 def _who(summary: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
@@ -89,7 +135,7 @@ def _unseen(summary: Mapping[str, Any]) -> Iterator[str]:
     if not kept:
         yield "nothing: a log shows the use of each of its actions"
         return
-    yield f"{whole:,} of its {_counted(summary['actions'], 'action')}"
+    yield f"{whole:,} of its {_counted(summary['actions'], 'action')}, which no log shows for these holders"
     for number, one in enumerate(kept[:_KEPT]):
         example = "" if number else f", such as {one['for_example']}"
         yield f"{one['actions']:,}: {one['meaning']}{example}"

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS
+from rightsize.model.plan_schema import plan_schema_text
 
-_KINDS = '"the words of the proposal kinds"'
-"""Stands in the file of the schema of plans for the words themselves, one a line."""
 DESCRIBED: Mapping[str, str] = {
     "plan": "plan.json, which `rightsize propose` writes",
     "review": "a line of review.jsonl, which `rightsize review` writes",
@@ -21,5 +19,6 @@ DESCRIBED: Mapping[str, str] = {
 
 def schema_text(name: str) -> str:
     """Return the JSON Schema of that name, which is one of `DESCRIBED`."""
-    text = Path(__file__).with_name(f"{name}.schema.json").read_text(encoding="utf-8")
-    return text.replace(_KINDS, ",\n      ".join(f'"{kind}"' for kind in PROPOSAL_KINDS))
+    if name == "plan":
+        return plan_schema_text()
+    return Path(__file__).with_name(f"{name}.schema.json").read_text(encoding="utf-8")

@@ -114,7 +114,7 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
         "beyond": [_of_part(part, {**plan.names, **part.names}) for part in plan.parts if part.proposals],
         "reads": plan.reads,
         "separation": [_text(line) for line in separation_lines(plan.separation)],
-        "curve": draw_curve(plan.curve, chosen=len(plan.roles)),
+        "curve": draw_curve(plan.curve, len(plan.roles), excess.live),
         "curve_size": (WIDTH, HEIGHT),
         "top": _top(plan),
         "changed": [_row(one, plan.names) for one in _weightiest(changed, lambda one: one.excess_after)],

@@ -12,7 +12,7 @@ from typing import Any
 
 from rightsize.model.errors import InputError
 from rightsize.model.field_types import json_schema_of, mistyped_field
-from rightsize.model.role_forms import load_json
+from rightsize.model.json_schemas import load_object
 from rightsize.rbac.assignment_ids import arm_principal_type, role_path
 from rightsize.rbac.text import fold
 
@@ -254,8 +254,8 @@ def write_bundle(bundle: Bundle) -> str:
 
 def read_bundle(text: bytes) -> Bundle:
     """Return the bundle of a text, or raise InputError where the text does not have this format."""
-    document = load_json(text)
-    if not isinstance(document, dict) or document.get("format_version") != FORMAT:
+    document = load_object(text, "`rollout.json`", hint=_AGAIN)
+    if document.get("format_version") != FORMAT:
         raise InputError("`rollout.json` is not a rollout of this version", hint=_AGAIN)
     try:
         order = dict(document["order"])

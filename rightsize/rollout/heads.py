@@ -14,6 +14,8 @@ from pathlib import Path
 
 from rightsize.model.errors import InputError
 from rightsize.model.field_types import mistyped_field
+from rightsize.model.file_reading import read_found, stands_in
+from rightsize.model.json_schemas import load_object
 from rightsize.model.state_folder import state_folder
 
 _FORMAT = 1
@@ -60,13 +62,8 @@ class Heads:
         Raises:
             InputError: The file exists, and cannot be read.
         """
-        try:
-            text = self._path.read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise InputError(f"cannot read `{self._path}`: {error.strerror}") from error
-        return read_head(text, self._path)
+        folder, name = self._path.parent, self._path.name
+        return read_head(read_found(folder, name), self._path) if stands_in(folder, name) else None
 
     def write(self, head: Head) -> None:
         """Replace the head atomically and force it to the disk, or raise OSError."""
@@ -96,13 +93,13 @@ def write_head(head: Head) -> str:
 def read_head(text: bytes, path: Path) -> Head:
     """Return the head of a text, or raise InputError."""
     try:
-        document = json.loads(text)
+        document = load_object(text, "it")
         if document.pop("format_version") != _FORMAT:
             raise ValueError("it has another format version")
         head = Head(**document)
         wrong = mistyped_field(head)
         if wrong is not None:
             raise ValueError(f"`{wrong}` has a wrong type")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (InputError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"`{path}` is not the head of a journal: {error}") from None
     return head

@@ -10,6 +10,7 @@ outside the folder as well (`heads`): a journal that was cut, or written anew, d
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import fcntl
 import hashlib
@@ -22,6 +23,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from rightsize.model.errors import InputError, ServiceError, UsageError
+from rightsize.model.file_reading import LARGE, open_found, read_found, stands_in
+from rightsize.model.json_schemas import load_object
 from rightsize.rollout.heads import Head, Heads
 
 _FILLER = b"\n"
@@ -81,7 +84,7 @@ class Journal:
         self._file = -1
 
     def __enter__(self) -> Self:
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._file = open_found(self._path.parent, self._path.name, os.O_RDWR | os.O_CREAT)
         _keep_name(self._path)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -145,7 +148,7 @@ class Journal:
         return self._by_swap.get(swap, [])
 
     def _take_over(self) -> None:
-        content = self._path.read_bytes()
+        content = read_found(self._path.parent, self._path.name, most=LARGE)
         self.entries, self._hashes, self._end = _read(content, self._path)
         self._size = len(content)
         for entry in self.entries:
@@ -211,7 +214,8 @@ def read_journal(path: Path, heads: Heads | None = None) -> list[Entry]:
     Raises:
         InputError: A line was changed, or the end differs from the head that this machine keeps.
     """
-    content = path.read_bytes() if path.exists() else b""
+    is_there = stands_in(path.parent, path.name)
+    content = read_found(path.parent, path.name, most=LARGE) if is_there else b""
     entries, hashes, _ = _read(content, path)
     head = heads.read() if heads is not None else None
     if head is not None:
@@ -277,11 +281,12 @@ def _read(content: bytes, path: Path) -> tuple[list[Entry], list[str], int]:
         if not any(lines[number - 1 : -1]) and (_is_torn(lines[-1]) or end + len(line) > len(content)):
             break
         try:
-            document = json.loads(line)
+            document = load_object(line, "it")
             entry = Entry(*(document[name] for name in ("swap", "event", "key", "at", "data")))
             if document["prev"] != previous or _line(entry, previous) != line:
                 raise ValueError("it does not continue the line before")
-        except (ValueError, KeyError, TypeError) as error:
+            _check_types(entry)
+        except (InputError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"line {number} of the journal `{path}` was changed: {error}", hint=_DAMAGED) from None
         entries.append(entry)
         hashes.append(hashlib.sha256(line).hexdigest())
@@ -289,10 +294,20 @@ def _read(content: bytes, path: Path) -> tuple[list[Entry], list[str], int]:
     return entries, hashes, end
 
 
+def _check_types(entry: Entry) -> None:
+    """Raise ValueError or TypeError where a value has another type than this program writes."""
+    if not isinstance(entry.data, dict) or not all(
+        isinstance(one, str) for one in (entry.swap, entry.event, entry.key)
+    ):
+        raise TypeError("a value in it has a wrong type")
+    if dt.datetime.fromisoformat(entry.at).tzinfo is None:
+        raise ValueError("its time has no zone")
+
+
 def _is_torn(text: bytes) -> bool:
     """Return whether a last line is incomplete: the beginning of a JSON object is never a whole object."""
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return True
     return False

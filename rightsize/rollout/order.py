@@ -9,15 +9,16 @@ from typing import Any
 
 from rightsize.analyze.reasons import SHOWN
 from rightsize.model.errors import GateError
-from rightsize.model.nouns import RoleDefinition
+from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.model.role_forms import to_arm
 from rightsize.rbac.assignment_ids import assignment_id
 from rightsize.rbac.azure import CUSTOM_ROLES_PER_TENANT, OWNER
+from rightsize.rbac.conditions import may_restrict
+from rightsize.rbac.owners import Owner, owners_to_keep
 from rightsize.rbac.text import fold
 from rightsize.rollout.bundle import DEFAULT_ORDER, Bundle, Held, LeftOut, Order, ScheduleRules, Swap, whole_seconds
 from rightsize.rollout.limits import home_of, most_at
-from rightsize.rollout.owners import Owner, owners_to_keep
 from rightsize.rules.tables import rows_of
 
 _NAMESPACE = uuid.UUID("2f0a4c9e-6f0b-5d51-9c0e-5a7f0f6f7f21")
@@ -37,6 +38,7 @@ class RolloutTenant:
         disabled: Principals known to be disabled or deleted.
         roles: Custom roles of the tenant, by folded GUID.
         tree: Parent of each folded management group and subscription.
+        permissions: Permission blocks of the tenant's roles and the built-in ones, by folded GUID.
     """
 
     assignments: Sequence[Row]
@@ -46,6 +48,7 @@ class RolloutTenant:
     disabled: frozenset[str] = frozenset()
     roles: Mapping[str, RoleDefinition] = field(default_factory=dict)
     tree: Mapping[str, str] = field(default_factory=dict)
+    permissions: Mapping[str, Sequence[PermissionBlock]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -90,7 +93,7 @@ def make_bundle(
         if row["state"] in ("active", "eligible")
     }
     parts, left = _parts(plan, held, tenant, set(map(fold, order.only)))
-    parts, left = _leave_out(parts, left, tenant, held, frozenset(map(fold, emergency)))
+    parts, left = _leave_out(parts, left, roles, tenant, held, frozenset(map(fold, emergency)))
     swaps = _swaps(parts, roles, set(map(fold, order.canaries)), tenant, order.wave_size)
     _check_room(swaps, held)
     needed = {role for swap in swaps for role in swap.roles}
@@ -169,6 +172,7 @@ def _created(one: Mapping[str, Any], proposal: Mapping[str, Any], row: Row, tena
 def _leave_out(
     parts: dict[str, _SwapPart],
     left: dict[str, str],
+    roles: Mapping[str, RoleDefinition],
     tenant: RolloutTenant,
     held: Mapping[str, Row],
     emergency: frozenset[str],
@@ -182,7 +186,7 @@ def _leave_out(
             left[key] = "an emergency access account holds it"
         elif fold(str(row["member_type"] or "Direct")) != "direct":
             left[key] = "it is inherited from a scope above or from a group: change it there"
-        elif row["condition"] and any(made.condition != row["condition"] for made in part.creates.values()):
+        elif row["condition"] and any(_loses(made, row["condition"], roles, tenant) for made in part.creates.values()):
             left[key] = "its replacement does not keep its condition"
     for key in _last_owners(parts, held, left, tenant):
         left[key] = "no other enabled principal would be a permanent, unconditional Owner of a subscription"
@@ -192,6 +196,14 @@ def _leave_out(
         if not open_:
             return {key: part for key, part in parts.items() if key not in left}, left
         left |= dict.fromkeys(open_, "it depends on an assignment that is left out")
+
+
+def _loses(made: Held, condition: str, roles: Mapping[str, RoleDefinition], tenant: RolloutTenant) -> bool:
+    """Return whether a new assignment lacks today's condition, and its role may grant what the condition restricts."""
+    if made.condition == condition:
+        return False
+    blocks = roles[made.role].permissions if made.role in roles else tenant.permissions.get(made.role)
+    return made.condition is not None or blocks is None or may_restrict(condition, blocks)
 
 
 def _last_owners(
@@ -208,14 +220,15 @@ def _last_owners(
         if fold(str(row["role_definition_id"])) == OWNER
     ]
     known = {fold(place) for place in tenant.tree} | {one.scope for one in owners}
-    return owners_to_keep(
-        owners,
+    kept = owners_to_keep(
+        sorted(owners, key=lambda one: one.id),
         parts.keys() - left.keys(),
         enabled=tenant.enabled,
         members=tenant.members,
         tree=tenant.tree,
         subscriptions={place for place in known if place.startswith("/subscriptions/") and place.count("/") == 2},
     )
+    return set(kept)
 
 
 def _swaps(

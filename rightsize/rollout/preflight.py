@@ -11,10 +11,10 @@ from rightsize.model.errors import AccessError, GateError
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.azure import CUSTOM_ROLES_PER_TENANT, OWNER
+from rightsize.rbac.owners import Owner, owners_to_keep
 from rightsize.rbac.text import fold
 from rightsize.rollout.bundle import Held, Swap
 from rightsize.rollout.limits import home_of, most_at
-from rightsize.rollout.owners import Owner, owners_to_keep
 from rightsize.rollout.policy import refusal_of
 from rightsize.rollout.rest import RefusalError
 from rightsize.rollout.steps import Steps, grants_the_same
@@ -193,14 +193,15 @@ class Preflight:
             place = fold(gone.scope).rstrip("/") or "/"
             owners.setdefault(fold(gone.id), Owner(fold(gone.id), place, fold(gone.principal_id), False))
         places = [home for home in self._homes if home.startswith("/subscriptions/")]
-        return owners_to_keep(
-            list(owners.values()),
+        kept = owners_to_keep(
+            [owners[id_] for id_ in sorted(owners)],
             going,
             enabled=set(map(fold, known.enabled)),
             members={fold(group): set(map(fold, found)) for group, found in known.members.items()},
             tree=known.tree,
             subscriptions=places,
         )
+        return set(kept)
 
     def _ending(self, home: str) -> set[tuple[str, str]]:
         return self._steps.patiently(lambda: self._arm.pim.ending_holders(home, OWNER))

@@ -12,11 +12,12 @@ from functools import cache
 import polars as pl
 
 from rightsize.rbac.patterns import parse_pattern
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 from rightsize.rules.matching import first_match, folded, matching_pairs
 from rightsize.rules.tables import Row, rows_of
 
 _LINKED_CHECK = "linked_check"
+_ALL_TYPES = "*/write"
 
 
 def linked_writes(checked: str) -> tuple[str, ...]:
@@ -24,9 +25,20 @@ def linked_writes(checked: str) -> tuple[str, ...]:
     return _writes_of("linked_checks", checked)
 
 
+def names_a_write(pattern: str) -> bool:
+    """Return whether a pattern of writes names a type, and not all types of a provider, or below a type."""
+    return not pattern.endswith(_ALL_TYPES)
+
+
 def linkless_writes(checked: str) -> tuple[str, ...]:
     """Return the patterns of writes that cannot reference an object for which an operation is checked."""
     return _writes_of("linkless_writes", checked)
+
+
+@cache
+def named_writes() -> frozenset[Folded]:
+    """Return the folded writes that a rule on linked checks names: Resource Manager sees them, whatever else does."""
+    return frozenset(fold(row["write"]) for row in rows_of("linked_checks") if "*" not in row["write"])
 
 
 def callable_checks() -> tuple[str, ...]:

@@ -103,20 +103,21 @@ def matching_pairs(names: pl.Series, patterns: Collection[str]) -> pl.DataFrame:
 
 
 def pairs_by_reading(names: pl.Series, patterns: Collection[str]) -> pl.DataFrame:
-    """Return `(name, pattern, strict)` as `matching_pairs` does, with the matches in which `/*/` stands for `/`.
+    """Return `(name, pattern, string, strict)` as `matching_pairs` does, with matches in which `/*/` stands for `/`.
 
-    `strict` is false for a pair that matches only if `/*/` may stand for `/`.
+    `strict` is false for a pair that matches only if `/*/` may stand for `/`. `string` is the pattern folded, with runs
+    of stars as one: patterns that are alike in it mean the same.
     """
     forms = [
-        (text, form.text, number == 0)
+        (text, parsed.text, form.text, number == 0)
         for text in patterns
         for parsed in [parse_pattern(text)]
         for number, form in enumerate((parsed, *loosened(parsed)))
     ]
-    schema = {"pattern": pl.String, "form": pl.String, "strict": pl.Boolean}
+    schema = {"pattern": pl.String, "string": pl.String, "form": pl.String, "strict": pl.Boolean}
     known = pl.DataFrame(forms, schema=schema, orient="row")
     pairs = matching_pairs(names, known["form"].unique().sort().to_list()).rename({"pattern": "form"})
-    return known.join(pairs, on="form").group_by("name", "pattern").agg(pl.col("strict").any())
+    return known.join(pairs, on="form").group_by("name", "pattern", "string").agg(pl.col("strict").any())
 
 
 def _literal(text: str) -> str:

@@ -34,9 +34,15 @@ def measured_proposals() -> tuple[MeasuredRate, ...]:
     return tuple(one for one in _rates() if one.what != _UNLOGGED)
 
 
+def measured_unlogged() -> MeasuredRate:
+    """Return the measured rate of lost needs that no log shows."""
+    (rate,) = (one for one in _rates() if one.what == _UNLOGGED)
+    return rate
+
+
 def describe_unlogged() -> str:
     """Return the sentence that says what a chance of breaking does not cover, with the rate that was measured."""
-    (rate,) = (one for one in _rates() if one.what == _UNLOGGED)
+    rate = measured_unlogged()
     return (
         "Not in the chance of breaking: needs that no log shows. On generated tenants, plans with default options lost "
         f"{rate.broke} of {rate.of} of these ({100 * rate.broke / rate.of:.1f} %, measured {rate.measured})."

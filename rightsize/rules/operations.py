@@ -88,6 +88,15 @@ def is_inert(operations: pl.DataFrame, *, harmless: bool) -> pl.Series:
     return operations.select(matches_any(pl.col("name"), patterns) & (pl.col("plane") == "control")).to_series()
 
 
+def works_without_sign_in() -> pl.Expr:
+    """Return whether users may perform an operation, by its folded `name` and `plane`, without a sign-in."""
+    patterns: dict[str, list[str]] = {}
+    for row in rows_of("sign_in_free_operations"):
+        patterns.setdefault(row["plane"], []).append(row["pattern"])
+    on_planes = ((pl.col("plane") == plane) & matches_any(pl.col("name"), some) for plane, some in patterns.items())
+    return pl.any_horizontal(*on_planes)
+
+
 def scope_levels(names: pl.Series) -> pl.Series:
     """Return for each folded operation the kinds of scope where it can be performed.
 

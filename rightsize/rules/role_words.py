@@ -74,6 +74,20 @@ def words_of(operations: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Rol
     return found
 
 
+def risk_words_of(risky: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
+    """Return the word for each `(kind of risk, plane, operation)`; empty where only the kind's general word fits."""
+    wanted = sorted(set(risky))
+    found: dict[tuple[str, str, str], str] = {}
+    for kind, plane in sorted({key[:2] for key in wanted}):
+        rows = [row for row in rows_of("risk_words") if row["kind"] == kind and row["plane"] in ("", plane)]
+        names = [name for *known, name in wanted if known == [kind, plane]]
+        lower = pl.Series("name", [name.lower() for name in names], dtype=pl.String)
+        matches = first_match(lower, [row["pattern"] for row in rows])
+        for name, at in zip(names, matches, strict=True):
+            found[kind, plane, name] = "" if at is None else rows[at]["word"]
+    return found
+
+
 def _cells(texts: list[str], column: str, plane: str) -> list[str]:
     """Return for each text the cell of the first rule that has one for it, or an empty text."""
     patterns, cells = _rules(column, plane)

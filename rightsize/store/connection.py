@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from weakref import finalize
 
 import duckdb
 
@@ -16,13 +18,16 @@ from rightsize.model.private_files import private_files
 from rightsize.model.tables import table
 from rightsize.store.content_revision import CONTENT_REVISION, change_revision, new_revision
 from rightsize.store.ddl import create_statements
-from rightsize.store.limits import ResourceLimits, explain_damage, limits_of
+from rightsize.store.limits import ResourceLimits, explain_failure, explain_shortage, limits_of
+from rightsize.store.listing_view import completeness_of
 from rightsize.store.meta import meta_of, set_meta
 from rightsize.store.migrations import SCHEMA_VERSION, migrate
 from rightsize.store.registered import registered
+from rightsize.store.schema_check import holds_nothing, is_like_store, refusal, refuse_programs, require_schema
 from rightsize.store.scratch import remove_spilled
 from rightsize.store.sql import named
 from rightsize.store.transactions import one_transaction
+from rightsize.store.watched import Watch
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,17 +41,27 @@ _SETTINGS = {
 
 ROWS_AT_ONCE = 100_000
 """Rows of a table that are written at a time."""
-_TAKEN = frozenset({"base", "main", "temp", "system", "compacted"})
+_TAKEN = frozenset({"base", "main", "temp", "system"})
 """Reserved names: DuckDB names a database after its file, and these names have another meaning."""
+
+
+_WRITTEN: set[Path] = set()
+"""The stores that this process has open for writing."""
+_TURN = threading.Lock()
 
 
 class Store:
     """An open store. Closing it, or leaving its `with` block, releases the file."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool, watch: Watch | None = None
+    ) -> None:
         self.connection = connection
         self.path = path
         self.read_only = read_only
+        self._watch = watch
+        # A store that nobody closes is let go of with its object.
+        self._let_go = finalize(self, _let_go, None if read_only else path.resolve(), watch)
 
     def __enter__(self) -> Self:
         return self
@@ -54,22 +69,41 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        reason = None if self._watch is None else self._watch.stop()
+        with explain_shortage(self.path):
+            self.close()
+        if isinstance(error, Exception):
+            told = reason or explain_failure(error, self.path)
+            if told is not None:
+                raise told from error
 
     def close(self) -> None:
         """Close the connection."""
+        if self._watch is not None:
+            self._watch.stop()
         self.connection.close()
+        self._let_go()
 
     def frame(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
         """Return the result of a query; values are bound to `$name`, never inserted into the text."""
         import polars as pl  # noqa: PLC0415  one statement of SQL needs no frames, and they take long to import
 
-        cursor = self.connection.cursor()
-        relation = cursor.sql(sql, params=dict(parameters)) if parameters else cursor.sql(sql)
-        # polars reads through Arrow's C interface: `relation.pl()` would import pyarrow, slower than most queries.
-        frame = pl.DataFrame(relation)
-        cursor.close()
-        return frame
+        with self._cursor() as cursor:
+            relation = cursor.sql(sql, params=dict(parameters)) if parameters else cursor.sql(sql)
+            # polars reads through Arrow's C interface: `relation.pl()` would import pyarrow, slower than most queries.
+            return pl.DataFrame(relation)
+
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        cursor, watch = self.connection.cursor(), self._watch
+        if watch is not None:
+            watch.add(cursor)
+        try:
+            yield cursor
+        finally:
+            if watch is not None:
+                watch.drop(cursor)
+            cursor.close()
 
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return the rows of a query as `frame` does, without the import of frames: for a few rows."""
@@ -80,16 +114,19 @@ class Store:
         return bool(self.connection.execute(f"SELECT 1 FROM main.{name} LIMIT 1").fetchall())
 
     def table(self, name: str, **where: str) -> pl.DataFrame:
-        """Return a table or view of the model, with its declared columns; the order of rows is not defined.
+        """Return a table or view of the model, with the columns that analyses read; the order of rows is not defined.
 
         With `where`, only rows whose columns have these values.
         """
-        columns = named(*(column.name for column in table(name).columns))
+        columns = named(*(column.name for column in table(name).read))
         wanted = " AND ".join(f"{named(column)} = ${column}" for column in where)
         return self.frame(f"SELECT {columns} FROM main.{name}" + (f" WHERE {wanted}" if wanted else ""), where)
 
     def write_answer(self, name: str, rows: pl.DataFrame | Iterable[pl.DataFrame]) -> None:
-        """Replace the rows of an answer table in one transaction; an iterator of frames is written frame by frame."""
+        """Replace the rows of an answer table in one transaction; an iterator of frames is written frame by frame.
+
+        Its column `complete` says whether every listing is complete that a row which is absent may be in.
+        """
         import polars as pl  # noqa: PLC0415
 
         # DuckDB copies a frame before it writes it; in parts, the copy stays small.
@@ -97,13 +134,15 @@ class Store:
         declared = table(name)
         if declared.kind != "answer":
             raise ValueError(f"{name} is not an answer table")
-        names = [column.name for column in declared.columns]
-        columns = named(*names)
+        names = [column.name for column in declared.given]
+        columns, values = named(*names), named(*names)
+        if len(names) < len(declared.columns):
+            columns, values = f"{columns}, complete", f"{values}, {completeness_of(name)}"
         with self.transaction(changes_content=False) as connection:
             connection.execute(f"DELETE FROM base.{name}")
             for part in parts:
                 with registered(connection, {"answer_rows": part.select(names)}):
-                    connection.execute(f"INSERT INTO base.{name} ({columns}) SELECT {columns} FROM answer_rows")
+                    connection.execute(f"INSERT INTO base.{name} ({columns}) SELECT {values} FROM answer_rows")
 
     def remembered(self, name: str) -> str | None:
         """Return the value that `remember` stored under a name, or None."""
@@ -145,7 +184,12 @@ def require_file(file: Path) -> None:
 
 
 def open_store(
-    path: Path | str, *, read_only: bool, existing: bool = False, limits: ResourceLimits | None = None
+    path: Path | str,
+    *,
+    read_only: bool,
+    existing: bool = False,
+    loads: bool = False,
+    limits: ResourceLimits | None = None,
 ) -> Store:
     """Open the store, and create it if it does not exist and may be written.
 
@@ -153,15 +197,16 @@ def open_store(
         path: The file.
         read_only: Many may read at once, one may write.
         existing: Refuse to create a store, for commands that cannot use an empty one.
-        limits: The limits of memory and spill folder; None takes those of the environment.
+        loads: Let statements read files: only for a load, which also takes as long as its files need.
+        limits: The limits of memory, spill folder and time; None takes those of the environment.
 
     Raises:
-        InputError: There is no store to read, another process holds it, the file is something else, or a newer
-            version of rightsize wrote it.
+        InputError: There is no store to read, it is in use elsewhere, the file is something else, it holds what no
+            store of this version holds, or a newer version of rightsize wrote it.
         UsageError: The environment has invalid limits.
     """
     file = Path(path)
-    settings = (limits_of() if limits is None else limits).settings(file)
+    limits = limits_of() if limits is None else limits
     if read_only or existing:
         require_file(file)
     if file.stem.lower() in _TAKEN:
@@ -170,19 +215,47 @@ def open_store(
         )
     if not file.exists():
         reserve_store(file)
-    with private_files():
-        connection = _connect(file, read_only, settings)
-        if not read_only:
-            remove_spilled(Path(settings.get("temp_directory", f"{file}.tmp")))
-        try:
-            if not read_only and _version_of(connection) is None and _is_empty(connection):
-                _create(connection)
-            else:
-                require_store(connection, file, read_only=read_only)
-        except BaseException:
-            connection.close()
-            raise
-    return Store(connection, file, read_only=read_only)
+    if not read_only:
+        _reserve_turn(file)
+    try:
+        with private_files(), explain_shortage(file):
+            connection = _opened(file, limits.settings(file), read_only=read_only, loads=loads)
+    except BaseException:
+        _let_go(None if read_only else file.resolve(), None)
+        raise
+    watch = None if loads else Watch(file, connection, limits.seconds)
+    return Store(connection, file, read_only=read_only, watch=watch)
+
+
+def _reserve_turn(file: Path) -> None:
+    """Note that this process writes a store: DuckDB lets it open one twice, and then fails at the second commit."""
+    with _TURN:
+        if file.resolve() in _WRITTEN:
+            raise in_use(file, "this process")
+        _WRITTEN.add(file.resolve())
+
+
+def _let_go(written: Path | None, watch: Watch | None) -> None:
+    if watch is not None:
+        watch.stop()
+    if written is not None:
+        _WRITTEN.discard(written)
+
+
+def _opened(file: Path, settings: Mapping[str, str], *, read_only: bool, loads: bool) -> duckdb.DuckDBPyConnection:
+    # DuckDB applies the last setting first, and no folder for temporary files after the end of access to files.
+    connection = _connect(file, read_only, {"enable_external_access": "true" if loads else "false", **settings})
+    if not read_only:
+        remove_spilled(Path(settings.get("temp_directory", f"{file}.tmp")))
+    try:
+        if not read_only and holds_nothing(connection):
+            _create(connection)
+        else:
+            require_store(connection, file, read_only=read_only)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def reserve_store(file: Path) -> None:
@@ -205,14 +278,14 @@ def _connect(file: Path, read_only: bool, settings: Mapping[str, str]) -> duckdb
     except duckdb.IOException as error:
         text = str(error)
         if "lock" in text.lower():
-            raise InputError(
-                f"`{file}` is in use by another process",
-                hint="one process may write, or several may read: try again later",
-            ) from error
-        raise InputError(f"cannot open `{file}` as a store: {text.splitlines()[0]}") from error
+            raise in_use(file, "another process") from error
+        raise _unopened(error, file) from error
+    except duckdb.ConnectionException as error:
+        if "different configuration" in str(error):
+            raise in_use(file, "this process") from error
+        raise _unopened(error, file) from error
     except duckdb.Error as error:
-        damage = explain_damage(error)
-        raise damage or InputError(f"cannot open `{file}` as a store: {str(error).splitlines()[0]}") from error
+        raise _unopened(error, file) from error
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET preserve_insertion_order = false")
     # stdout is data. In Jupyter without ipywidgets there is no bar, and DuckDB refuses the setting (duckdb issue 7590).
@@ -221,10 +294,16 @@ def _connect(file: Path, read_only: bool, settings: Mapping[str, str]) -> duckdb
     return connection
 
 
-def _is_empty(connection: duckdb.DuckDBPyConnection) -> bool:
-    # Every result is fetched to its end: an open result blocks the next statement on the connection.
-    found = "SELECT 1 FROM duckdb_tables() UNION ALL SELECT 1 FROM duckdb_views() WHERE NOT internal"
-    return not connection.execute(found).fetchall()
+def in_use(file: Path, who: str) -> InputError:
+    """Return the error to tell if a store cannot be opened, since `who` has it open."""
+    return InputError(
+        f"`{file}` is in use by {who}", hint="one process may write, or several may read: try again later"
+    )
+
+
+def _unopened(error: duckdb.Error, file: Path) -> InputError:
+    told = explain_failure(error, file)
+    return told or InputError(f"cannot open `{file}` as a store: {str(error).splitlines()[0]}")
 
 
 def _create(connection: duckdb.DuckDBPyConnection) -> None:
@@ -244,26 +323,21 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("\n;\n".join(statements))
 
 
-def _version_of(connection: duckdb.DuckDBPyConnection) -> int | None:
-    """Return the version of the schema, or None if this is not a store."""
-    try:
-        found = connection.execute("SELECT value FROM base.meta WHERE name = 'schema_version'").fetchall()
-        return int(found[0][0])
-    except (duckdb.Error, IndexError, TypeError, ValueError):
-        return None
-
-
 def require_store(connection: duckdb.DuckDBPyConnection, file: Path, *, read_only: bool = True) -> None:
     """Check that a database is a store with the present schema; one that may be written is brought up to date.
 
     Raises:
-        InputError: It is empty, something else, older (where it may not be written), or newer.
+        InputError: It is empty, something else, older (where it may not be written), or newer, or it holds what no
+            store holds.
     """
-    version = _version_of(connection)
-    if version is None and _is_empty(connection):
+    if holds_nothing(connection):
         raise InputError(
             f"`{file}` is an empty database", hint="load exports into it first with `rightsize load PATH…`"
         )
+    if not is_like_store(connection):
+        raise InputError(f"`{file}` is a DuckDB database, but not a store of rightsize")
+    refuse_programs(connection, file)
+    version = _version_of(connection)
     if version is None:
         raise InputError(f"`{file}` is a DuckDB database, but not a store of rightsize")
     if version > SCHEMA_VERSION:
@@ -276,4 +350,18 @@ def require_store(connection: duckdb.DuckDBPyConnection, file: Path, *, read_onl
                 f"`{file}` has an older schema ({version} instead of {SCHEMA_VERSION})",
                 hint="a command that writes brings it up to date, for example `rightsize load`",
             )
-        migrate(connection, version)
+        try:
+            migrate(connection, version)
+        except duckdb.Error as error:
+            told = explain_failure(error, file)
+            raise told or refusal(file, f"its schema {version} cannot be brought up to date") from error
+    require_schema(connection, file)
+
+
+def _version_of(connection: duckdb.DuckDBPyConnection) -> int | None:
+    """Return the version of the schema, or None if the store says none."""
+    try:
+        found = connection.execute("SELECT value FROM base.meta WHERE name = 'schema_version'").fetchall()
+        return int(found[0][0])
+    except (duckdb.Error, IndexError, TypeError, ValueError):
+        return None

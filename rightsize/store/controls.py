@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rightsize.analyze.control_findings import SEVERITIES, SUBJECTS, ControlFinding, Severity, Subject, Tag
+from rightsize.analyze.lacks import Lack, sentence_of
+from rightsize.analyze.listings import Listings
 from rightsize.model.errors import InternalError, UsageError
 from rightsize.rules.tables import rows_of
 from rightsize.store.connection import Store
@@ -25,6 +27,8 @@ _LABELS = ("severity", "subject", "needs", "with", "tags")
 _NEEDS = "needs"
 _TABLE = "held_operations"
 _COLUMNS = ("resource", "status", "reason")
+_OF_ACCESS = frozenset({"assignments", "eligibility"})
+"""The needs of controls that judge assignments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,15 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class ControlResult:
-    """The result of a control: the number of resources that pass, and each that fails or is unknown."""
+    """The result of a control: the number of resources that pass, and each that fails or is unknown.
+
+    `lacks` are the listings that are not complete, so that more resources may fail; each is a finding too.
+    """
 
     control: Control
     passed: int
     findings: tuple[ControlFinding, ...]
+    lacks: tuple[Lack, ...] = ()
 
 
 def control_names() -> tuple[str, ...]:
@@ -132,6 +140,7 @@ def judge(store: Store, controls: Iterable[Control], given: Mapping[str, Mapping
     """
     known = {control.name: control for control in controls}
     bound = {name: bind_parameters(one.question, given.get(name, {})) for name, one in known.items()}
+    lacking = tuple(Listings(store.table("listings"), {}).every())
     unmet = {need: reason for need, met, reason in _rows(store, query_text("controls/needs")) if not met}
     made: set[str] = set()
     found = []
@@ -146,8 +155,29 @@ def judge(store: Store, controls: Iterable[Control], given: Mapping[str, Mapping
                     f"CREATE OR REPLACE TEMP TABLE {part} AS {query_text(f'controls/parts/{part}')}"
                 )
                 made.add(part)
-        found.append(_judged(store, control, bound[name]))
+        found.append(_with_lacks(_judged(store, control, bound[name]), lacking))
     return found
+
+
+def _with_lacks(judged: ControlResult, lacking: tuple[Lack, ...]) -> ControlResult:
+    """Return a result with a finding for each listing that may have further resources: what passes is unknown there."""
+    if not lacking or _OF_ACCESS.isdisjoint(judged.control.needs):
+        return judged
+    by_place: dict[str, list[Lack]] = {}
+    for lack in lacking:
+        by_place.setdefault(lack.of if lack.of.startswith("/") else "/", []).append(lack)
+    more = (
+        ControlFinding(
+            control=judged.control.name,
+            severity=judged.control.severity,
+            subject="tenant" if place == "/" else "scope",
+            resource=place,
+            status="unknown",
+            reason=sentence_of(lacks),
+        )
+        for place, lacks in sorted(by_place.items())
+    )
+    return replace(judged, findings=(*judged.findings, *more), lacks=lacking)
 
 
 def _judged(store: Store, control: Control, values: Mapping[str, object]) -> ControlResult:

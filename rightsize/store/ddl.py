@@ -13,6 +13,7 @@ from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES, table
 from rightsize.store.credential_views import CREDENTIAL_DAYS, SIGN_IN_DAYS, trust_views
 from rightsize.store.graph_ddl import GRAPH_DAYS, graph_views
+from rightsize.store.listing_view import LISTINGS
 from rightsize.store.sql import folded, literal, outcome, quoted
 from rightsize.store.view_parts import NOT_LISTED_TWICE, UNMAPPED_OPERATIONS
 
@@ -133,7 +134,10 @@ def base_table(name: str) -> str:
     """Return the physical columns of a table of schema `base`."""
     if name in _BASE_TABLES:
         return _BASE_TABLES[name]
-    columns = ", ".join(f"{quoted(column.name)} {column.type.value}" for column in table(name).columns)
+    declared = table(name)
+    # Answers keep what the store computed when they were written; of other tables the view computes it.
+    stored = declared.columns if declared.kind == "answer" else declared.given
+    columns = ", ".join(f"{quoted(column.name)} {column.type.value}" for column in stored)
     return columns + (", version VARCHAR" if name in _VERSIONED else "")
 
 
@@ -165,8 +169,7 @@ _ANSWER_VIEWS = ("granted", "granted_operations", "verdict_operations")
 
 # One view for each table of the model that is not simply its physical table.
 _VIEWS = {
-    # A principal missing from a listing may be in a record that was rejected.
-    "listings": "SELECT * REPLACE (complete AND coalesce(rejected, 0) = 0 AS complete) FROM base.listings",
+    "listings": LISTINGS,
     "events": f"""
         SELECT e.time, e.source, e.plane, w.principal_id, substr(e.principal_id, 2) AS logged_principal_id,
             {", ".join(f"substr(e.{c}, 2) AS {c}" for c in MARKED_COLUMNS[1:4])},

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
 import duckdb
 
 from rightsize.model.errors import InputError
@@ -11,7 +14,8 @@ from rightsize.store.sql import folded
 
 MOST_MEMBERSHIPS = 50_000_000
 """Memberships, direct and through other groups: a tenant of half a million users has a tenth of that."""
-_PAIRS_AT_ONCE = 1_000_000
+MEMBERSHIPS_AT_ONCE = 500_000
+"""Memberships of nested groups that are derived, and in memory, at once."""
 
 
 def derive_aliases(con: duckdb.DuckDBPyConnection) -> None:
@@ -36,8 +40,8 @@ def derive_aliases(con: duckdb.DuckDBPyConnection) -> None:
 def derive_closure(con: duckdb.DuckDBPyConnection) -> None:
     """Fill `group_closure`: what each group has as a member, directly or through other groups, with the least depth.
 
-    The groups within a group are found first, group by group; then one statement takes their direct members. So
-    circles end, and cost no more than other groups.
+    The groups within a group are found first, group by group; then a statement takes the direct members of some groups
+    and of those within them. So circles end, and their memory is that of one such part.
 
     Raises:
         InputError: The groups have more members than `MOST_MEMBERSHIPS`.
@@ -47,67 +51,87 @@ def derive_closure(con: duckdb.DuckDBPyConnection) -> None:
         CREATE OR REPLACE TEMP TABLE numbered_groups AS
         SELECT group_id, row_number() OVER (ORDER BY group_id) - 1 AS number
         FROM (SELECT DISTINCT group_id FROM base.group_members)""")
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE nested_groups AS SELECT number, number AS nested, 0 AS depth FROM numbered_groups"
-    )
-    _find_nested(con)
-    ((count,),) = con.execute("""
-        SELECT coalesce(sum(members), 0)::BIGINT FROM nested_groups JOIN (
-            SELECT number AS nested, count(*) AS members
-            FROM base.group_members JOIN numbered_groups USING (group_id) GROUP BY ALL
-        ) USING (nested)""").fetchall()
-    _require_few(count)
+    con.execute("CREATE OR REPLACE TEMP TABLE nested_groups (number BIGINT, nested BIGINT, depth BIGINT)")
+    count = 0
+    for part in _nested_parts(con):
+        _add_pairs(con, part)
+        count += part.memberships
+        _require_few(count)
+        con.execute("""
+            INSERT INTO base.group_closure (group_id, member_id, depth)
+            SELECT g.group_id, m.member_id, min(n.depth) + 1
+            FROM nested_groups AS n JOIN numbered_groups AS g USING (number)
+            JOIN numbered_groups AS i ON i.number = n.nested JOIN base.group_members AS m ON m.group_id = i.group_id
+            WHERE m.listing = 'members' AND g.group_id <> m.member_id GROUP BY ALL""")
+    # The groups without groups within them.
     con.execute("""
         INSERT INTO base.group_closure (group_id, member_id, depth)
-        SELECT g.group_id, m.member_id, min(n.depth) + 1
-        FROM nested_groups AS n JOIN numbered_groups AS g USING (number)
-        JOIN numbered_groups AS i ON i.number = n.nested JOIN base.group_members AS m ON m.group_id = i.group_id
-        WHERE m.listing = 'members' AND g.group_id <> m.member_id GROUP BY ALL""")
+        SELECT group_id, member_id, 1 FROM base.group_members
+        WHERE listing = 'members' AND group_id <> member_id
+            AND group_id NOT IN (SELECT DISTINCT group_id FROM base.group_closure)""")
     con.execute("""
         INSERT INTO base.group_closure (group_id, member_id)
-        SELECT DISTINCT group_id, member_id FROM base.group_members AS m
-        WHERE listing <> 'members' AND group_id <> member_id AND NOT EXISTS (
-            SELECT 1 FROM base.group_closure AS k WHERE k.group_id = m.group_id AND k.member_id = m.member_id)""")
+        SELECT DISTINCT group_id, member_id FROM base.group_members
+        WHERE listing <> 'members' AND group_id <> member_id AND (group_id, member_id) NOT IN (
+            SELECT (group_id, member_id) FROM base.group_closure WHERE group_id IN (
+                SELECT group_id FROM base.group_members WHERE listing <> 'members'))""")
     con.execute("DROP TABLE nested_groups; DROP TABLE numbered_groups")
 
 
-def _find_nested(con: duckdb.DuckDBPyConnection) -> None:
-    """Add to `nested_groups` each pair of a group and another one within it, with the length of the shortest chain."""
+@dataclass(slots=True)
+class _Part:
+    """Some groups with all groups within them and themselves, by number, each with the length of the shortest chain.
+
+    `memberships` is the number of the direct members of all of these.
+    """
+
+    numbers: list[int] = field(default_factory=list)
+    nested: list[int] = field(default_factory=list)
+    depths: list[int] = field(default_factory=list)
+    memberships: int = 0
+
+
+def _nested_parts(con: duckdb.DuckDBPyConnection) -> Iterator[_Part]:
+    """Yield the groups that have groups within them, in parts of about `MEMBERSHIPS_AT_ONCE` memberships."""
     within: dict[int, list[int]] = {}
     for group, member in con.execute("""
         SELECT DISTINCT g.number, i.number FROM base.group_members AS m JOIN numbered_groups AS g USING (group_id)
         JOIN numbered_groups AS i ON i.group_id = m.member_id
         WHERE listing = 'members' AND g.number <> i.number ORDER BY ALL""").fetchall():
         within.setdefault(group, []).append(member)
-    pairs: tuple[list[int], list[int], list[int]] = ([], [], [])
-    count = 0
+    members: dict[int, int] = (
+        dict(
+            con.execute(
+                "SELECT number, count(*) FROM base.group_members JOIN numbered_groups USING (group_id) GROUP BY number"
+            ).fetchall()
+        )
+        if within
+        else {}
+    )
+    part = _Part()
     for group in within:
         seen, last, depth = {group}, [group], 0
         while last:
+            part.nested.extend(last)
+            part.depths.extend([depth] * len(last))
             depth += 1
-            found = {inner for outer in last for inner in within.get(outer, ())} - seen
-            seen |= found
-            last = list(found)
-            pairs[1].extend(last)
-            pairs[2].extend([depth] * len(last))
-        pairs[0].extend([group] * (len(seen) - 1))
-        if len(pairs[0]) >= _PAIRS_AT_ONCE:
-            count += len(pairs[0])
-            _require_few(count)
-            _add_pairs(con, *pairs)
-            pairs = ([], [], [])
-    _add_pairs(con, *pairs)
+            last = list({inner for outer in last for inner in within.get(outer, ())} - seen)
+            seen.update(last)
+        part.numbers.extend([group] * len(seen))
+        part.memberships += sum(members[one] for one in seen)
+        if part.memberships >= MEMBERSHIPS_AT_ONCE:
+            yield part
+            part = _Part()
+    if part.numbers:
+        yield part
 
 
-def _add_pairs(con: duckdb.DuckDBPyConnection, numbers: list[int], nested: list[int], depths: list[int]) -> None:
-    if not numbers:
-        return
+def _add_pairs(con: duckdb.DuckDBPyConnection, part: _Part) -> None:
+    """Fill `nested_groups` with the pairs of a part alone."""
     import polars as pl  # noqa: PLC0415  most loads have no groups within groups, and frames take long to import
 
-    rows = pl.DataFrame(
-        {"number": numbers, "nested": nested, "depth": depths},
-        schema=dict.fromkeys(("number", "nested", "depth"), pl.Int64),
-    )
+    rows = pl.DataFrame({"number": part.numbers, "nested": part.nested, "depth": part.depths})
+    con.execute("DELETE FROM nested_groups")
     with registered(con, {"found_pairs": rows}):
         con.execute("INSERT INTO nested_groups SELECT number, nested, depth FROM found_pairs")
 

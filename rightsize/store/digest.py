@@ -44,6 +44,8 @@ DIGESTED = (
 
 _READ_TIMES = {"inventories": ("read_on", "finished_on"), "provider_registrations": ("updated_on",)}
 """Columns left out: when a listing was read. Reading the same again later changes no content."""
+_WORDS = {"listings": ("why", "command")}
+"""Columns left out: what a person reads. Other words change no content."""
 
 _FIELD, _NULL, _ITEM = "chr(31)", "chr(30)", "chr(29)"
 
@@ -56,7 +58,8 @@ def digest_content(store: Store, names: Iterable[str] = DIGESTED) -> str:
     """
     lines = []
     for name in sorted(names):
-        columns = (column for column in table(name).columns if column.name not in _READ_TIMES.get(name, ()))
+        left_out = (*_READ_TIMES.get(name, ()), *_WORDS.get(name, ()))
+        columns = (column for column in table(name).columns if column.name not in left_out)
         row = ", ".join(map(_text, columns))
         # Two readings of one listing are one content, and their equal hashes would cancel each other out.
         distinct = "DISTINCT" if name in _READ_TIMES else ""

@@ -1,4 +1,4 @@
-"""Read the memory limit and spill folder of a command; explain when memory or disk runs out or a store is damaged."""
+"""Read the limits of memory, disk and time of a command; explain when they end or a store is damaged."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ from pathlib import Path
 
 import duckdb
 
-from rightsize.model.errors import InputError, UsageError
+from rightsize.model.errors import InputError, RightsizeError, UsageError
 
-MEMORY, SPILL = "RIGHTSIZE_MEMORY_LIMIT", "RIGHTSIZE_SPILL_FOLDER"
+MEMORY, SPILL, TIME = "RIGHTSIZE_MEMORY_LIMIT", "RIGHTSIZE_SPILL_FOLDER", "RIGHTSIZE_TIME_LIMIT"
 """The environment variables that every command uses."""
 
 _SIZE = re.compile(r"([0-9]+(?:[.][0-9]+)?) *([KMGT]i?)?B?", re.IGNORECASE)
 _LEAST_MEMORY = 64 << 20
-_FULL = ("no space left", "disk quota", "max_temp_directory_size", "not enough space")
+_SECONDS = 6 * 3600
+_FULL = ("no space left", "disk quota", "max_temp_directory_size", "not enough space", "file too large")
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceLimits:
-    """The memory and spill folder that a store may use.
+    """The memory, spill folder and time that a store may use.
 
     Attributes:
         memory: Bytes of memory for tables and queries; None allows four fifths of the machine's memory.
         spill: The folder for data that does not fit into memory; None is beside the store.
+        seconds: How long a command may read the store; a load takes as long as its files need.
     """
 
     memory: int | None = None
     spill: Path | None = None
+    seconds: float = _SECONDS
 
     def settings(self, file: Path) -> dict[str, str]:
         """Return the DuckDB settings for a store in `file`."""
@@ -50,12 +53,15 @@ def limits_of(
     """Return the limits from the options of a user, else from the environment.
 
     Raises:
-        UsageError: The size is invalid or below 64 MiB; the folder does not exist or is not writable.
+        UsageError: The size is invalid or below 64 MiB; the folder does not exist or is not writable; the time is no
+            number of seconds.
     """
     text = memory or environment.get(MEMORY) or None
     folder = spill or environment.get(SPILL) or None
     return ResourceLimits(
-        None if text is None else _bytes_of(text), None if folder is None else _folder_of(Path(folder))
+        None if text is None else _bytes_of(text),
+        None if folder is None else _folder_of(Path(folder)),
+        _seconds_of(environment.get(TIME) or str(_SECONDS)),
     )
 
 
@@ -77,6 +83,12 @@ def _bytes_of(text: str) -> int:
     return size
 
 
+def _seconds_of(text: str) -> float:
+    if not text.strip().isdecimal() or not int(text):
+        raise UsageError(f"{TIME}=`{text}` is not a number of seconds", hint="write it as 600")
+    return int(text)
+
+
 def _folder_of(folder: Path) -> Path:
     if not folder.is_dir():
         raise UsageError(f"the spill folder `{folder}` does not exist", hint="create it, or name another folder")
@@ -87,32 +99,42 @@ def _folder_of(folder: Path) -> Path:
 
 @contextmanager
 def explain_shortage(file: Path) -> Iterator[None]:
-    """Raise a clear error if DuckDB or the system runs out of memory or disk in the block.
+    """Raise a clear error if DuckDB or the system runs out of memory or disk in the block, or the store is damaged.
 
     Raises:
-        InputError: Memory or disk ran out; the store in `file` is unchanged.
+        InputError: Memory or disk ran out, or a page of the store in `file` is damaged.
     """
     try:
         yield
-    except (duckdb.Error, OSError) as error:
-        if is_full(error):
-            raise InputError(
-                "the disk is full: the store needs space, and so do data that do not fit into memory",
-                hint=f"free space beside `{file}`, or name a folder with space by `--spill-folder` or {SPILL}; "
-                "the store is unchanged",
-            ) from error
-        if isinstance(error, duckdb.OutOfMemoryException):
-            raise InputError(
-                "there was too little memory for this load",
-                hint=f"raise `--memory-limit` or {MEMORY}, or load fewer files at once; the store is unchanged",
-            ) from error
-        raise
+    except Exception as error:
+        told = explain_failure(error, file)
+        if told is None:
+            raise
+        raise told from error
+
+
+def explain_failure(error: BaseException, file: Path) -> InputError | None:
+    """Return the error to tell if memory or disk ran out, or the store is damaged; None for any other error."""
+    if isinstance(error, RightsizeError):
+        return None
+    if is_full(error):
+        return InputError(
+            "the disk is full: the store needs space, and so do results and data that do not fit into memory",
+            hint=f"free space beside `{file}`, or name a folder with space by {SPILL} (`load --spill-folder`); "
+            "nothing is stored by halves",
+        )
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return InputError(
+            "there was too little memory for tables and queries",
+            hint=f"raise {MEMORY} (`load --memory-limit`), or load fewer files at once; nothing is stored by halves",
+        )
+    return explain_damage(error)
 
 
 def is_full(error: BaseException) -> bool:
     """Return whether an error means that a disk is full."""
     if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return any(word in str(error).lower() for word in _FULL)
 
 

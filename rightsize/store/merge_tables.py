@@ -109,8 +109,8 @@ def _merge_columns(con: duckdb.DuckDBPyConnection, declared: Table) -> bool:
     keys = declared.key
     name = declared.name
     together = _MUTABLE.get(name, ())
-    values = [column.name for column in declared.columns if not column.key and column.name not in together]
-    staged = ", ".join(_staged_column(declared, column.name) for column in declared.columns)
+    values = [column.name for column in declared.given if not column.key and column.name not in together]
+    staged = ", ".join(_staged_column(declared, column.name) for column in declared.given)
     edition = _edition(name, together, _SILENT_WITHOUT.get(name))
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_rows AS
@@ -155,7 +155,7 @@ def _staged_column(declared: Table, name: str) -> str:
 def _merge_versions(con: duckdb.DuckDBPyConnection, declared: Table) -> bool:
     """Merge the staged rows of a table whose newest version replaces the row; return whether any changes something."""
     name, (key,) = declared.name, declared.key
-    others = [column.name for column in declared.columns if not column.key]
+    others = [column.name for column in declared.given if not column.key]
     row_text = f"to_json(struct_pack({named(*others)}))::VARCHAR"
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_rows AS

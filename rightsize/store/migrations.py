@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import duckdb
 
+from rightsize.model.tables import TABLES
 from rightsize.model.tables.graph import GRAPH_TABLES
 from rightsize.store.content_revision import change_revision
 from rightsize.store.days import DAY_TABLES, fill_credentials, fill_places, recompute_days
@@ -14,7 +15,7 @@ from rightsize.store.merge_events import with_actors
 from rightsize.store.merge_reduced import REDUCED_CALLS
 from rightsize.store.transactions import one_transaction
 
-SCHEMA_VERSION = 35
+SCHEMA_VERSION = 37
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -250,6 +251,19 @@ def _add_version_35(connection: duckdb.DuckDBPyConnection) -> None:
     _add_changed_objects(connection)
 
 
+def _add_whole_listings(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add why listings are not complete, and whether answers rest on complete ones; older rows do not say it."""
+    connection.execute("ALTER TABLE base.listings ADD COLUMN IF NOT EXISTS why VARCHAR")
+    for declared in TABLES:
+        if declared.kind == "answer" and len(declared.given) < len(declared.columns):
+            _create(connection, declared.name)
+            connection.execute(f"ALTER TABLE base.{declared.name} ADD COLUMN IF NOT EXISTS complete BOOLEAN")
+
+
+def _add_jobs(connection: duckdb.DuckDBPyConnection) -> None:
+    _create(connection, "jobs", "job_operations", "job_holders")
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     1: _add_scope_tags,
     2: _add_policies_and_requests,
@@ -288,6 +302,8 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     32: lambda _: None,
     33: _add_version_34,
     34: _add_version_35,
+    35: _add_whole_listings,
+    36: _add_jobs,
 }
 """The step from each version to the next."""
 

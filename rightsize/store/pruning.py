@@ -9,12 +9,12 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 
-from rightsize.store.connection import Store, open_store
+from rightsize.store.connection import Store, in_use, open_store
 from rightsize.store.ddl import base_names
-from rightsize.store.limits import explain_shortage
 from rightsize.store.quarantine import forget_keys
 from rightsize.store.sealing import KEPT_EVENTS, seal, sealed_before
 from rightsize.store.sql import literal, quoted
@@ -78,24 +78,25 @@ def prune(store: Store, pruning: Pruning) -> None:
         forget_keys(con)
 
 
-def compact(store: Store) -> None:
-    """Close a store and rewrite its file without the space of deleted rows; if interrupted, the old file stays.
+def compact(file: Path) -> None:
+    """Rewrite the file of a store without the space of deleted rows; if interrupted, the old file stays.
 
     Raises:
-        InputError: The disk has no space for the new file beside the old one.
+        InputError: The disk has no space for the new file beside the old one, or the store is in use.
     """
-    file = store.path
     target = file.with_name(f"{file.name}.{secrets.token_hex(4)}.compacting")
     try:
-        with explain_shortage(file):
-            open_store(target, read_only=False).close()
-            store.connection.execute(f"ATTACH {literal(target)} AS compacted")
+        # Only this connection reaches another file, and it runs nothing that the store holds.
+        with open_store(target, read_only=False, loads=True) as store:
+            try:
+                store.connection.execute(f"ATTACH {literal(file)} AS pruned (READ_ONLY)")
+            except duckdb.IOException as error:
+                raise in_use(file, "another process") from error
             with store.transaction(changes_content=False) as con:
                 for name in (*base_names(), "meta"):
                     _copy(con, name)
-            store.connection.execute("CHECKPOINT compacted")
-            store.connection.execute("DETACH compacted")
-        store.close()
+            store.connection.execute("CHECKPOINT")
+            store.connection.execute("DETACH pruned")
         target.replace(file)
         file.with_name(f"{file.name}.wal").unlink(missing_ok=True)
     finally:
@@ -107,5 +108,5 @@ def _copy(con: duckdb.DuckDBPyConnection, name: str) -> None:
     # Rows of a day are stored together, so that a query for a few days reads few blocks.
     columns = {row[0] for row in con.execute(f"DESCRIBE base.{quoted(name)}").fetchall()}
     order = next((f" ORDER BY {key}" for key in ("day", "time") if key in columns), "")
-    con.execute(f"DELETE FROM compacted.base.{quoted(name)}")
-    con.execute(f"INSERT INTO compacted.base.{quoted(name)} BY NAME SELECT * FROM base.{quoted(name)}{order}")
+    con.execute(f"DELETE FROM base.{quoted(name)}")
+    con.execute(f"INSERT INTO base.{quoted(name)} BY NAME SELECT * FROM pruned.base.{quoted(name)}{order}")

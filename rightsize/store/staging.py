@@ -118,7 +118,7 @@ def create_staging(con: duckdb.DuckDBPyConnection) -> None:
     """Create the staging tables, empty, and replace those of an earlier load."""
     tables = dict(_LOG_TABLES)
     for table in STAGED_TABLES:
-        columns = ", ".join(f'"{column.name}" {column.type.value}' for column in table.columns)
+        columns = ", ".join(f'"{column.name}" {column.type.value}' for column in table.given)
         tables[f"stage_{table.name}"] = f"file_id INTEGER, line BIGINT, {columns}"
     con.execute(";\n".join(f"CREATE OR REPLACE TEMP TABLE {name} ({columns})" for name, columns in tables.items()))
     con.execute(_EVENT_ROWS)

@@ -142,7 +142,7 @@ def store_analysis(
 
 def in_memory(tables: Iterable[AnalysisTable], windows: Mapping[str, Days]) -> Analysed:
     """Return the tables of an analysis in a database of their own, which nothing keeps."""
-    connection = duckdb.connect()
+    connection = duckdb.connect(config={"enable_external_access": "false"})
     lay_out(connection, tables)
     return Analysed(connection, windows, is_stored=False)
 

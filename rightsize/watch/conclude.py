@@ -15,7 +15,8 @@ from pathlib import Path
 
 import polars as pl
 
-from rightsize.analyze.graph.agents import agent_identities
+from rightsize.analyze.graph.agents import AGENT_TABLES, agent_identities
+from rightsize.analyze.graph.tables import GraphTables
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.naming import principal_names
 from rightsize.analyze.state_snapshot import CONCLUDED, LISTED, privileged_roles, standing_of
@@ -53,6 +54,7 @@ from rightsize.watch.folder import Taken
 from rightsize.workflow.behaviour import with_holds
 from rightsize.workflow.names import read_names
 from rightsize.workflow.planes import judge_planes
+from rightsize.workflow.signatures import ANYBODY, Signers
 
 SKEW = dt.timedelta(hours=1)
 """How far the clock of a log's writer may be ahead; records dated later are reported and ignored."""
@@ -67,6 +69,7 @@ class WatchSettings:
     Attributes:
         automation: Principals that grant by code: ids, UPNs, names or application ids.
         applied: Folders of plans that were applied.
+        signers: Whose signature these must have.
         min_window: Days of the window of use.
         forget_days: Use from before the window counts up to this age, in days.
         min_days: Number of days that a log has to cover to be evidence; None for the default of `Window`.
@@ -75,6 +78,7 @@ class WatchSettings:
 
     automation: tuple[str, ...] = ()
     applied: tuple[Path, ...] = ()
+    signers: Signers = ANYBODY
     min_window: int = DEFAULT_DAYS
     forget_days: int = DEFAULT_FORGET_DAYS
     min_days: int | None = None
@@ -127,7 +131,7 @@ def conclude(
         UsageError: A name in `automation` is not known.
     """
     began = time.process_time()
-    applied = read_applied(question.applied)
+    applied = read_applied(question.applied, question.signers)
     unread = taken.unread if taken is not None else ()
     with open_store(db, read_only=False, existing=True) as store:
         limit = dt.datetime.max if now is None else now + SKEW
@@ -253,7 +257,8 @@ def _names(store: Store) -> Names:
         UNION ALL SELECT directory_role_id, role_name FROM main.directory_roles
         UNION ALL SELECT permission_id, permission FROM main.api_permissions WHERE access = 'application'""")
     named = roles.drop_nulls().select(folded(pl.col("id")), "name").sort("id", "name").unique("id", keep="first")
-    agents = agent_identities(store.table("principals")).filter(~pl.col("deleted")).drop_nulls("holder_id")
+    tables = GraphTables.of(**{name: store.table(name) for name in AGENT_TABLES})
+    agents = agent_identities(tables).filter(~pl.col("deleted")).drop_nulls("holder_id")
     inheriting = agents.group_by("holder_id").agg(pl.len()).sort("holder_id")
     return Names(principals, dict(named.iter_rows()), places, dict(inheriting.iter_rows()))
 

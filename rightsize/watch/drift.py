@@ -11,29 +11,32 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.state_snapshot import STANDING
 from rightsize.analyze.text import folded
+from rightsize.model.file_reading import folder_in, stands_in
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.propose.core.fingerprint import hash_of_blocks
 from rightsize.propose.core.role_catalog import blocks_by_role
-from rightsize.propose.verify.plan_reader import read_plan, read_roles
 from rightsize.rbac.algebra import contains
 from rightsize.rbac.text import Folded, fold
-from rightsize.workflow.text_files import read_bytes
+from rightsize.workflow.plan_folder import open_plan_folder
+from rightsize.workflow.rollout import PLAN
+from rightsize.workflow.signatures import ANYBODY, Signers
 
 
-def read_applied(folders: Sequence[Path]) -> dict[Folded, RoleDefinition]:
+def read_applied(folders: Sequence[Path], signers: Signers = ANYBODY) -> dict[Folded, RoleDefinition]:
     """Return the roles of applied plans by folded id; where several plans have the same role, the last one counts.
 
     Args:
         folders: Plan folders, or folders of rollouts, which contain their plan.
+        signers: Whose signature each plan must have.
 
     Raises:
         InputError: A folder has no plan, or its role files differ from the plan.
+        GateError: A plan is not signed by a required signer.
     """
     roles: dict[Folded, RoleDefinition] = {}
     for given in folders:
-        folder = given / "plan" if (given / "plan" / "plan.json").is_file() else given
-        plan = read_plan(read_bytes(folder / "plan.json"))
-        roles |= read_roles(plan, {role.file: read_bytes(folder / role.file) for role in plan.roles})
+        folder = folder_in(given, PLAN) if stands_in(given, f"{PLAN}/plan.json") else given
+        roles |= open_plan_folder(folder, signers, with_pages=False).read.roles
     return roles
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rightsize.analyze.lacks import Lack, sentence_of
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.progress import through
 from rightsize.rbac.access import STRENGTH
@@ -18,13 +19,16 @@ from rightsize.rbac.permissions import PLANES
 from rightsize.rbac.scopes import parse_scope
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.asked_names import AskedNames
+from rightsize.workflow.beside_roles import BesideRoles
 from rightsize.workflow.content import require_content
 from rightsize.workflow.tenant_access import AccessQuestion, Person, TenantAccess, read_tenant_access
 from rightsize.workflow.text_files import read_json_lines
 
 UNKNOWN = "unknown"
-"""The answer to a question of a batch that names what nothing loaded knows."""
+"""The answer where roles decide nothing, where a listing may allow what nothing loaded allows, and to a question of a
+batch that names what nothing loaded knows."""
 _DENIES_LOADED = "SELECT 1 FROM loads WHERE source = 'deny_assignments' LIMIT 1"
+_NO_DENIES = "no listing of deny assignments is loaded: less may be allowed than this says"
 
 
 @dataclass(slots=True)
@@ -32,18 +36,26 @@ class Answers:
     """Answers in the order of their questions.
 
     Attributes:
-        rows: One row a question, as the JSON contract has it.
+        rows: One row a question, as the JSON contract has it. `unknown` says why an answer is that, and `lacks` has the
+            listings to blame, each with the command that gets it.
         notes: What a reader has to know beside them, one sentence each.
         names: Display names of the principals and groups in them; those without a name are absent.
-        gaps: What is not loaded and may allow what a `no` denies, one sentence each; empty where nobody asked for it.
-        has_denies: Whether a listing of deny assignments is loaded; without one, less may be allowed than a `yes` says.
     """
 
     rows: list[dict[str, Any]]
     notes: list[str]
     names: Mapping[str, str]
-    gaps: list[str]
-    has_denies: bool
+
+    @property
+    def lacks(self) -> list[dict[str, Any]]:
+        """Return the listings that make answers unknown, each once."""
+        found = {(lack["listing"], lack["of"]): lack for row in self.rows for lack in row["lacks"]}
+        return list(found.values())
+
+    @property
+    def misnamed(self) -> int:
+        """Return the number of questions that name what nothing loaded knows."""
+        return sum(row["plane"] is None and not row["lacks"] for row in self.rows)
 
 
 def read_questions(path: Path, plane: str | None) -> list[AccessQuestion]:
@@ -75,9 +87,9 @@ def can(
     *,
     as_of: dt.datetime | None = None,
     strict: bool = False,
-    with_gaps: bool = False,
+    of_named: bool = False,
 ) -> Answers:
-    """Answer questions from the store.
+    """Answer questions from the store; a `no` that a listing may contradict is `unknown`.
 
     Args:
         db: The store.
@@ -85,7 +97,7 @@ def can(
         as_of: Count only assignments that are in force then; without it all count.
         strict: A principal, operation or scope that nothing loaded knows, or whose name several have, is an error;
             without `strict`, the answer to its question is `unknown`, with the error and its hint under `unknown`.
-        with_gaps: Whether to look for what is not loaded and may allow more at the scopes of the answers.
+        of_named: Of an id that no listing and no log names a `no` is `unknown`, too: who asks may have made it up.
 
     Raises:
         EvidenceError: The store has no assignments.
@@ -95,36 +107,70 @@ def can(
     with open_store(db, read_only=True) as store:
         require_content(store)
         tenant = read_tenant_access(store.table, as_of=as_of)
-        asked = AskedNames(store, tenant)
+        asked, beside = AskedNames(store, tenant), BesideRoles(store)
         rows = [
-            _answer(asked, tenant, question, strict=strict) for question in through(questions, "asking", "questions")
+            _answer(asked, tenant, beside, question, strict=strict, of_named=of_named)
+            for question in through(questions, "asking", "questions")
         ]
-        has_denies = _has_denies(store)
-    places = [parse_scope(row["scope"]) for row in rows if row["allowed"] != UNKNOWN] if with_gaps else []
-    gaps = tenant.gaps(places) if with_gaps else []
-    return Answers(rows, tenant.notes(), _names(tenant.people, rows), gaps, has_denies)
+        notes = [*tenant.notes(), *asked.scopes.notes(), *_on_denies(store, tenant, rows)]
+    return Answers(rows, notes, _names(tenant.people, rows))
 
 
-def _answer(asked: AskedNames, tenant: TenantAccess, question: AccessQuestion, *, strict: bool) -> dict[str, Any]:
+def _answer(
+    asked: AskedNames,
+    tenant: TenantAccess,
+    beside: BesideRoles,
+    question: AccessQuestion,
+    *,
+    strict: bool,
+    of_named: bool,
+) -> dict[str, Any]:
     """Return the row of a question, with the scope that it names."""
     try:
         asked.check_operation(question.operation)
-        row = tenant.answer(replace(question, scope=asked.scopes.find(question.scope)), strict=True)
+        question = replace(question, scope=asked.scopes.find(question.scope))
+        row = tenant.answer(question, strict=True)
     except (InputError, UsageError) as error:
         if strict:
             raise
-        return {
-            "principal_id": question.principal,
-            "operation": question.operation,
-            "scope": question.scope,
-            "plane": None,
-            "allowed": UNKNOWN,
-            "because": [],
-            "denied_by": [],
-            "depends_on_reading": False,
-            "unknown": "; ".join(filter(None, (error.message, error.hint))),
-        }
-    return row if strict else row | {"unknown": None}
+        said = "; ".join(filter(None, (error.message, error.hint)))
+        return _undecided(_about(question.principal, question), said)
+    # A `no` without a known plane is one for each plane that it may be.
+    planes = tenant.planes_of(question.operation, question.plane) if row["allowed"] == "no" else (row["plane"],)
+    reasons = (beside.reason(row["operation"], plane, parse_scope(row["scope"])) for plane in planes)
+    if reason := next(filter(None, reasons), None):
+        return _undecided(row, reason)
+    if row["allowed"] != "no" or row["denied_by"]:
+        return row | {"unknown": None, "lacks": []}
+    if of_named and tenant.is_stranger(question.principal):
+        return _undecided(row, f"no loaded listing or log names `{question.principal}`")
+    lacks = tenant.lacks(question.operation, planes, parse_scope(question.scope), row["principal_id"])
+    if not lacks:
+        return row | {"unknown": None, "lacks": []}
+    return row | {"allowed": UNKNOWN, "unknown": sentence_of(lacks), "lacks": [lack.row() for lack in lacks]}
+
+
+def _undecided(row: Mapping[str, Any], reason: str, lacks: Sequence[Lack] = ()) -> dict[str, Any]:
+    """Return the row of a question whose answer is not known, with what decides instead or the listings to blame."""
+    return {
+        **row,
+        "allowed": UNKNOWN,
+        "because": [],
+        "denied_by": [],
+        "depends_on_reading": False,
+        "unknown": reason,
+        "lacks": [lack.row() for lack in lacks],
+    }
+
+
+def _about(principal_id: str | None, question: AccessQuestion) -> dict[str, Any]:
+    """Return what a row says of its question where no plane is known."""
+    return {
+        "principal_id": principal_id,
+        "operation": question.operation,
+        "scope": question.scope,
+        "plane": None,
+    }
 
 
 def who_can(
@@ -134,12 +180,12 @@ def who_can(
     *,
     plane: str | None = None,
     as_of: dt.datetime | None = None,
-    with_gaps: bool = False,
 ) -> Answers:
     """Return all principals that an assignment allows an operation at a scope, conditional and eligible ones included.
 
-    Groups are listed beside their members; principals that a deny assignment refuses are left out. `with_gaps` is as
-    for `can`.
+    Groups are listed beside their members; principals that a deny assignment refuses are left out. Where roles decide
+    nothing, the answer for each of them is `unknown`. Where a listing may have further ones, the last row is `unknown`,
+    without a principal, and names the listing.
 
     Raises:
         EvidenceError: The store has no assignments.
@@ -148,23 +194,50 @@ def who_can(
     with open_store(db, read_only=True) as store:
         require_content(store)
         tenant = read_tenant_access(store.table, as_of=as_of)
-        asked = AskedNames(store, tenant)
+        asked, beside = AskedNames(store, tenant), BesideRoles(store)
         asked.check_operation(operation)
         scope = asked.scopes.find(scope)
-        has_denies = _has_denies(store)
-    place = parse_scope(scope)
-    planes = tenant.planes_of(operation, plane)
+        place = parse_scope(scope)
+        planes = tenant.planes_of(operation, plane)
+        instead = {one: reason for one in planes if (reason := beside.reason(operation, one, place)) is not None}
+        rows = [
+            _undecided(row, instead[row["plane"]]) if row["plane"] in instead else row
+            for row in _holders(tenant, AccessQuestion("", operation, scope, plane))
+        ]
+        tenant.unread.update(tenant.reaching_unread(place))
+        notes = [*instead.values(), *tenant.notes(), *asked.scopes.notes(), *_on_denies(store, tenant, rows)]
+    return Answers(rows, notes, _names(tenant.people, rows))
+
+
+def _holders(tenant: TenantAccess, question: AccessQuestion) -> list[dict[str, Any]]:
+    """Return a row for everybody who may do what a question asks, and one for who is not known."""
+    operation, place = question.operation, parse_scope(question.scope)
+    planes = tenant.planes_of(operation, question.plane)
     found = sorted({holder for one in planes for holder in tenant.access.holders(operation, one, place)})
     rows = []
     for principal_id in found:
-        row = tenant.answer(AccessQuestion(principal_id, operation, scope, plane), strict=False)
+        row = tenant.answer(replace(question, principal=principal_id), strict=False)
         if row["allowed"] != "no":
             kind, name = tenant.people.get(principal_id, (None, None))
-            rows.append({"principal_id": principal_id, "principal_type": kind, "name": name} | row)
+            more: dict[str, Any] = {"unknown": None, "lacks": []}
+            rows.append({"principal_id": principal_id, "principal_type": kind, "name": name} | row | more)
     rows.sort(key=lambda row: (-STRENGTH[row["allowed"]], row["principal_id"]))
-    tenant.unread.update(tenant.reaching_unread(place))
-    gaps = tenant.gaps([place]) if with_gaps else []
-    return Answers(rows, tenant.notes(), _names(tenant.people, rows), gaps, has_denies)
+    lacks = tenant.lacks(operation, planes, place)
+    if lacks:
+        said = f"who else may: {sentence_of(lacks)}"
+        rows.append(_undecided({"principal_type": None, "name": None} | _about(None, question), said, lacks))
+    return rows
+
+
+def _on_denies(store: Store, tenant: TenantAccess, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a note where what is allowed may be denied by an assignment that is not loaded."""
+    allowed = {str(row["scope"]) for row in rows if row["allowed"] in STRENGTH and row["allowed"] != "no"}
+    if not allowed:
+        return []
+    if not _has_denies(store):
+        return [_NO_DENIES]
+    lacks = [lack for scope in sorted(allowed) for lack in tenant.listings.of_denies(parse_scope(scope))]
+    return [f"less may be allowed than this says: {sentence_of(lacks)}"] if lacks else []
 
 
 def _has_denies(store: Store) -> bool:
@@ -172,6 +245,6 @@ def _has_denies(store: Store) -> bool:
 
 
 def _names(people: Mapping[str, Person], rows: list[dict[str, Any]]) -> dict[str, str]:
-    ids = {row["principal_id"] for row in rows}
+    ids = {row["principal_id"] for row in rows} - {None}
     ids |= {group for row in rows for reason in row["because"] for group in reason["via"]}
     return {found: name for found in ids if (name := people.get(found, (None, None))[1])}

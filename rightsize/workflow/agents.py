@@ -110,19 +110,17 @@ def document_of(row: Mapping[str, Any], found: AgentsResult) -> dict[str, Any]:
 def read_agents(store: Store, as_of: dt.date | None = None) -> AgentsResult:
     """Return the agents of an open store."""
     tables = GraphTables.read(store.table)
-    agents = agent_identities(tables.principals)
+    agents = agent_identities(tables)
     is_user = (pl.col("parent_id").fill_null("") != "") | (folded(pl.col("object_type")) == "agentuser")
     users = tables.principals.filter(is_user).sort("principal_id")
-    sighted = _sighted(store, set(agents["agent_id"]))
     blueprints = _blueprints(tables, agents)
-    if not (blueprints or users.height or agents.height or sighted):
+    if not (blueprints or users.height or agents.height):
         return AgentsResult([], {}, {})
     analysis = analyse_graph(tables, graph_window(tables, as_of, None), cheapest_cover)
     permissions = _by(agent_permissions(analysis, store.table("token_permissions")), "agent_id")
     permissions |= _granted(analysis, {one["holder_id"] for one in blueprints if one["holder_id"]})
     facts = _Facts.read(store, analysis, permissions)
-    ids = {*agents["agent_id"], *(one["agent_id"] for one in sighted), *map(_id_of, blueprints)}
-    shown = tables.principals.filter(folded(pl.col("principal_id")).is_in(sorted(ids)))
+    shown = tables.principals.filter(folded(pl.col("principal_id")).is_in(sorted(map(_id_of, blueprints))))
     principals: dict[str, dict[str, Any]] = {fold(row["principal_id"]): row for row in shown.iter_rows(named=True)}
     below: dict[str | None, list[dict[str, Any]]] = defaultdict(list)
     for agent in agents.iter_rows(named=True):
@@ -131,25 +129,14 @@ def read_agents(store: Store, as_of: dt.date | None = None) -> AgentsResult:
     for blueprint in blueprints:
         made = below[blueprint["app_id"]]
         rows.append(facts.of_blueprint(blueprint, principals, [one["agent_id"] for one in made]))
-        rows += [facts.of_agent(one, principals, blueprint["name"]) for one in made]
-    rows += [facts.of_agent(one, principals, None) for one in below[None]]
-    names = {one["app_id"]: one["name"] for one in blueprints}
-    rows += [facts.of_sighted(one, principals, names) for one in sighted]
+        rows += [facts.of_agent(one, blueprint["name"]) for one in made]
+    rows += [facts.of_agent(one, None) for one in below[None]]
     named = {row["id"]: row for row in rows}
     for user in users.iter_rows(named=True):
         rows.append(facts.of_user(user, named.get(fold(user["parent_id"] or ""))))
     rows = sorted(rows, key=lambda row: (row["blueprint"] or "~", row["blueprint_app_id"] or "",
                   (BLUEPRINT, AGENT, AGENT_USER).index(row["kind"]), row["name"], row["id"]))  # fmt: skip
     return AgentsResult(rows, permissions, _inheritance(tables))
-
-
-def _sighted(store: Store, listed: set[str]) -> list[dict[str, Any]]:
-    """Return `agent_id, blueprint_app_id` of agents that only sign-ins name: no listing says that they are agents."""
-    rows = store.rows(
-        """SELECT app_id AS agent_id, nullif(max(blueprint_app_id), '') AS blueprint_app_id FROM agent_sightings
-        WHERE lower(agent_type) = 'agenticappinstance' AND app_id IS NOT NULL GROUP BY ALL ORDER BY ALL"""
-    )
-    return [row for row in rows if row["agent_id"] not in listed]
 
 
 def _blueprints(tables: GraphTables, agents: pl.DataFrame) -> list[dict[str, Any]]:
@@ -273,23 +260,13 @@ class _Facts:
             "listed": bool(principal) or blueprint["object_id"] is not None,
         }  # fmt: skip
 
-    def of_agent(
-        self, agent: Mapping[str, Any], principals: Mapping[str, Mapping[str, Any]], blueprint: str | None
-    ) -> dict[str, Any]:
+    def of_agent(self, agent: Mapping[str, Any], blueprint: str | None) -> dict[str, Any]:
         """Return the facts of an agent identity."""
         row = self._row(AGENT, agent["agent_id"], agent["name"])
         return row | {
             "blueprint_app_id": agent["blueprint_app_id"], "blueprint": blueprint or agent["blueprint_app_id"],
-            "enabled": agent["enabled"], "listed": bool(principals[agent["agent_id"]]["listed"]),
+            "enabled": agent["enabled"], "listed": agent["listed"],
         }  # fmt: skip
-
-    def of_sighted(
-        self, agent: Mapping[str, Any], principals: Mapping[str, Mapping[str, Any]], names: Mapping[str, str | None]
-    ) -> dict[str, Any]:
-        """Return the facts of an agent that only its sign-ins name."""
-        id_, app_id = agent["agent_id"], agent["blueprint_app_id"]
-        row = self._row(AGENT, id_, principals.get(id_, {}).get("display_name"))
-        return row | {"blueprint_app_id": app_id, "blueprint": names.get(app_id) or app_id, "listed": False}
 
     def of_user(self, user: Mapping[str, Any], parent: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return the facts of an agent user: it holds roles as users do, and acts through its agent."""

@@ -12,8 +12,9 @@ from rightsize.propose.needs.needs import sibling_reads
 from rightsize.propose.needs.status_reads import type_of, types_around
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import Folded, fold
-from rightsize.rules.linked import linked_writes
+from rightsize.rules.linked import linked_writes, names_a_write
 from rightsize.rules.operations import status_reads
+from rightsize.rules.references import rules_out
 
 _LOCATIONS = "/locations"
 
@@ -37,8 +38,10 @@ class AskedByUse:
             used, a parent of one, or resource groups. `status_of_a_used_write`: clients follow a used write by it.
         """
         name = fold(operation)
-        for pattern in map(parse_pattern, linked_writes(name)):
-            inside = next((one for one in self._writes if pattern.matches(one)), None)
+        for text in linked_writes(name):
+            pattern, is_known = parse_pattern(text), names_a_write(text)
+            causes = (one for one in self._writes if pattern.matches(one) and (is_known or not rules_out(name, one)))
+            inside = next(causes, None)
             if inside is not None:
                 return f"checked_inside {self._spelt[inside]}"
         if name in self._reads:

@@ -27,6 +27,7 @@ _SCOPES = """
         UNION ALL SELECT spelling FROM base.scope_names)
     WHERE scope IS NOT NULL"""
 _MOST = 8
+_FEW = 3
 _SEARCHED = 50
 """The most unknown names for which the nearest are searched: each takes up to a tenth of a second."""
 
@@ -41,17 +42,18 @@ class AskedScopes:
         """Read nothing yet."""
         self._store = store
         self._found: dict[str, str | InputError | UsageError] = {}
+        self._strange: dict[str, list[str]] = {}
         self._searched = 0
 
     def find(self, text: str) -> str:
         """Return the scope that a text names.
 
         It is an id, a subscription's id or name, the unique last part of an id, or the unique end of a scope as tables
-        print it, such as `Patient Portal/rg-web/plan-1`. An id is known where something loaded names it, or something
-        at, below or beside it: where nothing is listed at its level, nobody can know.
+        print it, such as `Patient Portal/rg-web/plan-1`. Rights are inherited by the text of an id, so an id below a
+        known subscription needs no listing; `notes` says that nothing names it.
 
         Raises:
-            InputError: Nothing knows the scope, or it is no scope.
+            InputError: Nothing knows the subscription or management group, or it is no scope.
             UsageError: Several scopes have the name.
         """
         if text not in self._found:
@@ -63,6 +65,15 @@ class AskedScopes:
         if isinstance(found, Exception):
             raise found
         return found
+
+    def notes(self) -> list[str]:
+        """Return a note on the scopes that were asked about and that nothing loaded names."""
+        if not self._strange:
+            return []
+        shown = [f"`{here}`" + (f" (near: {', '.join(near)})" if near else "")
+                 for here, near in sorted(self._strange.items())[:_FEW]]  # fmt: skip
+        more = f", and {len(self._strange) - _FEW:,} more" if len(self._strange) > _FEW else ""
+        return [f"nothing loaded names {', '.join(shown)}{more}: the answer is what is inherited there"]
 
     def near(self, search: Callable[[], list[str]]) -> list[str]:
         """Return the nearest names that a search finds; the first unknown names only are searched."""
@@ -100,11 +111,18 @@ class AskedScopes:
         for length in lengths:
             here, above = "/".join(parts[:length]), "/".join(parts[: length - 1])
             beside = self._below.get(above, set())
-            if beside and here not in beside:
-                near = self.near(lambda here=here, beside=beside: nearest(here, beside))  # type: ignore[misc]
+            if here in beside:
+                continue
+            is_decisive = parse_scope(here).kind in ("subscription", "management_group")
+            if is_decisive and not beside:
+                continue
+            near = self.near(lambda here=here, beside=beside: nearest(here, beside)) if beside else []  # type: ignore[misc]
+            if is_decisive:
                 raise InputError(
                     f"nothing loaded names the scope `{here}`", hint=hint_of(near, "load a listing that has it")
                 )
+            self._strange[here] = near
+            break
         return text
 
     @cached_property

@@ -46,7 +46,6 @@ DEFAULT_SETTINGS = (
     "reads=all,unobservable=keep",
     "reads=namespace",
     "reads=sibling",
-    "reads=sibling,lifecycle",
     "reads=none,unobservable=drop",
     "reads=all,max-break=0.1",
 )
@@ -54,10 +53,9 @@ DEFAULT_SETTINGS = (
 EVERY = "every"
 """The word that stands for all combinations of reads with the other two options that decide what stays."""
 EVERY_SETTING = tuple(
-    f"reads={reads}{unobservable}{lifecycle}"
+    f"reads={reads}{unobservable}"
     for reads in ("all", "namespace", "sibling", "none")
     for unobservable in ("", ",unobservable=keep", ",unobservable=drop")
-    for lifecycle in ("", ",lifecycle")
 )
 _WEEK = 7
 _INSTANT = "%Y-%m-%dT%H:%M:%S%.fZ"
@@ -242,7 +240,7 @@ def read_settings(texts: Sequence[str], shared: PlanOptions) -> list[PlanOptions
 
 
 def read_setting(text: str, shared: PlanOptions) -> PlanOptions:
-    """Read options such as `reads=sibling,unobservable=drop,lifecycle,max-break=0.1`.
+    """Read options such as `reads=sibling,unobservable=drop,max-break=0.1`.
 
     Raises:
         UsageError: An option is not known, or its value makes no sense.
@@ -254,8 +252,7 @@ def read_setting(text: str, shared: PlanOptions) -> PlanOptions:
         if read is None or bool(value) == (name in _SWITCHES):
             raise UsageError(
                 f"`{item.strip()}` in `--options {text}` is no option of a plan",
-                hint="options are reads=…, unobservable=…, lifecycle, peers=yes|no, separate-layers, max-excess=N, "
-                "max-break=P and grace-days=N",
+                hint="options are reads=…, unobservable=…, separate-layers, role-worth=N, max-break=P and grace-days=N",
             )
         try:
             options = replace(options, **{name.replace("-", "_"): read(value)})
@@ -264,23 +261,12 @@ def read_setting(text: str, shared: PlanOptions) -> PlanOptions:
     return options
 
 
-def _is_yes(text: str) -> bool:
-    """Return whether a text says yes.
-
-    Raises:
-        ValueError: It says neither yes nor no.
-    """
-    return ("no", "yes").index(text) == 1
-
-
-_SWITCHES = ("lifecycle", "separate-layers")
+_SWITCHES = ("separate-layers",)
 _OPTIONS: dict[str, Callable[[str], Any]] = {
     "reads": Reads,
     "unobservable": Unobservable,
-    "lifecycle": lambda _: True,
-    "peers": _is_yes,
     "separate-layers": lambda _: True,
-    "max-excess": int,
+    "role-worth": int,
     "max-break": float,
     "grace-days": int,
 }
@@ -293,8 +279,7 @@ def setting_name(options: PlanOptions) -> str:
     for name in _OPTIONS:
         value = getattr(options, name.replace("-", "_"))
         if name != "reads" and value != getattr(usual, name.replace("-", "_")):
-            shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
-            said.append(name if name in _SWITCHES else f"{name}={shown}")
+            said.append(name if name in _SWITCHES else f"{name}={value}")
     return ",".join(said)
 
 
@@ -305,8 +290,6 @@ def single_settings(usual: PlanOptions) -> Iterator[PlanOptions]:
         if isinstance(read, type) and issubclass(read, StrEnum):
             others = (value for value in read if value != getattr(usual, name.replace("-", "_")))
             yield from (read_setting(f"{name}={value}", usual) for value in others)
-    yield replace(usual, lifecycle=True)
-    yield replace(usual, peers=not usual.peers)
 
 
 def read_needs(path: Path) -> pl.DataFrame:

@@ -26,6 +26,7 @@ from rightsize.workflow.keep_analysis import analysis_of_rbac, options_of
 from rightsize.workflow.names import read_names
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.principal_names import find_principal
+from rightsize.workflow.signatures import ANYBODY, Signers
 
 TableOf = Callable[[str], pl.DataFrame]
 _NAMED = 3
@@ -98,6 +99,7 @@ def blast_from(
     subject: str,
     *,
     plan: Path | None = None,
+    signers: Signers = ANYBODY,
     eligible: bool = False,
     note: Callable[[str], None] = lambda _: None,
 ) -> tuple[ReachResult, dict[str, Any]]:
@@ -107,6 +109,7 @@ def blast_from(
         db: The store.
         subject: As for `reach_from`.
         plan: The folder of a plan; its own window is used.
+        signers: Whose signature the plan must have.
         eligible: Count eligible assignments as permanent ones.
         note: Called with a sentence where no stored analysis is of this content and window.
 
@@ -114,7 +117,7 @@ def blast_from(
         UsageError: The name fits nothing, or several subjects.
         InputError: The plan cannot be read.
     """
-    read = read_plan_folder(plan) if plan is not None else None
+    read = read_plan_folder(plan, signers) if plan is not None else None
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(with_holds(store))
         facts = read_facts(inputs, store.table)

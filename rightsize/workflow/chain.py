@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,9 @@ from typing import Any
 import polars as pl
 
 from rightsize.model.errors import InputError
-from rightsize.model.role_forms import load_json
-from rightsize.render.plan import FileText, digest_of
-from rightsize.workflow.plan_folder import PLAN
-from rightsize.workflow.text_files import read_bytes
+from rightsize.model.file_reading import hash_of_found, is_found, read_found, stands_in
+from rightsize.model.json_schemas import load_object
+from rightsize.render.plan import PLAN, FileText, digest_of, read_manifest
 
 CHAIN = "chain.json"
 _FORMAT = 1
@@ -34,12 +33,16 @@ class Chain:
     Attributes:
         head: The last link.
         store: Hash of the content of the store that the plan was made from.
+        catalogue: Hash of the catalogue of operations that it was made from.
         inputs: Hashes of the files that were loaded at that time, with their shape.
+        files: The other files of the plan folder, by name.
     """
 
     head: str
     store: str
+    catalogue: str
     inputs: frozenset[tuple[str, str]]
+    files: tuple[str, ...]
 
     def answer(self, store: str, loads: pl.DataFrame) -> dict[str, Any]:
         """Return how many loaded files the store of today lacks, and whether its content is the same."""
@@ -78,16 +81,23 @@ def make_chain(loads: pl.DataFrame, generated_from: Mapping[str, Any], files: Ma
     return _json({"format_version": _FORMAT, "links": links, "inputs": inputs, "files": digests})
 
 
-def read_chain(folder: Path, read: Callable[[Path], bytes] = read_bytes) -> Chain | None:
+def read_chain(folder: Path, plan: bytes) -> Chain | None:
     """Return the chain of a plan folder, or None where there is none.
 
+    Args:
+        folder: The plan folder.
+        plan: Its `plan.json`.
+
     Raises:
-        InputError: The file is not a chain, the chain is broken, or the folder differs from it.
+        InputError: The file is not a chain, the chain is broken, the folder differs from it, or the chain is missing
+            though the manifest of the folder names it.
     """
-    if not (folder / CHAIN).exists():
+    if not stands_in(folder, CHAIN):
+        if CHAIN in read_manifest(folder):
+            raise InputError(f"`{folder}` lacks its `{CHAIN}`, which its manifest names", hint=_AGAIN)
         return None
-    document = load_json(read(folder / CHAIN))
-    if not isinstance(document, dict) or document.get("format_version") != _FORMAT:
+    document = load_object(read_found(folder, CHAIN), f"`{CHAIN}`", hint=_AGAIN)
+    if document.get("format_version") != _FORMAT:
         raise InputError(f"`{CHAIN}` is not a chain of this version", hint=_AGAIN)
     try:
         links = [(str(one["of"]), str(one["sha256"]), str(one["link"])) for one in document["links"]]
@@ -105,30 +115,26 @@ def read_chain(folder: Path, read: Callable[[Path], bytes] = read_bytes) -> Chai
     hashes = {of: found for of, found, _ in links}
     if hashes["inputs"] != _digest_of(inputs) or hashes["files"] != _digest_of(files):
         raise InputError(f"`{CHAIN}` lists something else than it was made of", hint=_AGAIN)
-    _check_folder(folder, hashes, files, read)
-    return Chain(last, hashes["store"], frozenset((one["source"], one["sha256"]) for one in inputs))
+    _check_folder(folder, plan, hashes["plan"], files)
+    known = frozenset((one["source"], one["sha256"]) for one in inputs)
+    return Chain(last, hashes["store"], hashes["catalogue"], known, tuple(sorted(files)))
 
 
-def _check_folder(
-    folder: Path, hashes: Mapping[str, str], files: Mapping[str, str], read: Callable[[Path], bytes]
-) -> None:
-    """Raise InputError where a file differs from the chain, or the plan was made from something else."""
-    text = read(folder / PLAN)
-    altered = [PLAN] if _digest(text) != hashes["plan"] else []
+def check_origin(chain: Chain, generated_from: Mapping[str, Any]) -> None:
+    """Raise InputError where a plan says that it was made from something else than its chain does."""
+    if (generated_from["content_hash"], generated_from["catalogue_hash"]) != (chain.store, chain.catalogue):
+        raise InputError("the plan says that it was made from something else than its chain does", hint=_AGAIN)
+
+
+def _check_folder(folder: Path, plan: bytes, wanted: str, files: Mapping[str, str]) -> None:
+    """Raise InputError where a file differs from the chain."""
+    altered = [PLAN] if _digest(plan) != wanted else []
     for name, found in sorted(files.items()):
-        path = folder / name
-        if ".." in Path(name).parts or Path(name).is_absolute():
-            raise InputError(f"`{CHAIN}` names `{name}`, which is not a file of a plan folder", hint=_AGAIN)
-        if path.is_symlink() or not path.is_file() or _digest(read(path)) != found:
+        if not is_found(folder, name) or hash_of_found(folder, name) != found:
             altered.append(name)
     if altered:
         shown = ", ".join(f"`{name}`" for name in altered[:5])
         raise InputError(f"not what the chain of the plan says: {shown}, {len(altered)} in all", hint=_AGAIN)
-    document = load_json(text)
-    said = document.get("generated_from") if isinstance(document, dict) else None
-    said = said if isinstance(said, dict) else {}
-    if (said.get("content_hash"), said.get("catalogue_hash")) != (hashes["store"], hashes["catalogue"]):
-        raise InputError("the plan says that it was made from something else than its chain does", hint=_AGAIN)
 
 
 def _link(before: str, part: str, found: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, cast, get_args
 
 from rightsize.analyze.control_findings import SEVERITIES, CheckReport, ControlFinding, ControlOutcome, Named, Severity
 from rightsize.analyze.exemptions import Exemption, read_exemptions
+from rightsize.analyze.lacks import sentence_of
 from rightsize.model.entries import Form
 from rightsize.model.errors import EvidenceError, GateError, InputError, RightsizeError, UsageError
 from rightsize.model.role_forms import load_json
@@ -122,7 +123,7 @@ def check_store(
     return CheckResult(
         report,
         _remarks(exempt, ended, before, report),
-        _refusal(report, ended, fail_on, fail_on_unknown),
+        _refusal(report, ended, fail_on, fail_on_unknown) or _doubt(judgements, fail_on),
     )
 
 
@@ -288,6 +289,19 @@ def _refusal(
                 hint="load the data that they need; `rightsize check CONTROL` names it",
             )
     return None
+
+
+def _doubt(judgements: Sequence[ControlResult], fail_on: Severity | None) -> RightsizeError | None:
+    """Return the error of a gate that finds nothing, although listings are not complete that may have something."""
+    if fail_on is None:
+        return None
+    lacks = [lack for one in judgements if _worse(one.control.severity, fail_on) for lack in one.lacks]
+    if not lacks:
+        return None
+    return EvidenceError(
+        f"it is unknown whether the gate holds: {sentence_of(lacks)}",
+        hint="no finding of that severity is known; load the listings, and check again",
+    )
 
 
 def _worse(severity: Severity, least: Severity) -> bool:

@@ -219,6 +219,7 @@ def contain_principal(
         if kinds.get(wanted) == "Group":
             raise UsageError(f"`{principal}` is a group", hint="contain the suspected member")
         agents = read_agent_group(wanted, store.table)
+        kinds |= dict.fromkeys(agents.identities, "ServicePrincipal")
         if suspicion is not None:
             _suspect(store, agents.members, suspicion)
             inputs = Inputs.read(held)

@@ -22,6 +22,7 @@ from rightsize.workflow.next_steps import steps_in
 from rightsize.workflow.plan_folder import plan_file, read_plan_folder
 from rightsize.workflow.plan_names import names_in
 from rightsize.workflow.review import accepted_of, read_review
+from rightsize.workflow.signatures import ANYBODY, Signers
 
 COMMENT_FORM = "markdown"
 
@@ -35,7 +36,7 @@ class DeployResult:
 
 
 def write_deployment(
-    db: Path, plan: Path, out: Path, forms: Collection[str], review: Path | None = None
+    db: Path, plan: Path, out: Path, forms: Collection[str], review: Path | None = None, signers: Signers = ANYBODY
 ) -> DeployResult:
     """Write the roles and assignments of a plan into a folder of their own.
 
@@ -45,6 +46,7 @@ def write_deployment(
         out: The folder that is written, not the plan's own.
         forms: Names from `render.deploy.files.PLAN_FORMS`.
         review: A file of decisions; only accepted proposals are written.
+        signers: Whose signature the plan must have.
 
     Raises:
         UsageError: The folder is the plan's.
@@ -53,7 +55,7 @@ def write_deployment(
     """
     if out.resolve() == plan_file(plan).parent.resolve():
         raise UsageError("`--out` is the folder of the plan", hint="name another folder with --out")
-    read = plan_of(read_plan_folder(plan))
+    read = plan_of(read_plan_folder(plan, signers))
     if COMMENT_FORM in forms:
         raise UsageError("markdown is a comment, not a form to deploy", hint="`rightsize plan comment PLAN` writes it")
     only = None if review is None else accepted_of(read, review, dt.datetime.now(dt.UTC).date())
@@ -64,18 +66,19 @@ def write_deployment(
     return DeployResult(write_folder({**roles, **deploy_files(contents, forms)}, out), contents)
 
 
-def comment_on(db: Path, plan: Path, review: Path | None = None) -> str:
+def comment_on(db: Path, plan: Path, review: Path | None = None, signers: Signers = ANYBODY) -> str:
     """Return a plan as a comment on a pull request, with names from the store where there is one.
 
     Args:
         db: The store.
         plan: The plan folder, or its `plan.json`.
         review: A file of decisions, to show the status of each proposal.
+        signers: Whose signature the plan must have.
 
     Raises:
         InputError: The plan or the decisions cannot be read.
     """
-    read = plan_of(read_plan_folder(plan))
+    read = plan_of(read_plan_folder(plan, signers))
     states = None
     if review is not None:
         found = standings(read, read_review(review), dt.datetime.now(dt.UTC).date())

@@ -16,7 +16,8 @@ from rightsize.workflow.principal_names import AnalysedNames, find_principal
 
 _AGENTIC = """
     SELECT 1 FROM principals WHERE principal_id = $id AND (object_type ILIKE 'agent%' OR blueprint_app_id IS NOT NULL
-        OR app_id IN (SELECT blueprint_app_id FROM principals))"""
+        OR app_id IN (SELECT blueprint_app_id FROM principals UNION ALL SELECT blueprint_app_id FROM agent_sightings))
+    UNION ALL SELECT 1 FROM agent_sightings WHERE app_id = $id"""
 """Whether a principal may be an agent, an agent's user account, or the principal of a blueprint.
 
 It asks in SQL and too generously, so that an answer about anybody else needs no frames; `agent_answer` decides.

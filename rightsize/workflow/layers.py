@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.lacks import Lack, of_subscription
 from rightsize.analyze.layers import LayerAnswer, measure_layers
 from rightsize.analyze.naming import resolve_principal
 from rightsize.analyze.verdicts import Analysis
@@ -18,12 +19,15 @@ from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.planned_state import assigned_after, planned_grants
 from rightsize.propose.verify.reviewable import plan_of
+from rightsize.rbac.text import fold
 from rightsize.render.layers import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.behaviour import with_holds
 from rightsize.workflow.keep_analysis import analysis_of_rbac, options_of
+from rightsize.workflow.lacks import listings_of
 from rightsize.workflow.names import read_names
 from rightsize.workflow.plan_folder import read_plan_folder
+from rightsize.workflow.signatures import ANYBODY, Signers
 
 BASES = ("granted", "used", "proposed")
 _SHOWN = 24
@@ -38,11 +42,13 @@ class LayersResult:
         rows: Violations: one row a (principal, state), the widest reach first, or one a subscription.
         picture: The matrix as SVG.
         has_plan: Whether a plan was measured.
+        lacks: The listings that are not complete, so that more principals may defeat layers.
     """
 
     rows: list[dict[str, Any]]
     picture: str
     has_plan: bool
+    lacks: list[Lack]
 
 
 def measure_plan(inputs: Inputs, analysis: Analysis, plan: Plan) -> LayerAnswer:
@@ -59,21 +65,25 @@ def keep_layers(store: Store, answer: LayerAnswer) -> None:
         store.write_answer(name, frame if has_plan else pl.concat([frame, earlier]))
 
 
-def show_layers(db: Path, *, by_subscription: bool = False, plan: Path | None = None) -> LayersResult:
+def show_layers(
+    db: Path, *, by_subscription: bool = False, plan: Path | None = None, signers: Signers = ANYBODY
+) -> LayersResult:
     """Return the violations of independence and the matrix, from the last analysis and the last plan.
 
     Args:
         db: The store.
         by_subscription: One row a subscription of a principal, instead of one a principal.
         plan: Measure the plan in this folder, over its own window, instead.
+        signers: Whose signature this plan must have.
 
     Raises:
         EvidenceError: Nothing was analysed yet.
         InputError: There is no plan, or its folder does not hold one.
     """
     with open_store(db, read_only=True) as store:
-        answer = _answer(store, plan)
+        answer = _answer(store, plan, signers)
         names, places = read_names(store)
+        lacks = listings_of(store).every()
     defeats, violations = answer.defeats, answer.violations
     _require(defeats)
     rows = _violated(violations, defeats)
@@ -82,26 +92,28 @@ def show_layers(db: Path, *, by_subscription: bool = False, plan: Path | None = 
         row["name"] = names.get(row["principal_id"], row["principal_id"])
         if by_subscription:
             row["at"] = places.get(row["scope"], row["scope"])
+        row["complete"] = not (of_subscription(lacks, fold(row["scope"])) if by_subscription else lacks)
     has_plan = not defeats.filter(pl.col("basis") == "proposed").is_empty()
-    return LayersResult(records, draw_matrix(matrix_rows(defeats, names)), has_plan)
+    return LayersResult(records, draw_matrix(matrix_rows(defeats, names)), has_plan, lacks)
 
 
-def _answer(store: Store, plan: Path | None) -> LayerAnswer:
+def _answer(store: Store, plan: Path | None, signers: Signers) -> LayerAnswer:
     """Return the stored answer about layers, or the measured one of the plan in a folder."""
     if plan is None:
         return LayerAnswer(*(store.table(name) for name in _ANSWERS))
-    read = read_plan_folder(plan)
+    read = read_plan_folder(plan, signers)
     inputs = Inputs.read(with_holds(store))
     return measure_plan(inputs, analysis_of_rbac(store, inputs, options_of(read.written.window)), plan_of(read))
 
 
-def defeats_of(db: Path, principal: str, plan: Path | None = None) -> list[dict[str, Any]]:
+def defeats_of(db: Path, principal: str, plan: Path | None = None, signers: Signers = ANYBODY) -> list[dict[str, Any]]:
     """Return the layers that one principal can defeat, and how: one row a (subscription, basis, state, layer).
 
     Args:
         db: The store.
         principal: Its id, UPN or name.
         plan: Measure the plan in this folder, over its own window, instead of the last one.
+        signers: Whose signature this plan must have.
 
     Raises:
         EvidenceError: Nothing was analysed yet.
@@ -109,7 +121,7 @@ def defeats_of(db: Path, principal: str, plan: Path | None = None) -> list[dict[
         UsageError: No principal has the name, or several have.
     """
     with open_store(db, read_only=True) as store:
-        defeats = _answer(store, plan).defeats
+        defeats = _answer(store, plan, signers).defeats
         inputs = Inputs.read(store.table)
         _, places = read_names(store)
     _require(defeats)

@@ -15,7 +15,7 @@ from rightsize.model.times import read_days, read_instant
 from rightsize.model.wording import counted
 from rightsize.store.connection import Store, open_store
 from rightsize.store.coverage import CATEGORIES, TENANT_LOGS
-from rightsize.store.limits import ResourceLimits, explain_shortage, limits_of
+from rightsize.store.limits import ResourceLimits, limits_of
 from rightsize.store.listings import Listing
 from rightsize.store.merge import Declaration, MergedFile, merge
 from rightsize.store.named_calls import unnamed_records
@@ -24,7 +24,7 @@ from rightsize.store.staging import create_staging
 if TYPE_CHECKING:
     import polars as pl
 
-    from rightsize.collect.runs import CollectedInventory, Loadable
+    from rightsize.collect.runs import CollectedAccess, CollectedInventory, Loadable
 
 UNKNOWN = "unknown"
 """The source that is counted for a file of unknown kind in a folder or archive."""
@@ -38,11 +38,18 @@ class LoadReport:
         rows: The files in order of reading.
         notes: Notes for a person.
         doubted: The notes on collections whose word does not count, which are among `notes`.
+        lacking: Notes on listings of access that are not complete, the dearest first.
     """
 
     rows: tuple[MergedFile, ...]
     notes: tuple[str, ...]
     doubted: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """Return every note, those on what is not known first."""
+        return (*self.lacking, *self.notes)
 
 
 def load_paths(
@@ -103,7 +110,7 @@ def load_paths(
     notes = [*opened.doubted, *opened.notes]
     if kept:
         notes.append(f"kept as raw pages that no analysis uses yet: {', '.join(kept)}")
-    return LoadReport(rows, (*notes, *report.notes), tuple(opened.doubted))
+    return LoadReport(rows, (*notes, *report.notes), tuple(opened.doubted), report.lacking)
 
 
 def require_recognised(report: LoadReport) -> None:
@@ -155,7 +162,7 @@ class _Opened:
         collected: Folders of pages among them.
         covered: The days that collections cover.
         listings: Their listings of grants.
-        vouched: Their listings of resources and providers.
+        vouched: What they say of their listings.
         notes: Notes for a person.
         doubted: Notes on collections whose word does not count.
     """
@@ -175,6 +182,7 @@ class _Opened:
         self.covered += [Declaration(**asdict(item), declared_by="manifest") for item in run.covers]
         self.listings += run.listings
         self.vouched += [said for one in run.inventories for said in _vouched_of(one)]
+        self.vouched += [_vouched_access(one) for one in run.access]
         self.notes += run.notes
 
 
@@ -188,7 +196,18 @@ def _open_collections(paths: Sequence[str | Path], trusts: Callable[[Path], bool
             opened.add(run if counts else silent)
             opened.doubted += [] if counts else [_DOUBT.format(folder)]
         opened.given += [] if runs else [path]
+        opened.notes += [] if runs else _notes_on_links(path)
     return opened
+
+
+def _notes_on_links(path: str | Path) -> list[str]:
+    """Return a note on the links in a folder, if there are any: they may lead anywhere, so they are not read."""
+    from rightsize.ingest.sources import links_in  # noqa: PLC0415  imports the readers of files
+
+    links = links_in(Path(path)) if str(path) != "-" and Path(path).is_dir() else []
+    if not links:
+        return []
+    return [f"{counted(len(links), 'link')} in `{path}` not followed, such as `{links[0].name}`: name the file itself"]
 
 
 def _vouched_of(one: CollectedInventory) -> Iterator[Vouched]:
@@ -213,6 +232,26 @@ def _vouched_of(one: CollectedInventory) -> Iterator[Vouched]:
             vouched_by="collection",
             listing=one.source,
         )
+
+
+def _vouched_access(one: CollectedAccess) -> Vouched:
+    """Return what a collection says of a listing of access; its pages are held against the collection when it opens."""
+    return Vouched(
+        address="",
+        path=one.query,
+        kind=one.source,
+        query=one.query,
+        subscriptions=None,
+        complete=not one.problem,
+        rows=None,
+        size=None,
+        error=one.problem or None,
+        reader_id="",
+        read_on=one.read_on,
+        finished_on=one.read_on,
+        vouched_by="collection",
+        listing=one.source,
+    )
 
 
 _DOUBT = (
@@ -269,7 +308,7 @@ def _load(
 ) -> LoadReport:
     is_new = not db.exists()
     try:
-        with explain_shortage(db), open_store(db, read_only=False, limits=limits) as store:
+        with open_store(db, read_only=False, loads=True, limits=limits) as store:
             return _stage_and_merge(
                 store,
                 paths,
@@ -318,7 +357,8 @@ def _stage_and_merge(
     declared_days = [Declaration(**asdict(window), declared_by="manifest") for window in report.windows]
     merged = merge(store, (*declarations, *declared_days), listings)
     is_declared = any(one.source == "activity_log" for one in declarations)
-    return LoadReport(merged, (*report.notes, *_notes_on_downloads(store, merged, is_declared)))
+    notes = (*report.notes, *_notes_on_downloads(store, merged, is_declared))
+    return LoadReport(merged, notes, lacking=report.lacking)
 
 
 def _notes_on_downloads(store: Store, merged: Sequence[MergedFile], is_declared: bool) -> Iterator[str]:

@@ -66,7 +66,7 @@ def load_on_spark(
             partial(stage_reductions, found=reductions),
             limits,
         )
-    return LoadReport(report.rows, (*_notes(reductions), *report.notes))
+    return LoadReport(report.rows, (*_notes(reductions), *report.notes), lacking=report.lacking)
 
 
 def _notes(reductions: Sequence[SparkReduction]) -> list[str]:

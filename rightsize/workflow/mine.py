@@ -10,6 +10,7 @@ from pathlib import Path
 from rightsize.mining.role_mining import minimum_cover
 from rightsize.model.errors import InputError
 from rightsize.propose.optimize.biclique_kernel import bits, large_bitset
+from rightsize.workflow.text_files import read_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ def mine_roles(path: Path, *, time_limit: float) -> MinedRoles:
 
 def _read_pairs(path: Path) -> dict[str, set[str]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise InputError(f"cannot read `{path}`: {error}") from error
     permissions_of: dict[str, set[str]] = {}
     for number, line in enumerate(text.splitlines(), start=1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import schema_of
+from rightsize.analyze.lacks import Lack
 from rightsize.analyze.text import folded
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.next_steps import WAVES, NextSteps, Reached
@@ -21,8 +22,10 @@ from rightsize.render.comment import short_ids
 from rightsize.render.escape import for_shell
 from rightsize.render.next_steps import left_row, step_row, wave_rows
 from rightsize.store.connection import open_store
+from rightsize.workflow.lacks import lacks_of
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.plan_names import names_in
+from rightsize.workflow.signatures import ANYBODY, Signers
 
 _AT_ONCE = 5_000
 _WORKLOADS = ("serviceprincipal", "managedidentity")
@@ -37,12 +40,14 @@ class NextResult:
         names: Display names of principals, roles and high scopes.
         look: Returns the command that shows a principal.
         short: A short id for each proposal.
+        lacks: The listings that are not complete: no step is about what they lack.
     """
 
     steps: NextSteps
     names: Mapping[str, str]
     look: Callable[[str], str]
     short: Mapping[str, str]
+    lacks: Sequence[Lack]
 
     def rows(self, wave: int | None = None) -> list[dict[str, Any]]:
         """Return a row for each step, or for those of one wave."""
@@ -56,23 +61,27 @@ class NextResult:
             "waves": [row for row in wave_rows(self.steps) if wave in (None, row["wave"])],
             "steps": self.rows(wave),
             "not_worth_a_role": [left_row(one, self.names) for one in self.steps.left_out],
+            "complete": not self.lacks,
+            "lacks": [one.row() for one in self.lacks],
         }
 
 
-def next_of(db: Path, plan: Path, *, names_db: bool) -> NextResult:
+def next_of(db: Path, plan: Path, *, names_db: bool, signers: Signers = ANYBODY) -> NextResult:
     """Return the steps of a written plan; without a store no names are known, and each principal counts as one person.
 
     Args:
         db: The store.
         plan: The plan folder, or its `plan.json`.
         names_db: Whether commands have to name the store.
+        signers: Whose signature the plan must have.
 
     Raises:
         InputError: The plan cannot be read.
     """
-    read = plan_of(read_plan_folder(plan))
+    read = plan_of(read_plan_folder(plan, signers))
     short = short_ids([one.id for one in read.all_proposals])
-    return NextResult(steps_in(db, read), names_in(db, read), look_closer(db if names_db else None, read), short)
+    look = look_closer(db if names_db else None, read)
+    return NextResult(steps_in(db, read), names_in(db, read), look, short, lacks_of(db))
 
 
 def steps_in(db: Path | None, plan: Plan) -> NextSteps:

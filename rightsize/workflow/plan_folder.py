@@ -1,19 +1,66 @@
-"""Read a plan folder from disk: its `plan.json`, its roles, and the evidence."""
+"""Read a plan folder from disk, in the one way of all commands: its chain, signature, `plan.json` and files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from rightsize.model.errors import InputError
-from rightsize.propose.verify.plan_reader import WrittenPlan, read_plan
-from rightsize.propose.verify.reviewable import ReviewablePlan, evidence_files, read_reviewable
-from rightsize.render.plan import prepared, read_manifest, write_folder
-from rightsize.workflow.text_files import read_bytes
+from rightsize.model.file_reading import LARGE, SMALL, is_found, parts_of_found, read_found, read_given, stands_in
+from rightsize.propose.verify.reviewable import ReviewablePlan, read_reviewable
+from rightsize.render.plan import PLAN, prepared, read_manifest, write_folder
+from rightsize.workflow.chain import CHAIN, Chain, check_origin, read_chain
+from rightsize.workflow.signatures import ANYBODY, Signature, Signers, check_signature, sign_chain, signatures_of
 
-PLAN = "plan.json"
-_PART = 1 << 20
-"""Bytes of a file that are copied at a time."""
+
+@dataclass(frozen=True, slots=True)
+class PlanFolder:
+    """A plan folder that was read and checked.
+
+    Attributes:
+        folder: The folder.
+        text: Its `plan.json`.
+        read: The plan.
+        chain: Its chain of hashes, which fits; None where it has none.
+        signature: Its signature, which holds; None where it has none.
+    """
+
+    folder: Path
+    text: bytes
+    read: ReviewablePlan
+    chain: Chain | None
+    signature: Signature | None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Return the names of its files beside `plan.json`: roles, tables, chain and what that covers, signatures."""
+        chain = () if self.chain is None else (CHAIN, *self.chain.files)
+        names = (*self.read.written.files, *chain, *signatures_of(self.folder))
+        return tuple(dict.fromkeys(name for name in names if name != PLAN))
+
+
+class FolderFiles(Mapping[str, bytes]):
+    """The files of a folder by name, each read when it is asked for; a link among them is an error."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether the folder has anything of this name."""
+        return isinstance(name, str) and stands_in(self._folder, name)
+
+    def __getitem__(self, name: str) -> bytes:
+        """Return the content of a file, or raise InputError."""
+        return read_found(self._folder, name, most=LARGE if name.endswith(".parquet") else SMALL)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the files that rightsize wrote."""
+        return iter(read_manifest(self._folder))
+
+    def __len__(self) -> int:
+        """Return the number of files that rightsize wrote."""
+        return len(read_manifest(self._folder))
 
 
 def plan_file(path: Path) -> Path:
@@ -21,22 +68,50 @@ def plan_file(path: Path) -> Path:
     return path / PLAN if path.is_dir() else path
 
 
-def files_beside(folder: Path, plan: WrittenPlan) -> dict[str, bytes]:
-    """Return the contents of the role files and tables of evidence of a plan; symbolic links are never read."""
-    return _read(plan.files, folder)
+def plan_text(path: Path) -> bytes:
+    """Return the text of `plan.json`, found in a folder or typed by a person, or raise InputError."""
+    return read_found(path, PLAN, most=LARGE) if path.is_dir() else read_given(path)
 
 
-def read_plan_folder(path: Path) -> ReviewablePlan:
-    """Return a plan with its roles and their evidence.
+def open_plan_folder(path: Path, signers: Signers = ANYBODY, *, with_pages: bool = True) -> PlanFolder:
+    """Return a plan folder whose chain and signature have been checked, and whose every value has its type.
+
+    Args:
+        path: The plan folder, or its `plan.json`.
+        signers: Whose signature it must have.
+        with_pages: Whether the evidence of each role is read, too, which no proof needs.
 
     Raises:
-        InputError: There is no plan, or the file is not a plan.
+        InputError: There is no plan, the file is not a plan, its files are missing or altered.
+        GateError: The plan is not signed by a required signer, or its signature does not hold.
+        UsageError: The tool that checks the signature is not installed, or no key is named.
     """
-    file = plan_file(path)
-    text = read_bytes(file)
-    plan = read_plan(text)
-    names = [name for role in plan.roles for name in evidence_files(role.file)]
-    return read_reviewable(text, _read([*plan.files, *names], file.parent))
+    folder = plan_file(path).parent
+    text = plan_text(path)
+    chain = read_chain(folder, text)
+    signature = check_signature(folder, signers)
+    read = read_reviewable(text, FolderFiles(folder), with_pages=with_pages)
+    if chain is not None:
+        check_origin(chain, read.document["generated_from"])
+    return PlanFolder(folder, text, read, chain, signature)
+
+
+def read_plan_folder(path: Path, signers: Signers = ANYBODY) -> ReviewablePlan:
+    """Return a plan with its roles and their evidence; else as `open_plan_folder`."""
+    return open_plan_folder(path, signers).read
+
+
+def sign_plan(plan: Path, key: Path) -> Path:
+    """Sign a plan, and return the path of the signature beside it.
+
+    Raises:
+        InputError: There is no chain, the folder differs from it, or there is no such key.
+        UsageError: The tool is not installed, or refuses the key.
+    """
+    file = plan_file(plan)
+    if read_chain(file.parent, plan_text(plan)) is None:
+        raise InputError(f"`{file.parent}` has no `{CHAIN}`", hint="write the plan anew with `rightsize propose`")
+    return sign_chain(file.parent, key)
 
 
 def copy_plan_folder(folder: Path, out: Path) -> list[str]:
@@ -47,20 +122,8 @@ def copy_plan_folder(folder: Path, out: Path) -> list[str]:
     Raises:
         InputError: The folder has no manifest of its files, or the other folder cannot be written.
     """
-    paths = {name: folder / name for name in read_manifest(folder)}
-    found = {name: path for name, path in paths.items() if path.is_file() and not path.is_symlink()}
-    if PLAN not in found:
+    names = [name for name in read_manifest(folder) if is_found(folder, name)]
+    if PLAN not in names:
         raise InputError(f"`{folder}` has no manifest that names its plan", hint="`rightsize propose` writes one")
-    with prepared(out, ((name, _parts(path)) for name, path in found.items())) as files:
+    with prepared(out, ((name, parts_of_found(folder, name)) for name in names)) as files:
         return write_folder(files, out)
-
-
-def _parts(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while part := file.read(_PART):
-            yield part
-
-
-def _read(names: Sequence[str], folder: Path) -> dict[str, bytes]:
-    paths = {name: folder / name for name in names}
-    return {name: read_bytes(path) for name, path in paths.items() if path.is_file() and not path.is_symlink()}

@@ -12,10 +12,17 @@ from rightsize.propose.verify.reviewable import plan_of
 from rightsize.rbac.text import fold
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.plan_names import names_in, proposals_called
+from rightsize.workflow.signatures import ANYBODY, Signers
 
 
 def list_proposals(
-    db: Path, plan: Path, *, principal: str | None = None, kind: str | None = None, proposal: str | None = None
+    db: Path,
+    plan: Path,
+    *,
+    principal: str | None = None,
+    kind: str | None = None,
+    proposal: str | None = None,
+    signers: Signers = ANYBODY,
 ) -> dict[str, Any]:
     """Return the proposals of a plan, in the order of the plan.
 
@@ -25,6 +32,7 @@ def list_proposals(
         principal: Only those of a holder: its id or its display name.
         kind: Only those of a kind, such as `custom`.
         proposal: Only this one, by its id or a unique beginning; it comes with its evidence and the new roles.
+        signers: Whose signature the plan must have.
 
     Returns:
         window, content_hash: What the plan was made from.
@@ -34,7 +42,7 @@ def list_proposals(
         InputError: There is no plan, or the file is none.
         UsageError: No proposal has the id, or none is of the holder or kind.
     """
-    read = plan_of(read_plan_folder(plan))
+    read = plan_of(read_plan_folder(plan, signers))
     names = names_in(db, read)
     wanted = set() if proposal is None else set(proposals_called(read, [proposal]))
     chosen = [

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.lacks import Lack
 from rightsize.analyze.naming import resolve_known
 from rightsize.analyze.window import Window
 from rightsize.model.decisions import ReviewDecision
@@ -17,6 +18,7 @@ from rightsize.model.errors import EvidenceError
 from rightsize.model.next_steps import NextStep, NextSteps
 from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
 from rightsize.model.progress import step
+from rightsize.propose.assembly.job_tables import job_tables, roles_of_jobs
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.assembly.plan import plan_from_basis, read_basis
 from rightsize.propose.core.options import SEPARATE_LAYERS, PlanOptions
@@ -47,6 +49,7 @@ from rightsize.workflow.chain import CHAIN, make_chain
 from rightsize.workflow.content import require_content
 from rightsize.workflow.deploy import COMMENT_FORM, types_of
 from rightsize.workflow.keep_analysis import has_default_options, keep_analysis
+from rightsize.workflow.lacks import listings_of
 from rightsize.workflow.layers import keep_layers, matrix_rows, measure_plan
 from rightsize.workflow.next_steps import answer_rows, reached_by
 from rightsize.workflow.planes import judge_planes, tables_beside
@@ -72,6 +75,7 @@ class ProposeResult:
         comment: The plan as a comment on a pull request.
         steps: The changes in the order in which they are best made.
         unmatched: Decisions whose proposal no longer exists.
+        lacks: The listings that are not complete: the plan has no proposal for what they lack.
     """
 
     plan: Plan
@@ -82,6 +86,7 @@ class ProposeResult:
     comment: str
     steps: NextSteps
     unmatched: list[ReviewDecision]
+    lacks: list[Lack]
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield one row a proposal, for people: changes as `next` ranks them, then what stays, most excess first."""
@@ -137,11 +142,10 @@ def propose_plan(
         asked = AnalysisOptions(options.as_of, options.min_window, options.forget_days, options.min_days)
         if has_default_options(asked) and not options.standby:
             keep_analysis(store, inputs, analysis, findings, [one.analysis for one in judged])
-        analysis = with_needed_calls(analysis, options)
-        basis = read_basis(inputs, analysis, options)
+        basis = read_basis(inputs, with_needed_calls(analysis, options), options)
         # The following steps need no single use, which is most of the memory that was read.
         inputs, analysis = basis.reading.inputs, basis.reading.analysis
-        plan = plan_from_basis(basis, digest_content(store))
+        plan, jobs = plan_from_basis(basis, digest_content(store)), basis.jobs
         del basis
         plan = replace(plan, parts=tuple(one.plan(options) for one in judged))
         if decisions is not None:
@@ -169,9 +173,13 @@ def propose_plan(
         write_conclusions(store, analysis, findings, behaviour, [one.analysis for one in judged])
         store.write_answer("proposals", answer_parts(plan))
         store.write_answer("next_steps", answer_rows(steps, names))
+        for name, frame in job_tables(jobs, roles_of_jobs(plan)).named().items():
+            store.write_answer(name, frame)
         keep_layers(store, layers)
         keep_reach(store, inputs, analysis, plan)
+        lacks = listings_of(store).every()
     return ProposeResult(
+        lacks=lacks,
         unmatched=unmatched(plan, decisions or {}),
         plan=plan,
         out=out,

@@ -24,5 +24,5 @@ def prune_store(db: Path | str, keep_days: int, *, done: bool) -> Pruning:
         if not done:
             return pruning
         prune(store, pruning)
-        compact(store)
+    compact(Path(db))
     return replace(pruning, bytes_after=Path(db).stat().st_size)

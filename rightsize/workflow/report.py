@@ -37,6 +37,7 @@ from rightsize.workflow.analyze import all_findings
 from rightsize.workflow.behaviour import with_holds
 from rightsize.workflow.blast import blast_of, views_of
 from rightsize.workflow.content import require_content
+from rightsize.workflow.jobs import tables_of
 from rightsize.workflow.keep_analysis import whole_analysis
 from rightsize.workflow.layers import measure_plan
 from rightsize.workflow.names import read_names
@@ -45,6 +46,7 @@ from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.plan_names import scope_names
 from rightsize.workflow.rbac_analysis import require_rbac
 from rightsize.workflow.reach import rank_reach
+from rightsize.workflow.signatures import ANYBODY, Signers
 from rightsize.workflow.undecided import find_undecided
 
 TITLE = "Least privilege for this tenant"
@@ -91,6 +93,7 @@ def report_store(
     out: Path,
     *,
     plan: Path | None = None,
+    signers: Signers = ANYBODY,
     title: str = TITLE,
     as_of: dt.date | None = None,
     min_window: int | None = None,
@@ -110,6 +113,7 @@ def report_store(
     sources = read_sources(
         db,
         plan=plan,
+        signers=signers,
         title=title,
         as_of=as_of,
         min_window=min_window,
@@ -134,6 +138,7 @@ def read_sources(
     db: Path,
     *,
     plan: Path | None = None,
+    signers: Signers = ANYBODY,
     title: str = TITLE,
     as_of: dt.date | None = None,
     min_window: int | None = None,
@@ -155,7 +160,7 @@ def read_sources(
             "a plan has its own window, and the command names another one",
             hint="leave out --as-of, --min-window, --min-days and --forget-days",
         )
-    read = read_plan_folder(plan) if plan is not None else None
+    read = read_plan_folder(plan, signers) if plan is not None else None
     if read is not None:
         window = read.written.window
         as_of, min_window, forget_days = window.end.date(), window.days, window.forget_days
@@ -171,6 +176,7 @@ def read_sources(
         ranked = rank_reach(reach, names)
         planned = plan_of(read) if read is not None else None
         blasts = _first_blasts(ranked, inputs, analysis, store, planned, names)
+        jobs = tables_of(store, inputs, analysis).named()
         undecided = find_undecided(inputs, store.table("coverage"), analysis, findings, planes)
         findings = all_findings(analysis.window, findings, store.table("behaviour_findings"), planes)
         is_stale = read is not None and read.document["generated_from"]["content_hash"] != digest_content(store)
@@ -195,6 +201,7 @@ def read_sources(
         activations=[row for table in activations for row in table.to_dicts()],
         steps=steps,
         undecided=undecided,
+        jobs=jobs,
         stale=_CHANGED if is_stale else None,
         **_of_plan(read, inputs, overview),
     )

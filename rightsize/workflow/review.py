@@ -30,6 +30,7 @@ from rightsize.render.comment import short_ids
 from rightsize.workflow.next_steps import steps_in
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.plan_names import names_in
+from rightsize.workflow.signatures import ANYBODY, Signers
 from rightsize.workflow.text_files import read_bytes, write_text
 
 REVIEW = Path("review.jsonl")
@@ -181,13 +182,13 @@ class Review:
         }
 
 
-def open_review(db: Path, plan: Path, file: Path, day: dt.date) -> Review:
+def open_review(db: Path, plan: Path, file: Path, day: dt.date, signers: Signers = ANYBODY) -> Review:
     """Return a plan with the decisions of a file, which need not exist yet.
 
     Raises:
         InputError: The plan or the file cannot be read, or two decisions contradict each other.
     """
-    read = plan_of(read_plan_folder(plan))
+    read = plan_of(read_plan_folder(plan, signers))
     decisions = read_decisions(read_bytes(file), str(file)) if file.exists() else {}
     return Review(read, names_in(db, read), file, day, decisions, steps_in(db, read))
 

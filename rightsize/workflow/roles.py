@@ -16,16 +16,21 @@ from rightsize.rbac.permissions import PLANES, GrantPlane, Reading, read_permiss
 from rightsize.rbac.text import fold
 from rightsize.render.deploy.files import ROLE_FORMATS
 from rightsize.workflow.operations import Operations
-from rightsize.workflow.role_sources import read_file
+from rightsize.workflow.role_sources import read_file, read_variables
 from rightsize.workflow.text_files import read_json_lines
 
 
-def read_role(place: str, role_name: str | None = None) -> RoleDefinition:
+def read_role(
+    place: str, role_name: str | None = None, *, variables: Sequence[Path] = (), must_be_decided: bool = False
+) -> RoleDefinition:
     """Return the one role at a place: a file, or `file#Role Name` where the file has several roles.
 
     Args:
         place: Path of a file in any form of `model.role_forms`, optionally followed by `#` and a role's name or GUID.
         role_name: The name or GUID, where it is given separately.
+        variables: Files of variables of Terraform.
+        must_be_decided: Whether a role is an error of which conditions of its file decide what it grants. Else it has
+            what it grants with both sides of each.
 
     Raises:
         InputError: The file cannot be read, or does not have exactly one such role.
@@ -34,12 +39,23 @@ def read_role(place: str, role_name: str | None = None) -> RoleDefinition:
     if "#" in place and not path.exists():
         file, _, fragment = place.rpartition("#")
         path, name = Path(file), name or fragment
-    return choose_role(read_roles(path), name, str(path))
+    found = choose_role(read_roles(path, variables), name, str(path))
+    return decided(found) if must_be_decided else found
 
 
-def read_roles(path: Path) -> tuple[RoleDefinition, ...]:
+def read_roles(path: Path, variables: Sequence[Path] = ()) -> tuple[RoleDefinition, ...]:
     """Return all roles of a file, templates included, or raise InputError."""
-    return read_file(path)
+    return read_file(path, read_variables(variables))
+
+
+def decided(role: RoleDefinition) -> RoleDefinition:
+    """Return a role, or raise InputError where conditions of its file decide what it grants."""
+    if not role.is_decided:
+        raise InputError(
+            f"what role `{role.role_name}` grants depends on conditions that its file does not decide",
+            hint="give the compiled template, the plan, or the values (`--var-file` of Terraform)",
+        )
+    return role
 
 
 def choose_role(roles: Sequence[RoleDefinition], name: str | None, where: str) -> RoleDefinition:
@@ -68,7 +84,7 @@ def contains_answer(big: Sequence[PermissionBlock], small: Sequence[PermissionBl
     return {"contains": witness is None, "witness": _document(witness) if witness else None}
 
 
-def contains_pairs(path: Path) -> Iterator[dict[str, Any]]:
+def contains_pairs(path: Path, variables: Sequence[Path] = ()) -> Iterator[dict[str, Any]]:
     """Yield the answer for each line of a file of pairs, in order.
 
     A line is `{"big": …, "small": …}`; each side is a path as `read_role` takes it, a list of permission blocks, or a
@@ -77,12 +93,13 @@ def contains_pairs(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         InputError: A line is not such a pair.
     """
-    sides = _Sides(path.parent)
+    sides = _Sides(path.parent, variables)
     for number, pair in read_json_lines(path):
         try:
             if not {"big", "small"} <= pair.keys():
                 raise InputError("it lacks `big` or `small`")
-            yield contains_answer(sides.read(pair["big"]), sides.read(pair["small"]))
+            big = sides.read(pair["big"], must_be_decided=True)
+            yield contains_answer(big, sides.read(pair["small"]))
         except InputError as error:
             raise InputError(f"line {number} of `{path}`: {error.message}", hint=error.hint) from None
 
@@ -92,26 +109,28 @@ class _Sides:
     """Reads the sides of pairs, each file once."""
 
     folder: Path
-    _by_place: dict[str, tuple[PermissionBlock, ...]] = field(default_factory=dict)
+    variables: Sequence[Path]
+    _by_place: dict[str, RoleDefinition] = field(default_factory=dict)
     _by_file: dict[Path, tuple[RoleDefinition, ...]] = field(default_factory=dict)
 
-    def read(self, side: object) -> tuple[PermissionBlock, ...]:
+    def read(self, side: object, *, must_be_decided: bool = False) -> tuple[PermissionBlock, ...]:
         if isinstance(side, str):
             if side not in self._by_place:
                 self._by_place[side] = self._read_place(side)
-            return self._by_place[side]
+            role = self._by_place[side]
+            return (decided(role) if must_be_decided else role).permissions
         if side == []:
             return ()
         return choose_role(read_role_definitions(side), None, "it").permissions
 
-    def _read_place(self, place: str) -> tuple[PermissionBlock, ...]:
+    def _read_place(self, place: str) -> RoleDefinition:
         file, _, name = place.rpartition("#")
         for text, fragment in ((place, None), (file, name)):
             for path in (Path(text), self.folder / text):
                 if text and path.is_file():
                     if path not in self._by_file:
-                        self._by_file[path] = read_roles(path)
-                    return choose_role(self._by_file[path], fragment, text).permissions
+                        self._by_file[path] = read_roles(path, self.variables)
+                    return choose_role(self._by_file[path], fragment, text)
         raise InputError(f"there is no file `{place}`")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +12,8 @@ from rightsize.analyze.naming import NAMED, resolve_known
 from rightsize.analyze.window import Window
 from rightsize.azure.throttle import Clock
 from rightsize.model.errors import EvidenceError, InputError, UsageError
+from rightsize.model.file_reading import LARGE, folder_in, parts_of_found, read_found, replace_found, stands_in
 from rightsize.model.nouns import RoleDefinition
-from rightsize.propose.verify.plan_reader import WrittenPlan, check_plan, load_plan, read_evidence, read_roles
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.rbac.text import fold
 from rightsize.rollout.bundle import DEFAULT_ORDER, Bundle, Order, Swap, read_bundle, write_bundle
@@ -24,11 +23,11 @@ from rightsize.rollout.order import RolloutTenant, make_bundle
 from rightsize.rollout.steps import state_of
 from rightsize.store.connection import open_store
 from rightsize.workflow.next_steps import proposals_of_wave
-from rightsize.workflow.plan_folder import files_beside, read_plan_folder
+from rightsize.workflow.plan_folder import PlanFolder, open_plan_folder, read_plan_folder
 from rightsize.workflow.plan_names import proposals_called
 from rightsize.workflow.review import accepted_of
 from rightsize.workflow.rollout_tenant import read_held_names, read_rollout_tenant
-from rightsize.workflow.text_files import read_bytes
+from rightsize.workflow.signatures import ANYBODY, Signers
 from rightsize.workflow.verify import verify_plan
 
 BUNDLE, JOURNAL, PLAN = "rollout.json", "journal.jsonl", "plan"
@@ -43,6 +42,7 @@ def plan_rollout(
     order: Order = DEFAULT_ORDER,
     review: Path | None = None,
     wave: int | None = None,
+    signers: Signers = ANYBODY,
 ) -> Bundle:
     """Order a plan and write the rollout into a folder, with the plan beside it, without a request to Azure.
 
@@ -54,6 +54,7 @@ def plan_rollout(
         order: The options of the rollout.
         review: A file of decisions: only accepted proposals are taken.
         wave: Only the changes in this wave of `next` are taken.
+        signers: Whose signature the plan must have.
 
     Raises:
         UsageError: No emergency access account is named, the folder has a rollout already, a proposal is not known, or
@@ -65,10 +66,10 @@ def plan_rollout(
     if not emergency:
         hint = "name each: --emergency-access OBJECT-ID; none of them is touched"
         raise UsageError("no emergency access account is named", hint=hint)
-    if (out / JOURNAL).exists():
+    if stands_in(out, JOURNAL):
         raise UsageError(f"`{out}` holds a rollout that has begun", hint="choose another folder")
     if review is not None or wave is not None or order.only:
-        read = plan_of(read_plan_folder(plan))
+        read = plan_of(read_plan_folder(plan, signers))
         order = replace(order, only=proposals_called(read, order.only))
         only: Collection[str] = order.only
         if review is not None:
@@ -76,31 +77,27 @@ def plan_rollout(
         if wave is not None:
             only = _chosen_of_wave(proposals_of_wave(db, read, wave), order.only, only, wave)
         order = replace(order, only=tuple(only))
-    folder = plan if plan.is_dir() else plan.parent
-    bundle, written = derive_bundle(db, folder, emergency, order)
-    _write(out, bundle, folder, written.files)
+    bundle, opened = derive_bundle(db, plan, emergency, order, signers)
+    _write(out, bundle, opened)
     return bundle
 
 
-def derive_bundle(db: Path, folder: Path, emergency: Collection[str], order: Order) -> tuple[Bundle, WrittenPlan]:
-    """Return the rollout of a plan folder, proved against the store, and the plan; same inputs, same rollout.
+def derive_bundle(
+    db: Path, plan: Path, emergency: Collection[str], order: Order, signers: Signers = ANYBODY
+) -> tuple[Bundle, PlanFolder]:
+    """Return the rollout of a plan folder, proved against the store, and the folder; same inputs, same rollout.
 
     Raises:
         UsageError: An account or a canary is not known.
         EvidenceError: The plan is stale, or rests on too short a window.
         GateError: The plan cannot be proved, or Azure's limits leave no room.
     """
-    checked = verify_plan(db, folder)
+    checked = verify_plan(db, plan, signers=signers)
     if checked.refusal is not None:
         raise checked.refusal
-    text = read_bytes(folder / "plan.json")
-    document = load_plan(text)
-    written = check_plan(document)
-    files = files_beside(folder, written)
-    roles: dict[str, RoleDefinition] = dict(read_roles(written, files).items())
-    document, _ = read_evidence(written, document, files)
-    del files
-    _check_window(written.window, order)
+    opened = open_plan_folder(plan, signers, with_pages=False)
+    roles: dict[str, RoleDefinition] = dict(opened.read.roles.items())
+    _check_window(opened.read.written.window, order)
     with open_store(db, read_only=True) as store:
         tenant = read_rollout_tenant(store)
         names = read_held_names(store, tenant)
@@ -109,11 +106,12 @@ def derive_bundle(db: Path, folder: Path, emergency: Collection[str], order: Ord
     order = replace(order, canaries=resolve_known(named, order.canaries))
     _check_known(emergency, tenant, "emergency access account")
     _check_known(order.canaries, tenant, "canary")
-    bundle = make_bundle(document, hashlib.sha256(text).hexdigest(), roles, tenant, emergency=emergency, order=order)
-    return replace(bundle, names=_names(names, roles, bundle)), written
+    digest = hashlib.sha256(opened.text).hexdigest()
+    bundle = make_bundle(opened.read.document, digest, roles, tenant, emergency=emergency, order=order)
+    return replace(bundle, names=_names(names, roles, bundle)), opened
 
 
-def check_derived(db: Path, folder: Path, bundle: Bundle) -> None:
+def check_derived(db: Path, folder: Path, bundle: Bundle, signers: Signers = ANYBODY) -> None:
     """Raise an error where a bundle differs from the one that its plan makes: nothing else may be made or removed.
 
     Raises:
@@ -121,7 +119,7 @@ def check_derived(db: Path, folder: Path, bundle: Bundle) -> None:
         EvidenceError: The plan is stale by now.
         GateError: The plan cannot be proved.
     """
-    derived, _ = derive_bundle(db, folder / PLAN, bundle.emergency, bundle.order)
+    derived, _ = derive_bundle(db, folder_in(folder, PLAN), bundle.emergency, bundle.order, signers)
     if replace(derived, names={}) != replace(bundle, names={}):
         raise InputError(
             f"`{BUNDLE}` does not match its plan: the bundle or the store has changed",
@@ -189,19 +187,23 @@ def _check_known(principals: Collection[str], tenant: RolloutTenant, what: str) 
             )
 
 
-def _write(out: Path, bundle: Bundle, plan: Path, files: Sequence[str]) -> None:
+def _write(out: Path, bundle: Bundle, opened: PlanFolder) -> None:
     try:
-        for name in ("plan.json", *files):
-            (out / PLAN / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(plan / name, out / PLAN / name)
-        (out / BUNDLE).write_text(write_bundle(bundle), encoding="utf-8")
+        (out / PLAN).mkdir(parents=True, exist_ok=True)
+        copy = folder_in(out, PLAN)
+        for name in opened.files:
+            (copy / name).parent.mkdir(exist_ok=True)
+            folder_in(copy, str(Path(name).parent))
+            replace_found(copy, name, b"".join(parts_of_found(opened.folder, name)))
+        replace_found(copy, "plan.json", opened.text)
+        replace_found(out, BUNDLE, write_bundle(bundle).encode())
     except OSError as error:
         raise InputError(f"cannot write into `{out}`: {error.strerror}") from error
 
 
 def open_bundle(folder: Path) -> Bundle:
     """Return the rollout of a folder, or raise InputError."""
-    return read_bundle(read_bytes(folder / BUNDLE))
+    return read_bundle(read_found(folder, BUNDLE, most=LARGE))
 
 
 def swap_named(bundle: Bundle, name: str) -> Swap:

@@ -16,6 +16,7 @@ from rightsize.azure.guard import rollout_writes
 from rightsize.azure.throttle import Clock, Throttle
 from rightsize.azure.wire import FaultError, NotSignedInError
 from rightsize.model.errors import AccessError, GateError, InputError, RightsizeError, ServiceError, UsageError
+from rightsize.model.file_reading import folder_in, read_found, replace_found, stands_in
 from rightsize.rbac.text import fold
 from rightsize.rollout.arm import Arm
 from rightsize.rollout.bundle import Bundle, Swap
@@ -38,8 +39,7 @@ from rightsize.workflow.rollout import (
     swap_states,
 )
 from rightsize.workflow.rollout_tenant import read_rollout_tenant
-from rightsize.workflow.signatures import check_file, sign_file
-from rightsize.workflow.text_files import read_bytes, write_text
+from rightsize.workflow.signatures import ANYBODY, Signers, check_file, sign_file
 from rightsize.workflow.verify import verify_plan
 
 HEAD = "journal.head"
@@ -58,7 +58,8 @@ class RolloutAccess:
         may_ask: Whether a person may be asked to sign in.
         clock: The clock.
         key: A key to sign the head of the journal with at the end, or None.
-        signers: A file of people whose signature the head must have, or None; `signer` names one of them.
+        signers: Whose signature the head must have.
+        plan_signers: Whose signature the plan must have.
         head: Hash of the journal's last line, where this machine keeps no head of it.
     """
 
@@ -67,8 +68,8 @@ class RolloutAccess:
     may_ask: bool = True
     clock: Clock | None = None
     key: Path | None = None
-    signers: Path | None = None
-    signer: str | None = None
+    signers: Signers = ANYBODY
+    plan_signers: Signers = ANYBODY
     head: str | None = None
 
 
@@ -88,8 +89,8 @@ def apply_wave(
     if wave not in bundle.waves:
         raise UsageError(f"there is no wave {wave}", hint=f"there are {len(bundle.waves)}")
     if not read_entries(folder, bundle):
-        check_derived(db, folder, bundle)
-    tenant = check_wave(db, folder, bundle, wave)
+        check_derived(db, folder, bundle, access.plan_signers)
+    tenant = check_wave(db, folder, bundle, wave, access.plan_signers)
 
     def work(engine: RolloutEngine, who: SignIn) -> None:
         known = PreflightFacts(
@@ -102,7 +103,7 @@ def apply_wave(
     return {swap.id: states[swap.id] for swap in bundle.swaps if swap.wave == wave}
 
 
-def check_wave(db: Path, folder: Path, bundle: Bundle, wave: int) -> RolloutTenant:
+def check_wave(db: Path, folder: Path, bundle: Bundle, wave: int, signers: Signers = ANYBODY) -> RolloutTenant:
     """Check before a wave that the plan still holds and no emergency access account loses anything; return the tenant.
 
     Assignments that this rollout has already removed do not make the plan stale.
@@ -112,7 +113,7 @@ def check_wave(db: Path, folder: Path, bundle: Bundle, wave: int) -> RolloutTena
         GateError: The plan cannot be proved, or an emergency access account is gone, disabled or would lose access.
     """
     removed = [entry.key for entry in read_entries(folder, bundle) if entry.event == "remove-begin"]
-    refusal = verify_plan(db, folder / PLAN, removed=removed).refusal
+    refusal = verify_plan(db, folder_in(folder, PLAN), removed=removed, signers=signers).refusal
     if refusal is not None:
         raise refusal
     with open_store(db, read_only=True) as store:
@@ -249,12 +250,12 @@ def _check_same_tenant(began: Bound, now: Bound) -> None:
 
 def _trusted(folder: Path, bundle: Bundle, access: RolloutAccess, report_progress: ReportProgress) -> str | None:
     """Return the hash of the journal's last line, where a person or a signature vouches for it."""
-    if access.signers is None or not (folder / JOURNAL).exists():
+    if access.signers.file is None or not stands_in(folder, JOURNAL):
         return access.head
     hint = "`--key FILE` signs it at the end of each run"
     what = "the head of the journal"
-    who = check_file(folder / HEAD, access.signers, access.signer, namespace=NAMESPACE, what=what, hint=hint)
-    head = read_head(read_bytes(folder / HEAD), folder / HEAD)
+    who = check_file(folder, HEAD, access.signers, namespace=NAMESPACE, what=what, hint=hint)
+    head = read_head(read_found(folder, HEAD), folder / HEAD)
     if head.bundle != bundle.hash:
         raise InputError("the signed head is the one of another bundle", hint="the folder was changed: restore it")
     report_progress(f"the head of the journal is signed by {who}")
@@ -265,7 +266,10 @@ def _keep_head(folder: Path, head: Head, access: RolloutAccess, report_progress:
     """Print the head of the journal, write it beside the journal, and sign it where a key is given."""
     if not head.lines:
         return
-    write_text(folder / HEAD, write_head(head))
+    try:
+        replace_found(folder, HEAD, write_head(head).encode())
+    except OSError as error:
+        raise InputError(f"cannot write `{folder / HEAD}`: {error.strerror}") from None
     if access.key is not None:
         sign_file(folder / HEAD, access.key, NAMESPACE)
     report_progress(f"journal: {head.lines} lines, head {head.last}")

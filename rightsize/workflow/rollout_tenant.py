@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from rightsize.analyze.holders import able_principals
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.rbac.text import fold
@@ -20,16 +21,22 @@ def read_rollout_tenant(store: Store) -> RolloutTenant:
         members.setdefault(fold(group), set()).add(fold(member))
     principals = store.table("principals")
     is_deleted = pl.col("deleted_on").is_not_null()
-    able = principals.filter(pl.col("account_enabled").fill_null(False) & ~is_deleted)
     barred = principals.filter(~pl.col("account_enabled").fill_null(True) | is_deleted)
     return RolloutTenant(
         assignments=store.table("role_assignments").sort("role_assignment_id", "state").to_dicts(),
         members={group: frozenset(found) for group, found in members.items()},
         types=types_of(principals),
-        enabled=frozenset(map(fold, able["principal_id"])),
+        enabled=frozenset(able_principals(principals)),
         disabled=frozenset(map(fold, barred["principal_id"])),
         roles=_custom_roles(store),
         tree=read_tree(store),
+        permissions={
+            fold(id_): permissions_from_json(permissions)
+            for id_, permissions in store.table("role_definitions")
+            .select("role_definition_id", "permissions")
+            .drop_nulls()
+            .iter_rows()
+        },
     )
 
 

@@ -6,32 +6,62 @@ For a plan, the chain of hashes beside it is signed, and with it everything that
 from __future__ import annotations
 
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from rightsize.model.errors import GateError, InputError, UsageError
+from rightsize.model.errors import GateError, UsageError
+from rightsize.model.file_reading import SMALL, is_found, read_found, read_given, stands_in
 from rightsize.render.plan import note_file
-from rightsize.workflow.chain import CHAIN, read_chain
-from rightsize.workflow.plan_folder import plan_file
-from rightsize.workflow.text_files import read_bytes
+from rightsize.workflow.chain import CHAIN
 
 NAMESPACE = "rightsize-plan"
 _SSH, _MINISIGN = ".sig", ".minisig"
 _STDERR = 2
 _MINISIGN_KEY = b"untrusted comment:"
+_SIGNS = "`rightsize plan sign PLAN --key FILE` does that"
 
 
-def sign_plan(plan: Path, key: Path) -> Path:
-    """Sign a plan, and return the path of the signature beside it.
+@dataclass(frozen=True, slots=True)
+class Signers:
+    """Whose signature a plan must have.
+
+    Attributes:
+        file: OpenSSH's file of allowed signers (ssh-keygen(1)), or a public key of minisign; None asks for none.
+        name: Whose signature it has to be, in the first of these; anybody's of the file without it.
+    """
+
+    file: Path | None = None
+    name: str | None = None
+
+
+ANYBODY = Signers()
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A signature that was checked.
+
+    Attributes:
+        signer: Its signer, by the name in the file of signers; None where no file says whose the key is.
+        key: The key that made it, as the tool shows it; empty where the file of signers has its name.
+    """
+
+    signer: str | None
+    key: str = ""
+
+
+def sign_chain(folder: Path, key: Path) -> Path:
+    """Sign the chain of a plan folder, which has been read, and return the path of the signature beside it.
 
     The tool may ask for the key's passphrase on the terminal; this process reads only the first words of the key.
 
     Raises:
-        InputError: There is no chain, the folder differs from it, or there is no such key.
+        InputError: There is no such key.
         UsageError: The tool is not installed, or refuses the key.
     """
-    folder = plan_file(plan).parent
-    if read_chain(folder) is None:
-        raise InputError(f"`{folder}` has no `{CHAIN}`", hint="write the plan anew with `rightsize propose`")
     made = sign_file(folder / CHAIN, key, NAMESPACE)
     note_file(folder, made.name)
     return made
@@ -49,7 +79,7 @@ def sign_file(file: Path, key: Path, namespace: str) -> Path:
         InputError: There is no such key.
         UsageError: The tool is not installed, or refuses the key.
     """
-    is_minisign = read_bytes(key).startswith(_MINISIGN_KEY)
+    is_minisign = read_given(key, most=SMALL).startswith(_MINISIGN_KEY)
     made = _beside(file, _MINISIGN if is_minisign else _SSH)
     made.unlink(missing_ok=True)  # ssh-keygen would ask before it overwrites a signature
     if is_minisign:
@@ -59,31 +89,45 @@ def sign_file(file: Path, key: Path, namespace: str) -> Path:
     return made
 
 
-def signature_of(folder: Path) -> str | None:
-    """Return the name of a signature beside a plan, unchecked, or None."""
-    names = (f"{CHAIN}{suffix}" for suffix in (_SSH, _MINISIGN))
-    return next((name for name in names if (folder / name).is_file()), None)
+def signatures_of(folder: Path) -> list[str]:
+    """Return the names of the signatures beside a plan, unchecked."""
+    return [f"{CHAIN}{suffix}" for suffix in (_SSH, _MINISIGN) if stands_in(folder, f"{CHAIN}{suffix}")]
 
 
-def check_signature(folder: Path, signers: Path, signer: str | None = None) -> str:
-    """Return the signer of a plan, by the name in the file of signers; see `check_file`.
+def check_signature(folder: Path, signers: Signers) -> Signature | None:
+    """Check the signature of a plan whose chain has been read; None where it has none and needs none.
 
-    Args:
-        folder: The plan folder; its chain has been read.
-        signers: OpenSSH's file of allowed signers (ssh-keygen(1)), or a public key of minisign.
-        signer: Whose signature it has to be, in the first of these; anybody's of the file without it.
+    A signature that lies beside a plan has to hold whether signers are named or not: one of OpenSSH brings its key, so
+    that a changed plan is found; whose key it is only a file of signers says.
+
+    Raises:
+        GateError: The plan is not signed by one of the signers, or its signature does not hold.
+        UsageError: The tool is not installed, or only a file of signers could check the signature.
     """
-    hint = "`rightsize plan sign PLAN --key FILE` does that"
-    return check_file(folder / CHAIN, signers, signer, namespace=NAMESPACE, what="the plan", hint=hint)
+    if signers.file is not None:
+        signer = check_file(folder, CHAIN, signers, namespace=NAMESPACE, what="the plan", hint=_SIGNS)
+        return Signature(signer)
+    beside = signatures_of(folder)
+    if not beside:
+        return None
+    if not is_found(folder, CHAIN):
+        raise GateError(f"`{beside[0]}` lies beside the plan, and its `{CHAIN}` does not", hint="do not apply it")
+    if f"{CHAIN}{_SSH}" not in beside:
+        hint = "`--signers FILE` names the public key, and so does the variable RIGHTSIZE_SIGNERS"
+        raise UsageError(f"`{beside[0]}` lies beside the plan, and no key is named to check it", hint=hint)
+    content = read_found(folder, CHAIN)
+    with _copied(content, read_found(folder, f"{CHAIN}{_SSH}")) as (_, made):
+        words = ["ssh-keygen", "-Y", "check-novalidate", "-n", NAMESPACE, "-s", str(made)]
+        return Signature(None, _check(words, "the plan", content).strip().rpartition(" with ")[2])
 
 
-def check_file(file: Path, signers: Path, signer: str | None, *, namespace: str, what: str, hint: str) -> str:
-    """Return the signer of a file, by the name in the file of signers.
+def check_file(folder: Path, name: str, signers: Signers, *, namespace: str, what: str, hint: str) -> str:
+    """Return the signer of a file in a folder, by the name in the file of signers.
 
     Args:
-        file: The file; its signature is beside it.
-        signers: OpenSSH's file of allowed signers (ssh-keygen(1)), or a public key of minisign.
-        signer: Whose signature it has to be, in the first of these; anybody's of the file without it.
+        folder: The folder.
+        name: The file; its signature is beside it.
+        signers: The accepted signers, of which there is a file.
         namespace: The purpose that OpenSSH's signature must have.
         what: A description of the file for people.
         hint: The hint that says how to sign it.
@@ -92,19 +136,34 @@ def check_file(file: Path, signers: Path, signer: str | None, *, namespace: str,
         GateError: The file is not signed, or not by one of the signers.
         UsageError: The tool is not installed.
     """
-    is_minisign = read_bytes(signers).startswith(_MINISIGN_KEY)
-    made = _beside(file, _MINISIGN if is_minisign else _SSH)
-    if not made.is_file() or not file.is_file():
+    assert signers.file is not None  # noqa: S101  the caller has seen it
+    accepted = read_given(signers.file, most=SMALL)
+    is_minisign = accepted.startswith(_MINISIGN_KEY)
+    signature = f"{name}{_MINISIGN if is_minisign else _SSH}"
+    if not stands_in(folder, signature) or not stands_in(folder, name):
         raise GateError(f"{what} is not signed", hint=hint)
-    if is_minisign:
-        _check(["minisign", "-V", "-q", "-p", str(signers), "-m", str(file), "-x", str(made)], what)
-        return str(signers)
-    if signer is None:
-        found = _check(["ssh-keygen", "-Y", "find-principals", "-s", str(made), "-f", str(signers)], what)
-        signer = found.splitlines()[0].strip() if found.strip() else ""
-    words = ["-f", str(signers), "-I", signer, "-n", namespace, "-s", str(made)]
-    _check(["ssh-keygen", "-Y", "verify", *words], what, read_bytes(file))
-    return signer
+    content = read_found(folder, name)
+    with _copied(content, read_found(folder, signature), accepted) as (file, made, keys):
+        if is_minisign:
+            _check(["minisign", "-V", "-q", "-p", str(keys), "-m", str(file), "-x", str(made)], what)
+            return str(signers.file)
+        signer = signers.name
+        if signer is None:
+            found = _check(["ssh-keygen", "-Y", "find-principals", "-s", str(made), "-f", str(keys)], what)
+            signer = found.splitlines()[0].strip() if found.strip() else ""
+        words = ["-f", str(keys), "-I", signer, "-n", namespace, "-s", str(made)]
+        _check(["ssh-keygen", "-Y", "verify", *words], what, content)
+        return signer
+
+
+@contextmanager
+def _copied(*contents: bytes) -> Iterator[list[Path]]:
+    """Give the tools files with what was read, so that they open none of a folder by themselves."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, str(number)) for number in range(len(contents))]
+        for file, content in zip(files, contents, strict=True):
+            file.write_bytes(content)
+        yield files
 
 
 def _beside(file: Path, suffix: str) -> Path:

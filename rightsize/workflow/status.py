@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.lacks import Lack
 from rightsize.analyze.window import Window, choose_window
 from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.stored_analysis import is_current, stored_window
+from rightsize.workflow.lacks import listings_of
 from rightsize.workflow.status_missing import Missing, find_missing
 
 if TYPE_CHECKING:
@@ -101,6 +103,8 @@ class StoreStatus:
         unmapped: `{source, operations, requests}`: requests whose operation no rule maps to a permission.
         inventories: `{scope, kind, reader_id, read_on, complete, problem}`: what each reader last listed of each
             subscription, and why that is not complete; a subscription without a listing has one row without a kind.
+        listings: `{listing, of, why, command}`: each listing of access that is not complete, the dearest first, and
+            the command that gets it.
         missing: What the store lacks, and what that blocks.
     """
 
@@ -114,6 +118,7 @@ class StoreStatus:
     requests: list[dict[str, Any]]
     unmapped: list[dict[str, Any]]
     inventories: list[dict[str, Any]]
+    listings: list[Lack]
     missing: list[Missing]
 
     @property
@@ -139,6 +144,7 @@ class StoreStatus:
             "requests": self.requests,
             "unmapped": self.unmapped,
             "inventories": self.inventories,
+            "listings": [one.row() for one in self.listings],
             "missing": [asdict(one) for one in self.missing],
         }
 
@@ -167,6 +173,7 @@ def read_status(db: Path) -> StoreStatus:
             requests=store.frame(_REQUESTS).to_dicts(),
             unmapped=store.frame(_UNMAPPED).to_dicts(),
             inventories=store.frame(_INVENTORIES).to_dicts(),
+            listings=listings_of(store).incomplete(),
             missing=find_missing(store, window),
         )
 

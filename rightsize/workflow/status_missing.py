@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import polars as pl
 
 from rightsize.analyze.coverage import covered_sign_in_kinds, open_groups
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.listings import Listings
 from rightsize.analyze.log_days import (
     LONGEST_GAP,
     NEWEST_DAYS,
@@ -20,6 +22,7 @@ from rightsize.analyze.log_days import (
 from rightsize.analyze.scoping import read_tree
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window
+from rightsize.model.access_listings import DENY_ASSIGNMENTS, ELIGIBILITY, ROLE_ASSIGNMENTS
 from rightsize.model.wording import counted
 from rightsize.store.connection import Store
 
@@ -59,6 +62,7 @@ def find_missing(store: Store, window: Window | None) -> list[Missing]:
     has_catalogue = bool(store.frame("SELECT count(*) > 0 AS found FROM operations").item())
     return [
         *_of_grants(inputs, has_catalogue),
+        *_of_access(inputs),
         *_of_logs(inputs, window),
         *_of_sign_ins(inputs, window),
         *_of_inventories(inputs, complete),
@@ -92,6 +96,14 @@ def _of_grants(inputs: Inputs, has_catalogue: bool) -> Iterator[Missing]:
         yield Missing(
             f"members of {counted(closed, 'group')} with assignments", "who these groups reach, and who used them"
         )
+
+
+def _of_access(inputs: Inputs) -> Iterator[Missing]:
+    """Yield what is not listed completely; roles and group members are counted among the grants."""
+    found = Counter(lack.listing for lack in Listings(inputs.listings, {}).incomplete())
+    for kind in (ROLE_ASSIGNMENTS, ELIGIBILITY, DENY_ASSIGNMENTS):
+        if found[kind.name]:
+            yield Missing(f"{kind.words} of {counted(found[kind.name], 'scope')}", kind.costs)
 
 
 def _of_logs(inputs: Inputs, window: Window | None) -> Iterator[Missing]:

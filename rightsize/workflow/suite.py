@@ -22,6 +22,7 @@ from rightsize.demo.writing import Folder
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.progress import turn
 from rightsize.propose.assembly.plan import plan_from_reading
+from rightsize.propose.core.bitsets import union
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.needs.reading import TenantReading, read_plan_settings, read_tenant, with_options
 from rightsize.propose.risk.calibration import brier, by_weeks, reliability, scores
@@ -40,6 +41,7 @@ from rightsize.workflow.suite_contenders import (
     used_only,
 )
 from rightsize.workflow.suite_existence import existence_of
+from rightsize.workflow.suite_jobs import JobsFound, jobs_found
 from rightsize.workflow.suite_judge import SuiteJudge, SuiteTally
 
 KEEP, USED_ONLY, SIBLING, WRITTEN = "keep", "used-only", "sibling", "given plan"
@@ -61,6 +63,8 @@ class SuiteResult:
         existence: What listings and logs decide in each subscription, as `suite_existence` counts it.
         setting: The name of the setting that gives the calibration.
         tallies: The outcome of each contender over all its tenants, in the order shown.
+        jobs: How well the inferred jobs of each tenant fit the planted ones.
+        curves: The curve of roles against excess of that setting's plan, by tenant, as `plan.json` has it.
     """
 
     suite: str
@@ -70,6 +74,8 @@ class SuiteResult:
     existence: Sequence[Mapping[str, Any]]
     setting: str
     tallies: Mapping[str, SuiteTally]
+    jobs: Sequence[JobsFound]
+    curves: Mapping[str, Sequence[Mapping[str, Any]]]
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield one row a contender."""
@@ -92,7 +98,12 @@ class SuiteResult:
             "tenants": {name: dict(numbers) for name, numbers in self.tenants.items()},
             "by_design": dict(self.by_design),
             "existence": [dict(row) for row in self.existence],
+            "jobs": [
+                {**one.row(), "parts": {name: dict(part) for name, part in one.parts.items()}} for one in self.jobs
+            ],
             "plans": list(self.rows()),
+            "curves": {name: [dict(point) for point in points] for name, points in self.curves.items()},
+            "roles": [role.row() for role in self.tallies[self.setting].roles],
             "calibration": {
                 "plan": self.setting,
                 **self.scores(),
@@ -106,6 +117,7 @@ def describe(tally: SuiteTally) -> dict[str, Any]:
     """Return a tally as plain values; a share of nothing is None."""
     ruled = [kind for kind in NEED_KINDS if kind != UNRULED]
     strings, before, after = sum(tally.role_sizes), tally.before, tally.after
+    add_ons = sum(role.is_add_on for role in tally.roles)
     return {
         "tenants": tally.tenants,
         "live_removed": _share(before.live - after.live, before.live),
@@ -133,8 +145,18 @@ def describe(tally: SuiteTally) -> dict[str, Any]:
         },
         "principals": tally.principals,
         "principals_broken": tally.broken,
-        "new_roles": len(tally.role_sizes),
+        "new_roles": len(tally.roles),
+        "add_ons": add_ons,
+        "jobs": tally.jobs,
+        "roles_per_job": _share(len(tally.roles) - add_ons, tally.jobs),
+        "job_holders": tally.holders,
+        "foreign": tally.pairs("foreign"),
+        "foreign_risky": tally.pairs("foreign", risky=True),
+        "foreign_per_holder": _share(tally.pairs("foreign"), tally.holders),
+        "foreign_checks": tally.pairs("checks"),
+        "misplaced": tally.pairs("misplaced"),
         "strings_median": statistics.median(tally.role_sizes) if tally.role_sizes else None,
+        "strings_p90": _nine_in_ten(tally.role_sizes),
         "strings_max": max(tally.role_sizes, default=None),
         "strings_explained": _share(tally.explained, strings),
         "brier": brier(tally.predictions)["bound"],
@@ -156,7 +178,7 @@ def run_suite(
     """Generate the tenants of a suite, plan on them, and judge every contender.
 
     Args:
-        suite: `small`, `full`, `special` or `agents`.
+        suite: `small`, `full`, `special`, `agents` or `jobs`.
         seed: Another number gives other tenants.
         db: The store whose catalogue is taken if no files are given.
         catalogue: Exports of Azure's operations and built-in roles.
@@ -176,6 +198,8 @@ def run_suite(
     chosen = {name_of(options): options for options in asked}
     written = [read_change(path) for path in plans]
     tallies: dict[str, list[SuiteTally]] = {}
+    found_jobs: list[JobsFound] = []
+    curves: dict[str, Sequence[Mapping[str, Any]]] = {}
     numbers: dict[str, dict[str, int]] = {}
     by_design: Counter[str] = Counter()
     existence: list[dict[str, Any]] = []
@@ -189,10 +213,13 @@ def run_suite(
             narrate(f"{tenant.name}: writing and loading its exports")
             reading = _reading(_load(tenant, known, base, folder, exports))
             existence += existence_of(tenant, reading.analysis)
+            found_jobs.append(jobs_found(tenant, reading))
             numbers[tenant.name] = {"holders": len(tenant.principals), "needs": len(tenant.needs)}
             by_design.update(one.by_design for one in tenant.grants if one.by_design)
-            for name, tally in _judged(tenant, reading, chosen, written, narrate):
+            for name, tally, curve in _judged(tenant, reading, chosen, written, narrate):
                 tallies.setdefault(name, []).append(tally)
+                if name == next(iter(chosen)):
+                    curves[tenant.name] = curve
     return SuiteResult(
         suite,
         seed,
@@ -201,6 +228,8 @@ def run_suite(
         existence,
         next(iter(chosen)),
         {name: reduce(add, found, SuiteTally()) for name, found in tallies.items()},
+        found_jobs,
+        curves,
     )
 
 
@@ -223,22 +252,22 @@ def _judged(
     settings: Mapping[str, PlanOptions],
     written: Sequence[WrittenChange],
     narrate: Callable[[str], None],
-) -> Iterator[tuple[str, SuiteTally]]:
-    """Yield each contender with its outcome on a tenant."""
+) -> Iterator[tuple[str, SuiteTally, Sequence[Mapping[str, Any]]]]:
+    """Yield each contender with its outcome on a tenant, and the curve of its plan if it has one."""
     index = reading.today.book.index
-    judge = SuiteJudge(tenant, reading.inputs, index, reading.weights.scale)
+    judge = SuiteJudge(tenant, reading.inputs, index, reading.weights.scale, union(reading.risky.values()))
     usual = read_plan_settings(reading, PlanOptions())
     for name, options in settings.items():
         narrate(f"{tenant.name}: planning with {name}")
         plan = plan_from_reading(reading, with_options(reading, usual, options), content_hash="")
-        yield name, judge.judge(change_of(plan))
+        yield name, judge.judge(change_of(plan)), plan.curve
     for name, change in (
         (USED_ONLY, used_only(tenant)),
         (SIBLING, siblings(tenant, index)),
         (CEILING, needs_and_reads(tenant, index)),
         (KEEP, Change()),
     ):
-        yield name, judge.judge(change)
+        yield name, judge.judge(change), ()
     for one in written:
         if _is_for(one, tenant):
             unknown = sorted(one.named - judge.knows)
@@ -247,7 +276,7 @@ def _judged(
                     f"`{one.file}` assigns the role `{unknown[0]}`, which neither the tenant nor the plan has",
                     hint="put the definitions of new roles into the folder `roles` beside the plan",
                 )
-            yield WRITTEN, judge.judge(one.change)
+            yield WRITTEN, judge.judge(one.change), ()
 
 
 def _reading(inputs: Inputs) -> TenantReading:
@@ -299,6 +328,11 @@ def _require_tenants(written: Sequence[WrittenChange], tenants: Sequence[SuiteTe
 
 def _is_for(written: WrittenChange, tenant: SuiteTenant) -> bool:
     return any(grant.grant_id in written.change.replaced for grant in tenant.grants)
+
+
+def _nine_in_ten(sizes: Sequence[int]) -> int | None:
+    """Return the size that nine in ten do not exceed."""
+    return sorted(sizes)[-(-9 * len(sizes) // 10) - 1] if sizes else None
 
 
 def _share(part: float, whole: float) -> float | None:

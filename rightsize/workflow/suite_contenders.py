@@ -11,6 +11,7 @@ from rightsize.analyze.plan_evidence import read_tables
 from rightsize.demo.hashing import guid
 from rightsize.demo.suite.model import SuiteGrant, SuiteNeed, SuiteTenant
 from rightsize.model.errors import InputError
+from rightsize.model.file_reading import LARGE, is_found, read_found
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import PLANES_BEYOND, Plan, PlannedAssignment
 from rightsize.model.plan_defaults import SaidOnce, filled
@@ -22,8 +23,7 @@ from rightsize.propose.verify.plan_reader import evidence_files
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
-from rightsize.workflow.plan_folder import plan_file
-from rightsize.workflow.text_files import read_bytes
+from rightsize.workflow.plan_folder import plan_file, plan_text
 
 Key = tuple[str, str]
 """A plane and a folded operation."""
@@ -201,7 +201,7 @@ def read_change(path: Path) -> WrittenChange:
         InputError: The plan or a role cannot be read.
     """
     file = plan_file(path)
-    document = load_json(read_bytes(file))
+    document = load_json(plan_text(path))
     proposals = document.get("proposals") if isinstance(document, dict) else None
     if (
         not isinstance(document, dict)
@@ -235,9 +235,9 @@ def read_change(path: Path) -> WrittenChange:
 
 
 def _roles_beside(file: Path) -> list[RoleDefinition]:
-    folder = file.parent / "roles"
-    files = sorted(one for one in folder.glob("*.json") if one.is_file() and not one.is_symlink())
-    return [role for one in files for role in read_role_definitions(load_json(read_bytes(one)))]
+    names = sorted(f"roles/{one.name}" for one in (file.parent / "roles").glob("*.json"))
+    texts = [read_found(file.parent, name) for name in names if is_found(file.parent, name)]
+    return [role for text in texts for role in read_role_definitions(load_json(text))]
 
 
 def _assignment(fields: Mapping[str, Any]) -> PlannedAssignment:
@@ -263,8 +263,11 @@ def _chances_beside(file: Path, document: Mapping[str, Any]) -> dict[object, dic
     Raises:
         InputError: The table is missing, damaged, or another one than the plan lists.
     """
-    listed = [one for one in evidence_files(document) if one.table == CHANCES.name]
-    files = {one.file: read_bytes(file.parent / one.file) for one in listed}
+    try:
+        listed = [one for one in evidence_files(document) if one.table == CHANCES.name]
+    except (KeyError, TypeError):
+        raise InputError(f"`{file}` lists a table of evidence that cannot be read") from None
+    files = {one.file: read_found(file.parent, one.file, most=LARGE) for one in listed}
     return {row["proposal_id"]: row for row in read_tables(listed, files)[CHANCES.name].iter_rows(named=True)}
 
 

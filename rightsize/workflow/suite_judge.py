@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import polars as pl
 
@@ -22,6 +23,7 @@ from rightsize.rbac.text import fold
 from rightsize.workflow.demo_truth import with_assignments, with_roles
 from rightsize.workflow.suite_contenders import Change, Forecast, recorded_calls
 from rightsize.workflow.suite_excess import NOTHING, Held, Ledger, Weight
+from rightsize.workflow.suite_roles import MadeRole, RoleJudge
 from rightsize.workflow.tenant_access import read_tenant_access
 
 
@@ -43,7 +45,9 @@ class SuiteTally:
         after: The same after the change.
         by_design: Excess that assignments give which have to stay, and which the change leaves.
         everything: All excess today.
-        role_sizes: Number of strings of each new role.
+        roles: The new roles.
+        jobs: Number of planted jobs of which a log shows a change.
+        holders: Number of holders with a planted job that get a new role.
         explained: Number of these strings that were observed, that read, or whose type exists where they are granted.
         predictions: What the plan says about breaking, with the outcome.
     """
@@ -61,9 +65,30 @@ class SuiteTally:
     after: Weight = NOTHING
     by_design: Weight = NOTHING
     everything: Weight = NOTHING
-    role_sizes: tuple[int, ...] = ()
+    roles: tuple[MadeRole, ...] = ()
+    jobs: int = 0
+    holders: int = 0
     explained: int = 0
     predictions: tuple[Prediction, ...] = ()
+
+    @property
+    def role_sizes(self) -> tuple[int, ...]:
+        """Number of strings of each new role."""
+        return tuple(role.strings for role in self.roles)
+
+    def pairs(self, kind: Literal["foreign", "checks", "misplaced"], *, risky: bool = False) -> int:
+        """Return the number of (holder, operation) that new roles give as a kind of `MadeRole`, or of the risky ones.
+
+        A holder that gets an operation by two roles counts once.
+        """
+        return len(
+            {
+                (role.tenant, who, operation)
+                for role in self.roles
+                for who, operation in getattr(role, kind)
+                if not risky or operation in role.risky
+            }
+        )
 
     def __add__(self, other: SuiteTally) -> SuiteTally:
         """Return the sum of both tallies."""
@@ -81,7 +106,9 @@ class SuiteTally:
             self.after + other.after,
             self.by_design + other.by_design,
             self.everything + other.everything,
-            self.role_sizes + other.role_sizes,
+            self.roles + other.roles,
+            self.jobs + other.jobs,
+            self.holders + other.holders,
             self.explained + other.explained,
             self.predictions + other.predictions,
         )
@@ -95,9 +122,11 @@ class SuiteJudge:
         inputs: The tables that a plan may see.
         index: The operations.
         scale: Their weights.
+        risky: The risky changes, as a set of operations.
     """
 
-    def __init__(self, tenant: SuiteTenant, inputs: Inputs, index: OperationIndex, scale: Scale) -> None:
+    def __init__(self, tenant: SuiteTenant, inputs: Inputs, index: OperationIndex, scale: Scale, risky: int) -> None:
+        self._roles = RoleJudge(tenant, index, risky)
         self._tenant, self._inputs, self._index = tenant, inputs, index
         self._ledger = Ledger(tenant, index, scale)
         rows = inputs.role_definitions.select("role_definition_id", "permissions").iter_rows()
@@ -142,7 +171,9 @@ class SuiteJudge:
             after=free,
             by_design=by_design,
             everything=free_today + by_design_today,
-            role_sizes=sizes,
+            roles=tuple(self._roles.describe(change, sizes)),
+            jobs=self._roles.jobs_in_use,
+            holders=self._roles.holders(change),
             explained=explained,
             predictions=tuple(_outcome(one, lost) for one in change.forecasts),
         )

@@ -14,10 +14,13 @@ from uuid import UUID
 
 import polars as pl
 
-from rightsize.analyze.coverage import open_groups
+from rightsize.analyze.coverage import described_principals, open_groups
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.lacks import Lack, in_order
+from rightsize.analyze.listings import Listings, parents_of
 from rightsize.analyze.naming import resolve_principal
 from rightsize.analyze.text import folded
+from rightsize.model.access_listings import ROLE_ASSIGNMENTS
 from rightsize.model.errors import EvidenceError, InputError, UsageError
 from rightsize.model.nouns import Decision, DenyAssignment, PermissionBlock, RoleAssignment
 from rightsize.model.role_forms import permissions_from_json
@@ -70,7 +73,7 @@ class TenantAccess:
     ids: frozenset[str]
     aliases: Mapping[str, str]
     people: Mapping[str, Person]
-    misplaced: set[str] = field(default_factory=set)
+    misplaced: Mapping[str, str] = field(default_factory=dict)
     unread: set[str] = field(default_factory=set)
     _strangers: set[str] = field(default_factory=set)
     _unlisted_operations: set[str] = field(default_factory=set)
@@ -164,11 +167,75 @@ class TenantAccess:
         )
         return [_note(text, noun, found) for found, text, noun in said if found]
 
-    def gaps(self, scopes: Iterable[Scope]) -> list[str]:
-        """Return the notes on what is not loaded, and may allow at scopes what an answer says nothing allows there."""
-        above = {key for scope in scopes for key in lineage(scope, self.tree)}
-        members = (self._open_groups(above), "not all members of {n} with access there are loaded: {which}", "group")
-        return [_note(text, noun, found) for found, text, noun in (*self._hiding(), members) if found]
+    def lacks(self, operation: str, planes: Iterable[str], scope: Scope, principal_id: str | None = None) -> list[Lack]:
+        """Return the listings that are not complete and may allow an operation at a scope that nothing loaded allows.
+
+        Args:
+            operation: The operation.
+            planes: The planes on which it is decided.
+            scope: The scope.
+            principal_id: To whom it is not allowed; None for anybody.
+        """
+        own = None if principal_id is None else self.access.holders_of(principal_id)
+        planes = tuple(planes)
+        found = list(self.listings.of_assignments(scope))
+        for key in lineage(scope, self.tree):
+            for assignment in self._assignments_by_place.get(key, ()):
+                holder = fold(assignment.principal_id)
+                is_read = fold(assignment.role_definition_id) in self.roles
+                if own is None or holder in own:
+                    found += [] if is_read else [self.listings.of_role(fold(assignment.role_definition_id))]
+                elif holder not in self._open:
+                    continue
+                if holder in self._open and (own is None or holder not in own):
+                    may = not is_read or any(self.access.grants(assignment, operation, plane) for plane in planes)
+                    found += [self.listings.of_group(holder)] if may else []
+        return in_order([*found, *self._lost_assignments(own), *self._unknown_tree(operation, planes, scope, own)])
+
+    def _lost_assignments(self, own: frozenset[str] | None) -> list[Lack]:
+        """Return a lack for each assignment whose scope cannot be read: it may be anywhere."""
+        return [
+            Lack(ROLE_ASSIGNMENTS.name, ROOT, f"the scope of assignment `{id_}` cannot be read", None)
+            for id_, holder in self.misplaced.items()
+            if own is None or fold(holder) in own
+        ]
+
+    def _unknown_tree(
+        self, operation: str, planes: Sequence[str], scope: Scope, own: frozenset[str] | None
+    ) -> list[Lack]:
+        """Return the lack of the management groups above a subscription, where an assignment at one may count."""
+        subscription = f"/subscriptions/{scope.subscription_id}"
+        if not scope.subscription_id or self.tree.get(subscription, ROOT) != ROOT:
+            return []
+        may = any(
+            (own is None or fold(assignment.principal_id) in own)
+            and any(self.access.grants(assignment, operation, plane) for plane in planes)
+            for place, held in self._assignments_by_place.items()
+            if place.startswith(MANAGEMENT_GROUPS)
+            for assignment in held
+        )
+        command = "az account management-group show --name ROOT --expand --recurse -o json"
+        why = "no listing of the management groups above it is loaded"
+        return [Lack("management groups", subscription, why, command)] if may else []
+
+    @cached_property
+    def listings(self) -> Listings:
+        """Return the listings that answers rest on."""
+        return Listings(self.inputs.listings, self.tree)
+
+    @cached_property
+    def _open(self) -> frozenset[str]:
+        """Return the groups with an assignment whose members are not all loaded."""
+        described = described_principals(self.inputs)
+        groups = described.filter(pl.col("principal_type") == "Group")["principal_id"]
+        return frozenset(open_groups(self.inputs)) & frozenset(groups)
+
+    @cached_property
+    def _assignments_by_place(self) -> Mapping[str, Sequence[RoleAssignment]]:
+        found: dict[str, list[RoleAssignment]] = {}
+        for assignment in self.assignments:
+            found.setdefault(parse_scope(assignment.scope).key, []).append(assignment)
+        return found
 
     def _hiding(self) -> tuple[tuple[set[str], str, str], ...]:
         """Return what may hide access from an answer: the things, the note on them, and their noun."""
@@ -179,17 +246,14 @@ class TenantAccess:
                 "the role of {n} at or above the scope is not loaded, so {it} granted nothing: {which}",
                 "assignment",
             ),
-            (self.misplaced, "the scope of {n} cannot be read, so {it} granted nothing: {which}", "assignment"),
+            (set(self.misplaced), "the scope of {n} cannot be read, so {it} granted nothing: {which}", "assignment"),
             (self._strangers, "no loaded listing or log names {n}: {which}", "principal"),
             (rootless, "no management group is loaded above {n}, so none counted: {which}", "subscription"),
         )
 
-    def _open_groups(self, above: set[str]) -> set[str]:
-        """Return the groups with an assignment at one of these folded scopes whose members are not all loaded."""
-        held = self.inputs.role_assignments.filter(pl.col("principal_type") == "Group")["principal_id"].drop_nulls()
-        open_ = set(folded(held)) & set(open_groups(self.inputs))
-        holders = ((fold(one.principal_id), one.scope) for one in self.assignments)
-        return {holder for holder, scope in holders if holder in open_ and parse_scope(scope).key in above}
+    def is_stranger(self, name: str) -> bool:
+        """Return whether no loaded listing or log names a principal that was asked about."""
+        return name in self._strangers
 
     def _resolve(self, name: str, *, strict: bool) -> str:
         if name not in self._names:
@@ -254,7 +318,7 @@ def read_tenant_access(table_of: Callable[[str], pl.DataFrame], *, as_of: dt.dat
         _pairs(members.filter(~is_direct)),
         _pairs(governed.filter(sleeping)),
     )
-    tree = _tree(inputs.scopes)
+    tree = parents_of(inputs.scopes)
     named = (inputs.principals["principal_id"], inputs.role_assignments["principal_id"], members["member_id"])
     return TenantAccess(
         access=Access(roles, assignments, _denies(inputs.deny_assignments), membership, tree),
@@ -272,16 +336,16 @@ def read_tenant_access(table_of: Callable[[str], pl.DataFrame], *, as_of: dt.dat
     )
 
 
-def _assignments(frame: pl.DataFrame) -> tuple[list[RoleAssignment], set[str]]:
-    """Return the assignments, and the ids of those whose scope is invalid and which therefore reach nothing."""
+def _assignments(frame: pl.DataFrame) -> tuple[list[RoleAssignment], dict[str, str]]:
+    """Return the assignments, and the holders by id of those whose scope is invalid, which therefore reach nothing."""
     found: list[RoleAssignment] = []
-    misplaced: set[str] = set()
+    misplaced: dict[str, str] = {}
     columns = ("role_assignment_id", "principal_id", "role_definition_id", "scope", "state", "condition")
     for row in frame.sort("role_assignment_id", "state").select(columns).iter_rows():
         try:
             parse_scope(row[3] or "")
         except InputError:
-            misplaced.add(row[0])
+            misplaced[row[0]] = row[1] or ""
         else:
             found.append(RoleAssignment(row[0], row[1] or "", row[2] or "", row[3], row[4], row[5]))
     return found, misplaced
@@ -312,11 +376,6 @@ def _denies(frame: pl.DataFrame) -> list[DenyAssignment]:
 
 def _pairs(members: pl.DataFrame) -> Iterable[tuple[str, str]]:
     return members.select(folded(pl.col("group_id")), folded(pl.col("member_id"))).iter_rows()
-
-
-def _tree(scopes: pl.DataFrame) -> dict[str, str]:
-    climbing = scopes.filter(pl.col("kind").is_in(["management_group", "subscription"])).drop_nulls("parent_scope")
-    return {fold(scope): fold(parent) for scope, parent in climbing.select("scope", "parent_scope").iter_rows()}
 
 
 def _known_planes(operations: pl.DataFrame) -> dict[str, Planes]:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rightsize.model.errors import InputError
+from rightsize.model.file_reading import read_given
 from rightsize.model.role_forms import load_json
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the content of a file, `-` being stdin, or raise InputError."""
-    if str(path) == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise InputError(f"cannot read `{path}`: {getattr(error, 'strerror', None) or error}") from None
+    """Return the content of what a person typed, `-` being stdin, or raise InputError (`file_reading.read_given`)."""
+    return read_given(path)
 
 
 def write_text(path: Path, text: str) -> None:

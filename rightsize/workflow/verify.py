@@ -13,18 +13,15 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_names
 from rightsize.model.errors import EvidenceError, GateError, RightsizeError
-from rightsize.propose.verify.plan_reader import check_plan, load_plan, read_evidence, read_roles, with_readings
 from rightsize.propose.verify.smt_prover import Certificate, certify
 from rightsize.propose.verify.verify import Change, Verification, verify
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
 from rightsize.store.digest import digest_content
 from rightsize.workflow.behaviour import with_holds
-from rightsize.workflow.chain import read_chain
-from rightsize.workflow.plan_folder import files_beside, plan_file
+from rightsize.workflow.plan_folder import open_plan_folder
 from rightsize.workflow.planes import verify_parts
-from rightsize.workflow.signatures import check_signature, signature_of
-from rightsize.workflow.text_files import read_bytes
+from rightsize.workflow.signatures import ANYBODY, Signature, Signers
 
 _NOUNS = {
     "role_assignment": ("assignment", "assignments"),
@@ -63,8 +60,7 @@ def verify_plan(
     db: Path,
     path: Path,
     *,
-    signers: Path | None = None,
-    signer: str | None = None,
+    signers: Signers = ANYBODY,
     removed: Collection[str] = (),
     with_solver: bool = False,
 ) -> VerifyResult:
@@ -73,8 +69,7 @@ def verify_plan(
     Args:
         db: The store.
         path: The plan folder, or its `plan.json`.
-        signers: A file of signers, as `workflow.signatures` takes it; None asks for no signature.
-        signer: The one signer whose signature is required.
+        signers: Whose signature it must have.
         removed: Assignments that a rollout of this plan has removed; their absence does not make it stale.
         with_solver: Also ask an SMT solver what the proofs rest on (`smt_prover`).
 
@@ -84,20 +79,15 @@ def verify_plan(
             altered, or its folder differs from the chain.
         GateError: The plan is not signed by a required signer.
     """
-    file = plan_file(path)
-    chain = read_chain(file.parent)
-    signed_by = check_signature(file.parent, signers, signer) if signers is not None else None
-    document = load_plan(read_bytes(file))
-    plan = check_plan(document)
-    files = files_beside(file.parent, plan)
-    roles = read_roles(plan, files)
-    plan = with_readings(plan, read_evidence(plan, document, files)[1])
-    del document, files
+    opened = open_plan_folder(path, signers)
+    plan, roles, chain, signature = opened.read.written, opened.read.roles, opened.chain, opened.signature
+    evidence = opened.read.evidence
+    del opened
     with open_store(db, read_only=True) as store:
         inputs = Inputs.read(with_holds(store))
         beyond = verify_parts(store.table, plan)
         linked = chain.answer(digest_content(store), store.table("loads")) if chain is not None else None
-    found = verify(plan, roles, inputs)
+    found = verify(plan, roles, inputs, evidence)
     found = _without(replace(found, changes=(*found.changes, *beyond)), frozenset(map(fold, removed)))
     names = _names(inputs)
     certificate = None
@@ -108,13 +98,13 @@ def verify_plan(
         document={
             **_document(found, names),
             "chain": linked,
-            "signed_by": signed_by,
+            "signed_by": signature.signer if signature is not None else None,
             **({"certificate": asdict(certificate)} if certificate else {}),
         },
-        rows=[*(_change_row(change, names) for change in found.changes), *_proof_rows(found)],
+        rows=[*(_change_row(change, names) for change in found.changes), *_proof_rows(found), *_gate_rows(found)],
         refusal=_disagreement(certificate) or _refusal(found) or _undecided(certificate),
         notes=[
-            *_notes(linked, signed_by, signature_of(file.parent)),
+            *_notes(linked, signature),
             *(_certified(certificate) if certificate else ()),
         ],
         summary=f"{len(found.proofs)} changes proved, {found.replay['allowed']} calls of {found.window.first_day} to "
@@ -129,16 +119,16 @@ def _without(found: Verification, removed: frozenset[str]) -> Verification:
     return replace(found, changes=tuple(changes), proofs=tuple(proofs))
 
 
-def _notes(linked: Mapping[str, Any] | None, signed_by: str | None, signature: str | None) -> list[str]:
+def _notes(linked: Mapping[str, Any] | None, signature: Signature | None) -> list[str]:
     if linked is None:
         return ["there is no chain of hashes beside the plan"]
     missing = f", {linked['inputs_missing']} of them not loaded here" if linked["inputs_missing"] else ""
     same = "has not changed since the plan" if linked["store_is_the_same"] else "has changed since the plan"
     notes = [f"chain {linked['head'][:12]}: whole, from {linked['inputs']} loaded files{missing}; the store {same}"]
-    if signed_by is not None:
-        notes.append(f"signed by {signed_by}")
+    if signature is not None and signature.signer is not None:
+        notes.append(f"signed by {signature.signer}")
     elif signature is not None:
-        notes.append(f"{signature} was not checked: --signers FILE names the accepted signers")
+        notes.append(f"signed with {signature.key}; --signers FILE would say whose key that is")
     return notes
 
 
@@ -176,7 +166,7 @@ def _names(inputs: Inputs) -> dict[str, str]:
 
 def _document(found: Verification, names: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "verified": not found.changes and not found.failed,
+        "verified": not found.changes and not found.failed and not found.gate,
         "stale": bool(found.changes),
         "changes": [_change_row(change, names) for change in found.changes],
         "proofs": [
@@ -192,6 +182,7 @@ def _document(found: Verification, names: Mapping[str, str]) -> dict[str, Any]:
             }
             for proof in found.proofs
         ],
+        "gate": [asdict(fault) for fault in found.gate],
         "replay": dict(found.replay),
         "unread": dict(found.unread),
         "window": {
@@ -232,6 +223,23 @@ def _proof_rows(found: Verification) -> list[dict[str, Any]]:
     ]
 
 
+def _gate_rows(found: Verification) -> list[dict[str, Any]]:
+    return [
+        {
+            "what": "role",
+            "id": fault.role,
+            "name": None,
+            "change": "failed",
+            "operation": None,
+            "plane": None,
+            "scope": None,
+            "role_assignment_ids": [],
+            "detail": fault.detail,
+        }
+        for fault in found.gate
+    ]
+
+
 def _refusal(found: Verification) -> RightsizeError | None:
     """Return why the plan is refused: staleness first, since changes explain most failed proofs."""
     if found.changes:
@@ -246,5 +254,11 @@ def _refusal(found: Verification) -> RightsizeError | None:
             f"{len(found.failed)} of {len(found.proofs)} changes cannot be proved, the first is for assignment "
             f"`{first.role_assignment_id}`: {first.witness}",
             hint="the store has not changed, so somebody changed the plan: do not apply it",
+        )
+    if found.gate:
+        role = found.gate[0]
+        return GateError(
+            f"{len(found.gate)} reasons speak against new roles, the first is for `{role.role}`: {role.detail}",
+            hint="somebody changed the roles or their evidence: do not apply the plan",
         )
     return None

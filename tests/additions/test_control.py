@@ -9,7 +9,7 @@ import pytest
 
 from tests.additions.tree import Registration, with_addition
 from tests.store.control_cases import ANN, CONTRIBUTOR, assigned, base, held, merged
-from tests.store.plain import fill, open_plain
+from tests.store.plain import make_store
 
 FILE = """-- title: Nobody holds a role at a subscription
 -- description: Assignments at a subscription, whatever their role.
@@ -41,8 +41,7 @@ def test_a_control_is_one_file_or_one_row(tmp_path: Path) -> None:
     """A file of the folder is a control, and so is a row of the table of operations that few may hold."""
     (tmp_path / "tree").mkdir()
     tree = with_addition(tmp_path / "tree", "queries/controls/nobody-wide.sql", FILE, ROW)
-    with open_plain(tmp_path / "store.duckdb") as store:
-        fill(store, merged(base(), assigned(held("a", ANN, CONTRIBUTOR))))
+    make_store(tmp_path / "store.duckdb", merged(base(), assigned(held("a", ANN, CONTRIBUTOR))))
     words = ("nobody-wide", "key-listing", "--db", "store.duckdb", "--as-of", "2026-01-01", "-o", "json")
     checked = tree.run("check", *words, cwd=tmp_path)
     findings = json.loads(checked.stdout)["findings"]

@@ -183,6 +183,7 @@ BREAKS: dict[str, tuple[Callable[[SmallTenant], None], str]] = {
 }
 
 
+@pytest.mark.many(12)
 @pytest.mark.parametrize("name", BREAKS)
 def test_each_condition_alone_breaks_the_proof(name: str) -> None:
     """Nothing is unused for want of a resource, and the table says what is missing."""
@@ -193,6 +194,7 @@ def test_each_condition_alone_breaks_the_proof(name: str) -> None:
     assert state_of(tenant, STORAGE)[1] == reason
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     "harmless",
     [
@@ -295,6 +297,7 @@ def test_a_provider_that_was_not_registered_had_no_resource() -> None:
     assert judged(tenant)[JOIN][0] == "unobservable"
 
 
+@pytest.mark.many(5)
 @pytest.mark.parametrize(
     ("row", "change"),
     [
@@ -427,6 +430,7 @@ def test_a_vouched_listing_shows_every_resource_whose_log_counts() -> None:
     assert judged(tenant, guid(102))[BLOB_READ][0] == "unobservable"
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     "name",
     [

@@ -47,6 +47,14 @@ def test_a_principal_that_a_complete_listing_of_its_kind_lacks_is_gone(assigned:
     assert found(assigned, "orphaned_assignment") == {"a"}
 
 
+def test_a_deleted_principal_may_come_back(assigned: Tiny) -> None:
+    """It is no orphan, whatever listing lacks it."""
+    listing(assigned, "users").add("principals", principal_id="p", deleted_on=dt.datetime(2026, 1, 5))
+    assert holder(assigned) == "unresolved"
+    assert found(assigned, "orphaned_assignment") == set()
+    assert found(assigned, "unresolved_principal") == {"a"}
+
+
 def test_a_listing_whose_end_was_not_seen_proves_nothing(assigned: Tiny) -> None:
     assigned.add("listings", listing="users", of="", complete=False)
     assert holder(assigned) == "unresolved"

@@ -16,7 +16,11 @@ NAMES = ("a/b", "a/b/c", "a/c", "b/c", "a/b/b/c", "c")
 text = st.lists(st.sampled_from(["a", "b", "c", "*"]), min_size=1, max_size=4).map("/".join)
 texts = st.lists(text, max_size=2, unique=True).map(tuple)
 block = st.builds(PermissionBlock, actions=texts, not_actions=texts, condition=st.sampled_from([None, None, "c"]))
-roles = st.lists(st.lists(block, max_size=2), min_size=1, max_size=3)
+repeated = st.lists(st.sampled_from(["a/*", "a/*/b", "A/*/b", "a/**/c", "a/*/c", "a/b/*/c", "c"]), max_size=2).map(
+    tuple
+)
+alike = st.builds(PermissionBlock, actions=repeated, not_actions=repeated, condition=st.sampled_from([None, None, "c"]))
+roles = st.lists(st.one_of(st.lists(block, max_size=2), st.lists(alike, max_size=4)), min_size=1, max_size=3)
 
 
 def _patterns(held: list[list[PermissionBlock]]) -> pl.DataFrame:
@@ -52,3 +56,12 @@ def test_columns_grant_what_the_algebra_grants_by_each_reading(held: list[list[P
     most = granted_by_patterns(_patterns(held), wanted)
     for role, name, doubtful in with_doubt(most, _patterns(held)).select("role", "name", "doubtful").iter_rows():
         assert doubtful == (answers[role, name, Reading.MOST] != answers[role, name, Reading.LEAST])
+
+
+def test_a_string_that_one_block_grants_and_another_excludes_is_certain() -> None:
+    """Whatever `a/*/c` means, one of both blocks grants `a/c`; alone, neither does for certain."""
+    cut, back = PermissionBlock(actions=("a/*",), not_actions=("a/*/c",)), PermissionBlock(actions=("A/**/c",))
+    wanted = pl.DataFrame({"name": ["a/c"], "plane": ["control"]})
+    for held, granting in (([cut, back], 1), ([cut], 0), ([back], 0)):
+        assert len(granted_by_patterns(_patterns([held]), wanted, Reading.LEAST)) == granting
+        assert len(granted_by_patterns(_patterns([held]), wanted)) == 1

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
+import polars as pl
 import pytest
 
 from rightsize.analyze import linked_checks
@@ -167,3 +168,16 @@ def test_a_refusal_without_such_a_write_ties_nothing(deployer: Tiny, change: Cal
     """It may have been a call of its own."""
     change(deployer)
     assert deployer.judged("a")[API_KEYS] == UNUSED
+
+
+POOL, CONTAINER = (
+    "Microsoft.Batch/batchAccounts/pools/write",
+    "Microsoft.Storage/storageAccounts/blobServices/containers/write",
+)
+
+
+def test_an_endpoint_write_that_a_rule_names_is_made_by_resource_manager_too() -> None:
+    """A pool of Batch joins a subnet; a container is only made at the endpoint of its account."""
+    operations = pl.DataFrame({"name": [POOL.lower(), CONTAINER.lower()], "why": ["data_endpoint"] * 2})
+    found = operations.select(linked_checks.runs_elsewhere(pl.col("why"), pl.col("name")))
+    assert found.to_series().to_list() == [False, True]

@@ -103,6 +103,7 @@ def no_principals(inputs: Inputs, _: Window) -> Inputs:
     return replace(inputs, principals=inputs.principals.clear())
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("without", "items"),
     [

@@ -150,3 +150,22 @@ def test_a_call_without_a_token_takes_the_certainty_about_reads_away(holder: Tin
     """An identity of Azure itself may act without a sign-in that the logs show."""
     holder.use("p", WRITE)
     assert holder.judged("a")[READ] == UNOBSERVABLE
+
+
+SHARE = "Microsoft.Storage/storageAccounts/fileServices/fileshares/files/write"
+
+
+def test_share_rights_need_no_sign_in_of_a_person(holder: Tiny) -> None:
+    """A domain controller issues the ticket, so that Entra ID shows no sign-in of who works on the share."""
+    holder.catalogue({SHARE: True, BLOB: True})
+    found = holder.judged("a")
+    assert found[SHARE][0] == "unobservable"
+    assert found[BLOB] == SILENT
+
+
+def test_share_rights_of_a_workload_take_a_token_of_entra(reader: Tiny) -> None:
+    reader.catalogue({SHARE: True}).role("share", data=[SHARE])
+    reader.assign("a", "s", "share", principal_type="ServicePrincipal").cover_sign_ins(
+        "service_principal", "managed_identity"
+    )
+    assert reader.judged("a")[SHARE] == SILENT

@@ -20,7 +20,7 @@ def tiny(made_once: MadeOnce, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         write_exports(folder / "exports")
         with rightsize.open(folder / "tenant.duckdb", create=True) as store:
             store.load(folder / "exports", covers=COVERS, source="activity_log", scope=SCOPE)
-            store.propose(out=folder / "plan")
+            store.propose(out=folder / "plan", role_worth=0)
 
     here = tmp_path / "tiny"
     shutil.copytree(made_once("tiny", fill), here)

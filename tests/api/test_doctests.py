@@ -44,6 +44,9 @@ def _examples(name: str, found: object) -> doctest.DocTest:
     return test
 
 
+UNWARNED = pytest.mark.filterwarnings("ignore::rightsize.api.notes.EvidenceWarning")
+"""A tiny tenant has no listing of deny assignments, and an answer that depends on one says so in a warning."""
+
 EXAMPLES = {name: test for name, found in _documented() if (test := _examples(name, found)).examples}
 
 
@@ -66,6 +69,7 @@ def test_an_example_without_a_store_is_true(name: str) -> None:
 
 
 @pytest.mark.slow
+@UNWARNED
 @pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - {*WITHOUT_STATE, *REPEATED}))
 def test_an_example_is_true(name: str, tiny: Path) -> None:
     """They run one beside the other, each in a folder with the exports, the store and the plan of a tiny tenant."""
@@ -79,6 +83,7 @@ def test_an_example_of_an_answer_is_true(name: str, tiny: Path) -> None:
 
 
 @pytest.mark.slow
+@UNWARNED
 def test_the_how_to_is_true(tiny: Path) -> None:
     """The examples of `docs/python.md` are one session, from its first line to its last."""
     session = "\n".join(block.text for block in blocks(ROOT / "docs" / "python.md") if block.language == "python")

@@ -23,9 +23,10 @@ ELSEWHERE = {
     "load": {"engine", "spark", "spark_conf", "spark_results"},
     "logs": {"by"},
     "analyze": set[str](),
-    "propose": set[str](),
+    "propose": {"signers", "signer"},
 }
-"""The options that a method does not have: Spark is only a command, and `logs` gives both groupings to SQL."""
+"""The options that a method does not have: Spark is only a command, `logs` gives both groupings to SQL, and a program
+says whom it trusts where it reads a plan."""
 
 
 def test_the_reference_page_is_current() -> None:

@@ -20,7 +20,7 @@ def ask(db: Path) -> str:
         assert_type(store.sql("SELECT $n AS n", n=1), pl.DataFrame)
         assert_type(store.next_steps(), pl.DataFrame)
         answer = store.can("mei@example.com", "Microsoft.Compute/virtualMachines/write", "Production")
-        assert_type(answer.allowed, Literal["yes", "no", "eligible", "conditional"])
+        assert_type(answer.allowed, Literal["yes", "no", "eligible", "conditional", "unknown"])
         assert_type(answer.because, tuple[rightsize.Reason, ...])
     return answer.allowed
 

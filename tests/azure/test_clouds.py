@@ -80,7 +80,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a JSON object"):
         read_cloud(str(path))
     path.write_text("{")
-    with pytest.raises(InputError, match="not a JSON file"):
+    with pytest.raises(InputError, match="no valid JSON"):
         read_cloud(str(path))
 
 

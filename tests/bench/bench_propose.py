@@ -104,10 +104,6 @@ def _described(plan: Plan) -> Iterator[Row]:
     before, after = (sum(getattr(one, name) for one in plan.proposals) for name in ("excess_before", "excess_after"))
     yield "excess", f"{after:,.0f}", f"{before:,.0f} before, {100 * (before - after) / before:.0f} % removed"
     yield "new roles", f"{len(plan.roles):,}", f"{len(plan.curve)} points on the curve"
-    chosen = plan.optimum["roles"]
-    for what, value in chosen["value"].items():
-        least = f"at least {chosen['lower_bound'][what]:,.0f}, gap {chosen['gap'][what]}"
-        yield f"  {what} of what was chosen", f"{value:,.0f}", least
     yield "replay", f"{plan.replay['denied']} denied", f"{plan.replay['allowed']:,} allowed"
 
 

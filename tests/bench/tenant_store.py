@@ -26,8 +26,14 @@ def write_store(inputs: Inputs, path: Path) -> None:
             rows = getattr(inputs, field.name)
             connection.register(f"made_{field.name}", rows)
             if field.name not in _KEYED and not rows.is_empty():
-                connection.execute(f"INSERT INTO base.{field.name} BY NAME SELECT * FROM made_{field.name}")
+                kept = ", ".join(f'"{name}"' for name in rows.columns if name in _columns(connection, field.name))
+                connection.execute(f"INSERT INTO base.{field.name} BY NAME SELECT {kept} FROM made_{field.name}")
         _write_keyed(connection)
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> set[str]:
+    """Return the columns that a table stores: others are computed where it is read."""
+    return {row[0] for row in connection.execute(f"DESCRIBE base.{table}").fetchall()}
 
 
 def _write_keyed(connection: duckdb.DuckDBPyConnection) -> None:

@@ -93,6 +93,7 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "none.duckdb").exists()
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize("day", ["2026-01-11", "20260111", "2026-W02-7", "2026-011", "2026-01-11T18:00:00+02:00"])
 def test_the_window_ends_before_a_day_in_any_form(
     store: FakeStore, capsys: pytest.CaptureFixture[str], day: str

@@ -85,6 +85,7 @@ def ask(store: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
     return asked
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("name", "principal"),
     [
@@ -142,8 +143,6 @@ def test_an_operation_that_a_role_spells_out_is_known(ask: Ask) -> None:
     ("scope", "near"),
     [
         (SUB[:-1] + "1", SUB),
-        (f"{SUB}/resourceGroups/rg-porta", GROUP.lower()),
-        (f"{SUB}/resourceGroups/rg-porta/providers/Microsoft.Compute/virtualMachines/vm1", GROUP.lower()),
         ("Patient Porta", "Patient Portal"),
     ],
 )
@@ -154,12 +153,16 @@ def test_an_unknown_scope_is_an_error_with_the_nearest(ask: Ask, scope: str, nea
         assert near in err
 
 
-@pytest.mark.parametrize("scope", ["/", SUB, SUB.upper(), f"{SUB}/", GROUP, VM])
-def test_a_scope_is_known_where_something_names_it_or_nothing_is_listed_beside_it(ask: Ask, scope: str) -> None:
-    """No machine is listed in the group, so any machine may be there."""
+@pytest.mark.many(4)
+@pytest.mark.parametrize(
+    "scope", ["/", SUB, SUB.upper(), f"{SUB}/", GROUP, VM, f"{SUB}/resourceGroups/new", VM.replace("rg-portal", "new")]
+)
+def test_a_scope_below_a_known_subscription_needs_no_listing(ask: Ask, scope: str) -> None:
+    """What is granted above counts there, whether or not a listing names the place."""
     assert ask("who-can", WRITE, "--at", scope)[0] == 0
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("name", "scope"),
     [
@@ -199,7 +202,7 @@ def test_a_batch_answers_what_it_can_and_says_what_it_does_not_know(ask: Ask, tm
     (tmp_path / "q.jsonl").write_text("\n".join(lines[:2]), encoding="utf-8")
     assert ask("can", "--batch", str(tmp_path / "q.jsonl"))[0] == 0
     told = ask("can", "--batch", str(tmp_path / "q.jsonl"), "-o", "csv")
-    assert told[1].splitlines()[0].endswith(",depends_on_reading,unknown") and "next step" not in told[2]
+    assert told[1].splitlines()[0].endswith(",depends_on_reading,unknown,lacks") and "next step" not in told[2]
 
 
 def test_the_id_of_a_proposal_means_its_holder(ask: Ask) -> None:
@@ -246,6 +249,7 @@ def test_what_who_can_prints_explain_and_can_take(ask: Ask) -> None:
             assert (code, json.loads(out)["principal_id"]) == (0, row["principal_id"])
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     "words",
     [

@@ -113,6 +113,8 @@ def test_the_answer_has_the_chain_that_decides(db: Path, capsys: pytest.CaptureF
         "allowed": "yes",
         "denied_by": [],
         "depends_on_reading": False,
+        "unknown": None,
+        "lacks": [],
     }
     assert reason.items() >= {"role_name": "Writer", "via": [INNER, OUTER], "condition": None}.items()
     assert reason["role_assignment_id"] == "00000001-aaaa-4000-8000-000000000000"
@@ -138,9 +140,9 @@ def test_an_eligibility_is_no_yes_and_ends(db: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_role_that_is_not_loaded_is_said(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No is never silent when something that would count is missing."""
+    """A no is unknown when a role that would count is missing."""
     row, err = ask(capsys, db, "can", EVE, WRITE, "--at", SCOPE)
-    assert row["allowed"] == "no"
+    assert (row["allowed"], [lack["of"] for lack in row["lacks"]]) == ("unknown", [LOST])
     assert "the role of 1 assignment" in err
     assert "00000002-aaaa" in err
 
@@ -179,14 +181,15 @@ def test_exit_code_is_0_unless_asked_for(db: Path, capsys: pytest.CaptureFixture
     assert ask(capsys, db, *question)[0]["allowed"] == "no"
     ask(capsys, db, *question, "--exit-code", code=3)
     ask(capsys, db, "can", ANN, WRITE, "--at", SCOPE, "--exit-code")
-    ask(capsys, db, "who-can", "a/b", "--at", SCOPE, "--exit-code", code=3)
+    # The role of Eve is not loaded.
+    ask(capsys, db, "who-can", "a/b", "--at", SCOPE, "--exit-code", code=6)
 
 
 def test_who_can_lists_groups_members_and_the_eligible(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Strongest first; whose role is not loaded is said beside."""
     rows, err = ask(capsys, db, "who-can", WRITE, "--at", SCOPE)
     found = [(row["principal_id"], row["allowed"]) for row in rows]
-    assert found == [(ANN, "yes"), (OUTER, "yes"), (INNER, "yes"), (BOB, "eligible")]
+    assert found == [(ANN, "yes"), (OUTER, "yes"), (INNER, "yes"), (BOB, "eligible"), (None, "unknown")]
     assert rows[0]["name"] == "Ann@example.com"
     assert "00000002-aaaa" in err
 

@@ -11,7 +11,7 @@ import pytest
 
 from rightsize.cli.main import run
 from tests.store.control_cases import ANN, BOB, OPS, OWNER, READER, SUB, assigned, base, held, merged
-from tests.store.plain import fill, open_plain
+from tests.store.plain import make_store
 
 DAY = ("--as-of", "2026-10-01")
 
@@ -20,9 +20,8 @@ DAY = ("--as-of", "2026-10-01")
 def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tenant where Ann and a group are owners for good."""
     path = tmp_path_factory.mktemp("check") / "store.duckdb"
-    with open_plain(path) as store:
-        fill(store, merged(base(), assigned(held("a", ANN, OWNER), held("b", OPS, OWNER), held("c", BOB, READER))))
-    return path
+    rows = assigned(held("a", ANN, OWNER), held("b", OPS, OWNER), held("c", BOB, READER))
+    return make_store(path, merged(base(), rows))
 
 
 @pytest.fixture
@@ -151,8 +150,7 @@ def test_unknown_refuses_where_that_is_asked_for(ask: Ask) -> None:
 
 def test_an_empty_store_answers_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A gate does not open because nothing was loaded."""
-    with open_plain(tmp_path / "empty.duckdb"):
-        pass
+    make_store(tmp_path / "empty.duckdb", {})
     assert run(["check", "--db", str(tmp_path / "empty.duckdb"), "--fail-on", "high"]) == 5
     assert "nothing is loaded into this store" in capsys.readouterr().err
 

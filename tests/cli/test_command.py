@@ -12,7 +12,6 @@ import typer
 
 from rightsize.cli.command import Command, Common, command
 from rightsize.cli.options import OutputFormat, WindowOptions
-from rightsize.model.errors import InputError
 
 SHARED = ["--db", "-v", "-q", "--no-input", "--color", "--config"]
 
@@ -94,13 +93,3 @@ def test_an_older_name_of_an_option_is_taken() -> None:
     call(listing, "--least", "7")
     assert seen == [7]
     assert "--least" not in options_of(listing)
-
-
-def test_a_damaged_page_of_the_store_is_explained_whichever_statement_finds_it() -> None:
-    @command()
-    def read() -> None:
-        """Read."""
-        raise RuntimeError("Corrupt database file: computed checksum differs")
-
-    with pytest.raises(InputError, match="the store is damaged"):
-        call(read)

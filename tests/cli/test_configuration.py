@@ -24,18 +24,18 @@ NAMED = "named.toml"
 
 MISTAKES = [
     ('[propose]\nraeds = "x"', "propose", "`propose.raeds`\nhint: the nearest known are `reads`"),
-    ("[propose]\nmax_excess = 1", "propose", "`propose.max_excess`\nhint: the nearest known are `max-excess`"),
+    ("[propose]\nrole_worth = 1", "propose", "`propose.role_worth`\nhint: the nearest known are `role-worth`"),
     ('[propse]\nreads = "x"', "status", "`propse`\nhint: the nearest known are `propose`"),
     ("quite = true", "status", "`quite`\nhint: the nearest known are `quiet`"),
     ("propose = 1", "propose", "unknown key `propose`"),
     ("[rollout]\nplan = 1", "rollout plan x --out o", "unknown key `rollout.plan`"),
     ("[rollout.aply]\nwave = 1", "rollout plan x --out o", "`rollout.aply`\nhint: the nearest known are `apply`"),
     ('[propose]\nreads = "x"', "propose", "`propose.reads`: 'x' is not one of"),
-    ('[propose]\nmax-excess = "3"', "propose", '`propose.max-excess` needs a whole number, not `"3"`'),
-    ("[propose]\nmax-excess = true", "propose", "`propose.max-excess` needs a whole number, not `true`"),
-    ("[propose]\nmax-excess = -1", "propose", "-1 is not in the range"),
+    ('[propose]\nrole-worth = "3"', "propose", '`propose.role-worth` needs a whole number, not `"3"`'),
+    ("[propose]\nrole-worth = true", "propose", "`propose.role-worth` needs a whole number, not `true`"),
+    ("[propose]\nrole-worth = -1", "propose", "-1 is not in the range"),
     ("[propose]\nmax-break = [1]", "propose", "`propose.max-break` needs a number"),
-    ('[propose]\nlifecycle = "true"', "propose", "`propose.lifecycle` needs true or false"),
+    ('[propose]\nsplit-groups = "true"', "propose", "`propose.split-groups` needs true or false"),
     ('[propose]\nexclude = "a"', "propose", "`propose.exclude` needs a list"),
     ("[propose]\nexclude = [true]", "propose", "`propose.exclude` needs a text"),
     ('[propose]\nas-of = "soon"', "propose", "`soon` is not a day or time"),
@@ -79,10 +79,11 @@ def test_the_nearest_source_wins(
 ) -> None:
     (folder / FILE).write_text(
         'db = "tenant.duckdb"\n'
-        '[propose]\nreads = "none"\nunobservable = "keep"\nmax-excess = 3\nroles = 5\nas-of = 2026-09-01\n'
-        'exclude = ["Web Team", "b"]\npeers = false\n',
+        '[propose]\nreads = "none"\nunobservable = "keep"\nrole-worth = 3\nroles = 5\nas-of = 2026-09-01\n'
+        'exclude = ["Web Team", "b"]\nsplit-groups = true\n',
         encoding="utf-8",
     )
+    monkeypatch.setenv("RIGHTSIZE_CONFIG", FILE)
     monkeypatch.setenv("RIGHTSIZE_PROPOSE_READS", "sibling")
     monkeypatch.setenv("RIGHTSIZE_PROPOSE_UNOBSERVABLE", "drop")
     monkeypatch.setenv("RIGHTSIZE_PROPOSE_STANDBY", "/a /b")
@@ -90,11 +91,11 @@ def test_the_nearest_source_wins(
     assert found["reads"] == ("all", "command line")
     assert found["unobservable"] == ("drop", "RIGHTSIZE_PROPOSE_UNOBSERVABLE")
     assert found["standby"] == (["/a", "/b"], "RIGHTSIZE_PROPOSE_STANDBY")
-    assert found["max-excess"] == (3, "rightsize.toml: propose.max-excess")
+    assert found["role-worth"] == (3, "rightsize.toml: propose.role-worth")
     assert found["exclude"] == (["Web Team", "b"], "rightsize.toml: propose.exclude")
     assert found["roles"][0] == "5"
     assert found["as-of"][0] == "2026-09-01"
-    assert found["peers"][0] is False
+    assert found["split-groups"][0] is True
     assert found["db"] == ("tenant.duckdb", "rightsize.toml: db")
     assert found["grace-days"] == (14, "default")
 
@@ -103,9 +104,10 @@ def test_a_table_of_a_word_serves_the_commands_below_it(folder: Path, capsys: py
     (folder / FILE).write_text(
         '[review]\nreview = "a.jsonl"\nplan = "p"\n[review.reject]\nplan = "q"\n', encoding="utf-8"
     )
-    assert shown(capsys, "review", "accept")["plan"] == ("p", "rightsize.toml: review.plan")
-    assert shown(capsys, "review", "reject")["plan"] == ("q", "rightsize.toml: review.reject.plan")
-    assert shown(capsys, "review", "walk")["review"][0] == "a.jsonl"
+    named = ("--config", FILE)
+    assert shown(capsys, "review", "accept", *named)["plan"] == ("p", "rightsize.toml: review.plan")
+    assert shown(capsys, "review", "reject", *named)["plan"] == ("q", "rightsize.toml: review.reject.plan")
+    assert shown(capsys, "review", "walk", *named)["review"][0] == "a.jsonl"
 
 
 def test_only_a_key_of_a_word_asks_for_the_options_of_its_other_commands() -> None:
@@ -140,11 +142,11 @@ def test_the_file_is_the_named_one_or_stands_beside_the_store_or_in_the_working_
     for place, days in (("", 1), ("beside", 2), ("elsewhere", 3), ("named", 4)):
         (folder / place).mkdir(exist_ok=True)
         (folder / place / FILE).write_text(
-            f'db = "elsewhere/s.duckdb"\n[propose]\ngrace-days = {days}\n', encoding="utf-8"
+            f'db = "elsewhere/s.duckdb"\n[explain]\nmin-window = {days}\n', encoding="utf-8"
         )
 
     def days_of(*words: str) -> int:
-        return int(shown(capsys, "--", "propose", *words)["grace-days"][0])
+        return int(shown(capsys, "--", "explain", "anna", *words)["min-window"][0])
 
     assert days_of() == 1
     assert days_of("--db", "beside/s.duckdb") == 2
@@ -165,6 +167,7 @@ def test_paths_are_relative_to_the_folder_of_the_file(folder: Path, capsys: pyte
     assert (found["db"][0], found["out"][0]) == ("sub/s.duckdb", "sub/plans/one")
 
 
+@pytest.mark.many(8)
 @pytest.mark.parametrize(("text", "command", "said"), MISTAKES)
 def test_a_mistake_in_the_file_is_a_usage_error(
     text: str, command: str, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
@@ -223,13 +226,24 @@ def test_what_confirms_a_change_is_typed(
         ("[check]\nlist = true", "check"),
         ('[verify]\nsigners = "s"', "verify"),
         ('[propose]\nout = "../elsewhere"', "propose"),
+        ('[propose]\nout = "plan"', "propose"),
         ('[report]\nout = "/tmp/report.html"', "report"),
-        ('[report]\nout = "link/report.html"', "report"),
+        ('[report]\nplan = "link/plan"', "report"),
+        ('[review]\nreview = "decisions.jsonl"', "review accept"),
+        ('[layers]\npicture = "matrix.svg"', "layers"),
+        ('[load]\nspill-folder = "spill"', "load"),
         ('db = "../s.duckdb"', "status"),
+        *(('db = "s.duckdb"', command) for command in ("load", "analyze", "propose", "catalog import", "rollout plan")),
+        ('[rollout.plan]\nemergency-access = ["a"]', "rollout plan"),
+        ("[rollout.plan]\nwave-size = 1000", "rollout plan"),
+        ('[rollout.plan]\nreview = "all.jsonl"', "rollout plan"),
+        ('[rollout.plan]\ncanary = ["a"]', "rollout plan"),
+        ("[rollout]\nsoak-days = 0", "rollout status"),
+        ('[contain]\nemergency-access = ["a"]', "contain"),
     ],
 )
 @pytest.mark.everyday
-def test_only_a_named_file_sends_trusts_and_leaves_its_folder(
+def test_only_a_named_file_sends_trusts_writes_and_leaves_its_folder(
     text: str, command: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A file in a cloned repository is another person's until the user names it."""
@@ -281,21 +295,21 @@ def test_show_lists_what_is_set_for_all_commands_once(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / FILE).write_text(
-        'db = "s.duckdb"\n[review]\nreview = "r.jsonl"\n[propose]\nlifecycle = true\n', encoding="utf-8"
+        'color = "never"\n[review]\nplan = "p"\n[propose]\nsplit-groups = true\n', encoding="utf-8"
     )
     monkeypatch.setenv("RIGHTSIZE_QUIET", "0")
-    monkeypatch.setenv("RIGHTSIZE_PROPOSE_PEERS", "no")
-    monkeypatch.setenv("RIGHTSIZE_PROPOSE_PEEERS", "no")
+    monkeypatch.setenv("RIGHTSIZE_PROPOSE_SEPARATE_LAYERS", "no")
+    monkeypatch.setenv("RIGHTSIZE_PROPOSE_SEPARATE_LAYRES", "no")
     assert run(["config", "show", "-o", "csv"]) == 0
     out, err = capsys.readouterr()
     assert [(row["command"], row["option"], row["value"]) for row in csv.DictReader(io.StringIO(out))] == [
-        ("", "db", "s.duckdb"),
         ("", "quiet", "false"),
-        ("propose", "lifecycle", "true"),
-        ("propose", "peers", "false"),
-        ("review", "review", "r.jsonl"),
+        ("", "color", "never"),
+        ("propose", "split-groups", "true"),
+        ("propose", "separate-layers", "false"),
+        ("review", "plan", "p"),
     ]
-    assert "`RIGHTSIZE_PROPOSE_PEEERS` sets no option" in err
+    assert "`RIGHTSIZE_PROPOSE_SEPARATE_LAYRES` sets no option" in err
 
 
 def test_a_plan_records_options_from_wherever_they_come(

@@ -159,6 +159,7 @@ def test_a_declared_window_is_kept(db: Path, exports: Path, capsys: pytest.Captu
     assert days == 31
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     "options",
     [

@@ -160,6 +160,7 @@ def test_a_wave_takes_what_is_accepted_of_it(
     assert code == 6 and "no proposal of wave 2 is accepted" in err
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("waves", [(1,), (2,), (3,), (4,), (3, 4), (1, 2, 3)])
 def test_no_wave_needs_an_earlier_one(demo_folder: Path, store: Path, waves: tuple[int, ...]) -> None:
     """The real needs of the tenant stay allowed, whichever waves are rolled out."""
@@ -184,13 +185,14 @@ def test_a_plan_of_the_first_format_and_one_without_changes_are_answered(ask: As
 
 
 def test_what_is_not_worth_a_role_stands_below_with_its_price(ask: Ask, tmp_path: Path) -> None:
-    """Of 51 equal operations one is unused; with eleven unused, there is a role."""
+    """Of 51 equal operations one is unused; with eleven unused, there is a role. The two do different jobs."""
     tenant = SmallTenant()
-    steps = [f"Contoso.Apps/items/step{number}/write" for number in range(51)]
-    tenant.operations |= dict.fromkeys(steps, False)
-    tenant.roles[guid(70)] = ("Apps", [PermissionBlock(actions=tuple(steps))])
-    for number, unused in ((1, 1), (2, 11)):
-        tenant.assign(100 + number, tenant.principal(number), guid(70), SUB)
+    for number, service, unused in ((1, "Apps", 1), (2, "Bases", 11)):
+        steps = [f"Contoso.{service}/items/step{step}/write" for step in range(51)]
+        tenant.operations |= dict.fromkeys(steps, False)
+        tenant.roles[guid(70 + number)] = (service, [PermissionBlock(actions=tuple(steps))])
+        tenant.custom_roles.add(guid(70 + number))
+        tenant.assign(100 + number, tenant.principal(number), guid(70 + number), SUB)
         for operation in steps[unused:]:
             tenant.use(guid(number), operation, SUB)
     write_folder(plan_files(tenant.plan(reads="none", unobservable="drop")), tmp_path / "plan")

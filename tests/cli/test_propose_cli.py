@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from rightsize.cli.main import run
+from rightsize.cli.options import DEFAULT_FORGET_DAYS, DEFAULT_ROLE_WORTH
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.workflow.plan_folder import read_plan_folder
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
@@ -17,6 +19,8 @@ from tests.tenants.fake_store import FakeStore
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 END = "2026-04-01"
+ANY_WORTH = ("--role-worth", "0")
+"""The tenant is small, so that every role is made that saves a share of it."""
 
 
 def _tenant() -> SmallTenant:
@@ -52,13 +56,13 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("plain")
     with pytest.MonkeyPatch.context() as patched:
         _open(patched, _busy())
-        assert run(["propose", "--out", str(out), "--as-of", END, "-q"]) == 0
+        assert run(["propose", "--out", str(out), "--as-of", END, *ANY_WORTH, "-q"]) == 0
     document: dict[str, Any] = load_plan((out / "plan.json").read_bytes())
     return document
 
 
 def _document(out: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[dict[str, Any], str]:
-    assert run(["propose", "--out", str(out), "--as-of", END, *arguments, "-o", "json"]) == 0
+    assert run(["propose", "--out", str(out), "--as-of", END, *ANY_WORTH, *arguments, "-o", "json"]) == 0
     written, told = capsys.readouterr()
     return json.loads(written), told
 
@@ -97,6 +101,9 @@ def test_the_answer_tables_are_written(store: FakeStore, tmp_path: Path, capsys:
         "credential_verdicts",
         "resource_types",
         "resource_existence",
+        "jobs",
+        "job_operations",
+        "job_holders",
     }
     stored = {row["proposal_id"]: json.loads(row["plan"]) for row in store.answers["proposals"].iter_rows(named=True)}
     assert stored == {one["id"]: one for one in document["proposals"]}
@@ -106,7 +113,7 @@ def test_the_table_fits_a_narrow_terminal(
     store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    assert run(["propose", "--out", str(tmp_path), "--as-of", END]) == 0
+    assert run(["propose", "--out", str(tmp_path), "--as-of", END, *ANY_WORTH]) == 0
     shown = capsys.readouterr().out
     assert all(len(line) <= 80 for line in shown.splitlines())
     assert "\x1b" not in shown
@@ -123,7 +130,7 @@ def test_the_table_has_changes_by_benefit_with_id_reason_and_chance(
     tenant.use(guid(3), "Microsoft.Compute/virtualMachines/write", VM)
     tenant.assign(104, guid(1), READER, VM)
     _open(monkeypatch, tenant)
-    assert run(["propose", "--out", str(tmp_path), "--as-of", END]) == 0
+    assert run(["propose", "--out", str(tmp_path), "--as-of", END, *ANY_WORTH]) == 0
     shown, told = capsys.readouterr()
     assert run(["next", str(tmp_path), "--db", "none", "-o", "json"]) == 0
     steps = json.loads(capsys.readouterr().out)["steps"]
@@ -142,10 +149,18 @@ def test_the_table_has_changes_by_benefit_with_id_reason_and_chance(
 
 
 def test_csv_has_one_row_a_proposal(store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["propose", "--out", str(tmp_path), "--as-of", END, "-o", "csv"]) == 0
+    assert run(["propose", "--out", str(tmp_path), "--as-of", END, *ANY_WORTH, "-o", "csv"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert lines[0].startswith("id,principal_id,principal,kind,role_assignment_id")
+
+
+def test_defaults_of_the_command_are_those_of_a_plan(plain: dict[str, Any]) -> None:
+    """The command line repeats them, since to read them elsewhere would load an engine for `--help`."""
+    usual = PlanOptions()
+    assert (usual.role_worth, usual.forget_days) == (DEFAULT_ROLE_WORTH, DEFAULT_FORGET_DAYS)
+    told = plain["generated_from"]["options"]
+    assert told | {"role_worth": usual.role_worth} == usual.as_json(told["min_window"])
 
 
 @pytest.mark.parametrize(
@@ -155,7 +170,6 @@ def test_csv_has_one_row_a_proposal(store: FakeStore, tmp_path: Path, capsys: py
         (["--emergency-access", guid(1)], "keep"),
         (["--grace-days", "3000"], "keep"),
         (["--min-window", "10"], "custom"),
-        (["--max-excess", "30"], "keep"),
     ],
 )
 def test_options_reach_the_plan(
@@ -172,7 +186,7 @@ def test_options_reach_the_plan(
         ["--reads", "sibling"],
         ["--reads", "namespace"],
         ["--unobservable", "drop"],
-        ["--lifecycle"],
+        ["--split-groups"],
     ],
 )
 def test_options_are_recorded_and_change_the_plan(
@@ -187,19 +201,6 @@ def test_options_are_recorded_and_change_the_plan(
     turned, _ = _document(tmp_path, capsys, *arguments)
     assert plain["generated_from"]["options"] != turned["generated_from"]["options"]
     assert plain["proposals"] != turned["proposals"]
-
-
-def test_wildcards_reach_the_plan(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tenant = _tenant()
-    for name in ("start/action", "restart/action", "write", "delete"):
-        tenant.use(guid(1), f"Microsoft.Compute/virtualMachines/{name}", VM)
-    _open(monkeypatch, tenant)
-    document, _ = _document(tmp_path, capsys, "--wildcards", "--unobservable", "drop", "--reads", "all")
-    assert document["generated_from"]["options"]["wildcards"] is True
-    written = [(tmp_path / role["file"]).read_text(encoding="utf-8") for role in document["roles"]]
-    assert any('"Microsoft.Compute/virtualMachines/*/action"' in text for text in written)
 
 
 def test_a_name_that_nobody_has_is_told(store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,7 +244,7 @@ def test_without_any_log_it_says_what_to_load(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--reads", "some"], ["--max-excess", "-1"], ["--min-window", "0"], ["--as-of", "yesterday"]]
+    "arguments", [["--reads", "some"], ["--role-worth", "-1"], ["--min-window", "0"], ["--as-of", "yesterday"]]
 )
 def test_options_that_make_no_sense_are_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["propose", *arguments]) == 2
@@ -262,7 +263,7 @@ def test_the_newest_covered_day_ends_the_window(
     store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Never the clock."""
-    assert run(["propose", "--out", str(tmp_path), "-o", "json"]) == 0
+    assert run(["propose", "--out", str(tmp_path), *ANY_WORTH, "-o", "json"]) == 0
     window = json.loads(capsys.readouterr().out)["generated_from"]["window"]
     assert window == {"first_day": "2026-01-01", "last_day": "2026-03-31", "days": 90}
     assert dt.date.fromisoformat(window["last_day"]).year == 2026
@@ -300,7 +301,7 @@ def test_a_file_that_is_no_list_of_exclusions_is_an_input_error(
 
 def test_forms_stand_beside_the_plan_and_go_again(store: FakeStore, tmp_path: Path) -> None:
     """`--format` adds files; a run without it takes them away, and the plan itself is the same bytes."""
-    arguments = ["propose", "--out", str(tmp_path), "--as-of", END, "-q"]
+    arguments = ["propose", "--out", str(tmp_path), "--as-of", END, *ANY_WORTH, "-q"]
     assert run([*arguments, "--format", "bicep", "--format", "powershell"]) == 0
     plan = (tmp_path / "plan.json").read_bytes()
     assert (tmp_path / "bicep" / "main.bicep").is_file()
@@ -314,7 +315,19 @@ def test_markdown_is_a_comment_on_a_pull_request(
     store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On stdout with `-o markdown`, and in the folder with `--format markdown`: the same text."""
-    arguments = ["propose", "--out", str(tmp_path), "--as-of", END, "-q", "--format", "markdown", "-o", "markdown"]
+    arguments = [
+        "propose",
+        "--out",
+        str(tmp_path),
+        "--as-of",
+        END,
+        *ANY_WORTH,
+        "-q",
+        "--format",
+        "markdown",
+        "-o",
+        "markdown",
+    ]
     assert run(arguments) == 0
     out = capsys.readouterr().out
     assert out.startswith("### ")
@@ -327,7 +340,7 @@ def test_what_is_rejected_is_kept_the_next_time(
 ) -> None:
     """With the reason; a decision on what is no proposal is said; two that contradict each other end it before."""
     plan, file = tmp_path / "plan", tmp_path / "review.jsonl"
-    arguments = ["propose", "--out", str(plan), "--as-of", END, "-o", "json"]
+    arguments = ["propose", "--out", str(plan), "--as-of", END, *ANY_WORTH, "-o", "json"]
     assert run(arguments) == 0
     changed = next(one for one in json.loads(capsys.readouterr().out)["proposals"] if one["kind"] != "keep")
     by = ["--by", "Mei", "--plan", str(plan), "--review", str(file), "--as-of", END]

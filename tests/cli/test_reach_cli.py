@@ -121,6 +121,7 @@ def test_no_subject_stands_twice_in_one_state(demo: Path, capsys: pytest.Capture
     assert len(keys) == len(set(keys))
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("subject", "words", "steps"),
     [

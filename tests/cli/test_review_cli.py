@@ -63,6 +63,7 @@ def test_decisions_are_written_shown_and_taken_back(ask: Ask, changes: list[dict
     assert Path("review.jsonl").read_text(encoding="utf-8") == ""
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("words", "said"),
     [

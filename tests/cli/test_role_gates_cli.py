@@ -337,3 +337,71 @@ def test_a_new_file_is_a_new_role(ask: Ask, repository: Path) -> None:
     _file(repository, "main.tf", terraform(START))
     code, out, _ = ask("no-new-access", "--since", "HEAD", "main.tf", "-o", "json")
     assert code == 3 and _operations(out) == {("new role", START, "control")}
+
+
+def test_a_file_of_variables_decides_what_a_gate_sees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without it both sides of a condition count, and the gate says so."""
+    monkeypatch.chdir(tmp_path)
+    Path("main.tf").write_text(
+        'variable "full" {\n  default = false\n}\nresource "azurerm_role_definition" "r" {\n  name = "R"\n'
+        f'  permissions {{\n    actions = var.full ? ["*"] : ["{READ}"]\n  }}\n}}\n',
+        encoding="utf-8",
+    )
+    Path("env").mkdir()
+    Path("env/prod.tfvars").write_text("full = false\n", encoding="utf-8")
+    asked = ["roles", "not-granted", "main.tf", "--operation", "*/write"]
+    assert run(asked) == 3
+    assert "conditions of `main.tf` decide what role `R` grants" in capsys.readouterr().err
+    assert run([*asked, "--var-file", "env/prod.tfvars"]) == 0
+    assert run(["roles", "convert", "main.tf", "--to", "json"]) == 5
+    assert "--var-file" in capsys.readouterr().err
+    assert run(["roles", "convert", "main.tf", "--to", "json", "--var-file", "env/prod.tfvars"]) == 0
+
+
+def test_a_gate_stays_shut_over_a_file_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other files of the folder are judged first: what they grant is the answer, if they grant it."""
+    monkeypatch.chdir(tmp_path)
+    Path("roles").mkdir()
+    Path("roles/a.json").write_text(arm_role(READ), encoding="utf-8")
+    Path("roles/b.json").write_text(arm_role(READ)[:-2], encoding="utf-8")
+    assert run(["roles", "not-granted", "roles", "--operation", "*/read"]) == 3
+    assert "not read: `roles/b.json`: no valid JSON" in capsys.readouterr().err
+    assert run(["roles", "not-granted", "roles", "--operation", "*/write"]) == 5
+    said = capsys.readouterr().err
+    assert "`roles/b.json`: no valid JSON" in said and "the roles of all other files pass" in said
+
+
+def test_a_changed_file_of_variables_or_module_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Since a revision: the role files that use it, with the values that it had."""
+    monkeypatch.chdir(tmp_path)
+    Path("main.tf").write_text(
+        'variable "acts" {\n}\nmodule "m" {\n  source = "./m"\n  acts = var.acts\n}\n', encoding="utf-8"
+    )
+    Path("m").mkdir()
+    Path("m/main.tf").write_text(
+        'variable "acts" {\n}\nresource "azurerm_role_definition" "r" {\n  name = "R"\n  permissions {\n'
+        "    actions = var.acts\n  }\n}\n",
+        encoding="utf-8",
+    )
+    Path("prod.tfvars").write_text(f'acts = ["{READ}"]\n', encoding="utf-8")
+    for arguments in (
+        ["init", "-q"],
+        ["add", "."],
+        ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "a"],
+    ):
+        subprocess.run(["git", *arguments], check=True)
+    asked = ["roles", "no-new-access", "--since", "HEAD", "--var-file", "prod.tfvars"]
+    assert run([*asked, "prod.tfvars"]) == 0
+    Path("prod.tfvars").write_text(f'acts = ["{START}"]\n', encoding="utf-8")
+    assert run([*asked, "prod.tfvars"]) == 3
+    Path("prod.tfvars").write_text(f'acts = ["{READ}"]\n', encoding="utf-8")
+    changed = Path("m/main.tf")
+    changed.write_text(changed.read_text(encoding="utf-8").replace("var.acts", f'["{START}"]'), encoding="utf-8")
+    assert run([*asked, "m/main.tf"]) == 3
+    assert capsys.readouterr().out.count(START) == 2

@@ -72,6 +72,7 @@ def test_paths_in_pairs_may_be_relative_to_their_file(folder: Path, capsys: pyte
     assert answer(capsys, "contains", "--pairs", "../pairs.jsonl") == [{"contains": True, "witness": None}]
 
 
+@pytest.mark.many(5)
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

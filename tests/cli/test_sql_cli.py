@@ -17,7 +17,8 @@ from rightsize.store.queries import query_text, question_names
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "s.duckdb"
     with open_store(path, read_only=False) as opened:
-        opened.connection.execute("CREATE TABLE t AS SELECT range AS a, 'n' || range AS b FROM range(5)")
+        opened.connection.execute("CREATE SCHEMA analysed")
+        opened.connection.execute("CREATE TABLE analysed.t AS SELECT range AS a, 'n' || range AS b FROM range(5)")
         opened.connection.execute(
             "INSERT INTO base.deny_assignments (deny_assignment_id, deny_assignment_name, scope, principal_ids) "
             "VALUES ('d1', '=cmd|\x1b[2J', '/subscriptions/10000000-0000-0000-0000-000000000000', ['p1'])"
@@ -36,7 +37,7 @@ def _json(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str,
 
 def test_json_is_a_list_of_row_objects(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Other programs read rows as objects, with the types of their columns."""
-    assert _json(capsys, "sql", "FROM t WHERE a >= $n::INT ORDER BY a", "-p", "n=3") == [
+    assert _json(capsys, "sql", "FROM analysed.t WHERE a >= $n::INT ORDER BY a", "-p", "n=3") == [
         {"a": 3, "b": "n3"},
         {"a": 4, "b": "n4"},
     ]
@@ -51,25 +52,26 @@ def test_a_statement_comes_from_stdin(
     store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A dash reads it, so that it needs no quoting."""
-    monkeypatch.setattr("sys.stdin", io.StringIO("SELECT count(*) AS n\nFROM t"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("SELECT count(*) AS n\nFROM analysed.t"))
     assert _json(capsys, "sql", "-") == [{"n": 5}]
 
 
 def test_a_cut_is_said_on_stderr(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Only rows go to stdout; with -q nothing is said."""
-    assert run(["sql", "FROM t ORDER BY a", "--max-rows", "2", "-o", "csv"]) == 0
+    assert run(["sql", "FROM analysed.t ORDER BY a", "--max-rows", "2", "-o", "csv"]) == 0
     captured = capsys.readouterr()
     assert captured.out == "a,b\r\n0,n0\r\n1,n1\r\n"
     assert "first 2 rows" in captured.err
-    assert run(["sql", "FROM t ORDER BY a", "--max-rows", "2", "-o", "csv", "-q"]) == 0
+    assert run(["sql", "FROM analysed.t ORDER BY a", "--max-rows", "2", "-o", "csv", "-q"]) == 0
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.many(6)
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["sql", "DROP TABLE t"], 2, "DROP"),
-        (["sql", "SELECT x FROM t"], 2, "x"),
+        (["sql", "DROP TABLE analysed.t"], 2, "DROP"),
+        (["sql", "SELECT x FROM analysed.t"], 2, "x"),
         (["sql", "SELECT 1", "-p", "x"], 2, "`x` is not NAME=VALUE"),
         (["sql", "SELECT $x", "-p", "x=1", "-p", "x=2"], 2, "twice"),
         (["sql", "SELECT 1", "--max-rows", "0"], 2, "max-rows"),
@@ -142,5 +144,5 @@ def test_wide_rows_stand_below_each_other(
 
 def test_no_rows_are_an_empty_table(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An answer without rows shows its columns, and is no error."""
-    assert run(["sql", "FROM t WHERE false"]) == 0
+    assert run(["sql", "FROM analysed.t WHERE false"]) == 0
     assert capsys.readouterr().out.split()[:2] == ["a", "b"]

@@ -85,7 +85,7 @@ def test_json_is_an_object_with_sections(store: Path, capsys: pytest.CaptureFixt
     document = json.loads(capsys.readouterr().out)
     assert set(document) == {
         *("sources", "contents", "window", "coverage", "rejects", "unknown_operations", "requests", "unmapped"),
-        *("inventories", "missing", "analysis"),
+        *("inventories", "listings", "missing", "analysis"),
     }
     counted = {"files": 2, "read": 12350, "rejected": 2, "unused_record": 40}
     assert document["sources"][0] == {"source": "activity_log"} | counted

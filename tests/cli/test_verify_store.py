@@ -126,7 +126,9 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     covers = f"{FIRST}..{FIRST + dt.timedelta(days=DAYS - 1)}"
     declared = ("--covers", covers, "--source", "activity_log", "--scope", SUBSCRIPTION)
     _load(db, folder / "exports", EXPORTS, *declared)
-    assert run(["propose", "--db", str(db), "--out", str(folder / "plan"), "-q", "-o", "json"]) == 0
+    assert (
+        run(["propose", "--db", str(db), "--out", str(folder / "plan"), "--role-worth", "0", "-q", "-o", "json"]) == 0
+    )
     return folder
 
 
@@ -216,6 +218,8 @@ def test_the_same_plan_comes_of_the_same_exports_in_another_order(planned: Path,
         _load(db, tmp_path / "exports", {name: EXPORTS[name]})
     declared = ("--covers", covers, "--source", "activity_log", "--scope", SUBSCRIPTION)
     _load(db, tmp_path / "exports", {"roles.json": EXPORTS["roles.json"]}, *declared)
-    assert run(["propose", "--db", str(db), "--out", str(tmp_path / "plan"), "-q", "-o", "json"]) == 0
+    assert (
+        run(["propose", "--db", str(db), "--out", str(tmp_path / "plan"), "--role-worth", "0", "-q", "-o", "json"]) == 0
+    )
     first, second = ((folder / "plan" / "plan.json").read_bytes() for folder in (planned, tmp_path))
     assert first == second

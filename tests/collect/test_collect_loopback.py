@@ -266,6 +266,7 @@ def test_an_hour_of_waiting_ends_its_source_and_the_run_can_go_on(loopback: Loop
     assert not [entry for entry in loopback.requests if entry.path == "/v1.0/users"]
 
 
+@pytest.mark.many(6)
 @pytest.mark.parametrize("kind", ["500", "502", "503", "504", "drop", "cut", "truncate", "html", "not_json", "loop"])
 @pytest.mark.parametrize("source", ["deny_assignments", "groups"])
 def test_a_source_that_never_answers_is_incomplete_and_nothing_else(

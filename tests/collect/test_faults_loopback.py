@@ -13,7 +13,8 @@ from rightsize.collect.pages import Run
 from rightsize.collect.runs import find_runs
 from rightsize.model.errors import ServiceError
 from tests.azure.hurried import Hurried
-from tests.collect.collecting import Collect, ids, row_of
+from tests.collect.collecting import Collect, collector, ids, row_of
+from tests.loopback.fixtures import sign_in
 from tests.loopback.login import CLIENT_ID, FEDERATED_TOKEN, IDENTITY_HEADER
 from tests.loopback.server import Loopback
 
@@ -28,11 +29,12 @@ SIGN_IN = (
 Whole = dict[str, set[str]]
 
 
-@pytest.fixture
-def whole(loopback: Loopback, collect: Collect) -> dict[str, set[str]]:
+@pytest.fixture(scope="module")
+def whole(loopback_service: Loopback, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     """What there is, collected without faults."""
-    report = collect("whole", sources=SOURCES)
-    loopback.forget()
+    with pytest.MonkeyPatch.context() as patch:
+        sign_in(patch, loopback_service)
+        report = collector(loopback_service, tmp_path_factory.mktemp("whole"))(sources=SOURCES)
     return {source: ids(report, source) for source in SOURCES}
 
 
@@ -46,6 +48,7 @@ def test_a_page_that_comes_again_counts_once(loopback: Loopback, collect: Collec
     assert (row_of(report, source).rows, ids(report, source)) == (once, whole[source])
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize(
     ("headers", "waited"),
@@ -75,6 +78,7 @@ def test_a_service_is_left_alone_for_as_long_as_it_says(
     assert max(clock.waits, default=0) == pytest.approx(waited, abs=0.2)
 
 
+@pytest.mark.many(6)
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize(
     "kind", ["empty_page", "duplicate_page", "claims", "expire", "drop", "cut", "truncate", "html"]
@@ -112,17 +116,17 @@ def test_next_links_of_a_listing_that_starts_with_post_are_followed_by_get(
 def test_a_full_disk_stops_the_run_and_the_rest_follows_when_there_is_room(
     collect: Collect, whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    write, written = pages.write_whole, 0
+    write, written = pages.replace_found, 0
 
-    def fill(path: Path, content: bytes) -> None:
+    def fill(folder: Path, name: str, content: bytes) -> None:
         nonlocal written
-        written += path.name != pages.MANIFEST
+        written += name != pages.MANIFEST
         if written > after:
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(path, content)
+        write(folder, name, content)
 
     with monkeypatch.context() as patched:
-        patched.setattr(pages, "write_whole", fill)
+        patched.setattr(pages, "replace_found", fill)
         with pytest.raises(ServiceError, match="the disk is full"):
             collect(sources=SOURCES)
     (folder,) = find_runs(tmp_path / "runs")

@@ -34,7 +34,7 @@ class Case:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "run"
-        self.run = Run.create(self.folder, {})
+        self.run = Run.create(self.folder, {"started": "2026-10-01T00:00:00+00:00"})
         self.clock = Hurried()
         self.sender = Scripted([])
 

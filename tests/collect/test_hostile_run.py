@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from rightsize.collect.listing import CollectionUnit
 from rightsize.collect.pages import JOURNAL, MANIFEST, Run
-from rightsize.collect.runs import open_loadable
+from rightsize.collect.runs import find_runs, open_loadable
 from rightsize.model.errors import InputError
 
 KNOWN = ("users",)
@@ -108,5 +109,37 @@ def test_a_page_that_is_a_link_is_refused(folder: Path, tmp_path: Path) -> None:
     page.unlink()
     page.symlink_to(secret)
     change(folder / JOURNAL, ("file", "sha256"), hashlib.sha256(b"known content").hexdigest())
-    with pytest.raises(InputError, match="no file of the collection"):
+    with pytest.raises(InputError, match="reached by a link"):
         open_loadable(folder, (), KNOWN)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, JOURNAL])
+@pytest.mark.parametrize("kind", ["link", "pipe", "device"])
+def test_only_regular_files_of_a_collection_are_read(folder: Path, tmp_path: Path, name: str, kind: str) -> None:
+    """A link to a device would fill the memory, and a pipe would wait for ever."""
+    (folder / name).rename(tmp_path / "outside")
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).symlink_to("/dev/zero" if kind == "device" else tmp_path / "outside")
+    with pytest.raises(InputError, match=r"reached by a link|not a regular file"):
+        open_loadable(folder, (), KNOWN)
+    assert find_runs(folder) == ([] if name == MANIFEST else [folder])
+
+
+def test_a_manifest_that_lacks_its_start_or_is_nested_deep_is_refused(folder: Path) -> None:
+    said = json.loads((folder / MANIFEST).read_bytes())
+    (folder / MANIFEST).write_text(json.dumps({key: value for key, value in said.items() if key != "started"}))
+    with pytest.raises(InputError, match="`started` is not a time"):
+        open_loadable(folder, (), KNOWN)
+    (folder / MANIFEST).write_text(json.dumps(said)[:-1] + ', "x": ' + "[" * 900 + "]" * 900 + "}")
+    with pytest.raises(InputError, match=r"nested too deeply|nested deeper"):
+        open_loadable(folder, (), KNOWN)
+
+
+def test_a_collection_behind_a_link_is_not_found(folder: Path, tmp_path: Path) -> None:
+    """In a folder of collections; the folder that a person names may be one."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "linked").symlink_to(folder)
+    assert find_runs(tmp_path / "runs") == []
+    assert find_runs(tmp_path / "runs" / "linked") == [tmp_path / "runs" / "linked"]

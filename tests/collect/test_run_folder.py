@@ -22,7 +22,7 @@ NEXT = WireRequest("arm", "/y", headers={"a": "b"}, is_next=True)
 
 
 def new_run(folder: Path) -> Run:
-    return Run.create(folder / "run", {"tenant_id": "t"})
+    return Run.create(folder / "run", {"tenant_id": "t", "started": "2026-10-01T00:00:00+00:00"})
 
 
 def reopened(run: Run) -> Run:
@@ -95,7 +95,7 @@ def test_a_restarted_unit_starts_from_nothing(tmp_path: Path) -> None:
 def test_pages_are_the_same_bytes_whenever_they_are_written(tmp_path: Path) -> None:
     digests = set()
     for name in ("one", "two"):
-        run = Run.create(tmp_path / name, {})
+        run = Run.create(tmp_path / name, {"started": "2026-10-01T00:00:00+00:00"})
         write(run, b'{"value":[]}\n', label="members-1")
         digests.add(run.progress("things", UNIT).files[0])
     assert len(digests) == 1
@@ -156,7 +156,7 @@ def test_a_disk_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyte
     def broken(*_: Any) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(pages, "write_whole", broken)
+    monkeypatch.setattr(pages, "replace_found", broken)
     with pytest.raises(ServiceError, match="Input/output error"):
         write(run, b"{}\n")
 
@@ -208,4 +208,5 @@ def test_folders_of_units_are_never_called_by_names(tmp_path: Path) -> None:
 def test_the_manifest_is_there_from_the_start(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     manifest = json.loads((run.folder / MANIFEST).read_text())
-    assert manifest == {"format": 1, "kind": "rightsize collection", "tenant_id": "t", "finished": None}
+    asked = {"tenant_id": "t", "started": "2026-10-01T00:00:00+00:00"}
+    assert manifest == {"format": 1, "kind": "rightsize collection", **asked, "finished": None}

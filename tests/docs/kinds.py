@@ -23,8 +23,8 @@ ELSEWHERE = frozenset(
 WITHOUT_COMMANDS = frozenset({"pipelines", "python", "releasing"})
 """Guides to be copied into a pipeline or a program."""
 ON_THE_DEMO = (
-    *("answers", "data-planes", "directory-roles", "federated-trust", "glossary", "graph", "layers", "proposals"),
-    *("reach", "report", "signals", "verdicts"),
+    *("answers", "data-planes", "directory-roles", "federated-trust", "glossary", "graph", "jobs", "layers"),
+    *("proposals", "reach", "report", "signals", "verdicts"),
 )
 """Pages of reference whose examples are of the demo's tenant; others show tenants and files of their own."""
 NOT_RUN = ELSEWHERE | {"architecture", "scale"}

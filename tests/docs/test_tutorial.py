@@ -43,14 +43,15 @@ def test_it_begins_with_an_empty_folder(tmp_path: Path) -> None:
     assert _wrong(tmp_path) == []
 
 
-def test_it_ends_with_a_merged_role(tutorial: Path) -> None:
-    """The code host's main branch has the role of the plan, byte for byte, and the decision for it."""
+def test_it_ends_with_merged_roles(tutorial: Path) -> None:
+    """The code host's main branch has the roles of the plan, byte for byte, and the decision for them."""
     host = tutorial / "hospital.git"
 
     def show(what: str) -> bytes:
         return subprocess.run(["git", "show", f"main:{what}"], cwd=host, capture_output=True, check=True).stdout
 
-    name = "vm-and-nic-contributor-clinical-records.json"
-    assert show(f"roles/{name}") == (tutorial / "hospital/reports/plan/roles" / name).read_bytes()
+    for purpose in ("nic-and-vm-editor-with-export", "vm-remover"):
+        name = f"{purpose}-clinical-records.json"
+        assert show(f"roles/{name}") == (tutorial / "hospital/reports/plan/roles" / name).read_bytes()
     (decision,) = show("review.jsonl").splitlines()
     assert json.loads(decision)["decision"] == "accept"

@@ -13,7 +13,7 @@ from rightsize.propose.graph.verify import verify_graph
 from rightsize.propose.verify.plan_reader import read_plan
 from rightsize.render.graph import graph_files
 from tests.graph.small_map import GRAPH, Apps
-from tests.graph.test_agents import agents, inherits, whole
+from tests.graph.test_agents import agents, inherits, sighted, whole
 from tests.propose.small_tenant import SmallTenant
 from tests.propose.written_plans import Written
 
@@ -75,6 +75,42 @@ def test_an_idle_young_or_excluded_agent_leaves_inheritance_alone() -> None:
     ]
     assert young.proposal("claims/Mail.Send").reason == "young"
     assert everything("a1", "a2").proposal("claims/Mail.Send", exclude=("a2",)).reason == "excluded"
+
+
+def test_what_only_unlisted_agents_inherit_is_left_alone() -> None:
+    """Nobody knows since when such an agent exists, so it may not have had the time to use what it inherits."""
+    alone = sighted(whole(inherits(agents(), "application", "allAllowed")), "new")
+    alone.rows["principals"] = [row for row in alone.rows["principals"] if row["principal_id"] != "a1"]
+    assert alone.proposal("claims/Mail.Send").reason == "unlisted_agent"
+    assert alone.proposal("claims/Mail.Send", exclude=("new-app",)).reason == "excluded"
+
+
+def test_an_unlisted_agent_leaves_inheritance_alone_and_grants_of_listed_ones_go() -> None:
+    apps = everything("a1").holds("a1", "Directory.Read.All").asks("a1", "GET /users").asks("claims", "GET /users")
+    assert set(narrowed(apps)) == {"application"}
+    assert narrowed(sighted(apps, "new")) == {}
+    assert apps.after("claims") == {"User.Read.All"}
+
+
+@pytest.mark.parametrize("operation", ["GET /sites/{id}", "GET /somewhere/new"])
+def test_inheritance_stays_while_a_request_of_an_agent_is_unexplained(operation: str) -> None:
+    """Nothing that the principal holds by the listing allows it, and the listing may be older than the request."""
+    apps = everything("a1", "a2").holds("a1", "Directory.Read.All").asks("claims", "GET /users")
+    assert set(narrowed(apps)) == {"application"}
+    assert narrowed(apps.asks("a2", operation)) == {}
+
+
+def test_a_plan_is_stale_once_an_agent_that_no_listing_has_uses_what_goes() -> None:
+    apps = everything("a1").asks("claims", "GET /users")
+    tenant = SmallTenant()
+    tenant.assign(1, tenant.principal(1), "reader", "/subscriptions/s")
+    from rightsize.render.plan import plan_files  # noqa: PLC0415  beside its only use
+
+    plan = replace(tenant.plan(), parts=(apps.part(),))
+    (part,) = read_plan(Written(plan_files(plan)).contents["plan.json"]).parts
+    assert verify_graph(part, apps.analysis()) == []
+    changes = verify_graph(part, sighted(apps, "new").asks("new-app", "POST /users/{id}/sendmail").analysis())
+    assert [(one.what, one.id, one.operation) for one in changes] == [("use", "claims", "POST /users/{id}/sendmail")]
 
 
 def test_a_list_is_proposed_for_scopes_only_and_said_to_be_unconfirmed() -> None:

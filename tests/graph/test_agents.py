@@ -101,13 +101,13 @@ def test_a_page_may_name_the_blueprint_by_its_application_id() -> None:
 def test_an_agent_without_a_listed_blueprint_principal_has_its_own_permissions() -> None:
     apps = Apps().app("lone", app_id=None, object_type="agentIdentity", blueprint_app_id="other-app")
     assert effective(apps.holds("lone", "Mail.Send"), "lone") == {("application", "Mail.Send", "own", None)}
-    (row,) = agent_identities(apps.tables().principals).iter_rows(named=True)
+    (row,) = agent_identities(apps.tables()).iter_rows(named=True)
     assert (row["blueprint_app_id"], row["holder_id"]) == ("other-app", None)
 
 
 def test_the_principal_of_a_blueprint_and_an_agent_user_are_no_agent_identities() -> None:
     apps = agents().add("principals", principal_id="au", principal_type="User", object_type="agentUser", parent_id="a1")
-    assert agent_identities(apps.tables().principals)["agent_id"].to_list() == ["a1"]
+    assert agent_identities(apps.tables())["agent_id"].to_list() == ["a1"]
 
 
 def test_a_request_of_an_agent_is_use_of_what_it_inherits() -> None:
@@ -167,3 +167,38 @@ def test_the_plan_keeps_what_agents_use_of_their_blueprint() -> None:
     apps = whole(inherits(agents("a1", "a2"), "application", "allAllowed")).asks("a1", "GET /users/{id}/manager")
     assert apps.after("claims") >= {"User.Read.All"}
     assert "Mail.Send" not in apps.after("claims")
+
+
+def sighted(apps: Apps, name: str, blueprint: str = BLUEPRINT) -> Apps:
+    """Add a sign-in of an agent; its application id is that of its requests."""
+    return apps.add("agent_sightings", principal_id=name, app_id=f"{name}-app", agent_type="agenticAppInstance",
+                    subject_type="", blueprint_app_id=blueprint, parent_id="")  # fmt: skip
+
+
+def test_use_of_an_agent_that_only_sign_ins_name_is_use_of_its_blueprint() -> None:
+    """It was made after the listing; it inherits as listed agents do."""
+    apps = sighted(whole(inherits(agents("a1"), "application", "allAllowed")), "new")
+    apps.asks("new-app", "GET /users")
+    assert effective(apps, "new-app") == {
+        ("application", "User.Read.All", "inherited", "allAllowed"),
+        ("application", "Mail.Send", "inherited", "allAllowed"),
+    }
+    assert apps.judged("claims") == {"User.Read.All": ("used", "elimination"), "Mail.Send": ("unused", "covered")}
+    assert "User.Read.All" in apps.after("claims")
+    assert apps.analysis().cases["new-app", "application", ""].unexplained == {}
+
+
+def test_a_listed_agent_has_one_row_though_sign_ins_name_it_too() -> None:
+    """Sign-ins add the blueprint where the listing lacks it; a blueprint that signs in itself is no agent."""
+    apps = sighted(sighted(agents("a1"), "a1"), "claims").app("bare", object_type="agentIdentity")
+    found = agent_identities(sighted(apps, "bare").tables()).select("agent_id", "blueprint_app_id", "holder_id")
+    assert found.rows() == [("a1", BLUEPRINT, PRINCIPAL), ("bare", BLUEPRINT, PRINCIPAL)]
+
+
+def test_an_agent_of_an_unknown_blueprint_may_be_of_any() -> None:
+    apps = sighted(whole(inherits(agents("a1"), "application", "allAllowed")), "new", "").asks("new-app", "GET /users")
+    assert apps.analysis().cases["new-app", "application", ""].unexplained == {"GET /users": "no_permission"}
+    assert apps.judged("claims") == {
+        "User.Read.All": ("out_of_coverage", "unexplained_request"),
+        "Mail.Send": ("unused", "covered"),
+    }

@@ -157,6 +157,7 @@ def test_a_linked_refusal_that_cannot_be_read_is_neither_use_nor_demand(tmp_path
     assert event["outcome"] == "other"
 
 
+@pytest.mark.many(5)
 @pytest.mark.parametrize(
     ("caller", "claims", "expected"),
     [
@@ -197,6 +198,7 @@ def test_evidence_of_a_group_does_not_type_the_principal(tmp_path: Path) -> None
     assert event["principal_type"] == "User"
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("written", "read"),
     [
@@ -216,6 +218,7 @@ def test_evidence_ids_are_dashed(written: str, read: str | None, tmp_path: Path)
     assert event["role_assignment_id"] == read
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("written", "read"),
     [
@@ -251,6 +254,7 @@ def test_without_authorization_operation_and_resource_stand(tmp_path: Path) -> N
     assert (event["operation"], event["scope"]) == (record["operationName"], record["resourceId"])
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("written", "read"),
     [

@@ -48,7 +48,7 @@ CALLS = [
 ]
 
 
-@pytest.mark.many(8)
+@pytest.mark.many(5)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_gives_the_same_events(shape: str, tmp_path: Path) -> None:
     """One event a call, with the fields that any shape has."""
@@ -78,6 +78,7 @@ def test_every_shape_gives_the_same_events(shape: str, tmp_path: Path) -> None:
 
 
 # A Parquet file has its columns from its records, and an empty file no encoding.
+@pytest.mark.many(6)
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape not in ("table-parquet", "utf-16")])
 def test_an_empty_export_is_empty(shape: str, tmp_path: Path) -> None:
     """A page, a table or a list without records is no error."""
@@ -110,7 +111,7 @@ def test_all_shapes_together_are_one_event_a_call(tmp_path: Path) -> None:
     assert compared(parse(*paths)) == compared(parse(*reversed(paths)))
 
 
-@pytest.mark.many(8)
+@pytest.mark.many(3)
 @pytest.mark.parametrize("category", ["Policy", "ServiceHealth", "Security", "Alert", "Autoscale", "Recommendation"])
 @pytest.mark.parametrize("shape", ["rest-lines", "diagnostic-lines", "table-csv", "sdk-lines"])
 def test_other_categories_are_no_use(shape: str, category: str, tmp_path: Path) -> None:

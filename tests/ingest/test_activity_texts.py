@@ -12,7 +12,7 @@ from tests.ingest.parsing import staged
 DASHED = "abababab-abab-abab-abab-abababababab"
 
 
-@pytest.mark.many(8)
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("changed", "column", "value"),
     [

@@ -99,7 +99,7 @@ def test_hostile_rows_say_what_they_say_by_themselves(seed: int, least: int, mon
     assert _alike(rows) == (each, problems)
 
 
-@pytest.mark.many(8)
+@pytest.mark.many(4)
 @pytest.mark.parametrize("least", [0, 1 << 40])
 @pytest.mark.parametrize("column", [name for names in alike.PACKED.values() for name in names])
 def test_no_text_passes_for_two(column: str, least: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,7 @@ def test_an_empty_name_stays_empty_and_an_absent_one_null(tmp_path: Path) -> Non
     assert staged.rows("role_assignments", "principal_name") == ["", None]
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("written", "kept"),
     [("/", "/"), (f"{SUB}/", SUB), (f" {SUB}/resourceGroups/RG ", f"{SUB}/resourceGroups/RG"), ("//", "/")],
@@ -72,6 +73,7 @@ def test_scopes_keep_their_spelling_without_a_slash_at_the_end(written: str, kep
     assert staged.rows("role_assignments", "scope") == [kept]
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("written", "kept"),
     [
@@ -86,6 +88,7 @@ def test_ids_are_folded_and_guids_dashed(written: str, kept: str, tmp_path: Path
     assert staged.rows("role_assignments", "principal_id") == [kept]
 
 
+@pytest.mark.many(5)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -164,6 +167,7 @@ def test_role_definitions_of_all_forms_have_canonical_blocks(tmp_path: Path) -> 
     assert staged.rows("role_definitions", *columns) == [(guid(4), "Mine", "CustomRole", expected)]
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -188,6 +192,7 @@ def test_a_deny_assignment_has_sorted_principals(tmp_path: Path) -> None:
     assert staged.rows("deny_assignments", *flags) == [(True, False, None)]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

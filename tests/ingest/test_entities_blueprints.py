@@ -142,3 +142,60 @@ def test_permissions_may_stand_within_their_blueprint(tmp_path: Path) -> None:
     ]
     assert staged.rows("listings", "of", "complete", "rejected") == [(guid(65), True, 1)]
     assert len(staged.rejects) == 1
+
+
+CREDENTIAL = {
+    "id": guid(80),
+    "name": "ci",
+    "issuer": "https://token.actions.githubusercontent.com",
+    "subject": "repo:contoso/agents:ref:refs/heads/main",
+    "audiences": ["api://AzureADTokenExchange"],
+}
+
+
+@pytest.mark.parametrize(
+    ("context", "record", "source"),
+    [
+        (f"{CAST}(federatedIdentityCredentials())", BLUEPRINT_APP, "agent_blueprints"),
+        ("applications(federatedIdentityCredentials())", typed("agentIdentityBlueprint", BLUEPRINT_APP),
+         "application_federated_credentials"),
+    ],
+)  # fmt: skip
+def test_a_blueprint_with_its_credentials_is_both(
+    context: str, record: dict[str, Any], source: str, tmp_path: Path
+) -> None:
+    """A page may expand the credentials of blueprints, or list the credentials of all applications."""
+    app = {"id": guid(66), "appId": guid(67), "displayName": "shop", "federatedIdentityCredentials": [CREDENTIAL]}
+    more = [] if CAST in context else [app]
+    blueprint = record | {
+        "federatedIdentityCredentials": [CREDENTIAL, {"name": "broken"}],
+        "owners": [{"id": guid(10)}],
+    }
+    staged = stage_document(tmp_path, page(context, blueprint, *more))
+    assert [file.source for file in staged.report.files] == [source]
+    assert staged.rows("agent_blueprints", "blueprint_app_id", "object_id") == [(guid(61), guid(65))]
+    assert staged.rows("object_owners", "object_id", "owner_id") == [(guid(65), guid(10))]
+    trusted = [(guid(65), guid(61), "ci"), *([(guid(66), guid(67), "ci")] if more else [])]
+    assert staged.rows("federated_credentials", "object_id", "app_id", "name") == trusted
+    assert [reason for _, reason in staged.rejects] == [
+        "one of its federated credentials lacks a name, issuer or subject"
+    ]
+
+
+def test_pages_that_expand_owners_or_sponsors_list_them(tmp_path: Path) -> None:
+    """An object without an owner has none only if a page listed owners, and the last page was read without a reject."""
+    blueprint = page(f"{CAST}(id,appId,owners(id),sponsors(id))", BLUEPRINT_APP | {"owners": [], "sponsors": []})
+    begun = agents_page(AGENT | {"owners": []}, more="(owners())") | {"@odata.nextLink": "https://graph/next"}
+    rejected = page("groups(id,owners(id))", {"id": guid(90), "owners": [{"displayName": "nobody"}]})
+    files = [
+        write_pages(tmp_path, name, document)
+        for name, document in (("b.json", blueprint), ("a.json", begun), ("g.json", rejected))
+    ]
+    staged = stage_files(*files)
+    found = [row for row in staged.rows("listings", "listing", "of", "complete") if row[0] in ("owners", "sponsors")]
+    assert sorted(found) == [
+        ("owners", "applications/microsoft.graph.agentidentityblueprint", True),
+        ("owners", "groups", False),
+        ("owners", "serviceprincipals/microsoft.graph.agentidentity", False),
+        ("sponsors", "applications/microsoft.graph.agentidentityblueprint", True),
+    ]

@@ -59,6 +59,7 @@ def test_lists_of_nodes_name_the_parent(node: dict[str, Any], tmp_path: Path) ->
     assert staged.rows("scope_listings", *_SCOPE_COLUMNS) == [(SUB, "subscription", GROUP_SCOPE, "Production")]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -71,6 +71,7 @@ def test_groups_keep_their_types(tmp_path: Path) -> None:
     assert staged.rows("principals", *columns) == [("Group", ["DynamicMembership"], True, True)]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("name", "context", "listing"),
     [
@@ -123,6 +124,7 @@ def test_pages_one_after_another_in_a_file_count_each(tmp_path: Path) -> None:
     assert staged.rows("listings", "complete") == [False, True]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("context", "listing", "of"),
     [
@@ -200,6 +202,7 @@ def test_what_a_difference_removed_is_rejected(tmp_path: Path) -> None:
     assert staged.rows("listings", "listing") == []
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

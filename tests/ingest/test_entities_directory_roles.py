@@ -53,6 +53,7 @@ def test_actions_that_hold_of_some_objects_only_are_kept_apart(tmp_path: Path) -
     ]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("form", "plane", "asks_for", "scope"),
     [
@@ -73,6 +74,7 @@ def test_a_request_says_what_it_asks_for_and_how_long(
     assert lasts.total_seconds() == 4 * 3600
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("duration", "hours"),
     [("PT8H", 8), ("P1DT30M", 24.5), ("PT90M", 1.5), ("P1D", 24), ("PT5S", 5 / 3600), ("8 hours", None), ("", None)],
@@ -87,6 +89,7 @@ def test_durations_are_read_as_iso_8601_writes_them(tmp_path: Path, duration: st
     )
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     "broken",
     [

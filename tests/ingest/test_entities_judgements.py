@@ -52,6 +52,7 @@ def loaded(tmp_path: Path, *records: dict[str, Any]) -> list[dict[str, Any]]:
         return store.frame("SELECT * FROM tool_judgements ORDER BY tool, judgement_id").rows(named=True)
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("part", "says"),
     [

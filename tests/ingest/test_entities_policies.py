@@ -132,6 +132,7 @@ def test_a_policy_that_asks_for_nothing_is_known_to_ask_for_nothing(tmp_path: Pa
     assert json.loads(staged.rows("role_management_policies", "rules")[0]) == rules
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

@@ -107,6 +107,7 @@ def test_a_definition_names_the_roles_of_who_remediates(form: Any, tmp_path: Pat
     assert staged.rows("policy_definitions", *columns) == [(CUSTOM.lower(), False, "1.2.0", [guid(3)])]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("then", "roles"),
     [
@@ -142,6 +143,7 @@ def _set(held: Any) -> dict[str, Any]:
     return SETS | {"properties": {"policyDefinitions": held}}
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("record", "reason"),
     [

@@ -23,6 +23,7 @@ SIGN_IN = ("sign_in", "b2c1e7f0-3333-4333-8333-333333333333", None, None)
 ENTITIES = ("entity_kind", "value", "principal_id", "scope")
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize("form", records.SIGNALS)
 def test_each_form_is_told_from_every_other(form: str, tmp_path: Path) -> None:
     source, document = records.SIGNALS[form]
@@ -69,6 +70,7 @@ def test_a_detection_without_an_object_id_names_the_user_by_name(tmp_path: Path)
     assert staged.rows("signal_entities", *ENTITIES) == [("principal", "ada@contoso.com", None, None)]
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("state", "detail", "dismissed"),
     [
@@ -86,6 +88,7 @@ def test_what_people_judged_of_a_risk(state: str, detail: str, dismissed: bool |
     assert stage_document(tmp_path, records.listing("x", record)).rows("signals", "dismissed") == [dismissed]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("status", "classification", "dismissed"),
     [
@@ -123,6 +126,7 @@ def test_the_portals_table_with_its_own_times(tmp_path: Path) -> None:
     assert sorted(staged.rows("signal_entities", *ENTITIES)) == sorted([ADA, ADDRESS, SESSION, MACHINE])
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("entities", ["{broken", '{"Type": "ip"}', '"text"', "[1, null]", '[[{"Type": "ip"}]]'])
 def test_odd_entities_lose_no_alert_in_silence(entities: str, tmp_path: Path) -> None:
     staged = stage_document(tmp_path, [records.SECURITY_ALERT | {"Entities": entities}])

@@ -70,6 +70,7 @@ def test_a_table_has_the_tags_as_text(tmp_path: Path) -> None:
     assert _tags(stage_files(path)) == [(GROUP + "/providers/a.b/c/d", "criticality", "High")]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

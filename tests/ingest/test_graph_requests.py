@@ -83,7 +83,7 @@ SPELLINGS = {
 }
 
 
-@pytest.mark.many(8)
+@pytest.mark.many(4)
 @pytest.mark.parametrize("uri", SPELLINGS)
 def test_spellings_of_a_request_have_one_name_without_what_names_people(uri: str, tmp_path: Path) -> None:
     assert operations(tmp_path, uri) == [SPELLINGS[uri]]
@@ -95,6 +95,7 @@ def test_nothing_that_names_somebody_reaches_an_operation(tmp_path: Path) -> Non
         assert name not in text
 
 
+@pytest.mark.many(5)
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
@@ -223,6 +224,7 @@ SHAPES: dict[str, Callable[[Row], str]] = {
 }
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_of_the_log_says_the_same(shape: str, tmp_path: Path) -> None:
     (event,) = events(tmp_path, SHAPES[shape](row("/v1.0/users?$top=1")), shape)
@@ -258,6 +260,7 @@ def test_requests_stand_beside_other_logs_of_one_file(tmp_path: Path) -> None:
     assert len([event for chunk in chunks for event in chunk]) == 2
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

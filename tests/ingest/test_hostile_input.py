@@ -22,6 +22,7 @@ FIRST, SECOND, *_ = LINES.splitlines()
 PACKED = gzip.compress(LINES, mtime=0)
 
 
+@pytest.mark.many(6)
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -119,6 +120,7 @@ def test_a_broken_line_is_a_reject_among_good_ones(
     assert events == 2
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     "change",
     [
@@ -148,6 +150,7 @@ def test_an_error_that_quotes_half_a_character_is_survived(before: int, tmp_path
     assert len(events_of(path)) == 1
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("change", "events", "rejected"),
     [
@@ -256,7 +259,7 @@ def test_no_record_crashes_the_reader(tmp_path: Path, record: dict[str, object])
     assert sum(file.read for file in report.files) == 2
 
 
-@pytest.mark.many(4)
+@pytest.mark.many(2)
 @pytest.mark.parametrize("bad", [b"\\ud800", b"\\udc00", b"\\udc00\\ud800", b"a\xffb", b"\\\\\\ud800"])
 @pytest.mark.parametrize("shape", ["az-list", "rest-pages"])
 def test_half_a_character_refuses_one_record_of_a_document(shape: str, bad: bytes, tmp_path: Path) -> None:

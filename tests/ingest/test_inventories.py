@@ -134,7 +134,7 @@ def test_files_without_a_manifest_prove_presence_only(loaded: Loaded, tmp_path: 
     assert loaded.rows("SELECT count(*) FROM resources") == [(2,)]
 
 
-@pytest.mark.many(6)
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("more", "document", "problem"),
     [
@@ -192,6 +192,7 @@ def test_pages_of_one_query_are_one_listing(loaded: Loaded, tmp_path: Path) -> N
     assert loaded.rows("SELECT rows FROM inventories") == [(2,)]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("base", "document", "kind", "problem"),
     [
@@ -299,6 +300,7 @@ def test_else_the_manifest_or_the_name_of_its_file_does(tmp_path: Path) -> None:
     assert reason.startswith("the subscription of this provider is unknown")
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
@@ -317,7 +319,7 @@ def test_an_unusable_provider_is_rejected(more: dict[str, Any], reason: str, loa
 _DEEP = "[" * 3_000 + "]" * 3_000
 
 
-@pytest.mark.many(10)
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("document", "reason"),
     [

@@ -66,6 +66,7 @@ def test_sign_ins_of_microsofts_applications_are_sign_ins(tmp_path: Path) -> Non
         assert found == [("microsoft_service_principal", SERVICE, APP)]
 
 
+@pytest.mark.many(2)
 @pytest.mark.parametrize(
     "category", ["ProvisioningLogs", "ADFSSignInLogs", "NetworkAccessTrafficLogs", "B2CRequestLogs", "NeverHeardOf"]
 )

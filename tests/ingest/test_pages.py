@@ -66,7 +66,7 @@ def told_of(path: Path) -> dict[str, list[Any]]:
     return {**told(con, {0: path.name}), "notes": list(report.notes)}
 
 
-@pytest.mark.many(5)
+@pytest.mark.many(3)
 @pytest.mark.parametrize("name", [*PLAIN, *ODD])
 def test_a_page_says_the_same_however_it_is_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows, rejects with their places and counts are those of a reader that takes whole records."""
@@ -80,6 +80,7 @@ def test_a_page_says_the_same_however_it_is_read(name: str, tmp_path: Path, monk
     assert read["stage_event_rows"] or read["stage_sign_in_rows"]
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize("name", PLAIN)
 def test_plain_pages_are_read_once(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole records take four times the processor and ten times the memory."""

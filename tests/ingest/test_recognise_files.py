@@ -15,6 +15,7 @@ from tests.ingest.renderings import SHAPES, Call, rest
 EMPTY_RESULT = b'{"tables":[{"name":"PrimaryResult","columns":[{"name":"TimeGenerated","type":"datetime"}],"rows":[]}]}'
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -48,6 +49,7 @@ def test_unknown_files_of_a_folder_are_listed(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     "content",
     [
@@ -69,6 +71,7 @@ def test_what_is_empty_is_no_error(content: bytes, tmp_path: Path) -> None:
     assert [(file.source, file.read) for file in report.files] == [("empty", 0)]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("content", [b"[] x", b'{"value":[}', b'{"value":' + b"[" * 100_000, b"[" * 100_000, b"[,]"])
 def test_what_cannot_be_read_is_not_empty(content: bytes, tmp_path: Path) -> None:
     """Damage must not pass for an hour without events."""

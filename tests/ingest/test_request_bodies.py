@@ -45,7 +45,7 @@ def staged(*paths: Path) -> list[tuple[Any, ...]]:
     )
 
 
-@pytest.mark.many(8)
+@pytest.mark.many(4)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_shows_what_was_asked_for(shape: str, tmp_path: Path) -> None:
     """The begin row has the body; the end row and calls of other operations give nothing."""
@@ -80,6 +80,7 @@ def test_only_a_request_names_the_type_that_a_condition_looks_at(tmp_path: Path)
     assert sorted(rows, key=str) == [("ServicePrincipal", "ServicePrincipal"), ("User", None)]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

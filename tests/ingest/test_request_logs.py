@@ -122,6 +122,7 @@ def test_the_question_without_a_token_is_part_of_the_call_and_by_itself_nothing(
     assert accesses(tmp_path, challenge) == [(f"{SECRETS}/getSecret/action", "other", "none", "data")]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("changes", "outcome", "access"),
     [
@@ -137,6 +138,7 @@ def test_what_a_vault_answers_decides(changes: dict[str, Any], outcome: str, acc
     assert accesses(tmp_path, vault_row(**changes)) == [(f"{SECRETS}/getSecret/action", outcome, access, "data")]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("operation", "action", "scope", "access"),
     [
@@ -188,6 +190,7 @@ def test_the_failure_of_a_message_says_nothing(tmp_path: Path) -> None:
     assert accesses(tmp_path, message_row(Status="Failure"))[0][1] == "other"
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("event", "action", "scope"),
     [
@@ -230,6 +233,7 @@ def test_verbs_of_kubernetes_are_data_actions(event: dict[str, Any], action: str
     assert (found["role_assignment_id"], found["principal_id"]) == (ASSIGNMENT, OID)
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("changes", "outcome", "access"),
     [
@@ -252,6 +256,7 @@ def test_only_what_azure_decides_in_a_cluster_is_use_of_a_role(
     assert [row[1:3] for row in accesses(tmp_path, cluster_diagnostic(audit_event(**changes)))] == [(outcome, access)]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("changes", "operation", "outcome", "access"),
     [

@@ -78,7 +78,7 @@ def mutants(draw: st.DrawFn, name: str) -> dict[str, Any]:
     return record | draw(st.dictionaries(st.text("XyZ_", min_size=3, max_size=8), HOSTILE, max_size=2))
 
 
-@pytest.mark.many(5)
+@pytest.mark.many(3)
 @pytest.mark.parametrize("name", RENDERS)
 # Each example reads files, so shrinking a failure would take minutes and its records are small anyway.
 @settings(

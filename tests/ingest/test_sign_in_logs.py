@@ -96,6 +96,7 @@ def table(kind: str, code: int = 0) -> dict[str, Any]:
     }
 
 
+@pytest.mark.many(8)
 @pytest.mark.parametrize("kind", _CATEGORIES)
 @pytest.mark.parametrize("render", [graph, diagnostic_record, table])
 @pytest.mark.parametrize("code", [0, 50126])

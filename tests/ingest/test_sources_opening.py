@@ -77,6 +77,7 @@ def test_the_folders_of_a_diagnostic_export_do_not_speak_for_its_records(tmp_pat
     assert event["scope"] == call.resource
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     "name", ["a*.json", "a?.json", "[ab].json", "{a,b}.json", "s3:", "it's.json", 'a"b.json', "a\nb.json"]
 )
@@ -182,3 +183,21 @@ def test_an_empty_folder_gives_nothing(tmp_path: Path) -> None:
     """No file, no error."""
     _, report = staged(tmp_path)
     assert report.files == ()
+
+
+def test_links_in_a_folder_are_left_out_and_named(tmp_path: Path) -> None:
+    """They may lead anywhere; what a person names is read through a link."""
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    (tmp_path / "secret.json").write_text("{}")
+    (folder / "a.json").write_text("{}")
+    (folder / "b.json").symlink_to(tmp_path / "secret.json")
+    (folder / "zero.json").symlink_to("/dev/zero")
+    os.mkfifo(folder / "pipe.json")
+    assert [path.name for path in sources.files_in(folder)] == ["a.json"]
+    assert [path.name for path in sources.links_in(folder)] == ["b.json", "zero.json"]
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    assert [one.name for one in sources.open_sources([folder / "b.json"], sources.Scratch(scratch))] == [
+        str(folder / "b.json")
+    ]

@@ -113,6 +113,7 @@ def test_each_authorisation_of_a_request_is_an_event(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("grant", "status", "outcome"),
     [
@@ -139,6 +140,7 @@ def test_keys_prove_no_data_action_and_nobody(kind: str, tmp_path: Path) -> None
     assert (event["outcome"], event["principal_id"], event["app_id"]) == ("other", None, None)
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("operation", "action", "plane", "scope"),
     [
@@ -185,6 +187,7 @@ def test_other_services_have_scopes_of_their_own(
     assert event["operation"].endswith(action)
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("changes", "access"),
     [

@@ -47,6 +47,7 @@ def packed(folder: Path, *contents: bytes) -> Batch:
     return Batch("lines", "gzip", tuple(files))
 
 
+@pytest.mark.many(1)
 @pytest.mark.slow
 def test_a_packed_file_says_what_it_says_unpacked(parts: int, tmp_path: Path) -> None:
     """Rows, rejects with their lines, counts; damaged, odd and foreign lines among them, whatever their ends."""
@@ -119,6 +120,7 @@ def test_nothing_is_left_where_reading_ends_early(parts: int, tmp_path: Path) ->
     assert not list(scratch.iterdir())
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("damage", ["checksum", "cut", "followed"])
 def test_a_damaged_file_is_named(damage: str, parts: int, tmp_path: Path) -> None:
     """Also where all of its lines could be read, and those before it were."""

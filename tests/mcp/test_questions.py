@@ -7,32 +7,30 @@ from typing import Any
 
 import pytest
 
+from rightsize.analyze.lacks import Lack
 from rightsize.mcp.questions import Questions
 from rightsize.workflow import access
 
-GAP = "the role of 1 assignment at or above the scope is not loaded, so it granted nothing: `a`"
+LACK = Lack("role_definitions", "r", "no loaded listing has this role, which is assigned", "az x")
 
 
 @pytest.mark.parametrize(
-    ("allowed", "denied_by", "gaps", "answer"),
+    ("allowed", "lacks", "unknown", "why"),
     [
-        ("yes", [], [GAP], "yes"),
-        ("eligible", [], [GAP], "eligible"),
-        ("conditional", ["d"], [GAP], "conditional"),
-        ("no", [], [], "no"),
-        ("no", [], [GAP], "unknown"),
-        ("no", ["d"], [GAP], "no"),
+        ("yes", [], None, []),
+        ("no", [], None, []),
+        ("unknown", [LACK.row()], LACK.text, [LACK.text]),
+        ("unknown", [], "nobody is called so", ["nobody is called so"]),
     ],
 )
-def test_a_no_needs_everything_that_could_allow_it(
-    monkeypatch: pytest.MonkeyPatch, allowed: str, denied_by: list[str], gaps: list[str], answer: str
+def test_an_answer_says_why_it_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, allowed: str, lacks: list[dict[str, Any]], unknown: str | None, why: list[str]
 ) -> None:
-    """A gap makes a no unknown, unless a deny assignment refuses whatever is allowed; other answers stay."""
+    """By the listings to blame, or the name that nothing knows; the answer is that of the command line."""
     row = {"principal_id": "p", "operation": "o", "scope": "/", "plane": "control", "allowed": allowed}
-    row |= {"because": [], "denied_by": denied_by, "depends_on_reading": False, "unknown": None}
-    found: Any = access.Answers([row], [], {}, gaps, has_denies=False)
+    row |= {"because": [], "denied_by": [], "depends_on_reading": False, "unknown": unknown, "lacks": lacks}
+    found = access.Answers([row], ["a note"], {})
     monkeypatch.setattr(access, "can", lambda *_, **__: found)
     said = Questions(Path("store"), Path("plan"), 10, 1).can("p", "o", "/", None)
-    assert said.document["answer"] == answer
-    assert said.document["why_unknown"] == (gaps if answer == "unknown" else [])
-    assert any("deny assignments" in note for note in said.document["notes"])
+    assert (said.document["answer"], said.document["why_unknown"]) == (allowed, why)
+    assert said.document["notes"] == ["a note"]

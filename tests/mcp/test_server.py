@@ -75,6 +75,7 @@ CALLS: Calls = {
     "next_steps": ("next_steps", {"wave": 1}),
     "proposals": ("proposals", {"principal": TEAM}),
     "kinds": ("proposals", {"kind": "remove_orphan"}),
+    "jobs": ("jobs", {}),
     "explain": ("explain", {"principal": TEAM, "sections": ["used", "reach"]}),
     "who_can": ("who_can", {"operation": ASSIGN, "scope": WEB}),
     "yes": ("can", {"principal": TEAM, "operation": RESTART, "scope": WEB}),
@@ -193,6 +194,12 @@ def test_plan_and_logs_are_shown(told: Told) -> None:
     assert told[1]["sql"].structured_content["rows"][0]["n"] > 0
 
 
+def test_jobs_are_shared(told: Told) -> None:
+    """Each has holders by id, and the operations that they share."""
+    jobs = told[1]["jobs"].structured_content["jobs"]
+    assert jobs and all(len(job["holders"]) > 1 and job["operations"] for job in jobs)
+
+
 def test_the_skill_is_a_resource_that_names_only_tools_there_are(told: Told) -> None:
     """An agent reads the same page that `--skill` prints."""
     assert told[2] == read_skill()
@@ -265,6 +272,7 @@ def test_names_of_a_hostile_tenant_are_data(hostile_planned: Path) -> None:
         "explain": ("explain", {"principal": person}),
         "proposals": ("proposals", {}),
         "next_steps": ("next_steps", {}),
+        "jobs": ("jobs", {}),
         "logs": ("logs", {}),
         "check_role": ("check_role", {"principal": person, "role": {"Name": HOSTILE[0], "Actions": ["*"]}}),
         "nobody": ("explain", {"principal": "".join(HOSTILE[:4])}),

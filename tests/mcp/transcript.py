@@ -34,8 +34,11 @@ _USED = [
     "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/write",
 ]
 _MISSED = ["Microsoft.ServiceBus/namespaces/queues/write", "Microsoft.Storage/storageAccounts/write"]
-SHORTENED = {"9efbfd4a-541a-4277-9f5a-7d03a7f59685": "9efbfd4a…"}
-"""Ids that the page shortens."""
+SHORTENED = {
+    "9efbfd4a-541a-4277-9f5a-7d03a7f59685": "9efbfd4a…",
+    "9EFBFD4A-541A-4277-9F5A-7D03A7F59685": "9EFBFD4A…",
+}
+"""Ids that the page shortens, as listings and logs spell them."""
 
 
 def _draft(*actions: str) -> dict[str, Any]:

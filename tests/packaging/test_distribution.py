@@ -69,7 +69,7 @@ def test_packages_are_asked_for_by_the_name_of_the_distribution() -> None:
     assert [str(file) for file in files if _OTHERS.search(file.read_text(encoding="utf-8"))] == []
 
 
-@pytest.mark.parametrize("name", ["run", "build", "tools"])
+@pytest.mark.parametrize("name", ["run", "extras", "build", "tools"])
 def test_a_lock_names_no_index_and_has_each_package_once(name: str) -> None:
     """Where packages come from is for the machine to say; for one Python and system a package has one version."""
     assert "://" not in (LOCKS / f"{name}.txt").read_text(encoding="utf-8")
@@ -88,6 +88,17 @@ def test_the_lock_satisfies_what_the_project_needs() -> None:
         locked = dict(_locked("run", python))
         missed = [one for one in wanted if not one.specifier.contains(locked.get(canonicalize_name(one.name), "0"))]
         assert missed == []
+
+
+@pytest.mark.parametrize("extra", METADATA["project"]["optional-dependencies"])
+def test_every_extra_is_locked_in_the_versions_of_the_program(extra: str) -> None:
+    """What somebody installs for an extra has hashes, too, and changes no package that the program has without it."""
+    needed = [Requirement(text) for text in METADATA["project"]["optional-dependencies"][extra]]
+    for python in PYTHONS:
+        locked = dict(_locked("extras", python))
+        missed = [one for one in needed if not one.specifier.contains(locked.get(canonicalize_name(one.name), "0"))]
+        assert missed == []
+    assert set(_locked("run")) <= set(_locked("extras"))
 
 
 def test_the_builder_is_locked_as_the_project_names_it() -> None:

@@ -26,7 +26,7 @@ from tests.packaging.runners import (
 )
 from tests.packaging.test_comment import HEADING
 from tests.store.control_cases import ANN, OWNER, assigned, base, held, merged
-from tests.store.plain import fill, open_plain
+from tests.store.plain import make_store
 
 HOSTILE = {
     "fetch": "true",
@@ -155,8 +155,7 @@ def _run(tmp_path: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    with open_plain(tmp_path / "rightsize.duckdb") as store:
-        fill(store, merged(base(), assigned(held("a", ANN, OWNER))))
+    make_store(tmp_path / "rightsize.duckdb", merged(base(), assigned(held("a", ANN, OWNER))))
     return tmp_path
 
 

@@ -48,9 +48,10 @@ def reading_of(inputs: Inputs, days: int = DAYS, **options: object) -> tuple[Ten
     return reading, read_plan_settings(reading, PlanOptions(**options))  # type: ignore[arg-type]
 
 
-def bounds_of(tenant: SmallTenant, *, days: int = DAYS, horizon: int = 30) -> dict[str, Estimate]:
+def bounds_of(tenant: SmallTenant, *, days: int = DAYS, horizon: int = 30, **options: object) -> dict[str, Estimate]:
     """The estimates by assignment."""
-    return {key[0]: found for key, found in break_bounds(*reading_of(tenant.inputs(), days), horizon).by_logs.items()}
+    reading = reading_of(tenant.inputs(), days, **options)
+    return {key[0]: found for key, found in break_bounds(*reading, horizon).by_logs.items()}
 
 
 def simulate(seed: int, people: int, days: int, *, in_spells: bool) -> SmallTenant:

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 from rightsize.model.nouns import PermissionBlock
 
+Meaning = Callable[[str], bool]
+"""For a string: whether its `/*/` may stand for `/`, the same wherever it stands."""
+
 OTHER = "\N{SNOWMAN}"
 """A letter that no pattern of a test names: it stands for all the letters that there are."""
 
@@ -25,15 +28,18 @@ def matches(pattern: str, text: str, *, generous: bool = False) -> bool:
     return re.fullmatch(expression, text.lower(), re.DOTALL) is not None
 
 
-def grants(blocks: Iterable[PermissionBlock], text: str, plane: str, *, most: bool = True) -> bool:
-    """Return whether some block grants, its condition held to be true: the most that it may mean, or the least."""
-    for block in blocks:
-        allowed, nots = strings(block, plane)
-        if any(matches(p, text, generous=most) for p in allowed) and not any(
-            matches(p, text, generous=not most) for p in nots
-        ):
-            return True
-    return False
+def grants(blocks: Sequence[PermissionBlock], text: str, plane: str, *, most: bool = True) -> bool:
+    """Return whether some block grants, its condition held to be true: by some meaning of the strings, or by all."""
+    answers = (any(grants_by(block, text, plane, meaning) for block in blocks) for meaning in meanings(blocks, text))
+    return any(answers) if most else all(answers)
+
+
+def grants_by(block: PermissionBlock, text: str, plane: str, meaning: Meaning) -> bool:
+    """Return whether a block grants by one meaning of all strings, its condition held to be true."""
+    allowed, nots = strings(block, plane)
+    return any(matches(p, text, generous=meaning(p)) for p in allowed) and not any(
+        matches(p, text, generous=meaning(p)) for p in nots
+    )
 
 
 def strings(block: PermissionBlock, plane: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -123,7 +129,7 @@ def nothing(alphabet: str) -> Dfa:
 
 def looser(pattern: str) -> set[str]:
     """Return the strings that come of leaving out the `*/` of some `/*/`, all of them kept included."""
-    text = re.sub(r"\*+", "*", pattern.strip(" ").lower())
+    text = _named(pattern)
     stars = [at + 1 for at in range(len(text)) if text[at : at + 3] == "/*/"]
     chosen = itertools.chain.from_iterable(itertools.combinations(stars, n) for n in range(len(stars) + 1))
     return {
@@ -131,28 +137,19 @@ def looser(pattern: str) -> set[str]:
     }
 
 
-Meaning = Callable[[str, str], bool]
-"""For the kind of a string (`action` or `not_action`) and the string: whether its `/*/` may stand for `/`."""
-MOST: Meaning = lambda kind, _: kind == "action"  # noqa: E731
-LEAST: Meaning = lambda kind, _: kind != "action"  # noqa: E731
-
-
-def language(blocks: Sequence[PermissionBlock], plane: str, alphabet: str, meaning: Meaning = MOST) -> Dfa:
+def language(blocks: Sequence[PermissionBlock], plane: str, alphabet: str, meaning: Meaning) -> Dfa:
     """Return the automaton of what blocks grant."""
     whole = nothing(alphabet)
     for block in blocks:
-        granted, excluded = (
-            _union(texts, kind, alphabet, meaning)
-            for kind, texts in zip(("action", "not_action"), strings(block, plane), strict=True)
-        )
+        granted, excluded = (_union(texts, alphabet, meaning) for texts in strings(block, plane))
         whole = whole.join(granted.meet(excluded.complement()))
     return whole
 
 
-def _union(texts: Iterable[str], kind: str, alphabet: str, meaning: Meaning) -> Dfa:
+def _union(texts: Iterable[str], alphabet: str, meaning: Meaning) -> Dfa:
     found = nothing(alphabet)
     for text in texts:
-        for form in looser(text) if meaning(kind, text) else [text]:
+        for form in looser(text) if meaning(text) else [text]:
             found = found.join(dfa_of(form, alphabet))
     return found
 
@@ -169,21 +166,29 @@ def contains(big: Sequence[PermissionBlock], small: Sequence[PermissionBlock], a
     )
 
 
-def meanings(blocks: Iterable[PermissionBlock]) -> list[Meaning]:
-    """Return every way in which the strings of blocks can be meant; a string means the same wherever it stands."""
+def meanings(blocks: Iterable[PermissionBlock], operation: str | None = None) -> list[Meaning]:
+    """Return every way in which the strings of blocks can be meant; a string means the same wherever it stands.
+
+    With an operation, only the strings count that match it by one of their meanings.
+    """
     open_ones = sorted(
         {
-            (kind, text.strip(" ").lower())
+            _named(text)
             for block in blocks
             for plane in ("control", "data")
-            for kind, texts in zip(("action", "not_action"), strings(block, plane), strict=True)
+            for texts in strings(block, plane)
             for text in texts
             if len(looser(text)) > 1
+            and (operation is None or matches(text, operation, generous=True) > matches(text, operation))
         }
     )
     choices = itertools.product((False, True), repeat=len(open_ones))
     return [_meaning(dict(zip(open_ones, choice, strict=True))) for choice in choices]
 
 
-def _meaning(meant: Mapping[tuple[str, str], bool]) -> Meaning:
-    return lambda kind, text: meant.get((kind, text.strip(" ").lower()), False)
+def _meaning(meant: Mapping[str, bool]) -> Meaning:
+    return lambda text: meant.get(_named(text), False)
+
+
+def _named(text: str) -> str:
+    return re.sub(r"\*+", "*", text.strip(" ").lower())

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rightsize.model.nouns import PermissionBlock
 from rightsize.model.role_forms import parse_role_definitions
-from rightsize.rbac.conditions import targets, truth_of
+from rightsize.rbac.algebra import contains
+from rightsize.rbac.conditions import restricted, targets, truth_of, unrestricted
 from rightsize.rbac.permissions import Reading
 from tests.examples import MANY
 
@@ -103,3 +105,32 @@ def test_conditions_of_built_in_roles_spare_other_operations(shared_data: Path) 
     assert len(conditions) == 31
     for condition in conditions:
         assert targets(condition, "Microsoft.Compute/virtualMachines/read") == ("ActionMatches" not in condition)
+
+
+@pytest.mark.parametrize(
+    ("condition", "patterns"),
+    [
+        (None, ()),
+        ("((!(ActionMatches{'A/write', 'a/Delete'})) OR (@Request[x] StringEquals 'y'))", ("a/delete", "a/write")),
+        ("(!(ActionMatches{'A/read'} AND NOT SubOperationMatches{'Blob.List'})) OR (@Resource[x] B 'y')", ("a/read",)),
+        ("@Request[x] StringEquals 'y'", None),
+        ("ActionMatches{'A/write'}", None),
+        ("((!(ActionMatches{'*'})) OR (@Request[x] StringEquals 'y'))", None),
+        ("((!(ActionMatches{'\0*'})) OR (@Request[x] StringEquals 'y'))", None),
+        ("ActionMatches{'\0*'} OR (@Request[x] StringEquals 'y')", None),
+        ("no condition {", None),
+    ],
+)
+def test_the_operations_that_a_condition_may_restrict(condition: str | None, patterns: tuple[str, ...] | None) -> None:
+    """None where that may be any operation."""
+    assert restricted(condition) == patterns
+
+
+def test_what_a_condition_never_restricts_of_a_role() -> None:
+    """All of it but the operations of its tests, as `/*/` is read generously there."""
+    condition = "((!(ActionMatches{'a/*/write'})) OR (@Request[x] StringEquals 'y'))"
+    free = unrestricted([PermissionBlock(actions=("a/*",))], condition)
+    assert contains(free, [PermissionBlock(actions=("a/b/read",))]) is None
+    assert contains(free, [PermissionBlock(actions=("a/write",))]) is not None
+    assert contains(free, [PermissionBlock(actions=("a/b/write",))]) is not None
+    assert unrestricted([PermissionBlock(actions=("a/*",))], "@Request[x] StringEquals 'y'") == ()

@@ -6,17 +6,19 @@ import itertools
 
 import pytest
 
+from rightsize.model.excess import Change
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
 
+LIVE = Change(4_000.0, 0.0)
 POINTS = [
-    {"custom_roles": 6, "excess": 0.0, "lower_bound": 0.0, "assignments": 9},
-    {"custom_roles": 0, "excess": 4_000.0, "lower_bound": 3_000.0, "assignments": 5},
-    {"custom_roles": 3, "excess": 500.0, "lower_bound": 500.0, "assignments": 7},
+    {"custom_roles": 6, "excess": 0.0, "assignments": 9},
+    {"custom_roles": 0, "excess": 4_000.0, "assignments": 5},
+    {"custom_roles": 3, "excess": 500.0, "assignments": 7},
 ]
 
 
 def test_fewer_roles_stand_left_and_what_removes_more_stands_higher() -> None:
-    picture = draw_curve(POINTS, chosen=6)
+    picture = draw_curve(POINTS, 6, LIVE)
     assert picture is not None
     assert [mark.custom_roles for mark in picture.marks] == [0, 3, 6]
     assert [mark.is_chosen for mark in picture.marks] == [False, False, True]
@@ -26,31 +28,22 @@ def test_fewer_roles_stand_left_and_what_removes_more_stands_higher() -> None:
     assert [mark.removed for mark in picture.marks] == [0.0, 0.875, 1.0]
     assert all(0 <= x <= WIDTH for x in xs)
     assert all(0 <= y <= HEIGHT for y in ys)
-    assert "4,000" in picture.label
+    assert "100.0%" in picture.label
 
 
-def test_the_bound_is_never_below_the_curve() -> None:
-    picture = draw_curve(POINTS, chosen=3)
-    assert picture is not None
-    bound = [tuple(map(float, point.split(","))) for point in picture.bound.split()]
-    for mark in picture.marks:
-        assert all(y <= mark.y for x, y in bound if x == mark.x)
-
-
-def test_between_two_points_only_the_proof_for_more_roles_holds() -> None:
-    """The dashed line is a stair that rises at once: what is proved for no role at all says nothing of one."""
-    picture = draw_curve(POINTS, chosen=6)
-    assert picture is not None
-    bound = [tuple(map(float, point.split(","))) for point in picture.bound.split()]
-    for (x, y), (next_x, next_y) in itertools.pairwise(bound):
-        assert x == next_x or y == next_y
-    left = [y for x, y in bound if x == picture.marks[0].x]
-    assert left[0] > left[-1]
+def test_the_share_is_that_of_all_live_excess_today() -> None:
+    """Two plans of one tenant, of which one serves fewer needs by new roles: their shares compare."""
+    wide = draw_curve(POINTS, 6, Change(10_000.0, 2_000.0))
+    narrow = draw_curve(POINTS[1:], 3, Change(10_000.0, 2_500.0))
+    assert wide is not None and narrow is not None
+    assert [mark.removed for mark in wide.marks] == pytest.approx([0.4, 0.75, 0.8])
+    assert [mark.removed for mark in narrow.marks] == pytest.approx([0.4, 0.75])
+    assert [mark.y for mark in narrow.marks] == [mark.y for mark in wide.marks][:2]
 
 
 def test_the_lines_stand_for_equal_shares() -> None:
     """On such a scale the knee is seen: seven eighths are removed by half of the roles."""
-    picture = draw_curve([*POINTS, {"custom_roles": 53, "excess": 0.0, "lower_bound": 0.0, "assignments": 9}], chosen=6)
+    picture = draw_curve([*POINTS, {"custom_roles": 53, "excess": 0.0, "assignments": 9}], chosen=6, live=LIVE)
     assert picture is not None
     assert [text for _, text in picture.up] == ["0%", "20%", "40%", "60%", "80%", "100%"]
     assert [text for _, text in picture.across] == ["0", "20", "40"]
@@ -61,13 +54,13 @@ def test_the_lines_stand_for_equal_shares() -> None:
 
 
 def test_one_point_is_no_curve() -> None:
-    assert draw_curve(POINTS[:1], chosen=6) is None
-    assert draw_curve([], chosen=0) is None
+    assert draw_curve(POINTS[:1], chosen=6, live=LIVE) is None
+    assert draw_curve([], 0, LIVE) is None
 
 
 def test_a_tenant_without_excess_has_a_flat_curve() -> None:
-    flat = [{"custom_roles": n, "excess": 0.0, "lower_bound": 0.0, "assignments": 1} for n in (0, 1)]
-    picture = draw_curve(flat, chosen=0)
+    flat = [{"custom_roles": n, "excess": 0.0, "assignments": 1} for n in (0, 1)]
+    picture = draw_curve(flat, 0, LIVE)
     assert picture is not None
     assert len({mark.y for mark in picture.marks}) == 1
 

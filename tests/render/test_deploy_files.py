@@ -19,7 +19,7 @@ from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan, PlannedAssignment, PlannedRole, Proof, Proposal
 from rightsize.model.proposal_kinds import CUSTOM
-from rightsize.model.role_templates import template_roles
+from rightsize.model.role_documents import template_roles
 from rightsize.render.deploy.contents import DeployContents, contents_of
 from rightsize.render.deploy.files import PLAN_FORMS, deploy_files
 from rightsize.workflow.role_sources import roles_of_bytes

@@ -114,7 +114,6 @@ def test_the_plan_has_the_keys_that_other_programs_read(files: dict[str, str]) -
         "evidence",
         "would_tell",
         "grows",
-        "optimum",
         "reads",
         "curve",
         "planes",

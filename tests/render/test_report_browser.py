@@ -58,7 +58,9 @@ def test_it_opens_in_silence_and_everybody_can_read_it(page: Path, tmp_path: Pat
     assert seen.results[6:] == [True, []]
 
 
-@pytest.mark.parametrize("settings", [{"dark": True}, {"width": 390, "height": 844}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"dark": True}, pytest.param({"width": 390, "height": 844}, marks=pytest.mark.nightly)], ids=str
+)
 def test_with_everything_open_everybody_can_read_it(page: Path, tmp_path: Path, settings: dict[str, object]) -> None:
     """In the colours of light and dark, and at the width of a phone and of a laptop."""
     seen = visit(page, tmp_path, {"eval": OPEN_ALL}, {"eval": FITS}, {"axe": True}, **settings)
@@ -107,8 +109,8 @@ def test_what_to_do_first_fits_one_screen(page: Path, tmp_path: Path) -> None:
     assert seen.results[1] <= 800
     assert seen.results[2] == 10
     assert seen.results[3] <= 3000
-    # Four planes, whose 118 assignments have a row each, and 42 new roles.
-    assert seen.results[5] <= 22_200
+    # Four planes, whose 118 assignments have a row each, and the new roles.
+    assert seen.results[5] <= 23_000
 
 
 def test_a_fragment_opens_its_part_and_an_opened_part_is_the_fragment(page: Path, tmp_path: Path) -> None:

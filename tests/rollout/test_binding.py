@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from rightsize.azure import credentials
-from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.rbac.azure import OWNER
 from rightsize.rollout.heads import heads_folder
 from rightsize.store.connection import open_store
@@ -227,10 +226,11 @@ def test_a_preview_of_a_short_window_is_taken_only_where_that_is_said(ask: Ask, 
 
 def test_a_plan_on_fewer_days_than_are_asked_for_is_a_preview(ask: Ask, demo: Path, tmp_path: Path) -> None:
     """Though its window is whole: `--min-days` let logs pass that cover less of it."""
-    document = load_plan((demo / "plan.json").read_bytes())
+    document = json.loads((demo / "plan.json").read_bytes())
     document["generated_from"]["options"]["min_days"] = 45
     plan = Path(shutil.copytree(demo, tmp_path / "plan"))
     (plan / "chain.json").unlink()
+    (plan / "manifest.json").unlink()
     (plan / "plan.json").write_text(json.dumps(document), encoding="utf-8")
     words = ["plan", plan, "--out", tmp_path / "r", *emergency_words(demo)]
     code, _, err = ask(*words)
@@ -247,6 +247,7 @@ def test_a_preview_of_version_1_is_one_too(ask: Ask, demo: Path, tmp_path: Path)
     origin["window"] |= {"first_day": (last - dt.timedelta(days=29)).isoformat(), "days": 30}
     plan = Path(shutil.copytree(demo, tmp_path / "plan"))
     (plan / "chain.json").unlink()
+    (plan / "manifest.json").unlink()
     (plan / "plan.json").write_text(json.dumps(document), encoding="utf-8")
     code, _, err = ask("plan", plan, "--out", tmp_path / "r", *emergency_words(demo))
     assert code == 6 and "30 days" in err and not (tmp_path / "r").exists()
@@ -258,6 +259,10 @@ def test_the_evidence_of_a_plan_goes_with_its_rollout(ask: Ask, folder: Path, az
     assert table.read_bytes() == (demo / "evidence" / "operations.parquet").read_bytes()
     table.write_bytes((demo / "evidence" / "absent.parquet").read_bytes())
     before = _writes(azure)
+    code, _, err = ask("apply", folder, *writing_words(azure), "--db", demo / "demo.duckdb")
+    assert (code, _writes(azure)) == (5, before)
+    assert "not what the chain of the plan says: `evidence/operations.parquet`" in err
+    (folder / "plan" / "chain.json").unlink()
     code, _, err = ask("apply", folder, *writing_words(azure), "--db", demo / "demo.duckdb")
     assert (code, _writes(azure)) == (5, before)
     assert "`evidence/operations.parquet` differs from the plan" in err

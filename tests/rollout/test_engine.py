@@ -132,6 +132,7 @@ def test_the_kills_reach_the_end(tmp_path: Path) -> None:
     assert requests <= REQUESTS and entries <= ENTRIES
 
 
+@pytest.mark.many(46)
 @pytest.mark.parametrize("way", ["on", "back"])
 @pytest.mark.parametrize("fault", ["kill", "kill after"])
 @pytest.mark.parametrize("number", range(1, REQUESTS + 1))
@@ -150,6 +151,7 @@ def test_a_kill_at_any_request_leaves_a_way_on_and_a_way_back(path: Path, number
         assert room.state() == original
 
 
+@pytest.mark.many(26)
 @pytest.mark.parametrize("way", ["on", "back"])
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("last", range(1, ENTRIES + 1))
@@ -168,6 +170,7 @@ def test_a_kill_at_any_line_of_the_journal_leaves_a_way_on_and_a_way_back(
         assert room.state() == original
 
 
+@pytest.mark.many(13)
 @pytest.mark.parametrize("number", range(1, 52))
 def test_a_kill_on_the_way_back_goes_on_back(path: Path, number: int) -> None:
     room, bundle = _tenant()

@@ -169,6 +169,7 @@ def test_a_kill_on_the_way_back_goes_on_back(tmp_path: Path) -> None:
         assert room.state() == original, number
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize("fault", ["throttle", "server", "conflict", "drop", "drop after"])
 @pytest.mark.parametrize("every", [7, 10])
 def test_what_passes_by_does_not_matter(path: Path, fault: str, every: int) -> None:

@@ -322,3 +322,25 @@ def test_the_schema_and_the_reader_refuse_the_same(path: tuple[str | int, ...], 
 def test_what_is_no_bundle_is_refused(text: str) -> None:
     with pytest.raises(InputError):
         read_bundle(text.encode())
+
+
+ASSIGNS = "((!(ActionMatches{'x/write'})) OR (@Request[a] ForAnyOfAnyValues:GuidEquals {b}))"
+
+
+@pytest.mark.parametrize(
+    ("role", "permissions", "goes"),
+    [
+        (NARROW, {}, True),
+        (BROAD, {BROAD: (PermissionBlock(("x/*",)),)}, False),
+        (BROAD, {BROAD: (PermissionBlock(("y/*",)),)}, True),
+        (BROAD, {}, False),
+    ],
+)
+def test_a_role_without_the_condition_grants_nothing_that_it_restricts(
+    role: str, permissions: dict[str, Any], goes: bool
+) -> None:
+    """Else, and where the role is not known, the assignment is left out."""
+    held = [row(1, role_definition_id=guid(7), condition=ASSIGNS, condition_version="2.0")]
+    bundle = ordered(proposal(1, comes(1, role=role)), rows=held, tenant={"permissions": permissions})
+    assert bool(bundle.swaps) is goes
+    assert goes or "condition" in left(bundle)[guid(1)]

@@ -294,7 +294,7 @@ def test_a_journal_deletes_nothing_that_the_plan_did_not_make(path: Path, event:
     _apply(room, bundle, path)
     with journal_at(path) as journal:
         key, url = (guid(7), broad(7).url) if event == "create-begin" else (BROAD, broad(1).role_url)
-        journal.write(bundle.swaps[0].id, event, key, "now", {"existed": False, "url": url})
+        journal.write(bundle.swaps[0].id, event, key, "2026-10-02T08:00:00Z", {"existed": False, "url": url})
     with pytest.raises(RefusalError, match="would delete"):
         _back(room, bundle, path)
     assert guid(7) in room.state()["assignments"] and BROAD in room.state()["roles"]

@@ -76,7 +76,7 @@ def test_every_rule_names_something(catalogue: list[tuple[str, str]]) -> None:
     [
         ("Microsoft.Network/networkSecurityGroups/securityRules/write", "control", "NSG Rule", "Editor"),
         ("Microsoft.Sql/servers/elasticPools/delete", "control", "SQL Elastic Pool", "Remover"),
-        ("Microsoft.Storage/storageAccounts/listKeys/action", "control", "Storage Account", "Key Reader"),
+        ("Microsoft.Storage/storageAccounts/listKeys/action", "control", "Storage", "Key Reader"),
         ("Microsoft.KeyVault/vaults/secrets/getSecret/action", "data", "Key Vault Secret", "Reader"),
         ("Microsoft.IoTCentral/IoTApps/write", "control", "IoT Central App", "Editor"),
         ("Microsoft.Fictitious/flyingCarpets/weave/action", "control", "Fictitious Flying Carpet", "Operator"),

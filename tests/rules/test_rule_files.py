@@ -15,16 +15,22 @@ from rightsize.analyze.reasons import UnobservableReason
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import fold
 from rightsize.rules import operations as rules
+from rightsize.rules.linked import linked_writes, linkless_writes
 from rightsize.rules.matching import first_match, folded, matches, matches_any, matching_pairs
 from rightsize.rules.tables import rows_of
 from tests.examples import MANY
 
 FILES = (
+    "add_ons",
     "agent_blocked_permissions",
     "observability",
     "linked_checks",
     "linkless_writes",
+    "references",
+    "complete_references",
+    "reference_checks",
     "inert_operations",
+    "sign_in_free_operations",
     "endpoint_audiences",
     "endpoint_work",
     "service_roles",
@@ -90,8 +96,10 @@ FILES = (
     "graph_sign_in_scopes",
     "graph_words",
     "role_spellings",
+    "risk_words",
     "role_words",
     "prices",
+    "image_runners",
     "log_tables",
     "trust_subjects",
 )
@@ -172,6 +180,17 @@ def test_rules_use_only_the_words_that_others_know() -> None:
         ("Microsoft.ServiceBus/namespaces/messages/send/action", True, "messaging_log", None),
         ("Microsoft.EventHub/namespaces/schemas/read", True, None, "no_resource_log"),
         ("Microsoft.OperationalInsights/workspaces/query/SecurityEvent/read", False, None, "data_endpoint"),
+        ("Microsoft.Databricks/workspaces/assignWorkspaceAdmin/action", False, None, "data_endpoint"),
+        ("Microsoft.Databricks/workspaces/write", False, "activity_log", None),
+        ("Microsoft.Batch/batchAccounts/pools/write", False, None, "data_endpoint"),
+        ("Microsoft.Batch/batchAccounts/pools/delete", False, None, "data_endpoint"),
+        ("Microsoft.Batch/batchAccounts/listkeys/action", False, None, "data_endpoint"),
+        ("Microsoft.Batch/batchAccounts/regeneratekeys/action", False, "activity_log", None),
+        ("Microsoft.Search/searchServices/indexes/write", False, None, "data_endpoint"),
+        ("Microsoft.Search/searchServices/write", False, "activity_log", None),
+        ("Microsoft.Attestation/attestationProviders/attestation/write", False, None, "data_endpoint"),
+        ("Microsoft.App/sessionPools/sessions/generatesessions/action", False, None, "data_endpoint"),
+        ("Microsoft.Compute/interconnectBlocks/deploy/action", False, None, "linked_check"),
         ("Microsoft.ServiceBus/namespaces/queues/authorizationRules/listKeys/action", False, "activity_log", None),
         ("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read", True, "storage_log", None),
         ("Microsoft.KeyVault/vaults/secrets/getSecret/action", True, "key_vault_log", None),
@@ -270,12 +289,11 @@ def test_folding_over_columns_is_the_folding_of_rbac(text: str) -> None:
     assert folded(pl.Series([text])).to_list() == [fold(text)]
 
 
-@pytest.mark.parametrize(("rule", "name"), [("recovery_roles", "name"), ("service_roles", "role_name")])
-def test_the_roles_that_rules_name_are_built_in_ones(shared_data: Path, rule: str, name: str) -> None:
+def test_the_roles_that_rules_name_are_built_in_ones(shared_data: Path) -> None:
     """Each is known under that id and that name."""
     roles = json.loads((shared_data / "catalog" / "built-in-roles.json").read_bytes())
     known = {(role["name"], role["roleName"]) for role in roles}
-    assert {(row["role_definition_id"], row[name]) for row in rows_of(rule)} <= known
+    assert {(row["role_definition_id"], row["name"]) for row in rows_of("recovery_roles")} <= known
 
 
 def test_what_a_watch_tells_is_an_operation_that_changes_something() -> None:
@@ -286,3 +304,44 @@ def test_what_a_watch_tells_is_an_operation_that_changes_something() -> None:
     assert not [row["operation"] for row in told if row["operation"].endswith("/read")]
     directory = {row["operation"] for row in told if row["operation"].startswith("microsoft.directory/")}
     assert directory <= {row["action"] for row in rows_of("log_directory_audit")}
+
+
+@pytest.mark.parametrize(
+    ("write", "checked"),
+    [
+        *(
+            (f"Microsoft.Authorization/{kind}/write", "Microsoft.Network/networkManagers/networkGroups/join/action")
+            for kind in ("policyDefinitions", "policySetDefinitions", "policyAssignments")
+        ),
+        (
+            "Microsoft.Network/virtualHubs/hubVirtualNetworkConnections/write",
+            "Microsoft.Network/virtualHubs/routeMaps/read",
+        ),
+        ("Microsoft.Network/virtualHubs/routingIntent/write", "Microsoft.Network/azureFirewalls/read"),
+        ("Microsoft.Network/p2sVpnGateways/write", "Microsoft.Network/vpnServerConfigurations/read"),
+        ("Microsoft.Network/vpnsites/write", "Microsoft.Network/virtualWans/read"),
+        ("Microsoft.Compute/virtualMachines/write", "Microsoft.Network/publicIPPrefixes/join/action"),
+        ("Microsoft.Compute/virtualMachines/write", "Microsoft.Network/dscpConfiguration/join/action"),
+        ("Microsoft.Compute/virtualMachines/write", "Microsoft.Compute/interconnectBlocks/deploy/action"),
+        ("Microsoft.Web/sites/write", "Microsoft.App/managedEnvironments/join/action"),
+        ("Microsoft.ContainerService/managedClusters/write", "Microsoft.Network/natGateways/join/action"),
+        (
+            "Microsoft.ContainerService/managedClusters/write",
+            "Microsoft.Compute/capacityReservationGroups/deploy/action",
+        ),
+        ("Microsoft.Batch/batchAccounts/pools/write", "Microsoft.Network/virtualNetworks/subnets/join/action"),
+    ],
+)
+def test_a_write_may_cause_the_checks_of_what_it_refers_to(write: str, checked: str) -> None:
+    """By a rule, and no rule says that the write refers to no such thing."""
+    assert any(parse_pattern(one).matches(fold(write)) for one in linked_writes(checked))
+    assert not any(parse_pattern(one).matches(fold(write)) for one in linkless_writes(checked))
+
+
+def test_a_policy_joins_no_subnet_and_a_role_no_group() -> None:
+    """Writes of Authorization refer to networks only where a policy adds members to a group."""
+    subnet = linkless_writes("Microsoft.Network/virtualNetworks/subnets/join/action")
+    group = linkless_writes("Microsoft.Network/networkManagers/networkGroups/join/action")
+    policy, role = (f"microsoft.authorization/{kind}/write" for kind in ("policyassignments", "roleassignments"))
+    assert any(parse_pattern(one).matches(policy) for one in subnet)
+    assert any(parse_pattern(one).matches(role) for one in group)

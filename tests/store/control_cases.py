@@ -185,6 +185,22 @@ def agents(*parts: Rows) -> Rows:
     return merged(rows, *parts)
 
 
+_OF_AGENTS = "serviceprincipals/microsoft.graph.agentidentity"
+_OF_BLUEPRINTS = "applications/microsoft.graph.agentidentityblueprint"
+ANSWERABLE: Rows = {
+    "listings": [
+        {"listing": relation, "of": of, "complete": True, "rejected": 0}
+        for of, relations in (
+            (_OF_AGENTS, ("owners", "sponsors")),
+            (_OF_BLUEPRINTS, ("owners", "sponsors")),
+            ("serviceprincipals", ("owners",)),
+        )
+        for relation in relations
+    ]
+}
+"""Complete listings of owners and sponsors of agents and blueprints."""
+
+
 def sponsored(what: str, by: str) -> dict[str, Any]:
     return {"object_id": what, "sponsor_id": by, "app_id": MADE_FROM}
 
@@ -331,7 +347,11 @@ CASES: dict[str, Case] = {
         consented("Principal", "Files.ReadWrite.All"),
     ),
     "agent-answerable": Case(
-        merged(agents(), principal(BOB, account_enabled=False), {"object_sponsors": [sponsored("blueprint", ANN)]}),
+        merged(
+            agents(ANSWERABLE),
+            principal(BOB, account_enabled=False),
+            {"object_sponsors": [sponsored("blueprint", ANN)]},
+        ),
         AGENT,
         agents(),
     ),
@@ -426,7 +446,9 @@ CASES: dict[str, Case] = {
         merged(assigned(held("a", OPS, OWNER)), {"group_closure": [member(OPS, ANN)]}),
     ),
     "orphaned-assignments": Case(
-        assigned(held("a", GONE, READER, principal_type="User")), "a", assigned(held("a", ANN, READER))
+        merged(assigned(held("a", GONE, READER)), {"findings": [finding("orphaned_assignment", "a")]}),
+        "a",
+        assigned(held("a", ANN, READER)),
     ),
     "refused-calls": Case(
         {"usage_days": [used(ANN, f"x/{number}", denied=1, succeeded=0) for number in range(5)]},

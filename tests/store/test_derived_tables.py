@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -138,6 +139,33 @@ def test_groups_in_a_circle_contain_one_another_but_not_themselves(store: Store)
     load(store, {"group_members": [member(1, 2), member(2, 3), member(3, 1), member(1, 1), member(3, 9)]})
     pairs = [(1, 2, 1), (1, 3, 2), (1, 9, 3), (2, 1, 2), (2, 3, 1), (2, 9, 2), (3, 1, 1), (3, 2, 2), (3, 9, 1)]
     assert closure(store) == pairs
+
+
+def test_a_large_circle_is_derived_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The groups of one part are in memory at once, however large the circle is."""
+    circle = [member(number, number % 20 + 1) for number in range(1, 21)]
+    rows = [*circle, member(20, 99), member(30, 31), member(40, 1)]
+    load(store, {"group_members": rows})
+    whole = closure(store)
+    inserted = []
+
+    class Counting:
+        """The connection, with the rows that each part of the closure adds."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store.connection, name)
+
+        def execute(self, statement: str, *given: Any) -> Any:
+            answer = store.connection.execute(statement, *given)
+            if "min(n.depth)" in statement:
+                inserted.append(answer.fetchall()[0][0])
+            return answer
+
+    monkeypatch.setattr(derive, "MEMBERSHIPS_AT_ONCE", 50)
+    derive.derive_closure(cast("Any", Counting()))
+    assert closure(store) == whole
+    assert len(inserted) > 5
+    assert max(inserted) <= 50 + 22
 
 
 def test_more_memberships_than_a_tenant_has_are_an_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rightsize.store.queries import bind_parameters, read_question
-from tests.store.plain import fill, open_plain
+from tests.store.plain import make_store
 from tests.store.sql_here import run_here
 
 GRAPH = "00000003-0000-0000-c000-000000000000"
@@ -115,10 +115,7 @@ EXPERT = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("differences") / "s.duckdb"
-    with open_plain(path) as opened:
-        fill(opened, ROWS)
-    return path
+    return make_store(tmp_path_factory.mktemp("differences") / "s.duckdb", ROWS)
 
 
 def asked(store: Path, every: str) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ POLICIES = (
 )
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_a_policy_has_its_newest_rules_and_the_role_of_its_assignment(store: Store, order: tuple[int, ...]) -> None:
     """A listing without rules, however new, takes none away."""
@@ -57,6 +58,7 @@ FILES = (
 )
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_a_request_is_one_row_a_call_with_its_outcome(store: Store, order: tuple[int, ...]) -> None:
     """What several rows show of one call is joined, and a refused call is no use however it began."""
@@ -106,6 +108,7 @@ LISTED = (
 )
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_a_definition_of_a_policy_names_its_newest_roles(store: Store, order: tuple[int, ...]) -> None:
     """A listing without rules takes none away, and none of an older version stays."""

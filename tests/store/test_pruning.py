@@ -40,7 +40,8 @@ def pruned(store: Store, keep_days: int = 3) -> Store:
     planned = plan_pruning(store, keep_days)
     assert planned is not None
     prune(store, planned)
-    compact(store)
+    store.close()
+    compact(store.path)
     return open_store(store.path, read_only=False)
 
 

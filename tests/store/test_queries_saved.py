@@ -11,6 +11,7 @@ import pytest
 
 from rightsize.ingest.pipeline import stage
 from rightsize.model.errors import InternalError, UsageError
+from rightsize.store import sandbox_process
 from rightsize.store.connection import open_store
 from rightsize.store.merge import merge
 from rightsize.store.queries import bind_parameters, parse_question, question_names, read_question
@@ -175,6 +176,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         _verdict("x1", "activated", "used", principal_id=GUS, operation=KEYS, events=1, days=1),
         _verdict(None, None, "unexplained", principal_id=BOT, operation=WRITE, events=1, days=1, reason="no_grant"),
     ],
+    "findings": [
+        {"control": control, "subject": subject, "severity": "low", "reason": "it is so"}
+        for control, subject in (("orphaned_assignment", "a4"), ("unresolved_principal", "a3"))
+    ],
     "credential_verdicts": [
         {"grant_id": f"app/{name}", "object_id": "app", "name": name, "principal_id": BOT, "verdict": verdict}
         | {"risk": "low", "resources": ["ARM"], "subjects": []}
@@ -222,6 +227,14 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         for basis, layers in (("granted", ["data_protection", "monitoring"]), ("proposed", ["data_protection"]))
     ],
 }
+
+
+@pytest.fixture(autouse=True)
+def _plain_stores_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store whose views are tables is not like the schema, and is asked all the same."""
+    monkeypatch.setattr(sandbox_process, "require_store", lambda *_: None)
+
+
 # What is given where a parameter has no default.
 GIVEN: dict[str, dict[str, str]] = {
     "used-operations": {"principal": "ANN@contoso.example"},
@@ -258,7 +271,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def real_store(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "real.duckdb"
     logs = shared_data / "logs"
-    with open_store(path, read_only=False) as opened:
+    with open_store(path, read_only=False, loads=True) as opened:
         create_staging(opened.connection)
         stage(opened.connection, sorted(logs.glob("Azure_*.jsonl")))
         merge(opened)
@@ -301,13 +314,14 @@ def test_a_question_runs_over_a_new_store(empty_store: Path, name: str) -> None:
     assert answer.rows == []
 
 
+@pytest.mark.many(12)
 @pytest.mark.parametrize("name", question_names())
 def test_a_question_runs_over_real_exports(real_store: Path, name: str) -> None:
     """It runs over what real logs give, too."""
     assert _ask(real_store, name).columns == read_question(name).columns
 
 
-@pytest.mark.many(15)
+@pytest.mark.many(8)
 @pytest.mark.parametrize("name", question_names())
 def test_the_order_of_rows_does_not_depend_on_the_store(store: Path, backward_store: Path, name: str) -> None:
     """Rows that were stored in another order give the same answer."""
@@ -389,7 +403,7 @@ def test_a_principal_without_any_sign_in_is_silent(store: Path) -> None:
 
 
 def test_only_proof_makes_an_orphan(store: Path) -> None:
-    """A principal that no listing has is an orphan only where a listing would have it."""
+    """What the analysis found is listed; a principal that it could not resolve is no orphan."""
     assert _column(store, "orphaned-assignments", "role_assignment_id") == ["a4"]
 
 

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rightsize.store.connection import open_store
 from rightsize.store.merge import MergedFile
 from rightsize.workflow.load import load_paths
@@ -132,5 +134,6 @@ def test_every_record_of_the_catalogue_is_counted_once(tmp_path: Path, shared_da
     counted_once(tmp_path / "s.duckdb", shared_data / "catalog")
 
 
+@pytest.mark.nightly
 def test_every_record_of_the_demo_tenant_is_counted_once(tmp_path: Path, demo_exports: Path) -> None:
     counted_once(tmp_path / "s.duckdb", demo_exports)

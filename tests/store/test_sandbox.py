@@ -29,7 +29,7 @@ _SOON = 20
 ESCAPES = {
     "writes a file": "COPY (SELECT 1) TO '{out}'",
     "writes the terminal": "COPY (SELECT 1) TO '/dev/stdout'",
-    "writes a file inside WITH": "WITH x AS (COPY t TO '{out}') SELECT 1",
+    "writes a file inside WITH": "WITH x AS (COPY analysed.t TO '{out}') SELECT 1",
     "exports the store": "EXPORT DATABASE '{out}'",
     "imports a folder": "IMPORT DATABASE '{out}'",
     "attaches a file": "ATTACH '{out}' AS other",
@@ -45,7 +45,7 @@ ESCAPES = {
     "lists files": "FROM glob('/*')",
     "sniffs a file": "FROM sniff_csv('{secret}')",
     "reads a file by dynamic SQL": "FROM query('SELECT * FROM read_text(''{secret}'')')",
-    "drops by dynamic SQL": "FROM query('DROP TABLE t')",
+    "drops by dynamic SQL": "FROM query('DROP TABLE analysed.t')",
     "installs": "INSTALL httpfs",
     "loads": "LOAD json",
     "loads a path": "LOAD '{out}'",
@@ -61,28 +61,28 @@ ESCAPES = {
     "creates a temporary table": "CREATE TEMP TABLE x AS SELECT 1",
     "creates a macro": "CREATE MACRO f(x) AS x",
     "creates a secret": "CREATE SECRET s (TYPE s3)",
-    "inserts": "INSERT INTO t VALUES (9, 'x')",
-    "inserts inside WITH": "WITH x AS (INSERT INTO t VALUES (9, 'x') RETURNING a) SELECT * FROM x",
-    "updates": "UPDATE t SET a = 9",
-    "updates inside WITH": "WITH x AS (UPDATE t SET a = 9 RETURNING a) SELECT * FROM x",
-    "deletes": "DELETE FROM t",
-    "deletes inside WITH": "WITH x AS (DELETE FROM t RETURNING a) SELECT * FROM x",
-    "drops": "DROP TABLE t",
-    "alters": "ALTER TABLE t ADD COLUMN z INTEGER",
+    "inserts": "INSERT INTO analysed.t VALUES (9, 'x')",
+    "inserts inside WITH": "WITH x AS (INSERT INTO analysed.t VALUES (9, 'x') RETURNING a) SELECT * FROM x",
+    "updates": "UPDATE analysed.t SET a = 9",
+    "updates inside WITH": "WITH x AS (UPDATE analysed.t SET a = 9 RETURNING a) SELECT * FROM x",
+    "deletes": "DELETE FROM analysed.t",
+    "deletes inside WITH": "WITH x AS (DELETE FROM analysed.t RETURNING a) SELECT * FROM x",
+    "drops": "DROP TABLE analysed.t",
+    "alters": "ALTER TABLE analysed.t ADD COLUMN z INTEGER",
     "prepares": "PREPARE p AS SELECT 1",
     "executes": "EXECUTE p",
     "begins": "BEGIN",
     "two statements": "SELECT 1; SELECT 2",
-    "a second one that drops": "SELECT 1; DROP TABLE t",
-    "hidden behind a comment": "SELECT 1 --\n; DROP TABLE t",
-    "hidden behind a block comment": "/* SELECT 1 */ DROP TABLE t",
-    "hidden behind a nested comment": "/* /* */ SELECT 1; */ DROP TABLE t",
+    "a second one that drops": "SELECT 1; DROP TABLE analysed.t",
+    "hidden behind a comment": "SELECT 1 --\n; DROP TABLE analysed.t",
+    "hidden behind a block comment": "/* SELECT 1 */ DROP TABLE analysed.t",
+    "hidden behind a nested comment": "/* /* */ SELECT 1; */ DROP TABLE analysed.t",
     "runs what it explains": "EXPLAIN ANALYZE SELECT 1",
     "runs what it explains, with a comment between": "EXPLAIN/**/ANALYZE CREATE TEMP TABLE x AS SELECT 1",
     "runs what it explains, in brackets": "EXPLAIN (ANALYZE) SELECT 1",
     "runs what it explains, after a comment": "-- EXPLAIN SELECT 1\rEXPLAIN ANALYZE CREATE TEMP TABLE x AS SELECT 1",
-    "explains what writes": "EXPLAIN COPY t TO '{out}'",
-    "a pivot that makes a type": "PIVOT t ON a USING count(*)",
+    "explains what writes": "EXPLAIN COPY analysed.t TO '{out}'",
+    "a pivot that makes a type": "PIVOT analysed.t ON a USING count(*)",
     "updates extensions": "UPDATE EXTENSIONS",
     "reads settings": "FROM duckdb_settings()",
     "reads settings by a quoted name": 'SELECT value FROM system.main."DuckDB_Settings" ()',
@@ -104,8 +104,8 @@ ESCAPES = {
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("filled") / "store.duckdb"
     with open_store(path, read_only=False) as opened:
-        opened.connection.execute("CREATE TABLE t AS SELECT range AS a, 'n' || range AS b FROM range(5)")
-        opened.connection.execute("CREATE VIEW v AS SELECT a FROM t WHERE a > 2")
+        opened.connection.execute("CREATE SCHEMA analysed")
+        opened.connection.execute("CREATE TABLE analysed.t AS SELECT range AS a, 'n' || range AS b FROM range(5)")
     return path
 
 
@@ -132,17 +132,17 @@ def test_a_statement_that_does_more_than_read_is_refused(store: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("sql", "rows"),
     [
-        ("SELECT a, b FROM t WHERE a = 1", [{"a": 1, "b": "n1"}]),
+        ("SELECT a, b FROM analysed.t WHERE a = 1", [{"a": 1, "b": "n1"}]),
         ("WITH x AS (SELECT 1 AS one) SELECT * FROM x;", [{"one": 1}]),
-        ("FROM v ORDER BY a", [{"a": 3}, {"a": 4}]),
+        ("WITH v AS (SELECT a FROM analysed.t WHERE a > 2) FROM v ORDER BY a", [{"a": 3}, {"a": 4}]),
         ("VALUES (1)", [{"col0": 1}]),
-        ("-- a comment; with a semicolon\nSELECT count(*) AS n FROM t -- ; DROP TABLE t", [{"n": 5}]),
-        ("SELECT '; DROP TABLE t' AS text", [{"text": "; DROP TABLE t"}]),
+        ("-- a comment; with a semicolon\nSELECT count(*) AS n FROM analysed.t -- ; DROP TABLE analysed.t", [{"n": 5}]),
+        ("SELECT '; DROP TABLE analysed.t' AS text", [{"text": "; DROP TABLE analysed.t"}]),
         ("SELECT 1.5 AS x, 2::DECIMAL(4,2) AS y", [{"x": 1.5, "y": 2.0}]),
         ("SELECT 1 AS a, 2 AS a, 3 AS a_2", [{"a": 1, "a_3": 2, "a_2": 3}]),
-        ("FROM t PIVOT (count(b) FOR a IN (1, 2))", [{"1": 1, "2": 1}]),
+        ("FROM analysed.t PIVOT (count(b) FOR a IN (1, 2))", [{"1": 1, "2": 1}]),
         ("SELECT current_setting('TimeZone') AS zone", [{"zone": "UTC"}]),
-        ("SELECT a FROM t WHERE false", []),
+        ("SELECT a FROM analysed.t WHERE false", []),
     ],
 )
 def test_what_reads_runs(store: Path, sql: str, rows: list[dict[str, object]]) -> None:
@@ -153,13 +153,13 @@ def test_what_reads_runs(store: Path, sql: str, rows: list[dict[str, object]]) -
 @pytest.mark.parametrize(
     "sql",
     [
-        "DESCRIBE t",
-        "SUMMARIZE t",
+        "DESCRIBE analysed.t",
+        "SUMMARIZE analysed.t",
         "SHOW TABLES",
         "SHOW ALL TABLES",
         "SHOW DATABASES",
         "EXPLAIN SELECT 1",
-        "/* c */ explain FROM t",
+        "/* c */ explain FROM analysed.t",
         "FROM duckdb_tables()",
         "FROM duckdb_memory()",
         "FROM pragma_database_size()",
@@ -175,17 +175,17 @@ def test_what_describes_runs(store: Path, sql: str) -> None:
 
 def test_rows_are_capped(store: Path) -> None:
     """No more rows come than were asked for, and the answer says that there were more."""
-    cut = run_statement(store, "FROM t ORDER BY a", {}, max_rows=4)
+    cut = run_statement(store, "FROM analysed.t ORDER BY a", {}, max_rows=4)
     assert ([row["a"] for row in cut.rows], cut.cut) == ([0, 1, 2, 3], True)
-    whole = run_statement(store, "FROM t ORDER BY a", {}, max_rows=5)
+    whole = run_statement(store, "FROM analysed.t ORDER BY a", {}, max_rows=5)
     assert (len(whole.rows), whole.cut) == (5, False)
 
 
 def test_parameters_are_values(store: Path) -> None:
     """A parameter is a value, whatever it holds, and its name has no case."""
-    hostile = "x'; DROP TABLE t; --"
+    hostile = "x'; DROP TABLE analysed.t; --"
     assert run_statement(store, "SELECT $Name AS x", {"name": hostile}).rows == [{"x": hostile}]
-    assert run_statement(store, "FROM t WHERE a >= $n::INT AND a < $m", {"n": "1", "m": 2}).rows == [
+    assert run_statement(store, "FROM analysed.t WHERE a >= $n::INT AND a < $m", {"n": "1", "m": 2}).rows == [
         {"a": 1, "b": "n1"}
     ]
 
@@ -340,7 +340,7 @@ def test_what_is_encoded_is_decoded(value: object) -> None:
 @pytest.mark.parametrize(
     ("sql", "says"),
     [
-        ("SELECT x FROM t", "x"),
+        ("SELECT x FROM analysed.t", "x"),
         ("SELECT * FROM nothing", "nothing"),
         ("SELECT 'a'::INT", "Could not convert"),
         ("SELEC 1", "SELEC"),

@@ -103,6 +103,7 @@ def test_every_shape_of_a_sign_in_gives_the_same_row(sign_in: str, tmp_path: Pat
     assert (row["principal_id"], row["ip"], row["succeeded"]) == (USER, "203.0.113.7", True)
 
 
+@pytest.mark.many(4)
 @pytest.mark.parametrize("call", CALLS)
 def test_a_call_of_any_log_finds_its_sign_in(call: str, tmp_path: Path) -> None:
     with open_store(_load(tmp_path, CALLS[call], *SIGN_INS.values()), read_only=True) as store:

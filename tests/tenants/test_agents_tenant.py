@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from tests.tenants.agents import (
     AS_OF,
     BOB,
     CLAIMS,
+    CLAIMS_APP,
     COVERS,
     GRAPH_APP,
     OF_CLAIMS,
@@ -36,6 +39,7 @@ from tests.tenants.agents import (
     RESEARCH_APP,
     SUB,
     grant,
+    guid,
     write_exports,
 )
 
@@ -155,7 +159,7 @@ def test_the_plan_says_what_becomes_of_each_grant(proposals: dict[str, dict[str,
     assert proposals[inheritance]["evidence"]["inheritance"]["no_longer_inherited"] == ["Organization.Read.All"]
     assert "request of theirs rests on an inherited one" in proposals[inheritance]["reason"]
     (azure,) = [one for one in proposals.values() if one["plane"] == "control"]
-    assert (azure["kind"], azure["principal_ids"]) == ("custom", [AGENTS["pricing"]]), (
+    assert (azure["kind"], azure["principal_ids"]) == ("narrow_scope", [AGENTS["pricing"]]), (
         "agents are as everybody in Azure"
     )
     assert verify_plan(folder / "s.duckdb", folder / "plan").refusal is None
@@ -250,3 +254,53 @@ def test_an_agent_is_contained_with_its_azure_roles_and_its_user_account(
         f"/servicePrincipals/{AGENTS['pricing']}", f"/users/{PRICING_USER}",
         f"/users/{PRICING_USER}/revokeSignInSessions",
     }  # fmt: skip
+
+
+FRESH = guid(0x5F)
+
+
+@pytest.fixture(scope="module")
+def grown(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same store with an agent of Claims that was made after the listing, signs in and sends mail."""
+    found = tmp_path_factory.mktemp("grown")
+    shutil.copy(folder / "s.duckdb", found / "s.duckdb")
+    seen = f"{AS_OF - dt.timedelta(days=3)}T09:00:00Z"
+    sign_in = {
+        "Type": "AADServicePrincipalSignInLogs", "TimeGenerated": seen, "CreatedDateTime": seen, "Id": "s1",
+        "ServicePrincipalId": FRESH, "AppId": FRESH, "CorrelationId": guid(0x71), "ResultType": "0",
+        "Agent": json.dumps({"agentType": "agenticAppInstance", "parentAppId": CLAIMS_APP}),
+    }  # fmt: skip
+    call = {
+        "Type": "MicrosoftGraphActivityLogs", "TimeGenerated": seen, "RequestId": guid(0x72), "RequestMethod": "POST",
+        "RequestUri": f"https://graph.microsoft.com/v1.0/users/{ANN}/sendMail", "ResponseStatusCode": 202,
+        "AppId": FRESH, "ServicePrincipalId": FRESH, "UserId": "", "C_Idtyp": "app", "Scopes": "",
+        "Roles": "Contacts.ReadWrite Device.Read.All Mail.Send User.Read.All",
+    }  # fmt: skip
+    (found / "sign-in.json").write_text(json.dumps([sign_in]), encoding="utf-8")
+    (found / "call.json").write_text(json.dumps([call]), encoding="utf-8")
+    load_paths(found / "s.duckdb", [found / "sign-in.json", found / "call.json"])
+    return found
+
+
+def test_a_plan_made_before_an_unlisted_agent_was_seen_is_stale(folder: Path, grown: Path) -> None:
+    rows = verify_plan(grown / "s.duckdb", folder / "plan").rows
+    assert ("use", CLAIMS, "not_covered") in {(one["what"], one["id"], one["change"]) for one in rows}
+
+
+def test_what_an_unlisted_agent_uses_stays_with_its_blueprint(grown: Path) -> None:
+    propose_plan(grown / "s.duckdb", PlanOptions(as_of=AS_OF, min_window=90), grown / "plan")
+    document = json.loads((grown / "plan" / "plan.json").read_text(encoding="utf-8"))
+    (kept,) = [one for one in document["proposals"] if one["replaces"] == [grant(CLAIMS, "Mail.Send")]]
+    assert kept["kind"] == "keep"
+    assert kept["evidence"]["permissions"][0]["agents"] == [FRESH]
+
+
+def test_an_unlisted_agent_is_listed_with_what_it_inherits_and_contained_with_its_blueprint(
+    grown: Path, tmp_path: Path
+) -> None:
+    (row,) = [one for one in show_agents(grown / "s.duckdb", AS_OF).rows if one["id"] == FRESH]
+    assert (row["blueprint"], row["listed"], row["own"], row["inherited"]) == ("Claims", False, 0, 4)
+    assert (row["used"], row["disagreements"], row["unexplained"]) == (1, 0, 0)
+    result = contain_principal(grown / "s.duckdb", "Claims", tmp_path / "plan", as_of=AS_OF)
+    assert FRESH in result.agents.members
+    assert f"/servicePrincipals/{FRESH}" in {one.request["path"] for one in result.options}

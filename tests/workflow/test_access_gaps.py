@@ -1,4 +1,4 @@
-"""What is not loaded and may allow more is found where it matters: at and above the scope of a question."""
+"""What may allow more is found where it matters: at and above the scope of a question, and for whom it asks about."""
 
 from __future__ import annotations
 
@@ -7,17 +7,39 @@ from rightsize.workflow.tenant_access import read_tenant_access
 from tests.analyze.tiny import RG, SUB, Tiny
 from tests.tenants.fake_store import FakeStore
 
+START = "Microsoft.Compute/virtualMachines/start/action"
 
-def gaps(tiny: Tiny, scope: str) -> list[str]:
-    return read_tenant_access(FakeStore(tiny.inputs()).table).gaps([parse_scope(scope)])
+
+def tenant_of(who: str, kind: str) -> Tiny:
+    """A tenant in which one principal may do anything with machines in one resource group."""
+    blocks = '[{"actions": ["Microsoft.Compute/*"], "notActions": [], "dataActions": [], "notDataActions": []}]'
+    tiny = Tiny().assign("a", who, "vm", RG, principal_type=kind)
+    return tiny.add("role_definitions", role_definition_id="vm", role_name="vm", permissions=blocks)
+
+
+def lacking(tiny: Tiny, scope: str, who: str | None = None, operation: str = START) -> list[tuple[str, str]]:
+    tenant = read_tenant_access(FakeStore(tiny.inputs()).table)
+    return [(one.listing, one.of) for one in tenant.lacks(operation, ("control",), parse_scope(scope), who)]
 
 
 def test_a_group_whose_members_are_not_listed_hides_access_below_its_assignment() -> None:
     """Its members may do what it may; elsewhere it hides nothing, and with a complete listing nowhere."""
-    tiny = Tiny().role("vm", "Microsoft.Compute/*").assign("a", "g", "vm", RG, principal_type="Group")
+    tiny = tenant_of("g", "Group")
     tiny.add("principals", principal_id="g", principal_type="Group", listed=True)
-    (found,) = gaps(tiny, f"{RG}/providers/Microsoft.Compute/virtualMachines/x")
-    assert found == "not all members of 1 group with access there are loaded: `g`"
-    assert gaps(tiny, SUB) == []
+    below = f"{RG}/providers/Microsoft.Compute/virtualMachines/x"
+    assert lacking(tiny, below) == lacking(tiny, below, "ann") == [("members", "g")]
+    assert lacking(tiny, below, "g") == lacking(tiny, SUB, "ann") == []
+    assert lacking(tiny, below, "ann", "Microsoft.Network/virtualNetworks/write") == []
     tiny.add("listings", listing="members", of="g", complete=True)
-    assert gaps(tiny, RG) == []
+    assert lacking(tiny, RG) == []
+
+
+def test_a_listing_of_a_management_group_does_not_make_up_for_one_below() -> None:
+    """That of a subscription has what is above it; what is not complete elsewhere says nothing here."""
+    tiny = tenant_of("ann", "User")
+    above = "/providers/microsoft.management/managementgroups/m"
+    tiny.add("listings", listing="role_assignments", of=above, complete=True)
+    tiny.add("listings", listing="role_assignments", of="/subscriptions/other", complete=False)
+    assert lacking(tiny, RG, "bob") == []
+    tiny.add("listings", listing="role_assignments", of=SUB.lower(), complete=False)
+    assert lacking(tiny, RG, "bob") == [("role_assignments", SUB.lower())]

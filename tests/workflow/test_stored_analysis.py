@@ -57,6 +57,7 @@ def bare(demo: Path) -> Path:
     return path
 
 
+@pytest.mark.many(5)
 @pytest.mark.slow
 @pytest.mark.parametrize("words", READERS, ids=" ".join)
 def test_a_command_shows_the_same_from_the_store_as_from_memory(

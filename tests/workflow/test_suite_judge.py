@@ -20,11 +20,12 @@ from rightsize.demo.suite.model import (
 from rightsize.model.nouns import PermissionBlock, Plane, RoleDefinition
 from rightsize.model.plan import PlannedAssignment
 from rightsize.model.role_forms import permissions_to_json
-from rightsize.propose.core.bitsets import OperationIndex, index_operations
+from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.core.weights import read_scale
 from rightsize.workflow.suite_contenders import Change, Forecast, needs_and_reads, siblings, used_only
 from rightsize.workflow.suite_judge import SuiteJudge, SuiteTally
-from tests.propose.small_tenant import CONTRIBUTOR, OPERATIONS, SUB, guid
+from tests.propose.small_tenant import CONTRIBUTOR, SUB, guid
+from tests.workflow.suite_index import small_index, small_operations
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 RESTART = "Microsoft.Compute/virtualMachines/restart/action"
@@ -83,24 +84,7 @@ def _frame(table: str, *rows: dict[str, object]) -> pl.DataFrame:
 
 @pytest.fixture
 def index() -> OperationIndex:
-    return index_operations(_operations(), pl.DataFrame(schema=schema_of("role_operations")))
-
-
-def _operations() -> pl.DataFrame:
-    return pl.DataFrame(
-        [
-            {
-                "plane": "data" if is_data else "control",
-                "operation": name,
-                "name": name.lower(),
-                "in_catalogue": True,
-                "weight": 1,
-                "risk": None,
-            }
-            for name, is_data in OPERATIONS.items()
-        ],
-        schema_overrides={"risk": pl.String},
-    )
+    return small_index()
 
 
 @pytest.fixture
@@ -136,7 +120,7 @@ def _judge_of(
         role_definitions=_frame("role_definitions", *roles),
         group_members=_frame("group_members", member),
     )
-    return SuiteJudge(_tenant(grants, needs), inputs, index, read_scale(_operations(), index))
+    return SuiteJudge(_tenant(grants, needs), inputs, index, read_scale(small_operations(), index), 0)
 
 
 def test_keeping_everything_loses_nothing_and_removes_nothing(judge: SuiteJudge) -> None:

@@ -24,7 +24,11 @@ NOT_LISTED = "not_listed"
 CONFLICTING = "conflicting"
 """The mode where exports disagree."""
 
+AGENT_TABLES = ("principals", "agent_blueprints", "agent_sightings")
+"""The tables that say which agent identities exist."""
+
 _GRANTS = ("allAllowed", "enumerated")
+_INSTANCE = "agenticappinstance"
 _LISTING = "inheritablePermissions"
 
 EFFECTIVE_COLUMNS = (
@@ -33,38 +37,83 @@ EFFECTIVE_COLUMNS = (
 )  # fmt: skip
 
 
-def agent_identities(principals: pl.DataFrame) -> pl.DataFrame:
-    """Return `agent_id, name, blueprint_app_id, holder_id, enabled, deleted`, one row per agent identity.
+def agent_identities(tables: GraphTables) -> pl.DataFrame:
+    """Return `agent_id, name, blueprint_app_id, holder_id, enabled, deleted, listed`, one row per agent identity.
 
-    `holder_id` is the principal of its blueprint in this tenant, null where no listing has it; `blueprint_app_id` is
-    null where the listing does not say the blueprint.
+    Agents are those of listings and those that only sign-ins name, such as one made after the listing. `holder_id` is
+    the principal of the agent's blueprint in this tenant, null where no listing has it; `blueprint_app_id` is null
+    where neither a listing nor a sign-in says the blueprint.
     """
+    people = tables.principals
     is_agent = folded(pl.col("object_type")) == "agentidentity"
     holders = (
-        principals.filter(pl.col("app_id").is_not_null() & ~is_agent.fill_null(value=False))
+        people.filter(pl.col("app_id").is_not_null() & ~is_agent.fill_null(value=False))
         .select(
             blueprint_app_id=folded(pl.col("app_id")),
             holder_id=folded(pl.col("principal_id")),
-            is_typed=folded(pl.col("object_type")) == "agentidentityblueprintprincipal",
+            is_typed=_is_blueprint(),
             gone=pl.col("deleted_on").is_not_null(),
         )
         # A deleted principal of the same application holds nothing.
-        .sort("gone", pl.col("is_typed").fill_null(value=False).not_(), "holder_id")
+        .sort("gone", pl.col("is_typed").not_(), "holder_id")
         .unique("blueprint_app_id", keep="first", maintain_order=True)
         .drop("is_typed", "gone")
     )
+    sighted = _sighted_agents(tables)
+    known = people.select(
+        "principal_type", "object_type", agent_id=folded(pl.col("principal_id")),
+        name=pl.coalesce("display_name", "principal_id"), said=folded(pl.col("blueprint_app_id")),
+        enabled=pl.col("account_enabled"), deleted=pl.col("deleted_on").is_not_null(),
+        listed=pl.col("listed").fill_null(value=True),
+    )  # fmt: skip
     return (
-        principals.filter(is_agent | (pl.col("blueprint_app_id").is_not_null() & (pl.col("principal_type") != "User")))
+        known.join(sighted, on="agent_id", how="full", coalesce=True)
+        .filter(is_agent | (pl.col("said").is_not_null() & (pl.col("principal_type") != "User")) | pl.col("sighted"))
         .select(
-            agent_id=folded(pl.col("principal_id")),
-            name=pl.coalesce("display_name", "principal_id"),
-            blueprint_app_id=folded(pl.col("blueprint_app_id")),
-            enabled=pl.col("account_enabled"),
-            deleted=pl.col("deleted_on").is_not_null(),
+            "agent_id", pl.coalesce("name", "agent_id"), "enabled",
+            pl.coalesce("said", "blueprint_app_id").alias("blueprint_app_id"),
+            pl.col("deleted").fill_null(value=False), pl.col("listed").fill_null(value=False),
         )
         .join(holders, on="blueprint_app_id", how="left")
-        .select("agent_id", "name", "blueprint_app_id", "holder_id", "enabled", "deleted")
+        .select("agent_id", "name", "blueprint_app_id", "holder_id", "enabled", "deleted", "listed")
         .sort("agent_id")
+    )  # fmt: skip
+
+
+def blueprint_holders(tables: GraphTables) -> pl.Series:
+    """Return the ids of the principals of all blueprints in this tenant."""
+    typed = tables.principals.filter(_is_blueprint())["principal_id"]
+    return pl.concat([folded(typed), agent_identities(tables)["holder_id"].drop_nulls()]).unique().sort()
+
+
+def _is_blueprint() -> pl.Expr:
+    return (folded(pl.col("object_type")) == "agentidentityblueprintprincipal").fill_null(value=False)
+
+
+def _sighted_agents(tables: GraphTables) -> pl.DataFrame:
+    """Return `agent_id, blueprint_app_id, sighted`, one row per agent identity that a sign-in names.
+
+    An agent that sign-ins know by an application id has the id of its listed principal. Of several blueprints that
+    sign-ins say, the last one counts. A blueprint that signs in itself is no agent.
+    """
+    people = tables.principals
+    ids = people.select(app_id=folded(pl.col("app_id")), known=folded(pl.col("principal_id"))).drop_nulls()
+    said = pl.col("blueprint_app_id").replace("", None)
+    seen = tables.agent_sightings.filter(folded(pl.col("agent_type")) == _INSTANCE).select(
+        "last_seen", app_id=folded(pl.col("app_id")), blueprint_app_id=folded(said)
+    )  # fmt: skip
+    blueprints = pl.concat([
+        folded(people.filter(_is_blueprint())["app_id"]), folded(tables.agent_blueprints["blueprint_app_id"]),
+        seen["blueprint_app_id"],
+    ]).drop_nulls()  # fmt: skip
+    return (
+        seen.filter(pl.col("app_id").is_not_null() & ~pl.col("app_id").is_in(blueprints.implode()))
+        .join(ids.unique("app_id", keep="first", maintain_order=True), on="app_id", how="left")
+        .select("blueprint_app_id", "last_seen", agent_id=pl.coalesce("known", "app_id"))
+        .sort("last_seen", "blueprint_app_id", nulls_last=False)
+        .group_by("agent_id", maintain_order=True)
+        .agg(pl.col("blueprint_app_id").drop_nulls().last())
+        .with_columns(sighted=pl.lit(value=True))
     )
 
 
@@ -127,7 +176,7 @@ def effective_permissions(held: pl.DataFrame, tables: GraphTables) -> pl.DataFra
     `conflicting`, `unsaid` or a word that no document has. `holder_id` holds the grant: the agent, or the principal of
     its blueprint. `permission` is the id where its name is not known.
     """
-    agents = agent_identities(tables.principals).select("agent_id", "blueprint_app_id", "holder_id")
+    agents = agent_identities(tables).select("agent_id", "blueprint_app_id", "holder_id")
     own = held.join(agents.drop("holder_id"), left_on="client_id", right_on="agent_id", how="inner").with_columns(
         agent_id="client_id", holder_id="client_id", origin=pl.lit(OWN), mode=pl.lit(None, dtype=pl.String)
     )

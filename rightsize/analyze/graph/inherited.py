@@ -32,23 +32,28 @@ Inheritances = Mapping[tuple[str, str], tuple[Inherited, ...]]
 
 
 def inherited_access(
-    held: pl.DataFrame, effective: pl.DataFrame, agents: pl.DataFrame
+    held: pl.DataFrame, effective: pl.DataFrame, agents: pl.DataFrame, holders: pl.Series
 ) -> dict[tuple[str, str], tuple[Inherited, ...]]:
     """Return the Graph permissions that each agent inherits, by agent and access.
 
-    Each case of the principal has an entry; its permissions are empty where the agent inherits none of them.
+    Each case of the principal has an entry; its permissions are empty where the agent inherits none of them. An agent
+    of an unknown blueprint has such an entry for the cases of each blueprint's principal.
 
     Args:
         held: As `held_permissions` returns them.
         effective: As `effective_permissions` returns them.
         agents: As `agent_identities` returns them.
+        holders: As `blueprint_holders` returns them.
     """
     one = ["agent_id", "access", "holder_id", "user_id"]
+    known = agents.select("agent_id", "holder_id").drop_nulls("holder_id")
+    strangers = agents.filter(pl.col("blueprint_app_id").is_null()).select("agent_id")
+    anyhow = strangers.join(holders.to_frame("holder_id"), how="cross")
     theirs = (
         held.filter(pl.col("api_app_id") == GRAPH_APP_ID)
         .select(pl.col("user_id").fill_null(""), "access", holder_id="client_id")
         .unique()
-        .join(agents.select("agent_id", "holder_id"), on="holder_id")
+        .join(pl.concat([known, anyhow]), on="holder_id")
     )
     inherited = (
         effective.filter((pl.col("api_app_id") == GRAPH_APP_ID) & (pl.col("origin") != OWN))

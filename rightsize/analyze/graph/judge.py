@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.analyze.graph.agent_findings import find_blocked_permissions
-from rightsize.analyze.graph.agents import agent_identities, effective_permissions
+from rightsize.analyze.graph.agents import agent_identities, blueprint_holders, effective_permissions
 from rightsize.analyze.graph.audited import AuditedUse, add_audited, audited_use, is_loaded
 from rightsize.analyze.graph.cases import (
     OUT_OF_COVERAGE,
@@ -96,8 +96,8 @@ def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAna
     graph = GraphMap.read(tables)
     held = held_permissions(tables)
     effective = effective_permissions(held, tables)
-    agents = agent_identities(tables.principals)
-    inherited = inherited_access(held, effective, agents)
+    agents = agent_identities(tables)
+    inherited = inherited_access(held, effective, agents, blueprint_holders(tables))
     requests = remembered_requests(tables, window)
     cases = build_cases(held, requests, graph, inherited)
     audited = audited_use(tables, held, window)

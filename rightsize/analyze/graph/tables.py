@@ -19,7 +19,7 @@ GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
 LOG = "graph_activity_log"
 GRANT_TABLES = (
     "api_permissions", "app_role_assignments", "permission_grants", "agent_blueprints", "inheritable_permissions",
-    "listings",
+    "agent_sightings", "listings",
 )  # fmt: skip
 """The tables that, with `principals`, say what applications hold and agents inherit."""
 
@@ -42,6 +42,7 @@ class GraphTables:
     coverage: pl.DataFrame
     agent_blueprints: pl.DataFrame
     inheritable_permissions: pl.DataFrame
+    agent_sightings: pl.DataFrame
     listings: pl.DataFrame
 
     @classmethod

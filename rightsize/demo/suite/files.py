@@ -82,7 +82,8 @@ def _entry(one: SuitePrincipal, tenant_id: str) -> dict[str, Any]:
         "createdDateTime": f"{one.created_on.isoformat()}T08:30:00Z",
     }
     if one.kind == "user":
-        entry |= {"userPrincipalName": one.name, "userType": "Member", "accountEnabled": True}
+        entry |= {"userPrincipalName": one.name, "userType": "Guest" if one.is_guest else "Member",
+                  "accountEnabled": True}  # fmt: skip
     elif one.kind == "identity":
         entry |= {"appId": guid("suite app", one.principal_id), "servicePrincipalType": "ManagedIdentity",
                   "accountEnabled": True, "appOwnerOrganizationId": None}  # fmt: skip

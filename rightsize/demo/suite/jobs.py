@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Literal, cast
@@ -37,13 +37,19 @@ class ResourceRow:
 
 @dataclass(frozen=True, slots=True)
 class NeedRow:
-    """A need of a job; `every` is the number of days between two uses, None for quarterly work."""
+    """A need of a job; `every` is the number of days between two uses, None for quarterly work.
+
+    One with an `environment` comes up in the subscription of that name only. Where `draws` is not 0, the operation is
+    a pattern, and that many of the catalogue's changes that it matches are drawn.
+    """
 
     kind: NeedKind
     operation: str
     target: str
     every: int | None
     cause: str
+    environment: str = ""
+    draws: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +63,9 @@ class Job:
         broad: The broad role that covers all its needs but data actions.
         narrow: A narrower built-in role that some holders have instead; empty for none.
         data: A role with data actions that its holders have besides; empty for none.
-        weight: Its number of holders in the smallest tenant.
+        weight: Its number of holders in the smallest tenant; 0 where the tenant draws it.
         needs: Its needs.
+        logged: The chance, of a thousand, that a holder has one of its logged needs.
     """
 
     name: str
@@ -69,6 +76,11 @@ class Job:
     data: str
     weight: int
     needs: tuple[NeedRow, ...]
+    logged: int
+
+    def within(self, environment: str) -> Job:
+        """Return the job as its holders do it in a subscription."""
+        return replace(self, needs=tuple(row for row in self.needs if row.environment in ("", environment)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +143,30 @@ def rates() -> Mapping[str, int]:
 
 @cache
 def jobs() -> tuple[Job, ...]:
-    """Return the jobs, in the table's order."""
+    """Return the jobs of tenants in which few people share a job, in the table's order."""
+    return _read_jobs("jobs", "needs")
+
+
+@cache
+def team_jobs() -> tuple[Job, ...]:
+    """Return the jobs that tenants of teams draw from, in the table's order."""
+    return _read_jobs("team_jobs", "team_needs")
+
+
+def _read_jobs(table: str, of_needs: str) -> tuple[Job, ...]:
     needs: dict[str, list[NeedRow]] = {}
-    for row in _rows("needs"):
+    for row in _rows(of_needs):
         every = None if row["cadence"] == QUARTERLY else int(row["cadence"])
         needs.setdefault(row["job"], []).append(
-            NeedRow(cast(NeedKind, row["class"]), row["operation"], row["target"], every, row["cause"])
+            NeedRow(
+                cast(NeedKind, row["class"]),
+                row["operation"],
+                row["target"],
+                every,
+                row["cause"],
+                row.get("environment", ""),
+                int(row.get("draws") or 0),
+            )
         )
     return tuple(
         Job(
@@ -146,16 +176,17 @@ def jobs() -> tuple[Job, ...]:
             row["broad"],
             row["narrow"],
             row["data"],
-            int(row["weight"]),
+            int(row.get("weight") or 0),
             tuple(needs[row["job"]]),
+            rates()["logged"],
         )
-        for row in _rows("jobs")
+        for row in _rows(table)
     )
 
 
 @cache
-def resource_rows() -> tuple[ResourceRow, ...]:
-    """Return the types of resources, in the table's order."""
+def resource_rows(table: Literal["resources", "team_resources"]) -> tuple[ResourceRow, ...]:
+    """Return the types of resources of a table, in its order."""
     return tuple(
         ResourceRow(
             row["type"],
@@ -166,7 +197,7 @@ def resource_rows() -> tuple[ResourceRow, ...]:
             tuple((path, named) for path, _, named in (one.partition("=") for one in row["references"].split())),
             tuple(row["switches"].split()),
         )
-        for row in _rows("resources")
+        for row in _rows(table)
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rightsize.model.nouns import PermissionBlock, Plane
+from rightsize.rbac.text import Folded
 
 SEEN_DAYS, AHEAD_DAYS = 92, 30
 """The days that a plan may see, and the days after them on which it is judged."""
@@ -101,7 +102,7 @@ SignsIn = Literal["never", "some", "daily"]
 
 @dataclass(frozen=True, slots=True)
 class SuitePrincipal:
-    """A user, application, AI agent or group. `job` is empty for groups and for those without work.
+    """A user, application, AI agent or group. `jobs` is empty for groups and for those without a job.
 
     An application whose credentials Azure keeps is an identity. An agent has the application id of its `blueprint`, and
     so has the principal of the blueprint. `owner` is the tenant that owns the application, empty
@@ -112,11 +113,12 @@ class SuitePrincipal:
     principal_id: str
     kind: Literal["user", "app", "identity", "group", "agent", "blueprint"]
     name: str
-    job: str = ""
+    jobs: tuple[str, ...] = ()
     created_on: dt.date = dt.date(2024, 1, 8)
     owner: str = ""
     signs_in: SignsIn = "some"
     blueprint: str = ""
+    is_guest: bool = False
 
     @property
     def arm_type(self) -> str:
@@ -206,6 +208,20 @@ class SuiteSignIn:
 
 
 @dataclass(frozen=True, slots=True)
+class PlantedJob:
+    """A job of the truth: the operations that its holders call, each as (plane, folded operation).
+
+    `checks` are those that Azure checks inside its writes. `only_at` has the folded subscription of the operations that
+    are called in one environment only.
+    """
+
+    name: str
+    operations: frozenset[tuple[Plane, Folded]]
+    checks: frozenset[tuple[Plane, Folded]] = frozenset()
+    only_at: Mapping[tuple[Plane, Folded], str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class SuiteTenant:
     """A tenant of the suite with its truth; without `sign_ins` no log of them is exported."""
 
@@ -221,6 +237,7 @@ class SuiteTenant:
     needs: tuple[SuiteNeed, ...]
     refusals: tuple[SuiteRefusal, ...] = ()
     sign_ins: tuple[SuiteSignIn, ...] = ()
+    jobs: tuple[PlantedJob, ...] = ()
 
     @property
     def subscriptions(self) -> tuple[SuiteScope, ...]:

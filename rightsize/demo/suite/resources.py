@@ -10,9 +10,9 @@ from rightsize.demo.suite.model import SuiteResource
 from rightsize.demo.suite.shapes import AUDITED
 
 
-def resources_of(scope: str, name: str, families: frozenset[str]) -> Iterator[SuiteResource]:
+def resources_of(scope: str, name: str, families: frozenset[str], of_teams: bool) -> Iterator[SuiteResource]:
     """Yield the resources of a subscription of some families; those of one type refer to the first of another."""
-    rows = [row for row in resource_rows() if row.families & families]
+    rows = [row for row in resource_rows("team_resources" if of_teams else "resources") if row.families & families]
     first = {row.resource_type: _resource_id(scope, row.group, row.resource_type, name, 0) for row in rows}
     for row in rows:
         for number in range(max(1, row.count)):

@@ -20,6 +20,7 @@ from rightsize.ingest.entities.pim import PIM_SHAPES
 from rightsize.ingest.entities.policies import POLICY_SHAPES
 from rightsize.ingest.entities.providers import PROVIDER_SHAPES
 from rightsize.ingest.entities.reduced import REDUCED_SHAPES
+from rightsize.ingest.entities.refusals import RefusalShape
 from rightsize.ingest.entities.resource_policies import RESOURCE_POLICY_SHAPES
 from rightsize.ingest.entities.resources import RESOURCE_SHAPES
 from rightsize.ingest.entities.risk import RISK_SHAPES
@@ -53,6 +54,7 @@ _LISTINGS: tuple[Shape, ...] = (
     *ALERT_SHAPES,
     *JUDGEMENT_SHAPES,
     *DOWNLOAD_SHAPES,
+    RefusalShape(),
 )
 _KINDS = frozenset({*(shape.source for shape in _LISTINGS), *SOURCES.values()})
 

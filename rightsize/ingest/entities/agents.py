@@ -18,10 +18,10 @@ from typing import Any
 
 import duckdb
 
+from rightsize.ingest.entities.credentials import credentials_of, has_trust
 from rightsize.ingest.entities.definitions import text_of
 from rightsize.ingest.entities.look import Look, fold_keys, look_at
-from rightsize.ingest.entities.shape import Beside, ObjectShape, Row, Unusable, insert_rows, reject_rows
-from rightsize.ingest.entities.trust import has_trust
+from rightsize.ingest.entities.shape import Beside, ObjectShape, Row, Unusable, beside, insert_rows, reject_rows
 from rightsize.ingest.shapes import Context
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
@@ -47,14 +47,31 @@ _NO_BLUEPRINT = (
 def is_blueprint(look: Look, context: str) -> bool:
     """Return whether a record is a blueprint, by its type or by the `@odata.context` of its page."""
     entity_set = fold(context.partition("#")[2])
-    if _BLUEPRINTS.fullmatch(entity_set):
+    if lists_blueprints(context):
         return bool(look.text("id"))
     typed = look.text("@odata.type").rpartition(".")[2] == _BLUEPRINT
     return typed and bool(look.text("id")) and (not entity_set or entity_set.startswith("applications"))
 
 
+def context_of(look: Look, context: Context) -> str:
+    """Return the `@odata.context` of a page, else that of the record."""
+    own = look.outer.get("@odata.context")
+    return context.odata_context or (own if isinstance(own, str) else "")
+
+
+def lists_blueprints(context: str) -> bool:
+    """Return whether a page has blueprints alone, by the cast in its `@odata.context`."""
+    return bool(_BLUEPRINTS.fullmatch(fold(context.partition("#")[2])))
+
+
 def _read_blueprint(record: Mapping[str, Any]) -> Iterator[Row | Beside | Unusable]:
     look = look_at(record)
+    yield from blueprint_rows(look)
+    yield from beside("federated_credentials", credentials_of(look))
+
+
+def blueprint_rows(look: Look) -> Iterator[Row | Beside | Unusable]:
+    """Yield the row of a blueprint, and beside it its owners, its sponsors, and the permissions that agents inherit."""
     object_id, app_id = look.text("id"), look.text("appid")
     if not _GUID.fullmatch(object_id) or not _GUID.fullmatch(app_id):
         raise InputError("its `id` or `appId` is not a GUID")
@@ -139,13 +156,11 @@ class _BlueprintShape(ObjectShape):
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
         """Return whether a record has this shape; `{}` stands for an empty page."""
         if not record:
-            return bool(_BLUEPRINTS.fullmatch(fold(context.odata_context.partition("#")[2])))
+            return lists_blueprints(context.odata_context)
         look = look_at(record)
-        own = look.outer.get("@odata.context")
-        # A listing of credentials is one of them, whoever has them.
-        return self.recogniser(look) and is_blueprint(
-            look, context.odata_context or (own if isinstance(own, str) else "")
-        )
+        said = context_of(look, context)
+        # A listing of the credentials of all applications is one of credentials; it may have a blueprint among others.
+        return is_blueprint(look, said) and (lists_blueprints(said) or not has_trust(look))
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +237,7 @@ def _blueprint_of(context: str, place: str) -> tuple[str, bool]:
 
 
 AGENT_SHAPES = (
-    _BlueprintShape("agent_blueprints", "agent_blueprints", lambda look: not has_trust(look), "agent_blueprints",
+    _BlueprintShape("agent_blueprints", "agent_blueprints", lambda look: bool(look.text("id")), "agent_blueprints",
                     _read_blueprint),
     _InheritableShape(),
 )  # fmt: skip

@@ -16,12 +16,12 @@ from typing import Any
 import duckdb
 
 from rightsize.ingest.entities.agents import RELATIONS, is_blueprint
+from rightsize.ingest.entities.credentials import has_trust
 from rightsize.ingest.entities.directory_pages import UNIT_MEMBERS, UNNAMED, DirectoryPage, classify_page
 from rightsize.ingest.entities.fields import GUID, field, read_fields
 from rightsize.ingest.entities.look import Look, look_at
 from rightsize.ingest.entities.owners import has_owners
 from rightsize.ingest.entities.permissions import published_permissions
-from rightsize.ingest.entities.trust import has_trust
 from rightsize.ingest.records import MAX_RAW_CHARACTERS
 from rightsize.ingest.shapes import Context
 from rightsize.rbac.text import fold

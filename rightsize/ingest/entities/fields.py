@@ -6,7 +6,7 @@ several spellings, so the spellings in a relation are looked up first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,7 +83,7 @@ def read_fields(con: duckdb.DuckDBPyConnection, relation: str, fields: Sequence[
     """
     paths: list[str] = []
     columns: list[str] = []
-    keys: dict[str, list[str]] = {}
+    keys: dict[str, Mapping[str, Sequence[str]]] = {}
     for wanted in fields:
         first = len(paths) + 1
         paths.extend(_spelt(con, relation, wanted.paths, keys))
@@ -136,11 +136,14 @@ def utc_time(text: str) -> str:
 
 
 def _spelt(
-    con: duckdb.DuckDBPyConnection, relation: str, paths: Sequence[str], keys: dict[str, list[str]]
+    con: duckdb.DuckDBPyConnection,
+    relation: str,
+    paths: Sequence[str],
+    keys: dict[str, Mapping[str, Sequence[str]]],
 ) -> list[str]:
     """Return the JSON paths at which the records have one of `paths`, the declared spelling first.
 
-    `keys` caches the keys at each place.
+    `keys` caches the spellings of the keys at each place, by the folded key: a record may have a million.
     """
     found: list[str] = []
     for path in paths:
@@ -152,8 +155,7 @@ def _spelt(
             places = [
                 f'{place}."{key}"'
                 for place in places
-                for key in sorted(keys[place], key=lambda key: (key != step, key))
-                if key.translate(_FOLDING) == step.translate(_FOLDING)
+                for key in sorted(keys[place].get(step.translate(_FOLDING), ()), key=lambda key: (key != step, key))
             ]
         found.extend(places)
     return found
@@ -162,12 +164,17 @@ def _spelt(
 _FOLDING = str.maketrans(UPPER, LOWER)
 
 
-def _keys(con: duckdb.DuckDBPyConnection, relation: str, place: str) -> list[str]:
+def _keys(con: duckdb.DuckDBPyConnection, relation: str, place: str) -> Mapping[str, Sequence[str]]:
+    """Return the spellings of the keys at a place, by the folded key."""
     rows = con.execute(
         f"SELECT DISTINCT unnest(keys) FROM (SELECT DISTINCT json_keys(record, $place) AS keys FROM {relation})",
         {"place": place},
     ).fetchall()
-    return [key for (key,) in rows if key is not None]
+    found: dict[str, list[str]] = {}
+    for (key,) in rows:
+        if key is not None:
+            found.setdefault(key.translate(_FOLDING), []).append(key)
+    return found
 
 
 def _coalesce(values: Sequence[str]) -> str:

@@ -56,8 +56,18 @@ _FIELDS = (
 )
 
 
+def _policies() -> str:
+    """Return SQL for the object ids that the access policies of a vault name, sorted, with a space between."""
+    paths = ("$.properties.accessPolicies[*].objectId", "$.accessPolicies[*].objectId")
+    ids = " || ".join(f"json_extract_string(record, '{path}')" for path in paths)
+    named = f"list_filter(list_transform({ids}, lambda one: {folded('one')}), lambda one: one <> '')"
+    return f"""CASE WHEN {folded("resource_type")} = 'microsoft.keyvault/vaults'
+        THEN nullif(array_to_string(list_sort(list_distinct({named})), ' '), '') END"""
+
+
 def _insert(relation: str) -> str:
     pairs = ", ".join(f"'{wanted.name}', {quoted(wanted.name)}::VARCHAR" for wanted in _SETTINGS)
+    pairs += f", 'accessPolicies', {_policies()}"
     found = " OR ".join(f"{quoted(wanted.name)} IS NOT NULL" for wanted in _SETTINGS)
     properties = "json_extract(record, '$.properties')"
     has_properties = f"json_type({properties}) = 'OBJECT' AND len(json_keys({properties})) > 0"

@@ -63,6 +63,14 @@ class Beside:
 Reader = Callable[[Mapping[str, Any]], Iterator[Row | Beside | Unusable]]
 
 
+def beside(table: str, rows: Iterator[Row | Beside | Unusable]) -> Iterator[Beside | Unusable]:
+    """Yield rows of another table than that of the shape; a record that raises InputError is unusable for it."""
+    try:
+        yield from (row if isinstance(row, Beside | Unusable) else Beside(table, row) for row in rows)
+    except InputError as error:
+        yield Unusable(error.message)
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectShape:
     """A shape for few records: `reader` yields the rows of one record, for the staging table of `table`.

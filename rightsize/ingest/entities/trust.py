@@ -16,70 +16,41 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rightsize.ingest.entities.definitions import text_of
+from rightsize.ingest.entities.agents import blueprint_rows, context_of, is_blueprint, lists_blueprints
+from rightsize.ingest.entities.credentials import credentials_of, has_trust, read_credential
 from rightsize.ingest.entities.fields import field
-from rightsize.ingest.entities.look import Look, fold_keys, look_at
-from rightsize.ingest.entities.shape import ColumnShape, ObjectShape, Reader, Recogniser, Row, Unusable
-from rightsize.model.errors import InputError
-from rightsize.rbac.text import fold
+from rightsize.ingest.entities.look import Look, look_at
+from rightsize.ingest.entities.shape import Beside, ColumnShape, ObjectShape, Row, Unusable, beside
+from rightsize.ingest.shapes import Context
 
 _BELOW = "/federatedidentitycredentials/"
 _IDENTITY = "/providers/microsoft.managedidentity/userassignedidentities/"
-
-
-def has_trust(look: Look) -> bool:
-    """Return whether a record lists the federated credentials of an application."""
-    return isinstance(look.outer.get("federatedidentitycredentials"), list) and bool(look.text("id"))
 
 
 def _is_of_identity(look: Look) -> bool:
     return _IDENTITY in look.text("id") and _BELOW in look.text("id") and look.has("issuer")
 
 
-def _read_trust(record: Mapping[str, Any]) -> Iterator[Row | Unusable]:
+def _read_trust(record: Mapping[str, Any]) -> Iterator[Row | Beside | Unusable]:
     look = look_at(record)
-    audience = look.outer.get("signinaudience")
-    of_app = {
-        "object_id": look.text("id"),
-        "app_id": look.text("appid") or None,
-        "sign_in_audience": audience if isinstance(audience, str) else None,
-    }
-    for one in look.outer["federatedidentitycredentials"]:
-        fields = fold_keys(one) if isinstance(one, Mapping) else {}
-        try:
-            yield of_app | _credential(fields)
-        except InputError as error:
-            yield Unusable(error.message, one)
+    yield from credentials_of(look)
+    if is_blueprint(look, ""):
+        yield from beside("agent_blueprints", blueprint_rows(look))
+
+
+class _TrustShape(ObjectShape):
+    """Applications with their federated credentials; a page of blueprints alone is one of blueprints."""
+
+    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
+        """Return whether a record has this shape."""
+        look = look_at(record)
+        return self.recogniser(look) and not lists_blueprints(context_of(look, context))
 
 
 def _read_of_identity(record: Mapping[str, Any]) -> Iterator[Row]:
     look = look_at(record)
     scope, _, _ = look.text("id").rpartition(_BELOW)
-    yield {"object_id": scope} | _credential({**look.outer, **look.inner})
-
-
-def _credential(fields: Mapping[str, Any]) -> dict[str, Any]:
-    expression = fields.get("claimsmatchingexpression")
-    flexible = fold_keys(expression) if isinstance(expression, Mapping) else {}
-    said = text_of(flexible, "value").strip()
-    name, issuer = text_of(fields, "name") or text_of(fields, "id"), text_of(fields, "issuer").strip()
-    subject = text_of(fields, "subject").strip() or said
-    # An interface that is older than expressions gives a flexible credential without its subject.
-    hidden = not subject and "subject" in fields
-    if not name or not issuer or not (subject or hidden):
-        raise InputError("one of its federated credentials lacks a name, issuer or subject")
-    audiences, version = fields.get("audiences"), flexible.get("languageversion")
-    return {
-        "name": fold(name),
-        "issuer": issuer,
-        "subject": subject or None,
-        "is_expression": subject == said,
-        "credential_id": fold(text_of(fields, "id")) or None,
-        "spelling": name,
-        "audiences": [one for one in audiences if isinstance(one, str)] if isinstance(audiences, list) else None,
-        "description": text_of(fields, "description") or None,
-        "language_version": version if type(version) is int else None,
-    }
+    yield {"object_id": scope} | read_credential({**look.outer, **look.inner})
 
 
 _UNIT = (
@@ -119,13 +90,21 @@ def _is_observed(look: Look) -> bool:
     return told and not look.type and not {"name", "properties", "category", "operationname"} & keys
 
 
-def _shape(name: str, recogniser: Recogniser, reader: Reader) -> ObjectShape:
-    return ObjectShape(name, name, recogniser, "federated_credentials", reader)
-
-
 TRUST_SHAPES = (
-    _shape("application_federated_credentials", has_trust, _read_trust),
-    _shape("identity_federated_credentials", _is_of_identity, _read_of_identity),
+    _TrustShape(
+        "application_federated_credentials",
+        "application_federated_credentials",
+        has_trust,
+        "federated_credentials",
+        _read_trust,
+    ),
+    ObjectShape(
+        "identity_federated_credentials",
+        "identity_federated_credentials",
+        _is_of_identity,
+        "federated_credentials",
+        _read_of_identity,
+    ),
     ColumnShape("administrative_units", "administrative_units", _is_unit, _UNIT, _INSERT_UNITS),
     ColumnShape("observed_subjects", "observed_subjects", _is_observed, _OBSERVED, _INSERT_OBSERVED),
 )

@@ -13,6 +13,7 @@ from rightsize.model.tables.directory import DIRECTORY_TABLES
 from rightsize.model.tables.directory_roles import DIRECTORY_ROLE_TABLES
 from rightsize.model.tables.existence import EXISTENCE_TABLES
 from rightsize.model.tables.graph import GRAPH_TABLES, GRAPH_VIEWS
+from rightsize.model.tables.jobs import JOB_TABLES
 from rightsize.model.tables.judgements import JUDGEMENT_TABLES
 from rightsize.model.tables.layers import LAYER_TABLES
 from rightsize.model.tables.observability import OBSERVABILITY_TABLES
@@ -39,6 +40,7 @@ TABLES: tuple[Table, ...] = (
     *GRAPH_VIEWS,
     *BOOKKEEPING_TABLES,
     *ANSWER_TABLES,
+    *JOB_TABLES,
     *OBSERVABILITY_TABLES,
     *ACTIVATION_TABLES,
     *LAYER_TABLES,

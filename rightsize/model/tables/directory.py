@@ -195,26 +195,31 @@ DIRECTORY_TABLES = (
     ),
     Table(
         "listings",
-        "one row per listing of the directory, with whether it is complete",
+        "one row per listing, with whether it is complete; also for a subscription or group that has none",
         (
             key(
                 "listing",
                 TEXT,
                 "users, groups, servicePrincipals, deletedItems, members, transitiveMembers, unitMembers, "
-                "inheritablePermissions, resources",
+                "inheritablePermissions, owners, sponsors, resources, role_assignments, role_eligibility_instances, "
+                "role_definitions, deny_assignments",
             ),
             key(
                 "of",
                 TEXT,
-                "the group or unit id for members; the blueprint for inheritablePermissions; the subscription and the "
-                "type of resource, with a space between, for resources; else empty",
+                "the scope for assignments; the group or unit id for members; the role for role_definitions; the "
+                "blueprint for inheritablePermissions; for owners and sponsors the set of objects that they belong to, "
+                "folded, as serviceprincipals/microsoft.graph.agentidentity; the subscription and the type of "
+                "resource, with a space between, for resources; else empty",
             ),
             Column(
                 "complete",
                 BOOL,
-                "a page without a next link was loaded, or an empty listing, and no record of it was rejected",
+                "nothing speaks against it: no refusal, no manifest, no rejected record, no next page that is missing",
             ),
             Column("rejected", INT, "largest number of records that were rejected on one of its pages"),
+            Column("why", TEXT, "why it is not complete; null where it is, or where nobody says it"),
+            Column("command", TEXT, "the command that gets it, where it is not complete", computed=True),
         ),
     ),
     Table(

@@ -11,13 +11,17 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.reasons import sentence
+from rightsize.analyze.lacks import Lack, sentence_of
+from rightsize.analyze.listings import Listings
+from rightsize.analyze.reasons import OutOfCoverage, sentence
 from rightsize.analyze.scoping import ScopeTree
 from rightsize.model.plan import PlannedAssignment, Proof, Proposal
 from rightsize.model.progress import through
 from rightsize.model.proposal_kinds import MAKE_ELIGIBLE
 from rightsize.propose.assembly.absence import AbsenceProofs
 from rightsize.propose.assembly.evidence import declared_windows, not_touched, proposal_evidence, role_evidence
+from rightsize.propose.assembly.growth import what_may_grow
+from rightsize.propose.assembly.job_reasons import JobReasons
 from rightsize.propose.assembly.role_uses import RoleUses, role_id_of
 from rightsize.propose.assembly.stays_by_design import Adviser, describe_enough
 from rightsize.propose.core.expiry import describe_end
@@ -37,7 +41,7 @@ from rightsize.propose.risk.breakage import BreakBounds
 from rightsize.propose.risk.estimate import Estimate
 from rightsize.propose.selection.exposure import absent_types, planned_exposure, today_exposure, used_weight
 from rightsize.propose.selection.role_naming import NewRoles
-from rightsize.propose.selection.wildcards import what_may_grow
+from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import Folded
 
 _NAMESPACE = uuid.UUID("0b7e7c0e-93a4-5c0c-8a3b-3d1c8b8f6a52")
@@ -68,6 +72,7 @@ class Statements:
         adviser: What would be enough in the place of assignments that stay by design.
         duplicates: For each assignment that other assignments contain, those other assignments.
         role_names: The names of today's roles by id.
+        listings: The listings of assignments; one that is not complete may have a twin of what a proposal removes.
     """
 
     declared: Mapping[Folded, tuple[str, ...]]
@@ -75,6 +80,7 @@ class Statements:
     adviser: Adviser
     duplicates: Mapping[Key, Sequence[Key]]
     role_names: Mapping[Folded, str]
+    listings: Listings
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +163,9 @@ def _proposal(
     used = used_weight(subject, asked.evidence.uses.get(subject.key, {}), asked.weights)
     evidence = _evidence(draft, granted, left_of(whole, granted, book), asked, apart)
     evidence |= _latent(draft, granted, asked, is_first=is_first)
+    twins = _possible_twins(draft, asked.statements.listings)
+    if twins:
+        evidence["not_listed"] = [one.text for one in twins]
     risked = estimate if is_first else None
     if risked is not None:
         evidence["break_probability"] = risked.as_json()
@@ -179,7 +188,9 @@ def _proposal(
                 for placement in draft.placements
             )
         ),
-        reason="; ".join((draft.reason, *describe_enough(evidence), *describe_delegation(evidence))),
+        reason="; ".join(
+            (draft.reason, *describe_enough(evidence), *describe_delegation(evidence), *_describe_twins(twins))
+        ),
         evidence=evidence,
         proof=replace(
             proof, tomorrow=what_may_grow(((role_id_of(one, new), one.choice) for one in draft.placements), book)
@@ -190,6 +201,17 @@ def _proposal(
         risk_before=before.risky if is_first else 0.0,
         risk_after=after.risky,
     )
+
+
+def _possible_twins(draft: Draft, listings: Listings) -> list[Lack]:
+    """Return the listings that are not complete and may have a twin or duplicate of what a draft removes."""
+    scope = draft.subject.scope
+    return listings.below(parse_scope(scope)) if draft.kind.removes and scope.startswith("/") else []
+
+
+def _describe_twins(twins: Sequence[Lack]) -> list[str]:
+    said = "a twin or duplicate of it may stand in a listing that is not complete"
+    return [f"{said}: {sentence_of(twins, 1)}"] if twins else []
 
 
 def _evidence(
@@ -224,13 +246,12 @@ def _parts_evidence(draft: Draft, spelling: Mapping[Folded, str]) -> dict[str, A
     """Return the scopes below where today's role stays, each with the reason, and the cost; nothing where none does."""
     if draft.needs is None or not draft.needs.stays_at or draft.kind.keeps:
         return {}
-    return {
-        "stays_at": [
-            {"scope": spelling.get(place, place), "why": why, "meaning": sentence(why)}
-            for place, why in sorted(draft.needs.stays_at.items())
-        ],
-        "cost": LATER_COST,
-    }
+    stays_at = [
+        {"scope": spelling.get(place, place), "why": why, "meaning": sentence(why)}
+        for place, why in sorted(draft.needs.stays_at.items())
+    ]
+    is_by_logs = any(why != OutOfCoverage.QUARANTINED for why in draft.needs.stays_at.values())
+    return {"stays_at": stays_at} | ({"cost": LATER_COST} if is_by_logs else {})
 
 
 def _latent(draft: Draft, granted: int, asked: ProposalInput, *, is_first: bool) -> dict[str, Any]:
@@ -275,7 +296,12 @@ def declared_by_anchor(
 
 
 def role_evidences(
-    new: NewRoles, uses: Mapping[Folded, RoleUses], book: RoleBook, choice: Unobservable, layers: LayerParts
+    new: NewRoles,
+    uses: Mapping[Folded, RoleUses],
+    book: RoleBook,
+    choice: Unobservable,
+    layers: LayerParts,
+    reasons: JobReasons,
 ) -> dict[Folded, Mapping[str, Any]]:
     """Return the evidence of each new role, by its id.
 
@@ -285,14 +311,15 @@ def role_evidences(
         book: The roles of today.
         choice: The option that decides which unlogged operations stay.
         layers: The layers of defence, if needs are split by them.
+        reasons: The reasons for strings that no replaced assignment used.
     """
     return {
         id_: role_evidence(
             role,
-            uses[id_].drafts,
-            uses[id_].seen,
+            uses[id_],
             book,
             reduce(or_, (_untouched(draft, book, choice) for draft in uses[id_].drafts), 0),
+            reasons,
         )
         | ({"layers": list(layers.layers_of(book.index.granted_by(role.permissions)))} if layers.pairs else {})
         for id_, role in sorted(new.definitions.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -16,45 +16,20 @@ from rightsize.analyze.text import folded
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Proposal
 from rightsize.model.plan_evidence import BEFORE, WINDOW
+from rightsize.propose.assembly.growth import describe_opening
+from rightsize.propose.assembly.job_reasons import JobReasons
+from rightsize.propose.assembly.role_uses import RoleUses, Seen
 from rightsize.propose.core.bitsets import FoldedKey, OperationIndex, bits_of
 from rightsize.propose.core.options import Unobservable
 from rightsize.propose.core.read_patterns import PatternPart, is_read
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.drafts import Draft
-from rightsize.propose.needs.needs import ONE_READING, USED, USED_BEFORE, WHY, WILDCARD
+from rightsize.propose.needs.needs import ONE_READING, USED, USED_BEFORE, WHY
 from rightsize.propose.needs.status_reads import type_of
 from rightsize.propose.needs.undecided import cause_of
-from rightsize.propose.needs.use_rows import KEY, Used, UseRows
-from rightsize.propose.selection.wildcard_compaction import describe_opening
+from rightsize.propose.needs.use_rows import KEY, UseRows
 from rightsize.rbac.permissions import Reading
-from rightsize.rbac.text import fold
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The use of operations under the assignments that a role replaces in part.
-
-    Attributes:
-        used: The use in the window.
-        earlier: The use before the window that still counts.
-    """
-
-    used: Used = field(default_factory=dict)
-    earlier: Used = field(default_factory=dict)
-
-    def of(self, key: FoldedKey) -> dict[str, Any] | None:
-        """Return the evidence for the use of a (plane, folded action); None for an action without use."""
-        if key in self.used:
-            return {"why": USED, **self.used[key]}
-        if key in self.earlier:
-            found = self.earlier[key]
-            return {"why": USED_BEFORE, "meaning": [last_used(found["days_ago"])], **found}
-        return None
-
-
-def last_used(days_ago: int) -> str:
-    """Return the sentence that says how many days ago a use before the window took place."""
-    return f"last used {days_ago} days ago, before the window"
+from rightsize.rbac.text import Folded, fold
 
 
 def proposal_evidence(
@@ -183,17 +158,18 @@ def _strings_of(role: RoleDefinition) -> list[_RoleString]:
 
 
 def role_evidence(
-    role: RoleDefinition, drafts: Sequence[Draft], seen: Seen, book: RoleBook, untouched: int
+    role: RoleDefinition, uses: RoleUses, book: RoleBook, untouched: int, reasons: JobReasons
 ) -> dict[str, Any]:
-    """Return the evidence of a new role: the reasons for each string, and the assignments that it replaces in part.
+    """Return the evidence of a new role: its job and holders, the reason for each string, and what it replaces in part.
 
     Args:
         role: The role.
-        drafts: The drafts that assign it.
-        seen: The use under those assignments, by `(plane, folded operation)`.
+        uses: What it is assigned for.
         book: The roles of today.
         untouched: The operations that `--unobservable touched` removes from the holders of the role.
+        reasons: The reasons for strings that none of those assignments used.
     """
+    drafts, seen = uses.drafts, uses.seen
     kept = {
         (part.plane, text)
         for draft in drafts
@@ -204,14 +180,20 @@ def role_evidence(
     needed = {mask for draft in drafts if draft.needs for mask in draft.needs.why.values()}
     resting = _resting_on(kept, reduce(or_, needed, 0), role, book)
     unseen = _reasons_by_bit(role, drafts, kept, resting, book)
+    holders = sorted({one.principal_id for one in uses.placements})
     actions = [
-        _pattern_json(one, resting.get(one.key), seen, unseen, book)
+        _pattern_json(one, resting.get(one.key, 0), seen, unseen, book)
         if "*" in one.text
         else _string_json(one.key, one.text, seen, unseen, book.index)
         for one in _strings_of(role)
     ]
+    _explain(actions, role, uses.job, holders, book.index, reasons)
     return {
         "role": role.role_definition_id,
+        "job": uses.job or None,
+        "is_add_on": uses.is_add_on,
+        "holders": holders,
+        **({"saves": uses.saves.as_json()} if uses.saves else {}),
         "replaces_in_part": [
             {
                 "role_assignment_id": draft.subject.role_assignment_id,
@@ -224,6 +206,24 @@ def role_evidence(
         "actions": actions,
         **({"removed_unlogged": _removed_unlogged(untouched, book.index)} if untouched else {}),
     }
+
+
+def _explain(
+    actions: Sequence[dict[str, Any]],
+    role: RoleDefinition,
+    job: str,
+    holders: Sequence[Folded],
+    index: OperationIndex,
+    reasons: JobReasons,
+) -> None:
+    """Give each string without a reason the one that follows from the work of others."""
+    bits = {bit: one for one in actions if (bit := index.bit(one["plane"], fold(one["action"]))) is not None}
+    unexplained = index.mask_of_bits(bit for bit, one in bits.items() if not one["why"])
+    changes = index.mask_of_bits(bits) & ~index.reads
+    for bit, found in reasons.of_role(
+        Folded(fold(role.role_definition_id)), job, holders, unexplained, changes
+    ).items():
+        bits[bit].update(found)
 
 
 def _removed_unlogged(untouched: int, index: OperationIndex) -> dict[str, Any]:
@@ -292,13 +292,11 @@ def _string_json(
 
 
 def _pattern_json(
-    one: _RoleString, resting: int | None, seen: Seen, unseen: Mapping[int, set[str]], book: RoleBook
+    one: _RoleString, resting: int, seen: Seen, unseen: Mapping[int, set[str]], book: RoleBook
 ) -> dict[str, Any]:
     """Return the evidence of a pattern: the operations that it matches today, and those that it leaves open.
 
-    A pattern that is kept as it was granted has a reason of its own. A pattern that replaces explicit operations has
-    the reasons of these operations. `resting` is the needed operations that a kept pattern grants by one reading
-    only, and None for all other patterns.
+    `resting` is the needed operations that the pattern grants by one reading only.
     """
     plane, text = one.key[0], one.text
     # `mask` has only matches that hold by both readings; `resting` lists the others that are needed.
@@ -307,11 +305,8 @@ def _pattern_json(
     opens = {"operations": mask.bit_count(), "opens": opening.language, "for_example": opening.example}
     stands_for = [
         _string_json(book.index.keys[bit], book.index.names[bit][1], seen, unseen, book.index)
-        for bit in bits_of(mask if resting is None else resting)
+        for bit in bits_of(resting)
     ]
-    if resting is None:
-        why = {"action": text, "plane": plane, "why": WILDCARD, "meaning": [WHY[WILDCARD]]}
-        return why | opens | {"stands_for": stands_for}
     own = _string_json(one.key, text, seen, unseen, book.index) | opens
     if not resting:
         return own

@@ -2,11 +2,11 @@
 
 1. Read the tenant (`needs.reading`) and estimate what may break (`risk.breakage`). Both need the single uses.
 2. Decide for each assignment alone (`needs.first_drafts`), and keep what is too risky to change.
-3. Settle the drafts as one plan, with roles and places (`selection.settle`), split by layer of defence if asked to.
-4. Write patterns into the new roles if asked to (`selection.wildcards`).
-5. Identify, evidence and name the new roles (`selection.role_naming`, `assembly.role_uses`, `assembly.role_texts`).
-6. Prove every proposal and replay every call (`assembly.plan_proof`).
-7. Write the proposals (`assembly.assemble`), and sum up the plan.
+3. Find the jobs of the tenant (`jobs`), and settle the drafts as one plan, with roles and places (`selection.settle`),
+   split by layer of defence if asked to.
+4. Identify, evidence and name the new roles (`selection.role_naming`, `assembly.role_uses`, `assembly.role_texts`).
+5. Prove every proposal and replay every call (`assembly.plan_proof`).
+6. Write the proposals (`assembly.assemble`), and sum up the plan.
 
 Each step takes an input of its own. The functions `_..._input` make these inputs, and only they see the whole reading.
 """
@@ -14,17 +14,19 @@ Each step takes an input of its own. The functions `_..._input` make these input
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.listings import Listings, parents_of
 from rightsize.analyze.naming import principal_names
 from rightsize.analyze.text import place_of
 from rightsize.analyze.totals import count_verdicts
 from rightsize.analyze.verdicts import Analysis
+from rightsize.model.errors import InternalError
 from rightsize.model.freed_memory import give_back
 from rightsize.model.plan import Advice, Plan, PlannedRole, Proposal
 from rightsize.model.progress import step
@@ -38,6 +40,7 @@ from rightsize.propose.assembly.assemble import (
     write_proposals,
 )
 from rightsize.propose.assembly.evidence import uses_of, would_tell
+from rightsize.propose.assembly.job_reasons import JobReasons
 from rightsize.propose.assembly.plan_proof import ProofInput, ReplayInput, check_roles, prove_drafts, replay_drafts
 from rightsize.propose.assembly.read_costs import price_reads
 from rightsize.propose.assembly.role_summary import summarise_roles
@@ -45,13 +48,19 @@ from rightsize.propose.assembly.role_texts import TextInput, give_texts
 from rightsize.propose.assembly.role_uses import read_role_uses
 from rightsize.propose.assembly.stays_by_design import Adviser
 from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
+from rightsize.propose.core.bitsets import union
 from rightsize.propose.core.fingerprint import take_readings
 from rightsize.propose.core.options import PlanOptions, Unobservable
+from rightsize.propose.core.role_catalog import RoleContent
+from rightsize.propose.jobs.jobs import Jobs, find_jobs
+from rightsize.propose.jobs.work import read_work
+from rightsize.propose.needs.check_reader import linked_checks
 from rightsize.propose.needs.demands import DemandInput
 from rightsize.propose.needs.drafts import Key
 from rightsize.propose.needs.first_drafts import DecisionInput, StayingInput, decide
-from rightsize.propose.needs.groups import Singled
+from rightsize.propose.needs.groups import Singled, joined, only_among
 from rightsize.propose.needs.needs import NeedReader
+from rightsize.propose.needs.owners import read_owner_facts
 from rightsize.propose.needs.parts import Part, PartsInput, worthwhile_parts
 from rightsize.propose.needs.privileged import Privilege
 from rightsize.propose.needs.reading import (
@@ -63,6 +72,7 @@ from rightsize.propose.needs.reading import (
 )
 from rightsize.propose.needs.unobserved_work import UnobservedWork
 from rightsize.propose.proof.replay import distinct_uses
+from rightsize.propose.proof.role_gate import refused_roles
 from rightsize.propose.risk.breakage import BreakBounds, BreakInput, break_bounds, keep_risky
 from rightsize.propose.risk.incidence import HORIZON_DAYS
 from rightsize.propose.selection.assign import (
@@ -78,7 +88,8 @@ from rightsize.propose.selection.role_places import PlaceNames
 from rightsize.propose.selection.secret_places import SecretPlaces
 from rightsize.propose.selection.settle import SettleInput, settle
 from rightsize.propose.selection.unobserved import UnobservedInput, read_active_holders
-from rightsize.propose.selection.wildcards import with_wildcards
+from rightsize.propose.selection.worth import read_prices
+from rightsize.rbac.text import Folded, fold
 
 
 def make_plan(
@@ -118,12 +129,18 @@ class PlanBasis:
         settings: The options, and what they set apart.
         bounds: The estimates of what may break.
         calls: The calls to replay, as `replay.distinct_uses` returns them.
+        jobs: The jobs of the tenant.
+        staying: What decides which operations stay with whom.
+        refused: The contents of new roles that may not be written, each with what speaks against it.
     """
 
     reading: TenantReading
     settings: PlanSettings
     bounds: BreakBounds
     calls: pl.DataFrame
+    jobs: Jobs
+    staying: StayingInput
+    refused: Mapping[RoleContent, str] = field(default_factory=dict)
 
 
 def read_basis(
@@ -141,29 +158,39 @@ def _basis_of(reading: TenantReading, settings: PlanSettings) -> PlanBasis:
     bounds = bounds_of(reading, settings)
     window = reading.analysis.window
     calls = distinct_uses(reading.inputs, window.remembered, since=window.first_day)
-    return PlanBasis(without_single_uses(reading), settings, bounds, calls)
+    jobs = find_jobs(read_work(reading.use.placed, reading.inputs, reading.risky, reading.today.book.index))
+    lean = without_single_uses(reading)
+    return PlanBasis(lean, settings, bounds, calls, jobs, _staying_input(lean, settings))
 
 
 def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
-    """Return the plan of a basis, as `make_plan` does."""
+    """Return the plan of a basis, as `make_plan` does.
+
+    Roles are chosen again without those that may not be written.
+    """
     give_back()
     reading, settings = basis.reading, basis.settings
     today, use, tenant, options = reading.today, reading.use, reading.analysis.tenant, settings.options
-    demands = _demand_input(reading, settings, settings.privilege)
+    demands = _demand_input(basis, settings.privilege)
     # The costs come first and the drafts go early: together with the proposals they would be the peak of memory.
-    reads = price_reads(_staying_input(reading, settings), today.orphans, tenant.may_reach)
+    reads = price_reads(basis.staying, today.orphans, tenant.may_reach)
     granted, separation = _settled(basis, settings.privilege), {}
     if options.separate_layers:
         demands, granted, found = separate(granted, demands, tenant, lambda privilege: _settled(basis, privilege))
         separation = report_separation(found, demands, tenant, today.spelling)
-    drafts = with_wildcards(granted.drafts, today.book) if options.wildcards else granted.drafts
+    drafts = granted.drafts
     give_back()
     step("naming the roles")
     ordered = [drafts[key] for key in sorted(drafts)]
     new = identify_roles(ordered, today.book.roles, today.spelling, settings.limits)
     role_uses = read_role_uses(drafts, new, use.rows, use.earlier_rows, today.book)
-    evidence = role_evidences(new, role_uses, today.book, options.unobservable, demands.privilege.layers)
-    new = give_texts(new, role_uses, evidence, _text_input(reading, options))
+    reasons = _job_reasons(basis)
+    evidence = role_evidences(new, role_uses, today.book, options.unobservable, demands.privilege.layers, reasons)
+    if refused := refused_roles(new.definitions, evidence):
+        if again := sorted(refused.keys() & basis.refused.keys()):
+            raise InternalError(f"a new role was chosen again that may not be written: {refused[again[0]]}")
+        return plan_from_basis(replace(basis, refused={**basis.refused, **refused}), content_hash)
+    new = give_texts(new, role_uses, _text_input(reading, options))
     check_roles(new.definitions, drafts, today.book, settings.limits)
     roles = {id_: role.blocks for id_, role in today.book.roles.items()}
     roles |= {id_: role.permissions for id_, role in new.definitions.items()}
@@ -171,24 +198,23 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     calls = ReplayInput(basis.calls, roles, today.orphans, tenant, reading.inputs, use.requests)
     outcome = replay_drafts(drafts, new, calls)
     proposals = write_proposals(drafts, proofs, new, basis.bounds, _proposal_input(reading, options, demands))
-    optimum, curve = granted.optimum, granted.curve
+    curve = granted.curve
     del calls, demands, drafts, granted, ordered, proofs
     step("summing up the plan")
-    summaries = summarise_roles(new.definitions, role_uses, evidence, proposals, today.book)
+    summaries = summarise_roles(new.definitions, role_uses, evidence, proposals, today.book, basis.jobs)
     return Plan(
         generated_from=_generated_from(reading, options, content_hash),
         proposals=proposals,
         uses=uses_of(proposals, use.rows, use.earlier_rows, today.book.index),
         would_tell=would_tell(proposals),
         roles=tuple(
-            PlannedRole(role, new.slugs[id_], {**evidence[id_], "summary": summaries[id_]})
+            PlannedRole(role, new.slugs[id_], {**evidence[id_], "summary": summaries[id_]}, role_uses[id_].job)
             for id_, role in sorted(new.definitions.items())
         ),
         advice=_advice(reading, options, proposals, separation),
         replay=outcome.as_json(),
         verdicts=count_verdicts(reading.analysis.verdicts),
         names=_names(reading, new),
-        optimum=optimum,
         reads=reads,
         curve=curve,
         separation=separation,
@@ -201,7 +227,7 @@ def _settled(basis: PlanBasis, privilege: Privilege) -> GrantedNeeds:
     reading, settings = basis.reading, basis.settings
     drafts = decide(
         DecisionInput(
-            _staying_input(reading, settings),
+            basis.staying,
             reading.today.orphans,
             _parts(reading, settings.options),
             privilege,
@@ -209,7 +235,7 @@ def _settled(basis: PlanBasis, privilege: Privilege) -> GrantedNeeds:
         )
     )
     drafts = keep_risky(drafts, basis.bounds, settings.options.max_break)
-    return settle(drafts, _settle_input(reading, settings, privilege))
+    return settle(drafts, _settle_input(basis, privilege))
 
 
 def bounds_of(reading: TenantReading, settings: PlanSettings, horizon: int = HORIZON_DAYS) -> BreakBounds:
@@ -222,7 +248,6 @@ def bounds_of(reading: TenantReading, settings: PlanSettings, horizon: int = HOR
         orphans=reading.today.orphans,
         singled=_singled(reading, settings.options),
         book=reading.today.book,
-        lifecycle=settings.options.lifecycle,
     )
     return break_bounds(asked, horizon)
 
@@ -244,49 +269,74 @@ def _parts(reading: TenantReading, options: PlanOptions) -> Mapping[Key, Part]:
 
 def _staying_input(reading: TenantReading, settings: PlanSettings) -> StayingInput:
     reader = NeedReader(reading.today.book, settings.options, reading.checks)
-    return StayingInput(reading.today.subjects, settings.left_alone, reading.evidence, reader)
+    checks = linked_checks(reading.evidence.profiles.values(), reading.today.book.index)
+    return StayingInput(reading.today.subjects, settings.left_alone, reading.evidence, reader, checks)
 
 
 def _singled(reading: TenantReading, options: PlanOptions) -> Singled:
-    """Return the operations that single members of a group get instead of the group: none without the option."""
-    return reading.weights.groups.singled if options.direct_assignments else {}
+    """Return the operations that single members of a group get instead of the group: odd and risky ones, or all."""
+    groups = reading.weights.groups
+    if options.split_groups:
+        return groups.singled
+    return joined(only_among(groups.singled, union(reading.risky.values())), groups.odd)
 
 
-def _demand_input(reading: TenantReading, settings: PlanSettings, privilege: Privilege) -> DemandInput:
-    return DemandInput(reading.today.book, privilege, _singled(reading, settings.options))
+def _demand_input(basis: PlanBasis, privilege: Privilege) -> DemandInput:
+    reading = basis.reading
+    return DemandInput(
+        reading.today.book, privilege, _singled(reading, basis.settings.options), _companions(basis.staying)
+    )
 
 
-def _settle_input(reading: TenantReading, settings: PlanSettings, privilege: Privilege) -> SettleInput:
+def _companions(asked: StayingInput) -> Callable[[int, int], int]:
+    """Return a function that says which of some operations (the second argument) some changes (the first) bring."""
+    return lambda changes, among: asked.reader.companions(changes, among, asked.checks)
+
+
+def _settle_input(basis: PlanBasis, privilege: Privilege) -> SettleInput:
+    reading, settings, jobs = basis.reading, basis.settings, basis.jobs
     today, use, options, untouched = reading.today, reading.use, settings.options, settings.left_alone.untouched
     subjects, book, tree, weights = today.subjects, today.book, reading.analysis.tenant.tree, reading.weights
     profiles = reading.evidence.profiles
     latent = {key: profile.lacking for key, profile in profiles.items() if profile.lacking}
     room = RoleRoom(settings.limits, today.custom_roles, options.most_roles)
+    prices = read_prices(subjects, book, latent, privilege, weights)
+    companions = _companions(basis.staying)
+    ended = {key for key, word in untouched.items() if word in ("activated", "ended")}
     choice = ChoiceInput(
         subjects={subject.key: subject for subject in subjects},
-        demands=_demand_input(reading, settings, privilege),
-        terms=read_terms(TermsInput(subjects, book, latent, privilege, weights, tree, room, options)),
+        demands=_demand_input(basis, privilege),
+        terms=replace(
+            read_terms(TermsInput(subjects, prices, privilege, weights, tree, room, options, jobs), companions),
+            barred=basis.refused,
+        ),
         limits=read_limits(subjects, settings.limits, tree, weights, book),
         unobserved=UnobservedInput(
             read_active_holders(reading.inputs, use.placed, subjects, profiles),
             UnobservedWork(reading.analysis, book.index),
             options.unobservable is Unobservable.KEEP,
         ),
-        ended={key for key, word in untouched.items() if word in ("activated", "ended")},
+        ended=ended,
         secrets=SecretPlaces.of(reading.inputs.resources, book.index, privilege.secrets),
     )
     used = {key: number for key, (_, number) in use.rows.spans.items()}
-    return SettleInput(today.containers, untouched.keys(), used, choice)
+    owners = read_owner_facts(reading.inputs, ended)
+    return SettleInput(today.containers, untouched.keys(), used, owners, choice)
+
+
+def _job_reasons(basis: PlanBasis) -> JobReasons:
+    adopted = frozenset(Folded(fold(one.role_definition_id)) for one in basis.settings.options.previous)
+    return JobReasons(basis.jobs, basis.staying.reader, basis.staying.checks, adopted)
 
 
 def _text_input(reading: TenantReading, options: PlanOptions) -> TextInput:
-    inputs, today = reading.inputs, reading.today
+    today = reading.today
     return TextInput(
-        places=PlaceNames.of(inputs, today.spelling),
-        people=dict(principal_names(inputs).select("principal_id", "name").iter_rows()),
+        places=PlaceNames.of(reading.inputs, today.spelling),
         taken=[role.role_name for role in today.book.roles.values()],
         earlier={one.role_definition_id: one.role_name for one in options.previous},
-        window=reading.analysis.window,
+        risky=reading.risky,
+        book=today.book,
     )
 
 
@@ -299,6 +349,7 @@ def _proposal_input(reading: TenantReading, options: PlanOptions, demands: Deman
         Adviser(today.book.roles, scale.weigh, evidence.uses),
         today.containers,
         {id_: role.role_name for id_, role in today.book.roles.items()},
+        Listings(reading.inputs.listings, parents_of(reading.inputs.scopes)),
     )
     return ProposalInput(
         demands=demands,

@@ -83,7 +83,7 @@ class _Pricer:
         for polls in self._reader.status_reads(ROOT, profile, use, around).values():
             anyway |= polls
         # The cost of a linked check is the same at every place.
-        linked = self._reader.checks.kept(ROOT, profile, self._reader.staying(profile, use) | around)
+        linked = self._reader.checks.kept(ROOT, profile, self._reader.staying(profile, use), around)
         anyway |= linked
         near = 0
         for provider in {provider_of(name) for _, name in names}:

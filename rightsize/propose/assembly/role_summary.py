@@ -1,4 +1,4 @@
-"""Sum up a new role for its reviewer: who gets it, what they did, what stays and what goes, by reason and service.
+"""Sum up a new role for its reviewer: its job, who gets it, what they did, what stays and what goes, and why.
 
 The summary is numbers and ids. `render.role_summary` writes it for each output, so that all of them say the same.
 """
@@ -6,7 +6,7 @@ The summary is numbers and ids. `render.role_summary` writes it for each output,
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -16,9 +16,11 @@ from rightsize.analyze.reasons import Choice, UnobservableReason, sentence
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Proposal
 from rightsize.propose.assembly.assemble import left_of
+from rightsize.propose.assembly.job_tables import name_jobs
 from rightsize.propose.assembly.role_uses import RoleUses
 from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.jobs.jobs import Job, Jobs
 from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.needs import USED, USED_BEFORE
 from rightsize.rbac.text import Folded
@@ -59,6 +61,7 @@ def summarise_roles(
     evidence: Mapping[Folded, Mapping[str, Any]],
     proposals: Sequence[Proposal],
     book: RoleBook,
+    jobs: Jobs,
 ) -> dict[Folded, dict[str, Any]]:
     """Return the summary of each new role, by its id.
 
@@ -68,19 +71,66 @@ def summarise_roles(
         evidence: By id, the evidence of each role.
         proposals: The proposals of the plan.
         book: The roles of today.
+        jobs: The jobs of the tenant.
     """
     assigning: dict[Folded, list[Proposal]] = defaultdict(list)
     for proposal in proposals:
         for id_ in sorted({one.role for one in proposal.assignments} & definitions.keys()):
             assigning[id_].append(proposal)
     services = Services.of(book.index)
+    names = name_jobs(jobs)
     return {
-        id_: _holders(id_, assigning[id_])
+        id_: _job_of(uses[id_], jobs)
+        | {"job_name": names.get(uses[id_].job)}
+        | _holders(id_, assigning[id_])
         | _uses(evidence[id_]["actions"])
         | _removals(assigning[id_])
+        | {"only_here": _only_here(uses[id_].drafts, book)}
         | _by_service(services, role, uses[id_].drafts, book)
         for id_, role in definitions.items()
     }
+
+
+def _job_of(uses: RoleUses, jobs: Jobs) -> dict[str, Any]:
+    """Return the job of a role, whether it is an add-on, and who else does that job without getting the role."""
+    job = next((one for one in jobs.found if one.key == uses.job), None)
+    found: dict[str, Any] = {"job": uses.job or None, "is_add_on": uses.is_add_on, "others": [], "more_others": 0}
+    if job is None:
+        return found
+    given = {one.principal_id for one in uses.placements}
+    through = {one.subject.principal_id for one in uses.drafts}
+    others = sorted(one for one in job.workers if one not in given and not _works_through(one, through, job, jobs))
+    return found | {"others": others[:_MOST_HOLDERS], "more_others": len(others[_MOST_HOLDERS:])}
+
+
+def _works_through(worker: Folded, holders: Set[Folded], job: Job, jobs: Jobs) -> bool:
+    """Return whether a worker did its part of a job through one of some holders, that is, through its group."""
+    done = jobs.work.of_worker.get(worker, 0) & job.changes
+    through = jobs.work.through.get(worker, {})
+    return any(done and not done & ~through.get(holder, 0) for holder in holders)
+
+
+def _only_here(drafts: Sequence[Draft], book: RoleBook) -> list[dict[str, Any]]:
+    """Return what each holder loses that no other holder of the role loses, most first; for one holder nothing."""
+    gone: dict[Folded, int] = defaultdict(int)
+    for draft in drafts:
+        known = book.roles.get(draft.subject.role_definition_id)
+        granted = known.granted if known else 0
+        gone[draft.subject.principal_id] |= granted & ~left_of(draft, granted, book)
+    once = twice = 0
+    for mask in gone.values():
+        twice |= once & mask
+        once |= mask
+    rows: list[dict[str, Any]] = [
+        {
+            "principal_id": id_,
+            "operations": own.bit_count(),
+            "for_example": next(iter(book.index.members(own & ~book.index.reads or own)))[1],
+        }
+        for id_, mask in gone.items()
+        if len(gone) > 1 and (own := mask & ~twice)
+    ]
+    return sorted(rows, key=lambda one: (-one["operations"], one["principal_id"]))[:_MOST_USED]
 
 
 def _bound_of(proposal: Proposal) -> float:

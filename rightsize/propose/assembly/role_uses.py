@@ -4,21 +4,49 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
 from rightsize.model.nouns import RoleDefinition
-from rightsize.propose.assembly.evidence import Seen
 from rightsize.propose.core.bitsets import FoldedKey
 from rightsize.propose.core.read_patterns import PatternPart
-from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.core.role_catalog import RoleBook, RoleSaving
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.drafts import Draft, Key, Placement
-from rightsize.propose.needs.use_rows import KEY, UseRows
+from rightsize.propose.needs.needs import USED, USED_BEFORE
+from rightsize.propose.needs.use_rows import KEY, Used, UseRows
 from rightsize.propose.selection.reconcile import role_key
 from rightsize.propose.selection.role_naming import NewRoles
 from rightsize.rbac.text import Folded, fold
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The use of operations under the assignments that a role replaces in part.
+
+    Attributes:
+        used: The use in the window.
+        earlier: The use before the window that still counts.
+    """
+
+    used: Used = field(default_factory=dict)
+    earlier: Used = field(default_factory=dict)
+
+    def of(self, key: FoldedKey) -> dict[str, Any] | None:
+        """Return the evidence for the use of a (plane, folded action); None for an action without use."""
+        if key in self.used:
+            return {"why": USED, **self.used[key]}
+        if key in self.earlier:
+            found = self.earlier[key]
+            return {"why": USED_BEFORE, "meaning": [last_used(found["days_ago"])], **found}
+        return None
+
+
+def last_used(days_ago: int) -> str:
+    """Return the sentence that says how many days ago a use before the window took place."""
+    return f"last used {days_ago} days ago, before the window"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +56,22 @@ class RoleUses:
     drafts: tuple[Draft, ...]
     placements: tuple[Placement, ...]
     seen: Seen
+
+    @property
+    def job(self) -> str:
+        """The key of the job whose role it is, or empty for an add-on and for the work of one holder."""
+        choices = (one.choice for one in self.placements)
+        return next((one.job for one in choices if one.job and not one.is_add_on), "")
+
+    @property
+    def is_add_on(self) -> bool:
+        """Whether it keeps risky changes apart from the jobs of its holders."""
+        return any(one.choice.is_add_on for one in self.placements)
+
+    @property
+    def saves(self) -> RoleSaving | None:
+        """What it saves against the best roles without it; None where it only keeps risk apart."""
+        return next((one.choice.saves for one in self.placements if one.choice.saves is not None), None)
 
 
 def role_id_of(placement: Placement, new: NewRoles) -> Folded:

@@ -30,7 +30,7 @@ class Adviser:
         smaller = [
             role
             for role in roles.values()
-            if role.is_builtin and role.role_name and role.granted and not role.is_conditional
+            if role.is_builtin and role.role_name and role.granted and not (role.is_conditional or role.is_for_service)
         ]
         # The first that fits is the one with the least weight.
         self._roles = sorted(smaller, key=lambda role: (weigh(role.granted), role.role_definition_id))

@@ -176,9 +176,7 @@ def try_plan(trial: Trial, options: PlanOptions) -> tuple[BacktestTally, list[Pr
     refused = answer_uses(trial.needs, after, evaluator, tenant).denied
     live = total_excess(plan.proposals).live
     before_and_after = (live.before, live.after)
-    same = options.lifecycle == trial.settings.options.lifecycle
-    bounds = trial.bounds if same else bounds_of(reading, settings, trial.fold.test.days)
-    return _tally(trial, denied, refused, before_and_after), _predictions(trial, plan, denied, evaluator, bounds)
+    return _tally(trial, denied, refused, before_and_after), _predictions(trial, plan, denied, evaluator, trial.bounds)
 
 
 def try_baseline(trial: Trial, name: str) -> BacktestTally:

@@ -30,12 +30,14 @@ class AgentGroup:
         members: Whom the containment concerns, the named principal first: its agents, and their user accounts.
         siblings: Other agents of the same blueprint, which keep working.
         holder: The principal of the agent's blueprint, empty where no listing has it.
+        identities: The agent identities among the members.
     """
 
     kind: str
     members: tuple[str, ...]
     siblings: tuple[str, ...] = ()
     holder: str = ""
+    identities: frozenset[str] = frozenset()
 
 
 def read_agent_group(principal: str, table_of: TableOf) -> AgentGroup:
@@ -46,18 +48,22 @@ def read_agent_group(principal: str, table_of: TableOf) -> AgentGroup:
         table_of: A function that returns a table of the store by name, for example `Store.table`.
     """
     people = table_of("principals")
-    agents = agent_identities(people).filter(~pl.col("deleted"))
+    agents = agent_identities(_tables(table_of)).filter(~pl.col("deleted"))
     own = agents.filter(pl.col("agent_id") == principal)
     if not own.is_empty():
         blueprint, holder = own.row(0, named=True)["blueprint_app_id"], own.row(0, named=True)["holder_id"]
         beside = agents.filter((pl.col("blueprint_app_id") == blueprint) & (pl.col("agent_id") != principal))
         users = _users(people, [principal])
-        return AgentGroup(AGENT, (principal, *users), tuple(beside["agent_id"]), holder or "")
+        return AgentGroup(AGENT, (principal, *users), tuple(beside["agent_id"]), holder or "", frozenset({principal}))
     made = tuple(agents.filter(pl.col("holder_id") == principal)["agent_id"])
     typed = people.filter(folded(pl.col("principal_id")) == principal)["object_type"].drop_nulls()
     if made or "agentIdentityBlueprintPrincipal" in typed:
-        return AgentGroup(BLUEPRINT, (principal, *made, *_users(people, made)))
+        return AgentGroup(BLUEPRINT, (principal, *made, *_users(people, made)), identities=frozenset(made))
     return AgentGroup("", (principal,))
+
+
+def _tables(table_of: TableOf) -> GraphTables:
+    return GraphTables.of(**{name: table_of(name) for name in ("principals", *GRANT_TABLES)})
 
 
 def _users(people: pl.DataFrame, agents: tuple[str, ...] | list[str]) -> tuple[str, ...]:
@@ -72,7 +78,7 @@ def inherited_options(group: AgentGroup, table_of: TableOf) -> Iterator[Option]:
     """
     if group.kind != AGENT or not group.holder:
         return
-    tables = GraphTables.of(**{name: table_of(name) for name in ("principals", *GRANT_TABLES)})
+    tables = _tables(table_of)
     found = effective_permissions(held_permissions(tables), tables).filter(
         (pl.col("agent_id") == group.members[0]) & (pl.col("origin") != OWN)
     )

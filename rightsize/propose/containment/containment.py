@@ -30,7 +30,7 @@ from rightsize.propose.assembly.plan import plan_from_reading
 from rightsize.propose.containment.earlier_calls import decide_earlier_calls
 from rightsize.propose.containment.kept_reads import KeptReads, keepable_reads, price_kept_reads
 from rightsize.propose.core.fingerprint import POLICY_NEEDS
-from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
+from rightsize.propose.core.options import MAX, PlanOptions, Reads, Unobservable
 from rightsize.propose.needs.drafts import Key, Subject, keep_reason
 from rightsize.propose.needs.first_drafts import StayingInput
 from rightsize.propose.needs.needs import NeedReader, Profile
@@ -87,7 +87,7 @@ def contain(
         inputs: The tables, without the calls of the principals in the suspect time.
         analysis: The verdicts from these tables.
         principals: Their folded ids.
-        options: The options: exclusions, emergency access accounts, and the window.
+        options: The options: exclusions, emergency access accounts, and the window. The number of roles is `max`.
         content_hash: Hash of the stored content that the plan is made from.
         suspect: Assignments that allowed suspect calls, besides those that the analysis names.
         keep_reads: Keep the unlogged reads that the kept operations need.
@@ -96,7 +96,8 @@ def contain(
         InternalError: A proof or the replay failed.
     """
     reads = Reads.SIBLING if keep_reads else Reads.NONE
-    chosen = replace(options, reads=reads, unobservable=Unobservable.DROP, direct_assignments=False, peers=False)
+    # A suspect keeps nothing for want of a role that is worth its place.
+    chosen = replace(options, reads=reads, unobservable=Unobservable.DROP, roles=MAX)
     reading = read_tenant(inputs, analysis)
     settings = read_plan_settings(reading, chosen)
     untouched = settings.left_alone.untouched
@@ -217,7 +218,7 @@ def _only(plan: Plan, changed: Collection[Key], rests_on: Mapping[str, Mapping[s
     )
     assigned = {given.role for one in ours for given in one.assignments}
     roles = tuple(role for role in plan.roles if role.definition.role_definition_id in assigned)
-    return replace(plan, proposals=ours, roles=roles, advice=(), optimum={}, curve=(), rests_on=rests_on)
+    return replace(plan, proposals=ours, roles=roles, advice=(), curve=(), rests_on=rests_on)
 
 
 def _holders(analysis: Analysis, principals: Collection[str]) -> tuple[str, ...]:

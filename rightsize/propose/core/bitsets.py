@@ -137,6 +137,14 @@ def index_operations(operations: pl.DataFrame, role_operations: pl.DataFrame) ->
     )
 
 
+def union(masks: Iterable[int]) -> int:
+    """Return the union of sets."""
+    whole = 0
+    for mask in masks:
+        whole |= mask
+    return whole
+
+
 def without(mask: int, other: int) -> int:
     """Return the difference of two sets: as `mask & ~other`, without a negative number, which is slow if it is long."""
     return mask ^ (mask & other)

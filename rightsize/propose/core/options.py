@@ -12,12 +12,13 @@ from rightsize.model.errors import UsageError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import hash_of_role
 from rightsize.propose.core.exclusions import Exclusion
-from rightsize.propose.core.objective import Weights
 from rightsize.rbac.text import fold
 
 Word = TypeVar("Word", bound=StrEnum)
 AUTO, MAX = "auto", "max"
-"""The words for the number of new roles: those worth their price, or as many as there may be."""
+"""The words for the number of new roles: those that are worth a role, or all jobs, add-ons and roles of holders."""
+ROLE_WORTH = 5_000
+"""The live excess that a new role has to save over all its holders, unless an option says otherwise."""
 SEPARATE_LAYERS = "--separate-layers"
 """The subject of the advice to use this option."""
 
@@ -41,7 +42,7 @@ class Unobservable(StrEnum):
     KEEP = "keep"
     """All of them, at today's scope."""
     TOUCHED = "touched"
-    """Data actions; and of the control plane, what is on a resource type that the holder or a peer of it used.
+    """Data actions; and of the control plane, what is on a resource type that the holder used.
 
     A holder without observed use keeps all of them."""
     DROP = "drop"
@@ -55,15 +56,10 @@ class PlanOptions:
     Attributes:
         reads: Which unlogged reads of Azure Resource Manager stay.
         unobservable: Which other operations that no log could show stay.
-        wildcards: Write patterns in new roles where they grant nothing more on today's catalogue.
-        lifecycle: Add the update and delete operations that belong to each used create operation.
-        peers: Keep what a peer with the same job used, where the holder's role grants it.
-        max_excess: Number of catalogue operations that an existing role may grant beyond the need.
-        roles: Number of new custom roles: `auto` for those that are worth a role, `max` for as many as Azure's limit
-            leaves, or the maximum number.
+        roles: Number of new custom roles: `auto` for those that are worth a role, `max` for those of all jobs, or the
+            maximum number.
+        role_worth: The live excess that a new role has to save over all its holders, with `auto`.
         previous: The new roles of an earlier plan: they stay as long as they are worth half of a new one.
-        weights: Weights of excess, roles, assignments and change; None to compare them one after the other, in this
-            order.
         max_break: Keep an assignment whose change is likelier than this to break something within 30 days; None for
             no such check.
         min_window: Length of the observation window in whole UTC days; None for 90, or what the logs cover of them.
@@ -72,7 +68,8 @@ class PlanOptions:
         forget_days: Use before the window is evidence too, up to this many days before the end of the window.
         grace_days: Assignments and principals younger than this many days are left alone, and so are those younger
             than the window.
-        direct_assignments: Give operations that only few members of a group use to these members, not to the group.
+        split_groups: Give operations that only few members of a group use to these members, not to the group. Risky
+            changes go to those members in any case.
         standing_hours: Changes that people make with access used fewer hours a month than this become eligible where
             possible; 0 for never.
         separate_layers: Split by layer of defence the roles of each principal that could defeat several layers of a
@@ -86,19 +83,15 @@ class PlanOptions:
 
     reads: Reads = Reads.ALL
     unobservable: Unobservable = Unobservable.TOUCHED
-    wildcards: bool = False
-    lifecycle: bool = False
-    peers: bool = True
-    max_excess: int = 0
     roles: str | int = AUTO
+    role_worth: int = ROLE_WORTH
     previous: tuple[RoleDefinition, ...] = ()
-    weights: Weights | None = None
     max_break: float | None = None
     min_window: int | None = None
     min_days: int | None = None
     forget_days: int = DEFAULT_FORGET_DAYS
     grace_days: int = 14
-    direct_assignments: bool = True
+    split_groups: bool = False
     standing_hours: float = 0.0
     separate_layers: bool = False
     exclude: tuple[str, ...] = ()
@@ -110,8 +103,8 @@ class PlanOptions:
     def __post_init__(self) -> None:
         object.__setattr__(self, "reads", choice(Reads, "--reads", self.reads))
         object.__setattr__(self, "unobservable", choice(Unobservable, "--unobservable", self.unobservable))
-        if self.max_excess < 0:
-            raise UsageError(f"`--max-excess {self.max_excess}` is below zero")
+        if self.role_worth < 0:
+            raise UsageError(f"`--role-worth {self.role_worth}` is below zero")
         object.__setattr__(self, "roles", _number_of_roles(self.roles))
         if self.max_break is not None and not 0 <= self.max_break <= 1:
             raise UsageError(f"`--max-break {self.max_break}` is not a probability", hint="give a number from 0 to 1")
@@ -160,24 +153,20 @@ class PlanOptions:
         `window_days` is the length of the chosen window, for where `min_window` leaves it open.
         """
         return {
-            "direct_assignments": self.direct_assignments,
             "emergency_access": sorted(set(self.emergency_access)),
             "exclude": sorted(set(self.exclude)),
             "exclude_from": [one.as_json() for one in sorted(set(self.exclusions))],
             "forget_days": self.forget_days,
             "grace_days": self.grace_days,
-            "lifecycle": self.lifecycle,
             "max_break": self.max_break,
-            "max_excess": self.max_excess,
             "min_window": self.min_window or window_days,
             "reads": str(self.reads),
+            "role_worth": self.role_worth,
             "roles": self.roles,
+            "split_groups": self.split_groups,
             "standing_hours": self.standing_hours,
             "unobservable": str(self.unobservable),
-            "weights": self.weights.as_json() if self.weights is not None else None,
-            "wildcards": self.wildcards,
             # Written only when set: plans from before these options existed do not have the keys.
-            **({"peers": True} if self.peers else {}),
             **({"previous": sorted({hash_of_role(role) for role in self.previous})} if self.previous else {}),
             **({"separate_layers": True} if self.separate_layers else {}),
             **({"min_days": self.min_days} if self.min_days is not None else {}),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.text import folded
-from rightsize.model.nouns import PermissionBlock
+from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.propose.core.bitsets import FoldedKey, OperationIndex
 from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.rbac.algebra import contains, grants, intersects
+from rightsize.rbac.conditions import may_restrict, restricted, unrestricted
 from rightsize.rbac.text import Folded, fold
+from rightsize.rules.service_roles import is_for_service
 
 ChoiceKind = Literal["own", "builtin", "custom"]
 Blocks = tuple[PermissionBlock, ...]
@@ -31,6 +33,7 @@ class KnownRole:
         granted: The operations that it grants without a condition, as a set, by the reading `MOST`.
         is_builtin: Whether it is a built-in role.
         is_conditional: Whether one of its blocks has a condition.
+        is_for_service: Whether it is a built-in role for a service of Azure, which nobody else should get.
         assignable: Folded scopes where a custom role may be assigned, sorted.
         doubtful: The part of `granted` that the reading `LEAST` does not grant.
         strings: (plane, folded string) of every string in it; Azure has already accepted these strings.
@@ -47,6 +50,7 @@ class KnownRole:
     doubtful: int = 0
     strings: frozenset[FoldedKey] = frozenset()
     providers: frozenset[Folded] = frozenset()
+    is_for_service: bool = False
 
     @property
     def certain(self) -> int:
@@ -74,6 +78,12 @@ class RoleContent:
     data_actions: tuple[str, ...] = ()
     not_data_actions: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, role: RoleDefinition) -> RoleContent:
+        """Return the content of a new role, which has one block."""
+        (block,) = role.permissions
+        return cls(block.actions, block.not_actions, block.data_actions, block.not_data_actions)
+
     @property
     def block(self) -> PermissionBlock:
         """The content as a permission block."""
@@ -86,10 +96,43 @@ class RoleContent:
 
 
 @dataclass(frozen=True, slots=True)
+class RoleSaving:
+    """What a new role saves against the best roles without it, over all its holders, and what is asked of it.
+
+    Attributes:
+        live: The live excess.
+        share: The share of what one of its holders has today.
+        least_live: The live excess that is asked; 0 where the number of roles is given.
+        least_share: The share that is asked.
+    """
+
+    live: int
+    share: float
+    least_live: int = 0
+    least_share: float = 0.0
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether it saves what is asked."""
+        return self.live >= self.least_live and self.share >= self.least_share
+
+    def as_json(self) -> dict[str, float]:
+        """Return the numbers as the evidence of a role has them."""
+        return {
+            "live": self.live,
+            "share": round(self.share, 6),
+            "least_live": self.least_live,
+            "least_share": round(self.least_share, 6),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class RoleChoice:
     """One role that grants a part of a need: an existing one by its id, or a new one by its content.
 
-    If a need takes several new roles, `granted` is the union of what they grant.
+    If a need takes several new roles, `granted` is the union of what they grant. `job` is the key of the job whose role
+    a new one is, or empty; `is_add_on` says that it keeps risky changes apart from the jobs of its holders; `saves` is
+    what it saves, or None for an add-on beside another new role.
     """
 
     kind: ChoiceKind
@@ -97,6 +140,9 @@ class RoleChoice:
     content: RoleContent | None
     blocks: tuple[PermissionBlock, ...]
     granted: int
+    job: str = field(default="", compare=False)
+    is_add_on: bool = field(default=False, compare=False)
+    saves: RoleSaving | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True)
@@ -109,6 +155,7 @@ class RoleBook:
     _part_masks: dict[PatternPart, int] = field(default_factory=dict)
     _certain_masks: dict[PatternPart, int] = field(default_factory=dict)
     _granted_parts: dict[tuple[Blocks, PatternPart], bool] = field(default_factory=dict)
+    _restricted_by: dict[str | None, int] = field(default_factory=dict)
 
     def is_contained(self, small: KnownRole, ceiling: tuple[Folded, ...]) -> bool:
         """Return whether a ceiling's roles together grant all that `small` does, for all strings and readings."""
@@ -116,6 +163,44 @@ class RoleBook:
         if key not in self._contained:
             self._contained[key] = contains(self.blocks(ceiling), small.blocks) is None
         return self._contained[key]
+
+    def unrestricted(self, role_id: Folded, condition: str | None) -> Folded:
+        """Return the id of the part of a role that a condition of its assignment never restricts.
+
+        The part is entered as a role that no assignment can have: it only limits what may replace the assignment.
+        """
+        part_id = Folded(f"{role_id} outside {condition}")
+        if part_id not in self.roles:
+            role = self.roles[role_id]
+            blocks = unrestricted(role.blocks, condition)
+            granted = role.granted & ~self._restricted(condition)
+            self.roles[part_id] = replace(
+                role,
+                role_definition_id=part_id,
+                role_name="",
+                blocks=blocks,
+                granted=granted,
+                is_conditional=True,
+                doubtful=granted & self.index.doubtful_of(blocks),
+            )
+        return part_id
+
+    def by_condition(self, need: Need, condition: str | None) -> tuple[Need, Need]:
+        """Return the part of a need that a condition of an assignment may restrict, and the part that it never does."""
+        if condition is None:
+            return Need(0), need
+        mask = self._restricted(condition)
+        parts = tuple(part for part in need.parts if may_restrict(condition, [part.block]))
+        free = Need(need.operations & ~mask, tuple(part for part in need.parts if part not in parts))
+        return Need(need.operations & mask, parts), free
+
+    def _restricted(self, condition: str | None) -> int:
+        if condition not in self._restricted_by:
+            patterns = restricted(condition)
+            texts = ("*",) if patterns is None else patterns
+            block = PermissionBlock(actions=texts, data_actions=texts)
+            self._restricted_by[condition] = self.index.granted_by([block])
+        return self._restricted_by[condition]
 
     def blocks(self, role_ids: Iterable[Folded]) -> Blocks:
         """Return the permission blocks of several roles."""
@@ -162,10 +247,12 @@ def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
     names = unconditional.select(pl.col("operation").unique()).with_columns(name=folded(pl.col("operation")))
     bits = unconditional.join(names, on="operation").join(index.frame(), on=["plane", "name"])
     granted: dict[str, list[int]] = dict(bits.group_by("role_definition_id").agg("bit").iter_rows())
-    definitions = inputs.role_definitions.select("role_definition_id", "role_name", "role_type", "assignable_scopes")
+    definitions = inputs.role_definitions.select(
+        "role_definition_id", "role_name", "role_type", "assignable_scopes", "description"
+    )
     unlisted = list(index.folded_members(index.mask_of_bits(range(len(index.names))) & ~index.listed))
     roles: dict[Folded, KnownRole] = {}
-    for role_id, name, kind, scopes in definitions.iter_rows():
+    for role_id, name, kind, scopes, description in definitions.iter_rows():
         own = blocks.get(role_id, ())
         named = (key for key in unlisted if grants(own, key[1], key[0]) == "yes")
         granted.setdefault(role_id, []).extend(bit for key in named if (bit := index.bit(*key)) is not None)
@@ -182,6 +269,7 @@ def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
             frozenset(
                 Folded(fold(text).split("/", 1)[0]) for block in own for text in (*block.actions, *block.data_actions)
             ),
+            kind == "BuiltInRole" and is_for_service(name or "", description or ""),
         )
     return RoleBook(index, roles)
 

@@ -10,14 +10,14 @@ are comparable from plan to plan.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from rightsize.analyze.scoping import ROOT, ScopeTree
 from rightsize.analyze.text import place_of
-from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.core.bitsets import OperationIndex, union
 from rightsize.rbac.text import Folded
 from rightsize.rules.operations import risk_weights
 
@@ -109,7 +109,7 @@ def without_nested(granted: Mapping[Folded, int], tree: ScopeTree) -> dict[Folde
     """Return granted operations without those that a scope above grants too, so that no cell counts twice."""
     return {
         place: mask
-        & ~_union(other for above, other in granted.items() if place != above and _is_above(above, place, tree))
+        & ~union(other for above, other in granted.items() if place != above and _is_above(above, place, tree))
         for place, mask in sorted(granted.items())
     }
 
@@ -119,10 +119,3 @@ def _is_above(above: str, place: str, tree: ScopeTree) -> bool:
         return place.startswith(above.removesuffix("/") + "/")
     groups, subscriptions = tree.below(above)
     return place in groups or "/".join(place.split("/")[:3]) in subscriptions
-
-
-def _union(masks: Iterable[int]) -> int:
-    whole = 0
-    for mask in masks:
-        whole |= mask
-    return whole

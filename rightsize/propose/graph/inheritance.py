@@ -32,6 +32,9 @@ from rightsize.rbac.text import fold
 ALL, LISTED, NOTHING = "allAllowed", "enumerated", "none"
 """What agents inherit, as Graph writes it."""
 
+UNLISTED_AGENT = "unlisted_agent"
+"""Why what only unlisted agents inherit is left alone."""
+
 _KINDS = {"application": "application permissions", "delegated": "delegated permissions"}
 _PREFIX = "inheritance"
 
@@ -89,14 +92,19 @@ def narrow_inheritance(
         analysis: The verdicts.
         choices: The choice for each case.
         reasons: Why an application is left alone, by its id: nothing is narrowed where the principal of the blueprint
-            or one of its agents is.
+            or one of its agents is, nor while a request of one of its agents is unexplained.
     """
     if analysis.state not in SHOWN:
         return
     own = analysis.effective.filter((pl.col("origin") == OWN) & (pl.col("api_app_id") == GRAPH_APP_ID))
     having = set(own.select("agent_id", "access").iter_rows())
+    # The listings may be older than an unexplained request, and wrong about what the agent inherits.
+    unexplained = {key[0] for key, case in analysis.cases.items() if case.unexplained}
+    strangers = set(analysis.agents.filter(pl.col("blueprint_app_id").is_null())["agent_id"])
+    if strangers & unexplained:
+        return
     for asked in _questions(analysis, choices):
-        if any(one in reasons for one in (asked.holder, *asked.agents)):
+        if any(one in reasons for one in (asked.holder, *asked.agents)) or unexplained.intersection(asked.agents):
             continue
         needed = asked.undecided.union(*asked.needs)
         if not needed and any((agent, asked.access) in having for agent in asked.agents):
@@ -283,6 +291,7 @@ def left_for_agents(analysis: GraphAnalysis, reasons: Mapping[str, str]) -> dict
     """Return the permissions of blueprints' principals that are left alone because of agents, with the reason.
 
     What an excluded agent inherits is left alone. What only young agents inherit is, too: they had no time to use it.
+    The age of an agent that no listing has is not known.
 
     Args:
         analysis: The verdicts.
@@ -295,6 +304,6 @@ def left_for_agents(analysis: GraphAnalysis, reasons: Mapping[str, str]) -> dict
                 heirs[one.key, permission].add(reasons.get(agent, ""))
     found: dict[CaseKey, dict[str, str]] = defaultdict(dict)
     for (key, permission), words in sorted(heirs.items()):
-        if "excluded" in words or words == {"young"}:
-            found[key][permission] = min(words & {"excluded", "young"})
+        if "excluded" in words or words <= {"young", UNLISTED_AGENT}:
+            found[key][permission] = min(words & {"excluded", "young", UNLISTED_AGENT})
     return found

@@ -23,6 +23,7 @@ from rightsize.propose.graph.advice import graph_advice
 from rightsize.propose.graph.breakage import grant_bounds
 from rightsize.propose.graph.choose import GraphChoice, choose
 from rightsize.propose.graph.inheritance import (
+    UNLISTED_AGENT,
     heirs_of,
     left_for_agents,
     narrow_inheritance,
@@ -102,7 +103,7 @@ def read_grants(held: pl.DataFrame) -> dict[str, str]:
 
 
 def _reasons(analysis: GraphAnalysis, options: PlanOptions) -> dict[str, str]:
-    """Return why a listed application is not touched, such as `excluded` or `young`, by its id."""
+    """Return why an application or an agent is not touched, such as `excluded` or `young`, by its id."""
     excluded = options.excluded_names(analysis.window)
     young_from = options.young_from(analysis.window)
     found = {}
@@ -118,6 +119,8 @@ def _reasons(analysis: GraphAnalysis, options: PlanOptions) -> dict[str, str]:
         )  # fmt: skip
         if reason:
             found[client["client_id"]] = reason
+    for agent in analysis.agents.filter(~pl.col("listed") & ~pl.col("deleted"))["agent_id"]:
+        found.setdefault(agent, "excluded" if agent in excluded else UNLISTED_AGENT)
     return found
 
 

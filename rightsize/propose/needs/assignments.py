@@ -10,14 +10,14 @@ import polars as pl
 from rightsize.analyze.coverage import covered_subscriptions
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.log_gaps import find_gaps
-from rightsize.analyze.reasons import BY_EXISTENCE, SHOWN, UnobservableReason, Verdict
+from rightsize.analyze.reasons import SHOWN, UnobservableReason, Verdict
 from rightsize.analyze.scoping import containing
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.core.expiry import end_text
-from rightsize.propose.core.resource_lifetimes import read_lifetimes
+from rightsize.propose.core.resource_lifetimes import Lifetimes, read_lifetimes
 from rightsize.propose.core.scopes import anchor_of, place
 from rightsize.propose.needs.drafts import Key, Subject
 from rightsize.propose.needs.needs import Profile, Use
@@ -48,10 +48,9 @@ def read_profiles(analysis: Analysis, index: OperationIndex) -> dict[Key, Profil
     """Return the profile of each assignment: its unused operations by verdict; equal profiles share one object."""
     window = analysis.window
     reasons = _reasons(analysis.profile_operations, index)
-    by_logs = _reasons(analysis.by_logs, index)
     lacking = _lacking(analysis, index)
     profiles = {
-        profile_id: _whole(found, by_logs.get(profile_id, {}), lacking.get(profile_id, 0), index)
+        profile_id: replace(_profile(found, index), lacking=lacking.get(profile_id, 0))
         for profile_id, found in reasons.items()
     }
     covered = find_gaps(analysis).covered(window)
@@ -96,22 +95,6 @@ def _lacking(analysis: Analysis, index: OperationIndex) -> dict[int, int]:
     return found
 
 
-def _whole(
-    reasons: Mapping[tuple[str, str], int],
-    by_logs: Mapping[tuple[str, str], int],
-    lacking: int,
-    index: OperationIndex,
-) -> Profile:
-    """Return a profile with the one that the logs alone would give."""
-    profile = replace(_profile(reasons, index), lacking=lacking)
-    if not by_logs:
-        return profile
-    alone = {key: mask for key, mask in reasons.items() if key[1] not in BY_EXISTENCE}
-    for key, mask in by_logs.items():
-        alone[key] = alone.get(key, 0) | mask
-    return replace(profile, by_logs=_profile(alone, index))
-
-
 def _profile(reasons: Mapping[tuple[str, str], int], index: OperationIndex) -> Profile:
     reads = linked = hidden = open_ = unused = 0
     for (verdict, reason), mask in reasons.items():
@@ -140,8 +123,7 @@ def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: Operat
     before the window that still counts: its target is never a single resource, since the log of the days between may
     not show that the resource was deleted and created again.
     """
-    covered = covered_subscriptions(inputs, analysis.window, tenant)
-    lifetimes = read_lifetimes(inputs.usage_days, analysis.window, covered)
+    lifetimes = _lifetimes(inputs, analysis)
     unsure = replace(lifetimes, lasting=lifetimes.lasting.clear())
     used = _with_scopes(analysis.verdicts.filter(pl.col("verdict") == Verdict.USED), inputs)
     placed = pl.concat(
@@ -150,13 +132,42 @@ def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: Operat
             place(_with_scopes(analysis.earlier, inputs), unsure).with_columns(earlier=pl.lit(True)),
         ]
     )
-    reached = containing(placed["target"], placed["assigned"], tenant.tree).with_columns(inside=pl.lit(True))
-    return (
-        placed.join(index.frame(), on=["plane", "name"], how="left")
-        .join(reached, left_on=["target", "assigned"], right_on=["place", "assigned"], how="left")
-        .with_columns(pl.col("inside").fill_null(False))
-        .drop("assigned_at", "assigned")
+    listed = placed.join(index.frame(), on=["plane", "name"], how="left")
+    return _with_inside(listed, tenant).drop("assigned_at", "assigned")
+
+
+def read_quarantined(inputs: Inputs, analysis: Analysis, index: OperationIndex) -> dict[Key, dict[Folded, int]]:
+    """Return what calls in quarantine used under each assignment, by the folded scope at which it would be granted.
+
+    A scope that is not known to be below the one of the assignment counts as the latter.
+    """
+    if analysis.quarantined.is_empty():
+        return {}
+    placed = place(_with_scopes(analysis.quarantined, inputs), _lifetimes(inputs, analysis))
+    rows = (
+        _with_inside(placed.join(index.frame(), on=["plane", "name"]), analysis.tenant)
+        .with_columns(at=pl.when("inside").then("target").otherwise("assigned"))
+        .group_by("role_assignment_id", "state", "at")
+        .agg(pl.col("bit").unique())
+        .sort("role_assignment_id", "state", "at")
     )
+    found: dict[Key, dict[Folded, int]] = {}
+    for id_, state, at, bits in rows.iter_rows():
+        found.setdefault((id_, state), {})[at] = index.mask_of_bits(bits)
+    return found
+
+
+def _lifetimes(inputs: Inputs, analysis: Analysis) -> Lifetimes:
+    covered = covered_subscriptions(inputs, analysis.window, analysis.tenant)
+    return read_lifetimes(inputs.usage_days, analysis.window, covered)
+
+
+def _with_inside(placed: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
+    """Add `inside`: whether the target is known to be at or below the scope of the assignment."""
+    reached = containing(placed["target"], placed["assigned"], tenant.tree).with_columns(inside=pl.lit(True))
+    return placed.join(
+        reached, left_on=["target", "assigned"], right_on=["place", "assigned"], how="left"
+    ).with_columns(pl.col("inside").fill_null(False))
 
 
 def _with_scopes(rows: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:

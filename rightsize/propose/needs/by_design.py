@@ -53,8 +53,8 @@ BY_DESIGN: Mapping[str, ByDesign] = {
         "Azure created it and would create it again", "nothing less, while the feature that it belongs to is on"
     ),
     "last_owner": ByDesign(
-        "without it the subscription would have no owner",
-        "a second permanent Owner of the subscription; then this assignment can be narrowed",
+        "without it a subscription would have no owner who is enabled, permanent and unconditional",
+        "a second permanent Owner of the subscription, enabled and unconditional; then this assignment can be narrowed",
         by_use=True,
     ),
     "conditional": ByDesign(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from rightsize.model.nouns import AssignmentState
+from rightsize.propose.core.bitsets import union
 from rightsize.propose.core.role_catalog import Need, RoleBook
 from rightsize.propose.needs.drafts import Draft, Key, Subject
 from rightsize.propose.needs.grant_requests import GrantRequest
 from rightsize.propose.needs.groups import Singled
+from rightsize.propose.needs.needs import USED, USED_BEFORE
 from rightsize.propose.needs.privileged import Privilege, split
 from rightsize.rbac.text import Folded
 
@@ -22,11 +24,13 @@ class DemandInput:
         book: The roles.
         privilege: The operations that get roles of their own, and the rules on who may become eligible.
         singled: The operations that single members of a group may get instead of the group.
+        companions: Returns which of some operations (the second argument) some changes (the first) bring along.
     """
 
     book: RoleBook
     privilege: Privilege
     singled: Singled
+    companions: Callable[[int, int], int]
 
 
 def demands(drafts: Mapping[Key, Draft], asked: DemandInput) -> Iterator[GrantRequest]:
@@ -41,15 +45,18 @@ def demands_of(draft: Draft, asked: DemandInput) -> Iterator[GrantRequest]:
     subject = draft.subject
     state = state_of(subject)
     for place, need in sorted(draft.needs.by_scope.items() if draft.needs and not draft.needs.through else ()):
-        own = _singled_out(draft, place, need, asked.singled)
+        own = _singled_out(draft, place, need, asked)
         common = need.operations
         for mask in own.values():
             common &= ~mask
         shared = replace(need, operations=common)
         parts = [(subject.principal_id, shared), *((member, Need(mask)) for member, mask in sorted(own.items()))]
         for principal, part in parts:
-            request = GrantRequest(subject, place, part, principal, state, subject.condition, subject.end_on)
-            yield from split(request, draft.profile, asked.privilege)
+            # What the condition of today's assignment never restricts is held without it.
+            bound, free = asked.book.by_condition(part, subject.condition)
+            for one, condition in ((bound, subject.condition), (free, None)):
+                request = GrantRequest(subject, place, one, principal, state, condition, subject.end_on)
+                yield from split(request, draft.profile, asked.privilege)
     role = asked.book.roles.get(subject.role_definition_id)
     for role_id, part in draft.needs.through if draft.needs else ():
         yield GrantRequest(
@@ -78,14 +85,37 @@ def state_of(subject: Subject) -> AssignmentState:
     return "eligible" if subject.state == "eligible" else "active"
 
 
-def _singled_out(draft: Draft, place: Folded, need: Need, singled: Singled) -> dict[Folded, int]:
+def _singled_out(draft: Draft, place: Folded, need: Need, asked: DemandInput) -> dict[Folded, int]:
     """Return the operations that only few members of a group need at a place, by member.
 
     At the scope of the assignment itself, the group keeps the operations that are not proved unused by the others.
-    Eligible access stays with the group: the others do not have it before an activation, so it is no active excess.
+    What comes along with the changes of these members alone is theirs, too. Eligible access stays with the group: the
+    others do not have it before an activation, so it is no active excess.
     """
     if draft.profile is None or draft.subject.state == "eligible":
         return {}
-    spare = need.operations & (draft.profile.unused if place == draft.subject.place else ~0)
-    found = singled.get(draft.subject.key, {}).get(place, {})
-    return {member: mask & spare for member, mask in found.items() if mask & spare}
+    found = {
+        at: _spare(draft, at, draft.needs.by_scope[at], masks)
+        for at, masks in asked.singled.get(draft.subject.key, {}).items()
+        if draft.needs and at in draft.needs.by_scope
+    }
+    own = found.get(place, {})
+    used = union((draft.needs.why.get(word, 0) for word in (USED, USED_BEFORE)) if draft.needs else ())
+    brought = need.operations & ~used
+    if place != draft.subject.place or not brought or not any(found.values()):
+        return own
+    group = 0
+    for at, one in draft.needs.by_scope.items() if draft.needs else ():
+        group |= one.operations & used & ~union(found.get(at, {}).values())
+    theirs = brought & ~asked.companions(group, brought)
+    for masks in found.values():
+        for member, mask in sorted(masks.items()):
+            if along := asked.companions(mask, theirs):
+                own = {**own, member: own.get(member, 0) | along}
+    return own
+
+
+def _spare(draft: Draft, place: Folded, need: Need, singled: Mapping[Folded, int]) -> dict[Folded, int]:
+    """Return what single members used at a place and the group does not need there, by member."""
+    unused = draft.profile.unused if draft.profile and place == draft.subject.place else ~0
+    return {member: kept for member, mask in singled.items() if (kept := mask & need.operations & unused)}

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rightsize.analyze.reasons import UnobservableReason, Verdict, covered_of
+from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Verdict, covered_of
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.proposal_kinds import BUILTIN, CUSTOM, KEEP, NARROW_SCOPE, REMOVE, ProposalKind
 from rightsize.propose.core.expiry import describe_end
@@ -109,8 +109,9 @@ LATER_COST = "a subscription that joins the group later gets only what stays at 
 
 LATE_REASONS = {
     "relied_upon": "another proposal rests on it",
-    "only_absent": "what it allows beyond use in the logs had no resource there, and that alone removes no assignment: "
-    "ask its owner whether it waits for something",
+    "endpoint_only": "its role works on the endpoint of a service alone, where no log shows a use: ask its owner",
+    "no_able_owner": "no Owner of the subscription is known to be enabled, permanent and unconditional, so that all "
+    "of them stay: load the listings of users and group members",
     "nothing_known": "its role grants no operation of the catalogue",
     "nothing_observed": "no log shows a use of it, and no existing role grants just what no log could show: ask its "
     "owner what it is for",
@@ -119,7 +120,9 @@ LATE_REASONS = {
     "other_condition": "Azure accepts one assignment of a role for a principal at a scope, and one with another "
     "condition is there",
     "other_end": "Azure accepts one assignment of a role for a principal at a scope, and one that ends sooner is there",
+    "only_companions": "nothing was used of what stays at one of its scopes, and no existing role grants just that",
     "role_refused": "Azure would refuse a custom role with exactly what stays",
+    "narrow_already": "beyond needs and reads, its built-in role has less than 2% of what a Contributor has there",
     "nothing_to_narrow": "today's assignments grant nothing beyond what was used and what cannot be decided",
 }
 
@@ -140,10 +143,9 @@ def first_draft(
     profile: Profile,
     needs: Needs,
     book: RoleBook,
-    max_excess: int,
     *,
     may_split: bool = False,
-    by_logs: Needs | None = None,
+    endpoint_only: bool = False,
 ) -> Draft:
     """Return the first draft for one assignment that the plan may change, from its own needs alone.
 
@@ -153,23 +155,22 @@ def first_draft(
         profile: The verdicts on its unused operations.
         needs: The needs behind it.
         book: The roles.
-        max_excess: Number of operations that a role may grant beyond the need.
         may_split: Whether a part of it can become eligible, so that it is not kept although all of it is needed.
-        by_logs: The needs that the logs alone would leave, or None where they are the same.
+        endpoint_only: Whether no log and no listing can tell of any use of its role.
     """
     base = Draft(subject, KEEP, "", needs=needs, profile=profile)
     if not role.granted:
         return base.kept("nothing_known")
     if _names_unknown_provider(role, book):
         return base.kept("unknown_provider")
-    if not needs.by_scope and by_logs is not None and by_logs.by_scope:
-        return base.kept("only_absent")
     if not needs.by_scope and not needs.stays_at:
+        if endpoint_only:
+            return base.kept("endpoint_only")
         return replace(base, kind=REMOVE, reason=_unused_reason(role, profile))
     here = needs.by_scope.get(subject.place, Need(0))
     spare = role.granted & ~book.mask(here)
-    if spare.bit_count() <= max_excess and not may_split:
-        return replace(base, reason=_whole_reason(role, profile, needs, spare))
+    if not spare and not may_split:
+        return replace(base, reason=_whole_reason(role, profile, needs))
     return replace(base, kind=CUSTOM, open=True)
 
 
@@ -222,7 +223,8 @@ def _unused_reason(role: KnownRole, profile: Profile) -> str:
         said = (
             f"no log shows a use of it: {shown} operations would have been logged{days}, {absent} had no resource there"
         )
-        return f"{said}, for {unseen} no log can tell" if unseen else said
+        said += f", for {unseen} no log can tell" if unseen else ""
+        return f"{said}: ask its owner whether it waits for something"
     return f"no log shows a use of it: {shown} operations would have been logged{days}, for {unseen} no log can tell"
 
 
@@ -233,11 +235,18 @@ def _covered_days(profile: Profile | None, gone: int) -> str:
     return f" ({covered_of(*profile.coverage)})"
 
 
-def _whole_reason(role: KnownRole, profile: Profile, needs: Needs, spare: int) -> str:
+def waits_reason(role: KnownRole, profile: Profile, waiting: int) -> str:
+    """Return the reason of an assignment that stays since the logs that could show its use do not decide."""
+    causes = count_causes(profile.reasons, waiting, Verdict.OUT_OF_COVERAGE)
+    text = f"waits: {waiting.bit_count()} of {role.granted.bit_count()} operations are out of coverage"
+    return f"{text} ({describe_causes(causes)}){describe_tells(causes)}"
+
+
+def _whole_reason(role: KnownRole, profile: Profile, needs: Needs) -> str:
     """Return the reason of an assignment that stays whole: what was used, and what cannot be decided, by cause."""
     used = (needs.why.get(USED, 0) & role.granted).bit_count()
     earlier = needs.why.get(USED_BEFORE, 0) & role.granted
-    mask = role.granted & ~earlier & ~spare
+    mask = role.granted & ~earlier
     unseen = Counter(count_causes(profile.reasons, mask, Verdict.UNOBSERVABLE))
     # A write that stays may cause checks of operations that a log would have shown as calls of their own.
     checked = needs.why.get(UnobservableReason.LINKED_CHECK, 0) & ~needs.why.get(USED, 0)
@@ -253,8 +262,6 @@ def _whole_reason(role: KnownRole, profile: Profile, needs: Needs, spare: int) -
         text += f", for {sum(causes.values())} no log can tell ({describe_causes(causes)})"
     if open_:
         text += f", {sum(open_.values())} are out of coverage ({describe_causes(open_)})"
-    if spare:
-        text += f", `--max-excess` leaves {spare.bit_count()} more"
     return text + describe_tells(open_ | causes)
 
 
@@ -263,8 +270,7 @@ def _narrow_reason(role: KnownRole, draft: Draft, places: int, book: RoleBook) -
     for need in draft.needs.by_scope.values() if draft.needs else ():
         needed |= book.mask(need)
     places -= len(draft.needs.stays_at) if draft.needs else 0
-    where = "1 scope" if places == 1 else f"{places} scopes"
-    kept = f"keeps {(needed & role.granted).bit_count()} of {role.granted.bit_count()} operations at {where}"
+    kept = f"keeps {(needed & role.granted).bit_count()} of {role.granted.bit_count()} operations at {_scopes(places)}"
     earlier = draft.needs.why.get(USED_BEFORE, 0) & role.granted if draft.needs else 0
     before = f", {earlier.bit_count()} of them used before the window only" if earlier else ""
     days = _covered_days(draft.profile, role.granted & ~needed)
@@ -274,6 +280,15 @@ def _narrow_reason(role: KnownRole, draft: Draft, places: int, book: RoleBook) -
 
 
 def _describe_parts(stays_at: Mapping[Folded, str]) -> str:
-    """Return the clause for the scopes where today's role stays whole, and what the change costs."""
-    where = "1 scope" if len(stays_at) == 1 else f"{len(stays_at)} scopes"
-    return f"; its role stays whole at {where} below, where the logs say too little; {LATER_COST}"
+    """Return the clauses for the scopes where today's role stays whole, and what the change costs."""
+    held = sum(why == OutOfCoverage.QUARANTINED for why in stays_at.values())
+    text = ""
+    if held:
+        text += f"; its role stays whole at {_scopes(held)} below, where calls in quarantine wait for a decision"
+    if others := len(stays_at) - held:
+        text += f"; its role stays whole at {_scopes(others)} below, where the logs say too little; {LATER_COST}"
+    return text
+
+
+def _scopes(number: int) -> str:
+    return "1 scope" if number == 1 else f"{number} scopes"

@@ -32,7 +32,7 @@ class GrantRequest:
         need: The operations and patterns to grant there.
         principal_id: The principal that needs it: the holder of the assignment, or a member of the group that holds it.
         state: Whether the access is to be active or eligible.
-        condition: The condition of today's assignment, or of a constrained delegation.
+        condition: The condition of today's assignment if it may restrict the need, or of a constrained delegation.
         end_on: The end of today's assignment.
         role_definition_id: The one role that may grant it, if only one may.
         apart: The word for a part that gets a role of its own, separate from the other needs there.
@@ -62,7 +62,8 @@ class GrantUnit:
         condition: The condition of its assignments.
         end_on: The end of its assignments.
         need: The operations and patterns to grant.
-        ceiling: The role definitions of today, sorted; no chosen role may exceed their union.
+        ceiling: The role definitions of today, sorted, as far as their conditions allow what a unit without a condition
+            gets; no chosen role may exceed their union.
         subjects: The assignments of today that have this need, sorted.
         role_definition_id: The one role that may grant it, if only one may.
         apart: The word for a part that gets a role of its own.
@@ -199,12 +200,19 @@ class _Former:
             condition=first.condition,
             end_on=first.end_on,
             need=need,
-            ceiling=tuple(sorted({demand.subject.role_definition_id for demand in demands})),
+            ceiling=tuple(sorted({self._ceiling(demand) for demand in demands})),
             subjects=tuple(sorted({demand.subject.key for demand in demands})),
             role_definition_id=first.role_definition_id,
             apart=first.apart,
             is_single=any(demand.is_single for demand in demands),
         )
+
+    def _ceiling(self, demand: GrantRequest) -> Folded:
+        """Return the role of today, without what its condition may restrict if the demand has no condition."""
+        role_id, condition = demand.subject.role_definition_id, demand.subject.condition
+        if demand.condition is None and condition is not None:
+            return self.book.unrestricted(role_id, condition)
+        return role_id
 
     def _without_kept(self, demand: GrantRequest) -> Need:
         need = demand.need

@@ -25,9 +25,34 @@ FEW = 3
 """Maximum number of members that get assignments of their own for an operation; if more use it, the group keeps it."""
 SHARE = 4
 """The operation also has to be used by at most one in this number of members."""
+ODD_SHARE = 10
+"""In a group of at least this many members, what a single one used is that member's, and no work of the group."""
 
 Singled = Mapping[Key, Mapping[Folded, Mapping[Folded, int]]]
 """By assignment and folded place, the operations that only few members used there, by the folded id of each member."""
+
+
+def joined(first: Singled, second: Singled) -> Singled:
+    """Return the operations of both."""
+    found: dict[Key, dict[Folded, dict[Folded, int]]] = {}
+    for singled in (first, second):
+        for key, places in singled.items():
+            for place, those in places.items():
+                here = found.setdefault(key, {}).setdefault(place, {})
+                for member, mask in those.items():
+                    here[member] = here.get(member, 0) | mask
+    return found
+
+
+def only_among(singled: Singled, operations: int) -> Singled:
+    """Return of the operations that only few members used those in a set."""
+    return {
+        key: {
+            place: {who: mask & operations for who, mask in those.items() if mask & operations}
+            for place, those in places.items()
+        }
+        for key, places in singled.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +63,14 @@ class Groups:
         people: Folded id of a group to its number of members that are not groups, nested ones included; groups without
             any are left out.
         singled: The operations that only few members used.
+        odd: The part of these that a single member of a large group used.
         used_cells: For each assignment of a group, pairs (bit, number): the bit of an operation, and the number of
             different (member, place) that used it.
     """
 
     people: Mapping[Folded, int] = field(default_factory=dict)
     singled: Singled = field(default_factory=dict)
+    odd: Singled = field(default_factory=dict)
     used_cells: Mapping[Key, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
     def people_of(self, principal_id: Folded) -> int:
@@ -93,9 +120,11 @@ def read_groups(inputs: Inputs, tenant: Tenant, window: Window, placed: pl.DataF
     used_cells: dict[Key, list[tuple[int, int]]] = defaultdict(list)
     for id_, state, bit, number in cells.iter_rows():
         used_cells[id_, state].append((bit, number))
+    few = _few(_with_use_below(uses), of_group, _with_young_members(inputs, of_group, window))
     return Groups(
         people=dict(counted.sort("holder").iter_rows()),
-        singled=_singled(_with_use_below(uses), of_group, _with_young_members(inputs, of_group, window), index),
+        singled=_masks(few, index),
+        odd=_masks(few.filter((pl.col("of_all") == 1) & (pl.col("people") >= ODD_SHARE)), index),
         used_cells={key: tuple(found) for key, found in used_cells.items()},
     )
 
@@ -135,11 +164,14 @@ def _with_use_below(uses: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _singled(
-    uses: pl.DataFrame, of_group: pl.DataFrame, young: pl.Series, index: OperationIndex
-) -> dict[Key, dict[Folded, dict[Folded, int]]]:
-    """Return the operations that few members used; use by a principal not known as a member stays with the group."""
+def _few(uses: pl.DataFrame, of_group: pl.DataFrame, young: pl.Series) -> pl.DataFrame:
+    """Return `(role_assignment_id, state, target, bit, member, people, of_all)` of what few members used.
+
+    Use by a principal not known as a member stays with the group. `of_all` is the number of members who used the
+    operation at any place.
+    """
     known = uses.join(of_group.with_columns(is_member=pl.lit(True)), on=["holder", "member"], how="left")
+    known = known.with_columns(of_all=pl.col("member").n_unique().over("role_assignment_id", "state", "bit"))
     few = (
         known.filter(~pl.col("holder").is_in(young.implode()))
         .group_by("role_assignment_id", "state", "target", "bit")
@@ -150,9 +182,13 @@ def _singled(
         )
         .filter(pl.col("all_known") & (pl.col("members") <= FEW) & (pl.col("members") * SHARE <= pl.col("people")))
     )
+    return known.join(few, on=["role_assignment_id", "state", "target", "bit"], how="semi")
+
+
+def _masks(few: pl.DataFrame, index: OperationIndex) -> dict[Key, dict[Folded, dict[Folded, int]]]:
+    """Return the rows of `_few` as sets of operations by assignment, place and member."""
     rows = (
-        known.join(few, on=["role_assignment_id", "state", "target", "bit"], how="semi")
-        .group_by("role_assignment_id", "state", "target", "member")
+        few.group_by("role_assignment_id", "state", "target", "member")
         .agg(pl.col("bit").unique())
         .sort("role_assignment_id", "state", "target", "member")
     )

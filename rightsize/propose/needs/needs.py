@@ -9,47 +9,46 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rightsize.analyze.reasons import BY_EXISTENCE, OutOfCoverage, UnobservableReason, Unused, Verdict
-from rightsize.propose.core.bitsets import FoldedKey, Interner, OperationIndex
+from rightsize.propose.core.bitsets import FoldedKey, Interner, OperationIndex, bits_of, union
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.core.read_patterns import READ, PatternPart, met, reading_parts
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
 from rightsize.propose.core.scopes import group_at_least
 from rightsize.propose.needs.check_reader import CheckReader
 from rightsize.propose.needs.granting_patterns import parts_granting, unlisted_parts
+from rightsize.propose.needs.images import IMAGES
 from rightsize.propose.needs.linked_checks import CheckEvidence, Writes
 from rightsize.propose.needs.status_reads import Polls, type_of, types_around
 from rightsize.rbac.text import Folded
 
 USED = "used"
 USED_BEFORE = OutOfCoverage.USED_BEFORE_WINDOW.value
-LIFECYCLE = "lifecycle"
+USED_ELSEWHERE = "used_elsewhere"
+"""The word for an operation that a holder of the role used under an assignment that the role does not replace."""
 SIBLING_READ = "sibling_read"
 NAMESPACE_READ = "namespace_read"
 STATUS_READ = "status_read"
 NOT_IN_CATALOGUE = "not_in_catalogue"
 ONE_READING = "one_reading"
-WILDCARD = "wildcard"
 TOUCHED = "touched"
-PEER = "peer"
+JOB = "job"
+IMAGES_WORD = "images"
+COMPANION = "companion"
+ADOPTED = "adopted"
 WHY = {
     USED: "it was used in the window",
-    LIFECYCLE: "it updates or deletes the objects that a used operation creates",
     SIBLING_READ: "it reads a type that was used, a parent of it, or what it references",
     STATUS_READ: "inferred: the caller of a write that is kept reads with it how far the write has come",
     NAMESPACE_READ: "it reads a resource provider that was used",
-    TOUCHED: "the holder, or a peer with the same group or job, used its resource type",
-    PEER: "a peer with the same job used it: same role, and same used types or same team",
-    WILDCARD: "it matches operations that are kept, and no other operation of the catalogue",
+    TOUCHED: "the holder used its resource type, and no log shows it",
+    IMAGES_WORD: "the holder works where images are run, and no log shows that a registry was pushed to",
+    JOB: "others with the same job used it",
+    COMPANION: "it comes along with a change of the job, for others with the same job",
+    ADOPTED: "the earlier plan gave it to this job, and a role that stays keeps its strings",
     ONE_READING: "Azure does not say whether `/*/` matches `/`; a need depends on it, so today's string is kept",
     NOT_IN_CATALOGUE: "it was used, and the catalogue lacks it, so the narrowest pattern that Azure accepts is kept",
 }
 
-LIFECYCLE_SIBLINGS = {
-    "/write": ("/delete",),
-    "/create/action": ("/update/action", "/delete"),
-    "/add/action": ("/write", "/delete"),
-}
-"""The operations that `--lifecycle` adds to each create operation, by the ends of their names."""
 _GROUP_READ = Folded("microsoft.resources/subscriptions/resourcegroups/read")
 
 
@@ -60,11 +59,10 @@ class Profile:
     `reads`, `linked` and `hidden` are unobservable (reads of Resource Manager, linked checks, all others), `open` is
     out of coverage, and `unused` is proved unused. `covered` is the part of `unused` that a log proves; a log shows
     calls, but no linked checks. `reasons` has the set of each (verdict, reason). `untouched` is the part of `hidden` on
-    types of the control plane that neither the holder nor a peer used (see `needs.touched_types`). `lacking` are
+    types of the control plane that the holder did not use (see `needs.touched_types`). `lacking` are
     operations on types of which there was no resource, whatever verdict they have. `untargeted` is the part of `linked`
-    without a rule on such types (see `needs.unruled_checks`). `by_logs` is the profile that the logs alone would give,
-    or None where it is the same. `coverage` is how many days of the window the logs behind `unused` cover, and the days
-    of the window; None where they cover all.
+    without a rule on such types (see `needs.unruled_checks`). `coverage` is how many days of the window the logs behind
+    `unused` cover, and the days of the window; None where they cover all.
     """
 
     reads: int = 0
@@ -77,7 +75,6 @@ class Profile:
     untouched: int = 0
     lacking: int = 0
     untargeted: int = 0
-    by_logs: Profile | None = None
     coverage: tuple[int, int] | None = None
 
     @property
@@ -88,7 +85,7 @@ class Profile:
     @property
     def absent(self) -> int:
         """The operations that are unused only for want of a resource."""
-        return _union(self.reasons.get((Verdict.UNUSED, reason), 0) for reason in BY_EXISTENCE)
+        return union(self.reasons.get((Verdict.UNUSED, reason), 0) for reason in BY_EXISTENCE)
 
     def kept_hidden(self, choice: Unobservable) -> int:
         """Return the part of `hidden` that stays by an option."""
@@ -142,30 +139,32 @@ class NeedReader:
     options: PlanOptions
     evidence: CheckEvidence = field(default_factory=CheckEvidence)
     _sets: Interner = field(default_factory=Interner)
+    _of_type: dict[Folded, int] = field(default_factory=dict)
+    _images: int = field(init=False)
     checks: CheckReader = field(init=False)
     polls: Polls = field(init=False)
 
     def __post_init__(self) -> None:
         self.checks = CheckReader(self.index, self.evidence, self.options.unobservable is Unobservable.KEEP)
         self.polls = Polls(self.index)
+        self._images = self.index.mask(("control", name) for name in IMAGES)
 
     @property
     def index(self) -> OperationIndex:
         """The index of operations."""
         return self.book.index
 
-    def staying(self, profile: Profile, use: Mapping[Folded, Use], peers: Mapping[Folded, int] | None = None) -> Writes:
-        """Return the operations of one assignment that stay, without its reads and linked checks.
+    def staying(self, profile: Profile, use: Mapping[Folded, Use]) -> Writes:
+        """Return the used operations of one assignment, which may bring along linked checks and status reads.
 
-        The arguments are those of `read`; `peers` counts with `--peers` alone.
+        The arguments are those of `read`. `--unobservable keep` takes all that may have been used for used.
         """
-        used = _union(part.operations for part in use.values())
-        if self.options.peers and peers:
-            used |= _union(peers.values())
-        hidden = profile.kept_hidden(self.options.unobservable)
+        used = union(part.operations for part in use.values())
+        if self.options.unobservable is Unobservable.KEEP:
+            used |= profile.open | profile.hidden
         unknown = frozenset(name for part in use.values() for name in _control(part.unlisted))
-        polls = self.polls.asked((used | profile.open) & ~self.evidence.elsewhere, unknown) & ~profile.reads
-        return Writes((used | profile.open | hidden) & ~self.evidence.elsewhere, unknown, polls)
+        used &= ~self.evidence.elsewhere
+        return Writes(used, unknown, self.polls.asked(used, unknown) & ~profile.reads)
 
     def read(
         self,
@@ -174,7 +173,6 @@ class NeedReader:
         profile: Profile,
         use: Mapping[Folded, Use],
         around: Writes | None = None,
-        peers: Mapping[Folded, int] | None = None,
     ) -> Needs:
         """Return the needs of one assignment.
 
@@ -184,10 +182,9 @@ class NeedReader:
             profile: The verdicts on its unused operations.
             use: The use, by the folded scope at which it has to be granted.
             around: The writes that the principals which reach it keep through any assignment.
-            peers: Operations of the role that only peers used, by the folded scope where `--peers` keeps them.
         """
-        used = _union(self._sets[part.operations & ~part.earlier] for part in use.values())
-        why = {USED: used, USED_BEFORE: _union(part.earlier for part in use.values()) & ~used}
+        used = union(self._sets[part.operations & ~part.earlier] for part in use.values())
+        why = {USED: used, USED_BEFORE: union(part.earlier for part in use.values()) & ~used}
         # INVARIANT: use at one place proves nothing about other places if no log could have shown use there, or the
         # log has a gap. An operation that is not proved unused stays at today's scope, whether it was seen or not.
         hidden = profile.kept_hidden(self.options.unobservable)
@@ -195,20 +192,14 @@ class NeedReader:
         reads = _Reads()
         if self.options.unobservable is Unobservable.TOUCHED and profile.untouched:
             why[TOUCHED] = hidden & self.index.control & ~used
-        staying = self.staying(profile, use, peers) | (around or Writes())
-        linked = self.checks.kept(scope, profile, staying)
+        staying = self.staying(profile, use)
+        linked = self.checks.kept(scope, profile, staying, around or Writes())
         loose = self.checks.loose(profile, linked, staying)
         if self.options.reads is Reads.ALL:
             linked &= ~profile.reads
         here |= linked
         why[UnobservableReason.LINKED_CHECK] = linked
         by_scope = {target: part.operations for target, part in use.items()}
-        if self.options.lifecycle:
-            self._add_lifecycle(role, by_scope, why)
-        if self.options.peers and peers:
-            for target, operations in peers.items():
-                by_scope[target] = by_scope.get(target, 0) | operations
-            why[PEER] = _union(peers.values()) & ~used
         if profile.reads:
             reads = self._reads(role, profile.reads, use, linked)
             why |= reads.why
@@ -217,6 +208,11 @@ class NeedReader:
             why[STATUS_READ] = self._add_status_reads(scope, profile, use, around, by_scope)
         for target, extra in reads.by_scope.items():
             by_scope[target] = by_scope.get(target, 0) | extra
+        images = self._images & here & ~used if use else 0
+        if images and (place := self._place_of_images(scope)) != scope:
+            here &= ~images
+            by_scope[place] = by_scope.get(place, 0) | images
+        why[IMAGES_WORD] = images
         by_scope[scope] = by_scope.get(scope, 0) | here
         for (_, reason), members in sorted(profile.reasons.items()):
             if kept := members & here & ~linked:
@@ -232,6 +228,16 @@ class NeedReader:
         by_scope = {target: mask & ~role.doubtful for target, mask in by_scope.items()}
         found = {word: self._sets[mask] for word, mask in why.items()}
         return Needs(self._without_repeats(scope, by_scope, parts), found, loose)
+
+    def runs_in_the_dark(self, role: KnownRole, profile: Profile) -> bool:
+        """Return whether a role works on endpoints of services alone, and nothing proves that it was not used.
+
+        Without its log nothing shows a pull from a registry, and not each pull asks for a token, so sign-ins prove
+        nothing here. `--unobservable drop` takes such roles away.
+        """
+        if self.options.unobservable is Unobservable.DROP or role.granted & ~self.evidence.on_endpoints:
+            return False
+        return bool(role.granted & (profile.hidden | profile.reasons.get((Verdict.UNUSED, Unused.NO_SIGN_IN), 0)))
 
     def status_reads(
         self, scope: Folded, profile: Profile, use: Mapping[Folded, Use], around: Writes | None = None
@@ -265,20 +271,42 @@ class NeedReader:
         found = self.status_reads(scope, profile, use, around)
         for place, polls in found.items():
             by_scope[place] = by_scope.get(place, 0) | polls
-        return _union(found.values())
+        return union(found.values())
 
-    def _add_lifecycle(self, role: KnownRole, by_scope: dict[Folded, int], why: dict[str, int]) -> None:
-        for target, operations in by_scope.items():
-            names = [
-                (plane, Folded(name[: -len(made)] + sibling))
-                for plane, name in self.index.folded_members(operations)
-                for made, siblings in LIFECYCLE_SIBLINGS.items()
-                if name.endswith(made)
-                for sibling in siblings
-            ]
-            added = self.index.mask(names) & role.granted & ~operations
-            by_scope[target] = operations | added
-            why[LIFECYCLE] = why.get(LIFECYCLE, 0) | (added & ~why[USED] & ~why[USED_BEFORE])
+    def companions(self, changes: int, among: int, checks: int) -> int:
+        """Return which of some operations some changes bring along.
+
+        They are the linked checks that the changes can cause, the status reads that they need, and whatever else acts
+        on the very types that they change.
+
+        Args:
+            changes: The changes.
+            among: The operations that may be brought along.
+            checks: The linked checks.
+        """
+        found = (self.polls.asked(changes) | self._on_types(changes)) & among
+        return found | self.checks.caused(changes, among & checks & ~found)
+
+    def _place_of_images(self, scope: Folded) -> Folded:
+        """Return the narrowest scope, resource or resource group, of all listed registries at or below a scope."""
+        inside = [one for one in self.evidence.registries if one.startswith(f"{scope}/")]
+        if len(inside) == 1:
+            return inside[0]
+        groups = {Folded("/".join(one.split("/")[:5])) for one in inside}
+        return groups.pop() if len(groups) == 1 and scope.count("/") < 4 else scope
+
+    def _on_types(self, changes: int) -> int:
+        """Return all operations on the types of some changes."""
+        if not self._of_type:
+            grouped: dict[Folded, list[int]] = {}
+            for bit, (_, name) in enumerate(self.index.keys):
+                grouped.setdefault(type_of(name), []).append(bit)
+            masks = {kind: self.index.mask_of_bits(bits) for kind, bits in grouped.items()}
+            self._of_type.update(masks)
+        whole = 0
+        for kind in {type_of(self.index.keys[bit][1]) for bit in bits_of(changes)}:
+            whole |= self._of_type[kind]
+        return whole
 
     def _reads(self, role: KnownRole, reads: int, use: Mapping[Folded, Use], linked: int) -> _Reads:
         if self.options.reads is Reads.ALL:
@@ -298,7 +326,7 @@ class NeedReader:
                 target: self.index.mask(sibling_reads(self._names(part))) & reads for target, part in use.items()
             }
             here = self.index.mask(sibling_reads(self.index.folded_members(linked))) & reads if use else 0
-            return _Reads(here, (), by_scope, {SIBLING_READ: here | _union(by_scope.values())})
+            return _Reads(here, (), by_scope, {SIBLING_READ: here | union(by_scope.values())})
         return _Reads()
 
     def _as_granted(self, parts: tuple[PatternPart, ...], reads: int) -> _Reads:
@@ -340,9 +368,7 @@ class NeedReader:
         for target in sorted({*by_scope, *parts}, key=lambda text: (text != scope, text.count("/"), text)):
             own = tuple(dict.fromkeys(parts.get(target, ())))
             said = self.book.certain(Need(0, own))
-            inherited = _union(
-                mask for other, mask in above.items() if other == scope or target.startswith(other + "/")
-            )
+            inherited = union(mask for other, mask in above.items() if other == scope or target.startswith(other + "/"))
             operations = by_scope.get(target, 0) & ~inherited & ~said
             need = Need(self._sets[operations], own)
             above[target] = self.book.certain(need)
@@ -374,10 +400,3 @@ def provider_of(name: Folded) -> Folded:
 
 def _control(unlisted: Iterable[FoldedKey]) -> list[Folded]:
     return [name for plane, name in unlisted if plane == "control"]
-
-
-def _union(masks: Iterable[int]) -> int:
-    whole = 0
-    for mask in masks:
-        whole |= mask
-    return whole

@@ -53,7 +53,7 @@ class Part:
         self, whole: Profile, role: KnownRole, place: Folded, options: PlanOptions, scale: Scale, reach: Reach
     ) -> bool:
         """Return whether enough more goes by deciding in parts than by the logs of all subscriptions together."""
-        used = len(self.uses.keys() - {place})  # each takes an assignment
+        used = bool(self.uses.keys() - {place})  # uses at many scopes gather at the one of the assignment
         stays, all_stays = (_stays(one, options) & role.granted for one in (self.profile, whole))
         if used + len(self.nodes) + bool(stays) - 1 > MOST_NODES:
             return False
@@ -120,7 +120,6 @@ def as_parts(analysis: Analysis, keys: pl.DataFrame) -> Analysis:
         analysis,
         profiles=pl.concat([others, parts.of.join(keys, on=_KEY, how="semi")]),
         profile_operations=pl.concat([analysis.profile_operations, parts.operations]),
-        by_logs=pl.concat([analysis.by_logs, parts.by_logs]),
         absent=pl.concat([analysis.absent, parts.absent]),
     )
 
@@ -132,6 +131,7 @@ def read_parts(
     uses: Mapping[Key, Mapping[Folded, Use]],
     inputs: Inputs,
     index: OperationIndex,
+    risky: int,
 ) -> dict[Key, Part]:
     """Return the assignments that can be decided in parts.
 
@@ -142,6 +142,7 @@ def read_parts(
         uses: The same use, as sets by assignment.
         inputs: The tables.
         index: The operations.
+        risky: As in `with_untouched`.
     """
     keys = analysis.parts.of.select(_KEY)
     if keys.is_empty():
@@ -152,7 +153,7 @@ def read_parts(
     for place, node, state in analysis.parts.nodes.iter_rows():
         nodes.setdefault(place, {})[node] = state
     places = {subject.key: subject.place for subject in subjects}
-    decided = with_untargeted(with_untouched(split, placed, inputs, analysis, index), analysis, index)
+    decided = with_untargeted(with_untouched(split, placed, inputs, analysis, index, risky), analysis, index)
     tree = analysis.tenant.tree
     return {key: _part(profile, nodes[places[key]], uses.get(key, {}), tree) for key, profile in decided.items()}
 

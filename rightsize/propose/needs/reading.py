@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -17,12 +17,12 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.progress import step
 from rightsize.propose.core.azure_limits import AzureLimits
-from rightsize.propose.core.bitsets import index_operations
+from rightsize.propose.core.bitsets import index_operations, union
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook, open_role_book
 from rightsize.propose.core.weights import read_reach, read_scale
 from rightsize.propose.needs.access_weights import AccessWeights
-from rightsize.propose.needs.assignments import place_uses, read_profiles, read_subjects, read_uses
+from rightsize.propose.needs.assignments import place_uses, read_profiles, read_quarantined, read_subjects, read_uses
 from rightsize.propose.needs.delegation import read_delegations
 from rightsize.propose.needs.drafts import Key, Subject
 from rightsize.propose.needs.eligibility import read_eligibility
@@ -31,8 +31,8 @@ from rightsize.propose.needs.keep_rules import find_keeps
 from rightsize.propose.needs.linked_checks import CheckEvidence
 from rightsize.propose.needs.needs import Profile, Use
 from rightsize.propose.needs.parts import Part, read_parts
-from rightsize.propose.needs.peers import read_peer_uses
 from rightsize.propose.needs.privileged import Privilege, read_privilege
+from rightsize.propose.needs.risky_changes import RiskyChanges, risky_changes
 from rightsize.propose.needs.touched_types import with_untouched
 from rightsize.propose.needs.unruled_checks import read_check_evidence, with_untargeted
 from rightsize.propose.needs.use_rows import UseRows
@@ -98,12 +98,12 @@ class AssignmentEvidence:
     Attributes:
         profiles: The verdicts on its unused operations.
         uses: Its use, by the folded scope at which it has to be granted.
-        peer_uses: By scope, the operations that only peers of the holder used.
+        quarantined: The operations that calls in quarantine used under it, by such a scope.
     """
 
     profiles: Mapping[Key, Profile]
     uses: Mapping[Key, Mapping[Folded, Use]]
-    peer_uses: Mapping[Key, Mapping[Folded, int]]
+    quarantined: Mapping[Key, Mapping[Folded, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +134,7 @@ class TenantReading:
         parts: The assignments that can be decided in parts, since the subscriptions below them differ in coverage.
         checks: The evidence on linked checks that no rule pairs with a write.
         weights: The weights of access.
+        risky: The risky changes.
     """
 
     inputs: Inputs
@@ -144,6 +145,7 @@ class TenantReading:
     parts: Mapping[Key, Part]
     checks: CheckEvidence
     weights: AccessWeights
+    risky: RiskyChanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,9 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
     index = index_operations(tenant.operations, inputs.role_operations)
     today = _read_today(inputs, analysis, open_role_book(inputs, index))
     placed = place_uses(inputs, analysis, tenant, index)
-    profiles = with_untouched(read_profiles(analysis, index), placed, inputs, analysis, index)
+    risky = risky_changes(tenant.operations, index)
+    apart = union(mask for kind, mask in risky.items() if kind != "secret")
+    profiles = with_untouched(read_profiles(analysis, index), placed, inputs, analysis, index, apart)
     uses = read_uses(placed, index)
     return TenantReading(
         inputs=inputs,
@@ -201,17 +205,16 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
             read_role_requests(inputs, analysis.window.remembered),
         ),
         evidence=AssignmentEvidence(
-            with_untargeted(profiles, analysis, index),
-            uses,
-            read_peer_uses(placed, inputs, today.book, tenant.operations),
+            with_untargeted(profiles, analysis, index), uses, read_quarantined(inputs, analysis, index)
         ),
-        parts=read_parts(analysis, today.subjects, placed, uses, inputs, index),
+        parts=read_parts(analysis, today.subjects, placed, uses, inputs, index, apart),
         checks=read_check_evidence(inputs, tenant.operations, index),
         weights=AccessWeights(
             read_scale(tenant.operations, index),
             read_reach(inputs.scopes, tenant.tree),
             read_groups(inputs, tenant, analysis.window, placed, index),
         ),
+        risky=risky,
     )
 
 

@@ -1,54 +1,47 @@
-"""Find the unlogged operations of the control plane whose resource type neither a holder nor a peer of it used.
+"""Find the unlogged operations of the control plane on resource types that a holder did not use.
 
 No log shows these operations, so their own use is never known. Whoever works with a type leaves other calls on it that
-are logged. `--unobservable touched` therefore keeps them only on the types that were used: by the holder, under any of
-its assignments; by a member of the group that holds the assignment; or by a holder with the same job and the same role
-at the same kind of scope. Two holders have the same job if the same set of types was used under an assignment of each.
+are logged. `--unobservable touched` therefore keeps them only on the very types that were used: by the holder, under
+any of its assignments or those of its groups, or by a member through the group that holds the assignment. Who lists the
+keys of a storage account works with the account, and not with its containers. Who works with data, such as blobs, or
+may do so where no log would show it, keeps what reads the containers of that data, and opens them.
 
-A type is the top-level resource type of an operation, with all types below it.
-
-A token for a service whose resources alone take it (`rules/endpoint_audiences.csv`) touches their type, too: a pipeline
-that works on a storage endpoint alone leaves a sign-in for Azure Storage. A token is not use: a holder with nothing but
-tokens counts as one without use.
+A token for a service whose resources alone take it (`rules/endpoint_audiences.csv`) touches their type, and all types
+below it, where no use of that type explains the token: a pipeline that works on a storage endpoint alone leaves a
+sign-in for Azure Storage. A token is not use: a holder with nothing but tokens counts as one without use.
 
 A person who used nothing touched nothing: these operations go, and the plan asks the owner of the assignment. A
 workload without observed use keeps them all, since it may work on an endpoint alone.
 
-Silence about a type says something only where a log would have shown work with it. So a type also counts as touched
-for an assignment of which operations on that type are out of coverage, or data actions on it that no log could show.
+Whoever changes what runs images (`rules/image_runners.csv`), and a workload that deploys or works on a registry, keeps
+what pulls and pushes images (`IMAGES`): a registry shows that only in a log of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
-from functools import reduce
-from operator import or_
 
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.tenant import Tenant
-from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
-from rightsize.propose.core.bitsets import OperationIndex, bits_of
-from rightsize.propose.core.scopes import MANAGEMENT_GROUP
+from rightsize.propose.core.bitsets import OperationIndex, bits_of, union
 from rightsize.propose.needs.drafts import Key
-from rightsize.propose.needs.eligibility import GROUP_SEGMENTS
+from rightsize.propose.needs.images import IMAGES
 from rightsize.propose.needs.needs import Profile
+from rightsize.propose.needs.status_reads import type_of
+from rightsize.rbac.text import fold
 from rightsize.rules.operations import endpoint_audiences
+from rightsize.rules.tables import rows_of
 
+_DEPLOYMENT = "microsoft.resources/deployments/write"
+_REGISTRY = "microsoft.containerregistry/registries"
 _TOP = 2
 """The number of segments of a top-level resource type: provider and type."""
-_BETWEEN = "\n"
-"""The text between types in the key of a set of types; no operation of a log or a catalogue has it."""
-
-
-JOB = "used"
-"""The column of what makes a job: the used types as one text."""
-_ROLE = ("role", "kind")
-_ALIKE = (*_ROLE, JOB)
 
 
 def top_level_type(name: pl.Expr) -> pl.Expr:
@@ -62,42 +55,20 @@ def top_level_type(name: pl.Expr) -> pl.Expr:
     )
 
 
-def kind_of_scope(place: pl.Expr) -> pl.Expr:
-    """Return the kind of a folded scope: management group, subscription, resource group, resource or root."""
-    depth = place.str.count_matches("/", literal=True)
-    return (
-        pl.when(place == "/")
-        .then(pl.lit("root"))
-        .when(place.str.starts_with(MANAGEMENT_GROUP))
-        .then(pl.lit("management_group"))
-        .when(depth < GROUP_SEGMENTS)
-        .then(pl.lit("subscription"))
-        .when(depth == GROUP_SEGMENTS)
-        .then(pl.lit("resource_group"))
-        .otherwise(pl.lit("resource"))
-    )
-
-
-def shared_jobs(uses: pl.DataFrame, *alike: str) -> pl.DataFrame:
-    """Return `(role_assignment_id, state, holder, *alike, JOB)` of the assignments whose job several holders have.
-
-    Args:
-        uses: `(role_assignment_id, state, holder, *alike, type)`.
-        alike: More columns in which these holders agree.
-    """
-    own = ("role_assignment_id", "state", "holder", *alike)
-    jobs = (
-        uses.select(*own, "type")
-        .unique()
-        .sort("type")
-        .group_by(own, maintain_order=True)
-        .agg(pl.col("type").str.join(_BETWEEN).alias(JOB))
-    )
-    return jobs.filter(pl.col("holder").n_unique().over(*alike, JOB) > 1)
+def exact_type(name: pl.Expr) -> pl.Expr:
+    """Return the resource type of folded operations: all segments before the verb."""
+    segments = name.str.split("/")
+    verb = pl.when(name.str.ends_with("/action")).then(2).otherwise(1)
+    return segments.list.head(pl.max_horizontal(segments.list.len().cast(pl.Int64) - verb, 1)).list.join("/")
 
 
 def with_untouched(
-    profiles: Mapping[Key, Profile], placed: pl.DataFrame, inputs: Inputs, analysis: Analysis, index: OperationIndex
+    profiles: Mapping[Key, Profile],
+    placed: pl.DataFrame,
+    inputs: Inputs,
+    analysis: Analysis,
+    index: OperationIndex,
+    risky: int,
 ) -> dict[Key, Profile]:
     """Return the profiles with `untouched` set; of a workload without observed use nothing is untouched.
 
@@ -107,27 +78,21 @@ def with_untouched(
         inputs: The tables.
         analysis: The window and the memberships.
         index: The operations.
+        risky: Changes that no use of another operation brings along, such as deletes.
     """
-    tenant = analysis.tenant
-    tokens, people = _tokens(inputs, analysis.window), _held_by_people(inputs, tenant)
-    of_type = masks_by_type(index)
-    names = sorted(of_type)
-    touched = _touched(placed, inputs, tenant, tokens, people, {name: number for number, name in enumerate(names)})
-    masks: dict[int, int] = {}
-    silent: dict[int, int] = {}
+    people = _held_by_people(inputs, analysis.tenant)
+    masks = _TouchMasks(index)
+    touched = _touched(placed, inputs, analysis, people, masks)
     made: dict[tuple[int, int], Profile] = {}
     found = dict(profiles)
     for key, profile in profiles.items():
-        types = touched.get(key, 0 if key in people else None)
-        if types is None or not profile.hidden & index.control:
+        stays = touched.get(key, 0 if key in people else None)
+        if stays is None or not profile.hidden & index.control:
             continue
-        if types not in masks:
-            masks[types] = reduce(or_, (of_type[names[number]] for number in bits_of(types)), 0)
-        shared = (id(profile), types)
+        shared = id(profile), stays
         if shared not in made:
-            if id(profile) not in silent:
-                silent[id(profile)] = _would_be_seen(profile, of_type.values(), index)
-            made[shared] = replace(profile, untouched=silent[id(profile)] & ~masks[types])
+            stays |= masks.beside_data(profile.hidden & ~index.control) if stays else 0
+            made[shared] = replace(profile, untouched=profile.hidden & index.control & ~(stays & ~risky))
         found[key] = made[shared]
     return found
 
@@ -151,13 +116,6 @@ def _held_by_people(inputs: Inputs, tenant: Tenant) -> frozenset[Key]:
     return frozenset(held.join(human, on="holder", how="semi").select("role_assignment_id", "state").iter_rows())
 
 
-def _would_be_seen(profile: Profile, types: Iterable[int], index: OperationIndex) -> int:
-    """Return the unlogged operations of the control plane on types of which a log would have shown other work."""
-    undecided = profile.open | profile.hidden & ~index.control
-    doubtful = reduce(or_, (operations for operations in types if operations & undecided), 0)
-    return profile.hidden & index.control & ~doubtful
-
-
 def masks_by_type(index: OperationIndex) -> dict[str, int]:
     """Return the operations of each folded top-level type, on both planes."""
     rows = index.frame().group_by(type=top_level_type(pl.col("name"))).agg("bit").iter_rows()
@@ -172,49 +130,37 @@ def _tokens(inputs: Inputs, window: Window) -> pl.DataFrame:
 
 
 def _touched(
-    placed: pl.DataFrame,
-    inputs: Inputs,
-    tenant: Tenant,
-    tokens: pl.DataFrame,
-    people: Set[Key],
-    number_of: Mapping[str, int],
+    placed: pl.DataFrame, inputs: Inputs, analysis: Analysis, people: Set[Key], masks: _TouchMasks
 ) -> dict[Key, int]:
-    """Return the touched types of each assignment as a set of their numbers, which a row for each would make quadratic.
-
-    It has the holders with observed use, and the assignments in `people`. `tokens`, as `_tokens` returns it, adds types
-    to both.
-    """
-    held = inputs.role_assignments.select(
-        "role_assignment_id",
-        "state",
-        holder=folded(pl.col("principal_id")),
-        role=folded(pl.col("role_definition_id")).fill_null(""),
-        kind=kind_of_scope(place_of(pl.col("scope"))),
-    )
-    names = placed.select("name").unique().with_columns(type=top_level_type(pl.col("name")))
-    uses = (
-        placed.select("role_assignment_id", "state", "principal_id", "name")
-        .unique()
-        .join(names, on="name")
-        .join(held, on=["role_assignment_id", "state"])
-        .select("role_assignment_id", "state", "holder", "role", "kind", "type", who=folded(pl.col("principal_id")))
-        .unique()
-    )
-    # What a member of a group used through it is use of the group, and use of the member.
+    """Return the operations on what was touched, for each assignment of holders with observed use, and in `people`."""
+    held = inputs.role_assignments.select("role_assignment_id", "state", holder=folded(pl.col("principal_id")))
+    calls = placed.select("role_assignment_id", "state", "plane", "name").unique()
+    # What a member of a group used through it is use of the group, and of that member.
     own = pl.concat(
-        [uses.select("type", person="holder"), uses.select("type", person=pl.coalesce("who", "holder"))]
-    ).unique()
-    holders = held.select("holder").unique()
-    reach = pl.concat(
         [
-            tenant.may_reach.select(person=folded(pl.col("principal_id")), holder=folded(pl.col("holder"))),
-            holders.select(person="holder", holder="holder"),
+            calls.join(held, on=["role_assignment_id", "state"]).select("name", person="holder"),
+            placed.select("name", person=folded(pl.col("principal_id"))).drop_nulls("person"),
         ]
     ).unique()
-    touched = pl.concat([own, tokens]).unique()
-    numbers = pl.DataFrame(list(number_of.items()), schema={"type": pl.String, "number": pl.Int64}, orient="row")
-    rows = reach.join(touched.join(numbers, on="type"), on="person").group_by("holder").agg(pl.col("number").unique())
-    of_holder = {holder: sum(1 << number for number in found) for holder, found in rows.iter_rows()}
+    tops = own.select("person", type=top_level_type(pl.col("name"))).unique()
+    tokens = _tokens(inputs, analysis.window).join(tops, on=["person", "type"], how="anti")
+    touched = pl.concat(
+        [
+            own.select("person", type=exact_type(pl.col("name")), word=pl.lit(_EXACT)),
+            tokens.select("person", "type", word=pl.lit(_TOKEN)),
+        ]
+    ).unique()
+    rows = touched.group_by("person").agg(pl.struct("word", "type").unique().sort())
+    data = (
+        calls.filter(pl.col("plane") == "data")
+        .with_columns(type=exact_type(pl.col("name")), word=pl.lit(_DATA))
+        .group_by("role_assignment_id", "state")
+        .agg(pl.struct("word", "type").unique().sort())
+    )
+    runners = {fold(row["resource_type"]) for row in rows_of("image_runners")}
+    pushes = masks.index.mask(("control", name) for name in IMAGES)
+    of_holder = {holder: masks.of(kinds) for holder, kinds in rows.iter_rows()}
+    of_data = {(id_, state): masks.of(kinds) for id_, state, kinds in data.iter_rows()}
     human = pl.DataFrame(sorted(people), schema={"role_assignment_id": pl.String, "state": pl.String}, orient="row")
     active = pl.concat(
         [
@@ -222,17 +168,56 @@ def _touched(
             held.join(human, on=["role_assignment_id", "state"], how="semi"),
         ]
     ).unique()
-    found = _by_job(uses, of_holder)
-    for id_, state, holder in active.select("role_assignment_id", "state", "holder").iter_rows():
-        found[id_, state] = found.get((id_, state), 0) | of_holder.get(holder, 0)
-    return found
+    running = set(own.filter(exact_type(pl.col("name")).is_in(sorted(runners)))["person"])
+    at_work = (pl.col("name") == _DEPLOYMENT) | (top_level_type(pl.col("name")) == _REGISTRY)
+    deploys = calls.filter(at_work).select("role_assignment_id", "state").unique()
+    working = set(deploys.iter_rows()) - people
+    return {
+        (id_, state): of_holder.get(holder, 0)
+        | of_data.get((id_, state), 0)
+        | (pushes if holder in running or (id_, state) in working else 0)
+        for id_, state, holder in active.iter_rows()
+    }
 
 
-def _by_job(uses: pl.DataFrame, of_holder: Mapping[str, int]) -> dict[Key, int]:
-    """Return for each assignment the types that holders with its job and role touched."""
-    found: dict[Key, int] = {}
-    jobs = shared_jobs(uses, *_ROLE).group_by(_ALIKE).agg("role_assignment_id", "state", "holder")
-    for ids, states, holders in jobs.select("role_assignment_id", "state", "holder").iter_rows():
-        types = reduce(or_, (of_holder.get(holder, 0) for holder in set(holders)))
-        found |= dict.fromkeys(zip(ids, states, strict=True), types)
-    return found
+_EXACT, _DATA, _TOKEN = "exact", "data", "token"
+"""The kinds of touch: a call on a type, a call on data of a type, and a token for a top-level type."""
+
+
+class _TouchMasks:
+    """A reader of the operations that touches keep; equal touches are read once.
+
+    Args:
+        index: The operations.
+    """
+
+    def __init__(self, index: OperationIndex) -> None:
+        self.index = index
+        frame = index.frame().with_columns(type=exact_type(pl.col("name")))
+        self._exact = {kind: index.mask_of_bits(bits) for kind, bits in frame.group_by("type").agg("bit").iter_rows()}
+        self._tops = masks_by_type(index)
+        name = pl.col("name")
+        changes = name.str.ends_with("/write") | name.str.ends_with("/delete")
+        self._mild = index.mask_of_bits(frame.filter(~changes)["bit"])
+        self._found: dict[tuple[tuple[str, str], ...], int] = {}
+
+    def of(self, touches: Iterable[Mapping[str, str]]) -> int:
+        """Return the operations that some touches, each with `word` and `type`, keep together."""
+        alike = tuple((one["word"], one["type"]) for one in touches)
+        if alike not in self._found:
+            self._found[alike] = union(self._of(word, kind) for word, kind in alike)
+        return self._found[alike]
+
+    def beside_data(self, operations: int) -> int:
+        """Return what opens the containers of data on which some operations act, and reads them."""
+        kinds = sorted({type_of(self.index.keys[bit][1]) for bit in bits_of(operations)})
+        return self.of([{"word": _DATA, "type": kind} for kind in kinds])
+
+    def _of(self, word: str, kind: str) -> int:
+        if word == _TOKEN:
+            return self._tops.get(kind, 0)
+        if word == _EXACT:
+            return self._exact.get(kind, 0)
+        segments = kind.split("/")
+        above = ("/".join(segments[:length]) for length in range(_TOP + 1, len(segments)))
+        return union(self._exact.get(one, 0) for one in above) & self._mild

@@ -1,12 +1,12 @@
-"""Find the linked checks without a rule that a kept write can cause: by references, refusals and what exists.
+"""Find what decides on linked checks beside the rules: references, refusals and what exists.
 
 Some operations are only checked inside other writes, and no rule names these writes. `--unobservable keep` keeps such
-a check beside any write. By default it stays only if both of this is true:
+a check beside any write. By default it stays only if both of this is true, and a check with a rule if the second is:
 
 - A kept write can cause it. That is a write of the same resource provider, a write of a type of which a listing shows a
   resource that refers to the type of the check, or any write if a refusal in the log names the check.
-- A resource of its type exists at or below the scope of the assignment, or existed there in the window. Where the
-  listings are not complete, and for what no listing has, this is assumed.
+- A resource of its type exists at or below the scope of the assignment, or existed there in the window. Where no
+  listing is complete, and for what no listing has, this is assumed.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from operator import or_
 
 import polars as pl
 
-from rightsize.analyze.absence import shown_types
+from rightsize.analyze.absence import listed_types
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.linked_checks import type_references
-from rightsize.analyze.reasons import UnobservableReason
+from rightsize.analyze.linked_checks import runs_elsewhere, type_references
 from rightsize.analyze.resources import kind_of, resource_of
-from rightsize.analyze.text import folded
+from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.needs.drafts import Key
 from rightsize.propose.needs.linked_checks import CheckEvidence
 from rightsize.propose.needs.needs import Profile
 from rightsize.propose.needs.touched_types import top_level_type
+from rightsize.rbac.text import Folded
 from rightsize.rules.inventory import extends_others
-from rightsize.rules.linked import linked_writes
 
+_REGISTRY = "microsoft.containerregistry/registries"
 _PLACES = "/locations"
 """The end of a type that stands for a region: no listing of resources has it."""
 
@@ -49,16 +49,26 @@ def read_check_evidence(inputs: Inputs, operations: pl.DataFrame, index: Operati
     refused = denied.select(name=folded(pl.col("operation")))["name"].drop_nulls().unique()
     pairs = type_references(inputs).sort("target", "kind")
     referrers = pairs.group_by("target", maintain_order=True).agg("kind")
-    elsewhere = operations.filter(pl.col("reason") == UnobservableReason.DATA_ENDPOINT).select("plane", "name")
+    elsewhere = operations.filter(runs_elsewhere(pl.col("reason"), pl.col("name"))).select("plane", "name")
+    by_resource = pl.col("reason").is_null() & (pl.col("observable_by") != "activity_log")
+    shown_there = operations.filter((pl.col("plane") == "control") & by_resource).select("plane", "name")
     return CheckEvidence(
         {target: tuple(kinds) for target, kinds in referrers.iter_rows()},
         frozenset(refused),
         index.mask(elsewhere.iter_rows()),
+        index.mask(pl.concat([elsewhere, shown_there]).iter_rows()),
+        _registries(inputs),
     )
 
 
+def _registries(inputs: Inputs) -> tuple[Folded, ...]:
+    """Return the folded scopes of the listed container registries, sorted."""
+    places = inputs.resources.select(place=place_of(pl.col("scope"))).select(place=resource_of("place")).unique()
+    return tuple(places.filter(kind_of("place") == _REGISTRY).sort("place")["place"])
+
+
 def with_untargeted(profiles: Mapping[Key, Profile], analysis: Analysis, index: OperationIndex) -> dict[Key, Profile]:
-    """Return the profiles with `untargeted` set: checks without a rule on types of which there was no resource.
+    """Return the profiles with `untargeted` set: linked checks on types of which there was no resource.
 
     An assignment that waits for something (`Absences.waiting`) has none.
 
@@ -87,11 +97,9 @@ def with_untargeted(profiles: Mapping[Key, Profile], analysis: Analysis, index: 
 
 
 def _checks_by_type(linked: int, index: OperationIndex) -> dict[str, int]:
-    """Return the checks without a rule by folded top-level type, of the types that a listing can have."""
-    unruled = [
-        (name, index.bits[plane, name]) for plane, name in index.folded_members(linked) if not linked_writes(name)
-    ]
-    typed = pl.DataFrame(unruled, schema={"name": pl.String, "bit": pl.Int64}, orient="row").select(
+    """Return the checks by folded top-level type, of the types that a listing can have."""
+    named = [(name, index.bits[plane, name]) for plane, name in index.folded_members(linked)]
+    typed = pl.DataFrame(named, schema={"name": pl.String, "bit": pl.Int64}, orient="row").select(
         "bit", kind=top_level_type(pl.col("name"))
     )
     typed = typed.filter(pl.col("kind").str.contains("/", literal=True) & ~pl.col("kind").str.ends_with(_PLACES))
@@ -101,7 +109,7 @@ def _checks_by_type(linked: int, index: OperationIndex) -> dict[str, int]:
 
 def _absent_masks(analysis: Analysis, checks: Mapping[str, int]) -> dict[str, int]:
     """Return by folded scope the checks on types of which there was no resource at or below it."""
-    there = shown_types(analysis.existence, analysis.absences)
+    there = listed_types(analysis.existence, analysis.absences)
     # Below a resource there is nothing but resources of its own type.
     inside = (
         analysis.tenant.assignments.filter(pl.col("level") == "resource")

@@ -14,6 +14,7 @@ from rightsize.model.progress import step, through
 from rightsize.propose.core.expiry import last_of, lasts_as_long
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
 from rightsize.rbac.algebra import contains
+from rightsize.rbac.conditions import unrestricted
 from rightsize.rbac.text import Folded
 
 Blocks = tuple[PermissionBlock, ...]
@@ -176,6 +177,7 @@ class _Judge:
     roles: Mapping[Folded, Blocks]
     is_within: Callable[[str, str], bool]
     _witnesses: dict[tuple[tuple[Folded, ...], Folded], str | None] = field(default_factory=dict)
+    _parts: dict[Folded, Blocks] = field(default_factory=dict)
 
     def new_grant(self, claim: Claim) -> str | None:
         """Return a sentence that names access which a proposal would add to today's, or None."""
@@ -183,18 +185,27 @@ class _Judge:
             held = [one for one in claim.today if self.is_within(grant.place, one.place) and _permits(one, grant)]
             if not held:
                 return f"nothing is granted today at {grant.place}"
-            key = tuple(sorted({one.role for one in held})), grant.role
+            key = tuple(sorted({self._held_role(one, grant) for one in held})), grant.role
             if key not in self._witnesses:
                 self._witnesses[key] = self._witness(*key)
             if self._witnesses[key] is not None:
                 return self._witnesses[key]
         return None
 
+    def _held_role(self, held: ProvedGrant, grant: ProvedGrant) -> Folded:
+        """Return the role of an assignment of today, of which only a part counts if the grant lacks its condition."""
+        if held.condition in (None, grant.condition):
+            return held.role
+        part = Folded(f"{held.role} outside {held.condition}")
+        if part not in self._parts:
+            self._parts[part] = unrestricted(self.roles.get(held.role, ()), held.condition)
+        return part
+
     def _witness(self, held: tuple[Folded, ...], role: Folded) -> str | None:
         if role in held:
             return None
         # One role of today mostly contains the new one, and a check against fewer blocks is faster.
-        known = [self.roles[one] for one in held if one in self.roles]
+        known = [self._parts[one] if one in self._parts else self.roles.get(one, ()) for one in held]
         if any(contains(blocks, self.roles[role]) is None for blocks in known):
             return None
         found = contains(tuple(block for blocks in known for block in blocks), self.roles[role])
@@ -202,10 +213,9 @@ class _Judge:
 
 
 def _permits(held: ProvedGrant, grant: ProvedGrant) -> bool:
-    """Return whether an assignment of today justifies a grant: as active, as lasting, and no more conditional."""
+    """Return whether an assignment of today justifies a grant: for the same people, as active and as lasting."""
     return (
         held.member in ("", grant.member)
         and held.state in ("active", grant.state)
-        and held.condition in (None, grant.condition)
         and lasts_as_long(held.end_on, grant.end_on)
     )

@@ -16,13 +16,14 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.verdicts import Analysis
+from rightsize.model.proposal_kinds import REMOVE
 from rightsize.propose.core.bitsets import bits_of
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.drafts import Draft, Key
 from rightsize.propose.needs.groups import Singled
 from rightsize.propose.needs.parts import Part, as_parts
 from rightsize.propose.risk.arrivals import NewTypes, new_types_of
-from rightsize.propose.risk.estimate import Estimate, estimates_of
+from rightsize.propose.risk.estimate import Estimate, estimates_of, unlogged_estimate
 from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, read_incidence
 
 
@@ -38,7 +39,6 @@ class BreakInput:
         orphans: Assignments whose holder is proved to be deleted.
         singled: By assignment and scope, the operations that single members of a group get instead of the group.
         book: The roles.
-        lifecycle: Whether a need includes updating and deleting what a used operation creates.
     """
 
     inputs: Inputs
@@ -48,7 +48,6 @@ class BreakInput:
     orphans: frozenset[Key]
     singled: Singled
     book: RoleBook
-    lifecycle: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +67,26 @@ class BreakBounds:
     singled: Singled
 
     def of(self, draft: Draft) -> Estimate | None:
-        """Return the estimate of a draft; None where it takes away nothing whose use a log or a listing would show."""
+        """Return the estimate of a draft; None where a part goes of which no log or listing would show a use.
+
+        Of a whole assignment whose use none would show, the measured chance of such needs is returned.
+        """
         key = draft.subject.key
         found, loss = self.by_logs.get(key), self._observable_loss(draft)
+        if not loss and self._goes_unseen(draft):
+            return unlogged_estimate()
         if found is None or not loss:
             return None
         arrival = self.by_arrival.get(key)
         is_asked = arrival is not None and draft.profile is not None and loss & draft.profile.absent
         return found.with_new_types(arrival) if arrival is not None and is_asked else found
+
+    def _goes_unseen(self, draft: Draft) -> bool:
+        """Return whether a draft removes an assignment, and operations of it that nothing proves unused."""
+        role, profile = self.book.roles.get(draft.subject.role_definition_id), draft.profile
+        if draft.kind != REMOVE or role is None or profile is None or draft.rests_on or draft.together_with:
+            return False
+        return bool(role.granted & (profile.reads | profile.linked | profile.hidden))
 
     def _observable_loss(self, draft: Draft) -> int:
         """Return the operations that a draft removes at today's scope, whose first use a log or a listing would show.
@@ -108,9 +119,7 @@ def break_bounds(asked: BreakInput, horizon: int = HORIZON_DAYS) -> BreakBounds:
     of_nodes = pl.DataFrame(stays, schema=dict.fromkeys((*KEY, "target"), pl.String), orient="row")
     placed = asked.placed.lazy().filter(~pl.col("earlier")).join(of_nodes.lazy(), on=[*KEY, "target"], how="anti")
     keys = pl.DataFrame(list(asked.parts), schema=dict.fromkeys(KEY, pl.String), orient="row")
-    incidence = read_incidence(
-        asked.inputs, as_parts(asked.analysis, keys), placed, _singled(asked.singled), lifecycle=asked.lifecycle
-    )
+    incidence = read_incidence(asked.inputs, as_parts(asked.analysis, keys), placed, _singled(asked.singled))
     orphans = pl.DataFrame(sorted(asked.orphans), schema=dict.fromkeys(KEY, pl.String), orient="row")
     alive = incidence.join(orphans, on=KEY, how="anti")
     by_logs = estimates_of(alive, asked.analysis.window, horizon)

@@ -12,6 +12,7 @@ from rightsize.propose.needs.drafts import Key
 from rightsize.propose.risk.arrivals import NewTypes
 from rightsize.propose.risk.break_table import LEVELS, MEASURED, chances
 from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, tested_days
+from rightsize.rules.measured import measured_unlogged
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Estimate:
     Attributes:
         expected: The probability.
         bound: Its upper bound.
-        basis: used, unused, silent (the holder did nothing either) or seasonal.
+        basis: used, unused, silent (the holder did nothing either), seasonal, or unlogged (no log can judge it).
         operations: The number of novelties (an operation at a place) in the window.
         new_weeks: The weeks with a novelty that no other week has.
         active_days: The days on which the holder worked.
@@ -72,6 +73,16 @@ class Estimate:
         if self.new_types is not None:
             said["new_types"] = self.new_types.as_json()
         return said
+
+
+def unlogged_estimate() -> Estimate:
+    """Return the estimate of a whole assignment that goes though no log would have shown any use of it.
+
+    No day of the window says anything. The chance is the measured one of such needs, and its bound is 1.
+    """
+    rate = measured_unlogged()
+    counts = ((rate.broke, rate.of), *((0, 0) for _ in LEVELS))
+    return Estimate(round((rate.broke + 1) / (rate.of + 1), 4), 1.0, "unlogged", 0, 0, 0, 0, counts, None, True)
 
 
 def estimates_of(incidence: pl.DataFrame, window: Window, horizon: int = HORIZON_DAYS) -> dict[Key, Estimate]:

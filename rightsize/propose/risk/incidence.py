@@ -21,7 +21,6 @@ from rightsize.analyze.text import folded
 from rightsize.analyze.usage import use_by_day
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
-from rightsize.propose.needs.needs import LIFECYCLE_SIBLINGS
 from rightsize.propose.risk.seasonality import WEEK, find_seasons
 
 KEY = ["role_assignment_id", "state"]
@@ -41,9 +40,7 @@ def tested_days(window: Window) -> int:
     return max(1, min(HORIZON_DAYS, window.days // 3))
 
 
-def read_incidence(
-    inputs: Inputs, analysis: Analysis, placed: pl.LazyFrame, singled: pl.DataFrame, *, lifecycle: bool = False
-) -> pl.DataFrame:
+def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.LazyFrame, singled: pl.DataFrame) -> pl.DataFrame:
     """Return one row for each assignment with operations whose use a log would show.
 
     Args:
@@ -52,7 +49,6 @@ def read_incidence(
         placed: As `needs.assignments.place_uses` returns it.
         singled: `(role_assignment_id, state, target, bit)` of operations that are assigned to single members of a
             group: there the first use of each member is a novelty.
-        lifecycle: Whether a plan keeps update and delete wherever create was used; then they are no novelties there.
 
     Returns:
         `role_assignment_id`, `state`, `role`, `holder_type`, and
@@ -70,7 +66,7 @@ def read_incidence(
           least two thirds of them.
     """
     calls = _calls(inputs, analysis)
-    seen = _novelties(calls, placed, singled, analysis, lifecycle=lifecycle)
+    seen = _novelties(calls, placed, singled, analysis)
     active = _active_days(inputs, analysis, calls)
     return count_incidence(_observable(inputs, analysis), active, seen, analysis.window, find_gaps(analysis))
 
@@ -203,9 +199,7 @@ def _calls(inputs: Inputs, analysis: Analysis) -> pl.LazyFrame:
     )
 
 
-def _novelties(
-    calls: pl.LazyFrame, placed: pl.LazyFrame, singled: pl.DataFrame, analysis: Analysis, *, lifecycle: bool
-) -> pl.DataFrame:
+def _novelties(calls: pl.LazyFrame, placed: pl.LazyFrame, singled: pl.DataFrame, analysis: Analysis) -> pl.DataFrame:
     """Return the days of each novelty, by its number.
 
     A novelty is an operation, the place where it has to be granted, and a group member or null.
@@ -222,8 +216,6 @@ def _novelties(
         .drop("profile_id")
         .collect()
     )
-    if lifecycle:
-        shown = shown.join(_siblings(shown), on=_NOVELTY, how="anti", nulls_equal=True)
     numbers = shown.select(_NOVELTY).unique().with_row_index("novelty")
     owners = numbers.select(*KEY, *_ONE)
     done = ["principal_id", "plane", "name", "place"]
@@ -232,18 +224,6 @@ def _novelties(
     del shown, numbers
     days = calls.join(numbered.lazy(), on=done).select("novelty", "day").unique().collect()
     return days.join(owners, on=_ONE)
-
-
-def _siblings(shown: pl.DataFrame) -> pl.DataFrame:
-    """Return the update and delete operations that `--lifecycle` keeps beside a used create of the same resource."""
-    found = [
-        shown.filter(pl.col("name").str.ends_with(made)).with_columns(
-            name=pl.col("name").str.strip_suffix(made) + sibling
-        )
-        for made, siblings in LIFECYCLE_SIBLINGS.items()
-        for sibling in siblings
-    ]
-    return pl.concat(found).select(_NOVELTY).unique()
 
 
 def _observable(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:

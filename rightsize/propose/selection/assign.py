@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import or_
 from typing import Any
 
 from rightsize.analyze.part_profiles import MOST_NODES
 from rightsize.analyze.scoping import ScopeTree
 from rightsize.model.progress import step
 from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
-from rightsize.propose.core.bitsets import bits_of
+from rightsize.propose.core.bitsets import bits_of, union
 from rightsize.propose.core.expiry import last_of
-from rightsize.propose.core.options import AUTO, PlanOptions
+from rightsize.propose.core.options import AUTO, MAX, PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.jobs.jobs import Jobs
 from rightsize.propose.needs.access_weights import AccessWeights
 from rightsize.propose.needs.demands import DemandInput, demands
 from rightsize.propose.needs.drafts import TOO_MANY_PARTS, Draft, Key, Placement, Subject, with_roles
@@ -34,16 +33,17 @@ from rightsize.propose.selection.choose import Solution, Terms, choose, not_wort
 from rightsize.propose.selection.fewer_assignments import Together
 from rightsize.propose.selection.fewer_scopes import ScopeFacts, gather_scopes
 from rightsize.propose.selection.reconcile import role_key
+from rightsize.propose.selection.role_contents import Companions
 from rightsize.propose.selection.scope_limits import LimitContext, Room, Slot, make_room, slot_of
 from rightsize.propose.selection.secret_places import SecretPlaces
-from rightsize.propose.selection.unobserved import UnobservedInput, find_unobserved, grant_through_existing
-from rightsize.propose.selection.warm_start import Carried
-from rightsize.propose.selection.worth import (
-    LEAST_WORTH,
-    hardly_narrowed,
-    price_stays,
-    read_prices,
+from rightsize.propose.selection.unobserved import (
+    UnobservedInput,
+    find_idle,
+    find_unobserved,
+    grant_through_existing,
+    worth_their_reads,
 )
+from rightsize.propose.selection.worth import LEAST_WORTH, Prices, hardly_narrowed, with_stays
 from rightsize.rbac.conditions import targets
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import Folded
@@ -54,16 +54,14 @@ _ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class GrantedNeeds:
-    """Drafts with roles, and the quality of the choice.
+    """Drafts with roles, and the curve of roles against excess.
 
     Attributes:
         drafts: All drafts; none of them is open.
-        optimum: For scopes and for roles: the value found, the proved bound and the gap, as `plan.json` has them.
-        curve: The excess for each smaller number of new roles.
+        curve: The excess for each number of new roles.
     """
 
     drafts: dict[Key, Draft]
-    optimum: Mapping[str, Any]
     curve: tuple[Mapping[str, Any], ...]
 
 
@@ -98,43 +96,49 @@ def grant_needs(drafts: Mapping[Key, Draft], asked: ChoiceInput) -> GrantedNeeds
     """
     settled = dict(drafts)
     subjects, terms, book = asked.subjects, asked.terms, asked.demands.book
-    tree, weigh, unobserved = terms.tree, terms.weigh, asked.unobserved
-    moves: dict[Slot, Folded] | None = {} if terms.least_worth is None else None
+    tree, weigh, unobserved = terms.tree, terms.prices.weigh, asked.unobserved
+    singled = _singled_out(asked)
+    moves: dict[Slot, Folded] | None = {} if terms.role_worth is None else None
     rooms: list[Room] = []
-    carried: Carried | None = None
     together = Together()
     step("choosing roles")
     while True:
         requests = together.join(
-            [_moved(together.whole_if_asked(one), moves or {}) for one in demands(settled, asked.demands)]
+            [_moved(together.at_todays_scope(one), moves or {}) for one in demands(settled, asked.demands)]
         )
         units = form_units(requests, kept_assignments(settled, asked), book, tree)
         if moves is None:
             moves = gather_scopes(units.units, _scope_facts(asked))
             continue
-        if hardly := dict(hardly_narrowed(units.units, terms.prices, subjects, book, terms.least_worth or 0)):
-            settled |= {key: settled[key].kept(not_worth(price, 1)) for key, price in hardly.items()}
+        if hardly := dict(hardly_narrowed(units.units, terms.prices, subjects, book, _least(terms))):
+            settled |= {key: settled[key].kept(not_worth(price)) for key, price in hardly.items()}
             continue
         above = granted_above(units.units, tree)
-        prices = replace(terms.prices, stay=price_stays(units.units, terms.prices, subjects, book))
-        these = replace(terms, above=_granted_by(above, book), prices=prices)
-        solution = choose(units.units, book, these, carried)
-        carried = solution.carried
+        prices = with_stays(units.units, terms.prices, subjects, book, terms.exposure)
+        prices = worth_their_reads(units.units, unobserved, book, prices, terms.role_worth or 0)
+        solution = choose(
+            units.units, book, replace(terms, singled=singled, above=_granted_by(above, book), prices=prices)
+        )
         idle = list(_idle(solution, book))
         spread = {key for unit in idle for key in unit.subjects} - together.whole
         together.whole |= spread
         stays = dict.fromkeys((unit for unit in idle if spread.isdisjoint(unit.subjects)), "idle_condition")
-        unseen = list(find_unobserved(solution, unobserved))
+        unseen = [
+            *find_unobserved(solution, unobserved, book.index.reads),
+            *find_idle(solution, unobserved),
+        ]
         keys = {key for unit in unseen for key in unit.subjects}
         through = grant_through_existing(keys, settled, unobserved.work, book, tree, weigh)
         settled |= through
         stays |= {unit: "nothing_observed" for unit in unseen if through.keys().isdisjoint(unit.subjects)}
-        for unit, word in (*solution.refused.items(), *stays.items()):
-            for key in unit.subjects:
+        refused = {**solution.refused, **stays}
+        for unit, word in refused.items():
+            for key in unit.subjects if through.keys().isdisjoint(unit.subjects) else ():
                 settled[key] = settled[key].kept(word)
-        may_join = terms.least_worth is not None and carried is None
-        is_crowded = may_join and together.add_crowded(solution.choices)
-        if solution.refused or idle or stays or through or is_crowded:
+        if refused or idle or stays or through:
+            continue
+        lean, fewer = _without_repeats(units, solution, above, book)
+        if together.add_crowded(fewer.choices):
             continue
         if len(rooms) < _ROUNDS:
             made = {unit: len(found) for unit, found in solution.choices.items() if unit.state != "eligible"}
@@ -142,14 +146,25 @@ def grant_needs(drafts: Mapping[Key, Draft], asked: ChoiceInput) -> GrantedNeeds
             moves |= rooms[-1].places
             if rooms[-1].places:
                 continue
-        optimum, curve = {"places": _places_json(rooms), "roles": solution.optimum}, solution.curve
-        units, solution = _without_repeats(units, solution, above, book)
-        chosen = _with_choices(dict(settled), units, solution, _places_of(requests), book)
+        chosen = _with_choices(dict(settled), lean, fewer, _places_of(requests), book)
         divided = {key: said for key, draft in chosen.items() if (said := _too_many_parts(draft)) is not None}
         if divided:
             settled |= {key: settled[key].kept(said) for key, said in divided.items()}
             continue
-        return GrantedNeeds(together.say(chosen), optimum, curve)
+        return GrantedNeeds(together.say(chosen), solution.curve)
+
+
+def _singled_out(asked: ChoiceInput) -> dict[Folded, int]:
+    """Return by group what single members get instead of it."""
+    found: dict[Folded, int] = defaultdict(int)
+    for key, places in asked.demands.singled.items():
+        if key in asked.subjects:
+            found[asked.subjects[key].principal_id] |= union(mask for one in places.values() for mask in one.values())
+    return found
+
+
+def _least(terms: Terms) -> int:
+    return LEAST_WORTH if terms.role_worth is not None else 0
 
 
 def _places_of(requests: Iterable[GrantRequest]) -> dict[Key, set[Folded]]:
@@ -188,18 +203,6 @@ def _moved(demand: GrantRequest, moves: Mapping[Slot, Folded]) -> GrantRequest:
     return demand
 
 
-def _places_json(rooms: list[Room]) -> dict[str, Any]:
-    """Return the excess that wider scopes add, and its bound, which only the first round (narrowest scopes) has."""
-    excess, bound = sum(room.excess for room in rooms), rooms[0].lower_bound
-    return {
-        "moved": sum(len(room.places) for room in rooms),
-        "excess": excess,
-        "lower_bound": bound,
-        "gap": round((excess - bound) / excess, 4) if excess else 0.0,
-        "assignments_that_fit_nowhere": rooms[-1].left_over,
-    }
-
-
 def _without_repeats(
     units: Units, solution: Solution, above: Mapping[GrantUnit, Sequence[GrantUnit]], book: RoleBook
 ) -> tuple[Units, Solution]:
@@ -226,15 +229,11 @@ def _granted_by(above: Mapping[GrantUnit, Sequence[GrantUnit]], book: RoleBook) 
     """Return for each unit the operations that the units above it grant by every reading, within its ceiling."""
     found = {}
     for unit, wider in above.items():
-        granted = _union(book.certain(one.need) for one in wider)
-        granted &= _union(book.roles[id_].certain for id_ in unit.ceiling)
+        granted = union(book.certain(one.need) for one in wider)
+        granted &= union(book.roles[id_].certain for id_ in unit.ceiling)
         if granted:
             found[unit] = granted
     return found
-
-
-def _union(masks: Iterable[int]) -> int:
-    return reduce(or_, masks, 0)
 
 
 def _scope_facts(asked: ChoiceInput) -> ScopeFacts:
@@ -248,42 +247,42 @@ class TermsInput:
 
     Attributes:
         subjects: Today's assignments.
-        book: The roles.
-        latent: By assignment, the operations on types of which there is no resource.
+        prices: The prices of excess.
         privilege: The operations that get roles of their own.
         weights: The weights of access.
         tree: Management groups and subscriptions.
         room: The limit on new roles.
         options: The options.
+        jobs: The jobs of the tenant.
     """
 
     subjects: Sequence[Subject]
-    book: RoleBook
-    latent: Mapping[Key, int]
+    prices: Prices
     privilege: Privilege
     weights: AccessWeights
     tree: ScopeTree
     room: RoleRoom
     options: PlanOptions
+    jobs: Jobs
 
 
-def read_terms(asked: TermsInput) -> Terms:
+def read_terms(asked: TermsInput, companions: Companions) -> Terms:
     """Return the terms of the choice of roles: weights, limits and roles held today."""
     held: dict[tuple[Folded, Folded], set[Folded]] = defaultdict(set)
     for subject in asked.subjects:
         held[subject.principal_id, subject.place].add(subject.role_definition_id)
     return Terms(
-        max_excess=asked.options.max_excess,
-        weigh=asked.weights.scale.weigh,
+        jobs=asked.jobs,
+        companions=companions,
         exposure=lambda unit: asked.weights.cells(unit.principal_id, unit.place),
         held={key: frozenset(roles) for key, roles in held.items()},
         tree=asked.tree,
         room=asked.room,
-        weights=asked.options.weights,
+        prices=asked.prices,
+        role_worth=asked.options.role_worth if asked.options.roles == AUTO else None,
+        narrow_stays=asked.options.roles != MAX,
         foreign=asked.privilege.layers.foreign(),
-        prices=read_prices(asked.subjects, asked.book, asked.latent, asked.privilege, asked.weights),
         previous=asked.options.previous,
-        least_worth=LEAST_WORTH if asked.options.roles == AUTO else None,
     )
 
 

@@ -63,11 +63,6 @@ class Atoms:
         """
         return granted & ~doubtful | self._parts_within(blocks)
 
-    def allowed(self, need: Need) -> int:
-        """Return the atoms that a role may have without granting more than a need."""
-        blocks = tuple(part.block for part in need.parts)
-        return self.book.certain(need) | self._parts_within(blocks)
-
     def operations(self, atoms: int) -> int:
         """Return the catalogue operations that a set of atoms may grant."""
         found = atoms & (1 << self.width) - 1

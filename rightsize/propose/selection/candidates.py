@@ -1,6 +1,6 @@
 """Find the existing roles that may grant a part of a need: today's roles, custom roles and built-in roles.
 
-Built-in roles for a service or component of Azure (`rules/service_roles.csv`) are left out.
+Built-in roles for a service of Azure (`rules/service_roles.csv`) are left out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from rightsize.propose.core.scopes import MANAGEMENT_GROUP
 from rightsize.propose.needs.grant_requests import is_at_or_below
 from rightsize.propose.selection.atoms import Atoms
 from rightsize.rbac.text import Folded
-from rightsize.rules.tables import rows_of
 
 _Sized = tuple[int, ChoiceKind, KnownRole]
 
@@ -57,11 +56,10 @@ class CandidateIndex:
 
     def __post_init__(self) -> None:
         # A role that Azure made for one of its services fits by chance, and nobody would give it to a person.
-        service = {row["role_definition_id"] for row in rows_of("service_roles")}
         for role in self.book.roles.values():
             if role.is_conditional or not role.granted:
                 continue
-            if role.is_builtin and role.role_definition_id not in service:
+            if role.is_builtin and not role.is_for_service:
                 self._builtin.append((role.granted.bit_count(), role))
             for scope in () if role.is_builtin else role.assignable:
                 self._by_scope.setdefault(scope, []).append(role)
@@ -94,7 +92,7 @@ class CandidateIndex:
         return self._atoms_of[role.role_definition_id]
 
     def fitting(
-        self, ceiling: tuple[Folded, ...], custom: Iterable[Folded], wanted: int, needed: int, max_excess: int | None
+        self, ceiling: tuple[Folded, ...], custom: Iterable[Folded], wanted: int, needed: int, *, is_exact: bool = False
     ) -> Iterator[Existing]:
         """Yield the roles that grant a wanted atom, and no catalogue operation that the ceiling does not grant.
 
@@ -103,10 +101,10 @@ class CandidateIndex:
             custom: The tenant's custom roles that may be assigned there.
             wanted: The atoms; a role has to grant at least one of them.
             needed: The operations that are needed.
-            max_excess: Maximum number of operations beyond the needed ones; None for any number.
+            is_exact: Whether a role may grant nothing beyond the needed operations.
         """
         whole = (1 << self.atoms.width) - 1
-        most = self.atoms.width if max_excess is None else needed.bit_count() + max_excess
+        most = needed.bit_count() if is_exact else self.atoms.width
         for size, kind, role in self._within(ceiling, tuple(custom)):
             if size > most:
                 return
@@ -114,7 +112,7 @@ class CandidateIndex:
             if not atoms & wanted:
                 continue
             spare = role.granted & whole & ~needed
-            if not spare or max_excess is None or spare.bit_count() <= max_excess:
+            if not spare or not is_exact:
                 yield Existing(kind, role, atoms, spare)
 
     def is_inside(self, one: Existing, ceiling: tuple[Folded, ...]) -> bool:

@@ -27,9 +27,7 @@ def cover_with_existing(
     left, granted = atoms.of_need(need), candidates.book.mask(need)
     custom = candidates.assignable_at(place)
     found = [
-        one
-        for one in candidates.fitting((ceiling,), custom, left, granted, None)
-        if one.role.role_definition_id != ceiling
+        one for one in candidates.fitting((ceiling,), custom, left, granted) if one.role.role_definition_id != ceiling
     ]
     chosen: list[tuple[Folded, Need]] = []
     while left and len(chosen) < most:

@@ -1,9 +1,9 @@
 """Grant the needs behind one assignment together, where a condition or the number of assignments asks for it.
 
-Of one assignment of today a principal gets at most three. Where it would get more, each need is granted by one role, so
-that reads go into the new role beside them. If that is not enough, what was split off for its privilege and stays
-active is granted with the rest of the need at its scope: a role of its own protects little there. Neither grants
-anybody more.
+Of one assignment of today a principal gets at most three. Where it would get more, its needs are granted at today's
+scope, where roles that others share need one assignment each. If that is not enough, each need is granted by one role,
+so that reads go into the new role beside them, and what was split off for its privilege and stays active is granted
+with the rest of the need at its scope: a role of its own protects little there.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rightsize.rbac.text import Folded
 JOINED = "joined"
 """The word for a need that is granted together with what was split off from it."""
 _WHOLE = "in one role at today's scope, since its condition applies to no operation of a part"
+_GATHERED = f"at today's scope, since a holder would get more than {MOST_ASSIGNMENTS} assignments"
 _FEW = f"in as few roles as its scopes allow, since a holder would get more than {MOST_ASSIGNMENTS} assignments"
 
 _Share = tuple[Key, Folded]
@@ -35,23 +36,27 @@ class Together:
 
     Attributes:
         whole: Those that are granted undivided at their scope.
+        gathered: Those whose needs are granted at today's scope, with the principal that would get too many.
         single: Those of which each need is granted by one role, with the principal that would get too many.
         joined: Those whose split-off parts are granted with the rest, where both are at one scope; with the principal.
     """
 
     whole: set[Key] = field(default_factory=set)
+    gathered: set[_Share] = field(default_factory=set)
     single: set[_Share] = field(default_factory=set)
     joined: set[_Share] = field(default_factory=set)
 
-    def whole_if_asked(self, request: GrantRequest) -> GrantRequest:
-        """Return a demand at the scope of its assignment, undivided, if that is asked; else as it is.
+    def at_todays_scope(self, request: GrantRequest) -> GrantRequest:
+        """Return a demand at the scope of its assignment, or also undivided, if that is asked; else as it is.
 
         A part of it alone could not carry the condition. In one role with the operations to which the condition
         applies, Azure accepts the condition for the rest as well, so nothing is split off.
         """
-        if request.subject.key not in self.whole:
-            return request
-        return replace(request, place=request.subject.place, state=state_of(request.subject), apart="")
+        subject = request.subject
+        if subject.key not in self.whole:
+            is_gathered = _is_plain(request) and _share(request) in self.gathered
+            return replace(request, place=subject.place) if is_gathered else request
+        return replace(request, place=subject.place, state=state_of(subject), condition=subject.condition, apart="")
 
     def join(self, requests: Sequence[GrantRequest]) -> Sequence[GrantRequest]:
         """Return the demands with the parts of one scope joined, and with one role asked for, where that is to be."""
@@ -75,9 +80,12 @@ class Together:
         for unit in choices:
             for key in unit.subjects:
                 members[key, unit.principal_id].append(unit)
-        before = len(self.joined), len(self.single)
+        before = len(self.gathered), len(self.joined), len(self.single)
         for share, units in members.items():
             if sum(len(choices[unit]) for unit in units) <= MOST_ASSIGNMENTS:
+                continue
+            if share not in self.gathered and len({unit.place for unit in units if _is_plain(unit)}) > 1:
+                self.gathered.add(share)
                 continue
             if any(len(choices[unit]) > 1 for unit in units):
                 self.single.add(share)
@@ -86,11 +94,13 @@ class Together:
                 _is_part(unit) and slot_of(unit) in plain for unit in units
             ):
                 self.joined.add(share)
-        return before != (len(self.joined), len(self.single))
+        return before != (len(self.gathered), len(self.joined), len(self.single))
 
     def say(self, drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
         """Return the drafts with a clause in their reasons for what is granted together."""
-        said = dict.fromkeys((key for key, _ in self.joined | self.single), _FEW) | dict.fromkeys(self.whole, _WHOLE)
+        said = dict.fromkeys((key for key, _ in self.gathered), _GATHERED)
+        said |= dict.fromkeys((key for key, _ in self.joined | self.single), _FEW)
+        said |= dict.fromkeys(self.whole, _WHOLE)
         told = {key: why for key, why in said.items() if drafts[key].placements}
         return {
             **drafts,

@@ -16,7 +16,7 @@ from rightsize.propose.core.expiry import lasts_as_long
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject
-from rightsize.rbac.azure import OWNER
+from rightsize.propose.needs.owners import OwnerFacts
 from rightsize.rbac.text import Folded
 
 RoleKey = tuple[RoleContent, str]
@@ -137,26 +137,17 @@ def _conflicting(drafts: Mapping[Key, Draft], existing: Mapping[_Identity, Key])
                 break
 
 
-def keep_last_owners(drafts: Mapping[Key, Draft], used: Mapping[Key, int]) -> dict[Key, Draft]:
-    """Return the drafts with at least one owner kept for each subscription that has one: the most used, then by id.
+def keep_last_owners(drafts: Mapping[Key, Draft], used: Mapping[Key, int], facts: OwnerFacts) -> dict[Key, Draft]:
+    """Return the drafts with an Owner kept for each subscription who can act: the most used, then by id.
 
-    An owner without a condition and without an end is preferred: an owner who may assign only some roles, or whose
-    assignment ends, may not be able to give access back to others.
+    Where none is known to be able, all of them stay. A deleted holder is no owner.
     """
-    owners: dict[Folded, list[Key]] = defaultdict(list)
-    for key, draft in drafts.items():
-        subject = draft.subject
-        is_owner = subject.role_definition_id == OWNER and subject.place == subject.anchor
-        if is_owner and subject.state == "active" and draft.kind.has_holder:
-            owners[subject.anchor].append(key)
+    held = {key: draft for key, draft in drafts.items() if draft.kind.has_holder}
+    preferred = sorted(held, key=lambda key: (-used.get(key, 0), key))
+    going = {key for key, draft in held.items() if draft.kind.changes}
     settled = dict(drafts)
-    for anchor, found in sorted(owners.items()):
-        whole = [key for key in found if drafts[key].subject.condition is None]
-        keys = [key for key in whole if drafts[key].subject.end_on is None] or whole or found
-        if not anchor.startswith("/subscriptions/") or any(settled[key].kind.keeps for key in keys):
-            continue
-        last = min(keys, key=lambda key: (-used.get(key, 0), key))
-        settled[last] = settled[last].kept("last_owner")
+    for key, can_act in facts.to_keep([held[key].subject for key in preferred], going).items():
+        settled[key] = settled[key].kept("last_owner" if can_act else "no_able_owner")
     return settled
 
 

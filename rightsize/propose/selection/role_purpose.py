@@ -1,18 +1,24 @@
-"""Derive the purpose of a role, such as `Web App Deployer`, from the use of its operations.
+"""Derive the purpose of a role, such as `Web App Deployer`: what it is about, and the most that it can do.
 
-A day of use of an operation weighs its rank in `rules/role_words.csv`. Where nothing was observed, each operation and
-pattern that the role keeps weighs its rank once.
+What a role is about follows from the operations that were used, or from all of them where none was: each weighs its
+rank in `rules/role_words.csv`. The part of its holder follows from all operations, used or not: whoever may write or
+delete is no Operator. What gives privilege, runs code or reads secrets is said after `with`, in the words of
+`rules/risk_words.csv`.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import TypeVar
 
 from rightsize.propose.core.read_patterns import is_read
-from rightsize.rules.role_words import READER, RoleWords, words_of
+from rightsize.propose.selection.plain_names import LONGEST, fitted
+from rightsize.rules.role_words import READER, RoleWords, risk_words_of, words_of
+
+_Id = TypeVar("_Id", bound=str)
 
 OperationKey = tuple[str, str]
 """(plane, operation or pattern)."""
@@ -27,11 +33,17 @@ _BESIDE = 0.1
 """The share of the weight under which changes are beside the purpose of a role that reads."""
 _DEPLOYS = 0.04
 """The share of deployments in the weight from which a role that changes resources deploys them."""
+_SUPPORTS = 3
+"""The highest rank of operations that only support other work."""
 _LONGEST = 48
-_READ_ANYWAY = ("Contributor", "Editor", "Writer", "Remover", "Operator", "User")
-"""The parts of which everybody assumes that they read, too."""
-_CHANGES = ("Editor", "Writer", "Remover")
-_CONTRIBUTOR, _DEPLOYER, _OPERATOR, _USER = "Contributor", "Deployer", "Operator", "User"
+_CONTRIBUTOR, _DEPLOYER, _EDITOR, _WRITER = "Contributor", "Deployer", "Editor", "Writer"
+_REMOVER, _OPERATOR, _USER = "Remover", "Operator", "User"
+_GENERIC = frozenset({_EDITOR, _WRITER, _OPERATOR, _USER, _CONTRIBUTOR, _REMOVER})
+_MOST_WORDS = 2
+"""The most words after `with` that are as exact as the rules have them; of more, each kind of risk has one."""
+_KINDS = {"privilege": "Privilege", "code": "Code Execution", "secret": "Secrets"}
+"""The kinds of risk that a name says, in their order, each with its general word; `Contributor` says deletes."""
+_KEYS = "Keys"
 
 Level = Callable[[RoleWords], str]
 _LEVELS: tuple[Level, ...] = (attrgetter("thing"), attrgetter("top"), attrgetter("service"))
@@ -46,62 +58,112 @@ _STEPS = (
 
 @dataclass(frozen=True, slots=True)
 class RoleUse:
-    """The operations and patterns of a role, and the days on which the operations were used.
+    """The operations and patterns of a role, those that were used, and those that are risky.
 
     Attributes:
         strings: The operations and patterns of the role.
-        days: The days with use as `days_of` counts them, by operation; only operations that were used.
+        used: The operations that were used.
+        risky: The risky operations that it grants, each with its kind, as `needs.risky_changes` has them.
     """
 
     strings: tuple[OperationKey, ...]
-    days: Mapping[OperationKey, int]
+    used: frozenset[OperationKey] = frozenset()
+    risky: Mapping[OperationKey, str] = field(default_factory=dict)
 
 
-def days_of(days: int, calls: int) -> int:
-    """Return the days with use as hundredths, and the calls below one of them: of equal days more calls count."""
-    return 100 * days + min(calls, 99)
-
-
-def name_purposes(roles: Mapping[str, RoleUse]) -> dict[str, tuple[str, ...]]:
+def name_purposes(roles: Mapping[_Id, RoleUse]) -> dict[_Id, tuple[str, ...]]:
     """Return the possible names of each role's purpose, the best first; the others tell alike roles apart."""
-    known = words_of(key for role in roles.values() for key in (*role.strings, *role.days))
+    known = words_of(key for role in roles.values() for key in (*role.strings, *role.used))
     return {id_: tuple(dict.fromkeys(_purposes(role, known))) for id_, role in roles.items()}
 
 
 def _purposes(role: RoleUse, known: Mapping[OperationKey, RoleWords]) -> Iterator[str]:
     weights: Counter[RoleWords] = Counter()
-    for key, days in role.days.items():
-        weights[known[key]] += days * known[key].rank
-    if not weights:
-        for key in role.strings:
-            weights[known[key]] += known[key].rank
-    named = _Named(
-        reads_only=all(known[key].agent == READER or is_read(key[1]) for key in role.strings),
-        reads_most=not role.days and _share_of_changes(weights) < _MOSTLY,
-        deploys=_deploys(weights),
-    )
-    working = weights if named.reads_most else _working(weights)
+    for key in _telling(role, known):
+        weights[known[key]] += known[key].rank
+    working = _working(weights)
+    named = _Named(_part_of(role, known, weights), _risks_of(role))
     found = [name for level, number in _STEPS if (name := named.by_share(working, level, number))]
-    yield found[0] if found else f"{EVERYTHING} {named.agent(working)}"
+    first = found[0] if found else named.of([EVERYTHING])
+    yield first
+    if named.agent != READER and any("*" in text and is_read(text) for _, text in role.strings):
+        yield f"{first} and {READER}"
     # Alike roles differ in what their actions do, or in the resource that comes second.
-    if found and found[0].endswith(f" {_OPERATOR}"):
-        verbs = [verb for verb, _ in _ranked(working, attrgetter("verb")) if verb]
-        yield f"{found[0].removesuffix(f' {_OPERATOR}')} {' and '.join(verbs[:2])} {_OPERATOR}"
+    verbs = [verb for verb, _ in _ranked(working, attrgetter("verb")) if verb]
+    if verbs:
+        yield named.by_first(working, _LEVELS[0], 1, " and ".join(verbs[:2]))
     yield from (named.by_first(working, attrgetter("detail"), number) for number in (1, 2))
     yield from found[1:]
     for level in _LEVELS[:2]:
         yield named.by_first(working, level, 2)
+    for thing, _ in _ranked(working, attrgetter("detail"))[2:]:
+        yield named.of([_ranked(working, attrgetter("thing"))[0][0], thing])
+
+
+def _telling(role: RoleUse, known: Mapping[OperationKey, RoleWords]) -> Iterable[OperationKey]:
+    """Return the operations that say what a role is about: the used ones, if they are half of what it can change."""
+    if not role.used:
+        return role.strings
+    strong = [key for key in role.strings if known[key].agent != READER and _verb(key[1]) in ("write", "delete", "*")]
+    used = {(plane, text.lower()) for plane, text in role.used}
+    unused = sum((plane, text.lower()) not in used for plane, text in strong)
+    return role.used if 2 * unused <= len(strong) else {*role.strings, *role.used}
 
 
 def _working(weights: Mapping[RoleWords, int]) -> dict[RoleWords, int]:
     """Return the weights without reads, unless reading is what a role is for."""
     changes = {words: weight for words, weight in weights.items() if words.agent != READER}
-    return changes if changes and _share_of_changes(weights) >= _BESIDE else dict(weights)
+    return changes if sum(changes.values()) >= _BESIDE * sum(weights.values()) > 0 else dict(weights)
 
 
-def _share_of_changes(weights: Mapping[RoleWords, int]) -> float:
-    changes = sum(weight for words, weight in weights.items() if words.agent != READER)
-    return changes / max(1, sum(weights.values()))
+def _part_of(role: RoleUse, known: Mapping[OperationKey, RoleWords], weights: Mapping[RoleWords, int]) -> str:
+    """Return the part of the holder: the most that the operations of a role let it do."""
+    acting = [key for key in role.strings if known[key].agent != READER]
+    changes = [key for key in acting if not is_read(key[1])]
+    if not changes:
+        return _only(known[key].agent for key in acting) or READER
+    heavy = [key for key in changes if known[key].rank > _SUPPORTS] or changes
+    parts = {known[key].agent for key in heavy}
+    # A pattern that only supports other work, such as that for support requests, says nothing of it.
+    telling = [key for key in changes if key in heavy or not key[1].endswith("*")]
+    writes = [key for key in telling if _verb(key[1]) in ("write", "*")]
+    deletes = [key for key in telling if _verb(key[1]) in ("delete", "*")]
+    if deletes:
+        return (_only(parts) or _REMOVER) if set(telling) == set(deletes) != set(writes) else _wide(parts)
+    if writes:
+        if _deploys(weights) and parts & {_EDITOR, _WRITER, _DEPLOYER}:
+            return _DEPLOYER
+        only = _only(known[key].agent for key in [one for one in writes if one in heavy] or writes)
+        if only and only not in _GENERIC:
+            return only
+        return _WRITER if all(plane == "data" for plane, _ in writes) else _EDITOR
+    return _only(parts) or _mixed(parts, {plane for plane, _ in heavy})
+
+
+def _verb(text: str) -> str:
+    """Return `write`, `delete`, `*` or another last word of an operation; a purge deletes."""
+    *before, last = text.lower().split("/")
+    return "delete" if last == "action" and before and before[-1] in ("delete", "purge") else last
+
+
+def _only(parts: Iterable[str]) -> str:
+    """Return the part that all operations have, or an empty text."""
+    found = set(parts)
+    return found.pop() if len(found) == 1 else ""
+
+
+def _wide(parts: set[str]) -> str:
+    """Return the part of who writes and deletes: a rule may have a word for both."""
+    only = _only(parts)
+    return only if only and only not in _GENERIC else _CONTRIBUTOR
+
+
+def _mixed(parts: set[str], planes: set[str]) -> str:
+    """Return the part of who does several things without writing: `Key Operator` says `Key Reader`, too."""
+    for part in sorted(parts):
+        if part.endswith(f" {_OPERATOR}") and all(part.split()[0] == other.split()[0] for other in parts):
+            return part
+    return _USER if planes == {"data"} else _OPERATOR
 
 
 def _deploys(weights: Mapping[RoleWords, int]) -> bool:
@@ -110,19 +172,34 @@ def _deploys(weights: Mapping[RoleWords, int]) -> bool:
     return deployed >= _DEPLOYS * sum(weights.values()) > 0
 
 
+def _risks_of(role: RoleUse) -> tuple[str, ...]:
+    """Return the words for what gives privilege, runs code and reads secrets, in this order."""
+    words = risk_words_of((kind, *key) for key, kind in role.risky.items())
+    by_kind: dict[str, set[str]] = defaultdict(set)
+    for key, kind in role.risky.items():
+        if kind in _KINDS:
+            by_kind[kind].add(words[kind, *key] or _KINDS[kind])
+    if sum(map(len, by_kind.values())) <= _MOST_WORDS:
+        return tuple(word for kind in _KINDS for word in sorted(by_kind[kind]))
+    return tuple(_of_kind(kind, by_kind[kind]) for kind in _KINDS if by_kind[kind])
+
+
+def _of_kind(kind: str, words: set[str]) -> str:
+    """Return one word for a kind of risk: its only one, or the general one; keys open everything."""
+    return _KEYS if _KEYS in words else _only(words) or _KINDS[kind]
+
+
 @dataclass(frozen=True, slots=True)
 class _Named:
     """Names a role by a part of its weights.
 
     Attributes:
-        reads_only: Whether all that the role holds are reads.
-        reads_most: Whether nothing was observed, and most of what is kept are reads.
-        deploys: Whether it deploys what it changes.
+        agent: The part of its holder.
+        risks: The words for what it can do beside that.
     """
 
-    reads_only: bool
-    reads_most: bool
-    deploys: bool
+    agent: str
+    risks: tuple[str, ...]
 
     def by_share(self, weights: Mapping[RoleWords, int], level: Level, number: int) -> str:
         """Return the name by the heaviest resources, if they carry enough of the weight; else an empty text."""
@@ -130,36 +207,25 @@ class _Named:
         enough = sum(weight for _, weight in ranked) >= _SHARES[number] * sum(weights.values())
         return self.by_first(weights, level, number) if enough and len(ranked) == number else ""
 
-    def by_first(self, weights: Mapping[RoleWords, int], level: Level, number: int) -> str:
+    def by_first(self, weights: Mapping[RoleWords, int], level: Level, number: int, doing: str = "") -> str:
         """Return the name by the heaviest resources, whatever they carry."""
-        chosen = [thing for thing, _ in _ranked(weights, level)[:number]]
-        return _joined(chosen, self.agent({words: n for words, n in weights.items() if level(words) in chosen}))
+        return self.of([thing for thing, _ in _ranked(weights, level)[:number]], doing)
 
-    def agent(self, weights: Mapping[RoleWords, int]) -> str:
-        """Return the part of the holder."""
-        changes = {words: weight for words, weight in weights.items() if words.agent != READER}
-        if not changes:
-            return READER if self.reads_only else _USER
-        if self.reads_most:
-            agent = _agent(changes)
-            return agent if agent in _READ_ANYWAY else f"{READER} and {agent}"
-        agent = _agent(weights)
-        if agent in (_CONTRIBUTOR, "Editor") and self.deploys:
-            return _DEPLOYER
-        return _USER if agent == READER and not self.reads_only else agent
+    def of(self, things: Iterable[str], doing: str = "") -> str:
+        """Return the name of what a role is about, its holder's part, and what it can do beside that."""
+        about, agent = _about(things, self.agent), f"{doing} {self.agent}".strip()
+        beside = [word for word in self.risks if not _says(about, agent, word)]
+        rest = f" with {' and '.join(beside)}" if beside else ""
+        if about == agent or about.endswith(f" {agent}"):
+            about = about.removesuffix(agent).strip()
+        about = fitted(about, LONGEST - len(agent) - len(rest) - 1)
+        return f"{about} {agent}{rest}".strip()
 
 
-def _agent(weights: Mapping[RoleWords, int]) -> str:
-    """Return the part of the heaviest operations, or `Contributor` where several kinds of change mix."""
-    sums: Counter[str] = Counter()
-    for words, weight in weights.items():
-        sums[words.agent] += weight
-    whole = sum(sums.values())
-    if sums["Remover"] and (sums["Editor"] or sums["Writer"]):
-        sums[_CONTRIBUTOR] += sum(sums.pop(word, 0) for word in _CHANGES)
-    first, weight = min(sums.items(), key=lambda item: (-item[1], item[0]))
-    mixes = weight < _MOSTLY * whole and any(sums[word] for word in (*_CHANGES, _CONTRIBUTOR))
-    return _CONTRIBUTOR if mixes else first
+def _says(about: str, agent: str, word: str) -> bool:
+    """Return whether the other words of a name say a risk: `Key Reader` says keys."""
+    stem = word.removesuffix("s")
+    return stem in agent or any(thing.endswith(stem) for thing in about.split(" and "))
 
 
 def _ranked(weights: Mapping[RoleWords, int], level: Callable[[RoleWords], str]) -> list[tuple[str, int]]:
@@ -169,15 +235,13 @@ def _ranked(weights: Mapping[RoleWords, int], level: Callable[[RoleWords], str])
     return sorted(sums.items(), key=lambda item: (-item[1], item[0]))
 
 
-def _joined(things: Iterable[str], agent: str) -> str:
-    """Return the name of what a role is about and its holder's part, without a word that says nothing more."""
-    chosen = list(things)
+def _about(things: Iterable[str], agent: str) -> str:
+    """Return the words for what a role is about, without a word that says nothing more."""
+    chosen = list(dict.fromkeys(things))
     if len(chosen) > 1:
-        first, second = chosen
         shorter = min(chosen, key=len)
-        same = all(thing == shorter or thing.startswith(f"{shorter} ") for thing in chosen)
-        chosen = [shorter] if same else [first, second]
+        if all(thing == shorter or thing.startswith(f"{shorter} ") for thing in chosen):
+            chosen = [shorter]
     if len(chosen) > 1 and len(" and ".join(chosen)) + len(agent) >= _LONGEST:
         chosen.pop()
-    about = " and ".join(chosen)
-    return about if about.endswith(f" {agent}") else f"{about} {agent}"
+    return " and ".join(chosen)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from rightsize.propose.needs.drafts import Draft, Key
+from rightsize.propose.needs.owners import OwnerFacts
 from rightsize.propose.selection.assign import ChoiceInput, GrantedNeeds, grant_needs
 from rightsize.propose.selection.reconcile import (
     fit_limits,
@@ -24,12 +25,14 @@ class SettleInput:
         containers: For each assignment that other assignments contain, those other assignments.
         untouched: The assignments that are left alone whatever they are needed for.
         used: By assignment, the number of operations that were used under it.
+        owners: The facts that decide who can act as Owner.
         choice: What roles and scopes are chosen from.
     """
 
     containers: Mapping[Key, Sequence[Key]]
     untouched: Set[Key]
     used: Mapping[Key, int]
+    owners: OwnerFacts
     choice: ChoiceInput
 
 
@@ -40,7 +43,7 @@ def settle(drafts: dict[Key, Draft], asked: SettleInput) -> GrantedNeeds:
         for key, others in asked.containers.items()
         if key in drafts and key not in asked.untouched and drafts[key].kind.has_holder
     }
-    drafts = keep_last_owners(mark_duplicates(drafts, movable), asked.used)
+    drafts = keep_last_owners(mark_duplicates(drafts, movable), asked.used, asked.owners)
     granted = grant_needs(drafts, asked.choice)
     drafts = rest_on_existing(granted.drafts)
     active = [subject for subject in asked.choice.subjects.values() if subject.state == "active"]

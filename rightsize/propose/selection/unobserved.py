@@ -19,8 +19,9 @@ from rightsize.propose.needs.unobserved_work import UnobservedWork
 from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.candidates import CandidateIndex
 from rightsize.propose.selection.choose import Solution
-from rightsize.propose.selection.equivalence import MOST_ROLES
+from rightsize.propose.selection.classes import MOST_ROLES
 from rightsize.propose.selection.existing_cover import cover_with_existing
+from rightsize.propose.selection.worth import LEAST_WORTH, Prices
 from rightsize.rbac.text import Folded
 
 
@@ -39,15 +40,53 @@ class UnobservedInput:
     gets_roles: bool
 
 
-def find_unobserved(solution: Solution, asked: UnobservedInput) -> Iterator[GrantUnit]:
-    """Yield the units that get a new role which only holders without any observed use get."""
+def find_unobserved(solution: Solution, asked: UnobservedInput, reads: int) -> Iterator[GrantUnit]:
+    """Yield the units that get a new role which only holders without any observed use get.
+
+    A role that only has operations in `reads` is none of these: without it, a role of which the logs prove all but its
+    reads unused would stay whole where no existing role has just these reads.
+    """
     if asked.gets_roles:
         return
     busy = {unit for unit in solution.choices if unit.principal_id in asked.active}
     observed = {choice.content for unit in busy for choice in solution.choices[unit]}
     for unit, choices in solution.choices.items():
-        if any(choice.content is not None and choice.content not in observed for choice in choices):
+        made = (choice for choice in choices if choice.content is not None and choice.content not in observed)
+        if any(choice.granted & ~reads for choice in made):
             yield unit
+
+
+def find_idle(solution: Solution, asked: UnobservedInput) -> Iterator[GrantUnit]:
+    """Yield the units of holders without any observed use that get no role."""
+    for unit in solution.refused:
+        if unit.principal_id not in asked.active:
+            yield unit
+
+
+def worth_their_reads(
+    units: Iterable[GrantUnit], asked: UnobservedInput, book: RoleBook, prices: Prices, role_worth: int
+) -> Prices:
+    """Return the prices with today's assignments of idle holders who need reads alone worth a role of reads.
+
+    That is where they give privilege or secrets: these go if they are proved unused, whatever the role would save.
+
+    Args:
+        units: The needs.
+        asked: What decides on holders without observed use.
+        book: The roles.
+        prices: The prices, with those of today's assignments.
+        role_worth: The live excess that a new role has to save.
+    """
+    idle = [
+        unit
+        for unit in units
+        if unit.principal_id not in asked.active
+        and not (need := book.mask(unit.need)) & ~book.index.reads
+        and any(book.roles[id_].granted & ~need & prices.privileged for id_ in unit.ceiling)
+    ]
+    stay = {unit: max(prices.stay[unit], LEAST_WORTH) for unit in idle}
+    live = {unit: max(prices.stay_live[unit], role_worth) for unit in idle}
+    return replace(prices, stay={**prices.stay, **stay}, stay_live={**prices.stay_live, **live})
 
 
 def grant_through_existing(
@@ -58,7 +97,10 @@ def grant_through_existing(
     tree: ScopeTree,
     weigh: Callable[[int], int],
 ) -> dict[Key, Draft]:
-    """Return the drafts of workloads without observed use of which all that may be used has few existing roles."""
+    """Return the drafts of workloads without observed use of which all that may be used has few existing roles.
+
+    Where nothing but reads may be used and no existing role has them, the need becomes these reads.
+    """
     found = {}
     for key in sorted(keys):
         draft = drafts[key]
@@ -68,9 +110,10 @@ def grant_through_existing(
         candidates = CandidateIndex(book, Atoms.of([need], book), tree)
         subject = draft.subject
         roles = cover_with_existing(need, subject.role_definition_id, subject.place, candidates, weigh, MOST_ROLES)
-        if roles:
+        is_read = need != draft.needs.by_scope[subject.place] and not book.mask(need) & ~book.index.reads
+        if roles or is_read:
             gone = draft.needs.by_scope[subject.place].operations & ~need.operations
-            needs = replace(draft.needs, through=roles, by_scope={subject.place: need})
+            needs = replace(draft.needs, through=roles or (), by_scope={subject.place: need})
             profile = replace(draft.profile, untouched=draft.profile.untouched | draft.profile.hidden & gone)
             found[key] = replace(draft, needs=needs, profile=profile)
     return found

@@ -21,6 +21,7 @@ from rightsize.model.plan import PlannedAssignment
 from rightsize.propose.core.expiry import end_text, lasts_as_long
 from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
 from rightsize.rbac.algebra import contains
+from rightsize.rbac.conditions import unrestricted
 from rightsize.rbac.text import Folded
 
 Key = tuple[Folded, str]
@@ -64,7 +65,8 @@ class ProofContext:
         plan: The plan.
         inputs: The tables.
         tenant: The memberships and the tree of scopes.
-        roles: Permission blocks by folded id: of the roles of the tenant, and of the new roles of the plan.
+        roles: Permission blocks by folded id: of the roles of the tenant, of the new roles of the plan, and of the
+            parts of roles that `held_role` made.
         today: Today's assignments.
         going: The assignments that the plan removes or replaces, each with the proposals for it.
     """
@@ -72,7 +74,7 @@ class ProofContext:
     plan: WrittenPlan
     inputs: Inputs
     tenant: Tenant
-    roles: Mapping[Folded, Blocks]
+    roles: dict[Folded, Blocks]
     today: Mapping[Key, Holding]
     going: Mapping[Key, Sequence[WrittenProposal]]
     _beyond: dict[tuple[tuple[Folded, ...], Folded], str | None] = field(default_factory=dict)
@@ -94,6 +96,18 @@ class ProofContext:
                 found = contains([block for blocks in known for block in blocks], self.roles.get(small, ()))
                 self._beyond[key] = None if found is None else f"{found.operation} ({found.plane})"
         return self._beyond[key]
+
+    def held_role(self, holding: Holding, condition: str | None) -> Folded:
+        """Return the role of an assignment of today, or the part of it that a planned assignment may rest on.
+
+        Without the condition of today's assignment, that is what the condition never restricts.
+        """
+        if holding.condition in (None, condition):
+            return holding.role
+        part = Folded(f"{holding.role} outside {holding.condition}")
+        if part not in self.roles:
+            self.roles[part] = unrestricted(self.roles.get(holding.role, ()), holding.condition)
+        return part
 
     def proposals(self) -> list[WrittenProposal]:
         """Return the proposals that remove or replace an assignment, each once."""
@@ -187,11 +201,12 @@ def _beyond(
     lasting = [holding for holding in as_active if lasts_as_long(holding.end_on, one.end_on)]
     if not lasting:
         return "it would last longer than today's assignment"
-    unconditional = [holding for holding in lasting if holding.condition in (None, one.condition)]
-    if not unconditional:
+    beyond = case.beyond([case.held_role(holding, one.condition) for holding in lasting], one.role)
+    if beyond is None:
+        return None
+    if all(holding.condition not in (None, one.condition) for holding in lasting):
         return "the condition of today's assignment would be lost"
-    beyond = case.beyond([holding.role for holding in unconditional], one.role)
-    return None if beyond is None else f"{beyond} is not granted today"
+    return f"{beyond} is not granted today"
 
 
 def _contained_by_what_stays(case: ProofContext) -> set[Key]:

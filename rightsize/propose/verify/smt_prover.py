@@ -6,11 +6,12 @@ exactly if no string is in the first and not in the second, and *the new role gr
 operation is outside it. The solver gets such a question as SMT-LIB text (theory of Unicode strings, version 2.6), and
 answers with a string or with a proof that there is none. None of the code of `rbac` takes part.
 
-It is not known whether `X/*/y` matches `X/y`. One string means the same wherever it stands among actions, and likewise
-among not-actions. A meaning of all strings by which the new role exceeds today's may leave generous, of the new role,
-the one action that matches and no not-action, and of today's roles only that same action and the not-actions that the
-new role does not have: every other choice grants the new role less, or today's more. So each block is one question with
-strict actions, and one for each action that has such a star.
+It is not known whether `X/*/y` matches `X/y`. One string means the same wherever it stands. A meaning of all strings by
+which the new role exceeds today's may leave generous, of the new role, the one action that matches and no not-action,
+and of today's roles only that same action and the not-actions that the new role does not have: every other choice
+grants the new role less, or today's more. So each block is one question with strict actions, and one for each action
+that has such a star. Only of a string that today's roles have among actions and among not-actions this is not known:
+each such question is asked for every choice of their meanings.
 
 Conditions count as in `rbac.algebra`: a block of today with a condition counts only against one with the same.
 """
@@ -20,6 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 from rightsize.model.errors import UsageError, install_extra
@@ -36,6 +38,8 @@ MOST_STEPS = 200_000_000
 
 The pairs of built-in roles, and what the plans of the suite rest on, take a hundredth of it.
 """
+MOST_CHOICES = 256
+"""The most choices of meanings for which a question is asked."""
 _LARGEST_CHARACTER = 0x2FFFF
 """The last character that SMT-LIB's strings have."""
 _NOTHING = "re.none"
@@ -111,7 +115,7 @@ class Certificate:
 
 
 class UndecidedError(Exception):
-    """The solver could not decide a question."""
+    """The solver could not decide a question, or there are too many of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +209,7 @@ def _expressions_of(claim: Claim) -> Iterator[str]:
     if claim.by:
         yield f"(re.inter {used} {_exceeding(claim.role, claim.by, claim.plane)})"
     else:
-        yield _less(used, _least(claim.role, claim.plane))
+        yield _union(_less(used, least) for least in _least(claim.role, claim.plane))
 
 
 def _exceeding(big: Blocks, small: Blocks, plane: Plane) -> str:
@@ -215,29 +219,39 @@ def _exceeding(big: Blocks, small: Blocks, plane: Plane) -> str:
         actions, nots = _strings(block, plane)
         without = _language(nots)
         usable = [other for other in big if _condition(other) in (None, _condition(block))]
-        found.append(_less(_less(_language(actions), without), _least(usable, plane, strict_nots=nots)))
+        granted = _less(_language(actions), without)
+        found += [_less(granted, least) for least in _least(usable, plane, strict=nots)]
         for action in actions:
-            if "/*/" in action:
-                alike = _least(usable, plane, generous=(action,), strict_nots=nots)
-                found.append(_less(_less(_expression(action, generous=True), without), alike))
+            if "/*/" in action and action not in nots:
+                granted = _less(_expression(action, generous=True), without)
+                found += [_less(granted, least) for least in _least(usable, plane, generous=(action,), strict=nots)]
     return _union(found)
 
 
-def _least(blocks: Blocks, plane: Plane, *, generous: Collection[str] = (), strict_nots: Collection[str] = ()) -> str:
-    """Return the expression of the least that blocks grant, but for strings whose meaning is given.
+def _least(
+    blocks: Blocks, plane: Plane, *, generous: Collection[str] = (), strict: Collection[str] = ()
+) -> Iterator[str]:
+    """Yield the expressions of the least that blocks grant: one for each choice of the meanings that matter both ways.
 
     Args:
         blocks: The blocks; their conditions count as true.
         plane: The plane.
-        generous: The actions in which `/*/` may stand for `/`.
-        strict_nots: The not-actions in which it may not.
+        generous: The strings in which `/*/` may stand for `/`.
+        strict: The strings in which it may not.
+
+    Raises:
+        UndecidedError: There are more than `MOST_CHOICES` choices.
     """
-    granted = []
-    for block in blocks:
-        actions, nots = _strings(block, plane)
-        doubtful = [text for text in nots if text not in strict_nots]
-        granted.append(_less(_language(actions, generous=generous), _language(nots, generous=doubtful)))
-    return _union(granted)
+    read = [_strings(block, plane) for block in blocks]
+    actions, nots = ({text for strings in read for text in strings[kind]} for kind in (0, 1))
+    both = sorted(text for text in actions & nots if "/*/" in text and text not in generous and text not in strict)
+    if 2 ** len(both) > MOST_CHOICES:
+        raise UndecidedError
+    for size in range(len(both) + 1):
+        for chosen in combinations(both, size):
+            by = {*generous, *chosen}
+            cutting = by | (nots - actions - set(strict))
+            yield _union(_less(_language(one, generous=by), _language(not_, generous=cutting)) for one, not_ in read)
 
 
 def _condition(block: PermissionBlock) -> str | None:

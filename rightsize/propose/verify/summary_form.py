@@ -19,6 +19,11 @@ def is_summary(found: object) -> bool:
     others = found.get("other_services")
     return (
         _are(found, _COUNTS)
+        and isinstance(found.get("job") or "", str)
+        and isinstance(found.get("job_name") or "", str)
+        and _is_texts(found.get("others", []))
+        and _are({"more_others": 0, **found}, ("more_others",))
+        and _rows(found.get("only_here", []), ("principal_id", "for_example"), ("operations",))
         and _rows(holders, _HOLDER, ())
         and isinstance(holders, list)
         and all(_is_texts(one.get("scopes")) for one in holders)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
+from typing import Any
 
 import polars as pl
 
@@ -26,6 +27,7 @@ from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings, has
 from rightsize.propose.core.role_catalog import blocks_by_role
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.proof.replay import Outcomes, distinct_uses, replay_uses
+from rightsize.propose.verify.gate import RoleFault, judge_roles
 from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
 from rightsize.propose.verify.reproof import Holding, Key, ProofContext, Reproof, prove_again, read_holdings
 from rightsize.propose.verify.smt_prover import Claims
@@ -91,6 +93,7 @@ class Verification:
         unread: The number of assignments and denies that the plan did not read and does not touch.
         window: The days of the replayed use.
         claims: What proofs and replay found of roles, for another prover to check.
+        gate: What speaks against the new roles.
     """
 
     changes: tuple[Change, ...]
@@ -99,6 +102,7 @@ class Verification:
     unread: Mapping[str, int]
     window: Window
     claims: Claims
+    gate: tuple[RoleFault, ...] = ()
 
     @property
     def failed(self) -> tuple[Reproof, ...]:
@@ -106,13 +110,19 @@ class Verification:
         return tuple(proof for proof in self.proofs if not proof.granted_superset)
 
 
-def verify(plan: WrittenPlan, new_roles: Mapping[Folded, RoleDefinition], inputs: Inputs) -> Verification:
+def verify(
+    plan: WrittenPlan,
+    new_roles: Mapping[Folded, RoleDefinition],
+    inputs: Inputs,
+    evidence: Mapping[Folded, Mapping[str, Any]] | None = None,
+) -> Verification:
     """Return the changes since the plan was made, and the proofs and the replay against the tables of today.
 
     Args:
         plan: The plan.
         new_roles: The new roles of the plan, by folded id, from their files.
         inputs: The tables.
+        evidence: The evidence of the new roles, by folded id, as far as it is there.
 
     Raises:
         InputError: The plan contradicts itself.
@@ -127,7 +137,8 @@ def verify(plan: WrittenPlan, new_roles: Mapping[Folded, RoleDefinition], inputs
     newest = max([plan.window.last_day, *inputs.usage_days["day"].drop_nulls().unique()])
     window = replace(plan.window.remembered, last_day=newest)
     evaluator = Evaluator(case.roles, case.tenant.tree, read_role_requests(inputs, window))
-    outcomes, through = _replay(case, distinct_uses(inputs, window, since=plan.window.first_day), evaluator)
+    uses = distinct_uses(inputs, window, since=plan.window.first_day)
+    outcomes, through = _replay(case, uses, evaluator)
     changes = [
         *_changed(plan.rests_on, now),
         *_needed_since(case, now),
@@ -150,6 +161,7 @@ def verify(plan: WrittenPlan, new_roles: Mapping[Folded, RoleDefinition], inputs
         },
         window=window,
         claims=Claims(case.contained, evaluator.granted_for_certain(), evaluator.granted_alike(), case.roles),
+        gate=judge_roles(new_roles, evidence or {}, uses),
     )
 
 

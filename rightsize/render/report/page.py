@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from rightsize.model.excess import total_excess_of
 from rightsize.model.nouns import LAYERS
 from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
@@ -20,6 +21,7 @@ from rightsize.render.report.calendar import draw_calendar
 from rightsize.render.report.embed import Embedding, to_json
 from rightsize.render.report.figures import Figures, bar
 from rightsize.render.report.first import first_waves
+from rightsize.render.report.jobs import job_rows
 from rightsize.render.report.parts import describe_parts
 from rightsize.render.report.sources import Sources
 from rightsize.render.report.unknown import unknown_card
@@ -95,8 +97,12 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "assignments": figures.assignments(),
         "role_rows": figures.role_rows(),
         "scope_rows": figures.scope_rows(),
-        "curve": draw_curve(sources.plan.get("curve", ()), chosen=len(sources.evidence)),
+        "curve": draw_curve(
+            sources.plan.get("curve", ()), len(sources.evidence), total_excess_of(figures.proposals).live
+        ),
         "curve_size": (WIDTH, HEIGHT),
+        "job_rows": job_rows(figures),
+        "job_count": sources.jobs["jobs"].height if sources.jobs else 0,
         "layers": LAYERS,
         "layer_rows": figures.layer_rows(),
         "matrix": figures.matrix(),

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from rightsize.model.plan import PLANE_NAMES
 from rightsize.model.wording import counted
 from rightsize.render.report.calendar import Calendar
@@ -39,6 +41,10 @@ def _parts(figures: Figures, calendar: Calendar, by_design: Mapping[str, Any]) -
     yield "assignments", Part("Role assignments", "Assignments", f"{assignments:,}")
     yield "roles", Part("Roles", "Roles", f"{overview.roles.height:,}")
     yield "scopes", Part("Scopes", "Scopes", f"{overview.scopes.height:,} with assignments")
+    if sources.jobs and sources.jobs["jobs"].height:
+        alone = sources.jobs["job_holders"].filter(pl.col("alone_operations").list.len() > 0)["principal_id"].n_unique()
+        fact = f"{counted(sources.jobs['jobs'].height, 'job')}; {counted(alone, 'holder')} with work of their own"
+        yield "jobs", Part("Jobs", "Jobs", fact)
     several = counted(figures.independence()["granted"], "principal")
     yield "layers", Part("Layers of defence", "Layers", f"{several} can defeat several layers of one subscription")
     if sources.reach:

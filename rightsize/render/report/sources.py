@@ -50,7 +50,7 @@ class Sources:
         scope_names: Display names of subscriptions and management groups, by scope.
         proposals: The proposals for Azure RBAC as `plan.json` has them, or None where there is no plan.
         beyond: The proposals for other planes, whose counts are not added to these.
-        plan: The rest of `plan.json`: `generated_from`, `advice`, `replay`, `optimum`, `curve`.
+        plan: The rest of `plan.json`: `generated_from`, `advice`, `replay`, `curve`.
         planned_roles: The roles that the plan assigns, by folded id.
         evidence: The evidence of its new roles, by folded id, as in the files beside the roles.
         layers: The layers of defence that each principal can defeat: as the table `layer_defeats`.
@@ -61,6 +61,7 @@ class Sources:
         activations: As the table `activations`, for every plane.
         steps: The order in which the changes of the plan are best made.
         undecided: What is missing, and what it would decide.
+        jobs: The tables `jobs`, `job_operations` and `job_holders`, by name.
         stale: Why the plan does not fit the present store, or None.
     """
 
@@ -83,6 +84,7 @@ class Sources:
     activations: Sequence[Mapping[str, Any]] = ()
     steps: NextSteps = field(default_factory=NextSteps)
     undecided: Undecided = field(default_factory=Undecided)
+    jobs: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     stale: str | None = None
 
 

@@ -24,7 +24,8 @@ _IN_ROLES = "kept without evidence in new or smaller roles"
 _UNDECIDED = {
     "cannot narrow": "kept whole: for most of it no log can tell",
     "nothing observed": "kept whole: no log shows any use",
-    "only absent": "kept whole: what it grants beyond use has no resource",
+    "endpoint only": "kept whole: no log shows a use of an endpoint",
+    "no able owner": "kept whole: no Owner is known to be able to act",
     "not worth a role": "kept whole: not worth a new role",
 }
 """The first words of the reason of a kept assignment, as rows of the card; other reasons stand as they are."""

@@ -50,7 +50,7 @@ def tenant(request: pytest.FixtureRequest, catalogue: SuiteCatalogue) -> SuiteTe
 def test_every_kind_of_need_is_planted_in_every_tenant(tenant: SuiteTenant) -> None:
     """There are needs that no log shows, and needs of later days; all operations are in Azure's catalogue."""
     assert {need.kind for need in tenant.needs} == set(NEED_KINDS)
-    assert len({one.job for one in tenant.principals if one.job}) >= 15
+    assert len({one.jobs for one in tenant.principals if one.jobs}) >= 15
 
 
 def test_the_days_of_a_need_fit_its_kind(tenant: SuiteTenant) -> None:

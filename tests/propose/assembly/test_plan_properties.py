@@ -90,8 +90,8 @@ options = st.fixed_dictionaries(
     {
         "reads": st.sampled_from(["none", "sibling", "namespace", "all"]),
         "unobservable": st.sampled_from(["keep", "drop"]),
-        "lifecycle": st.booleans(),
-        "max_excess": st.sampled_from([0, 0, 2]),
+        "split_groups": st.booleans(),
+        "role_worth": st.sampled_from([0, 0, 5_000]),
         "separate_layers": st.booleans(),
     }
 )

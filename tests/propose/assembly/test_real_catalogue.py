@@ -46,6 +46,7 @@ def test_a_plan_over_the_whole_catalogue(shared_data: Path, catalogue: dict[str,
     plan = tenant.plan()
     contributor = proposal_for(plan, ids[CONTRIBUTOR])
     assert READER in {one.role for one in contributor.assignments}
+    assert contributor.excess_after < contributor.excess_before / 10
     assert proposal_for(plan, ids[VM_CONTRIBUTOR]).kind == "custom"
     assert plan.replay["denied"] == 0
     assert all(proposal.proof.holds for proposal in plan.proposals)

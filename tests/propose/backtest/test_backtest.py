@@ -45,6 +45,8 @@ from tests.propose.small_tenant import (
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 WRITE_VM = "Microsoft.Compute/virtualMachines/write"
+NARROW: dict[str, Any] = {"role_worth": 0}
+"""In so small a tenant no role saves what one has to save in a tenant."""
 DELETE_VM = "Microsoft.Compute/virtualMachines/delete"
 READ_VM = "Microsoft.Compute/virtualMachines/read"
 DAYS = 120
@@ -121,11 +123,11 @@ def _worker(**more: Any) -> tuple[SmallTenant, str]:
 
 
 def _trial(tenant: SmallTenant, needs: pl.DataFrame | None = None, **options: Any) -> Trial:
-    return prepare_trial(extend(tenant, DAYS).inputs(), FOLD, PlanOptions(**options), needs)
+    return prepare_trial(extend(tenant, DAYS).inputs(), FOLD, PlanOptions(**NARROW | options), needs)
 
 
 def _tried(tenant: SmallTenant, **options: Any) -> tuple[BacktestTally, list[Prediction]]:
-    return try_plan(_trial(tenant), PlanOptions(**options))
+    return try_plan(_trial(tenant), PlanOptions(**NARROW | options))
 
 
 def test_what_goes_on_breaks_nothing() -> None:
@@ -150,10 +152,10 @@ def test_settings_for_other_options_are_what_would_be_read_anew() -> None:
 
 
 def test_every_setting_is_another_one() -> None:
-    """Four choices of reads, three of what no log shows, two of what was created; the default first."""
+    """Four choices of reads and three of what no log shows; the default first."""
     names = [setting_name(read_setting(text, PlanOptions())) for text in EVERY_SETTING]
     assert names[0] == setting_name(PlanOptions())
-    assert len(set(names)) == 24
+    assert len(set(names)) == 12
 
 
 def test_something_new_breaks() -> None:

@@ -11,7 +11,7 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.containment.containment import Containment
 from rightsize.render.plan import plan_files
 from tests.propose.containment.contained import contained
-from tests.propose.small_tenant import CONTRIBUTOR, DAY0, OWNER, SUB, VM, SmallTenant, guid, strings
+from tests.propose.small_tenant import CONTRIBUTOR, DAY0, OWNER, SUB, VM, SmallTenant, guid, proposal_for, strings
 from tests.propose.written_plans import Written
 
 START, RESTART = (f"Microsoft.Compute/virtualMachines/{verb}/action" for verb in ("start", "restart"))
@@ -84,3 +84,17 @@ def test_a_call_through_a_group_that_the_caller_has_left_stays_by_an_assignment_
     found = contained(tenant, who, suspect=[(guid(101), "active")] if is_suspect else []).found
     assert kept(found) == {START, RESTART}
     assert found.forgone.is_empty()
+
+
+def test_a_suspect_keeps_no_role_for_being_nearly_what_it_needs() -> None:
+    """An ordinary plan leaves a built-in role that has hardly more than the need; here the rest was not earned."""
+    tenant, who = caller()
+    tenant.roles |= {guid(300): ("Operator", [PermissionBlock(actions=(START, RESTART))])}
+    tenant.assign(102, who, guid(300), SUB)
+    tenant.use(who, START, VM, role_assignment_id=guid(102))
+    ordinary = proposal_for(tenant.plan(reads="none", unobservable="drop", exclude=(guid(101),)), guid(102))
+    assert [one.role for one in ordinary.assignments] == [guid(300)]
+    found = contained(tenant, who, suspect=[(guid(101), "active"), (guid(102), "active")]).found
+    assert found.contained == ((guid(101), "active"), (guid(102), "active"))
+    assert found.stays == {}
+    assert kept(found) == {START}

@@ -182,7 +182,7 @@ def test_a_chain_of_duplicates_rests_on_its_end() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"max_excess": -1}, {"min_window": 0}, {"grace_days": -1}, {"reads": "some"}, {"unobservable": "perhaps"}],
+    [{"role_worth": -1}, {"min_window": 0}, {"grace_days": -1}, {"reads": "some"}, {"unobservable": "perhaps"}],
 )
 def test_options_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):

@@ -19,6 +19,7 @@ from tests.propose.histories import extend
 from tests.propose.small_tenant import (
     CONTRIBUTOR,
     DATA,
+    DAY0,
     NET,
     SUB,
     VM,
@@ -60,8 +61,9 @@ def granted(plan: Plan, proposal: Proposal) -> dict[str, set[str]]:
 
 
 def test_it_stays_where_it_was_used_and_nowhere_else() -> None:
+    """One role of the holder has both; it is assigned at the two places and at no other."""
     plan = starter().plan(roles="max", **LEAN)
-    assert granted(plan, proposal_for(plan, guid(101))) == {"vm1": {START}, "data": {RESTART}}
+    assert granted(plan, proposal_for(plan, guid(101))) == {place: {START, RESTART} for place in ("vm1", "data")}
 
 
 def test_a_single_resource_takes_no_place_for_it() -> None:
@@ -81,7 +83,7 @@ def test_what_one_member_used_before_the_window_stays_though_another_used_it_wit
     tenant.use(members[1], RESTART, VM, days=1, start=-3)
     for member in members:
         tenant.use(member, START, VM)
-    plan = tenant.plan(**LEAN)
+    plan = tenant.plan(split_groups=True, **LEAN)
     assert plan.replay["denied"] == 0
     new = {
         role.definition.role_definition_id for role in plan.roles if RESTART in role.definition.permissions[0].actions
@@ -130,11 +132,27 @@ def test_the_page_of_the_role_says_it() -> None:
 
 
 def test_what_was_used_before_is_no_excess() -> None:
+    """It counts as use like any other; where it is forgotten, it is access that nobody used."""
+    tenant = starter()
+    tenant.rows["usage_days"][-1]["scope"] = VM
     with_it, without = (
-        proposal_for(starter().plan(roles="max", **LEAN, forget_days=days), guid(101)) for days in (400, 0)
+        proposal_for(tenant.plan(roles="max", **LEAN, forget_days=days), guid(101)) for days in (400, 0)
     )
     assert with_it.excess_before < without.excess_before
     assert with_it.excess_after == without.excess_after == 0.0
+
+
+def test_one_role_for_two_places_costs_the_same_whenever_they_were_used() -> None:
+    """The role of the holder has both operations, and grants at each place the one that was used at the other."""
+    within = starter()
+    for row in within.rows["usage_days"]:
+        row["day"] = max(row["day"], DAY0 + dt.timedelta(days=1))
+    before, after = (
+        [getattr(proposal_for(one.plan(roles="max", **LEAN), guid(101)), name) for one in (starter(), within)]
+        for name in ("excess_before", "excess_after")
+    )
+    assert before[0] == before[1]
+    assert after[0] == after[1] > 0
 
 
 def test_a_linked_check_stays_with_a_write_from_before_the_window() -> None:
@@ -225,7 +243,7 @@ def test_a_backtest_learns_from_the_days_before_its_window_and_peeks_at_none_aft
     assert fold.train.first_day > dt.date(2026, 1, 3)
     tallies = {}
     for forget in (400, 0):
-        options = PlanOptions(**LEAN, min_window=60, forget_days=forget)
+        options = PlanOptions(**LEAN, min_window=60, forget_days=forget, role_worth=0)
         tallies[forget] = try_plan(prepare_trial(inputs, fold, options), options)[0]
     assert (tallies[400].calls, tallies[400].denied_calls) == (3, 1)
     assert (tallies[0].calls, tallies[0].denied_calls) == (3, 2)

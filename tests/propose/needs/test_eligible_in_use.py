@@ -158,8 +158,10 @@ def test_a_running_activation_does_not_hide_what_the_eligibility_loses() -> None
     assert [change.what for change in Written.of(tenant, roles="max", **LEAN).verify(tenant).changes] == ["use"]
 
 
-def test_an_owner_who_sleeps_is_no_owner_who_stays() -> None:
-    """Narrowing eligible owners counts nobody as the last owner of a subscription."""
+def test_an_eligible_owner_stays_where_nobody_else_is_owner() -> None:
+    """Beside a permanent Owner it is narrowed like any other eligible access."""
     tenant, person, assignment = _tenant(role=OWNER)
     tenant.use(person, START, VM)
+    assert _of(tenant.plan(**LEAN), assignment).reason.startswith("last owner")
+    tenant.assign(102, tenant.principal(2), OWNER, SUB)
     assert _of(tenant.plan(**LEAN), assignment).kind == "custom"

@@ -24,7 +24,9 @@ START = "Microsoft.Compute/virtualMachines/start/action"
 STOP = "Microsoft.Compute/virtualMachines/deallocate/action"
 RESTART = "Microsoft.Compute/virtualMachines/restart/action"
 WRITE_VM = "Microsoft.Compute/virtualMachines/write"
-LEAN: dict[str, Any] = {"reads": "none", "unobservable": "drop"}
+JOIN = "Microsoft.Network/virtualNetworks/subnets/join/action"
+DELETE_VM = "Microsoft.Compute/virtualMachines/delete"
+LEAN: dict[str, Any] = {"reads": "none", "unobservable": "drop", "split_groups": True}
 
 
 def _team(size: int, role: str = CONTRIBUTOR, scope: str = SUB) -> tuple[SmallTenant, list[str], str, str]:
@@ -45,12 +47,28 @@ def test_what_one_of_many_does_becomes_theirs() -> None:
     tenant, members, group, assignment = _team(8)
     for member in members:
         tenant.use(member, START, VM)
+    tenant.use(members[0], RESTART, VM)
+    plan = tenant.plan(**LEAN)
+    given = _given(plan, assignment)
+    assert given[members[0]] == [(VM, [RESTART, START])], "the role of the job, which this member does whole"
+    assert given[group] == [(VM, [START])]
+    assert not any(RESTART in texts for _, texts in given[group])
+    assert proposal_for(plan, assignment).proof.holds
+    assert plan.replay["denied"] == 0
+
+
+def test_what_comes_along_with_the_work_of_one_becomes_theirs() -> None:
+    """A machine may join a network anywhere below today's scope, so this member keeps the check there."""
+    tenant, members, group, assignment = _team(8)
+    for member in members:
+        tenant.use(member, START, VM)
     tenant.use(members[0], WRITE_VM, VM)
     plan = tenant.plan(**LEAN)
     given = _given(plan, assignment)
-    assert given[members[0]] == [(APP, [WRITE_VM])]
-    assert (APP, [START]) in given[group]
-    assert not any(WRITE_VM in texts for _, texts in given[group])
+    ((scope, texts),) = given[members[0]]
+    assert scope == SUB
+    assert {START, WRITE_VM, JOIN} <= set(texts)
+    assert given[group] == [(APP, [START])]
     assert proposal_for(plan, assignment).proof.holds
     assert plan.replay["denied"] == 0
 
@@ -68,11 +86,23 @@ def test_a_small_group_is_not_split() -> None:
     assert _given(tenant.plan(**LEAN), assignment) == {group: [(VM, [START])]}
 
 
-def test_a_person_can_say_no() -> None:
+def test_a_group_stays_whole_unless_a_person_asks() -> None:
     tenant, members, group, assignment = _team(8)
     tenant.use(members[0], START, VM)
     assert set(_given(tenant.plan(**LEAN), assignment)) == {members[0]}
-    assert _given(tenant.plan(**LEAN, direct_assignments=False), assignment) == {group: [(VM, [START])]}
+    whole = LEAN | {"split_groups": False}
+    assert _given(tenant.plan(**whole), assignment) == {group: [(VM, [START])]}
+
+
+def test_what_is_risky_goes_to_the_minority_that_used_it_in_any_case() -> None:
+    """The active role of the group never carries a delete of one of eight."""
+    tenant, members, group, assignment = _team(8)
+    for member in members:
+        tenant.use(member, START, VM)
+    tenant.use(members[0], DELETE_VM, VM)
+    given = _given(tenant.plan(**LEAN | {"split_groups": False}), assignment)
+    assert not any(DELETE_VM in texts for _, texts in given[group])
+    assert any(DELETE_VM in texts for _, texts in given[members[0]])
 
 
 def test_a_young_member_speaks_against_it() -> None:
@@ -110,11 +140,11 @@ def test_a_members_own_assignment_is_not_given_twice() -> None:
     for member in members:
         tenant.use(member, START, VM)
     tenant.use(
-        members[0], WRITE_VM, f"{DATA}/providers/Microsoft.Compute/virtualMachines/d", role_assignment_id=assignment
+        members[0], RESTART, f"{DATA}/providers/Microsoft.Compute/virtualMachines/d", role_assignment_id=assignment
     )
     plan = tenant.plan(**LEAN)
     scopes = {one.scope for one in proposal_for(plan, assignment).assignments if one.principal_id == members[0]}
-    assert scopes == {DATA}
+    assert scopes == {f"{DATA}/providers/Microsoft.Compute/virtualMachines/d"}
     assert proposal_for(plan, own).proof.holds
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 
@@ -225,7 +226,10 @@ def test_a_role_of_a_provider_that_the_catalogue_lacks_is_kept() -> None:
 def test_at_the_root_only_a_built_in_role_may_take_the_place() -> None:
     """What stays at the root needs a role that may be assigned there; here it takes a new one."""
     tenant = SmallTenant()
-    _kept(tenant, tenant.assign(101, tenant.principal(1), CONTRIBUTOR, "/"), "root", unobservable="keep")
+    user = tenant.principal(1)
+    assignment = tenant.assign(101, user, CONTRIBUTOR, "/")
+    tenant.use(user, START, VM)
+    _kept(tenant, assignment, "root", unobservable="keep")
 
 
 def test_at_the_root_a_built_in_role_does_take_the_place() -> None:
@@ -262,6 +266,77 @@ def test_of_two_idle_owners_one_is_kept() -> None:
     plan = tenant.plan(unobservable="drop")
     assert proposal_for(plan, one).kind == "builtin"
     assert proposal_for(plan, other).reason.startswith("last owner")
+
+
+_DEAD: dict[str, dict[str, Any]] = {
+    "disabled": {"account_enabled": False},
+    "of unknown state": {"account_enabled": None},
+    "deleted, but it could come back": {"listed": False, "deleted_on": dt.datetime(2026, 3, 1)},
+}
+
+
+@pytest.mark.parametrize("name", _DEAD)
+def test_an_owner_who_cannot_sign_in_is_not_the_last_owner(name: str) -> None:
+    """It is used more and comes first by id, and yet the living one stays."""
+    tenant = SmallTenant()
+    dead, alive = tenant.principal(1, **_DEAD[name]), tenant.principal(2)
+    tenant.assign(101, dead, OWNER, SUB)
+    tenant.use(dead, START, VM)
+    assignment = tenant.assign(102, alive, OWNER, SUB)
+    assert proposal_for(tenant.plan(unobservable="drop"), assignment).reason.startswith("last owner")
+
+
+@pytest.mark.parametrize("members", [(), (3,)])
+def test_a_group_without_an_enabled_member_is_not_the_last_owner(members: tuple[int, ...]) -> None:
+    tenant = SmallTenant()
+    found = [tenant.principal(number, account_enabled=False) for number in members]
+    tenant.assign(101, tenant.group(1, found), OWNER, SUB, principal_type="Group")
+    assignment = tenant.assign(102, tenant.principal(2), OWNER, SUB)
+    assert proposal_for(tenant.plan(unobservable="drop"), assignment).reason.startswith("last owner")
+
+
+def test_a_group_with_an_enabled_member_may_be_the_last_owner() -> None:
+    tenant = SmallTenant()
+    members = [tenant.principal(3, account_enabled=False), tenant.principal(4)]
+    assignment = tenant.assign(101, tenant.group(1, members), OWNER, SUB, principal_type="Group")
+    other = tenant.assign(102, tenant.principal(2), OWNER, SUB)
+    plan = tenant.plan(unobservable="drop")
+    assert proposal_for(plan, assignment).reason.startswith("last owner")
+    assert proposal_for(plan, other).kind == "builtin"
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"end_on": dt.datetime(2027, 1, 1)},
+        {"condition": "@Resource[name] StringEquals 'x'", "condition_version": "2.0"},
+        {"state": "eligible"},
+        {"scope": APP},
+    ],
+)
+def test_an_owner_who_cannot_always_act_is_not_the_last_owner(held: dict[str, Any]) -> None:
+    tenant = SmallTenant()
+    tenant.assign(101, tenant.principal(1), OWNER, **({"scope": SUB} | held))
+    assignment = tenant.assign(102, tenant.principal(2), OWNER, SUB)
+    assert proposal_for(tenant.plan(unobservable="drop"), assignment).reason.startswith("last owner")
+
+
+def test_where_no_owner_is_known_to_be_able_all_stay() -> None:
+    """Nobody can tell which of them could give access back."""
+    tenant = SmallTenant()
+    for number in (1, 2):
+        tenant.assign(100 + number, tenant.principal(number, account_enabled=None), OWNER, SUB)
+    plan = tenant.plan(unobservable="drop")
+    reasons = {proposal_for(plan, guid(number)).reason for number in (101, 102)}
+    assert {reason.partition(":")[0] for reason in reasons} == {"no able owner"}
+
+
+def test_an_owner_above_stays_where_a_subscription_below_has_no_other() -> None:
+    """The management group has two subscriptions, and one of them an Owner of its own."""
+    tenant = SmallTenant()
+    above = tenant.assign(101, tenant.principal(1), OWNER, MG)
+    tenant.assign(102, tenant.principal(2), OWNER, SUB)
+    assert proposal_for(tenant.plan(unobservable="drop"), above).reason.startswith("last owner")
 
 
 @pytest.mark.everyday

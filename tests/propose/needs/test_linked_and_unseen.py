@@ -35,15 +35,38 @@ def test_a_write_through_another_assignment_of_the_same_principal_counts() -> No
     assert found["aks"] == Writes(0b11, frozenset({"new/write"}))
 
 
-def test_a_write_of_a_member_counts_for_the_group() -> None:
-    """What a member keeps directly can reference what the group's assignment lets it join."""
+def test_a_write_of_the_group_counts_for_its_members_and_not_the_other_way() -> None:
+    """What one member does by an assignment of its own is no work of the group."""
     found = writes_within_reach(
         [("group", Writes(0b001)), ("anna", Writes(0b010)), ("bert", Writes(0b100))],
         _membership(("anna", "anna"), ("anna", "group"), ("bert", "bert")),
     )
-    assert found["group"].operations == 0b011
+    assert found["group"].operations == 0b001
     assert found["anna"].operations == 0b011
     assert found["bert"].operations == 0b100
+
+
+def test_what_the_write_of_a_member_is_checked_for_stays_with_the_group() -> None:
+    """The group is how that member may join; the others get none of its checks."""
+    found = writes_within_reach(
+        [("group", Writes(0b001)), ("anna", Writes(0b010, checks=0b1000)), ("bert", Writes(0b100))],
+        _membership(("anna", "anna"), ("anna", "group"), ("bert", "bert"), ("bert", "group")),
+    )
+    assert found["group"] == Writes(0b001, checks=0b1000)
+    assert found["bert"] == Writes(0b101)
+
+
+def test_a_group_that_lets_its_members_join_a_network_stays_for_the_machines_that_one_writes() -> None:
+    """No log shows a join, so nothing was seen under the assignment of the group."""
+    tenant = SmallTenant()
+    tenant.silent()
+    anna, bert = tenant.principal(1), tenant.principal(2)
+    joins = tenant.assign(102, tenant.group(3, [anna, bert]), VM_CONTRIBUTOR, NET, principal_type="Group")
+    assert proposal_for(tenant.plan(reads="none"), joins).kind == "remove"
+    tenant.assign(101, anna, CONTRIBUTOR, APP)
+    tenant.use(anna, "Microsoft.Compute/virtualMachines/write", VM)
+    found = proposal_for(tenant.plan(reads="none"), joins)
+    assert (found.kind, found.reason.partition(":")[0]) == ("keep", "nothing observed")
 
 
 def test_a_holder_without_a_row_of_membership_reaches_itself() -> None:

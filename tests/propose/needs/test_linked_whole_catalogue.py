@@ -23,7 +23,14 @@ MACHINE = "Microsoft.Compute/virtualMachines/write"
 IMAGE = "Microsoft.Compute/images/read"
 GROUP_WRITE = "Microsoft.Resources/subscriptions/resourceGroups/write"
 MONITORING_CONTRIBUTOR = "749f88d5-cbae-40b8-bcfc-e573ddc772fa"
-SNAPSHOTS, EXPORTS, DIAGNOSTICS, EXEMPTIONS, MOVES, MACHINES = (guid(number) for number in range(901, 907))
+SUBSCRIBE = "Microsoft.EventGrid/eventSubscriptions/write"
+HANDLERS = (
+    "Microsoft.EventHub/namespaces/eventhubs/write",
+    "Microsoft.ServiceBus/namespaces/queues/write",
+    "Microsoft.ServiceBus/namespaces/topics/write",
+    "Microsoft.Relay/namespaces/HybridConnections/write",
+)
+SNAPSHOTS, EXPORTS, DIAGNOSTICS, EXEMPTIONS, MOVES, MACHINES, EVENTS = (guid(number) for number in range(901, 908))
 CUSTOM = {
     SNAPSHOTS: ("Snapshots", ("Microsoft.Compute/snapshots/*", "Microsoft.Compute/disks/*")),
     EXPORTS: ("Exports", (EXPORT, "Microsoft.Compute/disks/endGetAccess/action", "Microsoft.Compute/disks/delete")),
@@ -41,6 +48,15 @@ CUSTOM = {
         ("Microsoft.Authorization/policyExemptions/*", "Microsoft.Authorization/policyAssignments/*"),
     ),
     MOVES: ("Moves", ("Microsoft.Resources/subscriptions/resourceGroups/*",)),
+    EVENTS: (
+        "Events",
+        (
+            "Microsoft.EventGrid/*",
+            "Microsoft.EventHub/namespaces/*",
+            "Microsoft.ServiceBus/namespaces/*",
+            "Microsoft.Relay/namespaces/*",
+        ),
+    ),
     MACHINES: ("Machines", ("Microsoft.Compute/virtualMachines/*", "Microsoft.Compute/disks/write", IMAGE)),
 }
 
@@ -77,6 +93,7 @@ CASES = {
         ("Microsoft.Authorization/policyAssignments/exempt/action",),
         "Microsoft.Authorization/policyExemptions/delete",
     ),
+    "event handler": Case(EVENTS, SUBSCRIBE, HANDLERS, "Microsoft.EventGrid/topics/delete"),
     "move": Case(
         MOVES,
         "Microsoft.Resources/subscriptions/resourceGroups/moveResources/action",
@@ -85,6 +102,9 @@ CASES = {
         APP,
     ),
 }
+
+NARROW = ("built-in role", "machine")
+"""The cases whose role of today has hardly more than the work, so that it stays."""
 
 
 @dataclass(frozen=True)
@@ -152,12 +172,18 @@ def planned(tenant: tuple[SmallTenant, dict[str, str]]) -> Planned:
     return Planned(tenant[0].plan(), tenant[1])
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if name not in NARROW])
 def test_what_a_write_asks_for_stays_with_whoever_makes_it(planned: Planned, name: str) -> None:
     """At today's scope: the target of the check is not where the write was made."""
     kept = planned.kept(name)
     for checked in CASES[name].checked:
         assert kept[checked.lower()] == {SUB.lower()}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_a_built_in_role_with_hardly_more_stays_with_what_its_write_asks_for(planned: Planned, name: str) -> None:
+    proposal = proposal_for(planned.plan, planned.assignments[name])
+    assert (proposal.kind, proposal.reason.partition(":")[0]) == ("keep", "narrow already")
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -32,6 +32,8 @@ PUSH = "Microsoft.ContainerRegistry/registries/push/write"
 KEY = "Microsoft.Storage/storageAccounts/blobServices/generateUserDelegationKey/action"
 CONTAINER = "Microsoft.Storage/storageAccounts/blobServices/containers/write"
 BLOB = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/write"
+SERVICE_WRITE = "Microsoft.Storage/storageAccounts/blobServices/write"
+SERVICE = f"{ACCOUNT}/blobServices/default"
 ON_REGISTRIES, ON_ACCOUNTS = {PUSH}, {KEY, CONTAINER}
 MIXED = "99999999-0000-4000-8000-000000000001"
 
@@ -39,7 +41,7 @@ MIXED = "99999999-0000-4000-8000-000000000001"
 def _tenant() -> SmallTenant:
     """A tenant whose catalogue has registries, and a role of all operations on both planes."""
     tenant = SmallTenant()
-    tenant.operations |= dict.fromkeys((REGISTRY_WRITE, PUSH), False)
+    tenant.operations |= dict.fromkeys((REGISTRY_WRITE, PUSH, SERVICE_WRITE), False)
     tenant.roles[MIXED] = (
         "Everything",
         [
@@ -83,32 +85,41 @@ def test_it_stays_at_the_scope_of_today_on_the_used_type() -> None:
     tenant = _tenant()
     user = tenant.principal(1)
     assignment = tenant.assign(101, user, CONTRIBUTOR, SUB)
-    tenant.use(user, ACCOUNT_WRITE, ACCOUNT)
+    tenant.use(user, SERVICE_WRITE, SERVICE)
     granted = _granted(tenant.plan(), assignment)
-    assert granted[SUB] >= ON_ACCOUNTS
-    assert not {text for texts in granted.values() for text in texts} & ON_REGISTRIES
+    assert KEY in granted[SUB]
+    assert not {text for texts in granted.values() for text in texts} & {CONTAINER, PUSH}
 
 
-def test_an_operation_below_the_type_touches_all_of_it() -> None:
-    """A data action on a blob is work with the account."""
+def test_work_with_an_account_is_no_work_with_what_is_in_it() -> None:
+    tenant = _tenant()
+    user = tenant.principal(1)
+    assignment = tenant.assign(101, user, CONTRIBUTOR, SUB)
+    tenant.use(user, ACCOUNT_WRITE, ACCOUNT)
+    kept = _everywhere(tenant.plan(), assignment)
+    assert ACCOUNT_WRITE in kept
+    assert not kept & (ON_ACCOUNTS | ON_REGISTRIES)
+
+
+def test_work_with_data_keeps_what_opens_it_and_not_what_makes_its_containers() -> None:
     tenant = _tenant()
     user = tenant.principal(1)
     assignment = tenant.assign(101, user, MIXED, SUB)
     tenant.use(user, BLOB, f"{ACCOUNT}/blobServices/default/containers/c")
-    assert _everywhere(tenant.plan(), assignment) >= ON_ACCOUNTS
+    kept = _everywhere(tenant.plan(), assignment)
+    assert {BLOB, KEY} <= kept
+    assert CONTAINER not in kept
 
 
-def test_data_actions_stay_on_every_type_with_what_runs_beside_them() -> None:
-    """No log shows whether the blobs were used, so nobody knows whether the accounts were."""
+def test_data_actions_stay_and_what_runs_beside_them_needs_a_used_type() -> None:
+    """No log shows whether the blobs were used; of the other services of the account nothing was."""
     tenant = _tenant()
     user = tenant.principal(1)
     assignment = tenant.assign(101, user, MIXED, SUB)
-    tenant.assign(102, user, CONTRIBUTOR, SUB2)
     tenant.use(user, START, VM)
-    plan = tenant.plan()
-    assert _everywhere(plan, assignment) >= {BLOB} | ON_ACCOUNTS
-    # Where no data action stays, the same operations go.
-    assert not _everywhere(plan, guid(102)) & ON_ACCOUNTS
+    kept = _everywhere(tenant.plan(), assignment)
+    assert {BLOB, START} <= kept
+    assert all("/blobServices/" in one for one in kept & ON_ACCOUNTS), "what opens the blobs that may be used"
 
 
 def test_a_type_whose_log_is_missing_counts_as_touched() -> None:
@@ -124,15 +135,15 @@ def test_a_type_whose_log_is_missing_counts_as_touched() -> None:
     assert not _everywhere(plan, lit) & (ON_ACCOUNTS | ON_REGISTRIES)
 
 
-def test_a_call_in_quarantine_leaves_its_type_undecided() -> None:
+def test_a_call_in_quarantine_keeps_todays_role_where_it_was_made_and_touches_nothing_elsewhere() -> None:
     tenant = _tenant()
     user = tenant.principal(1)
     assignment = tenant.assign(101, user, CONTRIBUTOR, SUB)
     tenant.use(user, START, VM)
     tenant.use(user, REGISTRY_WRITE, REGISTRY, days=1, suspect=2)
-    kept = _everywhere(tenant.plan(), assignment)
-    assert PUSH in kept
-    assert not kept & ON_ACCOUNTS
+    plan = tenant.plan()
+    assert [one.scope for one in proposal_for(plan, assignment).assignments if one.role == CONTRIBUTOR] == [NET]
+    assert _granted(plan, assignment) == {VM: {START}}
 
 
 STORAGE_TOKENS = "e406a681-f3d4-42a8-90b6-c2b029497af1"
@@ -145,9 +156,10 @@ def test_a_person_without_use_gets_a_reading_role_and_the_owner_is_asked() -> No
     plan = tenant.plan()
     proposal = proposal_for(plan, assignment)
     assert [(one.role, one.scope) for one in proposal.assignments] == [(READER, SUB)]
-    assert proposal.evidence["removed"]["type_not_used"] == len(ON_REGISTRIES | ON_ACCOUNTS)
+    assert proposal.evidence["removed"]["type_not_used"] == len({PUSH, CONTAINER, KEY, SERVICE_WRITE})
     assert [one.subject for one in plan.advice if "ask the owners what they are for" in one.text] == [SUB]
-    assert _granted(tenant.plan(unobservable="keep"), assignment) != {}
+    kept = proposal_for(tenant.plan(unobservable="keep"), assignment)
+    assert (kept.kind, kept.reason.partition(":")[0]) == ("keep", "nothing observed")
 
 
 def test_a_workload_without_use_is_kept_and_the_owner_is_asked() -> None:
@@ -211,17 +223,21 @@ def test_use_before_the_window_is_use() -> None:
     tenant = _tenant()
     user = tenant.principal(1)
     assignment = tenant.assign(101, user, CONTRIBUTOR, SUB)
-    tenant.use(user, ACCOUNT_WRITE, ACCOUNT, days=1, start=-3)
-    assert _everywhere(tenant.plan(), assignment) >= ON_ACCOUNTS
-    assert not _everywhere(tenant.plan(), assignment) & ON_REGISTRIES
+    tenant.use(user, SERVICE_WRITE, SERVICE, days=1, start=-3)
+    kept = _everywhere(tenant.plan(), assignment)
+    assert KEY in kept
+    assert not kept & ON_REGISTRIES
 
 
 def test_a_used_operation_that_the_catalogue_lacks_touches_its_type() -> None:
     tenant = _tenant()
     user = tenant.principal(1)
     assignment = tenant.assign(101, user, CONTRIBUTOR, SUB)
-    tenant.use(user, "Microsoft.ContainerRegistry/registries/rotate/action", REGISTRY)
-    assert _everywhere(tenant.plan(roles="max"), assignment) >= {PUSH}
+    tenant.use(user, "Microsoft.Storage/storageAccounts/blobServices/rotate/action", SERVICE)
+    kept = _granted(tenant.plan(roles="max"), assignment)
+    assert kept == {SUB: {"Microsoft.Storage/storageAccounts/blobServices/*"}}, (
+        "what it is granted by has that key, too"
+    )
 
 
 @pytest.mark.parametrize("through", ["another assignment", "a group"])
@@ -231,66 +247,43 @@ def test_use_under_any_assignment_of_the_holder_counts(through: str) -> None:
     assignment = tenant.assign(101, user, CONTRIBUTOR, APP)
     other = user if through == "another assignment" else tenant.group(9, [user, tenant.principal(2)])
     tenant.assign(102, other, CONTRIBUTOR, SUB2)
-    tenant.use(user, REGISTRY_WRITE, REGISTRY.replace(SUB, SUB2))
+    tenant.use(user, SERVICE_WRITE, SERVICE.replace(SUB, SUB2))
     kept = _everywhere(tenant.plan(), assignment)
-    assert kept >= {PUSH}
-    assert not kept & ON_ACCOUNTS
+    assert KEY in kept
+    assert not kept & ON_REGISTRIES
 
 
-def test_what_a_member_touched_stays_with_the_group() -> None:
-    """One member works with machines through the group, another with registries through an assignment of its own."""
+def test_what_a_member_touched_by_an_assignment_of_its_own_is_no_work_of_the_group() -> None:
+    """One member works with machines through the group, another with blob services by itself."""
     tenant = _tenant()
     one, two = tenant.principal(1), tenant.principal(2)
     team = tenant.assign(101, tenant.group(9, [one, two]), CONTRIBUTOR, SUB)
     own = tenant.assign(102, two, CONTRIBUTOR, SUB2)
     tenant.use(one, START, VM)
-    tenant.use(two, REGISTRY_WRITE, REGISTRY.replace(SUB, SUB2))
+    tenant.use(two, SERVICE_WRITE, SERVICE.replace(SUB, SUB2))
     plan = tenant.plan(roles="max")
-    assert _everywhere(plan, team) >= {PUSH}
-    assert not _everywhere(plan, team) & ON_ACCOUNTS
+    assert START in _everywhere(plan, team)
+    assert KEY not in _everywhere(plan, team)
+    assert KEY in _everywhere(plan, own)
     # The use of a colleague is no use of the member's own assignment.
     assert START not in _everywhere(plan, own)
-
-
-@pytest.mark.parametrize(("scope", "is_peer"), [(NET, True), (SUB2, False)])
-def test_a_peer_has_the_same_job(scope: str, is_peer: bool) -> None:
-    """The peer starts machines with the same role at the same kind of scope, and works with accounts elsewhere."""
-    tenant = _tenant()
-    user, other = tenant.principal(1), tenant.principal(2)
-    assignment = tenant.assign(101, user, CONTRIBUTOR, APP)
-    tenant.assign(102, other, CONTRIBUTOR, scope)
-    tenant.assign(103, other, MIXED, DATA)
-    tenant.use(user, START, VM)
-    tenant.use(other, START, f"{scope}{VM[len(APP) :]}" if scope == NET else f"{SUB2}/resourceGroups/x{VM[len(APP) :]}")
-    tenant.use(other, ACCOUNT_WRITE, ACCOUNT)
-    assert (_everywhere(tenant.plan(), assignment) >= ON_ACCOUNTS) == is_peer
-
-
-def test_a_holder_of_another_role_is_no_peer() -> None:
-    tenant = _tenant()
-    user, other = tenant.principal(1), tenant.principal(2)
-    assignment = tenant.assign(101, user, CONTRIBUTOR, APP)
-    tenant.assign(102, other, MIXED, NET)
-    tenant.assign(103, other, CONTRIBUTOR, DATA)
-    tenant.use(user, START, VM)
-    tenant.use(other, START, VM.replace(APP, NET))
-    tenant.use(other, ACCOUNT_WRITE, ACCOUNT)
-    assert not _everywhere(tenant.plan(), assignment) & ON_ACCOUNTS
+    tenant.use(two, SERVICE_WRITE, SERVICE)
+    assert KEY in _everywhere(tenant.plan(roles="max"), team)
 
 
 def test_the_evidence_counts_what_goes_and_says_why_the_rest_stays() -> None:
     tenant = _tenant()
     user = tenant.principal(1)
     assignment = tenant.assign(101, user, CONTRIBUTOR, SUB)
-    tenant.use(user, ACCOUNT_WRITE, ACCOUNT)
+    tenant.use(user, SERVICE_WRITE, SERVICE)
     plan = tenant.plan()
-    assert proposal_for(plan, assignment).evidence["removed"]["type_not_used"] == len(ON_REGISTRIES)
+    assert proposal_for(plan, assignment).evidence["removed"]["type_not_used"] == len({PUSH, CONTAINER})
     (role,) = [one for one in plan.roles if KEY in one.definition.permissions[0].actions]
     assert role.evidence["removed_unlogged"] == {
         "why": "type_not_used",
         "meaning": "removed by `--unobservable touched`: its type was not used",
-        "operations": 1,
-        "types": {"Microsoft.ContainerRegistry/registries": 1},
+        "operations": 2,
+        "types": {"Microsoft.ContainerRegistry/registries": 1, "Microsoft.Storage/storageAccounts": 1},
     }
     (said,) = [one for one in role.evidence["actions"] if one["action"] == KEY]
     assert said["why"].split() == ["data_endpoint", "touched"]

@@ -10,8 +10,11 @@ from rightsize.rbac.algebra import grants
 from tests.propose.inventoried import inventory, reader, resource
 from tests.propose.small_tenant import APP, CONTRIBUTOR, NET, SUB, SUB2, VM, SmallTenant, guid, proposal_for
 
-MACHINE = "Microsoft.Compute/virtualMachines/write"
+# The published schemas leave open what a cloud service can refer to.
+SERVICE_WRITE = "Microsoft.Compute/cloudServices/write"
+SERVICE = f"{APP}/providers/Microsoft.Compute/cloudServices/c1"
 THING_JOIN = "Contoso.Things/things/join/action"
+SET_WRITE = "Microsoft.Compute/machineGroups/write"
 SET_JOIN = "Microsoft.Compute/machineGroups/join/action"
 REGION_JOIN = "Microsoft.Compute/locations/offers/join/action"
 THING = f"{NET}/providers/Contoso.Things/things/t1"
@@ -20,13 +23,13 @@ HOLDER = guid(101)
 
 
 def tenant(*resources: str, listed: bool = True) -> SmallTenant:
-    """Return a tenant with a Contributor who writes a machine, and checks that no rule knows."""
+    """Return a tenant with a Contributor who writes a cloud service, and checks that no rule knows."""
     made = SmallTenant()
-    made.operations |= dict.fromkeys((THING_JOIN, SET_JOIN, REGION_JOIN), False)
+    made.operations |= dict.fromkeys((SERVICE_WRITE, THING_JOIN, SET_JOIN, REGION_JOIN), False)
     user = made.principal(1)
     made.assign(101, user, CONTRIBUTOR, SUB)
-    made.use(user, MACHINE, VM)
-    for scope in (VM, *resources):
+    made.use(user, SERVICE_WRITE, SERVICE)
+    for scope in (SERVICE, *resources):
         resource(made, scope)
     if listed:
         reader(made)
@@ -61,18 +64,17 @@ def test_existence_elsewhere_does_not_count() -> None:
 
 
 def test_an_assignment_at_a_resource_keeps_checks_of_that_type_only() -> None:
-    made = tenant(SET, listed=False)
-    user = made.principal(2)
-    for number, scope in ((102, VM), (103, SET)):
-        made.assign(number, user, CONTRIBUTOR, scope)
-    made.use(user, MACHINE, VM)
-    made.use(user, "Microsoft.Compute/machineGroups/write", SET)
-    plan = made.plan()
-    assert SET_JOIN not in checks(plan, guid(102))
-    assert SET_JOIN in checks(plan, guid(103))
+    for scope, write, stays in ((SERVICE, SERVICE_WRITE, False), (SET, SET_WRITE, True)):
+        made = tenant(SET, listed=False)
+        made.operations[SET_WRITE] = False
+        made.rows["role_assignments"][0]["scope"] = scope
+        made.use(guid(1), write, scope)
+        plan = made.plan()
+        assert proposal_for(plan, HOLDER).kind == "custom"
+        assert (SET_JOIN in checks(plan)) is stays
 
 
-@pytest.mark.parametrize(("from_", "to", "stays"), [(VM, THING, True), (VM, SET, False), (SET, THING, False)])
+@pytest.mark.parametrize(("from_", "to", "stays"), [(SERVICE, THING, True), (SERVICE, SET, False), (SET, THING, False)])
 def test_a_reference_ties_a_check_to_the_writes_of_the_type_that_refers(from_: str, to: str, stays: bool) -> None:
     """Anywhere in the tenant: it says which type can refer to which."""
     made = tenant(THING)
@@ -86,7 +88,7 @@ def test_a_reference_ties_a_check_to_the_writes_of_the_type_that_refers(from_: s
 
 def test_a_reference_to_what_no_longer_exists_keeps_nothing() -> None:
     made = tenant()
-    made.add("resource_references", scope=VM.lower(), target=THING.lower())
+    made.add("resource_references", scope=SERVICE.lower(), target=THING.lower())
     assert THING_JOIN not in checks(made.plan())
 
 
@@ -96,16 +98,16 @@ def test_a_refusal_that_names_the_check_keeps_it_beside_any_write() -> None:
     assert THING_JOIN in checks(made.plan())
 
 
-def test_a_scope_for_recovery_waits() -> None:
+@pytest.mark.parametrize(("group", "stays"), [("web", False), ("web-dr", True)])
+def test_a_scope_for_recovery_waits(group: str, *, stays: bool) -> None:
     """What it is for may not exist yet."""
     made = tenant()
     user = made.principal(2)
-    for number, group in ((102, "web"), (103, "web-dr")):
-        made.assign(number, user, CONTRIBUTOR, f"{SUB}/resourceGroups/{group}")
-        made.use(user, MACHINE, f"{SUB}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachines/vm")
+    made.assign(102, user, CONTRIBUTOR, f"{SUB}/resourceGroups/{group}")
+    made.use(user, SERVICE_WRITE, f"{SUB}/resourceGroups/{group}/providers/Microsoft.Compute/cloudServices/c1")
     plan = made.plan()
-    assert SET_JOIN not in checks(plan, guid(102))
-    assert SET_JOIN in checks(plan, guid(103))
+    assert proposal_for(plan, guid(102)).kind == "custom"
+    assert (SET_JOIN in checks(plan, guid(102))) is stays
 
 
 def test_keep_keeps_every_check_beside_any_write_and_the_evidence_counts_the_rest() -> None:

@@ -1,4 +1,4 @@
-"""Needs without a role: when that is an error, and the reason given where no new role is allowed."""
+"""Needs without a new role: the reason that is given where none is allowed, or none is worth it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
-from rightsize.propose.core.objective import Weights
-from rightsize.propose.core.role_catalog import Need
-from rightsize.propose.selection.atoms import Atoms
-from rightsize.rbac.text import fold
 from tests.propose.small_tenant import SUB, SmallTenant, guid, proposal_for
 
 LEAN = {"reads": "none", "unobservable": "drop"}
@@ -31,22 +26,6 @@ def _tenant(*operations: str) -> tuple[SmallTenant, list[str]]:
         ids.append(tenant.assign(100 + number, user, guid(70 + number), SUB))
         tenant.use(user, operation, SUB)
     return tenant, ids
-
-
-def test_a_need_without_an_answer_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And never a `keep`: by whose it is, where, and what is missing."""
-    tenant, _ = _tenant(START)
-    really = Atoms.allowed
-
-    def without_start(atoms: Atoms, need: Need) -> int:
-        return really(atoms, need) & ~atoms.book.index.mask([("control", fold(START))])
-
-    monkeypatch.setattr(Atoms, "allowed", without_start)
-    with pytest.raises(InternalError) as caught:
-        tenant.plan(**LEAN)
-    assert guid(1) in caught.value.message
-    assert SUB in caught.value.message
-    assert START in caught.value.message
 
 
 def test_a_full_tenant_is_said_with_its_numbers() -> None:
@@ -68,14 +47,16 @@ def test_the_option_is_said_as_the_option() -> None:
     assert not any("limit" in reason for reason in reasons)
 
 
-def test_what_the_weights_leave_out_is_said_as_not_worth_a_role() -> None:
+def test_what_saves_less_live_excess_than_asked_is_said_as_not_worth_a_role() -> None:
+    """With the number, and with what is asked; the same tenant gets all roles where any worth is enough."""
     tenant, ids = _tenant(START, WRITE)
-    plan = tenant.plan(weights=Weights(excess=1, roles=1_000_000), **LEAN)
+    plan = tenant.plan(role_worth=1_000_000, **LEAN)
     assert plan.roles == ()
     for one in ids:
         reason = proposal_for(plan, one).reason
-        assert reason.startswith("not worth a role: by `--weights` a plan with 0 new roles costs ")
-        assert reason.endswith("and one with all 2 costs 2,000,000")
+        assert reason.startswith("not worth a role: a new role would save ")
+        assert reason.endswith(" of live excess; 2% and 1,000,000 are asked")
+    assert len(tenant.plan(role_worth=0, **LEAN).roles) == len(tenant.plan(roles="max", **LEAN).roles) == len(ids)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from tests.propose.small_tenant import (
     BLOB_READER,
     CONTRIBUTOR,
     OWNER,
+    READER,
     SUB,
     VM,
     SmallTenant,
@@ -27,6 +28,13 @@ SOME_ROLES = (
     f"((!(ActionMatches{{'{ASSIGN}'}})) OR (@Request[Microsoft.Authorization/roleAssignments:RoleDefinitionId] "
     "ForAnyOfAnyValues:GuidEquals {acdd72a7-3385-48ef-bd42-f606fba81ae7}))"
 )
+_ROLE = "Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAllValues:GuidNotEquals {" + OWNER + "}"
+PORTAL = (
+    f"((!(ActionMatches{{'{ASSIGN}'}})) OR (@Request[{_ROLE})) AND "
+    f"((!(ActionMatches{{'Microsoft.Authorization/roleAssignments/delete'}})) OR (@Resource[{_ROLE}))"
+)
+"""The condition that the portal writes for an Owner who may assign all roles but the privileged ones."""
+SOME_READS = SOME_ROLES.replace(f"'{ASSIGN}'", f"'{ASSIGN}', 'Microsoft.Unheard/of/read'")
 NAMED = "@Resource[name] StringEquals 'x'"
 OTHER = "@Resource[name] StringEquals 'y'"
 
@@ -55,11 +63,31 @@ def test_a_narrower_role_carries_the_condition() -> None:
     assert proposal.proof.granted_superset
 
 
-def test_what_the_condition_decides_nothing_of_keeps_the_assignment() -> None:
-    """It speaks of assigning roles only; on a role for machines Azure would not take it."""
-    tenant, user, assignment = _with(SOME_ROLES, OWNER)
+@pytest.mark.parametrize("condition", [SOME_ROLES, PORTAL])
+def test_what_the_condition_never_restricts_is_granted_without_it(condition: str) -> None:
+    """It speaks of assigning roles only, so that its holder starts machines unconditionally today."""
+    tenant, user, assignment = _with(condition, OWNER)
     tenant.use(user, START, VM)
-    assert proposal_for(tenant.plan(**LEAN), assignment).reason.startswith("idle condition")
+    plan = tenant.plan(**LEAN)
+    proposal = proposal_for(plan, assignment)
+    assert _made(plan, assignment) == [(VM, None)]
+    assert strings(plan, proposal.assignments[0].role) == [START]
+    assert proposal.proof.used_subset
+    assert proposal.proof.granted_superset
+
+
+def test_an_idle_owner_under_a_condition_ends_as_reader() -> None:
+    """As an Owner without one does."""
+    tenant, _, assignment = _with(PORTAL, OWNER)
+    (made,) = proposal_for(tenant.plan(), assignment).assignments
+    assert (made.role, made.scope, made.condition) == (READER, SUB, None)
+
+
+def test_what_a_condition_may_restrict_keeps_the_assignment_where_azure_would_not_take_it() -> None:
+    """Its reads in patterns meet an action of the condition that no operation of the catalogue has."""
+    tenant, user, assignment = _with(SOME_READS, OWNER)
+    tenant.use(user, START, VM)
+    assert proposal_for(tenant.plan(unobservable="drop"), assignment).reason.startswith("idle condition")
 
 
 def test_what_the_condition_decides_takes_it_along() -> None:
@@ -69,14 +97,28 @@ def test_what_the_condition_decides_takes_it_along() -> None:
     assert _made(plan, assignment) == [(APP, SOME_ROLES)]
 
 
-def test_a_part_that_the_condition_decides_nothing_of_stays_with_the_rest_in_one_role() -> None:
-    """Reads at today's scope could not carry it; beside the assignment of roles they can."""
+def test_the_rest_stands_beside_what_the_condition_restricts() -> None:
+    """Each where it was used, and only the assignment of roles under the condition."""
     tenant, user, assignment = _with(SOME_ROLES, OWNER)
     tenant.use(user, ASSIGN, f"{APP}/providers/Microsoft.Authorization/roleAssignments/x")
     tenant.use(user, START, VM)
     plan = tenant.plan(unobservable="drop")
     proposal = proposal_for(plan, assignment)
-    assert _made(plan, assignment) == [(SUB, SOME_ROLES)]
+    found = {(one.scope, one.condition): strings(plan, one.role) for one in proposal.assignments if one.role != READER}
+    assert found == {(APP, None): [START], (APP, SOME_ROLES): [ASSIGN]}
+    assert [(one.scope, one.condition) for one in proposal.assignments if one.role == READER] == [(SUB, None)]
+    assert proposal.proof.used_subset
+    assert proposal.proof.granted_superset
+
+
+def test_a_part_that_cannot_carry_the_condition_alone_stays_with_the_rest_in_one_role() -> None:
+    """Reads at today's scope could not carry it; beside the assignment of roles they can."""
+    tenant, user, assignment = _with(SOME_READS, OWNER)
+    tenant.use(user, ASSIGN, f"{APP}/providers/Microsoft.Authorization/roleAssignments/x")
+    tenant.use(user, START, VM)
+    plan = tenant.plan(unobservable="drop")
+    proposal = proposal_for(plan, assignment)
+    assert _made(plan, assignment) == [(SUB, SOME_READS)]
     assert sorted(strings(plan, proposal.assignments[0].role)) == ["*/read", ASSIGN, START]
     assert "in one role at today's scope" in proposal.reason
     assert proposal.proof.used_subset
@@ -85,11 +127,26 @@ def test_a_part_that_the_condition_decides_nothing_of_stays_with_the_rest_in_one
 
 
 def test_no_role_stands_under_a_condition_that_it_has_nothing_for() -> None:
-    """Reader alone would be refused, though it grants a part of the need and is free."""
+    """Reader under it would be refused; its holder has it without the condition."""
     tenant, user, assignment = _with(SOME_ROLES, OWNER)
     tenant.use(user, ASSIGN, f"{SUB}/providers/Microsoft.Authorization/roleAssignments/x")
-    plan = tenant.plan(unobservable="drop")
-    assert [condition for _, condition in _made(plan, assignment)] == [SOME_ROLES]
+    proposal = proposal_for(tenant.plan(unobservable="drop"), assignment)
+    assert {one.condition for one in proposal.assignments if one.role == READER} == {None}
+    assert {one.condition for one in proposal.assignments if one.role != READER} == {SOME_ROLES}
+
+
+def test_no_role_without_the_condition_grants_what_it_restricts() -> None:
+    """Owner is wider than what the condition leaves free, so that work beside it gets other roles."""
+    tenant, user, assignment = _with(SOME_ROLES, OWNER)
+    tenant.use(user, START, VM)
+    tenant.use(user, ASSIGN, f"{SUB}/providers/Microsoft.Authorization/roleAssignments/x")
+    plan = tenant.plan(unobservable="keep")
+    made = proposal_for(plan, assignment).assignments
+    reading, working = sorted((one.role for one in made if one.condition is None), key=lambda role: role != READER)
+    assert reading == READER
+    assert START in strings(plan, working)
+    assert ASSIGN not in strings(plan, working)
+    assert [strings(plan, one.role) for one in made if one.condition is not None] == [[ASSIGN]]
 
 
 def test_needs_under_different_conditions_are_not_mixed() -> None:

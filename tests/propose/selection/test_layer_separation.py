@@ -54,6 +54,8 @@ LAYER = {
     ASSIGN: "identity_control",
     "Microsoft.Authorization/roleAssignments/delete": "identity_control",
 }
+WATCHED = guid(70)
+"""A role of which all operations can be used; its holder works at the subscription."""
 GUARDS = {"identity_control", "monitoring"}
 LEAN: dict[str, Any] = {"unobservable": "drop", "reads": "none"}
 
@@ -61,12 +63,16 @@ LEAN: dict[str, Any] = {"unobservable": "drop", "reads": "none"}
 def tenant_of(*used: str, kind: str = "User", role: str = OWNER, scope: str = SUB) -> tuple[SmallTenant, str, str]:
     """A tenant with a licence and policies, and one holder who used operations in a resource group of it."""
     tenant = SmallTenant(operations=dict(CATALOGUE))
+    if role == WATCHED:
+        watched = PermissionBlock(actions=("Microsoft.Network/networkSecurityGroups/*", LOGS, START))
+        tenant.roles[WATCHED] = ("Watched Network", [watched])
     holder = tenant.principal(1, kind)
     stays = tenant.principal(2)
     tenant.assign(12, stays, OWNER, SUB)
     assignment = tenant.assign(11, holder, role, scope, principal_type=kind)
+    where = f"{APP}/providers/Microsoft.Network/networkSecurityGroups/n" if role != WATCHED else SUB
     for operation in used:
-        tenant.use(holder, operation, f"{APP}/providers/Microsoft.Network/networkSecurityGroups/n", days=40)
+        tenant.use(holder, operation, where, days=40)
     licensed(tenant)
     policy(tenant, role, scope)
     return tenant, holder, assignment
@@ -146,17 +152,17 @@ def test_who_is_left_with_one_layer_violates_nothing_any_more_until_it_activates
         "standing": [],
         "by_activation": ["network_segmentation", "monitoring"],
     }
-    assert told["cost"] == {"roles": 1, "assignments": 0, "eligible_assignments": 1}
+    assert told["cost"] == {"roles": 0, "assignments": -1, "eligible_assignments": 1}, "the delete is apart in any case"
 
 
 def test_the_parts_together_are_what_the_need_was() -> None:
-    """At each place the split grants what the plan without it grants, for all strings, and nothing else."""
+    """The split grants what the plan without it grants, for all strings, and nothing else."""
     tenant, _, _ = tenant_of(RULES, BACKUP, LOGS, ACCESS, START)
     both = []
     for plan in (planned(tenant, roles="max"), planned(tenant, roles="max", separate_layers=False)):
-        whole: dict[tuple[str, str], list[PermissionBlock]] = defaultdict(list)
-        for (who, scope, _), blocks in granted(plan, tenant).items():
-            whole[who, scope].extend(blocks)
+        whole: dict[str, list[PermissionBlock]] = defaultdict(list)
+        for (who, _, _), blocks in granted(plan, tenant).items():
+            whole[who].extend(blocks)
         both.append(whole)
     assert both[0].keys() == both[1].keys()
     for key, blocks in both[0].items():
@@ -260,18 +266,27 @@ def test_a_group_with_a_workload_keeps_its_parts_standing() -> None:
 
 
 def test_a_role_that_is_needed_whole_is_split_as_it_was_granted() -> None:
-    """No log covers the subscription, so all of it stays: in parts that are Contributor together, for all strings."""
-    tenant, holder, assignment = tenant_of(role=CONTRIBUTOR)
-    tenant.covered = (SUB2, MG, "/")
-    plan = tenant.plan(separate_layers=True, exclude=(guid(2),), unobservable="keep")
+    """All of it was used, so all of it stays: in parts that are the role together, for all strings."""
+    tenant, holder, assignment = tenant_of(RULES, LOGS, START, role=WATCHED)
+    plan = planned(tenant)
     blocks = [block for (who, _, _), found in granted(plan, tenant).items() if who == holder for block in found]
-    assert contains(blocks, tenant.roles[CONTRIBUTOR][1]) is None
-    assert contains(tenant.roles[CONTRIBUTOR][1], blocks) is None
+    assert contains(blocks, tenant.roles[WATCHED][1]) is None
+    assert contains(tenant.roles[WATCHED][1], blocks) is None
     assert max(len(layers_in(plan, role, tenant)) for role, _ in placed(plan, assignment)) == 1
     asleep = [role for role, state in placed(plan, assignment) if state == "eligible"]
     assert {layer for role in asleep for layer in layers_in(plan, role, tenant)} == {"monitoring"}
     assert all(one.proof.holds for one in of(plan, assignment))
-    assert not of(tenant.plan(exclude=(guid(2),)), assignment)[0].assignments
+    (whole,) = of(planned(tenant, separate_layers=False), assignment)
+    assert (whole.kind, whole.assignments) == ("keep", ())
+
+
+def test_a_role_of_which_no_log_tells_is_not_split() -> None:
+    """It waits whole: what is in doubt becomes no string of a new role."""
+    tenant, _, assignment = tenant_of(role=CONTRIBUTOR)
+    tenant.covered = (SUB2, MG, "/")
+    (waiting,) = of(planned(tenant, unobservable="keep"), assignment)
+    assert waiting.kind == "keep"
+    assert waiting.reason.startswith("waits: ")
 
 
 def test_no_existing_role_joins_layers_again() -> None:
@@ -279,9 +294,9 @@ def test_no_existing_role_joins_layers_again() -> None:
     tenant, _, assignment = tenant_of(RULES, LOGS, START)
     tenant.roles[guid(700)] = ("Both", [PermissionBlock(actions=(RULES, LOGS, START, CARDS))])
     tenant.custom_roles.add(guid(700))
-    whole = planned(tenant, separate_layers=False, max_excess=5)
+    whole = planned(tenant, separate_layers=False)
     assert guid(700) in {role for role, _ in placed(whole, assignment)}
-    apart = planned(tenant, max_excess=5)
+    apart = planned(tenant)
     assert guid(700) not in {role for role, _ in placed(apart, assignment)}
     assert all(len(layers_in(apart, role, tenant)) < 2 for role, _ in placed(apart, assignment))
 

@@ -91,7 +91,6 @@ def test_one_role_serves_a_management_group_and_subscriptions(roles: str) -> Non
     assert set(role.definition.assignable_scopes) == {MG, SUB, SUB2}
     taken = {one.scope: one.role for proposal in plan.proposals for one in proposal.assignments}
     assert taken == dict.fromkeys((MG, SUB, SUB2), role.definition.role_definition_id)
-    assert plan.optimum["roles"]["lower_bound"]["roles"] == 1
     assert plan.replay["denied"] == 0
 
 

@@ -1,4 +1,4 @@
-"""A role is named by what carries most of its observed use, and by what it keeps where nothing was observed."""
+"""A role is named by what its used operations are about, and by the most that all of its operations can do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.propose.selection.role_purpose import RoleUse, days_of, name_purposes
+from rightsize.propose.selection.role_purpose import RoleUse, name_purposes
 
 COMPUTE, WEB = "Microsoft.Compute/virtualMachines", "Microsoft.Web/sites"
 BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
@@ -16,15 +16,21 @@ BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 def _named(days: dict[str, int], *unseen: str, plane: str = "control") -> str:
     """Return the name of a role with used operations, by days, and others."""
     strings = tuple((plane, name) for name in (*days, *unseen))
-    use = {(plane, name): days_of(number, number) for name, number in days.items()}
-    return name_purposes({"role": RoleUse(strings, use)})["role"][0]
+    return name_purposes({"role": RoleUse(strings, frozenset((plane, name) for name in days))})["role"][0]
 
 
 @pytest.mark.parametrize(
     ("days", "unseen", "name"),
     [
         ({f"{WEB}/publishxml/action": 90, f"{WEB}/config/list/action": 90, f"{WEB}/write": 15}, (), "Web App Deployer"),
-        ({f"{COMPUTE}/start/action": 45, f"{COMPUTE}/restart/action": 18, f"{COMPUTE}/write": 1}, (), "VM Operator"),
+        ({f"{COMPUTE}/start/action": 45, f"{COMPUTE}/restart/action": 18, f"{COMPUTE}/write": 1}, (), "VM Editor"),
+        ({f"{COMPUTE}/start/action": 45, f"{COMPUTE}/restart/action": 18}, (), "VM Operator"),
+        ({f"{COMPUTE}/start/action": 45}, (f"{COMPUTE}/delete",), "VM Contributor"),
+        (
+            {"Microsoft.App/containerApps/stop/action": 9},
+            ("Microsoft.App/containerApps/write",),
+            "Container App Editor",
+        ),
         ({f"{COMPUTE}/write": 9, f"{COMPUTE}/delete": 1}, (), "VM Contributor"),
         ({f"{COMPUTE}/delete": 3}, (), "VM Remover"),
         ({"Microsoft.Resources/deployments/write": 60, f"{WEB}/write": 50}, (), "Web App Deployer"),
@@ -32,7 +38,7 @@ def _named(days: dict[str, int], *unseen: str, plane: str = "control") -> str:
         ({f"{COMPUTE}/start/action": 50, f"{WEB}/restart/action": 40}, (), "VM and Web App Operator"),
         ({}, ("Microsoft.Network/virtualNetworks/subnets/join/action", "Microsoft.Network/*/read"), "Subnet Joiner"),
         ({}, ("Microsoft.Network/*/read", "Microsoft.Authorization/*/read"), "Network Reader"),
-        ({f"{COMPUTE}/read": 30}, (f"{COMPUTE}/write",), "VM User"),
+        ({f"{COMPUTE}/read": 30}, (f"{COMPUTE}/write",), "VM Editor"),
         ({f"{COMPUTE}/read": 30}, (f"{COMPUTE}/instanceView/read",), "VM Reader"),
         ({"Contoso.Ovens/bakeries/bake/action": 5}, (), "Contoso Ovens Bakery Operator"),
     ],
@@ -41,11 +47,56 @@ def test_a_role_is_named_by_what_it_was_used_for(days: dict[str, int], unseen: t
     assert _named(days, *unseen) == name
 
 
-def test_reading_beside_writing_counts_less_than_writing() -> None:
-    """Who writes a thing reads it as well; who writes on one of a hundred days reads."""
-    assert _named({f"{BLOBS}/read": 90, f"{BLOBS}/write": 45}, plane="data") == "Storage Blob Data Writer"
-    assert _named({f"{BLOBS}/read": 90, f"{BLOBS}/write": 1}, plane="data") == "Storage Blob Data User"
+def test_a_role_that_may_write_is_no_user() -> None:
+    assert _named({f"{BLOBS}/read": 90, f"{BLOBS}/write": 1}, plane="data") == "Storage Blob Data Writer"
+    assert _named({f"{BLOBS}/read": 90}, f"{BLOBS}/delete", plane="data") == "Storage Blob Data Remover"
+    assert _named({f"{BLOBS}/write": 90}, f"{BLOBS}/delete", plane="data") == "Storage Blob Data Contributor"
     assert _named({f"{BLOBS}/read": 90}, plane="data") == "Storage Blob Data Reader"
+
+
+STORAGE, REDIS = "Microsoft.Storage/storageAccounts", "Microsoft.Cache/redis"
+ASSIGN = "Microsoft.Authorization/roleAssignments/write"
+
+
+@pytest.mark.parametrize(
+    ("risky", "others", "name"),
+    [
+        ({f"{STORAGE}/listKeys/action": "secret"}, (), "Storage Key Reader"),
+        ({f"{COMPUTE}/runCommand/action": "code"}, (), "VM Run Command"),
+        (
+            {f"{REDIS}/listKeys/action": "secret", f"{REDIS}/regenerateKey/action": "secret"},
+            (),
+            "Redis Cache Key Operator",
+        ),
+        (
+            {f"{REDIS}/listKeys/action": "secret", f"{REDIS}/regenerateKey/action": "secret"},
+            (f"{REDIS}/write",),
+            "Redis Cache Editor with Keys",
+        ),
+        ({f"{COMPUTE}/runCommand/action": "code"}, (f"{COMPUTE}/restart/action",), "VM Operator with Run Command"),
+        ({f"{COMPUTE}/extensions/write": "code"}, (f"{COMPUTE}/write",), "VM Editor with Extensions"),
+        ({f"{COMPUTE}/delete": "delete"}, (f"{COMPUTE}/write",), "VM Contributor"),
+        ({ASSIGN: "privilege"}, (f"{COMPUTE}/write",), "Role Assignment and VM Editor"),
+        (
+            {ASSIGN: "privilege", f"{COMPUTE}/runCommand/action": "code", f"{STORAGE}/listKeys/action": "secret"},
+            (f"{COMPUTE}/write", f"{COMPUTE}/delete", f"{STORAGE}/write"),
+            "VM and Role Assignment Contributor with Run Command and Keys",
+        ),
+    ],
+)
+def test_a_name_says_keys_code_privilege_and_deletes(risky: dict[str, str], others: tuple[str, ...], name: str) -> None:
+    strings = tuple(("control", text) for text in (*risky, *others))
+    role = RoleUse(strings, frozenset(strings), {("control", text): kind for text, kind in risky.items()})
+    for found in name_purposes({"role": role})["role"]:
+        assert len(found) <= 64
+    assert name_purposes({"role": role})["role"][0] == name
+
+
+def test_use_on_more_days_changes_no_name() -> None:
+    """A name depends on which operations were used, and not on how often."""
+    assert _named({f"{COMPUTE}/start/action": 1, f"{WEB}/restart/action": 90}) == _named(
+        {f"{COMPUTE}/start/action": 90, f"{WEB}/restart/action": 1}
+    )
 
 
 def test_many_services_without_a_foremost_one_are_a_platform() -> None:
@@ -63,10 +114,7 @@ def test_many_services_without_a_foremost_one_are_a_platform() -> None:
 
 
 def test_alike_roles_have_further_names_that_tell_them_apart() -> None:
-    roles = {
-        verb: RoleUse((("control", f"{COMPUTE}/{verb}/action"),), {("control", f"{COMPUTE}/{verb}/action"): 5})
-        for verb in ("start", "redeploy")
-    }
+    roles = {verb: RoleUse((("control", f"{COMPUTE}/{verb}/action"),)) for verb in ("start", "redeploy")}
     found = name_purposes(roles)
     assert {names[0] for names in found.values()} == {"VM Operator"}
     assert {names[1] for names in found.values()} == {"VM Start Operator", "VM Redeploy Operator"}
@@ -84,7 +132,7 @@ def test_built_in_roles_would_get_decent_names(shared_data: Path) -> None:
             for text in texts
         )
         if strings:
-            roles[role["name"]] = RoleUse(strings, {})
+            roles[role["name"]] = RoleUse(strings)
             listed[role["name"]] = role["roleName"]
     names = {id_: found[0] for id_, found in name_purposes(roles).items()}
     assert len(names) > 900

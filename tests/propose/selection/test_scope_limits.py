@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from rightsize.model.plan import Plan
 from rightsize.propose.core.azure_limits import AzureLimits
 from tests.propose.small_tenant import CONTRIBUTOR, MG, SUB, SmallTenant, guid, proposal_for
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 RESTART = "Microsoft.Compute/virtualMachines/restart/action"
 LEAN = {"reads": "none", "unobservable": "drop"}
-GROUPS = 6
+GROUPS = 3
 
 
 def _tenant(scope: str = SUB, role: str = CONTRIBUTOR, *, second: str = START) -> tuple[SmallTenant, str]:
-    """One user, one assignment, and use of machines in six resource groups."""
+    """One user, one assignment, and use of machines in three resource groups."""
     tenant = SmallTenant()
     user = tenant.principal(1)
     assignment = tenant.assign(101, user, role, scope)
@@ -25,11 +22,6 @@ def _tenant(scope: str = SUB, role: str = CONTRIBUTOR, *, second: str = START) -
         machine = f"{SUB}/resourceGroups/rg{number}/providers/Microsoft.Compute/virtualMachines/vm"
         tenant.use(user, START if number % 2 else second, machine)
     return tenant, assignment
-
-
-def _places(plan: Plan) -> dict[str, Any]:
-    found: dict[str, Any] = plan.optimum["places"]
-    return found
 
 
 def _limit(number: int) -> AzureLimits:
@@ -40,19 +32,14 @@ def test_with_room_the_narrowest_places_win() -> None:
     tenant, assignment = _tenant()
     plan = tenant.plan(_limit(1 + GROUPS), roles="max", **LEAN)
     assert len(proposal_for(plan, assignment).assignments) == GROUPS
-    assert _places(plan)["moved"] == 0
 
 
 def test_without_room_one_principal_gets_it_at_the_subscription() -> None:
-    """One assignment less would do, but what moves up moves as a whole: six places become one."""
+    """One assignment less would do, but what moves up moves as a whole: three places become one."""
     tenant, assignment = _tenant()
     plan = tenant.plan(_limit(GROUPS), roles="max", **LEAN)
     (made,) = proposal_for(plan, assignment).assignments
     assert made.scope == SUB
-    places = _places(plan)
-    assert places["moved"] == GROUPS
-    assert 0 < places["lower_bound"] <= places["excess"]
-    assert places["assignments_that_fit_nowhere"] == 0
 
 
 def test_needs_that_differ_meet_at_the_subscription() -> None:
@@ -78,14 +65,12 @@ def test_those_move_whose_moving_costs_least() -> None:
     plan = tenant.plan(_limit(2 + GROUPS + 1), **LEAN)
     assert [made.scope for made in proposal_for(plan, first).assignments] == [SUB]
     assert len(proposal_for(plan, second).assignments) == GROUPS
-    assert _places(plan)["excess"] == _places(plan)["lower_bound"]
 
 
 def test_what_fits_nowhere_is_kept_and_said() -> None:
     tenant, assignment = _tenant()
     plan = tenant.plan(_limit(1), **LEAN)
     assert proposal_for(plan, assignment).reason.startswith("assignment limit")
-    assert _places(plan)["assignments_that_fit_nowhere"] > 0
 
 
 def test_nothing_moves_above_todays_scope() -> None:

@@ -202,6 +202,46 @@ def test_expressions_are_read_and_written() -> None:
         (GITHUB, "claims['sub'] matches 'repo:o/r:*'", "GitHub Actions", "repository", "high"),
         (GITHUB, "claims['sub'] matches 'repo:o/r:ref:refs/heads/*'", "GitHub Actions", "branches", "medium"),
         (GITHUB, "claims['sub'] matches 'repo:o/r:environment:*'", "GitHub Actions", "environments", "medium"),
+        # Subjects that an organisation or repository composed of other claims.
+        (GITHUB, "repository_id:456", "GitHub Actions", "repository", "high"),
+        (GITHUB, "repository_owner_id:123:repository_id:456", "GitHub Actions", "repository", "high"),
+        (GITHUB, "repository_id:456:environment:production", "GitHub Actions", "exact", "low"),
+        (GITHUB, "repository_owner_id:1:repository_id:4:ref:refs/heads/main", "GitHub Actions", "exact", "low"),
+        (GITHUB, "actor:ann:repo:o/r:pull_request", "GitHub Actions", "pull_request", "high"),
+        (GITHUB, "repository_id:456:event_name:pull_request", "GitHub Actions", "pull_request", "high"),
+        (GITHUB, "repo:o/r:actor:ann", "GitHub Actions", "repository", "high"),
+        (GITHUB, "environment:production%3Aeastus:repository_owner:octo-org", "GitHub Actions", "organisation", "high"),
+        (GITHUB, "repository_owner:o:repository_visibility:internal", "GitHub Actions", "organisation", "high"),
+        (
+            GITHUB,
+            "repository_owner:o:job_workflow_ref:o/w/.github/workflows/x.yml@main",
+            "GitHub Actions",
+            "exact",
+            "low",
+        ),
+        (GITHUB, "repo_property_workspace:ws-1", "GitHub Actions", "any_organisation", "high"),
+        (GITHUB, "repository_owner_id:1:repo_property_tier:prod", "GitHub Actions", "organisation", "high"),
+        (GITHUB, "environment:repository_id:456", "GitHub Actions", "any_organisation", "high"),
+        (f"{GITHUB}/enterprise", "repo_property_tier:prod", "GitHub Actions", "organisation", "high"),
+        ("https://ghe.example/_services/token", "repo:o/r:actor:ann", "GitHub Actions", "repository", "high"),
+        ("https://ghe.example/_services/token", "repo:o/r:environment:p", "GitHub Actions", "exact", "low"),
+        (GITHUB, "octo", "GitHub Actions", "unknown", "medium"),
+        (GITHUB, "claims['sub'] matches 'repository_id:456:environment:*'", "GitHub Actions", "environments", "medium"),
+        (GITHUB, "claims['sub'] matches 'repository_id:456:*'", "GitHub Actions", "repository", "high"),
+        (
+            GITHUB,
+            "claims['sub'] matches 'repository_owner_id:1:repository_id:*'",
+            "GitHub Actions",
+            "organisation",
+            "high",
+        ),
+        (
+            GITHUB,
+            "claims['sub'] matches 'environment:*:repository_id:456'",
+            "GitHub Actions",
+            "any_organisation",
+            "high",
+        ),
         ("https://gitlab.com", "project_path:g/p:ref_type:branch:ref:main", "GitLab", "exact", "low"),
         ("https://git.example.com", "claims['sub'] matches 'project_path:g/*'", "GitLab", "organisation", "high"),
         (
@@ -232,3 +272,9 @@ def test_subjects_are_recognised(issuer: str, subject: str, platform: str, bread
     assert (found.platform, found.breadth, found.risk) == (platform, breadth, risk)
     assert bool(found.why) == (risk != "low" or breadth == "phases")
     assert "{" not in found.means
+
+
+def test_a_long_subject_is_recognised_at_once() -> None:
+    """Names of claims and pull requests may alternate in many ways."""
+    assert recognise_subject(GITHUB, "pull_request:" * 45 + "x", is_expression=False).breadth != "exact"
+    assert recognise_subject(GITHUB, "a:" * 299 + "b", is_expression=False).breadth == "any_organisation"

@@ -191,6 +191,7 @@ def test_a_refused_subscription_is_incomplete_and_the_rest_goes_on(run: Run, loo
     assert rows[0][2].startswith("the reading failed: Forbidden")
 
 
+@pytest.mark.many(3)
 @pytest.mark.parametrize("kind", ["throttle", "503", "truncate", "html", "drop", "cut", "empty_page"])
 def test_a_passing_fault_changes_nothing(run: Run, loopback_service: Loopback, kind: str) -> None:
     one = subscriptions(loopback_service)[0]
