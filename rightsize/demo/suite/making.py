@@ -239,7 +239,10 @@ class Making:
             if row.kind != "logged" or lot >= chance + rates()["future"]:
                 return
             kind = "future"
-        target = base[self.lot(who, row, "target") % len(base)]
+        # A key for data is asked for where its holder has data.
+        data = [one for one in job.needs if one.kind == "data" and one.target == row.target]
+        at = data[0] if row.kind == "endpoint" and data else row
+        target = base[self.lot(who, at, "target") % len(base)]
         scope = target_scope(row.operation, *target)
         days = self.days(row, who, kind)
         plane: Plane = "data" if row.kind == "data" else "control"

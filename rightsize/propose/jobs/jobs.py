@@ -131,7 +131,7 @@ def _with_core(job: Job, work: Work, on_types: int, owners: Mapping[int, Job]) -
 
     They are the changes of the group and the ordinary ones on its types, where at least two of its workers and a tenth
     used them; and ordinary changes on its types that one worker used and no other job has. Who has another job of which
-    a change is does not count for this one.
+    a change is does not count for this one. A risky change that only employees, or only others, used is an add-on.
     """
     users: dict[int, set[Folded]] = defaultdict(set)
     for worker in job.workers:
@@ -150,8 +150,10 @@ def _with_core(job: Job, work: Work, on_types: int, owners: Mapping[int, Job]) -
             core |= 1 << bit
     used_by: dict[Sort, int] = defaultdict(int)
     for worker in job.workers:
-        used_by[work.sort_of(worker)] |= work.of_worker[worker] & core
-    return replace(job, core=core, by_sort=dict(used_by))
+        used_by[work.sort_of(worker)] |= work.of_worker[worker]
+    for used in used_by.values():
+        core &= ~risky | used
+    return replace(job, core=core, by_sort={sort: core & used for sort, used in used_by.items()})
 
 
 def _is_usual(bit: int, users: Iterable[Folded], job: Job, work: Work) -> bool:

@@ -11,9 +11,12 @@ from rightsize.propose.core.role_catalog import Need, RoleBook
 from rightsize.propose.needs.drafts import Draft, Key, Subject
 from rightsize.propose.needs.grant_requests import GrantRequest
 from rightsize.propose.needs.groups import Singled
-from rightsize.propose.needs.needs import USED, USED_BEFORE
+from rightsize.propose.needs.needs import IMAGES_WORD, USED, USED_BEFORE
 from rightsize.propose.needs.privileged import Privilege, split
+from rightsize.rbac.azure import ACR_PUSH
 from rightsize.rbac.text import Folded
+
+_PUSHER = Folded(ACR_PUSH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,13 @@ def demands_of(draft: Draft, asked: DemandInput) -> Iterator[GrantRequest]:
     subject = draft.subject
     state = state_of(subject)
     for place, need in sorted(draft.needs.by_scope.items() if draft.needs and not draft.needs.through else ()):
+        images = _images(draft, need, asked)
+        if images:
+            yield GrantRequest(
+                subject, place, images, subject.principal_id, state, subject.condition, subject.end_on, _PUSHER
+            )
         own = _singled_out(draft, place, need, asked)
-        common = need.operations
+        common = need.operations & ~images.operations
         for mask in own.values():
             common &= ~mask
         shared = replace(need, operations=common)
@@ -73,6 +81,14 @@ def demands_of(draft: Draft, asked: DemandInput) -> Iterator[GrantRequest]:
             subject.end_on,
             role_definition_id=subject.role_definition_id,
         )
+
+
+def _images(draft: Draft, need: Need, asked: DemandInput) -> Need:
+    """Return what pulls and pushes images and comes along with other work: the built-in role AcrPush grants it."""
+    pusher, today = asked.book.roles.get(_PUSHER), asked.book.roles.get(draft.subject.role_definition_id)
+    if draft.needs is None or pusher is None or today is None or pusher.granted & ~today.granted:
+        return Need(0)
+    return Need(need.operations & draft.needs.why.get(IMAGES_WORD, 0) & pusher.granted)
 
 
 def is_split(draft: Draft, asked: DemandInput) -> bool:

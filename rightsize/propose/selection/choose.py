@@ -31,11 +31,10 @@ from rightsize.propose.jobs.jobs import Jobs
 from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.candidates import CandidateIndex, Existing
-from rightsize.propose.selection.classes import Case, CaseKey, CaseReader, domain_of
+from rightsize.propose.selection.classes import Case, CaseKey, CaseReader, domain_of, is_narrow
 from rightsize.propose.selection.fallback import Fallbacks, Grant
 from rightsize.propose.selection.role_contents import ONLY_COMPANIONS, NewContent, RoleContents
 from rightsize.propose.selection.worth import LEAST_WORTH, WHOLE, Prices, describe_saving
-from rightsize.rbac.azure import CONTRIBUTOR
 from rightsize.rbac.text import Folded
 
 NOTHING_TO_NARROW = "nothing_to_narrow"
@@ -46,8 +45,6 @@ NOT_WORTH = "not_worth_a_role"
 """The word for a unit whose new role would save too little."""
 NOT_WRITTEN = "not_written"
 """The word for a unit whose new role may not be written, by the gate of new roles."""
-NARROW = 50
-"""A built-in role of a service stays if a Contributor has this many times what it has beyond the need."""
 CURVE_POINTS = 200
 """A curve with more points than this is thinned out."""
 
@@ -114,7 +111,7 @@ def choose(units: Sequence[GrantUnit], book: RoleBook, terms: Terms) -> Solution
     """
     atoms = Atoms.of((unit.need for unit in units), book)
     candidates = CandidateIndex(book, atoms, terms.tree)
-    reader = CaseReader(candidates, terms.prices, terms.exposure)
+    reader = CaseReader(candidates, terms.prices, terms.exposure, terms.narrow_stays)
     cases = reader.read(_keys(units, candidates, terms))
     forced = [case for case in cases if case.key.role_definition_id is not None]
     blocked = [case for case in cases if case.key.role_definition_id is None and case.blocked]
@@ -124,7 +121,7 @@ def choose(units: Sequence[GrantUnit], book: RoleBook, terms: Terms) -> Solution
     if hopeless:
         # Refused units are kept and the rest is chosen again, so there is nothing to choose now.
         return Solution({}, hopeless)
-    narrow = [case for case in free if terms.narrow_stays and is_narrow(case, book, terms.prices)]
+    narrow = [case for case in free if terms.narrow_stays and _is_narrow(case, book, terms.prices)]
     free = [case for case in free if case not in narrow]
     contents = RoleContents.of(free, atoms, terms.jobs, terms.companions, terms.previous, reader.part)
     served = (*contents.cases, *((case, ()) for case in narrow))
@@ -142,18 +139,10 @@ def choose(units: Sequence[GrantUnit], book: RoleBook, terms: Terms) -> Solution
     return Solution(choices | granted, refused, tuple(_thinned(curve)))
 
 
-def is_narrow(case: Case, book: RoleBook, prices: Prices) -> bool:
-    """Return whether today's role is the service's own, and hardly more than the need: then no new role replaces it.
-
-    What it has beyond the need, reads apart, is less than a fiftieth of what a Contributor has there, and gives no
-    privilege.
-    """
-    everything = book.roles.get(Folded(CONTRIBUTOR))
-    if everything is None or len(case.key.ceiling) != 1 or not book.roles[case.key.ceiling[0]].is_builtin:
-        return False
-    beyond = book.roles[case.key.ceiling[0]].granted & ~case.needed & ~book.index.reads
-    whole = prices.weigh(everything.granted & ~book.index.reads & ~case.latent)
-    return not beyond & prices.privilege and NARROW * prices.weigh(beyond & ~case.latent) < whole
+def _is_narrow(case: Case, book: RoleBook, prices: Prices) -> bool:
+    """Return whether today's one role has hardly more than the need."""
+    roles = [book.roles[id_] for id_ in case.key.ceiling]
+    return len(roles) == 1 and is_narrow(roles[0], case.needed, case.latent, book, prices)
 
 
 def _keys(units: Iterable[GrantUnit], candidates: CandidateIndex, terms: Terms) -> dict[CaseKey, list[GrantUnit]]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from rightsize.analyze.scoping import ROOT
 from rightsize.propose.core.bitsets import Interner, bits_of, union
-from rightsize.propose.core.role_catalog import Need
+from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
 from rightsize.propose.jobs.jobs import Job
 from rightsize.propose.jobs.work import Sort
@@ -20,11 +21,14 @@ from rightsize.propose.optimize.covers import covers
 from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.candidates import CandidateIndex, Existing
 from rightsize.propose.selection.worth import Prices
+from rightsize.rbac.azure import CONTRIBUTOR
 from rightsize.rbac.conditions import targets
 from rightsize.rbac.text import Folded, fold
 
 MOST_ROLES = 3
 """Maximum number of roles for one unit."""
+NARROW = 50
+"""A built-in role of a service stays if a Contributor has this many times what it has beyond the need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ class Case:
         atoms: The atoms to grant.
         needed: The operations of the need, and those that wider needs grant anyway.
         within: The atoms that a new role for it may have at all: today's grant without what a new role must not have.
-        existing: The existing roles that grant a part of it and nothing more; the best first.
+        existing: The existing roles that grant a part of it and nothing more, and those of today that have hardly more;
+            the best first.
         blocked: The word for the reason why no new role can grant all of it, or the empty string.
         rate: The price of one unit of latent weight, summed over the units (see `worth`).
         exposure: The number of resource groups times people that one more operation reaches, summed over the units.
@@ -104,11 +109,13 @@ class CaseReader:
         candidates: The existing roles.
         prices: The prices of excess.
         exposure: The number of resource groups times people that one more operation of a unit reaches.
+        narrow_stays: Whether a built-in role of today stays that has hardly more than the need.
     """
 
     candidates: CandidateIndex
     prices: Prices
     exposure: Callable[[GrantUnit], int]
+    narrow_stays: bool = True
     _decided: dict[str, int] = field(default_factory=dict)
     _sets: Interner = field(default_factory=Interner)
     _ceilings: dict[tuple[tuple[Folded, ...], int], int] = field(default_factory=dict)
@@ -136,7 +143,8 @@ class CaseReader:
         atoms = self._sets[self.atoms.of_need(key.need)]
         needed = self.atoms.operations(atoms) | key.above
         barred, word = self._barred(key, atoms)
-        existing = self._existing(key, atoms, needed)
+        latent = self.prices.latent_of(units)
+        existing = self._existing(key, atoms, needed, latent)
         columns = [role.atoms for role in existing]
         suffices = covers(atoms, columns, MOST_ROLES) or covers(atoms & barred, columns, MOST_ROLES - 1)
         return Case(
@@ -149,7 +157,7 @@ class CaseReader:
             blocked="" if suffices else word,
             rate=sum(self.prices.rate(unit) for unit in units),
             exposure=sum(self.exposure(unit) for unit in units),
-            latent=self.prices.latent_of(units),
+            latent=latent,
         )
 
     def _within(self, ceiling: tuple[Folded, ...], barred: int) -> int:
@@ -163,11 +171,24 @@ class CaseReader:
             self._ceilings[key] = whole & ~barred
         return self._ceilings[key]
 
-    def _existing(self, key: CaseKey, atoms: int, needed: int) -> tuple[Existing, ...]:
-        """Return the undominated existing roles without excess, best first: none grants less than another."""
+    def _existing(self, key: CaseKey, atoms: int, needed: int, latent: int) -> tuple[Existing, ...]:
+        """Return the undominated existing roles without excess, best first: none grants less than another.
+
+        With them are roles that the holder has there today beside wider ones, if they have hardly more than it needs.
+        """
+        fitting = [*self.candidates.fitting(key.ceiling, key.custom, atoms, needed, is_exact=True)]
+        if self.narrow_stays and len(key.ceiling) > 1:
+            exact = {one.role.role_definition_id for one in fitting}
+            today = takewhile(lambda one: one.kind == "own", self.candidates.fitting(key.ceiling, (), atoms, needed))
+            fitting += [
+                one
+                for one in today
+                if one.role.role_definition_id in {*key.held} - exact
+                and is_narrow(one.role, needed, latent, self.candidates.book, self.prices)
+            ]
         ranked = sorted(
             (role.kind != "own", role.role.role_definition_id, role)
-            for role in self.candidates.fitting(key.ceiling, key.custom, atoms, needed, is_exact=True)
+            for role in fitting
             if not role.role.granted & key.foreign
             and (key.condition is None or role.role.granted & self._decided_by(key.condition))
         )
@@ -216,6 +237,20 @@ class CaseReader:
             if any(refuses(part.plane, text) for text in (*part.patterns, *part.not_patterns)):
                 found |= self.atoms.of_need(Need(0, (part,)))
         return found
+
+
+def is_narrow(role: KnownRole, needed: int, latent: int, book: RoleBook, prices: Prices) -> bool:
+    """Return whether a built-in role is a service's own, and hardly more than the need: then no new role replaces it.
+
+    What it has beyond the need, reads apart, is less than a fiftieth of what a Contributor has there, and gives no
+    privilege.
+    """
+    everything = book.roles.get(Folded(CONTRIBUTOR))
+    if everything is None or not role.is_builtin:
+        return False
+    beyond = role.granted & ~needed & ~book.index.reads
+    whole = prices.weigh(everything.granted & ~book.index.reads & ~latent)
+    return not beyond & prices.privilege and NARROW * prices.weigh(beyond & ~latent) < whole
 
 
 def domain_of(place: Folded) -> str:

@@ -2,8 +2,8 @@
 
 Of one assignment of today a principal gets at most three. Where it would get more, its needs are granted at today's
 scope, where roles that others share need one assignment each. If that is not enough, each need is granted by one role,
-so that reads go into the new role beside them, and what was split off for its privilege and stays active is granted
-with the rest of the need at its scope: a role of its own protects little there.
+so that reads and what pushes images go into the new role beside them, and what was split off for its privilege and
+stays active is granted with the rest of the need at its scope: a role of its own protects little there.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit
 from rightsize.propose.needs.privileged import PRIVILEGED
 from rightsize.propose.selection.fewer_scopes import MOST_ASSIGNMENTS
 from rightsize.propose.selection.scope_limits import Slot, slot_of
+from rightsize.rbac.azure import ACR_PUSH
 from rightsize.rbac.text import Folded
 
 JOINED = "joined"
@@ -54,7 +55,9 @@ class Together:
         """
         subject = request.subject
         if subject.key not in self.whole:
-            is_gathered = _is_plain(request) and _share(request) in self.gathered
+            if _is_images(request) and _share(request) in self.single:
+                return replace(request, place=subject.place, role_definition_id=None)
+            is_gathered = (_is_plain(request) or _is_images(request)) and _share(request) in self.gathered
             return replace(request, place=subject.place) if is_gathered else request
         return replace(request, place=subject.place, state=state_of(subject), condition=subject.condition, apart="")
 
@@ -84,10 +87,11 @@ class Together:
         for share, units in members.items():
             if sum(len(choices[unit]) for unit in units) <= MOST_ASSIGNMENTS:
                 continue
-            if share not in self.gathered and len({unit.place for unit in units if _is_plain(unit)}) > 1:
+            images = any(map(_is_images, units))
+            if share not in self.gathered and (images or len({unit.place for unit in units if _is_plain(unit)}) > 1):
                 self.gathered.add(share)
                 continue
-            if any(len(choices[unit]) > 1 for unit in units):
+            if images or any(len(choices[unit]) > 1 for unit in units):
                 self.single.add(share)
             plain = {slot_of(unit) for unit in units if _is_plain(unit)}
             if sum(bool(choices[unit]) for unit in units) > MOST_ASSIGNMENTS and any(
@@ -106,6 +110,10 @@ class Together:
             **drafts,
             **{key: replace(drafts[key], reason=f"{drafts[key].reason}; {why}") for key, why in told.items()},
         }
+
+
+def _is_images(one: GrantRequest | GrantUnit) -> bool:
+    return one.role_definition_id == ACR_PUSH
 
 
 def _is_plain(one: GrantRequest | GrantUnit) -> bool:

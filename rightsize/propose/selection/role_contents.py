@@ -1,7 +1,8 @@
 """Say which new roles each case would take: those of its holder's jobs, add-ons, and one role of the holder's own.
 
 - The role of a job has its core changes, and what these bring along for any of its holders. So it is the same wherever
-  it is assigned. Guests and workloads get the part of it that guests or workloads used.
+  it is assigned. Guests and workloads get the part of it that guests or workloads used. Data actions stand in a role of
+  their own: many a role of today allows only one of the two.
 - A risky change beside the jobs of its holder is an *add-on*: one role for each service and kind of risk, shared by
   exactly those who used the same.
 - The rest of what a holder used becomes one role of its own. What existing roles grant without excess is no part of it.
@@ -29,6 +30,8 @@ from rightsize.rbac.text import Folded, fold
 ONLY_COMPANIONS = "only_companions"
 """The word for a need of which nothing was used: it would come along with changes made elsewhere."""
 
+Part = tuple[str, Sort, bool]
+"""The key of a job, whom its holder acts for, and whether it is the part with data actions."""
 Companions = Callable[[int, int], int]
 """Returns which of some operations (the second argument) some changes (the first) bring along."""
 
@@ -110,9 +113,9 @@ class _Maker:
     atoms: Atoms
     jobs: Jobs
     companions: Companions
-    _brought: dict[tuple[str, Sort], int] = field(default_factory=lambda: defaultdict(int))
+    _brought: dict[Part, int] = field(default_factory=lambda: defaultdict(int))
     _adopted: dict[int, int] = field(default_factory=dict)
-    _reduced: dict[tuple[str, Sort], int] = field(default_factory=dict)
+    _reduced: dict[Part, int] = field(default_factory=dict)
     _made: dict[int, NewContent] = field(default_factory=dict)
     _changing: int = field(init=False)
     _job_of: dict[int, str] = field(default_factory=dict)
@@ -133,28 +136,36 @@ class _Maker:
             brought = 0
             for holder in {unit.principal_id for unit in case.units}:
                 brought |= case.key.need.operations & ~self.jobs.work.used_by(holder)
-            for job in case.key.jobs:
-                core = self._core(job, case.key.sort)
-                self._brought[job.key, case.key.sort] |= self.companions(core, brought)
+            for part, core in self._parts(case):
+                self._brought[part] |= self.companions(core, brought)
 
     @property
     def _risky(self) -> int:
         return self.jobs.work.all_risky
 
-    @staticmethod
-    def _core(job: Job, sort: Sort) -> int:
-        return job.core if sort == "employee" else job.by_sort.get(sort, 0)
+    def _parts(self, case: Case) -> Iterable[tuple[Part, int]]:
+        """Yield the parts of the jobs of a case's holders, each with its core."""
+        for job in case.key.jobs:
+            for is_data in (False, True):
+                if core := self._core(job, case.key.sort, is_data=is_data):
+                    yield (job.key, case.key.sort, is_data), core
 
-    def content_of(self, job: Job, sort: Sort) -> int:
+    def _core(self, job: Job, sort: Sort, *, is_data: bool) -> int:
+        core = job.core if sort == "employee" else job.by_sort.get(sort, 0)
+        control = self.jobs.work.index.control
+        return core & ~control if is_data else core & control
+
+    def content_of(self, part: Part, core: int) -> int:
         """Return the atoms of a job's role, or of the role of an earlier plan that has its place."""
-        core = self._core(job, sort)
+        key, _, is_data = part
+        job = next(one for one in self.jobs.found if one.key == key)
         sorts: tuple[Sort, ...] = ("employee", "guest", "workload")
-        same = [one for one in sorts if self._core(job, one) == core]
         content = core
-        for one in same:
-            content |= self._brought[job.key, one]
+        for one in sorts:
+            if self._core(job, one, is_data=is_data) == core:
+                content |= self._brought[key, one, is_data]
         found = self._adopted.get(content, content)
-        self._job_of.setdefault(found, job.key)
+        self._job_of.setdefault(found, key)
         return found
 
     def offered(self, case: Case) -> list[int]:
@@ -164,23 +175,22 @@ class _Maker:
         of them may have.
         """
         found = []
-        for job in case.key.jobs:
-            content = self.content_of(job, case.key.sort)
+        for part, core in self._parts(case):
+            content = self.content_of(part, core)
             if content & ~case.within:
-                content = self._reduced.get((job.key, case.key.sort), content)
-                self._job_of.setdefault(content, job.key)
-            if content and not content & ~case.within:
+                content = self._reduced.get(part, content)
+                self._job_of.setdefault(content, part[0])
+            if not content & ~case.within:
                 found.append(content)
         return found
 
     def reduce(self, cases: Iterable[Case]) -> None:
         """Find for each job what all of its holders may have that may not have its whole role, but its changes."""
         for case in cases:
-            for job in case.key.jobs:
-                key = job.key, case.key.sort
-                content, core = self.content_of(job, case.key.sort), self._core(job, case.key.sort)
-                if content & ~case.within and core and not core & ~case.within:
-                    self._reduced[key] = self._reduced.get(key, content) & (case.within | core)
+            for part, core in self._parts(case):
+                content = self.content_of(part, core)
+                if content & ~case.within and not core & ~case.within:
+                    self._reduced[part] = self._reduced.get(part, content) & (case.within | core)
 
     def adopt(self, roles: Iterable[RoleDefinition], cases: Iterable[Case]) -> None:
         """Let each job keep the role of an earlier plan that has at least half of its changes, and it half of the role.
@@ -191,8 +201,8 @@ class _Maker:
         known = [content for role in roles if (content := _atoms_of(role, self.atoms))]
         wanted: dict[int, int] = defaultdict(lambda: -1)
         for case in cases:
-            for job in case.key.jobs:
-                content = self.content_of(job, case.key.sort)
+            for part, core in self._parts(case):
+                content = self.content_of(part, core)
                 wanted[content] &= -1 if content & ~case.within else case.within
         changes = self.jobs.work.changes
         for content, within in sorted(wanted.items()):

@@ -166,6 +166,17 @@ def test_guests_and_workloads_get_nothing_that_only_employees_used(sort: str) ->
     assert names_of(jobs, job.by_sort["employee"]) == set(SITES)
 
 
+def test_a_risky_change_that_only_employees_used_is_in_no_role_of_the_job() -> None:
+    tenant = _two_jobs()
+    for number in range(4):
+        tenant.worker(f"web{number}", DELETE)
+    assert DELETE in core_with(tenant.jobs(), SITES[0])
+    tenant.worker("stranger", *SITES[:2], sort="guest")
+    assert core_with(tenant.jobs(), SITES[0]) == set(SITES)
+    tenant.worker("stranger", DELETE, sort="guest")
+    assert DELETE in core_with(tenant.jobs(), SITES[0])
+
+
 def test_a_worker_that_nothing_says_anything_of_is_taken_for_a_workload() -> None:
     tenant = _two_jobs()
     tenant.worker("unknown", *SITES[:2])

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
-from tests.propose.small_tenant import APP, CONTRIBUTOR, SUB, SmallTenant, guid, proposal_for, strings
+from tests.propose.small_tenant import (
+    APP,
+    BLOB_READER,
+    CONTRIBUTOR,
+    DATA,
+    SUB,
+    SmallTenant,
+    guid,
+    proposal_for,
+    strings,
+)
 
+ACCOUNT = f"{DATA}/providers/Microsoft.Storage/storageAccounts/st1"
+BLOB = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/write"
 KEYS = "Microsoft.Storage/storageAccounts/listKeys/action"
 JOB = [f"Contoso.Apps/items/step{number}/write" for number in range(6)]
 OWN = [f"Contoso.Farms/items/step{number}/write" for number in range(4)]
@@ -50,6 +63,42 @@ def test_what_a_holder_alone_did_is_one_role_of_its_own() -> None:
     plan = _plan(JOB, JOB, [*JOB, *OWN])
     assert _contents(plan, 3) == {frozenset(JOB), frozenset(OWN)}
     assert _contents(plan, 1) == {frozenset(JOB)}
+
+
+def test_work_on_both_planes_is_one_role_of_the_job_for_each() -> None:
+    """Contributor grants no data action, so that nobody may have both parts by one assignment."""
+    tenant = SmallTenant()
+    tenant.operations |= dict.fromkeys(JOB, False)
+    writer = "99999999-0000-4000-8000-000000000001"
+    tenant.roles[writer] = ("All of Storage", [PermissionBlock(data_actions=("Microsoft.Storage/*",))])
+    for number, left_out in enumerate(JOB[:5], start=1):
+        who = tenant.principal(number)
+        tenant.assign(100 + number, who, CONTRIBUTOR, SUB)
+        tenant.assign(200 + number, who, writer, SUB)
+        for operation in JOB:
+            if operation != left_out:
+                tenant.use(who, operation, APP)
+        tenant.use(who, BLOB, ACCOUNT)
+    plan = tenant.plan(reads="none", unobservable="drop", roles="max")
+    assert len(plan.roles) <= 2
+    for number in range(1, 6):
+        assert _contents(plan, number) >= {frozenset(JOB)}
+
+
+def test_a_role_of_today_that_has_hardly_more_stays_beside_a_wider_one() -> None:
+    """A copy of a built-in role without one operation would be a role that nobody wants to own."""
+    tenant = SmallTenant()
+    tenant.operations |= dict.fromkeys(JOB, False)
+    who = tenant.principal(1)
+    tenant.assign(101, who, CONTRIBUTOR, SUB)
+    tenant.assign(201, who, BLOB_READER, SUB)
+    for operation in JOB[:2]:
+        tenant.use(who, operation, APP)
+    tenant.use(who, "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read", ACCOUNT)
+    plan = tenant.plan(role_worth=0)
+    (role,) = plan.roles
+    assert not role.definition.permissions[0].data_actions
+    assert [one.role for one in proposal_for(plan, guid(201)).assignments] == [BLOB_READER]
 
 
 def test_a_new_role_has_something_that_was_used_and_nothing_of_quarantine_alone() -> None:
