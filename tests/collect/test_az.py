@@ -89,19 +89,12 @@ def test_the_script_of_a_plan_is_run_by_az(
     """Roles and assignments arrive with their ids, and a second run changes nothing."""
     plan = plan_of(read_plan_folder(demo_folder))
     new = {role.definition.role_definition_id for role in plan.roles}
-    few = min(
-        (
-            one
-            for one in plan.proposals
-            if any(place.role in new for place in one.assignments)
-            and all(place.scope.startswith("/subscriptions/") for place in one.assignments)
-        ),
-        key=lambda one: (len(one.assignments), one.id),
-    )
-    contents = contents_of(plan, {}, {few.id})
-    (role,) = contents.roles
+    making = [one for one in plan.proposals if any(place.role in new for place in one.assignments)]
+    wide = next(one for one in making if any("/managementgroups/" in place.scope.lower() for place in one.assignments))
+    few = min((one for one in making if one is not wide), key=lambda one: (len(one.assignments), one.id))
+    contents = contents_of(plan, {}, {few.id, wide.id})
     files = {
-        f"roles/{role.slug}.json": ROLE_FORMATS["json"].write_role(role.definition),
+        **{f"roles/{role.slug}.json": ROLE_FORMATS["json"].write_role(role.definition) for role in contents.roles},
         **deploy_files(contents, ["az"]),
     }
     for name, text in files.items():
@@ -117,7 +110,8 @@ def test_the_script_of_a_plan_is_run_by_az(
         assert made[one.id]["principalId"] == one.principal_id
         assert made[one.id]["roleDefinitionId"].lower().endswith(one.role)
     definitions = {one["name"]: one for one in writable.content.role_definitions}
-    assert read_role_definitions([definitions[role.definition.role_definition_id]]) == (role.definition,)
+    for role in contents.roles:
+        assert read_role_definitions([definitions[role.definition.role_definition_id]]) == (role.definition,)
 
 
 def test_the_flat_input_is_taken_by_az(az: Az, writable: Loopback, tmp_path: Path) -> None:

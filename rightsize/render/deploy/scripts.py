@@ -36,7 +36,8 @@ def _az_lines(contents: DeployContents) -> Iterator[str]:
     for role in contents.roles:
         yield f"az rest --method put --url {for_shell(_role_url(role))} --body @../roles/{role.slug}.json --output none"
     for one in contents.assignments:
-        if one.condition and one.condition.startswith("@"):  # az would read it as the name of a file
+        # az takes a role's path at a management group for its name, and a condition with this sign for a file's name.
+        if not one.role_path.startswith("/subscriptions/") or (one.condition or "").startswith("@"):
             body = json.dumps({"properties": one.properties()})
             yield f"az rest --method put --url {for_shell(_url(one))} --body {for_shell(body)} --output none"
             continue
