@@ -1,8 +1,8 @@
-"""Hooks of the site: pages from outside `docs/`, links between pages, all decisions, and texts for language models.
+"""Hooks of the site: pages made of the program or outside of `docs/`, links, and texts for language models.
 
-README is the home page. Each page is also written as Markdown beside its HTML; `llms.txt` lists these texts by section,
-and `llms-full.txt` has those of the tutorial, how-to guides, reference and explanation in one file, without the longest
-generated pages.
+README is the home page, and decisions stand before the changelog. Each page is also written as Markdown beside its
+HTML; `llms.txt` lists these texts by section, and `llms-full.txt` has those of the tutorial, how-to guides, reference
+and explanation in one file, without the longest generated pages.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 
 from mkdocs.structure.files import File
 from pymdownx.slugs import slugify
+
+from rightsize.cli.reference_pages import REFERENCE_PAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = {
@@ -47,7 +49,9 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the files from outside `docs/`."""
+    """Add the files from outside `docs/`, and the pages that are made of the program."""
+    for place, write in REFERENCE_PAGES.items():
+        files.append(File.generated(config, place, content=write()))
     for source, place in OUTSIDE.items():
         files.append(File.generated(config, place, abs_src_path=str(ROOT / source)))
     return files
