@@ -28,7 +28,7 @@ OUTSIDE = {
     "reports/example/report.html": "example/report.html",
 }
 """Files of the repository that the site has, and their places there."""
-LONG = frozenset({"commands.md", "controls.md", "schema.md", "sources.md", "figures.md", "role-names.md"})
+LONG = frozenset({"commands.md", "controls.md", "schema.md", "sources.md", "figures.md"})
 """Pages of tables, which `llms-full.txt` leaves to their own files."""
 _HOME = {place: source for source, place in OUTSIDE.items()}
 _FENCED = re.compile(r"^```.*?^```$", flags=re.DOTALL | re.MULTILINE)

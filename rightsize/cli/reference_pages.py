@@ -13,6 +13,7 @@ from rightsize.api.reference import write_reference as write_python_api
 from rightsize.cli.reference import write_reference as write_commands
 from rightsize.collect.sources_page import write_sources_page
 from rightsize.render.controls_page import write_controls_page
+from rightsize.render.reasons_page import write_reasons_page
 from rightsize.store.controls import control_names, read_control
 from rightsize.store.schema_page import write_schema_page
 
@@ -20,6 +21,7 @@ REFERENCE_PAGES: Mapping[str, Callable[[], str]] = {
     "commands.md": write_commands,
     "controls.md": lambda: write_controls_page(map(read_control, control_names())),
     "python-api.md": write_python_api,
+    "reasons.md": write_reasons_page,
     "schema.md": write_schema_page,
     "sources.md": write_sources_page,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rightsize.model.plan_evidence import EVIDENCE_TABLES, file_of
 from rightsize.model.schema import Column, ColumnType, Table
 from rightsize.model.tables import TABLES
 
@@ -29,7 +30,7 @@ Written from the declared schema; do not edit.
 
 `rightsize sql` and `rightsize queries run` read these. Each table and column carries its line here as a comment in the
 store, too. Times are UTC. Ids, operations and scopes compare without regard to the case of ASCII letters. Columns in
-bold identify a row together.
+bold identify a row together. The last sections are the [tables of evidence](plan-format.md#tables-of-evidence) beside a plan.
 """
 
 
@@ -41,12 +42,14 @@ def write_schema_page() -> str:
         lines += [f"- {meaning.removesuffix('.')}: {links}"]
     lines.append("")
     for table in TABLES:
-        lines.extend(_section(table))
+        lines.extend(_section(table, table.name))
+    for table in EVIDENCE_TABLES:
+        lines.extend(_section(table, file_of(table)))
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _section(table: Table) -> Iterator[str]:
-    yield f"## {table.name}"
+def _section(table: Table, title: str) -> Iterator[str]:
+    yield f"## {title}"
     yield ""
     yield f"{_cell(table.grain[:1].upper() + table.grain[1:])}."
     yield ""

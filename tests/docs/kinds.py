@@ -17,7 +17,7 @@ SECTIONS = {
 }
 """The section of each kind, as `mkdocs.yml` names it."""
 ELSEWHERE = frozenset(
-    {"commands", "controls", "python-api", "schema", "sources", "tried", "security", "kql", "loopback"}
+    {"commands", "controls", "python-api", "reasons", "schema", "sources", "tried", "security", "kql", "loopback"}
 )
 """Pages that a program writes, and those that people read outside of the site first."""
 WITHOUT_COMMANDS = frozenset({"pipelines", "python", "releasing"})
