@@ -30,7 +30,8 @@ Written from the declared schema; do not edit.
 
 `rightsize sql` and `rightsize queries run` read these. Each table and column carries its line here as a comment in the
 store, too. Times are UTC. Ids, operations and scopes compare without regard to the case of ASCII letters. Columns in
-bold identify a row together. The last sections are the [tables of evidence](plan-format.md#tables-of-evidence) beside a plan.
+bold identify a row together. [Tables of evidence](plan-format.md#tables-of-evidence), which stand beside a plan, come
+last.
 """
 
 
