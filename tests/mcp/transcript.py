@@ -48,6 +48,11 @@ def _draft(*actions: str) -> dict[str, Any]:
 QUESTIONS: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
     ("logs", {}, ("window", "missing")),
     (
+        "can",
+        {"principal": TEAM, "operation": "Microsoft.Authorization/roleAssignments/write", "scope": WEB},
+        ("answer", "because"),
+    ),
+    (
         "check_role",
         {"principal": TEAM, "role": _draft("Microsoft.Web/sites/*", "Microsoft.Authorization/roleAssignments/write")},
         ("verdict", "wider"),
