@@ -1,8 +1,8 @@
-"""Hooks of the site: pages from outside `docs/`, links between pages, all decisions, and texts for language models.
+"""Hooks of the site: pages made of the program or outside of `docs/`, links, and texts for language models.
 
-README is the home page. Each page is also written as Markdown beside its HTML; `llms.txt` lists these texts by section,
-and `llms-full.txt` has those of the tutorial, how-to guides, reference and explanation in one file, without the longest
-generated pages.
+README is the home page, and decisions stand before the changelog. Each page is also written as Markdown beside its
+HTML; `llms.txt` lists these texts by section, and `llms-full.txt` has those of the tutorial, how-to guides, reference
+and explanation in one file, without the longest generated pages.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 from mkdocs.structure.files import File
 from pymdownx.slugs import slugify
 
+from rightsize.cli.reference_pages import REFERENCE_PAGES
+
 ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = {
     "README.md": "index.md",
@@ -26,7 +28,7 @@ OUTSIDE = {
     "reports/example/report.html": "example/report.html",
 }
 """Files of the repository that the site has, and their places there."""
-LONG = frozenset({"commands.md", "controls.md", "schema.md", "sources.md", "figures.md", "role-names.md"})
+LONG = frozenset({"commands.md", "controls.md", "schema.md", "sources.md", "figures.md"})
 """Pages of tables, which `llms-full.txt` leaves to their own files."""
 _HOME = {place: source for source, place in OUTSIDE.items()}
 _FENCED = re.compile(r"^```.*?^```$", flags=re.DOTALL | re.MULTILINE)
@@ -47,7 +49,9 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the files from outside `docs/`."""
+    """Add the files from outside `docs/`, and the pages that are made of the program."""
+    for place, write in REFERENCE_PAGES.items():
+        files.append(File.generated(config, place, content=write()))
     for source, place in OUTSIDE.items():
         files.append(File.generated(config, place, abs_src_path=str(ROOT / source)))
     return files

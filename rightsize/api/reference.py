@@ -1,14 +1,12 @@
 """Write the reference page of the Python interface from its signatures and docstrings.
 
-`python -m rightsize.api.reference` prints it; `docs/python-api.md` is its output, and a test compares the two. So the
-page is also the list of what is public: a change of a name or a signature is a change of the page.
+The page is also the list of what is public.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from functools import cached_property
@@ -22,7 +20,7 @@ from rightsize.model import nouns
 _HEAD = """\
 # Python API
 
-Written from the docstrings by `python -m rightsize.api.reference`; do not edit.
+Written from the docstrings; do not edit.
 What `import rightsize` offers, and nothing else is public ([what is promised](python.md#what-is-public)).
 
 ```python
@@ -150,7 +148,3 @@ def _described(doc: str | None) -> Iterator[str]:
         yield from ("", f"{title}:", "")
         for name, said in zip(items[::2], items[1::2], strict=True):
             yield f"- `{name}`: {' '.join(said.split())}"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(write_reference())

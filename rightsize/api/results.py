@@ -101,7 +101,7 @@ class AccessAnswer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JobsAnswer:
-    """The result of `Store.jobs`: frames with the columns of the tables of these names, in `docs/schema.md`.
+    """The result of `Store.jobs`: frames with the columns of the tables of these names.
 
     Attributes:
         jobs: One row for each job, as in the table `jobs`; the most holders first.
@@ -129,7 +129,7 @@ class LogsAnswer:
             the numbers of its days by their state: `observed` (with records), `declared_empty` (a person or a manifest
             says that the log is complete), `quiet` (at most two days without records, between others) and `missing`.
         missing: One row for each log, listing or setting that is missing, first the one that would decide most. The
-            columns are those of the table `observability_options`, in `docs/schema.md`.
+            columns are those of the table `observability_options`.
         first_day: The first day of the observation window.
         last_day: The last day of the window.
 

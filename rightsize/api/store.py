@@ -205,7 +205,7 @@ class Store(ReadStore):
         """Return the plan of the smallest role assignments that would have allowed the observed use, with proof.
 
         The verdicts, the proposals and the steps are written into the store, for `sql`. The options are those of
-        `rightsize propose`, in `docs/commands.md`.
+        `rightsize propose`.
 
         Args:
             out: The plan folder; without it a temporary folder, which is deleted with the returned object.

@@ -173,7 +173,7 @@ class ReadStore:
     def next_steps(self, plan: Plan | Place | None = None) -> pl.DataFrame:
         """Return the changes of a plan, the one to make first at the top.
 
-        Columns are those of the table `next_steps`, in `docs/schema.md`: `rank`, `wave`, `proposal_id`, `principal`,
+        Columns are those of the table `next_steps`: `rank`, `wave`, `proposal_id`, `principal`,
         `does`, `share`, `people`, `break_probability_30d`, `reason` and others.
 
         Args:
@@ -204,8 +204,8 @@ class ReadStore:
         """Return the rows of one SQL statement that reads the store.
 
         It runs in the sandbox of `rightsize sql`: in a process of its own, read-only, without files, network, settings
-        and extensions, within limits of memory and time. `docs/schema.md` lists tables and columns. Values keep their
-        types, but exact decimals become floats, and a column with only nulls has the type Null.
+        and extensions, within limits of memory and time. `SHOW TABLES` lists tables, `DESCRIBE` columns. Values keep
+        their types, but exact decimals become floats, and a column with only nulls has the type Null.
 
         Args:
             statement: One `SELECT`, `WITH`, `FROM`, `DESCRIBE`, `SHOW` or `EXPLAIN`.

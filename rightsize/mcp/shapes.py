@@ -1,6 +1,6 @@
 """Declare the forms of the answers, from which clients get the output schema of each tool.
 
-Rows that a command of the same name writes have its columns (docs/commands.md); `Row` stands for them.
+Rows that a command of the same name writes have its columns; `Row` stands for them.
 """
 
 from __future__ import annotations

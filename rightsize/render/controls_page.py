@@ -15,6 +15,12 @@ explains gates, exemptions and baselines.
 | severity | control | question | rests on | checks |
 |---|---|---|---|---|
 """
+_CHECKS = """
+## What is checked
+
+| framework | id | title |
+|---|---|---|
+"""
 
 
 def write_controls_page(controls: Iterable[Control]) -> str:
@@ -25,11 +31,13 @@ def write_controls_page(controls: Iterable[Control]) -> str:
         f"{', '.join(f'{tag.framework} {tag.id}' for tag in one.tags)} |\n"
         for one in ordered
     ]
-    return _HEAD + "".join(rows) + "".join(_section(one) for one in ordered)
+    tags = sorted({(tag.source.partition(":")[0], tag.id, tag.title) for one in ordered for tag in one.tags})
+    checks = [f"| {source} | {id_} | {title.replace('|', chr(92) + '|')} |\n" for source, id_, title in tags]
+    return _HEAD + "".join(rows) + "".join(_section(one) for one in ordered) + _CHECKS + "".join(checks)
 
 
 def _section(control: Control) -> str:
-    lines = [f"\n## {control.name}\n\n{control.question.title}. {control.question.description}\n\n"]
+    lines = [f"\n## {control.name}\n\n{control.question.description}\n"]
+    lines += ["\n"] if control.question.parameters else []
     lines += [f"- `{one.name}` (default {one.default}): {one.meaning}\n" for one in control.question.parameters]
-    lines += [f"- {tag.source.partition(':')[0]}, {tag.id}: {tag.title}\n" for tag in control.tags]
     return "".join(lines)

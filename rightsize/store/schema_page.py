@@ -1,13 +1,10 @@
-"""Write the Markdown page of the tables and views for SQL users from the schema in `model`.
-
-`python -m rightsize.store.schema_page` prints it; `docs/schema.md` is its output, and a test compares the two.
-"""
+"""Write the Markdown page of the tables and views for SQL users from the schema in `model`."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
+from rightsize.model.plan_evidence import EVIDENCE_TABLES, file_of
 from rightsize.model.schema import Column, ColumnType, Table
 from rightsize.model.tables import TABLES
 
@@ -29,31 +26,33 @@ _TYPES = {
 _INTRODUCTION = """\
 # Tables and views
 
-Written from the declared schema by `python -m rightsize.store.schema_page`; do not edit.
+Written from the declared schema; do not edit.
 
 `rightsize sql` and `rightsize queries run` read these. Each table and column carries its line here as a comment in the
 store, too. Times are UTC. Ids, operations and scopes compare without regard to the case of ASCII letters. Columns in
-bold identify a row together.
+bold identify a row together. [Tables of evidence](plan-format.md#tables-of-evidence), which stand beside a plan, come
+last.
 """
 
 
 def write_schema_page() -> str:
     """Return the page as Markdown."""
     lines = [_INTRODUCTION]
-    lines += ["| name | one row per |", "| --- | --- |"]
-    lines += [
-        f"| [`{table.name}`](#{table.name}) | {_cell(table.grain.removeprefix('one row per '))} |" for table in TABLES
-    ]
+    for kind, meaning in _KINDS.items():
+        links = ", ".join(f"[`{table.name}`](#{table.name})" for table in TABLES if table.kind == kind)
+        lines += [f"- {meaning.removesuffix('.')}: {links}"]
     lines.append("")
     for table in TABLES:
-        lines.extend(_section(table))
+        lines.extend(_section(table, table.name))
+    for table in EVIDENCE_TABLES:
+        lines.extend(_section(table, file_of(table)))
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _section(table: Table) -> Iterator[str]:
-    yield f"## {table.name}"
+def _section(table: Table, title: str) -> Iterator[str]:
+    yield f"## {title}"
     yield ""
-    yield f"{table.grain[:1].upper()}{table.grain[1:]}. {_KINDS[table.kind]}"
+    yield f"{_cell(table.grain[:1].upper() + table.grain[1:])}."
     yield ""
     yield "| column | type | meaning |"
     yield "| --- | --- | --- |"
@@ -68,7 +67,3 @@ def _row(column: Column) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("*", "\\*")
-
-
-if __name__ == "__main__":
-    sys.stdout.write(write_schema_page())

@@ -14,7 +14,7 @@ from rightsize.cli.suite_page import COLUMNS, show_suite
 from rightsize.demo.hashing import guid
 from rightsize.workflow.suite import SuiteResult, run_suite
 
-PAGE = Path(__file__).parents[2] / "docs" / "why-verdicts.md"
+PAGE = Path(__file__).parents[2] / "docs" / "backtest.md"
 MAIN = "/subscriptions/" + guid("suite", "small", 0, "subscription", "main")
 IDLE = guid("suite", "small", 0, "grant", "contractor-0@contoso.com", "Contributor", MAIN, "active")
 FILES = ("built-in-roles.json", "operations.csv")

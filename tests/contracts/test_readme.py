@@ -1,10 +1,10 @@
-"""The README's commands are the ones that CI runs, and the generated pages are current."""
+"""The README's commands are the ones that CI runs, and links lead to pages of the tree or of the site."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from rightsize.cli.reference import write_reference
+from rightsize.cli.reference_pages import REFERENCE_PAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/rightsize demo"
@@ -24,18 +24,15 @@ def test_ci_runs_the_readmes_test_command() -> None:
     assert TEST in script
 
 
-def test_the_command_reference_is_current() -> None:
-    """`docs/commands.md` is what the commands say of themselves."""
-    assert (ROOT / "docs" / "commands.md").read_text(encoding="utf-8") == write_reference()
-
-
 def test_every_link_of_the_documentation_leads_somewhere() -> None:
-    """Relative links in README and docs point at files that exist."""
+    """Relative links in README point at files; those in docs also at pages that the site writes."""
     import re  # noqa: PLC0415
 
     missing = []
+    made = {ROOT / "docs" / name for name in REFERENCE_PAGES}
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            if "://" not in target and not (page.parent / target).exists():
+            found = (page.parent / target).resolve()
+            if "://" not in target and not found.exists() and (found not in made or page.name == "README.md"):
                 missing.append(f"{page.relative_to(ROOT)}: {target}")
     assert missing == []

@@ -17,21 +17,19 @@ SECTIONS = {
 }
 """The section of each kind, as `mkdocs.yml` names it."""
 ELSEWHERE = frozenset(
-    {"commands", "controls", "python-api", "schema", "sources", "tried", "security", "kql", "loopback"}
+    {"commands", "controls", "python-api", "reasons", "schema", "sources", "tried", "security", "kql", "loopback"}
 )
 """Pages that a program writes, and those that people read outside of the site first."""
 WITHOUT_COMMANDS = frozenset({"pipelines", "python", "releasing"})
 """Guides to be copied into a pipeline or a program."""
 ON_THE_DEMO = (
-    *("answers", "data-planes", "directory-roles", "federated-trust", "glossary", "graph", "jobs", "layers"),
-    *("proposals", "reach", "report", "signals", "verdicts"),
+    *("answers", "backtest", "data-planes", "directory-roles", "federated-trust", "glossary", "graph", "jobs"),
+    *("layers", "proposals", "reach", "report", "signals", "verdicts"),
 )
 """Pages of reference whose examples are of the demo's tenant; others show tenants and files of their own."""
 NOT_RUN = ELSEWHERE | {"architecture", "scale"}
 """Pages whose commands are about the checkout or a store of their own."""
-NIGHTLY = {*ON_THE_DEMO, "logs", "verify", "own-tenant", "containment", "review-agents", "troubleshooting"} - {
-    "answers"
-}
+NIGHTLY = {*ON_THE_DEMO, "logs", "verify", "containment", "troubleshooting"} - {"answers"}
 """Pages whose commands take longest, and those of reference; each of these commands has tests of its own."""
 
 

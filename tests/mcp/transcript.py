@@ -47,7 +47,6 @@ def _draft(*actions: str) -> dict[str, Any]:
 
 QUESTIONS: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
     ("logs", {}, ("window", "missing")),
-    ("explain", {"principal": TEAM, "sections": ["scores"]}, ("identity.principal_id", "sections.scores")),
     (
         "can",
         {"principal": TEAM, "operation": "Microsoft.Authorization/roleAssignments/write", "scope": WEB},
@@ -66,9 +65,8 @@ QUESTIONS: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
     (
         "check_role",
         {"principal": TEAM, "role": _draft(*_MISSED, *_USED), "scopes": [WEB, DATA], "beside": ["Reader"]},
-        ("verdict", "wider", "lacks", "excess.by_verdict", "may_lack.asked_by_use", "may_lack.undecided"),
+        ("verdict", "excess.by_verdict", "may_lack.asked_by_use"),
     ),
-    ("proposals", {"principal": TEAM}, ("proposals",)),
 )
 """The questions: tool, arguments, and the parts of the answer that the page shows."""
 

@@ -18,6 +18,7 @@ from rightsize.model.plan import PLAN_FORMAT
 from rightsize.model.plan_evidence import EVIDENCE_TABLES, file_of
 from rightsize.render.plan import plan_files
 from rightsize.render.schemas import schema_text
+from rightsize.store.schema_page import write_schema_page
 from tests.plan_schema import check_plan, validator
 from tests.propose.small_tenant import CONTRIBUTOR, SUB, VM, SmallTenant
 from tests.propose.written_plans import to_version_1
@@ -111,9 +112,10 @@ def test_a_key_that_is_not_described_is_found_by_tests_only(text: str, path: tup
 
 
 def test_the_page_has_every_column_of_the_tables() -> None:
-    lines = (DOCS / "plan-format.md").read_text(encoding="utf-8").splitlines()
+    lines = write_schema_page().splitlines()
     for table in EVIDENCE_TABLES:
-        rows = lines[lines.index(f"### {file_of(table)}") :][6:][: len(table.columns)]
+        assert f"[`{table.name.replace('_', '-')}`](schema.md#" in (DOCS / "plan-format.md").read_text(encoding="utf-8")
+        rows = lines[lines.index(f"## {file_of(table)}") :][6:][: len(table.columns)]
         assert [row.split("|")[1].strip().strip("*`") for row in rows] == [one.name for one in table.columns]
         assert [row.split("|")[3].strip() for row in rows] == [one.comment for one in table.columns]
 

@@ -15,6 +15,7 @@ from rightsize.store.connection import open_store
 from rightsize.workflow.agents import AgentsResult, agent_answer, show_agents
 from rightsize.workflow.explain import explain
 from rightsize.workflow.load import load_paths
+from tests.docs.blocks import blocks
 from tests.ingest.entity_records import APP, USER, guid, page, typed
 
 pytestmark = pytest.mark.slow
@@ -259,7 +260,8 @@ def test_an_agent_is_found_by_id_name_or_blueprint(found: AgentsResult) -> None:
 def test_the_page_shows_what_the_command_prints(
     db: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    examples = (Path(__file__).parents[2] / "docs" / "agents.md").read_text(encoding="utf-8").split("```")[1::2]
+    page = blocks(Path(__file__).parents[2] / "docs" / "agents.md")
+    examples = [block.text for block in page if block.is_transcript]
     monkeypatch.setenv("COLUMNS", "100")
     for example in examples:
         asked, _, shown = example.strip().partition("\n")

@@ -2,7 +2,7 @@
 
 An operation is credited to a permission only where the application holds one permission alone that may have allowed it.
 Where it holds several, each of them stays, and none is credited. The log shows no permission as unused: reads need a
-licence, are throttled and aggregated, mailboxes may be left out, and reads by cmdlets are not logged (decision 0055).
+licence, are throttled and aggregated, mailboxes may be left out, and reads by cmdlets are not logged.
 """
 
 from __future__ import annotations

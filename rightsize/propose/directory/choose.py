@@ -35,7 +35,7 @@ MOST_ROLES = 3
 IN_PART = 4
 """A role at one administrative unit or application reaches a part of the tenant; scores count it as a quarter."""
 _LEAST_WORTH = 50
-"""A custom role has to save one part in so many of today's weight, as for Azure roles (decision 0040)."""
+"""A custom role has to save one part in so many of today's weight, as for Azure roles."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 The experts' answers were written before any plan was made from the tenant, and where the plan differs the reason stands
 beside it. `python -m tests.propose.directory.planted` prints
-the table of `docs/directory-roles.md`.
+the table of `tests/golden/directory_cases.md`.
 """
 
 from __future__ import annotations
