@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from rightsize.analyze.scoping import ROOT, ScopeTree
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.scopes import anchor_of_place
-from rightsize.propose.needs.drafts import Key
+from rightsize.propose.needs.assignments import Key
 from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, is_at_or_below
 from rightsize.propose.optimize.ilp import Program, Rows, solve
 from rightsize.rbac.text import Folded
