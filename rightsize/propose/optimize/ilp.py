@@ -93,10 +93,6 @@ class Rows:
         self.lower.append(least)
         self.upper.append(greatest)
 
-    def copy(self) -> Rows:
-        """Return an independent copy of the rows, to which more may be added."""
-        return Rows(self.lower[:], self.upper[:], self.starts[:], self.columns[:], self.coefficients[:])
-
     def program(self, costs: Sequence[float], continuous: Sequence[int] = ()) -> Program:
         """Return the program of these rows with the given costs, one for each column."""
         return Program(costs, self.lower, self.upper, self.starts, self.columns, self.coefficients, continuous)
