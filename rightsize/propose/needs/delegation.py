@@ -123,10 +123,6 @@ class Delegations:
             return "no_body"
         return found if len(found.condition) <= _LONGEST else "too_long"
 
-    def clashes(self, demand: GrantRequest) -> bool:
-        """Return whether a demand needs a second assignment of the administrator role to its principal at its place."""
-        return demand.state == "active" and (demand.principal_id, demand.place) in self.held
-
 
 def area_of(place: Folded) -> Folded:
     """Return the area of one condition: the resource group of a folded place, or the place if it is wider."""
@@ -217,16 +213,15 @@ def describe_delegation(evidence: Mapping[str, Any]) -> list[str]:
     """Return the clause of a reason about the roles that may be assigned; empty if they are not constrained."""
     parts = (*evidence.get("privileged", ()), *evidence.get("separated", ()))
     found = [part["delegation"].get("may_assign", ()) for part in parts if "delegation" in part]
-    named = {_said(one) for allowed in found for one in allowed}
+    named = {
+        " to ".join(filter(None, (one["role_name"] or one["role"], ", ".join(one["principal_types"]))))
+        for allowed in found
+        for one in allowed
+    }
     if not named:
         return []
     which = "; ".join(sorted(named)) if len(named) <= _SAID else f"the {len(named)} roles that the log shows it assign"
     return [f"it may assign only {which}"]
-
-
-def _said(one: Mapping[str, Any]) -> str:
-    name, kinds = one["role_name"] or one["role"], ", ".join(one["principal_types"])
-    return f"{name} to {kinds}" if kinds else f"{name}"
 
 
 def _allowed_json(allowed: Allowed, names: Mapping[Folded, str]) -> list[dict[str, Any]]:

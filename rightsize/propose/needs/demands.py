@@ -10,7 +10,7 @@ from rightsize.analyze.activation_use import duration
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.bitsets import OperationIndex, union
 from rightsize.propose.core.role_catalog import Need, RoleBook
-from rightsize.propose.needs.assignments import Key, Subject
+from rightsize.propose.needs.assignments import Subject
 from rightsize.propose.needs.delegation import WHY_UNCONSTRAINED, Delegation, Delegations, area_of
 from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.eligibility import WHY_ACTIVE
@@ -40,13 +40,6 @@ class DemandInput:
     privilege: Privilege
     singled: Singled
     companions: Callable[[int, int], int]
-
-
-def demands(drafts: Mapping[Key, Draft], asked: DemandInput) -> Iterator[GrantRequest]:
-    """Yield the demands of the open drafts, by assignment and place."""
-    for _, draft in sorted(drafts.items()):
-        if draft.open:
-            yield from demands_of(draft, asked)
 
 
 def demands_of(draft: Draft, asked: DemandInput) -> Iterator[GrantRequest]:
@@ -131,21 +124,19 @@ def privileged_evidence(
         names: The names of roles by id.
     """
     given = {(one.principal_id, one.place, one.state) for one in draft.placements}
-    shown = [part for part in parts if (part.principal_id, part.place, part.state) in given]
-    if not shown:
-        return {}
-    described = [(part, _part_json(part, draft.profile, privilege, index, names)) for part in shown]
-    by_word = {
-        "privileged": [said for part, said in described if part.apart not in privilege.layers.masks],
-        "separated": [
-            {"layer": part.apart, **said} for part, said in described if part.apart in privilege.layers.masks
-        ],
-    }
-    found: dict[str, Any] = {word: said for word, said in by_word.items() if said}
-    subject = draft.subject
-    if subject.key in privilege.hours:
+    privileged, separated = [], []
+    for part in parts:
+        if (part.principal_id, part.place, part.state) in given:
+            said = _part_json(part, draft.profile, privilege, index, names)
+            if part.apart in privilege.layers.masks:
+                separated.append({"layer": part.apart, **said})
+            else:
+                privileged.append(said)
+    found: dict[str, Any] = {"privileged": privileged} if privileged else {}
+    found |= {"separated": separated} if separated else {}
+    if found and draft.subject.key in privilege.hours:
         found["seldom"] = {
-            "activation": duration(privilege.hours[subject.key]),
+            "activation": duration(privilege.hours[draft.subject.key]),
             "meaning": "an activation of this length would have covered the use on 95 of 100 days of work",
         }
     return found

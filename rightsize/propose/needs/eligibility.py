@@ -68,20 +68,17 @@ class Activation:
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings in the JSON form of a proposal."""
-        found: dict[str, Any] = {
+        found = {
             "maximum_activation": self.maximum_activation,
             "requires_approval": self.requires_approval,
             "requires_justification": self.requires_justification,
             "requires_mfa": self.requires_mfa,
             "requires_ticket": self.requires_ticket,
+            "approver_ids": list(self.approver_ids) if self.requires_approval else None,
+            "authentication_context": self.authentication_context or None,
+            "maximum_eligibility": self.maximum_eligibility or None,
         }
-        if self.requires_approval:
-            found["approver_ids"] = list(self.approver_ids)
-        if self.authentication_context:
-            found["authentication_context"] = self.authentication_context
-        if self.maximum_eligibility:
-            found["maximum_eligibility"] = self.maximum_eligibility
-        return found
+        return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +203,10 @@ class OwnerFacts:
             going: The assignments that are to be removed or replaced.
         """
         known = {" ".join(one.key): one for one in owners if one.role_definition_id == OWNER}
-        rows = [Owner(id_, one.place, one.principal_id, self._is_lasting(one)) for id_, one in known.items()]
+        rows = []
+        for id_, one in known.items():
+            lasts = one.state == "active" and one.condition is None and one.end_on is None
+            rows.append(Owner(id_, one.place, one.principal_id, lasts and one.key not in self.ending))
         places = {*self.tree, *(one.place for one in known.values())}
         kept = owners_to_keep(
             rows,
@@ -218,10 +218,6 @@ class OwnerFacts:
         )
         return {known[id_].key: can_act for id_, can_act in kept.items()}
 
-    def _is_lasting(self, one: Subject) -> bool:
-        lasts = one.state == "active" and one.condition is None and one.end_on is None
-        return lasts and one.key not in self.ending
-
 
 def read_owner_facts(inputs: Inputs, ending: Set[Key]) -> OwnerFacts:
     """Return the facts from the tables; `ending` is that of `OwnerFacts`."""
@@ -229,8 +225,6 @@ def read_owner_facts(inputs: Inputs, ending: Set[Key]) -> OwnerFacts:
     tree = inputs.scopes.filter(pl.col("kind").is_in(["management_group", "subscription"])).select(
         place_of(pl.col("scope")), parent=place_of(pl.col("parent_scope"))
     )
-    members: dict[str, frozenset[str]] = {
-        group: frozenset(found) for group, found in closure.group_by("group_id").agg("member_id").iter_rows()
-    }
+    members = {group: frozenset(found) for group, found in closure.group_by("group_id").agg("member_id").iter_rows()}
     parents = dict(tree.drop_nulls().sort("scope").iter_rows())
     return OwnerFacts(frozenset(able_principals(inputs.principals)), members, parents, ending)

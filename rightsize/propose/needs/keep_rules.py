@@ -301,50 +301,52 @@ def _judge_policy_identities(inputs: Inputs, analysis: Analysis) -> pl.DataFrame
         place=place_of(pl.col("scope")),
         is_group=folded(pl.col("principal_id")).is_in(folded(groups).implode()),
     ).filter(pl.col("holder").is_in(list(needs)) | pl.col("is_group"))
+    used = analysis.verdicts.filter(pl.col("verdict") == Verdict.USED).select(KEY).unique()
+    rows = rows.join(used.with_columns(is_used=pl.lit(True)), on=KEY, how="left")
     held: dict[str, list[_Row]] = defaultdict(list)
-    for own_row in rows.filter(~pl.col("is_group")).iter_rows(named=True):
-        held[own_row["holder"]].append(own_row)
-    used = rows.join(analysis.verdicts.filter(pl.col("verdict") == Verdict.USED), on=KEY, how="semi").select(KEY)
-    definitions = inputs.role_definitions.select(folded(pl.col("role_definition_id")), "role_name")
+    for row in rows.filter(~pl.col("is_group")).iter_rows(named=True):
+        held[row["holder"]].append(row)
+    names = dict(inputs.role_definitions.select(folded(pl.col("role_definition_id")), "role_name").iter_rows())
     asked = sorted({need.place for own in needs.values() for need in own})
     above = containing(pl.Series("place", asked, dtype=pl.String), rows["place"].unique().sort(), analysis.tenant.tree)
-    facts = _PolicyFacts(set(used.iter_rows()), dict(definitions.iter_rows()), set(above.iter_rows()))
     found = [(id_, state, _REMEDIATES) for id_, state in rows.filter("is_group").select(KEY).iter_rows()]
     for holder, own in sorted(held.items()):
-        for row, said in facts.kept(own, needs[holder]):
+        for one, said in _kept_for_policies(own, needs[holder], names, set(above.iter_rows())):
             reason = f"{_REMEDIATES}: {said}" if said else _REMEDIATES
-            found.append((row["role_assignment_id"], row["state"], reason))
+            found.append((one["role_assignment_id"], one["state"], reason))
     return pl.DataFrame(found, schema=dict.fromkeys((*KEY, "remediation"), pl.String), orient="row")
 
 
-@dataclass(frozen=True, slots=True)
-class _PolicyFacts:
-    used: Set[tuple[str, str]]
-    names: Mapping[str, str | None]
-    above: Set[tuple[str, str]]
+def _kept_for_policies(
+    held: Sequence[_Row], needs: Sequence[PolicyNeed], names: Mapping[str, str | None], above: Set[tuple[str, str]]
+) -> Iterator[tuple[_Row, str | None]]:
+    """Yield the assignments that an identity keeps, each with the reason.
 
-    def kept(self, held: Sequence[_Row], needs: Sequence[PolicyNeed]) -> Iterator[tuple[_Row, str | None]]:
-        """Yield the assignments that an identity keeps, each with the reason."""
-        if any(need.roles is None for need in needs):
-            yield from ((row, None) for row in held)
-            return
-        named = {role: (need, by) for need in reversed(needs) for role, by in (need.roles or {}).items()}
-        lacking = next(self._lacking(held, needs), None)
-        for row in held:
-            if row["role"] in named:
-                need, by = named[row["role"]]
-                yield row, f"its holder remediates for the policy {need.name}, whose definition {by} names the role"
-            elif lacking is not None:
-                need, role = lacking
-                what = self.names.get(role) or role
-                yield row, f"the policy {need.name} names the role {what}, which its holder does not have there"
-            elif (row["role_assignment_id"], row["state"]) in self.used:
-                yield row, "its holder remediates for policies, and the role was used although none of them names it"
-
-    def _lacking(self, held: Sequence[_Row], needs: Sequence[PolicyNeed]) -> Iterator[tuple[PolicyNeed, str]]:
-        """Yield the roles that a policy names and its identity does not hold at the policy's scope or above."""
-        for need in needs:
-            for role in need.roles or ():
-                there = (row["place"] for row in held if row["role"] == role and row["state"] == "active")
-                if not any((need.place, place) in self.above for place in there):
-                    yield need, role
+    Args:
+        held: Its assignments.
+        needs: What its policies need.
+        names: The names of roles.
+        above: Pairs of places, of which the second is at or above the first.
+    """
+    if any(need.roles is None for need in needs):
+        yield from ((row, None) for row in held)
+        return
+    named = {role: (need, by) for need in reversed(needs) for role, by in (need.roles or {}).items()}
+    active = [(row["role"], row["place"]) for row in held if row["state"] == "active"]
+    lacking = (
+        (need, role)
+        for need in needs
+        for role in need.roles or ()
+        if not any(one == role and (need.place, place) in above for one, place in active)
+    )
+    first = next(lacking, None)
+    for row in held:
+        if row["role"] in named:
+            need, by = named[row["role"]]
+            yield row, f"its holder remediates for the policy {need.name}, whose definition {by} names the role"
+        elif first is not None:
+            need, role = first
+            what = names.get(role) or role
+            yield row, f"the policy {need.name} names the role {what}, which its holder does not have there"
+        elif row["is_used"]:
+            yield row, "its holder remediates for policies, and the role was used although none of them names it"

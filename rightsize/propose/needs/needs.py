@@ -244,11 +244,11 @@ class NeedReader:
         """Return the needs without operations that a scope above, or a pattern at the same scope, grants anyway."""
         above: dict[Folded, int] = {}
         needs = {}
-        for target in sorted({*by_scope, *parts}, key=lambda text: (text != scope, text.count("/"), text)):
-            own = tuple(dict.fromkeys(parts.get(target, ())))
+        for target in sorted(by_scope, key=lambda text: (text != scope, text.count("/"), text)):
+            own = tuple(dict.fromkeys(parts[target]))
             said = self.book.certain(Need(0, own))
             inherited = union(mask for other, mask in above.items() if other == scope or target.startswith(other + "/"))
-            operations = by_scope.get(target, 0) & ~inherited & ~said
+            operations = by_scope[target] & ~inherited & ~said
             need = Need(self._sets[operations], own)
             above[target] = self.book.certain(need)
             if need:

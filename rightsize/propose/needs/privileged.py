@@ -184,18 +184,7 @@ def layer_masks(harm: pl.DataFrame, index: OperationIndex) -> dict[str, int]:
     return found
 
 
-def may_open(subject: Subject, role: KnownRole) -> bool:
-    """Return whether a role of which everything is needed could be split at the scope of its assignment.
-
-    A new role cannot be assigned at the root, nor with data actions at a management group. A new role cannot express
-    a condition inside a role.
-    """
-    has_data = any(block.data_actions for block in role.blocks)
-    at_group = subject.place.startswith(MANAGEMENT_GROUP)
-    return subject.place != ROOT and not role.is_conditional and not (at_group and has_data)
-
-
-def as_granted(role: KnownRole, index: OperationIndex) -> Need:
+def _as_granted(role: KnownRole, index: OperationIndex) -> Need:
     """Return everything that a role grants as a need: its operations, and its patterns with their not-patterns."""
     operations, parts = 0, []
     for block in role.blocks:
@@ -289,27 +278,21 @@ def split(demand: GrantRequest, profile: Profile | None, privilege: Privilege) -
         yield delegated
         left = demand.need.operations & ~delegated.need.operations
         demand = replace(demand, need=replace(demand.need, operations=left))
-    if demand.state == "eligible":
-        # All of it is eligible already, and is activated as a whole.
-        if demand.need:
-            yield demand
-        return
-    apart = demand.need.operations & privilege.part_of(demand.subject.key, profile)
-    seldom = demand.need.operations & privilege.seldom.get(demand.subject.key, 0)
-    if seldom and not why_active(_apart(demand, apart | seldom, privilege, PRIVILEGED), privilege):
+    apart = 0
+    if demand.state != "eligible":  # what is eligible already is activated as a whole
+        apart = demand.need.operations & privilege.part_of(demand.subject.key, profile)
+        seldom = demand.need.operations & privilege.seldom.get(demand.subject.key, 0)
         # Changes made in few hours a month are split off only if they become eligible: an active extra role is no gain.
-        apart |= seldom
+        if seldom and not why_active(_apart(demand, apart | seldom, privilege, PRIVILEGED), privilege):
+            apart |= seldom
     if by_layer:
         yield from _by_layer(demand, apart, privilege)
-        return
-    if not apart:
-        if demand.need:
-            yield demand
         return
     rest = replace(demand.need, operations=demand.need.operations & ~apart)
     if rest:
         yield replace(demand, need=rest)
-    yield _asleep(_apart(demand, apart, privilege, PRIVILEGED), privilege)
+    if apart:
+        yield _asleep(_apart(demand, apart, privilege, PRIVILEGED), privilege)
 
 
 def _by_layer(demand: GrantRequest, asleep: int, privilege: Privilege) -> Iterator[GrantRequest]:
@@ -341,7 +324,9 @@ def _delegated(demand: GrantRequest, profile: Profile | None, privilege: Privile
     part = _apart(demand, demand.need.operations & privilege.delegations.operations, privilege, word)
     held = replace(part, condition=found.condition, role_definition_id=ADMINISTRATOR)
     asleep = _asleep(held, privilege)
-    return None if privilege.delegations.clashes(asleep) else asleep
+    # Azure accepts one assignment of a role for a principal at a scope.
+    clashes = asleep.state == "active" and (asleep.principal_id, asleep.place) in privilege.delegations.held
+    return None if clashes else asleep
 
 
 def _asleep(part: GrantRequest, privilege: Privilege) -> GrantRequest:
@@ -350,27 +335,23 @@ def _asleep(part: GrantRequest, privilege: Privilege) -> GrantRequest:
 
 
 def _apart(demand: GrantRequest, operations: int, privilege: Privilege, word: str) -> GrantRequest:
-    """Return the part of a demand that is split off, at its resource group if only there it can be eligible."""
+    """Return the part of a demand that is split off, at its resource group if only there it can be eligible.
+
+    Eligible access to the whole group exposes less than active access to one resource of it. It stays within today's
+    grant.
+    """
     part = replace(demand, need=Need(operations), apart=word)
-    return _lifted(part, privilege) if why_active(part, privilege) == "resource_scope" else part
+    if why_active(part, privilege) != "resource_scope":
+        return part
+    wider = replace(part, place=Folded("/".join(part.place.split("/")[: GROUP_SEGMENTS + 1])))
+    is_within = not part.subject.place.startswith(wider.place + "/")
+    return wider if is_within and not why_active(wider, privilege) else part
 
 
 def why_active(demand: GrantRequest, privilege: Privilege) -> str:
     """Return the reason why a demand has to stay active, as a word of `WHY_ACTIVE`; empty if it can be eligible."""
     subject = demand.subject
     return privilege.eligibility.refusal(demand.principal_id, demand.place, subject.role_definition_id, subject.place)
-
-
-def _lifted(part: GrantRequest, privilege: Privilege) -> GrantRequest:
-    """Return the demand at its resource group if it can become eligible there within today's grant, else unchanged.
-
-    Eligible access to the whole group exposes less than active access to one resource of it.
-    """
-    group = Folded("/".join(part.place.split("/")[: GROUP_SEGMENTS + 1]))
-    if part.subject.place.startswith(group + "/"):
-        return part
-    wider = replace(part, place=group)
-    return part if why_active(wider, privilege) else wider
 
 
 def may_split(subject: Subject, profile: Profile, needs: Needs, privilege: Privilege, reads: int) -> bool:
@@ -406,12 +387,17 @@ def opened_by_layer(
     The rest keeps the patterns of its role, with not-patterns for the operations that are split off.
     """
     layers = privilege.layers
-    if not layers.splits(subject.principal_id, subject.place, subject) or not may_open(subject, role):
+    # A new role cannot be assigned at the root, nor with data actions at a management group, and it cannot express a
+    # condition inside a role.
+    at_group = subject.place.startswith(MANAGEMENT_GROUP) and any(block.data_actions for block in role.blocks)
+    if not layers.splits(subject.principal_id, subject.place, subject):
+        return None
+    if subject.place == ROOT or role.is_conditional or at_group:
         return None
     found = layers.layers_of(role.granted)
     word = privilege.eligibility.refusal(subject.principal_id, subject.place, subject.role_definition_id, subject.place)
     if len(found) > 1 or (not word and not set(GUARDS).isdisjoint(found)):
-        return replace(needs, by_scope={subject.place: as_granted(role, index)})
+        return replace(needs, by_scope={subject.place: _as_granted(role, index)})
     return None
 
 

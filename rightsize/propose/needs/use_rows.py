@@ -121,6 +121,7 @@ class UseRows:
             users: `(role, role_assignment_id, state)`, distinct.
             wanted: `(role, plane, name)`: the folded operations of each role.
         """
+        people, assignments = pl.col("people"), pl.col("assignments")
         found = (
             users.lazy()
             .join(self.frame.lazy(), on=KEY)
@@ -135,17 +136,11 @@ class UseRows:
                 assignments=pl.col("role_assignment_id").unique().sort(),
             )
             .select(
-                "role",
-                "plane",
-                "name",
-                "events",
-                "days",
-                "first_seen",
-                "last_seen",
-                principals=pl.col("people").list.len(),
-                principal_ids=pl.col("people").list.head(_NAMED),
-                role_assignments=pl.col("assignments").list.len(),
-                role_assignment_ids=pl.col("assignments").list.head(_NAMED),
+                pl.exclude("people", "assignments"),
+                principals=people.list.len(),
+                principal_ids=people.list.head(_NAMED),
+                role_assignments=assignments.list.len(),
+                role_assignment_ids=assignments.list.head(_NAMED),
             )
             .with_columns([] if self.as_of is None else [self._ago().alias("days_ago")])
             .collect()

@@ -17,7 +17,7 @@ from rightsize.propose.core.options import AUTO, MAX, PlanOptions
 from rightsize.propose.core.role_catalog import KnownRole, RoleBook
 from rightsize.propose.jobs.jobs import Jobs
 from rightsize.propose.needs.assignments import Key, Subject
-from rightsize.propose.needs.demands import DemandInput, demands
+from rightsize.propose.needs.demands import DemandInput, demands_of
 from rightsize.propose.needs.drafts import TOO_MANY_PARTS, Draft, Placement, with_roles
 from rightsize.propose.needs.grant_requests import (
     GrantRequest,
@@ -104,7 +104,12 @@ def grant_needs(drafts: Mapping[Key, Draft], asked: ChoiceInput) -> GrantedNeeds
     step("choosing roles")
     while True:
         requests = together.join(
-            [_moved(together.at_todays_scope(one), moves or {}) for one in demands(settled, asked.demands)]
+            [
+                _moved(together.at_todays_scope(one), moves or {})
+                for key in sorted(settled)
+                if settled[key].open
+                for one in demands_of(settled[key], asked.demands)
+            ]
         )
         units = form_units(requests, kept_assignments(settled, asked), book, tree)
         if moves is None:
