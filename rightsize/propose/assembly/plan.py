@@ -14,7 +14,7 @@ Each step takes an input of its own. The functions `_..._input` make these input
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -249,9 +249,9 @@ def _parts(reading: TenantReading, options: PlanOptions) -> Mapping[Key, Part]:
 
 
 def _staying_input(reading: TenantReading, settings: PlanSettings) -> StayingInput:
-    reader = NeedReader(reading.today.book, settings.options, reading.checks)
-    checks = linked_checks(reading.evidence.profiles.values(), reading.today.book.index)
-    return StayingInput(reading.today.subjects, settings.left_alone, reading.evidence, reader, checks)
+    linked = linked_checks(reading.evidence.profiles.values(), reading.today.book.index)
+    reader = NeedReader(reading.today.book, settings.options, reading.checks, linked)
+    return StayingInput(reading.today.subjects, settings.left_alone, reading.evidence, reader)
 
 
 def _singled(reading: TenantReading, options: PlanOptions) -> Singled:
@@ -262,14 +262,8 @@ def _singled(reading: TenantReading, options: PlanOptions) -> Singled:
 
 def _demand_input(basis: PlanBasis, privilege: Privilege) -> DemandInput:
     reading = basis.reading
-    return DemandInput(
-        reading.today.book, privilege, _singled(reading, basis.settings.options), _companions(basis.staying)
-    )
-
-
-def _companions(asked: StayingInput) -> Callable[[int, int], int]:
-    """Return a function that says which of some operations (the second argument) some changes (the first) bring."""
-    return lambda changes, among: asked.reader.companions(changes, among, asked.checks)
+    singled = _singled(reading, basis.settings.options)
+    return DemandInput(reading.today.book, privilege, singled, basis.staying.reader.companions)
 
 
 def _settle_input(basis: PlanBasis, privilege: Privilege) -> SettleInput:
@@ -280,7 +274,7 @@ def _settle_input(basis: PlanBasis, privilege: Privilege) -> SettleInput:
     latent = {key: profile.lacking for key, profile in profiles.items() if profile.lacking}
     room = RoleRoom(settings.limits, today.custom_roles, options.most_roles)
     prices = read_prices(subjects, book, latent, privilege, weights)
-    companions = _companions(basis.staying)
+    companions = basis.staying.reader.companions
     ended = {key for key, word in untouched.items() if word in ("activated", "ended")}
     choice = ChoiceInput(
         subjects={subject.key: subject for subject in subjects},
@@ -304,7 +298,7 @@ def _settle_input(basis: PlanBasis, privilege: Privilege) -> SettleInput:
 
 def _job_reasons(basis: PlanBasis) -> JobReasons:
     adopted = frozenset(Folded(fold(one.role_definition_id)) for one in basis.settings.options.previous)
-    return JobReasons(basis.jobs, basis.staying.reader, basis.staying.checks, adopted)
+    return JobReasons(basis.jobs, basis.staying.reader, adopted)
 
 
 def _text_input(reading: TenantReading, options: PlanOptions) -> TextInput:

@@ -126,12 +126,25 @@ def privileged_evidence(
     given = {(one.principal_id, one.place, one.state) for one in draft.placements}
     privileged, separated = [], []
     for part in parts:
-        if (part.principal_id, part.place, part.state) in given:
-            said = _part_json(part, draft.profile, privilege, index, names)
-            if part.apart in privilege.layers.masks:
-                separated.append({"layer": part.apart, **said})
-            else:
-                privileged.append(said)
+        if (part.principal_id, part.place, part.state) not in given:
+            continue
+        operations = [name for _, name in index.members(part.need.operations)]
+        said: dict[str, Any] = {
+            "scope": part.place,
+            "principal_id": part.principal_id,
+            "state": part.state,
+            "operations": len(operations),
+            "operation_names": operations[:NAMED],
+        }
+        word = why_active(part, privilege)
+        if word and is_to_sleep(part, privilege):
+            said |= {"why_active": word, "meaning": WHY_ACTIVE[word]}
+        if part.need.operations & privilege.delegations.operations:
+            said["delegation"] = _delegation_json(part, draft.profile, privilege.delegations, names)
+        if part.apart in privilege.layers.masks:
+            separated.append({"layer": part.apart, **said})
+        else:
+            privileged.append(said)
     found: dict[str, Any] = {"privileged": privileged} if privileged else {}
     found |= {"separated": separated} if separated else {}
     if found and draft.subject.key in privilege.hours:
@@ -158,29 +171,6 @@ def activation_evidence(draft: Draft, privilege: Privilege) -> dict[str, Any]:
             "it; the policy holds for everybody who is eligible for the role there",
         }
     }
-
-
-def _part_json(
-    part: GrantRequest,
-    profile: Profile | None,
-    privilege: Privilege,
-    index: OperationIndex,
-    role_names: Mapping[Folded, str],
-) -> dict[str, Any]:
-    names = [name for _, name in index.members(part.need.operations)]
-    found: dict[str, Any] = {
-        "scope": part.place,
-        "principal_id": part.principal_id,
-        "state": part.state,
-        "operations": len(names),
-        "operation_names": names[:NAMED],
-    }
-    word = why_active(part, privilege)
-    if word and is_to_sleep(part, privilege):
-        found |= {"why_active": word, "meaning": WHY_ACTIVE[word]}
-    if part.need.operations & privilege.delegations.operations:
-        found["delegation"] = _delegation_json(part, profile, privilege.delegations, role_names)
-    return found
 
 
 def _delegation_json(

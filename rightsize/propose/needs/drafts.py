@@ -101,14 +101,12 @@ class StayingInput:
         left_alone: Those that are not narrowed.
         evidence: The evidence on each.
         reader: The reader of needs by the options.
-        checks: The linked checks.
     """
 
     subjects: Sequence[Subject]
     left_alone: LeftAlone
     evidence: AssignmentEvidence
     reader: NeedReader
-    checks: int = 0
 
 
 def decide(
@@ -150,7 +148,7 @@ def _staying(subject: Subject, asked: StayingInput) -> Writes:
         everything = (1 << len(reader.index.names)) - 1
         return Writes(everything, polls=reader.polls.asked(everything))
     writes = reader.staying(evidence.profiles.get(key, Profile()), evidence.uses.get(key, {}))
-    return replace(writes, checks=reader.checks.elsewhere(writes.operations, asked.checks))
+    return replace(writes, checks=reader.checks.elsewhere(writes.operations))
 
 
 def _left_alone(subject: Subject, asked: StayingInput, orphans: Set[Key]) -> Draft | None:
@@ -242,7 +240,6 @@ def with_roles(
     rests_on: Iterable[Folded],
     together_with: Iterable[Folded],
     places: int,
-    role: KnownRole,
     book: RoleBook,
 ) -> Draft:
     """Return an open draft closed with the roles chosen for its need; `places` is the number of scopes of the need."""
@@ -254,7 +251,7 @@ def with_roles(
         open=False,
     )
     if chosen:
-        return replace(done, kind=_kind(chosen), reason=_narrow_reason(role, done, places, book), placements=chosen)
+        return replace(done, kind=_kind(chosen), reason=_narrow_reason(done, places, book), placements=chosen)
     others = [*done.rests_on, *done.together_with]
     return replace(
         done, kind=REMOVE, reason=f"what stays of it is granted by {', '.join(others)} or by what replaces these"
@@ -317,8 +314,8 @@ def _whole_reason(role: KnownRole, profile: Profile, needs: Needs) -> str:
     return text + describe_tells(open_ | causes)
 
 
-def _narrow_reason(role: KnownRole, draft: Draft, places: int, book: RoleBook) -> str:
-    needs = draft.needs
+def _narrow_reason(draft: Draft, places: int, book: RoleBook) -> str:
+    needs, role = draft.needs, book.roles[draft.subject.role_definition_id]
     needed = union(book.mask(need) for need in needs.by_scope.values())
     kept = (needed & role.granted).bit_count()
     text = f"keeps {kept} of {role.granted.bit_count()} operations at {_scopes(places - len(needs.stays_at))}"

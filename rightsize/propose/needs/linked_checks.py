@@ -161,10 +161,12 @@ class CheckReader:
         index: The operations.
         evidence: The evidence on linked checks that no rule pairs with a write.
         keeps_all: Whether a check without a rule stays beside any write, as `--unobservable keep` asks.
+        linked: All linked checks.
     """
 
-    def __init__(self, index: OperationIndex, evidence: CheckEvidence, keeps_all: bool) -> None:
+    def __init__(self, index: OperationIndex, evidence: CheckEvidence, keeps_all: bool, linked: int = 0) -> None:
         self._index, self._evidence, self._keeps_all = index, evidence, keeps_all
+        self.linked = linked
         self._causes: dict[int, _Causes] = {}
         self._elsewhere: dict[int, int] = {}
         self._callable: dict[str | None, int] = {}
@@ -196,24 +198,21 @@ class CheckReader:
             or any(self._may_cause(write, bit) for write in unknown)
         )
 
-    def elsewhere(self, changes: int, checks: int) -> int:
+    def elsewhere(self, changes: int) -> int:
         """Return the linked checks that some changes are known to cause, by a rule or a schema.
 
         Another assignment may have to grant them: what the changed resource refers to may lie anywhere.
-
-        Args:
-            changes: The changes.
-            checks: All linked checks.
         """
         key = changes & ~self._index.reads
         if key not in self._elsewhere:
-            found = (bit for bit in bits_of(checks if key else 0) if self._causes_of(bit).known & key)
+            found = (bit for bit in bits_of(self.linked if key else 0) if self._causes_of(bit).known & key)
             self._elsewhere[key] = self._index.mask_of_bits(found)
         return self._elsewhere[key]
 
     def caused(self, changes: int, among: int) -> int:
-        """Return which of some linked checks some changes can cause."""
-        return self._index.mask_of_bits(bit for bit in bits_of(among) if self._causes_of(bit).any & changes)
+        """Return which of some operations are linked checks that some changes can cause."""
+        checks = bits_of(among & self.linked)
+        return self._index.mask_of_bits(bit for bit in checks if self._causes_of(bit).any & changes)
 
     def loose(self, profile: Profile, kept: int, staying: Writes) -> int:
         """Return the checks without a rule that are not in `kept`, and that `--unobservable keep` would keep."""

@@ -97,14 +97,15 @@ class NeedReader:
         book: The roles.
         options: The options that the person chose.
         evidence: The evidence on linked checks that no rule pairs with a write.
+        linked: All linked checks that the writes of one assignment may make another one keep.
     """
 
-    def __init__(self, book: RoleBook, options: PlanOptions, evidence: CheckEvidence) -> None:
+    def __init__(self, book: RoleBook, options: PlanOptions, evidence: CheckEvidence, linked: int = 0) -> None:
         self.book, self.options, self._evidence = book, options, evidence
         self.index = book.index
         self._sets = Interner()
         self._images = self.index.mask(("control", name) for name in IMAGES)
-        self.checks = CheckReader(self.index, evidence, keeps_all=options.unobservable is Unobservable.KEEP)
+        self.checks = CheckReader(self.index, evidence, options.unobservable is Unobservable.KEEP, linked)
         self.polls = Polls(self.index)
 
     def staying(self, profile: Profile, use: Mapping[Folded, Use]) -> Writes:
@@ -203,7 +204,7 @@ class NeedReader:
                 found[place] |= kept
         return found
 
-    def companions(self, changes: int, among: int, checks: int) -> int:
+    def companions(self, changes: int, among: int) -> int:
         """Return which of some operations some changes bring along.
 
         They are the linked checks that the changes can cause, the status reads that they need, and whatever else acts
@@ -212,11 +213,10 @@ class NeedReader:
         Args:
             changes: The changes.
             among: The operations that may be brought along.
-            checks: The linked checks.
         """
         kinds = {type_of(self.index.keys[bit][1]) for bit in bits_of(changes)}
         found = (self.polls.asked(changes) | union(self._of_type.get(kind, 0) for kind in kinds)) & among
-        return found | self.checks.caused(changes, among & checks & ~found)
+        return found | self.checks.caused(changes, among & ~found)
 
     @cached_property
     def _of_type(self) -> dict[str, int]:

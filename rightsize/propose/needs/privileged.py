@@ -21,6 +21,7 @@ from typing import Literal, cast
 import polars as pl
 
 from rightsize.analyze.scoping import ROOT, ScopeTree
+from rightsize.analyze.verdicts import Analysis
 from rightsize.model.nouns import LAYERS
 from rightsize.propose.core.bitsets import OperationIndex, union
 from rightsize.propose.core.read_patterns import READ, PatternPart, in_order, is_read
@@ -238,33 +239,23 @@ class Privilege:
         return self.always | self.rare.get(key, 0) & ~hidden
 
 
-def read_privilege(
-    operations: pl.DataFrame,
-    index: OperationIndex,
-    rows: UseRows,
-    days: int,
-    eligibility: Eligibility,
-    hours: Mapping[Key, float],
-    delegations: Delegations,
-) -> Privilege:
-    """Return the operations to split off by the rules and the use, with the given facts.
+def read_privilege(analysis: Analysis, index: OperationIndex, rows: UseRows, hours: Mapping[Key, float]) -> Privilege:
+    """Return the operations to split off by the rules and the use, without what decides about their state.
 
     Args:
-        operations: The operations of a `Tenant`.
+        analysis: The operations, and the window.
         index: The index that numbers them.
         rows: The use.
-        days: Length of the window in days.
-        eligibility: The facts on which principals may become eligible.
         hours: The assignments that are used few hours a month, as in `Privilege`.
-        delegations: The principals that assign roles, and the roles that they assign.
     """
+    operations = analysis.tenant.operations
     split = _split_masks(operations, index)
     always, rarely = split["always"], split["rarely_used"]
-    few = max(1, days // FEW_DAYS)
+    few = max(1, analysis.window.days // FEW_DAYS)
     rare = {key: found & rarely for key, found in rows.bits(index, most_days=few).items() if found & rarely}
     reads = index.mask(operations.filter(pl.col("name").str.ends_with(READ)).select("plane", "name").iter_rows())
     seldom = {key: found & ~reads for key, found in rows.bits(index).items() if key in hours} if hours else {}
-    return Privilege(always, rarely, rare, seldom, hours, eligibility, delegations)
+    return Privilege(always, rarely, rare, seldom, hours)
 
 
 def split(demand: GrantRequest, profile: Profile | None, privilege: Privilege) -> Iterator[GrantRequest]:

@@ -224,20 +224,14 @@ def read_plan_settings(reading: TenantReading, options: PlanOptions, limits: Azu
     inputs, analysis, today, use = reading.inputs, reading.analysis, reading.today, reading.use
     hours = options.standing_hours
     seldom = seldom_at_work(inputs, analysis, hours).iter_rows(named=True) if hours else ()
-    return PlanSettings(
-        options,
-        limits or AzureLimits(),
-        find_left_alone(inputs, analysis, options, use.placed),
-        read_privilege(
-            analysis.tenant.operations,
-            today.book.index,
-            use.rows,
-            analysis.window.days,
-            read_eligibility(inputs),
-            {(row["role_assignment_id"], row["state"]): row["hours_needed"] for row in seldom},
-            read_delegations(use.placed, use.requests, today.subjects, today.book),
-        ),
+    needed = {(row["role_assignment_id"], row["state"]): row["hours_needed"] for row in seldom}
+    privilege = replace(
+        read_privilege(analysis, today.book.index, use.rows, needed),
+        eligibility=read_eligibility(inputs),
+        delegations=read_delegations(use.placed, use.requests, today.subjects, today.book),
     )
+    left_alone = find_left_alone(inputs, analysis, options, use.placed)
+    return PlanSettings(options, limits or AzureLimits(), left_alone, privilege)
 
 
 def with_options(reading: TenantReading, settings: PlanSettings, options: PlanOptions) -> PlanSettings:

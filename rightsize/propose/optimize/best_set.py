@@ -73,7 +73,7 @@ def _solved(
         for column, way in zip(columns, ways, strict=True):
             for some in sorted(way, key=sorted):
                 rows.add([(column, 1.0), *((place[item], -1.0) for item in sorted(some))], -math.inf, 0.0)
-    values = solve(rows.program(costs, continuous)).values
+    values = solve(rows, costs, continuous=continuous).values
     if values is None:
         return frozenset()
     return frozenset(item for item, column in place.items() if values[column] > 0.5)

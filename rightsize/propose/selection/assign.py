@@ -341,7 +341,6 @@ def _with_choices(
             units.rests_on.get(key, ()),
             (id_ for unit in near for id_, _ in unit.subjects),
             len(places[key]),
-            book.roles[draft.subject.role_definition_id],
             book,
         )
     return drafts
