@@ -99,14 +99,13 @@ class Eligibility:
         """Return whether the activation settings of an assignment's role at its scope are loaded."""
         return (subject.place, subject.role_definition_id) in self.policies
 
-    def refusal(self, principal_id: str, place: str, role: str, held_at: str) -> str:
+    def refusal(self, principal_id: str, place: str, subject: Subject) -> str:
         """Return the reason why access may not become eligible, as a word of `WHY_ACTIVE`; empty if it may.
 
         Args:
             principal_id: Folded id of the principal that would be eligible.
             place: The folded scope of the eligible assignment.
-            role: Folded id of today's role.
-            held_at: The folded scope of today's assignment of that role.
+            subject: Today's assignment.
         """
         word = self.holders.get(principal_id, "unknown_holder")
         if word:
@@ -117,7 +116,7 @@ class Eligibility:
             return "resource_scope"
         if not self.licensed:
             return "no_licence"
-        return "" if (held_at, role) in self.policies else "policy_unknown"
+        return "" if self.knows(subject) else "policy_unknown"
 
 
 def read_eligibility(inputs: Inputs) -> Eligibility:

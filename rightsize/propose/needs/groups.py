@@ -100,7 +100,9 @@ def read_groups(
     used_cells: dict[Key, list[tuple[int, int]]] = defaultdict(list)
     for id_, state, bit, number in cells.iter_rows():
         used_cells[id_, state].append((bit, number))
-    few = _few(_with_use_below(uses), of_group, _with_young_members(inputs, of_group, window))
+    young = folded(inputs.principals.filter(pl.col("created_on") >= window.start)["principal_id"])
+    with_young = of_group.filter(pl.col("member").is_in(young.implode()))["holder"].unique()
+    few = _few(_with_use_below(uses), of_group, with_young)
     is_odd = (pl.col("of_all") == 1) & (pl.col("people") >= ODD_SHARE) | pl.col("bit").is_in(list(bits_of(risky)))
     return Groups(
         people=dict(counted.sort("holder").iter_rows()),
@@ -121,11 +123,6 @@ def _people(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
         .unique()
         .sort("holder", "member")
     )
-
-
-def _with_young_members(inputs: Inputs, of_group: pl.DataFrame, window: Window) -> pl.Series:
-    young = folded(inputs.principals.filter(pl.col("created_on") >= window.start)["principal_id"])
-    return of_group.filter(pl.col("member").is_in(young.implode()))["holder"].unique()
 
 
 def _with_use_below(uses: pl.DataFrame) -> pl.DataFrame:

@@ -341,8 +341,7 @@ def _apart(demand: GrantRequest, operations: int, privilege: Privilege, word: st
 
 def why_active(demand: GrantRequest, privilege: Privilege) -> str:
     """Return the reason why a demand has to stay active, as a word of `WHY_ACTIVE`; empty if it can be eligible."""
-    subject = demand.subject
-    return privilege.eligibility.refusal(demand.principal_id, demand.place, subject.role_definition_id, subject.place)
+    return privilege.eligibility.refusal(demand.principal_id, demand.place, demand.subject)
 
 
 def may_split(subject: Subject, profile: Profile, needs: Needs, privilege: Privilege, reads: int) -> bool:
@@ -386,7 +385,7 @@ def opened_by_layer(
     if subject.place == ROOT or role.is_conditional or at_group:
         return None
     found = layers.layers_of(role.granted)
-    word = privilege.eligibility.refusal(subject.principal_id, subject.place, subject.role_definition_id, subject.place)
+    word = privilege.eligibility.refusal(subject.principal_id, subject.place, subject)
     if len(found) > 1 or (not word and not set(GUARDS).isdisjoint(found)):
         return replace(needs, by_scope={subject.place: _as_granted(role, index)})
     return None

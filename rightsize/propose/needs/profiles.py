@@ -18,7 +18,6 @@ from rightsize.analyze.log_gaps import find_gaps
 from rightsize.analyze.part_profiles import MOST_NODES
 from rightsize.analyze.reasons import BY_EXISTENCE, SHOWN, OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.resources import kind_of, resource_of
-from rightsize.analyze.scoping import ScopeTree
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.core.bitsets import OperationIndex, union
@@ -256,11 +255,11 @@ def read_parts(
     nodes: dict[Folded, dict[Folded, str]] = {}
     for place, node, state in analysis.parts.nodes.iter_rows():
         nodes.setdefault(place, {})[node] = state
-    places = {subject.key: subject.place for subject in subjects}
-    tree = analysis.tenant.tree
-    return {key: _part(profiles[key], nodes[places[key]], uses.get(key, {}), tree) for key in keys.iter_rows()}
-
-
-def _part(profile: Profile, nodes: Mapping[Folded, str], uses: Mapping[Folded, Use], tree: ScopeTree) -> Part:
-    inside = frozenset(target for target in uses if any(is_at_or_below(target, node, tree) for node in nodes))
-    return Part(profile, nodes, {target: use for target, use in uses.items() if target not in inside}, inside)
+    places, tree = {subject.key: subject.place for subject in subjects}, analysis.tenant.tree
+    found = {}
+    for key in keys.iter_rows():
+        own, below = uses.get(key, {}), nodes[places[key]]
+        inside = frozenset(target for target in own if any(is_at_or_below(target, node, tree) for node in below))
+        beside = {target: use for target, use in own.items() if target not in inside}
+        found[key] = Part(profiles[key], below, beside, inside)
+    return found
