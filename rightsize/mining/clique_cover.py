@@ -226,12 +226,12 @@ def _fewest_of(
     rows = Rows()
     for those in holding:
         rows.add_sum(those, 1.0, math.inf)
-    program = rows.program(array("d", [1.0]) * len(cliques))
+    costs = array("d", [1.0]) * len(cliques)
     start = None
     if known is not None:
         around = {next((i for i, clique in enumerate(cliques) if not wanted & ~clique), -1) for wanted in known}
         start = None if -1 in around else [float(index in around) for index in range(len(cliques))]
-    outcome = solve(program, start=start, nodes=nodes, checks=CHECKS_A_NODE * nodes, seconds=seconds)
+    outcome = solve(rows, costs, start=start, nodes=nodes, checks=CHECKS_A_NODE * nodes, seconds=seconds)
     bound = len(known or ()) if outcome.bound == math.inf else int(max(outcome.bound, 0.0))
     if outcome.values is None:
         return None, bound

@@ -24,7 +24,7 @@ from rightsize.propose.containment.graph_requests import Option, write_options
 from rightsize.propose.containment.pim_requests import eligible_options
 from rightsize.propose.containment.reach_after import ReachAfter, ReachInput, reach_after
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.needs.drafts import Key
+from rightsize.propose.needs.assignments import Key
 from rightsize.rbac.text import fold
 from rightsize.render.containment import write_page
 from rightsize.render.left_behind import left_behind_scripts

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rightsize.mining.role_mining import minimum_cover
 from rightsize.model.errors import InputError
-from rightsize.propose.optimize.biclique_kernel import bits, large_bitset
+from rightsize.propose.optimize.biclique_kernel import bits, bitset
 from rightsize.workflow.text_files import read_bytes
 
 
@@ -42,7 +42,7 @@ def mine_roles(path: Path, *, time_limit: float) -> MinedRoles:
     users = sorted(permissions_of)
     permissions = sorted({name for names in permissions_of.values() for name in names})
     position = {name: index for index, name in enumerate(permissions)}
-    rows = [large_bitset([position[name] for name in permissions_of[user]]) for user in users]
+    rows = [bitset(position[name] for name in permissions_of[user]) for user in users]
     start = time.perf_counter()
     cover = minimum_cover(rows, len(permissions), solver_seconds=time_limit)
     seconds = time.perf_counter() - start

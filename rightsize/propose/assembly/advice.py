@@ -18,7 +18,7 @@ from rightsize.analyze.window import DEFAULT_DAYS, Window
 from rightsize.model.plan import Advice, Proposal
 from rightsize.propose.core.exclusions import advise_exclusions, names_scope
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.needs.drafts import keep_reason
+from rightsize.propose.needs.reasons import keep_reason
 from rightsize.rbac.text import fold
 
 _NOTHING_OBSERVED = keep_reason("nothing_observed").partition(":")[0]

@@ -28,13 +28,13 @@ from rightsize.propose.core.expiry import describe_end
 from rightsize.propose.core.options import Unobservable
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.core.scopes import anchor_of_place
-from rightsize.propose.needs.access_weights import AccessWeights
+from rightsize.propose.needs.assignments import Key, Subject
 from rightsize.propose.needs.delegation import describe_delegation
-from rightsize.propose.needs.demands import DemandInput, demands_of
-from rightsize.propose.needs.drafts import LATER_COST, Draft, Key, Subject
+from rightsize.propose.needs.demands import DemandInput, activation_evidence, demands_of, privileged_evidence
+from rightsize.propose.needs.drafts import LATER_COST, Draft
 from rightsize.propose.needs.grant_requests import GrantRequest
-from rightsize.propose.needs.layer_parts import DAILY, LayerParts
-from rightsize.propose.needs.privileged import activation_evidence, privileged_evidence
+from rightsize.propose.needs.groups import AccessWeights
+from rightsize.propose.needs.privileged import DAILY, LayerParts
 from rightsize.propose.needs.reading import AssignmentEvidence
 from rightsize.propose.needs.use_rows import UseRows
 from rightsize.propose.risk.breakage import BreakBounds

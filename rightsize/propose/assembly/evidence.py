@@ -23,11 +23,12 @@ from rightsize.propose.core.bitsets import FoldedKey, OperationIndex, bits_of
 from rightsize.propose.core.options import Unobservable
 from rightsize.propose.core.read_patterns import PatternPart, is_read
 from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.needs.assignments import KEY
 from rightsize.propose.needs.drafts import Draft
+from rightsize.propose.needs.needed_reads import type_of
 from rightsize.propose.needs.needs import ONE_READING, USED, USED_BEFORE, WHY
-from rightsize.propose.needs.status_reads import type_of
-from rightsize.propose.needs.undecided import cause_of
-from rightsize.propose.needs.use_rows import KEY, UseRows
+from rightsize.propose.needs.reasons import cause_of
+from rightsize.propose.needs.use_rows import UseRows
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import Folded, fold
 

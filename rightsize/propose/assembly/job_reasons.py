@@ -29,13 +29,11 @@ class JobReasons:
     Attributes:
         jobs: The jobs of the tenant.
         reader: The reader of what changes bring along.
-        checks: The linked checks.
         adopted: The ids of the roles of an earlier plan.
     """
 
     jobs: Jobs
     reader: NeedReader
-    checks: int
     adopted: frozenset[Folded]
 
     def of_role(
@@ -75,10 +73,10 @@ class JobReasons:
         ordered: Mapping[str, int] = {index.names[bit][1]: bit for bit in bits_of(changes)}
         for name in sorted(ordered) if wanted else ():
             one = 1 << ordered[name]
-            for bit in bits_of(self.reader.companions(one, wanted & ~one, self.checks)):
+            for bit in bits_of(self.reader.companions(one, wanted & ~one)):
                 yield bit, name, self._rule(one, 1 << bit)
 
     def _rule(self, change: int, brought: int) -> str:
         if self.reader.polls.asked(change) & brought:
             return STATUS_READ
-        return UnobservableReason.LINKED_CHECK.value if self.checks & brought else SAME_TYPE
+        return UnobservableReason.LINKED_CHECK.value if self.reader.checks.linked & brought else SAME_TYPE

@@ -1,7 +1,7 @@
 """Make the plan of Azure roles from an analysis and options, in steps.
 
 1. Read the tenant (`needs.reading`) and estimate what may break (`risk.breakage`). Both need the single uses.
-2. Decide for each assignment alone (`needs.first_drafts`), and keep what is too risky to change.
+2. Decide for each assignment alone (`needs.drafts`), and keep what is too risky to change.
 3. Find the jobs of the tenant (`jobs`), and settle the drafts as one plan, with roles and places (`selection.settle`),
    split by layer of defence if asked to.
 4. Identify, evidence and name the new roles (`selection.role_naming`, `assembly.role_uses`, `assembly.role_texts`).
@@ -14,7 +14,7 @@ Each step takes an input of its own. The functions `_..._input` make these input
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -48,21 +48,20 @@ from rightsize.propose.assembly.role_texts import TextInput, give_texts
 from rightsize.propose.assembly.role_uses import read_role_uses
 from rightsize.propose.assembly.stays_by_design import Adviser
 from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
-from rightsize.propose.core.bitsets import union
 from rightsize.propose.core.fingerprint import take_readings
 from rightsize.propose.core.options import PlanOptions, Unobservable
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.jobs.jobs import Jobs, find_jobs
 from rightsize.propose.jobs.work import read_work
-from rightsize.propose.needs.check_reader import linked_checks
+from rightsize.propose.needs.assignments import Key
 from rightsize.propose.needs.demands import DemandInput
-from rightsize.propose.needs.drafts import Key
-from rightsize.propose.needs.first_drafts import DecisionInput, StayingInput, decide
-from rightsize.propose.needs.groups import Singled, joined, only_among
-from rightsize.propose.needs.needs import NeedReader
-from rightsize.propose.needs.owners import read_owner_facts
-from rightsize.propose.needs.parts import Part, PartsInput, worthwhile_parts
+from rightsize.propose.needs.drafts import StayingInput, decide
+from rightsize.propose.needs.eligibility import read_owner_facts
+from rightsize.propose.needs.groups import Singled
+from rightsize.propose.needs.linked_checks import linked_checks
+from rightsize.propose.needs.needs import NeedReader, UnobservedWork
 from rightsize.propose.needs.privileged import Privilege
+from rightsize.propose.needs.profiles import Part, worthwhile_parts
 from rightsize.propose.needs.reading import (
     PlanSettings,
     TenantReading,
@@ -70,7 +69,6 @@ from rightsize.propose.needs.reading import (
     read_tenant,
     without_single_uses,
 )
-from rightsize.propose.needs.unobserved_work import UnobservedWork
 from rightsize.propose.proof.replay import distinct_uses
 from rightsize.propose.proof.role_gate import refused_roles
 from rightsize.propose.risk.breakage import BreakBounds, BreakInput, break_bounds, keep_risky
@@ -225,15 +223,8 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
 def _settled(basis: PlanBasis, privilege: Privilege) -> GrantedNeeds:
     """Return the drafts of all assignments, decided one by one and then made consistent as one plan."""
     reading, settings = basis.reading, basis.settings
-    drafts = decide(
-        DecisionInput(
-            basis.staying,
-            reading.today.orphans,
-            _parts(reading, settings.options),
-            privilege,
-            reading.analysis.tenant.may_reach,
-        )
-    )
+    parts, reach = _parts(reading, settings.options), reading.analysis.tenant.may_reach
+    drafts = decide(basis.staying, reading.today.orphans, parts, privilege, reach)
     drafts = keep_risky(drafts, basis.bounds, settings.options.max_break)
     return settle(drafts, _settle_input(basis, privilege))
 
@@ -253,44 +244,26 @@ def bounds_of(reading: TenantReading, settings: PlanSettings, horizon: int = HOR
 
 
 def _parts(reading: TenantReading, options: PlanOptions) -> Mapping[Key, Part]:
-    today, weights = reading.today, reading.weights
-    return worthwhile_parts(
-        PartsInput(
-            today.subjects,
-            reading.parts,
-            reading.evidence.profiles,
-            today.book,
-            options,
-            weights.scale,
-            weights.reach,
-        )
-    )
+    today, profiles = reading.today, reading.evidence.profiles
+    return worthwhile_parts(today.subjects, reading.parts, profiles, today.book, options, reading.weights)
 
 
 def _staying_input(reading: TenantReading, settings: PlanSettings) -> StayingInput:
-    reader = NeedReader(reading.today.book, settings.options, reading.checks)
-    checks = linked_checks(reading.evidence.profiles.values(), reading.today.book.index)
-    return StayingInput(reading.today.subjects, settings.left_alone, reading.evidence, reader, checks)
+    linked = linked_checks(reading.evidence.profiles.values(), reading.today.book.index)
+    reader = NeedReader(reading.today.book, settings.options, reading.checks, linked)
+    return StayingInput(reading.today.subjects, settings.left_alone, reading.evidence, reader)
 
 
 def _singled(reading: TenantReading, options: PlanOptions) -> Singled:
     """Return the operations that single members of a group get instead of the group: odd and risky ones, or all."""
     groups = reading.weights.groups
-    if options.split_groups:
-        return groups.singled
-    return joined(only_among(groups.singled, union(reading.risky.values())), groups.odd)
+    return groups.singled if options.split_groups else groups.odd
 
 
 def _demand_input(basis: PlanBasis, privilege: Privilege) -> DemandInput:
     reading = basis.reading
-    return DemandInput(
-        reading.today.book, privilege, _singled(reading, basis.settings.options), _companions(basis.staying)
-    )
-
-
-def _companions(asked: StayingInput) -> Callable[[int, int], int]:
-    """Return a function that says which of some operations (the second argument) some changes (the first) bring."""
-    return lambda changes, among: asked.reader.companions(changes, among, asked.checks)
+    singled = _singled(reading, basis.settings.options)
+    return DemandInput(reading.today.book, privilege, singled, basis.staying.reader.companions)
 
 
 def _settle_input(basis: PlanBasis, privilege: Privilege) -> SettleInput:
@@ -301,7 +274,7 @@ def _settle_input(basis: PlanBasis, privilege: Privilege) -> SettleInput:
     latent = {key: profile.lacking for key, profile in profiles.items() if profile.lacking}
     room = RoleRoom(settings.limits, today.custom_roles, options.most_roles)
     prices = read_prices(subjects, book, latent, privilege, weights)
-    companions = _companions(basis.staying)
+    companions = basis.staying.reader.companions
     ended = {key for key, word in untouched.items() if word in ("activated", "ended")}
     choice = ChoiceInput(
         subjects={subject.key: subject for subject in subjects},
@@ -319,14 +292,13 @@ def _settle_input(basis: PlanBasis, privilege: Privilege) -> SettleInput:
         ended=ended,
         secrets=SecretPlaces.of(reading.inputs.resources, book.index, privilege.secrets),
     )
-    used = {key: number for key, (_, number) in use.rows.spans.items()}
     owners = read_owner_facts(reading.inputs, ended)
-    return SettleInput(today.containers, untouched.keys(), used, owners, choice)
+    return SettleInput(today.containers, untouched.keys(), use.rows.counts, owners, choice)
 
 
 def _job_reasons(basis: PlanBasis) -> JobReasons:
     adopted = frozenset(Folded(fold(one.role_definition_id)) for one in basis.settings.options.previous)
-    return JobReasons(basis.jobs, basis.staying.reader, basis.staying.checks, adopted)
+    return JobReasons(basis.jobs, basis.staying.reader, adopted)
 
 
 def _text_input(reading: TenantReading, options: PlanOptions) -> TextInput:

@@ -19,7 +19,8 @@ from rightsize.propose.assembly.role_uses import role_id_of
 from rightsize.propose.core.azure_limits import AzureLimits, refusals
 from rightsize.propose.core.expiry import AT_ONCE, last_of
 from rightsize.propose.core.role_catalog import Blocks, RoleBook
-from rightsize.propose.needs.drafts import Draft, Key, Subject
+from rightsize.propose.needs.assignments import Key, Subject
+from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.proof.proof import prove
 from rightsize.propose.proof.replay import Replay, replay

@@ -9,7 +9,8 @@ from dataclasses import replace
 import polars as pl
 
 from rightsize.propose.assembly.role_uses import role_id_of
-from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject
+from rightsize.propose.needs.assignments import Key, Subject
+from rightsize.propose.needs.drafts import Draft, Placement
 from rightsize.propose.proof.proof import Claim, ProvedGrant
 from rightsize.propose.selection.role_naming import NewRoles
 from rightsize.rbac.text import Folded

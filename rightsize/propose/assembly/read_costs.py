@@ -17,10 +17,12 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.options import Reads
 from rightsize.propose.core.read_patterns import reading_parts
 from rightsize.propose.core.role_catalog import KnownRole
-from rightsize.propose.needs.drafts import Key
-from rightsize.propose.needs.first_drafts import StayingInput, stays_within_reach
+from rightsize.propose.needs.assignments import Key, Use
+from rightsize.propose.needs.drafts import StayingInput, stays_within_reach
 from rightsize.propose.needs.linked_checks import Writes
-from rightsize.propose.needs.needs import NeedReader, Profile, Use, provider_of, sibling_reads
+from rightsize.propose.needs.needed_reads import provider_of, sibling_reads
+from rightsize.propose.needs.needs import NeedReader
+from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.text import Folded
 from rightsize.rules.operations import sensitive_reads
 

@@ -10,7 +10,7 @@ from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.assembly.role_uses import RoleUses
 from rightsize.propose.core.read_patterns import PatternPart, is_read
 from rightsize.propose.core.role_catalog import RoleBook
-from rightsize.propose.needs.risky_changes import RiskyChanges
+from rightsize.propose.needs.privileged import RiskyChanges
 from rightsize.propose.selection.plain_names import fitted
 from rightsize.propose.selection.role_naming import NewRoles, named_roles, role_names
 from rightsize.propose.selection.role_places import PlaceNames

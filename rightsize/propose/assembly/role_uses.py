@@ -14,9 +14,10 @@ from rightsize.propose.core.bitsets import FoldedKey
 from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.role_catalog import RoleBook, RoleSaving
 from rightsize.propose.core.scopes import anchor_of_place
-from rightsize.propose.needs.drafts import Draft, Key, Placement
+from rightsize.propose.needs.assignments import KEY, Key
+from rightsize.propose.needs.drafts import Draft, Placement
 from rightsize.propose.needs.needs import USED, USED_BEFORE
-from rightsize.propose.needs.use_rows import KEY, Used, UseRows
+from rightsize.propose.needs.use_rows import Used, UseRows
 from rightsize.propose.selection.reconcile import role_key
 from rightsize.propose.selection.role_naming import NewRoles
 from rightsize.rbac.text import Folded, fold

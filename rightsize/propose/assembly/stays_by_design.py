@@ -8,9 +8,9 @@ from operator import or_
 from typing import Any
 
 from rightsize.propose.core.role_catalog import KnownRole
-from rightsize.propose.needs.by_design import BY_DESIGN, word_of
-from rightsize.propose.needs.drafts import Draft, Key
-from rightsize.propose.needs.needs import Use
+from rightsize.propose.needs.assignments import Key, Use
+from rightsize.propose.needs.drafts import Draft
+from rightsize.propose.needs.reasons import BY_DESIGN, word_of
 from rightsize.rbac.text import Folded
 
 

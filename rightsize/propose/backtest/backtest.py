@@ -28,13 +28,12 @@ from rightsize.propose.core.bitsets import FoldedKey
 from rightsize.propose.core.expiry import EVER
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook
-from rightsize.propose.needs.access_weights import AccessWeights
-from rightsize.propose.needs.by_design import BY_DESIGN, word_of
-from rightsize.propose.needs.drafts import Subject
-from rightsize.propose.needs.needs import sibling_reads
+from rightsize.propose.needs.assignments import Subject
+from rightsize.propose.needs.groups import AccessWeights
+from rightsize.propose.needs.keep_rules import LeftAlone
+from rightsize.propose.needs.needed_reads import sibling_reads
 from rightsize.propose.needs.reading import (
     AssignmentEvidence,
-    LeftAlone,
     PlanSettings,
     TenantReading,
     TodaysAccess,
@@ -42,6 +41,7 @@ from rightsize.propose.needs.reading import (
     read_tenant,
     with_options,
 )
+from rightsize.propose.needs.reasons import BY_DESIGN, word_of
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Blocks, Evaluator
 from rightsize.propose.proof.replay import answer_uses, asked_uses
 from rightsize.propose.risk.breakage import BreakBounds

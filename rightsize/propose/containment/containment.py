@@ -31,10 +31,13 @@ from rightsize.propose.containment.earlier_calls import decide_earlier_calls
 from rightsize.propose.containment.kept_reads import KeptReads, keepable_reads, price_kept_reads
 from rightsize.propose.core.fingerprint import POLICY_NEEDS
 from rightsize.propose.core.options import MAX, PlanOptions, Reads, Unobservable
-from rightsize.propose.needs.drafts import Key, Subject, keep_reason
-from rightsize.propose.needs.first_drafts import StayingInput
-from rightsize.propose.needs.needs import NeedReader, Profile
-from rightsize.propose.needs.reading import AssignmentEvidence, LeftAlone, read_plan_settings, read_tenant
+from rightsize.propose.needs.assignments import Key, Subject
+from rightsize.propose.needs.drafts import StayingInput
+from rightsize.propose.needs.keep_rules import LeftAlone
+from rightsize.propose.needs.needs import NeedReader
+from rightsize.propose.needs.profiles import Profile
+from rightsize.propose.needs.reading import AssignmentEvidence, read_plan_settings, read_tenant
+from rightsize.propose.needs.reasons import keep_reason
 
 # Reasons to leave an assignment unchanged that also hold for a suspect principal: they are reported, and people decide.
 _STAYS = ("excluded", "emergency_access", "first_party", "policy_remediation", "recovery", "foreign", "system_managed",

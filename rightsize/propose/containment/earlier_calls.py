@@ -19,7 +19,7 @@ from rightsize.analyze.reasons import Unexplained, Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis, with_used
-from rightsize.propose.needs.drafts import Key
+from rightsize.propose.needs.assignments import Key
 
 _NO_ROLE_ALLOWED = (Unexplained.OTHER_ACCESS.value, Unexplained.NOT_MAPPED.value)
 _TIMES = ("created_on", "start_on", "end_on")

@@ -20,10 +20,10 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.core.scopes import is_below
-from rightsize.propose.needs.drafts import Key
-from rightsize.propose.needs.first_drafts import StayingInput, stays_within_reach
-from rightsize.propose.needs.needs import SIBLING_READ, STATUS_READ
-from rightsize.propose.needs.status_reads import type_of
+from rightsize.propose.needs.assignments import Key
+from rightsize.propose.needs.drafts import StayingInput, stays_within_reach
+from rightsize.propose.needs.needed_reads import SIBLING_READ, type_of
+from rightsize.propose.needs.needs import STATUS_READ
 from rightsize.rbac.text import Folded
 from rightsize.rules.operations import sensitive_reads
 

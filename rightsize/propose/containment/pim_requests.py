@@ -16,7 +16,7 @@ import polars as pl
 
 from rightsize.analyze.text import folded
 from rightsize.propose.containment.graph_requests import DONE, UNDONE, Option, ask
-from rightsize.propose.needs.drafts import Key
+from rightsize.propose.needs.assignments import Key
 from rightsize.rbac.assignment_ids import role_path
 
 _VERSION = "api-version=2020-10-01"

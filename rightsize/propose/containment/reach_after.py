@@ -28,7 +28,7 @@ from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.planned_state import holdings_after
-from rightsize.propose.needs.drafts import Key
+from rightsize.propose.needs.assignments import Key
 from rightsize.rules.escalation import escalation_rules
 
 TODAY, AFTER, TOKENS, REQUESTS = "today", "after", "while_tokens_last", "and_options"

@@ -29,8 +29,8 @@ def cheapest_cover(needs: Sequence[frozenset[str]], costs: Mapping[str, int], gi
     rows = Rows()
     for need in left:
         rows.add_sum((places[name] for name in sorted(need)), 1.0, math.inf)
-    program = rows.program([(costs[name] + share * (place + 1)) * scale for name, place in places.items()])
-    found = solve(program, start=[1.0] * len(names))
+    weighed = [(costs[name] + share * (place + 1)) * scale for name, place in places.items()]
+    found = solve(rows, weighed, start=[1.0] * len(names))
     if found.values is None:
         return chosen | frozenset(names)
     return chosen | frozenset(name for name, value in zip(names, found.values, strict=True) if value)

@@ -16,7 +16,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.text import folded
 from rightsize.propose.core.bitsets import OperationIndex, union
-from rightsize.propose.needs.risky_changes import RiskKind
+from rightsize.propose.needs.privileged import RiskKind
 from rightsize.rbac.text import Folded
 
 _ALONE = 3

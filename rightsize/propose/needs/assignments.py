@@ -1,38 +1,84 @@
-"""Read today's assignments, their judged unused operations and their use from the columns of an analysis."""
+"""Read today's assignments and the use under each of them from the columns of an analysis."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import polars as pl
 
 from rightsize.analyze.coverage import covered_subscriptions
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.log_gaps import find_gaps
-from rightsize.analyze.reasons import SHOWN, UnobservableReason, Verdict
+from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.scoping import containing
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
-from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.model.nouns import AssignmentState
+from rightsize.propose.core.bitsets import FoldedKey, OperationIndex, OperationKey
 from rightsize.propose.core.expiry import end_text
 from rightsize.propose.core.resource_lifetimes import Lifetimes, read_lifetimes
 from rightsize.propose.core.scopes import anchor_of, place
-from rightsize.propose.needs.drafts import Key, Subject
-from rightsize.propose.needs.needs import Profile, Use
-from rightsize.rbac.text import Folded
-from rightsize.rules.inventory import decided_type
+from rightsize.rbac.text import Folded, fold
 
-# The reasons that a read of Resource Manager may have. Reads of data endpoints have others and count as `hidden`.
-_READ_REASONS = (UnobservableReason.ARM_READ, UnobservableReason.NOT_KNOWN_TO_BE_LOGGED)
+Key = tuple[Folded, str]
+"""(role_assignment_id, state); the store folds ids."""
+KEY = ("role_assignment_id", "state")
+"""The columns of a `Key`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One assignment of today; `place` is its folded scope, `anchor` the folded subscription or management group.
+
+    `scope` has the spelling of the source, for what is written.
+    `end_on` is its end as a text (see `core.expiry`), or None; `condition` is the condition of the assignment, or None.
+    """
+
+    role_assignment_id: Folded
+    state: AssignmentState
+    principal_id: Folded
+    role_definition_id: Folded
+    scope: str
+    place: Folded
+    anchor: Folded
+    condition: str | None = None
+    end_on: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """The key of the assignment: its id and state."""
+        return self.role_assignment_id, self.state
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The use at one target scope: catalogue operations, and (plane, operation) that the catalogue lacks.
+
+    `earlier` is the part of the operations that were used there only before the window, and still count.
+    """
+
+    operations: int = 0
+    unknown: tuple[OperationKey, ...] = ()
+    earlier: int = 0
+
+    @property
+    def unlisted(self) -> frozenset[FoldedKey]:
+        """The names of `unknown`, folded."""
+        return frozenset((plane, fold(operation)) for plane, operation in self.unknown)
+
+
+def masks_of(rows: pl.DataFrame, index: OperationIndex, *by: str) -> Iterator[tuple[Any, ...]]:
+    """Yield for each group of rows, sorted, the values of its columns `by`, and its column `bit` as a set."""
+    for *values, bits in rows.group_by(by).agg(pl.col("bit").unique()).sort(by).iter_rows():
+        yield *values, index.mask_of_bits(bits)
 
 
 def read_subjects(inputs: Inputs) -> list[Subject]:
     """Return all of today's assignments, sorted by id and state."""
     rows = inputs.role_assignments.select(
-        "role_assignment_id",
-        "state",
+        *KEY,
         folded(pl.col("principal_id")),
         role_definition_id=folded(pl.col("role_definition_id")),
         scope="scope",
@@ -41,78 +87,7 @@ def read_subjects(inputs: Inputs) -> list[Subject]:
         condition=pl.when(pl.col("condition").fill_null("") != "").then("condition"),
         end_on=end_text("end_on"),
     )
-    return [Subject(*row) for row in rows.sort("role_assignment_id", "state").iter_rows()]
-
-
-def read_profiles(analysis: Analysis, index: OperationIndex) -> dict[Key, Profile]:
-    """Return the profile of each assignment: its unused operations by verdict; equal profiles share one object."""
-    window = analysis.window
-    reasons = _reasons(analysis.profile_operations, index)
-    lacking = _lacking(analysis, index)
-    profiles = {
-        profile_id: replace(_profile(found, index), lacking=lacking.get(profile_id, 0))
-        for profile_id, found in reasons.items()
-    }
-    covered = find_gaps(analysis).covered(window)
-    rows = analysis.profiles.join(covered, on=["role_assignment_id", "state"], how="left", maintain_order="left")
-    in_part = rows.select("profile_id", "covered_days").drop_nulls().unique().sort("profile_id", "covered_days")
-    of_days = {
-        (profile_id, days): replace(profiles[profile_id], coverage=(days, window.days))
-        for profile_id, days in in_part.iter_rows()
-    }
-    found = rows.select("role_assignment_id", "state", "profile_id", "covered_days").iter_rows()
-    return {
-        (id_, state): of_days.get((profile_id, days)) or profiles.get(profile_id, Profile())
-        for id_, state, profile_id, days in found
-    }
-
-
-def _reasons(judged: pl.DataFrame, index: OperationIndex) -> dict[int, dict[tuple[str, str], int]]:
-    """Return by profile the operations of each (verdict, reason)."""
-    rows = (
-        judged.with_columns(name=folded(pl.col("operation")))
-        .join(index.frame(), on=["plane", "name"])
-        .group_by("profile_id", "verdict", "reason")
-        .agg("bit")
-        .sort("profile_id", "verdict", "reason")
-    )
-    reasons: dict[int, dict[tuple[str, str], int]] = {}
-    for profile_id, verdict, reason, bits in rows.iter_rows():
-        reasons.setdefault(profile_id, {})[verdict, reason] = index.mask_of_bits(bits)
-    return reasons
-
-
-def _lacking(analysis: Analysis, index: OperationIndex) -> dict[int, int]:
-    """Return by profile the operations that can be performed only on types of which there was no resource."""
-    if analysis.absent.is_empty():
-        return {}
-    frame = index.frame()
-    typed = frame.with_columns(kind=decided_type(frame["name"])).drop_nulls("kind")
-    of_kind = {kind: index.mask_of_bits(bits) for kind, bits in typed.group_by("kind").agg("bit").iter_rows()}
-    found: dict[int, int] = {}
-    for profile_id, kind in analysis.absent.select("profile_id", "kind").iter_rows():
-        found[profile_id] = found.get(profile_id, 0) | of_kind.get(kind, 0)
-    return found
-
-
-def _profile(reasons: Mapping[tuple[str, str], int], index: OperationIndex) -> Profile:
-    reads = linked = hidden = open_ = unused = 0
-    for (verdict, reason), mask in reasons.items():
-        if verdict == Verdict.OUT_OF_COVERAGE:
-            open_ |= mask
-        elif verdict == Verdict.UNUSED:
-            unused |= mask
-        elif reason == UnobservableReason.LINKED_CHECK:
-            linked |= mask
-        elif reason in _READ_REASONS:
-            reads |= mask & index.reads
-            hidden |= mask & ~index.reads
-        else:
-            hidden |= mask
-    covered = 0
-    for reason in SHOWN:
-        covered |= reasons.get((Verdict.UNUSED, reason), 0)
-    return Profile(reads, linked, hidden, open_, unused, covered, reasons)
+    return [Subject(*row) for row in rows.sort(KEY).iter_rows()]
 
 
 def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: OperationIndex) -> pl.DataFrame:
@@ -144,16 +119,12 @@ def read_quarantined(inputs: Inputs, analysis: Analysis, index: OperationIndex) 
     if analysis.quarantined.is_empty():
         return {}
     placed = place(_with_scopes(analysis.quarantined, inputs), _lifetimes(inputs, analysis))
-    rows = (
-        _with_inside(placed.join(index.frame(), on=["plane", "name"]), analysis.tenant)
-        .with_columns(at=pl.when("inside").then("target").otherwise("assigned"))
-        .group_by("role_assignment_id", "state", "at")
-        .agg(pl.col("bit").unique())
-        .sort("role_assignment_id", "state", "at")
+    rows = _with_inside(placed.join(index.frame(), on=["plane", "name"]), analysis.tenant).with_columns(
+        at=pl.when("inside").then("target").otherwise("assigned")
     )
     found: dict[Key, dict[Folded, int]] = {}
-    for id_, state, at, bits in rows.iter_rows():
-        found.setdefault((id_, state), {})[at] = index.mask_of_bits(bits)
+    for id_, state, at, mask in masks_of(rows, index, *KEY, "at"):
+        found.setdefault((id_, state), {})[at] = mask
     return found
 
 
@@ -172,8 +143,8 @@ def _with_inside(placed: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
 
 def _with_scopes(rows: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
     """Return rows of use with `name`, `place`, and the scope of their assignment, as spelled and folded."""
-    held = inputs.role_assignments.select("role_assignment_id", "state", assigned_at="scope")
-    return rows.join(held, on=["role_assignment_id", "state"]).with_columns(
+    held = inputs.role_assignments.select(*KEY, assigned_at="scope")
+    return rows.join(held, on=KEY).with_columns(
         name=folded(pl.col("operation")), place=place_of(pl.col("scope")), assigned=place_of(pl.col("assigned_at"))
     )
 
@@ -181,23 +152,18 @@ def _with_scopes(rows: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
 def read_uses(placed: pl.DataFrame, index: OperationIndex) -> dict[Key, dict[Folded, Use]]:
     """Return the use under each assignment, by the folded scope at which it has to be granted."""
     grouped = (
-        placed.group_by("role_assignment_id", "state", "target")
+        placed.group_by(*KEY, "target")
         .agg(
             bits=pl.col("bit").drop_nulls().unique(),
             seen=pl.col("bit").filter(~pl.col("earlier")).drop_nulls().unique(),
-            unknown=pl.struct("plane", "operation", "name").filter(pl.col("bit").is_null()).unique(),
+            unknown=pl.struct("plane", "operation").filter(pl.col("bit").is_null()).unique().sort(),
         )
-        .sort("role_assignment_id", "state", "target")
+        .sort(*KEY, "target")
     )
     uses: dict[Key, dict[Folded, Use]] = {}
     for id_, state, target, bits, seen, unknown in grouped.iter_rows():
-        named = sorted({(item["plane"], item["operation"], item["name"]) for item in unknown})
         operations = index.mask_of_bits(bits)
         earlier = operations & ~index.mask_of_bits(seen) if len(seen) < len(bits) else 0
-        uses.setdefault((id_, state), {})[target] = Use(
-            operations,
-            tuple((plane, operation) for plane, operation, _ in named),
-            earlier,
-            frozenset((plane, name) for plane, _, name in named),
-        )
+        named = tuple((one["plane"], one["operation"]) for one in unknown)
+        uses.setdefault((id_, state), {})[target] = Use(operations, named, earlier)
     return uses

@@ -11,19 +11,18 @@ Source: Microsoft Learn, "Delegate Azure access management to others" (the role,
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from rightsize.analyze.role_requests import DELETE, WRITE
-from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.core.role_catalog import RoleBook
-from rightsize.propose.needs.drafts import Key, Subject
+from rightsize.propose.needs.assignments import KEY, Key, Subject
 from rightsize.propose.needs.eligibility import GROUP_SEGMENTS
 from rightsize.propose.needs.grant_requests import GrantRequest
-from rightsize.propose.needs.needs import Profile
+from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.text import Folded
 
 ADMINISTRATOR = Folded("f58310d9-a9f6-439a-9e8d-f62e7b41a168")
@@ -124,10 +123,6 @@ class Delegations:
             return "no_body"
         return found if len(found.condition) <= _LONGEST else "too_long"
 
-    def clashes(self, demand: GrantRequest) -> bool:
-        """Return whether a demand needs a second assignment of the administrator role to its principal at its place."""
-        return demand.state == "active" and (demand.principal_id, demand.place) in self.held
-
 
 def area_of(place: Folded) -> Folded:
     """Return the area of one condition: the resource group of a folded place, or the place if it is wider."""
@@ -137,7 +132,7 @@ def area_of(place: Folded) -> Folded:
 
 
 def read_delegations(
-    placed: pl.DataFrame, requests: pl.DataFrame, subjects: Iterable[Subject], book: RoleBook
+    placed: pl.DataFrame, requests: pl.DataFrame, subjects: Sequence[Subject], book: RoleBook
 ) -> Delegations:
     """Return the delegations that the uses that assign roles and their logged requests show.
 
@@ -147,14 +142,15 @@ def read_delegations(
         subjects: Today's assignments.
         book: The roles.
     """
-    subjects = list(subjects)
+    write = book.index.mask([("control", WRITE)])
+    operations = write | book.index.mask([("control", DELETE)])
     administrator = book.roles.get(ADMINISTRATOR)
     if administrator is None or administrator.is_conditional:
-        return Delegations(_write(book.index), _operations(book.index))
+        return Delegations(write, operations)
     held = {subject.role_definition_id for subject in subjects}
     return Delegations(
-        write=_write(book.index),
-        operations=_operations(book.index),
+        write=write,
+        operations=operations,
         found=_found(placed, requests, {subject.key: subject.principal_id for subject in subjects}),
         containing=frozenset(id_ for id_ in held if id_ in book.roles and book.is_contained(administrator, (id_,))),
         held=frozenset(
@@ -165,29 +161,20 @@ def read_delegations(
     )
 
 
-def _write(index: OperationIndex) -> int:
-    return index.mask([("control", WRITE)])
-
-
-def _operations(index: OperationIndex) -> int:
-    return index.mask([("control", WRITE), ("control", DELETE)])
-
-
 def _found(
     placed: pl.DataFrame, requests: pl.DataFrame, holders: Mapping[Key, Folded]
 ) -> dict[tuple[Folded, Folded], Delegation]:
     """Return the delegation of each principal and area; a member's calls count for the member and for the group."""
     uses = placed.filter(pl.col("name").is_in([WRITE, DELETE])).select(
-        "role_assignment_id", "state", "target", "place", operation="name", actor="principal_id"
+        *KEY, "target", "place", operation="name", actor=pl.col("principal_id").fill_null("")
     )
-    shown = uses.join(
-        requests, left_on=["actor", "operation", "place"], right_on=["principal_id", "operation", "place"], how="left"
-    )
+    named = requests.rename({"principal_id": "actor"})
+    shown = uses.join(named, on=["actor", "operation", "place"], how="left")
     rows: dict[tuple[Folded, Folded], set[_Call]] = defaultdict(set)
-    columns = shown.select("role_assignment_id", "state", "actor", "target", "place", "operation", "role", "kind")
-    for id_, state, actor, target, place, operation, role, kind in columns.iter_rows():
-        for principal in {actor or Folded(""), holders[id_, state]}:
-            rows[principal, area_of(target)].add((place, operation, role, kind))
+    columns = shown.select(*KEY, "actor", "target", "place", "operation", "role", "kind")
+    for id_, state, actor, target, *call in columns.iter_rows():
+        for principal in (actor, holders[id_, state]):
+            rows[principal, area_of(target)].add(tuple(call))
     return {key: one for key, seen in rows.items() if (one := _delegation(seen)) is not None}
 
 
@@ -212,32 +199,29 @@ def _clause(verb: str, source: str, allowed: Allowed) -> str:
     alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for role, kinds in allowed:
         alike[kinds].append(role)
-    named = " OR ".join(f"({_expression(source, roles, kinds)})" for kinds, roles in sorted(alike.items()))
-    return f"((!(ActionMatches{{'Microsoft.Authorization/roleAssignments/{verb}'}})) OR {named})"
-
-
-def _expression(source: str, roles: list[str], kinds: tuple[str, ...]) -> str:
-    text = f"@{source}[{_ATTRIBUTE}RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {{{', '.join(roles)}}}"
-    if not kinds:
-        return text
-    quoted = ", ".join(f"'{kind}'" for kind in kinds)
-    return f"{text} AND @{source}[{_ATTRIBUTE}PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {{{quoted}}}"
+    named = []
+    for kinds, roles in sorted(alike.items()):
+        text = f"@{source}[{_ATTRIBUTE}RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {{{', '.join(roles)}}}"
+        if kinds:
+            quoted = ", ".join(f"'{kind}'" for kind in kinds)
+            text += f" AND @{source}[{_ATTRIBUTE}PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {{{quoted}}}"
+        named.append(f"({text})")
+    return f"((!(ActionMatches{{'Microsoft.Authorization/roleAssignments/{verb}'}})) OR {' OR '.join(named)})"
 
 
 def describe_delegation(evidence: Mapping[str, Any]) -> list[str]:
     """Return the clause of a reason about the roles that may be assigned; empty if they are not constrained."""
     parts = (*evidence.get("privileged", ()), *evidence.get("separated", ()))
     found = [part["delegation"].get("may_assign", ()) for part in parts if "delegation" in part]
-    named = {_said(one) for allowed in found for one in allowed}
+    named = {
+        " to ".join(filter(None, (one["role_name"] or one["role"], ", ".join(one["principal_types"]))))
+        for allowed in found
+        for one in allowed
+    }
     if not named:
         return []
     which = "; ".join(sorted(named)) if len(named) <= _SAID else f"the {len(named)} roles that the log shows it assign"
     return [f"it may assign only {which}"]
-
-
-def _said(one: Mapping[str, Any]) -> str:
-    name, kinds = one["role_name"] or one["role"], ", ".join(one["principal_types"])
-    return f"{name} to {kinds}" if kinds else f"{name}"
 
 
 def _allowed_json(allowed: Allowed, names: Mapping[Folded, str]) -> list[dict[str, Any]]:

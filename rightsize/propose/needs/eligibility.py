@@ -1,4 +1,4 @@
-"""Decide which principals may hold a role as eligible, and read the activation settings of today's roles.
+"""Read which principals may hold a role as eligible, the activation settings of today's roles, and who can be Owner.
 
 Azure makes users and groups eligible, not workloads, and only with a licence for Privileged Identity Management. A
 person who worked without activation so far must get the approval, factors and duration that today's role asks for. So
@@ -11,16 +11,19 @@ and the REST reference "Role Eligibility Schedule Requests - Create" (2020-10-01
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import polars as pl
 
 from rightsize.analyze.coverage import described_principals, groups_with_known_members
+from rightsize.analyze.holders import able_principals
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.text import folded, place_of
-from rightsize.propose.needs.drafts import Subject
+from rightsize.propose.needs.assignments import Key, Subject
+from rightsize.rbac.azure import OWNER
+from rightsize.rbac.owners import Owner, owners_to_keep
 
 WHY_ACTIVE = {
     "workload_holder": "its holder is a workload, and only users and groups can be eligible",
@@ -38,6 +41,13 @@ WHY_ACTIVE = {
 _PEOPLE = ("User", "Group", "Device")
 """The types of group members that are not workloads; a device does not sign in by itself."""
 _AGENT_USER = "AgentUser"
+_WORD_OF_TYPE = {
+    "User": "",
+    _AGENT_USER: "agent_holder",
+    "ServicePrincipal": "workload_holder",
+    "ManagedIdentity": "workload_holder",
+}
+"""The word of `WHY_ACTIVE` for each type of principal but groups; empty if it can be eligible."""
 GROUP_SEGMENTS = 4
 """The number of segments of a resource group's scope: /subscriptions/ID/resourceGroups/NAME."""
 
@@ -53,25 +63,22 @@ class Activation:
     requires_ticket: bool
     authentication_context: str | None
     requires_approval: bool
-    approver_ids: tuple[str, ...]
+    approver_ids: Sequence[str]
     maximum_eligibility: str | None
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings in the JSON form of a proposal."""
-        found: dict[str, Any] = {
+        found = {
             "maximum_activation": self.maximum_activation,
             "requires_approval": self.requires_approval,
             "requires_justification": self.requires_justification,
             "requires_mfa": self.requires_mfa,
             "requires_ticket": self.requires_ticket,
+            "approver_ids": list(self.approver_ids) if self.requires_approval else None,
+            "authentication_context": self.authentication_context or None,
+            "maximum_eligibility": self.maximum_eligibility or None,
         }
-        if self.requires_approval:
-            found["approver_ids"] = list(self.approver_ids)
-        if self.authentication_context:
-            found["authentication_context"] = self.authentication_context
-        if self.maximum_eligibility:
-            found["maximum_eligibility"] = self.maximum_eligibility
-        return found
+        return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +99,13 @@ class Eligibility:
         """Return whether the activation settings of an assignment's role at its scope are loaded."""
         return (subject.place, subject.role_definition_id) in self.policies
 
-    def refusal(self, principal_id: str, place: str, role: str, held_at: str) -> str:
+    def refusal(self, principal_id: str, place: str, subject: Subject) -> str:
         """Return the reason why access may not become eligible, as a word of `WHY_ACTIVE`; empty if it may.
 
         Args:
             principal_id: Folded id of the principal that would be eligible.
             place: The folded scope of the eligible assignment.
-            role: Folded id of today's role.
-            held_at: The folded scope of today's assignment of that role.
+            subject: Today's assignment.
         """
         word = self.holders.get(principal_id, "unknown_holder")
         if word:
@@ -110,7 +116,7 @@ class Eligibility:
             return "resource_scope"
         if not self.licensed:
             return "no_licence"
-        return "" if (held_at, role) in self.policies else "policy_unknown"
+        return "" if self.knows(subject) else "policy_unknown"
 
 
 def read_eligibility(inputs: Inputs) -> Eligibility:
@@ -130,77 +136,94 @@ def _holders(inputs: Inputs) -> dict[str, str]:
         principal_type=pl.when(is_agent).then(pl.lit(_AGENT_USER)).otherwise("principal_type")
     )
     known = groups_with_known_members(inputs, described)
-    workloads = pl.col("member_type").is_in(list(_PEOPLE)).fill_null(False)
-    mixed = _members(inputs, described).filter(~workloads)["group_id"].unique()
-    kind = pl.col("principal_type")
-    group_word = (
+    people = pl.col("member_type").is_in(list(_PEOPLE)).fill_null(False)
+    mixed = _members(inputs, described).filter(~people)["group_id"].unique()
+    group = (
         pl.when(~pl.col("principal_id").is_in(known.implode()))
         .then(pl.lit("unknown_members"))
         .when(pl.col("principal_id").is_in(mixed.implode()))
         .then(pl.lit("workload_member"))
         .otherwise(pl.lit(""))
     )
-    word = (
-        pl.when(kind == "User")
-        .then(pl.lit(""))
-        .when(kind == _AGENT_USER)
-        .then(pl.lit("agent_holder"))
-        .when(kind == "Group")
-        .then(group_word)
-        .when(kind.is_in(["ServicePrincipal", "ManagedIdentity"]))
-        .then(pl.lit("workload_holder"))
-        .otherwise(pl.lit("unknown_holder"))
-    )
+    word = pl.col("principal_type").replace_strict(_WORD_OF_TYPE, default="unknown_holder", return_dtype=pl.String)
+    word = pl.when(pl.col("principal_type") == "Group").then(group).otherwise(word)
     return dict(described.select("principal_id", word=word).iter_rows())
 
 
 def _members(inputs: Inputs, described: pl.DataFrame) -> pl.DataFrame:
-    """Return `(group_id, member_id, member_type)` of direct and nested members; the directory's type has priority."""
-    listed = (
-        inputs.group_members.select(member_id=folded(pl.col("member_id")), said="member_type")
-        .drop_nulls()
-        .group_by("member_id")
-        .agg(pl.col("said").max())
-    )
+    """Return `(group_id, member_type)` of direct and nested members; the directory's type has priority."""
+    member = folded(pl.col("member_id"))
+    listed = inputs.group_members.select(member_id=member, said="member_type").drop_nulls()
     return (
-        inputs.group_closure.select(group_id=folded(pl.col("group_id")), member_id=folded(pl.col("member_id")))
+        inputs.group_closure.select(group_id=folded(pl.col("group_id")), member_id=member)
         .join(described.select(member_id="principal_id", known="principal_type"), on="member_id", how="left")
-        .join(listed, on="member_id", how="left")
-        .select("group_id", "member_id", member_type=pl.coalesce("known", "said"))
+        .join(listed.group_by("member_id").agg(pl.col("said").max()), on="member_id", how="left")
+        .select("group_id", member_type=pl.coalesce("known", "said"))
     )
 
 
 def _policies(table: pl.DataFrame) -> dict[tuple[str, str], Activation]:
     """Return the complete policies by (place, role); if two policies have the same role and scope, neither is used."""
-    whole = table.filter(
-        pl.col("role_definition_id").is_not_null()
-        & pl.col("rules").is_not_null()
-        & pl.col("maximum_activation").is_not_null()
-    ).select(
+    asked = ("requires_mfa", "requires_justification", "requires_ticket", "requires_approval")
+    whole = table.drop_nulls(["role_definition_id", "rules", "maximum_activation"]).with_columns(
         folded(pl.col("policy_id")),
-        "maximum_activation",
-        *(
-            pl.col(name).fill_null(False)
-            for name in ("requires_mfa", "requires_justification", "requires_ticket", "requires_approval")
-        ),
-        "authentication_context",
-        "maximum_eligibility",
+        pl.col(asked).fill_null(False),
         pl.col("approver_ids").fill_null([]),
         place=place_of(pl.col("scope")),
         role=folded(pl.col("role_definition_id")),
     )
     single = whole.filter(pl.len().over("place", "role") == 1)
-    return {
-        (row["place"], row["role"]): Activation(
-            policy_id=row["policy_id"],
-            maximum_activation=row["maximum_activation"],
-            requires_mfa=row["requires_mfa"],
-            requires_justification=row["requires_justification"],
-            requires_ticket=row["requires_ticket"],
-            authentication_context=row["authentication_context"],
-            requires_approval=row["requires_approval"],
-            approver_ids=tuple(row["approver_ids"]),
-            maximum_eligibility=row["maximum_eligibility"],
+    settings = single.select(one.name for one in fields(Activation))
+    keys = single.select("place", "role").iter_rows()
+    return {key: Activation(**row) for key, row in zip(keys, settings.iter_rows(named=True), strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerFacts:
+    """The facts that decide which assignments of Owner can give access back to others.
+
+    Attributes:
+        enabled: The folded principals that are known to be enabled.
+        members: The members of each group, nested ones included, folded.
+        tree: The parent of each folded management group and subscription.
+        ending: The assignments that end by themselves: activations, and what Azure shows beside them.
+    """
+
+    enabled: Collection[str]
+    members: Mapping[str, Collection[str]]
+    tree: Mapping[str, str]
+    ending: Set[Key] = frozenset()
+
+    def to_keep(self, owners: Iterable[Subject], going: Collection[Key]) -> dict[Key, bool]:
+        """Return the assignments of Owner that must stay among those that go, as `rbac.owners.owners_to_keep` does.
+
+        Args:
+            owners: The assignments of Owner, the preferred ones first.
+            going: The assignments that are to be removed or replaced.
+        """
+        known = {" ".join(one.key): one for one in owners if one.role_definition_id == OWNER}
+        rows = []
+        for id_, one in known.items():
+            lasts = one.state == "active" and one.condition is None and one.end_on is None
+            rows.append(Owner(id_, one.place, one.principal_id, lasts and one.key not in self.ending))
+        places = {*self.tree, *(one.place for one in known.values())}
+        kept = owners_to_keep(
+            rows,
+            {id_ for id_, one in known.items() if one.key in going},
+            enabled=self.enabled,
+            members=self.members,
+            tree=self.tree,
+            subscriptions={place for place in places if place.startswith("/subscriptions/") and place.count("/") == 2},
         )
-        for row in single.iter_rows(named=True)
-    }
+        return {known[id_].key: can_act for id_, can_act in kept.items()}
+
+
+def read_owner_facts(inputs: Inputs, ending: Set[Key]) -> OwnerFacts:
+    """Return the facts from the tables; `ending` is that of `OwnerFacts`."""
+    closure = inputs.group_closure.select(folded(pl.col("group_id")), folded(pl.col("member_id")))
+    tree = inputs.scopes.filter(pl.col("kind").is_in(["management_group", "subscription"])).select(
+        place_of(pl.col("scope")), parent=place_of(pl.col("parent_scope"))
+    )
+    members = {group: frozenset(found) for group, found in closure.group_by("group_id").agg("member_id").iter_rows()}
+    parents = dict(tree.drop_nulls().sort("scope").iter_rows())
+    return OwnerFacts(frozenset(able_principals(inputs.principals)), members, parents, ending)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rightsize.analyze.role_requests import DELETE, WRITE
 from rightsize.analyze.scoping import ROOT, ScopeTree
@@ -17,32 +17,30 @@ from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.expiry import last_of, lasts_as_long
 from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.role_catalog import Blocks, KnownRole, Need, RoleBook
-from rightsize.propose.needs.drafts import Key, Subject
+from rightsize.propose.needs.assignments import Key, Subject
 from rightsize.rbac.algebra import contains, grants
 from rightsize.rbac.text import Folded
 
 
 @dataclass(frozen=True, slots=True)
-class GrantRequest:
-    """A demand: a part of the need of one assignment at one folded scope.
+class _Grant:
+    """Access that one principal is to get at one place.
 
     Attributes:
-        subject: The assignment of today.
+        principal_id: The principal that gets it: the holder of an assignment, or a member of the group that holds it.
         place: The folded scope.
         need: The operations and patterns to grant there.
-        principal_id: The principal that needs it: the holder of the assignment, or a member of the group that holds it.
         state: Whether the access is to be active or eligible.
-        condition: The condition of today's assignment if it may restrict the need, or of a constrained delegation.
-        end_on: The end of today's assignment.
+        condition: The condition of its assignments.
+        end_on: The end of its assignments.
         role_definition_id: The one role that may grant it, if only one may.
         apart: The word for a part that gets a role of its own, separate from the other needs there.
         is_single: Whether one role is to grant it, if any can.
     """
 
-    subject: Subject
+    principal_id: Folded
     place: Folded
     need: Need
-    principal_id: Folded
     state: AssignmentState = "active"
     condition: str | None = None
     end_on: str | None = None
@@ -51,51 +49,25 @@ class GrantRequest:
     is_single: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class GrantUnit:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantRequest(_Grant):
+    """A demand: a part of the need of one assignment, `subject`, at one folded scope."""
+
+    subject: Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantUnit(_Grant):
     """A unit: the need of one principal at one place, and the roles of today that limit its new roles.
 
     Attributes:
-        principal_id: The principal that gets the access.
-        place: The folded scope.
-        state: Active or eligible.
-        condition: The condition of its assignments.
-        end_on: The end of its assignments.
-        need: The operations and patterns to grant.
         ceiling: The role definitions of today, sorted, as far as their conditions allow what a unit without a condition
             gets; no chosen role may exceed their union.
         subjects: The assignments of today that have this need, sorted.
-        role_definition_id: The one role that may grant it, if only one may.
-        apart: The word for a part that gets a role of its own.
-        is_single: Whether one role is to grant it, if any can.
     """
 
-    principal_id: Folded
-    place: Folded
-    state: AssignmentState
-    condition: str | None
-    end_on: str | None
-    need: Need
     ceiling: tuple[Folded, ...]
     subjects: tuple[Key, ...]
-    role_definition_id: Folded | None = None
-    apart: str = ""
-    is_single: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class KeptAssignment:
-    """An assignment without condition that the plan keeps, so that it may serve a part of other needs.
-
-    An eligible one serves only eligible needs, and one that ends serves only needs that end no later.
-    """
-
-    role_assignment_id: Folded
-    principal_id: Folded
-    place: Folded
-    role: KnownRole
-    state: AssignmentState = "active"
-    end_on: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,37 +85,30 @@ class Units:
     leans_on: Mapping[Key, tuple[GrantUnit, ...]]
 
 
-_Identity = tuple[Folded, AssignmentState, str | None, Folded | None, str, str | None]
-"""Principal, state, condition, the one role if only one may grant it, the word of the part, and the end."""
-
-
 def form_units(
-    demands: Iterable[GrantRequest], kept_assignments: Iterable[KeptAssignment], book: RoleBook, tree: ScopeTree
+    demands: Iterable[GrantRequest], kept: Iterable[tuple[Subject, KnownRole]], book: RoleBook, tree: ScopeTree
 ) -> Units:
     """Return the units that demands join into, without what kept assignments and wider units grant.
 
     Args:
         demands: The demands of every assignment that does not stay as it is.
-        kept_assignments: The kept assignments that may serve a part of a need.
+        kept: The assignments without condition that the plan keeps, so that they may serve a part of other needs, each
+            with its role. An eligible one serves only eligible needs, and one that ends only needs that end no later.
         book: The roles.
         tree: Management groups and subscriptions.
     """
-    kept: dict[Folded, list[KeptAssignment]] = defaultdict(list)
-    for one in kept_assignments:
-        kept[one.principal_id].append(one)
+    kept_by: dict[Folded, list[tuple[Subject, KnownRole]]] = defaultdict(list)
+    for subject, role in kept:
+        kept_by[subject.principal_id].append((subject, role))
     by_principal: dict[Folded, list[GrantRequest]] = defaultdict(list)
     for demand in demands:
         by_principal[demand.principal_id].append(demand)
-    units: list[GrantUnit] = []
-    rests_on: dict[Key, set[Folded]] = defaultdict(set)
-    leans_on: dict[Key, dict[GrantUnit, None]] = defaultdict(dict)
-    for principal in sorted(by_principal):
-        former = _Former(book, tree, kept.get(principal, []), rests_on, leans_on)
-        units.extend(former.form(by_principal[principal]))
+    former = _Former(book, tree, kept_by)
+    units = tuple(unit for principal in sorted(by_principal) for unit in former.form(by_principal[principal]))
     return Units(
-        tuple(units),
-        {key: tuple(sorted(ids)) for key, ids in rests_on.items()},
-        {key: tuple(found) for key, found in leans_on.items()},
+        units,
+        {key: tuple(sorted(ids)) for key, ids in former.rests_on.items()},
+        {key: tuple(found) for key, found in former.leans_on.items()},
     )
 
 
@@ -151,31 +116,21 @@ def form_units(
 class _Former:
     book: RoleBook
     tree: ScopeTree
-    kept: Sequence[KeptAssignment]
-    rests_on: dict[Key, set[Folded]]
-    leans_on: dict[Key, dict[GrantUnit, None]]
+    kept: Mapping[Folded, Sequence[tuple[Subject, KnownRole]]]
+    rests_on: dict[Key, set[Folded]] = field(default_factory=lambda: defaultdict(set))
+    leans_on: dict[Key, dict[GrantUnit, None]] = field(default_factory=lambda: defaultdict(dict))
 
-    def form(self, demands: Sequence[GrantRequest]) -> list[GrantUnit]:
+    def form(self, demands: Iterable[GrantRequest]) -> list[GrantUnit]:
         """Return the units of one principal, wider scopes first."""
-        joined: dict[tuple[Folded, _Identity], list[GrantRequest]] = defaultdict(list)
-        for demand in demands:
-            identity = (
-                demand.principal_id,
-                demand.state,
-                demand.condition,
-                demand.role_definition_id,
-                demand.apart,
-                demand.end_on,
-            )
-            joined[demand.place, identity].append(demand)
+        joined: dict[object, list[GrantRequest]] = defaultdict(list)
+        for one in demands:
+            joined[one.place, one.state, one.condition, one.role_definition_id, one.apart, one.end_on].append(one)
+        lasting = sorted(joined.values(), key=lambda those: last_of(those[0].end_on), reverse=True)
         units: list[GrantUnit] = []
-        lasting = sorted(joined, key=lambda item: last_of(item[1][-1]), reverse=True)
-        for place, identity in sorted(lasting, key=lambda item: _from_wide(item[0], self.tree, item[1])):
-            found = self._unit(
-                joined[place, identity],
-                [one for one in units if _serves(one, identity)],
-                [one for one in units if _brings(one, identity)],
-            )
+        for those in sorted(lasting, key=lambda those: _from_wide(those[0], self.tree)):
+            above = [unit for unit in units if _serves(unit, those[0])]
+            whole = [unit for unit in units if _brings(unit, those[0])]
+            found = self._unit(those, above, whole)
             if found is not None:
                 units.append(found)
         return units
@@ -187,7 +142,8 @@ class _Former:
         need = Need(0)
         for demand in demands:
             left = self._without_brought(demand, self._without_kept(demand), whole)
-            need = joined_need(need, self._without_above(demand, left, above))
+            left = self._without_above(demand, left, above)
+            need = Need(need.operations | left.operations, tuple(dict.fromkeys((*need.parts, *left.parts))))
         if not need:
             return None
         need = without_contained_parts(need, self.book)
@@ -216,14 +172,14 @@ class _Former:
 
     def _without_kept(self, demand: GrantRequest) -> Need:
         need = demand.need
-        for one in self.kept:
-            if not need or not is_at_or_below(demand.place, one.place, self.tree):
+        for subject, role in self.kept.get(demand.principal_id, ()):
+            if not need or not is_at_or_below(demand.place, subject.place, self.tree):
                 continue
-            if one.state not in ("active", demand.state) or not lasts_as_long(one.end_on, demand.end_on):
+            if subject.state not in ("active", demand.state) or not lasts_as_long(subject.end_on, demand.end_on):
                 continue
-            left = without_granted(need, one.role.certain, one.role.blocks, self.book)
+            left = without_granted(need, role.certain, role.blocks, self.book)
             if left != need:
-                self.rests_on[demand.subject.key].add(one.role_assignment_id)
+                self.rests_on[demand.subject.key].add(subject.role_assignment_id)
                 need = left
         return need
 
@@ -270,34 +226,33 @@ def granted_above(units: Iterable[GrantUnit], tree: ScopeTree) -> dict[GrantUnit
         by_principal[unit.principal_id].append(unit)
     found = {}
     for members in by_principal.values():
+        open_ = [one for one in members if one.role_definition_id is None]
         for unit in members:
-            identity = (unit.principal_id, unit.state, unit.condition, unit.role_definition_id, unit.apart, unit.end_on)
-            above = tuple(
-                one
-                for one in members
-                if is_below(unit.place, one.place, tree) and one.role_definition_id is None and _serves(one, identity)
-            )
+            above = tuple(one for one in open_ if is_below(unit.place, one.place, tree) and _serves(one, unit))
             if above:
                 found[unit] = above
     return found
 
 
-def _serves(unit: GrantUnit, identity: _Identity) -> bool:
-    """Return whether a unit can serve a demand: no stricter state, condition or role, and no earlier end."""
-    _, state, condition, role, _, end_on = identity
+def _serves(unit: GrantUnit, other: _Grant) -> bool:
+    """Return whether a unit can serve other access: no stricter state, condition or role, and no earlier end."""
     return (
-        unit.condition in (None, condition)
-        and unit.state in ("active", state)
-        and unit.role_definition_id in (None, role)
-        and lasts_as_long(unit.end_on, end_on)
+        unit.condition in (None, other.condition)
+        and unit.state in ("active", other.state)
+        and unit.role_definition_id in (None, other.role_definition_id)
+        and lasts_as_long(unit.end_on, other.end_on)
     )
 
 
-def _brings(unit: GrantUnit, identity: _Identity) -> bool:
+def _brings(unit: GrantUnit, demand: GrantRequest) -> bool:
     """Return whether a unit takes one fixed role whose other operations can serve a demand without condition."""
-    _, state, condition, role, _, end_on = identity
-    is_certain = unit.role_definition_id is not None and role is None
-    return is_certain and condition is None and unit.state in ("active", state) and lasts_as_long(unit.end_on, end_on)
+    return (
+        unit.role_definition_id is not None
+        and demand.role_definition_id is None
+        and demand.condition is None
+        and unit.state in ("active", demand.state)
+        and lasts_as_long(unit.end_on, demand.end_on)
+    )
 
 
 def _is_longer(unit: GrantUnit, demand: GrantRequest) -> bool:
@@ -307,19 +262,15 @@ def _is_longer(unit: GrantUnit, demand: GrantRequest) -> bool:
     return alike == wanted and last_of(unit.end_on) > last_of(demand.end_on)
 
 
-def _from_wide(place: str, tree: ScopeTree, identity: _Identity) -> tuple[int, int, str, bool, str, str, str, str]:
+def _from_wide(one: GrantRequest, tree: ScopeTree) -> tuple[int, int, str, bool, str, str, str, str]:
     """Return a sort key: wider places first; at one place a fixed role comes first, then active before eligible."""
-    _, state, condition, role, apart, _ = identity
-    if place == ROOT:
+    height, depth = 2, one.place.count("/")
+    if one.place == ROOT:
         height = 0
-    elif place.startswith("/subscriptions/"):
-        height = 2
-    else:
-        height = 1
-    depth = place.count("/")
-    if height == 1:
-        depth = len(tree.ancestors_of(place))
-    return height, depth, place, role is None, state, condition or "", role or "", apart
+    elif not one.place.startswith("/subscriptions/"):
+        height, depth = 1, len(tree.ancestors_of(one.place))
+    role = one.role_definition_id
+    return height, depth, one.place, role is None, one.state, one.condition or "", role or "", one.apart
 
 
 def is_below(place: str, above: str, tree: ScopeTree) -> bool:
@@ -335,16 +286,8 @@ def is_at_or_below(place: str, above: str, tree: ScopeTree) -> bool:
         return place.startswith(above + "/")
     if place.startswith(above + "/"):
         return True
-    return above in tree.ancestors_of(_node(place))
-
-
-def _node(place: str) -> str:
-    return "/".join(place.split("/")[: 3 if place.startswith("/subscriptions/") else 5])
-
-
-def joined_need(first: Need, second: Need) -> Need:
-    """Return the union of two needs."""
-    return Need(first.operations | second.operations, tuple(dict.fromkeys((*first.parts, *second.parts))))
+    node = "/".join(place.split("/")[: 3 if place.startswith("/subscriptions/") else 5])
+    return above in tree.ancestors_of(node)
 
 
 def without_granted(need: Need, granted: int, blocks: Blocks, book: RoleBook) -> Need:

@@ -1,4 +1,4 @@
-"""Count the members of each group, and find the operations that only few members of a large group used.
+"""Count the members of each group, weigh access by them, and find what only few members of a large group used.
 
 A group's role grants everything to every member. If only few of many members used an operation, these members may get
 assignments of their own, so that the others are not granted it. The plan never changes the members of a group, and
@@ -8,7 +8,7 @@ gives nobody access that the group does not give today.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -17,8 +17,9 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window
-from rightsize.propose.core.bitsets import OperationIndex
-from rightsize.propose.needs.drafts import Key
+from rightsize.propose.core.bitsets import OperationIndex, bits_of
+from rightsize.propose.core.weights import Reach, Scale
+from rightsize.propose.needs.assignments import KEY, Key, masks_of
 from rightsize.rbac.text import Folded
 
 FEW = 3
@@ -32,29 +33,6 @@ Singled = Mapping[Key, Mapping[Folded, Mapping[Folded, int]]]
 """By assignment and folded place, the operations that only few members used there, by the folded id of each member."""
 
 
-def joined(first: Singled, second: Singled) -> Singled:
-    """Return the operations of both."""
-    found: dict[Key, dict[Folded, dict[Folded, int]]] = {}
-    for singled in (first, second):
-        for key, places in singled.items():
-            for place, those in places.items():
-                here = found.setdefault(key, {}).setdefault(place, {})
-                for member, mask in those.items():
-                    here[member] = here.get(member, 0) | mask
-    return found
-
-
-def only_among(singled: Singled, operations: int) -> Singled:
-    """Return of the operations that only few members used those in a set."""
-    return {
-        key: {
-            place: {who: mask & operations for who, mask in those.items() if mask & operations}
-            for place, those in places.items()
-        }
-        for key, places in singled.items()
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class Groups:
     """The members of the groups that hold assignments, and their use.
@@ -63,7 +41,7 @@ class Groups:
         people: Folded id of a group to its number of members that are not groups, nested ones included; groups without
             any are left out.
         singled: The operations that only few members used.
-        odd: The part of these that a single member of a large group used.
+        odd: The part of these that is risky, or that a single member of a large group used.
         used_cells: For each assignment of a group, pairs (bit, number): the bit of an operation, and the number of
             different (member, place) that used it.
     """
@@ -71,14 +49,29 @@ class Groups:
     people: Mapping[Folded, int] = field(default_factory=dict)
     singled: Singled = field(default_factory=dict)
     odd: Singled = field(default_factory=dict)
-    used_cells: Mapping[Key, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    used_cells: Mapping[Key, Sequence[tuple[int, int]]] = field(default_factory=dict)
 
     def people_of(self, principal_id: Folded) -> int:
         """Return the number of principals that act through a folded holder: 1 if it is not a group."""
         return max(1, self.people.get(principal_id, 1))
 
 
-def read_groups(inputs: Inputs, tenant: Tenant, window: Window, placed: pl.DataFrame, index: OperationIndex) -> Groups:
+@dataclass(frozen=True, slots=True)
+class AccessWeights:
+    """The weights of operations, the reach of scopes, and the members of the groups that hold assignments."""
+
+    scale: Scale
+    reach: Reach
+    groups: Groups
+
+    def cells(self, principal_id: Folded, place: Folded) -> int:
+        """Return the number of resource groups times people that one operation of a holder at a place reaches."""
+        return self.reach.of(place) * self.groups.people_of(principal_id)
+
+
+def read_groups(
+    inputs: Inputs, tenant: Tenant, window: Window, placed: pl.DataFrame, index: OperationIndex, risky: int
+) -> Groups:
     """Return the member counts of groups, and the operations that only few members used.
 
     Groups with members younger than the window are not split: the needs of young members are known only from the use
@@ -90,42 +83,32 @@ def read_groups(inputs: Inputs, tenant: Tenant, window: Window, placed: pl.DataF
         window: The observation window.
         placed: As `assignments.place_uses` returns it.
         index: The operations.
+        risky: The risky changes.
     """
     of_group = _people(inputs, tenant)
     counted = of_group.group_by("holder").agg(people=pl.len())
     held = inputs.role_assignments.select(
-        "role_assignment_id", "state", holder=folded(pl.col("principal_id")), at=place_of(pl.col("scope"))
+        *KEY, holder=folded(pl.col("principal_id")), at=place_of(pl.col("scope"))
     ).join(counted, on="holder")
     uses = (
-        placed.join(held, on=["role_assignment_id", "state"])
+        placed.join(held, on=KEY)
         .filter(pl.col("bit").is_not_null())
-        .select(
-            "role_assignment_id",
-            "state",
-            "target",
-            "bit",
-            "holder",
-            "people",
-            "at",
-            member=folded(pl.col("principal_id")),
-        )
+        .select(*KEY, "target", "bit", "holder", "people", "at", member=folded(pl.col("principal_id")))
         .unique()
     )
-    cells = (
-        uses.filter(pl.col("member").is_not_null())
-        .group_by("role_assignment_id", "state", "bit")
-        .len()
-        .sort("role_assignment_id", "state", "bit")
-    )
+    cells = uses.filter(pl.col("member").is_not_null()).group_by(*KEY, "bit").len().sort(*KEY, "bit")
     used_cells: dict[Key, list[tuple[int, int]]] = defaultdict(list)
     for id_, state, bit, number in cells.iter_rows():
         used_cells[id_, state].append((bit, number))
-    few = _few(_with_use_below(uses), of_group, _with_young_members(inputs, of_group, window))
+    young = folded(inputs.principals.filter(pl.col("created_on") >= window.start)["principal_id"])
+    with_young = of_group.filter(pl.col("member").is_in(young.implode()))["holder"].unique()
+    few = _few(_with_use_below(uses), of_group, with_young)
+    is_odd = (pl.col("of_all") == 1) & (pl.col("people") >= ODD_SHARE) | pl.col("bit").is_in(list(bits_of(risky)))
     return Groups(
         people=dict(counted.sort("holder").iter_rows()),
         singled=_masks(few, index),
-        odd=_masks(few.filter((pl.col("of_all") == 1) & (pl.col("people") >= ODD_SHARE)), index),
-        used_cells={key: tuple(found) for key, found in used_cells.items()},
+        odd=_masks(few.filter(is_odd), index),
+        used_cells=used_cells,
     )
 
 
@@ -142,17 +125,12 @@ def _people(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
     )
 
 
-def _with_young_members(inputs: Inputs, of_group: pl.DataFrame, window: Window) -> pl.Series:
-    young = folded(inputs.principals.filter(pl.col("created_on") >= window.start)["principal_id"])
-    return of_group.filter(pl.col("member").is_in(young.implode()))["holder"].unique()
-
-
 def _with_use_below(uses: pl.DataFrame) -> pl.DataFrame:
     """Return the uses with those of each place counted at the places above where the same operation was used, too.
 
     A need at a place is not repeated below it. So whoever used an operation below needs it where it is granted above.
     """
-    key = ["role_assignment_id", "state", "bit"]
+    key = [*KEY, "bit"]
     places = uses.select(*key, "target").unique()
     is_below = pl.col("below").str.starts_with(pl.col("target") + "/")
     return (
@@ -171,10 +149,10 @@ def _few(uses: pl.DataFrame, of_group: pl.DataFrame, young: pl.Series) -> pl.Dat
     operation at any place.
     """
     known = uses.join(of_group.with_columns(is_member=pl.lit(True)), on=["holder", "member"], how="left")
-    known = known.with_columns(of_all=pl.col("member").n_unique().over("role_assignment_id", "state", "bit"))
+    known = known.with_columns(of_all=pl.col("member").n_unique().over(*KEY, "bit"))
     few = (
         known.filter(~pl.col("holder").is_in(young.implode()))
-        .group_by("role_assignment_id", "state", "target", "bit")
+        .group_by(*KEY, "target", "bit")
         .agg(
             members=pl.col("member").n_unique(),
             people=pl.col("people").first(),
@@ -182,17 +160,12 @@ def _few(uses: pl.DataFrame, of_group: pl.DataFrame, young: pl.Series) -> pl.Dat
         )
         .filter(pl.col("all_known") & (pl.col("members") <= FEW) & (pl.col("members") * SHARE <= pl.col("people")))
     )
-    return known.join(few, on=["role_assignment_id", "state", "target", "bit"], how="semi")
+    return known.join(few, on=[*KEY, "target", "bit"], how="semi")
 
 
 def _masks(few: pl.DataFrame, index: OperationIndex) -> dict[Key, dict[Folded, dict[Folded, int]]]:
     """Return the rows of `_few` as sets of operations by assignment, place and member."""
-    rows = (
-        few.group_by("role_assignment_id", "state", "target", "member")
-        .agg(pl.col("bit").unique())
-        .sort("role_assignment_id", "state", "target", "member")
-    )
     singled: dict[Key, dict[Folded, dict[Folded, int]]] = {}
-    for id_, state, target, member, bits in rows.iter_rows():
-        singled.setdefault((id_, state), {}).setdefault(target, {})[member] = index.mask_of_bits(bits)
+    for id_, state, target, member, mask in masks_of(few, index, *KEY, "target", "member"):
+        singled.setdefault((id_, state), {}).setdefault(target, {})[member] = mask
     return singled

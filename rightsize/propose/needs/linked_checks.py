@@ -1,10 +1,17 @@
-"""Collect, for each holder, the writes that it keeps through any of its assignments, direct or by group.
+"""Decide which linked checks an assignment keeps beside the writes that its holder keeps, direct or by group.
 
 Azure checks a linked action against the caller, not against the assignment that allows the write: an identity may write
 scale sets in one resource group as Contributor, and join a subnet in another as Network Contributor. So a linked action
-is kept while its holder keeps, through any assignment, a write that can reference it. The
-same holds for reads of the status of a long-running operation, if the assignment that allows the write does not also
-allow these reads.
+is kept while its holder keeps, through any assignment, a write that can reference it. The same holds for reads of the
+status of a long-running operation, if the assignment that allows the write does not also allow these reads.
+
+No rule names the writes of some checks. `--unobservable keep` keeps such a check beside any write. By default it stays
+only if both of this is true, and a check with a rule if the second is:
+
+- A kept write can cause it. That is a write of the same resource provider, a write of a type of which a listing shows a
+  resource that refers to the type of the check, or any write if a refusal in the log names the check.
+- A resource of its type exists at or below the scope of the assignment, or existed there in the window. Where no
+  listing is complete, and for what no listing has, this is assumed (`profiles.Profile.untargeted`).
 """
 
 from __future__ import annotations
@@ -12,11 +19,25 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import polars as pl
 
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.linked_checks import may_exist_below, runs_elsewhere, type_references
+from rightsize.analyze.resources import kind_at, kind_of, resource_of
+from rightsize.analyze.text import folded, place_of
 from rightsize.model.nouns import PermissionBlock
+from rightsize.propose.core.bitsets import OperationIndex, bits_of, union
+from rightsize.propose.needs.profiles import Profile
+from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import Folded
+from rightsize.rules.linked import callable_checks, linked_writes, linkless_writes, names_a_write
+from rightsize.rules.references import complete_writes, referring_writes, rules_out
+
+_ANY_WRITE = ("*/write",)
+"""The pattern of every write."""
+_REGISTRY = "microsoft.containerregistry/registries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +62,6 @@ class Writes:
         )
 
 
-ANY_WRITE = ("*/write",)
-"""The pattern of every write."""
-
-
-@dataclass(frozen=True, slots=True)
-class Causes:
-    """The writes that can cause a linked check, as patterns.
-
-    `certain` are those that a rule or a schema names. `possible` are all writes of a provider, or below a type: of
-    these, a write whose type is known to refer to nothing of the kind causes no check.
-    """
-
-    certain: PermissionBlock
-    possible: PermissionBlock
-
-
 @dataclass(frozen=True, slots=True)
 class CheckEvidence:
     """The evidence on linked checks that no rule pairs with a write; all names are folded.
@@ -67,7 +72,7 @@ class CheckEvidence:
         elsewhere: Operations of the control plane that run on a service's own endpoint: Resource Manager, which checks
             linked actions, never sees them.
         on_endpoints: The same, and those that a log of the resource may show.
-        registries: The folded scopes of the container registries that a listing shows.
+        registries: The folded scopes of the container registries that a listing shows, sorted.
     """
 
     referrers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -76,14 +81,36 @@ class CheckEvidence:
     on_endpoints: int = 0
     registries: tuple[Folded, ...] = ()
 
-    def writes_of(self, checked: str) -> tuple[str, ...]:
-        """Return the patterns of the writes that may cause a folded check without a rule, where no schema says more."""
-        return (f"{checked.partition('/')[0]}/*/write", *self.seen_writes(checked))
-
     def seen_writes(self, checked: str) -> tuple[str, ...]:
         """Return the patterns of the writes of types of which a resource of the tenant refers to the checked type."""
         top = "/".join(checked.split("/")[:2])
         return tuple(f"{kind}{end}" for kind in self.referrers.get(top, ()) for end in ("/write", "/*/write"))
+
+
+def read_check_evidence(inputs: Inputs, operations: pl.DataFrame, index: OperationIndex) -> CheckEvidence:
+    """Return the references that listings show, and the operations that refusals in the log name.
+
+    Args:
+        inputs: The tables.
+        operations: The operations of a `Tenant`, with the reason why no log shows them.
+        index: The same operations, numbered.
+    """
+    denied = inputs.usage_days.filter((pl.col("plane") == "control") & (pl.col("denied").fill_null(0) > 0))
+    refused = denied.select(name=folded(pl.col("operation")))["name"].drop_nulls().unique()
+    referrers: dict[str, tuple[str, ...]] = defaultdict(tuple)
+    for target, kind in type_references(inputs).sort("target", "kind").select("target", "kind").iter_rows():
+        referrers[target] += (kind,)
+    elsewhere = operations.filter(runs_elsewhere(pl.col("reason"), pl.col("name"))).select("plane", "name")
+    by_resource = pl.col("reason").is_null() & (pl.col("observable_by") != "activity_log")
+    shown_there = operations.filter((pl.col("plane") == "control") & by_resource).select("plane", "name")
+    places = inputs.resources.select(place=place_of(pl.col("scope"))).select(place=resource_of("place")).unique()
+    return CheckEvidence(
+        referrers,
+        frozenset(refused),
+        index.mask(elsewhere.iter_rows()),
+        index.mask(pl.concat([elsewhere, shown_there]).iter_rows()),
+        tuple(places.filter(kind_of("place") == _REGISTRY).sort("place")["place"]),
+    )
 
 
 def writes_within_reach(kept: Iterable[tuple[Folded, Writes]], membership: pl.DataFrame) -> Mapping[Folded, Writes]:
@@ -100,13 +127,7 @@ def writes_within_reach(kept: Iterable[tuple[Folded, Writes]], membership: pl.Da
     of_holder: dict[Folded, Writes] = defaultdict(Writes)
     for holder, writes in kept:
         of_holder[holder] |= writes
-    held = pl.DataFrame({"holder": sorted(of_holder)}, schema={"holder": pl.String})
-    reached = (
-        membership.select(person=pl.col("principal_id"), holder=pl.col("holder"))
-        .join(held, on="holder", how="semi")
-        .unique()
-        .sort("person", "holder")
-    )
+    reached = membership.filter(pl.col("holder").is_in(list(of_holder))).select("principal_id", "holder")
     pairs: set[tuple[Folded, Folded]] = {*reached.iter_rows(), *((name, name) for name in of_holder)}
     of_person: dict[Folded, Writes] = defaultdict(Writes)
     for person, holder in pairs:
@@ -116,3 +137,151 @@ def writes_within_reach(kept: Iterable[tuple[Folded, Writes]], membership: pl.Da
         if missing := of_person[person].checks & ~found[holder].checks:
             found[holder] |= Writes(checks=missing)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Causes:
+    """The writes that can cause a linked check.
+
+    `certain` are those that a rule or a schema names. `possible` are all writes of a provider, or below a type: of
+    these, a write whose type is known to refer to nothing of the kind causes no check. `known` are the operations of
+    the catalogue that are known to cause it, and `any` all that can.
+    """
+
+    certain: PermissionBlock
+    possible: PermissionBlock
+    known: int
+    any: int
+
+
+class CheckReader:
+    """A reader of the linked checks that stay.
+
+    Args:
+        index: The operations.
+        evidence: The evidence on linked checks that no rule pairs with a write.
+        keeps_all: Whether a check without a rule stays beside any write, as `--unobservable keep` asks.
+        linked: All linked checks.
+    """
+
+    def __init__(self, index: OperationIndex, evidence: CheckEvidence, keeps_all: bool, linked: int = 0) -> None:
+        self._index, self._evidence, self._keeps_all = index, evidence, keeps_all
+        self.linked = linked
+        self._causes: dict[int, _Causes] = {}
+        self._elsewhere: dict[int, int] = {}
+        self._callable: dict[str | None, int] = {}
+
+    def kept(self, scope: str, profile: Profile, staying: Writes, around: Writes) -> int:
+        """Return the linked checks that a kept write can cause; no option removes them from a write that stays.
+
+        They include operations that no log shows, also since they run on a data endpoint, operations that a complete
+        log does not name, and unlogged reads.
+        Azure checks them for each caller of the write, even if the write was not made in the window. A type of which
+        there was no resource all through the window keeps no check.
+
+        Args:
+            scope: The folded scope of the assignment.
+            profile: The verdicts on its unused operations.
+            staying: The writes that stay of the assignment.
+            around: The writes that its holder keeps through any assignment.
+        """
+        callable_too = (profile.covered | profile.reads | profile.hidden) & ~profile.lacking
+        if callable_too:
+            callable_too &= self._callable_below(scope)
+        unknown = sorted(staying.unknown | around.unknown)
+        checks = profile.linked if self._keeps_all else profile.linked & ~profile.untargeted
+        return self._index.mask_of_bits(
+            bit
+            for bit in bits_of(checks | callable_too)
+            if self._causes_of(bit).any & staying.operations
+            or around.checks >> bit & 1
+            or any(self._may_cause(write, bit) for write in unknown)
+        )
+
+    def elsewhere(self, changes: int) -> int:
+        """Return the linked checks that some changes are known to cause, by a rule or a schema.
+
+        Another assignment may have to grant them: what the changed resource refers to may lie anywhere.
+        """
+        key = changes & ~self._index.reads
+        if key not in self._elsewhere:
+            found = (bit for bit in bits_of(self.linked if key else 0) if self._causes_of(bit).known & key)
+            self._elsewhere[key] = self._index.mask_of_bits(found)
+        return self._elsewhere[key]
+
+    def caused(self, changes: int, among: int) -> int:
+        """Return which of some operations are linked checks that some changes can cause."""
+        checks = bits_of(among & self.linked)
+        return self._index.mask_of_bits(bit for bit in checks if self._causes_of(bit).any & changes)
+
+    def loose(self, profile: Profile, kept: int, staying: Writes) -> int:
+        """Return the checks without a rule that are not in `kept`, and that `--unobservable keep` would keep."""
+        rest = profile.linked & ~kept
+        if self._keeps_all or not rest:
+            return 0
+        if not self._any_write & staying.operations and not any(name.endswith("/write") for name in staying.unknown):
+            return 0
+        return self._index.mask_of_bits(bit for bit in bits_of(rest) if not linked_writes(self._index.keys[bit][1]))
+
+    @cached_property
+    def _any_write(self) -> int:
+        return self._index.granted_by([PermissionBlock(actions=_ANY_WRITE)])
+
+    @cached_property
+    def _complete(self) -> int:
+        """The writes whose references are all known."""
+        return self._mask(complete_writes())
+
+    def _causes_of(self, bit: int) -> _Causes:
+        """Return the writes that can cause a check."""
+        if bit not in self._causes:
+            checked = self._index.keys[bit][1]
+            referring = self._mask(referring_writes(checked))
+            certain, possible = self._patterns(checked)
+            open_ = self._index.granted_by([possible]) & ~(self._complete & ~referring)
+            shown = self._index.granted_by([PermissionBlock(actions=self._evidence.seen_writes(checked))])
+            known = self._index.granted_by([certain]) | (referring | shown) & open_
+            self._causes[bit] = _Causes(certain, possible, known, known | open_)
+        return self._causes[bit]
+
+    def _patterns(self, checked: Folded) -> tuple[PermissionBlock, PermissionBlock]:
+        """Return `certain` and `possible` of `_Causes`."""
+        certain: Iterable[str] = _ANY_WRITE
+        possible: Iterable[str] = ()
+        if ruled := linked_writes(checked):
+            certain = [write for write in ruled if names_a_write(write)]
+            possible = [write for write in ruled if not names_a_write(write)]
+        elif not self._keeps_all and checked not in self._evidence.refused:
+            certain = sorted(referring_writes(checked))
+            possible = (f"{checked.partition('/')[0]}/*/write", *self._evidence.seen_writes(checked))
+        excluded = linkless_writes(checked)
+        return (
+            PermissionBlock(actions=tuple(certain), not_actions=excluded),
+            PermissionBlock(actions=tuple(possible), not_actions=excluded),
+        )
+
+    def _may_cause(self, write: Folded, bit: int) -> bool:
+        """Return whether a folded write that the catalogue lacks can cause a check."""
+        causes = self._causes_of(bit)
+        is_open = not rules_out(self._index.keys[bit][1], write)
+        blocks = [causes.certain, causes.possible] if is_open else [causes.certain]
+        return grants(blocks, write, "control") == "yes"
+
+    def _mask(self, writes: Iterable[Folded]) -> int:
+        return self._index.mask(("control", write) for write in writes)
+
+    def _callable_below(self, scope: str) -> int:
+        """Return the operations that, by the rules, writes check, limited to types that may exist below the scope."""
+        kind = kind_at(scope)
+        if kind not in self._callable:
+            bits = list(bits_of(self._index.granted_by([PermissionBlock(actions=callable_checks())])))
+            names = pl.Series([self._index.keys[bit][1] for bit in bits], dtype=pl.String)
+            there = may_exist_below(pl.Series([kind] * len(bits), dtype=pl.String), names)
+            self._callable[kind] = self._index.mask_of_bits(bit for bit, here in zip(bits, there, strict=True) if here)
+        return self._callable[kind]
+
+
+def linked_checks(profiles: Iterable[Profile], index: OperationIndex) -> int:
+    """Return the operations that Azure checks inside other writes: those that no log shows, and those of the rules."""
+    unlogged = union({id(profile): profile.linked for profile in profiles}.values())
+    return unlogged | index.granted_by([PermissionBlock(actions=callable_checks())])

@@ -1,38 +1,208 @@
-"""Split off needs that give privilege or read secrets on few days into roles of their own, eligible where possible.
+"""Set apart the needs that give privilege, read secrets on few days, or defeat a layer of defence.
 
-Deployments, machines and sites are a developer's daily work and stay together. The rule file `split_off` lists the
-operations to split off, with a source for each row. Without the split, one stolen session has all privileged access.
-With it, the dangerous part is small, has a name, and needs an activation if a person holds it.
+They get roles of their own, eligible where possible. Deployments, machines and sites are a developer's daily work and
+stay together. The rule file `split_off` lists the operations to split off, with a source for each row. Without the
+split, one stolen session has all privileged access. With it, the dangerous part is small, has a name, and needs an
+activation if a person holds it.
+
+If asked to, needs are split by layer of defence: one part for each layer that its operations defeat, and a rest that
+defeats none. Identity control and monitoring guard all other layers: a principal that can change permissions and switch
+off logs needs nothing else. So an operation that defeats one of these two belongs to its part, whatever else it
+defeats, and these parts become eligible where possible. The rules (`rules/layers.csv`) say which operation defeats
+which layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Literal, cast
 
 import polars as pl
 
-from rightsize.analyze.activation_use import duration
-from rightsize.propose.core.bitsets import OperationIndex
-from rightsize.propose.core.read_patterns import READ, is_read
-from rightsize.propose.core.role_catalog import KnownRole, Need
-from rightsize.propose.needs.delegation import ADMINISTRATOR, WHY_UNCONSTRAINED, Delegation, Delegations, area_of
-from rightsize.propose.needs.drafts import Draft, Key, Subject
-from rightsize.propose.needs.eligibility import GROUP_SEGMENTS, WHY_ACTIVE, Eligibility
+from rightsize.analyze.scoping import ROOT, ScopeTree
+from rightsize.analyze.verdicts import Analysis
+from rightsize.model.nouns import LAYERS
+from rightsize.propose.core.bitsets import OperationIndex, union
+from rightsize.propose.core.read_patterns import READ, PatternPart, in_order, is_read
+from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
+from rightsize.propose.core.scopes import MANAGEMENT_GROUP, anchor_of_place
+from rightsize.propose.needs.assignments import Key, Subject, masks_of
+from rightsize.propose.needs.delegation import ADMINISTRATOR, Delegation, Delegations
+from rightsize.propose.needs.eligibility import GROUP_SEGMENTS, Eligibility
 from rightsize.propose.needs.grant_requests import GrantRequest
-from rightsize.propose.needs.layer_parts import BESIDE, DAILY, GUARDS, LayerParts, as_granted, may_open
-from rightsize.propose.needs.needs import Needs, Profile
+from rightsize.propose.needs.needs import Needs
+from rightsize.propose.needs.profiles import Profile
 from rightsize.propose.needs.use_rows import UseRows
-from rightsize.rbac.text import Folded
+from rightsize.rbac.text import Folded, fold
+from rightsize.rules.layers import LAYER_BITS
+from rightsize.rules.matching import first_match
 from rightsize.rules.operations import split_off
+from rightsize.rules.tables import rows_of
 
 FEW_DAYS = 30
 """A secret is read "on few days" if it is read on at most one in this number of days: 3 days in a window of 90."""
 PRIVILEGED = "privileged"
 """The word for the part that is split off from a need that is not split by layer."""
-NAMED = 20
-"""Maximum number of operations that a proposal names one by one."""
+GUARDS = ("identity_control", "monitoring")
+"""The layers that guard all others: access that defeats them becomes eligible where possible."""
+DAILY = "daily"
+"""The word for the rest of a need that is split by layer: it defeats no layer."""
+BESIDE = "privileged_beside"
+"""The word for the part of such a need that defeats no layer, but gives privilege or reads secrets on few days."""
+
+RiskKind = Literal["privilege", "code", "secret", "delete"]
+RiskyChanges = Mapping[RiskKind, int]
+"""The risky changes by kind, as sets of operations; each has the first kind that fits."""
+_KINDS: tuple[RiskKind, ...] = ("privilege", "code", "secret", "delete")
+
+
+def risky_changes(operations: pl.DataFrame, index: OperationIndex) -> dict[RiskKind, int]:
+    """Return the risky changes by kind.
+
+    Args:
+        operations: The annotated catalogue, as in `Tenant`.
+        index: The operations.
+    """
+    split = _split_masks(operations, index)
+    found: dict[RiskKind, int] = {"privilege": split["always"], "code": 0, "secret": split["rarely_used"], "delete": 0}
+    for plane in ("control", "data"):
+        rows = [row for row in rows_of("add_ons") if row["plane"] == plane]
+        here = index.frame().filter(pl.col("plane") == plane)
+        number = first_match(here["name"], [row["pattern"] for row in rows])
+        kinds = pl.Series([row["kind"] for row in rows], dtype=pl.String).gather(number)
+        for kind, mask in masks_of(here.with_columns(kind=kinds).drop_nulls("kind"), index, "kind"):
+            found[cast(RiskKind, kind)] |= mask
+    taken = index.reads
+    for kind in _KINDS:
+        found[kind] &= ~taken
+        taken |= found[kind]
+    return found
+
+
+def _split_masks(operations: pl.DataFrame, index: OperationIndex) -> dict[str, int]:
+    """Return the operations that the rules split off, by the word of the rule."""
+    split = split_off(operations)
+    return {
+        word: index.mask(operations.filter(split == word).select("plane", "name").iter_rows())
+        for word in ("always", "rarely_used")
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class LayerParts:
+    """The principals and subscriptions whose needs are split by layer, and the operations of each part.
+
+    Attributes:
+        masks: The catalogue operations that defeat each layer. Each operation is in one layer; guarding layers come
+            first.
+        pairs: (folded principal, folded subscription) where a need is split; a management group stands for itself if
+            its subscriptions are not known.
+        whole: Assignments that are not split in any case.
+        tree: Management groups and subscriptions.
+        book: The roles; None if nothing is split.
+    """
+
+    masks: Mapping[str, int] = field(default_factory=dict)
+    pairs: frozenset[tuple[Folded, Folded]] = frozenset()
+    whole: frozenset[Key] = frozenset()
+    tree: ScopeTree | None = None
+    book: RoleBook | None = None
+    _places: dict[Folded, tuple[Folded, ...]] = field(default_factory=dict, compare=False)
+
+    @property
+    def harmful(self) -> int:
+        """The operations that defeat any layer."""
+        return union(self.masks.values())
+
+    def splits(self, principal_id: Folded, place: Folded, subject: Subject) -> bool:
+        """Return whether the needs of a principal at a folded place are split.
+
+        Eligible access is not split, since it is activated as a whole; nor is an assignment with a condition, which
+        limits all of it.
+        """
+        if not self.pairs or subject.state != "active" or subject.condition or subject.key in self.whole:
+            return False
+        if place not in self._places:
+            is_high = not place.startswith("/subscriptions/")
+            below = self.tree.below(place)[1] if self.tree is not None and is_high else ()
+            self._places[place] = tuple(below) or (anchor_of_place(place),)
+        return any((principal_id, scope) in self.pairs for scope in self._places[place])
+
+    def layers_of(self, operations: int) -> tuple[str, ...]:
+        """Return the layers that any of the operations defeats."""
+        return tuple(layer for layer, mask in self.masks.items() if mask & operations)
+
+    def foreign(self) -> dict[str, int]:
+        """Return for each part the operations that its roles may not grant: those that defeat another layer."""
+        harm = self.harmful if self.pairs else 0
+        own = {DAILY: 0, BESIDE: 0, **self.masks}
+        return {part: harm & ~mask for part, mask in own.items()} if harm else {}
+
+    def spelt_out(self, need: Need, apart: int) -> Need:
+        """Return the same need with the operations of `apart` taken out of its patterns and listed explicitly.
+
+        An operation that a pattern grants by only one reading stays in the pattern.
+        """
+        if self.book is None:
+            return need
+        operations, parts = need.operations, []
+        for part in need.parts:
+            taken = self.book.certain_mask(part) & apart
+            operations |= taken
+            left = _without(part, taken, self.book) if taken else part
+            if left is not None:
+                parts.append(left)
+        return Need(operations, tuple(parts))
+
+
+def _without(part: PatternPart, taken: int, book: RoleBook) -> PatternPart | None:
+    """Return a part that does not grant some of its operations, or None if nothing is left of it."""
+    names = {name for _, name in book.index.folded_members(taken)}
+    patterns = tuple(text for text, key in zip(part.patterns, part.folded, strict=True) if key not in names)
+    if not patterns:
+        return None
+    left = replace(part, patterns=patterns)
+    named = [name for _, name in book.index.members(book.part_mask(left) & taken)]
+    return replace(left, not_patterns=in_order((*part.not_patterns, *named)))
+
+
+def layer_masks(harm: pl.DataFrame, index: OperationIndex) -> dict[str, int]:
+    """Return the operations that defeat each layer; each operation is in one layer, guarding layers first.
+
+    Args:
+        harm: As `layers.harmful` returns it.
+        index: The operations; those that its catalogue does not list are in no part, since no new role may leave them
+            out.
+    """
+    rows = harm.select("plane", "name", "mask").rows()
+    found: dict[str, int] = {}
+    seen = ~index.listed
+    for layer in (*GUARDS, *(layer for layer in LAYERS if layer not in GUARDS)):
+        own = index.mask((plane, name) for plane, name, mask in rows if mask & LAYER_BITS[layer]) & ~seen
+        found[layer] = own
+        seen |= own
+    return found
+
+
+def _as_granted(role: KnownRole, index: OperationIndex) -> Need:
+    """Return everything that a role grants as a need: its operations, and its patterns with their not-patterns."""
+    operations, parts = 0, []
+    for block in role.blocks:
+        for plane, texts, taken_out in (
+            ("control", block.actions, block.not_actions),
+            ("data", block.data_actions, block.not_data_actions),
+        ):
+            patterns = []
+            for text in texts:
+                bit = index.bit(plane, fold(text)) if "*" not in text else None
+                if bit is None or role.doubtful >> bit & 1:
+                    patterns.append(text.strip())
+                else:
+                    operations |= 1 << bit & role.certain
+            if patterns:
+                parts.append(PatternPart(in_order(patterns), in_order(text.strip() for text in taken_out), plane))
+    return Need(operations, tuple(sorted(parts)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,42 +239,23 @@ class Privilege:
         return self.always | self.rare.get(key, 0) & ~hidden
 
 
-def read_privilege(
-    operations: pl.DataFrame,
-    index: OperationIndex,
-    rows: UseRows,
-    days: int,
-    eligibility: Eligibility,
-    worked: Mapping[Key, Mapping[str, float]],
-    delegations: Delegations,
-) -> Privilege:
-    """Return the operations to split off by the rules and the use, with the given facts.
+def read_privilege(analysis: Analysis, index: OperationIndex, rows: UseRows, hours: Mapping[Key, float]) -> Privilege:
+    """Return the operations to split off by the rules and the use, without what decides about their state.
 
     Args:
-        operations: The operations of a `Tenant`.
+        analysis: The operations, and the window.
         index: The index that numbers them.
         rows: The use.
-        days: Length of the window in days.
-        eligibility: The facts on which principals may become eligible.
-        worked: The assignments that are used few hours a month, with `hours_needed`.
-        delegations: The principals that assign roles, and the roles that they assign.
+        hours: The assignments that are used few hours a month, as in `Privilege`.
     """
-    split = operations.select("plane", "name", split=split_off(operations))
-    always = index.mask(split.filter(pl.col("split") == "always").select("plane", "name").iter_rows())
-    rarely = index.mask(split.filter(pl.col("split") == "rarely_used").select("plane", "name").iter_rows())
-    few = max(1, days // FEW_DAYS)
+    operations = analysis.tenant.operations
+    split = _split_masks(operations, index)
+    always, rarely = split["always"], split["rarely_used"]
+    few = max(1, analysis.window.days // FEW_DAYS)
     rare = {key: found & rarely for key, found in rows.bits(index, most_days=few).items() if found & rarely}
     reads = index.mask(operations.filter(pl.col("name").str.ends_with(READ)).select("plane", "name").iter_rows())
-    seldom = {key: found & ~reads for key, found in rows.bits(index, among=worked).items()}
-    return Privilege(
-        always,
-        rarely,
-        rare,
-        seldom,
-        {key: row["hours_needed"] for key, row in worked.items()},
-        eligibility,
-        delegations,
-    )
+    seldom = {key: found & ~reads for key, found in rows.bits(index).items() if key in hours} if hours else {}
+    return Privilege(always, rarely, rare, seldom, hours)
 
 
 def split(demand: GrantRequest, profile: Profile | None, privilege: Privilege) -> Iterator[GrantRequest]:
@@ -118,27 +269,21 @@ def split(demand: GrantRequest, profile: Profile | None, privilege: Privilege) -
         yield delegated
         left = demand.need.operations & ~delegated.need.operations
         demand = replace(demand, need=replace(demand.need, operations=left))
-    if demand.state == "eligible":
-        # All of it is eligible already, and is activated as a whole.
-        if demand.need:
-            yield demand
-        return
-    apart = demand.need.operations & privilege.part_of(demand.subject.key, profile)
-    seldom = demand.need.operations & privilege.seldom.get(demand.subject.key, 0)
-    if seldom and not why_active(_apart(demand, apart | seldom, privilege, PRIVILEGED), privilege):
+    apart = 0
+    if demand.state != "eligible":  # what is eligible already is activated as a whole
+        apart = demand.need.operations & privilege.part_of(demand.subject.key, profile)
+        seldom = demand.need.operations & privilege.seldom.get(demand.subject.key, 0)
         # Changes made in few hours a month are split off only if they become eligible: an active extra role is no gain.
-        apart |= seldom
+        if seldom and not why_active(_apart(demand, apart | seldom, privilege, PRIVILEGED), privilege):
+            apart |= seldom
     if by_layer:
         yield from _by_layer(demand, apart, privilege)
-        return
-    if not apart:
-        if demand.need:
-            yield demand
         return
     rest = replace(demand.need, operations=demand.need.operations & ~apart)
     if rest:
         yield replace(demand, need=rest)
-    yield _asleep(_apart(demand, apart, privilege, PRIVILEGED), privilege)
+    if apart:
+        yield _asleep(_apart(demand, apart, privilege, PRIVILEGED), privilege)
 
 
 def _by_layer(demand: GrantRequest, asleep: int, privilege: Privilege) -> Iterator[GrantRequest]:
@@ -170,7 +315,9 @@ def _delegated(demand: GrantRequest, profile: Profile | None, privilege: Privile
     part = _apart(demand, demand.need.operations & privilege.delegations.operations, privilege, word)
     held = replace(part, condition=found.condition, role_definition_id=ADMINISTRATOR)
     asleep = _asleep(held, privilege)
-    return None if privilege.delegations.clashes(asleep) else asleep
+    # Azure accepts one assignment of a role for a principal at a scope.
+    clashes = asleep.state == "active" and (asleep.principal_id, asleep.place) in privilege.delegations.held
+    return None if clashes else asleep
 
 
 def _asleep(part: GrantRequest, privilege: Privilege) -> GrantRequest:
@@ -179,27 +326,22 @@ def _asleep(part: GrantRequest, privilege: Privilege) -> GrantRequest:
 
 
 def _apart(demand: GrantRequest, operations: int, privilege: Privilege, word: str) -> GrantRequest:
-    """Return the part of a demand that is split off, at its resource group if only there it can be eligible."""
+    """Return the part of a demand that is split off, at its resource group if only there it can be eligible.
+
+    Eligible access to the whole group exposes less than active access to one resource of it. It stays within today's
+    grant.
+    """
     part = replace(demand, need=Need(operations), apart=word)
-    return _lifted(part, privilege) if why_active(part, privilege) == "resource_scope" else part
+    if why_active(part, privilege) != "resource_scope":
+        return part
+    wider = replace(part, place=Folded("/".join(part.place.split("/")[: GROUP_SEGMENTS + 1])))
+    is_within = not part.subject.place.startswith(wider.place + "/")
+    return wider if is_within and not why_active(wider, privilege) else part
 
 
 def why_active(demand: GrantRequest, privilege: Privilege) -> str:
     """Return the reason why a demand has to stay active, as a word of `WHY_ACTIVE`; empty if it can be eligible."""
-    subject = demand.subject
-    return privilege.eligibility.refusal(demand.principal_id, demand.place, subject.role_definition_id, subject.place)
-
-
-def _lifted(part: GrantRequest, privilege: Privilege) -> GrantRequest:
-    """Return the demand at its resource group if it can become eligible there within today's grant, else unchanged.
-
-    Eligible access to the whole group exposes less than active access to one resource of it.
-    """
-    group = Folded("/".join(part.place.split("/")[: GROUP_SEGMENTS + 1]))
-    if part.subject.place.startswith(group + "/"):
-        return part
-    wider = replace(part, place=group)
-    return part if why_active(wider, privilege) else wider
+    return privilege.eligibility.refusal(demand.principal_id, demand.place, demand.subject)
 
 
 def may_split(subject: Subject, profile: Profile, needs: Needs, privilege: Privilege, reads: int) -> bool:
@@ -217,7 +359,7 @@ def may_split(subject: Subject, profile: Profile, needs: Needs, privilege: Privi
     """
     found = False
     for place, need in needs.by_scope.items():
-        for part in split(GrantRequest(subject, place, need, subject.principal_id), profile, privilege):
+        for part in split(GrantRequest(subject.principal_id, place, need, subject=subject), profile, privilege):
             if part.apart not in ("", DAILY):
                 found = found or part.state == "eligible"
             elif part.need.operations & ~reads or not all(
@@ -235,109 +377,20 @@ def opened_by_layer(
     The rest keeps the patterns of its role, with not-patterns for the operations that are split off.
     """
     layers = privilege.layers
-    if not layers.splits(subject.principal_id, subject.place, subject) or not may_open(subject, role):
+    # A new role cannot be assigned at the root, nor with data actions at a management group, and it cannot express a
+    # condition inside a role.
+    at_group = subject.place.startswith(MANAGEMENT_GROUP) and any(block.data_actions for block in role.blocks)
+    if not layers.splits(subject.principal_id, subject.place, subject):
+        return None
+    if subject.place == ROOT or role.is_conditional or at_group:
         return None
     found = layers.layers_of(role.granted)
-    word = privilege.eligibility.refusal(subject.principal_id, subject.place, subject.role_definition_id, subject.place)
+    word = privilege.eligibility.refusal(subject.principal_id, subject.place, subject)
     if len(found) > 1 or (not word and not set(GUARDS).isdisjoint(found)):
-        return replace(needs, by_scope={subject.place: as_granted(role, index)})
+        return replace(needs, by_scope={subject.place: _as_granted(role, index)})
     return None
-
-
-def privileged_evidence(
-    draft: Draft,
-    parts: Sequence[GrantRequest],
-    privilege: Privilege,
-    index: OperationIndex,
-    names: Mapping[Folded, str],
-) -> dict[str, Any]:
-    """Return a proposal's evidence on its split-off parts: operations, delegations and reasons for staying active.
-
-    Args:
-        draft: The draft whose placements the proposal lists.
-        parts: The parts that were split off from the assignment.
-        privilege: The operations that are split off.
-        index: The operations.
-        names: The names of roles by id.
-    """
-    given = {(one.principal_id, one.place, one.state) for one in draft.placements}
-    shown = [part for part in parts if (part.principal_id, part.place, part.state) in given]
-    if not shown:
-        return {}
-    described = [(part, _part_json(part, draft.profile, privilege, index, names)) for part in shown]
-    by_word = {
-        "privileged": [said for part, said in described if part.apart not in privilege.layers.masks],
-        "separated": [
-            {"layer": part.apart, **said} for part, said in described if part.apart in privilege.layers.masks
-        ],
-    }
-    found: dict[str, Any] = {word: said for word, said in by_word.items() if said}
-    subject = draft.subject
-    if subject.key in privilege.hours:
-        found["seldom"] = {
-            "activation": duration(privilege.hours[subject.key]),
-            "meaning": "an activation of this length would have covered the use on 95 of 100 days of work",
-        }
-    return found
-
-
-def activation_evidence(draft: Draft, privilege: Privilege) -> dict[str, Any]:
-    """Return the activation settings for a draft that makes access eligible: those of today's role; else empty."""
-    subject = draft.subject
-    activation = privilege.eligibility.policies.get((subject.place, subject.role_definition_id))
-    if activation is None or not any(one.state == "eligible" for one in draft.placements):
-        return {}
-    return {
-        "activation": activation.as_json()
-        | {
-            "policy_id": activation.policy_id,
-            "of_role": subject.role_definition_id,
-            "of_scope": subject.scope,
-            "meaning": "set these on the role management policy of each assigned role and scope before anybody uses "
-            "it; the policy holds for everybody who is eligible for the role there",
-        }
-    }
-
-
-def _part_json(
-    part: GrantRequest,
-    profile: Profile | None,
-    privilege: Privilege,
-    index: OperationIndex,
-    role_names: Mapping[Folded, str],
-) -> dict[str, Any]:
-    names = [name for _, name in index.members(part.need.operations)]
-    found: dict[str, Any] = {
-        "scope": part.place,
-        "principal_id": part.principal_id,
-        "state": part.state,
-        "operations": len(names),
-        "operation_names": names[:NAMED],
-    }
-    word = why_active(part, privilege)
-    if word and is_to_sleep(part, privilege):
-        found |= {"why_active": word, "meaning": WHY_ACTIVE[word]}
-    if part.need.operations & privilege.delegations.operations:
-        found["delegation"] = _delegation_json(part, profile, privilege.delegations, role_names)
-    return found
 
 
 def is_to_sleep(part: GrantRequest, privilege: Privilege) -> bool:
     """Return whether a split-off part becomes eligible where possible: all but parts of layers that guard no other."""
     return part.apart in GUARDS or part.apart not in privilege.layers.masks
-
-
-def _delegation_json(
-    part: GrantRequest, profile: Profile | None, delegations: Delegations, names: Mapping[Folded, str]
-) -> dict[str, Any]:
-    """Return the roles that a part may assign, or the reason why it may assign any role."""
-    if part.role_definition_id is not None:
-        return delegations.found[part.principal_id, area_of(part.place)].as_json(names)
-    found = delegations.of(part, profile)
-    if isinstance(found, Delegation):
-        return {
-            "why_unconstrained": "assigned_there",
-            "meaning": WHY_UNCONSTRAINED["assigned_there"],
-            "condition": found.condition,
-        }
-    return {"why_unconstrained": found, "meaning": WHY_UNCONSTRAINED[found]}

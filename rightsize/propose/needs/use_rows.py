@@ -7,79 +7,68 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from rightsize.propose.core.bitsets import OperationIndex
-from rightsize.propose.needs.drafts import Key
+from rightsize.propose.needs.assignments import KEY, Key, masks_of
 
 Used = Mapping[tuple[str, str], Mapping[str, Any]]
 """By (plane, folded operation), its use in the form of a role's evidence."""
 
-KEY = ("role_assignment_id", "state")
-_ORDER = "order"
 _AT_ONCE = 20_000
 """Number of proposals whose rows are made at a time: their lists are copied several times meanwhile."""
 _NAMED = 20
 """Maximum number of principals, assignments or scopes named one by one; all are counted."""
 
 
-def summarise_uses(placed: pl.DataFrame, assignments: pl.DataFrame) -> pl.DataFrame:
-    """Return one row for each (assignment, state, plane, operation) with its calls, days, principals and scopes.
-
-    The rows are sorted by the holder of the assignment, like proposals.
-
-    `days` is at most the number of days from the first to the last call. Below this bound, a day may count twice if an
-    operation is used at several scopes on it.
-    """
-    span = (pl.col("last_seen").dt.date().max() - pl.col("first_seen").dt.date().min()).dt.total_days() + 1
-    return (
-        placed.group_by("role_assignment_id", "state", "plane", "name")
-        .agg(
-            operation=pl.col("operation").min(),
-            bit=pl.col("bit").min(),
-            events=pl.col("events").sum(),
-            days=pl.min_horizontal(pl.col("days").sum(), span),
-            first_seen=pl.col("first_seen").min(),
-            last_seen=pl.col("last_seen").max(),
-            principals=pl.col("principal_id").drop_nulls().unique().sort(),
-            scopes=pl.col("scope").unique().sort(),
-            attributed=pl.col("reason").unique().sort(),
-        )
-        .join(assignments.group_by(KEY).agg(order=pl.col("principal_id").min()), on=KEY, how="left")
-        .sort(_ORDER, "role_assignment_id", "state", "plane", "name")
-        .drop(_ORDER)
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class UseRows:
-    """The rows of `summarise_uses`, indexed by assignment.
+    """The use behind a plan, one row for each (assignment, state, plane, operation).
 
     Attributes:
-        frame: The rows, by assignment.
-        spans: For each assignment, its first row and its number of rows.
+        frame: The rows, with calls, days, principals and scopes, sorted by the holder of the assignment, like
+            proposals. `days` is at most the number of days from the first to the last call. Below this bound, a day may
+            count twice if an operation is used at several scopes on it.
+        counts: The number of rows of each assignment.
         as_of: The first day after the window, if the rows have `days_ago`: the number of days from the last call to
             that day. None for rows without that column.
     """
 
     frame: pl.DataFrame
-    spans: Mapping[Key, tuple[int, int]]
+    counts: Mapping[Key, int]
     as_of: dt.date | None = None
 
     @classmethod
     def of(cls, placed: pl.DataFrame, assignments: pl.DataFrame, as_of: dt.date | None = None) -> UseRows:
         """Return the summed uses of `assignments.place_uses` for the given assignments."""
-        frame = summarise_uses(placed, assignments)
-        spans = frame.with_row_index("row").group_by(KEY).agg(pl.col("row").min(), number=pl.len())
-        return cls(frame, {(id_, state): (row, number) for id_, state, row, number in spans.iter_rows()}, as_of)
+        span = (pl.col("last_seen").dt.date().max() - pl.col("first_seen").dt.date().min()).dt.total_days() + 1
+        frame = (
+            placed.group_by(*KEY, "plane", "name")
+            .agg(
+                operation=pl.col("operation").min(),
+                bit=pl.col("bit").min(),
+                events=pl.col("events").sum(),
+                days=pl.min_horizontal(pl.col("days").sum(), span),
+                first_seen=pl.col("first_seen").min(),
+                last_seen=pl.col("last_seen").max(),
+                principals=pl.col("principal_id").drop_nulls().unique().sort(),
+                scopes=pl.col("scope").unique().sort(),
+                attributed=pl.col("reason").unique().sort(),
+            )
+            .join(assignments.group_by(KEY).agg(order=pl.col("principal_id").min()), on=KEY, how="left")
+            .sort("order", *KEY, "plane", "name")
+            .drop("order")
+        )
+        counts = {(id_, state): number for id_, state, number in frame.group_by(KEY).len().iter_rows()}
+        return cls(frame, counts, as_of)
 
     def number_of(self, key: Key) -> int:
         """Return the number of rows of an assignment."""
-        return self.spans.get(key, (0, 0))[1]
+        return self.counts.get(key, 0)
 
     def _ago(self) -> pl.Expr:
         """Return the expression for the days from the last call to `as_of`; null if `as_of` is None."""
@@ -87,25 +76,12 @@ class UseRows:
             return pl.lit(None)
         return (pl.lit(self.as_of) - pl.col("last_seen").dt.date()).dt.total_days()
 
-    def bits(
-        self, index: OperationIndex, among: Iterable[Key] | None = None, most_days: int | None = None
-    ) -> dict[Key, int]:
-        """Return the catalogue operations that were used under each assignment.
-
-        Args:
-            index: The operations.
-            among: The assignments; None for all.
-            most_days: Maximum number of days with use of an operation; None for any number.
-        """
+    def bits(self, index: OperationIndex, most_days: int | None = None) -> dict[Key, int]:
+        """Return the catalogue operations that were used under each assignment, or only on a maximum number of days."""
         rows = self.frame.filter(pl.col("bit").is_not_null())
-        if among is not None:
-            rows = rows.join(
-                pl.DataFrame(sorted(among), schema=dict.fromkeys(KEY, pl.String), orient="row"), on=KEY, how="semi"
-            )
         if most_days is not None:
             rows = rows.filter(pl.col("days") <= most_days)
-        found = rows.group_by(KEY).agg("bit")
-        return {(id_, state): index.mask_of_bits(bits) for id_, state, bits in found.iter_rows()}
+        return {(id_, state): mask for id_, state, mask in masks_of(rows, index, *KEY)}
 
     def rows_of(self, proposals: pl.DataFrame, period: str, index: OperationIndex) -> pl.DataFrame:
         """Return the use behind proposals as rows of the table `operations` of a plan's evidence, in their order.
@@ -145,6 +121,7 @@ class UseRows:
             users: `(role, role_assignment_id, state)`, distinct.
             wanted: `(role, plane, name)`: the folded operations of each role.
         """
+        people, assignments = pl.col("people"), pl.col("assignments")
         found = (
             users.lazy()
             .join(self.frame.lazy(), on=KEY)
@@ -159,17 +136,11 @@ class UseRows:
                 assignments=pl.col("role_assignment_id").unique().sort(),
             )
             .select(
-                "role",
-                "plane",
-                "name",
-                "events",
-                "days",
-                "first_seen",
-                "last_seen",
-                principals=pl.col("people").list.len(),
-                principal_ids=pl.col("people").list.head(_NAMED),
-                role_assignments=pl.col("assignments").list.len(),
-                role_assignment_ids=pl.col("assignments").list.head(_NAMED),
+                pl.exclude("people", "assignments"),
+                principals=people.list.len(),
+                principal_ids=people.list.head(_NAMED),
+                role_assignments=assignments.list.len(),
+                role_assignment_ids=assignments.list.head(_NAMED),
             )
             .with_columns([] if self.as_of is None else [self._ago().alias("days_ago")])
             .collect()

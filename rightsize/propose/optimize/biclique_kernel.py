@@ -46,18 +46,35 @@ def bits(members: int) -> Iterator[int]:
 
 def bitset(positions: Iterable[int]) -> int:
     """Return the bitset of the given positions."""
-    members = 0
-    for position in positions:
-        members |= 1 << position
-    return members
-
-
-def large_bitset(positions: Sequence[int]) -> int:
-    """Return the bitset of the given positions; faster than `bitset` for many or high positions."""
-    digits = bytearray((max(positions, default=0) >> 3) + 1)
-    for position in positions:
+    found = list(positions)
+    digits = bytearray((max(found, default=0) >> 3) + 1)
+    for position in found:
         digits[position >> 3] |= 1 << (position & 7)
     return int.from_bytes(digits, "little")
+
+
+def union(sets: Sequence[int], members: int) -> int:
+    """Return the union of the sets at the given positions."""
+    found = 0
+    for member in bits(members):
+        found |= sets[member]
+    return found
+
+
+def _common(sets: Sequence[int], members: int, whole: int) -> int:
+    """Return the part of `whole` that is in all of the sets at the given positions."""
+    for member in bits(members):
+        whole &= sets[member]
+    return whole
+
+
+def _transpose(relation: Sequence[int], width: int) -> list[int]:
+    """Return for each member the positions of the sets that have it."""
+    inverse = [0] * width
+    for index, members in enumerate(relation):
+        for member in bits(members):
+            inverse[member] |= 1 << index
+    return inverse
 
 
 def count_in(digits: list[int], members: int, place: int = 0) -> None:
@@ -99,30 +116,16 @@ class PairGraph:
     @classmethod
     def of_rows(cls, rows: list[int], column_count: int) -> PairGraph:
         """Build the graph from the columns of each row."""
-        columns = [0] * column_count
-        for index, members in enumerate(rows):
-            for column in bits(members):
-                columns[column] |= 1 << index
-        return cls(rows, columns)
-
-    def rows_with_all(self, columns: int) -> int:
-        """Return the rows that have all of the columns."""
-        found = (1 << len(self.rows)) - 1
-        for column in bits(columns):
-            found &= self.columns[column]
-        return found
+        return cls(rows, _transpose(rows, column_count))
 
     def columns_of_all(self, rows: int) -> int:
         """Return the columns that all of the rows have."""
-        found = (1 << len(self.columns)) - 1
-        for row in bits(rows):
-            found &= self.rows[row]
-        return found
+        return _common(self.rows, rows, (1 << len(self.columns)) - 1)
 
     def close(self, rows: int) -> Biclique:
         """Return the maximal biclique of the columns that all given rows have, and of all rows with these columns."""
         columns = self.columns_of_all(rows)
-        return Biclique(self.rows_with_all(columns), columns)
+        return Biclique(_common(self.columns, columns, (1 << len(self.rows)) - 1), columns)
 
 
 def _contained_in(sets: list[int], holders: list[int], deadline: float) -> list[int]:
@@ -130,24 +133,12 @@ def _contained_in(sets: list[int], holders: list[int], deadline: float) -> list[
 
     After the deadline only the set itself is returned.
     """
-    everything = (1 << len(sets)) - 1
     supersets: list[int] = []
     for members in sets:
         if time.monotonic() > deadline:
             return [*supersets, *(1 << index for index in range(len(supersets), len(sets)))]
-        found = everything
-        for member in bits(members):
-            found &= holders[member]
-        supersets.append(found)
+        supersets.append(_common(holders, members, (1 << len(sets)) - 1))
     return supersets
-
-
-def _transpose(relation: list[int]) -> list[int]:
-    inverse = [0] * len(relation)
-    for index, members in enumerate(relation):
-        for member in bits(members):
-            inverse[member] |= 1 << index
-    return inverse
 
 
 def least_edges(graph: PairGraph, deadline: float = math.inf) -> tuple[list[int], list[int]]:
@@ -156,15 +147,14 @@ def least_edges(graph: PairGraph, deadline: float = math.inf) -> tuple[list[int]
     After the deadline, a time of `time.monotonic`, further edges count as dominated by none.
     """
     row_supersets = _contained_in(graph.rows, graph.columns, deadline)
-    row_subsets = _transpose(row_supersets)
-    column_subsets = _transpose(_contained_in(graph.columns, graph.rows, deadline))
+    row_subsets = _transpose(row_supersets, len(row_supersets))
+    column_supersets = _contained_in(graph.columns, graph.rows, deadline)
+    column_subsets = _transpose(column_supersets, len(column_supersets))
     least: list[int] = []
     for row, columns in enumerate(graph.rows):
         if time.monotonic() > deadline:
             return [*least, *graph.rows[len(least) :]], row_supersets
-        below = 0
-        for subset in bits(row_subsets[row] & ~(1 << row)):
-            below |= graph.rows[subset]
+        below = union(graph.rows, row_subsets[row] & ~(1 << row))
         kept = 0
         for column in bits(columns):
             smaller = column_subsets[column]
@@ -236,14 +226,6 @@ def kernel_graph(graph: PairGraph, kernel: list[tuple[int, int]]) -> list[int]:
             with_row_of[column] = union(by_row, graph.columns[column])
         adjacent.append(with_column_of[row] & with_row_of[column] & ~(1 << index))
     return adjacent
-
-
-def union(sets: list[int], members: int) -> int:
-    """Return the union of the sets at the given positions."""
-    found = 0
-    for member in bits(members):
-        found |= sets[member]
-    return found
 
 
 def components(adjacent: list[int], vertices: int) -> list[int]:

@@ -17,7 +17,7 @@ import math
 import os
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,45 +29,21 @@ CHECKS = 5_000
 ITERATIONS = 200_000
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A program: minimise `costs` · x, `lower` <= A x <= `upper`, each x 0 or 1, or between them if `continuous`.
+@dataclass(slots=True)
+class Rows:
+    """The constraints of a program, `lower` <= A x <= `upper`, added row by row.
 
     A is sparse, row by row: the entries of row i are `starts[i]` up to `starts[i + 1]` of `columns` and `coefficients`.
-    A column occurs at most once in a row. Any sequence type works; arrays of int32 (`i`) and float64 (`d`), as `Rows`
-    makes them, are passed on without a copy. Values of 0/1 columns are rounded in the answer. With a coefficient beyond
-    1e4 the rounding could break a constraint: scale constraints, do not write large constants for "if".
+    A column occurs at most once in a row. With a coefficient beyond 1e4 the rounding of 0/1 columns could break a
+    constraint: scale constraints, do not write large constants for "if".
 
     Attributes:
-        costs: The cost of each column.
         lower: The lower bound of each row; `-math.inf` for none.
         upper: The upper bound of each row; `math.inf` for none.
         starts: The position at which each row begins, and the end of the last row.
         columns: The column of each entry.
         coefficients: The value of each entry.
-        continuous: The columns that may take fractions.
     """
-
-    costs: Sequence[float]
-    lower: Sequence[float]
-    upper: Sequence[float]
-    starts: Sequence[int]
-    columns: Sequence[int]
-    coefficients: Sequence[float]
-    continuous: Sequence[int] = ()
-
-    def has_integral_costs(self) -> bool:
-        """Return whether the objective is a whole number for every solution."""
-        may_be_fractions = set(self.continuous)
-        return all(
-            float(cost).is_integer() and (not cost or column not in may_be_fractions)
-            for column, cost in enumerate(self.costs)
-        )
-
-
-@dataclass(slots=True)
-class Rows:
-    """A builder of the constraints of a program, row by row."""
 
     lower: array[float] = field(default_factory=lambda: array("d"))
     upper: array[float] = field(default_factory=lambda: array("d"))
@@ -93,14 +69,6 @@ class Rows:
         self.lower.append(least)
         self.upper.append(greatest)
 
-    def copy(self) -> Rows:
-        """Return an independent copy of the rows, to which more may be added."""
-        return Rows(self.lower[:], self.upper[:], self.starts[:], self.columns[:], self.coefficients[:])
-
-    def program(self, costs: Sequence[float], continuous: Sequence[int] = ()) -> Program:
-        """Return the program of these rows with the given costs, one for each column."""
-        return Program(costs, self.lower, self.upper, self.starts, self.columns, self.coefficients, continuous)
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -120,8 +88,10 @@ class Outcome:
 
 
 def solve(
-    program: Program,
+    rows: Rows,
+    costs: Sequence[float],
     *,
+    continuous: Collection[int] = (),
     start: Sequence[float] | None = None,
     nodes: int = NODES,
     checks: int = CHECKS,
@@ -129,16 +99,20 @@ def solve(
 ) -> Outcome:
     """Return the best solution of a program within the limits, and a bound.
 
+    The program minimises `costs` · x within the rows; each x is 0 or 1. Values of 0/1 columns are rounded.
+
     Args:
-        program: The program to minimise.
+        rows: The constraints.
+        costs: The cost of each column.
+        continuous: The columns that may take fractions between 0 and 1.
         start: A solution to start from; one that is not feasible is ignored.
         nodes: Maximum number of nodes that the search opens.
         checks: Maximum number of times that HiGHS asks whether to go on.
         seconds: A time limit. Use it only for answers that say so: an answer cut short by the clock depends on the
             machine.
     """
-    if len(program.costs) == 0:
-        return _of_no_columns(program)
+    if len(costs) == 0:
+        return _of_no_columns(rows)
     import highspy  # noqa: PLC0415  loaded only when there is something to solve
 
     solver = silent_solver()
@@ -146,12 +120,12 @@ def solve(
     solver.setOptionValue("mip_max_nodes", nodes)
     # By default HiGHS calls a solution optimal within 1e-4 of the bound: an error of one role in ten thousand.
     solver.setOptionValue("mip_rel_gap", 0.0)
-    _pass(solver, program)
+    _pass(solver, rows, costs, continuous)
     if start is not None:
         solution = highspy.HighsSolution()
         solution.col_value = list(start)
         solver.setSolution(solution)
-    linear = len(program.continuous) == len(program.costs)
+    linear = len(continuous) == len(costs)
     if linear:
         solver.setOptionValue("solver", "simplex")
         solver.setOptionValue("simplex_iteration_limit", ITERATIONS)
@@ -163,15 +137,15 @@ def solve(
     info = solver.getInfo()
     solved = status == highspy.HighsModelStatus.kOptimal
     proven = info.mip_dual_bound if not linear else info.objective_function_value if solved else -math.inf
-    bound = _sound(proven, program)
+    bound = _sound(proven, costs, continuous)
     if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
         return Outcome(None, math.inf, bound, optimal=False)
-    values = _exact(solver.getSolution().col_value, program)
-    objective = math.fsum(cost * value for cost, value in zip(program.costs, values, strict=True) if value)
+    values = _exact(solver.getSolution().col_value, continuous)
+    objective = math.fsum(cost * value for cost, value in zip(costs, values, strict=True) if value)
     if start is not None and objective > info.objective_function_value + TOLERANCE * max(1.0, abs(objective)):
         # Presolve may improve the start; HiGHS 1.16 then returns the start itself, and calls it optimal at the lower
         # cost. Solve again without a start to avoid that error.
-        return solve(program, nodes=nodes, checks=checks, seconds=seconds)
+        return solve(rows, costs, continuous=continuous, nodes=nodes, checks=checks, seconds=seconds)
     return Outcome(values, objective, min(bound, objective), optimal=solved or bound >= objective)
 
 
@@ -194,8 +168,8 @@ def _run(solver: Any, checks: int) -> None:
         raise
 
 
-def _of_no_columns(program: Program) -> Outcome:
-    feasible = all(low <= 0 <= high for low, high in zip(program.lower, program.upper, strict=True))
+def _of_no_columns(rows: Rows) -> Outcome:
+    feasible = all(low <= 0 <= high for low, high in zip(rows.lower, rows.upper, strict=True))
     return Outcome((), 0.0, 0.0, optimal=True) if feasible else Outcome(None, math.inf, math.inf, optimal=False)
 
 
@@ -222,45 +196,47 @@ def silent_solver() -> Any:
     return solver
 
 
-def _pass(solver: Any, program: Program) -> None:
+def _pass(solver: Any, rows: Rows, costs: Sequence[float], continuous: Collection[int]) -> None:
     import highspy  # noqa: PLC0415
 
-    width = len(program.costs)
+    width = len(costs)
     kinds = [int(highspy.HighsVarType.kInteger)] * width
-    for column in program.continuous:
+    for column in continuous:
         kinds[column] = int(highspy.HighsVarType.kContinuous)
     status = solver.passModel(
         width,
-        len(program.lower),
-        len(program.columns),
+        len(rows.lower),
+        len(rows.columns),
         int(highspy.MatrixFormat.kRowwise),
         int(highspy.ObjSense.kMinimize),
         0.0,
-        program.costs,
+        costs,
         [0.0] * width,
         [1.0] * width,
-        program.lower,
-        program.upper,
-        program.starts,
-        program.columns,
-        program.coefficients,
+        rows.lower,
+        rows.upper,
+        rows.starts,
+        rows.columns,
+        rows.coefficients,
         kinds,
     )
     if status == highspy.HighsStatus.kError:
         raise ValueError("not a program: a matrix entry outside, or twice in, its row")
 
 
-def _sound(bound: float, program: Program) -> float:
+def _sound(bound: float, costs: Sequence[float], continuous: Collection[int]) -> float:
     """Return the solver's bound less its tolerance, rounded up to a whole number if all objectives are whole."""
     if not math.isfinite(bound):
         return -math.inf
     lowered = bound - TOLERANCE * max(1.0, abs(bound))
-    return float(math.ceil(lowered)) if program.has_integral_costs() else lowered
+    free = set(continuous)
+    is_whole = all(float(cost).is_integer() and (not cost or column not in free) for column, cost in enumerate(costs))
+    return float(math.ceil(lowered)) if is_whole else lowered
 
 
-def _exact(values: Sequence[float], program: Program) -> tuple[float, ...]:
+def _exact(values: Sequence[float], continuous: Collection[int]) -> tuple[float, ...]:
     """Return the values with 0/1 columns rounded, and continuous columns clipped to 0 to 1."""
     exact = [float(value > 0.5) for value in values]
-    for column in program.continuous:
+    for column in continuous:
         exact[column] = min(max(values[column], 0.0), 1.0)
     return tuple(exact)

@@ -17,15 +17,14 @@ from typing import Any
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.core.role_catalog import RoleContent
+from rightsize.propose.needs.needed_reads import NAMESPACE_READ, SIBLING_READ
 from rightsize.propose.needs.needs import (
     ADOPTED,
     COMPANION,
     IMAGES_WORD,
     JOB,
-    NAMESPACE_READ,
     NOT_IN_CATALOGUE,
     ONE_READING,
-    SIBLING_READ,
     STATUS_READ,
     TOUCHED,
     USED,

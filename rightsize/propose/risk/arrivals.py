@@ -30,7 +30,7 @@ import polars as pl
 
 from rightsize.analyze.existence import Existence
 from rightsize.analyze.verdicts import Analysis
-from rightsize.propose.needs.drafts import Key
+from rightsize.propose.needs.assignments import Key
 from rightsize.propose.risk.limits import upper_limit
 from rightsize.rules.inventory import inventory_types, type_named
 

@@ -19,9 +19,10 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.model.proposal_kinds import REMOVE
 from rightsize.propose.core.bitsets import bits_of
 from rightsize.propose.core.role_catalog import RoleBook
-from rightsize.propose.needs.drafts import Draft, Key
+from rightsize.propose.needs.assignments import Key
+from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.groups import Singled
-from rightsize.propose.needs.parts import Part, as_parts
+from rightsize.propose.needs.profiles import Part, as_parts
 from rightsize.propose.risk.arrivals import NewTypes, new_types_of
 from rightsize.propose.risk.estimate import Estimate, estimates_of, unlogged_estimate
 from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, read_incidence

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.window import Window
-from rightsize.propose.needs.drafts import Key
+from rightsize.propose.needs.assignments import Key
 from rightsize.propose.risk.arrivals import NewTypes
 from rightsize.propose.risk.break_table import LEVELS, MEASURED, chances
 from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, tested_days

@@ -14,20 +14,20 @@ from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
 from rightsize.propose.core.bitsets import bits_of, union
 from rightsize.propose.core.expiry import last_of
 from rightsize.propose.core.options import AUTO, MAX, PlanOptions
-from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.core.role_catalog import KnownRole, RoleBook
 from rightsize.propose.jobs.jobs import Jobs
-from rightsize.propose.needs.access_weights import AccessWeights
-from rightsize.propose.needs.demands import DemandInput, demands
-from rightsize.propose.needs.drafts import TOO_MANY_PARTS, Draft, Key, Placement, Subject, with_roles
+from rightsize.propose.needs.assignments import Key, Subject
+from rightsize.propose.needs.demands import DemandInput, demands_of
+from rightsize.propose.needs.drafts import TOO_MANY_PARTS, Draft, Placement, with_roles
 from rightsize.propose.needs.grant_requests import (
     GrantRequest,
     GrantUnit,
-    KeptAssignment,
     Units,
     form_units,
     granted_above,
     without_granted,
 )
+from rightsize.propose.needs.groups import AccessWeights
 from rightsize.propose.needs.privileged import Privilege
 from rightsize.propose.selection.choose import Solution, Terms, choose, not_worth
 from rightsize.propose.selection.fewer_assignments import Together
@@ -104,7 +104,12 @@ def grant_needs(drafts: Mapping[Key, Draft], asked: ChoiceInput) -> GrantedNeeds
     step("choosing roles")
     while True:
         requests = together.join(
-            [_moved(together.at_todays_scope(one), moves or {}) for one in demands(settled, asked.demands)]
+            [
+                _moved(together.at_todays_scope(one), moves or {})
+                for key in sorted(settled)
+                if settled[key].open
+                for one in demands_of(settled[key], asked.demands)
+            ]
         )
         units = form_units(requests, kept_assignments(settled, asked), book, tree)
         if moves is None:
@@ -301,8 +306,8 @@ def read_limits(
     )
 
 
-def kept_assignments(drafts: Mapping[Key, Draft], asked: ChoiceInput) -> Iterator[KeptAssignment]:
-    """Yield the kept assignments that may serve a part of a need: those without any condition."""
+def kept_assignments(drafts: Mapping[Key, Draft], asked: ChoiceInput) -> Iterator[tuple[Subject, KnownRole]]:
+    """Yield the kept assignments that may serve a part of a need, those without any condition, with their roles."""
     for key, draft in sorted(drafts.items()):
         subject = draft.subject
         role = asked.demands.book.roles.get(subject.role_definition_id)
@@ -310,9 +315,7 @@ def kept_assignments(drafts: Mapping[Key, Draft], asked: ChoiceInput) -> Iterato
         if not rests or role is None or role.is_conditional:
             continue
         if subject.state in ("active", "eligible"):
-            yield KeptAssignment(
-                subject.role_assignment_id, subject.principal_id, subject.place, role, subject.state, subject.end_on
-            )
+            yield subject, role
 
 
 def _with_choices(
@@ -338,7 +341,6 @@ def _with_choices(
             units.rests_on.get(key, ()),
             (id_ for unit in near for id_, _ in unit.subjects),
             len(places[key]),
-            book.roles[draft.subject.role_definition_id],
             book,
         )
     return drafts

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rightsize.propose.core.weights import cells, risky
-from rightsize.propose.needs.access_weights import AccessWeights
-from rightsize.propose.needs.drafts import Placement, Subject
-from rightsize.propose.needs.needs import Profile, Use
+from rightsize.propose.needs.assignments import Subject, Use
+from rightsize.propose.needs.drafts import Placement
+from rightsize.propose.needs.groups import AccessWeights
+from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.text import Folded
 
 ELIGIBLE_WEIGHT = 0.25

@@ -12,8 +12,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set, Sized
 from dataclasses import dataclass, field, replace
 
+from rightsize.propose.needs.assignments import Key
 from rightsize.propose.needs.demands import state_of
-from rightsize.propose.needs.drafts import Draft, Key
+from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit
 from rightsize.propose.needs.privileged import PRIVILEGED
 from rightsize.propose.selection.fewer_scopes import MOST_ASSIGNMENTS

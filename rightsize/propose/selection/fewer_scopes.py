@@ -19,7 +19,7 @@ from rightsize.propose.core.bitsets import without
 from rightsize.propose.core.read_patterns import is_read
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.core.scopes import anchor_of_place
-from rightsize.propose.needs.drafts import Key
+from rightsize.propose.needs.assignments import Key
 from rightsize.propose.needs.grant_requests import GrantUnit, is_at_or_below, is_below
 from rightsize.propose.selection.scope_limits import Slot, slot_of
 from rightsize.propose.selection.secret_places import SecretPlaces

@@ -18,11 +18,12 @@ from rightsize.analyze.layers import ASSIGNED_SCHEMA, granted_defeats, harmful, 
 from rightsize.analyze.tenant import Tenant
 from rightsize.model.plan import Advice
 from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.needs.assignments import Key
 from rightsize.propose.needs.demands import DemandInput, demands_of, is_split
-from rightsize.propose.needs.drafts import Draft, Key, Placement, keep_reason
+from rightsize.propose.needs.drafts import Draft, Placement
 from rightsize.propose.needs.eligibility import WHY_ACTIVE
-from rightsize.propose.needs.layer_parts import GUARDS, LayerParts, layer_masks
-from rightsize.propose.needs.privileged import Privilege, is_to_sleep, why_active
+from rightsize.propose.needs.privileged import GUARDS, LayerParts, Privilege, is_to_sleep, layer_masks, why_active
+from rightsize.propose.needs.reasons import keep_reason
 from rightsize.propose.selection.assign import GrantedNeeds
 from rightsize.propose.selection.reconcile import role_key
 from rightsize.rbac.text import Folded

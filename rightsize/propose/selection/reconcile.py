@@ -15,8 +15,9 @@ from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
 from rightsize.propose.core.expiry import lasts_as_long
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.core.scopes import anchor_of_place
-from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject
-from rightsize.propose.needs.owners import OwnerFacts
+from rightsize.propose.needs.assignments import Key, Subject
+from rightsize.propose.needs.drafts import Draft, Placement
+from rightsize.propose.needs.eligibility import OwnerFacts
 from rightsize.rbac.text import Folded
 
 RoleKey = tuple[RoleContent, str]

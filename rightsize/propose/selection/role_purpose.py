@@ -63,7 +63,7 @@ class RoleUse:
     Attributes:
         strings: The operations and patterns of the role.
         used: The operations that were used.
-        risky: The risky operations that it grants, each with its kind, as `needs.risky_changes` has them.
+        risky: The risky operations that it grants, each with its kind, as `needs.privileged.risky_changes` has them.
     """
 
     strings: tuple[OperationKey, ...]

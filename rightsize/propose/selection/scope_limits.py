@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from rightsize.analyze.scoping import ROOT, ScopeTree
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.scopes import anchor_of_place
-from rightsize.propose.needs.drafts import Key
+from rightsize.propose.needs.assignments import Key
 from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, is_at_or_below
-from rightsize.propose.optimize.ilp import Program, Rows, solve
+from rightsize.propose.optimize.ilp import Outcome, Rows, solve
 from rightsize.rbac.text import Folded
 
 Slot = tuple[Folded, str, str | None, str | None, Folded | None, Folded]
@@ -172,12 +172,12 @@ class _Program:
         width = len(self.moves)
         anchors = sorted(self.over)
         lost = array("d", [0.0] * width + [float(self.over[anchor]) for anchor in anchors])
-        first = solve(self._program(lost, None))
+        first = self._solved(lost)
         if first.values is None:
             return Room(left_over=sum(self.over.values()))
         unplaced = math.ceil(first.objective - 1e-6)
         costs = array("d", [float(move.excess) for move in self.moves] + [0.0] * len(anchors))
-        second = solve(self._program(costs, (lost, first.objective)), start=first.values)
+        second = self._solved(costs, (lost, first.objective), first.values)
         values = second.values or first.values
         chosen = [move for move, value in zip(self.moves, values, strict=False) if value > 0.5]
         places = {slot: move.place for move in chosen for slot in move.slots}
@@ -185,7 +185,12 @@ class _Program:
         bound = max(0, math.ceil(second.bound - 1e-6)) if math.isfinite(second.bound) else 0
         return Room(places, excess, min(bound, excess), unplaced)
 
-    def _program(self, costs: array[float], most: tuple[array[float], float] | None) -> Program:
+    def _solved(
+        self,
+        costs: array[float],
+        most: tuple[array[float], float] | None = None,
+        start: tuple[float, ...] | None = None,
+    ) -> Outcome:
         width = len(self.moves)
         rows = Rows()
         for position, anchor in enumerate(sorted(self.over)):
@@ -204,4 +209,4 @@ class _Program:
         if most is not None:
             rows.add([(i, value) for i, value in enumerate(most[0]) if value], 0.0, most[1] + 1e-6)
         anchors = range(width, width + len(self.over))
-        return rows.program(costs, continuous=anchors)
+        return solve(rows, costs, continuous=anchors, start=start)

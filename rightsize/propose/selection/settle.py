@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
-from rightsize.propose.needs.drafts import Draft, Key
-from rightsize.propose.needs.owners import OwnerFacts
+from rightsize.propose.needs.assignments import Key
+from rightsize.propose.needs.drafts import Draft
+from rightsize.propose.needs.eligibility import OwnerFacts
 from rightsize.propose.selection.assign import ChoiceInput, GrantedNeeds, grant_needs
 from rightsize.propose.selection.reconcile import (
     fit_limits,

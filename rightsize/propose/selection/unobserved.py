@@ -11,11 +11,12 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.analyze.scoping import ScopeTree
 from rightsize.propose.core.role_catalog import RoleBook
-from rightsize.propose.needs.drafts import Draft, Key, Subject
+from rightsize.propose.needs.assignments import Key, Subject
+from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.grant_requests import GrantUnit
-from rightsize.propose.needs.needs import Profile
-from rightsize.propose.needs.reading import active_holders
-from rightsize.propose.needs.unobserved_work import UnobservedWork
+from rightsize.propose.needs.keep_rules import active_holders
+from rightsize.propose.needs.needs import UnobservedWork
+from rightsize.propose.needs.profiles import Profile
 from rightsize.propose.selection.atoms import Atoms
 from rightsize.propose.selection.candidates import CandidateIndex
 from rightsize.propose.selection.choose import Solution
@@ -104,11 +105,13 @@ def grant_through_existing(
     found = {}
     for key in sorted(keys):
         draft = drafts[key]
-        need = work.need(draft) if draft.needs is not None and not draft.needs.through else None
-        if need is None or draft.needs is None or draft.profile is None or draft.subject.condition is not None:
+        subject = draft.subject
+        if draft.needs.through or draft.profile is None or subject.condition is not None:
+            continue
+        need = work.need(subject.place, draft.needs, draft.profile)
+        if need is None:
             continue
         candidates = CandidateIndex(book, Atoms.of([need], book), tree)
-        subject = draft.subject
         roles = cover_with_existing(need, subject.role_definition_id, subject.place, candidates, weigh, MOST_ROLES)
         is_read = need != draft.needs.by_scope[subject.place] and not book.mask(need) & ~book.index.reads
         if roles or is_read:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rightsize.propose.core.role_catalog import RoleBook, RoleSaving
-from rightsize.propose.needs.access_weights import AccessWeights
-from rightsize.propose.needs.drafts import Key, Subject
+from rightsize.propose.needs.assignments import Key, Subject
 from rightsize.propose.needs.grant_requests import GrantUnit
+from rightsize.propose.needs.groups import AccessWeights
 from rightsize.propose.needs.privileged import Privilege
 from rightsize.rbac.text import Folded
 from rightsize.rules.operations import is_inert

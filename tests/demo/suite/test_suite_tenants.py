@@ -21,7 +21,7 @@ from rightsize.demo.suite.sign_ins import service_of
 from rightsize.demo.suite.tenants import make_tenant
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import parse_role_definitions
-from rightsize.propose.needs.by_design import BY_DESIGN
+from rightsize.propose.needs.reasons import BY_DESIGN
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import fold
 from rightsize.rules.linked import linked_writes

@@ -18,9 +18,15 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.plan import make_plan
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.needs.by_design import BY_DESIGN, word_of
-from rightsize.propose.needs.keep_rules import REASONS
-from rightsize.propose.needs.undecided import CAUSES, count_causes, describe_causes, what_would_tell
+from rightsize.propose.needs.reasons import (
+    BY_DESIGN,
+    CAUSES,
+    REASONS,
+    count_causes,
+    describe_causes,
+    what_would_tell,
+    word_of,
+)
 from rightsize.render.excess import excess_lines
 from rightsize.render.plan import plan_document, plan_files, plan_parts
 from rightsize.render.summary import write_summary

@@ -10,7 +10,7 @@ from rightsize.analyze.verdicts import analyse
 from rightsize.analyze.window import choose_window
 from rightsize.propose.assembly.read_costs import price_reads
 from rightsize.propose.core.options import PlanOptions, Reads
-from rightsize.propose.needs.first_drafts import DecisionInput, StayingInput, decide
+from rightsize.propose.needs.drafts import StayingInput, decide
 from rightsize.propose.needs.needs import NeedReader
 from rightsize.propose.needs.privileged import Privilege
 from rightsize.propose.needs.reading import read_plan_settings, read_tenant
@@ -54,7 +54,7 @@ def test_the_price_is_what_the_needs_of_that_choice_have_beyond_those_of_none(ch
     assert prices["chosen"] == choice
 
     def needed(reads: Reads) -> list[int]:
-        drafts = decide(DecisionInput(staying(reads), today.orphans, {}, Privilege(), reach))
+        drafts = decide(staying(reads), today.orphans, {}, Privilege(), reach)
         found = []
         for _, draft in sorted(drafts.items()):
             mask = 0

@@ -21,7 +21,7 @@ from rightsize.model.role_forms import parse_role_definitions
 from rightsize.propose.core.expiry import EVER
 from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.role_catalog import KnownRole
-from rightsize.propose.needs.granting_patterns import parts_granting
+from rightsize.propose.needs.needs import parts_granting
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.proof.proof import Claim, ProvedGrant, prove
 from rightsize.rbac.algebra import grants, grants_alike

@@ -21,7 +21,7 @@ from rightsize.propose.core.bitsets import index_operations
 from rightsize.propose.core.options import ROLE_WORTH
 from rightsize.propose.core.read_patterns import reading_parts
 from rightsize.propose.core.role_catalog import RoleBook, open_role_book
-from rightsize.propose.needs.keep_rules import REASONS
+from rightsize.propose.needs.reasons import REASONS
 from rightsize.rbac.algebra import contains
 from tests.conftest import MadeOnce
 from tests.golden_files import WRITES

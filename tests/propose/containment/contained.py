@@ -18,7 +18,7 @@ from rightsize.propose.containment.graph_requests import Option, write_options
 from rightsize.propose.containment.pim_requests import eligible_options
 from rightsize.propose.containment.reach_after import ReachAfter, ReachInput, reach_after
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.needs.drafts import Key
+from rightsize.propose.needs.assignments import Key
 from tests.propose.small_tenant import DAY0, DAYS, SmallTenant
 
 Rows = list[dict[str, Any]]

@@ -16,7 +16,8 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.read_patterns import PatternPart, reading_parts, reading_pattern, without_redundant
 from rightsize.propose.core.role_catalog import Need, write_contents
 from rightsize.propose.core.weights import without_nested
-from rightsize.propose.needs.drafts import Draft, Subject
+from rightsize.propose.needs.assignments import Subject
+from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.selection.reconcile import mark_duplicates
 from rightsize.rbac.algebra import contains
 from rightsize.rbac.text import fold

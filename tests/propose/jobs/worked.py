@@ -11,7 +11,7 @@ import polars as pl
 from rightsize.propose.core.bitsets import OperationIndex, index_operations
 from rightsize.propose.jobs.jobs import Job, Jobs, find_jobs
 from rightsize.propose.jobs.work import Sort, Work
-from rightsize.propose.needs.risky_changes import risky_changes
+from rightsize.propose.needs.privileged import risky_changes
 from rightsize.rbac.text import Folded
 from rightsize.rules.operations import classify
 

@@ -9,9 +9,8 @@ import pytest
 
 from rightsize.analyze.reasons import UnobservableReason
 from rightsize.propose.core.bitsets import OperationIndex, index_operations
-from rightsize.propose.needs.check_reader import CheckReader
-from rightsize.propose.needs.linked_checks import CheckEvidence, Writes
-from rightsize.propose.needs.needs import Profile
+from rightsize.propose.needs.linked_checks import CheckEvidence, CheckReader, Writes
+from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import classify
 

@@ -9,7 +9,7 @@ import pytest
 
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.bitsets import index_operations
-from rightsize.propose.needs.status_reads import Polls
+from rightsize.propose.needs.needed_reads import Polls
 from rightsize.rbac.text import fold
 from tests.propose.small_tenant import (
     APP,

@@ -7,12 +7,20 @@ from itertools import combinations
 
 import pytest
 
-from rightsize.propose.optimize.best_set import Goal, choose_under_budget, covered
+from rightsize.propose.optimize.best_set import Goal, choose_under_budget
 
 
-def best_by_trying(
-    goals: list[Goal], prices: dict[str, float], budget: float, met: dict[str, frozenset[str]] | None = None
-) -> int:
+def itself(*items: str) -> dict[str, frozenset[str]]:
+    """Return needs that only the thing of that name meets."""
+    return {item: frozenset({item}) for item in items}
+
+
+def covered(goals: list[Goal], chosen: frozenset[str], met: dict[str, frozenset[str]]) -> int:
+    """Return the weight that a set covers."""
+    return sum(weight for weight, ways in goals if any(all(met[need] & chosen for need in way) for way in ways))
+
+
+def best_by_trying(goals: list[Goal], prices: dict[str, float], budget: float, met: dict[str, frozenset[str]]) -> int:
     sets = (frozenset(some) for size in range(len(prices) + 1) for some in combinations(prices, size))
     return max(covered(goals, one, met) for one in sets if sum(prices[item] for item in one) <= budget + 1e-9)
 
@@ -28,24 +36,25 @@ def test_no_other_set_covers_more_for_the_money(seed: int) -> None:
         for _ in range(12)
     ]
     budget = float(draw.randint(0, 25))
-    chosen = choose_under_budget(goals, prices, budget)
+    met = itself(*items)
+    chosen = choose_under_budget(goals, prices, budget, met)
     assert sum(prices[item] for item in chosen) <= budget
-    found = covered(goals, frozenset(chosen))
-    assert found == best_by_trying(goals, prices, budget)
-    assert all(covered(goals, frozenset(chosen) - {item}) < found for item in chosen)
+    found = covered(goals, frozenset(chosen), met)
+    assert found == best_by_trying(goals, prices, budget, met)
+    assert all(covered(goals, frozenset(chosen) - {item}, met) < found for item in chosen)
 
 
 def test_overlapping_promises_count_once() -> None:
     """Two things that cover the same are worth one of them; the cheaper one is bought."""
     goals: list[Goal] = [(10, (frozenset("a"), frozenset("b"))), (3, (frozenset("c"),))]
-    assert choose_under_budget(goals, {"a": 2.0, "b": 1.0, "c": 1.0}, 3.0) == ("b", "c")
+    assert choose_under_budget(goals, {"a": 2.0, "b": 1.0, "c": 1.0}, 3.0, itself("a", "b", "c")) == ("b", "c")
 
 
 def test_what_has_no_price_or_costs_too_much_is_not_chosen() -> None:
     goals: list[Goal] = [(10, (frozenset("a"),)), (3, (frozenset("c"),))]
-    assert choose_under_budget(goals, {"c": 5.0}, 4.0) == ()
-    assert choose_under_budget(goals, {"c": 0.0}, 0.0) == ("c",)
-    assert choose_under_budget([], {}, 10.0) == ()
+    assert choose_under_budget(goals, {"c": 5.0}, 4.0, itself("a", "c")) == ()
+    assert choose_under_budget(goals, {"c": 0.0}, 0.0, itself("a", "c")) == ("c",)
+    assert choose_under_budget([], {}, 10.0, {}) == ()
 
 
 @pytest.mark.parametrize("seed", range(20))
