@@ -157,6 +157,10 @@ class RoleBook:
     _granted_parts: dict[tuple[Blocks, PatternPart], bool] = field(default_factory=dict)
     _restricted_by: dict[str | None, int] = field(default_factory=dict)
 
+    def granted(self, role_id: Folded) -> int:
+        """Return the operations that a role grants by the reading `MOST`; none for a role that is not loaded."""
+        return self.roles[role_id].granted if role_id in self.roles else 0
+
     def is_contained(self, small: KnownRole, ceiling: tuple[Folded, ...]) -> bool:
         """Return whether a ceiling's roles together grant all that `small` does, for all strings and readings."""
         key = (small.role_definition_id, ceiling)

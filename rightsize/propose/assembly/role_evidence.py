@@ -1,133 +1,83 @@
-"""Write the evidence of proposals and new roles: the uses behind each action, and reasons for actions without use."""
+"""Write the evidence of new roles: the reason for each string, and what the role may come to grant.
+
+A string is used under an assignment that the role replaces, is of the job (others with the same job used it), was used
+by its holder under another assignment, comes along with a change of the role, stays undecided, or an earlier plan gave
+it to the role.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import product
 from operator import or_
 from typing import Any
 
-import polars as pl
-
-from rightsize.analyze.reasons import Choice, Unused, Verdict, sentence
-from rightsize.analyze.text import folded
+from rightsize.analyze.reasons import Choice, UnobservableReason, sentence
+from rightsize.model.errors import InternalError
 from rightsize.model.nouns import RoleDefinition
-from rightsize.model.plan import Proposal
-from rightsize.model.plan_evidence import BEFORE, WINDOW
-from rightsize.propose.assembly.growth import describe_opening
-from rightsize.propose.assembly.job_reasons import JobReasons
+from rightsize.propose.assembly.assemble import gone_of, not_touched
 from rightsize.propose.assembly.role_uses import RoleUses, Seen
-from rightsize.propose.core.bitsets import FoldedKey, OperationIndex, bits_of
+from rightsize.propose.core.bitsets import FoldedKey, OperationIndex, bits_of, union
 from rightsize.propose.core.options import Unobservable
 from rightsize.propose.core.read_patterns import PatternPart, is_read
 from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.jobs.jobs import Jobs
 from rightsize.propose.needs.drafts import Draft
-from rightsize.propose.needs.needs import ONE_READING, USED, USED_BEFORE, WHY
+from rightsize.propose.needs.layer_parts import LayerParts
+from rightsize.propose.needs.needs import (
+    ADOPTED,
+    COMPANION,
+    JOB,
+    ONE_READING,
+    STATUS_READ,
+    USED,
+    USED_BEFORE,
+    USED_ELSEWHERE,
+    WHY,
+    NeedReader,
+)
 from rightsize.propose.needs.status_reads import type_of
-from rightsize.propose.needs.undecided import cause_of
-from rightsize.propose.needs.use_rows import KEY, UseRows
+from rightsize.propose.selection.role_naming import NewRoles
+from rightsize.rbac.algebra import grants
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import Folded, fold
 
+SAME_TYPE = "same_type"
+"""The word for the rule that whatever acts on a changed type comes along with the change."""
+_ELSEWHERE = "a holder of the role used it under another assignment"
+_MOST_NAMED = 5
+_MOST_TRIED = 100
+_ENDS = ("/action", "/write", "/delete", "/read", "")
 
-def proposal_evidence(
-    draft: Draft,
-    used: int,
-    used_before: int,
-    granted_after: int,
+
+def role_evidences(
+    new: NewRoles,
+    uses: Mapping[Folded, RoleUses],
     book: RoleBook,
-    declared: Sequence[str],
     choice: Unobservable,
-) -> dict[str, Any]:
-    """Return the evidence of one proposal as values that `render.rows.plain` accepts.
+    layers: LayerParts,
+    reasons: JobReasons,
+) -> dict[Folded, Mapping[str, Any]]:
+    """Return the evidence of each new role, by its id.
 
     Args:
-        draft: The draft.
-        used: The number of operations that were used under its assignment.
-        used_before: The number of those whose use before the window still counts.
-        granted_after: The operations that are granted after the change, as a bit set.
-        book: The roles.
-        declared: Sentences on windows that a user declared complete.
+        new: The new roles.
+        uses: By id, what each is assigned for.
+        book: The roles of today.
         choice: The option that decides which unlogged operations stay.
+        layers: The layers of defence, if needs are split by them.
+        reasons: The reasons for strings that no replaced assignment used.
     """
-    role = book.roles.get(draft.subject.role_definition_id)
-    granted = role.granted if role else 0
-    evidence: dict[str, Any] = {
-        "role": draft.subject.role_definition_id,
-        "scope": draft.subject.scope,
-        "state": draft.subject.state,
-        "granted": granted.bit_count(),
-        "used": used,
-    }
-    if used_before:
-        evidence["used_before"] = used_before
-    if draft.rests_on:
-        evidence["rests_on"] = list(draft.rests_on)
-    if draft.together_with:
-        evidence["together_with"] = list(draft.together_with)
-    if draft.profile is not None:
-        gone = granted & ~granted_after
-        evidence["kept_unseen"] = _counts(draft, granted_after, (Verdict.UNOBSERVABLE, Verdict.OUT_OF_COVERAGE))
-        evidence["removed"] = _removed(draft, gone, choice)
-        if draft.profile.coverage is not None and Unused.COVERED_IN_PART in evidence["removed"]:
-            evidence["covered_days"] = draft.profile.coverage[0]
-    if declared:
-        evidence["declared_by_user"] = list(declared)
-    return evidence
-
-
-def uses_of(proposals: Sequence[Proposal], rows: UseRows, earlier: UseRows, index: OperationIndex) -> pl.DataFrame:
-    """Return the use behind proposals as the table `operations` of a plan's evidence.
-
-    Args:
-        proposals: The proposals.
-        rows: The use in the window.
-        earlier: The use before it that still counts.
-        index: The operations.
-    """
-    keys = pl.DataFrame(
-        [(one.id, one.replaces[0], one.evidence["state"]) for one in proposals],
-        schema=dict.fromkeys(("proposal_id", *KEY), pl.String),
-        orient="row",
-    )
-    return pl.concat([rows.rows_of(keys, WINDOW, index), earlier.rows_of(keys, BEFORE, index)])
-
-
-def would_tell(proposals: Iterable[Proposal]) -> dict[str, str]:
-    """Return what would decide the use that kept assignments leave undecided, by its reason."""
-    words = {word for one in proposals if one.kind.keeps for word in one.evidence.get("kept_unseen", ())}
-    return {word: cause_of(word).tells for word in sorted(words) if cause_of(word).tells}
-
-
-def _removed(draft: Draft, gone: int, choice: Unobservable) -> dict[str, int]:
-    """Return the number of removed operations by reason; those that a choice of the person removes have its reason."""
-    untouched = not_touched(draft, gone, choice)
-    loose = draft.needs.loose & gone if draft.needs is not None else 0
-    found = _counts(draft, gone & ~(untouched | loose), (Verdict.UNUSED, Verdict.UNOBSERVABLE))
-    for word, operations in ((Choice.TYPE_NOT_USED, untouched), (Choice.NOTHING_REFERS, loose)):
-        if operations:
-            found[word] = operations.bit_count()
-    return found
-
-
-def not_touched(draft: Draft, gone: int, choice: Unobservable) -> int:
-    """Return the removed operations that `--unobservable touched` removes."""
-    is_asked = draft.profile is not None and choice is Unobservable.TOUCHED
-    return draft.profile.untouched & gone if draft.profile is not None and is_asked else 0
-
-
-def _counts(draft: Draft, mask: int, verdicts: Iterable[str]) -> dict[str, int]:
-    profile = draft.profile
-    used, earlier = (draft.needs.why.get(word, 0) if draft.needs else 0 for word in (USED, USED_BEFORE))
-    found: dict[str, int] = {}
-    if Verdict.OUT_OF_COVERAGE in verdicts and earlier & mask:
-        found[USED_BEFORE] = (earlier & mask).bit_count()
-    for (verdict, reason), members in sorted(profile.reasons.items() if profile else ()):
-        number = (members & mask & ~used & ~earlier).bit_count()
-        if verdict in verdicts and number:
-            found[reason] = found.get(reason, 0) + number
+    found: dict[Folded, Mapping[str, Any]] = {}
+    for id_, role in sorted(new.definitions.items()):
+        untouched = union(not_touched(draft, gone_of(draft, book), choice) for draft in uses[id_].drafts)
+        evidence = _role_evidence(role, uses[id_], book, untouched, reasons)
+        if layers.pairs:
+            evidence["layers"] = list(layers.layers_of(book.index.granted_by(role.permissions)))
+        found[id_] = evidence
     return found
 
 
@@ -157,7 +107,7 @@ def _strings_of(role: RoleDefinition) -> list[_RoleString]:
     ]
 
 
-def role_evidence(
+def _role_evidence(
     role: RoleDefinition, uses: RoleUses, book: RoleBook, untouched: int, reasons: JobReasons
 ) -> dict[str, Any]:
     """Return the evidence of a new role: its job and holders, the reason for each string, and what it replaces in part.
@@ -187,7 +137,7 @@ def role_evidence(
         else _string_json(one.key, one.text, seen, unseen, book.index)
         for one in _strings_of(role)
     ]
-    _explain(actions, role, uses.job, holders, book.index, reasons)
+    reasons.explain(actions, role, uses.job, holders)
     return {
         "role": role.role_definition_id,
         "job": uses.job or None,
@@ -206,24 +156,6 @@ def role_evidence(
         "actions": actions,
         **({"removed_unlogged": _removed_unlogged(untouched, book.index)} if untouched else {}),
     }
-
-
-def _explain(
-    actions: Sequence[dict[str, Any]],
-    role: RoleDefinition,
-    job: str,
-    holders: Sequence[Folded],
-    index: OperationIndex,
-    reasons: JobReasons,
-) -> None:
-    """Give each string without a reason the one that follows from the work of others."""
-    bits = {bit: one for one in actions if (bit := index.bit(one["plane"], fold(one["action"]))) is not None}
-    unexplained = index.mask_of_bits(bit for bit, one in bits.items() if not one["why"])
-    changes = index.mask_of_bits(bits) & ~index.reads
-    for bit, found in reasons.of_role(
-        Folded(fold(role.role_definition_id)), job, holders, unexplained, changes
-    ).items():
-        bits[bit].update(found)
 
 
 def _removed_unlogged(untouched: int, index: OperationIndex) -> dict[str, Any]:
@@ -298,30 +230,95 @@ def _pattern_json(
 
     `resting` is the needed operations that the pattern grants by one reading only.
     """
-    plane, text = one.key[0], one.text
     # `mask` has only matches that hold by both readings; `resting` lists the others that are needed.
     mask = book.certain_mask(one.part)
-    opening = describe_opening(text, plane, one.taken_out, book.index)
-    opens = {"operations": mask.bit_count(), "opens": opening.language, "for_example": opening.example}
+    opens = {"operations": mask.bit_count()} | _opening(one.part, book.index)
     stands_for = [
         _string_json(book.index.keys[bit], book.index.names[bit][1], seen, unseen, book.index)
         for bit in bits_of(resting)
     ]
-    own = _string_json(one.key, text, seen, unseen, book.index) | opens
+    own = _string_json(one.key, one.text, seen, unseen, book.index) | opens
     if not resting:
         return own
     return own | {"why": ONE_READING, "meaning": [WHY[ONE_READING]], "stands_for": stands_for}
 
 
-def declared_windows(coverage: pl.DataFrame) -> pl.DataFrame:
-    """Return `(scope, text)` for each coverage window that a user declared; `scope` is folded."""
-    return (
-        coverage.filter(pl.col("declared_by") == "user")
-        .group_by("source", "category", "scope")
-        .agg(first=pl.col("day").min(), last=pl.col("day").max())
-        .sort("source", "category", "scope")
-        .select(
-            scope=folded(pl.col("scope")),
-            text=pl.format("{} {} {} {}..{}", "source", "category", "scope", "first", "last"),
-        )
-    )
+def _opening(part: PatternPart, index: OperationIndex) -> dict[str, str]:
+    """Return the operations that one pattern, less its not-patterns, would grant once Azure adds them.
+
+    There are always such operations, since a pattern matches infinitely many names: `for_example` is one of them.
+    """
+    (pattern,), plane = part.patterns, part.plane
+    head, _, tail = pattern.strip().partition("*")
+    ending = f" {'and' if head else 'that'} ends in `{tail}`" if tail else ""
+    for end, number in product((tail,) if tail else _ENDS, range(1, _MOST_TRIED)):
+        name = f"{head or 'New.Provider/'}added{number if number > 1 else ''}{end}"
+        if index.bit(plane, fold(name)) is None and grants([part.block], name, plane) == "yes":
+            below = f"that begins with `{head}`" if head else "of any resource provider"
+            return {"opens": f"every operation {below}{ending}", "for_example": name}
+    raise InternalError(f"no operation can be named that the pattern `{pattern}` leaves open")
+
+
+@dataclass(frozen=True, slots=True)
+class JobReasons:
+    """The work and the rules that the strings of new roles follow from.
+
+    Attributes:
+        jobs: The jobs of the tenant.
+        reader: The reader of what changes bring along.
+        checks: The linked checks.
+        adopted: The ids of the roles of an earlier plan.
+    """
+
+    jobs: Jobs
+    reader: NeedReader
+    checks: int
+    adopted: frozenset[Folded]
+
+    def explain(
+        self, actions: Sequence[dict[str, Any]], role: RoleDefinition, job: str, holders: Sequence[Folded]
+    ) -> None:
+        """Give each string without a reason the one that follows from the work of others.
+
+        Args:
+            actions: The evidence of the strings, which this changes.
+            role: The role.
+            job: The key of its job, or empty.
+            holders: Who is assigned it.
+        """
+        index, work = self.reader.index, self.jobs.work
+        bits = {bit: one for one in actions if (bit := index.bit(one["plane"], fold(one["action"]))) is not None}
+        unexplained = index.mask_of_bits(bit for bit, one in bits.items() if not one["why"])
+        changes = index.mask_of_bits(bits) & ~index.reads
+        of_holders = union(map(work.used_by, holders))
+        workers = next((one.workers for one in self.jobs.found if one.key == job), frozenset())
+        found: dict[int, dict[str, Any]] = {}
+        for bit in bits_of(unexplained & of_holders):
+            found[bit] = {"why": USED_ELSEWHERE, "meaning": [_ELSEWHERE]}
+        for bit in bits_of(unexplained & ~of_holders):
+            users = sorted(worker for worker in workers if work.of_worker.get(worker, 0) >> bit & 1)
+            if users:
+                used = {"principal_ids": users[:_MOST_NAMED], "principals": len(users)}
+                found[bit] = {"why": JOB, "meaning": [WHY[JOB]], "job": job, **used}
+        left = unexplained & ~index.mask_of_bits(found)
+        for bit, change, rule in self._brought(left, changes & ~left):
+            found.setdefault(bit, {"why": COMPANION, "meaning": [WHY[COMPANION]], "with": change, "rule": rule})
+        if fold(role.role_definition_id) in self.adopted:
+            for bit in bits_of(unexplained):
+                found.setdefault(bit, {"why": ADOPTED, "meaning": [WHY[ADOPTED]]})
+        for bit, reason in found.items():
+            bits[bit].update(reason)
+
+    def _brought(self, wanted: int, changes: int) -> Iterator[tuple[int, str, str]]:
+        """Yield what changes bring along: its bit, the first change in the order of names, and the rule."""
+        index = self.reader.index
+        ordered: Mapping[str, int] = {index.names[bit][1]: bit for bit in bits_of(changes)}
+        for name in sorted(ordered) if wanted else ():
+            one = 1 << ordered[name]
+            for bit in bits_of(self.reader.companions(one, wanted & ~one, self.checks)):
+                yield bit, name, self._rule(one, 1 << bit)
+
+    def _rule(self, change: int, brought: int) -> str:
+        if self.reader.polls.asked(change) & brought:
+            return STATUS_READ
+        return UnobservableReason.LINKED_CHECK.value if self.checks & brought else SAME_TYPE
