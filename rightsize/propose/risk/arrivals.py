@@ -31,7 +31,7 @@ import polars as pl
 from rightsize.analyze.existence import Existence
 from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.needs.drafts import Key
-from rightsize.propose.risk.limits import upper_limit
+from rightsize.propose.risk.break_table import upper_limit
 from rightsize.rules.inventory import inventory_types, type_named
 
 _KEY = ["role_assignment_id", "state"]

@@ -180,8 +180,7 @@ def _evidence(seen: pl.DataFrame) -> pl.DataFrame:
     )
     days = seen.select(*_UNIT, "day").unique()
     used = days.group_by(_UNIT).agg(use_days=pl.len().cast(pl.Int64))
-    seasons = find_seasons(days, _UNIT).select(*_UNIT, "period")
-    return counts.join(used, on=_UNIT).join(seasons, on=_UNIT, how="left")
+    return counts.join(used, on=_UNIT).join(find_seasons(days, _UNIT), on=_UNIT, how="left")
 
 
 def _came(seen: pl.DataFrame, late_from: dt.date) -> pl.DataFrame:

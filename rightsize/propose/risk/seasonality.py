@@ -26,7 +26,6 @@ _LONG = 14
 """The shortest interval in days of a regular rhythm: with shorter ones, days are fair samples."""
 _SLACK = 3
 """The number of days by which regular intervals may differ, since months differ in length."""
-_MONTH = 30
 
 
 def find_seasons(use: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
@@ -37,19 +36,14 @@ def find_seasons(use: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
         by: The columns of a group: they name an assignment, or an operation of it.
 
     Returns:
-        The columns of `by`; `period`, `month_end` or `regular_pause`; `every`, the days from one cycle to the next.
+        The columns of `by`, and `period`: `month_end` or `regular_pause`.
     """
-    days = with_cycles(use, by)
+    days = _with_cycles(use, by)
     starts = days.group_by(*by, "spell").agg(start=pl.col("day").min()).sort(*by, "spell")
     between = (
         starts.with_columns(interval=pl.when(pl.col("spell") > 0).then(pl.col("start").diff().dt.total_days()))
         .group_by(by)
-        .agg(
-            spells=pl.len(),
-            shortest=pl.col("interval").min(),
-            longest=pl.col("interval").max(),
-            every=pl.col("interval").median(),
-        )
+        .agg(spells=pl.len(), shortest=pl.col("interval").min(), longest=pl.col("interval").max())
     )
     at_end = pl.col("month_end").is_not_null()
     ends = days.group_by(by).agg(days=pl.len(), share=at_end.mean(), ends=pl.col("month_end").drop_nulls().n_unique())
@@ -60,12 +54,11 @@ def find_seasons(use: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
         & (pl.col("longest") - pl.col("shortest") <= _SLACK)
     )
     period = pl.when(turning).then(pl.lit(MONTH_END)).when(regular).then(pl.lit(REGULAR))
-    found = ends.join(between, on=list(by), nulls_equal=True).with_columns(period=period)
-    every = pl.when(pl.col("period") == MONTH_END).then(float(_MONTH)).otherwise("every")
-    return found.filter(pl.col("period").is_not_null()).select(*by, "period", every=every).sort(by)
+    found = ends.join(between, on=list(by), nulls_equal=True).select(*by, period=period)
+    return found.drop_nulls("period").sort(by)
 
 
-def with_cycles(use: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+def _with_cycles(use: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     """Return the distinct days of use with the `spell` and the `month_end` that each belongs to.
 
     `spell` counts the spells of a group from 0; `month_end` numbers the ends of months, null for days between them.

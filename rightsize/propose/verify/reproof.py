@@ -7,8 +7,8 @@ may be replaced together by shared ones. So a planned assignment is compared wit
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -16,18 +16,14 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.scoping import containing
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
-from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import PlannedAssignment
 from rightsize.propose.core.expiry import end_text, lasts_as_long
+from rightsize.propose.proof.proof import Containment
 from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
-from rightsize.rbac.algebra import contains
-from rightsize.rbac.conditions import unrestricted
 from rightsize.rbac.text import Folded
 
 Key = tuple[Folded, str]
 """(role_assignment_id, state), folded."""
-
-Blocks = tuple[PermissionBlock, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ class Reproof:
     witness: str | None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ProofContext:
     """A plan together with the tenant of today.
 
@@ -65,8 +61,7 @@ class ProofContext:
         plan: The plan.
         inputs: The tables.
         tenant: The memberships and the tree of scopes.
-        roles: Permission blocks by folded id: of the roles of the tenant, of the new roles of the plan, and of the
-            parts of roles that `held_role` made.
+        within: The roles of the tenant and the new roles of the plan, and whether they contain each other.
         today: Today's assignments.
         going: The assignments that the plan removes or replaces, each with the proposals for it.
     """
@@ -74,40 +69,9 @@ class ProofContext:
     plan: WrittenPlan
     inputs: Inputs
     tenant: Tenant
-    roles: dict[Folded, Blocks]
+    within: Containment
     today: Mapping[Key, Holding]
     going: Mapping[Key, Sequence[WrittenProposal]]
-    _beyond: dict[tuple[tuple[Folded, ...], Folded], str | None] = field(default_factory=dict)
-
-    @property
-    def contained(self) -> Mapping[tuple[tuple[Folded, ...], Folded], str | None]:
-        """The answers that `beyond` has given."""
-        return self._beyond
-
-    def beyond(self, big: Iterable[Folded], small: Folded) -> str | None:
-        """Return an operation that the role `small` grants and the roles `big` together do not, or None."""
-        key = (tuple(sorted(set(big))), small)
-        if key not in self._beyond:
-            known = [self.roles.get(role, ()) for role in key[0]]
-            # One of the roles mostly contains the other, and a check against fewer blocks is faster.
-            if any(contains(blocks, self.roles.get(small, ())) is None for blocks in known):
-                self._beyond[key] = None
-            else:
-                found = contains([block for blocks in known for block in blocks], self.roles.get(small, ()))
-                self._beyond[key] = None if found is None else f"{found.operation} ({found.plane})"
-        return self._beyond[key]
-
-    def held_role(self, holding: Holding, condition: str | None) -> Folded:
-        """Return the role of an assignment of today, or the part of it that a planned assignment may rest on.
-
-        Without the condition of today's assignment, that is what the condition never restricts.
-        """
-        if holding.condition in (None, condition):
-            return holding.role
-        part = Folded(f"{holding.role} outside {holding.condition}")
-        if part not in self.roles:
-            self.roles[part] = unrestricted(self.roles.get(holding.role, ()), holding.condition)
-        return part
 
     def proposals(self) -> list[WrittenProposal]:
         """Return the proposals that remove or replace an assignment, each once."""
@@ -201,7 +165,9 @@ def _beyond(
     lasting = [holding for holding in as_active if lasts_as_long(holding.end_on, one.end_on)]
     if not lasting:
         return "it would last longer than today's assignment"
-    beyond = case.beyond([case.held_role(holding, one.condition) for holding in lasting], one.role)
+    beyond = case.within.beyond(
+        [case.within.held_role(holding.role, holding.condition, one.condition) for holding in lasting], one.role
+    )
     if beyond is None:
         return None
     if all(holding.condition not in (None, one.condition) for holding in lasting):
@@ -243,7 +209,7 @@ def _contained_by_what_stays(case: ProofContext) -> set[Key]:
         if any(
             (small.place, big.place) in reached
             and big.condition in (None, small.condition)
-            and case.beyond([big.role], small.role) is None
+            and case.within.beyond([big.role], small.role) is None
             for holder in through.get(small.holder, [small.holder])
             for big in by_holder.get(holder, ())
         )

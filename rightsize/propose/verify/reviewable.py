@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -27,7 +30,6 @@ from rightsize.propose.verify.plan_reader import (
     read_roles,
     with_readings,
 )
-from rightsize.propose.verify.summary_form import is_summary
 from rightsize.rbac.text import Folded, fold
 
 _LATENT = {"before": {"type": "number"}, "after": {"type": "number"}}
@@ -134,26 +136,16 @@ def evidence_files(role_file: str) -> tuple[str, str]:
     return f"evidence/{slug}.json", f"roles/{slug}.evidence.json"
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _read_evidence(names: Sequence[str], files: Mapping[str, bytes]) -> Mapping[str, Any]:
     name = next((one for one in names if one in files), None)
     if name is None:
         raise InputError(f"the plan folder has no `{names[0]}`", hint=AGAIN)
     document = load_object(files[name], f"`{name}`", hint=AGAIN)
-    actions = document.get("actions")
-    has_actions = isinstance(actions, list) and all(_is_action(one) for one in actions)
-    if not has_actions or not is_summary(document.get("summary")):
-        raise InputError(f"`{name}` is not the evidence of a role", hint=AGAIN)
+    _role_checks().require(document, f"`{name}`", hint=AGAIN)
     return document
 
 
-def _is_action(one: object) -> bool:
-    return (
-        isinstance(one, dict)
-        and all(isinstance(one.get(name), str) for name in ("action", "plane", "why"))
-        and _is_number(one.get("events", 0))
-        and isinstance(one.get("meaning", []), list)
-    )
+@cache
+def _role_checks() -> SchemaChecks:
+    """Return the checks of a role's evidence, which somebody may have edited, before a page shows it."""
+    return SchemaChecks(json.loads(Path(__file__).with_name("role_evidence.schema.json").read_text(encoding="utf-8")))

@@ -26,8 +26,9 @@ from rightsize.propose.core.expiry import AT_ONCE, last_of
 from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings, hash_of_blocks, take_readings
 from rightsize.propose.core.role_catalog import blocks_by_role
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
+from rightsize.propose.proof.proof import Containment
 from rightsize.propose.proof.replay import Outcomes, distinct_uses, replay_uses
-from rightsize.propose.verify.gate import RoleFault, judge_roles
+from rightsize.propose.proof.role_gate import RoleFault, judge_roles
 from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
 from rightsize.propose.verify.reproof import Holding, Key, ProofContext, Reproof, prove_again, read_holdings
 from rightsize.propose.verify.smt_prover import Claims
@@ -131,12 +132,12 @@ def verify(
     here = {fold(role): blocks for role, blocks in blocks_by_role(inputs.role_permissions).items()}
     roles = here | {role: definition.permissions for role, definition in new_roles.items()}
     today = read_holdings(inputs)
-    case = ProofContext(plan, inputs, read_tenant(inputs), roles, today, _going(plan, today))
+    case = ProofContext(plan, inputs, read_tenant(inputs), Containment(roles), today, _going(plan, today))
     now = take_readings(inputs, earlier=plan.rests_on)
     # Use older than the plan counts is left out; use after its window is included.
     newest = max([plan.window.last_day, *inputs.usage_days["day"].drop_nulls().unique()])
     window = replace(plan.window.remembered, last_day=newest)
-    evaluator = Evaluator(case.roles, case.tenant.tree, read_role_requests(inputs, window))
+    evaluator = Evaluator(roles, case.tenant.tree, read_role_requests(inputs, window))
     uses = distinct_uses(inputs, window, since=plan.window.first_day)
     outcomes, through = _replay(case, uses, evaluator)
     changes = [
@@ -160,7 +161,7 @@ def verify(
             for word in ("role_assignments", "eligible_assignments", "deny_assignments")
         },
         window=window,
-        claims=Claims(case.contained, evaluator.granted_for_certain(), evaluator.granted_alike(), case.roles),
+        claims=Claims(case.within.answers, evaluator.granted_for_certain(), evaluator.granted_alike(), roles),
         gate=judge_roles(new_roles, evidence or {}, uses),
     )
 
