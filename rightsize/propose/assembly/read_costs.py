@@ -14,7 +14,7 @@ import polars as pl
 
 from rightsize.analyze.scoping import ROOT
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.core.options import Reads
+from rightsize.propose.core.options import Reads, price_list
 from rightsize.propose.core.read_patterns import reading_parts
 from rightsize.propose.core.role_catalog import KnownRole
 from rightsize.propose.needs.drafts import Key
@@ -49,13 +49,7 @@ def price_reads(asked: StayingInput, orphans: Set[Key], membership: pl.DataFrame
         for choice, kept in pricer.kept(role, profile, asked.evidence.uses.get(key, {}), near).items():
             totals[choice][0] += kept.bit_count()
             totals[choice][1] += (kept & pricer.sensitive).bit_count()
-    return {
-        "chosen": str(asked.reader.options.reads),
-        "choices": [
-            {"reads": str(choice), "operations": operations, "sensitive": sensitive}
-            for choice, (operations, sensitive) in totals.items()
-        ],
-    }
+    return price_list(asked.reader.options.reads, totals)
 
 
 class _Pricer:

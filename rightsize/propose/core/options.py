@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window
 from rightsize.model.errors import UsageError
@@ -34,6 +35,22 @@ class Reads(StrEnum):
     """The reads of each resource provider that was used."""
     ALL = "all"
     """All reads, at today's scope, as patterns."""
+
+
+def price_list(chosen: Reads, totals: Mapping[Reads, Sequence[int]]) -> dict[str, Any]:
+    """Return what each choice of `--reads` keeps without evidence, as `Plan.reads` has it.
+
+    Args:
+        chosen: The choice of the plan.
+        totals: For each choice the number of operations, and of the sensitive ones among them.
+    """
+    return {
+        "chosen": str(chosen),
+        "choices": [
+            {"reads": str(choice), "operations": operations, "sensitive": sensitive}
+            for choice, (operations, sensitive) in totals.items()
+        ],
+    }
 
 
 class Unobservable(StrEnum):

@@ -6,8 +6,9 @@ A case also says why its assignment must not be changed, where that is so.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -15,12 +16,12 @@ from rightsize.analyze.coverage import described_principals, groups_with_known_m
 from rightsize.analyze.directory.judge import DirectoryAnalysis
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.text import folded
-from rightsize.propose.core.options import PlanOptions, Reads
+from rightsize.propose.core.options import PlanOptions, Reads, price_list
 from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.directory.holders import Holders
 from rightsize.rbac.resource_actions import entity_of, is_read
 from rightsize.rbac.text import fold
-from rightsize.rules.directory import roles_that, side_actions
+from rightsize.rules.directory import is_job_read, roles_that, side_actions
 from rightsize.rules.inventory import is_for_recovery
 from rightsize.rules.operations import first_party_tenants, is_emergency_name
 
@@ -216,6 +217,33 @@ def keeps_read(name: str, reads: Reads, touched: Set[str]) -> bool:
             return entity_of(name) in touched
         case _:
             return False
+
+
+def price_reads(
+    analysis: DirectoryAnalysis,
+    cases: Iterable[DirectoryAssignmentCase],
+    chosen: Reads,
+    holders: Holders,
+    default: frozenset[str],
+) -> dict[str, Any]:
+    """Return the reads that each choice of `--reads` keeps without evidence, as `price_list` does for Azure roles.
+
+    A read counts once for each assignment that allows it today and may change, without those of `default`.
+    `sensitive` counts those that are a task of their own, such as the sign-in logs.
+    """
+    touched = touched_entities(analysis)
+    totals = {choice: [0, 0] for choice in Reads}
+    for case in cases:
+        if case.left:
+            continue
+        everybody = default if case.holder in holders.members else frozenset()
+        unseen = [name for name in case.unlogged - everybody if is_read(name)]
+        entities = touched.get(case.holder, frozenset())
+        for choice in Reads:
+            kept = [name for name in unseen if keeps_read(name, choice, entities)]
+            totals[choice][0] += len(kept)
+            totals[choice][1] += sum(map(is_job_read, kept))
+    return price_list(chosen, totals)
 
 
 def _left_alone(analysis: DirectoryAnalysis, options: PlanOptions) -> dict[int, str]:

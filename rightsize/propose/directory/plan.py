@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -25,7 +26,7 @@ from rightsize.model.proposal_kinds import BUILTIN, KEEP, MAKE_ELIGIBLE, Proposa
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.directory.breakage import case_bounds
-from rightsize.propose.directory.cases import DirectoryAssignmentCase, read_cases
+from rightsize.propose.directory.cases import DirectoryAssignmentCase, price_reads, read_cases
 from rightsize.propose.directory.choose import (
     IN_PART,
     DirectoryChoice,
@@ -36,7 +37,6 @@ from rightsize.propose.directory.choose import (
     read_catalogue,
 )
 from rightsize.propose.directory.holders import Holders, read_bound_reach, read_holders
-from rightsize.propose.directory.read_costs import price_reads
 from rightsize.propose.directory.reasons import asked_of, lost_by, place_word, question, reason_of
 from rightsize.propose.risk.estimate import Estimate
 from rightsize.rbac.resource_actions import is_read
@@ -78,7 +78,7 @@ def plan_directory(analysis: DirectoryAnalysis, options: PlanOptions) -> PlanePa
         advice=tuple(advice),
         names={**catalogue.names, **{role: _custom_name(role) for role in roles}},
         files={f"directory/{role}.json": _role_file(role, roles[role], catalogue) for role in sorted(roles)},
-        reads=price_reads(analysis, cases, options.reads, holders, catalogue),
+        reads=price_reads(analysis, cases, options.reads, holders, catalogue.default),
     )
 
 
@@ -134,7 +134,7 @@ class _Planner:
             return stay
         found = choose(case, self.catalogue, self._room_of(case))
         bound = self._bound(case)
-        risky = self._options.max_break is not None and bound is not None and bound.bound > self._options.max_break
+        risky = bound is not None and bound.exceeds(self._options.max_break)
         if risky and found.kind.changes and not found.kind.makes_eligible:
             found = replace(stay, why="max_break")
         if found.kind.makes_role:
@@ -191,7 +191,7 @@ class _Planner:
         mass, kind = self.catalogue.mass, choice.kind
         own = self.catalogue.allows.get(case.role, frozenset()) | case.used
         hours = self._hours(case) if kind.makes_eligible and not choice.rest and not case.is_idle else None
-        evidence = _evidence(case, self._analysis, choice, self.catalogue, default, hours)
+        evidence = self._evidence(case, choice, default, hours)
         bound = self._bound(case) if kind.changes and not kind.makes_eligible and not choice.rest else None
         if bound is not None:
             evidence["break_probability"] = bound.as_json()
@@ -218,6 +218,47 @@ class _Planner:
             risk_before=0.0 if is_second else float(before),
             risk_after=float(left),
         )
+
+    def _evidence(
+        self,
+        case: DirectoryAssignmentCase,
+        choice: DirectoryChoice,
+        default: frozenset[str],
+        worked: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        analysis, catalogue = self._analysis, self.catalogue
+        last_day = analysis.plane.window.end.date()
+        before = [
+            row | {"days_ago": (last_day - dt.date.fromisoformat(row["last_seen"][:10])).days}
+            for row in _uses(analysis.earlier, case)
+        ]
+        lost, asked = lost_by(case, choice, default), asked_of(case, choice, default)
+        granted = len(case.used) + len(case.kept) + len(case.gone)
+        comes = _comes(choice, catalogue)
+        found: dict[str, Any] = {
+            "role": case.row["role_name"] or case.row["role"],
+            "scope": case.row["scope"],
+            "state": case.row["state"],
+            "granted": granted,
+            "used": len(case.used),
+            "operations": _uses(analysis.used, case),
+            **({"used_before": before} if before else {}),
+            "kept_unseen": _counted(reason for name, reason in case.kept.items() if name not in lost),
+            "removed": _counted([*case.gone.values(), *lost.values()]),
+            **({"not_held": sorted(catalogue.spelt[name] for name in asked)[:_TOLD]} if asked else {}),
+            "mappable": round(1 - len(case.unlogged) / granted, 3) if granted else 0.0,
+            "coverage": analysis.state,
+            **({"covered_days": analysis.covered_days} if analysis.state == Unused.COVERED_IN_PART else {}),
+            **({"comes": comes} if comes else {}),
+        }
+        if worked is not None:
+            found["standing"] = {
+                "days": worked["days"],
+                "hours_a_month": round(worked["hours_a_month"], 1),
+                "activation": duration(worked["hours_needed"]),
+                "meaning": "an activation of this length would have covered the use on 95 of 100 days",
+            }
+        return found
 
 
 def _assigned(case: DirectoryAssignmentCase, choice: DirectoryChoice) -> tuple[PlannedAssignment, ...]:
@@ -265,46 +306,6 @@ def _on_days(case: DirectoryAssignmentCase, analysis: DirectoryAnalysis, kind: P
     return f" ({covered_of(analysis.covered_days, analysis.plane.window.days)})"
 
 
-def _evidence(
-    case: DirectoryAssignmentCase,
-    analysis: DirectoryAnalysis,
-    choice: DirectoryChoice,
-    catalogue: DirectoryRoleCatalog,
-    default: frozenset[str],
-    worked: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    before = [
-        row | {"days_ago": (analysis.plane.window.end.date() - dt.date.fromisoformat(row["last_seen"][:10])).days}
-        for row in _uses(analysis.earlier, case)
-    ]
-    lost, asked = lost_by(case, choice, default), asked_of(case, choice, default)
-    found: dict[str, Any] = {
-        "role": case.row["role_name"] or case.row["role"],
-        "scope": case.row["scope"],
-        "state": case.row["state"],
-        "granted": len(case.used) + len(case.kept) + len(case.gone),
-        "used": len(case.used),
-        "operations": _uses(analysis.used, case),
-        **({"used_before": before} if before else {}),
-        "kept_unseen": _counted(reason for name, reason in case.kept.items() if name not in lost),
-        "removed": _counted([*case.gone.values(), *lost.values()]),
-        **({"not_held": sorted(catalogue.spelt[name] for name in asked)[:_TOLD]} if asked else {}),
-        "mappable": _mappable(case),
-        "coverage": analysis.state,
-        **({"covered_days": analysis.covered_days} if analysis.state == Unused.COVERED_IN_PART else {}),
-    }
-    if comes := _comes(choice, catalogue):
-        found["comes"] = comes
-    if worked is not None:
-        found["standing"] = {
-            "days": worked["days"],
-            "hours_a_month": round(worked["hours_a_month"], 1),
-            "activation": duration(worked["hours_needed"]),
-            "meaning": "an activation of this length would have covered the use on 95 of 100 days",
-        }
-    return found
-
-
 def _comes(choice: DirectoryChoice, catalogue: DirectoryRoleCatalog) -> list[str]:
     """Return the names of the new roles for people, with their place where it is narrower; none for one role alone."""
     at = f" at one {place_word(choice.place)}" if choice.place else ""
@@ -334,16 +335,7 @@ def _uses(uses: pl.DataFrame, case: DirectoryAssignmentCase) -> list[dict[str, A
 
 
 def _counted(reasons: Iterable[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for reason in reasons:
-        counts[reason] = counts.get(reason, 0) + 1
-    return dict(sorted(counts.items()))
-
-
-def _mappable(case: DirectoryAssignmentCase) -> float:
-    """Return the share of the granted actions whose use a log could show, from 0 to 1."""
-    granted = len(case.used) + len(case.kept) + len(case.gone)
-    return round(1 - len(case.unlogged) / granted, 3) if granted else 0.0
+    return dict(sorted(Counter(reasons).items()))
 
 
 def _custom_id(actions: frozenset[str]) -> Folded:

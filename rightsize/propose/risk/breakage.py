@@ -123,13 +123,10 @@ def _singled(singled: Singled) -> pl.DataFrame:
 
 def keep_risky(drafts: Mapping[Key, Draft], bounds: BreakBounds, most: float | None) -> dict[Key, Draft]:
     """Return the drafts, with `keep` for those whose break probability is above `--max-break`; None keeps none."""
-    if most is None:
-        return dict(drafts)
-    kept = {}
-    for key, draft in drafts.items():
+    kept = dict(drafts)
+    for key, draft in drafts.items() if most is not None else ():
         found = bounds.of(draft)
-        kept[key] = draft
-        if found is not None and found.bound > most:
+        if found is not None and found.exceeds(most):
             kept[key] = draft.kept(
                 f"break_risk: within {HORIZON_DAYS} days it may break work with a probability of up to "
                 f"{found.bound:.4g}, and `--max-break` allows {most:g}"

@@ -7,7 +7,7 @@ use. The stages that made the plan are not run again: only its role files, its a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,6 +37,7 @@ from rightsize.rbac.text import Folded, fold
 _Row = tuple[str, str, str, str, str | None, str]
 """A row of `access_evaluator.GRANTS_SCHEMA`."""
 
+GONE = "the plan read it, and it no longer exists"
 _SINGULAR = {
     "role_assignments": "role_assignment",
     "eligible_assignments": "eligible_assignment",
@@ -141,7 +142,11 @@ def verify(
     uses = distinct_uses(inputs, window, since=plan.window.first_day)
     outcomes, through = _replay(case, uses, evaluator)
     changes = [
-        *_changed(plan.rests_on, now),
+        *(
+            change
+            for word in WHAT
+            for change in changed_since(_SINGULAR[word], plan.rests_on[word], now[word], _CHANGED[word])
+        ),
         *_needed_since(case, now),
         *_clashing(case, new_roles, hash_of={role: hash_of_blocks(blocks) for role, blocks in here.items()}),
         *_returned(case),
@@ -191,18 +196,24 @@ def _word(state: str) -> str:
     return "eligible_assignments" if state == "eligible" else "role_assignments"
 
 
-def _changed(read: Readings, now: Readings) -> list[Change]:
-    return [
-        Change(
-            _SINGULAR[word],
-            id_,
-            "changed" if id_ in now[word] else "gone",
-            _CHANGED[word] if id_ in now[word] else "the plan read it, and it no longer exists",
-        )
-        for word in WHAT
-        for id_ in sorted(read[word])
-        if now[word].get(id_) != read[word][id_]
-    ]
+def changed_since(
+    what: str, read: Mapping[str, str], now: Mapping[str, str], changed: str, gone: str = GONE
+) -> Iterator[Change]:
+    """Yield a change for each object that a plan read and whose hash is another one today, or that is gone.
+
+    Args:
+        what: The kind of object, as in `Change`.
+        read: The hashes that the plan rests on, by id.
+        now: The hashes of today, by id; ids are compared folded.
+        changed: The clause for a changed object.
+        gone: The clause for one that is gone.
+    """
+    today = {fold(id_): found for id_, found in now.items()}
+    for id_, found in sorted(read.items()):
+        if (of_today := today.get(fold(id_))) is None:
+            yield Change(what, id_, "gone", gone)
+        elif of_today != found:
+            yield Change(what, id_, "changed", changed)
 
 
 def _needed_since(case: ProofContext, now: Readings) -> list[Change]:
