@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 
@@ -16,13 +16,13 @@ from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Proof
 from rightsize.propose.assembly.role_uses import role_id_of
 from rightsize.propose.core.azure_limits import AzureLimits, refusals
-from rightsize.propose.core.expiry import AT_ONCE, last_of
+from rightsize.propose.core.expiry import last_of
 from rightsize.propose.core.role_catalog import Blocks, RoleBook
 from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject
 from rightsize.propose.needs.reading import TenantReading
-from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
+from rightsize.propose.proof.access_evaluator import Evaluator
 from rightsize.propose.proof.proof import Claim, ProvedGrant, prove
-from rightsize.propose.proof.replay import Replay, replay
+from rightsize.propose.proof.replay import GrantRow, Outcomes, grants_of, replay, row_today
 from rightsize.propose.selection.role_naming import NewRoles
 from rightsize.rbac.text import Folded
 
@@ -193,7 +193,7 @@ def replay_drafts(
     calls: pl.DataFrame,
     reading: TenantReading,
     roles: Mapping[Folded, Blocks],
-) -> Replay:
+) -> Outcomes:
     """Return the outcome of the calls, as `replay.distinct_uses` returns them, under the plan.
 
     The other arguments are those of `prove_drafts`.
@@ -206,21 +206,18 @@ def replay_drafts(
     activated = {id_ for id_, state in drafts if state == "activated"}
     alive = [draft for key, draft in sorted(drafts.items()) if key not in reading.today.orphans]
     stays = (one for one in alive if one.kind.keeps and one.subject.role_assignment_id not in ending)
-    after = chain(
-        (_granted(one.subject, activated) for one in stays), (row for one in alive for row in _planned(one, new))
-    )
+    today = [row_today(one.subject, one.subject.state, activated) for one in alive]
+    left = (row_today(one.subject, one.subject.state, activated) for one in stays)
     outcome = replay(
         calls,
-        pl.DataFrame([_granted(one.subject, activated) for one in alive], schema=GRANTS_SCHEMA, orient="row"),
-        pl.DataFrame(list(after), schema=GRANTS_SCHEMA, orient="row"),
+        grants_of(today),
+        grants_of(chain(left, *(_planned(one, new) for one in alive))),
         Evaluator(roles, tenant.tree, reading.use.requests),
         tenant,
         reading.inputs,
     )
-    if outcome.denied:
-        raise InternalError(
-            f"the plan would deny {outcome.denied} calls that count, the first of them {outcome.first_denied}"
-        )
+    if denied := len(outcome.denied):
+        raise InternalError(f"the plan would deny {denied} calls that count, the first of them {outcome.first_denied}")
     return outcome
 
 
@@ -231,13 +228,7 @@ def _activations_of_changed(drafts: Mapping[Key, Draft], tenant: Tenant) -> set[
     return set(rows["id"])
 
 
-def _granted(subject: Subject, activated: Set[Folded]) -> tuple[str | None, ...]:
-    """Return an assignment of today as a row of `GRANTS_SCHEMA`."""
-    last = AT_ONCE if subject.role_assignment_id in activated else last_of(subject.end_on)
-    return subject.principal_id, subject.place, subject.role_definition_id, subject.state, None, last
-
-
-def _planned(draft: Draft, new: NewRoles) -> Iterator[tuple[str | None, ...]]:
+def _planned(draft: Draft, new: NewRoles) -> Iterator[GrantRow]:
     """Yield the new assignments of a draft as rows of `GRANTS_SCHEMA`."""
     for one in draft.placements:
         condition = None if one.condition == draft.subject.condition else one.condition

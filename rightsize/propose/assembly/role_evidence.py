@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from functools import reduce
 from itertools import product
-from operator import or_
 from typing import Any
 
 from rightsize.analyze.reasons import Choice, UnobservableReason, sentence
@@ -22,7 +20,7 @@ from rightsize.propose.assembly.assemble import gone_of, not_touched
 from rightsize.propose.assembly.role_uses import RoleUses, Seen
 from rightsize.propose.core.bitsets import FoldedKey, OperationIndex, bits_of, union
 from rightsize.propose.core.options import Unobservable
-from rightsize.propose.core.read_patterns import PatternPart, is_read
+from rightsize.propose.core.read_patterns import PatternPart, is_read, strings_of
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.jobs.jobs import Jobs
 from rightsize.propose.needs.drafts import Draft
@@ -81,32 +79,6 @@ def role_evidences(
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _RoleString:
-    """A string of a new role as it is written, its (plane, folded string), and the not-patterns beside it."""
-
-    text: str
-    key: FoldedKey
-    taken_out: tuple[str, ...]
-
-    @property
-    def part(self) -> PatternPart:
-        return PatternPart((self.text,), self.taken_out, self.key[0])
-
-
-def _strings_of(role: RoleDefinition) -> list[_RoleString]:
-    """Return the actions of a new role, then its dataActions."""
-    block = role.permissions[0]
-    return [
-        _RoleString(text, (plane, fold(text)), taken_out)
-        for plane, texts, taken_out in (
-            ("control", block.actions, block.not_actions),
-            ("data", block.data_actions, block.not_data_actions),
-        )
-        for text in texts
-    ]
-
-
 def _role_evidence(
     role: RoleDefinition, uses: RoleUses, book: RoleBook, untouched: int, reasons: JobReasons
 ) -> dict[str, Any]:
@@ -127,15 +99,15 @@ def _role_evidence(
         for part in need.parts
         for text in part.folded
     }
-    needed = {mask for draft in drafts if draft.needs for mask in draft.needs.why.values()}
-    resting = _resting_on(kept, reduce(or_, needed, 0), role, book)
+    needed = union({mask for draft in drafts if draft.needs for mask in draft.needs.why.values()})
+    resting = _resting_on(kept, needed, role, book)
     unseen = _reasons_by_bit(role, drafts, kept, resting, book)
     holders = sorted({one.principal_id for one in uses.placements})
     actions = [
         _pattern_json(one, resting.get(one.key, 0), seen, unseen, book)
         if "*" in one.text
         else _string_json(one.key, one.text, seen, unseen, book.index)
-        for one in _strings_of(role)
+        for one in strings_of(role.permissions[0])
     ]
     reasons.explain(actions, role, uses.job, holders)
     return {
@@ -178,8 +150,8 @@ def _resting_on(kept: Set[FoldedKey], needed: int, role: RoleDefinition, book: R
     """Return for each kept pattern the needed operations that the role grants by the reading `MOST` only."""
     certain = book.index.granted_by(role.permissions, Reading.LEAST)
     return {
-        one.key: book.part_mask(one.part) & ~certain & needed
-        for one in _strings_of(role)
+        one.key: book.part_mask(one) & ~certain & needed
+        for one in strings_of(role.permissions[0])
         if "*" in one.text and one.key in kept
     }
 
@@ -196,11 +168,11 @@ def _reasons_by_bit(
     Operations that only a kept pattern grants are left out, except those that the role grants by one reading only.
     Drafts that share needs are read once.
     """
-    strings = _strings_of(role)
-    named = reduce(or_, resting.values(), book.index.mask(one.key for one in strings))
+    strings = list(strings_of(role.permissions[0]))
+    named = union((book.index.mask(one.key for one in strings), *resting.values()))
     for one in strings:
         if "*" in one.text and one.key not in kept:
-            named |= book.part_mask(replace(one.part, not_patterns=()))
+            named |= book.part_mask(replace(one, not_patterns=()))
     needs = {(word, mask & named) for draft in drafts if draft.needs for word, mask in draft.needs.why.items()}
     found: dict[int, set[str]] = defaultdict(set)
     for word, mask in needs:
@@ -224,15 +196,15 @@ def _string_json(
 
 
 def _pattern_json(
-    one: _RoleString, resting: int, seen: Seen, unseen: Mapping[int, set[str]], book: RoleBook
+    one: PatternPart, resting: int, seen: Seen, unseen: Mapping[int, set[str]], book: RoleBook
 ) -> dict[str, Any]:
     """Return the evidence of a pattern: the operations that it matches today, and those that it leaves open.
 
     `resting` is the needed operations that the pattern grants by one reading only.
     """
     # `mask` has only matches that hold by both readings; `resting` lists the others that are needed.
-    mask = book.certain_mask(one.part)
-    opens = {"operations": mask.bit_count()} | _opening(one.part, book.index)
+    mask = book.certain_mask(one)
+    opens = {"operations": mask.bit_count()} | _opening(one, book.index)
     stands_for = [
         _string_json(book.index.keys[bit], book.index.names[bit][1], seen, unseen, book.index)
         for bit in bits_of(resting)

@@ -17,7 +17,7 @@ from rightsize.propose.assembly.assemble import gone_of, left_of
 from rightsize.propose.assembly.job_tables import name_jobs
 from rightsize.propose.assembly.role_uses import RoleUses
 from rightsize.propose.core.bitsets import OperationIndex, union
-from rightsize.propose.core.read_patterns import PatternPart, is_read
+from rightsize.propose.core.read_patterns import is_read, strings_of
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.jobs.jobs import Job, Jobs
 from rightsize.propose.needs.drafts import Draft
@@ -28,7 +28,7 @@ from rightsize.propose.selection.plain_names import fitted
 from rightsize.propose.selection.role_naming import NewRoles, named_roles, role_names
 from rightsize.propose.selection.role_places import PlaceNames
 from rightsize.propose.selection.role_purpose import OperationKey, RoleUse, name_purposes
-from rightsize.rbac.text import Folded, fold
+from rightsize.rbac.text import Folded
 from rightsize.rules.role_words import READER, RoleWords, words_of
 
 _LONGEST = 1_000
@@ -75,15 +75,12 @@ def give_texts(
 
 def _use_of(role: RoleDefinition, uses: RoleUses, changes: RiskyChanges, book: RoleBook) -> RoleUse:
     """Return what a role holds, what of it was used (in the window, or else before it), and what is risky."""
-    block, index = role.permissions[0], book.index
-    strings = (*(("control", text) for text in block.actions), *(("data", text) for text in block.data_actions))
-    taken_out = {"control": block.not_actions, "data": block.not_data_actions}
-    granted = index.mask((plane, fold(text)) for plane, text in strings if "*" not in text)
-    for plane, text in strings:
-        if "*" in text:
-            granted |= book.part_mask(PatternPart((text,), taken_out[plane], plane))
+    strings, index = tuple(strings_of(role.permissions[0])), book.index
+    patterns = [one for one in strings if "*" in one.text]
+    granted = union((index.mask(one.key for one in strings if "*" not in one.text), *map(book.part_mask, patterns)))
     risky = {key: kind for kind, mask in changes.items() for key in index.members(mask & granted)}
-    return RoleUse(strings, frozenset(uses.seen.used or uses.seen.earlier), risky)
+    texts = tuple((one.plane, one.text) for one in strings)
+    return RoleUse(texts, frozenset(uses.seen.used or uses.seen.earlier), risky)
 
 
 def _describe(read: RoleUse, uses: RoleUses, file_name: str, words: Mapping[OperationKey, RoleWords]) -> str:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.nouns import RoleDefinition
+from rightsize.propose.core.read_patterns import by_plane
 from rightsize.rbac.azure import (
     ASSIGNMENTS_PER_MANAGEMENT_GROUP,
     ASSIGNMENTS_PER_SUBSCRIPTION,
@@ -127,19 +128,13 @@ def refusals(
     if not any(block.actions or block.data_actions for block in role.permissions):
         found.append("it has neither actions nor data actions")
     for block in role.permissions:
-        for plane, text in _strings(block):
-            if text.count("*") > 1:
-                found.append(f"`{text}` has {text.count('*')} wildcards, and Azure accepts 1")
-            elif "*" not in text and not known(*(key := (plane, fold(text)))) and key not in inherited:
-                found.append(f"the catalogue has no operation `{text}` of the {plane} plane")
+        for plane, texts, taken_out in by_plane(block):
+            for text in (*texts, *taken_out):
+                if text.count("*") > 1:
+                    found.append(f"`{text}` has {text.count('*')} wildcards, and Azure accepts 1")
+                elif "*" not in text and not known(*(key := (plane, fold(text)))) and key not in inherited:
+                    found.append(f"the catalogue has no operation `{text}` of the {plane} plane")
     return found
-
-
-def _strings(block: PermissionBlock) -> list[tuple[str, str]]:
-    return [
-        *(("control", text) for text in (*block.actions, *block.not_actions)),
-        *(("data", text) for text in (*block.data_actions, *block.not_data_actions)),
-    ]
 
 
 def _text_refusals(role: RoleDefinition, limits: AzureLimits) -> list[str]:

@@ -16,10 +16,11 @@ import polars as pl
 from rightsize.analyze.role_requests import REQUESTS_SCHEMA, attributes_of
 from rightsize.analyze.scoping import ScopeTree, containing
 from rightsize.model.nouns import PermissionBlock
+from rightsize.propose.core.read_patterns import strings_of
 from rightsize.rbac.algebra import grants, grants_alike
 from rightsize.rbac.conditions import truth_of
 from rightsize.rbac.permissions import Reading
-from rightsize.rbac.text import Folded, fold
+from rightsize.rbac.text import Folded
 
 Blocks = tuple[PermissionBlock, ...]
 
@@ -216,14 +217,7 @@ class Evaluator:
         """Return whether a block without not-patterns lists the operation in full; this needs no pattern matching."""
         if role not in self._literal:
             self._literal[role] = {
-                (name_plane, fold(text))
-                for block in self.roles.get(role, ())
-                for name_plane, texts, taken in (
-                    ("control", block.actions, block.not_actions),
-                    ("data", block.data_actions, block.not_data_actions),
-                )
-                if not taken
-                for text in texts
+                one.key for block in self.roles.get(role, ()) for one in strings_of(block) if not one.not_patterns
             }
         return (plane, operation) in self._literal[role]
 

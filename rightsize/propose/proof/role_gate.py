@@ -20,6 +20,7 @@ import polars as pl
 
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason
 from rightsize.model.nouns import RoleDefinition
+from rightsize.propose.core.read_patterns import strings_of
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.needs.needs import (
     ADOPTED,
@@ -155,10 +156,8 @@ def _faults_of_written(evidence: Mapping[str, Any]) -> Iterator[str]:
 def _string_faults(role: RoleDefinition, evidence: Mapping[str, Any], seen: set[tuple[str, str]]) -> Iterator[str]:
     """Yield the strings of a role without evidence, and those whose use the store does not have."""
     why = {(one["plane"], fold(one["action"])): one["why"] for one in evidence["actions"]}
-    for block in role.permissions:
-        planes = (("control", block.actions), ("data", block.data_actions))
-        for key, text in (((plane, fold(text)), text) for plane, texts in planes for text in texts):
-            if key not in why:
-                yield f"`{text}` is not in its evidence"
-            elif why[key] == USED and key not in seen and "*" not in text:
-                yield f"`{text}` was not used, by the logs in the store"
+    for one in (one for block in role.permissions for one in strings_of(block)):
+        if one.key not in why:
+            yield f"`{one.text}` is not in its evidence"
+        elif why[one.key] == USED and one.key not in seen and "*" not in one.text:
+            yield f"`{one.text}` was not used, by the logs in the store"

@@ -15,27 +15,12 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.scoping import containing
 from rightsize.analyze.tenant import Tenant
-from rightsize.analyze.text import folded, place_of
 from rightsize.model.plan import PlannedAssignment
-from rightsize.propose.core.expiry import end_text, lasts_as_long
+from rightsize.propose.core.expiry import lasts_as_long
+from rightsize.propose.needs.drafts import Key, Subject
 from rightsize.propose.proof.proof import Containment
 from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
 from rightsize.rbac.text import Folded
-
-Key = tuple[Folded, str]
-"""(role_assignment_id, state), folded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """An assignment of today; ids and `place` are folded."""
-
-    key: Key
-    holder: Folded
-    role: Folded
-    place: Folded
-    condition: str | None
-    end_on: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,30 +55,12 @@ class ProofContext:
     inputs: Inputs
     tenant: Tenant
     within: Containment
-    today: Mapping[Key, Holding]
+    today: Mapping[Key, Subject]
     going: Mapping[Key, Sequence[WrittenProposal]]
 
     def proposals(self) -> list[WrittenProposal]:
         """Return the proposals that remove or replace an assignment, each once."""
         return list({one.id: one for proposals in self.going.values() for one in proposals}.values())
-
-
-def read_holdings(inputs: Inputs) -> dict[Key, Holding]:
-    """Return today's assignments, sorted."""
-    rows = inputs.role_assignments.select(
-        folded(pl.col("role_assignment_id")),
-        "state",
-        folded(pl.col("principal_id")),
-        role=folded(pl.col("role_definition_id")),
-        place=place_of(pl.col("scope")),
-        condition=pl.col("condition"),
-        end_on=end_text("end_on"),
-    ).sort("role_assignment_id", "state")
-    empty = Folded("")
-    return {
-        (id_, state): Holding((id_, state), holder or empty, role or empty, place or empty, condition or None, end_on)
-        for id_, state, holder, role, place, condition, end_on in rows.iter_rows()
-    }
 
 
 def prove_again(case: ProofContext, lost: Mapping[Key, str]) -> list[Reproof]:
@@ -124,11 +91,11 @@ def _more_than_today(case: ProofContext) -> dict[str, str]:
     for principal, holder in membership.select("principal_id", "holder").iter_rows():
         through[principal].add(holder)
     activated = {id_ for id_, state in case.today if state == "activated"}
-    held: dict[Folded, list[Holding]] = defaultdict(list)
+    held: dict[Folded, list[Subject]] = defaultdict(list)
     for (id_, _), holding in case.today.items():
         # An activation lasts hours, so its access does not justify an assignment that stays.
         if id_ not in activated:
-            held[holding.holder].append(holding)
+            held[holding.principal_id].append(holding)
     places = pl.Series("place", [one.scope for one in planned], dtype=pl.String)
     assigned = pl.Series("assigned", sorted({one.place for many in held.values() for one in many}), dtype=pl.String)
     within = set(containing(places, assigned, case.tenant.tree).select("place", "assigned").iter_rows())
@@ -136,7 +103,7 @@ def _more_than_today(case: ProofContext) -> dict[str, str]:
     for key, proposals in case.going.items():
         for proposal in proposals:
             if key in case.today:
-                replaced[proposal.id].add(case.today[key].holder)
+                replaced[proposal.id].add(case.today[key].principal_id)
     found: dict[str, str] = {}
     for proposal in case.proposals():
         for one in proposal.assignments:
@@ -153,7 +120,7 @@ def _more_than_today(case: ProofContext) -> dict[str, str]:
 
 
 def _beyond(
-    case: ProofContext, one: PlannedAssignment, own: Sequence[Holding], within: set[tuple[Folded, str]]
+    case: ProofContext, one: PlannedAssignment, own: Sequence[Subject], within: set[tuple[Folded, str]]
 ) -> str | None:
     """Return how a planned assignment exceeds all assignments that its principal has today, or None."""
     above = [holding for holding in own if (one.scope, holding.place) in within]
@@ -166,7 +133,8 @@ def _beyond(
     if not lasting:
         return "it would last longer than today's assignment"
     beyond = case.within.beyond(
-        [case.within.held_role(holding.role, holding.condition, one.condition) for holding in lasting], one.role
+        [case.within.held_role(holding.role_definition_id, holding.condition, one.condition) for holding in lasting],
+        one.role,
     )
     if beyond is None:
         return None
@@ -187,12 +155,12 @@ def _contained_by_what_stays(case: ProofContext) -> set[Key]:
         if key in case.today and any(proposal.kind.needs_container for proposal in proposals)
     ]
     activated = {id_ for id_, state in case.today if state == "activated"}
-    by_holder: dict[Folded, list[Holding]] = defaultdict(list)
+    by_holder: dict[Folded, list[Subject]] = defaultdict(list)
     for key, holding in case.today.items():
         if key not in case.going and key[1] == "active" and holding.end_on is None and key[0] not in activated:
-            by_holder[holding.holder].append(holding)
+            by_holder[holding.principal_id].append(holding)
     through: dict[Folded, list[Folded]] = dict(
-        case.tenant.membership.filter(pl.col("principal_id").is_in([small.holder for small in going]))
+        case.tenant.membership.filter(pl.col("principal_id").is_in([small.principal_id for small in going]))
         .group_by("principal_id")
         .agg(pl.col("holder").sort())
         .iter_rows()
@@ -209,8 +177,8 @@ def _contained_by_what_stays(case: ProofContext) -> set[Key]:
         if any(
             (small.place, big.place) in reached
             and big.condition in (None, small.condition)
-            and case.within.beyond([big.role], small.role) is None
-            for holder in through.get(small.holder, [small.holder])
+            and case.within.beyond([big.role_definition_id], small.role_definition_id) is None
+            for holder in through.get(small.principal_id, [small.principal_id])
             for big in by_holder.get(holder, ())
         )
     }

@@ -7,7 +7,7 @@ use. The stages that made the plan are not run again: only its role files, its a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,20 +22,19 @@ from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.progress import step
-from rightsize.propose.core.expiry import AT_ONCE, last_of
+from rightsize.propose.core.expiry import last_of
 from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings, hash_of_blocks, take_readings
 from rightsize.propose.core.role_catalog import blocks_by_role
-from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
+from rightsize.propose.needs.assignments import read_subjects
+from rightsize.propose.needs.drafts import Key, Subject
+from rightsize.propose.proof.access_evaluator import Evaluator
 from rightsize.propose.proof.proof import Containment
-from rightsize.propose.proof.replay import Outcomes, distinct_uses, replay_uses
+from rightsize.propose.proof.replay import Outcomes, distinct_uses, grants_of, replay, row_today
 from rightsize.propose.proof.role_gate import RoleFault, judge_roles
 from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
-from rightsize.propose.verify.reproof import Holding, Key, ProofContext, Reproof, prove_again, read_holdings
+from rightsize.propose.verify.reproof import ProofContext, Reproof, prove_again
 from rightsize.propose.verify.smt_prover import Claims
 from rightsize.rbac.text import Folded, fold
-
-_Row = tuple[str, str, str, str, str | None, str]
-"""A row of `access_evaluator.GRANTS_SCHEMA`."""
 
 GONE = "the plan read it, and it no longer exists"
 _SINGULAR = {
@@ -132,7 +131,7 @@ def verify(
     step("proving the plan again")
     here = {fold(role): blocks for role, blocks in blocks_by_role(inputs.role_permissions).items()}
     roles = here | {role: definition.permissions for role, definition in new_roles.items()}
-    today = read_holdings(inputs)
+    today = {subject.key: subject for subject in read_subjects(inputs)}
     case = ProofContext(plan, inputs, read_tenant(inputs), Containment(roles), today, _going(plan, today))
     now = take_readings(inputs, earlier=plan.rests_on)
     # Use older than the plan counts is left out; use after its window is included.
@@ -156,11 +155,7 @@ def verify(
     return Verification(
         changes=tuple(changes),
         proofs=proofs,
-        replay={
-            "allowed": len(outcomes.active),
-            "denied": len(outcomes.denied),
-            "needs_activation": len(outcomes.waiting),
-        },
+        replay=outcomes.as_json(),
         unread={
             word: len(set(now[word]) - set(plan.rests_on[word]))
             for word in ("role_assignments", "eligible_assignments", "deny_assignments")
@@ -171,7 +166,7 @@ def verify(
     )
 
 
-def _going(plan: WrittenPlan, today: Mapping[Key, Holding]) -> dict[Key, list[WrittenProposal]]:
+def _going(plan: WrittenPlan, today: Mapping[Key, Subject]) -> dict[Key, list[WrittenProposal]]:
     """Return the assignments that a plan removes or replaces, each with the proposals for it."""
     spoken: dict[Key, list[WrittenProposal]] = defaultdict(list)
     for proposal in plan.proposals:
@@ -218,7 +213,7 @@ def changed_since(
 
 def _needed_since(case: ProofContext, now: Readings) -> list[Change]:
     """Return a change for each principal that loses access and has become a policy's identity since the plan."""
-    holders = {case.today[key].holder for key in case.going if key in case.today}
+    holders = {case.today[key].principal_id for key in case.going if key in case.today}
     fresh = sorted(holders & set(now[POLICY_NEEDS]) - set(case.plan.rests_on[POLICY_NEEDS]))
     return [Change("policy_needs", one, "changed", _CHANGED[POLICY_NEEDS]) for one in fresh]
 
@@ -245,7 +240,7 @@ def _returned(case: ProofContext) -> list[Change]:
     """Return a change for each holder that the plan takes as deleted and that is no longer proved to be."""
     found = classify_holders(case.inputs).filter(pl.col("holder") == "orphan")
     gone = set(found.select(folded(pl.col("role_assignment_id")), "state").iter_rows())
-    back = {case.today[key].holder for key in _orphaned(case) if key in case.today and key not in gone}
+    back = {case.today[key].principal_id for key in _orphaned(case) if key in case.today and key not in gone}
     return [Change("principal", one, "returned", "nothing proves any more that it was deleted") for one in sorted(back)]
 
 
@@ -258,7 +253,7 @@ def _replay(
     ending = _activations_of_going(case)
     activated = {id_ for id_, state in case.today if state == "activated"}
     after = [
-        _row(holding, holding.key[1], activated)
+        row_today(holding, holding.state, activated)
         for holding in present
         if holding.key not in case.going and holding.key[0] not in ending
     ]
@@ -274,10 +269,10 @@ def _replay(
         for one in proposal.assignments
         for is_carried in [(proposal.id, one.condition) in carried]
     ]
-    today = _grants(_row(holding, holding.key[1], activated) for holding in present)
-    outcomes = replay_uses(uses, today, _grants(after), evaluator, case.tenant, case.inputs)
+    today = grants_of(row_today(holding, holding.state, activated) for holding in present)
+    outcomes = replay(uses, today, grants_of(after), evaluator, case.tenant, case.inputs)
     keys = [holding.key for holding in present if holding.key in case.going]
-    going = _grants(_row(case.today[key], str(number)) for number, key in enumerate(keys))
+    going = grants_of(row_today(case.today[key], str(number)) for number, key in enumerate(keys))
     found = evaluator.allowed_through(outcomes.denied, case.tenant.membership, going)
     through: dict[int, list[Key]] = defaultdict(list)
     for use, label in found.select("use", "label").unique().sort("use", "label").iter_rows():
@@ -291,15 +286,6 @@ def _activations_of_going(case: ProofContext) -> set[Folded]:
     table = case.inputs.role_assignments.filter(pl.col("state") == "activated")
     behind = folded(table["eligibility_id"]).is_in(going)
     return set(folded(table["role_assignment_id"]).filter(behind.fill_null(False)))
-
-
-def _row(holding: Holding, label: str, activated: Set[Folded] = frozenset()) -> _Row:
-    last = AT_ONCE if holding.key[0] in activated else last_of(holding.end_on)
-    return holding.holder, holding.place, holding.role, label, None, last
-
-
-def _grants(rows: Iterable[_Row]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema=GRANTS_SCHEMA, orient="row")
 
 
 def _uncovered(denied: pl.DataFrame, through: Mapping[int, tuple[Key, ...]]) -> list[Change]:
