@@ -136,8 +136,8 @@ def read_cases(analysis: DirectoryAnalysis, options: PlanOptions, holders: Holde
     for row in tables.assignments.iter_rows(named=True):
         judged = by_case.get(row["a"], [])
         holder = row["principal_id"]
-        stay = Stay(options, touched.get(holder, frozenset()), holder in holders.workloads)
-        words = {name: stay.word(name, verdict, reason) for name, verdict, reason in judged}
+        own, is_workload = touched.get(holder, frozenset()), holder in holders.workloads
+        words = {one[0]: _word_of(*one, options, own, is_workload=is_workload) for one in judged}
         used = frozenset(name for name, verdict, _ in judged if verdict == Verdict.USED.value)
         kept = {name: reason for name, _, reason in judged if words[name] and name not in used}
         found.append(
@@ -169,54 +169,47 @@ def touched_entities(analysis: DirectoryAnalysis) -> dict[str, frozenset[str]]:
     return {holder: frozenset(entities) for holder, entities in found.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Stay:
-    """Decide by `--reads` and `--unobservable` what stays of the actions of one assignment.
+def _word_of(
+    name: str, verdict: str, reason: str, options: PlanOptions, touched: Set[str], *, is_workload: bool
+) -> str:
+    """Decide by `--reads` and `--unobservable` whether an action of an assignment stays.
 
     The values mean what they mean for Azure roles: the service that checks an action stands for the resource provider,
     and the kind of object that it acts on (users, groups) for the resource type.
 
-    Attributes:
+    Args:
+        name: The action.
+        verdict: Its verdict.
+        reason: The reason of the verdict.
         options: The options of the plan.
         touched: The entities that the holder used.
         is_workload: Whether the holder is a workload, which cannot ask for what it misses.
+
+    Returns:
+        `firm`, `hard`, `read`, `aside` (stays only while the role does), or an empty text for what goes.
     """
-
-    options: PlanOptions
-    touched: frozenset[str]
-    is_workload: bool
-
-    def word(self, name: str, verdict: str, reason: str) -> str:
-        """Return `firm`, `hard`, `read`, `aside` (stays only while the role does), or an empty text for what goes."""
-        if verdict in (Verdict.USED.value, Verdict.OUT_OF_COVERAGE.value):
-            return "firm"
-        if verdict != Verdict.UNOBSERVABLE.value:
-            return ""
-        if reason == UnobservableReason.DIRECTORY_READ.value or is_read(name):
-            return "read" if keeps_read(name, self.options.reads, self.touched) else ""
-        if self.options.unobservable is Unseen.DROP:
-            return ""
-        if self.options.unobservable is Unseen.KEEP:
-            return "hard"
-        if name in side_actions():
-            return "aside"
-        if reason == UnobservableReason.OTHER_SERVICE.value:
-            return "hard"
-        return "hard" if self.is_workload and not self.touched else "aside"
+    if verdict in (Verdict.USED.value, Verdict.OUT_OF_COVERAGE.value):
+        return "firm"
+    if verdict != Verdict.UNOBSERVABLE.value:
+        return ""
+    if reason == UnobservableReason.DIRECTORY_READ.value or is_read(name):
+        return "read" if keeps_read(name, options.reads, touched) else ""
+    if options.unobservable is Unseen.DROP:
+        return ""
+    if options.unobservable is Unseen.KEEP:
+        return "hard"
+    if name in side_actions():
+        return "aside"
+    is_hard = reason == UnobservableReason.OTHER_SERVICE.value or (is_workload and not touched)
+    return "hard" if is_hard else "aside"
 
 
 def keeps_read(name: str, reads: Reads, touched: Set[str]) -> bool:
     """Return whether a choice of `--reads` keeps a read without evidence, for a holder that used these entities."""
-    match reads:
-        case Reads.ALL:
-            return True
-        case Reads.NAMESPACE:
-            service = entity_of(name).partition("/")[0]
-            return any(one.partition("/")[0] == service for one in touched)
-        case Reads.SIBLING:
-            return entity_of(name) in touched
-        case _:
-            return False
+    if reads is Reads.NAMESPACE:
+        service = entity_of(name).partition("/")[0]
+        return any(one.partition("/")[0] == service for one in touched)
+    return reads is Reads.ALL or (reads is Reads.SIBLING and entity_of(name) in touched)
 
 
 def price_reads(
