@@ -8,7 +8,7 @@ it to the role.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -17,13 +17,12 @@ from rightsize.analyze.reasons import Choice, UnobservableReason, sentence
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.assembly.assemble import gone_of, not_touched
-from rightsize.propose.assembly.role_uses import RoleUses, Seen
+from rightsize.propose.assembly.role_uses import RoleUses
 from rightsize.propose.core.bitsets import FoldedKey, OperationIndex, bits_of, union
 from rightsize.propose.core.options import Unobservable
 from rightsize.propose.core.read_patterns import PatternPart, is_read, strings_of
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.jobs.jobs import Jobs
-from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.layer_parts import LayerParts
 from rightsize.propose.needs.needs import (
     ADOPTED,
@@ -91,24 +90,8 @@ def _role_evidence(
         untouched: The operations that `--unobservable touched` removes from the holders of the role.
         reasons: The reasons for strings that none of those assignments used.
     """
-    drafts, seen = uses.drafts, uses.seen
-    kept = {
-        (part.plane, text)
-        for draft in drafts
-        for need in (draft.needs.by_scope.values() if draft.needs else ())
-        for part in need.parts
-        for text in part.folded
-    }
-    needed = union({mask for draft in drafts if draft.needs for mask in draft.needs.why.values()})
-    resting = _resting_on(kept, needed, role, book)
-    unseen = _reasons_by_bit(role, drafts, kept, resting, book)
     holders = sorted({one.principal_id for one in uses.placements})
-    actions = [
-        _pattern_json(one, resting.get(one.key, 0), seen, unseen, book)
-        if "*" in one.text
-        else _string_json(one.key, one.text, seen, unseen, book.index)
-        for one in strings_of(role.permissions[0])
-    ]
+    actions = _Strings(role, uses, book).as_json()
     reasons.explain(actions, role, uses.job, holders)
     return {
         "role": role.role_definition_id,
@@ -123,7 +106,7 @@ def _role_evidence(
                 "scope": draft.subject.scope,
                 "principal_id": draft.subject.principal_id,
             }
-            for draft in drafts
+            for draft in uses.drafts
         ],
         "actions": actions,
         **({"removed_unlogged": _removed_unlogged(untouched, book.index)} if untouched else {}),
@@ -146,73 +129,54 @@ def _removed_unlogged(untouched: int, index: OperationIndex) -> dict[str, Any]:
     }
 
 
-def _resting_on(kept: Set[FoldedKey], needed: int, role: RoleDefinition, book: RoleBook) -> dict[FoldedKey, int]:
-    """Return for each kept pattern the needed operations that the role grants by the reading `MOST` only."""
-    certain = book.index.granted_by(role.permissions, Reading.LEAST)
-    return {
-        one.key: book.part_mask(one) & ~certain & needed
-        for one in strings_of(role.permissions[0])
-        if "*" in one.text and one.key in kept
-    }
+class _Strings:
+    """Writes the evidence of the strings of a role, as far as the assignments say it that the role replaces in part."""
 
+    def __init__(self, role: RoleDefinition, uses: RoleUses, book: RoleBook) -> None:
+        self._seen, self._book, self._index = uses.seen, book, book.index
+        self._strings = list(strings_of(role.permissions[0]))
+        patterns = [one for one in self._strings if "*" in one.text]
+        needs = [draft.needs for draft in uses.drafts if draft.needs]
+        parts = [part for need in needs for one in need.by_scope.values() for part in one.parts]
+        kept = {(part.plane, text) for part in parts for text in part.folded}
+        # Drafts that share needs are read once.
+        reasons = {pair for need in needs for pair in need.why.items()}
+        needed = union(mask for _, mask in reasons) & ~book.index.granted_by(role.permissions, Reading.LEAST)
+        # The needed operations that the role grants by the reading `MOST` only, by the pattern that was kept for them.
+        self._resting = {one.key: book.part_mask(one) & needed for one in patterns if one.key in kept}
+        # Of operations that only a kept pattern grants, no others have reasons of their own.
+        others = [book.part_mask(replace(one, not_patterns=())) for one in patterns if one.key not in kept]
+        named = union((self._index.mask(one.key for one in self._strings), *self._resting.values(), *others))
+        self._unseen: dict[int, set[str]] = defaultdict(set)
+        for word, mask in reasons:
+            for bit in bits_of(mask & named) if word not in (USED, USED_BEFORE) else ():
+                self._unseen[bit].add(word)
 
-def _reasons_by_bit(
-    role: RoleDefinition,
-    drafts: Sequence[Draft],
-    kept: Set[FoldedKey],
-    resting: Mapping[FoldedKey, int],
-    book: RoleBook,
-) -> dict[int, set[str]]:
-    """Return the reasons for each operation of a role, by its bit.
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return the evidence of each string, actions first."""
+        return [self._pattern(one) if "*" in one.text else self._string(one.key, one.text) for one in self._strings]
 
-    Operations that only a kept pattern grants are left out, except those that the role grants by one reading only.
-    Drafts that share needs are read once.
-    """
-    strings = list(strings_of(role.permissions[0]))
-    named = union((book.index.mask(one.key for one in strings), *resting.values()))
-    for one in strings:
-        if "*" in one.text and one.key not in kept:
-            named |= book.part_mask(replace(one, not_patterns=()))
-    needs = {(word, mask & named) for draft in drafts if draft.needs for word, mask in draft.needs.why.items()}
-    found: dict[int, set[str]] = defaultdict(set)
-    for word, mask in needs:
-        for bit in bits_of(mask) if word not in (USED, USED_BEFORE) else ():
-            found[bit].add(word)
-    return found
+    def _string(self, key: FoldedKey, text: str) -> dict[str, Any]:
+        said = {"action": text, "plane": key[0]}
+        use = self._seen.of(key)
+        if use is not None:
+            return said | use
+        bit = self._index.bit(*key)
+        words = sorted(self._unseen.get(bit, ())) if bit is not None else []
+        if "*" in text and not words:
+            words = ["arm_read"] if is_read(text) else ["not_in_catalogue"]
+        return said | {"why": " ".join(words), "meaning": [WHY.get(word, sentence(word)) for word in words]}
 
-
-def _string_json(
-    key: FoldedKey, text: str, seen: Seen, unseen: Mapping[int, set[str]], index: OperationIndex
-) -> dict[str, Any]:
-    plane = key[0]
-    use = seen.of(key)
-    if use is not None:
-        return {"action": text, "plane": plane, **use}
-    bit = index.bit(*key)
-    words = sorted(unseen.get(bit, ())) if bit is not None else []
-    if "*" in text and not words:
-        words = ["arm_read"] if is_read(text) else ["not_in_catalogue"]
-    return {"action": text, "plane": plane, "why": " ".join(words), "meaning": [WHY.get(w, sentence(w)) for w in words]}
-
-
-def _pattern_json(
-    one: PatternPart, resting: int, seen: Seen, unseen: Mapping[int, set[str]], book: RoleBook
-) -> dict[str, Any]:
-    """Return the evidence of a pattern: the operations that it matches today, and those that it leaves open.
-
-    `resting` is the needed operations that the pattern grants by one reading only.
-    """
-    # `mask` has only matches that hold by both readings; `resting` lists the others that are needed.
-    mask = book.certain_mask(one)
-    opens = {"operations": mask.bit_count()} | _opening(one, book.index)
-    stands_for = [
-        _string_json(book.index.keys[bit], book.index.names[bit][1], seen, unseen, book.index)
-        for bit in bits_of(resting)
-    ]
-    own = _string_json(one.key, one.text, seen, unseen, book.index) | opens
-    if not resting:
-        return own
-    return own | {"why": ONE_READING, "meaning": [WHY[ONE_READING]], "stands_for": stands_for}
+    def _pattern(self, one: PatternPart) -> dict[str, Any]:
+        """Return the evidence of a pattern: the operations that it matches today, and those that it leaves open."""
+        # Matches hold by both readings; what stands beside them is needed and holds by one.
+        matches = self._book.certain_mask(one).bit_count()
+        own = self._string(one.key, one.text) | {"operations": matches} | _opening(one, self._index)
+        resting = self._resting.get(one.key, 0)
+        if not resting:
+            return own
+        stands_for = [self._string(self._index.keys[bit], self._index.names[bit][1]) for bit in bits_of(resting)]
+        return own | {"why": ONE_READING, "meaning": [WHY[ONE_READING]], "stands_for": stands_for}
 
 
 def _opening(part: PatternPart, index: OperationIndex) -> dict[str, str]:

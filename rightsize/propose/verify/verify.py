@@ -37,22 +37,19 @@ from rightsize.propose.verify.smt_prover import Claims
 from rightsize.rbac.text import Folded, fold
 
 GONE = "the plan read it, and it no longer exists"
-_SINGULAR = {
-    "role_assignments": "role_assignment",
-    "eligible_assignments": "eligible_assignment",
-    "role_definitions": "role_definition",
-    "group_members": "group_members",
-    "deny_assignments": "deny_assignment",
-    POLICY_NEEDS: "policy_needs",
+_ASSIGNMENT = "its principal, role, scope, condition or end changed since the plan"
+_OBJECTS = {
+    "role_assignments": ("role_assignment", _ASSIGNMENT),
+    "eligible_assignments": ("eligible_assignment", _ASSIGNMENT),
+    "role_definitions": ("role_definition", "its permissions changed since the plan"),
+    "group_members": ("group_members", "its members changed since the plan"),
+    "deny_assignments": (
+        "deny_assignment",
+        "its scope, principals, permissions or condition changed since the plan",
+    ),
+    POLICY_NEEDS: ("policy_needs", "the needs of the policies of this managed identity changed since the plan"),
 }
-_CHANGED = {
-    "role_assignments": "its principal, role, scope, condition or end changed since the plan",
-    "eligible_assignments": "its principal, role, scope, condition or end changed since the plan",
-    "role_definitions": "its permissions changed since the plan",
-    "group_members": "its members changed since the plan",
-    "deny_assignments": "its scope, principals, permissions or condition changed since the plan",
-    POLICY_NEEDS: "the needs of the policies of this managed identity changed since the plan",
-}
+"""For each word of `fingerprint.WHAT` the kind of object, as in `Change`, and the clause for a changed one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +138,7 @@ def verify(
     uses = distinct_uses(inputs, window, since=plan.window.first_day)
     outcomes, through = _replay(case, uses, evaluator)
     changes = [
-        *(
-            change
-            for word in WHAT
-            for change in changed_since(_SINGULAR[word], plan.rests_on[word], now[word], _CHANGED[word])
-        ),
+        *_changed(plan.rests_on, now),
         *_needed_since(case, now),
         *_clashing(case, new_roles, hash_of={role: hash_of_blocks(blocks) for role, blocks in here.items()}),
         *_returned(case),
@@ -211,11 +204,18 @@ def changed_since(
             yield Change(what, id_, "changed", changed)
 
 
+def _changed(read: Readings, now: Readings) -> Iterator[Change]:
+    for word in WHAT:
+        what, clause = _OBJECTS[word]
+        yield from changed_since(what, read[word], now[word], clause)
+
+
 def _needed_since(case: ProofContext, now: Readings) -> list[Change]:
     """Return a change for each principal that loses access and has become a policy's identity since the plan."""
     holders = {case.today[key].principal_id for key in case.going if key in case.today}
     fresh = sorted(holders & set(now[POLICY_NEEDS]) - set(case.plan.rests_on[POLICY_NEEDS]))
-    return [Change("policy_needs", one, "changed", _CHANGED[POLICY_NEEDS]) for one in fresh]
+    what, clause = _OBJECTS[POLICY_NEEDS]
+    return [Change(what, one, "changed", clause) for one in fresh]
 
 
 def _clashing(
