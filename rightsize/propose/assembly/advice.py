@@ -92,7 +92,7 @@ def _idle_members(inputs: Inputs, analysis: Analysis) -> list[Advice]:
             f"no log shows that {members - active} of {members} members used the group's assignments: "
             "review the membership",
         )
-        for group_id, members, active in counted.select("group_id", "members", "active").iter_rows()
+        for group_id, members, active in counted.iter_rows()
     ]
 
 
@@ -149,9 +149,7 @@ def _quarantined(analysis: Analysis) -> list[Advice]:
             f"{uses} uses are seen only in quarantine: access for them is kept until a person decides "
             f"(`rightsize signals --show quarantine`): {', '.join(operations)}",
         )
-        for principal, name, operations, uses in held.select(
-            "principal_id", "principal_name", "operations", "uses"
-        ).iter_rows()
+        for principal, name, operations, uses in held.iter_rows()
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from itertools import chain
 
 import polars as pl
@@ -101,38 +102,39 @@ def _claims(
     for group, members in sorted(reached.items()):
         for member in members:
             holders[member].append(group)
-    # All claims of one holder share the same `before` and `after`, so each is computed once.
-    after: dict[Folded, tuple[ProvedGrant, ...]] = {}
-    before: dict[Folded, tuple[ProvedGrant, ...]] = {}
-    alone: dict[Folded, tuple[ProvedGrant, ...]] = {}
+
+    # Claims of one holder share one object of each, which `prove` knows again.
+    @cache
+    def after(owner: Folded) -> tuple[ProvedGrant, ...]:
+        people = (owner, *reached.get(owner, ()))
+        return _distinct(_grant(one, new, owner) for name in people for one in given.get(name, ()))
+
+    @cache
+    def before(owner: Folded) -> tuple[ProvedGrant, ...]:
+        return _distinct(_today(one, owner, reached) for name in (owner, *holders[owner]) for one in held[name])
+
+    @cache
+    def alone(member: Folded) -> tuple[ProvedGrant, ...]:
+        return _distinct(_as_member(one, member) for name in (member, *holders[member]) for one in held[name])
+
     claims = []
     for key, draft in sorted(drafts.items()):
+        subject, owner = draft.subject, draft.subject.principal_id
         if draft.kind.keeps or not draft.kind.has_holder:
             continue
-        owner = draft.subject.principal_id
-        if owner not in after:
-            people = (owner, *reached.get(owner, ()))
-            after[owner] = _distinct(_grant(one, new, owner) for name in people for one in given.get(name, ()))
-            before[owner] = _distinct(
-                _today(one, owner, reached) for name in (owner, *holders[owner]) for one in held[name]
-            )
         rests_on = [_today(other, owner, reached) for id_ in draft.rests_on for other in by_id[id_]]
-        singled: list[ProvedGrant] = []
-        for member in _members(draft):
-            if member in reached.get(owner, ()):
-                if member not in alone:
-                    names = (member, *holders[member])
-                    alone[member] = _distinct(_as_member(one, member) for name in names for one in held[name])
-                singled += [_as_member(draft.subject, member), *alone[member]]
+        # Members of the group that get assignments of their own in its place.
+        members = sorted({one.principal_id for one in draft.placements}.intersection(reached.get(owner, ())) - {owner})
+        singled = [one for member in members for one in (_as_member(subject, member), *alone(member))]
         claims.append(
             Claim(
                 _name_of(key),
                 tuple(_grant(one, new, owner) for one in draft.placements),
-                (*after[owner], *rests_on) if rests_on else after[owner],
-                _distinct((*before[owner], *singled)) if singled else before[owner],
-                frozenset([None, draft.subject.condition]),
-                draft.subject.end_on,
-                draft.subject.role_definition_id,
+                (*after(owner), *rests_on) if rests_on else after(owner),
+                _distinct((*before(owner), *singled)) if singled else before(owner),
+                frozenset([None, subject.condition]),
+                subject.end_on,
+                subject.role_definition_id,
             )
         )
     return claims
@@ -140,12 +142,6 @@ def _claims(
 
 def _distinct(grants: Iterable[ProvedGrant]) -> tuple[ProvedGrant, ...]:
     return tuple(dict.fromkeys(grants))
-
-
-def _members(draft: Draft) -> list[Folded]:
-    """Return the folded ids of the group members that get assignments of their own in place of the group's."""
-    owner = draft.subject.principal_id
-    return sorted({one.principal_id for one in draft.placements} - {owner})
 
 
 def _reached(members: set[Folded], membership: pl.DataFrame) -> dict[Folded, list[Folded]]:

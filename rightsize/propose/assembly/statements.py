@@ -26,14 +26,12 @@ class AbsenceProofs:
 
     def __init__(self, analysis: Analysis) -> None:
         self._days = analysis.existence.window.days
-        self._listings = _rows_by(
-            analysis.existence.subscriptions.select("node", "kind", "reader_id", "read_on", "days")
-        )
-        self._providers = _rows_by(analysis.existence.unregistered.select("node", "namespace", "reader_id", "read_on"))
-        areas = analysis.absences.areas.drop_nulls("node").unique(["place", "node"]).sort("place", "node")
-        self._nodes: dict[str, list[str]] = {}
-        for place, node in areas.select("place", "node").iter_rows():
-            self._nodes.setdefault(place, []).append(node)
+        listings = analysis.existence.subscriptions.select("node", "kind", "reader_id", "read_on", "days")
+        providers = analysis.existence.unregistered.select("node", "namespace", "reader_id", "read_on")
+        self._listings = listings.rows_by_key("node", named=True, include_key=True)
+        self._providers = providers.rows_by_key("node", named=True, include_key=True)
+        areas = analysis.absences.areas.drop_nulls("node").group_by("place").agg(pl.col("node").unique().sort())
+        self._nodes: dict[str, list[str]] = dict(areas.iter_rows())
 
     def of(self, place: Folded, profile: Profile, gone: int, index: OperationIndex) -> list[dict[str, Any]]:
         """Return one entry a reason: the types with the number of their operations, and what proves it.
@@ -65,9 +63,9 @@ class AbsenceProofs:
         nodes = self._nodes.get(place, [])
         if not nodes:
             return {"proof": "the assignment is at a resource of another type"}
-        listings = [row for node in nodes for row in self._listings.get(node, [])]
+        listings = [row for node in nodes for row in self._listings.get(node, ())]
         if reason is Unused.PROVIDER_NOT_REGISTERED:
-            rows = [row for node in nodes for row in self._providers.get(node, []) if row["namespace"] in providers]
+            rows = [row for node in nodes for row in self._providers.get(node, ()) if row["namespace"] in providers]
             read = _read_by([row | {"kind": "providers"} for row in rows])
         else:
             read = _read_by(listings)
@@ -77,13 +75,6 @@ class AbsenceProofs:
             "log_days": min(row["days"] for row in listings),
             "window_days": self._days,
         }
-
-
-def _rows_by(frame: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in frame.iter_rows(named=True):
-        found.setdefault(row["node"], []).append(row)
-    return found
 
 
 def _read_by(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
