@@ -8,6 +8,7 @@ that. Deny assignments are left out, since a plan changes none; the caller remov
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -188,18 +189,16 @@ class Evaluator:
 
     def granted_for_certain(self) -> dict[tuple[Folded, str], set[Folded]]:
         """Return by role and plane the operations of which it was found that the role grants them by every reading."""
-        found: dict[tuple[Folded, str], set[Folded]] = {}
-        for (role, plane, operation), answer in self._answers[Reading.LEAST].items():
-            if answer:
-                found.setdefault((role, plane), set()).add(operation)
+        found: dict[tuple[Folded, str], set[Folded]] = defaultdict(set)
+        for role, plane, operation in (key for key, answer in self._answers[Reading.LEAST].items() if answer):
+            found[role, plane].add(operation)
         return found
 
     def granted_alike(self) -> dict[tuple[Folded, Folded, str], set[Folded]]:
         """Return by role, role of today and plane the operations that both were found to grant by the same readings."""
-        found: dict[tuple[Folded, Folded, str], set[Folded]] = {}
-        for (role, by, plane, operation), answer in self._alike.items():
-            if answer:
-                found.setdefault((role, by, plane), set()).add(operation)
+        found: dict[tuple[Folded, Folded, str], set[Folded]] = defaultdict(set)
+        for role, by, plane, operation in (key for key, answer in self._alike.items() if answer):
+            found[role, by, plane].add(operation)
         return found
 
     def _grants_alike(self, role: Folded, by: Folded, plane: str, operation: Folded) -> bool:

@@ -142,13 +142,17 @@ def totals(found: Sequence[ReviewStatus], plan: Plan) -> Totals:
     accepted = [one.proposal for one in of_rbac if one.state == "accepted" and one.proposal.kind.changes]
     new = {role.definition.role_definition_id for role in plan.roles}
     made = {place for one in accepted for place in one.assignments}
+
+    def excess(*carried_out: State) -> float:
+        return kept + sum(
+            one.proposal.excess_after if one.state in carried_out else one.proposal.excess_before for one in of_rbac
+        )
+
     return Totals(
         states=Counter(one.state for one in found),
-        excess_today=kept + sum(one.proposal.excess_before for one in of_rbac),
-        excess_accepted=kept
-        + sum(one.proposal.excess_after if one.state == "accepted" else one.proposal.excess_before for one in of_rbac),
-        excess_all=kept
-        + sum(one.proposal.excess_before if one.state == "rejected" else one.proposal.excess_after for one in of_rbac),
+        excess_today=excess(),
+        excess_accepted=excess("accepted"),
+        excess_all=excess(*(state for state in STATES if state != "rejected")),
         roles=len({place.role for place in made} & new),
         made=len(made),
         gone=len({fold(id_) for one in accepted for id_ in one.replaces}),

@@ -137,17 +137,17 @@ def verify(
     evaluator = Evaluator(roles, case.tenant.tree, read_role_requests(inputs, window))
     uses = distinct_uses(inputs, window, since=plan.window.first_day)
     outcomes, through = _replay(case, uses, evaluator)
+    uncovered, lost = _uncovered(outcomes.denied, through)
     changes = [
         *_changed(plan.rests_on, now),
         *_needed_since(case, now),
         *_clashing(case, new_roles, hash_of={role: hash_of_blocks(blocks) for role, blocks in here.items()}),
         *_returned(case),
-        *_uncovered(outcomes.denied, through),
+        *uncovered,
     ]
-    proofs = tuple(prove_again(case, _lost(outcomes.denied, through)))
     return Verification(
         changes=tuple(changes),
-        proofs=proofs,
+        proofs=tuple(prove_again(case, lost)),
         replay=outcomes.as_json(),
         unread={
             word: len(set(now[word]) - set(plan.rests_on[word]))
@@ -288,26 +288,14 @@ def _activations_of_going(case: ProofContext) -> set[Folded]:
     return set(folded(table["role_assignment_id"]).filter(behind.fill_null(False)))
 
 
-def _uncovered(denied: pl.DataFrame, through: Mapping[int, tuple[Key, ...]]) -> list[Change]:
-    return [
-        Change(
-            "use",
-            row["principal_id"],
-            "not_covered",
-            "today's assignments allow it, and the planned ones do not",
-            row["operation"],
-            row["plane"],
-            row["place"],
-            tuple(id_ for id_, _ in through.get(row["use"], ())),
-        )
-        for row in denied.iter_rows(named=True)
-    ]
-
-
-def _lost(denied: pl.DataFrame, through: Mapping[int, tuple[Key, ...]]) -> dict[Key, str]:
-    """Return for each removed assignment the first use through it that the plan does not cover."""
-    lost: dict[Key, str] = {}
+def _uncovered(denied: pl.DataFrame, through: Mapping[int, tuple[Key, ...]]) -> tuple[list[Change], dict[Key, str]]:
+    """Return a change for each use that the plan does not cover, and for each removed assignment its first such use."""
+    changes, lost = [], dict[Key, str]()
+    detail = "today's assignments allow it, and the planned ones do not"
     for row in denied.iter_rows(named=True):
-        for key in through.get(row["use"], ()):
-            lost.setdefault(key, f"{row['operation']} ({row['plane']}) at {row['place']} was used and is not granted")
-    return lost
+        keys, operation, plane, place = through.get(row["use"], ()), row["operation"], row["plane"], row["place"]
+        ids = tuple(id_ for id_, _ in keys)
+        changes.append(Change("use", row["principal_id"], "not_covered", detail, operation, plane, place, ids))
+        for key in keys:
+            lost.setdefault(key, f"{operation} ({plane}) at {place} was used and is not granted")
+    return changes, lost
