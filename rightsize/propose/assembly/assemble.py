@@ -20,7 +20,7 @@ from rightsize.model.progress import through
 from rightsize.model.proposal_kinds import MAKE_ELIGIBLE
 from rightsize.propose.assembly.role_uses import role_id_of
 from rightsize.propose.assembly.statements import AbsenceProofs, Adviser, describe_enough
-from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.core.bitsets import OperationIndex, union
 from rightsize.propose.core.expiry import describe_end
 from rightsize.propose.core.options import Unobservable
 from rightsize.propose.core.role_catalog import RoleBook, RoleChoice
@@ -254,14 +254,10 @@ def left_of(draft: Draft, book: RoleBook) -> int:
     """Return the operations that the holder keeps, by the new placements or by other assignments that it relies on."""
     if draft.kind.keeps:
         return book.granted(draft.subject.role_definition_id)
-    left = 0
     stays_at = draft.needs.stays_at if draft.needs else {}
-    for placement in draft.placements:
-        if placement.place not in stays_at:
-            left |= placement.choice.granted
-    if draft.kind.makes_role or draft.rests_on or draft.together_with:
-        for need in draft.needs.by_scope.values() if draft.needs else ():
-            left |= book.mask(need)
+    left = union(one.choice.granted for one in draft.placements if one.place not in stays_at)
+    if draft.needs and (draft.kind.makes_role or draft.rests_on or draft.together_with):
+        left |= union(map(book.mask, draft.needs.by_scope.values()))
     return left
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import reduce
-from operator import or_
 from typing import Any
 
 import polars as pl
 
 from rightsize.analyze.reasons import BY_EXISTENCE, Unused, Verdict, sentence
 from rightsize.analyze.verdicts import Analysis
-from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.core.bitsets import OperationIndex, union
 from rightsize.propose.core.role_catalog import KnownRole
 from rightsize.propose.needs.by_design import BY_DESIGN, word_of
 from rightsize.propose.needs.drafts import Draft, Key
@@ -132,21 +130,15 @@ class Adviser:
         """
         subject = draft.subject
         uses = self._uses.get(subject.key, {}).values()
-        used = reduce(or_, (use.operations for use in uses), 0)
+        used = union(use.operations for use in uses)
         if not used or any(use.unknown for use in uses):
             return None
         key = (subject.role_definition_id, used)
         if key not in self._found:
             today = self._known.get(subject.role_definition_id)
             granted = today.granted if today is not None else 0
-            self._found[key] = next(
-                (
-                    role
-                    for role in self._roles
-                    if not used & ~role.certain and not role.granted & ~granted and role.granted != granted
-                ),
-                None,
-            )
+            fits = (role for role in self._roles if not (used & ~role.certain or role.granted & ~granted))
+            self._found[key] = next((role for role in fits if role.granted != granted), None)
         return self._found[key]
 
 

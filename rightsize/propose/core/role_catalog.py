@@ -11,7 +11,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.text import folded
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.propose.core.bitsets import FoldedKey, OperationIndex
+from rightsize.propose.core.bitsets import FoldedKey, OperationIndex, union
 from rightsize.propose.core.read_patterns import PatternPart, strings_in
 from rightsize.rbac.algebra import contains, grants, intersects
 from rightsize.rbac.conditions import may_restrict, restricted, unrestricted
@@ -231,17 +231,11 @@ class RoleBook:
 
     def mask(self, need: Need) -> int:
         """Return the catalogue operations of a need, including all that its patterns may grant."""
-        whole = need.operations
-        for part in need.parts:
-            whole |= self.part_mask(part)
-        return whole
+        return union((need.operations, *map(self.part_mask, need.parts)))
 
     def certain(self, need: Need) -> int:
         """Return the catalogue operations that a grant of the need certainly includes: by every reading."""
-        whole = need.operations
-        for part in need.parts:
-            whole |= self.certain_mask(part)
-        return whole
+        return union((need.operations, *map(self.certain_mask, need.parts)))
 
 
 def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:

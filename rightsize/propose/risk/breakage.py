@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 
 import polars as pl
 
 from rightsize.model.proposal_kinds import REMOVE
-from rightsize.propose.core.bitsets import bits_of
+from rightsize.propose.core.bitsets import bits_of, union
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.drafts import Draft, Key
 from rightsize.propose.needs.groups import Singled
@@ -77,10 +75,9 @@ class BreakBounds:
         stays = self.book.mask(need) if need else 0
         if any(one.principal_id != subject.principal_id for one in draft.placements):
             # An operation that single members get is lost for all other members.
-            stays &= ~reduce(or_, self.singled.get(subject.key, {}).get(subject.place, {}).values(), 0)
-        for placement in draft.placements:
-            if placement.place == subject.place and placement.principal_id == subject.principal_id:
-                stays |= placement.choice.granted
+            stays &= ~union(self.singled.get(subject.key, {}).get(subject.place, {}).values())
+        at_today = (subject.place, subject.principal_id)
+        stays |= union(one.choice.granted for one in draft.placements if (one.place, one.principal_id) == at_today)
         return draft.profile.unused & role.granted & ~stays
 
 
@@ -115,7 +112,7 @@ def _singled(singled: Singled) -> pl.DataFrame:
         (*key, place, bit)
         for key, places in sorted(singled.items())
         for place, members in sorted(places.items())
-        for bit in bits_of(reduce(or_, members.values(), 0))
+        for bit in bits_of(union(members.values()))
     ]
     schema = {**dict.fromkeys(KEY, pl.String()), "target": pl.String(), "bit": pl.Int64()}
     return pl.DataFrame(rows, schema=schema, orient="row")
