@@ -86,6 +86,11 @@ class DirectoryAssignmentCase:
     left: str
 
     @property
+    def key(self) -> tuple[str, str]:
+        """The id and the state of the assignment."""
+        return str(self.row["role_assignment_id"]), str(self.row["state"])
+
+    @property
     def holder(self) -> str:
         """The folded id of the holder."""
         return str(self.row["principal_id"])

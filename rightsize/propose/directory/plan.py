@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -23,6 +22,7 @@ from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal
 from rightsize.model.proposal_kinds import BUILTIN, KEEP, MAKE_ELIGIBLE, ProposalKind
+from rightsize.propose.core.fingerprint import hash_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.directory.breakage import case_bounds
@@ -90,19 +90,16 @@ def read_grants(tables: DirectoryTables) -> dict[str, str]:
     found: dict[str, list[list[Any]]] = {}
     for identifier, *rest in rows.sort(rows.columns).iter_rows():
         found.setdefault(identifier, []).append([str(value) for value in rest])
-    return {identifier: _hash(rest) for identifier, rest in sorted(found.items())}
+    return {identifier: hash_of(rest) for identifier, rest in sorted(found.items())}
 
 
 def read_roles(tables: DirectoryTables) -> dict[str, str]:
     """Return a hash of the actions of each assigned role."""
     assigned = tables.roles.filter(pl.col("role").is_in(tables.assignments["role"].implode()))
     return {
-        row["role"]: _hash([row["actions"], row["conditional"]]) for row in assigned.sort("role").iter_rows(named=True)
+        row["role"]: hash_of([row["actions"], row["conditional"]])
+        for row in assigned.sort("role").iter_rows(named=True)
     }
-
-
-def _hash(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, ensure_ascii=True).encode()).hexdigest()
 
 
 class _Planner:
@@ -164,7 +161,7 @@ class _Planner:
         return self._worked.get(case.a) or _IDLE
 
     def _bound(self, case: DirectoryAssignmentCase) -> Estimate | None:
-        return self._bounds.get((str(case.row["role_assignment_id"]), str(case.row["state"])))
+        return self._bounds.get(case.key)
 
     def proposals(self, case: DirectoryAssignmentCase, choice: DirectoryChoice) -> Iterable[Proposal]:
         """Yield the proposal of a case, and after a split a second one that makes the rest eligible.
@@ -177,9 +174,7 @@ class _Planner:
         today = allowed_today(case, self.catalogue, is_member=is_member)
         proof = _prove(case, choice, today, default)
         if not proof.holds:
-            raise InternalError(
-                f"the proposal for `{case.row['role_assignment_id']}` cannot be proved: {proof.witness}"
-            )
+            raise InternalError(f"the proposal for `{case.key[0]}` cannot be proved: {proof.witness}")
         yield self._proposal(case, choice, proof, default)
         if choice.rest:
             rest = DirectoryChoice(MAKE_ELIGIBLE, actions=self.catalogue.allows[case.role] | case.used, rest=True)
@@ -203,11 +198,11 @@ class _Planner:
         is_second = choice.rest and kind.makes_eligible
         excess_before = float(before - used) * (0.5 if case.row["state"] == "eligible" else 1.0)
         return Proposal(
-            id="directory-" + _hash([case.row["role_assignment_id"], case.row["state"], *(["rest"] * is_second)])[:16],
+            id="directory-" + hash_of([*case.key, *(["rest"] * is_second)])[:16],
             plane="directory",
             principal_ids=(case.holder,),
             kind=kind,
-            replaces=(str(case.row["role_assignment_id"]),),
+            replaces=case.key[:1],
             assignments=_assigned(case, choice),
             reason=reason_of(case, choice, self.catalogue, default) + _on_days(case, self._analysis, kind),
             evidence=evidence,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -17,6 +15,7 @@ from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
 from rightsize.model.plan import PlanePart, PlannedAssignment, Proof, Proposal
 from rightsize.model.proposal_kinds import BUILTIN, KEEP, NARROW_SCOPE, REMOVE, REMOVE_DUPLICATE, ProposalKind
+from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
 from rightsize.propose.core.options import PlanOptions, Unobservable
 from rightsize.propose.graph.breakage import grant_bounds
 from rightsize.propose.graph.choose import GraphChoice, choose, graph_advice
@@ -95,10 +94,7 @@ def read_grants(held: pl.DataFrame) -> dict[str, str]:
     found: dict[str, list[list[Any]]] = {}
     for grant, *rest in rows.sort("grant_id", "access", "client_id", "user_id", "api_app_id").iter_rows():
         found.setdefault(fold(grant), []).append(rest)
-    return {
-        grant: hashlib.sha256(json.dumps(rest, ensure_ascii=True).encode()).hexdigest()
-        for grant, rest in sorted(found.items())
-    }
+    return {grant: hash_of(rest) for grant, rest in sorted(found.items())}
 
 
 def _reasons(analysis: GraphAnalysis, options: PlanOptions) -> dict[str, str]:
@@ -199,7 +195,7 @@ class _Writer:
         }
         of_graph = first["api_app_id"] == GRAPH_APP_ID
         write = self._of_graph if of_graph else self._of_another_api
-        return write("graph-" + hashlib.sha256(grant.encode()).hexdigest()[:16], grant, key, rows, evidence)
+        return write(grant_proposal_id("graph", grant), grant, key, rows, evidence)
 
     def _of_another_api(
         self, id_: str, grant: str, key: CaseKey, rows: list[dict[str, Any]], evidence: dict[str, Any]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +15,7 @@ from rightsize.analyze.reasons import Verdict, sentence_on
 from rightsize.model.errors import InternalError
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal
 from rightsize.model.proposal_kinds import KEEP
+from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.estimate import Estimate, estimates_of
 from rightsize.propose.risk.incidence import KEY, count_incidence
@@ -64,12 +63,7 @@ def plan_trust(analysis: TrustAnalysis, options: PlanOptions) -> PlanePart:
 
 def read_credentials(analysis: TrustAnalysis) -> dict[str, str]:
     """Return a hash of each credential: of all that is needed to make it again."""
-    return {
-        one.credential.grant: hashlib.sha256(
-            json.dumps([one.credential.name, body_of(one.credential)], ensure_ascii=True, sort_keys=True).encode()
-        ).hexdigest()
-        for one in analysis.judged
-    }
+    return {one.credential.grant: hash_of([one.credential.name, body_of(one.credential)]) for one in analysis.judged}
 
 
 def _bounds(analysis: TrustAnalysis) -> dict[str, Estimate]:
@@ -121,7 +115,7 @@ def _proposal(one: CredentialVerdict, choice: TrustChoice, analysis: TrustAnalys
     if risked is not None:
         evidence["break_probability"] = risked.as_json()
     return Proposal(
-        id="trust-" + hashlib.sha256(held.grant.encode()).hexdigest()[:16],
+        id=grant_proposal_id("trust", held.grant),
         plane="trust",
         principal_ids=(held.principal_id or held.object_id,),
         kind=kind,

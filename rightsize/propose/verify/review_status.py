@@ -8,8 +8,6 @@ So new days of logs do not undo a decision.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +17,7 @@ from rightsize.model.decisions import PARTICIPLE, ReviewDecision
 from rightsize.model.errors import InputError
 from rightsize.model.plan import Plan, PlanePart, Proof, Proposal
 from rightsize.model.proposal_kinds import KEEP
+from rightsize.propose.core.fingerprint import hash_of
 from rightsize.rbac.text import fold
 
 State = Literal["open", "accepted", "rejected", "deferred", "outdated", "expired"]
@@ -78,7 +77,7 @@ def content_of(proposal: Proposal) -> str:
             for one in proposal.assignments
         ),
     }
-    return hashlib.sha256(json.dumps(document, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+    return hash_of(document)
 
 
 def standings(plan: Plan, decisions: Mapping[str, ReviewDecision], day: dt.date) -> list[ReviewStatus]:
@@ -192,7 +191,7 @@ def review_states(plan: Plan) -> dict[str, str]:
 
 def _hash(decisions: Iterable[ReviewDecision]) -> str:
     said = sorted((one.proposal, one.decision, one.content, str(one.expires)) for one in decisions)
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    return hash_of(said)
 
 
 def _part(part: PlanePart, found: Mapping[str, ReviewStatus]) -> PlanePart:
