@@ -9,6 +9,8 @@ import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -33,7 +35,7 @@ from rightsize.model.plan_evidence import EVIDENCE_TABLES, GRANTS, READINGS, fil
 from rightsize.model.plan_schema import old_plan_checks, plan_checks
 from rightsize.model.proposal_kinds import PROPOSAL_KINDS, ProposalKind
 from rightsize.model.role_forms import hash_of_role, load_json, read_role_definitions
-from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings
+from rightsize.propose.core.fingerprint import WHAT, Readings
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import Folded, fold
 
@@ -264,6 +266,16 @@ def read_evidence(
     return today, tables
 
 
+@cache
+def written_checks(name: str) -> SchemaChecks:
+    """Return the checks of what the schema of `plan.json` leaves out, and somebody may have edited.
+
+    They are those of `proposal_evidence` with its tables, of `role_evidence`, or of the `readings` of version 1.
+    """
+    schema = json.loads(Path(__file__).with_name("written.schema.json").read_text(encoding="utf-8"))
+    return SchemaChecks({"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]})
+
+
 def evidence_files(plan: Mapping[str, Any]) -> tuple[EvidenceFile, ...]:
     """Return the tables of evidence that a document of `load_plan` lists; one of format version 1 lists none.
 
@@ -341,10 +353,7 @@ def planned_assignment(fields: Mapping[str, Any]) -> PlannedAssignment:
 
 def _rests_on(document: object) -> Readings:
     """Return the hashes of a plan of version 1, which the schema of today's plans does not have."""
-    wanted = {"type": "object", "additionalProperties": {"type": "string", "minLength": 1}}
-    required = [word for word in WHAT if word != POLICY_NEEDS]
-    schema = {"type": "object", "properties": dict.fromkeys(WHAT, wanted), "required": required}
-    SchemaChecks(schema).require(document, "`rests_on` of `plan.json`", hint=AGAIN)
+    written_checks("readings").require(document, "`rests_on` of `plan.json`", hint=AGAIN)
     assert isinstance(document, dict)  # noqa: S101  the schema has seen it
     return {word: {fold(id_): found for id_, found in document.get(word, {}).items()} for word in WHAT}
 

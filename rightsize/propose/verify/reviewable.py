@@ -5,18 +5,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from rightsize.analyze.plan_evidence import AGAIN
 from rightsize.model.errors import InputError
-from rightsize.model.json_schemas import SchemaChecks, load_object
+from rightsize.model.json_schemas import load_object
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Advice, Growth, Plan, PlannedRole, Proof, Proposal
 from rightsize.model.plan_evidence import OPERATIONS
@@ -29,23 +26,9 @@ from rightsize.propose.verify.plan_reader import (
     read_evidence,
     read_roles,
     with_readings,
+    written_checks,
 )
 from rightsize.rbac.text import Folded, fold
-
-_LATENT = {"before": {"type": "number"}, "after": {"type": "number"}}
-_EVIDENCE = SchemaChecks(
-    {
-        "type": "object",
-        "properties": {
-            "role": {"type": "string"},
-            "scope": {"type": "string"},
-            "latent": {"type": "object", "properties": _LATENT, "required": list(_LATENT)},
-            "by_design": {"type": "string", "pattern": "^(-|[a-z_]{1,60})$"},
-        },
-        "required": ["role", "scope"],
-    }
-)
-"""What the evidence of every proposal has once the tables are joined to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +67,7 @@ def read_reviewable(text: bytes, files: Mapping[str, bytes], *, with_pages: bool
     roles = read_roles(written, files)
     document, tables = read_evidence(written, document, files)
     for index, one in enumerate(document["proposals"], 1):
-        _EVIDENCE.require(one["evidence"], f"the evidence of proposal {index}", hint=AGAIN)
+        written_checks("proposal_evidence").require(one["evidence"], f"the evidence of proposal {index}", hint=AGAIN)
     written = with_readings(written, tables)
     evidence: dict[Folded, Mapping[str, Any]] = {}
     for role in written.roles if with_pages else ():
@@ -141,11 +124,5 @@ def _read_evidence(names: Sequence[str], files: Mapping[str, bytes]) -> Mapping[
     if name is None:
         raise InputError(f"the plan folder has no `{names[0]}`", hint=AGAIN)
     document = load_object(files[name], f"`{name}`", hint=AGAIN)
-    _role_checks().require(document, f"`{name}`", hint=AGAIN)
+    written_checks("role_evidence").require(document, f"`{name}`", hint=AGAIN)
     return document
-
-
-@cache
-def _role_checks() -> SchemaChecks:
-    """Return the checks of a role's evidence, which somebody may have edited, before a page shows it."""
-    return SchemaChecks(json.loads(Path(__file__).with_name("role_evidence.schema.json").read_text(encoding="utf-8")))
