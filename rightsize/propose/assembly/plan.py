@@ -14,9 +14,8 @@ Steps 2 and 3, which decide, take inputs of their own, which the functions `_...
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import polars as pl
 
@@ -27,7 +26,7 @@ from rightsize.analyze.totals import count_verdicts
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import InternalError
 from rightsize.model.freed_memory import give_back
-from rightsize.model.plan import Advice, Plan, PlannedRole, Proposal
+from rightsize.model.plan import Plan, PlannedRole
 from rightsize.model.progress import step
 from rightsize.propose.assembly.advice import write_advice
 from rightsize.propose.assembly.assemble import uses_of, would_tell, write_proposals
@@ -77,7 +76,7 @@ from rightsize.propose.selection.secret_places import SecretPlaces
 from rightsize.propose.selection.settle import SettleInput, settle
 from rightsize.propose.selection.unobserved import UnobservedInput, read_active_holders
 from rightsize.propose.selection.worth import read_prices
-from rightsize.rbac.text import Folded, fold
+from rightsize.rbac.text import fold
 
 
 def make_plan(
@@ -173,7 +172,8 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     ordered = [drafts[key] for key in sorted(drafts)]
     new = identify_roles(ordered, today.book.roles, today.spelling, settings.limits)
     role_uses = read_role_uses(drafts, new, use.rows, use.earlier_rows, today.book)
-    reasons = _job_reasons(basis)
+    adopted = frozenset(fold(one.role_definition_id) for one in options.previous)
+    reasons = JobReasons(basis.jobs, basis.staying.reader, basis.staying.checks, adopted)
     evidence = role_evidences(new, role_uses, today.book, options.unobservable, demands.privilege.layers, reasons)
     if refused := refused_roles(new.definitions, evidence):
         if again := sorted(refused.keys() & basis.refused.keys()):
@@ -189,6 +189,7 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     curve = granted.curve
     del demands, drafts, granted, ordered, proofs
     step("summing up the plan")
+    advice = {*write_advice(reading.inputs, reading.analysis, options, proposals), *advise(separation)}
     summaries = summarise_roles(new.definitions, role_uses, evidence, proposals, today.book, basis.jobs)
     return Plan(
         generated_from={
@@ -204,7 +205,7 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
             PlannedRole(role, new.slugs[id_], {**evidence[id_], "summary": summaries[id_]}, role_uses[id_].job)
             for id_, role in sorted(new.definitions.items())
         ),
-        advice=_advice(reading, options, proposals, separation),
+        advice=tuple(sorted(advice, key=lambda one: (one.subject, one.text))),
         replay=outcome.as_json(),
         verdicts=count_verdicts(reading.analysis.verdicts),
         names=_names(reading, new),
@@ -218,15 +219,8 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
 def _settled(basis: PlanBasis, privilege: Privilege) -> GrantedNeeds:
     """Return the drafts of all assignments, decided one by one and then made consistent as one plan."""
     reading, settings = basis.reading, basis.settings
-    drafts = decide(
-        DecisionInput(
-            basis.staying,
-            reading.today.orphans,
-            _parts(reading, settings.options),
-            privilege,
-            reading.analysis.tenant.may_reach,
-        )
-    )
+    parts, reach = _parts(reading, settings.options), reading.analysis.tenant.may_reach
+    drafts = decide(DecisionInput(basis.staying, reading.today.orphans, parts, privilege, reach))
     drafts = keep_risky(drafts, basis.bounds, settings.options.max_break)
     return settle(drafts, _settle_input(basis, privilege))
 
@@ -238,17 +232,9 @@ def bounds_of(reading: TenantReading, settings: PlanSettings, horizon: int = HOR
 
 
 def _parts(reading: TenantReading, options: PlanOptions) -> Mapping[Key, Part]:
-    today, weights = reading.today, reading.weights
+    today, weights, profiles = reading.today, reading.weights, reading.evidence.profiles
     return worthwhile_parts(
-        PartsInput(
-            today.subjects,
-            reading.parts,
-            reading.evidence.profiles,
-            today.book,
-            options,
-            weights.scale,
-            weights.reach,
-        )
+        PartsInput(today.subjects, reading.parts, profiles, today.book, options, weights.scale, weights.reach)
     )
 
 
@@ -267,10 +253,8 @@ def _singled(reading: TenantReading, options: PlanOptions) -> Singled:
 
 
 def _demand_input(basis: PlanBasis, privilege: Privilege) -> DemandInput:
-    reading = basis.reading
-    return DemandInput(
-        reading.today.book, privilege, _singled(reading, basis.settings.options), _companions(basis.staying)
-    )
+    singled = _singled(basis.reading, basis.settings.options)
+    return DemandInput(basis.reading.today.book, privilege, singled, _companions(basis.staying))
 
 
 def _companions(asked: StayingInput) -> Callable[[int, int], int]:
@@ -307,18 +291,6 @@ def _settle_input(basis: PlanBasis, privilege: Privilege) -> SettleInput:
     used = {key: number for key, (_, number) in use.rows.spans.items()}
     owners = read_owner_facts(reading.inputs, ended)
     return SettleInput(today.containers, untouched.keys(), used, owners, choice)
-
-
-def _job_reasons(basis: PlanBasis) -> JobReasons:
-    adopted = frozenset(Folded(fold(one.role_definition_id)) for one in basis.settings.options.previous)
-    return JobReasons(basis.jobs, basis.staying.reader, basis.staying.checks, adopted)
-
-
-def _advice(
-    reading: TenantReading, options: PlanOptions, proposals: Sequence[Proposal], separation: Mapping[str, Any]
-) -> tuple[Advice, ...]:
-    found = {*write_advice(reading.inputs, reading.analysis, options, proposals), *advise(separation)}
-    return tuple(sorted(found, key=lambda one: (one.subject, one.text)))
 
 
 def _names(reading: TenantReading, new: NewRoles) -> dict[str, str]:
