@@ -49,12 +49,11 @@ def write_advice(
     yield from _missing(inputs, analysis)
 
 
-def _preview(window: Window) -> list[Advice]:
-    if window.preview is None:
-        return []
-    option = "--min-window" if window.days < DEFAULT_DAYS else "--min-days"
-    text = f"this plan is a preview: {window.preview}. Use that occurs once a quarter may be missing"
-    return [Advice(option, f"{text}, and `rollout` refuses it without `--accept-short-window`")]
+def _preview(window: Window) -> Iterator[Advice]:
+    if window.preview is not None:
+        option = "--min-window" if window.days < DEFAULT_DAYS else "--min-days"
+        text = f"this plan is a preview: {window.preview}. Use that occurs once a quarter may be missing"
+        yield Advice(option, f"{text}, and `rollout` refuses it without `--accept-short-window`")
 
 
 def _members(inputs: Inputs) -> pl.DataFrame:
@@ -178,10 +177,10 @@ def _unknown_names(inputs: Inputs, options: PlanOptions, window: Window) -> list
     ]
 
 
-def _waiting(inputs: Inputs, analysis: Analysis) -> list[Advice]:
-    """Return the questions to owners of what may be kept for later."""
+def _waiting(inputs: Inputs, analysis: Analysis) -> Iterator[Advice]:
+    """Yield the questions to owners of what may be kept for later."""
     if inputs.inventories.is_empty() and inputs.provider_registrations.is_empty():
-        return []
+        return
     spelt = dict(inputs.role_assignments.select(place_of(pl.col("scope")), text="scope").iter_rows())
     rows = (
         analysis.absences.waiting.join(analysis.tenant.assignments.select("a", "place", "state"), on="a")
@@ -189,20 +188,17 @@ def _waiting(inputs: Inputs, analysis: Analysis) -> list[Advice]:
         .agg(number=pl.len())
         .sort("place", "why")
     )
-    found = []
     for place, why, number in rows.iter_rows():
         what = f"{number} {'eligible ' if why == 'eligible' else ''}assignment{'' if number == 1 else 's'}"
-        found.append(Advice(spelt[place], _QUESTIONS[why].format(what)))
-    return found
+        yield Advice(spelt[place], _QUESTIONS[why].format(what))
 
 
-def _missing(inputs: Inputs, analysis: Analysis) -> list[Advice]:
-    """Return for subscriptions without a proof what stands in its way, and how much it could decide at most."""
+def _missing(inputs: Inputs, analysis: Analysis) -> Iterator[Advice]:
+    """Yield for subscriptions without a proof what stands in its way, and how much it could decide at most."""
     known = analysis.existence.problems.drop_nulls("problem").sort("problem", "node")
     open_ones = _open_operations(analysis)
     names = dict(inputs.scopes.select(place_of(pl.col("scope")), text="scope").iter_rows())
     there = analysis.existence.present.select("node", "kind").unique()
-    found = []
     for (problem,), rows in known.group_by("problem", maintain_order=True):
         nodes = rows["node"].to_list()
         what = "a whole log" if problem == "days_missing" else "an inventory"
@@ -214,11 +210,10 @@ def _missing(inputs: Inputs, analysis: Analysis) -> list[Advice]:
             number, kinds = here["operation"].n_unique(), here["kind"].n_unique()
             if number:
                 text = f"would decide up to {number} operations of {kinds} types, which no log decides"
-                found.append(Advice(names.get(node, node), f"{what} of it {text}: {PROBLEMS[str(problem)]}"))
+                yield Advice(names.get(node, node), f"{what} of it {text}: {PROBLEMS[str(problem)]}")
         if len(nodes) > _NAMED:
             text = f"{what} of {len(nodes) - _NAMED} more subscriptions would decide operations, too"
-            found.append(Advice("inventory", f"{text}: {PROBLEMS[str(problem)]}"))
-    return found
+            yield Advice("inventory", f"{text}: {PROBLEMS[str(problem)]}")
 
 
 def _open_operations(analysis: Analysis) -> pl.DataFrame:
