@@ -138,33 +138,35 @@ class Room:
 def read_catalogue(tables: DirectoryTables) -> DirectoryRoleCatalog:
     """Return the catalogue of the loaded directory roles."""
     allows: dict[str, set[str]] = {role: set() for role in tables.roles["role"]}
+    everybody = set()
     for role, name, conditional in tables.grants.iter_rows():
         if not conditional:
             allows[role].add(name)
+        if role in roles_that("default_member") and is_read(name):
+            everybody.add(name)
     not_for_use = roles_that("not_for_use") | roles_that("by_the_service") | roles_that("default_member")
     usable = {
         row["role"]
         for row in tables.roles.iter_rows(named=True)
         if row["is_built_in"] and row["is_enabled"] is not False and row["role"] not in not_for_use
     }
-    everybody: set[str] = set()
-    for role in roles_that("default_member"):
-        everybody |= {name for one, name, _ in tables.grants.iter_rows() if one == role}
     return DirectoryRoleCatalog(
         allows={role: frozenset(names) for role, names in allows.items()},
         names=dict(tables.roles.select("role", "role_name").iter_rows()),
         built_in=frozenset(usable),
         weights=dict(tables.actions.select("name", "weight").iter_rows()),
         spelt=dict(tables.actions.select("name", "action").iter_rows()),
-        default=frozenset(name for name in everybody if is_read(name)),
+        default=frozenset(everybody),
     )
 
 
-def allowed_today(case: DirectoryAssignmentCase, catalogue: DirectoryRoleCatalog, *, is_member: bool) -> frozenset[str]:
+def allowed_today(
+    case: DirectoryAssignmentCase, catalogue: DirectoryRoleCatalog, default: frozenset[str]
+) -> frozenset[str]:
     """Return what the holder may do by the role: its actions, those of documented parts of it, and default reads."""
     own = catalogue.allows.get(case.role, frozenset()) | case.used
     parts = (catalogue.allows.get(one, frozenset()) for one in contained_roles().get(case.role, ()))
-    return own.union(*parts) | (catalogue.default if is_member else frozenset())
+    return own.union(*parts) | default
 
 
 def choose(case: DirectoryAssignmentCase, catalogue: DirectoryRoleCatalog, room: Room) -> DirectoryChoice:
@@ -187,7 +189,7 @@ class _Chooser:
         self._case, self._catalogue, self._room = case, catalogue, room
         self._default = catalogue.default if room.is_member else frozenset()
         self._own = catalogue.allows.get(case.role, frozenset()) | case.used
-        self._today = allowed_today(case, catalogue, is_member=room.is_member)
+        self._today = allowed_today(case, catalogue, self._default)
         firm_reads = frozenset(name for name in case.firm if is_read(name))
         self._must = (case.firm - firm_reads) | case.hard
         # A guest or a workload may hold a role only to read what everybody else may read.

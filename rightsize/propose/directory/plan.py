@@ -64,7 +64,7 @@ def plan_directory(analysis: DirectoryAnalysis, options: PlanOptions) -> PlanePa
     for case in cases:
         choice = planner.choice(case)
         proposals.extend(planner.proposals(case, choice))
-        advice.extend(question(case, choice, planner.catalogue, is_member=case.holder in holders.members))
+        advice.extend(question(case, choice, planner.catalogue, planner.default_of(case)))
         sleeps = choice.kind.makes_eligible or case.row["state"] == "eligible"
         outcomes["needs_activation" if sleeps else "allowed"] += len(case.used)
     outcomes["unknown"] = count_unexplained(analysis.plane.verdicts)
@@ -138,6 +138,10 @@ class _Planner:
             self.custom[_custom_id(found.actions)] = found.actions
         return found
 
+    def default_of(self, case: DirectoryAssignmentCase) -> frozenset[str]:
+        """Return the reads that the holder of a case is allowed without any role."""
+        return self.catalogue.default if case.holder in self._holders.members else frozenset()
+
     def _room_of(self, case: DirectoryAssignmentCase) -> Room:
         holders = self._holders
         no_custom = (
@@ -169,9 +173,8 @@ class _Planner:
         Raises:
             InternalError: It cannot be proved.
         """
-        is_member = case.holder in self._holders.members
-        default = self.catalogue.default if is_member else frozenset()
-        today = allowed_today(case, self.catalogue, is_member=is_member)
+        default = self.default_of(case)
+        today = allowed_today(case, self.catalogue, default)
         proof = _prove(case, choice, today, default)
         if not proof.holds:
             raise InternalError(f"the proposal for `{case.key[0]}` cannot be proved: {proof.witness}")
