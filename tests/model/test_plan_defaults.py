@@ -14,7 +14,7 @@ from rightsize.render.schemas import schema_text
 from tests.examples import MANY
 
 TODAY = "/subscriptions/a"
-ONCE = SaidOnce({"v": "patterns"}, {"arm_read": "sign-in logs", "no_type": "a listing"})
+ONCE = SaidOnce({"v": "patterns"})
 NUMBERS = ("break_probability_30d", "excess_before", "excess_after", "risk_before", "risk_after")
 PLAIN: dict[str, Any] = {
     "id": "p",
@@ -85,14 +85,9 @@ def test_a_role_that_may_grow_is_said_once() -> None:
     assert shortened(PLAIN | {"assignments": [place]}, ONCE)["proof"]["tomorrow"] == []
 
 
-def test_a_plan_of_version_2_says_what_would_tell_once() -> None:
-    kept = {"evidence": PLAIN["evidence"] | {"kept_unseen": {"arm_read": 3, "odd": 1, "no_type": 1}}}
-    written = PLAIN | kept | {"reason": "cannot narrow: 0 of 5; what would tell: see `would_tell`"}
-    assert filled(written, ONCE)["reason"] == "cannot narrow: 0 of 5; what would tell: sign-in logs, or a listing"
-
-
 def test_a_plan_of_somebody_else_says_what_it_says() -> None:
-    assert SaidOnce.of({"grows": [1], "would_tell": {"a": 1, "b": "c"}}) == SaidOnce({}, {"b": "c"})
+    assert SaidOnce.of({"grows": [1]}) == SaidOnce({})
+    assert SaidOnce.of({"grows": {"a": 1, "b": "c"}}) == SaidOnce({"b": "c"})
     assert filled(PLAIN | {"assignments": [3, {"role": []}]}, ONCE)["proof"]["tomorrow"] == []
 
 

@@ -12,7 +12,7 @@ from rightsize.analyze.window import Window
 from rightsize.propose.assembly.plan import bounds_of as break_bounds
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.reading import PlanSettings, TenantReading, read_plan_settings, read_tenant
-from rightsize.propose.risk.breakage import Estimate
+from rightsize.propose.risk.estimate import Estimate
 from tests.propose.small_tenant import CONTRIBUTOR, DAY0, DAYS, OWNER, SUB, SmallTenant
 
 THINGS = tuple(f"Microsoft.Compute/thing{number}/write" for number in range(60))

@@ -81,14 +81,13 @@ def contents_of(files: Mapping[str, str | bytes]) -> dict[str, bytes]:
     return {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
 
 
-def to_version_2(document: Document, tables: Mapping[str, pl.DataFrame]) -> None:
-    """Change a document to version 2 of the format: proposals have today's grant, the whole reason and all counts.
+def with_whole_proposals(document: Document, tables: Mapping[str, pl.DataFrame]) -> None:
+    """Change a document so that its proposals have today's grant, the whole reason and all counts.
 
     Args:
         document: The document.
         tables: Its tables of evidence.
     """
-    document["format_version"] = 2
     proposals = [filled(one, SaidOnce.of(document)) for one in document["proposals"]]
     document["proposals"] = list(with_grants(proposals, tables))
     document["evidence"] = [one for one in document["evidence"] if one["table"] not in ("grants", "counts")]
@@ -102,7 +101,7 @@ def to_version_1(document: Document, tables: Mapping[str, pl.DataFrame] = Mappin
         tables: Its tables of evidence; without them the proposals have no rows.
     """
     if tables:
-        to_version_2(document, tables)
+        with_whole_proposals(document, tables)
     document["format_version"] = 1
     options = document["generated_from"].pop("options")
     dials = {("exclusions" if name == "exclude_from" else name): found for name, found in options.items()}

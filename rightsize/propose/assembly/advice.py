@@ -1,4 +1,4 @@
-"""Write the advice of a plan: group reviews, uses seen only in quarantine, and unknown names in options.
+"""Write the advice of a plan: group reviews, quarantined uses, what rests on existence, and unknown names in options.
 
 Only people can act on it. A plan never changes a group, and it cannot guess the meaning of an unknown name.
 """
@@ -6,13 +6,14 @@ Only people can act on it. A plan never changes a group, and it cannot guess the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
+from rightsize.analyze.existence import PROBLEMS
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reasons import Choice, Verdict
-from rightsize.analyze.text import folded
+from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import DEFAULT_DAYS, Window
 from rightsize.model.plan import Advice, Proposal
@@ -20,35 +21,39 @@ from rightsize.propose.core.exclusions import advise_exclusions, names_scope
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.reasons import keep_reason
 from rightsize.rbac.text import fold
+from rightsize.rules.inventory import decided_type
 
 _NOTHING_OBSERVED = keep_reason("nothing_observed").partition(":")[0]
+_NAMED = 5
+"""How many subscriptions with the same problem get advice of their own."""
+
+_KEPT = "nothing of {} is removed for want of a resource"
+_QUESTIONS = {
+    "empty": f"no listing shows a resource there and no log a call on one, so {_KEPT}: is it for something to come?",
+    "recovery": f"its name, a tag or the role says that it is for recovery, so {_KEPT}: is all of it needed then?",
+    "eligible": f"{_KEPT}, since it may be for days that have not come yet: do its holders still need it?",
+}
 
 
 def write_advice(
     inputs: Inputs, analysis: Analysis, options: PlanOptions, proposals: Sequence[Proposal]
-) -> tuple[Advice, ...]:
-    """Return all advice, sorted."""
-    return tuple(
-        sorted(
-            {
-                *_idle_members(inputs, analysis),
-                *_young_members(inputs, analysis, proposals),
-                *_quarantined(analysis),
-                *_unused(proposals),
-                *_preview(analysis.window),
-                *_unknown_names(inputs, options, analysis.window),
-            },
-            key=lambda advice: (advice.subject, advice.text),
-        )
-    )
+) -> Iterator[Advice]:
+    """Yield all advice."""
+    yield from _idle_members(inputs, analysis)
+    yield from _young_members(inputs, analysis, proposals)
+    yield from _quarantined(analysis)
+    yield from _unused(proposals)
+    yield from _preview(analysis.window)
+    yield from _unknown_names(inputs, options, analysis.window)
+    yield from _waiting(inputs, analysis)
+    yield from _missing(inputs, analysis)
 
 
-def _preview(window: Window) -> list[Advice]:
-    if window.preview is None:
-        return []
-    option = "--min-window" if window.days < DEFAULT_DAYS else "--min-days"
-    text = f"this plan is a preview: {window.preview}. Use that occurs once a quarter may be missing"
-    return [Advice(option, f"{text}, and `rollout` refuses it without `--accept-short-window`")]
+def _preview(window: Window) -> Iterator[Advice]:
+    if window.preview is not None:
+        option = "--min-window" if window.days < DEFAULT_DAYS else "--min-days"
+        text = f"this plan is a preview: {window.preview}. Use that occurs once a quarter may be missing"
+        yield Advice(option, f"{text}, and `rollout` refuses it without `--accept-short-window`")
 
 
 def _members(inputs: Inputs) -> pl.DataFrame:
@@ -86,7 +91,7 @@ def _idle_members(inputs: Inputs, analysis: Analysis) -> list[Advice]:
             f"no log shows that {members - active} of {members} members used the group's assignments: "
             "review the membership",
         )
-        for group_id, members, active in counted.select("group_id", "members", "active").iter_rows()
+        for group_id, members, active in counted.iter_rows()
     ]
 
 
@@ -143,9 +148,7 @@ def _quarantined(analysis: Analysis) -> list[Advice]:
             f"{uses} uses are seen only in quarantine: access for them is kept until a person decides "
             f"(`rightsize signals --show quarantine`): {', '.join(operations)}",
         )
-        for principal, name, operations, uses in held.select(
-            "principal_id", "principal_name", "operations", "uses"
-        ).iter_rows()
+        for principal, name, operations, uses in held.iter_rows()
     ]
 
 
@@ -172,3 +175,59 @@ def _unknown_names(inputs: Inputs, options: PlanOptions, window: Window) -> list
             if fold(name) not in known
         ),
     ]
+
+
+def _waiting(inputs: Inputs, analysis: Analysis) -> Iterator[Advice]:
+    """Yield the questions to owners of what may be kept for later."""
+    if inputs.inventories.is_empty() and inputs.provider_registrations.is_empty():
+        return
+    spelt = dict(inputs.role_assignments.select(place_of(pl.col("scope")), text="scope").iter_rows())
+    rows = (
+        analysis.absences.waiting.join(analysis.tenant.assignments.select("a", "place", "state"), on="a")
+        .group_by("place", "why")
+        .agg(number=pl.len())
+        .sort("place", "why")
+    )
+    for place, why, number in rows.iter_rows():
+        what = f"{number} {'eligible ' if why == 'eligible' else ''}assignment{'' if number == 1 else 's'}"
+        yield Advice(spelt[place], _QUESTIONS[why].format(what))
+
+
+def _missing(inputs: Inputs, analysis: Analysis) -> Iterator[Advice]:
+    """Yield for subscriptions without a proof what stands in its way, and how much it could decide at most."""
+    known = analysis.existence.problems.drop_nulls("problem").sort("problem", "node")
+    open_ones = _open_operations(analysis)
+    names = dict(inputs.scopes.select(place_of(pl.col("scope")), text="scope").iter_rows())
+    there = analysis.existence.present.select("node", "kind").unique()
+    for (problem,), rows in known.group_by("problem", maintain_order=True):
+        nodes = rows["node"].to_list()
+        what = "a whole log" if problem == "days_missing" else "an inventory"
+        for node in nodes[:_NAMED]:
+            places = analysis.absences.areas.filter(pl.col("node") == node)["place"].unique()
+            here = open_ones.filter(pl.col("place").is_in(places.implode())).join(
+                there.filter(pl.col("node") == node), on="kind", how="anti"
+            )
+            number, kinds = here["operation"].n_unique(), here["kind"].n_unique()
+            if number:
+                text = f"would decide up to {number} operations of {kinds} types, which no log decides"
+                yield Advice(names.get(node, node), f"{what} of it {text}: {PROBLEMS[str(problem)]}")
+        if len(nodes) > _NAMED:
+            text = f"{what} of {len(nodes) - _NAMED} more subscriptions would decide operations, too"
+            yield Advice("inventory", f"{text}: {PROBLEMS[str(problem)]}")
+
+
+def _open_operations(analysis: Analysis) -> pl.DataFrame:
+    """Return `(place, operation, kind)` of what assignments above resources grant, undecided by logs and listings."""
+    judged = analysis.profile_operations.filter(
+        pl.col("verdict").is_in([Verdict.UNOBSERVABLE.value, Verdict.OUT_OF_COVERAGE.value])
+    )
+    names = pl.DataFrame({"operation": judged["operation"].unique()})
+    folded_names = folded(names["operation"])
+    typed = names.with_columns(kind=decided_type(folded_names), name=folded_names).drop_nulls("kind")
+    reads = (pl.col("plane") == "control") & pl.col("name").str.ends_with("/read")
+    decided = judged.join(typed, on="operation").filter(~reads).select("profile_id", "operation", "kind")
+    held = analysis.tenant.assignments.filter((pl.col("state") == "active") & (pl.col("level") != "resource")).select(
+        "role_assignment_id", "state", "place"
+    )
+    of = analysis.profiles.join(held, on=["role_assignment_id", "state"]).select("place", "profile_id").unique()
+    return of.join(decided, on="profile_id").select("place", "operation", "kind").unique()

@@ -15,8 +15,7 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import count
+from dataclasses import dataclass, replace
 
 from rightsize.analyze.reasons import Unused
 from rightsize.model.excess import latent_of
@@ -46,24 +45,22 @@ def rank_steps(plan: Plan, reached: Mapping[str, Reached] | None = None) -> Next
     by_plane: dict[str, list[Proposal]] = defaultdict(list)
     for proposal in plan.all_proposals:
         by_plane[AZURE_ROLES if proposal.is_of_rbac else proposal.plane].append(proposal)
-    placed: list[tuple[int, int, int, _Change, _Group, float, tuple[str, ...]]] = []
+    steps: list[NextStep] = []
     removable: dict[str, float] = {}
-    for number, plane in enumerate(plane for plane in PLANE_NAMES if plane in by_plane):
+    for plane in (plane for plane in PLANE_NAMES if plane in by_plane):
         groups = _groups(_changes(by_plane[plane], new, reached or {}))
         removable[plane] = sum(one.removes for group in groups for one in group.changes)
         total, made = 0.0, set[str]()
-        for place, (wave, group) in enumerate(_in_order(groups)):
+        for wave, group in _in_order(groups):
             for one in group.changes:
                 total += one.removes
                 makes = tuple(role for role in one.new_roles if role not in made)
                 made.update(makes)
-                placed.append((wave, number, place, one, group, total, makes))
-    placed.sort(key=lambda found: found[:3])
-    steps = tuple(
-        _step(rank, wave, one, group, total, makes, removable)
-        for rank, (wave, _, _, one, group, total, makes) in enumerate(placed, 1)
-    )
-    return NextSteps(steps, tuple(_left_out(plan.proposals)), removable)
+                steps.append(_step(wave, one, group, total, makes, removable[plane]))
+    # Within a wave the planes and their order stay.
+    steps.sort(key=lambda step: step.wave)
+    ranked = (replace(step, rank=rank) for rank, step in enumerate(steps, 1))
+    return NextSteps(tuple(ranked), tuple(_left_out(plan.proposals)), removable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +120,13 @@ def _is_proved_unused(one: Proposal) -> bool:
     return bool(words) and words <= _PROOFS and not kept and removed >= evidence.get("granted", 0)
 
 
-def _changes(
-    proposals: Sequence[Proposal], new: set[Folded], reached: Mapping[str, Reached]
-) -> dict[str, tuple[_Change, ...]]:
-    """Return the changes of a plane by the folded id of the assignment."""
+def _changes(proposals: Sequence[Proposal], new: set[Folded], reached: Mapping[str, Reached]) -> dict[str, _Change]:
+    """Return the change of each assignment of a plane, by its folded id."""
     parts: dict[str, list[Proposal]] = defaultdict(list)
     for one in proposals:
         if one.kind.changes:
             parts[fold(one.replaces[0])].append(one)
-    found: dict[str, tuple[_Change, ...]] = {}
+    found: dict[str, _Change] = {}
     for key, together in sorted(parts.items()):
         # The first has the excess of today, the others become eligible.
         together.sort(key=lambda one: (-one.excess_before, one.id))
@@ -144,8 +139,7 @@ def _changes(
         plane = AZURE_ROLES if main.is_of_rbac else main.plane
         roles = sorted({made.role for one in together for made in one.assignments} & new)
         touched = _sum(main.principal_ids, reached) if main.kind.has_holder else _NOBODY
-        change = _Change(plane, tuple(together), tuple(roles), touched, max(0.0, live), max(0.0, latent))
-        found[key] = (*found.get(key, ()), change)
+        found[key] = _Change(plane, tuple(together), tuple(roles), touched, max(0.0, live), max(0.0, latent))
     return found
 
 
@@ -154,7 +148,7 @@ def _sum(principals: Iterable[str], reached: Mapping[str, Reached]) -> Reached:
     return Reached(sum(one.people for one in found), sum(one.workloads for one in found))
 
 
-def _groups(changes: Mapping[str, tuple[_Change, ...]]) -> list[_Group]:
+def _groups(changes: Mapping[str, _Change]) -> list[_Group]:
     """Return the groups of changes of a plane that have to go together, by the evidence of the proposals."""
     parent = {key: key for key in changes}
 
@@ -164,22 +158,21 @@ def _groups(changes: Mapping[str, tuple[_Change, ...]]) -> list[_Group]:
             key = parent[key]
         return key
 
-    for key in changes:
-        for other in _relies_on(changes[key]):
+    for key, change in changes.items():
+        for other in _relies_on(change):
             if other in parent:
                 parent[root(key)] = root(other)
     gathered: dict[str, list[_Change]] = defaultdict(list)
-    for key, found in changes.items():
-        gathered[root(key)] += found
+    for key, change in changes.items():
+        gathered[root(key)].append(change)
     return [_group(found) for _, found in sorted(gathered.items())]
 
 
-def _relies_on(changes: Iterable[_Change]) -> Iterator[str]:
+def _relies_on(change: _Change) -> Iterator[str]:
     """Yield the assignments whose own change grants a part of what stays; a duplicate needs only what is there."""
-    for change in changes:
-        for one in change.proposals if change.wave != 1 else ():
-            for name in ("rests_on", "together_with"):
-                yield from map(fold, one.evidence.get(name) or ())
+    for one in change.proposals if change.wave != 1 else ():
+        for name in ("rests_on", "together_with"):
+            yield from map(fold, one.evidence.get(name) or ())
 
 
 def _group(changes: Sequence[_Change]) -> _Group:
@@ -215,45 +208,36 @@ def _best_first(groups: Sequence[_Group], made: set[str]) -> Iterator[_Group]:
     for number, group in enumerate(groups):
         for role in group.new_roles:
             needing[role].append(number)
-    tickets = count()
-    latest: dict[int, int] = {}
-    heap: list[tuple[float, float, str, int, int]] = []
+    heap: list[tuple[float, float, str, int]] = []
 
     def offer(number: int) -> None:
         group = groups[number]
-        latest[number] = next(tickets)
-        entry = (-group.value(made), -group.removes, group.changes[0].main.id, number, latest[number])
-        heapq.heappush(heap, entry)
+        heapq.heappush(heap, (-group.value(made), -group.removes, group.changes[0].main.id, number))
 
     for number in range(len(groups)):
         offer(number)
+    done: set[int] = set()
     while heap:
-        *_, number, ticket = heapq.heappop(heap)
-        if latest.get(number) != ticket:
+        *_, number = heapq.heappop(heap)
+        # A group is offered again with a higher value, so its last offer comes first.
+        if number in done:
             continue
-        del latest[number]
+        done.add(number)
         yield groups[number]
         fresh = groups[number].new_roles - made
         made |= fresh
-        for other in sorted({one for role in fresh for one in needing[role]} & latest.keys()):
+        for other in sorted({one for role in fresh for one in needing[role]} - done):
             offer(other)
 
 
-def _step(
-    rank: int,
-    wave: int,
-    change: _Change,
-    group: _Group,
-    total: float,
-    makes: tuple[str, ...],
-    removable: Mapping[str, float],
-) -> NextStep:
-    main, whole = change.main, removable[change.plane]
+def _step(wave: int, change: _Change, group: _Group, total: float, makes: tuple[str, ...], whole: float) -> NextStep:
+    """Return the step of a change, not ranked yet; `whole` is the live excess that its plane can remove."""
+    main = change.main
     beside = sorted(one.id for other in group.changes if other is not change for one in other.proposals)
     becomes = dict.fromkeys(made.role for one in change.proposals for made in one.assignments)
     bounds = [(one.evidence.get("break_probability") or {}).get("bound") for one in change.proposals]
     return NextStep(
-        rank=rank,
+        rank=0,
         wave=wave,
         plane=change.plane,
         proposal=main.id,

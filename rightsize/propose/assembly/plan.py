@@ -4,49 +4,37 @@
 2. Decide for each assignment alone (`needs.drafts`), and keep what is too risky to change.
 3. Find the jobs of the tenant (`jobs`), and settle the drafts as one plan, with roles and places (`selection.settle`),
    split by layer of defence if asked to.
-4. Identify, evidence and name the new roles (`selection.role_naming`, `assembly.role_uses`, `assembly.role_texts`).
+4. Identify, evidence and name the new roles (`selection.role_naming`, `assembly.role_evidence`, `assembly.role_pages`).
 5. Prove every proposal and replay every call (`assembly.plan_proof`).
 6. Write the proposals (`assembly.assemble`), and sum up the plan.
 
-Each step takes an input of its own. The functions `_..._input` make these inputs, and only they see the whole reading.
+Steps 2 and 3, which decide, take inputs of their own, which the functions `_..._input` make: no decision sees more.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.listings import Listings, parents_of
 from rightsize.analyze.naming import principal_names
 from rightsize.analyze.text import place_of
 from rightsize.analyze.totals import count_verdicts
 from rightsize.analyze.verdicts import Analysis
 from rightsize.model.errors import InternalError
 from rightsize.model.freed_memory import give_back
-from rightsize.model.plan import Advice, Plan, PlannedRole, Proposal
+from rightsize.model.plan import Plan, PlannedRole
 from rightsize.model.progress import step
-from rightsize.propose.assembly.absence import AbsenceProofs, advise_existence
 from rightsize.propose.assembly.advice import write_advice
-from rightsize.propose.assembly.assemble import (
-    ProposalInput,
-    Statements,
-    declared_by_anchor,
-    role_evidences,
-    write_proposals,
-)
-from rightsize.propose.assembly.evidence import uses_of, would_tell
-from rightsize.propose.assembly.job_reasons import JobReasons
-from rightsize.propose.assembly.plan_proof import ProofInput, ReplayInput, check_roles, prove_drafts, replay_drafts
+from rightsize.propose.assembly.assemble import uses_of, would_tell, write_proposals
+from rightsize.propose.assembly.plan_proof import check_roles, prove_drafts, replay_drafts
 from rightsize.propose.assembly.read_costs import price_reads
-from rightsize.propose.assembly.role_summary import summarise_roles
-from rightsize.propose.assembly.role_texts import TextInput, give_texts
+from rightsize.propose.assembly.role_evidence import JobReasons, role_evidences
+from rightsize.propose.assembly.role_pages import give_texts, summarise_roles
 from rightsize.propose.assembly.role_uses import read_role_uses
-from rightsize.propose.assembly.stays_by_design import Adviser
 from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
 from rightsize.propose.core.fingerprint import take_readings
 from rightsize.propose.core.options import PlanOptions, Unobservable
@@ -71,7 +59,7 @@ from rightsize.propose.needs.reading import (
 )
 from rightsize.propose.proof.replay import distinct_uses
 from rightsize.propose.proof.role_gate import refused_roles
-from rightsize.propose.risk.breakage import BreakBounds, BreakInput, break_bounds, keep_risky
+from rightsize.propose.risk.breakage import BreakBounds, break_bounds, keep_risky
 from rightsize.propose.risk.incidence import HORIZON_DAYS
 from rightsize.propose.selection.assign import (
     ChoiceInput,
@@ -82,12 +70,11 @@ from rightsize.propose.selection.assign import (
 )
 from rightsize.propose.selection.layer_separation import advise, report_separation, separate
 from rightsize.propose.selection.role_naming import NewRoles, identify_roles
-from rightsize.propose.selection.role_places import PlaceNames
 from rightsize.propose.selection.secret_places import SecretPlaces
 from rightsize.propose.selection.settle import SettleInput, settle
 from rightsize.propose.selection.unobserved import UnobservedInput, read_active_holders
 from rightsize.propose.selection.worth import read_prices
-from rightsize.rbac.text import Folded, fold
+from rightsize.rbac.text import fold
 
 
 def make_plan(
@@ -169,6 +156,7 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     give_back()
     reading, settings = basis.reading, basis.settings
     today, use, tenant, options = reading.today, reading.use, reading.analysis.tenant, settings.options
+    window = reading.analysis.window
     demands = _demand_input(basis, settings.privilege)
     # The costs come first and the drafts go early: together with the proposals they would be the peak of memory.
     reads = price_reads(basis.staying, today.orphans, tenant.may_reach)
@@ -182,26 +170,32 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     ordered = [drafts[key] for key in sorted(drafts)]
     new = identify_roles(ordered, today.book.roles, today.spelling, settings.limits)
     role_uses = read_role_uses(drafts, new, use.rows, use.earlier_rows, today.book)
-    reasons = _job_reasons(basis)
+    adopted = frozenset(fold(one.role_definition_id) for one in options.previous)
+    reasons = JobReasons(basis.jobs, basis.staying.reader, adopted)
     evidence = role_evidences(new, role_uses, today.book, options.unobservable, demands.privilege.layers, reasons)
     if refused := refused_roles(new.definitions, evidence):
         if again := sorted(refused.keys() & basis.refused.keys()):
             raise InternalError(f"a new role was chosen again that may not be written: {refused[again[0]]}")
         return plan_from_basis(replace(basis, refused={**basis.refused, **refused}), content_hash)
-    new = give_texts(new, role_uses, _text_input(reading, options))
+    new = give_texts(new, role_uses, reading, options.previous)
     check_roles(new.definitions, drafts, today.book, settings.limits)
     roles = {id_: role.blocks for id_, role in today.book.roles.items()}
     roles |= {id_: role.permissions for id_, role in new.definitions.items()}
-    proofs = prove_drafts(drafts, new, ProofInput(today.subjects, roles, use.placed, tenant, use.requests))
-    calls = ReplayInput(basis.calls, roles, today.orphans, tenant, reading.inputs, use.requests)
-    outcome = replay_drafts(drafts, new, calls)
-    proposals = write_proposals(drafts, proofs, new, basis.bounds, _proposal_input(reading, options, demands))
+    proofs = prove_drafts(drafts, new, reading, roles)
+    outcome = replay_drafts(drafts, new, basis.calls, reading, roles)
+    proposals = write_proposals(drafts, proofs, new, basis.bounds, reading, demands, options.unobservable)
     curve = granted.curve
-    del calls, demands, drafts, granted, ordered, proofs
+    del demands, drafts, granted, ordered, proofs
     step("summing up the plan")
+    advice = {*write_advice(reading.inputs, reading.analysis, options, proposals), *advise(separation)}
     summaries = summarise_roles(new.definitions, role_uses, evidence, proposals, today.book, basis.jobs)
     return Plan(
-        generated_from=_generated_from(reading, options, content_hash),
+        generated_from={
+            "content_hash": content_hash,
+            "catalogue_hash": catalogue_hash(reading.inputs.operations),
+            "window": window.as_json(),
+            "options": options.as_json(window.days),
+        },
         proposals=proposals,
         uses=uses_of(proposals, use.rows, use.earlier_rows, today.book.index),
         would_tell=would_tell(proposals),
@@ -209,7 +203,7 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
             PlannedRole(role, new.slugs[id_], {**evidence[id_], "summary": summaries[id_]}, role_uses[id_].job)
             for id_, role in sorted(new.definitions.items())
         ),
-        advice=_advice(reading, options, proposals, separation),
+        advice=tuple(sorted(advice, key=lambda one: (one.subject, one.text))),
         replay=outcome.as_json(),
         verdicts=count_verdicts(reading.analysis.verdicts),
         names=_names(reading, new),
@@ -231,16 +225,8 @@ def _settled(basis: PlanBasis, privilege: Privilege) -> GrantedNeeds:
 
 def bounds_of(reading: TenantReading, settings: PlanSettings, horizon: int = HORIZON_DAYS) -> BreakBounds:
     """Return the estimates of what may break within a number of days; the reading has its single uses."""
-    asked = BreakInput(
-        inputs=reading.inputs,
-        analysis=reading.analysis,
-        placed=reading.use.placed,
-        parts=_parts(reading, settings.options),
-        orphans=reading.today.orphans,
-        singled=_singled(reading, settings.options),
-        book=reading.today.book,
-    )
-    return break_bounds(asked, horizon)
+    options = settings.options
+    return break_bounds(reading, _parts(reading, options), _singled(reading, options), horizon)
 
 
 def _parts(reading: TenantReading, options: PlanOptions) -> Mapping[Key, Part]:
@@ -296,53 +282,6 @@ def _settle_input(basis: PlanBasis, privilege: Privilege) -> SettleInput:
     return SettleInput(today.containers, untouched.keys(), use.rows.counts, owners, choice)
 
 
-def _job_reasons(basis: PlanBasis) -> JobReasons:
-    adopted = frozenset(Folded(fold(one.role_definition_id)) for one in basis.settings.options.previous)
-    return JobReasons(basis.jobs, basis.staying.reader, adopted)
-
-
-def _text_input(reading: TenantReading, options: PlanOptions) -> TextInput:
-    today = reading.today
-    return TextInput(
-        places=PlaceNames.of(reading.inputs, today.spelling),
-        taken=[role.role_name for role in today.book.roles.values()],
-        earlier={one.role_definition_id: one.role_name for one in options.previous},
-        risky=reading.risky,
-        book=today.book,
-    )
-
-
-def _proposal_input(reading: TenantReading, options: PlanOptions, demands: DemandInput) -> ProposalInput:
-    today, evidence = reading.today, reading.evidence
-    tree, scale = reading.analysis.tenant.tree, reading.weights.scale
-    statements = Statements(
-        declared_by_anchor(reading.inputs.coverage, today.subjects, tree),
-        AbsenceProofs(reading.analysis),
-        Adviser(today.book.roles, scale.weigh, evidence.uses),
-        today.containers,
-        {id_: role.role_name for id_, role in today.book.roles.items()},
-        Listings(reading.inputs.listings, parents_of(reading.inputs.scopes)),
-    )
-    return ProposalInput(
-        demands=demands,
-        weights=reading.weights,
-        evidence=evidence,
-        window=reading.use.rows,
-        earlier=reading.use.earlier_rows,
-        statements=statements,
-        spelling=today.spelling,
-        unobservable=options.unobservable,
-    )
-
-
-def _advice(
-    reading: TenantReading, options: PlanOptions, proposals: Sequence[Proposal], separation: Mapping[str, Any]
-) -> tuple[Advice, ...]:
-    found = {*write_advice(reading.inputs, reading.analysis, options, proposals), *advise(separation)}
-    found |= {*advise_existence(reading.inputs, reading.analysis)}
-    return tuple(sorted(found, key=lambda one: (one.subject, one.text)))
-
-
 def _names(reading: TenantReading, new: NewRoles) -> dict[str, str]:
     inputs, today = reading.inputs, reading.today
     names: dict[str, str] = dict(principal_names(inputs).select("principal_id", "name").iter_rows())
@@ -354,16 +293,6 @@ def _names(reading: TenantReading, new: NewRoles) -> dict[str, str]:
     rows = high.select(place_of(pl.col("scope")), text="scope", name="display_name").iter_rows()
     names |= {today.spelling.get(place, scope): name for place, scope, name in rows}
     return dict(sorted(names.items()))
-
-
-def _generated_from(reading: TenantReading, options: PlanOptions, content_hash: str) -> dict[str, Any]:
-    window = reading.analysis.window
-    return {
-        "content_hash": content_hash,
-        "catalogue_hash": catalogue_hash(reading.inputs.operations),
-        "window": window.as_json(),
-        "options": options.as_json(window.days),
-    }
 
 
 def catalogue_hash(operations: pl.DataFrame) -> str:

@@ -13,17 +13,12 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.layers import ASSIGNED_SCHEMA, today
 from rightsize.analyze.tenant import Tenant, granted_by_patterns
 from rightsize.analyze.text import folded
-from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan, Proposal
 from rightsize.rbac.scopes import parse_scope
 
-_PATTERNS: dict[str, Any] = {
-    "role": pl.String(),
-    "block": pl.Int64(),
-    "kind": pl.String(),
-    "pattern": pl.String(),
-    "condition": pl.String(),
-}
+_TEXT = pl.String()
+_PATTERNS = {"role": _TEXT, "block": pl.Int64(), "kind": _TEXT, "pattern": _TEXT, "condition": _TEXT}
 
 
 def assigned_after(plan: Plan, tenant: Tenant) -> pl.DataFrame:
@@ -66,16 +61,14 @@ def planned_grants(plan: Plan, inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
 
 def _patterns(role: RoleDefinition) -> Iterator[tuple[str, int, str, str, str | None]]:
     for index, block in enumerate(role.permissions):
-        for kind, texts in _kinds(block):
-            for text in texts:
-                yield role.role_definition_id, index, kind, text.strip(" "), block.condition
-
-
-def _kinds(block: PermissionBlock) -> Iterator[tuple[str, tuple[str, ...]]]:
-    yield "action", block.actions
-    yield "not_action", block.not_actions
-    yield "data_action", block.data_actions
-    yield "not_data_action", block.not_data_actions
+        kinds = {
+            "action": block.actions,
+            "not_action": block.not_actions,
+            "data_action": block.data_actions,
+            "not_data_action": block.not_data_actions,
+        }
+        for kind, text in ((kind, text) for kind, texts in kinds.items() for text in texts):
+            yield role.role_definition_id, index, kind, text.strip(" "), block.condition
 
 
 def tables_after(plan: Plan, table_of: Callable[[str], pl.DataFrame]) -> Callable[[str], pl.DataFrame]:

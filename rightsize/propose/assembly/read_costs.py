@@ -14,7 +14,8 @@ import polars as pl
 
 from rightsize.analyze.scoping import ROOT
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.core.options import Reads
+from rightsize.propose.core.bitsets import union
+from rightsize.propose.core.options import Reads, price_list
 from rightsize.propose.core.read_patterns import reading_parts
 from rightsize.propose.core.role_catalog import KnownRole
 from rightsize.propose.needs.assignments import Key, Use
@@ -51,22 +52,14 @@ def price_reads(asked: StayingInput, orphans: Set[Key], membership: pl.DataFrame
         for choice, kept in pricer.kept(role, profile, asked.evidence.uses.get(key, {}), near).items():
             totals[choice][0] += kept.bit_count()
             totals[choice][1] += (kept & pricer.sensitive).bit_count()
-    return {
-        "chosen": str(asked.reader.options.reads),
-        "choices": [
-            {"reads": str(choice), "operations": operations, "sensitive": sensitive}
-            for choice, (operations, sensitive) in totals.items()
-        ],
-    }
+    return price_list(asked.reader.options.reads, totals)
 
 
 class _Pricer:
     """The reads that each choice keeps, computed as bit sets: a tenant has tens of thousands of assignments."""
 
     def __init__(self, reader: NeedReader) -> None:
-        self._book, self._index = reader.book, reader.index
-        self._unobservable = reader.options.unobservable
-        self._reader = reader
+        self._reader, self._index = reader, reader.index
         self._all: dict[Folded, int] = {}
         block = PermissionBlock(actions=sensitive_reads())
         self.sensitive = self._index.granted_by([block]) & self._index.reads
@@ -78,18 +71,12 @@ class _Pricer:
     def kept(self, role: KnownRole, profile: Profile, use: Mapping[Folded, Use], around: Writes) -> dict[Reads, int]:
         """Return the reads that each choice keeps, without those that are kept for another reason."""
         names = [key for part in use.values() for key in (*self._index.folded_members(part.operations), *part.unlisted)]
-        anyway = profile.open | profile.kept_hidden(self._unobservable)
-        for part in use.values():
-            anyway |= part.operations
-        # The cost of a read is the same at every place.
-        for polls in self._reader.status_reads(ROOT, profile, use, around).values():
-            anyway |= polls
-        # The cost of a linked check is the same at every place.
+        # The cost of a status read, and of a linked check, is the same at every place.
+        polls = self._reader.status_reads(ROOT, profile, use, around).values()
         linked = self._reader.checks.kept(ROOT, profile, self._reader.staying(profile, use), around)
-        anyway |= linked
-        near = 0
-        for provider in {provider_of(name) for _, name in names}:
-            near |= self._of_provider.get(provider, 0)
+        hidden = profile.kept_hidden(self._reader.options.unobservable)
+        anyway = union((profile.open, hidden, linked, *polls, *(part.operations for part in use.values())))
+        near = union(self._of_provider.get(name, 0) for name in {provider_of(name) for _, name in names})
         everything = self._said(role) | profile.reads
         siblings = [*names, *self._index.folded_members(linked)] if use else []
         found = {
@@ -104,7 +91,5 @@ class _Pricer:
         """Return the operations that the reading patterns of a role match."""
         id_ = role.role_definition_id
         if id_ not in self._all:
-            self._all[id_] = 0
-            for part in reading_parts(role.blocks):
-                self._all[id_] |= self._book.part_mask(part)
+            self._all[id_] = union(map(self._reader.book.part_mask, reading_parts(role.blocks)))
         return self._all[id_]

@@ -11,7 +11,7 @@ import polars as pl
 
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.core.bitsets import FoldedKey
-from rightsize.propose.core.read_patterns import PatternPart
+from rightsize.propose.core.read_patterns import strings_of
 from rightsize.propose.core.role_catalog import RoleBook, RoleSaving
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.assignments import KEY, Key
@@ -20,7 +20,7 @@ from rightsize.propose.needs.needs import USED, USED_BEFORE
 from rightsize.propose.needs.use_rows import Used, UseRows
 from rightsize.propose.selection.reconcile import role_key
 from rightsize.propose.selection.role_naming import NewRoles
-from rightsize.rbac.text import Folded, fold
+from rightsize.rbac.text import Folded
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +124,7 @@ def _frame(rows: Iterable[tuple[str, ...]], names: Iterable[str]) -> pl.DataFram
 def _named(role: RoleDefinition, book: RoleBook) -> Iterator[FoldedKey]:
     """Yield `(plane, folded string)` for each string of a role, and for each operation that its patterns match."""
     for block in role.permissions:
-        planes = (("control", block.actions, block.not_actions), ("data", block.data_actions, block.not_data_actions))
-        for plane, texts, taken_out in planes:
-            for text in texts:
-                yield plane, fold(text)
-                if "*" in text:
-                    yield from book.index.folded_members(book.part_mask(PatternPart((text,), taken_out, plane)))
+        for one in strings_of(block):
+            yield one.key
+            if "*" in one.text:
+                yield from book.index.folded_members(book.part_mask(one))

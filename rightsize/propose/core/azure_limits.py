@@ -8,10 +8,11 @@ actions lists no management group.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.nouns import RoleDefinition
+from rightsize.propose.core.read_patterns import by_plane
 from rightsize.rbac.azure import (
     ASSIGNMENTS_PER_MANAGEMENT_GROUP,
     ASSIGNMENTS_PER_SUBSCRIPTION,
@@ -123,48 +124,36 @@ def refusals(
         limits: The limits to check against; Azure's if none are given.
     """
     limits = limits or AzureLimits()
-    found = [*_text_refusals(role, limits), *_scope_refusals(role, limits)]
+    found = list(_form_refusals(role, limits))
     if not any(block.actions or block.data_actions for block in role.permissions):
         found.append("it has neither actions nor data actions")
     for block in role.permissions:
-        for plane, text in _strings(block):
-            if text.count("*") > 1:
-                found.append(f"`{text}` has {text.count('*')} wildcards, and Azure accepts 1")
-            elif "*" not in text and not known(*(key := (plane, fold(text)))) and key not in inherited:
-                found.append(f"the catalogue has no operation `{text}` of the {plane} plane")
+        for plane, texts, taken_out in by_plane(block):
+            for text in (*texts, *taken_out):
+                if text.count("*") > 1:
+                    found.append(f"`{text}` has {text.count('*')} wildcards, and Azure accepts 1")
+                elif "*" not in text and not known(*(key := (plane, fold(text)))) and key not in inherited:
+                    found.append(f"the catalogue has no operation `{text}` of the {plane} plane")
     return found
 
 
-def _strings(block: PermissionBlock) -> list[tuple[str, str]]:
-    return [
-        *(("control", text) for text in (*block.actions, *block.not_actions)),
-        *(("data", text) for text in (*block.data_actions, *block.not_data_actions)),
-    ]
-
-
-def _text_refusals(role: RoleDefinition, limits: AzureLimits) -> list[str]:
-    found = []
+def _form_refusals(role: RoleDefinition, limits: AzureLimits) -> Iterator[str]:
+    """Yield what is wrong about the name, the description and the assignable scopes of a role."""
     if not 0 < len(role.role_name) <= limits.role_name:
-        found.append(f"its name has {len(role.role_name)} characters, and Azure accepts 1 to {limits.role_name}")
+        yield f"its name has {len(role.role_name)} characters, and Azure accepts 1 to {limits.role_name}"
     if len(role.description) > limits.description:
-        found.append(f"its description has {len(role.description)} characters, and Azure accepts {limits.description}")
-    return found
-
-
-def _scope_refusals(role: RoleDefinition, limits: AzureLimits) -> list[str]:
+        yield f"its description has {len(role.description)} characters, and Azure accepts {limits.description}"
     scopes = [fold(scope) for scope in role.assignable_scopes]
     groups = [scope for scope in scopes if scope.startswith(_MANAGEMENT_GROUP)]
-    found = []
     if not scopes:
-        found.append("it has no assignable scope")
+        yield "it has no assignable scope"
     if len(scopes) > limits.assignable_scopes:
-        found.append(f"it lists {len(scopes)} assignable scopes, and Azure accepts {limits.assignable_scopes}")
+        yield f"it lists {len(scopes)} assignable scopes, and Azure accepts {limits.assignable_scopes}"
     if any(scope in ("/", "*") for scope in scopes):
-        found.append("a custom role cannot be assigned at the root")
+        yield "a custom role cannot be assigned at the root"
     if any(not scope.startswith((_MANAGEMENT_GROUP, _SUBSCRIPTION)) for scope in scopes if scope not in ("/", "*")):
-        found.append("an assignable scope is neither a management group nor in a subscription")
+        yield "an assignable scope is neither a management group nor in a subscription"
     if len(groups) > 1:
-        found.append(f"it lists {len(groups)} management groups, and Azure accepts 1")
+        yield f"it lists {len(groups)} management groups, and Azure accepts 1"
     if groups and any(block.data_actions for block in role.permissions):
-        found.append("a role with data actions cannot list a management group")
-    return found
+        yield "a role with data actions cannot list a management group"

@@ -6,7 +6,7 @@ single fast steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -80,16 +80,16 @@ class OperationIndex:
     def granted_by(self, blocks: Sequence[PermissionBlock], reading: Reading = Reading.MOST) -> int:
         """Return the operations that permission blocks grant without a condition, by the given reading."""
         permissions = read_permissions(blocks)
-        control, _ = granted_positions(permissions, "control", self.catalogue, reading)
-        data, _ = granted_positions(permissions, "data", self.catalogue, reading)
-        return self.mask_of_bits(control) & self.control | self.mask_of_bits(data) & ~self.control
+        return self._of_planes(lambda plane: granted_positions(permissions, plane, self.catalogue, reading)[0])
 
     def doubtful_of(self, blocks: Sequence[PermissionBlock]) -> int:
         """Return the operations that blocks grant only by the reading `MOST`, or by `LEAST` under a condition."""
         permissions = read_permissions(blocks)
-        control = doubtful_positions(permissions, "control", self.catalogue)
-        data = doubtful_positions(permissions, "data", self.catalogue)
-        return self.mask_of_bits(control) & self.control | self.mask_of_bits(data) & ~self.control
+        return self._of_planes(lambda plane: doubtful_positions(permissions, plane, self.catalogue))
+
+    def _of_planes(self, positions: Callable[[str], Iterable[int]]) -> int:
+        control, data = self.mask_of_bits(positions("control")), self.mask_of_bits(positions("data"))
+        return control & self.control | data & ~self.control
 
     def members(self, mask: int) -> Iterator[OperationKey]:
         """Yield the (plane, operation) of a set, in the order of the index."""

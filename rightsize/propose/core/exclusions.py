@@ -8,7 +8,7 @@ clock.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -140,8 +140,8 @@ def names_scope(name: str, inputs: Inputs) -> bool:
 
 def advise_exclusions(
     exclusions: Sequence[Exclusion], inputs: Inputs, window: Window, known: Mapping[str, frozenset[str]]
-) -> list[Advice]:
-    """Return advice about entries that have ended and entries that name nothing that is loaded.
+) -> Iterator[Advice]:
+    """Yield advice about entries that have ended and entries that name nothing that is loaded.
 
     Args:
         exclusions: The entries.
@@ -149,18 +149,13 @@ def advise_exclusions(
         window: The window of the plan.
         known: Folded names of the loaded principals and roles, by `principal` and `role`.
     """
-    found = []
     for one in exclusions:
         if not one.holds(window):
-            text = (
-                f"the exclusion of {one.kind} `{one.name}` ended on {one.expires}, so the plan may change it "
-                f"({one.owner})"
-            )
-            found.append(Advice("--exclude-from", text))
+            text = f"ended on {one.expires}, so the plan may change it ({one.owner})"
+            yield Advice("--exclude-from", f"the exclusion of {one.kind} `{one.name}` {text}")
         elif one.kind == "tag" and tagged_places(inputs, one.name).is_empty():
-            found.append(Advice("--exclude-from", f"no loaded scope has the tag `{one.name}`"))
+            yield Advice("--exclude-from", f"no loaded scope has the tag `{one.name}`")
         elif one.kind == "scope" and not names_scope(one.name, inputs):
-            found.append(Advice("--exclude-from", f"no loaded scope or assignment is at or below `{one.name}`"))
+            yield Advice("--exclude-from", f"no loaded scope or assignment is at or below `{one.name}`")
         elif one.kind in known and fold(one.name) not in known[one.kind]:
-            found.append(Advice("--exclude-from", f"`{one.name}` is not a loaded {one.kind}"))
-    return found
+            yield Advice("--exclude-from", f"`{one.name}` is not a loaded {one.kind}")

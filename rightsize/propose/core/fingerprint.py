@@ -68,6 +68,16 @@ def hash_of_blocks(blocks: Sequence[PermissionBlock]) -> str:
     return _hash(_plain_blocks(blocks))
 
 
+def hash_of(value: object) -> str:
+    """Return the hash of a value of JSON; the order of keys does not change it."""
+    return hashlib.sha256(json.dumps(value, ensure_ascii=True, sort_keys=True).encode()).hexdigest()
+
+
+def grant_proposal_id(plane: str, grant: str) -> str:
+    """Return the id of the proposal for a grant of a plane beyond Azure RBAC; it does not depend on its content."""
+    return f"{plane}-{hashlib.sha256(grant.encode()).hexdigest()[:16]}"
+
+
 def _assignments(inputs: Inputs, state: str) -> dict[str, str]:
     table = inputs.role_assignments
     activated = folded(table.filter(pl.col("state") == "activated")["role_assignment_id"])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window
 from rightsize.model.errors import UsageError
@@ -34,6 +35,22 @@ class Reads(StrEnum):
     """The reads of each resource provider that was used."""
     ALL = "all"
     """All reads, at today's scope, as patterns."""
+
+
+def price_list(chosen: Reads, totals: Mapping[Reads, Sequence[int]]) -> dict[str, Any]:
+    """Return what each choice of `--reads` keeps without evidence, as `Plan.reads` has it.
+
+    Args:
+        chosen: The choice of the plan.
+        totals: For each choice the number of operations, and of the sensitive ones among them.
+    """
+    return {
+        "chosen": str(chosen),
+        "choices": [
+            {"reads": str(choice), "operations": operations, "sensitive": sensitive}
+            for choice, (operations, sensitive) in totals.items()
+        ],
+    }
 
 
 class Unobservable(StrEnum):
@@ -103,30 +120,26 @@ class PlanOptions:
     def __post_init__(self) -> None:
         object.__setattr__(self, "reads", choice(Reads, "--reads", self.reads))
         object.__setattr__(self, "unobservable", choice(Unobservable, "--unobservable", self.unobservable))
-        if self.role_worth < 0:
-            raise UsageError(f"`--role-worth {self.role_worth}` is below zero")
         object.__setattr__(self, "roles", _number_of_roles(self.roles))
         if self.max_break is not None and not 0 <= self.max_break <= 1:
             raise UsageError(f"`--max-break {self.max_break}` is not a probability", hint="give a number from 0 to 1")
-        if self.min_window is not None and self.min_window < 1:
-            raise UsageError(f"`--min-window {self.min_window}` is less than 1 day", hint="give 1 or more")
-        if self.min_days is not None and self.min_days < 1:
-            raise UsageError(f"`--min-days {self.min_days}` is less than 1 day", hint="give 1 or more")
-        if self.forget_days < 0:
-            raise UsageError(f"`--forget-days {self.forget_days}` is below zero")
+        for option, days in (("--min-window", self.min_window), ("--min-days", self.min_days)):
+            if days is not None and days < 1:
+                raise UsageError(f"`{option} {days}` is less than 1 day", hint="give 1 or more")
+        least = {"--role-worth": self.role_worth, "--forget-days": self.forget_days, "--grace-days": self.grace_days}
+        for option, number in least.items():
+            if number < 0:
+                raise UsageError(f"`{option} {number}` is below zero")
         if not 0 <= self.standing_hours <= 744:
             raise UsageError(
                 f"`--standing-hours {self.standing_hours}` is not a number of hours in a month",
                 hint="give a number from 0 to 744",
             )
-        if self.grace_days < 0:
-            raise UsageError(f"`--grace-days {self.grace_days}` is below zero")
         for option, names in (("--exclude", self.exclude), ("--emergency-access", self.emergency_access)):
             if not all(name.strip() for name in names):
                 raise UsageError(
                     f"`{option}` has an empty name", hint="give a principal, for `--exclude` also a scope or role"
                 )
-
         for name in self.standby:
             if not name.strip().startswith("/"):
                 raise UsageError(f"`--standby {name}` is not a scope", hint="a scope begins with a slash")

@@ -7,11 +7,12 @@ itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from rightsize.model.nouns import PermissionBlock
+from rightsize.propose.core.bitsets import FoldedKey
 from rightsize.rbac.algebra import contains, intersects
 from rightsize.rbac.text import Folded, fold
 
@@ -27,6 +28,17 @@ class PatternPart:
     plane: str = "control"
 
     @property
+    def text(self) -> str:
+        """The pattern of a part that has one, as `strings_of` yields it."""
+        (found,) = self.patterns
+        return found
+
+    @property
+    def key(self) -> FoldedKey:
+        """(plane, folded pattern) of a part that has one."""
+        return self.plane, fold(self.text)
+
+    @property
     def folded(self) -> tuple[Folded, ...]:
         """The folded patterns, one for each pattern."""
         return tuple(map(fold, self.patterns))
@@ -37,6 +49,25 @@ class PatternPart:
         if self.plane == "data":
             return PermissionBlock(data_actions=self.patterns, not_data_actions=self.not_patterns)
         return PermissionBlock(actions=self.patterns, not_actions=self.not_patterns)
+
+
+def by_plane(block: PermissionBlock) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """Yield (plane, strings, not-strings) of both planes of a block."""
+    yield "control", block.actions, block.not_actions
+    yield "data", block.data_actions, block.not_data_actions
+
+
+def strings_of(block: PermissionBlock) -> Iterator[PatternPart]:
+    """Yield the actions of a block, then its dataActions, each with the not-strings beside it."""
+    for plane, texts, taken_out in by_plane(block):
+        for text in texts:
+            yield PatternPart((text,), taken_out, plane)
+
+
+def strings_in(blocks: Iterable[PermissionBlock]) -> frozenset[FoldedKey]:
+    """Return (plane, folded string) of every string and not-string in permission blocks."""
+    planes = [one for block in blocks for one in by_plane(block)]
+    return frozenset((plane, fold(text)) for plane, texts, nots in planes for text in (*texts, *nots))
 
 
 def is_read(pattern: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -11,8 +11,8 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.text import folded
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.propose.core.bitsets import FoldedKey, OperationIndex
-from rightsize.propose.core.read_patterns import PatternPart
+from rightsize.propose.core.bitsets import FoldedKey, OperationIndex, union
+from rightsize.propose.core.read_patterns import PatternPart, strings_in
 from rightsize.rbac.algebra import contains, grants, intersects
 from rightsize.rbac.conditions import may_restrict, restricted, unrestricted
 from rightsize.rbac.text import Folded, fold
@@ -157,6 +157,10 @@ class RoleBook:
     _granted_parts: dict[tuple[Blocks, PatternPart], bool] = field(default_factory=dict)
     _restricted_by: dict[str | None, int] = field(default_factory=dict)
 
+    def granted(self, role_id: Folded) -> int:
+        """Return the operations that a role grants by the reading `MOST`; none for a role that is not loaded."""
+        return self.roles[role_id].granted if role_id in self.roles else 0
+
     def is_contained(self, small: KnownRole, ceiling: tuple[Folded, ...]) -> bool:
         """Return whether a ceiling's roles together grant all that `small` does, for all strings and readings."""
         key = (small.role_definition_id, ceiling)
@@ -227,17 +231,11 @@ class RoleBook:
 
     def mask(self, need: Need) -> int:
         """Return the catalogue operations of a need, including all that its patterns may grant."""
-        whole = need.operations
-        for part in need.parts:
-            whole |= self.part_mask(part)
-        return whole
+        return union((need.operations, *map(self.part_mask, need.parts)))
 
     def certain(self, need: Need) -> int:
         """Return the catalogue operations that a grant of the need certainly includes: by every reading."""
-        whole = need.operations
-        for part in need.parts:
-            whole |= self.certain_mask(part)
-        return whole
+        return union((need.operations, *map(self.certain_mask, need.parts)))
 
 
 def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
@@ -265,7 +263,7 @@ def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
             any(block.condition for block in own),
             tuple(sorted({_assignable(scope) for scope in scopes or ()})),
             index.doubtful_of(own),
-            _strings_of(own),
+            strings_in(own),
             frozenset(
                 Folded(fold(text).split("/", 1)[0]) for block in own for text in (*block.actions, *block.data_actions)
             ),
@@ -277,19 +275,6 @@ def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
 def _assignable(scope: str) -> Folded:
     """Return a folded scope of a role without slashes at its end."""
     return Folded(fold(scope).rstrip("/") or "/")
-
-
-def _strings_of(blocks: Iterable[PermissionBlock]) -> frozenset[FoldedKey]:
-    """Return (plane, folded string) of every string in permission blocks."""
-    return frozenset(
-        (plane, fold(text))
-        for block in blocks
-        for plane, texts in (
-            ("control", (*block.actions, *block.not_actions)),
-            ("data", (*block.data_actions, *block.not_data_actions)),
-        )
-        for text in texts
-    )
 
 
 def blocks_by_role(role_permissions: pl.DataFrame) -> dict[str, tuple[PermissionBlock, ...]]:
@@ -304,13 +289,8 @@ def blocks_by_role(role_permissions: pl.DataFrame) -> dict[str, tuple[Permission
         strings: dict[str, list[str]] = {"action": [], "not_action": [], "data_action": [], "not_data_action": []}
         for kind, pattern in zip(kinds, patterns, strict=True):
             strings[kind].append(pattern)
-        block = PermissionBlock(
-            actions=tuple(strings["action"]),
-            not_actions=tuple(strings["not_action"]),
-            data_actions=tuple(strings["data_action"]),
-            not_data_actions=tuple(strings["not_data_action"]),
-            condition=condition,
-        )
+        actions, not_actions, data_actions, not_data_actions = map(tuple, strings.values())
+        block = PermissionBlock(actions, not_actions, data_actions, not_data_actions, condition)
         blocks.setdefault(role_id, []).append(block)
     return {role_id: tuple(found) for role_id, found in blocks.items()}
 
@@ -323,35 +303,29 @@ def write_contents(need: Need, index: OperationIndex) -> list[RoleContent]:
     for part in need.parts:
         if not part.not_patterns:
             explicit[part.plane].extend(part.patterns)
-    contents = [_content(explicit["control"], (), explicit["data"], ())]
+    contents = [{plane: PatternPart(tuple(texts), (), plane) for plane, texts in explicit.items()}]
     for part in need.parts:
         if part.not_patterns:
             _add_part(contents, part)
-    return [content for content in contents if content != RoleContent()]
+    written = [RoleContent(*_texts_of(one, "control"), *_texts_of(one, "data")) for one in contents]
+    return [content for content in written if content != RoleContent()]
 
 
-def _add_part(contents: list[RoleContent], part: PatternPart) -> None:
-    for position, content in enumerate(contents):
-        taken = content.not_actions if part.plane == "control" else content.not_data_actions
-        own = content.actions if part.plane == "control" else content.data_actions
-        collides = taken != part.not_patterns and (_meet(part.not_patterns, own) or _meet(taken, part.patterns))
-        if not collides:
-            merged = PatternPart((*own, *part.patterns), (*taken, *part.not_patterns), part.plane)
-            contents[position] = _replace(content, merged)
+def _add_part(contents: list[dict[str, PatternPart]], part: PatternPart) -> None:
+    """Add a part to the first content whose own patterns and not-patterns of that plane it leaves as they are."""
+    for content in contents:
+        patterns, taken = _texts_of(content, part.plane)
+        if taken == part.not_patterns or not (_meet(part.not_patterns, patterns) or _meet(taken, part.patterns)):
+            both = PatternPart((*patterns, *part.patterns), (*taken, *part.not_patterns), part.plane)
+            content[part.plane] = both
             return
-    contents.append(_replace(RoleContent(), part))
+    contents.append({part.plane: part})
 
 
-def _replace(content: RoleContent, part: PatternPart) -> RoleContent:
-    if part.plane == "control":
-        return _content(part.patterns, part.not_patterns, content.data_actions, content.not_data_actions)
-    return _content(content.actions, content.not_actions, part.patterns, part.not_patterns)
-
-
-def _content(
-    actions: Iterable[str], not_actions: Iterable[str], data_actions: Iterable[str], not_data_actions: Iterable[str]
-) -> RoleContent:
-    return RoleContent(*(tuple(sorted(set(texts))) for texts in (actions, not_actions, data_actions, not_data_actions)))
+def _texts_of(content: Mapping[str, PatternPart], plane: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the distinct patterns and not-patterns of a plane, sorted."""
+    part = content.get(plane, PatternPart(()))
+    return tuple(sorted(set(part.patterns))), tuple(sorted(set(part.not_patterns)))
 
 
 def _meet(left: Sequence[str], right: Sequence[str]) -> bool:

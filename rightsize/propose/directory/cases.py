@@ -6,8 +6,9 @@ A case also says why its assignment must not be changed, where that is so.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -15,12 +16,12 @@ from rightsize.analyze.coverage import described_principals, groups_with_known_m
 from rightsize.analyze.directory.judge import DirectoryAnalysis
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.text import folded
-from rightsize.propose.core.options import PlanOptions, Reads
+from rightsize.propose.core.options import PlanOptions, Reads, price_list
 from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.directory.holders import Holders
 from rightsize.rbac.resource_actions import entity_of, is_read
 from rightsize.rbac.text import fold
-from rightsize.rules.directory import roles_that, side_actions
+from rightsize.rules.directory import is_job_read, roles_that, side_actions
 from rightsize.rules.inventory import is_for_recovery
 from rightsize.rules.operations import first_party_tenants, is_emergency_name
 
@@ -85,6 +86,11 @@ class DirectoryAssignmentCase:
     left: str
 
     @property
+    def key(self) -> tuple[str, str]:
+        """The id and the state of the assignment."""
+        return str(self.row["role_assignment_id"]), str(self.row["state"])
+
+    @property
     def holder(self) -> str:
         """The folded id of the holder."""
         return str(self.row["principal_id"])
@@ -135,8 +141,8 @@ def read_cases(analysis: DirectoryAnalysis, options: PlanOptions, holders: Holde
     for row in tables.assignments.iter_rows(named=True):
         judged = by_case.get(row["a"], [])
         holder = row["principal_id"]
-        stay = Stay(options, touched.get(holder, frozenset()), holder in holders.workloads)
-        words = {name: stay.word(name, verdict, reason) for name, verdict, reason in judged}
+        own, is_workload = touched.get(holder, frozenset()), holder in holders.workloads
+        words = {one[0]: _word_of(*one, options, own, is_workload=is_workload) for one in judged}
         used = frozenset(name for name, verdict, _ in judged if verdict == Verdict.USED.value)
         kept = {name: reason for name, _, reason in judged if words[name] and name not in used}
         found.append(
@@ -168,54 +174,74 @@ def touched_entities(analysis: DirectoryAnalysis) -> dict[str, frozenset[str]]:
     return {holder: frozenset(entities) for holder, entities in found.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Stay:
-    """Decide by `--reads` and `--unobservable` what stays of the actions of one assignment.
+def _word_of(
+    name: str, verdict: str, reason: str, options: PlanOptions, touched: Set[str], *, is_workload: bool
+) -> str:
+    """Decide by `--reads` and `--unobservable` whether an action of an assignment stays.
 
     The values mean what they mean for Azure roles: the service that checks an action stands for the resource provider,
     and the kind of object that it acts on (users, groups) for the resource type.
 
-    Attributes:
+    Args:
+        name: The action.
+        verdict: Its verdict.
+        reason: The reason of the verdict.
         options: The options of the plan.
         touched: The entities that the holder used.
         is_workload: Whether the holder is a workload, which cannot ask for what it misses.
+
+    Returns:
+        `firm`, `hard`, `read`, `aside` (stays only while the role does), or an empty text for what goes.
     """
-
-    options: PlanOptions
-    touched: frozenset[str]
-    is_workload: bool
-
-    def word(self, name: str, verdict: str, reason: str) -> str:
-        """Return `firm`, `hard`, `read`, `aside` (stays only while the role does), or an empty text for what goes."""
-        if verdict in (Verdict.USED.value, Verdict.OUT_OF_COVERAGE.value):
-            return "firm"
-        if verdict != Verdict.UNOBSERVABLE.value:
-            return ""
-        if reason == UnobservableReason.DIRECTORY_READ.value or is_read(name):
-            return "read" if keeps_read(name, self.options.reads, self.touched) else ""
-        if self.options.unobservable is Unseen.DROP:
-            return ""
-        if self.options.unobservable is Unseen.KEEP:
-            return "hard"
-        if name in side_actions():
-            return "aside"
-        if reason == UnobservableReason.OTHER_SERVICE.value:
-            return "hard"
-        return "hard" if self.is_workload and not self.touched else "aside"
+    if verdict in (Verdict.USED.value, Verdict.OUT_OF_COVERAGE.value):
+        return "firm"
+    if verdict != Verdict.UNOBSERVABLE.value:
+        return ""
+    if reason == UnobservableReason.DIRECTORY_READ.value or is_read(name):
+        return "read" if keeps_read(name, options.reads, touched) else ""
+    if options.unobservable is Unseen.DROP:
+        return ""
+    if options.unobservable is Unseen.KEEP:
+        return "hard"
+    if name in side_actions():
+        return "aside"
+    is_hard = reason == UnobservableReason.OTHER_SERVICE.value or (is_workload and not touched)
+    return "hard" if is_hard else "aside"
 
 
 def keeps_read(name: str, reads: Reads, touched: Set[str]) -> bool:
     """Return whether a choice of `--reads` keeps a read without evidence, for a holder that used these entities."""
-    match reads:
-        case Reads.ALL:
-            return True
-        case Reads.NAMESPACE:
-            service = entity_of(name).partition("/")[0]
-            return any(one.partition("/")[0] == service for one in touched)
-        case Reads.SIBLING:
-            return entity_of(name) in touched
-        case _:
-            return False
+    if reads is Reads.NAMESPACE:
+        service = entity_of(name).partition("/")[0]
+        return any(one.partition("/")[0] == service for one in touched)
+    return reads is Reads.ALL or (reads is Reads.SIBLING and entity_of(name) in touched)
+
+
+def price_reads(
+    analysis: DirectoryAnalysis,
+    cases: Iterable[DirectoryAssignmentCase],
+    chosen: Reads,
+    holders: Holders,
+    default: frozenset[str],
+) -> dict[str, Any]:
+    """Return the reads that each choice of `--reads` keeps without evidence, as `price_list` does for Azure roles.
+
+    A read counts once for each assignment that allows it today and may change, without those of `default`.
+    `sensitive` counts those that are a task of their own, such as the sign-in logs.
+    """
+    touched = touched_entities(analysis)
+    totals = {choice: [0, 0] for choice in Reads}
+    for case in cases:
+        if case.left:
+            continue
+        everybody = default if case.holder in holders.members else frozenset()
+        unseen = [name for name in case.unlogged - everybody if is_read(name)]
+        entities = touched.get(case.holder, frozenset())
+        for choice in Reads:
+            kept = [name for name in unseen if keeps_read(name, choice, entities)]
+            totals[choice][0] += len(kept)
+            totals[choice][1] += sum(map(is_job_read, kept))
+    return price_list(chosen, totals)
 
 
 def _left_alone(analysis: DirectoryAnalysis, options: PlanOptions) -> dict[int, str]:

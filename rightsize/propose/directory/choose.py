@@ -138,33 +138,35 @@ class Room:
 def read_catalogue(tables: DirectoryTables) -> DirectoryRoleCatalog:
     """Return the catalogue of the loaded directory roles."""
     allows: dict[str, set[str]] = {role: set() for role in tables.roles["role"]}
+    everybody = set()
     for role, name, conditional in tables.grants.iter_rows():
         if not conditional:
             allows[role].add(name)
+        if role in roles_that("default_member") and is_read(name):
+            everybody.add(name)
     not_for_use = roles_that("not_for_use") | roles_that("by_the_service") | roles_that("default_member")
     usable = {
         row["role"]
         for row in tables.roles.iter_rows(named=True)
         if row["is_built_in"] and row["is_enabled"] is not False and row["role"] not in not_for_use
     }
-    everybody: set[str] = set()
-    for role in roles_that("default_member"):
-        everybody |= {name for one, name, _ in tables.grants.iter_rows() if one == role}
     return DirectoryRoleCatalog(
         allows={role: frozenset(names) for role, names in allows.items()},
         names=dict(tables.roles.select("role", "role_name").iter_rows()),
         built_in=frozenset(usable),
         weights=dict(tables.actions.select("name", "weight").iter_rows()),
         spelt=dict(tables.actions.select("name", "action").iter_rows()),
-        default=frozenset(name for name in everybody if is_read(name)),
+        default=frozenset(everybody),
     )
 
 
-def allowed_today(case: DirectoryAssignmentCase, catalogue: DirectoryRoleCatalog, *, is_member: bool) -> frozenset[str]:
+def allowed_today(
+    case: DirectoryAssignmentCase, catalogue: DirectoryRoleCatalog, default: frozenset[str]
+) -> frozenset[str]:
     """Return what the holder may do by the role: its actions, those of documented parts of it, and default reads."""
     own = catalogue.allows.get(case.role, frozenset()) | case.used
     parts = (catalogue.allows.get(one, frozenset()) for one in contained_roles().get(case.role, ()))
-    return own.union(*parts) | (catalogue.default if is_member else frozenset())
+    return own.union(*parts) | default
 
 
 def choose(case: DirectoryAssignmentCase, catalogue: DirectoryRoleCatalog, room: Room) -> DirectoryChoice:
@@ -187,7 +189,7 @@ class _Chooser:
         self._case, self._catalogue, self._room = case, catalogue, room
         self._default = catalogue.default if room.is_member else frozenset()
         self._own = catalogue.allows.get(case.role, frozenset()) | case.used
-        self._today = allowed_today(case, catalogue, is_member=room.is_member)
+        self._today = allowed_today(case, catalogue, self._default)
         firm_reads = frozenset(name for name in case.firm if is_read(name))
         self._must = (case.firm - firm_reads) | case.hard
         # A guest or a workload may hold a role only to read what everybody else may read.
@@ -198,7 +200,8 @@ class _Chooser:
         self._soft = case.reads - self._jobs - self._default
 
     def choose(self) -> DirectoryChoice:
-        if not case_needs(self._case, self._default):
+        # Only what not everybody has may be needed.
+        if not self._case.used | (frozenset(self._case.kept) - self._default):
             return DirectoryChoice(REMOVE)
         return self._idle() if self._case.is_idle else self._working()
 
@@ -339,13 +342,19 @@ class _Chooser:
         return self._catalogue.built_in & (unit_roles() if place.startswith(_UNIT) else object_roles())
 
     def _cover(self, needed: frozenset[str], usable: frozenset[str]) -> tuple[str, ...]:
+        """Return the lightest roles that together allow the needed actions, and none beyond today's access."""
         if not needed:
             return ()
         usable = usable & self._catalogue.built_in
         bound = needed & bound_actions()
         if bound and not self._room.drops_unobservable:
             usable = frozenset(one for one in usable if self._is_as_far(one, bound & self._catalogue.allows[one]))
-        return _cover(needed, self._case.role, self._today, usable, self._catalogue)
+        fitting = {
+            one: allowed
+            for one, allowed in self._catalogue.allows.items()
+            if one in usable and one != self._case.role and allowed <= self._today and allowed & needed
+        }
+        return _lightest(needed, fitting, self._catalogue)
 
     def _is_as_far(self, role: str, bound: frozenset[str]) -> bool:
         """Return whether a role may do this to every account to which today's role may, or at the plain unit."""
@@ -378,35 +387,22 @@ class _Chooser:
         return frozenset().union(*(self._catalogue.allows[role] for role in roles))
 
 
-def case_needs(case: DirectoryAssignmentCase, default: frozenset[str]) -> frozenset[str]:
-    """Return the actions that may be needed and that not everybody has."""
-    return case.used | (frozenset(case.kept) - default)
-
-
 def _is_of_tenant(action: str) -> bool:
     return action.startswith("microsoft.directory/")
 
 
-def _cover(
-    needed: frozenset[str], role: str, today: frozenset[str], usable: frozenset[str], catalogue: DirectoryRoleCatalog
+def _lightest(
+    needed: frozenset[str], fitting: Mapping[str, frozenset[str]], catalogue: DirectoryRoleCatalog
 ) -> tuple[str, ...]:
-    """Return the lightest set of at most `MOST_ROLES` roles that fits the needs and today's role, or an empty one.
-
-    The roles together allow the needed actions, and none allows an action beyond `today`.
-    """
-    fitting = {
-        one: allowed
-        for one, allowed in catalogue.allows.items()
-        if one in usable and one != role and allowed <= today and allowed & needed
-    }
-    best: tuple[str, ...] = ()
+    """Return the lightest set of at most `MOST_ROLES` fitting roles with the needed actions, or an empty one."""
     if not needed <= frozenset().union(*fitting.values()):
-        return best
-    for first in sorted(fitting):
-        chosen = _greedy(first, needed, fitting, catalogue)
-        if chosen and (not best or _key(chosen, fitting, catalogue) < _key(best, fitting, catalogue)):
-            best = chosen
-    return best
+        return ()
+    found = (_greedy(first, needed, fitting, catalogue) for first in sorted(fitting))
+
+    def weight(roles: tuple[str, ...]) -> tuple[int, int, str]:
+        return catalogue.mass(frozenset().union(*(fitting[role] for role in roles))), len(roles), " ".join(roles)
+
+    return min((roles for roles in found if roles), key=weight, default=())
 
 
 def _greedy(
@@ -429,10 +425,3 @@ def _greedy(
     if spare and len(chosen) > 1:
         chosen.remove(spare[0])
     return tuple(sorted(chosen))
-
-
-def _key(
-    roles: tuple[str, ...], fitting: Mapping[str, frozenset[str]], catalogue: DirectoryRoleCatalog
-) -> tuple[int, int, str]:
-    union = frozenset().union(*(fitting[role] for role in roles))
-    return catalogue.mass(union), len(roles), " ".join(roles)

@@ -64,16 +64,12 @@ def read_holders(tables: DirectoryTables) -> Holders:
         agents=agents,
         sleepers=(users | groups) - workloads - agents,
         licensed=licensed,
-        premium=licensed or _has_premium(tables),
+        premium=licensed
+        or (tables.inputs.coverage["source"] == "sign_in_log").any()
+        or tables.days["by_graph"].any()
+        or (~tables.roles["is_built_in"].fill_null(True)).any()
+        or tables.assignments["place"].str.starts_with("/administrativeunits/").any(),
     )
-
-
-def _has_premium(tables: DirectoryTables) -> bool:
-    signed_in = (tables.inputs.coverage["source"] == "sign_in_log").any()
-    called = tables.days["by_graph"].any()
-    own_roles = (~tables.roles["is_built_in"].fill_null(True)).any()
-    in_units = tables.assignments["place"].str.starts_with("/administrativeunits/").any()
-    return any((signed_in, called, own_roles, in_units))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -22,10 +22,11 @@ from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal
 from rightsize.model.proposal_kinds import BUILTIN, KEEP, MAKE_ELIGIBLE, ProposalKind
+from rightsize.propose.core.fingerprint import hash_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.directory.breakage import case_bounds
-from rightsize.propose.directory.cases import DirectoryAssignmentCase, read_cases
+from rightsize.propose.directory.cases import DirectoryAssignmentCase, price_reads, read_cases
 from rightsize.propose.directory.choose import (
     IN_PART,
     DirectoryChoice,
@@ -36,7 +37,6 @@ from rightsize.propose.directory.choose import (
     read_catalogue,
 )
 from rightsize.propose.directory.holders import Holders, read_bound_reach, read_holders
-from rightsize.propose.directory.read_costs import price_reads
 from rightsize.propose.directory.reasons import asked_of, lost_by, place_word, question, reason_of
 from rightsize.propose.risk.estimate import Estimate
 from rightsize.rbac.resource_actions import is_read
@@ -64,7 +64,7 @@ def plan_directory(analysis: DirectoryAnalysis, options: PlanOptions) -> PlanePa
     for case in cases:
         choice = planner.choice(case)
         proposals.extend(planner.proposals(case, choice))
-        advice.extend(question(case, choice, planner.catalogue, is_member=case.holder in holders.members))
+        advice.extend(question(case, choice, planner.catalogue, planner.default_of(case)))
         sleeps = choice.kind.makes_eligible or case.row["state"] == "eligible"
         outcomes["needs_activation" if sleeps else "allowed"] += len(case.used)
     outcomes["unknown"] = count_unexplained(analysis.plane.verdicts)
@@ -78,7 +78,7 @@ def plan_directory(analysis: DirectoryAnalysis, options: PlanOptions) -> PlanePa
         advice=tuple(advice),
         names={**catalogue.names, **{role: _custom_name(role) for role in roles}},
         files={f"directory/{role}.json": _role_file(role, roles[role], catalogue) for role in sorted(roles)},
-        reads=price_reads(analysis, cases, options.reads, holders, catalogue),
+        reads=price_reads(analysis, cases, options.reads, holders, catalogue.default),
     )
 
 
@@ -90,19 +90,16 @@ def read_grants(tables: DirectoryTables) -> dict[str, str]:
     found: dict[str, list[list[Any]]] = {}
     for identifier, *rest in rows.sort(rows.columns).iter_rows():
         found.setdefault(identifier, []).append([str(value) for value in rest])
-    return {identifier: _hash(rest) for identifier, rest in sorted(found.items())}
+    return {identifier: hash_of(rest) for identifier, rest in sorted(found.items())}
 
 
 def read_roles(tables: DirectoryTables) -> dict[str, str]:
     """Return a hash of the actions of each assigned role."""
     assigned = tables.roles.filter(pl.col("role").is_in(tables.assignments["role"].implode()))
     return {
-        row["role"]: _hash([row["actions"], row["conditional"]]) for row in assigned.sort("role").iter_rows(named=True)
+        row["role"]: hash_of([row["actions"], row["conditional"]])
+        for row in assigned.sort("role").iter_rows(named=True)
     }
-
-
-def _hash(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, ensure_ascii=True).encode()).hexdigest()
 
 
 class _Planner:
@@ -134,12 +131,16 @@ class _Planner:
             return stay
         found = choose(case, self.catalogue, self._room_of(case))
         bound = self._bound(case)
-        risky = self._options.max_break is not None and bound is not None and bound.bound > self._options.max_break
+        risky = bound is not None and bound.exceeds(self._options.max_break)
         if risky and found.kind.changes and not found.kind.makes_eligible:
             found = replace(stay, why="max_break")
         if found.kind.makes_role:
             self.custom[_custom_id(found.actions)] = found.actions
         return found
+
+    def default_of(self, case: DirectoryAssignmentCase) -> frozenset[str]:
+        """Return the reads that the holder of a case is allowed without any role."""
+        return self.catalogue.default if case.holder in self._holders.members else frozenset()
 
     def _room_of(self, case: DirectoryAssignmentCase) -> Room:
         holders = self._holders
@@ -164,7 +165,7 @@ class _Planner:
         return self._worked.get(case.a) or _IDLE
 
     def _bound(self, case: DirectoryAssignmentCase) -> Estimate | None:
-        return self._bounds.get((str(case.row["role_assignment_id"]), str(case.row["state"])))
+        return self._bounds.get(case.key)
 
     def proposals(self, case: DirectoryAssignmentCase, choice: DirectoryChoice) -> Iterable[Proposal]:
         """Yield the proposal of a case, and after a split a second one that makes the rest eligible.
@@ -172,14 +173,11 @@ class _Planner:
         Raises:
             InternalError: It cannot be proved.
         """
-        is_member = case.holder in self._holders.members
-        default = self.catalogue.default if is_member else frozenset()
-        today = allowed_today(case, self.catalogue, is_member=is_member)
+        default = self.default_of(case)
+        today = allowed_today(case, self.catalogue, default)
         proof = _prove(case, choice, today, default)
         if not proof.holds:
-            raise InternalError(
-                f"the proposal for `{case.row['role_assignment_id']}` cannot be proved: {proof.witness}"
-            )
+            raise InternalError(f"the proposal for `{case.key[0]}` cannot be proved: {proof.witness}")
         yield self._proposal(case, choice, proof, default)
         if choice.rest:
             rest = DirectoryChoice(MAKE_ELIGIBLE, actions=self.catalogue.allows[case.role] | case.used, rest=True)
@@ -191,7 +189,7 @@ class _Planner:
         mass, kind = self.catalogue.mass, choice.kind
         own = self.catalogue.allows.get(case.role, frozenset()) | case.used
         hours = self._hours(case) if kind.makes_eligible and not choice.rest and not case.is_idle else None
-        evidence = _evidence(case, self._analysis, choice, self.catalogue, default, hours)
+        evidence = self._evidence(case, choice, default, hours)
         bound = self._bound(case) if kind.changes and not kind.makes_eligible and not choice.rest else None
         if bound is not None:
             evidence["break_probability"] = bound.as_json()
@@ -203,11 +201,11 @@ class _Planner:
         is_second = choice.rest and kind.makes_eligible
         excess_before = float(before - used) * (0.5 if case.row["state"] == "eligible" else 1.0)
         return Proposal(
-            id="directory-" + _hash([case.row["role_assignment_id"], case.row["state"], *(["rest"] * is_second)])[:16],
+            id="directory-" + hash_of([*case.key, *(["rest"] * is_second)])[:16],
             plane="directory",
             principal_ids=(case.holder,),
             kind=kind,
-            replaces=(str(case.row["role_assignment_id"]),),
+            replaces=case.key[:1],
             assignments=_assigned(case, choice),
             reason=reason_of(case, choice, self.catalogue, default) + _on_days(case, self._analysis, kind),
             evidence=evidence,
@@ -218,6 +216,47 @@ class _Planner:
             risk_before=0.0 if is_second else float(before),
             risk_after=float(left),
         )
+
+    def _evidence(
+        self,
+        case: DirectoryAssignmentCase,
+        choice: DirectoryChoice,
+        default: frozenset[str],
+        worked: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        analysis, catalogue = self._analysis, self.catalogue
+        last_day = analysis.plane.window.end.date()
+        before = [
+            row | {"days_ago": (last_day - dt.date.fromisoformat(row["last_seen"][:10])).days}
+            for row in _uses(analysis.earlier, case)
+        ]
+        lost, asked = lost_by(case, choice, default), asked_of(case, choice, default)
+        granted = len(case.used) + len(case.kept) + len(case.gone)
+        comes = _comes(choice, catalogue)
+        found: dict[str, Any] = {
+            "role": case.row["role_name"] or case.row["role"],
+            "scope": case.row["scope"],
+            "state": case.row["state"],
+            "granted": granted,
+            "used": len(case.used),
+            "operations": _uses(analysis.used, case),
+            **({"used_before": before} if before else {}),
+            "kept_unseen": _counted(reason for name, reason in case.kept.items() if name not in lost),
+            "removed": _counted([*case.gone.values(), *lost.values()]),
+            **({"not_held": sorted(catalogue.spelt[name] for name in asked)[:_TOLD]} if asked else {}),
+            "mappable": round(1 - len(case.unlogged) / granted, 3) if granted else 0.0,
+            "coverage": analysis.state,
+            **({"covered_days": analysis.covered_days} if analysis.state == Unused.COVERED_IN_PART else {}),
+            **({"comes": comes} if comes else {}),
+        }
+        if worked is not None:
+            found["standing"] = {
+                "days": worked["days"],
+                "hours_a_month": round(worked["hours_a_month"], 1),
+                "activation": duration(worked["hours_needed"]),
+                "meaning": "an activation of this length would have covered the use on 95 of 100 days",
+            }
+        return found
 
 
 def _assigned(case: DirectoryAssignmentCase, choice: DirectoryChoice) -> tuple[PlannedAssignment, ...]:
@@ -265,46 +304,6 @@ def _on_days(case: DirectoryAssignmentCase, analysis: DirectoryAnalysis, kind: P
     return f" ({covered_of(analysis.covered_days, analysis.plane.window.days)})"
 
 
-def _evidence(
-    case: DirectoryAssignmentCase,
-    analysis: DirectoryAnalysis,
-    choice: DirectoryChoice,
-    catalogue: DirectoryRoleCatalog,
-    default: frozenset[str],
-    worked: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    before = [
-        row | {"days_ago": (analysis.plane.window.end.date() - dt.date.fromisoformat(row["last_seen"][:10])).days}
-        for row in _uses(analysis.earlier, case)
-    ]
-    lost, asked = lost_by(case, choice, default), asked_of(case, choice, default)
-    found: dict[str, Any] = {
-        "role": case.row["role_name"] or case.row["role"],
-        "scope": case.row["scope"],
-        "state": case.row["state"],
-        "granted": len(case.used) + len(case.kept) + len(case.gone),
-        "used": len(case.used),
-        "operations": _uses(analysis.used, case),
-        **({"used_before": before} if before else {}),
-        "kept_unseen": _counted(reason for name, reason in case.kept.items() if name not in lost),
-        "removed": _counted([*case.gone.values(), *lost.values()]),
-        **({"not_held": sorted(catalogue.spelt[name] for name in asked)[:_TOLD]} if asked else {}),
-        "mappable": _mappable(case),
-        "coverage": analysis.state,
-        **({"covered_days": analysis.covered_days} if analysis.state == Unused.COVERED_IN_PART else {}),
-    }
-    if comes := _comes(choice, catalogue):
-        found["comes"] = comes
-    if worked is not None:
-        found["standing"] = {
-            "days": worked["days"],
-            "hours_a_month": round(worked["hours_a_month"], 1),
-            "activation": duration(worked["hours_needed"]),
-            "meaning": "an activation of this length would have covered the use on 95 of 100 days",
-        }
-    return found
-
-
 def _comes(choice: DirectoryChoice, catalogue: DirectoryRoleCatalog) -> list[str]:
     """Return the names of the new roles for people, with their place where it is narrower; none for one role alone."""
     at = f" at one {place_word(choice.place)}" if choice.place else ""
@@ -334,16 +333,7 @@ def _uses(uses: pl.DataFrame, case: DirectoryAssignmentCase) -> list[dict[str, A
 
 
 def _counted(reasons: Iterable[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for reason in reasons:
-        counts[reason] = counts.get(reason, 0) + 1
-    return dict(sorted(counts.items()))
-
-
-def _mappable(case: DirectoryAssignmentCase) -> float:
-    """Return the share of the granted actions whose use a log could show, from 0 to 1."""
-    granted = len(case.used) + len(case.kept) + len(case.gone)
-    return round(1 - len(case.unlogged) / granted, 3) if granted else 0.0
+    return dict(sorted(Counter(reasons).items()))
 
 
 def _custom_id(actions: frozenset[str]) -> Folded:

@@ -140,14 +140,13 @@ def _classes(names: Mapping[str, str]) -> str:
 
 
 def question(
-    case: DirectoryAssignmentCase, choice: DirectoryChoice, catalogue: DirectoryRoleCatalog, *, is_member: bool
+    case: DirectoryAssignmentCase, choice: DirectoryChoice, catalogue: DirectoryRoleCatalog, default: frozenset[str]
 ) -> Iterator[Advice]:
     """Yield the question to the owner of an assignment about what no log can show, where there is one."""
     if case.left:
         return
-    default = catalogue.default if is_member else frozenset()
     name = str(case.row["role_name"] or case.row["role"])
-    subject = str(case.row["role_assignment_id"])
+    subject = case.key[0]
     lost = asked_of(case, choice, default)
     if lost:
         told = [catalogue.spelt[one] for one in sorted(lost) if one not in side_actions()][:_NAMED]

@@ -9,28 +9,29 @@ from rightsize.propose.directory.choose import read_catalogue
 from rightsize.propose.directory.holders import read_holders
 from rightsize.propose.directory.plan import read_grants, read_roles
 from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal
-from rightsize.propose.verify.verify import Change
+from rightsize.propose.verify.verify import Change, changed_since
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import custom_actions
 
 
 def verify_directory(part: WrittenPart, today: DirectoryAnalysis) -> list[Change]:
     """Return the changes that make a part stale: changed assignments or roles, and use that the plan does not allow."""
-    read, now = part.rests_on.get("grants", {}), read_grants(today.tables)
-    changes = list(_changed("grant", read, now, "its holder, role, scope or end changed since the plan"))
-    read, now = part.rests_on.get("role_definitions", {}), read_roles(today.tables)
-    changes += _changed("role_definition", read, now, "its actions changed since the plan")
-    return [*changes, *_uncovered(part, today)]
-
-
-def _changed(what: str, read: Mapping[str, str], now: Mapping[str, str], detail: str) -> Iterator[Change]:
-    today = {fold(one): value for one, value in now.items()}
-    for identifier, value in sorted(read.items()):
-        found = today.get(fold(identifier))
-        if found is None:
-            yield Change(what, identifier, "gone", "the plan read it, and it no longer exists")
-        elif found != value:
-            yield Change(what, identifier, "changed", detail)
+    read = part.rests_on
+    return [
+        *changed_since(
+            "grant",
+            read.get("grants", {}),
+            read_grants(today.tables),
+            "its holder, role, scope or end changed since the plan",
+        ),
+        *changed_since(
+            "role_definition",
+            read.get("role_definitions", {}),
+            read_roles(today.tables),
+            "its actions changed since the plan",
+        ),
+        *_uncovered(part, today),
+    ]
 
 
 def _uncovered(part: WrittenPart, today: DirectoryAnalysis) -> Iterator[Change]:

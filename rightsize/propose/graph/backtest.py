@@ -140,16 +140,11 @@ def _read_held(analysis: GraphAnalysis, proposals: Collection[Proposal]) -> _Hel
     return held
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    client: str
-    events: int
-    first_day: dt.date
-    is_denied: bool
+def _ask(requests: pl.DataFrame, analysis: GraphAnalysis, held: _Held) -> tuple[pl.DataFrame, int, set[str]]:
+    """Return the requests that count, the number of the others, and the grants that allowed the denied requests.
 
-
-def _ask(requests: pl.DataFrame, analysis: GraphAnalysis, held: _Held) -> tuple[list[_Asked], int, set[str]]:
-    """Return the requests that count, the number of the others, and the grants that allowed the denied requests."""
+    Columns of the requests: `client`, `events`, `day` (the first one), `is_denied`.
+    """
     asked, left_out = [], 0
     broken: set[str] = set()
     columns = ("client_id", "access", "user_id", "operation", "events", "first_seen")
@@ -163,10 +158,11 @@ def _ask(requests: pl.DataFrame, analysis: GraphAnalysis, held: _Held) -> tuple[
             left_out += 1
             continue
         refused = list(_refused(needed.clauses, today, after))
-        asked.append(_Asked(client, events, first.date(), bool(refused)))
+        asked.append((client, events, first.date(), bool(refused)))
         for clause in refused:
             broken |= set().union(*(today[one] for one in _allowing(clause, today)))
-    return asked, left_out, broken
+    schema = {"client": pl.String, "events": pl.Int64, "day": pl.Date, "is_denied": pl.Boolean}
+    return pl.DataFrame(asked, schema=schema, orient="row"), left_out, broken
 
 
 def _refused(clauses: Collection[Clause], today: Mapping[str, set[str]], after: set[str]) -> Iterator[Clause]:
@@ -187,19 +183,17 @@ def _is_whole(clause: Clause, permission: str) -> bool:
     return partial_kind(permission, clause.method, clause.path) is None
 
 
-def _tally(asked: Collection[_Asked], test: Window, before: float, after: float) -> BacktestTally:
-    first: dict[str, dt.date] = {}
-    for one in asked:
-        if one.is_denied:
-            first[one.client] = min(one.first_day, first.get(one.client, one.first_day))
+def _tally(asked: pl.DataFrame, test: Window, before: float, after: float) -> BacktestTally:
+    denied = asked.filter("is_denied")
+    first = denied.group_by("client").agg(pl.col("day").min())["day"].sort()
     return BacktestTally(
-        principals=len({one.client for one in asked}),
+        principals=asked["client"].n_unique(),
         denied_principals=len(first),
-        calls=len(asked),
-        denied_calls=sum(one.is_denied for one in asked),
-        events=sum(one.events for one in asked),
-        denied_events=sum(one.events for one in asked if one.is_denied),
-        first_breaks=tuple(sorted((day - test.first_day).days + 1 for day in first.values())),
+        calls=asked.height,
+        denied_calls=denied.height,
+        events=int(asked["events"].sum()),
+        denied_events=int(denied["events"].sum()),
+        first_breaks=tuple((day - test.first_day).days + 1 for day in first),
         excess_before=before,
         excess_after=after,
     )

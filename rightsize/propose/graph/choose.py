@@ -1,17 +1,24 @@
-"""Choose the Graph permissions of one application: those that stay, those that go, and narrower ones instead."""
+"""Choose the Graph permissions of one application: those that stay, those that go, and narrower ones instead.
+
+A narrower permission may replace a broader one if it lies within the held ones. There are two proofs. By the map: the
+held permissions allow every request that it allows. By its name: `X.Read…` reads what `X.ReadWrite…` of the same words
+reads and writes, and that one is held or lies within the held ones by the map. One that is enough for every request
+that was seen, and yet allows others that the map does not list for the broad one, is advice.
+Source: Microsoft Learn, "Overview of Microsoft Graph permissions", naming pattern {resource}.{operation}.{constraint}.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from rightsize.analyze.graph.cases import OUT_OF_COVERAGE, GraphCase, GraphMap, GraphNeed
-from rightsize.analyze.graph.judge import GraphVerdicts
-from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Verdict
-from rightsize.model.plan import Proof
+from rightsize.analyze.graph.cases import OUT_OF_COVERAGE, CaseKey, GraphCase, GraphMap, GraphNeed
+from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts
+from rightsize.analyze.reasons import SHOWN, OutOfCoverage, UnobservableReason, Verdict
+from rightsize.graph.permissions import Pair
+from rightsize.model.plan import Advice, Proof
 from rightsize.propose.graph.cover import cheapest_cover
-from rightsize.propose.graph.narrower import first_beyond, lies_within
-from rightsize.rules.graph import is_general
+from rightsize.rules.graph import alternatives, is_general, partial_kind, writing_twin
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +149,77 @@ def _instead(permission: str, case: GraphCase, comes: frozenset[str]) -> tuple[s
     return tuple(sorted({one for need in met for one in need.others & comes}))
 
 
+def unmet(needs: Iterable[GraphNeed], after: frozenset[str] | set[str]) -> list[GraphNeed]:
+    """Return the needs that no permission of `after` meets; a correlated one only adds details to results."""
+    return [need for need in needs if need.why != "correlated" and not (need.held | need.others) & after]
+
+
 def _prove(case: GraphCase, after: frozenset[str], comes: frozenset[str], graph: GraphMap) -> Proof:
     """Return the proof, from the permissions after the plan: every need is met, and none exceeds those held before."""
-    access = case.key[1]
-    unmet = [need for need in case.needs if need.why != "correlated" and not (need.held | need.others) & after]
-    held = frozenset(case.held) | case.beyond
-    wider = [witness for one in sorted(comes) if (witness := first_beyond(one, held, access, graph)) is not None]
-    witness = unmet[0].operations[0] if unmet else wider[0] if wider else None
-    return Proof(used_subset=not unmet, granted_superset=not wider, witness=witness)
+    access, held = case.key[1], frozenset(case.held) | case.beyond
+    missing = [need.operations[0] for need in unmet(case.needs, after)]
+    wider = [
+        _first(requests_beyond(one, held, access, graph))
+        for one in sorted(comes)
+        if not lies_within(one, held, access, graph)
+    ]
+    return Proof(used_subset=not missing, granted_superset=not wider, witness=next(iter([*missing, *wider]), None))
+
+
+def lies_within(permission: str, held: Collection[str], access: str, graph: GraphMap) -> bool:
+    """Return whether the held permissions allow every request that a permission allows."""
+    if not requests_beyond(permission, held, access, graph):
+        return True
+    writing = writing_twin(permission)
+    return writing is not None and (writing in held or not requests_beyond(writing, held, access, graph))
+
+
+def requests_beyond(permission: str, held: Collection[str], access: str, graph: GraphMap) -> set[Pair]:
+    """Return the requests that a permission allows and, by the map, no held permission allows in whole."""
+    allows = graph.by_access[access].allows
+    left = set(allows.get(permission, set()))
+    for one in held:
+        # A permission that allows only a part of a request does not prove that the whole request is allowed.
+        if is_general(one):
+            left -= {pair for pair in allows.get(one, set()) if partial_kind(one, *pair) is None}
+    return left if permission in allows else {("?", "?")}
+
+
+def _first(requests: set[Pair]) -> str:
+    """Return the first request by its path."""
+    method, path = min(requests, key=lambda pair: (pair[1], pair[0]))
+    return f"{method} {path}"
+
+
+def graph_advice(
+    analysis: GraphAnalysis, choices: Mapping[CaseKey, GraphChoice], names: Mapping[str, str]
+) -> Iterator[Advice]:
+    """Yield what a person may decide: chosen resources, and narrower permissions that add something."""
+    for key, choice in choices.items():
+        name = names.get(key[0], key[0])
+        for permission in choice.after:
+            for one in alternatives(permission, key[1]):
+                text = f"{permission} ({key[1]}) reaches everything; {one.instead} reaches {one.only}"
+                yield Advice(name, text)
+        if analysis.state in SHOWN:
+            yield from (Advice(name, text) for text in _narrower(analysis, analysis.cases[key], choice))
+
+
+def _narrower(analysis: GraphAnalysis, case: GraphCase, choice: GraphChoice) -> Iterator[str]:
+    """Yield a sentence for each used permission that stays although a narrower one meets all its needs."""
+    access, graph = case.key[1], analysis.graph
+    for permission, found in analysis.judgements[case.key].items():
+        if found.verdict is not Verdict.USED or choice.stays.get(permission) != found.reason:
+            continue
+        needs = [need for need in case.needs if need.held & choice.after == {permission}]
+        enough = frozenset.intersection(*(need.others for need in needs)) if needs else frozenset()
+        known = [
+            (graph.privilege(one, access), one) for one in enough if is_general(one) and (access, one) in graph.ids
+        ]
+        less, one = min(known, default=(0, ""))
+        added: set[Pair] = requests_beyond(one, choice.after, access, graph) if one else set()
+        if added and less < graph.privilege(permission, access):
+            yield (
+                f"{permission} ({access}): {one} allows every request that was seen; it would also allow {len(added)} "
+                f"that today's permissions are not documented for, such as {_first(added)}"
+            )

@@ -9,8 +9,6 @@ Sources: Microsoft Learn, "Configure inheritable permissions for agent identity 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from rightsize.analyze.reasons import SHOWN, Verdict
 from rightsize.analyze.text import folded
 from rightsize.model.plan import Advice, PlannedAssignment, Proof, Proposal
 from rightsize.model.proposal_kinds import NARROW_SCOPE, REMOVE
+from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
 from rightsize.propose.graph.choose import GraphChoice
 from rightsize.rbac.text import fold
 
@@ -72,10 +71,7 @@ class _Question:
 def read_inheritance(analysis: GraphAnalysis) -> dict[str, str]:
     """Return a hash of what each blueprint lets its agents inherit of an API, by the name of the entry."""
     found = inheritance(analysis.tables).select("blueprint_app_id", "api_app_id", "access", "mode", "listed")
-    return {
-        entry_of(app, api, access): hashlib.sha256(json.dumps([mode, listed], ensure_ascii=True).encode()).hexdigest()
-        for app, api, access, mode, listed in found.iter_rows()
-    }
+    return {entry_of(*entry): hash_of([mode, listed]) for *entry, mode, listed in found.iter_rows()}
 
 
 def entry_of(app_id: str, api: str, access: str) -> str:
@@ -235,7 +231,7 @@ def _proposal(asked: _Question, listed: frozenset[str], analysis: GraphAnalysis)
         },
     }
     return Proposal(
-        id="graph-" + hashlib.sha256(entry.encode()).hexdigest()[:16],
+        id=grant_proposal_id("graph", entry),
         plane="graph",
         principal_ids=(asked.holder,),
         kind=kind,

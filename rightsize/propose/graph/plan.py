@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -16,12 +13,12 @@ from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Unused, Verdict, covered_of
 from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
-from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal
+from rightsize.model.plan import PlanePart, PlannedAssignment, Proof, Proposal
 from rightsize.model.proposal_kinds import BUILTIN, KEEP, NARROW_SCOPE, REMOVE, REMOVE_DUPLICATE, ProposalKind
+from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
 from rightsize.propose.core.options import PlanOptions, Unobservable
-from rightsize.propose.graph.advice import graph_advice
 from rightsize.propose.graph.breakage import grant_bounds
-from rightsize.propose.graph.choose import GraphChoice, choose
+from rightsize.propose.graph.choose import GraphChoice, choose, graph_advice
 from rightsize.propose.graph.inheritance import (
     UNLISTED_AGENT,
     heirs_of,
@@ -63,20 +60,21 @@ def plan_graph(analysis: GraphAnalysis, options: PlanOptions, horizon: int = HOR
             is_covered=analysis.state in SHOWN,
             beyond=choices[*key[:2], ""].after if key[2] else frozenset(),
         )
-        proof = choices[key].proof
-        if not (proof.used_subset and proof.granted_superset):
-            raise InternalError(f"the proposal for Graph of `{key[0]}` cannot be proved: {proof.witness}")
-    bounds = grant_bounds(analysis, choices, leave, horizon)
-    narrowed = list(narrow_inheritance(analysis, choices, reasons))
-    unproved = [one for one in narrowed if not one.proof.holds]
-    if unproved:
-        raise InternalError(f"the proposal for the agents of `{unproved[0].principal_ids[0]}` cannot be proved")
-    proposals = sorted([*_proposals(analysis, choices, options, bounds), *narrowed], key=lambda one: one.id)
+        if not choices[key].proof.holds:
+            raise InternalError(f"the proposal for Graph of `{key[0]}` cannot be proved: {choices[key].proof.witness}")
+    writer = _Writer(analysis, options, choices, grant_bounds(analysis, choices, leave, horizon))
+    grants = analysis.held.group_by("grant_id", maintain_order=True)
+    proposals = [writer.proposal(str(grant), rows.to_dicts()) for (grant,), rows in grants]
+    for one in narrow_inheritance(analysis, choices, reasons):
+        if not one.proof.holds:
+            raise InternalError(f"the proposal for the agents of `{one.principal_ids[0]}` cannot be proved")
+        proposals.append(one)
     inherited = read_inheritance(analysis)
     names = dict(analysis.clients.select("client_id", "name").iter_rows())
+    advice = {*graph_advice(analysis, choices, names), *split_blueprints(analysis, names)}
     return PlanePart(
         plane="graph",
-        proposals=tuple(proposals),
+        proposals=tuple(sorted(proposals, key=lambda one: one.id)),
         window=analysis.window.as_json(),
         replay={
             "allowed": sum(choice.allowed for choice in choices.values()),
@@ -85,7 +83,7 @@ def plan_graph(analysis: GraphAnalysis, options: PlanOptions, horizon: int = HOR
             "unknown": count_unexplained(analysis.verdicts),
         },
         rests_on={"grants": read_grants(analysis.held)} | ({"inheritance": inherited} if inherited else {}),
-        advice=tuple(sorted({*graph_advice(analysis, choices, names), *split_blueprints(analysis, names)}, key=_order)),
+        advice=tuple(sorted(advice, key=lambda one: (one.subject, one.text))),
         names=names,
     )
 
@@ -96,10 +94,7 @@ def read_grants(held: pl.DataFrame) -> dict[str, str]:
     found: dict[str, list[list[Any]]] = {}
     for grant, *rest in rows.sort("grant_id", "access", "client_id", "user_id", "api_app_id").iter_rows():
         found.setdefault(fold(grant), []).append(rest)
-    return {
-        grant: hashlib.sha256(json.dumps(rest, ensure_ascii=True).encode()).hexdigest()
-        for grant, rest in sorted(found.items())
-    }
+    return {grant: hash_of(rest) for grant, rest in sorted(found.items())}
 
 
 def _reasons(analysis: GraphAnalysis, options: PlanOptions) -> dict[str, str]:
@@ -148,57 +143,6 @@ def _left_alone(
     return found
 
 
-def _proposals(
-    analysis: GraphAnalysis,
-    choices: Mapping[CaseKey, GraphChoice],
-    options: PlanOptions,
-    bounds: Mapping[str, Estimate],
-) -> list[Proposal]:
-    found = []
-    heirs = heirs_of(analysis)
-    holders = dict(analysis.agents.select("agent_id", "holder_id").drop_nulls().iter_rows())
-    grants = analysis.held.group_by("grant_id", maintain_order=True).agg(pl.all())
-    for grant in grants.iter_rows(named=True):
-        rows = [
-            {name: grant[name][place] for name in grant if name != "grant_id"}
-            for place in range(len(grant["permission"]))
-        ]
-        first = rows[0]
-        key = (first["client_id"], first["access"], first["user_id"] or "")
-        if first["api_app_id"] == GRAPH_APP_ID:
-            proposal = _of_graph(
-                grant["grant_id"], key, rows, analysis, _dared(choices[key], bounds.get(grant["grant_id"]), options),
-                bounds.get(grant["grant_id"]),
-            )  # fmt: skip
-            said = {"inherited_by": heirs.get(key), "agent_of": holders.get(key[0])}
-            more = {name: value for name, value in said.items() if value}
-            proposal = replace(proposal, evidence={**proposal.evidence, **more}) if more else proposal
-        else:
-            proposal = _of_another_api(grant["grant_id"], key, rows, analysis)
-        found.append(proposal)
-    return found
-
-
-def _of_another_api(grant: str, key: CaseKey, rows: list[dict[str, Any]], analysis: GraphAnalysis) -> Proposal:
-    """Return the proposal to keep a grant of an API without a log of requests, with what is known of its use."""
-    judged = [analysis.others[*key, row["api_app_id"] or "", row["permission"]] for row in rows]
-    audited: dict[tuple[str, str], list[SeenRequests]] = {}
-    for one in analysis.audited:
-        if one.key == key:
-            audited.setdefault((one.api_app_id, one.permission), []).extend(seen for seen in one.seen if seen.events)
-    permissions = [
-        {"permission": row["permission"], "id": row["permission_id"], "decision": "keep", "reason": found.reason}
-        | _told(audited.get((row["api_app_id"], row["permission"]), ()))
-        for row, found in zip(rows, judged, strict=True)
-    ]
-    evidence = _evidence(rows) | {"permissions": permissions}
-    reason = "; ".join(sorted({found.reason for found in judged}))
-    return Proposal(
-        _id_of(grant), "graph", (key[0],), KEEP, (grant,), (), reason, evidence,
-        Proof(used_subset=True, granted_superset=True), 0.0, 0.0, 0.0, 0.0, 0.0,
-    )  # fmt: skip
-
-
 def _told(seen: Collection[SeenRequests]) -> dict[str, Any]:
     """Return the evidence that lists requests, those with the most calls first; nothing where there are none."""
     if not seen:
@@ -212,93 +156,149 @@ def _told(seen: Collection[SeenRequests]) -> dict[str, Any]:
     }
 
 
-def _evidence(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    first = rows[0]
-    named = first["permission"] if len(rows) == 1 else f"{len(rows)} delegated permissions"
-    return {
-        "role": named,
-        "scope": "/",
-        "state": "active",
-        "access": first["access"],
-        "user_id": first["user_id"],
-        "api_app_id": first["api_app_id"],
-        "api": first["resource_name"],
-    }
-
-
-def _id_of(grant: str) -> str:
-    return "graph-" + hashlib.sha256(grant.encode()).hexdigest()[:16]
-
-
-def _dared(choice: GraphChoice, risked: Estimate | None, options: PlanOptions) -> GraphChoice:
-    """Return the choice, or one that keeps everything where the break probability is above `--max-break`."""
-    if options.max_break is None or risked is None or risked.bound <= options.max_break:
-        return choice
-    held = {*choice.stays, *choice.goes, *choice.duplicates}
-    return GraphChoice(dict.fromkeys(sorted(held), "risky"), allowed=choice.allowed)
-
-
-def _of_graph(
-    grant: str,
-    key: CaseKey,
-    rows: list[dict[str, Any]],
-    analysis: GraphAnalysis,
-    choice: GraphChoice,
-    bound: Estimate | None,
-) -> Proposal:
-    case, judgements = analysis.cases[key], analysis.judgements[key]
-    permissions = sorted({row["permission"] for row in rows})
-    going = [one for one in permissions if one in choice.goes or one in choice.duplicates]
-    instead = sorted({other for one in going for other in choice.goes.get(one, ())})
-    staying = [one for one in permissions if one not in going]
-    kind = _kind(going, instead, staying, choice)
-    ids = dict(analysis.graph.ids) | {
-        (key[1], row["permission"]): row["permission_id"] or row["permission"] for row in rows
-    }
-    after = [*staying, *instead] if kind.assigns else []
-    weights = {one: analysis.graph.privilege(one, key[1]) for one in {*permissions, *instead}}
-    needed = {one for one in {*staying, *instead} if one in choice.comes or _is_used(judgements.get(one))}
-    evidence = _evidence(rows) | {
-        "permissions": [
-            _permission_evidence(one, ids[key[1], one], analysis, key, choice, stays=one not in going)
-            for one in permissions
-        ],
-        "comes": [{"permission": one, "id": ids[key[1], one]} for one in instead],
-        "unexplained": [
-            {"operation": operation, "reason": reason} for operation, reason in sorted(case.unexplained.items())[:_TOLD]
-        ],
-        "coverage": analysis.state,
-        **({"covered_days": analysis.covered_days} if analysis.state == Unused.COVERED_IN_PART else {}),
-    }
-    risked = bound if kind.may_break else None
-    if risked is not None:
-        evidence["break_probability"] = risked.as_json()
-    before = sum(weights[one] for one in permissions)
-    left = sum(weights[one] for one in {*staying, *instead})
-    kept = sum(weights[one] for one in needed)
-    return Proposal(
-        id=_id_of(grant),
-        plane="graph",
-        principal_ids=tuple(one for one in (key[0], key[2]) if one),
-        kind=kind,
-        replaces=(grant,),
-        assignments=tuple(PlannedAssignment("/", ids[key[1], one], fold(key[0])) for one in sorted(after)),
-        reason=_reason(kind, going, choice, judgements) + (_on_days(analysis) if kind.changes else ""),
-        evidence=evidence,
-        proof=choice.proof,
-        break_probability_30d=risked.expected if risked is not None else 0.0,
-        excess_before=float(before - kept),
-        excess_after=float(left - kept),
-        risk_before=float(before),
-        risk_after=float(left),
-    )
-
-
 def _is_used(found: GraphVerdicts | None) -> bool:
     """Return whether a permission was used in the window, or before it within the days that `--forget-days` counts."""
     return found is not None and (
         found.verdict is Verdict.USED or found.reason == OutOfCoverage.USED_BEFORE_WINDOW.value
     )
+
+
+class _Writer:
+    """Writes the proposals for grants."""
+
+    def __init__(
+        self,
+        analysis: GraphAnalysis,
+        options: PlanOptions,
+        choices: Mapping[CaseKey, GraphChoice],
+        bounds: Mapping[str, Estimate],
+    ) -> None:
+        self._analysis, self._options, self._choices, self._bounds = analysis, options, choices, bounds
+        self._heirs = heirs_of(analysis)
+        self._holders = dict(analysis.agents.select("agent_id", "holder_id").drop_nulls().iter_rows())
+        in_part = analysis.state == Unused.COVERED_IN_PART
+        self._covered = {"covered_days": analysis.covered_days} if in_part else {}
+        self._on_days = f" ({covered_of(analysis.covered_days, analysis.window.days)})" if in_part else ""
+
+    def proposal(self, grant: str, rows: list[dict[str, Any]]) -> Proposal:
+        """Return the proposal for a grant, of which each row has a permission."""
+        first = rows[0]
+        key = (first["client_id"], first["access"], first["user_id"] or "")
+        evidence = {
+            "role": first["permission"] if len(rows) == 1 else f"{len(rows)} delegated permissions",
+            "scope": "/",
+            "state": "active",
+            "access": first["access"],
+            "user_id": first["user_id"],
+            "api_app_id": first["api_app_id"],
+            "api": first["resource_name"],
+        }
+        of_graph = first["api_app_id"] == GRAPH_APP_ID
+        write = self._of_graph if of_graph else self._of_another_api
+        return write(grant_proposal_id("graph", grant), grant, key, rows, evidence)
+
+    def _of_another_api(
+        self, id_: str, grant: str, key: CaseKey, rows: list[dict[str, Any]], evidence: dict[str, Any]
+    ) -> Proposal:
+        """Return the proposal to keep a grant of an API without a log of requests, with what is known of its use."""
+        judged = [self._analysis.others[*key, row["api_app_id"] or "", row["permission"]] for row in rows]
+        audited: dict[tuple[str, str], list[SeenRequests]] = {}
+        for one in self._analysis.audited:
+            if one.key == key:
+                audited.setdefault((one.api_app_id, one.permission), []).extend(
+                    seen for seen in one.seen if seen.events
+                )
+        evidence["permissions"] = [
+            {"permission": row["permission"], "id": row["permission_id"], "decision": "keep", "reason": found.reason}
+            | _told(audited.get((row["api_app_id"], row["permission"]), ()))
+            for row, found in zip(rows, judged, strict=True)
+        ]
+        reason = "; ".join(sorted({found.reason for found in judged}))
+        return Proposal(
+            id_, "graph", (key[0],), KEEP, (grant,), (), reason, evidence,
+            Proof(used_subset=True, granted_superset=True), 0.0, 0.0, 0.0, 0.0, 0.0,
+        )  # fmt: skip
+
+    def _of_graph(
+        self, id_: str, grant: str, key: CaseKey, rows: list[dict[str, Any]], evidence: dict[str, Any]
+    ) -> Proposal:
+        graph, judgements, bound = self._analysis.graph, self._analysis.judgements[key], self._bounds.get(grant)
+        choice = self._dared(self._choices[key], bound)
+        permissions = sorted({row["permission"] for row in rows})
+        going = [one for one in permissions if one in choice.goes or one in choice.duplicates]
+        instead = sorted({other for one in going for other in choice.goes.get(one, ())})
+        staying = [one for one in permissions if one not in going]
+        kind = _kind(going, instead, staying, choice)
+        own = {(key[1], row["permission"]): row["permission_id"] or row["permission"] for row in rows}
+        ids = {**graph.ids, **own}
+        weights = {one: graph.privilege(one, key[1]) for one in {*permissions, *instead}}
+        unexplained = sorted(self._analysis.cases[key].unexplained.items())[:_TOLD]
+        evidence |= {
+            "permissions": [
+                self._permission(one, ids[key[1], one], key, choice, stays=one not in going) for one in permissions
+            ],
+            "comes": [{"permission": one, "id": ids[key[1], one]} for one in instead],
+            "unexplained": [{"operation": operation, "reason": reason} for operation, reason in unexplained],
+            "coverage": self._analysis.state,
+            **self._covered,
+        }
+        risked = bound if kind.may_break else None
+        if risked is not None:
+            evidence["break_probability"] = risked.as_json()
+        said = {"inherited_by": self._heirs.get(key), "agent_of": self._holders.get(key[0])}
+        evidence |= {name: value for name, value in said.items() if value}
+        before = sum(weights[one] for one in permissions)
+        left = sum(weights[one] for one in {*staying, *instead})
+        kept = sum(weights[one] for one in {*staying, *instead} if one in choice.comes or _is_used(judgements.get(one)))
+        after = sorted([*staying, *instead]) if kind.assigns else []
+        return Proposal(
+            id=id_,
+            plane="graph",
+            principal_ids=tuple(one for one in (key[0], key[2]) if one),
+            kind=kind,
+            replaces=(grant,),
+            assignments=tuple(PlannedAssignment("/", ids[key[1], one], fold(key[0])) for one in after),
+            reason=_reason(kind, going, choice, judgements) + (self._on_days if kind.changes else ""),
+            evidence=evidence,
+            proof=choice.proof,
+            break_probability_30d=risked.expected if risked is not None else 0.0,
+            excess_before=float(before - kept),
+            excess_after=float(left - kept),
+            risk_before=float(before),
+            risk_after=float(left),
+        )
+
+    def _dared(self, choice: GraphChoice, risked: Estimate | None) -> GraphChoice:
+        """Return the choice, or one that keeps everything where the break probability is above `--max-break`."""
+        if risked is None or not risked.exceeds(self._options.max_break):
+            return choice
+        held = {*choice.stays, *choice.goes, *choice.duplicates}
+        return GraphChoice(dict.fromkeys(sorted(held), "risky"), allowed=choice.allowed)
+
+    def _permission(
+        self, permission: str, id_: str, key: CaseKey, choice: GraphChoice, *, stays: bool
+    ) -> dict[str, Any]:
+        """Return the evidence for one permission: decision, verdict, reason, requests and alternatives."""
+        case, found = self._analysis.cases[key], self._analysis.judgements[key][permission]
+        seen = [case.requests[operation] for operation in found.operations if operation in case.requests]
+        earlier = found.reason == OutOfCoverage.USED_BEFORE_WINDOW.value and found.seen and found.seen.last_seen
+        resting = case.agents_behind(found.operations)
+        return {
+            "permission": permission,
+            "id": id_,
+            "decision": "keep" if stays else "swap" if choice.goes.get(permission) else "remove",
+            "instead": list(choice.goes.get(permission, ())),
+            "verdict": found.verdict.value,
+            "reason": _why(permission, found, choice, stays=stays),
+            "level": self._analysis.graph.level(permission, key[1]),
+            **(_told(seen) or {"requests": [], "requests_in_all": 0}),
+            "without_it": sorted({need.note for need in case.needs if need.note and permission in need.held}),
+            **({"agents": resting} if resting else {}),
+            **({"days_ago": (self._analysis.window.end.date() - earlier.date()).days} if earlier else {}),
+            "alternatives": [
+                {"instead": one.instead, "only": one.only} for one in alternatives(permission, key[1]) if stays
+            ],
+        }
 
 
 def _kind(going: list[str], instead: list[str], staying: list[str], choice: GraphChoice) -> ProposalKind:
@@ -322,40 +322,6 @@ def _reason(kind: ProposalKind, going: list[str], choice: GraphChoice, judgement
     return "not used in the window" if words == {"unused"} else "other permissions that stay allow every request"
 
 
-def _on_days(analysis: GraphAnalysis) -> str:
-    """Return the clause for the days that the log covers, if these are a part of the window."""
-    in_part = analysis.state == Unused.COVERED_IN_PART
-    return f" ({covered_of(analysis.covered_days, analysis.window.days)})" if in_part else ""
-
-
-def _permission_evidence(
-    permission: str, id_: str, analysis: GraphAnalysis, key: CaseKey, choice: GraphChoice, *, stays: bool
-) -> dict[str, Any]:
-    """Return the evidence for one permission: decision, verdict, reason, requests and alternatives."""
-    found = analysis.judgements[key][permission]
-    case = analysis.cases[key]
-    seen = [case.requests[operation] for operation in found.operations if operation in case.requests]
-    earlier = found.reason == OutOfCoverage.USED_BEFORE_WINDOW.value and found.seen and found.seen.last_seen
-    resting = case.agents_behind(found.operations)
-    notes = sorted({need.note for need in case.needs if need.note and permission in need.held})
-    return {
-        "permission": permission,
-        "id": id_,
-        "decision": "keep" if stays else "swap" if choice.goes.get(permission) else "remove",
-        "instead": list(choice.goes.get(permission, ())),
-        "verdict": found.verdict.value,
-        "reason": _why(permission, found, choice, stays=stays),
-        "level": analysis.graph.level(permission, key[1]),
-        **(_told(seen) or {"requests": [], "requests_in_all": 0}),
-        "without_it": notes,
-        **({"agents": resting} if resting else {}),
-        **({"days_ago": (analysis.window.end.date() - earlier.date()).days} if earlier else {}),
-        "alternatives": [
-            {"instead": one.instead, "only": one.only} for one in alternatives(permission, key[1]) if stays
-        ],
-    }
-
-
 def _why(permission: str, found: GraphVerdicts, choice: GraphChoice, *, stays: bool) -> str:
     """Return the reason why a permission stays or goes, as one word."""
     if stays:
@@ -365,7 +331,3 @@ def _why(permission: str, found: GraphVerdicts, choice: GraphChoice, *, stays: b
     if choice.goes.get(permission):
         return "narrower"
     return "redundant" if _is_used(found) else found.reason
-
-
-def _order(one: Advice) -> tuple[str, str]:
-    return one.subject, one.text

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from rightsize.analyze.graph.cases import CaseKey
+from rightsize.analyze.graph.cases import CaseKey, GraphNeed
 from rightsize.analyze.graph.judge import GraphAnalysis
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
+from rightsize.propose.graph.choose import unmet
 from rightsize.propose.graph.inheritance import entry_of, needs_of_agents, read_inheritance
 from rightsize.propose.graph.plan import read_grants
 from rightsize.propose.verify.plan_reader import WrittenPart
-from rightsize.propose.verify.verify import Change
+from rightsize.propose.verify.verify import Change, changed_since
 from rightsize.rbac.text import fold
 
 
 def verify_graph(part: WrittenPart, today: GraphAnalysis) -> list[Change]:
     """Return the changes that make a part stale: changed grants, and requests that the planned grants do not allow."""
-    return [*_changed(part, today), *_uncovered(part, today), *_no_longer_inherited(part, today)]
-
-
-def _changed(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:
-    now = read_grants(today.held)
-    for grant, read in sorted(part.rests_on.get("grants", {}).items()):
-        found = now.get(grant)
-        if found is None:
-            yield Change("grant", grant, "gone", "the plan read it, and it no longer exists")
-        elif found != read:
-            yield Change("grant", grant, "changed", "its holder or its permissions changed since the plan")
-    yield from _inheritance_changed(part, today)
-
-
-def _inheritance_changed(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:
-    now = read_inheritance(today)
-    for entry, read in sorted(part.rests_on.get("inheritance", {}).items()):
-        if now.get(entry) != read:
-            word = "changed" if entry in now else "gone"
-            yield Change("inheritance", entry, word, "what agents inherit from their blueprint changed since the plan")
+    read = part.rests_on
+    changed = "its holder or its permissions changed since the plan"
+    inherits = "what agents inherit from their blueprint changed since the plan"
+    return [
+        *changed_since("grant", read.get("grants", {}), read_grants(today.held), changed),
+        *changed_since("inheritance", read.get("inheritance", {}), read_inheritance(today), inherits, inherits),
+        *_uncovered(part, today),
+        *_no_longer_inherited(part, today),
+    ]
 
 
 def _no_longer_inherited(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:
@@ -50,12 +40,9 @@ def _no_longer_inherited(part: WrittenPart, today: GraphAnalysis) -> Iterator[Ch
     }
     for key, case in today.cases.items():
         entry = fold(entry_of(apps[key[0]], GRAPH_APP_ID, key[1]) if key[0] in apps else "")
-        for need in needs_of_agents(case) if entry in listed else ():
-            if need.why != "correlated" and not (need.held | need.others) & listed[entry]:
-                yield Change(
-                    "use", key[0], "not_covered", "an agent rests on a permission that it would no longer inherit",
-                    need.operations[0], "graph", "/",
-                )  # fmt: skip
+        if entry in listed:
+            lost = "an agent rests on a permission that it would no longer inherit"
+            yield from _unmet(key[0], needs_of_agents(case), listed[entry], lost)
 
 
 def _uncovered(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:
@@ -64,12 +51,15 @@ def _uncovered(part: WrittenPart, today: GraphAnalysis) -> Iterator[Change]:
         if key not in after:
             continue
         present = after[key] | (after.get((*key[:2], ""), frozenset()) if key[2] else frozenset())
-        for need in case.needs:
-            if need.why != "correlated" and not (need.held | need.others) & present:
-                yield Change(
-                    "use", key[0], "not_covered", "today's permissions allow it, and the planned ones do not",
-                    need.operations[0], "graph", "/",
-                )  # fmt: skip
+        yield from _unmet(key[0], case.needs, present, "today's permissions allow it, and the planned ones do not")
+
+
+def _unmet(
+    client: str, needs: Iterable[GraphNeed], present: frozenset[str] | set[str], detail: str
+) -> Iterator[Change]:
+    """Yield the requests of a client that none of the permissions allows."""
+    for need in unmet(needs, present):
+        yield Change("use", client, "not_covered", detail, need.operations[0], "graph", "/")
 
 
 def _after(part: WrittenPart, today: GraphAnalysis) -> dict[CaseKey, frozenset[str]]:

@@ -8,6 +8,7 @@ that. Deny assignments are left out, since a plan changes none; the caller remov
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,10 +17,11 @@ import polars as pl
 from rightsize.analyze.role_requests import REQUESTS_SCHEMA, attributes_of
 from rightsize.analyze.scoping import ScopeTree, containing
 from rightsize.model.nouns import PermissionBlock
+from rightsize.propose.core.read_patterns import strings_of
 from rightsize.rbac.algebra import grants, grants_alike
 from rightsize.rbac.conditions import truth_of
 from rightsize.rbac.permissions import Reading
-from rightsize.rbac.text import Folded, fold
+from rightsize.rbac.text import Folded
 
 Blocks = tuple[PermissionBlock, ...]
 
@@ -187,18 +189,16 @@ class Evaluator:
 
     def granted_for_certain(self) -> dict[tuple[Folded, str], set[Folded]]:
         """Return by role and plane the operations of which it was found that the role grants them by every reading."""
-        found: dict[tuple[Folded, str], set[Folded]] = {}
-        for (role, plane, operation), answer in self._answers[Reading.LEAST].items():
-            if answer:
-                found.setdefault((role, plane), set()).add(operation)
+        found: dict[tuple[Folded, str], set[Folded]] = defaultdict(set)
+        for role, plane, operation in (key for key, answer in self._answers[Reading.LEAST].items() if answer):
+            found[role, plane].add(operation)
         return found
 
     def granted_alike(self) -> dict[tuple[Folded, Folded, str], set[Folded]]:
         """Return by role, role of today and plane the operations that both were found to grant by the same readings."""
-        found: dict[tuple[Folded, Folded, str], set[Folded]] = {}
-        for (role, by, plane, operation), answer in self._alike.items():
-            if answer:
-                found.setdefault((role, by, plane), set()).add(operation)
+        found: dict[tuple[Folded, Folded, str], set[Folded]] = defaultdict(set)
+        for role, by, plane, operation in (key for key, answer in self._alike.items() if answer):
+            found[role, by, plane].add(operation)
         return found
 
     def _grants_alike(self, role: Folded, by: Folded, plane: str, operation: Folded) -> bool:
@@ -216,14 +216,7 @@ class Evaluator:
         """Return whether a block without not-patterns lists the operation in full; this needs no pattern matching."""
         if role not in self._literal:
             self._literal[role] = {
-                (name_plane, fold(text))
-                for block in self.roles.get(role, ())
-                for name_plane, texts, taken in (
-                    ("control", block.actions, block.not_actions),
-                    ("data", block.data_actions, block.not_data_actions),
-                )
-                if not taken
-                for text in texts
+                one.key for block in self.roles.get(role, ()) for one in strings_of(block) if not one.not_patterns
             }
         return (plane, operation) in self._literal[role]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -87,11 +87,11 @@ def prove(
     """
     evaluator = Evaluator(roles, tree) if requests is None else Evaluator(roles, tree, requests)
     unproved = _first_by_claim(_uncovered(claims, uses, evaluator))
-    judge = _Judge(roles, _within(claims, tree))
+    within, places = Containment(dict(roles)), _within(claims, tree)
     proofs = {}
     for claim in through(claims, "proving that nobody gets more", "assignments"):
         missing = unproved.get(claim.name)
-        new = judge.new_grant(claim)
+        new = _new_grant(claim, within, places)
         proofs[claim.name] = Proof(missing is None, new is None, missing or new)
     return proofs
 
@@ -163,53 +163,68 @@ def _first_by_claim(uncovered: pl.DataFrame) -> dict[str, str]:
     }
 
 
-def _within(claims: Iterable[Claim], tree: ScopeTree) -> Callable[[str, str], bool]:
+def _within(claims: Iterable[Claim], tree: ScopeTree) -> set[tuple[str, str]]:
     places = {grant.place for claim in claims for grant in claim.proposed}
     assigned = {held.place for claim in claims if claim.proposed for held in claim.today}
     inner = pl.Series("place", sorted(places), dtype=pl.String)
     outer = pl.Series("assigned", sorted(assigned), dtype=pl.String)
-    found = set(containing(inner, outer, tree).select("place", "assigned").iter_rows())
-    return lambda place, assigned: (place, assigned) in found
+    return set(containing(inner, outer, tree).select("place", "assigned").iter_rows())
 
 
 @dataclass(slots=True)
-class _Judge:
-    roles: Mapping[Folded, Blocks]
-    is_within: Callable[[str, str], bool]
-    _witnesses: dict[tuple[tuple[Folded, ...], Folded], str | None] = field(default_factory=dict)
-    _parts: dict[Folded, Blocks] = field(default_factory=dict)
+class Containment:
+    """Answers whether roles of today together grant all that a role grants; each question is answered once.
 
-    def new_grant(self, claim: Claim) -> str | None:
-        """Return a sentence that names access which a proposal would add to today's, or None."""
-        for grant in claim.proposed:
-            held = [one for one in claim.today if self.is_within(grant.place, one.place) and _permits(one, grant)]
-            if not held:
-                return f"nothing is granted today at {grant.place}"
-            key = tuple(sorted({self._held_role(one, grant) for one in held})), grant.role
-            if key not in self._witnesses:
-                self._witnesses[key] = self._witness(*key)
-            if self._witnesses[key] is not None:
-                return self._witnesses[key]
-        return None
+    Attributes:
+        roles: Permission blocks by id, also of the parts of roles that `held_role` made.
+        answers: The answers that `beyond` has given.
+    """
 
-    def _held_role(self, held: ProvedGrant, grant: ProvedGrant) -> Folded:
-        """Return the role of an assignment of today, of which only a part counts if the grant lacks its condition."""
-        if held.condition in (None, grant.condition):
-            return held.role
-        part = Folded(f"{held.role} outside {held.condition}")
-        if part not in self._parts:
-            self._parts[part] = unrestricted(self.roles.get(held.role, ()), held.condition)
+    roles: dict[Folded, Blocks]
+    answers: dict[tuple[tuple[Folded, ...], Folded], str | None] = field(default_factory=dict)
+
+    def beyond(self, big: Iterable[Folded], small: Folded) -> str | None:
+        """Return an operation that the role `small` grants and the roles `big` together do not, or None."""
+        key = (tuple(sorted(set(big))), small)
+        if key not in self.answers:
+            self.answers[key] = None if small in key[0] else self._beyond(*key)
+        return self.answers[key]
+
+    def _beyond(self, big: tuple[Folded, ...], small: Folded) -> str | None:
+        wanted = self.roles.get(small, ())
+        known = [self.roles.get(role, ()) for role in big]
+        # One of the roles mostly contains the other, and a check against fewer blocks is faster.
+        if any(contains(blocks, wanted) is None for blocks in known):
+            return None
+        found = contains([block for blocks in known for block in blocks], wanted)
+        return None if found is None else f"{found.operation} ({found.plane})"
+
+    def held_role(self, role: Folded, held: str | None, condition: str | None) -> Folded:
+        """Return the role of an assignment of today, or the part of it that a planned assignment may rest on.
+
+        Without the condition of today's assignment (`held`), that is what the condition never restricts.
+        """
+        if held in (None, condition):
+            return role
+        part = Folded(f"{role} outside {held}")
+        if part not in self.roles:
+            self.roles[part] = unrestricted(self.roles.get(role, ()), held)
         return part
 
-    def _witness(self, held: tuple[Folded, ...], role: Folded) -> str | None:
-        if role in held:
-            return None
-        # One role of today mostly contains the new one, and a check against fewer blocks is faster.
-        known = [self._parts[one] if one in self._parts else self.roles.get(one, ()) for one in held]
-        if any(contains(blocks, self.roles[role]) is None for blocks in known):
-            return None
-        found = contains(tuple(block for blocks in known for block in blocks), self.roles[role])
-        return None if found is None else f"{found.operation} ({found.plane}) is not granted today"
+
+def _new_grant(claim: Claim, within: Containment, places: Set[tuple[str, str]]) -> str | None:
+    """Return a sentence that names access which a proposal would add to today's, or None.
+
+    `places` has the pairs of a planned scope and a scope of today at or above it.
+    """
+    for grant in claim.proposed:
+        held = [one for one in claim.today if (grant.place, one.place) in places and _permits(one, grant)]
+        if not held:
+            return f"nothing is granted today at {grant.place}"
+        big = {within.held_role(one.role, one.condition, grant.condition) for one in held}
+        if (beyond := within.beyond(big, grant.role)) is not None:
+            return f"{beyond} is not granted today"
+    return None
 
 
 def _permits(held: ProvedGrant, grant: ProvedGrant) -> bool:

@@ -7,6 +7,7 @@ through an assignment that was made after it or had ended before it, so a plan t
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -19,29 +20,20 @@ from rightsize.analyze.usage import use_by_day
 from rightsize.analyze.window import Window
 from rightsize.model.progress import through
 from rightsize.model.role_forms import permissions_from_json
-from rightsize.propose.core.expiry import EVER
+from rightsize.propose.core.expiry import AT_ONCE, EVER, last_of
+from rightsize.propose.needs.assignments import Subject
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator, in_parts, with_holders
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.permissions import Reading
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import Folded, fold
 
 _AT_ONCE = 400_000
 """The approximate number of rows of use in one part: to merge equal uses of all days at once takes a gigabyte."""
 EVERYBODY = "00000000-0000-0000-0000-000000000000"
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """The number of distinct (principal, operation, scope) by outcome; `first_denied` names one denied call."""
-
-    allowed: int
-    needs_activation: int
-    denied: int
-    first_denied: str | None
-
-    def as_json(self) -> dict[str, int]:
-        """Return the three counts as values for `plan.json`."""
-        return {"allowed": self.allowed, "denied": self.denied, "needs_activation": self.needs_activation}
+GrantRow = tuple[str, str, str, str, str | None, str]
+"""A row of `access_evaluator.GRANTS_SCHEMA`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +49,16 @@ class Outcomes:
     active: pl.Series
     waiting: pl.Series
     denied: pl.DataFrame
+
+    def as_json(self) -> dict[str, int]:
+        """Return the number of distinct uses by outcome, as `plan.json` has them."""
+        return {"allowed": len(self.active), "denied": len(self.denied), "needs_activation": len(self.waiting)}
+
+    @property
+    def first_denied(self) -> str:
+        """One denied use in words."""
+        row = self.denied.row(0, named=True)
+        return f"{row['principal_id']} {row['operation']} at {row['place']}"
 
 
 def distinct_uses(inputs: Inputs, window: Window, *, since: dt.date | None = None) -> pl.DataFrame:
@@ -85,10 +87,23 @@ def distinct_uses(inputs: Inputs, window: Window, *, since: dt.date | None = Non
     return pl.concat(parts).with_row_index("use")
 
 
+def grants_of(rows: Iterable[GrantRow]) -> pl.DataFrame:
+    """Return rows as `access_evaluator.GRANTS_SCHEMA`."""
+    return pl.DataFrame(list(rows), schema=GRANTS_SCHEMA, orient="row")
+
+
+def row_today(subject: Subject, label: str, activated: Set[Folded] = frozenset()) -> GrantRow:
+    """Return an assignment of today as a row of `GRANTS_SCHEMA`; `activated` are the ids of running activations."""
+    last = AT_ONCE if subject.role_assignment_id in activated else last_of(subject.end_on)
+    return subject.principal_id, subject.place, subject.role_definition_id, label, None, last
+
+
 def replay(
     uses: pl.DataFrame, today: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant, inputs: Inputs
-) -> Replay:
-    """Return the number of distinct uses by their outcome under a plan.
+) -> Outcomes:
+    """Return the outcome of each distinct use that is allowed today under a plan.
+
+    A use has its outcome whatever the others are, so they are answered in parts: only their numbers are kept of all.
 
     Args:
         uses: As `distinct_uses` returns them.
@@ -97,17 +112,6 @@ def replay(
         evaluator: An evaluator that knows every role of both.
         tenant: The memberships and the tree of scopes.
         inputs: The deny assignments.
-    """
-    ended = replay_uses(uses, today, after, evaluator, tenant, inputs)
-    return Replay(len(ended.active), len(ended.waiting), len(ended.denied), _describe(ended.denied))
-
-
-def replay_uses(
-    uses: pl.DataFrame, today: pl.DataFrame, after: pl.DataFrame, evaluator: Evaluator, tenant: Tenant, inputs: Inputs
-) -> Outcomes:
-    """Return the outcome of each distinct use that is allowed today; the arguments are those of `replay`.
-
-    A use has its outcome whatever the others are, so they are answered in parts: only their numbers are kept of all.
     """
     found = []
     for part in through(in_parts(uses), "replaying the calls", "parts"):
@@ -202,10 +206,3 @@ def _refused(spread: pl.DataFrame, inputs: Inputs, tenant: Tenant) -> pl.Series:
         )
         found.append(concerned.join(denies, on=["plane", "operation"], how="semi")["use"])
     return pl.concat(found).unique()
-
-
-def _describe(denied: pl.DataFrame) -> str | None:
-    if denied.is_empty():
-        return None
-    row = denied.row(0, named=True)
-    return f"{row['principal_id']} {row['operation']} at {row['place']}"

@@ -6,16 +6,21 @@
 3. Nothing is in it that only calls in quarantine used.
 4. Against the best roles without it, it saves what is asked of a role; add-ons beside another new role keep risk apart.
 
-The rules read the written evidence alone, so that `verify` asks the same of a plan that somebody else sends.
+The rules read the written evidence alone, so that `verify` asks the same of a plan that somebody else sends. Of such a
+plan it also asks the logs in the store for each use.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import polars as pl
 
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason
 from rightsize.model.nouns import RoleDefinition
+from rightsize.propose.core.read_patterns import strings_of
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.needs.needed_reads import NAMESPACE_READ, SIBLING_READ
 from rightsize.propose.needs.needs import (
@@ -31,7 +36,7 @@ from rightsize.propose.needs.needs import (
     USED_BEFORE,
     USED_ELSEWHERE,
 )
-from rightsize.rbac.text import Folded
+from rightsize.rbac.text import Folded, fold
 
 _USED = frozenset({USED, USED_BEFORE, USED_ELSEWHERE, NOT_IN_CATALOGUE})
 """The words for use by a holder; a pattern stands for a used operation that the catalogue lacks."""
@@ -111,3 +116,47 @@ def _worth_faults(evidence: Mapping[str, Any]) -> Iterator[str]:
             f"it saves {saves['live']:,} of live excess and {saves['share']:.2%} of what one of its holders has; "
             f"{saves['least_live']:,} and {saves['least_share']:.0%} are asked"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RoleFault:
+    """What speaks against a new role of a plan: its folded id, and a clause."""
+
+    role: Folded
+    detail: str
+
+
+def judge_roles(
+    roles: Mapping[Folded, RoleDefinition], evidence: Mapping[Folded, Mapping[str, Any]], uses: pl.DataFrame
+) -> tuple[RoleFault, ...]:
+    """Return what speaks against the new roles; those of older plans, whose evidence names no holders, are left out.
+
+    Args:
+        roles: The new roles, from their files.
+        evidence: By id, their evidence as it was written, which somebody may have changed.
+        uses: The use that counts, as `distinct_uses` returns it.
+    """
+    seen = set(uses.select("plane", "operation").unique().iter_rows())
+    return tuple(
+        RoleFault(id_, fault)
+        for id_, role in sorted(roles.items())
+        if "holders" in evidence.get(id_, {})
+        for fault in (*_string_faults(role, evidence[id_], seen), *_faults_of_written(evidence[id_]))
+    )
+
+
+def _faults_of_written(evidence: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        yield from gate_faults(evidence)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        yield "its evidence is not that of a role"
+
+
+def _string_faults(role: RoleDefinition, evidence: Mapping[str, Any], seen: set[tuple[str, str]]) -> Iterator[str]:
+    """Yield the strings of a role without evidence, and those whose use the store does not have."""
+    why = {(one["plane"], fold(one["action"])): one["why"] for one in evidence["actions"]}
+    for one in (one for block in role.permissions for one in strings_of(block)):
+        if one.key not in why:
+            yield f"`{one.text}` is not in its evidence"
+        elif why[one.key] == USED and one.key not in seen and "*" not in one.text:
+            yield f"`{one.text}` was not used, by the logs in the store"

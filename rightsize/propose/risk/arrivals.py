@@ -31,7 +31,7 @@ import polars as pl
 from rightsize.analyze.existence import Existence
 from rightsize.analyze.verdicts import Analysis
 from rightsize.propose.needs.assignments import Key
-from rightsize.propose.risk.limits import upper_limit
+from rightsize.propose.risk.break_table import upper_limit
 from rightsize.rules.inventory import inventory_types, type_named
 
 _KEY = ["role_assignment_id", "state"]
@@ -148,8 +148,7 @@ def _used_share(of_all: pl.Expr) -> pl.Expr:
 def _weights(existence: Existence) -> pl.DataFrame:
     """Return `(kind, weight)`: how likely each type is to come, in comparison with the others."""
     types = inventory_types()
-    seen = existence.present.filter((pl.col("listed") | pl.col("sure")) & pl.col("kind").is_in(list(types)))
-    counts = seen.group_by("kind").agg(nodes=pl.col("node").n_unique().cast(pl.Float64))
+    counts = _seen(existence).group_by("kind").agg(nodes=pl.col("node").n_unique().cast(pl.Float64))
     kinds = pl.DataFrame({"kind": sorted(types)}).join(counts, on="kind", how="left")
     rest = max(counts.height, 1) / len(types)
     return kinds.select("kind", weight=pl.col("nodes").fill_null(0.0) + rest).sort("kind")
@@ -160,19 +159,12 @@ def _places(existence: Existence, areas: pl.DataFrame, weights: pl.DataFrame) ->
     known = existence.problems.filter(pl.col("problem").is_null()).select("node")
     arrived = existence.arrived.join(known, on="node")
     groups = existence.present.filter(pl.col("at") != pl.col("node")).select(_AREA).unique().join(known, on="node")
+    of_nodes = arrived.filter("new_to_node").with_columns(at=pl.lit(None, dtype=pl.String))
     came = pl.concat(
-        [
-            arrived.filter("new_to_node")
-            .group_by("node")
-            .agg(came=pl.col("kind").n_unique())
-            .with_columns(at=pl.lit(None, dtype=pl.String), of_group=pl.lit(False))
-            .select("node", "at", "of_group", "came"),
-            arrived.group_by("node", "at")
-            .agg(came=pl.col("kind").n_unique())
-            .with_columns(of_group=pl.lit(True))
-            .select("node", "at", "of_group", "came"),
-        ]
+        part.select("node", "at", "kind", of_group=pl.lit(of_group))
+        for part, of_group in ((of_nodes, False), (arrived, True))
     )
+    came = came.group_by("node", "at", "of_group").agg(came=pl.col("kind").n_unique())
     anywhere = came.group_by(_LEVEL).agg(came_anywhere=pl.col("came").sum().cast(pl.Int64))
     scopes = pl.DataFrame({"of_group": [False, True], "scopes_anywhere": [max(known.height, 1), max(groups.height, 1)]})
     covered = areas.drop_nulls("node").with_columns(of_group=pl.col("at").is_not_null())
@@ -192,11 +184,20 @@ def _places(existence: Existence, areas: pl.DataFrame, weights: pl.DataFrame) ->
     )
 
 
+def _seen(existence: Existence) -> pl.DataFrame:
+    """Return the rows of resources that certainly existed, of the types that listings have."""
+    return existence.present.filter((pl.col("listed") | pl.col("sure")) & pl.col("kind").is_in(list(inventory_types())))
+
+
+def _typed(names: pl.Series) -> pl.DataFrame:
+    """Return `(name, kind)` of the distinct operations that act on a type of the listings."""
+    typed = pl.DataFrame({"name": names.unique()}).with_columns(kind=type_named(pl.col("name")))
+    return typed.filter(pl.col("kind").is_in(list(inventory_types())))
+
+
 def _there(existence: Existence, areas: pl.DataFrame) -> pl.DataFrame:
     """Return `(place, kind)` of the types that existed below each assigned scope."""
-    seen = existence.present.filter(
-        (pl.col("listed") | pl.col("sure")) & pl.col("kind").is_in(list(inventory_types()))
-    ).select("node", "kind", found="at")
+    seen = _seen(existence).select("node", "kind", found="at")
     inside = pl.col("at").is_null() | (pl.col("found") == pl.col("at")) | (pl.col("found") == pl.col("node"))
     return areas.join(seen, on="node").filter(inside).select("place", "kind").unique()
 
@@ -204,9 +205,12 @@ def _there(existence: Existence, areas: pl.DataFrame) -> pl.DataFrame:
 def _granted(analysis: Analysis) -> pl.DataFrame:
     """Return `(role, place, granted)`: how many types there are below a scope that a role acts on."""
     tenant = analysis.tenant
-    names = pl.DataFrame({"name": tenant.grants["name"].unique()}).with_columns(kind=type_named(pl.col("name")))
-    typed = names.filter(pl.col("kind").is_in(list(inventory_types())))
-    kinds = tenant.grants.select("role", "name").join(typed, on="name").select("role", "kind").unique()
+    kinds = (
+        tenant.grants.select("role", "name")
+        .join(_typed(tenant.grants["name"]), on="name")
+        .select("role", "kind")
+        .unique()
+    )
     there = _there(analysis.existence, analysis.absences.areas.drop_nulls("node"))
     pairs = tenant.assignments.select("role", "place").unique().join(there, on="place")
     return pairs.join(kinds, on=["role", "kind"]).group_by("role", "place").agg(granted=pl.len().cast(pl.Int64))
@@ -214,11 +218,9 @@ def _granted(analysis: Analysis) -> pl.DataFrame:
 
 def _used(placed: pl.DataFrame) -> pl.DataFrame:
     """Return `(role_assignment_id, state, used)`: how many types an assignment was used on."""
-    names = pl.DataFrame({"name": placed["name"].unique()}).with_columns(kind=type_named(pl.col("name")))
-    typed = names.filter(pl.col("kind").is_in(list(inventory_types())))
     return (
         placed.select(*_KEY, "name")
-        .join(typed, on="name")
+        .join(_typed(placed["name"]), on="name")
         .group_by(_KEY)
         .agg(used=pl.col("kind").n_unique().cast(pl.Int64))
     )

@@ -35,7 +35,6 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.propose.risk.incidence import CELL, EARLY
-from rightsize.propose.risk.limits import upper_limit
 from rightsize.rules.measured import measured_proposals
 
 MEASURED = "measured"
@@ -45,6 +44,8 @@ _COLUMNS = (("basis",), ("size",), ("weeks",), ("holder_type",), ("role",))
 _BORROWED_FIRST = 32
 _BORROWED = 8
 MOST_WEEKS = 3
+_NORMAL = 1.6449
+"""The upper 95 % point of the normal distribution."""
 _SIZES = tuple(2**power for power in range(24))
 
 
@@ -125,3 +126,9 @@ def _cells(rows: pl.DataFrame, of: str) -> pl.DataFrame:
 def _within(share: pl.Expr, ahead: float) -> pl.Expr:
     """Return the chance within so many times the tested days."""
     return (1 - (1 - share.clip(upper_bound=1.0)).pow(ahead)).round(4)
+
+
+def upper_limit(count: pl.Expr) -> pl.Expr:
+    """Return the upper 95 % limit of the mean of a Poisson count (Byar's approximation): 3 for the count 0."""
+    more = count + 1
+    return more * (1 - 1 / (9 * more) + _NORMAL / (3 * more.sqrt())).pow(3)

@@ -7,48 +7,22 @@ away. Neither covers needs that no log shows (`rules.measured.describe_unlogged`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.verdicts import Analysis
 from rightsize.model.proposal_kinds import REMOVE
-from rightsize.propose.core.bitsets import bits_of
+from rightsize.propose.core.bitsets import bits_of, union
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.assignments import Key
 from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.groups import Singled
 from rightsize.propose.needs.profiles import Part, as_parts
+from rightsize.propose.needs.reading import TenantReading
 from rightsize.propose.risk.arrivals import NewTypes, new_types_of
 from rightsize.propose.risk.estimate import Estimate, estimates_of, unlogged_estimate
 from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, read_incidence
-
-
-@dataclass(frozen=True, slots=True)
-class BreakInput:
-    """The input of `break_bounds`.
-
-    Attributes:
-        inputs: The tables, with their single uses.
-        analysis: The verdicts.
-        placed: Use with the scope at which it has to be granted, as `assignments.place_uses` returns it.
-        parts: The assignments that are decided in parts.
-        orphans: Assignments whose holder is proved to be deleted.
-        singled: By assignment and scope, the operations that single members of a group get instead of the group.
-        book: The roles.
-    """
-
-    inputs: Inputs
-    analysis: Analysis
-    placed: pl.DataFrame
-    parts: Mapping[Key, Part]
-    orphans: frozenset[Key]
-    singled: Singled
-    book: RoleBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +33,7 @@ class BreakBounds:
         by_logs: What the days of the window say.
         by_arrival: What types that come to a scope add, where operations on absent types are granted.
         book: The roles.
-        singled: As in `BreakInput`.
+        singled: By assignment and scope, the operations that single members of a group get instead of the group.
     """
 
     by_logs: Mapping[Key, Estimate]
@@ -102,29 +76,35 @@ class BreakBounds:
         stays = self.book.mask(need) if need else 0
         if any(one.principal_id != subject.principal_id for one in draft.placements):
             # An operation that single members get is lost for all other members.
-            stays &= ~reduce(or_, self.singled.get(subject.key, {}).get(subject.place, {}).values(), 0)
-        for placement in draft.placements:
-            if placement.place == subject.place and placement.principal_id == subject.principal_id:
-                stays |= placement.choice.granted
+            stays &= ~union(self.singled.get(subject.key, {}).get(subject.place, {}).values())
+        at_today = (subject.place, subject.principal_id)
+        stays |= union(one.choice.granted for one in draft.placements if (one.place, one.principal_id) == at_today)
         return draft.profile.unused & role.granted & ~stays
 
 
-def break_bounds(asked: BreakInput, horizon: int = HORIZON_DAYS) -> BreakBounds:
+def break_bounds(
+    reading: TenantReading, parts: Mapping[Key, Part], singled: Singled, horizon: int = HORIZON_DAYS
+) -> BreakBounds:
     """Return the estimates of the assignments with operations whose use a log would show.
 
     Args:
-        asked: The tables, the verdicts and the use.
+        reading: The tenant, with its single uses.
+        parts: The assignments that are decided in parts.
+        singled: As in `BreakBounds`.
         horizon: Days ahead.
     """
-    stays = [(*key, target) for key, part in asked.parts.items() for target in part.inside]
+    analysis, uses = reading.analysis, reading.use.placed
+    stays = [(*key, target) for key, part in parts.items() for target in part.inside]
     of_nodes = pl.DataFrame(stays, schema=dict.fromkeys((*KEY, "target"), pl.String), orient="row")
-    placed = asked.placed.lazy().filter(~pl.col("earlier")).join(of_nodes.lazy(), on=[*KEY, "target"], how="anti")
-    keys = pl.DataFrame(list(asked.parts), schema=dict.fromkeys(KEY, pl.String), orient="row")
-    incidence = read_incidence(asked.inputs, as_parts(asked.analysis, keys), placed, _singled(asked.singled))
-    orphans = pl.DataFrame(sorted(asked.orphans), schema=dict.fromkeys(KEY, pl.String), orient="row")
-    alive = incidence.join(orphans, on=KEY, how="anti")
-    by_logs = estimates_of(alive, asked.analysis.window, horizon)
-    return BreakBounds(by_logs, new_types_of(asked.analysis, asked.placed, horizon), asked.book, asked.singled)
+    placed = uses.lazy().filter(~pl.col("earlier")).join(of_nodes.lazy(), on=[*KEY, "target"], how="anti")
+    incidence = read_incidence(reading.inputs, as_parts(analysis, _keys(parts)), placed, _singled(singled))
+    alive = incidence.join(_keys(sorted(reading.today.orphans)), on=KEY, how="anti")
+    by_logs = estimates_of(alive, analysis.window, horizon)
+    return BreakBounds(by_logs, new_types_of(analysis, uses, horizon), reading.today.book, singled)
+
+
+def _keys(keys: Iterable[Key]) -> pl.DataFrame:
+    return pl.DataFrame(list(keys), schema=dict.fromkeys(KEY, pl.String), orient="row")
 
 
 def _singled(singled: Singled) -> pl.DataFrame:
@@ -133,7 +113,7 @@ def _singled(singled: Singled) -> pl.DataFrame:
         (*key, place, bit)
         for key, places in sorted(singled.items())
         for place, members in sorted(places.items())
-        for bit in bits_of(reduce(or_, members.values(), 0))
+        for bit in bits_of(union(members.values()))
     ]
     schema = {**dict.fromkeys(KEY, pl.String()), "target": pl.String(), "bit": pl.Int64()}
     return pl.DataFrame(rows, schema=schema, orient="row")
@@ -141,13 +121,10 @@ def _singled(singled: Singled) -> pl.DataFrame:
 
 def keep_risky(drafts: Mapping[Key, Draft], bounds: BreakBounds, most: float | None) -> dict[Key, Draft]:
     """Return the drafts, with `keep` for those whose break probability is above `--max-break`; None keeps none."""
-    if most is None:
-        return dict(drafts)
-    kept = {}
-    for key, draft in drafts.items():
+    kept = dict(drafts)
+    for key, draft in drafts.items() if most is not None else ():
         found = bounds.of(draft)
-        kept[key] = draft
-        if found is not None and found.bound > most:
+        if found is not None and found.exceeds(most):
             kept[key] = draft.kept(
                 f"break_risk: within {HORIZON_DAYS} days it may break work with a probability of up to "
                 f"{found.bound:.4g}, and `--max-break` allows {most:g}"

@@ -90,35 +90,32 @@ def summarise(members: Sequence[Prediction]) -> dict[str, Any]:
 
 
 def brier(predictions: Sequence[Prediction]) -> dict[str, float | None]:
-    """Return the mean squared errors of three predictions: `bound`, `expected` and `base_rate`.
+    """Return the mean squared errors of three predictions: of `bound`, `expected` and the base rate.
 
-    `base_rate` predicts for every proposal the share that broke in the end, which is unknown before. Where few break, a
-    lower error is hard to reach. All three are None without predictions.
+    The base rate predicts for every proposal the share that broke in the end, which is unknown before. Where few break,
+    a lower error is hard to reach. All three are None without predictions.
     """
     if not predictions:
-        return {"bound": None, "expected": None, "base_rate": None}
+        return {"brier": None, "brier_expected": None, "brier_base_rate": None}
     count = len(predictions)
     rate = sum(one.broke for one in predictions) / count
     return {
-        "bound": round(sum((one.bound - one.broke) ** 2 for one in predictions) / count, 4),
-        "expected": round(sum((one.expected - one.broke) ** 2 for one in predictions) / count, 4),
-        "base_rate": round(rate * (1 - rate), 4),
+        "brier": round(sum((one.bound - one.broke) ** 2 for one in predictions) / count, 4),
+        "brier_expected": round(sum((one.expected - one.broke) ** 2 for one in predictions) / count, 4),
+        "brier_base_rate": round(rate * (1 - rate), 4),
     }
 
 
 def scores(predictions: Sequence[Prediction]) -> dict[str, float | None]:
     """Return all scores as a document has them; all are None without predictions.
 
-    `brier`, `brier_expected` and `brier_base_rate` are those of `brier`. `calibration_error` and `area` are of the
-    expected probability, `calibration_error_bound` and `area_bound` of the bound.
+    The errors of `brier`; `calibration_error` and `area` are of the expected probability, `calibration_error_bound` and
+    `area_bound` of the bound.
     """
-    errors = brier(predictions)
     broke = [one.broke for one in predictions]
     expected, bound = [one.expected for one in predictions], [one.bound for one in predictions]
     return {
-        "brier": errors["bound"],
-        "brier_expected": errors["expected"],
-        "brier_base_rate": errors["base_rate"],
+        **brier(predictions),
         "calibration_error": calibration_error(expected, broke),
         "calibration_error_bound": calibration_error(bound, broke),
         "area": area_under_curve(expected, broke),

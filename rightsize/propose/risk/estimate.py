@@ -45,6 +45,10 @@ class Estimate:
     beyond: bool
     new_types: NewTypes | None = None
 
+    def exceeds(self, most: float | None) -> bool:
+        """Return whether the bound is above `--max-break`; None is no limit."""
+        return most is not None and self.bound > most
+
     def with_new_types(self, found: NewTypes) -> Estimate:
         """Return the estimate with the chance that a new type is needed, taken as independent of the rest."""
         return replace(

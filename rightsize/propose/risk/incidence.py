@@ -10,6 +10,7 @@ days, and over the whole window, to say what may come afterwards.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -21,7 +22,6 @@ from rightsize.analyze.text import folded
 from rightsize.analyze.usage import use_by_day
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import Window
-from rightsize.propose.risk.seasonality import WEEK, find_seasons
 
 KEY = ["role_assignment_id", "state"]
 HORIZON_DAYS = 30
@@ -33,6 +33,22 @@ _ONE = ["novelty"]
 """The number of a novelty: millions of days are sorted by it, and the text columns of a novelty are long."""
 _UNIT = ["unit"]
 """The number of an assignment."""
+MONTH_END = "month_end"
+REGULAR = "regular_pause"
+
+_AROUND = 3
+"""The number of days before, and after, the midnight at the end of a month that count as its end."""
+_FEWEST_DAYS = 3
+_FEWEST_ENDS = 2
+_SHARE_AT_ENDS = 0.8
+"""Six of thirty days lie around a month end, so three days of use all lie there by chance once in 125 times."""
+_FEWEST_SPELLS = 3
+WEEK = 7
+"""The longest pause in days within one spell of work: a weekend or a weekly rhythm does not end a spell."""
+_LONG = 14
+"""The shortest interval in days of a regular rhythm: with shorter ones, days are fair samples."""
+_SLACK = 3
+"""The number of days by which regular intervals may differ, since months differ in length."""
 
 
 def tested_days(window: Window) -> int:
@@ -53,7 +69,7 @@ def read_incidence(inputs: Inputs, analysis: Analysis, placed: pl.LazyFrame, sin
     Returns:
         `role_assignment_id`, `state`, `role`, `holder_type`, and
 
-        - `basis`: `seasonal` (use follows the calendar, see `seasonality`), `used`, `unused` (the holder worked, and
+        - `basis`: `seasonal` (use follows the calendar, see `find_seasons`), `used`, `unused` (the holder worked, and
           not by this assignment), or `silent` (the holder did nothing);
         - `operations`: the number of novelties; `new_weeks`: weeks with a novelty that no other week has;
         - `period`, the calendar pattern, or null;
@@ -180,8 +196,7 @@ def _evidence(seen: pl.DataFrame) -> pl.DataFrame:
     )
     days = seen.select(*_UNIT, "day").unique()
     used = days.group_by(_UNIT).agg(use_days=pl.len().cast(pl.Int64))
-    seasons = find_seasons(days, _UNIT).select(*_UNIT, "period")
-    return counts.join(used, on=_UNIT).join(seasons, on=_UNIT, how="left")
+    return counts.join(used, on=_UNIT).join(find_seasons(days, _UNIT), on=_UNIT, how="left")
 
 
 def _came(seen: pl.DataFrame, late_from: dt.date) -> pl.DataFrame:
@@ -254,3 +269,58 @@ def _active_days(inputs: Inputs, analysis: Analysis, calls: pl.LazyFrame) -> pl.
     holders = folded(inputs.role_assignments["principal_id"]).unique()
     through = analysis.tenant.membership.filter(pl.col("holder").is_in(holders.implode()))
     return days.join(through, on="principal_id").select("holder", "day")
+
+
+def find_seasons(use: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Return one row for each group of `by` whose use follows the calendar: at month ends, or after regular pauses.
+
+    The calendar decides when month ends, quarter ends, recovery drills and certificate rotations take place, and days
+    without them prove nothing. For such use the samples are the cycles, not the days.
+
+    Args:
+        use: The columns of `by`, and `day`.
+        by: The columns of a group: they name an assignment, or an operation of it.
+
+    Returns:
+        The columns of `by`, and `period`: `month_end` or `regular_pause`.
+    """
+    days = _with_cycles(use, by)
+    starts = days.group_by(*by, "spell").agg(start=pl.col("day").min()).sort(*by, "spell")
+    between = (
+        starts.with_columns(interval=pl.when(pl.col("spell") > 0).then(pl.col("start").diff().dt.total_days()))
+        .group_by(by)
+        .agg(spells=pl.len(), shortest=pl.col("interval").min(), longest=pl.col("interval").max())
+    )
+    at_end = pl.col("month_end").is_not_null()
+    ends = days.group_by(by).agg(days=pl.len(), share=at_end.mean(), ends=pl.col("month_end").drop_nulls().n_unique())
+    turning = (pl.col("days") >= _FEWEST_DAYS) & (pl.col("share") >= _SHARE_AT_ENDS) & (pl.col("ends") >= _FEWEST_ENDS)
+    regular = (
+        (pl.col("spells") >= _FEWEST_SPELLS)
+        & (pl.col("shortest") >= _LONG)
+        & (pl.col("longest") - pl.col("shortest") <= _SLACK)
+    )
+    period = pl.when(turning).then(pl.lit(MONTH_END)).when(regular).then(pl.lit(REGULAR))
+    found = ends.join(between, on=list(by), nulls_equal=True).select(*by, period=period)
+    return found.drop_nulls("period").sort(by)
+
+
+def _with_cycles(use: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Return the distinct days of use with the `spell` and the `month_end` that each belongs to.
+
+    `spell` counts the spells of a group from 0; `month_end` numbers the ends of months, null for days between them.
+    """
+    shifted = pl.col("day").dt.offset_by(f"{_AROUND}d")
+    number = shifted.dt.year() * 12 + shifted.dt.month()
+    # Pauses are counted over all rows, and the count at the start of each group is subtracted: a window function for
+    # each of a million groups takes a minute.
+    is_first = pl.struct(by).ne_missing(pl.struct(by).shift()) | (pl.int_range(pl.len()) == 0)
+    pauses = (~is_first & (pl.col("day").diff().dt.total_days() > WEEK)).cast(pl.Int64).cum_sum()
+    return (
+        use.select(*by, "day")
+        .unique()
+        .sort(*by, "day")
+        .with_columns(
+            spell=pauses - pl.when(is_first).then(pauses).forward_fill(),
+            month_end=pl.when(shifted.dt.day() <= 2 * _AROUND).then(number),
+        )
+    )

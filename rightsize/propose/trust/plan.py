@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
+import polars as pl
+
 from rightsize.analyze.federated.frames import WEIGHTS, is_in_use
 from rightsize.analyze.federated.judge import CredentialVerdict, SignInUse, TrustAnalysis, trusts
+from rightsize.analyze.log_days import days_missing
+from rightsize.analyze.log_gaps import Gaps
 from rightsize.analyze.reasons import Verdict, sentence_on
 from rightsize.model.errors import InternalError
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal
 from rightsize.model.proposal_kinds import KEEP
+from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.risk.estimate import Estimate
+from rightsize.propose.risk.estimate import Estimate, estimates_of
+from rightsize.propose.risk.incidence import KEY, count_incidence
 from rightsize.propose.trust.bodies import (
     body_of,
     can_be_restored,
@@ -23,12 +27,12 @@ from rightsize.propose.trust.bodies import (
     request_to_delete,
     request_to_make,
 )
-from rightsize.propose.trust.breakage import credential_bounds
 from rightsize.propose.trust.choose import REASONS, TrustChoice, choose_all, is_wide
 from rightsize.rbac.text import fold
 from rightsize.rules.trust_subjects import EXACT
 
 _TOLD = 50
+_UNITS = dict.fromkeys((*KEY, "role", "holder_type", "holder"), pl.String)
 
 
 def plan_trust(analysis: TrustAnalysis, options: PlanOptions) -> PlanePart:
@@ -38,7 +42,7 @@ def plan_trust(analysis: TrustAnalysis, options: PlanOptions) -> PlanePart:
         InternalError: A proposal cannot be proved.
     """
     choices = choose_all(analysis.judged, analysis.window, options)
-    bounds = credential_bounds(analysis)
+    bounds = _bounds(analysis)
     proposals, allowed = [], 0
     for one in analysis.judged:
         bound = bounds.get(one.credential.grant)
@@ -59,17 +63,39 @@ def plan_trust(analysis: TrustAnalysis, options: PlanOptions) -> PlanePart:
 
 def read_credentials(analysis: TrustAnalysis) -> dict[str, str]:
     """Return a hash of each credential: of all that is needed to make it again."""
-    return {
-        one.credential.grant: hashlib.sha256(
-            json.dumps([one.credential.name, body_of(one.credential)], ensure_ascii=True, sort_keys=True).encode()
-        ).hexdigest()
+    return {one.credential.grant: hash_of([one.credential.name, body_of(one.credential)]) for one in analysis.judged}
+
+
+def _bounds(analysis: TrustAnalysis) -> dict[str, Estimate]:
+    """Return the break probability of each credential, by its `grant`; empty where no sign-in log covers a day.
+
+    The estimate is that of Azure roles (`propose.risk.break_table`). The unit is a credential and its holder the
+    principal that it signs in as; active days are days with a sign-in of that principal. A *novelty* is an observed
+    subject: without the days on which it signed in, a narrowed credential would not trust it.
+    """
+    tables, window = analysis.tables, analysis.window
+    held = [one.credential for one in analysis.judged if one.credential.principal_id]
+    rows = [(one.grant, "active", one.subject or "", "ServicePrincipal", one.principal_id) for one in held]
+    units = pl.DataFrame(rows, schema=_UNITS, orient="row")
+    days = tables.covered["day"].unique()
+    if units.is_empty() or days.is_empty():
+        return {}
+    active = tables.sign_ins.select(holder="principal_id", day="day").drop_nulls().unique()
+    seen = [
+        (one.credential.grant, "active", number, day)
         for one in analysis.judged
-    }
+        for number, subject in enumerate(one.observed)
+        for day in subject.days
+    ]
+    types = {KEY[0]: pl.String, KEY[1]: pl.String, "novelty": pl.UInt32, "day": pl.Date}
+    gaps = Gaps.of_one_log(units.select(KEY), days_missing(days, window))
+    incidence = count_incidence(units, active, pl.DataFrame(seen, schema=types, orient="row"), window, gaps)
+    return {grant: found for (grant, _), found in estimates_of(incidence, window).items()}
 
 
 def _dared(choice: TrustChoice, bound: Estimate | None, options: PlanOptions) -> TrustChoice:
     """Return the choice, or one that keeps the credential where the break probability is above `--max-break`."""
-    if options.max_break is None or bound is None or bound.bound <= options.max_break or choice.kind.keeps:
+    if bound is None or not bound.exceeds(options.max_break) or choice.kind.keeps:
         return choice
     return TrustChoice(KEEP, "risky", f"{bound.bound} is above {options.max_break}")
 
@@ -89,7 +115,7 @@ def _proposal(one: CredentialVerdict, choice: TrustChoice, analysis: TrustAnalys
     if risked is not None:
         evidence["break_probability"] = risked.as_json()
     return Proposal(
-        id="trust-" + hashlib.sha256(held.grant.encode()).hexdigest()[:16],
+        id=grant_proposal_id("trust", held.grant),
         plane="trust",
         principal_ids=(held.principal_id or held.object_id,),
         kind=kind,

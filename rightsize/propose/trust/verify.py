@@ -9,24 +9,16 @@ from rightsize.analyze.federated.judge import CredentialVerdict, TrustAnalysis
 from rightsize.propose.trust.bodies import id_of_narrowed
 from rightsize.propose.trust.plan import read_credentials
 from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal
-from rightsize.propose.verify.verify import Change
+from rightsize.propose.verify.verify import Change, changed_since
 from rightsize.rbac.claim_expressions import parse_expression
 from rightsize.rbac.text import fold
 
 
 def verify_trust(part: WrittenPart, today: TrustAnalysis) -> list[Change]:
     """Return the changes that make a part stale: changed credentials, and sign-ins that the plan would refuse."""
-    return [*_changed(part, today), *_uncovered(part, today)]
-
-
-def _changed(part: WrittenPart, today: TrustAnalysis) -> Iterator[Change]:
-    now = {fold(grant): content for grant, content in read_credentials(today).items()}
-    for grant, read in sorted(part.rests_on.get("credentials", {}).items()):
-        found = now.get(fold(grant))
-        if found is None:
-            yield Change("grant", grant, "gone", "the plan read it, and it no longer exists")
-        elif found != read:
-            yield Change("grant", grant, "changed", "its issuer, subject or audiences changed since the plan")
+    changed = "its issuer, subject or audiences changed since the plan"
+    read = part.rests_on.get("credentials", {})
+    return [*changed_since("grant", read, read_credentials(today), changed), *_uncovered(part, today)]
 
 
 def _uncovered(part: WrittenPart, today: TrustAnalysis) -> Iterator[Change]:

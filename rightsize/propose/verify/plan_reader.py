@@ -9,6 +9,8 @@ import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -30,16 +32,16 @@ from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import PLAN_FORMAT, PLANES_BEYOND, PlannedAssignment
 from rightsize.model.plan_defaults import SaidOnce, filled
 from rightsize.model.plan_evidence import EVIDENCE_TABLES, GRANTS, READINGS, file_of
-from rightsize.model.plan_schema import plan_checks
+from rightsize.model.plan_schema import old_plan_checks, plan_checks
 from rightsize.model.proposal_kinds import PROPOSAL_KINDS, ProposalKind
 from rightsize.model.role_forms import hash_of_role, load_json, read_role_definitions
-from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings
+from rightsize.propose.core.fingerprint import WHAT, Readings
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import Folded, fold
 
 _PLAN = "`plan.json`"
 _FIRST_DAY, _LAST_DAY = dt.date(1970, 1, 1), dt.date(2999, 12, 31)
-_VERSIONS = (1, 2, PLAN_FORMAT)
+_VERSIONS = (1, PLAN_FORMAT)
 _TABLES = {table.name: file_of(table) for table in EVIDENCE_TABLES}
 
 
@@ -118,7 +120,7 @@ def read_plan(text: bytes) -> WrittenPlan:
 
 
 def load_plan(text: bytes) -> dict[str, Any]:
-    """Return the document in `plan.json` with the defaults filled in; a plan of version 1 is brought to version 2.
+    """Return the document in `plan.json` with the defaults filled in, and with today's names of options.
 
     Every value has the type that the JSON Schema says. `read_evidence` then returns the document whole, in today's
     format: it takes the rows out of a plan of version 1, and joins those that proposals of today's version need.
@@ -132,25 +134,23 @@ def load_plan(text: bytes) -> dict[str, Any]:
     version = plan.get("format_version")
     if type(version) is not int or version not in _VERSIONS:
         raise InputError(
-            f"`plan.json` has the format version {json.dumps(version)[:40]}; versions 1 to {PLAN_FORMAT} can be read",
+            f"`plan.json` has the format version {json.dumps(version)[:40]}; versions 1 and {PLAN_FORMAT} can be read",
             hint=AGAIN,
         )
     if version == 1:
-        plan = _from_version_1(plan)
-    plan_checks(version).require(plan, _PLAN, hint=AGAIN)
-    return _with_defaults(plan) if version != 1 else plan
-
-
-def _with_defaults(plan: dict[str, Any]) -> dict[str, Any]:
-    """Fill in what the proposals of a plan leave out; the plan itself is changed, since it can be large."""
+        plan = _with_options(plan)
+        old_plan_checks(has_rows=True).require(plan, _PLAN, hint=AGAIN)
+        return plan
+    plan_checks().require(plan, _PLAN, hint=AGAIN)
     once, proposals = SaidOnce.of(plan), plan["proposals"]
-    plan.pop("grows", None)
+    del plan["grows"]
+    # The plan itself is changed, since it can be large.
     proposals[:] = (filled(one, once) for one in proposals)
     return plan
 
 
-def _from_version_1(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a plan of version 1 as version 2: `dials` are `options`, and `exclusions` among them `exclude_from`.
+def _with_options(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a plan of version 1 with `options` for its `dials`, and `exclude_from` for `exclusions` among them.
 
     The oldest plans lack `forget_days`: they count no use from before their window.
     """
@@ -161,7 +161,7 @@ def _from_version_1(plan: Mapping[str, Any]) -> dict[str, Any]:
     dials = {"forget_days": 0, **dials}
     options = {("exclude_from" if name == "exclusions" else name): found for name, found in dials.items()}
     renamed = {("options" if name == "dials" else name): found for name, found in origin.items() if name != "options"}
-    return {**plan, "format_version": 2, "generated_from": {**renamed, "options": options}}
+    return {**plan, "generated_from": {**renamed, "options": options}}
 
 
 def check_plan(plan: Mapping[str, Any]) -> WrittenPlan:
@@ -184,9 +184,10 @@ def check_plan(plan: Mapping[str, Any]) -> WrittenPlan:
     for what, ids in (("proposal", every), ("role", [one.role for one in roles])):
         if len(set(ids)) < len(ids):
             raise InputError(f"`plan.json` has a {what} twice", hint=AGAIN)
-    if not rests_on and proposals and all(one.table != READINGS.name for one in evidence):
+    tables = {one.table for one in evidence}
+    if not rests_on and proposals and READINGS.name not in tables:
         raise InputError("`plan.json` has no readings, so nothing shows whether it is stale", hint=AGAIN)
-    if _is_of_today(plan) and proposals and all(one.table != GRANTS.name for one in evidence):
+    if "evidence" in plan and proposals and GRANTS.name not in tables:
         raise InputError("`plan.json` has no table of today's grants", hint=AGAIN)
     written = WrittenPlan(window, proposals, roles, rests_on, parts, evidence)
     return _with_known_roles(written) if rests_on else written
@@ -251,26 +252,28 @@ def read_evidence(
             proposal has no row in `grants`, or contradicts it.
     """
     today = {**document, "format_version": PLAN_FORMAT}
+    proposals = document["proposals"]
     if "evidence" in document:
         tables = read_tables(plan.evidence, files)
-        if _is_of_today(document):
-            today["proposals"] = list(with_grants(document["proposals"], tables))
-        return today, tables
+        return today | {"proposals": list(with_grants(proposals, tables))}, tables
     # Format version 1 has the rows in its proposals.
-    proposals = document["proposals"]
     tables = take_rows((one["id"], one["plane"], one["evidence"]) for one in proposals)
-    proposals = [one | {"evidence": stays_inline(one["evidence"])} for one in proposals]
     tables[READINGS.name] = readings_of(plan.rests_on)
-    listed = [one.as_json() for one in files_of(tables)]
     today.pop("rests_on", None)
-    today |= {"proposals": proposals, "evidence": listed}
-    plan_checks(2).require(today, _PLAN, hint=AGAIN)
+    today["proposals"] = [one | {"evidence": stays_inline(one["evidence"])} for one in proposals]
+    today["evidence"] = [one.as_json() for one in files_of(tables)]
+    old_plan_checks(has_rows=False).require(today, _PLAN, hint=AGAIN)
     return today, tables
 
 
-def _is_of_today(plan: Mapping[str, Any]) -> bool:
-    """Return whether a document is of the version that is written: its proposals leave today's grants to tables."""
-    return bool(plan.get("format_version") == PLAN_FORMAT)
+@cache
+def written_checks(name: str) -> SchemaChecks:
+    """Return the checks of what the schema of `plan.json` leaves out, and somebody may have edited.
+
+    They are those of `proposal_evidence` with its tables, of `role_evidence`, or of the `readings` of version 1.
+    """
+    schema = json.loads(Path(__file__).with_name("written.schema.json").read_text(encoding="utf-8"))
+    return SchemaChecks({"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]})
 
 
 def evidence_files(plan: Mapping[str, Any]) -> tuple[EvidenceFile, ...]:
@@ -350,10 +353,7 @@ def planned_assignment(fields: Mapping[str, Any]) -> PlannedAssignment:
 
 def _rests_on(document: object) -> Readings:
     """Return the hashes of a plan of version 1, which the schema of today's plans does not have."""
-    wanted = {"type": "object", "additionalProperties": {"type": "string", "minLength": 1}}
-    required = [word for word in WHAT if word != POLICY_NEEDS]
-    schema = {"type": "object", "properties": dict.fromkeys(WHAT, wanted), "required": required}
-    SchemaChecks(schema).require(document, "`rests_on` of `plan.json`", hint=AGAIN)
+    written_checks("readings").require(document, "`rests_on` of `plan.json`", hint=AGAIN)
     assert isinstance(document, dict)  # noqa: S101  the schema has seen it
     return {word: {fold(id_): found for id_, found in document.get(word, {}).items()} for word in WHAT}
 

@@ -7,39 +7,20 @@ may be replaced together by shared ones. So a planned assignment is compared wit
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.scoping import containing
 from rightsize.analyze.tenant import Tenant
-from rightsize.analyze.text import folded, place_of
-from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import PlannedAssignment
-from rightsize.propose.core.expiry import end_text, lasts_as_long
+from rightsize.propose.core.expiry import lasts_as_long
+from rightsize.propose.needs.assignments import Key, Subject
+from rightsize.propose.proof.proof import Containment
 from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
-from rightsize.rbac.algebra import contains
-from rightsize.rbac.conditions import unrestricted
 from rightsize.rbac.text import Folded
-
-Key = tuple[Folded, str]
-"""(role_assignment_id, state), folded."""
-
-Blocks = tuple[PermissionBlock, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """An assignment of today; ids and `place` are folded."""
-
-    key: Key
-    holder: Folded
-    role: Folded
-    place: Folded
-    condition: str | None
-    end_on: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +38,7 @@ class Reproof:
     witness: str | None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ProofContext:
     """A plan together with the tenant of today.
 
@@ -65,8 +46,7 @@ class ProofContext:
         plan: The plan.
         inputs: The tables.
         tenant: The memberships and the tree of scopes.
-        roles: Permission blocks by folded id: of the roles of the tenant, of the new roles of the plan, and of the
-            parts of roles that `held_role` made.
+        within: The roles of the tenant and the new roles of the plan, and whether they contain each other.
         today: Today's assignments.
         going: The assignments that the plan removes or replaces, each with the proposals for it.
     """
@@ -74,62 +54,13 @@ class ProofContext:
     plan: WrittenPlan
     inputs: Inputs
     tenant: Tenant
-    roles: dict[Folded, Blocks]
-    today: Mapping[Key, Holding]
+    within: Containment
+    today: Mapping[Key, Subject]
     going: Mapping[Key, Sequence[WrittenProposal]]
-    _beyond: dict[tuple[tuple[Folded, ...], Folded], str | None] = field(default_factory=dict)
-
-    @property
-    def contained(self) -> Mapping[tuple[tuple[Folded, ...], Folded], str | None]:
-        """The answers that `beyond` has given."""
-        return self._beyond
-
-    def beyond(self, big: Iterable[Folded], small: Folded) -> str | None:
-        """Return an operation that the role `small` grants and the roles `big` together do not, or None."""
-        key = (tuple(sorted(set(big))), small)
-        if key not in self._beyond:
-            known = [self.roles.get(role, ()) for role in key[0]]
-            # One of the roles mostly contains the other, and a check against fewer blocks is faster.
-            if any(contains(blocks, self.roles.get(small, ())) is None for blocks in known):
-                self._beyond[key] = None
-            else:
-                found = contains([block for blocks in known for block in blocks], self.roles.get(small, ()))
-                self._beyond[key] = None if found is None else f"{found.operation} ({found.plane})"
-        return self._beyond[key]
-
-    def held_role(self, holding: Holding, condition: str | None) -> Folded:
-        """Return the role of an assignment of today, or the part of it that a planned assignment may rest on.
-
-        Without the condition of today's assignment, that is what the condition never restricts.
-        """
-        if holding.condition in (None, condition):
-            return holding.role
-        part = Folded(f"{holding.role} outside {holding.condition}")
-        if part not in self.roles:
-            self.roles[part] = unrestricted(self.roles.get(holding.role, ()), holding.condition)
-        return part
 
     def proposals(self) -> list[WrittenProposal]:
         """Return the proposals that remove or replace an assignment, each once."""
         return list({one.id: one for proposals in self.going.values() for one in proposals}.values())
-
-
-def read_holdings(inputs: Inputs) -> dict[Key, Holding]:
-    """Return today's assignments, sorted."""
-    rows = inputs.role_assignments.select(
-        folded(pl.col("role_assignment_id")),
-        "state",
-        folded(pl.col("principal_id")),
-        role=folded(pl.col("role_definition_id")),
-        place=place_of(pl.col("scope")),
-        condition=pl.col("condition"),
-        end_on=end_text("end_on"),
-    ).sort("role_assignment_id", "state")
-    empty = Folded("")
-    return {
-        (id_, state): Holding((id_, state), holder or empty, role or empty, place or empty, condition or None, end_on)
-        for id_, state, holder, role, place, condition, end_on in rows.iter_rows()
-    }
 
 
 def prove_again(case: ProofContext, lost: Mapping[Key, str]) -> list[Reproof]:
@@ -160,11 +91,11 @@ def _more_than_today(case: ProofContext) -> dict[str, str]:
     for principal, holder in membership.select("principal_id", "holder").iter_rows():
         through[principal].add(holder)
     activated = {id_ for id_, state in case.today if state == "activated"}
-    held: dict[Folded, list[Holding]] = defaultdict(list)
+    held: dict[Folded, list[Subject]] = defaultdict(list)
     for (id_, _), holding in case.today.items():
         # An activation lasts hours, so its access does not justify an assignment that stays.
         if id_ not in activated:
-            held[holding.holder].append(holding)
+            held[holding.principal_id].append(holding)
     places = pl.Series("place", [one.scope for one in planned], dtype=pl.String)
     assigned = pl.Series("assigned", sorted({one.place for many in held.values() for one in many}), dtype=pl.String)
     within = set(containing(places, assigned, case.tenant.tree).select("place", "assigned").iter_rows())
@@ -172,7 +103,7 @@ def _more_than_today(case: ProofContext) -> dict[str, str]:
     for key, proposals in case.going.items():
         for proposal in proposals:
             if key in case.today:
-                replaced[proposal.id].add(case.today[key].holder)
+                replaced[proposal.id].add(case.today[key].principal_id)
     found: dict[str, str] = {}
     for proposal in case.proposals():
         for one in proposal.assignments:
@@ -189,7 +120,7 @@ def _more_than_today(case: ProofContext) -> dict[str, str]:
 
 
 def _beyond(
-    case: ProofContext, one: PlannedAssignment, own: Sequence[Holding], within: set[tuple[Folded, str]]
+    case: ProofContext, one: PlannedAssignment, own: Sequence[Subject], within: set[tuple[Folded, str]]
 ) -> str | None:
     """Return how a planned assignment exceeds all assignments that its principal has today, or None."""
     above = [holding for holding in own if (one.scope, holding.place) in within]
@@ -201,7 +132,10 @@ def _beyond(
     lasting = [holding for holding in as_active if lasts_as_long(holding.end_on, one.end_on)]
     if not lasting:
         return "it would last longer than today's assignment"
-    beyond = case.beyond([case.held_role(holding, one.condition) for holding in lasting], one.role)
+    beyond = case.within.beyond(
+        [case.within.held_role(holding.role_definition_id, holding.condition, one.condition) for holding in lasting],
+        one.role,
+    )
     if beyond is None:
         return None
     if all(holding.condition not in (None, one.condition) for holding in lasting):
@@ -221,12 +155,12 @@ def _contained_by_what_stays(case: ProofContext) -> set[Key]:
         if key in case.today and any(proposal.kind.needs_container for proposal in proposals)
     ]
     activated = {id_ for id_, state in case.today if state == "activated"}
-    by_holder: dict[Folded, list[Holding]] = defaultdict(list)
+    by_holder: dict[Folded, list[Subject]] = defaultdict(list)
     for key, holding in case.today.items():
         if key not in case.going and key[1] == "active" and holding.end_on is None and key[0] not in activated:
-            by_holder[holding.holder].append(holding)
+            by_holder[holding.principal_id].append(holding)
     through: dict[Folded, list[Folded]] = dict(
-        case.tenant.membership.filter(pl.col("principal_id").is_in([small.holder for small in going]))
+        case.tenant.membership.filter(pl.col("principal_id").is_in([small.principal_id for small in going]))
         .group_by("principal_id")
         .agg(pl.col("holder").sort())
         .iter_rows()
@@ -243,8 +177,8 @@ def _contained_by_what_stays(case: ProofContext) -> set[Key]:
         if any(
             (small.place, big.place) in reached
             and big.condition in (None, small.condition)
-            and case.beyond([big.role], small.role) is None
-            for holder in through.get(small.holder, [small.holder])
+            and case.within.beyond([big.role_definition_id], small.role_definition_id) is None
+            for holder in through.get(small.principal_id, [small.principal_id])
             for big in by_holder.get(holder, ())
         )
     }

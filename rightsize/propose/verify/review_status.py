@@ -8,8 +8,6 @@ So new days of logs do not undo a decision.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +17,7 @@ from rightsize.model.decisions import PARTICIPLE, ReviewDecision
 from rightsize.model.errors import InputError
 from rightsize.model.plan import Plan, PlanePart, Proof, Proposal
 from rightsize.model.proposal_kinds import KEEP
+from rightsize.propose.core.fingerprint import hash_of
 from rightsize.rbac.text import fold
 
 State = Literal["open", "accepted", "rejected", "deferred", "outdated", "expired"]
@@ -78,7 +77,7 @@ def content_of(proposal: Proposal) -> str:
             for one in proposal.assignments
         ),
     }
-    return hashlib.sha256(json.dumps(document, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+    return hash_of(document)
 
 
 def standings(plan: Plan, decisions: Mapping[str, ReviewDecision], day: dt.date) -> list[ReviewStatus]:
@@ -142,13 +141,17 @@ def totals(found: Sequence[ReviewStatus], plan: Plan) -> Totals:
     accepted = [one.proposal for one in of_rbac if one.state == "accepted" and one.proposal.kind.changes]
     new = {role.definition.role_definition_id for role in plan.roles}
     made = {place for one in accepted for place in one.assignments}
+
+    def excess(*carried_out: State) -> float:
+        return kept + sum(
+            one.proposal.excess_after if one.state in carried_out else one.proposal.excess_before for one in of_rbac
+        )
+
     return Totals(
         states=Counter(one.state for one in found),
-        excess_today=kept + sum(one.proposal.excess_before for one in of_rbac),
-        excess_accepted=kept
-        + sum(one.proposal.excess_after if one.state == "accepted" else one.proposal.excess_before for one in of_rbac),
-        excess_all=kept
-        + sum(one.proposal.excess_before if one.state == "rejected" else one.proposal.excess_after for one in of_rbac),
+        excess_today=excess(),
+        excess_accepted=excess("accepted"),
+        excess_all=excess(*(state for state in STATES if state != "rejected")),
         roles=len({place.role for place in made} & new),
         made=len(made),
         gone=len({fold(id_) for one in accepted for id_ in one.replaces}),
@@ -188,7 +191,7 @@ def review_states(plan: Plan) -> dict[str, str]:
 
 def _hash(decisions: Iterable[ReviewDecision]) -> str:
     said = sorted((one.proposal, one.decision, one.content, str(one.expires)) for one in decisions)
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    return hash_of(said)
 
 
 def _part(part: PlanePart, found: Mapping[str, ReviewStatus]) -> PlanePart:

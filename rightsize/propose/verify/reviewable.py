@@ -13,7 +13,7 @@ import polars as pl
 
 from rightsize.analyze.plan_evidence import AGAIN
 from rightsize.model.errors import InputError
-from rightsize.model.json_schemas import SchemaChecks, load_object
+from rightsize.model.json_schemas import load_object
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Advice, Growth, Plan, PlannedRole, Proof, Proposal
 from rightsize.model.plan_evidence import OPERATIONS
@@ -26,24 +26,9 @@ from rightsize.propose.verify.plan_reader import (
     read_evidence,
     read_roles,
     with_readings,
+    written_checks,
 )
-from rightsize.propose.verify.summary_form import is_summary
 from rightsize.rbac.text import Folded, fold
-
-_LATENT = {"before": {"type": "number"}, "after": {"type": "number"}}
-_EVIDENCE = SchemaChecks(
-    {
-        "type": "object",
-        "properties": {
-            "role": {"type": "string"},
-            "scope": {"type": "string"},
-            "latent": {"type": "object", "properties": _LATENT, "required": list(_LATENT)},
-            "by_design": {"type": "string", "pattern": "^(-|[a-z_]{1,60})$"},
-        },
-        "required": ["role", "scope"],
-    }
-)
-"""What the evidence of every proposal has once the tables are joined to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +67,7 @@ def read_reviewable(text: bytes, files: Mapping[str, bytes], *, with_pages: bool
     roles = read_roles(written, files)
     document, tables = read_evidence(written, document, files)
     for index, one in enumerate(document["proposals"], 1):
-        _EVIDENCE.require(one["evidence"], f"the evidence of proposal {index}", hint=AGAIN)
+        written_checks("proposal_evidence").require(one["evidence"], f"the evidence of proposal {index}", hint=AGAIN)
     written = with_readings(written, tables)
     evidence: dict[Folded, Mapping[str, Any]] = {}
     for role in written.roles if with_pages else ():
@@ -134,26 +119,10 @@ def evidence_files(role_file: str) -> tuple[str, str]:
     return f"evidence/{slug}.json", f"roles/{slug}.evidence.json"
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _read_evidence(names: Sequence[str], files: Mapping[str, bytes]) -> Mapping[str, Any]:
     name = next((one for one in names if one in files), None)
     if name is None:
         raise InputError(f"the plan folder has no `{names[0]}`", hint=AGAIN)
     document = load_object(files[name], f"`{name}`", hint=AGAIN)
-    actions = document.get("actions")
-    has_actions = isinstance(actions, list) and all(_is_action(one) for one in actions)
-    if not has_actions or not is_summary(document.get("summary")):
-        raise InputError(f"`{name}` is not the evidence of a role", hint=AGAIN)
+    written_checks("role_evidence").require(document, f"`{name}`", hint=AGAIN)
     return document
-
-
-def _is_action(one: object) -> bool:
-    return (
-        isinstance(one, dict)
-        and all(isinstance(one.get(name), str) for name in ("action", "plane", "why"))
-        and _is_number(one.get("events", 0))
-        and isinstance(one.get("meaning", []), list)
-    )

@@ -22,7 +22,6 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
 
 from rightsize.model.errors import UsageError, install_extra
 from rightsize.model.nouns import PermissionBlock
@@ -30,8 +29,7 @@ from rightsize.model.progress import through
 from rightsize.rbac.text import Folded, fold
 
 Blocks = Sequence[PermissionBlock]
-Plane = Literal["control", "data"]
-PLANES: tuple[Plane, ...] = ("control", "data")
+PLANES = ("control", "data")
 
 MOST_STEPS = 200_000_000
 """The most steps that the solver takes for one question (its `rlimit`): about half a minute.
@@ -71,7 +69,7 @@ class Granted:
     """
 
     role: Blocks
-    plane: Plane
+    plane: str
     operations: Collection[str]
     about: str
     by: Blocks = ()
@@ -147,16 +145,12 @@ class Claims:
             found.append(Contained(together, self.roles.get(small, ()), witness, about))
         for (role, plane), operations in sorted(self.granted.items()):
             about = f"{called(role)} grants what was used"
-            found.append(Granted(self.roles.get(role, ()), _plane(plane), operations, about))
+            found.append(Granted(self.roles.get(role, ()), plane, operations, about))
         for (role, by, plane), operations in sorted(self.alike.items()):
             about = f"{called(role)} grants what was used of {called(by)}"
             blocks, today = self.roles.get(role, ()), self.roles.get(by, ())
-            found.append(Granted(blocks, _plane(plane), operations, about, today))
+            found.append(Granted(blocks, plane, operations, about, today))
         return found
-
-
-def _plane(plane: str) -> Plane:
-    return "control" if plane == "control" else "data"
 
 
 def certify(claims: Sequence[Claim]) -> Certificate:
@@ -212,7 +206,7 @@ def _expressions_of(claim: Claim) -> Iterator[str]:
         yield _union(_less(used, least) for least in _least(claim.role, claim.plane))
 
 
-def _exceeding(big: Blocks, small: Blocks, plane: Plane) -> str:
+def _exceeding(big: Blocks, small: Blocks, plane: str) -> str:
     """Return the expression of all strings that `small` grants by a meaning by which `big` does not."""
     found = []
     for block in small:
@@ -229,7 +223,7 @@ def _exceeding(big: Blocks, small: Blocks, plane: Plane) -> str:
 
 
 def _least(
-    blocks: Blocks, plane: Plane, *, generous: Collection[str] = (), strict: Collection[str] = ()
+    blocks: Blocks, plane: str, *, generous: Collection[str] = (), strict: Collection[str] = ()
 ) -> Iterator[str]:
     """Yield the expressions of the least that blocks grant: one for each choice of the meanings that matter both ways.
 
@@ -258,7 +252,7 @@ def _condition(block: PermissionBlock) -> str | None:
     return (block.condition or "").strip() or None
 
 
-def _strings(block: PermissionBlock, plane: Plane) -> tuple[list[str], list[str]]:
+def _strings(block: PermissionBlock, plane: str) -> tuple[list[str], list[str]]:
     """Return the folded actions and not-actions of a block, sorted, with runs of stars as one star."""
     both = (block.actions, block.not_actions) if plane == "control" else (block.data_actions, block.not_data_actions)
     actions, nots = (sorted({re.sub(r"\*+", "*", fold(text)) for text in texts}) for texts in both)

@@ -7,7 +7,7 @@ use. The stages that made the plan are not run again: only its role files, its a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,36 +22,33 @@ from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.progress import step
-from rightsize.propose.core.expiry import AT_ONCE, last_of
+from rightsize.propose.core.expiry import last_of
 from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings, hash_of_blocks, take_readings
 from rightsize.propose.core.role_catalog import blocks_by_role
-from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
-from rightsize.propose.proof.replay import Outcomes, distinct_uses, replay_uses
-from rightsize.propose.verify.gate import RoleFault, judge_roles
+from rightsize.propose.needs.assignments import Key, Subject, read_subjects
+from rightsize.propose.proof.access_evaluator import Evaluator
+from rightsize.propose.proof.proof import Containment
+from rightsize.propose.proof.replay import Outcomes, distinct_uses, grants_of, replay, row_today
+from rightsize.propose.proof.role_gate import RoleFault, judge_roles
 from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
-from rightsize.propose.verify.reproof import Holding, Key, ProofContext, Reproof, prove_again, read_holdings
+from rightsize.propose.verify.reproof import ProofContext, Reproof, prove_again
 from rightsize.propose.verify.smt_prover import Claims
 from rightsize.rbac.text import Folded, fold
 
-_Row = tuple[str, str, str, str, str | None, str]
-"""A row of `access_evaluator.GRANTS_SCHEMA`."""
-
-_SINGULAR = {
-    "role_assignments": "role_assignment",
-    "eligible_assignments": "eligible_assignment",
-    "role_definitions": "role_definition",
-    "group_members": "group_members",
-    "deny_assignments": "deny_assignment",
-    POLICY_NEEDS: "policy_needs",
+GONE = "the plan read it, and it no longer exists"
+_ASSIGNMENT = "its principal, role, scope, condition or end changed since the plan"
+_OBJECTS = {
+    "role_assignments": ("role_assignment", _ASSIGNMENT),
+    "eligible_assignments": ("eligible_assignment", _ASSIGNMENT),
+    "role_definitions": ("role_definition", "its permissions changed since the plan"),
+    "group_members": ("group_members", "its members changed since the plan"),
+    "deny_assignments": (
+        "deny_assignment",
+        "its scope, principals, permissions or condition changed since the plan",
+    ),
+    POLICY_NEEDS: ("policy_needs", "the needs of the policies of this managed identity changed since the plan"),
 }
-_CHANGED = {
-    "role_assignments": "its principal, role, scope, condition or end changed since the plan",
-    "eligible_assignments": "its principal, role, scope, condition or end changed since the plan",
-    "role_definitions": "its permissions changed since the plan",
-    "group_members": "its members changed since the plan",
-    "deny_assignments": "its scope, principals, permissions or condition changed since the plan",
-    POLICY_NEEDS: "the needs of the policies of this managed identity changed since the plan",
-}
+"""For each word of `fingerprint.WHAT` the kind of object, as in `Change`, and the clause for a changed one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,42 +127,38 @@ def verify(
     step("proving the plan again")
     here = {fold(role): blocks for role, blocks in blocks_by_role(inputs.role_permissions).items()}
     roles = here | {role: definition.permissions for role, definition in new_roles.items()}
-    today = read_holdings(inputs)
-    case = ProofContext(plan, inputs, read_tenant(inputs), roles, today, _going(plan, today))
+    today = {subject.key: subject for subject in read_subjects(inputs)}
+    case = ProofContext(plan, inputs, read_tenant(inputs), Containment(roles), today, _going(plan, today))
     now = take_readings(inputs, earlier=plan.rests_on)
     # Use older than the plan counts is left out; use after its window is included.
     newest = max([plan.window.last_day, *inputs.usage_days["day"].drop_nulls().unique()])
     window = replace(plan.window.remembered, last_day=newest)
-    evaluator = Evaluator(case.roles, case.tenant.tree, read_role_requests(inputs, window))
+    evaluator = Evaluator(roles, case.tenant.tree, read_role_requests(inputs, window))
     uses = distinct_uses(inputs, window, since=plan.window.first_day)
     outcomes, through = _replay(case, uses, evaluator)
+    uncovered, lost = _uncovered(outcomes.denied, through)
     changes = [
         *_changed(plan.rests_on, now),
         *_needed_since(case, now),
         *_clashing(case, new_roles, hash_of={role: hash_of_blocks(blocks) for role, blocks in here.items()}),
         *_returned(case),
-        *_uncovered(outcomes.denied, through),
+        *uncovered,
     ]
-    proofs = tuple(prove_again(case, _lost(outcomes.denied, through)))
     return Verification(
         changes=tuple(changes),
-        proofs=proofs,
-        replay={
-            "allowed": len(outcomes.active),
-            "denied": len(outcomes.denied),
-            "needs_activation": len(outcomes.waiting),
-        },
+        proofs=tuple(prove_again(case, lost)),
+        replay=outcomes.as_json(),
         unread={
             word: len(set(now[word]) - set(plan.rests_on[word]))
             for word in ("role_assignments", "eligible_assignments", "deny_assignments")
         },
         window=window,
-        claims=Claims(case.contained, evaluator.granted_for_certain(), evaluator.granted_alike(), case.roles),
+        claims=Claims(case.within.answers, evaluator.granted_for_certain(), evaluator.granted_alike(), roles),
         gate=judge_roles(new_roles, evidence or {}, uses),
     )
 
 
-def _going(plan: WrittenPlan, today: Mapping[Key, Holding]) -> dict[Key, list[WrittenProposal]]:
+def _going(plan: WrittenPlan, today: Mapping[Key, Subject]) -> dict[Key, list[WrittenProposal]]:
     """Return the assignments that a plan removes or replaces, each with the proposals for it."""
     spoken: dict[Key, list[WrittenProposal]] = defaultdict(list)
     for proposal in plan.proposals:
@@ -190,25 +183,38 @@ def _word(state: str) -> str:
     return "eligible_assignments" if state == "eligible" else "role_assignments"
 
 
-def _changed(read: Readings, now: Readings) -> list[Change]:
-    return [
-        Change(
-            _SINGULAR[word],
-            id_,
-            "changed" if id_ in now[word] else "gone",
-            _CHANGED[word] if id_ in now[word] else "the plan read it, and it no longer exists",
-        )
-        for word in WHAT
-        for id_ in sorted(read[word])
-        if now[word].get(id_) != read[word][id_]
-    ]
+def changed_since(
+    what: str, read: Mapping[str, str], now: Mapping[str, str], changed: str, gone: str = GONE
+) -> Iterator[Change]:
+    """Yield a change for each object that a plan read and whose hash is another one today, or that is gone.
+
+    Args:
+        what: The kind of object, as in `Change`.
+        read: The hashes that the plan rests on, by id.
+        now: The hashes of today, by id; ids are compared folded.
+        changed: The clause for a changed object.
+        gone: The clause for one that is gone.
+    """
+    today = {fold(id_): found for id_, found in now.items()}
+    for id_, found in sorted(read.items()):
+        if (of_today := today.get(fold(id_))) is None:
+            yield Change(what, id_, "gone", gone)
+        elif of_today != found:
+            yield Change(what, id_, "changed", changed)
+
+
+def _changed(read: Readings, now: Readings) -> Iterator[Change]:
+    for word in WHAT:
+        what, clause = _OBJECTS[word]
+        yield from changed_since(what, read[word], now[word], clause)
 
 
 def _needed_since(case: ProofContext, now: Readings) -> list[Change]:
     """Return a change for each principal that loses access and has become a policy's identity since the plan."""
-    holders = {case.today[key].holder for key in case.going if key in case.today}
+    holders = {case.today[key].principal_id for key in case.going if key in case.today}
     fresh = sorted(holders & set(now[POLICY_NEEDS]) - set(case.plan.rests_on[POLICY_NEEDS]))
-    return [Change("policy_needs", one, "changed", _CHANGED[POLICY_NEEDS]) for one in fresh]
+    what, clause = _OBJECTS[POLICY_NEEDS]
+    return [Change(what, one, "changed", clause) for one in fresh]
 
 
 def _clashing(
@@ -233,7 +239,7 @@ def _returned(case: ProofContext) -> list[Change]:
     """Return a change for each holder that the plan takes as deleted and that is no longer proved to be."""
     found = classify_holders(case.inputs).filter(pl.col("holder") == "orphan")
     gone = set(found.select(folded(pl.col("role_assignment_id")), "state").iter_rows())
-    back = {case.today[key].holder for key in _orphaned(case) if key in case.today and key not in gone}
+    back = {case.today[key].principal_id for key in _orphaned(case) if key in case.today and key not in gone}
     return [Change("principal", one, "returned", "nothing proves any more that it was deleted") for one in sorted(back)]
 
 
@@ -246,7 +252,7 @@ def _replay(
     ending = _activations_of_going(case)
     activated = {id_ for id_, state in case.today if state == "activated"}
     after = [
-        _row(holding, holding.key[1], activated)
+        row_today(holding, holding.state, activated)
         for holding in present
         if holding.key not in case.going and holding.key[0] not in ending
     ]
@@ -262,10 +268,10 @@ def _replay(
         for one in proposal.assignments
         for is_carried in [(proposal.id, one.condition) in carried]
     ]
-    today = _grants(_row(holding, holding.key[1], activated) for holding in present)
-    outcomes = replay_uses(uses, today, _grants(after), evaluator, case.tenant, case.inputs)
+    today = grants_of(row_today(holding, holding.state, activated) for holding in present)
+    outcomes = replay(uses, today, grants_of(after), evaluator, case.tenant, case.inputs)
     keys = [holding.key for holding in present if holding.key in case.going]
-    going = _grants(_row(case.today[key], str(number)) for number, key in enumerate(keys))
+    going = grants_of(row_today(case.today[key], str(number)) for number, key in enumerate(keys))
     found = evaluator.allowed_through(outcomes.denied, case.tenant.membership, going)
     through: dict[int, list[Key]] = defaultdict(list)
     for use, label in found.select("use", "label").unique().sort("use", "label").iter_rows():
@@ -281,35 +287,14 @@ def _activations_of_going(case: ProofContext) -> set[Folded]:
     return set(folded(table["role_assignment_id"]).filter(behind.fill_null(False)))
 
 
-def _row(holding: Holding, label: str, activated: Set[Folded] = frozenset()) -> _Row:
-    last = AT_ONCE if holding.key[0] in activated else last_of(holding.end_on)
-    return holding.holder, holding.place, holding.role, label, None, last
-
-
-def _grants(rows: Iterable[_Row]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema=GRANTS_SCHEMA, orient="row")
-
-
-def _uncovered(denied: pl.DataFrame, through: Mapping[int, tuple[Key, ...]]) -> list[Change]:
-    return [
-        Change(
-            "use",
-            row["principal_id"],
-            "not_covered",
-            "today's assignments allow it, and the planned ones do not",
-            row["operation"],
-            row["plane"],
-            row["place"],
-            tuple(id_ for id_, _ in through.get(row["use"], ())),
-        )
-        for row in denied.iter_rows(named=True)
-    ]
-
-
-def _lost(denied: pl.DataFrame, through: Mapping[int, tuple[Key, ...]]) -> dict[Key, str]:
-    """Return for each removed assignment the first use through it that the plan does not cover."""
-    lost: dict[Key, str] = {}
+def _uncovered(denied: pl.DataFrame, through: Mapping[int, tuple[Key, ...]]) -> tuple[list[Change], dict[Key, str]]:
+    """Return a change for each use that the plan does not cover, and for each removed assignment its first such use."""
+    changes, lost = [], dict[Key, str]()
+    detail = "today's assignments allow it, and the planned ones do not"
     for row in denied.iter_rows(named=True):
-        for key in through.get(row["use"], ()):
-            lost.setdefault(key, f"{row['operation']} ({row['plane']}) at {row['place']} was used and is not granted")
-    return lost
+        keys, operation, plane, place = through.get(row["use"], ()), row["operation"], row["plane"], row["place"]
+        ids = tuple(id_ for id_, _ in keys)
+        changes.append(Change("use", row["principal_id"], "not_covered", detail, operation, plane, place, ids))
+        for key in keys:
+            lost.setdefault(key, f"{operation} ({plane}) at {place} was used and is not granted")
+    return changes, lost

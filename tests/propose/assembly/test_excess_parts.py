@@ -46,7 +46,7 @@ from tests.propose.small_tenant import (
     guid,
     proposal_for,
 )
-from tests.propose.written_plans import Written, to_version_2
+from tests.propose.written_plans import Written, to_version_1
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 
@@ -241,13 +241,13 @@ def test_causes_are_counted_by_verdict_and_cut() -> None:
     ],
 )
 def test_hostile_parts_are_refused(evidence: dict[str, Any]) -> None:
-    """A plan of version 2 has them in its proposals; in tables their types are fixed."""
+    """A plan of version 1 has them in its proposals; in tables their types are fixed."""
     tenant = _starter()
     written = Written(plan_files(tenant.plan()))
     tables = written.read().tables
 
     def change(document: dict[str, Any]) -> None:
-        to_version_2(document, tables)
+        to_version_1(document, tables)
         document["proposals"][0]["evidence"].update(evidence)
 
     written = written.edit(change)

@@ -328,8 +328,9 @@ def test_brier_scores() -> None:
     """Nothing to score, all right, all wrong, and the score of always saying the same."""
     assert set(brier([]).values()) == {None}
     right = [Prediction(1.0, 1.0, True, "used"), Prediction(0.0, 0.0, False, "used")]
-    assert brier(right) == {"bound": 0.0, "expected": 0.0, "base_rate": 0.25}
-    assert brier([Prediction(0.0, 0.5, True, "used")]) == {"bound": 1.0, "expected": 0.25, "base_rate": 0.0}
+    assert list(brier(right).values()) == [0.0, 0.0, 0.25]
+    wrong = brier([Prediction(0.0, 0.5, True, "used")])
+    assert wrong == {"brier": 1.0, "brier_expected": 0.25, "brier_base_rate": 0.0}
 
 
 def _said(*pairs: tuple[float, bool]) -> list[Prediction]:

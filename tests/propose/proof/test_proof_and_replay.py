@@ -169,7 +169,9 @@ def _replayed(
     ]
     roles = {id_: tuple(blocks) for id_, (_, blocks) in tenant.roles.items()}
     outcome = replay(distinct_uses(inputs, window), *frames, Evaluator(roles, prepared.tree), prepared, inputs)
-    return outcome.allowed, outcome.needs_activation, outcome.denied, outcome.first_denied or ""
+    number = outcome.as_json()
+    first = outcome.first_denied if number["denied"] else ""
+    return number["allowed"], number["needs_activation"], number["denied"], first
 
 
 def _started() -> tuple[SmallTenant, str]:

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.analyze.window import Window
-from rightsize.propose.risk.break_table import LEVELS
+from rightsize.propose.risk.break_table import LEVELS, upper_limit
 from rightsize.propose.risk.estimate import Estimate, estimate, estimates_of
-from rightsize.propose.risk.limits import upper_limit
 from rightsize.rules.measured import measured_proposals
 from tests.examples import SOME
 from tests.propose.small_tenant import DAY0, DAYS

@@ -13,7 +13,7 @@ from rightsize.propose.backtest.backtest import prepare_trial, try_plan
 from rightsize.propose.backtest.folds import choose_folds, history_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.calibration import reliability, scores
-from rightsize.propose.risk.seasonality import MONTH_END, REGULAR, find_seasons
+from rightsize.propose.risk.incidence import MONTH_END, REGULAR, find_seasons
 from tests.propose.histories import THINGS, bounds_of, simulate, thing_of, with_things
 from tests.propose.small_tenant import (
     APP,

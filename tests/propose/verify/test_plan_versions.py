@@ -1,6 +1,6 @@
-"""Plans of all formats are read: version 2 has today's grants in its proposals, version 1 all of its evidence.
+"""Plans of both released formats are read: version 1 has all of its evidence in its proposals.
 
-The folders `plan_version_1` and `plan_version_2` are plans of `_tenant` as the last program with that version wrote it.
+The folder `plan_version_1` is a plan of `_tenant` as the last program with that version wrote it.
 """
 
 from __future__ import annotations
@@ -24,25 +24,11 @@ from rightsize.propose.verify.reviewable import plan_of
 from rightsize.watch.drift import read_applied
 from rightsize.workflow.plan_folder import read_plan_folder
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
-from tests.propose.written_plans import Written, named, to_version_1, to_version_2
+from tests.propose.written_plans import Written, named, to_version_1
 from tests.rollout.demo_rollout import emergency_words
 
-OLD = {version: Path(__file__).parent / f"plan_version_{version}" for version in (1, 2)}
+OLD = Path(__file__).parent / "plan_version_1"
 OPTIONS: dict[str, Any] = {"min_window": 60, "unobservable": "drop", "reads": "none"}
-OF_VERSION_2 = {
-    "emergency_access",
-    "exclude",
-    "exclude_from",
-    "forget_days",
-    "grace_days",
-    "max_break",
-    "min_window",
-    "reads",
-    "roles",
-    "standing_hours",
-    "unobservable",
-}
-"""The options of today that a plan of version 2 has."""
 START = "Microsoft.Compute/virtualMachines/start/action"
 WRITE = "Microsoft.Compute/virtualMachines/write"
 DEALLOCATE = "Microsoft.Compute/virtualMachines/deallocate/action"
@@ -59,19 +45,18 @@ def _tenant(*, writes: bool = True) -> SmallTenant:
     return tenant
 
 
-def _old(version: int) -> Written:
-    folder = OLD[version]
-    return Written({str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")})
+def _old() -> Written:
+    return Written({str(path.relative_to(OLD)): path.read_bytes() for path in OLD.rglob("*.*")})
 
 
 def _new() -> Written:
     return Written.of(_tenant(), roles="max", **OPTIONS)
 
 
-@pytest.fixture(params=[1, 2, 3])
+@pytest.fixture(params=[1, 3])
 def written(request: pytest.FixtureRequest) -> Written:
     """The same plan in each version of the format."""
-    found = _new() if request.param == 3 else _old(request.param)
+    found = _new() if request.param == 3 else _old()
     assert found.document["format_version"] == request.param
     return found
 
@@ -98,7 +83,7 @@ def test_the_ids_of_proposals_and_roles_are_those_of_version_1() -> None:
 
     A plan of today makes fewer roles for this tenant. What it would make of the start alone is a role of both.
     """
-    old, new, starting = _old(1), _new(), Written.of(_tenant(writes=False), roles="max", **OPTIONS)
+    old, new, starting = _old(), _new(), Written.of(_tenant(writes=False), roles="max", **OPTIONS)
     (one,) = starting.document["roles"]
     (before,) = (other for other in old.document["roles"] if other["role"] == one["role"])
     grants = [json.loads(plan.files[role["file"]])["properties"] for plan, role in ((old, before), (starting, one))]
@@ -122,17 +107,11 @@ def test_all_versions_remember_use_from_before_the_window(written: Written) -> N
     assert named(written.verify(later)) == [("use", guid(1), "not_covered")]
 
 
-def _in_version(version: int, new: Written) -> Written:
-    change = {1: to_version_1, 2: to_version_2}[version]
-    return new.edit(lambda document: change(document, new.read().tables))
-
-
-@pytest.mark.parametrize(("version", "tables"), [(1, 0), (2, 3)])
-def test_a_plan_reads_the_same_from_all_versions(version: int, tables: int) -> None:
+def test_a_plan_reads_the_same_from_all_versions() -> None:
     """After reading, nobody can tell the version: options, proposals, roles, evidence and its tables are equal."""
     new = _new().read()
-    old = _in_version(version, _new()).read()
-    assert (len(old.written.evidence), len(new.written.evidence)) == (tables, 5)
+    old = _new().edit(lambda document: to_version_1(document, new.tables)).read()
+    assert (len(old.written.evidence), len(new.written.evidence)) == (0, 5)
     assert {**old.document, "evidence": None} == {**new.document, "evidence": None}
     assert plan_of(old) == plan_of(new)
     for name, frame in new.tables.items():
@@ -142,39 +121,19 @@ def test_a_plan_reads_the_same_from_all_versions(version: int, tables: int) -> N
     assert plan_of(old).generated_from["options"]["forget_days"] == 400
 
 
-def test_the_last_plan_of_version_2_is_read_with_all_that_it_says() -> None:
-    """Options that are gone since are read, too; the chance of what no log can judge was taken for none."""
-    plan, new = plan_of(_old(2).read()), plan_of(_new().read())
-    narrowed, removed = plan.proposals
-    assert [(one.id, one.kind, one.replaces, one.excess_before) for one in plan.proposals] == [
-        (one.id, one.kind, one.replaces, one.excess_before) for one in new.proposals
-    ]
-    assert [len(one.assignments) for one in plan.proposals] == [3, 0]
-    assert {one.role for one in narrowed.assignments} == {role.definition.role_definition_id for role in plan.roles}
-    assert narrowed.reason == "keeps 6 of 28 operations at 3 scopes, 1 of them used before the window only"
-    assert removed.reason.startswith("no log shows a use of it: 0 operations")
-    assert "break_probability" not in removed.evidence
-    assert new.proposals[1].evidence["break_probability"]
-    assert plan.generated_from["options"] == {
-        **{key: value for key, value in new.generated_from["options"].items() if key in OF_VERSION_2},
-        **{"direct_assignments": True, "lifecycle": False, "max_excess": 0, "weights": None, "wildcards": False},
-    }
-
-
-@pytest.mark.parametrize("version", OLD)
-def test_the_folder_of_an_old_version_is_read_from_disk(version: int) -> None:
+def test_the_folder_of_an_old_version_is_read_from_disk() -> None:
     """The readers of folders take it too: review, plan files, reports, layers, and the drift of applied roles."""
-    read = read_plan_folder(OLD[version])
-    assert set(read_applied([OLD[version]])) == set(read.roles) != set()
+    read = read_plan_folder(OLD)
+    assert set(read_applied([OLD])) == set(read.roles) != set()
     assert_frame_equal(
         read.tables["operations"].drop("proposal_id"), _new().read().tables["operations"].drop("proposal_id")
     )
 
 
-@pytest.mark.parametrize("version", [0, 4, "2", 2.5, True, None, [2], {"\x1b[31m": 1}])
+@pytest.mark.parametrize("version", [0, 2, 4, "3", 2.5, True, None, [2], {"\x1b[31m": 1}])
 def test_another_version_is_refused_with_the_versions_that_can_be_read(version: object) -> None:
     document = _new().document | {"format_version": version}
-    with pytest.raises(InputError, match="versions 1 to 3 can be read") as raised:
+    with pytest.raises(InputError, match="versions 1 and 3 can be read") as raised:
         read_plan(json.dumps(document).encode())
     assert "rightsize propose" in (raised.value.hint or "")
     assert json.dumps(version) in raised.value.message
@@ -200,7 +159,7 @@ def test_the_key_of_the_other_version_is_not_read(version: int, key: str) -> Non
 def demo_plans(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """The demo's plan folder in all versions, without the chain, which binds every byte."""
     made = {}
-    for version in (1, 2, 3):
+    for version in (1, 3):
         folder = made[version] = Path(shutil.copytree(demo_folder, tmp_path_factory.mktemp(f"v{version}") / "plan"))
         (folder / "chain.json").unlink()
         (folder / "manifest.json").unlink()
@@ -209,8 +168,6 @@ def demo_plans(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> d
             to_version_1(document, read_plan_folder(folder).tables)
             for file in (folder / "evidence").glob("*.parquet"):
                 file.unlink()
-        elif version == 2:
-            to_version_2(document, read_plan_folder(folder).tables)
         (folder / "plan.json").write_text(json.dumps(document), encoding="utf-8")
     return made
 
@@ -239,5 +196,5 @@ def test_commands_answer_the_same_for_all_versions(
             words += ["--db", str(folder / "demo.duckdb")]
         capsys.readouterr()
         answers[version] = (run(words), capsys.readouterr().out)
-    assert answers[1] == answers[2] == answers[3]
+    assert answers[1] == answers[3]
     assert answers[1][0] == 0 and answers[1][1]

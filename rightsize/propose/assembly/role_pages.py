@@ -1,58 +1,114 @@
-"""Sum up a new role for its reviewer: its job, who gets it, what they did, what stays and what goes, and why.
+"""Name and describe the new roles of a plan, and sum up each for its reviewer: who gets it, what stays and goes.
 
-The summary is numbers and ids. `render.role_summary` writes it for each output, so that all of them say the same.
+A summary is numbers and ids. `render.role_summary` writes it for each output, so that all of them say the same.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
-from functools import reduce
-from operator import or_
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from typing import Any
 
 from rightsize.analyze.reasons import Choice, UnobservableReason, sentence
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Proposal
-from rightsize.propose.assembly.assemble import left_of
+from rightsize.propose.assembly.assemble import gone_of, left_of
 from rightsize.propose.assembly.job_tables import name_jobs
 from rightsize.propose.assembly.role_uses import RoleUses
-from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.core.bitsets import OperationIndex, union
+from rightsize.propose.core.read_patterns import is_read, strings_of
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.jobs.jobs import Job, Jobs
 from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.needs import USED, USED_BEFORE
+from rightsize.propose.needs.privileged import RiskyChanges
+from rightsize.propose.needs.reading import TenantReading
+from rightsize.propose.selection.plain_names import fitted
+from rightsize.propose.selection.role_naming import NewRoles, named_roles, role_names
+from rightsize.propose.selection.role_places import PlaceNames
+from rightsize.propose.selection.role_purpose import OperationKey, RoleUse, name_purposes
 from rightsize.rbac.text import Folded
+from rightsize.rules.role_words import READER, RoleWords, words_of
 
+_LONGEST = 1_000
+"""The most characters of a description: an older limit of Azure is 1,024, today's is 2,048."""
+_MORE = ", and what its other actions say"
 _MOST_SERVICES, _MOST_USED, _MOST_HOLDERS = 10, 5, 50
 _BLIND = (*UnobservableReason, *Choice)
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """The operations of each service, as sets by the name of its resource provider."""
+def give_texts(
+    new: NewRoles, uses: Mapping[Folded, RoleUses], reading: TenantReading, previous: Iterable[RoleDefinition]
+) -> NewRoles:
+    """Return the new roles with their names, file names and descriptions.
 
-    masks: Mapping[str, int]
+    Args:
+        new: The roles.
+        uses: By id, what each role is assigned for.
+        reading: The tenant.
+        previous: The roles of an earlier plan, which keep their names.
+    """
+    book, places = reading.today.book, PlaceNames.of(reading.inputs, reading.today.spelling)
+    read = {id_: _use_of(role, uses[id_], reading.risky, book) for id_, role in new.definitions.items()}
+    purposes = name_purposes(read)
+    wanted = {
+        id_: role_names(
+            purposes[id_],
+            places.of_role(
+                (one.place for one in uses[id_].placements), (one.principal_id for one in uses[id_].placements)
+            ),
+        )
+        for id_ in new.definitions
+    }
+    taken = [role.role_name for role in book.roles.values()]
+    named = named_roles(new, wanted, taken, {one.role_definition_id: one.role_name for one in previous})
+    words = words_of(sorted({key for one in read.values() for key in one.strings}))
+    return replace(
+        named,
+        definitions={
+            id_: replace(role, description=_describe(read[id_], uses[id_], named.slugs[id_], words))
+            for id_, role in named.definitions.items()
+        },
+    )
 
-    @classmethod
-    def of(cls, index: OperationIndex) -> Services:
-        """Group the operations of an index."""
-        bits: dict[str, list[int]] = defaultdict(list)
-        spelled: dict[str, str] = {}
-        for bit, (_, name) in enumerate(index.names):
-            service = name.split("/", 1)[0]
-            bits[spelled.setdefault(service.lower(), service)].append(bit)
-        return cls({service: index.mask_of_bits(found) for service, found in sorted(bits.items())})
 
-    def rows(self, sets: Mapping[str, int]) -> list[dict[str, Any]]:
-        """Return a row for each service that any of the sets has operations of, with the number in each set."""
-        whole = reduce(or_, sets.values(), 0)
-        return [
-            {"service": service, **{name: (mask & found).bit_count() for name, found in sets.items()}}
-            for service, mask in self.masks.items()
-            if mask & whole
-        ]
+def _use_of(role: RoleDefinition, uses: RoleUses, changes: RiskyChanges, book: RoleBook) -> RoleUse:
+    """Return what a role holds, what of it was used (in the window, or else before it), and what is risky."""
+    strings, index = tuple(strings_of(role.permissions[0])), book.index
+    patterns = [one for one in strings if "*" in one.text]
+    granted = union((index.mask(one.key for one in strings if "*" not in one.text), *map(book.part_mask, patterns)))
+    risky = {key: kind for kind, mask in changes.items() for key in index.members(mask & granted)}
+    texts = tuple((one.plane, one.text) for one in strings)
+    return RoleUse(texts, frozenset(uses.seen.used or uses.seen.earlier), risky)
+
+
+def _describe(read: RoleUse, uses: RoleUses, file_name: str, words: Mapping[OperationKey, RoleWords]) -> str:
+    """Return the description of a role, as plain text that fits Azure's limit; nothing in it changes by itself."""
+    end = f" By rightsize; the reason for each action is in evidence/{file_name}.json."
+    text = f"{_kind_of(uses)} {_work_of(read.strings, words)}"
+    room = _LONGEST - len(end) - 1
+    if len(text) > room:
+        text = text[: room - len(_MORE)].rpartition("),")[0] + ")" + _MORE
+    return fitted(text, room) + "." + end
+
+
+def _kind_of(uses: RoleUses) -> str:
+    if uses.is_add_on:
+        return "An add-on that keeps risky work apart:"
+    return "For those who do the same job:" if uses.job else "For work beside the jobs of others:"
+
+
+def _work_of(strings: Iterable[OperationKey], words: Mapping[OperationKey, RoleWords]) -> str:
+    """Return what a role changes, by resource: `VM (restart, write), Disk (delete)`; or what it reads."""
+    ordered = sorted(set(strings))
+    changes = [key for key in ordered if words[key].agent != READER and not is_read(key[1])]
+    found: dict[str, set[str]] = defaultdict(set)
+    for key in changes or ordered:
+        last = key[1].rsplit("/", 1)[-1]
+        verb = words[key].verb.lower() if last.lower() == "action" else last.lower()
+        found[words[key].thing].add({"*": "everything"}.get(verb, verb) or "act")
+    return ", ".join(f"{thing} ({', '.join(sorted(verbs))})" for thing, verbs in sorted(found.items()))
 
 
 def summarise_roles(
@@ -77,7 +133,7 @@ def summarise_roles(
     for proposal in proposals:
         for id_ in sorted({one.role for one in proposal.assignments} & definitions.keys()):
             assigning[id_].append(proposal)
-    services = Services.of(book.index)
+    services = _services(book.index)
     names = name_jobs(jobs)
     return {
         id_: _job_of(uses[id_], jobs)
@@ -114,9 +170,7 @@ def _only_here(drafts: Sequence[Draft], book: RoleBook) -> list[dict[str, Any]]:
     """Return what each holder loses that no other holder of the role loses, most first; for one holder nothing."""
     gone: dict[Folded, int] = defaultdict(int)
     for draft in drafts:
-        known = book.roles.get(draft.subject.role_definition_id)
-        granted = known.granted if known else 0
-        gone[draft.subject.principal_id] |= granted & ~left_of(draft, granted, book)
+        gone[draft.subject.principal_id] |= gone_of(draft, book)
     once = twice = 0
     for mask in gone.values():
         twice |= once & mask
@@ -204,22 +258,35 @@ def _removals(proposals: Sequence[Proposal]) -> dict[str, Any]:
     }
 
 
-def _by_service(services: Services, role: RoleDefinition, drafts: Sequence[Draft], book: RoleBook) -> dict[str, Any]:
+def _services(index: OperationIndex) -> dict[str, int]:
+    """Return the operations of each service, as sets by the name of its resource provider."""
+    bits: dict[str, list[int]] = defaultdict(list)
+    spelled: dict[str, str] = {}
+    for bit, (_, name) in enumerate(index.names):
+        service = name.split("/", 1)[0]
+        bits[spelled.setdefault(service.lower(), service)].append(bit)
+    return {service: index.mask_of_bits(found) for service, found in sorted(bits.items())}
+
+
+def _by_service(
+    services: Mapping[str, int], role: RoleDefinition, drafts: Sequence[Draft], book: RoleBook
+) -> dict[str, Any]:
     """Return today's access beside what stays, by service: those that the role concerns, then those that lose most."""
-    index = book.index
-    today = stays = used = 0
-    for draft in drafts:
-        known = book.roles.get(draft.subject.role_definition_id)
-        granted = known.granted if known else 0
-        today |= granted
-        stays |= left_of(draft, granted, book)
-        used |= draft.needs.why.get(USED, 0) if draft.needs else 0
-    here = index.granted_by(role.permissions)
-    rows = services.rows({"today": today, "stays": stays, "here": here, "used": used})
+    sets = {
+        "today": union(book.granted(draft.subject.role_definition_id) for draft in drafts),
+        "stays": union(left_of(draft, book) for draft in drafts),
+        "here": book.index.granted_by(role.permissions),
+        "used": union(draft.needs.why.get(USED, 0) for draft in drafts if draft.needs),
+    }
+    whole = union(sets.values())
+    rows: list[dict[str, Any]] = [
+        {"service": service, **{name: (mask & found).bit_count() for name, found in sets.items()}}
+        for service, mask in services.items()
+        if mask & whole
+    ]
     rows.sort(key=lambda row: (not row["here"], -row["used"], row["stays"] - row["today"], row["service"]))
     shown, others = rows[:_MOST_SERVICES], rows[_MOST_SERVICES:]
-    names = ("today", "stays", "here", "used")
     return {
         "services": shown,
-        "other_services": {"services": len(others), **{name: sum(row[name] for row in others) for name in names}},
+        "other_services": {"services": len(others), **{name: sum(row[name] for row in others) for name in sets}},
     }

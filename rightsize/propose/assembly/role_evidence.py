@@ -1,0 +1,258 @@
+"""Write the evidence of new roles: the reason for each string, and what the role may come to grant.
+
+A string is used under an assignment that the role replaces, is of the job (others with the same job used it), was used
+by its holder under another assignment, comes along with a change of the role, stays undecided, or an earlier plan gave
+it to the role.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from rightsize.analyze.reasons import Choice, UnobservableReason, sentence
+from rightsize.model.errors import InternalError
+from rightsize.model.nouns import RoleDefinition
+from rightsize.propose.assembly.assemble import gone_of, not_touched
+from rightsize.propose.assembly.role_uses import RoleUses
+from rightsize.propose.core.bitsets import FoldedKey, OperationIndex, bits_of, union
+from rightsize.propose.core.options import Unobservable
+from rightsize.propose.core.read_patterns import PatternPart, is_read, strings_of
+from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.jobs.jobs import Jobs
+from rightsize.propose.needs.needed_reads import type_of
+from rightsize.propose.needs.needs import (
+    ADOPTED,
+    COMPANION,
+    JOB,
+    ONE_READING,
+    STATUS_READ,
+    USED,
+    USED_BEFORE,
+    USED_ELSEWHERE,
+    WHY,
+    NeedReader,
+)
+from rightsize.propose.needs.privileged import LayerParts
+from rightsize.propose.selection.role_naming import NewRoles
+from rightsize.rbac.algebra import grants
+from rightsize.rbac.permissions import Reading
+from rightsize.rbac.text import Folded, fold
+
+SAME_TYPE = "same_type"
+"""The word for the rule that whatever acts on a changed type comes along with the change."""
+_ELSEWHERE = "a holder of the role used it under another assignment"
+_MOST_NAMED = 5
+_MOST_TRIED = 100
+_ENDS = ("/action", "/write", "/delete", "/read", "")
+
+
+def role_evidences(
+    new: NewRoles,
+    uses: Mapping[Folded, RoleUses],
+    book: RoleBook,
+    choice: Unobservable,
+    layers: LayerParts,
+    reasons: JobReasons,
+) -> dict[Folded, Mapping[str, Any]]:
+    """Return the evidence of each new role, by its id.
+
+    Args:
+        new: The new roles.
+        uses: By id, what each is assigned for.
+        book: The roles of today.
+        choice: The option that decides which unlogged operations stay.
+        layers: The layers of defence, if needs are split by them.
+        reasons: The reasons for strings that no replaced assignment used.
+    """
+    found: dict[Folded, Mapping[str, Any]] = {}
+    for id_, role in sorted(new.definitions.items()):
+        untouched = union(not_touched(draft, gone_of(draft, book), choice) for draft in uses[id_].drafts)
+        evidence = _role_evidence(role, uses[id_], book, untouched, reasons)
+        if layers.pairs:
+            evidence["layers"] = list(layers.layers_of(book.index.granted_by(role.permissions)))
+        found[id_] = evidence
+    return found
+
+
+def _role_evidence(
+    role: RoleDefinition, uses: RoleUses, book: RoleBook, untouched: int, reasons: JobReasons
+) -> dict[str, Any]:
+    """Return the evidence of a new role: its job and holders, the reason for each string, and what it replaces in part.
+
+    Args:
+        role: The role.
+        uses: What it is assigned for.
+        book: The roles of today.
+        untouched: The operations that `--unobservable touched` removes from the holders of the role.
+        reasons: The reasons for strings that none of those assignments used.
+    """
+    holders = sorted({one.principal_id for one in uses.placements})
+    actions = _Strings(role, uses, book).as_json()
+    reasons.explain(actions, role, uses.job, holders)
+    return {
+        "role": role.role_definition_id,
+        "job": uses.job or None,
+        "is_add_on": uses.is_add_on,
+        "holders": holders,
+        **({"saves": uses.saves.as_json()} if uses.saves else {}),
+        "replaces_in_part": [
+            {
+                "role_assignment_id": draft.subject.role_assignment_id,
+                "role": draft.subject.role_definition_id,
+                "scope": draft.subject.scope,
+                "principal_id": draft.subject.principal_id,
+            }
+            for draft in uses.drafts
+        ],
+        "actions": actions,
+        **({"removed_unlogged": _removed_unlogged(untouched, book.index)} if untouched else {}),
+    }
+
+
+def _removed_unlogged(untouched: int, index: OperationIndex) -> dict[str, Any]:
+    """Return the number of operations that are removed since their type was not used, in all and by type."""
+    types: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for bit in bits_of(untouched):
+        kind = type_of(index.keys[bit][1]).split("/")[:2]
+        spelled = index.names[bit][1].split("/")[: len(kind)]
+        counts[types.setdefault("/".join(kind), "/".join(spelled))] += 1
+    return {
+        "why": Choice.TYPE_NOT_USED,
+        "meaning": "removed by `--unobservable touched`: its type was not used",
+        "operations": untouched.bit_count(),
+        "types": dict(sorted(counts.items())),
+    }
+
+
+class _Strings:
+    """Writes the evidence of the strings of a role, as far as the assignments say it that the role replaces in part."""
+
+    def __init__(self, role: RoleDefinition, uses: RoleUses, book: RoleBook) -> None:
+        self._seen, self._book, self._index = uses.seen, book, book.index
+        self._strings = list(strings_of(role.permissions[0]))
+        patterns = [one for one in self._strings if "*" in one.text]
+        needs = [draft.needs for draft in uses.drafts if draft.needs]
+        parts = [part for need in needs for one in need.by_scope.values() for part in one.parts]
+        kept = {(part.plane, text) for part in parts for text in part.folded}
+        # Drafts that share needs are read once.
+        reasons = {pair for need in needs for pair in need.why.items()}
+        needed = union(mask for _, mask in reasons) & ~book.index.granted_by(role.permissions, Reading.LEAST)
+        # The needed operations that the role grants by the reading `MOST` only, by the pattern that was kept for them.
+        self._resting = {one.key: book.part_mask(one) & needed for one in patterns if one.key in kept}
+        # Of operations that only a kept pattern grants, no others have reasons of their own.
+        others = [book.part_mask(replace(one, not_patterns=())) for one in patterns if one.key not in kept]
+        named = union((self._index.mask(one.key for one in self._strings), *self._resting.values(), *others))
+        self._unseen: dict[int, set[str]] = defaultdict(set)
+        for word, mask in reasons:
+            for bit in bits_of(mask & named) if word not in (USED, USED_BEFORE) else ():
+                self._unseen[bit].add(word)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return the evidence of each string, actions first."""
+        return [self._pattern(one) if "*" in one.text else self._string(one.key, one.text) for one in self._strings]
+
+    def _string(self, key: FoldedKey, text: str) -> dict[str, Any]:
+        said = {"action": text, "plane": key[0]}
+        use = self._seen.of(key)
+        if use is not None:
+            return said | use
+        bit = self._index.bit(*key)
+        words = sorted(self._unseen.get(bit, ())) if bit is not None else []
+        if "*" in text and not words:
+            words = ["arm_read"] if is_read(text) else ["not_in_catalogue"]
+        return said | {"why": " ".join(words), "meaning": [WHY.get(word, sentence(word)) for word in words]}
+
+    def _pattern(self, one: PatternPart) -> dict[str, Any]:
+        """Return the evidence of a pattern: the operations that it matches today, and those that it leaves open."""
+        # Matches hold by both readings; what stands beside them is needed and holds by one.
+        matches = self._book.certain_mask(one).bit_count()
+        own = self._string(one.key, one.text) | {"operations": matches} | _opening(one, self._index)
+        resting = self._resting.get(one.key, 0)
+        if not resting:
+            return own
+        stands_for = [self._string(self._index.keys[bit], self._index.names[bit][1]) for bit in bits_of(resting)]
+        return own | {"why": ONE_READING, "meaning": [WHY[ONE_READING]], "stands_for": stands_for}
+
+
+def _opening(part: PatternPart, index: OperationIndex) -> dict[str, str]:
+    """Return the operations that one pattern, less its not-patterns, would grant once Azure adds them.
+
+    There are always such operations, since a pattern matches infinitely many names: `for_example` is one of them.
+    """
+    (pattern,), plane = part.patterns, part.plane
+    head, _, tail = pattern.strip().partition("*")
+    ending = f" {'and' if head else 'that'} ends in `{tail}`" if tail else ""
+    for end, number in product((tail,) if tail else _ENDS, range(1, _MOST_TRIED)):
+        name = f"{head or 'New.Provider/'}added{number if number > 1 else ''}{end}"
+        if index.bit(plane, fold(name)) is None and grants([part.block], name, plane) == "yes":
+            below = f"that begins with `{head}`" if head else "of any resource provider"
+            return {"opens": f"every operation {below}{ending}", "for_example": name}
+    raise InternalError(f"no operation can be named that the pattern `{pattern}` leaves open")
+
+
+@dataclass(frozen=True, slots=True)
+class JobReasons:
+    """The work and the rules that the strings of new roles follow from.
+
+    Attributes:
+        jobs: The jobs of the tenant.
+        reader: The reader of what changes bring along.
+        adopted: The ids of the roles of an earlier plan.
+    """
+
+    jobs: Jobs
+    reader: NeedReader
+    adopted: frozenset[Folded]
+
+    def explain(
+        self, actions: Sequence[dict[str, Any]], role: RoleDefinition, job: str, holders: Sequence[Folded]
+    ) -> None:
+        """Give each string without a reason the one that follows from the work of others.
+
+        Args:
+            actions: The evidence of the strings, which this changes.
+            role: The role.
+            job: The key of its job, or empty.
+            holders: Who is assigned it.
+        """
+        index, work = self.reader.index, self.jobs.work
+        bits = {bit: one for one in actions if (bit := index.bit(one["plane"], fold(one["action"]))) is not None}
+        unexplained = index.mask_of_bits(bit for bit, one in bits.items() if not one["why"])
+        changes = index.mask_of_bits(bits) & ~index.reads
+        of_holders = union(map(work.used_by, holders))
+        workers = next((one.workers for one in self.jobs.found if one.key == job), frozenset())
+        found: dict[int, dict[str, Any]] = {}
+        for bit in bits_of(unexplained & of_holders):
+            found[bit] = {"why": USED_ELSEWHERE, "meaning": [_ELSEWHERE]}
+        for bit in bits_of(unexplained & ~of_holders):
+            users = sorted(worker for worker in workers if work.of_worker.get(worker, 0) >> bit & 1)
+            if users:
+                used = {"principal_ids": users[:_MOST_NAMED], "principals": len(users)}
+                found[bit] = {"why": JOB, "meaning": [WHY[JOB]], "job": job, **used}
+        left = unexplained & ~index.mask_of_bits(found)
+        for bit, change, rule in self._brought(left, changes & ~left):
+            found.setdefault(bit, {"why": COMPANION, "meaning": [WHY[COMPANION]], "with": change, "rule": rule})
+        if fold(role.role_definition_id) in self.adopted:
+            for bit in bits_of(unexplained):
+                found.setdefault(bit, {"why": ADOPTED, "meaning": [WHY[ADOPTED]]})
+        for bit, reason in found.items():
+            bits[bit].update(reason)
+
+    def _brought(self, wanted: int, changes: int) -> Iterator[tuple[int, str, str]]:
+        """Yield what changes bring along: its bit, the first change in the order of names, and the rule."""
+        index = self.reader.index
+        ordered: Mapping[str, int] = {index.names[bit][1]: bit for bit in bits_of(changes)}
+        for name in sorted(ordered) if wanted else ():
+            one = 1 << ordered[name]
+            for bit in bits_of(self.reader.companions(one, wanted & ~one)):
+                yield bit, name, self._rule(one, 1 << bit)
+
+    def _rule(self, change: int, brought: int) -> str:
+        if self.reader.polls.asked(change) & brought:
+            return STATUS_READ
+        return UnobservableReason.LINKED_CHECK.value if self.reader.checks.linked & brought else SAME_TYPE
