@@ -2,9 +2,9 @@
 
 1. Read the tenant (`needs.reading`) and estimate what may break (`risk.breakage`). Both need the single uses.
 2. Decide for each assignment alone (`needs.first_drafts`), and keep what is too risky to change.
-3. Find the jobs of the tenant (`jobs`), and settle the drafts as one plan, with roles and places (`selection.settle`),
+3. Find the jobs of the tenant (`jobs`), and settle the drafts as one plan, with roles and places (`selection.assign`),
    split by layer of defence if asked to.
-4. Identify, evidence and name the new roles (`selection.role_naming`, `assembly.role_uses`, `assembly.role_texts`).
+4. Identify, evidence and name the new roles (`selection.role_names`, `assembly.role_uses`, `assembly.role_texts`).
 5. Prove every proposal and replay every call (`assembly.plan_proof`).
 6. Write the proposals (`assembly.assemble`), and sum up the plan.
 
@@ -50,7 +50,7 @@ from rightsize.propose.assembly.stays_by_design import Adviser
 from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
 from rightsize.propose.core.bitsets import union
 from rightsize.propose.core.fingerprint import take_readings
-from rightsize.propose.core.options import PlanOptions, Unobservable
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.jobs.jobs import Jobs, find_jobs
 from rightsize.propose.jobs.work import read_work
@@ -75,20 +75,11 @@ from rightsize.propose.proof.replay import distinct_uses
 from rightsize.propose.proof.role_gate import refused_roles
 from rightsize.propose.risk.breakage import BreakBounds, BreakInput, break_bounds, keep_risky
 from rightsize.propose.risk.incidence import HORIZON_DAYS
-from rightsize.propose.selection.assign import (
-    ChoiceInput,
-    GrantedNeeds,
-    TermsInput,
-    read_limits,
-    read_terms,
-)
+from rightsize.propose.selection.assign import GrantedNeeds, SettleInput, settle
 from rightsize.propose.selection.layer_separation import advise, report_separation, separate
-from rightsize.propose.selection.role_naming import NewRoles, identify_roles
-from rightsize.propose.selection.role_places import PlaceNames
-from rightsize.propose.selection.secret_places import SecretPlaces
-from rightsize.propose.selection.settle import SettleInput, settle
-from rightsize.propose.selection.unobserved import UnobservedInput, read_active_holders
-from rightsize.propose.selection.worth import read_prices
+from rightsize.propose.selection.role_names import NewRoles, PlaceNames, identify_roles
+from rightsize.propose.selection.unobserved import read_active_holders
+from rightsize.propose.selection.worth import Terms
 from rightsize.rbac.text import Folded, fold
 
 
@@ -294,34 +285,27 @@ def _companions(asked: StayingInput) -> Callable[[int, int], int]:
 
 
 def _settle_input(basis: PlanBasis, privilege: Privilege) -> SettleInput:
-    reading, settings, jobs = basis.reading, basis.settings, basis.jobs
-    today, use, options, untouched = reading.today, reading.use, settings.options, settings.left_alone.untouched
-    subjects, book, tree, weights = today.subjects, today.book, reading.analysis.tenant.tree, reading.weights
+    reading, settings = basis.reading, basis.settings
+    today, use, untouched = reading.today, reading.use, settings.left_alone.untouched
     profiles = reading.evidence.profiles
-    latent = {key: profile.lacking for key, profile in profiles.items() if profile.lacking}
-    room = RoleRoom(settings.limits, today.custom_roles, options.most_roles)
-    prices = read_prices(subjects, book, latent, privilege, weights)
-    companions = _companions(basis.staying)
     ended = {key for key, word in untouched.items() if word in ("activated", "ended")}
-    choice = ChoiceInput(
-        subjects={subject.key: subject for subject in subjects},
+    terms = Terms(
+        subjects={subject.key: subject for subject in today.subjects},
         demands=_demand_input(basis, privilege),
-        terms=replace(
-            read_terms(TermsInput(subjects, prices, privilege, weights, tree, room, options, jobs), companions),
-            barred=basis.refused,
-        ),
-        limits=read_limits(subjects, settings.limits, tree, weights, book),
-        unobserved=UnobservedInput(
-            read_active_holders(reading.inputs, use.placed, subjects, profiles),
-            UnobservedWork(reading.analysis, book.index),
-            options.unobservable is Unobservable.KEEP,
-        ),
+        weights=reading.weights,
+        tree=reading.analysis.tenant.tree,
+        room=RoleRoom(settings.limits, today.custom_roles, settings.options.most_roles),
+        options=settings.options,
+        jobs=basis.jobs,
+        latent={key: profile.lacking for key, profile in profiles.items() if profile.lacking},
+        active=read_active_holders(reading.inputs, use.placed, today.subjects, profiles),
+        work=UnobservedWork(reading.analysis, today.book.index),
         ended=ended,
-        secrets=SecretPlaces.of(reading.inputs.resources, book.index, privilege.secrets),
+        resources=reading.inputs.resources,
+        barred=basis.refused,
     )
     used = {key: number for key, (_, number) in use.rows.spans.items()}
-    owners = read_owner_facts(reading.inputs, ended)
-    return SettleInput(today.containers, untouched.keys(), used, owners, choice)
+    return SettleInput(today.containers, untouched.keys(), used, read_owner_facts(reading.inputs, ended), terms)
 
 
 def _job_reasons(basis: PlanBasis) -> JobReasons:

@@ -23,7 +23,7 @@ from rightsize.propose.needs.drafts import Draft, Key, Subject
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
 from rightsize.propose.proof.proof import prove
 from rightsize.propose.proof.replay import Replay, replay
-from rightsize.propose.selection.role_naming import NewRoles
+from rightsize.propose.selection.role_names import NewRoles
 from rightsize.rbac.text import Folded
 
 

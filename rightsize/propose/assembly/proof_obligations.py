@@ -11,7 +11,7 @@ import polars as pl
 from rightsize.propose.assembly.role_uses import role_id_of
 from rightsize.propose.needs.drafts import Draft, Key, Placement, Subject
 from rightsize.propose.proof.proof import Claim, ProvedGrant
-from rightsize.propose.selection.role_naming import NewRoles
+from rightsize.propose.selection.role_names import NewRoles
 from rightsize.rbac.text import Folded
 
 

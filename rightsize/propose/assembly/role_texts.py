@@ -11,9 +11,7 @@ from rightsize.propose.assembly.role_uses import RoleUses
 from rightsize.propose.core.read_patterns import PatternPart, is_read
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.risky_changes import RiskyChanges
-from rightsize.propose.selection.plain_names import fitted
-from rightsize.propose.selection.role_naming import NewRoles, named_roles, role_names
-from rightsize.propose.selection.role_places import PlaceNames
+from rightsize.propose.selection.role_names import NewRoles, PlaceNames, fitted, named_roles, role_names
 from rightsize.propose.selection.role_purpose import OperationKey, RoleUse, name_purposes
 from rightsize.rbac.text import Folded, fold
 from rightsize.rules.role_words import READER, RoleWords, words_of

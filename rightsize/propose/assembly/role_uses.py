@@ -18,7 +18,7 @@ from rightsize.propose.needs.drafts import Draft, Key, Placement
 from rightsize.propose.needs.needs import USED, USED_BEFORE
 from rightsize.propose.needs.use_rows import KEY, Used, UseRows
 from rightsize.propose.selection.reconcile import role_key
-from rightsize.propose.selection.role_naming import NewRoles
+from rightsize.propose.selection.role_names import NewRoles
 from rightsize.rbac.text import Folded, fold
 
 

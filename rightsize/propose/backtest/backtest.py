@@ -46,7 +46,7 @@ from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Blocks, Eval
 from rightsize.propose.proof.replay import answer_uses, asked_uses
 from rightsize.propose.risk.breakage import BreakBounds
 from rightsize.propose.risk.calibration import Prediction
-from rightsize.propose.selection.exposure import absent_types, today_exposure, used_weight
+from rightsize.propose.selection.worth import absent_types, today_exposure, used_weight
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import Folded
 

@@ -1,24 +1,22 @@
-"""Choose roles and scopes for the needs of all open drafts together, and write the result into each draft."""
+"""Choose roles and scopes for the needs of all open drafts together, and make the drafts one plan.
+
+The drafts become consistent with each other and with Azure's limits.
+"""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rightsize.analyze.part_profiles import MOST_NODES
-from rightsize.analyze.scoping import ScopeTree
 from rightsize.model.progress import step
-from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
 from rightsize.propose.core.bitsets import bits_of, union
 from rightsize.propose.core.expiry import last_of
-from rightsize.propose.core.options import AUTO, MAX, PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook
-from rightsize.propose.jobs.jobs import Jobs
-from rightsize.propose.needs.access_weights import AccessWeights
-from rightsize.propose.needs.demands import DemandInput, demands
-from rightsize.propose.needs.drafts import TOO_MANY_PARTS, Draft, Key, Placement, Subject, with_roles
+from rightsize.propose.needs.demands import demands
+from rightsize.propose.needs.drafts import TOO_MANY_PARTS, Draft, Key, Placement, with_roles
 from rightsize.propose.needs.grant_requests import (
     GrantRequest,
     GrantUnit,
@@ -28,22 +26,20 @@ from rightsize.propose.needs.grant_requests import (
     granted_above,
     without_granted,
 )
-from rightsize.propose.needs.privileged import Privilege
-from rightsize.propose.selection.choose import Solution, Terms, choose, not_worth
-from rightsize.propose.selection.fewer_assignments import Together
-from rightsize.propose.selection.fewer_scopes import ScopeFacts, gather_scopes
-from rightsize.propose.selection.reconcile import role_key
-from rightsize.propose.selection.role_contents import Companions
-from rightsize.propose.selection.scope_limits import LimitContext, Room, Slot, make_room, slot_of
-from rightsize.propose.selection.secret_places import SecretPlaces
-from rightsize.propose.selection.unobserved import (
-    UnobservedInput,
-    find_idle,
-    find_unobserved,
-    grant_through_existing,
-    worth_their_reads,
+from rightsize.propose.needs.owners import OwnerFacts
+from rightsize.propose.selection.choose import Solution, choose, not_worth
+from rightsize.propose.selection.fewer_scopes import Together, gather_scopes
+from rightsize.propose.selection.reconcile import (
+    fit_limits,
+    keep_last_owners,
+    mark_duplicates,
+    rest_on_existing,
+    role_of,
+    say_duplicates,
 )
-from rightsize.propose.selection.worth import LEAST_WORTH, Prices, hardly_narrowed, with_stays
+from rightsize.propose.selection.scope_limits import Slot, make_room, slot_of
+from rightsize.propose.selection.unobserved import find_unobserved, grant_through_existing, worth_their_reads
+from rightsize.propose.selection.worth import Terms, hardly_narrowed, price_stays
 from rightsize.rbac.conditions import targets
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import Folded
@@ -66,85 +62,86 @@ class GrantedNeeds:
 
 
 @dataclass(frozen=True, slots=True)
-class ChoiceInput:
-    """What roles and scopes are chosen from.
+class SettleInput:
+    """What drafts are made one plan from.
 
     Attributes:
-        subjects: Today's assignments, by key.
-        demands: The rules that divide their needs into parts.
-        terms: The terms of the choice of roles.
-        limits: The facts that decide how many assignments fit where.
-        unobserved: What decides on the needs of holders without observed use.
-        ended: The assignments that end by themselves, so that no need rests on them.
-        secrets: The resources of which something reads a secret.
+        containers: For each assignment that other assignments contain, those other assignments.
+        untouched: The assignments that are left alone whatever they are needed for.
+        used: By assignment, the number of operations that were used under it.
+        owners: The facts that decide who can act as Owner.
+        terms: What roles and scopes are chosen from.
     """
 
-    subjects: Mapping[Key, Subject]
-    demands: DemandInput
+    containers: Mapping[Key, Sequence[Key]]
+    untouched: Set[Key]
+    used: Mapping[Key, int]
+    owners: OwnerFacts
     terms: Terms
-    limits: LimitContext
-    unobserved: UnobservedInput
-    ended: Set[Key]
-    secrets: SecretPlaces
 
 
-def grant_needs(drafts: Mapping[Key, Draft], asked: ChoiceInput) -> GrantedNeeds:
+def settle(drafts: dict[Key, Draft], asked: SettleInput) -> GrantedNeeds:
+    """Return the drafts with roles and places, consistent with duplicates, last owners and Azure's limits."""
+    movable = {
+        key: others
+        for key, others in asked.containers.items()
+        if key in drafts and key not in asked.untouched and drafts[key].kind.has_holder
+    }
+    drafts = keep_last_owners(mark_duplicates(drafts, movable), asked.used, asked.owners)
+    granted = _grant_needs(drafts, asked.terms)
+    fitting = fit_limits(rest_on_existing(granted.drafts), asked.terms)
+    return replace(granted, drafts=say_duplicates(fitting, asked.containers))
+
+
+def _grant_needs(drafts: Mapping[Key, Draft], terms: Terms) -> GrantedNeeds:
     """Choose scopes and roles for every open draft, and return all drafts.
 
     An assignment whose need cannot be granted by a new assignment is kept. Then the rest is chosen again, since a kept
     assignment may grant a part of it.
     """
-    settled = dict(drafts)
-    subjects, terms, book = asked.subjects, asked.terms, asked.demands.book
-    tree, weigh, unobserved = terms.tree, terms.prices.weigh, asked.unobserved
-    singled = _singled_out(asked)
+    settled, book, tree = dict(drafts), terms.book, terms.tree
     moves: dict[Slot, Folded] | None = {} if terms.role_worth is None else None
-    rooms: list[Room] = []
+    rounds = 0
     together = Together()
     step("choosing roles")
     while True:
         requests = together.join(
-            [_moved(together.at_todays_scope(one), moves or {}) for one in demands(settled, asked.demands)]
+            [_moved(together.at_todays_scope(one), moves or {}) for one in demands(settled, terms.demands)]
         )
-        units = form_units(requests, kept_assignments(settled, asked), book, tree)
+        units = form_units(requests, _kept_assignments(settled, terms), book, tree)
         if moves is None:
-            moves = gather_scopes(units.units, _scope_facts(asked))
+            moves = gather_scopes(units.units, terms)
             continue
-        if hardly := dict(hardly_narrowed(units.units, terms.prices, subjects, book, _least(terms))):
+        if hardly := dict(hardly_narrowed(units.units, terms)):
             settled |= {key: settled[key].kept(not_worth(price)) for key, price in hardly.items()}
             continue
         above = granted_above(units.units, tree)
-        prices = with_stays(units.units, terms.prices, subjects, book, terms.exposure)
-        prices = worth_their_reads(units.units, unobserved, book, prices, terms.role_worth or 0)
-        solution = choose(
-            units.units, book, replace(terms, singled=singled, above=_granted_by(above, book), prices=prices)
-        )
+        stays = worth_their_reads(units.units, price_stays(units.units, terms), terms)
+        solution = choose(units.units, terms, stays, _granted_by(above, book))
         idle = list(_idle(solution, book))
         spread = {key for unit in idle for key in unit.subjects} - together.whole
         together.whole |= spread
-        stays = dict.fromkeys((unit for unit in idle if spread.isdisjoint(unit.subjects)), "idle_condition")
-        unseen = [
-            *find_unobserved(solution, unobserved, book.index.reads),
-            *find_idle(solution, unobserved),
-        ]
-        keys = {key for unit in unseen for key in unit.subjects}
-        through = grant_through_existing(keys, settled, unobserved.work, book, tree, weigh)
+        unseen = list(find_unobserved(solution, terms))
+        through = grant_through_existing({key for unit in unseen for key in unit.subjects}, settled, terms)
         settled |= through
-        stays |= {unit: "nothing_observed" for unit in unseen if through.keys().isdisjoint(unit.subjects)}
-        refused = {**solution.refused, **stays}
+        refused = {
+            **solution.refused,
+            **dict.fromkeys((unit for unit in idle if spread.isdisjoint(unit.subjects)), "idle_condition"),
+            **dict.fromkeys((unit for unit in unseen if through.keys().isdisjoint(unit.subjects)), "nothing_observed"),
+        }
         for unit, word in refused.items():
             for key in unit.subjects if through.keys().isdisjoint(unit.subjects) else ():
                 settled[key] = settled[key].kept(word)
-        if refused or idle or stays or through:
+        if refused or idle or through:
             continue
         lean, fewer = _without_repeats(units, solution, above, book)
         if together.add_crowded(fewer.choices):
             continue
-        if len(rooms) < _ROUNDS:
+        if rounds < _ROUNDS:
+            rounds += 1
             made = {unit: len(found) for unit, found in solution.choices.items() if unit.state != "eligible"}
-            rooms.append(make_room(units.units, made, asked.limits))
-            moves |= rooms[-1].places
-            if rooms[-1].places:
+            if places := make_room(units.units, made, terms):
+                moves |= places
                 continue
         chosen = _with_choices(dict(settled), lean, fewer, _places_of(requests), book)
         divided = {key: said for key, draft in chosen.items() if (said := _too_many_parts(draft)) is not None}
@@ -152,19 +149,6 @@ def grant_needs(drafts: Mapping[Key, Draft], asked: ChoiceInput) -> GrantedNeeds
             settled |= {key: settled[key].kept(said) for key, said in divided.items()}
             continue
         return GrantedNeeds(together.say(chosen), solution.curve)
-
-
-def _singled_out(asked: ChoiceInput) -> dict[Folded, int]:
-    """Return by group what single members get instead of it."""
-    found: dict[Folded, int] = defaultdict(int)
-    for key, places in asked.demands.singled.items():
-        if key in asked.subjects:
-            found[asked.subjects[key].principal_id] |= union(mask for one in places.values() for mask in one.values())
-    return found
-
-
-def _least(terms: Terms) -> int:
-    return LEAST_WORTH if terms.role_worth is not None else 0
 
 
 def _places_of(requests: Iterable[GrantRequest]) -> dict[Key, set[Folded]]:
@@ -236,77 +220,12 @@ def _granted_by(above: Mapping[GrantUnit, Sequence[GrantUnit]], book: RoleBook) 
     return found
 
 
-def _scope_facts(asked: ChoiceInput) -> ScopeFacts:
-    terms = asked.terms
-    return ScopeFacts(asked.limits.today, terms.tree, asked.demands.book, terms.prices, LEAST_WORTH, asked.secrets)
-
-
-@dataclass(frozen=True, slots=True)
-class TermsInput:
-    """The input of `read_terms`.
-
-    Attributes:
-        subjects: Today's assignments.
-        prices: The prices of excess.
-        privilege: The operations that get roles of their own.
-        weights: The weights of access.
-        tree: Management groups and subscriptions.
-        room: The limit on new roles.
-        options: The options.
-        jobs: The jobs of the tenant.
-    """
-
-    subjects: Sequence[Subject]
-    prices: Prices
-    privilege: Privilege
-    weights: AccessWeights
-    tree: ScopeTree
-    room: RoleRoom
-    options: PlanOptions
-    jobs: Jobs
-
-
-def read_terms(asked: TermsInput, companions: Companions) -> Terms:
-    """Return the terms of the choice of roles: weights, limits and roles held today."""
-    held: dict[tuple[Folded, Folded], set[Folded]] = defaultdict(set)
-    for subject in asked.subjects:
-        held[subject.principal_id, subject.place].add(subject.role_definition_id)
-    return Terms(
-        jobs=asked.jobs,
-        companions=companions,
-        exposure=lambda unit: asked.weights.cells(unit.principal_id, unit.place),
-        held={key: frozenset(roles) for key, roles in held.items()},
-        tree=asked.tree,
-        room=asked.room,
-        prices=asked.prices,
-        role_worth=asked.options.role_worth if asked.options.roles == AUTO else None,
-        narrow_stays=asked.options.roles != MAX,
-        foreign=asked.privilege.layers.foreign(),
-        previous=asked.options.previous,
-    )
-
-
-def read_limits(
-    subjects: Sequence[Subject], limits: AzureLimits, tree: ScopeTree, weights: AccessWeights, book: RoleBook
-) -> LimitContext:
-    """Return the facts of the tenant that decide how many assignments fit where."""
-    return LimitContext(
-        existing=Counter(subject.anchor for subject in subjects if subject.state == "active"),
-        today={subject.key: subject.place for subject in subjects},
-        limits=limits,
-        tree=tree,
-        weigh=lambda unit: weights.scale.weigh(book.mask(unit.need)),
-        exposure=weights.cells,
-        has_data=lambda unit: bool(book.mask(unit.need) & ~book.index.control),
-    )
-
-
-def kept_assignments(drafts: Mapping[Key, Draft], asked: ChoiceInput) -> Iterator[KeptAssignment]:
+def _kept_assignments(drafts: Mapping[Key, Draft], terms: Terms) -> Iterator[KeptAssignment]:
     """Yield the kept assignments that may serve a part of a need: those without any condition."""
     for key, draft in sorted(drafts.items()):
         subject = draft.subject
-        role = asked.demands.book.roles.get(subject.role_definition_id)
-        rests = draft.kind.keeps and subject.condition is None and key not in asked.ended
+        role = terms.book.roles.get(subject.role_definition_id)
+        rests = draft.kind.keeps and subject.condition is None and key not in terms.ended
         if not rests or role is None or role.is_conditional:
             continue
         if subject.state in ("active", "eligible"):
@@ -346,7 +265,7 @@ def _with_choices(
 
 def _taken_once(one: Placement) -> tuple[object, ...]:
     """Return the identity of an assignment: Azure accepts only one with it, whatever its end."""
-    return one.principal_id, role_key(one) or one.choice.role_definition_id, one.place, one.state, one.condition
+    return one.principal_id, role_of(one), one.place, one.state, one.condition
 
 
 def _longest(units: Units, solution: Solution) -> dict[tuple[object, ...], tuple[str, GrantUnit]]:
@@ -364,10 +283,7 @@ def _longest(units: Units, solution: Solution) -> dict[tuple[object, ...], tuple
 def _placements(
     unit: GrantUnit, draft: Draft, solution: Solution, drafts: Mapping[Key, Draft], book: RoleBook
 ) -> Iterator[Placement]:
-    others = 0
-    for key in unit.subjects:
-        if key != draft.subject.key:
-            others |= _needed_at(drafts[key], unit.place, book)
+    others = union(_needed_at(drafts[key], unit.place, book) for key in unit.subjects if key != draft.subject.key)
     # If a new assignment replaces several, each counts only the operations that it grants today.
     own = book.roles[draft.subject.role_definition_id].granted
     counted = own & (~others | _needed_at(draft, unit.place, book))

@@ -24,7 +24,7 @@ from rightsize.propose.needs.eligibility import WHY_ACTIVE
 from rightsize.propose.needs.layer_parts import GUARDS, LayerParts, layer_masks
 from rightsize.propose.needs.privileged import Privilege, is_to_sleep, why_active
 from rightsize.propose.selection.assign import GrantedNeeds
-from rightsize.propose.selection.reconcile import role_key
+from rightsize.propose.selection.reconcile import role_key, role_of
 from rightsize.rbac.text import Folded
 
 _GRANTS: dict[str, Any] = {"role": pl.String, "name": pl.String, "plane": pl.String, "conditional": pl.Boolean}
@@ -224,7 +224,7 @@ def _counted(frame: pl.DataFrame) -> dict[str, int]:
 def _cost(drafts: Mapping[Key, Draft]) -> dict[str, int]:
     """Return the numbers of new roles, active assignments and eligible assignments under drafts."""
     placed = {
-        (one.principal_id, role_key(one) or one.choice.role_definition_id, one.place, one.state): role_key(one)
+        (one.principal_id, role_of(one), one.place, one.state): role_key(one)
         for draft in drafts.values()
         for one in draft.placements
     }
