@@ -20,9 +20,8 @@ from rightsize.analyze.window import shortfall
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.propose.containment.agents import AgentGroup, inherited_options, read_agent_group
 from rightsize.propose.containment.containment import Containment, contain
-from rightsize.propose.containment.graph_requests import Option, write_options
-from rightsize.propose.containment.pim_requests import eligible_options
 from rightsize.propose.containment.reach_after import ReachAfter, ReachInput, reach_after
+from rightsize.propose.containment.requests import Option, eligible_options, write_options
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.drafts import Key
 from rightsize.rbac.text import fold

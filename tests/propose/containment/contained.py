@@ -14,8 +14,7 @@ from rightsize.analyze.inputs import empty
 from rightsize.analyze.verdicts import analyse
 from rightsize.analyze.window import choose_window
 from rightsize.propose.containment.containment import Containment, contain
-from rightsize.propose.containment.graph_requests import Option, write_options
-from rightsize.propose.containment.pim_requests import eligible_options
+from rightsize.propose.containment.requests import Option, eligible_options, write_options
 from rightsize.propose.containment.reach_after import ReachAfter, ReachInput, reach_after
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.drafts import Key
