@@ -76,7 +76,7 @@ from rightsize.propose.proof.role_gate import refused_roles
 from rightsize.propose.risk.breakage import BreakBounds, BreakInput, break_bounds, keep_risky
 from rightsize.propose.risk.incidence import HORIZON_DAYS
 from rightsize.propose.selection.assign import GrantedNeeds, SettleInput, settle
-from rightsize.propose.selection.layer_separation import advise, report_separation, separate
+from rightsize.propose.selection.layer_separation import advise, separate
 from rightsize.propose.selection.role_names import NewRoles, PlaceNames, identify_roles
 from rightsize.propose.selection.unobserved import read_active_holders
 from rightsize.propose.selection.worth import Terms
@@ -167,8 +167,9 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     reads = price_reads(basis.staying, today.orphans, tenant.may_reach)
     granted, separation = _settled(basis, settings.privilege), {}
     if options.separate_layers:
-        demands, granted, found = separate(granted, demands, tenant, lambda privilege: _settled(basis, privilege))
-        separation = report_separation(found, demands, tenant, today.spelling)
+        demands, granted, separation = separate(
+            granted, demands, tenant, today.spelling, lambda privilege: _settled(basis, privilege)
+        )
     drafts = granted.drafts
     give_back()
     step("naming the roles")

@@ -15,6 +15,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, count
 
 import polars as pl
 
@@ -78,11 +79,9 @@ def identify_roles(
         limits: Azure's limits; a role that would list more scopes than Azure accepts becomes several roles.
     """
     anchors: dict[RoleKey, set[Folded]] = defaultdict(set)
-    for draft in drafts:
-        for placement in draft.placements:
-            key = role_key(placement)
-            if key is not None:
-                anchors[key].add(anchor_of_place(placement.place))
+    for placement in (one for draft in drafts for one in draft.placements):
+        if (key := role_key(placement)) is not None:
+            anchors[key].add(anchor_of_place(placement.place))
     groups: dict[RoleContent, str] = {content: group for content, group in sorted(anchors, reverse=True) if group}
     keys_of: dict[RoleKey, list[RoleKey]] = defaultdict(list)
     for content, group in sorted(anchors):
@@ -177,16 +176,16 @@ class PlaceNames:
         """Read the names from the tables of scopes and principals."""
         high = inputs.scopes.filter(pl.col("kind").is_in(["subscription", "management_group"]))
         named = high.drop_nulls("display_name").sort("scope", "display_name")
-        places = dict(named.select(place_of(pl.col("scope")), text="display_name").iter_rows())
         groups = inputs.principals.filter(pl.col("principal_type") == "Group").drop_nulls("display_name")
-        teams = dict(groups.select(folded(pl.col("principal_id")), "display_name").iter_rows())
-        known = {one for one in spelling if one.startswith(_SUBSCRIPTION)}
-        return cls(
-            {place: plain for place, name in places.items() if (plain := plain_name(name, _LONGEST_PLACE))},
-            {id_: plain for id_, name in teams.items() if (plain := plain_name(name, _LONGEST_PLACE))},
-            spelling,
-            len({"/".join(one.split("/")[:_GROUP_AT]) for one in known}),
+        places, teams = (
+            {id_: plain for id_, name in rows.iter_rows() if (plain := plain_name(name, _LONGEST_PLACE))}
+            for rows in (
+                named.select(place_of(pl.col("scope")), text="display_name"),
+                groups.select(folded(pl.col("principal_id")), "display_name"),
+            )
         )
+        known = {one for one in spelling if one.startswith(_SUBSCRIPTION)}
+        return cls(places, teams, spelling, len({"/".join(one.split("/")[:_GROUP_AT]) for one in known}))
 
     def of_role(self, scopes: Iterable[Folded], holders: Iterable[Folded]) -> tuple[str, ...]:
         """Return the names of the place or team of a role, the most telling first; none where nothing is common.
@@ -197,7 +196,9 @@ class PlaceNames:
             scopes: The folded scopes at which the role is assigned.
             holders: The folded principals that hold it.
         """
-        found = [*self._places(set(scopes)), *self._team(set(holders))]
+        found, teams = [*self._places(set(scopes))], set(holders)
+        if len(teams) == 1:
+            found.append(self.teams.get(teams.pop(), ""))
         return tuple(dict.fromkeys(name for name in found if name))
 
     def _places(self, scopes: set[Folded]) -> Iterable[str]:
@@ -214,10 +215,6 @@ class PlaceNames:
         if len(groups) == 1 and (group := groups.pop()):
             scope = Folded("/".join([anchor, "resourcegroups", group]))
             yield plain_name(self.spelling.get(scope, scope).rsplit("/", 1)[-1], _LONGEST_PLACE)
-
-    def _team(self, holders: set[Folded]) -> Iterable[str]:
-        if len(holders) == 1:
-            yield self.teams.get(next(iter(holders)), "")
 
 
 def plain_name(text: str, longest: int = LONGEST, also: str = "") -> str:
@@ -271,24 +268,32 @@ def unique_names(
     """
     used = {comparable(name) for name in taken}
     found: dict[Folded, str] = {}
-    for id_ in sorted(set(wanted) & set(earlier or {})):
-        name = _plain_role_name((earlier or {})[id_])
+    earlier = earlier or {}
+    for id_ in sorted(wanted.keys() & earlier.keys()):
+        name = _plain_role_name(earlier[id_])
         if name and comparable(name) not in used:
             found[id_] = name
             used.add(comparable(name))
     for wish in range(max(map(len, wanted.values()), default=0)):
         claims: dict[str, list[Folded]] = defaultdict(list)
-        for id_ in sorted(set(wanted) - set(found)):
+        for id_ in sorted(wanted.keys() - found.keys()):
             if wish < len(wanted[id_]):
                 claims[comparable(wanted[id_][wish])].append(id_)
         for name, ids in claims.items():
             if len(ids) == 1 and name not in used:
                 found[ids[0]] = wanted[ids[0]][wish]
                 used.add(name)
+    # The last number of each name: who looks for a free one goes on from there.
     numbers: dict[str, int] = {}
-    for id_ in sorted(set(wanted) - set(found)):
-        found[id_] = _numbered(wanted[id_][0], used, numbers)
-        used.add(comparable(found[id_]))
+    for id_ in sorted(wanted.keys() - found.keys()):
+        first = chosen = wanted[id_][0]
+        number = numbers.get(first, 1)
+        while comparable(chosen) in used:
+            number += 1
+            chosen = f"{fitted(first, LONGEST - len(str(number)) - 1)} {number}"
+        numbers[first] = number
+        found[id_] = chosen
+        used.add(comparable(chosen))
     return found
 
 
@@ -298,29 +303,14 @@ def _plain_role_name(name: str) -> str:
     return fitted(f" {DASH} ".join(part for part in parts if part), LONGEST)
 
 
-def _numbered(name: str, used: set[str], numbers: dict[str, int]) -> str:
-    """Return a name with the lowest number that is free, or without one; `numbers` has the last one of each name."""
-    number, chosen = numbers.get(name, 1), name
-    while comparable(chosen) in used:
-        number += 1
-        chosen = f"{fitted(name, LONGEST - len(str(number)) - 1)} {number}"
-    numbers[name] = number
-    return chosen
-
-
 def file_names(names: Mapping[Folded, str]) -> dict[Folded, str]:
     """Return a file name for each role by its name: lower-case ASCII letters, digits and hyphens, each only once."""
-    wishes = {}
-    for id_, name in names.items():
-        ascii_ = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-        wishes[id_] = re.sub(r"[^a-z0-9]+", "-", ascii_.lower()).strip("-") or "role"
     found: dict[Folded, str] = {}
     used: set[str] = set()
-    for id_ in sorted(wishes):
-        number, chosen = 1, wishes[id_]
-        while chosen in used:
-            number += 1
-            chosen = f"{wishes[id_]}-{number}"
-        used.add(chosen)
-        found[id_] = chosen
+    for id_, name in sorted(names.items()):
+        ascii_ = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+        wish = re.sub(r"[^a-z0-9]+", "-", ascii_.lower()).strip("-") or "role"
+        numbered = (f"{wish}-{number}" for number in count(2))
+        found[id_] = next(one for one in chain((wish,), numbered) if one not in used)
+        used.add(found[id_])
     return found
