@@ -20,7 +20,7 @@ from rightsize.analyze.window import shortfall
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.propose.containment.agents import AgentGroup, inherited_options, read_agent_group
 from rightsize.propose.containment.containment import Containment, contain
-from rightsize.propose.containment.reach_after import ReachAfter, ReachInput, reach_after
+from rightsize.propose.containment.reach_after import ReachAfter, reach_after
 from rightsize.propose.containment.requests import Option, eligible_options, write_options
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.drafts import Key
@@ -250,9 +250,7 @@ def contain_principal(
         options = tuple(_of_members(written, agents, names) + list(inherited_options(agents, store.table)))
         blocked = all(any(option.name == "block_sign_in" for option in some) for some in written)
         facts = read_facts(inputs, store.table)
-        reach = reach_after(
-            ReachInput(agents.members, inputs, analysis, facts, found.plan, found.by_request, is_blocked=blocked)
-        )
+        reach = reach_after(agents.members, inputs, analysis, facts, found.plan, found.by_request, is_blocked=blocked)
         left = find_left_behind(store, agents.members, names)
         suspect_calls, first_suspect = _suspect_calls(agents.members, store, suspect_days)
     if not found.contained and not options and not found.stays:
