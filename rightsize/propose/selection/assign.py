@@ -5,14 +5,14 @@ The drafts become consistent with each other and with Azure's limits.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rightsize.analyze.part_profiles import MOST_NODES
 from rightsize.model.progress import step
-from rightsize.propose.core.bitsets import bits_of, union
+from rightsize.propose.core.bitsets import union
 from rightsize.propose.core.expiry import last_of
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.demands import demands
@@ -40,7 +40,6 @@ from rightsize.propose.selection.reconcile import (
 from rightsize.propose.selection.scope_limits import Slot, make_room, slot_of
 from rightsize.propose.selection.unobserved import find_unobserved, grant_through_existing, worth_their_reads
 from rightsize.propose.selection.worth import Terms, hardly_narrowed, price_stays
-from rightsize.rbac.conditions import targets
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import Folded
 
@@ -117,8 +116,8 @@ def _grant_needs(drafts: Mapping[Key, Draft], terms: Terms) -> GrantedNeeds:
             continue
         above = granted_above(units.units, tree)
         stays = worth_their_reads(units.units, price_stays(units.units, terms), terms)
-        solution = choose(units.units, terms, stays, _granted_by(above, book))
-        idle = list(_idle(solution, book))
+        solution = choose(units.units, terms, stays, above)
+        idle = list(_idle(solution, terms))
         spread = {key for unit in idle for key in unit.subjects} - together.whole
         together.whole |= spread
         unseen = list(find_unobserved(solution, terms))
@@ -140,23 +139,16 @@ def _grant_needs(drafts: Mapping[Key, Draft], terms: Terms) -> GrantedNeeds:
         if rounds < _ROUNDS:
             rounds += 1
             made = {unit: len(found) for unit, found in solution.choices.items() if unit.state != "eligible"}
-            if places := make_room(units.units, made, terms):
-                moves |= places
+            if wider := make_room(units.units, made, terms):
+                moves |= wider
                 continue
-        chosen = _with_choices(dict(settled), lean, fewer, _places_of(requests), book)
+        places = Counter(key for key, _ in {(one.subject.key, one.place) for one in requests})
+        chosen = _with_choices(dict(settled), lean, fewer, places, book)
         divided = {key: said for key, draft in chosen.items() if (said := _too_many_parts(draft)) is not None}
         if divided:
             settled |= {key: settled[key].kept(said) for key, said in divided.items()}
             continue
         return GrantedNeeds(together.say(chosen), solution.curve)
-
-
-def _places_of(requests: Iterable[GrantRequest]) -> dict[Key, set[Folded]]:
-    """Return the places of the demands of each assignment."""
-    places: dict[Key, set[Folded]] = defaultdict(set)
-    for demand in requests:
-        places[demand.subject.key].add(demand.place)
-    return places
 
 
 def _too_many_parts(draft: Draft) -> str | None:
@@ -167,18 +159,17 @@ def _too_many_parts(draft: Draft) -> str | None:
     return f"{TOO_MANY_PARTS}: to decide it in parts takes {more} assignments more, and at most {MOST_NODES} are made"
 
 
-def _idle(solution: Solution, book: RoleBook) -> Iterator[GrantUnit]:
+def _idle(solution: Solution, terms: Terms) -> Iterator[GrantUnit]:
     """Yield the units with a condition and a role that grants no operation to which the condition applies.
 
     Azure accepts conditions only on roles with blob or queue data actions, or with the assignment of roles. The
     condition cannot be dropped: an assignment without it would grant more than today's.
     """
-    names = book.index.names
     for unit, choices in solution.choices.items():
-        if unit.condition is not None and any(
-            not any(targets(unit.condition, names[bit][1]) for bit in bits_of(choice.granted)) for choice in choices
-        ):
-            yield unit
+        if unit.condition is not None:
+            decided = terms.decided_by(unit.condition)
+            if any(not choice.granted & decided for choice in choices):
+                yield unit
 
 
 def _moved(demand: GrantRequest, moves: Mapping[Slot, Folded]) -> GrantRequest:
@@ -209,17 +200,6 @@ def _without_repeats(
     return replace(units, leans_on=leans_on), replace(solution, choices=choices)
 
 
-def _granted_by(above: Mapping[GrantUnit, Sequence[GrantUnit]], book: RoleBook) -> dict[GrantUnit, int]:
-    """Return for each unit the operations that the units above it grant by every reading, within its ceiling."""
-    found = {}
-    for unit, wider in above.items():
-        granted = union(book.certain(one.need) for one in wider)
-        granted &= union(book.roles[id_].certain for id_ in unit.ceiling)
-        if granted:
-            found[unit] = granted
-    return found
-
-
 def _kept_assignments(drafts: Mapping[Key, Draft], terms: Terms) -> Iterator[KeptAssignment]:
     """Yield the kept assignments that may serve a part of a need: those without any condition."""
     for key, draft in sorted(drafts.items()):
@@ -235,7 +215,7 @@ def _kept_assignments(drafts: Mapping[Key, Draft], terms: Terms) -> Iterator[Kep
 
 
 def _with_choices(
-    drafts: dict[Key, Draft], units: Units, solution: Solution, places: Mapping[Key, Set[Folded]], book: RoleBook
+    drafts: dict[Key, Draft], units: Units, solution: Solution, places: Mapping[Key, int], book: RoleBook
 ) -> dict[Key, Draft]:
     of_subject: dict[Key, list[GrantUnit]] = defaultdict(list)
     for unit in units.units:
@@ -256,7 +236,7 @@ def _with_choices(
             (one for one, (end_on, _) in found.items() if last_of(one.end_on) == end_on),
             units.rests_on.get(key, ()),
             (id_ for unit in near for id_, _ in unit.subjects),
-            len(places[key]),
+            places[key],
             book.roles[draft.subject.role_definition_id],
             book,
         )

@@ -8,8 +8,8 @@ else by the existing roles with the least excess.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from rightsize.analyze.scoping import ROOT
@@ -22,7 +22,6 @@ from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.optimize.covers import covers, smallest_cover
 from rightsize.propose.selection.candidates import Atoms, CandidateIndex, Existing
 from rightsize.propose.selection.worth import Stays, Terms
-from rightsize.rbac.conditions import targets
 from rightsize.rbac.text import Folded, fold
 
 MOST_ROLES = 3
@@ -34,34 +33,24 @@ class CaseKey:
     """The facts in which all units of a case agree.
 
     Attributes:
-        need: The operations and patterns to grant.
-        ceiling: The roles of today; no chosen role may exceed their union.
+        asked: A unit without its holder, place, state, end and assignments.
         custom: The tenant's custom roles that may be assigned there.
         held: The roles of the ceiling that the holder has at the same place; to choose one means to keep it.
         domain: The management group of the assignment, the root, or the empty string below.
-        condition: The condition of its assignments.
-        role_definition_id: The one role that may grant it, if only one may.
         jobs: The jobs of its holder.
         sort: Whom its holder acts for.
-        apart: The word for a part that was split off.
         foreign: The operations that no role for it may grant, even if today's roles do.
         above: The operations that wider needs of the same principal grant at its place anyway.
-        is_single: Whether one role is to grant it.
     """
 
-    need: Need
-    ceiling: tuple[Folded, ...]
+    asked: GrantUnit
     custom: tuple[Folded, ...]
     held: tuple[Folded, ...]
     domain: str
-    condition: str | None
-    role_definition_id: Folded | None
     jobs: tuple[Job, ...]
     sort: Sort
-    apart: str
     foreign: int
     above: int
-    is_single: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +95,14 @@ class Case:
     @property
     def most_roles(self) -> int:
         """The maximum number of roles: 1 under a condition, as each role needs an operation to which it applies."""
-        return MOST_ROLES if self.key.condition is None and not self.key.is_single else 1
+        return MOST_ROLES if self.key.asked.condition is None and not self.key.asked.is_single else 1
 
 
 def read_cases(
-    units: Iterable[GrantUnit], candidates: CandidateIndex, terms: Terms, above: Mapping[GrantUnit, int]
+    units: Iterable[GrantUnit],
+    candidates: CandidateIndex,
+    terms: Terms,
+    above: Mapping[GrantUnit, Sequence[GrantUnit]],
 ) -> list[Case]:
     """Return the cases of units.
 
@@ -118,26 +110,22 @@ def read_cases(
         units: The needs.
         candidates: The existing roles.
         terms: What roles are chosen from.
-        above: For a unit, the operations that wider needs of its principal grant at its place anyway.
+        above: For a unit, the units of its principal at wider scopes whose grants hold at its place as well.
     """
-    foreign, singled = terms.demands.privilege.layers.foreign(), _singled_out(terms)
+    foreign, singled, nobody = terms.demands.privilege.layers.foreign(), _singled_out(terms), Folded("")
     members: dict[CaseKey, list[GrantUnit]] = defaultdict(list)
     for unit in units:
         need, here = terms.book.mask(unit.need), terms.held.get((unit.principal_id, unit.place), ())
+        wider = union(terms.book.certain(one.need) for one in above.get(unit, ()))
         key = CaseKey(
-            need=unit.need,
-            ceiling=unit.ceiling,
+            asked=replace(unit, principal_id=nobody, place=nobody, state="active", end_on=None, subjects=()),
             custom=tuple(id_ for id_ in candidates.assignable_at(unit.place) if terms.book.roles[id_].granted & need),
             held=tuple(id_ for id_ in unit.ceiling if id_ in here),
             domain=unit.place if unit.place == ROOT or unit.place.startswith(MANAGEMENT_GROUP) else "",
-            condition=unit.condition,
-            role_definition_id=unit.role_definition_id,
             jobs=terms.jobs.of_holder(unit.principal_id),
             sort=terms.jobs.work.sort_of(unit.principal_id),
-            apart=unit.apart,
             foreign=foreign.get(unit.apart, 0) | singled.get(unit.principal_id, 0) & ~need,
-            above=above.get(unit, 0),
-            is_single=unit.is_single,
+            above=wider & union(terms.book.roles[id_].certain for id_ in unit.ceiling) if wider else 0,
         )
         members[key].append(unit)
     reader = _CaseReader(candidates, terms)
@@ -157,7 +145,6 @@ def _singled_out(terms: Terms) -> dict[Folded, int]:
 class _CaseReader:
     candidates: CandidateIndex
     terms: Terms
-    _decided: dict[str, int] = field(default_factory=dict)
     _sets: Interner = field(default_factory=Interner)
 
     @property
@@ -167,13 +154,15 @@ class _CaseReader:
     def read(self, key: CaseKey, units: tuple[GrantUnit, ...]) -> Case:
         """Return the case of some units."""
         book = self.terms.book
-        atoms = self._sets[self._atoms.of_need(key.need)]
+        atoms = self._sets[self._atoms.of_need(key.asked.need)]
         needed = self._atoms.operations(atoms) | key.above
         barred, word = self._barred(key, atoms)
         existing = self._existing(key, atoms, needed)
         columns = [role.atoms for role in existing]
         suffices = covers(atoms, columns, MOST_ROLES) or covers(atoms & barred, columns, MOST_ROLES - 1)
-        granted = self._atoms.of_blocks(union(book.roles[id_].certain for id_ in key.ceiling), book.blocks(key.ceiling))
+        granted = self._atoms.of_blocks(
+            union(book.roles[id_].certain for id_ in key.asked.ceiling), book.blocks(key.asked.ceiling)
+        )
         return Case(
             key=key,
             units=units,
@@ -189,27 +178,19 @@ class _CaseReader:
         """Return the undominated existing roles without excess, best first: none grants less than another."""
         ranked = sorted(
             (role.kind != "own", role.role.role_definition_id, role)
-            for role in self.candidates.fitting(key.ceiling, key.custom, atoms, needed)
+            for role in self.candidates.fitting(key.asked.ceiling, key.custom, atoms, needed)
             if not role.spare
             and not role.role.granted & key.foreign
-            and (key.condition is None or role.role.granted & self._decided_by(key.condition))
+            and (key.asked.condition is None or role.role.granted & self.terms.decided_by(key.asked.condition))
         )
         kept: list[int] = []
         chosen: set[str] = set()
         for _, id_, role in sorted(ranked, key=lambda item: -(item[2].atoms & atoms).bit_count()):
             useful = role.atoms & atoms
-            if all(useful & ~other for other in kept) and self.candidates.is_inside(role, key.ceiling):
+            if all(useful & ~other for other in kept) and self.candidates.is_inside(role, key.asked.ceiling):
                 kept.append(useful)
                 chosen.add(id_)
         return tuple(role for _, id_, role in ranked if id_ in chosen)
-
-    def _decided_by(self, condition: str) -> int:
-        """Return the operations to which a condition applies; Azure accepts it only on roles with one of them."""
-        if condition not in self._decided:
-            index = self.terms.book.index
-            bits = (bit for bit, (_, name) in enumerate(index.names) if targets(condition, name))
-            self._decided[condition] = index.mask_of_bits(bits)
-        return self._decided[condition]
 
     def _barred(self, key: CaseKey, atoms: int) -> tuple[int, str]:
         """Return the atoms that no new role for a case may have, and the word for the reason."""
@@ -224,7 +205,7 @@ class _CaseReader:
     def _unwritable(self, key: CaseKey) -> int:
         """Return the atoms whose strings Azure would refuse."""
         index = self.terms.book.index
-        inherited = frozenset().union(*(self.terms.book.roles[id_].strings for id_ in key.ceiling))
+        inherited = frozenset().union(*(self.terms.book.roles[id_].strings for id_ in key.asked.ceiling))
 
         def refuses(plane: str, text: str) -> bool:
             if "*" in text:
@@ -232,10 +213,10 @@ class _CaseReader:
             named = plane, fold(text)
             return not index.lists(*named) and named not in inherited
 
-        bits = (bit for bit in bits_of(key.need.operations & ~index.listed) if refuses(*index.names[bit]))
+        bits = (bit for bit in bits_of(key.asked.need.operations & ~index.listed) if refuses(*index.names[bit]))
         parts = (
             part
-            for part in key.need.parts
+            for part in key.asked.need.parts
             if any(refuses(part.plane, text) for text in (*part.patterns, *part.not_patterns))
         )
         return self._atoms.of_need(Need(index.mask_of_bits(bits), tuple(parts)))
@@ -336,7 +317,7 @@ class Fallbacks:
 
     def _search(self, case: Case, atoms: int) -> tuple[Existing, ...]:
         key, found = case.key, []
-        for one in self.candidates.fitting(key.ceiling, key.custom, atoms, case.needed):
+        for one in self.candidates.fitting(key.asked.ceiling, key.custom, atoms, case.needed):
             left = atoms & ~one.atoms
             beside = next((other for other in case.existing if not left & ~other.atoms), None) if left else None
             stays = one.kind == "own" and one.role.role_definition_id in key.held
@@ -345,7 +326,7 @@ class Fallbacks:
             ranked = bool(one.spare & self.terms.privileged), self.terms.live(one.spare, case.latent)
             found.append((*ranked, bool(left), one.kind != "own", one.role.role_definition_id, one, beside))
         for *_, one, beside in sorted(found, key=lambda item: item[:5]):
-            if self.candidates.is_inside(one, key.ceiling):
+            if self.candidates.is_inside(one, key.asked.ceiling):
                 return (one,) if beside is None else (one, beside)
         return ()
 
@@ -354,7 +335,7 @@ class Fallbacks:
         return Grant(new, existing, *self._price(case, granted))
 
     def _kept(self, case: Case) -> Grant:
-        price, live = self._price(case, union(self.terms.book.roles[id_].granted for id_ in case.key.ceiling))
+        price, live = self._price(case, union(self.terms.book.roles[id_].granted for id_ in case.key.asked.ceiling))
         stays = [self.stays[unit] for unit in case.units]
         return Grant((), (), max(price, sum(one for one, _ in stays)), max(live, sum(one for _, one in stays)))
 

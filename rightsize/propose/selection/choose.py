@@ -56,14 +56,16 @@ class Solution:
     curve: tuple[Mapping[str, Any], ...] = ()
 
 
-def choose(units: Sequence[GrantUnit], terms: Terms, stays: Stays, above: Mapping[GrantUnit, int]) -> Solution:
+def choose(
+    units: Sequence[GrantUnit], terms: Terms, stays: Stays, above: Mapping[GrantUnit, Sequence[GrantUnit]]
+) -> Solution:
     """Return the roles for every unit.
 
     Args:
         units: The needs.
         terms: What roles are chosen from.
         stays: What the assignments of today cost if they stay.
-        above: For a unit, the operations that wider needs of its principal grant at its place anyway.
+        above: For a unit, the units of its principal at wider scopes whose grants hold at its place as well.
     """
     book = terms.book
     candidates = CandidateIndex(book, Atoms.of((unit.need for unit in units), book), terms.tree)
@@ -73,10 +75,10 @@ def choose(units: Sequence[GrantUnit], terms: Terms, stays: Stays, above: Mappin
     narrow: list[Case] = []
     free: list[Case] = []
     for case in read_cases(units, candidates, terms, above):
-        if case.key.role_definition_id is not None:
-            role = book.roles[case.key.role_definition_id]
+        if case.key.asked.role_definition_id is not None:
+            role = book.roles[case.key.asked.role_definition_id]
             own: ChoiceKind = "builtin" if role.is_builtin else "custom"
-            kind = "own" if role.role_definition_id in case.key.ceiling else own
+            kind = "own" if role.role_definition_id in case.key.asked.ceiling else own
             choices |= dict.fromkeys(case.units, (_choice_of(kind, role),))
         elif not case.blocked and terms.options.roles != MAX and _is_narrow(case, terms):
             narrow.append(case)
@@ -102,7 +104,7 @@ def _is_narrow(case: Case, terms: Terms) -> bool:
     What it has beyond the need, reads apart, is less than a fiftieth of what a Contributor has there, and gives no
     privilege.
     """
-    book, ceiling = terms.book, case.key.ceiling
+    book, ceiling = terms.book, case.key.asked.ceiling
     everything = book.roles.get(Folded(CONTRIBUTOR))
     if everything is None or len(ceiling) != 1 or not book.roles[ceiling[0]].is_builtin:
         return False

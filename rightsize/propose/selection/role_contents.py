@@ -100,7 +100,7 @@ class _Maker:
             if _part_of(case):
                 continue
             holders = {unit.principal_id for unit in case.units}
-            brought = union(case.key.need.operations & ~self._work.used_by(holder) for holder in holders)
+            brought = union(case.key.asked.need.operations & ~self._work.used_by(holder) for holder in holders)
             for job in case.key.jobs:
                 core = _core_of(job, case.key.sort)
                 self._brought[job.key, case.key.sort] |= self._companions(core, brought)
@@ -276,7 +276,7 @@ class _Maker:
                 break
             jobs.append(offered[min(useful)[2]])
             left &= ~self.atoms.granted(jobs[-1])
-        if case.key.is_single:
+        if case.key.asked.is_single:
             return _Split(rest=case.atoms) if left else _Split(tuple(jobs))
         hard = left & ~free
         risky = hard & self._work.all_risky & self._used(case)
@@ -327,7 +327,7 @@ def _core_of(job: Job, sort: Sort) -> int:
 
 def _part_of(case: Case) -> str:
     """Return the word for the part that a case was split off as, or the empty string."""
-    return "" if case.key.apart == JOINED else case.key.apart
+    return "" if case.key.asked.apart == JOINED else case.key.asked.apart
 
 
 def _atoms_of(role: RoleDefinition, atoms: Atoms) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import polars as pl
@@ -28,6 +28,7 @@ from rightsize.propose.needs.drafts import Key, Placement, Subject
 from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.needs.needs import Profile, Use
 from rightsize.propose.needs.unobserved_work import UnobservedWork
+from rightsize.rbac.conditions import targets
 from rightsize.rbac.text import Folded
 from rightsize.rules.operations import is_inert
 
@@ -77,6 +78,7 @@ class Terms:
     ended: Set[Key]
     resources: pl.DataFrame
     barred: Mapping[RoleContent, str]
+    _decided: dict[str, int] = field(default_factory=dict)
 
     @property
     def book(self) -> RoleBook:
@@ -127,6 +129,14 @@ class Terms:
                 weighed[known] = self.live(role.granted, latent)
             found[subject.principal_id] += _quarters(subject) * self.weights.reach.of(subject.place) * weighed[known]
         return found
+
+    def decided_by(self, condition: str) -> int:
+        """Return the operations to which a condition applies; Azure accepts it only on roles with one of them."""
+        if condition not in self._decided:
+            index = self.book.index
+            bits = (bit for bit, (_, name) in enumerate(index.names) if targets(condition, name))
+            self._decided[condition] = index.mask_of_bits(bits)
+        return self._decided[condition]
 
     def weigh(self, mask: int) -> int:
         """Return the weight of a set of operations."""
