@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,11 +136,11 @@ class ContainResult:
             "groups": list(found.groups),
             "calls_not_kept": found.forgone.to_dicts(),
             "agents": self._agents(),
-            "options": [one.as_json() for one in self.options],
+            "options": [asdict(one) for one in self.options],
             "left_behind": self.left.document(),
             "reach": {name: dict(counts) for name, counts in self.reach.counts.items()},
             "without_sign_in": self._without_sign_in(),
-            "unlogged_reads": found.reads.as_json(),
+            "unlogged_reads": asdict(found.reads),
             "seconds": round(self.seconds, 3),
         }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import polars as pl
 
@@ -86,19 +87,11 @@ class BacktestTally:
 
     def __add__(self, other: BacktestTally) -> BacktestTally:
         """Return the sum of both tallies."""
-        return BacktestTally(
-            self.principals + other.principals,
-            self.denied_principals + other.denied_principals,
-            self.calls + other.calls,
-            self.denied_calls + other.denied_calls,
-            self.events + other.events,
-            self.denied_events + other.denied_events,
-            tuple(sorted(self.first_breaks + other.first_breaks)),
-            self.excess_before + other.excess_before,
-            self.excess_after + other.excess_after,
-            Counter(self.needs) + Counter(other.needs),
-            Counter(self.denied_needs) + Counter(other.denied_needs),
-        )
+        sums: dict[str, Any] = {}
+        for name in self.__dataclass_fields__:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            sums[name] = Counter(mine) + Counter(theirs) if isinstance(mine, Mapping) else mine + theirs
+        return BacktestTally(**{**sums, "first_breaks": tuple(sorted(sums["first_breaks"]))})
 
 
 @dataclass(frozen=True, slots=True)

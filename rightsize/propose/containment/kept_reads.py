@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
@@ -40,7 +39,7 @@ class KeptReads:
     """The unlogged reads that the kept operations need, and what can be read with them.
 
     Attributes:
-        is_kept: Whether the plan keeps them.
+        kept: Whether the plan keeps them.
         deploys: Whether the principals created or changed resources outside the suspect time.
         operations: Number of distinct read operations.
         sensitive: Number of those that show inputs and outputs of deployments.
@@ -48,17 +47,12 @@ class KeptReads:
         resources: Number of listed resources that can be read with them; None where no inventory is loaded.
     """
 
-    is_kept: bool
+    kept: bool
     deploys: bool
     operations: int
     sensitive: int
     scopes: int
     resources: int | None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return {"kept": self.is_kept, "deploys": self.deploys, "operations": self.operations,
-                "sensitive": self.sensitive, "scopes": self.scopes, "resources": self.resources}  # fmt: skip
 
 
 def keepable_reads(index: OperationIndex) -> int:
@@ -101,7 +95,7 @@ def price_kept_reads(
             places[place] |= left
     whole, shown = union(places.values()), index.granted_by([PermissionBlock(actions=_DEPLOYMENTS)])
     return KeptReads(
-        is_kept=is_kept,
+        kept=is_kept,
         deploys=any(name.endswith("/write") for plane, name in index.folded_members(used) if plane == "control"),
         operations=whole.bit_count(),
         sensitive=(whole & shown).bit_count(),

@@ -61,9 +61,9 @@ class Left:
     detail: str
     presence: Presence
     given_to: tuple[str, ...]
-    read: tuple[dict[str, Any], ...]
-    requests: tuple[dict[str, Any], ...]
-    undo: tuple[dict[str, Any], ...]
+    read: Sequence[dict[str, Any]]
+    requests: Sequence[dict[str, Any]]
+    undo: Sequence[dict[str, Any]]
     by_hand: str
 
     def as_json(self, number: int, names: Mapping[str, str]) -> dict[str, Any]:
@@ -150,17 +150,7 @@ class _Writer:
             by_hand = "the log does not name it well enough for a request: find it where it was made, and take it away"
         if presence.word == "no":
             read, requests, undo, by_hand = [], [], [], ""
-        return Left(
-            self.row,
-            self._kind,
-            self._detail(given_to),
-            presence,
-            given_to,
-            tuple(read),
-            tuple(requests),
-            tuple(undo),
-            by_hand,
-        )
+        return Left(self.row, self._kind, self._detail(given_to), presence, given_to, read, requests, undo, by_hand)
 
     def _presence(self) -> Presence:
         if self.row["removed_on"] is None:

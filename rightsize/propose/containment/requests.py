@@ -17,7 +17,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -63,10 +63,6 @@ class Option:
     leads_on: bool
     request: Mapping[str, Any]
     undo: Mapping[str, Any] | None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the option as plain values."""
-        return asdict(self)
 
 
 def _ask(method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -38,8 +38,8 @@ from rightsize.propose.selection.reconcile import (
     say_duplicates,
 )
 from rightsize.propose.selection.scope_limits import Slot, make_room, slot_of
-from rightsize.propose.selection.unobserved import find_unobserved, grant_through_existing, worth_their_reads
-from rightsize.propose.selection.worth import Terms, hardly_narrowed, price_stays
+from rightsize.propose.selection.unobserved import find_unobserved, grant_through_existing
+from rightsize.propose.selection.worth import Terms, hardly_narrowed
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import Folded
 
@@ -115,8 +115,7 @@ def _grant_needs(drafts: Mapping[Key, Draft], terms: Terms) -> GrantedNeeds:
             settled |= {key: settled[key].kept(not_worth(price)) for key, price in hardly.items()}
             continue
         above = granted_above(units.units, tree)
-        stays = worth_their_reads(units.units, price_stays(units.units, terms), terms)
-        solution = choose(units.units, terms, stays, above)
+        solution = choose(units.units, terms, above)
         idle = list(_idle(solution, terms))
         spread = {key for unit in idle for key in unit.subjects} - together.whole
         together.whole |= spread

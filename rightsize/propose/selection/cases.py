@@ -261,11 +261,6 @@ class Grant:
     price: int
     live: int
 
-    @property
-    def is_kept(self) -> bool:
-        """Whether no role grants it, so that the assignments of today stay."""
-        return not self.new and not self.existing
-
 
 @dataclass(slots=True)
 class Fallbacks:

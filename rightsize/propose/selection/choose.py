@@ -21,7 +21,7 @@ from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.selection.candidates import Atoms, CandidateIndex
 from rightsize.propose.selection.cases import Case, Fallbacks, Grant, NewContent, read_cases
 from rightsize.propose.selection.role_contents import WantedBy, find_contents
-from rightsize.propose.selection.worth import LEAST_WORTH, WHOLE, Stays, Terms
+from rightsize.propose.selection.worth import LEAST_WORTH, WHOLE, Terms, price_stays
 from rightsize.rbac.azure import CONTRIBUTOR
 from rightsize.rbac.text import Folded
 
@@ -56,20 +56,17 @@ class Solution:
     curve: tuple[Mapping[str, Any], ...] = ()
 
 
-def choose(
-    units: Sequence[GrantUnit], terms: Terms, stays: Stays, above: Mapping[GrantUnit, Sequence[GrantUnit]]
-) -> Solution:
+def choose(units: Sequence[GrantUnit], terms: Terms, above: Mapping[GrantUnit, Sequence[GrantUnit]]) -> Solution:
     """Return the roles for every unit.
 
     Args:
         units: The needs.
         terms: What roles are chosen from.
-        stays: What the assignments of today cost if they stay.
         above: For a unit, the units of its principal at wider scopes whose grants hold at its place as well.
     """
     book = terms.book
     candidates = CandidateIndex(book, Atoms.of((unit.need for unit in units), book), terms.tree)
-    fallbacks = Fallbacks(candidates, terms, stays)
+    fallbacks = Fallbacks(candidates, terms, price_stays(units, terms))
     choices: dict[GrantUnit, tuple[RoleChoice, ...]] = {}
     hopeless: dict[GrantUnit, str] = {}
     narrow: list[Case] = []
@@ -204,7 +201,7 @@ class _Choice:
         refused: dict[GrantUnit, str] = {}
         made = {one: tuple(self._new_choices(one)) for one in self._taken}
         for (case, wanted), grant in zip(self.cases, self._grants, strict=True):
-            if grant.is_kept:
+            if not grant.new and not grant.existing:
                 word = next((self._left_out[one] for one in wanted if self._left_out.get(one)), "")
                 refused |= dict.fromkeys(case.units, word)
                 continue

@@ -19,7 +19,7 @@ from rightsize.propose.needs.reading import active_holders
 from rightsize.propose.selection.candidates import Atoms, CandidateIndex, Existing
 from rightsize.propose.selection.cases import MOST_ROLES
 from rightsize.propose.selection.choose import Solution
-from rightsize.propose.selection.worth import LEAST_WORTH, Stays, Terms
+from rightsize.propose.selection.worth import Terms
 from rightsize.rbac.text import Folded
 
 
@@ -39,23 +39,6 @@ def find_unobserved(solution: Solution, terms: Terms) -> Iterator[GrantUnit]:
         made = (choice for choice in choices if choice.content is not None and choice.content not in observed)
         if any(choice.granted & ~terms.book.index.reads for choice in made):
             yield unit
-
-
-def worth_their_reads(units: Iterable[GrantUnit], stays: Stays, terms: Terms) -> Stays:
-    """Return `Stays` in which the assignments of idle holders who need reads alone are worth a role of reads.
-
-    That is where they give privilege or secrets: these go if they are proved unused, whatever the role would save.
-    """
-    book = terms.book
-    idle = [
-        unit
-        for unit in units
-        if unit.principal_id not in terms.active
-        and not (need := book.mask(unit.need)) & ~book.index.reads
-        and any(book.roles[id_].granted & ~need & terms.privileged for id_ in unit.ceiling)
-    ]
-    least = LEAST_WORTH, terms.role_worth or 0
-    return {**stays, **{unit: (max(stays[unit][0], least[0]), max(stays[unit][1], least[1])) for unit in idle}}
 
 
 def grant_through_existing(keys: Iterable[Key], drafts: Mapping[Key, Draft], terms: Terms) -> dict[Key, Draft]:

@@ -18,6 +18,7 @@ import polars as pl
 
 from rightsize.analyze.scoping import ScopeTree
 from rightsize.propose.core.azure_limits import RoleRoom
+from rightsize.propose.core.bitsets import union
 from rightsize.propose.core.options import AUTO, PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook, RoleContent
 from rightsize.propose.core.weights import cells, risky
@@ -186,8 +187,21 @@ def price_stays(units: Sequence[GrantUnit], terms: Terms) -> dict[GrantUnit, tup
             latent = terms.latent.get(key, 0)
             price += terms.rate(there) * terms.live(granted, latent)
             live += terms.exposure(there) * terms.weigh(granted & ~latent)
+        if _gives_way_to_reads(unit, terms):
+            price, live = max(price, LEAST_WORTH), max(live, terms.role_worth or 0)
         found[unit] = price, live
     return found
+
+
+def _gives_way_to_reads(unit: GrantUnit, terms: Terms) -> bool:
+    """Return whether an idle holder needs reads alone where it has privilege or secrets today.
+
+    These go if they are proved unused, whatever a role of the reads would save.
+    """
+    book, need = terms.book, terms.book.mask(unit.need)
+    today = union(book.roles[id_].granted for id_ in unit.ceiling)
+    is_idle = unit.principal_id not in terms.active
+    return is_idle and not need & ~book.index.reads and bool(today & ~need & terms.privileged)
 
 
 def hardly_narrowed(units: Sequence[GrantUnit], terms: Terms) -> Iterator[tuple[Key, int]]:
