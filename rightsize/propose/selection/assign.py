@@ -216,23 +216,43 @@ def _kept_assignments(drafts: Mapping[Key, Draft], terms: Terms) -> Iterator[Kep
 def _with_choices(
     drafts: dict[Key, Draft], units: Units, solution: Solution, places: Mapping[Key, int], book: RoleBook
 ) -> dict[Key, Draft]:
+    """Return the open drafts closed with the new assignments of their units.
+
+    Of new assignments that differ only in their ends, the one with the latest end serves all.
+    """
     of_subject: dict[Key, list[GrantUnit]] = defaultdict(list)
     for unit in units.units:
         for key in unit.subjects:
             of_subject[key].append(unit)
-    longest = _longest(units, solution)
+    made = {
+        unit: [
+            Placement(unit.place, choice, unit.principal_id, unit.state, unit.condition, unit.end_on)
+            for choice in solution.choices[unit]
+        ]
+        for unit in units.units
+    }
+    longest: dict[tuple[object, ...], GrantUnit] = {}
+    for unit in sorted(units.units, key=lambda one: last_of(one.end_on), reverse=True):
+        for one in made[unit]:
+            longest.setdefault(_taken_once(one), unit)
     for key, draft in drafts.items():
         if not draft.open:
             continue
-        own = of_subject[key]
-        found = {
-            one: longest[_taken_once(one)] for unit in own for one in _placements(unit, draft, solution, drafts, book)
-        }
-        longer = (unit for one, (end_on, unit) in found.items() if last_of(one.end_on) != end_on)
-        near = [*own, *units.leans_on.get(key, ()), *longer]
+        near, placements = [*of_subject[key], *units.leans_on.get(key, ())], []
+        for unit in of_subject[key]:
+            counted = _counted(unit, draft, drafts, book)
+            for one in made[unit]:
+                longer = longest[_taken_once(one)]
+                if last_of(longer.end_on) != last_of(unit.end_on):
+                    near.append(longer)
+                    continue
+                own = one.choice.granted & counted
+                # Usually it is everything that is granted: reuse that object, since a set takes kilobytes.
+                own = one.choice.granted if own == one.choice.granted else own
+                placements.append(replace(one, counted=own))
         drafts[key] = with_roles(
             draft,
-            (one for one, (end_on, _) in found.items() if last_of(one.end_on) == end_on),
+            placements,
             units.rests_on.get(key, ()),
             (id_ for unit in near for id_, _ in unit.subjects),
             places[key],
@@ -247,39 +267,12 @@ def _taken_once(one: Placement) -> tuple[object, ...]:
     return one.principal_id, role_of(one), one.place, one.state, one.condition
 
 
-def _longest(units: Units, solution: Solution) -> dict[tuple[object, ...], tuple[str, GrantUnit]]:
-    """Return for each new assignment its latest end, and the unit with that end: units with earlier ends share it."""
-    found: dict[tuple[object, ...], tuple[str, GrantUnit]] = {}
-    for unit in units.units:
-        last = last_of(unit.end_on)
-        for choice in solution.choices[unit]:
-            one = _taken_once(Placement(unit.place, choice, unit.principal_id, unit.state, unit.condition))
-            if one not in found or last > found[one][0]:
-                found[one] = last, unit
-    return found
+def _counted(unit: GrantUnit, draft: Draft, drafts: Mapping[Key, Draft], book: RoleBook) -> int:
+    """Return the operations of a unit that count for a draft: of those that other drafts need, only its own."""
 
+    def needed(one: Draft) -> int:
+        need = one.needs.by_scope.get(unit.place) if one.needs else None
+        return book.mask(need) if need is not None else 0
 
-def _placements(
-    unit: GrantUnit, draft: Draft, solution: Solution, drafts: Mapping[Key, Draft], book: RoleBook
-) -> Iterator[Placement]:
-    others = union(_needed_at(drafts[key], unit.place, book) for key in unit.subjects if key != draft.subject.key)
-    # If a new assignment replaces several, each counts only the operations that it grants today.
-    own = book.roles[draft.subject.role_definition_id].granted
-    counted = own & (~others | _needed_at(draft, unit.place, book))
-    for choice in solution.choices[unit]:
-        own_part = choice.granted & counted
-        yield Placement(
-            unit.place,
-            choice,
-            unit.principal_id,
-            unit.state,
-            unit.condition,
-            unit.end_on,
-            # Usually it is everything that is granted: reuse that object, since a set takes kilobytes.
-            counted=choice.granted if own_part == choice.granted else own_part,
-        )
-
-
-def _needed_at(draft: Draft, place: Folded, book: RoleBook) -> int:
-    need = draft.needs.by_scope.get(place) if draft.needs else None
-    return book.mask(need) if need is not None else 0
+    others = union(needed(drafts[key]) for key in unit.subjects if key != draft.subject.key)
+    return book.roles[draft.subject.role_definition_id].granted & (~others | needed(draft))
