@@ -20,7 +20,7 @@ from rightsize.propose.jobs.jobs import Job
 from rightsize.propose.jobs.work import Sort
 from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.optimize.covers import covers, smallest_cover
-from rightsize.propose.selection.candidates import Atoms, CandidateIndex, Existing
+from rightsize.propose.selection.candidates import CandidateIndex, Existing
 from rightsize.propose.selection.worth import Stays, Terms
 from rightsize.rbac.text import Folded, fold
 
@@ -128,8 +128,9 @@ def read_cases(
             above=wider & union(terms.book.roles[id_].certain for id_ in unit.ceiling) if wider else 0,
         )
         members[key].append(unit)
-    reader = _CaseReader(candidates, terms)
-    return [reader.read(key, tuple(own)) for key, own in members.items()]
+    # A mask takes kilobytes, and many cases have equal ones.
+    sets = Interner()
+    return [_read_case(key, tuple(own), candidates, terms, sets) for key, own in members.items()]
 
 
 def _singled_out(terms: Terms) -> dict[Folded, int]:
@@ -141,85 +142,78 @@ def _singled_out(terms: Terms) -> dict[Folded, int]:
     return found
 
 
-@dataclass(slots=True)
-class _CaseReader:
-    candidates: CandidateIndex
-    terms: Terms
-    _sets: Interner = field(default_factory=Interner)
+def _read_case(
+    key: CaseKey, units: tuple[GrantUnit, ...], candidates: CandidateIndex, terms: Terms, sets: Interner
+) -> Case:
+    book, numbering, ceiling = terms.book, candidates.atoms, key.asked.ceiling
+    atoms = sets[numbering.of_need(key.asked.need)]
+    needed = numbering.operations(atoms) | key.above
+    barred, word = _barred(key, atoms, candidates)
+    existing = _without_excess(key, atoms, needed, candidates, terms)
+    columns = [role.atoms for role in existing]
+    suffices = covers(atoms, columns, MOST_ROLES) or covers(atoms & barred, columns, MOST_ROLES - 1)
+    granted = numbering.of_blocks(union(book.roles[id_].certain for id_ in ceiling), book.blocks(ceiling))
+    return Case(
+        key=key,
+        units=units,
+        atoms=atoms,
+        needed=sets[needed],
+        within=sets[granted & ~barred],
+        existing=existing,
+        blocked="" if suffices else word,
+        terms=terms,
+    )
 
-    @property
-    def _atoms(self) -> Atoms:
-        return self.candidates.atoms
 
-    def read(self, key: CaseKey, units: tuple[GrantUnit, ...]) -> Case:
-        """Return the case of some units."""
-        book = self.terms.book
-        atoms = self._sets[self._atoms.of_need(key.asked.need)]
-        needed = self._atoms.operations(atoms) | key.above
-        barred, word = self._barred(key, atoms)
-        existing = self._existing(key, atoms, needed)
-        columns = [role.atoms for role in existing]
-        suffices = covers(atoms, columns, MOST_ROLES) or covers(atoms & barred, columns, MOST_ROLES - 1)
-        granted = self._atoms.of_blocks(
-            union(book.roles[id_].certain for id_ in key.asked.ceiling), book.blocks(key.asked.ceiling)
-        )
-        return Case(
-            key=key,
-            units=units,
-            atoms=atoms,
-            needed=self._sets[needed],
-            within=self._sets[granted & ~barred],
-            existing=existing,
-            blocked="" if suffices else word,
-            terms=self.terms,
-        )
+def _without_excess(
+    key: CaseKey, atoms: int, needed: int, candidates: CandidateIndex, terms: Terms
+) -> tuple[Existing, ...]:
+    """Return the undominated existing roles without excess, best first: none grants less than another."""
+    asked = key.asked
+    ranked = sorted(
+        (role.kind != "own", role.role.role_definition_id, role)
+        for role in candidates.fitting(asked.ceiling, key.custom, atoms, needed)
+        if not role.spare
+        and not role.role.granted & key.foreign
+        and (asked.condition is None or role.role.granted & terms.decided_by(asked.condition))
+    )
+    kept: list[int] = []
+    chosen: set[str] = set()
+    for _, id_, role in sorted(ranked, key=lambda item: -(item[2].atoms & atoms).bit_count()):
+        useful = role.atoms & atoms
+        if all(useful & ~other for other in kept) and candidates.is_inside(role, asked.ceiling):
+            kept.append(useful)
+            chosen.add(id_)
+    return tuple(role for _, id_, role in ranked if id_ in chosen)
 
-    def _existing(self, key: CaseKey, atoms: int, needed: int) -> tuple[Existing, ...]:
-        """Return the undominated existing roles without excess, best first: none grants less than another."""
-        ranked = sorted(
-            (role.kind != "own", role.role.role_definition_id, role)
-            for role in self.candidates.fitting(key.asked.ceiling, key.custom, atoms, needed)
-            if not role.spare
-            and not role.role.granted & key.foreign
-            and (key.asked.condition is None or role.role.granted & self.terms.decided_by(key.asked.condition))
-        )
-        kept: list[int] = []
-        chosen: set[str] = set()
-        for _, id_, role in sorted(ranked, key=lambda item: -(item[2].atoms & atoms).bit_count()):
-            useful = role.atoms & atoms
-            if all(useful & ~other for other in kept) and self.candidates.is_inside(role, key.asked.ceiling):
-                kept.append(useful)
-                chosen.add(id_)
-        return tuple(role for _, id_, role in ranked if id_ in chosen)
 
-    def _barred(self, key: CaseKey, atoms: int) -> tuple[int, str]:
-        """Return the atoms that no new role for a case may have, and the word for the reason."""
-        if key.domain == ROOT:
-            return -1, "root"
-        barred = atoms & self._unwritable(key) | self._atoms.granting(key.foreign)
-        if not key.domain:
-            return barred, "role_refused"
-        word = "data_at_management_group" if atoms & self._atoms.data else "role_refused"
-        return self._atoms.data | barred, word
+def _barred(key: CaseKey, atoms: int, candidates: CandidateIndex) -> tuple[int, str]:
+    """Return the atoms that no new role for a case may have, and the word for the reason."""
+    if key.domain == ROOT:
+        return -1, "root"
+    barred = atoms & _unwritable(key, candidates) | candidates.atoms.granting(key.foreign)
+    if not key.domain:
+        return barred, "role_refused"
+    word = "data_at_management_group" if atoms & candidates.atoms.data else "role_refused"
+    return candidates.atoms.data | barred, word
 
-    def _unwritable(self, key: CaseKey) -> int:
-        """Return the atoms whose strings Azure would refuse."""
-        index = self.terms.book.index
-        inherited = frozenset().union(*(self.terms.book.roles[id_].strings for id_ in key.asked.ceiling))
 
-        def refuses(plane: str, text: str) -> bool:
-            if "*" in text:
-                return text.count("*") > 1
-            named = plane, fold(text)
-            return not index.lists(*named) and named not in inherited
+def _unwritable(key: CaseKey, candidates: CandidateIndex) -> int:
+    """Return the atoms whose strings Azure would refuse."""
+    index, need = candidates.book.index, key.asked.need
+    inherited = frozenset().union(*(candidates.book.roles[id_].strings for id_ in key.asked.ceiling))
 
-        bits = (bit for bit in bits_of(key.asked.need.operations & ~index.listed) if refuses(*index.names[bit]))
-        parts = (
-            part
-            for part in key.asked.need.parts
-            if any(refuses(part.plane, text) for text in (*part.patterns, *part.not_patterns))
-        )
-        return self._atoms.of_need(Need(index.mask_of_bits(bits), tuple(parts)))
+    def refuses(plane: str, text: str) -> bool:
+        if "*" in text:
+            return text.count("*") > 1
+        named = plane, fold(text)
+        return not index.lists(*named) and named not in inherited
+
+    bits = (bit for bit in bits_of(need.operations & ~index.listed) if refuses(*index.names[bit]))
+    parts = (
+        part for part in need.parts if any(refuses(part.plane, text) for text in (*part.patterns, *part.not_patterns))
+    )
+    return candidates.atoms.of_need(Need(index.mask_of_bits(bits), tuple(parts)))
 
 
 @dataclass(frozen=True, slots=True, order=True)

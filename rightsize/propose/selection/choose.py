@@ -89,7 +89,7 @@ def choose(units: Sequence[GrantUnit], terms: Terms, above: Mapping[GrantUnit, S
         # Refused units are kept and the rest is chosen again, so there is nothing to choose now.
         return Solution({}, hopeless)
     wanted = [*find_contents(free, candidates.atoms, terms), *((case, ()) for case in narrow)]
-    granted, refused, curve = _Choice(wanted, fallbacks).leave_out()
+    granted, refused, curve = _Choice(wanted, fallbacks, terms).leave_out()
     usual = dict.fromkeys((unit for case in narrow for unit in case.units), NARROW_ALREADY)
     said = {unit: word or usual.get(unit, NOTHING_TO_NARROW) for unit, word in refused.items()}
     return Solution(choices | granted, said, tuple(_thinned(curve)))
@@ -130,10 +130,12 @@ class _Choice:
     Attributes:
         cases: The cases that new roles may serve, each with the contents that it would take.
         fallbacks: The existing roles for what no new role grants.
+        terms: What roles are chosen from.
     """
 
     cases: Sequence[WantedBy]
     fallbacks: Fallbacks
+    terms: Terms
     _left_out: dict[NewContent, str] = field(default_factory=dict)
     _grants: list[Grant] = field(default_factory=list)
     _of_role: dict[NewContent, list[int]] = field(default_factory=lambda: defaultdict(list))
@@ -156,15 +158,11 @@ class _Choice:
         for number in range(len(self.cases)):
             self._count(number, 1)
 
-    @property
-    def _terms(self) -> Terms:
-        return self.fallbacks.terms
-
     def _fault_of(self, one: NewContent) -> str:
         """Return what speaks against a new role, or an empty text."""
-        barred = self._terms.barred
+        barred = self.terms.barred
         need = self.fallbacks.candidates.atoms.need(one.atoms)
-        written = write_contents(need, self._terms.book.index) if barred else ()
+        written = write_contents(need, self.terms.book.index) if barred else ()
         return next((barred[content] for content in written if content in barred), "")
 
     def leave_out(self) -> _Answers:
@@ -222,13 +220,13 @@ class _Choice:
     def _saving(self, one: NewContent) -> RoleSaving:
         """Return what a role saves, beside what is asked of it."""
         live, price = self._sums[one]
-        worth, half = self._terms.role_worth, 2 if one.is_adopted else 1
+        worth, half = self.terms.role_worth, 2 if one.is_adopted else 1
         if worth is None:
             return RoleSaving(live, price / WHOLE)
         return RoleSaving(live, price / WHOLE, worth // half, LEAST_WORTH / WHOLE / half)
 
     def _new_choices(self, one: NewContent) -> Iterator[RoleChoice]:
-        book, saves = self._terms.book, None if self._comes_with_others(one) else self._saving(one)
+        book, saves = self.terms.book, None if self._comes_with_others(one) else self._saving(one)
         need = self.fallbacks.candidates.atoms.need(one.atoms)
         granted = book.mask(need)
         for written in write_contents(need, book.index):
@@ -240,7 +238,7 @@ class _Choice:
 
     def _why_left_out(self, role: NewContent) -> str:
         """Return the reason to leave out the first of the ranked roles; empty where it is to be made."""
-        saves, room = self._saving(role), self._terms.room
+        saves, room = self._saving(role), self.terms.room
         if not saves.is_enough:
             holders = sum(len(self.cases[number][0].units) for number in self._of_role[role])
             return f"{NOT_WORTH}: {_describe_saving(saves, holders)}"

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import get_args
 
@@ -42,7 +42,10 @@ def find_contents(cases: Sequence[Case], atoms: Atoms, terms: Terms) -> list[Wan
         atoms: The numbering of operations and patterns.
         terms: What roles are chosen from.
     """
-    maker = _Maker(atoms, terms)
+    changing = (
+        1 << atoms.width + number for number, part in enumerate(atoms.parts) if not all(map(is_read, part.patterns))
+    )
+    maker = _Maker(atoms, terms.jobs.work, terms.demands.companions, union(changing))
     maker.pool(cases)
     maker.adopt(terms.options.previous, cases)
     maker.reduce(cases)
@@ -69,7 +72,10 @@ class _Maker:
     """
 
     atoms: Atoms
-    terms: Terms
+    work: Work
+    companions: Callable[[int, int], int]
+    changing: int
+    """The patterns that do more than read."""
     _brought: dict[tuple[str, Sort], int] = field(default_factory=lambda: defaultdict(int))
     _adopted: dict[int, int] = field(default_factory=dict)
     _reduced: dict[tuple[str, Sort], int] = field(default_factory=dict)
@@ -77,22 +83,6 @@ class _Maker:
     _of_jobs: set[int] = field(default_factory=set)
     _of_holders: set[int] = field(default_factory=set)
     _with_work: set[int] = field(default_factory=set)
-    _changing: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        # The patterns that do more than read.
-        self._changing = sum(
-            1 << self.atoms.width + number
-            for number, part in enumerate(self.atoms.parts)
-            if not all(map(is_read, part.patterns))
-        )
-
-    @property
-    def _work(self) -> Work:
-        return self.terms.jobs.work
-
-    def _companions(self, changes: int, among: int) -> int:
-        return self.terms.demands.companions(changes, among)
 
     def pool(self, cases: Iterable[Case]) -> None:
         """Collect for each job what its changes bring along for any of its holders."""
@@ -100,10 +90,10 @@ class _Maker:
             if _part_of(case):
                 continue
             holders = {unit.principal_id for unit in case.units}
-            brought = union(case.key.asked.need.operations & ~self._work.used_by(holder) for holder in holders)
+            brought = union(case.key.asked.need.operations & ~self.work.used_by(holder) for holder in holders)
             for job in case.key.jobs:
                 core = _core_of(job, case.key.sort)
-                self._brought[job.key, case.key.sort] |= self._companions(core, brought)
+                self._brought[job.key, case.key.sort] |= self.companions(core, brought)
 
     def content_of(self, job: Job, sort: Sort) -> int:
         """Return the atoms of a job's role, or of the role of an earlier plan that has its place."""
@@ -151,7 +141,7 @@ class _Maker:
             for job in case.key.jobs:
                 content = self.content_of(job, case.key.sort)
                 wanted[content] &= -1 if content & ~case.within else case.within
-        changes = self._work.changes
+        changes = self.work.changes
         for content, within in sorted(wanted.items()):
             core = content & changes
             found = []
@@ -182,7 +172,7 @@ class _Maker:
             for unit in case.units:
                 whole = own[unit.principal_id, unit.state] if split.rest else 0
                 rest = split.rest if whole & ~case.within else whole
-                used = self._work.used_by(unit.principal_id)
+                used = self.work.used_by(unit.principal_id)
                 # Work of the holder may have to stand beside a rest that nobody used: then holders differ by it.
                 by_own[rest, 0 if not rest or self._has_use(rest, used) else used & case.within].append(unit)
             for (rest, _), units in by_own.items():
@@ -231,11 +221,11 @@ class _Maker:
 
         A pattern that does more than read stands for used operations that the catalogue lacks.
         """
-        return bool(atoms & (used | self._changing))
+        return bool(atoms & (used | self.changing))
 
     def _changes(self, atoms: int) -> int:
         """Return the part of some atoms that does more than read."""
-        return atoms & ((1 << self.atoms.width) - 1 & ~self._work.index.reads | self._changing)
+        return atoms & ((1 << self.atoms.width) - 1 & ~self.work.index.reads | self.changing)
 
     def _with_use(self, case: Case, jobs: Sequence[int], rest: int) -> tuple[Sequence[int], int]:
         """Return contents in which what comes along with changes made elsewhere stands beside work of the holder.
@@ -246,15 +236,15 @@ class _Maker:
             self._job_of.setdefault(rest | one, self._job_of.get(one, ""))
             return [other for other in jobs if other != one], rest | one
         own = self._used(case) & case.within
-        return jobs, rest | (own & ~self._work.all_risky or self._brings(case, rest) or own)
+        return jobs, rest | (own & ~self.work.all_risky or self._brings(case, rest) or own)
 
     def _brings(self, case: Case, atoms: int) -> int:
         """Return the changes of the holder that bring along something of a set of atoms."""
         own = self._used(case) & case.within
-        return self.atoms.book.index.mask_of_bits(bit for bit in bits_of(own) if self._companions(1 << bit, atoms))
+        return self.atoms.book.index.mask_of_bits(bit for bit in bits_of(own) if self.companions(1 << bit, atoms))
 
     def _used(self, case: Case) -> int:
-        return union(self._work.used_by(holder) for holder in {unit.principal_id for unit in case.units})
+        return union(self.work.used_by(holder) for holder in {unit.principal_id for unit in case.units})
 
     def _split(self, case: Case) -> _Split:
         columns = [one.atoms for one in case.existing]
@@ -268,7 +258,7 @@ class _Maker:
         offered = self.offered(case)
         while hard := left & ~free:
             useful = [
-                (-(one & hard & self._work.changes).bit_count(), -(one & hard).bit_count(), number)
+                (-(one & hard & self.work.changes).bit_count(), -(one & hard).bit_count(), number)
                 for number, one in enumerate(offered)
                 if one & hard and one not in jobs
             ]
@@ -279,8 +269,8 @@ class _Maker:
         if case.key.asked.is_single:
             return _Split(rest=case.atoms) if left else _Split(tuple(jobs))
         hard = left & ~free
-        risky = hard & self._work.all_risky & self._used(case)
-        risky |= self._companions(risky, hard) if risky else 0
+        risky = hard & self.work.all_risky & self._used(case)
+        risky |= self.companions(risky, hard) if risky else 0
         left &= ~risky
         if covers(left, columns, max(0, case.most_roles - len(jobs) - bool(risky))):
             return _Split(tuple(jobs), risky)
@@ -299,11 +289,11 @@ class _Maker:
             users: For each change, who is to have it.
             worked: The changes among them that somebody used; others come along with these.
         """
-        keys = self._work.index.keys
+        keys = self.work.index.keys
         alike: dict[tuple[str, str, frozenset[Folded]], int] = defaultdict(int)
         beside: dict[frozenset[Folded], int] = defaultdict(int)
         for bit, their in users.items():
-            kind = self._work.kind_of(bit) if worked >> bit & 1 else None
+            kind = self.work.kind_of(bit) if worked >> bit & 1 else None
             if kind is None:
                 beside[frozenset(their)] |= 1 << bit
             else:
@@ -313,7 +303,7 @@ class _Maker:
             whole = mask
             for owners, brought in beside.items():
                 if those <= owners:
-                    whole |= self._companions(mask, brought)
+                    whole |= self.companions(mask, brought)
             found |= dict.fromkeys(bits_of(whole), whole)
         for mask in beside.values():
             for bit in bits_of(mask):

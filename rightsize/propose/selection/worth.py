@@ -234,15 +234,8 @@ def hardly_narrowed(units: Sequence[GrantUnit], terms: Terms) -> Iterator[tuple[
 class Exposure:
     """The weight of all cells, and the weight of the cells whose operations have a class of risk."""
 
-    cells: float = 0.0
-    risky: float = 0.0
-
-    def __add__(self, other: Exposure) -> Exposure:
-        return Exposure(self.cells + other.cells, self.risky + other.risky)
-
-    def times(self, factor: float) -> Exposure:
-        """Return the exposure multiplied by a factor, for example a number of people."""
-        return Exposure(self.cells * factor, self.risky * factor)
+    cells: float
+    risky: float
 
 
 def absent_types(profile: Profile | None) -> int:
@@ -253,8 +246,7 @@ def absent_types(profile: Profile | None) -> int:
 def today_exposure(subject: Subject, granted: int, weights: AccessWeights) -> Exposure:
     """Return the exposure of one of today's assignments."""
     people = weights.groups.people_of(subject.principal_id)
-    weight = ELIGIBLE_WEIGHT if subject.state == "eligible" else 1.0
-    return _of_one({subject.place: granted}, weights).times(people * weight)
+    return _exposure([({subject.place: granted}, people * _weight(subject.state))], weights)
 
 
 def planned_exposure(subject: Subject, placements: Iterable[Placement], weights: AccessWeights) -> Exposure:
@@ -263,16 +255,26 @@ def planned_exposure(subject: Subject, placements: Iterable[Placement], weights:
     by_state: dict[str, dict[Folded, dict[Folded, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
     for one in placements:
         by_state[one.state][one.principal_id][one.place] |= one.counted
-    whole = Exposure()
-    for state, by_principal in sorted(by_state.items()):
-        weight = ELIGIBLE_WEIGHT if state == "eligible" else 1.0
-        shared = by_principal.pop(owner, {})
-        together = _of_one(shared, weights)
-        whole += together.times(weights.groups.people_of(owner) * weight)
+    parts: list[tuple[Mapping[Folded, int], float]] = []
+    for state, by_principal in by_state.items():
+        weight, shared = _weight(state), by_principal.pop(owner, {})
+        parts.append((shared, weight * (weights.groups.people_of(owner) - len(by_principal))))
         for own in by_principal.values():
-            both = {place: shared.get(place, 0) | own.get(place, 0) for place in {*shared, *own}}
-            whole += (_of_one(both, weights) + together.times(-1)).times(weight)
-    return whole
+            parts.append(({place: shared.get(place, 0) | own.get(place, 0) for place in {*shared, *own}}, weight))
+    return _exposure(parts, weights)
+
+
+def _weight(state: str) -> float:
+    return ELIGIBLE_WEIGHT if state == "eligible" else 1.0
+
+
+def _exposure(parts: Sequence[tuple[Mapping[Folded, int], float]], weights: AccessWeights) -> Exposure:
+    """Return the exposure of parts: operations by folded scope, each for a weighted number of people."""
+    scale, reach = weights.scale, weights.reach
+    return Exposure(
+        float(sum(number * cells(granted, scale, reach) for granted, number in parts)),
+        float(sum(number * cells(risky(granted, scale), scale, reach) for granted, number in parts)),
+    )
 
 
 def used_weight(subject: Subject, uses: Mapping[Folded, Use], weights: AccessWeights) -> float:
@@ -287,8 +289,3 @@ def used_weight(subject: Subject, uses: Mapping[Folded, Use], weights: AccessWei
     if counted is not None:
         return float(sum(weights.scale.weigh(1 << bit) * number for bit, number in counted))
     return float(sum(weights.scale.weigh(use.operations) for use in uses.values()))
-
-
-def _of_one(granted: Mapping[Folded, int], weights: AccessWeights) -> Exposure:
-    scale, reach = weights.scale, weights.reach
-    return Exposure(float(cells(granted, scale, reach)), float(cells(risky(granted, scale), scale, reach)))
