@@ -2,8 +2,8 @@
 
 1. Read the tenant (`needs.reading`) and estimate what may break (`risk.breakage`). Both need the single uses.
 2. Decide for each assignment alone (`needs.first_drafts`), and keep what is too risky to change.
-3. Find the jobs of the tenant (`jobs`), and settle the drafts as one plan, with roles and places (`selection.assign`),
-   split by layer of defence if asked to.
+3. Find the jobs of the tenant (`jobs`), choose roles and places (`selection.assign`), split by layer of defence if
+   asked to, and make the drafts consistent as one plan (`selection.reconcile`).
 4. Identify, evidence and name the new roles (`selection.role_names`, `assembly.role_uses`, `assembly.role_texts`).
 5. Prove every proposal and replay every call (`assembly.plan_proof`).
 6. Write the proposals (`assembly.assemble`), and sum up the plan.
@@ -75,8 +75,15 @@ from rightsize.propose.proof.replay import distinct_uses
 from rightsize.propose.proof.role_gate import refused_roles
 from rightsize.propose.risk.breakage import BreakBounds, BreakInput, break_bounds, keep_risky
 from rightsize.propose.risk.incidence import HORIZON_DAYS
-from rightsize.propose.selection.assign import GrantedNeeds, SettleInput, settle
+from rightsize.propose.selection.assign import GrantedNeeds, grant_needs
 from rightsize.propose.selection.layer_separation import advise, separate
+from rightsize.propose.selection.reconcile import (
+    fit_limits,
+    keep_last_owners,
+    mark_duplicates,
+    rest_on_existing,
+    say_duplicates,
+)
 from rightsize.propose.selection.role_names import NewRoles, PlaceNames, identify_roles
 from rightsize.propose.selection.unobserved import read_active_holders
 from rightsize.propose.selection.worth import Terms
@@ -227,7 +234,12 @@ def _settled(basis: PlanBasis, privilege: Privilege) -> GrantedNeeds:
         )
     )
     drafts = keep_risky(drafts, basis.bounds, settings.options.max_break)
-    return settle(drafts, _settle_input(basis, privilege))
+    drafts = mark_duplicates(drafts, reading.today.containers, settings.left_alone.untouched)
+    terms, used = _terms(basis, privilege), {key: number for key, (_, number) in reading.use.rows.spans.items()}
+    drafts = keep_last_owners(drafts, used, read_owner_facts(reading.inputs, terms.ended))
+    granted = grant_needs(drafts, terms)
+    drafts = fit_limits(rest_on_existing(granted.drafts), terms)
+    return replace(granted, drafts=say_duplicates(drafts, reading.today.containers))
 
 
 def bounds_of(reading: TenantReading, settings: PlanSettings, horizon: int = HORIZON_DAYS) -> BreakBounds:
@@ -285,12 +297,10 @@ def _companions(asked: StayingInput) -> Callable[[int, int], int]:
     return lambda changes, among: asked.reader.companions(changes, among, asked.checks)
 
 
-def _settle_input(basis: PlanBasis, privilege: Privilege) -> SettleInput:
+def _terms(basis: PlanBasis, privilege: Privilege) -> Terms:
     reading, settings = basis.reading, basis.settings
-    today, use, untouched = reading.today, reading.use, settings.left_alone.untouched
-    profiles = reading.evidence.profiles
-    ended = {key for key, word in untouched.items() if word in ("activated", "ended")}
-    terms = Terms(
+    today, untouched, profiles = reading.today, settings.left_alone.untouched, reading.evidence.profiles
+    return Terms(
         subjects={subject.key: subject for subject in today.subjects},
         demands=_demand_input(basis, privilege),
         weights=reading.weights,
@@ -299,14 +309,12 @@ def _settle_input(basis: PlanBasis, privilege: Privilege) -> SettleInput:
         options=settings.options,
         jobs=basis.jobs,
         latent={key: profile.lacking for key, profile in profiles.items() if profile.lacking},
-        active=read_active_holders(reading.inputs, use.placed, today.subjects, profiles),
+        active=read_active_holders(reading.inputs, reading.use.placed, today.subjects, profiles),
         work=UnobservedWork(reading.analysis, today.book.index),
-        ended=ended,
+        ended={key for key, word in untouched.items() if word in ("activated", "ended")},
         resources=reading.inputs.resources,
         barred=basis.refused,
     )
-    used = {key: number for key, (_, number) in use.rows.spans.items()}
-    return SettleInput(today.containers, untouched.keys(), used, read_owner_facts(reading.inputs, ended), terms)
 
 
 def _job_reasons(basis: PlanBasis) -> JobReasons:

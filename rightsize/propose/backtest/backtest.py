@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import polars as pl
@@ -88,9 +88,9 @@ class BacktestTally:
     def __add__(self, other: BacktestTally) -> BacktestTally:
         """Return the sum of both tallies."""
         sums: dict[str, Any] = {}
-        for name in self.__dataclass_fields__:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            sums[name] = Counter(mine) + Counter(theirs) if isinstance(mine, Mapping) else mine + theirs
+        for one in fields(self):
+            mine, theirs = getattr(self, one.name), getattr(other, one.name)
+            sums[one.name] = Counter(mine) + Counter(theirs) if isinstance(mine, Mapping) else mine + theirs
         return BacktestTally(**{**sums, "first_breaks": tuple(sorted(sums["first_breaks"]))})
 
 

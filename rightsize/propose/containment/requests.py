@@ -197,15 +197,12 @@ def _groups(principal: str, table_of: TableOf) -> Iterator[Option]:
 
 def _governed_membership(principal: str, row: Mapping[str, Any], group: str) -> Option:
     """Return the request that ends an eligible or activated membership or ownership of a group under PIM."""
-    name, kind, state = (
-        ("end_eligibility", "eligibility", "eligible")
-        if row["state"] == "eligible"
-        else ("end_activation", "assignment", "activated")
-    )
+    is_eligible = row["state"] == "eligible"
+    name, kind = ("end_eligibility", "eligibility") if is_eligible else ("end_activation", "assignment")
     about = {"accessId": row["access"], "principalId": principal, "groupId": row["group_id"]}
     word = "ownership" if row["access"] == "owner" else "membership"
     path = f"/identityGovernance/privilegedAccess/group/{kind}ScheduleRequests"
-    text = f"ends the {state} {word} of the group {group}"
+    text = f"ends the {'eligible' if is_eligible else 'activated'} {word} of the group {group}"
     return Option(name, text, True, *_by_pim(path, about, row["end_on"]))
 
 

@@ -1,12 +1,9 @@
-"""Choose roles and scopes for the needs of all open drafts together, and make the drafts one plan.
-
-The drafts become consistent with each other and with Azure's limits.
-"""
+"""Choose roles and scopes for the needs of all open drafts together, and write the result into each draft."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,17 +23,9 @@ from rightsize.propose.needs.grant_requests import (
     granted_above,
     without_granted,
 )
-from rightsize.propose.needs.owners import OwnerFacts
 from rightsize.propose.selection.choose import Solution, choose, not_worth
 from rightsize.propose.selection.fewer_scopes import Together, gather_scopes
-from rightsize.propose.selection.reconcile import (
-    fit_limits,
-    keep_last_owners,
-    mark_duplicates,
-    rest_on_existing,
-    role_of,
-    say_duplicates,
-)
+from rightsize.propose.selection.reconcile import role_of
 from rightsize.propose.selection.scope_limits import Slot, make_room, slot_of
 from rightsize.propose.selection.unobserved import find_unobserved, grant_through_existing
 from rightsize.propose.selection.worth import Terms, hardly_narrowed
@@ -60,39 +49,7 @@ class GrantedNeeds:
     curve: tuple[Mapping[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SettleInput:
-    """What drafts are made one plan from.
-
-    Attributes:
-        containers: For each assignment that other assignments contain, those other assignments.
-        untouched: The assignments that are left alone whatever they are needed for.
-        used: By assignment, the number of operations that were used under it.
-        owners: The facts that decide who can act as Owner.
-        terms: What roles and scopes are chosen from.
-    """
-
-    containers: Mapping[Key, Sequence[Key]]
-    untouched: Set[Key]
-    used: Mapping[Key, int]
-    owners: OwnerFacts
-    terms: Terms
-
-
-def settle(drafts: dict[Key, Draft], asked: SettleInput) -> GrantedNeeds:
-    """Return the drafts with roles and places, consistent with duplicates, last owners and Azure's limits."""
-    movable = {
-        key: others
-        for key, others in asked.containers.items()
-        if key in drafts and key not in asked.untouched and drafts[key].kind.has_holder
-    }
-    drafts = keep_last_owners(mark_duplicates(drafts, movable), asked.used, asked.owners)
-    granted = _grant_needs(drafts, asked.terms)
-    fitting = fit_limits(rest_on_existing(granted.drafts), asked.terms)
-    return replace(granted, drafts=say_duplicates(fitting, asked.containers))
-
-
-def _grant_needs(drafts: Mapping[Key, Draft], terms: Terms) -> GrantedNeeds:
+def grant_needs(drafts: Mapping[Key, Draft], terms: Terms) -> GrantedNeeds:
     """Choose scopes and roles for every open draft, and return all drafts.
 
     An assignment whose need cannot be granted by a new assignment is kept. Then the rest is chosen again, since a kept

@@ -114,6 +114,9 @@ class Existing:
     spare: int
 
 
+_Candidates = tuple[tuple[ChoiceKind, KnownRole], ...]
+
+
 @dataclass(slots=True)
 class CandidateIndex:
     """An index of candidate roles by scope and by the ceiling of today's roles.
@@ -131,9 +134,7 @@ class CandidateIndex:
     _by_scope: dict[Folded, list[KnownRole]] = field(default_factory=dict)
     _at_place: dict[Folded, tuple[Folded, ...]] = field(default_factory=dict)
     _atoms_of: dict[Folded, int] = field(default_factory=dict)
-    _inside: dict[tuple[tuple[Folded, ...], tuple[Folded, ...]], tuple[tuple[ChoiceKind, KnownRole], ...]] = field(
-        default_factory=dict
-    )
+    _inside: dict[tuple[tuple[Folded, ...], tuple[Folded, ...]], _Candidates] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # A role that Azure made for one of its services fits by chance, and nobody would give it to a person.
@@ -190,9 +191,7 @@ class CandidateIndex:
         """Return whether a ceiling grants everything that a role grants, for all strings."""
         return one.kind == "own" or self.book.is_contained(one.role, ceiling)
 
-    def _within(
-        self, ceiling: tuple[Folded, ...], custom: tuple[Folded, ...]
-    ) -> tuple[tuple[ChoiceKind, KnownRole], ...]:
+    def _within(self, ceiling: tuple[Folded, ...], custom: tuple[Folded, ...]) -> _Candidates:
         """Return the roles that grant no operation beyond a ceiling; many needs have the same, so it is cached."""
         key = ceiling, custom
         if key not in self._inside:

@@ -6,7 +6,7 @@ A draft that does not fit becomes a `keep`, which never takes away an assignment
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 from rightsize.model.nouns import AssignmentState
@@ -24,20 +24,24 @@ RoleKey = tuple[RoleContent, str]
 """The content of a new role, and the management group of its assignment, or the empty string."""
 
 
-def mark_duplicates(drafts: Mapping[Key, Draft], containers: Mapping[Key, Sequence[Key]]) -> dict[Key, Draft]:
+def mark_duplicates(
+    drafts: Mapping[Key, Draft], containers: Mapping[Key, Sequence[Key]], untouched: Container[Key] = ()
+) -> dict[Key, Draft]:
     """Return the drafts with `remove_duplicate` for assignments that another assignment, kept by this plan, contains.
 
     Args:
         drafts: All drafts.
-        containers: For each assignment that may be removed as a duplicate, the assignments that contain it.
+        containers: For each assignment that other assignments contain, those other assignments.
+        untouched: The assignments that are left alone whatever they are needed for.
 
     Of assignments that contain each other, the first by id is removed. At the end each removed one needs a container
     among the assignments that stay, so the relation has no cycle.
     """
     stays = {key for key, draft in drafts.items() if draft.kind.keeps}
     going: set[Key] = set()
-    for key in sorted(containers):
-        if any(other in stays and other != key for other in containers[key]):
+    for key in sorted(key for key in containers if key in drafts and key not in untouched):
+        is_held = drafts[key].kind.has_holder
+        if is_held and any(other in stays and other != key for other in containers[key]):
             stays.discard(key)
             going.add(key)
     settled = dict(drafts)
