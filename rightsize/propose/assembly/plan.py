@@ -172,7 +172,8 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     demands = _demand_input(basis, settings.privilege)
     # The costs come first and the drafts go early: together with the proposals they would be the peak of memory.
     reads = price_reads(basis.staying, today.orphans, tenant.may_reach)
-    granted, separation = _settled(basis, settings.privilege), {}
+    granted = _settled(basis, settings.privilege)
+    separation: dict[str, Any] = {}
     if options.separate_layers:
         demands, granted, separation = separate(
             granted, demands, tenant, today.spelling, lambda privilege: _settled(basis, privilege)

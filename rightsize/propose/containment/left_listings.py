@@ -188,7 +188,7 @@ def read_listings(table_of: Callable[[str], pl.DataFrame], things: pl.DataFrame)
     )
 
 
-def _by_id(frame: pl.DataFrame, column: str, wanted: pl.Series) -> dict[str, _Row]:
+def _by_id(frame: pl.DataFrame, column: str, wanted: pl.Series) -> Mapping[str, _Row]:
     """Return the rows with an id of the list `wanted` by that id."""
     keyed = frame.with_columns(key=folded(pl.col(column))).filter(pl.col("key").is_in(wanted))
     return keyed.rows_by_key("key", named=True, unique=True)
