@@ -25,7 +25,7 @@ def test_no_input_of_a_stage_has_fields_for_two() -> None:
         for node in tree.body
         if isinstance(node, ast.ClassDef) and node.name.endswith("Input")
     }
-    assert len(inputs) >= 10
+    assert inputs
     assert {name: fields for name, fields in inputs.items() if fields > MOST_FIELDS} == {}
 
 
