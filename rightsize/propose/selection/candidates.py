@@ -77,6 +77,8 @@ class Atoms:
 
     def granting(self, operations: int) -> int:
         """Return the atoms that may grant at least one of the operations."""
+        if not operations:
+            return 0
         return operations | sum(bit for part, bit in self._bits.items() if self.book.part_mask(part) & operations)
 
     def granted(self, atoms: int) -> int:
@@ -114,7 +116,8 @@ class Existing:
     spare: int
 
 
-_Candidates = tuple[tuple[ChoiceKind, KnownRole], ...]
+_Sized = tuple[int, ChoiceKind, KnownRole]
+"""A role with the number of operations that it grants; 0 for all but built-in roles."""
 
 
 @dataclass(slots=True)
@@ -130,11 +133,11 @@ class CandidateIndex:
     book: RoleBook
     atoms: Atoms
     tree: ScopeTree
-    _builtin: list[KnownRole] = field(default_factory=list)
+    _builtin: list[_Sized] = field(default_factory=list)
     _by_scope: dict[Folded, list[KnownRole]] = field(default_factory=dict)
     _at_place: dict[Folded, tuple[Folded, ...]] = field(default_factory=dict)
     _atoms_of: dict[Folded, int] = field(default_factory=dict)
-    _inside: dict[tuple[tuple[Folded, ...], tuple[Folded, ...]], _Candidates] = field(default_factory=dict)
+    _inside: dict[tuple[tuple[Folded, ...], tuple[Folded, ...]], tuple[_Sized, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # A role that Azure made for one of its services fits by chance, and nobody would give it to a person.
@@ -142,9 +145,10 @@ class CandidateIndex:
             if role.is_conditional or not role.granted:
                 continue
             if role.is_builtin and not role.is_for_service:
-                self._builtin.append(role)
+                self._builtin.append((role.granted.bit_count(), "builtin", role))
             for scope in () if role.is_builtin else role.assignable:
                 self._by_scope.setdefault(scope, []).append(role)
+        self._builtin.sort(key=lambda item: item[0])
 
     def assignable_at(self, place: Folded) -> tuple[Folded, ...]:
         """Return the ids of the tenant's custom roles that may be assigned at a folded scope, sorted.
@@ -172,7 +176,13 @@ class CandidateIndex:
         return self._atoms_of[role.role_definition_id]
 
     def fitting(
-        self, ceiling: tuple[Folded, ...], custom: tuple[Folded, ...], wanted: int, needed: int
+        self,
+        ceiling: tuple[Folded, ...],
+        custom: tuple[Folded, ...],
+        wanted: int,
+        needed: int,
+        *,
+        is_exact: bool = False,
     ) -> Iterator[Existing]:
         """Yield the roles that grant a wanted atom, and no catalogue operation that the ceiling does not grant.
 
@@ -181,26 +191,34 @@ class CandidateIndex:
             custom: The tenant's custom roles that may be assigned there.
             wanted: The atoms; a role has to grant at least one of them.
             needed: The operations that are needed.
+            is_exact: Whether a role may grant nothing beyond the needed operations.
         """
-        for kind, role in self._within(ceiling, custom):
+        most = needed.bit_count() if is_exact else self.atoms.width
+        for size, kind, role in self._within(ceiling, custom):
+            if size > most:
+                # Built-in roles come last, and by size.
+                return
             atoms = self.atoms_of(role)
-            if atoms & wanted:
-                yield Existing(kind, role, atoms, role.granted & ~needed)
+            if not atoms & wanted:
+                continue
+            spare = role.granted & ~needed
+            if not (is_exact and spare):
+                yield Existing(kind, role, atoms, spare)
 
     def is_inside(self, one: Existing, ceiling: tuple[Folded, ...]) -> bool:
         """Return whether a ceiling grants everything that a role grants, for all strings."""
         return one.kind == "own" or self.book.is_contained(one.role, ceiling)
 
-    def _within(self, ceiling: tuple[Folded, ...], custom: tuple[Folded, ...]) -> _Candidates:
+    def _within(self, ceiling: tuple[Folded, ...], custom: tuple[Folded, ...]) -> tuple[_Sized, ...]:
         """Return the roles that grant no operation beyond a ceiling; many needs have the same, so it is cached."""
         key = ceiling, custom
         if key not in self._inside:
             roles = self.book.roles
             granted = union(roles[id_].granted for id_ in ceiling)
-            candidates: list[tuple[ChoiceKind, KnownRole]] = [
-                *(("own", roles[id_]) for id_ in ceiling if not roles[id_].is_conditional),
-                *(("custom", roles[id_]) for id_ in custom if id_ not in ceiling),
-                *(("builtin", role) for role in self._builtin if role.role_definition_id not in ceiling),
+            candidates: list[_Sized] = [
+                *((0, "own", roles[id_]) for id_ in ceiling if not roles[id_].is_conditional),
+                *((0, "custom", roles[id_]) for id_ in custom if id_ not in ceiling),
+                *(one for one in self._builtin if one[2].role_definition_id not in ceiling),
             ]
-            self._inside[key] = tuple(one for one in candidates if not one[1].granted & ~granted)
+            self._inside[key] = tuple(one for one in candidates if not one[2].granted & ~granted)
         return self._inside[key]

@@ -172,9 +172,8 @@ def _without_excess(
     asked = key.asked
     ranked = sorted(
         (role.kind != "own", role.role.role_definition_id, role)
-        for role in candidates.fitting(asked.ceiling, key.custom, atoms, needed)
-        if not role.spare
-        and not role.role.granted & key.foreign
+        for role in candidates.fitting(asked.ceiling, key.custom, atoms, needed, is_exact=True)
+        if not role.role.granted & key.foreign
         and (asked.condition is None or role.role.granted & terms.decided_by(asked.condition))
     )
     kept: list[int] = []

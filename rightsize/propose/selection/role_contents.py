@@ -181,14 +181,14 @@ class _Maker:
 
     def content(self, atoms: int) -> NewContent:
         """Return a role as all cases together take it."""
-        is_add_on = atoms not in self._of_jobs | self._of_holders
+        is_add_on = atoms not in self._of_jobs and atoms not in self._of_holders
         return NewContent(
             atoms,
             self.atoms.granted(atoms),
             self.atoms.operations(atoms),
             is_add_on,
             is_adopted=atoms in self._of_jobs and atoms in self._adopted.values(),
-            has_use=atoms in self._of_jobs | self._with_work,
+            has_use=atoms in self._of_jobs or atoms in self._with_work,
             job="" if is_add_on else self._job_of.get(atoms, ""),
         )
 
