@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,8 @@ from rightsize.analyze.window import shortfall
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.propose.containment.agents import AgentGroup, inherited_options, read_agent_group
 from rightsize.propose.containment.containment import Containment, contain
-from rightsize.propose.containment.graph_requests import Option, write_options
-from rightsize.propose.containment.pim_requests import eligible_options
-from rightsize.propose.containment.reach_after import ReachAfter, ReachInput, reach_after
+from rightsize.propose.containment.reach_after import ReachAfter, reach_after
+from rightsize.propose.containment.requests import Option, eligible_options, write_options
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.assignments import Key
 from rightsize.rbac.text import fold
@@ -137,11 +136,11 @@ class ContainResult:
             "groups": list(found.groups),
             "calls_not_kept": found.forgone.to_dicts(),
             "agents": self._agents(),
-            "options": [one.as_json() for one in self.options],
+            "options": [asdict(one) for one in self.options],
             "left_behind": self.left.document(),
             "reach": {name: dict(counts) for name, counts in self.reach.counts.items()},
             "without_sign_in": self._without_sign_in(),
-            "unlogged_reads": found.reads.as_json(),
+            "unlogged_reads": asdict(found.reads),
             "seconds": round(self.seconds, 3),
         }
 
@@ -251,9 +250,7 @@ def contain_principal(
         options = tuple(_of_members(written, agents, names) + list(inherited_options(agents, store.table)))
         blocked = all(any(option.name == "block_sign_in" for option in some) for some in written)
         facts = read_facts(inputs, store.table)
-        reach = reach_after(
-            ReachInput(agents.members, inputs, analysis, facts, found.plan, found.by_request, is_blocked=blocked)
-        )
+        reach = reach_after(agents.members, inputs, analysis, facts, found.plan, found.by_request, is_blocked=blocked)
         left = find_left_behind(store, agents.members, names)
         suspect_calls, first_suspect = _suspect_calls(agents.members, store, suspect_days)
     if not found.contained and not options and not found.stays:

@@ -16,7 +16,7 @@ from rightsize.demo.suite.model import SuiteNeed, SuiteTenant
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.core.weights import Scale
-from rightsize.propose.selection.exposure import ELIGIBLE_WEIGHT
+from rightsize.propose.selection.worth import ELIGIBLE_WEIGHT
 from rightsize.rbac.patterns import Pattern, parse_pattern
 from rightsize.rbac.text import fold
 from rightsize.rules.tables import rows_of

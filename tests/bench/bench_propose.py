@@ -39,7 +39,7 @@ _STEPS = (
     "read_plan_settings",
     "break_bounds",
     "decide",
-    "settle",
+    "grant_needs",
     "identify_roles",
     "read_role_uses",
     "role_evidences",

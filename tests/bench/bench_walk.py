@@ -35,7 +35,7 @@ ROOMS = (
 )
 TEXT = "rbac/text.py"
 _ROOT = str(Path(rightsize.__file__).parent) + "/"
-_DECISION = "decide draft_all settle"
+_DECISION = "decide draft_all settle grant_needs"
 """The functions that decide, in this version and in earlier ones: on each assignment, and then on all of them."""
 _START = "Microsoft.Compute/virtualMachines/start/action"
 

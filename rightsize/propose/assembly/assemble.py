@@ -37,8 +37,8 @@ from rightsize.propose.needs.reasons import cause_of
 from rightsize.propose.needs.use_rows import UseRows
 from rightsize.propose.risk.breakage import BreakBounds
 from rightsize.propose.risk.estimate import Estimate
-from rightsize.propose.selection.exposure import absent_types, planned_exposure, today_exposure, used_weight
-from rightsize.propose.selection.role_naming import NewRoles
+from rightsize.propose.selection.role_names import NewRoles
+from rightsize.propose.selection.worth import absent_types, planned_exposure, today_exposure, used_weight
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import Folded
 

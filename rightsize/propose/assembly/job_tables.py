@@ -17,7 +17,7 @@ from rightsize.propose.jobs.jobs import Job, Jobs, find_jobs
 from rightsize.propose.jobs.work import read_work
 from rightsize.propose.needs.assignments import place_uses
 from rightsize.propose.needs.privileged import risky_changes
-from rightsize.propose.selection.plain_names import unique_names
+from rightsize.propose.selection.role_names import unique_names
 from rightsize.propose.selection.role_purpose import RoleUse, name_purposes
 from rightsize.rbac.text import Folded
 

@@ -2,9 +2,9 @@
 
 1. Read the tenant (`needs.reading`) and estimate what may break (`risk.breakage`). Both need the single uses.
 2. Decide for each assignment alone (`needs.drafts`), and keep what is too risky to change.
-3. Find the jobs of the tenant (`jobs`), and settle the drafts as one plan, with roles and places (`selection.settle`),
-   split by layer of defence if asked to.
-4. Identify, evidence and name the new roles (`selection.role_naming`, `assembly.role_evidence`, `assembly.role_pages`).
+3. Find the jobs of the tenant (`jobs`), choose roles and places (`selection.assign`), split by layer of defence if
+   asked to, and make the drafts consistent as one plan (`selection.reconcile`).
+4. Identify, evidence and name the new roles (`selection.role_names`, `assembly.role_evidence`, `assembly.role_pages`).
 5. Prove every proposal and replay every call (`assembly.plan_proof`).
 6. Write the proposals (`assembly.assemble`), and sum up the plan.
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import polars as pl
 
@@ -37,7 +38,7 @@ from rightsize.propose.assembly.role_pages import give_texts, summarise_roles
 from rightsize.propose.assembly.role_uses import read_role_uses
 from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
 from rightsize.propose.core.fingerprint import take_readings
-from rightsize.propose.core.options import PlanOptions, Unobservable
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.jobs.jobs import Jobs, find_jobs
 from rightsize.propose.jobs.work import read_work
@@ -61,19 +62,18 @@ from rightsize.propose.proof.replay import distinct_uses
 from rightsize.propose.proof.role_gate import refused_roles
 from rightsize.propose.risk.breakage import BreakBounds, break_bounds, keep_risky
 from rightsize.propose.risk.incidence import HORIZON_DAYS
-from rightsize.propose.selection.assign import (
-    ChoiceInput,
-    GrantedNeeds,
-    TermsInput,
-    read_limits,
-    read_terms,
+from rightsize.propose.selection.assign import GrantedNeeds, grant_needs
+from rightsize.propose.selection.layer_separation import advise, separate
+from rightsize.propose.selection.reconcile import (
+    fit_limits,
+    keep_last_owners,
+    mark_duplicates,
+    rest_on_existing,
+    say_duplicates,
 )
-from rightsize.propose.selection.layer_separation import advise, report_separation, separate
-from rightsize.propose.selection.role_naming import NewRoles, identify_roles
-from rightsize.propose.selection.secret_places import SecretPlaces
-from rightsize.propose.selection.settle import SettleInput, settle
-from rightsize.propose.selection.unobserved import UnobservedInput, read_active_holders
-from rightsize.propose.selection.worth import read_prices
+from rightsize.propose.selection.role_names import NewRoles, identify_roles
+from rightsize.propose.selection.unobserved import read_active_holders
+from rightsize.propose.selection.worth import Terms
 from rightsize.rbac.text import fold
 
 
@@ -160,10 +160,12 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     demands = _demand_input(basis, settings.privilege)
     # The costs come first and the drafts go early: together with the proposals they would be the peak of memory.
     reads = price_reads(basis.staying, today.orphans, tenant.may_reach)
-    granted, separation = _settled(basis, settings.privilege), {}
+    granted = _settled(basis, settings.privilege)
+    separation: dict[str, Any] = {}
     if options.separate_layers:
-        demands, granted, found = separate(granted, demands, tenant, lambda privilege: _settled(basis, privilege))
-        separation = report_separation(found, demands, tenant, today.spelling)
+        demands, granted, separation = separate(
+            granted, demands, tenant, today.spelling, lambda privilege: _settled(basis, privilege)
+        )
     drafts = granted.drafts
     give_back()
     step("naming the roles")
@@ -220,7 +222,12 @@ def _settled(basis: PlanBasis, privilege: Privilege) -> GrantedNeeds:
     parts, reach = _parts(reading, settings.options), reading.analysis.tenant.may_reach
     drafts = decide(basis.staying, reading.today.orphans, parts, privilege, reach)
     drafts = keep_risky(drafts, basis.bounds, settings.options.max_break)
-    return settle(drafts, _settle_input(basis, privilege))
+    drafts = mark_duplicates(drafts, reading.today.containers, settings.left_alone.untouched)
+    terms = _terms(basis, privilege)
+    drafts = keep_last_owners(drafts, reading.use.rows.counts, read_owner_facts(reading.inputs, terms.ended))
+    granted = grant_needs(drafts, terms)
+    drafts = fit_limits(rest_on_existing(granted.drafts), terms)
+    return replace(granted, drafts=say_duplicates(drafts, reading.today.containers))
 
 
 def bounds_of(reading: TenantReading, settings: PlanSettings, horizon: int = HORIZON_DAYS) -> BreakBounds:
@@ -252,34 +259,24 @@ def _demand_input(basis: PlanBasis, privilege: Privilege) -> DemandInput:
     return DemandInput(reading.today.book, privilege, singled, basis.staying.reader.companions)
 
 
-def _settle_input(basis: PlanBasis, privilege: Privilege) -> SettleInput:
-    reading, settings, jobs = basis.reading, basis.settings, basis.jobs
-    today, use, options, untouched = reading.today, reading.use, settings.options, settings.left_alone.untouched
-    subjects, book, tree, weights = today.subjects, today.book, reading.analysis.tenant.tree, reading.weights
-    profiles = reading.evidence.profiles
-    latent = {key: profile.lacking for key, profile in profiles.items() if profile.lacking}
-    room = RoleRoom(settings.limits, today.custom_roles, options.most_roles)
-    prices = read_prices(subjects, book, latent, privilege, weights)
-    companions = basis.staying.reader.companions
-    ended = {key for key, word in untouched.items() if word in ("activated", "ended")}
-    choice = ChoiceInput(
-        subjects={subject.key: subject for subject in subjects},
+def _terms(basis: PlanBasis, privilege: Privilege) -> Terms:
+    reading, settings = basis.reading, basis.settings
+    today, untouched, profiles = reading.today, settings.left_alone.untouched, reading.evidence.profiles
+    return Terms(
+        subjects={subject.key: subject for subject in today.subjects},
         demands=_demand_input(basis, privilege),
-        terms=replace(
-            read_terms(TermsInput(subjects, prices, privilege, weights, tree, room, options, jobs), companions),
-            barred=basis.refused,
-        ),
-        limits=read_limits(subjects, settings.limits, tree, weights, book),
-        unobserved=UnobservedInput(
-            read_active_holders(reading.inputs, use.placed, subjects, profiles),
-            UnobservedWork(reading.analysis, book.index),
-            options.unobservable is Unobservable.KEEP,
-        ),
-        ended=ended,
-        secrets=SecretPlaces.of(reading.inputs.resources, book.index, privilege.secrets),
+        weights=reading.weights,
+        tree=reading.analysis.tenant.tree,
+        room=RoleRoom(settings.limits, today.custom_roles, settings.options.most_roles),
+        options=settings.options,
+        jobs=basis.jobs,
+        latent={key: profile.lacking for key, profile in profiles.items() if profile.lacking},
+        active=read_active_holders(reading.inputs, reading.use.placed, today.subjects, profiles),
+        work=UnobservedWork(reading.analysis, today.book.index),
+        ended={key for key, word in untouched.items() if word in ("activated", "ended")},
+        resources=reading.inputs.resources,
+        barred=basis.refused,
     )
-    owners = read_owner_facts(reading.inputs, ended)
-    return SettleInput(today.containers, untouched.keys(), use.rows.counts, owners, choice)
 
 
 def _names(reading: TenantReading, new: NewRoles) -> dict[str, str]:

@@ -25,7 +25,7 @@ from rightsize.propose.needs.reading import TenantReading
 from rightsize.propose.proof.access_evaluator import Evaluator
 from rightsize.propose.proof.proof import Claim, ProvedGrant, prove
 from rightsize.propose.proof.replay import GrantRow, Outcomes, grants_of, replay, row_today
-from rightsize.propose.selection.role_naming import NewRoles
+from rightsize.propose.selection.role_names import NewRoles
 from rightsize.rbac.text import Folded
 
 

@@ -37,7 +37,7 @@ from rightsize.propose.needs.needs import (
     NeedReader,
 )
 from rightsize.propose.needs.privileged import LayerParts
-from rightsize.propose.selection.role_naming import NewRoles
+from rightsize.propose.selection.role_names import NewRoles
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import Folded, fold

@@ -24,9 +24,7 @@ from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.needs import USED, USED_BEFORE
 from rightsize.propose.needs.privileged import RiskyChanges
 from rightsize.propose.needs.reading import TenantReading
-from rightsize.propose.selection.plain_names import fitted
-from rightsize.propose.selection.role_naming import NewRoles, named_roles, role_names
-from rightsize.propose.selection.role_places import PlaceNames
+from rightsize.propose.selection.role_names import NewRoles, PlaceNames, fitted, named_roles, role_names
 from rightsize.propose.selection.role_purpose import OperationKey, RoleUse, name_purposes
 from rightsize.rbac.text import Folded
 from rightsize.rules.role_words import READER, RoleWords, words_of

@@ -19,7 +19,7 @@ from rightsize.propose.needs.drafts import Draft, Placement
 from rightsize.propose.needs.needs import USED, USED_BEFORE
 from rightsize.propose.needs.use_rows import Used, UseRows
 from rightsize.propose.selection.reconcile import role_key
-from rightsize.propose.selection.role_naming import NewRoles
+from rightsize.propose.selection.role_names import NewRoles
 from rightsize.rbac.text import Folded
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import polars as pl
 
@@ -29,8 +30,6 @@ from rightsize.propose.core.expiry import EVER
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.assignments import Subject
-from rightsize.propose.needs.groups import AccessWeights
-from rightsize.propose.needs.keep_rules import LeftAlone
 from rightsize.propose.needs.needed_reads import sibling_reads
 from rightsize.propose.needs.reading import (
     AssignmentEvidence,
@@ -46,7 +45,7 @@ from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Blocks, Eval
 from rightsize.propose.proof.replay import answer_uses, asked_uses
 from rightsize.propose.risk.breakage import BreakBounds
 from rightsize.propose.risk.calibration import Prediction
-from rightsize.propose.selection.exposure import absent_types, today_exposure, used_weight
+from rightsize.propose.selection.worth import absent_types, today_exposure, used_weight
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import Folded
 
@@ -88,19 +87,11 @@ class BacktestTally:
 
     def __add__(self, other: BacktestTally) -> BacktestTally:
         """Return the sum of both tallies."""
-        return BacktestTally(
-            self.principals + other.principals,
-            self.denied_principals + other.denied_principals,
-            self.calls + other.calls,
-            self.denied_calls + other.denied_calls,
-            self.events + other.events,
-            self.denied_events + other.denied_events,
-            tuple(sorted(self.first_breaks + other.first_breaks)),
-            self.excess_before + other.excess_before,
-            self.excess_after + other.excess_after,
-            Counter(self.needs) + Counter(other.needs),
-            Counter(self.denied_needs) + Counter(other.denied_needs),
-        )
+        sums: dict[str, Any] = {}
+        for one in fields(self):
+            mine, theirs = getattr(self, one.name), getattr(other, one.name)
+            sums[one.name] = Counter(mine) + Counter(theirs) if isinstance(mine, Mapping) else mine + theirs
+        return BacktestTally(**{**sums, "first_breaks": tuple(sorted(sums["first_breaks"]))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,19 +155,16 @@ def prepare_trial(inputs: Inputs, fold: Fold, options: PlanOptions, needs: pl.Da
 
 def try_plan(trial: Trial, options: PlanOptions) -> tuple[BacktestTally, list[Prediction]]:
     """Make a plan from the training days, and return the tally of the test calls and the outcome of its predictions."""
-    reading, tenant = trial.reading, trial.reading.analysis.tenant
+    reading = trial.reading
     settings = with_options(reading, trial.settings, options)
     plan = plan_from_reading(reading, settings, content_hash="")
     roles = _known_roles(reading.today.book) | {
         one.definition.role_definition_id: one.definition.permissions for one in plan.roles
     }
-    evaluator = Evaluator(roles, tenant.tree, trial.requests)
-    after = _after(plan, reading.today)
-    denied = answer_uses(trial.asked, after, evaluator, tenant).denied
-    refused = answer_uses(trial.needs, after, evaluator, tenant).denied
+    evaluator = Evaluator(roles, reading.analysis.tenant.tree, trial.requests)
     live = total_excess(plan.proposals).live
-    before_and_after = (live.before, live.after)
-    return _tally(trial, denied, refused, before_and_after), _predictions(trial, plan, denied, evaluator, trial.bounds)
+    tally, denied = _tally(trial, _after(plan, reading.today), evaluator, live.before, live.after)
+    return tally, _predictions(trial, plan, denied, evaluator)
 
 
 def try_baseline(trial: Trial, name: str) -> BacktestTally:
@@ -186,34 +174,26 @@ def try_baseline(trial: Trial, name: str) -> BacktestTally:
     used under it, at its own scope. `used_plus_sibling_reads` adds the granted reads of their resource types, of the
     parent types and of the resource group.
     """
-    left_alone, tenant = trial.settings.left_alone, trial.reading.analysis.tenant
-    evidence, weights = trial.reading.evidence, trial.reading.weights
-    subjects, book = trial.reading.today.subjects, trial.reading.today.book
-    nobody, no_need = trial.asked.clear(), trial.needs.clear()
-    if name == KEEP_EVERYTHING:
-        whole = (one for one in subjects if _may_change(one, left_alone))
-        before = sum(_excess(one, _granted(one, book), evidence, weights) for one in whole)
-        return _tally(trial, nobody, no_need, (before, before))
+    reading, left_alone = trial.reading, trial.settings.left_alone
+    book = reading.today.book
     roles = _known_roles(book)
     rows, before, after = [], 0.0, 0.0
-    for subject in subjects:
-        counts = _may_change(subject, left_alone)
-        own = _excess(subject, _granted(subject, book), evidence, weights) if counts else 0.0
+    for subject in reading.today.subjects:
+        said = left_alone.untouched.get(subject.key) or left_alone.undecided.get(subject.key) or ""
+        # The excess of what stays by design does not count, whatever is proposed.
+        counts = word_of(said) not in BY_DESIGN
+        own = _excess(subject, _granted(subject, book), reading) if counts else 0.0
         before += own
-        if subject.state != "active":
+        if subject.state != "active" or name == KEEP_EVERYTHING:
             rows.append(subject)
             after += own
             continue
-        mask, blocks = _used(subject, book, evidence, with_reads=name == USED_AND_READS)
+        mask, blocks = _used(subject, book, reading.evidence, with_reads=name == USED_AND_READS)
         role = Folded(" ".join(subject.key))
         roles[role] = blocks
-        after += _excess(subject, mask, evidence, weights) if counts else 0.0
+        after += _excess(subject, mask, reading) if counts else 0.0
         rows.append(replace(subject, role_definition_id=role))
-    evaluator = Evaluator(roles, tenant.tree)
-    granted = _grants(rows)
-    denied = answer_uses(trial.asked, granted, evaluator, tenant).denied
-    refused = answer_uses(trial.needs, granted, evaluator, tenant).denied
-    return _tally(trial, denied, refused, (before, after))
+    return _tally(trial, _grants(rows), Evaluator(roles, reading.analysis.tenant.tree), before, after)[0]
 
 
 def tested_uses(inputs: Inputs, window: Window) -> pl.DataFrame:
@@ -261,11 +241,14 @@ def _needs_within(needs: pl.DataFrame | None, window: Window) -> pl.DataFrame:
 
 
 def _tally(
-    trial: Trial, denied: pl.DataFrame, refused: pl.DataFrame, excess_sums: tuple[float, float]
-) -> BacktestTally:
+    trial: Trial, grants: pl.DataFrame, evaluator: Evaluator, before: float, after: float
+) -> tuple[BacktestTally, pl.DataFrame]:
+    """Return the tally of the test calls under assignments, and those of them that are denied."""
+    tenant = trial.reading.analysis.tenant
+    denied, refused = (answer_uses(asked, grants, evaluator, tenant).denied for asked in (trial.asked, trial.needs))
     first = denied.group_by("principal_id").agg(pl.col("first_day").min())["first_day"]
     days = (first - trial.fold.test.first_day).dt.total_days() + 1
-    return BacktestTally(
+    tally = BacktestTally(
         principals=trial.asked["principal_id"].n_unique(),
         denied_principals=len(first),
         calls=trial.asked.height,
@@ -273,16 +256,15 @@ def _tally(
         events=int(trial.asked["events"].sum()),
         denied_events=int(denied["events"].sum()),
         first_breaks=tuple(sorted(days)),
-        excess_before=excess_sums[0],
-        excess_after=excess_sums[1],
+        excess_before=before,
+        excess_after=after,
         needs=Counter(trial.needs["kind"]),
         denied_needs=Counter(refused["kind"]),
     )
+    return tally, denied
 
 
-def _predictions(
-    trial: Trial, plan: Plan, denied: pl.DataFrame, evaluator: Evaluator, bounds: BreakBounds
-) -> list[Prediction]:
+def _predictions(trial: Trial, plan: Plan, denied: pl.DataFrame, evaluator: Evaluator) -> list[Prediction]:
     """Return the prediction and outcome for each assignment that loses operations whose use a log would show.
 
     A denied call counts against every such assignment that allowed it at the end of the training.
@@ -290,18 +272,16 @@ def _predictions(
     labels = trial.today.with_columns(label=pl.col("key"))
     asked = denied.select("use", "principal_id", "place", "plane", "operation")
     membership = trial.reading.analysis.tenant.membership
-    through = evaluator.allowed_through(asked, membership, labels.select(*GRANTS_SCHEMA))
-    broken = set(through["label"])
-    found = {}
-    for one in plan.proposals:
-        key = one.assignment
-        shown = one.evidence.get("break_probability")
-        if shown is not None and key in bounds.by_logs:
-            said = bounds.by_logs[key]
+    broken = set(evaluator.allowed_through(asked, membership, labels.select(*GRANTS_SCHEMA))["label"])
+    found = []
+    for one in sorted(plan.proposals, key=lambda proposal: proposal.assignment):
+        key, shown = one.assignment, one.evidence.get("break_probability")
+        if shown is not None and key in trial.bounds.by_logs:
+            said = trial.bounds.by_logs[key]
             if "new_types" in shown:
-                said = said.with_new_types(bounds.by_arrival[key])
-            found[key] = Prediction(said.bound, said.expected, " ".join(key) in broken, said.basis, said.new_weeks)
-    return [found[key] for key in sorted(found)]
+                said = said.with_new_types(trial.bounds.by_arrival[key])
+            found.append(Prediction(said.bound, said.expected, " ".join(key) in broken, said.basis, said.new_weeks))
+    return found
 
 
 def _known_roles(book: RoleBook) -> dict[Folded, Blocks]:
@@ -344,14 +324,9 @@ def _granted(subject: Subject, book: RoleBook) -> int:
     return role.granted if role else 0
 
 
-def _may_change(subject: Subject, left_alone: LeftAlone) -> bool:
-    """Return whether the excess of an assignment counts: it does not stay by design, whatever is proposed."""
-    said = left_alone.untouched.get(subject.key) or left_alone.undecided.get(subject.key) or ""
-    return word_of(said) not in BY_DESIGN
-
-
-def _excess(subject: Subject, granted: int, evidence: AssignmentEvidence, weights: AccessWeights) -> float:
+def _excess(subject: Subject, granted: int, reading: TenantReading) -> float:
     """Return the live excess of an assignment if its role granted the operations `granted`."""
+    evidence, weights = reading.evidence, reading.weights
     granted &= ~absent_types(evidence.profiles.get(subject.key))
     used = used_weight(subject, evidence.uses.get(subject.key, {}), weights)
     return max(0.0, today_exposure(subject, granted, weights).cells - used)

@@ -7,7 +7,7 @@ agentIdentityBlueprintPrincipal and agentUser.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -15,9 +15,8 @@ import polars as pl
 from rightsize.analyze.graph.agents import INHERITED, OWN, agent_identities, effective_permissions
 from rightsize.analyze.graph.tables import GRANT_TABLES, GraphTables, held_permissions
 from rightsize.analyze.text import folded
-from rightsize.propose.containment.graph_requests import Option, permission_options
+from rightsize.propose.containment.requests import Option, TableOf, permission_options
 
-TableOf = Callable[[str], pl.DataFrame]
 AGENT, BLUEPRINT = "agent", "blueprint"
 
 
@@ -48,27 +47,28 @@ def read_agent_group(principal: str, table_of: TableOf) -> AgentGroup:
         table_of: A function that returns a table of the store by name, for example `Store.table`.
     """
     people = table_of("principals")
+
+    def users_of(agents: Collection[str]) -> tuple[str, ...]:
+        found = people.filter(folded(pl.col("parent_id")).is_in(list(agents)) & pl.col("deleted_on").is_null())
+        return tuple(folded(found["principal_id"]).sort())
+
     agents = agent_identities(_tables(table_of)).filter(~pl.col("deleted"))
     own = agents.filter(pl.col("agent_id") == principal)
     if not own.is_empty():
-        blueprint, holder = own.row(0, named=True)["blueprint_app_id"], own.row(0, named=True)["holder_id"]
-        beside = agents.filter((pl.col("blueprint_app_id") == blueprint) & (pl.col("agent_id") != principal))
-        users = _users(people, [principal])
-        return AgentGroup(AGENT, (principal, *users), tuple(beside["agent_id"]), holder or "", frozenset({principal}))
+        row = own.row(0, named=True)
+        of_blueprint = agents.filter(pl.col("blueprint_app_id") == row["blueprint_app_id"])
+        beside = tuple(of_blueprint.filter(pl.col("agent_id") != principal)["agent_id"])
+        members = (principal, *users_of([principal]))
+        return AgentGroup(AGENT, members, beside, row["holder_id"] or "", frozenset({principal}))
     made = tuple(agents.filter(pl.col("holder_id") == principal)["agent_id"])
     typed = people.filter(folded(pl.col("principal_id")) == principal)["object_type"].drop_nulls()
     if made or "agentIdentityBlueprintPrincipal" in typed:
-        return AgentGroup(BLUEPRINT, (principal, *made, *_users(people, made)), identities=frozenset(made))
+        return AgentGroup(BLUEPRINT, (principal, *made, *users_of(made)), identities=frozenset(made))
     return AgentGroup("", (principal,))
 
 
 def _tables(table_of: TableOf) -> GraphTables:
     return GraphTables.of(**{name: table_of(name) for name in ("principals", *GRANT_TABLES)})
-
-
-def _users(people: pl.DataFrame, agents: tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    found = people.filter(folded(pl.col("parent_id")).is_in(list(agents)) & pl.col("deleted_on").is_null())
-    return tuple(folded(found["principal_id"]).sort())
 
 
 def inherited_options(group: AgentGroup, table_of: TableOf) -> Iterator[Option]:
@@ -82,13 +82,11 @@ def inherited_options(group: AgentGroup, table_of: TableOf) -> Iterator[Option]:
     found = effective_permissions(held_permissions(tables), tables).filter(
         (pl.col("agent_id") == group.members[0]) & (pl.col("origin") != OWN)
     )
-    sure = set(found.filter(pl.col("origin") == INHERITED)["grant_id"])
-    others = (
-        f"from {len(group.siblings)} other agents of the blueprint too" if group.siblings else "from no other agent"
-    )
+    inherited, sure = set(found["grant_id"]), set(found.filter(pl.col("origin") == INHERITED)["grant_id"])
+    number = len(group.siblings)
+    others = f"from {number} other agents of the blueprint too" if number else "from no other agent"
     for grant, option in permission_options(group.holder, table_of):
-        if grant not in set(found["grant_id"]):
-            continue
-        how = "which it inherits" if grant in sure else "which it may inherit"
-        text = f"{option.text} from the principal of the blueprint, {how}; this takes them {others}"
-        yield replace(option, name=option.name.replace("remove_", "remove_inherited_"), text=text)
+        if grant in inherited:
+            how = "which it inherits" if grant in sure else "which it may inherit"
+            text = f"{option.text} from the principal of the blueprint, {how}; this takes them {others}"
+            yield replace(option, name=option.name.replace("remove_", "remove_inherited_"), text=text)

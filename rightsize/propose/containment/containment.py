@@ -5,11 +5,10 @@ An agent identity is contained with its user account, and a blueprint with all i
 Two kinds of its own assignments are changed: those that allowed the suspect calls, and those whose roles lead on, by
 an escalation or by defeating a layer of defence. Each is reduced to the use outside the suspect time, as an ordinary
 plan does it: narrowed, removed, or made eligible. `earlier_calls` decides what the calls count that were made before an
-assignment existed. Operations that no log can show are not kept, but for the reads of
-`kept_reads` where a person asks for them. All other assignments stay, above all those of other principals. An eligible
-assignment whose activation rules are not loaded and a running activation stay in the plan: `pim_requests` writes
-requests that end them. A group is never changed: `graph_requests` writes requests for the access that the principal
-has through groups, in the directory and by permissions of Microsoft Graph.
+assignment existed. Operations that no log can show are not kept, but for the reads of `kept_reads` where a person asks
+for them. All other assignments stay, above all those of other principals. An eligible assignment whose activation rules
+are not loaded and a running activation stay in the plan, and a group is never changed: `requests` writes requests that
+end these, and those for the access that the principal has in the directory and by permissions of Microsoft Graph.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ class Containment:
         by_request: Those of `stays` that a request to Privileged Identity Management can end.
         places: For each of `stays` the name of its role, and its scope.
         reads: The reads that `keep_reads` keeps, or would keep.
-        forgone: Calls outside the suspect time that no longer count as needs, as `EarlierCalls.forgone`.
+        forgone: Calls outside the suspect time that no longer count as needs, as `decide_earlier_calls` returns them.
     """
 
     plan: Plan
@@ -108,12 +107,13 @@ def contain(
     why = _reasons(own, analysis, {*suspect, *_quarantined(analysis)})
     stays = {key: untouched[key] for key in why if untouched.get(key, "").partition(":")[0] in _STAYS}
     contained = tuple(sorted(key for key in why if key not in stays))
-    earlier = decide_earlier_calls(analysis, principals, contained, [key for key in contained if "suspect" in why[key]])
-    if earlier.analysis is not analysis:
-        reading = replace(read_tenant(inputs, earlier.analysis), analysis=analysis)
+    through = [key for key in contained if "suspect" in why[key]]
+    credited, forgone = decide_earlier_calls(analysis, principals, contained, through)
+    if credited is not analysis:
+        reading = replace(read_tenant(inputs, credited), analysis=analysis)
     kept = keepable_reads(reading.today.book.index)
-    subjects, alone = reading.today.subjects, settings.left_alone
-    left_alone, evidence = _confined(subjects, alone, reading.evidence, set(contained), kept if keep_reads else 0)
+    left_alone = _left_alone(reading.today.subjects, settings.left_alone, set(contained))
+    evidence = _bare_evidence(reading.evidence, set(contained), kept if keep_reads else 0)
     confined = replace(reading, evidence=evidence)
     plan = plan_from_reading(confined, replace(settings, left_alone=left_alone), content_hash)
     refused = {one.assignment: one.reason for one in plan.proposals if one.kind.keeps and one.assignment in contained}
@@ -121,9 +121,9 @@ def contain(
     # Azure lists a running activation a second time, as an active assignment.
     twins = {(key[0], "active") for key in why if key[1] == "activated"}
     left = {key for key in why if key not in changed} - twins
-    _, with_reads = _confined(subjects, alone, reading.evidence, set(changed), kept)
     reader = NeedReader(reading.today.book, replace(chosen, reads=Reads.SIBLING), reading.checks)
-    staying = StayingInput(subjects, left_alone, with_reads, reader)
+    with_reads = _bare_evidence(reading.evidence, set(changed), kept)
+    staying = StayingInput(reading.today.subjects, left_alone, with_reads, reader)
     priced = price_kept_reads(staying, analysis.tenant, changed, inputs.resources, is_kept=keep_reads)
     return Containment(
         plan=_only(plan, set(changed), _own_readings(plan, inputs, analysis, principals)),
@@ -137,7 +137,7 @@ def contain(
             for key in sorted(left)
         },
         reads=priced,
-        forgone=earlier.forgone.filter(pl.col("role_assignment_id").is_in([id_ for id_, _ in changed])),
+        forgone=forgone.filter(pl.col("role_assignment_id").is_in([id_ for id_, _ in changed])),
     )
 
 
@@ -151,42 +151,40 @@ def _reasons(own: Mapping[Key, Subject], analysis: Analysis, suspect: Collection
     tenant = analysis.tenant
     leading = set(rules_of_roles(tenant.grants)["role"])
     leading |= set(tenant.grants.join(harmful(tenant.operations), on=["name", "plane"])["role"])
-    found = {}
-    for key, subject in sorted(own.items()):
-        words = ("suspect",) * (key in suspect) + ("leads_on",) * (subject.role_definition_id in leading)
-        if words:
-            found[key] = words
-    return found
-
-
-def _confined(
-    subjects: Iterable[Subject], left_alone: LeftAlone, evidence: AssignmentEvidence, contained: Set[Key], reads: int
-) -> tuple[LeftAlone, AssignmentEvidence]:
-    """Return the same with only the contained assignments open to change, by which only used operations are kept.
-
-    `reads` are the unlogged reads that may stay where an option keeps them.
-    """
-    untouched = {subject.key: left_alone.untouched.get(subject.key, _BEYOND) for subject in subjects}
-    undecided = left_alone.undecided
-    profiles = {
-        key: _bare(profile, reads, is_used=bool(evidence.uses.get(key))) if key in contained else profile
-        for key, profile in evidence.profiles.items()
+    found = {
+        key: ("suspect",) * (key in suspect) + ("leads_on",) * (subject.role_definition_id in leading)
+        for key, subject in sorted(own.items())
     }
-    # An assignment without a profile has no known use.
-    profiles |= {key: Profile() for key in contained if key not in profiles}
-    alone = LeftAlone(
-        {key: word for key, word in untouched.items() if key not in contained},
-        {key: word for key, word in undecided.items() if key not in contained or word in _HOLDING},
+    return {key: words for key, words in found.items() if words}
+
+
+def _left_alone(subjects: Iterable[Subject], today: LeftAlone, contained: Set[Key]) -> LeftAlone:
+    """Return what is left alone where only the contained assignments are open to change."""
+    others = [subject.key for subject in subjects if subject.key not in contained]
+    return LeftAlone(
+        {key: today.untouched.get(key, _BEYOND) for key in others},
+        {key: word for key, word in today.undecided.items() if key not in contained or word in _HOLDING},
     )
-    return alone, replace(evidence, profiles=profiles)
 
 
 _HOLDING = ("conditional", "scope_tree_unknown", "role_not_loaded")
 """Reasons why an assignment cannot be narrowed even if only its used operations are to stay."""
 
 
+def _bare_evidence(evidence: AssignmentEvidence, contained: Set[Key], reads: int) -> AssignmentEvidence:
+    """Return the evidence by which only used operations of contained assignments stay, and their linked checks.
+
+    `reads` are the unlogged reads that may stay where an option keeps them. An assignment without a profile has no
+    known use.
+    """
+    bare = {
+        key: _bare(evidence.profiles.get(key, Profile()), reads, is_used=bool(evidence.uses.get(key)))
+        for key in contained
+    }
+    return replace(evidence, profiles={**evidence.profiles, **bare})
+
+
 def _bare(profile: Profile, reads: int, *, is_used: bool) -> Profile:
-    """Return a profile by which only used operations stay, their linked checks, and some of the given reads."""
     whole = profile.reads | profile.linked | profile.hidden | profile.open | profile.unused
     linked, seen = (profile.linked, profile.reads & reads) if is_used else (0, 0)
     return Profile(reads=seen, linked=linked, unused=whole & ~(linked | seen), reasons=profile.reasons)

@@ -10,7 +10,7 @@ successor, so it keeps no call that was made before it existed or after it ended
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import polars as pl
 
@@ -25,23 +25,9 @@ _NO_ROLE_ALLOWED = (Unexplained.OTHER_ACCESS.value, Unexplained.NOT_MAPPED.value
 _TIMES = ("created_on", "start_on", "end_on")
 
 
-@dataclass(frozen=True, slots=True)
-class EarlierCalls:
-    """The calls that no assignment is credited with, decided.
-
-    Attributes:
-        analysis: The analysis, in which contained assignments are credited with the calls that they keep.
-        forgone: The calls that only suspect assignments allow today, which did not exist then: `operation, scope,
-            role_assignment_id, last_seen`, the time of the last one in UTC; sorted.
-    """
-
-    analysis: Analysis
-    forgone: pl.DataFrame
-
-
 def decide_earlier_calls(
     analysis: Analysis, principals: Collection[str], contained: Collection[Key], suspect: Collection[Key]
-) -> EarlierCalls:
+) -> tuple[Analysis, pl.DataFrame]:
     """Credit the calls that contained assignments have to keep, and list those that are forgone.
 
     Args:
@@ -49,30 +35,31 @@ def decide_earlier_calls(
         principals: The folded ids of the contained principals.
         contained: The assignments that may change.
         suspect: Those of them through which suspect calls went.
+
+    Returns:
+        The analysis, in which contained assignments are credited with the calls that they keep; and the calls that only
+        suspect assignments allow today, which did not exist then: `operation, scope, role_assignment_id, last_seen`,
+        the time of the last one in UTC; sorted.
     """
-    tenant, nowhere = analysis.tenant, pl.lit(False)
-    key = pl.struct("role_assignment_id", "state")
-    is_changed, is_suspect = (
-        key.is_in([{"role_assignment_id": id_, "state": state} for id_, state in keys]) if keys else nowhere
-        for keys in (sorted(contained), sorted(suspect))
+    tenant = analysis.tenant
+    held, keys = tenant.assignments, ["role_assignment_id", "state"]
+    contained_keys, suspect_keys = (
+        pl.DataFrame(sorted(some), schema=dict.fromkeys(keys, pl.String), orient="row") for some in (contained, suspect)
     )
-    held = tenant.assignments.with_columns(is_changed=is_changed, is_suspect=is_suspect & is_changed)
     # What ends some day allows the call for less long than an assignment without an end.
-    stays = held.filter(~pl.col("is_changed") & ~pl.col("twin") & pl.col("end_on").is_null())
-    stays = _ageless(stays.filter(pl.col("state") != "activated"))
-    changed = held.filter("is_changed")
-    keeping = pl.concat([changed.filter("is_suspect"), _ageless(changed.filter(~pl.col("is_suspect")))])
+    lasting = ~pl.col("twin") & pl.col("end_on").is_null() & (pl.col("state") != "activated")
+    stays = held.join(contained_keys, on=keys, how="anti").filter(lasting)
+    changed = held.join(contained_keys, on=keys, how="semi")
+    successors = _ageless(changed.join(suspect_keys, on=keys, how="anti"))
     left = _uncredited(analysis, principals)
-    left = left.join(_credit(left, tenant, stays), on="u", how="anti")
-    kept = _credit(left, tenant, keeping)
+    left = left.join(_credit(left, tenant, _ageless(stays)), on="u", how="anti")
+    kept = _credit(left, tenant, pl.concat([changed.join(suspect_keys, on=keys, how="semi"), successors]))
     forgone = _credit(left.join(kept, on="u", how="anti"), tenant, _ageless(changed))
-    return EarlierCalls(
+    named = forgone.join(left, on="u").join(held.select("a", "role_assignment_id"), on="a")
+    where = ("operation", "scope", "role_assignment_id")
+    return (
         with_used(analysis, kept) if kept.height else analysis,
-        forgone.join(left, on="u")
-        .join(tenant.assignments.select("a", "role_assignment_id"), on="a")
-        .group_by("operation", "scope", "role_assignment_id")
-        .agg(pl.col("last_seen").max())
-        .sort("operation", "scope", "role_assignment_id"),
+        named.group_by(where).agg(pl.col("last_seen").max()).sort(where),
     )
 
 

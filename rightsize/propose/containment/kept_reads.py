@@ -10,18 +10,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.scoping import containing
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.text import folded, place_of
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.core.bitsets import OperationIndex, union
 from rightsize.propose.core.scopes import is_below
 from rightsize.propose.needs.assignments import Key
 from rightsize.propose.needs.drafts import StayingInput, stays_within_reach
+from rightsize.propose.needs.grant_requests import is_at_or_below
 from rightsize.propose.needs.needed_reads import SIBLING_READ, type_of
 from rightsize.propose.needs.needs import STATUS_READ
 from rightsize.rbac.text import Folded
@@ -40,7 +39,7 @@ class KeptReads:
     """The unlogged reads that the kept operations need, and what can be read with them.
 
     Attributes:
-        is_kept: Whether the plan keeps them.
+        kept: Whether the plan keeps them.
         deploys: Whether the principals created or changed resources outside the suspect time.
         operations: Number of distinct read operations.
         sensitive: Number of those that show inputs and outputs of deployments.
@@ -48,17 +47,12 @@ class KeptReads:
         resources: Number of listed resources that can be read with them; None where no inventory is loaded.
     """
 
-    is_kept: bool
+    kept: bool
     deploys: bool
     operations: int
     sensitive: int
     scopes: int
     resources: int | None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return {"kept": self.is_kept, "deploys": self.deploys, "operations": self.operations,
-                "sensitive": self.sensitive, "scopes": self.scopes, "resources": self.resources}  # fmt: skip
 
 
 def keepable_reads(index: OperationIndex) -> int:
@@ -90,8 +84,7 @@ def price_kept_reads(
         role, profile = asked.reader.book.roles.get(subject.role_definition_id), evidence.profiles.get(subject.key)
         if subject.key not in changed or not uses or role is None or profile is None:
             continue
-        for part in uses.values():
-            used |= part.operations
+        used |= union(part.operations for part in uses.values())
         needs = asked.reader.read(role, subject.place, profile, uses, around[subject.principal_id])
         inferred = needs.why.get(SIBLING_READ, 0) | needs.why.get(STATUS_READ, 0)
         for place, need in needs.by_scope.items():
@@ -100,12 +93,9 @@ def price_kept_reads(
     for (holder, place), mask in found.items():
         if left := mask & ~used & ~_granted_beside(holder, place, asked, tenant, changed):
             places[place] |= left
-    whole = 0
-    for mask in places.values():
-        whole |= mask
-    shown = index.granted_by([PermissionBlock(actions=_DEPLOYMENTS)])
+    whole, shown = union(places.values()), index.granted_by([PermissionBlock(actions=_DEPLOYMENTS)])
     return KeptReads(
-        is_kept=is_kept,
+        kept=is_kept,
         deploys=any(name.endswith("/write") for plane, name in index.folded_members(used) if plane == "control"),
         operations=whole.bit_count(),
         sensitive=(whole & shown).bit_count(),
@@ -119,18 +109,17 @@ def _granted_beside(
 ) -> int:
     """Return the operations that other active assignments of a holder or its groups, which stay, grant at a place."""
     holders = {holder, *tenant.membership.filter(pl.col("principal_id") == holder)["holder"]}
-    others = [
-        one
+    roles = asked.reader.book.roles
+    return union(
+        roles[one.role_definition_id].granted
         for one in asked.subjects
-        if one.principal_id in holders and one.state == "active" and one.key not in changed
-    ]
-    above = containing(pl.Series([place]), pl.Series([one.place for one in others], dtype=pl.String), tenant.tree)
-    granted = 0
-    for one in others:
-        role = asked.reader.book.roles.get(one.role_definition_id)
-        if role is not None and one.place in set(above["assigned"]) and one.condition is None:
-            granted |= role.granted
-    return granted
+        if one.principal_id in holders
+        and one.state == "active"
+        and one.key not in changed
+        and one.condition is None
+        and one.role_definition_id in roles
+        and is_at_or_below(place, one.place, tenant.tree)
+    )
 
 
 def _resources(places: Mapping[Folded, int], index: OperationIndex, resources: pl.DataFrame) -> int | None:

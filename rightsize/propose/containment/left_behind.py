@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -27,9 +27,6 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_.-]{1,200}\Z")
 _PATH = re.compile(r"(/[^/\\?#%\x00-\x1f\x7f]+)+\Z")
 _AUTHORIZATION = "/providers/microsoft.authorization/"
 _GRANT = re.compile(r"\bId: ([A-Za-z0-9_-]{20,100}),")
-Said = Mapping[str, tuple[str | None, str | None]]
-"""The old and the new value of the properties that a record of the directory audit log names, by folded name."""
-
 _SCOPE = re.compile(r"\bScope: ([^,\]]{1,300})")
 _BY_ID = {
     "role_assignment": "holder", "role_eligibility": "holder", "role_activation": "holder",
@@ -64,28 +61,22 @@ class Left:
     detail: str
     presence: Presence
     given_to: tuple[str, ...]
-    read: tuple[dict[str, Any], ...]
-    requests: tuple[dict[str, Any], ...]
-    undo: tuple[dict[str, Any], ...]
+    read: Sequence[dict[str, Any]]
+    requests: Sequence[dict[str, Any]]
+    undo: Sequence[dict[str, Any]]
     by_hand: str
 
     def as_json(self, number: int, names: Mapping[str, str]) -> dict[str, Any]:
         """Return it as plain values; `number` is its place in the list."""
         row = self.row
-        can_go_back = bool(self.undo)
+        no_way_back = None if self.undo or not self.requests else self.kind.no_way_back or "no request is known"
         return {
             "number": number,
             "kind": self.kind.name,
             "what": self.kind.leaves,
             "detail": self.detail,
             "where": row["shown"],
-            "first": row["first"],
-            "last": row["last"],
-            "calls": row["calls"],
-            "suspect": row["suspect"],
-            "seen_before": row["seen_before"],
-            "ended": row["ended"],
-            "operations": row["operations"],
+            **{name: row[name] for name in ("first", "last", "calls", "suspect", "seen_before", "ended", "operations")},
             "logs": row["sources"],
             "by": [names.get(one, one) for one in row["by"]],
             "works_without_sign_in": self.kind.needs_no_sign_in,
@@ -96,7 +87,7 @@ class Left:
             "read": [_with_file(one, number) for one in self.read],
             "requests": list(self.requests),
             "undo": [_with_file(one, number) for one in self.undo],
-            "no_way_back": None if can_go_back or not self.requests else self.kind.no_way_back or "no request is known",
+            "no_way_back": no_way_back,
             "by_hand": self.by_hand or None,
         }
 
@@ -117,216 +108,190 @@ def write_things(things: pl.DataFrame, listings: Listings, name_of: Callable[[st
         listings: What listings say.
         name_of: A function that returns the display name of a principal or role by its folded id.
     """
-    return [_written(row, listings, name_of) for row in things.to_dicts()]
+    return [_Writer(row, listings, name_of).written() for row in things.to_dicts()]
 
 
-def _written(row: Mapping[str, Any], listings: Listings, name_of: Callable[[str], str]) -> Left:
-    kind = kinds_left_behind()[row["kind"]]
-    said: Said = {str(fold(one["name"] or "")): (one["old"], one["new"]) for one in row["properties"] or ()}
-    fields = _fields(row, said, listings)
-    presence = _removed(row, name_of) or listings.presence(row, fields)
-    read, requests, undo = _requests(kind, row, fields, said, listings)
-    by_hand, given_to = kind.by_hand, _given_to(row, fields, listings)
-    if not requests and not by_hand:
-        by_hand = "the log does not name it well enough for a request: find it where it was made, and take it away"
-    if presence.word == "no":
-        read, requests, undo, by_hand = (), (), (), ""
-    return Left(
-        row, kind, _detail(row, fields, given_to, listings, name_of), presence, given_to, read, requests, undo, by_hand,
-    )  # fmt: skip
+_Request = dict[str, Any]
 
 
-def _removed(row: Mapping[str, Any], name_of: Callable[[str], str]) -> Presence | None:
-    if row["removed_on"] is None:
-        return None
-    by = f" by {name_of(row['removed_by'])}" if row["removed_by"] else ""
-    return Presence("no", f"a log shows that it was removed on {row['removed_on']:%Y-%m-%d %H:%M}{by}")
+@dataclass(slots=True)
+class _Writer:
+    """Writes one thing.
 
+    `said` has the old and the new value of the properties that a record of the directory audit log names, by folded
+    name. `fields` has the names that templates may use, without those that nothing says.
+    """
 
-def _fields(row: Mapping[str, Any], said: Said, listings: Listings) -> dict[str, str]:
-    """Return the names that templates may use, without those that nothing says."""
-    thing = row["shown"] if row["thing"].startswith("/") else None
-    end = thing.lower().rfind(_AUTHORIZATION) if thing else -1
-    place = thing[:end] if thing and end >= 0 else None
-    role, holder = row["role"], row["holder"]
-    if row["kind"] == "role_assignment" and (listed := listings.role_assignments.get(_last(row["thing"]))):
-        role, holder = role or fold(listed["role_definition_id"] or ""), holder or fold(listed["principal_id"] or "")
-    if row["kind"] in ("role_eligibility", "role_activation") and (asked := listings.asked.get(_last(row["thing"]))):
-        role, holder = fold(asked["role_definition_id"] or ""), fold(asked["principal_id"] or "")
-    if row["kind"] == "consent":
-        holder = holder or row["object_id"]
-    found = {
-        "thing": thing, "place": place, "object": row["object_id"], "other": row["other_id"], "holder": holder,
-        "key": (row["key"] or "").partition(",")[0], "role": role,
-        "role_path": role_path(place or "", role) if role else None,
-        "new": str(uuid5(NAMESPACE_URL, f"contain|{row['kind']}|{row['thing']}")),
-        "newer": str(uuid5(NAMESPACE_URL, f"restore|{row['kind']}|{row['thing']}")),
-        "app_role": _plain(said.get("approle.id")), "granted": _granted(said),
-    }  # fmt: skip
-    found["grant"] = listings.grant_of(row["kind"], found) or _grant(said)
-    return {name: value for name, value in found.items() if value}
+    row: Mapping[str, Any]
+    listings: Listings
+    name_of: Callable[[str], str]
+    said: Mapping[str, tuple[str | None, str | None]] = field(init=False)
+    fields: Mapping[str, str] = field(init=False)
 
+    def __post_init__(self) -> None:
+        properties = self.row["properties"] or ()
+        self.said = {str(fold(one["name"] or "")): (one["old"], one["new"]) for one in properties}
+        self.fields = self._fields()
 
-def _plain(values: tuple[str | None, str | None] | None) -> str | None:
-    text = next((one for one in reversed(values or ()) if one), None)
-    return fold(text.strip('" ')) if text else None
+    @property
+    def _kind(self) -> Kind:
+        return kinds_left_behind()[self.row["kind"]]
 
+    @property
+    def _last(self) -> str:
+        """The last part of the id of the thing."""
+        return str(self.row["thing"]).rsplit("/", 1)[-1]
 
-def _granted(said: Said) -> str | None:
-    """Return the permissions that the record of a grant names."""
-    value = (said.get("approle.value") or (None, None))[1]
-    text = (said.get("consentaction.permissions") or (None, None))[1] or ""
-    scopes = _SCOPE.findall(text.rpartition("=>")[2])
-    return (value or "").strip('" ') or (scopes[0].strip() if len(scopes) == 1 else None)
+    def written(self) -> Left:
+        """Return the thing."""
+        read, requests, undo = self._requests()
+        presence, by_hand, given_to = self._presence(), self._kind.by_hand, self._given_to()
+        if not requests and not by_hand:
+            by_hand = "the log does not name it well enough for a request: find it where it was made, and take it away"
+        if presence.word == "no":
+            read, requests, undo, by_hand = [], [], [], ""
+        return Left(self.row, self._kind, self._detail(given_to), presence, given_to, read, requests, undo, by_hand)
 
+    def _presence(self) -> Presence:
+        if self.row["removed_on"] is None:
+            return self.listings.presence(self.row, self.fields)
+        by = f" by {self.name_of(self.row['removed_by'])}" if self.row["removed_by"] else ""
+        return Presence("no", f"a log shows that it was removed on {self.row['removed_on']:%Y-%m-%d %H:%M}{by}")
 
-def _grant(said: Said) -> str | None:
-    """Return the id of the grant that a consent made: what its record has after the arrow."""
-    text = (said.get("consentaction.permissions") or (None, None))[1] or ""
-    found = _GRANT.findall(text.rpartition("=>")[2])
-    return found[0] if len(found) == 1 else None
+    def _fields(self) -> dict[str, str]:
+        row, kind, role, holder = self.row, self.row["kind"], self.row["role"], self.row["holder"]
+        thing = row["shown"] if row["thing"].startswith("/") else None
+        end = thing.lower().rfind(_AUTHORIZATION) if thing else -1
+        place = thing[:end] if thing and end >= 0 else None
+        if kind == "role_assignment" and (listed := self.listings.role_assignments.get(self._last)):
+            role = role or fold(listed["role_definition_id"] or "")
+            holder = holder or fold(listed["principal_id"] or "")
+        if kind in ("role_eligibility", "role_activation") and (asked := self.listings.asked.get(self._last)):
+            role, holder = fold(asked["role_definition_id"] or ""), fold(asked["principal_id"] or "")
+        if kind == "consent":
+            holder = holder or row["object_id"]
+        app_role = next((one for one in reversed(self.said.get("approle.id", ())) if one), None)
+        found = {
+            "thing": thing, "place": place, "object": row["object_id"], "other": row["other_id"], "holder": holder,
+            "key": (row["key"] or "").partition(",")[0], "role": role,
+            "role_path": role_path(place or "", role) if role else None,
+            "new": str(uuid5(NAMESPACE_URL, f"contain|{kind}|{row['thing']}")),
+            "newer": str(uuid5(NAMESPACE_URL, f"restore|{kind}|{row['thing']}")),
+            "app_role": fold(app_role.strip('" ')) if app_role else None,
+            "granted": self._new_of("approle.value").strip('" ') or self._consented(_SCOPE).strip(),
+        }  # fmt: skip
+        found["grant"] = self.listings.grant_of(kind, found) or self._consented(_GRANT)
+        return {name: value for name, value in found.items() if value}
 
+    def _new_of(self, name: str) -> str:
+        """Return the new value of a property, or an empty text."""
+        return self.said.get(name, (None, None))[1] or ""
 
-def _last(thing: str) -> str:
-    return thing.rsplit("/", 1)[-1]
+    def _consented(self, pattern: re.Pattern[str]) -> str:
+        """Return the id or scope of the grant that a consent made, if its record has one after the arrow."""
+        found = pattern.findall(self._new_of("consentaction.permissions").rpartition("=>")[2])
+        return found[0] if len(found) == 1 else ""
 
+    def _requests(self) -> tuple[list[_Request], list[_Request], list[_Request]]:
+        """Return the requests to read, take away and undo, all or none of a step; none if no log names the thing."""
+        if not self.row["exact"]:
+            return [], [], []
+        read, take, undo = (self._all_filled(self._kind.requests.get(step, ())) for step in ("read", "take", "undo"))
+        if self._kind.name == "role_assignment":
+            listed = self.listings.role_assignments.get(self._last)
+            if listed is not None and undo:
+                undo = [undo[0] | {"body": self._assignment_body(listed)}]
+            if not undo and take:
+                read = [take[0] | {"method": "GET", "save_as": ""}]
+                undo = [take[0] | {"method": "PUT", "body_from": ""}]
+        if not take or (self.row["key"] or "").endswith("keytype=asymmetricx509cert"):
+            return [], [], []
+        return read, take, undo
 
-_Requests = tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]
+    def _assignment_body(self, listed: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the body that makes a listed role assignment as it is."""
+        found = {
+            "roleDefinitionId": self.fields["role_path"], "principalId": self.fields["holder"],
+            "principalType": listed["principal_type"] if listed["principal_type"] != "Unknown" else None,
+            "condition": listed["condition"], "conditionVersion": listed["condition_version"],
+            "description": listed["description"],
+        }  # fmt: skip
+        return {"properties": {name: value for name, value in found.items() if value}}
 
+    def _all_filled(self, rows: Sequence[Row]) -> list[_Request]:
+        found = [request for row in rows if (request := self._filled(row)) is not None]
+        return found if len(found) == len(rows) else []
 
-def _requests(
-    kind: Kind, row: Mapping[str, Any], fields: Mapping[str, str],
-    said: Said, listings: Listings,
-) -> _Requests:  # fmt: skip
-    """Return the requests of a thing by step, all or none of a step; none where the log does not name the thing."""
-    if not row["exact"]:
-        return (), (), ()
-    steps = {
-        step: _all_filled(kind.requests.get(step, ()), fields, said, listings) for step in ("read", "take", "undo")
-    }
-    if kind.name == "role_assignment":
-        listed = listings.role_assignments.get(_last(row["thing"]))
-        if listed is not None and steps["undo"]:
-            steps["undo"] = [steps["undo"][0] | {"body": _assignment_body(listed, fields)}]
-        if not steps["undo"] and steps["take"]:
-            taken = steps["take"][0]
-            steps["read"] = [taken | {"method": "GET", "save_as": ""}]
-            steps["undo"] = [taken | {"method": "PUT", "body_from": ""}]
-    if (row["key"] or "").endswith("keytype=asymmetricx509cert"):
-        steps["take"] = []
-    if not steps["take"]:
-        return (), (), ()
-    return tuple(steps["read"]), tuple(steps["take"]), tuple(steps["undo"])
+    def _filled(self, row: Row) -> _Request | None:
+        """Return a request from its template, None where a name of it is not known or cannot stand in a URL."""
+        names = _FIELD.findall(row["url"])
+        if any(name not in self.fields or not _fits(name, self.fields[name]) for name in names):
+            return None
+        path = _FIELD.sub(lambda found: self.fields[found[1]], row["url"])
+        request = {"method": row["method"], "url": (_ARM if row["version"] else _GRAPH) + path, "body": None}
+        request |= {"version": row["version"]} if row["version"] else {}
+        if row["step"] == "read":
+            return request | {"save_as": ""}
+        if row["body"] == "@read":
+            return request | {"body_from": ""}
+        body = self._body(row["body"])
+        return None if row["body"] and body is None else request | {"body": body}
 
+    def _body(self, text: str) -> Any:
+        if text in ("@before", "@after"):
+            return self._policy(after=text == "@after")
+        if text == "@listed":
+            return self.listings.consent_body(self.fields.get("grant"))
+        if not text or any(name not in self.fields for name in _FIELD.findall(text)):
+            return None
+        return json.loads(_FIELD.sub(lambda found: json.dumps(self.fields[found[1]])[1:-1], text))
 
-def _assignment_body(listed: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
-    """Return the body that makes a listed role assignment as it is."""
-    found = {
-        "roleDefinitionId": fields["role_path"], "principalId": fields["holder"],
-        "principalType": listed["principal_type"] if listed["principal_type"] != "Unknown" else None,
-        "condition": listed["condition"], "conditionVersion": listed["condition_version"],
-        "description": listed["description"],
-    }  # fmt: skip
-    return {"properties": {name: value for name, value in found.items() if value}}
+    def _policy(self, *, after: bool) -> dict[str, Any] | None:
+        """Return the policy of Conditional Access before or after a change, without what Graph sets itself."""
+        try:
+            found = json.loads(self.said.get("conditionalaccesspolicy", (None, None))[after] or "")
+        except ValueError:
+            return None
+        own = ("id", "createdDateTime", "modifiedDateTime", "deletedDateTime", "templateId")
+        return {name: value for name, value in found.items() if name not in own} if isinstance(found, dict) else None
 
+    def _given_to(self) -> tuple[str, ...]:
+        """Return the principals that the thing lets act."""
+        row, kind = self.row, self.row["kind"]
+        if kind in _BY_ID:
+            column = _BY_ID[kind]
+            found = {self.fields["holder"] if column == "holder" and "holder" in self.fields else row[column]}
+        elif kind in ("application_credential", "application_federated_subject"):
+            found = set(self.listings.principals_of.get(row["object_id"], ()))
+        elif not row["thing"].startswith("/"):
+            return ()
+        else:
+            places = row["thing"], row["thing"].partition("/federatedidentitycredentials/")[0]
+            found = {row["object_id"], *(id_ for one in places for id_ in self.listings.identities.get(one, ()))}
+        return tuple(sorted(one for one in found if one))
 
-def _all_filled(
-    rows: Sequence[Row], fields: Mapping[str, str], said: Said,
-    listings: Listings,
-) -> list[dict[str, Any]]:  # fmt: skip
-    found = [_filled(row, fields, said, listings) for row in rows]
-    return [] if None in found else [one for one in found if one is not None]
-
-
-def _filled(row: Row, fields: Mapping[str, str], said: Said, listings: Listings) -> dict[str, Any] | None:
-    """Return a request from its template, None where a name of it is not known or cannot stand in a URL."""
-    names = _FIELD.findall(row["url"])
-    if any(name not in fields or not _fits(name, fields[name]) for name in names):
-        return None
-    path = _FIELD.sub(lambda found: fields[found[1]], row["url"])
-    request: dict[str, Any] = {
-        "method": row["method"],
-        "url": (_ARM if row["version"] else _GRAPH) + path,
-        "body": None,
-    }
-    request |= {"version": row["version"]} if row["version"] else {}
-    if row["step"] == "read":
-        return request | {"save_as": ""}
-    if row["body"] == "@read":
-        return request | {"body_from": ""}
-    body = _body(row["body"], fields, said, listings)
-    return None if row["body"] and body is None else request | {"body": body}
+    def _detail(self, given: Sequence[str]) -> str:
+        """Return what is known of the thing beside its place, as one clause."""
+        row, kind, fields, parts = self.row, self.row["kind"], self.fields, []
+        if "role" in fields:
+            parts.append(self.name_of(fields["role"]))
+        elif "granted" in fields:
+            parts.append(fields["granted"])
+        if given and kind not in ("user_made", "guest_invited", "principal_made"):
+            word = "as" if kind not in _BY_ID else "for"
+            parts.append(f"{word} {', '.join(map(self.name_of, given))}")
+        if row["key"]:
+            key, _, form = row["key"].partition(",keytype=")
+            parts.append(f"key {key}" + (f" ({form})" if form else ""))
+        trusted = self.listings.trusted.get(row["thing"], (row["other_name"], row["object_name"]))
+        if kind == "federated_subject" and trusted[1]:
+            parts.append(f"{trusted[1]} of {trusted[0]}")
+        if kind in ("group_member", "application_owner", "principal_owner", "group_owner") and fields.get("other"):
+            parts.append(f"in {row['other_name'] or self.name_of(fields['other'])}")
+        return " ".join(parts)
 
 
 def _fits(name: str, value: str) -> bool:
     if name not in ("thing", "place"):
         return bool(_SEGMENT.match(value))
     return bool(_PATH.match(value)) and not {".", ".."} & set(value.split("/"))
-
-
-def _body(text: str, fields: Mapping[str, str], said: Said, listings: Listings) -> Any:
-    if not text:
-        return None
-    if text in ("@before", "@after"):
-        return _policy(said, after=text == "@after")
-    if text == "@listed":
-        return listings.consent_body(fields.get("grant"))
-    if any(name not in fields for name in _FIELD.findall(text)):
-        return None
-    return _with_fields(json.loads(text), fields)
-
-
-def _with_fields(value: Any, fields: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {name: _with_fields(one, fields) for name, one in value.items()}
-    return _FIELD.sub(lambda found: fields[found[1]], value) if isinstance(value, str) else value
-
-
-def _policy(said: Said, *, after: bool) -> dict[str, Any] | None:
-    """Return the policy of Conditional Access before or after a change, without what Graph sets itself."""
-    try:
-        found = json.loads((said.get("conditionalaccesspolicy") or (None, None))[after] or "")
-    except ValueError:
-        return None
-    own = ("id", "createdDateTime", "modifiedDateTime", "deletedDateTime", "templateId")
-    return {name: value for name, value in found.items() if name not in own} if isinstance(found, dict) else None
-
-
-def _given_to(row: Mapping[str, Any], fields: Mapping[str, str], listings: Listings) -> tuple[str, ...]:
-    """Return the principals that a thing lets act."""
-    kind = row["kind"]
-    if kind in _BY_ID:
-        column = _BY_ID[kind]
-        found = {fields["holder"] if column == "holder" and "holder" in fields else row[column]}
-    elif kind in ("application_credential", "application_federated_subject"):
-        found = set(listings.principals_of_application(row["object_id"]))
-    elif not row["thing"].startswith("/"):
-        return ()
-    else:
-        found = {row["object_id"], *listings.identities.get(row["thing"], ())}
-        found |= set(listings.identities.get(row["thing"].partition("/federatedidentitycredentials/")[0], ()))
-    return tuple(sorted(one for one in found if one))
-
-
-def _detail(
-    row: Mapping[str, Any], fields: Mapping[str, str], given: Sequence[str], listings: Listings,
-    name_of: Callable[[str], str],
-) -> str:  # fmt: skip
-    """Return what is known of a thing beside its place, as one clause."""
-    kind, parts = row["kind"], []
-    if "role" in fields:
-        parts.append(name_of(fields["role"]))
-    elif "granted" in fields:
-        parts.append(fields["granted"])
-    if given and kind not in ("user_made", "guest_invited", "principal_made"):
-        word = "as" if kind not in _BY_ID else "for"
-        parts.append(f"{word} {', '.join(map(name_of, given))}")
-    if row["key"]:
-        key, _, form = row["key"].partition(",keytype=")
-        parts.append(f"key {key}" + (f" ({form})" if form else ""))
-    trusted = listings.trusted.get(row["thing"], (row["other_name"], row["object_name"]))
-    if kind == "federated_subject" and trusted[1]:
-        parts.append(f"{trusted[1]} of {trusted[0]}")
-    if kind in ("group_member", "application_owner", "principal_owner", "group_owner") and fields.get("other"):
-        parts.append(f"in {row['other_name'] or name_of(fields['other'])}")
-    return " ".join(parts)

@@ -11,6 +11,7 @@ import polars as pl
 
 from rightsize.analyze.text import folded
 
+_Row = Mapping[str, Any]
 _TOP_LEVEL = 9
 """The parts of the id of a resource that is no part of another, split at slashes."""
 
@@ -43,14 +44,13 @@ class Listings:
         owners: Pairs of owned object and owner.
         directory_roles: Pairs of directory role and holder.
         people: Listed principals with the time at which they were deleted, None where they were not.
-        applications: Principals by their application id.
-        app_ids: Application ids by the object id of the application.
+        principals_of: Service principals of an application by the object id of the application.
         permissions: Ids of app role assignments by resource, holder and app role.
         consents: Delegated grants by application.
     """
 
-    role_assignments: Mapping[str, Mapping[str, Any]]
-    asked: Mapping[str, Mapping[str, Any]]
+    role_assignments: Mapping[str, _Row]
+    asked: Mapping[str, _Row]
     identities: Mapping[str, Sequence[str]]
     trusted: Mapping[str, tuple[str, str]]
     resources: frozenset[str]
@@ -60,14 +60,9 @@ class Listings:
     owners: frozenset[tuple[str, str]]
     directory_roles: frozenset[tuple[str, str]]
     people: Mapping[str, dt.datetime | None]
-    applications: Mapping[str, Sequence[str]]
-    app_ids: Mapping[str, str]
+    principals_of: Mapping[str, Sequence[str]]
     permissions: Mapping[tuple[str, str, str], str]
-    consents: Mapping[str, Sequence[Mapping[str, Any]]]
-
-    def principals_of_application(self, object_id: str | None) -> Sequence[str]:
-        """Return the service principals of an application by the object id of the application."""
-        return self.applications.get(self.app_ids.get(object_id or "", ""), ())
+    consents: Mapping[str, Sequence[_Row]]
 
     def grant_of(self, kind: str, fields: Mapping[str, str | None]) -> str | None:
         """Return the id of the listed permission or consent that a thing is about, None where it is not one alone."""
@@ -81,24 +76,22 @@ class Listings:
 
     def consent_body(self, grant: str | None) -> dict[str, Any] | None:
         """Return the body that makes a listed consent as it is."""
-        found = [one for each in self.consents.values() for one in each if one["permission_grant_id"] == grant]
-        if not found:
+        consents = (one for each in self.consents.values() for one in each)
+        found = next((one for one in consents if one["permission_grant_id"] == grant), None)
+        if found is None:
             return None
-        one = found[0]
-        body = {"clientId": one["client_id"], "consentType": one["consent_type"], "principalId": one["principal_id"],
-                "resourceId": one["resource_id"], "scope": " ".join(one["permissions"] or ())}  # fmt: skip
+        body = {"clientId": found["client_id"], "consentType": found["consent_type"],
+                "principalId": found["principal_id"], "resourceId": found["resource_id"],
+                "scope": " ".join(found["permissions"] or ())}  # fmt: skip
         return {name: value for name, value in body.items() if value is not None}
 
-    def presence(self, row: Mapping[str, Any], fields: Mapping[str, str]) -> Presence:
+    def presence(self, row: _Row, fields: Mapping[str, str]) -> Presence:
         """Return whether a thing is still there by the listings."""
-        kind, thing, last = row["kind"], row["thing"], row["last"]
-        if kind == "role_assignment":
-            return self._of_grant(thing.rsplit("/", 1)[-1])
-        if kind in ("application_permission", "consent"):
-            grant = fields.get("grant")
-            return self._of_grant(grant, is_listed=self._has_grant(grant)) if grant else _UNKNOWN
+        kind, thing = row["kind"], row["thing"]
+        if kind in ("role_assignment", "application_permission", "consent"):
+            return self._of_grant(thing.rsplit("/", 1)[-1] if kind == "role_assignment" else fields.get("grant"))
         if kind in ("user_made", "guest_invited", "principal_made"):
-            gone = self.people.get(row["object_id"] or "")
+            gone = self.people.get(row["object_id"])
             if gone is not None:
                 return Presence("no", f"it was deleted on {gone:%Y-%m-%d %H:%M}")
             return _LISTED if row["object_id"] in self.people else _UNKNOWN
@@ -114,19 +107,13 @@ class Listings:
             return Presence("unknown", "whether it was set again since then is not looked up")
         if kind.endswith(("_read", "_keys")):
             return Presence("unknown", "what was read stays valid until it is renewed")
-        if thing in self.trusted:
-            return _LISTED
-        return self._of_resource(thing, last)
+        return _LISTED if thing in self.trusted else self._of_resource(thing, row["last"])
 
-    def _has_grant(self, grant: str | None) -> bool:
-        return grant in self.permissions.values() or any(
-            one["permission_grant_id"] == grant for each in self.consents.values() for one in each
-        )
-
-    def _of_grant(self, grant: str, *, is_listed: bool | None = None) -> Presence:
-        if grant in self.vanished:
+    def _of_grant(self, grant: str | None) -> Presence:
+        if grant is not None and grant in self.vanished:
             return Presence("no", f"the listing of {self.vanished[grant]:%Y-%m-%d %H:%M} lacks it")
-        listed = grant in self.role_assignments if is_listed is None else is_listed
+        consents = (one["permission_grant_id"] for each in self.consents.values() for one in each)
+        listed = grant in self.role_assignments or grant in self.permissions.values() or grant in consents
         return _LISTED if listed else _UNKNOWN
 
     def _of_resource(self, thing: str, last: dt.datetime) -> Presence:
@@ -134,8 +121,9 @@ class Listings:
         read = self.read_on.get("/".join(parts[:3]))
         if len(parts) != _TOP_LEVEL or read is None or read <= last:
             return _UNKNOWN
-        word = "has" if thing in self.resources else "lacks"
-        return Presence("yes" if word == "has" else "no", f"the inventory of {read:%Y-%m-%d %H:%M} {word} it")
+        is_there = thing in self.resources
+        word = "has" if is_there else "lacks"
+        return Presence("yes" if is_there else "no", f"the inventory of {read:%Y-%m-%d %H:%M} {word} it")
 
 
 def read_listings(table_of: Callable[[str], pl.DataFrame], things: pl.DataFrame) -> Listings:
@@ -148,28 +136,33 @@ def read_listings(table_of: Callable[[str], pl.DataFrame], things: pl.DataFrame)
     named, objects = (ids.implode() for ids in (things["thing"].str.split("/").list.last(), things["object_id"]))
     assignments = table_of("role_assignments").filter(pl.col("state") == "active")
     identities = table_of("resource_identities").drop_nulls("principal_id")
-    trusted = table_of("federated_credentials").filter(pl.col("object_id").str.starts_with("/"))
+    credentials, owners = table_of("federated_credentials"), table_of("object_owners")
+    trusted = credentials.filter(pl.col("object_id").str.starts_with("/"))
     inventories = table_of("inventories").filter(pl.col("complete")).drop_nulls("read_on")
     people = table_of("principals").select(
         folded(pl.col("principal_id")), "deleted_on", folded(pl.col("app_id")), "listed"
     )
     listed = pl.col("listed") | pl.col("deleted_on").is_not_null()
-    owners = table_of("object_owners")
-    trusting = table_of("federated_credentials").drop_nulls("app_id")
-    directory = table_of("directory_role_assignments")
-    permissions = table_of("app_role_assignments")
-    consents = table_of("permission_grants")
-    with_app = pl.concat(
-        [one.select(folded(pl.col("object_id")), folded(pl.col("app_id"))) for one in (owners, trusting)]
-    ).filter(pl.col("object_id").is_in(objects))
-    principals_of_apps = people.filter(pl.col("app_id").is_in(with_app["app_id"].implode()))
+    applications = (
+        pl.concat(one.select(folded(pl.col("object_id")), folded(pl.col("app_id"))) for one in (owners, credentials))
+        .filter(pl.col("object_id").is_in(objects))
+        .drop_nulls()
+        .unique("object_id", keep="first", maintain_order=True)
+    )
+    permissions = table_of("app_role_assignments").select(
+        *(folded(pl.col(name)).fill_null("") for name in ("resource_id", "principal_id", "app_role_id")),
+        "app_role_assignment_id",
+    )
+    consents = table_of("permission_grants").with_columns(key=folded(pl.col("client_id")).fill_null(""))
     return Listings(
-        role_assignments=_by(assignments, folded(pl.col("role_assignment_id")), named),
-        asked=_by(table_of("schedule_requests"), folded(pl.col("request_id")), named),
-        identities=_grouped(pl.concat([
-            identities.select(key=folded(pl.col(name)), value=folded(pl.col("principal_id")))
-            for name in ("scope", "identity_scope")
-        ])),
+        role_assignments=_by_id(assignments, "role_assignment_id", named),
+        asked=_by_id(table_of("schedule_requests"), "request_id", named),
+        identities=_grouped(
+            pl.concat(
+                identities.select(key=folded(pl.col(name)), value=folded(pl.col("principal_id")))
+                for name in ("scope", "identity_scope")
+            )
+        ),
         trusted={
             f"{place}/federatedidentitycredentials/{name}": (issuer or "", subject or "")
             for place, name, issuer, subject in trusted.select("object_id", "name", "issuer", "subject").iter_rows()
@@ -181,45 +174,32 @@ def read_listings(table_of: Callable[[str], pl.DataFrame], things: pl.DataFrame)
         ),
         read_on=dict(inventories.group_by(folded(pl.col("scope"))).agg(pl.col("read_on").max()).iter_rows()),
         vanished=dict(table_of("vanished_grants").select(folded(pl.col("grant_id")), "missing_on").iter_rows()),
-        members=frozenset(
-            table_of("group_members")
-            .select(folded(pl.col("group_id")), folded(pl.col("member_id")))
-            .filter(pl.col("member_id").is_in(objects))
+        members=_pairs(table_of("group_members"), "group_id", "member_id", objects),
+        owners=_pairs(owners, "object_id", "owner_id", objects),
+        directory_roles=_pairs(table_of("directory_role_assignments"), "directory_role_id", "principal_id"),
+        people=dict(
+            people.filter(listed & pl.col("principal_id").is_in(objects))
+            .select("principal_id", "deleted_on")
             .iter_rows()
         ),
-        owners=frozenset(
-            owners.select(folded(pl.col("object_id")), folded(pl.col("owner_id")))
-            .filter(pl.col("owner_id").is_in(objects))
-            .iter_rows()
-        ),
-        directory_roles=frozenset(
-            directory.select(folded(pl.col("directory_role_id")), folded(pl.col("principal_id"))).iter_rows()
-        ),
-        people=dict(people.filter(listed & pl.col("principal_id").is_in(objects))
-                    .select("principal_id", "deleted_on").iter_rows()),
-        applications=_grouped(principals_of_apps.select(key="app_id", value="principal_id")),
-        app_ids=dict(with_app.drop_nulls().unique("object_id", keep="first", maintain_order=True).iter_rows()),
-        permissions={
-            tuple(key): grant for *key, grant in permissions.select(
-                *(folded(pl.col(name)).fill_null("") for name in ("resource_id", "principal_id", "app_role_id")),
-                "app_role_assignment_id",
-            ).iter_rows()
-        },
-        consents=_lists(consents, folded(pl.col("client_id"))),
-    )  # fmt: skip
+        principals_of=_grouped(applications.join(people, on="app_id").select(key="object_id", value="principal_id")),
+        permissions={tuple(key): grant for *key, grant in permissions.iter_rows()},
+        consents=consents.rows_by_key("key", named=True),
+    )
 
 
-def _by(frame: pl.DataFrame, key: pl.Expr, wanted: pl.Series) -> dict[str, dict[str, Any]]:
-    """Return the rows by their key, of those with a key of the list `wanted`."""
-    keyed = frame.with_columns(key.alias(" key")).filter(pl.col(" key").is_in(wanted))
-    return {row.pop(" key"): row for row in keyed.to_dicts()}
+def _by_id(frame: pl.DataFrame, column: str, wanted: pl.Series) -> Mapping[str, _Row]:
+    """Return the rows with an id of the list `wanted` by that id."""
+    keyed = frame.with_columns(key=folded(pl.col(column))).filter(pl.col("key").is_in(wanted))
+    return keyed.rows_by_key("key", named=True, unique=True)
 
 
-def _lists(frame: pl.DataFrame, key: pl.Expr) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in frame.with_columns(key.alias(" key")).to_dicts():
-        found.setdefault(row.pop(" key") or "", []).append(row)
-    return found
+def _pairs(
+    frame: pl.DataFrame, first: str, second: str, objects: pl.Series | None = None
+) -> frozenset[tuple[str, str]]:
+    """Return the pairs of folded ids in two columns; with a list of ids only those that have one of them second."""
+    pairs = frame.select(folded(pl.col(first)), folded(pl.col(second)))
+    return frozenset((pairs if objects is None else pairs.filter(pl.col(second).is_in(objects))).iter_rows())
 
 
 def _grouped(pairs: pl.DataFrame) -> dict[str, list[str]]:

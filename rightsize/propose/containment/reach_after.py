@@ -11,7 +11,7 @@ evaluation"; "Managed identity best practice recommendations" (a cached token li
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,11 +87,21 @@ class ReachAfter:
     enables_itself: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ReachInput:
-    """What the reach is counted from.
+def reach_after(
+    principals: Sequence[str],
+    inputs: Inputs,
+    analysis: Analysis,
+    facts: Facts,
+    plan: Plan,
+    ended: Collection[Key],
+    *,
+    is_blocked: bool,
+) -> ReachAfter:
+    """Return the reach of the first principal before and after its containment.
 
-    Attributes:
+    Eligible assignments count: whoever has the session of a principal may activate.
+
+    Args:
         principals: Folded ids; the first one's reach is counted, the others are its agents and their user accounts.
         inputs: The tables.
         analysis: The verdicts.
@@ -100,48 +110,33 @@ class ReachInput:
         ended: Eligible assignments and activations that requests end.
         is_blocked: Whether requests block the sign-in of all the principals.
     """
-
-    principals: Sequence[str]
-    inputs: Inputs
-    analysis: Analysis
-    facts: Facts
-    plan: Plan
-    ended: Collection[Key]
-    is_blocked: bool
-
-
-def reach_after(asked: ReachInput) -> ReachAfter:
-    """Return the reach of the first principal before and after its containment.
-
-    Eligible assignments count: whoever has the session of a principal may activate.
-    """
-    tenant, granted = asked.analysis.tenant, read_holdings(asked.analysis)["granted"]
-    calls, theirs = _calls(asked), pl.col("holder").is_in(list(asked.principals))
-    left, given = _left(calls), _given(calls, asked)
-    later = _with(holdings_after(asked.plan, granted, asked.inputs, tenant), left)
-    requested = holdings_after(asked.plan, granted, asked.inputs, _without(tenant, asked.ended))
-    facts, first = replace(asked.facts, owned=pl.concat([asked.facts.owned, given])), asked.principals[:1]
+    tenant, granted = analysis.tenant, read_holdings(analysis)["granted"]
+    first, theirs = principals[:1], list(principals)
+    calls = _calls(principals, inputs)
+    left, given = _left(calls), _given(calls, principals, inputs)
+    later = _with(holdings_after(plan, granted, inputs, tenant), left)
+    requested = holdings_after(plan, granted, inputs, _without(tenant, ended))
+    gave = replace(facts, owned=pl.concat([facts.owned, given]))
     counts = {
-        TODAY: _counted(view_of(asked.facts, tenant, asked.inputs, granted, with_eligible=True), first),
-        AFTER: _counted(view_of(facts, tenant, asked.inputs, later, with_eligible=True), first),
+        TODAY: _counted(view_of(facts, tenant, inputs, granted, with_eligible=True), first),
+        AFTER: _counted(view_of(gave, tenant, inputs, later, with_eligible=True), first),
     }
-    bare, alone = _after_requests(facts, asked.principals), _alone(tenant, asked.principals)
-    view = view_of(bare, alone, asked.inputs, _with(requested, left), with_eligible=True)
-    counts[TOKENS if asked.is_blocked else REQUESTS] = _counted(view, first)
-    attached = asked.facts.attached.filter(pl.col("principal_id").is_in(list(asked.principals)))["scope"]
-    enablers = _enablers(view.graph, asked.principals)
+    bare, alone = _after_requests(gave, theirs), _alone(tenant, theirs)
+    view = view_of(bare, alone, inputs, _with(requested, left), with_eligible=True)
+    counts[TOKENS if is_blocked else REQUESTS] = _counted(view, first)
+    attached = facts.attached.filter(pl.col("principal_id").is_in(theirs))["scope"]
+    enablers = _enablers(view.graph, principals)
     # The graph of a large tenant takes a gigabyte: of two, the first goes before the second is built.
     del view
-    found = ReachAfter(counts, asked.is_blocked, tuple(attached.unique().sort()), (), enablers, False)
-    if not asked.is_blocked:
+    found = ReachAfter(counts, is_blocked, tuple(attached.unique().sort()), (), enablers, False)
+    if not is_blocked:
         return found
-    held = _with(Holdings(requested.assigned.filter(~theirs), requested.grants), left)
-    view = view_of(_without_sign_in(bare, asked), alone, asked.inputs, held, with_eligible=True)
-    counts[REQUESTS] = _counted(view, asked.principals)
-    gave = {f"p:{one}" for one in given["owned_id"]}
-    leads = tuple(sorted(_leads(view.graph, asked.principals, gave), key=lambda one: (one.node, one.why)))
+    held = Holdings(requested.assigned.filter(~pl.col("holder").is_in(theirs)), requested.grants)
+    view = view_of(_without_sign_in(bare, theirs), alone, inputs, _with(held, left), with_eligible=True)
+    counts[REQUESTS] = _counted(view, principals)
+    leads = _leads(view.graph, principals, {f"p:{one}" for one in given["owned_id"]})
     reached = view.graph.reachable(one.node for one in leads)
-    return replace(found, leads=leads, enables_itself=f"p:{asked.principals[0]}" in reached)
+    return replace(found, leads=leads, enables_itself=f"p:{principals[0]}" in reached)
 
 
 def _with(held: Holdings, left: Holdings) -> Holdings:
@@ -168,63 +163,60 @@ def _without(tenant: Tenant, ended: Collection[Key]) -> Tenant:
     return replace(tenant, assignments=tenant.assignments.join(keys, on=["role_assignment_id", "state"], how="anti"))
 
 
-def _alone(tenant: Tenant, principals: Sequence[str]) -> Tenant:
+def _alone(tenant: Tenant, principals: list[str]) -> Tenant:
     """Return the tenant in which the principals are members of no group."""
-    kept = ~pl.col("principal_id").is_in(list(principals)) | (pl.col("holder") == pl.col("principal_id"))
+    kept = ~pl.col("principal_id").is_in(principals) | (pl.col("holder") == pl.col("principal_id"))
     return replace(tenant, membership=tenant.membership.filter(kept), sleeping=tenant.sleeping.filter(kept))
 
 
-def _after_requests(facts: Facts, principals: Sequence[str]) -> Facts:
+def _after_requests(facts: Facts, principals: list[str]) -> Facts:
     """Return the facts without what the requests take from the principals.
 
     Applications that they own stay: a credential that an owner added outlives the ownership.
     """
-    theirs = list(principals)
-    names = ("permissions", "roles", "scoped")
-    kept = {name: getattr(facts, name).filter(~pl.col("principal_id").is_in(theirs)) for name in names}
-    groups = pl.col("owner_id").is_in(theirs) & (pl.col("kind") == "Group")
-    by_pim = pl.col("principal_id").is_in(theirs) & ((pl.col("state") == "eligible") | (pl.col("access") == "member"))
-    consented = pl.col("client_id").is_in(theirs) | pl.col("user_id").is_in(theirs).fill_null(False)
+    theirs = pl.col("principal_id").is_in(principals)
+    kept = {name: getattr(facts, name).filter(~theirs) for name in ("permissions", "roles", "scoped")}
+    groups = pl.col("owner_id").is_in(principals) & (pl.col("kind") == "Group")
+    by_pim = theirs & ((pl.col("state") == "eligible") | (pl.col("access") == "member"))
+    consented = pl.col("client_id").is_in(principals) | pl.col("user_id").is_in(principals).fill_null(False)
     kept |= {"owned": facts.owned.filter(~groups), "delegated": facts.delegated.filter(~consented)}
     return replace(facts, **kept, governed=facts.governed.filter(~by_pim))
 
 
-def _without_sign_in(bare: Facts, asked: ReachInput) -> Facts:
+def _without_sign_in(bare: Facts, principals: list[str]) -> Facts:
     """Return the facts without what needs a token of the principals."""
-    theirs = list(asked.principals)
-    is_theirs = pl.col("subject").is_in(theirs).fill_null(False)
+    is_theirs = pl.col("subject").is_in(principals).fill_null(False)
     return replace(
         bare,
-        governed=bare.governed.filter(~pl.col("principal_id").is_in(theirs)),
-        agents=bare.agents.filter(~pl.col("holder_id").is_in(theirs)),
+        governed=bare.governed.filter(~pl.col("principal_id").is_in(principals)),
+        agents=bare.agents.filter(~pl.col("holder_id").is_in(principals)),
         trusted=bare.trusted.with_columns(subject=pl.when(~is_theirs).then("subject")),
     )
 
 
-def _calls(asked: ReachInput) -> pl.DataFrame:
+def _calls(principals: Collection[str], inputs: Inputs) -> pl.DataFrame:
     """Return the use by the principals, a row a day, that no refusal ended; with the folded operation as `name`."""
-    theirs = folded(pl.col("principal_id")).is_in(list(asked.principals))
-    found = asked.inputs.usage_days.filter(theirs & (pl.col("succeeded") + pl.col("started") > 0))
+    theirs = folded(pl.col("principal_id")).is_in(list(principals))
+    found = inputs.usage_days.filter(theirs & (pl.col("succeeded") + pl.col("started") > 0))
     return found.with_columns(
         folded(pl.col("principal_id")), name=folded(pl.col("operation")), place=place_of(pl.col("scope"))
     )
 
 
-def _given(calls: pl.DataFrame, asked: ReachInput) -> pl.DataFrame:
+def _given(calls: pl.DataFrame, principals: Collection[str], inputs: Inputs) -> pl.DataFrame:
     """Return the principals that got a role by suspect calls, as `Facts.owned`; members of groups are left out."""
     days = calls.filter((pl.col("suspect") > 0) & (pl.col("name") == ASSIGN)).select("place", "day").unique()
-    known = asked.inputs.principals.select(
-        owned_id=folded(pl.col("principal_id")), kind=pl.lit("ServicePrincipal"), type="principal_type"
-    ).filter(pl.col("type") != "Group")
-    asking = asked.inputs.role_assignment_requests.select(
+    known = inputs.principals.filter(pl.col("principal_type") != "Group").select(
+        owned_id=folded(pl.col("principal_id")), kind=pl.lit("ServicePrincipal")
+    )
+    asking = inputs.role_assignment_requests.select(
         owner_id=folded(pl.col("principal_id")),
         owned_id=folded(pl.col("assigned_principal_id")),
         place=place_of(pl.col("scope")),
         day=pl.col("time").dt.date(),
-    )
-    found = asking.filter(pl.col("owner_id").is_in(list(asked.principals))).join(days, on=["place", "day"], how="semi")
-    theirs = pl.col("owned_id").is_in(list(asked.principals))
-    return found.join(known, on="owned_id").filter(~theirs).select("owner_id", "owned_id", "kind").unique()
+    ).filter(pl.col("owner_id").is_in(list(principals)) & ~pl.col("owned_id").is_in(list(principals)))
+    found = asking.join(days, on=["place", "day"], how="semi").join(known, on="owned_id")
+    return found.select("owner_id", "owned_id", "kind").unique()
 
 
 def _left(calls: pl.DataFrame) -> Holdings:
@@ -248,8 +240,8 @@ def _left(calls: pl.DataFrame) -> Holdings:
     return Holdings(seen.select(list(ASSIGNED_SCHEMA)), grants)
 
 
-def _leads(graph: ReachGraph, principals: Collection[str], given: Collection[str]) -> Iterator[Lead]:
-    """Yield the things that the access of principals leads to at once, each with how; `given` got a role from them."""
+def _leads(graph: ReachGraph, principals: Collection[str], given: Collection[str]) -> tuple[Lead, ...]:
+    """Return the things that the access of principals leads to at once, each with how; `given` got a role from them."""
     found: dict[str, str] = {}
     for principal in principals:
         number = graph.numbers.get(f"h:{principal}")
@@ -259,24 +251,18 @@ def _leads(graph: ReachGraph, principals: Collection[str], given: Collection[str
             for bundle, (what, _) in graph.out[end].items() if graph.names[end].startswith("g:left ") else ():
                 for thing in graph.out[bundle]:
                     found.setdefault(graph.names[thing], what)
-    yield from (Lead(node, why) for node, why in found.items() if node[2:] not in principals)
+    return tuple(Lead(node, why) for node, why in sorted(found.items()) if node[2:] not in principals)
 
 
 def _enablers(graph: ReachGraph, principals: Sequence[str]) -> tuple[str, ...]:
     """Return the principals and groups that can change the account of the first principal, by a direct right."""
-    account = graph.numbers.get(f"p:{principals[0]}")
-    parts, holders = {account}, set()
-    waiting = [account] if account is not None else []
-    into: dict[int, list[int]] = {}
-    for start, ends in enumerate(graph.out):
-        if graph.names[start][:2] in ("x:", "h:"):
-            for end in ends:
-                into.setdefault(end, []).append(start)
-    while waiting:
-        for start in into.get(waiting.pop(), ()):
-            if graph.names[start].startswith("x:") and start not in parts:
-                parts.add(start)
-                waiting.append(start)
-            elif graph.names[start].startswith("h:"):
-                holders.add(graph.names[start][2:])
+    rights = [number for number, name in enumerate(graph.names) if name.startswith("x:")]
+    known = {graph.numbers[node] for node in (f"p:{principals[0]}",) if node in graph.numbers}
+    while new := {one for one in rights if one not in known and not known.isdisjoint(graph.out[one])}:
+        known |= new
+    holders = {
+        name[2:]
+        for name, ends in zip(graph.names, graph.out, strict=True)
+        if name.startswith("h:") and not known.isdisjoint(ends)
+    }
     return tuple(sorted(holders - set(principals)))

@@ -1,7 +1,7 @@
 """Decide from its evidence whether each assignment is kept, removed or replaced, as a draft of a proposal.
 
-A draft begins as a decision on one assignment alone. Then `selection.settle` makes all drafts one plan:
-`selection.reconcile` settles conflicts between drafts, and `selection.assign` chooses roles for the open ones.
+A draft begins as a decision on one assignment alone. Then all drafts become one plan: `selection.assign` chooses roles
+for the open ones, and `selection.reconcile` settles conflicts between drafts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,11 @@
 """Find the existing roles that may grant a part of a need: today's roles, custom roles and built-in roles.
 
 Built-in roles for a service of Azure (`rules/service_roles.csv`) are left out.
+
+Needs and roles are compared as sets of *atoms*: bits for catalogue operations and for patterns that stay as granted.
+The lower bits of a set are those of the `OperationIndex`; each pattern part of a need has a bit above them. So needs,
+roles and ceilings compare in one fast step, and the algebra of patterns is needed only to find which part contains
+which.
 """
 
 from __future__ import annotations
@@ -9,13 +14,89 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from rightsize.analyze.scoping import ROOT, ScopeTree
-from rightsize.propose.core.role_catalog import ChoiceKind, KnownRole, RoleBook
+from rightsize.propose.core.bitsets import union
+from rightsize.propose.core.read_patterns import PatternPart
+from rightsize.propose.core.role_catalog import Blocks, ChoiceKind, KnownRole, Need, RoleBook
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
-from rightsize.propose.needs.grant_requests import is_at_or_below
-from rightsize.propose.selection.atoms import Atoms
+from rightsize.propose.needs.grant_requests import is_at_or_below, without_contained_parts
 from rightsize.rbac.text import Folded
 
-_Sized = tuple[int, ChoiceKind, KnownRole]
+
+@dataclass(slots=True)
+class Atoms:
+    """The numbering of operations and pattern parts that translates between needs and sets of atoms.
+
+    Attributes:
+        book: The roles.
+        parts: The pattern parts that occur in needs, sorted; part `i` has the bit `width + i`.
+        width: The number of operations in the index.
+    """
+
+    book: RoleBook
+    parts: tuple[PatternPart, ...]
+    width: int
+    _bits: dict[PatternPart, int] = field(default_factory=dict)
+    _within: dict[Blocks, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, needs: Iterable[Need], book: RoleBook) -> Atoms:
+        """Return the numbering for the pattern parts of all needs."""
+        parts = tuple(sorted({part for need in needs for part in need.parts}))
+        width = len(book.index.names)
+        return cls(book, parts, width, {part: 1 << width + number for number, part in enumerate(parts)})
+
+    @property
+    def patterns(self) -> int:
+        """The atoms that are patterns."""
+        return (1 << len(self.parts)) - 1 << self.width
+
+    @property
+    def data(self) -> int:
+        """The atoms of the data plane."""
+        operations = (1 << self.width) - 1 & ~self.book.index.control
+        return operations | sum(bit for part, bit in self._bits.items() if part.plane == "data")
+
+    def of_need(self, need: Need) -> int:
+        """Return the atoms of a need."""
+        return need.operations | sum(self._bits[part] for part in need.parts)
+
+    def of_blocks(self, certain: int, blocks: Blocks) -> int:
+        """Return the atoms that blocks grant, for all strings; `certain` has what they grant by every reading."""
+        if blocks not in self._within:
+            granted = self.book.index.granted_by(blocks)
+            self._within[blocks] = sum(
+                bit
+                for part, bit in self._bits.items()
+                if not self.book.part_mask(part) & ~granted and self.book.grants_part(blocks, part)
+            )
+        return certain | self._within[blocks]
+
+    def operations(self, atoms: int) -> int:
+        """Return the catalogue operations that a set of atoms may grant."""
+        return self.book.mask(self._said(atoms))
+
+    def granting(self, operations: int) -> int:
+        """Return the atoms that may grant at least one of the operations."""
+        if not operations:
+            return 0
+        return operations | sum(bit for part, bit in self._bits.items() if self.book.part_mask(part) & operations)
+
+    def granted(self, atoms: int) -> int:
+        """Return all atoms that a set grants, including contained patterns and their operations."""
+        said = self._said(atoms)
+        if not said.parts:
+            return atoms
+        return atoms | self.of_blocks(self.book.certain(said), tuple(part.block for part in said.parts))
+
+    def need(self, atoms: int) -> Need:
+        """Return a set of atoms as a need, without what its patterns grant twice."""
+        said = self._said(atoms)
+        return without_contained_parts(said, self.book) if said.parts else said
+
+    def _said(self, atoms: int) -> Need:
+        high = atoms >> self.width
+        parts = tuple(part for number, part in enumerate(self.parts) if high >> number & 1) if high else ()
+        return Need(atoms & (1 << self.width) - 1, parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +116,10 @@ class Existing:
     spare: int
 
 
+_Sized = tuple[int, ChoiceKind, KnownRole]
+"""A role with the number of operations that it grants; 0 for all but built-in roles."""
+
+
 @dataclass(slots=True)
 class CandidateIndex:
     """An index of candidate roles by scope and by the ceiling of today's roles.
@@ -48,7 +133,7 @@ class CandidateIndex:
     book: RoleBook
     atoms: Atoms
     tree: ScopeTree
-    _builtin: list[tuple[int, KnownRole]] = field(default_factory=list)
+    _builtin: list[_Sized] = field(default_factory=list)
     _by_scope: dict[Folded, list[KnownRole]] = field(default_factory=dict)
     _at_place: dict[Folded, tuple[Folded, ...]] = field(default_factory=dict)
     _atoms_of: dict[Folded, int] = field(default_factory=dict)
@@ -60,39 +145,44 @@ class CandidateIndex:
             if role.is_conditional or not role.granted:
                 continue
             if role.is_builtin and not role.is_for_service:
-                self._builtin.append((role.granted.bit_count(), role))
+                self._builtin.append((role.granted.bit_count(), "builtin", role))
             for scope in () if role.is_builtin else role.assignable:
                 self._by_scope.setdefault(scope, []).append(role)
-        self._builtin.sort(key=lambda item: (item[0], item[1].role_definition_id))
+        self._builtin.sort(key=lambda item: item[0])
 
     def assignable_at(self, place: Folded) -> tuple[Folded, ...]:
         """Return the ids of the tenant's custom roles that may be assigned at a folded scope, sorted.
 
         A role with data actions cannot be assigned at a management group.
         """
+        if place == ROOT:
+            return ()
         if place not in self._at_place:
-            above = [scope for scope in self._by_scope if is_at_or_below(place, scope, self.tree)]
+            above = (roles for scope, roles in self._by_scope.items() if is_at_or_below(place, scope, self.tree))
             at_group = place.startswith(MANAGEMENT_GROUP)
-            self._at_place[place] = tuple(
-                sorted(
-                    {
-                        role.role_definition_id
-                        for scope in above
-                        for role in self._by_scope[scope]
-                        if place != ROOT and not (at_group and _has_data_actions(role))
-                    }
-                )
+            allowed = (
+                role
+                for roles in above
+                for role in roles
+                if not at_group or not any(block.data_actions for block in role.blocks)
             )
+            self._at_place[place] = tuple(sorted({role.role_definition_id for role in allowed}))
         return self._at_place[place]
 
     def atoms_of(self, role: KnownRole) -> int:
         """Return the atoms that a role grants."""
         if role.role_definition_id not in self._atoms_of:
-            self._atoms_of[role.role_definition_id] = self.atoms.of_blocks(role.granted, role.doubtful, role.blocks)
+            self._atoms_of[role.role_definition_id] = self.atoms.of_blocks(role.certain, role.blocks)
         return self._atoms_of[role.role_definition_id]
 
     def fitting(
-        self, ceiling: tuple[Folded, ...], custom: Iterable[Folded], wanted: int, needed: int, *, is_exact: bool = False
+        self,
+        ceiling: tuple[Folded, ...],
+        custom: tuple[Folded, ...],
+        wanted: int,
+        needed: int,
+        *,
+        is_exact: bool = False,
     ) -> Iterator[Existing]:
         """Yield the roles that grant a wanted atom, and no catalogue operation that the ceiling does not grant.
 
@@ -103,16 +193,16 @@ class CandidateIndex:
             needed: The operations that are needed.
             is_exact: Whether a role may grant nothing beyond the needed operations.
         """
-        whole = (1 << self.atoms.width) - 1
         most = needed.bit_count() if is_exact else self.atoms.width
-        for size, kind, role in self._within(ceiling, tuple(custom)):
+        for size, kind, role in self._within(ceiling, custom):
             if size > most:
+                # Built-in roles come last, and by size.
                 return
             atoms = self.atoms_of(role)
             if not atoms & wanted:
                 continue
-            spare = role.granted & whole & ~needed
-            if not spare or not is_exact:
+            spare = role.granted & ~needed
+            if not (is_exact and spare):
                 yield Existing(kind, role, atoms, spare)
 
     def is_inside(self, one: Existing, ceiling: tuple[Folded, ...]) -> bool:
@@ -120,26 +210,15 @@ class CandidateIndex:
         return one.kind == "own" or self.book.is_contained(one.role, ceiling)
 
     def _within(self, ceiling: tuple[Folded, ...], custom: tuple[Folded, ...]) -> tuple[_Sized, ...]:
-        """Return the roles that grant no operation beyond a ceiling: today's, custom roles, and built-in roles.
-
-        The first two get the size 0, whatever they grant; built-in roles are sorted by size. Many needs have the same
-        ceiling, so the result is cached.
-        """
+        """Return the roles that grant no operation beyond a ceiling; many needs have the same, so it is cached."""
         key = ceiling, custom
         if key not in self._inside:
             roles = self.book.roles
-            granted = 0
-            for id_ in ceiling:
-                granted |= roles[id_].granted
-            outside = (1 << self.atoms.width) - 1 & ~granted
+            granted = union(roles[id_].granted for id_ in ceiling)
             candidates: list[_Sized] = [
                 *((0, "own", roles[id_]) for id_ in ceiling if not roles[id_].is_conditional),
                 *((0, "custom", roles[id_]) for id_ in custom if id_ not in ceiling),
-                *((size, "builtin", role) for size, role in self._builtin if role.role_definition_id not in ceiling),
+                *(one for one in self._builtin if one[2].role_definition_id not in ceiling),
             ]
-            self._inside[key] = tuple(one for one in candidates if not one[2].granted & outside)
+            self._inside[key] = tuple(one for one in candidates if not one[2].granted & ~granted)
         return self._inside[key]
-
-
-def _has_data_actions(role: KnownRole) -> bool:
-    return any(block.data_actions for block in role.blocks)

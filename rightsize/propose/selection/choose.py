@@ -1,6 +1,6 @@
 """Choose the roles of all units of a plan: roles of jobs, add-ons, roles of single holders, and existing roles.
 
-1. Equal units become cases (`classes`).
+1. Equal units become cases (`cases`).
 2. `role_contents` says which new roles each case would take: those of its holder's jobs, add-ons for risky changes
    beside them, and one role of the holder's own for the rest.
 3. A role that saves too little against the best existing roles is left out (`_Choice.leave_out`), the least first. Its
@@ -11,32 +11,21 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rightsize.analyze.scoping import ScopeTree
-from rightsize.model.nouns import RoleDefinition
-from rightsize.propose.core.azure_limits import RoleRoom
-from rightsize.propose.core.role_catalog import (
-    ChoiceKind,
-    KnownRole,
-    RoleBook,
-    RoleChoice,
-    RoleContent,
-    RoleSaving,
-    write_contents,
-)
-from rightsize.propose.jobs.jobs import Jobs
+from rightsize.propose.core.options import MAX
+from rightsize.propose.core.role_catalog import ChoiceKind, KnownRole, RoleChoice, RoleSaving, write_contents
 from rightsize.propose.needs.grant_requests import GrantUnit
-from rightsize.propose.selection.atoms import Atoms
-from rightsize.propose.selection.candidates import CandidateIndex, Existing
-from rightsize.propose.selection.classes import Case, CaseKey, CaseReader, domain_of, is_narrow
-from rightsize.propose.selection.fallback import Fallbacks, Grant
-from rightsize.propose.selection.role_contents import ONLY_COMPANIONS, NewContent, RoleContents
-from rightsize.propose.selection.worth import LEAST_WORTH, WHOLE, Prices, describe_saving
+from rightsize.propose.selection.candidates import Atoms, CandidateIndex
+from rightsize.propose.selection.cases import Case, Fallbacks, Grant, NewContent, is_narrow, read_cases
+from rightsize.propose.selection.role_contents import WantedBy, find_contents
+from rightsize.propose.selection.worth import LEAST_WORTH, WHOLE, Terms, price_stays
 from rightsize.rbac.text import Folded
 
+ONLY_COMPANIONS = "only_companions"
+"""The word for a need of which nothing was used: it would come along with changes made elsewhere."""
 NOTHING_TO_NARROW = "nothing_to_narrow"
 """The word for a unit whose assignments of today grant nothing beyond its need, so that they are kept."""
 NARROW_ALREADY = "narrow_already"
@@ -47,43 +36,6 @@ NOT_WRITTEN = "not_written"
 """The word for a unit whose new role may not be written, by the gate of new roles."""
 CURVE_POINTS = 200
 """A curve with more points than this is thinned out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """The terms of a choice of roles: weights, limits, and roles held today.
-
-    Attributes:
-        jobs: The jobs of the tenant.
-        companions: Returns which of some operations (the second argument) some changes (the first) bring along.
-        exposure: The number of resource groups times people that one more operation reaches in a unit.
-        held: (principal, folded place) to the roles that the principal has there today.
-        tree: Management groups and subscriptions.
-        room: The limit on new roles.
-        prices: The prices of excess.
-        role_worth: The live excess that a new role has to save; None for as many roles as the limit allows.
-        narrow_stays: Whether a built-in role of today stays that has hardly more than the need.
-        foreign: By the word for a part, the operations that no role for the part may grant.
-        singled: By group, what single members get instead of it.
-        above: For a unit, the operations that wider needs of its principal grant at its place anyway.
-        previous: The new roles of an earlier plan.
-        barred: The contents that no new role may have, each with the reason.
-    """
-
-    jobs: Jobs
-    companions: Callable[[int, int], int]
-    exposure: Callable[[GrantUnit], int]
-    held: Mapping[tuple[Folded, Folded], frozenset[Folded]]
-    tree: ScopeTree
-    room: RoleRoom
-    prices: Prices
-    role_worth: int | None
-    narrow_stays: bool = True
-    foreign: Mapping[str, int] = field(default_factory=dict)
-    singled: Mapping[Folded, int] = field(default_factory=dict)
-    above: Mapping[GrantUnit, int] = field(default_factory=dict)
-    previous: tuple[RoleDefinition, ...] = ()
-    barred: Mapping[RoleContent, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,79 +53,49 @@ class Solution:
     curve: tuple[Mapping[str, Any], ...] = ()
 
 
-def choose(units: Sequence[GrantUnit], book: RoleBook, terms: Terms) -> Solution:
+def choose(units: Sequence[GrantUnit], terms: Terms, above: Mapping[GrantUnit, Sequence[GrantUnit]]) -> Solution:
     """Return the roles for every unit.
 
     Args:
         units: The needs.
-        book: The roles.
-        terms: The terms of the choice.
+        terms: What roles are chosen from.
+        above: For a unit, the units of its principal at wider scopes whose grants hold at its place as well.
     """
-    atoms = Atoms.of((unit.need for unit in units), book)
-    candidates = CandidateIndex(book, atoms, terms.tree)
-    reader = CaseReader(candidates, terms.prices, terms.exposure, terms.narrow_stays)
-    cases = reader.read(_keys(units, candidates, terms))
-    forced = [case for case in cases if case.key.role_definition_id is not None]
-    blocked = [case for case in cases if case.key.role_definition_id is None and case.blocked]
-    free = [case for case in cases if case.key.role_definition_id is None and not case.blocked]
-    fallbacks = Fallbacks(candidates, terms.prices)
-    hopeless = {unit: case.blocked for case in blocked if not fallbacks.of(case, case.atoms) for unit in case.units}
+    book = terms.book
+    candidates = CandidateIndex(book, Atoms.of((unit.need for unit in units), book), terms.tree)
+    fallbacks = Fallbacks(candidates, terms, price_stays(units, terms))
+    choices: dict[GrantUnit, tuple[RoleChoice, ...]] = {}
+    hopeless: dict[GrantUnit, str] = {}
+    narrow: list[Case] = []
+    free: list[Case] = []
+    for case in read_cases(units, candidates, terms, above):
+        if case.key.asked.role_definition_id is not None:
+            role = book.roles[case.key.asked.role_definition_id]
+            own: ChoiceKind = "builtin" if role.is_builtin else "custom"
+            kind = "own" if role.role_definition_id in case.key.asked.ceiling else own
+            choices |= dict.fromkeys(case.units, (_choice_of(kind, role),))
+        elif not case.blocked and terms.options.roles != MAX and _is_narrow(case):
+            narrow.append(case)
+        elif not case.blocked:
+            free.append(case)
+        elif existing := fallbacks.existing(case, case.atoms):
+            choices |= dict.fromkeys(case.units, tuple(_choice_of(one.kind, one.role) for one in existing))
+        else:
+            hopeless |= dict.fromkeys(case.units, case.blocked)
     if hopeless:
         # Refused units are kept and the rest is chosen again, so there is nothing to choose now.
         return Solution({}, hopeless)
-    narrow = [case for case in free if terms.narrow_stays and _is_narrow(case, book, terms.prices)]
-    free = [case for case in free if case not in narrow]
-    contents = RoleContents.of(free, atoms, terms.jobs, terms.companions, terms.previous, reader.part)
-    served = (*contents.cases, *((case, ()) for case in narrow))
-    choice = _Choice(served, contents, fallbacks, terms, book, frozenset(narrow))
-    curve = choice.leave_out()
-    choices: dict[GrantUnit, tuple[RoleChoice, ...]] = {}
-    for case in forced:
-        role = book.roles[case.key.role_definition_id or Folded("")]
-        choices |= dict.fromkeys(case.units, (_existing_choice(role, case.key.ceiling),))
-    for case in blocked:
-        grant = fallbacks.of(case, case.atoms)
-        found = tuple(_as_choice(one) for one in grant.existing) if grant else ()
-        choices |= dict.fromkeys(case.units, found)
-    granted, refused = choice.answers()
-    return Solution(choices | granted, refused, tuple(_thinned(curve)))
+    wanted = [*find_contents(free, candidates.atoms, terms), *((case, ()) for case in narrow)]
+    granted, refused, curve = _Choice(wanted, fallbacks, terms).leave_out()
+    usual = dict.fromkeys((unit for case in narrow for unit in case.units), NARROW_ALREADY)
+    said = {unit: word or usual.get(unit, NOTHING_TO_NARROW) for unit, word in refused.items()}
+    return Solution(choices | granted, said, tuple(_thinned(curve)))
 
 
-def _is_narrow(case: Case, book: RoleBook, prices: Prices) -> bool:
+def _is_narrow(case: Case) -> bool:
     """Return whether today's one role has hardly more than the need."""
-    roles = [book.roles[id_] for id_ in case.key.ceiling]
-    return len(roles) == 1 and is_narrow(roles[0], case.needed, case.latent, book, prices)
-
-
-def _keys(units: Iterable[GrantUnit], candidates: CandidateIndex, terms: Terms) -> dict[CaseKey, list[GrantUnit]]:
-    """Return the units by the facts that decide their roles."""
-    found: dict[CaseKey, list[GrantUnit]] = defaultdict(list)
-    work = terms.jobs.work
-    for unit in units:
-        custom = tuple(
-            id_
-            for id_ in candidates.assignable_at(unit.place)
-            if candidates.book.roles[id_].granted & candidates.book.mask(unit.need)
-        )
-        here = terms.held.get((unit.principal_id, unit.place), frozenset())
-        key = CaseKey(
-            need=unit.need,
-            ceiling=unit.ceiling,
-            custom=custom,
-            held=tuple(id_ for id_ in unit.ceiling if id_ in here),
-            domain=domain_of(unit.place),
-            condition=unit.condition,
-            role_definition_id=unit.role_definition_id,
-            jobs=terms.jobs.of_holder(unit.principal_id),
-            sort=work.sort_of(unit.principal_id),
-            apart=unit.apart,
-            foreign=terms.foreign.get(unit.apart, 0)
-            | terms.singled.get(unit.principal_id, 0) & ~candidates.book.mask(unit.need),
-            above=terms.above.get(unit, 0),
-            is_single=unit.is_single,
-        )
-        found[key].append(unit)
-    return found
+    roles = [case.terms.book.roles[id_] for id_ in case.key.asked.ceiling]
+    return len(roles) == 1 and is_narrow(roles[0], case.needed, case.latent, case.terms)
 
 
 def not_worth(price: int) -> str:
@@ -184,25 +106,24 @@ def not_worth(price: int) -> str:
     )
 
 
+_Answers = tuple[dict[GrantUnit, tuple[RoleChoice, ...]], dict[GrantUnit, str], list[dict[str, Any]]]
+"""The roles of each unit, for each unit that gets none the reason or an empty text, and the curve."""
+_Rank = tuple[bool, bool, int, float, NewContent]
+
+
 @dataclass(slots=True)
 class _Choice:
     """The choice of new roles, which begins with all of them and leaves out what is not worth a role.
 
     Attributes:
         cases: The cases that new roles may serve, each with the contents that it would take.
-        contents: The new roles that could be made.
         fallbacks: The existing roles for what no new role grants.
-        terms: The terms.
-        book: The roles.
-        narrow: The cases whose role of today has hardly more than the need.
+        terms: What roles are chosen from.
     """
 
-    cases: Sequence[tuple[Case, tuple[NewContent, ...]]]
-    contents: RoleContents
+    cases: Sequence[WantedBy]
     fallbacks: Fallbacks
     terms: Terms
-    book: RoleBook
-    narrow: Set[Case] = frozenset()
     _left_out: dict[NewContent, str] = field(default_factory=dict)
     _grants: list[Grant] = field(default_factory=list)
     _of_role: dict[NewContent, list[int]] = field(default_factory=lambda: defaultdict(list))
@@ -221,58 +142,58 @@ class _Choice:
                     self._left_out[one] = ONLY_COMPANIONS
                 elif fault := self._fault_of(one):
                     self._left_out[one] = f"{NOT_WRITTEN}: a new role for it may not be written: {fault}"
-        self._grants = [self._grant(number, frozenset()) for number in range(len(self.cases))]
+        self._grants = [self._grant(number) for number in range(len(self.cases))]
         for number in range(len(self.cases)):
             self._count(number, 1)
 
     def _fault_of(self, one: NewContent) -> str:
         """Return what speaks against a new role, or an empty text."""
         barred = self.terms.barred
-        written = write_contents(self.contents.atoms.need(one.atoms), self.book.index) if barred else ()
+        need = self.fallbacks.candidates.atoms.need(one.atoms)
+        written = write_contents(need, self.terms.book.index) if barred else ()
         return next((barred[content] for content in written if content in barred), "")
 
-    def leave_out(self) -> list[dict[str, Any]]:
-        """Leave out the roles that save too little, and return the curve from all roles to none.
+    def leave_out(self) -> _Answers:
+        """Leave out the roles that save too little; return what each unit gets, and the curve from all roles to none.
 
         The curve goes on beyond the chosen number, in the same order.
         """
-        points = [self._point()]
-        chosen: tuple[list[Grant], dict[NewContent, str]] | None = None
-        ranked = _Ranking()
-        for one in self._taken:
-            ranked.put(one, self._rank(one))
-        while (role := ranked.take()) is not None:
-            word = self._why_left_out(role, len(self._taken))
-            if not word and chosen is None:
-                chosen = list(self._grants), dict(self._left_out)
+        points = {len(self._taken): self._point()}
+        places = {one: self._rank(one) for one in self._taken}
+        # The place of a role changes while others are left out, so that some entries of the heap are outdated.
+        heap = sorted(places.values())
+        answers = None
+        while heap:
+            place = heapq.heappop(heap)
+            role = place[-1]
+            if places.get(role) != place:
+                continue
+            del places[role]
+            word = self._why_left_out(role)
+            if not word and answers is None:
+                answers = self._answers()
             for other in self._leave_out(role, word):
-                ranked.put(other, self._rank(other) if other in self._taken else None)
-            points.append(self._point())
-        if chosen is not None:
-            for number in range(len(self.cases)):
-                self._count(number, -1)
-            self._grants, self._left_out = chosen
-            for number in range(len(self.cases)):
-                self._count(number, 1)
-        best: dict[int, dict[str, Any]] = {}
-        for point in points:
-            best.setdefault(point["custom_roles"], point)
-        return [best[number] for number in sorted(best, reverse=True)]
+                if other not in self._taken:
+                    places.pop(other, None)
+                elif places.get(other) != (place := self._rank(other)):
+                    places[other] = place
+                    heapq.heappush(heap, place)
+            points.setdefault(len(self._taken), self._point())
+        granted, refused = answers or self._answers()
+        return granted, refused, [points[number] for number in sorted(points, reverse=True)]
 
-    def answers(self) -> tuple[dict[GrantUnit, tuple[RoleChoice, ...]], dict[GrantUnit, str]]:
-        """Return the roles of each unit, and for each unit that gets none the reason."""
+    def _answers(self) -> tuple[dict[GrantUnit, tuple[RoleChoice, ...]], dict[GrantUnit, str]]:
         choices: dict[GrantUnit, tuple[RoleChoice, ...]] = {}
         refused: dict[GrantUnit, str] = {}
-        saves = {one: None if self._comes_with_others(one) else self._described_saving(one) for one in self._made()}
+        made = {one: tuple(self._new_choices(one)) for one in self._taken}
         for (case, wanted), grant in zip(self.cases, self._grants, strict=True):
-            if grant.is_kept:
-                usual = NARROW_ALREADY if case in self.narrow else NOTHING_TO_NARROW
-                word = next((self._left_out[one] for one in wanted if self._left_out.get(one)), usual)
+            if not grant.new and not grant.existing:
+                word = next((self._left_out[one] for one in wanted if self._left_out.get(one)), "")
                 refused |= dict.fromkeys(case.units, word)
                 continue
-            found = [_as_choice(one) for one in grant.existing]
+            found = [_choice_of(one.kind, one.role) for one in grant.existing]
             for one in grant.new:
-                found += list(self._new_choices(one, saves[one]))
+                found += made[one]
             choices |= dict.fromkeys(case.units, tuple(found))
         return choices, refused
 
@@ -281,10 +202,10 @@ class _Choice:
 
         Add-ons beside other new roles keep risk apart, so that they follow when all other roles are left out.
         """
-        saves = self._described_saving(one)
+        saves = self._saving(one)
         return self._comes_with_others(one), saves.is_enough, saves.live, saves.share, one
 
-    def _described_saving(self, one: NewContent) -> RoleSaving:
+    def _saving(self, one: NewContent) -> RoleSaving:
         """Return what a role saves, beside what is asked of it."""
         live, price = self._sums[one]
         worth, half = self.terms.role_worth, 2 if one.is_adopted else 1
@@ -292,27 +213,24 @@ class _Choice:
             return RoleSaving(live, price / WHOLE)
         return RoleSaving(live, price / WHOLE, worth // half, LEAST_WORTH / WHOLE / half)
 
-    def _new_choices(self, one: NewContent, saves: RoleSaving | None) -> Iterator[RoleChoice]:
-        need = self.contents.atoms.need(one.atoms)
-        granted = self.book.mask(need)
-        for written in write_contents(need, self.book.index):
+    def _new_choices(self, one: NewContent) -> Iterator[RoleChoice]:
+        book, saves = self.terms.book, None if self._comes_with_others(one) else self._saving(one)
+        need = self.fallbacks.candidates.atoms.need(one.atoms)
+        granted = book.mask(need)
+        for written in write_contents(need, book.index):
             yield RoleChoice("custom", Folded(""), written, (written.block,), granted, one.job, one.is_add_on, saves)
-
-    def _made(self) -> list[NewContent]:
-        """Return the roles that at least one case takes."""
-        return sorted({one for grant in self._grants for one in grant.new})
 
     def _comes_with_others(self, one: NewContent) -> bool:
         """Return whether a role is an add-on of a holder that takes another new role as well: it keeps risk apart."""
         return one.is_add_on and self._beside[one] > 0
 
-    def _why_left_out(self, role: NewContent, made: int) -> str:
+    def _why_left_out(self, role: NewContent) -> str:
         """Return the reason to leave out the first of the ranked roles; empty where it is to be made."""
-        saves = self._described_saving(role)
+        saves, room = self._saving(role), self.terms.room
         if not saves.is_enough:
             holders = sum(len(self.cases[number][0].units) for number in self._of_role[role])
-            return f"{NOT_WORTH}: {describe_saving(saves, holders)}"
-        return self.terms.room.refusal(made) if made > self.terms.room.most else ""
+            return f"{NOT_WORTH}: {_describe_saving(saves, holders)}"
+        return room.refusal(len(self._taken)) if len(self._taken) > room.most else ""
 
     def _leave_out(self, role: NewContent, word: str) -> set[NewContent]:
         """Leave out a role; return the other roles of the cases that would take it."""
@@ -322,7 +240,7 @@ class _Choice:
             near.update(self._grants[number].new)
             self._count(number, -1)
             if role in self._grants[number].new:
-                self._grants[number] = self._grant(number, frozenset())
+                self._grants[number] = self._grant(number)
             self._count(number, 1)
             near.update(self._grants[number].new)
         return near - {role}
@@ -343,45 +261,17 @@ class _Choice:
 
     def _saves_in(self, number: int, one: NewContent) -> tuple[int, int]:
         """Return the live excess, and the price, that a role saves in a case against the best roles without it."""
-        grant, other = self._grants[number], self._grant(number, frozenset((one,)))
+        grant, other = self._grants[number], self._grant(number, without=one)
         return other.live - grant.live, other.price - grant.price
 
-    def _grant(self, number: int, without: frozenset[NewContent]) -> Grant:
-        """Return how a case is granted by the roles that are made, without some more of them."""
+    def _grant(self, number: int, without: NewContent | None = None) -> Grant:
+        """Return how a case is granted by the roles that are made, without one more of them."""
         case, wanted = self.cases[number]
-        new = tuple(one for one in wanted if one not in self._left_out and one not in without)
+        new = tuple(one for one in wanted if one not in self._left_out and one != without)
         return self.fallbacks.grant(case, new, is_whole=len(new) == len(wanted))
 
     def _point(self) -> dict[str, Any]:
         return {"custom_roles": len(self._taken), "excess": self._excess, "assignments": self._assignments}
-
-
-_Rank = tuple[bool, bool, int, float, NewContent]
-
-
-@dataclass(slots=True)
-class _Ranking:
-    """Roles in an order of which single places change."""
-
-    _places: dict[NewContent, _Rank] = field(default_factory=dict)
-    _heap: list[_Rank] = field(default_factory=list)
-
-    def put(self, role: NewContent, place: _Rank | None) -> None:
-        """Give a role its place, or another one, or none."""
-        if place is None:
-            self._places.pop(role, None)
-        elif self._places.get(role) != place:
-            self._places[role] = place
-            heapq.heappush(self._heap, place)
-
-    def take(self) -> NewContent | None:
-        """Return the first role, which leaves the order; None if there is none."""
-        while self._heap:
-            place = heapq.heappop(self._heap)
-            if self._places.get(place[-1]) == place:
-                del self._places[place[-1]]
-                return place[-1]
-        return None
 
 
 def _thinned(points: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -393,11 +283,14 @@ def _thinned(points: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield points[number * (len(points) - 1) // (CURVE_POINTS - 1)]
 
 
-def _existing_choice(role: KnownRole, ceiling: Sequence[Folded]) -> RoleChoice:
-    own = role.role_definition_id in ceiling
-    kind: ChoiceKind = "own" if own else "builtin" if role.is_builtin else "custom"
+def _choice_of(kind: ChoiceKind, role: KnownRole) -> RoleChoice:
     return RoleChoice(kind, role.role_definition_id, None, role.blocks, role.granted)
 
 
-def _as_choice(one: Existing) -> RoleChoice:
-    return RoleChoice(one.kind, one.role.role_definition_id, None, one.role.blocks, one.role.granted)
+def _describe_saving(saves: RoleSaving, holders: int) -> str:
+    """Return the clause that says what a new role would save for some holders together, and what is asked."""
+    whose = "its holder has" if holders == 1 else f"one of {holders} holders has"
+    return (
+        f"a new role would save {saves.share:.2%} of the access that {whose} today, and {saves.live:,} of live excess; "
+        f"{saves.least_share:.0%} and {saves.least_live:,} are asked"
+    )

@@ -1,4 +1,4 @@
-"""Gather the needs of one principal at fewer scopes where a separate assignment is not worth its price.
+"""Gather the needs of one principal at fewer scopes, and in fewer roles, than they need for themselves.
 
 Needs are as narrow as their use shows. Several scopes of one principal take several assignments, and usually several
 roles. Two needs are gathered at a wider scope inside today's assignment if that costs less than an assignment is worth,
@@ -6,64 +6,66 @@ if both change something and it costs less than a role has to save, or if the pr
 `MOST_ASSIGNMENTS` assignments for one of today. Needs that were split off, needs that give privilege, conditions, a
 forced role or patterns that do more than read stay where they are. Needs that read secrets move only where they read
 none of a further resource, but for the resource group where the principal would get too many assignments.
+
+When roles are chosen, a principal may still get too many assignments for one of today (`Together`). Then its needs are
+granted at today's scope, where roles that others share need one assignment each. If that is not enough, each need is
+granted by one role, so that reads and what pushes images go into the new role beside them, and what was split off for
+its privilege and stays active is granted with the rest of the need at its scope: a role of its own protects little
+there.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 
-from rightsize.analyze.scoping import ScopeTree
-from rightsize.propose.core.bitsets import without
+import polars as pl
+
+from rightsize.analyze.resources import kind_of, resource_of
+from rightsize.analyze.text import place_of
+from rightsize.propose.core.bitsets import union, without
 from rightsize.propose.core.read_patterns import is_read
-from rightsize.propose.core.role_catalog import RoleBook
-from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.assignments import Key
-from rightsize.propose.needs.grant_requests import GrantUnit, is_at_or_below, is_below
-from rightsize.propose.selection.scope_limits import Slot, slot_of
-from rightsize.propose.selection.secret_places import SecretPlaces
-from rightsize.propose.selection.worth import Prices
+from rightsize.propose.needs.demands import state_of
+from rightsize.propose.needs.drafts import Draft
+from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, is_below
+from rightsize.propose.needs.privileged import PRIVILEGED
+from rightsize.propose.needs.touched_types import masks_by_type
+from rightsize.propose.selection.scope_limits import GROUP_PARTS, Slot, places_above, slot_of
+from rightsize.propose.selection.worth import LEAST_WORTH, Terms
+from rightsize.rbac.azure import ACR_PUSH
 from rightsize.rbac.text import Folded
 
 MOST_ASSIGNMENTS = 3
 """Maximum number of assignments that one principal gets for one assignment of today."""
 _ASSIGNMENTS = 20
 """A separate assignment of one principal has to save this part of what a new role has to."""
-_GROUP = 5
-"""Number of segments in the path of a resource group, with the empty one before the first slash."""
+JOINED = "joined"
+"""The word for a need that is granted together with what was split off from it."""
+_WHOLE = "in one role at today's scope, since its condition applies to no operation of a part"
+_GATHERED = f"at today's scope, since a holder would get more than {MOST_ASSIGNMENTS} assignments"
+_FEW = f"in as few roles as its scopes allow, since a holder would get more than {MOST_ASSIGNMENTS} assignments"
+
+_Share = tuple[Key, Folded]
+"""An assignment of today, and a principal that gets access for it: its holder, or a member of the group."""
+_Step = tuple[int, tuple[Slot, ...], Folded]
+"""A price, and the slots whose needs move to a place for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScopeFacts:
-    """The facts that decide which scopes may be gathered.
-
-    Attributes:
-        today: The folded scope of each assignment of today.
-        tree: Management groups and subscriptions.
-        book: The roles.
-        prices: The prices of excess.
-        least: The price that a new role has to save.
-        secrets: The resources of which something reads a secret.
-    """
-
-    today: Mapping[Key, Folded]
-    tree: ScopeTree
-    book: RoleBook
-    prices: Prices
-    least: int
-    secrets: SecretPlaces
-
-
-def gather_scopes(units: Iterable[GrantUnit], facts: ScopeFacts) -> dict[Slot, Folded]:
+def gather_scopes(units: Iterable[GrantUnit], terms: Terms) -> dict[Slot, Folded]:
     """Return the wider place of each slot whose needs are gathered with others of the same principal."""
     by_principal: dict[Folded, list[GrantUnit]] = defaultdict(list)
     for unit in units:
         by_principal[unit.principal_id].append(unit)
+    reading = terms.demands.privilege.secrets
+    masks = {kind: mask & reading for kind, mask in masks_by_type(terms.book.index).items() if mask & reading}
+    secrets = SecretPlaces.of(terms.resources, masks)
     moves: dict[Slot, Folded] = {}
     for _, members in sorted(by_principal.items()):
         if len(members) > 1:
-            moves |= _Gathering(members, facts).run()
+            moves |= _Gathering(members, terms, secrets).run()
     return moves
 
 
@@ -72,7 +74,8 @@ class _Gathering:
     """The gathering of one principal's needs, step by step, the cheapest first."""
 
     units: Sequence[GrantUnit]
-    facts: ScopeFacts
+    terms: Terms
+    secrets: SecretPlaces
     _at: dict[Slot, list[GrantUnit]] = field(default_factory=lambda: defaultdict(list))
     _moves: dict[Slot, Folded] = field(default_factory=dict)
     _prices: dict[tuple[Slot, Folded], int] = field(default_factory=dict)
@@ -84,14 +87,13 @@ class _Gathering:
         while True:
             crowded = self._crowded()
             found = [
-                (price, slots, place)
-                for slots, place, price in self._steps(fixed)
-                if self._is_cheap(slots, place, price)
-                or any(key in crowded for slot in slots for unit in self._at[slot] for key in unit.subjects)
+                step
+                for step in self._steps(fixed)
+                if self._is_cheap(*step) or any(not crowded.isdisjoint(self._keys_at(slot)) for slot in step[1])
             ]
             if not found:
                 return self._moves
-            _, slots, place = min(found, key=repr_of)
+            _, slots, place = min(found, key=lambda step: (step[0], repr(step[1:])))
             for slot in slots:
                 self._move(slot, place)
 
@@ -100,50 +102,49 @@ class _Gathering:
             unit.apart
             or unit.condition is not None
             or unit.role_definition_id is not None
-            or self.facts.book.mask(unit.need) & self.facts.prices.privilege
+            or self.terms.book.mask(unit.need) & self.terms.demands.privilege.always
             or any(not is_read(text) for part in unit.need.parts for text in part.patterns)
         )
 
+    def _keys_at(self, slot: Slot) -> set[Key]:
+        return {key for unit in self._at[slot] for key in unit.subjects}
+
     def _reads_more(self, slot: Slot, place: Folded) -> bool:
         """Return whether a need would read the secrets of more resources at a wider place."""
-        needs = (unit.need.operations & self.facts.secrets.every for unit in self._at[slot])
-        return any(need and self.facts.secrets.reads_more(need, slot[-1], place) for need in needs)
+        needs = (unit.need.operations & self.secrets.every for unit in self._at[slot])
+        return any(need and self.secrets.reads_more(need, slot[-1], place) for need in needs)
 
-    @staticmethod
-    def _is_group_of(slot: Slot, place: Folded) -> bool:
-        return slot[-1].count("/") >= _GROUP and place.count("/") == _GROUP - 1
-
-    def _is_cheap(self, slots: Sequence[Slot], place: Folded, price: int) -> bool:
+    def _is_cheap(self, price: int, slots: Sequence[Slot], place: Folded) -> bool:
         """Return whether separate assignments save less than they have to, and a wider one reads no further secrets.
 
         Separate assignments have to save the price of an assignment, and that of a role if each would take one for
         changes. If two needs would leave their resource groups for a scope at which the principal does nothing else,
         it is that of an assignment in any case.
         """
-        if price >= self.facts.least:
+        if price >= LEAST_WORTH:
             return False
-        is_cheap = price < self.facts.least // _ASSIGNMENTS or self._take_roles(slots, place)
+        is_cheap = price < LEAST_WORTH // _ASSIGNMENTS or self._take_roles(slots, place)
         return is_cheap and not any(self._reads_more(slot, place) for slot in slots)
 
     def _take_roles(self, slots: Sequence[Slot], place: Folded) -> bool:
         wide = [(*slot[:-1], place) for slot in slots if (*slot[:-1], place) in self._at]
-        is_near = place.startswith("/subscriptions/") and (bool(wide) or place.count("/") == _GROUP - 1)
+        is_near = place.startswith("/subscriptions/") and (bool(wide) or place.count("/") == GROUP_PARTS - 1)
         return is_near and all(any(self._changes(unit) for unit in self._at[slot]) for slot in (*slots, *wide))
 
     def _changes(self, unit: GrantUnit) -> bool:
-        left = without(unit.need.operations, self.facts.book.index.reads)
-        return bool(without(left, self.facts.prices.inert))
+        left = without(unit.need.operations, self.terms.book.index.reads)
+        return bool(without(left, self.terms.inert))
 
     def _crowded(self) -> set[Key]:
         """Return the assignments of today for which the principal would get too many new ones."""
         number: Counter[Key] = Counter()
-        for members in self._at.values():
-            for key in {key for unit in members for key in unit.subjects}:
+        for slot, members in self._at.items():
+            for key in self._keys_at(slot):
                 own = [unit for unit in members if key in unit.subjects]
                 number[key] += any(unit.need.operations for unit in own) + any(unit.need.parts for unit in own)
         return {key for key, found in number.items() if found > MOST_ASSIGNMENTS}
 
-    def _steps(self, fixed: set[Slot]) -> Iterator[tuple[tuple[Slot, ...], Folded, int]]:
+    def _steps(self, fixed: set[Slot]) -> Iterator[_Step]:
         """Yield the possible steps: one slot to a wider one that is there, or two to a wider place that is not."""
         alike: dict[Slot, list[Slot]] = defaultdict(list)
         for slot in self._at:
@@ -154,30 +155,20 @@ class _Gathering:
             for slot in slots:
                 if slot in fixed:
                     continue
-                for place in self._above(slot):
-                    if self._reads_more(slot, place) and not self._is_group_of(slot, place):
+                higher = (one for one in there if is_below(slot[-1], one, self.terms.tree))
+                for place in places_above(slot[-1], higher, self._keys_at(slot), self.terms):
+                    to_group = slot[-1].count("/") >= GROUP_PARTS and place.count("/") == GROUP_PARTS - 1
+                    if self._reads_more(slot, place) and not to_group:
                         continue
                     price = self._price(slot, place)
                     if place in there:
-                        yield (slot,), place, price
+                        yield price, (slot,), place
                     else:
                         absent[place].append((price, slot))
             for place, found in absent.items():
                 if len(found) > 1:
                     (one, first), (two, second) = sorted(found, key=lambda item: (item[0], item[1][-1]))[:2]
-                    yield (first, second), place, one + two
-
-    def _above(self, slot: Slot) -> list[Folded]:
-        """Return the wider places inside all of today's assignments: resource group, subscription, used groups."""
-        place, anchor = slot[-1], anchor_of_place(slot[-1])
-        segments = place.split("/")
-        found: list[Folded] = []
-        if anchor.startswith("/subscriptions/"):
-            found = [Folded("/".join(segments[:length])) for length in (_GROUP, 3) if len(segments) > length]
-        here = {other[-1] for other in self._at if other[:-1] == slot[:-1]}
-        found += [other for other in sorted(here - {*found}) if is_below(place, other, self.facts.tree)]
-        scopes = {self.facts.today[key] for unit in self._at[slot] for key in unit.subjects}
-        return [one for one in found if all(is_at_or_below(one, scope, self.facts.tree) for scope in scopes)]
+                    yield one + two, (first, second), place
 
     def _price(self, slot: Slot, place: Folded) -> int:
         if (slot, place) not in self._prices:
@@ -185,10 +176,10 @@ class _Gathering:
         return self._prices[slot, place]
 
     def _price_of(self, unit: GrantUnit, place: Folded) -> int:
-        prices = self.facts.prices
-        here, there = prices.rate(unit), prices.rate(replace(unit, place=place))
+        here, there = self.terms.rate(unit), self.terms.rate(replace(unit, place=place))
         # A wider scope is at least one more place: others may be made there later, or are not known.
-        return max(here, there - here) * prices.live(self.facts.book.mask(unit.need), prices.latent_of([unit]))
+        live = self.terms.live(self.terms.book.mask(unit.need), self.terms.latent_of([unit]))
+        return max(here, there - here) * live
 
     def _move(self, slot: Slot, place: Folded) -> None:
         target = (*slot[:-1], place)
@@ -197,6 +188,145 @@ class _Gathering:
         self._prices = {key: price for key, price in self._prices.items() if key[0] != target}
 
 
-def repr_of(step: tuple[int, tuple[Slot, ...], Folded]) -> tuple[int, str]:
-    """Return the sort key of a step: its price, then its places."""
-    return step[0], repr(step[1:])
+@dataclass(frozen=True, slots=True)
+class SecretPlaces:
+    """The resources of which something reads a secret.
+
+    Attributes:
+        secrets: The operations that read secrets, by the folded type of the resource.
+        resources: The folded scopes of the listed resources of each of these types, sorted.
+    """
+
+    secrets: Mapping[str, int]
+    resources: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def of(cls, resources: pl.DataFrame, secrets: Mapping[str, int]) -> SecretPlaces:
+        """Return the places of a tenant by the column `scope` of its listed resources."""
+        places = pl.DataFrame({"place": place_of(resources["scope"])}).select(scope=resource_of("place"))
+        places = places.with_columns(kind=kind_of("scope")).filter(pl.col("kind").is_in(list(secrets))).unique()
+        return cls(secrets, dict(places.group_by("kind").agg(pl.col("scope").sort()).iter_rows()))
+
+    @property
+    def every(self) -> int:
+        """All operations that read secrets."""
+        return union(self.secrets.values())
+
+    def reads_more(self, operations: int, place: Folded, wider: Folded) -> bool:
+        """Return whether operations read more secrets at a wider scope than at a place.
+
+        So it is if a resource of the type is listed there and not at the place, if none is listed at the place (then
+        nobody knows what else is there), or if the wider scope is above subscriptions.
+        """
+        kinds = [kind for kind, mask in self.secrets.items() if mask & operations]
+        if kinds and not wider.startswith("/subscriptions/"):
+            return True
+        numbers = ((_number(self.resources.get(kind, ()), one) for one in (place, wider)) for kind in kinds)
+        return any(not here or there > here for here, there in numbers)
+
+
+def _number(scopes: Sequence[str], place: str) -> int:
+    """Return the number of sorted scopes at a place or below it."""
+    below = bisect_left(scopes, f"{place}0") - bisect_left(scopes, f"{place}/")
+    at = bisect_left(scopes, place)
+    return below + (at < len(scopes) and scopes[at] == place)
+
+
+@dataclass(slots=True)
+class Together:
+    """The assignments of today whose needs are granted together.
+
+    Attributes:
+        whole: Those that are granted undivided at their scope.
+        gathered: Those whose needs are granted at today's scope, with the principal that would get too many.
+        single: Those of which each need is granted by one role, with the principal that would get too many.
+        joined: Those whose split-off parts are granted with the rest, where both are at one scope; with the principal.
+    """
+
+    whole: set[Key] = field(default_factory=set)
+    gathered: set[_Share] = field(default_factory=set)
+    single: set[_Share] = field(default_factory=set)
+    joined: set[_Share] = field(default_factory=set)
+
+    def at_todays_scope(self, request: GrantRequest) -> GrantRequest:
+        """Return a demand at the scope of its assignment, or also undivided, if that is asked; else as it is.
+
+        A part of it alone could not carry the condition. In one role with the operations to which the condition
+        applies, Azure accepts the condition for the rest as well, so nothing is split off.
+        """
+        subject = request.subject
+        if subject.key not in self.whole:
+            if _is_images(request) and _share(request) in self.single:
+                return replace(request, place=subject.place, role_definition_id=None)
+            is_gathered = (_is_plain(request) or _is_images(request)) and _share(request) in self.gathered
+            return replace(request, place=subject.place) if is_gathered else request
+        return replace(request, place=subject.place, state=state_of(subject), condition=subject.condition, apart="")
+
+    def join(self, requests: Sequence[GrantRequest]) -> Sequence[GrantRequest]:
+        """Return the demands with the parts of one scope joined, and with one role asked for, where that is to be."""
+        if not self.joined and not self.single:
+            return requests
+        plain = {slot_of(one) for one in requests if _is_plain(one)}
+        parts = {slot_of(one) for one in requests if _is_part(one) and _share(one) in self.joined}
+        shared = parts & plain
+
+        def joined(one: GrantRequest) -> GrantRequest:
+            apart = JOINED if slot_of(one) in shared else one.apart
+            return replace(one, apart=apart, is_single=_share(one) in self.single)
+
+        return [joined(one) if _is_plain(one) or _is_part(one) else one for one in requests]
+
+    def add_crowded(self, choices: Mapping[GrantUnit, Sized]) -> bool:
+        """Add the assignments for which a principal would get too many; return whether one of them can change.
+
+        Args:
+            choices: The roles of each unit.
+        """
+        members: dict[_Share, list[GrantUnit]] = defaultdict(list)
+        for unit in choices:
+            for key in unit.subjects:
+                members[key, unit.principal_id].append(unit)
+        before = len(self.gathered), len(self.joined), len(self.single)
+        for share, units in members.items():
+            if sum(len(choices[unit]) for unit in units) <= MOST_ASSIGNMENTS:
+                continue
+            images = any(map(_is_images, units))
+            if share not in self.gathered and (images or len({unit.place for unit in units if _is_plain(unit)}) > 1):
+                self.gathered.add(share)
+                continue
+            if images or any(len(choices[unit]) > 1 for unit in units):
+                self.single.add(share)
+            plain = {slot_of(unit) for unit in units if _is_plain(unit)}
+            if sum(bool(choices[unit]) for unit in units) > MOST_ASSIGNMENTS and any(
+                _is_part(unit) and slot_of(unit) in plain for unit in units
+            ):
+                self.joined.add(share)
+        return before != (len(self.gathered), len(self.joined), len(self.single))
+
+    def say(self, drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
+        """Return the drafts with a clause in their reasons for what is granted together."""
+        said = dict.fromkeys((key for key, _ in self.gathered), _GATHERED)
+        said |= dict.fromkeys((key for key, _ in self.joined | self.single), _FEW)
+        said |= dict.fromkeys(self.whole, _WHOLE)
+        told = {
+            key: replace(drafts[key], reason=f"{drafts[key].reason}; {why}")
+            for key, why in said.items()
+            if drafts[key].placements
+        }
+        return {**drafts, **told}
+
+
+def _is_images(one: GrantRequest | GrantUnit) -> bool:
+    return one.role_definition_id == ACR_PUSH
+
+
+def _is_plain(one: GrantRequest | GrantUnit) -> bool:
+    return not one.apart and one.role_definition_id is None
+
+
+def _is_part(one: GrantRequest | GrantUnit) -> bool:
+    return one.apart == PRIVILEGED and one.role_definition_id is None
+
+
+def _share(one: GrantRequest) -> _Share:
+    return one.subject.key, one.principal_id

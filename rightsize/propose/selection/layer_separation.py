@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -20,12 +20,12 @@ from rightsize.model.plan import Advice
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.assignments import Key
 from rightsize.propose.needs.demands import DemandInput, demands_of, is_split
-from rightsize.propose.needs.drafts import Draft, Placement
+from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.eligibility import WHY_ACTIVE
 from rightsize.propose.needs.privileged import GUARDS, LayerParts, Privilege, is_to_sleep, layer_masks, why_active
 from rightsize.propose.needs.reasons import keep_reason
 from rightsize.propose.selection.assign import GrantedNeeds
-from rightsize.propose.selection.reconcile import role_key
+from rightsize.propose.selection.reconcile import role_key, role_of
 from rightsize.rbac.text import Folded
 
 _GRANTS: dict[str, Any] = {"role": pl.String, "name": pl.String, "plane": pl.String, "conditional": pl.Boolean}
@@ -34,25 +34,17 @@ _LOADABLE = ("unknown_holder", "unknown_members", "no_licence", "policy_unknown"
 _RELIED = keep_reason("relied_upon")
 
 
-@dataclass(frozen=True, slots=True)
-class Separated:
-    """The drafts of a plan with and without the split by layer.
-
-    Attributes:
-        unsplit: The drafts of the plan without the split.
-        drafts: The drafts of the plan with the split.
-        whole: By assignment, the reason why it is not split although its holder violates independence.
-    """
-
-    unsplit: Mapping[Key, Draft]
-    drafts: Mapping[Key, Draft]
-    whole: Mapping[Key, str] = field(default_factory=dict)
+_Drafts = Mapping[Key, Draft]
 
 
 def separate(
-    unsplit: GrantedNeeds, demands: DemandInput, tenant: Tenant, remake: Callable[[Privilege], GrantedNeeds]
-) -> tuple[DemandInput, GrantedNeeds, Separated]:
-    """Split by layer the needs of principals that violate the independence of layers.
+    unsplit: GrantedNeeds,
+    demands: DemandInput,
+    tenant: Tenant,
+    spelling: Mapping[Folded, str],
+    remake: Callable[[Privilege], GrantedNeeds],
+) -> tuple[DemandInput, GrantedNeeds, dict[str, Any]]:
+    """Split by layer the needs of principals that violate the independence of layers, and report on it.
 
     An assignment that the split would keep unchanged is left whole. If the split prevents the change of an assignment
     that is not split itself, such as by a limit of Azure, then no layers are split at all.
@@ -61,30 +53,31 @@ def separate(
         unsplit: The plan without the split.
         demands: The rules that divide its needs into parts.
         tenant: The assignments and roles of today.
+        spelling: Folded scope to the scope as it is spelled.
         remake: A function that makes the plan anew with other operations and layers to split off.
     """
-    parts = find_parts(unsplit.drafts, tenant, demands.book)
+    parts = _find_parts(unsplit.drafts, tenant, demands.book)
     whole: dict[Key, str] = {}
     while True:
         split = replace(demands, privilege=replace(demands.privilege, layers=parts))
         granted = remake(split.privilege)
-        found = Separated(unsplit.drafts, granted.drafts, whole)
-        lost = lost_by(found)
+        lost = _lost_by(granted.drafts, unsplit.drafts)
         if not lost:
-            return split, replace(granted, drafts=annotate_split(granted.drafts, split)), found
+            told = _annotated(granted.drafts, split)
+            return split, replace(granted, drafts=told), _report(unsplit.drafts, told, whole, split, tenant, spelling)
         ours = all(key not in parts.whole and is_split(granted.drafts[key], split) for key in lost)
         whole |= lost
         parts = replace(parts, whole=frozenset(whole), pairs=parts.pairs if ours else frozenset())
 
 
-def find_parts(drafts: Mapping[Key, Draft], tenant: Tenant, book: RoleBook) -> LayerParts:
+def _find_parts(drafts: _Drafts, tenant: Tenant, book: RoleBook) -> LayerParts:
     """Return the principals and subscriptions to split: those that violate independence under drafts with roles.
 
     A group's needs are split if each principal that acts through the group violates independence, so that nobody has
     to activate access because of another member.
     """
     harm = harmful(tenant.operations)
-    found = violations(drafts, tenant, book, harm).filter(pl.col("state") == "active").select("principal_id", "scope")
+    found = _violations(drafts, tenant, book, harm).filter(pl.col("state") == "active").select("principal_id", "scope")
     acting = identities(tenant)
     number = acting.group_by("holder").agg(members=pl.len())
     all_of = (
@@ -98,57 +91,44 @@ def find_parts(drafts: Mapping[Key, Draft], tenant: Tenant, book: RoleBook) -> L
     return LayerParts(layer_masks(harm, book.index), pairs, frozenset(), tenant.tree, book)
 
 
-def violations(drafts: Mapping[Key, Draft], tenant: Tenant, book: RoleBook, harm: pl.DataFrame) -> pl.DataFrame:
-    """Return the violations of independence under drafts, in the form of the table `layer_violations`."""
-    assigned, grants = _assigned(drafts, tenant, book)
-    return violations_in(granted_defeats(assigned, grants, harm, tenant, "proposed"), harm)
-
-
-def _assigned(drafts: Mapping[Key, Draft], tenant: Tenant, book: RoleBook) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the assignments under drafts, as `layers.ASSIGNED_SCHEMA`, and the operations that their roles grant.
+def _violations(drafts: _Drafts, tenant: Tenant, book: RoleBook, harm: pl.DataFrame) -> pl.DataFrame:
+    """Return the violations of independence under drafts, in the form of the table `layer_violations`.
 
     New roles have no id yet, so each gets a number here.
     """
     gone = [key for key, draft in drafts.items() if draft.kind.changes]
-    schema: dict[str, Any] = {"id": pl.String, "state": pl.String}
+    schema = {"id": pl.String, "state": pl.String}
     left = tenant.assignments.join(pl.DataFrame(gone, schema=schema, orient="row"), on=["id", "state"], how="anti")
     numbers: dict[object, str] = {}
     granted: dict[str, int] = {}
     rows = []
     for _, draft in sorted(drafts.items()):
         for one in draft.placements:
-            role = _called(one, numbers)
+            key = role_key(one)
+            known = one.choice.role_definition_id
+            role = known if key is None else numbers.setdefault(key, f"new {len(numbers)}")
             granted[role] = one.choice.granted
             rows.append((one.principal_id, one.place, role, one.state, one.condition))
     placed = pl.DataFrame(rows, schema=ASSIGNED_SCHEMA, orient="row")
-    return pl.concat([today(left), placed]).unique(), pl.concat([tenant.grants, _grants(granted, tenant, book)])
-
-
-def _called(one: Placement, numbers: dict[object, str]) -> str:
-    key = role_key(one)
-    return one.choice.role_definition_id if key is None else numbers.setdefault(key, f"new {len(numbers)}")
-
-
-def _grants(granted: Mapping[str, int], tenant: Tenant, book: RoleBook) -> pl.DataFrame:
-    known = set(tenant.grants["role"])
-    rows = [
+    grants = [
         (role, name, plane, False)
-        for role, operations in granted.items()
-        if role not in known
-        for plane, name in book.index.folded_members(operations)
+        for role in sorted(granted.keys() - set(tenant.grants["role"]))
+        for plane, name in book.index.folded_members(granted[role])
     ]
-    return pl.DataFrame(rows, schema=_GRANTS, orient="row").select(tenant.grants.columns)
+    new = pl.DataFrame(grants, schema=_GRANTS, orient="row").select(tenant.grants.columns)
+    assigned, granting = pl.concat([today(left), placed]).unique(), pl.concat([tenant.grants, new])
+    return violations_in(granted_defeats(assigned, granting, harm, tenant, "proposed"), harm)
 
 
-def lost_by(found: Separated) -> dict[Key, str]:
+def _lost_by(split: _Drafts, unsplit: _Drafts) -> dict[Key, str]:
     """Return the assignments that would change without the split and are kept with it, each with the reason.
 
     An assignment that is kept because another proposal rests on it does not count: that is no loss by the split.
     """
     return {
         key: draft.reason
-        for key, draft in found.drafts.items()
-        if draft.kind.keeps and _word(draft) != _word(found.unsplit[key]) and not draft.reason.startswith(_RELIED)
+        for key, draft in split.items()
+        if draft.kind.keeps and _word(draft) != _word(unsplit[key]) and not draft.reason.startswith(_RELIED)
     }
 
 
@@ -157,45 +137,38 @@ def _word(draft: Draft) -> str:
     return f"{draft.kind} {draft.reason.partition(':')[0]}"
 
 
-def annotate_split(drafts: Mapping[Key, Draft], demands: DemandInput) -> dict[Key, Draft]:
+def _annotated(drafts: _Drafts, demands: DemandInput) -> dict[Key, Draft]:
     """Return the drafts; the reasons of those whose needs are split say so."""
-    return {
-        key: replace(draft, reason=f"{draft.reason}; split by layer of defence")
-        if draft.placements and is_split(draft, demands)
-        else draft
-        for key, draft in drafts.items()
-    }
+    split = {key: draft for key, draft in drafts.items() if draft.placements and is_split(draft, demands)}
+    told = {key: replace(draft, reason=f"{draft.reason}; split by layer of defence") for key, draft in split.items()}
+    return {**drafts, **told}
 
 
-def report_separation(
-    found: Separated, demands: DemandInput, tenant: Tenant, spelling: Mapping[Folded, str]
+def _report(
+    unsplit: _Drafts,
+    split: _Drafts,
+    whole: Mapping[Key, str],
+    demands: DemandInput,
+    tenant: Tenant,
+    spelling: Mapping[Folded, str],
 ) -> dict[str, Any]:
     """Return the report on the split for `plan.json`: violations before and after, cost, and parts that stay active.
 
     `granted`, `unsplit` and `split` count violations, each one identity in one subscription: those by active access,
     those of them with identity control or monitoring among their layers, and further ones that need an activation.
-
-    Args:
-        found: The drafts with and without the split.
-        demands: What divided the needs.
-        tenant: The assignments and roles of today.
-        spelling: Folded scope to the scope as it is spelled.
     """
     harm = harmful(tenant.operations)
     now = violations_in(granted_defeats(today(tenant.assignments), tenant.grants, harm, tenant, "granted"), harm)
-    before, after = (violations(drafts, tenant, demands.book, harm) for drafts in (found.unsplit, found.drafts))
-    cost_before, cost_after = _cost(found.unsplit), _cost(found.drafts)
+    before, after = (_violations(drafts, tenant, demands.book, harm) for drafts in (unsplit, split))
+    cost_before, cost_after = _cost(unsplit), _cost(split)
     return {
-        "violations": {
-            word: _counted(frame) for word, frame in (("granted", now), ("unsplit", before), ("split", after))
-        },
+        "violations": {"granted": _counted(now), "unsplit": _counted(before), "split": _counted(after)},
         "cost": {word: cost_after[word] - cost_before[word] for word in cost_before},
-        "assignments_split": sum(bool(one.placements) and is_split(one, demands) for one in found.drafts.values()),
+        "assignments_split": sum(bool(one.placements) and is_split(one, demands) for one in split.values()),
         "identities": _identities(before, after),
-        "standing": _standing(found, demands, spelling),
+        "standing": _standing(split, demands, spelling),
         "left_whole": [
-            {"role_assignment_id": id_, "state": state, "because": why}
-            for (id_, state), why in sorted(found.whole.items())
+            {"role_assignment_id": id_, "state": state, "because": why} for (id_, state), why in sorted(whole.items())
         ],
     }
 
@@ -204,7 +177,7 @@ def as_measured(separation: Mapping[str, Any], frame: pl.DataFrame) -> dict[str,
     """Return the report on the split with the violations that remain after people's decisions on the plan.
 
     Args:
-        separation: As `report_separation` returns it.
+        separation: As `separate` returns it.
         frame: Rows of `layer_violations` under the plan as it is written.
     """
     return {**separation, "violations": {**separation["violations"], "split": _counted(frame)}} if separation else {}
@@ -222,16 +195,16 @@ def _counted(frame: pl.DataFrame) -> dict[str, int]:
     }
 
 
-def _cost(drafts: Mapping[Key, Draft]) -> dict[str, int]:
+def _cost(drafts: _Drafts) -> dict[str, int]:
     """Return the numbers of new roles, active assignments and eligible assignments under drafts."""
     placed = {
-        (one.principal_id, role_key(one) or one.choice.role_definition_id, one.place, one.state): role_key(one)
+        (one.principal_id, role_of(one), one.place, one.state): role_key(one)
         for draft in drafts.values()
         for one in draft.placements
     }
     states = Counter(state for _, _, _, state in placed)
     return {
-        "roles": len({key for key in placed.values() if key is not None}),
+        "roles": len({*placed.values()} - {None}),
         "assignments": states["active"],
         "eligible_assignments": states["eligible"],
     }
@@ -239,27 +212,25 @@ def _cost(drafts: Mapping[Key, Draft]) -> dict[str, int]:
 
 def _identities(before: pl.DataFrame, after: pl.DataFrame) -> list[dict[str, Any]]:
     """Return the identities that violate independence without the split, and the layers they defeat with it."""
-    key = ["principal_id", "scope"]
-    layers = {
-        word: frame.filter(pl.col("state") == state).select(*key, pl.col("layers").alias(word))
-        for word, frame, state in (("unsplit", before, "active"), ("standing", after, "active"))
-    }
+    key, is_active = ["principal_id", "scope"], pl.col("state") == "active"
+    standing = after.filter(is_active).select(*key, standing="layers")
     woken = after.filter(pl.col("state") == "eligible").select(*key, by_activation="layers")
-    joined = layers["unsplit"].join(layers["standing"], on=key, how="left").join(woken, on=key, how="left")
+    unsplit = before.filter(is_active).select(*key, unsplit="layers")
+    joined = unsplit.join(standing, on=key, how="left").join(woken, on=key, how="left")
     return joined.with_columns(pl.col("standing", "by_activation").fill_null([])).sort(key).to_dicts()
 
 
-def _standing(found: Separated, demands: DemandInput, spelling: Mapping[Folded, str]) -> list[dict[str, Any]]:
+def _standing(drafts: _Drafts, demands: DemandInput, spelling: Mapping[Folded, str]) -> list[dict[str, Any]]:
     """Return the parts of guarding layers that stay active, each with the reason."""
     rows: dict[tuple[str, str, str, str], set[Folded]] = defaultdict(set)
-    for draft in found.drafts.values():
-        given = {(one.principal_id, one.place, one.state) for one in draft.placements}
+    for draft in drafts.values():
+        given = {(one.principal_id, one.place) for one in draft.placements if one.state == "active"}
         for part in demands_of(draft, demands):
             stands = part.apart in GUARDS and is_to_sleep(part, demands.privilege) and part.state == "active"
-            if stands and (part.principal_id, part.place, "active") in given:
-                word = why_active(part, demands.privilege)
+            if stands and (part.principal_id, part.place) in given:
                 scope = spelling.get(part.place, part.place)
-                rows[part.principal_id, scope, part.apart, word].add(draft.subject.role_assignment_id)
+                row = part.principal_id, scope, part.apart, why_active(part, demands.privilege)
+                rows[row].add(draft.subject.role_assignment_id)
     return [
         {
             "principal_id": principal,

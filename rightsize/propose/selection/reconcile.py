@@ -6,38 +6,43 @@ A draft that does not fit becomes a `keep`, which never takes away an assignment
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.proposal_kinds import REMOVE_DUPLICATE
-from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
+from rightsize.propose.core.azure_limits import RoleRoom
 from rightsize.propose.core.expiry import lasts_as_long
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.core.scopes import anchor_of_place
-from rightsize.propose.needs.assignments import Key, Subject
+from rightsize.propose.needs.assignments import Key
 from rightsize.propose.needs.drafts import Draft, Placement
 from rightsize.propose.needs.eligibility import OwnerFacts
+from rightsize.propose.selection.worth import Terms
 from rightsize.rbac.text import Folded
 
 RoleKey = tuple[RoleContent, str]
 """The content of a new role, and the management group of its assignment, or the empty string."""
 
 
-def mark_duplicates(drafts: Mapping[Key, Draft], containers: Mapping[Key, Sequence[Key]]) -> dict[Key, Draft]:
+def mark_duplicates(
+    drafts: Mapping[Key, Draft], containers: Mapping[Key, Sequence[Key]], untouched: Container[Key] = ()
+) -> dict[Key, Draft]:
     """Return the drafts with `remove_duplicate` for assignments that another assignment, kept by this plan, contains.
 
     Args:
         drafts: All drafts.
-        containers: For each assignment that may be removed as a duplicate, the assignments that contain it.
+        containers: For each assignment that other assignments contain, those other assignments.
+        untouched: The assignments that are left alone whatever they are needed for.
 
     Of assignments that contain each other, the first by id is removed. At the end each removed one needs a container
     among the assignments that stay, so the relation has no cycle.
     """
     stays = {key for key, draft in drafts.items() if draft.kind.keeps}
     going: set[Key] = set()
-    for key in sorted(containers):
-        if any(other in stays and other != key for other in containers[key]):
+    for key in sorted(key for key in containers if key in drafts and key not in untouched):
+        is_held = drafts[key].kind.has_holder
+        if is_held and any(other in stays and other != key for other in containers[key]):
             stays.discard(key)
             going.add(key)
     settled = dict(drafts)
@@ -124,12 +129,11 @@ def _identity(placement: Placement) -> _Identity:
 
 def _conflicting(drafts: Mapping[Key, Draft], existing: Mapping[_Identity, Key]) -> Iterator[tuple[Key, str]]:
     """Yield the drafts with a placement that Azure would refuse for its condition or end; of new ones, the later."""
-    first: dict[tuple[Folded, RoleKey | str, Folded, AssignmentState], str | None] = {}
+    first: dict[tuple[Folded, RoleKey | Folded, Folded, AssignmentState], str | None] = {}
     for key, draft in sorted(drafts.items()):
         for one in draft.placements:
             there = drafts[existing[_identity(one)]].subject if _identity(one) in existing else None
-            content = role_key(one) or one.choice.role_definition_id
-            before = first.setdefault((one.principal_id, content, one.place, one.state), one.condition)
+            before = first.setdefault((one.principal_id, role_of(one), one.place, one.state), one.condition)
             if before != one.condition or (there is not None and there.condition != one.condition):
                 yield key, "other_condition"
                 break
@@ -161,29 +165,27 @@ def role_key(placement: Placement) -> RoleKey | None:
     return content, placement.place if at_group else ""
 
 
+def role_of(placement: Placement) -> RoleKey | Folded:
+    """Return what identifies the role of a placement while the plan is made: a new role's key, or an id."""
+    return role_key(placement) or placement.choice.role_definition_id
+
+
 def _roles_of(groups: Set[str]) -> int:
     """Return the number of new roles of one content: one for each management group, of which one has subscriptions."""
     return max(1, len(groups - {""})) if groups else 0
 
 
-def fit_limits(
-    drafts: Mapping[Key, Draft], existing: Sequence[Subject], custom_roles: int, limits: AzureLimits
-) -> dict[Key, Draft]:
+def fit_limits(drafts: Mapping[Key, Draft], terms: Terms) -> dict[Key, Draft]:
     """Return the drafts with those kept that would exceed one of Azure's limits.
 
     New assignments are made before old ones are removed, so both count; eligible ones do not. The choice of scopes and
     roles has respected the limits as far as possible; this step keeps the drafts that still do not fit, the last by id.
-
-    Args:
-        drafts: All drafts.
-        existing: Today's active assignments.
-        custom_roles: Number of custom roles that the tenant has today.
-        limits: The limits.
     """
-    per_anchor = Counter(subject.anchor for subject in existing)
+    limits, per_anchor = terms.room.limits, Counter(terms.anchors)
+    room = RoleRoom(limits, terms.room.existing)
     groups_of: dict[RoleContent, set[str]] = defaultdict(set)
     roles = 0
-    assigned: set[tuple[Folded, RoleKey | str, Folded]] = set()
+    assigned: set[tuple[Folded, RoleKey | Folded, Folded]] = set()
     settled = dict(drafts)
     for key in sorted(drafts):
         draft = drafts[key]
@@ -193,15 +195,12 @@ def fit_limits(
                 wider.setdefault(found[0], set(groups_of.get(found[0], ()))).add(found[1])
         number = roles + sum(_roles_of(groups) - _roles_of(groups_of.get(one, set())) for one, groups in wider.items())
         wanted = {
-            (placement.principal_id, role_key(placement) or placement.choice.role_definition_id, placement.place)
+            (placement.principal_id, role_of(placement), placement.place)
             for placement in draft.placements
             if placement.state != "eligible"
         } - assigned
         added = Counter(anchor_of_place(place) for _, _, place in wanted)
-        room = RoleRoom(limits, custom_roles)
-        full = [
-            anchor for anchor, number in sorted(added.items()) if per_anchor[anchor] + number > limits.room_at(anchor)
-        ]
+        full = [anchor for anchor, more in sorted(added.items()) if per_anchor[anchor] + more > limits.room_at(anchor)]
         if number > room.most:
             settled[key] = draft.kept(room.refusal(number))
         elif full:

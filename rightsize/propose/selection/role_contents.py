@@ -13,90 +13,46 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.core.bitsets import bits_of, union
 from rightsize.propose.core.read_patterns import is_read
 from rightsize.propose.core.role_catalog import Need, RoleContent, write_contents
-from rightsize.propose.jobs.jobs import Job, Jobs
-from rightsize.propose.jobs.work import Sort
+from rightsize.propose.jobs.jobs import Job
+from rightsize.propose.jobs.work import Sort, Work
 from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.optimize.covers import covers
-from rightsize.propose.selection.atoms import Atoms
-from rightsize.propose.selection.classes import Case
-from rightsize.propose.selection.fewer_assignments import JOINED
+from rightsize.propose.selection.candidates import Atoms
+from rightsize.propose.selection.cases import Case, NewContent
+from rightsize.propose.selection.fewer_scopes import JOINED
+from rightsize.propose.selection.worth import Terms
 from rightsize.rbac.text import Folded, fold
 
-ONLY_COMPANIONS = "only_companions"
-"""The word for a need of which nothing was used: it would come along with changes made elsewhere."""
-
-Part = tuple[str, Sort, bool]
-"""The key of a job, whom its holder acts for, and whether it is the part with data actions."""
-Companions = Callable[[int, int], int]
-"""Returns which of some operations (the second argument) some changes (the first) bring along."""
+WantedBy = tuple[Case, tuple[NewContent, ...]]
+"""A case with its new roles: those of jobs first, then add-ons, then its holders' own."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class NewContent:
-    """The content of a new role.
+def find_contents(cases: Sequence[Case], atoms: Atoms, terms: Terms) -> list[WantedBy]:
+    """Return the cases, each with the new roles that it would take.
 
-    Attributes:
-        atoms: The operations and patterns, as atoms.
-        granted: All atoms that it grants.
-        operations: The catalogue operations that it may grant.
-        is_add_on: Whether it keeps risky changes apart from the jobs of those who take it.
-        is_adopted: Whether it is a role of the earlier plan.
-        has_use: Whether something in it was used; without that no new role is made.
-        job: The key of the job whose role it is, or empty.
-    """
+    A case whose holders have different roles of their own becomes several.
 
-    atoms: int
-    granted: int = field(compare=False)
-    operations: int = field(compare=False)
-    is_add_on: bool = field(default=False, compare=False)
-    is_adopted: bool = field(default=False, compare=False)
-    has_use: bool = field(default=True, compare=False)
-    job: str = field(default="", compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class RoleContents:
-    """The cases with the new roles that each would take.
-
-    Attributes:
+    Args:
+        cases: The cases that new roles may serve.
         atoms: The numbering of operations and patterns.
-        cases: The cases, each with its contents: jobs first, then add-ons, then the holder's own.
+        terms: What roles are chosen from.
     """
-
-    atoms: Atoms
-    cases: tuple[tuple[Case, tuple[NewContent, ...]], ...]
-
-    @classmethod
-    def of(
-        cls,
-        cases: Sequence[Case],
-        atoms: Atoms,
-        jobs: Jobs,
-        companions: Companions,
-        previous: Iterable[RoleDefinition],
-        part: Callable[[Case, Sequence[GrantUnit]], Case],
-    ) -> RoleContents:
-        """Return the contents for the cases.
-
-        Args:
-            cases: The cases that new roles may serve.
-            atoms: The numbering of operations and patterns.
-            jobs: The jobs of the tenant.
-            companions: What changes bring along.
-            previous: The new roles of an earlier plan.
-            part: Returns a case for a part of its units.
-        """
-        maker = _Maker(atoms, jobs, companions)
-        maker.pool(cases)
-        maker.adopt(previous, cases)
-        maker.reduce(cases)
-        made = list(maker.make(cases, part))
-        return cls(atoms, tuple((case, tuple(maker.joined(one) for one in contents)) for case, contents in made))
+    changing = (
+        1 << atoms.width + number for number, part in enumerate(atoms.parts) if not all(map(is_read, part.patterns))
+    )
+    maker = _Maker(atoms, terms.jobs.work, terms.demands.companions, union(changing))
+    maker.pool(cases)
+    maker.adopt(terms.options.previous, cases)
+    maker.reduce(cases)
+    made = list(maker.make(cases))
+    contents = {one: maker.content(one) for one in {one for _, wanted in made for one in wanted}}
+    return [(case, tuple(contents[one] for one in wanted)) for case, wanted in made]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,64 +64,61 @@ class _Split:
     rest: int = 0
 
 
+_PartKey = tuple[Job, Sort, bool]
+"""A job, whom its holder acts for, and whether it is the part with data actions."""
+
+
 @dataclass(slots=True)
 class _Maker:
-    atoms: Atoms
-    jobs: Jobs
-    companions: Companions
-    _brought: dict[Part, int] = field(default_factory=lambda: defaultdict(int))
-    _adopted: dict[int, int] = field(default_factory=dict)
-    _reduced: dict[Part, int] = field(default_factory=dict)
-    _made: dict[int, NewContent] = field(default_factory=dict)
-    _changing: int = field(init=False)
-    _job_of: dict[int, str] = field(default_factory=dict)
+    """The making of contents, as atoms: what the roles of jobs are, and what each case takes.
 
-    def __post_init__(self) -> None:
-        # The patterns that do more than read.
-        self._changing = sum(
-            1 << self.atoms.width + number
-            for number, part in enumerate(self.atoms.parts)
-            if not all(map(is_read, part.patterns))
-        )
+    What a role is to all the cases that take it is known when all are made: one of them may use what another has as a
+    companion only.
+    """
+
+    atoms: Atoms
+    work: Work
+    companions: Callable[[int, int], int]
+    changing: int
+    """The patterns that do more than read."""
+    _brought: dict[_PartKey, int] = field(default_factory=lambda: defaultdict(int))
+    _adopted: dict[int, int] = field(default_factory=dict)
+    _reduced: dict[_PartKey, int] = field(default_factory=dict)
+    _job_of: dict[int, str] = field(default_factory=dict)
+    _of_jobs: set[int] = field(default_factory=set)
+    _of_holders: set[int] = field(default_factory=set)
+    _with_work: set[int] = field(default_factory=set)
 
     def pool(self, cases: Iterable[Case]) -> None:
         """Collect for each job what its changes bring along for any of its holders."""
         for case in cases:
             if _part_of(case):
                 continue
-            brought = 0
-            for holder in {unit.principal_id for unit in case.units}:
-                brought |= case.key.need.operations & ~self.jobs.work.used_by(holder)
-            for part, core in self._parts(case):
-                self._brought[part] |= self.companions(core, brought)
+            holders = {unit.principal_id for unit in case.units}
+            brought = union(case.key.asked.need.operations & ~self.work.used_by(holder) for holder in holders)
+            for part in self._parts(case):
+                self._brought[part] |= self.companions(self._core(part), brought)
 
-    @property
-    def _risky(self) -> int:
-        return self.jobs.work.all_risky
-
-    def _parts(self, case: Case) -> Iterable[tuple[Part, int]]:
-        """Yield the parts of the jobs of a case's holders, each with its core."""
+    def _parts(self, case: Case) -> Iterable[_PartKey]:
+        """Yield the parts of the jobs of a case's holders that have changes."""
         for job in case.key.jobs:
             for is_data in (False, True):
-                if core := self._core(job, case.key.sort, is_data=is_data):
-                    yield (job.key, case.key.sort, is_data), core
+                if self._core(part := (job, case.key.sort, is_data)):
+                    yield part
 
-    def _core(self, job: Job, sort: Sort, *, is_data: bool) -> int:
-        core = job.core if sort == "employee" else job.by_sort.get(sort, 0)
-        control = self.jobs.work.index.control
+    def _core(self, part: _PartKey) -> int:
+        job, sort, is_data = part
+        core, control = job.core if sort == "employee" else job.by_sort.get(sort, 0), self.work.index.control
         return core & ~control if is_data else core & control
 
-    def content_of(self, part: Part, core: int) -> int:
+    def content_of(self, part: _PartKey) -> int:
         """Return the atoms of a job's role, or of the role of an earlier plan that has its place."""
-        key, _, is_data = part
-        job = next(one for one in self.jobs.found if one.key == key)
-        sorts: tuple[Sort, ...] = ("employee", "guest", "workload")
-        content = core
-        for one in sorts:
-            if self._core(job, one, is_data=is_data) == core:
-                content |= self._brought[key, one, is_data]
+        job, _, is_data = part
+        core = self._core(part)
+        same = [one for sort in get_args(Sort) if self._core(one := (job, sort, is_data)) == core]
+        content = core | union(self._brought[one] for one in same)
         found = self._adopted.get(content, content)
-        self._job_of.setdefault(found, key)
+        self._job_of.setdefault(found, job.key)
         return found
 
     def offered(self, case: Case) -> list[int]:
@@ -175,11 +128,11 @@ class _Maker:
         of them may have.
         """
         found = []
-        for part, core in self._parts(case):
-            content = self.content_of(part, core)
+        for part in self._parts(case):
+            content = self.content_of(part)
             if content & ~case.within:
                 content = self._reduced.get(part, content)
-                self._job_of.setdefault(content, part[0])
+                self._job_of.setdefault(content, part[0].key)
             if not content & ~case.within:
                 found.append(content)
         return found
@@ -187,8 +140,8 @@ class _Maker:
     def reduce(self, cases: Iterable[Case]) -> None:
         """Find for each job what all of its holders may have that may not have its whole role, but its changes."""
         for case in cases:
-            for part, core in self._parts(case):
-                content = self.content_of(part, core)
+            for part in self._parts(case):
+                content, core = self.content_of(part), self._core(part)
                 if content & ~case.within and not core & ~case.within:
                     self._reduced[part] = self._reduced.get(part, content) & (case.within | core)
 
@@ -201,10 +154,10 @@ class _Maker:
         known = [content for role in roles if (content := _atoms_of(role, self.atoms))]
         wanted: dict[int, int] = defaultdict(lambda: -1)
         for case in cases:
-            for part, core in self._parts(case):
-                content = self.content_of(part, core)
+            for part in self._parts(case):
+                content = self.content_of(part)
                 wanted[content] &= -1 if content & ~case.within else case.within
-        changes = self.jobs.work.changes
+        changes = self.work.changes
         for content, within in sorted(wanted.items()):
             core = content & changes
             found = []
@@ -215,9 +168,7 @@ class _Maker:
             if found:
                 self._adopted[content] = min(found)[1]
 
-    def make(
-        self, cases: Sequence[Case], part: Callable[[Case, Sequence[GrantUnit]], Case]
-    ) -> Iterable[tuple[Case, tuple[NewContent, ...]]]:
+    def make(self, cases: Sequence[Case]) -> Iterable[tuple[Case, tuple[int, ...]]]:
         """Yield each case with its contents; a case whose holders have different roles of their own becomes several."""
         splits = [self._split(case) for case in cases]
         own: dict[tuple[Folded, str], int] = defaultdict(int)
@@ -237,14 +188,27 @@ class _Maker:
             for unit in case.units:
                 whole = own[unit.principal_id, unit.state] if split.rest else 0
                 rest = split.rest if whole & ~case.within else whole
-                used = self.jobs.work.used_by(unit.principal_id)
+                used = self.work.used_by(unit.principal_id)
                 # Work of the holder may have to stand beside a rest that nobody used: then holders differ by it.
                 by_own[rest, 0 if not rest or self._has_use(rest, used) else used & case.within].append(unit)
             for (rest, _), units in by_own.items():
-                here = case if len(by_own) == 1 else part(case, units)
+                here = replace(case, units=tuple(units))
                 yield here, self._contents(here, split.jobs, add_ons, rest)
 
-    def _contents(self, case: Case, jobs: Sequence[int], add_ons: Sequence[int], rest: int) -> tuple[NewContent, ...]:
+    def content(self, atoms: int) -> NewContent:
+        """Return a role as all cases together take it."""
+        is_add_on = atoms not in self._of_jobs and atoms not in self._of_holders
+        return NewContent(
+            atoms,
+            self.atoms.granted(atoms),
+            self.atoms.operations(atoms),
+            is_add_on,
+            is_adopted=atoms in self._of_jobs and atoms in self._adopted.values(),
+            has_use=atoms in self._of_jobs or atoms in self._with_work,
+            job="" if is_add_on else self._job_of.get(atoms, ""),
+        )
+
+    def _contents(self, case: Case, jobs: Sequence[int], add_ons: Sequence[int], rest: int) -> tuple[int, ...]:
         """Return the contents of a case, add-ons joined with the rest where there would be too many."""
         used = self._used(case)
         add_ons = [one if self._has_use(one, used) else one | self._brings(case, one) for one in add_ons]
@@ -254,30 +218,30 @@ class _Maker:
                 rest, add_ons = rest | add_ons[0], add_ons[1:]
             else:
                 jobs, rest = self._with_use(case, jobs, rest)
-        room = case.most_roles - (1 if self._left(case, (*jobs, *add_ons, rest)) else 0)
+        left = case.atoms & ~union(map(self.atoms.granted, (*jobs, *add_ons, rest)))
+        room = case.most_roles - (1 if left else 0)
         if len(jobs) + len(add_ons) + bool(rest) > room:
             whole = rest | union(add_ons)
             if not whole & ~case.within:
                 add_ons, rest = (), whole
         if len(jobs) + len(add_ons) + bool(rest) > room and len(jobs) > 1:
             jobs, rest = jobs[:1], rest | union(jobs[1:]) & case.atoms
-        adopted = set(self._adopted.values())
-        return (
-            *(self._content(one, is_adopted=one in adopted) for one in jobs),
-            *(self._content(one, is_add_on=True, has_use=self._has_use(one, used)) for one in add_ons),
-            *((self._content(rest, has_use=self._has_use(rest, used)),) if rest else ()),
-        )
+        own = (rest,) if rest else ()
+        self._of_jobs.update(jobs)
+        self._of_holders.update(own)
+        self._with_work.update(one for one in (*add_ons, *own) if self._has_use(one, used))
+        return (*jobs, *add_ons, *own)
 
     def _has_use(self, atoms: int, used: int) -> bool:
         """Return whether something in a role was used.
 
         A pattern that does more than read stands for used operations that the catalogue lacks.
         """
-        return bool(atoms & (used | self._changing))
+        return bool(atoms & (used | self.changing))
 
     def _changes(self, atoms: int) -> int:
         """Return the part of some atoms that does more than read."""
-        return atoms & ((1 << self.atoms.width) - 1 & ~self.jobs.work.index.reads | self._changing)
+        return atoms & ((1 << self.atoms.width) - 1 & ~self.work.index.reads | self.changing)
 
     def _with_use(self, case: Case, jobs: Sequence[int], rest: int) -> tuple[Sequence[int], int]:
         """Return contents in which what comes along with changes made elsewhere stands beside work of the holder.
@@ -288,41 +252,15 @@ class _Maker:
             self._job_of.setdefault(rest | one, self._job_of.get(one, ""))
             return [other for other in jobs if other != one], rest | one
         own = self._used(case) & case.within
-        return jobs, rest | (own & ~self._risky or self._brings(case, rest) or own)
+        return jobs, rest | (own & ~self.work.all_risky or self._brings(case, rest) or own)
 
     def _brings(self, case: Case, atoms: int) -> int:
         """Return the changes of the holder that bring along something of a set of atoms."""
         own = self._used(case) & case.within
         return self.atoms.book.index.mask_of_bits(bit for bit in bits_of(own) if self.companions(1 << bit, atoms))
 
-    def _left(self, case: Case, contents: Iterable[int]) -> int:
-        return case.atoms & ~union(map(self.atoms.granted, contents))
-
-    def _content(
-        self, atoms: int, *, is_add_on: bool = False, is_adopted: bool = False, has_use: bool = True
-    ) -> NewContent:
-        """Return a role for one case; what it is to the others that take it decides, too (`joined`)."""
-        if atoms not in self._made:
-            granted, job = self.atoms.granted(atoms), self._job_of.get(atoms, "")
-            self._made[atoms] = NewContent(
-                atoms, granted, self.atoms.operations(atoms), is_add_on, is_adopted, has_use, job
-            )
-        known = self._made[atoms]
-        self._made[atoms] = replace(
-            known,
-            is_add_on=known.is_add_on and is_add_on,
-            is_adopted=known.is_adopted or is_adopted,
-            has_use=known.has_use or has_use,
-        )
-        return self._made[atoms]
-
-    def joined(self, one: NewContent) -> NewContent:
-        """Return a role as all cases together take it: one of them may use what another has as a companion only."""
-        found = self._made[one.atoms]
-        return replace(found, job="") if found.is_add_on else found
-
     def _used(self, case: Case) -> int:
-        return union(self.jobs.work.used_by(holder) for holder in {unit.principal_id for unit in case.units})
+        return union(self.work.used_by(holder) for holder in {unit.principal_id for unit in case.units})
 
     def _split(self, case: Case) -> _Split:
         columns = [one.atoms for one in case.existing]
@@ -336,7 +274,7 @@ class _Maker:
         offered = self.offered(case)
         while hard := left & ~free:
             useful = [
-                (-(one & hard & self.jobs.work.changes).bit_count(), -(one & hard).bit_count(), number)
+                (-(one & hard & self.work.changes).bit_count(), -(one & hard).bit_count(), number)
                 for number, one in enumerate(offered)
                 if one & hard and one not in jobs
             ]
@@ -344,10 +282,10 @@ class _Maker:
                 break
             jobs.append(offered[min(useful)[2]])
             left &= ~self.atoms.granted(jobs[-1])
-        if case.key.is_single:
+        if case.key.asked.is_single:
             return _Split(rest=case.atoms) if left else _Split(tuple(jobs))
         hard = left & ~free
-        risky = hard & self._risky & self._used(case)
+        risky = hard & self.work.all_risky & self._used(case)
         risky |= self.companions(risky, hard) if risky else 0
         left &= ~risky
         if covers(left, columns, max(0, case.most_roles - len(jobs) - bool(risky))):
@@ -367,15 +305,15 @@ class _Maker:
             users: For each change, who is to have it.
             worked: The changes among them that somebody used; others come along with these.
         """
-        index = self.jobs.work.index
+        keys = self.work.index.keys
         alike: dict[tuple[str, str, frozenset[Folded]], int] = defaultdict(int)
         beside: dict[frozenset[Folded], int] = defaultdict(int)
         for bit, their in users.items():
-            kind = self.jobs.work.kind_of(bit) if worked >> bit & 1 else None
+            kind = self.work.kind_of(bit) if worked >> bit & 1 else None
             if kind is None:
                 beside[frozenset(their)] |= 1 << bit
             else:
-                alike[index.keys[bit][1].split("/", 1)[0], kind, frozenset(their)] |= 1 << bit
+                alike[keys[bit][1].split("/", 1)[0], kind, frozenset(their)] |= 1 << bit
         found: dict[int, int] = {}
         for (_, _, those), mask in sorted(alike.items(), key=lambda item: item[0][:2]):
             whole = mask
@@ -391,7 +329,7 @@ class _Maker:
 
 def _part_of(case: Case) -> str:
     """Return the word for the part that a case was split off as, or the empty string."""
-    return "" if case.key.apart == JOINED else case.key.apart
+    return "" if case.key.asked.apart == JOINED else case.key.asked.apart
 
 
 def _atoms_of(role: RoleDefinition, atoms: Atoms) -> int:

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import TypeVar
 
 from rightsize.propose.core.read_patterns import is_read
-from rightsize.propose.selection.plain_names import LONGEST, fitted
+from rightsize.propose.selection.role_names import LONGEST, fitted
 from rightsize.rules.role_words import READER, RoleWords, risk_words_of, words_of
 
 _Id = TypeVar("_Id", bound=str)
@@ -45,14 +45,9 @@ _KINDS = {"privilege": "Privilege", "code": "Code Execution", "secret": "Secrets
 """The kinds of risk that a name says, in their order, each with its general word; `Contributor` says deletes."""
 _KEYS = "Keys"
 
-Level = Callable[[RoleWords], str]
-_LEVELS: tuple[Level, ...] = (attrgetter("thing"), attrgetter("top"), attrgetter("service"))
-_STEPS = (
-    *((level, 1) for level in _LEVELS[:2]),
-    *((level, 2) for level in _LEVELS[:2]),
-    (_LEVELS[2], 1),
-    (_LEVELS[2], 2),
-)
+_Level = Callable[[RoleWords], str]
+_THING, _TOP, _SERVICE, _DETAIL, _VERB = map(attrgetter, ("thing", "top", "service", "detail", "verb"))
+_STEPS: tuple[tuple[_Level, int], ...] = ((_THING, 1), (_TOP, 1), (_THING, 2), (_TOP, 2), (_SERVICE, 1), (_SERVICE, 2))
 """The levels at which a name is tried, each with the number of resources that it names."""
 
 
@@ -63,7 +58,7 @@ class RoleUse:
     Attributes:
         strings: The operations and patterns of the role.
         used: The operations that were used.
-        risky: The risky operations that it grants, each with its kind, as `needs.privileged.risky_changes` has them.
+        risky: The risky operations that it grants, each with its kind, as `needs.risky_changes` has them.
     """
 
     strings: tuple[OperationKey, ...]
@@ -82,22 +77,25 @@ def _purposes(role: RoleUse, known: Mapping[OperationKey, RoleWords]) -> Iterato
     for key in _telling(role, known):
         weights[known[key]] += known[key].rank
     working = _working(weights)
-    named = _Named(_part_of(role, known, weights), _risks_of(role))
-    found = [name for level, number in _STEPS if (name := named.by_share(working, level, number))]
-    first = found[0] if found else named.of([EVERYTHING])
+    agent, risks = _part_of(role, known, weights), _risks_of(role)
+
+    def named(level: _Level, number: int, doing: str = "") -> str:
+        return _name([thing for thing, _ in _ranked(working, level)[:number]], agent, risks, doing)
+
+    found = [named(*step) for step in _STEPS if _is_telling(working, *step)]
+    first = found[0] if found else _name([EVERYTHING], agent, risks)
     yield first
-    if named.agent != READER and any("*" in text and is_read(text) for _, text in role.strings):
+    if agent != READER and any("*" in text and is_read(text) for _, text in role.strings):
         yield f"{first} and {READER}"
     # Alike roles differ in what their actions do, or in the resource that comes second.
-    verbs = [verb for verb, _ in _ranked(working, attrgetter("verb")) if verb]
+    verbs = [verb for verb, _ in _ranked(working, _VERB) if verb]
     if verbs:
-        yield named.by_first(working, _LEVELS[0], 1, " and ".join(verbs[:2]))
-    yield from (named.by_first(working, attrgetter("detail"), number) for number in (1, 2))
+        yield named(_THING, 1, " and ".join(verbs[:2]))
+    yield from (named(_DETAIL, 1), named(_DETAIL, 2))
     yield from found[1:]
-    for level in _LEVELS[:2]:
-        yield named.by_first(working, level, 2)
-    for thing, _ in _ranked(working, attrgetter("detail"))[2:]:
-        yield named.of([_ranked(working, attrgetter("thing"))[0][0], thing])
+    yield from (named(_THING, 2), named(_TOP, 2))
+    for thing, _ in _ranked(working, _DETAIL)[2:]:
+        yield _name([_ranked(working, _THING)[0][0], thing], agent, risks)
 
 
 def _telling(role: RoleUse, known: Mapping[OperationKey, RoleWords]) -> Iterable[OperationKey]:
@@ -175,51 +173,31 @@ def _deploys(weights: Mapping[RoleWords, int]) -> bool:
 def _risks_of(role: RoleUse) -> tuple[str, ...]:
     """Return the words for what gives privilege, runs code and reads secrets, in this order."""
     words = risk_words_of((kind, *key) for key, kind in role.risky.items())
-    by_kind: dict[str, set[str]] = defaultdict(set)
+    by_kind: dict[str, set[str]] = {kind: set() for kind in _KINDS}
     for key, kind in role.risky.items():
         if kind in _KINDS:
             by_kind[kind].add(words[kind, *key] or _KINDS[kind])
     if sum(map(len, by_kind.values())) <= _MOST_WORDS:
-        return tuple(word for kind in _KINDS for word in sorted(by_kind[kind]))
-    return tuple(_of_kind(kind, by_kind[kind]) for kind in _KINDS if by_kind[kind])
+        return tuple(word for those in by_kind.values() for word in sorted(those))
+    # Keys open everything.
+    return tuple(_KEYS if _KEYS in those else _only(those) or _KINDS[kind] for kind, those in by_kind.items() if those)
 
 
-def _of_kind(kind: str, words: set[str]) -> str:
-    """Return one word for a kind of risk: its only one, or the general one; keys open everything."""
-    return _KEYS if _KEYS in words else _only(words) or _KINDS[kind]
+def _is_telling(weights: Mapping[RoleWords, int], level: _Level, number: int) -> bool:
+    """Return whether the heaviest resources carry enough of the weight to stand for all."""
+    ranked = _ranked(weights, level)[:number]
+    return len(ranked) == number and sum(weight for _, weight in ranked) >= _SHARES[number] * sum(weights.values())
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """Names a role by a part of its weights.
-
-    Attributes:
-        agent: The part of its holder.
-        risks: The words for what it can do beside that.
-    """
-
-    agent: str
-    risks: tuple[str, ...]
-
-    def by_share(self, weights: Mapping[RoleWords, int], level: Level, number: int) -> str:
-        """Return the name by the heaviest resources, if they carry enough of the weight; else an empty text."""
-        ranked = _ranked(weights, level)[:number]
-        enough = sum(weight for _, weight in ranked) >= _SHARES[number] * sum(weights.values())
-        return self.by_first(weights, level, number) if enough and len(ranked) == number else ""
-
-    def by_first(self, weights: Mapping[RoleWords, int], level: Level, number: int, doing: str = "") -> str:
-        """Return the name by the heaviest resources, whatever they carry."""
-        return self.of([thing for thing, _ in _ranked(weights, level)[:number]], doing)
-
-    def of(self, things: Iterable[str], doing: str = "") -> str:
-        """Return the name of what a role is about, its holder's part, and what it can do beside that."""
-        about, agent = _about(things, self.agent), f"{doing} {self.agent}".strip()
-        beside = [word for word in self.risks if not _says(about, agent, word)]
-        rest = f" with {' and '.join(beside)}" if beside else ""
-        if about == agent or about.endswith(f" {agent}"):
-            about = about.removesuffix(agent).strip()
-        about = fitted(about, LONGEST - len(agent) - len(rest) - 1)
-        return f"{about} {agent}{rest}".strip()
+def _name(things: Iterable[str], agent: str, risks: Iterable[str], doing: str = "") -> str:
+    """Return the name of what a role is about, its holder's part, and what it can do beside that."""
+    about, agent = _about(things, agent), f"{doing} {agent}".strip()
+    beside = [word for word in risks if not _says(about, agent, word)]
+    rest = f" with {' and '.join(beside)}" if beside else ""
+    if about == agent or about.endswith(f" {agent}"):
+        about = about.removesuffix(agent).strip()
+    about = fitted(about, LONGEST - len(agent) - len(rest) - 1)
+    return f"{about} {agent}{rest}".strip()
 
 
 def _says(about: str, agent: str, word: str) -> bool:
@@ -228,7 +206,7 @@ def _says(about: str, agent: str, word: str) -> bool:
     return stem in agent or any(thing.endswith(stem) for thing in about.split(" and "))
 
 
-def _ranked(weights: Mapping[RoleWords, int], level: Callable[[RoleWords], str]) -> list[tuple[str, int]]:
+def _ranked(weights: Mapping[RoleWords, int], level: _Level) -> list[tuple[str, int]]:
     sums: dict[str, int] = defaultdict(int)
     for words, weight in weights.items():
         sums[level(words)] += weight

@@ -11,19 +11,21 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from rightsize.analyze.scoping import ROOT, ScopeTree
-from rightsize.propose.core.azure_limits import AzureLimits
+from rightsize.analyze.scoping import ROOT
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.assignments import Key
 from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, is_at_or_below
-from rightsize.propose.optimize.ilp import Outcome, Rows, solve
+from rightsize.propose.optimize.ilp import Rows, solve
+from rightsize.propose.selection.worth import Terms
 from rightsize.rbac.text import Folded
 
 Slot = tuple[Folded, str, str | None, str | None, Folded | None, Folded]
 """(folded principal, state, condition, end, forced role, folded place)."""
+GROUP_PARTS = 5
+"""Number of segments in the path of a resource group, with the empty one before the first slash."""
 
 
 def slot_of(one: GrantRequest | GrantUnit) -> Slot:
@@ -31,84 +33,64 @@ def slot_of(one: GrantRequest | GrantUnit) -> Slot:
     return one.principal_id, one.state, one.condition, one.end_on, one.role_definition_id, one.place
 
 
+def places_above(place: Folded, others: Iterable[Folded], keys: Iterable[Key], terms: Terms) -> list[Folded]:
+    """Return the scopes above a place that are inside all of some assignments of today.
+
+    Args:
+        place: The folded scope.
+        others: Further scopes above it, beside its resource group and subscription.
+        keys: The assignments.
+        terms: What scopes are chosen from.
+    """
+    found: list[Folded] = []
+    if place.startswith("/subscriptions/"):
+        parts = place.split("/")
+        found = [Folded("/".join(parts[:length])) for length in (GROUP_PARTS, 3) if len(parts) > length]
+    found += sorted({*others} - {*found})
+    scopes = {terms.subjects[key].place for key in keys}
+    return [one for one in found if all(is_at_or_below(one, scope, terms.tree) for scope in scopes)]
+
+
 @dataclass(frozen=True, slots=True)
-class Move:
-    """A move of all units of one principal below a place to that place."""
+class _Move:
+    """A move of all units of one principal below a place to that place.
+
+    `saved` has the number of assignments saved by subscription or management group; negative if there are more.
+    """
 
     slots: tuple[Slot, ...]
     place: Folded
     excess: int
     saved: Mapping[Folded, int]
-    """By subscription or management group, the number of assignments saved; negative if there are more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
-    """The chosen moves to wider scopes.
-
-    Attributes:
-        places: The new place of each slot that moves.
-        excess: The excess that the moves add.
-        lower_bound: A proved lower bound on the excess of any choice of moves that makes as much room.
-        left_over: The number of assignments that still fit nowhere.
-    """
-
-    places: Mapping[Slot, Folded] = field(default_factory=dict)
-    excess: int = 0
-    lower_bound: int = 0
-    left_over: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LimitContext:
-    """The facts of the tenant that decide how many assignments fit where.
-
-    Attributes:
-        existing: By subscription or management group, the number of today's assignments, which exist beside new ones.
-        today: The folded scope of each assignment of today.
-        limits: Azure's limits.
-        tree: Management groups and subscriptions.
-        weigh: The weight of the operations of a unit.
-        exposure: The number of resource groups times people that an operation of a principal at a place reaches.
-        has_data: Whether a unit needs a data action, which no new role may grant at a management group.
-    """
-
-    existing: Mapping[Folded, int]
-    today: Mapping[Key, Folded]
-    limits: AzureLimits
-    tree: ScopeTree
-    weigh: Callable[[GrantUnit], int]
-    exposure: Callable[[Folded, Folded], int]
-    has_data: Callable[[GrantUnit], bool]
-
-
-def make_room(units: Sequence[GrantUnit], made: Mapping[GrantUnit, int], tenant: LimitContext) -> Room:
-    """Return the moves that bring every subscription and management group inside its limit, at the least excess.
+def make_room(units: Sequence[GrantUnit], made: Mapping[GrantUnit, int], terms: Terms) -> dict[Slot, Folded]:
+    """Return the wider place of each slot that moves, so that every limit holds as far as possible, at least excess.
 
     Args:
         units: The units to grant.
         made: The number of assignments that each unit takes at its own place.
-        tenant: The facts of the tenant.
+        terms: What scopes are chosen from.
     """
-    wanted = Counter(dict(tenant.existing))
+    limits, wanted = terms.room.limits, Counter(terms.anchors)
     for unit in units:
         wanted[anchor_of_place(unit.place)] += made.get(unit, 0)
+    spare = {anchor: limits.room_at(anchor) - number for anchor, number in wanted.items()}
     over = {
-        anchor: number - room
-        for anchor, number in wanted.items()
-        if anchor != ROOT
-        and number > (room := tenant.limits.room_at(anchor))
-        and number > tenant.existing.get(anchor, 0)
+        anchor: -spare[anchor]
+        for anchor, number in sorted(wanted.items())
+        if anchor != ROOT and spare[anchor] < 0 and number > terms.anchors[anchor]
     }
     if not over:
-        return Room()
-    moves = [move for move in _moves(units, made, tenant) if any(move.saved.get(anchor, 0) > 0 for anchor in over)]
-    spare = {anchor: tenant.limits.room_at(anchor) - wanted[anchor] for move in moves for anchor in move.saved}
-    program = _Program(moves, over, {anchor: max(0, room) for anchor, room in spare.items() if anchor not in over})
-    return program.solve()
+        return {}
+    moves = [move for move in _moves(units, made, terms) if any(move.saved.get(anchor, 0) > 0 for anchor in over)]
+    touched = sorted({anchor for move in moves for anchor in move.saved} - over.keys())
+    room = {anchor: max(0, spare.get(anchor, limits.room_at(anchor))) for anchor in touched}
+    chosen = _choose_moves(moves, over, room)
+    return {slot: move.place for move in chosen for slot in move.slots}
 
 
-def _moves(units: Iterable[GrantUnit], made: Mapping[GrantUnit, int], tenant: LimitContext) -> Iterator[Move]:
+def _moves(units: Iterable[GrantUnit], made: Mapping[GrantUnit, int], terms: Terms) -> Iterator[_Move]:
     grouped: dict[Slot, list[GrantUnit]] = defaultdict(list)
     for unit in units:
         grouped[(*slot_of(unit)[:-1], Folded(""))].append(unit)
@@ -117,13 +99,15 @@ def _moves(units: Iterable[GrantUnit], made: Mapping[GrantUnit, int], tenant: Li
             continue
         above: dict[Folded, list[GrantUnit]] = defaultdict(list)
         for unit in members:
-            for place in _places_above(unit, tenant):
+            # No new role may grant a data action at a management group.
+            has_data = terms.book.mask(unit.need) & ~terms.book.index.control
+            groups = () if has_data else terms.tree.ancestors_of(anchor_of_place(unit.place)) - {ROOT}
+            for place in places_above(unit.place, groups, unit.subjects, terms):
                 above[place].append(unit)
         for place, below in sorted(above.items()):
             there = [unit for unit in members if unit.place == place]
-            if len(below) + len(there) < 2:
-                continue
-            yield _move(below, there, place, made, tenant)
+            if len(below) + len(there) > 1:
+                yield _move(below, there, place, made, terms)
 
 
 def _move(
@@ -131,82 +115,53 @@ def _move(
     there: Sequence[GrantUnit],
     place: Folded,
     made: Mapping[GrantUnit, int],
-    tenant: LimitContext,
-) -> Move:
+    terms: Terms,
+) -> _Move:
     saved: Counter[Folded] = Counter()
-    for unit in (*below, *there):
-        saved[anchor_of_place(unit.place)] += made.get(unit, 0)
     # The roles of the joined need are chosen later; its estimate is the largest number that one of its parts takes.
     # Parts with different words in `apart` are joined separately.
     most: dict[str, int] = {}
     for unit in (*below, *there):
+        saved[anchor_of_place(unit.place)] += made.get(unit, 0)
         most[unit.apart] = max(most.get(unit.apart, 0), made.get(unit, 0))
     saved[anchor_of_place(place)] -= sum(most.values())
-    wider = tenant.exposure(below[0].principal_id, place)
-    excess = sum(tenant.weigh(unit) * max(0, wider - tenant.exposure(unit.principal_id, unit.place)) for unit in below)
-    return Move(tuple(sorted({slot_of(unit) for unit in below}, key=repr)), place, excess, dict(saved))
+    wider = terms.weights.cells(below[0].principal_id, place)
+    excess = sum(terms.weigh(terms.book.mask(unit.need)) * max(0, wider - terms.exposure(unit)) for unit in below)
+    return _Move(tuple(sorted({slot_of(unit) for unit in below}, key=repr)), place, excess, dict(saved))
 
 
-def _places_above(unit: GrantUnit, tenant: LimitContext) -> list[Folded]:
-    """Return the scopes above a unit at which all of its assignments already grant access today."""
-    segments = unit.place.split("/")
-    anchor = anchor_of_place(unit.place)
-    found: list[Folded] = []
-    if anchor.startswith("/subscriptions/"):
-        found = [Folded("/".join(segments[:length])) for length in (5, 3) if len(segments) > length]
-    if not tenant.has_data(unit):
-        found.extend(sorted(tenant.tree.ancestors_of(anchor) - {ROOT}))
-    scopes = [tenant.today[key] for key in unit.subjects]
-    return [place for place in found if all(is_at_or_below(place, scope, tenant.tree) for scope in scopes)]
+def _choose_moves(moves: Sequence[_Move], over: Mapping[Folded, int], room: Mapping[Folded, int]) -> list[_Move]:
+    """Return the moves that a 0/1 program chooses; none where it finds no solution.
 
+    Its columns are one for each move, then for each anchor over its limit the share that fits nowhere.
 
-@dataclass(slots=True)
-class _Program:
-    """The 0/1 program. Columns: one for each move, then for each anchor over its limit the share that fits nowhere."""
-
-    moves: list[Move]
-    over: Mapping[Folded, int]
-    spare: Mapping[Folded, int]
-
-    def solve(self) -> Room:
-        width = len(self.moves)
-        anchors = sorted(self.over)
-        lost = array("d", [0.0] * width + [float(self.over[anchor]) for anchor in anchors])
-        first = self._solved(lost)
-        if first.values is None:
-            return Room(left_over=sum(self.over.values()))
-        unplaced = math.ceil(first.objective - 1e-6)
-        costs = array("d", [float(move.excess) for move in self.moves] + [0.0] * len(anchors))
-        second = self._solved(costs, (lost, first.objective), first.values)
-        values = second.values or first.values
-        chosen = [move for move, value in zip(self.moves, values, strict=False) if value > 0.5]
-        places = {slot: move.place for move in chosen for slot in move.slots}
-        excess = sum(move.excess for move in chosen)
-        bound = max(0, math.ceil(second.bound - 1e-6)) if math.isfinite(second.bound) else 0
-        return Room(places, excess, min(bound, excess), unplaced)
-
-    def _solved(
-        self,
-        costs: array[float],
-        most: tuple[array[float], float] | None = None,
-        start: tuple[float, ...] | None = None,
-    ) -> Outcome:
-        width = len(self.moves)
-        rows = Rows()
-        for position, anchor in enumerate(sorted(self.over)):
-            freed = [(i, float(move.saved[anchor])) for i, move in enumerate(self.moves) if move.saved.get(anchor)]
-            rows.add([*freed, (width + position, float(self.over[anchor]))], float(self.over[anchor]), math.inf)
-        for anchor, room in sorted(self.spare.items()):
-            taken = [(i, -float(move.saved[anchor])) for i, move in enumerate(self.moves) if move.saved.get(anchor)]
-            rows.add(taken, -math.inf, float(room))
-        of_slot: dict[Slot, list[int]] = defaultdict(list)
-        for i, move in enumerate(self.moves):
-            for slot in move.slots:
-                of_slot[slot].append(i)
-        for _, those in sorted(of_slot.items(), key=lambda item: repr(item[0])):
-            if len(those) > 1:
-                rows.add_sum(those, 0.0, 1.0)
-        if most is not None:
-            rows.add([(i, value) for i, value in enumerate(most[0]) if value], 0.0, most[1] + 1e-6)
-        anchors = range(width, width + len(self.over))
-        return solve(rows, costs, continuous=anchors, start=start)
+    Args:
+        moves: The possible moves; of those that move one slot, at most one is chosen.
+        over: The number of assignments too many, by anchor.
+        room: The number of assignments that fit, by anchor of the others.
+    """
+    width = len(moves)
+    rows = Rows()
+    for column, (anchor, number) in enumerate(over.items(), width):
+        freed = [(i, float(move.saved[anchor])) for i, move in enumerate(moves) if move.saved.get(anchor)]
+        rows.add([*freed, (column, float(number))], float(number), math.inf)
+    for anchor, number in room.items():
+        taken = [(i, -float(move.saved[anchor])) for i, move in enumerate(moves) if move.saved.get(anchor)]
+        rows.add(taken, -math.inf, float(number))
+    of_slot: dict[Slot, list[int]] = defaultdict(list)
+    for i, move in enumerate(moves):
+        for slot in move.slots:
+            of_slot[slot].append(i)
+    for _, those in sorted(of_slot.items(), key=lambda item: repr(item[0])):
+        if len(those) > 1:
+            rows.add_sum(those, 0.0, 1.0)
+    shares = range(width, width + len(over))
+    lost = array("d", [0.0] * width + [float(number) for number in over.values()])
+    first = solve(rows, lost, continuous=shares)
+    if first.values is None:
+        return []
+    rows.add([(i, value) for i, value in enumerate(lost) if value], 0.0, first.objective + 1e-6)
+    costs = array("d", [float(move.excess) for move in moves] + [0.0] * len(over))
+    second = solve(rows, costs, continuous=shares, start=first.values)
+    values = second.values or first.values
+    return [move for move, value in zip(moves, values, strict=False) if value > 0.5]

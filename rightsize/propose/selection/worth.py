@@ -1,21 +1,36 @@
-"""Price excess by what its holder has today, so that the worth of a new role is the same measure for all holders.
+"""Say what roles are chosen from, and price excess by what its holder has today, the same measure for all holders.
 
 The price of excess is its share of the live access that its holder has today, added up over the holders. One whole
 holder is `WHOLE`. So many holders of narrow roles weigh more than a few Owners. An operation on a type of which there
 is no resource costs a tenth: its excess is latent, and becomes live only if somebody creates such a resource.
+
+The exposure of an assignment is what people see of it: the weight of its cells over all people whom it reaches.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from rightsize.propose.core.role_catalog import RoleBook, RoleSaving
-from rightsize.propose.needs.assignments import Key, Subject
+import polars as pl
+
+from rightsize.analyze.scoping import ScopeTree
+from rightsize.propose.core.azure_limits import RoleRoom
+from rightsize.propose.core.bitsets import union
+from rightsize.propose.core.options import AUTO, PlanOptions
+from rightsize.propose.core.role_catalog import RoleBook, RoleContent
+from rightsize.propose.core.weights import cells, risky
+from rightsize.propose.jobs.jobs import Jobs
+from rightsize.propose.needs.assignments import Key, Subject, Use
+from rightsize.propose.needs.demands import DemandInput, state_of
+from rightsize.propose.needs.drafts import Placement
 from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.needs.groups import AccessWeights
-from rightsize.propose.needs.privileged import Privilege
+from rightsize.propose.needs.needs import UnobservedWork
+from rightsize.propose.needs.profiles import Profile
+from rightsize.rbac.conditions import targets
 from rightsize.rbac.text import Folded
 from rightsize.rules.operations import is_inert
 
@@ -25,100 +40,122 @@ LEAST_WORTH = WHOLE // 50
 """The least price that a new role has to save: a fiftieth of what one holder has today."""
 _LIVE = 10
 """The weight of a live operation, where a latent one weighs 1."""
+ELIGIBLE_WEIGHT = 0.25
+"""The weight of eligible access: it is excess too, but an activation is requested, limited in time, and logged."""
+
+Stays = Mapping[GrantUnit, tuple[int, int]]
+"""For each unit the price, and the live excess, of its assignments of today if no role grants it: they stay whole."""
 
 
-def with_stays(
-    units: Sequence[GrantUnit],
-    prices: Prices,
-    subjects: Mapping[Key, Subject],
-    book: RoleBook,
-    exposure: Callable[[GrantUnit], int],
-) -> Prices:
-    """Return the prices with the price, and the live excess, of the assignments of each unit if they stay whole.
-
-    An assignment with several units stays for all of them, so that all it grants is the price.
-
-    Args:
-        units: The needs.
-        prices: The prices of excess.
-        subjects: Today's assignments.
-        book: The roles.
-        exposure: The number of resource groups times people that one more operation of a unit reaches.
-    """
-    of_subject = Counter(key for unit in units for key in unit.subjects)
-    stay: dict[GrantUnit, int] = {}
-    live: dict[GrantUnit, int] = {}
-    for unit in units:
-        stay[unit] = live[unit] = 0
-        for key in unit.subjects:
-            subject = subjects[key]
-            granted = book.roles[subject.role_definition_id].granted
-            if of_subject[key] == 1 and subject.place == unit.place:
-                granted &= ~book.mask(unit.need)
-            there = replace(unit, place=subject.place, state="eligible" if subject.state == "eligible" else "active")
-            latent = prices.latent.get(key, 0)
-            stay[unit] += prices.rate(there) * prices.live(granted, latent)
-            live[unit] += exposure(there) * prices.weigh(granted & ~latent)
-    return replace(prices, stay=stay, stay_live=live)
-
-
-def hardly_narrowed(
-    units: Sequence[GrantUnit], prices: Prices, subjects: Mapping[Key, Subject], book: RoleBook, least: int
-) -> Iterator[tuple[Key, int]]:
-    """Yield the assignments of which several parts together keep nearly everything, with the price of what would go.
-
-    Each part for itself seems to save much, since the other parts of the same assignment are beyond it. An assignment
-    that loses privilege or secrets, a place or its standing state is none of these.
-
-    Args:
-        units: The needs.
-        prices: The prices of excess.
-        subjects: Today's assignments.
-        book: The roles.
-        least: The price that a change has to save.
-    """
-    parts: dict[Key, list[GrantUnit]] = defaultdict(list)
-    for unit in units:
-        for key in unit.subjects:
-            parts[key].append(unit)
-    for key, own in sorted(parts.items()):
-        subject = subjects[key]
-        alike = all(
-            len(unit.subjects) == 1 and unit.place == subject.place and unit.state == subject.state for unit in own
-        )
-        if len(own) < 2 or not alike:
-            continue
-        left = book.roles[subject.role_definition_id].granted
-        for unit in own:
-            left &= ~book.mask(unit.need)
-        price = prices.rate(own[0]) * prices.live(left, prices.latent.get(key, 0))
-        if not left & prices.privileged and price < least:
-            yield key, price
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """The prices of excess.
+@dataclass(frozen=True)
+class Terms:
+    """What the roles and scopes of a plan are chosen from.
 
     Attributes:
-        weigh: The weight of a set of operations.
-        rate: The price of one unit of latent weight for a unit, by its principal and place.
+        subjects: Today's assignments, by key.
+        demands: The rules that divide their needs into parts, with the roles and what changes bring along.
+        weights: The weights of access.
+        tree: Management groups and subscriptions.
+        room: The limit on new roles.
+        options: The options.
+        jobs: The jobs of the tenant.
         latent: By assignment of today, the operations on types of which there is no resource.
-        privileged: The operations that give privilege or read secrets.
-        privilege: The part of these that gives privilege.
-        stay: For each unit, the price of its assignments of today if no role grants it: they stay whole then.
-        stay_live: For each unit, the live excess of these assignments.
-        inert: The operations that do nothing alone and no harm: Azure checks them inside another write.
+        active: The folded principals of which a log shows any call.
+        work: The reader of what workloads without observed use may need.
+        ended: The assignments that end by themselves, so that no need rests on them.
+        resources: Column `scope` of the listed resources.
+        barred: The contents that no new role may have, each with the reason.
     """
 
-    weigh: Callable[[int], int]
-    rate: Callable[[GrantUnit], int] = lambda _: 1
-    latent: Mapping[Key, int] = field(default_factory=dict)
-    privileged: int = 0
-    privilege: int = 0
-    stay: Mapping[GrantUnit, int] = field(default_factory=dict)
-    stay_live: Mapping[GrantUnit, int] = field(default_factory=dict)
-    inert: int = 0
+    subjects: Mapping[Key, Subject]
+    demands: DemandInput
+    weights: AccessWeights
+    tree: ScopeTree
+    room: RoleRoom
+    options: PlanOptions
+    jobs: Jobs
+    latent: Mapping[Key, int]
+    active: Set[Folded]
+    work: UnobservedWork
+    ended: Set[Key]
+    resources: pl.DataFrame
+    barred: Mapping[RoleContent, str]
+    _decided: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def book(self) -> RoleBook:
+        """The roles."""
+        return self.demands.book
+
+    @property
+    def role_worth(self) -> int | None:
+        """The live excess that a new role has to save; None for as many roles as the limit allows."""
+        return self.options.role_worth if self.options.roles == AUTO else None
+
+    @cached_property
+    def privileged(self) -> int:
+        """The operations that give privilege or read secrets."""
+        return self.demands.privilege.always | self.demands.privilege.secrets
+
+    @cached_property
+    def inert(self) -> int:
+        """The operations that do nothing alone and no harm: Azure checks them inside another write."""
+        names = self.book.index.frame()
+        return self.book.index.mask_of_bits(names.filter(is_inert(names, harmless=True))["bit"])
+
+    @cached_property
+    def held(self) -> Mapping[tuple[Folded, Folded], Set[Folded]]:
+        """The roles that a principal has at a folded place today."""
+        found: dict[tuple[Folded, Folded], set[Folded]] = defaultdict(set)
+        for one in self.subjects.values():
+            found[one.principal_id, one.place].add(one.role_definition_id)
+        return dict(found)
+
+    @cached_property
+    def anchors(self) -> Counter[Folded]:
+        """The number of today's active assignments by subscription or management group."""
+        return Counter(one.anchor for one in self.subjects.values() if one.state == "active")
+
+    @cached_property
+    def _today(self) -> Mapping[Folded, int]:
+        """The live access of each principal, in quarters: eligible access counts a quarter."""
+        found: Counter[Folded] = Counter()
+        weighed: dict[tuple[Folded, int], int] = {}
+        for subject in self.subjects.values():
+            role = self.book.roles.get(subject.role_definition_id)
+            if role is None:
+                continue
+            latent = self.latent.get(subject.key, 0)
+            known = subject.role_definition_id, id(latent)
+            if known not in weighed:
+                weighed[known] = self.live(role.granted, latent)
+            found[subject.principal_id] += _quarters(subject) * self.weights.reach.of(subject.place) * weighed[known]
+        return found
+
+    def decided_by(self, condition: str) -> int:
+        """Return the operations to which a condition applies; Azure accepts it only on roles with one of them."""
+        if condition not in self._decided:
+            index = self.book.index
+            bits = (bit for bit, (_, name) in enumerate(index.names) if targets(condition, name))
+            self._decided[condition] = index.mask_of_bits(bits)
+        return self._decided[condition]
+
+    def weigh(self, mask: int) -> int:
+        """Return the weight of a set of operations."""
+        return self.weights.scale.weigh(mask)
+
+    def exposure(self, unit: GrantUnit) -> int:
+        """Return the number of resource groups times people that one more operation of a unit reaches."""
+        return self.weights.cells(unit.principal_id, unit.place)
+
+    def rate(self, unit: GrantUnit) -> int:
+        """Return the price of one unit of latent weight for a unit, by its principal and place."""
+        return _quarters(unit) * self.exposure(unit) * WHOLE // max(1, self._today.get(unit.principal_id, 0))
+
+    def live(self, mask: int, latent: int) -> int:
+        """Return the weight of a set of operations, of which latent ones weigh a tenth."""
+        rest = mask & latent
+        return _LIVE * self.weigh(mask ^ rest) + (self.weigh(rest) if rest else 0)
 
     def latent_of(self, units: Iterable[GrantUnit]) -> int:
         """Return the operations that are latent for all assignments of some units."""
@@ -128,63 +165,128 @@ class Prices:
                 found &= self.latent.get(key, 0)
         return max(found, 0)
 
-    def live(self, mask: int, latent: int) -> int:
-        """Return the weight of a set of operations, of which latent ones weigh a tenth."""
-        rest = mask & latent
-        return _LIVE * self.weigh(mask ^ rest) + (self.weigh(rest) if rest else 0)
+
+def _quarters(one: Subject | GrantUnit) -> int:
+    return 4 if one.state == "active" else 1
 
 
-def _inert(book: RoleBook) -> int:
-    """Return the operations that do nothing alone, and no harm."""
-    names = book.index.frame()
-    return book.index.mask_of_bits(names.filter(is_inert(names, harmless=True))["bit"])
+def price_stays(units: Sequence[GrantUnit], terms: Terms) -> dict[GrantUnit, tuple[int, int]]:
+    """Return `Stays` of units: the price, and the live excess, of their assignments of today.
+
+    An assignment with several units stays for all of them, so that all it grants is the price.
+    """
+    of_subject = Counter(key for unit in units for key in unit.subjects)
+    found = {}
+    for unit in units:
+        price = live = 0
+        for key in unit.subjects:
+            subject = terms.subjects[key]
+            granted = terms.book.roles[subject.role_definition_id].granted
+            if of_subject[key] == 1 and subject.place == unit.place:
+                granted &= ~terms.book.mask(unit.need)
+            there = replace(unit, place=subject.place, state=state_of(subject))
+            latent = terms.latent.get(key, 0)
+            price += terms.rate(there) * terms.live(granted, latent)
+            live += terms.exposure(there) * terms.weigh(granted & ~latent)
+        if _gives_way_to_reads(unit, terms):
+            price, live = max(price, LEAST_WORTH), max(live, terms.role_worth or 0)
+        found[unit] = price, live
+    return found
 
 
-def describe_saving(saves: RoleSaving, holders: int) -> str:
-    """Return the clause that says what a new role would save for some holders together, and what is asked."""
-    whose = "its holder has" if holders == 1 else f"one of {holders} holders has"
-    return (
-        f"a new role would save {saves.share:.2%} of the access that {whose} today, and {saves.live:,} of live excess; "
-        f"{saves.least_share:.0%} and {saves.least_live:,} are asked"
+def _gives_way_to_reads(unit: GrantUnit, terms: Terms) -> bool:
+    """Return whether an idle holder needs reads alone where it has privilege or secrets today.
+
+    These go if they are proved unused, whatever a role of the reads would save.
+    """
+    book, need = terms.book, terms.book.mask(unit.need)
+    today = union(book.roles[id_].granted for id_ in unit.ceiling)
+    is_idle = unit.principal_id not in terms.active
+    return is_idle and not need & ~book.index.reads and bool(today & ~need & terms.privileged)
+
+
+def hardly_narrowed(units: Sequence[GrantUnit], terms: Terms) -> Iterator[tuple[Key, int]]:
+    """Yield the assignments of which several parts together keep nearly everything, with the price of what would go.
+
+    Each part for itself seems to save much, since the other parts of the same assignment are beyond it. An assignment
+    that loses privilege or secrets, a place or its standing state is none of these, and none is where roles need not be
+    worth anything.
+    """
+    parts: dict[Key, list[GrantUnit]] = defaultdict(list)
+    for unit in units if terms.role_worth is not None else ():
+        for key in unit.subjects:
+            parts[key].append(unit)
+    for key, own in sorted(parts.items()):
+        subject = terms.subjects[key]
+        alike = all(
+            len(unit.subjects) == 1 and unit.place == subject.place and unit.state == subject.state for unit in own
+        )
+        if len(own) < 2 or not alike:
+            continue
+        left = terms.book.roles[subject.role_definition_id].granted
+        for unit in own:
+            left &= ~terms.book.mask(unit.need)
+        price = terms.rate(own[0]) * terms.live(left, terms.latent.get(key, 0))
+        if not left & terms.privileged and price < LEAST_WORTH:
+            yield key, price
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """The weight of all cells, and the weight of the cells whose operations have a class of risk."""
+
+    cells: float
+    risky: float
+
+
+def absent_types(profile: Profile | None) -> int:
+    """Return the unused operations on resource types that the analysis proves absent: their excess is latent."""
+    return profile.absent if profile is not None else 0
+
+
+def today_exposure(subject: Subject, granted: int, weights: AccessWeights) -> Exposure:
+    """Return the exposure of one of today's assignments."""
+    people = weights.groups.people_of(subject.principal_id)
+    return _exposure([({subject.place: granted}, people * _weight(subject.state))], weights)
+
+
+def planned_exposure(subject: Subject, placements: Iterable[Placement], weights: AccessWeights) -> Exposure:
+    """Return the exposure of an assignment's replacements; a member's own assignment adds to that of its group."""
+    owner = subject.principal_id
+    by_state: dict[str, dict[Folded, dict[Folded, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
+    for one in placements:
+        by_state[one.state][one.principal_id][one.place] |= one.counted
+    parts: list[tuple[Mapping[Folded, int], float]] = []
+    for state, by_principal in by_state.items():
+        weight, shared = _weight(state), by_principal.pop(owner, {})
+        parts.append((shared, weight * (weights.groups.people_of(owner) - len(by_principal))))
+        for own in by_principal.values():
+            parts.append(({place: shared.get(place, 0) | own.get(place, 0) for place in {*shared, *own}}, weight))
+    return _exposure(parts, weights)
+
+
+def _weight(state: str) -> float:
+    return ELIGIBLE_WEIGHT if state == "eligible" else 1.0
+
+
+def _exposure(parts: Sequence[tuple[Mapping[Folded, int], float]], weights: AccessWeights) -> Exposure:
+    """Return the exposure of parts: operations by folded scope, each for a weighted number of people."""
+    scale, reach = weights.scale, weights.reach
+    return Exposure(
+        float(sum(number * cells(granted, scale, reach) for granted, number in parts)),
+        float(sum(number * cells(risky(granted, scale), scale, reach) for granted, number in parts)),
     )
 
 
-def read_prices(
-    subjects: Iterable[Subject], book: RoleBook, latent: Mapping[Key, int], privilege: Privilege, weights: AccessWeights
-) -> Prices:
-    """Return the prices of excess in a tenant.
+def used_weight(subject: Subject, uses: Mapping[Folded, Use], weights: AccessWeights) -> float:
+    """Return the weight of the used cells; a cell counts once for each principal that used it.
 
     Args:
-        subjects: Today's assignments.
-        book: The roles.
-        latent: By assignment, the operations on types of which there is no resource.
-        privilege: The operations that get roles of their own.
+        subject: The assignment.
+        uses: Its use, by the folded scope at which it has to be granted.
         weights: The weights of access.
     """
-    plain = Prices(weights.scale.weigh)
-    today: dict[Folded, int] = defaultdict(int)
-    weighed: dict[tuple[Folded, int], int] = {}
-    for subject in subjects:
-        role = book.roles.get(subject.role_definition_id)
-        if role is None:
-            continue
-        absent = latent.get(subject.key, 0)
-        known = subject.role_definition_id, id(absent)
-        if known not in weighed:
-            weighed[known] = plain.live(role.granted, absent)
-        quarter = 4 if subject.state == "active" else 1
-        today[subject.principal_id] += quarter * weights.reach.of(subject.place) * weighed[known]
-
-    def rate(unit: GrantUnit) -> int:
-        quarter = 4 if unit.state == "active" else 1
-        reached = weights.cells(unit.principal_id, unit.place)
-        return quarter * reached * WHOLE // max(1, today[unit.principal_id])
-
-    return Prices(
-        weights.scale.weigh,
-        rate,
-        latent,
-        privilege.always | privilege.secrets,
-        privilege.always,
-        inert=_inert(book),
-    )
+    counted = weights.groups.used_cells.get(subject.key)
+    if counted is not None:
+        return float(sum(weights.scale.weigh(1 << bit) * number for bit, number in counted))
+    return float(sum(weights.scale.weigh(use.operations) for use in uses.values()))

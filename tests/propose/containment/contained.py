@@ -14,9 +14,8 @@ from rightsize.analyze.inputs import empty
 from rightsize.analyze.verdicts import analyse
 from rightsize.analyze.window import choose_window
 from rightsize.propose.containment.containment import Containment, contain
-from rightsize.propose.containment.graph_requests import Option, write_options
-from rightsize.propose.containment.pim_requests import eligible_options
-from rightsize.propose.containment.reach_after import ReachAfter, ReachInput, reach_after
+from rightsize.propose.containment.reach_after import ReachAfter, reach_after
+from rightsize.propose.containment.requests import Option, eligible_options, write_options
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.assignments import Key
 from tests.propose.small_tenant import DAY0, DAYS, SmallTenant
@@ -58,5 +57,5 @@ def contained(
     options = write_options(who, kind, table_of, ends)
     is_blocked = any(one.name == "block_sign_in" for one in options)
     facts = read_facts(inputs, table_of)
-    reach = reach_after(ReachInput([who], inputs, analysis, facts, found.plan, found.by_request, is_blocked=is_blocked))
+    reach = reach_after([who], inputs, analysis, facts, found.plan, found.by_request, is_blocked=is_blocked)
     return Contained(found, options, reach)

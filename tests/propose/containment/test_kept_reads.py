@@ -38,7 +38,7 @@ def test_without_the_option_no_read_stays_and_the_price_of_the_option_is_known()
     assert found.plan.roles
     assert reads_of(found) == set()
     reads = found.reads
-    assert (reads.is_kept, reads.deploys, reads.resources) == (False, True, 1)
+    assert (reads.kept, reads.deploys, reads.resources) == (False, True, 1)
     assert reads.operations > 0
 
 
@@ -51,7 +51,7 @@ def test_with_the_option_the_reads_of_what_is_written_stay_without_those_that_sh
     assert SCRIPTS not in kept
     assert "Microsoft.Authorization/roleAssignments/read" not in kept
     assert found.plan.generated_from["options"]["reads"] == "sibling"
-    assert (found.reads.is_kept, found.reads.operations) == (True, len(kept))
+    assert (found.reads.kept, found.reads.operations) == (True, len(kept))
     assert found.reads.sensitive == 2
 
 

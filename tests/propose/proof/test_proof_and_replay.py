@@ -283,7 +283,7 @@ def test_a_plan_that_the_replay_refuses_is_not_made(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(plan_proof, "prove", lambda claims, *_: {claim.name: Proof(True, True) for claim in claims})
     monkeypatch.setattr(
         plan_module,
-        "settle",
+        "grant_needs",
         lambda drafts, _: GrantedNeeds({key: _removed(one) for key, one in drafts.items()}, ()),
     )
     with pytest.raises(InternalError, match=r"would deny 1 calls.*start/action"):

@@ -17,8 +17,7 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.bitsets import index_operations
 from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.role_catalog import Need, RoleBook, open_role_book
-from rightsize.propose.selection.atoms import Atoms
-from rightsize.propose.selection.candidates import CandidateIndex
+from rightsize.propose.selection.candidates import Atoms, CandidateIndex
 from rightsize.rbac.algebra import contains
 from tests.examples import SOME
 from tests.propose.small_tenant import SUB, SmallTenant, guid

@@ -8,8 +8,7 @@ import pytest
 
 from rightsize.propose.core.bitsets import index_operations
 from rightsize.propose.core.role_catalog import Need, open_role_book
-from rightsize.propose.selection.atoms import Atoms
-from rightsize.propose.selection.candidates import CandidateIndex
+from rightsize.propose.selection.candidates import Atoms, CandidateIndex
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import Folded, fold
 from tests.conftest import MadeOnce

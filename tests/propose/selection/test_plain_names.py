@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.propose.selection.plain_names import LONGEST, comparable, file_names, plain_name, unique_names
-from rightsize.propose.selection.role_naming import role_names
+from rightsize.propose.selection.role_names import LONGEST, comparable, file_names, plain_name, role_names, unique_names
 from tests.examples import FEW, MANY
 
 _PLACES = ("Patient Portal", "patient portal", "Portal", "rg-web", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from rightsize.propose.selection.secret_places import SecretPlaces
+from rightsize.propose.selection.fewer_scopes import SecretPlaces
 from rightsize.rbac.text import Folded, fold
 
 SUB = "/subscriptions/s"
@@ -16,7 +16,7 @@ KEYS, SETTINGS = 1, 2
 
 def _reads_more(listed: list[str], operations: int, place: str, wider: str) -> bool:
     secrets = {"microsoft.storage/storageaccounts": KEYS, "microsoft.web/sites": SETTINGS}
-    return SecretPlaces.listed(pl.DataFrame({"scope": listed}, schema={"scope": pl.String}), secrets).reads_more(
+    return SecretPlaces.of(pl.DataFrame({"scope": listed}, schema={"scope": pl.String}), secrets).reads_more(
         operations, fold(place), fold(wider)
     )
 
