@@ -129,7 +129,7 @@ class RoleFault:
 def judge_roles(
     roles: Mapping[Folded, RoleDefinition], evidence: Mapping[Folded, Mapping[str, Any]], uses: pl.DataFrame
 ) -> tuple[RoleFault, ...]:
-    """Return what speaks against the new roles; those of older plans, whose evidence names no holders, are left out.
+    """Return what speaks against the new roles; one without evidence is refused.
 
     Args:
         roles: The new roles, from their files.
@@ -140,13 +140,13 @@ def judge_roles(
     return tuple(
         RoleFault(id_, fault)
         for id_, role in sorted(roles.items())
-        if "holders" in evidence.get(id_, {})
-        for fault in (*_string_faults(role, evidence[id_], seen), *_faults_of_written(evidence[id_]))
+        for fault in _faults_of_written(role, evidence.get(id_, {}), seen)
     )
 
 
-def _faults_of_written(evidence: Mapping[str, Any]) -> Iterator[str]:
+def _faults_of_written(role: RoleDefinition, evidence: Mapping[str, Any], seen: set[tuple[str, str]]) -> Iterator[str]:
     try:
+        yield from _string_faults(role, evidence, seen)
         yield from gate_faults(evidence)
     except (KeyError, TypeError, ValueError, AttributeError):
         yield "its evidence is not that of a role"

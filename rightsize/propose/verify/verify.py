@@ -154,7 +154,8 @@ def verify(
         },
         window=window,
         claims=Claims(case.within.answers, evaluator.granted_for_certain(), evaluator.granted_alike(), roles),
-        gate=judge_roles(new_roles, evidence or {}, uses),
+        # A plan of version 1 has no tables of evidence, and its roles had no gate.
+        gate=judge_roles(new_roles, evidence or {}, uses) if plan.evidence else (),
     )
 
 

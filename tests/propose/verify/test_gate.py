@@ -50,6 +50,9 @@ def test_broken_evidence_is_a_fault_and_no_crash(saves: Any) -> None:
     assert _judged(saves=saves) == ["its evidence is not that of a role"]
 
 
-def test_evidence_of_an_older_plan_is_not_judged() -> None:
-    role = RoleDefinition(ROLE, "VM Editor", (PermissionBlock(actions=("*",)),), "CustomRole")
-    assert judge_roles({ROLE: role}, {ROLE: {"actions": ACTIONS}}, USES) == ()
+@pytest.mark.parametrize("missing", ["holders", "job", "is_add_on", "saves", "actions", "everything"])
+def test_whoever_takes_a_part_of_the_evidence_away_does_not_pass(missing: str) -> None:
+    role = RoleDefinition(ROLE, "VM Editor", (PermissionBlock(actions=(WRITE, "*")),), "CustomRole")
+    whole = {"holders": ["a"], "job": None, "is_add_on": False, "saves": SAVES, "actions": ACTIONS}
+    left = {name: value for name, value in whole.items() if name != missing}
+    assert judge_roles({ROLE: role}, {} if missing == "everything" else {ROLE: left}, USES)
