@@ -16,9 +16,9 @@ from functools import reduce
 from itertools import islice
 from operator import or_
 
+from rightsize.mining.biclique_kernel import bits
 from rightsize.mining.cliques import greedy_cover, independent_set, maximal_cliques, widen, without_spare
 from rightsize.mining.lp_bound import Fractional, fractional_cover
-from rightsize.propose.optimize.biclique_kernel import bits
 from rightsize.propose.optimize.ilp import Rows, solve
 
 GREEDY_ROUNDS = 24

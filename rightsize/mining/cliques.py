@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rightsize.propose.optimize.biclique_kernel import bits, bitset
+from rightsize.mining.biclique_kernel import bits, bitset
 
 _Indexed = Sequence[int] | Mapping[int, int]
 

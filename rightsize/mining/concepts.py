@@ -18,8 +18,8 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from rightsize.mining.biclique_kernel import Biclique, PairGraph, bits
 from rightsize.mining.cliques import spread_sample
-from rightsize.propose.optimize.biclique_kernel import Biclique, PairGraph, bits
 
 VISITS = 20_000_000
 """The most rows that all covers together visit: some ten seconds."""

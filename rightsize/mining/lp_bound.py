@@ -18,8 +18,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rightsize.mining.biclique_kernel import bits, bitset, count_in, counted_at_least
 from rightsize.mining.cliques import heaviest_clique, widen, without_spare
-from rightsize.propose.optimize.biclique_kernel import bits, bitset, count_in, counted_at_least
 from rightsize.propose.optimize.ilp import silent_solver
 
 ROUNDS = 400

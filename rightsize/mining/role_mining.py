@@ -1,6 +1,6 @@
 """Find the fewest roles for a table of users and permissions (minimum biclique cover), with a proven lower bound.
 
-First the reductions of `propose.optimize.biclique_kernel` are applied. The known constructions of `concepts` then give
+First the reductions of `mining.biclique_kernel` are applied. The known constructions of `concepts` then give
 a cover. If the kernel is small enough for a graph of its edges, it is reduced as `cliques` does, and each connected
 part of it is a minimum clique cover problem, which `clique_cover` solves from the known cover on. Where the whole table
 has few enough bicliques, they are listed once and used for every part. Each step has a share of the time that is left,
@@ -13,11 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rightsize.mining.clique_cover import fewest_cliques, part_of_time
-from rightsize.mining.cliques import reduce_vertices, without_spare
-from rightsize.mining.concepts import independent_edges, known_cover
-from rightsize.model.progress import step, through
-from rightsize.propose.optimize.biclique_kernel import (
+from rightsize.mining.biclique_kernel import (
     Biclique,
     PairGraph,
     bits,
@@ -28,6 +24,10 @@ from rightsize.propose.optimize.biclique_kernel import (
     reduce_graph,
     union,
 )
+from rightsize.mining.clique_cover import fewest_cliques, part_of_time
+from rightsize.mining.cliques import reduce_vertices, without_spare
+from rightsize.mining.concepts import independent_edges, known_cover
+from rightsize.model.progress import step, through
 
 KERNEL_EDGES = 30_000
 """The most kernel edges whose graph is built, 8 bytes for 64 pairs; larger kernels have known constructions only."""

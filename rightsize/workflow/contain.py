@@ -17,11 +17,11 @@ from rightsize.analyze.naming import principal_names, resolve_known, resolve_pri
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
 from rightsize.analyze.window import shortfall
+from rightsize.guard.agents import AgentGroup, inherited_options, read_agent_group
+from rightsize.guard.containment import Containment, contain
+from rightsize.guard.reach_after import ReachAfter, reach_after
+from rightsize.guard.requests import Option, eligible_options, write_options
 from rightsize.model.errors import EvidenceError, UsageError
-from rightsize.propose.containment.agents import AgentGroup, inherited_options, read_agent_group
-from rightsize.propose.containment.containment import Containment, contain
-from rightsize.propose.containment.reach_after import ReachAfter, reach_after
-from rightsize.propose.containment.requests import Option, eligible_options, write_options
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.assignments import Key
 from rightsize.rbac.text import fold

@@ -11,8 +11,8 @@ import polars as pl
 
 from rightsize.analyze.left_behind import THINGS, things_left, with_removals
 from rightsize.analyze.text import folded, place_of
-from rightsize.propose.containment.left_behind import Left, write_things
-from rightsize.propose.containment.left_listings import read_listings
+from rightsize.guard.left_behind import Left, write_things
+from rightsize.guard.left_listings import read_listings
 from rightsize.render.escape import for_shell
 from rightsize.store.connection import Store
 from rightsize.store.suspect_changes import (

@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from rightsize.mining.biclique_kernel import bits, bitset
 from rightsize.mining.role_mining import minimum_cover
 from rightsize.model.errors import InputError
-from rightsize.propose.optimize.biclique_kernel import bits, bitset
 from rightsize.workflow.text_files import read_bytes
 
 

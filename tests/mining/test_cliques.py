@@ -8,6 +8,7 @@ import time
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from rightsize.mining.biclique_kernel import bits
 from rightsize.mining.clique_cover import fewest_cliques
 from rightsize.mining.cliques import (
     greedy_cover,
@@ -19,7 +20,6 @@ from rightsize.mining.cliques import (
     without_spare,
 )
 from rightsize.mining.lp_bound import fractional_cover
-from rightsize.propose.optimize.biclique_kernel import bits
 from tests.examples import MANY, SOME
 
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.mining import concepts, role_mining
+from rightsize.mining.biclique_kernel import bits
 from rightsize.mining.role_mining import Cover, minimum_cover
-from rightsize.propose.optimize.biclique_kernel import bits
 from tests.examples import MANY, SOME
 
 MATRICES = st.integers(1, 6).flatmap(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rightsize.propose.optimize.biclique_kernel import bits
+from rightsize.propose.core.bitsets import bits_of
 
 
 def covers(must: int, columns: Sequence[int], most: int) -> bool:
@@ -45,7 +45,7 @@ _LOOKED_AT = 48
 def _rarest(must: int, columns: Sequence[int]) -> list[int]:
     """Return the columns that have the rarest of the first atoms."""
     fewest: list[int] | None = None
-    for turn, atom in enumerate(bits(must)):
+    for turn, atom in enumerate(bits_of(must)):
         if turn == _LOOKED_AT:
             break
         having = [number for number, column in enumerate(columns) if column >> atom & 1]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from rightsize.guard.containment import Containment
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.containment.containment import Containment
 from rightsize.render.plan import plan_files
-from tests.propose.containment.contained import contained
+from tests.guard.contained import contained
 from tests.propose.small_tenant import CONTRIBUTOR, DAY0, OWNER, SUB, VM, SmallTenant, guid, proposal_for, strings
 from tests.propose.written_plans import Written
 

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import schema_of
-from rightsize.propose.containment.left_listings import read_listings
+from rightsize.guard.left_listings import read_listings
 from tests.tenants.attack_traces import GROUP, SUBSCRIPTION, guid
 
 FRIEND, ROBOT, MALLORY = (guid(name) for name in ("friend", "robot", "mallory"))

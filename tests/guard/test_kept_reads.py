@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rightsize.propose.containment.containment import Containment
-from tests.propose.containment.contained import contained
+from rightsize.guard.containment import Containment
+from tests.guard.contained import contained
 from tests.propose.small_tenant import APP, CONTRIBUTOR, OPERATIONS, OWNER, READER, SUB, VM, SmallTenant, strings
 
 WRITE = "Microsoft.Compute/virtualMachines/write"

@@ -24,10 +24,10 @@ from rightsize.analyze.layers import harmful
 from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import Analysis
+from rightsize.guard.earlier_calls import decide_earlier_calls
+from rightsize.guard.kept_reads import KeptReads, keepable_reads, price_kept_reads
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.plan import plan_from_reading
-from rightsize.propose.containment.earlier_calls import decide_earlier_calls
-from rightsize.propose.containment.kept_reads import KeptReads, keepable_reads, price_kept_reads
 from rightsize.propose.core.fingerprint import POLICY_NEEDS
 from rightsize.propose.core.options import MAX, PlanOptions, Reads, Unobservable
 from rightsize.propose.needs.assignments import Key, Subject

@@ -13,9 +13,9 @@ from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import empty
 from rightsize.analyze.verdicts import analyse
 from rightsize.analyze.window import choose_window
-from rightsize.propose.containment.containment import Containment, contain
-from rightsize.propose.containment.reach_after import ReachAfter, reach_after
-from rightsize.propose.containment.requests import Option, eligible_options, write_options
+from rightsize.guard.containment import Containment, contain
+from rightsize.guard.reach_after import ReachAfter, reach_after
+from rightsize.guard.requests import Option, eligible_options, write_options
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.assignments import Key
 from tests.propose.small_tenant import DAY0, DAYS, SmallTenant

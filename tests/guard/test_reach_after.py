@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from tests.propose.containment.contained import contained
+from tests.guard.contained import contained
 from tests.propose.small_tenant import (
     CONTRIBUTOR,
     DATA,

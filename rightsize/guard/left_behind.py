@@ -15,7 +15,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import polars as pl
 
-from rightsize.propose.containment.left_listings import Listings, Presence
+from rightsize.guard.left_listings import Listings, Presence
 from rightsize.rbac.assignment_ids import role_path
 from rightsize.rbac.text import fold
 from rightsize.rules.left_behind import Kind, kinds_left_behind

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.propose.containment.contained import contained
+from tests.guard.contained import contained
 from tests.propose.needs.test_privileged import policy
 from tests.propose.small_tenant import CONTRIBUTOR, OWNER, SUB, VM, SmallTenant, guid
 

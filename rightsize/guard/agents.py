@@ -15,7 +15,7 @@ import polars as pl
 from rightsize.analyze.graph.agents import INHERITED, OWN, agent_identities, effective_permissions
 from rightsize.analyze.graph.tables import GRANT_TABLES, GraphTables, held_permissions
 from rightsize.analyze.text import folded
-from rightsize.propose.containment.requests import Option, TableOf, permission_options
+from rightsize.guard.requests import Option, TableOf, permission_options
 
 AGENT, BLUEPRINT = "agent", "blueprint"
 
