@@ -42,6 +42,7 @@ SCOPES = (
     f"{ACCOUNT}/providers/Microsoft.Chaos/targets/t/capabilities/c",
 )
 CONDITION = "((!(ActionMatches{'N.A/t/write'})) OR (@Request[N:x] StringEquals '${y}'))"
+ASSIGNED = "/providers/Microsoft.Authorization/roleAssignments/"
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 
 
@@ -144,13 +145,17 @@ def _of_az(files: dict[str, str]) -> dict[str, Any]:
         if words[:3] == ["az", "role", "assignment"]:
             said = dict(zip(words[4::2], words[5::2], strict=False))
             found[said["--name"]] = (said["--scope"], said["--role"], said.get("--condition", ""))
+        elif words[:2] == ["az", "rest"] and ASSIGNED in words[5]:
+            scope, _, rest = unquote(words[5]).partition(ASSIGNED)
+            said = json.loads(words[7])["properties"]
+            found[rest.partition("?")[0]] = (scope or "/", said["roleDefinitionId"], said.get("condition", ""))
     return found
 
 
 def _of_powershell(files: dict[str, str]) -> dict[str, Any]:
     found = {}
     for path, body in re.findall(r"^Send-Put '((?:[^']|'')*)' '((?:[^']|'')*)'$", files["powershell/deploy.ps1"], re.M):
-        scope, _, rest = unquote(path).partition("/providers/Microsoft.Authorization/roleAssignments/")
+        scope, _, rest = unquote(path).partition(ASSIGNED)
         said = json.loads(body.replace("''", "'"))["properties"]
         found[rest.partition("?")[0]] = (scope or "/", said["roleDefinitionId"], said.get("condition", ""))
     return found
@@ -230,7 +235,9 @@ def test_bash_takes_the_script(tmp_path: Path) -> None:
         check=True,
         capture_output=True,
     ).stdout.decode()
-    assert {scope for scope in SCOPES if f"--scope\n{scope}\n" in called} == set(SCOPES)
+    above = ("/", GROUP)
+    assert {scope for scope in SCOPES if f"--scope\n{scope}\n" in called} == set(SCOPES) - {*above}
+    assert all(f"--url\n{scope.rstrip('/')}{ASSIGNED}" in called for scope in above)
     assert CONDITION in called
 
 
