@@ -7,16 +7,12 @@ concluded.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import polars as pl
 
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Unused
 from rightsize.analyze.scoping import ScopeTree
 from rightsize.analyze.text import folded, place_of
-
-if TYPE_CHECKING:  # the choice of a window judges logs
-    from rightsize.analyze.window import Window
+from rightsize.analyze.window import Window
 
 NEWEST_DAYS = 14
 LONGEST_GAP = 7

@@ -31,6 +31,8 @@ _FORM = 1
 _NAME = "stored_analysis"
 _ANSWERS = "answers_of"
 
+NOT_STORED = "no stored analysis is of this content and these options: run `rightsize analyze` to make this quick"
+
 
 @dataclass(frozen=True, slots=True)
 class Days:

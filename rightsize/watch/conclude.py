@@ -22,7 +22,8 @@ from rightsize.analyze.naming import principal_names
 from rightsize.analyze.state_snapshot import CONCLUDED, LISTED, privileged_roles, standing_of
 from rightsize.analyze.text import folded
 from rightsize.analyze.verdicts import analyse
-from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window, choose_window, shortfall
+from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window
+from rightsize.analyze.window_choice import choose_window, shortfall
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.rbac.text import Folded, fold

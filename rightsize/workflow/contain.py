@@ -16,7 +16,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_names, resolve_known, resolve_principal
 from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.verdicts import Analysis
-from rightsize.analyze.window import shortfall
+from rightsize.analyze.window_choice import shortfall
 from rightsize.guard.agents import AgentGroup, inherited_options, read_agent_group
 from rightsize.guard.containment import Containment, contain
 from rightsize.guard.reach_after import ReachAfter, reach_after

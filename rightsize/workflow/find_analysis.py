@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 from rightsize.store.connection import Store
 from rightsize.store.stored_analysis import (
+    NOT_STORED,
     Analysed,
     AnalysisOptions,
     has_current_answers,
     put_in_front,
     stored_analysis,
 )
-
-NOT_STORED = "no stored analysis is of this content and these options: run `rightsize analyze` to make this quick"
 
 
 def find_analysis(store: Store, asked: AnalysisOptions, note: Callable[[str], None]) -> Analysed:

@@ -17,11 +17,13 @@ from rightsize.analyze.reach_tables import reach_tables
 from rightsize.analyze.scores import judged_scores
 from rightsize.analyze.tenant import Tenant, read_tenant
 from rightsize.analyze.verdicts import Analysis, analyse
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
+from rightsize.analyze.window_choice import choose_window
 from rightsize.model.errors import EvidenceError
 from rightsize.model.progress import step
 from rightsize.store.connection import Store
 from rightsize.store.stored_analysis import (
+    NOT_STORED,
     Analysed,
     AnalysisOptions,
     AnalysisTable,
@@ -32,7 +34,6 @@ from rightsize.store.stored_analysis import (
     stored_analysis,
 )
 from rightsize.workflow.behaviour import with_holds
-from rightsize.workflow.find_analysis import NOT_STORED
 from rightsize.workflow.names import read_names
 from rightsize.workflow.planes import judge_planes, tables_beside
 from rightsize.workflow.rbac_analysis import analyse_inputs

@@ -14,7 +14,7 @@ from rightsize.analyze.observability.promises import Decidable, Promise, make_pr
 from rightsize.analyze.observability.undecided import UNDECIDED, weigh_cells
 from rightsize.analyze.observability.ways import find_ways, held_for_rules
 from rightsize.analyze.verdicts import analyse
-from rightsize.analyze.window import choose_window
+from rightsize.analyze.window_choice import choose_window
 from tests.propose.inventoried import inventoried, inventory, resource
 from tests.propose.small_tenant import (
     APP,

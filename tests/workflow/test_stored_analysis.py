@@ -13,12 +13,11 @@ from rightsize.cli.main import run
 from rightsize.model.errors import InputError
 from rightsize.store.connection import Store, open_store
 from rightsize.store.content_revision import CONTENT_REVISION
-from rightsize.store.stored_analysis import Analysed, AnalysisOptions, is_current, stored_analysis
+from rightsize.store.stored_analysis import NOT_STORED, Analysed, AnalysisOptions, is_current, stored_analysis
 from rightsize.workflow.analyze import analyze_store
 from rightsize.workflow.attack_paths import reach_of_node
 from rightsize.workflow.demo import STORE
 from rightsize.workflow.explain_output import explain_principal
-from rightsize.workflow.find_analysis import NOT_STORED
 from rightsize.workflow.keep_analysis import analyse_in_memory
 
 READERS: tuple[tuple[str, ...], ...] = (

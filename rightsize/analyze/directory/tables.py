@@ -13,7 +13,8 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import principal_ids
 from rightsize.analyze.tenant import members_of_groups, sleeping_memberships
 from rightsize.analyze.text import folded, place_of
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
+from rightsize.analyze.window_choice import choose_window
 from rightsize.rbac.resource_actions import kinds_of, patterns_of
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import actions_of_request, logged_actions, weight_of

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.federated.tables import CredentialVerdict
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA
 from rightsize.analyze.reasons import OutOfCoverage, Verdict, sentence_on
 from rightsize.analyze.verdicts import VERDICTS_SCHEMA
 from rightsize.analyze.window import Window
 from rightsize.rules.trust_subjects import EXACT
-
-if TYPE_CHECKING:
-    from rightsize.analyze.federated.judge import CredentialVerdict
 
 WEIGHTS = {"low": 1.0, "medium": 4.0, "high": 16.0}
 """The weight of a credential by the risk of its subject, a convention as for the other planes."""

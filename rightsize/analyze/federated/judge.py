@@ -22,13 +22,20 @@ from rightsize.analyze.federated.frames import (
     principal_rows,
     verdict_rows,
 )
-from rightsize.analyze.federated.tables import IDENTITY, Credential, TrustTables
+from rightsize.analyze.federated.tables import (
+    IDENTITY,
+    Credential,
+    CredentialVerdict,
+    ObservedSubject,
+    SignInUse,
+    TrustTables,
+)
 from rightsize.analyze.log_days import LONGEST_GAP, judge_log
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import SHOWN, Attribution, OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.window import Window
 from rightsize.rbac.claim_expressions import admits, parse_expression
-from rightsize.rules.trust_subjects import TrustedSubject, recognise_subject
+from rightsize.rules.trust_subjects import recognise_subject
 
 NEAR_DAYS = LONGEST_GAP
 """The distance in days within which a log that names a credential once is taken to name it each time."""
@@ -36,63 +43,6 @@ NEAR_DAYS = LONGEST_GAP
 _CLAIMS = ("issuer", "subject", "job_workflow_ref", "credential_id", "app_id")
 _RUNS = 3
 _SCHEMA = {"key": pl.String, "principal_id": pl.String, "c": pl.UInt32}
-
-
-@dataclass(frozen=True, slots=True)
-class SignInUse:
-    """The sign-ins by one credential: how many gave a token, on which days, when, and for which resources."""
-
-    sign_ins: int
-    days: tuple[dt.date, ...]
-    first_seen: dt.datetime
-    last_seen: dt.datetime
-    resources: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ObservedSubject:
-    """A subject that presented a token by a credential, as the logs of its runs say.
-
-    Attributes:
-        subject: The subject.
-        days: The days on which it did.
-        last_seen: The last time.
-        runs: Names of a few of its runs.
-    """
-
-    subject: str
-    days: tuple[dt.date, ...]
-    last_seen: dt.datetime
-    runs: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CredentialVerdict:
-    """The verdict on one credential.
-
-    Attributes:
-        credential: The credential.
-        trusts: What its subject is.
-        verdict: The verdict.
-        reason: Why, as a word of `reasons`.
-        covered_days: The days of the window that the logs cover, where the verdict rests on a part of them.
-        use: The sign-ins of the window.
-        earlier: The sign-ins of other loaded days that count.
-        observed: The subjects that are known to have signed in by it.
-        is_age_known: Whether a log of changes covers the window, so that a change since then would be known.
-        changed_on: The last day in the loaded logs on which it may have been made or changed.
-    """
-
-    credential: Credential
-    trusts: TrustedSubject
-    verdict: Verdict
-    reason: str
-    covered_days: int | None
-    use: SignInUse | None
-    earlier: SignInUse | None
-    observed: tuple[ObservedSubject, ...]
-    is_age_known: bool
-    changed_on: dt.date | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,11 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.log_days import administrative
+from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.text import folded, place_of
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
+from rightsize.analyze.window_choice import choose_window
+from rightsize.rules.trust_subjects import TrustedSubject
 
 APPLICATION, IDENTITY = "application", "identity"
 SINGLE_TENANT = "azureadmyorg"
@@ -192,3 +195,60 @@ def _credentials(held: pl.DataFrame, table_of: Callable[[str], pl.DataFrame]) ->
             language_version=row["language_version"],
             single_tenant=is_identity or (row["sign_in_audience"] or "").lower() == SINGLE_TENANT,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SignInUse:
+    """The sign-ins by one credential: how many gave a token, on which days, when, and for which resources."""
+
+    sign_ins: int
+    days: tuple[dt.date, ...]
+    first_seen: dt.datetime
+    last_seen: dt.datetime
+    resources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedSubject:
+    """A subject that presented a token by a credential, as the logs of its runs say.
+
+    Attributes:
+        subject: The subject.
+        days: The days on which it did.
+        last_seen: The last time.
+        runs: Names of a few of its runs.
+    """
+
+    subject: str
+    days: tuple[dt.date, ...]
+    last_seen: dt.datetime
+    runs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialVerdict:
+    """The verdict on one credential.
+
+    Attributes:
+        credential: The credential.
+        trusts: What its subject is.
+        verdict: The verdict.
+        reason: Why, as a word of `reasons`.
+        covered_days: The days of the window that the logs cover, where the verdict rests on a part of them.
+        use: The sign-ins of the window.
+        earlier: The sign-ins of other loaded days that count.
+        observed: The subjects that are known to have signed in by it.
+        is_age_known: Whether a log of changes covers the window, so that a change since then would be known.
+        changed_on: The last day in the loaded logs on which it may have been made or changed.
+    """
+
+    credential: Credential
+    trusts: TrustedSubject
+    verdict: Verdict
+    reason: str
+    covered_days: int | None
+    use: SignInUse | None
+    earlier: SignInUse | None
+    observed: tuple[ObservedSubject, ...]
+    is_age_known: bool
+    changed_on: dt.date | None

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rightsize.analyze.federated.frames import is_in_use
-from rightsize.analyze.federated.judge import CredentialVerdict, ObservedSubject
-from rightsize.analyze.federated.tables import Credential
+from rightsize.analyze.federated.tables import Credential, CredentialVerdict, ObservedSubject
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.window import Window
 from rightsize.model.proposal_kinds import KEEP, NARROW_SCOPE, REMOVE, ProposalKind

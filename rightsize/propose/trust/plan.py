@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.federated.frames import WEIGHTS, is_in_use
-from rightsize.analyze.federated.judge import CredentialVerdict, SignInUse, TrustAnalysis, trusts
+from rightsize.analyze.federated.judge import TrustAnalysis, trusts
+from rightsize.analyze.federated.tables import CredentialVerdict, SignInUse
 from rightsize.analyze.log_days import days_missing
 from rightsize.analyze.log_gaps import Gaps
 from rightsize.analyze.reasons import Verdict, sentence_on

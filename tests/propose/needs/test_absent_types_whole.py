@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.verdicts import Analysis, analyse
-from rightsize.analyze.window import choose_window
+from rightsize.analyze.window_choice import choose_window
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.plan import make_plan
 from rightsize.propose.core.options import PlanOptions, Unobservable
