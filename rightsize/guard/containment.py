@@ -27,7 +27,6 @@ from rightsize.analyze.verdicts import Analysis
 from rightsize.guard.earlier_calls import decide_earlier_calls
 from rightsize.guard.kept_reads import KeptReads, keepable_reads, price_kept_reads
 from rightsize.model.plan import Plan
-from rightsize.propose.assembly.plan import plan_from_reading
 from rightsize.propose.core.fingerprint import POLICY_NEEDS
 from rightsize.propose.core.options import MAX, PlanOptions, Reads, Unobservable
 from rightsize.propose.needs.assignments import Key, Subject
@@ -37,6 +36,7 @@ from rightsize.propose.needs.needs import NeedReader
 from rightsize.propose.needs.profiles import Profile
 from rightsize.propose.needs.reading import AssignmentEvidence, read_plan_settings, read_tenant
 from rightsize.propose.needs.reasons import keep_reason
+from rightsize.propose.pipeline import plan_from_reading
 
 # Reasons to leave an assignment unchanged that also hold for a suspect principal: they are reported, and people decide.
 _STAYS = ("excluded", "emergency_access", "first_party", "policy_remediation", "recovery", "foreign", "system_managed",

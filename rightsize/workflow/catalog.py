@@ -13,7 +13,7 @@ from rightsize.azure.published import Published, fetch_published
 from rightsize.azure.throttle import Clock
 from rightsize.collect.pages import PAGES, Run
 from rightsize.model.errors import InputError, ServiceError
-from rightsize.propose.assembly.plan import catalogue_hash
+from rightsize.propose.pipeline import catalogue_hash
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
 from rightsize.store.scratch import scratch_folder

@@ -20,8 +20,8 @@ from types import FrameType
 import rightsize
 from rightsize.analyze.verdicts import analyse
 from rightsize.analyze.window import Window
-from rightsize.propose.assembly.plan import make_plan
 from rightsize.propose.core.options import PlanOptions
+from rightsize.propose.pipeline import make_plan
 from tests.propose.small_tenant import APP, CONTRIBUTOR, DAY0, DAYS, OWNER, READER, SUB, VM, SmallTenant
 
 HEADS = ("walk", "files", "climbs", "into `rbac/text`", "calls of `fold`")

@@ -1,4 +1,4 @@
-"""Each stage that decides takes an input of its own; only the pipeline and the writers see all that was read."""
+"""Only the pipeline and the writers see all that was read; a stage that decides takes what it needs."""
 
 from __future__ import annotations
 
@@ -7,26 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROPOSE = Path(__file__).parents[2] / "rightsize" / "propose"
-MOST_FIELDS = 8
-"""An input with more fields serves two stages."""
-PIPELINES = {"needs/reading.py", "backtest/backtest.py", "containment/containment.py", "risk/breakage.py"}
+PIPELINES = {"pipeline.py", "needs/reading.py", "backtest/backtest.py", "risk/breakage.py"}
 """The files that make readings, or decide by all of one; beside them `assembly` writes what was decided."""
 
 
 def _trees() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted(PROPOSE.rglob("*.py")):
         yield str(path.relative_to(PROPOSE)), ast.parse(path.read_text(encoding="utf-8"))
-
-
-def test_no_input_of_a_stage_has_fields_for_two() -> None:
-    inputs = {
-        f"{file}: {node.name}": sum(isinstance(one, ast.AnnAssign) for one in node.body)
-        for file, tree in _trees()
-        for node in tree.body
-        if isinstance(node, ast.ClassDef) and node.name.endswith("Input")
-    }
-    assert inputs
-    assert {name: fields for name, fields in inputs.items() if fields > MOST_FIELDS} == {}
 
 
 def test_no_stage_that_decides_sees_a_whole_reading() -> None:

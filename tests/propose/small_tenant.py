@@ -15,9 +15,9 @@ from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window_choice import choose_window
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, Proposal
-from rightsize.propose.assembly.plan import make_plan
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.options import PlanOptions
+from rightsize.propose.pipeline import make_plan
 from rightsize.rbac.expand import expand_roles
 from rightsize.rbac.scopes import ancestors, parse_scope
 from rightsize.rules.operations import annotate

@@ -15,10 +15,10 @@ from rightsize.demo.suite.catalogue import read_catalogue
 from rightsize.demo.suite.files import write_suite_exports
 from rightsize.demo.suite.shapes import SMALL
 from rightsize.demo.suite.tenants import make_tenant
-from rightsize.propose.assembly.plan import plan_from_reading
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.keep_rules import active_holders
 from rightsize.propose.needs.reading import read_plan_settings, read_tenant
+from rightsize.propose.pipeline import plan_from_reading
 from rightsize.store.connection import open_store
 from rightsize.workflow.load import load_paths
 from rightsize.workflow.rbac_analysis import analyse_inputs

@@ -23,7 +23,6 @@ from rightsize.analyze.window import Window
 from rightsize.model.excess import total_excess
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
-from rightsize.propose.assembly.plan import bounds_of, plan_from_reading
 from rightsize.propose.backtest.folds import Fold, cut_inputs
 from rightsize.propose.core.bitsets import FoldedKey
 from rightsize.propose.core.expiry import EVER
@@ -41,6 +40,7 @@ from rightsize.propose.needs.reading import (
     with_options,
 )
 from rightsize.propose.needs.reasons import BY_DESIGN, word_of
+from rightsize.propose.pipeline import bounds_of, plan_from_reading
 from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Blocks, Evaluator
 from rightsize.propose.proof.replay import answer_uses, asked_uses
 from rightsize.propose.risk.breakage import BreakBounds

@@ -102,7 +102,7 @@ class AssignmentEvidence:
 class TenantReading:
     """The data of one analysis that its plans share, whatever their options.
 
-    No stage takes it: `assembly.plan` makes the input of each stage from it.
+    No stage that decides takes it: `propose.pipeline` gives each what it needs.
 
     Attributes:
         inputs: The tables.

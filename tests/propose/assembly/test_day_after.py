@@ -13,8 +13,8 @@ import pytest
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.window_choice import choose_window
 from rightsize.model.plan import Plan, Proposal
-from rightsize.propose.assembly.plan import make_plan
 from rightsize.propose.core.options import PlanOptions
+from rightsize.propose.pipeline import make_plan
 from rightsize.store.connection import open_store
 from rightsize.workflow.rbac_analysis import analyse_inputs
 

@@ -16,7 +16,6 @@ from rightsize.model.errors import InputError
 from rightsize.model.excess import Change, ExcessTotals, total_excess, total_excess_of
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
-from rightsize.propose.assembly.plan import make_plan
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.reasons import (
     BY_DESIGN,
@@ -27,6 +26,7 @@ from rightsize.propose.needs.reasons import (
     what_would_tell,
     word_of,
 )
+from rightsize.propose.pipeline import make_plan
 from rightsize.render.excess import excess_lines
 from rightsize.render.plan import plan_document, plan_files, plan_parts
 from rightsize.render.summary import write_summary

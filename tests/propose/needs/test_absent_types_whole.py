@@ -11,8 +11,8 @@ import pytest
 from rightsize.analyze.verdicts import Analysis, analyse
 from rightsize.analyze.window_choice import choose_window
 from rightsize.model.plan import Plan
-from rightsize.propose.assembly.plan import make_plan
 from rightsize.propose.core.options import PlanOptions, Unobservable
+from rightsize.propose.pipeline import make_plan
 from rightsize.rules.inventory import extends_others, type_named
 from tests.conftest import MadeOnce
 from tests.propose.inventoried import holder, inventory, reader, resource

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from rightsize.propose.assembly.plan import bounds_of
+from rightsize.propose.pipeline import bounds_of
 from rightsize.propose.risk.arrivals import estimate_arrivals
 from tests.propose.histories import reading_of
 from tests.propose.inventoried import inventoried, inventory, reader, resource
