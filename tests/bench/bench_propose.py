@@ -22,7 +22,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.verdicts import analyse
 from rightsize.model.plan import Plan
-from rightsize.propose.assembly import plan as steps
+from rightsize.propose import pipeline as steps
 from rightsize.propose.core.options import PlanOptions
 from tests.bench.bench_analyze import GROUPS, WINDOW, build
 from tests.bench.bench_collect import ENTRY

@@ -14,7 +14,7 @@ from rightsize.analyze.window_choice import choose_window
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.proposal_kinds import REMOVE
-from rightsize.propose.assembly import plan as plan_module
+from rightsize.propose import pipeline as plan_module
 from rightsize.propose.assembly import plan_proof
 from rightsize.propose.core.expiry import EVER
 from rightsize.propose.proof import access_evaluator as reach
