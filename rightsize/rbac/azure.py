@@ -7,7 +7,6 @@ from __future__ import annotations
 
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 CONTRIBUTOR = "b24988ac-6180-42a0-ab88-20f7382dd24c"
-ACR_PUSH = "8311e382-0749-4cb8-b61a-304f252e45ec"
 """The role definition ids of built-in roles, the same in every tenant."""
 ASSIGNMENTS_PER_SUBSCRIPTION = 4_000
 ASSIGNMENTS_PER_MANAGEMENT_GROUP = 500

@@ -16,15 +16,13 @@ from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.eligibility import WHY_ACTIVE
 from rightsize.propose.needs.grant_requests import GrantRequest
 from rightsize.propose.needs.groups import Singled
-from rightsize.propose.needs.needs import IMAGES_WORD, USED, USED_BEFORE
+from rightsize.propose.needs.needs import USED, USED_BEFORE
 from rightsize.propose.needs.privileged import Privilege, is_to_sleep, split, why_active
 from rightsize.propose.needs.profiles import Profile
-from rightsize.rbac.azure import ACR_PUSH
 from rightsize.rbac.text import Folded
 
 NAMED = 20
 """Maximum number of operations that a proposal names one by one."""
-_PUSHER = Folded(ACR_PUSH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +50,8 @@ def demands_of(draft: Draft, asked: DemandInput) -> Iterator[GrantRequest]:
     )
     singled = _singled_out(draft, asked)
     for place, need in sorted(needs.by_scope.items()) if not needs.through else ():
-        if images := _images(draft, need, asked):
-            yield replace(whole, place=place, need=images, role_definition_id=_PUSHER)
         own = singled.get(place, {})
-        shared = replace(need, operations=need.operations & ~images.operations & ~union(own.values()))
+        shared = replace(need, operations=need.operations & ~union(own.values()))
         parts = [(subject.principal_id, shared), *((member, Need(mask)) for member, mask in sorted(own.items()))]
         for principal, part in parts:
             # What the condition of today's assignment never restricts is held without it.
@@ -69,14 +65,6 @@ def demands_of(draft: Draft, asked: DemandInput) -> Iterator[GrantRequest]:
     for place in sorted(needs.stays_at) if role is not None else ():
         kept = Need(role.certain if role is not None else 0)
         yield replace(whole, place=place, need=kept, role_definition_id=subject.role_definition_id)
-
-
-def _images(draft: Draft, need: Need, asked: DemandInput) -> Need:
-    """Return what pulls and pushes images and comes along with other work: the built-in role AcrPush grants it."""
-    pusher, today = asked.book.roles.get(_PUSHER), asked.book.roles.get(draft.subject.role_definition_id)
-    if pusher is None or today is None or pusher.granted & ~today.granted:
-        return Need(0)
-    return Need(need.operations & draft.needs.why.get(IMAGES_WORD, 0) & pusher.granted)
 
 
 def is_split(draft: Draft, asked: DemandInput) -> bool:

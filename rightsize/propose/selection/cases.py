@@ -155,7 +155,7 @@ def _read_case(
     atoms = sets[numbering.of_need(key.asked.need)]
     needed = numbering.operations(atoms) | key.above
     barred, word = _barred(key, atoms, candidates)
-    existing = _without_excess(key, atoms, needed, candidates, terms, terms.latent_of(units))
+    existing = _without_excess(key, atoms, needed, candidates, terms)
     columns = [role.atoms for role in existing]
     suffices = covers(atoms, columns, MOST_ROLES) or covers(atoms & barred, columns, MOST_ROLES - 1)
     granted = numbering.of_blocks(union(book.roles[id_].certain for id_ in ceiling), book.blocks(ceiling))
@@ -172,11 +172,12 @@ def _read_case(
 
 
 def _without_excess(
-    key: CaseKey, atoms: int, needed: int, candidates: CandidateIndex, terms: Terms, latent: int
+    key: CaseKey, atoms: int, needed: int, candidates: CandidateIndex, terms: Terms
 ) -> tuple[Existing, ...]:
     """Return the undominated existing roles without excess, best first: none grants less than another.
 
-    With them are roles that the holder has there today beside wider ones, if they have hardly more than it needs.
+    With them are roles that the holder has there today beside wider ones, if they have hardly more than it needs,
+    whatever exists there: more evidence of absence must not make one of them stay.
     """
     asked = key.asked
     fitting = [*candidates.fitting(asked.ceiling, key.custom, atoms, needed, is_exact=True)]
@@ -186,7 +187,7 @@ def _without_excess(
         fitting += [
             one
             for one in today
-            if one.role.role_definition_id in {*key.held} - exact and is_narrow(one.role, needed, latent, terms)
+            if one.role.role_definition_id in {*key.held} - exact and is_narrow(one.role, needed, 0, terms)
         ]
     ranked = sorted(
         (role.kind != "own", role.role.role_definition_id, role)

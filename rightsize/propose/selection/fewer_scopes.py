@@ -9,9 +9,8 @@ none of a further resource, but for the resource group where the principal would
 
 When roles are chosen, a principal may still get too many assignments for one of today (`Together`). Then its needs are
 granted at today's scope, where roles that others share need one assignment each. If that is not enough, each need is
-granted by one role, so that reads and what pushes images go into the new role beside them, and what was split off for
-its privilege and stays active is granted with the rest of the need at its scope: a role of its own protects little
-there.
+granted by one role, so that reads go into the new role beside them, and what was split off for its privilege and stays
+active is granted with the rest of the need at its scope: a role of its own protects little there.
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ from rightsize.propose.needs.privileged import PRIVILEGED
 from rightsize.propose.needs.touched_types import masks_by_type
 from rightsize.propose.selection.scope_limits import GROUP_PARTS, Slot, places_above, slot_of
 from rightsize.propose.selection.worth import LEAST_WORTH, Terms
-from rightsize.rbac.azure import ACR_PUSH
 from rightsize.rbac.text import Folded
 
 MOST_ASSIGNMENTS = 3
@@ -256,9 +254,7 @@ class Together:
         """
         subject = request.subject
         if subject.key not in self.whole:
-            if _is_images(request) and _share(request) in self.single:
-                return replace(request, place=subject.place, role_definition_id=None)
-            is_gathered = (_is_plain(request) or _is_images(request)) and _share(request) in self.gathered
+            is_gathered = _is_plain(request) and _share(request) in self.gathered
             return replace(request, place=subject.place) if is_gathered else request
         return replace(request, place=subject.place, state=state_of(subject), condition=subject.condition, apart="")
 
@@ -290,11 +286,10 @@ class Together:
         for share, units in members.items():
             if sum(len(choices[unit]) for unit in units) <= MOST_ASSIGNMENTS:
                 continue
-            images = any(map(_is_images, units))
-            if share not in self.gathered and (images or len({unit.place for unit in units if _is_plain(unit)}) > 1):
+            if share not in self.gathered and len({unit.place for unit in units if _is_plain(unit)}) > 1:
                 self.gathered.add(share)
                 continue
-            if images or any(len(choices[unit]) > 1 for unit in units):
+            if any(len(choices[unit]) > 1 for unit in units):
                 self.single.add(share)
             plain = {slot_of(unit) for unit in units if _is_plain(unit)}
             if sum(bool(choices[unit]) for unit in units) > MOST_ASSIGNMENTS and any(
@@ -314,10 +309,6 @@ class Together:
             if drafts[key].placements
         }
         return {**drafts, **told}
-
-
-def _is_images(one: GrantRequest | GrantUnit) -> bool:
-    return one.role_definition_id == ACR_PUSH
 
 
 def _is_plain(one: GrantRequest | GrantUnit) -> bool:

@@ -8,7 +8,6 @@ import pytest
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
 from rightsize.propose.needs.touched_types import top_level_type
-from rightsize.rbac.azure import ACR_PUSH
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,
@@ -29,7 +28,6 @@ ACCOUNT_WRITE = "Microsoft.Storage/storageAccounts/write"
 ACCOUNT = f"{DATA}/providers/Microsoft.Storage/storageAccounts/st1"
 REGISTRY = f"{NET}/providers/Microsoft.ContainerRegistry/registries/acr1"
 REGISTRY_WRITE = "Microsoft.ContainerRegistry/registries/write"
-PULL = "Microsoft.ContainerRegistry/registries/pull/read"
 PUSH = "Microsoft.ContainerRegistry/registries/push/write"
 KEY = "Microsoft.Storage/storageAccounts/blobServices/generateUserDelegationKey/action"
 CONTAINER = "Microsoft.Storage/storageAccounts/blobServices/containers/write"
@@ -271,21 +269,6 @@ def test_what_a_member_touched_by_an_assignment_of_its_own_is_no_work_of_the_gro
     assert START not in _everywhere(plan, own)
     tenant.use(two, SERVICE_WRITE, SERVICE)
     assert KEY in _everywhere(tenant.plan(roles="max"), team)
-
-
-@pytest.mark.parametrize("has_role", [True, False])
-def test_what_pushes_images_stays_through_the_built_in_role_if_there_is_one(has_role: bool) -> None:
-    tenant = _tenant()
-    tenant.operations[PULL] = False
-    if has_role:
-        tenant.roles[ACR_PUSH] = ("AcrPush", [PermissionBlock(actions=(PULL, PUSH))])
-    pipeline = tenant.principal(1, "ServicePrincipal")
-    assignment = tenant.assign(101, pipeline, CONTRIBUTOR, SUB, principal_type="ServicePrincipal")
-    tenant.use(pipeline, REGISTRY_WRITE, REGISTRY)
-    plan = tenant.plan(roles="max")
-    kept = {one.role for one in proposal_for(plan, assignment).assignments}
-    assert (ACR_PUSH in kept) is has_role
-    assert (PUSH in _everywhere(plan, assignment)) is not has_role
 
 
 def test_the_evidence_counts_what_goes_and_says_why_the_rest_stays() -> None:
