@@ -8,7 +8,7 @@
 5. Prove every proposal and replay every call (`assembly.plan_proof`).
 6. Write the proposals (`assembly.assemble`), and sum up the plan.
 
-Steps 2 and 3, which decide, take inputs of their own, which the functions `_..._input` make: no decision sees more.
+Steps 2 and 3, which decide, take what `_staying_input`, `_demand_input` and `_terms` make: no decision sees more.
 """
 
 from __future__ import annotations
